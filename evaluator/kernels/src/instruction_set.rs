@@ -1,0 +1,107 @@
+//! Which vector instructions the kernels use: found at run time, or forced for a test.
+
+use std::cell::Cell;
+
+#[cfg(target_arch = "x86_64")]
+use crate::simd::{Avx2, Avx512};
+use crate::simd::{Kernel, Portable};
+
+thread_local! {
+    static FORCED: Cell<Option<InstructionSet>> = const { Cell::new(None) };
+}
+
+/// A set of vector instructions that the kernels are compiled for.
+///
+/// Results differ in rounding between sets, and are bitwise the same within one, for any number of threads.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
+pub enum InstructionSet {
+    /// What every processor of the architecture has.
+    Portable,
+    /// AVX2 with fused multiply-add (x86-64).
+    Avx2,
+    /// AVX-512F and VL (x86-64).
+    Avx512,
+}
+
+impl InstructionSet {
+    /// All sets, from the slowest to the fastest.
+    pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
+
+    /// The fastest set that this processor has.
+    #[must_use]
+    pub fn best() -> Self {
+        Self::ALL.into_iter().rev().find(|set| set.is_supported()).unwrap_or(Self::Portable)
+    }
+
+    /// The set that operations called on this thread use: the best one, unless [`InstructionSet::force`] says otherwise.
+    #[must_use]
+    pub fn current() -> Self {
+        FORCED.get().unwrap_or_else(Self::best)
+    }
+
+    /// The name, for fingerprints and tables.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Portable => "portable",
+            Self::Avx2 => "avx2",
+            Self::Avx512 => "avx512",
+        }
+    }
+
+    /// Whether this processor has these instructions.
+    #[must_use]
+    pub fn is_supported(self) -> bool {
+        match self {
+            Self::Portable => true,
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx2 => is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma"),
+            #[cfg(target_arch = "x86_64")]
+            Self::Avx512 => is_x86_feature_detected!("avx512f") && is_x86_feature_detected!("avx512vl"),
+            #[cfg(not(target_arch = "x86_64"))]
+            _ => false,
+        }
+    }
+
+    /// Runs `work` with this set for every operation that it calls on this thread, backward passes included.
+    ///
+    /// # Panics
+    /// When the processor does not have these instructions.
+    pub fn force<T>(self, work: impl FnOnce() -> T) -> T {
+        struct Restore(Option<InstructionSet>);
+        impl Drop for Restore {
+            fn drop(&mut self) {
+                FORCED.set(self.0);
+            }
+        }
+        assert!(
+            self.is_supported(),
+            "this processor has no `{}` instructions; ask `is_supported` first",
+            self.name()
+        );
+        let _restore = Restore(FORCED.replace(Some(self)));
+        work()
+    }
+
+    /// Output channels that a block of packed weights holds.
+    pub(crate) const fn block_rows(self) -> usize {
+        match self {
+            Self::Portable | Self::Avx2 => 4,
+            Self::Avx512 => 8,
+        }
+    }
+
+    /// Runs a kernel compiled for this set.
+    pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        assert!(self.is_supported(), "an instruction set is used only where it was found");
+        match self {
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has AVX2 and FMA, checked above.
+            Self::Avx2 => unsafe { Avx2::run(kernel) },
+            #[cfg(target_arch = "x86_64")]
+            // SAFETY: the processor has AVX-512F and VL, checked above.
+            Self::Avx512 => unsafe { Avx512::run(kernel) },
+            _ => kernel.run(Portable),
+        }
+    }
+}

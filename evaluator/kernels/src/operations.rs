@@ -1,0 +1,249 @@
+//! The operations as an extension of burn's backends, with their backward passes.
+
+use burn::backend::autodiff::NodeId;
+use burn::backend::autodiff::checkpoint::base::Checkpointer;
+use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
+use burn::backend::autodiff::grads::Gradients;
+use burn::backend::autodiff::ops::{Backward, NodeGuard, Ops, OpsKind};
+use burn::backend::tensor::FloatTensor;
+use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, TensorMetadata, backend_extension};
+use burn::tensor::{DType, Shape, TensorData};
+
+use crate::convolution;
+use crate::geometry::Geometry;
+use crate::instruction_set::InstructionSet;
+use crate::memory::Buffer;
+use crate::normalization::Normalization;
+
+/// Operations with kernels of this crate, on the flex backend.
+#[backend_extension(Flex, Autodiff)]
+pub(crate) trait KernelOps: Backend {
+    fn kernel_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self>;
+
+    fn kernel_conv2d_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self>;
+
+    /// Output, mean and variance.
+    fn kernel_batch_norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        normalization: Normalization,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
+}
+
+type Primitive = FloatTensor<Flex>;
+type Tracked = FloatTensor<Autodiff<Flex>>;
+
+/// Values in order of the shape, copied only if they do not lie so.
+struct Values(Primitive);
+
+impl Values {
+    fn new(tensor: Primitive) -> Self {
+        let ordered = tensor.as_slice::<f32>().is_some();
+        Self(if ordered { tensor } else { tensor.to_contiguous() })
+    }
+
+    fn slice(&self) -> &[f32] {
+        self.0.as_slice().expect("a contiguous tensor of `f32`")
+    }
+}
+
+fn small<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
+    Primitive::from_data(TensorData::new(values, shape))
+}
+
+fn large(values: Buffer, shape: impl Into<Shape>) -> Primitive {
+    Primitive::from_data(TensorData::from_bytes(values.into_bytes(), shape, DType::F32))
+}
+
+fn convolve(x: Primitive, weight: Primitive, bias: Option<Primitive>, geometry: &Geometry) -> Primitive {
+    let (x, weight, bias) = (Values::new(x), Values::new(weight), bias.map(Values::new));
+    let bias = bias.as_ref().map(Values::slice);
+    let output = convolution::forward(InstructionSet::current(), geometry, x.slice(), weight.slice(), bias);
+    let [height, width] = geometry.output;
+    large(output, [geometry.batch, geometry.out_channels, height, width])
+}
+
+impl KernelOps for Flex {
+    fn kernel_conv2d(x: Primitive, weight: Primitive, geometry: Geometry) -> Primitive {
+        convolve(x, weight, None, &geometry)
+    }
+
+    fn kernel_conv2d_bias(x: Primitive, weight: Primitive, bias: Primitive, geometry: Geometry) -> Primitive {
+        convolve(x, weight, Some(bias), &geometry)
+    }
+
+    fn kernel_batch_norm(
+        x: Primitive,
+        scale: Primitive,
+        shift: Primitive,
+        normalization: Normalization,
+    ) -> (Primitive, Primitive, Primitive) {
+        let shape = x.shape();
+        let (x, scale, shift) = (Values::new(x), Values::new(scale), Values::new(shift));
+        let result =
+            normalization.forward(InstructionSet::current(), x.slice(), scale.slice(), shift.slice());
+        let channels = [normalization.channels];
+        let output = large(result.output, shape);
+        (output, small(result.mean, channels), small(result.variance, channels))
+    }
+}
+
+/// What the backward pass of a convolution needs.
+#[derive(Debug, Clone)]
+struct ConvState {
+    x: NodeId,
+    weight: NodeId,
+    geometry: Geometry,
+}
+
+/// Convolution with `N - 2` biases.
+#[derive(Debug)]
+struct Conv2d;
+
+impl<const N: usize> Backward<Flex, N> for Conv2d {
+    type State = ConvState;
+
+    fn backward(self, ops: Ops<ConvState, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let set = InstructionSet::current();
+        let ConvState { x, weight, geometry } = ops.state;
+        let gradient = Values::new(grads.consume::<Flex>(&ops.node));
+        let x = Values::new(checkpointer.retrieve_node_output::<Primitive>(x));
+        let weight = Values::new(checkpointer.retrieve_node_output::<Primitive>(weight));
+        if let Some(node) = &ops.parents[0] {
+            let values = convolution::input_gradient(set, &geometry, weight.slice(), gradient.slice());
+            let [height, width] = geometry.input;
+            grads.register::<Flex>(
+                node.id,
+                large(values, [geometry.batch, geometry.in_channels, height, width]),
+            );
+        }
+        if let Some(node) = &ops.parents[1] {
+            let values = convolution::weight_gradient(set, &geometry, x.slice(), gradient.slice());
+            let [height, width] = geometry.kernel;
+            let shape = [geometry.out_channels, geometry.in_group(), height, width];
+            grads.register::<Flex>(node.id, small(values, shape));
+        }
+        if let Some(node) = ops.parents.get(2).and_then(Option::as_ref) {
+            let values = convolution::bias_gradient(set, &geometry, gradient.slice());
+            grads.register::<Flex>(node.id, small(values, [geometry.out_channels]));
+        }
+    }
+}
+
+/// What the backward pass of a batch normalization needs.
+#[derive(Debug, Clone)]
+struct NormState {
+    inputs: [NodeId; 3],
+    mean: Primitive,
+    variance: Primitive,
+    normalization: Normalization,
+}
+
+#[derive(Debug)]
+struct BatchNorm;
+
+impl Backward<Flex, 3> for BatchNorm {
+    type State = NormState;
+
+    fn backward(self, ops: Ops<NormState, 3>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
+        let gradient = grads.consume::<Flex>(&ops.node);
+        let shape = gradient.shape();
+        let gradient = Values::new(gradient);
+        let NormState { inputs, mean, variance, normalization } = ops.state;
+        let inputs = inputs.map(|node| Values::new(checkpointer.retrieve_node_output::<Primitive>(node)));
+        let [x, scale, shift] = inputs.each_ref().map(Values::slice);
+        let (mean, variance) = (Values::new(mean), Values::new(variance));
+        let statistics = [mean.slice(), variance.slice()];
+        let set = InstructionSet::current();
+        let result = normalization.backward(set, x, [scale, shift], statistics, gradient.slice());
+        let [x, scale, shift] = &ops.parents;
+        if let Some(node) = x {
+            grads.register::<Flex>(node.id, large(result.x, shape));
+        }
+        if let Some(node) = scale {
+            grads.register::<Flex>(node.id, small(result.scale, [normalization.channels]));
+        }
+        if let Some(node) = shift {
+            grads.register::<Flex>(node.id, small(result.shift, [normalization.channels]));
+        }
+    }
+}
+
+/// Runs a convolution and records it for the backward pass.
+fn record<C: CheckpointStrategy, const N: usize>(
+    nodes: [NodeGuard; N],
+    x: Tracked,
+    weight: Tracked,
+    bias: Option<Primitive>,
+    geometry: Geometry,
+) -> Tracked {
+    match Conv2d.prepare::<C>(nodes).compute_bound().stateful() {
+        OpsKind::Tracked(mut prep) => {
+            let state = ConvState { x: prep.checkpoint(&x), weight: prep.checkpoint(&weight), geometry };
+            prep.finish(state, convolve(x.into_primitive(), weight.into_primitive(), bias, &geometry))
+        }
+        OpsKind::UnTracked(prep) => {
+            prep.finish(convolve(x.into_primitive(), weight.into_primitive(), bias, &geometry))
+        }
+    }
+}
+
+impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
+    fn kernel_conv2d(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        record::<C, 2>([x.node(), weight.node()], x, weight, None, geometry)
+    }
+
+    fn kernel_conv2d_bias(
+        x: FloatTensor<Self>,
+        weight: FloatTensor<Self>,
+        bias: FloatTensor<Self>,
+        geometry: Geometry,
+    ) -> FloatTensor<Self> {
+        record::<C, 3>(
+            [x.node(), weight.node(), bias.node()],
+            x,
+            weight,
+            Some(bias.into_primitive()),
+            geometry,
+        )
+    }
+
+    fn kernel_batch_norm(
+        x: FloatTensor<Self>,
+        scale: FloatTensor<Self>,
+        shift: FloatTensor<Self>,
+        normalization: Normalization,
+    ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>) {
+        let nodes = [x.node(), scale.node(), shift.node()];
+        let (output, mean, variance) = match BatchNorm.prepare::<C>(nodes).compute_bound().stateful() {
+            OpsKind::Tracked(mut prep) => {
+                let inputs = [prep.checkpoint(&x), prep.checkpoint(&scale), prep.checkpoint(&shift)];
+                let (x, scale, shift) = (x.into_primitive(), scale.into_primitive(), shift.into_primitive());
+                let (output, mean, variance) = Flex::kernel_batch_norm(x, scale, shift, normalization);
+                let state =
+                    NormState { inputs, mean: mean.clone(), variance: variance.clone(), normalization };
+                (prep.finish(state, output), mean, variance)
+            }
+            OpsKind::UnTracked(prep) => {
+                let (x, scale, shift) = (x.into_primitive(), scale.into_primitive(), shift.into_primitive());
+                let (output, mean, variance) = Flex::kernel_batch_norm(x, scale, shift, normalization);
+                (prep.finish(output), mean, variance)
+            }
+        };
+        (output, Self::from_inner(mean), Self::from_inner(variance))
+    }
+}

@@ -1,0 +1,211 @@
+//! AVX2 and AVX-512 vectors.
+
+#[allow(clippy::wildcard_imports, reason = "intrinsics are named after what they are")]
+use std::arch::x86_64::*;
+
+use super::{Kernel, Simd};
+
+/// Proof that the processor has AVX2 and FMA.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx2(());
+
+/// Proof that the processor has AVX-512F and VL.
+#[derive(Clone, Copy)]
+pub(crate) struct Avx512(());
+
+impl Avx2 {
+    /// # Safety
+    /// The processor has AVX2 and FMA.
+    #[target_feature(enable = "avx2,fma")]
+    pub(crate) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Self(()))
+    }
+}
+
+impl Avx512 {
+    /// # Safety
+    /// The processor has AVX-512F and VL.
+    #[target_feature(enable = "avx512f,avx512vl")]
+    pub(crate) unsafe fn run<K: Kernel>(kernel: K) -> K::Output {
+        kernel.run(Self(()))
+    }
+}
+
+/// Calls intrinsics that touch no memory.
+macro_rules! compute {
+    ($call:expr) => {{
+        // SAFETY: `self` exists only where the processor was found to have the instructions.
+        unsafe { $call }
+    }};
+}
+
+/// Calls intrinsics that read or write memory.
+macro_rules! access {
+    ($call:expr) => {{
+        // SAFETY: `self` exists only where the processor was found to have the instructions, and the caller answers
+        // for the memory, of which masked lanes touch none.
+        unsafe { $call }
+    }};
+}
+
+impl Simd for Avx512 {
+    const LANES: usize = 16;
+    type Vector = __m512;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m512 {
+        compute!(_mm512_set1_ps(value))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m512, b: __m512) -> __m512 {
+        compute!(_mm512_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m512, b: __m512) -> __m512 {
+        compute!(_mm512_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m512, b: __m512) -> __m512 {
+        compute!(_mm512_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m512, b: __m512) -> __m512 {
+        compute!(_mm512_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
+        compute!(_mm512_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn where_positive(self, control: __m512, value: __m512) -> __m512 {
+        compute!(_mm512_maskz_mov_ps(_mm512_cmp_ps_mask::<_CMP_GT_OQ>(control, _mm512_setzero_ps()), value))
+    }
+
+    #[inline(always)]
+    fn keep_first(self, value: __m512, count: usize) -> __m512 {
+        compute!(_mm512_maskz_mov_ps(first(count), value))
+    }
+
+    #[inline(always)]
+    fn sum(self, value: __m512) -> f32 {
+        compute!(_mm512_reduce_add_ps(value))
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m512 {
+        access!(_mm512_loadu_ps(from))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: __m512) {
+        access!(_mm512_storeu_ps(to, value));
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
+        access!(_mm512_maskz_loadu_ps(first(count), from))
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, value: __m512, count: usize) {
+        access!(_mm512_mask_storeu_ps(to, first(count), value));
+    }
+}
+
+/// The mask of the first `count <= 16` lanes.
+#[inline(always)]
+const fn first(count: usize) -> __mmask16 {
+    ((1u32 << count) - 1) as __mmask16
+}
+
+impl Simd for Avx2 {
+    const LANES: usize = 8;
+    type Vector = __m256;
+
+    #[inline(always)]
+    fn splat(self, value: f32) -> __m256 {
+        compute!(_mm256_set1_ps(value))
+    }
+
+    #[inline(always)]
+    fn add(self, a: __m256, b: __m256) -> __m256 {
+        compute!(_mm256_add_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn sub(self, a: __m256, b: __m256) -> __m256 {
+        compute!(_mm256_sub_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul(self, a: __m256, b: __m256) -> __m256 {
+        compute!(_mm256_mul_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn max(self, a: __m256, b: __m256) -> __m256 {
+        compute!(_mm256_max_ps(a, b))
+    }
+
+    #[inline(always)]
+    fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
+        compute!(_mm256_fmadd_ps(a, b, c))
+    }
+
+    #[inline(always)]
+    fn where_positive(self, control: __m256, value: __m256) -> __m256 {
+        compute!(_mm256_and_ps(_mm256_cmp_ps::<_CMP_GT_OQ>(control, _mm256_setzero_ps()), value))
+    }
+
+    #[inline(always)]
+    fn keep_first(self, value: __m256, count: usize) -> __m256 {
+        compute!(_mm256_and_ps(_mm256_castsi256_ps(self.first(count)), value))
+    }
+
+    #[inline(always)]
+    fn sum(self, value: __m256) -> f32 {
+        compute!({
+            let four = _mm_add_ps(_mm256_castps256_ps128(value), _mm256_extractf128_ps::<1>(value));
+            let two = _mm_add_ps(four, _mm_movehl_ps(four, four));
+            _mm_cvtss_f32(_mm_add_ss(two, _mm_shuffle_ps::<1>(two, two)))
+        })
+    }
+
+    #[inline(always)]
+    unsafe fn load(self, from: *const f32) -> __m256 {
+        access!(_mm256_loadu_ps(from))
+    }
+
+    #[inline(always)]
+    unsafe fn store(self, to: *mut f32, value: __m256) {
+        access!(_mm256_storeu_ps(to, value));
+    }
+
+    #[inline(always)]
+    unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
+        access!(_mm256_maskload_ps(from, self.first(count)))
+    }
+
+    #[inline(always)]
+    unsafe fn store_first(self, to: *mut f32, value: __m256, count: usize) {
+        access!(_mm256_maskstore_ps(to, self.first(count), value));
+    }
+}
+
+impl Avx2 {
+    /// The mask of the first `count <= 8` lanes.
+    #[inline(always)]
+    #[allow(clippy::unused_self, reason = "it is the proof that the processor has the instructions")]
+    fn first(self, count: usize) -> __m256i {
+        compute!(_mm256_cmpgt_epi32(
+            _mm256_set1_epi32(count as i32),
+            _mm256_setr_epi32(0, 1, 2, 3, 4, 5, 6, 7)
+        ))
+    }
+}

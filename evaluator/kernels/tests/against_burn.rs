@@ -1,0 +1,396 @@
+//! Results and gradients beside those of burn's own operations, finite differences, and other numbers of threads.
+
+use burn::tensor::activation::relu;
+use burn::tensor::ops::ConvOptions;
+use burn::tensor::{Device, Tensor, TensorData, module};
+use kiln_kernels::{InstructionSet, batch_norm_relu_train, batch_norm_train, conv2d};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::ThreadPoolBuilder;
+
+/// What a difference may be, relative to the largest value expected.
+const TOLERANCE: f32 = 1e-4;
+
+const EPSILON: f64 = 1e-5;
+
+#[derive(Debug, Clone, Copy)]
+struct Conv {
+    batch: usize,
+    input: [usize; 2],
+    /// Channels of a group, in and out.
+    channels: [usize; 2],
+    groups: usize,
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+    bias: bool,
+}
+
+impl Conv {
+    fn shapes(&self) -> ([usize; 4], [usize; 4], usize) {
+        let [input, output] = self.channels.map(|channels| channels * self.groups);
+        let x = [self.batch, input, self.input[0], self.input[1]];
+        (x, [output, self.channels[0], self.kernel[0], self.kernel[1]], output)
+    }
+
+    fn fits(&self) -> bool {
+        (0..2).all(|axis| self.input[axis] + 2 * self.padding[axis] >= self.kernel[axis])
+    }
+}
+
+fn values(seed: u64, len: usize) -> Vec<f32> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
+}
+
+fn tensor<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
+    let data = TensorData::new(values(seed, shape.iter().product()), shape);
+    Tensor::<D>::from_data(data, &Device::flex().autodiff()).require_grad()
+}
+
+fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("a tensor of `f32`")
+}
+
+/// Output, and the gradients of the inputs for a sum of the output with fixed weights.
+fn outputs<const D: usize, const E: usize>(
+    output: Tensor<D>,
+    inputs: (Tensor<D>, Tensor<E>, Option<Tensor<1>>),
+) -> Vec<Vec<f32>> {
+    let weights = tensor(99, output.dims()).detach();
+    let gradients = (output.clone() * weights).sum().backward();
+    let (x, weight, bias) = inputs;
+    let tracked = "the input is tracked";
+    let x = x.grad(&gradients).expect(tracked);
+    let mut all = vec![read(output), read(x), read(weight.grad(&gradients).expect(tracked))];
+    all.extend(bias.map(|bias| read(bias.grad(&gradients).expect(tracked))));
+    all
+}
+
+fn convolve(conv: &Conv, ours: bool) -> Vec<Vec<f32>> {
+    let (x, weight, output) = conv.shapes();
+    let (x, weight) = (tensor(1, x), tensor(2, weight));
+    let bias = conv.bias.then(|| tensor(3, [output]));
+    let inputs = (x.clone(), weight.clone(), bias.clone());
+    let output = if ours {
+        conv2d(x, weight, bias, conv.stride, conv.padding, conv.groups)
+    } else {
+        module::conv2d(x, weight, bias, ConvOptions::new(conv.stride, conv.padding, [1, 1], conv.groups))
+    };
+    outputs(output, inputs)
+}
+
+fn normalize(shape: [usize; 4], with_relu: bool, ours: bool) -> Vec<Vec<f32>> {
+    let (x, scale, shift) = (tensor(1, shape) * 3.0 + 5.0, tensor(2, [shape[1]]), tensor(3, [shape[1]]));
+    let x = x.detach().require_grad();
+    let inputs = (x.clone(), scale.clone(), Some(shift.clone()));
+    let (output, mean, variance) = if ours {
+        let normalize = if with_relu { batch_norm_relu_train } else { batch_norm_train };
+        let result = normalize(x, scale, shift, EPSILON);
+        (result.output, result.mean, result.variance)
+    } else {
+        let result = module::batch_norm_train(x, scale, shift, EPSILON);
+        let output = if with_relu { relu(result.output) } else { result.output };
+        (output, result.mean, result.variance)
+    };
+    let mut all = outputs(output, inputs);
+    all.extend([read(mean), read(variance)]);
+    all
+}
+
+fn supported() -> impl Iterator<Item = InstructionSet> {
+    InstructionSet::ALL.into_iter().filter(|set| set.is_supported())
+}
+
+fn assert_close(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
+    assert_eq!(found.len(), expected.len());
+    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
+        assert_eq!(found.len(), expected.len(), "{what}: length of {index}");
+        let size = expected.iter().fold(1e-2f32, |size, value| size.max(value.abs()));
+        for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+            let difference = (found - expected).abs();
+            assert!(
+                difference <= TOLERANCE * size,
+                "{what}: {index} at {place}: {found}, not {expected} (of {size})"
+            );
+        }
+    }
+}
+
+fn check_conv(conv: &Conv) {
+    let expected = convolve(conv, false);
+    for set in supported() {
+        assert_close(&format!("{} {conv:?}", set.name()), &set.force(|| convolve(conv, true)), &expected);
+    }
+}
+
+fn check_norm(shape: [usize; 4], with_relu: bool) {
+    let expected = normalize(shape, with_relu, false);
+    for set in supported() {
+        let found = set.force(|| normalize(shape, with_relu, true));
+        assert_close(&format!("{} {shape:?} relu {with_relu}", set.name()), &found, &expected);
+    }
+}
+
+fn pair(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
+    [range.clone(), range]
+}
+
+prop_compose! {
+    fn dense()(
+        batch in 1..=5usize,
+        input in pair(1..=19),
+        channels in pair(1..=11),
+        groups in prop_oneof![4 => Just(1usize), 1 => 2..=3usize],
+        kernel in pair(1..=7),
+        stride in pair(1..=3),
+        padding in pair(0..=4),
+        bias in any::<bool>(),
+    ) -> Conv {
+        Conv { batch, input, channels, groups, kernel, stride, padding, bias }
+    }
+}
+
+prop_compose! {
+    fn square()(
+        batch in prop_oneof![1..=4usize, 16..=40usize],
+        size in 1..=24usize,
+        channels in pair(1..=20),
+        kernel in prop_oneof![Just(1usize), Just(3), Just(5), Just(7)],
+        stride in 1..=2usize,
+        bias in any::<bool>(),
+    ) -> Conv {
+        let (kernel, stride, padding) = ([kernel; 2], [stride; 2], [kernel / 2; 2]);
+        Conv { batch, input: [size; 2], channels, groups: 1, kernel, stride, padding, bias }
+    }
+}
+
+prop_compose! {
+    fn depthwise()(
+        batch in 1..=5usize,
+        input in pair(1..=37),
+        groups in 2..=9usize,
+        kernel in pair(1..=7),
+        stride in pair(1..=3),
+        padding in pair(0..=4),
+        bias in any::<bool>(),
+    ) -> Conv {
+        Conv { batch, input, channels: [1, 1], groups, kernel, stride, padding, bias }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn dense_convolutions_agree(conv in dense().prop_filter("kernel fits", Conv::fits)) {
+        check_conv(&conv);
+    }
+
+    #[test]
+    fn square_convolutions_agree(conv in square()) {
+        check_conv(&conv);
+    }
+
+    #[test]
+    fn depthwise_convolutions_agree(conv in depthwise().prop_filter("kernel fits", Conv::fits)) {
+        check_conv(&conv);
+    }
+
+    #[test]
+    fn normalizations_agree(
+        batch in 1..=9usize,
+        channels in 1..=7usize,
+        [height, width] in pair(1..=21),
+        with_relu in any::<bool>(),
+    ) {
+        prop_assume!(batch * height * width >= 4);
+        check_norm([batch, channels, height, width], with_relu);
+    }
+}
+
+#[test]
+fn shapes_of_real_networks_agree() {
+    let conv = |batch, size, channels, groups, kernel, stride| Conv {
+        batch,
+        input: [size; 2],
+        channels,
+        groups,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [kernel / 2; 2],
+        bias: false,
+    };
+    for conv in [
+        conv(64, 28, [1, 16], 1, 3, 1),
+        conv(64, 14, [32, 32], 1, 3, 1),
+        conv(64, 8, [64, 64], 1, 3, 2),
+        conv(64, 28, [16, 96], 1, 1, 1),
+        conv(64, 7, [96, 24], 1, 1, 1),
+        conv(64, 14, [32, 64], 1, 1, 2),
+        conv(64, 14, [1, 1], 32, 5, 2),
+        conv(64, 28, [1, 1], 16, 3, 1),
+        conv(1, 33, [24, 40], 1, 5, 1),
+        conv(3, 40, [4, 4], 6, 3, 1),
+    ] {
+        check_conv(&conv);
+    }
+    check_norm([64, 16, 28, 28], true);
+    check_norm([64, 64, 7, 7], false);
+}
+
+#[test]
+fn inputs_need_no_gradient() {
+    let device = Device::flex().autodiff();
+    let image = Tensor::<4>::from_data(TensorData::new(values(1, 2 * 3 * 64), [2, 3, 8, 8]), &device);
+    let weight = tensor(2, [4, 3, 3, 3]);
+    let output = conv2d(image.clone(), weight.clone(), None, [1, 1], [1, 1], 1);
+    let gradients = output.sum().backward();
+    assert!(image.grad(&gradients).is_none());
+    let expected = module::conv2d(image, weight.clone(), None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
+    let expected = weight.grad(&expected.sum().backward()).unwrap();
+    assert_close("weight", &[read(weight.grad(&gradients).unwrap())], &[read(expected)]);
+}
+
+#[test]
+fn a_plain_device_and_sliced_weights_agree() {
+    let device = Device::flex();
+    let plain = |seed, shape: [usize; 4]| {
+        Tensor::<4>::from_data(TensorData::new(values(seed, shape.iter().product()), shape), &device)
+    };
+    let x = plain(1, [3, 9, 10, 12]).swap_dims(2, 3).slice([0..3, 2..7, 0..12, 0..10]);
+    let weight = plain(2, [8, 6, 5, 5]).slice([1..7, 0..5, 1..4, 1..4]);
+    let found = conv2d(x.clone(), weight.clone(), None, [1, 1], [1, 1], 1);
+    let expected = module::conv2d(x, weight, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
+    assert_close("sliced", &[read(found)], &[read(expected)]);
+}
+
+#[test]
+fn gradients_are_finite_differences() {
+    let conv = |groups, channels, kernel, stride| Conv {
+        batch: 2,
+        input: [6, 5],
+        channels,
+        groups,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [kernel / 2; 2],
+        bias: true,
+    };
+    for conv in [conv(1, [2, 3], 3, 1), conv(1, [3, 2], 3, 2), conv(3, [1, 1], 5, 2), conv(1, [2, 4], 1, 1)] {
+        let (x, weight, channels) = conv.shapes();
+        let inputs = [values(1, x.iter().product()), values(2, weight.iter().product()), values(3, channels)];
+        let loss = |inputs: &[Vec<f32>; 3]| {
+            let device = Device::flex();
+            let [x_values, weight_values, bias] = inputs.clone();
+            let x = Tensor::<4>::from_data(TensorData::new(x_values, x), &device);
+            let weight = Tensor::<4>::from_data(TensorData::new(weight_values, weight), &device);
+            let bias = Tensor::<1>::from_data(TensorData::new(bias, [channels]), &device);
+            let output = read(conv2d(x, weight, Some(bias), conv.stride, conv.padding, conv.groups));
+            let weights = values(99, output.len());
+            output.iter().zip(weights).map(|(a, b)| f64::from(*a) * f64::from(b)).sum::<f64>()
+        };
+        let gradients = convolve(&conv, true);
+        for (input, gradient) in gradients[1..].iter().enumerate() {
+            for place in (0..gradient.len()).step_by(3) {
+                let mut moved = inputs.clone();
+                moved[input][place] += 0.5;
+                let above = loss(&moved);
+                moved[input][place] -= 1.0;
+                let difference = above - loss(&moved);
+                let found = f64::from(gradient[place]);
+                assert!(
+                    (found - difference).abs() < 1e-4,
+                    "{conv:?}: {input} at {place}: {found}, not {difference}"
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn normalization_gradients_are_finite_differences() {
+    let shape = [3, 2, 3, 3];
+    let inputs = [values(1, 54).iter().map(|value| value * 3.0 + 5.0).collect(), values(2, 2), values(3, 2)];
+    let loss = |inputs: &[Vec<f32>; 3]| {
+        let device = Device::flex();
+        let [x, scale, shift] = inputs.clone();
+        let x = Tensor::<4>::from_data(TensorData::new(x, shape), &device);
+        let vector = |values| Tensor::<1>::from_data(TensorData::new(values, [2]), &device);
+        let output = read(batch_norm_train(x, vector(scale), vector(shift), EPSILON).output);
+        let weights = values(99, output.len());
+        output.iter().zip(weights).map(|(a, b)| f64::from(*a) * f64::from(b)).sum::<f64>()
+    };
+    let gradients = normalize(shape, false, true);
+    for input in 0..3 {
+        for (place, found) in gradients[1 + input].iter().enumerate() {
+            let mut moved = inputs.clone();
+            moved[input][place] += 0.02;
+            let above = loss(&moved);
+            moved[input][place] -= 0.04;
+            let difference = (above - loss(&moved)) / 0.04;
+            assert!(
+                (f64::from(*found) - difference).abs() < 1e-3,
+                "{input} at {place}: {found}, not {difference}"
+            );
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let conv = |groups, channels, kernel, stride| Conv {
+        batch: 37,
+        input: [13, 11],
+        channels,
+        groups,
+        kernel: [kernel; 2],
+        stride: [stride; 2],
+        padding: [kernel / 2; 2],
+        bias: true,
+    };
+    let convs =
+        [conv(1, [6, 10], 3, 1), conv(1, [6, 10], 1, 1), conv(12, [1, 1], 3, 2), conv(2, [3, 5], 5, 2)];
+    for set in supported() {
+        let run = |threads| {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            pool.install(|| {
+                set.force(|| {
+                    let mut all: Vec<_> = convs.iter().flat_map(|conv| convolve(conv, true)).collect();
+                    all.extend(normalize([37, 5, 13, 11], true, true));
+                    let bits = all.into_iter().flatten().map(f32::to_bits);
+                    bits.collect::<Vec<u32>>()
+                })
+            })
+        };
+        let one = run(1);
+        assert!(one == run(2), "{}: two threads differ from one", set.name());
+        assert!(one == run(4), "{}: four threads differ from one", set.name());
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_so() {
+    let shape = [2, 2, 5, 7];
+    for set in supported() {
+        for with_relu in [false, true] {
+            let mut x = values(1, shape.iter().product());
+            x[3] = f32::NAN;
+            let device = Device::flex();
+            let x = Tensor::<4>::from_data(TensorData::new(x, shape), &device);
+            let (scale, shift) = (Tensor::<1>::ones([2], &device), Tensor::<1>::zeros([2], &device));
+            let normalize = if with_relu { batch_norm_relu_train } else { batch_norm_train };
+            let output = read(set.force(|| normalize(x, scale, shift, EPSILON)).output);
+            let first = |place: usize| (place / 35).is_multiple_of(2);
+            let right = output.iter().enumerate().all(|(place, value)| value.is_nan() == first(place));
+            assert!(right, "{}: a channel with a NaN is all NaN, another is not", set.name());
+        }
+    }
+}
+
+#[test]
+#[should_panic(expected = "larger than a padded image")]
+fn a_kernel_larger_than_the_padded_image_is_refused() {
+    let _ = conv2d(tensor(1, [1, 1, 2, 2]), tensor(2, [1, 1, 5, 5]), None, [1, 1], [1, 1], 1);
+}

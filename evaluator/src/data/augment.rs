@@ -1,0 +1,128 @@
+//! Random changes of training examples that keep their label.
+
+use kiln_space::{Settings, SettingsError, Shape};
+use rand::{Rng, RngExt};
+use serde::{Deserialize, Serialize};
+
+/// Which changes are made, each drawn anew for each example and epoch. What comes in at the border is the raw value 0.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Augmentation {
+    /// Shift by up to this many pixels in each direction: whole pixels, unless the image is turned or scaled as well.
+    pub shift: f64,
+    /// Turn by up to this many degrees either way.
+    pub rotate_degrees: f64,
+    /// Enlarge or shrink by up to this factor minus one: `0.1` for 0.9 to 1.1.
+    pub scale: f64,
+}
+
+impl Augmentation {
+    /// Refuses impossible values; `settings` is the table that the augmentation stands in.
+    pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let bounds = [
+            ("shift", self.shift, 0.0..=64.0, "between 0 and 64 pixels"),
+            ("rotate_degrees", self.rotate_degrees, 0.0..=180.0, "between 0 and 180"),
+            ("scale", self.scale, 0.0..=0.9, "between 0 and 0.9"),
+        ];
+        match bounds.into_iter().find(|(_, value, range, _)| !range.contains(value)) {
+            Some((key, value, _, expected)) => {
+                Err(SettingsError::value(settings.key(&format!("augment.{key}")), value, expected))
+            }
+            None => Ok(()),
+        }
+    }
+
+    /// Writes the changed `from` into `to`.
+    pub(crate) fn apply(&self, shape: Shape, from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
+        let mut within = |reach: f64| if reach > 0.0 { rng.random_range(-reach..=reach) } else { 0.0 };
+        if self.rotate_degrees > 0.0 || self.scale > 0.0 {
+            let (down, right) = (within(self.shift), within(self.shift));
+            let (sin, cos) = within(self.rotate_degrees).to_radians().sin_cos();
+            let inverse = 1.0 / (1.0 + within(self.scale));
+            warp(
+                shape,
+                from,
+                to,
+                [[cos * inverse, -sin * inverse], [sin * inverse, cos * inverse]],
+                [down, right],
+            );
+        } else if self.shift >= 1.0 {
+            let reach = self.shift as i64;
+            let (down, right) = (rng.random_range(-reach..=reach), rng.random_range(-reach..=reach));
+            shift(shape, from, to, down, right);
+        } else {
+            to.copy_from_slice(from);
+        }
+    }
+}
+
+fn shift(shape: Shape, from: &[f32], to: &mut [f32], down: i64, right: i64) {
+    let (height, width) = (shape.height as i64, shape.width as i64);
+    to.fill(0.0);
+    let columns = right.max(0)..(width + right.min(0)).max(right.max(0));
+    if columns.is_empty() {
+        return;
+    }
+    for channel in 0..shape.channels as i64 {
+        for row in down.max(0)..height + down.min(0) {
+            let target = ((channel * height + row) * width + columns.start) as usize;
+            let source = ((channel * height + row - down) * width + columns.start - right) as usize;
+            let count = (columns.end - columns.start) as usize;
+            to[target..target + count].copy_from_slice(&from[source..source + count]);
+        }
+    }
+}
+
+/// Reads each target pixel at `matrix` times its place (row, column from the image's middle, less `offset`), bilinearly.
+fn warp(shape: Shape, from: &[f32], to: &mut [f32], matrix: [[f64; 2]; 2], offset: [f64; 2]) {
+    let (height, width) = (shape.height, shape.width);
+    let middle = [(height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0];
+    for row in 0..height {
+        for column in 0..width {
+            let place = [row as f64 - middle[0] - offset[0], column as f64 - middle[1] - offset[1]];
+            let source = |axis: usize| matrix[axis][0] * place[0] + matrix[axis][1] * place[1] + middle[axis];
+            let (y, x) = (source(0), source(1));
+            let (top, left) = (y.floor(), x.floor());
+            let (below, beside) = ((y - top) as f32, (x - left) as f32);
+            for (plane, to) in from.chunks_exact(height * width).zip(to.chunks_exact_mut(height * width)) {
+                let pixel = |y: f64, x: f64| {
+                    let inside = y >= 0.0 && x >= 0.0 && y < height as f64 && x < width as f64;
+                    if inside { plane[y as usize * width + x as usize] } else { 0.0 }
+                };
+                let upper = pixel(top, left) * (1.0 - beside) + pixel(top, left + 1.0) * beside;
+                let lower = pixel(top + 1.0, left) * (1.0 - beside) + pixel(top + 1.0, left + 1.0) * beside;
+                to[row * width + column] = upper * (1.0 - below) + lower * below;
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn shifting_moves_rows_and_columns_and_fills_with_zero() {
+        let from: Vec<f32> = (1..=9).map(|i| i as f32).collect();
+        let mut to = vec![9.0; 9];
+        shift(Shape::new(1, 3, 3), &from, &mut to, 1, -1);
+        assert_eq!(to, [0.0, 0.0, 0.0, 2.0, 3.0, 0.0, 5.0, 6.0, 0.0]);
+        shift(Shape::new(1, 3, 3), &from, &mut to, 0, 5);
+        assert_eq!(to, [0.0; 9]);
+    }
+
+    #[test]
+    fn warping_turns_about_the_middle_and_mixes_neighbors() {
+        let from: Vec<f32> = (1..=9).map(|i| i as f32).collect();
+        let shape = Shape::new(1, 3, 3);
+        let mut to = vec![9.0; 9];
+        warp(shape, &from, &mut to, [[1.0, 0.0], [0.0, 1.0]], [1.0, -1.0]);
+        let mut shifted = vec![9.0; 9];
+        shift(shape, &from, &mut shifted, 1, -1);
+        assert_eq!(to, shifted, "without turning it is a shift");
+        warp(shape, &from, &mut to, [[0.0, -1.0], [1.0, 0.0]], [0.0, 0.0]);
+        assert_eq!(to, [7.0, 4.0, 1.0, 8.0, 5.0, 2.0, 9.0, 6.0, 3.0], "a quarter turn");
+        warp(shape, &from, &mut to, [[1.0, 0.0], [0.0, 1.0]], [0.0, 0.5]);
+        assert!((to[1] - 1.5).abs() < 1e-6, "half a pixel mixes two");
+    }
+}

@@ -1,0 +1,85 @@
+//! Batches: raw examples, augmented and normalized, as tensors.
+
+use burn::tensor::{Device, Int, Tensor, TensorData};
+use rand::seq::SliceRandom;
+
+use super::{DataSet, Split};
+use crate::seed;
+
+/// Normalized images with their labels.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[batch, channels, height, width]`.
+    pub images: Tensor<4>,
+    /// `[batch]`.
+    pub labels: Tensor<1, Int>,
+}
+
+/// Draws batches of some examples of a data set, on one device.
+#[derive(Clone, Debug)]
+pub struct Batcher<'a> {
+    data: &'a DataSet,
+    device: Device,
+    seed: u64,
+}
+
+impl<'a> Batcher<'a> {
+    /// Batches of `data` on `device`; shuffles and augmentation follow from `seed`.
+    #[must_use]
+    pub const fn new(data: &'a DataSet, device: Device, seed: u64) -> Self {
+        Self { data, device, seed }
+    }
+
+    /// The order of `examples` in an epoch.
+    #[must_use]
+    pub fn shuffled(&self, examples: &[u32], epoch: u64) -> Vec<u32> {
+        let mut order = examples.to_vec();
+        order.shuffle(&mut seed::generator(self.seed, "order", &[epoch]));
+        order
+    }
+
+    /// A training batch, augmented. `step` counts batches over the whole training.
+    #[must_use]
+    pub fn training(&self, examples: &[u32], step: u64) -> Batch {
+        let mut rng = seed::generator(self.seed, "augmentation", &[step]);
+        let augmentation = *self.data.augmentation();
+        let shape = self.data.shape();
+        self.batch(examples, |from, to| augmentation.apply(shape, from, to, &mut rng))
+    }
+
+    /// A batch as it is.
+    #[must_use]
+    pub fn plain(&self, examples: &[u32]) -> Batch {
+        self.batch(examples, |from, to| to.copy_from_slice(from))
+    }
+
+    /// Batches of a whole split, in order.
+    pub fn split(&self, split: Split, size: usize) -> impl Iterator<Item = Batch> + use<'_, 'a> {
+        self.data.split(split).chunks(size).map(|examples| self.plain(examples))
+    }
+
+    fn batch(&self, examples: &[u32], mut write: impl FnMut(&[f32], &mut [f32])) -> Batch {
+        let shape = self.data.shape();
+        let mut values = vec![0.0_f32; examples.len() * shape.elements()];
+        for (&example, to) in examples.iter().zip(values.chunks_exact_mut(shape.elements())) {
+            write(self.data.example(example), to);
+            normalize(self.data, to);
+        }
+        let labels: Vec<i64> = examples.iter().map(|example| i64::from(self.data.label(*example))).collect();
+        let dimensions = [examples.len(), shape.channels, shape.height, shape.width];
+        Batch {
+            images: Tensor::from_data(TensorData::new(values, dimensions), &self.device),
+            labels: Tensor::from_data(TensorData::new(labels, [examples.len()]), &self.device),
+        }
+    }
+}
+
+fn normalize(data: &DataSet, example: &mut [f32]) {
+    let (mean, deviation) = data.normalization();
+    let planes = example.chunks_exact_mut(data.shape().positions());
+    for ((plane, mean), deviation) in planes.zip(mean).zip(deviation) {
+        for value in plane {
+            *value = (*value - mean) / deviation;
+        }
+    }
+}

@@ -1,0 +1,54 @@
+//! The embedded digits: 1,797 grey images of 8 x 8 pixels.
+//!
+//! Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
+//! 1998, doi:10.24432/C50P49, CC BY 4.0.
+
+use std::io::Read;
+use std::path::Path;
+
+use flate2::read::GzDecoder;
+use kiln_space::{Settings, Shape};
+use serde::Deserialize;
+
+use super::registry::Common;
+use super::{Augmentation, DataError, DataSet, RawData};
+
+static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Digits {
+    #[serde(default = "Common::fifth")]
+    test: f64,
+    #[serde(default = "Common::fifth")]
+    validation: f64,
+    #[serde(default)]
+    split_seed: u64,
+    #[serde(default)]
+    augment: Augmentation,
+    limit: Option<usize>,
+}
+
+pub(super) fn open(settings: &Settings, _folder: Option<&Path>) -> Result<DataSet, DataError> {
+    let Digits { test, validation, split_seed, augment, limit } = settings.read()?;
+    let common = Common { test: Some(test), validation, split_seed, augment, limit };
+    common.check(settings)?;
+    let mut text = String::new();
+    GzDecoder::new(DIGITS).read_to_string(&mut text).expect("the embedded digits are valid gzip");
+    let (mut examples, mut labels) = (Vec::new(), Vec::new());
+    for line in text.lines() {
+        let (pixels, label) = line.rsplit_once(',').expect("an embedded line ends with its label");
+        examples.extend(pixels.split(',').map(|p| p.parse::<f32>().expect("an embedded pixel is a number")));
+        labels.push(label.parse().expect("an embedded label is a number"));
+    }
+    let raw = RawData {
+        name: "digits".to_owned(),
+        input: "grey level 0..16".to_owned(),
+        shape: Shape::new(1, 8, 8),
+        classes: (0..10).map(|digit| digit.to_string()).collect(),
+        examples,
+        labels,
+        test: 0,
+    };
+    Ok(common.finish(raw))
+}

@@ -1,0 +1,45 @@
+//! Which device trains and runs networks.
+
+use burn::tensor::Device;
+use kiln_space::{Settings, SettingsError};
+
+/// A device by its name in configs: `cpu`, `cuda:0`, `wgpu:0`.
+pub(crate) fn parse(name: &str, settings: &Settings) -> Result<Device, SettingsError> {
+    let key = || settings.key("device");
+    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+    let index: usize = index
+        .parse()
+        .map_err(|_| SettingsError::value(key(), format!("`{name}`"), "`cpu`, `cuda:0` or `wgpu:0`"))?;
+    match (kind, index) {
+        ("cpu", 0) => Ok(Device::flex()),
+        #[cfg(feature = "cuda")]
+        ("cuda", index) => Ok(Device::cuda(index)),
+        #[cfg(feature = "wgpu")]
+        ("wgpu", index) => Ok(Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index))),
+        ("cuda" | "wgpu", _) => {
+            let expected = format!("`cpu`; for `{kind}` build with `--features {kind}`");
+            Err(SettingsError::value(key(), format!("`{name}`"), &expected))
+        }
+        _ => Err(SettingsError::value(key(), format!("`{name}`"), "`cpu`, `cuda:0` or `wgpu:0`")),
+    }
+}
+
+/// The class of a device, for fingerprints: results are compared within one class only.
+pub(crate) fn class(name: &str) -> String {
+    let kind = name.split(':').next().unwrap_or(name);
+    if kind == "cpu" { format!("cpu/{}", instruction_set()) } else { kind.to_owned() }
+}
+
+/// The widest vector instructions that the CPU path finds at run time.
+fn instruction_set() -> &'static str {
+    #[cfg(target_arch = "x86_64")]
+    {
+        if is_x86_feature_detected!("avx512f") {
+            return "x86-64-avx512";
+        }
+        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
+            return "x86-64-avx2";
+        }
+    }
+    std::env::consts::ARCH
+}

@@ -1,0 +1,29 @@
+//! What an outcome depends on besides genotype and fidelity.
+
+use crate::{Context, device};
+
+/// Joins what decides outcomes: evaluator and settings, space, data, seed, build, instruction set and device class, and
+/// the hash of the shared weights if there are any.
+pub(crate) fn fingerprint(
+    kind: &str,
+    settings: &str,
+    device: &str,
+    context: &Context,
+    weights: Option<&str>,
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let parts = [
+        kind,
+        settings,
+        &context.space_settings,
+        context.data.hash(),
+        &context.seed.to_string(),
+        env!("CARGO_PKG_VERSION"),
+        weights.unwrap_or_default(),
+    ];
+    for part in parts {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    format!("{kind}/{}/{}", device::class(device), &hasher.finalize().to_hex()[..32])
+}

@@ -1,0 +1,282 @@
+//! The finish stage: train a network of the front on, measure it once on the test split, and write it out.
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{BufWriter, Write};
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use kiln_export::{ExporterRegistry, MetricRecord, ModelCard, Preprocessing, TrainedModel};
+use kiln_search::{EvalError, Finished, Finisher, Progress, Trial};
+use kiln_space::{Architecture, Settings, SettingsError};
+use serde::{Deserialize, Serialize};
+
+use crate::data::Split;
+use crate::inference::{self, Judgement};
+use crate::optimizer::OptimizerSettings;
+use crate::training::{Stopped, Training, TrainingSettings};
+use crate::weights::{Weights, stand_alone};
+use crate::{Context, Effort, trained};
+
+/// Where a network's first weights may come from.
+pub(crate) trait Inheritance: Send + Sync {
+    /// The architecture's own copy of shared weights, on `device`.
+    fn inherit(&self, architecture: &Architecture, device: &Device) -> Weights;
+}
+
+/// `[finish]`, without the number of networks. What is not stated is as in `[evaluator]`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct FinishSettings {
+    mode: Option<Mode>,
+    epochs: Option<u32>,
+    batch: Option<usize>,
+    optimizer: Option<OptimizerSettings>,
+    warmup_epochs: Option<u32>,
+    label_smoothing: Option<f64>,
+    /// Training images that the batch-norm statistics of the finished network are taken from.
+    #[serde(default = "calibration")]
+    calibration: usize,
+    /// Whether the validation split, which has done its work, is trained on too.
+    #[serde(default = "yes")]
+    train_on_validation: bool,
+    #[serde(default = "onnx")]
+    formats: Vec<String>,
+}
+
+/// What the first weights are.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum Mode {
+    /// Those of the supernet.
+    Inherit,
+    /// New ones.
+    Scratch,
+}
+
+const fn calibration() -> usize {
+    2048
+}
+const fn yes() -> bool {
+    true
+}
+fn onnx() -> Vec<String> {
+    vec!["onnx".to_owned()]
+}
+
+struct NetworkFinisher {
+    settings: FinishSettings,
+    training: TrainingSettings,
+    context: Context,
+    device: Device,
+    source: Option<Arc<dyn Inheritance>>,
+    exporters: ExporterRegistry,
+}
+
+/// Builds the finisher, and says how much it computes for each network. `inherited` is the training of `[evaluator]`;
+/// `source` its shared weights, if it has any.
+pub(crate) fn build(
+    settings: &Settings,
+    inherited: TrainingSettings,
+    context: Context,
+    device: Device,
+    source: Option<Arc<dyn Inheritance>>,
+) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
+    let read: FinishSettings = settings.read()?;
+    let training = TrainingSettings {
+        epochs: read.epochs.unwrap_or(inherited.epochs),
+        batch: read.batch.unwrap_or(inherited.batch),
+        optimizer: read.optimizer.unwrap_or(inherited.optimizer),
+        warmup_epochs: read.warmup_epochs.unwrap_or(0),
+        label_smoothing: read.label_smoothing.unwrap_or(inherited.label_smoothing),
+    };
+    training.check(settings)?;
+    if read.mode == Some(Mode::Inherit) && source.is_none() {
+        let expected = "`scratch`: this evaluator has no shared weights to inherit";
+        return Err(SettingsError::value(settings.key("mode"), "`inherit`", expected));
+    }
+    if read.calibration < 2 {
+        return Err(SettingsError::value(settings.key("calibration"), read.calibration, "at least 2"));
+    }
+    let exporters = ExporterRegistry::builtin();
+    for (index, format) in read.formats.iter().enumerate() {
+        if exporters.get(format).is_err() {
+            let known: Vec<&str> = exporters.names().collect();
+            let expected = format!("one of `{}`", known.join("`, `"));
+            let key = settings.key(&format!("formats[{index}]"));
+            return Err(SettingsError::value(key, format!("`{format}`"), &expected));
+        }
+    }
+    let data = &context.data;
+    let validation = if read.train_on_validation { data.split(Split::Validation).len() } else { 0 };
+    let effort = Effort {
+        trained: u64::from(training.epochs) * (data.split(Split::Train).len() + validation) as u64,
+        judged: (read.calibration + data.split(Split::Test).len()) as u64,
+    };
+    let finisher = NetworkFinisher { settings: read, training, context, device, source, exporters };
+    Ok((Arc::new(finisher), effort))
+}
+
+impl Finisher for NetworkFinisher {
+    fn finish(&self, trial: &Trial, into: &Path, progress: &dyn Progress) -> Result<Finished, EvalError> {
+        let genotype = &trial.proposal.genotype;
+        let shared = self
+            .context
+            .space
+            .decode(genotype)
+            .map_err(|source| EvalError::Space { what: "a network to finish", source })?;
+        let (architecture, _) = stand_alone(&shared);
+        let weights = self.train(&shared, &architecture, trial, progress)?;
+        let data = &self.context.data;
+        let statistics =
+            inference::calibrate(&architecture, &weights, data, self.settings.calibration, &self.device);
+        let judged = inference::judge(&architecture, &weights, &statistics, data, Split::Test, &self.device);
+        let judged = judged.ok_or(EvalError::Diverged {
+            what: "finished network",
+            step: u64::from(self.training.epochs),
+            loss: f64::NAN,
+        })?;
+        let arrays = trained::arrays(&architecture, &weights, &statistics);
+        let card = self.card(trial, &architecture, judged);
+        let model = TrainedModel { architecture, arrays, card };
+        let files = self.write(&model, trial, into)?;
+        let metrics = BTreeMap::from([
+            ("test_accuracy_percent".to_owned(), 100.0 - judged.error_percent),
+            ("test_loss_nats".to_owned(), judged.loss_nats),
+        ]);
+        Ok(Finished { trial: trial.id, metrics, files })
+    }
+}
+
+impl NetworkFinisher {
+    fn train(
+        &self,
+        shared: &Architecture,
+        own: &Architecture,
+        trial: &Trial,
+        progress: &dyn Progress,
+    ) -> Result<Weights, EvalError> {
+        let autodiff = self.device.clone().autodiff();
+        let seed = self.context.seed ^ trial.id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let weights = match &self.source {
+            Some(source) if self.settings.mode != Some(Mode::Scratch) => source.inherit(shared, &autodiff),
+            _ => Weights::initialize(&stand_alone(shared).1, seed, &autodiff),
+        };
+        let data = &self.context.data;
+        let mut examples = data.split(Split::Train).to_vec();
+        if self.settings.train_on_validation {
+            examples.extend_from_slice(data.split(Split::Validation));
+        }
+        let training = Training {
+            architecture: own,
+            data,
+            examples: &examples,
+            settings: &self.training,
+            seed,
+            device: &self.device,
+        };
+        match training.run(weights, self.training.epochs, "network", progress) {
+            Ok(weights) => Ok(weights.detached()),
+            Err(Stopped::Interrupted) => Err(EvalError::Interrupted),
+            Err(Stopped::Diverged { epoch, loss }) => {
+                Err(EvalError::Diverged { what: "finished network", step: u64::from(epoch), loss })
+            }
+        }
+    }
+
+    fn card(&self, trial: &Trial, architecture: &Architecture, judged: Judgement) -> ModelCard {
+        let (data, space) = (&self.context.data, &self.context.space);
+        let genotype = &trial.proposal.genotype;
+        let decisions = space.decisions().iter().zip(genotype.genes()).enumerate();
+        let decisions = decisions
+            .filter(|(index, _)| {
+                kiln_space::variation::is_active(space.decisions(), genotype.genes(), *index)
+            })
+            .map(|(_, (decision, gene))| {
+                (decision.name.clone(), decision.options[usize::from(*gene)].to_string())
+            })
+            .collect();
+        let counts = architecture.counts();
+        let tested = format!("{} examples of the test split, measured once", data.split(Split::Test).len());
+        let measured = [
+            ("test_accuracy_percent", 100.0 - judged.error_percent, tested.clone()),
+            ("test_loss_nats", judged.loss_nats, tested),
+        ];
+        let mut metrics: Vec<MetricRecord> = measured
+            .into_iter()
+            .map(|(name, value, how)| MetricRecord { name: name.to_owned(), value, how })
+            .collect();
+        metrics.extend(trial.costs.0.iter().map(|(name, value)| MetricRecord {
+            name: name.clone(),
+            value: *value,
+            how: "predicted by the study's cost models from the architecture".to_owned(),
+        }));
+        let (mean, deviation) = data.normalization();
+        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
+        ModelCard {
+            name: format!("{}/{}", self.context.study, trial.id),
+            decisions,
+            genotype: genotype.to_string(),
+            parameters: counts.parameters,
+            macs: counts.macs,
+            classes: data.classes().to_vec(),
+            data: data.describe(),
+            training: format!(
+                "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
+                 weight decay {}, label smoothing {}",
+                self.training.epochs,
+                self.training.batch,
+                if inherits { "the supernet's" } else { "new" },
+                if self.settings.train_on_validation { " and validation" } else { "" },
+                self.training.optimizer.kind,
+                self.training.optimizer.learning_rate,
+                self.training.optimizer.momentum,
+                self.training.optimizer.weight_decay,
+                self.training.label_smoothing,
+            ),
+            preprocessing: Preprocessing {
+                input: data.input().to_owned(),
+                mean: mean.to_vec(),
+                deviation: deviation.to_vec(),
+            },
+            metrics,
+            seed: self.context.seed,
+            versions: BTreeMap::from([
+                ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                ("burn".to_owned(), "0.22.1".to_owned()),
+            ]),
+        }
+    }
+
+    /// Writes the network in every format, whole and with its card.
+    fn write(&self, model: &TrainedModel, trial: &Trial, into: &Path) -> Result<Vec<String>, EvalError> {
+        let failed = |source| EvalError::Export { trial: trial.id, source };
+        let mut files = Vec::new();
+        let mut put = |name: String, write: &dyn Fn(&mut dyn Write) -> Result<(), EvalError>| {
+            let path = into.join(&name);
+            let file_error =
+                |source| EvalError::File { path: path.clone(), action: "write the network", source };
+            let mut file = BufWriter::new(File::create(&path).map_err(file_error)?);
+            write(&mut file)?;
+            let file = file.into_inner().map_err(|error| file_error(error.into_error()))?;
+            file.sync_all().map_err(file_error)?;
+            files.push(name);
+            Ok::<(), EvalError>(())
+        };
+        for format in &self.settings.formats {
+            let exporter = self.exporters.get(format).expect("formats were checked when the study was built");
+            put(format!("model.{}", exporter.extension()), &|out| {
+                exporter.export(model, out).map_err(|error| failed(Box::new(error)))
+            })?;
+        }
+        put("model.kiln".to_owned(), &|out| model.write(out).map_err(|error| failed(Box::new(error))))?;
+        put("card.json".to_owned(), &|out| model.card.write(out).map_err(|error| failed(Box::new(error))))?;
+        fs::File::open(into).and_then(|folder| folder.sync_all()).map_err(|source| EvalError::File {
+            path: into.to_owned(),
+            action: "write the network",
+            source,
+        })?;
+        Ok(files)
+    }
+}

@@ -1,0 +1,141 @@
+//! Judging architectures by training each one on its own.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Progress, Request};
+use kiln_space::{Settings, SettingsError};
+use serde::{Deserialize, Serialize};
+
+use crate::data::Split;
+use crate::optimizer::OptimizerSettings;
+use crate::supernet::{self, outcome};
+use crate::training::{Stopped, Training, TrainingSettings};
+use crate::weights::{Weights, stand_alone};
+use crate::{Built, Context, Effort, Workload, device, fingerprint, finish, inference};
+
+/// `[evaluator]` with `kind = "scratch"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScratchSettings {
+    #[serde(default = "cpu")]
+    device: String,
+    epochs: u32,
+    #[serde(default = "batch")]
+    batch: usize,
+    #[serde(default)]
+    optimizer: OptimizerSettings,
+    #[serde(default)]
+    warmup_epochs: u32,
+    #[serde(default)]
+    label_smoothing: f64,
+    /// Training images that batch-norm statistics are taken from, after training.
+    #[serde(default = "calibration")]
+    calibration: usize,
+}
+
+fn cpu() -> String {
+    "cpu".to_owned()
+}
+const fn batch() -> usize {
+    64
+}
+const fn calibration() -> usize {
+    2048
+}
+
+struct ScratchEvaluator {
+    settings: ScratchSettings,
+    training: TrainingSettings,
+    device: Device,
+    context: Context,
+}
+
+/// Builds the evaluator and its finisher.
+pub(crate) fn build(
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    let read: ScratchSettings = settings.read()?;
+    let training = TrainingSettings {
+        epochs: read.epochs,
+        batch: read.batch,
+        optimizer: read.optimizer,
+        warmup_epochs: read.warmup_epochs,
+        label_smoothing: read.label_smoothing,
+    };
+    training.check(settings)?;
+    let device = device::parse(&read.device, settings)?;
+    let finisher = finish
+        .map(|finish| finish::build(finish, training, context.clone(), device.clone(), None))
+        .transpose()?;
+    let (finisher, network) = finisher.unzip();
+    let data = &context.data;
+    let trial = Effort {
+        trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,
+        judged: (read.calibration + data.split(Split::Validation).len()) as u64,
+    };
+    let workload = Workload {
+        prepare: Effort::default(),
+        trial,
+        network: network.unwrap_or_default(),
+        examples_in_memory: training.batch,
+    };
+    let evaluator = Arc::new(ScratchEvaluator { settings: read, training, device, context });
+    Ok(Built { evaluator, finisher, workload, metrics: supernet::metrics() })
+}
+
+impl Evaluator for ScratchEvaluator {
+    fn prepare(&self, _progress: &dyn Progress) -> Result<(), EvalError> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
+        fingerprint::fingerprint("scratch", &settings, &self.settings.device, &self.context, None)
+    }
+
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        let (architecture, specs) = stand_alone(request.architecture);
+        let data = &self.context.data;
+        let epochs = match request.fidelity {
+            Fidelity::Proxy => 0,
+            Fidelity::Epochs(epochs) => epochs,
+            Fidelity::Full => self.training.epochs,
+        };
+        let weights = Weights::initialize(&specs, request.seed, &self.device.clone().autodiff());
+        let training = Training {
+            architecture: &architecture,
+            data,
+            examples: data.split(Split::Train),
+            settings: &self.training,
+            seed: request.seed,
+            device: &self.device,
+        };
+        let weights = match training.run(weights, epochs, "scratch", &Silent) {
+            Ok(weights) => weights.detached(),
+            Err(Stopped::Interrupted) => return Err(EvalError::Interrupted),
+            Err(Stopped::Diverged { epoch, loss }) => {
+                let reason = format!("training diverged in epoch {epoch}: loss {loss}");
+                return Ok(Outcome::Failed { kind: FailureKind::Diverged, reason });
+            }
+        };
+        let calibration = self.settings.calibration;
+        let statistics = inference::calibrate(&architecture, &weights, data, calibration, &self.device);
+        let judged =
+            inference::judge(&architecture, &weights, &statistics, data, Split::Validation, &self.device);
+        Ok(outcome(judged))
+    }
+}
+
+/// A single evaluation reports nothing, and finishes when the study stops: what runs is not lost.
+struct Silent;
+
+impl Progress for Silent {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}

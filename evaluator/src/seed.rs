@@ -1,0 +1,16 @@
+//! Generators derived from a seed, a label and numbers, so that nothing depends on the order in which work is done.
+
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+
+/// A generator for the purpose `label` at `place`, such as (epoch, step).
+pub(crate) fn generator(seed: u64, label: &str, place: &[u64]) -> Pcg64 {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    hasher.update(label.as_bytes());
+    hasher.update(&[0]);
+    for number in place {
+        hasher.update(&number.to_le_bytes());
+    }
+    Pcg64::from_seed(*hasher.finalize().as_bytes())
+}

@@ -1,0 +1,9 @@
+//! The supernet: shared weights of the largest shape per key, trained so that every subnet read from them can be judged.
+
+mod evaluator;
+mod extremes;
+mod sampling;
+mod settings;
+mod training;
+
+pub(crate) use evaluator::{build, metrics, outcome};

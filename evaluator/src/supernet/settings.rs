@@ -1,0 +1,112 @@
+//! Settings of the supernet evaluator.
+
+use kiln_space::{Settings, SettingsError};
+use serde::{Deserialize, Serialize};
+
+use crate::optimizer::OptimizerSettings;
+use crate::training::TrainingSettings;
+
+/// `[evaluator]` with `kind = "supernet"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SupernetSettings {
+    #[serde(default = "cpu")]
+    pub(crate) device: String,
+    /// Passes over the training split.
+    pub(crate) epochs: u32,
+    #[serde(default = "batch")]
+    pub(crate) batch: usize,
+    #[serde(default)]
+    pub(crate) optimizer: OptimizerSettings,
+    #[serde(default)]
+    pub(crate) warmup_epochs: u32,
+    #[serde(default)]
+    pub(crate) label_smoothing: f64,
+    #[serde(default)]
+    pub(crate) sampling: Sampling,
+    /// Subnets trained in each step.
+    #[serde(default = "subnets")]
+    pub(crate) subnets: usize,
+    /// Whether the largest subnet teaches the others (sandwich sampling only).
+    #[serde(default = "yes")]
+    pub(crate) distillation: bool,
+    /// Training images that batch-norm statistics of a subnet are taken from.
+    #[serde(default = "calibration")]
+    pub(crate) calibration: usize,
+    /// Steps between checkpoints.
+    #[serde(default = "checkpoint_steps")]
+    pub(crate) checkpoint_steps: u64,
+}
+
+/// Which subnets a step trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sampling {
+    /// The largest, the smallest, and random ones between.
+    ///
+    /// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019.
+    #[default]
+    Sandwich,
+    /// Random ones only.
+    ///
+    /// Source: Z. Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
+    SinglePath,
+}
+
+fn cpu() -> String {
+    "cpu".to_owned()
+}
+const fn batch() -> usize {
+    64
+}
+const fn subnets() -> usize {
+    4
+}
+const fn yes() -> bool {
+    true
+}
+const fn calibration() -> usize {
+    512
+}
+const fn checkpoint_steps() -> u64 {
+    200
+}
+
+impl SupernetSettings {
+    /// Reads and checks the settings.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let read: Self = settings.read()?;
+        read.training().check(settings)?;
+        let least = if read.sampling == Sampling::Sandwich { 2 } else { 1 };
+        if read.subnets < least || read.subnets > 64 {
+            let expected = format!("between {least} and 64");
+            return Err(SettingsError::value(settings.key("subnets"), read.subnets, &expected));
+        }
+        if read.calibration < 2 {
+            return Err(SettingsError::value(settings.key("calibration"), read.calibration, "at least 2"));
+        }
+        if read.checkpoint_steps == 0 {
+            return Err(SettingsError::value(settings.key("checkpoint_steps"), 0, "at least 1"));
+        }
+        Ok(read)
+    }
+
+    /// The part that any training has.
+    pub(crate) const fn training(&self) -> TrainingSettings {
+        TrainingSettings {
+            epochs: self.epochs,
+            batch: self.batch,
+            optimizer: self.optimizer,
+            warmup_epochs: self.warmup_epochs,
+            label_smoothing: self.label_smoothing,
+        }
+    }
+
+    /// What the trained weights depend on, as text.
+    pub(crate) fn identity(&self) -> String {
+        let mut deciding = self.clone();
+        deciding.checkpoint_steps = 1;
+        deciding.calibration = 0;
+        serde_json::to_string(&deciding).expect("settings are plain data")
+    }
+}

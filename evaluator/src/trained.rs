@@ -1,0 +1,78 @@
+//! From weights to plain data and back: the trained network that exporters take, run by the same executor.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_export::{Array, TrainedModel};
+use kiln_space::{Architecture, LayerId, Op};
+
+use crate::inference;
+use crate::statistics::Statistics;
+use crate::weights::{Values, Weights, stand_alone};
+
+/// All arrays of a network, as `TrainedModel` names them.
+pub(crate) fn arrays(
+    architecture: &Architecture,
+    weights: &Weights,
+    statistics: &Statistics,
+) -> BTreeMap<String, Array> {
+    let mut arrays: BTreeMap<String, Array> = weights
+        .arrays(architecture)
+        .into_iter()
+        .map(|(name, values)| (name, Array { shape: values.shape, data: values.data }))
+        .collect();
+    let mut put = |name: String, data: Vec<f32>| {
+        arrays.insert(name, Array { shape: vec![data.len()], data });
+    };
+    for (id, mean, variance) in statistics.values() {
+        let name = &architecture.layer(id).name;
+        put(format!("{name}.mean"), mean);
+        put(format!("{name}.variance"), variance);
+    }
+    arrays
+}
+
+/// Logits of a trained network for raw inputs, computed by the executor on the CPU.
+///
+/// # Shapes
+/// - `raw`: `[examples, channels, height, width]`, row-major, in the units of the model card
+/// - output: `[examples, classes]`
+///
+/// # Panics
+/// When arrays are missing or do not fit the architecture; check a model that comes from outside first.
+#[must_use]
+pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
+    const BATCH: usize = 256;
+    let device = Device::flex();
+    let (architecture, _) = stand_alone(&model.architecture);
+    let statistic = |name: &str, part: &str| model.arrays[&format!("{name}.{part}")].data.clone();
+    let live = architecture.live();
+    let is_norm = |id: &LayerId| matches!(architecture.layer(*id).op, Op::BatchNorm);
+    let norms = architecture.ids().filter(|id| live[id.0] && is_norm(id));
+    let statistics = Statistics::from_values(
+        norms.map(|id| {
+            let name = &architecture.layer(id).name;
+            (id, statistic(name, "mean"), statistic(name, "variance"))
+        }),
+        &device,
+    );
+    let values = model
+        .arrays
+        .iter()
+        .map(|(name, array)| (name.clone(), Values { shape: array.shape.clone(), data: array.data.clone() }));
+    let weights = Weights::from_values(values, &device);
+    let (shape, preprocessing) = (architecture.input, &model.card.preprocessing);
+    let batches = raw.chunks(BATCH * shape.elements()).map(|chunk| {
+        let mut values = chunk.to_vec();
+        for (index, plane) in values.chunks_exact_mut(shape.positions()).enumerate() {
+            let channel = index % shape.channels;
+            for value in plane {
+                *value = (*value - preprocessing.mean[channel]) / preprocessing.deviation[channel];
+            }
+        }
+        let examples = values.len() / shape.elements();
+        let data = TensorData::new(values, [examples, shape.channels, shape.height, shape.width]);
+        Tensor::<4>::from_data(data, &device)
+    });
+    inference::logits(&architecture, &weights, &statistics, batches)
+}

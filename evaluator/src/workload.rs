@@ -1,0 +1,23 @@
+//! How much an evaluator and its finisher compute, for estimates of time and memory. Nothing is decided by it.
+
+/// Passes of examples through a network of typical size, by stage.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Workload {
+    /// Once, before the search.
+    pub prepare: Effort,
+    /// For each trial.
+    pub trial: Effort,
+    /// For each network that is finished.
+    pub network: Effort,
+    /// Examples whose activations are in memory at one time while networks train.
+    pub examples_in_memory: usize,
+}
+
+/// Passes of examples through a network.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Effort {
+    /// Forward and backward.
+    pub trained: u64,
+    /// Forward only.
+    pub judged: u64,
+}

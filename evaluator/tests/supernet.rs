@@ -1,0 +1,165 @@
+//! The supernet on a few embedded digits: resuming, judging and finishing.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+
+use kiln_evaluator::data::{DataRegistry, DataSet, Split};
+use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict};
+use kiln_export::TrainedModel;
+use kiln_search::{
+    Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
+};
+use kiln_space::{Genotype, SearchSpace, Settings, SpaceRegistry, variation};
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+use serde_json::json;
+
+fn settings(path: &str, value: &serde_json::Value) -> Settings {
+    Settings::new(path, value.as_object().expect("a table").clone())
+}
+
+fn data() -> Arc<DataSet> {
+    let table = settings("data", &json!({ "limit": 300, "augment": { "shift": 1 } }));
+    DataRegistry::builtin().open("digits", &table, None).expect("embedded")
+}
+
+fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
+    let table = json!({
+        "stem": { "width": [4, 8] },
+        "stages": [
+            { "blocks": ["conv", "mbconv"], "depth": [1, 2], "width": [8, 12], "kernel": [3, 5],
+              "expansion": [2], "squeeze_excitation": [false, true], "stride": 2 },
+        ],
+    });
+    SpaceRegistry::builtin().build("stages", &settings("space", &table), Some(data.task())).expect("a space")
+}
+
+fn build(folder: &Path, extra: &serde_json::Value) -> (Built, Arc<dyn SearchSpace>, Arc<DataSet>) {
+    let data = data();
+    let space = space(&data);
+    let context = Context {
+        study: "test".to_owned(),
+        seed: 3,
+        space: Arc::clone(&space),
+        space_settings: "fixed".to_owned(),
+        data: Arc::clone(&data),
+        folder: folder.to_owned(),
+    };
+    let mut table = json!({
+        "epochs": 3, "batch": 32, "subnets": 3, "calibration": 64, "checkpoint_steps": 4,
+        "optimizer": { "kind": "sgd", "learning_rate": 0.1 },
+    });
+    for (key, value) in extra.as_object().expect("a table") {
+        table[key] = value.clone();
+    }
+    let finish = settings("finish", &json!({ "epochs": 12, "calibration": 64 }));
+    let evaluator = settings("evaluator", &table);
+    let built = EvaluatorRegistry::builtin().build("supernet", &evaluator, Some(&finish), context);
+    (built.expect("valid settings"), space, data)
+}
+
+/// Asks to stop after so many looks at the flag.
+struct StopAfter(AtomicU64);
+
+impl Progress for StopAfter {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
+    }
+}
+
+fn never() -> StopAfter {
+    StopAfter(AtomicU64::new(u64::MAX))
+}
+
+fn evaluate(built: &Built, space: &dyn SearchSpace, genotype: &Genotype) -> Outcome {
+    let architecture = space.decode(genotype).expect("a sample decodes");
+    let request = Request { genotype, architecture: &architecture, fidelity: Fidelity::Full, seed: 1 };
+    built.evaluator.evaluate(&request).expect("the environment is whole")
+}
+
+#[test]
+fn an_interrupted_training_goes_on_to_the_same_weights() {
+    let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (built, space, _) = build(whole.path(), &json!({}));
+    built.evaluator.prepare(&never()).unwrap();
+    // Stops between checkpoints, on one, and right at the start.
+    for steps in [6, 4, 0, 5] {
+        let (built, _, _) = build(pieces.path(), &json!({}));
+        let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(steps)));
+        assert!(matches!(result, Err(EvalError::Interrupted)), "{result:?}");
+    }
+    let (resumed, _, _) = build(pieces.path(), &json!({}));
+    resumed.evaluator.prepare(&never()).unwrap();
+    assert_eq!(built.evaluator.fingerprint(), resumed.evaluator.fingerprint());
+    let genotype = variation::sample(space.as_ref(), &mut Pcg64::seed_from_u64(1));
+    assert_eq!(evaluate(&built, space.as_ref(), &genotype), evaluate(&resumed, space.as_ref(), &genotype));
+}
+
+#[test]
+fn a_checkpoint_of_other_settings_is_not_taken_up() {
+    let folder = tempfile::tempdir().unwrap();
+    let (first, ..) = build(folder.path(), &json!({}));
+    first.evaluator.prepare(&never()).unwrap();
+    let (second, ..) = build(folder.path(), &json!({ "label_smoothing": 0.1 }));
+    let stopped = second.evaluator.prepare(&StopAfter(AtomicU64::new(0)));
+    assert!(matches!(stopped, Err(EvalError::Interrupted)), "it started anew, from step 0");
+}
+
+#[test]
+fn single_path_training_judges_networks_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let (built, space, _) = build(folder.path(), &json!({ "sampling": "single_path", "subnets": 1 }));
+    built.evaluator.prepare(&never()).unwrap();
+    let mut rng = Pcg64::seed_from_u64(1);
+    for _ in 0..5 {
+        let genotype = variation::sample(space.as_ref(), &mut rng);
+        let outcome = evaluate(&built, space.as_ref(), &genotype);
+        let Outcome::Measured(measured) = &outcome else { panic!("{outcome:?}") };
+        assert!((0.0..=100.0).contains(&measured.get("error_percent").unwrap()));
+        assert_eq!(outcome, evaluate(&built, space.as_ref(), &genotype), "judging is pure");
+    }
+}
+
+#[test]
+fn a_learning_rate_that_explodes_is_an_error_that_says_so() {
+    let folder = tempfile::tempdir().unwrap();
+    let optimizer = json!({ "optimizer": { "kind": "sgd", "learning_rate": 100.0 }, "epochs": 60 });
+    let (built, ..) = build(folder.path(), &optimizer);
+    match built.evaluator.prepare(&never()) {
+        Err(EvalError::Diverged { what: "supernet", .. }) => {}
+        other => panic!("{other:?}"),
+    }
+}
+
+#[test]
+fn a_finished_network_is_written_whole_and_measures_what_it_says() {
+    let folder = tempfile::tempdir().unwrap();
+    let (built, space, data) = build(folder.path(), &json!({ "epochs": 20 }));
+    built.evaluator.prepare(&never()).unwrap();
+    let genotype = variation::sample(space.as_ref(), &mut Pcg64::seed_from_u64(5));
+    let outcome = evaluate(&built, space.as_ref(), &genotype);
+    let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
+    let (costs, objectives) = (Costs::default(), Objectives::default());
+    let trial = Trial { id: 4, proposal, outcome, costs, objectives, violation: 0.0 };
+    let into = tempfile::tempdir().unwrap();
+    let finisher = built.finisher.expect("there is a finish table");
+    let finished = finisher.finish(&trial, into.path(), &never()).unwrap();
+    for file in ["model.onnx", "model.kiln", "card.json"] {
+        assert!(finished.files.iter().any(|name| name == file) && into.path().join(file).exists());
+    }
+    let model = TrainedModel::load(&into.path().join("model.kiln")).unwrap();
+    model.check().unwrap();
+    let test = data.split(Split::Test);
+    let raw: Vec<f32> = test.iter().flat_map(|example| data.example(*example)).copied().collect();
+    let logits = predict(&model, &raw);
+    let right = logits.chunks_exact(10).zip(test).filter(|(row, example)| {
+        let top = (0..10).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap();
+        top == data.label(**example) as usize
+    });
+    let accuracy = 100.0 * right.count() as f64 / test.len() as f64;
+    assert!((accuracy - finished.metrics["test_accuracy_percent"]).abs() < 1e-9);
+    assert!(accuracy > 60.0, "it has learned something: {accuracy} %");
+}

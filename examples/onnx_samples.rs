@@ -1,0 +1,70 @@
+//! Writes what this program computes for finished networks, to be compared with what another runtime computes from the
+//! exported files:
+//!
+//! ```console
+//! $ cargo run --release --example onnx_samples -- runs/quickstart samples [DATA]
+//! $ python tests/onnx/check.py --samples samples
+//! ```
+//!
+//! For each finished network of the run: the ONNX file, 1,000 images (of the test split first, then of the others), and the
+//! logits for them.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, Result};
+use kiln::config::RunConfig;
+use kiln_evaluator::data::{DataRegistry, DataSet, Split};
+use kiln_evaluator::predict;
+use kiln_export::TrainedModel;
+use kiln_search::{RunPaths, StudyRecord};
+use serde_json::json;
+
+/// Images for each network.
+const IMAGES: usize = 1000;
+
+fn main() -> Result<()> {
+    let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
+    let (run, out, folder) = match arguments.as_slice() {
+        [run, out] => (run, out, None),
+        [run, out, folder] => (run, out, Some(folder.as_path())),
+        _ => anyhow::bail!("usage: onnx_samples RUN OUT [DATA]"),
+    };
+    let paths = RunPaths::new(run);
+    let config = RunConfig::read(&paths.config(), None)?;
+    let data = config.data.context("the run has no data set")?;
+    let data = DataRegistry::builtin().open(&data.kind, &data.settings, folder)?;
+    let raw = images(&data);
+    let count = raw.len() / data.shape().elements();
+    fs::create_dir_all(out)?;
+    write(&out.join("input.f32"), &raw)?;
+
+    let mut samples = Vec::new();
+    for trial in StudyRecord::read(&paths)?.finished.into_keys() {
+        let model = TrainedModel::load(&paths.model(trial).join("model.kiln"))?;
+        let (onnx, expected) = (format!("{trial}.onnx"), format!("{trial}.f32"));
+        fs::copy(paths.model(trial).join("model.onnx"), out.join(&onnx))?;
+        write(&out.join(&expected), &predict(&model, &raw))?;
+        let shape = data.shape();
+        let shape = [count, shape.channels, shape.height, shape.width];
+        samples.push(json!({ "model": onnx, "input": "input.f32", "shape": shape, "expected": expected }));
+    }
+    anyhow::ensure!(!samples.is_empty(), "{}: no network is finished", run.display());
+    fs::write(out.join("samples.json"), serde_json::to_string_pretty(&samples)?)?;
+    eprintln!("{} networks, {count} images each", samples.len());
+    Ok(())
+}
+
+/// Raw values of the images, the test split first.
+fn images(data: &DataSet) -> Vec<f32> {
+    let splits = [Split::Test, Split::Validation, Split::Train];
+    let all = splits.into_iter().flat_map(|split| data.split(split)).take(IMAGES);
+    all.flat_map(|index| data.example(*index)).copied().collect()
+}
+
+/// Little-endian single precision, nothing else.
+fn write(path: &Path, values: &[f32]) -> Result<()> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    fs::write(path, bytes).with_context(|| path.display().to_string())
+}

@@ -1,0 +1,58 @@
+//! Writes networks with random weights as ONNX, with raw inputs and the logits of the reference interpreter, for a check
+//! in another runtime: `cargo run -p kiln-export --example write_samples --features testing -- FOLDER [RANDOM]`.
+//!
+//! `samples.json` in the folder lists the files: for each check `model`, `input`, `shape`, `expected`.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use kiln_export::{Exporter, Onnx, TrainedModel, run_reference, testing};
+use serde_json::json;
+
+/// Batches that each network is checked on.
+const BATCHES: [usize; 2] = [1, 7];
+
+fn main() -> Result<()> {
+    let mut arguments = std::env::args().skip(1);
+    let folder = arguments.next().context("say which folder to write to")?;
+    let random: u64 = match arguments.next() {
+        Some(count) => count.parse().context("the second argument is the number of random networks")?,
+        None => 50,
+    };
+    let folder = Path::new(&folder);
+    fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
+    let mut models = testing::sample_models();
+    models.extend((0..random).map(|seed| (format!("random-{seed}"), testing::random_model(seed))));
+    let mut samples = Vec::new();
+    for (name, model) in &models {
+        samples.extend(write_sample(folder, name, model).with_context(|| format!("sample `{name}`"))?);
+    }
+    serde_json::to_writer_pretty(File::create(folder.join("samples.json"))?, &samples)?;
+    Ok(())
+}
+
+fn write_sample(folder: &Path, name: &str, model: &TrainedModel) -> Result<Vec<serde_json::Value>> {
+    let file = format!("{name}.onnx");
+    Onnx.export(model, &mut File::create(folder.join(&file))?)?;
+    let input = model.architecture.input;
+    let mut samples = Vec::new();
+    for batch in BATCHES {
+        let raw = testing::raw_input(&model.architecture, batch, batch as u64);
+        let logits = run_reference(model, &raw, batch)?;
+        let shape = match input.positions() {
+            1 => vec![batch, input.channels],
+            _ => vec![batch, input.channels, input.height, input.width],
+        };
+        let [input, expected] = ["input", "expected"].map(|part| format!("{name}.{batch}.{part}.f32"));
+        write_values(&folder.join(&input), &raw)?;
+        write_values(&folder.join(&expected), &logits)?;
+        samples.push(json!({ "model": file, "input": input, "shape": shape, "expected": expected }));
+    }
+    Ok(samples)
+}
+
+fn write_values(path: &Path, values: &[f32]) -> Result<()> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    fs::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
+}

@@ -1,0 +1,168 @@
+//! The model card: what a network is, where it comes from, what was measured and how. Written as JSON beside each export.
+
+use std::collections::BTreeMap;
+use std::io::{self, Read};
+
+use serde::{Deserialize, Serialize};
+
+use crate::ExportError;
+
+/// What was measured or predicted, and how.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct MetricRecord {
+    /// Name with unit, such as `test_accuracy_percent` or `latency_us`.
+    pub name: String,
+    /// The number.
+    pub value: f64,
+    /// How it came about: data split and number of examples, or cost model, device, batch and threads.
+    pub how: String,
+}
+
+/// What happens to an input before the first layer: `(raw - mean) / deviation`, per channel, inside the exported graph.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Preprocessing {
+    /// What a raw value is, such as `grey level 0..255`.
+    pub input: String,
+    /// Mean of each channel over the training split, in raw units.
+    pub mean: Vec<f32>,
+    /// Standard deviation of each channel over the training split, in raw units.
+    pub deviation: Vec<f32>,
+}
+
+/// Provenance of a trained network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct ModelCard {
+    /// Study and trial, such as `quickstart/17`.
+    pub name: String,
+    /// The choices, as `decision = option`.
+    pub decisions: BTreeMap<String, String>,
+    /// Genes, joined by `-`.
+    pub genotype: String,
+    /// Trainable parameters.
+    pub parameters: u64,
+    /// Multiply-accumulates for one example.
+    pub macs: u64,
+    /// Names of the classes in output order.
+    pub classes: Vec<String>,
+    /// Data set with its sizes and a hash of its content.
+    pub data: String,
+    /// How it was trained: schedule, optimizer, inherited or from scratch.
+    pub training: String,
+    /// What the graph does to raw input.
+    pub preprocessing: Preprocessing,
+    /// Measured and predicted numbers.
+    pub metrics: Vec<MetricRecord>,
+    /// Seed of the study.
+    pub seed: u64,
+    /// Program and library versions.
+    pub versions: BTreeMap<String, String>,
+}
+
+/// Longest card that is read, in bytes.
+const CARD_LIMIT: u64 = 16 << 20;
+
+impl ModelCard {
+    /// Checks that every number is finite and every deviation positive.
+    ///
+    /// # Errors
+    /// [`ExportError::CardValue`] with the first number that is not.
+    pub fn check(&self) -> Result<(), ExportError> {
+        let refuse = |field: String, value: f64, expected| ExportError::CardValue { field, value, expected };
+        let Preprocessing { mean, deviation, .. } = &self.preprocessing;
+        for (i, value) in mean.iter().enumerate() {
+            if !value.is_finite() {
+                return Err(refuse(format!("preprocessing.mean.{i}"), (*value).into(), "a finite number"));
+            }
+        }
+        for (i, value) in deviation.iter().enumerate() {
+            if !(value.is_finite() && *value > 0.0) {
+                let field = format!("preprocessing.deviation.{i}");
+                return Err(refuse(field, (*value).into(), "a positive number"));
+            }
+        }
+        for metric in &self.metrics {
+            if !metric.value.is_finite() {
+                return Err(refuse(format!("metrics.{}", metric.name), metric.value, "a finite number"));
+            }
+        }
+        Ok(())
+    }
+
+    /// Writes the card as indented JSON that ends with a line break.
+    ///
+    /// # Errors
+    /// [`ExportError`] when a number is not finite or writing fails.
+    pub fn write(&self, out: &mut dyn io::Write) -> Result<(), ExportError> {
+        self.check()?;
+        let mut text = serde_json::to_vec_pretty(self).map_err(as_json_error)?;
+        text.push(b'\n');
+        out.write_all(&text)?;
+        Ok(())
+    }
+
+    /// Reads a card and checks it.
+    ///
+    /// # Errors
+    /// [`ExportError`] when it is longer than 16 MiB, is not a card, or a number is impossible.
+    pub fn read(input: &mut dyn io::Read) -> Result<Self, ExportError> {
+        let mut text = Vec::new();
+        input.take(CARD_LIMIT + 1).read_to_end(&mut text).map_err(ExportError::Read)?;
+        let bytes = text.len() as u64;
+        if bytes > CARD_LIMIT {
+            return Err(ExportError::TooLarge { format: "the model card", bytes, limit: CARD_LIMIT });
+        }
+        let card: Self = serde_json::from_slice(&text).map_err(as_json_error)?;
+        card.check()?;
+        Ok(card)
+    }
+}
+
+fn as_json_error(source: serde_json::Error) -> ExportError {
+    ExportError::Json { part: "model card", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn a_card_reads_back_as_written() {
+        for (name, model) in testing::sample_models() {
+            let mut text = Vec::new();
+            model.card.write(&mut text).unwrap();
+            assert_eq!(ModelCard::read(&mut text.as_slice()).unwrap(), model.card, "{name}");
+        }
+    }
+
+    #[test]
+    fn a_number_that_is_not_finite_is_not_written() {
+        let mut card = testing::perceptron().card;
+        card.metrics[0].value = f64::NAN;
+        let mut text = Vec::new();
+        assert_eq!(
+            card.write(&mut text).unwrap_err().to_string(),
+            "`metrics.test_accuracy_percent` of the model card is `NaN`, expected a finite number"
+        );
+        assert!(text.is_empty());
+    }
+
+    #[test]
+    fn unknown_fields_and_cut_files_are_refused() {
+        let mut text = Vec::new();
+        testing::perceptron().card.write(&mut text).unwrap();
+        let cut = &text[..text.len() / 2];
+        assert!(matches!(ModelCard::read(&mut &*cut), Err(ExportError::Json { .. })));
+        let other = String::from_utf8(text).unwrap().replacen("\"seed\"", "\"sead\"", 1);
+        assert!(matches!(ModelCard::read(&mut other.as_bytes()), Err(ExportError::Json { .. })));
+    }
+
+    #[test]
+    fn an_endless_card_is_refused() {
+        let error = ModelCard::read(&mut io::repeat(b' ')).unwrap_err();
+        assert!(matches!(error, ExportError::TooLarge { .. }), "{error}");
+    }
+}

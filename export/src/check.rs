@@ -1,0 +1,234 @@
+//! Whether a model is whole: the arrays that an architecture needs, their shapes and values, and the card beside them.
+
+use std::collections::BTreeMap;
+
+use kiln_space::{Architecture, LayerId, Op, Shape};
+
+use crate::{Array, ExportError, TrainedModel};
+
+/// Name and shape of every array that the network's output depends on (see [`TrainedModel`] for the names).
+///
+/// # Panics
+/// When the architecture does not hold together ([`Architecture::validate`]).
+///
+/// # Example
+/// ```
+/// use kiln_space::{ArchitectureBuilder, Shape};
+/// let mut b = ArchitectureBuilder::new(Shape::vector(4));
+/// b.linear("head", b.input(), 3)?;
+/// let arrays = kiln_export::expected_arrays(&b.finish()?);
+/// assert_eq!(arrays["head.weight"], [3, 4]);
+/// assert_eq!(arrays["head.bias"], [3]);
+/// # Ok::<(), kiln_space::SpaceError>(())
+/// ```
+#[must_use]
+pub fn expected_arrays(architecture: &Architecture) -> BTreeMap<String, Vec<usize>> {
+    let live = architecture.live();
+    arrays_of(architecture, |id| live[id.0])
+}
+
+impl TrainedModel {
+    /// Checks that the architecture holds together, that every array it needs is there with the right shape and usable
+    /// values, that no array is left over, and that the card fits: one class for each output, one mean and deviation
+    /// for each input channel, finite numbers.
+    ///
+    /// Arrays of layers that the output does not depend on may be left out.
+    ///
+    /// # Errors
+    /// [`ExportError`] with the first thing that does not fit.
+    pub fn check(&self) -> Result<(), ExportError> {
+        self.architecture.validate()?;
+        let allowed = arrays_of(&self.architecture, |_| true);
+        for name in expected_arrays(&self.architecture).into_keys() {
+            if !self.arrays.contains_key(&name) {
+                return Err(ExportError::MissingArray { name });
+            }
+        }
+        for (name, array) in &self.arrays {
+            let expected =
+                allowed.get(name).ok_or_else(|| ExportError::UnknownArray { name: name.clone() })?;
+            check_array(name, array, expected)?;
+        }
+        let classes = self.card.classes.len();
+        let output = self.architecture.output();
+        if output != Shape::vector(classes) {
+            return Err(ExportError::Output { found: output, classes });
+        }
+        self.check_preprocessing()?;
+        self.card.check()
+    }
+
+    fn check_preprocessing(&self) -> Result<(), ExportError> {
+        let expected = self.architecture.input.channels;
+        let preprocessing = &self.card.preprocessing;
+        let lengths = [
+            ("preprocessing.mean", preprocessing.mean.len()),
+            ("preprocessing.deviation", preprocessing.deviation.len()),
+        ];
+        for (field, found) in lengths {
+            if found != expected {
+                return Err(ExportError::CardLength { field, found, expected });
+            }
+        }
+        Ok(())
+    }
+}
+
+/// Arrays of the layers that `keep` accepts.
+fn arrays_of(architecture: &Architecture, keep: impl Fn(LayerId) -> bool) -> BTreeMap<String, Vec<usize>> {
+    let mut arrays = BTreeMap::new();
+    for id in architecture.ids().filter(|id| keep(*id)) {
+        let layer = architecture.layer(id);
+        let inputs = layer.inputs.first().map_or(0, |input| architecture.layer(*input).output.channels);
+        let outputs = layer.output.channels;
+        let mut array = |part: &str, shape: &[usize]| {
+            arrays.insert(format!("{}.{part}", layer.name), shape.to_vec());
+        };
+        match layer.op {
+            Op::Conv2d { kernel, groups, bias, .. } => {
+                array("weight", &[outputs, inputs / groups, kernel[0], kernel[1]]);
+                if bias {
+                    array("bias", &[outputs]);
+                }
+            }
+            Op::Linear { bias, .. } => {
+                array("weight", &[outputs, inputs]);
+                if bias {
+                    array("bias", &[outputs]);
+                }
+            }
+            Op::BatchNorm => {
+                for part in ["scale", "shift", "mean", "variance"] {
+                    array(part, &[outputs]);
+                }
+            }
+            _ => {}
+        }
+    }
+    arrays
+}
+
+fn check_array(name: &str, array: &Array, expected: &[usize]) -> Result<(), ExportError> {
+    if array.shape != expected {
+        return Err(ExportError::ArrayShape {
+            name: name.to_owned(),
+            found: array.shape.clone(),
+            expected: expected.to_vec(),
+        });
+    }
+    let values = expected.iter().fold(1_usize, |product, size| product.saturating_mul(*size));
+    if array.data.len() != values {
+        return Err(ExportError::ArrayLength {
+            name: name.to_owned(),
+            found: array.data.len(),
+            expected: values,
+        });
+    }
+    let refuse = |usable: fn(f32) -> bool, expected: &'static str| match array
+        .data
+        .iter()
+        .position(|value| !usable(*value))
+    {
+        None => Ok(()),
+        Some(index) => {
+            Err(ExportError::ArrayValue { name: name.to_owned(), index, value: array.data[index], expected })
+        }
+    };
+    refuse(f32::is_finite, "a finite number")?;
+    if name.ends_with(".variance") {
+        refuse(|value| value >= 0.0, "a variance of zero or more")?;
+    }
+    Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    /// The message of the error that `damage` provokes.
+    fn refused(damage: impl FnOnce(&mut TrainedModel)) -> String {
+        let mut model = testing::perceptron();
+        model.check().expect("the sample is whole");
+        damage(&mut model);
+        model.check().expect_err("the damage is found").to_string()
+    }
+
+    #[test]
+    fn every_sample_is_whole() {
+        for (name, model) in testing::sample_models() {
+            model.check().unwrap_or_else(|error| panic!("{name}: {error}"));
+        }
+    }
+
+    #[test]
+    fn messages_name_the_array_and_what_was_expected() {
+        let name = "head.bias";
+        assert_eq!(refused(|m| drop(m.arrays.remove(name))), "array `head.bias` is missing from the model");
+        assert_eq!(
+            refused(|m| m.arrays.get_mut(name).unwrap().shape = vec![1, 3]),
+            "array `head.bias` has shape [1, 3], expected [3]"
+        );
+        assert_eq!(
+            refused(|m| m.arrays.get_mut(name).unwrap().data.push(0.0)),
+            "array `head.bias` holds 4 values, expected 3 from its shape"
+        );
+        assert_eq!(
+            refused(|m| m.arrays.get_mut(name).unwrap().data[1] = f32::NAN),
+            "array `head.bias` holds `NaN` at position 1, expected a finite number"
+        );
+        assert_eq!(
+            refused(|m| m.arrays.get_mut("norm.variance").unwrap().data[2] = -0.5),
+            "array `norm.variance` holds `-0.5` at position 2, expected a variance of zero or more"
+        );
+        assert_eq!(
+            refused(|m| {
+                let array = m.arrays[name].clone();
+                m.arrays.insert("tail.bias".to_owned(), array);
+            }),
+            "array `tail.bias` belongs to no layer of the architecture; arrays are named `<layer>.<part>`"
+        );
+    }
+
+    #[test]
+    fn messages_name_what_the_card_lacks() {
+        assert_eq!(
+            refused(|m| m.card.classes.truncate(2)),
+            "the network gives 3x1x1, expected a vector with one value for each of the 2 classes"
+        );
+        assert_eq!(
+            refused(|m| m.card.preprocessing.mean.truncate(1)),
+            "`preprocessing.mean` of the model card has 1 entries, expected 5, one for each input channel"
+        );
+        assert_eq!(
+            refused(|m| m.card.preprocessing.deviation[1] = 0.0),
+            "`preprocessing.deviation.1` of the model card is `0`, expected a positive number"
+        );
+    }
+
+    #[test]
+    fn a_broken_architecture_is_named() {
+        let message = refused(|m| m.architecture.layers[1].output.channels += 1);
+        assert_eq!(message, "the architecture of the model cannot be used");
+    }
+
+    #[test]
+    fn a_layer_without_values_is_refused() {
+        let message = refused(|m| {
+            m.architecture.input.channels = 0;
+            m.architecture.layers[0].output.channels = 0;
+        });
+        assert_eq!(message, "the architecture of the model cannot be used");
+    }
+
+    #[test]
+    fn arrays_of_dead_layers_are_optional_but_checked() {
+        let mut model = testing::sample_models().remove("dead-layers").unwrap();
+        let dead = "unused.weight";
+        assert!(!expected_arrays(&model.architecture).contains_key(dead));
+        model.arrays.insert(dead.to_owned(), Array { shape: vec![1], data: vec![0.0] });
+        assert!(matches!(model.check(), Err(ExportError::ArrayShape { .. })));
+        model.arrays.remove(dead);
+        model.check().unwrap();
+    }
+}

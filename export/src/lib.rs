@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod card;
+mod check;
+mod error;
+mod model;
+mod model_file;
+mod onnx;
+mod reference;
+mod registry;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+
+pub use card::{MetricRecord, ModelCard, Preprocessing};
+pub use check::expected_arrays;
+pub use error::ExportError;
+pub use model::{Array, Exporter, TrainedModel};
+pub use onnx::Onnx;
+pub use reference::run_reference;
+pub use registry::ExporterRegistry;

@@ -1,0 +1,344 @@
+//! The model file: a [`TrainedModel`] in a compact form that keeps every bit, so that other formats can be written later.
+//!
+//! | part | bytes |
+//! |---|---|
+//! | `KILNMODL` | 8 |
+//! | version, little-endian | 4 |
+//! | length of the description, little-endian | 8 |
+//! | description: JSON of architecture, card, and the arrays' names with their shapes | as stated |
+//! | BLAKE3 of all above | 32 |
+//! | values of the arrays in the order of their names, little-endian single precision | 4 each |
+//! | BLAKE3 of the values | 32 |
+
+use std::collections::BTreeMap;
+use std::fs::{self, File};
+use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::path::Path;
+
+use kiln_space::Architecture;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+use crate::{Array, ExportError, ModelCard, TrainedModel};
+
+const MAGIC: &[u8; 8] = b"KILNMODL";
+const VERSION: u32 = 1;
+/// Longest description that is read, in bytes.
+const DESCRIPTION_LIMIT: u64 = 64 << 20;
+/// Most bytes of values that are read.
+const VALUES_LIMIT: u64 = 4 << 30;
+/// Largest number in an architecture that is read; products of three stay below 2^64.
+const NUMBER_LIMIT: u64 = 1 << 21;
+
+#[derive(Serialize)]
+struct DescriptionRef<'a> {
+    architecture: &'a Architecture,
+    card: &'a ModelCard,
+    arrays: BTreeMap<&'a str, &'a [usize]>,
+}
+
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Description {
+    architecture: Value,
+    card: ModelCard,
+    arrays: BTreeMap<String, Vec<usize>>,
+}
+
+impl TrainedModel {
+    /// Checks the model and writes it as a model file.
+    ///
+    /// # Errors
+    /// [`ExportError`] when the model is not whole ([`TrainedModel::check`]) or writing fails.
+    pub fn write(&self, out: &mut dyn Write) -> Result<(), ExportError> {
+        self.check()?;
+        let arrays =
+            self.arrays.iter().map(|(name, array)| (name.as_str(), array.shape.as_slice())).collect();
+        let description = DescriptionRef { architecture: &self.architecture, card: &self.card, arrays };
+        let description = serde_json::to_vec(&description).map_err(as_description_error)?;
+        let mut head = Vec::with_capacity(description.len() + 20);
+        head.extend_from_slice(MAGIC);
+        head.extend_from_slice(&VERSION.to_le_bytes());
+        head.extend_from_slice(&(description.len() as u64).to_le_bytes());
+        head.extend_from_slice(&description);
+        out.write_all(&head)?;
+        out.write_all(blake3::hash(&head).as_bytes())?;
+        let mut hasher = blake3::Hasher::new();
+        for array in self.arrays.values() {
+            let bytes: Vec<u8> = array.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+            hasher.update(&bytes);
+            out.write_all(&bytes)?;
+        }
+        out.write_all(hasher.finalize().as_bytes())?;
+        Ok(())
+    }
+
+    /// Reads a model file and checks the model.
+    ///
+    /// # Errors
+    /// [`ExportError`] when the file is of another kind or version, is damaged, or its model is not whole.
+    pub fn read(input: &mut dyn Read) -> Result<Self, ExportError> {
+        let mut input = Parts { input, hasher: blake3::Hasher::new(), offset: 0 };
+        let description = input.description()?;
+        let values = description.arrays.values().map(|shape| bytes(shape)).fold(0, u64::saturating_add);
+        if values > VALUES_LIMIT {
+            return Err(ExportError::TooLarge {
+                format: "the values of the model file",
+                bytes: values,
+                limit: VALUES_LIMIT,
+            });
+        }
+        if let Some(found) = largest(&description.architecture).filter(|found| *found > NUMBER_LIMIT) {
+            return Err(ExportError::ArchitectureNumber { found, limit: NUMBER_LIMIT });
+        }
+        let architecture = serde_json::from_value(description.architecture).map_err(as_description_error)?;
+        let mut arrays = BTreeMap::new();
+        for (name, shape) in description.arrays {
+            let values = input.part("values", bytes(&shape))?;
+            let data = values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+            arrays.insert(name, Array { shape, data });
+        }
+        input.checksum("values")?;
+        input.end()?;
+        let model = Self { architecture, arrays, card: description.card };
+        model.check()?;
+        Ok(model)
+    }
+
+    /// Writes the model file at `path`: beside it first, then renamed, so that there is never half a file.
+    ///
+    /// # Errors
+    /// [`ExportError::File`] with the path and what [`TrainedModel::write`] says.
+    pub fn save(&self, path: &Path) -> Result<(), ExportError> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let save = || -> Result<(), ExportError> {
+            let mut out = BufWriter::new(File::create(&partial)?);
+            self.write(&mut out)?;
+            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
+            Ok(fs::rename(&partial, path)?)
+        };
+        save().map_err(|source| {
+            // What is left of a failed write is of no use; that it cannot be removed changes nothing.
+            let _ = fs::remove_file(&partial);
+            at(path, source)
+        })
+    }
+
+    /// Reads the model file at `path`.
+    ///
+    /// # Errors
+    /// [`ExportError::File`] with the path and what [`TrainedModel::read`] says.
+    pub fn load(path: &Path) -> Result<Self, ExportError> {
+        let load = || Self::read(&mut BufReader::new(File::open(path).map_err(ExportError::Read)?));
+        load().map_err(|source| at(path, source))
+    }
+}
+
+fn at(path: &Path, source: ExportError) -> ExportError {
+    ExportError::File { path: path.to_owned(), source: Box::new(source) }
+}
+
+fn as_description_error(source: serde_json::Error) -> ExportError {
+    ExportError::Json { part: "description in the model file", source }
+}
+
+/// Reads part after part and hashes what it reads.
+struct Parts<'a> {
+    input: &'a mut dyn Read,
+    hasher: blake3::Hasher,
+    offset: u64,
+}
+
+impl Parts<'_> {
+    fn description(&mut self) -> Result<Description, ExportError> {
+        let magic = self.part("first bytes", MAGIC.len() as u64)?;
+        if magic != MAGIC {
+            let problem = "it does not start with `KILNMODL`, so it is no model file";
+            return Err(ExportError::Damaged { part: "first bytes", offset: 0, problem });
+        }
+        let found = u32::from_le_bytes(self.number("version")?);
+        if found != VERSION {
+            return Err(ExportError::Version { found, expected: VERSION });
+        }
+        let bytes = u64::from_le_bytes(self.number("length of the description")?);
+        if bytes > DESCRIPTION_LIMIT {
+            let format = "the description in the model file";
+            return Err(ExportError::TooLarge { format, bytes, limit: DESCRIPTION_LIMIT });
+        }
+        let description = self.part("description", bytes)?;
+        self.checksum("description")?;
+        serde_json::from_slice(&description).map_err(as_description_error)
+    }
+
+    fn number<const N: usize>(&mut self, part: &'static str) -> Result<[u8; N], ExportError> {
+        let bytes = self.part(part, N as u64)?;
+        Ok(bytes.try_into().expect("a part has the length asked for"))
+    }
+
+    /// The next `length` bytes. Memory grows with what is really there, not with what a damaged length asks for.
+    fn part(&mut self, part: &'static str, length: u64) -> Result<Vec<u8>, ExportError> {
+        let mut bytes = Vec::new();
+        self.input.take(length).read_to_end(&mut bytes).map_err(ExportError::Read)?;
+        if bytes.len() as u64 != length {
+            return Err(ExportError::Damaged { part, offset: self.offset, problem: "the file ends early" });
+        }
+        self.hasher.update(&bytes);
+        self.offset += length;
+        Ok(bytes)
+    }
+
+    /// Compares what was read since the last checksum with the one that stands here.
+    fn checksum(&mut self, part: &'static str) -> Result<(), ExportError> {
+        let offset = self.offset;
+        let found = self.hasher.finalize();
+        let stated: [u8; blake3::OUT_LEN] = self.number(part)?;
+        self.hasher.reset();
+        if found != stated {
+            return Err(ExportError::Damaged { part, offset, problem: "the checksum here does not match" });
+        }
+        Ok(())
+    }
+
+    fn end(&mut self) -> Result<(), ExportError> {
+        let mut rest = Vec::new();
+        self.input.take(1).read_to_end(&mut rest).map_err(ExportError::Read)?;
+        if rest.is_empty() {
+            return Ok(());
+        }
+        Err(ExportError::Damaged {
+            part: "end",
+            offset: self.offset,
+            problem: "there are bytes after the last one",
+        })
+    }
+}
+
+/// Bytes that an array of this shape takes in the file; the largest number there is if they are more.
+fn bytes(shape: &[usize]) -> u64 {
+    shape.iter().fold(4, |product, size| product.saturating_mul(*size as u64))
+}
+
+/// The largest number anywhere in `value`; what is no natural number counts as the largest of all.
+fn largest(value: &Value) -> Option<u64> {
+    match value {
+        Value::Number(number) => Some(number.as_u64().unwrap_or(u64::MAX)),
+        Value::Array(items) => items.iter().filter_map(largest).max(),
+        Value::Object(fields) => fields.values().filter_map(largest).max(),
+        Value::Null | Value::Bool(_) | Value::String(_) => None,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    fn bytes_of(model: &TrainedModel) -> Vec<u8> {
+        let mut bytes = Vec::new();
+        model.write(&mut bytes).unwrap();
+        bytes
+    }
+
+    fn read(mut bytes: &[u8]) -> Result<TrainedModel, ExportError> {
+        TrainedModel::read(&mut bytes)
+    }
+
+    /// `bytes` with another description and its right checksum.
+    fn with_description(model: &TrainedModel, from: &str, to: &str) -> Vec<u8> {
+        let bytes = bytes_of(model);
+        let length = u64::from_le_bytes(bytes[12..20].try_into().unwrap()) as usize;
+        let text = std::str::from_utf8(&bytes[20..20 + length]).unwrap();
+        assert!(text.contains(from));
+        let text = text.replacen(from, to, 1);
+        let mut out = bytes[..12].to_vec();
+        out.extend_from_slice(&(text.len() as u64).to_le_bytes());
+        out.extend_from_slice(text.as_bytes());
+        let hash = blake3::hash(&out);
+        out.extend_from_slice(hash.as_bytes());
+        out.extend_from_slice(&bytes[20 + length + 32..]);
+        out
+    }
+
+    #[test]
+    fn models_read_back_bit_for_bit() {
+        for (name, model) in testing::sample_models() {
+            assert_eq!(read(&bytes_of(&model)).unwrap(), model, "{name}");
+        }
+        for seed in 0..50 {
+            let model = testing::random_model(seed);
+            assert_eq!(read(&bytes_of(&model)).unwrap(), model, "seed {seed}");
+        }
+    }
+
+    #[test]
+    fn every_damaged_byte_and_every_cut_is_noticed() {
+        let bytes = bytes_of(&testing::perceptron());
+        for place in 0..bytes.len() {
+            let mut damaged = bytes.clone();
+            damaged[place] ^= 0x10;
+            assert!(read(&damaged).is_err(), "byte {place}");
+            assert!(matches!(read(&bytes[..place]), Err(ExportError::Damaged { .. })), "cut at {place}");
+        }
+    }
+
+    #[test]
+    fn damage_is_named_with_its_place() {
+        let model = testing::perceptron();
+        let bytes = bytes_of(&model);
+        let values = 4 * model.arrays.values().map(|array| array.data.len()).sum::<usize>();
+        let at = bytes.len() - 32;
+        let mut damaged = bytes.clone();
+        damaged[at - values] ^= 1;
+        assert_eq!(
+            read(&damaged).unwrap_err().to_string(),
+            format!("the model file is damaged in its values (byte {at}): the checksum here does not match")
+        );
+        let longer = [&bytes[..], b"x"].concat();
+        assert_eq!(
+            read(&longer).unwrap_err().to_string(),
+            format!(
+                "the model file is damaged in its end (byte {}): there are bytes after the last one",
+                bytes.len()
+            )
+        );
+        assert!(read(b"PK\x03\x04 and so on").unwrap_err().to_string().ends_with("it is no model file"));
+        let mut newer = bytes;
+        newer[8] = 2;
+        assert!(matches!(read(&newer), Err(ExportError::Version { found: 2, expected: 1 })));
+    }
+
+    #[test]
+    fn sizes_that_would_overflow_or_exhaust_memory_are_refused() {
+        let model = testing::perceptron();
+        let huge = u64::MAX.to_string();
+        let bytes = with_description(&model, "\"out_features\":3", &format!("\"out_features\":{huge}"));
+        assert!(matches!(read(&bytes), Err(ExportError::ArchitectureNumber { found: u64::MAX, .. })));
+        let bytes = with_description(&model, "\"head.bias\":[3]", &format!("\"head.bias\":[{huge},{huge}]"));
+        assert!(matches!(read(&bytes), Err(ExportError::TooLarge { .. })));
+        let bytes = with_description(&model, "\"head.bias\":[3]", "\"head.bias\":[300000000]");
+        assert!(matches!(read(&bytes), Err(ExportError::Damaged { part: "values", .. })));
+        let mut bytes = bytes_of(&model);
+        bytes[12..20].copy_from_slice(&u64::MAX.to_le_bytes());
+        assert!(matches!(read(&bytes), Err(ExportError::TooLarge { .. })));
+    }
+
+    #[test]
+    fn a_saved_file_loads_and_errors_name_the_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("model.kiln");
+        let model = testing::perceptron();
+        model.save(&path).unwrap();
+        assert_eq!(TrainedModel::load(&path).unwrap(), model);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "nothing is left beside the file");
+
+        let missing = folder.path().join("other.kiln");
+        let error = TrainedModel::load(&missing).unwrap_err();
+        assert_eq!(error.to_string(), format!("cannot use the model file `{}`", missing.display()));
+
+        let mut broken = model.clone();
+        broken.arrays.clear();
+        assert!(broken.save(&missing).is_err());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1, "a failed save leaves nothing");
+    }
+}

@@ -1,0 +1,169 @@
+//! Building an ONNX graph: unique names, initializers, nodes and the shapes of values.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_space::Shape;
+
+use super::proto::attribute_proto::AttributeType;
+use super::proto::tensor_proto::DataType;
+use super::proto::tensor_shape_proto::{Dimension, dimension};
+use super::proto::{
+    AttributeProto, GraphProto, NodeProto, TensorProto, TensorShapeProto, TypeProto, ValueInfoProto,
+    type_proto,
+};
+
+/// How a value lies in the graph.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Rank {
+    /// `[batch, channels, height, width]`.
+    Map,
+    /// `[batch, features]`.
+    Vector,
+}
+
+/// A value of the graph.
+#[derive(Clone, Debug)]
+pub(super) struct GraphValue {
+    pub(super) name: String,
+    pub(super) shape: Shape,
+    pub(super) rank: Rank,
+}
+
+/// The graph so far.
+pub(super) struct GraphBuilder {
+    graph: GraphProto,
+    names: BTreeSet<String>,
+    scalars: BTreeMap<&'static str, String>,
+}
+
+impl GraphBuilder {
+    /// An empty graph in which `reserved` names are taken by those who know them.
+    pub(super) fn new(name: &str, reserved: BTreeSet<String>) -> Self {
+        let graph = GraphProto { name: Some(name.to_owned()), ..GraphProto::default() };
+        Self { graph, names: reserved, scalars: BTreeMap::new() }
+    }
+
+    /// `wanted`, or `wanted` with the first number that makes it unique.
+    pub(super) fn unique(&mut self, wanted: &str) -> String {
+        let numbered = (1..).map(|number| format!("{wanted}_{number}"));
+        let name = std::iter::once(wanted.to_owned())
+            .chain(numbered)
+            .find(|name| !self.names.contains(name))
+            .expect("there are more numbers than names");
+        self.names.insert(name.clone());
+        name
+    }
+
+    /// Appends a node with one output.
+    pub(super) fn node(
+        &mut self,
+        op_type: &str,
+        name: &str,
+        inputs: &[&str],
+        output: &str,
+        attribute: Vec<AttributeProto>,
+    ) {
+        self.graph.node.push(NodeProto {
+            input: inputs.iter().map(|&input| input.to_owned()).collect(),
+            output: vec![output.to_owned()],
+            name: Some(name.to_owned()),
+            op_type: Some(op_type.to_owned()),
+            attribute,
+            ..NodeProto::default()
+        });
+    }
+
+    /// Adds an array of single-precision numbers.
+    pub(super) fn array(&mut self, name: &str, shape: &[usize], data: &[f32]) {
+        let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.graph.initializer.push(tensor(name, DataType::Float, shape, bytes));
+    }
+
+    /// Adds a list of integers.
+    pub(super) fn integers(&mut self, name: &str, data: &[i64]) {
+        let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.graph.initializer.push(tensor(name, DataType::Int64, &[data.len()], bytes));
+    }
+
+    /// Name of a constant that nodes share.
+    pub(super) fn scalar(&mut self, label: &'static str, value: f32) -> String {
+        if let Some(name) = self.scalars.get(label) {
+            return name.clone();
+        }
+        let name = self.unique(&format!("constant.{label}"));
+        self.array(&name, &[], &[value]);
+        self.scalars.insert(label, name.clone());
+        name
+    }
+
+    /// States the type of a value inside the graph.
+    pub(super) fn declare(&mut self, value: &GraphValue) {
+        self.graph.value_info.push(value_info(value));
+    }
+
+    /// The graph, with its one input and one output.
+    pub(super) fn finish(mut self, input: &GraphValue, output: &GraphValue) -> GraphProto {
+        self.graph.input.push(value_info(input));
+        self.graph.output.push(value_info(output));
+        self.graph
+    }
+}
+
+/// An integer attribute.
+pub(super) fn int(name: &str, value: i64) -> AttributeProto {
+    AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) }
+}
+
+/// An attribute that is a list of integers.
+pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
+    let ints = values.iter().map(|value| *value as i64).collect();
+    AttributeProto { ints, ..attribute(name, AttributeType::Ints) }
+}
+
+/// A floating-point attribute.
+pub(super) fn float(name: &str, value: f32) -> AttributeProto {
+    AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float) }
+}
+
+/// An attribute that is a list of one zero.
+pub(super) fn zero_tensor(name: &str) -> AttributeProto {
+    let zero = tensor("", DataType::Float, &[1], 0.0_f32.to_le_bytes().to_vec());
+    AttributeProto { t: Some(zero), ..attribute(name, AttributeType::Tensor) }
+}
+
+fn attribute(name: &str, kind: AttributeType) -> AttributeProto {
+    AttributeProto { name: Some(name.to_owned()), r#type: Some(kind.into()), ..AttributeProto::default() }
+}
+
+fn tensor(name: &str, kind: DataType, shape: &[usize], bytes: Vec<u8>) -> TensorProto {
+    TensorProto {
+        name: Some(name.to_owned()),
+        dims: shape.iter().map(|size| *size as i64).collect(),
+        data_type: Some(kind.into()),
+        raw_data: Some(bytes),
+        ..TensorProto::default()
+    }
+}
+
+fn value_info(value: &GraphValue) -> ValueInfoProto {
+    let Shape { channels, height, width } = value.shape;
+    let sizes: &[usize] = match value.rank {
+        Rank::Map => &[channels, height, width],
+        Rank::Vector => &[channels],
+    };
+    let batch = dimension::Value::DimParam("batch".to_owned());
+    let dim = std::iter::once(batch)
+        .chain(sizes.iter().map(|size| dimension::Value::DimValue(*size as i64)))
+        .map(|value| Dimension { value: Some(value), ..Dimension::default() })
+        .collect();
+    let tensor =
+        type_proto::Tensor { elem_type: Some(DataType::Float.into()), shape: Some(TensorShapeProto { dim }) };
+    ValueInfoProto {
+        name: Some(value.name.clone()),
+        r#type: Some(TypeProto {
+            value: Some(type_proto::Value::TensorType(tensor)),
+            ..TypeProto::default()
+        }),
+        ..ValueInfoProto::default()
+    }
+}

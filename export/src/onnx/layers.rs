@@ -1,0 +1,279 @@
+//! From layers to ONNX nodes. Shapes come from the architecture; what is kept here is how each value lies in the graph:
+//! ONNX wants `[batch, channels, height, width]` for windows and `[batch, features]` for matrices, while a vector is
+//! `[features, 1, 1]` to the architecture. A value is rearranged where its reader wants it otherwise.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind, Shape};
+
+use super::graph::{GraphBuilder, GraphValue, Rank, float, int, ints, zero_tensor};
+use super::proto::{AttributeProto, GraphProto};
+use super::{INPUT, OUTPUT};
+use crate::{TrainedModel, expected_arrays};
+
+/// The graph of a checked model.
+pub(super) fn graph(model: &TrainedModel) -> GraphProto {
+    let architecture = &model.architecture;
+    let live = architecture.live();
+    let arrays = expected_arrays(architecture);
+    let fixed = [INPUT.to_owned(), OUTPUT.to_owned()].into_iter().chain(arrays.keys().cloned());
+    let fixed: BTreeSet<String> = fixed.collect();
+    let mut reserved = fixed.clone();
+    reserved.extend(architecture.layers.iter().map(|layer| layer.name.clone()));
+    let name = if model.card.name.is_empty() { "network" } else { &model.card.name };
+    let mut layers = Layers {
+        model,
+        graph: GraphBuilder::new(name, reserved),
+        fixed,
+        values: BTreeMap::new(),
+        rearranged: BTreeMap::new(),
+        batch: None,
+    };
+    let rank = if architecture.input.positions() == 1 { Rank::Vector } else { Rank::Map };
+    let input = GraphValue { name: INPUT.to_owned(), shape: architecture.input, rank };
+    layers.normalize(&input);
+    for id in architecture.ids().skip(1).filter(|id| live[id.0]) {
+        layers.layer(id);
+    }
+    for (name, shape) in &arrays {
+        layers.graph.array(name, shape, &model.arrays[name].data);
+    }
+    let output = layers.output();
+    layers.graph.finish(&input, &output)
+}
+
+struct Layers<'a> {
+    model: &'a TrainedModel,
+    graph: GraphBuilder,
+    /// Names that no layer's value may take, whatever the layer is called.
+    fixed: BTreeSet<String>,
+    values: BTreeMap<LayerId, GraphValue>,
+    rearranged: BTreeMap<LayerId, String>,
+    /// Name of the value that holds the size of the batch.
+    batch: Option<String>,
+}
+
+impl Layers<'_> {
+    /// `(raw - mean) / deviation`, the value of the input layer.
+    fn normalize(&mut self, input: &GraphValue) {
+        let shape = match input.rank {
+            Rank::Map => vec![input.shape.channels, 1, 1],
+            Rank::Vector => vec![input.shape.channels],
+        };
+        let preprocessing = &self.model.card.preprocessing;
+        let mut last = INPUT.to_owned();
+        let steps = [
+            ("Sub", "centered", "mean", &preprocessing.mean),
+            ("Div", "normalized", "deviation", &preprocessing.deviation),
+        ];
+        for (op_type, step, part, data) in steps {
+            let constant = self.graph.unique(&format!("{INPUT}.{part}"));
+            self.graph.array(&constant, &shape, data);
+            last = self.step(op_type, INPUT, step, &[&last, &constant], Vec::new(), input);
+        }
+        self.values.insert(LayerId(0), GraphValue { name: last, ..input.clone() });
+    }
+
+    /// Appends a node between layers, with a value that lies like `like`; gives the value's name.
+    fn step(
+        &mut self,
+        op_type: &str,
+        layer: &str,
+        step: &str,
+        inputs: &[&str],
+        attributes: Vec<AttributeProto>,
+        like: &GraphValue,
+    ) -> String {
+        let name = self.graph.unique(&format!("{layer}.{step}"));
+        self.graph.node(op_type, &name, inputs, &name, attributes);
+        self.graph.declare(&GraphValue { name: name.clone(), ..like.clone() });
+        name
+    }
+
+    /// Name of a layer's value in the wanted arrangement. Only vectors have two.
+    fn read(&mut self, id: LayerId, rank: Rank) -> String {
+        let value = self.values[&id].clone();
+        if value.rank == rank {
+            return value.name;
+        }
+        if let Some(name) = self.rearranged.get(&id) {
+            return name.clone();
+        }
+        let layer = self.model.architecture.layer(id).name.clone();
+        let like = GraphValue { rank, ..value.clone() };
+        let name = match rank {
+            Rank::Vector => {
+                self.step("Flatten", &layer, "vector", &[&value.name], vec![int("axis", 1)], &like)
+            }
+            Rank::Map => {
+                let axes = self.graph.unique(&format!("{layer}.axes"));
+                self.graph.integers(&axes, &[2, 3]);
+                self.step("Unsqueeze", &layer, "map", &[&value.name, &axes], Vec::new(), &like)
+            }
+        };
+        self.rearranged.insert(id, name.clone());
+        name
+    }
+
+    fn layer(&mut self, id: LayerId) {
+        let layer = self.model.architecture.layer(id);
+        let ranks = layer.inputs.iter().filter_map(|input| self.values.get(input)).map(|value| value.rank);
+        let widest = if ranks.into_iter().any(|rank| rank == Rank::Map) { Rank::Map } else { Rank::Vector };
+        let rank = match layer.op {
+            Op::Conv2d { .. } | Op::Pool { .. } | Op::GlobalPool | Op::Zero { .. } => Rank::Map,
+            Op::Linear { .. } | Op::Flatten => Rank::Vector,
+            Op::Input | Op::BatchNorm | Op::Activation { .. } | Op::Add | Op::Concat | Op::Mul => widest,
+        };
+        let is_output = id.0 + 1 == self.model.architecture.layers.len() && rank == Rank::Vector;
+        let name = if is_output {
+            OUTPUT.to_owned()
+        } else if self.fixed.contains(&layer.name) {
+            self.graph.unique(&layer.name)
+        } else {
+            layer.name.clone()
+        };
+        let value = GraphValue { name, shape: layer.output, rank };
+        self.nodes(layer, &value);
+        if !is_output {
+            self.graph.declare(&value);
+        }
+        self.values.insert(id, value);
+    }
+
+    /// The nodes of a layer; the last one has the layer's name and gives `value`.
+    fn nodes(&mut self, layer: &Layer, value: &GraphValue) {
+        let part = |part: &str| format!("{}.{part}", layer.name);
+        let read_as = match layer.op {
+            // Flatten reads any arrangement.
+            Op::Flatten => self.values[&layer.inputs[0]].rank,
+            _ => value.rank,
+        };
+        let mut inputs = Vec::new();
+        if !matches!(layer.op, Op::Zero { .. }) {
+            inputs.extend(layer.inputs.iter().map(|input| self.read(*input, read_as)));
+        }
+        let (op_type, attributes) = match &layer.op {
+            Op::Input => unreachable!("the input is layer 0 alone"),
+            Op::Zero { .. } => {
+                inputs.push(self.zero_shape(layer));
+                ("ConstantOfShape", vec![zero_tensor("value")])
+            }
+            Op::Conv2d { kernel, stride, padding, groups, bias, .. } => {
+                inputs.push(part("weight"));
+                inputs.extend(bias.then(|| part("bias")));
+                let mut attributes = window(*kernel, *stride, *padding);
+                attributes.push(int("group", *groups as i64));
+                ("Conv", attributes)
+            }
+            Op::Linear { bias, .. } => {
+                inputs.push(part("weight"));
+                inputs.extend(bias.then(|| part("bias")));
+                ("Gemm", vec![int("transB", 1)])
+            }
+            Op::BatchNorm => {
+                inputs.extend(["scale", "shift", "mean", "variance"].map(part));
+                ("BatchNormalization", vec![float("epsilon", BATCH_NORM_EPSILON)])
+            }
+            Op::Activation { kind } => self.activation(*kind, layer, &mut inputs, value),
+            Op::Pool { kind: PoolKind::Max, kernel, stride, padding } => {
+                ("MaxPool", window(*kernel, *stride, *padding))
+            }
+            Op::Pool { kind: PoolKind::Average, kernel, stride, padding } => {
+                let mut attributes = window(*kernel, *stride, *padding);
+                attributes.push(int("count_include_pad", 0));
+                ("AveragePool", attributes)
+            }
+            Op::GlobalPool => ("GlobalAveragePool", Vec::new()),
+            Op::Flatten => ("Flatten", vec![int("axis", 1)]),
+            Op::Add if inputs.len() == 2 => ("Add", Vec::new()),
+            Op::Add => ("Sum", Vec::new()),
+            Op::Concat => ("Concat", vec![int("axis", 1)]),
+            Op::Mul => ("Mul", Vec::new()),
+        };
+        let inputs: Vec<&str> = inputs.iter().map(String::as_str).collect();
+        self.graph.node(op_type, &layer.name, &inputs, &value.name, attributes);
+    }
+
+    /// Steps before an activation's last node, whose inputs are left in `inputs`.
+    fn activation(
+        &mut self,
+        kind: ActivationKind,
+        layer: &Layer,
+        inputs: &mut Vec<String>,
+        like: &GraphValue,
+    ) -> (&'static str, Vec<AttributeProto>) {
+        let x = inputs[0].clone();
+        match kind {
+            ActivationKind::Relu => ("Relu", Vec::new()),
+            ActivationKind::Relu6 => {
+                inputs.push(self.graph.scalar("zero", 0.0));
+                inputs.push(self.graph.scalar("six", 6.0));
+                ("Clip", Vec::new())
+            }
+            ActivationKind::HardSwish => ("HardSwish", Vec::new()),
+            ActivationKind::HardSigmoid => {
+                ("HardSigmoid", vec![float("alpha", 1.0 / 6.0), float("beta", 0.5)])
+            }
+            ActivationKind::Sigmoid => ("Sigmoid", Vec::new()),
+            ActivationKind::Silu => {
+                inputs.push(self.step("Sigmoid", &layer.name, "sigmoid", &[&x], Vec::new(), like));
+                ("Mul", Vec::new())
+            }
+            ActivationKind::Tanh => ("Tanh", Vec::new()),
+            // Opset 20 has the operator; the steps run on every runtime of opset 17.
+            ActivationKind::Gelu => {
+                let constants = [
+                    self.graph.scalar("sqrt_half", std::f32::consts::FRAC_1_SQRT_2),
+                    self.graph.scalar("one", 1.0),
+                    self.graph.scalar("half", 0.5),
+                ];
+                let [sqrt_half, one, half] = &constants;
+                let name = &layer.name;
+                let scaled = self.step("Mul", name, "scaled", &[&x, sqrt_half], Vec::new(), like);
+                let erf = self.step("Erf", name, "erf", &[&scaled], Vec::new(), like);
+                let gate = self.step("Add", name, "gate", &[&erf, one], Vec::new(), like);
+                let halved = self.step("Mul", name, "halved", &[&x, half], Vec::new(), like);
+                *inputs = vec![halved, gate];
+                ("Mul", Vec::new())
+            }
+        }
+    }
+
+    /// Name of the value that holds the shape of a constant of zeros: the batch comes from the input.
+    fn zero_shape(&mut self, layer: &Layer) -> String {
+        let batch = self.batch.clone().unwrap_or_else(|| {
+            let name = self.graph.unique(&format!("{INPUT}.batch"));
+            self.graph.node("Shape", &name, &[INPUT], &name, vec![int("start", 0), int("end", 1)]);
+            name
+        });
+        self.batch = Some(batch.clone());
+        let sizes = self.graph.unique(&format!("{}.sizes", layer.name));
+        let Shape { channels, height, width } = layer.output;
+        self.graph.integers(&sizes, &[channels, height, width].map(|size| size as i64));
+        let shape = self.graph.unique(&format!("{}.shape", layer.name));
+        self.graph.node("Concat", &shape, &[&batch, &sizes], &shape, vec![int("axis", 0)]);
+        shape
+    }
+
+    /// The graph's output: the last layer's value, made a vector under its fixed name where it is not yet.
+    fn output(&mut self) -> GraphValue {
+        let (_, last) = self.values.last_key_value().expect("the input layer has a value");
+        let value = GraphValue { name: OUTPUT.to_owned(), rank: Rank::Vector, ..last.clone() };
+        if last.name != OUTPUT {
+            let name = self.graph.unique(&format!("{OUTPUT}.vector"));
+            let last = last.name.clone();
+            self.graph.node("Flatten", &name, &[&last], OUTPUT, vec![int("axis", 1)]);
+        }
+        value
+    }
+}
+
+/// Attributes of a sliding window; the padding is the same at both ends.
+fn window(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Vec<AttributeProto> {
+    let [vertical, horizontal] = padding;
+    vec![
+        ints("kernel_shape", &kernel),
+        ints("strides", &stride),
+        ints("pads", &[vertical, horizontal, vertical, horizontal]),
+    ]
+}

@@ -1,0 +1,114 @@
+//! ONNX: an open format that most runtimes read, on servers, phones and small devices.
+
+mod graph;
+mod layers;
+mod proto;
+#[cfg(test)]
+mod tests;
+#[cfg(any(test, feature = "testing"))]
+pub(crate) mod text;
+
+use std::io;
+
+use kiln_space::NumberFormat;
+use prost::Message;
+
+use crate::{ExportError, Exporter, TrainedModel};
+use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
+
+/// Name of the graph's input.
+const INPUT: &str = "input";
+/// Name of the graph's output.
+const OUTPUT: &str = "logits";
+/// Version of the operator set.
+const OPSET: i64 = 17;
+/// Version of the file format that came with the operator set.
+const IR_VERSION: i64 = 8;
+/// Protobuf's own limit on a message, in bytes.
+const LIMIT: usize = i32::MAX as usize;
+
+/// Writes ONNX in single precision, operator set 17.
+///
+/// # Shapes
+/// Input `input`: raw values, `[batch, channels, height, width]`; `[batch, features]` where the architecture's input is a
+/// vector `[features, 1, 1]`. Output `logits`: `[batch, classes]`. The batch is open.
+///
+/// # Names
+/// Every node is called as its layer, and so is its value; weights are `<layer>.<part>` (see [`TrainedModel`]). A layer
+/// that becomes several nodes gives its name to the last; the others are `<layer>.<step>`. Where a name is taken, a
+/// number is added to the value or the step, never to a weight. The first two nodes normalize the raw input.
+///
+/// Layers that the output does not depend on are left out. The file also carries name, genotype, classes (a JSON list),
+/// data, training, raw input and seed of the [`crate::ModelCard`] as metadata.
+///
+/// Source: ONNX 1.12 operators (operator set 17), <https://onnx.ai/onnx/operators>.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Onnx;
+
+impl Exporter for Onnx {
+    fn extension(&self) -> &'static str {
+        "onnx"
+    }
+
+    fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
+        model.check()?;
+        check_precision(model)?;
+        let proto = model_proto(model)?;
+        let bytes = proto.encoded_len();
+        if bytes > LIMIT {
+            return Err(ExportError::TooLarge {
+                format: "the ONNX file",
+                bytes: bytes as u64,
+                limit: LIMIT as u64,
+            });
+        }
+        out.write_all(&proto.encode_to_vec())?;
+        Ok(())
+    }
+}
+
+/// Single precision is all that this exporter writes; anything else must not pass for it.
+fn check_precision(model: &TrainedModel) -> Result<(), ExportError> {
+    let live = model.architecture.live();
+    for (layer, live) in model.architecture.layers.iter().zip(live) {
+        let formats = [("weights", layer.precision.weights), ("activations", layer.precision.activations)];
+        for (part, format) in formats {
+            if live && format != NumberFormat::F32 {
+                return Err(ExportError::Unsupported {
+                    format: "single-precision ONNX",
+                    layer: layer.name.clone(),
+                    what: format!("{part} of {} bits", format.bits()),
+                });
+            }
+        }
+    }
+    Ok(())
+}
+
+fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {
+    let card = &model.card;
+    let classes = serde_json::to_string(&card.classes)
+        .map_err(|source| ExportError::Json { part: "list of classes", source })?;
+    let metadata = [
+        ("name", card.name.clone()),
+        ("genotype", card.genotype.clone()),
+        ("classes", classes),
+        ("data", card.data.clone()),
+        ("training", card.training.clone()),
+        ("input", card.preprocessing.input.clone()),
+        ("seed", card.seed.to_string()),
+    ];
+    let metadata_props = metadata
+        .into_iter()
+        .map(|(key, value)| StringStringEntryProto { key: Some(key.to_owned()), value: Some(value) })
+        .collect();
+    Ok(ModelProto {
+        ir_version: Some(IR_VERSION),
+        opset_import: vec![OperatorSetIdProto { domain: Some(String::new()), version: Some(OPSET) }],
+        producer_name: Some("kiln".to_owned()),
+        producer_version: Some(env!("CARGO_PKG_VERSION").to_owned()),
+        graph: Some(layers::graph(model)),
+        metadata_props,
+        ..ModelProto::default()
+    })
+}

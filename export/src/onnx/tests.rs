@@ -1,0 +1,129 @@
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_space::{Architecture, LayerId, NumberFormat};
+use prost::Message;
+
+use super::proto::{GraphProto, ModelProto};
+use super::*;
+use crate::testing;
+
+fn export(model: &TrainedModel) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    Onnx.export(model, &mut bytes).unwrap();
+    bytes
+}
+
+fn decode(bytes: &[u8]) -> ModelProto {
+    ModelProto::decode(bytes).unwrap()
+}
+
+fn random_models(count: u64) -> BTreeMap<String, TrainedModel> {
+    (0..count).map(|seed| (format!("random-{seed}"), testing::random_model(seed))).collect()
+}
+
+fn live_layers(architecture: &Architecture) -> impl Iterator<Item = LayerId> {
+    let live = architecture.live();
+    architecture.ids().skip(1).filter(move |id| live[id.0])
+}
+
+/// Every value is made once and before it is read, names of nodes and values are unique, and every layer has its node.
+fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
+    let mut values: BTreeSet<&str> = BTreeSet::new();
+    for tensor in &graph.initializer {
+        assert!(values.insert(tensor.name()), "{name}: `{}` twice", tensor.name());
+    }
+    values.insert(INPUT);
+    let mut nodes = BTreeSet::new();
+    for node in &graph.node {
+        assert!(nodes.insert(node.name()), "{name}: two nodes `{}`", node.name());
+        for input in &node.input {
+            assert!(values.contains(input.as_str()), "{name}: `{input}` is read before it is made");
+        }
+        for output in &node.output {
+            assert!(values.insert(output), "{name}: `{output}` is made twice");
+        }
+    }
+    assert!(values.contains(OUTPUT), "{name}");
+    for id in live_layers(&model.architecture) {
+        let layer = &model.architecture.layer(id).name;
+        assert!(nodes.contains(layer.as_str()), "{name}: no node `{layer}`");
+    }
+    let read: BTreeSet<&str> = graph.node.iter().flat_map(|node| &node.input).map(String::as_str).collect();
+    for tensor in &graph.initializer {
+        assert!(read.contains(tensor.name()), "{name}: nothing reads `{}`", tensor.name());
+    }
+}
+
+#[test]
+fn graphs_are_well_formed_and_carry_every_shape() {
+    let mut models = testing::sample_models();
+    models.extend(random_models(300));
+    for (name, model) in &models {
+        let bytes = export(model);
+        let proto = decode(&bytes);
+        assert_eq!(proto.encode_to_vec(), bytes, "{name}: what is read back is not what was written");
+        let graph = proto.graph.unwrap();
+        check_graph(name, model, &graph);
+        let text = testing::graph_text(&bytes);
+        for id in live_layers(&model.architecture) {
+            let layer = model.architecture.layer(id);
+            let prefix = format!("{}: ", layer.name);
+            let line = text.lines().find(|line| line.starts_with(&prefix)).unwrap();
+            let channels = layer.output.channels;
+            let map = format!(" -> [batch, {channels}, {}, {}]", layer.output.height, layer.output.width);
+            let vector = format!(" -> [batch, {channels}]");
+            let fits = line.ends_with(&map) || (layer.output.positions() == 1 && line.ends_with(&vector));
+            assert!(fits, "{name}: {line}");
+        }
+    }
+}
+
+#[test]
+fn the_laws_hold_on_random_networks() {
+    testing::check_exporter(&Onnx, testing::read_onnx, &random_models(40));
+}
+
+#[test]
+fn golden_graphs() {
+    let models = testing::sample_models();
+    let goldens = [
+        ("every-op", include_str!("golden/every-op.txt")),
+        ("names", include_str!("golden/names.txt")),
+        ("ranks", include_str!("golden/ranks.txt")),
+        ("dead-layers", include_str!("golden/dead-layers.txt")),
+    ];
+    for (name, expected) in goldens {
+        let found = testing::graph_text(&export(&models[name]));
+        assert!(
+            found == expected,
+            "the graph of `{name}` is not the one in golden/{name}.txt, but:\n{found}"
+        );
+    }
+}
+
+#[test]
+fn the_file_says_where_it_comes_from() {
+    let mut model = testing::perceptron();
+    model.card.classes[1] = "comma, \"quotes\"".to_owned();
+    let proto = decode(&export(&model));
+    assert_eq!(proto.producer_name(), "kiln");
+    assert_eq!(proto.producer_version(), env!("CARGO_PKG_VERSION"));
+    assert_eq!(proto.ir_version(), IR_VERSION);
+    assert_eq!(proto.graph.as_ref().unwrap().name(), model.card.name);
+    let metadata: BTreeMap<&str, &str> =
+        proto.metadata_props.iter().map(|entry| (entry.key(), entry.value())).collect();
+    assert_eq!(metadata["name"], model.card.name);
+    assert_eq!(metadata["genotype"], "0-1");
+    assert_eq!(metadata["seed"], "5");
+    assert_eq!(metadata["data"], "random numbers");
+    let classes: Vec<String> = serde_json::from_str(metadata["classes"]).unwrap();
+    assert_eq!(classes, model.card.classes);
+}
+
+#[test]
+fn a_precision_that_is_not_written_is_refused() {
+    let mut model = testing::perceptron();
+    model.architecture.layers[3].precision.weights = NumberFormat::Int8;
+    let error = Onnx.export(&model, &mut Vec::new()).unwrap_err();
+    assert_eq!(error.to_string(), "single-precision ONNX cannot express layer `head` (weights of 8 bits)");
+}

@@ -1,0 +1,114 @@
+//! An ONNX file read back: as text for people and golden tests, and its arrays for comparison with the model.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use prost::Message;
+
+use super::proto::attribute_proto::AttributeType;
+use super::proto::tensor_proto::DataType;
+use super::proto::tensor_shape_proto::dimension;
+use super::proto::{AttributeProto, ModelProto, TensorProto, ValueInfoProto, type_proto};
+use crate::Array;
+
+/// Opset, input, nodes with the shapes of their outputs, output, and names and shapes of the initializers, a line each.
+///
+/// # Panics
+/// When the bytes are no ONNX file with a graph.
+#[must_use]
+pub fn graph_text(bytes: &[u8]) -> String {
+    let model = ModelProto::decode(bytes).expect("the bytes are an ONNX file");
+    let graph = model.graph.as_ref().expect("the file has a graph");
+    let mut shapes = BTreeMap::new();
+    for value in graph.input.iter().chain(&graph.output).chain(&graph.value_info) {
+        shapes.insert(value.name(), shape(value));
+    }
+    let mut lines = Vec::new();
+    for opset in &model.opset_import {
+        lines.push(format!("opset {}", opset.version()));
+    }
+    for input in &graph.input {
+        lines.push(format!("input {} {}", input.name(), shape(input)));
+    }
+    for node in &graph.node {
+        let output = node.output.join(", ");
+        let mut line = format!("{}: {} = {}({})", node.name(), output, node.op_type(), node.input.join(", "));
+        for attribute in &node.attribute {
+            write!(line, " {}={}", attribute.name(), attribute_text(attribute)).expect("a string takes all");
+        }
+        if let Some(shape) = shapes.get(output.as_str()) {
+            write!(line, " -> {shape}").expect("a string takes all");
+        }
+        lines.push(line);
+    }
+    for output in &graph.output {
+        lines.push(format!("output {} {}", output.name(), shape(output)));
+    }
+    for tensor in &graph.initializer {
+        lines.push(format!("initializer {} {}", tensor.name(), tensor_text(tensor)));
+    }
+    lines.join("\n") + "\n"
+}
+
+/// The single-precision initializers by name.
+///
+/// # Panics
+/// When the bytes are no ONNX file with a graph, or two initializers share a name.
+#[must_use]
+pub fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
+    let model = ModelProto::decode(bytes).expect("the bytes are an ONNX file");
+    let mut arrays = BTreeMap::new();
+    for tensor in model.graph.expect("the file has a graph").initializer {
+        if tensor.data_type() == DataType::Float as i32 {
+            let data = floats(tensor.raw_data());
+            let shape = tensor.dims.iter().map(|size| *size as usize).collect();
+            let before = arrays.insert(tensor.name().to_owned(), Array { shape, data });
+            assert!(before.is_none(), "initializer `{}` occurs twice", tensor.name());
+        }
+    }
+    arrays
+}
+
+fn shape(value: &ValueInfoProto) -> String {
+    let Some(type_proto::Value::TensorType(tensor)) =
+        value.r#type.as_ref().and_then(|kind| kind.value.as_ref())
+    else {
+        return "of no tensor type".to_owned();
+    };
+    let sizes = tensor.shape.iter().flat_map(|shape| &shape.dim).map(|dimension| match &dimension.value {
+        Some(dimension::Value::DimValue(size)) => size.to_string(),
+        Some(dimension::Value::DimParam(name)) => name.clone(),
+        None => "?".to_owned(),
+    });
+    format!("[{}]", sizes.collect::<Vec<_>>().join(", "))
+}
+
+fn attribute_text(attribute: &AttributeProto) -> String {
+    match attribute.r#type() {
+        AttributeType::Int => attribute.i().to_string(),
+        AttributeType::Float => attribute.f().to_string(),
+        AttributeType::Ints => format!("{:?}", attribute.ints),
+        AttributeType::Tensor => {
+            let data = attribute.t.as_ref().map(|tensor| floats(tensor.raw_data()));
+            format!("{:?}", data.unwrap_or_default())
+        }
+        other => format!("{other:?}"),
+    }
+}
+
+/// Shape, and the values of integers and of scalars.
+fn tensor_text(tensor: &TensorProto) -> String {
+    let bytes = tensor.raw_data();
+    if tensor.data_type() == DataType::Int64 as i32 {
+        let values: Vec<i64> = bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
+        return format!("{:?} = {values:?}", tensor.dims);
+    }
+    if tensor.dims.is_empty() {
+        return format!("[] = {:?}", floats(bytes));
+    }
+    format!("{:?}", tensor.dims)
+}
+
+fn floats(bytes: &[u8]) -> Vec<f32> {
+    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+}

@@ -1,0 +1,92 @@
+//! Exporters by name; open, so that another program can add its own.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use crate::{ExportError, Exporter, Onnx};
+
+/// The export formats that a program offers.
+///
+/// # Example
+/// ```
+/// let formats = kiln_export::ExporterRegistry::builtin();
+/// assert_eq!(formats.get("onnx")?.extension(), "onnx");
+/// assert!(formats.get("onyx").is_err());
+/// # Ok::<(), kiln_export::ExportError>(())
+/// ```
+#[derive(Clone, Default)]
+pub struct ExporterRegistry {
+    exporters: BTreeMap<String, Arc<dyn Exporter>>,
+}
+
+impl ExporterRegistry {
+    /// No formats.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The formats of this crate.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let mut registry = Self::new();
+        registry.register("onnx", Arc::new(Onnx));
+        registry
+    }
+
+    /// Adds a format; an earlier one of the same name is replaced and given back.
+    pub fn register(
+        &mut self,
+        name: impl Into<String>,
+        exporter: Arc<dyn Exporter>,
+    ) -> Option<Arc<dyn Exporter>> {
+        self.exporters.insert(name.into(), exporter)
+    }
+
+    /// The exporter with this name.
+    ///
+    /// # Errors
+    /// [`ExportError::UnknownFormat`] with the names that exist.
+    pub fn get(&self, name: &str) -> Result<&dyn Exporter, ExportError> {
+        self.exporters.get(name).map(AsRef::as_ref).ok_or_else(|| ExportError::UnknownFormat {
+            name: name.to_owned(),
+            known: self.names().map(str::to_owned).collect(),
+        })
+    }
+
+    /// Names of all formats, sorted.
+    pub fn names(&self) -> impl Iterator<Item = &str> {
+        self.exporters.keys().map(String::as_str)
+    }
+}
+
+impl fmt::Debug for ExporterRegistry {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_list().entries(self.names()).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_laws_hold_for_every_entry() {
+        let registry = ExporterRegistry::builtin();
+        for name in registry.names() {
+            let read = match name {
+                "onnx" => testing::read_onnx,
+                other => panic!("add a function that reads `{other}` back"),
+            };
+            testing::check_exporter(registry.get(name).unwrap(), read, &testing::sample_models());
+        }
+    }
+
+    #[test]
+    fn an_unknown_format_is_answered_with_the_known_ones() {
+        let message = ExporterRegistry::builtin().get("tflite").map(|_| ()).unwrap_err().to_string();
+        assert_eq!(message, "there is no export format `tflite`; the formats are `onnx`");
+    }
+}

@@ -1,0 +1,188 @@
+//! The laws of exporters, and trained networks with random weights to test them on (feature `testing`).
+
+use std::collections::BTreeMap;
+use std::io;
+
+use kiln_space::Architecture;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+use crate::{
+    Array, ExportError, Exporter, MetricRecord, ModelCard, Preprocessing, TrainedModel, expected_arrays,
+};
+
+mod random;
+mod samples;
+
+pub use crate::onnx::text::{arrays as read_onnx, graph_text};
+pub use random::random_model;
+pub use samples::{perceptron, sample_models};
+
+/// Checks what every exporter promises, on every model: the arrays read back equal the model's bit for bit, two exports
+/// are equal bytes, a model that is not whole is refused before anything is written, and an error of the writer is
+/// handed on.
+///
+/// `read` gives the arrays of an exported file by name; the file may hold more than the model.
+///
+/// # Panics
+/// With the law that does not hold and the name of the model.
+pub fn check_exporter(
+    exporter: &dyn Exporter,
+    read: impl Fn(&[u8]) -> BTreeMap<String, Array>,
+    models: &BTreeMap<String, TrainedModel>,
+) {
+    let extension = exporter.extension();
+    assert!(
+        !extension.is_empty() && extension.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()),
+        "`{extension}` is no file extension in lower case without a dot"
+    );
+    for (name, model) in models {
+        let export = |model: &TrainedModel| {
+            let mut bytes = Vec::new();
+            exporter.export(model, &mut bytes).map(|()| bytes.clone()).map_err(|error| (error, bytes))
+        };
+        let bytes = export(model).unwrap_or_else(|(error, _)| panic!("{name}: {error}"));
+        assert_eq!(Some(&bytes), export(model).ok().as_ref(), "{name}: two exports differ");
+        let found = read(&bytes);
+        for (array, shape) in expected_arrays(&model.architecture) {
+            let found = found.get(&array).unwrap_or_else(|| panic!("{name}: `{array}` is not in the file"));
+            assert_eq!(found.shape, shape, "{name}: shape of `{array}`");
+            let bits = |array: &Array| array.data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(found), bits(&model.arrays[&array]), "{name}: values of `{array}`");
+        }
+        for damaged in damaged(model) {
+            let Err((_, bytes)) = export(&damaged) else { panic!("{name}: a damaged model was exported") };
+            assert!(bytes.is_empty(), "{name}: something was written before the damage was noticed");
+        }
+        let mut full: [u8; 16] = [0; 16];
+        let result = exporter.export(model, &mut full.as_mut_slice());
+        assert!(matches!(result, Err(ExportError::Write(_))), "{name}: a full disk went unnoticed");
+        let mut trickle = Trickle(Vec::new());
+        exporter.export(model, &mut trickle).unwrap_or_else(|error| panic!("{name}: {error}"));
+        assert_eq!(trickle.0, bytes, "{name}: a writer that takes little at once got something else");
+    }
+}
+
+/// The model without an array, with an array of another shape, with a value that is no number, with another number of
+/// classes, and with layers that do not hold together.
+fn damaged(model: &TrainedModel) -> Vec<TrainedModel> {
+    let mut all = Vec::new();
+    let mut damage = |change: &dyn Fn(&mut TrainedModel)| {
+        let mut model = model.clone();
+        change(&mut model);
+        all.push(model);
+    };
+    for name in expected_arrays(&model.architecture).into_keys() {
+        let array = |model: &mut TrainedModel| model.arrays.remove(&name).expect("the model is whole");
+        damage(&|model| drop(array(model)));
+        damage(&|model| {
+            let mut array = array(model);
+            array.shape.push(1);
+            model.arrays.insert(name.clone(), array);
+        });
+        damage(&|model| {
+            let mut array = array(model);
+            array.data[0] = f32::NAN;
+            model.arrays.insert(name.clone(), array);
+        });
+    }
+    damage(&|model| model.card.classes.push("one more".to_owned()));
+    damage(&|model| model.card.preprocessing.deviation[0] = 0.0);
+    damage(&|model| model.architecture.input.channels += 1);
+    all
+}
+
+/// A writer that takes one byte at once.
+struct Trickle(Vec<u8>);
+
+impl io::Write for Trickle {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.0.extend(bytes.first());
+        Ok(bytes.len().min(1))
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        Ok(())
+    }
+}
+
+/// A model with random arrays and a card that fits; one class for each output.
+///
+/// # Panics
+/// When the architecture's output is no vector.
+#[must_use]
+pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let mut arrays = BTreeMap::new();
+    for (name, shape) in expected_arrays(&architecture) {
+        let fan_in: usize = shape.iter().skip(1).product();
+        let (low, high) = match name.rsplit('.').next() {
+            Some("weight") => (-(3.0 / fan_in as f32).sqrt(), (3.0 / fan_in as f32).sqrt()),
+            Some("scale" | "variance") => (0.5, 1.5),
+            _ => (-0.5, 0.5),
+        };
+        let data = (0..shape.iter().product()).map(|_| rng.random_range(low..high)).collect();
+        arrays.insert(name, Array { shape, data });
+    }
+    let channels = architecture.input.channels;
+    let counts = architecture.counts();
+    let card = ModelCard {
+        name: format!("samples/{seed}"),
+        decisions: BTreeMap::from([("width".to_owned(), "8".to_owned())]),
+        genotype: "0-1".to_owned(),
+        parameters: counts.parameters,
+        macs: counts.macs,
+        classes: (0..architecture.output().channels).map(|class| format!("class {class}")).collect(),
+        data: "random numbers".to_owned(),
+        training: "none: random weights".to_owned(),
+        preprocessing: Preprocessing {
+            input: "grey level 0..255".to_owned(),
+            mean: (0..channels).map(|_| rng.random_range(90.0..160.0)).collect(),
+            deviation: (0..channels).map(|_| rng.random_range(40.0..80.0)).collect(),
+        },
+        metrics: vec![MetricRecord {
+            name: "test_accuracy_percent".to_owned(),
+            value: 10.25,
+            how: "test split, 100 examples".to_owned(),
+        }],
+        seed,
+        versions: BTreeMap::from([("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+    };
+    TrainedModel { architecture, arrays, card }
+}
+
+/// Random raw values for a batch.
+#[must_use]
+pub fn raw_input(architecture: &Architecture, batch: usize, seed: u64) -> Vec<f32> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    (0..batch * architecture.input.elements()).map(|_| rng.random_range(0.0..255.0)).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::Onnx;
+
+    /// Exports, but with another value in the first array.
+    struct Careless;
+
+    impl Exporter for Careless {
+        fn extension(&self) -> &'static str {
+            "onnx"
+        }
+
+        fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
+            let mut model = model.clone();
+            if let Some(array) = model.arrays.values_mut().next() {
+                array.data[0] += 1.0;
+            }
+            Onnx.export(&model, out)
+        }
+    }
+
+    #[test]
+    #[should_panic(expected = "values of `head.bias`")]
+    fn an_exporter_that_changes_a_value_breaks_the_laws() {
+        check_exporter(&Careless, read_onnx, &BTreeMap::from([("perceptron".to_owned(), perceptron())]));
+    }
+}

@@ -1,0 +1,222 @@
+//! Calibration: the numbers of a device file that only measurements can say, fitted to measured latencies. See
+//! `docs/calibration.md`.
+
+mod objective;
+mod parameter;
+mod report;
+mod solve;
+
+use self::objective::{Network, Objective};
+use self::parameter::{Parameter, significant};
+pub use self::report::{FitReport, FittedNumber};
+use crate::demand::Constants;
+use crate::{Agreement, Device, HwError, Measured, Number, Roofline};
+
+/// Fewest networks that a fit is made to: below nine there is no interval for nine of ten.
+pub const NETWORKS_MIN: usize = 10;
+/// Share of measurements that intervals hold.
+const HELD: f64 = 0.9;
+/// Change of a logarithm below which a number keeps its value: the measurements say nothing about it.
+const UNTOLD: f64 = 5e-3;
+
+/// How to fit a device file to measurements.
+///
+/// # Example
+/// ```
+/// use kiln_hw_models::{Calibration, CostModel, Device, Measured, Roofline};
+/// use kiln_space::{ArchitectureBuilder, Shape};
+///
+/// let device = Device::builtin("cortex-a72")?;
+/// let model = Roofline::new(device.clone(), 1, 1);
+/// let mut measured = Vec::new();
+/// for width in 1..=20 {
+///     let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
+///     b.conv("conv", b.input(), 8 * width, 3, 1, 1)?;
+///     let architecture = b.finish()?;
+///     // A device of which convolutions take half as long again as its file says.
+///     let latency_us = 1.5 * model.network(&architecture)?.latency_us.value;
+///     measured.push(Measured { architecture, latency_us });
+/// }
+/// let fit = Calibration::new("measured.csv", "latency_us").fit(&device, &measured)?;
+/// assert!(fit.report.before.mean_error_percent > 30.0);
+/// assert!(fit.report.held_out.mean_error_percent < 3.0);
+/// assert!(fit.device.efficiency.dense_conv.source.starts_with("fitted to 20 networks of measured.csv"));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Calibration {
+    /// File of the measurements, as sources name it.
+    pub file: String,
+    /// Column of the measurements, as sources name it.
+    pub column: String,
+    /// Examples at a time in every measurement.
+    pub batch: u64,
+    /// Threads in every measurement.
+    pub threads: u64,
+    /// Parts of cross-validation, at least 2; at most as many as networks are used.
+    pub folds: usize,
+}
+
+/// A calibrated device, and how good it is.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Fit {
+    /// The device; every fitted number's source names the measurements.
+    pub device: Device,
+    /// What changed, and how well it predicts.
+    pub report: FitReport,
+}
+
+impl Calibration {
+    /// A calibration by measurements of one example on one thread, with five folds.
+    #[must_use]
+    pub fn new(file: impl Into<String>, column: impl Into<String>) -> Self {
+        Self { file: file.into(), column: column.into(), batch: 1, threads: 1, folds: 5 }
+    }
+
+    /// Fits the device to measurements. The order of the measurements does not matter, equal latencies aside.
+    ///
+    /// # Errors
+    /// [`HwError::TooFewMeasurements`]; [`HwError::Latency`] for one that is not above zero; as [`Roofline`] for a network it
+    /// has no cost for; [`HwError::Solver`].
+    pub fn fit(&self, device: &Device, measured: &[Measured]) -> Result<Fit, HwError> {
+        if measured.len() < NETWORKS_MIN {
+            return Err(HwError::TooFewMeasurements { found: measured.len(), needed: NETWORKS_MIN });
+        }
+        let model = Roofline::new(device.clone(), self.batch, self.threads);
+        let file = model.constants();
+        let networks = networks(&model, measured)?;
+        let parameters = Parameter::of(&file, &networks.iter().flat_map(Network::demands));
+        let solve = |networks: Vec<&Network>| solved(&parameters, &file, networks);
+
+        let (constants, values) = solve(networks.iter().collect())?;
+        let pairs_by = |constants: &Constants| -> Vec<(f64, f64)> {
+            networks.iter().map(|network| (network.predicted_us(constants), network.measured_us)).collect()
+        };
+        let folds = self.folds.clamp(2, networks.len());
+        let mut held_out = Vec::with_capacity(networks.len());
+        for fold in 0..folds {
+            // The networks are sorted by latency, so every fold has fast and slow ones.
+            let others = networks.iter().enumerate().filter(|(i, _)| i % folds != fold);
+            let (constants, _) = solve(others.map(|(_, network)| network).collect())?;
+            let held = networks.iter().skip(fold).step_by(folds);
+            held_out.extend(held.map(|network| (network.predicted_us(&constants), network.measured_us)));
+        }
+        let latency_relative_90 = relative_90(&held_out);
+        let report = FitReport {
+            device: device.name.clone(),
+            networks: networks.len(),
+            folds,
+            fitted: fitted(&parameters, &file, &values),
+            before: Agreement::new(&pairs_by(&file)),
+            in_sample: Agreement::new(&pairs_by(&constants)),
+            held_out: Agreement::new(&held_out),
+            latency_relative_90,
+        };
+        let device = self.written(device, &parameters, &file, &values, &report);
+        Ok(Fit { device, report })
+    }
+
+    /// The device with the fitted values.
+    fn written(
+        &self,
+        device: &Device,
+        parameters: &[Parameter],
+        file: &Constants,
+        values: &[f64],
+        report: &FitReport,
+    ) -> Device {
+        let mut device = device.clone();
+        let origin = format!("{} networks of {}, column {}", report.networks, self.file, self.column);
+        let source = format!("fitted to {origin} (batch {}, threads {})", self.batch, self.threads);
+        for (parameter, value) in parameters.iter().zip(values) {
+            if is_told(parameter.start(file), *value) {
+                parameter.write(&mut device, *value, &source);
+            }
+        }
+        device.calibration = Some(identifier(&self.file, &self.column, report.networks));
+        device.error.latency_relative_90 = Number {
+            value: report.latency_relative_90,
+            source: format!(
+                "nine of ten of {origin}, each predicted by a fit to the others in {} folds",
+                report.folds
+            ),
+        };
+        device
+    }
+}
+
+/// The networks as their kernels, from the fastest to the slowest.
+fn networks(model: &Roofline, measured: &[Measured]) -> Result<Vec<Network>, HwError> {
+    let mut networks = Vec::with_capacity(measured.len());
+    for (index, Measured { architecture, latency_us }) in measured.iter().enumerate() {
+        let network = Network::new(model.demands(architecture)?, *latency_us);
+        let predicted = network.predicted_us(&model.constants());
+        for (what, value) in [("measured", *latency_us), ("predicted", predicted)] {
+            if !(value.is_finite() && value > 0.0) {
+                return Err(HwError::Latency { index, what, found: value.to_string() });
+            }
+        }
+        networks.push(network);
+    }
+    networks.sort_by(|a, b| a.measured_us.total_cmp(&b.measured_us));
+    Ok(networks)
+}
+
+/// The constants and values of a fit to some networks, as a device file would hold them.
+fn solved(
+    parameters: &[Parameter],
+    file: &Constants,
+    networks: Vec<&Network>,
+) -> Result<(Constants, Vec<f64>), HwError> {
+    let logs = solve::minimum(&Objective::new(parameters, *file, networks))?;
+    let mut constants = *file;
+    let mut values = Vec::with_capacity(parameters.len());
+    for (parameter, log) in parameters.iter().zip(&logs) {
+        let (start, value) = (parameter.start(file), parameter.rounded(log.exp()));
+        if is_told(start, value) {
+            parameter.put(&mut constants, file, value);
+            values.push(value);
+        } else {
+            values.push(start);
+        }
+    }
+    Ok((constants, values))
+}
+
+/// Whether a fitted value differs from that of the file.
+fn is_told(start: f64, value: f64) -> bool {
+    (value / start).ln().abs() >= UNTOLD
+}
+
+fn fitted(parameters: &[Parameter], file: &Constants, values: &[f64]) -> Vec<FittedNumber> {
+    let numbers =
+        parameters.iter().zip(values).filter(|(parameter, value)| is_told(parameter.start(file), **value));
+    let numbers = numbers.map(|(parameter, &after)| {
+        let (low, high) = parameter.limits();
+        let at_limit = after <= low * (1.0 + UNTOLD) || after >= high * (1.0 - UNTOLD);
+        FittedNumber { key: parameter.key().to_owned(), before: parameter.start(file), after, at_limit }
+    });
+    numbers.collect()
+}
+
+/// The relative interval that holds nine of ten of the pairs of a held-out prediction and its measurement.
+///
+/// Source: J. Lei, M. G'Sell, A. Rinaldo, R. Tibshirani, L. Wasserman, Distribution-free predictive inference for
+/// regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2: the quantile of rank
+/// `ceil((n + 1) 0.9)`. Differs: residuals are ratios, and come from cross-validation instead of one split.
+fn relative_90(held_out: &[(f64, f64)]) -> f64 {
+    let mut residuals: Vec<f64> =
+        held_out.iter().map(|(predicted, measured)| (predicted / measured).ln().abs()).collect();
+    residuals.sort_by(f64::total_cmp);
+    let rank = ((residuals.len() as f64 + 1.0) * HELD).ceil() as usize;
+    significant(residuals[rank.min(residuals.len()) - 1].exp_m1())
+}
+
+/// The last part of a model's name: letters, digits, `-`, `.` and `_` of what it was fitted to.
+fn identifier(file: &str, column: &str, networks: usize) -> String {
+    let text = format!("fitted-{file}-{column}-{networks}").to_lowercase();
+    text.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,125 @@
+//! What a fit minimizes: robust relative errors, and the distance from the device file.
+
+use argmin::core::{CostFunction, Error};
+
+use super::parameter::Parameter;
+use crate::demand::{Constants, Demand};
+
+/// Relative scatter that measurements are expected to have: errors of this size count as one.
+const SCATTER: f64 = 0.1;
+/// Errors larger than so many times the scatter count by their size, no longer by its square (P. Huber, Robust
+/// estimation of a location parameter, Annals of Mathematical Statistics 35(1), 1964: 95 % efficient for normal errors).
+const HUBER: f64 = 1.345;
+/// Logarithm of the factor by which the numbers of a device file are expected to be off: about two.
+const TRUST: f64 = 0.7;
+/// Weight of the squared distance outside the limits of a parameter.
+const OUTSIDE: f64 = 1e4;
+
+/// A measured network as its kernels, equal ones together.
+#[derive(Clone, Debug)]
+pub(super) struct Network {
+    kernels: Vec<(Demand, f64)>,
+    pub(super) measured_us: f64,
+}
+
+impl Network {
+    pub(super) fn new(mut demands: Vec<Demand>, measured_us: f64) -> Self {
+        let key = |d: &Demand| {
+            [
+                d.kind as usize as f64,
+                d.operations,
+                d.peak_per_s,
+                d.parallel,
+                d.external_bytes,
+                d.on_chip_bytes,
+            ]
+        };
+        demands.sort_by(|a, b| {
+            let mut pairs = key(a).into_iter().zip(key(b));
+            pairs
+                .find_map(|(a, b)| Some(a.total_cmp(&b)).filter(|order| order.is_ne()))
+                .unwrap_or(std::cmp::Ordering::Equal)
+        });
+        let kernels = demands.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as f64)).collect();
+        Self { kernels, measured_us }
+    }
+
+    pub(super) fn demands(&self) -> impl Iterator<Item = &Demand> + Clone {
+        self.kernels.iter().map(|(demand, _)| demand)
+    }
+
+    pub(super) fn predicted_us(&self, constants: &Constants) -> f64 {
+        self.kernels.iter().map(|(demand, count)| constants.latency_us(demand) * count).sum()
+    }
+}
+
+/// The function of the logarithms of the parameters that a fit minimizes.
+#[derive(Clone, Debug)]
+pub(super) struct Objective<'a> {
+    parameters: &'a [Parameter],
+    file: Constants,
+    networks: Vec<&'a Network>,
+    start: Vec<f64>,
+}
+
+impl<'a> Objective<'a> {
+    pub(super) fn new(parameters: &'a [Parameter], file: Constants, networks: Vec<&'a Network>) -> Self {
+        let start = parameters.iter().map(|parameter| parameter.start(&file).ln()).collect();
+        Self { parameters, file, networks, start }
+    }
+
+    /// Logarithms of the device file's values.
+    pub(super) fn start(&self) -> &[f64] {
+        &self.start
+    }
+
+    /// The constants with these logarithms of the parameters, held within their limits.
+    fn constants(&self, logs: &[f64]) -> Constants {
+        let mut constants = self.file;
+        for (parameter, log) in self.parameters.iter().zip(logs) {
+            let (low, high) = parameter.limits();
+            parameter.put(&mut constants, &self.file, log.exp().clamp(low, high));
+        }
+        constants
+    }
+
+    fn value(&self, logs: &[f64]) -> f64 {
+        let constants = self.constants(logs);
+        let misfit = |network: &&Network| {
+            huber((network.predicted_us(&constants) / network.measured_us).ln() / SCATTER)
+        };
+        let distance = self.start.iter().zip(logs).map(|(start, log)| ((log - start) / TRUST).powi(2) / 2.0);
+        let outside = self.parameters.iter().zip(logs).map(|(parameter, log)| {
+            let (low, high) = parameter.limits();
+            OUTSIDE * (log - log.clamp(low.ln(), high.ln())).powi(2)
+        });
+        self.networks.iter().map(misfit).sum::<f64>() + distance.chain(outside).sum::<f64>()
+    }
+}
+
+impl CostFunction for &Objective<'_> {
+    type Param = Vec<f64>;
+    type Output = f64;
+
+    fn cost(&self, logs: &Self::Param) -> Result<f64, Error> {
+        Ok(self.value(logs))
+    }
+}
+
+/// Half the square of a small error, linear in a large one.
+fn huber(error: f64) -> f64 {
+    let size = error.abs();
+    if size <= HUBER { size * size / 2.0 } else { HUBER * (size - HUBER / 2.0) }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_errors_count_by_their_size() {
+        assert!((huber(-1.0) - 0.5).abs() < 1e-15);
+        assert!((huber(HUBER) - HUBER * HUBER / 2.0).abs() < 1e-15);
+        assert!((huber(12.0) - huber(-11.0) - HUBER).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,99 @@
+//! The minimum of an [`Objective`], by the simplex method of Nelder and Mead.
+
+use argmin::core::{Error, Executor, State};
+use argmin::solver::neldermead::NelderMead;
+
+use super::objective::Objective;
+use crate::HwError;
+
+/// Length of the first simplex's edges, in logarithms: a factor of about 1.6.
+const EDGE: f64 = 0.5;
+/// Steps of one simplex.
+const STEPS_MAX: u64 = 4000;
+/// Standard deviation of the objective over a simplex that has come to rest.
+const REST: f64 = 1e-9;
+/// The same while starts are compared, and a gain by other starts that is worth another round.
+const COARSE: f64 = 1e-3;
+/// Times a new simplex is set up around the best point: the maximum in the formula makes ridges on which one can stall.
+const RESTARTS_MAX: usize = 20;
+/// Improvement by a new simplex that is worth another one.
+const GAIN: f64 = 1e-6;
+
+/// Logarithms of the factors by which a parameter is moved away from a minimum.
+const AWAY: [f64; 4] = [-3.0, -1.0, 1.0, 3.0];
+/// Times every parameter is moved away, at most.
+const ROUNDS_MAX: usize = 4;
+
+/// The logarithms of the parameters at the lowest minimum found.
+///
+/// The maximum in the formula hides a roof that lies below the other one: its parameter changes nothing until something else
+/// has moved. So each parameter is moved away from a minimum in turn, and what is found from there is kept when it is lower.
+///
+/// # Errors
+/// [`HwError::Solver`] when the solver gives up.
+pub(super) fn minimum(objective: &Objective<'_>) -> Result<Vec<f64>, HwError> {
+    let mut lowest = descent(objective, objective.start())?;
+    for _ in 0..ROUNDS_MAX {
+        let before = lowest.1;
+        for moved in 0..lowest.0.len() {
+            for away in AWAY {
+                let mut start = lowest.0.clone();
+                start[moved] += away;
+                let found = simplex(objective, &start, EDGE, COARSE)?;
+                if found.1 < lowest.1 - GAIN {
+                    lowest = found;
+                }
+            }
+        }
+        let found = descent(objective, &lowest.0)?;
+        if found.1 < lowest.1 {
+            lowest = found;
+        }
+        if before - lowest.1 < COARSE {
+            break;
+        }
+    }
+    Ok(lowest.0)
+}
+
+/// The minimum below a start, and the objective there.
+fn descent(objective: &Objective<'_>, start: &[f64]) -> Result<(Vec<f64>, f64), HwError> {
+    let mut lowest = simplex(objective, start, EDGE, REST)?;
+    for restart in 0..RESTARTS_MAX {
+        // Turned around at every restart, so that the new simplex is not the old one.
+        let edge = if restart % 2 == 0 { -EDGE } else { EDGE };
+        let found = simplex(objective, &lowest.0, edge, REST)?;
+        let gain = lowest.1 - found.1;
+        if gain > 0.0 {
+            lowest = found;
+        }
+        if gain < GAIN {
+            break;
+        }
+    }
+    Ok(lowest)
+}
+
+/// Where a simplex with a corner at `start` comes to rest, and the objective there.
+///
+/// Source: J. A. Nelder, R. Mead, A simplex method for function minimization, The Computer Journal 7(4), 1965. Chosen
+/// because the objective has kinks, few parameters, and is cheap.
+fn simplex(
+    objective: &Objective<'_>,
+    start: &[f64],
+    edge: f64,
+    rest: f64,
+) -> Result<(Vec<f64>, f64), HwError> {
+    let failed = |error: Error| HwError::Solver { problem: error.to_string() };
+    let corner = |moved: usize| {
+        start.iter().enumerate().map(|(i, log)| if i == moved { log + edge } else { *log }).collect()
+    };
+    let corners = std::iter::once(start.to_vec()).chain((0..start.len()).map(corner)).collect();
+    let solver = NelderMead::new(corners).with_sd_tolerance(rest).map_err(failed)?;
+    let executor =
+        Executor::new(objective, solver).configure(|state| state.max_iters(STEPS_MAX)).timer(false);
+    let result = executor.run().map_err(failed)?;
+    let state = result.state();
+    let best = state.get_best_param().map_or_else(|| start.to_vec(), Clone::clone);
+    Ok((best, state.get_best_cost()))
+}

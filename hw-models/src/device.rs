@@ -1,0 +1,355 @@
+//! What a device can do, as its file states it. Every number stands beside its source; nothing here predicts anything.
+
+use std::collections::BTreeMap;
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use kiln_space::NumberFormat;
+use serde::{Deserialize, Serialize};
+
+use crate::HwError;
+use crate::work::WorkKind;
+
+mod check;
+
+/// Largest device file that is read, in bytes.
+const FILE_MAX_BYTES: u64 = 1 << 20;
+
+/// The files of the devices known without a path.
+const BUILTIN: [(&str, &str); 5] = [
+    ("cortex-a72", include_str!("../devices/cortex-a72.toml")),
+    ("cortex-m7", include_str!("../devices/cortex-m7.toml")),
+    ("h200", include_str!("../devices/h200.toml")),
+    ("jetson-tx2", include_str!("../devices/jetson-tx2.toml")),
+    ("xeon-4210r", include_str!("../devices/xeon-4210r.toml")),
+];
+
+/// A number and where it comes from: a document, `derived: ...` or `assumption: ...`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Number {
+    /// The number, in the unit of its key.
+    pub value: f64,
+    /// Where it comes from.
+    pub source: String,
+}
+
+/// A device, as its file describes it.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Device {
+    /// Short name, as in configs: lower case letters, digits, `-`, `.` and `_`.
+    pub name: String,
+    /// What it is, for people.
+    pub title: String,
+    /// What its numbers were fitted to, the last part of a model's name; none for a device file written from documents.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub calibration: Option<String>,
+    /// Units over which the threads of one layer spread: processor cores, or 1 for a whole GPU.
+    pub cores: Number,
+    /// Loss by every thread after the first: `t` threads are `t / (1 + loss (t - 1))` times as fast as one.
+    pub parallel_loss: Number,
+    /// Microseconds that every kernel costs, however small.
+    pub layer_overhead_us: Number,
+    /// Outputs of a kernel below which the device is not full; none for a device that one output keeps busy.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub saturating_outputs: Option<Number>,
+    /// Peak multiply-accumulates a second and core, by the formats the device computes in.
+    pub macs_per_s_per_core: BTreeMap<NumberFormat, Number>,
+    /// Shares of the peak that kernels reach.
+    pub efficiency: Efficiency,
+    /// Zeros that the device turns into time or bytes.
+    #[serde(default)]
+    pub sparsity: SparsitySupport,
+    /// Memories and their speed.
+    pub memory: Memory,
+    /// Energy of what is done.
+    pub energy: Energy,
+    /// How far off predictions made from this file are.
+    pub error: RelativeError,
+}
+
+/// Share of the peak rate that a kernel reaches when nothing else holds it up, by kind of operation.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Efficiency {
+    /// Convolutions that read several channels.
+    pub dense_conv: Number,
+    /// Convolutions that read one channel a group.
+    pub depthwise_conv: Number,
+    /// Fully connected layers.
+    pub linear: Number,
+    /// All without weights, and batch normalization that is not folded.
+    pub element_wise: Number,
+}
+
+impl Efficiency {
+    /// The share of a kind of work.
+    pub(crate) const fn of(&self, kind: WorkKind) -> &Number {
+        match kind {
+            WorkKind::DenseConv => &self.dense_conv,
+            WorkKind::DepthwiseConv => &self.depthwise_conv,
+            WorkKind::Linear => &self.linear,
+            WorkKind::ElementWise => &self.element_wise,
+        }
+    }
+
+    pub(crate) const fn of_mut(&mut self, kind: WorkKind) -> &mut Number {
+        match kind {
+            WorkKind::DenseConv => &mut self.dense_conv,
+            WorkKind::DepthwiseConv => &mut self.depthwise_conv,
+            WorkKind::Linear => &mut self.linear,
+            WorkKind::ElementWise => &mut self.element_wise,
+        }
+    }
+}
+
+/// Zeros among the weights that save something. Those not named here are computed and read like any other number.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct SparsitySupport {
+    /// Patterns that run faster.
+    #[serde(default)]
+    pub n_of_m: Vec<NOfMSpeedup>,
+    /// Where it is given and not 0, unstructured zeros are not stored, at this many bits of index for every weight kept.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub unstructured_index_bits: Option<Number>,
+}
+
+/// A pattern of zeros that runs faster, stored without its zeros and with an index for every weight kept.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct NOfMSpeedup {
+    /// Weights kept.
+    pub n: u8,
+    /// Of so many neighbors.
+    pub m: u8,
+    /// Formats in which it holds.
+    pub formats: Vec<NumberFormat>,
+    /// Times as fast as dense.
+    pub speedup: f64,
+    /// Where it comes from.
+    pub source: String,
+}
+
+/// Sizes and speeds of the memories.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Memory {
+    /// Memory for activations (and for weights where there is no flash).
+    pub capacity_bytes: Number,
+    /// Memory from which weights are read, on devices that keep them apart.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub flash_bytes: Option<Number>,
+    /// From memory outside the chip (from flash, where weights are kept there), all cores together.
+    pub external_bytes_per_s: Number,
+    /// The same for one core, where one core cannot use all of it.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub external_bytes_per_s_per_core: Option<Number>,
+    /// Cache or memory on the chip.
+    pub on_chip_bytes: Number,
+    /// From there, one core; not slower than external memory.
+    pub on_chip_bytes_per_s_per_core: Number,
+}
+
+/// Energy of what is done.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Energy {
+    /// Watts drawn while a network runs, whatever it does.
+    pub static_w: Number,
+    /// Picojoules of a byte from or to external memory.
+    pub external_pj_per_byte: Number,
+    /// Picojoules of a byte from or to the chip's own memory.
+    pub on_chip_pj_per_byte: Number,
+    /// Picojoules of a multiply-accumulate, by the formats of [`Device::macs_per_s_per_core`].
+    pub pj_per_mac: BTreeMap<NumberFormat, Number>,
+}
+
+/// Nine of ten measurements are expected within a factor of one plus this.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct RelativeError {
+    /// Of latency.
+    pub latency_relative_90: Number,
+    /// Of energy.
+    pub energy_relative_90: Number,
+}
+
+impl Device {
+    /// Names of the devices known without a path, sorted.
+    #[must_use]
+    pub fn builtin_names() -> Vec<&'static str> {
+        BUILTIN.iter().map(|(name, _)| *name).collect()
+    }
+
+    /// A device known by name.
+    ///
+    /// # Errors
+    /// [`HwError::UnknownDevice`] with the known names.
+    pub fn builtin(name: &str) -> Result<Self, HwError> {
+        let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) else {
+            return Err(HwError::UnknownDevice {
+                name: name.to_owned(),
+                known: Self::builtin_names().join(", "),
+            });
+        };
+        Self::parse(&format!("device file of `{name}`"), text)
+    }
+
+    /// Reads a device file of at most 1 MiB.
+    ///
+    /// # Errors
+    /// [`HwError::Read`] when there is none or it is too large, otherwise as [`Device::parse`].
+    pub fn open(path: &Path) -> Result<Self, HwError> {
+        let file = path.display().to_string();
+        let refuse = |problem: String| HwError::Read { file: file.clone(), problem };
+        let mut text = String::new();
+        File::open(path)
+            .and_then(|opened| opened.take(FILE_MAX_BYTES + 1).read_to_string(&mut text))
+            .map_err(|error| refuse(error.to_string()))?;
+        if text.len() as u64 > FILE_MAX_BYTES {
+            return Err(refuse(format!("it is larger than {FILE_MAX_BYTES} bytes")));
+        }
+        Self::parse(&file, &text)
+    }
+
+    /// Reads the text of a device file; `file` names it in errors.
+    ///
+    /// # Errors
+    /// [`HwError::Parse`] when it is not TOML, or a key is unknown, missing or of the wrong type;
+    /// [`HwError::Value`] when a value cannot be.
+    pub fn parse(file: &str, text: &str) -> Result<Self, HwError> {
+        let device: Self = toml::from_str(text).map_err(|error| HwError::Parse {
+            file: file.to_owned(),
+            problem: error.to_string().trim_end().to_owned(),
+        })?;
+        device.check(file)?;
+        Ok(device)
+    }
+
+    /// The text of its file, as [`Device::parse`] reads it.
+    ///
+    /// # Panics
+    /// Never: a device is plain data that TOML can hold.
+    #[must_use]
+    pub fn to_toml(&self) -> String {
+        toml::to_string(self).expect("a device is plain data")
+    }
+
+    /// Peak multiply-accumulates a second of one core in a format, if it computes in it.
+    #[must_use]
+    pub fn macs_per_s(&self, format: NumberFormat) -> Option<f64> {
+        self.macs_per_s_per_core.get(&format).map(|number| number.value)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const FILE: &str = include_str!("../devices/cortex-a72.toml");
+
+    #[track_caller]
+    fn refused(old: &str, new: &str) -> String {
+        assert!(FILE.contains(old), "`{old}` is not in the file");
+        Device::parse("mine.toml", &FILE.replacen(old, new, 1)).unwrap_err().to_string()
+    }
+
+    #[test]
+    fn embedded_files_hold_and_are_named_as_their_device() {
+        for name in Device::builtin_names() {
+            assert_eq!(Device::builtin(name).unwrap().name, name);
+        }
+        assert!(Device::builtin_names().is_sorted());
+        let error = Device::builtin("abacus").unwrap_err().to_string();
+        let known = "cortex-a72, cortex-m7, h200, jetson-tx2, xeon-4210r";
+        assert_eq!(error, format!("there is no device `abacus`; known: {known}"));
+    }
+
+    #[test]
+    fn impossible_values_name_file_key_found_and_expected() {
+        let cases = [
+            (
+                "cores = { value = 4",
+                "cores = { value = 0",
+                "`cores` is 0, expected a whole number of at least 1",
+            ),
+            (
+                "cores = { value = 4",
+                "cores = { value = 2.5",
+                "`cores` is 2.5, expected a whole number of at least 1",
+            ),
+            (
+                "dense_conv = { value = 0.5",
+                "dense_conv = { value = 1.5",
+                "`efficiency.dense_conv` is 1.5, expected a number above 0, at most 1",
+            ),
+            (
+                "external_bytes_per_s = { value = 5.56e9",
+                "external_bytes_per_s = { value = nan",
+                "`memory.external_bytes_per_s` is NaN, expected a number above 0",
+            ),
+            (
+                "f32 = { value = 6.0e9",
+                "f32 = { value = -1",
+                "`macs_per_s_per_core.f32` is -1, expected a number above 0",
+            ),
+            (
+                "source = \"Raspberry Pi 4 Model B datasheet, features\"",
+                "source = \" \"",
+                "`cores.source` is empty, expected where the number comes from",
+            ),
+            (
+                "int8 = { value = 154, source = \"derived: as f32 at twice the rate\" }",
+                "",
+                "`energy.pj_per_mac` is `f32`, expected the number formats of `macs_per_s_per_core`",
+            ),
+            (
+                "on_chip_bytes_per_s_per_core = { value = 12.0e9",
+                "on_chip_bytes_per_s_per_core = { value = 1e9",
+                "`memory.on_chip_bytes_per_s_per_core` is 1000000000, expected at least what one core gets from \
+                 external memory",
+            ),
+            (
+                "name = \"cortex-a72\"",
+                "name = \"Cortex A72\"",
+                "`name` is `Cortex A72`, expected lower case letters, digits, `-`, `.` and `_`",
+            ),
+            (
+                "[error]",
+                "[sparsity]\nn_of_m = [{ n = 4, m = 4, formats = [], speedup = 2, source = \"x\" }]\n[error]",
+                "`sparsity.n_of_m.0` is 4 of 4, expected `n` from 1 to `m` - 1",
+            ),
+        ];
+        for (old, new, expected) in cases {
+            assert_eq!(refused(old, new), format!("mine.toml: {expected}"));
+        }
+    }
+
+    #[test]
+    fn wrong_keys_and_types_name_the_line() {
+        let unknown = refused("parallel_loss =", "paralel_loss =");
+        assert!(unknown.starts_with("mine.toml: TOML parse error at line 4, column 1"), "{unknown}");
+        assert!(unknown.contains("unknown field `paralel_loss`, expected one of `name`"), "{unknown}");
+        let missing = refused("title = ", "# title = ");
+        assert!(missing.contains("missing field `title`"), "{missing}");
+        let kind = refused("cores = { value = 4", "cores = { value = \"4\"");
+        assert!(kind.contains("line 3, column 19") && kind.contains("invalid type: string \"4\""), "{kind}");
+        let format = refused("f32 = { value = 6", "f31 = { value = 6");
+        assert!(format.contains("line 8") && format.contains("unknown variant `f31`"), "{format}");
+    }
+
+    #[test]
+    fn what_is_not_a_device_file_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("large.toml");
+        std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
+        let error = Device::open(&path).unwrap_err().to_string();
+        assert!(error.contains("large.toml: cannot be read (it is larger than 1048576 bytes)"), "{error}");
+        std::fs::write(&path, [0xff, 0xfe]).unwrap();
+        assert!(matches!(Device::open(&path), Err(HwError::Read { .. })));
+        assert!(matches!(Device::open(folder.path()), Err(HwError::Read { .. })));
+    }
+}

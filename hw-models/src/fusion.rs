@@ -1,0 +1,227 @@
+//! Which layers run as one kernel, in which order, and which need not run at all.
+
+use kiln_space::{Architecture, LayerId, Op};
+
+/// Layers that run as one: nothing between them is written to memory.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Kernel {
+    /// The layers in order; the first does the work, the others are fused into it and cost nothing.
+    pub layers: Vec<LayerId>,
+    /// Layers whose outputs it reads from memory.
+    pub inputs: Vec<LayerId>,
+    /// Whether a batch normalization is folded into the weights of the first layer.
+    pub folded_batch_norm: bool,
+}
+
+impl Kernel {
+    /// The layer that does the work and carries the cost.
+    #[must_use]
+    pub fn head(&self) -> LayerId {
+        self.layers[0]
+    }
+
+    /// The layer whose output the kernel writes.
+    #[must_use]
+    pub fn output(&self) -> LayerId {
+        self.layers[self.layers.len() - 1]
+    }
+}
+
+/// The kernels of an architecture in the order in which they run, as inference runtimes do it:
+///
+/// - a batch normalization straight after a convolution or fully connected layer is folded into its weights;
+/// - an activation is applied where its input is computed, unless that is an input, a pooling or a concatenation;
+/// - one sum is fused into the last convolution or fully connected layer it reads, the others are read from memory.
+///
+/// A layer is fused only when nothing else reads what lies between. Layers on which the output does not depend, constants
+/// ([`Op::Zero`] and sums of nothing else) and views ([`Op::Flatten`], sums with one input that is no constant) are no kernels.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Schedule {
+    /// In the order in which they run.
+    pub kernels: Vec<Kernel>,
+    /// For each layer, the layer whose buffer holds its output: itself unless it is a view; none for a constant and a
+    /// layer that does not run.
+    pub buffers: Vec<Option<LayerId>>,
+}
+
+impl Schedule {
+    /// Schedules an architecture.
+    #[must_use]
+    pub fn new(architecture: &Architecture) -> Self {
+        let buffers = buffers(architecture);
+        let runs = |id: LayerId| id.0 > 0 && buffers[id.0] == Some(id);
+        let reads: Vec<Vec<LayerId>> = architecture
+            .ids()
+            .map(|id| if runs(id) { read_buffers(architecture, &buffers, id) } else { Vec::new() })
+            .collect();
+        let mut readers = vec![0_usize; architecture.layers.len()];
+        let output = architecture.layers.len().checked_sub(1).and_then(|last| buffers[last]);
+        for buffer in reads.iter().flatten().chain(&output) {
+            readers[buffer.0] += 1;
+        }
+
+        let mut kernels: Vec<Kernel> = Vec::new();
+        let mut kernel_of: Vec<Option<usize>> = vec![None; architecture.layers.len()];
+        for id in architecture.ids().filter(|&id| runs(id)) {
+            let host = reads[id.0]
+                .iter()
+                .rev()
+                .filter(|buffer| readers[buffer.0] == 1)
+                .filter_map(|&buffer| Some((buffer, kernel_of[buffer.0]?)))
+                .find(|&(buffer, k)| kernels[k].output() == buffer && accepts(architecture, &kernels[k], id));
+            let others = |without: Option<LayerId>| {
+                reads[id.0].iter().copied().filter(move |&buffer| Some(buffer) != without)
+            };
+            if let Some((buffer, k)) = host {
+                kernel_of[id.0] = Some(k);
+                kernels[k].layers.push(id);
+                kernels[k].folded_batch_norm |= architecture.layer(id).op == Op::BatchNorm;
+                for input in others(Some(buffer)) {
+                    if !kernels[k].inputs.contains(&input) {
+                        kernels[k].inputs.push(input);
+                    }
+                }
+            } else {
+                kernel_of[id.0] = Some(kernels.len());
+                let inputs = others(None).collect();
+                kernels.push(Kernel { layers: vec![id], inputs, folded_batch_norm: false });
+            }
+        }
+        // Whatever a kernel reads was written by a kernel whose last layer comes before its own last layer.
+        kernels.sort_by_key(Kernel::output);
+        Self { kernels, buffers }
+    }
+
+    /// The kernel that a layer is part of; none for a layer that does not run.
+    #[must_use]
+    pub fn kernel(&self, layer: LayerId) -> Option<&Kernel> {
+        self.kernels.iter().find(|kernel| kernel.layers.contains(&layer))
+    }
+}
+
+fn buffers(architecture: &Architecture) -> Vec<Option<LayerId>> {
+    let live = architecture.live();
+    let mut buffers: Vec<Option<LayerId>> = Vec::with_capacity(live.len());
+    for id in architecture.ids() {
+        let layer = architecture.layer(id);
+        let buffer = match layer.op {
+            _ if !live[id.0] => None,
+            Op::Zero { .. } => None,
+            Op::Flatten => buffers[layer.inputs[0].0],
+            Op::Add => {
+                let mut added = layer.inputs.iter().filter_map(|input| buffers[input.0]);
+                match (added.next(), added.next()) {
+                    (Some(_), Some(_)) => Some(id),
+                    (only, _) => only,
+                }
+            }
+            _ => Some(id),
+        };
+        buffers.push(buffer);
+    }
+    buffers
+}
+
+/// Buffers that a layer reads, each once, in ascending order.
+fn read_buffers(architecture: &Architecture, buffers: &[Option<LayerId>], id: LayerId) -> Vec<LayerId> {
+    let mut reads: Vec<LayerId> =
+        architecture.layer(id).inputs.iter().filter_map(|input| buffers[input.0]).collect();
+    reads.sort_unstable();
+    reads.dedup();
+    reads
+}
+
+/// Whether the layer can run as the end of the kernel.
+fn accepts(architecture: &Architecture, kernel: &Kernel, id: LayerId) -> bool {
+    let op = |id: LayerId| &architecture.layer(id).op;
+    let head = op(kernel.head());
+    let weights = matches!(head, Op::Conv2d { .. } | Op::Linear { .. });
+    match op(id) {
+        Op::BatchNorm => weights && kernel.layers.len() == 1,
+        Op::Activation { .. } => weights || matches!(head, Op::BatchNorm | Op::Add | Op::Mul),
+        Op::Add => weights && !kernel.layers.iter().any(|&layer| *op(layer) == Op::Add),
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::{ActivationKind, ArchitectureBuilder, Shape};
+
+    use super::*;
+
+    const RELU: ActivationKind = ActivationKind::Relu;
+
+    fn layers(schedule: &Schedule) -> Vec<Vec<usize>> {
+        schedule.kernels.iter().map(|kernel| kernel.layers.iter().map(|id| id.0).collect()).collect()
+    }
+
+    #[test]
+    fn residual_block_is_two_kernels_and_reads_the_shortcut() {
+        let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
+        let input = b.input();
+        let x = b.conv("conv1", input, 8, 3, 1, 1).unwrap();
+        let x = b.batch_norm("bn1", x).unwrap();
+        let x = b.activation("relu1", x, RELU).unwrap();
+        let x = b.conv("conv2", x, 8, 3, 1, 1).unwrap();
+        let x = b.batch_norm("bn2", x).unwrap();
+        let x = b.add("add", Op::Add, &[x, input], None).unwrap();
+        b.activation("relu2", x, RELU).unwrap();
+        let schedule = Schedule::new(&b.finish().unwrap());
+        assert_eq!(layers(&schedule), [vec![1, 2, 3], vec![4, 5, 6, 7]]);
+        assert!(schedule.kernels.iter().all(|kernel| kernel.folded_batch_norm));
+        assert_eq!(schedule.kernels[1].inputs, [LayerId(3), LayerId(0)]);
+        assert_eq!(schedule.kernel(LayerId(6)).unwrap().head(), LayerId(4));
+    }
+
+    #[test]
+    fn what_has_two_readers_is_written() {
+        let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
+        let x = b.conv("conv", b.input(), 8, 3, 1, 1).unwrap();
+        let a = b.activation("relu", x, RELU).unwrap();
+        b.add("add", Op::Add, &[x, a], None).unwrap();
+        let schedule = Schedule::new(&b.finish().unwrap());
+        assert_eq!(layers(&schedule), [[1], [2], [3]]);
+    }
+
+    #[test]
+    fn the_output_of_the_network_is_written() {
+        let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
+        let x = b.conv("conv", b.input(), 8, 3, 1, 1).unwrap();
+        let y = b.activation("relu", x, RELU).unwrap();
+        b.batch_norm("bn", y).unwrap();
+        let schedule = Schedule::new(&b.finish().unwrap());
+        assert_eq!(layers(&schedule), [vec![1, 2], vec![3]]);
+        assert!(!schedule.kernels[0].folded_batch_norm, "a normalization after the activation is not folded");
+    }
+
+    #[test]
+    fn both_branches_of_a_sum_run_before_it() {
+        let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
+        let left = b.conv("left", b.input(), 8, 3, 1, 1).unwrap();
+        let right = b.conv("right", b.input(), 8, 1, 1, 1).unwrap();
+        b.add("add", Op::Add, &[right, left], None).unwrap();
+        let schedule = Schedule::new(&b.finish().unwrap());
+        assert_eq!(layers(&schedule), [vec![1], vec![2, 3]]);
+        assert_eq!(schedule.kernels[1].inputs, [LayerId(0), LayerId(1)]);
+    }
+
+    #[test]
+    fn constants_views_and_dead_layers_do_not_run() {
+        let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
+        let dead = b.conv("dead", b.input(), 8, 3, 1, 1).unwrap();
+        let zero = b.add("zero", Op::Zero { channels: 8, stride: 1 }, &[dead], None).unwrap();
+        let x = b.conv("conv", b.input(), 8, 3, 1, 1).unwrap();
+        let x = b.add("add", Op::Add, &[zero, x], None).unwrap();
+        let x = b.activation("relu", x, RELU).unwrap();
+        let x = b.add("flatten", Op::Flatten, &[x], None).unwrap();
+        b.linear("head", x, 3).unwrap();
+        let schedule = Schedule::new(&b.finish().unwrap());
+        assert_eq!(layers(&schedule), [vec![3, 5], vec![7]]);
+        assert_eq!(schedule.buffers[1], None);
+        assert_eq!(schedule.buffers[2], None);
+        assert_eq!(schedule.buffers[4], Some(LayerId(3)));
+        assert_eq!(schedule.buffers[6], Some(LayerId(5)));
+        assert_eq!(schedule.kernels[1].inputs, [LayerId(5)]);
+    }
+}

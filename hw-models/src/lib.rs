@@ -1,0 +1,27 @@
+#![doc = include_str!("../README.md")]
+
+mod agreement;
+mod calibration;
+mod cost;
+mod demand;
+mod device;
+mod error;
+mod fusion;
+mod measurements;
+mod memory;
+mod registry;
+mod roofline;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod work;
+
+pub use agreement::{Agreement, Comparison, Measured, spearman};
+pub use calibration::{Calibration, Fit, FitReport, FittedNumber, NETWORKS_MIN};
+pub use cost::{Cost, CostModel, Estimate, Interval};
+pub use device::{Device, Efficiency, Energy, Memory, NOfMSpeedup, Number, RelativeError, SparsitySupport};
+pub use error::HwError;
+pub use fusion::{Kernel, Schedule};
+pub use measurements::{KeyFile, LatencyUnit, MeasurementFile, Measurements, genotype};
+pub use memory::{model_bytes, peak_memory_bytes};
+pub use registry::{HardwareRegistry, ModelBuilder};
+pub use roofline::Roofline;

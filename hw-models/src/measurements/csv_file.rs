@@ -1,0 +1,118 @@
+//! A CSV file with a header line, plain or gzipped, read with limits.
+
+use std::fs::File;
+use std::io::Read;
+use std::path::Path;
+
+use csv::StringRecord;
+use flate2::read::MultiGzDecoder;
+use kiln_space::SpaceError;
+
+use crate::HwError;
+
+/// Bytes of a file, packed or not.
+const BYTES_MAX: u64 = 1 << 28;
+/// Lines of a file, the header aside.
+const LINES_MAX: usize = 1 << 20;
+/// The first bytes of a gzip file.
+const GZIP: [u8; 2] = [0x1f, 0x8b];
+
+/// A table in memory.
+pub(super) struct CsvFile {
+    path: String,
+    header: StringRecord,
+    records: Vec<StringRecord>,
+}
+
+/// A line of a table.
+pub(super) struct Row<'a> {
+    file: &'a CsvFile,
+    record: &'a StringRecord,
+}
+
+impl CsvFile {
+    pub(super) fn read(path: &Path) -> Result<Self, HwError> {
+        let file = path.display().to_string();
+        let failed = |error: std::io::Error| HwError::ReadMeasurements {
+            file: file.clone(),
+            problem: error.to_string(),
+        };
+        let packed = limited(&file, File::open(path).map_err(failed)?)?;
+        let bytes = if packed.starts_with(&GZIP) {
+            limited(&file, MultiGzDecoder::new(packed.as_slice()))?
+        } else {
+            packed
+        };
+        let csv = |error: csv::Error| HwError::Csv { file: file.clone(), problem: error.to_string() };
+        let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
+        let header = reader.headers().map_err(csv)?.clone();
+        let mut records = Vec::new();
+        for record in reader.records() {
+            if records.len() == LINES_MAX {
+                return Err(HwError::LargeMeasurements { file, what: "lines", limit: LINES_MAX as u64 });
+            }
+            records.push(record.map_err(csv)?);
+        }
+        Ok(Self { path: file, header, records })
+    }
+
+    /// The index of a column.
+    pub(super) fn column(&self, name: &str) -> Result<usize, HwError> {
+        self.header.iter().position(|known| known == name).ok_or_else(|| HwError::MissingColumn {
+            file: self.path.clone(),
+            column: name.to_owned(),
+            known: self.header.iter().map(|known| format!("`{known}`")).collect(),
+        })
+    }
+
+    pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
+        self.records.iter().map(|record| Row { file: self, record })
+    }
+}
+
+impl<'a> Row<'a> {
+    /// A field, by the index of its column.
+    pub(super) fn field(&self, column: usize) -> &'a str {
+        &self.record[column]
+    }
+
+    /// Line in the file, from 1.
+    pub(super) fn line(&self) -> u64 {
+        self.record.position().map_or(0, csv::Position::line)
+    }
+
+    /// The error that a field cannot be.
+    pub(super) fn refuse(&self, column: usize, expected: impl Into<String>) -> HwError {
+        HwError::Field {
+            file: self.file.path.clone(),
+            line: self.line(),
+            column: self.file.header[column].to_owned(),
+            found: self.field(column).to_owned(),
+            expected: expected.into(),
+        }
+    }
+
+    /// The error that a field, or the name it stands for, is no network.
+    pub(super) fn refuse_network(&self, column: usize, name: &str, source: SpaceError) -> HwError {
+        HwError::Network {
+            file: self.file.path.clone(),
+            line: self.line(),
+            column: self.file.header[column].to_owned(),
+            found: name.to_owned(),
+            source: Box::new(source),
+        }
+    }
+}
+
+/// Everything from a source, if it is not too large.
+fn limited(file: &str, source: impl Read) -> Result<Vec<u8>, HwError> {
+    let mut bytes = Vec::new();
+    source
+        .take(BYTES_MAX + 1)
+        .read_to_end(&mut bytes)
+        .map_err(|error| HwError::ReadMeasurements { file: file.to_owned(), problem: error.to_string() })?;
+    if bytes.len() as u64 > BYTES_MAX {
+        return Err(HwError::LargeMeasurements { file: file.to_owned(), what: "bytes", limit: BYTES_MAX });
+    }
+    Ok(bytes)
+}

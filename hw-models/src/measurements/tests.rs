@@ -1,0 +1,146 @@
+use std::io::Write;
+
+use flate2::Compression;
+use flate2::write::GzEncoder;
+use tempfile::TempDir;
+
+use super::*;
+
+const CELL: &str = "|nor_conv_3x3~0|+|none~0|avg_pool_3x3~1|+|skip_connect~0|nor_conv_1x1~1|none~2|";
+
+fn file(text: &str) -> (TempDir, MeasurementFile) {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("measured.csv");
+    std::fs::write(&path, text).unwrap();
+    let file = MeasurementFile {
+        path,
+        key: "arch".to_owned(),
+        key_file: None,
+        latency_column: "pi_ms".to_owned(),
+        unit: LatencyUnit::Ms,
+    };
+    (folder, file)
+}
+
+/// What is said about a file, without its folder.
+#[track_caller]
+fn refused(text: &str) -> String {
+    let (folder, file) = file(text);
+    let error = file.read(&NasBench201::default()).unwrap_err().to_string();
+    error.replace(&format!("{}/", folder.path().display()), "")
+}
+
+#[test]
+fn cells_and_genes_name_networks_and_gaps_are_counted() {
+    let text = format!(
+        "pi_ms,arch\n2.5,{CELL}\n-1,0-0-0-0-0-0\n,0-0-0-0-0-1\n-1.0,0-0-0-0-0-2\n 4 , 3-0-4-1-2-1 \n"
+    );
+    let (_folder, file) = file(&text);
+    let space = NasBench201::default();
+    let found = file.read(&space).unwrap();
+    assert_eq!(found.not_measured, 3);
+    let expected = [([3, 0, 4, 1, 2, 0], 2500.0), ([3, 0, 4, 1, 2, 1], 4000.0)].map(|(genes, latency_us)| {
+        Measured { architecture: space.decode(&Genotype::new(genes)).unwrap(), latency_us }
+    });
+    assert_eq!(found.measured, expected);
+}
+
+#[test]
+fn packed_files_are_read_and_units_matter() {
+    let (folder, mut file) = file("");
+    file.path = folder.path().join("measured.csv.gz");
+    let mut packed = GzEncoder::new(std::fs::File::create(&file.path).unwrap(), Compression::fast());
+    write!(packed, "arch,pi_ms\n{CELL},7\n").unwrap();
+    packed.finish().unwrap();
+    file.unit = LatencyUnit::Us;
+    let found = file.read(&NasBench201::default()).unwrap();
+    assert!((found.measured[0].latency_us - 7.0).abs() < 1e-12);
+
+    let bytes = std::fs::read(&file.path).unwrap();
+    std::fs::write(&file.path, &bytes[..bytes.len() / 2]).unwrap();
+    assert!(matches!(file.read(&NasBench201::default()), Err(HwError::ReadMeasurements { .. })));
+}
+
+#[test]
+fn another_file_may_name_the_networks() {
+    let (folder, mut file) = file("index,pi_ms\n7,2\n9,3\n");
+    let path = folder.path().join("cells.csv");
+    std::fs::write(&path, format!("index,arch\n9,0-0-0-0-0-0\n7,{CELL}\n")).unwrap();
+    file.key_file = Some(KeyFile { path: path.clone(), on: "index".to_owned() });
+    let space = NasBench201::default();
+    let found = file.read(&space).unwrap();
+    assert_eq!(found.measured[0].architecture, space.decode(&Genotype::new([3, 0, 4, 1, 2, 0])).unwrap());
+
+    std::fs::write(&path, format!("index,arch\n7,{CELL}\n")).unwrap();
+    let error = file.read(&space).unwrap_err().to_string();
+    assert!(
+        error.ends_with("measured.csv:3: `index` is `9`, expected one that stands in cells.csv"),
+        "{error}"
+    );
+    std::fs::write(&path, "index,arch\n7,x\n7,y\n").unwrap();
+    let error = file.read(&space).unwrap_err().to_string();
+    assert!(
+        error.ends_with("cells.csv:3: `index` is `7`, expected a value that stands there once"),
+        "{error}"
+    );
+}
+
+#[test]
+fn what_cannot_be_read_names_file_line_and_column() {
+    let latency = "expected a number above 0, or -1 or nothing where none was measured";
+    let cases = [
+        ("arch,ms\n", "measured.csv: no column `pi_ms`; there are `arch`, `ms`".to_owned()),
+        ("cell,pi_ms\n", "measured.csv: no column `arch`; there are `cell`, `pi_ms`".to_owned()),
+        ("arch,pi_ms\n0-0-0-0-0-0,fast\n", format!("measured.csv:2: `pi_ms` is `fast`, {latency}")),
+        ("arch,pi_ms\n0-0-0-0-0-0,0\n", format!("measured.csv:2: `pi_ms` is `0`, {latency}")),
+        ("arch,pi_ms\n0-0-0-0-0-0,-2\n", format!("measured.csv:2: `pi_ms` is `-2`, {latency}")),
+        ("arch,pi_ms\n0-0-0-0-0-0,inf\n", format!("measured.csv:2: `pi_ms` is `inf`, {latency}")),
+        (
+            "arch,pi_ms\n0-0-0-0-0-0,1\n0-0-0-0-0-0,2\n",
+            "measured.csv:3: `arch` is `0-0-0-0-0-0`, expected a network once (it stands on line 2 already)".to_owned(),
+        ),
+        (
+            "arch,pi_ms\n0-0-0-0-0-5,1\n",
+            "measured.csv:2: `arch` is `0-0-0-0-0-5`, which is no network of the space (gene 5 (`edge2_3`) is 5, \
+             expected less than 5)"
+                .to_owned(),
+        ),
+        (
+            "arch,pi_ms\n0-0,1\n",
+            "measured.csv:2: `arch` is `0-0`, which is no network of the space (the genotype has 2 genes, expected 6)"
+                .to_owned(),
+        ),
+    ];
+    for (text, expected) in cases {
+        assert_eq!(refused(text), expected);
+    }
+    let notation = refused("arch,pi_ms\nresnet,1\n");
+    assert!(
+        notation.starts_with("measured.csv:2: `arch` is `resnet`, which is no network of the space ("),
+        "{notation}"
+    );
+    let fields = refused("arch,pi_ms\n0-0-0-0-0-0,1,2\n");
+    assert!(
+        fields.contains("not a table of comma-separated values") && fields.contains("line: 2"),
+        "{fields}"
+    );
+    let (folder, mut file) = file("");
+    file.path = folder.path().join("none.csv");
+    assert!(file.read(&NasBench201::default()).unwrap_err().to_string().contains("none.csv: cannot be read"));
+}
+
+#[test]
+fn draws_are_repeatable_and_leave_nothing_out() {
+    let architecture = NasBench201::default().decode(&Genotype::new([0; 6])).unwrap();
+    let measured = |i: u32| Measured { architecture: architecture.clone(), latency_us: f64::from(i) };
+    let all = Measurements { measured: (0..50).map(measured).collect(), not_measured: 0 };
+    let latencies = |measured: &[Measured]| measured.iter().map(|m| m.latency_us as u32).collect::<Vec<_>>();
+    let (drawn, rest) = all.clone().draw(20, 3);
+    assert_eq!((drawn.len(), rest.len()), (20, 30));
+    assert_eq!(all.clone().draw(20, 3), (drawn.clone(), rest.clone()));
+    assert_ne!(all.clone().draw(20, 4).0, drawn);
+    let mut together = [latencies(&drawn), latencies(&rest)].concat();
+    together.sort_unstable();
+    assert_eq!(together, (0..50).collect::<Vec<_>>());
+    assert_eq!(all.draw(80, 3).0.len(), 50);
+}

@@ -1,0 +1,212 @@
+//! Cost models by name, built from the settings of a `[[hardware]]` table.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kiln_space::{Settings, SettingsError};
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use crate::{CostModel, Device, HwError, Roofline};
+
+/// Makes a cost model of a device from the settings that are the model's own.
+pub type ModelBuilder = fn(Device, &Settings) -> Result<Arc<dyn CostModel>, HwError>;
+
+/// Model when the settings name none.
+const DEFAULT_MODEL: &str = "roofline";
+
+/// Cost models by name, open to more.
+///
+/// # Example
+/// ```
+/// use kiln_hw_models::HardwareRegistry;
+/// use kiln_space::Settings;
+/// use serde_json::json;
+///
+/// let settings = json!({ "device": "cortex-a72", "batch": 1, "threads": 4 });
+/// let settings = Settings::new("hardware.0", settings.as_object().cloned().unwrap_or_default());
+/// let model = HardwareRegistry::builtin().build(&settings)?;
+/// assert_eq!(model.name(), "cortex-a72/roofline/datasheet");
+/// # Ok::<(), kiln_hw_models::HwError>(())
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct HardwareRegistry {
+    models: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    doc: &'static str,
+    build: ModelBuilder,
+}
+
+/// The keys of every `[[hardware]]` table; the others belong to the model.
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Common {
+    device: Option<String>,
+    file: Option<PathBuf>,
+    model: Option<String>,
+}
+
+impl Common {
+    const KEYS: [&'static str; 3] = ["device", "file", "model"];
+}
+
+impl HardwareRegistry {
+    /// The models of this crate.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let mut registry = Self::default();
+        registry.register("roofline", "from the device file alone, layer by layer", Roofline::from_settings);
+        registry
+    }
+
+    /// Adds a model, or replaces the one of this name.
+    pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: ModelBuilder) {
+        self.models.insert(name.into(), Entry { doc, build });
+    }
+
+    /// Names and one line about each model, sorted by name.
+    pub fn models(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.models.iter().map(|(name, entry)| (name.as_str(), entry.doc))
+    }
+
+    /// The devices known without a file, sorted by name.
+    ///
+    /// # Errors
+    /// As [`Device::builtin`], when an embedded file is damaged.
+    pub fn devices(&self) -> Result<Vec<Device>, HwError> {
+        Device::builtin_names().into_iter().map(Device::builtin).collect()
+    }
+
+    /// The cost model that a `[[hardware]]` table asks for: `device` (a known name) or `file` (the path of a device
+    /// file), `model` (by default `roofline`), and the keys of the model, such as `batch` and `threads`.
+    ///
+    /// # Errors
+    /// [`HwError::Settings`] naming the key; what is wrong with a device file.
+    pub fn build(&self, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
+        let table: Map<String, Value> = settings.read()?;
+        let (common, own) = table.into_iter().partition(|(key, _)| Common::KEYS.contains(&key.as_str()));
+        let common: Common = Settings::new(settings.path(), common).read()?;
+        let own = Settings::new(settings.path(), own);
+
+        let name = common.model.as_deref().unwrap_or(DEFAULT_MODEL);
+        let Some(entry) = self.models.get(name) else {
+            let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
+            return Err(one_of(settings, "model", name, &known).into());
+        };
+        let device = match (&common.device, &common.file) {
+            (Some(device), None) => Device::builtin(device)
+                .map_err(|_| one_of(settings, "device", device, &Device::builtin_names()))?,
+            (None, Some(file)) => Device::open(file)?,
+            (Some(_), Some(_)) => {
+                let expected = "either `device` or `file`";
+                return Err(SettingsError::value(settings.key("file"), "both", expected).into());
+            }
+            (None, None) => {
+                let expected = format!("one of {}, or a `file`", quoted(&Device::builtin_names()));
+                return Err(SettingsError::value(settings.key("device"), "nothing", &expected).into());
+            }
+        };
+        (entry.build)(device, &own)
+    }
+}
+
+fn one_of(settings: &Settings, key: &str, found: &str, known: &[&str]) -> SettingsError {
+    SettingsError::value(settings.key(key), format!("`{found}`"), &format!("one of {}", quoted(known)))
+}
+
+fn quoted(names: &[&str]) -> String {
+    names.iter().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ")
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[track_caller]
+    fn build(settings: &Value) -> Result<Arc<dyn CostModel>, HwError> {
+        let table = settings.as_object().unwrap().clone();
+        HardwareRegistry::builtin().build(&Settings::new("hardware.0", table))
+    }
+
+    #[track_caller]
+    fn refused(settings: &Value) -> String {
+        build(settings).err().expect("the settings are refused").to_string()
+    }
+
+    #[test]
+    fn every_device_builds_under_its_own_name() {
+        for device in HardwareRegistry::builtin().devices().unwrap() {
+            let model = build(&json!({ "device": device.name })).unwrap();
+            assert_eq!(model.device(), device.name);
+        }
+    }
+
+    #[test]
+    fn wrong_settings_name_the_key() {
+        let devices = "`cortex-a72`, `cortex-m7`, `h200`, `jetson-tx2`, `xeon-4210r`";
+        let cases = [
+            (
+                json!({}),
+                format!("`hardware.0.device`: found nothing, expected one of {devices}, or a `file`"),
+            ),
+            (
+                json!({ "device": "abacus" }),
+                format!("`hardware.0.device`: found `abacus`, expected one of {devices}"),
+            ),
+            (
+                json!({ "device": "h200", "model": "oracle" }),
+                "`hardware.0.model`: found `oracle`, expected one of `roofline`".to_owned(),
+            ),
+            (
+                json!({ "device": "h200", "file": "h200.toml" }),
+                "`hardware.0.file`: found both, expected either `device` or `file`".to_owned(),
+            ),
+            (
+                json!({ "device": "h200", "batch": 0 }),
+                "`hardware.0.batch`: found 0, expected a whole number from 1 to 65536".to_owned(),
+            ),
+            (
+                json!({ "device": "h200", "threads": 1_000_000 }),
+                "`hardware.0.threads`: found 1000000, expected a whole number from 1 to 65536".to_owned(),
+            ),
+            (
+                json!({ "device": 3 }),
+                "`hardware.0.device`: invalid type: integer `3`, expected a string".to_owned(),
+            ),
+        ];
+        for (settings, expected) in cases {
+            assert_eq!(refused(&settings), expected, "{settings}");
+        }
+        let unknown = refused(&json!({ "device": "h200", "bacth": 1 }));
+        assert!(unknown.starts_with("`hardware.0"), "{unknown}");
+        assert!(unknown.contains("unknown field `bacth`, expected `batch` or `threads`"), "{unknown}");
+    }
+
+    #[test]
+    fn a_file_of_ones_own_builds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("mine.toml");
+        let mut device = Device::builtin("cortex-a72").unwrap();
+        device.name = "mine".to_owned();
+        std::fs::write(&path, toml::to_string(&device).unwrap()).unwrap();
+        let model = build(&json!({ "file": path })).unwrap();
+        assert_eq!(model.name(), "mine/roofline/datasheet");
+        let missing = refused(&json!({ "file": folder.path().join("none.toml") }));
+        assert!(missing.contains("none.toml: cannot be read"), "{missing}");
+    }
+
+    #[test]
+    fn a_registered_model_is_found() {
+        let mut registry = HardwareRegistry::builtin();
+        registry.register("twin", "the roofline under another name", Roofline::from_settings);
+        assert_eq!(registry.models().map(|(name, _)| name).collect::<Vec<_>>(), ["roofline", "twin"]);
+        let table = json!({ "device": "h200", "model": "twin" }).as_object().unwrap().clone();
+        assert!(registry.build(&Settings::new("hardware.0", table)).is_ok());
+    }
+}

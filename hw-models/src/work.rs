@@ -1,0 +1,142 @@
+//! What a kernel computes and moves, before any device says how long that takes.
+
+use kiln_space::{ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op, Precision};
+
+use crate::memory::stored_weight_bytes;
+use crate::{Kernel, Schedule};
+
+/// Kinds of work that reach different shares of a device's peak.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum WorkKind {
+    DenseConv,
+    DepthwiseConv,
+    Linear,
+    ElementWise,
+}
+
+impl WorkKind {
+    pub(crate) const COUNT: usize = 4;
+    /// In the order of their discriminants.
+    pub(crate) const ALL: [Self; Self::COUNT] =
+        [Self::DenseConv, Self::DepthwiseConv, Self::Linear, Self::ElementWise];
+}
+
+/// What one kernel computes and moves for a whole batch.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Work {
+    pub(crate) kind: WorkKind,
+    /// Multiply-accumulates, or operations that take as long.
+    pub(crate) operations: f64,
+    /// Format it computes in; none when its formats do not go together.
+    pub(crate) format: Option<NumberFormat>,
+    /// Values that can be worked on apart from each other: outputs, or inputs where an average runs over all of them.
+    pub(crate) parallel: f64,
+    /// Of everything it reads and writes, weights aside.
+    pub(crate) activation_bytes: f64,
+    /// Bytes of multi-dimensional weights, zeros included.
+    pub(crate) weight_bytes: f64,
+    /// Bytes of biases, scales and shifts.
+    pub(crate) vector_bytes: f64,
+}
+
+impl Work {
+    /// The work of a kernel for `batch` examples.
+    pub(crate) fn new(architecture: &Architecture, kernel: &Kernel, batch: u64) -> Self {
+        let layer = architecture.layer(kernel.head());
+        let (kind, operations) = operations(architecture, kernel.head());
+        let parallel = match layer.op {
+            Op::GlobalPool => architecture.input_shapes(kernel.head())[0].elements(),
+            _ => layer.output.elements(),
+        };
+        let (weight_bytes, vector_bytes) = stored_weight_bytes(architecture, kernel);
+        Self {
+            kind,
+            operations: operations * batch as f64,
+            format: compute_format(layer),
+            parallel: parallel as f64 * batch as f64,
+            activation_bytes: kernel
+                .inputs
+                .iter()
+                .chain([&kernel.output()])
+                .map(|&id| buffer_bytes(architecture, id, batch) as f64)
+                .sum(),
+            weight_bytes: weight_bytes as f64,
+            vector_bytes: vector_bytes as f64,
+        }
+    }
+}
+
+/// Bytes of a layer's output for `batch` examples.
+pub(crate) fn buffer_bytes(architecture: &Architecture, id: LayerId, batch: u64) -> u64 {
+    let layer = architecture.layer(id);
+    layer.precision.activations.bytes(layer.output.elements() as u64 * batch)
+}
+
+/// Bytes that the network's weights and the largest kernel's activations take together.
+pub(crate) fn working_set_bytes(architecture: &Architecture, schedule: &Schedule, batch: u64) -> f64 {
+    let (mut weights, mut activations) = (0.0, 0.0_f64);
+    for kernel in &schedule.kernels {
+        let work = Work::new(architecture, kernel, batch);
+        weights += work.weight_bytes + work.vector_bytes;
+        activations = activations.max(work.activation_bytes);
+    }
+    weights + activations
+}
+
+/// The name of a format in device files and messages.
+pub(crate) const fn format_name(format: NumberFormat) -> &'static str {
+    match format {
+        NumberFormat::F32 => "f32",
+        NumberFormat::F16 => "f16",
+        NumberFormat::Bf16 => "bf16",
+        NumberFormat::Int8 => "int8",
+        NumberFormat::Int4 => "int4",
+    }
+}
+
+/// Layers with weights compute in the wider of their two formats (narrower weights are widened as they are read), all
+/// others in the format of their output.
+fn compute_format(layer: &Layer) -> Option<NumberFormat> {
+    let Precision { weights, activations } = layer.precision;
+    if !matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. }) || weights == activations {
+        return Some(activations);
+    }
+    match weights.bits().cmp(&activations.bits()) {
+        std::cmp::Ordering::Less => Some(activations),
+        std::cmp::Ordering::Equal => None,
+        std::cmp::Ordering::Greater => Some(weights),
+    }
+}
+
+/// Kind and number of operations of a layer for one example.
+fn operations(architecture: &Architecture, id: LayerId) -> (WorkKind, f64) {
+    let layer = architecture.layer(id);
+    let inputs = architecture.input_shapes(id);
+    let macs = architecture.layer_counts(id).macs as f64;
+    let outputs = layer.output.elements() as f64;
+    let element_wise = |for_each_output: f64| (WorkKind::ElementWise, outputs * for_each_output);
+    match &layer.op {
+        Op::Conv2d { groups, .. } if *groups > 1 && inputs[0].channels == *groups => {
+            (WorkKind::DepthwiseConv, macs)
+        }
+        Op::Conv2d { .. } => (WorkKind::DenseConv, macs),
+        Op::Linear { .. } => (WorkKind::Linear, macs),
+        Op::BatchNorm | Op::Mul => element_wise(1.0),
+        Op::Activation { kind } => element_wise(activation_operations(*kind)),
+        Op::Pool { kernel, .. } => element_wise((kernel[0] * kernel[1]) as f64),
+        Op::GlobalPool => element_wise(inputs[0].positions() as f64),
+        Op::Add => element_wise((inputs.len() - 1) as f64),
+        Op::Input | Op::Zero { .. } | Op::Flatten | Op::Concat => element_wise(0.0),
+    }
+}
+
+/// Operations of one value of an activation that runs on its own: those of its formula, ten for an exponential.
+const fn activation_operations(kind: ActivationKind) -> f64 {
+    match kind {
+        ActivationKind::Relu => 1.0,
+        ActivationKind::Relu6 => 2.0,
+        ActivationKind::HardSigmoid => 4.0,
+        ActivationKind::HardSwish => 5.0,
+        ActivationKind::Sigmoid | ActivationKind::Silu | ActivationKind::Tanh | ActivationKind::Gelu => 12.0,
+    }
+}

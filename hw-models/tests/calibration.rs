@@ -1,0 +1,96 @@
+//! Devices fitted to 100 published measurements each and judged on others: HW-NAS-Bench (C. Li et al., ICLR 2021) on the cells
+//! of NAS-Bench-201. Needs the folder named by `KILN_DATA`.
+
+#![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
+
+use std::path::{Path, PathBuf};
+
+use kiln_hw_models::{
+    Agreement, Calibration, Comparison, Device, KeyFile, LatencyUnit, MeasurementFile, Measurements, Roofline,
+};
+use kiln_space::spaces::NasBench201;
+
+/// Networks fitted to.
+const NETWORKS: usize = 100;
+/// Every so many of the other networks one is judged.
+const STRIDE: usize = 10;
+/// Draws over which the coverage of the intervals is averaged: one draw's own scatters by about 3 %.
+const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
+
+fn measurements(data: &Path, column: &str) -> (String, Measurements) {
+    let cells = KeyFile { path: data.join("nasbench201/nasbench201.csv.gz"), on: "index".to_owned() };
+    let file = MeasurementFile {
+        path: data.join("hw_nas_bench/nasbench201_cifar10.csv.gz"),
+        key: "arch".to_owned(),
+        key_file: Some(cells),
+        latency_column: column.to_owned(),
+        unit: LatencyUnit::Ms,
+    };
+    (file.name(), file.read(&NasBench201::default()).unwrap())
+}
+
+fn show(name: &str, seed: u64, agreement: &Agreement) {
+    let Agreement { mean_error_percent, median_error_percent, within_a_tenth_percent, spearman, .. } =
+        agreement;
+    println!(
+        "{name:<24} seed {seed}: mean {mean_error_percent:.1} %, median {median_error_percent:.1} %, within 10 % \
+         {within_a_tenth_percent:.1} %, Spearman {:.3}",
+        spearman.unwrap()
+    );
+}
+
+/// Largest mean and median error in percent, and smallest rank correlation, on networks that no draw has.
+fn check_device(data: &Path, base: &str, column: &str, [mean, median, spearman]: [f64; 3]) {
+    let (file, all) = measurements(data, column);
+    assert_eq!((all.measured.len(), all.not_measured), (15_625, 0));
+    let device = Device::builtin(base).unwrap();
+    let mut covered = 0.0;
+    for seed in SEEDS {
+        let (drawn, rest) = all.clone().draw(NETWORKS, seed);
+        let rest: Vec<_> = rest.into_iter().step_by(STRIDE).collect();
+        let fit = Calibration::new(&file, column).fit(&device, &drawn).unwrap();
+        let report = &fit.report;
+        let before = Comparison::new(&Roofline::new(device.clone(), 1, 1), &rest).unwrap();
+        let after = Comparison::new(&Roofline::new(fit.device.clone(), 1, 1), &rest).unwrap();
+        show(&format!("{column}, file"), seed, &before.agreement);
+        show("  held out of the 100", seed, &report.held_out);
+        show("  others", seed, &after.agreement);
+        let (before, after_agreement) = (&before.agreement, &after.agreement);
+        assert!(after_agreement.mean_error_percent < before.mean_error_percent * 0.7, "{column}\n{report}");
+        assert!(
+            after_agreement.within_a_tenth_percent > before.within_a_tenth_percent + 20.0,
+            "{column}\n{report}"
+        );
+        assert!(after_agreement.mean_error_percent < mean, "{column}\n{report}");
+        assert!(after_agreement.median_error_percent < median, "{column}\n{report}");
+        assert!(after_agreement.spearman.unwrap() > spearman, "{column}\n{report}");
+        // What cross-validation promised is near what came.
+        let promised = report.held_out.median_error_percent;
+        assert!((promised - after_agreement.median_error_percent).abs() < 7.0, "{column}\n{report}");
+        println!("  {:.1} % of the others within their intervals", after.within_interval_percent);
+        covered += after.within_interval_percent / SEEDS.count() as f64;
+    }
+    println!("{column}: {covered:.1} % within the interval, mean of the draws\n");
+    assert!((85.0..=95.0).contains(&covered), "{column}: {covered} %");
+}
+
+#[test]
+fn a_hundred_measured_cells_predict_the_others() {
+    let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
+        println!("skipped: KILN_DATA names no folder with the measurements");
+        return;
+    };
+    check_device(&data, "cortex-a72", "raspi4_latency_ms", [20.0, 10.0, 0.95]);
+    check_device(&data, "jetson-tx2", "edgegpu_latency_ms", [20.0, 14.0, 0.90]);
+    check_device(&data, "cortex-a72", "pixel3_latency_ms", [20.0, 10.0, 0.95]);
+}
+
+#[test]
+fn cells_that_were_not_measured_are_counted_and_left_out() {
+    let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
+        println!("skipped: KILN_DATA names no folder with the measurements");
+        return;
+    };
+    let (_, edge_tpu) = measurements(&data, "edgetpu_latency_ms");
+    assert_eq!((edge_tpu.measured.len(), edge_tpu.not_measured), (15_625 - 4_699, 4_699));
+}

@@ -1,0 +1,378 @@
+//! What a strategy sees of a study: the space, narrowed to what meets the constraints. Nothing here trains anything.
+
+use std::collections::BTreeMap;
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use kiln_space::{Genotype, SearchSpace, variation};
+use rand::Rng;
+
+use crate::constraint::violation;
+use crate::{Constraint, CostError, CostSet, Costs};
+
+/// Uniform draws before [`Domain::sample`] goes over to repairing.
+const UNIFORM_ATTEMPTS: usize = 2_000;
+/// Mutations of the least violating draw before [`Domain::sample`] descends.
+const REPAIR_ATTEMPTS: usize = 2_000;
+/// Neighbors that the descent after these looks at, about.
+const DESCENT_ATTEMPTS: usize = 10_000;
+/// Attempts of [`Domain::mutate`] and [`Domain::crossover`].
+const VARIATION_ATTEMPTS: usize = 200;
+/// Genotypes whose costs are remembered (at most twice as many).
+const REMEMBERED: usize = 16_384;
+
+/// Candidates looked at since the domain was made, and what became of them.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Rejections {
+    /// Candidates looked at.
+    pub candidates: u64,
+    /// Of them refused.
+    pub rejected: u64,
+    /// For each constraint, by cost name, the smallest value seen.
+    pub smallest: BTreeMap<String, f64>,
+    /// Why a candidate was refused that has no costs at all, if there was one.
+    pub without_costs: Option<CostError>,
+}
+
+/// A search space under constraints. Everything it offers is canonical and feasible.
+///
+/// A candidate is feasible when all its costs are known and no constraint is exceeded. Where the study has neither
+/// devices nor constraints nothing is computed and every candidate passes.
+#[derive(Debug)]
+pub struct Domain<'a> {
+    space: Space<'a>,
+    costs: &'a CostSet,
+    constraints: &'a [Constraint],
+    objectives: &'a [String],
+    rejections: Mutex<Rejections>,
+    memo: Mutex<Memo>,
+}
+
+impl<'a> Domain<'a> {
+    /// The part of `space` in which `constraints` hold for what `costs` says.
+    #[must_use]
+    pub fn new(
+        space: &'a dyn SearchSpace,
+        costs: &'a CostSet,
+        constraints: &'a [Constraint],
+        objectives: &'a [String],
+    ) -> Self {
+        Self {
+            space: Space(space),
+            costs,
+            constraints,
+            objectives,
+            rejections: Mutex::default(),
+            memo: Mutex::default(),
+        }
+    }
+
+    /// The search space.
+    #[must_use]
+    pub fn space(&self) -> &'a dyn SearchSpace {
+        self.space.0
+    }
+
+    /// Names of the objectives, in the order of [`crate::Objectives`].
+    #[must_use]
+    pub const fn objectives(&self) -> &'a [String] {
+        self.objectives
+    }
+
+    /// The constraints.
+    #[must_use]
+    pub const fn constraints(&self) -> &'a [Constraint] {
+        self.constraints
+    }
+
+    /// Costs of the network that a genotype stands for.
+    ///
+    /// # Errors
+    /// [`CostError`] when it does not decode or a cost model has no number for it.
+    pub fn costs(&self, genotype: &Genotype) -> Result<Costs, CostError> {
+        if let Some(known) = lock(&self.memo).get(genotype) {
+            return known;
+        }
+        let costs = match self.space().decode(genotype) {
+            Ok(architecture) => self.costs.network(&architecture),
+            Err(error) => Err(error.into()),
+        };
+        lock(&self.memo).insert(genotype.clone(), costs.clone());
+        costs
+    }
+
+    /// Sum of the relative excesses over the constraints, 0 when all hold; `None` when the costs are not known.
+    #[must_use]
+    pub fn violation(&self, genotype: &Genotype) -> Option<f64> {
+        if self.is_free() {
+            return Some(0.0);
+        }
+        violation(self.constraints, &self.costs(genotype).ok()?)
+    }
+
+    /// Whether a genotype may be proposed. It counts as a candidate.
+    #[must_use]
+    pub fn is_feasible(&self, candidate: &Genotype) -> bool {
+        self.judge(candidate).is_some_and(|violation| violation <= 0.0)
+    }
+
+    /// A feasible genotype: a uniform draw, or where these keep failing the least violating draw, repaired by mutations and
+    /// then by steepest descent. `None` after a bounded number of attempts.
+    #[must_use]
+    pub fn sample(&self, rng: &mut dyn Rng) -> Option<Genotype> {
+        let mut nearest: Option<(f64, Genotype)> = None;
+        for _ in 0..UNIFORM_ATTEMPTS {
+            let candidate = variation::sample(self.space(), rng);
+            match self.judge(&candidate) {
+                Some(violation) if violation <= 0.0 => return Some(candidate),
+                Some(violation) if nearest.as_ref().is_none_or(|(least, _)| violation < *least) => {
+                    nearest = Some((violation, candidate));
+                }
+                _ => {}
+            }
+        }
+        let (mut least, mut genotype) = nearest?;
+        for _ in 0..REPAIR_ATTEMPTS {
+            let candidate = variation::mutate(self.space(), &genotype, rng);
+            match self.judge(&candidate) {
+                Some(violation) if violation <= 0.0 => return Some(candidate),
+                Some(violation) if violation <= least => (least, genotype) = (violation, candidate),
+                _ => {}
+            }
+        }
+        self.descend(least, genotype)
+    }
+
+    /// A feasible genotype one mutation away from `parent`; `None` after a bounded number of attempts.
+    #[must_use]
+    pub fn mutate(&self, parent: &Genotype, rng: &mut dyn Rng) -> Option<Genotype> {
+        self.first_feasible(|| variation::mutate(self.space(), parent, rng))
+    }
+
+    /// A feasible genotype mixed from two; `None` after a bounded number of attempts.
+    #[must_use]
+    pub fn crossover(&self, a: &Genotype, b: &Genotype, rng: &mut dyn Rng) -> Option<Genotype> {
+        self.first_feasible(|| variation::crossover(self.space(), a, b, rng))
+    }
+
+    /// All feasible genotypes one decision away, in the order of the space.
+    #[must_use]
+    pub fn neighbors(&self, genotype: &Genotype) -> Vec<Genotype> {
+        let mut neighbors = variation::neighbors(self.space(), genotype);
+        neighbors.retain(|neighbor| self.is_feasible(neighbor));
+        neighbors
+    }
+
+    /// Candidates looked at and refused so far.
+    #[must_use]
+    pub fn rejections(&self) -> Rejections {
+        lock(&self.rejections).clone()
+    }
+
+    /// Whether there is nothing to compute before a proposal.
+    fn is_free(&self) -> bool {
+        self.constraints.is_empty() && self.costs.devices().is_empty()
+    }
+
+    /// Goes to the least violating neighbor again and again, until it is feasible or no better.
+    fn descend(&self, mut least: f64, mut genotype: Genotype) -> Option<Genotype> {
+        let mut attempts = 0;
+        while attempts < DESCENT_ATTEMPTS {
+            let neighbors = variation::neighbors(self.space(), &genotype);
+            attempts += neighbors.len().max(1);
+            let judged =
+                neighbors.into_iter().filter_map(|neighbor| Some((self.judge(&neighbor)?, neighbor)));
+            match judged.min_by(|a, b| a.0.total_cmp(&b.0)) {
+                Some((violation, neighbor)) if violation <= 0.0 => return Some(neighbor),
+                Some((violation, neighbor)) if violation < least => (least, genotype) = (violation, neighbor),
+                _ => return None,
+            }
+        }
+        None
+    }
+
+    fn first_feasible(&self, mut candidate: impl FnMut() -> Genotype) -> Option<Genotype> {
+        (0..VARIATION_ATTEMPTS).find_map(|_| {
+            let candidate = candidate();
+            self.is_feasible(&candidate).then_some(candidate)
+        })
+    }
+
+    /// The violation of a candidate, counted.
+    fn judge(&self, candidate: &Genotype) -> Option<f64> {
+        if self.is_free() {
+            lock(&self.rejections).candidates += 1;
+            return Some(0.0);
+        }
+        let costs = self.costs(candidate);
+        let violation = costs.as_ref().ok().and_then(|costs| violation(self.constraints, costs));
+        let mut rejections = lock(&self.rejections);
+        rejections.candidates += 1;
+        rejections.rejected += u64::from(violation.is_none_or(|violation| violation > 0.0));
+        match costs {
+            Ok(costs) => {
+                for constraint in self.constraints {
+                    if let Some(&value) = costs.0.get(&constraint.cost) {
+                        let smallest = rejections.smallest.entry(constraint.cost.clone()).or_insert(value);
+                        *smallest = smallest.min(value);
+                    }
+                }
+            }
+            Err(error) => drop(rejections.without_costs.get_or_insert(error)),
+        }
+        violation
+    }
+}
+
+/// A search space that can stand in a type with `Debug`.
+struct Space<'a>(&'a dyn SearchSpace);
+
+impl std::fmt::Debug for Space<'_> {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "a space of {} decisions", self.0.decisions().len())
+    }
+}
+
+/// Costs of the genotypes seen last, in two generations: when the young one is full it becomes the old one.
+#[derive(Debug, Default)]
+struct Memo {
+    young: BTreeMap<Genotype, Result<Costs, CostError>>,
+    old: BTreeMap<Genotype, Result<Costs, CostError>>,
+}
+
+impl Memo {
+    fn get(&self, genotype: &Genotype) -> Option<Result<Costs, CostError>> {
+        self.young.get(genotype).or_else(|| self.old.get(genotype)).cloned()
+    }
+
+    fn insert(&mut self, genotype: Genotype, costs: Result<Costs, CostError>) {
+        if self.young.len() >= REMEMBERED {
+            self.old = std::mem::take(&mut self.young);
+        }
+        self.young.insert(genotype, costs);
+    }
+}
+
+/// The lock, also after a panic elsewhere: what it guards is never left half written.
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::{Architecture, ArchitectureBuilder, Choice, Decision, ParameterSpec, Shape, SpaceError};
+
+    use super::*;
+    use crate::seed::generator;
+
+    /// A layer of 1 to 100 units, then ten layers of 1 or 2; widths above 90 cannot be built.
+    struct Widths(Vec<Decision>);
+
+    impl Widths {
+        fn new() -> Self {
+            let decision = |name: String, options| Decision {
+                name,
+                options: (1..=options).map(Choice::Int).collect(),
+                active_if: None,
+            };
+            let rest = (0..10).map(|i| decision(format!("layer{i}"), 2));
+            Self(std::iter::once(decision("first".to_owned(), 100)).chain(rest).collect())
+        }
+    }
+
+    impl SearchSpace for Widths {
+        fn decisions(&self) -> &[Decision] {
+            &self.0
+        }
+        fn decode(&self, genotype: &Genotype) -> Result<Architecture, SpaceError> {
+            if genotype.genes()[0] >= 90 {
+                return Err(SpaceError::Layer { layer: "first".to_owned(), problem: "too wide" });
+            }
+            let mut builder = ArchitectureBuilder::new(Shape::vector(1));
+            let mut last = builder.input();
+            for (i, gene) in genotype.genes().iter().enumerate() {
+                last = builder.linear(format!("{i}"), last, usize::from(*gene) + 1)?;
+            }
+            builder.finish()
+        }
+        fn canonical(&self, genotype: &Genotype) -> Genotype {
+            genotype.clone()
+        }
+        fn parameters(&self) -> Vec<ParameterSpec> {
+            Vec::new()
+        }
+    }
+
+    #[test]
+    fn everything_offered_is_feasible() {
+        let (space, costs) = (Widths::new(), CostSet::default());
+        let constraints = [Constraint::new("parameters", 120.0)];
+        let domain = Domain::new(&space, &costs, &constraints, &[]);
+        let mut rng = generator(1, "test", &[]);
+        let mut parent = domain.sample(&mut rng).unwrap();
+        for _ in 0..200 {
+            let other = domain.sample(&mut rng).unwrap();
+            let mutant = domain.mutate(&parent, &mut rng).unwrap();
+            let child = domain.crossover(&parent, &other, &mut rng).unwrap();
+            let mut offered = domain.neighbors(&child);
+            assert!(!offered.is_empty() && !offered.contains(&child));
+            offered.extend([other, mutant.clone(), child]);
+            for genotype in &offered {
+                let parameters = space.decode(genotype).unwrap().counts().parameters as f64;
+                assert!(parameters <= 120.0);
+                assert!((domain.costs(genotype).unwrap().0["parameters"] - parameters).abs() < 1e-9);
+            }
+            parent = mutant;
+        }
+        let rejections = domain.rejections();
+        assert!(rejections.rejected > 0 && rejections.rejected < rejections.candidates);
+        assert!(matches!(rejections.without_costs, Some(CostError::Space(_))));
+    }
+
+    #[test]
+    fn a_limit_that_one_in_a_hundred_thousand_meets_is_found_by_repair() {
+        let (space, costs) = (Widths::new(), CostSet::default());
+        // One unit everywhere: 2 parameters in each of the eleven layers.
+        let constraints = [Constraint::new("parameters", 22.0)];
+        let domain = Domain::new(&space, &costs, &constraints, &[]);
+        let found = domain.sample(&mut generator(1, "test", &[])).unwrap();
+        assert_eq!(found.genes(), [0; 11]);
+    }
+
+    #[test]
+    fn what_nothing_meets_is_given_up_with_the_smallest_value_seen() {
+        let (space, costs) = (Widths::new(), CostSet::default());
+        let constraints = [Constraint::new("parameters", 21.0), Constraint::new("macs", 1e9)];
+        let domain = Domain::new(&space, &costs, &constraints, &[]);
+        assert_eq!(domain.sample(&mut generator(1, "test", &[])), None);
+        let rejections = domain.rejections();
+        let least = (UNIFORM_ATTEMPTS + REPAIR_ATTEMPTS) as u64;
+        assert!((least..=least + DESCENT_ATTEMPTS as u64).contains(&rejections.candidates));
+        assert_eq!(rejections.rejected, rejections.candidates);
+        assert!((rejections.smallest["parameters"] - 22.0).abs() < 1e-9);
+        assert_eq!(domain.neighbors(&Genotype::new([0; 11])), []);
+    }
+
+    #[test]
+    fn without_constraints_and_devices_everything_passes() {
+        let (space, costs) = (Widths::new(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        let broken = Genotype::new([95, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
+        assert!(domain.is_feasible(&broken));
+        let constraints = [Constraint::new("macs", 1e9)];
+        let domain = Domain::new(&space, &costs, &constraints, &[]);
+        assert!(!domain.is_feasible(&broken));
+        assert_eq!(domain.violation(&broken), None);
+    }
+
+    #[test]
+    fn the_memo_forgets_the_oldest_and_stays_small() {
+        let mut memo = Memo::default();
+        let genotype = |i: usize| Genotype::new((i as u32).to_le_bytes());
+        for i in 0..5 * REMEMBERED {
+            memo.insert(genotype(i), Ok(Costs::default()));
+            assert!(memo.young.len() + memo.old.len() <= 2 * REMEMBERED);
+        }
+        assert!(memo.get(&genotype(5 * REMEMBERED - 1)).is_some());
+        assert!(memo.get(&genotype(0)).is_none());
+    }
+}

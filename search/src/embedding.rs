@@ -1,0 +1,235 @@
+//! Genotypes as vectors in which similar networks are near each other, for any search space.
+//!
+//! A vector joins blocks of equal weight: the one-hot genotype; how many layers of each kind the network has; the lengths
+//! of its paths; each kind of layer with what it reads, one and two steps back; parameters and multiply-accumulates; and
+//! its costs, where they matter. Nothing here learns from trials.
+
+use kiln_space::{Architecture, Genotype, encoding};
+use rand::{Rng, RngExt};
+
+use self::neighborhoods::{BUCKETS, DEPTH};
+use crate::Domain;
+
+mod neighborhoods;
+
+/// Feasible genotypes drawn to learn the spread of each block.
+const REFERENCE: usize = 64;
+/// Candidates looked at after which the sample is completed by mutation.
+const LOOKED_AT: u64 = 2_000;
+/// Standardized numbers are cut off at this many standard deviations from the mean.
+const FARTHEST: f64 = 5.0;
+/// Numbers of the structural encoding that describe paths.
+const PATHS: [&str; 3] = ["ln_paths", "longest_path", "shortest_path"];
+
+/// Makes the vectors. The blocks are scaled by the spread of a random sample, so that each has a variance of 1 in all;
+/// columns that do not vary in the sample are left out.
+#[derive(Debug)]
+pub(crate) struct Embedder {
+    with_costs: bool,
+    /// Positions of [`PATHS`] in the structural encoding.
+    paths: Vec<usize>,
+    blocks: Vec<Scaling>,
+}
+
+/// A group of numbers with one weight.
+struct Block {
+    values: Vec<f64>,
+    /// Whether the numbers have different units, and are brought to one variance each.
+    mixed: bool,
+}
+
+/// The columns of a block that vary: index, mean, factor, and the largest value either side.
+#[derive(Debug)]
+struct Scaling {
+    columns: Vec<Column>,
+}
+
+#[derive(Debug)]
+struct Column {
+    index: usize,
+    mean: f64,
+    factor: f64,
+    limit: f64,
+}
+
+impl Embedder {
+    /// Learns the spread of each block from feasible genotypes drawn with `rng`. Costs are part of the vectors where the
+    /// study constrains or minimizes them.
+    pub(crate) fn fit(domain: &Domain<'_>, rng: &mut dyn Rng) -> Self {
+        let sample = reference(domain, rng);
+        let costs = sample.first().and_then(|first| domain.costs(first).ok()).unwrap_or_default();
+        let is_cost = |objective: &String| costs.0.contains_key(objective);
+        let names = encoding::structural_names();
+        let mut embedder = Self {
+            with_costs: !domain.constraints().is_empty() || domain.objectives().iter().any(is_cost),
+            paths: PATHS.iter().filter_map(|path| names.iter().position(|name| name == path)).collect(),
+            blocks: Vec::new(),
+        };
+        let blocks: Vec<Vec<Block>> =
+            sample.iter().map(|genotype| embedder.blocks(domain, genotype)).collect();
+        let count = blocks.first().map_or(0, Vec::len);
+        let column =
+            |block: usize| -> Vec<&Block> { blocks.iter().filter_map(|blocks| blocks.get(block)).collect() };
+        embedder.blocks = (0..count).map(|block| Scaling::fit(&column(block))).collect();
+        embedder
+    }
+
+    /// Whether costs matter in the study.
+    pub(crate) const fn with_costs(&self) -> bool {
+        self.with_costs
+    }
+
+    /// The vector of a genotype; of one that does not decode, only the one-hot block says something.
+    pub(crate) fn embed(&self, domain: &Domain<'_>, genotype: &Genotype) -> Vec<f64> {
+        let blocks = self.blocks(domain, genotype);
+        let empty = Block { values: Vec::new(), mixed: false };
+        let mut vector = Vec::new();
+        for (index, scaling) in self.blocks.iter().enumerate() {
+            scaling.append(blocks.get(index).unwrap_or(&empty), &mut vector);
+        }
+        vector
+    }
+
+    fn blocks(&self, domain: &Domain<'_>, genotype: &Genotype) -> Vec<Block> {
+        let choices = encoding::one_hot(domain.space().decisions(), genotype).unwrap_or_default();
+        let mut blocks = vec![Block { values: choices, mixed: false }];
+        if let Ok(architecture) = domain.space().decode(genotype) {
+            blocks.extend(self.described(&architecture));
+            if self.with_costs
+                && let Ok(costs) = domain.costs(genotype)
+            {
+                let values = costs.0.values().map(|cost| cost.max(0.0).ln_1p()).collect();
+                blocks.push(Block { values, mixed: true });
+            }
+        }
+        blocks
+    }
+
+    fn described(&self, architecture: &Architecture) -> Vec<Block> {
+        let counts = neighborhoods::counts(architecture);
+        let counts = (0..=DEPTH).map(|depth| Block {
+            values: counts[depth * BUCKETS..(depth + 1) * BUCKETS].to_vec(),
+            mixed: false,
+        });
+        let structural = encoding::structural(architecture);
+        let paths = self.paths.iter().map(|&path| structural[path]).collect();
+        let totals = architecture.counts();
+        let totals = vec![totals.parameters as f64, totals.macs as f64];
+        counts.chain([paths, totals].map(|values| Block { values, mixed: true })).collect()
+    }
+}
+
+impl Scaling {
+    fn fit(sample: &[&Block]) -> Self {
+        let width = sample.iter().map(|block| block.values.len()).max().unwrap_or(0);
+        let mixed = sample.iter().any(|block| block.mixed);
+        let n = sample.len().max(1) as f64;
+        let mut columns: Vec<(usize, f64, f64)> = (0..width)
+            .map(|index| {
+                let values = || sample.iter().map(|block| block.values.get(index).copied().unwrap_or(0.0));
+                let mean = values().sum::<f64>() / n;
+                (index, mean, values().map(|value| (value - mean).powi(2)).sum::<f64>() / n)
+            })
+            .collect();
+        columns.retain(|(_, _, variance)| *variance > f64::EPSILON);
+        let (count, total) = (columns.len() as f64, columns.iter().map(|column| column.2).sum::<f64>());
+        let column = |(index, mean, variance): (usize, f64, f64)| {
+            let factor = if mixed { (variance * count).sqrt().recip() } else { total.sqrt().recip() };
+            Column { index, mean, factor, limit: FARTHEST * variance.sqrt() * factor }
+        };
+        Self { columns: columns.into_iter().map(column).collect() }
+    }
+
+    /// Appends the scaled values; a column without a value stands at its mean.
+    fn append(&self, block: &Block, vector: &mut Vec<f64>) {
+        vector.extend(self.columns.iter().map(|column| {
+            let value =
+                block.values.get(column.index).map_or(0.0, |value| (value - column.mean) * column.factor);
+            value.clamp(-column.limit, column.limit)
+        }));
+    }
+}
+
+/// Random genotypes, or where it takes long to find feasible ones, mutants of the first ones found.
+fn reference(domain: &Domain<'_>, rng: &mut dyn Rng) -> Vec<Genotype> {
+    let mut sample: Vec<Genotype> = Vec::with_capacity(REFERENCE);
+    let before = domain.rejections().candidates;
+    for _ in 0..REFERENCE {
+        let next = if sample.is_empty() || domain.rejections().candidates - before < LOOKED_AT {
+            domain.sample(rng)
+        } else {
+            domain.mutate(&sample[rng.random_range(0..sample.len())], rng)
+        };
+        match next {
+            Some(genotype) => sample.push(genotype),
+            None if sample.is_empty() => break,
+            None => {}
+        }
+    }
+    sample
+}
+
+/// Squared distance of two vectors of which the shorter one is filled up with zeros.
+pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
+    let shared = a.len().min(b.len());
+    let mut sums = [0.0; 4];
+    let (pairs_a, pairs_b) = (a[..shared].chunks_exact(4), b[..shared].chunks_exact(4));
+    let rest =
+        pairs_a.remainder().iter().zip(pairs_b.remainder()).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
+    for (a, b) in pairs_a.zip(pairs_b) {
+        for lane in 0..4 {
+            let difference = a[lane] - b[lane];
+            sums[lane] += difference * difference;
+        }
+    }
+    let tail: f64 = a[shared..].iter().chain(&b[shared..]).map(|value| value * value).sum();
+    sums.iter().sum::<f64>() + rest + tail
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::spaces::NasBench201;
+    use rand::SeedableRng;
+    use rand_pcg::Pcg64;
+
+    use super::*;
+    use crate::CostSet;
+
+    #[test]
+    fn distance_fills_up_with_zeros() {
+        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        assert!((squared_distance(&a, &[1.0, 2.0, 3.0, 4.0, 3.0]) - (4.0 + 36.0)).abs() < 1e-12);
+        assert!((squared_distance(&[], &a) - 91.0).abs() < 1e-12);
+    }
+
+    #[test]
+    fn a_block_has_a_variance_of_one_and_constant_columns_are_left_out() {
+        let block = |mixed, values: [f64; 3]| Block { values: values.to_vec(), mixed };
+        for mixed in [false, true] {
+            let sample = [block(mixed, [1.0, 7.0, 10.0]), block(mixed, [3.0, 7.0, 90.0])];
+            let scaling = Scaling::fit(&[&sample[0], &sample[1]]);
+            let mut vector = Vec::new();
+            scaling.append(&sample[0], &mut vector);
+            assert_eq!(vector.len(), 2);
+            assert!(
+                (vector.iter().map(|value| value * value).sum::<f64>() - 1.0).abs() < 1e-12,
+                "{vector:?}"
+            );
+            vector.clear();
+            scaling.append(&block(mixed, [2.0, 0.0, 1e9]), &mut vector);
+            assert!(vector[0].abs() < 1e-12 && vector[1] <= FARTHEST, "{vector:?}");
+        }
+    }
+
+    #[test]
+    fn similar_cells_are_near() {
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        let embedder = Embedder::fit(&domain, &mut Pcg64::seed_from_u64(1));
+        let embed = |genes: [u8; 6]| embedder.embed(&domain, &Genotype::new(genes));
+        let (base, near, far) =
+            (embed([3, 3, 3, 1, 1, 3]), embed([3, 3, 3, 1, 1, 2]), embed([4, 0, 1, 4, 0, 0]));
+        assert!(squared_distance(&base, &near) < squared_distance(&base, &far));
+        assert!(base.iter().all(|value| value.is_finite()));
+    }
+}

@@ -1,0 +1,248 @@
+//! What stops a study, or keeps it from starting.
+
+use std::fmt;
+use std::path::PathBuf;
+
+use kiln_space::Genotype;
+use thiserror::Error;
+
+use crate::{EvalError, Fidelity, Rejections, TrialId};
+
+/// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum StudyError {
+    /// A setting cannot work.
+    #[error("`{key}` is {found}, expected {expected}")]
+    Setting {
+        /// Name of the setting.
+        key: &'static str,
+        /// Value found.
+        found: String,
+        /// What is accepted.
+        expected: &'static str,
+    },
+    /// A constraint limits a cost that no cost model of the study computes.
+    #[error("there is no cost `{cost}` to constrain; known: {}", List(known))]
+    UnknownCost {
+        /// Name asked for.
+        cost: String,
+        /// Names of the study's costs.
+        known: Vec<String>,
+    },
+    /// An objective is neither measured nor a cost.
+    #[error("trial {trial} has no value for objective `{objective}`; known: {}", List(known))]
+    UnknownObjective {
+        /// The trial.
+        trial: TrialId,
+        /// Name of the objective.
+        objective: String,
+        /// Names of the trial's metrics and costs.
+        known: Vec<String>,
+    },
+    /// A file of the run folder cannot be read or written.
+    #[error("{}: cannot {action}", path.display())]
+    File {
+        /// File or folder.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Another process works on the run folder.
+    #[error("{}: in use by {}; wait for it, stop it, or choose another name for the study", path.display(), Holder(*pid))]
+    Held {
+        /// The run folder.
+        path: PathBuf,
+        /// Process that holds it, if it said so.
+        pid: Option<u32>,
+    },
+    /// A config text is not valid TOML.
+    #[error("{}: not a valid config", path.display())]
+    Config {
+        /// File.
+        path: PathBuf,
+        /// The parser's message.
+        source: Box<toml::de::Error>,
+    },
+    /// The config of an existing run folder was edited where it may not be.
+    #[error(
+        "{}: `{key}` was {before} when this study began and is now {after}; put it back, or choose another name for the \
+         study", path.display()
+    )]
+    Changed {
+        /// The config in the run folder.
+        path: PathBuf,
+        /// Dotted key.
+        key: String,
+        /// Value in the run folder, or `not set`.
+        before: String,
+        /// Value now, or `not set`.
+        after: String,
+    },
+    /// A folder is not a run folder.
+    #[error("{}: not a run folder ({missing} is missing)", path.display())]
+    NotARun {
+        /// The folder.
+        path: PathBuf,
+        /// File that a run folder has.
+        missing: &'static str,
+    },
+    /// A line of a journal is not what was written.
+    #[error("{}:{line}: damaged ({problem}); restore the file, or remove the line to have its trial judged again", path.display())]
+    JournalLine {
+        /// The journal.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A record was written by a newer version of this program.
+    #[error("{}: written in version {version} of its format, which this program does not know; use a newer one", path.display())]
+    Newer {
+        /// File or folder.
+        path: PathBuf,
+        /// Version found.
+        version: u32,
+    },
+    /// The store failed.
+    #[error("{}: the store failed; remove the folder to have it rebuilt from the journal", path.display())]
+    Store {
+        /// Folder of the store.
+        path: PathBuf,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+    /// A record of the store is not what was written.
+    #[error("{}: damaged record; remove the folder to have it rebuilt from the journal", path.display())]
+    StoreRecord {
+        /// Folder of the store.
+        path: PathBuf,
+    },
+    /// The evaluator is not the one that judged the trials in the journal.
+    #[error(
+        "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; use the same program, data and \
+         device, or choose another name for the study"
+    )]
+    Fingerprint {
+        /// Fingerprint in the journal.
+        before: String,
+        /// Fingerprint now.
+        after: String,
+    },
+    /// The strategy proposes something else than the journal says.
+    #[error(
+        "trial {trial} is `{genotype}` ({fidelity:?}) now, but `{journaled}` ({journaled_fidelity:?}) in the journal; the \
+         program or its data changed since: use the same ones, or choose another name for the study"
+    )]
+    Replay {
+        /// The trial.
+        trial: TrialId,
+        /// Genotype proposed.
+        genotype: Genotype,
+        /// Fidelity proposed.
+        fidelity: Fidelity,
+        /// Genotype in the journal.
+        journaled: Genotype,
+        /// Fidelity in the journal.
+        journaled_fidelity: Fidelity,
+    },
+    /// A strategy broke a law: its proposal is infeasible, not canonical, or not in the space.
+    #[error("the strategy proposed `{genotype}` as trial {trial}, which is {problem}")]
+    Proposal {
+        /// The trial.
+        trial: TrialId,
+        /// What was proposed.
+        genotype: Genotype,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A strategy broke a law: it waits although nothing is running.
+    #[error("the strategy waits after {trials} trials although nothing is running")]
+    Stuck {
+        /// Trials told.
+        trials: u64,
+    },
+    /// The strategy ended without one proposal, and not for want of feasible candidates.
+    #[error("the strategy proposed nothing")]
+    NothingProposed,
+    /// No candidate meets the constraints.
+    #[error("no architecture meets the constraints: {}", Refused(rejections, limits))]
+    NothingFeasible {
+        /// What was looked at.
+        rejections: Box<Rejections>,
+        /// The constraints: cost and largest value allowed.
+        limits: Vec<(String, f64)>,
+    },
+    /// Evaluations keep panicking.
+    #[error(
+        "{count} evaluations in a row panicked, the last one was trial {trial} ({reason}); when the cause is mended, go on \
+         with failed trials retried"
+    )]
+    Panics {
+        /// How many.
+        count: u32,
+        /// The last one.
+        trial: TrialId,
+        /// Its message.
+        reason: String,
+    },
+    /// A finished network lacks a file that it should have.
+    #[error("finishing trial {trial} gave no file `{file}`")]
+    MissingFile {
+        /// The trial.
+        trial: TrialId,
+        /// The file, relative to the network's folder.
+        file: String,
+    },
+    /// The environment of the evaluator is broken.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+}
+
+/// Names, comma separated, in backticks.
+struct List<'a>(&'a [String]);
+
+impl fmt::Display for List<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.0.is_empty() {
+            return f.write_str("none");
+        }
+        for (i, name) in self.0.iter().enumerate() {
+            write!(f, "{}`{name}`", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+struct Holder(Option<u32>);
+
+impl fmt::Display for Holder {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.0 {
+            Some(pid) => write!(f, "process {pid}"),
+            None => f.write_str("another process"),
+        }
+    }
+}
+
+struct Refused<'a>(&'a Rejections, &'a [(String, f64)]);
+
+impl fmt::Display for Refused<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self(rejections, limits) = self;
+        let percent = 100.0 * rejections.rejected as f64 / (rejections.candidates.max(1)) as f64;
+        write!(f, "{percent:.1} % of {} candidates were rejected", rejections.candidates)?;
+        for (cost, max) in *limits {
+            if let Some(smallest) = rejections.smallest.get(cost) {
+                write!(f, "; the smallest `{cost}` seen is {smallest}, the limit {max}")?;
+            }
+        }
+        match &rejections.without_costs {
+            Some(error) => write!(f, "; candidates without costs: {error}"),
+            None => f.write_str("; raise a limit or widen the space"),
+        }
+    }
+}

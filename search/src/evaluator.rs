@@ -1,0 +1,141 @@
+//! The contracts of judging an architecture and of finishing the best ones.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kiln_space::{Architecture, Genotype};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+use crate::{Fidelity, Outcome, Trial};
+
+/// One evaluation: what to judge, how hard, and the seed to use for everything random in it.
+#[derive(Clone, Copy, Debug)]
+pub struct Request<'a> {
+    /// The canonical genotype.
+    pub genotype: &'a Genotype,
+    /// What it decodes to.
+    pub architecture: &'a Architecture,
+    /// Effort.
+    pub fidelity: Fidelity,
+    /// Derived from the study's seed, the genotype and the fidelity.
+    pub seed: u64,
+}
+
+/// Where long work reports how far it is, and asks whether it should stop.
+pub trait Progress: Send + Sync {
+    /// `done` of `total` steps of `stage` are through; `note` is for people (a loss, a file name).
+    fn report(&self, stage: &str, done: u64, total: u64, note: &str);
+
+    /// Whether the user asked to stop. Long work then saves what it has and returns [`EvalError::Interrupted`].
+    fn stop_requested(&self) -> bool;
+}
+
+/// The environment is broken, or the user stopped. Architectures that fail are outcomes, not errors.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum EvalError {
+    /// The user asked to stop; state is saved.
+    #[error("interrupted; run the same command again to go on")]
+    Interrupted,
+    /// Data cannot be read.
+    #[error("{}: {problem}", path.display())]
+    Data {
+        /// File.
+        path: PathBuf,
+        /// What is wrong and where.
+        problem: String,
+    },
+    /// A file of the run folder cannot be read or written.
+    #[error("{}: cannot {action}", path.display())]
+    File {
+        /// File.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// A device is missing or stopped working.
+    #[error("device `{device}`: {problem}")]
+    Device {
+        /// Device.
+        device: String,
+        /// What is wrong and what to do.
+        problem: String,
+    },
+    /// Preparing trained something that gave no finite numbers.
+    #[error("training of the {what} diverged at step {step} (loss {loss}); lower the learning rate")]
+    Diverged {
+        /// What was trained.
+        what: &'static str,
+        /// Step at which it was noticed.
+        step: u64,
+        /// The loss there.
+        loss: f64,
+    },
+    /// The space gives an architecture that does not hold together, where none should.
+    #[error("{what} cannot be built")]
+    Space {
+        /// What was to be built.
+        what: &'static str,
+        /// Why it cannot.
+        source: kiln_space::SpaceError,
+    },
+    /// A table of results does not know a genotype.
+    #[error("{}: no entry for `{entry}`", path.display())]
+    MissingEntry {
+        /// Table.
+        path: PathBuf,
+        /// Key that is not there.
+        entry: String,
+    },
+    /// Exporting failed.
+    #[error("cannot export trial {trial}")]
+    Export {
+        /// The trial.
+        trial: u64,
+        /// Why.
+        source: Box<dyn std::error::Error + Send + Sync>,
+    },
+}
+
+/// Judges architectures. Shared by all workers.
+pub trait Evaluator: Send + Sync {
+    /// Loads data, trains a supernet, or whatever else is needed once. Checkpointed and resumable.
+    ///
+    /// # Errors
+    /// [`EvalError`] when the environment is broken or the user stopped.
+    fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError>;
+
+    /// Identifies everything that an outcome depends on besides genotype and fidelity; valid after `prepare`.
+    fn fingerprint(&self) -> String;
+
+    /// Judges one architecture. Pure: equal requests give equal outcomes. A panic is caught and becomes an outcome, so what
+    /// evaluations share must stay usable after one.
+    ///
+    /// # Errors
+    /// [`EvalError`] when the environment is broken; an architecture that fails is an [`Outcome`].
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
+}
+
+/// What finishing gave for one trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finished {
+    /// The trial.
+    pub trial: u64,
+    /// Metrics measured on the held-out test split and the like, by name with unit (`test_accuracy_percent`).
+    pub metrics: BTreeMap<String, f64>,
+    /// Files written, relative to the run folder's `models/<id>/`.
+    pub files: Vec<String>,
+}
+
+/// Turns a trial of the front into a trained, exported network.
+pub trait Finisher: Send + Sync {
+    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which exists).
+    ///
+    /// # Errors
+    /// [`EvalError`] when the environment is broken or the user stopped.
+    fn finish(&self, trial: &Trial, into: &Path, progress: &dyn Progress) -> Result<Finished, EvalError>;
+}

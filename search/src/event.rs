@@ -1,0 +1,86 @@
+//! What happens in a study, for journals, screens and logs.
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Finished, Trial, TrialId};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// The study was opened; `resumed` trials are already in the journal.
+    Started {
+        /// Name of the study.
+        study: String,
+        /// Finished trials found.
+        resumed: u64,
+        /// Trials to reach.
+        trials: u64,
+    },
+    /// Long work advanced.
+    Progress {
+        /// `data`, `supernet`, `search`, `finish`.
+        stage: String,
+        /// Steps done.
+        done: u64,
+        /// Steps in all.
+        total: u64,
+        /// For people.
+        note: String,
+    },
+    /// The evaluator is ready.
+    Prepared {
+        /// Its fingerprint.
+        fingerprint: String,
+    },
+    /// A trial was told.
+    Trial {
+        /// The trial.
+        trial: Trial,
+        /// Whether the outcome was already in the store.
+        known: bool,
+        /// Seconds of its evaluation.
+        seconds: f64,
+        /// Worker that evaluated it.
+        worker: usize,
+    },
+    /// Evaluations that had panicked are to be tried again. Every trial is told anew from here on.
+    Retried {
+        /// Trials that had panicked.
+        trials: Vec<TrialId>,
+    },
+    /// Candidates refused by the constraints so far.
+    Rejections {
+        /// Candidates looked at.
+        candidates: u64,
+        /// Of them infeasible.
+        rejected: u64,
+    },
+    /// The search stage ended.
+    Searched {
+        /// Trials told.
+        trials: u64,
+        /// Ids of the Pareto front, ascending.
+        front: Vec<TrialId>,
+    },
+    /// A network was finished.
+    Finished {
+        /// What came of it.
+        finished: Finished,
+        /// Seconds it took.
+        seconds: f64,
+    },
+    /// All stages are done.
+    Ended,
+    /// Something a person should know.
+    Warning {
+        /// What.
+        message: String,
+    },
+}
+
+/// Watches a study. Called from one thread at a time, in order; must not block.
+pub trait Observer: Send {
+    /// Something happened.
+    fn on_event(&mut self, event: &Event);
+}

@@ -1,0 +1,45 @@
+#![doc = include_str!("../README.md")]
+
+pub mod cluster;
+mod constraint;
+mod costs;
+mod domain;
+mod embedding;
+mod error;
+mod evaluator;
+mod event;
+mod gaussian_process;
+pub mod hypervolume;
+mod journal;
+pub mod pareto;
+mod registry;
+mod run_folder;
+pub mod seed;
+mod store;
+mod strategies;
+mod strategy;
+mod study;
+mod table;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod trial;
+
+pub use constraint::Constraint;
+pub use costs::{CostError, CostSet, DuplicateDevice};
+pub use domain::{Domain, Rejections};
+pub use error::StudyError;
+pub use evaluator::{EvalError, Evaluator, Finished, Finisher, Progress, Request};
+pub use event::{Event, Observer};
+pub use journal::{
+    JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened, StudyRecord, facts,
+};
+pub use registry::{StrategyBuilder, StrategyRegistry};
+pub use run_folder::{RunFolder, RunPaths, check_study_name};
+pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
+pub use strategy::{Ask, Strategy};
+pub use study::{FrontEntry, StageSeconds, Status, Study, StudySettings, Summary, study_front};
+pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
+pub use trial::{
+    Costs, FailureKind, Fidelity, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial,
+    TrialId,
+};

@@ -1,0 +1,105 @@
+//! Strategies by name, built from the settings of the `[search]` table.
+
+use std::collections::BTreeMap;
+
+use kiln_space::{Settings, SettingsError};
+
+use crate::Strategy;
+use crate::strategies::{clustered, random, regularized_evolution};
+
+/// Makes a strategy from its settings.
+pub type StrategyBuilder = fn(&Settings) -> Result<Box<dyn Strategy>, SettingsError>;
+
+/// Strategies by name, open to more.
+///
+/// # Example
+/// ```
+/// use kiln_search::StrategyRegistry;
+/// use kiln_space::Settings;
+///
+/// let registry = StrategyRegistry::builtin();
+/// assert!(registry.build("random", &Settings::empty("search")).is_ok());
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct StrategyRegistry {
+    strategies: BTreeMap<String, Entry>,
+}
+
+#[derive(Clone, Debug)]
+struct Entry {
+    doc: &'static str,
+    build: StrategyBuilder,
+}
+
+impl StrategyRegistry {
+    /// The strategies of this crate.
+    #[must_use]
+    pub fn builtin() -> Self {
+        let mut registry = Self::default();
+        registry.register("clustered", "model-guided search over clusters of candidates", clustered::build);
+        registry.register("random", "uniform sampling without repeats", random::build);
+        registry.register(
+            "regularized_evolution",
+            "tournaments in an aging population",
+            regularized_evolution::build,
+        );
+        registry
+    }
+
+    /// Adds a strategy, or replaces the one of this name; `doc` is one line about it.
+    pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: StrategyBuilder) {
+        self.strategies.insert(name.into(), Entry { doc, build });
+    }
+
+    /// Names and one line about each strategy, sorted by name.
+    pub fn strategies(&self) -> impl Iterator<Item = (&str, &'static str)> {
+        self.strategies.iter().map(|(name, entry)| (name.as_str(), entry.doc))
+    }
+
+    /// The strategy of this name, with the settings that are its own.
+    ///
+    /// # Errors
+    /// [`SettingsError`] for an unknown name, with the known ones, and for settings the strategy cannot use.
+    pub fn build(&self, name: &str, settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+        let Some(entry) = self.strategies.get(name) else {
+            let known = self.strategies.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
+            let key = settings.key("strategy");
+            return Err(SettingsError::value(key, format!("`{name}`"), &format!("one of {known}")));
+        };
+        (entry.build)(settings)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    fn message(name: &str, table: serde_json::Value) -> String {
+        let serde_json::Value::Object(table) = table else { panic!("a table") };
+        let built = StrategyRegistry::builtin().build(name, &Settings::new("search", table));
+        built.err().expect("settings that cannot work").to_string()
+    }
+
+    #[test]
+    fn what_cannot_work_is_named_with_its_key() {
+        assert_eq!(
+            message("anealing", json!({})),
+            "`search.strategy`: found `anealing`, expected one of `clustered`, `random`, `regularized_evolution`"
+        );
+        assert!(message("random", json!({ "population": 3 })).contains("search.population"));
+        assert_eq!(
+            message("regularized_evolution", json!({ "population": 0 })),
+            "`search.population`: found 0, expected 1 to 100000"
+        );
+        assert_eq!(
+            message("regularized_evolution", json!({ "crossover": 1.5 })),
+            "`search.crossover`: found 1.5, expected a probability, 0 to 1"
+        );
+        assert_eq!(
+            message("clustered", json!({ "clusters": 0 })),
+            "`search.clusters`: found 0, expected 1 to 64"
+        );
+    }
+}

@@ -1,0 +1,86 @@
+//! Every seed of a study, derived from the study's one seed. There is no other source of randomness.
+
+use kiln_space::Genotype;
+use rand::SeedableRng;
+use rand_pcg::Pcg64;
+
+use crate::Fidelity;
+
+/// A seed for one purpose: a function of the study's seed, a label that names the purpose, and what it depends on.
+#[must_use]
+pub fn derive(seed: u64, label: &str, parts: &[&[u8]]) -> u64 {
+    let hash = hash(seed, label, parts);
+    u64::from_le_bytes(std::array::from_fn(|i| hash[i]))
+}
+
+/// A generator for one purpose, derived as in [`derive()`].
+#[must_use]
+pub fn generator(seed: u64, label: &str, parts: &[&[u8]]) -> Pcg64 {
+    Pcg64::from_seed(hash(seed, label, parts))
+}
+
+/// The generator that goes with ask number `ask` of a study.
+#[must_use]
+pub fn ask_generator(seed: u64, ask: u64) -> Pcg64 {
+    generator(seed, "ask", &[&ask.to_le_bytes()])
+}
+
+/// The seed of everything random in one evaluation.
+#[must_use]
+pub fn trial_seed(seed: u64, genotype: &Genotype, fidelity: Fidelity) -> u64 {
+    derive(seed, "trial", &[genotype.genes(), &fidelity_bytes(fidelity)])
+}
+
+/// A fidelity as bytes: its kind, then its epochs.
+pub(crate) fn fidelity_bytes(fidelity: Fidelity) -> [u8; 5] {
+    let (kind, epochs) = match fidelity {
+        Fidelity::Proxy => (0, 0),
+        Fidelity::Epochs(epochs) => (1, epochs),
+        Fidelity::Full => (2, 0),
+    };
+    let [a, b, c, d] = u32::to_le_bytes(epochs);
+    [kind, a, b, c, d]
+}
+
+fn hash(seed: u64, label: &str, parts: &[&[u8]]) -> [u8; 32] {
+    let mut hasher = blake3::Hasher::new();
+    hasher.update(&seed.to_le_bytes());
+    // Lengths keep `ab`, `c` apart from `a`, `bc`.
+    for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part);
+    }
+    *hasher.finalize().as_bytes()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use super::*;
+
+    #[test]
+    fn every_input_matters() {
+        let genes = |genes: &[u8]| Genotype::new(genes);
+        let seeds = [
+            derive(1, "a", &[]),
+            derive(2, "a", &[]),
+            derive(1, "b", &[]),
+            derive(1, "a", &[b"xy", b"z"]),
+            derive(1, "a", &[b"x", b"yz"]),
+            trial_seed(1, &genes(&[1]), Fidelity::Full),
+            trial_seed(1, &genes(&[1]), Fidelity::Proxy),
+            trial_seed(1, &genes(&[1]), Fidelity::Epochs(0)),
+            trial_seed(1, &genes(&[1]), Fidelity::Epochs(1)),
+            trial_seed(1, &genes(&[1, 0]), Fidelity::Full),
+        ];
+        assert_eq!(BTreeSet::from(seeds).len(), seeds.len());
+    }
+
+    #[test]
+    fn seeds_do_not_change_between_versions() {
+        // As first published: studies on disk go on only while this holds.
+        assert_eq!(derive(1, "a", &[b"b"]), 253_826_723_582_648_840);
+        assert_ne!(ask_generator(1, 0), ask_generator(1, 1));
+    }
+}

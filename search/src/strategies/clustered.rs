@@ -1,0 +1,225 @@
+//! Clustered search: candidates and trials are grouped by k-means on what their networks look like, each cluster gets a
+//! share of the proposals by what it has shown, and inside a cluster a model chooses the candidate.
+//!
+//! Each ask after a random beginning:
+//! 1. **Candidates.** Offspring of parents chosen by tournaments inside clusters, neighbors of the best, random ones.
+//! 2. **Clusters** (`shares.rs`). The cluster with the largest upper confidence bound
+//!    `(best_c + mean_c) / 2 + exploration * sqrt(ln(n + 1) / (n_c + 1))` has its turn, where the value of a trial is
+//!    `1 - (place + 1/2) / n` by its place among all (rank, then crowding), `n_c` counts the cluster's trials and those
+//!    running, and a cluster without trials has the mean value 1/2.
+//! 3. **Choice** (`model.rs`). The candidate of that cluster that is best by a lower confidence bound.
+//!
+//! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine Learning 2002
+//! (the bound); White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures); Knowles, ParEGO, IEEE
+//! TEC 2006 (random weights for several objectives). The composition is our own.
+
+mod candidates;
+mod model;
+mod shares;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kiln_space::{Genotype, Settings, SettingsError};
+use rand::Rng;
+use serde::Deserialize;
+
+use self::candidates::Candidates;
+use self::model::Model;
+use super::unseen::Unseen;
+use crate::cluster::Clusters;
+use crate::embedding::Embedder;
+use crate::pareto::{self, Point};
+use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial, TrialId};
+
+/// Share of new trials at which model and clusters are made anew.
+const RENEWAL: f64 = 0.06;
+
+/// Trials and candidates that clusters are made from, at most; the others join the nearest.
+const GROUPED: usize = 192;
+
+/// Settings of the strategy.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct ClusteredSettings {
+    /// Random trials at the beginning.
+    initial: usize,
+    /// Most clusters; with `n` trials there are about `1 + sqrt(n) / 3`.
+    clusters: usize,
+    /// Weight of the bonus for clusters with few trials.
+    exploration: f64,
+}
+
+impl Default for ClusteredSettings {
+    fn default() -> Self {
+        Self { initial: 10, clusters: 12, exploration: 0.2 }
+    }
+}
+
+/// Builds the strategy from `initial`, `clusters` and `exploration`.
+pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+    let read: ClusteredSettings = settings.read()?;
+    if !(1..=100_000).contains(&read.initial) {
+        return Err(SettingsError::value(settings.key("initial"), read.initial, "1 to 100000"));
+    }
+    if !(1..=64).contains(&read.clusters) {
+        return Err(SettingsError::value(settings.key("clusters"), read.clusters, "1 to 64"));
+    }
+    if !(0.0..=100.0).contains(&read.exploration) {
+        return Err(SettingsError::value(settings.key("exploration"), read.exploration, "0 to 100"));
+    }
+    Ok(Box::new(Clustered {
+        settings: read,
+        unseen: Unseen::default(),
+        embedder: None,
+        told: Vec::new(),
+        running: BTreeMap::new(),
+        candidates: Candidates::default(),
+        knowledge: None,
+        asked: 0,
+    }))
+}
+
+struct Clustered {
+    settings: ClusteredSettings,
+    unseen: Unseen,
+    embedder: Option<Embedder>,
+    told: Vec<Told>,
+    /// Proposals without an answer, with their vectors as far as they have been needed.
+    running: BTreeMap<Genotype, Option<Arc<[f64]>>>,
+    candidates: Candidates,
+    knowledge: Option<Knowledge>,
+    asked: usize,
+}
+
+/// What is kept of a trial.
+struct Told {
+    id: TrialId,
+    genotype: Genotype,
+    vector: Option<Arc<[f64]>>,
+    objectives: Vec<f64>,
+    violation: f64,
+}
+
+/// What was learned from the trials told so far.
+struct Knowledge {
+    /// Trials when clusters and model were made.
+    made_at: usize,
+    clusters: Clusters,
+    /// Cluster of each trial.
+    labels: Vec<usize>,
+    model: Model,
+    /// Trials from best to worst.
+    order: Vec<usize>,
+    /// Value of each trial between 0 and 1, by its place in the order.
+    values: Vec<f64>,
+}
+
+impl Clustered {
+    /// The proposal of the model, `None` before there is one or without a candidate.
+    fn guided(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Arc<[f64]>, Origin)> {
+        if self.asked < self.settings.initial || self.told.is_empty() {
+            return None;
+        }
+        let embedder = self.embedder.get_or_insert_with(|| Embedder::fit(domain, rng));
+        for told in &mut self.told {
+            told.vector.get_or_insert_with(|| embedder.embed(domain, &told.genotype).into());
+        }
+        for (genotype, vector) in &mut self.running {
+            vector.get_or_insert_with(|| embedder.embed(domain, genotype).into());
+        }
+        let mut knowledge = self.learned(domain);
+        let embedder = self.embedder.as_ref().expect("made above");
+
+        let running: Vec<Arc<[f64]>> = self.running.values().flatten().cloned().collect();
+        let mut counts = vec![0; knowledge.clusters.count()];
+        for vector in &running {
+            counts[knowledge.clusters.nearest(vector)] += 1;
+        }
+        let bounds = shares::bounds(&knowledge.labels, &knowledge.values, &counts, self.settings.exploration);
+        let parents = candidates::Parents { told: &self.told, knowledge: &knowledge, bounds: &bounds };
+        self.candidates.refresh(&parents, embedder, domain, &self.unseen, rng);
+        self.candidates.assign(&knowledge.clusters);
+
+        let cluster = shares::turn(&bounds, |cluster| self.candidates.are_in(cluster))?;
+        let best = knowledge.model.choose(self.candidates.of(cluster), &running, rng)?;
+        self.knowledge = Some(knowledge);
+        let chosen = self.candidates.take(best);
+        let origin = Origin { cluster: Some(cluster), ..chosen.origin };
+        Some((chosen.genotype, chosen.vector, origin))
+    }
+
+    /// What follows from all trials told: brought up to date, or made anew when enough came in.
+    fn learned(&mut self, domain: &Domain<'_>) -> Knowledge {
+        let told = &self.told;
+        let n = told.len();
+        let vector = |told: &Told| Arc::clone(told.vector.as_ref().expect("every trial has its vector"));
+        match self.knowledge.take() {
+            Some(mut known) if ((n - known.made_at) as f64) < (RENEWAL * n as f64).max(1.0) => {
+                if known.labels.len() < n {
+                    (known.order, known.values) = places(told);
+                    let new: Vec<Arc<[f64]>> = told[known.labels.len()..].iter().map(vector).collect();
+                    known.labels.extend(new.iter().map(|vector| known.clusters.nearest(vector)));
+                    known.model.extend(told, &new);
+                }
+                known
+            }
+            _ => {
+                let (order, values) = places(told);
+                let vectors: Vec<Arc<[f64]>> = told.iter().map(vector).collect();
+                let k = ((n as f64).sqrt() / 3.0).round() as usize + 1;
+                let mut all = vectors.clone();
+                all.extend(self.candidates.vectors());
+                let step = all.len().div_ceil(GROUPED);
+                let all: Vec<Arc<[f64]>> = all.into_iter().step_by(step).collect();
+                let clusters = Clusters::fit(&all, k.min(self.settings.clusters));
+                let labels = vectors.iter().map(|vector| clusters.nearest(vector)).collect();
+                let model = Model::fit(told, &vectors, &order, domain);
+                self.candidates.forget_projections();
+                Knowledge { made_at: n, clusters, labels, model, order, values }
+            }
+        }
+    }
+}
+
+/// Trials from best to worst, and the value of each.
+fn places(told: &[Told]) -> (Vec<usize>, Vec<f64>) {
+    let points: Vec<Point<'_>> =
+        told.iter().map(|told| Point { objectives: &told.objectives, violation: told.violation }).collect();
+    let order = pareto::order(&points);
+    let mut values = vec![0.0; order.len()];
+    for (place, &trial) in order.iter().enumerate() {
+        values[trial] = 1.0 - (place as f64 + 0.5) / order.len() as f64;
+    }
+    (order, values)
+}
+
+impl Strategy for Clustered {
+    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        let (genotype, vector, origin) = match self.guided(domain, rng) {
+            Some((genotype, vector, origin)) => (genotype, Some(vector), origin),
+            None => match self.unseen.sample(domain, rng) {
+                Some(genotype) => {
+                    (genotype, None, Origin { operator: "random".to_owned(), ..Origin::default() })
+                }
+                None => return Ask::Done,
+            },
+        };
+        self.asked += 1;
+        self.unseen.insert(&genotype);
+        self.running.insert(genotype.clone(), vector);
+        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
+    }
+
+    fn tell(&mut self, trial: &Trial) {
+        let genotype = trial.proposal.genotype.clone();
+        self.unseen.insert(&genotype);
+        self.told.push(Told {
+            id: trial.id,
+            vector: self.running.remove(&genotype).flatten(),
+            genotype,
+            objectives: trial.objectives.0.clone(),
+            violation: trial.violation,
+        });
+    }
+}

@@ -1,0 +1,37 @@
+//! Random search: the baseline that every other strategy has to beat.
+
+use kiln_space::{Settings, SettingsError};
+use rand::Rng;
+use serde::Deserialize;
+
+use super::unseen::Unseen;
+use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial};
+
+#[derive(Debug, Default, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct NoSettings {}
+
+/// Builds the strategy; it has no settings.
+pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+    settings.read::<NoSettings>()?;
+    Ok(Box::new(Random::default()))
+}
+
+/// Uniform feasible samples without repeats.
+#[derive(Debug, Default)]
+struct Random {
+    unseen: Unseen,
+}
+
+impl Strategy for Random {
+    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        let Some(genotype) = self.unseen.sample(domain, rng) else { return Ask::Done };
+        self.unseen.insert(&genotype);
+        let origin = Origin { operator: "random".to_owned(), ..Origin::default() };
+        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
+    }
+
+    fn tell(&mut self, trial: &Trial) {
+        self.unseen.insert(&trial.proposal.genotype);
+    }
+}

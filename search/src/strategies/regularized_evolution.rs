@@ -1,0 +1,152 @@
+//! Regularized (aging) evolution: tournaments choose the parents, age alone decides who leaves the population.
+//!
+//! Source: Real, Aggarwal, Huang, Le, Regularized evolution for image classifier architecture search, AAAI 2019,
+//! algorithm 1.
+//! Differs: several objectives are compared by non-dominated rank, then crowding distance, with feasibility first; known
+//! genotypes are not proposed again; crossover is offered; proposals in flight do not hold up the next one.
+
+use std::collections::VecDeque;
+
+use kiln_space::{Genotype, Settings, SettingsError};
+use rand::{Rng, RngExt};
+use serde::Deserialize;
+
+use super::unseen::Unseen;
+use crate::pareto::{self, Point};
+use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial, TrialId};
+
+/// Offspring that are all known before a random genotype is proposed instead.
+const ATTEMPTS: usize = 64;
+
+/// Settings of the strategy. The defaults did best on NAS-Bench-201 within 100 evaluations.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct EvolutionSettings {
+    /// Trials in the population; as many random ones are the beginning.
+    population: usize,
+    /// Trials drawn for a tournament, whose best becomes parent.
+    tournament: usize,
+    /// Probability that an offspring has two parents.
+    crossover: f64,
+}
+
+impl Default for EvolutionSettings {
+    fn default() -> Self {
+        Self { population: 30, tournament: 10, crossover: 0.0 }
+    }
+}
+
+/// Builds the strategy from `population`, `tournament` and `crossover`.
+pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+    let EvolutionSettings { population, tournament, crossover } = settings.read()?;
+    for (key, value) in [("population", population), ("tournament", tournament)] {
+        if !(1..=100_000).contains(&value) {
+            return Err(SettingsError::value(settings.key(key), value, "1 to 100000"));
+        }
+    }
+    if !(0.0..=1.0).contains(&crossover) {
+        return Err(SettingsError::value(settings.key("crossover"), crossover, "a probability, 0 to 1"));
+    }
+    Ok(Box::new(RegularizedEvolution {
+        settings: EvolutionSettings { population, tournament, crossover },
+        unseen: Unseen::default(),
+        population: VecDeque::new(),
+        places: Vec::new(),
+        asked: 0,
+    }))
+}
+
+#[derive(Debug)]
+struct RegularizedEvolution {
+    settings: EvolutionSettings,
+    unseen: Unseen,
+    /// Oldest first.
+    population: VecDeque<Member>,
+    /// Place of each member among all, 0 the best; empty until it is needed again.
+    places: Vec<usize>,
+    asked: usize,
+}
+
+#[derive(Debug)]
+struct Member {
+    id: TrialId,
+    genotype: Genotype,
+    objectives: Vec<f64>,
+    violation: f64,
+}
+
+impl RegularizedEvolution {
+    /// The best of a random few. The population is not empty.
+    fn tournament(&self, rng: &mut dyn Rng) -> &Member {
+        let drawn = (0..self.settings.tournament).map(|_| rng.random_range(0..self.population.len()));
+        let winner = drawn.min_by_key(|&member| self.places[member]);
+        &self.population[winner.expect("a tournament has at least one member")]
+    }
+
+    fn offspring(&self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
+        for _ in 0..ATTEMPTS {
+            let parent = self.tournament(rng);
+            let mut origin =
+                Origin { operator: "mutation".to_owned(), parents: vec![parent.id], cluster: None };
+            let mut genotype = parent.genotype.clone();
+            if self.settings.crossover > 0.0 && rng.random_bool(self.settings.crossover) {
+                let other = self.tournament(rng);
+                if let Some(mixed) = domain.crossover(&parent.genotype, &other.genotype, rng) {
+                    genotype = mixed;
+                    "crossover".clone_into(&mut origin.operator);
+                    origin.parents.push(other.id);
+                }
+            }
+            if let Some(mutant) = domain.mutate(&genotype, rng)
+                && !self.unseen.is_known(&mutant)
+            {
+                return Some((mutant, origin));
+            }
+        }
+        None
+    }
+
+    fn update_places(&mut self) {
+        if self.places.len() == self.population.len() {
+            return;
+        }
+        let point = |member| {
+            let Member { objectives, violation, .. }: &Member = member;
+            Point { objectives, violation: *violation }
+        };
+        let points: Vec<Point<'_>> = self.population.iter().map(point).collect();
+        let mut places = vec![0; points.len()];
+        for (place, member) in pareto::order(&points).into_iter().enumerate() {
+            places[member] = place;
+        }
+        self.places = places;
+    }
+}
+
+impl Strategy for RegularizedEvolution {
+    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        self.update_places();
+        let evolving = self.asked >= self.settings.population && !self.population.is_empty();
+        let offspring = if evolving { self.offspring(domain, rng) } else { None };
+        let random = || Origin { operator: "random".to_owned(), ..Origin::default() };
+        let next = offspring.or_else(|| self.unseen.sample(domain, rng).map(|genotype| (genotype, random())));
+        let Some((genotype, origin)) = next else { return Ask::Done };
+        self.asked += 1;
+        self.unseen.insert(&genotype);
+        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
+    }
+
+    fn tell(&mut self, trial: &Trial) {
+        self.unseen.insert(&trial.proposal.genotype);
+        self.population.push_back(Member {
+            id: trial.id,
+            genotype: trial.proposal.genotype.clone(),
+            objectives: trial.objectives.0.clone(),
+            violation: trial.violation,
+        });
+        if self.population.len() > self.settings.population {
+            self.population.pop_front();
+        }
+        self.places.clear();
+    }
+}

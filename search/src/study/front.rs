@@ -1,0 +1,59 @@
+//! The Pareto front of a study: of its feasible trials at the highest fidelity, each architecture once.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_space::Genotype;
+use serde::{Deserialize, Serialize};
+
+use crate::{Costs, Objectives, Trial, TrialId, pareto};
+
+/// An architecture on the Pareto front.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct FrontEntry {
+    /// The trial that judged it.
+    pub trial: TrialId,
+    /// Its choices.
+    pub genotype: Genotype,
+    /// Values of the objectives.
+    pub objectives: Objectives,
+    /// Predicted costs.
+    pub costs: Costs,
+    /// Measured metrics.
+    pub metrics: BTreeMap<String, f64>,
+}
+
+/// The Pareto front of these trials, by ascending id: of those that are measured and feasible, at the highest fidelity
+/// among them, and the earliest of those that judged the same architecture.
+#[must_use]
+pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
+    let measured = |trial: &&Trial| trial.outcome.measurement().is_some() && trial.violation <= 0.0;
+    let highest = trials.iter().filter(measured).map(|trial| trial.proposal.fidelity).max();
+    let mut seen = BTreeSet::new();
+    let mut eligible: Vec<&Trial> = trials.iter().filter(measured).collect();
+    eligible.sort_by_key(|trial| trial.id);
+    eligible
+        .retain(|trial| Some(trial.proposal.fidelity) == highest && seen.insert(&trial.proposal.genotype));
+    let front: BTreeSet<TrialId> = pareto::front(&eligible).into_iter().collect();
+    let entry = |trial: &Trial| FrontEntry {
+        trial: trial.id,
+        genotype: trial.proposal.genotype.clone(),
+        objectives: trial.objectives.clone(),
+        costs: trial.costs.clone(),
+        metrics: trial.outcome.measurement().map(|measured| measured.metrics().clone()).unwrap_or_default(),
+    };
+    eligible.into_iter().filter(|trial| front.contains(&trial.id)).map(entry).collect()
+}
+
+/// The `count` entries to finish: those lowest in the first objective, ties broken by the objectives after it. The
+/// extremes of the other objectives are rarely worth a training; who wants one exports it by its id.
+pub(super) fn chosen(front: &[FrontEntry], count: usize) -> Vec<&FrontEntry> {
+    let mut entries: Vec<&FrontEntry> = front.iter().collect();
+    entries.sort_by(|a, b| {
+        let values = a.objectives.0.iter().zip(&b.objectives.0);
+        let by_value = values.map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne());
+        by_value.unwrap_or(std::cmp::Ordering::Equal).then(a.trial.cmp(&b.trial))
+    });
+    entries.truncate(count);
+    entries
+}

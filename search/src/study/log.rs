@@ -1,0 +1,97 @@
+//! The one place through which everything that happens goes: into the journal, and to the observers.
+
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use crate::{Event, Journal, Observer, Progress, StudyError};
+
+/// Progress goes into the journal at most this often.
+const PROGRESS_EVERY: Duration = Duration::from_secs(1);
+
+pub(super) struct Log {
+    state: Mutex<State>,
+    stop: Arc<AtomicBool>,
+}
+
+struct State {
+    journal: Journal,
+    observers: Vec<Box<dyn Observer>>,
+    /// When progress of this stage went into the journal last.
+    progress: Option<(String, Instant)>,
+    /// An error that could not be returned where it happened.
+    failed: Option<StudyError>,
+}
+
+impl Log {
+    pub(super) fn new(journal: Journal, observers: Vec<Box<dyn Observer>>, stop: Arc<AtomicBool>) -> Self {
+        Self { state: Mutex::new(State { journal, observers, progress: None, failed: None }), stop }
+    }
+
+    /// Shows an event to the observers only.
+    pub(super) fn show(&self, event: &Event) {
+        self.state().show(event);
+    }
+
+    /// Writes events into the journal only, and returns when they will survive a crash.
+    pub(super) fn write(&self, events: &[Event]) -> Result<(), StudyError> {
+        let mut state = self.state();
+        if let Some(error) = state.failed.take() {
+            return Err(error);
+        }
+        for event in events {
+            state.journal.append(event)?;
+        }
+        state.journal.sync()
+    }
+
+    /// Writes an event into the journal, then shows it.
+    pub(super) fn record(&self, event: &Event) -> Result<(), StudyError> {
+        self.write(std::slice::from_ref(event))?;
+        self.show(event);
+        Ok(())
+    }
+
+    /// Records something that a person should know.
+    pub(super) fn warn(&self, message: String) -> Result<(), StudyError> {
+        tracing::warn!("{message}");
+        self.record(&Event::Warning { message })
+    }
+
+    /// Time for which this and earlier processes have worked on the study.
+    pub(super) fn elapsed(&self) -> Duration {
+        self.state().journal.elapsed()
+    }
+
+    fn state(&self) -> MutexGuard<'_, State> {
+        self.state.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl State {
+    fn show(&mut self, event: &Event) {
+        for observer in &mut self.observers {
+            observer.on_event(event);
+        }
+    }
+}
+
+impl Progress for Log {
+    fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
+        let event = Event::Progress { stage: stage.to_owned(), done, total, note: note.to_owned() };
+        let mut state = self.state();
+        state.show(&event);
+        let recent =
+            state.progress.as_ref().is_some_and(|(last, at)| last == stage && at.elapsed() < PROGRESS_EVERY);
+        if !recent || done == total {
+            state.progress = Some((stage.to_owned(), Instant::now()));
+            if let Err(error) = state.journal.append(&event) {
+                state.failed.get_or_insert(error);
+            }
+        }
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+}

@@ -1,0 +1,248 @@
+//! The search stage: ask, evaluate, remember, tell.
+
+mod judge;
+mod settle;
+
+use std::collections::BTreeMap;
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, Ordering};
+use std::sync::mpsc::{Receiver, Sender, channel};
+use std::thread;
+use std::time::Duration;
+
+use kiln_space::Genotype;
+
+use super::log::Log;
+use super::schedule::Schedule;
+use super::workers::{Answer, Job, work};
+use crate::seed::ask_generator;
+use crate::{
+    Ask, Domain, Evaluator, Event, Fidelity, Outcome, Progress, Proposal, Store, Strategy, StudyError,
+    StudyRecord, StudySettings, Trial, TrialId,
+};
+
+/// Rejections are reported every so many trials.
+const REJECTIONS_EVERY: usize = 50;
+
+/// What the search stage works with.
+pub(super) struct Parts<'a> {
+    pub(super) settings: &'a StudySettings,
+    pub(super) domain: &'a Domain<'a>,
+    pub(super) evaluator: &'a dyn Evaluator,
+    pub(super) store: &'a dyn Store,
+    pub(super) record: &'a StudyRecord,
+    pub(super) fingerprint: &'a str,
+    pub(super) log: &'a Log,
+}
+
+/// What the search stage gave.
+pub(super) struct Searched {
+    /// Trials in the order of telling.
+    pub(super) trials: Vec<Trial>,
+    /// Trials in the journal, told or not.
+    pub(super) journaled: u64,
+    /// Whether the user stopped it.
+    pub(super) interrupted: bool,
+}
+
+/// An answered proposal.
+struct Answered {
+    trial: Trial,
+    known: bool,
+    seconds: f64,
+    worker: usize,
+}
+
+struct Search<'a> {
+    parts: Parts<'a>,
+    strategy: &'a mut dyn Strategy,
+    schedule: Schedule,
+    /// Number of the next ask.
+    ask: u64,
+    /// Number of the next trial.
+    next: TrialId,
+    /// Nothing more is to be asked.
+    exhausted: bool,
+    /// The hours were used up before the budget was.
+    late: bool,
+    interrupted: bool,
+    /// Proposals that are being evaluated, with all trials that wait for the answer.
+    evaluating: BTreeMap<(Genotype, Fidelity), Vec<TrialId>>,
+    /// Proposals without an answer.
+    open: BTreeMap<TrialId, Proposal>,
+    /// Trials that are in the journal but not told.
+    answered: BTreeMap<TrialId, Answered>,
+    told: Vec<Trial>,
+    /// Trials in the journal.
+    journaled: u64,
+    /// Evaluations that panicked and are not to be repeated.
+    panicked: BTreeMap<(Genotype, Fidelity), Outcome>,
+    panics_in_a_row: u32,
+}
+
+/// Runs the search stage. On an error, too, running evaluations are finished and journaled.
+pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Searched, StudyError> {
+    let (settings, evaluator, log) = (parts.settings, parts.evaluator, parts.log);
+    let (jobs, queue) = channel();
+    let (results, answers) = channel();
+    let queue = Mutex::new(queue);
+    let ending = AtomicBool::new(false);
+    let stopping = || ending.load(Ordering::Relaxed) || log.stop_requested();
+    let mut search = Search::new(parts, strategy);
+    let ended = thread::scope(|scope| {
+        // Owned here, so that workers end with this closure, also when it panics.
+        let jobs = jobs;
+        for worker in 0..settings.workers {
+            let (results, queue, stopping) = (results.clone(), &queue, &stopping);
+            scope.spawn(move || work(worker, evaluator, queue, &results, stopping));
+        }
+        let ended = search.run(&jobs, &answers);
+        ending.store(true, Ordering::Relaxed);
+        while !search.evaluating.is_empty() {
+            if let Err(error) = search.receive(&answers) {
+                tracing::warn!("while the search stops: {error}");
+            }
+        }
+        ended
+    });
+    let Search { told: trials, journaled, interrupted, .. } = search;
+    ended.map(|()| Searched { trials, journaled, interrupted })
+}
+
+impl<'a> Search<'a> {
+    fn new(parts: Parts<'a>, strategy: &'a mut dyn Strategy) -> Self {
+        let panics = parts.record.answers.iter().filter(|(_, outcome)| outcome.is_panic());
+        let panicked = panics
+            .map(|(proposal, outcome)| ((proposal.genotype.clone(), proposal.fidelity), outcome.clone()))
+            .collect();
+        Self {
+            schedule: Schedule::new(parts.settings.full_epochs),
+            journaled: parts.record.trials.len() as u64,
+            parts,
+            strategy,
+            ask: 0,
+            next: 0,
+            exhausted: false,
+            late: false,
+            interrupted: false,
+            evaluating: BTreeMap::new(),
+            open: BTreeMap::new(),
+            answered: BTreeMap::new(),
+            told: Vec::new(),
+            panicked,
+            panics_in_a_row: 0,
+        }
+    }
+
+    fn run(&mut self, jobs: &Sender<Job>, answers: &Receiver<Answer>) -> Result<(), StudyError> {
+        loop {
+            self.fill(jobs)?;
+            if self.interrupted {
+                return Ok(());
+            }
+            let Some(next) = self.schedule.next() else { break };
+            while !self.answered.contains_key(&next) {
+                self.receive(answers)?;
+                if self.interrupted {
+                    return Ok(());
+                }
+            }
+            self.tell(next)?;
+        }
+        self.report_rejections()?;
+        self.check_end()
+    }
+
+    /// Asks until all virtual workers are busy, or there is nothing to ask for now.
+    fn fill(&mut self, jobs: &Sender<Job>) -> Result<(), StudyError> {
+        while !self.exhausted && self.schedule.running() < self.parts.settings.in_flight {
+            if self.parts.log.stop_requested() {
+                self.interrupted = true;
+                return Ok(());
+            }
+            self.late = self.out_of_time();
+            if self.late || self.next >= self.parts.settings.trials {
+                self.exhausted = true;
+                break;
+            }
+            let mut rng = ask_generator(self.parts.settings.seed, self.ask);
+            self.ask += 1;
+            match self.strategy.ask(self.parts.domain, &mut rng) {
+                Ask::Propose(proposal) => self.accept(proposal, jobs)?,
+                Ask::Wait if self.schedule.running() == 0 => {
+                    return Err(StudyError::Stuck { trials: self.told.len() as u64 });
+                }
+                Ask::Wait => break,
+                Ask::Done => self.exhausted = true,
+            }
+        }
+        Ok(())
+    }
+
+    /// Whether the hours are used up. What an earlier process began is still gone through.
+    fn out_of_time(&self) -> bool {
+        let Some(hours) = self.parts.settings.hours else { return false };
+        let journaled = self.parts.record.trials.last_key_value().is_some_and(|(last, _)| self.next <= *last);
+        !journaled && self.parts.log.elapsed() >= Duration::from_secs_f64(hours * 3600.0)
+    }
+
+    /// Tells a trial to the strategy and the observers.
+    fn tell(&mut self, id: TrialId) -> Result<(), StudyError> {
+        let answered = self.answered.remove(&id).expect("only answered trials are told");
+        let Answered { trial, known, seconds, worker } = answered;
+        self.strategy.tell(&trial);
+        self.told.push(trial.clone());
+        let settings = self.parts.settings;
+        let panicked = self.count_panic(&trial);
+        self.parts.log.show(&Event::Trial { trial, known, seconds, worker });
+        self.parts.log.report("search", self.told.len() as u64, settings.trials, "");
+        if self.told.len().is_multiple_of(REJECTIONS_EVERY) {
+            self.report_rejections()?;
+        }
+        panicked
+    }
+
+    fn count_panic(&mut self, trial: &Trial) -> Result<(), StudyError> {
+        let limit = self.parts.settings.panics_in_a_row;
+        match &trial.outcome {
+            Outcome::Failed { reason, .. } if trial.outcome.is_panic() => {
+                self.panics_in_a_row += 1;
+                if self.panics_in_a_row >= limit {
+                    let reason = reason.clone();
+                    return Err(StudyError::Panics { count: self.panics_in_a_row, trial: trial.id, reason });
+                }
+            }
+            _ => self.panics_in_a_row = 0,
+        }
+        Ok(())
+    }
+
+    fn report_rejections(&self) -> Result<(), StudyError> {
+        let rejections = self.parts.domain.rejections();
+        let (candidates, rejected) = (rejections.candidates, rejections.rejected);
+        self.parts.log.record(&Event::Rejections { candidates, rejected })
+    }
+
+    /// Says why the strategy ended before the budget did.
+    fn check_end(&self) -> Result<(), StudyError> {
+        let (told, settings) = (self.told.len() as u64, self.parts.settings);
+        if told == 0 && !self.late {
+            let rejections = self.parts.domain.rejections();
+            if rejections.candidates == 0 || rejections.rejected < rejections.candidates {
+                return Err(StudyError::NothingProposed);
+            }
+            let constraints = self.parts.domain.constraints();
+            let limits =
+                constraints.iter().map(|constraint| (constraint.cost.clone(), constraint.max)).collect();
+            return Err(StudyError::NothingFeasible { rejections: Box::new(rejections), limits });
+        }
+        if told < settings.trials {
+            let why =
+                if self.late { "the time is used up" } else { "the strategy has nothing left to propose" };
+            self.parts
+                .log
+                .warn(format!("the search ended after {told} of {} trials: {why}", settings.trials))?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,96 @@
+//! Settings of a study, and what they must be.
+
+use crate::run_folder::check_study_name;
+use crate::{Constraint, CostSet, StudyError};
+
+/// What a study needs to know besides its parts. All but the last four belong to what the study is: changing them makes
+/// another study.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StudySettings {
+    /// Name of the study and of its run folder.
+    pub name: String,
+    /// From which every other seed is derived.
+    pub seed: u64,
+    /// Proposals that are out at one time. More let more workers run, and let the strategy know less when it is asked.
+    pub in_flight: usize,
+    /// Epochs of the evaluator's whole schedule, for the order in which trials of different fidelities are told.
+    pub full_epochs: u32,
+    /// Evaluations that panic one after the other before the study stops.
+    pub panics_in_a_row: u32,
+    /// Networks of the front to finish.
+    pub networks: usize,
+    /// Trials to reach.
+    pub trials: u64,
+    /// Hours of work, over all processes that worked on the study, after which nothing more is asked.
+    pub hours: Option<f64>,
+    /// Threads that evaluate. They change how long it takes, and nothing else.
+    pub workers: usize,
+    /// Whether evaluations that panicked are tried again.
+    pub retry_failed: bool,
+}
+
+impl Default for StudySettings {
+    fn default() -> Self {
+        Self {
+            name: "study".to_owned(),
+            seed: 0,
+            in_flight: 8,
+            full_epochs: 1,
+            panics_in_a_row: 5,
+            networks: 1,
+            trials: 100,
+            hours: None,
+            workers: 1,
+            retry_failed: false,
+        }
+    }
+}
+
+impl StudySettings {
+    pub(super) fn check(&self) -> Result<(), StudyError> {
+        check_study_name(&self.name)?;
+        let counts = [
+            ("in_flight", self.in_flight as u64, 4_096, "1 to 4096"),
+            ("full_epochs", u64::from(self.full_epochs), u64::from(u32::MAX), "at least 1"),
+            ("panics_in_a_row", u64::from(self.panics_in_a_row), u64::from(u32::MAX), "at least 1"),
+            ("trials", self.trials, u64::MAX, "at least 1"),
+            ("workers", self.workers as u64, 1_024, "1 to 1024"),
+        ];
+        for (key, found, most, expected) in counts {
+            if !(1..=most).contains(&found) {
+                return Err(StudyError::Setting { key, found: found.to_string(), expected });
+            }
+        }
+        match self.hours {
+            // A century: what is longer cannot be told from no limit.
+            Some(hours) if !(hours > 0.0 && hours <= 876_600.0) => {
+                let expected = "a number above 0, at most 876600";
+                Err(StudyError::Setting { key: "hours", found: hours.to_string(), expected })
+            }
+            _ => Ok(()),
+        }
+    }
+}
+
+pub(super) fn check_objectives(objectives: &[String]) -> Result<(), StudyError> {
+    let twice = objectives.iter().enumerate().any(|(i, name)| objectives[..i].contains(name));
+    if objectives.is_empty() || twice {
+        let expected = "at least one name, each once";
+        return Err(StudyError::Setting { key: "objectives", found: format!("{objectives:?}"), expected });
+    }
+    Ok(())
+}
+
+pub(super) fn check_constraints(constraints: &[Constraint], costs: &CostSet) -> Result<(), StudyError> {
+    let known = costs.names();
+    for Constraint { cost, max } in constraints {
+        if !known.contains(cost) {
+            return Err(StudyError::UnknownCost { cost: cost.clone(), known });
+        }
+        if !max.is_finite() {
+            let found = format!("{cost} <= {max}");
+            return Err(StudyError::Setting { key: "constraints", found, expected: "finite limits" });
+        }
+    }
+    Ok(())
+}

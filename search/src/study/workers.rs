@@ -1,0 +1,59 @@
+//! The threads that evaluate. They know nothing of trials told or waiting.
+
+use std::sync::mpsc::{Receiver, Sender};
+use std::sync::{Mutex, PoisonError};
+use std::time::Instant;
+
+use kiln_space::{Architecture, Genotype};
+
+use super::panics;
+use crate::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Request, TrialId};
+
+/// One evaluation to be done.
+pub(super) struct Job {
+    pub(super) trial: TrialId,
+    pub(super) genotype: Genotype,
+    pub(super) architecture: Architecture,
+    pub(super) fidelity: Fidelity,
+    pub(super) seed: u64,
+}
+
+/// What became of a job.
+pub(super) struct Answer {
+    pub(super) trial: TrialId,
+    /// [`EvalError::Interrupted`] for a job that was not begun.
+    pub(super) outcome: Result<Outcome, EvalError>,
+    pub(super) seconds: f64,
+    pub(super) worker: usize,
+}
+
+/// Evaluates jobs until there will be no more. Jobs that come when `stopping` are answered without being begun.
+pub(super) fn work(
+    worker: usize,
+    evaluator: &dyn Evaluator,
+    jobs: &Mutex<Receiver<Job>>,
+    answers: &Sender<Answer>,
+    stopping: &dyn Fn() -> bool,
+) {
+    loop {
+        let next = jobs.lock().unwrap_or_else(PoisonError::into_inner).recv();
+        let Ok(job) = next else { return };
+        let began = Instant::now();
+        let outcome = if stopping() { Err(EvalError::Interrupted) } else { evaluate(evaluator, &job) };
+        let seconds = began.elapsed().as_secs_f64();
+        if answers.send(Answer { trial: job.trial, outcome, seconds, worker }).is_err() {
+            return;
+        }
+    }
+}
+
+fn evaluate(evaluator: &dyn Evaluator, job: &Job) -> Result<Outcome, EvalError> {
+    let request = Request {
+        genotype: &job.genotype,
+        architecture: &job.architecture,
+        fidelity: job.fidelity,
+        seed: job.seed,
+    };
+    panics::catch(|| evaluator.evaluate(&request))
+        .unwrap_or_else(|reason| Ok(Outcome::Failed { kind: FailureKind::Panicked, reason }))
+}

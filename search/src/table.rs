@@ -1,0 +1,110 @@
+//! Tables of published results as an evaluator: every outcome is looked up, nothing is trained.
+
+mod error;
+mod read;
+mod settings;
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kiln_space::{Genotype, Settings};
+
+pub use self::error::TableError;
+pub use self::settings::{Direction, KeyFormat};
+
+use self::settings::TableSettings;
+use crate::{EvalError, Evaluator, Measurement, Outcome, Progress, Request};
+
+/// Answers with what a CSV file (plain or `.gz`) says about a genotype, whatever the fidelity asked for.
+///
+/// # Example
+/// ```
+/// use kiln_search::TableEvaluator;
+/// use kiln_space::{Genotype, Settings};
+/// use serde_json::json;
+///
+/// let folder = tempfile::tempdir()?;
+/// std::fs::write(folder.path().join("table.csv"), "genes,accuracy\n0-1,93.5\n1-0,90.0\n")?;
+/// let settings = json!({ "file": "table.csv", "key": "genes", "key_format": "genotype", "signal": "accuracy" });
+/// let settings = Settings::new("evaluator", settings.as_object().cloned().unwrap_or_default());
+/// let table = TableEvaluator::open(&settings, Some(folder.path()))?;
+/// let found = table.get(&Genotype::new([0, 1])).and_then(|found| found.get("error_percent"));
+/// assert_eq!(found, Some(6.5));
+/// # Ok::<(), Box<dyn std::error::Error>>(())
+/// ```
+#[derive(Clone, Debug)]
+pub struct TableEvaluator {
+    path: PathBuf,
+    key_format: KeyFormat,
+    fingerprint: String,
+    rows: BTreeMap<Genotype, Measurement>,
+}
+
+impl TableEvaluator {
+    /// Reads a table. Settings:
+    /// - `file`: its path, from `data_dir` where it is relative;
+    /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell string) or
+    ///   `genotype` (option indices joined by `-`);
+    /// - `signal`: the column that is searched on, and `direction`: `maximize` (the default; for accuracies in percent,
+    ///   taken as 100 minus the value) or `minimize` (taken as it is);
+    /// - `metric`: what the signal is called, `error_percent` by default;
+    /// - `report`: further metrics, name to column, taken like the signal.
+    ///
+    /// A row without a value in the signal's column is no entry; an empty field elsewhere leaves that metric out.
+    ///
+    /// # Errors
+    /// [`TableError`] naming the setting, or the place in the file.
+    pub fn open(settings: &Settings, data_dir: Option<&Path>) -> Result<Self, TableError> {
+        let read = TableSettings::read(settings)?;
+        let path = read.path(settings, data_dir)?;
+        let (bytes, hash) = read::bytes(&path)?;
+        let rows = read::rows(&path, &bytes, &read)?;
+        Ok(Self { path, key_format: read.key_format, fingerprint: read.fingerprint(&hash), rows })
+    }
+
+    /// What the table says about a genotype.
+    #[must_use]
+    pub fn get(&self, genotype: &Genotype) -> Option<&Measurement> {
+        self.rows.get(genotype)
+    }
+
+    /// All entries, ordered by genotype.
+    pub fn entries(&self) -> impl Iterator<Item = (&Genotype, &Measurement)> {
+        self.rows.iter()
+    }
+
+    /// Number of entries.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.rows.len()
+    }
+
+    /// Whether there are no entries.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.rows.is_empty()
+    }
+}
+
+impl Evaluator for TableEvaluator {
+    fn prepare(&self, _: &dyn Progress) -> Result<(), EvalError> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        self.fingerprint.clone()
+    }
+
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        match self.get(request.genotype) {
+            Some(measurement) => Ok(Outcome::Measured(measurement.clone())),
+            None => Err(EvalError::MissingEntry {
+                path: self.path.clone(),
+                entry: self.key_format.write(request.genotype),
+            }),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests;

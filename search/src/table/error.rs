@@ -1,0 +1,97 @@
+//! Why a table cannot be used.
+
+use std::path::PathBuf;
+
+use kiln_space::{SettingsError, SpaceError};
+use thiserror::Error;
+
+/// A table of results that cannot be read, or that does not hold together.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum TableError {
+    /// A setting cannot be used.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// The file cannot be read.
+    #[error("{}: cannot read the table; check `file` and the data folder", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// Why.
+        source: std::io::Error,
+    },
+    /// The file is larger than tables are.
+    #[error("{}: more than {limit} bytes when unpacked; split the table", path.display())]
+    TooLarge {
+        /// The file.
+        path: PathBuf,
+        /// Bytes allowed.
+        limit: u64,
+    },
+    /// A line is not CSV, or has another number of fields than the header.
+    #[error("{}: not a table of comma-separated values", path.display())]
+    Csv {
+        /// The file.
+        path: PathBuf,
+        /// Where and why.
+        source: csv::Error,
+    },
+    /// A column is not in the header.
+    #[error("{}: no column `{column}`; there are {}", path.display(), known.join(", "))]
+    MissingColumn {
+        /// The file.
+        path: PathBuf,
+        /// Column asked for.
+        column: String,
+        /// Columns of the file, in backticks.
+        known: Vec<String>,
+    },
+    /// A field is not a finite number.
+    #[error("{}:{line}: `{column}` is `{found}`, expected a finite number", path.display())]
+    Number {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column.
+        column: String,
+        /// What stands there.
+        found: String,
+    },
+    /// A key does not name a genotype.
+    #[error("{}:{line}: `{column}` is `{found}`, expected {expected}", path.display())]
+    Key {
+        /// The file.
+        path: PathBuf,
+        /// Line, from 1.
+        line: u64,
+        /// Column.
+        column: String,
+        /// What stands there.
+        found: String,
+        /// What is accepted.
+        expected: &'static str,
+        /// More about it, where there is more.
+        source: Option<Box<SpaceError>>,
+    },
+    /// Two rows have one key.
+    #[error("{}:{line}: `{entry}` stands on line {first} already; keep one of them", path.display())]
+    Duplicate {
+        /// The file.
+        path: PathBuf,
+        /// Line of the second one, from 1.
+        line: u64,
+        /// The key.
+        entry: String,
+        /// Line of the first one.
+        first: u64,
+    },
+    /// No row has a value of the signal.
+    #[error("{}: no row has a value in column `{column}`", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+        /// Column of the signal.
+        column: String,
+    },
+}

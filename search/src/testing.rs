@@ -1,0 +1,149 @@
+//! Laws that every strategy keeps, to run over a new one. They are those of [`Strategy`](crate::Strategy).
+
+mod scenario;
+
+use std::collections::BTreeSet;
+
+use kiln_space::{Genotype, size};
+
+use self::scenario::{Run, Scenario, TRIALS, scenarios};
+use crate::{Domain, Strategy};
+
+/// Checks a strategy on spaces of 1, 2, 24 and very many architectures, with one and several objectives, constraints, failed
+/// trials, one and many proposals in flight. `build` makes it anew, always equal.
+///
+/// # Example
+/// ```
+/// use kiln_search::{StrategyRegistry, testing::check_strategy};
+/// use kiln_space::Settings;
+///
+/// let registry = StrategyRegistry::builtin();
+/// check_strategy(&|| registry.build("random", &Settings::empty("search")).expect("no settings are needed"));
+/// ```
+///
+/// # Panics
+/// When it breaks a law: a proposal is infeasible, not canonical, does not decode or was proposed before; it waits with
+/// nothing running; asks with equal seeds differ; a small space is not used up, or it does not say that it is done.
+pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
+    for scenario in scenarios() {
+        let run = scenario.run(build());
+        assert_eq!(run, scenario.run(build()), "{scenario}: equal seeds give different proposals");
+        check_proposals(&scenario, &run);
+        check_end(&scenario, &run);
+    }
+}
+
+fn check_proposals(scenario: &Scenario, run: &Run) {
+    scenario.with_domain(|domain| {
+        let mut known = BTreeSet::new();
+        for proposal in &run.proposals {
+            let genotype = &proposal.genotype;
+            let canonical = domain.space().canonical(genotype);
+            assert_eq!(&canonical, genotype, "{scenario}: `{genotype}` is not canonical");
+            assert!(domain.space().decode(genotype).is_ok(), "{scenario}: `{genotype}` does not decode");
+            assert!(domain.is_feasible(genotype), "{scenario}: `{genotype}` does not meet the constraints");
+            let new = known.insert((genotype.clone(), proposal.fidelity));
+            assert!(new, "{scenario}: `{genotype}` is proposed twice");
+        }
+    });
+    assert!(!run.waited_for_nothing, "{scenario}: it waits although nothing is running");
+}
+
+fn check_end(scenario: &Scenario, run: &Run) {
+    if let Some(feasible) = scenario.with_domain(feasible) {
+        let proposed: BTreeSet<Genotype> =
+            run.proposals.iter().map(|proposal| proposal.genotype.clone()).collect();
+        assert_eq!(proposed, feasible, "{scenario}: not all architectures are proposed, or others");
+        assert!(run.done, "{scenario}: it does not say that it is done");
+    } else {
+        assert_eq!(run.proposals.len(), TRIALS, "{scenario}: it ends early");
+    }
+}
+
+/// All that may be proposed, where the space is small.
+fn feasible(domain: &Domain<'_>) -> Option<BTreeSet<Genotype>> {
+    let small = size::count(domain.space()) <= 1000_u32.into();
+    small.then(|| {
+        size::enumerate_canonical(domain.space()).filter(|genotype| domain.is_feasible(genotype)).collect()
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::Settings;
+    use rand::Rng;
+
+    use super::*;
+    use crate::{Ask, Fidelity, Origin, Proposal, StrategyRegistry, Trial};
+
+    #[test]
+    fn every_registered_strategy_keeps_the_laws() {
+        let registry = StrategyRegistry::builtin();
+        for (name, _) in registry.strategies() {
+            check_strategy(&|| registry.build(name, &Settings::empty("search")).expect("the defaults work"));
+        }
+    }
+
+    #[test]
+    fn settings_at_their_limits_keep_the_laws() {
+        let registry = StrategyRegistry::builtin();
+        let cases = [
+            ("clustered", r#"{ "initial": 1, "clusters": 1, "exploration": 0.0 }"#),
+            ("clustered", r#"{ "initial": 3, "clusters": 64, "exploration": 100.0 }"#),
+            ("regularized_evolution", r#"{ "population": 1, "tournament": 1, "crossover": 1.0 }"#),
+            ("regularized_evolution", r#"{ "population": 50, "tournament": 3, "crossover": 0.5 }"#),
+        ];
+        for (name, table) in cases {
+            let table: serde_json::Map<String, serde_json::Value> = serde_json::from_str(table).unwrap();
+            let settings = Settings::new("search", table);
+            check_strategy(&|| registry.build(name, &settings).expect("the settings are allowed"));
+        }
+    }
+
+    /// Breaks one law or another.
+    struct Broken(&'static str, u32, BTreeSet<Genotype>);
+
+    impl Strategy for Broken {
+        fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+            self.1 += 1;
+            let mut fresh = size::enumerate_canonical(domain.space());
+            let drawn = match self.0 {
+                "waits" => return Ask::Wait,
+                "ends" if self.1 > 1 => return Ask::Done,
+                "infeasible" => fresh.find(|genotype| !self.2.contains(genotype)),
+                "unseeded" => fresh.filter(|genotype| !self.2.contains(genotype)).max_by_key(|_| unseeded()),
+                _ => domain.sample(rng),
+            };
+            self.2.extend(drawn.clone());
+            drawn.map_or(Ask::Done, |genotype| {
+                Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() })
+            })
+        }
+        fn tell(&mut self, _: &Trial) {}
+    }
+
+    /// Another number at each call, whatever the seed.
+    fn unseeded() -> u64 {
+        use std::sync::atomic::{AtomicU64, Ordering};
+        static NEXT: AtomicU64 = AtomicU64::new(0);
+        crate::seed::derive(NEXT.fetch_add(1, Ordering::Relaxed), "unseeded", &[])
+    }
+
+    #[test]
+    fn the_laws_find_faults() {
+        let faults = [
+            ("waits", "waits although nothing is running"),
+            ("ends", "not all architectures are proposed"),
+            ("infeasible", "does not meet the constraints"),
+            ("unseeded", "equal seeds give different proposals"),
+            ("repeats", "is proposed twice"),
+        ];
+        for (fault, law) in faults {
+            let checked =
+                std::panic::catch_unwind(|| check_strategy(&|| Box::new(Broken(fault, 0, BTreeSet::new()))));
+            let message = checked.expect_err("a broken law is found");
+            let message = message.downcast_ref::<String>().expect("a message");
+            assert!(message.contains(law), "{fault}: {message}");
+        }
+    }
+}

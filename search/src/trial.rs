@@ -1,0 +1,182 @@
+//! What is asked, what is answered, and what is kept of it.
+
+use std::collections::BTreeMap;
+
+use kiln_space::Genotype;
+use serde::{Deserialize, Serialize};
+
+/// Number of a trial in its study, in the order of asking, from 0.
+pub type TrialId = u64;
+
+/// Effort of an evaluation. The Pareto front holds the highest fidelity of a study only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fidelity {
+    /// Without training.
+    Proxy,
+    /// The first epochs of the full schedule.
+    Epochs(u32),
+    /// The evaluator's whole schedule.
+    Full,
+}
+
+/// Where a proposal comes from; for screens and reports, never for decisions of the loop.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// How it was made: `random`, `mutation`, `crossover`, ...
+    pub operator: String,
+    /// Trials it descends from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<TrialId>,
+    /// Cluster it was drawn from, for clustering strategies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<usize>,
+}
+
+/// A genotype to be judged, and with what effort.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// What to judge; feasible, and canonical in its space.
+    pub genotype: Genotype,
+    /// Effort.
+    pub fidelity: Fidelity,
+    /// Where it comes from.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+/// Accuracy-like metrics of one evaluation: finite, minimized, with their unit in the name (`error_percent`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "BTreeMap<String, f64>", into = "BTreeMap<String, f64>")]
+pub struct Measurement(BTreeMap<String, f64>);
+
+/// A metric that is not a finite number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metric `{name}` is {value}, expected a finite number")]
+pub struct NotFinite {
+    /// Name of the metric.
+    pub name: String,
+    /// Its value, as text.
+    pub value: String,
+}
+
+impl Measurement {
+    /// A measurement of these metrics.
+    ///
+    /// # Errors
+    /// [`NotFinite`] when a value is NaN or infinite.
+    pub fn new(metrics: BTreeMap<String, f64>) -> Result<Self, NotFinite> {
+        match metrics.iter().find(|(_, value)| !value.is_finite()) {
+            Some((name, value)) => Err(NotFinite { name: name.clone(), value: value.to_string() }),
+            None => Ok(Self(metrics)),
+        }
+    }
+
+    /// The value of a metric.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    /// All metrics, by name.
+    #[must_use]
+    pub const fn metrics(&self) -> &BTreeMap<String, f64> {
+        &self.0
+    }
+}
+
+impl TryFrom<BTreeMap<String, f64>> for Measurement {
+    type Error = NotFinite;
+    fn try_from(metrics: BTreeMap<String, f64>) -> Result<Self, NotFinite> {
+        Self::new(metrics)
+    }
+}
+
+impl From<Measurement> for BTreeMap<String, f64> {
+    fn from(measurement: Measurement) -> Self {
+        measurement.0
+    }
+}
+
+/// Why an architecture could not be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// It cannot be built.
+    Invalid,
+    /// Its training gave numbers that are not finite, or a loss that exploded.
+    Diverged,
+    /// The evaluation panicked.
+    Panicked,
+}
+
+/// The answer to a proposal. Failures are answers too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Judged.
+    Measured(Measurement),
+    /// Could not be judged.
+    Failed {
+        /// Which way.
+        kind: FailureKind,
+        /// What happened, for people.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The outcome with these metrics: measured, or diverged when one of them is not finite.
+    #[must_use]
+    pub fn from_metrics(metrics: BTreeMap<String, f64>) -> Self {
+        match Measurement::new(metrics) {
+            Ok(measurement) => Self::Measured(measurement),
+            Err(error) => Self::Failed { kind: FailureKind::Diverged, reason: error.to_string() },
+        }
+    }
+
+    /// The measurement, unless it failed.
+    #[must_use]
+    pub const fn measurement(&self) -> Option<&Measurement> {
+        match self {
+            Self::Measured(measurement) => Some(measurement),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    /// Whether the evaluation panicked.
+    pub(crate) const fn is_panic(&self) -> bool {
+        matches!(self, Self::Failed { kind: FailureKind::Panicked, .. })
+    }
+}
+
+/// Costs computed from the architecture by the study's cost models, by name with unit: `latency_us`, `energy_uj`,
+/// `peak_memory_bytes`, `model_bytes` (each followed by `@device` when the study names several devices), `parameters`, `macs`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Costs(pub BTreeMap<String, f64>);
+
+/// Values of the study's objectives, in the order of the config, all minimized; empty for a failed trial.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Objectives(pub Vec<f64>);
+
+/// A proposal with its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Number in the order of asking.
+    pub id: TrialId,
+    /// What was asked.
+    pub proposal: Proposal,
+    /// What was answered.
+    pub outcome: Outcome,
+    /// Costs of the architecture; empty if it cannot be built.
+    pub costs: Costs,
+    /// Objective values, empty for a failed trial.
+    pub objectives: Objectives,
+    /// Sum of relative excesses over the constraints; 0 when all hold.
+    pub violation: f64,
+}

@@ -1,0 +1,163 @@
+//! Going on is running again: from any moment, with or without the store.
+
+use std::fs;
+use std::sync::Arc;
+
+use kiln_search::{Event, MemoryStore, RunPaths, Status, StudyError};
+
+use crate::parts::{Analytic, Climb, Listed, Seen, Writes, facts, folder, record, run, study};
+
+/// A whole study in its folder, and the bytes of its journal.
+fn whole() -> (tempfile::TempDir, RunPaths, Vec<u8>) {
+    let (folder, paths) = folder();
+    let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
+    study.strategy = Box::new(Climb { fidelities: true, ..Climb::default() });
+    study.finisher = Some(Arc::new(Writes::default()));
+    study.settings.networks = 2;
+    run(study, &paths).unwrap();
+    let journal = fs::read(paths.journal()).unwrap();
+    (folder, paths, journal)
+}
+
+fn again(paths: &RunPaths, memory: bool) -> (Arc<Analytic>, Seen, kiln_search::Summary) {
+    let (evaluator, seen) = (Arc::new(Analytic::new()), Seen::default());
+    let mut study = study(&evaluator, &seen);
+    study.strategy = Box::new(Climb { fidelities: true, ..Climb::default() });
+    study.finisher = Some(Arc::new(Writes::default()));
+    study.settings.networks = 2;
+    study.settings.workers = 2;
+    if memory {
+        study.store = Some(Box::new(MemoryStore::default()));
+    }
+    let summary = run(study, paths).unwrap();
+    (evaluator, seen, summary)
+}
+
+#[test]
+fn from_every_moment_the_same_study_follows() {
+    let (_folder, finished, journal) = whole();
+    let expected = facts(&finished);
+    let ends = journal.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(i, _)| i + 1);
+    for (line, end) in std::iter::once(0).chain(ends).enumerate() {
+        // After the line, inside the next one, or at its end but for the line end.
+        let next = journal[end..].iter().position(|byte| *byte == b'\n').unwrap_or(0);
+        let (cut, torn) = [(end, false), (end + next / 2, next > 1), (end + next, false)][line % 3];
+        let (_folder, paths) = folder();
+        fs::create_dir_all(paths.root()).unwrap();
+        fs::write(paths.config(), "").unwrap();
+        fs::write(paths.journal(), &journal[..cut]).unwrap();
+        let known = record(&paths).trials.len();
+        let (evaluator, seen, summary) = again(&paths, line % 4 > 0);
+        assert_eq!(facts(&paths), expected, "cut at byte {cut}, line {line}");
+        assert!(evaluator.count() <= 40 - known, "{} evaluated, {known} known", evaluator.count());
+        assert_eq!(summary.status, Status::Completed);
+        assert_eq!(seen.told().len(), 40);
+        let repaired = seen.warnings().iter().any(|warning| warning.contains("unfinished line"));
+        assert_eq!(repaired, torn, "cut at byte {cut}, line {line}");
+    }
+}
+
+#[test]
+fn a_store_with_more_than_the_journal_spares_evaluations() {
+    let (_folder, paths, journal) = whole();
+    let expected = facts(&paths);
+    let half = journal.len() / 2;
+    let end = half + journal[half..].iter().position(|byte| *byte == b'\n').unwrap() + 1;
+    fs::write(paths.journal(), &journal[..end]).unwrap();
+    let (evaluator, _, _) = again(&paths, false);
+    assert_eq!((evaluator.count(), facts(&paths)), (0, expected));
+}
+
+#[test]
+fn a_study_that_ended_is_told_again_without_work() {
+    let (_folder, paths, _) = whole();
+    let expected = facts(&paths);
+    let (evaluator, seen, summary) = again(&paths, false);
+    assert_eq!((evaluator.count(), facts(&paths)), (0, expected));
+    assert_eq!((seen.told().len(), summary.finished.len()), (40, 2));
+    assert!(seen.warnings().is_empty(), "{:?}", seen.warnings());
+    let started = |event: &Event| matches!(event, Event::Started { resumed: 40, trials: 40, .. });
+    assert!(seen.events.lock().unwrap().iter().any(started));
+}
+
+#[test]
+fn a_damaged_store_is_rebuilt_from_the_journal() {
+    let (_folder, paths, _) = whole();
+    let expected = facts(&paths);
+    let files: Vec<_> = fs::read_dir(paths.store()).unwrap().map(|entry| entry.unwrap().path()).collect();
+    assert!(!files.is_empty());
+    for file in files.iter().filter(|file| file.is_file()) {
+        let bytes = fs::read(file).unwrap();
+        fs::write(file, vec![0xa5; bytes.len().max(64)]).unwrap();
+    }
+    let (evaluator, seen, _) = again(&paths, false);
+    assert_eq!((evaluator.count(), facts(&paths)), (0, expected));
+    let said = seen.warnings().iter().any(|warning| warning.contains("from the journal"));
+    assert!(said, "{:?}", seen.warnings());
+    let (_, seen, _) = again(&paths, false);
+    assert!(seen.warnings().is_empty(), "{:?}", seen.warnings());
+}
+
+#[test]
+fn a_study_may_be_stopped_and_goes_on() {
+    let (_folder, finished) = folder();
+    run(study(&Arc::new(Analytic::new()), &Seen::default()), &finished).unwrap();
+    let (_folder, paths) = folder();
+    for stop_after in [1, 10, 11, 25] {
+        let seen = Seen { stop_after: Some(stop_after), ..Seen::default() };
+        let mut study = study(&Arc::new(Analytic { jitter_us: 500, ..Analytic::new() }), &seen);
+        study.settings.workers = 3;
+        let summary = run(study, &paths).unwrap();
+        assert_eq!(summary.status, Status::Interrupted);
+        let kept = record(&paths).trials.len();
+        assert!((stop_after..40).contains(&kept), "{kept} kept, stopped after {stop_after}");
+        assert_eq!(summary.trials, kept as u64);
+    }
+    let kept = record(&paths).trials.len();
+    let evaluator = Arc::new(Analytic::new());
+    assert_eq!(run(study(&evaluator, &Seen::default()), &paths).unwrap().status, Status::Completed);
+    assert!(evaluator.count() <= 40 - kept);
+    assert_eq!(facts(&paths), facts(&finished));
+}
+
+#[test]
+fn a_larger_budget_goes_on_where_the_smaller_one_ended() {
+    let (_folder, small) = folder();
+    let with = |trials, paths: &RunPaths| {
+        let evaluator = Arc::new(Analytic::new());
+        let mut study = study(&evaluator, &Seen::default());
+        study.settings.trials = trials;
+        run(study, paths).unwrap();
+        evaluator.count()
+    };
+    let first = with(15, &small);
+    let second = with(40, &small);
+    let (_folder, large) = folder();
+    assert_eq!(first + second, with(40, &large));
+    assert_eq!(facts(&small), facts(&large));
+}
+
+#[test]
+fn a_rerun_that_proposes_something_else_names_the_trial() {
+    let (_folder, paths) = folder();
+    let listed = |last: u8| {
+        let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
+        study.strategy = Box::new(Listed::full(&[[0; 4], [1; 4], [0, 0, 0, last]]));
+        run(study, &paths)
+    };
+    listed(1).unwrap();
+    let message = listed(2).unwrap_err().to_string();
+    assert!(
+        message.starts_with("trial 2 is `0-0-0-2` (Full) now, but `0-0-0-1` (Full) in the journal"),
+        "{message}"
+    );
+}
+
+#[test]
+fn another_evaluator_is_refused_once_there_are_trials() {
+    let (_folder, paths) = folder();
+    let other = |fingerprint| Arc::new(Analytic { fingerprint, ..Analytic::new() });
+    run(study(&other("a"), &Seen::default()), &paths).unwrap();
+    let error = run(study(&other("b"), &Seen::default()), &paths).unwrap_err();
+    assert!(matches!(error, StudyError::Fingerprint { before, after } if before == "a" && after == "b"));
+}

@@ -1,0 +1,90 @@
+//! What may vary: named decisions with ordered options, active under conditions.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::ActivationKind;
+
+/// One thing that may vary. Options are ordered: neighbors in the list are neighbors in meaning, where there is an order.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Decision {
+    /// Unique name, such as `stage1.block0.kernel`.
+    pub name: String,
+    /// Between 1 and 255 options.
+    pub options: Vec<Choice>,
+    /// The decision counts only while this holds; always, if `None`.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub active_if: Option<Condition>,
+}
+
+/// An option of a decision.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(untagged)]
+pub enum Choice {
+    /// On or off.
+    Flag(bool),
+    /// A count or size.
+    Int(i64),
+    /// A continuous quantity.
+    Real(f64),
+    /// A kind.
+    Text(String),
+}
+
+impl Choice {
+    /// The number behind an ordered option; flags are 0 and 1; `None` for kinds.
+    #[must_use]
+    pub fn number(&self) -> Option<f64> {
+        match self {
+            Self::Flag(flag) => Some(f64::from(u8::from(*flag))),
+            Self::Int(int) => Some(*int as f64),
+            Self::Real(real) => Some(*real),
+            Self::Text(_) => None,
+        }
+    }
+}
+
+impl From<bool> for Choice {
+    fn from(flag: bool) -> Self {
+        Self::Flag(flag)
+    }
+}
+
+impl From<usize> for Choice {
+    fn from(size: usize) -> Self {
+        Self::Int(size as i64)
+    }
+}
+
+impl From<&str> for Choice {
+    fn from(kind: &str) -> Self {
+        Self::Text(kind.to_owned())
+    }
+}
+
+impl From<ActivationKind> for Choice {
+    fn from(kind: ActivationKind) -> Self {
+        kind.name().into()
+    }
+}
+
+impl fmt::Display for Choice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Flag(flag) => flag.fmt(f),
+            Self::Int(int) => int.fmt(f),
+            Self::Real(real) => real.fmt(f),
+            Self::Text(text) => text.fmt(f),
+        }
+    }
+}
+
+/// Holds while an earlier decision is itself active and has one of the given options.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Condition {
+    /// Index of the earlier decision.
+    pub decision: usize,
+    /// Option indices under which the condition holds.
+    pub any_of: Vec<u8>,
+}

@@ -1,0 +1,37 @@
+#![doc = include_str!("../README.md")]
+
+mod architecture;
+mod builder;
+mod counts;
+mod decision;
+pub mod encoding;
+mod error;
+mod genotype;
+mod op;
+mod options;
+mod parameter;
+mod registry;
+mod settings;
+mod shape;
+pub mod size;
+mod space;
+pub mod spaces;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
+mod variable;
+pub mod variation;
+
+pub use architecture::{Architecture, Layer, LayerId};
+pub use builder::ArchitectureBuilder;
+pub use counts::Counts;
+pub use decision::{Choice, Condition, Decision};
+pub use error::SpaceError;
+pub use genotype::Genotype;
+pub use op::{ActivationKind, BATCH_NORM_EPSILON, Op, PoolKind};
+pub use options::{OPTIONS_MAX, Options};
+pub use parameter::{NumberFormat, ParameterKind, ParameterSpec, Precision, Segment, Sparsity, WeightRef};
+pub use registry::{SpaceBuilder, SpaceRegistry, Task};
+pub use settings::{Settings, SettingsError};
+pub use shape::Shape;
+pub use space::SearchSpace;
+pub use variable::{Activity, Variable};

@@ -1,0 +1,252 @@
+//! The operations a layer may perform, and the shape each gives.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+use crate::{Shape, SpaceError};
+
+/// Added to the variance in every batch normalization.
+pub const BATCH_NORM_EPSILON: f32 = 1e-5;
+
+/// What a layer computes. Numbers of channels that follow from the inputs are not repeated here.
+#[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "op", rename_all = "snake_case")]
+pub enum Op {
+    /// The network's input; layer 0 and only layer 0.
+    Input,
+    /// A constant of zeros with the shape of its one input, strided (a missing connection that still has a place).
+    Zero {
+        /// Output channels.
+        channels: usize,
+        /// Step between output positions.
+        stride: usize,
+    },
+    /// Two-dimensional convolution. Weight `[out_channels, in_channels / groups, kernel, kernel]`.
+    Conv2d {
+        /// Output channels.
+        out_channels: usize,
+        /// `[height, width]` of the window.
+        kernel: [usize; 2],
+        /// `[vertical, horizontal]` step.
+        stride: [usize; 2],
+        /// Zeros added on each side, `[vertical, horizontal]`.
+        padding: [usize; 2],
+        /// Groups of channels convolved apart; equal to the channels for a depthwise convolution.
+        groups: usize,
+        /// Whether one bias per output channel is added.
+        bias: bool,
+    },
+    /// Fully connected, on a vector. Weight `[out_features, in_features]`.
+    Linear {
+        /// Output features.
+        out_features: usize,
+        /// Whether a bias is added.
+        bias: bool,
+    },
+    /// Batch normalization over the channels, with scale and shift.
+    BatchNorm,
+    /// Element-wise nonlinearity.
+    Activation {
+        /// Which one.
+        kind: ActivationKind,
+    },
+    /// Pooling over windows. Average pooling leaves padded positions out of the count.
+    Pool {
+        /// Maximum or average.
+        kind: PoolKind,
+        /// `[height, width]` of the window.
+        kernel: [usize; 2],
+        /// `[vertical, horizontal]` step.
+        stride: [usize; 2],
+        /// Padding on each side, `[vertical, horizontal]`.
+        padding: [usize; 2],
+    },
+    /// Average over all positions of a channel: `[c, h, w]` to `[c, 1, 1]`.
+    GlobalPool,
+    /// `[c, h, w]` to `[c * h * w, 1, 1]`, channels outermost.
+    Flatten,
+    /// Sum of two or more inputs of one shape.
+    Add,
+    /// Inputs joined along the channels, in order.
+    Concat,
+    /// Product of the first input with the second, which has the same shape or `[c, 1, 1]`.
+    Mul,
+}
+
+/// Element-wise nonlinearities.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum ActivationKind {
+    /// `max(x, 0)`.
+    Relu,
+    /// `min(max(x, 0), 6)`.
+    Relu6,
+    /// `x * min(max(x + 3, 0), 6) / 6`.
+    HardSwish,
+    /// `min(max(x + 3, 0), 6) / 6`.
+    HardSigmoid,
+    /// `1 / (1 + exp(-x))`.
+    Sigmoid,
+    /// `x / (1 + exp(-x))`.
+    Silu,
+    /// `tanh(x)`.
+    Tanh,
+    /// `x / 2 * (1 + erf(x / sqrt(2)))`.
+    Gelu,
+}
+
+impl ActivationKind {
+    /// Every kind, in declaration order.
+    pub const ALL: [Self; 8] = [
+        Self::Relu,
+        Self::Relu6,
+        Self::HardSwish,
+        Self::HardSigmoid,
+        Self::Sigmoid,
+        Self::Silu,
+        Self::Tanh,
+        Self::Gelu,
+    ];
+
+    /// The name used in configs: `relu`, `hard_swish`, ...
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::Relu => "relu",
+            Self::Relu6 => "relu6",
+            Self::HardSwish => "hard_swish",
+            Self::HardSigmoid => "hard_sigmoid",
+            Self::Sigmoid => "sigmoid",
+            Self::Silu => "silu",
+            Self::Tanh => "tanh",
+            Self::Gelu => "gelu",
+        }
+    }
+}
+
+impl fmt::Display for ActivationKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// How a pooling window becomes one value.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum PoolKind {
+    /// The largest value.
+    Max,
+    /// The mean of the values inside the image.
+    Average,
+}
+
+impl Op {
+    /// The name used on screens and in layer tables.
+    #[must_use]
+    pub const fn name(&self) -> &'static str {
+        match self {
+            Self::Input => "input",
+            Self::Zero { .. } => "zero",
+            Self::Conv2d { .. } => "conv2d",
+            Self::Linear { .. } => "linear",
+            Self::BatchNorm => "batch_norm",
+            Self::Activation { kind } => kind.name(),
+            Self::Pool { kind: PoolKind::Max, .. } => "max_pool",
+            Self::Pool { kind: PoolKind::Average, .. } => "average_pool",
+            Self::GlobalPool => "global_pool",
+            Self::Flatten => "flatten",
+            Self::Add => "add",
+            Self::Concat => "concat",
+            Self::Mul => "mul",
+        }
+    }
+
+    /// Whether the operation reads weights.
+    #[must_use]
+    pub const fn has_weights(&self) -> bool {
+        matches!(self, Self::Conv2d { .. } | Self::Linear { .. } | Self::BatchNorm)
+    }
+
+    /// The shape this operation gives for inputs of these shapes.
+    ///
+    /// # Errors
+    /// [`SpaceError::Shape`] when the operation does not accept them.
+    pub fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, SpaceError> {
+        let refuse =
+            |expected: &'static str| SpaceError::Shape { op: self.name(), inputs: inputs.to_vec(), expected };
+        let one = || match inputs {
+            [input] => Ok(*input),
+            _ => Err(refuse("exactly one input")),
+        };
+        match self {
+            Self::Input => Err(refuse("no shape inference: the architecture states its input")),
+            Self::Zero { channels, stride } => {
+                let input = one()?;
+                if *stride == 0 || *channels == 0 {
+                    return Err(refuse("a positive stride and number of channels"));
+                }
+                Ok(Shape::new(*channels, input.height.div_ceil(*stride), input.width.div_ceil(*stride)))
+            }
+            Self::Conv2d { out_channels, kernel, stride, padding, groups, .. } => {
+                let input = one()?;
+                let divides = *groups > 0
+                    && input.channels.is_multiple_of(*groups)
+                    && out_channels.is_multiple_of(*groups);
+                if !divides || *out_channels == 0 {
+                    return Err(refuse("input and output channels that the groups divide"));
+                }
+                let [height, width] = window(input, *kernel, *stride, *padding)
+                    .ok_or_else(|| refuse("a window that fits into the padded input"))?;
+                Ok(Shape::new(*out_channels, height, width))
+            }
+            Self::Linear { out_features, .. } => {
+                let input = one()?;
+                if input.positions() != 1 || *out_features == 0 {
+                    return Err(refuse("a vector `[features, 1, 1]`"));
+                }
+                Ok(Shape::vector(*out_features))
+            }
+            Self::BatchNorm | Self::Activation { .. } => one(),
+            Self::Pool { kernel, stride, padding, .. } => {
+                let input = one()?;
+                if padding[0] * 2 > kernel[0] || padding[1] * 2 > kernel[1] {
+                    return Err(refuse("padding of at most half the window"));
+                }
+                let [height, width] = window(input, *kernel, *stride, *padding)
+                    .ok_or_else(|| refuse("a window that fits into the padded input"))?;
+                Ok(Shape::new(input.channels, height, width))
+            }
+            Self::GlobalPool => Ok(Shape::vector(one()?.channels)),
+            Self::Flatten => Ok(Shape::vector(one()?.elements())),
+            Self::Add => match inputs {
+                [first, rest @ ..] if !rest.is_empty() && rest.iter().all(|shape| shape == first) => {
+                    Ok(*first)
+                }
+                _ => Err(refuse("two or more inputs of one shape")),
+            },
+            Self::Concat => match inputs {
+                [first, ..] if inputs.iter().all(|s| s.height == first.height && s.width == first.width) => {
+                    Ok(Shape { channels: inputs.iter().map(|s| s.channels).sum(), ..*first })
+                }
+                _ => Err(refuse("one or more inputs of one height and width")),
+            },
+            Self::Mul => match inputs {
+                [left, right] if left == right || *right == Shape::vector(left.channels) => Ok(*left),
+                _ => Err(refuse("two inputs of one shape, or the second of shape `[channels, 1, 1]`")),
+            },
+        }
+    }
+}
+
+/// Height and width after sliding a window, or `None` when it does not fit.
+fn window(input: Shape, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Option<[usize; 2]> {
+    let along = |size: usize, axis: usize| {
+        if stride[axis] == 0 || kernel[axis] == 0 {
+            return None;
+        }
+        let padded = padding[axis].checked_mul(2)?.checked_add(size)?;
+        Some(padded.checked_sub(kernel[axis])? / stride[axis] + 1)
+    };
+    Some([along(input.height, 0)?, along(input.width, 1)?])
+}

@@ -1,0 +1,9 @@
+//! The search spaces that come with Kiln, one module each.
+
+pub(crate) mod mlp;
+pub(crate) mod nasbench201;
+pub(crate) mod stages;
+
+pub use mlp::Mlp;
+pub use nasbench201::NasBench201;
+pub use stages::Stages;

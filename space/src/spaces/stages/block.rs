@@ -1,0 +1,179 @@
+//! The blocks: how each kind becomes layers. A layer's name is its weight key, so it says stage, block, kind and role.
+
+use super::settings::BlockKind;
+use crate::{ActivationKind, ArchitectureBuilder, LayerId, Op, Shape, SpaceError, WeightRef};
+
+/// Hidden channels of squeeze-and-excitation are the block's divided by this, rounded up.
+const SQUEEZE: usize = 4;
+
+/// A block whose every property is decided.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Block {
+    pub(super) kind: BlockKind,
+    pub(super) width: usize,
+    pub(super) stride: usize,
+    pub(super) kernel: usize,
+    pub(super) expansion: usize,
+    pub(super) activation: ActivationKind,
+    pub(super) squeeze_excitation: bool,
+}
+
+impl Block {
+    /// Appends the block to the network; its layers are called `{name}.{kind}...`.
+    pub(super) fn append(&self, net: &mut Net, name: &str, x: LayerId) -> Result<LayerId, SpaceError> {
+        let name = format!("{name}.{}", self.kind);
+        match self.kind {
+            BlockKind::Conv => {
+                let x = net.conv_bn(&name, "", x, Window::dense(self.width, self.kernel, self.stride))?;
+                net.activation(&name, "", x, self.activation)
+            }
+            BlockKind::Separable => self.separable(net, &name, x),
+            BlockKind::Mbconv => self.mbconv(net, &name, x),
+            BlockKind::Residual => self.residual(net, &name, x),
+            BlockKind::Identity => Ok(x),
+        }
+    }
+
+    /// Source: A. Howard et al., "`MobileNets`", arXiv:1704.04861, 2017, figure 3.
+    fn separable(&self, net: &mut Net, name: &str, x: LayerId) -> Result<LayerId, SpaceError> {
+        let channels = net.channels(x);
+        let x = net.conv_bn(name, "depthwise.", x, Window::depthwise(channels, self.kernel, self.stride))?;
+        let x = net.activation(name, "depthwise.", x, self.activation)?;
+        let x = net.conv_bn(name, "pointwise.", x, Window::dense(self.width, 1, 1))?;
+        net.activation(name, "pointwise.", x, self.activation)
+    }
+
+    /// Source: M. Sandler et al., "`MobileNetV2`", CVPR 2018, figure 4; squeeze-and-excitation where `MobileNetV3` has it
+    /// (A. Howard et al., ICCV 2019, figure 4). With expansion 1 there is no expanding convolution.
+    fn mbconv(&self, net: &mut Net, name: &str, input: LayerId) -> Result<LayerId, SpaceError> {
+        let inputs = net.channels(input);
+        let expanded = inputs * self.expansion;
+        let mut x = input;
+        if self.expansion > 1 {
+            x = net.conv_bn(name, "expand.", x, Window::dense(expanded, 1, 1))?;
+            x = net.activation(name, "expand.", x, self.activation)?;
+        }
+        x = net.conv_bn(name, "depthwise.", x, Window::depthwise(expanded, self.kernel, self.stride))?;
+        x = net.activation(name, "depthwise.", x, self.activation)?;
+        if self.squeeze_excitation {
+            x = net.squeeze_excitation(name, x)?;
+        }
+        x = net.conv_bn(name, "project.", x, Window::dense(self.width, 1, 1))?;
+        if self.stride == 1 && inputs == self.width {
+            x = net.builder.add(format!("{name}.add"), Op::Add, &[input, x], None)?;
+        }
+        Ok(x)
+    }
+
+    /// Source: K. He et al., "Deep Residual Learning for Image Recognition", CVPR 2016, figure 2, shortcut B.
+    fn residual(&self, net: &mut Net, name: &str, input: LayerId) -> Result<LayerId, SpaceError> {
+        let x = net.conv_bn(name, "a.", input, Window::dense(self.width, self.kernel, self.stride))?;
+        let x = net.activation(name, "a.", x, self.activation)?;
+        let x = net.conv_bn(name, "b.", x, Window::dense(self.width, self.kernel, 1))?;
+        let shortcut = if self.stride == 1 && net.channels(input) == self.width {
+            input
+        } else {
+            net.conv_bn(name, "shortcut.", input, Window::dense(self.width, 1, self.stride))?
+        };
+        let x = net.builder.add(format!("{name}.add"), Op::Add, &[shortcut, x], None)?;
+        net.activation(name, "", x, self.activation)
+    }
+}
+
+/// The sizes of a convolution.
+#[derive(Clone, Copy)]
+pub(super) struct Window {
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+}
+
+impl Window {
+    /// Every output channel reads all input channels.
+    pub(super) const fn dense(channels: usize, kernel: usize, stride: usize) -> Self {
+        Self { channels, kernel, stride, groups: 1 }
+    }
+
+    /// Every channel by itself.
+    const fn depthwise(channels: usize, kernel: usize, stride: usize) -> Self {
+        Self { channels, kernel, stride, groups: channels }
+    }
+}
+
+/// A network in the making. In sequences, whose inputs have one row, windows have one row too.
+pub(super) struct Net {
+    pub(super) builder: ArchitectureBuilder,
+    is_sequence: bool,
+}
+
+impl Net {
+    pub(super) fn new(input: Shape) -> Self {
+        Self { builder: ArchitectureBuilder::new(input), is_sequence: input.height == 1 }
+    }
+
+    pub(super) fn channels(&self, x: LayerId) -> usize {
+        self.builder.shape(x).channels
+    }
+
+    /// Convolution and batch normalization, called `{block}.{role}conv` and `{block}.{role}bn`.
+    pub(super) fn conv_bn(
+        &mut self,
+        block: &str,
+        role: &str,
+        x: LayerId,
+        Window { channels, kernel, stride, groups }: Window,
+    ) -> Result<LayerId, SpaceError> {
+        let rows = |columns: usize, one: usize| if self.is_sequence { one } else { columns };
+        let op = Op::Conv2d {
+            out_channels: channels,
+            kernel: [rows(kernel, 1), kernel],
+            stride: [rows(stride, 1), stride],
+            padding: [rows(kernel / 2, 0), kernel / 2],
+            groups,
+            bias: false,
+        };
+        let name = format!("{block}.{role}conv");
+        let weights = WeightRef::leading(name.clone(), channels, self.channels(x) / groups);
+        let x = self.builder.add(name, op, &[x], Some(weights))?;
+        self.builder.batch_norm(format!("{block}.{role}bn"), x)
+    }
+
+    /// Activation, called `{block}.{role}act`.
+    pub(super) fn activation(
+        &mut self,
+        block: &str,
+        role: &str,
+        x: LayerId,
+        kind: ActivationKind,
+    ) -> Result<LayerId, SpaceError> {
+        self.builder.activation(format!("{block}.{role}act"), x, kind)
+    }
+
+    /// Scales every channel by what a small network says about the averages of all.
+    ///
+    /// Source: J. Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3, with the hard sigmoid of `MobileNetV3`.
+    fn squeeze_excitation(&mut self, block: &str, x: LayerId) -> Result<LayerId, SpaceError> {
+        let channels = self.channels(x);
+        let gate = self.builder.global_pool(format!("{block}.se.pool"), x)?;
+        let gate = self.biased(format!("{block}.se.reduce"), gate, channels.div_ceil(SQUEEZE))?;
+        let gate = self.activation(block, "se.", gate, ActivationKind::Relu)?;
+        let gate = self.biased(format!("{block}.se.expand"), gate, channels)?;
+        let gate = self.activation(block, "se.gate_", gate, ActivationKind::HardSigmoid)?;
+        self.builder.add(format!("{block}.se.mul"), Op::Mul, &[x, gate], None)
+    }
+
+    /// A 1x1 convolution with bias.
+    fn biased(&mut self, name: String, x: LayerId, out_channels: usize) -> Result<LayerId, SpaceError> {
+        let weights = WeightRef::leading(name.clone(), out_channels, self.channels(x));
+        let op = Op::Conv2d {
+            out_channels,
+            kernel: [1; 2],
+            stride: [1; 2],
+            padding: [0; 2],
+            groups: 1,
+            bias: true,
+        };
+        self.builder.add(name, op, &[x], Some(weights))
+    }
+}

@@ -1,0 +1,106 @@
+//! The declarative space: a stem, stages of blocks and a head, with every option written in the config.
+
+mod block;
+mod plan;
+mod settings;
+
+use std::sync::Arc;
+
+use self::block::Net;
+use self::plan::Plan;
+use self::settings::StagesSettings;
+use crate::{
+    Architecture, Decision, Genotype, ParameterSpec, SearchSpace, Settings, SettingsError, SpaceError, Task,
+    variation,
+};
+
+/// The declarative space: a stem, stages of blocks and a head, with every option written in the config.
+///
+/// ```toml
+/// [space]
+/// kind = "stages"
+/// stem = { width = [8, 16], kernel = 3, stride = 1, activation = "relu" }
+/// head = { width = [0, 64], activation = "relu" }  # a 1x1 convolution before the pooling; 0: none
+/// [[space.stages]]
+/// blocks = ["conv", "separable", "mbconv", "residual", "identity"]
+/// depth = [1, 2, 3]
+/// width = [16, 24, 32]
+/// kernel = [3, 5]
+/// activation = ["relu", "hard_swish"]
+/// stride = 2
+/// expansion = [2, 4]                               # of mbconv
+/// squeeze_excitation = [false, true]               # of mbconv
+/// ```
+///
+/// Each takes one value or a list; a list of several values is a decision. Width, stride and depth belong to the stage, as
+/// residual sums couple the channels of its blocks; kind, kernel, activation, expansion and squeeze-and-excitation belong to
+/// the block. The first block of a stage changes stride and width, so it is never `identity`. Identity blocks stand behind the
+/// others in canonical genotypes.
+///
+/// Weights belong to (stage, block, kind, role): narrower networks read leading channels, smaller kernels the centre.
+///
+/// Defaults: stem of width 16, kernel 3, stride 1 and `relu`; no convolution in the head; depth 1, kernel 3, stride 1, `relu`,
+/// expansion 4 and no squeeze-and-excitation in a stage. In sequences (inputs of one row) windows and strides have one row too.
+#[derive(Clone, Debug)]
+pub struct Stages {
+    task: Task,
+    decisions: Vec<Decision>,
+    plan: Plan,
+}
+
+/// Registry entry.
+pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
+    Ok(Arc::new(Stages::from_settings(settings, data)?))
+}
+
+impl Stages {
+    /// The space that the settings describe, for the task of the data.
+    ///
+    /// # Errors
+    /// [`SettingsError`] that names the key.
+    pub fn from_settings(settings: &Settings, data: Option<Task>) -> Result<Self, SettingsError> {
+        let (own, task) = StagesSettings::read(settings, data)?;
+        let mut decisions = Vec::new();
+        let plan = Plan::new(&own, &mut decisions);
+        StagesSettings::check_size(settings, decisions.len())?;
+        Ok(Self { task, decisions, plan })
+    }
+}
+
+impl SearchSpace for Stages {
+    fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    fn decode(&self, genotype: &Genotype) -> Result<Architecture, SpaceError> {
+        variation::check(&self.decisions, genotype)?;
+        let genes = genotype.genes();
+        let mut net = Net::new(self.task.input);
+        let mut x = self.plan.stem(genes).append(&mut net)?;
+        for (s, stage) in self.plan.stages.iter().enumerate() {
+            for (b, block) in stage.blocks(genes).enumerate() {
+                x = block.append(&mut net, &format!("stage{s}.block{b}"), x)?;
+            }
+        }
+        self.plan.head(genes).append(&mut net, x, self.task.outputs)?;
+        net.builder.finish()
+    }
+
+    fn canonical(&self, genotype: &Genotype) -> Genotype {
+        if variation::check(&self.decisions, genotype).is_err() {
+            return genotype.clone();
+        }
+        let mut genes = genotype.genes().to_vec();
+        for stage in &self.plan.stages {
+            stage.gather_identities(&mut genes);
+        }
+        variation::normalize(&self.decisions, &genes)
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        self.plan.parameters(self.task)
+    }
+}
+
+#[cfg(test)]
+mod tests;

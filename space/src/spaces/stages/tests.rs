@@ -1,0 +1,288 @@
+use proptest::prelude::*;
+use serde_json::{Value, json};
+
+use super::*;
+use crate::{LayerId, Op, ParameterKind, Shape, size};
+
+fn stages_for(input: Shape, table: Value) -> Result<Stages, SettingsError> {
+    let Value::Object(table) = table else { panic!("a table") };
+    Stages::from_settings(&Settings::new("space", table), Some(Task { input, outputs: 10 }))
+}
+
+fn stages(table: Value) -> Result<Stages, SettingsError> {
+    stages_for(Shape::new(1, 8, 8), table)
+}
+
+fn only(table: Value) -> Architecture {
+    let space = stages(table).unwrap();
+    assert!(space.decisions().is_empty(), "{:?}", space.decisions());
+    space.decode(&Genotype::new([])).unwrap()
+}
+
+fn names(network: &Architecture) -> Vec<&str> {
+    network.layers.iter().map(|layer| layer.name.as_str()).collect()
+}
+
+#[test]
+fn counts_of_two_convolutions_as_computed_by_hand() {
+    let network = only(json!({
+        "stem": { "width": 4, "kernel": 5, "stride": 2 },
+        "stages": [{ "blocks": "conv", "width": 6 }]
+    }));
+    // Stem: 4 x 1 x 25 on 4 x 4; conv: 6 x 4 x 9 on 4 x 4; classifier: 6 x 10.
+    let counts = network.counts();
+    assert_eq!(counts.macs, 100 * 16 + 216 * 16 + 60);
+    assert_eq!(counts.parameters, (100 + 8) + (216 + 12) + (60 + 10));
+    let expected = [
+        "input",
+        "stem.conv",
+        "stem.bn",
+        "stem.act",
+        "stage0.block0.conv.conv",
+        "stage0.block0.conv.bn",
+        "stage0.block0.conv.act",
+        "head.pool",
+        "head.direct",
+    ];
+    assert_eq!(names(&network), expected);
+}
+
+#[test]
+fn counts_of_an_inverted_residual_as_computed_by_hand() {
+    let network = only(json!({
+        "stem": { "width": 8 },
+        "head": { "width": 20, "activation": "silu" },
+        "stages": [
+            { "blocks": "mbconv", "width": 8, "expansion": 3, "kernel": 5, "squeeze_excitation": true,
+              "activation": "hard_swish" }
+        ]
+    }));
+    // Stem 72; expand 8 x 24; depthwise 24 x 25; project 24 x 8; head 8 x 20, each on 64 positions; squeeze-and-excitation
+    // 24 x 6 + 6 and 6 x 24 + 24 on one; classifier 20 x 10 + 10.
+    let counts = network.counts();
+    assert_eq!(counts.macs, (72 + 192 + 600 + 192 + 160) * 64 + 144 + 144 + 200);
+    let norms = 2 * (8 + 24 + 24 + 8 + 20);
+    assert_eq!(counts.parameters, 72 + 192 + 600 + 192 + 160 + norms + 150 + 168 + 210);
+    assert!(names(&network).contains(&"stage0.block0.mbconv.add"));
+}
+
+#[test]
+fn a_residual_block_projects_its_shortcut_only_where_the_shape_changes() {
+    let network = only(json!({
+        "stem": { "width": 8 },
+        "stages": [{ "blocks": "residual", "width": 8, "depth": 2, "stride": 2 }]
+    }));
+    let found = names(&network);
+    assert!(found.contains(&"stage0.block0.residual.shortcut.conv"));
+    assert!(!found.contains(&"stage0.block1.residual.shortcut.conv"));
+    // Two blocks of 2 x 8 x 8 x 9 on 4 x 4, one shortcut 8 x 8, stem 72 on 8 x 8, classifier 80.
+    assert_eq!(network.counts().macs, (2 * 2 * 576 + 64) * 16 + 72 * 64 + 80);
+}
+
+#[test]
+fn a_separable_block_as_computed_by_hand() {
+    let network = only(json!({
+        "stem": { "width": 4 },
+        "stages": [{ "blocks": "separable", "width": 6, "stride": 2, "kernel": 5 }]
+    }));
+    assert_eq!(network.counts().macs, 36 * 64 + (4 * 25 + 4 * 6) * 16 + 60);
+}
+
+#[test]
+fn sequences_have_windows_of_one_row() {
+    let table = json!({ "stages": [{ "blocks": ["conv", "mbconv"], "width": 8, "kernel": 5, "stride": 2 }] });
+    let space = stages_for(Shape::new(6, 1, 100), table).unwrap();
+    let network = space.decode(&Genotype::new([0])).unwrap();
+    let conv = network.layers.iter().find(|layer| layer.name == "stage0.block0.conv.conv").unwrap();
+    assert_eq!(conv.output, Shape::new(8, 1, 50));
+    assert!(matches!(conv.op, Op::Conv2d { kernel: [1, 5], stride: [1, 2], padding: [0, 2], .. }));
+}
+
+#[test]
+fn decisions_are_there_only_where_there_is_a_choice() {
+    let space = stages(json!({
+        "stages": [{ "blocks": ["conv", "identity"], "depth": [1, 3], "width": [8, 16], "kernel": [3, 5] }]
+    }))
+    .unwrap();
+    let found: Vec<&str> = space.decisions().iter().map(|decision| decision.name.as_str()).collect();
+    assert_eq!(
+        found,
+        [
+            "stage0.width",
+            "stage0.depth",
+            "stage0.block0.kernel",
+            "stage0.block1.kind",
+            "stage0.block1.kernel",
+            "stage0.block2.kind",
+            "stage0.block2.kernel",
+        ]
+    );
+    // Per width: the first block's kernel times one (depth 1) and two further blocks of two kernels or identity (depth 3).
+    assert_eq!(size::count(&space), (2 * 2 * (1 + 3 * 3_u32)).into());
+    // Without two and one, identities add nothing that a smaller depth offers: depth 3 has 4 with two kept, 2 with one.
+    assert_eq!(size::enumerate_canonical(&space).count(), 2 * 2 * (1 + 4 + 2));
+}
+
+#[test]
+fn identities_go_behind_and_lessen_the_depth() {
+    let space = stages(json!({
+        "stages": [{ "blocks": ["conv", "identity"], "depth": [1, 2, 4], "width": 8, "kernel": [3, 5] }]
+    }))
+    .unwrap();
+    // Genes: depth, kernel, then (kind, kernel) of blocks 1 to 3.
+    let canonical = |genes: [u8; 8]| space.canonical(&Genotype::new(genes)).genes().to_vec();
+    // identity, conv 5x5, identity after the first block: one block more than the first, which depth 2 offers.
+    assert_eq!(canonical([2, 0, 1, 1, 0, 1, 1, 0]), [1, 0, 0, 1, 0, 0, 0, 0]);
+    // identity, conv 3x3, conv 5x5: three blocks in all, which only depth 4 holds.
+    assert_eq!(canonical([2, 1, 1, 0, 0, 0, 0, 1]), [2, 1, 0, 0, 0, 1, 1, 0]);
+    assert_eq!(canonical([2, 1, 1, 0, 1, 0, 1, 1]), [0, 1, 0, 0, 0, 0, 0, 0]);
+}
+
+#[test]
+fn parameters_are_the_largest_that_any_network_reads() {
+    let space = stages(json!({
+        "stem": { "width": [4, 8] },
+        "head": { "width": [0, 12, 24] },
+        "stages": [
+            { "blocks": ["mbconv", "residual"], "width": [8, 16], "depth": 2, "kernel": [3, 7],
+              "expansion": [1, 4], "squeeze_excitation": [false, true] }
+        ]
+    }))
+    .unwrap();
+    let specs = space.parameters();
+    let kind = |key: &str| {
+        let found = specs.iter().find(|spec| spec.key == key);
+        found.unwrap_or_else(|| panic!("no `{key}`")).kind.clone()
+    };
+    let conv = |outputs, inputs, kernel: usize, bias| ParameterKind::Conv2d {
+        outputs,
+        inputs,
+        kernel: [kernel; 2],
+        bias,
+    };
+    assert_eq!(kind("stem.conv"), conv(8, 1, 3, false));
+    assert_eq!(kind("stage0.block0.mbconv.expand.conv"), conv(32, 8, 1, false));
+    assert_eq!(kind("stage0.block1.mbconv.depthwise.conv"), conv(64, 1, 7, false));
+    assert_eq!(kind("stage0.block1.mbconv.se.reduce"), conv(16, 64, 1, true));
+    assert_eq!(kind("stage0.block0.residual.shortcut.conv"), conv(16, 8, 1, false));
+    assert_eq!(kind("stage0.block1.residual.b.bn"), ParameterKind::BatchNorm { channels: 16 });
+    assert_eq!(kind("head.direct"), ParameterKind::Linear { outputs: 10, inputs: 16, bias: true });
+    assert_eq!(kind("head.linear"), ParameterKind::Linear { outputs: 10, inputs: 24, bias: true });
+    assert!(!specs.iter().any(|spec| spec.key == "stage0.block1.residual.shortcut.conv"));
+}
+
+#[test]
+fn every_declared_parameter_is_read_by_some_network() {
+    let space = stages(json!({
+        "head": { "width": [0, 12] },
+        "stages": [
+            { "blocks": ["mbconv", "residual", "identity"], "width": [8, 16], "depth": [1, 2], "kernel": [3, 5],
+              "expansion": [1, 2] }
+        ]
+    }))
+    .unwrap();
+    let networks: Vec<Architecture> =
+        size::enumerate(&space).map(|genotype| space.decode(&genotype).unwrap()).collect();
+    let sorted = |mut specs: Vec<ParameterSpec>| {
+        specs.sort_by(|a, b| a.key.cmp(&b.key));
+        specs
+    };
+    assert_eq!(sorted(ParameterSpec::covering(&networks)), sorted(space.parameters()));
+}
+
+#[test]
+fn the_output_is_what_the_task_asks_for() {
+    let network = only(json!({ "stages": [{ "blocks": "conv", "width": 6 }] }));
+    assert_eq!(network.output(), Shape::vector(10));
+    assert_eq!(network.layer(LayerId(0)).output, Shape::new(1, 8, 8));
+}
+
+#[test]
+fn impossible_settings_name_their_key() {
+    let message = |table| stages(table).unwrap_err().to_string();
+    let stage = |key: &str, value: Value| {
+        let mut stage = json!({ "blocks": ["conv", "identity"], "width": 8 });
+        stage[key] = value;
+        message(json!({ "stages": [{ "blocks": "conv", "width": 8 }, stage] }))
+    };
+    let cases = [
+        (
+            stage("kernel", json!([3, 4])),
+            "`space.stages.1.kernel`: found `4`, expected an odd number from 1 to 15",
+        ),
+        (stage("width", json!(0)), "`space.stages.1.width`: found `0`, expected 1 to 16384"),
+        (stage("depth", json!([0, 1])), "`space.stages.1.depth`: found `0`, expected 1 to 100"),
+        (stage("stride", json!(5)), "`space.stages.1.stride`: found `5`, expected 1 to 4"),
+        (stage("depth", json!([])), "`space.stages.1.depth`: found 0 values, expected 1 to 255 values"),
+        (stage("width", json!([8, 8])), "`space.stages.1.width`: found `8` twice, expected each value once"),
+        (
+            stage("blocks", json!("identity")),
+            "`space.stages.1.blocks`: found `identity` alone, expected a kind besides `identity`, for the first block \
+             of the stage",
+        ),
+        (
+            stage("blocks", json!(["conv", "con"])),
+            "`space.stages.1.blocks.1`: unknown variant `con`, expected one of `conv`, `separable`, `mbconv`, \
+             `residual`, `identity`",
+        ),
+        (
+            stage("expansion", json!([2, 4])),
+            "`space.stages.1.expansion`: found a value, expected no such key where `blocks` offers no `mbconv`",
+        ),
+        (
+            stage("width", json!("wide")),
+            "`space.stages.1.width`: invalid type: string \"wide\", expected usize",
+        ),
+        (
+            stage("width", json!([8, -1])),
+            "`space.stages.1.width.1`: invalid value: integer `-1`, expected usize",
+        ),
+        (
+            stage("kernels", json!(3)),
+            "`space.stages.1.kernels`: unknown field `kernels`, expected one of `blocks`, `width`, `depth`, `kernel`, \
+             `activation`, `stride`, `expansion`, `squeeze_excitation`",
+        ),
+        (message(json!({ "stages": [] })), "`space.stages`: found 0 stages, expected 1 to 32 stages"),
+        (message(json!({})), "`space`: missing field `stages`"),
+        (
+            message(json!({ "stem": { "kernel": 2 }, "stages": [{ "blocks": "conv", "width": 8 }] })),
+            "`space.stem.kernel`: found `2`, expected an odd number from 1 to 15",
+        ),
+        (
+            message(json!({ "stages": vec![json!({ "blocks": "conv", "width": 8, "stride": [1, 2] }); 5] })),
+            "`space.stages.3.stride`: found `2`, where the map may have no more than 1 rows or columns, expected a \
+             stride that fits into the map",
+        ),
+        (
+            message(json!({
+                "stages": vec![json!({ "blocks": ["conv", "residual"], "width": 8, "depth": 100, "kernel": [3, 5] }); 6]
+            })),
+            "`space.stages`: found 1200 decisions in all stages, expected at most 1000: fewer blocks or lists",
+        ),
+    ];
+    for (found, expected) in cases {
+        assert_eq!(found, expected);
+    }
+}
+
+proptest! {
+    #[test]
+    fn the_canonical_network_is_the_same_layer_by_layer(seed in any::<[u8; 32]>()) {
+        let space = stages(json!({
+            "stages": [
+                { "blocks": ["conv", "identity", "mbconv"], "depth": [2, 4, 5], "width": [4, 8], "kernel": [3, 5] },
+                { "blocks": ["residual", "identity"], "depth": [3, 1], "width": [8], "stride": [1, 2] }
+            ]
+        }))
+        .unwrap();
+        let decisions = space.decisions();
+        let genes: Vec<u8> =
+            decisions.iter().zip(seed.iter().cycle()).map(|(d, byte)| byte % d.options.len() as u8).collect();
+        let genotype = Genotype::new(genes);
+        let layers = |genotype: &Genotype| {
+            let network = space.decode(genotype).unwrap();
+            network.layers.into_iter().map(|layer| (layer.op, layer.inputs, layer.output)).collect::<Vec<_>>()
+        };
+        prop_assert_eq!(layers(&genotype), layers(&space.canonical(&genotype)));
+    }
+}

@@ -1,0 +1,95 @@
+//! A property of a network that is fixed or decided by a gene: the piece that spaces are put together from.
+
+use crate::{Choice, Condition, Decision, Options};
+
+/// When a decision counts.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Activity {
+    /// In every architecture.
+    Always,
+    /// While a condition holds.
+    While(Condition),
+    /// In none: there is nothing to decide.
+    Never,
+}
+
+/// A property with the values it may take. With several values a decision stands for it.
+///
+/// # Example
+/// ```
+/// use kiln_space::{Activity, Options, Variable};
+/// let mut decisions = Vec::new();
+/// let depth = Variable::add(&mut decisions, "depth", &Options(vec![1, 2]), Activity::Always);
+/// let second = depth.activity(Activity::Always, |depth| depth > 1);
+/// let width = Variable::add(&mut decisions, "width1", &Options(vec![16, 32]), second);
+/// assert_eq!(decisions.len(), 2);
+/// assert_eq!((depth.value(&[1, 1]), width.value(&[1, 1])), (2, 32));
+/// ```
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Variable<T> {
+    values: Vec<T>,
+    decision: Option<usize>,
+}
+
+impl<T: Copy + Into<Choice>> Variable<T> {
+    /// A property with these options, which is looked at under `activity` only; its decision is appended to `decisions`,
+    /// unless there is nothing to decide.
+    #[must_use]
+    pub fn add(
+        decisions: &mut Vec<Decision>,
+        name: impl Into<String>,
+        options: &Options<T>,
+        activity: Activity,
+    ) -> Self {
+        let active_if = match activity {
+            Activity::Always => None,
+            Activity::While(condition) => Some(condition),
+            Activity::Never => return Self { values: options.0.clone(), decision: None },
+        };
+        let decision = (options.0.len() > 1).then(|| {
+            let choices = options.0.iter().map(|value| (*value).into()).collect();
+            decisions.push(Decision { name: name.into(), options: choices, active_if });
+            decisions.len() - 1
+        });
+        Self { values: options.0.clone(), decision }
+    }
+
+    /// The value that the genes give.
+    ///
+    /// # Panics
+    /// When the gene is missing or out of range.
+    #[must_use]
+    pub fn value(&self, genes: &[u8]) -> T {
+        self.values[self.decision.map_or(0, |decision| usize::from(genes[decision]))]
+    }
+
+    /// All values, in the order of the options.
+    #[must_use]
+    pub fn values(&self) -> &[T] {
+        &self.values
+    }
+
+    /// Index of the decision, unless the value is fixed.
+    #[must_use]
+    pub const fn decision(&self) -> Option<usize> {
+        self.decision
+    }
+
+    /// When something counts that counts while this property has an accepted value; `own` is when this property itself
+    /// counts.
+    #[must_use]
+    pub fn activity(&self, own: Activity, accepts: impl Fn(T) -> bool) -> Activity {
+        let reachable = if self.decision.is_some() { &self.values[..] } else { &self.values[..1] };
+        let any_of: Vec<u8> = (0..reachable.len())
+            .filter(|index| accepts(reachable[*index]))
+            .map(|index| index as u8)
+            .collect();
+        match self.decision {
+            _ if any_of.is_empty() => Activity::Never,
+            Some(decision) if any_of.len() < reachable.len() => {
+                Activity::While(Condition { decision, any_of })
+            }
+            _ => own,
+        }
+    }
+}

@@ -1,0 +1,313 @@
+//! From a config to a study: names are looked up in the registries, files are opened, and everything that can be known to
+//! be wrong before the run folder exists is found here.
+
+use std::collections::BTreeSet;
+use std::error::Error;
+use std::path::Path;
+use std::sync::Arc;
+
+use kiln_evaluator::data::{DataError, DataRegistry, DataSet};
+use kiln_evaluator::{Built, Context, EvaluatorRegistry, Workload};
+use kiln_hw_models::{HardwareRegistry, HwError};
+use kiln_search::{
+    Constraint, CostSet, Evaluator, Finisher, RunPaths, Strategy, StrategyRegistry, Study, StudyError,
+    StudySettings, TableError, TableEvaluator,
+};
+use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task};
+use serde_json::{Value, json};
+
+use crate::config::{ConfigError, Part, RESOLVED, RunConfig};
+
+/// Name of the evaluator that looks results up in a table. It trains nothing and needs no data set.
+const TABLE: &str = "table";
+
+/// Every part that a config can name. All of them are open: register more before building.
+#[derive(Clone, Debug)]
+pub struct Registries {
+    /// `[data]`.
+    pub data: DataRegistry,
+    /// `[space]`.
+    pub spaces: SpaceRegistry,
+    /// `[[hardware]]`.
+    pub hardware: HardwareRegistry,
+    /// `[evaluator]`, beside `table`.
+    pub evaluators: EvaluatorRegistry,
+    /// `[search] strategy`.
+    pub strategies: StrategyRegistry,
+}
+
+/// Where things are outside the config.
+#[derive(Clone, Copy, Debug)]
+pub struct Folders<'a> {
+    /// Folder of the data sets and tables, if one was named.
+    pub data: Option<&'a Path>,
+    /// Folder of the run folders.
+    pub runs: &'a Path,
+}
+
+/// Everything that a study is made of. Nothing has been trained or written yet.
+pub struct Assembly {
+    /// The config, with what it was resolved to.
+    pub config: RunConfig,
+    /// Files of the run folder, which need not exist.
+    pub paths: RunPaths,
+    /// The data set, if the config names one.
+    pub data: Option<Arc<DataSet>>,
+    /// Where architectures come from.
+    pub space: Arc<dyn SearchSpace>,
+    /// Cost models.
+    pub costs: CostSet,
+    /// Limits on costs.
+    pub constraints: Vec<Constraint>,
+    /// Judges architectures.
+    pub evaluator: Arc<dyn Evaluator>,
+    /// Finishes networks, if the config has a finish stage.
+    pub finisher: Option<Arc<dyn Finisher>>,
+    /// How much evaluator and finisher compute.
+    pub workload: Workload,
+    /// Proposes architectures.
+    pub strategy: Box<dyn Strategy>,
+}
+
+impl Registries {
+    /// The parts that come with Kiln.
+    #[must_use]
+    pub fn builtin() -> Self {
+        Self {
+            data: DataRegistry::builtin(),
+            spaces: SpaceRegistry::builtin(),
+            hardware: HardwareRegistry::builtin(),
+            evaluators: EvaluatorRegistry::builtin(),
+            strategies: StrategyRegistry::builtin(),
+        }
+    }
+
+    /// The study that a config describes.
+    ///
+    /// # Errors
+    /// [`ConfigError`] with file, line and key of what cannot be used.
+    pub fn build(&self, mut config: RunConfig, folders: Folders<'_>) -> Result<Assembly, ConfigError> {
+        let document = &config.document;
+        let kinds = self.evaluators.kinds().chain([TABLE]);
+        check_known(&config, "evaluator.kind", &config.evaluator.kind, kinds)?;
+        let (costs, constraints) = self.costs(&config)?;
+        let Part { kind, settings } = &config.search.strategy;
+        let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
+        check_known(&config, key, kind, self.strategies.strategies().map(|(name, _)| name))?;
+        let strategy = self.strategies.build(kind, settings).map_err(|error| document.explain(&error))?;
+        let data = self.data(&config, folders.data)?;
+        let space = self.space(&config, data.as_ref().map(|data| data.task()))?;
+        let paths = RunPaths::of_study(folders.runs, &config.study.name)
+            .map_err(|error| part_error(&config, "study.name", error))?;
+        let Built { evaluator, finisher, workload, metrics } =
+            self.evaluator(&config, &space, data.as_ref(), &paths, folders)?;
+        check_objectives(&config, &costs, metrics)?;
+        if let Some(data) = &data {
+            resolve(&mut config, data);
+        }
+        Ok(Assembly {
+            config,
+            paths,
+            data,
+            space,
+            costs,
+            constraints,
+            evaluator,
+            finisher,
+            workload,
+            strategy,
+        })
+    }
+
+    /// The search space of a config, for data with this task. Without one, the task to which a run's config was resolved
+    /// stands in.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an unknown kind or impossible settings.
+    pub fn space(&self, config: &RunConfig, task: Option<Task>) -> Result<Arc<dyn SearchSpace>, ConfigError> {
+        let Part { kind, settings } = &config.space;
+        let task = task.or_else(|| resolved_task(config));
+        self.spaces.build(kind, settings, task).map_err(|error| config.document.explain(&error))
+    }
+
+    /// The cost models and constraints of a config.
+    ///
+    /// # Errors
+    /// [`ConfigError`] for unknown devices and models, and for a device named twice.
+    pub fn costs(&self, config: &RunConfig) -> Result<(CostSet, Vec<Constraint>), ConfigError> {
+        let mut devices = Vec::new();
+        for table in &config.hardware {
+            let model = self.hardware.build(&table.settings).map_err(|error| match error {
+                HwError::Settings(error) => config.document.explain(&error),
+                other => part_error(config, table.settings.path(), other),
+            })?;
+            devices.push((model.device().to_owned(), model));
+        }
+        let names: Vec<String> = devices.iter().map(|(device, _)| device.clone()).collect();
+        let costs = CostSet::new(devices).map_err(|error| part_error(config, "hardware", error))?;
+        let counted = config.search.limits.iter().map(|(cost, max)| Constraint::new(*cost, *max));
+        let predicted = config.hardware.iter().zip(&names).flat_map(|(table, device)| {
+            table.limits.iter().map(|(cost, max)| Constraint::new(costs.qualified(cost, device), *max))
+        });
+        let constraints = counted.chain(predicted).collect();
+        Ok((costs, constraints))
+    }
+
+    /// The data set, which every evaluator but the table needs.
+    fn data(&self, config: &RunConfig, folder: Option<&Path>) -> Result<Option<Arc<DataSet>>, ConfigError> {
+        let Some(Part { kind, settings }) = &config.data else {
+            return match config.evaluator.kind.as_str() {
+                TABLE => Ok(None),
+                kind => {
+                    let expected = format!("a table `[data]`, for the evaluator `{kind}` to train on");
+                    Err(config.document.missing("data", &expected))
+                }
+            };
+        };
+        self.data.open(kind, settings, folder).map(Some).map_err(|error| match error {
+            DataError::Settings(error) => config.document.explain(&error),
+            other => part_error(config, "data", other),
+        })
+    }
+
+    fn evaluator(
+        &self,
+        config: &RunConfig,
+        space: &Arc<dyn SearchSpace>,
+        data: Option<&Arc<DataSet>>,
+        paths: &RunPaths,
+        folders: Folders<'_>,
+    ) -> Result<Built, ConfigError> {
+        let Part { kind, settings } = &config.evaluator;
+        let finish = config.finish.as_ref().map(|finish| &finish.settings);
+        if kind == TABLE {
+            if finish.is_some() {
+                let expected = "no such table: the evaluator `table` trains nothing that could be finished";
+                return Err(config.document.value("finish", "a table", expected));
+            }
+            return table(config, settings, folders.data);
+        }
+        let data = data.expect("an evaluator other than the table has data");
+        let context = Context {
+            study: config.study.name.clone(),
+            seed: config.study.seed,
+            space: Arc::clone(space),
+            space_settings: config.document.root()["space"].to_string(),
+            data: Arc::clone(data),
+            folder: paths.root().to_owned(),
+        };
+        self.evaluators
+            .build(kind, settings, finish, context)
+            .map_err(|error| config.document.explain(&error))
+    }
+}
+
+/// Refuses a name that is not among the known ones.
+fn check_known<'a>(
+    config: &RunConfig,
+    key: &str,
+    name: &str,
+    known: impl Iterator<Item = &'a str>,
+) -> Result<(), ConfigError> {
+    let known: Vec<&str> = known.collect();
+    if known.contains(&name) {
+        return Ok(());
+    }
+    let expected = format!("one of `{}`", known.join("`, `"));
+    Err(config.document.value(key, format!("`{name}`"), &expected))
+}
+
+fn table(config: &RunConfig, settings: &Settings, folder: Option<&Path>) -> Result<Built, ConfigError> {
+    let evaluator = TableEvaluator::open(settings, folder).map_err(|error| match error {
+        TableError::Settings(error) => config.document.explain(&error),
+        other => part_error(config, "evaluator", other),
+    })?;
+    let metrics: BTreeSet<&String> =
+        evaluator.entries().flat_map(|(_, measured)| measured.metrics().keys()).collect();
+    let metrics = metrics.into_iter().cloned().collect();
+    let evaluator = Arc::new(evaluator);
+    Ok(Built { evaluator, finisher: None, workload: Workload::default(), metrics })
+}
+
+fn part_error(config: &RunConfig, key: &str, source: impl Error + Send + Sync + 'static) -> ConfigError {
+    ConfigError::Part { place: config.document.place(key), source: Box::new(source) }
+}
+
+/// An objective must be measured by the evaluator or be a cost.
+fn check_objectives(config: &RunConfig, costs: &CostSet, mut known: Vec<String>) -> Result<(), ConfigError> {
+    known.extend(costs.names());
+    let unknown = config.search.objectives.iter().position(|objective| !known.contains(objective));
+    unknown.map_or(Ok(()), |index| {
+        let (key, found) = (format!("search.objectives.{index}"), &config.search.objectives[index]);
+        let expected = format!("one of `{}`", known.join("`, `"));
+        Err(config.document.value(&key, format!("`{found}`"), &expected))
+    })
+}
+
+/// Adds what the data turned out to be, so that a run folder can be read without them, and is not gone on with on others.
+fn resolve(config: &mut RunConfig, data: &DataSet) {
+    let Task { input, outputs } = data.task();
+    let document = &mut config.document;
+    document.set(RESOLVED, "input", json!([input.channels, input.height, input.width]));
+    document.set(RESOLVED, "outputs", outputs.into());
+    document.set(RESOLVED, "data", data.hash().into());
+}
+
+fn resolved_task(config: &RunConfig) -> Option<Task> {
+    let resolved = config.document.root().get(RESOLVED)?;
+    let size = |value: &Value| value.as_u64().map(|size| size as usize);
+    let [channels, height, width] = resolved.get("input")?.as_array()?.as_slice() else {
+        return None;
+    };
+    let input = Shape::new(size(channels)?, size(height)?, size(width)?);
+    Some(Task { input, outputs: size(resolved.get("outputs")?)? })
+}
+
+impl Assembly {
+    /// The study, to run with one worker and nobody watching until more is said.
+    #[must_use]
+    pub fn into_study(self) -> Study {
+        let RunConfig { study, search, finish, .. } = self.config;
+        let settings = StudySettings {
+            name: study.name,
+            seed: study.seed,
+            in_flight: search.in_flight,
+            panics_in_a_row: search.panics_in_a_row,
+            networks: finish.map_or(0, |finish| finish.networks),
+            trials: search.trials,
+            hours: search.hours,
+            ..StudySettings::default()
+        };
+        Study {
+            settings,
+            space: self.space,
+            strategy: self.strategy,
+            evaluator: self.evaluator,
+            finisher: self.finisher,
+            costs: self.costs,
+            constraints: self.constraints,
+            objectives: search.objectives,
+            store: None,
+            observers: Vec::new(),
+            stop: Arc::default(),
+        }
+    }
+
+    /// Keys of the config that may change between two runs on the same run folder.
+    pub const FREE_KEYS: [&'static str; 2] = ["search.trials", "search.hours"];
+
+    /// Whether an error of the study is one of the call or the config, not of the study's work.
+    #[must_use]
+    pub const fn is_callers(error: &StudyError) -> bool {
+        matches!(
+            error,
+            StudyError::Setting { .. }
+                | StudyError::UnknownCost { .. }
+                | StudyError::Held { .. }
+                | StudyError::Config { .. }
+                | StudyError::Changed { .. }
+                | StudyError::NotARun { .. }
+                | StudyError::NothingFeasible { .. }
+        )
+    }
+}

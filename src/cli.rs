@@ -1,0 +1,108 @@
+//! What can be said on the command line.
+
+mod hw;
+
+use std::path::PathBuf;
+
+use clap::{Args, Parser, Subcommand};
+
+pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
+
+/// Neural architecture search: from a config file to an exported network.
+#[derive(Debug, Parser)]
+#[command(version, about, propagate_version = true)]
+pub(crate) struct Arguments {
+    #[command(subcommand)]
+    pub(crate) command: Command,
+    #[command(flatten)]
+    pub(crate) common: Common,
+}
+
+/// Options of every command.
+#[derive(Debug, Args)]
+pub(crate) struct Common {
+    /// Folder of the run folders
+    #[arg(long, global = true, value_name = "DIR", default_value = "runs")]
+    pub(crate) runs: PathBuf,
+    /// Folder of the data set or table
+    #[arg(long, global = true, value_name = "DIR")]
+    pub(crate) data: Option<PathBuf>,
+    /// Threads that evaluate networks; they change the time a study takes and nothing else [default: all cores]
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub(crate) workers: Option<u16>,
+    /// Seed of the study, instead of the one in the config
+    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    pub(crate) seed: Option<u64>,
+    /// Print the result as JSON
+    #[arg(long, global = true)]
+    pub(crate) json: bool,
+}
+
+// Parsed once: its size does not matter.
+#[allow(clippy::large_enum_variant)]
+#[derive(Debug, Subcommand)]
+pub(crate) enum Command {
+    /// Run a study; on an existing run folder, go on where it stopped
+    Search {
+        /// Config file
+        config: PathBuf,
+        /// Evaluate again what panicked before
+        #[arg(long)]
+        retry_failed: bool,
+        /// Print lines of progress, also on a terminal
+        #[arg(long)]
+        plain: bool,
+    },
+    /// Watch a study that another process runs, or that has ended
+    Watch {
+        /// Run folder, or the name of a study
+        run: PathBuf,
+        /// Print lines of progress until the study ends, also on a terminal; with `--json`, its events
+        #[arg(long)]
+        plain: bool,
+    },
+    /// Show the Pareto front of a run
+    Front {
+        /// Run folder, or the name of a study
+        run: PathBuf,
+        /// Print comma-separated values
+        #[arg(long, conflicts_with = "json")]
+        csv: bool,
+    },
+    /// Show one architecture: layers, shapes, cost by layer
+    Show {
+        /// Run folder, or the name of a study
+        run: PathBuf,
+        /// Number of the trial
+        trial: u64,
+    },
+    /// Write a finished network in another format
+    Export {
+        /// Run folder, or the name of a study
+        run: PathBuf,
+        /// Number of the trial
+        trial: u64,
+        /// Format
+        #[arg(long, default_value = "onnx")]
+        format: String,
+        /// File to write [default: `<study>-<trial>.<extension>` in the current folder]
+        #[arg(long, value_name = "FILE")]
+        out: Option<PathBuf>,
+    },
+    /// Check a config without training: the space, the constraints, time and memory
+    Check {
+        /// Config file
+        config: PathBuf,
+    },
+    /// Write a commented starter config
+    Init {
+        /// File to write
+        #[arg(default_value = "kiln.toml")]
+        file: PathBuf,
+    },
+    /// Devices: what is known of them, what networks cost on them, and fitting them to measurements
+    Hw {
+        #[command(subcommand)]
+        command: HwCommand,
+    },
+}

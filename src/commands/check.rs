@@ -1,0 +1,132 @@
+//! `kiln check`: what a config describes, without training anything.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use kiln::assembly::{Assembly, Folders, Registries};
+use kiln::config::RunConfig;
+use kiln::estimate::Estimate;
+use kiln::survey::{self, Survey};
+use kiln_search::Constraint;
+use num_bigint::BigUint;
+use serde_json::{Map, Value, json};
+
+use crate::cli::Common;
+use crate::exit::{Exit, Failure};
+use crate::text_table::{Align, TextTable};
+use crate::{output, units};
+
+/// Sizes with more digits are also said as a power of ten.
+const DIGITS: usize = 9;
+
+pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
+    let config = RunConfig::read(config, common.seed)?;
+    let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
+    let assembly = Registries::builtin().build(config, folders)?;
+    let seed = assembly.config.study.seed;
+    let Assembly { space, costs, constraints, .. } = &assembly;
+    let survey = Survey::new(space.as_ref(), costs, constraints, seed);
+    if survey.feasible == 0 {
+        survey::find_feasible(space.as_ref(), costs, constraints, seed)?;
+    }
+    let estimate = Estimate::new(&assembly, &survey, common.workers());
+    if common.json {
+        output::print_json(&as_json(&survey, constraints, estimate.as_ref()))?;
+    } else {
+        output::print(&as_text(&assembly, &survey, estimate.as_ref()))?;
+    }
+    Ok(Exit::Done)
+}
+
+fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) -> String {
+    let mut lines = Vec::new();
+    if let Some(data) = &assembly.data {
+        lines.push(format!("data         {}", data.describe()));
+    }
+    lines.push(format!(
+        "space        {}: {} decisions, {} genotypes",
+        assembly.config.space.kind,
+        survey.decisions,
+        size(&survey.genotypes)
+    ));
+    let limits: Vec<String> = assembly
+        .constraints
+        .iter()
+        .map(|Constraint { cost, max }| {
+            let (heading, value) = units::shown(cost, *max);
+            format!("{heading} <= {value}")
+        })
+        .collect();
+    let limits = if limits.is_empty() { "none".to_owned() } else { limits.join(", ") };
+    lines.push(format!("constraints  {limits}"));
+    lines.push(format!("feasible     {:.1} % of {} samples", survey.feasible_percent(), survey.samples));
+    if let Some(error) = &survey.without_costs {
+        lines.push(format!("without costs, so refused: {error}"));
+    }
+    match estimate {
+        Some(estimate) => {
+            let [prepare, search, finish, total] =
+                [estimate.prepare, estimate.search, estimate.finish, estimate.total()].map(units::duration);
+            lines.push(format!(
+                "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from a forward pass \
+                 timed here; it may be twice as long, or half)"
+            ));
+            lines.push(format!("memory       about {}", units::bytes(estimate.memory_bytes as f64)));
+        }
+        None => lines.push("time         nothing is trained".to_owned()),
+    }
+    let columns = ["cost", "smallest", "median", "largest"];
+    let aligned =
+        columns.iter().enumerate().map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right }));
+    let mut table = TextTable::new(aligned);
+    for (name, spread) in &survey.costs {
+        let shown = |value| units::shown(name, value);
+        let values = [spread.smallest, spread.median, spread.largest].map(|value| shown(value).1);
+        table.row(std::iter::once(shown(0.0).0).chain(values));
+    }
+    let mut text = lines.join("\n");
+    write!(text, "\n\n{table}").expect("writing to a string does not fail");
+    text
+}
+
+/// A size in full, and where that is long also as a power of ten.
+fn size(genotypes: &BigUint) -> String {
+    let digits = genotypes.to_string();
+    if digits.len() <= DIGITS {
+        return digits;
+    }
+    format!("{}.{}e{} ({digits})", &digits[..1], &digits[1..3], digits.len() - 1)
+}
+
+fn as_json(survey: &Survey, constraints: &[Constraint], estimate: Option<&Estimate>) -> Value {
+    let costs: Map<String, Value> = survey
+        .costs
+        .iter()
+        .map(|(name, spread)| {
+            let spread =
+                json!({ "smallest": spread.smallest, "median": spread.median, "largest": spread.largest });
+            (name.clone(), spread)
+        })
+        .collect();
+    let estimate = estimate.map(|estimate| {
+        json!({
+            "prepare_s": estimate.prepare.as_secs_f64(), "search_s": estimate.search.as_secs_f64(),
+            "finish_s": estimate.finish.as_secs_f64(), "memory_bytes": estimate.memory_bytes,
+        })
+    });
+    json!({
+        "decisions": survey.decisions, "genotypes": survey.genotypes.to_string(), "constraints": constraints,
+        "samples": survey.samples, "feasible": survey.feasible, "costs": costs, "estimate": estimate,
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn large_sizes_are_also_powers_of_ten() {
+        assert_eq!(size(&BigUint::from(15_625_u32)), "15625");
+        assert_eq!(size(&BigUint::from(12_345_678_901_u64)), "1.23e10 (12345678901)");
+    }
+}

@@ -1,0 +1,47 @@
+//! `kiln hw`: devices, what networks cost on them, and fitting them to measurements.
+
+mod fit;
+mod list;
+mod predict;
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kiln::assembly::Registries;
+use kiln::config::{RESOLVED, RunConfig};
+use kiln_hw_models::Device;
+use kiln_space::SearchSpace;
+use kiln_space::spaces::NasBench201;
+
+use crate::cli::{Common, HwCommand};
+use crate::exit::{Exit, Failure};
+
+pub(crate) fn run(command: HwCommand, common: &Common) -> Result<Exit, Failure> {
+    match command {
+        HwCommand::List { device, file } => list::run(device.as_deref(), file.as_deref(), common),
+        HwCommand::Predict(arguments) => predict::run(&arguments, common),
+        HwCommand::Fit(arguments) => fit::run(&arguments, common),
+    }
+}
+
+/// The space of a config, or that of NAS-Bench-201 when none is named.
+fn space(config: Option<&Path>, common: &Common) -> Result<Arc<dyn SearchSpace>, Failure> {
+    let Some(path) = config else { return Ok(Arc::new(NasBench201::default())) };
+    let (config, registries) = (RunConfig::read(path, None)?, Registries::builtin());
+    // The config of a run says for what shapes its networks are; any other takes them from its data.
+    let resolved = config.document.root().contains_key(RESOLVED);
+    let data = config.data.as_ref().filter(|_| !resolved);
+    let data = data.map(|data| registries.data.open(&data.kind, &data.settings, common.data.as_deref()));
+    let task = data.transpose().map_err(Failure::wrong)?.map(|data| data.task());
+    Ok(registries.space(&config, task)?)
+}
+
+/// The device with a known name, or of a file.
+fn device(name: Option<&str>, file: Option<&Path>) -> Result<Option<Device>, Failure> {
+    let device = match (name, file) {
+        (Some(name), _) => Some(Device::builtin(name)),
+        (None, Some(file)) => Some(Device::open(file)),
+        (None, None) => None,
+    };
+    device.transpose().map_err(Failure::wrong)
+}

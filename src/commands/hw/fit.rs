@@ -1,0 +1,131 @@
+//! `kiln hw fit`: a device file fitted to measured latencies.
+
+use std::fmt::Write;
+use std::fs;
+use std::path::Path;
+
+use anyhow::Context;
+use kiln_hw_models::{
+    Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Roofline,
+};
+use serde_json::json;
+
+use crate::cli::{Common, FitArguments, Unit};
+use crate::exit::{Exit, Failure};
+use crate::output;
+use crate::text_table::{Align, TextTable};
+
+pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Failure> {
+    let device = started_from(arguments)?;
+    let space = super::space(arguments.space.as_deref(), common)?;
+    let file = measurement_file(arguments);
+    let read = file.read(space.as_ref()).map_err(Failure::wrong)?;
+    let (measured, not_measured) = (read.measured.len(), read.not_measured);
+    let (drawn, others) = match arguments.sample {
+        Some(count) => read.draw(count, common.seed.unwrap_or(0)),
+        None => (read.measured, Vec::new()),
+    };
+    let FitArguments { batch, threads, .. } = *arguments;
+    let calibration =
+        Calibration { batch, threads, ..Calibration::new(file.name(), &arguments.latency_column) };
+    let fit = calibration.fit(&device, &drawn).map_err(Failure::wrong)?;
+    let others = compared(arguments, device, &fit, &others)?;
+    write(&arguments.out, &fit.device)?;
+
+    let out = &arguments.out;
+    if common.json {
+        let others = others.map(|(before, after)| json!({ "before": before, "after": after }));
+        output::print_json(&json!({
+            "file": out, "measured": measured, "not_measured": not_measured, "report": fit.report, "others": others,
+        }))?;
+    } else {
+        let mut text = format!("{measured} networks measured, {not_measured} not\n\n{}", fit.report);
+        if let Some((before, after)) = &others {
+            write!(text, "\n{}", comparison_table(before, after)).expect("writing to a string does not fail");
+        }
+        output::print(&format!(
+            "{text}\n{0}: written; use it with `file = \"{0}\"` in `[[hardware]]`",
+            out.display()
+        ))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The device that the fit starts from, under the name it shall have.
+fn started_from(arguments: &FitArguments) -> Result<Device, Failure> {
+    let device = super::device(arguments.device.as_deref(), arguments.file.as_deref())?;
+    let mut device = device.expect("the command line asks for a device or a file");
+    if let Some(name) = &arguments.name {
+        device.name.clone_from(name);
+    }
+    if let Some(title) = &arguments.title {
+        device.title.clone_from(title);
+    }
+    // Read again, so that a name that no device file may have is refused before the work.
+    Device::parse("--name", &device.to_toml()).map_err(Failure::wrong)
+}
+
+fn measurement_file(arguments: &FitArguments) -> MeasurementFile {
+    let key_file = arguments.key_file.clone().zip(arguments.key_on.clone());
+    MeasurementFile {
+        path: arguments.measurements.clone(),
+        key: arguments.key.clone(),
+        key_file: key_file.map(|(path, on)| KeyFile { path, on }),
+        latency_column: arguments.latency_column.clone(),
+        unit: match arguments.unit {
+            Unit::Us => LatencyUnit::Us,
+            Unit::Ms => LatencyUnit::Ms,
+        },
+    }
+}
+
+/// How the networks that were not fitted to are predicted before and after, if there are any.
+fn compared(
+    arguments: &FitArguments,
+    before: Device,
+    fit: &Fit,
+    others: &[Measured],
+) -> Result<Option<(Comparison, Comparison)>, Failure> {
+    if others.is_empty() {
+        return Ok(None);
+    }
+    let compare = |device: Device| {
+        let model = Roofline::new(device, arguments.batch, arguments.threads);
+        Comparison::new(&model, others).map_err(Failure::wrong)
+    };
+    Ok(Some((compare(before)?, compare(fit.device.clone())?)))
+}
+
+fn comparison_table(before: &Comparison, after: &Comparison) -> TextTable {
+    let others = format!("{} other networks", after.agreement.networks);
+    let mut table = TextTable::new(
+        [others.as_str(), "mean", "median", "in 10 %", "Spearman", "in interval"]
+            .iter()
+            .enumerate()
+            .map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })),
+    );
+    for (name, Comparison { agreement, within_interval_percent }) in [("before", before), ("after", after)] {
+        let percent = |value: f64| format!("{value:.1} %");
+        table.row([
+            name.to_owned(),
+            percent(agreement.mean_error_percent),
+            percent(agreement.median_error_percent),
+            percent(agreement.within_a_tenth_percent),
+            agreement.spearman.map_or_else(|| "-".to_owned(), |spearman| format!("{spearman:.3}")),
+            percent(*within_interval_percent),
+        ]);
+    }
+    table
+}
+
+/// Writes beside the place and renames, so that there is never half a file.
+fn write(out: &Path, device: &Device) -> Result<(), Failure> {
+    let mut partial = out.as_os_str().to_owned();
+    partial.push(".partial");
+    let written = fs::write(&partial, device.to_toml()).and_then(|()| fs::rename(&partial, out));
+    if written.is_err() {
+        // Half a file is of no use; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&partial);
+    }
+    Ok(written.with_context(|| format!("{}: cannot be written", out.display()))?)
+}

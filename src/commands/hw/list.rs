@@ -1,0 +1,72 @@
+//! `kiln hw list`: the known devices, or every number of one.
+
+use std::path::Path;
+
+use kiln_hw_models::{Device, HardwareRegistry};
+use kiln_space::NumberFormat;
+
+use crate::cli::Common;
+use crate::exit::{Exit, Failure};
+use crate::text_table::{Align, TextTable};
+use crate::{output, units};
+
+pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> Result<Exit, Failure> {
+    if let Some(device) = super::device(name, file)? {
+        if common.json {
+            output::print_json(&device)?;
+        } else {
+            output::print(&format!("{}: {}\n\n{}", device.name, device.title, numbers(&device)))?;
+        }
+    } else {
+        let devices = HardwareRegistry::builtin().devices().map_err(Failure::wrong)?;
+        if common.json {
+            output::print_json(&devices)?;
+        } else {
+            let hint = "`kiln hw list DEVICE` shows every number of one, and where it comes from";
+            output::print(&format!("{}\n{hint}", table(&devices)))?;
+        }
+    }
+    Ok(Exit::Done)
+}
+
+/// The main numbers of each device.
+fn table(devices: &[Device]) -> TextTable {
+    let columns =
+        ["device", "cores", "f32 MAC/s and core", "bytes/s", "memory", "on chip", "latency within", "title"];
+    let mut table = TextTable::new(columns.map(|column| {
+        (column, if matches!(column, "device" | "title") { Align::Left } else { Align::Right })
+    }));
+    for device in devices {
+        let rate = device.macs_per_s(NumberFormat::F32);
+        table.row([
+            device.name.clone(),
+            device.cores.value.to_string(),
+            rate.map_or_else(|| "-".to_owned(), units::count),
+            units::count(device.memory.external_bytes_per_s.value),
+            units::bytes(device.memory.capacity_bytes.value),
+            units::bytes(device.memory.on_chip_bytes.value),
+            format!("x{}", 1.0 + device.error.latency_relative_90.value),
+            device.title.clone(),
+        ]);
+    }
+    table
+}
+
+/// Every number of a device with its source.
+fn numbers(device: &Device) -> TextTable {
+    let mut table =
+        TextTable::new([("number", Align::Left), ("value", Align::Right), ("source", Align::Left)]);
+    for (key, number) in device.numbers() {
+        table.row([key, shown(number.value), number.source.clone()]);
+    }
+    for pattern in &device.sparsity.n_of_m {
+        let key = format!("sparsity {} of {}", pattern.n, pattern.m);
+        table.row([key, format!("x{}", pattern.speedup), pattern.source.clone()]);
+    }
+    table
+}
+
+/// A value as short as it can be read.
+fn shown(value: f64) -> String {
+    if value.abs() >= 1e7 { format!("{value:e}") } else { value.to_string() }
+}

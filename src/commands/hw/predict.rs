@@ -1,0 +1,88 @@
+//! `kiln hw predict`: what an architecture costs on devices.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use kiln_hw_models::{CostModel, Device, Estimate, HardwareRegistry, genotype};
+use kiln_space::{Architecture, Settings};
+use serde_json::{Value, json};
+
+use crate::cli::{Common, PredictArguments};
+use crate::exit::{Exit, Failure};
+use crate::text_table::{Align, TextTable};
+use crate::{output, units};
+
+pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit, Failure> {
+    let space = super::space(arguments.space.as_deref(), common)?;
+    let text = &arguments.architecture;
+    let architecture = genotype(text)
+        .and_then(|genotype| space.decode(&genotype))
+        .with_context(|| format!("`{text}` is no architecture of the space"))
+        .map_err(Failure::wrong)?;
+    let mut rows = Vec::new();
+    for model in models(arguments)? {
+        let estimate = model.network(&architecture).map_err(Failure::wrong)?;
+        rows.push((model.name().to_owned(), estimate));
+    }
+    if common.json {
+        output::print_json(&as_json(&architecture, &rows))?;
+    } else {
+        output::print(&as_text(&architecture, &rows))?;
+    }
+    Ok(Exit::Done)
+}
+
+/// The cost models of the devices asked for, or of all known ones.
+fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failure> {
+    let registry = HardwareRegistry::builtin();
+    let PredictArguments { device, file, model, batch, threads, .. } = arguments;
+    let known = device.iter().map(|name| json!({ "device": name }));
+    let own = file.iter().map(|path| json!({ "file": path }));
+    let mut tables: Vec<Value> = known.chain(own).collect();
+    if tables.is_empty() {
+        tables = Device::builtin_names().iter().map(|name| json!({ "device": name })).collect();
+    }
+    let build = |device: Value| {
+        let shared = json!({ "model": model, "batch": batch, "threads": threads });
+        let tables = [device, shared];
+        let table = tables.iter().filter_map(Value::as_object).flatten();
+        let table = table.map(|(key, value)| (key.clone(), value.clone())).collect();
+        registry.build(&Settings::new("", table)).map_err(Failure::wrong)
+    };
+    tables.into_iter().map(build).collect()
+}
+
+fn as_text(architecture: &Architecture, rows: &[(String, Estimate)]) -> String {
+    let columns = ["model", "latency µs", "90 %", "energy µJ", "90 %", "peak memory", "model size"];
+    let aligned = columns.iter().enumerate();
+    let mut table =
+        TextTable::new(aligned.map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })));
+    for (name, estimate) in rows {
+        let mut row = vec![name.clone()];
+        for interval in [estimate.latency_us, estimate.energy_uj] {
+            row.push(units::significant(interval.value));
+            row.push(format!("{} - {}", units::significant(interval.low), units::significant(interval.high)));
+        }
+        row.extend(
+            [estimate.peak_memory_bytes, estimate.model_bytes].map(|bytes| units::bytes(bytes as f64)),
+        );
+        table.row(row);
+    }
+    let counts = architecture.counts();
+    let (parameters, macs) = (units::count(counts.parameters as f64), units::count(counts.macs as f64));
+    format!("{parameters} parameters, {macs} MACs\n\n{table}")
+}
+
+fn as_json(architecture: &Architecture, rows: &[(String, Estimate)]) -> Value {
+    let counts = architecture.counts();
+    let predictions: Vec<Value> = rows
+        .iter()
+        .map(|(name, estimate)| {
+            json!({
+                "model": name, "latency_us": estimate.latency_us, "energy_uj": estimate.energy_uj,
+                "peak_memory_bytes": estimate.peak_memory_bytes, "model_bytes": estimate.model_bytes,
+            })
+        })
+        .collect();
+    json!({ "parameters": counts.parameters, "macs": counts.macs, "predictions": predictions })
+}

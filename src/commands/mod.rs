@@ -1,0 +1,28 @@
+//! One file a command.
+
+mod check;
+mod export;
+mod front;
+mod hw;
+mod init;
+mod search;
+mod show;
+mod watch;
+
+use crate::cli::{Arguments, Command};
+use crate::exit::{Exit, Failure};
+
+/// Does what was asked.
+pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
+    let common = arguments.common;
+    match arguments.command {
+        Command::Search { config, retry_failed, plain } => search::run(&config, retry_failed, plain, &common),
+        Command::Watch { run, plain } => watch::run(&run, plain, &common),
+        Command::Front { run, csv } => front::run(&run, csv, &common),
+        Command::Show { run, trial } => show::run(&run, trial, &common),
+        Command::Export { run, trial, format, out } => export::run(&run, trial, &format, out, &common),
+        Command::Check { config } => check::run(&config, &common),
+        Command::Init { file } => init::run(&file, &common),
+        Command::Hw { command } => hw::run(command, &common),
+    }
+}

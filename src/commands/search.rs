@@ -1,0 +1,100 @@
+//! `kiln search`: run a study, or go on with it.
+
+use std::path::Path;
+use std::sync::Arc;
+use std::thread;
+
+use kiln::assembly::{Assembly, Folders, Registries};
+use kiln::config::RunConfig;
+use kiln::survey;
+use kiln_search::{RunFolder, RunPaths, Status, Study};
+
+use crate::cli::Common;
+use crate::exit::{Exit, Failure};
+use crate::inspection::Inspector;
+use crate::interrupt::StopFlag;
+use crate::progress::Screen;
+use crate::report::Report;
+use crate::tui::{self, Role, Setup};
+use crate::{logging, output};
+
+pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Common) -> Result<Exit, Failure> {
+    let file = config;
+    let config = RunConfig::read(file, common.seed)?;
+    let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
+    let assembly = Registries::builtin().build(config, folders)?;
+    let Assembly { space, costs, constraints, .. } = &assembly;
+    survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
+    let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
+    let objectives = assembly.config.search.objectives.clone();
+
+    let mut study = assembly.into_study();
+    study.settings.workers = common.workers();
+    study.settings.retry_failed = retry_failed;
+    let stop = StopFlag::listen()?;
+    study.stop = stop.flag();
+    study.check()?;
+    let folder = RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?;
+    logging::to_file(&paths.root().join("kiln.log"))?;
+    tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
+
+    let screen = if plain || common.json { None } else { open_screen(&mut study, &paths, &stop) };
+    if screen.is_none() {
+        study.observers.push(Box::new(Screen::new()));
+    }
+    let ended = study.run(&folder).inspect_err(|error| tracing::error!("stopped: {error}"));
+    for warning in screen.map(tui::Screen::finish).unwrap_or_default() {
+        output::say(&format!("warning: {warning}"));
+    }
+    let summary = ended?;
+    if summary.status == Status::Interrupted {
+        let trials = summary.trials;
+        output::say(&format!(
+            "interrupted with {trials} trials finished; run the same command again to go on"
+        ));
+        return Ok(Exit::Interrupted);
+    }
+    let mut report = Report::new(&paths, &objectives, summary.trials, &summary.front, &summary.finished);
+    report.seconds = Some(summary.seconds);
+    if common.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.to_string())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// Shows the study on the whole terminal, if there is one for it.
+fn open_screen(study: &mut Study, paths: &RunPaths, stop: &StopFlag) -> Option<tui::Screen> {
+    if !tui::is_possible() {
+        return None;
+    }
+    let setup = Setup {
+        study: study.settings.name.clone(),
+        paths: paths.clone(),
+        objectives: study.objectives.clone(),
+        constraints: study.constraints.clone(),
+        models: study.costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
+        workers: study.settings.workers,
+        role: Role::Runs,
+    };
+    let inspector = Inspector { space: Arc::clone(&study.space), costs: study.costs.clone() };
+    match tui::Screen::start(setup, Arc::new(inspector), Arc::new(stop.clone())) {
+        Ok((screen, feed)) => {
+            study.observers.push(Box::new(feed));
+            Some(screen)
+        }
+        Err(error) => {
+            tracing::warn!("no screen: {error}");
+            None
+        }
+    }
+}
+
+impl Common {
+    /// Threads that evaluate.
+    pub(super) fn workers(&self) -> usize {
+        let cores = || thread::available_parallelism().map_or(1, usize::from);
+        self.workers.map_or_else(cores, usize::from)
+    }
+}

@@ -1,0 +1,116 @@
+//! `kiln show`: one architecture, its layers, shapes and cost by layer.
+
+use std::fmt::Write;
+use std::path::Path;
+
+use anyhow::Context;
+use kiln::assembly::Registries;
+use kiln_search::{CostSet, Outcome, Trial};
+use kiln_space::{Architecture, SearchSpace};
+use serde_json::{Value, json};
+
+use crate::cli::Common;
+use crate::exit::{Exit, Failure};
+use crate::inspection::{decisions, operation};
+use crate::run::Run;
+use crate::text_table::{Align, TextTable};
+use crate::{output, units};
+
+pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failure> {
+    let run = Run::read(run, &common.runs)?;
+    let trial = run.trial(trial)?;
+    let registries = Registries::builtin();
+    let space = registries.space(&run.config, None)?;
+    let (costs, _) = registries.costs(&run.config)?;
+    let genotype = &trial.proposal.genotype;
+    let architecture =
+        space.decode(genotype).with_context(|| format!("trial {} cannot be built", trial.id))?;
+    if common.json {
+        output::print_json(&as_json(trial, space.as_ref(), &architecture, &costs)?)?;
+    } else {
+        output::print(&as_text(trial, space.as_ref(), &architecture, &costs)?)?;
+    }
+    Ok(Exit::Done)
+}
+
+fn as_text(
+    trial: &Trial,
+    space: &dyn SearchSpace,
+    architecture: &Architecture,
+    costs: &CostSet,
+) -> anyhow::Result<String> {
+    let mut text = format!("trial {}: {}\n", trial.id, outcome(trial));
+    for (name, value) in &trial.costs.0 {
+        let (heading, value) = units::shown(name, *value);
+        writeln!(text, "{heading}: {value}")?;
+    }
+    writeln!(text, "\ngenotype {}", trial.proposal.genotype)?;
+    for (decision, option) in decisions(trial, space) {
+        writeln!(text, "  {decision} = {option}")?;
+    }
+    let fixed = [
+        ("layer", Align::Left),
+        ("operation", Align::Left),
+        ("output", Align::Left),
+        ("parameters", Align::Right),
+        ("MACs", Align::Right),
+    ];
+    let devices = costs.devices().iter().map(|(device, _)| (format!("µs {device}"), Align::Right));
+    let headings = fixed.into_iter().map(|(heading, align)| (heading.to_owned(), align)).chain(devices);
+    let mut table = TextTable::new(headings);
+    for id in architecture.ids() {
+        let (layer, counts) = (architecture.layer(id), architecture.layer_counts(id));
+        let mut row = vec![
+            layer.name.clone(),
+            operation(&layer.op),
+            layer.output.to_string(),
+            counts.parameters.to_string(),
+            counts.macs.to_string(),
+        ];
+        for (_, model) in costs.devices() {
+            row.push(units::significant(model.layer(architecture, id)?.latency_us));
+        }
+        table.row(row);
+    }
+    write!(text, "\n{table}")?;
+    Ok(text)
+}
+
+fn as_json(
+    trial: &Trial,
+    space: &dyn SearchSpace,
+    architecture: &Architecture,
+    costs: &CostSet,
+) -> anyhow::Result<Value> {
+    let mut layers = Vec::new();
+    for id in architecture.ids() {
+        let (layer, counts) = (architecture.layer(id), architecture.layer_counts(id));
+        let mut latency_us = serde_json::Map::new();
+        for (device, model) in costs.devices() {
+            latency_us.insert(device.clone(), model.layer(architecture, id)?.latency_us.into());
+        }
+        layers.push(json!({
+            "name": layer.name, "operation": operation(&layer.op), "output": layer.output,
+            "inputs": layer.inputs, "parameters": counts.parameters, "macs": counts.macs, "latency_us": latency_us,
+        }));
+    }
+    let decisions: serde_json::Map<String, Value> =
+        decisions(trial, space).into_iter().map(|(name, option)| (name, option.into())).collect();
+    Ok(json!({
+        "trial": trial.id, "genotype": trial.proposal.genotype.to_string(), "decisions": decisions,
+        "outcome": trial.outcome, "costs": trial.costs, "layers": layers,
+    }))
+}
+
+fn outcome(trial: &Trial) -> String {
+    match &trial.outcome {
+        Outcome::Measured(measured) => {
+            let metrics = measured.metrics().iter().map(|(name, value)| {
+                let (heading, value) = units::shown(name, *value);
+                format!("{heading} {value}")
+            });
+            metrics.collect::<Vec<_>>().join(", ")
+        }
+        Outcome::Failed { reason, .. } => format!("failed: {reason}"),
+    }
+}

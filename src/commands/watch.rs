@@ -1,0 +1,69 @@
+//! `kiln watch`: the screen of a study that another process runs, or that has ended. Only reads.
+
+use std::path::Path;
+use std::thread;
+use std::time::Duration;
+
+use kiln::assembly::Registries;
+use kiln_search::{Event, JournalEntry, Observer};
+
+use crate::cli::Common;
+use crate::exit::{Exit, Failure};
+use crate::inspection::Inspector;
+use crate::output;
+use crate::progress::Screen;
+use crate::run::Run;
+use crate::tui::{self, Follow, Role, Setup, Step};
+
+/// How often the journal is looked at where there is no screen.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+
+pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Failure> {
+    let (paths, config) = Run::open(run, &common.runs)?;
+    let follow = Follow::open(&paths)?;
+    if plain || common.json || !tui::is_possible() {
+        return lines(follow, common.json);
+    }
+    let registries = Registries::builtin();
+    let space = registries.space(&config, None)?;
+    let (costs, constraints) = registries.costs(&config)?;
+    let setup = Setup {
+        study: config.study.name.clone(),
+        paths,
+        objectives: config.search.objectives.clone(),
+        constraints,
+        models: costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
+        workers: 0,
+        role: Role::Watches,
+    };
+    tui::watch(&setup, follow, &Inspector { space, costs })?;
+    Ok(Exit::Done)
+}
+
+/// Prints what the journal tells until the study ends: as progress, or as the events themselves.
+fn lines(mut follow: Follow, json: bool) -> Result<Exit, Failure> {
+    let mut progress = Screen::new();
+    // Entries since the journal's beginning, and those that were printed.
+    let (mut at, mut printed) = (0_u64, 0_u64);
+    let mut ended = false;
+    loop {
+        match follow.step()? {
+            Step::Entry(entry) => {
+                ended = matches!(entry.event, Event::Ended) || (ended && !starts(&entry));
+                at += 1;
+                if at > printed {
+                    printed = at;
+                    if json { output::print_json(&entry)? } else { progress.on_event(&entry.event) }
+                }
+            }
+            Step::Nothing if ended => return Ok(Exit::Done),
+            Step::Nothing => thread::sleep(LOOK_EVERY),
+            Step::Again => at = 0,
+        }
+    }
+}
+
+/// Whether a study that had ended is run again.
+fn starts(entry: &JournalEntry) -> bool {
+    matches!(entry.event, Event::Started { .. })
+}

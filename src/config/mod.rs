@@ -1,0 +1,13 @@
+//! The config file: what the user wrote, where it stands, and what is wrong with it. Looking names up and opening files is
+//! [`crate::assembly`]'s part.
+
+mod document;
+mod error;
+mod explain;
+mod tables;
+#[cfg(test)]
+mod tests;
+
+pub use document::Document;
+pub use error::{ConfigError, Place};
+pub use tables::{FinishTable, HardwareTable, Part, RESOLVED, RunConfig, SearchTable, StudyTable};

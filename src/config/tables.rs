@@ -1,0 +1,328 @@
+//! The tables of a config as the user wrote them. Registered parts stay opaque here; each part reads its own settings.
+
+use std::path::Path;
+
+use kiln_space::Settings;
+use serde::Deserialize;
+use serde_json::{Map, Value};
+
+use super::{ConfigError, Document};
+
+/// Table that Kiln adds when it writes the config of a run: what the study was resolved to.
+pub const RESOLVED: &str = "resolved";
+/// All tables of a config, in the order in which they are usually written.
+const TABLES: [&str; 8] = ["study", "data", "space", "hardware", "evaluator", "search", "finish", RESOLVED];
+/// Tables without which there is no study.
+const NEEDED: [&str; 4] = ["study", "space", "evaluator", "search"];
+/// Limits that a `[[hardware]]` table may set, and the cost that each limits.
+pub(super) const LIMITS: [(&str, &str); 4] = [
+    ("latency_max_us", "latency_us"),
+    ("energy_max_uj", "energy_uj"),
+    ("peak_memory_max_bytes", "peak_memory_bytes"),
+    ("model_max_bytes", "model_bytes"),
+];
+/// Most objectives: beyond them the hypervolume is slow and everything is on the front.
+const MAX_OBJECTIVES: usize = 4;
+
+/// Keys that are read here and not by the part whose table they stand in.
+pub(super) fn keys_beside_settings(table: &str) -> &'static [&'static str] {
+    const HARDWARE_KEYS: [&str; 7] =
+        ["device", "file", "model", LIMITS[0].0, LIMITS[1].0, LIMITS[2].0, LIMITS[3].0];
+    match table {
+        "data" | "space" | "evaluator" | "search.strategy" => &["kind"],
+        "finish" => &["networks"],
+        _ if table.strip_prefix("hardware.").is_some_and(|index| !index.contains('.')) => &HARDWARE_KEYS,
+        _ => &[],
+    }
+}
+
+/// A registered part: its name in a registry, and settings that only it reads.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Part {
+    /// Name in the registry.
+    pub kind: String,
+    /// Everything else in its table.
+    pub settings: Settings,
+}
+
+/// `[study]`.
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct StudyTable {
+    /// Name of the study and of its run folder.
+    pub name: String,
+    /// Seed of everything random.
+    #[serde(default)]
+    pub seed: u64,
+}
+
+/// `[[hardware]]`: a device with its cost model, and limits on what it predicts.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HardwareTable {
+    /// Settings of the cost model.
+    pub settings: Settings,
+    /// Largest values allowed, by cost (`latency_us`).
+    pub limits: Vec<(&'static str, f64)>,
+}
+
+/// `[search]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct SearchTable {
+    /// The strategy.
+    pub strategy: Part,
+    /// Budget in trials.
+    pub trials: u64,
+    /// Trials that are out at the same time, however many workers there are.
+    pub in_flight: usize,
+    /// What to minimize.
+    pub objectives: Vec<String>,
+    /// Limits on `parameters` and `macs`.
+    pub limits: Vec<(&'static str, f64)>,
+    /// Budget in hours, for the search stage.
+    pub hours: Option<f64>,
+    /// Evaluations that panic one after the other before the study stops.
+    pub panics_in_a_row: u32,
+}
+
+/// `[finish]`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct FinishTable {
+    /// Networks of the front that are finished.
+    pub networks: usize,
+    /// Read by the evaluator's finisher.
+    pub settings: Settings,
+}
+
+/// A config exactly as the user wrote it, with defaults for what is not stated.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RunConfig {
+    /// The file it came from.
+    pub document: Document,
+    /// `[study]`.
+    pub study: StudyTable,
+    /// `[data]`; evaluators that train nothing need none.
+    pub data: Option<Part>,
+    /// `[space]`.
+    pub space: Part,
+    /// `[[hardware]]`.
+    pub hardware: Vec<HardwareTable>,
+    /// `[evaluator]`.
+    pub evaluator: Part,
+    /// `[search]`.
+    pub search: SearchTable,
+    /// `[finish]`.
+    pub finish: Option<FinishTable>,
+}
+
+/// `[search]` in the file, without the strategy.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct SearchKeys {
+    strategy: Value,
+    trials: u64,
+    #[serde(default = "in_flight")]
+    in_flight: usize,
+    #[serde(default = "objectives")]
+    objectives: Vec<String>,
+    parameters_max: Option<f64>,
+    macs_max: Option<f64>,
+    hours: Option<f64>,
+    #[serde(default = "panics_in_a_row")]
+    panics_in_a_row: u32,
+}
+
+const fn in_flight() -> usize {
+    8
+}
+fn objectives() -> Vec<String> {
+    vec!["error_percent".to_owned()]
+}
+const fn panics_in_a_row() -> u32 {
+    5
+}
+
+impl RunConfig {
+    /// Reads a config file. `seed` replaces the one written there and then belongs to the config.
+    ///
+    /// # Errors
+    /// [`ConfigError`] naming file, line and key.
+    pub fn read(path: &Path, seed: Option<u64>) -> Result<Self, ConfigError> {
+        Self::from_document(Document::read(path)?, seed)
+    }
+
+    /// Reads the tables of a parsed file.
+    ///
+    /// # Errors
+    /// As [`RunConfig::read`].
+    pub fn from_document(mut document: Document, seed: Option<u64>) -> Result<Self, ConfigError> {
+        let tables = || TABLES.iter().map(|table| (*table).to_owned()).collect();
+        if let Some(unknown) = document.root().keys().find(|key| !TABLES.contains(&key.as_str())) {
+            return Err(document.unknown_key("", unknown, tables()));
+        }
+        if let Some(missing) = NEEDED.iter().find(|table| !document.root().contains_key(**table)) {
+            return Err(document.missing(missing, &format!("a table `[{missing}]`")));
+        }
+        if let Some(seed) = seed {
+            document.set("study", "seed", seed.into());
+        }
+        let study = study(&document)?;
+        let data = document.root().contains_key("data").then(|| part(&document, "data")).transpose()?;
+        let space = part(&document, "space")?;
+        let hardware = hardware(&document)?;
+        let evaluator = part(&document, "evaluator")?;
+        let search = search(&document)?;
+        let finish = document.root().contains_key("finish").then(|| finish(&document)).transpose()?;
+        Ok(Self { document, study, data, space, hardware, evaluator, search, finish })
+    }
+}
+
+/// The table at a top-level key.
+fn table(document: &Document, key: &str) -> Result<Map<String, Value>, ConfigError> {
+    object(document, key, document.root().get(key).unwrap_or(&Value::Null))
+}
+
+fn object(document: &Document, key: &str, value: &Value) -> Result<Map<String, Value>, ConfigError> {
+    match value {
+        Value::Object(table) => Ok(table.clone()),
+        other => Err(document.value(key, found(other), "a table")),
+    }
+}
+
+/// A value as an error names it.
+fn found(value: &Value) -> String {
+    match value {
+        Value::Array(_) => "a list".to_owned(),
+        Value::Object(_) => "a table".to_owned(),
+        plain => format!("`{plain}`"),
+    }
+}
+
+fn study(document: &Document) -> Result<StudyTable, ConfigError> {
+    let settings = Settings::new("study", table(document, "study")?);
+    let study: StudyTable = settings.read().map_err(|error| document.explain(&error))?;
+    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
+    let name = &study.name;
+    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
+        let expected =
+            "1 to 100 letters, digits, `-`, `_` or `.`, not starting with `.` (it names the run folder)";
+        return Err(document.value("study.name", format!("`{name}`"), expected));
+    }
+    Ok(study)
+}
+
+/// A part's table, without its `kind`.
+fn part(document: &Document, key: &str) -> Result<Part, ConfigError> {
+    let table = table(document, key)?;
+    part_of(document, key, table)
+}
+
+fn part_of(document: &Document, key: &str, mut table: Map<String, Value>) -> Result<Part, ConfigError> {
+    let kind_key = format!("{key}.kind");
+    match table.remove("kind") {
+        Some(Value::String(kind)) => Ok(Part { kind, settings: Settings::new(key, table) }),
+        Some(other) => Err(document.value(&kind_key, found(&other), "a name in quotes")),
+        None => Err(document.missing(&kind_key, "a name in quotes")),
+    }
+}
+
+fn hardware(document: &Document) -> Result<Vec<HardwareTable>, ConfigError> {
+    let tables = match document.root().get("hardware") {
+        None => return Ok(Vec::new()),
+        Some(Value::Array(tables)) => tables,
+        Some(other) => return Err(document.value("hardware", found(other), "tables headed `[[hardware]]`")),
+    };
+    let read = |(index, value): (usize, &Value)| {
+        let key = format!("hardware.{index}");
+        let mut table = object(document, &key, value)?;
+        let mut limits = Vec::new();
+        for (limit, cost) in LIMITS {
+            if let Some(value) = table.remove(limit) {
+                limits.push((cost, positive(document, &format!("{key}.{limit}"), &value)?));
+            }
+        }
+        Ok(HardwareTable { settings: Settings::new(key, table), limits })
+    };
+    tables.iter().enumerate().map(read).collect()
+}
+
+fn positive(document: &Document, key: &str, value: &Value) -> Result<f64, ConfigError> {
+    match value.as_f64() {
+        Some(number) if number > 0.0 => Ok(number),
+        _ => Err(document.value(key, found(value), "a number above 0")),
+    }
+}
+
+fn search(document: &Document) -> Result<SearchTable, ConfigError> {
+    let settings = Settings::new("search", table(document, "search")?);
+    let keys: SearchKeys = settings.read().map_err(|error| document.explain(&error))?;
+    let strategy = match keys.strategy {
+        Value::String(kind) => Part { kind, settings: Settings::empty("search.strategy") },
+        Value::Object(table) => part_of(document, "search.strategy", table)?,
+        other => {
+            let expected = "the name of a strategy, or a table with its `kind`";
+            return Err(document.value("search.strategy", found(&other), expected));
+        }
+    };
+    let at_least_one = [
+        ("trials", keys.trials),
+        ("in_flight", keys.in_flight as u64),
+        ("panics_in_a_row", u64::from(keys.panics_in_a_row)),
+    ];
+    if let Some((key, _)) = at_least_one.iter().find(|(_, value)| *value == 0) {
+        return Err(document.value(&format!("search.{key}"), 0, "at least 1"));
+    }
+    if keys.in_flight > 4096 {
+        return Err(document.value("search.in_flight", keys.in_flight, "at most 4096"));
+    }
+    if let Some(hours) = keys.hours.filter(|hours| *hours <= 0.0) {
+        return Err(document.value("search.hours", hours, "a number above 0"));
+    }
+    check_objectives(document, &keys.objectives)?;
+    let mut limits = Vec::new();
+    for (key, cost, limit) in
+        [("parameters_max", "parameters", keys.parameters_max), ("macs_max", "macs", keys.macs_max)]
+    {
+        if let Some(limit) = limit {
+            limits.push((cost, positive(document, &format!("search.{key}"), &limit.into())?));
+        }
+    }
+    Ok(SearchTable {
+        strategy,
+        trials: keys.trials,
+        in_flight: keys.in_flight,
+        objectives: keys.objectives,
+        limits,
+        hours: keys.hours,
+        panics_in_a_row: keys.panics_in_a_row,
+    })
+}
+
+fn check_objectives(document: &Document, objectives: &[String]) -> Result<(), ConfigError> {
+    if objectives.is_empty() || objectives.len() > MAX_OBJECTIVES {
+        let found = format!("{} objectives", objectives.len());
+        return Err(document.value("search.objectives", found, "1 to 4 names"));
+    }
+    let twice = (1..objectives.len()).find(|index| objectives[..*index].contains(&objectives[*index]));
+    twice.map_or(Ok(()), |index| {
+        let key = format!("search.objectives.{index}");
+        Err(document.value(&key, format!("`{}` again", objectives[index]), "each objective once"))
+    })
+}
+
+fn finish(document: &Document) -> Result<FinishTable, ConfigError> {
+    let mut table = table(document, "finish")?;
+    let networks = match table.remove("networks") {
+        None => 1,
+        Some(value) => match value.as_u64() {
+            Some(networks @ 1..=1000) => networks as usize,
+            _ => {
+                return Err(document.value(
+                    "finish.networks",
+                    found(&value),
+                    "a whole number from 1 to 1000",
+                ));
+            }
+        },
+    };
+    Ok(FinishTable { networks, settings: Settings::new("finish", table) })
+}

@@ -1,0 +1,75 @@
+//! How the program ends: exit codes, and errors with the code they lead to.
+
+use std::process::ExitCode;
+
+use kiln::assembly::Assembly;
+use kiln::config::ConfigError;
+use kiln_search::StudyError;
+
+/// Ways to end.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Exit {
+    /// What was asked is done.
+    Done,
+    /// A study, or what a command does, was stopped by an error.
+    Stopped,
+    /// The call, the config or the data are wrong.
+    Wrong,
+    /// The user interrupted a study; it can be gone on with.
+    Interrupted,
+}
+
+impl Exit {
+    /// The number that the shell sees.
+    pub(crate) fn code(self) -> ExitCode {
+        ExitCode::from(self.number())
+    }
+
+    pub(crate) const fn number(self) -> u8 {
+        match self {
+            Self::Done => 0,
+            Self::Stopped => 1,
+            Self::Wrong => 2,
+            Self::Interrupted => 130,
+        }
+    }
+}
+
+/// An error, and how the program ends by it.
+#[derive(Debug)]
+pub(crate) struct Failure {
+    pub(crate) exit: Exit,
+    pub(crate) error: anyhow::Error,
+}
+
+impl Failure {
+    /// The user asked for something that cannot be.
+    pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
+        Self { exit: Exit::Wrong, error: error.into() }
+    }
+}
+
+impl From<ConfigError> for Failure {
+    fn from(error: ConfigError) -> Self {
+        Self::wrong(error)
+    }
+}
+
+impl From<StudyError> for Failure {
+    fn from(error: StudyError) -> Self {
+        let exit = if Assembly::is_callers(&error) { Exit::Wrong } else { Exit::Stopped };
+        Self { exit, error: error.into() }
+    }
+}
+
+impl From<anyhow::Error> for Failure {
+    fn from(error: anyhow::Error) -> Self {
+        Self { exit: Exit::Stopped, error }
+    }
+}
+
+impl From<std::io::Error> for Failure {
+    fn from(error: std::io::Error) -> Self {
+        Self { exit: Exit::Stopped, error: error.into() }
+    }
+}

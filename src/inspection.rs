@@ -1,0 +1,97 @@
+//! One architecture for people: the options taken, the layers, what each costs.
+
+use std::sync::Arc;
+
+use anyhow::Context;
+use kiln_search::{CostSet, Trial};
+use kiln_space::{Op, SearchSpace, variation};
+
+/// What there is to see of the architecture of a trial.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Inspection {
+    /// Active decisions with the options taken.
+    pub(crate) decisions: Vec<(String, String)>,
+    /// Devices, in the order of the latencies of each layer.
+    pub(crate) devices: Vec<String>,
+    /// Layers in topological order.
+    pub(crate) layers: Vec<LayerView>,
+}
+
+/// What there is to see of a layer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct LayerView {
+    pub(crate) name: String,
+    pub(crate) operation: String,
+    pub(crate) output: String,
+    pub(crate) parameters: u64,
+    pub(crate) macs: u64,
+    /// Microseconds on each device.
+    pub(crate) latency_us: Vec<f64>,
+}
+
+/// Looks into the architectures of trials.
+pub(crate) trait Inspect: Send + Sync {
+    /// The architecture of a trial.
+    ///
+    /// # Errors
+    /// When it cannot be built, or has a layer that a cost model does not know.
+    fn inspect(&self, trial: &Trial) -> anyhow::Result<Inspection>;
+}
+
+/// Looks by the space and the cost models of a study.
+pub(crate) struct Inspector {
+    pub(crate) space: Arc<dyn SearchSpace>,
+    pub(crate) costs: CostSet,
+}
+
+impl Inspect for Inspector {
+    fn inspect(&self, trial: &Trial) -> anyhow::Result<Inspection> {
+        let decoded = self.space.decode(&trial.proposal.genotype);
+        let architecture = decoded.with_context(|| format!("trial {} cannot be built", trial.id))?;
+        let models = self.costs.devices();
+        let mut layers = Vec::new();
+        for id in architecture.ids() {
+            let (layer, counts) = (architecture.layer(id), architecture.layer_counts(id));
+            let latencies = models.iter().map(|(_, model)| Ok(model.layer(&architecture, id)?.latency_us));
+            layers.push(LayerView {
+                name: layer.name.clone(),
+                operation: operation(&layer.op),
+                output: layer.output.to_string(),
+                parameters: counts.parameters,
+                macs: counts.macs,
+                latency_us: latencies.collect::<anyhow::Result<_>>()?,
+            });
+        }
+        let devices = models.iter().map(|(device, _)| device.clone()).collect();
+        Ok(Inspection { decisions: decisions(trial, self.space.as_ref()), devices, layers })
+    }
+}
+
+/// Active decisions with the options taken.
+pub(crate) fn decisions(trial: &Trial, space: &dyn SearchSpace) -> Vec<(String, String)> {
+    let (decisions, genes) = (space.decisions(), trial.proposal.genotype.genes());
+    let active = variation::active(decisions, genes);
+    let taken = decisions.iter().zip(genes).zip(active).filter(|(_, active)| *active);
+    let option =
+        |gene: u8, options: &[kiln_space::Choice]| options.get(usize::from(gene)).map(ToString::to_string);
+    taken
+        .filter_map(|((decision, gene), _)| Some((decision.name.clone(), option(*gene, &decision.options)?)))
+        .collect()
+}
+
+/// An operation with what tells it from others of its kind.
+pub(crate) fn operation(op: &Op) -> String {
+    let window = |kernel: &[usize; 2], stride: &[usize; 2]| {
+        let step =
+            if stride.iter().any(|step| *step > 1) { format!(" /{}", stride[0]) } else { String::new() };
+        format!("{}x{}{step}", kernel[0], kernel[1])
+    };
+    match op {
+        Op::Conv2d { kernel, stride, groups, .. } => {
+            let groups = if *groups > 1 { format!(" in {groups} groups") } else { String::new() };
+            format!("{} {}{groups}", op.name(), window(kernel, stride))
+        }
+        Op::Pool { kernel, stride, .. } => format!("{} {}", op.name(), window(kernel, stride)),
+        _ => op.name().to_owned(),
+    }
+}

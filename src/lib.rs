@@ -1,0 +1,6 @@
+#![doc = include_str!("../README.md")]
+
+pub mod assembly;
+pub mod config;
+pub mod estimate;
+pub mod survey;

@@ -1,0 +1,30 @@
+//! The command line. Commands say what was asked of the library and show what came of it; nothing is decided here.
+
+mod cli;
+mod commands;
+mod exit;
+mod inspection;
+mod interrupt;
+mod logging;
+mod output;
+mod progress;
+mod report;
+mod run;
+mod text_table;
+mod tui;
+mod units;
+
+use std::process::ExitCode;
+
+use clap::Parser;
+
+fn main() -> ExitCode {
+    let arguments = cli::Arguments::parse();
+    match commands::run(arguments) {
+        Ok(exit) => exit.code(),
+        Err(failure) => {
+            eprintln!("error: {:#}", failure.error);
+            failure.exit.code()
+        }
+    }
+}

@@ -1,0 +1,155 @@
+//! How far a study is, on standard error: a bar on a terminal, now and then a line elsewhere. Both know the time left.
+
+pub(crate) mod stage;
+
+use std::io::{self, IsTerminal};
+use std::time::{Duration, Instant};
+
+use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_search::{Event, Observer, Outcome};
+
+use self::stage::Stage;
+use crate::units;
+
+/// Where there is no terminal, lines of one stage are at least this far apart.
+const LINE_EVERY: Duration = Duration::from_secs(10);
+
+/// Shows a study's events.
+pub(crate) struct Screen {
+    bar: Option<ProgressBar>,
+    stage: Option<Stage>,
+    /// Moment from which times are counted.
+    began: Instant,
+    last_line: Duration,
+    /// Lowest error of any trial.
+    best_error_percent: Option<f64>,
+    failed: u64,
+}
+
+impl Screen {
+    pub(crate) fn new() -> Self {
+        let style = ProgressStyle::with_template("{prefix:<9} {wide_bar} {percent:>3} %  {msg}")
+            .expect("the template is valid")
+            .progress_chars("━╸ ");
+        let bar = io::stderr().is_terminal().then(|| {
+            ProgressBar::with_draw_target(Some(0), ProgressDrawTarget::stderr_with_hz(10)).with_style(style)
+        });
+        Self {
+            bar,
+            stage: None,
+            began: Instant::now(),
+            last_line: Duration::ZERO,
+            best_error_percent: None,
+            failed: 0,
+        }
+    }
+
+    /// A line of its own, above the bar.
+    fn line(&self, text: &str) {
+        match &self.bar {
+            Some(bar) => bar.suspend(|| eprintln!("{text}")),
+            None => eprintln!("{text}"),
+        }
+    }
+
+    fn advance(&mut self, name: &str, done: u64, total: u64, note: &str) {
+        let now = self.began.elapsed();
+        if !self.stage.as_ref().is_some_and(|stage| stage.covers(name)) {
+            self.close();
+            self.stage = Some(Stage::new(name, now));
+            self.last_line = now;
+        }
+        let Some(stage) = &mut self.stage else { return };
+        stage.update(name, done, total, note, now);
+        let message = self.message(now);
+        let Some(stage) = &self.stage else { return };
+        if let Some(bar) = &self.bar {
+            bar.set_length(stage.total());
+            bar.set_prefix(stage.name().to_owned());
+            bar.set_message(message);
+            bar.set_position(stage.done());
+        } else if now.saturating_sub(self.last_line) >= LINE_EVERY {
+            self.last_line = now;
+            eprintln!("{}: {} %, {message}", stage.name(), stage.percent());
+        }
+    }
+
+    fn message(&self, now: Duration) -> String {
+        let Some(stage) = &self.stage else { return String::new() };
+        let mut parts = Vec::new();
+        parts.extend(stage.left(now).map(|left| format!("{} left", units::duration(left))));
+        if stage.name() == "search" {
+            parts.push(format!("{} of {} trials", stage.done(), stage.total()));
+            parts
+                .extend(self.best_error_percent.map(|error| format!("best accuracy {:.2} %", 100.0 - error)));
+            parts.extend((self.failed > 0).then(|| format!("{} failed", self.failed)));
+        } else if !stage.note().is_empty() {
+            parts.push(stage.note().to_owned());
+        }
+        parts.join(", ")
+    }
+
+    /// Ends the stage at hand, with a line about it.
+    fn close(&mut self) {
+        let Some(stage) = self.stage.take() else { return };
+        if let Some(bar) = &self.bar {
+            bar.reset();
+        }
+        let took = units::duration(stage.elapsed(self.began.elapsed()));
+        let end = if stage.is_done() { "done".to_owned() } else { format!("{} %", stage.percent()) };
+        self.line(&format!("{}: {end} in {took}", stage.name()));
+    }
+}
+
+impl Observer for Screen {
+    fn on_event(&mut self, event: &Event) {
+        match event {
+            Event::Started { study, resumed, trials } if *resumed > 0 => {
+                self.line(&format!("{study}: going on, {resumed} of {trials} trials are there"));
+            }
+            Event::Started { study, trials, .. } => self.line(&format!("{study}: {trials} trials")),
+            Event::Progress { stage, done, total, note } => self.advance(stage, *done, *total, note),
+            Event::Trial { trial, known, .. } => {
+                match &trial.outcome {
+                    Outcome::Measured(measured) => {
+                        let error = measured.get("error_percent").unwrap_or(f64::INFINITY);
+                        let best = self.best_error_percent.unwrap_or(f64::INFINITY);
+                        self.best_error_percent = Some(best.min(error)).filter(|best| best.is_finite());
+                    }
+                    Outcome::Failed { .. } => self.failed += 1,
+                }
+                let now = self.began.elapsed();
+                if let Some(stage) = self.stage.as_mut().filter(|_| *known) {
+                    stage.discount(now);
+                }
+            }
+            Event::Searched { trials, front } => {
+                self.close();
+                self.line(&format!("front: {} networks out of {trials} trials", front.len()));
+            }
+            Event::Finished { finished, seconds } => {
+                let metrics = finished.metrics.iter().map(|(name, value)| {
+                    let (heading, value) = units::shown(name, *value);
+                    format!("{heading} {value}")
+                });
+                let metrics = metrics.collect::<Vec<_>>().join(", ");
+                let took = units::duration(Duration::from_secs_f64(seconds.max(0.0)));
+                self.line(&format!("finished trial {}: {metrics} ({took})", finished.trial));
+            }
+            Event::Prepared { .. } | Event::Ended => self.close(),
+            Event::Warning { message } => self.line(&format!("warning: {message}")),
+            Event::Retried { trials } => {
+                self.line(&format!("{} trials that panicked are tried again", trials.len()));
+            }
+            Event::Rejections { .. } => {}
+        }
+    }
+}
+
+impl Drop for Screen {
+    fn drop(&mut self) {
+        if let Some(bar) = &self.bar {
+            bar.finish_and_clear();
+        }
+    }
+}

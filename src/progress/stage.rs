@@ -1,0 +1,140 @@
+//! One stage of a study: how far it is, and how long it will still take. Times are given from outside, since some moment
+//! that stays the same.
+
+use std::time::Duration;
+
+/// Stage in which networks are finished, and the one inside it in which each of them trains.
+const FINISH: &str = "finish";
+const NETWORK: &str = "network";
+/// Steps into which the finishing of one network is divided.
+const NETWORK_STEPS: u64 = 1000;
+
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Stage {
+    name: String,
+    note: String,
+    began: Duration,
+    done: u64,
+    total: u64,
+    /// Where counting began, and when; what was done before says nothing about the speed.
+    counted_from: Option<(u64, Duration)>,
+}
+
+impl Stage {
+    pub(crate) fn new(name: &str, now: Duration) -> Self {
+        let name = if name == NETWORK { FINISH } else { name };
+        Self { name: name.to_owned(), note: String::new(), began: now, done: 0, total: 0, counted_from: None }
+    }
+
+    /// Whether progress under this name belongs to this stage.
+    pub(crate) fn covers(&self, name: &str) -> bool {
+        self.name == name || (self.name == FINISH && name == NETWORK)
+    }
+
+    pub(crate) fn update(&mut self, name: &str, done: u64, total: u64, note: &str, now: Duration) {
+        if self.name == FINISH && name == FINISH {
+            self.done = done * NETWORK_STEPS;
+            self.total = total * NETWORK_STEPS;
+        } else if name == NETWORK {
+            let whole = self.done / NETWORK_STEPS * NETWORK_STEPS;
+            // A network is through when the study says so: files are still to be written.
+            let part = done * (NETWORK_STEPS - 1) / total.max(1);
+            self.done = whole + part.min(NETWORK_STEPS - 1);
+            self.total = self.total.max(NETWORK_STEPS);
+        } else {
+            self.done = done;
+            self.total = total;
+        }
+        note.clone_into(&mut self.note);
+        self.counted_from.get_or_insert((self.done, now));
+    }
+
+    /// What is done up to now took no time that counts.
+    pub(crate) fn discount(&mut self, now: Duration) {
+        self.counted_from = Some((self.done + 1, now));
+    }
+
+    pub(crate) fn name(&self) -> &str {
+        &self.name
+    }
+
+    pub(crate) fn note(&self) -> &str {
+        &self.note
+    }
+
+    pub(crate) const fn done(&self) -> u64 {
+        self.done
+    }
+
+    pub(crate) const fn total(&self) -> u64 {
+        self.total
+    }
+
+    pub(crate) const fn is_done(&self) -> bool {
+        self.done >= self.total
+    }
+
+    pub(crate) fn percent(&self) -> u64 {
+        100 * self.done / self.total.max(1)
+    }
+
+    pub(crate) fn elapsed(&self, now: Duration) -> Duration {
+        now.saturating_sub(self.began)
+    }
+
+    /// The time left at the speed so far; `None` before there is one.
+    pub(crate) fn left(&self, now: Duration) -> Option<Duration> {
+        let (from, since) = self.counted_from?;
+        let counted = self.done.checked_sub(from).filter(|counted| *counted > 0)?;
+        let each = now.saturating_sub(since).as_secs_f64() / counted as f64;
+        Some(Duration::from_secs_f64(each * self.total.saturating_sub(self.done) as f64))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn close(left: Option<Duration>, seconds: f64) -> bool {
+        left.is_some_and(|left| (left.as_secs_f64() - seconds).abs() < 1e-6)
+    }
+
+    #[test]
+    fn time_left_follows_the_speed_since_counting_began() {
+        let start = Duration::ZERO;
+        let at = Duration::from_secs;
+        let mut stage = Stage::new("supernet", start);
+        stage.update("supernet", 400, 1000, "", at(0));
+        assert_eq!(stage.left(at(1)), None);
+        stage.update("supernet", 500, 1000, "", at(10));
+        assert!(close(stage.left(at(10)), 50.0));
+        assert_eq!(stage.percent(), 50);
+    }
+
+    #[test]
+    fn answers_that_were_known_say_nothing_about_the_speed() {
+        let start = Duration::ZERO;
+        let at = Duration::from_secs;
+        let mut stage = Stage::new("search", start);
+        for done in 0..50 {
+            stage.update("search", done, 100, "", at(0));
+            stage.discount(at(0));
+        }
+        stage.update("search", 60, 100, "", at(20));
+        assert!(close(stage.left(at(20)), 80.0));
+    }
+
+    #[test]
+    fn a_network_in_training_is_a_part_of_the_finish_stage() {
+        let now = Duration::from_secs(5);
+        let mut stage = Stage::new("finish", now);
+        stage.update("finish", 1, 4, "", now);
+        assert!(stage.covers("network"));
+        stage.update("network", 50, 100, "loss 0.1", now);
+        assert_eq!(stage.percent(), 37);
+        stage.update("network", 100, 100, "trained", now);
+        assert_eq!(stage.percent(), 49);
+        stage.update("finish", 4, 4, "", now);
+        assert!(stage.is_done());
+    }
+}

@@ -1,0 +1,51 @@
+//! A run folder as commands read it that only look: its config and what its journal says.
+
+use std::path::Path;
+
+use anyhow::anyhow;
+use kiln::config::{Document, RunConfig};
+use kiln_search::{Finished, FrontEntry, RunPaths, StudyRecord, Trial, TrialId, study_front};
+
+use crate::exit::Failure;
+
+/// What a run folder says.
+pub(crate) struct Run {
+    pub(crate) paths: RunPaths,
+    pub(crate) config: RunConfig,
+    pub(crate) trials: Vec<Trial>,
+    pub(crate) finished: Vec<Finished>,
+}
+
+impl Run {
+    /// Reads the run folder `run`, or that of the study of this name in `runs`.
+    pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
+        let (paths, config) = Self::open(run, runs)?;
+        let record = StudyRecord::read(&paths)?;
+        let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
+        let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
+        Ok(Self { paths, config, trials, finished })
+    }
+
+    /// The files and the config of a run folder, without what its journal says.
+    pub(crate) fn open(run: &Path, runs: &Path) -> Result<(RunPaths, RunConfig), Failure> {
+        let in_runs = runs.join(run);
+        let found = [run, &in_runs].into_iter().find(|folder| folder.join("config.toml").is_file());
+        let paths = RunPaths::new(found.unwrap_or(&in_runs));
+        let text = paths.read_config()?;
+        let config = RunConfig::from_document(Document::parse(&paths.config(), &text)?, None)?;
+        Ok((paths, config))
+    }
+
+    /// The Pareto front, by ascending trial.
+    pub(crate) fn front(&self) -> Vec<FrontEntry> {
+        study_front(&self.trials)
+    }
+
+    /// A trial by its number.
+    pub(crate) fn trial(&self, id: TrialId) -> Result<&Trial, Failure> {
+        self.trials.iter().find(|trial| trial.id == id).ok_or_else(|| {
+            let (run, trials) = (self.paths.root().display(), self.trials.len());
+            Failure::wrong(anyhow!("{run}: there is no trial {id} among the {trials} that are finished"))
+        })
+    }
+}

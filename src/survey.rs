@@ -1,0 +1,167 @@
+//! A look at a search space before a study: how large it is, how much of it meets the constraints, what networks cost.
+
+use std::collections::BTreeMap;
+
+use kiln_search::{Constraint, CostError, CostSet, Domain, StudyError, seed};
+use kiln_space::{Architecture, SearchSpace, size, variation};
+use num_bigint::BigUint;
+
+/// Genotypes that are drawn.
+const SAMPLES: usize = 1000;
+
+/// What a sample of a space says about it.
+#[derive(Clone, Debug)]
+pub struct Survey {
+    /// Decisions of the space.
+    pub decisions: usize,
+    /// Exact number of genotypes.
+    pub genotypes: BigUint,
+    /// Genotypes drawn.
+    pub samples: usize,
+    /// Of them, those that meet all constraints.
+    pub feasible: usize,
+    /// Each cost over the sample.
+    pub costs: BTreeMap<String, Spread>,
+    /// Why a genotype has no costs, if there was one.
+    pub without_costs: Option<CostError>,
+    /// The feasible network with the median number of multiply-accumulates (of all networks, if none is feasible).
+    pub typical: Option<Architecture>,
+    /// The drawn network with the most activations.
+    pub largest: Option<Architecture>,
+}
+
+/// Smallest, middle and largest of the values seen.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Spread {
+    /// Smallest.
+    pub smallest: f64,
+    /// Median.
+    pub median: f64,
+    /// Largest.
+    pub largest: f64,
+}
+
+impl Survey {
+    /// Draws genotypes uniformly, with a generator derived from the study's seed.
+    #[must_use]
+    pub fn new(
+        space: &dyn SearchSpace,
+        costs: &CostSet,
+        constraints: &[Constraint],
+        study_seed: u64,
+    ) -> Self {
+        let mut rng = seed::generator(study_seed, "survey", &[]);
+        let domain = Domain::new(space, costs, constraints, &[]);
+        let mut values: BTreeMap<String, Vec<f64>> = BTreeMap::new();
+        let mut networks = Vec::new();
+        let mut without_costs = None;
+        for _ in 0..SAMPLES {
+            let genotype = variation::sample(space, &mut rng);
+            match domain.costs(&genotype) {
+                Ok(costs) => {
+                    for (name, value) in costs.0 {
+                        values.entry(name).or_default().push(value);
+                    }
+                    if let Ok(architecture) = space.decode(&genotype) {
+                        networks.push((domain.is_feasible(&genotype), architecture));
+                    }
+                }
+                Err(error) => drop(without_costs.get_or_insert(error)),
+            }
+        }
+        let feasible = networks.iter().filter(|(feasible, _)| *feasible).count();
+        let largest = networks
+            .iter()
+            .map(|(_, network)| network)
+            .max_by_key(|network| network.counts().activation_bytes);
+        Self {
+            decisions: space.decisions().len(),
+            genotypes: size::count(space),
+            samples: SAMPLES,
+            feasible,
+            costs: values
+                .into_iter()
+                .filter_map(|(name, values)| Some((name, Spread::of(values)?)))
+                .collect(),
+            without_costs,
+            largest: largest.cloned(),
+            typical: median_network(networks, feasible > 0),
+        }
+    }
+
+    /// Share of the sample that meets all constraints, in percent.
+    #[must_use]
+    pub fn feasible_percent(&self) -> f64 {
+        100.0 * self.feasible as f64 / self.samples as f64
+    }
+}
+
+impl Spread {
+    fn of(mut values: Vec<f64>) -> Option<Self> {
+        values.sort_by(f64::total_cmp);
+        Some(Self { smallest: *values.first()?, median: values[values.len() / 2], largest: *values.last()? })
+    }
+}
+
+fn median_network(networks: Vec<(bool, Architecture)>, only_feasible: bool) -> Option<Architecture> {
+    let eligible = networks.into_iter().filter(|(feasible, _)| *feasible || !only_feasible);
+    let mut eligible: Vec<Architecture> = eligible.map(|(_, network)| network).collect();
+    eligible.sort_by_key(|network| network.counts().macs);
+    let middle = eligible.len() / 2;
+    (!eligible.is_empty()).then(|| eligible.swap_remove(middle))
+}
+
+/// Looks for one architecture that meets the constraints, as a strategy would.
+///
+/// # Errors
+/// [`StudyError::NothingFeasible`] with the rejection rate and the smallest value seen of each constrained cost.
+pub fn find_feasible(
+    space: &dyn SearchSpace,
+    costs: &CostSet,
+    constraints: &[Constraint],
+    study_seed: u64,
+) -> Result<(), StudyError> {
+    let mut rng = seed::generator(study_seed, "feasible", &[]);
+    let domain = Domain::new(space, costs, constraints, &[]);
+    if domain.sample(&mut rng).is_some() {
+        return Ok(());
+    }
+    let limits = constraints.iter().map(|constraint| (constraint.cost.clone(), constraint.max)).collect();
+    Err(StudyError::NothingFeasible { rejections: Box::new(domain.rejections()), limits })
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::spaces::NasBench201;
+
+    use super::*;
+
+    fn survey(macs_max: f64) -> Survey {
+        let constraints = [Constraint::new("macs", macs_max)];
+        Survey::new(&NasBench201::default(), &CostSet::default(), &constraints, 1)
+    }
+
+    #[test]
+    fn the_sample_shows_size_costs_and_feasible_share() {
+        // 7,783,040 + 3,932,160 n(1x1) + 35,389,440 n(3x3), each edge one of five operations.
+        let survey = survey(7_783_040.0);
+        assert_eq!(survey.genotypes, BigUint::from(15_625_u32));
+        let macs = survey.costs["macs"];
+        assert!((macs.smallest - 7_783_040.0).abs() < 0.5, "{macs:?}");
+        assert!(macs.largest <= 7_783_040.0 + 6.0 * 35_389_440.0);
+        // Feasible are the cells without convolutions: (3/5)^6 = 4.7 %; four standard deviations are 2.7 points.
+        assert!((survey.feasible_percent() - 4.7).abs() < 2.7, "{}", survey.feasible_percent());
+        assert_eq!(survey.typical.unwrap().counts().macs, 7_783_040);
+    }
+
+    #[test]
+    fn a_limit_below_everything_is_said_to_be_so() {
+        let space = NasBench201::default();
+        let constraints = [Constraint::new("macs", 1000.0)];
+        let error = find_feasible(&space, &CostSet::default(), &constraints, 1).unwrap_err().to_string();
+        assert!(error.contains("100.0 % of"), "{error}");
+        assert!(error.contains("the smallest `macs` seen is 7783040, the limit 1000"), "{error}");
+        let constraints = [Constraint::new("macs", 7_783_040.0)];
+        find_feasible(&space, &CostSet::default(), &constraints, 1).unwrap();
+    }
+}

@@ -1,0 +1,168 @@
+//! Frames: a function of the state and the view.
+
+mod charts;
+mod details;
+mod groups;
+mod header;
+mod help;
+mod log;
+mod trials;
+
+use std::time::Duration;
+
+use ratatui::Frame;
+use ratatui::layout::{Alignment, Constraint, Layout, Rect};
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Block, Paragraph, Wrap};
+
+use super::palette::{Palette, Role};
+use super::setup::Setup;
+use super::state::State;
+use super::view::{Panel, View};
+
+/// Smallest size on which there is a screen.
+const SMALLEST: (u16, u16) = (60, 16);
+/// Size from which all panels are shown together.
+const WIDE: (u16, u16) = (110, 32);
+/// Width from which the panel at the right has room for more.
+const VERY_WIDE: u16 = 160;
+
+/// What frames depend on beside state and view.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Look<'a> {
+    pub(super) setup: &'a Setup,
+    pub(super) palette: Palette,
+    /// By the clock of the events.
+    pub(super) now: Duration,
+    /// The study was asked to stop.
+    pub(super) stopping: bool,
+}
+
+impl Look<'_> {
+    fn span<'b>(&self, role: Role, text: impl Into<std::borrow::Cow<'b, str>>) -> Span<'b> {
+        Span::styled(text, self.palette.style(role))
+    }
+
+    /// The frame of a panel; the one with the keys has a thick one.
+    fn block<'b>(&self, title: Line<'b>, focused: bool) -> Block<'b> {
+        use ratatui::widgets::BorderType;
+        let (kind, role) =
+            if focused { (BorderType::Thick, Role::Focus) } else { (BorderType::Plain, Role::Dim) };
+        Block::bordered().border_type(kind).border_style(self.palette.style(role)).title(title)
+    }
+}
+
+/// Draws everything.
+pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Look<'_>) {
+    let area = frame.area();
+    if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
+        return too_small(frame, area, look);
+    }
+    let [head, body, foot] =
+        Layout::vertical([Constraint::Length(4), Constraint::Min(1), Constraint::Length(1)]).areas(area);
+    header::draw(frame, head, state, look);
+    if let Some(opened) = &view.opened {
+        details::draw(frame, body, state, opened, look);
+    } else {
+        for (panel, area) in panels(body, view) {
+            draw_panel(frame, area, panel, state, view, look);
+        }
+    }
+    footer(frame, foot, view, look);
+    if view.help {
+        help::draw(frame, body, look);
+    }
+}
+
+fn draw_panel(frame: &mut Frame<'_>, area: Rect, panel: Panel, state: &State, view: &View, look: &Look<'_>) {
+    match panel {
+        Panel::Front => charts::front(frame, area, state, view, look),
+        Panel::Volume => charts::volume(frame, area, state, view, look),
+        Panel::Trials => trials::draw(frame, area, state, view, look),
+        Panel::Groups => groups::draw(frame, area, state, view, look),
+        Panel::Log => log::draw(frame, area, state, view, look),
+    }
+}
+
+/// Which panels are shown, and where.
+fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
+    if view.zoomed {
+        return vec![(view.focus, area)];
+    }
+    let halves =
+        |area, left| Layout::horizontal([Constraint::Percentage(left), Constraint::Min(1)]).areas::<2>(area);
+    if area.width < WIDE.0 || area.height + 5 < WIDE.1 {
+        // The charts above, and below them one of the lists.
+        let [top, bottom] = Layout::vertical([Constraint::Percentage(53), Constraint::Min(1)]).areas(area);
+        let [front, volume] = halves(top, 58);
+        let list = match view.focus {
+            Panel::Groups | Panel::Log => view.focus,
+            Panel::Front | Panel::Volume | Panel::Trials => Panel::Trials,
+        };
+        return vec![(Panel::Front, front), (Panel::Volume, volume), (list, bottom)];
+    }
+    let log = if area.height >= 40 { 9 } else { 6 };
+    let [top, middle, log] =
+        Layout::vertical([Constraint::Percentage(45), Constraint::Min(1), Constraint::Length(log)])
+            .areas(area);
+    let [front, volume] = halves(top, 58);
+    let [trials, groups] = halves(middle, if area.width >= VERY_WIDE { 64 } else { 58 });
+    vec![
+        (Panel::Front, front),
+        (Panel::Volume, volume),
+        (Panel::Trials, trials),
+        (Panel::Groups, groups),
+        (Panel::Log, log),
+    ]
+}
+
+fn footer(frame: &mut Frame<'_>, area: Rect, view: &View, look: &Look<'_>) {
+    if let Some(message) = &view.message {
+        let line = Line::from(vec![look.span(Role::Focus, " ▸ "), Span::raw(message.as_str())]);
+        return frame.render_widget(line, area);
+    }
+    let keys: &[(&str, &str)] = if view.opened.is_some() {
+        &[
+            ("esc", "back"),
+            ("↑↓", "scroll"),
+            ("n p", "next, previous"),
+            ("e", "export"),
+            ("q", "quit"),
+            ("?", "keys"),
+        ]
+    } else {
+        &[
+            ("q", "quit"),
+            ("?", "keys"),
+            ("tab", "panel"),
+            ("↑↓", "move"),
+            ("enter", "details"),
+            ("s", "sort"),
+            ("f", "filter"),
+            ("e", "export"),
+            ("z", "zoom"),
+        ]
+    };
+    let mut spans = Vec::new();
+    let mut room = usize::from(area.width);
+    for (key, meaning) in keys {
+        let width = key.chars().count() + meaning.chars().count() + 3;
+        if width > room {
+            break;
+        }
+        room -= width;
+        spans.push(Span::styled(format!(" {key}"), Modifier::BOLD));
+        spans.push(look.span(Role::Dim, format!(" {meaning} ")));
+    }
+    frame.render_widget(Line::from(spans), area);
+}
+
+fn too_small(frame: &mut Frame<'_>, area: Rect, look: &Look<'_>) {
+    let (width, height) = SMALLEST;
+    let text = format!(
+        "{} goes on.\nThe screen needs {width} x {height} characters, and has {} x {}.",
+        look.setup.study, area.width, area.height
+    );
+    frame.render_widget(Paragraph::new(text).alignment(Alignment::Center).wrap(Wrap { trim: true }), area);
+}

@@ -1,0 +1,205 @@
+//! The two charts: where the trials are, and how the front grew.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Rect};
+use ratatui::symbols::Marker;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Paragraph};
+
+use super::Look;
+use crate::tui::palette::Role;
+use crate::tui::setup::{Setup, displayed, heading, is_error, text, value};
+use crate::tui::state::{State, Told};
+use crate::tui::view::{Panel, View};
+use crate::units;
+
+/// Share of the trials at the bad end that the scatter leaves out, so that a few bad ones do not press the rest together.
+const LEFT_OUT: f64 = 0.1;
+
+/// Points of the scatter by what they are.
+#[derive(Default)]
+struct Points {
+    others: Vec<(f64, f64)>,
+    front: Vec<(f64, f64)>,
+    finished: Vec<(f64, f64)>,
+    selected: Vec<(f64, f64)>,
+}
+
+/// Draws the Pareto scatter.
+pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
+    let focused = view.focus == Panel::Front;
+    let Some(names) = axes(look.setup) else {
+        let block = look.block(Line::from(" 1 front "), focused);
+        let text = " nothing to trade off: one objective, no limit";
+        return frame.render_widget(Paragraph::new(text).block(block), area);
+    };
+    let points = points(state, view, names);
+    let block = look.block(legend(&points, names.1, look), focused);
+    let Some(((left, right), (bottom, top))) = bounds(&points, names) else {
+        return frame.render_widget(Paragraph::new(" no trial was measured yet").block(block), area);
+    };
+    let limit = look.setup.limit(names.0).unwrap_or(f64::INFINITY);
+    // A limit that is far away would leave no room for the trials: it is said, not drawn.
+    let far = limit > right + 2.0 * (right - left);
+    let right = if far { right } else { right.max(limit) + 0.03 * (right.max(limit) - left) };
+    // Taller than the chart has rows, so that there are no gaps.
+    let line: Vec<(f64, f64)> =
+        (0..=400).map(|i| (limit, bottom + (top - bottom) * f64::from(i) / 400.0)).collect();
+    let set = |points, sign, role| {
+        let style = look.palette.style(role);
+        Dataset::default()
+            .data(points)
+            .marker(Marker::Custom(sign))
+            .graph_type(GraphType::Scatter)
+            .style(style)
+    };
+    let mut sets = Vec::new();
+    if !far {
+        sets.push(set(&line, '┊', Role::Limit));
+    }
+    sets.push(set(&points.others, '·', Role::Dim));
+    sets.push(set(&points.front, '●', Role::Front));
+    sets.push(set(&points.finished, '★', Role::Finished));
+    sets.push(set(&points.selected, '◆', Role::Focus));
+    let said = if limit.is_finite() {
+        format!(" limit {}{}", text(names.0, limit), if far { " →" } else { " ┊" })
+    } else {
+        String::new()
+    };
+    let block = block.title_bottom(Line::from(format!(" {} →{said} ", heading(names.0))).right_aligned());
+    let ends = |name: &str, low: f64, high: f64| [low, high].map(|end| label(name, end));
+    let chart = Chart::new(sets)
+        .block(block)
+        .legend_position(None)
+        .x_axis(Axis::default().bounds([left, right]).labels(ends(names.0, left, right)))
+        .y_axis(Axis::default().bounds([bottom, top]).labels(ends(names.1, bottom, top)));
+    frame.render_widget(chart, area);
+}
+
+/// Names of the two quantities of the scatter: across, and upwards.
+fn axes(setup: &Setup) -> Option<(&str, &str)> {
+    let up = setup.objectives.first()?;
+    let limited = setup.constraints.iter().map(|constraint| &constraint.cost).find(|cost| *cost != up);
+    let across = setup.objectives.get(1).or(limited)?;
+    Some((across, up))
+}
+
+/// Where a trial is in the scatter.
+fn position(told: &Told, (across, up): (&str, &str)) -> Option<(f64, f64)> {
+    told.trial.outcome.measurement()?;
+    Some((value(&told.trial, across)?, displayed(up, value(&told.trial, up)?)))
+}
+
+/// A number at an axis: of an error, the accuracy that is drawn.
+fn label(name: &str, drawn: f64) -> String {
+    text(name, displayed(name, drawn))
+}
+
+fn points(state: &State, view: &View, names: (&str, &str)) -> Points {
+    let mut points = Points::default();
+    for told in state.trials.values() {
+        let Some(point) = position(told, names) else { continue };
+        let id = told.trial.id;
+        if view.selected == Some(id) {
+            points.selected.push(point);
+        }
+        let set = if state.finished.contains_key(&id) {
+            &mut points.finished
+        } else if state.front.contains(id) {
+            &mut points.front
+        } else {
+            &mut points.others
+        };
+        set.push(point);
+    }
+    points
+}
+
+/// What the signs mean; it is also the title.
+fn legend<'a>(points: &Points, up: &str, look: &Look<'_>) -> Line<'a> {
+    let title = format!(" 1 {} ↑ ", heading(up));
+    let mut spans =
+        vec![Span::raw(title), look.span(Role::Front, "● front "), look.span(Role::Dim, "· others ")];
+    if !points.finished.is_empty() {
+        spans.push(look.span(Role::Finished, "★ finished "));
+    }
+    if !points.selected.is_empty() {
+        spans.push(look.span(Role::Focus, "◆ selected "));
+    }
+    Line::from(spans)
+}
+
+type Range = (f64, f64);
+
+/// Ranges of the two axes. Far from the front only the best nine tenths count.
+fn bounds(points: &Points, (_, up): (&str, &str)) -> Option<(Range, Range)> {
+    let front = || points.front.iter().chain(&points.finished).chain(&points.selected);
+    let all = || front().chain(&points.others);
+    let (left, right) = range(all().map(|point| point.0))?;
+    let mut heights: Vec<f64> = all().map(|point| point.1).collect();
+    heights.sort_by(f64::total_cmp);
+    let left_out = (heights.len() as f64 * LEFT_OUT) as usize;
+    // Accuracy is better the higher it is; everything else the lower it is.
+    let most = if is_error(up) { &heights[left_out..] } else { &heights[..heights.len() - left_out] };
+    let (bottom, top) = range(most.iter().copied().chain(front().map(|point| point.1)))?;
+    Some(((left, right), (bottom, top)))
+}
+
+/// Smallest and largest value, apart by a little.
+fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
+    let (low, high) = values
+        .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+    if low > high {
+        return None;
+    }
+    let least = 1e-6_f64.max(1e-3 * high.abs());
+    Some(if high - low < least { (low - least, high + least) } else { (low, high) })
+}
+
+/// Draws the hypervolume over the trials.
+pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
+    let title =
+        Line::from(vec![Span::raw(" 2 "), look.span(Role::Curve, "hypervolume "), Span::raw("over trials ")]);
+    let mut block = look.block(title, view.focus == Panel::Volume);
+    let mut curve = stairs(&state.volume.curve());
+    let trials = state.trials.len() as f64;
+    let Some(&(_, last)) = curve.last() else {
+        return frame.render_widget(Paragraph::new(" no front yet").block(block), area);
+    };
+    curve.push((trials, last));
+    let first = curve.first().map_or(0.0, |point| point.0);
+    let Some((bottom, top)) = range(curve.iter().map(|point| point.1)) else { return };
+    let reference = look.setup.objectives.iter().zip(state.volume.reference());
+    let reference: Vec<String> =
+        reference.map(|(name, value)| format!("{} {}", heading(name), text(name, *value))).collect();
+    let reference = format!(" from {} ", reference.join(", "));
+    if reference.chars().count() + 2 <= usize::from(area.width) {
+        block = block.title_bottom(Line::from(reference).right_aligned());
+    }
+    let style = look.palette.style(Role::Curve);
+    let line =
+        Dataset::default().data(&curve).marker(Marker::Braille).graph_type(GraphType::Line).style(style);
+    let chart = Chart::new(vec![line])
+        .block(block)
+        .legend_position(None)
+        .hidden_legend_constraints((Constraint::Length(0), Constraint::Length(0)))
+        .x_axis(
+            Axis::default()
+                .bounds([first, trials.max(first + 1.0)])
+                .labels([first, trials].map(units::count)),
+        )
+        .y_axis(
+            Axis::default().bounds([bottom, top]).labels([bottom, top].map(|share| format!("{share:.3}"))),
+        );
+    frame.render_widget(chart, area);
+}
+
+/// The corners of a curve that stays level between its points.
+fn stairs(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+    let mut corners: Vec<(f64, f64)> = Vec::with_capacity(2 * points.len() + 1);
+    for &(number, value) in points {
+        corners.extend(corners.last().map(|&(_, before)| (number, before)));
+        corners.push((number, value));
+    }
+    corners
+}

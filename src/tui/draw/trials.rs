@@ -1,0 +1,138 @@
+//! The table of trials.
+
+use ratatui::Frame;
+use ratatui::layout::{Constraint, Rect};
+use ratatui::style::Modifier;
+use ratatui::text::{Line, Span};
+use ratatui::widgets::{Cell, Paragraph, Row, Table};
+
+use super::Look;
+use crate::tui::groups::group_of;
+use crate::tui::palette::{Palette, Role};
+use crate::tui::setup::{heading, text, value};
+use crate::tui::state::{State, Told};
+use crate::tui::view::{Filter, Order, Panel, View};
+use crate::units;
+
+/// Width of a column of numbers.
+const NUMBER: u16 = 13;
+/// Width from which the costs are listed too.
+const WITH_COSTS: u16 = 100;
+
+pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
+    let rows = view.rows(state);
+    let block = look.block(title(rows.len(), state, view, look), view.focus == Panel::Trials);
+    if rows.is_empty() {
+        let text =
+            if state.trials.is_empty() { " no trial yet" } else { " no trial is like that; f shows others" };
+        return frame.render_widget(Paragraph::new(text).block(block), area);
+    }
+    let names = columns(&rows, look, area.width);
+    let height = usize::from(area.height.saturating_sub(3)).max(1);
+    let selected = view.row(&rows);
+    let has_keys = !matches!(view.focus, Panel::Groups | Panel::Log);
+    // The selected row stays in the middle where it can.
+    let first = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
+    let visible = rows.iter().enumerate().skip(first).take(height);
+    let lines = visible.map(|(index, told)| {
+        let row = row(told, &names, state, look);
+        if index == selected && has_keys { row.style(Palette::selected()) } else { row }
+    });
+    let widths = [Constraint::Length(2), Constraint::Length(6)]
+        .into_iter()
+        .chain(names.iter().map(|_| Constraint::Length(NUMBER)))
+        .chain([Constraint::Length(10), Constraint::Length(9), Constraint::Min(0)]);
+    let headings = [String::new(), " trial".to_owned()]
+        .into_iter()
+        .chain(names.iter().map(|name| right(&short(&heading(name)), NUMBER)))
+        .chain(["from".to_owned(), right("seconds", 9), String::new()]);
+    let table = Table::new(lines, widths)
+        .header(Row::new(headings).style(Modifier::BOLD))
+        .column_spacing(1)
+        .block(block);
+    frame.render_widget(table, area);
+}
+
+fn title<'a>(listed: usize, state: &State, view: &View, look: &Look<'_>) -> Line<'a> {
+    let order = match view.order {
+        Order::Trial => "newest".to_owned(),
+        Order::Objective(index) => {
+            look.setup.objectives.get(index).map(|name| heading(name)).unwrap_or_default()
+        }
+        Order::Seconds => "seconds".to_owned(),
+    };
+    let arrow = if view.reversed { " reversed" } else { "" };
+    let filter = match &view.filter {
+        Filter::All => "all".to_owned(),
+        Filter::Front => "front".to_owned(),
+        Filter::Finished => "finished".to_owned(),
+        Filter::Failed => "failed".to_owned(),
+        Filter::Group(name) => format!("from {name}"),
+    };
+    let count = if listed == state.trials.len() {
+        listed.to_string()
+    } else {
+        format!("{listed} of {}", state.trials.len())
+    };
+    Line::from(vec![
+        Span::raw(format!(" 3 trials: {count}  ")),
+        look.span(Role::Dim, "f "),
+        Span::raw(format!("{filter}  ")),
+        look.span(Role::Dim, "s "),
+        Span::raw(format!("{order} first{arrow} ")),
+    ])
+}
+
+/// Objectives, then as many costs as there is room for.
+fn columns(rows: &[&Told], look: &Look<'_>, width: u16) -> Vec<String> {
+    let mut names = look.setup.objectives.clone();
+    if width < WITH_COSTS {
+        return names;
+    }
+    let costs = rows.iter().find(|told| !told.trial.costs.0.is_empty());
+    let room = usize::from((width - 40) / (NUMBER + 1));
+    for name in costs.into_iter().flat_map(|told| told.trial.costs.0.keys()) {
+        if names.len() < room && !names.contains(name) {
+            names.push(name.clone());
+        }
+    }
+    names
+}
+
+fn row<'a>(told: &Told, names: &[String], state: &State, look: &Look<'_>) -> Row<'a> {
+    let trial = &told.trial;
+    let sign = if state.finished.contains_key(&trial.id) {
+        look.span(Role::Finished, "★")
+    } else if state.front.contains(trial.id) {
+        look.span(Role::Front, "●")
+    } else if trial.outcome.measurement().is_none() {
+        look.span(Role::Limit, "×")
+    } else {
+        look.span(Role::Dim, "·")
+    };
+    let numbers = names.iter().map(|name| {
+        let shown = value(trial, name).map_or_else(|| "-".to_owned(), |value| text(name, value));
+        Cell::from(right(&shown, NUMBER))
+    });
+    let seconds = if told.known { "known".to_owned() } else { units::significant(told.seconds) };
+    let mut cells =
+        vec![Cell::from(Line::from(vec![Span::raw(" "), sign])), Cell::from(right(&trial.id.to_string(), 6))];
+    cells.extend(numbers);
+    cells.push(Cell::from(group_of(told)));
+    cells.push(Cell::from(right(&seconds, 9)));
+    Row::new(cells)
+}
+
+/// A heading that fits into a column.
+fn short(heading: &str) -> String {
+    heading
+        .replace("peak memory", "memory")
+        .replace("parameters", "params")
+        .chars()
+        .take(usize::from(NUMBER))
+        .collect()
+}
+
+fn right(text: &str, width: u16) -> String {
+    format!("{text:>width$}", width = usize::from(width))
+}

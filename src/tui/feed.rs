@@ -1,0 +1,166 @@
+//! From the study to the screen: a queue that never makes the study wait.
+//!
+//! Progress is bounded: what the screen did not take yet is replaced by what is newer, and dropped when too much waits.
+//! Everything else is kept, trials above all; the study itself keeps them too, so that their number is bounded by its
+//! budget.
+
+use std::collections::VecDeque;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+use std::time::{Duration, Instant};
+
+use kiln_search::{Event, Observer};
+
+/// Events that may wait before progress is dropped.
+pub(crate) const CAPACITY: usize = 256;
+
+/// An event, and when it happened.
+pub(crate) type Timed = (Event, Duration);
+
+#[derive(Debug, Default)]
+struct Pending {
+    events: VecDeque<Timed>,
+    /// The newest progress, behind all events.
+    progress: Option<Timed>,
+    /// The study is over.
+    closed: bool,
+    /// Nobody takes any more.
+    abandoned: bool,
+}
+
+#[derive(Debug)]
+struct Queue {
+    pending: Mutex<Pending>,
+    began: Instant,
+}
+
+impl Queue {
+    fn lock(&self) -> MutexGuard<'_, Pending> {
+        self.pending.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// The study's end: an observer that only puts events into the queue.
+#[derive(Debug)]
+pub(crate) struct Feed(Arc<Queue>);
+
+/// The screen's end.
+#[derive(Debug)]
+pub(crate) struct Tap(Arc<Queue>);
+
+/// A queue with its two ends.
+pub(crate) fn channel() -> (Feed, Tap) {
+    let queue = Arc::new(Queue { pending: Mutex::default(), began: Instant::now() });
+    (Feed(Arc::clone(&queue)), Tap(queue))
+}
+
+impl Observer for Feed {
+    fn on_event(&mut self, event: &Event) {
+        let at = self.0.began.elapsed();
+        let mut pending = self.0.lock();
+        if pending.abandoned {
+            return;
+        }
+        match event {
+            Event::Progress { stage, .. } => {
+                let same = matches!(&pending.progress, Some((Event::Progress { stage: last, .. }, _)) if last == stage);
+                if !same {
+                    pending.settle_progress();
+                }
+                pending.progress = Some((event.clone(), at));
+            }
+            Event::Rejections { .. } if pending.events.len() >= CAPACITY => {}
+            _ => {
+                pending.settle_progress();
+                pending.events.push_back((event.clone(), at));
+            }
+        }
+    }
+}
+
+impl Drop for Feed {
+    fn drop(&mut self) {
+        self.0.lock().closed = true;
+    }
+}
+
+impl Pending {
+    /// Puts the newest progress among the events, if there is room.
+    fn settle_progress(&mut self) {
+        if let Some(progress) = self.progress.take().filter(|_| self.events.len() < CAPACITY) {
+            self.events.push_back(progress);
+        }
+    }
+}
+
+impl Tap {
+    /// Everything that waits, and whether the study is over.
+    pub(crate) fn take(&self) -> (VecDeque<Timed>, bool) {
+        let mut pending = self.0.lock();
+        let mut events = std::mem::take(&mut pending.events);
+        events.extend(pending.progress.take());
+        (events, pending.closed)
+    }
+
+    /// Time since the queue was made.
+    pub(crate) fn now(&self) -> Duration {
+        self.0.began.elapsed()
+    }
+}
+
+impl Drop for Tap {
+    fn drop(&mut self) {
+        let mut pending = self.0.lock();
+        *pending = Pending { abandoned: true, ..Pending::default() };
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn progress(stage: &str, done: u64) -> Event {
+        Event::Progress { stage: stage.to_owned(), done, total: 1_000_000, note: String::new() }
+    }
+
+    fn warning(number: usize) -> Event {
+        Event::Warning { message: number.to_string() }
+    }
+
+    #[test]
+    fn progress_is_replaced_by_newer_progress_and_nothing_else_is_lost() {
+        let (mut feed, tap) = channel();
+        for done in 0..1000 {
+            feed.on_event(&progress("supernet", done));
+        }
+        feed.on_event(&warning(0));
+        feed.on_event(&progress("search", 1));
+        let (events, closed) = tap.take();
+        let events: Vec<Event> = events.into_iter().map(|(event, _)| event).collect();
+        assert_eq!(events, [progress("supernet", 999), warning(0), progress("search", 1)]);
+        assert!(!closed);
+    }
+
+    #[test]
+    fn a_full_queue_drops_progress_only() {
+        let (mut feed, tap) = channel();
+        for number in 0..10_000 {
+            feed.on_event(&warning(number));
+            feed.on_event(&progress("search", number as u64));
+        }
+        drop(feed);
+        let (events, closed) = tap.take();
+        let warnings = events.iter().filter(|(event, _)| matches!(event, Event::Warning { .. })).count();
+        assert_eq!(warnings, 10_000);
+        assert!(events.len() - warnings <= CAPACITY / 2 + 1, "{}", events.len());
+        assert_eq!(events.back().map(|(event, _)| event), Some(&progress("search", 9999)));
+        assert!(closed);
+    }
+
+    #[test]
+    fn nothing_is_kept_for_a_screen_that_has_gone() {
+        let (mut feed, tap) = channel();
+        drop(tap);
+        feed.on_event(&warning(0));
+        assert!(feed.0.lock().events.is_empty());
+    }
+}

@@ -1,0 +1,51 @@
+//! Trials by where they come from.
+
+use std::collections::BTreeMap;
+
+use super::state::{State, Told};
+
+/// Trials that have something in common: the cluster they were drawn from, or else how they were made.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Group {
+    pub(super) name: String,
+    /// Number of the cluster, if it is one.
+    pub(super) cluster: Option<usize>,
+    pub(super) trials: u64,
+    /// Of them on the front.
+    pub(super) front: u64,
+    /// Lowest value of the first objective.
+    pub(super) best: Option<f64>,
+}
+
+/// Name of the group of a trial.
+pub(super) fn group_of(told: &Told) -> String {
+    let origin = &told.trial.proposal.origin;
+    match origin.cluster {
+        Some(cluster) => format!("cluster {cluster}"),
+        None if origin.operator.is_empty() => "-".to_owned(),
+        None => origin.operator.clone(),
+    }
+}
+
+/// All groups: clusters by number, then operators by name.
+pub(super) fn groups(state: &State) -> Vec<Group> {
+    let mut groups = BTreeMap::new();
+    for told in state.trials.values() {
+        let name = group_of(told);
+        let cluster = told.trial.proposal.origin.cluster;
+        let group =
+            groups.entry((cluster.is_none(), cluster, name)).or_insert_with_key(|(_, cluster, name)| Group {
+                name: name.clone(),
+                cluster: *cluster,
+                trials: 0,
+                front: 0,
+                best: None,
+            });
+        group.trials += 1;
+        group.front += u64::from(state.front.contains(told.trial.id));
+        if let Some(value) = told.trial.objectives.0.first() {
+            group.best = Some(group.best.map_or(*value, |best| best.min(*value)));
+        }
+    }
+    groups.into_values().collect()
+}

@@ -1,0 +1,130 @@
+//! Colors that people with any kind of color vision can tell apart; whatever they say, a sign or a word says too.
+//!
+//! Source: Okabe, Ito, Color Universal Design (2008), the eight-color palette.
+
+use ratatui::style::{Color, Modifier, Style};
+
+/// How many colors the terminal has.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Depth {
+    /// None are wanted.
+    None,
+    /// The sixteen of every terminal, whatever they look like there.
+    Sixteen,
+    /// A fixed palette of 256.
+    Indexed,
+    /// Any.
+    True,
+}
+
+/// What a color is used for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// The Pareto front, and what else is good.
+    Front,
+    /// A limit, and what else is bad.
+    Limit,
+    /// A curve.
+    Curve,
+    /// A finished network.
+    Finished,
+    /// What is selected or has the keys.
+    Focus,
+    /// What may be overlooked.
+    Dim,
+}
+
+/// Styles by use.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Palette(Depth);
+
+impl Palette {
+    pub(super) const fn new(depth: Depth) -> Self {
+        Self(depth)
+    }
+
+    /// The palette for the terminal that these environment variables describe. See <https://no-color.org>.
+    pub(super) fn detect(variable: &dyn Fn(&str) -> Option<String>) -> Self {
+        let contains = |name, part| variable(name).is_some_and(|value: String| value.contains(part));
+        Self::new(if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) {
+            Depth::None
+        } else if contains("COLORTERM", "truecolor") || contains("COLORTERM", "24bit") {
+            Depth::True
+        } else if contains("TERM", "256color") {
+            Depth::Indexed
+        } else {
+            Depth::Sixteen
+        })
+    }
+
+    /// The style for a use.
+    pub(super) fn style(self, role: Role) -> Style {
+        let style = match self.color(role) {
+            Some(color) => Style::new().fg(color),
+            None => Style::new(),
+        };
+        match role {
+            Role::Focus => style.add_modifier(Modifier::BOLD),
+            Role::Dim if self.0 == Depth::None => style.add_modifier(Modifier::DIM),
+            _ => style,
+        }
+    }
+
+    /// The style of the row that is selected.
+    pub(super) fn selected() -> Style {
+        Style::new().add_modifier(Modifier::REVERSED)
+    }
+
+    const fn color(self, role: Role) -> Option<Color> {
+        Some(match (self.0, role) {
+            (Depth::None, _) => return None,
+            // Sky blue, vermillion, bluish green, yellow, orange.
+            (Depth::True, Role::Front) => Color::Rgb(86, 180, 233),
+            (Depth::True, Role::Limit) => Color::Rgb(213, 94, 0),
+            (Depth::True, Role::Curve) => Color::Rgb(0, 158, 115),
+            (Depth::True, Role::Finished) => Color::Rgb(240, 228, 66),
+            (Depth::True, Role::Focus) => Color::Rgb(230, 159, 0),
+            // The nearest of the 6 x 6 x 6 cube.
+            (Depth::Indexed, Role::Front) => Color::Indexed(74),
+            (Depth::Indexed, Role::Limit) => Color::Indexed(166),
+            (Depth::Indexed, Role::Curve) => Color::Indexed(36),
+            (Depth::Indexed, Role::Finished) => Color::Indexed(227),
+            (Depth::Indexed, Role::Focus) => Color::Indexed(178),
+            (Depth::Sixteen, Role::Front) => Color::LightCyan,
+            (Depth::Sixteen, Role::Limit) => Color::LightRed,
+            (Depth::Sixteen, Role::Curve) => Color::Green,
+            (Depth::Sixteen, Role::Finished | Role::Focus) => Color::Yellow,
+            (Depth::True | Depth::Indexed, Role::Dim) => Color::Indexed(245),
+            (Depth::Sixteen, Role::Dim) => Color::DarkGray,
+        })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn detected(variables: &[(&str, &str)]) -> Depth {
+        let find = |name: &str| {
+            variables.iter().find(|(known, _)| *known == name).map(|(_, value)| (*value).to_owned())
+        };
+        Palette::detect(&find).0
+    }
+
+    #[test]
+    fn the_environment_says_how_many_colors_there_are() {
+        assert_eq!(detected(&[("TERM", "xterm-256color")]), Depth::Indexed);
+        assert_eq!(detected(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]), Depth::True);
+        assert_eq!(detected(&[("TERM", "linux")]), Depth::Sixteen);
+        assert_eq!(detected(&[("COLORTERM", "truecolor"), ("NO_COLOR", "1")]), Depth::None);
+        assert_eq!(detected(&[("COLORTERM", "truecolor"), ("NO_COLOR", "")]), Depth::True);
+    }
+
+    #[test]
+    fn without_colors_no_style_has_one() {
+        let palette = Palette::new(Depth::None);
+        for role in [Role::Front, Role::Limit, Role::Curve, Role::Finished, Role::Focus, Role::Dim] {
+            assert_eq!(palette.style(role).fg, None);
+        }
+    }
+}

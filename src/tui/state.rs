@@ -1,0 +1,240 @@
+//! What is known of a study from its events. Pure: no clock, no file, no terminal.
+
+mod front;
+mod lines;
+mod volume;
+mod workers;
+
+use std::cmp::Ordering;
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kiln_search::{Event, Finished, Outcome, Trial, TrialId};
+
+pub(crate) use self::front::Front;
+pub(crate) use self::lines::{Level, Line, Lines};
+pub(crate) use self::volume::Volume;
+pub(crate) use self::workers::Worker;
+use super::setup::{Setup, heading, text};
+use crate::progress::stage::Stage;
+use crate::units;
+
+/// Name of the stage that evaluates trials.
+const SEARCH: &str = "search";
+
+/// A trial as it was told.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Told {
+    pub(crate) trial: Trial,
+    /// Whether the answer was there before.
+    pub(crate) known: bool,
+    /// Seconds of its evaluation.
+    pub(crate) seconds: f64,
+    pub(crate) worker: usize,
+}
+
+/// A stage, and the time at which it ended.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Passed {
+    pub(crate) stage: Stage,
+    pub(crate) ended: Option<Duration>,
+}
+
+/// What the events of a study told so far.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct State {
+    /// Names of the objectives.
+    objectives: Vec<String>,
+    /// Trials to reach.
+    pub(crate) target: u64,
+    /// Stages in the order in which they began.
+    pub(crate) stages: Vec<Passed>,
+    /// Trials by number.
+    pub(crate) trials: BTreeMap<TrialId, Told>,
+    pub(crate) front: Front,
+    pub(crate) volume: Volume,
+    pub(crate) workers: BTreeMap<usize, Worker>,
+    /// Trials that failed.
+    pub(crate) failed: u64,
+    /// Candidates looked at, and of them infeasible.
+    pub(crate) rejections: Option<(u64, u64)>,
+    /// Networks finished, with the seconds each took.
+    pub(crate) finished: BTreeMap<TrialId, (Finished, f64)>,
+    /// Lowest value of the first objective, and the trial that has it.
+    pub(crate) best: Option<(f64, TrialId)>,
+    pub(crate) lines: Lines,
+    /// When the last event came.
+    pub(crate) last_event: Duration,
+    /// Whether all stages are done.
+    pub(crate) ended: bool,
+}
+
+impl State {
+    /// A study of which nothing is known yet.
+    pub(crate) fn new(setup: &Setup) -> Self {
+        let limits = setup.objectives.iter().map(|objective| setup.limit(objective)).collect();
+        Self {
+            objectives: setup.objectives.clone(),
+            target: 0,
+            stages: Vec::new(),
+            trials: BTreeMap::new(),
+            front: Front::default(),
+            volume: Volume::new(limits),
+            workers: BTreeMap::new(),
+            failed: 0,
+            rejections: None,
+            finished: BTreeMap::new(),
+            best: None,
+            lines: Lines::default(),
+            last_event: Duration::ZERO,
+            ended: false,
+        }
+    }
+
+    /// Takes in what happened, `at` this time since some moment that stays the same.
+    pub(crate) fn apply(&mut self, event: &Event, at: Duration) {
+        self.last_event = self.last_event.max(at);
+        match event {
+            Event::Started { study, resumed, trials } => self.start(study, *resumed, *trials, at),
+            Event::Progress { stage, done, total, note } => {
+                // Trials are counted as they come: reports of them may have been left out.
+                let done = if stage == SEARCH { self.trials.len() as u64 } else { *done };
+                self.advance(stage, done, *total, note, at);
+            }
+            Event::Prepared { .. } => self.close(at),
+            Event::Trial { trial, known, seconds, worker } => {
+                self.tell(
+                    Told { trial: trial.clone(), known: *known, seconds: *seconds, worker: *worker },
+                    at,
+                );
+            }
+            Event::Retried { trials } => {
+                self.forget_trials();
+                let message = format!("{} trials that panicked are tried again", trials.len());
+                self.lines.push(at, Level::Info, message);
+            }
+            Event::Rejections { candidates, rejected } => self.rejections = Some((*candidates, *rejected)),
+            Event::Searched { trials, front } => {
+                self.close(at);
+                let message = format!("front: {} networks out of {trials} trials", front.len());
+                self.lines.push(at, Level::Good, message);
+            }
+            Event::Finished { finished, seconds } => self.finish(finished, *seconds, at),
+            Event::Ended => {
+                self.close(at);
+                self.ended = true;
+                self.lines.push(at, Level::Good, "the study is done".to_owned());
+            }
+            Event::Warning { message } => self.lines.push(at, Level::Warning, message.clone()),
+        }
+    }
+
+    /// The stage at hand.
+    pub(crate) fn stage(&self) -> Option<&Stage> {
+        self.stages.last().filter(|passed| passed.ended.is_none()).map(|passed| &passed.stage)
+    }
+
+    fn start(&mut self, study: &str, resumed: u64, trials: u64, at: Duration) {
+        self.target = trials;
+        self.ended = false;
+        self.stages.clear();
+        let message = if resumed > 0 {
+            format!("{study}: going on, {resumed} of {trials} trials are there")
+        } else {
+            format!("{study}: {trials} trials")
+        };
+        self.lines.push(at, Level::Info, message);
+    }
+
+    fn advance(&mut self, name: &str, done: u64, total: u64, note: &str, at: Duration) {
+        if !self.stage().is_some_and(|stage| stage.covers(name)) {
+            self.close(at);
+            self.stages.push(Passed { stage: Stage::new(name, at), ended: None });
+        }
+        if let Some(current) = self.stages.last_mut() {
+            current.stage.update(name, done, total, note, at);
+        }
+    }
+
+    /// Ends the stage at hand.
+    fn close(&mut self, at: Duration) {
+        let Some(current) = self.stages.last_mut().filter(|passed| passed.ended.is_none()) else { return };
+        current.ended = Some(at);
+        let (stage, took) = (&current.stage, units::duration(current.stage.elapsed(at)));
+        let end = if stage.is_done() { "done".to_owned() } else { format!("{} %", stage.percent()) };
+        let message = format!("{}: {end} in {took}", stage.name());
+        self.lines.push(at, Level::Info, message);
+    }
+
+    fn tell(&mut self, told: Told, at: Duration) {
+        let trial = &told.trial;
+        let id = trial.id;
+        match &trial.outcome {
+            Outcome::Measured(_) => self.judge(trial, at),
+            Outcome::Failed { reason, .. } => {
+                self.failed += 1;
+                self.lines.push(at, Level::Failure, format!("trial {id} failed: {reason}"));
+            }
+        }
+        let current = self.stages.last_mut().filter(|passed| passed.ended.is_none());
+        if let Some(current) = current.filter(|passed| told.known && passed.stage.covers(SEARCH)) {
+            current.stage.discount(at);
+        }
+        if !told.known {
+            self.workers.entry(told.worker).or_default().add(id, told.seconds, at);
+        }
+        self.trials.insert(id, told);
+        self.advance(SEARCH, self.trials.len() as u64, self.target, "", at);
+    }
+
+    /// Takes in what was measured: the front, its volume, the best trial.
+    fn judge(&mut self, trial: &Trial, at: Duration) {
+        let number = self.trials.len() as u64 + 1;
+        self.volume.see(trial);
+        let changed = self.front.insert(trial);
+        self.volume.follow(number, &self.front, changed);
+        let Some(&value) = trial.objectives.0.first().filter(|_| trial.violation <= 0.0) else { return };
+        let Some((best, before)) = self.best else {
+            self.best = Some((value, trial.id));
+            return;
+        };
+        // Of two that are equally good, one that is on the front is meant.
+        let takes_over = self.front.contains(trial.id) && !self.front.contains(before);
+        match value.total_cmp(&best) {
+            Ordering::Less => {
+                if let Some(name) = self.objectives.first() {
+                    let message =
+                        format!("trial {}: best {} so far, {}", trial.id, heading(name), text(name, value));
+                    self.lines.push(at, Level::Good, message);
+                }
+                self.best = Some((value, trial.id));
+            }
+            Ordering::Equal if takes_over => self.best = Some((value, trial.id)),
+            Ordering::Equal | Ordering::Greater => {}
+        }
+    }
+
+    fn finish(&mut self, finished: &Finished, seconds: f64, at: Duration) {
+        let metrics: Vec<String> = finished
+            .metrics
+            .iter()
+            .map(|(name, value)| format!("{} {}", heading(name), text(name, *value)))
+            .collect();
+        let took = units::duration(Duration::from_secs_f64(seconds.max(0.0)));
+        let message = format!("finished trial {}: {} ({took})", finished.trial, metrics.join(", "));
+        self.lines.push(at, Level::Good, message);
+        self.finished.insert(finished.trial, (finished.clone(), seconds));
+    }
+
+    /// Forgets everything that trials told: they are told anew.
+    fn forget_trials(&mut self) {
+        self.trials.clear();
+        self.front = Front::default();
+        self.volume.clear();
+        self.workers.clear();
+        self.failed = 0;
+        self.finished.clear();
+        self.best = None;
+        self.ended = false;
+    }
+}

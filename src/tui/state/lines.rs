@@ -1,0 +1,61 @@
+//! The last things that a person may want to read.
+
+use std::collections::VecDeque;
+use std::time::Duration;
+
+/// Lines that are kept.
+const KEPT: usize = 1000;
+
+/// What a line is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Level {
+    /// It goes on.
+    Info,
+    /// It goes well.
+    Good,
+    /// Something a person should know.
+    Warning,
+    /// A trial failed.
+    Failure,
+}
+
+impl Level {
+    /// A sign for it, so that color alone never tells.
+    pub(crate) const fn sign(self) -> char {
+        match self {
+            Self::Info => ' ',
+            Self::Good => '+',
+            Self::Warning => '!',
+            Self::Failure => '×',
+        }
+    }
+}
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Line {
+    pub(crate) at: Duration,
+    pub(crate) level: Level,
+    pub(crate) message: String,
+}
+
+/// The last lines, oldest first.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Lines(VecDeque<Line>);
+
+impl Lines {
+    /// Adds a line; the oldest goes when there are too many. Control characters would break the screen.
+    pub(crate) fn push(&mut self, at: Duration, level: Level, message: String) {
+        if self.0.len() == KEPT {
+            self.0.pop_front();
+        }
+        let message =
+            if message.contains(char::is_control) { message.replace(char::is_control, " ") } else { message };
+        self.0.push_back(Line { at, level, message });
+    }
+
+    /// All of them, oldest first.
+    pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Line> + ExactSizeIterator {
+        self.0.iter()
+    }
+}

@@ -1,0 +1,145 @@
+//! Frames against golden files. `KILN_BLESS=1 cargo test --bin kiln frames` writes them anew.
+
+use std::fs;
+use std::path::Path;
+use std::time::Duration;
+
+use ratatui::Terminal;
+use ratatui::backend::TestBackend;
+
+use super::{Small, best, searching, setup, state, whole};
+use crate::inspection::Inspect;
+use crate::tui::draw::{Look, draw};
+use crate::tui::keys::Key;
+use crate::tui::palette::{Depth, Palette};
+use crate::tui::setup::Role;
+use crate::tui::state::State;
+use crate::tui::view::{Opened, Panel, View};
+
+fn render(width: u16, height: u16, state: &State, view: &View, depth: Depth, now: Duration) -> String {
+    let setup = setup(Role::Runs);
+    let look = Look { setup: &setup, palette: Palette::new(depth), now, stopping: false };
+    let mut terminal = Terminal::new(TestBackend::new(width, height)).unwrap();
+    terminal.draw(|frame| draw(frame, state, view, &look)).unwrap();
+    let buffer = terminal.backend().buffer();
+    let row = |y| {
+        let cells: String = (0..width).map(|x| buffer[(x, y)].symbol()).collect();
+        cells.trim_end().to_owned() + "\n"
+    };
+    (0..height).map(row).collect()
+}
+
+fn check(name: &str, (width, height): (u16, u16), state: &State, view: &View) {
+    let now = state.last_event.max(Duration::from_secs(67));
+    let found = render(width, height, state, view, Depth::True, now);
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tui/golden").join(format!("{name}.txt"));
+    if std::env::var_os("KILN_BLESS").is_some() {
+        fs::write(&path, &found).unwrap();
+    }
+    let expected = fs::read_to_string(&path).unwrap_or_default();
+    assert!(found == expected, "{}: another frame:\n{found}", path.display());
+}
+
+fn opened() -> View {
+    let trial = best(150);
+    let inspection = Small.inspect(&super::trial(trial)).map_err(|error| error.to_string());
+    View { opened: Some(Opened { trial, inspection, scrolled: 0 }), selected: Some(trial), ..View::default() }
+}
+
+#[test]
+fn the_search_at_three_sizes() {
+    let state = state(&searching());
+    check("search-80x24", (80, 24), &state, &View::default());
+    check("search-120x40", (120, 40), &state, &View::default());
+    check("search-200x50", (200, 50), &state, &View::default());
+}
+
+#[test]
+fn the_end_at_three_sizes() {
+    let state = state(&whole());
+    let view = View { selected: Some(best(150)), ..View::default() };
+    check("end-80x24", (80, 24), &state, &view);
+    check("end-120x40", (120, 40), &state, &view);
+    check("end-200x50", (200, 50), &state, &view);
+}
+
+#[test]
+fn other_lists_of_a_small_terminal() {
+    let state = state(&searching());
+    check("groups-80x24", (80, 24), &state, &View { focus: Panel::Groups, ..View::default() });
+    check("log-80x24", (80, 24), &state, &View { focus: Panel::Log, ..View::default() });
+    check(
+        "front-zoomed-80x24",
+        (80, 24),
+        &state,
+        &View { focus: Panel::Front, zoomed: true, ..View::default() },
+    );
+}
+
+#[test]
+fn details_and_help() {
+    let state = state(&whole());
+    check("details-80x24", (80, 24), &state, &opened());
+    check("details-120x40", (120, 40), &state, &opened());
+    check("help-80x24", (80, 24), &state, &View { help: true, ..View::default() });
+}
+
+#[test]
+fn the_beginning_and_a_tiny_terminal() {
+    let begun = state(&searching()[..8]);
+    check("supernet-80x24", (80, 24), &begun, &View::default());
+    check("nothing-80x24", (80, 24), &state(&[]), &View::default());
+    check("tiny-40x8", (40, 8), &begun, &View::default());
+}
+
+#[test]
+fn any_size_can_be_drawn() {
+    let states = [state(&[]), state(&searching()[..25]), state(&whole())];
+    let mut views = vec![View { help: true, ..View::default() }, opened(), View::default()];
+    views.extend(Panel::ALL.map(|focus| View { focus, zoomed: true, ..View::default() }));
+    for state in &states {
+        for view in &views {
+            for (width, height) in (1..=200).step_by(11).zip((1..=60).cycle().step_by(7)) {
+                render(width, height, state, view, Depth::True, Duration::from_secs(67));
+            }
+        }
+    }
+}
+
+#[test]
+fn nothing_is_told_by_color_alone() {
+    let state = state(&whole());
+    let now = Duration::from_secs(67);
+    let colored = render(120, 40, &state, &opened(), Depth::True, now);
+    assert_eq!(render(120, 40, &state, &opened(), Depth::None, now), colored);
+    let log = View { focus: Panel::Log, zoomed: true, ..View::default() };
+    let frame = render(120, 40, &state, &View::default(), Depth::None, now)
+        + &render(120, 40, &state, &log, Depth::None, now);
+    for sign in ["●", "·", "★", "┊", "×", "✓"] {
+        assert!(frame.contains(sign), "{sign}\n{frame}");
+    }
+}
+
+#[test]
+fn a_study_of_one_objective_without_limit_has_no_scatter() {
+    let mut setup = setup(Role::Runs);
+    setup.objectives.truncate(1);
+    setup.constraints.clear();
+    let mut state = State::new(&setup);
+    for (mut event, at) in searching() {
+        if let kiln_search::Event::Trial { trial, .. } = &mut event {
+            trial.objectives.0.truncate(1);
+        }
+        state.apply(&event, at);
+    }
+    let look =
+        Look { setup: &setup, palette: Palette::new(Depth::None), now: Duration::ZERO, stopping: true };
+    let mut terminal = Terminal::new(TestBackend::new(100, 30)).unwrap();
+    terminal.draw(|frame| draw(frame, &state, &View::default(), &look)).unwrap();
+    let text = terminal.backend().to_string();
+    assert!(text.contains("nothing to trade off") && text.contains("stopping"), "{text}");
+    assert_eq!(state.front.len(), 1);
+    let mut view = View::default();
+    view.press(Key::Char('s'), &state, &setup, &Small);
+    assert_eq!(view.rows(&state)[0].trial.id, state.best.unwrap().1);
+}

@@ -1,0 +1,160 @@
+//! The screen on made-up studies: frames held against golden files, keys, slow terminals.
+
+mod frames;
+mod pressed;
+mod shown;
+mod told;
+
+use std::collections::BTreeMap;
+use std::time::Duration;
+
+use kiln_search::{
+    Constraint, Costs, Event, FailureKind, Fidelity, Finished, Objectives, Origin, Outcome, Proposal,
+    RunPaths, Trial,
+};
+use kiln_space::Genotype;
+
+use super::setup::{Role, Setup};
+use super::state::State;
+use crate::inspection::{Inspect, Inspection, LayerView};
+
+fn setup(role: Role) -> Setup {
+    Setup {
+        study: "digits".to_owned(),
+        paths: RunPaths::new("runs/digits"),
+        objectives: vec!["error_percent".to_owned(), "latency_us".to_owned()],
+        constraints: vec![Constraint::new("latency_us", 200.0)],
+        models: vec!["cortex-a72/roofline/datasheet".to_owned()],
+        workers: 2,
+        role,
+    }
+}
+
+/// Numbers that look random, from a trial's number.
+fn noise(id: u64) -> f64 {
+    let mixed = (id + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
+    (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64
+}
+
+/// A trial whose accuracy grows with its latency and over time; every twentieth diverged.
+fn trial(id: u64) -> Trial {
+    let latency = 40.0 + 155.0 * noise(id);
+    let error = 1.5 + 300.0 / latency + 20.0 * noise(id + 1000) / (1.0 + id as f64 / 10.0);
+    let failed = id % 20 == 13;
+    let outcome = if failed {
+        let reason = "training diverged at step 40".to_owned();
+        Outcome::Failed { kind: FailureKind::Diverged, reason }
+    } else {
+        Outcome::from_metrics([("error_percent".to_owned(), error)].into())
+    };
+    let (operator, cluster) = if id < 10 { ("random", None) } else { ("mutation", Some((id % 4) as usize)) };
+    let parents = if id < 10 { Vec::new() } else { vec![id / 2] };
+    Trial {
+        id,
+        proposal: Proposal {
+            genotype: Genotype::new(vec![(id % 250) as u8, (id / 250) as u8, 1]),
+            fidelity: Fidelity::Full,
+            origin: Origin { operator: operator.to_owned(), parents, cluster },
+        },
+        outcome,
+        costs: Costs(BTreeMap::from([
+            ("latency_us".to_owned(), latency),
+            ("macs".to_owned(), 1e4 * latency),
+            ("model_bytes".to_owned(), 200.0 * latency),
+            ("parameters".to_owned(), 50.0 * latency),
+        ])),
+        objectives: Objectives(if failed { Vec::new() } else { vec![error, latency] }),
+        violation: 0.0,
+    }
+}
+
+fn told(id: u64) -> Event {
+    Event::Trial { trial: trial(id), known: false, seconds: 0.5 + noise(id), worker: (id % 2) as usize }
+}
+
+fn progress(stage: &str, done: u64, total: u64, note: &str) -> Event {
+    Event::Progress { stage: stage.to_owned(), done, total, note: note.to_owned() }
+}
+
+/// A study in the middle of its search.
+fn searching() -> Vec<(Event, Duration)> {
+    let mut events = vec![(
+        Event::Started { study: "digits".to_owned(), resumed: 0, trials: 150 },
+        Duration::from_millis(200),
+    )];
+    for second in 1..=20 {
+        events.push((progress("supernet", 50 * second, 1000, "loss 0.3127"), Duration::from_secs(second)));
+    }
+    events.push((Event::Prepared { fingerprint: "f".to_owned() }, Duration::from_secs(20)));
+    for id in 0..90 {
+        let at = Duration::from_millis(20_500 + 500 * id);
+        events.push((told(id), at));
+        events.push((progress("search", id + 1, 150, ""), at));
+    }
+    events.push((Event::Rejections { candidates: 1043, rejected: 367 }, Duration::from_secs(66)));
+    events
+}
+
+/// The same study to its end.
+fn whole() -> Vec<(Event, Duration)> {
+    let mut events = searching();
+    events.extend((90..150).map(|id| (told(id), Duration::from_millis(20_500 + 500 * id))));
+    let message = "the search ended early: nothing left".to_owned();
+    let finished = Finished {
+        trial: best(150),
+        metrics: [("test_accuracy_percent".to_owned(), 98.61)].into(),
+        files: vec!["model.kiln".to_owned(), "model.onnx".to_owned(), "card.json".to_owned()],
+    };
+    let seconds = Duration::from_secs;
+    events.extend([
+        (Event::Warning { message }, seconds(96)),
+        (Event::Searched { trials: 150, front: vec![1, 2] }, seconds(96)),
+        (progress("finish", 0, 1, "trial 7"), seconds(96)),
+        (progress("network", 500, 1000, "loss 0.1"), seconds(106)),
+        (progress("network", 1000, 1000, "trained"), seconds(116)),
+        (Event::Finished { finished, seconds: 20.0 }, seconds(116)),
+        (progress("finish", 1, 1, ""), seconds(116)),
+        (Event::Ended, seconds(117)),
+    ]);
+    events
+}
+
+/// The most accurate of the first trials.
+fn best(count: u64) -> u64 {
+    let error = |id: &u64| trial(*id).objectives.0.first().copied().unwrap_or(f64::INFINITY);
+    (0..count).min_by(|a, b| error(a).total_cmp(&error(b))).unwrap()
+}
+
+fn state(events: &[(Event, Duration)]) -> State {
+    let mut state = State::new(&setup(Role::Runs));
+    for (event, at) in events {
+        state.apply(event, *at);
+    }
+    state
+}
+
+/// Two layers and three decisions, whatever the trial.
+struct Small;
+
+impl Inspect for Small {
+    fn inspect(&self, _: &Trial) -> anyhow::Result<Inspection> {
+        let decision = |name: &str, option: &str| (name.to_owned(), option.to_owned());
+        let layer = |name: &str, operation: &str, macs, us| LayerView {
+            name: name.to_owned(),
+            operation: operation.to_owned(),
+            output: "[16, 8, 8]".to_owned(),
+            parameters: macs / 64,
+            macs,
+            latency_us: vec![us],
+        };
+        Ok(Inspection {
+            decisions: vec![
+                decision("stem.width", "16"),
+                decision("stage0.kernel", "3"),
+                decision("head.width", "64"),
+            ],
+            devices: vec!["cortex-a72".to_owned()],
+            layers: vec![layer("stem.conv", "conv2d 3x3", 9216, 12.5), layer("head", "linear", 640, 1.25)],
+        })
+    }
+}

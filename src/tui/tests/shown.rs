@@ -1,0 +1,238 @@
+//! The loop: slow, closed and resized terminals, quitting, and a journal as the source.
+
+use std::collections::VecDeque;
+use std::io;
+use std::sync::atomic::{AtomicU32, Ordering};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kiln_search::{Event, Journal, Observer};
+use ratatui::Terminal;
+use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
+use ratatui::buffer::Cell;
+use ratatui::layout::{Position, Size};
+
+use super::{Small, progress, setup, told, whole};
+use crate::tui::feed::channel;
+use crate::tui::follow::{self, Follow};
+use crate::tui::keys::{Input, Key, Keys};
+use crate::tui::palette::{Depth, Palette};
+use crate::tui::screen::{End, Parts, Stop, show};
+use crate::tui::setup::{Role, Setup};
+use crate::tui::state::State;
+
+/// A terminal that takes its time, or breaks after some frames.
+struct Difficult {
+    inner: TestBackend,
+    delay: Duration,
+    /// Frames until it breaks.
+    frames: u32,
+    drawn: u32,
+}
+
+impl Difficult {
+    fn terminal(delay: Duration, frames: u32) -> Terminal<Self> {
+        Terminal::new(Self { inner: TestBackend::new(120, 40), delay, frames, drawn: 0 }).unwrap()
+    }
+}
+
+#[allow(clippy::unnecessary_wraps, reason = "it turns one kind of error into another")]
+fn sure<T>(result: Result<T, std::convert::Infallible>) -> io::Result<T> {
+    Ok(result.unwrap_or_else(|never| match never {}))
+}
+
+impl Backend for Difficult {
+    type Error = io::Error;
+
+    fn draw<'a, I: Iterator<Item = (u16, u16, &'a Cell)>>(&mut self, content: I) -> io::Result<()> {
+        if self.drawn == self.frames {
+            return Err(io::ErrorKind::BrokenPipe.into());
+        }
+        self.drawn += 1;
+        thread::sleep(self.delay);
+        sure(self.inner.draw(content))
+    }
+    fn hide_cursor(&mut self) -> io::Result<()> {
+        sure(self.inner.hide_cursor())
+    }
+    fn show_cursor(&mut self) -> io::Result<()> {
+        sure(self.inner.show_cursor())
+    }
+    fn get_cursor_position(&mut self) -> io::Result<Position> {
+        sure(self.inner.get_cursor_position())
+    }
+    fn set_cursor_position<P: Into<Position>>(&mut self, position: P) -> io::Result<()> {
+        sure(self.inner.set_cursor_position(position))
+    }
+    fn clear(&mut self) -> io::Result<()> {
+        sure(self.inner.clear())
+    }
+    fn clear_region(&mut self, region: ClearType) -> io::Result<()> {
+        sure(self.inner.clear_region(region))
+    }
+    fn size(&self) -> io::Result<Size> {
+        sure(self.inner.size())
+    }
+    fn window_size(&mut self) -> io::Result<WindowSize> {
+        sure(self.inner.window_size())
+    }
+    fn flush(&mut self) -> io::Result<()> {
+        sure(self.inner.flush())
+    }
+}
+
+/// Keys pressed one after the other, then none.
+struct Pressed(VecDeque<Input>);
+
+impl Pressed {
+    fn new(keys: &[Key]) -> Self {
+        Self(keys.iter().map(|key| Input::Key(*key)).collect())
+    }
+}
+
+impl Keys for Pressed {
+    fn next(&mut self, wait: Duration) -> io::Result<Option<Input>> {
+        let next = self.0.pop_front();
+        if next.is_none() {
+            thread::sleep(wait.min(Duration::from_millis(5)));
+        }
+        Ok(next)
+    }
+}
+
+#[derive(Default)]
+struct Requests(AtomicU32);
+
+impl Stop for Requests {
+    fn request(&self) {
+        self.0.fetch_add(1, Ordering::SeqCst);
+    }
+    fn requested(&self) -> bool {
+        self.0.load(Ordering::SeqCst) > 0
+    }
+}
+
+fn parts<'a>(setup: &'a Setup, stop: Option<&'a dyn Stop>) -> Parts<'a> {
+    Parts { setup, palette: Palette::new(Depth::True), inspect: &Small, stop, shown: &|| true }
+}
+
+#[test]
+fn a_slow_terminal_does_not_slow_the_search_and_loses_no_trial() {
+    const TRIALS: u64 = 5000;
+    let (mut feed, mut tap) = channel();
+    let screen = thread::spawn(move || {
+        let setup = setup(Role::Runs);
+        let mut state = State::new(&setup);
+        let mut terminal = Difficult::terminal(Duration::from_millis(300), u32::MAX);
+        let end = show(&mut terminal, &mut Pressed::new(&[]), &mut tap, &mut state, &parts(&setup, None));
+        (end, state, terminal.backend().drawn)
+    });
+    let events: Vec<[Event; 2]> =
+        (0..TRIALS).map(|id| [told(id), progress("search", id + 1, TRIALS, "")]).collect();
+    let (mut slowest, began) = (Duration::ZERO, Instant::now());
+    for event in events.iter().flatten() {
+        let before = Instant::now();
+        feed.on_event(event);
+        slowest = slowest.max(before.elapsed());
+    }
+    let took = began.elapsed();
+    drop(feed);
+    let (end, state, frames) = screen.join().unwrap();
+    eprintln!("{} events in {took:?}, the slowest in {slowest:?}, {frames} frames of 300 ms", 2 * TRIALS);
+    // One frame takes 300 ms: an observer that waited for any would take longer than that.
+    assert!(slowest < Duration::from_millis(250), "{slowest:?}");
+    assert!(took < Duration::from_secs(2), "{took:?}");
+    assert_eq!((end, state.trials.len()), (End::Over, TRIALS as usize));
+}
+
+#[test]
+fn a_terminal_that_breaks_ends_the_screen_and_not_the_study() {
+    let (mut feed, mut tap) = channel();
+    let setup = setup(Role::Runs);
+    let mut state = State::new(&setup);
+    feed.on_event(&told(0));
+    let mut terminal = Difficult::terminal(Duration::ZERO, 1);
+    let end = show(&mut terminal, &mut Pressed::new(&[Key::Tab]), &mut tap, &mut state, &parts(&setup, None));
+    assert_eq!(end, End::Gone);
+    drop(tap);
+    for id in 1..1000 {
+        feed.on_event(&told(id));
+    }
+}
+
+#[test]
+fn quitting_asks_the_study_to_stop_and_shows_it_to_its_end() {
+    let (mut feed, mut tap) = channel();
+    let setup = setup(Role::Runs);
+    let stop = Requests::default();
+    let study = thread::scope(|scope| {
+        let screen = scope.spawn(|| {
+            let mut state = State::new(&setup);
+            let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
+            let mut keys = Pressed::new(&[Key::Char('q')]);
+            let end = show(&mut terminal, &mut keys, &mut tap, &mut state, &parts(&setup, Some(&stop)));
+            (end, state.trials.len(), terminal.backend().to_string())
+        });
+        let until = Instant::now() + Duration::from_secs(20);
+        while !stop.requested() {
+            assert!(Instant::now() < until, "the key was not seen");
+            thread::sleep(Duration::from_millis(1));
+        }
+        // What was running is still told.
+        feed.on_event(&told(0));
+        drop(feed);
+        screen.join().unwrap()
+    });
+    let (end, trials, frame) = study;
+    assert_eq!((end, trials, stop.0.load(Ordering::SeqCst)), (End::Over, 1, 1));
+    assert!(frame.contains("stopping"), "{frame}");
+}
+
+#[test]
+fn a_resized_terminal_is_drawn_anew() {
+    let (feed, mut tap) = channel();
+    drop(feed);
+    let setup = setup(Role::Runs);
+    let mut state = super::state(&whole());
+    let mut terminal = Terminal::new(TestBackend::new(120, 40)).unwrap();
+    for (width, height) in [(120, 40), (80, 24), (50, 10), (200, 50)] {
+        terminal.backend_mut().resize(width, height);
+        show(&mut terminal, &mut Pressed::new(&[]), &mut tap, &mut state, &parts(&setup, None));
+        let buffer = terminal.backend().buffer();
+        assert_eq!((buffer.area.width, buffer.area.height), (width, height));
+        let text = terminal.backend().to_string();
+        assert_eq!(text.contains("needs 60 x 16"), width == 50, "{text}");
+    }
+}
+
+#[test]
+fn a_journal_shows_what_the_study_itself_shows() {
+    let folder = tempfile::tempdir().unwrap();
+    let paths = kiln_search::RunPaths::new(folder.path());
+    let mut journal = Journal::open(&paths.journal()).unwrap().journal;
+    let setup = setup(Role::Watches);
+    let mut source = follow::Journal::new(Follow::open(&paths).unwrap(), setup.clone());
+    let (mut watched, mut told) = (State::new(&setup), State::new(&setup));
+    let files = || {
+        let mut names: Vec<_> =
+            folder.path().read_dir().unwrap().map(|entry| entry.unwrap().file_name()).collect();
+        names.sort();
+        names
+    };
+    let before = files();
+    for part in whole().chunks(40) {
+        for (event, at) in part {
+            journal.append(event).unwrap();
+            told.apply(event, *at);
+        }
+        journal.sync().unwrap();
+        let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+        let mut keys = Pressed::new(&[Key::Down, Key::Enter, Key::Char('q')]);
+        let end = show(&mut terminal, &mut keys, &mut source, &mut watched, &parts(&setup, None));
+        assert_eq!(end, End::Left);
+        assert_eq!(watched.trials, told.trials);
+    }
+    assert_eq!((&watched.front, watched.best, watched.ended), (&told.front, told.best, true));
+    assert_eq!(watched.volume, told.volume);
+    assert_eq!(files(), before, "watching writes nothing");
+}

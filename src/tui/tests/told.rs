@@ -1,0 +1,130 @@
+//! What events make of the state.
+
+use std::time::Duration;
+
+use kiln_search::hypervolume::hypervolume;
+use kiln_search::{Event, Fidelity, Trial, study_front};
+
+use super::{progress, searching, setup, state, told, trial, whole};
+use crate::tui::setup::Role;
+use crate::tui::state::{Front, Level, State};
+
+#[test]
+fn the_front_is_that_of_the_study_whatever_the_order() {
+    let mut trials: Vec<Trial> = (0..200).map(trial).collect();
+    // The same architecture once more, a lower fidelity, and one over a limit.
+    for (id, source) in (200..220).zip(60..80) {
+        let same = Trial { id, ..trial(source) };
+        trials.push(same);
+    }
+    trials[5].proposal.fidelity = Fidelity::Epochs(1);
+    trials[150].violation = 0.5;
+    let expected: Vec<u64> = study_front(&trials).iter().map(|entry| entry.trial).collect();
+    for step in [1, 7, 219] {
+        let mut front = Front::default();
+        for i in 0..trials.len() {
+            front.insert(&trials[i * step % trials.len()]);
+        }
+        let found: Vec<u64> = (0..220).filter(|id| front.contains(*id)).collect();
+        assert_eq!(found, expected, "step {step}");
+        assert_eq!(front.len(), expected.len());
+    }
+}
+
+#[test]
+fn the_hypervolume_is_that_of_the_front_and_never_falls() {
+    let state = state(&whole());
+    let reference = state.volume.reference().to_vec();
+    assert!((reference[1] - 200.0).abs() < 1e-12, "the limit is the reference");
+    let trials: Vec<Trial> = (0..150).map(trial).collect();
+    let front = study_front(&trials);
+    let points: Vec<&[f64]> = front.iter().map(|entry| entry.objectives.0.as_slice()).collect();
+    let curve = state.volume.points();
+    let (number, last) = *curve.last().unwrap();
+    assert!(number <= 150);
+    assert!((last - hypervolume(&points, &reference)).abs() < 1e-9);
+    assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1 && pair[0].0 < pair[1].0));
+    let shares = state.volume.curve();
+    assert!(shares.iter().all(|(_, share)| (0.0..=1.0).contains(share)));
+}
+
+#[test]
+fn stages_know_the_time_left_though_progress_was_left_out() {
+    let trials_only: Vec<_> = searching()
+        .into_iter()
+        .filter(|(event, _)| !matches!(event, Event::Progress { stage, .. } if stage == "search"))
+        .collect();
+    for events in [searching(), trials_only] {
+        let state = state(&events);
+        let stage = state.stage().unwrap();
+        assert_eq!((stage.name(), stage.done(), stage.total()), ("search", 90, 150));
+        let left = stage.left(Duration::from_secs(65)).unwrap().as_secs_f64();
+        assert!((left - 30.0).abs() < 1.0, "{left}");
+    }
+}
+
+#[test]
+fn known_answers_say_nothing_about_the_speed() {
+    let mut state = State::new(&setup(Role::Runs));
+    let second = Duration::from_secs;
+    state.apply(&Event::Started { study: "digits".to_owned(), resumed: 50, trials: 100 }, second(0));
+    for id in 0..50 {
+        let event = Event::Trial { trial: trial(id), known: true, seconds: 1.0, worker: 0 };
+        state.apply(&event, second(0));
+    }
+    assert!(state.workers.is_empty());
+    for id in 50..60 {
+        state.apply(&told(id), second(id - 48));
+    }
+    let left = state.stage().unwrap().left(second(20)).unwrap();
+    assert!((left.as_secs_f64() - 80.0).abs() < 10.0, "{left:?}");
+}
+
+#[test]
+fn a_retry_tells_all_trials_anew() {
+    let mut state = state(&searching());
+    let before = state.clone();
+    state.apply(&Event::Retried { trials: vec![13] }, Duration::from_secs(70));
+    assert!(state.trials.is_empty() && state.finished.is_empty() && state.best.is_none());
+    assert_eq!((state.front.len(), state.failed), (0, 0));
+    for id in 0..90 {
+        state.apply(&told(id), Duration::from_secs(80));
+    }
+    assert_eq!((&state.front, state.failed, state.best), (&before.front, before.failed, before.best));
+    assert_eq!(state.volume.curve(), before.volume.curve());
+}
+
+#[test]
+fn failures_warnings_and_the_end_are_in_the_log() {
+    let state = state(&whole());
+    let count = |level| state.lines.iter().filter(|line| line.level == level).count();
+    assert_eq!((count(Level::Failure), count(Level::Warning)), (7, 1));
+    assert_eq!(state.failed, 7);
+    assert!(state.ended && state.finished.len() == 1);
+    let last = state.lines.iter().next_back().unwrap();
+    assert_eq!(last.message, "the study is done");
+    let mut state = state;
+    state.apply(&Event::Warning { message: "a\u{1b}[2Jb\nc".to_owned() }, Duration::from_secs(200));
+    assert_eq!(state.lines.iter().next_back().unwrap().message, "a [2Jb c", "control characters stay out");
+}
+
+#[test]
+fn a_stage_that_is_left_ends() {
+    let mut state = State::new(&setup(Role::Runs));
+    state.apply(&progress("data", 1, 1, ""), Duration::from_secs(1));
+    state.apply(&progress("supernet", 1, 10, ""), Duration::from_secs(3));
+    assert_eq!(state.stages[0].ended, Some(Duration::from_secs(3)));
+    assert_eq!(state.stage().unwrap().name(), "supernet");
+}
+
+#[test]
+fn of_equally_accurate_trials_the_best_is_on_the_front() {
+    let mut state = State::new(&setup(Role::Runs));
+    for (id, latency) in [(0, 50.0), (1, 40.0), (2, 60.0)] {
+        let mut trial = trial(id);
+        trial.objectives.0 = vec![2.0, latency];
+        let event = Event::Trial { trial, known: false, seconds: 1.0, worker: 0 };
+        state.apply(&event, Duration::from_secs(id));
+    }
+    assert_eq!(state.best.map(|(_, id)| id), Some(1));
+}

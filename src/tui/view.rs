@@ -1,0 +1,310 @@
+//! What the user looks at: panel, order, filter, selection. Changed by keys only.
+
+use kiln_search::TrialId;
+
+use super::groups::{group_of, groups};
+use super::keys::Key;
+use super::setup::{Role, Setup};
+use super::state::{State, Told};
+use crate::inspection::{Inspect, Inspection};
+
+/// Rows that a page key moves by.
+const PAGE: usize = 10;
+
+/// A part of the screen that can have the keys.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Panel {
+    Front,
+    Volume,
+    Trials,
+    Groups,
+    Log,
+}
+
+impl Panel {
+    pub(super) const ALL: [Self; 5] = [Self::Front, Self::Volume, Self::Trials, Self::Groups, Self::Log];
+
+    pub(super) const fn number(self) -> usize {
+        self as usize + 1
+    }
+}
+
+/// Which trials are listed.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) enum Filter {
+    All,
+    Front,
+    Finished,
+    Failed,
+    /// Those of a cluster, or of an operator.
+    Group(String),
+}
+
+/// What the trials are ordered by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Order {
+    /// Newest first.
+    Trial,
+    /// Lowest in this objective first.
+    Objective(usize),
+    /// Longest evaluation first.
+    Seconds,
+}
+
+/// A trial that is looked into.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Opened {
+    pub(super) trial: TrialId,
+    /// Its architecture, or why there is none.
+    pub(super) inspection: Result<Inspection, String>,
+    /// Lines scrolled.
+    pub(super) scrolled: usize,
+}
+
+/// What a key asks of the program.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Action {
+    /// Stop the study, or stop watching.
+    Quit,
+}
+
+/// What the user looks at.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct View {
+    pub(super) focus: Panel,
+    /// The panel in focus has all the room.
+    pub(super) zoomed: bool,
+    pub(super) order: Order,
+    pub(super) reversed: bool,
+    pub(super) filter: Filter,
+    pub(super) selected: Option<TrialId>,
+    /// The group at which the cursor is.
+    pub(super) group: usize,
+    /// Lines between the end of the log and what is shown of it.
+    pub(super) log_back: usize,
+    pub(super) help: bool,
+    pub(super) opened: Option<Opened>,
+    /// An answer to the last key.
+    pub(super) message: Option<String>,
+}
+
+impl Default for View {
+    fn default() -> Self {
+        Self {
+            focus: Panel::Trials,
+            zoomed: false,
+            order: Order::Trial,
+            reversed: false,
+            filter: Filter::All,
+            selected: None,
+            group: 0,
+            log_back: 0,
+            help: false,
+            opened: None,
+            message: None,
+        }
+    }
+}
+
+impl View {
+    /// Does what a key asks for; says what the program must do.
+    pub(super) fn press(
+        &mut self,
+        key: Key,
+        state: &State,
+        setup: &Setup,
+        inspect: &dyn Inspect,
+    ) -> Option<Action> {
+        self.message = None;
+        match key {
+            Key::Interrupt | Key::Char('q') => return Some(Action::Quit),
+            Key::Char('?') => self.help = !self.help,
+            Key::Escape => self.back(),
+            _ if self.help => self.help = false,
+            Key::Char('e') => self.message = Some(self.export(state, setup)),
+            _ if self.opened.is_some() => self.move_in_details(key, state, inspect),
+            Key::Tab => self.turn(1),
+            Key::BackTab => self.turn(Panel::ALL.len() - 1),
+            Key::Char(digit @ '1'..='5') => self.go_to(digit),
+            Key::Char('z') => self.zoomed = !self.zoomed,
+            Key::Char('s') => self.order = self.next_order(setup),
+            Key::Char('S') => self.reversed = !self.reversed,
+            Key::Char('f') => self.filter = self.next_filter(),
+            Key::Enter => self.enter(state, inspect),
+            _ => self.step(key, state),
+        }
+        None
+    }
+
+    /// Trials as they are listed.
+    pub(super) fn rows<'a>(&self, state: &'a State) -> Vec<&'a Told> {
+        let mut rows: Vec<&Told> = state.trials.values().filter(|told| self.lists(told, state)).collect();
+        match self.order {
+            Order::Trial => rows.reverse(),
+            Order::Objective(index) => {
+                let of = |told: &Told| told.trial.objectives.0.get(index).copied().unwrap_or(f64::INFINITY);
+                rows.sort_by(|a, b| of(a).total_cmp(&of(b)));
+            }
+            Order::Seconds => rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds)),
+        }
+        if self.reversed {
+            rows.reverse();
+        }
+        rows
+    }
+
+    /// The row of the selected trial: the first one, if none is selected or listed.
+    pub(super) fn row(&self, rows: &[&Told]) -> usize {
+        rows.iter().position(|told| Some(told.trial.id) == self.selected).unwrap_or(0)
+    }
+
+    fn lists(&self, told: &Told, state: &State) -> bool {
+        let id = told.trial.id;
+        match &self.filter {
+            Filter::All => true,
+            Filter::Front => state.front.contains(id),
+            Filter::Finished => state.finished.contains_key(&id),
+            Filter::Failed => told.trial.outcome.measurement().is_none(),
+            Filter::Group(name) => group_of(told) == *name,
+        }
+    }
+
+    fn back(&mut self) {
+        if self.help {
+            self.help = false;
+        } else if self.opened.is_some() {
+            self.opened = None;
+        } else if self.zoomed {
+            self.zoomed = false;
+        } else {
+            self.filter = Filter::All;
+        }
+    }
+
+    fn turn(&mut self, by: usize) {
+        self.focus = Panel::ALL[(self.focus as usize + by) % Panel::ALL.len()];
+    }
+
+    fn go_to(&mut self, digit: char) {
+        if let Some(panel) =
+            Panel::ALL.into_iter().find(|panel| digit.to_digit(10) == Some(panel.number() as u32))
+        {
+            self.focus = panel;
+        }
+    }
+
+    fn next_order(&self, setup: &Setup) -> Order {
+        match self.order {
+            Order::Trial if !setup.objectives.is_empty() => Order::Objective(0),
+            Order::Objective(index) if index + 1 < setup.objectives.len() => Order::Objective(index + 1),
+            Order::Trial | Order::Objective(_) => Order::Seconds,
+            Order::Seconds => Order::Trial,
+        }
+    }
+
+    fn next_filter(&self) -> Filter {
+        match self.filter {
+            Filter::All => Filter::Front,
+            Filter::Front => Filter::Finished,
+            Filter::Finished => Filter::Failed,
+            Filter::Failed | Filter::Group(_) => Filter::All,
+        }
+    }
+
+    fn enter(&mut self, state: &State, inspect: &dyn Inspect) {
+        match self.focus {
+            Panel::Groups => {
+                if let Some(group) = groups(state).get(self.group) {
+                    self.filter = Filter::Group(group.name.clone());
+                    self.focus = Panel::Trials;
+                }
+            }
+            Panel::Log => self.zoomed = !self.zoomed,
+            Panel::Front | Panel::Volume | Panel::Trials => self.open(state, inspect),
+        }
+    }
+
+    fn open(&mut self, state: &State, inspect: &dyn Inspect) {
+        let rows = self.rows(state);
+        let Some(told) = rows.get(self.row(&rows)) else { return };
+        let inspection = inspect.inspect(&told.trial).map_err(|error| format!("{error:#}"));
+        self.selected = Some(told.trial.id);
+        self.opened = Some(Opened { trial: told.trial.id, inspection, scrolled: 0 });
+    }
+
+    fn move_in_details(&mut self, key: Key, state: &State, inspect: &dyn Inspect) {
+        let Some(opened) = &mut self.opened else { return };
+        match key {
+            Key::Enter => self.opened = None,
+            Key::Char('n' | 'p') => {
+                self.step(if key == Key::Char('n') { Key::Down } else { Key::Up }, state);
+                self.open(state, inspect);
+            }
+            _ => {
+                // The end is not known before it is drawn: drawing stops there.
+                opened.scrolled = moved(opened.scrolled, key, usize::MAX);
+            }
+        }
+    }
+
+    fn step(&mut self, key: Key, state: &State) {
+        match self.focus {
+            Panel::Groups => self.group = moved(self.group, key, groups(state).len()),
+            Panel::Log => {
+                // Up goes back in time.
+                let lines = state.lines.iter().len();
+                let from_start = lines.saturating_sub(self.log_back + 1);
+                self.log_back = lines.saturating_sub(moved(from_start, key, lines) + 1);
+            }
+            Panel::Front | Panel::Volume | Panel::Trials => {
+                let rows = self.rows(state);
+                let row = moved(self.row(&rows), key, rows.len());
+                // At the top the newest trial is followed.
+                let follows = row == 0 && self.order == Order::Trial && !self.reversed;
+                self.selected = rows.get(row).map(|told| told.trial.id).filter(|_| !follows);
+            }
+        }
+    }
+
+    /// Where the files of the selected trial are, or what to do for some.
+    fn export(&self, state: &State, setup: &Setup) -> String {
+        let rows = self.rows(state);
+        let shown = self.opened.as_ref().map(|opened| opened.trial);
+        let Some(id) = shown.or_else(|| rows.get(self.row(&rows)).map(|told| told.trial.id)) else {
+            return "there is no trial to export yet".to_owned();
+        };
+        let Some((finished, _)) = state.finished.get(&id) else {
+            return format!("trial {id} has no weights of its own: only finished networks can be exported");
+        };
+        let folder = setup.paths.model(id);
+        let run = setup.paths.root().display();
+        format!(
+            "{}: {}; other formats: kiln export {run} {id} --format NAME",
+            folder.display(),
+            finished.files.join(", ")
+        )
+    }
+}
+
+/// A position after a key, among `count`.
+fn moved(position: usize, key: Key, count: usize) -> usize {
+    let last = count.saturating_sub(1);
+    match key {
+        Key::Up | Key::Char('k') => position.saturating_sub(1),
+        Key::Down | Key::Char('j') => position.saturating_add(1),
+        Key::PageUp => position.saturating_sub(PAGE),
+        Key::PageDown => position.saturating_add(PAGE),
+        Key::Home | Key::Char('g') => 0,
+        Key::End | Key::Char('G') => last,
+        _ => position,
+    }
+    .min(last)
+}
+
+/// What leaving means.
+pub(super) const fn quit_means(role: Role) -> &'static str {
+    match role {
+        Role::Runs => "stop the study in good order; twice: at once",
+        Role::Watches => "leave; the study goes on",
+    }
+}

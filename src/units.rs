@@ -1,0 +1,112 @@
+//! Numbers with units, as people read them. The names of metrics and costs end in their unit.
+
+use std::time::Duration;
+
+/// A metric or cost by its name: heading and value, accuracy instead of error.
+pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
+    let (base, device) = name.split_once('@').map_or((name, ""), |(base, device)| (base, device));
+    let (heading, value) = if let Some(what) = base.strip_suffix("error_percent") {
+        (format!("{what}accuracy %"), format!("{:.2}", 100.0 - value))
+    } else if let Some(what) = base.strip_suffix("_percent") {
+        (format!("{what} %"), format!("{value:.2}"))
+    } else if let Some(what) = base.strip_suffix("_us") {
+        (format!("{what} µs"), significant(value))
+    } else if let Some(what) = base.strip_suffix("_uj") {
+        (format!("{what} µJ"), significant(value))
+    } else if let Some(what) = base.strip_suffix("_bytes") {
+        (what.to_owned(), bytes(value))
+    } else if let Some(what) = base.strip_suffix("_nats") {
+        (format!("{what} nats"), format!("{value:.4}"))
+    } else {
+        (
+            base.to_owned(),
+            if matches!(base, "parameters" | "macs") { count(value) } else { significant(value) },
+        )
+    };
+    let heading = heading.replace('_', " ");
+    (if device.is_empty() { heading } else { format!("{heading} @{device}") }, value)
+}
+
+/// A value whose unit stands in the heading: four significant digits, whole numbers in full.
+pub(crate) fn significant(value: f64) -> String {
+    if value.abs() < f64::MIN_POSITIVE {
+        return "0".to_owned();
+    }
+    let magnitude = value.abs().log10().floor() as i32;
+    let decimals = (3 - magnitude).clamp(0, 6) as usize;
+    format!("{value:.decimals$}")
+}
+
+/// A count, in thousands and millions where it is large.
+pub(crate) fn count(value: f64) -> String {
+    scaled(value, 1000.0, &["", " k", " M", " G", " T"])
+}
+
+/// A number of bytes.
+pub(crate) fn bytes(value: f64) -> String {
+    scaled(value, 1000.0, &[" B", " kB", " MB", " GB", " TB"])
+}
+
+fn scaled(value: f64, step: f64, units: &[&str]) -> String {
+    let mut scaled = value;
+    let mut unit = 0;
+    while scaled.abs() >= step && unit + 1 < units.len() {
+        scaled /= step;
+        unit += 1;
+    }
+    if unit == 0 {
+        format!("{scaled:.0}{}", units[0])
+    } else {
+        format!("{}{}", significant(scaled), units[unit])
+    }
+}
+
+/// A time as people say it.
+pub(crate) fn duration(duration: Duration) -> String {
+    let seconds = duration.as_secs_f64();
+    if seconds < 10.0 {
+        return format!("{seconds:.1} s");
+    }
+    let whole = duration.as_secs();
+    match whole {
+        0..60 => format!("{whole} s"),
+        60..3600 => format!("{} min {:02} s", whole / 60, whole % 60),
+        _ => format!("{} h {:02} min", whole / 3600, whole % 3600 / 60),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_give_headings_and_values_with_units() {
+        let cases = [
+            ("error_percent", 1.5, "accuracy %", "98.50"),
+            ("test_accuracy_percent", 98.611, "test accuracy %", "98.61"),
+            ("latency_us@raspi4", 1234.56, "latency µs @raspi4", "1235"),
+            ("model_bytes", 12_345.0, "model", "12.35 kB"),
+            ("macs", 1_234_567.0, "macs", "1.235 M"),
+            ("parameters", 999.0, "parameters", "999"),
+        ];
+        for (name, value, heading, text) in cases {
+            assert_eq!(shown(name, value), (heading.to_owned(), text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn small_and_large_numbers_keep_four_digits() {
+        assert_eq!(significant(0.012_345), "0.01235");
+        assert_eq!(significant(12.345), "12.35");
+        assert_eq!(significant(0.0), "0");
+    }
+
+    #[test]
+    fn times_are_said_in_their_own_size() {
+        let said = |seconds| duration(Duration::from_secs_f64(seconds));
+        assert_eq!(said(2.34), "2.3 s");
+        assert_eq!(said(59.9), "59 s");
+        assert_eq!(said(125.0), "2 min 05 s");
+        assert_eq!(said(7260.0), "2 h 01 min");
+    }
+}

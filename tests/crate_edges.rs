@@ -1,0 +1,86 @@
+//! Which crate may use which: the edges that ARCHITECTURE.md draws, held over what cargo says.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use cargo_metadata::{DependencyKind, MetadataCommand, Package};
+
+/// Crates of this workspace that each may use, tests aside.
+const ALLOWED: [(&str, &[&str]); 7] = [
+    ("kiln-space", &[]),
+    ("kiln-kernels", &[]),
+    ("kiln-hw-models", &["kiln-space"]),
+    ("kiln-export", &["kiln-hw-models", "kiln-space"]),
+    ("kiln-search", &["kiln-hw-models", "kiln-space"]),
+    ("kiln-evaluator", &["kiln-export", "kiln-hw-models", "kiln-kernels", "kiln-search", "kiln-space"]),
+    ("kiln", &["kiln-evaluator", "kiln-export", "kiln-hw-models", "kiln-search", "kiln-space"]),
+];
+
+/// Outside crates (by the start of their names) that one crate alone may use.
+const OWNED: [(&str, &[&str]); 6] = [
+    ("burn", &["kiln-evaluator", "kiln-kernels"]),
+    ("sled", &["kiln-search"]),
+    ("indicatif", &["kiln"]),
+    ("ratatui", &["kiln"]),
+    ("clap", &["kiln"]),
+    ("prost", &["kiln-export"]),
+];
+
+fn packages() -> Vec<Package> {
+    let metadata = MetadataCommand::new().no_deps().exec().expect("cargo describes the workspace");
+    metadata.workspace_packages().into_iter().cloned().collect()
+}
+
+/// Names of what a package uses when it is not tested.
+fn used(package: &Package) -> BTreeSet<String> {
+    let normal =
+        package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
+    normal.map(|dependency| dependency.name.clone()).collect()
+}
+
+#[test]
+fn crates_use_only_what_lies_below_them() {
+    let allowed: BTreeMap<_, _> = ALLOWED.into_iter().collect();
+    let packages = packages();
+    let names: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
+    assert!(names.len() > 1, "cargo names the crates of the workspace");
+    for name in &names {
+        assert!(allowed.contains_key(name), "the new crate `{name}` needs its line in this test");
+    }
+    for package in &packages {
+        for used in used(package).iter().filter(|used| names.contains(used.as_str())) {
+            assert!(
+                allowed[package.name.as_str()].contains(&used.as_str()),
+                "`{}` must not use `{used}`",
+                package.name
+            );
+        }
+    }
+}
+
+#[test]
+fn outside_crates_are_used_where_they_belong() {
+    for package in &packages() {
+        for used in used(package) {
+            for (owned, owners) in OWNED {
+                let is_it = used == owned || used.starts_with(&format!("{owned}-"));
+                assert!(
+                    !is_it || owners.contains(&package.name.as_str()),
+                    "`{}` must not use `{used}`: that is the part of `{}`",
+                    package.name,
+                    owners.join("`, `")
+                );
+            }
+        }
+    }
+}
+
+#[test]
+fn owners_do_use_what_they_own() {
+    // A renamed crate would make the test above hold for nothing.
+    let packages = packages();
+    for (owned, owners) in OWNED.iter().filter(|(owned, _)| *owned != "ratatui") {
+        let uses =
+            |package: &Package| owners.contains(&package.name.as_str()) && used(package).contains(*owned);
+        assert!(packages.iter().any(uses), "`{owned}` is used by none of its owners");
+    }
+}

@@ -1,0 +1,123 @@
+//! Every config of this repository, cut down to a few seconds.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::sandbox::{Sandbox, data, set, tiny, tiny_quickstart};
+
+/// What every study that finishes networks must have printed and written.
+fn check_finished(sandbox: &Sandbox, report: &Value, name: &str, trials: u64) {
+    assert_eq!(report["run"], format!("runs/{name}"));
+    assert_eq!(report["trials"], trials);
+    assert!(!report["front"].as_array().unwrap().is_empty(), "{report}");
+    let finished = report["finished"].as_array().unwrap();
+    assert!(!finished.is_empty(), "{report}");
+    for network in finished {
+        let accuracy = network["test_accuracy_percent"].as_f64().unwrap();
+        assert!((0.0..=100.0).contains(&accuracy));
+        assert!(network["costs"]["latency_us"].as_f64().unwrap() > 0.0);
+        let files = network["files"].as_array().unwrap();
+        assert!(files.iter().any(|file| file.as_str().unwrap().ends_with("model.onnx")), "{files:?}");
+        for file in files {
+            assert!(fs::metadata(sandbox.path(file.as_str().unwrap())).unwrap().len() > 0);
+        }
+    }
+    for stage in ["prepare", "search", "finish"] {
+        assert!(report["seconds"][stage].as_f64().unwrap() >= 0.0);
+    }
+}
+
+#[test]
+fn quickstart() {
+    let config = tiny_quickstart("tiny");
+    let limit = &config["hardware"][0]["latency_max_us"];
+    let limit = limit.as_float().or_else(|| limit.as_integer().map(|limit| limit as f64)).unwrap();
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&[]);
+    check_finished(&sandbox, &report, "tiny", 12);
+    for network in report["front"].as_array().unwrap() {
+        assert!(network["costs"]["latency_us"].as_f64().unwrap() <= limit, "{network}");
+    }
+    let again = sandbox.search(&[]);
+    assert_eq!(report["front"], again["front"], "a study that has ended shows its result");
+    assert_eq!(report["finished"], again["finished"]);
+}
+
+#[test]
+fn a_seed_from_the_command_line_is_the_seed_of_the_study() {
+    let sandbox = Sandbox::new(&tiny_quickstart("seeded").to_string());
+    sandbox.search(&["--seed", "5", "--runs", "a"]);
+    assert!(fs::read_to_string(sandbox.path("a/seeded/config.toml")).unwrap().contains("seed = 5"));
+    let said = sandbox.kiln(&["search", "study.toml", "--runs", "a"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("`study.seed` was `5`"), "{}", said.err);
+}
+
+#[test]
+fn idx_images() {
+    for (file, folder) in [("mnist.toml", "mnist"), ("fashion-mnist.toml", "fashion-mnist")] {
+        let Some(data) = data("idx_images") else { return };
+        let mut config = tiny(file, "tiny");
+        set(&mut config, "data", "limit", 1000.into());
+        set(&mut config, "search", "trials", 6.into());
+        let sandbox = Sandbox::new(&config.to_string());
+        let report = sandbox.search(&["--data", data.join(folder).to_str().unwrap()]);
+        check_finished(&sandbox, &report, "tiny", 6);
+        // The shape of the data is known without the data.
+        let trial = report["front"][0]["trial"].to_string();
+        let shown = sandbox.kiln(&["show", "tiny", &trial]);
+        assert_eq!(shown.code, 0, "{}", shown.err);
+        assert!(shown.out.contains("1x28x28"), "{}", shown.out);
+    }
+}
+
+#[test]
+fn a_table_of_published_results() {
+    let Some(data) = data("a_table_of_published_results") else { return };
+    let mut config = tiny("nasbench201.toml", "table");
+    set(&mut config, "search", "trials", 50.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&["--data", data.to_str().unwrap()]);
+    assert_eq!(report["trials"], 50);
+    let best = &report["front"][0]["metrics"]["error_percent"];
+    // Fifty of 15,625 cells: the best half of a percent tests above 93.5 %.
+    assert!(best.as_f64().unwrap() < 9.5, "{best}");
+}
+
+#[test]
+fn every_config_is_run_by_a_test_of_this_file() {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
+    let mut names: Vec<String> = fs::read_dir(folder)
+        .unwrap()
+        .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+        .collect();
+    names.sort();
+    assert_eq!(names, ["fashion-mnist.toml", "mnist.toml", "nasbench201.toml", "quickstart.toml"]);
+}
+
+#[test]
+fn a_config_is_checked_without_training() {
+    let sandbox = Sandbox::new(&tiny_quickstart("checked").to_string());
+    let said = sandbox.kiln(&["check", "study.toml"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for expected in ["decisions", "genotypes", "% of 1000 samples", "time", "memory", "latency µs"] {
+        assert!(said.out.contains(expected), "{expected}: {}", said.out);
+    }
+    let json = sandbox.kiln(&["check", "study.toml", "--json"]).json();
+    assert!(json["feasible"].as_u64().unwrap() <= json["samples"].as_u64().unwrap());
+    assert!(json["estimate"]["memory_bytes"].as_u64().unwrap() > 0);
+    assert!(!sandbox.path("runs").exists());
+}
+
+#[test]
+fn the_starter_config_holds_and_is_not_overwritten() {
+    let sandbox = Sandbox::new("");
+    assert_eq!(sandbox.kiln(&["init"]).code, 0);
+    let said = sandbox.kiln(&["check", "kiln.toml"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let again = sandbox.kiln(&["init"]);
+    assert_eq!(again.code, 2);
+    assert!(again.err.contains("is there already"), "{}", again.err);
+}

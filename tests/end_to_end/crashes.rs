@@ -1,0 +1,115 @@
+//! `kill -9` at random moments, then the same command again: as if nothing had happened.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kiln_search::{Event, TrialId, seed};
+use rand::RngExt;
+
+use crate::sandbox::{Sandbox, set, tiny_quickstart};
+
+const KILLS: u32 = 10;
+
+fn config() -> String {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "evaluator", "epochs", 3.into());
+    set(&mut config, "search", "trials", 40.into());
+    set(&mut config, "finish", "networks", 2.into());
+    config.to_string()
+}
+
+/// Starts the study and kills it after `moment`, unless it has ended by then. Whether it was killed.
+fn kill_after(sandbox: &Sandbox, moment: Duration) -> bool {
+    let mut child = sandbox
+        .command(&["search", "study.toml", "--workers", "2"])
+        .stdout(Stdio::null())
+        .stderr(Stdio::null())
+        .spawn()
+        .unwrap();
+    let began = Instant::now();
+    while began.elapsed() < moment {
+        if child.try_wait().unwrap().is_some() {
+            return false;
+        }
+        thread::sleep(Duration::from_millis(2));
+    }
+    child.kill().unwrap();
+    child.wait().unwrap();
+    true
+}
+
+/// Ids of the trials that the journal holds.
+fn finished_trials(events: &[Event]) -> Vec<TrialId> {
+    let trial = |event: &Event| match event {
+        Event::Trial { trial, .. } => Some(trial.id),
+        _ => None,
+    };
+    events.iter().filter_map(trial).collect()
+}
+
+/// How often each genotype was evaluated, not looked up.
+fn evaluations(events: &[Event]) -> BTreeMap<String, usize> {
+    let mut counts = BTreeMap::new();
+    for event in events {
+        if let Event::Trial { trial, known: false, .. } = event {
+            *counts.entry(trial.proposal.genotype.to_string()).or_insert(0) += 1;
+        }
+    }
+    counts
+}
+
+#[test]
+fn killed_studies_go_on_as_if_nothing_had_happened() {
+    let whole = Sandbox::new(&config());
+    let began = Instant::now();
+    let expected = whole.search(&["--workers", "2"]);
+    let whole_time = began.elapsed();
+    let facts = whole.facts("tiny");
+
+    let mut rng = seed::generator(2026, "moments to kill at", &[]);
+    let mut stages = BTreeSet::new();
+    for kill in 0..KILLS {
+        // One moment in each tenth of the time, so that every stage is hit.
+        let share = (f64::from(kill) + rng.random::<f64>()) / f64::from(KILLS);
+        let sandbox = Sandbox::new(&config());
+        let killed = kill_after(&sandbox, whole_time.mul_f64(share));
+        let events = sandbox.events("tiny");
+        let before = finished_trials(&events);
+        stages.insert(match (killed, before.len()) {
+            (false, _) => "ended",
+            (true, 0) => "prepare",
+            (true, 1..40) => "search",
+            (true, _) => "finish",
+        });
+
+        let report = sandbox.search(&["--workers", "1"]);
+        let events = sandbox.events("tiny");
+        let after = finished_trials(&events);
+        assert_eq!(after[..before.len()], before, "kill {kill}: no finished trial is lost");
+        let distinct: BTreeSet<&TrialId> = after.iter().collect();
+        assert_eq!(distinct.len(), after.len(), "kill {kill}: no trial is journaled twice");
+        let twice: Vec<_> = evaluations(&events).into_iter().filter(|(_, count)| *count > 1).collect();
+        assert!(twice.is_empty(), "kill {kill}: evaluated twice: {twice:?}");
+        assert_eq!(report["front"], expected["front"], "kill {kill}");
+        assert_eq!(report["finished"], expected["finished"], "kill {kill}");
+        assert_eq!(sandbox.facts("tiny"), facts, "kill {kill}");
+    }
+    assert!(stages.contains("prepare") && stages.len() >= 2, "the kills hit several stages: {stages:?}");
+}
+
+#[test]
+fn a_study_killed_again_and_again_comes_to_the_same_end() {
+    let whole = Sandbox::new(&config());
+    let expected = whole.search(&["--workers", "2"]);
+    let sandbox = Sandbox::new(&config());
+    let mut moment = Duration::from_millis(300);
+    while kill_after(&sandbox, moment) {
+        // Every run gets further: checkpoints and finished trials are kept.
+        moment += Duration::from_millis(200);
+    }
+    let report = sandbox.search(&[]);
+    assert_eq!(report["front"], expected["front"]);
+    assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
+}

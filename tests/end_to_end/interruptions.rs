@@ -1,0 +1,99 @@
+//! Ctrl-C, a second process, and edits of a config between two runs.
+
+#![cfg(unix)]
+
+use std::process::{Child, Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+
+fn start(sandbox: &Sandbox) -> Child {
+    let mut command = sandbox.command(&["search", "study.toml"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// What Ctrl-C sends.
+fn interrupt(child: &Child) {
+    let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
+    assert!(sent.success());
+}
+
+/// Waits until the journal of the study has so many lines.
+fn wait_for_lines(sandbox: &Sandbox, study: &str, lines: usize) {
+    let began = Instant::now();
+    while sandbox.events(study).len() < lines {
+        assert!(began.elapsed() < Duration::from_mins(2), "the study does not get on");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+#[test]
+fn interrupted_studies_end_with_130_and_go_on() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "search", "trials", 60.into());
+    let whole = Sandbox::new(&config.to_string());
+    let expected = whole.search(&[]);
+
+    let sandbox = Sandbox::new(&config.to_string());
+    let child = start(&sandbox);
+    wait_for_lines(&sandbox, "tiny", 12);
+    interrupt(&child);
+    let said = Said::new(child.wait_with_output().unwrap());
+    assert_eq!(said.code, 130, "{}", said.err);
+    assert!(said.err.contains("run the same command again to go on"), "{}", said.err);
+    assert!(said.out.is_empty());
+    assert_eq!(sandbox.search(&[])["front"], expected["front"]);
+    assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
+}
+
+#[test]
+fn interrupted_twice_it_ends_at_once() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "evaluator", "epochs", 2000.into());
+    set(&mut config, "evaluator", "checkpoint_steps", 1_000_000.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let child = start(&sandbox);
+    wait_for_lines(&sandbox, "tiny", 1);
+    interrupt(&child);
+    thread::sleep(Duration::from_millis(5));
+    interrupt(&child);
+    assert_eq!(Said::new(child.wait_with_output().unwrap()).code, 130);
+}
+
+#[test]
+fn a_second_process_is_refused_with_the_id_of_the_first() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "evaluator", "epochs", 2000.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let mut first = start(&sandbox);
+    wait_for_lines(&sandbox, "tiny", 1);
+    let second = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(second.code, 2);
+    assert!(second.err.contains(&format!("in use by process {}", first.id())), "{}", second.err);
+    first.kill().unwrap();
+    first.wait().unwrap();
+}
+
+#[test]
+fn more_trials_go_on_and_other_edits_are_refused() {
+    let mut config = tiny_quickstart("tiny");
+    let sandbox = Sandbox::new(&config.to_string());
+    sandbox.search(&[]);
+    set(&mut config, "search", "trials", 20.into());
+    std::fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let longer = sandbox.search(&[]);
+    assert_eq!(longer["trials"], 20);
+    let at_once = Sandbox::new(&config.to_string()).search(&[]);
+    assert_eq!(longer["front"], at_once["front"]);
+
+    set(&mut config, "search", "in_flight", 3.into());
+    std::fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let said = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(said.code, 2);
+    assert!(
+        said.err.contains("`search.in_flight` was `8` when this study began and is now `3`"),
+        "{}",
+        said.err
+    );
+}

@@ -1,0 +1,13 @@
+//! The real binary from the outside: configs, mistakes, interruptions, crashes.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod configs;
+mod crashes;
+mod failures;
+mod interruptions;
+mod mistakes;
+mod output;
+mod sandbox;
+mod screens;
+mod workers;

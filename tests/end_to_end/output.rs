@@ -1,0 +1,73 @@
+//! What commands print about a run that has ended.
+
+use std::process::Stdio;
+
+use crate::sandbox::{Sandbox, tiny_quickstart};
+
+#[test]
+fn runs_are_shown_and_exported() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    let report = sandbox.search(&[]);
+    let front = sandbox.kiln(&["front", "tiny", "--json"]).json();
+    assert_eq!(front["front"], report["front"]);
+    assert_eq!(front["finished"], report["finished"]);
+    let csv = sandbox.kiln(&["front", "runs/tiny", "--csv"]);
+    assert_eq!(csv.out.lines().count(), 1 + report["front"].as_array().unwrap().len());
+    assert!(csv.out.starts_with("trial,genotype,error_percent,"), "{}", csv.out);
+    let table = sandbox.kiln(&["front", "tiny"]);
+    assert!(table.out.contains("accuracy %") && table.out.contains("latency µs"), "{}", table.out);
+
+    let trial = report["finished"][0]["trial"].to_string();
+    let shown = sandbox.kiln(&["show", "tiny", &trial]);
+    assert!(shown.out.contains("head.pool") && shown.out.contains("µs cortex-a72"), "{}", shown.out);
+    let layers = sandbox.kiln(&["show", "tiny", &trial, "--json"]).json();
+    let latency: f64 = layers["layers"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .map(|layer| layer["latency_us"]["cortex-a72"].as_f64().unwrap())
+        .sum();
+    let whole = report["finished"][0]["costs"]["latency_us"].as_f64().unwrap();
+    assert!((latency - whole).abs() < 1e-6 * whole, "{latency} {whole}");
+
+    let exported = sandbox.kiln(&["export", "tiny", &trial, "--out", "again.onnx"]);
+    assert_eq!(exported.code, 0, "{}", exported.err);
+    let first = report["finished"][0]["files"]
+        .as_array()
+        .unwrap()
+        .iter()
+        .find_map(|file| file.as_str().filter(|file| file.ends_with("model.onnx")));
+    let read = |name: &str| std::fs::read(sandbox.path(name)).unwrap();
+    assert!(read("again.onnx") == read(first.unwrap()), "the same network gives the same file");
+}
+
+#[test]
+fn what_is_not_there_is_refused() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    let report = sandbox.search(&[]);
+    let finished = report["finished"][0]["trial"].as_u64().unwrap();
+    let other = u64::from(finished == 0).to_string();
+    let cases: [(&[&str], &str); 4] = [
+        (&["show", "tiny", "99"], "there is no trial 99 among the 12"),
+        (&["export", "tiny", &other], "is not finished, so it has no weights of its own"),
+        (&["export", "tiny", "0", "--format", "onx"], "the formats are `onnx`"),
+        (&["front", "tinny"], "not a run folder"),
+    ];
+    for (arguments, expected) in cases {
+        let said = sandbox.kiln(arguments);
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(expected), "{arguments:?}: {}", said.err);
+    }
+}
+
+#[test]
+fn a_reader_that_goes_away_is_no_error() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    sandbox.search(&[]);
+    let mut child =
+        sandbox.command(&["front", "tiny"]).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+    drop(child.stdout.take());
+    let ended = child.wait_with_output().unwrap();
+    assert_eq!(ended.status.code(), Some(0));
+    assert_eq!(String::from_utf8(ended.stderr).unwrap(), "");
+}

@@ -1,0 +1,129 @@
+//! A folder of its own for each test, in which the binary runs.
+
+use std::env;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::process::{Command, Output, Stdio};
+
+use kiln_search::{Event, JournalReader, RunPaths, facts};
+use serde_json::Value;
+use tempfile::TempDir;
+use toml::Table;
+
+/// A temporary folder with a config.
+pub(crate) struct Sandbox {
+    folder: TempDir,
+}
+
+impl Sandbox {
+    /// A folder with this config in `study.toml`.
+    pub(crate) fn new(config: &str) -> Self {
+        let sandbox = Self { folder: tempfile::tempdir().unwrap() };
+        fs::write(sandbox.path("study.toml"), config).unwrap();
+        sandbox
+    }
+
+    pub(crate) fn path(&self, name: &str) -> PathBuf {
+        self.folder.path().join(name)
+    }
+
+    /// The binary with these arguments, in this folder.
+    pub(crate) fn command(&self, arguments: &[&str]) -> Command {
+        let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
+        command
+    }
+
+    /// Runs the binary to its end.
+    pub(crate) fn kiln(&self, arguments: &[&str]) -> Said {
+        Said::new(self.command(arguments).output().unwrap())
+    }
+
+    /// Runs the study to its end, which must be a good one, and gives the JSON it prints.
+    pub(crate) fn search(&self, more: &[&str]) -> Value {
+        let said = self.kiln(&[&["search", "study.toml", "--json"], more].concat());
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.json()
+    }
+
+    /// What the journal of the study `name` says, times and workers aside.
+    pub(crate) fn facts(&self, name: &str) -> Vec<String> {
+        facts(JournalReader::open(&self.run(name).journal()).unwrap().entries().unwrap())
+    }
+
+    /// Every event of the journal of the study `name`; none, where there is no journal yet.
+    pub(crate) fn events(&self, name: &str) -> Vec<Event> {
+        let journal = self.run(name).journal();
+        if !journal.exists() {
+            return Vec::new();
+        }
+        let entries = JournalReader::open(&journal).unwrap().entries().unwrap();
+        entries.into_iter().map(|entry| entry.event).collect()
+    }
+
+    pub(crate) fn run(&self, name: &str) -> RunPaths {
+        RunPaths::new(self.path("runs").join(name))
+    }
+}
+
+/// What the binary said, and its exit code.
+pub(crate) struct Said {
+    pub(crate) code: i32,
+    pub(crate) out: String,
+    pub(crate) err: String,
+}
+
+impl Said {
+    pub(crate) fn new(output: Output) -> Self {
+        let text = |bytes: Vec<u8>| String::from_utf8(bytes).unwrap();
+        let said = Self {
+            code: output.status.code().unwrap_or(-1),
+            out: text(output.stdout),
+            err: text(output.stderr),
+        };
+        assert!(!said.err.contains("panicked at"), "{}", said.err);
+        said
+    }
+
+    /// Standard output, which must be one JSON object on one line.
+    pub(crate) fn json(&self) -> Value {
+        assert_eq!(self.out.lines().count(), 1, "{}", self.out);
+        serde_json::from_str(&self.out).unwrap()
+    }
+}
+
+/// A config of this repository, cut down to a few seconds: fewer trials, one epoch, another name.
+pub(crate) fn tiny(file: &str, name: &str) -> Table {
+    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(file);
+    let mut config: Table = fs::read_to_string(path).unwrap().parse().unwrap();
+    set(&mut config, "study", "name", name.into());
+    set(&mut config, "search", "trials", 12.into());
+    if config.contains_key("data") {
+        for (key, value) in
+            [("epochs", 1), ("warmup_epochs", 0), ("calibration", 64), ("checkpoint_steps", 5)]
+        {
+            set(&mut config, "evaluator", key, value.into());
+        }
+        set(&mut config, "finish", "epochs", 1.into());
+        set(&mut config, "finish", "calibration", 64.into());
+    }
+    config
+}
+
+/// The quickstart, cut down.
+pub(crate) fn tiny_quickstart(name: &str) -> Table {
+    tiny("quickstart.toml", name)
+}
+
+pub(crate) fn set(config: &mut Table, table: &str, key: &str, value: toml::Value) {
+    config[table].as_table_mut().unwrap().insert(key.to_owned(), value);
+}
+
+/// The folder of real data; a test without it says that it is skipped.
+pub(crate) fn data(test: &str) -> Option<PathBuf> {
+    let folder = env::var_os("KILN_DATA").map(PathBuf::from);
+    if folder.is_none() {
+        eprintln!("{test}: skipped, KILN_DATA does not name the folder of data sets");
+    }
+    folder
+}

@@ -1,0 +1,148 @@
+//! The screen of the real binary in a pseudo-terminal, and `kiln watch`.
+
+use std::fs;
+use std::path::Path;
+use std::process::{Command, Stdio};
+use std::thread;
+use std::time::{Duration, Instant, SystemTime};
+
+use kiln_search::Event;
+use serde_json::Value;
+
+use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+
+/// What turns the other screen of a terminal on and off.
+const ENTER: &str = "\u{1b}[?1049h";
+const LEAVE: &str = "\u{1b}[?1049l";
+
+/// The binary in a pseudo-terminal of 80 x 24; `None`, with the reason, where there is no program to make one.
+fn terminal(sandbox: &Sandbox, arguments: &str) -> Option<Command> {
+    if Command::new("script").arg("--version").output().is_err() {
+        eprintln!("skipped: there is no `script` (util-linux) to make a terminal");
+        return None;
+    }
+    let line = format!("stty rows 24 cols 80; {} {arguments}", env!("CARGO_BIN_EXE_kiln"));
+    let mut command = Command::new("script");
+    command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.path("")).stdin(Stdio::null());
+    command.env_remove("NO_COLOR").env_remove("COLORTERM").env("TERM", "xterm-256color");
+    Some(command)
+}
+
+/// Runs the binary in a terminal to its end.
+fn in_terminal(sandbox: &Sandbox, arguments: &str, variables: &[(&str, &str)]) -> Option<Said> {
+    let mut command = terminal(sandbox, arguments)?;
+    Some(Said::new(command.envs(variables.iter().copied()).output().unwrap()))
+}
+
+#[test]
+fn a_search_on_a_terminal_has_a_screen_and_then_prints_its_result() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    let Some(said) = in_terminal(&sandbox, "search study.toml", &[]) else { return };
+    assert_eq!(said.code, 0, "{}", said.out);
+    let (before, rest) = said.out.split_once(ENTER).expect("the screen is entered");
+    let (screen, after) = rest.split_once(LEAVE).expect("the screen is left");
+    assert!(!before.contains("trials"), "{before}");
+    assert!(screen.contains("hypervolume") && screen.contains("\u{1b}[38;5;"), "{screen}");
+    assert!(after.contains("Pareto front:") && after.contains("Run folder: runs/tiny"), "{after}");
+    // Again, without colors: everything is known.
+    let Some(said) = in_terminal(&sandbox, "search study.toml", &[("NO_COLOR", "1")]) else { return };
+    assert!(said.out.contains(ENTER) && !said.out.contains("\u{1b}[38;"), "{}", said.out);
+}
+
+#[test]
+fn plain_terminals_get_lines() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    for (arguments, variables) in [
+        ("search study.toml --plain", &[][..]),
+        ("search study.toml", &[("TERM", "dumb")]),
+        ("watch tiny --plain", &[]),
+    ] {
+        let Some(said) = in_terminal(&sandbox, arguments, variables) else { return };
+        assert_eq!(said.code, 0, "{arguments}: {}", said.out);
+        assert!(!said.out.contains(ENTER), "{arguments}: {}", said.out);
+        assert!(said.out.contains("search: done"), "{arguments}: {}", said.out);
+    }
+}
+
+/// Every file below a folder, with its content and when it was written.
+fn files(folder: &Path) -> Vec<(String, SystemTime, Vec<u8>)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(files(&path));
+        } else {
+            let written = path.metadata().unwrap().modified().unwrap();
+            found.push((path.display().to_string(), written, fs::read(&path).unwrap()));
+        }
+    }
+    found.sort();
+    found
+}
+
+fn lines(text: &str) -> Vec<Value> {
+    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+}
+
+#[test]
+fn watching_an_ended_study_gives_its_journal_and_writes_nothing() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    sandbox.search(&[]);
+    let before = files(sandbox.run("tiny").root());
+    let said = sandbox.kiln(&["watch", "tiny", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let journal = fs::read_to_string(sandbox.run("tiny").journal()).unwrap();
+    assert_eq!(lines(&said.out), lines(&journal));
+    assert!(files(sandbox.run("tiny").root()) == before, "watching writes nothing");
+}
+
+#[test]
+fn a_running_study_is_watched_to_its_end() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    let mut search = sandbox.command(&["search", "study.toml", "--json"]);
+    let mut search = search.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    while !sandbox.run("tiny").journal().exists() {
+        assert!(search.try_wait().unwrap().is_none(), "the search ended without a journal");
+        thread::sleep(Duration::from_millis(10));
+    }
+    let said = sandbox.kiln(&["watch", "tiny", "--json"]);
+    assert!(search.wait().unwrap().success());
+    let journal = fs::read_to_string(sandbox.run("tiny").journal()).unwrap();
+    assert_eq!(lines(&said.out), lines(&journal));
+}
+
+#[test]
+fn there_must_be_something_to_watch() {
+    let sandbox = Sandbox::new("");
+    let said = sandbox.kiln(&["watch", "nothing"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("not a run folder"), "{}", said.err);
+}
+
+#[test]
+fn a_closed_terminal_ends_the_screen_and_not_the_study() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "search", "trials", 60.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let Some(mut command) = terminal(&sandbox, "search study.toml") else { return };
+    let mut terminal = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let trials =
+        || sandbox.events("tiny").iter().filter(|event| matches!(event, Event::Trial { .. })).count();
+    let until = Instant::now() + Duration::from_mins(2);
+    while trials() == 0 {
+        assert!(
+            Instant::now() < until && terminal.try_wait().unwrap().is_none(),
+            "the search does not begin"
+        );
+        thread::sleep(Duration::from_millis(20));
+    }
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    while sandbox.events("tiny").last() != Some(&Event::Ended) {
+        assert!(Instant::now() < until, "the study ended with its terminal");
+        thread::sleep(Duration::from_millis(50));
+    }
+    assert_eq!(trials(), 60);
+    let log = fs::read_to_string(sandbox.run("tiny").root().join("kiln.log")).unwrap();
+    assert!(log.contains("the terminal has gone"), "{log}");
+}

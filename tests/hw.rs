@@ -1,0 +1,93 @@
+//! `kiln hw` from the outside, on the real binary.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::fmt::Write;
+use std::path::Path;
+use std::process::{Command, Output};
+
+use serde_json::Value;
+
+fn kiln(folder: &Path, arguments: &[&str]) -> Output {
+    Command::new(env!("CARGO_BIN_EXE_kiln")).current_dir(folder).args(arguments).output().unwrap()
+}
+
+#[track_caller]
+fn json(folder: &Path, arguments: &[&str]) -> Value {
+    let output = kiln(folder, arguments);
+    assert!(output.status.success(), "{}", String::from_utf8_lossy(&output.stderr));
+    serde_json::from_slice(&output.stdout).unwrap()
+}
+
+#[track_caller]
+fn refused(folder: &Path, arguments: &[&str]) -> String {
+    let output = kiln(folder, arguments);
+    assert_eq!(output.status.code(), Some(2), "{}", String::from_utf8_lossy(&output.stdout));
+    String::from_utf8(output.stderr).unwrap()
+}
+
+/// Latency in microseconds by one device, or device file.
+fn predicted(folder: &Path, cell: &str, device: [&str; 2]) -> f64 {
+    let found = json(folder, &["hw", "predict", cell, device[0], device[1], "--json"]);
+    found["predictions"][0]["latency_us"]["value"].as_f64().unwrap()
+}
+
+#[test]
+fn devices_are_listed_with_their_sources() {
+    let folder = tempfile::tempdir().unwrap();
+    let devices = json(folder.path(), &["hw", "list", "--json"]);
+    assert!(devices.as_array().unwrap().iter().any(|device| device["name"] == "cortex-m7"));
+    let output = kiln(folder.path(), &["hw", "list", "cortex-m7"]);
+    let text = String::from_utf8(output.stdout).unwrap();
+    assert!(text.contains("efficiency.dense_conv") && text.contains("source"), "{text}");
+    let error = refused(folder.path(), &["hw", "list", "abacus"]);
+    assert!(error.contains("there is no device `abacus`; known: cortex-a72"), "{error}");
+}
+
+#[test]
+fn a_device_fitted_to_measurements_predicts_them() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    // A device on which everything takes twice as long as its file says.
+    let cells = ["3-0-4-1-2-0", "1-1-1-1-1-1", "3-3-3-3-3-3", "2-2-2-2-2-2", "4-4-4-4-4-4", "1-2-3-4-0-1"];
+    let more = ["3-1-1-0-1-2", "2-3-2-1-0-1", "1-4-2-3-1-1", "3-2-1-3-1-4", "1-1-3-1-1-2", "2-1-1-4-3-3"];
+    let mut table = "genotype,pi_ms\n0-0-0-0-0-1,-1\n".to_owned();
+    for cell in cells.iter().chain(&more) {
+        let latency_us = 2.0 * predicted(folder, cell, ["--device", "cortex-a72"]);
+        writeln!(table, "{cell},{}", latency_us / 1e3).unwrap();
+    }
+    std::fs::write(folder.join("measured.csv"), table).unwrap();
+    let fit =
+        ["hw", "fit", "--measurements", "measured.csv", "--key", "genotype", "--latency-column", "pi_ms"];
+    let call =
+        [&fit[..], &["--unit", "ms", "--device", "cortex-a72", "--name", "slow-pi", "--out", "slow.toml"]]
+            .concat();
+    let found = json(folder, &[&call[..], &["--json"]].concat());
+    assert_eq!((&found["measured"], &found["not_measured"]), (&12.into(), &1.into()));
+    assert!(found["report"]["in_sample"]["mean_error_percent"].as_f64().unwrap() < 5.0, "{found}");
+    let unseen = "3-1-2-1-1-3";
+    let ratio = predicted(folder, unseen, ["--file", "slow.toml"])
+        / (2.0 * predicted(folder, unseen, ["--device", "cortex-a72"]));
+    assert!((ratio - 1.0).abs() < 0.05, "{ratio}");
+
+    let text = String::from_utf8(kiln(folder, &call).stdout).unwrap();
+    assert!(
+        text.contains("12 networks measured, 1 not") && text.contains("slow-pi, fitted to 12 networks"),
+        "{text}"
+    );
+    let error = refused(folder, &[&call[..], &["--sample", "9"]].concat());
+    assert!(error.contains("9 measured networks are too few for a fit"), "{error}");
+}
+
+#[test]
+fn broken_measurements_name_file_line_and_column_and_write_nothing() {
+    let folder = tempfile::tempdir().unwrap();
+    let folder = folder.path();
+    std::fs::write(folder.join("measured.csv"), "arch,pi_us\n0-0-0-0-0-1,12\n0-0-0-0-0-2,fast\n").unwrap();
+    let fit = ["hw", "fit", "--measurements", "measured.csv", "--latency-column", "pi_us", "--unit", "us"];
+    let error = refused(folder, &[&fit[..], &["--device", "cortex-a72", "--out", "out.toml"]].concat());
+    assert!(error.contains("measured.csv:3: `pi_us` is `fast`, expected a number above 0"), "{error}");
+    let error = refused(folder, &[&fit[..], &["--out", "out.toml"]].concat());
+    assert!(error.contains("--device <NAME>"), "{error}");
+    assert!(!folder.join("out.toml").exists());
+}

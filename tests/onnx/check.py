@@ -1,0 +1,138 @@
+#!/usr/bin/env python3
+"""Checks exported ONNX files against the standard and against outputs that are known.
+
+For each model: `onnx.checker` with full check, strict shape inference with data propagation (every value must have a
+known type and shape), then ONNX Runtime on the CPU, whose outputs must equal the expected ones within a tolerance.
+
+    check.py MODEL --input FILE --expected FILE [--shape N,C,H,W] [--tolerance 1e-4]
+    check.py --samples FOLDER [--tolerance 1e-4]
+
+FILE is `.npy`, or raw little-endian single-precision numbers; raw inputs need `--shape`. FOLDER holds `samples.json`: a
+list of objects with `model`, `input`, `shape` and `expected`. Exit code 1 if anything does not hold.
+"""
+
+import argparse
+import json
+import math
+import sys
+from pathlib import Path
+
+import numpy as np
+import onnx
+import onnxruntime
+
+
+class Problem(Exception):
+    """What does not hold, in one line."""
+
+
+def read_values(path: Path, shape: list[int] | None) -> np.ndarray:
+    values = np.load(path) if path.suffix == ".npy" else np.fromfile(path, dtype="<f4")
+    if shape is not None:
+        if values.size != math.prod(shape):
+            raise Problem(f"{path} holds {values.size} values, expected {math.prod(shape)} for shape {shape}")
+        values = values.reshape(shape)
+    return np.ascontiguousarray(values, dtype=np.float32)
+
+
+def check_standard(path: Path) -> None:
+    """The checker, and a known shape for every value; the batch alone may be open."""
+    model = onnx.load(path)
+    onnx.checker.check_model(model, full_check=True)
+    inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
+    onnx.checker.check_model(inferred, full_check=True)
+    known = {value.name: value for value in [*inferred.graph.value_info, *inferred.graph.output]}
+    for node in inferred.graph.node:
+        for name in node.output:
+            if name not in known:
+                raise Problem(f"no shape is inferred for `{name}`")
+            dimensions = known[name].type.tensor_type.shape.dim
+            for axis, dimension in enumerate(dimensions):
+                is_batch = axis == 0 and dimension.dim_param == "batch"
+                if not is_batch and not dimension.HasField("dim_value"):
+                    raise Problem(f"axis {axis} of `{name}` is not known")
+    check_without_stated_shapes(model)
+
+
+def check_without_stated_shapes(model: onnx.ModelProto) -> None:
+    """The shapes that the file states are the ones that inference finds on its own."""
+    bare = onnx.ModelProto()
+    bare.CopyFrom(model)
+    del bare.graph.value_info[:]
+    inferred = onnx.shape_inference.infer_shapes(bare, check_type=True, strict_mode=True, data_prop=True)
+    found = {value.name: value.type for value in inferred.graph.value_info}
+    for value in model.graph.value_info:
+        stated = value.type.tensor_type.shape.dim
+        if value.name not in found:
+            raise Problem(f"inference alone finds no shape for `{value.name}`")
+        own = found[value.name].tensor_type.shape.dim
+        sizes = [dimension.dim_value for dimension in own[1:]]
+        if len(own) != len(stated) or sizes != [dimension.dim_value for dimension in stated[1:]]:
+            raise Problem(f"`{value.name}` is stated as {stated}, but inferred as {own}")
+
+
+def check_outputs(path: Path, inputs: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
+    """The largest absolute difference between ONNX Runtime's outputs and the expected ones."""
+    session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
+    (outputs,) = session.run(["logits"], {"input": inputs})
+    if outputs.shape[0] != inputs.shape[0] or outputs.size != expected.size:
+        raise Problem(f"outputs have shape {outputs.shape}, {expected.size} values are expected")
+    if not (np.isfinite(outputs).all() and np.isfinite(expected).all()):
+        raise Problem("a value is not finite")
+    difference = float(np.abs(outputs.astype(np.float64) - expected.reshape(outputs.shape)).max())
+    if difference > tolerance:
+        raise Problem(f"outputs differ by {difference:.3g}, more than {tolerance:.3g}")
+    return difference
+
+
+def read_samples(arguments: argparse.Namespace) -> list[dict]:
+    if arguments.samples:
+        samples = json.loads((arguments.samples / "samples.json").read_text())
+        if not samples:
+            raise Problem(f"{arguments.samples}/samples.json lists no samples")
+        for sample in samples:
+            for key in ("model", "input", "expected"):
+                sample[key] = arguments.samples / sample[key]
+        return samples
+    shape = [int(size) for size in arguments.shape.split(",")] if arguments.shape else None
+    if shape is None and arguments.input.suffix != ".npy":
+        raise Problem("raw inputs need `--shape`")
+    return [{"model": arguments.model, "input": arguments.input, "shape": shape, "expected": arguments.expected}]
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("model", type=Path, nargs="?")
+    parser.add_argument("--input", type=Path)
+    parser.add_argument("--expected", type=Path)
+    parser.add_argument("--shape")
+    parser.add_argument("--samples", type=Path)
+    parser.add_argument("--tolerance", type=float, default=1e-4)
+    arguments = parser.parse_args()
+    if not arguments.samples and not (arguments.model and arguments.input and arguments.expected):
+        parser.error("give a model with --input and --expected, or --samples")
+    # Its warnings are for people; what counts is checked here.
+    onnxruntime.set_default_logger_severity(3)
+    largest, examples, problems, checked = 0.0, 0, 0, set()
+    for sample in read_samples(arguments):
+        try:
+            if sample["model"] not in checked:
+                checked.add(sample["model"])
+                check_standard(sample["model"])
+            inputs = read_values(sample["input"], sample["shape"])
+            expected = read_values(sample["expected"], None)
+            difference = check_outputs(sample["model"], inputs, expected, arguments.tolerance)
+        except Exception as error:  # onnx and ONNX Runtime raise types of their own; each is a failed check.
+            print(f"{sample['model']}: {type(error).__name__}: {error}", file=sys.stderr)
+            problems += 1
+            continue
+        largest, examples = max(largest, difference), examples + len(inputs)
+    print(f"{len(checked)} models, {examples} examples, largest absolute difference {largest:.3g}, {problems} problems")
+    return 1 if problems else 0
+
+
+if __name__ == "__main__":
+    try:
+        sys.exit(main())
+    except Problem as problem:
+        sys.exit(f"error: {problem}")
