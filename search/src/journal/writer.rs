@@ -178,8 +178,9 @@ mod tests {
     #[test]
     fn time_goes_on_where_the_last_process_left_off() {
         let (_folder, path, lines) = written();
-        let later = lines[0].replacen("\"elapsed_s\":", "\"elapsed_s\":5", 1);
-        fs::write(&path, later).unwrap();
+        let mut entry: serde_json::Value = serde_json::from_str(&lines[0]).unwrap();
+        entry["elapsed_s"] = 50.into();
+        fs::write(&path, format!("{entry}\n")).unwrap();
         assert!(Journal::open(&path).unwrap().journal.elapsed() >= Duration::from_secs(50));
     }
 
