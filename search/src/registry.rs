@@ -4,8 +4,7 @@ use std::collections::BTreeMap;
 
 use kiln_space::{Settings, SettingsError};
 
-use crate::Strategy;
-use crate::strategies::{clustered, random, regularized_evolution};
+use crate::{Strategy, strategies};
 
 /// Makes a strategy from its settings.
 pub type StrategyBuilder = fn(&Settings) -> Result<Box<dyn Strategy>, SettingsError>;
@@ -36,13 +35,7 @@ impl StrategyRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.register("clustered", "model-guided search over clusters of candidates", clustered::build);
-        registry.register("random", "uniform sampling without repeats", random::build);
-        registry.register(
-            "regularized_evolution",
-            "tournaments in an aging population",
-            regularized_evolution::build,
-        );
+        strategies::register_all(&mut registry);
         registry
     }
 
