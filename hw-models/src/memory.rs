@@ -40,7 +40,7 @@ pub fn peak_memory_bytes(architecture: &Architecture, schedule: &Schedule, batch
 }
 
 /// Bytes of the weights a deployed network holds: those of every layer that runs, as [`kiln_space::Counts`] counts them
-/// (zeros included), with folded batch normalizations turned into biases of four bytes a channel.
+/// (zeros and the scales of integer weights included), with folded batch normalizations turned into biases of four bytes a channel.
 #[must_use]
 pub fn model_bytes(architecture: &Architecture, schedule: &Schedule) -> u64 {
     schedule
@@ -53,7 +53,8 @@ pub fn model_bytes(architecture: &Architecture, schedule: &Schedule) -> u64 {
         .sum()
 }
 
-/// Stored bytes of a kernel: of weights with input channels, and of biases, scales and shifts.
+/// Stored bytes of a kernel: of weights with input channels, and of biases, scales and shifts (integer weights have a
+/// scale for each output channel).
 pub(crate) fn stored_weight_bytes(architecture: &Architecture, kernel: &Kernel) -> (u64, u64) {
     let layer = architecture.layer(kernel.head());
     let channels = layer.output.channels as u64;
@@ -62,8 +63,10 @@ pub(crate) fn stored_weight_bytes(architecture: &Architecture, kernel: &Kernel) 
         Op::BatchNorm => 2 * channels * 4,
         _ => 0,
     };
-    let weights = architecture.layer_counts(kernel.head()).weight_bytes - vectors;
-    (weights, if kernel.folded_batch_norm { channels * 4 } else { vectors })
+    let sums = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
+    let scales = if sums && layer.precision.weights.is_integer() { channels * 4 } else { 0 };
+    let weights = architecture.layer_counts(kernel.head()).weight_bytes - vectors - scales;
+    (weights, if kernel.folded_batch_norm { channels * 4 } else { vectors } + scales)
 }
 
 fn works_in_place(architecture: &Architecture, kernel: &Kernel) -> bool {

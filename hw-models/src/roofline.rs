@@ -6,10 +6,8 @@ use kiln_space::{Architecture, LayerId, NumberFormat, Settings, SettingsError, S
 use serde::Deserialize;
 
 use crate::demand::{Constants, Demand};
-use crate::work::{Work, format_name, working_set_bytes};
-use crate::{
-    Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Schedule, model_bytes, peak_memory_bytes,
-};
+use crate::work::{Work, working_set_bytes};
+use crate::{Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Schedule, peak_memory_bytes};
 
 /// Predicts the cost of each kernel of a [`Schedule`] from a [`Device`] file alone. Additive: the network costs what its
 /// layers cost together.
@@ -146,13 +144,13 @@ impl Roofline {
             what: format!("`{}` {what}", layer.op.name()),
         };
         let Some(format) = format else {
-            let weights = format_name(layer.precision.weights);
-            let activations = format_name(layer.precision.activations);
+            let weights = layer.precision.weights;
+            let activations = layer.precision.activations;
             return Err(refuse(format!("with {weights} weights and {activations} activations")));
         };
         let Some(rate) = self.device.macs_per_s(format) else {
-            let known: Vec<&str> = self.device.macs_per_s_per_core.keys().map(|f| format_name(*f)).collect();
-            return Err(refuse(format!("in {}; the device has {}", format_name(format), known.join(", "))));
+            let known: Vec<&str> = self.device.macs_per_s_per_core.keys().map(|f| f.name()).collect();
+            return Err(refuse(format!("in {format}; the device has {}", known.join(", "))));
         };
         Ok((format, rate))
     }
@@ -183,6 +181,15 @@ impl Roofline {
         }
     }
 
+    /// Bytes of a kernel's weights as the device stores them: without zeros where it can leave them out.
+    fn stored_bytes(&self, architecture: &Architecture, kernel: &Kernel) -> Result<u64, HwError> {
+        let head = architecture.layer(kernel.head());
+        let work = Work::new(architecture, kernel, self.batch);
+        let (format, _) = self.rate(architecture, kernel.head(), work.format)?;
+        let saved = self.saved(head.sparsity, head.precision.weights, format);
+        Ok((work.weight_bytes * saved.stored + work.vector_bytes).ceil() as u64)
+    }
+
     /// Where the weights are read from: on the chip when everything the network needs fits there.
     fn weights_place(&self, architecture: &Architecture, schedule: &Schedule) -> Place {
         let memory = &self.device.memory;
@@ -207,7 +214,9 @@ impl CostModel for Roofline {
         let schedule = Schedule::new(architecture);
         let weights = self.weights_place(architecture, &schedule);
         let mut total = Cost::default();
+        let mut model_bytes = 0;
         for kernel in &schedule.kernels {
+            model_bytes += self.stored_bytes(architecture, kernel)?;
             let cost = self.kernel(architecture, kernel, weights)?;
             total.latency_us += cost.latency_us;
             total.energy_uj += cost.energy_uj;
@@ -217,7 +226,7 @@ impl CostModel for Roofline {
             latency_us: Interval::relative(total.latency_us, error.latency_relative_90.value),
             energy_uj: Interval::relative(total.energy_uj, error.energy_relative_90.value),
             peak_memory_bytes: peak_memory_bytes(architecture, &schedule, self.batch),
-            model_bytes: model_bytes(architecture, &schedule),
+            model_bytes,
         })
     }
 }
@@ -322,7 +331,8 @@ mod tests {
         assert_close(latency("cortex-a72", 1, 1, &narrow), latency("cortex-a72", 1, 1, &wide));
         let model = Roofline::new(Device::builtin("cortex-a72").unwrap(), 1, 1);
         let bytes = model.network(&narrow).unwrap().model_bytes;
-        assert_eq!(bytes, 64 * 64 * 9 + 64 * 4);
+        // A byte a weight; a scale and a bias for each output channel.
+        assert_eq!(bytes, 64 * 64 * 9 + 2 * 64 * 4);
     }
 
     #[test]
@@ -340,6 +350,27 @@ mod tests {
         let single = both(NumberFormat::F32);
         let (sparse, dense) = (conv(single, pattern), conv(single, Sparsity::Dense));
         assert_close(latency("h200", 64, 1, &sparse), latency("h200", 64, 1, &dense));
+    }
+
+    #[test]
+    fn zeros_leave_the_model_only_where_the_device_leaves_them_out() {
+        let bytes = |device: &Device, sparsity| {
+            let model = Roofline::new(device.clone(), 1, 1);
+            model.network(&conv(both(NumberFormat::Int8), sparsity)).unwrap().model_bytes
+        };
+        let (weights, vectors) = (64 * 64 * 9, 2 * 64 * 4);
+        let zeros = Sparsity::Unstructured { permille: 750 };
+        let mut device = Device::builtin("cortex-m7").unwrap();
+        assert_eq!(bytes(&device, zeros), weights + vectors);
+        assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights + vectors);
+        // A quarter of the weights, each with half a byte of index.
+        device.sparsity.unstructured_index_bits =
+            Some(crate::Number { value: 4.0, source: "a test".to_owned() });
+        assert_eq!(bytes(&device, zeros), weights * 3 / 8 + vectors);
+        // Half of the weights, each with two bits of index.
+        let device = Device::builtin("h200").unwrap();
+        assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights * 5 / 8 + vectors);
+        assert_eq!(bytes(&device, zeros), weights + vectors);
     }
 
     #[test]

@@ -83,17 +83,6 @@ pub(crate) fn working_set_bytes(architecture: &Architecture, schedule: &Schedule
     weights + activations
 }
 
-/// The name of a format in device files and messages.
-pub(crate) const fn format_name(format: NumberFormat) -> &'static str {
-    match format {
-        NumberFormat::F32 => "f32",
-        NumberFormat::F16 => "f16",
-        NumberFormat::Bf16 => "bf16",
-        NumberFormat::Int8 => "int8",
-        NumberFormat::Int4 => "int4",
-    }
-}
-
 /// Layers with weights compute in the wider of their two formats (narrower weights are widened as they are read), all
 /// others in the format of their output.
 fn compute_format(layer: &Layer) -> Option<NumberFormat> {

@@ -1,7 +1,8 @@
 //! Building an [`Architecture`] layer by layer, with shapes inferred on the way.
 
 use crate::{
-    ActivationKind, Architecture, Layer, LayerId, Op, Precision, Shape, SpaceError, Sparsity, WeightRef,
+    ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op, Precision, Shape, SpaceError, Sparsity,
+    WeightRef,
 };
 
 /// Appends layers in topological order and infers their shapes.
@@ -52,6 +53,11 @@ impl ArchitectureBuilder {
     #[must_use]
     pub fn shape(&self, id: LayerId) -> Shape {
         self.layers[id.0].output
+    }
+
+    /// Number format in which the input is kept.
+    pub fn set_input_format(&mut self, format: NumberFormat) {
+        self.layers[0].precision.activations = format;
     }
 
     /// Number formats and sparsity of the layers added from here on (sparsity goes to layers with kernels only).

@@ -11,7 +11,8 @@ pub struct Counts {
     pub parameters: u64,
     /// Multiply-accumulates of convolutions and fully connected layers.
     pub macs: u64,
-    /// Bytes of the stored weights at each layer's precision, zeros included.
+    /// Bytes of the stored weights at each layer's precision, zeros included; integers with four bytes of scale for each
+    /// output channel.
     pub weight_bytes: u64,
     /// Bytes of all layer outputs at each layer's precision.
     pub activation_bytes: u64,
@@ -47,10 +48,11 @@ impl Architecture {
             Op::BatchNorm => (0, 2 * out, 0),
             _ => (0, 0, 0),
         };
+        let scales = if kernel > 0 && layer.precision.weights.is_integer() { out } else { 0 };
         Counts {
             parameters: kernel + vectors,
             macs: kernel * uses,
-            weight_bytes: layer.precision.weights.bytes(kernel) + vectors * 4,
+            weight_bytes: layer.precision.weights.bytes(kernel) + (vectors + scales) * 4,
             activation_bytes: layer.precision.activations.bytes(layer.output.elements() as u64),
         }
     }

@@ -4,7 +4,7 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ActivationKind;
+use crate::{ActivationKind, NumberFormat};
 
 /// One thing that may vary. Options are ordered: neighbors in the list are neighbors in meaning, where there is an order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -66,6 +66,12 @@ impl From<&str> for Choice {
 impl From<ActivationKind> for Choice {
     fn from(kind: ActivationKind) -> Self {
         kind.name().into()
+    }
+}
+
+impl From<NumberFormat> for Choice {
+    fn from(format: NumberFormat) -> Self {
+        format.name().into()
     }
 }
 

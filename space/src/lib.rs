@@ -2,6 +2,7 @@
 
 mod architecture;
 mod builder;
+mod compression;
 mod counts;
 mod decision;
 pub mod encoding;
@@ -23,13 +24,14 @@ pub mod variation;
 
 pub use architecture::{Architecture, Layer, LayerId};
 pub use builder::ArchitectureBuilder;
+pub use compression::{NumberFormat, Precision, Sparsity};
 pub use counts::Counts;
 pub use decision::{Choice, Condition, Decision};
 pub use error::SpaceError;
 pub use genotype::Genotype;
 pub use op::{ActivationKind, BATCH_NORM_EPSILON, Op, PoolKind};
 pub use options::{OPTIONS_MAX, Options};
-pub use parameter::{NumberFormat, ParameterKind, ParameterSpec, Precision, Segment, Sparsity, WeightRef};
+pub use parameter::{ParameterKind, ParameterSpec, Segment, WeightRef};
 pub use registry::{SpaceBuilder, SpaceRegistry, Task};
 pub use settings::{Settings, SettingsError};
 pub use shape::Shape;

@@ -1,4 +1,4 @@
-//! Shared parameters by key, how a layer reads them, and in which number format.
+//! Shared parameters by key, and how a layer reads them.
 
 use std::collections::BTreeMap;
 
@@ -175,70 +175,4 @@ impl ParameterKind {
             _ => panic!("one key is read as different kinds of parameters"),
         }
     }
-}
-
-/// A number format for weights or activations.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum NumberFormat {
-    /// IEEE 754 single precision.
-    #[default]
-    F32,
-    /// IEEE 754 half precision.
-    F16,
-    /// Brain floating point.
-    Bf16,
-    /// 8-bit integers.
-    Int8,
-    /// 4-bit integers.
-    Int4,
-}
-
-impl NumberFormat {
-    /// Bits of one value.
-    #[must_use]
-    pub const fn bits(self) -> u64 {
-        match self {
-            Self::F32 => 32,
-            Self::F16 | Self::Bf16 => 16,
-            Self::Int8 => 8,
-            Self::Int4 => 4,
-        }
-    }
-
-    /// Bytes that `values` values take, rounded up.
-    #[must_use]
-    pub const fn bytes(self, values: u64) -> u64 {
-        (values * self.bits()).div_ceil(8)
-    }
-}
-
-/// Number formats of a layer.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-pub struct Precision {
-    /// Of the stored weights.
-    pub weights: NumberFormat,
-    /// Of the layer's output.
-    pub activations: NumberFormat,
-}
-
-/// Which weights of a layer are zero by construction.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(tag = "kind", rename_all = "snake_case")]
-pub enum Sparsity {
-    /// None.
-    #[default]
-    Dense,
-    /// Anywhere.
-    Unstructured {
-        /// Thousandths of the weights that are zero.
-        permille: u16,
-    },
-    /// `n` of every `m` neighboring weights are kept.
-    NOfM {
-        /// Kept.
-        n: u8,
-        /// Group size.
-        m: u8,
-    },
 }

@@ -165,6 +165,15 @@ mod tests {
                     ]
                 }),
                 json!({
+                    "stem": { "width": 4, "precision": ["int8", "f32"], "sparsity": [0.1, 0] },
+                    "head": { "width": [0, 8], "precision": ["f32", "int8"], "sparsity": ["2:4", 0.9] },
+                    "stages": [
+                        { "blocks": ["separable", "identity"], "depth": [1, 3], "width": [4, 8],
+                          "precision": ["f32", "int8"], "sparsity": [0, "1:4", "2:4"] },
+                        { "blocks": ["residual", "mbconv"], "width": 6, "precision": "int8", "sparsity": 0.5 }
+                    ]
+                }),
+                json!({
                     "head": { "width": 24 },
                     "stages": [
                         { "blocks": ["mbconv", "identity"], "depth": [2, 5], "width": [6, 10], "expansion": 1 }

@@ -6,7 +6,6 @@ use kiln_space::NumberFormat;
 
 use super::{Device, Number};
 use crate::HwError;
-use crate::work::format_name;
 
 impl Device {
     pub(super) fn check(&self, file: &str) -> Result<(), HwError> {
@@ -44,7 +43,7 @@ impl Device {
         }
         if !self.macs_per_s_per_core.keys().eq(self.energy.pj_per_mac.keys()) {
             let names = |formats: &BTreeMap<NumberFormat, Number>| {
-                let names: Vec<String> = formats.keys().map(|f| format!("`{}`", format_name(*f))).collect();
+                let names: Vec<String> = formats.keys().map(|f| format!("`{f}`")).collect();
                 if names.is_empty() { "empty".to_owned() } else { names.join(", ") }
             };
             return refuse(
@@ -127,9 +126,8 @@ impl Device {
             self.macs_per_s_per_core.iter().map(|entry| ("macs_per_s_per_core", entry, Range::Positive));
         let energies =
             self.energy.pj_per_mac.iter().map(|entry| ("energy.pj_per_mac", entry, Range::NotNegative));
-        let by_format = rates
-            .chain(energies)
-            .map(|(k, (format, n), range)| (format!("{k}.{}", format_name(*format)), n, range));
+        let by_format =
+            rates.chain(energies).map(|(k, (format, n), range)| (format!("{k}.{format}"), n, range));
         numbers.into_iter().map(|(k, number, range)| (k.to_owned(), number, range)).chain(by_format).collect()
     }
 }

@@ -1,6 +1,6 @@
 //! What an architecture looks like, whatever space it comes from.
 
-use crate::{ActivationKind, Architecture, LayerId, Op, PoolKind, Shape, Sparsity};
+use crate::{ActivationKind, Architecture, LayerId, Op, PoolKind, Shape};
 
 /// Windows of at most so many columns share a bin; larger ones have their own.
 const KERNEL_BINS: [usize; 3] = [1, 3, 5];
@@ -186,7 +186,7 @@ impl Sums {
         self.largest_output = self.largest_output.max(layer.output.elements() as f64);
         self.weight_bits += parameters * layer.precision.weights.bits() as f64;
         self.activation_bits += layer.precision.activations.bits() as f64;
-        self.zeros += parameters * zeros(layer.sparsity);
+        self.zeros += parameters * layer.sparsity.zeros();
         if let Some(operation) = operation(&layer.op) {
             self.operations[operation] += 1.0;
         }
@@ -239,14 +239,6 @@ fn operation(op: &Op) -> Option<usize> {
         Op::Concat => Some(9),
         Op::Mul => Some(10),
         Op::Input | Op::Zero { .. } | Op::GlobalPool | Op::Flatten => None,
-    }
-}
-
-fn zeros(sparsity: Sparsity) -> f64 {
-    match sparsity {
-        Sparsity::Dense => 0.0,
-        Sparsity::Unstructured { permille } => f64::from(permille) / 1000.0,
-        Sparsity::NOfM { n, m } => 1.0 - f64::from(n) / f64::from(m.max(1)),
     }
 }
 

@@ -1,7 +1,10 @@
 //! The blocks: how each kind becomes layers. A layer's name is its weight key, so it says stage, block, kind and role.
 
+use super::compression::Compression;
 use super::settings::BlockKind;
-use crate::{ActivationKind, ArchitectureBuilder, LayerId, Op, Shape, SpaceError, WeightRef};
+use crate::{
+    ActivationKind, ArchitectureBuilder, LayerId, Op, Precision, Shape, SpaceError, Sparsity, WeightRef,
+};
 
 /// Hidden channels of squeeze-and-excitation are the block's divided by this, rounded up.
 const SQUEEZE: usize = 4;
@@ -105,18 +108,54 @@ impl Window {
 pub(super) struct Net {
     pub(super) builder: ArchitectureBuilder,
     is_sequence: bool,
+    compression: Compression,
 }
 
 impl Net {
     pub(super) fn new(input: Shape) -> Self {
-        Self { builder: ArchitectureBuilder::new(input), is_sequence: input.height == 1 }
+        let builder = ArchitectureBuilder::new(input);
+        Self { builder, is_sequence: input.height == 1, compression: Compression::default() }
+    }
+
+    /// What the layers added from here on are stored in.
+    pub(super) const fn compress(&mut self, compression: Compression) {
+        self.compression = compression;
+        self.builder.set_compression(Precision::uniform(compression.format), Sparsity::Dense);
+    }
+
+    /// Adds a layer among whose weights there may be zeros; all others have none.
+    fn add_sparse(
+        &mut self,
+        name: &str,
+        op: Op,
+        x: LayerId,
+        weights: WeightRef,
+        inputs: usize,
+    ) -> Result<LayerId, SpaceError> {
+        let precision = Precision::uniform(self.compression.format);
+        self.builder.set_compression(precision, self.compression.zeros(inputs));
+        let x = self.builder.add(name, op, &[x], Some(weights));
+        self.builder.set_compression(precision, Sparsity::Dense);
+        x
+    }
+
+    /// A fully connected layer with bias.
+    pub(super) fn linear(
+        &mut self,
+        name: &str,
+        x: LayerId,
+        out_features: usize,
+    ) -> Result<LayerId, SpaceError> {
+        let inputs = self.channels(x);
+        let weights = WeightRef::leading(name, out_features, inputs);
+        self.add_sparse(name, Op::Linear { out_features, bias: true }, x, weights, inputs)
     }
 
     pub(super) fn channels(&self, x: LayerId) -> usize {
         self.builder.shape(x).channels
     }
 
-    /// Convolution and batch normalization, called `{block}.{role}conv` and `{block}.{role}bn`.
+    /// Convolution and batch normalization; zeros go to convolutions that sum over channels. They are called `{block}.{role}conv` and `{block}.{role}bn`.
     pub(super) fn conv_bn(
         &mut self,
         block: &str,
@@ -134,8 +173,13 @@ impl Net {
             bias: false,
         };
         let name = format!("{block}.{role}conv");
-        let weights = WeightRef::leading(name.clone(), channels, self.channels(x) / groups);
-        let x = self.builder.add(name, op, &[x], Some(weights))?;
+        let inputs = self.channels(x) / groups;
+        let weights = WeightRef::leading(name.clone(), channels, inputs);
+        let x = if groups == 1 {
+            self.add_sparse(&name, op, x, weights, inputs)?
+        } else {
+            self.builder.add(name, op, &[x], Some(weights))?
+        };
         self.builder.batch_norm(format!("{block}.{role}bn"), x)
     }
 

@@ -1,6 +1,8 @@
 //! The declarative space: a stem, stages of blocks and a head, with every option written in the config.
 
 mod block;
+mod compression;
+mod ends;
 mod plan;
 mod settings;
 
@@ -30,6 +32,8 @@ use crate::{
 /// stride = 2
 /// expansion = [2, 4]                               # of mbconv
 /// squeeze_excitation = [false, true]               # of mbconv
+/// precision = ["f32", "int8"]                      # in stem and head too
+/// sparsity = [0, 0.5, "2:4"]                       # in stem and head too
 /// ```
 ///
 /// Each takes one value or a list; a list of several values is a decision. Width, stride and depth belong to the stage, as
@@ -37,10 +41,14 @@ use crate::{
 /// the block. The first block of a stage changes stride and width, so it is never `identity`. Identity blocks stand behind the
 /// others in canonical genotypes.
 ///
+/// Precision is the format of all weights and activations of the part (the input is kept in the stem's). Sparsity is the
+/// share of zeros among the weights of convolutions and fully connected layers that sum over channels (not of depthwise
+/// convolutions and squeeze-and-excitation): anywhere in a layer, or `n` kept of every `m` neighboring input channels.
+///
 /// Weights belong to (stage, block, kind, role): narrower networks read leading channels, smaller kernels the centre.
 ///
 /// Defaults: stem of width 16, kernel 3, stride 1 and `relu`; no convolution in the head; depth 1, kernel 3, stride 1, `relu`,
-/// expansion 4 and no squeeze-and-excitation in a stage. In sequences (inputs of one row) windows and strides have one row too.
+/// expansion 4 and no squeeze-and-excitation in a stage; `f32` and no zeros everywhere. In sequences (inputs of one row) windows and strides have one row too.
 #[derive(Clone, Debug)]
 pub struct Stages {
     task: Task,
@@ -78,6 +86,7 @@ impl SearchSpace for Stages {
         let mut net = Net::new(self.task.input);
         let mut x = self.plan.stem(genes).append(&mut net)?;
         for (s, stage) in self.plan.stages.iter().enumerate() {
+            net.compress(stage.compression(genes));
             for (b, block) in stage.blocks(genes).enumerate() {
                 x = block.append(&mut net, &format!("stage{s}.block{b}"), x)?;
             }

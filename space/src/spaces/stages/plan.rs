@@ -1,6 +1,8 @@
 //! Which property of the network stands in which gene, and the parameters that all networks share.
 
-use super::block::{Block, Net, Window};
+use super::block::{Block, Net};
+use super::compression::{Compression, CompressionPlan};
+use super::ends::{Head, Stem};
 use super::settings::{BlockKind, StageSettings, StagesSettings};
 use crate::{
     ActivationKind, Activity, Architecture, Decision, LayerId, Options, ParameterSpec, Shape, SpaceError,
@@ -19,9 +21,11 @@ pub(super) struct Plan {
     stem_kernel: Variable<usize>,
     stem_stride: Variable<usize>,
     stem_activation: Variable<ActivationKind>,
+    stem_compression: CompressionPlan,
     pub(super) stages: Vec<StagePlan>,
     head_width: Variable<usize>,
     head_activation: Variable<ActivationKind>,
+    head_compression: CompressionPlan,
 }
 
 /// The properties of a stage.
@@ -30,6 +34,7 @@ pub(super) struct StagePlan {
     width: Variable<usize>,
     stride: Variable<usize>,
     depth: Variable<usize>,
+    compression: CompressionPlan,
     blocks: Vec<BlockPlan>,
 }
 
@@ -43,20 +48,6 @@ struct BlockPlan {
     squeeze_excitation: Variable<bool>,
 }
 
-/// The first layers, decided.
-pub(super) struct Stem {
-    width: usize,
-    kernel: usize,
-    stride: usize,
-    activation: ActivationKind,
-}
-
-/// The last layers, decided.
-pub(super) struct Head {
-    width: usize,
-    activation: ActivationKind,
-}
-
 impl Plan {
     /// Lays out the decisions: stem, stage by stage, head.
     pub(super) fn new(settings: &StagesSettings, decisions: &mut Vec<Decision>) -> Self {
@@ -66,6 +57,7 @@ impl Plan {
         let stem_kernel = Variable::add(decisions, "stem.kernel", &stem.kernel, always.clone());
         let stem_stride = Variable::add(decisions, "stem.stride", &stem.stride, always.clone());
         let stem_activation = Variable::add(decisions, "stem.activation", &stem.activation, always.clone());
+        let stem_compression = CompressionPlan::new(decisions, "stem", &stem.precision, &stem.sparsity);
         let stages = settings
             .stages
             .iter()
@@ -76,7 +68,19 @@ impl Plan {
         let has_conv = head_width.activity(always, |width| width > 0);
         let head_activation =
             Variable::add(decisions, "head.activation", &settings.head.activation, has_conv);
-        Self { stem_width, stem_kernel, stem_stride, stem_activation, stages, head_width, head_activation }
+        let head = &settings.head;
+        let head_compression = CompressionPlan::new(decisions, "head", &head.precision, &head.sparsity);
+        Self {
+            stem_width,
+            stem_kernel,
+            stem_stride,
+            stem_activation,
+            stem_compression,
+            stages,
+            head_width,
+            head_activation,
+            head_compression,
+        }
     }
 
     pub(super) fn stem(&self, genes: &[u8]) -> Stem {
@@ -85,11 +89,16 @@ impl Plan {
             kernel: self.stem_kernel.value(genes),
             stride: self.stem_stride.value(genes),
             activation: self.stem_activation.value(genes),
+            compression: self.stem_compression.value(genes),
         }
     }
 
     pub(super) fn head(&self, genes: &[u8]) -> Head {
-        Head { width: self.head_width.value(genes), activation: self.head_activation.value(genes) }
+        Head {
+            width: self.head_width.value(genes),
+            activation: self.head_activation.value(genes),
+            compression: self.head_compression.value(genes),
+        }
     }
 
     /// Every weight key with its largest shape, read from networks of one part each in the sizes that matter: all shapes
@@ -102,6 +111,7 @@ impl Plan {
             kernel: most(&self.stem_kernel),
             stride: 1,
             activation: relu,
+            compression: Compression::default(),
         };
         networks.push(probe(task, task.input.channels, |net, _| stem.append(net)));
         let mut inputs = extremes(&self.stem_width);
@@ -126,7 +136,7 @@ impl Plan {
         }
         let channels = inputs.into_iter().max().expect("a stage has a width");
         for width in extremes(&self.head_width) {
-            let head = Head { width, activation: relu };
+            let head = Head { width, activation: relu, compression: Compression::default() };
             networks.push(probe(task, channels, |net, x| head.append(net, x, task.outputs)));
         }
         ParameterSpec::covering(&networks)
@@ -139,13 +149,19 @@ impl StagePlan {
         let width = Variable::add(decisions, format!("{name}.width"), &settings.width, Activity::Always);
         let stride = Variable::add(decisions, format!("{name}.stride"), &settings.stride, Activity::Always);
         let depth = Variable::add(decisions, format!("{name}.depth"), &settings.depth, Activity::Always);
+        let compression = CompressionPlan::new(decisions, &name, &settings.precision, &settings.sparsity);
         let blocks = (0..most(&depth))
             .map(|b| {
                 let reached = depth.activity(Activity::Always, |depth| depth > b);
                 BlockPlan::new(settings, &format!("{name}.block{b}"), b == 0, &reached, decisions)
             })
             .collect();
-        Self { width, stride, depth, blocks }
+        Self { width, stride, depth, compression, blocks }
+    }
+
+    /// What the stage is stored in.
+    pub(super) fn compression(&self, genes: &[u8]) -> Compression {
+        self.compression.value(genes)
     }
 
     /// The blocks that the genes give, in order.
@@ -240,37 +256,6 @@ impl BlockPlan {
             activation: ActivationKind::Relu,
             squeeze_excitation: self.squeeze_excitation.values().contains(&true),
         }
-    }
-}
-
-impl Stem {
-    pub(super) fn append(&self, net: &mut Net) -> Result<LayerId, SpaceError> {
-        let x = net.conv_bn(
-            "stem",
-            "",
-            net.builder.input(),
-            Window::dense(self.width, self.kernel, self.stride),
-        )?;
-        net.activation("stem", "", x, self.activation)
-    }
-}
-
-impl Head {
-    /// A classifier that reads the last stage directly shares nothing with one behind the head's convolution.
-    pub(super) fn append(
-        &self,
-        net: &mut Net,
-        input: LayerId,
-        outputs: usize,
-    ) -> Result<LayerId, SpaceError> {
-        if self.width == 0 {
-            let x = net.builder.global_pool("head.pool", input)?;
-            return net.builder.linear("head.direct", x, outputs);
-        }
-        let x = net.conv_bn("head", "", input, Window::dense(self.width, 1, 1))?;
-        let x = net.activation("head", "", x, self.activation)?;
-        let x = net.builder.global_pool("head.pool", x)?;
-        net.builder.linear("head.linear", x, outputs)
     }
 }
 

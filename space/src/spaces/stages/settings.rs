@@ -4,7 +4,8 @@ use std::fmt;
 
 use serde::Deserialize;
 
-use crate::{ActivationKind, Choice, Options, Settings, SettingsError, Shape, Task};
+use super::compression::{self, Zeros};
+use crate::{ActivationKind, Choice, NumberFormat, Options, Settings, SettingsError, Shape, Sparsity, Task};
 
 /// Most decisions of a space.
 const DECISIONS_MAX: usize = 1_000;
@@ -70,11 +71,20 @@ pub(super) struct StemSettings {
     pub(super) kernel: Options<usize>,
     pub(super) stride: Options<usize>,
     pub(super) activation: Options<ActivationKind>,
+    pub(super) precision: Options<NumberFormat>,
+    pub(super) sparsity: Options<Zeros>,
 }
 
 impl Default for StemSettings {
     fn default() -> Self {
-        Self { width: 16.into(), kernel: 3.into(), stride: 1.into(), activation: ActivationKind::Relu.into() }
+        Self {
+            width: 16.into(),
+            kernel: 3.into(),
+            stride: 1.into(),
+            activation: relu(),
+            precision: single(),
+            sparsity: dense(),
+        }
     }
 }
 
@@ -83,11 +93,13 @@ impl Default for StemSettings {
 pub(super) struct HeadSettings {
     pub(super) width: Options<usize>,
     pub(super) activation: Options<ActivationKind>,
+    pub(super) precision: Options<NumberFormat>,
+    pub(super) sparsity: Options<Zeros>,
 }
 
 impl Default for HeadSettings {
     fn default() -> Self {
-        Self { width: 0.into(), activation: ActivationKind::Relu.into() }
+        Self { width: 0.into(), activation: relu(), precision: single(), sparsity: dense() }
     }
 }
 
@@ -108,6 +120,10 @@ pub(super) struct StageSettings {
     pub(super) expansion: Option<Options<usize>>,
     /// Of inverted residuals; `false` if not stated.
     pub(super) squeeze_excitation: Option<Options<bool>>,
+    #[serde(default = "single")]
+    pub(super) precision: Options<NumberFormat>,
+    #[serde(default = "dense")]
+    pub(super) sparsity: Options<Zeros>,
 }
 
 fn one() -> Options<usize> {
@@ -120,6 +136,14 @@ fn three() -> Options<usize> {
 
 fn relu() -> Options<ActivationKind> {
     ActivationKind::Relu.into()
+}
+
+fn single() -> Options<NumberFormat> {
+    NumberFormat::F32.into()
+}
+
+fn dense() -> Options<Zeros> {
+    Zeros(Sparsity::Dense).into()
 }
 
 impl StagesSettings {
@@ -139,7 +163,20 @@ impl StagesSettings {
             stage.check(settings, index)?;
         }
         own.check_strides(settings, task)?;
+        own.check_compression(settings, task)?;
         Ok((own, task))
+    }
+
+    fn check_compression(&self, settings: &Settings, task: Task) -> Result<(), SettingsError> {
+        let narrowest = |widths: &Options<usize>| widths.0.iter().copied().min().unwrap_or(1);
+        let StemSettings { precision, sparsity, width, .. } = &self.stem;
+        compression::check(settings, "stem", precision, sparsity, task.input.channels)?;
+        let mut inputs = narrowest(width);
+        for (index, StageSettings { precision, sparsity, width, .. }) in self.stages.iter().enumerate() {
+            compression::check(settings, &format!("stages.{index}"), precision, sparsity, inputs)?;
+            inputs = narrowest(width);
+        }
+        compression::check(settings, "head", &self.head.precision, &self.head.sparsity, inputs)
     }
 
     /// Refuses strides that leave less than one position of the map, whatever is decided.

@@ -2,7 +2,7 @@ use proptest::prelude::*;
 use serde_json::{Value, json};
 
 use super::*;
-use crate::{LayerId, Op, ParameterKind, Shape, size};
+use crate::{LayerId, NumberFormat, Op, ParameterKind, Precision, Shape, Sparsity, size};
 
 fn stages_for(input: Shape, table: Value) -> Result<Stages, SettingsError> {
     let Value::Object(table) = table else { panic!("a table") };
@@ -198,6 +198,59 @@ fn the_output_is_what_the_task_asks_for() {
 }
 
 #[test]
+fn formats_and_zeros_are_decisions_of_a_part() {
+    let space = stages(json!({
+        "stem": { "width": 4, "precision": "int8" },
+        "head": { "sparsity": 0.25 },
+        "stages": [
+            { "blocks": "mbconv", "width": 8, "expansion": 2, "squeeze_excitation": true,
+              "precision": ["f32", "int8"], "sparsity": [0, 0.5, "2:4"] }
+        ]
+    }))
+    .unwrap();
+    let decisions = space.decisions();
+    let names: Vec<&str> = decisions.iter().map(|decision| decision.name.as_str()).collect();
+    assert_eq!(names, ["stage0.precision", "stage0.sparsity"]);
+    let options: Vec<String> = decisions[1].options.iter().map(ToString::to_string).collect();
+    assert_eq!(options, ["0", "0.5", "2:4"]);
+    assert_eq!(size::count(&space), 6_u8.into());
+    assert_eq!(size::enumerate_canonical(&space).count(), 6);
+
+    let network = space.decode(&Genotype::new([1, 2])).unwrap();
+    let layer = |name: &str| network.layers.iter().find(|layer| layer.name == name).unwrap();
+    let int8 = Precision::uniform(NumberFormat::Int8);
+    let pattern = Sparsity::NOfM { n: 2, m: 4 };
+    let block = |role: &str| layer(&format!("stage0.block0.mbconv.{role}"));
+    assert_eq!(layer("input").precision.activations, NumberFormat::Int8);
+    assert_eq!((layer("stem.conv").precision, layer("stem.conv").sparsity), (int8, Sparsity::Dense));
+    assert_eq!((block("expand.conv").precision, block("expand.conv").sparsity), (int8, pattern));
+    assert_eq!(
+        (block("depthwise.conv").precision, block("depthwise.conv").sparsity),
+        (int8, Sparsity::Dense)
+    );
+    assert_eq!((block("se.reduce").precision, block("se.reduce").sparsity), (int8, Sparsity::Dense));
+    assert_eq!(block("project.conv").sparsity, pattern);
+    let head = layer("head.direct");
+    assert_eq!(
+        (head.precision, head.sparsity),
+        (Precision::default(), Sparsity::Unstructured { permille: 250 })
+    );
+}
+
+#[test]
+fn bytes_of_a_mixed_network_as_computed_by_hand() {
+    let network = only(json!({
+        "stem": { "width": 4, "precision": "int8" },
+        "stages": [{ "blocks": "conv", "width": 6 }]
+    }));
+    // Stem: 36 weights of one byte, 4 scales, 8 numbers of the normalization; conv: 216 weights and 12; classifier 60 + 10.
+    let counts = network.counts();
+    assert_eq!(counts.weight_bytes, 36 + 4 * 4 + 8 * 4 + (216 + 12 + 70) * 4);
+    // Input and three layers of the stem in one byte a value; three layers of 6 x 64, pooling and classifier in four.
+    assert_eq!(counts.activation_bytes, 64 + 3 * 256 + (3 * 384 + 6 + 10) * 4);
+}
+
+#[test]
 fn impossible_settings_name_their_key() {
     let message = |table| stages(table).unwrap_err().to_string();
     let stage = |key: &str, value: Value| {
@@ -240,7 +293,31 @@ fn impossible_settings_name_their_key() {
         (
             stage("kernels", json!(3)),
             "`space.stages.1.kernels`: unknown field `kernels`, expected one of `blocks`, `width`, `depth`, `kernel`, \
-             `activation`, `stride`, `expansion`, `squeeze_excitation`",
+             `activation`, `stride`, `expansion`, `squeeze_excitation`, `precision`, `sparsity`",
+        ),
+        (
+            stage("precision", json!("f16")),
+            "`space.stages.1.precision`: found `f16`, expected `f32` or `int8`",
+        ),
+        (
+            stage("sparsity", json!([0, 1.5])),
+            "`space.stages.1.sparsity.1`: invalid value: floating point `1.5`, expected a share from 0 to 0.99, or \
+             `n:m` with 1 <= n < m <= 16, such as \"2:4\"",
+        ),
+        (
+            stage("sparsity", json!("4:2")),
+            "`space.stages.1.sparsity`: invalid value: string \"4:2\", expected a share from 0 to 0.99, or `n:m` with \
+             1 <= n < m <= 16, such as \"2:4\"",
+        ),
+        (
+            stage("sparsity", json!([0, "2:16"])),
+            "`space.stages.1.sparsity`: found `2:16`, expected groups of at most the 8 channels that the narrowest \
+             network reads here",
+        ),
+        (
+            message(json!({ "stem": { "sparsity": "1:2" }, "stages": [{ "blocks": "conv", "width": 8 }] })),
+            "`space.stem.sparsity`: found `1:2`, expected groups of at most the 1 channels that the narrowest network \
+             reads here",
         ),
         (message(json!({ "stages": [] })), "`space.stages`: found 0 stages, expected 1 to 32 stages"),
         (message(json!({})), "`space`: missing field `stages`"),

@@ -1,0 +1,141 @@
+//! Number formats of weights and activations, and zeros among the weights.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+
+/// A number format for weights or activations.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum NumberFormat {
+    /// IEEE 754 single precision.
+    #[default]
+    F32,
+    /// IEEE 754 half precision.
+    F16,
+    /// Brain floating point.
+    Bf16,
+    /// 8-bit integers.
+    Int8,
+    /// 4-bit integers.
+    Int4,
+}
+
+impl NumberFormat {
+    /// The name in configs, device files and messages.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::F32 => "f32",
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Int8 => "int8",
+            Self::Int4 => "int4",
+        }
+    }
+
+    /// Whether values are stored as integers, with a scale beside them.
+    #[must_use]
+    pub const fn is_integer(self) -> bool {
+        matches!(self, Self::Int8 | Self::Int4)
+    }
+
+    /// Bits of one value.
+    #[must_use]
+    pub const fn bits(self) -> u64 {
+        match self {
+            Self::F32 => 32,
+            Self::F16 | Self::Bf16 => 16,
+            Self::Int8 => 8,
+            Self::Int4 => 4,
+        }
+    }
+
+    /// Bytes that `values` values take, rounded up.
+    #[must_use]
+    pub const fn bytes(self, values: u64) -> u64 {
+        (values * self.bits()).div_ceil(8)
+    }
+}
+
+impl fmt::Display for NumberFormat {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+/// Number formats of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+pub struct Precision {
+    /// Of the stored weights.
+    pub weights: NumberFormat,
+    /// Of the layer's output.
+    pub activations: NumberFormat,
+}
+
+impl Precision {
+    /// Weights and output in one format.
+    #[must_use]
+    pub const fn uniform(format: NumberFormat) -> Self {
+        Self { weights: format, activations: format }
+    }
+}
+
+/// Which weights of a layer are zero by construction.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Sparsity {
+    /// None.
+    #[default]
+    Dense,
+    /// Anywhere.
+    Unstructured {
+        /// Thousandths of the weights that are zero.
+        permille: u16,
+    },
+    /// `n` of every `m` neighboring weights are kept.
+    NOfM {
+        /// Kept.
+        n: u8,
+        /// Group size.
+        m: u8,
+    },
+}
+
+impl Sparsity {
+    /// Share of the weights that are zero, from 0 to 1.
+    #[must_use]
+    pub fn zeros(self) -> f64 {
+        match self {
+            Self::Dense => 0.0,
+            Self::Unstructured { permille } => f64::from(permille) / 1000.0,
+            Self::NOfM { n, m } => 1.0 - f64::from(n) / f64::from(m.max(1)),
+        }
+    }
+}
+
+impl fmt::Display for Sparsity {
+    /// `0`, `0.5`, `2:4`: as configs write it.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NOfM { n, m } => write!(f, "{n}:{m}"),
+            other => other.zeros().fmt(f),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn bytes_are_rounded_up_and_zeros_are_a_share() {
+        assert_eq!(NumberFormat::Int4.bytes(3), 2);
+        assert_eq!(NumberFormat::Int8.bytes(3), 3);
+        let pattern = Sparsity::NOfM { n: 2, m: 4 };
+        assert!((pattern.zeros() - 0.5).abs() < 1e-12);
+        let texts =
+            [Sparsity::Dense, Sparsity::Unstructured { permille: 750 }, pattern].map(|s| s.to_string());
+        assert_eq!(texts, ["0", "0.75", "2:4"]);
+    }
+}

@@ -1,0 +1,132 @@
+//! Number format and zeros of a part of the network: how a config writes them, and the decisions they become.
+
+use std::fmt;
+
+use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+
+use crate::{Activity, Choice, Decision, NumberFormat, Options, Settings, SettingsError, Sparsity, Variable};
+
+/// Largest share of zeros.
+const ZEROS_MAX: f64 = 0.99;
+/// Largest group of an `n:m` pattern.
+const GROUP_MAX: u8 = 16;
+const FORMATS: &str = "`f32` or `int8`";
+const ZEROS: &str = "a share from 0 to 0.99, or `n:m` with 1 <= n < m <= 16, such as \"2:4\"";
+
+/// Zeros among weights as a config writes them: `0.5` for a share anywhere, `"2:4"` for two kept of four neighbors.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Zeros(pub(super) Sparsity);
+
+impl fmt::Display for Zeros {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.fmt(f)
+    }
+}
+
+impl From<Zeros> for Choice {
+    fn from(zeros: Zeros) -> Self {
+        match zeros.0 {
+            Sparsity::NOfM { .. } => Self::Text(zeros.to_string()),
+            other => Self::Real(other.zeros()),
+        }
+    }
+}
+
+impl<'de> Deserialize<'de> for Zeros {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_any(ShareOrPattern)
+    }
+}
+
+struct ShareOrPattern;
+
+impl Visitor<'_> for ShareOrPattern {
+    type Value = Zeros;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(ZEROS)
+    }
+
+    fn visit_f64<E: de::Error>(self, share: f64) -> Result<Zeros, E> {
+        if !(0.0..=ZEROS_MAX).contains(&share) {
+            return Err(E::invalid_value(Unexpected::Float(share), &self));
+        }
+        let permille = (share * 1000.0).round() as u16;
+        Ok(Zeros(if permille == 0 { Sparsity::Dense } else { Sparsity::Unstructured { permille } }))
+    }
+
+    fn visit_u64<E: de::Error>(self, share: u64) -> Result<Zeros, E> {
+        self.visit_f64(share as f64)
+    }
+
+    fn visit_i64<E: de::Error>(self, share: i64) -> Result<Zeros, E> {
+        self.visit_f64(share as f64)
+    }
+
+    fn visit_str<E: de::Error>(self, pattern: &str) -> Result<Zeros, E> {
+        let parts = pattern.split_once(':').and_then(|(n, m)| Some((n.parse().ok()?, m.parse().ok()?)));
+        match parts {
+            Some((n, m)) if (1..m).contains(&n) && m <= GROUP_MAX => Ok(Zeros(Sparsity::NOfM { n, m })),
+            _ => Err(E::invalid_value(Unexpected::Str(pattern), &self)),
+        }
+    }
+}
+
+/// What a part of the network is stored in, decided.
+#[derive(Clone, Copy, Debug, Default)]
+pub(super) struct Compression {
+    pub(super) format: NumberFormat,
+    pub(super) sparsity: Sparsity,
+}
+
+impl Compression {
+    /// The zeros of a kernel that reads `inputs` channels: a pattern needs a whole group of them.
+    pub(super) fn zeros(self, inputs: usize) -> Sparsity {
+        match self.sparsity {
+            Sparsity::NOfM { m, .. } if inputs < usize::from(m) => Sparsity::Dense,
+            sparsity => sparsity,
+        }
+    }
+}
+
+/// The decisions on format and zeros of a part.
+#[derive(Clone, Debug)]
+pub(super) struct CompressionPlan {
+    precision: Variable<NumberFormat>,
+    sparsity: Variable<Zeros>,
+}
+
+impl CompressionPlan {
+    pub(super) fn new(
+        decisions: &mut Vec<Decision>,
+        part: &str,
+        precision: &Options<NumberFormat>,
+        sparsity: &Options<Zeros>,
+    ) -> Self {
+        let always = Activity::Always;
+        Self {
+            precision: Variable::add(decisions, format!("{part}.precision"), precision, always.clone()),
+            sparsity: Variable::add(decisions, format!("{part}.sparsity"), sparsity, always),
+        }
+    }
+
+    pub(super) fn value(&self, genes: &[u8]) -> Compression {
+        Compression { format: self.precision.value(genes), sparsity: self.sparsity.value(genes).0 }
+    }
+}
+
+/// Refuses formats that nothing runs in, and patterns of which a part that reads `inputs` channels, at the least, would
+/// have none: two options would be one network.
+pub(super) fn check(
+    settings: &Settings,
+    part: &str,
+    precision: &Options<NumberFormat>,
+    sparsity: &Options<Zeros>,
+    inputs: usize,
+) -> Result<(), SettingsError> {
+    let runs = |format: &NumberFormat| matches!(format, NumberFormat::F32 | NumberFormat::Int8);
+    precision.check(settings, &format!("{part}.precision"), FORMATS, runs)?;
+    let expected = format!("groups of at most the {inputs} channels that the narrowest network reads here");
+    let fits = |zeros: &Zeros| !matches!(zeros.0, Sparsity::NOfM { m, .. } if usize::from(m) > inputs);
+    sparsity.check(settings, &format!("{part}.sparsity"), &expected, fits)
+}

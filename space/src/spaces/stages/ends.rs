@@ -1,0 +1,55 @@
+//! The first and the last layers of the network.
+
+use super::block::{Net, Window};
+use super::compression::Compression;
+use crate::{ActivationKind, LayerId, SpaceError};
+
+/// The first layers, decided.
+pub(super) struct Stem {
+    pub(super) width: usize,
+    pub(super) kernel: usize,
+    pub(super) stride: usize,
+    pub(super) activation: ActivationKind,
+    pub(super) compression: Compression,
+}
+
+/// The last layers, decided.
+pub(super) struct Head {
+    pub(super) width: usize,
+    pub(super) activation: ActivationKind,
+    pub(super) compression: Compression,
+}
+
+impl Stem {
+    pub(super) fn append(&self, net: &mut Net) -> Result<LayerId, SpaceError> {
+        net.compress(self.compression);
+        net.builder.set_input_format(self.compression.format);
+        let x = net.conv_bn(
+            "stem",
+            "",
+            net.builder.input(),
+            Window::dense(self.width, self.kernel, self.stride),
+        )?;
+        net.activation("stem", "", x, self.activation)
+    }
+}
+
+impl Head {
+    /// A classifier that reads the last stage directly shares nothing with one behind the head's convolution.
+    pub(super) fn append(
+        &self,
+        net: &mut Net,
+        input: LayerId,
+        outputs: usize,
+    ) -> Result<LayerId, SpaceError> {
+        net.compress(self.compression);
+        if self.width == 0 {
+            let x = net.builder.global_pool("head.pool", input)?;
+            return net.linear("head.direct", x, outputs);
+        }
+        let x = net.conv_bn("head", "", input, Window::dense(self.width, 1, 1))?;
+        let x = net.activation("head", "", x, self.activation)?;
+        let x = net.builder.global_pool("head.pool", x)?;
+        net.linear("head.linear", x, outputs)
+    }
+}
