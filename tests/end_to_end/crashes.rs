@@ -10,34 +10,60 @@ use rand::RngExt;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-const KILLS: u32 = 10;
+const TRIALS: usize = 40;
+
+/// When to kill: this many trials are in the journal, and then this much time has passed.
+#[derive(Clone, Copy, Debug)]
+struct Moment {
+    trials: usize,
+    then: Duration,
+}
 
 fn config() -> String {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "evaluator", "epochs", 3.into());
-    set(&mut config, "search", "trials", 40.into());
+    set(&mut config, "search", "trials", (TRIALS as i64).into());
     set(&mut config, "finish", "networks", 2.into());
     config.to_string()
 }
 
-/// Starts the study and kills it after `moment`, unless it has ended by then. Whether it was killed.
-fn kill_after(sandbox: &Sandbox, moment: Duration) -> bool {
+/// Starts the study and kills it at this moment, unless it has ended by then. Whether it was killed.
+fn kill_at(sandbox: &Sandbox, moment: Moment) -> bool {
     let mut child = sandbox
         .command(&["search", "study.toml", "--workers", "2"])
         .stdout(Stdio::null())
         .stderr(Stdio::null())
         .spawn()
         .unwrap();
-    let began = Instant::now();
-    while began.elapsed() < moment {
+    let mut ready: Option<Instant> = None;
+    loop {
         if child.try_wait().unwrap().is_some() {
             return false;
+        }
+        if ready.is_none() && finished_trials(&sandbox.events("tiny")).len() >= moment.trials {
+            ready = Some(Instant::now());
+        }
+        if ready.is_some_and(|since| since.elapsed() >= moment.then) {
+            break;
         }
         thread::sleep(Duration::from_millis(2));
     }
     child.kill().unwrap();
     child.wait().unwrap();
     true
+}
+
+/// Ten random moments: three while the supernet is trained, four during the search, three while networks are finished.
+fn moments(seconds: &serde_json::Value) -> Vec<Moment> {
+    let mut rng = seed::generator(2026, "moments to kill at", &[]);
+    let mut within =
+        |stage: &str| Duration::from_secs_f64(seconds[stage].as_f64().unwrap() * 0.7 * rng.random::<f64>());
+    let prepare = [within("prepare"), within("prepare"), within("prepare")];
+    let finish = [within("finish"), within("finish"), within("finish")];
+    let mut moments: Vec<Moment> = prepare.into_iter().map(|then| Moment { trials: 0, then }).collect();
+    moments.extend((0..4).map(|_| Moment { trials: rng.random_range(1..TRIALS - 10), then: Duration::ZERO }));
+    moments.extend(finish.into_iter().map(|then| Moment { trials: TRIALS, then }));
+    moments
 }
 
 /// Ids of the trials that the journal holds.
@@ -63,24 +89,19 @@ fn evaluations(events: &[Event]) -> BTreeMap<String, usize> {
 #[test]
 fn killed_studies_go_on_as_if_nothing_had_happened() {
     let whole = Sandbox::new(&config());
-    let began = Instant::now();
     let expected = whole.search(&["--workers", "2"]);
-    let whole_time = began.elapsed();
     let facts = whole.facts("tiny");
 
-    let mut rng = seed::generator(2026, "moments to kill at", &[]);
     let mut stages = BTreeSet::new();
-    for kill in 0..KILLS {
-        // One moment in each tenth of the time, so that every stage is hit.
-        let share = (f64::from(kill) + rng.random::<f64>()) / f64::from(KILLS);
+    for (kill, moment) in moments(&expected["seconds"]).into_iter().enumerate() {
         let sandbox = Sandbox::new(&config());
-        let killed = kill_after(&sandbox, whole_time.mul_f64(share));
+        let killed = kill_at(&sandbox, moment);
         let events = sandbox.events("tiny");
         let before = finished_trials(&events);
         stages.insert(match (killed, before.len()) {
             (false, _) => "ended",
             (true, 0) => "prepare",
-            (true, 1..40) => "search",
+            (true, 1..TRIALS) => "search",
             (true, _) => "finish",
         });
 
@@ -96,7 +117,9 @@ fn killed_studies_go_on_as_if_nothing_had_happened() {
         assert_eq!(report["finished"], expected["finished"], "kill {kill}");
         assert_eq!(sandbox.facts("tiny"), facts, "kill {kill}");
     }
-    assert!(stages.contains("prepare") && stages.len() >= 2, "the kills hit several stages: {stages:?}");
+    for stage in ["prepare", "search", "finish"] {
+        assert!(stages.contains(stage), "no kill hit {stage}: {stages:?}");
+    }
 }
 
 #[test]
@@ -105,7 +128,7 @@ fn a_study_killed_again_and_again_comes_to_the_same_end() {
     let expected = whole.search(&["--workers", "2"]);
     let sandbox = Sandbox::new(&config());
     let mut moment = Duration::from_millis(300);
-    while kill_after(&sandbox, moment) {
+    while kill_at(&sandbox, Moment { trials: 0, then: moment }) {
         // Every run gets further: checkpoints and finished trials are kept.
         moment += Duration::from_millis(200);
     }

@@ -31,7 +31,7 @@ fn wait_for_lines(sandbox: &Sandbox, study: &str, lines: usize) {
 #[test]
 fn interrupted_studies_end_with_130_and_go_on() {
     let mut config = tiny_quickstart("tiny");
-    set(&mut config, "search", "trials", 60.into());
+    set(&mut config, "search", "trials", 120.into());
     let whole = Sandbox::new(&config.to_string());
     let expected = whole.search(&[]);
 

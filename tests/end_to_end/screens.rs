@@ -122,7 +122,7 @@ fn there_must_be_something_to_watch() {
 #[test]
 fn a_closed_terminal_ends_the_screen_and_not_the_study() {
     let mut config = tiny_quickstart("tiny");
-    set(&mut config, "search", "trials", 60.into());
+    set(&mut config, "search", "trials", 200.into());
     let sandbox = Sandbox::new(&config.to_string());
     let Some(mut command) = terminal(&sandbox, "search study.toml") else { return };
     let mut terminal = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -142,7 +142,7 @@ fn a_closed_terminal_ends_the_screen_and_not_the_study() {
         assert!(Instant::now() < until, "the study ended with its terminal");
         thread::sleep(Duration::from_millis(50));
     }
-    assert_eq!(trials(), 60);
+    assert_eq!(trials(), 200);
     let log = fs::read_to_string(sandbox.run("tiny").root().join("kiln.log")).unwrap();
     assert!(log.contains("the terminal has gone"), "{log}");
 }

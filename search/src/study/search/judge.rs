@@ -65,7 +65,7 @@ impl Search<'_> {
             return Ok(());
         }
         let (genotype, fidelity) = same.clone();
-        let seed = trial_seed(self.parts.settings.seed, &genotype, fidelity);
+        let seed = trial_seed(self.parts.settings.seed, &genotype);
         self.evaluating.insert(same, vec![id]);
         let job = Job { trial: id, genotype, architecture, fidelity, seed };
         jobs.send(job).expect("workers live as long as the search");
