@@ -1,11 +1,13 @@
 //! What can be said on the command line.
 
+mod bench;
 mod hw;
 
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
+pub(crate) use self::bench::{BenchCommand, CellsArguments, Compared, FunctionName, ProtocolName};
 pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
 
 /// Neural architecture search: from a config file to an exported network.
@@ -104,5 +106,10 @@ pub(crate) enum Command {
     Hw {
         #[command(subcommand)]
         command: HwCommand,
+    },
+    /// Compare strategies on published tables and synthetic functions
+    Bench {
+        #[command(subcommand)]
+        command: BenchCommand,
     },
 }

@@ -29,6 +29,26 @@ pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
     if reference.is_empty() { 0.0 } else { volume(non_dominated(points), reference) }
 }
 
+/// Volume that `point` adds to what `others` dominate; 0 where it is not better than the reference point everywhere.
+///
+/// # Panics
+/// When a point and the reference point have different numbers of objectives.
+#[must_use]
+pub fn contribution<P: AsRef<[f64]>>(point: &[f64], others: &[P], reference: &[f64]) -> f64 {
+    assert_eq!(point.len(), reference.len(), "a point and the reference point have as many objectives");
+    if reference.is_empty()
+        || !point.iter().zip(reference).all(|(value, limit)| value.is_finite() && value < limit)
+    {
+        return 0.0;
+    }
+    let inclusive: f64 = point.iter().zip(reference).map(|(value, limit)| limit - value).product();
+    let limited: Vec<Vec<f64>> = others
+        .iter()
+        .map(|other| other.as_ref().iter().zip(point).map(|(o, p)| o.max(*p)).collect())
+        .collect();
+    inclusive - hypervolume(&limited, reference)
+}
+
 /// Volume of mutually non-dominated points, all inside the reference point.
 fn volume(mut points: Vec<Vec<f64>>, reference: &[f64]) -> f64 {
     match reference.len() {

@@ -1,5 +1,6 @@
 //! Tables of published results as an evaluator: every outcome is looked up, nothing is trained.
 
+mod columns;
 mod error;
 mod read;
 mod settings;
@@ -9,6 +10,7 @@ use std::path::{Path, PathBuf};
 
 use kiln_space::{Genotype, Settings};
 
+pub(crate) use self::columns::Columns;
 pub use self::error::TableError;
 pub use self::settings::{Direction, KeyFormat};
 
@@ -43,8 +45,8 @@ pub struct TableEvaluator {
 impl TableEvaluator {
     /// Reads a table. Settings:
     /// - `file`: its path, from `data_dir` where it is relative;
-    /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell string) or
-    ///   `genotype` (option indices joined by `-`);
+    /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell string),
+    ///   `genotype` (option indices joined by `-`) or `digits` (one digit each);
     /// - `signal`: the column that is searched on, and `direction`: `maximize` (the default; for accuracies in percent,
     ///   taken as 100 minus the value) or `minimize` (taken as it is);
     /// - `metric`: what the signal is called, `error_percent` by default;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::sync::Arc;
 
-use crate::spaces::{mlp, nasbench201, stages};
+use crate::spaces::{mlp, nasbench_macro, nasbench201, stages};
 use crate::{SearchSpace, Settings, SettingsError, Shape};
 
 /// What a network is for: the shape of one input example and the number of outputs (classes).
@@ -51,6 +51,7 @@ impl SpaceRegistry {
         registry.register("stages", "stages of convolution blocks, described in the config", stages::build);
         registry.register("mlp", "fully connected layers", mlp::build);
         registry.register("nasbench201", "the NAS-Bench-201 cell: 6 edges, 5 operations", nasbench201::build);
+        registry.register("nasbench_macro", "NAS-Bench-Macro: 8 blocks, 3 choices", nasbench_macro::build);
         registry
     }
 
@@ -193,6 +194,7 @@ mod tests {
                 json!({ "channels": 4, "cells_per_stage": 1 }),
                 json!({ "channels": 3, "cells_per_stage": 2, "merge_equal": false }),
             ],
+            "nasbench_macro" => vec![json!({}), json!({ "merge_equal": false })],
             _ => Vec::new(),
         }
     }
@@ -224,7 +226,7 @@ mod tests {
         let error = SpaceRegistry::builtin().build("stage", &settings(json!({})), None).err().unwrap();
         assert_eq!(
             error.to_string(),
-            "`space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, `stages`"
+            "`space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, `nasbench_macro`, `stages`"
         );
     }
 

@@ -1,5 +1,6 @@
 //! One file a command.
 
+mod bench;
 mod check;
 mod export;
 mod front;
@@ -23,6 +24,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Export { run, trial, format, out } => export::run(&run, trial, &format, out, &common),
         Command::Check { config } => check::run(&config, &common),
         Command::Init { file } => init::run(&file, &common),
+        Command::Bench { command } => bench::run(command, &common),
         Command::Hw { command } => hw::run(command, &common),
     }
 }

@@ -66,7 +66,7 @@ fn names_that_no_registry_knows() {
         (
             "\"stages\"",
             "\"stage\"",
-            "error: study.toml:8: `space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, `stages`; did you mean `stages`?",
+            "error: study.toml:8: `space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, `nasbench_macro`, `stages`; did you mean `stages`?",
         ),
         (
             "\"supernet\"",

@@ -1,6 +1,6 @@
 //! Why a table cannot be used.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kiln_space::{SettingsError, SpaceError};
 use thiserror::Error;
@@ -86,6 +86,14 @@ pub enum TableError {
         /// Line of the first one.
         first: u64,
     },
+    /// A table that is joined with another lacks a row of it.
+    #[error("{}: no row `{key}`, which the other table has", path.display())]
+    MissingRow {
+        /// The file.
+        path: PathBuf,
+        /// Key of the row.
+        key: String,
+    },
     /// No row has a value of the signal.
     #[error("{}: no row has a value in column `{column}`", path.display())]
     Empty {
@@ -94,4 +102,14 @@ pub enum TableError {
         /// Column of the signal.
         column: String,
     },
+}
+
+impl TableError {
+    pub(crate) fn missing_column(path: &Path, column: &str, header: &[String]) -> Self {
+        Self::MissingColumn {
+            path: path.to_owned(),
+            column: column.to_owned(),
+            known: header.iter().map(|known| format!("`{known}`")).collect(),
+        }
+    }
 }

@@ -95,10 +95,9 @@ pub(super) fn rows(
 }
 
 fn column(path: &Path, header: &StringRecord, name: &str) -> Result<usize, TableError> {
-    header.iter().position(|known| known == name).ok_or_else(|| TableError::MissingColumn {
-        path: path.to_owned(),
-        column: name.to_owned(),
-        known: header.iter().map(|known| format!("`{known}`")).collect(),
+    header.iter().position(|known| known == name).ok_or_else(|| {
+        let known: Vec<String> = header.iter().map(str::to_owned).collect();
+        TableError::missing_column(path, name, &known)
     })
 }
 

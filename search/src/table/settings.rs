@@ -15,6 +15,8 @@ pub enum KeyFormat {
     Nasbench201,
     /// Option indices joined by `-`.
     Genotype,
+    /// Option indices below 10, one digit each.
+    Digits,
 }
 
 /// Which way a column is better.
@@ -90,6 +92,7 @@ impl KeyFormat {
         match self {
             Self::Nasbench201 => "a cell like `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`",
             Self::Genotype => "option indices joined by `-`, such as `0-2-1`",
+            Self::Digits => "option indices as digits, such as `021`",
         }
     }
 
@@ -101,6 +104,11 @@ impl KeyFormat {
                 let genes: Result<Vec<u8>, _> = text.split('-').map(str::parse).collect();
                 genes.map(Genotype::new).map_err(|_| None)
             }
+            Self::Digits => {
+                let genes: Option<Vec<u8>> =
+                    text.chars().map(|digit| digit.to_digit(10).map(|digit| digit as u8)).collect();
+                genes.filter(|genes| !genes.is_empty()).map(Genotype::new).ok_or(None)
+            }
         }
     }
 
@@ -109,6 +117,7 @@ impl KeyFormat {
         match self {
             Self::Nasbench201 => NasBench201::arch_string(genotype).unwrap_or_else(|_| genotype.to_string()),
             Self::Genotype => genotype.to_string(),
+            Self::Digits => genotype.genes().iter().map(u8::to_string).collect(),
         }
     }
 }

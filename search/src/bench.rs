@@ -1,0 +1,32 @@
+//! Strategies compared on problems whose every answer is known: published tables and synthetic functions.
+//!
+//! A [`Problem`] is a space, what it answers, what an evaluation costs, and the budget. [`compare`] runs strategies on it,
+//! each with the same seeds, and sums up what they found. Nothing here trains anything.
+
+mod chain;
+mod choice;
+mod compare;
+mod curve;
+mod error;
+mod functions;
+mod hardware;
+mod paired;
+mod plot;
+mod problem;
+mod run;
+mod statistics;
+mod tables;
+mod track;
+
+pub use self::choice::StrategyChoice;
+pub use self::compare::{CompareSettings, Comparison, StrategyResult, compare};
+pub use self::curve::Curve;
+pub use self::error::BenchError;
+pub use self::functions::{Function, FunctionSettings};
+pub use self::hardware::HardwareSettings;
+pub use self::paired::{Paired, wilcoxon};
+pub use self::plot::svg;
+pub use self::problem::{Answer, Goal, Oracle, Problem};
+pub use self::run::{Run, run};
+pub use self::statistics::Sample;
+pub use self::tables::{MacroSettings, NasBench201Settings, Protocol};

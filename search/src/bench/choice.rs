@@ -1,0 +1,105 @@
+//! A strategy with its settings, as it is written on a command line.
+
+use kiln_space::Settings;
+use serde_json::{Map, Value};
+
+use super::BenchError;
+use crate::{Strategy, StrategyRegistry};
+
+/// A strategy by name, with settings if it has any.
+#[derive(Clone, Debug, PartialEq)]
+pub struct StrategyChoice {
+    /// As it was written: what it is called in results.
+    pub label: String,
+    name: String,
+    settings: Settings,
+}
+
+impl StrategyChoice {
+    /// Reads `NAME` or `NAME:{"setting": value}`.
+    ///
+    /// # Errors
+    /// [`BenchError::Strategy`] when what follows the name is not a JSON object.
+    pub fn parse(text: &str) -> Result<Self, BenchError> {
+        let text = text.trim();
+        let (name, table) = text.split_once(':').unwrap_or((text, "{}"));
+        let refuse = |problem: String| BenchError::Strategy { text: text.to_owned(), problem };
+        if name.is_empty() {
+            return Err(refuse("the name is missing".to_owned()));
+        }
+        match serde_json::from_str(table) {
+            Ok(Value::Object(table)) => Ok(Self::new(text, name, table)),
+            Ok(_) => Err(refuse("settings are a JSON object".to_owned())),
+            Err(error) => Err(refuse(format!("settings are not JSON: {error}"))),
+        }
+    }
+
+    /// Reads strategies separated by commas; those inside settings separate nothing.
+    ///
+    /// # Errors
+    /// As [`StrategyChoice::parse`].
+    ///
+    /// # Example
+    /// ```
+    /// use kiln_search::bench::StrategyChoice;
+    /// let strategies = StrategyChoice::parse_list(r#"random,clustered:{"initial": 5, "clusters": 1}"#)?;
+    /// assert_eq!(strategies.len(), 2);
+    /// # Ok::<(), kiln_search::bench::BenchError>(())
+    /// ```
+    pub fn parse_list(text: &str) -> Result<Vec<Self>, BenchError> {
+        let (mut depth, mut start) = (0_u32, 0);
+        let mut parts = Vec::new();
+        for (at, c) in text.char_indices() {
+            match c {
+                '{' | '[' => depth += 1,
+                '}' | ']' => depth = depth.saturating_sub(1),
+                ',' if depth == 0 => {
+                    parts.push(&text[start..at]);
+                    start = at + 1;
+                }
+                _ => {}
+            }
+        }
+        parts.push(&text[start..]);
+        parts.into_iter().map(Self::parse).collect()
+    }
+
+    fn new(label: &str, name: &str, table: Map<String, Value>) -> Self {
+        Self { label: label.to_owned(), name: name.to_owned(), settings: Settings::new("strategy", table) }
+    }
+
+    /// The strategy, new.
+    ///
+    /// # Errors
+    /// [`BenchError::Settings`] for an unknown name and for settings it cannot use.
+    pub fn build(&self, registry: &StrategyRegistry) -> Result<Box<dyn Strategy>, BenchError> {
+        Ok(registry.build(&self.name, &self.settings)?)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lists_are_split_outside_of_settings() {
+        let text = r#"random, clustered:{"a": [1, 2], "b": 3},x"#;
+        let labels: Vec<String> =
+            StrategyChoice::parse_list(text).unwrap().into_iter().map(|choice| choice.label).collect();
+        assert_eq!(labels, ["random", r#"clustered:{"a": [1, 2], "b": 3}"#, "x"]);
+    }
+
+    #[test]
+    fn what_cannot_be_read_is_named() {
+        for (text, problem) in [
+            ("", "the name is missing"),
+            ("random:3", "settings are a JSON object"),
+            ("random:{", "not JSON"),
+        ] {
+            let error = StrategyChoice::parse(text).unwrap_err().to_string();
+            assert!(error.contains(problem), "{error}");
+        }
+        let unknown = StrategyChoice::parse("annealing").unwrap().build(&StrategyRegistry::builtin());
+        assert!(unknown.err().unwrap().to_string().contains("expected one of"));
+    }
+}

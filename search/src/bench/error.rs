@@ -1,0 +1,73 @@
+//! Why strategies cannot be compared.
+
+use kiln_space::{Genotype, SettingsError};
+use thiserror::Error;
+
+use crate::{Fidelity, TableError};
+
+/// A comparison that cannot be made.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum BenchError {
+    /// A table cannot be read, or a column is missing.
+    #[error(transparent)]
+    Table(#[from] TableError),
+    /// A strategy or a problem cannot be built from its settings.
+    #[error(transparent)]
+    Settings(#[from] SettingsError),
+    /// A strategy is not written as it must be.
+    #[error("strategy `{text}`: {problem}; write `NAME` or `NAME:{{\"setting\": value}}`")]
+    Strategy {
+        /// What was written.
+        text: String,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// A number that was asked for is impossible.
+    #[error("`{name}` is {found}, expected {expected}")]
+    Value {
+        /// What it is.
+        name: &'static str,
+        /// What was given.
+        found: String,
+        /// What is accepted.
+        expected: &'static str,
+    },
+    /// The table has no answer for an architecture that a strategy asked for.
+    #[error("the table has no `{column}` for {genotype}")]
+    MissingAnswer {
+        /// The architecture.
+        genotype: String,
+        /// What is missing.
+        column: String,
+    },
+    /// A strategy asked for an effort that the table does not know.
+    #[error(
+        "`{strategy}` asks for {fidelity:?} of {genotype}, which the problem does not know; name the table's columns for \
+         fewer epochs, or take a strategy of one fidelity"
+    )]
+    Fidelity {
+        /// The strategy.
+        strategy: String,
+        /// The architecture.
+        genotype: Genotype,
+        /// The effort.
+        fidelity: Fidelity,
+    },
+    /// A strategy broke its contract.
+    #[error("`{strategy}` waits although nothing is running")]
+    Waits {
+        /// The strategy.
+        strategy: String,
+    },
+    /// Not one evaluation fits into the budget.
+    #[error("`{strategy}` found nothing within the budget of {budget} {unit}; give a larger one")]
+    NothingFound {
+        /// The strategy.
+        strategy: String,
+        /// The budget.
+        budget: f64,
+        /// Its unit.
+        unit: &'static str,
+    },
+}

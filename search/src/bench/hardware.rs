@@ -1,0 +1,129 @@
+//! Accuracy against measured cost: a table of accuracies joined with one of device measurements.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use kiln_space::spaces::NasBench201;
+use kiln_space::{Genotype, SearchSpace, Settings};
+use serde_json::{Map, Value};
+
+use super::{Answer, BenchError, Goal, Oracle, Problem};
+use crate::hypervolume::contribution;
+use crate::pareto::dominates;
+use crate::table::Columns;
+use crate::{Fidelity, TableError};
+
+/// The reference point lies so far behind the worst values of the true front, as a share of the front's extent.
+const BEHIND: f64 = 0.1;
+
+/// Several objectives on NAS-Bench-201: the error, parameters, multiply-accumulates, and every column that a device has in a
+/// table of measurements (its name in front: `edgegpu_latency_ms`). The tables belong together by their column `index`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct HardwareSettings {
+    /// The table of accuracies, with the columns `index` and `arch`.
+    pub file: PathBuf,
+    /// The table of measurements, with the column `index`. What is not positive was not measured: the cell fails.
+    pub costs: PathBuf,
+    /// Device whose columns are taken.
+    pub device: String,
+    /// Column of the accuracy in percent.
+    pub signal: String,
+    /// Evaluations of a run.
+    pub budget: f64,
+}
+
+/// Objectives of every cell, empty where the device cannot run it.
+struct Objectives(BTreeMap<Genotype, Vec<f64>>);
+
+impl HardwareSettings {
+    /// Reads the tables.
+    ///
+    /// # Errors
+    /// [`BenchError`] naming file and column.
+    pub fn problem(&self) -> Result<Problem, BenchError> {
+        let accuracies = Columns::read(&self.file, "index", |name| name == "arch" || name == self.signal)?;
+        let arch = accuracies.position("arch")?;
+        let signal = accuracies.position(&self.signal)?;
+        let prefix = format!("{}_", self.device);
+        let measured = Columns::read(&self.costs, "index", |name| name.starts_with(&prefix))?;
+        if measured.names().is_empty() {
+            let column = format!("{prefix}...");
+            return Err(TableError::missing_column(&self.costs, &column, measured.header()).into());
+        }
+        // Cells are told apart as in the tables: each was trained and measured on its own.
+        let merge = Map::from_iter([("merge_equal".to_owned(), Value::Bool(false))]);
+        let space = NasBench201::from_settings(&Settings::new("space", merge), None)?;
+        let mut all = BTreeMap::new();
+        for (index, row) in accuracies.rows() {
+            let genotype = NasBench201::genotype_from_arch(&row[arch])
+                .map_err(|source| accuracies.bad_key(index, &row[arch], source))?;
+            let error = 100.0 - accuracies.number(index, signal)?;
+            let counts = space
+                .decode(&genotype)
+                .map_err(|source| accuracies.bad_key(index, &row[arch], source))?
+                .counts();
+            let mut objectives = vec![error, counts.parameters as f64, counts.macs as f64];
+            let columns = 0..measured.names().len();
+            let found: Result<Vec<f64>, TableError> =
+                columns.map(|column| measured.number(index, column)).collect();
+            let found = found?;
+            if found.iter().all(|value| *value > 0.0) {
+                objectives.extend(found);
+            } else {
+                objectives.clear();
+            }
+            all.insert(genotype, objectives);
+        }
+        let mut names: Vec<String> = ["error_percent", "parameters", "macs"].map(str::to_owned).into();
+        names.extend(measured.names().iter().cloned());
+        Ok(Problem {
+            name: format!("NAS-Bench-201, {}, {} objectives on {}", self.signal, names.len(), self.device),
+            space: Arc::new(space),
+            objectives: names,
+            goal: goal(&self.costs, all.values())?,
+            oracle: Box::new(Objectives(all)),
+            budget: self.budget,
+            unit: "evaluations",
+        })
+    }
+}
+
+/// The hypervolume of the true front, and the reference point that follows from it.
+pub(super) fn goal<'a>(
+    path: &Path,
+    all: impl Iterator<Item = &'a Vec<f64>> + Clone,
+) -> Result<Goal, BenchError> {
+    let mut front: Vec<&Vec<f64>> = Vec::new();
+    for point in all.filter(|point| !point.is_empty()) {
+        if !front.iter().any(|other| dominates(other, point) || *other == point) {
+            front.retain(|other| !dominates(point, other));
+            front.push(point);
+        }
+    }
+    let Some(first) = front.first() else {
+        return Err(TableError::Empty { path: path.to_owned(), column: "the device".to_owned() }.into());
+    };
+    let reference: Vec<f64> = (0..first.len())
+        .map(|d| {
+            let values = || front.iter().map(|point| point[d]);
+            let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::MIN, f64::max));
+            high + BEHIND * if high > low { high - low } else { 1.0 }
+        })
+        .collect();
+    let volume = |(at, point): (usize, &&Vec<f64>)| contribution(point, &front[..at], &reference);
+    let optimum = front.iter().enumerate().map(volume).sum();
+    Ok(Goal::Hypervolume { reference, optimum })
+}
+
+impl Oracle for Objectives {
+    fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Result<Option<Answer>, BenchError> {
+        if fidelity != Fidelity::Full {
+            return Ok(None);
+        }
+        let missing =
+            || BenchError::MissingAnswer { genotype: genotype.to_string(), column: "cell".to_owned() };
+        let objectives = self.0.get(genotype).ok_or_else(missing)?.clone();
+        Ok(Some(Answer { objectives, report: None, cost: 1.0 }))
+    }
+}

@@ -1,0 +1,117 @@
+//! One strategy on one problem with one seed.
+
+use std::collections::BTreeMap;
+use std::time::Instant;
+
+use kiln_space::Genotype;
+
+use super::track::Track;
+use super::{Answer, BenchError, Goal, Problem};
+use crate::{
+    Ask, CostSet, Costs, Domain, FailureKind, Fidelity, Objectives, Outcome, Proposal, Strategy, Trial,
+    TrialId, seed,
+};
+
+/// What a run found, and on the way.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Run {
+    /// How far the best is from the optimum; see [`Goal`].
+    pub regret: f64,
+    /// What the problem reports of the best.
+    pub report: Option<f64>,
+    /// Evaluations made.
+    pub evaluations: u64,
+    /// Spent when the optimum was found, if it was.
+    pub found_at: Option<f64>,
+    /// Regret after each improvement: spent so far, regret.
+    pub improvements: Vec<(f64, f64)>,
+    /// Seconds that the strategy took, and asks.
+    pub strategy_seconds: f64,
+    /// Asks, the one that ended the run included.
+    pub asks: u64,
+    /// Seconds that the strategy took for the last tenth of the asks.
+    pub last_seconds: f64,
+}
+
+/// Runs a strategy until the budget is used up or it has nothing more to propose. One proposal is out at a time; the budget
+/// is spent by evaluations alone, and asking for what is known already is free.
+///
+/// # Errors
+/// [`BenchError`] when the problem has no answer, or the strategy breaks its contract.
+pub fn run(
+    problem: &Problem,
+    label: &str,
+    mut strategy: Box<dyn Strategy>,
+    seed: u64,
+) -> Result<Run, BenchError> {
+    let costs = CostSet::default();
+    let domain = Domain::new(problem.space.as_ref(), &costs, &[], &problem.objectives);
+    let mut spent = 0.0;
+    let mut known: BTreeMap<(Genotype, Fidelity), Answer> = BTreeMap::new();
+    let mut track = Track::new(&problem.goal);
+    let mut improvements = Vec::new();
+    let mut clock = Vec::new();
+    for id in 0.. {
+        let began = Instant::now();
+        let ask = strategy.ask(&domain, &mut seed::ask_generator(seed, id));
+        clock.push(began.elapsed().as_secs_f64());
+        let proposal = match ask {
+            Ask::Propose(proposal) => proposal,
+            Ask::Done => break,
+            Ask::Wait => return Err(BenchError::Waits { strategy: label.to_owned() }),
+        };
+        let key = (proposal.genotype.clone(), proposal.fidelity);
+        let answer = match known.get(&key) {
+            Some(answer) => answer.clone(),
+            None => match problem.oracle.answer(&key.0, key.1)? {
+                Some(answer) if spent + answer.cost > problem.budget => break,
+                Some(answer) => {
+                    spent += answer.cost;
+                    known.insert(key, answer.clone());
+                    answer
+                }
+                None => {
+                    let (genotype, fidelity) = key;
+                    return Err(BenchError::Fidelity { strategy: label.to_owned(), genotype, fidelity });
+                }
+            },
+        };
+        if proposal.fidelity == Fidelity::Full && track.add(&answer.objectives, answer.report) {
+            improvements.push((spent, track.regret()));
+        }
+        let trial = trial(&domain, id, proposal, &answer);
+        let began = Instant::now();
+        strategy.tell(&trial);
+        clock[id as usize] += began.elapsed().as_secs_f64();
+    }
+    if improvements.is_empty() && matches!(problem.goal, Goal::Lowest { .. }) {
+        let (budget, unit) = (problem.budget, problem.unit);
+        return Err(BenchError::NothingFound { strategy: label.to_owned(), budget, unit });
+    }
+    let last = clock.len() - clock.len().div_ceil(10);
+    Ok(Run {
+        regret: track.regret(),
+        report: track.report(),
+        evaluations: known.len() as u64,
+        found_at: improvements.last().filter(|(_, regret)| *regret <= 0.0).map(|(spent, _)| *spent),
+        improvements,
+        strategy_seconds: clock.iter().sum(),
+        asks: clock.len() as u64,
+        last_seconds: clock[last..].iter().sum(),
+    })
+}
+
+fn trial(domain: &Domain<'_>, id: TrialId, proposal: Proposal, answer: &Answer) -> Trial {
+    let costs = if domain.objectives().len() > 1 {
+        domain.costs(&proposal.genotype).unwrap_or_default()
+    } else {
+        Costs::default()
+    };
+    let outcome = if answer.objectives.is_empty() {
+        Outcome::Failed { kind: FailureKind::Invalid, reason: "the table has no result".to_owned() }
+    } else {
+        let named = domain.objectives().iter().cloned().zip(answer.objectives.iter().copied());
+        Outcome::from_metrics(named.collect())
+    };
+    Trial { id, proposal, outcome, costs, objectives: Objectives(answer.objectives.clone()), violation: 0.0 }
+}

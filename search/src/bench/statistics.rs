@@ -1,0 +1,49 @@
+//! Numbers that sum up a sample.
+
+use serde::{Deserialize, Serialize};
+use statrs::distribution::{ContinuousCDF, StudentsT};
+
+/// Mean, deviation and the interval in which the true mean lies with 95 % confidence.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Sample {
+    /// Arithmetic mean.
+    pub mean: f64,
+    /// Standard deviation of the sample, with `n - 1`; 0 for a sample of one.
+    pub deviation: f64,
+    /// Half the width of the interval, by Student's t distribution; 0 for a sample of one.
+    pub confidence_95: f64,
+}
+
+impl Sample {
+    /// Sums up values; `None` where there are none.
+    #[must_use]
+    pub fn of(values: &[f64]) -> Option<Self> {
+        let n = values.len() as f64;
+        if values.is_empty() {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n;
+        if values.len() == 1 {
+            return Some(Self { mean, deviation: 0.0, confidence_95: 0.0 });
+        }
+        let deviation = (values.iter().map(|value| (value - mean).powi(2)).sum::<f64>() / (n - 1.0)).sqrt();
+        let t = StudentsT::new(0.0, 1.0, n - 1.0).ok()?;
+        Some(Self { mean, deviation, confidence_95: t.inverse_cdf(0.975) * deviation / n.sqrt() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_sample_by_hand() {
+        let sample = Sample::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
+        assert!((sample.mean - 2.5).abs() < 1e-12);
+        assert!((sample.deviation - (5.0_f64 / 3.0).sqrt()).abs() < 1e-12);
+        // t(3, .975) = 3.18245 (any table of the distribution).
+        assert!((sample.confidence_95 - 3.182_45 * sample.deviation / 2.0).abs() < 1e-4);
+        assert_eq!(Sample::of(&[2.0]).map(|sample| sample.confidence_95), Some(0.0));
+        assert_eq!(Sample::of(&[]), None);
+    }
+}

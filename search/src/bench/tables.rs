@@ -1,0 +1,182 @@
+//! Problems from published tables of accuracies.
+
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kiln_space::spaces::{NasBench201, NasBenchMacro};
+use kiln_space::{Genotype, Settings};
+use serde_json::{Map, Value, json};
+
+use super::{Answer, BenchError, Goal, Oracle, Problem};
+use crate::{Fidelity, TableEvaluator};
+
+/// What an evaluation takes from the budget.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Protocol {
+    /// The budget is simulated seconds: a column of the table times a factor for each evaluation.
+    ///
+    /// Source: Dong, Liu, Musial, Gabrys, NATS-Bench, TPAMI 2021, section 5.
+    Time {
+        /// Column of seconds.
+        cost: String,
+        /// Its factor: the epochs of an evaluation, and what validation takes.
+        factor: f64,
+    },
+    /// The budget is a number of evaluations.
+    Queries,
+}
+
+/// NAS-Bench-201: every cell of the space, from a table with a column `arch` of cells in the official notation.
+#[derive(Clone, Debug, PartialEq)]
+pub struct NasBench201Settings {
+    /// The table, plain or gzipped.
+    pub file: PathBuf,
+    /// Column of the accuracy in percent that is searched on.
+    pub signal: String,
+    /// Column of the accuracy in percent that is reported.
+    pub report: String,
+    /// Protocol.
+    pub protocol: Protocol,
+    /// Budget of a run, in seconds or evaluations.
+    pub budget: f64,
+    /// Columns of the signal after fewer epochs, for strategies of several fidelities, with their epochs; each costs its share
+    /// of `full_epochs`.
+    pub fidelities: Vec<(u32, String)>,
+    /// Epochs of the signal.
+    pub full_epochs: u32,
+}
+
+/// NAS-Bench-Macro: 3^8 stacks of blocks, from a table with a column `arch` of eight digits. The signal is what is reported.
+#[derive(Clone, Debug, PartialEq)]
+pub struct MacroSettings {
+    /// The table, plain or gzipped.
+    pub file: PathBuf,
+    /// Column of the accuracy in percent.
+    pub signal: String,
+    /// Evaluations of a run.
+    pub budget: f64,
+}
+
+/// Answers from tables.
+struct Tables {
+    signal: TableEvaluator,
+    /// Signal after fewer epochs, ascending.
+    fidelities: Vec<(u32, TableEvaluator)>,
+    full_epochs: u32,
+    cost: Option<(TableEvaluator, f64)>,
+}
+
+impl NasBench201Settings {
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// [`BenchError`] naming the column or the number that is wrong.
+    pub fn problem(&self) -> Result<Problem, BenchError> {
+        let open = |table: Value| open(&self.file, "nasbench201", table);
+        let signal = json!({ "signal": self.signal, "report": { "report": self.report } });
+        let mut tables = Tables {
+            signal: open(signal)?,
+            fidelities: Vec::new(),
+            full_epochs: self.full_epochs,
+            cost: None,
+        };
+        for (epochs, column) in &self.fidelities {
+            if !(1..self.full_epochs).contains(epochs) {
+                let expected = "at least 1 and fewer than those of the signal";
+                let found = epochs.to_string();
+                return Err(BenchError::Value { name: "epochs of a fidelity", found, expected });
+            }
+            tables.fidelities.push((*epochs, open(json!({ "signal": column }))?));
+        }
+        tables.fidelities.sort_by_key(|(epochs, _)| *epochs);
+        let (unit, protocol) = match &self.protocol {
+            Protocol::Queries => ("evaluations", format!("{} queries", self.budget)),
+            Protocol::Time { cost, factor } => {
+                if !(*factor > 0.0 && factor.is_finite()) {
+                    let (found, expected) = (factor.to_string(), "a positive number");
+                    return Err(BenchError::Value { name: "cost factor", found, expected });
+                }
+                let seconds = json!({ "signal": cost, "direction": "minimize", "metric": "seconds" });
+                tables.cost = Some((open(seconds)?, *factor));
+                ("s", format!("{} s", self.budget))
+            }
+        };
+        // Every cell of the table was trained on its own, so equal cells are not merged.
+        let merge = Map::from_iter([("merge_equal".to_owned(), Value::Bool(false))]);
+        let space = NasBench201::from_settings(&Settings::new("space", merge), None)?;
+        let name = format!("NAS-Bench-201, {}, {protocol}", self.signal);
+        Ok(tables.into_problem(name, Arc::new(space), self.budget, unit))
+    }
+}
+
+impl MacroSettings {
+    /// Reads the table.
+    ///
+    /// # Errors
+    /// [`BenchError`] naming the column that is wrong.
+    pub fn problem(&self) -> Result<Problem, BenchError> {
+        let table = json!({ "signal": self.signal, "report": { "report": self.signal } });
+        let signal = open(&self.file, "digits", table)?;
+        let tables = Tables { signal, fidelities: Vec::new(), full_epochs: 1, cost: None };
+        let name = format!("NAS-Bench-Macro, {}", self.signal);
+        Ok(tables.into_problem(name, Arc::new(NasBenchMacro::default()), self.budget, "evaluations"))
+    }
+}
+
+/// Opens a table whose architectures stand in the column `arch`.
+pub(super) fn open(
+    file: &std::path::Path,
+    key_format: &str,
+    mut table: Value,
+) -> Result<TableEvaluator, BenchError> {
+    // A table's own relative path is from its data folder; here it is from where the program runs.
+    let folder = std::env::current_dir().ok();
+    table["file"] = json!(file);
+    table["key"] = json!("arch");
+    table["key_format"] = json!(key_format);
+    let table = table.as_object().cloned().unwrap_or_default();
+    Ok(TableEvaluator::open(&Settings::new("table", table), folder.as_deref())?)
+}
+
+impl Tables {
+    fn into_problem(
+        self,
+        name: String,
+        space: Arc<dyn kiln_space::SearchSpace>,
+        budget: f64,
+        unit: &'static str,
+    ) -> Problem {
+        let errors = self.signal.entries().filter_map(|(_, found)| found.get("error_percent"));
+        let goal = Goal::Lowest { optimum: errors.fold(f64::INFINITY, f64::min) };
+        let objectives = vec!["error_percent".to_owned()];
+        Problem { name, space, objectives, oracle: Box::new(self), budget, unit, goal }
+    }
+
+    fn missing(genotype: &Genotype, column: &str) -> BenchError {
+        BenchError::MissingAnswer { genotype: genotype.to_string(), column: column.to_owned() }
+    }
+}
+
+impl Oracle for Tables {
+    fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Result<Option<Answer>, BenchError> {
+        let (table, share) = match fidelity {
+            Fidelity::Full => (&self.signal, 1.0),
+            Fidelity::Epochs(epochs) => match self.fidelities.iter().find(|(known, _)| *known == epochs) {
+                Some((_, table)) => (table, f64::from(epochs) / f64::from(self.full_epochs)),
+                None => return Ok(None),
+            },
+            Fidelity::Proxy => return Ok(None),
+        };
+        let found = table.get(genotype).ok_or_else(|| Self::missing(genotype, "signal"))?;
+        let error = found.get("error_percent").ok_or_else(|| Self::missing(genotype, "signal"))?;
+        let cost = match &self.cost {
+            None => 1.0,
+            Some((seconds, factor)) => {
+                let seconds = seconds.get(genotype).and_then(|found| found.get("seconds"));
+                seconds.ok_or_else(|| Self::missing(genotype, "cost"))? * factor
+            }
+        };
+        let report = found.get("report").map(|error| 100.0 - error);
+        Ok(Some(Answer { objectives: vec![error], report, cost: cost * share }))
+    }
+}

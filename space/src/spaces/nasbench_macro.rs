@@ -1,0 +1,224 @@
+//! The stacks of blocks of NAS-Bench-Macro.
+
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use crate::{
+    ActivationKind, Architecture, ArchitectureBuilder, Choice, Decision, Genotype, LayerId, Op,
+    ParameterSpec, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, variation,
+};
+
+/// Blocks and channels of each stage; the first block of a stage halves the map.
+const STAGES: [(usize, usize); 3] = [(2, 64), (3, 128), (3, 256)];
+/// Channels of the first convolution and of the last.
+const STEM: usize = 32;
+const HEAD: usize = 1280;
+/// What a block may be, in the order of the table's digits: name, expansion and kernel.
+const OPTIONS: [(&str, usize, usize); 3] = [("identity", 0, 0), ("mb3_k3", 3, 3), ("mb6_k5", 6, 5)];
+
+/// The settings of a NAS-Bench-Macro space.
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+struct MacroSettings {
+    input: Option<Shape>,
+    outputs: Option<usize>,
+    merge_equal: bool,
+}
+
+impl Default for MacroSettings {
+    fn default() -> Self {
+        Self { input: None, outputs: None, merge_equal: true }
+    }
+}
+
+/// Eight blocks in three stages, each the identity or an inverted bottleneck (3 times as wide with a 3x3 kernel, 6 times with
+/// 5x5). An identity that halves the map is a 1x1 convolution with stride 2.
+///
+/// Source: X. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021, section 4; parameters
+/// and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
+///
+/// Settings: `merge_equal` (true: an identity that does nothing counts the same wherever it stands in its stage, which leaves
+/// 3,969 networks; false: as in the table), and `input` (`[3, 32, 32]`) and `outputs` (10) where there are no data.
+#[derive(Clone, Debug)]
+pub struct NasBenchMacro {
+    task: Task,
+    merge_equal: bool,
+    decisions: Vec<Decision>,
+}
+
+/// Registry entry.
+pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
+    Ok(Arc::new(NasBenchMacro::from_settings(settings, data)?))
+}
+
+impl NasBenchMacro {
+    /// The space that the settings describe, for the task of the data or else for CIFAR-10.
+    ///
+    /// # Errors
+    /// [`SettingsError`] that names the key.
+    pub fn from_settings(settings: &Settings, data: Option<Task>) -> Result<Self, SettingsError> {
+        let own: MacroSettings = settings.read()?;
+        let input = own.input.or(data.is_none().then_some(Shape::new(3, 32, 32)));
+        let outputs = own.outputs.or(data.is_none().then_some(10));
+        let task = Task::resolve(data, settings, input, outputs)?;
+        let places = STAGES.iter().enumerate().flat_map(|(stage, (blocks, _))| {
+            (0..*blocks).map(move |block| format!("stage{stage}.block{block}"))
+        });
+        let options: Vec<Choice> = OPTIONS.iter().map(|(name, ..)| Choice::from(*name)).collect();
+        let decisions = places.map(|name| Decision { name, options: options.clone(), active_if: None });
+        Ok(Self { task, merge_equal: own.merge_equal, decisions: decisions.collect() })
+    }
+
+    fn network(&self, genes: &[u8]) -> Result<Architecture, SpaceError> {
+        let mut net = ArchitectureBuilder::new(self.task.input);
+        let input = net.input();
+        let mut x = conv_bn(&mut net, "stem", input, (STEM, 3, 1, 1))?;
+        x = net.activation("stem.act", x, ActivationKind::Relu6)?;
+        let mut genes = genes.iter();
+        for (stage, (blocks, channels)) in STAGES.into_iter().enumerate() {
+            for (index, gene) in genes.by_ref().take(blocks).enumerate() {
+                let stride = if index == 0 { 2 } else { 1 };
+                let name = format!("stage{stage}.block{index}");
+                x = block(&mut net, &name, x, channels, stride, OPTIONS[usize::from(*gene)])?;
+            }
+        }
+        x = conv_bn(&mut net, "last", x, (HEAD, 1, 1, 1))?;
+        x = net.activation("last.act", x, ActivationKind::Relu6)?;
+        x = net.global_pool("pool", x)?;
+        net.linear("head", x, self.task.outputs)?;
+        net.finish()
+    }
+}
+
+impl SearchSpace for NasBenchMacro {
+    fn decisions(&self) -> &[Decision] {
+        &self.decisions
+    }
+
+    fn decode(&self, genotype: &Genotype) -> Result<Architecture, SpaceError> {
+        variation::check(&self.decisions, genotype)?;
+        self.network(genotype.genes())
+    }
+
+    /// With `merge_equal` the identities of a stage that do nothing stand at its end; without it the genotype itself.
+    fn canonical(&self, genotype: &Genotype) -> Genotype {
+        if !self.merge_equal || variation::check(&self.decisions, genotype).is_err() {
+            return genotype.clone();
+        }
+        let mut genes = genotype.genes().to_vec();
+        let mut from = 0;
+        for (blocks, _) in STAGES {
+            // A stable sort: the order of the blocks that do something matters.
+            genes[from + 1..from + blocks].sort_by_key(|gene| *gene == 0);
+            from += blocks;
+        }
+        Genotype::new(genes)
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        let networks = [0, 1, 2]
+            .map(|gene| self.network(&[gene; 8]).expect("every stack can be built for a task that exists"));
+        ParameterSpec::covering(&networks)
+    }
+}
+
+/// A convolution (channels, kernel, stride, groups) with batch normalization.
+fn conv_bn(
+    net: &mut ArchitectureBuilder,
+    name: &str,
+    x: LayerId,
+    (channels, kernel, stride, groups): (usize, usize, usize, usize),
+) -> Result<LayerId, SpaceError> {
+    let x = net.conv(format!("{name}.conv"), x, channels, kernel, stride, groups)?;
+    net.batch_norm(format!("{name}.bn"), x)
+}
+
+fn block(
+    net: &mut ArchitectureBuilder,
+    name: &str,
+    input: LayerId,
+    channels: usize,
+    stride: usize,
+    (option, expansion, kernel): (&str, usize, usize),
+) -> Result<LayerId, SpaceError> {
+    let inputs = net.shape(input).channels;
+    if expansion == 0 {
+        let passes = stride == 1 && inputs == channels;
+        return if passes {
+            Ok(input)
+        } else {
+            conv_bn(net, &format!("{name}.skip"), input, (channels, 1, stride, 1))
+        };
+    }
+    let name = format!("{name}.{option}");
+    let wide = inputs * expansion;
+    let mut x = conv_bn(net, &format!("{name}.expand"), input, (wide, 1, 1, 1))?;
+    x = net.activation(format!("{name}.expand.act"), x, ActivationKind::Relu6)?;
+    x = conv_bn(net, &format!("{name}.depthwise"), x, (wide, kernel, stride, wide))?;
+    x = net.activation(format!("{name}.depthwise.act"), x, ActivationKind::Relu6)?;
+    x = conv_bn(net, &format!("{name}.project"), x, (channels, 1, 1, 1))?;
+    if stride == 1 && inputs == channels {
+        net.add(format!("{name}.add"), Op::Add, &[input, x], None)
+    } else {
+        Ok(x)
+    }
+}
+
+impl Default for NasBenchMacro {
+    /// The space of the published table, in which every network stands on its own.
+    fn default() -> Self {
+        let settings =
+            Settings::new("space", [("merge_equal".to_owned(), false.into())].into_iter().collect());
+        Self::from_settings(&settings, None).expect("the published settings are possible")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::size;
+
+    #[test]
+    fn counts_are_those_of_the_table() {
+        // Rows of the published table: architecture, params, flops.
+        let rows = [("00000000", 387_882, 7_713_280), ("00000001", 791_594, 14_115_328)];
+        for (digits, parameters, macs) in rows {
+            let genes: Vec<u8> = digits.bytes().map(|digit| digit - b'0').collect();
+            let counts = NasBenchMacro::default().decode(&Genotype::new(genes)).unwrap().counts();
+            assert_eq!((counts.parameters, counts.macs), (parameters, macs), "{digits}");
+        }
+    }
+
+    #[test]
+    fn as_many_networks_differ_as_published() {
+        assert_eq!(size::enumerate_canonical(&NasBenchMacro::default()).count(), 6_561);
+        let merged = NasBenchMacro::from_settings(&Settings::empty("space"), None).unwrap();
+        assert_eq!(size::enumerate_canonical(&merged).count(), 3_969);
+    }
+
+    #[test]
+    fn the_whole_table_agrees() {
+        let Some(data) = std::env::var_os("KILN_DATA") else {
+            eprintln!("skipped: the environment variable `KILN_DATA` does not name a folder with tables");
+            return;
+        };
+        let path = std::path::Path::new(&data).join("nas_bench_macro/nas_bench_macro_cifar10.csv.gz");
+        let file = std::fs::File::open(path).unwrap();
+        let text = std::io::read_to_string(flate2::read::GzDecoder::new(file)).unwrap();
+        let space = NasBenchMacro::default();
+        let mut rows = 0;
+        for line in text.lines().skip(1) {
+            let fields: Vec<&str> = line.split(',').collect();
+            let genes: Vec<u8> = fields[0].bytes().map(|digit| digit - b'0').collect();
+            let counts = space.decode(&Genotype::new(genes)).unwrap().counts();
+            assert_eq!(
+                (counts.parameters.to_string(), counts.macs.to_string()),
+                (fields[5].to_owned(), fields[6].to_owned()),
+                "{line}"
+            );
+            rows += 1;
+        }
+        assert_eq!(rows, 6_561);
+    }
+}
