@@ -1,12 +1,13 @@
 //! What a strategy sees of a study: the space, narrowed to what meets the constraints. Nothing here trains anything.
 
 use std::collections::BTreeMap;
-use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kiln_space::{Genotype, SearchSpace, variation};
 use rand::Rng;
 
 use crate::constraint::violation;
+use crate::description::{Description, Descriptions};
 use crate::{Constraint, CostError, CostSet, Costs};
 
 /// Uniform draws before [`Domain::sample`] goes over to repairing.
@@ -45,6 +46,7 @@ pub struct Domain<'a> {
     objectives: &'a [String],
     rejections: Mutex<Rejections>,
     memo: Mutex<Memo>,
+    descriptions: Arc<Descriptions>,
 }
 
 impl<'a> Domain<'a> {
@@ -63,7 +65,14 @@ impl<'a> Domain<'a> {
             objectives,
             rejections: Mutex::default(),
             memo: Mutex::default(),
+            descriptions: Arc::default(),
         }
+    }
+
+    /// The domain with descriptions that others, who search the same space, have a part in.
+    #[must_use]
+    pub fn with_descriptions(self, descriptions: Arc<Descriptions>) -> Self {
+        Self { descriptions, ..self }
     }
 
     /// The search space.
@@ -98,6 +107,11 @@ impl<'a> Domain<'a> {
         };
         lock(&self.memo).insert(genotype.clone(), costs.clone());
         costs
+    }
+
+    /// What the network of a genotype looks like.
+    pub(crate) fn description(&self, genotype: &Genotype) -> Arc<Description> {
+        self.descriptions.of(self.space(), genotype)
     }
 
     /// Sum of the relative excesses over the constraints, 0 when all hold; `None` when the costs are not known.

@@ -4,13 +4,11 @@
 //! of its paths; each kind of layer with what it reads, one and two steps back; parameters and multiply-accumulates; and
 //! its costs, where they matter. Nothing here learns from trials.
 
-use kiln_space::{Architecture, Genotype, encoding};
+use kiln_space::Genotype;
 use rand::{Rng, RngExt};
 
-use self::neighborhoods::{BUCKETS, DEPTH};
 use crate::Domain;
-
-mod neighborhoods;
+use crate::description::Block;
 
 /// Feasible genotypes drawn to learn the spread of each block.
 const REFERENCE: usize = 64;
@@ -18,24 +16,14 @@ const REFERENCE: usize = 64;
 const LOOKED_AT: u64 = 2_000;
 /// Standardized numbers are cut off at this many standard deviations from the mean.
 const FARTHEST: f64 = 5.0;
-/// Numbers of the structural encoding that describe paths.
-const PATHS: [&str; 3] = ["ln_paths", "longest_path", "shortest_path"];
 
 /// Makes the vectors. The blocks are scaled by the spread of a random sample, so that each has a variance of 1 in all;
 /// columns that do not vary in the sample are left out.
 #[derive(Debug)]
 pub(crate) struct Embedder {
     with_costs: bool,
-    /// Positions of [`PATHS`] in the structural encoding.
-    paths: Vec<usize>,
     blocks: Vec<Scaling>,
-}
-
-/// A group of numbers with one weight.
-struct Block {
-    values: Vec<f64>,
-    /// Whether the numbers have different units, and are brought to one variance each.
-    mixed: bool,
+    costs: Scaling,
 }
 
 /// The columns of a block that vary: index, mean, factor, and the largest value either side.
@@ -59,18 +47,20 @@ impl Embedder {
         let sample = reference(domain, rng);
         let costs = sample.first().and_then(|first| domain.costs(first).ok()).unwrap_or_default();
         let is_cost = |objective: &String| costs.0.contains_key(objective);
-        let names = encoding::structural_names();
         let mut embedder = Self {
             with_costs: !domain.constraints().is_empty() || domain.objectives().iter().any(is_cost),
-            paths: PATHS.iter().filter_map(|path| names.iter().position(|name| name == path)).collect(),
             blocks: Vec::new(),
+            costs: Scaling { columns: Vec::new() },
         };
-        let blocks: Vec<Vec<Block>> =
-            sample.iter().map(|genotype| embedder.blocks(domain, genotype)).collect();
-        let count = blocks.first().map_or(0, Vec::len);
-        let column =
-            |block: usize| -> Vec<&Block> { blocks.iter().filter_map(|blocks| blocks.get(block)).collect() };
-        embedder.blocks = (0..count).map(|block| Scaling::fit(&column(block))).collect();
+        let described: Vec<_> = sample.iter().map(|genotype| domain.description(genotype)).collect();
+        let count = described.iter().map(|blocks| blocks.len()).max().unwrap_or(0);
+        let block = |index: usize| -> Vec<&Block> {
+            described.iter().filter_map(|blocks| blocks.get(index)).collect()
+        };
+        embedder.blocks = (0..count).map(|index| Scaling::fit(&block(index))).collect();
+        let costs: Vec<Block> =
+            sample.iter().filter_map(|genotype| embedder.costs(domain, genotype)).collect();
+        embedder.costs = Scaling::fit(&costs.iter().collect::<Vec<_>>());
         embedder
     }
 
@@ -81,41 +71,20 @@ impl Embedder {
 
     /// The vector of a genotype; of one that does not decode, only the one-hot block says something.
     pub(crate) fn embed(&self, domain: &Domain<'_>, genotype: &Genotype) -> Vec<f64> {
-        let blocks = self.blocks(domain, genotype);
+        let described = domain.description(genotype);
         let empty = Block { values: Vec::new(), mixed: false };
         let mut vector = Vec::new();
         for (index, scaling) in self.blocks.iter().enumerate() {
-            scaling.append(blocks.get(index).unwrap_or(&empty), &mut vector);
+            scaling.append(described.get(index).unwrap_or(&empty), &mut vector);
         }
+        self.costs.append(self.costs(domain, genotype).as_ref().unwrap_or(&empty), &mut vector);
         vector
     }
 
-    fn blocks(&self, domain: &Domain<'_>, genotype: &Genotype) -> Vec<Block> {
-        let choices = encoding::one_hot(domain.space().decisions(), genotype).unwrap_or_default();
-        let mut blocks = vec![Block { values: choices, mixed: false }];
-        if let Ok(architecture) = domain.space().decode(genotype) {
-            blocks.extend(self.described(&architecture));
-            if self.with_costs
-                && let Ok(costs) = domain.costs(genotype)
-            {
-                let values = costs.0.values().map(|cost| cost.max(0.0).ln_1p()).collect();
-                blocks.push(Block { values, mixed: true });
-            }
-        }
-        blocks
-    }
-
-    fn described(&self, architecture: &Architecture) -> Vec<Block> {
-        let counts = neighborhoods::counts(architecture);
-        let counts = (0..=DEPTH).map(|depth| Block {
-            values: counts[depth * BUCKETS..(depth + 1) * BUCKETS].to_vec(),
-            mixed: false,
-        });
-        let structural = encoding::structural(architecture);
-        let paths = self.paths.iter().map(|&path| structural[path]).collect();
-        let totals = architecture.counts();
-        let totals = vec![totals.parameters as f64, totals.macs as f64];
-        counts.chain([paths, totals].map(|values| Block { values, mixed: true })).collect()
+    fn costs(&self, domain: &Domain<'_>, genotype: &Genotype) -> Option<Block> {
+        let costs = self.with_costs.then(|| domain.costs(genotype).ok()).flatten()?;
+        let values = costs.0.values().map(|cost| cost.max(0.0).ln_1p()).collect();
+        Some(Block { values, mixed: true })
     }
 }
 

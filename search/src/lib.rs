@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cluster;
 mod constraint;
 mod costs;
+mod description;
 mod domain;
 mod embedding;
 mod error;
@@ -27,6 +28,7 @@ mod trial;
 
 pub use constraint::Constraint;
 pub use costs::{CostError, CostSet, DuplicateDevice};
+pub use description::Descriptions;
 pub use domain::{Domain, Rejections};
 pub use error::StudyError;
 pub use evaluator::{EvalError, Evaluator, Finished, Finisher, Progress, Request};

@@ -4,7 +4,8 @@ use std::collections::BTreeMap;
 
 use kiln_space::{Settings, SettingsError};
 
-use crate::{Strategy, strategies};
+use crate::strategies::{self, prior};
+use crate::Strategy;
 
 /// Makes a strategy from its settings.
 pub type StrategyBuilder = fn(&Settings) -> Result<Box<dyn Strategy>, SettingsError>;
@@ -49,7 +50,8 @@ impl StrategyRegistry {
         self.strategies.iter().map(|(name, entry)| (name.as_str(), entry.doc))
     }
 
-    /// The strategy of this name, with the settings that are its own.
+    /// The strategy of this name, with the settings that are its own. Every strategy also takes `start` (genotypes to try first)
+    /// and `transfer` (`journal` of an earlier study, whose best `count` are tried first).
     ///
     /// # Errors
     /// [`SettingsError`] for an unknown name, with the known ones, and for settings the strategy cannot use.
@@ -59,7 +61,11 @@ impl StrategyRegistry {
             let key = settings.key("strategy");
             return Err(SettingsError::value(key, format!("`{name}`"), &format!("one of {known}")));
         };
-        (entry.build)(settings)
+        let mut own = settings.table().clone();
+        let keys = prior::KEYS.iter().filter_map(|key| Some(((*key).to_owned(), own.remove(*key)?)));
+        let prior = Settings::new(settings.path(), keys.collect());
+        let strategy = (entry.build)(&Settings::new(settings.path(), own))?;
+        prior::before(&prior, strategy)
     }
 }
 
@@ -79,7 +85,8 @@ mod tests {
     fn what_cannot_work_is_named_with_its_key() {
         assert_eq!(
             message("anealing", json!({})),
-            "`search.strategy`: found `anealing`, expected one of `clustered`, `random`, `regularized_evolution`"
+            "`search.strategy`: found `anealing`, expected one of `asha`, `bohb`, `clustered`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, \
+             `random`, `regularized_evolution`, `simulated_annealing`, `successive_halving`"
         );
         assert!(message("random", json!({ "population": 3 })).contains("search.population"));
         assert_eq!(

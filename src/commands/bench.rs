@@ -1,5 +1,6 @@
 //! `kiln bench`: strategies on problems whose answers are known.
 
+use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
@@ -113,10 +114,11 @@ fn text(comparison: &Comparison) -> String {
     }
     let mut text = format!("{problem}: budget {budget} {unit}, {seeds} seeds\n\n{table}");
     if let Some(baseline) = baseline {
-        text.push_str(&format!(
+        let _ = write!(
+            text,
             "\np: one-sided Wilcoxon signed-rank test on the same seeds that the strategy is better than `{baseline}`; \
              * below {alpha}, ! worse at that level\n"
-        ));
+        );
     }
     text
 }

@@ -70,6 +70,7 @@ impl FunctionSettings {
             oracle: Box::new(*self),
             budget: self.evaluations as f64,
             unit: "evaluations",
+            descriptions: Arc::default(),
         })
     }
 

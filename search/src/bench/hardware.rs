@@ -85,6 +85,7 @@ impl HardwareSettings {
             oracle: Box::new(Objectives(all)),
             budget: self.budget,
             unit: "evaluations",
+            descriptions: Arc::default(),
         })
     }
 }

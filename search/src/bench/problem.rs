@@ -5,7 +5,7 @@ use std::sync::Arc;
 use kiln_space::{Genotype, SearchSpace};
 
 use super::BenchError;
-use crate::Fidelity;
+use crate::{Descriptions, Fidelity};
 
 /// What a problem says about an architecture.
 #[derive(Clone, Debug, PartialEq)]
@@ -61,4 +61,6 @@ pub struct Problem {
     pub unit: &'static str,
     /// What is to be found.
     pub goal: Goal,
+    /// What the architectures look like, for all runs together: each is looked at once.
+    pub descriptions: Arc<Descriptions>,
 }

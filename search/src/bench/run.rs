@@ -1,6 +1,7 @@
 //! One strategy on one problem with one seed.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 use std::time::Instant;
 
 use kiln_space::Genotype;
@@ -45,7 +46,8 @@ pub fn run(
     seed: u64,
 ) -> Result<Run, BenchError> {
     let costs = CostSet::default();
-    let domain = Domain::new(problem.space.as_ref(), &costs, &[], &problem.objectives);
+    let domain = Domain::new(problem.space.as_ref(), &costs, &[], &problem.objectives)
+        .with_descriptions(Arc::clone(&problem.descriptions));
     let mut spent = 0.0;
     let mut known: BTreeMap<(Genotype, Fidelity), Answer> = BTreeMap::new();
     let mut track = Track::new(&problem.goal);

@@ -149,7 +149,16 @@ impl Tables {
         let errors = self.signal.entries().filter_map(|(_, found)| found.get("error_percent"));
         let goal = Goal::Lowest { optimum: errors.fold(f64::INFINITY, f64::min) };
         let objectives = vec!["error_percent".to_owned()];
-        Problem { name, space, objectives, oracle: Box::new(self), budget, unit, goal }
+        Problem {
+            name,
+            space,
+            objectives,
+            oracle: Box::new(self),
+            budget,
+            unit,
+            goal,
+            descriptions: Arc::default(),
+        }
     }
 
     fn missing(genotype: &Genotype, column: &str) -> BenchError {

@@ -7,14 +7,12 @@
 //!    `(best_c + mean_c) / 2 + exploration * sqrt(ln(n + 1) / (n_c + 1))` has its turn, where the value of a trial is
 //!    `1 - (place + 1/2) / n` by its place among all (rank, then crowding), `n_c` counts the cluster's trials and those
 //!    running, and a cluster without trials has the mean value 1/2.
-//! 3. **Choice** (`model.rs`). The candidate of that cluster that is best by a lower confidence bound.
+//! 3. **Choice** (`surrogate.rs`). The candidate of that cluster that is best by a lower confidence bound.
 //!
 //! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine Learning 2002
 //! (the bound); White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures); Knowles, ParEGO, IEEE
 //! TEC 2006 (random weights for several objectives). The composition is our own.
 
-mod candidates;
-mod model;
 mod shares;
 
 use std::collections::BTreeMap;
@@ -24,19 +22,20 @@ use kiln_space::{Genotype, Settings, SettingsError};
 use rand::Rng;
 use serde::Deserialize;
 
-use self::candidates::Candidates;
-use self::model::Model;
+use super::surrogate::{Acquisition, Candidates, Model, Parents, Told, places};
 use super::unseen::Unseen;
 use crate::cluster::Clusters;
 use crate::embedding::Embedder;
-use crate::pareto::{self, Point};
-use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial, TrialId};
+use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial};
 
 /// Share of new trials at which model and clusters are made anew.
 const RENEWAL: f64 = 0.06;
 
 /// Trials and candidates that clusters are made from, at most; the others join the nearest.
 const GROUPED: usize = 192;
+
+/// Standard deviations below the mean at which a candidate is judged.
+const OPTIMISM: f64 = 1.0;
 
 /// Settings of the strategy.
 #[derive(Debug, Deserialize)]
@@ -92,15 +91,6 @@ struct Clustered {
     asked: usize,
 }
 
-/// What is kept of a trial.
-struct Told {
-    id: TrialId,
-    genotype: Genotype,
-    vector: Option<Arc<[f64]>>,
-    objectives: Vec<f64>,
-    violation: f64,
-}
-
 /// What was learned from the trials told so far.
 struct Knowledge {
     /// Trials when clusters and model were made.
@@ -137,12 +127,18 @@ impl Clustered {
             counts[knowledge.clusters.nearest(vector)] += 1;
         }
         let bounds = shares::bounds(&knowledge.labels, &knowledge.values, &counts, self.settings.exploration);
-        let parents = candidates::Parents { told: &self.told, knowledge: &knowledge, bounds: &bounds };
+        let Knowledge { order, values, labels, .. } = &knowledge;
+        let parents = Parents { told: &self.told, order, values, labels, bounds: &bounds };
         self.candidates.refresh(&parents, embedder, domain, &self.unseen, rng);
         self.candidates.assign(&knowledge.clusters);
 
         let cluster = shares::turn(&bounds, |cluster| self.candidates.are_in(cluster))?;
-        let best = knowledge.model.choose(self.candidates.of(cluster), &running, rng)?;
+        let best = knowledge.model.choose(
+            self.candidates.of(cluster),
+            &running,
+            (Acquisition::ConfidenceBound, OPTIMISM),
+            rng,
+        )?;
         self.knowledge = Some(knowledge);
         let chosen = self.candidates.take(best);
         let origin = Origin { cluster: Some(cluster), ..chosen.origin };
@@ -180,18 +176,6 @@ impl Clustered {
             }
         }
     }
-}
-
-/// Trials from best to worst, and the value of each.
-fn places(told: &[Told]) -> (Vec<usize>, Vec<f64>) {
-    let points: Vec<Point<'_>> =
-        told.iter().map(|told| Point { objectives: &told.objectives, violation: told.violation }).collect();
-    let order = pareto::order(&points);
-    let mut values = vec![0.0; order.len()];
-    for (place, &trial) in order.iter().enumerate() {
-        values[trial] = 1.0 - (place as f64 + 0.5) / order.len() as f64;
-    }
-    (order, values)
 }
 
 impl Strategy for Clustered {

@@ -2,7 +2,12 @@
 
 use crate::StrategyRegistry;
 
+mod brackets;
+pub(crate) mod prior;
+mod rungs;
+mod surrogate;
 mod unseen;
+mod weighing;
 
 /// Declares a module for each strategy and registers it under the module's name. What it declares, `cargo fmt` does not find:
 /// the script of the checks hands these files to `rustfmt` by name.
@@ -18,7 +23,15 @@ macro_rules! strategies {
 }
 
 strategies! {
+    asha: "more effort for the best third, without waiting",
+    bohb: "hyperband around what resembles the best",
     clustered: "model-guided search over clusters of candidates",
+    gaussian_process: "Bayesian optimization of what networks look like",
+    hyperband: "brackets of successive halving, more or less bold",
+    local_search: "first better neighbor, with restarts",
+    nsga2: "generations by rank and crowding",
     random: "uniform sampling without repeats",
     regularized_evolution: "tournaments in an aging population",
+    simulated_annealing: "a walk that cools down",
+    successive_halving: "more effort for the best third",
 }

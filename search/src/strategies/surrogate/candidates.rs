@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kiln_space::Genotype;
 use rand::{Rng, RngExt};
 
-use super::{Knowledge, Told};
+use super::Told;
 use crate::cluster::Clusters;
 use crate::embedding::Embedder;
 use crate::strategies::unseen::Unseen;
@@ -32,27 +32,33 @@ const CROSSOVER: f64 = 0.3;
 const SECOND_MUTATION: f64 = 0.4;
 
 /// A genotype that may be proposed.
-pub(super) struct Candidate {
-    pub(super) genotype: Genotype,
-    pub(super) vector: Arc<[f64]>,
-    pub(super) origin: Origin,
+pub(in crate::strategies) struct Candidate {
+    pub(in crate::strategies) genotype: Genotype,
+    pub(in crate::strategies) vector: Arc<[f64]>,
+    pub(in crate::strategies) origin: Origin,
     /// Cost of each objective that is a cost.
-    pub(super) known: Vec<Option<f64>>,
+    pub(in crate::strategies) known: Vec<Option<f64>>,
     /// Projection on each objective's model, extended as the models grow.
-    pub(super) projections: Vec<Vec<f64>>,
+    pub(in crate::strategies) projections: Vec<Vec<f64>>,
     cluster: usize,
 }
 
 /// What offspring are made from.
-pub(super) struct Parents<'a> {
-    pub(super) told: &'a [Told],
-    pub(super) knowledge: &'a Knowledge,
-    pub(super) bounds: &'a [f64],
+pub(in crate::strategies) struct Parents<'a> {
+    pub(in crate::strategies) told: &'a [Told],
+    /// Trials from best to worst.
+    pub(in crate::strategies) order: &'a [usize],
+    /// Value of each trial by its place in the order.
+    pub(in crate::strategies) values: &'a [f64],
+    /// Cluster of each trial.
+    pub(in crate::strategies) labels: &'a [usize],
+    /// How promising each cluster is.
+    pub(in crate::strategies) bounds: &'a [f64],
 }
 
 /// The candidates, oldest first.
 #[derive(Default)]
-pub(super) struct Candidates {
+pub(in crate::strategies) struct Candidates {
     all: Vec<Candidate>,
     genotypes: BTreeSet<Genotype>,
     /// Trials whose neighbors were added.
@@ -61,7 +67,7 @@ pub(super) struct Candidates {
 
 impl Candidates {
     /// Drops what became known or old, and adds new candidates.
-    pub(super) fn refresh(
+    pub(in crate::strategies) fn refresh(
         &mut self,
         parents: &Parents<'_>,
         embedder: &Embedder,
@@ -72,7 +78,7 @@ impl Candidates {
         let origin =
             |operator: &str, parents| Origin { operator: operator.to_owned(), parents, cluster: None };
         let mut new: Vec<(Genotype, Origin)> = Vec::new();
-        for &trial in parents.knowledge.order.iter().take(EXPANDED) {
+        for &trial in parents.order.iter().take(EXPANDED) {
             if self.expanded.insert(trial) {
                 let told = &parents.told[trial];
                 let mut neighbors = domain.neighbors(&told.genotype);
@@ -119,36 +125,36 @@ impl Candidates {
     }
 
     /// Puts every candidate into its cluster.
-    pub(super) fn assign(&mut self, clusters: &Clusters) {
+    pub(in crate::strategies) fn assign(&mut self, clusters: &Clusters) {
         for candidate in &mut self.all {
             candidate.cluster = clusters.nearest(&candidate.vector);
         }
     }
 
     /// Whether a cluster has candidates.
-    pub(super) fn are_in(&self, cluster: usize) -> bool {
+    pub(in crate::strategies) fn are_in(&self, cluster: usize) -> bool {
         self.all.iter().any(|candidate| candidate.cluster == cluster)
     }
 
     /// The candidates of a cluster with their indices.
-    pub(super) fn of(&mut self, cluster: usize) -> Vec<(usize, &mut Candidate)> {
+    pub(in crate::strategies) fn of(&mut self, cluster: usize) -> Vec<(usize, &mut Candidate)> {
         self.all.iter_mut().enumerate().filter(|(_, candidate)| candidate.cluster == cluster).collect()
     }
 
     /// Removes a candidate.
-    pub(super) fn take(&mut self, index: usize) -> Candidate {
+    pub(in crate::strategies) fn take(&mut self, index: usize) -> Candidate {
         let candidate = self.all.remove(index);
         self.genotypes.remove(&candidate.genotype);
         candidate
     }
 
     /// Vectors of all candidates.
-    pub(super) fn vectors(&self) -> impl Iterator<Item = Arc<[f64]>> + '_ {
+    pub(in crate::strategies) fn vectors(&self) -> impl Iterator<Item = Arc<[f64]>> + '_ {
         self.all.iter().map(|candidate| Arc::clone(&candidate.vector))
     }
 
     /// For when the models were made anew.
-    pub(super) fn forget_projections(&mut self) {
+    pub(in crate::strategies) fn forget_projections(&mut self) {
         self.all.iter_mut().flat_map(|candidate| &mut candidate.projections).for_each(Vec::clear);
     }
 }
@@ -175,7 +181,7 @@ impl Parents<'_> {
 
     /// A trial: a cluster that has trials is drawn with a weight that falls with its bound, and there the best of a few.
     fn tournament(&self, rng: &mut dyn Rng) -> usize {
-        let labels = &self.knowledge.labels;
+        let labels = self.labels;
         let highest = self.bounds.iter().copied().fold(f64::MIN, f64::max);
         let mut weights = vec![0.0; self.bounds.len()];
         for &label in labels {
@@ -184,7 +190,7 @@ impl Parents<'_> {
         let cluster = weighted(&weights, rng);
         let members: Vec<usize> = (0..labels.len()).filter(|&trial| labels[trial] == cluster).collect();
         let drawn = (0..TOURNAMENT).map(|_| members[rng.random_range(0..members.len())]);
-        let values = &self.knowledge.values;
+        let values = self.values;
         drawn.max_by(|&a, &b| values[a].total_cmp(&values[b])).expect("a tournament has members")
     }
 }

@@ -3,23 +3,35 @@
 //! Objectives are put on one scale by their place among the trials: `ln(p / (1 - p)) / 1.7` for the share `p` of trials
 //! that are better, which looks hard at the best and does not mind outliers. A failed trial stands behind all others.
 
+mod acquisition;
+mod candidates;
+
 use std::sync::Arc;
 
 use kiln_space::Genotype;
-use rand::{Rng, RngExt};
+use rand::Rng;
 
-use super::Told;
-use super::candidates::Candidate;
-use crate::Domain;
+pub(super) use self::acquisition::Acquisition;
+use self::acquisition::{Prediction, Terms};
+pub(super) use self::candidates::{Candidate, Candidates, Parents};
+use super::weighing::weights;
 use crate::gaussian_process::{GaussianProcess, Posterior};
+use crate::pareto::{self, Point};
+use crate::{Domain, TrialId};
 
 /// Trials a process is made from at most, and how many of them are the best ones.
 const POINTS: usize = 200;
 const BEST_POINTS: usize = 140;
-/// Standard deviations below the mean at which a candidate is judged.
-const OPTIMISM: f64 = 1.0;
-/// Weight of the mean over the objectives beside the worst of them (ParEGO).
-const MEAN_WEIGHT: f64 = 0.05;
+
+/// What is kept of a trial.
+pub(super) struct Told {
+    pub(super) id: TrialId,
+    pub(super) genotype: Genotype,
+    /// Its vector, once one was needed.
+    pub(super) vector: Option<Arc<[f64]>>,
+    pub(super) objectives: Vec<f64>,
+    pub(super) violation: f64,
+}
 
 /// Scale and process of each objective.
 pub(super) struct Model {
@@ -71,15 +83,16 @@ impl Model {
         }
     }
 
-    /// Index of the candidate that is best by the lower confidence bounds of its objectives, weighed at random where there
-    /// are several. Proposals that are `running` make their surroundings less uncertain.
+    /// Index of the candidate that is most promising by `rule`, the objectives weighed at random where there are several.
+    /// Proposals that are `running` make their surroundings less uncertain.
     pub(super) fn choose(
         &mut self,
         candidates: Vec<(usize, &mut Candidate)>,
         running: &[Arc<[f64]>],
+        (rule, optimism): (Acquisition, f64),
         rng: &mut dyn Rng,
     ) -> Option<usize> {
-        let weights = weights(self.objectives.len(), rng);
+        let terms = self.terms(optimism, rng);
         let posteriors: Vec<Option<Posterior>> =
             self.objectives.iter().map(|objective| objective.posterior(&self.trials)).collect();
         let told = self.trials.len();
@@ -90,15 +103,12 @@ impl Model {
         }
         let mut best: Option<(f64, usize)> = None;
         for (index, candidate) in candidates {
-            let mut worst = f64::MIN;
-            let mut mean = 0.0;
+            let mut predicted = Vec::with_capacity(self.objectives.len());
             for (o, objective) in self.objectives.iter().enumerate() {
-                let bound = objective.lower_bound(o, candidate, posteriors[o].as_ref());
+                predicted.push(objective.predict(o, candidate, posteriors[o].as_ref()));
                 candidate.projections[o].truncate(told);
-                worst = worst.max(weights[o] * (bound + objective.scale.offset()));
-                mean += weights[o] * bound;
             }
-            let value = worst + MEAN_WEIGHT * mean;
+            let value = rule.value(&predicted, &terms, rng);
             if best.is_none_or(|(lowest, _)| value.total_cmp(&lowest).is_lt()) {
                 best = Some((value, index));
             }
@@ -107,6 +117,16 @@ impl Model {
             process.truncate(told);
         }
         best.map(|(_, index)| index)
+    }
+
+    fn terms(&self, optimism: f64, rng: &mut dyn Rng) -> Terms {
+        let weights = weights(self.objectives.len(), rng);
+        let scales = || self.objectives.iter().map(|objective| &objective.scale);
+        let trials = scales().next().map_or(0, |scale| scale.scaled.len());
+        let sum =
+            |trial: usize| scales().zip(&weights).map(|(scale, weight)| weight * scale.scaled[trial]).sum();
+        let best = (0..trials).map(sum).fold(f64::INFINITY, f64::min);
+        Terms { offsets: scales().map(Scale::offset).collect(), weights, best, optimism }
     }
 }
 
@@ -117,15 +137,15 @@ impl Objective {
         Some(process.posterior(&targets))
     }
 
-    fn lower_bound(&self, index: usize, candidate: &mut Candidate, posterior: Option<&Posterior>) -> f64 {
+    fn predict(&self, index: usize, candidate: &mut Candidate, posterior: Option<&Posterior>) -> Prediction {
         match (&self.process, posterior) {
             (Some(process), Some(posterior)) => {
                 let projection = &mut candidate.projections[index];
                 process.project(&candidate.vector, projection);
                 let (mean, deviation) = posterior.predict(projection);
-                mean - OPTIMISM * deviation
+                Prediction { mean, deviation }
             }
-            _ => self.scale.at(candidate.known[index]),
+            _ => Prediction { mean: self.scale.at(candidate.known[index]), deviation: 0.0 },
         }
     }
 }
@@ -174,12 +194,14 @@ fn chosen(order: &[usize]) -> Vec<usize> {
     best.iter().copied().chain((0..wanted).map(|i| others[i * others.len() / wanted])).collect()
 }
 
-/// Uniform on the simplex.
-fn weights(n: usize, rng: &mut dyn Rng) -> Vec<f64> {
-    if n <= 1 {
-        return vec![1.0; n];
+/// Trials from best to worst, and the value of each between 0 and 1, by its place.
+pub(super) fn places(told: &[Told]) -> (Vec<usize>, Vec<f64>) {
+    let points: Vec<Point<'_>> =
+        told.iter().map(|told| Point { objectives: &told.objectives, violation: told.violation }).collect();
+    let order = pareto::order(&points);
+    let mut values = vec![0.0; order.len()];
+    for (place, &trial) in order.iter().enumerate() {
+        values[trial] = 1.0 - (place as f64 + 0.5) / order.len() as f64;
     }
-    let drawn: Vec<f64> = (0..n).map(|_| -(1.0 - rng.random::<f64>()).ln()).collect();
-    let total: f64 = drawn.iter().sum::<f64>().max(f64::MIN_POSITIVE);
-    drawn.into_iter().map(|weight| weight / total).collect()
+    (order, values)
 }

@@ -1,0 +1,158 @@
+//! Brackets of successive halving, one after the other: so many genotypes begin on a rung, the best of them go on to the
+//! next when all are told, and so on to the highest.
+
+use std::collections::BTreeSet;
+
+use kiln_space::Genotype;
+use rand::Rng;
+
+use super::rungs::{Rungs, Told};
+use super::unseen::Unseen;
+use crate::{Ask, Domain, Origin, Proposal, Strategy, Trial};
+
+/// Finds genotypes to begin with.
+pub(super) trait Sampler: Send {
+    /// A feasible genotype that is not known, and how it was made.
+    fn sample(
+        &mut self,
+        domain: &Domain<'_>,
+        unseen: &mut Unseen,
+        rng: &mut dyn Rng,
+    ) -> Option<(Genotype, Origin)>;
+
+    /// Learns from a trial on a rung.
+    fn tell(&mut self, rung: usize, trial: &Trial);
+}
+
+/// Draws at random.
+#[derive(Debug)]
+pub(super) struct Uniform;
+
+impl Sampler for Uniform {
+    fn sample(
+        &mut self,
+        domain: &Domain<'_>,
+        unseen: &mut Unseen,
+        rng: &mut dyn Rng,
+    ) -> Option<(Genotype, Origin)> {
+        let origin = Origin { operator: "random".to_owned(), ..Origin::default() };
+        unseen.sample(domain, rng).map(|genotype| (genotype, origin))
+    }
+
+    fn tell(&mut self, _: usize, _: &Trial) {}
+}
+
+/// What a bracket begins with: the rung, and how many genotypes.
+pub(super) type Shape = (usize, usize);
+
+/// Runs brackets of the given shapes in turn.
+pub(super) struct Brackets {
+    rungs: Rungs,
+    shapes: Vec<Shape>,
+    sampler: Box<dyn Sampler>,
+    unseen: Unseen,
+    /// Brackets begun.
+    begun: usize,
+    /// Where the bracket stands.
+    rung: usize,
+    /// Genotypes still to be drawn on the bracket's first rung.
+    to_draw: usize,
+    /// Those that go on, still to be proposed, last first.
+    to_promote: Vec<(Genotype, Origin)>,
+    running: BTreeSet<Genotype>,
+    told: Told,
+    /// No genotype is left to draw.
+    used_up: bool,
+}
+
+impl Brackets {
+    pub(super) fn new(rungs: Rungs, shapes: Vec<Shape>, sampler: Box<dyn Sampler>) -> Self {
+        let (rung, to_draw) = shapes[0];
+        Self {
+            rungs,
+            shapes,
+            sampler,
+            unseen: Unseen::default(),
+            begun: 1,
+            rung,
+            to_draw,
+            to_promote: Vec::new(),
+            running: BTreeSet::new(),
+            told: Told::default(),
+            used_up: false,
+        }
+    }
+
+    /// The next rung of this bracket, or the next bracket, when all of this rung were told. False when nothing is left.
+    fn advance(&mut self) -> bool {
+        let go_on = self.told.len() / self.rungs.reduction;
+        if self.rung + 1 < self.rungs.count() && go_on > 0 {
+            let promoted = |(genotype, id): (&Genotype, _)| {
+                let origin = Origin { operator: "promotion".to_owned(), parents: vec![id], cluster: None };
+                (genotype.clone(), origin)
+            };
+            self.to_promote = self.told.best().into_iter().take(go_on).map(promoted).rev().collect();
+            self.rung += 1;
+        } else if self.used_up {
+            return false;
+        } else {
+            (self.rung, self.to_draw) = self.shapes[self.begun % self.shapes.len()];
+            self.begun += 1;
+        }
+        self.told = Told::default();
+        true
+    }
+
+    fn next(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
+        if let Some(promoted) = self.to_promote.pop() {
+            return Some(promoted);
+        }
+        if self.to_draw == 0 || self.used_up {
+            return None;
+        }
+        let drawn = self.sampler.sample(domain, &mut self.unseen, rng);
+        self.to_draw -= 1;
+        self.used_up = drawn.is_none();
+        drawn
+    }
+}
+
+impl Strategy for Brackets {
+    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        loop {
+            if let Some((genotype, origin)) = self.next(domain, rng) {
+                self.unseen.insert(&genotype);
+                self.running.insert(genotype.clone());
+                return Ask::Propose(Proposal { genotype, fidelity: self.rungs.fidelity(self.rung), origin });
+            }
+            if !self.running.is_empty() {
+                return Ask::Wait;
+            }
+            if !self.advance() {
+                return Ask::Done;
+            }
+        }
+    }
+
+    fn tell(&mut self, trial: &Trial) {
+        let genotype = &trial.proposal.genotype;
+        self.unseen.insert(genotype);
+        if let Some(rung) = self.rungs.rung(trial.proposal.fidelity) {
+            self.sampler.tell(rung, trial);
+            if self.running.remove(genotype) {
+                self.told.push(trial);
+            }
+        }
+    }
+}
+
+/// The brackets of Hyperband: from many genotypes on the lowest rung to few on the highest.
+pub(super) fn hyperband_shapes(rungs: &Rungs) -> Vec<Shape> {
+    let most = rungs.count() - 1;
+    let shape = |first: usize| {
+        let steps = most - first;
+        let begin = rungs.reduction.saturating_pow(steps as u32).saturating_mul(most + 1);
+        (first, begin.div_ceil(steps + 1).min(100_000))
+    };
+    (0..=most).map(shape).collect()
+}

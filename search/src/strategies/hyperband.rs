@@ -1,0 +1,19 @@
+//! Hyperband: brackets of successive halving that begin with more or less effort in turn, as it is not known how much a
+//! little effort tells.
+//!
+//! Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband: a novel bandit-based approach to hyperparameter
+//! optimization, JMLR 2018, algorithm 1.
+//! Differs: several objectives by non-dominated rank, then crowding.
+
+use kiln_space::{Settings, SettingsError};
+
+use super::brackets::{Brackets, Uniform, hyperband_shapes};
+use super::rungs::Rungs;
+use crate::Strategy;
+
+/// Builds the strategy from `epochs` and `reduction`.
+pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+    let rungs = Rungs::read(settings)?;
+    let shapes = hyperband_shapes(&rungs);
+    Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Uniform))))
+}

@@ -1,0 +1,17 @@
+//! Successive halving: many genotypes with little effort, the best third of them with three times as much, and so on.
+//!
+//! Source: Jamieson, Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, AISTATS 2016.
+//! Differs: several objectives by non-dominated rank, then crowding; when one bracket is through the next begins.
+
+use kiln_space::{Settings, SettingsError};
+
+use super::brackets::{Brackets, Uniform};
+use super::rungs::Rungs;
+use crate::Strategy;
+
+/// Builds the strategy from `epochs` and `reduction`; a bracket begins with as many genotypes as leave one for the highest rung.
+pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+    let rungs = Rungs::read(settings)?;
+    let begin = rungs.reduction.saturating_pow(rungs.count() as u32 - 1).min(100_000);
+    Ok(Box::new(Brackets::new(rungs, vec![(0, begin)], Box::new(Uniform))))
+}

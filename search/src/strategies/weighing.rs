@@ -1,0 +1,54 @@
+//! Several objectives as one number, for strategies that follow one.
+
+use rand::{Rng, RngExt};
+
+use crate::Trial;
+
+/// Random weights of the objectives, and the ranges that make them comparable.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Weighing {
+    weights: Vec<f64>,
+    /// Lowest and highest value seen of each objective.
+    ranges: Vec<(f64, f64)>,
+}
+
+impl Weighing {
+    /// Weights drawn anew, uniform on the simplex.
+    pub(super) fn draw(&mut self, objectives: usize, rng: &mut dyn Rng) {
+        self.weights = weights(objectives, rng);
+    }
+
+    /// Takes a trial's values into the ranges.
+    pub(super) fn widen(&mut self, trial: &Trial) {
+        self.ranges.resize(self.ranges.len().max(trial.objectives.0.len()), (f64::INFINITY, f64::MIN));
+        for ((low, high), value) in self.ranges.iter_mut().zip(&trial.objectives.0) {
+            (*low, *high) = (low.min(*value), high.max(*value));
+        }
+    }
+
+    /// The weighted sum of the values, each between 0 and 1 by its range; infinite for a failed trial. With one objective it is
+    /// the place of its value in the range.
+    pub(super) fn value(&self, objectives: &[f64]) -> f64 {
+        if objectives.is_empty() {
+            return f64::INFINITY;
+        }
+        let terms = objectives.iter().zip(&self.ranges).zip(&self.weights);
+        terms
+            .map(
+                |((value, (low, high)), weight)| {
+                    if high > low { weight * (value - low) / (high - low) } else { 0.0 }
+                },
+            )
+            .sum()
+    }
+}
+
+/// Uniform on the simplex; one weight is 1.
+pub(super) fn weights(n: usize, rng: &mut dyn Rng) -> Vec<f64> {
+    if n <= 1 {
+        return vec![1.0; n];
+    }
+    let drawn: Vec<f64> = (0..n).map(|_| -(1.0 - rng.random::<f64>()).ln()).collect();
+    let total: f64 = drawn.iter().sum::<f64>().max(f64::MIN_POSITIVE);
+    drawn.into_iter().map(|weight| weight / total).collect()
+}
