@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kiln_space::{Settings, SettingsError};
 
-use crate::strategies::{self, prior};
 use crate::Strategy;
+use crate::strategies::{self, prior};
 
 /// Makes a strategy from its settings.
 pub type StrategyBuilder = fn(&Settings) -> Result<Box<dyn Strategy>, SettingsError>;
