@@ -7,22 +7,25 @@
 //! ```
 //!
 //! For each finished network of the run: the ONNX file, 1,000 images (of the test split first, then of the others), and the
-//! logits for them.
+//! logits for them; the same for the network with all layers in 8 bits.
 
 use std::env;
-use std::fs;
+use std::fs::{self, File};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kiln::config::RunConfig;
 use kiln_evaluator::data::{DataRegistry, DataSet, Split};
-use kiln_evaluator::predict;
-use kiln_export::TrainedModel;
+use kiln_evaluator::{in_8_bits, predict};
+use kiln_export::{Exporter, Onnx, TrainedModel};
 use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
 
 /// Images for each network.
 const IMAGES: usize = 1000;
+/// Least share of images, percent, for which both give the same class in 8 bits, where a value between two steps may be
+/// rounded to either.
+const AGREEMENT: f64 = 99.0;
 
 fn main() -> Result<()> {
     let arguments: Vec<PathBuf> = env::args_os().skip(1).map(PathBuf::from).collect();
@@ -43,16 +46,29 @@ fn main() -> Result<()> {
     let mut samples = Vec::new();
     for trial in StudyRecord::read(&paths)?.finished.into_keys() {
         let model = TrainedModel::load(&paths.model(trial).join("model.kiln"))?;
-        let (onnx, expected) = (format!("{trial}.onnx"), format!("{trial}.f32"));
-        fs::copy(paths.model(trial).join("model.onnx"), out.join(&onnx))?;
-        write(&out.join(&expected), &predict(&model, &raw))?;
-        let shape = data.shape();
-        let shape = [count, shape.channels, shape.height, shape.width];
-        samples.push(json!({ "model": onnx, "input": "input.f32", "shape": shape, "expected": expected }));
+        let int8 = in_8_bits(&model, &data)?;
+        for (name, model) in [(trial.to_string(), model), (format!("{trial}-int8"), int8)] {
+            let (onnx, expected) = (format!("{name}.onnx"), format!("{name}.f32"));
+            Onnx.export(&model, &mut File::create(out.join(&onnx))?)?;
+            write(&out.join(&expected), &predict(&model, &raw))?;
+            let shape = data.shape();
+            let shape = [count, shape.channels, shape.height, shape.width];
+            let mut sample =
+                json!({ "model": onnx, "input": "input.f32", "shape": shape, "expected": expected });
+            if !model.quantization.is_empty() {
+                sample["agreement"] = AGREEMENT.into();
+            }
+            samples.push(sample);
+        }
+        let own = fs::read(paths.model(trial).join("model.onnx"))?;
+        anyhow::ensure!(
+            own == fs::read(out.join(format!("{trial}.onnx")))?,
+            "{trial}: another file than that of the run"
+        );
     }
     anyhow::ensure!(!samples.is_empty(), "{}: no network is finished", run.display());
     fs::write(out.join("samples.json"), serde_json::to_string_pretty(&samples)?)?;
-    eprintln!("{} networks, {count} images each", samples.len());
+    eprintln!("{} files, {count} images each", samples.len());
     Ok(())
 }
 

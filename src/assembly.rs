@@ -154,7 +154,14 @@ impl Registries {
     }
 
     /// The data set, which every evaluator but the table needs.
-    fn data(&self, config: &RunConfig, folder: Option<&Path>) -> Result<Option<Arc<DataSet>>, ConfigError> {
+    ///
+    /// # Errors
+    /// [`ConfigError`] for an unknown kind, impossible settings, and files that are missing or damaged.
+    pub fn data(
+        &self,
+        config: &RunConfig,
+        folder: Option<&Path>,
+    ) -> Result<Option<Arc<DataSet>>, ConfigError> {
         let Some(Part { kind, settings }) = &config.data else {
             return match config.evaluator.kind.as_str() {
                 TABLE => Ok(None),

@@ -40,6 +40,15 @@ pub(crate) struct Common {
     pub(crate) json: bool,
 }
 
+/// Number formats of exported networks.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
+pub(crate) enum ExportPrecision {
+    /// Single precision
+    F32,
+    /// 8-bit integers
+    Int8,
+}
+
 // Parsed once: its size does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
@@ -87,6 +96,10 @@ pub(crate) enum Command {
         /// Format
         #[arg(long, default_value = "onnx")]
         format: String,
+        /// Number format of all layers [default: that of the architecture]; int8 of layers that were not finished in it
+        /// needs the study's data, for the ranges of values
+        #[arg(long, value_enum)]
+        precision: Option<ExportPrecision>,
         /// File to write [default: `<study>-<trial>.<extension>` in the current folder]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,

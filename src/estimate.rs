@@ -5,7 +5,7 @@ use std::time::{Duration, Instant};
 
 use kiln_evaluator::data::{DataSet, Split};
 use kiln_evaluator::{Effort, predict};
-use kiln_export::{Array, ModelCard, Preprocessing, TrainedModel, expected_arrays};
+use kiln_export::{Array, Grid, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays};
 use kiln_space::{Architecture, ParameterKind, ParameterSpec};
 
 use crate::assembly::Assembly;
@@ -114,7 +114,10 @@ fn untrained(architecture: &Architecture, data: &DataSet) -> TrainedModel {
         seed: 0,
         versions: BTreeMap::new(),
     };
-    TrainedModel { architecture: architecture.clone(), arrays, card }
+    let plan = QuantizationPlan::new(architecture);
+    let grid = Grid { scale: 1.0, zero_point: 0 };
+    let quantization = plan.owners().map(|owner| (architecture.layer(owner).name.clone(), grid)).collect();
+    TrainedModel { architecture: architecture.clone(), arrays, quantization, card }
 }
 
 fn data_bytes(data: &DataSet) -> u64 {

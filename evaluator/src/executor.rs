@@ -7,15 +7,44 @@ use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use kiln_kernels::{batch_norm_train, conv2d};
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
+use crate::integers::{Integers, Kernel, Weight};
 use crate::statistics::Statistics;
 use crate::weights::Weights;
 
-/// Which mean and variance batch normalization uses.
+/// Which mean and variance batch normalization uses, and how outputs are kept.
 pub(crate) enum Normalization<'a> {
     /// Those of the batch; what each layer saw is appended, if asked for.
     Batch(Option<&'a mut Vec<(LayerId, Tensor<1>, Tensor<1>)>>),
     /// Collected ones, folded into the convolution before where there is one.
     Fixed(&'a Statistics),
+    /// The same; the output of each layer is shown.
+    Observed(&'a Statistics, &'a mut dyn FnMut(LayerId, &Tensor<4>)),
+    /// The same; layers of 8 bits have integer weights and rounded outputs.
+    Integers(&'a Statistics, &'a Integers),
+}
+
+impl<'a> Normalization<'a> {
+    const fn fixed(&self) -> Option<&'a Statistics> {
+        match self {
+            Self::Batch(_) => None,
+            Self::Fixed(statistics) | Self::Observed(statistics, _) | Self::Integers(statistics, _) => {
+                Some(statistics)
+            }
+        }
+    }
+
+    const fn integers(&self) -> Option<&'a Integers> {
+        match self {
+            Self::Integers(_, integers) => Some(integers),
+            _ => None,
+        }
+    }
+
+    fn show(&mut self, id: LayerId, output: &Tensor<4>) {
+        if let Self::Observed(_, observer) = self {
+            observer(id, output);
+        }
+    }
 }
 
 /// Runs the network.
@@ -37,26 +66,42 @@ pub(crate) fn forward(
     let readers = architecture.readers();
     let mut left: Vec<usize> =
         readers.iter().map(|readers| readers.iter().filter(|reader| live[reader.0]).count()).collect();
+    let (fixed, integers) = (normalization.fixed(), normalization.integers());
+    // A normalization that reads its input in 8 bits cannot be folded into what gives it.
+    let may_fold = |norm: LayerId| integers.is_none_or(|integers| !integers.reads_grids(norm));
     let mut values: Vec<Option<Tensor<4>>> = vec![None; architecture.layers.len()];
-    values[0] = Some(images);
+    normalization.show(LayerId(0), &images);
+    values[0] = Some(match integers {
+        Some(integers) => integers.store(LayerId(0), images),
+        None => images,
+    });
     for id in architecture.ids().skip(1).filter(|id| live[id.0]) {
         let layer = architecture.layer(id);
-        let inputs: Vec<Tensor<4>> = if matches!(layer.op, Op::Zero { .. }) {
-            Vec::new()
-        } else {
-            layer.inputs.iter().map(|input| take(&mut values, &mut left, *input)).collect()
-        };
-        let folded = match &normalization {
-            Normalization::Fixed(_) => folded_reader(architecture, &readers, id),
-            Normalization::Batch(_) => None,
-        };
-        let output = match (&layer.op, &mut normalization) {
-            (Op::Conv2d { .. }, Normalization::Fixed(statistics)) if folded.is_some() => {
-                let norm = folded.expect("checked by the guard");
-                folded_conv(layer, architecture.layer(norm), norm, weights, one(inputs), statistics)
+        let mut read = |input: &LayerId| {
+            let value = take(&mut values, &mut left, *input);
+            match integers {
+                Some(integers) => integers.read(id, *input, value),
+                None => value,
             }
-            (Op::BatchNorm, Normalization::Fixed(statistics)) => {
-                if matches!(folded_into(architecture, &readers, layer), Some(true)) {
+        };
+        let inputs: Vec<Tensor<4>> = match layer.op {
+            Op::Zero { .. } => Vec::new(),
+            _ => layer.inputs.iter().map(&mut read).collect(),
+        };
+        let kernel = integers.and_then(|integers| integers.kernel(id));
+        let output = match (&layer.op, fixed) {
+            _ if kernel.is_some() => integer_sums(layer, one(inputs), kernel.expect("checked by the guard")),
+            (Op::BatchNorm, _) if integers.is_some_and(|integers| integers.is_folded(id)) => one(inputs),
+            (Op::Conv2d { .. }, Some(statistics)) => {
+                match folded_reader(architecture, &readers, id).filter(|norm| may_fold(*norm)) {
+                    Some(norm) => {
+                        folded_conv(layer, architecture.layer(norm), norm, weights, one(inputs), statistics)
+                    }
+                    None => run(layer, weights, inputs, batch, &values),
+                }
+            }
+            (Op::BatchNorm, Some(statistics)) => {
+                if may_fold(id) && matches!(folded_into(architecture, &readers, layer), Some(true)) {
                     one(inputs)
                 } else {
                     let (mean, variance) = statistics.layer(id);
@@ -64,17 +109,21 @@ pub(crate) fn forward(
                     batch_norm(one(inputs), scale, shift, mean, variance, f64::from(BATCH_NORM_EPSILON))
                 }
             }
-            (Op::BatchNorm, Normalization::Batch(seen)) => {
+            (Op::BatchNorm, None) => {
                 let (scale, shift) = affine(layer, weights);
                 let result = batch_norm_train(one(inputs), scale, shift, f64::from(BATCH_NORM_EPSILON));
-                if let Some(seen) = seen {
+                if let Normalization::Batch(Some(seen)) = &mut normalization {
                     seen.push((id, result.mean, result.variance));
                 }
                 result.output
             }
             _ => run(layer, weights, inputs, batch, &values),
         };
-        values[id.0] = Some(output);
+        normalization.show(id, &output);
+        values[id.0] = Some(match integers {
+            Some(integers) => integers.store(id, output),
+            None => output,
+        });
     }
     let output = values.pop().flatten().expect("the last layer is live");
     let [batch, channels, height, width] = output.dims();
@@ -144,6 +193,27 @@ fn convolve(layer: &Layer, input: Tensor<4>, kernel: Tensor<4>, bias: Option<Ten
     conv2d(input, kernel, bias, stride, padding, groups)
 }
 
+/// Fully connected: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
+fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<4> {
+    let [batch, features, _, _] = input.dims();
+    let outputs = matrix.dims()[0];
+    let output = input.reshape([batch, features]).matmul(matrix.transpose());
+    let output = match bias {
+        Some(bias) => output + bias.unsqueeze(),
+        None => output,
+    };
+    output.reshape([batch, outputs, 1, 1])
+}
+
+/// A layer with integer weights.
+fn integer_sums(layer: &Layer, input: Tensor<4>, kernel: &Kernel) -> Tensor<4> {
+    let bias = Some(kernel.bias.clone());
+    match &kernel.weight {
+        Weight::Window(window) => convolve(layer, input, window.clone(), bias),
+        Weight::Matrix(matrix) => connect(input, matrix.clone(), bias),
+    }
+}
+
 fn run(
     layer: &Layer,
     weights: &Weights,
@@ -161,15 +231,9 @@ fn run(
             let bias = weights.vector(layer, "bias").filter(|_| has_bias(layer));
             convolve(layer, one(inputs), weights.kernel(layer), bias)
         }
-        Op::Linear { out_features, .. } => {
-            let input = one(inputs);
-            let [batch, features, _, _] = input.dims();
-            let output = input.reshape([batch, features]).matmul(weights.matrix(layer).transpose());
-            let output = match weights.vector(layer, "bias").filter(|_| has_bias(layer)) {
-                Some(bias) => output + bias.unsqueeze(),
-                None => output,
-            };
-            output.reshape([batch, *out_features, 1, 1])
+        Op::Linear { .. } => {
+            let bias = weights.vector(layer, "bias").filter(|_| has_bias(layer));
+            connect(one(inputs), weights.matrix(layer), bias)
         }
         Op::Activation { kind } => activate(*kind, one(inputs)),
         Op::Pool { kind: PoolKind::Max, kernel, stride, padding } => {

@@ -13,11 +13,12 @@ use kiln_space::{Architecture, Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
+use crate::frozen::Frozen;
 use crate::inference::{self, Judgement};
 use crate::optimizer::OptimizerSettings;
 use crate::training::{Stopped, Training, TrainingSettings};
 use crate::weights::{Weights, stand_alone};
-use crate::{Context, Effort, trained};
+use crate::{Context, Effort};
 
 /// Where a network's first weights may come from.
 pub(crate) trait Inheritance: Send + Sync {
@@ -129,17 +130,15 @@ impl Finisher for NetworkFinisher {
         let (architecture, _) = stand_alone(&shared);
         let weights = self.train(&shared, &architecture, trial, progress)?;
         let data = &self.context.data;
-        let statistics =
-            inference::calibrate(&architecture, &weights, data, self.settings.calibration, &self.device);
-        let judged = inference::judge(&architecture, &weights, &statistics, data, Split::Test, &self.device);
-        let judged = judged.ok_or(EvalError::Diverged {
+        let diverged = || EvalError::Diverged {
             what: "finished network",
             step: u64::from(self.training.epochs),
             loss: f64::NAN,
-        })?;
-        let arrays = trained::arrays(&architecture, &weights, &statistics);
-        let card = self.card(trial, &architecture, judged);
-        let model = TrainedModel { architecture, arrays, card };
+        };
+        let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, &self.device);
+        let frozen = frozen.ok_or_else(diverged)?;
+        let judged = inference::judge(&frozen, data, Split::Test, &self.device).ok_or_else(diverged)?;
+        let model = frozen.into_model(self.card(trial, &architecture, judged));
         let files = self.write(&model, trial, into)?;
         let metrics = BTreeMap::from([
             ("test_accuracy_percent".to_owned(), 100.0 - judged.error_percent),

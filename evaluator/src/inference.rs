@@ -1,15 +1,9 @@
 //! Judging a network on a split.
 
-use burn::tensor::{Device, Tensor};
-use kiln_space::Architecture;
+use burn::tensor::Device;
 
 use crate::data::{Batcher, DataSet, Split};
-use crate::executor::{self, Normalization};
-use crate::statistics::Statistics;
-use crate::weights::Weights;
-
-/// Images that go through a network at once when it is judged.
-const BATCH: usize = 256;
+use crate::frozen::{BATCH, Frozen};
 
 /// How well a network does on a split.
 #[derive(Clone, Copy, Debug, PartialEq)]
@@ -20,50 +14,10 @@ pub(crate) struct Judgement {
     pub(crate) loss_nats: f64,
 }
 
-/// Statistics for `architecture` from the first `count` training images, as they are.
-pub(crate) fn calibrate(
-    architecture: &Architecture,
-    weights: &Weights,
-    data: &DataSet,
-    count: usize,
-    device: &Device,
-) -> Statistics {
-    let batcher = Batcher::new(data, device.clone(), 0);
-    let train = data.split(Split::Train);
-    // Evenly spread, since the split is in file order and files may be sorted by class.
-    let count = count.clamp(1, train.len());
-    let chosen: Vec<u32> = (0..count).map(|i| train[i * train.len() / count]).collect();
-    let batches = chosen.chunks(BATCH).map(|examples| batcher.plain(examples).images);
-    Statistics::collect(architecture, weights, batches, device)
-}
-
-/// Logits of a whole split, in its order: `[examples][classes]`.
-pub(crate) fn logits(
-    architecture: &Architecture,
-    weights: &Weights,
-    statistics: &Statistics,
-    batches: impl Iterator<Item = Tensor<4>>,
-) -> Vec<f32> {
-    let mut all = Vec::new();
-    for images in batches {
-        let output = executor::forward(architecture, weights, images, Normalization::Fixed(statistics));
-        all.extend(output.into_data().try_to_vec::<f32>().expect("logits are single precision"));
-    }
-    all
-}
-
 /// Error and loss on a split; `None` if a logit is not finite.
-pub(crate) fn judge(
-    architecture: &Architecture,
-    weights: &Weights,
-    statistics: &Statistics,
-    data: &DataSet,
-    split: Split,
-    device: &Device,
-) -> Option<Judgement> {
+pub(crate) fn judge(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Option<Judgement> {
     let batcher = Batcher::new(data, device.clone(), 0);
-    let images = batcher.split(split, BATCH).map(|batch| batch.images);
-    let logits = logits(architecture, weights, statistics, images);
+    let logits = network.logits(batcher.split(split, BATCH).map(|batch| batch.images));
     let classes = data.classes().len();
     let (mut wrong, mut loss) = (0_u32, 0.0);
     for (row, example) in logits.chunks_exact(classes).zip(data.split(split)) {

@@ -4,14 +4,18 @@ pub mod data;
 
 mod checkpoint;
 mod context;
+mod conversion;
 mod device;
 mod executor;
 mod fingerprint;
 mod finish;
+mod frozen;
 mod inference;
+mod integers;
 mod loss;
 mod optimizer;
 mod parallel;
+mod pruning;
 mod registry;
 mod schedule;
 mod scratch;
@@ -24,6 +28,7 @@ mod weights;
 mod workload;
 
 pub use context::{Built, Context};
+pub use conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
 pub use trained::predict;
 pub use workload::{Effort, Workload};

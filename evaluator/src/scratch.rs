@@ -8,6 +8,7 @@ use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
+use crate::frozen::Frozen;
 use crate::optimizer::OptimizerSettings;
 use crate::supernet::{self, outcome};
 use crate::training::{Stopped, Training, TrainingSettings};
@@ -121,10 +122,9 @@ impl Evaluator for ScratchEvaluator {
                 return Ok(Outcome::Failed { kind: FailureKind::Diverged, reason });
             }
         };
-        let calibration = self.settings.calibration;
-        let statistics = inference::calibrate(&architecture, &weights, data, calibration, &self.device);
+        let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, &self.device);
         let judged =
-            inference::judge(&architecture, &weights, &statistics, data, Split::Validation, &self.device);
+            frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, &self.device));
         Ok(outcome(judged))
     }
 }

@@ -6,7 +6,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kiln_export::{Array, TrainedModel};
 use kiln_space::{Architecture, LayerId, Op};
 
-use crate::inference;
+use crate::frozen::{BATCH, Frozen};
 use crate::statistics::Statistics;
 use crate::weights::{Values, Weights, stand_alone};
 
@@ -32,18 +32,8 @@ pub(crate) fn arrays(
     arrays
 }
 
-/// Logits of a trained network for raw inputs, computed by the executor on the CPU.
-///
-/// # Shapes
-/// - `raw`: `[examples, channels, height, width]`, row-major, in the units of the model card
-/// - output: `[examples, classes]`
-///
-/// # Panics
-/// When arrays are missing or do not fit the architecture; check a model that comes from outside first.
-#[must_use]
-pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
-    const BATCH: usize = 256;
-    let device = Device::flex();
+/// Architecture, weights and statistics of a trained network whose arrays fit.
+pub(crate) fn parts(model: &TrainedModel, device: &Device) -> (Architecture, Weights, Statistics) {
     let (architecture, _) = stand_alone(&model.architecture);
     let statistic = |name: &str, part: &str| model.arrays[&format!("{name}.{part}")].data.clone();
     let live = architecture.live();
@@ -54,14 +44,28 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
             let name = &architecture.layer(id).name;
             (id, statistic(name, "mean"), statistic(name, "variance"))
         }),
-        &device,
+        device,
     );
     let values = model
         .arrays
         .iter()
         .map(|(name, array)| (name.clone(), Values { shape: array.shape.clone(), data: array.data.clone() }));
-    let weights = Weights::from_values(values, &device);
-    let (shape, preprocessing) = (architecture.input, &model.card.preprocessing);
+    (architecture, Weights::from_values(values, device), statistics)
+}
+
+/// Logits of a trained network for raw inputs, computed by the executor on the CPU; layers of 8 bits as integer runtimes
+/// compute them, up to the order of sums.
+///
+/// # Shapes
+/// - `raw`: `[examples, channels, height, width]`, row-major, in the units of the model card
+/// - output: `[examples, classes]`
+///
+/// # Panics
+/// When arrays are missing or do not fit the architecture; check a model that comes from outside first.
+#[must_use]
+pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
+    let device = Device::flex();
+    let (shape, preprocessing) = (model.architecture.input, &model.card.preprocessing);
     let batches = raw.chunks(BATCH * shape.elements()).map(|chunk| {
         let mut values = chunk.to_vec();
         for (index, plane) in values.chunks_exact_mut(shape.positions()).enumerate() {
@@ -74,5 +78,5 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
         let data = TensorData::new(values, [examples, shape.channels, shape.height, shape.width]);
         Tensor::<4>::from_data(data, &device)
     });
-    inference::logits(&architecture, &weights, &statistics, batches)
+    Frozen::of(model, &device).logits(batches)
 }

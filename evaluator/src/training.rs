@@ -10,6 +10,7 @@ use crate::data::{Batcher, DataSet};
 use crate::executor::{self, Normalization};
 use crate::loss;
 use crate::optimizer::OptimizerSettings;
+use crate::pruning::Pruning;
 use crate::schedule::Schedule;
 use crate::weights::Weights;
 
@@ -98,7 +99,9 @@ impl Training<'_> {
         let mut optimizer = settings.optimizer.build(&weights.parameters);
         let guessing = (self.data.classes().len() as f64).ln();
         let total = u64::from(epochs.min(settings.epochs)) * per_epoch;
+        let mut pruning = Pruning::new(self.architecture, settings.epochs);
         for epoch in 0..epochs.min(settings.epochs) {
+            pruning.begin(epoch, &mut weights);
             let order = batcher.shuffled(self.examples, u64::from(epoch));
             let mut sum = 0.0;
             for (index, chunk) in order.chunks(settings.batch).take(per_epoch as usize).enumerate() {
@@ -117,6 +120,7 @@ impl Training<'_> {
                 sum += value;
                 let gradients = GradientsParams::from_grads(loss.backward(), &weights.parameters);
                 weights.parameters = optimizer.step(schedule.rate(step), weights.parameters, gradients);
+                pruning.hold(&mut weights);
                 if step.is_multiple_of(20) {
                     progress.report(stage, step, total, &format!("loss {value:.4}"));
                 }

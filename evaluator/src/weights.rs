@@ -179,6 +179,34 @@ impl Weights {
         arrays
     }
 
+    /// The values of a named weight.
+    ///
+    /// # Panics
+    /// When there is none of this name.
+    pub(crate) fn values(&self, name: &str) -> Values {
+        let (shape, data) = match self.slots.get(name) {
+            Some(Slot::Kernel(index)) => {
+                let tensor = self.parameters.kernels[*index].val();
+                (tensor.dims().to_vec(), tensor.into_data())
+            }
+            Some(Slot::Matrix(index)) => {
+                let tensor = self.parameters.matrices[*index].val();
+                (tensor.dims().to_vec(), tensor.into_data())
+            }
+            _ => panic!("no weight `{name}`"),
+        };
+        Values { shape, data: data.try_to_vec::<f32>().expect("weights are single precision") }
+    }
+
+    /// Multiplies a named weight by a mask of its shape.
+    pub(crate) fn multiply(&mut self, name: &str, mask: &Values) {
+        match self.slots.get(name) {
+            Some(Slot::Kernel(index)) => masked(&mut self.parameters.kernels[*index], mask),
+            Some(Slot::Matrix(index)) => masked(&mut self.parameters.matrices[*index], mask),
+            _ => panic!("no weight `{name}`"),
+        }
+    }
+
     /// The architecture's own weights, copied out of shared ones; goes with [`stand_alone`].
     pub(crate) fn inherit(&self, architecture: &Architecture, device: &Device) -> Self {
         Self::from_values(self.detached().arrays(architecture), device)
@@ -212,6 +240,16 @@ pub(crate) fn stand_alone(architecture: &Architecture) -> (Architecture, Vec<Par
 fn leaf<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
     let tensor = Tensor::from_data(data, device);
     if device.is_autodiff() { tensor.require_grad() } else { tensor }
+}
+
+/// Multiplies a parameter by a mask; it gathers gradients as before.
+fn masked<const D: usize>(parameter: &mut Param<Tensor<D>>, mask: &Values) {
+    let value = parameter.val();
+    let device = value.device();
+    let mask = Tensor::from_data(TensorData::new(mask.data.clone(), mask.shape.clone()), &device);
+    let value = (value.detach() * mask).detach();
+    let value = if device.is_autodiff() { value.require_grad() } else { value };
+    *parameter = Param::initialized(parameter.id, value);
 }
 
 fn reference(layer: &Layer) -> &WeightRef {

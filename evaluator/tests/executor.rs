@@ -1,7 +1,7 @@
 //! The executor against the reference interpreter, which shares no code with it.
 
 use kiln_evaluator::predict;
-use kiln_export::testing::{random_model, raw_input, sample_models};
+use kiln_export::testing::{half_quantized, quantized, random_model, raw_input, sample_models};
 use kiln_export::{TrainedModel, run_reference};
 
 fn check(name: &str, model: &TrainedModel, batch: usize) {
@@ -31,4 +31,34 @@ fn random_networks_give_what_the_reference_gives() {
     for seed in 0..60 {
         check(&format!("random {seed}"), &random_model(seed), 3);
     }
+}
+
+/// In 8 bits a value between two steps may be rounded to either by the last bit of a sum, so few outputs may differ, and none
+/// by much.
+fn check_rounded(name: &str, model: &TrainedModel) {
+    let raw = raw_input(&model.architecture, 4, 7);
+    let expected = run_reference(model, &raw, 4).expect("a sample model is whole");
+    let found = predict(model, &raw);
+    let largest = expected.iter().map(|value| value.abs()).fold(1.0, f32::max);
+    let off: Vec<f32> = found.iter().zip(&expected).map(|(a, b)| (a - b).abs() / largest).collect();
+    let mean = off.iter().sum::<f32>() / off.len() as f32;
+    assert!(mean < 0.01, "{name}: off by {mean} of the largest output on average");
+}
+
+#[test]
+fn layers_of_8_bits_give_what_integers_give() {
+    let mut models: Vec<(String, TrainedModel)> = sample_models().into_iter().collect();
+    models.extend((0..60).map(|seed| (format!("random {seed}"), random_model(seed))));
+    let (mut exact, mut all) = (0, 0);
+    for (seed, (name, model)) in models.iter().enumerate() {
+        for rounded in [quantized(model, &[]), half_quantized(model, seed as u64)] {
+            check_rounded(name, &rounded);
+            let raw = raw_input(&rounded.architecture, 4, 9);
+            let expected = run_reference(&rounded, &raw, 4).expect("a sample model is whole");
+            let near = |(a, b): (&f32, &f32)| (a - b).abs() <= 1e-4 * b.abs().max(1.0);
+            exact += predict(&rounded, &raw).iter().zip(&expected).filter(|pair| near(*pair)).count();
+            all += expected.len();
+        }
+    }
+    assert!(exact * 100 >= all * 95, "{exact} of {all} outputs are equal");
 }

@@ -12,6 +12,8 @@ use serde_json::json;
 
 /// Batches that each network is checked on.
 const BATCHES: [usize; 2] = [1, 7];
+/// Least share of examples, percent, of the same class in 8 bits; random networks are seldom sure of one.
+const AGREEMENT: f64 = 50.0;
 
 fn main() -> Result<()> {
     let mut arguments = std::env::args().skip(1);
@@ -24,6 +26,15 @@ fn main() -> Result<()> {
     fs::create_dir_all(folder).with_context(|| format!("cannot create `{}`", folder.display()))?;
     let mut models = testing::sample_models();
     models.extend((0..random).map(|seed| (format!("random-{seed}"), testing::random_model(seed))));
+    let int8: Vec<(String, TrainedModel)> = models
+        .iter()
+        .enumerate()
+        .flat_map(|(seed, (name, model))| {
+            let whole = (format!("{name}-int8"), testing::quantized(model, &[]));
+            [whole, (format!("{name}-mixed"), testing::half_quantized(model, seed as u64))]
+        })
+        .collect();
+    models.extend(int8);
     let mut samples = Vec::new();
     for (name, model) in &models {
         samples.extend(write_sample(folder, name, model).with_context(|| format!("sample `{name}`"))?);
@@ -47,7 +58,11 @@ fn write_sample(folder: &Path, name: &str, model: &TrainedModel) -> Result<Vec<s
         let [input, expected] = ["input", "expected"].map(|part| format!("{name}.{batch}.{part}.f32"));
         write_values(&folder.join(&input), &raw)?;
         write_values(&folder.join(&expected), &logits)?;
-        samples.push(json!({ "model": file, "input": input, "shape": shape, "expected": expected }));
+        let mut sample = json!({ "model": file, "input": input, "shape": shape, "expected": expected });
+        if !model.quantization.is_empty() {
+            sample["agreement"] = AGREEMENT.into();
+        }
+        samples.push(sample);
     }
     Ok(samples)
 }

@@ -1,10 +1,10 @@
 //! Whether a model is whole: the arrays that an architecture needs, their shapes and values, and the card beside them.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_space::{Architecture, LayerId, Op, Shape};
 
-use crate::{Array, ExportError, TrainedModel};
+use crate::{Array, ExportError, QuantizationPlan, TrainedModel};
 
 /// Name and shape of every array that the network's output depends on (see [`TrainedModel`] for the names).
 ///
@@ -29,8 +29,8 @@ pub fn expected_arrays(architecture: &Architecture) -> BTreeMap<String, Vec<usiz
 
 impl TrainedModel {
     /// Checks that the architecture holds together, that every array it needs is there with the right shape and usable
-    /// values, that no array is left over, and that the card fits: one class for each output, one mean and deviation
-    /// for each input channel, finite numbers.
+    /// values, that no array is left over, that what is of 8 bits has a grid, and that the card fits: one class for each
+    /// output, one mean and deviation for each input channel, finite numbers.
     ///
     /// Arrays of layers that the output does not depend on may be left out.
     ///
@@ -49,6 +49,7 @@ impl TrainedModel {
                 allowed.get(name).ok_or_else(|| ExportError::UnknownArray { name: name.clone() })?;
             check_array(name, array, expected)?;
         }
+        self.check_grids()?;
         let classes = self.card.classes.len();
         let output = self.architecture.output();
         if output != Shape::vector(classes) {
@@ -56,6 +57,24 @@ impl TrainedModel {
         }
         self.check_preprocessing()?;
         self.card.check()
+    }
+
+    fn check_grids(&self) -> Result<(), ExportError> {
+        let plan = QuantizationPlan::new(&self.architecture);
+        let owners: BTreeSet<&str> =
+            plan.owners().map(|owner| self.architecture.layer(owner).name.as_str()).collect();
+        if let Some(layer) = owners.iter().find(|owner| !self.quantization.contains_key(**owner)) {
+            return Err(ExportError::MissingGrid { layer: (*layer).to_owned() });
+        }
+        for (layer, grid) in &self.quantization {
+            if !owners.contains(layer.as_str()) {
+                return Err(ExportError::UnknownGrid { layer: layer.clone() });
+            }
+            if !(grid.scale.is_finite() && grid.scale > 0.0) {
+                return Err(ExportError::GridScale { layer: layer.clone(), scale: grid.scale });
+            }
+        }
+        Ok(())
     }
 
     fn check_preprocessing(&self) -> Result<(), ExportError> {
@@ -144,7 +163,7 @@ fn check_array(name: &str, array: &Array, expected: &[usize]) -> Result<(), Expo
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::{Grid, testing};
 
     /// The message of the error that `damage` provokes.
     fn refused(damage: impl FnOnce(&mut TrainedModel)) -> String {
@@ -203,6 +222,25 @@ mod tests {
         assert_eq!(
             refused(|m| m.card.preprocessing.deviation[1] = 0.0),
             "`preprocessing.deviation.1` of the model card is `0`, expected a positive number"
+        );
+    }
+
+    #[test]
+    fn messages_name_the_layer_whose_grid_does_not_fit() {
+        assert_eq!(
+            refused(|m| m.architecture.layers[1].precision.activations = kiln_space::NumberFormat::Int8),
+            "the model does not say on which grid the output of layer `input` is rounded to 8 bits; calibrate it"
+        );
+        assert_eq!(
+            refused(|m| m.quantization.extend([("head".to_owned(), Grid { scale: 1.0, zero_point: 0 })])),
+            "the model has a grid for layer `head`, whose output is not rounded to 8 bits on a grid of its own"
+        );
+        assert_eq!(
+            refused(|m| {
+                *m = testing::quantized(m, &[]);
+                m.quantization.get_mut("input").unwrap().scale = 0.0;
+            }),
+            "the grid of layer `input` has a scale of `0`, expected a positive number"
         );
     }
 

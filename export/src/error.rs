@@ -53,6 +53,30 @@ pub enum ExportError {
         /// What is accepted.
         expected: &'static str,
     },
+    /// A value is of 8 bits, and the model does not say on which grid.
+    #[error(
+        "the model does not say on which grid the output of layer `{layer}` is rounded to 8 bits; calibrate it"
+    )]
+    MissingGrid {
+        /// Name of the layer.
+        layer: String,
+    },
+    /// The model has a grid for a value that is not of 8 bits.
+    #[error(
+        "the model has a grid for layer `{layer}`, whose output is not rounded to 8 bits on a grid of its own"
+    )]
+    UnknownGrid {
+        /// Name of the layer.
+        layer: String,
+    },
+    /// A grid cannot be used.
+    #[error("the grid of layer `{layer}` has a scale of `{scale}`, expected a positive number")]
+    GridScale {
+        /// Name of the layer.
+        layer: String,
+        /// Scale found.
+        scale: f32,
+    },
     /// The architecture does not hold together.
     #[error("the architecture of the model cannot be used")]
     Architecture(#[from] SpaceError),

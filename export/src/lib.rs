@@ -6,6 +6,7 @@ mod error;
 mod model;
 mod model_file;
 mod onnx;
+mod quantization;
 mod reference;
 mod registry;
 #[cfg(any(test, feature = "testing"))]
@@ -16,5 +17,6 @@ pub use check::expected_arrays;
 pub use error::ExportError;
 pub use model::{Array, Exporter, TrainedModel};
 pub use onnx::Onnx;
+pub use quantization::{Grid, QuantizationPlan, QuantizedKernel, QuantizedNetwork};
 pub use reference::run_reference;
 pub use registry::ExporterRegistry;

@@ -6,7 +6,7 @@ use std::io;
 use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 
-use crate::{ExportError, ModelCard};
+use crate::{ExportError, Grid, ModelCard};
 
 /// A named array of single-precision numbers, row-major.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -27,12 +27,17 @@ pub struct Array {
 /// | `Conv2d`, `Linear` with bias | `bias` | `[out]` |
 /// | `Linear` | `weight` | `[out_features, in_features]` |
 /// | `BatchNorm` | `scale`, `shift`, `mean`, `variance` | `[channels]` |
+///
+/// They are single precision for layers of 8 bits too, whose integers follow from them ([`crate::QuantizedNetwork`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainedModel {
     /// The network.
     pub architecture: Architecture,
     /// Weights and batch-norm statistics by name.
     pub arrays: BTreeMap<String, Array>,
+    /// Grids of the values that are kept or read in 8 bits, by the layer that gives them
+    /// ([`crate::QuantizationPlan::owners`]); empty for a network in single precision.
+    pub quantization: BTreeMap<String, Grid>,
     /// Where it comes from, what it expects and what was measured.
     pub card: ModelCard,
 }

@@ -5,10 +5,12 @@
 //! | `KILNMODL` | 8 |
 //! | version, little-endian | 4 |
 //! | length of the description, little-endian | 8 |
-//! | description: JSON of architecture, card, and the arrays' names with their shapes | as stated |
+//! | description: JSON of architecture, card, the arrays' names with their shapes, and grids | as stated |
 //! | BLAKE3 of all above | 32 |
 //! | values of the arrays in the order of their names, little-endian single precision | 4 each |
 //! | BLAKE3 of the values | 32 |
+//!
+//! Version 1 has no grids, for it has no layers of 8 bits; it is read as well.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -19,10 +21,12 @@ use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::{Array, ExportError, ModelCard, TrainedModel};
+use crate::{Array, ExportError, Grid, ModelCard, TrainedModel};
 
 const MAGIC: &[u8; 8] = b"KILNMODL";
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
+/// Oldest version that is read.
+const OLDEST: u32 = 1;
 /// Longest description that is read, in bytes.
 const DESCRIPTION_LIMIT: u64 = 64 << 20;
 /// Most bytes of values that are read.
@@ -35,6 +39,7 @@ struct DescriptionRef<'a> {
     architecture: &'a Architecture,
     card: &'a ModelCard,
     arrays: BTreeMap<&'a str, &'a [usize]>,
+    quantization: &'a BTreeMap<String, Grid>,
 }
 
 #[derive(Deserialize)]
@@ -43,6 +48,8 @@ struct Description {
     architecture: Value,
     card: ModelCard,
     arrays: BTreeMap<String, Vec<usize>>,
+    #[serde(default)]
+    quantization: BTreeMap<String, Grid>,
 }
 
 impl TrainedModel {
@@ -54,7 +61,12 @@ impl TrainedModel {
         self.check()?;
         let arrays =
             self.arrays.iter().map(|(name, array)| (name.as_str(), array.shape.as_slice())).collect();
-        let description = DescriptionRef { architecture: &self.architecture, card: &self.card, arrays };
+        let description = DescriptionRef {
+            architecture: &self.architecture,
+            card: &self.card,
+            arrays,
+            quantization: &self.quantization,
+        };
         let description = serde_json::to_vec(&description).map_err(as_description_error)?;
         let mut head = Vec::with_capacity(description.len() + 20);
         head.extend_from_slice(MAGIC);
@@ -79,7 +91,7 @@ impl TrainedModel {
     /// [`ExportError`] when the file is of another kind or version, is damaged, or its model is not whole.
     pub fn read(input: &mut dyn Read) -> Result<Self, ExportError> {
         let mut input = Parts { input, hasher: blake3::Hasher::new(), offset: 0 };
-        let description = input.description()?;
+        let mut description = input.description()?;
         let values = description.arrays.values().map(|shape| bytes(shape)).fold(0, u64::saturating_add);
         if values > VALUES_LIMIT {
             return Err(ExportError::TooLarge {
@@ -91,16 +103,18 @@ impl TrainedModel {
         if let Some(found) = largest(&description.architecture).filter(|found| *found > NUMBER_LIMIT) {
             return Err(ExportError::ArchitectureNumber { found, limit: NUMBER_LIMIT });
         }
-        let architecture = serde_json::from_value(description.architecture).map_err(as_description_error)?;
+        let architecture =
+            serde_json::from_value(description.architecture.take()).map_err(as_description_error)?;
         let mut arrays = BTreeMap::new();
-        for (name, shape) in description.arrays {
+        for (name, shape) in std::mem::take(&mut description.arrays) {
             let values = input.part("values", bytes(&shape))?;
             let data = values.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
             arrays.insert(name, Array { shape, data });
         }
         input.checksum("values")?;
         input.end()?;
-        let model = Self { architecture, arrays, card: description.card };
+        let Description { card, quantization, .. } = description;
+        let model = Self { architecture, arrays, quantization, card };
         model.check()?;
         Ok(model)
     }
@@ -158,7 +172,7 @@ impl Parts<'_> {
             return Err(ExportError::Damaged { part: "first bytes", offset: 0, problem });
         }
         let found = u32::from_le_bytes(self.number("version")?);
-        if found != VERSION {
+        if !(OLDEST..=VERSION).contains(&found) {
             return Err(ExportError::Version { found, expected: VERSION });
         }
         let bytes = u64::from_le_bytes(self.number("length of the description")?);
@@ -268,6 +282,8 @@ mod tests {
         for seed in 0..50 {
             let model = testing::random_model(seed);
             assert_eq!(read(&bytes_of(&model)).unwrap(), model, "seed {seed}");
+            let model = testing::quantized(&model, &[]);
+            assert_eq!(read(&bytes_of(&model)).unwrap(), model, "seed {seed} in 8 bits");
         }
     }
 
@@ -304,8 +320,19 @@ mod tests {
         );
         assert!(read(b"PK\x03\x04 and so on").unwrap_err().to_string().ends_with("it is no model file"));
         let mut newer = bytes;
-        newer[8] = 2;
-        assert!(matches!(read(&newer), Err(ExportError::Version { found: 2, expected: 1 })));
+        newer[8] = 3;
+        assert!(matches!(read(&newer), Err(ExportError::Version { found: 3, expected: 2 })));
+    }
+
+    #[test]
+    fn version_1_without_grids_is_read() {
+        let model = testing::perceptron();
+        let mut old = with_description(&model, ",\"quantization\":{}", "");
+        old[8] = 1;
+        let length = u64::from_le_bytes(old[12..20].try_into().unwrap()) as usize;
+        let hash = blake3::hash(&old[..20 + length]);
+        old[20 + length..][..32].copy_from_slice(hash.as_bytes());
+        assert_eq!(read(&old).unwrap(), model);
     }
 
     #[test]

@@ -1,13 +1,16 @@
 //! A reference for tests: runs a trained network one value at a time, in the plainest way. Exporters and executors are
 //! compared with it. It is slow on purpose and runs nothing in a product.
 
+use std::borrow::Cow;
+
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, LayerId, Op, PoolKind, Shape};
 
-use crate::{ExportError, TrainedModel};
+use crate::{ExportError, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
 
 /// Logits of a batch of raw inputs.
 ///
-/// Sums are taken in double precision in the order of the indices; values between layers are single precision.
+/// Sums are taken in double precision in the order of the indices; values between layers are single precision. Layers of
+/// 8 bits compute in integers.
 ///
 /// # Shapes
 /// `input`: raw values `[batch, channels, height, width]`; returns `[batch, classes]`.
@@ -21,22 +24,35 @@ pub fn run_reference(model: &TrainedModel, input: &[f32], batch: usize) -> Resul
     if input.len() != expected {
         return Err(ExportError::InputLength { found: input.len(), expected });
     }
-    Ok((0..batch).flat_map(|i| run_example(model, &input[i * elements..][..elements])).collect())
+    let integers = QuantizedNetwork::of(model);
+    let run = |i: usize| layer_values(model, &integers, &input[i * elements..][..elements]).pop();
+    Ok((0..batch).filter_map(run).flatten().collect())
 }
 
-fn run_example(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
+/// The outputs of all layers for one example; empty for layers that do not run.
+pub(crate) fn layer_values(model: &TrainedModel, integers: &QuantizedNetwork, raw: &[f32]) -> Vec<Vec<f32>> {
     let architecture = &model.architecture;
     let live = architecture.live();
     let mut values: Vec<Vec<f32>> = Vec::with_capacity(architecture.layers.len());
     for id in architecture.ids() {
-        let value = match (live[id.0], id.0) {
+        let mut value = match (live[id.0], id.0) {
             (false, _) => Vec::new(),
             (true, 0) => normalize(model, raw),
-            (true, _) => run_layer(model, id, &values),
+            (true, _) if integers.plan.is_folded(id) => values[architecture.layer(id).inputs[0].0].clone(),
+            (true, _) => run_layer(model, integers, id, &values),
         };
+        round(&mut value, integers.stored_grid(id));
         values.push(value);
     }
-    values.pop().expect("a checked architecture has layers")
+    values
+}
+
+fn round(values: &mut [f32], grid: Option<Grid>) {
+    if let Some(grid) = grid {
+        for value in values {
+            *value = grid.round(*value);
+        }
+    }
 }
 
 fn normalize(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
@@ -48,26 +64,45 @@ fn normalize(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
     raw.iter().enumerate().map(scaled).collect()
 }
 
-fn run_layer(model: &TrainedModel, id: LayerId, values: &[Vec<f32>]) -> Vec<f32> {
+fn run_layer(
+    model: &TrainedModel,
+    integers: &QuantizedNetwork,
+    id: LayerId,
+    values: &[Vec<f32>],
+) -> Vec<f32> {
     let architecture = &model.architecture;
     let layer = architecture.layer(id);
     let array = |part: &str| {
         model.arrays.get(&format!("{}.{part}", layer.name)).map_or(&[][..], |array| array.data.as_slice())
     };
-    let inputs: Vec<&[f32]> = layer.inputs.iter().map(|input| values[input.0].as_slice()).collect();
+    let read = |input: &LayerId| {
+        let mut value = Cow::Borrowed(values[input.0].as_slice());
+        if let Some(grid) = integers.read_grid(id, *input) {
+            round(value.to_mut(), Some(grid));
+        }
+        value
+    };
+    let inputs: Vec<Cow<'_, [f32]>> = match layer.op {
+        Op::Zero { .. } => Vec::new(),
+        _ => layer.inputs.iter().map(read).collect(),
+    };
     let positions = layer.output.positions();
+    if let Some(kernel) = integers.kernels.get(&id) {
+        return in_integers(
+            architecture,
+            id,
+            integers.grids.get(&layer.inputs[0]).copied(),
+            kernel,
+            &inputs[0],
+        );
+    }
+    let doubles = |part: &str| array(part).iter().copied().map(f64::from).collect::<Vec<_>>();
     match &layer.op {
         Op::Input | Op::Flatten => inputs[0].to_vec(),
         Op::Zero { .. } => vec![0.0; layer.output.elements()],
-        Op::Conv2d { .. } => convolve(architecture, id, inputs[0], array("weight"), array("bias")),
-        Op::Linear { .. } => {
-            let rows = array("weight").chunks_exact(inputs[0].len()).enumerate();
-            rows.map(|(i, row)| {
-                let bias = array("bias").get(i).map_or(0.0, |bias| f64::from(*bias));
-                (bias + row.iter().zip(inputs[0]).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>())
-                    as f32
-            })
-            .collect()
+        Op::Conv2d { .. } | Op::Linear { .. } => {
+            let sums = sums(architecture, id, &inputs[0], array("weight"), &doubles("bias"));
+            sums.into_iter().map(|sum| sum as f32).collect()
         }
         Op::BatchNorm => {
             let parts = ["scale", "shift", "mean", "variance"].map(array);
@@ -79,7 +114,7 @@ fn run_layer(model: &TrainedModel, id: LayerId, values: &[Vec<f32>]) -> Vec<f32>
             inputs[0].iter().enumerate().map(each).collect()
         }
         Op::Activation { kind } => inputs[0].iter().map(|x| activate(*kind, f64::from(*x)) as f32).collect(),
-        Op::Pool { .. } => pool(architecture, id, inputs[0]),
+        Op::Pool { .. } => pool(architecture, id, &inputs[0]),
         Op::GlobalPool => {
             let planes = inputs[0].chunks_exact(architecture.layer(layer.inputs[0]).output.positions());
             planes
@@ -99,14 +134,35 @@ fn run_layer(model: &TrainedModel, id: LayerId, values: &[Vec<f32>]) -> Vec<f32>
     }
 }
 
-fn convolve(
+/// A convolution or fully connected layer in integers, as runtimes for 8 bits do it.
+fn in_integers(
     architecture: &Architecture,
     id: LayerId,
+    grid: Option<Grid>,
+    kernel: &QuantizedKernel,
     input: &[f32],
-    weight: &[f32],
-    bias: &[f32],
 ) -> Vec<f32> {
     let layer = architecture.layer(id);
+    let steps = |value: &f32| {
+        grid.map_or(0.0, |grid| f32::from(i16::from(grid.quantize(*value)) - i16::from(grid.zero_point)))
+    };
+    let input: Vec<f32> = input.iter().map(steps).collect();
+    let weight: Vec<f32> = kernel.weights.iter().map(|weight| f32::from(*weight)).collect();
+    let bias: Vec<f64> = kernel.bias.iter().map(|bias| f64::from(*bias)).collect();
+    let sums = sums(architecture, id, &input, &weight, &bias).into_iter().enumerate();
+    let scale = |index: usize| f64::from(kernel.bias_scales[index / layer.output.positions()]);
+    sums.map(|(index, sum)| (sum * scale(index)) as f32).collect()
+}
+
+/// Sums of a convolution or fully connected layer.
+fn sums(architecture: &Architecture, id: LayerId, input: &[f32], weight: &[f32], bias: &[f64]) -> Vec<f64> {
+    let layer = architecture.layer(id);
+    if matches!(layer.op, Op::Linear { .. }) {
+        let products =
+            |row: &[f32]| row.iter().zip(input).map(|(w, x)| f64::from(*w) * f64::from(*x)).sum::<f64>();
+        let rows = weight.chunks_exact(input.len()).enumerate();
+        return rows.map(|(i, row)| bias.get(i).unwrap_or(&0.0) + products(row)).collect();
+    }
     let Op::Conv2d { kernel, stride, padding, groups, .. } = layer.op else {
         unreachable!("only convolutions come here")
     };
@@ -114,7 +170,7 @@ fn convolve(
     let group_inputs = from.channels / groups;
     let group_outputs = layer.output.channels / groups;
     each_output(layer.output, |out, y, x| {
-        let mut sum = bias.get(out).map_or(0.0, |bias| f64::from(*bias));
+        let mut sum = bias.get(out).copied().unwrap_or(0.0);
         for inner in 0..group_inputs {
             let plane = (out / group_outputs * group_inputs + inner) * from.positions();
             let taps = (out * group_inputs + inner) * kernel[0] * kernel[1];
@@ -125,7 +181,7 @@ fn convolve(
                 }
             }
         }
-        sum as f32
+        sum
     })
 }
 
@@ -151,7 +207,7 @@ fn pool(architecture: &Architecture, id: LayerId, input: &[f32]) -> Vec<f32> {
     })
 }
 
-fn each_output(shape: Shape, mut value: impl FnMut(usize, usize, usize) -> f32) -> Vec<f32> {
+fn each_output<T>(shape: Shape, mut value: impl FnMut(usize, usize, usize) -> T) -> Vec<T> {
     let mut values = Vec::with_capacity(shape.elements());
     for channel in 0..shape.channels {
         for y in 0..shape.height {
@@ -213,7 +269,7 @@ fn erf(x: f64) -> f64 {
 mod tests {
     use super::*;
     use crate::{Array, testing};
-    use kiln_space::ArchitectureBuilder;
+    use kiln_space::{ArchitectureBuilder, NumberFormat, Precision};
 
     fn close(found: &[f32], expected: &[f32]) {
         assert_eq!(found.len(), expected.len());
@@ -296,6 +352,38 @@ mod tests {
                 input.chunks(elements).flat_map(|one| run_reference(&model, one, 1).unwrap()).collect();
             close(&whole, &apart);
             assert!(whole.iter().all(|value| value.is_finite()), "{name}");
+        }
+    }
+
+    #[test]
+    fn a_layer_of_8_bits_by_hand() {
+        let mut b = ArchitectureBuilder::new(Shape::vector(2));
+        b.linear("head", b.input(), 1).unwrap();
+        let mut model = testing::model(b.finish().unwrap(), 1);
+        let preprocessing = &mut model.card.preprocessing;
+        (preprocessing.mean, preprocessing.deviation) = (vec![0.0; 2], vec![1.0; 2]);
+        model.arrays.insert("head.weight".to_owned(), Array { shape: vec![1, 2], data: vec![1.27, -0.504] });
+        model.arrays.insert("head.bias".to_owned(), Array { shape: vec![1], data: vec![0.2502] });
+        for layer in &mut model.architecture.layers {
+            layer.precision = Precision::uniform(NumberFormat::Int8);
+        }
+        model.quantization.insert("input".to_owned(), Grid { scale: 0.5, zero_point: -128 });
+        // Inputs 3.1 and 1.2 are 6 and 2 steps of 0.5; weights 127 and -50 steps of 0.01; the bias 50 of 0.005.
+        let logits = run_reference(&model, &[3.1, 1.2], 1).unwrap();
+        close(&logits, &[(6.0 * 127.0 - 2.0 * 50.0 + 50.0) * 0.005]);
+    }
+
+    #[test]
+    fn networks_of_8_bits_stay_near_those_in_single_precision() {
+        for (name, model) in testing::sample_models() {
+            let int8 = testing::quantized(&model, &[]);
+            let input = testing::raw_input(&model.architecture, 4, 2);
+            let [exact, rounded] = [&model, &int8].map(|model| run_reference(model, &input, 4).unwrap());
+            let largest = exact.iter().map(|value| value.abs()).fold(1.0, f32::max);
+            let off: f32 =
+                exact.iter().zip(&rounded).map(|(a, b)| (a - b).abs()).sum::<f32>() / exact.len() as f32;
+            assert!(off < 0.1 * largest, "{name}: {off} on average, where the largest is {largest}");
+            assert!(int8.quantization.is_empty() || exact != rounded, "{name}: nothing was rounded");
         }
     }
 

@@ -3,12 +3,13 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use kiln_space::Architecture;
+use kiln_space::{Architecture, LayerId, NumberFormat, Precision};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::{
-    Array, ExportError, Exporter, MetricRecord, ModelCard, Preprocessing, TrainedModel, expected_arrays,
+    Array, ExportError, Exporter, Grid, MetricRecord, ModelCard, Preprocessing, QuantizationPlan,
+    QuantizedNetwork, TrainedModel, expected_arrays, reference,
 };
 
 mod random;
@@ -148,7 +149,47 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
         seed,
         versions: BTreeMap::from([("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
     };
-    TrainedModel { architecture, arrays, card }
+    TrainedModel { architecture, arrays, quantization: BTreeMap::new(), card }
+}
+
+/// The network with all layers in 8 bits but those named, calibrated on random inputs.
+///
+/// # Panics
+/// When a value is not finite.
+#[must_use]
+pub fn quantized(model: &TrainedModel, but: &[&str]) -> TrainedModel {
+    const EXAMPLES: usize = 8;
+    let mut int8 = model.clone();
+    for layer in &mut int8.architecture.layers {
+        if !but.contains(&layer.name.as_str()) {
+            layer.precision = Precision::uniform(NumberFormat::Int8);
+        }
+    }
+    let plan = QuantizationPlan::new(&int8.architecture);
+    let mut ranges: BTreeMap<LayerId, (f32, f32)> = BTreeMap::new();
+    let raw = raw_input(&model.architecture, EXAMPLES, 77);
+    for example in raw.chunks_exact(model.architecture.input.elements()) {
+        let values = reference::layer_values(model, &QuantizedNetwork::default(), example);
+        for owner in plan.owners() {
+            let (min, max) = ranges.entry(owner).or_default();
+            *min = values[owner.0].iter().copied().fold(*min, f32::min);
+            *max = values[owner.0].iter().copied().fold(*max, f32::max);
+        }
+    }
+    for (owner, (min, max)) in ranges {
+        let grid = Grid::covering(min, max).expect("values of samples are finite");
+        int8.quantization.insert(int8.architecture.layer(owner).name.clone(), grid);
+    }
+    int8
+}
+
+/// The network with about half of its layers in 8 bits, chosen at random.
+#[must_use]
+pub fn half_quantized(model: &TrainedModel, seed: u64) -> TrainedModel {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    let layers = model.architecture.layers.iter().filter(|_| rng.random());
+    let but: Vec<&str> = layers.map(|layer| layer.name.as_str()).collect();
+    quantized(model, &but)
 }
 
 /// Random raw values for a batch.

@@ -5,10 +5,13 @@ use std::io::{BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use kiln::assembly::Registries;
+use kiln_evaluator::{in_8_bits, in_single_precision};
 use kiln_export::{Exporter, ExporterRegistry, TrainedModel};
+use kiln_space::{NumberFormat, Precision};
 use serde_json::json;
 
-use crate::cli::Common;
+use crate::cli::{Common, ExportPrecision};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::run::Run;
@@ -20,6 +23,7 @@ pub(crate) fn run(
     run: &Path,
     trial: u64,
     format: &str,
+    precision: Option<ExportPrecision>,
     out: Option<PathBuf>,
     common: &Common,
 ) -> Result<Exit, Failure> {
@@ -37,6 +41,11 @@ pub(crate) fn run(
         )));
     }
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
+    let model = match precision {
+        None => model,
+        Some(ExportPrecision::F32) => in_single_precision(&model),
+        Some(ExportPrecision::Int8) => in_integers(&model, &run, common)?,
+    };
     let out = out.unwrap_or_else(|| {
         PathBuf::from(format!("{}-{trial}.{}", run.config.study.name, exporter.extension()))
     });
@@ -48,6 +57,23 @@ pub(crate) fn run(
         output::print(&format!("{} ({bytes} bytes)", out.display()))?;
     }
     Ok(Exit::Done)
+}
+
+/// The network in 8 bits. Where layers were finished in single precision, the ranges of their values are taken from the
+/// training images of the study.
+fn in_integers(model: &TrainedModel, run: &Run, common: &Common) -> Result<TrainedModel, Failure> {
+    if model.architecture.layers.iter().all(|layer| layer.precision == Precision::uniform(NumberFormat::Int8))
+    {
+        return Ok(model.clone());
+    }
+    let data = Registries::builtin().data(&run.config, common.data.as_deref()).with_context(|| {
+        "int8 of a network that was finished in single precision needs the study's training images, for the ranges of values; \
+         name their folder with `--data`"
+    });
+    let data = data.map_err(Failure::wrong)?;
+    let data =
+        data.ok_or_else(|| Failure::wrong(anyhow!("the study has no data to take ranges of values from")))?;
+    in_8_bits(model, &data).map_err(Failure::wrong)
 }
 
 /// Writes beside the place and renames, so that there is never half a file.

@@ -21,7 +21,9 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
         Command::Show { run, trial } => show::run(&run, trial, &common),
-        Command::Export { run, trial, format, out } => export::run(&run, trial, &format, out, &common),
+        Command::Export { run, trial, format, precision, out } => {
+            export::run(&run, trial, &format, precision, out, &common)
+        }
         Command::Check { config } => check::run(&config, &common),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),

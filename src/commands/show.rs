@@ -6,7 +6,7 @@ use std::path::Path;
 use anyhow::Context;
 use kiln::assembly::Registries;
 use kiln_search::{CostSet, Outcome, Trial};
-use kiln_space::{Architecture, SearchSpace};
+use kiln_space::{Architecture, Layer, Op, Precision, SearchSpace, Sparsity};
 use serde_json::{Value, json};
 
 use crate::cli::Common;
@@ -52,6 +52,7 @@ fn as_text(
         ("layer", Align::Left),
         ("operation", Align::Left),
         ("output", Align::Left),
+        ("format", Align::Left),
         ("parameters", Align::Right),
         ("MACs", Align::Right),
     ];
@@ -64,6 +65,7 @@ fn as_text(
             layer.name.clone(),
             operation(&layer.op),
             layer.output.to_string(),
+            stored(layer),
             counts.parameters.to_string(),
             counts.macs.to_string(),
         ];
@@ -91,6 +93,7 @@ fn as_json(
         }
         layers.push(json!({
             "name": layer.name, "operation": operation(&layer.op), "output": layer.output,
+            "precision": layer.precision, "sparsity": layer.sparsity.to_string(),
             "inputs": layer.inputs, "parameters": counts.parameters, "macs": counts.macs, "latency_us": latency_us,
         }));
     }
@@ -100,6 +103,23 @@ fn as_json(
         "trial": trial.id, "genotype": trial.proposal.genotype.to_string(), "decisions": decisions,
         "outcome": trial.outcome, "costs": trial.costs, "layers": layers,
     }))
+}
+
+/// Number format of a layer, and zeros among its weights.
+fn stored(layer: &Layer) -> String {
+    let Precision { weights, activations } = layer.precision;
+    let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
+    let mut text = activations.to_string();
+    if has_kernel && weights != activations {
+        text = format!("{weights} weights, {text}");
+    }
+    match layer.sparsity {
+        Sparsity::Dense => text,
+        Sparsity::Unstructured { .. } => {
+            format!("{text}, {} % zeros", units::significant(100.0 * layer.sparsity.zeros()))
+        }
+        Sparsity::NOfM { .. } => format!("{text}, {}", layer.sparsity),
+    }
 }
 
 fn outcome(trial: &Trial) -> String {

@@ -74,6 +74,45 @@ fn idx_images() {
 }
 
 #[test]
+fn a_microcontroller() {
+    let sandbox = Sandbox::new(&tiny("tiny-mcu.toml", "tiny").to_string());
+    let report = sandbox.search(&[]);
+    check_finished(&sandbox, &report, "tiny", 12);
+    for network in report["front"].as_array().unwrap() {
+        assert!(network["costs"]["model_bytes"].as_f64().unwrap() <= 40_000.0, "{network}");
+        assert!(network["costs"]["peak_memory_bytes"].as_f64().unwrap() <= 8_000.0, "{network}");
+    }
+    let trial = report["finished"][0]["trial"].to_string();
+    let shown = sandbox.kiln(&["show", "tiny", &trial]);
+    assert!(shown.out.contains("int8"), "{}", shown.out);
+    // A byte a weight in the file, four in single precision.
+    let bytes = |precision: &str| {
+        let said = sandbox.kiln(&["export", "tiny", &trial, "--precision", precision, "--json"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.json()["bytes"].as_f64().unwrap()
+    };
+    assert!(bytes("f32") > bytes("int8") * 1.2, "{} and {}", bytes("f32"), bytes("int8"));
+}
+
+#[test]
+fn a_network_of_single_precision_is_exported_in_8_bits_where_its_data_are() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    let report = sandbox.search(&[]);
+    let trial = report["finished"][0]["trial"].to_string();
+    let said = sandbox.kiln(&["export", "tiny", &trial, "--precision", "int8", "--out", "int8.onnx"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let file = fs::read(sandbox.path("int8.onnx")).unwrap();
+    assert!(file.windows(14).any(|window| window == b"QuantizeLinear"), "the file has integers");
+    // Without its data there are no ranges.
+    let config = sandbox.run("tiny").config();
+    let text = fs::read_to_string(&config).unwrap().replace("kind = \"digits\"", "kind = \"idx\"");
+    fs::write(&config, text).unwrap();
+    let said = sandbox.kiln(&["export", "tiny", &trial, "--precision", "int8"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("needs the study's training images"), "{}", said.err);
+}
+
+#[test]
 fn a_table_of_published_results() {
     let Some(data) = data("a_table_of_published_results") else { return };
     let mut config = tiny("nasbench201.toml", "table");
@@ -94,7 +133,10 @@ fn every_config_is_run_by_a_test_of_this_file() {
         .map(|entry| entry.unwrap().file_name().into_string().unwrap())
         .collect();
     names.sort();
-    assert_eq!(names, ["fashion-mnist.toml", "mnist.toml", "nasbench201.toml", "quickstart.toml"]);
+    assert_eq!(
+        names,
+        ["fashion-mnist.toml", "mnist.toml", "nasbench201.toml", "quickstart.toml", "tiny-mcu.toml"]
+    );
 }
 
 #[test]

@@ -2,13 +2,15 @@
 """Checks exported ONNX files against the standard and against outputs that are known.
 
 For each model: `onnx.checker` with full check, strict shape inference with data propagation (every value must have a
-known type and shape), then ONNX Runtime on the CPU, whose outputs must equal the expected ones within a tolerance.
+known type and shape), then ONNX Runtime on the CPU, whose outputs must equal the expected ones within a tolerance. For
+networks of 8 bits, where a value between two steps may be rounded to either, the class of the largest output must be the
+expected one for a share of the examples.
 
     check.py MODEL --input FILE --expected FILE [--shape N,C,H,W] [--tolerance 1e-4]
     check.py --samples FOLDER [--tolerance 1e-4]
 
 FILE is `.npy`, or raw little-endian single-precision numbers; raw inputs need `--shape`. FOLDER holds `samples.json`: a
-list of objects with `model`, `input`, `shape` and `expected`. Exit code 1 if anything does not hold.
+list of objects with `model`, `input`, `shape` and `expected`, and for networks of 8 bits `agreement`, percent. Exit code 1 if anything does not hold.
 """
 
 import argparse
@@ -71,18 +73,33 @@ def check_without_stated_shapes(model: onnx.ModelProto) -> None:
             raise Problem(f"`{value.name}` is stated as {stated}, but inferred as {own}")
 
 
-def check_outputs(path: Path, inputs: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
-    """The largest absolute difference between ONNX Runtime's outputs and the expected ones."""
+def run(path: Path, inputs: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+    """ONNX Runtime's outputs as anyone gets them who opens the file, and the expected ones in their shape."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (outputs,) = session.run(["logits"], {"input": inputs})
     if outputs.shape[0] != inputs.shape[0] or outputs.size != expected.size:
         raise Problem(f"outputs have shape {outputs.shape}, {expected.size} values are expected")
     if not (np.isfinite(outputs).all() and np.isfinite(expected).all()):
         raise Problem("a value is not finite")
-    difference = float(np.abs(outputs.astype(np.float64) - expected.reshape(outputs.shape)).max())
+    return outputs.astype(np.float64), expected.reshape(outputs.shape)
+
+
+def check_outputs(path: Path, inputs: np.ndarray, expected: np.ndarray, tolerance: float) -> float:
+    """The largest absolute difference between outputs and expected ones."""
+    outputs, expected = run(path, inputs, expected)
+    difference = float(np.abs(outputs - expected).max())
     if difference > tolerance:
         raise Problem(f"outputs differ by {difference:.3g}, more than {tolerance:.3g}")
     return difference
+
+
+def check_classes(path: Path, inputs: np.ndarray, expected: np.ndarray, agreement: float) -> float:
+    """The share of examples, percent, whose largest output is the expected one."""
+    outputs, expected = run(path, inputs, expected)
+    found = 100 * float((outputs.argmax(axis=1) == expected.argmax(axis=1)).mean())
+    if found < agreement:
+        raise Problem(f"{found:.2f} % of the examples have the expected class, less than {agreement} %")
+    return found
 
 
 def read_samples(arguments: argparse.Namespace) -> list[dict]:
@@ -113,7 +130,7 @@ def main() -> int:
         parser.error("give a model with --input and --expected, or --samples")
     # Its warnings are for people; what counts is checked here.
     onnxruntime.set_default_logger_severity(3)
-    largest, examples, problems, checked = 0.0, 0, 0, set()
+    largest, examples, problems, checked, agreements = 0.0, 0, 0, set(), []
     for sample in read_samples(arguments):
         try:
             if sample["model"] not in checked:
@@ -121,13 +138,18 @@ def main() -> int:
                 check_standard(sample["model"])
             inputs = read_values(sample["input"], sample["shape"])
             expected = read_values(sample["expected"], None)
-            difference = check_outputs(sample["model"], inputs, expected, arguments.tolerance)
+            if "agreement" in sample:
+                agreements.append(check_classes(sample["model"], inputs, expected, sample["agreement"]))
+                difference = 0.0
+            else:
+                difference = check_outputs(sample["model"], inputs, expected, arguments.tolerance)
         except Exception as error:  # onnx and ONNX Runtime raise types of their own; each is a failed check.
             print(f"{sample['model']}: {type(error).__name__}: {error}", file=sys.stderr)
             problems += 1
             continue
         largest, examples = max(largest, difference), examples + len(inputs)
-    print(f"{len(checked)} models, {examples} examples, largest absolute difference {largest:.3g}, {problems} problems")
+    in_8_bits = f", {len(agreements)} in 8 bits with {min(agreements):.2f} % of the classes" if agreements else ""
+    print(f"{len(checked)} models{in_8_bits}, {examples} examples, largest absolute difference {largest:.3g}, {problems} problems")
     return 1 if problems else 0
 
 

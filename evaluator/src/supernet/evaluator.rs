@@ -11,12 +11,13 @@ use super::settings::SupernetSettings;
 use super::training::{self, Trained};
 use crate::data::Split;
 use crate::finish::{self, Inheritance};
+use crate::frozen::Frozen;
 use crate::inference::{self, Judgement};
 use crate::weights::Weights;
 use crate::{Built, Context, Effort, Workload, device, fingerprint};
 
-/// Reads each architecture's weights from a trained supernet, gives it batch-norm statistics of its own, and measures it on the
-/// validation split.
+/// Reads each architecture's weights from a trained supernet, freezes it (with batch-norm statistics of its own, and zeros and
+/// 8 bits where it has them), and measures it on the validation split.
 pub(crate) struct SupernetEvaluator {
     settings: SupernetSettings,
     device: Device,
@@ -83,10 +84,9 @@ impl Evaluator for SupernetEvaluator {
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         let (weights, data) = (&self.trained().weights, &self.context.data);
         let architecture = request.architecture;
-        let statistics =
-            inference::calibrate(architecture, weights, data, self.settings.calibration, &self.device);
+        let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, &self.device);
         let judged =
-            inference::judge(architecture, weights, &statistics, data, Split::Validation, &self.device);
+            frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, &self.device));
         Ok(outcome(judged))
     }
 }

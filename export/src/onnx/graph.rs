@@ -85,6 +85,18 @@ impl GraphBuilder {
         self.graph.initializer.push(tensor(name, DataType::Int64, &[data.len()], bytes));
     }
 
+    /// Adds an array of 8-bit integers; with an empty shape, one.
+    pub(super) fn bytes(&mut self, name: &str, shape: &[usize], data: &[i8]) {
+        let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.graph.initializer.push(tensor(name, DataType::Int8, shape, bytes));
+    }
+
+    /// Adds a list of 32-bit integers.
+    pub(super) fn words(&mut self, name: &str, data: &[i32]) {
+        let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
+        self.graph.initializer.push(tensor(name, DataType::Int32, &[data.len()], bytes));
+    }
+
     /// Name of a constant that nodes share.
     pub(super) fn scalar(&mut self, label: &'static str, value: f32) -> String {
         if let Some(name) = self.scalars.get(label) {

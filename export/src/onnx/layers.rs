@@ -9,7 +9,7 @@ use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKin
 use super::graph::{GraphBuilder, GraphValue, Rank, float, int, ints, zero_tensor};
 use super::proto::{AttributeProto, GraphProto};
 use super::{INPUT, OUTPUT};
-use crate::{TrainedModel, expected_arrays};
+use crate::{QuantizedNetwork, TrainedModel, expected_arrays};
 
 /// The graph of a checked model.
 pub(super) fn graph(model: &TrainedModel) -> GraphProto {
@@ -23,9 +23,12 @@ pub(super) fn graph(model: &TrainedModel) -> GraphProto {
     let name = if model.card.name.is_empty() { "network" } else { &model.card.name };
     let mut layers = Layers {
         model,
+        integers: QuantizedNetwork::of(model),
         graph: GraphBuilder::new(name, reserved),
         fixed,
         values: BTreeMap::new(),
+        grids: BTreeMap::new(),
+        on_grid: BTreeMap::new(),
         rearranged: BTreeMap::new(),
         batch: None,
     };
@@ -35,20 +38,27 @@ pub(super) fn graph(model: &TrainedModel) -> GraphProto {
     for id in architecture.ids().skip(1).filter(|id| live[id.0]) {
         layers.layer(id);
     }
-    for (name, shape) in &arrays {
+    let integers = layers.integer_arrays();
+    for (name, shape) in arrays.iter().filter(|(name, _)| !integers.contains(*name)) {
         layers.graph.array(name, shape, &model.arrays[name].data);
     }
     let output = layers.output();
     layers.graph.finish(&input, &output)
 }
 
-struct Layers<'a> {
-    model: &'a TrainedModel,
-    graph: GraphBuilder,
+pub(super) struct Layers<'a> {
+    pub(super) model: &'a TrainedModel,
+    pub(super) integers: QuantizedNetwork,
+    pub(super) graph: GraphBuilder,
     /// Names that no layer's value may take, whatever the layer is called.
     fixed: BTreeSet<String>,
-    values: BTreeMap<LayerId, GraphValue>,
-    rearranged: BTreeMap<LayerId, String>,
+    pub(super) values: BTreeMap<LayerId, GraphValue>,
+    /// Names of scale and zero point, by the layer whose grid it is.
+    pub(super) grids: BTreeMap<LayerId, [String; 2]>,
+    /// Values of single precision that are read in 8 bits, once they are on their grids.
+    pub(super) on_grid: BTreeMap<LayerId, GraphValue>,
+    /// Values in the other arrangement, by layer and whether they are read in 8 bits.
+    rearranged: BTreeMap<(LayerId, bool), String>,
     /// Name of the value that holds the size of the batch.
     batch: Option<String>,
 }
@@ -71,11 +81,12 @@ impl Layers<'_> {
             self.graph.array(&constant, &shape, data);
             last = self.step(op_type, INPUT, step, &[&last, &constant], Vec::new(), input);
         }
-        self.values.insert(LayerId(0), GraphValue { name: last, ..input.clone() });
+        let value = self.store(LayerId(0), GraphValue { name: last, ..input.clone() });
+        self.values.insert(LayerId(0), value);
     }
 
     /// Appends a node between layers, with a value that lies like `like`; gives the value's name.
-    fn step(
+    pub(super) fn step(
         &mut self,
         op_type: &str,
         layer: &str,
@@ -90,13 +101,14 @@ impl Layers<'_> {
         name
     }
 
-    /// Name of a layer's value in the wanted arrangement. Only vectors have two.
-    fn read(&mut self, id: LayerId, rank: Rank) -> String {
-        let value = self.values[&id].clone();
+    /// Name of a layer's value in the wanted arrangement, as `reader` reads it. Only vectors have two arrangements.
+    fn read(&mut self, reader: LayerId, id: LayerId, rank: Rank) -> String {
+        let in_8_bits = self.integers.read_grid(reader, id).is_some();
+        let value = if in_8_bits { self.on_grid(id) } else { self.values[&id].clone() };
         if value.rank == rank {
             return value.name;
         }
-        if let Some(name) = self.rearranged.get(&id) {
+        if let Some(name) = self.rearranged.get(&(id, in_8_bits)) {
             return name.clone();
         }
         let layer = self.model.architecture.layer(id).name.clone();
@@ -111,12 +123,22 @@ impl Layers<'_> {
                 self.step("Unsqueeze", &layer, "map", &[&value.name, &axes], Vec::new(), &like)
             }
         };
-        self.rearranged.insert(id, name.clone());
+        // Integer runtimes look for the grid on both sides of a node.
+        let is_on_grid = in_8_bits || self.integers.plan.is_stored(id);
+        let name =
+            if is_on_grid { self.rounded(id, &layer, &GraphValue { name, ..like }).name } else { name };
+        self.rearranged.insert((id, in_8_bits), name.clone());
         name
     }
 
     fn layer(&mut self, id: LayerId) {
         let layer = self.model.architecture.layer(id);
+        if self.integers.plan.is_folded(id) {
+            let value = self.values[&layer.inputs[0]].clone();
+            let value = self.store(id, value);
+            self.values.insert(id, value);
+            return;
+        }
         let ranks = layer.inputs.iter().filter_map(|input| self.values.get(input)).map(|value| value.rank);
         let widest = if ranks.into_iter().any(|rank| rank == Rank::Map) { Rank::Map } else { Rank::Vector };
         let rank = match layer.op {
@@ -133,15 +155,17 @@ impl Layers<'_> {
             layer.name.clone()
         };
         let value = GraphValue { name, shape: layer.output, rank };
-        self.nodes(layer, &value);
+        self.nodes(id, &value);
         if !is_output {
             self.graph.declare(&value);
         }
+        let value = self.store(id, value);
         self.values.insert(id, value);
     }
 
     /// The nodes of a layer; the last one has the layer's name and gives `value`.
-    fn nodes(&mut self, layer: &Layer, value: &GraphValue) {
+    fn nodes(&mut self, id: LayerId, value: &GraphValue) {
+        let layer = self.model.architecture.layer(id);
         let part = |part: &str| format!("{}.{part}", layer.name);
         let read_as = match layer.op {
             // Flatten reads any arrangement.
@@ -150,7 +174,7 @@ impl Layers<'_> {
         };
         let mut inputs = Vec::new();
         if !matches!(layer.op, Op::Zero { .. }) {
-            inputs.extend(layer.inputs.iter().map(|input| self.read(*input, read_as)));
+            inputs.extend(layer.inputs.iter().map(|input| self.read(id, *input, read_as)));
         }
         let (op_type, attributes) = match &layer.op {
             Op::Input => unreachable!("the input is layer 0 alone"),
@@ -159,15 +183,13 @@ impl Layers<'_> {
                 ("ConstantOfShape", vec![zero_tensor("value")])
             }
             Op::Conv2d { kernel, stride, padding, groups, bias, .. } => {
-                inputs.push(part("weight"));
-                inputs.extend(bias.then(|| part("bias")));
+                inputs.extend(self.kernel(id).unwrap_or_else(|| weights(&part, *bias)));
                 let mut attributes = window(*kernel, *stride, *padding);
                 attributes.push(int("group", *groups as i64));
                 ("Conv", attributes)
             }
             Op::Linear { bias, .. } => {
-                inputs.push(part("weight"));
-                inputs.extend(bias.then(|| part("bias")));
+                inputs.extend(self.kernel(id).unwrap_or_else(|| weights(&part, *bias)));
                 ("Gemm", vec![int("transB", 1)])
             }
             Op::BatchNorm => {
@@ -266,6 +288,15 @@ impl Layers<'_> {
         }
         value
     }
+}
+
+/// Names of a kernel's arrays.
+fn weights(part: &impl Fn(&str) -> String, bias: bool) -> Vec<String> {
+    [("weight", true), ("bias", bias)]
+        .into_iter()
+        .filter(|(_, is_there)| *is_there)
+        .map(|(name, _)| part(name))
+        .collect()
 }
 
 /// Attributes of a sliding window; the padding is the same at both ends.

@@ -3,6 +3,7 @@
 mod graph;
 mod layers;
 mod proto;
+mod quantized;
 #[cfg(test)]
 mod tests;
 #[cfg(any(test, feature = "testing"))]
@@ -10,7 +11,7 @@ pub(crate) mod text;
 
 use std::io;
 
-use kiln_space::NumberFormat;
+use kiln_space::{NumberFormat, Op, Precision};
 use prost::Message;
 
 use crate::{ExportError, Exporter, TrainedModel};
@@ -27,7 +28,7 @@ const IR_VERSION: i64 = 8;
 /// Protobuf's own limit on a message, in bytes.
 const LIMIT: usize = i32::MAX as usize;
 
-/// Writes ONNX in single precision, operator set 17.
+/// Writes ONNX in single precision and 8 bits, operator set 17.
 ///
 /// # Shapes
 /// Input `input`: raw values, `[batch, channels, height, width]`; `[batch, features]` where the architecture's input is a
@@ -37,6 +38,12 @@ const LIMIT: usize = i32::MAX as usize;
 /// Every node is called as its layer, and so is its value; weights are `<layer>.<part>` (see [`TrainedModel`]). A layer
 /// that becomes several nodes gives its name to the last; the others are `<layer>.<step>`. Where a name is taken, a
 /// number is added to the value or the step, never to a weight. The first two nodes normalize the raw input.
+///
+/// # Layers of 8 bits
+/// Where a value is rounded ([`crate::QuantizationPlan`]) stand `QuantizeLinear` and `DequantizeLinear`, called
+/// `<layer>.quantize` and `<layer>.dequantize`, with `<layer>.step` and `<layer>.zero_point`. Weights are `<layer>.weight_int8`
+/// with a step for each output channel, biases `<layer>.bias_int32`; batch normalizations are folded into them. Everything
+/// is signed.
 ///
 /// Layers that the output does not depend on are left out. The file also carries name, genotype, classes (a JSON list),
 /// data, training, raw input and seed of the [`crate::ModelCard`] as metadata.
@@ -67,19 +74,19 @@ impl Exporter for Onnx {
     }
 }
 
-/// Single precision is all that this exporter writes; anything else must not pass for it.
+/// Layers are of single precision or of 8 bits, and what they are is not passed over.
 fn check_precision(model: &TrainedModel) -> Result<(), ExportError> {
     let live = model.architecture.live();
-    for (layer, live) in model.architecture.layers.iter().zip(live) {
-        let formats = [("weights", layer.precision.weights), ("activations", layer.precision.activations)];
-        for (part, format) in formats {
-            if live && format != NumberFormat::F32 {
-                return Err(ExportError::Unsupported {
-                    format: "single-precision ONNX",
-                    layer: layer.name.clone(),
-                    what: format!("{part} of {} bits", format.bits()),
-                });
-            }
+    for (layer, _) in model.architecture.layers.iter().zip(live).filter(|(_, live)| *live) {
+        let Precision { weights, activations } = layer.precision;
+        let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
+        let is_known = matches!(activations, NumberFormat::F32 | NumberFormat::Int8);
+        if !is_known || (has_kernel && weights != activations) {
+            return Err(ExportError::Unsupported {
+                format: "ONNX",
+                layer: layer.name.clone(),
+                what: format!("{weights} weights and {activations} activations; both may be f32 or int8"),
+            });
         }
     }
     Ok(())

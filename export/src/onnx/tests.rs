@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::proto::{GraphProto, ModelProto};
 use super::*;
-use crate::testing;
+use crate::{QuantizationPlan, QuantizedNetwork, testing};
 
 fn export(model: &TrainedModel) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -44,7 +44,8 @@ fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
         }
     }
     assert!(values.contains(OUTPUT), "{name}");
-    for id in live_layers(&model.architecture) {
+    let plan = QuantizationPlan::new(&model.architecture);
+    for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
         let layer = &model.architecture.layer(id).name;
         assert!(nodes.contains(layer.as_str()), "{name}: no node `{layer}`");
     }
@@ -58,6 +59,12 @@ fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
 fn graphs_are_well_formed_and_carry_every_shape() {
     let mut models = testing::sample_models();
     models.extend(random_models(300));
+    let int8 = models.iter().enumerate().flat_map(|(seed, (name, model))| {
+        let whole = (format!("{name} in 8 bits"), testing::quantized(model, &[]));
+        [whole, (format!("{name} half in 8 bits"), testing::half_quantized(model, seed as u64))]
+    });
+    let int8: Vec<(String, TrainedModel)> = int8.collect();
+    models.extend(int8);
     for (name, model) in &models {
         let bytes = export(model);
         let proto = decode(&bytes);
@@ -65,7 +72,8 @@ fn graphs_are_well_formed_and_carry_every_shape() {
         let graph = proto.graph.unwrap();
         check_graph(name, model, &graph);
         let text = testing::graph_text(&bytes);
-        for id in live_layers(&model.architecture) {
+        let plan = QuantizationPlan::new(&model.architecture);
+        for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
             let layer = model.architecture.layer(id);
             let prefix = format!("{}: ", layer.name);
             let line = text.lines().find(|line| line.starts_with(&prefix)).unwrap();
@@ -85,12 +93,14 @@ fn the_laws_hold_on_random_networks() {
 
 #[test]
 fn golden_graphs() {
-    let models = testing::sample_models();
+    let mut models = testing::sample_models();
+    models.insert("int8".to_owned(), testing::quantized(&testing::perceptron(), &[]));
     let goldens = [
         ("every-op", include_str!("golden/every-op.txt")),
         ("names", include_str!("golden/names.txt")),
         ("ranks", include_str!("golden/ranks.txt")),
         ("dead-layers", include_str!("golden/dead-layers.txt")),
+        ("int8", include_str!("golden/int8.txt")),
     ];
     for (name, expected) in goldens {
         let found = testing::graph_text(&export(&models[name]));
@@ -125,5 +135,41 @@ fn a_precision_that_is_not_written_is_refused() {
     let mut model = testing::perceptron();
     model.architecture.layers[3].precision.weights = NumberFormat::Int8;
     let error = Onnx.export(&model, &mut Vec::new()).unwrap_err();
-    assert_eq!(error.to_string(), "single-precision ONNX cannot express layer `head` (weights of 8 bits)");
+    assert_eq!(
+        error.to_string(),
+        "ONNX cannot express layer `head` (int8 weights and f32 activations; both may be f32 or int8)"
+    );
+}
+
+#[test]
+fn integers_stand_in_the_file_as_the_network_has_them() {
+    for (name, model) in random_models(40) {
+        let model = testing::quantized(&model, &[]);
+        let graph = decode(&export(&model)).graph.unwrap();
+        let bytes = |part: String| {
+            let found = graph.initializer.iter().find(|tensor| tensor.name() == part);
+            found.unwrap_or_else(|| panic!("{name}: no `{part}`")).raw_data().to_vec()
+        };
+        let integers = QuantizedNetwork::of(&model);
+        for (id, kernel) in &integers.kernels {
+            let layer = &model.architecture.layer(*id).name;
+            let weights: Vec<u8> = kernel.weights.iter().map(|weight| *weight as u8).collect();
+            assert_eq!(bytes(format!("{layer}.weight_int8")), weights, "{name}: {layer}");
+            let bias: Vec<u8> = kernel.bias.iter().flat_map(|bias| bias.to_le_bytes()).collect();
+            assert_eq!(bytes(format!("{layer}.bias_int32")), bias, "{name}: {layer}");
+            assert!(
+                !graph.initializer.iter().any(|tensor| tensor.name() == format!("{layer}.weight")),
+                "{name}"
+            );
+        }
+        for owner in integers.plan.owners() {
+            let (layer, grid) = (&model.architecture.layer(owner).name, integers.grids[&owner]);
+            assert_eq!(bytes(format!("{layer}.step")), grid.scale.to_le_bytes(), "{name}: {layer}");
+            assert_eq!(
+                bytes(format!("{layer}.zero_point")),
+                grid.zero_point.to_le_bytes(),
+                "{name}: {layer}"
+            );
+        }
+    }
 }

@@ -1,0 +1,149 @@
+//! A network as it is deployed: pruned, with batch-norm statistics of its own, and rounded where it is of 8 bits. What is
+//! judged here is what is exported.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor};
+use kiln_export::{Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel};
+use kiln_space::{Architecture, LayerId};
+
+use crate::data::{Batcher, DataSet, Split};
+use crate::executor::{self, Normalization};
+use crate::integers::Integers;
+use crate::pruning;
+use crate::statistics::Statistics;
+use crate::trained;
+use crate::weights::{Weights, stand_alone};
+
+/// Images that go through a network at once.
+pub(crate) const BATCH: usize = 256;
+
+/// A network that is not trained any more.
+pub(crate) struct Frozen {
+    architecture: Architecture,
+    weights: Weights,
+    statistics: Statistics,
+    grids: BTreeMap<String, Grid>,
+    integers: Option<Integers>,
+}
+
+impl Frozen {
+    /// Freezes a network that reads these weights, shared or its own: sets the zeros of sparse layers, takes statistics from
+    /// the first `count` training images, and then from the same images the ranges of what is of 8 bits (the least and the
+    /// greatest value). `None` if a range is not finite.
+    pub(crate) fn new(
+        architecture: &Architecture,
+        weights: &Weights,
+        data: &DataSet,
+        count: usize,
+        device: &Device,
+    ) -> Option<Self> {
+        let (architecture, weights) = if pruning::is_sparse(architecture) {
+            let mut arrays = weights.detached().arrays(architecture);
+            pruning::prune(architecture, &mut arrays);
+            (stand_alone(architecture).0, Weights::from_values(arrays, device))
+        } else {
+            (architecture.clone(), weights.clone())
+        };
+        let batches = || calibration_batches(data, count, device);
+        let statistics = Statistics::collect(&architecture, &weights, batches(), device);
+        let mut frozen = Self { architecture, weights, statistics, grids: BTreeMap::new(), integers: None };
+        frozen.calibrate(batches(), device)?;
+        Some(frozen)
+    }
+
+    /// The network of a trained model, whose arrays must fit.
+    pub(crate) fn of(model: &TrainedModel, device: &Device) -> Self {
+        let mut frozen = Self::unrounded(model, device);
+        if !QuantizationPlan::new(&model.architecture).is_empty() {
+            frozen.grids = model.quantization.clone();
+            frozen.integers = Some(Integers::new(QuantizedNetwork::of(model), device));
+        }
+        frozen
+    }
+
+    /// The same before anything is rounded.
+    pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
+        let (architecture, weights, statistics) = trained::parts(model, device);
+        Self { architecture, weights, statistics, grids: BTreeMap::new(), integers: None }
+    }
+
+    /// Takes grids from these batches, where the network has values of 8 bits.
+    pub(crate) fn calibrate(
+        &mut self,
+        batches: impl Iterator<Item = Tensor<4>>,
+        device: &Device,
+    ) -> Option<()> {
+        let plan = QuantizationPlan::new(&self.architecture);
+        if plan.is_empty() {
+            return Some(());
+        }
+        let mut ranges: BTreeMap<LayerId, [f32; 2]> = plan.owners().map(|owner| (owner, [0.0; 2])).collect();
+        for images in batches {
+            let mut see = |id: LayerId, value: &Tensor<4>| {
+                if let Some(range) = ranges.get_mut(&id) {
+                    widen(range, value);
+                }
+            };
+            let normalization = Normalization::Observed(&self.statistics, &mut see);
+            executor::forward(&self.architecture, &self.weights, images, normalization);
+        }
+        let name = |id: LayerId| self.architecture.layer(id).name.clone();
+        let grids = ranges.into_iter().map(|(id, [min, max])| Some((name(id), Grid::covering(min, max)?)));
+        let grids = grids.collect::<Option<BTreeMap<_, _>>>()?;
+        let arrays = trained::arrays(&self.architecture, &self.weights, &self.statistics);
+        let network = QuantizedNetwork::new(&self.architecture, &arrays, &grids);
+        self.integers = Some(Integers::new(network, device));
+        self.grids = grids;
+        Some(())
+    }
+
+    /// Logits of batches, in their order: `[examples][classes]`.
+    pub(crate) fn logits(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
+        let mut all = Vec::new();
+        for images in batches {
+            let normalization = match &self.integers {
+                Some(integers) => Normalization::Integers(&self.statistics, integers),
+                None => Normalization::Fixed(&self.statistics),
+            };
+            let output = executor::forward(&self.architecture, &self.weights, images, normalization);
+            all.extend(output.into_data().try_to_vec::<f32>().expect("logits are single precision"));
+        }
+        all
+    }
+
+    /// The grids that were taken.
+    pub(crate) fn into_grids(self) -> BTreeMap<String, Grid> {
+        self.grids
+    }
+
+    /// The network as plain data. Its layers must have weights of their own.
+    pub(crate) fn into_model(self, card: ModelCard) -> TrainedModel {
+        let arrays = trained::arrays(&self.architecture, &self.weights, &self.statistics);
+        TrainedModel { architecture: self.architecture, arrays, quantization: self.grids, card }
+    }
+}
+
+/// The first `count` training images, as they are, spread evenly: the split is in file order, and files may be sorted by
+/// class.
+pub(crate) fn calibration_batches(
+    data: &DataSet,
+    count: usize,
+    device: &Device,
+) -> impl Iterator<Item = Tensor<4>> {
+    let batcher = Batcher::new(data, device.clone(), 0);
+    let train = data.split(Split::Train);
+    let count = count.clamp(1, train.len());
+    let chosen: Vec<u32> = (0..count).map(|i| train[i * train.len() / count]).collect();
+    let batches: Vec<Vec<u32>> = chosen.chunks(BATCH).map(<[u32]>::to_vec).collect();
+    batches.into_iter().map(move |examples| batcher.plain(&examples).images)
+}
+
+/// Widens a range to hold all values of a tensor.
+fn widen(range: &mut [f32; 2], value: &Tensor<4>) {
+    let ends = Tensor::cat(vec![value.clone().min(), value.clone().max()], 0);
+    let ends: Vec<f32> = ends.into_data().try_to_vec().expect("values are single precision");
+    // A value that is no number stays in sight.
+    let wider = |kept: f32, end: f32, is_wider: bool| if is_wider || end.is_nan() { end } else { kept };
+    *range = [wider(range[0], ends[0], ends[0] < range[0]), wider(range[1], ends[1], ends[1] > range[1])];
+}

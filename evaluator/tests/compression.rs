@@ -1,0 +1,172 @@
+//! Networks with zeros and layers of 8 bits, judged and finished on a few embedded digits.
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kiln_evaluator::data::{DataRegistry, DataSet, Split};
+use kiln_evaluator::{
+    Built, Context, ConversionError, EvaluatorRegistry, in_8_bits, in_single_precision, predict,
+};
+use kiln_export::{TrainedModel, run_reference};
+use kiln_search::{Costs, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial};
+use kiln_space::{Genotype, SearchSpace, Settings, SpaceRegistry};
+use serde_json::{Value, json};
+
+fn settings(path: &str, value: &Value) -> Settings {
+    Settings::new(path, value.as_object().expect("a table").clone())
+}
+
+fn digits(limit: usize) -> Arc<DataSet> {
+    let table = settings("data", &json!({ "limit": limit }));
+    DataRegistry::builtin().open("digits", &table, None).expect("embedded")
+}
+
+/// Genes: precision and sparsity of the only stage. Stem and head are of 8 bits and dense where `precision` is.
+fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
+    let table = json!({
+        "stem": { "width": 8, "precision": "int8" },
+        "head": { "precision": "int8" },
+        "stages": [{ "blocks": "residual", "width": 16, "stride": 2,
+            "precision": ["f32", "int8"], "sparsity": [0, 0.5, "2:4"] }],
+    });
+    SpaceRegistry::builtin().build("stages", &settings("space", &table), Some(data.task())).expect("a space")
+}
+
+fn build(kind: &str, folder: &Path, data: &Arc<DataSet>, epochs: u32) -> (Built, Arc<dyn SearchSpace>) {
+    let space = space(data);
+    let context = Context {
+        study: "test".to_owned(),
+        seed: 3,
+        space: Arc::clone(&space),
+        space_settings: "fixed".to_owned(),
+        data: Arc::clone(data),
+        folder: folder.to_owned(),
+    };
+    let optimizer = json!({ "kind": "sgd", "learning_rate": 0.1 });
+    let mut table = json!({ "epochs": epochs, "batch": 32, "calibration": 128, "optimizer": optimizer });
+    if kind == "supernet" {
+        table["subnets"] = 2.into();
+    }
+    let finish = settings("finish", &json!({ "epochs": 6, "calibration": 128 }));
+    let built =
+        EvaluatorRegistry::builtin().build(kind, &settings("evaluator", &table), Some(&finish), context);
+    (built.expect("valid settings"), space)
+}
+
+struct Quiet;
+
+impl Progress for Quiet {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+fn loss(built: &Built, space: &dyn SearchSpace, genes: [u8; 2]) -> f64 {
+    let genotype = Genotype::new(genes);
+    let architecture = space.decode(&genotype).expect("a genotype decodes");
+    let request =
+        Request { genotype: &genotype, architecture: &architecture, fidelity: Fidelity::Full, seed: 1 };
+    match built.evaluator.evaluate(&request).expect("the environment is whole") {
+        Outcome::Measured(measured) => measured.get("loss_nats").expect("it is measured"),
+        failed @ Outcome::Failed { .. } => panic!("{failed:?}"),
+    }
+}
+
+fn finished(built: &Built, genes: [u8; 2]) -> (TrainedModel, f64) {
+    let outcome = Outcome::Failed { kind: kiln_search::FailureKind::Invalid, reason: String::new() };
+    let proposal =
+        Proposal { genotype: Genotype::new(genes), fidelity: Fidelity::Full, origin: Origin::default() };
+    let (costs, objectives) = (Costs::default(), Objectives::default());
+    let trial = Trial { id: 1, proposal, outcome, costs, objectives, violation: 0.0 };
+    let into = tempfile::tempdir().expect("a folder");
+    let finisher = built.finisher.as_ref().expect("there is a finish table");
+    let finished = finisher.finish(&trial, into.path(), &Quiet).expect("it is finished");
+    assert!(into.path().join("model.onnx").exists());
+    let model = TrainedModel::load(&into.path().join("model.kiln")).expect("it was just written");
+    (model, finished.metrics["test_accuracy_percent"])
+}
+
+/// Shares of right answers, percent, on the test split.
+fn accuracy(data: &DataSet, logits: &[f32]) -> f64 {
+    let test = data.split(Split::Test);
+    let right = logits.chunks_exact(10).zip(test).filter(|(row, example)| {
+        let top = (0..10).max_by(|a, b| row[*a].total_cmp(&row[*b])).expect("ten classes");
+        top == data.label(**example) as usize
+    });
+    100.0 * right.count() as f64 / test.len() as f64
+}
+
+fn raw(data: &DataSet) -> Vec<f32> {
+    data.split(Split::Test).iter().flat_map(|example| data.example(*example)).copied().collect()
+}
+
+fn zeros(model: &TrainedModel, array: &str) -> f64 {
+    let data = &model.arrays[array].data;
+    data.iter().filter(|value| **value == 0.0).count() as f64 / data.len() as f64
+}
+
+#[test]
+fn subnets_are_judged_with_their_zeros_and_in_their_precision() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = digits(400);
+    let (built, space) = build("supernet", folder.path(), &data, 12);
+    built.evaluator.prepare(&Quiet).unwrap();
+    let losses = [[0, 0], [1, 0], [0, 1], [0, 2]].map(|genes| loss(&built, space.as_ref(), genes));
+    let [float, int8, half, pattern] = losses;
+    for (index, loss) in losses.iter().enumerate() {
+        assert!(losses[..index].iter().all(|earlier| (earlier - loss).abs() > 1e-9), "{losses:?}");
+    }
+    assert!((int8 - float).abs() < 0.1, "8 bits change little: {losses:?}");
+    assert!(half > float && pattern > float, "taking half of the weights away at once costs: {losses:?}");
+    let again = loss(&built, space.as_ref(), [1, 2]);
+    assert!((again - loss(&built, space.as_ref(), [1, 2])).abs() < 1e-15, "judging is pure");
+}
+
+#[test]
+fn a_finished_network_keeps_its_zeros_and_runs_in_8_bits() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = digits(400);
+    let (built, _) = build("scratch", folder.path(), &data, 6);
+    let (model, measured) = finished(&built, [1, 2]);
+    // Stem, two convolutions of the block, its shortcut and the sum, pooling; the head gives the output.
+    let grids: Vec<&str> = model.quantization.keys().map(String::as_str).collect();
+    let block = "stage0.block0.residual";
+    let expected = ["a.act", "act", "b.bn", "shortcut.bn"].map(|part| format!("{block}.{part}"));
+    let others =
+        ["head.pool", "input"].into_iter().chain(expected.iter().map(String::as_str)).chain(["stem.act"]);
+    assert_eq!(grids, others.collect::<Vec<_>>());
+    assert!((zeros(&model, &format!("{block}.b.conv.weight")) - 0.5).abs() < 1e-9, "two of four are kept");
+    assert!(zeros(&model, "stem.conv.weight") < 0.1, "the stem is dense");
+
+    let raw = raw(&data);
+    let logits = predict(&model, &raw);
+    assert!((accuracy(&data, &logits) - measured).abs() < 1e-9, "what is predicted is what was measured");
+    assert!(measured > 60.0, "it has learned something: {measured} %");
+    let reference = run_reference(&model, &raw, data.split(Split::Test).len()).unwrap();
+    let agree = accuracy(&data, &reference) - measured;
+    assert!(agree.abs() < 2.0, "integers give {agree} points more");
+}
+
+#[test]
+fn networks_are_converted_to_8_bits_and_back() {
+    let folder = tempfile::tempdir().unwrap();
+    let data = digits(400);
+    let (built, _) = build("scratch", folder.path(), &data, 6);
+    let (mixed, measured) = finished(&built, [0, 0]);
+    assert!(!mixed.quantization.is_empty(), "stem and head are of 8 bits");
+    let raw = raw(&data);
+    let float = in_single_precision(&mixed);
+    float.check().unwrap();
+    assert!(float.quantization.is_empty());
+    assert!((accuracy(&data, &predict(&float, &raw)) - measured).abs() < 5.0);
+    let int8 = in_8_bits(&float, &data).unwrap();
+    int8.check().unwrap();
+    assert!(int8.quantization.len() > mixed.quantization.len());
+    assert!((accuracy(&data, &predict(&int8, &raw)) - measured).abs() < 5.0);
+    // The same images give the same grids.
+    assert_eq!(int8.quantization["input"], mixed.quantization["input"]);
+    let refused = in_8_bits(&float, &digits(300)).unwrap_err();
+    assert_eq!(refused, ConversionError::OtherData { what: "mean or deviation" });
+}

@@ -1,0 +1,94 @@
+//! Layers of 8 bits as `QuantizeLinear` and `DequantizeLinear` around the nodes of single precision, which integer runtimes
+//! turn into nodes that compute in integers.
+
+use std::collections::BTreeSet;
+
+use kiln_space::LayerId;
+
+use super::graph::{GraphValue, int};
+use super::layers::Layers;
+
+impl Layers<'_> {
+    /// Names of the arrays that do not stand in the file, for their integers do.
+    pub(super) fn integer_arrays(&self) -> BTreeSet<String> {
+        let layer = |id: LayerId| self.model.architecture.layer(id).name.as_str();
+        let kernels = self.integers.plan.kernels();
+        let names = kernels.flat_map(|(id, norm)| std::iter::once(layer(id)).chain(norm.map(layer)));
+        let parts = ["weight", "bias", "scale", "shift", "mean", "variance"];
+        names.flat_map(|name| parts.map(|part| format!("{name}.{part}"))).collect()
+    }
+
+    /// A layer's value as it is kept: rounded, where it is kept in 8 bits.
+    pub(super) fn store(&mut self, id: LayerId, value: GraphValue) -> GraphValue {
+        if !self.integers.plan.is_stored(id) {
+            return value;
+        }
+        let layer = self.model.architecture.layer(id).name.clone();
+        self.rounded(id, &layer, &value)
+    }
+
+    /// A value of single precision as layers of 8 bits read it.
+    pub(super) fn on_grid(&mut self, id: LayerId) -> GraphValue {
+        if let Some(value) = self.on_grid.get(&id) {
+            return value.clone();
+        }
+        let layer = self.model.architecture.layer(id).name.clone();
+        let value = self.values[&id].clone();
+        let value = self.rounded(id, &layer, &value);
+        self.on_grid.insert(id, value.clone());
+        value
+    }
+
+    /// Rounds a value on the grid of layer `id`, with nodes called `{layer}.quantize` and `{layer}.dequantize`.
+    pub(super) fn rounded(&mut self, id: LayerId, layer: &str, value: &GraphValue) -> GraphValue {
+        let [scale, zero_point] = self.grid(id);
+        let integers = self.graph.unique(&format!("{layer}.quantize"));
+        let inputs = [value.name.as_str(), &scale, &zero_point];
+        self.graph.node("QuantizeLinear", &integers, &inputs, &integers, Vec::new());
+        let inputs = [integers.as_str(), &scale, &zero_point];
+        let name = self.step("DequantizeLinear", layer, "dequantize", &inputs, Vec::new(), value);
+        GraphValue { name, ..value.clone() }
+    }
+
+    /// Names of the scale and the zero point of the grid on which layer `id` is read in 8 bits.
+    fn grid(&mut self, id: LayerId) -> [String; 2] {
+        let owner = self.integers.plan.owner(id).expect("what is rounded has a grid");
+        if let Some(names) = self.grids.get(&owner) {
+            return names.clone();
+        }
+        let (layer, grid) = (&self.model.architecture.layer(owner).name, self.integers.grids[&owner]);
+        let names = ["step", "zero_point"].map(|part| self.graph.unique(&format!("{layer}.{part}")));
+        self.graph.array(&names[0], &[], &[grid.scale]);
+        self.graph.bytes(&names[1], &[], &[grid.zero_point]);
+        self.grids.insert(owner, names.clone());
+        names
+    }
+
+    /// Adds the integer weights and bias of a layer; names of the values they stand for. `None` for a layer of single
+    /// precision.
+    pub(super) fn kernel(&mut self, id: LayerId) -> Option<Vec<String>> {
+        let kernel = self.integers.kernels.get(&id)?.clone();
+        let layer = self.model.architecture.layer(id).name.clone();
+        let [weight, weight_step, weight_zero, bias, bias_step] =
+            ["weight_int8", "weight_step", "weight_zero_point", "bias_int32", "bias_step"]
+                .map(|part| self.graph.unique(&format!("{layer}.{part}")));
+        let channels = kernel.scales.len();
+        self.graph.bytes(&weight, &kernel.shape, &kernel.weights);
+        self.graph.array(&weight_step, &[channels], &kernel.scales);
+        self.graph.bytes(&weight_zero, &[channels], &vec![0; channels]);
+        self.graph.words(&bias, &kernel.bias);
+        self.graph.array(&bias_step, &[channels], &kernel.bias_scales);
+        let [weights, biases] =
+            ["weight_value", "bias_value"].map(|part| self.graph.unique(&format!("{layer}.{part}")));
+        let axis = || vec![int("axis", 0)];
+        self.graph.node(
+            "DequantizeLinear",
+            &weights,
+            &[&weight, &weight_step, &weight_zero],
+            &weights,
+            axis(),
+        );
+        self.graph.node("DequantizeLinear", &biases, &[&bias, &bias_step], &biases, axis());
+        Some(vec![weights, biases])
+    }
+}

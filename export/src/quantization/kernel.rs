@@ -1,0 +1,184 @@
+//! Weights of 8 bits for one convolution or fully connected layer, with the normalization after it folded in.
+
+use std::collections::BTreeMap;
+
+use kiln_space::{Architecture, BATCH_NORM_EPSILON, LayerId};
+
+use crate::Array;
+
+/// Largest integer of a weight; the range is symmetric.
+const WEIGHT_MAX: f64 = 127.0;
+/// Largest sum of two weights of one sign. x86 processors without VNNI add two products of 8-bit numbers in 16 bits and clip
+/// the sum there, without a word; 255 * 128 still fits.
+const PAIR_MAX: f64 = 128.0;
+/// Largest integer of a bias that a scale must allow: far from the end of 32 bits, so that sums do not overflow.
+const BIAS_MAX: f64 = (1_u64 << 30) as f64;
+
+/// Integers of a kernel. A sum over `weight * (input - zero_point) + bias` is a multiple of the output channel's
+/// [`QuantizedKernel::bias_scales`].
+#[derive(Clone, Debug, PartialEq)]
+pub struct QuantizedKernel {
+    /// Shape of the weights, output channels first.
+    pub shape: Vec<usize>,
+    /// Weights from -127 to 127, row-major.
+    pub weights: Vec<i8>,
+    /// What one stands for, for each output channel.
+    pub scales: Vec<f32>,
+    /// One for each output channel.
+    pub bias: Vec<i32>,
+    /// What one of the bias stands for: scale of the input times scale of the weights.
+    pub bias_scales: Vec<f32>,
+}
+
+impl QuantizedKernel {
+    /// Rounds the weights of a layer, and its bias on the grid of its sums. `norm` is the batch normalization that is folded
+    /// in; the arrays are those of a whole [`crate::TrainedModel`].
+    ///
+    /// Source: B. Jacob et al., CVPR 2018, section 2.4 (bias), with a scale for each output channel (R. Krishnamoorthi,
+    /// arXiv:1806.08342, section 3.1). Differs: a channel gets a larger scale where its bias would not fit, or two of its
+    /// weights would be more than 16 bits can sum up on x86.
+    pub(super) fn new(
+        architecture: &Architecture,
+        arrays: &BTreeMap<String, Array>,
+        layer: LayerId,
+        norm: Option<LayerId>,
+        input_scale: f32,
+    ) -> Self {
+        let name = &architecture.layer(layer).name;
+        let part =
+            |name: &str, part: &str| arrays.get(&format!("{name}.{part}")).map(|array| array.data.as_slice());
+        let weight = &arrays[&format!("{name}.weight")];
+        let outputs = weight.shape[0];
+        let own = part(name, "bias");
+        let bias = |channel: usize| own.map_or(0.0, |bias| f64::from(bias[channel]));
+        let folded: Vec<(f64, f64)> = match norm {
+            None => (0..outputs).map(|channel| (1.0, bias(channel))).collect(),
+            Some(norm) => {
+                let norm = &architecture.layer(norm).name;
+                let [scale, shift, mean, variance] =
+                    ["scale", "shift", "mean", "variance"].map(|p| part(norm, p).expect("a whole model"));
+                let fold = |channel: usize| {
+                    let [scale, shift, mean, variance] =
+                        [scale, shift, mean, variance].map(|values| f64::from(values[channel]));
+                    let factor = scale / (variance + f64::from(BATCH_NORM_EPSILON)).sqrt();
+                    (factor, shift - (mean - bias(channel)) * factor)
+                };
+                (0..outputs).map(fold).collect()
+            }
+        };
+        let mut kernel = Self {
+            shape: weight.shape.clone(),
+            weights: Vec::with_capacity(weight.data.len()),
+            scales: Vec::with_capacity(outputs),
+            bias: Vec::with_capacity(outputs),
+            bias_scales: Vec::with_capacity(outputs),
+        };
+        let rows = weight.data.chunks_exact((weight.data.len() / outputs.max(1)).max(1));
+        for (row, (factor, bias)) in rows.zip(folded) {
+            kernel.push(row, factor, bias, input_scale);
+        }
+        kernel
+    }
+
+    /// Appends an output channel.
+    fn push(&mut self, row: &[f32], factor: f64, bias: f64, input_scale: f32) {
+        // The two largest weights of each sign, as magnitudes.
+        let mut largest = [[0.0_f64; 2]; 2];
+        for weight in row.iter().map(|weight| f64::from(*weight) * factor) {
+            let [first, second] = &mut largest[usize::from(weight < 0.0)];
+            let magnitude = weight.abs();
+            *second = second.max(magnitude.min(*first));
+            *first = first.max(magnitude);
+        }
+        let needed = largest.map(|[first, second]| (first / WEIGHT_MAX).max((first + second) / PAIR_MAX));
+        let for_bias = bias.abs() / (BIAS_MAX * f64::from(input_scale));
+        let scale = needed[0].max(needed[1]).max(for_bias).max(f64::from(f32::MIN_POSITIVE)) as f32;
+        let round = |weight: &f32| (f64::from(*weight) * factor / f64::from(scale)).round_ties_even();
+        self.weights.extend(row.iter().map(|weight| round(weight).clamp(-WEIGHT_MAX, WEIGHT_MAX) as i8));
+        let bias_scale = (input_scale * scale).max(f32::MIN_POSITIVE);
+        self.scales.push(scale);
+        self.bias_scales.push(bias_scale);
+        self.bias.push((bias / f64::from(bias_scale)).round_ties_even() as i32);
+    }
+
+    /// The values that the weights stand for, row-major.
+    #[must_use]
+    pub fn weight_values(&self) -> Vec<f32> {
+        let row = (self.weights.len() / self.scales.len().max(1)).max(1);
+        let rows = self.weights.chunks_exact(row).zip(&self.scales);
+        rows.flat_map(|(row, scale)| row.iter().map(move |weight| f32::from(*weight) * scale)).collect()
+    }
+
+    /// The values that the bias stands for.
+    #[must_use]
+    pub fn bias_values(&self) -> Vec<f32> {
+        self.bias.iter().zip(&self.bias_scales).map(|(bias, scale)| *bias as f32 * scale).collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::{ArchitectureBuilder, Shape};
+
+    use super::*;
+
+    fn array(shape: &[usize], data: &[f32]) -> Array {
+        Array { shape: shape.to_vec(), data: data.to_vec() }
+    }
+
+    #[test]
+    fn a_kernel_as_computed_by_hand() {
+        let mut b = ArchitectureBuilder::new(Shape::vector(2));
+        let x = b.linear("head", b.input(), 2).unwrap();
+        b.batch_norm("norm", x).unwrap();
+        let architecture = b.finish().unwrap();
+        let arrays = BTreeMap::from([
+            ("head.weight".to_owned(), array(&[2, 2], &[1.27, -0.5, 0.0, 0.0])),
+            ("head.bias".to_owned(), array(&[2], &[0.25, 3.0])),
+            ("norm.scale".to_owned(), array(&[2], &[2.0, 1.0])),
+            ("norm.shift".to_owned(), array(&[2], &[0.1, 0.0])),
+            ("norm.mean".to_owned(), array(&[2], &[1.25, 0.0])),
+            ("norm.variance".to_owned(), array(&[2], &[0.25 - 1e-5, 1.0 - 1e-5])),
+        ]);
+        let plain = QuantizedKernel::new(&architecture, &arrays, x, None, 0.5);
+        assert_eq!(plain.weights, [127, -50, 0, 0]);
+        assert!((plain.scales[0] - 0.01).abs() < 1e-8);
+        // 0.25 / (0.5 * 0.01) = 50; the empty channel's scale is what its bias needs.
+        assert_eq!(plain.bias[0], 50);
+        assert!((plain.bias_values()[1] - 3.0).abs() < 1e-6);
+        assert!(plain.bias[1] <= 1 << 30);
+        // The normalization multiplies by 2 / 0.5 = 4: the integers stay, the scale grows.
+        let folded = QuantizedKernel::new(&architecture, &arrays, x, Some(LayerId(2)), 0.5);
+        assert_eq!(folded.weights, plain.weights);
+        assert!((folded.scales[0] - 0.04).abs() < 1e-7);
+        // (0.25 - 1.25) * 4 + 0.1 = -3.9, in steps of 0.02.
+        assert_eq!(folded.bias[0], -195);
+        assert!((folded.weight_values()[0] - 5.08).abs() < 1e-5);
+    }
+
+    #[test]
+    fn weights_are_off_by_half_a_step_at_most() {
+        for seed in 0..20 {
+            let model = crate::testing::random_model(seed);
+            for id in model.architecture.ids() {
+                let layer = model.architecture.layer(id);
+                let Some(weight) = model.arrays.get(&format!("{}.weight", layer.name)) else { continue };
+                let kernel = QuantizedKernel::new(&model.architecture, &model.arrays, id, None, 0.1);
+                let row = weight.data.len() / kernel.scales.len();
+                for channel in kernel.weights.chunks_exact(row) {
+                    let pairs = channel
+                        .iter()
+                        .enumerate()
+                        .flat_map(|(i, a)| channel[..i].iter().map(move |b| (*a, *b)));
+                    let sums = pairs.map(|(a, b)| i16::from(a) + i16::from(b));
+                    assert!(sums.into_iter().all(|sum| (-128..=128).contains(&sum)), "{channel:?}");
+                }
+                for (index, (found, expected)) in kernel.weight_values().iter().zip(&weight.data).enumerate()
+                {
+                    let step = kernel.scales[index / row];
+                    assert!((found - expected).abs() <= step * 0.501, "{found} is not {expected}");
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,247 @@
+//! Which values of a network are kept in 8 bits, and which layers compute in them.
+
+use std::collections::BTreeSet;
+
+use kiln_space::{ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op, PoolKind};
+
+/// What happens to each live layer of a network in which some are of 8 bits.
+///
+/// A layer whose output is of 8 bits reads its inputs on their grids and gives its output on a grid of its own, as integer
+/// runtimes do. Not rounded are
+/// - what lies between a convolution or fully connected layer and the batch normalization folded into it, and between
+///   either, or a sum, and the ReLU that alone reads it: they run as one;
+/// - the output of the network, whose numbers are compared with each other.
+///
+/// Maximum pooling and flattening choose among values of their input and stay on its grid; zeros are on every grid.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct QuantizationPlan {
+    roles: Vec<Role>,
+    owners: BTreeSet<LayerId>,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+struct Role {
+    /// The layer on whose grid the output is read in 8 bits.
+    owner: Option<LayerId>,
+    /// Whether the output is kept on that grid.
+    stored: bool,
+    /// Whether inputs are read on their grids.
+    reads: bool,
+    weights: Weights,
+}
+
+/// What becomes of the weights of a layer.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Weights {
+    /// Nothing, or there are none.
+    #[default]
+    Kept,
+    /// Integers, with this batch normalization folded in.
+    Integers(Option<LayerId>),
+    /// Folded into the integers before.
+    Folded,
+}
+
+impl QuantizationPlan {
+    /// The plan of a valid architecture; empty where no layer is of 8 bits.
+    #[must_use]
+    pub fn new(architecture: &Architecture) -> Self {
+        let live = architecture.live();
+        let runs = |id: &LayerId| live[id.0];
+        if !architecture.ids().filter(runs).any(|id| is_int8(architecture.layer(id))) {
+            return Self::default();
+        }
+        let readers: Vec<Vec<LayerId>> =
+            architecture.readers().into_iter().map(|all| all.into_iter().filter(runs).collect()).collect();
+        let mut roles = vec![Role::default(); architecture.layers.len()];
+        for id in architecture.ids().filter(runs) {
+            let layer = architecture.layer(id);
+            let only = match readers[id.0].as_slice() {
+                [only] => Some(*only),
+                _ => None,
+            };
+            let next = only.map(|only| architecture.layer(only)).filter(|next| is_int8(next));
+            let fuses = is_int8(layer) && next.is_some_and(|next| runs_as_one(layer, &next.op));
+            let is_last = id.0 + 1 == architecture.layers.len();
+            let computes = is_int8(layer) && !matches!(layer.op, Op::Zero { .. });
+            roles[id.0].reads = computes && id.0 > 0;
+            roles[id.0].stored = computes && !fuses && !is_last;
+            if is_int8(layer) && matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. }) {
+                let norm = only.filter(|_| next.is_some_and(|next| next.op == Op::BatchNorm));
+                roles[id.0].weights = Weights::Integers(norm);
+                if let Some(norm) = norm {
+                    roles[norm.0].weights = Weights::Folded;
+                }
+            }
+            // What runs as one reads what the layer before it has just computed.
+            if let Some(input) = layer.inputs.first() {
+                let from = architecture.layer(*input);
+                let alone = readers[input.0].len() == 1;
+                if is_int8(layer) && is_int8(from) && alone && runs_as_one(from, &layer.op) {
+                    roles[id.0].reads = false;
+                }
+            }
+        }
+        let mut plan = Self { roles, owners: BTreeSet::new() };
+        plan.assign_owners(architecture, &readers);
+        plan
+    }
+
+    fn assign_owners(&mut self, architecture: &Architecture, readers: &[Vec<LayerId>]) {
+        for id in architecture.ids() {
+            let layer = architecture.layer(id);
+            let role = self.roles[id.0];
+            let is_read = readers[id.0].iter().any(|reader| self.roles[reader.0].reads);
+            if matches!(layer.op, Op::Zero { .. }) || !(role.stored || is_read) {
+                continue;
+            }
+            let inherited = match layer.op {
+                Op::Pool { kind: PoolKind::Max, .. } | Op::Flatten if role.reads => {
+                    self.roles[layer.inputs[0].0].owner
+                }
+                _ => None,
+            };
+            let owner = inherited.unwrap_or(id);
+            self.roles[id.0].owner = Some(owner);
+            self.owners.insert(owner);
+        }
+    }
+
+    /// Whether no layer is of 8 bits.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.roles.is_empty()
+    }
+
+    /// Layers whose outputs need a grid, in topological order.
+    pub fn owners(&self) -> impl Iterator<Item = LayerId> + '_ {
+        self.owners.iter().copied()
+    }
+
+    /// The layer on whose grid a layer's output is read in 8 bits.
+    #[must_use]
+    pub fn owner(&self, id: LayerId) -> Option<LayerId> {
+        self.role(id).owner
+    }
+
+    /// Whether a layer's output is kept on its grid.
+    #[must_use]
+    pub fn is_stored(&self, id: LayerId) -> bool {
+        self.role(id).stored
+    }
+
+    /// Whether a layer reads its inputs on their grids.
+    #[must_use]
+    pub fn reads_grids(&self, id: LayerId) -> bool {
+        self.role(id).reads
+    }
+
+    /// Layers with integer weights, each with the batch normalization folded into it.
+    pub fn kernels(&self) -> impl Iterator<Item = (LayerId, Option<LayerId>)> + '_ {
+        self.roles.iter().enumerate().filter_map(|(index, role)| match role.weights {
+            Weights::Integers(norm) => Some((LayerId(index), norm)),
+            Weights::Kept | Weights::Folded => None,
+        })
+    }
+
+    /// Whether a layer is a batch normalization folded into the integer weights before it, and does nothing itself.
+    #[must_use]
+    pub fn is_folded(&self, id: LayerId) -> bool {
+        self.role(id).weights == Weights::Folded
+    }
+
+    fn role(&self, id: LayerId) -> Role {
+        self.roles.get(id.0).copied().unwrap_or_default()
+    }
+}
+
+/// Whether a layer gives 8 bits; one with weights must have them in 8 bits too.
+fn is_int8(layer: &Layer) -> bool {
+    let weights = !matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. })
+        || layer.precision.weights == NumberFormat::Int8;
+    layer.precision.activations == NumberFormat::Int8 && weights
+}
+
+/// Whether `next`, which alone reads `layer`, runs with it.
+fn runs_as_one(layer: &Layer, next: &Op) -> bool {
+    let clips = matches!(next, Op::Activation { kind: ActivationKind::Relu | ActivationKind::Relu6 });
+    match layer.op {
+        Op::Conv2d { .. } | Op::Linear { .. } => clips || *next == Op::BatchNorm,
+        Op::BatchNorm | Op::Add => clips,
+        _ => false,
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::{ArchitectureBuilder, Precision, Shape, Sparsity};
+
+    use super::*;
+
+    const INT8: Precision = Precision::uniform(NumberFormat::Int8);
+    const F32: Precision = Precision::uniform(NumberFormat::F32);
+
+    /// Input, a convolution with normalization and ReLU, maximum pooling, another convolution with the sum of both,
+    /// hard swish, average, head. What comes after the pooling is in `second`.
+    fn network(first: Precision, second: Precision) -> Architecture {
+        let mut b = ArchitectureBuilder::new(Shape::new(1, 8, 8));
+        b.set_input_format(first.activations);
+        b.set_compression(first, Sparsity::Dense);
+        let x = b.conv("a", b.input(), 4, 3, 1, 1).unwrap();
+        let x = b.batch_norm("a.bn", x).unwrap();
+        let x = b.activation("a.act", x, ActivationKind::Relu).unwrap();
+        let pool = Op::Pool { kind: PoolKind::Max, kernel: [2; 2], stride: [2; 2], padding: [0; 2] };
+        let x = b.add("pool", pool, &[x], None).unwrap();
+        b.set_compression(second, Sparsity::Dense);
+        let y = b.conv("b", x, 4, 3, 1, 1).unwrap();
+        let y = b.batch_norm("b.bn", y).unwrap();
+        let y = b.add("sum", Op::Add, &[x, y], None).unwrap();
+        let y = b.activation("swish", y, ActivationKind::HardSwish).unwrap();
+        let y = b.global_pool("mean", y).unwrap();
+        b.linear("head", y, 3).unwrap();
+        b.finish().unwrap()
+    }
+
+    fn names(architecture: &Architecture, ids: impl Iterator<Item = LayerId>) -> Vec<&str> {
+        ids.map(|id| architecture.layer(id).name.as_str()).collect()
+    }
+
+    #[test]
+    fn all_in_eight_bits() {
+        let network = network(INT8, INT8);
+        let plan = QuantizationPlan::new(&network);
+        assert_eq!(names(&network, plan.owners()), ["input", "a.act", "b.bn", "sum", "swish", "mean"]);
+        let stored = network.ids().filter(|id| plan.is_stored(*id));
+        assert_eq!(names(&network, stored), ["input", "a.act", "pool", "b.bn", "sum", "swish", "mean"]);
+        let kernels: Vec<_> = plan.kernels().collect();
+        assert_eq!(
+            kernels,
+            [(LayerId(1), Some(LayerId(2))), (LayerId(5), Some(LayerId(6))), (LayerId(10), None)]
+        );
+        assert!(plan.is_folded(LayerId(2)) && !plan.is_folded(LayerId(3)));
+        assert_eq!(plan.owner(LayerId(4)), Some(LayerId(3)), "pooling stays on the grid of its input");
+        assert!(
+            !plan.reads_grids(LayerId(2)) && !plan.reads_grids(LayerId(3)),
+            "they run with the convolution"
+        );
+    }
+
+    #[test]
+    fn eight_bits_behind_single_precision_and_before_it() {
+        let network = network(F32, INT8);
+        let plan = QuantizationPlan::new(&network);
+        assert_eq!(names(&network, plan.owners()), ["pool", "b.bn", "sum", "swish", "mean"]);
+        assert!(!plan.is_stored(LayerId(4)), "the pooling is kept in single precision, and read in 8 bits");
+
+        let network = self::network(INT8, F32);
+        let plan = QuantizationPlan::new(&network);
+        assert_eq!(names(&network, plan.owners()), ["input", "a.act"]);
+        assert!(plan.is_stored(LayerId(4)) && !plan.reads_grids(LayerId(5)));
+        assert_eq!(plan.kernels().count(), 1);
+    }
+
+    #[test]
+    fn single_precision_has_an_empty_plan() {
+        assert!(QuantizationPlan::new(&network(F32, F32)).is_empty());
+    }
+}
