@@ -194,6 +194,7 @@ mod tests {
         let path = folder.path().join("mine.toml");
         let mut device = Device::builtin("cortex-a72").unwrap();
         device.name = "mine".to_owned();
+        device.calibration = None;
         std::fs::write(&path, toml::to_string(&device).unwrap()).unwrap();
         let model = build(&json!({ "file": path })).unwrap();
         assert_eq!(model.name(), "mine/roofline/datasheet");

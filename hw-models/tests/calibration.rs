@@ -39,16 +39,20 @@ fn show(name: &str, seed: u64, agreement: &Agreement) {
     );
 }
 
+/// The Cortex-A72 with what was assumed before anything was fitted.
+fn assumed_cortex_a72() -> Device {
+    Device::parse("cortex-a72-assumed.toml", include_str!("devices/cortex-a72-assumed.toml")).unwrap()
+}
+
 /// Largest mean and median error in percent, and smallest rank correlation, on networks that no draw has.
-fn check_device(data: &Path, base: &str, column: &str, [mean, median, spearman]: [f64; 3]) {
+fn check_device(data: &Path, device: &Device, column: &str, [mean, median, spearman]: [f64; 3]) {
     let (file, all) = measurements(data, column);
     assert_eq!((all.measured.len(), all.not_measured), (15_625, 0));
-    let device = Device::builtin(base).unwrap();
     let mut covered = 0.0;
     for seed in SEEDS {
         let (drawn, rest) = all.clone().draw(NETWORKS, seed);
         let rest: Vec<_> = rest.into_iter().step_by(STRIDE).collect();
-        let fit = Calibration::new(&file, column).fit(&device, &drawn).unwrap();
+        let fit = Calibration::new(&file, column).fit(device, &drawn).unwrap();
         let report = &fit.report;
         let before = Comparison::new(&Roofline::new(device.clone(), 1, 1), &rest).unwrap();
         let after = Comparison::new(&Roofline::new(fit.device.clone(), 1, 1), &rest).unwrap();
@@ -80,9 +84,31 @@ fn a_hundred_measured_cells_predict_the_others() {
         println!("skipped: KILN_DATA names no folder with the measurements");
         return;
     };
-    check_device(&data, "cortex-a72", "raspi4_latency_ms", [20.0, 10.0, 0.95]);
-    check_device(&data, "jetson-tx2", "edgegpu_latency_ms", [20.0, 14.0, 0.90]);
-    check_device(&data, "cortex-a72", "pixel3_latency_ms", [20.0, 10.0, 0.95]);
+    let (pi, jetson) = (assumed_cortex_a72(), Device::builtin("jetson-tx2").unwrap());
+    check_device(&data, &pi, "raspi4_latency_ms", [20.0, 10.0, 0.95]);
+    check_device(&data, &jetson, "edgegpu_latency_ms", [20.0, 14.0, 0.90]);
+    check_device(&data, &pi, "pixel3_latency_ms", [20.0, 10.0, 0.95]);
+}
+
+#[test]
+fn the_cortex_a72_file_is_what_a_fit_to_a_hundred_cells_gives() {
+    let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
+        println!("skipped: KILN_DATA names no folder with the measurements");
+        return;
+    };
+    let (file, all) = measurements(&data, "raspi4_latency_ms");
+    let (drawn, others) = all.draw(NETWORKS, 1);
+    let fit = Calibration::new(file, "raspi4_latency_ms").fit(&assumed_cortex_a72(), &drawn).unwrap();
+    let shipped = Device::builtin("cortex-a72").unwrap();
+    let values = |device: &Device| -> Vec<(String, f64)> {
+        let numbers = device.numbers().into_iter().filter(|(key, _)| !key.starts_with("error."));
+        numbers.map(|(key, number)| (key, number.value)).collect()
+    };
+    assert_eq!(values(&fit.device), values(&shipped), "{}", fit.report);
+    let comparison = Comparison::new(&Roofline::new(shipped, 1, 1), &others).unwrap();
+    show("cortex-a72, other cells", 1, &comparison.agreement);
+    println!("  {:.1} % of them within the interval of the file", comparison.within_interval_percent);
+    assert!(comparison.agreement.median_error_percent < 7.0 && comparison.within_interval_percent > 90.0);
 }
 
 #[test]

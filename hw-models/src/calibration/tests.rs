@@ -124,7 +124,10 @@ fn what_is_written_predicts_as_reported() {
     assert!((again.mean_error_percent - reported.mean_error_percent).abs() < 1e-9);
     assert_eq!(again.spearman, reported.spearman);
     let conv = &fit.device.efficiency.dense_conv.source;
-    assert_eq!(conv, "fitted to 40 networks of measured.csv, column pi_us (batch 1, threads 1); before 0.5");
+    assert_eq!(
+        conv,
+        "fitted to 40 networks of measured.csv, column pi_us (batch 1, threads 1); before 0.375"
+    );
     let error = &fit.device.error.latency_relative_90;
     assert!((error.value - fit.report.latency_relative_90).abs() < 1e-15);
     let expected = "nine of ten of 40 networks of measured.csv, column pi_us, each predicted by a fit to the others in 5 folds";
