@@ -57,7 +57,7 @@ pub struct Estimate {
 /// Laws (checked by the functions of `testing`): every number is finite and not negative; an interval holds its value;
 /// an operation or format the model does not know is an error, never zero; equal architectures have equal costs.
 pub trait CostModel: Send + Sync {
-    /// Device, model and calibration id, such as `cortex-a72/roofline/datasheet`.
+    /// Device, model and calibration id, such as `xeon-4210r/roofline/datasheet`.
     fn name(&self) -> &str;
 
     /// The device: the first part of [`CostModel::name`].

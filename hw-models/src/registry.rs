@@ -24,10 +24,10 @@ const DEFAULT_MODEL: &str = "roofline";
 /// use kiln_space::Settings;
 /// use serde_json::json;
 ///
-/// let settings = json!({ "device": "cortex-a72", "batch": 1, "threads": 4 });
+/// let settings = json!({ "device": "xeon-4210r", "batch": 1, "threads": 4 });
 /// let settings = Settings::new("hardware.0", settings.as_object().cloned().unwrap_or_default());
 /// let model = HardwareRegistry::builtin().build(&settings)?;
-/// assert_eq!(model.name(), "cortex-a72/roofline/datasheet");
+/// assert_eq!(model.name(), "xeon-4210r/roofline/datasheet");
 /// # Ok::<(), kiln_hw_models::HwError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
