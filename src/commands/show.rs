@@ -116,7 +116,7 @@ fn stored(layer: &Layer) -> String {
     match layer.sparsity {
         Sparsity::Dense => text,
         Sparsity::Unstructured { .. } => {
-            format!("{text}, {} % zeros", units::significant(100.0 * layer.sparsity.zeros()))
+            format!("{text}, {:.1} % zeros", 100.0 * layer.sparsity.zeros())
         }
         Sparsity::NOfM { .. } => format!("{text}, {}", layer.sparsity),
     }
