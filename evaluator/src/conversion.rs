@@ -32,6 +32,9 @@ pub enum ConversionError {
 #[must_use]
 pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
     let mut model = model.clone();
+    if !model.quantization.is_empty() {
+        model.card.training.push_str("; in single precision here, unlike in the measurements");
+    }
     set_format(&mut model, NumberFormat::F32);
     model.quantization.clear();
     model
@@ -69,6 +72,7 @@ pub fn in_8_bits(model: &TrainedModel, data: &DataSet) -> Result<TrainedModel, C
         .calibrate(calibration_batches(data, CALIBRATION, &device), &device)
         .ok_or(ConversionError::NotFinite)?;
     converted.quantization = frozen.into_grids();
+    converted.card.training.push_str("; all layers rounded to 8 bits after the measurements");
     Ok(converted)
 }
 

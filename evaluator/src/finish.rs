@@ -7,7 +7,7 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_export::{ExporterRegistry, MetricRecord, ModelCard, Preprocessing, TrainedModel};
+use kiln_export::{ExporterRegistry, MetricRecord, ModelCard, Preprocessing, QuantizationPlan, TrainedModel};
 use kiln_search::{EvalError, Finished, Finisher, Progress, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 use serde::{Deserialize, Serialize};
@@ -223,7 +223,7 @@ impl NetworkFinisher {
             data: data.describe(),
             training: format!(
                 "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-                 weight decay {}, label smoothing {}",
+                 weight decay {}, label smoothing {}{}",
                 self.training.epochs,
                 self.training.batch,
                 if inherits { "the supernet's" } else { "new" },
@@ -233,6 +233,11 @@ impl NetworkFinisher {
                 self.training.optimizer.momentum,
                 self.training.optimizer.weight_decay,
                 self.training.label_smoothing,
+                if QuantizationPlan::new(architecture).is_empty() {
+                    ""
+                } else {
+                    "; rounded to 8 bits at the end"
+                },
             ),
             preprocessing: Preprocessing {
                 input: data.input().to_owned(),

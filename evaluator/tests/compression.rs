@@ -144,6 +144,7 @@ fn a_finished_network_keeps_its_zeros_and_runs_in_8_bits() {
     let logits = predict(&model, &raw);
     assert!((accuracy(&data, &logits) - measured).abs() < 1e-9, "what is predicted is what was measured");
     assert!(measured > 60.0, "it has learned something: {measured} %");
+    assert!(model.card.training.ends_with("rounded to 8 bits at the end"), "{}", model.card.training);
     let reference = run_reference(&model, &raw, data.split(Split::Test).len()).unwrap();
     let agree = accuracy(&data, &reference) - measured;
     assert!(agree.abs() < 2.0, "integers give {agree} points more");
@@ -163,6 +164,11 @@ fn networks_are_converted_to_8_bits_and_back() {
     assert!((accuracy(&data, &predict(&float, &raw)) - measured).abs() < 5.0);
     let int8 = in_8_bits(&float, &data).unwrap();
     int8.check().unwrap();
+    assert!(
+        int8.card.training.ends_with("rounded to 8 bits after the measurements"),
+        "{}",
+        int8.card.training
+    );
     assert!(int8.quantization.len() > mixed.quantization.len());
     assert!((accuracy(&data, &predict(&int8, &raw)) - measured).abs() < 5.0);
     // The same images give the same grids.

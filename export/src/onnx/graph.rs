@@ -85,7 +85,12 @@ impl GraphBuilder {
         self.graph.initializer.push(tensor(name, DataType::Int64, &[data.len()], bytes));
     }
 
-    /// Adds an array of 8-bit integers; with an empty shape, one.
+    /// Adds an unsigned 8-bit integer.
+    pub(super) fn byte(&mut self, name: &str, value: u8) {
+        self.graph.initializer.push(tensor(name, DataType::Uint8, &[], vec![value]));
+    }
+
+    /// Adds an array of 8-bit integers.
     pub(super) fn bytes(&mut self, name: &str, shape: &[usize], data: &[i8]) {
         let bytes = data.iter().flat_map(|value| value.to_le_bytes()).collect();
         self.graph.initializer.push(tensor(name, DataType::Int8, shape, bytes));

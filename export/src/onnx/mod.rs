@@ -42,8 +42,9 @@ const LIMIT: usize = i32::MAX as usize;
 /// # Layers of 8 bits
 /// Where a value is rounded ([`crate::QuantizationPlan`]) stand `QuantizeLinear` and `DequantizeLinear`, called
 /// `<layer>.quantize` and `<layer>.dequantize`, with `<layer>.step` and `<layer>.zero_point`. Weights are `<layer>.weight_int8`
-/// with a step for each output channel, biases `<layer>.bias_int32`; batch normalizations are folded into them. Everything
-/// is signed.
+/// with a step for each output channel, biases `<layer>.bias_int32`; batch normalizations are folded into them.
+/// Activations are unsigned, 128 higher than on their [`crate::Grid`], weights signed. A convolution of single precision
+/// between two values of 8 bits is rounded by ONNX Runtime itself, unless its graph optimizations are switched off.
 ///
 /// Layers that the output does not depend on are left out. The file also carries name, genotype, classes (a JSON list),
 /// data, training, raw input and seed of the [`crate::ModelCard`] as metadata.

@@ -59,7 +59,7 @@ impl Layers<'_> {
         let (layer, grid) = (&self.model.architecture.layer(owner).name, self.integers.grids[&owner]);
         let names = ["step", "zero_point"].map(|part| self.graph.unique(&format!("{layer}.{part}")));
         self.graph.array(&names[0], &[], &[grid.scale]);
-        self.graph.bytes(&names[1], &[], &[grid.zero_point]);
+        self.graph.byte(&names[1], unsigned(grid.zero_point));
         self.grids.insert(owner, names.clone());
         names
     }
@@ -91,4 +91,10 @@ impl Layers<'_> {
         self.graph.node("DequantizeLinear", &biases, &[&bias, &bias_step], &biases, axis());
         Some(vec![weights, biases])
     }
+}
+
+/// An activation's integer as the file has it, 128 higher: ONNX Runtime computes in unsigned activations on x86, and leaves
+/// layers in single precision where its own conversion to them fails (a value with several readers).
+pub(super) const fn unsigned(integer: i8) -> u8 {
+    integer.cast_unsigned() ^ 0x80
 }

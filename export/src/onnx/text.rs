@@ -103,8 +103,8 @@ fn tensor_text(tensor: &TensorProto) -> String {
         let values: Vec<i64> = bytes.as_chunks().0.iter().map(|bytes| i64::from_le_bytes(*bytes)).collect();
         return format!("{:?} = {values:?}", tensor.dims);
     }
-    if tensor.dims.is_empty() && tensor.data_type() == DataType::Int8 as i32 {
-        return format!("[] = {:?}", bytes.iter().map(|byte| *byte as i8).collect::<Vec<_>>());
+    if tensor.data_type() == DataType::Uint8 as i32 {
+        return format!("{:?} = {bytes:?}", tensor.dims);
     }
     if tensor.dims.is_empty() {
         return format!("[] = {:?}", floats(bytes));
