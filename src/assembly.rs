@@ -303,7 +303,7 @@ impl Assembly {
     /// Keys of the config that may change between two runs on the same run folder.
     pub const FREE_KEYS: [&'static str; 2] = ["search.trials", "search.hours"];
 
-    /// Whether an error of the study is one of the call or the config, not of the study's work.
+    /// Whether an error of the study is one of the call, the config or the files given, not of the study's work.
     #[must_use]
     pub const fn is_callers(error: &StudyError) -> bool {
         matches!(
@@ -314,6 +314,8 @@ impl Assembly {
                 | StudyError::Config { .. }
                 | StudyError::Changed { .. }
                 | StudyError::NotARun { .. }
+                | StudyError::JournalLine { .. }
+                | StudyError::Newer { .. }
                 | StudyError::NothingFeasible { .. }
         )
     }

@@ -9,8 +9,9 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
 use crate::frozen::Frozen;
+use crate::judgement;
 use crate::optimizer::OptimizerSettings;
-use crate::supernet::{self, outcome};
+use crate::supernet::outcome;
 use crate::training::{Stopped, Training, TrainingSettings};
 use crate::weights::{Weights, stand_alone};
 use crate::{Built, Context, Effort, Workload, device, fingerprint, finish, inference};
@@ -72,7 +73,7 @@ pub(crate) fn build(
         .map(|finish| finish::build(finish, training, context.clone(), device.clone(), None))
         .transpose()?;
     let (finisher, network) = finisher.unzip();
-    let data = &context.data;
+    let data = Arc::clone(&context.data);
     let trial = Effort {
         trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,
         judged: (read.calibration + data.split(Split::Validation).len()) as u64,
@@ -84,7 +85,7 @@ pub(crate) fn build(
         examples_in_memory: training.batch,
     };
     let evaluator = Arc::new(ScratchEvaluator { settings: read, training, device, context });
-    Ok(Built { evaluator, finisher, workload, metrics: supernet::metrics() })
+    Ok(Built { evaluator, finisher, workload, metrics: judgement::metrics(&data) })
 }
 
 impl Evaluator for ScratchEvaluator {
@@ -125,7 +126,7 @@ impl Evaluator for ScratchEvaluator {
         let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, &self.device);
         let judged =
             frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, &self.device));
-        Ok(outcome(judged))
+        Ok(outcome(judged, data))
     }
 }
 

@@ -97,7 +97,7 @@ impl Training<'_> {
         let per_epoch = settings.steps_per_epoch(self.examples.len());
         let batcher = Batcher::new(self.data, self.device.clone().autodiff(), self.seed);
         let mut optimizer = settings.optimizer.build(&weights.parameters);
-        let guessing = (self.data.classes().len() as f64).ln();
+        let guessing = loss::of_guessing(self.data);
         let total = u64::from(epochs.min(settings.epochs)) * per_epoch;
         let mut pruning = Pruning::new(self.architecture, settings.epochs);
         for epoch in 0..epochs.min(settings.epochs) {
@@ -110,9 +110,9 @@ impl Training<'_> {
                 }
                 let step = u64::from(epoch) * per_epoch + index as u64;
                 let batch = batcher.training(chunk, step);
-                let logits =
+                let outputs =
                     executor::forward(self.architecture, &weights, batch.images, Normalization::Batch(None));
-                let loss = loss::cross_entropy(logits, batch.labels, settings.label_smoothing);
+                let loss = loss::against_targets(outputs, &batch.targets, settings.label_smoothing);
                 let value = loss::value(&loss);
                 if !value.is_finite() {
                     return Err(Stopped::Diverged { epoch, loss: value });

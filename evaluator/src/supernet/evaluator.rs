@@ -9,10 +9,11 @@ use kiln_space::{Settings, SettingsError};
 
 use super::settings::SupernetSettings;
 use super::training::{self, Trained};
-use crate::data::Split;
+use crate::data::{DataSet, Split};
 use crate::finish::{self, Inheritance};
 use crate::frozen::Frozen;
-use crate::inference::{self, Judgement};
+use crate::inference;
+use crate::judgement::{self, Judgement};
 use crate::weights::Weights;
 use crate::{Built, Context, Effort, Workload, device, fingerprint};
 
@@ -56,7 +57,7 @@ pub(crate) fn build(
         network: network.unwrap_or_default(),
         examples_in_memory: each_step,
     };
-    Ok(Built { evaluator, finisher, workload, metrics: metrics() })
+    Ok(Built { evaluator, finisher, workload, metrics: judgement::metrics(&data) })
 }
 
 impl SupernetEvaluator {
@@ -87,7 +88,7 @@ impl Evaluator for SupernetEvaluator {
         let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, &self.device);
         let judged =
             frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, &self.device));
-        Ok(outcome(judged))
+        Ok(outcome(judged, data))
     }
 }
 
@@ -97,19 +98,11 @@ impl Inheritance for SupernetEvaluator {
     }
 }
 
-/// Names of what is measured.
-const METRICS: [&str; 2] = ["error_percent", "loss_nats"];
-
-/// [`METRICS`], for [`Built`].
-pub(crate) fn metrics() -> Vec<String> {
-    METRICS.map(str::to_owned).to_vec()
-}
-
 /// A judgement as the search sees it.
-pub(crate) fn outcome(judged: Option<Judgement>) -> Outcome {
+pub(crate) fn outcome(judged: Option<Judgement>, data: &DataSet) -> Outcome {
     let measurement = judged.and_then(|judged| {
-        let values = [judged.error_percent, judged.loss_nats];
-        let metrics: BTreeMap<String, f64> = metrics().into_iter().zip(values).collect();
+        let metrics: BTreeMap<String, f64> =
+            judgement::metrics(data).into_iter().zip(judged.values()).collect();
         Measurement::new(metrics).ok()
     });
     measurement.map_or_else(

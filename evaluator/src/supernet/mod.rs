@@ -6,4 +6,4 @@ mod sampling;
 mod settings;
 mod training;
 
-pub(crate) use evaluator::{build, metrics, outcome};
+pub(crate) use evaluator::{build, outcome};

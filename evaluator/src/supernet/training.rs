@@ -103,8 +103,8 @@ fn gradients(
     let forward = |index: usize| {
         executor::forward(&subnets[index], &leaves[index], batch.images.clone(), Normalization::Batch(None))
     };
-    let on_labels =
-        |logits: Tensor<2>| loss::cross_entropy(logits, batch.labels.clone(), settings.label_smoothing);
+    let on_targets =
+        |outputs: Tensor<2>| loss::against_targets(outputs, &batch.targets, settings.label_smoothing);
     let backward = |index: usize, loss: Tensor<1>| {
         let value = loss::value(&loss);
         let gradients = GradientsParams::from_grads((loss * share).backward(), &leaves[index].parameters);
@@ -113,18 +113,18 @@ fn gradients(
     let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
     let results = if teaches {
         let teacher = forward(0);
-        let targets = teacher.clone().detach();
+        let outputs = teacher.clone().detach();
         let first = std::sync::Mutex::new(Some(teacher));
         parallel::map(subnets, |index, _| {
             if index == 0 {
                 let taken = first.lock().expect("no holder panics").take();
-                backward(index, on_labels(taken.expect("taken once, by the first subnet")))
+                backward(index, on_targets(taken.expect("taken once, by the first subnet")))
             } else {
-                backward(index, loss::distillation(forward(index), targets.clone()))
+                backward(index, loss::against_teacher(forward(index), outputs.clone(), &batch.targets))
             }
         })
     } else {
-        parallel::map(subnets, |index, _| backward(index, on_labels(forward(index))))
+        parallel::map(subnets, |index, _| backward(index, on_targets(forward(index))))
     };
     let mut accumulator = GradientsAccumulator::new();
     let mut sum = 0.0;
