@@ -17,6 +17,7 @@ mod loss;
 mod optimizer;
 mod parallel;
 mod pruning;
+mod proxy;
 mod registry;
 mod schedule;
 mod scratch;

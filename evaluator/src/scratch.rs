@@ -11,6 +11,9 @@ use crate::data::Split;
 use crate::frozen::Frozen;
 use crate::judgement;
 use crate::optimizer::OptimizerSettings;
+use crate::judgement;
+use crate::optimizer::OptimizerSettings;
+use crate::proxy::Proxy;
 use crate::supernet::outcome;
 use crate::training::{Stopped, Training, TrainingSettings};
 use crate::weights::{Weights, stand_alone};
@@ -34,6 +37,9 @@ struct ScratchSettings {
     /// Training images that batch-norm statistics are taken from, after training.
     #[serde(default = "calibration")]
     calibration: usize,
+    /// What is answered where a strategy asks for a proxy.
+    #[serde(default)]
+    proxy: Proxy,
 }
 
 fn cpu() -> String {
@@ -102,7 +108,9 @@ impl Evaluator for ScratchEvaluator {
         let (architecture, specs) = stand_alone(request.architecture);
         let data = &self.context.data;
         let epochs = match request.fidelity {
-            Fidelity::Proxy => 0,
+            Fidelity::Proxy => {
+                return Ok(self.settings.proxy.outcome(request.architecture, &self.context, &self.device));
+            }
             Fidelity::Epochs(epochs) => epochs,
             Fidelity::Full => self.training.epochs,
         };

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::tensor::{DType, Device, Gradients, Tensor, TensorData};
 use kiln_space::{Architecture, Layer, Op, ParameterKind, ParameterSpec, Segment, WeightRef};
 use rand::RngExt;
 
@@ -205,6 +205,38 @@ impl Weights {
             Some(Slot::Matrix(index)) => masked(&mut self.parameters.matrices[*index], mask),
             _ => panic!("no weight `{name}`"),
         }
+    }
+
+    /// Magnitudes in double precision, as leaves of a graph of `device`, which keeps gradients.
+    pub(crate) fn magnitudes(&self, device: &Device) -> Self {
+        fn each<const D: usize>(from: &[Param<Tensor<D>>], device: &Device) -> Vec<Param<Tensor<D>>> {
+            let magnitude = |param: &Param<Tensor<D>>| {
+                let values = param.val().abs().cast(DType::F64).into_data();
+                Param::initialized(param.id, Tensor::from_data(values, (device, DType::F64)).require_grad())
+            };
+            from.iter().map(magnitude).collect()
+        }
+        let Parameters { kernels, matrices, vectors } = &self.parameters;
+        let parameters = Parameters {
+            kernels: each(kernels, device),
+            matrices: each(matrices, device),
+            vectors: each(vectors, device),
+        };
+        Self { parameters, slots: self.slots.clone() }
+    }
+
+    /// Sum of weight times gradient over kernels and matrices, in double precision.
+    pub(crate) fn flow(&self, gradients: &Gradients) -> f64 {
+        fn sum<const D: usize>(params: &[Param<Tensor<D>>], gradients: &Gradients) -> f64 {
+            let flow = |param: &Param<Tensor<D>>| {
+                let gradient = param.val().grad(gradients)?;
+                let flow = (param.val().inner() * gradient).sum().into_data();
+                flow.try_to_vec::<f64>().ok()?.first().copied()
+            };
+            // A weight that nothing reads has no gradient, and carries nothing.
+            params.iter().filter_map(flow).sum()
+        }
+        sum(&self.parameters.kernels, gradients) + sum(&self.parameters.matrices, gradients)
     }
 
     /// The architecture's own weights, copied out of shared ones; goes with [`stand_alone`].

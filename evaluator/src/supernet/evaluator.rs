@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, FailureKind, Measurement, Outcome, Progress, Request};
+use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Measurement, Outcome, Progress, Request};
 use kiln_space::{Settings, SettingsError};
 
 use super::settings::SupernetSettings;
@@ -83,6 +83,9 @@ impl Evaluator for SupernetEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        if request.fidelity == Fidelity::Proxy {
+            return Ok(self.settings.proxy.outcome(request.architecture, &self.context, &self.device));
+        }
         let (weights, data) = (&self.trained().weights, &self.context.data);
         let architecture = request.architecture;
         let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, &self.device);

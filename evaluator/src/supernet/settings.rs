@@ -4,6 +4,7 @@ use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::OptimizerSettings;
+use crate::proxy::Proxy;
 use crate::training::TrainingSettings;
 
 /// `[evaluator]` with `kind = "supernet"`.
@@ -33,6 +34,9 @@ pub(crate) struct SupernetSettings {
     /// Training images that batch-norm statistics of a subnet are taken from.
     #[serde(default = "calibration")]
     pub(crate) calibration: usize,
+    /// What is answered where a strategy asks for a proxy.
+    #[serde(default)]
+    pub(crate) proxy: Proxy,
     /// Steps between checkpoints.
     #[serde(default = "checkpoint_steps")]
     pub(crate) checkpoint_steps: u64,
@@ -107,6 +111,7 @@ impl SupernetSettings {
         let mut deciding = self.clone();
         deciding.checkpoint_steps = 1;
         deciding.calibration = 0;
+        deciding.proxy = Proxy::default();
         serde_json::to_string(&deciding).expect("settings are plain data")
     }
 }
