@@ -17,7 +17,8 @@ use crate::frozen::Frozen;
 use crate::inference;
 use crate::judgement::Judgement;
 use crate::optimizer::OptimizerSettings;
-use crate::training::{Stopped, Training, TrainingSettings};
+use crate::training::{Stopped, Training};
+use crate::training_settings::TrainingSettings;
 use crate::weights::{Weights, stand_alone};
 use crate::{Context, Effort, target_scale};
 
@@ -37,6 +38,11 @@ struct FinishSettings {
     optimizer: Option<OptimizerSettings>,
     warmup_epochs: Option<u32>,
     label_smoothing: Option<f64>,
+    accumulate: Option<usize>,
+    clip_norm: Option<f64>,
+    ema: Option<f64>,
+    /// Not taken over from `[evaluator]`: the validation split is usually trained on here.
+    patience: Option<u32>,
     /// Training images that the batch-norm statistics of the finished network are taken from.
     #[serde(default = "calibration")]
     calibration: usize,
@@ -92,8 +98,16 @@ pub(crate) fn build(
         optimizer: read.optimizer.unwrap_or(inherited.optimizer),
         warmup_epochs: read.warmup_epochs.unwrap_or(0),
         label_smoothing: read.label_smoothing.unwrap_or(inherited.label_smoothing),
+        accumulate: read.accumulate.unwrap_or(inherited.accumulate),
+        clip_norm: read.clip_norm.or(inherited.clip_norm),
+        ema: read.ema.or(inherited.ema),
+        patience: read.patience,
     };
     training.check(settings)?;
+    if read.patience.is_some() && read.train_on_validation {
+        let expected = "`train_on_validation = false` beside it: what is trained on cannot say when to stop";
+        return Err(SettingsError::value(settings.key("patience"), "it alone", expected));
+    }
     if read.mode == Some(Mode::Inherit) && source.is_none() {
         let expected = "`scratch`: this evaluator has no shared weights to inherit";
         return Err(SettingsError::value(settings.key("mode"), "`inherit`", expected));
@@ -180,10 +194,11 @@ impl NetworkFinisher {
             examples: &examples,
             settings: &self.training,
             seed,
+            calibration: self.settings.calibration,
             device: &self.device,
         };
         match training.run(weights, self.training.epochs, "network", progress) {
-            Ok(weights) => Ok(weights.detached()),
+            Ok(weights) => Ok(weights),
             Err(Stopped::Interrupted) => Err(EvalError::Interrupted),
             Err(Stopped::Diverged { epoch, loss }) => {
                 Err(EvalError::Diverged { what: "finished network", step: u64::from(epoch), loss })
@@ -228,7 +243,7 @@ impl NetworkFinisher {
             data: data.describe(),
             training: format!(
                 "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-                 weight decay {}, label smoothing {}",
+                 weight decay {}, label smoothing {}{}",
                 self.training.epochs,
                 self.training.batch,
                 if inherits { "the supernet's" } else { "new" },
@@ -238,6 +253,7 @@ impl NetworkFinisher {
                 self.training.optimizer.momentum,
                 self.training.optimizer.weight_decay,
                 self.training.label_smoothing,
+                self.training.describe_options(),
             ),
             preprocessing: Preprocessing {
                 input: data.input().to_owned(),

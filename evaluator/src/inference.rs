@@ -1,14 +1,28 @@
 //! Judging a network on a split.
 
 use burn::tensor::Device;
+use kiln_space::Architecture;
 
 use crate::data::{Batcher, DataSet, Split};
 use crate::frozen::{BATCH, Frozen};
 use crate::judgement::Judgement;
+use crate::weights::Weights;
 
 /// How well a network does on a split; `None` if an output is not finite.
 pub(crate) fn judge(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Option<Judgement> {
     let batcher = Batcher::new(data, device.clone(), 0);
     let outputs = network.outputs(batcher.split(split, BATCH).map(|batch| batch.images));
     Judgement::new(&outputs, data, split)
+}
+
+/// Loss on the validation split, with statistics of its own; `None` if an output is not finite.
+pub(crate) fn validation_loss(
+    architecture: &Architecture,
+    weights: &Weights,
+    data: &DataSet,
+    calibration: usize,
+    device: &Device,
+) -> Option<f64> {
+    let frozen = Frozen::new(architecture, weights, data, calibration, device)?;
+    Some(judge(&frozen, data, Split::Validation, device)?.loss())
 }

@@ -77,6 +77,14 @@ impl Judgement {
         }
     }
 
+    /// The smooth one of the numbers: cross-entropy in nats, or the error in deviations.
+    pub(crate) const fn loss(&self) -> f64 {
+        match self {
+            Self::Classification { loss_nats, .. } => *loss_nats,
+            Self::Regression { rmse_deviations, .. } => *rmse_deviations,
+        }
+    }
+
     /// The numbers, in the order of [`metrics`].
     pub(crate) const fn values(&self) -> [f64; 2] {
         match self {

@@ -3,9 +3,11 @@
 pub mod data;
 
 mod checkpoint;
+mod clipping;
 mod context;
 mod conversion;
 mod device;
+mod devices;
 mod executor;
 mod fingerprint;
 mod finish;
@@ -13,11 +15,15 @@ mod frozen;
 mod inference;
 mod integers;
 mod judgement;
+mod learner;
 mod loss;
 mod optimizer;
 mod parallel;
-mod pruning;
+mod patience;
+#[cfg(any(test, feature = "cuda", feature = "wgpu"))]
+mod probe;
 mod proxy;
+mod pruning;
 mod registry;
 mod schedule;
 mod scratch;
@@ -27,6 +33,7 @@ mod supernet;
 mod target_scale;
 mod trained;
 mod training;
+mod training_settings;
 mod weights;
 mod workload;
 

@@ -24,6 +24,18 @@ pub enum BatchTargets {
     Values(Tensor<2>),
 }
 
+impl Batch {
+    /// The same batch on another device.
+    #[must_use]
+    pub fn on(&self, device: &Device) -> Self {
+        let targets = match &self.targets {
+            BatchTargets::Labels(labels) => BatchTargets::Labels(labels.clone().to_device(device)),
+            BatchTargets::Values(values) => BatchTargets::Values(values.clone().to_device(device)),
+        };
+        Self { images: self.images.clone().to_device(device), targets }
+    }
+}
+
 /// Draws batches of some examples of a data set, on one device.
 #[derive(Clone, Debug)]
 pub struct Batcher<'a> {

@@ -2,32 +2,28 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use kiln_search::{EvalError, Evaluator, Outcome, Progress, Request};
 use kiln_space::{Settings, SettingsError};
-use serde::{Deserialize, Serialize};
+use serde::Deserialize;
 
 use super::{Proxy, naswot};
+use crate::devices::Devices;
 use crate::optimizer::OptimizerSettings;
-use crate::training::TrainingSettings;
-use crate::{Built, Context, Effort, Workload, device, fingerprint, finish};
+use crate::training_settings::TrainingSettings;
+use crate::{Built, Context, Effort, Workload, fingerprint, finish};
 
 /// `[evaluator]` with `kind = "naswot"` or `kind = "synflow"`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProxySettings {
-    #[serde(default = "cpu")]
-    device: String,
-}
-
-fn cpu() -> String {
-    "cpu".to_owned()
+    device: Option<String>,
+    #[serde(default)]
+    devices: Vec<String>,
 }
 
 struct ProxyEvaluator {
     proxy: Proxy,
-    settings: ProxySettings,
-    device: Device,
+    devices: Devices,
     context: Context,
 }
 
@@ -56,7 +52,7 @@ fn build(
     context: Context,
 ) -> Result<Built, SettingsError> {
     let read: ProxySettings = settings.read()?;
-    let device = device::parse(&read.device, settings)?;
+    let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let finisher = finish
         .map(|finish| {
             // Nothing is trained before, so there is nothing to take the number of epochs from.
@@ -64,7 +60,7 @@ fn build(
                 let expected = "the epochs that a finished network is trained for";
                 return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
             }
-            finish::build(finish, training(), context.clone(), device.clone(), None)
+            finish::build(finish, training(), context.clone(), devices.main().clone(), None)
         })
         .transpose()?;
     let (finisher, network) = finisher.unzip();
@@ -75,7 +71,7 @@ fn build(
         network: network.unwrap_or_default(),
         examples_in_memory: naswot::IMAGES,
     };
-    let evaluator = Arc::new(ProxyEvaluator { proxy, settings: read, device, context });
+    let evaluator = Arc::new(ProxyEvaluator { proxy, devices, context });
     Ok(Built { evaluator, finisher, workload, metrics: vec![proxy.metric().to_owned()] })
 }
 
@@ -87,6 +83,10 @@ fn training() -> TrainingSettings {
         optimizer: OptimizerSettings::default(),
         warmup_epochs: 0,
         label_smoothing: 0.0,
+        accumulate: 1,
+        clip_norm: None,
+        ema: None,
+        patience: None,
     }
 }
 
@@ -96,12 +96,10 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn fingerprint(&self) -> String {
-        let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
-        let kind = self.proxy.metric();
-        fingerprint::fingerprint(kind, &settings, &self.settings.device, &self.context, None)
+        fingerprint::fingerprint(self.proxy.metric(), "", &self.devices, &self.context, None)
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        Ok(self.proxy.outcome(request.architecture, &self.context, &self.device))
+        Ok(self.proxy.outcome(request.architecture, &self.context, self.devices.lease().device()))
     }
 }

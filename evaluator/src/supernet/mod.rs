@@ -2,7 +2,9 @@
 
 mod evaluator;
 mod extremes;
+mod gradients;
 mod sampling;
+mod saved;
 mod settings;
 mod training;
 
