@@ -113,6 +113,25 @@ fn a_network_of_single_precision_is_exported_in_8_bits_where_its_data_are() {
 }
 
 #[test]
+fn two_devices() {
+    let mut config = tiny("two-devices.toml", "tiny");
+    config["search"].as_table_mut().unwrap().remove("target");
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&[]);
+    assert_eq!(report["trials"], 12);
+    let limits = [("latency_us@cortex-a72", 500.0), ("latency_us@cortex-m7", 60_000.0)];
+    let networks = report["front"].as_array().unwrap().iter().chain(report["finished"].as_array().unwrap());
+    for network in networks {
+        for (cost, limit) in limits {
+            let cost = network["costs"][cost].as_f64().unwrap();
+            assert!(cost > 0.0 && cost <= limit, "{network}");
+        }
+    }
+    let shown = sandbox.kiln(&["front", "tiny"]);
+    assert!(shown.out.contains("latency µs @cortex-m7"), "{}", shown.out);
+}
+
+#[test]
 fn cifar_records() {
     let Some(data) = data("cifar_records") else { return };
     let mut config = tiny("cifar10.toml", "tiny");
@@ -197,7 +216,8 @@ fn every_config_is_run_by_a_test_of_this_file() {
             "nasbench201.toml",
             "quickstart.toml",
             "tabular.toml",
-            "tiny-mcu.toml"
+            "tiny-mcu.toml",
+            "two-devices.toml"
         ]
     );
 }

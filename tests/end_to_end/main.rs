@@ -11,4 +11,5 @@ mod mistakes;
 mod output;
 mod sandbox;
 mod screens;
+mod supernets;
 mod workers;

@@ -1,5 +1,7 @@
 //! The supernet on a few embedded digits: resuming, judging and finishing.
 
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
 mod devices;
 mod options;
 mod parts;

@@ -76,7 +76,7 @@ fn scratch_loss(extra: &Value) -> f64 {
         Request { genotype: &genotype, architecture: &architecture, fidelity: Fidelity::Full, seed: 1 };
     match built.evaluator.evaluate(&request).unwrap() {
         Outcome::Measured(measured) => measured.get("loss_nats").unwrap(),
-        other => panic!("{other:?}"),
+        failed @ Outcome::Failed { .. } => panic!("{failed:?}"),
     }
 }
 

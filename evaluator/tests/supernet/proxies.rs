@@ -29,7 +29,7 @@ fn score(built: &Built, space: &dyn SearchSpace, genotype: &Genotype, fidelity: 
     let architecture = space.decode(genotype).unwrap();
     let request = Request { genotype, architecture: &architecture, fidelity, seed: 1 };
     let Outcome::Measured(measured) = built.evaluator.evaluate(&request).unwrap() else {
-        panic!("{} has no score", genotype)
+        panic!("{genotype} has no score")
     };
     assert_eq!(measured.metrics().len(), 1);
     measured.metrics().iter().map(|(name, value)| (name.clone(), *value)).next().unwrap()
