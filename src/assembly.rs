@@ -53,6 +53,8 @@ pub struct Assembly {
     pub paths: RunPaths,
     /// The data set, if the config names one.
     pub data: Option<Arc<DataSet>>,
+    /// What evaluators are built from; a table of results needs none.
+    pub context: Option<Context>,
     /// Where architectures come from.
     pub space: Arc<dyn SearchSpace>,
     /// Cost models.
@@ -99,9 +101,10 @@ impl Registries {
         let space = self.space(&config, data.as_ref().map(|data| data.task()))?;
         let paths = RunPaths::of_study(folders.runs, &config.study.name)
             .map_err(|error| part_error(&config, "study.name", error))?;
+        let context = data.as_ref().map(|data| context(&config, &space, data, &paths));
         let Built { evaluator, finisher, workload, metrics } =
-            self.evaluator(&config, &space, data.as_ref(), &paths, folders)?;
-        check_objectives(&config, &costs, metrics)?;
+            self.evaluator(&config, context.clone(), folders)?;
+        check_names(&config, &costs, metrics)?;
         if let Some(data) = &data {
             resolve(&mut config, data);
         }
@@ -109,6 +112,7 @@ impl Registries {
             config,
             paths,
             data,
+            context,
             space,
             costs,
             constraints,
@@ -180,9 +184,7 @@ impl Registries {
     fn evaluator(
         &self,
         config: &RunConfig,
-        space: &Arc<dyn SearchSpace>,
-        data: Option<&Arc<DataSet>>,
-        paths: &RunPaths,
+        context: Option<Context>,
         folders: Folders<'_>,
     ) -> Result<Built, ConfigError> {
         let Part { kind, settings } = &config.evaluator;
@@ -194,18 +196,26 @@ impl Registries {
             }
             return table(config, settings, folders.data);
         }
-        let data = data.expect("an evaluator other than the table has data");
-        let context = Context {
-            study: config.study.name.clone(),
-            seed: config.study.seed,
-            space: Arc::clone(space),
-            space_settings: config.document.root()["space"].to_string(),
-            data: Arc::clone(data),
-            folder: paths.root().to_owned(),
-        };
+        let context = context.expect("an evaluator other than the table has data");
         self.evaluators
             .build(kind, settings, finish, context)
             .map_err(|error| config.document.explain(&error))
+    }
+}
+
+fn context(
+    config: &RunConfig,
+    space: &Arc<dyn SearchSpace>,
+    data: &Arc<DataSet>,
+    paths: &RunPaths,
+) -> Context {
+    Context {
+        study: config.study.name.clone(),
+        seed: config.study.seed,
+        space: Arc::clone(space),
+        space_settings: config.document.root()["space"].to_string(),
+        data: Arc::clone(data),
+        folder: paths.root().to_owned(),
     }
 }
 
@@ -240,9 +250,16 @@ fn part_error(config: &RunConfig, key: &str, source: impl Error + Send + Sync + 
     ConfigError::Part { place: config.document.place(key), source: Box::new(source) }
 }
 
-/// An objective must be measured by the evaluator or be a cost.
-fn check_objectives(config: &RunConfig, costs: &CostSet, mut known: Vec<String>) -> Result<(), ConfigError> {
+/// An objective, and what a target names, must be measured by the evaluator or be a cost.
+fn check_names(config: &RunConfig, costs: &CostSet, mut known: Vec<String>) -> Result<(), ConfigError> {
     known.extend(costs.names());
+    for name in config.search.target.keys() {
+        let (table, name) = ("search.target", name.as_str());
+        if !known.iter().any(|known| known == name) {
+            let expected = format!("one of `{}`", known.join("`, `"));
+            return Err(config.document.value(table, format!("`{name}`"), &expected));
+        }
+    }
     let unknown = config.search.objectives.iter().position(|objective| !known.contains(objective));
     unknown.map_or(Ok(()), |index| {
         let (key, found) = (format!("search.objectives.{index}"), &config.search.objectives[index]);
@@ -283,6 +300,7 @@ impl Assembly {
             networks: finish.map_or(0, |finish| finish.networks),
             trials: search.trials,
             hours: search.hours,
+            target: search.target,
             ..StudySettings::default()
         };
         Study {
@@ -301,9 +319,9 @@ impl Assembly {
     }
 
     /// Keys of the config that may change between two runs on the same run folder.
-    pub const FREE_KEYS: [&'static str; 2] = ["search.trials", "search.hours"];
+    pub const FREE_KEYS: [&'static str; 3] = ["search.trials", "search.hours", "search.target"];
 
-    /// Whether an error of the study is one of the call or the config, not of the study's work.
+    /// Whether an error of the study is one of the call, the config or the files given, not of the study's work.
     #[must_use]
     pub const fn is_callers(error: &StudyError) -> bool {
         matches!(
@@ -314,6 +332,8 @@ impl Assembly {
                 | StudyError::Config { .. }
                 | StudyError::Changed { .. }
                 | StudyError::NotARun { .. }
+                | StudyError::JournalLine { .. }
+                | StudyError::Newer { .. }
                 | StudyError::NothingFeasible { .. }
         )
     }

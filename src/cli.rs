@@ -2,6 +2,7 @@
 
 mod bench;
 mod hw;
+mod supernet;
 
 use std::path::PathBuf;
 
@@ -9,6 +10,7 @@ use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::bench::{BenchCommand, CellsArguments, Compared, FunctionName, ProtocolName};
 pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
+pub(crate) use self::supernet::SupernetCommand;
 
 /// Neural architecture search: from a config file to an exported network.
 #[derive(Debug, Parser)]
@@ -103,6 +105,11 @@ pub(crate) enum Command {
         /// File to write [default: `<study>-<trial>.<extension>` in the current folder]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+    },
+    /// Trained supernets: do they rank networks as training them does
+    Supernet {
+        #[command(subcommand)]
+        command: SupernetCommand,
     },
     /// Check a config without training: the space, the constraints, time and memory
     Check {

@@ -5,7 +5,9 @@ use std::time::{Duration, Instant};
 
 use kiln_evaluator::data::{DataSet, Split};
 use kiln_evaluator::{Effort, predict};
-use kiln_export::{Array, Grid, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays};
+use kiln_export::{
+    Array, Grid, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays,
+};
 use kiln_space::{Architecture, ParameterKind, ParameterSpec};
 
 use crate::assembly::Assembly;
@@ -102,7 +104,8 @@ fn untrained(architecture: &Architecture, data: &DataSet) -> TrainedModel {
         genotype: String::new(),
         parameters: 0,
         macs: 0,
-        classes: data.classes().to_vec(),
+        predicts: Prediction::Classes,
+        classes: data.targets().names().to_vec(),
         data: String::new(),
         training: String::new(),
         preprocessing: Preprocessing {

@@ -3,6 +3,7 @@
 use std::process::ExitCode;
 
 use kiln::assembly::Assembly;
+use kiln::audit::AuditError;
 use kiln::config::ConfigError;
 use kiln_search::StudyError;
 
@@ -58,6 +59,13 @@ impl From<ConfigError> for Failure {
 impl From<StudyError> for Failure {
     fn from(error: StudyError) -> Self {
         let exit = if Assembly::is_callers(&error) { Exit::Wrong } else { Exit::Stopped };
+        Self { exit, error: error.into() }
+    }
+}
+
+impl From<AuditError> for Failure {
+    fn from(error: AuditError) -> Self {
+        let exit = if error.is_callers() { Exit::Wrong } else { Exit::Stopped };
         Self { exit, error: error.into() }
     }
 }

@@ -23,7 +23,7 @@ fn main() -> ExitCode {
     match commands::run(arguments) {
         Ok(exit) => exit.code(),
         Err(failure) => {
-            eprintln!("error: {:#}", failure.error);
+            output::say(&format!("error: {:#}", failure.error));
             failure.exit.code()
         }
     }

@@ -9,7 +9,7 @@ use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_search::{Event, Observer, Outcome};
 
 use self::stage::Stage;
-use crate::units;
+use crate::{output, units};
 
 /// Where there is no terminal, lines of one stage are at least this far apart.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -21,13 +21,16 @@ pub(crate) struct Screen {
     /// Moment from which times are counted.
     began: Instant,
     last_line: Duration,
-    /// Lowest error of any trial.
-    best_error_percent: Option<f64>,
+    /// The first objective.
+    objective: String,
+    /// Its lowest value of any trial.
+    best: Option<f64>,
     failed: u64,
 }
 
 impl Screen {
-    pub(crate) fn new() -> Self {
+    /// For a study with this first objective.
+    pub(crate) fn new(objective: &str) -> Self {
         let style = ProgressStyle::with_template("{prefix:<9} {wide_bar} {percent:>3} %  {msg}")
             .expect("the template is valid")
             .progress_chars("━╸ ");
@@ -39,7 +42,8 @@ impl Screen {
             stage: None,
             began: Instant::now(),
             last_line: Duration::ZERO,
-            best_error_percent: None,
+            objective: objective.to_owned(),
+            best: None,
             failed: 0,
         }
     }
@@ -47,8 +51,8 @@ impl Screen {
     /// A line of its own, above the bar.
     fn line(&self, text: &str) {
         match &self.bar {
-            Some(bar) => bar.suspend(|| eprintln!("{text}")),
-            None => eprintln!("{text}"),
+            Some(bar) => bar.suspend(|| output::say(text)),
+            None => output::say(text),
         }
     }
 
@@ -70,7 +74,7 @@ impl Screen {
             bar.set_position(stage.done());
         } else if now.saturating_sub(self.last_line) >= LINE_EVERY {
             self.last_line = now;
-            eprintln!("{}: {} %, {message}", stage.name(), stage.percent());
+            output::say(&format!("{}: {} %, {message}", stage.name(), stage.percent()));
         }
     }
 
@@ -80,8 +84,10 @@ impl Screen {
         parts.extend(stage.left(now).map(|left| format!("{} left", units::duration(left))));
         if stage.name() == "search" {
             parts.push(format!("{} of {} trials", stage.done(), stage.total()));
-            parts
-                .extend(self.best_error_percent.map(|error| format!("best accuracy {:.2} %", 100.0 - error)));
+            parts.extend(self.best.map(|best| {
+                let (heading, value) = units::shown(&self.objective, best);
+                format!("best {heading} {value}")
+            }));
             parts.extend((self.failed > 0).then(|| format!("{} failed", self.failed)));
         } else if !stage.note().is_empty() {
             parts.push(stage.note().to_owned());
@@ -110,13 +116,12 @@ impl Observer for Screen {
             Event::Started { study, trials, .. } => self.line(&format!("{study}: {trials} trials")),
             Event::Progress { stage, done, total, note } => self.advance(stage, *done, *total, note),
             Event::Trial { trial, known, .. } => {
-                match &trial.outcome {
-                    Outcome::Measured(measured) => {
-                        let error = measured.get("error_percent").unwrap_or(f64::INFINITY);
-                        let best = self.best_error_percent.unwrap_or(f64::INFINITY);
-                        self.best_error_percent = Some(best.min(error)).filter(|best| best.is_finite());
+                match (&trial.outcome, trial.objectives.0.first()) {
+                    (Outcome::Failed { .. }, _) => self.failed += 1,
+                    (Outcome::Measured(_), Some(value)) => {
+                        self.best = Some(self.best.map_or(*value, |best| best.min(*value)));
                     }
-                    Outcome::Failed { .. } => self.failed += 1,
+                    (Outcome::Measured(_), None) => {}
                 }
                 let now = self.began.elapsed();
                 if let Some(stage) = self.stage.as_mut().filter(|_| *known) {

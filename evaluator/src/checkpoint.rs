@@ -1,17 +1,19 @@
-//! Checkpoints of shared weights and optimizer state: whole files, written beside and renamed, the last two kept.
+//! Checkpoints of a training: whole files of named parts, written beside and renamed, the last two kept.
 
+use std::collections::BTreeMap;
 use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kilnckp1";
+const MAGIC: &[u8; 8] = b"kilnckp2";
 const KEPT: usize = 2;
+/// Magic, identity, step, number of parts.
+const HEADER: usize = 8 + 32 + 8 + 8;
 
-/// State of a training after `step` steps.
+/// State of a training after `step` steps: weights, optimizer state and whatever else it needs, by name.
 pub(crate) struct Checkpoint {
     pub(crate) step: u64,
-    pub(crate) weights: Vec<u8>,
-    pub(crate) optimizer: Vec<u8>,
+    pub(crate) parts: BTreeMap<String, Vec<u8>>,
 }
 
 /// Checkpoints of one training in a folder. `identity` says which training: settings, data, seed and build.
@@ -25,6 +27,16 @@ impl Checkpoints {
         Self { folder, identity: *blake3::hash(identity.as_bytes()).as_bytes() }
     }
 
+    /// Checkpoints of whichever training, known by the hash of its identity.
+    pub(crate) const fn of(folder: PathBuf, identity: [u8; 32]) -> Self {
+        Self { folder, identity }
+    }
+
+    /// Hash of the identity.
+    pub(crate) const fn identity(&self) -> [u8; 32] {
+        self.identity
+    }
+
     /// Writes a checkpoint, and removes all but the last two.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
@@ -32,16 +44,19 @@ impl Checkpoints {
         let beside = path.with_extension("tmp");
         let mut hasher = blake3::Hasher::new();
         let mut file = File::create(&beside)?;
-        let lengths = [checkpoint.step, checkpoint.weights.len() as u64, checkpoint.optimizer.len() as u64];
-        let header: Vec<u8> = MAGIC
-            .iter()
-            .chain(&self.identity)
-            .copied()
-            .chain(lengths.iter().flat_map(|length| length.to_le_bytes()))
-            .collect();
-        for part in [&header, &checkpoint.weights, &checkpoint.optimizer] {
-            hasher.update(part);
-            file.write_all(part)?;
+        let mut header = [MAGIC.as_slice(), &self.identity].concat();
+        header.extend(checkpoint.step.to_le_bytes());
+        header.extend((checkpoint.parts.len() as u64).to_le_bytes());
+        let mut write = |bytes: &[u8]| {
+            hasher.update(bytes);
+            file.write_all(bytes)
+        };
+        write(&header)?;
+        for (name, content) in &checkpoint.parts {
+            for part in [name.as_bytes(), content] {
+                write(&(part.len() as u64).to_le_bytes())?;
+                write(part)?;
+            }
         }
         file.write_all(hasher.finalize().as_bytes())?;
         file.sync_all()?;
@@ -87,21 +102,35 @@ impl Checkpoints {
         if blake3::hash(body).as_bytes() != hash {
             return Err("the content does not match its hash".to_owned());
         }
-        let (header, content) = body.split_at_checked(64).ok_or("too short for a header")?;
+        let (header, mut rest) = body.split_at_checked(HEADER).ok_or("too short for a header")?;
         if header[..8] != *MAGIC {
             return Err("not a checkpoint of this version".to_owned());
         }
         if header[8..40] != self.identity {
             return Err("belongs to another training (settings, data, seed or build differ)".to_owned());
         }
-        let number = |at: usize| u64::from_le_bytes(header[at..at + 8].try_into().expect("eight bytes"));
-        let (weights, optimizer) =
-            content.split_at_checked(number(48) as usize).ok_or("the weights are cut off")?;
-        if optimizer.len() as u64 != number(56) {
-            return Err("the optimizer state is cut off".to_owned());
+        let mut parts = BTreeMap::new();
+        for _ in 0..number(&header[48..])? {
+            let name = String::from_utf8(take(&mut rest)?.to_vec()).map_err(|error| error.to_string())?;
+            parts.insert(name, take(&mut rest)?.to_vec());
         }
-        Ok(Checkpoint { step: number(40), weights: weights.to_vec(), optimizer: optimizer.to_vec() })
+        Ok(Checkpoint { step: number(&header[40..])?, parts })
     }
+}
+
+/// The number at the beginning.
+fn number(bytes: &[u8]) -> Result<u64, String> {
+    let first = bytes.first_chunk().ok_or("a number is cut off")?;
+    Ok(u64::from_le_bytes(*first))
+}
+
+/// The piece at the beginning, behind its length; `rest` is what follows.
+fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
+    let length = number(rest)?;
+    let length = usize::try_from(length).map_err(|error| error.to_string())?;
+    let (piece, after) = rest[8..].split_at_checked(length).ok_or("a part is cut off")?;
+    *rest = after;
+    Ok(piece)
 }
 
 #[cfg(test)]
@@ -114,11 +143,14 @@ mod tests {
         let checkpoints = Checkpoints::new(folder.path().to_owned(), "a");
         assert!(checkpoints.latest().unwrap().is_none());
         for step in 1..=3 {
-            let weights = vec![step as u8; 5];
-            checkpoints.save(&Checkpoint { step, weights, optimizer: vec![7; 3] }).unwrap();
+            let parts = [("weights", vec![step as u8; 5]), ("empty", Vec::new())];
+            let parts = parts.map(|(name, bytes)| (name.to_owned(), bytes)).into();
+            checkpoints.save(&Checkpoint { step, parts }).unwrap();
         }
         assert_eq!(checkpoints.files().unwrap().len(), 2);
-        assert_eq!(checkpoints.latest().unwrap().unwrap().weights, [3; 5]);
+        let latest = checkpoints.latest().unwrap().unwrap();
+        assert_eq!((latest.step, latest.parts["weights"].as_slice()), (3, [3; 5].as_slice()));
+        assert!(latest.parts["empty"].is_empty());
         let newest = checkpoints.files().unwrap().pop().unwrap();
         let mut bytes = fs::read(&newest).unwrap();
         bytes[70] ^= 1;

@@ -53,7 +53,7 @@ pub fn in_8_bits(model: &TrainedModel, data: &DataSet) -> Result<TrainedModel, C
     let preprocessing = &model.card.preprocessing;
     let differences = [
         ("the shape of an image", data.shape() == model.architecture.input),
-        ("the list of classes", data.classes() == model.card.classes),
+        ("the list of classes", data.targets().names() == model.card.classes),
         ("mean or deviation", mean == preprocessing.mean && deviation == preprocessing.deviation),
     ];
     if let Some((what, _)) = differences.into_iter().find(|(_, is_same)| !is_same) {

@@ -1,26 +1,39 @@
 //! Which device trains and runs networks.
 
 use burn::tensor::Device;
-use kiln_space::{Settings, SettingsError};
+use kiln_space::SettingsError;
 
-/// A device by its name in configs: `cpu`, `cuda:0`, `wgpu:0`.
-pub(crate) fn parse(name: &str, settings: &Settings) -> Result<Device, SettingsError> {
-    let key = || settings.key("device");
+/// What a config may say.
+const EXPECTED: &str = "`cpu`, `cuda:0` or `wgpu:0`";
+
+/// A device by its name in configs (`cpu`, `cuda:0`, `wgpu:0`), which stands at `key`; found to work.
+///
+/// # Errors
+/// [`SettingsError`] for a name that is none, and a device that this program was not built for, that is not there, or that fails
+/// at its first operation.
+pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
-    let index: usize = index
-        .parse()
-        .map_err(|_| SettingsError::value(key(), format!("`{name}`"), "`cpu`, `cuda:0` or `wgpu:0`"))?;
+    let index: usize = index.parse().map_err(|_| SettingsError::value(key, format!("`{name}`"), EXPECTED))?;
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    let probed = |open: Box<dyn FnOnce() -> Device + Send>| {
+        crate::probe::probe(open).map_err(|problem| {
+            let expected = format!("a device that works ({problem}); look after its driver, or use `cpu`");
+            SettingsError::value(key, format!("`{name}`"), &expected)
+        })
+    };
     match (kind, index) {
         ("cpu", 0) => Ok(Device::flex()),
         #[cfg(feature = "cuda")]
-        ("cuda", index) => Ok(Device::cuda(index)),
+        ("cuda", index) => probed(Box::new(move || Device::cuda(index))),
         #[cfg(feature = "wgpu")]
-        ("wgpu", index) => Ok(Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index))),
+        ("wgpu", index) => {
+            probed(Box::new(move || Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index))))
+        }
         ("cuda" | "wgpu", _) => {
             let expected = format!("`cpu`; for `{kind}` build with `--features {kind}`");
-            Err(SettingsError::value(key(), format!("`{name}`"), &expected))
+            Err(SettingsError::value(key, format!("`{name}`"), &expected))
         }
-        _ => Err(SettingsError::value(key(), format!("`{name}`"), "`cpu`, `cuda:0` or `wgpu:0`")),
+        _ => Err(SettingsError::value(key, format!("`{name}`"), EXPECTED)),
     }
 }
 

@@ -15,6 +15,10 @@ use crate::weights::Weights;
 pub(crate) enum Normalization<'a> {
     /// Those of the batch; what each layer saw is appended, if asked for.
     Batch(Option<&'a mut Vec<(LayerId, Tensor<1>, Tensor<1>)>>),
+    /// Those of the batch; the output of each layer is shown.
+    BatchObserved(&'a mut dyn FnMut(LayerId, &Tensor<4>)),
+    /// None: the input passes as it is.
+    Skipped,
     /// Collected ones, folded into the convolution before where there is one.
     Fixed(&'a Statistics),
     /// The same; the output of each layer is shown.
@@ -26,7 +30,7 @@ pub(crate) enum Normalization<'a> {
 impl<'a> Normalization<'a> {
     const fn fixed(&self) -> Option<&'a Statistics> {
         match self {
-            Self::Batch(_) => None,
+            Self::Batch(_) | Self::BatchObserved(_) | Self::Skipped => None,
             Self::Fixed(statistics) | Self::Observed(statistics, _) | Self::Integers(statistics, _) => {
                 Some(statistics)
             }
@@ -41,7 +45,7 @@ impl<'a> Normalization<'a> {
     }
 
     fn show(&mut self, id: LayerId, output: &Tensor<4>) {
-        if let Self::Observed(_, observer) = self {
+        if let Self::Observed(_, observer) | Self::BatchObserved(observer) = self {
             observer(id, output);
         }
     }
@@ -109,6 +113,7 @@ pub(crate) fn forward(
                     batch_norm(one(inputs), scale, shift, mean, variance, f64::from(BATCH_NORM_EPSILON))
                 }
             }
+            (Op::BatchNorm, None) if matches!(normalization, Normalization::Skipped) => one(inputs),
             (Op::BatchNorm, None) => {
                 let (scale, shift) = affine(layer, weights);
                 let result = batch_norm_train(one(inputs), scale, shift, f64::from(BATCH_NORM_EPSILON));
@@ -223,9 +228,9 @@ fn run(
 ) -> Tensor<4> {
     match &layer.op {
         Op::Zero { .. } => {
-            let device = values[0].as_ref().expect("the input stays").device();
+            let input = values[0].as_ref().expect("the input stays");
             let [channels, height, width] = layer.output.into();
-            Tensor::zeros([batch, channels, height, width], &device)
+            Tensor::zeros([batch, channels, height, width], (&input.device(), input.dtype()))
         }
         Op::Conv2d { .. } => {
             let bias = weights.vector(layer, "bias").filter(|_| has_bias(layer));

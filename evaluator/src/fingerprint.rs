@@ -1,13 +1,14 @@
 //! What an outcome depends on besides genotype and fidelity.
 
-use crate::{Context, device};
+use crate::Context;
+use crate::devices::Devices;
 
 /// Joins what decides outcomes: evaluator and settings, space, data, seed, build, instruction set and device class, and
 /// the hash of the shared weights if there are any.
 pub(crate) fn fingerprint(
     kind: &str,
     settings: &str,
-    device: &str,
+    devices: &Devices,
     context: &Context,
     weights: Option<&str>,
 ) -> String {
@@ -25,5 +26,5 @@ pub(crate) fn fingerprint(
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part.as_bytes());
     }
-    format!("{kind}/{}/{}", device::class(device), &hasher.finalize().to_hex()[..32])
+    format!("{kind}/{}/{}", devices.class(), &hasher.finalize().to_hex()[..32])
 }

@@ -7,18 +7,22 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_export::{ExporterRegistry, MetricRecord, ModelCard, Preprocessing, QuantizationPlan, TrainedModel};
+use kiln_export::{
+    ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel,
+};
 use kiln_search::{EvalError, Finished, Finisher, Progress, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
 use crate::frozen::Frozen;
-use crate::inference::{self, Judgement};
+use crate::inference;
+use crate::judgement::Judgement;
 use crate::optimizer::OptimizerSettings;
-use crate::training::{Stopped, Training, TrainingSettings};
+use crate::training::{Stopped, Training};
+use crate::training_settings::TrainingSettings;
 use crate::weights::{Weights, stand_alone};
-use crate::{Context, Effort};
+use crate::{Context, Effort, target_scale};
 
 /// Where a network's first weights may come from.
 pub(crate) trait Inheritance: Send + Sync {
@@ -36,6 +40,11 @@ struct FinishSettings {
     optimizer: Option<OptimizerSettings>,
     warmup_epochs: Option<u32>,
     label_smoothing: Option<f64>,
+    accumulate: Option<usize>,
+    clip_norm: Option<f64>,
+    ema: Option<f64>,
+    /// Not taken over from `[evaluator]`: the validation split is usually trained on here.
+    patience: Option<u32>,
     /// Training images that the batch-norm statistics of the finished network are taken from.
     #[serde(default = "calibration")]
     calibration: usize,
@@ -91,8 +100,16 @@ pub(crate) fn build(
         optimizer: read.optimizer.unwrap_or(inherited.optimizer),
         warmup_epochs: read.warmup_epochs.unwrap_or(0),
         label_smoothing: read.label_smoothing.unwrap_or(inherited.label_smoothing),
+        accumulate: read.accumulate.unwrap_or(inherited.accumulate),
+        clip_norm: read.clip_norm.or(inherited.clip_norm),
+        ema: read.ema.or(inherited.ema),
+        patience: read.patience,
     };
     training.check(settings)?;
+    if read.patience.is_some() && read.train_on_validation {
+        let expected = "`train_on_validation = false` beside it: what is trained on cannot say when to stop";
+        return Err(SettingsError::value(settings.key("patience"), "it alone", expected));
+    }
     if read.mode == Some(Mode::Inherit) && source.is_none() {
         let expected = "`scratch`: this evaluator has no shared weights to inherit";
         return Err(SettingsError::value(settings.key("mode"), "`inherit`", expected));
@@ -100,6 +117,7 @@ pub(crate) fn build(
     if read.calibration < 2 {
         return Err(SettingsError::value(settings.key("calibration"), read.calibration, "at least 2"));
     }
+    target_scale::check(settings, &context)?;
     let exporters = ExporterRegistry::builtin();
     for (index, format) in read.formats.iter().enumerate() {
         if exporters.get(format).is_err() {
@@ -135,15 +153,20 @@ impl Finisher for NetworkFinisher {
             step: u64::from(self.training.epochs),
             loss: f64::NAN,
         };
-        let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, &self.device);
-        let frozen = frozen.ok_or_else(diverged)?;
+        let freeze = |weights: &Weights| {
+            let frozen = Frozen::new(&architecture, weights, data, self.settings.calibration, &self.device);
+            frozen.ok_or_else(diverged)
+        };
+        let frozen = freeze(&weights)?;
         let judged = inference::judge(&frozen, data, Split::Test, &self.device).ok_or_else(diverged)?;
+        let frozen = if data.is_regression() {
+            freeze(&target_scale::in_own_units(&architecture, &weights, data, &self.device))?
+        } else {
+            frozen
+        };
         let model = frozen.into_model(self.card(trial, &architecture, judged));
         let files = self.write(&model, trial, into)?;
-        let metrics = BTreeMap::from([
-            ("test_accuracy_percent".to_owned(), 100.0 - judged.error_percent),
-            ("test_loss_nats".to_owned(), judged.loss_nats),
-        ]);
+        let metrics = judged.of_test().map(|(name, value)| (name.to_owned(), value)).into();
         Ok(Finished { trial: trial.id, metrics, files })
     }
 }
@@ -173,10 +196,11 @@ impl NetworkFinisher {
             examples: &examples,
             settings: &self.training,
             seed,
+            calibration: self.settings.calibration,
             device: &self.device,
         };
         match training.run(weights, self.training.epochs, "network", progress) {
-            Ok(weights) => Ok(weights.detached()),
+            Ok(weights) => Ok(weights),
             Err(Stopped::Interrupted) => Err(EvalError::Interrupted),
             Err(Stopped::Diverged { epoch, loss }) => {
                 Err(EvalError::Diverged { what: "finished network", step: u64::from(epoch), loss })
@@ -198,13 +222,10 @@ impl NetworkFinisher {
             .collect();
         let counts = architecture.counts();
         let tested = format!("{} examples of the test split, measured once", data.split(Split::Test).len());
-        let measured = [
-            ("test_accuracy_percent", 100.0 - judged.error_percent, tested.clone()),
-            ("test_loss_nats", judged.loss_nats, tested),
-        ];
-        let mut metrics: Vec<MetricRecord> = measured
+        let mut metrics: Vec<MetricRecord> = judged
+            .of_test()
             .into_iter()
-            .map(|(name, value, how)| MetricRecord { name: name.to_owned(), value, how })
+            .map(|(name, value)| MetricRecord { name: name.to_owned(), value, how: tested.clone() })
             .collect();
         metrics.extend(trial.costs.0.iter().map(|(name, value)| MetricRecord {
             name: name.clone(),
@@ -219,11 +240,12 @@ impl NetworkFinisher {
             genotype: genotype.to_string(),
             parameters: counts.parameters,
             macs: counts.macs,
-            classes: data.classes().to_vec(),
+            predicts: if data.is_regression() { Prediction::Values } else { Prediction::Classes },
+            classes: data.targets().names().to_vec(),
             data: data.describe(),
             training: format!(
                 "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-                 weight decay {}, label smoothing {}{}",
+                 weight decay {}, label smoothing {}{}{}",
                 self.training.epochs,
                 self.training.batch,
                 if inherits { "the supernet's" } else { "new" },
@@ -233,6 +255,7 @@ impl NetworkFinisher {
                 self.training.optimizer.momentum,
                 self.training.optimizer.weight_decay,
                 self.training.label_smoothing,
+                self.training.describe_options(),
                 if QuantizationPlan::new(architecture).is_empty() {
                     ""
                 } else {

@@ -98,8 +98,8 @@ impl Frozen {
         Some(())
     }
 
-    /// Logits of batches, in their order: `[examples][classes]`.
-    pub(crate) fn logits(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
+    /// Outputs for batches, in their order: `[examples][classes]` or `[examples][values]`.
+    pub(crate) fn outputs(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
         let mut all = Vec::new();
         for images in batches {
             let normalization = match &self.integers {
@@ -107,7 +107,7 @@ impl Frozen {
                 None => Normalization::Fixed(&self.statistics),
             };
             let output = executor::forward(&self.architecture, &self.weights, images, normalization);
-            all.extend(output.into_data().try_to_vec::<f32>().expect("logits are single precision"));
+            all.extend(output.into_data().try_to_vec::<f32>().expect("outputs are single precision"));
         }
         all
     }

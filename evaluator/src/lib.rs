@@ -3,18 +3,26 @@
 pub mod data;
 
 mod checkpoint;
+mod clipping;
 mod context;
 mod conversion;
 mod device;
+mod devices;
 mod executor;
 mod fingerprint;
 mod finish;
 mod frozen;
 mod inference;
 mod integers;
+mod judgement;
+mod learner;
 mod loss;
 mod optimizer;
 mod parallel;
+mod patience;
+#[cfg(any(test, feature = "cuda", feature = "wgpu"))]
+mod probe;
+mod proxy;
 mod pruning;
 mod registry;
 mod schedule;
@@ -22,8 +30,10 @@ mod scratch;
 mod seed;
 mod statistics;
 mod supernet;
+mod target_scale;
 mod trained;
 mod training;
+mod training_settings;
 mod weights;
 mod workload;
 

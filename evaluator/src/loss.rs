@@ -1,7 +1,33 @@
-//! Cross-entropy against labels, with smoothing, and against a teacher's probabilities.
+//! What training minimizes: cross-entropy for classes, squared error for values, and the same against a teacher.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
+
+use crate::data::{BatchTargets, DataSet};
+
+/// The loss of outputs against the targets of their batch; `smoothing` is for classes only.
+///
+/// # Shapes
+/// - `outputs`: `[batch, classes]`, or `[batch, values]`
+pub(crate) fn against_targets(outputs: Tensor<2>, targets: &BatchTargets, smoothing: f64) -> Tensor<1> {
+    match targets {
+        BatchTargets::Labels(labels) => cross_entropy(outputs, labels.clone(), smoothing),
+        BatchTargets::Values(values) => squared_error(outputs, values.clone()),
+    }
+}
+
+/// The loss of outputs against a teacher's, which gets no gradient. `targets` say what the outputs mean.
+pub(crate) fn against_teacher(outputs: Tensor<2>, teacher: Tensor<2>, targets: &BatchTargets) -> Tensor<1> {
+    match targets {
+        BatchTargets::Labels(_) => distillation(outputs, teacher),
+        BatchTargets::Values(_) => squared_error(outputs, teacher.detach()),
+    }
+}
+
+/// The loss of a network that knows nothing but the shares of the classes, taken as equal, or the mean of the values.
+pub(crate) fn of_guessing(data: &DataSet) -> f64 {
+    if data.is_regression() { 1.0 } else { (data.targets().names().len() as f64).ln() }
+}
 
 /// Mean cross-entropy in nats; every target is moved towards uniform by `smoothing`.
 ///
@@ -10,17 +36,23 @@ use burn::tensor::{Int, Tensor};
 /// # Shapes
 /// - `logits`: `[batch, classes]`
 /// - `labels`: `[batch]`
-pub(crate) fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
+fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     let logs = log_softmax(logits, 1);
     let picked = logs.clone().gather(1, labels.unsqueeze_dim::<2>(1)).mean().neg();
     if smoothing > 0.0 { picked * (1.0 - smoothing) - logs.mean() * smoothing } else { picked }
+}
+
+/// Mean squared error over examples and values, each in deviations from its mean.
+fn squared_error(outputs: Tensor<2>, values: Tensor<2>) -> Tensor<1> {
+    let difference = outputs - values;
+    (difference.clone() * difference).mean()
 }
 
 /// Mean cross-entropy against a teacher's logits at temperature 1 (the gradient of the divergence from the teacher).
 /// The teacher gets no gradient.
 ///
 /// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, section 3.3.
-pub(crate) fn distillation(logits: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
+fn distillation(logits: Tensor<2>, teacher: Tensor<2>) -> Tensor<1> {
     let targets = softmax(teacher.detach(), 1);
     (targets * log_softmax(logits, 1)).sum_dim(1).mean().neg()
 }

@@ -10,17 +10,34 @@ use std::thread;
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
     let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
     let next = AtomicUsize::new(0);
-    let take = || {
+    side_by_side(threads, |_| {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
             let Some(item) = items.get(index) else { return done };
             done.push((index, work(index, item)));
         }
-    };
+    })
+}
+
+/// Applies `work` to every item on one thread a lane: item `i` in lane `i` modulo `lanes`.
+pub(crate) fn map_in_lanes<T: Sync, R: Send>(
+    items: &[T],
+    lanes: usize,
+    work: impl Fn(usize, &T) -> R + Sync,
+) -> Vec<R> {
+    side_by_side(lanes.min(items.len()), |lane| {
+        let mine = items.iter().enumerate().skip(lane).step_by(lanes);
+        mine.map(|(index, item)| (index, work(index, item))).collect()
+    })
+}
+
+/// Runs every lane on a thread, the first on this one, and puts the results in the order of their numbers.
+fn side_by_side<R: Send>(lanes: usize, run: impl Fn(usize) -> Vec<(usize, R)> + Sync) -> Vec<R> {
+    let run = &run;
     let mut done: Vec<(usize, R)> = thread::scope(|scope| {
-        let running: Vec<_> = (1..threads).map(|_| scope.spawn(take)).collect();
-        let mut done = take();
+        let running: Vec<_> = (1..lanes).map(|lane| scope.spawn(move || run(lane))).collect();
+        let mut done = run(0);
         for thread in running {
             match thread.join() {
                 Ok(part) => done.extend(part),
@@ -38,9 +55,11 @@ mod tests {
     #[test]
     fn results_come_in_order() {
         let items: Vec<u64> = (0..100).collect();
-        assert_eq!(
-            super::map(&items, |index, item| index as u64 + item),
-            (0..100).map(|i| 2 * i).collect::<Vec<_>>()
-        );
+        let expected: Vec<u64> = (0..100).map(|i| 2 * i).collect();
+        assert_eq!(super::map(&items, |index, item| index as u64 + item), expected);
+        for lanes in [1, 3, 200] {
+            assert_eq!(super::map_in_lanes(&items, lanes, |index, item| index as u64 + item), expected);
+        }
+        assert!(super::map_in_lanes(&[] as &[u64], 2, |_, item| *item).is_empty());
     }
 }

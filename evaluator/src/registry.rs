@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 
 use kiln_space::{Settings, SettingsError};
 
-use crate::{Built, Context, scratch, supernet};
+use crate::{Built, Context, proxy, scratch, supernet};
 
 /// Builds an evaluator from `[evaluator]` and `[finish]`.
 pub type EvaluatorBuilder = fn(&Settings, Option<&Settings>, Context) -> Result<Built, SettingsError>;
@@ -22,6 +22,8 @@ impl EvaluatorRegistry {
         let mut registry = Self { builders: BTreeMap::new() };
         registry.register("supernet", supernet::build);
         registry.register("scratch", scratch::build);
+        registry.register("naswot", proxy::build_naswot);
+        registry.register("synflow", proxy::build_synflow);
         registry
     }
 

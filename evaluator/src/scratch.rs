@@ -2,25 +2,31 @@
 
 use std::sync::Arc;
 
-use burn::tensor::Device;
 use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Progress, Request};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
+use crate::devices::Devices;
 use crate::frozen::Frozen;
+use crate::judgement;
 use crate::optimizer::OptimizerSettings;
-use crate::supernet::{self, outcome};
-use crate::training::{Stopped, Training, TrainingSettings};
+use crate::proxy::Proxy;
+use crate::supernet::outcome;
+use crate::training::{Stopped, Training};
+use crate::training_settings::{TrainingSettings, accumulate};
 use crate::weights::{Weights, stand_alone};
-use crate::{Built, Context, Effort, Workload, device, fingerprint, finish, inference};
+use crate::{Built, Context, Effort, Workload, fingerprint, finish, inference};
 
 /// `[evaluator]` with `kind = "scratch"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ScratchSettings {
-    #[serde(default = "cpu")]
-    device: String,
+    // Which device of a class it is matters to no outcome, so the fingerprint does without.
+    #[serde(skip_serializing)]
+    device: Option<String>,
+    #[serde(default, skip_serializing)]
+    devices: Vec<String>,
     epochs: u32,
     #[serde(default = "batch")]
     batch: usize,
@@ -33,11 +39,16 @@ struct ScratchSettings {
     /// Training images that batch-norm statistics are taken from, after training.
     #[serde(default = "calibration")]
     calibration: usize,
+    #[serde(default = "accumulate")]
+    accumulate: usize,
+    clip_norm: Option<f64>,
+    ema: Option<f64>,
+    patience: Option<u32>,
+    /// What is answered where a strategy asks for a proxy.
+    #[serde(default)]
+    proxy: Proxy,
 }
 
-fn cpu() -> String {
-    "cpu".to_owned()
-}
 const fn batch() -> usize {
     64
 }
@@ -48,7 +59,7 @@ const fn calibration() -> usize {
 struct ScratchEvaluator {
     settings: ScratchSettings,
     training: TrainingSettings,
-    device: Device,
+    devices: Devices,
     context: Context,
 }
 
@@ -65,14 +76,18 @@ pub(crate) fn build(
         optimizer: read.optimizer,
         warmup_epochs: read.warmup_epochs,
         label_smoothing: read.label_smoothing,
+        accumulate: read.accumulate,
+        clip_norm: read.clip_norm,
+        ema: read.ema,
+        patience: read.patience,
     };
     training.check(settings)?;
-    let device = device::parse(&read.device, settings)?;
+    let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let finisher = finish
-        .map(|finish| finish::build(finish, training, context.clone(), device.clone(), None))
+        .map(|finish| finish::build(finish, training, context.clone(), devices.main().clone(), None))
         .transpose()?;
     let (finisher, network) = finisher.unzip();
-    let data = &context.data;
+    let data = Arc::clone(&context.data);
     let trial = Effort {
         trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,
         judged: (read.calibration + data.split(Split::Validation).len()) as u64,
@@ -83,8 +98,8 @@ pub(crate) fn build(
         network: network.unwrap_or_default(),
         examples_in_memory: training.batch,
     };
-    let evaluator = Arc::new(ScratchEvaluator { settings: read, training, device, context });
-    Ok(Built { evaluator, finisher, workload, metrics: supernet::metrics() })
+    let evaluator = Arc::new(ScratchEvaluator { settings: read, training, devices, context });
+    Ok(Built { evaluator, finisher, workload, metrics: judgement::metrics(&data) })
 }
 
 impl Evaluator for ScratchEvaluator {
@@ -94,38 +109,42 @@ impl Evaluator for ScratchEvaluator {
 
     fn fingerprint(&self) -> String {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
-        fingerprint::fingerprint("scratch", &settings, &self.settings.device, &self.context, None)
+        fingerprint::fingerprint("scratch", &settings, &self.devices, &self.context, None)
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         let (architecture, specs) = stand_alone(request.architecture);
         let data = &self.context.data;
+        let lease = self.devices.lease();
+        let device = lease.device();
         let epochs = match request.fidelity {
-            Fidelity::Proxy => 0,
+            Fidelity::Proxy => {
+                return Ok(self.settings.proxy.outcome(request.architecture, &self.context, device));
+            }
             Fidelity::Epochs(epochs) => epochs,
             Fidelity::Full => self.training.epochs,
         };
-        let weights = Weights::initialize(&specs, request.seed, &self.device.clone().autodiff());
+        let weights = Weights::initialize(&specs, request.seed, &device.clone().autodiff());
         let training = Training {
             architecture: &architecture,
             data,
             examples: data.split(Split::Train),
             settings: &self.training,
             seed: request.seed,
-            device: &self.device,
+            calibration: self.settings.calibration,
+            device,
         };
         let weights = match training.run(weights, epochs, "scratch", &Silent) {
-            Ok(weights) => weights.detached(),
+            Ok(weights) => weights,
             Err(Stopped::Interrupted) => return Err(EvalError::Interrupted),
             Err(Stopped::Diverged { epoch, loss }) => {
                 let reason = format!("training diverged in epoch {epoch}: loss {loss}");
                 return Ok(Outcome::Failed { kind: FailureKind::Diverged, reason });
             }
         };
-        let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, &self.device);
-        let judged =
-            frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, &self.device));
-        Ok(outcome(judged))
+        let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, device);
+        let judged = frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, device));
+        Ok(outcome(judged, data))
     }
 }
 

@@ -53,12 +53,12 @@ pub(crate) fn parts(model: &TrainedModel, device: &Device) -> (Architecture, Wei
     (architecture, Weights::from_values(values, device), statistics)
 }
 
-/// Logits of a trained network for raw inputs, computed by the executor on the CPU; layers of 8 bits as integer runtimes
+/// Outputs of a trained network for raw inputs, computed by the executor on the CPU; layers of 8 bits as integer runtimes
 /// compute them, up to the order of sums.
 ///
 /// # Shapes
 /// - `raw`: `[examples, channels, height, width]`, row-major, in the units of the model card
-/// - output: `[examples, classes]`
+/// - output: logits `[examples, classes]`, or values `[examples, values]` in the targets' own units
 ///
 /// # Panics
 /// When arrays are missing or do not fit the architecture; check a model that comes from outside first.
@@ -78,5 +78,5 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
         let data = TensorData::new(values, [examples, shape.channels, shape.height, shape.width]);
         Tensor::<4>::from_data(data, &device)
     });
-    Frozen::of(model, &device).logits(batches)
+    Frozen::of(model, &device).outputs(batches)
 }

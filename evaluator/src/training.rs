@@ -1,67 +1,20 @@
 //! Training one stand-alone network.
 
-use burn::optim::GradientsParams;
+use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
 use kiln_search::Progress;
-use kiln_space::{Architecture, Settings, SettingsError};
-use serde::{Deserialize, Serialize};
+use kiln_space::Architecture;
 
 use crate::data::{Batcher, DataSet};
 use crate::executor::{self, Normalization};
-use crate::loss;
-use crate::optimizer::OptimizerSettings;
+use crate::learner::Learner;
 use crate::pruning::Pruning;
-use crate::schedule::Schedule;
-use crate::weights::Weights;
+use crate::training_settings::TrainingSettings;
+use crate::weights::{Parameters, Weights};
+use crate::{inference, loss};
 
 /// A mean loss beyond this many times that of guessing counts as divergence.
 const EXPLODED: f64 = 20.0;
-
-/// How long and how a network is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub(crate) struct TrainingSettings {
-    pub(crate) epochs: u32,
-    pub(crate) batch: usize,
-    pub(crate) optimizer: OptimizerSettings,
-    pub(crate) warmup_epochs: u32,
-    pub(crate) label_smoothing: f64,
-}
-
-impl TrainingSettings {
-    /// Refuses impossible values.
-    pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
-        if self.epochs == 0 || self.epochs > 100_000 {
-            return Err(SettingsError::value(settings.key("epochs"), self.epochs, "between 1 and 100000"));
-        }
-        if self.batch < 2 || self.batch > 65_536 {
-            return Err(SettingsError::value(settings.key("batch"), self.batch, "between 2 and 65536"));
-        }
-        if !(0.0..1.0).contains(&self.label_smoothing) {
-            let key = settings.key("label_smoothing");
-            return Err(SettingsError::value(key, self.label_smoothing, "at least 0, less than 1"));
-        }
-        if self.warmup_epochs >= self.epochs.max(2) {
-            let key = settings.key("warmup_epochs");
-            return Err(SettingsError::value(key, self.warmup_epochs, "less than `epochs`"));
-        }
-        self.optimizer.check(settings)
-    }
-
-    /// Batches of one epoch over so many examples; a last batch that is not full is left out, unless it is the only one.
-    pub(crate) const fn steps_per_epoch(&self, examples: usize) -> u64 {
-        let steps = examples / self.batch;
-        if steps == 0 { 1 } else { steps as u64 }
-    }
-
-    pub(crate) fn schedule(&self, examples: usize) -> Schedule {
-        let per_epoch = self.steps_per_epoch(examples);
-        Schedule {
-            learning_rate: self.optimizer.learning_rate,
-            warmup_steps: u64::from(self.warmup_epochs) * per_epoch,
-            steps: u64::from(self.epochs) * per_epoch,
-        }
-    }
-}
 
 /// Why a training ended early.
 #[derive(Clone, Debug, PartialEq)]
@@ -79,58 +32,89 @@ pub(crate) struct Training<'a> {
     pub(crate) examples: &'a [u32],
     pub(crate) settings: &'a TrainingSettings,
     pub(crate) seed: u64,
+    /// Training images that batch-norm statistics are taken from where the network is judged after an epoch.
+    pub(crate) calibration: usize,
     /// Without autodiff; the training adds it.
     pub(crate) device: &'a Device,
 }
 
 impl Training<'_> {
-    /// Trains `weights` (made on the device with autodiff) for the first `epochs` epochs of the schedule.
+    /// Trains `weights` (made on the device with autodiff) for the first `epochs` epochs of the schedule, and gives what is
+    /// to be judged, without gradients.
     pub(crate) fn run(
         &self,
-        mut weights: Weights,
+        weights: Weights,
         epochs: u32,
         stage: &str,
         progress: &dyn Progress,
     ) -> Result<Weights, Stopped> {
         let settings = self.settings;
-        let schedule = settings.schedule(self.examples.len());
         let per_epoch = settings.steps_per_epoch(self.examples.len());
         let batcher = Batcher::new(self.data, self.device.clone().autodiff(), self.seed);
-        let mut optimizer = settings.optimizer.build(&weights.parameters);
-        let guessing = (self.data.classes().len() as f64).ln();
+        let guessing = loss::of_guessing(self.data);
         let total = u64::from(epochs.min(settings.epochs)) * per_epoch;
         let mut pruning = Pruning::new(self.architecture, settings.epochs);
+        let mut learner = Learner::new(weights, settings, self.examples.len());
         for epoch in 0..epochs.min(settings.epochs) {
-            pruning.begin(epoch, &mut weights);
+            pruning.begin(epoch, &mut learner.weights);
             let order = batcher.shuffled(self.examples, u64::from(epoch));
             let mut sum = 0.0;
-            for (index, chunk) in order.chunks(settings.batch).take(per_epoch as usize).enumerate() {
+            for examples in order.chunks(settings.step_examples()).take(per_epoch as usize) {
                 if progress.stop_requested() {
                     return Err(Stopped::Interrupted);
                 }
-                let step = u64::from(epoch) * per_epoch + index as u64;
-                let batch = batcher.training(chunk, step);
-                let logits =
-                    executor::forward(self.architecture, &weights, batch.images, Normalization::Batch(None));
-                let loss = loss::cross_entropy(logits, batch.labels, settings.label_smoothing);
-                let value = loss::value(&loss);
+                let (gradients, value) = self.gradients(&learner, &batcher, examples);
                 if !value.is_finite() {
                     return Err(Stopped::Diverged { epoch, loss: value });
                 }
                 sum += value;
-                let gradients = GradientsParams::from_grads(loss.backward(), &weights.parameters);
-                weights.parameters = optimizer.step(schedule.rate(step), weights.parameters, gradients);
-                pruning.hold(&mut weights);
-                if step.is_multiple_of(20) {
-                    progress.report(stage, step, total, &format!("loss {value:.4}"));
+                if learner.step.is_multiple_of(20) {
+                    progress.report(stage, learner.step, total, &format!("loss {value:.4}"));
                 }
+                learner = learner.advance_and(gradients, |weights| pruning.hold(weights));
             }
             let mean = sum / per_epoch as f64;
             if mean > EXPLODED * guessing {
                 return Err(Stopped::Diverged { epoch, loss: mean });
             }
+            if learner.watches() {
+                learner.look(self.validation_loss(&learner.current()));
+                if learner.is_over() {
+                    break;
+                }
+            }
         }
         progress.report(stage, total, total, "trained");
-        Ok(weights)
+        Ok(learner.result())
+    }
+
+    /// Gradients and loss of one step, averaged over its examples.
+    fn gradients(
+        &self,
+        learner: &Learner,
+        batcher: &Batcher<'_>,
+        examples: &[u32],
+    ) -> (GradientsParams, f64) {
+        let mut accumulator: GradientsAccumulator<Parameters> = GradientsAccumulator::new();
+        let mut sum = 0.0;
+        for (index, piece) in self.settings.batches(examples).enumerate() {
+            let batch =
+                batcher.training(piece, learner.step * self.settings.accumulate as u64 + index as u64);
+            let weights = &learner.weights;
+            let outputs =
+                executor::forward(self.architecture, weights, batch.images, Normalization::Batch(None));
+            let loss = loss::against_targets(outputs, &batch.targets, self.settings.label_smoothing);
+            let share = piece.len() as f64 / examples.len() as f64;
+            sum += loss::value(&loss) * share;
+            let loss = if piece.len() == examples.len() { loss } else { loss * share };
+            let gradients = GradientsParams::from_grads(loss.backward(), &weights.parameters);
+            accumulator.accumulate(&weights.parameters, gradients);
+        }
+        (accumulator.grads(), sum)
+    }
+
+    /// Loss on the validation split; `None` if it is not finite.
+    fn validation_loss(&self, weights: &Weights) -> Option<f64> {
+        inference::validation_loss(self.architecture, weights, self.data, self.calibration, self.device)
     }
 }

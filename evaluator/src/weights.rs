@@ -3,7 +3,8 @@
 use std::collections::BTreeMap;
 
 use burn::module::{Module, Param, ParamId};
-use burn::tensor::{Device, Tensor, TensorData};
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, DType, Device, Gradients, Tensor, TensorData};
 use kiln_space::{Architecture, Layer, Op, ParameterKind, ParameterSpec, Segment, WeightRef};
 use rand::RngExt;
 
@@ -21,6 +22,40 @@ impl Parameters {
     /// Ids of the parameters that weight decay leaves alone.
     pub(crate) fn vector_ids(&self) -> Vec<ParamId> {
         self.vectors.iter().map(|vector| vector.id).collect()
+    }
+
+    /// Each value moved by `share` of the way to that of `other`. Neither may be part of an autodiff graph.
+    pub(crate) fn towards(&self, other: &Self, share: f64) -> Self {
+        fn each<const D: usize>(
+            from: &[Param<Tensor<D>>],
+            to: &[Param<Tensor<D>>],
+            share: f64,
+        ) -> Vec<Param<Tensor<D>>> {
+            let moved = |(from, to): (&Param<Tensor<D>>, &Param<Tensor<D>>)| {
+                let value = from.val() * (1.0 - share) + to.val() * share;
+                Param::initialized(from.id, value)
+            };
+            from.iter().zip(to).map(moved).collect()
+        }
+        Self {
+            kernels: each(&self.kernels, &other.kernels, share),
+            matrices: each(&self.matrices, &other.matrices, share),
+            vectors: each(&self.vectors, &other.vectors, share),
+        }
+    }
+
+    /// The values as bytes, which [`Parameters::loaded`] reads.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.clone().into_record().into_bytes().expect("weights are serializable").to_vec()
+    }
+
+    /// These parameters with the values of [`Parameters::to_bytes`].
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, or that they are those of other parameters.
+    pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, String> {
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+        self.try_load_record(record.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
     }
 }
 
@@ -103,6 +138,20 @@ impl Weights {
     /// locks in opposite orders in `backward` and when graphs meet, and stands still.
     pub(crate) fn forked(&self, device: &Device) -> Self {
         Self { parameters: self.parameters.clone().fork(device), slots: self.slots.clone() }
+    }
+
+    /// The same values on another device, outside any autodiff graph.
+    pub(crate) fn on(&self, device: &Device) -> Self {
+        Self { parameters: self.parameters.valid().to_device(device), slots: self.slots.clone() }
+    }
+
+    /// The shape of each named parameter of these specifications.
+    pub(crate) fn declared(specs: &[ParameterSpec]) -> BTreeMap<String, Vec<usize>> {
+        let named = |spec: &ParameterSpec| {
+            let key = spec.key.clone();
+            parts(spec).into_iter().map(move |(part, shape, _)| (format!("{key}.{part}"), shape))
+        };
+        specs.iter().flat_map(named).collect()
     }
 
     /// The convolution weight that a layer reads, `[out, in / groups, kernel, kernel]`.
@@ -205,6 +254,38 @@ impl Weights {
             Some(Slot::Matrix(index)) => masked(&mut self.parameters.matrices[*index], mask),
             _ => panic!("no weight `{name}`"),
         }
+    }
+
+    /// Magnitudes in double precision, as leaves of a graph of `device`, which keeps gradients.
+    pub(crate) fn magnitudes(&self, device: &Device) -> Self {
+        fn each<const D: usize>(from: &[Param<Tensor<D>>], device: &Device) -> Vec<Param<Tensor<D>>> {
+            let magnitude = |param: &Param<Tensor<D>>| {
+                let values = param.val().abs().cast(DType::F64).into_data();
+                Param::initialized(param.id, Tensor::from_data(values, (device, DType::F64)).require_grad())
+            };
+            from.iter().map(magnitude).collect()
+        }
+        let Parameters { kernels, matrices, vectors } = &self.parameters;
+        let parameters = Parameters {
+            kernels: each(kernels, device),
+            matrices: each(matrices, device),
+            vectors: each(vectors, device),
+        };
+        Self { parameters, slots: self.slots.clone() }
+    }
+
+    /// Sum of weight times gradient over kernels and matrices, in double precision.
+    pub(crate) fn flow(&self, gradients: &Gradients) -> f64 {
+        fn sum<const D: usize>(params: &[Param<Tensor<D>>], gradients: &Gradients) -> f64 {
+            let flow = |param: &Param<Tensor<D>>| {
+                let gradient = param.val().grad(gradients)?;
+                let flow = (param.val().inner() * gradient).sum().into_data();
+                flow.try_to_vec::<f64>().ok()?.first().copied()
+            };
+            // A weight that nothing reads has no gradient, and carries nothing.
+            params.iter().filter_map(flow).sum()
+        }
+        sum(&self.parameters.kernels, gradients) + sum(&self.parameters.matrices, gradients)
     }
 
     /// The architecture's own weights, copied out of shared ones; goes with [`stand_alone`].

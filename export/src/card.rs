@@ -31,6 +31,17 @@ pub struct Preprocessing {
     pub deviation: Vec<f32>,
 }
 
+/// What a network's outputs are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Prediction {
+    /// One logit for each class.
+    #[default]
+    Classes,
+    /// Values, each in its own unit.
+    Values,
+}
+
 /// Provenance of a trained network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -45,7 +56,10 @@ pub struct ModelCard {
     pub parameters: u64,
     /// Multiply-accumulates for one example.
     pub macs: u64,
-    /// Names of the classes in output order.
+    /// What the outputs are; logits of classes where the card does not say.
+    #[serde(default)]
+    pub predicts: Prediction,
+    /// Names of the classes, or of the predicted values, in output order.
     pub classes: Vec<String>,
     /// Data set with its sizes and a hash of its content.
     pub data: String,

@@ -80,7 +80,7 @@ pub enum ExportError {
     /// The architecture does not hold together.
     #[error("the architecture of the model cannot be used")]
     Architecture(#[from] SpaceError),
-    /// The network does not give one value for each class.
+    /// The network does not give one value for each class or quantity.
     #[error("the network gives {found}, expected a vector with one value for each of the {classes} classes")]
     Output {
         /// Shape of the last layer.

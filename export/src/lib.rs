@@ -2,6 +2,8 @@
 
 mod card;
 mod check;
+#[cfg(test)]
+mod damaged;
 mod error;
 mod model;
 mod model_file;
@@ -12,7 +14,7 @@ mod registry;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
-pub use card::{MetricRecord, ModelCard, Preprocessing};
+pub use card::{MetricRecord, ModelCard, Prediction, Preprocessing};
 pub use check::expected_arrays;
 pub use error::ExportError;
 pub use model::{Array, Exporter, TrainedModel};

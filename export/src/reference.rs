@@ -13,7 +13,7 @@ use crate::{ExportError, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
 /// 8 bits compute in integers.
 ///
 /// # Shapes
-/// `input`: raw values `[batch, channels, height, width]`; returns `[batch, classes]`.
+/// `input`: raw values `[batch, channels, height, width]`; returns `[batch, classes]` or `[batch, values]`.
 ///
 /// # Errors
 /// [`ExportError`] when the model is not whole ([`TrainedModel::check`]) or the input has another length.

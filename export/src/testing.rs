@@ -8,7 +8,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::{
-    Array, ExportError, Exporter, Grid, MetricRecord, ModelCard, Preprocessing, QuantizationPlan,
+    Array, ExportError, Exporter, Grid, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan,
     QuantizedNetwork, TrainedModel, expected_arrays, reference,
 };
 
@@ -133,6 +133,7 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
         genotype: "0-1".to_owned(),
         parameters: counts.parameters,
         macs: counts.macs,
+        predicts: Prediction::Classes,
         classes: (0..architecture.output().channels).map(|class| format!("class {class}")).collect(),
         data: "random numbers".to_owned(),
         training: "none: random weights".to_owned(),

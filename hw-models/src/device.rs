@@ -221,9 +221,12 @@ impl Device {
     /// [`HwError::Parse`] when it is not TOML, or a key is unknown, missing or of the wrong type;
     /// [`HwError::Value`] when a value cannot be.
     pub fn parse(file: &str, text: &str) -> Result<Self, HwError> {
-        let device: Self = toml::from_str(text).map_err(|error| HwError::Parse {
-            file: file.to_owned(),
-            problem: error.to_string().trim_end().to_owned(),
+        let device: Self = toml::from_str(text).map_err(|error| {
+            let at = error.span().map_or(0, |span| span.start.min(text.len()));
+            let line = text.as_bytes()[..at].split(|byte| *byte == b'\n').count();
+            let key = text.lines().nth(line - 1).and_then(|text| Some(text.split_once('=')?.0.trim()));
+            let key = key.map_or(String::new(), |key| format!("`{key}`: "));
+            HwError::Parse { file: format!("{file}:{line}"), problem: format!("{key}{}", error.message()) }
         })?;
         device.check(file)?;
         Ok(device)
@@ -331,14 +334,17 @@ mod tests {
     #[test]
     fn wrong_keys_and_types_name_the_line() {
         let unknown = refused("parallel_loss =", "paralel_loss =");
-        assert!(unknown.starts_with("mine.toml: TOML parse error at line 5, column 1"), "{unknown}");
+        assert!(unknown.starts_with("mine.toml:5: `paralel_loss`: "), "{unknown}");
         assert!(unknown.contains("unknown field `paralel_loss`, expected one of `name`"), "{unknown}");
         let missing = refused("title = ", "# title = ");
         assert!(missing.contains("missing field `title`"), "{missing}");
         let kind = refused("cores = { value = 4", "cores = { value = \"4\"");
-        assert!(kind.contains("line 4, column 19") && kind.contains("invalid type: string \"4\""), "{kind}");
+        assert!(
+            kind.starts_with("mine.toml:4: `cores`: ") && kind.contains("invalid type: string \"4\""),
+            "{kind}"
+        );
         let format = refused("f32 = { value = 6", "f31 = { value = 6");
-        assert!(format.contains("line 9") && format.contains("unknown variant `f31`"), "{format}");
+        assert!(format.starts_with("mine.toml:9: ") && format.contains("unknown variant `f31`"), "{format}");
     }
 
     #[test]

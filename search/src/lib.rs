@@ -14,6 +14,7 @@ mod gaussian_process;
 pub mod hypervolume;
 mod journal;
 pub mod pareto;
+mod rank_correlation;
 mod registry;
 mod run_folder;
 pub mod seed;
@@ -36,11 +37,12 @@ pub use event::{Event, Observer};
 pub use journal::{
     JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened, StudyRecord, facts,
 };
+pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
 pub use run_folder::{RunFolder, RunPaths, check_study_name};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
 pub use strategy::{Ask, Strategy};
-pub use study::{FrontEntry, StageSeconds, Status, Study, StudySettings, Summary, study_front};
+pub use study::{FrontEntry, StageSeconds, Status, Study, StudySettings, Summary, catch_panic, study_front};
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
 pub use trial::{
     Costs, FailureKind, Fidelity, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial,

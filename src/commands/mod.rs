@@ -8,6 +8,7 @@ mod hw;
 mod init;
 mod search;
 mod show;
+mod supernet;
 mod watch;
 
 use crate::cli::{Arguments, Command};
@@ -24,6 +25,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Export { run, trial, format, precision, out } => {
             export::run(&run, trial, &format, precision, out, &common)
         }
+        Command::Supernet { command } => supernet::run(&command, &common),
         Command::Check { config } => check::run(&config, &common),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),

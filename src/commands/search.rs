@@ -40,7 +40,7 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
 
     let screen = if plain || common.json { None } else { open_screen(&mut study, &paths, &stop) };
     if screen.is_none() {
-        study.observers.push(Box::new(Screen::new()));
+        study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str))));
     }
     let ended = study.run(&folder).inspect_err(|error| tracing::error!("stopped: {error}"));
     for warning in screen.map(tui::Screen::finish).unwrap_or_default() {

@@ -22,7 +22,8 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     let (paths, config) = Run::open(run, &common.runs)?;
     let follow = Follow::open(&paths)?;
     if plain || common.json || !tui::is_possible() {
-        return lines(follow, common.json);
+        let objective = config.search.objectives.first().map_or("", String::as_str);
+        return lines(follow, objective, common.json);
     }
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
@@ -41,8 +42,8 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
 }
 
 /// Prints what the journal tells until the study ends: as progress, or as the events themselves.
-fn lines(mut follow: Follow, json: bool) -> Result<Exit, Failure> {
-    let mut progress = Screen::new();
+fn lines(mut follow: Follow, objective: &str, json: bool) -> Result<Exit, Failure> {
+    let mut progress = Screen::new(objective);
     // Entries since the journal's beginning, and those that were printed.
     let (mut at, mut printed) = (0_u64, 0_u64);
     let mut ended = false;

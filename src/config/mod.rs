@@ -1,6 +1,8 @@
 //! The config file: what the user wrote, where it stands, and what is wrong with it. Looking names up and opening files is
 //! [`crate::assembly`]'s part.
 
+#[cfg(test)]
+mod damaged;
 mod document;
 mod error;
 mod explain;

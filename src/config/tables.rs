@@ -1,5 +1,6 @@
 //! The tables of a config as the user wrote them. Registered parts stay opaque here; each part reads its own settings.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 
 use kiln_space::Settings;
@@ -80,6 +81,8 @@ pub struct SearchTable {
     pub limits: Vec<(&'static str, f64)>,
     /// Budget in hours, for the search stage.
     pub hours: Option<f64>,
+    /// Metrics or costs, each with the most it may be, at which the search ends.
+    pub target: BTreeMap<String, f64>,
     /// Evaluations that panic one after the other before the study stops.
     pub panics_in_a_row: u32,
 }
@@ -127,6 +130,8 @@ struct SearchKeys {
     parameters_max: Option<f64>,
     macs_max: Option<f64>,
     hours: Option<f64>,
+    #[serde(default)]
+    target: BTreeMap<String, f64>,
     #[serde(default = "panics_in_a_row")]
     panics_in_a_row: u32,
 }
@@ -293,6 +298,7 @@ fn search(document: &Document) -> Result<SearchTable, ConfigError> {
         objectives: keys.objectives,
         limits,
         hours: keys.hours,
+        target: keys.target,
         panics_in_a_row: keys.panics_in_a_row,
     })
 }

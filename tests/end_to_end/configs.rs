@@ -113,6 +113,80 @@ fn a_network_of_single_precision_is_exported_in_8_bits_where_its_data_are() {
 }
 
 #[test]
+fn two_devices() {
+    let mut config = tiny("two-devices.toml", "tiny");
+    config["search"].as_table_mut().unwrap().remove("target");
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&[]);
+    assert_eq!(report["trials"], 12);
+    let limits = [("latency_us@cortex-a72", 500.0), ("latency_us@cortex-m7", 60_000.0)];
+    let networks = report["front"].as_array().unwrap().iter().chain(report["finished"].as_array().unwrap());
+    for network in networks {
+        for (cost, limit) in limits {
+            let cost = network["costs"][cost].as_f64().unwrap();
+            assert!(cost > 0.0 && cost <= limit, "{network}");
+        }
+    }
+    let shown = sandbox.kiln(&["front", "tiny"]);
+    assert!(shown.out.contains("latency µs @cortex-m7"), "{}", shown.out);
+}
+
+#[test]
+fn cifar_records() {
+    let Some(data) = data("cifar_records") else { return };
+    let mut config = tiny("cifar10.toml", "tiny");
+    // What is there of CIFAR-10: some training images.
+    set(&mut config, "data", "train", vec!["data_batch_1_first4000.bin"].into());
+    set(&mut config, "data", "test", 0.1.into());
+    set(&mut config, "data", "limit", 500.into());
+    set(&mut config, "search", "trials", 6.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&["--data", data.join("cifar10").to_str().unwrap()]);
+    check_finished(&sandbox, &report, "tiny", 6);
+}
+
+/// A table as configs/tabular.toml describes it: three species, each with its own size, and a weight that follows from it.
+fn plants() -> String {
+    let plant = |index: usize| {
+        let (species, small) = (index % 3, (index * 7 % 10) as f64 / 10.0);
+        let (length, width) = (4.0 + species as f64 + small, 3.0 + (index * 3 % 7) as f64 / 7.0);
+        let (soil, name) = (["sand", "clay"][index % 2], ["setosa", "versicolor", "virginica"][species]);
+        format!("{length:.2},{width:.2},{:.3},{soil},{name}\n", 20.0 * length * width)
+    };
+    "length,width,weight,soil,species\n".to_owned() + &(0..200).map(plant).collect::<String>()
+}
+
+#[test]
+fn a_table_of_ones_own() {
+    let sandbox = Sandbox::new(&tiny("tabular.toml", "tiny").to_string());
+    fs::write(sandbox.path("plants.csv"), plants()).unwrap();
+    let report = sandbox.search(&["--data", "."]);
+    check_finished(&sandbox, &report, "tiny", 12);
+}
+
+#[test]
+fn numbers_of_a_table() {
+    let mut config = tiny("tabular.toml", "numbers");
+    set(&mut config, "data", "target", "weight".into());
+    set(&mut config, "data", "task", "regression".into());
+    set(&mut config, "data", "categorical", vec!["soil", "species"].into());
+    let sandbox = Sandbox::new(&config.to_string());
+    fs::write(sandbox.path("plants.csv"), plants()).unwrap();
+    let said = sandbox.kiln(&["search", "study.toml", "--data", "."]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("found `error_percent`, expected one of `mean_squared_error`"), "{}", said.err);
+    set(&mut config, "search", "objectives", vec!["mean_squared_error", "latency_us"].into());
+    fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let said = sandbox.kiln(&["search", "study.toml", "--data", "."]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    let network = said.out.lines().find(|line| line.starts_with("Finished")).unwrap();
+    assert!(network.contains("test mean squared error"), "{network}");
+    assert!(!said.out.contains("accuracy") && !said.err.contains("accuracy"), "{}{}", said.out, said.err);
+    let json = sandbox.kiln(&["front", "numbers", "--json"]).json();
+    assert!(json["finished"][0]["test_mean_squared_error"].as_f64().unwrap() > 0.0, "{json}");
+}
+
+#[test]
 fn a_table_of_published_results() {
     let Some(data) = data("a_table_of_published_results") else { return };
     let mut config = tiny("nasbench201.toml", "table");
@@ -135,7 +209,16 @@ fn every_config_is_run_by_a_test_of_this_file() {
     names.sort();
     assert_eq!(
         names,
-        ["fashion-mnist.toml", "mnist.toml", "nasbench201.toml", "quickstart.toml", "tiny-mcu.toml"]
+        [
+            "cifar10.toml",
+            "fashion-mnist.toml",
+            "mnist.toml",
+            "nasbench201.toml",
+            "quickstart.toml",
+            "tabular.toml",
+            "tiny-mcu.toml",
+            "two-devices.toml"
+        ]
     );
 }
 

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod broken_inputs;
 mod configs;
 mod crashes;
 mod failures;
@@ -10,4 +11,5 @@ mod mistakes;
 mod output;
 mod sandbox;
 mod screens;
+mod supernets;
 mod workers;

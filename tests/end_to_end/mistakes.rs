@@ -61,7 +61,7 @@ fn names_that_no_registry_knows() {
         (
             "\"digits\"",
             "\"digit\"",
-            "error: study.toml:5: `data.kind`: found `digit`, expected one of `digits`, `idx`; did you mean `digits`?",
+            "error: study.toml:5: `data.kind`: found `digit`, expected one of `cifar`, `csv`, `digits`, `idx`, `images`, `npy`; did you mean `digits`?",
         ),
         (
             "\"stages\"",

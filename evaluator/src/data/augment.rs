@@ -14,6 +14,13 @@ pub struct Augmentation {
     pub rotate_degrees: f64,
     /// Enlarge or shrink by up to this factor minus one: `0.1` for 0.9 to 1.1.
     pub scale: f64,
+    /// Mirror every second image, drawn at random: left becomes right.
+    pub flip: bool,
+    /// Side of a square of pixels that is put to the channels' means, anywhere in the image; 0 for none.
+    ///
+    /// Source: T. `DeVries` and G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
+    /// section 3: the middle of the square is any pixel, so that part of it may lie outside.
+    pub cutout: usize,
 }
 
 impl Augmentation {
@@ -24,6 +31,13 @@ impl Augmentation {
             ("rotate_degrees", self.rotate_degrees, 0.0..=180.0, "between 0 and 180"),
             ("scale", self.scale, 0.0..=0.9, "between 0 and 0.9"),
         ];
+        if self.cutout > 1024 {
+            return Err(SettingsError::value(
+                settings.key("augment.cutout"),
+                self.cutout,
+                "at most 1024 pixels",
+            ));
+        }
         match bounds.into_iter().find(|(_, value, range, _)| !range.contains(value)) {
             Some((key, value, _, expected)) => {
                 Err(SettingsError::value(settings.key(&format!("augment.{key}")), value, expected))
@@ -32,8 +46,21 @@ impl Augmentation {
         }
     }
 
-    /// Writes the changed `from` into `to`.
-    pub(crate) fn apply(&self, shape: Shape, from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
+    /// Writes the changed `from` into `to`; `mean` is that of each channel.
+    pub(crate) fn apply(&self, shape: Shape, mean: &[f32], from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
+        self.apply_geometry(shape, from, to, rng);
+        if self.flip && rng.random_bool(0.5) {
+            for row in to.chunks_exact_mut(shape.width) {
+                row.reverse();
+            }
+        }
+        if self.cutout > 0 {
+            let middle = [rng.random_range(0..shape.height), rng.random_range(0..shape.width)];
+            cut_out(shape, mean, to, middle, self.cutout);
+        }
+    }
+
+    fn apply_geometry(&self, shape: Shape, from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
         let mut within = |reach: f64| if reach > 0.0 { rng.random_range(-reach..=reach) } else { 0.0 };
         if self.rotate_degrees > 0.0 || self.scale > 0.0 {
             let (down, right) = (within(self.shift), within(self.shift));
@@ -52,6 +79,20 @@ impl Augmentation {
             shift(shape, from, to, down, right);
         } else {
             to.copy_from_slice(from);
+        }
+    }
+}
+
+/// Puts a square of `side` pixels about `middle` (row, column) to the mean of each channel.
+fn cut_out(shape: Shape, mean: &[f32], to: &mut [f32], middle: [usize; 2], side: usize) {
+    let range = |middle: usize, size: usize| {
+        let from = middle.saturating_sub(side / 2);
+        from..(middle + side - side / 2).min(size)
+    };
+    let columns = range(middle[1], shape.width);
+    for (plane, mean) in to.chunks_exact_mut(shape.positions()).zip(mean) {
+        for row in range(middle[0], shape.height) {
+            plane[row * shape.width..][columns.clone()].fill(*mean);
         }
     }
 }
@@ -109,6 +150,38 @@ mod tests {
         assert_eq!(to, [0.0, 0.0, 0.0, 2.0, 3.0, 0.0, 5.0, 6.0, 0.0]);
         shift(Shape::new(1, 3, 3), &from, &mut to, 0, 5);
         assert_eq!(to, [0.0; 9]);
+    }
+
+    #[test]
+    fn a_square_is_cut_out_as_far_as_it_lies_inside() {
+        let shape = Shape::new(2, 3, 4);
+        let mut to = vec![1.0; 24];
+        cut_out(shape, &[5.0, 7.0], &mut to, [0, 3], 3);
+        let plane = |mean: f32| [1.0, 1.0, mean, mean, 1.0, 1.0, mean, mean, 1.0, 1.0, 1.0, 1.0];
+        assert_eq!(to, [plane(5.0), plane(7.0)].concat());
+        cut_out(shape, &[0.0, 0.0], &mut to, [1, 1], 2);
+        assert_eq!(to[..12], [0.0, 0.0, 5.0, 5.0, 0.0, 0.0, 5.0, 5.0, 1.0, 1.0, 1.0, 1.0]);
+    }
+
+    #[test]
+    fn flips_mirror_about_half_of_the_images_and_repeat_with_the_generator() {
+        let shape = Shape::new(1, 2, 3);
+        let from = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
+        let flip = Augmentation { flip: true, ..Augmentation::default() };
+        let run = || {
+            let mut rng = crate::seed::generator(1, "augmentation", &[0]);
+            let once = |_| {
+                let mut to = vec![0.0; 6];
+                flip.apply(shape, &[0.0], &from, &mut to, &mut rng);
+                to
+            };
+            (0..100).map(once).collect::<Vec<_>>()
+        };
+        let images = run();
+        assert_eq!(images, run());
+        let flipped = images.iter().filter(|image| **image == [3.0, 2.0, 1.0, 6.0, 5.0, 4.0]).count();
+        assert!((35..=65).contains(&flipped), "{flipped}");
+        assert!(images.iter().filter(|image| **image == from).count() == 100 - flipped);
     }
 
     #[test]

@@ -6,13 +6,34 @@ use rand::seq::SliceRandom;
 use super::{DataSet, Split};
 use crate::seed;
 
-/// Normalized images with their labels.
+/// Normalized examples with their targets.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// `[batch, channels, height, width]`.
     pub images: Tensor<4>,
-    /// `[batch]`.
-    pub labels: Tensor<1, Int>,
+    /// What the network shall give.
+    pub targets: BatchTargets,
+}
+
+/// Targets of a batch.
+#[derive(Clone, Debug)]
+pub enum BatchTargets {
+    /// Classes, `[batch]`.
+    Labels(Tensor<1, Int>),
+    /// Values in deviations from their mean, `[batch, values]`.
+    Values(Tensor<2>),
+}
+
+impl Batch {
+    /// The same batch on another device.
+    #[must_use]
+    pub fn on(&self, device: &Device) -> Self {
+        let targets = match &self.targets {
+            BatchTargets::Labels(labels) => BatchTargets::Labels(labels.clone().to_device(device)),
+            BatchTargets::Values(values) => BatchTargets::Values(values.clone().to_device(device)),
+        };
+        Self { images: self.images.clone().to_device(device), targets }
+    }
 }
 
 /// Draws batches of some examples of a data set, on one device.
@@ -44,7 +65,8 @@ impl<'a> Batcher<'a> {
         let mut rng = seed::generator(self.seed, "augmentation", &[step]);
         let augmentation = *self.data.augmentation();
         let shape = self.data.shape();
-        self.batch(examples, |from, to| augmentation.apply(shape, from, to, &mut rng))
+        let (mean, _) = self.data.normalization();
+        self.batch(examples, |from, to| augmentation.apply(shape, mean, from, to, &mut rng))
     }
 
     /// A batch as it is.
@@ -65,12 +87,24 @@ impl<'a> Batcher<'a> {
             write(self.data.example(example), to);
             normalize(self.data, to);
         }
-        let labels: Vec<i64> = examples.iter().map(|example| i64::from(self.data.label(*example))).collect();
         let dimensions = [examples.len(), shape.channels, shape.height, shape.width];
         Batch {
             images: Tensor::from_data(TensorData::new(values, dimensions), &self.device),
-            labels: Tensor::from_data(TensorData::new(labels, [examples.len()]), &self.device),
+            targets: self.targets(examples),
         }
+    }
+
+    fn targets(&self, examples: &[u32]) -> BatchTargets {
+        let count = examples.len();
+        if self.data.is_regression() {
+            let (mean, deviation) = self.data.target_normalization();
+            let rows = examples.iter().flat_map(|example| self.data.values(*example).iter().enumerate());
+            let values: Vec<f32> = rows.map(|(i, value)| (value - mean[i]) / deviation[i]).collect();
+            let values = TensorData::new(values, [count, mean.len()]);
+            return BatchTargets::Values(Tensor::from_data(values, &self.device));
+        }
+        let labels: Vec<i64> = examples.iter().map(|example| i64::from(self.data.label(*example))).collect();
+        BatchTargets::Labels(Tensor::from_data(TensorData::new(labels, [count]), &self.device))
     }
 }
 

@@ -11,7 +11,7 @@ use kiln_space::{Settings, Shape};
 use serde::Deserialize;
 
 use super::registry::Common;
-use super::{Augmentation, DataError, DataSet, RawData};
+use super::{Augmentation, DataError, DataSet, RawData, Targets};
 
 static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
@@ -45,10 +45,9 @@ pub(super) fn open(settings: &Settings, _folder: Option<&Path>) -> Result<DataSe
         name: "digits".to_owned(),
         input: "grey level 0..16".to_owned(),
         shape: Shape::new(1, 8, 8),
-        classes: (0..10).map(|digit| digit.to_string()).collect(),
         examples,
-        labels,
+        targets: Targets::Classes { names: (0..10).map(|digit| digit.to_string()).collect(), labels },
         test: 0,
     };
-    Ok(common.finish(raw))
+    common.finish(raw)
 }

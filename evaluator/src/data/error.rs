@@ -1,6 +1,6 @@
 //! What can be wrong with data and its settings.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use kiln_space::SettingsError;
 use thiserror::Error;
@@ -32,6 +32,21 @@ pub enum DataError {
         /// File.
         path: PathBuf,
     },
+    /// There are not enough examples to train, judge and test with.
+    #[error(
+        "data set `{name}`: {training} training, {validation} validation and {test} test examples, expected at least 2, 1 \
+         and 1; give more examples, or other shares `validation` and `test`"
+    )]
+    TooFew {
+        /// Data set.
+        name: String,
+        /// Examples to train on.
+        training: usize,
+        /// Examples to judge by.
+        validation: usize,
+        /// Examples to test on.
+        test: usize,
+    },
     /// A file holds something else than it should.
     #[error("{}: {place}: found {found}, expected {expected}", path.display())]
     Content {
@@ -44,4 +59,17 @@ pub enum DataError {
         /// What should be there.
         expected: String,
     },
+}
+
+impl DataError {
+    /// A file holds something else than it should: where, what, and what should be there.
+    pub fn content(
+        path: &Path,
+        place: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> Self {
+        let (place, found, expected) = (place.into(), found.into(), expected.into());
+        Self::Content { path: path.to_owned(), place, found, expected }
+    }
 }

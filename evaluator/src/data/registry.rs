@@ -7,7 +7,7 @@ use std::sync::Arc;
 use kiln_space::{Settings, SettingsError};
 
 use super::split::Sizes;
-use super::{Augmentation, DataError, DataSet, RawData, digits, idx};
+use super::{Augmentation, DataError, DataSet, RawData, cifar, csv_table, digits, idx, images, npy};
 
 /// Opens a data set from its settings and the folder given on the command line.
 pub type DataBuilder = fn(&Settings, Option<&Path>) -> Result<DataSet, DataError>;
@@ -23,8 +23,12 @@ impl DataRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self { builders: BTreeMap::new() };
+        registry.register("cifar", cifar::open);
+        registry.register("csv", csv_table::open);
         registry.register("digits", digits::open);
         registry.register("idx", idx::open);
+        registry.register("images", images::open);
+        registry.register("npy", npy::open);
         registry
     }
 
@@ -71,6 +75,10 @@ impl Common {
         0.2
     }
 
+    pub(super) const fn tenth() -> f64 {
+        0.1
+    }
+
     pub(super) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         for (key, share) in [("test", self.test), ("validation", Some(self.validation))] {
             if let Some(share) = share
@@ -79,13 +87,13 @@ impl Common {
                 return Err(SettingsError::value(settings.key(key), share, "a share between 0 and 0.9"));
             }
         }
-        if self.limit.is_some_and(|limit| limit < 100) {
-            return Err(SettingsError::value(settings.key("limit"), self.limit.unwrap_or(0), "at least 100"));
+        if self.limit.is_some_and(|limit| limit < 2) {
+            return Err(SettingsError::value(settings.key("limit"), self.limit.unwrap_or(0), "at least 2"));
         }
         self.augment.check(settings)
     }
 
-    pub(super) fn finish(&self, raw: RawData) -> DataSet {
+    pub(super) fn finish(&self, raw: RawData) -> Result<DataSet, DataError> {
         let sizes = Sizes {
             test: self.test.unwrap_or(0.0),
             validation: self.validation,

@@ -29,17 +29,17 @@ pub struct Sizes {
     pub limit: Option<usize>,
 }
 
-/// Ascending indices of training, validation and test examples. The last `test` examples are the test split when there
-/// are any.
+/// Ascending indices of training, validation and test examples; `labels` are the groups that each split has its share of.
+/// Behind the examples that have labels here may follow a test split of `test` others, about which nothing else is known.
 pub(crate) fn stratified(labels: &[u32], test: usize, sizes: &Sizes) -> [Vec<u32>; 3] {
-    let given = labels.len() - test;
+    let given = labels.len();
     let classes = labels.iter().max().map_or(0, |label| *label as usize + 1);
     let mut by_class = vec![Vec::new(); classes];
-    for (index, label) in labels[..given].iter().enumerate() {
+    for (index, label) in labels.iter().enumerate() {
         by_class[*label as usize].push(index as u32);
     }
     let mut splits = [const { Vec::new() }; 3];
-    splits[2].extend(given as u32..labels.len() as u32);
+    splits[2].extend(given as u32..(given + test) as u32);
     for (class, mut members) in by_class.into_iter().enumerate() {
         members.shuffle(&mut seed::generator(sizes.seed, "split", &[class as u64]));
         if test == 0 {
@@ -88,7 +88,7 @@ mod tests {
 
     #[test]
     fn a_given_test_split_is_kept_and_the_limit_holds() {
-        let labels: Vec<u32> = (0..100).map(|i| i % 2).collect();
+        let labels: Vec<u32> = (0..80).map(|i| i % 2).collect();
         let splits = stratified(&labels, 20, &Sizes { test: 0.5, validation: 0.1, seed: 1, limit: Some(40) });
         assert_eq!(splits[2], (80..100).collect::<Vec<_>>());
         assert_eq!(splits[0].len() + splits[1].len(), 40);

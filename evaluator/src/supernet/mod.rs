@@ -2,8 +2,10 @@
 
 mod evaluator;
 mod extremes;
+mod gradients;
 mod sampling;
+mod saved;
 mod settings;
 mod training;
 
-pub(crate) use evaluator::{build, metrics, outcome};
+pub(crate) use evaluator::{build, outcome};

@@ -6,6 +6,9 @@ use super::extremes::{self, Extreme};
 use super::settings::{Sampling, SupernetSettings};
 use crate::seed;
 
+/// Subnets between the extremes by which a training is watched.
+const WATCHED_AT_RANDOM: usize = 2;
+
 /// Draws the subnets of each step, the same for a step whenever it is asked.
 pub(super) struct Sampler<'a> {
     space: &'a dyn SearchSpace,
@@ -24,6 +27,15 @@ impl<'a> Sampler<'a> {
         };
         let random = settings.subnets - always.len();
         Self { space, always, random, seed }
+    }
+
+    /// Subnets by which a training is watched on the validation split, the same after every epoch.
+    pub(super) fn watched(&self) -> Result<Vec<Architecture>, SpaceError> {
+        let mut rng = seed::generator(self.seed, "watched", &[]);
+        let extremes =
+            [Extreme::Largest, Extreme::Smallest].map(|extreme| extremes::find(self.space, extreme));
+        let drawn = (0..WATCHED_AT_RANDOM).map(|_| variation::sample(self.space, &mut rng));
+        extremes.into_iter().chain(drawn).map(|genotype| self.space.decode(&genotype)).collect()
     }
 
     /// Subnets of a step; in sandwich sampling the largest comes first.

@@ -1,17 +1,26 @@
 //! Settings of the supernet evaluator.
 
+use std::path::PathBuf;
+
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::optimizer::OptimizerSettings;
-use crate::training::TrainingSettings;
+use crate::proxy::Proxy;
+use crate::training_settings::{TrainingSettings, accumulate};
 
 /// `[evaluator]` with `kind = "supernet"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SupernetSettings {
-    #[serde(default = "cpu")]
-    pub(crate) device: String,
+    // Which device of a class it is matters to no outcome, so nothing that is compared holds it.
+    #[serde(skip_serializing)]
+    pub(crate) device: Option<String>,
+    #[serde(default, skip_serializing)]
+    pub(crate) devices: Vec<String>,
+    /// Run folder of a study whose trained supernet is taken as it is. Its weights are in the fingerprint, their place is not.
+    #[serde(skip_serializing)]
+    pub(crate) supernet: Option<PathBuf>,
     /// Passes over the training split.
     pub(crate) epochs: u32,
     #[serde(default = "batch")]
@@ -33,6 +42,14 @@ pub(crate) struct SupernetSettings {
     /// Training images that batch-norm statistics of a subnet are taken from.
     #[serde(default = "calibration")]
     pub(crate) calibration: usize,
+    #[serde(default = "accumulate")]
+    pub(crate) accumulate: usize,
+    pub(crate) clip_norm: Option<f64>,
+    pub(crate) ema: Option<f64>,
+    pub(crate) patience: Option<u32>,
+    /// What is answered where a strategy asks for a proxy.
+    #[serde(default)]
+    pub(crate) proxy: Proxy,
     /// Steps between checkpoints.
     #[serde(default = "checkpoint_steps")]
     pub(crate) checkpoint_steps: u64,
@@ -53,9 +70,6 @@ pub(crate) enum Sampling {
     SinglePath,
 }
 
-fn cpu() -> String {
-    "cpu".to_owned()
-}
 const fn batch() -> usize {
     64
 }
@@ -99,6 +113,10 @@ impl SupernetSettings {
             optimizer: self.optimizer,
             warmup_epochs: self.warmup_epochs,
             label_smoothing: self.label_smoothing,
+            accumulate: self.accumulate,
+            clip_norm: self.clip_norm,
+            ema: self.ema,
+            patience: self.patience,
         }
     }
 
@@ -106,7 +124,10 @@ impl SupernetSettings {
     pub(crate) fn identity(&self) -> String {
         let mut deciding = self.clone();
         deciding.checkpoint_steps = 1;
-        deciding.calibration = 0;
+        if deciding.patience.is_none() {
+            deciding.calibration = 0;
+        }
+        deciding.proxy = Proxy::default();
         serde_json::to_string(&deciding).expect("settings are plain data")
     }
 }

@@ -1,22 +1,20 @@
 //! Training the shared weights: several subnets a step, their gradients averaged.
 
-use burn::module::Module;
-use burn::optim::{GradientsAccumulator, GradientsParams, ModuleOptimizer};
-use burn::store::ModuleRecord;
-use burn::tensor::{Bytes, Device, Tensor};
-use kiln_search::{EvalError, Progress};
-use kiln_space::Architecture;
+use std::path::PathBuf;
 
+use kiln_search::{EvalError, Progress};
+use kiln_space::{Architecture, SpaceError};
+
+use super::gradients::StepGradients;
 use super::sampling::Sampler;
-use super::settings::{Sampling, SupernetSettings};
-use crate::Context;
-use crate::checkpoint::{Checkpoint, Checkpoints};
-use crate::data::{Batch, Batcher, Split};
-use crate::executor::{self, Normalization};
-use crate::loss;
-use crate::parallel;
-use crate::schedule::Schedule;
-use crate::weights::{Parameters, Weights};
+use super::saved::Saved;
+use super::settings::SupernetSettings;
+use crate::checkpoint::Checkpoints;
+use crate::data::{Batcher, Split};
+use crate::devices::Devices;
+use crate::learner::Learner;
+use crate::weights::Weights;
+use crate::{Context, inference};
 
 /// Trained shared weights, outside any autodiff graph.
 pub(super) struct Trained {
@@ -24,168 +22,143 @@ pub(super) struct Trained {
     pub(super) hash: String,
 }
 
-struct State {
-    step: u64,
-    weights: Weights,
-    optimizer: ModuleOptimizer,
+impl Trained {
+    pub(super) fn new(weights: Weights) -> Self {
+        let hash = blake3::hash(&weights.parameters.to_bytes()).to_hex().to_string();
+        Self { weights, hash }
+    }
+}
+
+/// Folder of a run's supernet.
+pub(super) fn folder(context: &Context) -> PathBuf {
+    context.folder.join("supernet")
 }
 
 /// Trains, going on from the newest whole checkpoint.
 pub(super) fn train(
     settings: &SupernetSettings,
-    device: &Device,
+    devices: &Devices,
     context: &Context,
     progress: &dyn Progress,
 ) -> Result<Trained, EvalError> {
-    let identity = identity(settings, context);
-    let checkpoints = Checkpoints::new(context.folder.join("supernet"), &identity);
+    let checkpoints = Checkpoints::new(folder(context), &identity(settings, devices, context));
     let examples = context.data.split(Split::Train);
     let training = settings.training();
-    let schedule = training.schedule(examples.len());
-    let per_epoch = training.steps_per_epoch(examples.len());
+    let (per_epoch, of_step) = (training.steps_per_epoch(examples.len()), training.step_examples());
+    let steps = training.schedule(examples.len()).steps;
     let sampler = Sampler::new(context.space.as_ref(), settings, context.seed);
-    let batcher = Batcher::new(&context.data, device.clone().autodiff(), context.seed);
+    let watched = sampler.watched().map_err(broken)?;
+    let batcher = Batcher::new(&context.data, devices.main().clone().autodiff(), context.seed);
 
-    let mut state = start(settings, device, context, &checkpoints)?;
+    let (mut learner, mut saved) = start(settings, devices, context, &checkpoints)?;
     let mut order = (u64::MAX, Vec::new());
     let mut last = 0.0;
-    while state.step < schedule.steps {
+    while !learner.is_over() {
         if progress.stop_requested() {
-            save(&checkpoints, &state, context)?;
+            save(&checkpoints, &learner, context)?;
             return Err(EvalError::Interrupted);
         }
-        let epoch = state.step / per_epoch;
+        let (epoch, index) = (learner.step / per_epoch, (learner.step % per_epoch) as usize);
         if order.0 != epoch {
             order = (epoch, batcher.shuffled(examples, epoch));
         }
-        let from = ((state.step % per_epoch) as usize) * settings.batch;
-        let chunk = &order.1[from..(from + settings.batch).min(order.1.len())];
-        let batch = batcher.training(chunk, state.step);
-        let subnets = sampler
-            .subnets(state.step)
-            .map_err(|source| EvalError::Space { what: "a subnet of the supernet", source })?;
-        let (gradients, value) = gradients(settings, &subnets, &state.weights, &batch);
+        let from = index * of_step;
+        let chosen = &order.1[from..(from + of_step).min(order.1.len())];
+        let subnets = sampler.subnets(learner.step).map_err(broken)?;
+        let mut gradients = StepGradients::new();
+        for (piece, part) in training.batches(chosen).zip(0..) {
+            let batch = batcher.training(piece, learner.step * training.accumulate as u64 + part);
+            let share = piece.len() as f64 / chosen.len() as f64;
+            gradients.add(settings, devices, &subnets, &learner.weights, (&batch, share));
+        }
+        let (gradients, value) = gradients.finish();
         if !value.is_finite() {
-            return Err(EvalError::Diverged { what: "supernet", step: state.step, loss: value });
+            return Err(EvalError::Diverged { what: "supernet", step: learner.step, loss: value });
         }
         last = value;
-        state = advance(state, &schedule, gradients);
-        if state.step.is_multiple_of(settings.checkpoint_steps) {
-            save(&checkpoints, &state, context)?;
+        learner = learner.advance(gradients);
+        if learner.watches() && learner.step.is_multiple_of(per_epoch) {
+            learner.look(validation_loss(&watched, &learner.current(), settings, devices, context));
         }
-        if state.step.is_multiple_of(10) {
-            progress.report("supernet", state.step, schedule.steps, &format!("loss {value:.4}"));
+        if learner.step.is_multiple_of(settings.checkpoint_steps) {
+            save(&checkpoints, &learner, context)?;
+            saved = Some(learner.step);
+        }
+        if learner.step.is_multiple_of(10) {
+            progress.report("supernet", learner.step, steps, &format!("loss {last:.4}"));
         }
     }
-    save(&checkpoints, &state, context)?;
-    progress.report("supernet", schedule.steps, schedule.steps, &format!("loss {last:.4}"));
-    let weights = state.weights.detached();
-    let hash = blake3::hash(&bytes_of(&weights.parameters)).to_hex().to_string();
-    Ok(Trained { weights, hash })
+    if saved != Some(learner.step) {
+        save(&checkpoints, &learner, context)?;
+    }
+    progress.report("supernet", steps, steps, &format!("loss {last:.4}"));
+    let trained = Trained::new(learner.result());
+    Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context)).map_err(|source| {
+        EvalError::File { path: folder(context), action: "say that the supernet is trained", source }
+    })?;
+    Ok(trained)
 }
 
-fn advance(state: State, schedule: &Schedule, gradients: GradientsParams) -> State {
-    let State { step, mut weights, mut optimizer } = state;
-    weights.parameters = optimizer.step(schedule.rate(step), weights.parameters, gradients);
-    State { step: step + 1, weights, optimizer }
-}
-
-/// Gradients averaged over the subnets, and the mean loss. The subnets run in parallel; their gradients are added in order.
-fn gradients(
-    settings: &SupernetSettings,
-    subnets: &[Architecture],
+/// Mean validation loss of the watched subnets; `None` if one gives an output that is not finite.
+fn validation_loss(
+    watched: &[Architecture],
     weights: &Weights,
-    batch: &Batch,
-) -> (GradientsParams, f64) {
-    let share = 1.0 / subnets.len() as f64;
-    let device = batch.images.device();
-    let leaves: Vec<Weights> = subnets.iter().map(|_| weights.forked(&device)).collect();
-    let forward = |index: usize| {
-        executor::forward(&subnets[index], &leaves[index], batch.images.clone(), Normalization::Batch(None))
-    };
-    let on_labels =
-        |logits: Tensor<2>| loss::cross_entropy(logits, batch.labels.clone(), settings.label_smoothing);
-    let backward = |index: usize, loss: Tensor<1>| {
-        let value = loss::value(&loss);
-        let gradients = GradientsParams::from_grads((loss * share).backward(), &leaves[index].parameters);
-        (gradients, value)
-    };
-    let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
-    let results = if teaches {
-        let teacher = forward(0);
-        let targets = teacher.clone().detach();
-        let first = std::sync::Mutex::new(Some(teacher));
-        parallel::map(subnets, |index, _| {
-            if index == 0 {
-                let taken = first.lock().expect("no holder panics").take();
-                backward(index, on_labels(taken.expect("taken once, by the first subnet")))
-            } else {
-                backward(index, loss::distillation(forward(index), targets.clone()))
-            }
-        })
-    } else {
-        parallel::map(subnets, |index, _| backward(index, on_labels(forward(index))))
-    };
-    let mut accumulator = GradientsAccumulator::new();
-    let mut sum = 0.0;
-    for (gradients, value) in results {
-        accumulator.accumulate(&weights.parameters, gradients);
-        sum += value;
-    }
-    (accumulator.grads(), sum * share)
+    settings: &SupernetSettings,
+    devices: &Devices,
+    context: &Context,
+) -> Option<f64> {
+    let (data, count) = (&context.data, settings.calibration);
+    let losses = watched
+        .iter()
+        .map(|subnet| inference::validation_loss(subnet, weights, data, count, devices.main()))
+        .collect::<Option<Vec<f64>>>()?;
+    Some(losses.iter().sum::<f64>() / losses.len() as f64)
 }
 
+fn broken(source: SpaceError) -> EvalError {
+    EvalError::Space { what: "a subnet of the supernet", source }
+}
+
+/// The state to train on from, and the step of the checkpoint that it was read from.
 fn start(
     settings: &SupernetSettings,
-    device: &Device,
+    devices: &Devices,
     context: &Context,
     checkpoints: &Checkpoints,
-) -> Result<State, EvalError> {
-    let autodiff = device.clone().autodiff();
-    let mut weights = Weights::initialize(&context.space.parameters(), context.seed, &autodiff);
-    let mut optimizer = settings.optimizer.build(&weights.parameters);
+) -> Result<(Learner, Option<u64>), EvalError> {
+    let autodiff = devices.main().clone().autodiff();
+    let weights = Weights::initialize(&context.space.parameters(), context.seed, &autodiff);
+    let examples = context.data.split(Split::Train).len();
+    let learner = Learner::new(weights, &settings.training(), examples);
+    let path = folder(context);
     let found = checkpoints.latest().map_err(|source| EvalError::File {
-        path: context.folder.join("supernet"),
+        path: path.clone(),
         action: "read checkpoints",
         source,
     })?;
-    let Some(checkpoint) = found else {
-        return Ok(State { step: 0, weights, optimizer });
-    };
-    let damaged = |problem: String| EvalError::Data { path: context.folder.join("supernet"), problem };
-    let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(checkpoint.weights));
-    let record = record.map_err(|error| damaged(error.to_string()))?;
-    weights.parameters =
-        weights.parameters.try_load_record(record).map_err(|error| damaged(error.to_string()))?;
-    optimizer = optimizer
-        .from_bytes(Bytes::from_bytes_vec(checkpoint.optimizer))
-        .map_err(|error| damaged(error.to_string()))?;
-    tracing::info!("supernet: going on from step {}", checkpoint.step);
-    Ok(State { step: checkpoint.step, weights, optimizer })
+    let Some(checkpoint) = found else { return Ok((learner, None)) };
+    let step = checkpoint.step;
+    let learner = learner.restored(checkpoint).map_err(|problem| EvalError::Data { path, problem })?;
+    tracing::info!("supernet: going on from step {step}");
+    Ok((learner, Some(step)))
 }
 
-fn save(checkpoints: &Checkpoints, state: &State, context: &Context) -> Result<(), EvalError> {
-    let optimizer = state.optimizer.into_bytes().expect("optimizer state is serializable").to_vec();
-    let weights = bytes_of(&state.weights.parameters);
-    checkpoints.save(&Checkpoint { step: state.step, weights, optimizer }).map_err(|source| EvalError::File {
-        path: context.folder.join("supernet"),
+fn save(checkpoints: &Checkpoints, learner: &Learner, context: &Context) -> Result<(), EvalError> {
+    checkpoints.save(&learner.checkpoint()).map_err(|source| EvalError::File {
+        path: folder(context),
         action: "write a checkpoint",
         source,
     })
 }
 
-fn bytes_of(parameters: &Parameters) -> Vec<u8> {
-    parameters.clone().into_record().into_bytes().expect("weights are serializable").to_vec()
-}
-
-fn identity(settings: &SupernetSettings, context: &Context) -> String {
+fn identity(settings: &SupernetSettings, devices: &Devices, context: &Context) -> String {
     let parts = [
         settings.identity(),
         context.space_settings.clone(),
         context.data.hash().to_owned(),
         format!("{:?}", context.data.augmentation()),
         context.seed.to_string(),
-        crate::device::class(&settings.device),
+        devices.class().to_owned(),
         env!("CARGO_PKG_VERSION").to_owned(),
     ];
     parts.join("\n")

@@ -14,13 +14,19 @@ use std::io;
 use kiln_space::{NumberFormat, Op, Precision};
 use prost::Message;
 
-use crate::{ExportError, Exporter, TrainedModel};
+use crate::{ExportError, Exporter, Prediction, TrainedModel};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 /// Name of the graph's input.
 const INPUT: &str = "input";
 /// Name of the graph's output.
-const OUTPUT: &str = "logits";
+const fn output_name(model: &TrainedModel) -> &'static str {
+    match model.card.predicts {
+        Prediction::Classes => "logits",
+        Prediction::Values => "values",
+    }
+}
+
 /// Version of the operator set.
 const OPSET: i64 = 17;
 /// Version of the file format that came with the operator set.
@@ -32,7 +38,8 @@ const LIMIT: usize = i32::MAX as usize;
 ///
 /// # Shapes
 /// Input `input`: raw values, `[batch, channels, height, width]`; `[batch, features]` where the architecture's input is a
-/// vector `[features, 1, 1]`. Output `logits`: `[batch, classes]`. The batch is open.
+/// vector `[features, 1, 1]`. Output `logits`: `[batch, classes]`; of a regression `values`: `[batch, values]`, each in its
+/// own unit. The batch is open.
 ///
 /// # Names
 /// Every node is called as its layer, and so is its value; weights are `<layer>.<part>` (see [`TrainedModel`]). A layer
@@ -46,8 +53,8 @@ const LIMIT: usize = i32::MAX as usize;
 /// Activations are unsigned, 128 higher than on their [`crate::Grid`], weights signed. A convolution of single precision
 /// between two values of 8 bits is rounded by ONNX Runtime itself, unless its graph optimizations are switched off.
 ///
-/// Layers that the output does not depend on are left out. The file also carries name, genotype, classes (a JSON list),
-/// data, training, raw input and seed of the [`crate::ModelCard`] as metadata.
+/// Layers that the output does not depend on are left out. The file also carries name, genotype, classes or values (a
+/// JSON list), data, training, raw input and seed of the [`crate::ModelCard`] as metadata.
 ///
 /// Source: ONNX 1.12 operators (operator set 17), <https://onnx.ai/onnx/operators>.
 #[derive(Clone, Copy, Debug, Default)]
@@ -100,7 +107,13 @@ fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {
     let metadata = [
         ("name", card.name.clone()),
         ("genotype", card.genotype.clone()),
-        ("classes", classes),
+        (
+            match card.predicts {
+                Prediction::Classes => "classes",
+                Prediction::Values => "values",
+            },
+            classes,
+        ),
         ("data", card.data.clone()),
         ("training", card.training.clone()),
         ("input", card.preprocessing.input.clone()),

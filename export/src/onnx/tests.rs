@@ -43,7 +43,7 @@ fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
             assert!(values.insert(output), "{name}: `{output}` is made twice");
         }
     }
-    assert!(values.contains(OUTPUT), "{name}");
+    assert!(values.contains(output_name(model)), "{name}");
     let plan = QuantizationPlan::new(&model.architecture);
     for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
         let layer = &model.architecture.layer(id).name;
@@ -128,6 +128,17 @@ fn the_file_says_where_it_comes_from() {
     assert_eq!(metadata["data"], "random numbers");
     let classes: Vec<String> = serde_json::from_str(metadata["classes"]).unwrap();
     assert_eq!(classes, model.card.classes);
+}
+
+#[test]
+fn a_regression_gives_values() {
+    let mut model = testing::perceptron();
+    model.card.predicts = Prediction::Values;
+    let proto = decode(&export(&model));
+    let graph = proto.graph.as_ref().unwrap();
+    assert_eq!(graph.output[0].name(), "values");
+    check_graph("perceptron", &model, graph);
+    assert!(proto.metadata_props.iter().any(|entry| entry.key() == "values"));
 }
 
 #[test]

@@ -1,4 +1,4 @@
-//! Panics of evaluations, turned into values.
+//! Panics of evaluations and the like, turned into values.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -10,7 +10,10 @@ thread_local! {
 }
 
 /// Runs `work`; a panic in it is not printed but gives its message. It goes to the log with its place.
-pub(super) fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+///
+/// # Errors
+/// The message of the panic.
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     keep_quiet_while_catching();
     CATCHING.set(true);
     // What an evaluator shares between evaluations is its own to keep whole: it is told so in its contract.

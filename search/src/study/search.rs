@@ -2,6 +2,7 @@
 
 mod judge;
 mod settle;
+mod target;
 
 use std::collections::BTreeMap;
 use std::sync::Mutex;
@@ -65,6 +66,8 @@ struct Search<'a> {
     exhausted: bool,
     /// The hours were used up before the budget was.
     late: bool,
+    /// The trial that reached the target.
+    reached: Option<TrialId>,
     interrupted: bool,
     /// Proposals that are being evaluated, with all trials that wait for the answer.
     evaluating: BTreeMap<(Genotype, Fidelity), Vec<TrialId>>,
@@ -124,6 +127,7 @@ impl<'a> Search<'a> {
             next: 0,
             exhausted: false,
             late: false,
+            reached: None,
             interrupted: false,
             evaluating: BTreeMap::new(),
             open: BTreeMap::new(),
@@ -161,7 +165,7 @@ impl<'a> Search<'a> {
                 return Ok(());
             }
             self.late = self.out_of_time();
-            if self.late || self.next >= self.parts.settings.trials {
+            if self.late || self.reached.is_some() || self.next >= self.parts.settings.trials {
                 self.exhausted = true;
                 break;
             }
@@ -193,6 +197,9 @@ impl<'a> Search<'a> {
         self.strategy.tell(&trial);
         self.told.push(trial.clone());
         let settings = self.parts.settings;
+        if self.reached.is_none() && target::is_reached(&settings.target, &trial) {
+            self.reached = Some(id);
+        }
         let panicked = self.count_panic(&trial);
         self.parts.log.show(&Event::Trial { trial, known, seconds, worker });
         self.parts.log.report("search", self.told.len() as u64, settings.trials, "");
@@ -237,8 +244,11 @@ impl<'a> Search<'a> {
             return Err(StudyError::NothingFeasible { rejections: Box::new(rejections), limits });
         }
         if told < settings.trials {
-            let why =
-                if self.late { "the time is used up" } else { "the strategy has nothing left to propose" };
+            let why = match self.reached {
+                Some(trial) => format!("trial {trial} reached the target"),
+                None if self.late => "the time is used up".to_owned(),
+                None => "the strategy has nothing left to propose".to_owned(),
+            };
             self.parts
                 .log
                 .warn(format!("the search ended after {told} of {} trials: {why}", settings.trials))?;

@@ -1,9 +1,11 @@
 //! Settings of a study, and what they must be.
 
+use std::collections::BTreeMap;
+
 use crate::run_folder::check_study_name;
 use crate::{Constraint, CostSet, StudyError};
 
-/// What a study needs to know besides its parts. All but the last four belong to what the study is: changing them makes
+/// What a study needs to know besides its parts. All but the last five belong to what the study is: changing them makes
 /// another study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudySettings {
@@ -23,6 +25,9 @@ pub struct StudySettings {
     pub trials: u64,
     /// Hours of work, over all processes that worked on the study, after which nothing more is asked.
     pub hours: Option<f64>,
+    /// Metrics or costs, each with the most it may be, at which the search ends: when a feasible trial of the whole schedule is
+    /// told that meets all of them. Empty for none.
+    pub target: BTreeMap<String, f64>,
     /// Threads that evaluate. They change how long it takes, and nothing else.
     pub workers: usize,
     /// Whether evaluations that panicked are tried again.
@@ -40,6 +45,7 @@ impl Default for StudySettings {
             networks: 1,
             trials: 100,
             hours: None,
+            target: BTreeMap::new(),
             workers: 1,
             retry_failed: false,
         }
@@ -60,6 +66,10 @@ impl StudySettings {
             if !(1..=most).contains(&found) {
                 return Err(StudyError::Setting { key, found: found.to_string(), expected });
             }
+        }
+        if let Some((name, value)) = self.target.iter().find(|(_, value)| !value.is_finite()) {
+            let found = format!("{name} = {value}");
+            return Err(StudyError::Setting { key: "target", found, expected: "finite values" });
         }
         match self.hours {
             // A century: what is longer cannot be told from no limit.

@@ -1,84 +1,25 @@
 //! The supernet on a few embedded digits: resuming, judging and finishing.
 
-use std::path::Path;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU64, Ordering};
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
-use kiln_evaluator::data::{DataRegistry, DataSet, Split};
-use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict};
+mod devices;
+mod options;
+mod parts;
+mod proxies;
+mod saved;
+
+use std::sync::atomic::AtomicU64;
+
+use kiln_evaluator::data::Split;
+use kiln_evaluator::predict;
 use kiln_export::TrainedModel;
-use kiln_search::{
-    Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
-};
-use kiln_space::{Genotype, SearchSpace, Settings, SpaceRegistry, variation};
+use kiln_search::{Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Proposal, Trial};
+use kiln_space::variation;
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 use serde_json::json;
 
-fn settings(path: &str, value: &serde_json::Value) -> Settings {
-    Settings::new(path, value.as_object().expect("a table").clone())
-}
-
-fn data() -> Arc<DataSet> {
-    let table = settings("data", &json!({ "limit": 300, "augment": { "shift": 1 } }));
-    DataRegistry::builtin().open("digits", &table, None).expect("embedded")
-}
-
-fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
-    let table = json!({
-        "stem": { "width": [4, 8] },
-        "stages": [
-            { "blocks": ["conv", "mbconv"], "depth": [1, 2], "width": [8, 12], "kernel": [3, 5],
-              "expansion": [2], "squeeze_excitation": [false, true], "stride": 2 },
-        ],
-    });
-    SpaceRegistry::builtin().build("stages", &settings("space", &table), Some(data.task())).expect("a space")
-}
-
-fn build(folder: &Path, extra: &serde_json::Value) -> (Built, Arc<dyn SearchSpace>, Arc<DataSet>) {
-    let data = data();
-    let space = space(&data);
-    let context = Context {
-        study: "test".to_owned(),
-        seed: 3,
-        space: Arc::clone(&space),
-        space_settings: "fixed".to_owned(),
-        data: Arc::clone(&data),
-        folder: folder.to_owned(),
-    };
-    let mut table = json!({
-        "epochs": 3, "batch": 32, "subnets": 3, "calibration": 64, "checkpoint_steps": 4,
-        "optimizer": { "kind": "sgd", "learning_rate": 0.1 },
-    });
-    for (key, value) in extra.as_object().expect("a table") {
-        table[key] = value.clone();
-    }
-    let finish = settings("finish", &json!({ "epochs": 12, "calibration": 64 }));
-    let evaluator = settings("evaluator", &table);
-    let built = EvaluatorRegistry::builtin().build("supernet", &evaluator, Some(&finish), context);
-    (built.expect("valid settings"), space, data)
-}
-
-/// Asks to stop after so many looks at the flag.
-struct StopAfter(AtomicU64);
-
-impl Progress for StopAfter {
-    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
-
-    fn stop_requested(&self) -> bool {
-        self.0.fetch_update(Ordering::Relaxed, Ordering::Relaxed, |left| left.checked_sub(1)).is_err()
-    }
-}
-
-fn never() -> StopAfter {
-    StopAfter(AtomicU64::new(u64::MAX))
-}
-
-fn evaluate(built: &Built, space: &dyn SearchSpace, genotype: &Genotype) -> Outcome {
-    let architecture = space.decode(genotype).expect("a sample decodes");
-    let request = Request { genotype, architecture: &architecture, fidelity: Fidelity::Full, seed: 1 };
-    built.evaluator.evaluate(&request).expect("the environment is whole")
-}
+use parts::{StopAfter, build, evaluate, never};
 
 #[test]
 fn an_interrupted_training_goes_on_to_the_same_weights() {

@@ -1,0 +1,174 @@
+//! Damaged files: valid ones with bytes turned, cut, moved and put in, for parsers that must answer and not panic.
+
+use std::env;
+use std::fs;
+use std::time::{Duration, Instant};
+
+use proptest::collection::vec;
+use proptest::prelude::*;
+use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
+
+/// Seconds for which [`check_damaged`] goes on, if this variable of the environment is set.
+const SECONDS: &str = "KILN_FUZZ_SECONDS";
+/// Damaged files of one round.
+const CASES: u32 = 256;
+/// Most bytes of memory by which a parser may make the process grow, and which small damaged files have no use for.
+const MEMORY: u64 = 2 << 30;
+/// What numbers in a text become.
+const NUMBERS: [&str; 10] = [
+    "0",
+    "-1",
+    "4294967296",
+    "18446744073709551615",
+    "99999999999999999999",
+    "1e308",
+    "1e-320",
+    "nan",
+    "-inf",
+    "0.5",
+];
+
+/// One change of a file. Places are taken modulo what is there.
+#[derive(Clone, Debug)]
+enum Change {
+    Flip { at: usize, bit: u8 },
+    Set { at: usize, byte: u8 },
+    Cut { at: usize },
+    Remove { at: usize, count: usize },
+    Insert { at: usize, bytes: Vec<u8> },
+    Repeat { from: usize, count: usize, to: usize },
+    Number { at: usize, with: usize },
+}
+
+fn change() -> impl Strategy<Value = Change> {
+    let at = || 0_usize..1 << 20;
+    prop_oneof![
+        3 => (at(), 0_u8..8).prop_map(|(at, bit)| Change::Flip { at, bit }),
+        3 => (at(), any::<u8>()).prop_map(|(at, byte)| Change::Set { at, byte }),
+        1 => at().prop_map(|at| Change::Cut { at }),
+        2 => (at(), 1_usize..64).prop_map(|(at, count)| Change::Remove { at, count }),
+        2 => (at(), vec(any::<u8>(), 1..16)).prop_map(|(at, bytes)| Change::Insert { at, bytes }),
+        2 => (at(), 1_usize..64, at()).prop_map(|(from, count, to)| Change::Repeat { from, count, to }),
+        3 => (at(), 0..NUMBERS.len()).prop_map(|(at, with)| Change::Number { at, with }),
+    ]
+}
+
+impl Change {
+    fn apply(&self, bytes: &mut Vec<u8>) {
+        let length = bytes.len();
+        let place = |at: usize| at % (length + 1);
+        match self {
+            Self::Insert { at, bytes: new } => {
+                drop(bytes.splice(place(*at)..place(*at), new.iter().copied()));
+            }
+            _ if length == 0 => {}
+            Self::Flip { at, bit } => bytes[at % length] ^= 1 << bit,
+            Self::Set { at, byte } => bytes[at % length] = *byte,
+            Self::Cut { at } => bytes.truncate(place(*at)),
+            Self::Remove { at, count } => {
+                let from = place(*at);
+                bytes.drain(from..(from + count).min(length));
+            }
+            Self::Repeat { from, count, to } => {
+                let from = place(*from);
+                let copied = bytes[from..(from + count).min(length)].to_vec();
+                bytes.splice(place(*to)..place(*to), copied);
+            }
+            Self::Number { at, with } => {
+                let Some(from) = (at % length..length).find(|at| bytes[*at].is_ascii_digit()) else { return };
+                let to = (from..length).find(|at| !bytes[*at].is_ascii_digit()).unwrap_or(length);
+                bytes.splice(from..to, NUMBERS[*with].bytes());
+            }
+        }
+    }
+}
+
+/// Gives `check` one of the `valid` files after up to five changes, 256 times, or for as many seconds as
+/// `KILN_FUZZ_SECONDS` says. `check` should try to read it; whether that succeeds is all the same.
+///
+/// # Panics
+/// When `check` panics, with the smallest damage found that makes it do so, and when memory has grown by gigabytes.
+pub fn check_damaged(valid: &[Vec<u8>], check: impl Fn(&[u8])) {
+    let seconds = env::var(SECONDS).ok().map(|text| text.parse().expect("`KILN_FUZZ_SECONDS` is a number"));
+    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let files = (0..valid.len(), vec(change(), 1..6)).prop_map(|(index, changes)| {
+        let mut bytes = valid[index].clone();
+        for change in changes {
+            change.apply(&mut bytes);
+        }
+        bytes
+    });
+    let before = peak_bytes();
+    let mut round = 0_u64;
+    loop {
+        let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
+        let mut seed = [0; 32];
+        seed[..8].copy_from_slice(&round.to_le_bytes());
+        let mut runner = TestRunner::new_with_rng(config, TestRng::from_seed(RngAlgorithm::ChaCha, &seed));
+        let outcome = runner.run(&files, |bytes| {
+            check(&bytes);
+            let grown = peak_bytes().saturating_sub(before);
+            prop_assert!(grown < MEMORY, "memory has grown by {grown} bytes");
+            Ok(())
+        });
+        if let Err(error) = outcome {
+            panic!("round {round}: {error}");
+        }
+        round += 1;
+        if end.is_none_or(|end| Instant::now() >= end) {
+            say_rounds(round, seconds);
+            return;
+        }
+    }
+}
+
+/// Says how many files were tried, where more were asked for.
+fn say_rounds(rounds: u64, seconds: Option<u64>) {
+    if let Some(seconds) = seconds {
+        eprintln!("{} damaged files in {seconds} s", rounds * u64::from(CASES));
+    }
+}
+
+/// The most memory that this process has asked for, in bytes; 0 where the system does not say.
+fn peak_bytes() -> u64 {
+    let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
+    let kilobytes = line.and_then(|line| line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok());
+    kilobytes.unwrap_or(0) * 1024
+}
+
+#[cfg(test)]
+mod tests {
+    use std::panic;
+
+    use super::*;
+
+    #[test]
+    fn changes_never_leave_the_file() {
+        for mut bytes in [Vec::new(), vec![7], b"a = 12".to_vec()] {
+            for at in [0, 1, 5, 6, 1 << 19] {
+                for change in [
+                    Change::Flip { at, bit: 1 },
+                    Change::Set { at, byte: 3 },
+                    Change::Remove { at, count: 9 },
+                    Change::Insert { at, bytes: vec![1] },
+                    Change::Repeat { from: at, count: 3, to: at + 1 },
+                    Change::Number { at, with: 3 },
+                    Change::Cut { at },
+                ] {
+                    change.apply(&mut bytes);
+                }
+            }
+        }
+        let mut text = b"a = 12 b".to_vec();
+        Change::Number { at: 1, with: 1 }.apply(&mut text);
+        assert_eq!(text, b"a = -1 b");
+    }
+
+    #[test]
+    fn a_parser_that_panics_is_found() {
+        let careless = |bytes: &[u8]| assert!(bytes.len() > 3 && bytes[0] == b'k', "careless");
+        let found = panic::catch_unwind(|| check_damaged(&[b"kiln".to_vec()], careless));
+        assert!(found.is_err());
+    }
+}

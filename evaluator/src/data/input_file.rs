@@ -1,0 +1,130 @@
+//! A file of a data set, plain or gzipped, read with a limit.
+
+use std::fs::File;
+use std::io::{BufReader, ErrorKind, Read};
+use std::path::{Path, PathBuf};
+
+use flate2::read::MultiGzDecoder;
+
+use super::DataError;
+
+/// Most values in one data set: they lie in memory, four bytes each.
+pub(super) const MAX_VALUES: u64 = 1 << 30;
+/// Longest text, in bytes.
+const MAX_TEXT: u64 = 1 << 31;
+/// Most classes.
+pub(super) const MAX_CLASSES: usize = 10_000;
+/// Most examples in one data set.
+pub(super) const MAX_EXAMPLES: u64 = 100_000_000;
+
+/// A file that has been opened.
+pub(super) struct InputFile {
+    path: PathBuf,
+    reader: Box<dyn Read>,
+    /// Bytes read so far, unpacked.
+    offset: u64,
+}
+
+impl InputFile {
+    /// Opens `path`, or where there is none `path` with `.gz` behind it.
+    pub(super) fn open(path: &Path) -> Result<Self, DataError> {
+        let mut zipped = path.as_os_str().to_owned();
+        zipped.push(".gz");
+        for candidate in [path.to_owned(), PathBuf::from(zipped)] {
+            match File::open(&candidate) {
+                Ok(file) => {
+                    let gzip = candidate.extension().is_some_and(|extension| extension == "gz");
+                    let reader = BufReader::new(file);
+                    let reader: Box<dyn Read> =
+                        if gzip { Box::new(MultiGzDecoder::new(reader)) } else { Box::new(reader) };
+                    return Ok(Self { path: candidate, reader, offset: 0 });
+                }
+                Err(error) if error.kind() == ErrorKind::NotFound => {}
+                Err(source) => return Err(DataError::Read { path: candidate, source }),
+            }
+        }
+        Err(DataError::Missing { path: path.to_owned() })
+    }
+
+    /// Where the file was found.
+    pub(super) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The file holds something else than it should.
+    pub(super) fn content(
+        &self,
+        place: impl Into<String>,
+        found: impl Into<String>,
+        expected: impl Into<String>,
+    ) -> DataError {
+        DataError::content(&self.path, place, found, expected)
+    }
+
+    /// The next bytes, at most `count`; fewer only at the end of the file. Memory grows with what is there.
+    pub(super) fn up_to(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
+        let mut bytes = Vec::new();
+        let read = (&mut self.reader).take(count).read_to_end(&mut bytes);
+        self.offset += bytes.len() as u64;
+        read.map(|_| bytes).map_err(|source| Self::refused(&self.path, source))
+    }
+
+    /// Exactly `count` bytes, which are called `what` in errors.
+    pub(super) fn exactly(&mut self, count: u64, what: &str) -> Result<Vec<u8>, DataError> {
+        let place = self.offset;
+        let bytes = self.up_to(count)?;
+        if bytes.len() as u64 == count {
+            return Ok(bytes);
+        }
+        let found = format!("the end of the file after {} of {count} bytes", bytes.len());
+        Err(self.content(format!("byte {place}"), found, what))
+    }
+
+    /// Why a file cannot be read on: damage to its compression is damage to its content.
+    pub(super) fn refused(path: &Path, source: std::io::Error) -> DataError {
+        if matches!(
+            source.kind(),
+            ErrorKind::InvalidInput | ErrorKind::InvalidData | ErrorKind::UnexpectedEof
+        ) {
+            return DataError::content(path, "the packed bytes", source.to_string(), "a whole gzip file");
+        }
+        DataError::Read { path: path.to_owned(), source }
+    }
+
+    /// The whole file as text, which ends in an error where it is too long.
+    pub(super) fn into_text(self) -> (PathBuf, Text) {
+        (self.path, Text { reader: self.reader, left: MAX_TEXT })
+    }
+
+    /// Refuses bytes behind those that were read.
+    pub(super) fn end(&mut self) -> Result<(), DataError> {
+        let place = self.offset;
+        if self.up_to(1)?.is_empty() {
+            return Ok(());
+        }
+        Err(self.content(format!("byte {place}"), "more bytes", "the end of the file"))
+    }
+}
+
+/// A file of text that may not be longer than [`MAX_TEXT`].
+pub(super) struct Text {
+    reader: Box<dyn Read>,
+    left: u64,
+}
+
+impl Read for Text {
+    fn read(&mut self, buffer: &mut [u8]) -> std::io::Result<usize> {
+        let count = self.reader.read(buffer)?;
+        self.left = self.left.checked_sub(count as u64).ok_or_else(|| {
+            std::io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {MAX_TEXT} bytes"))
+        })?;
+        Ok(count)
+    }
+}
+
+/// The last part of a folder's or file's path, for the name of the data set.
+pub(super) fn name_of(path: &Path) -> String {
+    let named =
+        path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));
+    named.unwrap_or_else(|| "data".to_owned())
+}

@@ -1,0 +1,99 @@
+//! Mean and deviation of inputs and targets, taken from the training split alone.
+
+use super::{RawData, Targets};
+
+/// A smaller deviation, relative to the mean, is rounding: the values are constant.
+const CONSTANT: f64 = 1e-6;
+
+/// Means and standard deviations, one pair a channel or quantity.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Normalization {
+    pub(crate) mean: Vec<f32>,
+    pub(crate) deviation: Vec<f32>,
+}
+
+impl Normalization {
+    /// Of each channel of the inputs, in raw units.
+    pub(crate) fn of_inputs(raw: &RawData, train: &[u32]) -> Self {
+        let (size, positions) = (raw.shape.elements(), raw.shape.positions());
+        let mut moments = vec![Moments::default(); raw.shape.channels];
+        for &index in train {
+            let example = &raw.examples[index as usize * size..][..size];
+            for (moments, plane) in moments.iter_mut().zip(example.chunks_exact(positions)) {
+                for value in plane {
+                    moments.add(*value);
+                }
+            }
+        }
+        Self::from_moments(&moments)
+    }
+
+    /// Of each quantity of a regression, in its own unit; nothing for classes.
+    pub(crate) fn of_targets(targets: &Targets, train: &[u32]) -> Self {
+        let Targets::Values { names, values } = targets else {
+            return Self { mean: Vec::new(), deviation: Vec::new() };
+        };
+        let mut moments = vec![Moments::default(); names.len()];
+        for &index in train {
+            let row = &values[index as usize * names.len()..][..names.len()];
+            for (moments, value) in moments.iter_mut().zip(row) {
+                moments.add(*value);
+            }
+        }
+        Self::from_moments(&moments)
+    }
+
+    fn from_moments(moments: &[Moments]) -> Self {
+        let (mean, deviation) = moments.iter().map(Moments::mean_and_deviation).unzip();
+        Self { mean, deviation }
+    }
+}
+
+/// Sums from which mean and variance follow, taken about the first value, so that nothing cancels where the mean is far
+/// from zero.
+#[derive(Clone, Copy, Debug, Default)]
+struct Moments {
+    count: u64,
+    origin: f64,
+    sum: f64,
+    squares: f64,
+}
+
+impl Moments {
+    fn add(&mut self, value: f32) {
+        if self.count == 0 {
+            self.origin = f64::from(value);
+        }
+        let value = f64::from(value) - self.origin;
+        self.count += 1;
+        self.sum += value;
+        self.squares += value * value;
+    }
+
+    /// A constant quantity gets deviation 1.
+    fn mean_and_deviation(&self) -> (f32, f32) {
+        let count = self.count.max(1) as f64;
+        let offset = self.sum / count;
+        let mean = self.origin + offset;
+        let deviation = (self.squares / count - offset * offset).max(0.0).sqrt();
+        let varies = deviation > CONSTANT * mean.abs() && deviation as f32 >= f32::MIN_POSITIVE;
+        (mean as f32, if varies { deviation as f32 } else { 1.0 })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn constants_have_deviation_one_and_small_units_keep_theirs() {
+        let names = ["constant", "large", "small"].map(str::to_owned).to_vec();
+        let values = vec![7.0, 1e6, 1e-9, 7.0, 1e6 + 4.0, 3e-9];
+        let targets = Targets::Values { names, values };
+        let found = Normalization::of_targets(&targets, &[0, 1]);
+        assert_eq!(found.mean[..2], [7.0, 1e6 + 2.0]);
+        assert!((found.mean[2] / 2e-9 - 1.0).abs() < 1e-5, "{found:?}");
+        assert_eq!(found.deviation[..2], [1.0, 2.0]);
+        assert!((found.deviation[2] / 1e-9 - 1.0).abs() < 1e-5, "{found:?}");
+    }
+}

@@ -1,0 +1,183 @@
+//! The header of a `.npy` file: what the elements are, and how many along each axis.
+//!
+//! Source: NumPy Enhancement Proposal 1, "A Simple File Format for NumPy Arrays", versions 1.0 to 3.0.
+
+use crate::data::DataError;
+use crate::data::input_file::InputFile;
+
+/// Longest header, in bytes; NumPy writes 128.
+const HEADER_LIMIT: u64 = 65_536;
+const EXPECTED: &str = "a header `{'descr': '<f4', 'fortran_order': False, 'shape': (n, ...), }`";
+
+/// A number as it lies in the file.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Element {
+    pub(super) kind: Kind,
+    /// Bytes of one.
+    pub(super) size: usize,
+    pub(super) is_big_endian: bool,
+}
+
+/// Kinds of numbers.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Kind {
+    Bool,
+    Unsigned,
+    Signed,
+    Float,
+}
+
+impl Element {
+    /// Reads a description such as `<f4`.
+    fn parse(text: &str) -> Option<Self> {
+        let mut characters = text.chars();
+        let order = characters.next()?;
+        let kind = match characters.next()? {
+            'b' => Kind::Bool,
+            'u' => Kind::Unsigned,
+            'i' => Kind::Signed,
+            'f' => Kind::Float,
+            _ => return None,
+        };
+        let size = characters.as_str().parse().ok()?;
+        let known = match kind {
+            Kind::Bool => size == 1,
+            Kind::Unsigned | Kind::Signed => matches!(size, 1 | 2 | 4 | 8),
+            Kind::Float => matches!(size, 4 | 8),
+        };
+        let ordered = matches!(order, '<' | '>') || (order == '|' && size == 1);
+        (known && ordered).then_some(Self { kind, size, is_big_endian: order == '>' })
+    }
+
+    /// The number in `bytes`, of which there are [`Self::size`].
+    pub(super) fn value(self, bytes: &[u8]) -> f32 {
+        let mut wide = [0; 8];
+        let wide = &mut wide[..self.size];
+        wide.copy_from_slice(bytes);
+        if self.is_big_endian {
+            wide.reverse();
+        }
+        let mut word = [0; 8];
+        word[..self.size].copy_from_slice(wide);
+        let word = u64::from_le_bytes(word);
+        match (self.kind, self.size) {
+            (Kind::Bool, _) => f32::from(u8::from(word != 0)),
+            (Kind::Unsigned, _) => word as f32,
+            (Kind::Signed, size) => {
+                let unused = 64 - 8 * size as u32;
+                (((word << unused) as i64) >> unused) as f32
+            }
+            (Kind::Float, 4) => f32::from_bits(word as u32),
+            (Kind::Float, _) => f64::from_bits(word) as f32,
+        }
+    }
+}
+
+/// Reads magic, version and description from the start of the file.
+pub(super) fn read(file: &mut InputFile) -> Result<(Element, Vec<usize>), DataError> {
+    let start = file.exactly(8, "the start of a `.npy` file")?;
+    if &start[..6] != b"\x93NUMPY" {
+        return Err(file.content(
+            "byte 0",
+            format!("{:02x?}", &start[..6]),
+            "`\\x93NUMPY`, as `numpy.save` writes it",
+        ));
+    }
+    let length = match start[6] {
+        1 => {
+            let bytes = file.exactly(2, "the length of the header")?;
+            u64::from(u16::from_le_bytes([bytes[0], bytes[1]]))
+        }
+        2 | 3 => {
+            let bytes = file.exactly(4, "the length of the header")?;
+            u64::from(u32::from_le_bytes([bytes[0], bytes[1], bytes[2], bytes[3]]))
+        }
+        version => return Err(file.content("byte 6", format!("version {version}"), "version 1, 2 or 3")),
+    };
+    if length > HEADER_LIMIT {
+        return Err(file.content(
+            "byte 8",
+            format!("a header of {length} bytes"),
+            format!("at most {HEADER_LIMIT}"),
+        ));
+    }
+    let text = file.exactly(length, "the header")?;
+    let text = String::from_utf8_lossy(&text).into_owned();
+    let Some(described) = described(&text) else {
+        return Err(file.content("header", format!("`{}`", shortened(&text)), EXPECTED));
+    };
+    let Some(element) = Element::parse(described.element) else {
+        let found = format!("elements `{}`", shortened(described.element));
+        let expected =
+            "numbers: `f4`, `f8`, `i1` to `i8`, `u1` to `u8` or `b1`; convert with `astype(numpy.float32)`";
+        return Err(file.content("header", found, expected));
+    };
+    if described.is_fortran {
+        let expected = "rows one after the other; save `numpy.ascontiguousarray(array)`";
+        return Err(file.content("header", "columns one after the other (`fortran_order`)", expected));
+    }
+    Ok((element, described.shape))
+}
+
+/// What a header says.
+struct Described<'a> {
+    element: &'a str,
+    is_fortran: bool,
+    shape: Vec<usize>,
+}
+
+/// Reads the dictionary of a header, whose three values cannot hold each other's keys.
+fn described(text: &str) -> Option<Described<'_>> {
+    let after = |key: &str| {
+        let (_, rest) =
+            text.split_once(&format!("'{key}'")).or_else(|| text.split_once(&format!("\"{key}\"")))?;
+        Some(rest.trim_start().strip_prefix(':')?.trim_start())
+    };
+    let quoted = after("descr")?;
+    let quote = quoted.chars().next().filter(|quote| matches!(quote, '\'' | '"'))?;
+    let (element, _) = quoted[1..].split_once(quote)?;
+    let order = after("fortran_order")?;
+    let is_fortran = order.starts_with("True");
+    if !is_fortran && !order.starts_with("False") {
+        return None;
+    }
+    let (sizes, _) = after("shape")?.strip_prefix('(')?.split_once(')')?;
+    let shape = sizes
+        .split(',')
+        .map(str::trim)
+        .filter(|size| !size.is_empty())
+        .map(|size| size.strip_suffix('L').unwrap_or(size).parse().ok())
+        .collect::<Option<Vec<usize>>>()?;
+    Some(Described { element, is_fortran, shape })
+}
+
+fn shortened(text: &str) -> String {
+    text.trim_end().chars().take(80).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn numbers_of_every_kind_are_read() {
+        let cases: [(&str, &[u8], f32); 9] = [
+            ("<f4", &1.5_f32.to_le_bytes(), 1.5),
+            (">f4", &1.5_f32.to_be_bytes(), 1.5),
+            ("<f8", &(-0.25_f64).to_le_bytes(), -0.25),
+            ("|b1", &[1], 1.0),
+            ("|u1", &[200], 200.0),
+            ("|i1", &[200], -56.0),
+            ("<i2", &(-300_i16).to_le_bytes(), -300.0),
+            (">i4", &70_000_i32.to_be_bytes(), 70_000.0),
+            ("<u8", &(1_u64 << 40).to_le_bytes(), 1_099_511_627_776.0),
+        ];
+        for (text, bytes, expected) in cases {
+            let element = Element::parse(text).unwrap();
+            assert_eq!(element.value(bytes).to_bits(), expected.to_bits(), "{text}");
+        }
+        for text in ["", "f4", "<f2", "<c8", "|O", "<U3", "|f4", "<f16", "<i3", "<M8[ns]"] {
+            assert_eq!(Element::parse(text), None, "{text}");
+        }
+    }
+}

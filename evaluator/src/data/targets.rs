@@ -1,0 +1,105 @@
+//! What networks learn to give for each example.
+
+/// Classes or numbers, one entry an example.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Targets {
+    /// Classification: each example is of one class.
+    Classes {
+        /// Class names in label order.
+        names: Vec<String>,
+        /// Class of each example.
+        labels: Vec<u32>,
+    },
+    /// Regression: each example has one value of every named quantity.
+    Values {
+        /// Names of the quantities in output order.
+        names: Vec<String>,
+        /// Raw values, `[examples, names]`, row-major, in each quantity's own unit.
+        values: Vec<f32>,
+    },
+}
+
+/// Groups into which a regression's examples are put at most, so that each split has small and large values alike.
+const STRATA: usize = 10;
+/// Examples that a group should have, so that each split gets some of it.
+const STRATUM: usize = 10;
+
+impl Targets {
+    /// Names of the outputs: classes, or quantities.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        match self {
+            Self::Classes { names, .. } | Self::Values { names, .. } => names,
+        }
+    }
+
+    /// Number of examples.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        match self {
+            Self::Classes { labels, .. } => labels.len(),
+            Self::Values { names, values } => values.len() / names.len().max(1),
+        }
+    }
+
+    /// Whether there are no examples.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    /// The group of each of the first `count` examples that splits keep in proportion: its class, or for
+    /// numbers the tenth of them in which its first value lies (a larger part where there are few).
+    pub(crate) fn strata(&self, count: usize) -> Vec<u32> {
+        match self {
+            Self::Classes { labels, .. } => labels[..count].to_vec(),
+            Self::Values { names, values } => {
+                let first = |example: usize| values[example * names.len()];
+                let mut order: Vec<usize> = (0..count).collect();
+                order.sort_by(|a, b| first(*a).total_cmp(&first(*b)));
+                let groups = (count / STRATUM).clamp(1, STRATA);
+                let mut strata = vec![0; count];
+                for (rank, example) in order.into_iter().enumerate() {
+                    strata[example] = (rank * groups / count) as u32;
+                }
+                strata
+            }
+        }
+    }
+
+    /// Feeds names and values to a hash.
+    pub(crate) fn hash(&self, hasher: &mut blake3::Hasher) {
+        match self {
+            Self::Classes { labels, .. } => {
+                for label in labels {
+                    hasher.update(&label.to_le_bytes());
+                }
+            }
+            Self::Values { names, values } => {
+                hasher.update(b"values");
+                hasher.update(&(names.len() as u64).to_le_bytes());
+                for value in values {
+                    hasher.update(&value.to_le_bytes());
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn strata_of_numbers_are_tenths_of_the_first_one() {
+        let values = (0..200).flat_map(|i| [((i * 7) % 200) as f32, 0.0]).collect();
+        let targets = Targets::Values { names: vec!["a".to_owned(), "b".to_owned()], values };
+        let strata = targets.strata(200);
+        for stratum in 0..10 {
+            assert_eq!(strata.iter().filter(|found| **found == stratum).count(), 20);
+        }
+        assert_eq!(strata[0], 0, "the smallest value");
+        assert_eq!(strata[57], 9, "399 modulo 200 is 199, the largest");
+        assert_eq!(targets.strata(19), [0; 19], "too few to be divided");
+    }
+}

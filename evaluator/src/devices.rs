@@ -1,0 +1,153 @@
+//! The devices that a study trains and judges on, side by side: all of one class, so that it matters to no outcome which of
+//! them did what. On the CPU a device is a slot for a worker.
+
+use std::sync::{Mutex, MutexGuard, PoisonError};
+
+use burn::tensor::Device;
+use kiln_space::{Settings, SettingsError};
+
+use crate::{device, parallel};
+
+/// Most devices.
+const MOST: usize = 64;
+
+/// One or several devices.
+pub(crate) struct Devices {
+    class: String,
+    all: Vec<Device>,
+    /// Evaluations that each device is busy with.
+    busy: Mutex<Vec<usize>>,
+}
+
+/// A device in use, until it is dropped.
+pub(crate) struct Lease<'a> {
+    devices: &'a Devices,
+    /// Which device.
+    pub(crate) index: usize,
+}
+
+impl Devices {
+    /// The devices of `device = "cpu"` or `devices = ["cuda:0", "cuda:1"]`, found to work.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when both are stated, or a device is unknown, missing, or of another class than the first.
+    pub(crate) fn read(
+        device: Option<&str>,
+        devices: &[String],
+        settings: &Settings,
+    ) -> Result<Self, SettingsError> {
+        if device.is_some() && !devices.is_empty() {
+            let expected = "either `device` or `devices`";
+            return Err(SettingsError::value(settings.key("devices"), "both", expected));
+        }
+        if devices.len() > MOST {
+            let expected = format!("at most {MOST}");
+            return Err(SettingsError::value(settings.key("devices"), devices.len(), &expected));
+        }
+        let named: Vec<(String, &str)> = if devices.is_empty() {
+            vec![(settings.key("device"), device.unwrap_or("cpu"))]
+        } else {
+            let key = |index: usize| settings.key(&format!("devices.{index}"));
+            devices.iter().enumerate().map(|(index, name)| (key(index), name.as_str())).collect()
+        };
+        let class = device::class(named[0].1);
+        if let Some((key, other)) = named.iter().find(|(_, name)| device::class(name) != class) {
+            let expected =
+                format!("devices of one kind, as `{}`: a study's outcomes are compared", named[0].1);
+            return Err(SettingsError::value(key, format!("`{other}`"), &expected));
+        }
+        let all = named.iter().map(|(key, name)| device::open(name, key)).collect::<Result<Vec<_>, _>>()?;
+        let busy = Mutex::new(vec![0; all.len()]);
+        Ok(Self { class, all, busy })
+    }
+
+    /// The class of all of them, for fingerprints.
+    pub(crate) fn class(&self) -> &str {
+        &self.class
+    }
+
+    /// The device that holds the optimizer.
+    pub(crate) fn main(&self) -> &Device {
+        &self.all[0]
+    }
+
+    /// All devices, the main one first.
+    pub(crate) fn all(&self) -> &[Device] {
+        &self.all
+    }
+
+    /// The device that is least busy, the first among equals.
+    pub(crate) fn lease(&self) -> Lease<'_> {
+        let mut busy = self.lock();
+        let index = (0..busy.len()).min_by_key(|index| busy[*index]).unwrap_or(0);
+        busy[index] += 1;
+        Lease { devices: self, index }
+    }
+
+    /// Applies `work` to every item side by side, with results in order. Item `i` is the part of device `i` modulo their
+    /// number; a single device gets as many threads as there are cores.
+    pub(crate) fn map<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(usize, &T, &Device) -> R + Sync,
+    ) -> Vec<R> {
+        match self.all.as_slice() {
+            [one] => parallel::map(items, |index, item| work(index, item, one)),
+            several => parallel::map_in_lanes(items, several.len(), |index, item| {
+                work(index, item, &several[index % several.len()])
+            }),
+        }
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Vec<usize>> {
+        self.busy.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Lease<'_> {
+    pub(crate) fn device(&self) -> &Device {
+        &self.devices.all[self.index]
+    }
+}
+
+impl Drop for Lease<'_> {
+    fn drop(&mut self) {
+        self.devices.lock()[self.index] -= 1;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(device: Option<&str>, devices: &[&str]) -> Result<Devices, String> {
+        let devices: Vec<String> = devices.iter().map(|name| (*name).to_owned()).collect();
+        Devices::read(device, &devices, &Settings::empty("evaluator")).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn evaluations_go_to_the_device_that_is_least_busy() {
+        let devices = read(None, &["cpu", "cpu"]).unwrap();
+        let (first, second) = (devices.lease(), devices.lease());
+        assert_eq!((first.index, second.index), (0, 1));
+        drop(second);
+        let third = devices.lease();
+        assert_eq!((third.index, devices.lease().index), (1, 0));
+        assert_eq!(read(None, &[]).unwrap().all().len(), 1);
+    }
+
+    #[test]
+    fn what_cannot_be_used_is_said_with_its_key() {
+        let both = read(Some("cpu"), &["cpu"]).err().unwrap();
+        assert!(both.contains("`evaluator.devices`") && both.contains("either"), "{both}");
+        let unknown = read(None, &["cpu", "tpu:0"]).err().unwrap();
+        assert!(unknown.contains("`evaluator.devices.1`"), "{unknown}");
+        if !cfg!(feature = "cuda") {
+            let missing = read(Some("cuda:0"), &[]).err().unwrap();
+            assert!(
+                missing.contains("`evaluator.device`") && missing.contains("--features cuda"),
+                "{missing}"
+            );
+        }
+    }
+}

@@ -1,0 +1,166 @@
+//! How well a network does on a split: which numbers, under which names, and how they follow from its outputs.
+
+use crate::data::{DataSet, Split, Targets};
+
+/// What a network's outputs on a split are worth. Everything is minimized; people see accuracy where there are classes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) enum Judgement {
+    /// Of classes.
+    Classification {
+        /// Share of wrong answers, percent.
+        error_percent: f64,
+        /// Mean cross-entropy, nats.
+        loss_nats: f64,
+    },
+    /// Of values.
+    Regression {
+        /// Mean squared error over examples and values, each in the target's own unit.
+        mean_squared_error: f64,
+        /// Root of the mean squared error where each value counts in its deviations over the training split: 1 is what the
+        /// mean of the training split would do.
+        rmse_deviations: f64,
+    },
+}
+
+/// Names of what is measured on this data.
+pub(crate) fn metrics(data: &DataSet) -> Vec<String> {
+    let names = if data.is_regression() {
+        ["mean_squared_error", "rmse_deviations"]
+    } else {
+        ["error_percent", "loss_nats"]
+    };
+    names.map(str::to_owned).to_vec()
+}
+
+impl Judgement {
+    /// Judges the outputs for a whole split, in its order: logits, or values in deviations from their mean. `None` if one is
+    /// not finite.
+    pub(crate) fn new(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
+        if outputs.iter().any(|output| !output.is_finite()) {
+            return None;
+        }
+        let rows = outputs.chunks_exact(data.targets().names().len()).zip(data.split(split));
+        let count = data.split(split).len().max(1) as f64;
+        match data.targets() {
+            Targets::Classes { .. } => {
+                let (mut wrong, mut loss) = (0_u32, 0.0);
+                for (row, example) in rows {
+                    let label = data.label(*example) as usize;
+                    let top = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+                    wrong += u32::from(top != label);
+                    let largest = f64::from(row[top]);
+                    let sum: f64 = row.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
+                    loss += sum.ln() + largest - f64::from(row[label]);
+                }
+                let error_percent = 100.0 * f64::from(wrong) / count;
+                Some(Self::Classification { error_percent, loss_nats: loss / count })
+            }
+            Targets::Values { names, .. } => {
+                let (mean, deviation) = data.target_normalization();
+                let (mut own, mut relative) = (0.0, 0.0);
+                for (row, example) in rows {
+                    for (i, value) in data.values(*example).iter().enumerate() {
+                        let deviation = f64::from(deviation[i]);
+                        let wanted = (f64::from(*value) - f64::from(mean[i])) / deviation;
+                        let square = (f64::from(row[i]) - wanted).powi(2);
+                        own += square * deviation * deviation;
+                        relative += square;
+                    }
+                }
+                let values = count * names.len() as f64;
+                let found = Self::Regression {
+                    mean_squared_error: own / values,
+                    rmse_deviations: (relative / values).sqrt(),
+                };
+                Some(found).filter(|_| (own + relative).is_finite())
+            }
+        }
+    }
+
+    /// The smooth one of the numbers: cross-entropy in nats, or the error in deviations.
+    pub(crate) const fn loss(&self) -> f64 {
+        match self {
+            Self::Classification { loss_nats, .. } => *loss_nats,
+            Self::Regression { rmse_deviations, .. } => *rmse_deviations,
+        }
+    }
+
+    /// The numbers, in the order of [`metrics`].
+    pub(crate) const fn values(&self) -> [f64; 2] {
+        match self {
+            Self::Classification { error_percent, loss_nats } => [*error_percent, *loss_nats],
+            Self::Regression { mean_squared_error, rmse_deviations } => {
+                [*mean_squared_error, *rmse_deviations]
+            }
+        }
+    }
+
+    /// What a finished network reports of its test split, by name with unit: accuracy where there are classes.
+    pub(crate) const fn of_test(&self) -> [(&'static str, f64); 2] {
+        match self {
+            Self::Classification { error_percent, loss_nats } => {
+                [("test_accuracy_percent", 100.0 - *error_percent), ("test_loss_nats", *loss_nats)]
+            }
+            Self::Regression { mean_squared_error, rmse_deviations } => {
+                [("test_mean_squared_error", *mean_squared_error), ("test_rmse_deviations", *rmse_deviations)]
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::Shape;
+
+    use super::*;
+    use crate::data::{Augmentation, RawData, Sizes};
+
+    fn data(targets: Targets) -> DataSet {
+        let raw = RawData {
+            name: "test".to_owned(),
+            input: "a number".to_owned(),
+            shape: Shape::vector(1),
+            examples: vec![0.0; 6],
+            targets,
+            test: 2,
+        };
+        let sizes = Sizes { test: 0.0, validation: 0.3, seed: 0, limit: None };
+        DataSet::new(raw, &sizes, Augmentation::default()).unwrap()
+    }
+
+    #[test]
+    fn values_are_judged_in_their_own_unit_and_in_deviations() {
+        // Both quantities have the same training values up to the unit, whichever examples are the training split.
+        let names = ["m", "mm"].map(str::to_owned).to_vec();
+        let values =
+            [1.0, 1.0, 3.0, 3.0, 4.0, 0.0].iter().flat_map(|value| [*value, 1000.0 * value]).collect();
+        let data = data(Targets::Values { names, values });
+        let (mean, deviation) = data.target_normalization();
+        let right: Vec<f32> = data
+            .split(Split::Test)
+            .iter()
+            .flat_map(|example| data.values(*example).iter().enumerate().collect::<Vec<_>>())
+            .map(|(i, value)| (value - mean[i]) / deviation[i])
+            .collect();
+        let judged = Judgement::new(&right, &data, Split::Test).unwrap();
+        assert!(judged.values()[1] < 1e-6, "{judged:?}");
+        let off: Vec<f32> = right.iter().map(|value| value + 0.5).collect();
+        let judged = Judgement::new(&off, &data, Split::Test).unwrap();
+        assert!((judged.values()[1] - 0.5).abs() < 1e-6);
+        let expected = 0.25 * f64::from(deviation[0]).powi(2) * (1.0 + 1e6) / 2.0;
+        assert!((judged.values()[0] / expected - 1.0).abs() < 1e-5, "{judged:?}");
+        assert_eq!(Judgement::new(&[f32::NAN; 4], &data, Split::Test), None);
+    }
+
+    #[test]
+    fn classes_are_judged_by_the_largest_logit() {
+        let names = ["a", "b"].map(str::to_owned).to_vec();
+        let data = data(Targets::Classes { names, labels: vec![0, 1, 0, 1, 0, 1] });
+        let judged = Judgement::new(&[2.0, 0.0, 2.0, 0.0], &data, Split::Test).unwrap();
+        let right = (1.0 + (-2.0_f64).exp()).ln();
+        let [error, loss] = judged.values();
+        assert!((error - 50.0).abs() < 1e-12);
+        assert!((loss - (right + right + 2.0) / 2.0).abs() < 1e-12);
+        assert!((judged.of_test()[0].1 - 50.0).abs() < 1e-12);
+    }
+}

@@ -1,0 +1,73 @@
+//! Whether a device works, found out by its first operation on a thread that may hang or panic.
+
+use std::sync::mpsc::{RecvTimeoutError, channel};
+use std::thread;
+use std::time::Duration;
+
+use burn::tensor::{Device, Tensor};
+use kiln_search::catch_panic;
+
+/// A driver that has not answered by then will not. Compiling the first kernel takes some seconds.
+const LIMIT: Duration = Duration::from_secs(30);
+
+/// Opens a device and adds on it.
+///
+/// # Errors
+/// Why it cannot be used, for people.
+pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<Device, String> {
+    within(LIMIT, move || {
+        let device = open();
+        let sum = Tensor::<1>::ones([64], &device).sum().into_data().try_to_vec::<f32>();
+        match sum.as_deref() {
+            Ok([sum]) if (sum - 64.0).abs() < 1e-3 => Ok(device),
+            other => Err(format!("64 ones add up to {other:?} there")),
+        }
+    })
+}
+
+/// What `work` gives, unless it panics or takes longer than `limit`. A thread that hangs is left to itself.
+fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    let (answers, answer) = channel();
+    let started = thread::Builder::new().name("probe".to_owned()).spawn(move || {
+        // Nobody listens any more when it took too long.
+        let _ = answers.send(catch_panic(work));
+    });
+    started.map_err(|error| format!("no thread to try it on: {error}"))?;
+    match answer.recv_timeout(limit) {
+        Ok(Ok(result)) => result,
+        Ok(Err(panic)) => Err(format!("its first operation failed: {panic}")),
+        Err(RecvTimeoutError::Timeout) => {
+            Err(format!("its first operation gave no result within {} s", limit.as_secs_f64()))
+        }
+        Err(RecvTimeoutError::Disconnected) => Err("its first operation ended without a result".to_owned()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_cpu_works() {
+        probe(Device::flex).unwrap();
+    }
+
+    #[test]
+    fn a_device_that_panics_hangs_or_errs_is_said_to() {
+        let second = Duration::from_secs(30);
+        let panicked = within::<()>(second, || panic!("no driver")).unwrap_err();
+        assert_eq!(panicked, "its first operation failed: no driver");
+        assert_eq!(within::<()>(second, || Err("odd".to_owned())).unwrap_err(), "odd");
+        let (keep, wait) = channel::<()>();
+        let hung = within(Duration::from_millis(50), move || {
+            // Returns when the test has ended.
+            let _ = wait.recv();
+            Ok(())
+        });
+        assert!(hung.unwrap_err().contains("within 0.05 s"));
+        drop(keep);
+    }
+}

@@ -1,0 +1,105 @@
+//! Judging architectures by a proxy alone.
+
+use std::sync::Arc;
+
+use kiln_search::{EvalError, Evaluator, Outcome, Progress, Request};
+use kiln_space::{Settings, SettingsError};
+use serde::Deserialize;
+
+use super::{Proxy, naswot};
+use crate::devices::Devices;
+use crate::optimizer::OptimizerSettings;
+use crate::training_settings::TrainingSettings;
+use crate::{Built, Context, Effort, Workload, fingerprint, finish};
+
+/// `[evaluator]` with `kind = "naswot"` or `kind = "synflow"`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProxySettings {
+    device: Option<String>,
+    #[serde(default)]
+    devices: Vec<String>,
+}
+
+struct ProxyEvaluator {
+    proxy: Proxy,
+    devices: Devices,
+    context: Context,
+}
+
+/// Builds the evaluator `naswot`, and its finisher.
+pub(crate) fn build_naswot(
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    build(Proxy::Naswot, settings, finish, context)
+}
+
+/// Builds the evaluator `synflow`, and its finisher.
+pub(crate) fn build_synflow(
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    build(Proxy::Synflow, settings, finish, context)
+}
+
+fn build(
+    proxy: Proxy,
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    let read: ProxySettings = settings.read()?;
+    let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
+    let finisher = finish
+        .map(|finish| {
+            // Nothing is trained before, so there is nothing to take the number of epochs from.
+            if !finish.table().contains_key("epochs") {
+                let expected = "the epochs that a finished network is trained for";
+                return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
+            }
+            finish::build(finish, training(), context.clone(), devices.main().clone(), None)
+        })
+        .transpose()?;
+    let (finisher, network) = finisher.unzip();
+    let judged = if proxy == Proxy::Naswot { naswot::IMAGES as u64 } else { 1 };
+    let workload = Workload {
+        prepare: Effort::default(),
+        trial: Effort { trained: 0, judged },
+        network: network.unwrap_or_default(),
+        examples_in_memory: naswot::IMAGES,
+    };
+    let evaluator = Arc::new(ProxyEvaluator { proxy, devices, context });
+    Ok(Built { evaluator, finisher, workload, metrics: vec![proxy.metric().to_owned()] })
+}
+
+/// What `[finish]` falls back on.
+fn training() -> TrainingSettings {
+    TrainingSettings {
+        epochs: 1,
+        batch: 64,
+        optimizer: OptimizerSettings::default(),
+        warmup_epochs: 0,
+        label_smoothing: 0.0,
+        accumulate: 1,
+        clip_norm: None,
+        ema: None,
+        patience: None,
+    }
+}
+
+impl Evaluator for ProxyEvaluator {
+    fn prepare(&self, _progress: &dyn Progress) -> Result<(), EvalError> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        fingerprint::fingerprint(self.proxy.metric(), "", &self.devices, &self.context, None)
+    }
+
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        Ok(self.proxy.outcome(request.architecture, &self.context, self.devices.lease().device()))
+    }
+}

@@ -1,0 +1,84 @@
+//! Gradients of one step: several subnets on several batches, averaged.
+
+use std::sync::Mutex;
+
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::{Device, Tensor};
+use kiln_space::Architecture;
+
+use super::settings::{Sampling, SupernetSettings};
+use crate::data::Batch;
+use crate::devices::Devices;
+use crate::executor::{self, Normalization};
+use crate::loss;
+use crate::weights::{Parameters, Weights};
+
+/// Adds up the gradients of a step on the main device. A parameter that a subnet does not read counts as zero there.
+pub(super) struct StepGradients {
+    accumulator: GradientsAccumulator<Parameters>,
+    loss: f64,
+}
+
+impl StepGradients {
+    pub(super) fn new() -> Self {
+        Self { accumulator: GradientsAccumulator::new(), loss: 0.0 }
+    }
+
+    /// The gradients, and the mean loss.
+    pub(super) fn finish(mut self) -> (GradientsParams, f64) {
+        (self.accumulator.grads(), self.loss)
+    }
+
+    /// Adds those of all subnets on one batch, which is this share of the step. The subnets are spread over the devices and
+    /// their gradients added in order, so that the sum does not depend on the number of devices.
+    pub(super) fn add(
+        &mut self,
+        settings: &SupernetSettings,
+        devices: &Devices,
+        subnets: &[Architecture],
+        weights: &Weights,
+        (batch, share_of_step): (&Batch, f64),
+    ) {
+        let main = devices.main().clone().autodiff();
+        let share = 1.0 / subnets.len() as f64;
+        let forward = |subnet: &Architecture, leaves: &Weights, batch: &Batch| {
+            executor::forward(subnet, leaves, batch.images.clone(), Normalization::Batch(None))
+        };
+        let backward = |leaves: &Weights, loss: Tensor<1>| {
+            let value = loss::value(&loss);
+            let gradients = (loss * (share * share_of_step)).backward();
+            let gradients = GradientsParams::from_grads(gradients, &leaves.parameters);
+            (gradients.to_device(devices.main(), &leaves.parameters), value)
+        };
+        let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
+        let first = teaches.then(|| {
+            let leaves = weights.forked(&main);
+            let outputs = forward(&subnets[0], &leaves, batch);
+            (leaves, outputs)
+        });
+        let taught = first.as_ref().map(|(_, outputs)| outputs.clone().detach());
+        let first = Mutex::new(first);
+        let work = |index: usize, subnet: &Architecture, device: &Device| {
+            let taken = if index == 0 { first.lock().expect("no holder panics").take() } else { None };
+            if let Some((leaves, outputs)) = taken {
+                let loss = loss::against_targets(outputs, &batch.targets, settings.label_smoothing);
+                return backward(&leaves, loss);
+            }
+            let device = device.clone().autodiff();
+            let leaves = weights.forked(&device);
+            let batch = batch.on(&device);
+            let outputs = forward(subnet, &leaves, &batch);
+            let loss = match &taught {
+                Some(taught) => {
+                    loss::against_teacher(outputs, taught.clone().to_device(&device), &batch.targets)
+                }
+                None => loss::against_targets(outputs, &batch.targets, settings.label_smoothing),
+            };
+            backward(&leaves, loss)
+        };
+        for (gradients, value) in devices.map(subnets, work) {
+            self.accumulator.accumulate(&weights.parameters, gradients);
+            self.loss += value * share * share_of_step;
+        }
+    }
+}

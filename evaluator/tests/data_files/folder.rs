@@ -1,0 +1,96 @@
+//! A folder with small files of every form.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use image::{ImageFormat, RgbImage};
+use kiln_evaluator::data::{DataError, DataRegistry, DataSet};
+use kiln_space::Settings;
+use npyz::WriterBuilder;
+use serde_json::Value;
+use tempfile::TempDir;
+
+/// A temporary folder of data files.
+pub(crate) struct Folder(TempDir);
+
+impl Folder {
+    pub(crate) fn new() -> Self {
+        Self(tempfile::tempdir().unwrap())
+    }
+
+    pub(crate) fn path(&self) -> &Path {
+        self.0.path()
+    }
+
+    /// Writes a file, and the folders above it.
+    pub(crate) fn put(&self, name: &str, bytes: impl AsRef<[u8]>) -> PathBuf {
+        let path = self.path().join(name);
+        fs::create_dir_all(path.parent().unwrap()).unwrap();
+        fs::write(&path, bytes).unwrap();
+        path
+    }
+
+    pub(crate) fn open(&self, settings: &Value) -> Result<Arc<DataSet>, DataError> {
+        open(settings, Some(self.path()))
+    }
+
+    /// What is said of data that cannot be opened, without the folder.
+    pub(crate) fn refused(&self, settings: &Value) -> String {
+        let error = self.open(settings).unwrap_err();
+        let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
+        format!("{error}{source}").replace(&format!("{}/", self.path().display()), "")
+    }
+}
+
+/// Opens a data set with these settings, `kind` among them.
+pub(crate) fn open(settings: &Value, folder: Option<&Path>) -> Result<Arc<DataSet>, DataError> {
+    let mut table = settings.as_object().unwrap().clone();
+    let kind = table.remove("kind").unwrap();
+    DataRegistry::builtin().open(kind.as_str().unwrap(), &Settings::new("data", table), folder)
+}
+
+/// CIFAR-10 records with these labels; the pixels of record `i` are `i`, `i + 1` and so on.
+pub(crate) fn cifar10(labels: &[u8]) -> Vec<u8> {
+    let record = |(index, label): (usize, &u8)| {
+        [*label].into_iter().chain((0..3072).map(move |pixel| ((index + pixel) % 256) as u8))
+    };
+    labels.iter().enumerate().flat_map(record).collect()
+}
+
+/// CIFAR-100 records with these coarse and fine labels.
+pub(crate) fn cifar100(labels: &[[u8; 2]]) -> Vec<u8> {
+    let record = |(index, labels): (usize, &[u8; 2])| {
+        labels.iter().copied().chain([index as u8; 3072]).collect::<Vec<_>>()
+    };
+    labels.iter().enumerate().flat_map(record).collect()
+}
+
+/// An image of one color, as a file.
+pub(crate) fn image(height: u32, width: u32, color: [u8; 3], format: ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    RgbImage::from_pixel(width, height, image::Rgb(color)).write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// An array as NumPy writes it.
+pub(crate) fn npy<T: npyz::AutoSerialize>(shape: &[u64], values: impl IntoIterator<Item = T>) -> Vec<u8> {
+    let mut bytes = Vec::new();
+    let mut writer =
+        npyz::WriteOptions::new().default_dtype().shape(shape).writer(&mut bytes).begin_nd().unwrap();
+    writer.extend(values).unwrap();
+    writer.finish().unwrap();
+    bytes
+}
+
+/// IDX images of `side` x `side` and their labels.
+pub(crate) fn idx(labels: &[u8], side: u32) -> [Vec<u8>; 2] {
+    let header =
+        |numbers: &[u32]| numbers.iter().flat_map(|number| number.to_be_bytes()).collect::<Vec<u8>>();
+    let count = labels.len() as u32;
+    let mut images = header(&[0x0803, count, side, side]);
+    images.extend((0..count * side * side).map(|value| (value % 251) as u8));
+    let mut file = header(&[0x0801, count]);
+    file.extend_from_slice(labels);
+    [images, file]
+}

@@ -1,0 +1,211 @@
+//! What is said of wrong files: one message with the file, the place, what was found and what was expected.
+
+use image::ImageFormat;
+use serde_json::{Value, json};
+
+use crate::folder::{Folder, cifar10, idx, image, npy};
+
+/// Every message that `settings` give on a folder with these files must begin and end so.
+fn check(files: &[(&str, Vec<u8>)], settings: &Value, start: &str, end: &str) {
+    let folder = Folder::new();
+    for (name, bytes) in files {
+        folder.put(name, bytes);
+    }
+    let said = folder.refused(settings);
+    assert!(said.starts_with(start) && said.ends_with(end), "{said}\nexpected: {start} ... {end}");
+    assert_eq!(said.lines().count(), 1, "{said}");
+}
+
+#[test]
+fn idx_files() {
+    let [images, labels] = idx(&[0, 1, 0, 1], 3);
+    let settings = json!({ "kind": "idx", "test_images": "train-images-idx3-ubyte", "test_labels": "train-labels-idx1-ubyte" });
+    let case = |images: &[u8], labels: &[u8], start: &str, end: &str| {
+        let files =
+            [("train-images-idx3-ubyte", images.to_vec()), ("train-labels-idx1-ubyte", labels.to_vec())];
+        check(&files, &settings, start, end);
+    };
+    let with = |bytes: &[u8], at: usize, value: u8| {
+        let mut bytes = bytes.to_vec();
+        bytes[at] = value;
+        bytes
+    };
+    case(
+        &images[..7],
+        &labels,
+        "train-images-idx3-ubyte: byte 0: found the end of the file after 7 of 16 bytes",
+        "an IDX header of 16 bytes",
+    );
+    case(
+        &images[..20],
+        &labels,
+        "train-images-idx3-ubyte: byte 16: found the end of the file after 4 of 36 bytes",
+        "as it says",
+    );
+    case(
+        &with(&images, 2, 9),
+        &labels,
+        "train-images-idx3-ubyte: byte 0: found magic number [00, 00, 09, 03]",
+        "[00, 00, 08, 03]",
+    );
+    case(&with(&images, 4, 255), &labels, "train-images-idx3-ubyte: byte 4: found dimensions", "in all");
+    case(
+        &[&images[..], &[1]].concat(),
+        &labels,
+        "train-images-idx3-ubyte: byte 52: found more bytes",
+        "the end of the file",
+    );
+    case(&images, &labels[..11], "train-labels-idx1-ubyte: byte 8: found the end", "as it says");
+    case(
+        &with(&images, 11, 0)[..16],
+        &labels,
+        "train-images-idx3-ubyte: byte 4: found 4 images of 0x3",
+        "1024x1024",
+    );
+    let [_, other] = idx(&[0, 1, 0], 3);
+    case(&images, &other, "train-labels-idx1-ubyte: byte 4: found 3 labels, expected 4", "ubyte");
+    case(&images, &labels, "data set `", "other shares `validation` and `test`");
+}
+
+#[test]
+fn gzip_files() {
+    let [images, labels] = idx(&[0, 1], 3);
+    let settings = json!({ "kind": "idx" });
+    let files = [("train-images-idx3-ubyte.gz", images), ("train-labels-idx1-ubyte", labels)];
+    check(
+        &files,
+        &settings,
+        "train-images-idx3-ubyte.gz: the packed bytes: found",
+        "expected a whole gzip file",
+    );
+}
+
+#[test]
+fn cifar_files() {
+    let good = cifar10(&[1, 2, 3, 9]);
+    let settings = json!({ "kind": "cifar", "train": ["a.bin"], "test": 0.2 });
+    let case =
+        |bytes: &[u8], start: &str, end: &str| check(&[("a.bin", bytes.to_vec())], &settings, start, end);
+    case(
+        &good[..4000],
+        "a.bin: record 1 (byte 3073): found the end of the file after 927 of 3073 bytes",
+        "for pixels",
+    );
+    case(&[], "a.bin: record 0 (byte 0): found the end of the file after 0", "for pixels");
+    case(&cifar10(&[1, 10]), "a.bin: record 1 (byte 3073): found label 10", "expected a label below 10");
+    check(&[], &settings, "a.bin: not found", "with `.gz`)");
+    let names = ("batches.meta.txt", b"airplane\nbird\n".to_vec());
+    check(&[("a.bin", good), names], &settings, "batches.meta.txt: line 3: found 2 names", "one a line");
+    let both = json!({ "kind": "cifar", "test": 0.2, "test_file": "b.bin" });
+    check(&[], &both, "`data.test`: found 0.2", "but not both");
+}
+
+#[test]
+fn image_folders() {
+    let settings = json!({ "kind": "images", "size": [4, 4] });
+    let red = image(4, 4, [200, 0, 0], ImageFormat::Png);
+    let case = |files: &[(&str, Vec<u8>)], start: &str, end: &str| check(files, &settings, start, end);
+    case(&[], "train: cannot read: ", "(os error 2)");
+    case(&[("train/red/a.png", red.clone())], "train: folder: found 1 folders", "one for each class");
+    case(&[("train/a.png", red.clone())], "train/a.png: file: found a file", "one for each class");
+    let two = [("train/a/1.png", red.clone()), ("train/b/1.png", red.clone())];
+    let with = |name: &'static str, bytes: Vec<u8>| [&two[..], &[(name, bytes)]].concat();
+    case(&with("train/b/2.txt", red.clone()), "train/b/2.txt: file: found something", "`.jpeg`");
+    case(&with("train/b/2.png", red[..40].to_vec()), "train/b/2.png: image: found", "16384 pixels");
+    case(&with("train/b/2.png", b"no image".to_vec()), "train/b/2.png: image: found", "16384 pixels");
+    case(&with("train/b/2.png", Vec::new()), "train/b/2.png: image: found", "16384 pixels");
+    case(&with("train/c/.hidden", Vec::new()), "train/c: folder: found no images", "of the class");
+    case(&with("test/c/1.png", red.clone()), "test: folder: found class `c`", "has");
+    let wrong = json!({ "kind": "images", "size": [0, 4] });
+    check(&two, &wrong, "`data.size`: found [0, 4]", "from 1 to 1024");
+}
+
+#[test]
+fn tables() {
+    let settings = json!({ "kind": "csv", "file": "t.csv", "target": "y" });
+    let case = |text: &str, start: &str, end: &str| check(&[("t.csv", text.into())], &settings, start, end);
+    case("", "t.csv: line 1: found no column `y`", "");
+    case("x,y\n", "t.csv: line 2: found the end of the file", "one example a line");
+    case("a,b\n1,2\n", "t.csv: line 1: found no column `y`", "there are `a`, `b`");
+    case("y\na\n", "t.csv: line 1: found no column but the target", "at least one feature");
+    case("x,x,y\n1,2,a\n", "t.csv: line 1: found two columns `x`", "each name once");
+    case("x,y\n1,a\n2\n", "t.csv: line 3: found 1 columns", "2 as in the header line");
+    case("x,y\n1,a\n?,b\n", "t.csv: line 3, column `x`: found `?`", "a finite number");
+    case("x,y\n1,a\n,b\n", "t.csv: line 3, column `x`: found nothing", "a finite number");
+    case("x,y\n1,a\ninf,b\n", "t.csv: line 3, column `x`: found `inf`", "a finite number");
+    case("x,y\n1,a\n1e39,b\n", "t.csv: line 3, column `x`: found `1e39`", "a finite number");
+    case("x,y\n1,a\n2,\n", "t.csv: line 3, column `y`: found nothing", "a name");
+    case("x,y\n1,a\n2,a\n", "t.csv: all lines: found one class `a` in column `y`", "at least two classes");
+    check(&[("t.csv", b"x,y\n1,a\n\xff,b\n".to_vec())], &settings, "t.csv: line 3: found", "text in UTF-8");
+    let test = json!({ "kind": "csv", "file": "t.csv", "target": "y", "test_file": "u.csv" });
+    let files = [("t.csv", b"x,y\n1,a\n2,b\n".to_vec()), ("u.csv", b"x,y\n1,c\n".to_vec())];
+    check(&files, &test, "u.csv: line 2, column `y`: found `c`", "in this column");
+    let names = json!({ "kind": "csv", "file": "t.csv", "target": "y", "categorical": ["z"] });
+    check(&files, &names, "t.csv: line 1: found no feature `z`", "`categorical`");
+    let twice = json!({ "kind": "csv", "file": "t.csv", "target": "y", "features": ["x", "y"] });
+    check(&files, &twice, "t.csv: line 1: found `y` as feature and target", "each column in one part");
+    let two = json!({ "kind": "csv", "file": "t.csv", "target": ["x", "y"] });
+    check(&files, &two, "`data.target`: found 2 columns", "at least one");
+    let separator = json!({ "kind": "csv", "file": "t.csv", "target": "y", "separator": "\"" });
+    check(&files, &separator, "`data.separator`: found '\"'", "or a tab");
+}
+
+#[test]
+fn array_files() {
+    let x = npy(&[4, 2], (0..8).map(|value| value as f32));
+    let y = npy(&[4], [0_i64, 1, 0, 1]);
+    let settings = json!({ "kind": "npy" });
+    let case = |x: &[u8], y: &[u8], start: &str, end: &str| {
+        check(&[("x.npy", x.to_vec()), ("y.npy", y.to_vec())], &settings, start, end);
+    };
+    let changed = |bytes: &[u8], from: &str, to: &str| {
+        let text: String = bytes.iter().map(|byte| char::from(*byte)).collect();
+        assert!(text.contains(from), "{text}");
+        text.replacen(from, to, 1).chars().map(|c| c as u8).collect::<Vec<u8>>()
+    };
+    case(&x[..5], &y, "x.npy: byte 0: found the end of the file after 5", "`.npy` file");
+    case(b"PK\x03\x04 and so on", &y, "x.npy: byte 0: found [50, 4b", "as `numpy.save` writes it");
+    case(
+        &x[..x.len() - 1],
+        &y,
+        "x.npy: byte 128: found the end of the file after 31 of 32 bytes",
+        "as the header says",
+    );
+    case(&[&x[..], &[0]].concat(), &y, "x.npy: byte 160: found more bytes", "the end of the file");
+    case(&changed(&x, "<f4", "<c8"), &y, "x.npy: header: found elements `<c8`", "`astype(numpy.float32)`");
+    case(
+        &changed(&x, "False", "True "),
+        &y,
+        "x.npy: header: found columns one after the other",
+        "ascontiguousarray(array)`",
+    );
+    case(&changed(&x, "(4, 2, )", "[4, 2, ]"), &y, "x.npy: header: found `{'descr'", "(n, ...), }`");
+    case(&changed(&x, "(4, 2, )", "(4,-2, )"), &y, "x.npy: header: found `{'descr'", "(n, ...), }`");
+    case(&changed(&x, "(4, 2, )", "(0, 2, )"), &y, "x.npy: header: found shape [0, 2]", "rows");
+    let long = "(99999999999, 99999999999)";
+    case(
+        &changed(&x, "(4, 2, ), }                  ", &format!("{long}, }}")),
+        &y,
+        "x.npy: header: found shape [99999999999",
+        "rows",
+    );
+    case(
+        &npy(&[4, 2], [0.0, f32::NAN, 0.0, 0.0, 0.0, 0.0, 0.0, 0.0]),
+        &y,
+        "x.npy: element 1: found NaN",
+        "single precision",
+    );
+    case(
+        &npy(&[8], (0..8).map(|value| value as f32)),
+        &npy(&[8], [0_i64; 8]),
+        "x.npy: shape: found [8]",
+        "width)`",
+    );
+    case(&x, &npy(&[3], [0_i64, 1, 0]), "y.npy: shape: found 3 rows", "x.npy`");
+    case(&x, &npy(&[4], [0_i64, 1, -1, 0]), "y.npy: element 2: found -1, expected a label", "9999");
+    case(&x, &npy(&[4], [0.0_f32, 1.0, 0.5, 0.0]), "y.npy: element 2: found 0.5, expected a label", "9999");
+    case(&x, &npy(&[4], [0_i64; 4]), "y.npy: all elements: found one class", "two classes");
+    case(&x, &npy(&[4, 1], [0_i64; 4]), "y.npy: shape: found [4, 1]", "one label for each example");
+    let half = json!({ "kind": "npy", "test_x": "x.npy" });
+    check(&[("x.npy", x), ("y.npy", y)], &half, "`data.test_x`: found some of them", "or none of them");
+}

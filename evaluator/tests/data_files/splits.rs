@@ -1,0 +1,58 @@
+//! What the splits may depend on: the training split alone gives the normalization.
+
+use kiln_evaluator::data::{Augmentation, DataSet, RawData, Sizes, Split, Targets};
+use kiln_space::Shape;
+
+fn raw(value: impl Fn(usize) -> f32) -> RawData {
+    RawData {
+        name: "numbers".to_owned(),
+        input: "a number".to_owned(),
+        shape: Shape::vector(1),
+        examples: (0..100).map(&value).collect(),
+        targets: Targets::Values { names: vec!["y".to_owned()], values: (0..100).map(value).collect() },
+        test: 20,
+    }
+}
+
+#[test]
+fn normalization_comes_from_the_training_split_alone() {
+    let sizes = Sizes { test: 0.0, validation: 0.2, seed: 3, limit: None };
+    let data = DataSet::new(raw(|i| i as f32), &sizes, Augmentation::default()).unwrap();
+    let held_out: Vec<u32> =
+        [Split::Validation, Split::Test].iter().flat_map(|split| data.split(*split)).copied().collect();
+    assert_eq!(held_out.len(), 36, "two of ten in each of eight groups, and the test split");
+    // Of the held-out examples only the inputs change: the strata of a regression follow its targets.
+    let mut other = raw(|i| i as f32);
+    for index in held_out {
+        other.examples[index as usize] = 1e6;
+    }
+    let other = DataSet::new(other, &sizes, Augmentation::default()).unwrap();
+    assert_eq!(data.split(Split::Train), other.split(Split::Train));
+    assert_eq!(data.normalization(), other.normalization());
+    assert_ne!(data.hash(), other.hash());
+}
+
+#[test]
+fn values_of_the_test_split_do_not_move_the_targets_scale() {
+    let sizes = Sizes { test: 0.0, validation: 0.25, seed: 3, limit: None };
+    let data = DataSet::new(raw(|i| i as f32), &sizes, Augmentation::default()).unwrap();
+    let other = DataSet::new(
+        raw(|i| if i < 80 { i as f32 } else { 500.0 + i as f32 }),
+        &sizes,
+        Augmentation::default(),
+    );
+    let other = other.unwrap();
+    assert_eq!(data.split(Split::Train), other.split(Split::Train));
+    assert_eq!(data.target_normalization(), other.target_normalization());
+}
+
+#[test]
+fn data_without_enough_examples_are_refused() {
+    let mut few = raw(|i| i as f32);
+    few.examples.truncate(2);
+    few.targets = Targets::Values { names: vec!["y".to_owned()], values: vec![0.0, 1.0] };
+    few.test = 0;
+    let sizes = Sizes { test: 0.2, validation: 0.2, seed: 3, limit: None };
+    let error = DataSet::new(few, &sizes, Augmentation::default()).unwrap_err();
+    assert!(error.to_string().contains("2 training, 0 validation and 0 test examples"), "{error}");
+}

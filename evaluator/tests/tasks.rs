@@ -1,0 +1,193 @@
+//! Studies by hand, from data to finished network: regression, and what the search may see of the data.
+
+#![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
+
+use std::path::Path;
+use std::sync::Arc;
+
+use kiln_evaluator::data::{Augmentation, DataSet, RawData, Sizes, Split, Targets};
+use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict};
+use kiln_export::{Prediction, TrainedModel};
+use kiln_search::{
+    Costs, EvalError, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
+};
+use kiln_space::{Genotype, SearchSpace, Settings, Shape, SpaceRegistry, variation};
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+use serde_json::{Value, json};
+
+struct Silent;
+
+impl Progress for Silent {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+fn settings(path: &str, value: &Value) -> Settings {
+    Settings::new(path, value.as_object().unwrap().clone())
+}
+
+/// A study on `data` with fully connected networks.
+struct Parts {
+    built: Built,
+    space: Arc<dyn SearchSpace>,
+}
+
+impl Parts {
+    fn new(kind: &str, table: &Value, data: &Arc<DataSet>, folder: &Path) -> Self {
+        let space = json!({ "layers": [1, 2], "width": [8, 16], "batch_norm": true });
+        let space =
+            SpaceRegistry::builtin().build("mlp", &settings("space", &space), Some(data.task())).unwrap();
+        let context = Context {
+            study: "test".to_owned(),
+            seed: 3,
+            space: Arc::clone(&space),
+            space_settings: "fixed".to_owned(),
+            data: Arc::clone(data),
+            folder: folder.to_owned(),
+        };
+        let finish = settings("finish", &json!({ "epochs": 20, "batch": 16, "calibration": 64 }));
+        let built =
+            EvaluatorRegistry::builtin().build(kind, &settings("evaluator", table), Some(&finish), context);
+        let parts = Self { built: built.unwrap(), space };
+        parts.built.evaluator.prepare(&Silent).unwrap();
+        parts
+    }
+
+    fn genotype(&self, seed: u64) -> Genotype {
+        variation::sample(self.space.as_ref(), &mut Pcg64::seed_from_u64(seed))
+    }
+
+    fn evaluate(&self, genotype: &Genotype) -> Outcome {
+        let architecture = self.space.decode(genotype).unwrap();
+        let request = Request { genotype, architecture: &architecture, fidelity: Fidelity::Full, seed: 1 };
+        self.built.evaluator.evaluate(&request).unwrap()
+    }
+
+    fn finish(&self, genotype: Genotype, into: &Path) -> Result<Finished, EvalError> {
+        let outcome = self.evaluate(&genotype);
+        let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
+        let (costs, objectives) = (Costs::default(), Objectives::default());
+        let trial = Trial { id: 1, proposal, outcome, costs, objectives, violation: 0.0 };
+        self.built.finisher.as_ref().unwrap().finish(&trial, into, &Silent)
+    }
+}
+
+const EXAMPLES: usize = 300;
+const TESTED: usize = 60;
+
+/// Two inputs and what follows from them, with the test split's inputs as `test` makes them.
+fn raw(targets: impl Fn(f32, f32) -> Vec<f32>, test: impl Fn(f32) -> f32) -> (Vec<f32>, Vec<f32>) {
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    for index in 0..EXAMPLES {
+        let (a, b) = ((index * 37 % 101) as f32 / 10.0, (index * 53 % 89) as f32);
+        outputs.extend(targets(a, b));
+        let change = |value| if index < EXAMPLES - TESTED { value } else { test(value) };
+        inputs.extend([change(a), change(b)]);
+    }
+    (inputs, outputs)
+}
+
+fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
+    let raw = RawData {
+        name: "made".to_owned(),
+        input: "a, b".to_owned(),
+        shape: Shape::vector(2),
+        examples,
+        targets,
+        test: TESTED,
+    };
+    let sizes = Sizes { test: 0.0, validation: 0.2, seed: 1, limit: None };
+    Arc::new(DataSet::new(raw, &sizes, Augmentation::default()).unwrap())
+}
+
+/// Speeds about 5000 and shares about a hundredth: nothing that a network gives by itself.
+fn values() -> Arc<DataSet> {
+    let (examples, values) = raw(|a, b| vec![5000.0 + 40.0 * a - 3.0 * b, 0.01 + 0.001 * b], |value| value);
+    data_set(examples, Targets::Values { names: vec!["speed".to_owned(), "share".to_owned()], values })
+}
+
+fn classes(test: impl Fn(f32) -> f32) -> Arc<DataSet> {
+    let (examples, labels) = raw(|a, b| vec![f32::from(u8::from(8.0 * a > b))], test);
+    let names = vec!["below".to_owned(), "above".to_owned()];
+    data_set(
+        examples,
+        Targets::Classes { names, labels: labels.into_iter().map(|label| label as u32).collect() },
+    )
+}
+
+fn supernet() -> Value {
+    json!({
+        "epochs": 30, "batch": 16, "calibration": 64,
+        "optimizer": { "kind": "sgd", "learning_rate": 0.05, "weight_decay": 0.0 },
+    })
+}
+
+#[test]
+fn a_regression_is_searched_and_finished_in_its_own_units() {
+    let data = values();
+    let (folder, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let parts = Parts::new("supernet", &supernet(), &data, folder.path());
+    assert_eq!(parts.built.metrics, ["mean_squared_error", "rmse_deviations"]);
+    let genotype = parts.genotype(1);
+    let Outcome::Measured(measured) = parts.evaluate(&genotype) else { panic!("it is measured") };
+    let relative = measured.get("rmse_deviations").unwrap();
+    assert!(relative < 0.5, "half of what guessing the mean would do: {relative}");
+
+    let finished = parts.finish(genotype, into.path()).unwrap();
+    assert!(finished.metrics["test_rmse_deviations"] < 0.3, "{:?}", finished.metrics);
+    let model = TrainedModel::load(&into.path().join("model.kiln")).unwrap();
+    model.check().unwrap();
+    assert_eq!(model.card.predicts, Prediction::Values);
+    assert_eq!(model.card.classes, ["speed", "share"]);
+    // What the file gives for raw inputs is in the targets' own units.
+    let test = data.split(Split::Test);
+    let raw: Vec<f32> = test.iter().flat_map(|example| data.example(*example)).copied().collect();
+    let wanted: Vec<f32> = test.iter().flat_map(|example| data.values(*example)).copied().collect();
+    let squares = predict(&model, &raw).into_iter().zip(&wanted);
+    let mean =
+        squares.map(|(found, wanted)| f64::from(found - wanted).powi(2)).sum::<f64>() / wanted.len() as f64;
+    let stated = finished.metrics["test_mean_squared_error"];
+    assert!((mean / stated - 1.0).abs() < 1e-3, "{mean} {stated}");
+}
+
+#[test]
+fn a_regression_is_trained_from_scratch_too() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = json!({ "epochs": 15, "batch": 16, "optimizer": { "kind": "sgd", "learning_rate": 0.05 } });
+    let parts = Parts::new("scratch", &table, &values(), folder.path());
+    let Outcome::Measured(measured) = parts.evaluate(&parts.genotype(1)) else { panic!("it is measured") };
+    assert!(measured.get("rmse_deviations").unwrap() < 0.7, "{measured:?}");
+}
+
+#[test]
+fn no_evaluator_sees_the_test_split() {
+    // The second data set's test inputs are no numbers: whoever reads them gives something else.
+    let (whole, poisoned) = (classes(|value| value), classes(|_| f32::NAN));
+    assert_ne!(whole.hash(), poisoned.hash());
+    for kind in EvaluatorRegistry::builtin().kinds() {
+        let table = match kind {
+            "supernet" => supernet(),
+            "scratch" => json!({ "epochs": 3, "batch": 16 }),
+            _ => json!({}),
+        };
+        let [one, other] = [&whole, &poisoned].map(|data| {
+            let folder = tempfile::tempdir().unwrap();
+            let parts = Parts::new(kind, &table, data, folder.path());
+            let outcomes: Vec<Outcome> = (0..4).map(|seed| parts.evaluate(&parts.genotype(seed))).collect();
+            assert!(
+                outcomes.iter().all(|outcome| matches!(outcome, Outcome::Measured(_))),
+                "{kind}: {outcomes:?}"
+            );
+            let finished = parts.finish(parts.genotype(0), folder.path()).map(|finished| finished.metrics);
+            (outcomes, finished)
+        });
+        assert_eq!(one.0, other.0, "{kind}");
+        // Finishing does read it, so the poison works.
+        assert!(one.1.unwrap()["test_accuracy_percent"] > 60.0);
+        assert!(matches!(other.1, Err(EvalError::Diverged { .. })), "{kind}");
+    }
+}

@@ -1,0 +1,72 @@
+//! Damaged model files and cards: an error or a whole model that can be exported, never a panic.
+
+use kiln_damage::check_damaged;
+
+use crate::{ExporterRegistry, ModelCard, TrainedModel, testing};
+
+/// Reads the file; what is read must be whole enough for every format.
+fn read(mut bytes: &[u8]) {
+    if let Ok(model) = TrainedModel::read(&mut bytes) {
+        let exporters = ExporterRegistry::builtin();
+        for name in exporters.names() {
+            let exporter = exporters.get(name).expect("a name of the registry");
+            drop(exporter.export(&model, &mut Vec::new()));
+        }
+    }
+}
+
+fn model_files() -> Vec<Vec<u8>> {
+    let written = |model: &TrainedModel| {
+        let mut bytes = Vec::new();
+        model.write(&mut bytes).expect("a sample is whole");
+        bytes
+    };
+    let mut files: Vec<Vec<u8>> = testing::sample_models().values().map(written).collect();
+    files.sort_by_key(Vec::len);
+    files.truncate(4);
+    files
+}
+
+#[test]
+fn damaged_model_files() {
+    check_damaged(&model_files(), read);
+}
+
+#[test]
+fn damaged_descriptions_under_a_right_checksum() {
+    let files = model_files();
+    let start = files[0][..12].to_vec();
+    let descriptions: Vec<Vec<u8>> = files
+        .into_iter()
+        .map(|bytes| {
+            let length = u64::from_le_bytes(bytes[12..20].try_into().expect("eight bytes")) as usize;
+            bytes[20..20 + length].to_vec()
+        })
+        .collect();
+    check_damaged(&descriptions, |description| {
+        let mut bytes = start.clone();
+        bytes.extend_from_slice(&(description.len() as u64).to_le_bytes());
+        bytes.extend_from_slice(description);
+        let hash = blake3::hash(&bytes);
+        bytes.extend_from_slice(hash.as_bytes());
+        // As many values as the arrays of this description take, if that is few enough, and their checksum.
+        let text: serde_json::Value = serde_json::from_slice(description).unwrap_or_default();
+        let count = |shape: &serde_json::Value| {
+            let sizes = shape.as_array().map(Vec::as_slice).unwrap_or_default();
+            sizes.iter().map(|size| size.as_u64().unwrap_or(0)).fold(1, u64::saturating_mul)
+        };
+        let arrays = text["arrays"].as_object();
+        let values = arrays.map_or(0, |arrays| arrays.values().map(count).fold(0, u64::saturating_add));
+        let values = 0.5_f32.to_le_bytes().repeat(values.min(1 << 16) as usize);
+        bytes.extend_from_slice(&values);
+        bytes.extend_from_slice(blake3::hash(&values).as_bytes());
+        read(&bytes);
+    });
+}
+
+#[test]
+fn damaged_cards() {
+    let mut card = Vec::new();
+    testing::perceptron().card.write(&mut card).expect("a sample is whole");
+    check_damaged(&[card], |mut bytes| drop(ModelCard::read(&mut bytes)));
+}

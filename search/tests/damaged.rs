@@ -1,0 +1,69 @@
+//! Damaged tables of results and journals: an error or what is still whole, never a panic.
+
+use std::fs;
+use std::path::Path;
+
+use kiln_damage::check_damaged;
+use kiln_search::{Event, Journal, RunPaths, StudyRecord, TableEvaluator, study_front};
+use kiln_space::Settings;
+use serde_json::json;
+
+#[test]
+fn tables_of_results() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let path = folder.path().join("t.csv");
+    let genes = json!({ "file": "t.csv", "key": "genes", "key_format": "genotype", "signal": "acc" });
+    let cells = json!({ "file": "t.csv", "key": "arch", "key_format": "nasbench201", "signal": "acc", "direction": "maximize" });
+    let check = |settings: &serde_json::Value, table: &str| {
+        let settings = Settings::new("evaluator", settings.as_object().expect("a table").clone());
+        check_damaged(&[table.as_bytes().to_vec()], |bytes| {
+            fs::write(&path, bytes).expect("a file");
+            if let Ok(table) = TableEvaluator::open(&settings, Some(folder.path())) {
+                assert!(!table.is_empty());
+            }
+        });
+    };
+    check(&genes, "genes,acc,test\n0-1,90.5,80\n1-1,,70\n2-0,1e1,\n10-200,3,4\n");
+    let cell = "|nor_conv_3x3~0|+|none~0|skip_connect~1|+|avg_pool_3x3~0|none~1|nor_conv_1x1~2|";
+    check(&cells, &format!("arch,acc\n{cell},94.2\n{},93\n", cell.replace("3x3~0", "1x1~0")));
+}
+
+/// A journal as a study writes it.
+fn journal(path: &Path) -> Vec<u8> {
+    let event = |text: &str| serde_json::from_str::<Event>(text).expect("an event");
+    let trial = |id: u64, outcome: &str| {
+        event(&format!(
+            r#"{{"kind":"trial","known":false,"seconds":0.25,"worker":1,"trial":{{"id":{id},"proposal":
+            {{"genotype":[1,{id}],"fidelity":{{"epochs":3}}}},"outcome":{outcome},
+            "costs":{{"macs":1200.5}},"objectives":[0.5,{id}.25],"violation":0.0}}}}"#
+        ))
+    };
+    let mut journal = Journal::open(path).expect("a journal").journal;
+    let mut put = |event: &Event| journal.append(event).expect("written");
+    put(&Event::Started { study: "a".to_owned(), resumed: 0, trials: 9 });
+    for id in 0..4 {
+        put(&trial(id, r#"{"measured":{"error_percent":0.5}}"#));
+    }
+    put(&trial(4, r#"{"failed":{"kind":"diverged","reason":"loss NaN"}}"#));
+    put(&Event::Searched { trials: 5, front: vec![0, 1] });
+    put(&Event::Ended);
+    journal.sync().expect("synced");
+    fs::read(path).expect("the journal")
+}
+
+#[test]
+fn journals() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let paths = RunPaths::new(folder.path());
+    let whole = journal(&paths.journal());
+    check_damaged(&[whole], |bytes| {
+        fs::write(paths.journal(), bytes).expect("a file");
+        if let Ok(record) = StudyRecord::read(&paths) {
+            let trials: Vec<_> = record.trials.into_values().map(|journaled| journaled.trial).collect();
+            drop(study_front(&trials));
+        }
+        // Opening it to go on repairs a torn end, and nothing else.
+        let repaired = Journal::open(&paths.journal()).is_ok();
+        assert!(!repaired || StudyRecord::read(&paths).is_ok(), "what was repaired is whole");
+    });
+}

@@ -1,0 +1,76 @@
+//! What can go wrong in an audit.
+
+use std::path::PathBuf;
+
+use kiln_search::EvalError;
+use kiln_space::{SettingsError, SpaceError};
+use thiserror::Error;
+
+/// An audit cannot be made, or was stopped.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AuditError {
+    /// The study has no supernet.
+    #[error("the evaluator of this run is `{kind}`; an audit is for runs with the evaluator `supernet`")]
+    Evaluator {
+        /// Its evaluator.
+        kind: String,
+    },
+    /// A part cannot be built from the run's settings.
+    #[error("the run cannot be audited: {0}")]
+    Settings(SettingsError),
+    /// A drawn architecture cannot be built.
+    #[error("an architecture of the run's space cannot be built")]
+    Space(#[source] SpaceError),
+    /// The space is small, or the constraints are tight.
+    #[error(
+        "only {found} different architectures meet the constraints, {wanted} were asked for; lower `--networks`"
+    )]
+    TooFew {
+        /// Architectures found.
+        found: usize,
+        /// Architectures asked for.
+        wanted: usize,
+    },
+    /// The file of trained networks cannot be used.
+    #[error("{}: cannot {action}", path.display())]
+    File {
+        /// File.
+        path: PathBuf,
+        /// What was tried.
+        action: &'static str,
+        /// Why it failed.
+        source: std::io::Error,
+    },
+    /// Another process writes the file of trained networks.
+    #[error("{}: another audit of this run is under way; wait for it, or stop it", path.display())]
+    Held {
+        /// File.
+        path: PathBuf,
+    },
+    /// A line of the file of trained networks is damaged.
+    #[error("{}:{line}: {problem}; remove the line, and its network is trained again", path.display())]
+    Line {
+        /// File.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// An evaluation was stopped, or its environment is broken.
+    #[error(transparent)]
+    Eval(#[from] EvalError),
+}
+
+impl AuditError {
+    pub(super) const fn interrupted() -> Self {
+        Self::Eval(EvalError::Interrupted)
+    }
+
+    /// Whether it is one of the call, not of the work.
+    #[must_use]
+    pub const fn is_callers(&self) -> bool {
+        !matches!(self, Self::File { .. } | Self::Eval(_))
+    }
+}

@@ -1,0 +1,83 @@
+//! Networks that an audit has trained, one a line of a file in the run folder, so that none is trained twice.
+
+use std::fs::{File, OpenOptions, TryLockError};
+use std::io::{Read, Seek, SeekFrom, Write};
+use std::path::{Path, PathBuf};
+use std::sync::{Mutex, PoisonError};
+
+use kiln_search::Outcome;
+use kiln_space::Genotype;
+use serde::{Deserialize, Serialize};
+
+use super::AuditError;
+
+/// Longer files are none of ours.
+const LONGEST_BYTES: u64 = 256 << 20;
+
+/// One network.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Record {
+    /// Fingerprint of the evaluator that trained it.
+    pub(super) reference: String,
+    pub(super) genotype: Genotype,
+    pub(super) outcome: Outcome,
+    /// How long it took.
+    pub(super) seconds: f64,
+}
+
+/// The file, which this process alone may write.
+pub(super) struct Records {
+    path: PathBuf,
+    state: Mutex<(File, Vec<Record>)>,
+}
+
+impl Records {
+    /// Opens the file, which is made when it is missing. A last line without its end was being written when the process
+    /// died, and is cut off.
+    pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
+        let failed = |action| move |source| AuditError::File { path: path.to_owned(), action, source };
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
+        let mut file = opened.map_err(failed("open"))?;
+        match file.try_lock() {
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Err(AuditError::Held { path: path.to_owned() }),
+            Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
+        }
+        let mut text = String::new();
+        Read::by_ref(&mut file).take(LONGEST_BYTES).read_to_string(&mut text).map_err(failed("read"))?;
+        let whole = text.rfind('\n').map_or(0, |end| end + 1);
+        let parse = |(index, line): (usize, &str)| {
+            serde_json::from_str(line).map_err(|error| AuditError::Line {
+                path: path.to_owned(),
+                line: index + 1,
+                problem: error.to_string(),
+            })
+        };
+        let records = text[..whole].lines().enumerate().map(parse).collect::<Result<_, _>>()?;
+        if whole < text.len() {
+            file.set_len(whole as u64).map_err(failed("cut off an unfinished line"))?;
+        }
+        file.seek(SeekFrom::Start(whole as u64)).map_err(failed("go to the end"))?;
+        Ok(Self { path: path.to_owned(), state: Mutex::new((file, records)) })
+    }
+
+    /// What is known of a network.
+    pub(super) fn get(&self, reference: &str, genotype: &Genotype) -> Option<Outcome> {
+        let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut records = state.1.iter();
+        let found = records.find(|known| known.reference == reference && known.genotype == *genotype);
+        found.map(|known| known.outcome.clone())
+    }
+
+    /// Keeps a network; it is on disk afterwards.
+    pub(super) fn append(&self, record: Record) -> Result<(), AuditError> {
+        let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut line = serde_json::to_vec(&record).expect("a record is plain data");
+        line.push(b'\n');
+        let written = state.0.write_all(&line).and_then(|()| state.0.sync_data());
+        written.map_err(|source| AuditError::File { path: self.path.clone(), action: "write", source })?;
+        state.1.push(record);
+        Ok(())
+    }
+}

@@ -1,0 +1,34 @@
+//! Which architectures are audited.
+
+use std::num::NonZeroUsize;
+
+use kiln_search::{Domain, seed};
+use kiln_space::Genotype;
+
+use super::AuditError;
+use crate::assembly::Assembly;
+
+/// Draws for each architecture that is wanted.
+const ATTEMPTS: usize = 100;
+
+/// Different feasible architectures, the same for a study whenever it is asked; fewer of them are the first of more.
+pub(super) fn draw(assembly: &Assembly, wanted: NonZeroUsize) -> Result<Vec<Genotype>, AuditError> {
+    let Assembly { space, costs, constraints, config, .. } = assembly;
+    let domain = Domain::new(space.as_ref(), costs, constraints, &[]);
+    let mut rng = seed::generator(config.study.seed, "audit", &[]);
+    let mut found: Vec<Genotype> = Vec::new();
+    for _ in 0..ATTEMPTS * wanted.get() {
+        if found.len() == wanted.get() {
+            break;
+        }
+        match domain.sample(&mut rng) {
+            Some(genotype) if !found.contains(&genotype) => found.push(genotype),
+            Some(_) => {}
+            None => break,
+        }
+    }
+    if found.len() < wanted.get() {
+        return Err(AuditError::TooFew { found: found.len(), wanted: wanted.get() });
+    }
+    Ok(found)
+}

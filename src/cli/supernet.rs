@@ -1,0 +1,21 @@
+//! Arguments of `kiln supernet`.
+
+use std::path::PathBuf;
+
+use clap::Subcommand;
+
+/// What is asked of a trained supernet.
+#[derive(Debug, Subcommand)]
+pub(crate) enum SupernetCommand {
+    /// Train some architectures on their own, and compare the supernet's estimates with what comes of it
+    Audit {
+        /// Run folder, or the name of a study
+        run: PathBuf,
+        /// Architectures to train; those of earlier audits are not trained again
+        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..))]
+        networks: u16,
+        /// Epochs of each [default: those of the supernet]
+        #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        epochs: Option<u32>,
+    },
+}

@@ -1,0 +1,94 @@
+//! `kiln supernet`: whether a trained supernet ranks networks as training them does.
+
+use std::num::NonZeroUsize;
+use std::path::Path;
+
+use kiln::assembly::{Folders, Registries};
+use kiln::audit::{Audit, AuditError, AuditPlan, Predictor};
+use kiln_search::{EvalError, Outcome, Progress};
+use serde_json::json;
+
+use crate::cli::{Common, SupernetCommand};
+use crate::exit::{Exit, Failure};
+use crate::interrupt::StopFlag;
+use crate::run::Run;
+use crate::text_table::{Align, TextTable};
+use crate::{output, units};
+
+pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
+    let SupernetCommand::Audit { run, networks, epochs } = command;
+    audit(run, *networks, *epochs, common)
+}
+
+fn audit(run: &Path, networks: u16, epochs: Option<u32>, common: &Common) -> Result<Exit, Failure> {
+    let (paths, config) = Run::open(run, &common.runs)?;
+    let registries = Registries::builtin();
+    let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
+    let assembly = registries.build(config, folders)?;
+    let stop = StopFlag::listen()?;
+    let flag = stop.flag();
+    let networks = NonZeroUsize::new(usize::from(networks)).expect("at least two were asked for");
+    let plan = AuditPlan { networks, epochs, workers: common.workers(), stop: &flag };
+    match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
+        Ok(audit) if common.json => output::print_json(&json!({ "run": paths.root(), "audit": audit }))?,
+        Ok(audit) => output::print(&as_text(&audit))?,
+        Err(AuditError::Eval(EvalError::Interrupted)) => {
+            output::say("interrupted; run the same command again to go on");
+            return Ok(Exit::Interrupted);
+        }
+        Err(error) => return Err(error.into()),
+    }
+    Ok(Exit::Done)
+}
+
+/// Says on standard error how far it is.
+struct Lines;
+
+impl Progress for Lines {
+    fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
+        let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
+        output::say(&format!("{stage}: {done} of {total} networks trained{note}"));
+    }
+
+    /// Asked where there is something to save; an audit keeps what it has as it goes.
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}
+
+fn as_text(audit: &Audit) -> String {
+    let columns = ["network", "trained", "supernet", "parameters", "macs", "naswot"];
+    let mut networks = TextTable::new(
+        columns.iter().enumerate().map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })),
+    );
+    let shown = |outcome: &Outcome, name: &str| match outcome {
+        Outcome::Measured(measured) => {
+            measured.get(name).map_or_else(String::new, |value| units::shown(name, value).1)
+        }
+        Outcome::Failed { .. } => "failed".to_owned(),
+    };
+    for network in &audit.networks {
+        networks.row([
+            network.genotype.to_string(),
+            shown(&network.trained, &audit.metric),
+            shown(&network.estimated, &audit.metric),
+            units::count(network.parameters as f64),
+            units::count(network.macs as f64),
+            shown(&network.proxy, "negative_naswot"),
+        ]);
+    }
+    let columns =
+        [("predictor", Align::Left), ("Kendall tau", Align::Right), ("95 % interval", Align::Right)];
+    let mut predictors = TextTable::new(columns);
+    for Predictor { name, correlation } in &audit.predictors {
+        let row = match correlation {
+            Some(found) => {
+                [name.clone(), format!("{:.3}", found.tau), format!("{:.3} to {:.3}", found.low, found.high)]
+            }
+            None => [name.clone(), "none".to_owned(), String::new()],
+        };
+        predictors.row(row);
+    }
+    let heading = units::shown(&audit.metric, 0.0).0;
+    format!("networks, by {heading}:\n{networks}\n{predictors}")
+}

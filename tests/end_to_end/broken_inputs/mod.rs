@@ -1,0 +1,101 @@
+//! A list of broken inputs: each gets one message that names file and place, exit code 2, and leaves everything as it was.
+
+mod configs;
+mod data_files;
+mod devices;
+mod runs;
+
+use std::collections::BTreeMap;
+use std::fs;
+use std::path::Path;
+
+use crate::sandbox::Sandbox;
+
+/// What is given, and parts of the message that must come of it.
+struct Case<'a> {
+    what: &'a str,
+    arguments: Vec<&'a str>,
+    /// Files beside the config, which is `study.toml`.
+    files: Vec<(&'a str, Vec<u8>)>,
+    expected: &'a [&'a str],
+}
+
+/// Every file below a folder, but the run folders' locks and logs, with its content.
+fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
+    let mut found = BTreeMap::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.extend(contents(&path));
+        } else if path.file_name().is_some_and(|name| name != "lock" && name != "kiln.log") {
+            found.insert(path.display().to_string(), fs::read(&path).unwrap());
+        }
+    }
+    found
+}
+
+/// Runs every case in `sandbox` and shows all that do not hold.
+fn check(sandbox: &Sandbox, cases: &[Case<'_>]) {
+    let mut wrong = Vec::new();
+    for case in cases {
+        let put: Vec<_> = case.files.iter().map(|(name, bytes)| (sandbox.path(name), bytes)).collect();
+        let before: Vec<Option<Vec<u8>>> = put.iter().map(|(path, _)| fs::read(path).ok()).collect();
+        for (path, bytes) in &put {
+            fs::create_dir_all(path.parent().unwrap()).unwrap();
+            fs::write(path, bytes).unwrap();
+        }
+        let whole = contents(&sandbox.path(""));
+        let said = sandbox.kiln(&case.arguments);
+        let is_clear = said.code == 2
+            && said.err.starts_with("error: ")
+            && said.err.lines().count() == 1
+            && said.out.is_empty()
+            && case.expected.iter().all(|part| said.err.contains(part));
+        if !is_clear {
+            wrong.push(format!(
+                "{}: exit code {}, {}\n  expected {:?}",
+                case.what, said.code, said.err, case.expected
+            ));
+        }
+        if contents(&sandbox.path("")) != whole {
+            wrong.push(format!("{}: files have changed", case.what));
+        }
+        for ((path, _), before) in put.iter().zip(before) {
+            match before {
+                Some(before) => fs::write(path, before).unwrap(),
+                None => fs::remove_file(path).unwrap(),
+            }
+        }
+    }
+    assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
+}
+
+const CONFIG: &str = r#"[study]
+name = "broken"
+seed = 1
+
+[data]
+kind = "digits"
+
+[space]
+kind = "mlp"
+layers = [1, 2]
+width = [8, 16]
+
+[[hardware]]
+device = "cortex-m7"
+
+[evaluator]
+kind = "scratch"
+epochs = 1
+
+[search]
+strategy = "random"
+trials = 4
+objectives = ["error_percent", "latency_us"]
+"#;
+
+fn changed(text: &str, from: &str, to: &str) -> Vec<u8> {
+    assert!(text.contains(from), "`{from}` is there");
+    text.replacen(from, to, 1).into_bytes()
+}

@@ -1,0 +1,163 @@
+//! Broken run folders and model files.
+
+use std::fs;
+
+use super::{Case, changed, check};
+use crate::sandbox::{Sandbox, set, tiny_quickstart};
+
+#[test]
+#[expect(clippy::too_many_lines, reason = "a list of cases")]
+fn run_folders_and_model_files() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "data", "limit", 300.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&[]);
+    let trial = report["finished"][0]["trial"].to_string();
+    let journal_file = sandbox.run("tiny").journal();
+    let journal = fs::read_to_string(&journal_file).unwrap();
+    let lines: Vec<&str> = journal.lines().collect();
+    let with_line = |number: usize, line: &str| {
+        let mut lines = lines.clone();
+        lines[number - 1] = line;
+        (lines.join("\n") + "\n").into_bytes()
+    };
+    let model_file = format!("runs/tiny/models/{trial}/model.kiln");
+    let model = fs::read(sandbox.path(&model_file)).unwrap();
+    let flipped = |at: usize| {
+        let mut model = model.clone();
+        model[at] ^= 0x40;
+        model
+    };
+    let kept = fs::read(sandbox.path("runs/tiny/config.toml")).unwrap();
+    let kept_text = String::from_utf8(kept).unwrap();
+    let front = || vec!["front", "tiny"];
+    let show = vec!["show", "tiny", trial.as_str()];
+    let search = || vec!["search", "study.toml"];
+    let export = || vec!["export", "tiny", trial.as_str(), "--format", "onnx", "--out", "out.onnx"];
+    let journal_name = "runs/tiny/journal.jsonl";
+    let kept_name = "runs/tiny/config.toml";
+    let case = |what, arguments, file, bytes, expected| Case {
+        what,
+        arguments,
+        files: vec![(file, bytes)],
+        expected,
+    };
+    let cases = [
+        case(
+            "a journal line that is no JSON",
+            front(),
+            journal_name,
+            with_line(3, "{"),
+            &["journal.jsonl:3: damaged"][..],
+        ),
+        case(
+            "a journal line of something else",
+            show,
+            journal_name,
+            with_line(3, "{\"a\": 1}"),
+            &["journal.jsonl:3: damaged"],
+        ),
+        case(
+            "an empty journal line",
+            search(),
+            journal_name,
+            with_line(3, ""),
+            &["journal.jsonl:3: damaged"],
+        ),
+        case(
+            "a cut journal line",
+            search(),
+            journal_name,
+            with_line(4, &lines[3][..lines[3].len() / 2]),
+            &["journal.jsonl:4: damaged"],
+        ),
+        case(
+            "a journal that is no text",
+            front(),
+            journal_name,
+            [vec![0xff; 200], vec![b'\n']].concat(),
+            &["journal.jsonl:1: damaged"],
+        ),
+        case(
+            "a run's config that is no TOML",
+            front(),
+            kept_name,
+            b"[study".to_vec(),
+            &["runs/tiny/config.toml:1:"],
+        ),
+        case("a run's empty config", front(), kept_name, Vec::new(), &["runs/tiny/config.toml"]),
+        case(
+            "a run's other config",
+            search(),
+            kept_name,
+            changed(&kept_text, "seed = 1", "seed = 2"),
+            &["runs/tiny/config.toml: `study.seed` was `2`"],
+        ),
+        case(
+            "a run's config of other data",
+            search(),
+            kept_name,
+            changed(&kept_text, "\ndata = \"", "\ndata = \"0"),
+            &["`resolved.data` was"],
+        ),
+        case("an empty model", export(), &model_file, Vec::new(), &["model.kiln`", "byte 0"]),
+        case(
+            "half a model",
+            export(),
+            &model_file,
+            model[..model.len() / 2].to_vec(),
+            &["model.kiln`", "the file ends early"],
+        ),
+        case(
+            "a model with a turned bit",
+            export(),
+            &model_file,
+            flipped(model.len() - 100),
+            &["model.kiln`", "checksum"],
+        ),
+        case(
+            "a description with a turned bit",
+            export(),
+            &model_file,
+            flipped(200),
+            &["model.kiln`", "checksum"],
+        ),
+        case("a newer model", export(), &model_file, flipped(8), &["model.kiln`", "version"]),
+        case(
+            "a longer model",
+            export(),
+            &model_file,
+            [&model[..], b"more"].concat(),
+            &["model.kiln`", "after the last one"],
+        ),
+        case(
+            "another kind of file",
+            export(),
+            &model_file,
+            b"PK\x03\x04 and so on and on and on".to_vec(),
+            &["model.kiln`", "it is no model file"],
+        ),
+        Case {
+            what: "no such run",
+            arguments: vec!["front", "none"],
+            files: vec![],
+            expected: &["none: not a run folder"],
+        },
+        Case {
+            what: "no such trial",
+            arguments: vec!["show", "tiny", "99999"],
+            files: vec![],
+            expected: &["there is no trial 99999"],
+        },
+        Case {
+            what: "no such format",
+            arguments: vec!["export", "tiny", trial.as_str(), "--format", "onx"],
+            files: vec![],
+            expected: &["there is no export format `onx`"],
+        },
+    ];
+    check(&sandbox, &cases);
+    assert!(!sandbox.path("out.onnx").exists());
+    // Nothing is lost: the study is still whole.
+    assert_eq!(sandbox.search(&[])["front"], report["front"]);
+}

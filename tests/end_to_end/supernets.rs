@@ -1,0 +1,110 @@
+//! Supernets: audited, taken over by another study; and searches that end at a target.
+
+use std::fs;
+
+use serde_json::Value;
+
+use crate::sandbox::{Sandbox, set, tiny_quickstart};
+
+#[test]
+fn an_audit_holds_the_estimates_against_networks_trained_on_their_own() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    let none = sandbox.kiln(&["supernet", "audit", "tiny"]);
+    assert_eq!(none.code, 2, "{}", none.err);
+    sandbox.search(&[]);
+    let journal = fs::read(sandbox.run("tiny").journal()).unwrap();
+    let audit = |networks: &str| {
+        let said =
+            sandbox.kiln(&["supernet", "audit", "tiny", "--networks", networks, "--epochs", "1", "--json"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        said.json()["audit"].clone()
+    };
+    let trained = || fs::read_to_string(sandbox.path("runs/tiny/audit.jsonl")).unwrap();
+    let first = audit("4");
+    let names: Vec<&Value> =
+        first["predictors"].as_array().unwrap().iter().map(|found| &found["name"]).collect();
+    let expected = ["supernet error_percent", "supernet loss_nats", "parameters", "macs", "negative_naswot"];
+    assert_eq!(names, expected);
+    for predictor in first["predictors"].as_array().unwrap() {
+        let tau = predictor["correlation"]["tau"].as_f64();
+        assert!(tau.is_none_or(|tau| (-1.0..=1.0).contains(&tau)), "{predictor}");
+    }
+    let after_first = trained();
+    assert_eq!(after_first.lines().count(), 4);
+    assert_eq!(audit("4"), first, "nothing is trained again");
+    assert_eq!(trained(), after_first);
+    let more = audit("5");
+    assert_eq!(more["networks"].as_array().unwrap()[..4], first["networks"].as_array().unwrap()[..]);
+    assert_eq!(trained().lines().count(), 5);
+    assert_eq!(fs::read(sandbox.run("tiny").journal()).unwrap(), journal, "the study is left alone");
+    let table = sandbox.kiln(&["supernet", "audit", "tiny", "--networks", "5", "--epochs", "1"]);
+    assert!(table.out.contains("Kendall tau") && table.out.contains("95 % interval"), "{}", table.out);
+}
+
+#[test]
+fn a_study_takes_over_the_supernet_of_another() {
+    let sandbox = Sandbox::new(&tiny_quickstart("first").to_string());
+    sandbox.search(&[]);
+    let mut config = tiny_quickstart("second");
+    set(&mut config, "evaluator", "supernet", "runs/first".into());
+    fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let second = sandbox.search(&[]);
+    assert_eq!(second["trials"], 12);
+    assert!(!sandbox.path("runs/second/supernet").exists());
+    set(&mut config, "study", "name", "third".into());
+    set(&mut config, "data", "validation", 0.3.into());
+    fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let said = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("`evaluator.supernet`") && said.err.contains("other data"), "{}", said.err);
+    assert!(!sandbox.path("runs/third").exists());
+}
+
+#[test]
+fn a_search_ends_when_a_trial_reaches_the_target() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "search", "trials", 500.into());
+    let target = "error_percent = 99.0".parse::<toml::Table>().unwrap();
+    set(&mut config, "search", "target", target.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&["--workers", "1"]);
+    // The first trial reaches it; those that were out with it are told too.
+    assert_eq!(report["trials"], 8, "{report}");
+    let again = sandbox.search(&["--runs", "b", "--workers", "3"]);
+    assert_eq!(report["front"], again["front"]);
+    let unknown = "error = 1.0".parse::<toml::Table>().unwrap();
+    set(&mut config, "search", "target", unknown.into());
+    fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let said = sandbox.kiln(&["search", "study.toml", "--runs", "c"]);
+    assert_eq!(said.code, 2);
+    assert!(said.err.contains("search.target") && said.err.contains("`error_percent`"), "{}", said.err);
+}
+
+#[test]
+fn a_search_by_a_zero_cost_proxy() {
+    let mut config = tiny_quickstart("proxy");
+    config.remove("evaluator");
+    config.insert("evaluator".to_owned(), "kind = \"naswot\"".parse::<toml::Table>().unwrap().into());
+    set(&mut config, "search", "objectives", vec!["negative_naswot", "latency_us"].into());
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&[]);
+    assert_eq!(report["trials"], 12);
+    assert!(report["finished"][0]["test_accuracy_percent"].as_f64().is_some(), "{report}");
+}
+
+#[test]
+fn a_device_that_is_not_compiled_in_is_refused_before_there_is_a_run() {
+    for (device, feature) in [("cuda:0", "--features cuda"), ("wgpu:0", "--features wgpu")] {
+        if cfg!(any(feature = "cuda", feature = "wgpu")) {
+            eprintln!("skipped: this build has other devices");
+            return;
+        }
+        let mut config = tiny_quickstart("elsewhere");
+        set(&mut config, "evaluator", "device", device.into());
+        let sandbox = Sandbox::new(&config.to_string());
+        let said = sandbox.kiln(&["search", "study.toml"]);
+        assert_eq!(said.code, 2);
+        assert!(said.err.contains("`evaluator.device`") && said.err.contains(feature), "{}", said.err);
+        assert!(!sandbox.path("runs").exists());
+    }
+}
