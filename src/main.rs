@@ -10,9 +10,11 @@ mod output;
 mod progress;
 mod report;
 mod run;
+mod study_page;
 mod text_table;
 mod tui;
 mod units;
+mod volume;
 
 use std::process::ExitCode;
 

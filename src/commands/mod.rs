@@ -6,6 +6,7 @@ mod export;
 mod front;
 mod hw;
 mod init;
+mod report;
 mod search;
 mod show;
 mod watch;
@@ -24,6 +25,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Export { run, trial, format, precision, out } => {
             export::run(&run, trial, &format, precision, out, &common)
         }
+        Command::Report { run, out } => report::run(&run, out, &common),
         Command::Check { config } => check::run(&config, &common),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),
