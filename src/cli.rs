@@ -104,6 +104,12 @@ pub(crate) enum Command {
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
     },
+    /// Compare studies: fronts, hypervolume under one reference point, budgets, the best under equal limits
+    Compare {
+        /// Run folders, or names of studies
+        #[arg(required = true, num_args = 2.., value_name = "RUN")]
+        runs: Vec<PathBuf>,
+    },
     /// Write a study as one HTML page: plots, tables, settings
     Report {
         /// Run folder, or the name of a study

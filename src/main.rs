@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod comparison;
 mod exit;
 mod inspection;
 mod interrupt;

@@ -2,6 +2,7 @@
 
 mod bench;
 mod check;
+mod compare;
 mod export;
 mod front;
 mod hw;
@@ -25,6 +26,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Export { run, trial, format, precision, out } => {
             export::run(&run, trial, &format, precision, out, &common)
         }
+        Command::Compare { runs } => compare::run(&runs, &common),
         Command::Report { run, out } => report::run(&run, out, &common),
         Command::Check { config } => check::run(&config, &common),
         Command::Init { file } => init::run(&file, &common),

@@ -20,7 +20,7 @@ impl StudyPage {
     pub(super) fn trials_section(&self, axes: &Axes) -> Section {
         let groups = groups(&self.trials);
         let clustered = self.trials.iter().any(|trial| trial.proposal.origin.cluster.is_some());
-        let plots = vec![self.times_plot(axes), self.groups_plot(axes, &groups, clustered)];
+        let plots = vec![self.times_plot(axes), groups_plot(axes, &groups, clustered)];
         let mut parts = vec![Part::Plots(plots)];
         if !groups.is_empty() {
             parts.push(Part::Table(self.groups_table(&groups, clustered)));
@@ -64,37 +64,6 @@ impl StudyPage {
         }
     }
 
-    fn groups_plot(&self, axes: &Axes, groups: &[(String, Vec<&Trial>)], clustered: bool) -> Plot {
-        let mut largest: Vec<&(String, Vec<&Trial>)> = groups.iter().collect();
-        largest.sort_by_key(|(_, trials)| std::cmp::Reverse(trials.len()));
-        let points = |trials: &[&Trial]| trials.iter().filter_map(|trial| axes.point(trial)).collect();
-        let signs = Ink::SERIES.into_iter().zip(Shape::SERIES);
-        let mut series: Vec<Series> = largest
-            .iter()
-            .zip(signs)
-            .map(|((name, trials), (ink, shape))| points_alone(name, ink, shape, points(trials)))
-            .collect();
-        let rest: Vec<&Trial> =
-            largest.iter().skip(Ink::SERIES.len()).flat_map(|(_, trials)| trials.iter().copied()).collect();
-        if !rest.is_empty() {
-            let name = format!("{} smaller ones", largest.len() - Ink::SERIES.len());
-            series.insert(0, points_alone(&name, Ink::Faint, Shape::Circle, points(&rest)));
-        }
-        let (title, what) = if clustered {
-            ("By cluster", "cluster of architectures it was drawn from")
-        } else {
-            ("By origin", "way in which it was made")
-        };
-        Plot {
-            title: title.to_owned(),
-            description: format!("Every trial by the {what}."),
-            x: axes.x_axis(),
-            y: axes.y_axis(),
-            series,
-            limits: axes.limits(),
-        }
-    }
-
     fn groups_table(&self, groups: &[(String, Vec<&Trial>)], clustered: bool) -> Table {
         let most = groups.iter().map(|(_, trials)| trials.len()).max().unwrap_or(1).max(1);
         let objective = self.objectives.first().cloned().unwrap_or_default();
@@ -121,6 +90,37 @@ impl StudyPage {
                 .collect(),
             rows: groups.iter().map(row).collect(),
         }
+    }
+}
+
+fn groups_plot(axes: &Axes, groups: &[(String, Vec<&Trial>)], clustered: bool) -> Plot {
+    let mut largest: Vec<&(String, Vec<&Trial>)> = groups.iter().collect();
+    largest.sort_by_key(|(_, trials)| std::cmp::Reverse(trials.len()));
+    let points = |trials: &[&Trial]| trials.iter().filter_map(|trial| axes.point(trial)).collect();
+    let signs = Ink::SERIES.into_iter().zip(Shape::SERIES);
+    let mut series: Vec<Series> = largest
+        .iter()
+        .zip(signs)
+        .map(|((name, trials), (ink, shape))| points_alone(name, ink, shape, points(trials)))
+        .collect();
+    let rest: Vec<&Trial> =
+        largest.iter().skip(Ink::SERIES.len()).flat_map(|(_, trials)| trials.iter().copied()).collect();
+    if !rest.is_empty() {
+        let name = format!("{} smaller ones", largest.len() - Ink::SERIES.len());
+        series.insert(0, points_alone(&name, Ink::Faint, Shape::Circle, points(&rest)));
+    }
+    let (title, what) = if clustered {
+        ("By cluster", "cluster of architectures it was drawn from")
+    } else {
+        ("By origin", "way in which it was made")
+    };
+    Plot {
+        title: title.to_owned(),
+        description: format!("Every trial by the {what}."),
+        x: axes.x_axis(),
+        y: axes.y_axis(),
+        series,
+        limits: axes.limits(),
     }
 }
 

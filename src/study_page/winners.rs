@@ -29,7 +29,7 @@ impl StudyPage {
             match inspections.get(&trial.id) {
                 Some(Ok(inspection)) => parts.extend(layers(trial, inspection)),
                 Some(Err(problem)) => {
-                    parts.push(Part::Text(format!("Its layers cannot be shown: {problem}.")))
+                    parts.push(Part::Text(format!("Its layers cannot be shown: {problem}.")));
                 }
                 None => {}
             }
@@ -43,14 +43,15 @@ impl StudyPage {
                 values.iter().map(|(name, value)| format!("{} {}", subject(name), with_unit(name, *value)));
             values.collect::<Vec<_>>().join(", ")
         };
-        let mut text = format!("Trial {}, genotype {}.", trial.id, trial.proposal.genotype);
+        let mut parts = vec![format!("Trial {}, genotype {}.", trial.id, trial.proposal.genotype)];
         if let Some((finished, seconds)) = self.record.finished.get(&trial.id) {
-            text += &format!(" Trained on for {seconds:.0} s: {}.", said(&finished.metrics));
+            parts.push(format!("Trained on for {seconds:.0} s: {}.", said(&finished.metrics)));
         }
         if let Some(measured) = trial.outcome.measurement() {
-            text += &format!(" In the search: {}.", said(measured.metrics()));
+            parts.push(format!("In the search: {}.", said(measured.metrics())));
         }
-        format!("{text} Predicted: {}.", said(&trial.costs.0))
+        parts.push(format!("Predicted: {}.", said(&trial.costs.0)));
+        parts.join(" ")
     }
 }
 

@@ -46,7 +46,7 @@ impl Table {
                     Cell::Text(text) => write!(out, "<td>{}</td>", escape(text)),
                     Cell::Number(text) => write!(out, "<td class=\"number\">{}</td>", escape(text)),
                     Cell::Bar(share) => {
-                        let width = 100.0 * share.clamp(0.0, 1.0);
+                        let width = if share.is_finite() { 100.0 * share.clamp(0.0, 1.0) } else { 0.0 };
                         write!(
                             out,
                             "<td class=\"bar\"><svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
