@@ -14,7 +14,7 @@ const OPEN: usize = 15;
 
 impl StudyPage {
     pub(super) fn front_section(&self, axes: &Axes) -> Section {
-        let mut parts = vec![Part::Plots(vec![self.front_plot(axes)])];
+        let mut parts = vec![Part::Plots(vec![self.front_plot(axes), self.volume_plot()])];
         if self.front.is_empty() {
             parts.push(Part::Text(format!("No network was measured in {} trials.", self.trials.len())));
         } else {
@@ -26,7 +26,7 @@ impl StudyPage {
                 table
             });
         }
-        Section { title: "Pareto front".to_owned(), parts }
+        Section { title: "What came of it".to_owned(), parts }
     }
 
     fn front_plot(&self, axes: &Axes) -> Plot {
@@ -54,7 +54,7 @@ impl StudyPage {
             all.push(series("trained on and exported", Ink::Orange, Shape::Star, Line::None, finished));
         }
         Plot {
-            title: "What accuracy costs".to_owned(),
+            title: "Pareto front".to_owned(),
             description: format!(
                 "{count} networks of {} trials are on the front: no other one is at least as good in everything and better in \
                  something. Values are those of the search.",

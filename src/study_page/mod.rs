@@ -75,7 +75,6 @@ impl StudyPage {
             Some(self.front_section(&axes)),
             self.winners_section(inspections),
             Some(self.trials_section(&axes)),
-            Some(self.progress_section(&axes)),
             self.supernet_section(),
             Some(self.health_section()),
             Some(Section {
@@ -100,7 +99,7 @@ impl StudyPage {
     }
 
     fn subtitle(&self) -> String {
-        let objectives: Vec<String> = self.objectives.iter().map(|name| names::heading(name)).collect();
+        let objectives: Vec<String> = self.objectives.iter().map(|name| names::subject(name)).collect();
         let limits: Vec<String> = self
             .constraints
             .iter()

@@ -1,20 +1,13 @@
 //! How the search went on: the volume that its front dominates, and the best network so far.
 
-use kiln_export::page::{Axis, Ink, Line, Part, Plot, Point, Section, Series, Shape};
+use kiln_export::page::{Axis, Ink, Line, Plot, Point, Series, Shape};
 
 use super::StudyPage;
 use super::names::{Axes, displayed, value, with_unit};
 use crate::volume;
 
 impl StudyPage {
-    pub(super) fn progress_section(&self, axes: &Axes) -> Section {
-        Section {
-            title: "Progress of the search".to_owned(),
-            parts: vec![Part::Plots(vec![self.volume_plot(), self.best_plot(axes)])],
-        }
-    }
-
-    fn volume_plot(&self) -> Plot {
+    pub(super) fn volume_plot(&self) -> Plot {
         let eligible = volume::eligible(&self.trials);
         let values = eligible.iter().map(|trial| trial.objectives.0.as_slice());
         let reference = volume::reference(&self.objectives, &self.constraints, values);
@@ -58,7 +51,7 @@ impl StudyPage {
         }
     }
 
-    fn best_plot(&self, axes: &Axes) -> Plot {
+    pub(super) fn best_plot(&self, axes: &Axes) -> Plot {
         let (mut each, mut best) = (Vec::new(), Vec::new());
         let mut lowest = f64::INFINITY;
         for (index, trial) in self.trials.iter().enumerate() {
@@ -77,7 +70,7 @@ impl StudyPage {
         let series =
             |name: &str, ink, shape, line, points| Series { name: name.to_owned(), ink, shape, line, points };
         Plot {
-            title: "Each trial".to_owned(),
+            title: "All trials by time".to_owned(),
             description: "Every trial in the order of asking, and the best feasible one so far.".to_owned(),
             x: trials_axis(),
             y: axes.y_axis(),

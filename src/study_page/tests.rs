@@ -73,7 +73,7 @@ fn a_study_has_every_section() {
     let html = study().page(&inspections()).html();
     for part in [
         "<h1>&lt;quick&gt;</h1>",
-        "The study has ended. It looks for the best accuracy % and latency µs, with latency at most 400.0 µs.",
+        "The study has ended. It looks for the best accuracy and latency, with latency at most 400.0 µs.",
         "2 networks of 4 trials are on the front",
         "limit: 400.0 µs",
         "trial 2: accuracy 98.00 %, latency 200.0 µs",
@@ -87,7 +87,7 @@ fn a_study_has_every_section() {
         "<td class=\"number\">75.0</td>",
         "Trained on for 7 s: test accuracy 98.25 %.",
         "name = &quot;&lt;quick&gt;&quot;",
-        "By origin",
+        "All trials by origin",
         "<td>mutation</td><td class=\"number\">2</td>",
     ] {
         assert!(html.contains(part), "`{part}` is not in the page");

@@ -2,66 +2,23 @@
 
 use std::collections::BTreeMap;
 
-use kiln_export::page::{Cell, Ink, Line, Part, Plot, Section, Series, Shape, Table};
+use kiln_export::page::{Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
 use kiln_search::{Origin, Trial};
 
 use super::StudyPage;
 use super::names::{Axes, heading};
 use crate::units;
 
-/// Parts of the search whose trials are told apart.
-const TIMES: [(&str, Ink, Shape); 3] = [
-    ("first third of the trials", Ink::Sky, Shape::Circle),
-    ("second third", Ink::Purple, Shape::Square),
-    ("last third", Ink::Blue, Shape::Triangle),
-];
-
 impl StudyPage {
     pub(super) fn trials_section(&self, axes: &Axes) -> Section {
         let groups = groups(&self.trials);
         let clustered = self.trials.iter().any(|trial| trial.proposal.origin.cluster.is_some());
-        let plots = vec![self.times_plot(axes), groups_plot(axes, &groups, clustered)];
+        let plots = vec![groups_plot(axes, &groups, clustered), self.best_plot(axes)];
         let mut parts = vec![Part::Plots(plots)];
         if !groups.is_empty() {
             parts.push(Part::Table(self.groups_table(&groups, clustered)));
         }
         Section { title: "All trials".to_owned(), parts }
-    }
-
-    fn times_plot(&self, axes: &Axes) -> Plot {
-        let third = |index: usize| (index * TIMES.len() / self.trials.len().max(1)).min(TIMES.len() - 1);
-        let feasible = |trial: &Trial| trial.violation <= 0.0;
-        let mut series: Vec<Series> = TIMES
-            .iter()
-            .enumerate()
-            .map(|(time, (name, ink, shape))| {
-                let trials = self.trials.iter().enumerate().filter(|(index, _)| third(*index) == time);
-                let points =
-                    trials.filter(|(_, trial)| feasible(trial)).filter_map(|(_, trial)| axes.point(trial));
-                points_alone(name, *ink, *shape, points.collect())
-            })
-            .collect();
-        let beyond: Vec<_> = self
-            .trials
-            .iter()
-            .filter(|trial| !feasible(trial))
-            .filter_map(|trial| axes.point(trial))
-            .collect();
-        if !beyond.is_empty() {
-            series.push(points_alone("beyond a limit", Ink::Vermillion, Shape::Cross, beyond));
-        }
-        let failed = self.trials.iter().filter(|trial| trial.outcome.measurement().is_none()).count();
-        Plot {
-            title: "By time".to_owned(),
-            description: format!(
-                "Every trial by when it was proposed: a search that learns moves towards the front. {failed} failed trials have \
-                 no place here."
-            ),
-            x: axes.x_axis(),
-            y: axes.y_axis(),
-            series,
-            limits: axes.limits(),
-        }
     }
 
     fn groups_table(&self, groups: &[(String, Vec<&Trial>)], clustered: bool) -> Table {
@@ -96,7 +53,10 @@ impl StudyPage {
 fn groups_plot(axes: &Axes, groups: &[(String, Vec<&Trial>)], clustered: bool) -> Plot {
     let mut largest: Vec<&(String, Vec<&Trial>)> = groups.iter().collect();
     largest.sort_by_key(|(_, trials)| std::cmp::Reverse(trials.len()));
-    let points = |trials: &[&Trial]| trials.iter().filter_map(|trial| axes.point(trial)).collect();
+    let points = |trials: &[&Trial]| {
+        let feasible = trials.iter().filter(|trial| trial.violation <= 0.0);
+        feasible.filter_map(|trial| axes.point(trial)).collect()
+    };
     let signs = Ink::SERIES.into_iter().zip(Shape::SERIES);
     let mut series: Vec<Series> = largest
         .iter()
@@ -109,14 +69,20 @@ fn groups_plot(axes: &Axes, groups: &[(String, Vec<&Trial>)], clustered: bool) -
         let name = format!("{} smaller ones", largest.len() - Ink::SERIES.len());
         series.insert(0, points_alone(&name, Ink::Faint, Shape::Circle, points(&rest)));
     }
+    let beyond: Vec<&Trial> = largest.iter().flat_map(|(_, trials)| trials.iter().copied()).collect();
+    let beyond = beyond.into_iter().filter(|trial| trial.violation > 0.0);
+    let beyond: Vec<Point> = beyond.filter_map(|trial| axes.point(trial)).collect();
+    if !beyond.is_empty() {
+        series.insert(0, points_alone("beyond a limit", Ink::Faint, Shape::Cross, beyond));
+    }
     let (title, what) = if clustered {
-        ("By cluster", "cluster of architectures it was drawn from")
+        ("All trials by cluster", "cluster of architectures it was drawn from")
     } else {
-        ("By origin", "way in which it was made")
+        ("All trials by origin", "way in which it was made")
     };
     Plot {
         title: title.to_owned(),
-        description: format!("Every trial by the {what}."),
+        description: format!("Every trial that did not fail, by the {what}."),
         x: axes.x_axis(),
         y: axes.y_axis(),
         series,
@@ -124,7 +90,7 @@ fn groups_plot(axes: &Axes, groups: &[(String, Vec<&Trial>)], clustered: bool) -
     }
 }
 
-fn points_alone(name: &str, ink: Ink, shape: Shape, points: Vec<kiln_export::page::Point>) -> Series {
+fn points_alone(name: &str, ink: Ink, shape: Shape, points: Vec<Point>) -> Series {
     Series { name: name.to_owned(), ink, shape: Some(shape), line: Line::None, points }
 }
 

@@ -68,6 +68,8 @@ impl Shape {
 
     /// Path data around a place; `size` is about half its width.
     pub(super) fn path(self, x: f64, y: f64, size: f64) -> String {
+        // A star is there to be seen on top of others.
+        let size = if self == Self::Star { 1.4 * size } else { size };
         let corners: &[(f64, f64)] = match self {
             Self::Circle => {
                 return format!(
