@@ -108,7 +108,7 @@ pub(crate) enum Command {
     Compare {
         /// Run folders, or names of studies
         #[arg(required = true, num_args = 2.., value_name = "RUN")]
-        runs: Vec<PathBuf>,
+        studies: Vec<PathBuf>,
     },
     /// Write a study as one HTML page: plots, tables, settings
     Report {
@@ -123,6 +123,8 @@ pub(crate) enum Command {
         /// Config file
         config: PathBuf,
     },
+    /// Print a JSON schema of configs, for editors
+    Schema,
     /// Write a commented starter config
     Init {
         /// File to write

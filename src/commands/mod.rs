@@ -8,6 +8,7 @@ mod front;
 mod hw;
 mod init;
 mod report;
+mod schema;
 mod search;
 mod show;
 mod watch;
@@ -26,9 +27,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Export { run, trial, format, precision, out } => {
             export::run(&run, trial, &format, precision, out, &common)
         }
-        Command::Compare { runs } => compare::run(&runs, &common),
+        Command::Compare { studies } => compare::run(&studies, &common),
         Command::Report { run, out } => report::run(&run, out, &common),
         Command::Check { config } => check::run(&config, &common),
+        Command::Schema => schema::run(),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),
         Command::Hw { command } => hw::run(command, &common),
