@@ -79,7 +79,7 @@ fn check_precision(model: &TrainedModel) -> Result<(), ExportError> {
                 return Err(ExportError::Unsupported {
                     format: "the Rust module",
                     layer: layer.name.clone(),
-                    what: format!("{part} of {} bits; `onnx` and `safetensors` are written", format.bits()),
+                    what: format!("{part} of {} bits; export it with `--precision f32`", format.bits()),
                 });
             }
         }

@@ -65,6 +65,6 @@ fn a_precision_that_is_not_computed_is_refused() {
     let error = RustModule.folder(&model).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the Rust module cannot express layer `head` (weights of 8 bits; `onnx` and `safetensors` are written)"
+        "the Rust module cannot express layer `head` (weights of 8 bits; export it with `--precision f32`)"
     );
 }
