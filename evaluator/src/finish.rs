@@ -6,7 +6,9 @@ use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_export::{ExporterRegistry, MetricRecord, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, write_files};
+use kiln_export::{
+    ExporterRegistry, MetricRecord, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, write_files,
+};
 use kiln_search::{EvalError, Finished, Finisher, Progress, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 use serde::{Deserialize, Serialize};

@@ -54,9 +54,10 @@ pub(crate) fn run(
     let sizes = files.iter().map(|file| Ok((file, fs::metadata(file)?.len())));
     let sizes = sizes.collect::<Result<Vec<_>, std::io::Error>>()?;
     if common.json {
-        let files: Vec<_> =
-            sizes.iter().map(|(file, bytes)| json!({ "file": file, "bytes": bytes })).collect();
-        output::print_json(&json!({ "trial": trial, "format": format, "path": out, "files": files }))?;
+        let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
+        output::print_json(
+            &json!({ "trial": trial, "format": format, "file": out, "bytes": bytes, "files": files }),
+        )?;
     } else {
         let lines: Vec<String> =
             sizes.iter().map(|(file, bytes)| format!("{} ({bytes} bytes)", file.display())).collect();

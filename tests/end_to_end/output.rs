@@ -41,7 +41,7 @@ fn runs_are_shown_and_exported() {
     assert!(read("again.onnx") == read(first.unwrap()), "the same network gives the same file");
 
     let package = sandbox.kiln(&["export", "tiny", &trial, "--format", "rust", "--json"]).json();
-    assert_eq!(package["path"], format!("tiny-{trial}"));
+    assert_eq!(package["file"], format!("tiny-{trial}"));
     for file in ["Cargo.toml", "src/lib.rs", "src/layers.rs", "src/main.rs", "weights.safetensors"] {
         assert!(sandbox.path(&format!("tiny-{trial}/{file}")).is_file(), "{file}");
     }
