@@ -95,14 +95,28 @@ pub(crate) enum Command {
         run: PathBuf,
         /// Number of the trial
         trial: u64,
-        /// Format
+        /// Format: `onnx`, `safetensors`, or `rust`, which is a folder
         #[arg(long, default_value = "onnx")]
         format: String,
         /// Number format of all layers [default: that of the architecture]; int8 of layers that were not finished in it
         /// needs the study's data, for the ranges of values
         #[arg(long, value_enum)]
         precision: Option<ExportPrecision>,
-        /// File to write [default: `<study>-<trial>.<extension>` in the current folder]
+        /// File or folder to write [default: `<study>-<trial>`, with the format's extension, in the current folder]
+        #[arg(long, value_name = "PATH")]
+        out: Option<PathBuf>,
+    },
+    /// Compare studies: fronts, hypervolume under one reference point, budgets, the best under equal limits
+    Compare {
+        /// Run folders, or names of studies
+        #[arg(required = true, num_args = 2.., value_name = "RUN")]
+        studies: Vec<PathBuf>,
+    },
+    /// Write a study as one HTML page: plots, tables, settings
+    Report {
+        /// Run folder, or the name of a study
+        run: PathBuf,
+        /// File to write [default: `<study>.html` in the current folder]
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
     },
@@ -116,6 +130,8 @@ pub(crate) enum Command {
         /// Config file
         config: PathBuf,
     },
+    /// Print a JSON schema of configs, for editors
+    Schema,
     /// Write a commented starter config
     Init {
         /// File to write

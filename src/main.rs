@@ -2,6 +2,7 @@
 
 mod cli;
 mod commands;
+mod comparison;
 mod exit;
 mod inspection;
 mod interrupt;
@@ -10,9 +11,11 @@ mod output;
 mod progress;
 mod report;
 mod run;
+mod study_page;
 mod text_table;
 mod tui;
 mod units;
+mod volume;
 
 use std::process::ExitCode;
 

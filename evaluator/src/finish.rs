@@ -1,14 +1,14 @@
 //! The finish stage: train a network of the front on, measure it once on the test split, and write it out.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
     ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel,
+    write_files,
 };
 use kiln_search::{EvalError, Finished, Finisher, Progress, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
@@ -278,27 +278,19 @@ impl NetworkFinisher {
 
     /// Writes the network in every format, whole and with its card.
     fn write(&self, model: &TrainedModel, trial: &Trial, into: &Path) -> Result<Vec<String>, EvalError> {
-        let failed = |source| EvalError::Export { trial: trial.id, source };
+        let failed = |source| EvalError::Export { trial: trial.id, source: Box::new(source) };
         let mut files = Vec::new();
-        let mut put = |name: String, write: &dyn Fn(&mut dyn Write) -> Result<(), EvalError>| {
-            let path = into.join(&name);
-            let file_error =
-                |source| EvalError::File { path: path.clone(), action: "write the network", source };
-            let mut file = BufWriter::new(File::create(&path).map_err(file_error)?);
-            write(&mut file)?;
-            let file = file.into_inner().map_err(|error| file_error(error.into_error()))?;
-            file.sync_all().map_err(file_error)?;
-            files.push(name);
-            Ok::<(), EvalError>(())
-        };
         for format in &self.settings.formats {
             let exporter = self.exporters.get(format).expect("formats were checked when the study was built");
-            put(format!("model.{}", exporter.extension()), &|out| {
-                exporter.export(model, out).map_err(|error| failed(Box::new(error)))
-            })?;
+            let is_folder = exporter.folder(model).map_err(failed)?.is_some();
+            let name = if is_folder { format.clone() } else { format!("model.{}", exporter.extension()) };
+            let written = write_files(exporter, model, &into.join(name)).map_err(failed)?;
+            files.extend(written.iter().map(|file| file.strip_prefix(into).unwrap_or(file).to_owned()));
         }
-        put("model.kiln".to_owned(), &|out| model.write(out).map_err(|error| failed(Box::new(error))))?;
-        put("card.json".to_owned(), &|out| model.card.write(out).map_err(|error| failed(Box::new(error))))?;
+        let mut files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        model.save(&into.join("model.kiln")).map_err(failed)?;
+        model.card.save(&into.join("card.json")).map_err(failed)?;
+        files.extend(["model.kiln".to_owned(), "card.json".to_owned()]);
         fs::File::open(into).and_then(|folder| folder.sync_all()).map_err(|source| EvalError::File {
             path: into.to_owned(),
             action: "write the network",

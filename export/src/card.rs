@@ -2,10 +2,12 @@
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
+use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
 use crate::ExportError;
+use crate::files::write_whole;
 
 /// What was measured or predicted, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -115,6 +117,15 @@ impl ModelCard {
         text.push(b'\n');
         out.write_all(&text)?;
         Ok(())
+    }
+
+    /// Writes the card at `path`: beside it first, then renamed.
+    ///
+    /// # Errors
+    /// [`ExportError::Unwritable`] with the path and what [`ModelCard::write`] says.
+    pub fn save(&self, path: &Path) -> Result<(), ExportError> {
+        write_whole(path, &mut |out| self.write(out))
+            .map_err(|source| ExportError::Unwritable { path: path.to_owned(), source: Box::new(source) })
     }
 
     /// Reads a card and checks it.

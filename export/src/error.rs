@@ -192,6 +192,14 @@ pub enum ExportError {
         /// What is wrong with it.
         source: Box<ExportError>,
     },
+    /// An exported network cannot be written; the source says why.
+    #[error("cannot write `{}`", path.display())]
+    Unwritable {
+        /// The file or folder.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: Box<ExportError>,
+    },
     /// Reading failed.
     #[error("cannot read the network")]
     Read(#[source] std::io::Error),

@@ -5,20 +5,27 @@ mod check;
 #[cfg(test)]
 mod damaged;
 mod error;
+mod files;
 mod model;
 mod model_file;
 mod onnx;
+pub mod page;
 mod quantization;
 mod reference;
 mod registry;
+mod rust_module;
+mod safetensors;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
+pub use self::safetensors::Safetensors;
 pub use card::{MetricRecord, ModelCard, Prediction, Preprocessing};
 pub use check::expected_arrays;
 pub use error::ExportError;
+pub use files::write_files;
 pub use model::{Array, Exporter, TrainedModel};
 pub use onnx::Onnx;
 pub use quantization::{Grid, QuantizationPlan, QuantizedKernel, QuantizedNetwork};
 pub use reference::run_reference;
 pub use registry::ExporterRegistry;
+pub use rust_module::{RustModule, WEIGHTS_FILE};

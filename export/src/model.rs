@@ -52,4 +52,13 @@ pub trait Exporter: Send + Sync {
     /// # Errors
     /// [`ExportError`] when an array is missing or has the wrong shape, the format cannot express a layer, or writing fails.
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError>;
+
+    /// The files by their paths, for a format that is a folder of several; `None` for one that is a single file.
+    ///
+    /// # Errors
+    /// As [`Exporter::export`], without the writing.
+    fn folder(&self, model: &TrainedModel) -> Result<Option<BTreeMap<String, Vec<u8>>>, ExportError> {
+        let _ = model;
+        Ok(None)
+    }
 }

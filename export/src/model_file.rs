@@ -13,14 +13,15 @@
 //! Version 1 has no grids, for it has no layers of 8 bits; it is read as well.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, BufReader, BufWriter, Read, Write};
+use std::fs::File;
+use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
 use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use crate::files::write_whole;
 use crate::{Array, ExportError, Grid, ModelCard, TrainedModel};
 
 const MAGIC: &[u8; 8] = b"KILNMODL";
@@ -124,19 +125,7 @@ impl TrainedModel {
     /// # Errors
     /// [`ExportError::File`] with the path and what [`TrainedModel::write`] says.
     pub fn save(&self, path: &Path) -> Result<(), ExportError> {
-        let mut partial = path.as_os_str().to_owned();
-        partial.push(".partial");
-        let save = || -> Result<(), ExportError> {
-            let mut out = BufWriter::new(File::create(&partial)?);
-            self.write(&mut out)?;
-            out.into_inner().map_err(io::IntoInnerError::into_error)?.sync_all()?;
-            Ok(fs::rename(&partial, path)?)
-        };
-        save().map_err(|source| {
-            // What is left of a failed write is of no use; that it cannot be removed changes nothing.
-            let _ = fs::remove_file(&partial);
-            at(path, source)
-        })
+        write_whole(path, &mut |out| self.write(out)).map_err(|source| at(path, source))
     }
 
     /// Reads the model file at `path`.
@@ -245,6 +234,8 @@ fn largest(value: &Value) -> Option<u64> {
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::testing;
 

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use crate::{ExportError, Exporter, Onnx};
+use crate::{ExportError, Exporter, Onnx, RustModule, Safetensors};
 
 /// The export formats that a program offers.
 ///
@@ -32,6 +32,8 @@ impl ExporterRegistry {
     pub fn builtin() -> Self {
         let mut registry = Self::new();
         registry.register("onnx", Arc::new(Onnx));
+        registry.register("rust", Arc::new(RustModule));
+        registry.register("safetensors", Arc::new(Safetensors));
         registry
     }
 
@@ -70,23 +72,32 @@ impl fmt::Debug for ExporterRegistry {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::testing;
+    use crate::{WEIGHTS_FILE, testing};
 
     #[test]
     fn the_laws_hold_for_every_entry() {
         let registry = ExporterRegistry::builtin();
         for name in registry.names() {
-            let read = match name {
-                "onnx" => testing::read_onnx,
-                other => panic!("add a function that reads `{other}` back"),
-            };
-            testing::check_exporter(registry.get(name).unwrap(), read, &testing::sample_models());
+            let (exporter, models) = (registry.get(name).unwrap(), testing::sample_models());
+            match name {
+                "onnx" => testing::check_exporter(exporter, testing::read_onnx, &models),
+                "rust" => testing::check_folder_exporter(
+                    exporter,
+                    |files| testing::read_safetensors(&files[WEIGHTS_FILE]),
+                    &models,
+                ),
+                "safetensors" => testing::check_exporter(exporter, testing::read_safetensors, &models),
+                other => panic!("say how `{other}` is read back"),
+            }
         }
     }
 
     #[test]
     fn an_unknown_format_is_answered_with_the_known_ones() {
         let message = ExporterRegistry::builtin().get("tflite").map(|_| ()).unwrap_err().to_string();
-        assert_eq!(message, "there is no export format `tflite`; the formats are `onnx`");
+        assert_eq!(
+            message,
+            "there is no export format `tflite`; the formats are `onnx`, `rust`, `safetensors`"
+        );
     }
 }

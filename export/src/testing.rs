@@ -2,7 +2,10 @@
 
 use std::collections::BTreeMap;
 use std::io;
+use std::path::{Component, Path};
 
+use ::safetensors::tensor::TensorView;
+use ::safetensors::{Dtype, SafeTensors};
 use kiln_space::{Architecture, LayerId, NumberFormat, Precision};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -32,11 +35,7 @@ pub fn check_exporter(
     read: impl Fn(&[u8]) -> BTreeMap<String, Array>,
     models: &BTreeMap<String, TrainedModel>,
 ) {
-    let extension = exporter.extension();
-    assert!(
-        !extension.is_empty() && extension.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()),
-        "`{extension}` is no file extension in lower case without a dot"
-    );
+    check_extension(exporter);
     for (name, model) in models {
         let export = |model: &TrainedModel| {
             let mut bytes = Vec::new();
@@ -44,13 +43,7 @@ pub fn check_exporter(
         };
         let bytes = export(model).unwrap_or_else(|(error, _)| panic!("{name}: {error}"));
         assert_eq!(Some(&bytes), export(model).ok().as_ref(), "{name}: two exports differ");
-        let found = read(&bytes);
-        for (array, shape) in expected_arrays(&model.architecture) {
-            let found = found.get(&array).unwrap_or_else(|| panic!("{name}: `{array}` is not in the file"));
-            assert_eq!(found.shape, shape, "{name}: shape of `{array}`");
-            let bits = |array: &Array| array.data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
-            assert_eq!(bits(found), bits(&model.arrays[&array]), "{name}: values of `{array}`");
-        }
+        check_arrays(name, model, &read(&bytes));
         for damaged in damaged(model) {
             let Err((_, bytes)) = export(&damaged) else { panic!("{name}: a damaged model was exported") };
             assert!(bytes.is_empty(), "{name}: something was written before the damage was noticed");
@@ -62,6 +55,65 @@ pub fn check_exporter(
         exporter.export(model, &mut trickle).unwrap_or_else(|error| panic!("{name}: {error}"));
         assert_eq!(trickle.0, bytes, "{name}: a writer that takes little at once got something else");
     }
+}
+
+/// Checks what every exporter to a folder promises, on every model: the arrays read back equal the model's bit for bit,
+/// two exports are equal, a model that is not whole is refused, and every path stays inside the folder.
+///
+/// # Panics
+/// With the law that does not hold and the name of the model.
+pub fn check_folder_exporter(
+    exporter: &dyn Exporter,
+    read: impl Fn(&BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Array>,
+    models: &BTreeMap<String, TrainedModel>,
+) {
+    check_extension(exporter);
+    for (name, model) in models {
+        let folder = |model: &TrainedModel| exporter.folder(model);
+        let files = folder(model).unwrap_or_else(|error| panic!("{name}: {error}"));
+        let files = files.unwrap_or_else(|| panic!("{name}: the format is no folder"));
+        assert_eq!(Some(&files), folder(model).ok().flatten().as_ref(), "{name}: two exports differ");
+        for path in files.keys() {
+            let inside = Path::new(path).components().all(|part| matches!(part, Component::Normal(_)));
+            assert!(inside && !path.is_empty(), "{name}: `{path}` is no path inside the folder");
+        }
+        check_arrays(name, model, &read(&files));
+        for damaged in damaged(model) {
+            assert!(folder(&damaged).is_err(), "{name}: a damaged model was exported");
+        }
+    }
+}
+
+fn check_extension(exporter: &dyn Exporter) {
+    let extension = exporter.extension();
+    assert!(
+        !extension.is_empty() && extension.chars().all(|c| c.is_ascii_lowercase() || c.is_ascii_digit()),
+        "`{extension}` is no file extension in lower case without a dot"
+    );
+}
+
+fn check_arrays(name: &str, model: &TrainedModel, found: &BTreeMap<String, Array>) {
+    for (array, shape) in expected_arrays(&model.architecture) {
+        let found = found.get(&array).unwrap_or_else(|| panic!("{name}: `{array}` is not in the file"));
+        assert_eq!(found.shape, shape, "{name}: shape of `{array}`");
+        let bits = |array: &Array| array.data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        assert_eq!(bits(found), bits(&model.arrays[&array]), "{name}: values of `{array}`");
+    }
+}
+
+/// The arrays of a safetensors file.
+///
+/// # Panics
+/// When it is none, or holds something else than single precision.
+#[must_use]
+pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
+    let file = SafeTensors::deserialize(bytes).expect("the bytes are a safetensors file");
+    let array = |(name, tensor): (&str, TensorView<'_>)| {
+        assert_eq!(tensor.dtype(), Dtype::F32, "`{name}` is in single precision");
+        let data = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
+        (name.to_owned(), Array { shape: tensor.shape().to_vec(), data })
+    };
+    file.iter().map(array).collect()
 }
 
 /// The model without an array, with an array of another shape, with a value that is no number, with another number of

@@ -1,13 +1,12 @@
 //! `kiln export`: write a finished network in another format.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, Write};
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
 use kiln::assembly::Registries;
 use kiln_evaluator::{in_8_bits, in_single_precision};
-use kiln_export::{Exporter, ExporterRegistry, TrainedModel};
+use kiln_export::{ExporterRegistry, TrainedModel, write_files};
 use kiln_space::{NumberFormat, Precision};
 use serde_json::json;
 
@@ -46,15 +45,23 @@ pub(crate) fn run(
         Some(ExportPrecision::F32) => in_single_precision(&model),
         Some(ExportPrecision::Int8) => in_integers(&model, &run, common)?,
     };
+    let is_folder = exporter.folder(&model).map_err(Failure::wrong)?.is_some();
     let out = out.unwrap_or_else(|| {
-        PathBuf::from(format!("{}-{trial}.{}", run.config.study.name, exporter.extension()))
+        let name = format!("{}-{trial}", run.config.study.name);
+        PathBuf::from(if is_folder { name } else { format!("{name}.{}", exporter.extension()) })
     });
-    write(exporter, &model, &out)?;
-    let bytes = fs::metadata(&out)?.len();
+    let files = write_files(exporter, &model, &out).map_err(anyhow::Error::from)?;
+    let sizes = files.iter().map(|file| Ok((file, fs::metadata(file)?.len())));
+    let sizes = sizes.collect::<Result<Vec<_>, std::io::Error>>()?;
     if common.json {
-        output::print_json(&json!({ "trial": trial, "format": format, "file": out, "bytes": bytes }))?;
+        let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
+        output::print_json(
+            &json!({ "trial": trial, "format": format, "file": out, "bytes": bytes, "files": files }),
+        )?;
     } else {
-        output::print(&format!("{} ({bytes} bytes)", out.display()))?;
+        let lines: Vec<String> =
+            sizes.iter().map(|(file, bytes)| format!("{} ({bytes} bytes)", file.display())).collect();
+        output::print(&lines.join("\n"))?;
     }
     Ok(Exit::Done)
 }
@@ -74,22 +81,4 @@ fn in_integers(model: &TrainedModel, run: &Run, common: &Common) -> Result<Train
     let data =
         data.ok_or_else(|| Failure::wrong(anyhow!("the study has no data to take ranges of values from")))?;
     in_8_bits(model, &data).map_err(Failure::wrong)
-}
-
-/// Writes beside the place and renames, so that there is never half a file.
-fn write(exporter: &dyn Exporter, model: &TrainedModel, out: &Path) -> anyhow::Result<()> {
-    let mut partial = out.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = (|| -> anyhow::Result<()> {
-        let mut file = BufWriter::new(File::create(&partial)?);
-        exporter.export(model, &mut file)?;
-        file.flush()?;
-        file.get_ref().sync_all()?;
-        Ok(fs::rename(&partial, out)?)
-    })();
-    if written.is_err() {
-        // Half a file is of no use; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&partial);
-    }
-    written.with_context(|| format!("{}: cannot write the network", out.display()))
 }

@@ -2,10 +2,13 @@
 
 mod bench;
 mod check;
+mod compare;
 mod export;
 mod front;
 mod hw;
 mod init;
+mod report;
+mod schema;
 mod search;
 mod show;
 mod supernet;
@@ -26,7 +29,10 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
             export::run(&run, trial, &format, precision, out, &common)
         }
         Command::Supernet { command } => supernet::run(&command, &common),
+        Command::Compare { studies } => compare::run(&studies, &common),
+        Command::Report { run, out } => report::run(&run, out, &common),
         Command::Check { config } => check::run(&config, &common),
+        Command::Schema => schema::run(),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),
         Command::Hw { command } => hw::run(command, &common),

@@ -6,10 +6,12 @@ mod damaged;
 mod document;
 mod error;
 mod explain;
+mod schema;
 mod tables;
 #[cfg(test)]
 mod tests;
 
 pub use document::Document;
 pub use error::{ConfigError, Place};
+pub use schema::schema;
 pub use tables::{FinishTable, HardwareTable, Part, RESOLVED, RunConfig, SearchTable, StudyTable};

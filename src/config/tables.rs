@@ -4,6 +4,7 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 use kiln_space::Settings;
+use schemars::JsonSchema;
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -12,9 +13,10 @@ use super::{ConfigError, Document};
 /// Table that Kiln adds when it writes the config of a run: what the study was resolved to.
 pub const RESOLVED: &str = "resolved";
 /// All tables of a config, in the order in which they are usually written.
-const TABLES: [&str; 8] = ["study", "data", "space", "hardware", "evaluator", "search", "finish", RESOLVED];
+pub(super) const TABLES: [&str; 8] =
+    ["study", "data", "space", "hardware", "evaluator", "search", "finish", RESOLVED];
 /// Tables without which there is no study.
-const NEEDED: [&str; 4] = ["study", "space", "evaluator", "search"];
+pub(super) const NEEDED: [&str; 4] = ["study", "space", "evaluator", "search"];
 /// Limits that a `[[hardware]]` table may set, and the cost that each limits.
 pub(super) const LIMITS: [(&str, &str); 4] = [
     ("latency_max_us", "latency_us"),
@@ -47,7 +49,7 @@ pub struct Part {
 }
 
 /// `[study]`.
-#[derive(Clone, Debug, PartialEq, Eq, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct StudyTable {
     /// Name of the study and of its run folder.
@@ -118,20 +120,35 @@ pub struct RunConfig {
 }
 
 /// `[search]` in the file, without the strategy.
-#[derive(Deserialize)]
+#[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
-struct SearchKeys {
+pub(super) struct SearchKeys {
+    /// How architectures are proposed.
     strategy: Value,
+    /// Budget in trials.
+    #[schemars(range(min = 1))]
     trials: u64,
+    /// Trials that are out at the same time, however many workers there are.
     #[serde(default = "in_flight")]
     in_flight: usize,
+    /// What to minimize: metrics of the evaluator and costs.
+    #[schemars(length(min = 1, max = 4))]
     #[serde(default = "objectives")]
     objectives: Vec<String>,
+    /// Most trainable parameters.
+    #[schemars(range(min = 0))]
     parameters_max: Option<f64>,
+    /// Most multiply-accumulates for one example.
+    #[schemars(range(min = 0))]
     macs_max: Option<f64>,
+    /// Budget in hours, for the search stage.
+    #[schemars(range(min = 0))]
     hours: Option<f64>,
+    /// Metrics or costs that end the search once a feasible trial reaches all of them.
     #[serde(default)]
     target: BTreeMap<String, f64>,
+    /// Evaluations that panic one after the other before the study stops.
+    #[schemars(range(min = 1))]
     #[serde(default = "panics_in_a_row")]
     panics_in_a_row: u32,
 }

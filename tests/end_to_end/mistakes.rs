@@ -161,7 +161,8 @@ fn values_that_cannot_be() {
         (
             "networks = 1",
             "networks = 1\nformats = [\"onx\"]",
-            "error: study.toml:32: `finish.formats.0`: found `onx`, expected one of `onnx`; did you mean `onnx`?",
+            "error: study.toml:32: `finish.formats.0`: found `onx`, expected one of `onnx`, `rust`, `safetensors`; did you \
+             mean `onnx`?",
         ),
         ("[data]\nkind = \"digits\"\n", "", "error: study.toml: `data`: missing; expected a table `[data]`"),
         (

@@ -39,6 +39,44 @@ fn runs_are_shown_and_exported() {
         .find_map(|file| file.as_str().filter(|file| file.ends_with("model.onnx")));
     let read = |name: &str| std::fs::read(sandbox.path(name)).unwrap();
     assert!(read("again.onnx") == read(first.unwrap()), "the same network gives the same file");
+
+    let package = sandbox.kiln(&["export", "tiny", &trial, "--format", "rust", "--json"]).json();
+    assert_eq!(package["file"], format!("tiny-{trial}"));
+    for file in ["Cargo.toml", "src/lib.rs", "src/layers.rs", "src/main.rs", "weights.safetensors"] {
+        assert!(sandbox.path(&format!("tiny-{trial}/{file}")).is_file(), "{file}");
+    }
+
+    let page = sandbox.kiln(&["report", "tiny"]);
+    assert_eq!(page.code, 0, "{}", page.err);
+    let page = String::from_utf8(read("tiny.html")).unwrap();
+    for part in ["Pareto front", "Hypervolume", "Loss of the supernet", "predicted latency on cortex-a72"] {
+        assert!(page.contains(part), "`{part}` is not in the report");
+    }
+}
+
+#[test]
+fn studies_are_compared_when_they_want_the_same() {
+    let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
+    sandbox.search(&[]);
+    let mut other = tiny_quickstart("other");
+    other["search"]["strategy"] = "random".into();
+    std::fs::write(sandbox.path("other.toml"), other.to_string()).unwrap();
+    assert_eq!(sandbox.kiln(&["search", "other.toml"]).code, 0);
+    let compared = sandbox.kiln(&["compare", "tiny", "other", "--json"]).json();
+    assert_eq!(compared["studies"][1]["strategy"], "random");
+    assert!(compared["studies"][0]["hypervolume_percent"].as_f64().unwrap() > 0.0);
+    let table = sandbox.kiln(&["compare", "tiny", "other"]);
+    assert!(table.out.contains("hypervolume %"), "{}", table.out);
+
+    other["search"]["objectives"] = toml::Value::Array(vec!["error_percent".into()]);
+    other["study"]["name"] = "accurate".into();
+    std::fs::write(sandbox.path("other.toml"), other.to_string()).unwrap();
+    assert_eq!(sandbox.kiln(&["search", "other.toml"]).code, 0);
+    let refused = sandbox.kiln(&["compare", "tiny", "accurate"]);
+    assert_eq!(refused.code, 2);
+    let expected = "tiny and accurate cannot be compared: their objectives are `error_percent`, `latency_us` and `error_percent`";
+    assert!(refused.err.contains(expected), "{}", refused.err);
+    assert_eq!(sandbox.kiln(&["compare", "tiny"]).code, 2, "one study is not compared");
 }
 
 #[test]

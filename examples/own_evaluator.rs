@@ -1,0 +1,78 @@
+//! An evaluator of one's own: it trains nothing, but asks how well a formula likes an architecture. Yours may call a simulator, a
+//! program on another machine, or another framework.
+//!
+//! ```console
+//! $ cargo run --release --example own_evaluator
+//! ```
+
+#![allow(clippy::print_stdout, reason = "an example speaks to its reader")]
+
+mod run;
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use anyhow::Result;
+use kiln::assembly::Registries;
+use kiln_evaluator::{Built, Context, Workload};
+use kiln_search::{EvalError, Evaluator, Outcome, Progress, Request};
+use kiln_space::{Settings, SettingsError};
+use serde::Deserialize;
+
+const CONFIG: &str = r#"
+    study = { name = "formula", seed = 1 }
+    data = { kind = "digits" }
+    space = { kind = "mlp", layers = [1, 2, 3], width = [8, 16, 32, 64] }
+    hardware = [{ device = "cortex-m7", latency_max_us = 2000 }]
+    evaluator = { kind = "formula", best_error_percent = 1.5 }
+
+    [search]
+    strategy = "regularized_evolution"
+    trials = 40
+    objectives = ["error_percent", "latency_us"]
+"#;
+
+/// `[evaluator]` with `kind = "formula"`.
+#[derive(Clone, Copy, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Formula {
+    /// Error of an endlessly large network.
+    best_error_percent: f64,
+}
+
+/// Reads the settings; this function is what is registered. The context holds data, space and seed of the study.
+fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> Result<Built, SettingsError> {
+    let formula: Formula = settings.read()?;
+    Ok(Built {
+        evaluator: Arc::new(formula),
+        // Nothing is trained, so nothing can be finished.
+        finisher: None,
+        workload: Workload::default(),
+        metrics: vec!["error_percent".to_owned()],
+    })
+}
+
+impl Evaluator for Formula {
+    /// Here a supernet would be trained or a machine be reached.
+    fn prepare(&self, _progress: &dyn Progress) -> Result<(), EvalError> {
+        Ok(())
+    }
+
+    /// Everything that outcomes depend on: a study does not go on with another one.
+    fn fingerprint(&self) -> String {
+        format!("formula/1 best_error_percent={}", self.best_error_percent)
+    }
+
+    /// Equal requests must give equal outcomes. Whatever is random here has to come from `request.seed`.
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        let parameters = request.architecture.counts().parameters as f64;
+        let error = self.best_error_percent + 300.0 / parameters.sqrt();
+        Ok(Outcome::from_metrics(BTreeMap::from([("error_percent".to_owned(), error)])))
+    }
+}
+
+fn main() -> Result<()> {
+    let mut registries = Registries::builtin();
+    registries.evaluators.register("formula", build);
+    run::study(&registries, CONFIG)
+}

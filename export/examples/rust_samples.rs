@@ -1,0 +1,37 @@
+//! Writes networks with random weights as Rust packages, with raw inputs and the logits of the reference interpreter:
+//! `cargo run -p kiln-export --example rust_samples --features testing -- FOLDER`.
+//!
+//! `samples.json` in the folder lists them: for each `package` (a folder), `input` and `expected`. `tests/rust_module/check.py`
+//! in the root package builds and runs them.
+
+use std::fs::{self, File};
+use std::path::Path;
+
+use anyhow::{Context, Result};
+use kiln_export::{RustModule, run_reference, testing, write_files};
+use serde_json::json;
+
+/// Examples for each network.
+const EXAMPLES: usize = 128;
+
+fn main() -> Result<()> {
+    let folder = std::env::args().nth(1).context("say which folder to write to")?;
+    let folder = Path::new(&folder);
+    let mut samples = Vec::new();
+    for (name, model) in testing::sample_models() {
+        write_files(&RustModule, &model, &folder.join(&name))?;
+        let raw = testing::raw_input(&model.architecture, EXAMPLES, 1);
+        let logits = run_reference(&model, &raw, EXAMPLES)?;
+        let [input, expected] = ["input", "expected"].map(|part| format!("{name}.{part}.f32"));
+        write_values(&folder.join(&input), &raw)?;
+        write_values(&folder.join(&expected), &logits)?;
+        samples.push(json!({ "package": name, "input": input, "expected": expected }));
+    }
+    serde_json::to_writer_pretty(File::create(folder.join("samples.json"))?, &samples)?;
+    Ok(())
+}
+
+fn write_values(path: &Path, values: &[f32]) -> Result<()> {
+    let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+    fs::write(path, bytes).with_context(|| format!("cannot write `{}`", path.display()))
+}

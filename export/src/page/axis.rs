@@ -1,0 +1,132 @@
+//! From values to places along an axis, and the values that are written beside it.
+
+/// Ratio of the largest to the smallest value from which an axis is logarithmic.
+const LOGARITHMIC_FROM: f64 = 50.0;
+/// Room at both ends, relative to the range.
+const MARGIN: f64 = 0.05;
+
+/// Values along an axis, as shares of its length.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Scale {
+    low: f64,
+    high: f64,
+    logarithmic: bool,
+}
+
+impl Scale {
+    /// A scale on which all these values lie. Values that span a wide range of positive numbers are put on a logarithmic one
+    /// where that is allowed.
+    pub(super) fn new(values: impl Iterator<Item = f64>, may_be_logarithmic: bool) -> Self {
+        let (low, high) = values
+            .filter(|value| value.is_finite())
+            .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
+        if low > high {
+            return Self { low: 0.0, high: 1.0, logarithmic: false };
+        }
+        let logarithmic = may_be_logarithmic && low > 0.0 && high / low > LOGARITHMIC_FROM;
+        let (low, high) = if logarithmic { (low.log10(), high.log10()) } else { (low, high) };
+        let range = high - low;
+        let margin = if range > 0.0 { MARGIN * range } else { (low.abs() * MARGIN).max(0.5) };
+        // Room beside small positive numbers does not go below zero.
+        let is_positive = !logarithmic && low >= 0.0;
+        let bottom = if is_positive { (low - margin).max(0.0) } else { low - margin };
+        Self { low: bottom, high: high + margin, logarithmic }
+    }
+
+    /// Where a value is, from 0 to 1.
+    pub(super) fn share(&self, value: f64) -> f64 {
+        let value = if self.logarithmic { value.log10() } else { value };
+        (value - self.low) / (self.high - self.low)
+    }
+
+    /// Round values with their text, at most about `count`.
+    pub(super) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
+        let values = if self.logarithmic { self.powers(count) } else { self.steps(count) };
+        values.into_iter().map(|value| (value, text(value, self.step(count)))).collect()
+    }
+
+    /// Distance of round values.
+    fn step(&self, count: usize) -> f64 {
+        let rough = (self.high - self.low) / count.max(1) as f64;
+        let magnitude = 10.0_f64.powf(rough.log10().floor());
+        let step = [1.0, 2.0, 5.0, 10.0].into_iter().find(|step| step * magnitude >= rough);
+        step.unwrap_or(10.0) * magnitude
+    }
+
+    fn steps(&self, count: usize) -> Vec<f64> {
+        let step = self.step(count);
+        let (first, last) = ((self.low / step).ceil() as i64, (self.high / step).floor() as i64);
+        (first..=last).map(|index| index as f64 * step).collect()
+    }
+
+    fn powers(&self, count: usize) -> Vec<f64> {
+        let within = |value: &f64| (self.low..=self.high).contains(&value.log10());
+        let decades = self.low.floor() as i32..=self.high.ceil() as i32;
+        let of = |digits: &[f64]| -> Vec<f64> {
+            let values = decades.clone().flat_map(|decade| {
+                digits.iter().map(move |digit| digit * 10.0_f64.powi(decade)).collect::<Vec<_>>()
+            });
+            values.filter(within).collect()
+        };
+        let choices = [of(&[1.0, 2.0, 5.0]), of(&[1.0, 3.0]), of(&[1.0])];
+        let fitting = choices.iter().find(|values| values.len() <= count + 2);
+        fitting.unwrap_or(&choices[2]).clone()
+    }
+}
+
+/// A tick as text: with the decimals that its distance to the next needs, thousands and millions shortened.
+fn text(value: f64, step: f64) -> String {
+    let (divisor, suffix) = match value.abs() {
+        size if size >= 1e9 => (1e9, "G"),
+        size if size >= 1e6 => (1e6, "M"),
+        size if size >= 1e4 => (1e3, "k"),
+        _ => (1.0, ""),
+    };
+    let step = step / divisor;
+    let decimals =
+        if step >= 1.0 || step <= 0.0 { 0 } else { (-step.log10()).ceil().clamp(0.0, 6.0) as usize };
+    let number = format!("{:.decimals$}", value / divisor);
+    // What rounds to a whole number is written as one.
+    let number = if decimals > 0 && divisor > 1.0 {
+        number.trim_end_matches('0').trim_end_matches('.')
+    } else {
+        &number
+    };
+    format!("{number}{suffix}")
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ticks(low: f64, high: f64) -> Vec<String> {
+        Scale::new([low, high].into_iter(), true).ticks(5).into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn ticks_are_round() {
+        assert_eq!(ticks(97.1, 98.9), ["97.5", "98.0", "98.5"]);
+        assert_eq!(ticks(100.0, 390.0), ["100", "200", "300", "400"]);
+        assert_eq!(ticks(0.0, 30_000.0), ["0", "10k", "20k", "30k"]);
+        assert_eq!(ticks(-1.0, 1.0), ["-1.0", "-0.5", "0.0", "0.5", "1.0"]);
+    }
+
+    #[test]
+    fn wide_ranges_are_logarithmic() {
+        assert_eq!(ticks(1.0, 1000.0), ["1", "3", "10", "30", "100", "300", "1000"]);
+        let scale = Scale::new([1.0, 100.0].into_iter(), true);
+        assert!((scale.share(10.0) - 0.5).abs() < 1e-12);
+        assert!(!Scale::new([0.0, 100.0].into_iter(), true).logarithmic);
+        assert!(!Scale::new([1.0, 1000.0].into_iter(), false).logarithmic);
+    }
+
+    #[test]
+    fn one_value_and_none_have_a_scale() {
+        for scale in [Scale::new([5.0].into_iter(), true), Scale::new(std::iter::empty(), true)] {
+            assert!(!scale.ticks(5).is_empty());
+            assert!(scale.share(scale.low).abs() < 1e-12);
+        }
+        let scale = Scale::new([f64::NAN, 3.0, f64::INFINITY].into_iter(), true);
+        assert!((0.0..=1.0).contains(&scale.share(3.0)));
+    }
+}

@@ -1,0 +1,120 @@
+//! Signs of plots: colors that people with any kind of color vision can tell apart, each with a shape.
+
+use std::fmt::Write;
+
+/// A color by its use. The style sheet says what it is in light and dark mode.
+///
+/// Source: Okabe, Ito, Color Universal Design (2008), the eight-color palette.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum Ink {
+    /// What may be overlooked.
+    Faint,
+    /// Blue.
+    Blue,
+    /// Vermillion.
+    Vermillion,
+    /// Bluish green.
+    Green,
+    /// Orange.
+    Orange,
+    /// Reddish purple.
+    Purple,
+    /// Sky blue.
+    Sky,
+}
+
+impl Ink {
+    /// All but the faint one, most different first.
+    pub const SERIES: [Self; 6] =
+        [Self::Blue, Self::Orange, Self::Green, Self::Vermillion, Self::Purple, Self::Sky];
+
+    /// Name of its class in the style sheet.
+    pub(super) const fn class(self) -> &'static str {
+        match self {
+            Self::Faint => "faint",
+            Self::Blue => "blue",
+            Self::Vermillion => "vermillion",
+            Self::Green => "green",
+            Self::Orange => "orange",
+            Self::Purple => "purple",
+            Self::Sky => "sky",
+        }
+    }
+}
+
+/// Shape of a point.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Shape {
+    /// ●
+    Circle,
+    /// ■
+    Square,
+    /// ▲
+    Triangle,
+    /// ◆
+    Diamond,
+    /// ▼
+    Wedge,
+    /// ×
+    Cross,
+    /// ★
+    Star,
+}
+
+impl Shape {
+    /// Those that go with [`Ink::SERIES`].
+    pub const SERIES: [Self; 6] =
+        [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge, Self::Cross];
+
+    /// Path data around a place; `size` is about half its width.
+    pub(super) fn path(self, x: f64, y: f64, size: f64) -> String {
+        // A star is there to be seen on top of others.
+        let size = if self == Self::Star { 1.4 * size } else { size };
+        let corners: &[(f64, f64)] = match self {
+            Self::Circle => {
+                return format!(
+                    "M{:.1} {y:.1}a{size} {size} 0 1 0 {:.1} 0a{size} {size} 0 1 0 -{:.1} 0z",
+                    x - size,
+                    2.0 * size,
+                    2.0 * size
+                );
+            }
+            Self::Square => &[(-0.9, -0.9), (0.9, -0.9), (0.9, 0.9), (-0.9, 0.9)],
+            Self::Triangle => &[(0.0, -1.15), (1.1, 0.85), (-1.1, 0.85)],
+            Self::Diamond => &[(0.0, -1.3), (1.1, 0.0), (0.0, 1.3), (-1.1, 0.0)],
+            Self::Wedge => &[(0.0, 1.15), (1.1, -0.85), (-1.1, -0.85)],
+            Self::Cross => &[
+                (-1.1, -0.7),
+                (-0.7, -1.1),
+                (0.0, -0.4),
+                (0.7, -1.1),
+                (1.1, -0.7),
+                (0.4, 0.0),
+                (1.1, 0.7),
+                (0.7, 1.1),
+                (0.0, 0.4),
+                (-0.7, 1.1),
+                (-1.1, 0.7),
+                (-0.4, 0.0),
+            ],
+            Self::Star => &[
+                (0.0, -1.5),
+                (0.38, -0.5),
+                (1.43, -0.46),
+                (0.6, 0.2),
+                (0.88, 1.2),
+                (0.0, 0.62),
+                (-0.88, 1.2),
+                (-0.6, 0.2),
+                (-1.43, -0.46),
+                (-0.38, -0.5),
+            ],
+        };
+        let mut path = String::new();
+        for (index, (dx, dy)) in corners.iter().enumerate() {
+            let command = if index == 0 { 'M' } else { 'L' };
+            let _ = write!(path, "{command}{:.1} {:.1}", x + dx * size, y + dy * size);
+        }
+        path + "z"
+    }
+}

@@ -1,0 +1,160 @@
+//! One self-contained HTML page: headings, figures, tables and SVG plots, given as plain data. It knows no studies.
+//!
+//! The page loads nothing: no script, no font, no style sheet from elsewhere. It follows the reader's light or dark mode,
+//! fits a phone, and says everything that a color says in a shape or a word too.
+
+mod axis;
+mod escape;
+mod mark;
+mod plot;
+mod table;
+#[cfg(test)]
+mod tests;
+
+use std::fmt::Write;
+
+use self::escape::escape;
+pub use self::mark::{Ink, Shape};
+pub use self::plot::{Axis, Limit, Line, Plot, Point, Series};
+pub use self::table::{Cell, Table};
+
+/// Colors by name, layout, and what a phone or paper needs otherwise.
+const STYLE: &str = include_str!("style.css");
+
+/// A page.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Page {
+    /// Its heading.
+    pub title: String,
+    /// One line under the heading.
+    pub subtitle: String,
+    /// The numbers that a reader looks for first.
+    pub figures: Vec<Figure>,
+    /// What follows, in order.
+    pub sections: Vec<Section>,
+    /// The last line.
+    pub footer: String,
+}
+
+/// A number that stands out.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Figure {
+    /// What it is.
+    pub label: String,
+    /// The number with its unit.
+    pub value: String,
+    /// A few words more.
+    pub note: String,
+}
+
+/// A part of a page with a heading of its own.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Section {
+    /// Its heading.
+    pub title: String,
+    /// What is in it.
+    pub parts: Vec<Part>,
+}
+
+/// Something in a section.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Part {
+    /// A paragraph.
+    Text(String),
+    /// Plots, beside each other where there is room.
+    Plots(Vec<Plot>),
+    /// A table.
+    Table(Table),
+    /// Text as it stands in a file.
+    Code(String),
+    /// Something that is hidden until it is asked for.
+    Folded {
+        /// What is asked for.
+        summary: String,
+        /// What is hidden.
+        part: Box<Part>,
+    },
+}
+
+impl Page {
+    /// The page as HTML in UTF-8.
+    #[must_use]
+    pub fn html(&self) -> String {
+        let mut out = Html { text: String::new(), plots: 0 };
+        out.page(self);
+        out.text
+    }
+}
+
+/// What has been written, and how many plots: each has identifiers of its own.
+struct Html {
+    text: String,
+    plots: usize,
+}
+
+impl Html {
+    fn put(&mut self, text: &str) {
+        self.text.push_str(text);
+    }
+
+    /// An element that holds nothing but text.
+    fn element(&mut self, tag: &str, text: &str) {
+        let _ = writeln!(self.text, "<{tag}>{}</{tag}>", escape(text));
+    }
+
+    fn page(&mut self, page: &Page) {
+        let title = escape(&page.title);
+        let _ = write!(
+            self.text,
+            "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
+             <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+             </head>\n<body>\n<main>\n<header>\n<h1>{title}</h1>\n"
+        );
+        self.element("p", &page.subtitle);
+        if !page.figures.is_empty() {
+            self.put("<dl class=\"figures\">\n");
+            for Figure { label, value, note } in &page.figures {
+                let [label, value, note] = [label, value, note].map(|text| escape(text));
+                let _ = writeln!(
+                    self.text,
+                    "<div><dt>{label}</dt><dd><b>{value}</b> <span>{note}</span></dd></div>"
+                );
+            }
+            self.put("</dl>\n");
+        }
+        self.put("</header>\n");
+        for section in &page.sections {
+            self.put("<section>\n");
+            self.element("h2", &section.title);
+            section.parts.iter().for_each(|part| self.part(part));
+            self.put("</section>\n");
+        }
+        self.element("footer", &page.footer);
+        self.put("</main>\n</body>\n</html>\n");
+    }
+
+    fn part(&mut self, part: &Part) {
+        match part {
+            Part::Text(text) => self.element("p", text),
+            Part::Plots(plots) => {
+                self.put("<div class=\"plots\">\n");
+                for plot in plots {
+                    self.plots += 1;
+                    plot.write(&mut self.text, self.plots);
+                }
+                self.put("</div>\n");
+            }
+            Part::Table(table) => table.write(&mut self.text),
+            Part::Code(text) => {
+                let _ = writeln!(self.text, "<pre tabindex=\"0\"><code>{}</code></pre>", escape(text));
+            }
+            Part::Folded { summary, part } => {
+                self.put("<details>\n");
+                self.element("summary", summary);
+                self.part(part);
+                self.put("</details>\n");
+            }
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! A Rust package: the network as source code that runs on burn, with its weights beside it.
+
+mod manifest;
+mod names;
+mod source;
+#[cfg(test)]
+mod tests;
+
+use std::collections::BTreeMap;
+use std::io;
+
+use kiln_space::NumberFormat;
+
+use crate::{ExportError, Exporter, Safetensors, TrainedModel};
+
+/// Name of the weights in the package, as [`RustModule`] writes it.
+pub const WEIGHTS_FILE: &str = "weights.safetensors";
+/// The code that does not depend on the network.
+const LAYERS: &str = include_str!("template/layers.rs");
+/// The program of the package; `CRATE` stands for the package's name.
+const MAIN: &str = include_str!("template/main.rs");
+
+/// Writes a package for burn 0.22 that depends on nothing else of Kiln.
+///
+/// | file | holds |
+/// |---|---|
+/// | `Cargo.toml` | the package, named after study and trial |
+/// | `src/lib.rs` | `Network`: a burn module with a field for each layer with weights, and `forward` |
+/// | `src/layers.rs` | reading weights, and operations that burn has no layer for |
+/// | `src/main.rs` | a program that runs the network on a file of raw values |
+/// | `weights.safetensors` | see [`Safetensors`] |
+///
+/// # Shapes
+/// `forward` takes raw values `[batch, channels, height, width]` and gives logits `[batch, classes]`; the normalization is part of
+/// it. Layers that the output does not depend on are left out.
+///
+/// Networks that are not in single precision are refused.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct RustModule;
+
+impl Exporter for RustModule {
+    fn extension(&self) -> &'static str {
+        "rs"
+    }
+
+    /// Writes `src/lib.rs` alone; the whole package is the [folder](Exporter::folder).
+    fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
+        model.check()?;
+        check_precision(model)?;
+        out.write_all(source::library(model).as_bytes())?;
+        Ok(())
+    }
+
+    fn folder(&self, model: &TrainedModel) -> Result<Option<BTreeMap<String, Vec<u8>>>, ExportError> {
+        let mut library = Vec::new();
+        self.export(model, &mut library)?;
+        let mut weights = Vec::new();
+        Safetensors.export(model, &mut weights)?;
+        let package = names::package(&model.card.name);
+        let main = MAIN.replace("CRATE", &package.replace('-', "_"));
+        let files: [(&str, Vec<u8>); 5] = [
+            ("Cargo.toml", manifest::manifest(&package, model).into()),
+            ("src/layers.rs", LAYERS.into()),
+            ("src/lib.rs", library),
+            ("src/main.rs", main.into()),
+            (WEIGHTS_FILE, weights),
+        ];
+        Ok(Some(files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect()))
+    }
+}
+
+/// Single precision is all that the package computes; anything else must not pass for it.
+fn check_precision(model: &TrainedModel) -> Result<(), ExportError> {
+    let live = model.architecture.live();
+    for (layer, live) in model.architecture.layers.iter().zip(live) {
+        let formats = [("weights", layer.precision.weights), ("activations", layer.precision.activations)];
+        for (part, format) in formats {
+            if live && format != NumberFormat::F32 {
+                return Err(ExportError::Unsupported {
+                    format: "the Rust module",
+                    layer: layer.name.clone(),
+                    what: format!("{part} of {} bits; export it with `--precision f32`", format.bits()),
+                });
+            }
+        }
+    }
+    Ok(())
+}

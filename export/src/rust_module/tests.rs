@@ -1,0 +1,70 @@
+use super::*;
+use crate::testing;
+
+fn library(model: &TrainedModel) -> String {
+    let mut bytes = Vec::new();
+    RustModule.export(model, &mut bytes).unwrap();
+    String::from_utf8(bytes).unwrap()
+}
+
+/// `KILN_BLESS=1 cargo test -p kiln-export golden_sources` writes the golden files anew.
+#[test]
+fn golden_sources() {
+    let models = testing::sample_models();
+    let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rust_module/golden");
+    for name in ["every-op", "perceptron", "zeros"] {
+        let (found, path) = (library(&models[name]), format!("{folder}/{name}.rs"));
+        if std::env::var_os("KILN_BLESS").is_some() {
+            std::fs::write(&path, &found).unwrap();
+        }
+        let expected = std::fs::read_to_string(&path).unwrap_or_default();
+        assert!(found == expected, "the source of `{name}` is not the one in {path}, but:\n{found}");
+    }
+}
+
+#[test]
+fn every_layer_has_its_line() {
+    let models = (0..100).map(|seed| (format!("random-{seed}"), testing::random_model(seed)));
+    for (name, model) in testing::sample_models().into_iter().chain(models) {
+        let (source, live) = (library(&model), model.architecture.live());
+        let forward = &source[source.find("pub fn forward").unwrap()..];
+        let zeros =
+            model.architecture.layers.iter().any(|layer| matches!(layer.op, kiln_space::Op::Zero { .. }));
+        let values = forward.lines().filter(|line| line.starts_with("        let ")).count();
+        let layers = live.iter().filter(|live| **live).count();
+        // The size of the batch has a line, and an input that nothing reads has none.
+        assert!((layers - 1..=layers + usize::from(zeros)).contains(&values), "{name}: {source}");
+    }
+}
+
+#[test]
+fn names_that_people_chose_cannot_break_the_code() {
+    let mut model = testing::perceptron();
+    model.card.classes[1] = "\"];\n#![fail] // ".to_owned();
+    model.card.data = "a\n}\nfn b() {".to_owned();
+    model.card.name = "a\"\nb = 1/[2]".to_owned();
+    let source = library(&model);
+    assert!(
+        source.contains(r#"pub const CLASSES: [&str; 3] = ["class 0", "\"];\n#![fail] // ", "class 2"];"#)
+    );
+    assert!(source.contains("//! - Data: a } fn b() {\n"));
+    let files = RustModule.folder(&model).unwrap().unwrap();
+    let manifest = std::str::from_utf8(&files["Cargo.toml"]).unwrap();
+    assert!(manifest.starts_with("[package]\nname = \"a-b-1-2\"\n"), "{manifest}");
+    assert!(
+        manifest.contains(r#"description = "The network a\"\nb = 1/[2] as a burn module, written by Kiln""#)
+    );
+    let main = std::str::from_utf8(&files["src/main.rs"]).unwrap();
+    assert!(main.contains("use a_b_1_2::{INPUT, Network};"));
+}
+
+#[test]
+fn a_precision_that_is_not_computed_is_refused() {
+    let mut model = testing::perceptron();
+    model.architecture.layers[3].precision.weights = NumberFormat::Int8;
+    let error = RustModule.folder(&model).unwrap_err();
+    assert_eq!(
+        error.to_string(),
+        "the Rust module cannot express layer `head` (weights of 8 bits; export it with `--precision f32`)"
+    );
+}

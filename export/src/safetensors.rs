@@ -1,0 +1,120 @@
+//! safetensors: the arrays of a network by name, in the format in which weights are passed around.
+
+use std::collections::BTreeMap;
+use std::io;
+
+use ::safetensors::Dtype;
+use ::safetensors::tensor::TensorInfo;
+use serde::Serialize;
+
+use crate::{ExportError, Exporter, TrainedModel};
+
+/// Most bytes of a header that readers accept.
+const HEADER_LIMIT: u64 = 100_000_000;
+
+/// Writes every array in single precision under its name, `<layer>.<part>` (see [`TrainedModel`]).
+///
+/// The metadata hold what is needed to use them, all as text: `name`, `genotype`, `classes`, `input` (what a raw value is),
+/// `mean` and `deviation` of each input channel (JSON lists; the network takes `(raw - mean) / deviation`), `input_shape`
+/// (`[channels, height, width]`), `architecture` (the layers, as JSON), `data`, `training`, `seed` and `metrics`.
+///
+/// Equal networks give equal files: arrays and metadata are in the order of their names. (The writer of the crate
+/// `safetensors` keeps metadata in random order.)
+///
+/// Source: <https://huggingface.co/docs/safetensors>, the format's description.
+#[derive(Clone, Copy, Debug, Default)]
+pub struct Safetensors;
+
+/// The header of a file, in the order in which it is written.
+#[derive(Serialize)]
+struct Header<'a> {
+    #[serde(rename = "__metadata__")]
+    metadata: BTreeMap<&'static str, String>,
+    #[serde(flatten)]
+    tensors: BTreeMap<&'a str, TensorInfo>,
+}
+
+impl Exporter for Safetensors {
+    fn extension(&self) -> &'static str {
+        "safetensors"
+    }
+
+    fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
+        model.check()?;
+        let mut offset = 0;
+        let tensors = model.arrays.iter().map(|(name, array)| {
+            let end = offset + size_of::<f32>() * array.data.len();
+            let info =
+                TensorInfo { dtype: Dtype::F32, shape: array.shape.clone(), data_offsets: (offset, end) };
+            offset = end;
+            (name.as_str(), info)
+        });
+        let header = Header { tensors: tensors.collect(), metadata: metadata(model)? };
+        let mut header = serde_json::to_vec(&header).map_err(as_header_error)?;
+        // Readers map the values into memory, so they begin at a multiple of eight bytes.
+        header.resize(header.len().next_multiple_of(8), b' ');
+        let bytes = header.len() as u64;
+        if bytes > HEADER_LIMIT {
+            let format = "the header of the safetensors file";
+            return Err(ExportError::TooLarge { format, bytes, limit: HEADER_LIMIT });
+        }
+        out.write_all(&bytes.to_le_bytes())?;
+        out.write_all(&header)?;
+        for array in model.arrays.values() {
+            let bytes: Vec<u8> = array.data.iter().flat_map(|value| value.to_le_bytes()).collect();
+            out.write_all(&bytes)?;
+        }
+        Ok(())
+    }
+}
+
+fn metadata(model: &TrainedModel) -> Result<BTreeMap<&'static str, String>, ExportError> {
+    fn json(value: &impl Serialize) -> Result<String, ExportError> {
+        serde_json::to_string(value).map_err(as_header_error)
+    }
+    let card = &model.card;
+    let input = model.architecture.input;
+    Ok(BTreeMap::from([
+        ("architecture", json(&model.architecture)?),
+        ("classes", json(&card.classes)?),
+        ("data", card.data.clone()),
+        ("deviation", json(&card.preprocessing.deviation)?),
+        ("genotype", card.genotype.clone()),
+        ("input", card.preprocessing.input.clone()),
+        ("input_shape", json(&[input.channels, input.height, input.width])?),
+        ("mean", json(&card.preprocessing.mean)?),
+        ("metrics", json(&card.metrics)?),
+        ("name", card.name.clone()),
+        ("seed", card.seed.to_string()),
+        ("training", card.training.clone()),
+    ]))
+}
+
+fn as_header_error(source: serde_json::Error) -> ExportError {
+    ExportError::Json { part: "header of the safetensors file", source }
+}
+
+#[cfg(test)]
+mod tests {
+    use ::safetensors::SafeTensors;
+
+    use super::*;
+    use crate::testing;
+
+    #[test]
+    fn the_metadata_say_how_to_use_the_arrays() {
+        let model = testing::perceptron();
+        let mut bytes = Vec::new();
+        Safetensors.export(&model, &mut bytes).unwrap();
+        let (header, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        assert!(header.is_multiple_of(8));
+        let metadata = metadata.metadata().clone().unwrap();
+        assert_eq!(metadata["name"], "samples/5");
+        assert_eq!(metadata["input_shape"], "[5,1,1]");
+        assert_eq!(metadata["classes"], r#"["class 0","class 1","class 2"]"#);
+        let mean: Vec<f32> = serde_json::from_str(&metadata["mean"]).unwrap();
+        assert_eq!(mean, model.card.preprocessing.mean);
+        let architecture: kiln_space::Architecture = serde_json::from_str(&metadata["architecture"]).unwrap();
+        assert_eq!(architecture, model.architecture);
+    }
+}

@@ -1,0 +1,149 @@
+//! A JSON schema of config files, for editors. The tables that are read here are described by their types; a registered part
+//! has its own settings, which stay open, but its name must be a known one.
+
+use std::collections::BTreeMap;
+
+use kiln_export::ExporterRegistry;
+use kiln_hw_models::Device;
+use schemars::{JsonSchema, Schema, schema_for};
+use serde_json::{Map, Value, json};
+
+use super::tables::{LIMITS, NEEDED, SearchKeys, StudyTable};
+use crate::assembly::Registries;
+
+/// The schema (draft 2020-12) of configs whose parts are in these registries.
+///
+/// # Example
+/// ```
+/// use kiln::assembly::Registries;
+/// let schema = kiln::config::schema(&Registries::builtin());
+/// assert_eq!(schema["properties"]["study"]["required"][0], "name");
+/// ```
+#[must_use]
+pub fn schema(registries: &Registries) -> Value {
+    let plain = |name: &'static str| (name.to_owned(), "");
+    let data = registries.data.kinds().map(plain);
+    let spaces = registries.spaces.spaces().map(|(name, doc)| (name.to_owned(), doc));
+    let trained = registries.evaluators.kinds().map(plain);
+    let table = ("table".to_owned(), "Looks published results up; trains nothing.");
+    let strategies: Vec<_> =
+        registries.strategies.strategies().map(|(name, doc)| (name.to_owned(), doc)).collect();
+    let mut search = described::<SearchKeys>("What is searched for, how, and how long.");
+    search["properties"]["strategy"] = json!({
+        "description": "How architectures are proposed: a name, or a table with `kind` and settings.",
+        "anyOf": [names(strategies.clone()), part("A strategy with its settings.", strategies)],
+    });
+    json!({
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        "title": "Kiln config",
+        "description": "A study: what is searched, on which data and devices, and what is done with the best.",
+        "type": "object",
+        "required": NEEDED,
+        "additionalProperties": false,
+        "properties": {
+            "study": described::<StudyTable>("Name and seed."),
+            "data": part("What networks are trained and judged on.", data),
+            "space": part("What may vary. A list is a decision, a single value is fixed.", spaces),
+            "hardware": {
+                "description": "Devices; limits hold before anything is trained.",
+                "type": "array",
+                "items": hardware(registries),
+            },
+            "evaluator": part("What judges networks.", trained.chain([table])),
+            "search": search,
+            "finish": {
+                "description": "The best networks are trained on, tested once and written.",
+                "type": "object",
+                "properties": {
+                    "networks": {
+                        "description": "Networks of the front that are finished.",
+                        "type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
+                    },
+                    "formats": {
+                        "description": "Formats in which they are written.",
+                        "type": "array",
+                        "items": { "enum": ExporterRegistry::builtin().names().collect::<Vec<_>>() },
+                    },
+                },
+            },
+            "resolved": { "description": "Written by Kiln into the config of a run.", "type": "object" },
+        },
+    })
+}
+
+/// The schema of a type, as a part of another one.
+fn described<T: JsonSchema>(description: &str) -> Value {
+    let mut schema: Schema = schema_for!(T);
+    for key in ["$schema", "title"] {
+        schema.remove(key);
+    }
+    schema.insert("description".to_owned(), description.into());
+    schema.to_value()
+}
+
+/// A table that names a registered part and holds its settings.
+fn part(description: &str, kinds: impl IntoIterator<Item = (String, &'static str)>) -> Value {
+    json!({
+        "description": description,
+        "type": "object",
+        "required": ["kind"],
+        "properties": { "kind": names(kinds) },
+    })
+}
+
+/// One of these names, each with a line about it.
+fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
+    // In the order of the names, whatever order they came in.
+    let names: BTreeMap<String, &str> = names.into_iter().collect();
+    let one = |(name, doc): (String, &str)| match doc {
+        "" => json!({ "const": name }),
+        doc => json!({ "const": name, "description": doc }),
+    };
+    json!({ "oneOf": names.into_iter().map(one).collect::<Vec<_>>() })
+}
+
+fn hardware(registries: &Registries) -> Value {
+    let models = registries.hardware.models().map(|(name, doc)| (name.to_owned(), doc));
+    let mut properties = Map::new();
+    properties.insert("device".to_owned(), json!({ "enum": Device::builtin_names() }));
+    properties.insert(
+        "file".to_owned(),
+        json!({ "description": "A device file of one's own, instead of `device`.", "type": "string" }),
+    );
+    properties.insert("model".to_owned(), names(models));
+    for (key, cost) in LIMITS {
+        let description = format!("Largest `{cost}` of a network.");
+        let limit = json!({ "description": description, "type": "number", "exclusiveMinimum": 0 });
+        properties.insert(key.to_owned(), limit);
+    }
+    json!({
+        "type": "object",
+        "properties": properties,
+        "oneOf": [{ "required": ["device"] }, { "required": ["file"] }],
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::config::tables::TABLES;
+
+    #[test]
+    fn every_table_and_every_registered_part_is_in_it() {
+        let registries = Registries::builtin();
+        let schema = schema(&registries);
+        let tables: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();
+        assert_eq!(tables.len(), TABLES.len());
+        assert!(TABLES.iter().all(|table| schema["properties"].get(table).is_some()));
+        let kinds = |table: &str| {
+            let kinds = schema["properties"][table]["properties"]["kind"]["oneOf"].as_array().unwrap();
+            kinds.iter().map(|kind| kind["const"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
+        };
+        assert!(registries.spaces.spaces().all(|(name, _)| kinds("space").contains(&name.to_owned())));
+        assert!(registries.data.kinds().all(|name| kinds("data").contains(&name.to_owned())));
+        assert!(kinds("evaluator").contains(&"table".to_owned()));
+        let search = &schema["properties"]["search"];
+        assert_eq!(search["additionalProperties"], false);
+        assert_eq!(search["properties"]["trials"]["minimum"], 1);
+    }
+}

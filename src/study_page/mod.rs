@@ -1,0 +1,148 @@
+//! A study on one page, for `kiln report`: what its journal says, as plots and tables. Pure: no clock, no file.
+
+mod front;
+mod health;
+mod names;
+mod progress;
+mod supernet;
+#[cfg(test)]
+mod tests;
+mod trials;
+mod winners;
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::time::Duration;
+
+use kiln_export::page::{Figure, Page, Part, Section};
+use kiln_search::{Constraint, FrontEntry, JournalEntry, StudyRecord, Trial, TrialId, study_front};
+
+use self::names::{Axes, with_unit};
+use crate::inspection::Inspection;
+use crate::units;
+
+/// Finished networks, or else networks of the front, that are looked into.
+const WINNERS: usize = 5;
+
+/// What there is to know of a study.
+pub(crate) struct StudyPage {
+    name: String,
+    run: PathBuf,
+    objectives: Vec<String>,
+    constraints: Vec<Constraint>,
+    config: String,
+    entries: Vec<JournalEntry>,
+    record: StudyRecord,
+    /// Trials by ascending number.
+    trials: Vec<Trial>,
+    front: Vec<FrontEntry>,
+}
+
+impl StudyPage {
+    /// A page of what a journal says.
+    pub(crate) fn new(
+        name: String,
+        run: PathBuf,
+        config: String,
+        objectives: Vec<String>,
+        constraints: Vec<Constraint>,
+        entries: Vec<JournalEntry>,
+    ) -> Self {
+        let record = StudyRecord::new(entries.clone());
+        let trials: Vec<Trial> = record.trials.values().map(|journaled| journaled.trial.clone()).collect();
+        let front = study_front(&trials);
+        Self { name, run, objectives, constraints, config, entries, record, trials, front }
+    }
+
+    /// The trials whose networks are looked into: finished ones, or else the best of the front.
+    pub(crate) fn winners(&self) -> Vec<&Trial> {
+        let finished: Vec<TrialId> = self.record.finished.keys().copied().collect();
+        let mut front: Vec<&FrontEntry> = self.front.iter().collect();
+        front.sort_by(|a, b| {
+            let first = |entry: &FrontEntry| entry.objectives.0.first().copied().unwrap_or(f64::INFINITY);
+            first(a).total_cmp(&first(b)).then(a.trial.cmp(&b.trial))
+        });
+        let best = front.first().map(|entry| entry.trial);
+        let chosen: Vec<TrialId> = if finished.is_empty() { best.into_iter().collect() } else { finished };
+        let trial = |id: &TrialId| self.trials.iter().find(|trial| trial.id == *id);
+        chosen.iter().filter_map(trial).take(WINNERS).collect()
+    }
+
+    /// The page. `inspections` are what there is to see of the winners, or why it cannot be seen.
+    pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, Result<Inspection, String>>) -> Page {
+        let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials);
+        let sections = [
+            Some(self.front_section(&axes)),
+            self.winners_section(inspections),
+            Some(self.trials_section(&axes)),
+            self.supernet_section(),
+            Some(self.health_section()),
+            Some(Section {
+                title: "Settings".to_owned(),
+                parts: vec![
+                    Part::Text(format!(
+                        "The config as it was run, from {}. Fingerprint of the evaluator: {}.",
+                        self.run.join("config.toml").display(),
+                        self.record.fingerprint.as_deref().unwrap_or("not known yet")
+                    )),
+                    Part::Code(self.config.clone()),
+                ],
+            }),
+        ];
+        Page {
+            title: self.name.clone(),
+            subtitle: self.subtitle(),
+            figures: self.figures(),
+            sections: sections.into_iter().flatten().collect(),
+            footer: format!("Written by Kiln {} from {}.", env!("CARGO_PKG_VERSION"), self.run.display()),
+        }
+    }
+
+    fn subtitle(&self) -> String {
+        let objectives: Vec<String> = self.objectives.iter().map(|name| names::subject(name)).collect();
+        let limits: Vec<String> = self
+            .constraints
+            .iter()
+            .map(|limit| {
+                format!("{} at most {}", names::subject(&limit.cost), with_unit(&limit.cost, limit.max))
+            })
+            .collect();
+        let state = if self.record.ended { "The study has ended" } else { "The study has not ended" };
+        let limits = if limits.is_empty() { String::new() } else { format!(", with {}", limits.join(", ")) };
+        format!("{state}. It looks for the best {}{limits}.", objectives.join(" and "))
+    }
+
+    fn figures(&self) -> Vec<Figure> {
+        let figure =
+            |label: &str, value: String, note: String| Figure { label: label.to_owned(), value, note };
+        let failed = self.trials.iter().filter(|trial| trial.outcome.measurement().is_none()).count();
+        let failed = if failed == 0 { "none failed".to_owned() } else { format!("{failed} failed") };
+        let mut figures = vec![
+            figure("Trials", self.trials.len().to_string(), failed),
+            figure("Pareto front", self.front.len().to_string(), "networks".to_owned()),
+        ];
+        if let (Some(name), Some(best)) = (self.objectives.first(), self.best()) {
+            let value = with_unit(name, best.objectives.0[0]);
+            figures.push(figure(
+                &format!("Best {}", names::subject(name)),
+                value,
+                format!("in the search, trial {}", best.trial),
+            ));
+        }
+        for (finished, _) in self.record.finished.values().take(1) {
+            if let Some((name, value)) = finished.metrics.iter().next() {
+                let (label, note) = (names::subject(name), format!("finished, trial {}", finished.trial));
+                figures.push(figure(&names::capitalized(&label), with_unit(name, *value), note));
+            }
+        }
+        let elapsed = units::duration(Duration::from_secs_f64(self.record.elapsed_s.max(0.0)));
+        figures.push(figure("Time", elapsed, "of work on the study".to_owned()));
+        figures
+    }
+
+    /// The network of the front with the best first objective.
+    fn best(&self) -> Option<&FrontEntry> {
+        let measured = self.front.iter().filter(|entry| !entry.objectives.0.is_empty());
+        measured.min_by(|a, b| a.objectives.0[0].total_cmp(&b.objectives.0[0]).then(a.trial.cmp(&b.trial)))
+    }
+}

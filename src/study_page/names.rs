@@ -1,0 +1,143 @@
+//! Which numbers the plots of a study show, and how they are called.
+
+use kiln_export::page::{Axis, Limit, Point};
+use kiln_search::{Constraint, Trial};
+
+use crate::units;
+
+/// Costs that are shown where neither objectives nor limits name one, best first.
+const COSTS: [&str; 3] = ["latency_us", "macs", "parameters"];
+
+/// The two numbers of a trial that plots show.
+pub(super) struct Axes {
+    /// What is bought with it: an objective that is measured.
+    pub(super) y: String,
+    /// What it costs; the trial's number where nothing is known of costs.
+    pub(super) x: Option<String>,
+    /// Largest value of the cost.
+    limit: Option<f64>,
+}
+
+impl Axes {
+    /// The measured objective against the other one, or else a limited cost, or else any cost.
+    pub(super) fn choose(objectives: &[String], constraints: &[Constraint], trials: &[Trial]) -> Self {
+        let measured = objectives.iter().find(|name| base(name).contains("error"));
+        let y = measured.or(objectives.first()).cloned().unwrap_or_default();
+        let other = objectives.iter().find(|name| **name != y).cloned();
+        let costs = trials.iter().map(|trial| &trial.costs.0).find(|costs| !costs.is_empty());
+        let known = || {
+            let names: Vec<&String> = costs.into_iter().flat_map(|costs| costs.keys()).collect();
+            COSTS
+                .iter()
+                .find_map(|cost| names.iter().find(|name| base(name) == *cost))
+                .map(|name| (*name).clone())
+        };
+        let limited = constraints.first().map(|limit| limit.cost.clone());
+        let x = other.or(limited).or_else(known);
+        let limits =
+            constraints.iter().filter(|limit| Some(&limit.cost) == x.as_ref()).map(|limit| limit.max);
+        let limit = limits.min_by(f64::total_cmp);
+        Self { y, x, limit }
+    }
+
+    pub(super) fn x_axis(&self) -> Axis {
+        let label = self.x.as_deref().map_or_else(|| "trial".to_owned(), heading);
+        Axis { label, may_be_logarithmic: self.x.is_some() }
+    }
+
+    pub(super) fn y_axis(&self) -> Axis {
+        Axis { label: heading(&self.y), may_be_logarithmic: false }
+    }
+
+    pub(super) fn limits(&self) -> Vec<Limit> {
+        let limit = self.x.as_ref().zip(self.limit);
+        let limit = limit.map(|(name, at)| Limit {
+            horizontal: true,
+            at,
+            label: format!("limit: {}", with_unit(name, at)),
+        });
+        limit.into_iter().collect()
+    }
+
+    /// Where a trial is, unless it failed.
+    pub(super) fn point(&self, trial: &Trial) -> Option<Point> {
+        let measured = displayed(&self.y, value(trial, &self.y)?);
+        let (x, cost) = match &self.x {
+            Some(name) => {
+                let cost = value(trial, name)?;
+                (displayed(name, cost), format!(", {} {}", subject(name), with_unit(name, cost)))
+            }
+            None => (trial.id as f64, String::new()),
+        };
+        let y_text = with_unit(&self.y, value(trial, &self.y)?);
+        Some(Point {
+            x,
+            y: measured,
+            note: format!("trial {}: {} {y_text}{cost}", trial.id, subject(&self.y)),
+        })
+    }
+}
+
+/// What a name stands for in a trial: a metric, or else a cost.
+pub(super) fn value(trial: &Trial, name: &str) -> Option<f64> {
+    let measured = trial.outcome.measurement().and_then(|measurement| measurement.get(name));
+    measured.or_else(|| trial.costs.0.get(name).copied())
+}
+
+/// The number that people see: accuracy for an error, the value itself otherwise.
+pub(super) fn displayed(name: &str, value: f64) -> f64 {
+    if base(name).ends_with("error_percent") { 100.0 - value } else { value }
+}
+
+fn base(name: &str) -> &str {
+    name.split('@').next().unwrap_or(name)
+}
+
+/// What a name is and in which unit: `accuracy %`.
+pub(super) fn heading(name: &str) -> String {
+    units::shown(name, 0.0).0
+}
+
+/// What a name is, without its unit: `accuracy`.
+pub(super) fn subject(name: &str) -> String {
+    let heading = heading(name);
+    let (what, device) = heading.split_once(" @").unwrap_or((&heading, ""));
+    let what = what.rsplit_once(' ').filter(|(_, unit)| is_unit(unit)).map_or(what, |(what, _)| what);
+    if device.is_empty() { what.to_owned() } else { format!("{what} on {device}") }
+}
+
+/// A value with its unit: `98.50 %`.
+pub(super) fn with_unit(name: &str, value: f64) -> String {
+    let (heading, text) = units::shown(base(name), value);
+    match heading.rsplit_once(' ').filter(|(_, unit)| is_unit(unit)) {
+        Some((_, unit)) => format!("{text} {unit}"),
+        None => text,
+    }
+}
+
+fn is_unit(word: &str) -> bool {
+    matches!(word, "%" | "µs" | "µJ" | "nats")
+}
+
+/// With a large first letter.
+pub(super) fn capitalized(text: &str) -> String {
+    let mut chars = text.chars();
+    chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn names_are_said_with_and_without_their_unit() {
+        for (name, what, value, text) in [
+            ("error_percent", "accuracy", 1.5, "98.50 %"),
+            ("latency_us@raspi4", "latency on raspi4", 1234.0, "1234 µs"),
+            ("model_bytes", "model", 12_345.0, "12.35 kB"),
+            ("macs", "macs", 1_200_000.0, "1.200 M"),
+        ] {
+            assert_eq!((subject(name), with_unit(name, value)), (what.to_owned(), text.to_owned()));
+        }
+    }
+}

@@ -1,0 +1,88 @@
+//! How the search went on: the volume that its front dominates, and the best network so far.
+
+use kiln_export::page::{Axis, Ink, Line, Plot, Point, Series, Shape};
+
+use super::StudyPage;
+use super::names::{Axes, displayed, value, with_unit};
+use crate::volume;
+
+impl StudyPage {
+    pub(super) fn volume_plot(&self) -> Plot {
+        let eligible = volume::eligible(&self.trials);
+        let values = eligible.iter().map(|trial| trial.objectives.0.as_slice());
+        let reference = volume::reference(&self.objectives, &self.constraints, values);
+        let curve = reference.as_deref().map(|reference| volume::curve(&self.trials, reference));
+        let curve = curve.unwrap_or_default();
+        let note = |at: usize, share: f64| format!("after {at} trials: {share:.1} %");
+        let mut points: Vec<Point> = curve
+            .iter()
+            .map(|(at, share)| Point { x: *at as f64, y: 100.0 * share, note: note(*at, 100.0 * share) })
+            .collect();
+        if let Some(last) = points.last().cloned() {
+            points.push(Point { x: self.trials.len() as f64, ..last });
+        }
+        let reference = reference.map(|reference| {
+            let parts = self.objectives.iter().zip(&reference);
+            let parts: Vec<String> = parts.map(|(name, value)| with_unit(name, *value)).collect();
+            format!(" The reference point is {}.", parts.join(", "))
+        });
+        let half =
+            curve.iter().find(|(_, share)| curve.last().is_some_and(|(_, last)| *share >= 0.99 * last));
+        let reached = half
+            .map(|(at, _)| format!(" 99 % of the end's was reached after {at} trials."))
+            .unwrap_or_default();
+        Plot {
+            title: "Hypervolume".to_owned(),
+            description: format!(
+                "Share of the box between the reference point and the best value of each objective that the front \
+                 dominates.{}{reached}",
+                reference.unwrap_or_default()
+            ),
+            x: trials_axis(),
+            y: Axis { label: "hypervolume %".to_owned(), may_be_logarithmic: false },
+            series: vec![Series {
+                name: String::new(),
+                ink: Ink::Green,
+                shape: None,
+                line: Line::Steps,
+                points,
+            }],
+            limits: Vec::new(),
+        }
+    }
+
+    pub(super) fn best_plot(&self, axes: &Axes) -> Plot {
+        let (mut each, mut best) = (Vec::new(), Vec::new());
+        let mut lowest = f64::INFINITY;
+        for (index, trial) in self.trials.iter().enumerate() {
+            let Some(measured) = value(trial, &axes.y) else { continue };
+            let note = format!("trial {}: {}", trial.id, with_unit(&axes.y, measured));
+            let point = Point { x: (index + 1) as f64, y: displayed(&axes.y, measured), note };
+            if measured < lowest && trial.violation <= 0.0 {
+                lowest = measured;
+                best.push(point.clone());
+            }
+            each.push(point);
+        }
+        if let Some(last) = best.last().cloned() {
+            best.push(Point { x: self.trials.len() as f64, ..last });
+        }
+        let series =
+            |name: &str, ink, shape, line, points| Series { name: name.to_owned(), ink, shape, line, points };
+        Plot {
+            title: "All trials by time".to_owned(),
+            description: "Every trial in the order of asking, and the best feasible one so far.".to_owned(),
+            x: trials_axis(),
+            y: axes.y_axis(),
+            series: vec![
+                series("trial", Ink::Faint, Some(Shape::Circle), Line::None, each),
+                series("best so far", Ink::Blue, None, Line::Steps, best),
+            ],
+            limits: Vec::new(),
+        }
+    }
+}
+
+fn trials_axis() -> Axis {
+    Axis { label: "trials".to_owned(), may_be_logarithmic: false }
+}

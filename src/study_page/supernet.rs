@@ -1,0 +1,105 @@
+//! The health of what was trained: losses while training, and how well the search's estimates held.
+
+use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
+use kiln_search::Event;
+
+use super::StudyPage;
+use super::names::{subject, value, with_unit};
+
+/// Points of a curve; of more, some are left out.
+const POINTS: usize = 400;
+
+impl StudyPage {
+    /// `None` where nothing was trained, as with results from a table.
+    pub(super) fn supernet_section(&self) -> Option<Section> {
+        let stages = [("supernet", "Loss of the supernet"), ("network", "Loss of the finished networks")];
+        let plots: Vec<Plot> =
+            stages.iter().filter_map(|(stage, title)| self.loss_plot(stage, title)).collect();
+        let estimates = self.estimates();
+        if plots.is_empty() && estimates.is_none() {
+            return None;
+        }
+        let mut parts = vec![Part::Plots(plots)];
+        parts.extend(estimates.map(Part::Table));
+        Some(Section { title: "Health of the supernet and of the training".to_owned(), parts })
+    }
+
+    /// The losses that were reported while a stage trained.
+    fn loss_plot(&self, stage: &str, title: &str) -> Option<Plot> {
+        let mut runs: Vec<Vec<Point>> = Vec::new();
+        for entry in &self.entries {
+            let Event::Progress { stage: reported, done, total, note } = &entry.event else { continue };
+            let Some(loss) = loss(note).filter(|_| reported == stage) else { continue };
+            let step = *done as f64;
+            let share = 100.0 * step / (*total).max(1) as f64;
+            let note = format!("step {done} of {total}: loss {loss}");
+            let point = Point { x: share, y: loss, note };
+            // A training that begins again, or another network, is a curve of its own.
+            match runs.last_mut() {
+                Some(run) if run.last().is_some_and(|last| last.x <= point.x) => run.push(point),
+                _ => runs.push(vec![point]),
+            }
+        }
+        let count = runs.len();
+        let signs = Ink::SERIES.into_iter().cycle();
+        let series: Vec<Series> = runs
+            .into_iter()
+            .zip(signs)
+            .enumerate()
+            .map(|(index, (run, ink))| {
+                let every = run.len().div_ceil(POINTS).max(1);
+                let name = if count > 1 { format!("training {}", index + 1) } else { String::new() };
+                let points: Vec<Point> = run.into_iter().step_by(every).collect();
+                let shape = (points.len() < 30).then_some(Shape::Circle);
+                Series { name, ink, shape, line: Line::Straight, points }
+            })
+            .collect();
+        let last = series.last()?.points.last()?.y;
+        Some(Plot {
+            title: title.to_owned(),
+            description: format!(
+                "Training loss as it was reported, {last} in the end. It should fall and settle; jumps are a learning rate that is \
+                 too large."
+            ),
+            x: Axis { label: "training done %".to_owned(), may_be_logarithmic: false },
+            y: Axis { label: "loss".to_owned(), may_be_logarithmic: true },
+            series,
+            limits: Vec::new(),
+        })
+    }
+
+    /// What the search thought of the finished networks beside what was measured.
+    fn estimates(&self) -> Option<Table> {
+        let rows: Vec<Vec<Cell>> = self
+            .record
+            .finished
+            .values()
+            .filter_map(|(finished, _)| {
+                let trial = self.trials.iter().find(|trial| trial.id == finished.trial)?;
+                let objective = self.objectives.first()?;
+                let estimate = with_unit(objective, value(trial, objective)?);
+                let metrics = finished.metrics.iter();
+                let measured =
+                    metrics.map(|(name, value)| format!("{} {}", subject(name), with_unit(name, *value)));
+                let measured: Vec<String> = measured.collect();
+                Some(vec![
+                    Cell::Number(finished.trial.to_string()),
+                    Cell::Text(format!("{} {estimate}", subject(objective))),
+                    Cell::Text(measured.join(", ")),
+                ])
+            })
+            .collect();
+        let headings = ["trial", "in the search, on the validation split", "trained on"].map(str::to_owned);
+        (!rows.is_empty()).then(|| Table {
+            caption: "Estimates and what came of them".to_owned(),
+            headings: headings.to_vec(),
+            rows,
+        })
+    }
+}
+
+/// The loss in a note such as `loss 0.1234`.
+fn loss(note: &str) -> Option<f64> {
+    let (_, rest) = note.split_once("loss ")?;
+    rest.split([' ', ',']).next()?.parse().ok()
+}

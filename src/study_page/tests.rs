@@ -1,0 +1,130 @@
+use kiln_search::{Event, Finished, JOURNAL_VERSION};
+
+use super::*;
+use crate::inspection::LayerView;
+use crate::volume::tests::{objectives, trial};
+
+fn page_of(events: Vec<Event>) -> StudyPage {
+    let entry = |(index, event)| JournalEntry {
+        version: JOURNAL_VERSION,
+        unix_s: 1e9,
+        elapsed_s: index as f64,
+        event,
+    };
+    let entries = events.into_iter().enumerate().map(entry).collect();
+    let limits = vec![Constraint::new("latency_us", 400.0)];
+    let config = "[study]\nname = \"<quick>\"\n".to_owned();
+    StudyPage::new("<quick>".to_owned(), PathBuf::from("runs/quick"), config, objectives(), limits, entries)
+}
+
+fn told(trial: Trial) -> Event {
+    Event::Trial { trial, known: false, seconds: 0.5, worker: 1 }
+}
+
+fn study() -> StudyPage {
+    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: 4 };
+    let loss = |done, note: &str| Event::Progress {
+        stage: "supernet".to_owned(),
+        done,
+        total: 20,
+        note: note.to_owned(),
+    };
+    let finished = Finished {
+        trial: 2,
+        metrics: [("test_accuracy_percent".to_owned(), 98.25)].into(),
+        files: vec!["model.onnx".to_owned()],
+    };
+    page_of(vec![
+        started,
+        loss(10, "loss 1.5000"),
+        loss(20, "loss 0.5000"),
+        Event::Prepared { fingerprint: "abc".to_owned() },
+        told(trial(0, Some((4.0, 100.0)), "random")),
+        told(trial(1, None, "random")),
+        told(trial(2, Some((2.0, 200.0)), "mutation")),
+        told(trial(3, Some((5.0, 300.0)), "mutation")),
+        Event::Rejections { candidates: 10, rejected: 4 },
+        Event::Warning { message: "a <warning>".to_owned() },
+        Event::Searched { trials: 4, front: vec![0, 2] },
+        Event::Finished { finished, seconds: 7.0 },
+        Event::Ended,
+    ])
+}
+
+fn inspections() -> BTreeMap<TrialId, Result<Inspection, String>> {
+    let layer = |name: &str, latency| LayerView {
+        name: name.to_owned(),
+        operation: "conv2d 3x3".to_owned(),
+        output: "8x4x4".to_owned(),
+        parameters: 72,
+        macs: if latency > 0.0 { 1152 } else { 0 },
+        latency_us: vec![latency],
+    };
+    let inspection = Inspection {
+        decisions: vec![("stem.width".to_owned(), "8".to_owned())],
+        devices: vec!["raspi4".to_owned()],
+        layers: vec![layer("stem", 150.0), layer("stem.norm", 0.0), layer("head", 50.0)],
+    };
+    BTreeMap::from([(2, Ok(inspection))])
+}
+
+#[test]
+fn a_study_has_every_section() {
+    let html = study().page(&inspections()).html();
+    for part in [
+        "<h1>&lt;quick&gt;</h1>",
+        "The study has ended. It looks for the best accuracy and latency, with latency at most 400.0 µs.",
+        "2 networks of 4 trials are on the front",
+        "limit: 400.0 µs",
+        "trial 2: accuracy 98.00 %, latency 200.0 µs",
+        "Loss of the supernet",
+        "Training loss as it was reported, 0.5 in the end",
+        "1 of 4 trials failed: 1 diverged.",
+        "loss is NaN &lt;b&gt;",
+        "Of 10 candidates 4 (40.0 %) were beyond a limit",
+        "a &lt;warning&gt;",
+        "share of the predicted latency on raspi4; 1 that are fused into others",
+        "<td class=\"number\">75.0</td>",
+        "Trained on for 7 s: test accuracy 98.25 %.",
+        "name = &quot;&lt;quick&gt;&quot;",
+        "All trials by origin",
+        "<td>mutation</td><td class=\"number\">2</td>",
+    ] {
+        assert!(html.contains(part), "`{part}` is not in the page");
+    }
+    // Until the supernet was ready, from then to the end of the search, and to the end.
+    for time in ["3.0 s", "7.0 s", "2.0 s"] {
+        assert!(html.contains(&format!("<td class=\"number\">{time}</td>")), "{time}");
+    }
+}
+
+#[test]
+fn studies_that_have_hardly_begun_have_a_page() {
+    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: 4 };
+    let none: BTreeMap<TrialId, Result<Inspection, String>> = BTreeMap::new();
+    for events in [
+        Vec::new(),
+        vec![started.clone()],
+        vec![started.clone(), told(trial(0, Some((4.0, 100.0)), "random"))],
+        vec![started, told(trial(0, None, "random")), told(trial(1, None, "random"))],
+    ] {
+        let html = page_of(events).page(&none).html();
+        assert!(html.contains("The study has not ended"));
+        for word in ["NaN<", "NaN ", "inf "] {
+            assert!(!html.replace("loss is NaN", "").contains(word), "{word}");
+        }
+    }
+}
+
+#[test]
+fn a_single_objective_is_shown_against_what_limits_it() {
+    let mut page = study();
+    page.objectives.truncate(1);
+    let axes = Axes::choose(&page.objectives, &page.constraints, &page.trials);
+    assert_eq!((axes.y.as_str(), axes.x.as_deref()), ("error_percent", Some("latency_us")));
+    page.constraints.clear();
+    let axes = Axes::choose(&page.objectives, &page.constraints, &page.trials);
+    assert_eq!(axes.x.as_deref(), Some("latency_us"));
+    let axes = Axes::choose(&page.objectives, &page.constraints, &[]);
+    assert_eq!(axes.x, None);
+}
