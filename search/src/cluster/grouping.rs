@@ -29,7 +29,7 @@ pub enum Grouping {
     ///
     /// Source: Sokal, Michener, A statistical method for evaluating systematic relationships, Univ. Kansas Sci. Bull. 1958.
     Hierarchical,
-    /// Dense regions, with the radius in which half of the vectors have three others; what lies between joins the nearest.
+    /// Dense regions, with the radius in which nine of ten vectors have three others; what lies between joins the nearest.
     ///
     /// Source: Ester, Kriegel, Sander, Xu, A density-based algorithm for discovering clusters, KDD 1996.
     Dbscan,
@@ -115,7 +115,7 @@ fn dense(data: &Array2<f64>) -> Vec<Option<usize>> {
         })
         .collect();
     reach.sort_by(f64::total_cmp);
-    let radius = reach[reach.len() / 2].sqrt().max(f64::MIN_POSITIVE) * (1.0 + 1e-9);
+    let radius = reach[reach.len() * 9 / 10].sqrt().max(f64::MIN_POSITIVE) * (1.0 + 1e-9);
     let found = Dbscan::params(DENSE).tolerance(radius).transform(data);
     found.map_or_else(|_| vec![None; data.nrows()], |labels| labels.to_vec())
 }
