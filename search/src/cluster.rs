@@ -1,9 +1,13 @@
-//! Groups of similar vectors: k-means, reproducible, and without surprises on degenerate data.
+//! Groups of similar vectors, reproducible, and without surprises on degenerate data.
+
+mod grouping;
 
 use linfa::DatasetBase;
 use linfa::traits::{Fit, Predict};
 use linfa_clustering::KMeans;
-use ndarray::Array2;
+use ndarray::{Array1, Array2};
+
+pub use self::grouping::Grouping;
 
 /// Iterations after which k-means stops.
 const MAX_ITERATIONS: u64 = 10;
@@ -37,13 +41,8 @@ impl Clusters {
     /// ```
     #[must_use]
     pub fn fit<V: AsRef<[f64]>>(vectors: &[V], k: usize) -> Self {
-        let width = vectors.iter().map(|vector| vector.as_ref().len()).max().unwrap_or(0);
-        let mut data = Array2::zeros((vectors.len(), width));
-        for (mut row, vector) in data.rows_mut().into_iter().zip(vectors) {
-            for (cell, value) in row.iter_mut().zip(vector.as_ref()) {
-                *cell = if value.is_finite() { *value } else { 0.0 };
-            }
-        }
+        let data = matrix(vectors);
+        let width = data.ncols();
         let one = Self { centroids: Array2::zeros((1, width)), labels: vec![0; vectors.len()] };
         let k = k.min(distinct(&data, k));
         if k <= 1 || width == 0 {
@@ -59,6 +58,36 @@ impl Clusters {
             }
             Err(_) => one,
         }
+    }
+
+    /// The clusters of labeled rows, numbered in the order in which they occur; rows without a label join the nearest. One
+    /// cluster where no row has a label.
+    fn of(data: &Array2<f64>, found: &[Option<usize>]) -> Self {
+        let mut names: Vec<usize> = Vec::new();
+        let mut sums: Vec<(Array1<f64>, f64)> = Vec::new();
+        for (row, name) in data.rows().into_iter().zip(found).filter_map(|(row, name)| Some((row, (*name)?)))
+        {
+            let label = names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                names.push(name);
+                sums.push((Array1::zeros(data.ncols()), 0.0));
+                names.len() - 1
+            });
+            sums[label].0 += &row;
+            sums[label].1 += 1.0;
+        }
+        let mut centroids = Array2::zeros((sums.len().max(1), data.ncols()));
+        for (mut center, (sum, count)) in centroids.rows_mut().into_iter().zip(sums) {
+            center.assign(&(sum / count));
+        }
+        let mut clusters = Self { centroids, labels: Vec::new() };
+        let rows = data.rows().into_iter().zip(found);
+        let label = |(row, name): (ndarray::ArrayView1<'_, f64>, &Option<usize>)| {
+            let named = name.and_then(|name| names.iter().position(|known| *known == name));
+            named.unwrap_or_else(|| clusters.nearest(&row.to_vec()))
+        };
+        let labels = rows.map(label).collect();
+        clusters.labels = labels;
+        clusters
     }
 
     /// Number of clusters.
@@ -83,6 +112,18 @@ impl Clusters {
         let distances = self.centroids.rows().into_iter().map(distance).enumerate();
         distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(cluster, _)| cluster)
     }
+}
+
+/// Vectors as rows; shorter ones filled up with zeros, numbers that are not finite taken as zero.
+fn matrix<V: AsRef<[f64]>>(vectors: &[V]) -> Array2<f64> {
+    let width = vectors.iter().map(|vector| vector.as_ref().len()).max().unwrap_or(0);
+    let mut data = Array2::zeros((vectors.len(), width));
+    for (mut row, vector) in data.rows_mut().into_iter().zip(vectors) {
+        for (cell, value) in row.iter_mut().zip(vector.as_ref()) {
+            *cell = if value.is_finite() { *value } else { 0.0 };
+        }
+    }
+    data
 }
 
 /// Number of distinct rows, counted up to `enough`.

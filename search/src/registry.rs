@@ -98,6 +98,22 @@ mod tests {
             "`search.crossover`: found 1.5, expected a probability, 0 to 1"
         );
         assert_eq!(
+            message("asha", json!({ "epochs": [3, 1] })),
+            "`search.epochs`: found [3, 1], expected up to 16 numbers of epochs, ascending from at least 1"
+        );
+        assert_eq!(
+            message("simulated_annealing", json!({ "temperature": 0.0 })),
+            "`search.temperature`: found 0, expected a number above `coldest`"
+        );
+        assert!(message("random", json!({ "start": [["x"]] })).starts_with("`search.start.0.0`: "));
+        assert!(
+            message("random", json!({ "transfer": { "journal": "no/journal.jsonl" } }))
+                .starts_with("`search.transfer.journal`: no/journal.jsonl: cannot open the journal")
+        );
+        assert!(
+            message("gaussian_process", json!({ "acquisition": "x" })).contains("`expected_improvement`")
+        );
+        assert_eq!(
             message("clustered", json!({ "clusters": 0 })),
             "`search.clusters`: found 0, expected 1 to 64"
         );

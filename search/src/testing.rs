@@ -90,6 +90,19 @@ mod tests {
         let cases = [
             ("clustered", r#"{ "initial": 1, "clusters": 1, "exploration": 0.0 }"#),
             ("clustered", r#"{ "initial": 3, "clusters": 64, "exploration": 100.0 }"#),
+            ("clustered", r#"{ "grouping": "hierarchical" }"#),
+            ("clustered", r#"{ "grouping": "dbscan", "start": [[0, 1, 2], [], [3, 0, 0, 0, 0, 9]] }"#),
+            ("gaussian_process", r#"{ "initial": 1, "acquisition": "thompson" }"#),
+            ("gaussian_process", r#"{ "acquisition": "expected_improvement", "start": [[1, 0], [0, 0]] }"#),
+            ("nsga2", r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#),
+            ("nsga2", r#"{ "population": 7, "crossover": 1.0 }"#),
+            (
+                "simulated_annealing",
+                r#"{ "initial": 1, "temperature": 5.0, "cooling": 0.5, "coldest": 0.1 }"#,
+            ),
+            ("asha", r#"{ "epochs": [] }"#),
+            ("hyperband", r#"{ "epochs": [2, 5, 7, 9], "reduction": 4 }"#),
+            ("bohb", r#"{ "epochs": [1], "reduction": 5, "start": [[0, 0]] }"#),
             ("regularized_evolution", r#"{ "population": 1, "tournament": 1, "crossover": 1.0 }"#),
             ("regularized_evolution", r#"{ "population": 50, "tournament": 3, "crossover": 0.5 }"#),
         ];

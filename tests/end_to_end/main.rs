@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod bench;
 mod broken_inputs;
 mod configs;
 mod crashes;

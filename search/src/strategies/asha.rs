@@ -12,7 +12,7 @@ use rand::Rng;
 
 use super::rungs::{Rungs, Told};
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Origin, Proposal, Strategy, Trial};
+use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial};
 
 /// Builds the strategy from `epochs` and `reduction`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
@@ -23,7 +23,7 @@ pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsEr
         unseen: Unseen::default(),
         told: vec![Told::default(); count],
         promoted: vec![BTreeSet::new(); count],
-        running: 0,
+        running: BTreeSet::new(),
     }))
 }
 
@@ -35,7 +35,7 @@ struct Asha {
     told: Vec<Told>,
     /// Those that went on from each rung.
     promoted: Vec<BTreeSet<Genotype>>,
-    running: usize,
+    running: BTreeSet<(Genotype, Fidelity)>,
 }
 
 impl Asha {
@@ -69,16 +69,17 @@ impl Strategy for Asha {
         let next = self.promotion();
         let next = next.or_else(|| self.unseen.sample(domain, rng).map(|genotype| (0, genotype, random())));
         let Some((rung, genotype, origin)) = next else {
-            return if self.running > 0 { Ask::Wait } else { Ask::Done };
+            return if self.running.is_empty() { Ask::Done } else { Ask::Wait };
         };
         self.unseen.insert(&genotype);
-        self.running += 1;
-        Ask::Propose(Proposal { genotype, fidelity: self.rungs.fidelity(rung), origin })
+        let fidelity = self.rungs.fidelity(rung);
+        self.running.insert((genotype.clone(), fidelity));
+        Ask::Propose(Proposal { genotype, fidelity, origin })
     }
 
     fn tell(&mut self, trial: &Trial) {
         self.unseen.insert(&trial.proposal.genotype);
-        self.running = self.running.saturating_sub(1);
+        self.running.remove(&(trial.proposal.genotype.clone(), trial.proposal.fidelity));
         if let Some(rung) = self.rungs.rung(trial.proposal.fidelity) {
             self.told[rung].push(trial);
         }

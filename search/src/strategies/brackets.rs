@@ -139,7 +139,7 @@ impl Strategy for Brackets {
         self.unseen.insert(genotype);
         if let Some(rung) = self.rungs.rung(trial.proposal.fidelity) {
             self.sampler.tell(rung, trial);
-            if self.running.remove(genotype) {
+            if rung == self.rung && self.running.remove(genotype) {
                 self.told.push(trial);
             }
         }

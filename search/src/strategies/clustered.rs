@@ -1,4 +1,4 @@
-//! Clustered search: candidates and trials are grouped by k-means on what their networks look like, each cluster gets a
+//! Clustered search: candidates and trials are grouped by what their networks look like (k-means by default), each cluster gets a
 //! share of the proposals by what it has shown, and inside a cluster a model chooses the candidate.
 //!
 //! Each ask after a random beginning:
@@ -24,15 +24,16 @@ use serde::Deserialize;
 
 use super::surrogate::{Acquisition, Candidates, Model, Parents, Told, places};
 use super::unseen::Unseen;
-use crate::cluster::Clusters;
+use crate::cluster::{Clusters, Grouping};
 use crate::embedding::Embedder;
 use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial};
 
-/// Share of new trials at which model and clusters are made anew.
+/// Share of new trials at which the model is made anew; between, trials are added to it.
 const RENEWAL: f64 = 0.06;
-
+/// Share of new trials at which the clusters are made anew; between, trials join the nearest.
+const REGROUPING: f64 = 0.25;
 /// Trials and candidates that clusters are made from, at most; the others join the nearest.
-const GROUPED: usize = 192;
+const GROUPED: usize = 96;
 
 /// Standard deviations below the mean at which a candidate is judged.
 const OPTIMISM: f64 = 1.0;
@@ -43,19 +44,21 @@ const OPTIMISM: f64 = 1.0;
 struct ClusteredSettings {
     /// Random trials at the beginning.
     initial: usize,
-    /// Most clusters; with `n` trials there are about `1 + sqrt(n) / 3`.
+    /// Most clusters; how many there are follows from how well they are separated.
     clusters: usize,
+    /// How clusters are found.
+    grouping: Grouping,
     /// Weight of the bonus for clusters with few trials.
     exploration: f64,
 }
 
 impl Default for ClusteredSettings {
     fn default() -> Self {
-        Self { initial: 10, clusters: 12, exploration: 0.2 }
+        Self { initial: 10, clusters: 12, grouping: Grouping::KMeans, exploration: 0.2 }
     }
 }
 
-/// Builds the strategy from `initial`, `clusters` and `exploration`.
+/// Builds the strategy from `initial`, `clusters`, `grouping` (`k_means`, `hierarchical` or `dbscan`) and `exploration`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ClusteredSettings = settings.read()?;
     if !(1..=100_000).contains(&read.initial) {
@@ -93,12 +96,14 @@ struct Clustered {
 
 /// What was learned from the trials told so far.
 struct Knowledge {
-    /// Trials when clusters and model were made.
-    made_at: usize,
     clusters: Clusters,
+    /// Trials when the clusters were made.
+    grouped_at: usize,
     /// Cluster of each trial.
     labels: Vec<usize>,
     model: Model,
+    /// Trials when the model was made.
+    made_at: usize,
     /// Trials from best to worst.
     order: Vec<usize>,
     /// Value of each trial between 0 and 1, by its place in the order.
@@ -149,32 +154,37 @@ impl Clustered {
     fn learned(&mut self, domain: &Domain<'_>) -> Knowledge {
         let told = &self.told;
         let n = told.len();
+        let grown = |since: usize, share: f64| (n - since) as f64 >= (share * n as f64).max(1.0);
         let vector = |told: &Told| Arc::clone(told.vector.as_ref().expect("every trial has its vector"));
-        match self.knowledge.take() {
-            Some(mut known) if ((n - known.made_at) as f64) < (RENEWAL * n as f64).max(1.0) => {
-                if known.labels.len() < n {
-                    (known.order, known.values) = places(told);
-                    let new: Vec<Arc<[f64]>> = told[known.labels.len()..].iter().map(vector).collect();
-                    known.labels.extend(new.iter().map(|vector| known.clusters.nearest(vector)));
-                    known.model.extend(told, &new);
-                }
-                known
+        let (order, values) = places(told);
+        let known = self.knowledge.take();
+        let (clusters, grouped_at, mut labels) = match &known {
+            Some(known) if !grown(known.grouped_at, REGROUPING) => {
+                (known.clusters.clone(), known.grouped_at, known.labels.clone())
             }
             _ => {
-                let (order, values) = places(told);
-                let vectors: Vec<Arc<[f64]>> = told.iter().map(vector).collect();
-                let k = ((n as f64).sqrt() / 3.0).round() as usize + 1;
-                let mut all = vectors.clone();
-                all.extend(self.candidates.vectors());
+                let all: Vec<Arc<[f64]>> = told.iter().map(vector).chain(self.candidates.vectors()).collect();
                 let step = all.len().div_ceil(GROUPED);
-                let all: Vec<Arc<[f64]>> = all.into_iter().step_by(step).collect();
-                let clusters = Clusters::fit(&all, k.min(self.settings.clusters));
-                let labels = vectors.iter().map(|vector| clusters.nearest(vector)).collect();
-                let model = Model::fit(told, &vectors, &order, domain);
-                self.candidates.forget_projections();
-                Knowledge { made_at: n, clusters, labels, model, order, values }
+                let some: Vec<Arc<[f64]>> = all.into_iter().step_by(step).collect();
+                (self.settings.grouping.fit(&some, self.settings.clusters), n, Vec::new())
             }
-        }
+        };
+        labels.extend(told[labels.len()..].iter().map(|told| clusters.nearest(&vector(told))));
+        let (model, made_at) = match known {
+            Some(Knowledge { mut model, made_at, labels, .. }) if !grown(made_at, RENEWAL) => {
+                let new: Vec<Arc<[f64]>> = told[labels.len()..].iter().map(vector).collect();
+                if !new.is_empty() {
+                    model.extend(told, &new);
+                }
+                (model, made_at)
+            }
+            _ => {
+                let vectors: Vec<Arc<[f64]>> = told.iter().map(vector).collect();
+                self.candidates.forget_projections();
+                (Model::fit(told, &vectors, &order, domain), n)
+            }
+        };
+        Knowledge { clusters, grouped_at, labels, model, made_at, order, values }
     }
 }
 

@@ -1,6 +1,6 @@
 //! What is known before a study begins: genotypes to try first, given or taken from an earlier study's journal.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
 
 use kiln_space::{Genotype, Settings, SettingsError, variation};
@@ -56,7 +56,7 @@ pub(crate) fn before(
         return Ok(then);
     }
     start.reverse();
-    Ok(Box::new(Prior { start, tried: BTreeSet::new(), running: BTreeSet::new(), then }))
+    Ok(Box::new(Prior { start, tried: BTreeSet::new(), told: BTreeMap::new(), then }))
 }
 
 /// The best genotypes of a study, by non-dominated rank, then crowding.
@@ -89,7 +89,8 @@ struct Prior {
     /// Last first.
     start: Vec<Genotype>,
     tried: BTreeSet<Genotype>,
-    running: BTreeSet<Genotype>,
+    /// Of them what was told.
+    told: BTreeMap<Genotype, Trial>,
     then: Box<dyn Strategy>,
 }
 
@@ -105,22 +106,82 @@ impl Strategy for Prior {
             if !domain.is_feasible(&genotype) {
                 tracing::warn!("`{given}` is left out of the start: it does not meet the constraints");
             } else if self.tried.insert(genotype.clone()) {
-                self.running.insert(genotype.clone());
                 let origin = Origin { operator: "prior".to_owned(), ..Origin::default() };
                 return Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin });
             }
         }
         loop {
-            match self.then.ask(domain, rng) {
-                // It will hear of this one: it is running.
-                Ask::Propose(proposal) if self.running.contains(&proposal.genotype) => {}
-                ask => return ask,
+            let ask = self.then.ask(domain, rng);
+            let Ask::Propose(proposal) = &ask else { return ask };
+            if proposal.fidelity != Fidelity::Full || !self.tried.contains(&proposal.genotype) {
+                return ask;
+            }
+            // Its answer is known, or will be heard of when it comes.
+            if let Some(trial) = self.told.get(&proposal.genotype) {
+                self.then.tell(trial);
             }
         }
     }
 
     fn tell(&mut self, trial: &Trial) {
-        self.running.remove(&trial.proposal.genotype);
+        let Proposal { genotype, fidelity, .. } = &trial.proposal;
+        if *fidelity == Fidelity::Full && self.tried.contains(genotype) {
+            self.told.insert(genotype.clone(), trial.clone());
+        }
         self.then.tell(trial);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::spaces::NasBench201;
+    use serde_json::json;
+
+    use super::*;
+    use crate::seed::ask_generator;
+    use crate::{CostSet, Costs, JOURNAL_VERSION, JournalEntry, Objectives, Outcome, StrategyRegistry};
+
+    fn proposed(settings: &serde_json::Value, asks: u64) -> Vec<String> {
+        let settings = Settings::new("search", settings.as_object().cloned().unwrap());
+        let mut strategy = StrategyRegistry::builtin().build("random", &settings).unwrap();
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        let mut ask = |number| match strategy.ask(&domain, &mut ask_generator(1, number)) {
+            Ask::Propose(proposal) => format!("{} {}", proposal.origin.operator, proposal.genotype),
+            other => panic!("{other:?}"),
+        };
+        (0..asks).map(&mut ask).collect()
+    }
+
+    #[test]
+    fn given_genotypes_come_first_in_order_once_and_canonical() {
+        // The second has a gene too few, the third an option too many; the last is the first in another writing: nodes 1 and 2
+        // change places.
+        let start =
+            json!([[3, 1, 0, 0, 3, 3], [3, 3], [9, 0, 0, 0, 0, 0], [3, 3, 3, 3, 3, 3], [1, 3, 0, 0, 3, 3]]);
+        let proposed = proposed(&json!({ "start": start }), 3);
+        assert!(proposed[0].starts_with("prior ") && proposed[1] == "prior 3-3-3-3-3-3", "{proposed:?}");
+        assert!(proposed[2].starts_with("random "), "{proposed:?}");
+    }
+
+    #[test]
+    fn the_best_of_an_earlier_study_come_first() {
+        let folder = tempfile::tempdir().unwrap();
+        let journal = folder.path().join("journal.jsonl");
+        let line = |id: u64, gene: u8, error: f64| {
+            let genotype = Genotype::new([gene; 6]);
+            let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
+            let outcome = Outcome::from_metrics([("error_percent".to_owned(), error)].into());
+            let (costs, objectives) = (Costs::default(), Objectives(vec![error]));
+            let trial = Trial { id, proposal, outcome, costs, objectives, violation: 0.0 };
+            let event = Event::Trial { trial, known: false, seconds: 0.0, worker: 0 };
+            let entry = JournalEntry { version: JOURNAL_VERSION, unix_s: 0.0, elapsed_s: 0.0, event };
+            serde_json::to_string(&entry).unwrap()
+        };
+        let lines = [line(0, 1, 9.0), line(1, 2, 5.0), line(2, 3, 7.0)];
+        std::fs::write(&journal, lines.join("\n") + "\n").unwrap();
+        let proposed = proposed(&json!({ "transfer": { "journal": journal, "count": 2 } }), 3);
+        assert_eq!(proposed[..2], ["prior 2-2-2-2-2-2", "prior 3-3-3-3-3-3"]);
+        assert!(proposed[2].starts_with("random "));
     }
 }

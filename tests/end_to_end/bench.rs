@@ -1,0 +1,80 @@
+//! `kiln bench` on tables written for the purpose.
+
+use std::fmt::Write;
+use std::fs;
+
+use kiln_space::Genotype;
+use kiln_space::spaces::NasBench201;
+
+use crate::sandbox::Sandbox;
+
+/// Every cell, with accuracies, seconds and a latency that follow from the genes; cells without convolution do not run.
+fn write_cells(sandbox: &Sandbox) {
+    let mut accuracies = "index,arch,valid,test,other,seconds\n".to_owned();
+    let mut latencies = "index,phone_latency_ms\n".to_owned();
+    for index in 0..15_625_u32 {
+        let genes: Vec<u8> = (0..6).map(|place| (index / 5_u32.pow(place) % 5) as u8).collect();
+        let arch = NasBench201::arch_string(&Genotype::new(genes.clone())).unwrap();
+        let convolutions = genes.iter().map(|gene| usize::from(*gene == 3)).sum::<usize>();
+        let _ = writeln!(accuracies, "{index},{arch},{},{},{},10", 50 + convolutions, 60 + convolutions, 90);
+        let latency = if convolutions == 0 { -1.0 } else { 0.5 * convolutions as f64 };
+        let _ = writeln!(latencies, "{index},{latency}");
+    }
+    fs::write(sandbox.path("cells.csv"), accuracies).unwrap();
+    fs::write(sandbox.path("latencies.csv"), latencies).unwrap();
+}
+
+#[test]
+fn strategies_are_compared_on_a_table() {
+    let sandbox = Sandbox::new("");
+    write_cells(&sandbox);
+    let table = ["bench", "nasbench201", "--table", "cells.csv", "--signal", "valid", "--report", "test"];
+    let time = ["--protocol", "time", "--budget", "601", "--cost", "seconds", "--cost-factor", "2"];
+    let more = ["--strategy", "random,regularized_evolution", "--seeds", "4", "--baseline", "random"];
+    let all = [&table[..], &time, &more, &["--plot", "curve.svg"]].concat();
+    let found = sandbox.kiln(&[&all[..], &["--json"]].concat()).json();
+    assert_eq!(found["unit"], "s");
+    for strategy in found["strategies"].as_array().unwrap() {
+        // 30 evaluations of 20 seconds; six convolutions are best, and the test accuracy is ten points higher.
+        assert_eq!(strategy["evaluations"]["mean"], 30.0, "{strategy}");
+        let (regret, report) = (&strategy["regret"]["mean"], &strategy["report"]["mean"]);
+        assert!((regret.as_f64().unwrap() + report.as_f64().unwrap() - 66.0).abs() < 1e-9, "{strategy}");
+    }
+    assert!(found["strategies"][1]["regret_test"]["p_better"].is_number());
+    assert!(fs::read_to_string(sandbox.path("curve.svg")).unwrap().starts_with("<svg"));
+    let text = sandbox.kiln(&all);
+    assert!(text.out.contains("regularized_evolution") && text.out.contains("Wilcoxon"), "{}", text.out);
+
+    let hardware =
+        ["bench", "hardware", "--table", "cells.csv", "--costs", "latencies.csv", "--signal", "valid"];
+    let hardware =
+        [&hardware[..], &["--device", "phone", "--strategy", "nsga2", "--seeds", "2", "--budget", "60"]];
+    let found = sandbox.kiln(&[hardware[0], hardware[1], &["--json"]].concat()).json();
+    let regret = found["strategies"][0]["regret"]["mean"].as_f64().unwrap();
+    assert!((0.0..1.0).contains(&regret), "{found}");
+}
+
+#[test]
+fn mistakes_are_named() {
+    let sandbox = Sandbox::new("");
+    write_cells(&sandbox);
+    let functions = ["bench", "functions", "--function", "trap", "--budget", "10", "--seeds", "1"];
+    let macros = ["bench", "macro", "--seeds", "1", "--strategy", "random", "--table"];
+    let hardware =
+        ["bench", "hardware", "--table", "cells.csv", "--costs", "latencies.csv", "--signal", "valid"];
+    let cases: [(Vec<&str>, &str); 5] = [
+        ([&functions[..], &["--strategy", "randon"]].concat(), "expected one of `asha`"),
+        ([&functions[..], &["--strategy", "clustered:{"]].concat(), "settings are not JSON"),
+        ([&macros[..], &["none.csv"]].concat(), "none.csv: cannot read the table"),
+        ([&macros[..], &["latencies.csv"]].concat(), "latencies.csv: no column `arch`; there are `index`"),
+        (
+            [&hardware[..], &["--device", "watch", "--strategy", "random"]].concat(),
+            "latencies.csv: no column `watch_...`; there are `index`, `phone_latency_ms`",
+        ),
+    ];
+    for (arguments, expected) in cases {
+        let said = sandbox.kiln(&arguments);
+        assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
+        assert!(said.err.contains(expected), "{arguments:?}: {}", said.err);
+    }
+}
