@@ -297,7 +297,7 @@ mod tests {
     use std::collections::BTreeSet;
 
     use super::*;
-    use crate::{ArchitectureBuilder, SearchSpace, spaces::NasBench201};
+    use crate::{ArchitectureBuilder, NumberFormat, Precision, SearchSpace, Sparsity, spaces::NasBench201};
 
     fn named(architecture: &Architecture, name: &str) -> f64 {
         let found = features(architecture).into_iter().find(|(known, _)| *known == name);
@@ -341,6 +341,24 @@ mod tests {
         assert_near(named(&network, "layers_add"), 1.0);
         assert_near(named(&network, "layers_conv_1x1"), 0.0);
         assert_near(named(&network, "ln_width_resolution_1"), 4_f64.ln());
+    }
+
+    #[test]
+    fn formats_and_zeros_are_seen() {
+        let head = |format, sparsity| {
+            let mut b = ArchitectureBuilder::new(Shape::vector(8));
+            b.set_compression(Precision::uniform(format), sparsity);
+            b.linear("head", b.input(), 4).unwrap();
+            b.finish().unwrap()
+        };
+        let int8 = head(NumberFormat::Int8, Sparsity::NOfM { n: 1, m: 4 });
+        // The input in 32 bits, the head in 8; 36 parameters, of whose 32 weights three of four are zero.
+        assert_near(named(&int8, "activation_bits"), 20.0);
+        assert_near(named(&int8, "weight_bits"), 8.0);
+        assert_near(named(&int8, "zeros_share"), 0.75);
+        // A byte a weight, four for each bias and scale.
+        assert_near(named(&int8, "ln_weight_bytes"), f64::from(32 + 2 * 4 * 4).ln_1p());
+        assert_near(named(&head(NumberFormat::F32, Sparsity::Dense), "weight_bits"), 32.0);
     }
 
     #[test]
