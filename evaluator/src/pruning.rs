@@ -120,6 +120,9 @@ impl Pruning {
 
 #[cfg(test)]
 mod tests {
+    use burn::tensor::Device;
+    use kiln_space::{ArchitectureBuilder, Precision, Shape};
+
     use super::*;
 
     fn ones(kept: &[f32]) -> Vec<usize> {
@@ -144,5 +147,41 @@ mod tests {
         assert_eq!(ones(&found), [1, 3, 4, 6, 8, 9]);
         let equal = kept(Sparsity::NOfM { n: 1, m: 2 }, &[2, 2], &[1.0, 1.0, -1.0, 1.0]);
         assert_eq!(ones(&equal), [0, 2]);
+    }
+
+    #[test]
+    fn zeros_grow_over_the_first_half_of_the_epochs_and_stay() {
+        let network = |sparsity| {
+            let mut b = ArchitectureBuilder::new(Shape::vector(4));
+            b.set_compression(Precision::default(), sparsity);
+            b.linear("head", b.input(), 4).unwrap();
+            b.finish().unwrap()
+        };
+        let data: Vec<f32> = (1..=16).map(|value| value as f32).collect();
+        let values = Values { shape: vec![4, 4], data };
+        let start = Weights::from_values([("head.weight".to_owned(), values)], &Device::flex().autodiff());
+        let zeros =
+            |weights: &Weights| weights.values("head.weight").data.iter().filter(|w| **w < 0.5).count();
+
+        let mut weights = start.clone();
+        let mut pruning = Pruning::new(&network(Sparsity::Unstructured { permille: 500 }), 8);
+        // 1 - (3/4)^3, 1 - (2/4)^3, 1 - (1/4)^3 and all of 8 zeros among 16, in whole weights.
+        let found = [0, 1, 2, 3, 7].map(|epoch| {
+            pruning.begin(epoch, &mut weights);
+            zeros(&weights)
+        });
+        assert_eq!(found, [4, 7, 7, 8, 8]);
+        let ones = Values { shape: vec![4, 4], data: vec![1.0; 16] };
+        let mut other = Weights::from_values([("head.weight".to_owned(), ones)], &Device::flex().autodiff());
+        pruning.hold(&mut other);
+        assert_eq!(zeros(&other), 8, "the same ones, whatever they have become");
+
+        let mut weights = start;
+        let mut pruning = Pruning::new(&network(Sparsity::NOfM { n: 1, m: 4 }), 4);
+        let found = [0, 1, 2].map(|epoch| {
+            pruning.begin(epoch, &mut weights);
+            zeros(&weights)
+        });
+        assert_eq!(found, [0, 12, 12]);
     }
 }
