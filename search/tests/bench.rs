@@ -91,6 +91,6 @@ fn what_cannot_be_compared_is_named() {
     );
     assert_eq!(message(chained(0, 5), "random", 1, ""), "`decisions` is 0, expected 1 to 1000");
     assert!(message(chained(3, 5), "asha", 1, "").starts_with("`asha` asks for Epochs(1) of "));
-    assert!(message(chained(3, 5), "random:{\"a\":1}", 1, "").contains("`strategy`: unknown field `a`"));
+    assert!(message(chained(3, 5), "random:{\"a\":1}", 1, "").contains("unknown field `a`"));
     assert!(message(chained(3, 0), "random", 1, "").contains("`budget` is 0"));
 }

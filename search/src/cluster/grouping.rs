@@ -129,11 +129,12 @@ mod tests {
 
     const ALL: [Grouping; 3] = [Grouping::KMeans, Grouping::Hierarchical, Grouping::Dbscan];
 
-    /// Clouds of 20 vectors around these places.
+    /// Clouds of 40 vectors around these places, denser in the middle.
     fn clouds(places: &[[f64; 2]]) -> Vec<[f64; 2]> {
         let mut rng = Pcg64::seed_from_u64(5);
-        let mut near = |[x, y]: [f64; 2]| [x + rng.random::<f64>(), y + rng.random::<f64>()];
-        (0..20).flat_map(|_| places.iter().map(|place| near(*place)).collect::<Vec<_>>()).collect()
+        let mut off = || (0..4).map(|_| rng.random::<f64>()).sum::<f64>();
+        let mut near = |[x, y]: [f64; 2]| [x + off(), y + off()];
+        (0..40).flat_map(|_| places.iter().map(|place| near(*place)).collect::<Vec<_>>()).collect()
     }
 
     #[test]
