@@ -130,6 +130,14 @@ pub(crate) enum Command {
         /// Config file
         config: PathBuf,
     },
+    /// Run a finished network on the test split of its data set, or of another one
+    Eval {
+        /// Model file (`model.kiln`), or the folder that it is in
+        model: PathBuf,
+        /// Config whose table `[data]` describes the data set [default: that of the run folder the model is in]
+        #[arg(long, value_name = "CONFIG")]
+        config: Option<PathBuf>,
+    },
     /// Print a JSON schema of configs, for editors
     Schema,
     /// Write a commented starter config

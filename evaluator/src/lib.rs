@@ -40,5 +40,5 @@ mod workload;
 pub use context::{Built, Context};
 pub use conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
-pub use trained::predict;
+pub use trained::{predict, score};
 pub use workload::{Effort, Workload};

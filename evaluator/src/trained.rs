@@ -6,7 +6,9 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kiln_export::{Array, TrainedModel};
 use kiln_space::{Architecture, LayerId, Op};
 
+use crate::data::{DataSet, Split};
 use crate::frozen::{BATCH, Frozen};
+use crate::judgement::Judgement;
 use crate::statistics::Statistics;
 use crate::weights::{Values, Weights, stand_alone};
 
@@ -79,4 +81,20 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
         Tensor::<4>::from_data(data, &device)
     });
     Frozen::of(model, &device).outputs(batches)
+}
+
+/// What outputs of [`predict`] for a whole split, in its order, are worth: accuracy or errors by name, as a finished network
+/// reports them. `None` if an output is not finite.
+#[must_use]
+pub fn score(outputs: &[f32], data: &DataSet, split: Split) -> Option<[(&'static str, f64); 2]> {
+    let judged = if data.is_regression() {
+        // Finished networks give values in the targets' own units; they are judged in deviations.
+        let (mean, deviation) = data.target_normalization();
+        let scaled = |(i, value): (usize, &f32)| (value - mean[i % mean.len()]) / deviation[i % mean.len()];
+        let outputs: Vec<f32> = outputs.iter().enumerate().map(scaled).collect();
+        Judgement::new(&outputs, data, split)
+    } else {
+        Judgement::new(outputs, data, split)
+    };
+    judged.map(|judged| judged.of_test())
 }

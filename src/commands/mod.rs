@@ -3,6 +3,7 @@
 mod bench;
 mod check;
 mod compare;
+mod eval;
 mod export;
 mod front;
 mod hw;
@@ -32,6 +33,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Compare { studies } => compare::run(&studies, &common),
         Command::Report { run, out } => report::run(&run, out, &common),
         Command::Check { config } => check::run(&config, &common),
+        Command::Eval { model, config } => eval::run(&model, config.as_deref(), &common),
         Command::Schema => schema::run(),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),

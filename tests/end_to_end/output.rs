@@ -46,6 +46,17 @@ fn runs_are_shown_and_exported() {
         assert!(sandbox.path(&format!("tiny-{trial}/{file}")).is_file(), "{file}");
     }
 
+    let folder = format!("runs/tiny/models/{trial}");
+    let judged = sandbox.kiln(&["eval", &folder, "--json"]).json();
+    let [again, first] = [&judged["metrics"], &report["finished"][0]]
+        .map(|metrics| metrics["test_accuracy_percent"].as_f64().unwrap());
+    assert!((again - first).abs() < 1e-9, "{again} and {first}");
+    let refused = sandbox.kiln(&["eval", &format!("{folder}/model.onnx")]);
+    assert_eq!(refused.code, 2);
+    assert!(refused.err.contains("name the `model.kiln` that stands beside them"), "{}", refused.err);
+    let refused = sandbox.kiln(&["eval", "again.onnx.kiln"]);
+    assert_eq!(refused.code, 2, "{}", refused.err);
+
     let page = sandbox.kiln(&["report", "tiny"]);
     assert_eq!(page.code, 0, "{}", page.err);
     let page = String::from_utf8(read("tiny.html")).unwrap();
