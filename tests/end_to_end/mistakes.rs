@@ -71,7 +71,7 @@ fn names_that_no_registry_knows() {
         (
             "\"supernet\"",
             "\"super\"",
-            "error: study.toml:22: `evaluator.kind`: found `super`, expected one of `scratch`, `supernet`, `table`; did you mean `supernet`?",
+            "error: study.toml:22: `evaluator.kind`: found `super`, expected one of `naswot`, `scratch`, `supernet`, `synflow`, `table`; did you mean `supernet`?",
         ),
         (
             "\"random\"",
