@@ -29,12 +29,19 @@ pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
         ("wgpu", index) => {
             probed(Box::new(move || Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index))))
         }
-        ("cuda" | "wgpu", _) => {
-            let expected = format!("`cpu`; for `{kind}` build with `--features {kind}`");
-            Err(SettingsError::value(key, format!("`{name}`"), &expected))
-        }
+        #[cfg(not(feature = "cuda"))]
+        ("cuda", _) => Err(not_built(name, key, kind)),
+        #[cfg(not(feature = "wgpu"))]
+        ("wgpu", _) => Err(not_built(name, key, kind)),
         _ => Err(SettingsError::value(key, format!("`{name}`"), EXPECTED)),
     }
+}
+
+/// A device of a kind that this program was built without.
+#[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+fn not_built(name: &str, key: &str, kind: &str) -> SettingsError {
+    let expected = format!("`cpu`; for `{kind}` build with `--features {kind}`");
+    SettingsError::value(key, format!("`{name}`"), &expected)
 }
 
 /// The class of a device, for fingerprints: results are compared within one class only.
