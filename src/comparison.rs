@@ -1,14 +1,18 @@
 //! Studies beside each other: their fronts under one reference point, what each spent, and the best that each has under
 //! equal limits.
 
+mod growth;
+
 use std::fmt;
 use std::path::PathBuf;
 
 use kiln_search::hypervolume::hypervolume;
 use kiln_search::pareto::dominates;
 use kiln_search::{Constraint, FrontEntry, Trial};
+use kiln_space::Settings;
 use serde::Serialize;
 
+use self::growth::Growth;
 use crate::text_table::{Align, TextTable};
 use crate::{units, volume};
 
@@ -19,7 +23,10 @@ const LEVELS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
     pub(crate) run: PathBuf,
+    /// Kind of its strategy.
     pub(crate) strategy: String,
+    /// Settings of its strategy.
+    pub(crate) settings: Settings,
     pub(crate) seed: u64,
     /// Seconds for which processes have worked on it.
     pub(crate) seconds: f64,
@@ -38,6 +45,8 @@ pub(crate) struct Comparison {
     /// The point from which all hypervolumes are measured; none without a network.
     pub(crate) reference: Option<Vec<f64>>,
     pub(crate) studies: Vec<Side>,
+    /// Hypervolume against trials, where a strategy has several studies.
+    pub(crate) growth: Vec<Growth>,
     /// The best first objective under equal limits.
     pub(crate) best: Vec<Level>,
 }
@@ -114,6 +123,7 @@ impl Comparison {
         Self {
             objectives: objectives.to_vec(),
             studies,
+            growth: growth::growth(contenders, &share),
             best: levels(objectives, &fronts, contenders),
             reference,
         }
@@ -226,6 +236,7 @@ impl fmt::Display for Comparison {
             table.row(std::iter::once(name).chain((0..self.studies.len()).map(best)));
         }
         write!(f, "{table}")?;
+        growth::write(&self.growth, f)?;
         if let Some(reference) = &self.reference {
             let parts = self.objectives.iter().zip(reference).map(|(name, value)| {
                 let (what, value) = units::shown(name, *value);
@@ -255,12 +266,13 @@ mod tests {
     use super::*;
     use crate::volume::tests::{objectives, trial};
 
-    fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) -> Contender {
+    pub(crate) fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) -> Contender {
         let trials: Vec<Trial> =
             values.iter().enumerate().map(|(id, values)| trial(id as u64, *values, "random")).collect();
         Contender {
             run: run.into(),
             strategy: "random".to_owned(),
+            settings: Settings::empty("search.strategy"),
             seed: 1,
             seconds: 12.0,
             constraints: vec![Constraint::new("latency_us", limit)],

@@ -26,6 +26,7 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
         let contender = Contender {
             run: run.clone(),
             strategy: config.search.strategy.kind.clone(),
+            settings: config.search.strategy.settings.clone(),
             seed: config.study.seed,
             seconds: record.elapsed_s,
             constraints,
