@@ -70,6 +70,18 @@ impl RunPaths {
         self.models().join(trial.to_string())
     }
 
+    /// Checkpoints of trainings that have begun and not ended, a folder for each.
+    #[must_use]
+    pub fn trainings(&self) -> PathBuf {
+        self.0.join("training")
+    }
+
+    /// Checkpoints of a network that is being finished. They are removed when the journal says that it is.
+    #[must_use]
+    pub fn training(&self, trial: TrialId) -> PathBuf {
+        self.trainings().join(format!("network-{trial}"))
+    }
+
     /// The file whose lock the working process holds.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
