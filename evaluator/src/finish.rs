@@ -9,8 +9,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
-    ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel,
-    write_files,
+    ExportError, ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan,
+    TrainedModel, write_files,
 };
 use kiln_search::{EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
@@ -102,7 +102,7 @@ impl Finisher for NetworkFinisher {
             frozen
         };
         let model = frozen.into_model(self.card(trial, &architecture, judged));
-        let files = self.write(&model, trial, into)?;
+        let files = self.write(&model, trial, into, progress)?;
         let metrics = judged.of_test().map(|(name, value)| (name.to_owned(), value)).into();
         Ok(Finished { trial: trial.id, metrics, files })
     }
@@ -232,13 +232,27 @@ impl NetworkFinisher {
         }
     }
 
-    /// Writes the network in every format, whole and with its card.
-    fn write(&self, model: &TrainedModel, trial: &Trial, into: &Path) -> Result<Vec<String>, EvalError> {
+    /// Writes the network in every format, whole and with its card. Formats that cannot hold it are left out with a warning:
+    /// which number formats its layers have is not known before the search.
+    fn write(
+        &self,
+        model: &TrainedModel,
+        trial: &Trial,
+        into: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, EvalError> {
         let failed = |source| EvalError::Export { trial: trial.id, source: Box::new(source) };
         let mut files = Vec::new();
         for format in &self.settings.formats {
             let exporter = self.exporters.get(format).expect("formats were checked when the study was built");
-            let is_folder = exporter.folder(model).map_err(failed)?.is_some();
+            let is_folder = match exporter.folder(model) {
+                Ok(folder) => folder.is_some(),
+                Err(error @ ExportError::Unsupported { .. }) => {
+                    progress.warn(&format!("trial {} is not written as `{format}`: {error}", trial.id));
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
             let name = if is_folder { format.clone() } else { format!("model.{}", exporter.extension()) };
             let written = write_files(exporter, model, &into.join(name)).map_err(failed)?;
             files.extend(written.iter().map(|file| file.strip_prefix(into).unwrap_or(file).to_owned()));

@@ -57,8 +57,7 @@ impl Training<'_> {
         progress: &dyn Progress,
     ) -> Result<Weights, Stopped> {
         let settings = self.settings;
-        let (per_epoch, of_step) =
-            (settings.steps_per_epoch(self.examples.len()), settings.step_examples());
+        let (per_epoch, of_step) = (settings.steps_per_epoch(self.examples.len()), settings.step_examples());
         let batcher = Batcher::new(self.data, self.device.clone().autodiff(), self.seed);
         let guessing = loss::of_guessing(self.data);
         let total = u64::from(epochs.min(settings.epochs)) * per_epoch;

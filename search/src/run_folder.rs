@@ -239,7 +239,11 @@ fn write_whole(path: &Path, text: &str) -> Result<(), StudyError> {
         file.sync_all()?;
         fs::rename(&beside, path)
     };
-    write().map_err(failed(path, "write"))
+    write().map_err(|source| {
+        // What is left of a failed write is of no use; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&beside);
+        failed(path, "write")(source)
+    })
 }
 
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> StudyError {

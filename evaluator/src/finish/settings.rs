@@ -76,7 +76,8 @@ impl FinishSettings {
         };
         training.check(settings)?;
         if read.patience.is_some() && read.train_on_validation {
-            let expected = "`train_on_validation = false` beside it: what is trained on cannot say when to stop";
+            let expected =
+                "`train_on_validation = false` beside it: what is trained on cannot say when to stop";
             return Err(SettingsError::value(settings.key("patience"), "it alone", expected));
         }
         if read.mode == Some(Mode::Inherit) && !has_source {
