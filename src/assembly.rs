@@ -1,6 +1,8 @@
 //! From a config to a study: names are looked up in the registries, files are opened, and everything that can be known to
 //! be wrong before the run folder exists is found here.
 
+mod objectives;
+
 use std::collections::BTreeSet;
 use std::error::Error;
 use std::path::Path;
@@ -104,7 +106,8 @@ impl Registries {
         let context = data.as_ref().map(|data| context(&config, &space, data, &paths));
         let Built { evaluator, finisher, workload, metrics } =
             self.evaluator(&config, context.clone(), folders)?;
-        check_names(&config, &costs, metrics)?;
+        objectives::choose(&mut config, &metrics)?;
+        objectives::check(&config, &costs, metrics)?;
         if let Some(data) = &data {
             resolve(&mut config, data);
         }
@@ -248,24 +251,6 @@ fn table(config: &RunConfig, settings: &Settings, folder: Option<&Path>) -> Resu
 
 fn part_error(config: &RunConfig, key: &str, source: impl Error + Send + Sync + 'static) -> ConfigError {
     ConfigError::Part { place: config.document.place(key), source: Box::new(source) }
-}
-
-/// An objective, and what a target names, must be measured by the evaluator or be a cost.
-fn check_names(config: &RunConfig, costs: &CostSet, mut known: Vec<String>) -> Result<(), ConfigError> {
-    known.extend(costs.names());
-    for name in config.search.target.keys() {
-        let (table, name) = ("search.target", name.as_str());
-        if !known.iter().any(|known| known == name) {
-            let expected = format!("one of `{}`", known.join("`, `"));
-            return Err(config.document.value(table, format!("`{name}`"), &expected));
-        }
-    }
-    let unknown = config.search.objectives.iter().position(|objective| !known.contains(objective));
-    unknown.map_or(Ok(()), |index| {
-        let (key, found) = (format!("search.objectives.{index}"), &config.search.objectives[index]);
-        let expected = format!("one of `{}`", known.join("`, `"));
-        Err(config.document.value(&key, format!("`{found}`"), &expected))
-    })
 }
 
 /// Adds what the data turned out to be, so that a run folder can be read without them, and is not gone on with on others.

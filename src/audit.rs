@@ -3,8 +3,10 @@
 
 mod error;
 mod records;
+mod result;
 mod sample;
 
+use std::fs;
 use std::num::NonZeroUsize;
 use std::path::Path;
 use std::sync::Mutex;
@@ -15,7 +17,7 @@ use std::time::Instant;
 use kiln_evaluator::{Built, Context};
 use kiln_search::{Fidelity, Outcome, Progress, RankCorrelation, Request, RunPaths, rank_correlation, seed};
 use kiln_space::{Genotype, Settings};
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::error::AuditError;
@@ -25,7 +27,7 @@ use crate::assembly::{Assembly, Registries};
 /// The evaluator that is audited.
 const SUPERNET: &str = "supernet";
 /// Settings of a supernet that say how a network of its own is trained.
-const SHARED_KEYS: [&str; 11] = [
+const SHARED_KEYS: [&str; 12] = [
     "device",
     "devices",
     "epochs",
@@ -37,6 +39,7 @@ const SHARED_KEYS: [&str; 11] = [
     "clip_norm",
     "ema",
     "patience",
+    "checkpoint_steps",
 ];
 
 /// How much is audited.
@@ -53,7 +56,8 @@ pub struct AuditPlan<'a> {
 }
 
 /// An architecture with what is known of it.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct AuditedNetwork {
     /// Which.
     pub genotype: Genotype,
@@ -70,7 +74,8 @@ pub struct AuditedNetwork {
 }
 
 /// How well one number orders the networks as training them does.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Predictor {
     /// Name of the number.
     pub name: String,
@@ -79,7 +84,8 @@ pub struct Predictor {
 }
 
 /// What an audit found.
-#[derive(Clone, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct Audit {
     /// Name of the metric by which networks are ordered.
     pub metric: String,
@@ -91,7 +97,8 @@ pub struct Audit {
 
 impl Audit {
     /// Draws feasible architectures of a run's space, trains those that have not been trained before, and compares. What is
-    /// trained is kept in `audit.jsonl` of the run folder; nothing else there is written.
+    /// trained is kept in `audit.jsonl` of the run folder, what came of it in `audit.json`; checkpoints of trainings stand in
+    /// `training/` while they go on. Nothing else there is written.
     ///
     /// # Errors
     /// [`AuditError`] for a run without a trained supernet, too few feasible architectures, and files that cannot be read or
@@ -160,7 +167,11 @@ impl Audit {
                 macs: counts.macs,
             });
         }
-        Ok(Self::compare(networks, &supernet.metrics, &proxy.metrics[0], study_seed))
+        let audit = Self::compare(networks, &supernet.metrics, &proxy.metrics[0], study_seed);
+        audit.save(paths, plan.epochs)?;
+        // The folder stays where the study has something in it.
+        let _ = fs::remove_dir(paths.trainings());
+        Ok(audit)
     }
 
     /// Correlations over the networks for which every number is known. `metrics` are the evaluator's; the first orders.

@@ -1,5 +1,6 @@
 //! How the program ends: exit codes, and errors with the code they lead to.
 
+use std::io::ErrorKind;
 use std::process::ExitCode;
 
 use kiln::assembly::Assembly;
@@ -44,6 +45,20 @@ pub(crate) struct Failure {
 }
 
 impl Failure {
+    /// What is wrong, and what to do where the error cannot know it.
+    pub(crate) fn message(&self) -> String {
+        let is_full = |cause: &(dyn std::error::Error + 'static)| {
+            let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
+            matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
+        };
+        let advice = if self.error.chain().any(is_full) {
+            "; the disk is full: make room, then run the same command again"
+        } else {
+            ""
+        };
+        format!("error: {:#}{advice}", self.error)
+    }
+
     /// The user asked for something that cannot be.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Wrong, error: error.into() }

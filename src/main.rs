@@ -26,7 +26,7 @@ fn main() -> ExitCode {
     match commands::run(arguments) {
         Ok(exit) => exit.code(),
         Err(failure) => {
-            output::say(&format!("error: {:#}", failure.error));
+            output::say(&failure.message());
             failure.exit.code()
         }
     }

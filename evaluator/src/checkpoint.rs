@@ -40,10 +40,21 @@ impl Checkpoints {
     /// Writes a checkpoint, and removes all but the last two.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
         fs::create_dir_all(&self.folder)?;
+        let beside = self.folder.join("checkpoint.tmp");
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
-        let beside = path.with_extension("tmp");
+        self.write(checkpoint, &beside).and_then(|()| fs::rename(&beside, &path)).inspect_err(|_| {
+            // On a full disk half a checkpoint is in the way; that it cannot be removed changes nothing.
+            let _ = fs::remove_file(&beside);
+        })?;
+        File::open(&self.folder)?.sync_all()?;
+        let mut files = self.files()?;
+        files.truncate(files.len().saturating_sub(KEPT));
+        files.iter().try_for_each(fs::remove_file)
+    }
+
+    fn write(&self, checkpoint: &Checkpoint, path: &Path) -> io::Result<()> {
         let mut hasher = blake3::Hasher::new();
-        let mut file = File::create(&beside)?;
+        let mut file = File::create(path)?;
         let mut header = [MAGIC.as_slice(), &self.identity].concat();
         header.extend(checkpoint.step.to_le_bytes());
         header.extend((checkpoint.parts.len() as u64).to_le_bytes());
@@ -59,12 +70,7 @@ impl Checkpoints {
             }
         }
         file.write_all(hasher.finalize().as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)?;
-        File::open(&self.folder)?.sync_all()?;
-        let mut files = self.files()?;
-        files.truncate(files.len().saturating_sub(KEPT));
-        files.iter().try_for_each(fs::remove_file)
+        file.sync_all()
     }
 
     /// The newest checkpoint of this training that is whole. Others are passed over with a warning.

@@ -1,5 +1,7 @@
 //! The finish stage: train a network of the front on, measure it once on the test split, and write it out.
 
+mod settings;
+
 use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
@@ -7,18 +9,18 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
-    ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel,
-    write_files,
+    ExportError, ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan,
+    TrainedModel, write_files,
 };
-use kiln_search::{EvalError, Finished, Finisher, Progress, Trial};
+use kiln_search::{EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
-use serde::{Deserialize, Serialize};
 
+use self::settings::{FinishSettings, Mode};
 use crate::data::Split;
 use crate::frozen::Frozen;
 use crate::inference;
 use crate::judgement::Judgement;
-use crate::optimizer::OptimizerSettings;
+use crate::network_state::Kept;
 use crate::training::{Stopped, Training};
 use crate::training_settings::TrainingSettings;
 use crate::weights::{Weights, stand_alone};
@@ -28,51 +30,9 @@ use crate::{Context, Effort, target_scale};
 pub(crate) trait Inheritance: Send + Sync {
     /// The architecture's own copy of shared weights, on `device`.
     fn inherit(&self, architecture: &Architecture, device: &Device) -> Weights;
-}
 
-/// `[finish]`, without the number of networks. What is not stated is as in `[evaluator]`.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-struct FinishSettings {
-    mode: Option<Mode>,
-    epochs: Option<u32>,
-    batch: Option<usize>,
-    optimizer: Option<OptimizerSettings>,
-    warmup_epochs: Option<u32>,
-    label_smoothing: Option<f64>,
-    accumulate: Option<usize>,
-    clip_norm: Option<f64>,
-    ema: Option<f64>,
-    /// Not taken over from `[evaluator]`: the validation split is usually trained on here.
-    patience: Option<u32>,
-    /// Training images that the batch-norm statistics of the finished network are taken from.
-    #[serde(default = "calibration")]
-    calibration: usize,
-    /// Whether the validation split, which has done its work, is trained on too.
-    #[serde(default = "yes")]
-    train_on_validation: bool,
-    #[serde(default = "onnx")]
-    formats: Vec<String>,
-}
-
-/// What the first weights are.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Mode {
-    /// Those of the supernet.
-    Inherit,
-    /// New ones.
-    Scratch,
-}
-
-const fn calibration() -> usize {
-    2048
-}
-const fn yes() -> bool {
-    true
-}
-fn onnx() -> Vec<String> {
-    vec!["onnx".to_owned()]
+    /// Hash of the shared weights.
+    fn hash(&self) -> String;
 }
 
 struct NetworkFinisher {
@@ -93,30 +53,7 @@ pub(crate) fn build(
     device: Device,
     source: Option<Arc<dyn Inheritance>>,
 ) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
-    let read: FinishSettings = settings.read()?;
-    let training = TrainingSettings {
-        epochs: read.epochs.unwrap_or(inherited.epochs),
-        batch: read.batch.unwrap_or(inherited.batch),
-        optimizer: read.optimizer.unwrap_or(inherited.optimizer),
-        warmup_epochs: read.warmup_epochs.unwrap_or(0),
-        label_smoothing: read.label_smoothing.unwrap_or(inherited.label_smoothing),
-        accumulate: read.accumulate.unwrap_or(inherited.accumulate),
-        clip_norm: read.clip_norm.or(inherited.clip_norm),
-        ema: read.ema.or(inherited.ema),
-        patience: read.patience,
-    };
-    training.check(settings)?;
-    if read.patience.is_some() && read.train_on_validation {
-        let expected = "`train_on_validation = false` beside it: what is trained on cannot say when to stop";
-        return Err(SettingsError::value(settings.key("patience"), "it alone", expected));
-    }
-    if read.mode == Some(Mode::Inherit) && source.is_none() {
-        let expected = "`scratch`: this evaluator has no shared weights to inherit";
-        return Err(SettingsError::value(settings.key("mode"), "`inherit`", expected));
-    }
-    if read.calibration < 2 {
-        return Err(SettingsError::value(settings.key("calibration"), read.calibration, "at least 2"));
-    }
+    let (read, training) = FinishSettings::read(settings, inherited, source.is_some())?;
     target_scale::check(settings, &context)?;
     let exporters = ExporterRegistry::builtin();
     for (index, format) in read.formats.iter().enumerate() {
@@ -165,7 +102,7 @@ impl Finisher for NetworkFinisher {
             frozen
         };
         let model = frozen.into_model(self.card(trial, &architecture, judged));
-        let files = self.write(&model, trial, into)?;
+        let files = self.write(&model, trial, into, progress)?;
         let metrics = judged.of_test().map(|(name, value)| (name.to_owned(), value)).into();
         Ok(Finished { trial: trial.id, metrics, files })
     }
@@ -199,13 +136,32 @@ impl NetworkFinisher {
             calibration: self.settings.calibration,
             device: &self.device,
         };
-        match training.run(weights, self.training.epochs, "network", progress) {
+        let folder = RunPaths::new(&self.context.folder).training(trial.id);
+        let mut kept = Kept::new(folder, &self.identity(trial));
+        match training.run(weights, self.training.epochs, &mut kept, "network", progress) {
             Ok(weights) => Ok(weights),
-            Err(Stopped::Interrupted) => Err(EvalError::Interrupted),
+            Err(Stopped::Ended(error)) => Err(error),
             Err(Stopped::Diverged { epoch, loss }) => {
                 Err(EvalError::Diverged { what: "finished network", step: u64::from(epoch), loss })
             }
         }
+    }
+
+    /// What the weights of the finished network depend on, as text.
+    fn identity(&self, trial: &Trial) -> String {
+        let data = &self.context.data;
+        let parts = [
+            self.settings.identity(&self.training),
+            self.context.space_settings.clone(),
+            data.hash().to_owned(),
+            format!("{:?}", data.augmentation()),
+            self.context.seed.to_string(),
+            trial.id.to_string(),
+            trial.proposal.genotype.to_string(),
+            self.source.as_ref().map(|source| source.hash()).unwrap_or_default(),
+            env!("CARGO_PKG_VERSION").to_owned(),
+        ];
+        parts.join("\n")
     }
 
     fn card(&self, trial: &Trial, architecture: &Architecture, judged: Judgement) -> ModelCard {
@@ -276,13 +232,27 @@ impl NetworkFinisher {
         }
     }
 
-    /// Writes the network in every format, whole and with its card.
-    fn write(&self, model: &TrainedModel, trial: &Trial, into: &Path) -> Result<Vec<String>, EvalError> {
+    /// Writes the network in every format, whole and with its card. Formats that cannot hold it are left out with a warning:
+    /// which number formats its layers have is not known before the search.
+    fn write(
+        &self,
+        model: &TrainedModel,
+        trial: &Trial,
+        into: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, EvalError> {
         let failed = |source| EvalError::Export { trial: trial.id, source: Box::new(source) };
         let mut files = Vec::new();
         for format in &self.settings.formats {
             let exporter = self.exporters.get(format).expect("formats were checked when the study was built");
-            let is_folder = exporter.folder(model).map_err(failed)?.is_some();
+            let is_folder = match exporter.folder(model) {
+                Ok(folder) => folder.is_some(),
+                Err(error @ ExportError::Unsupported { .. }) => {
+                    progress.warn(&format!("trial {} is not written as `{format}`: {error}", trial.id));
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
             let name = if is_folder { format.clone() } else { format!("model.{}", exporter.extension()) };
             let written = write_files(exporter, model, &into.join(name)).map_err(failed)?;
             files.extend(written.iter().map(|file| file.strip_prefix(into).unwrap_or(file).to_owned()));

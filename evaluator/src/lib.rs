@@ -17,6 +17,7 @@ mod integers;
 mod judgement;
 mod learner;
 mod loss;
+mod network_state;
 mod optimizer;
 mod parallel;
 mod patience;

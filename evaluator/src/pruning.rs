@@ -6,6 +6,9 @@ use kiln_space::{Architecture, Op, Sparsity};
 
 use crate::weights::{Values, Weights};
 
+/// What the names of a checkpoint's parts begin with, where they say which weights are kept.
+const KEPT: &str = "kept ";
+
 /// Sets the weights of sparse layers that are of least magnitude to zero.
 ///
 /// Source: S. Han et al., "Learning both Weights and Connections for Efficient Neural Networks", `NeurIPS` 2015; groups of
@@ -108,6 +111,34 @@ impl Pruning {
             }
         }
         self.hold(weights);
+    }
+
+    /// The zeros chosen so far, by name, for a checkpoint: a byte for each weight, 1 where it is kept.
+    pub(crate) fn parts(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
+        let bytes = |mask: &Values| mask.data.iter().map(|kept| u8::from(*kept > 0.5)).collect();
+        self.masks.iter().map(move |(name, mask)| (format!("{KEPT}{name}"), bytes(mask)))
+    }
+
+    /// Takes the zeros of a checkpoint over; `weights` are those that they belong to.
+    ///
+    /// # Errors
+    /// What does not fit.
+    pub(crate) fn restore(
+        &mut self,
+        parts: &mut BTreeMap<String, Vec<u8>>,
+        weights: &Weights,
+    ) -> Result<(), String> {
+        self.masks = Vec::new();
+        for (name, _) in &self.layers {
+            let Some(bytes) = parts.remove(&format!("{KEPT}{name}")) else { continue };
+            let shape = weights.values(name).shape;
+            if bytes.len() != shape.iter().product::<usize>() {
+                return Err(format!("the zeros of `{name}` are of another size"));
+            }
+            let data = bytes.into_iter().map(f32::from).collect();
+            self.masks.push((name.clone(), Values { shape, data }));
+        }
+        Ok(())
     }
 
     /// After a step: what was set to zero is zero again.

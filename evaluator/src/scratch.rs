@@ -2,7 +2,7 @@
 
 use std::sync::Arc;
 
-use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Progress, Request};
+use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
@@ -10,11 +10,12 @@ use crate::data::Split;
 use crate::devices::Devices;
 use crate::frozen::Frozen;
 use crate::judgement;
+use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
 use crate::supernet::outcome;
 use crate::training::{Stopped, Training};
-use crate::training_settings::{TrainingSettings, accumulate};
+use crate::training_settings::{TrainingSettings, accumulate, checkpoint_steps};
 use crate::weights::{Weights, stand_alone};
 use crate::{Built, Context, Effort, Workload, fingerprint, finish, inference};
 
@@ -47,6 +48,9 @@ struct ScratchSettings {
     /// What is answered where a strategy asks for a proxy.
     #[serde(default)]
     proxy: Proxy,
+    /// Steps between checkpoints of each training.
+    #[serde(default = "checkpoint_steps", skip_serializing)]
+    checkpoint_steps: u64,
 }
 
 const fn batch() -> usize {
@@ -80,6 +84,7 @@ pub(crate) fn build(
         clip_norm: read.clip_norm,
         ema: read.ema,
         patience: read.patience,
+        checkpoint_steps: read.checkpoint_steps,
     };
     training.check(settings)?;
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
@@ -134,9 +139,14 @@ impl Evaluator for ScratchEvaluator {
             calibration: self.settings.calibration,
             device,
         };
-        let weights = match training.run(weights, epochs, "scratch", &Silent) {
+        let mut kept = self.kept(request);
+        let trained = training.run(weights, epochs, &mut kept, "scratch", &Silent);
+        if !matches!(trained, Err(Stopped::Ended(_))) {
+            kept.clear()?;
+        }
+        let weights = match trained {
             Ok(weights) => weights,
-            Err(Stopped::Interrupted) => return Err(EvalError::Interrupted),
+            Err(Stopped::Ended(error)) => return Err(error),
             Err(Stopped::Diverged { epoch, loss }) => {
                 let reason = format!("training diverged in epoch {epoch}: loss {loss}");
                 return Ok(Outcome::Failed { kind: FailureKind::Diverged, reason });
@@ -145,6 +155,17 @@ impl Evaluator for ScratchEvaluator {
         let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, device);
         let judged = frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, device));
         Ok(outcome(judged, data))
+    }
+}
+
+impl ScratchEvaluator {
+    /// Where the training of a network is kept while it goes on. Fewer epochs are the beginning of more, so that their number
+    /// does not matter.
+    fn kept(&self, request: &Request<'_>) -> Kept {
+        let identity = format!("{}\n{}\n{}", self.fingerprint(), request.genotype, request.seed);
+        let name = &blake3::hash(identity.as_bytes()).to_hex()[..16];
+        let paths = RunPaths::new(&self.context.folder);
+        Kept::new(paths.trainings().join(name), &identity)
     }
 }
 

@@ -2,12 +2,13 @@
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
-use kiln_search::Progress;
+use kiln_search::{EvalError, Progress};
 use kiln_space::Architecture;
 
 use crate::data::{Batcher, DataSet};
 use crate::executor::{self, Normalization};
 use crate::learner::Learner;
+use crate::network_state::{Kept, NetworkState};
 use crate::pruning::Pruning;
 use crate::training_settings::TrainingSettings;
 use crate::weights::{Parameters, Weights};
@@ -17,12 +18,18 @@ use crate::{inference, loss};
 const EXPLODED: f64 = 20.0;
 
 /// Why a training ended early.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Debug)]
 pub(crate) enum Stopped {
-    /// The user asked.
-    Interrupted,
+    /// The user asked, or the environment is broken.
+    Ended(EvalError),
     /// The loss is not finite or has exploded.
     Diverged { epoch: u32, loss: f64 },
+}
+
+impl From<EvalError> for Stopped {
+    fn from(error: EvalError) -> Self {
+        Self::Ended(error)
+    }
 }
 
 /// What is trained, on what.
@@ -40,52 +47,67 @@ pub(crate) struct Training<'a> {
 
 impl Training<'_> {
     /// Trains `weights` (made on the device with autodiff) for the first `epochs` epochs of the schedule, and gives what is
-    /// to be judged, without gradients.
+    /// to be judged, without gradients. A training that was interrupted goes on from its newest checkpoint in `kept`.
     pub(crate) fn run(
         &self,
         weights: Weights,
         epochs: u32,
+        kept: &mut Kept,
         stage: &str,
         progress: &dyn Progress,
     ) -> Result<Weights, Stopped> {
         let settings = self.settings;
-        let per_epoch = settings.steps_per_epoch(self.examples.len());
+        let (per_epoch, of_step) = (settings.steps_per_epoch(self.examples.len()), settings.step_examples());
         let batcher = Batcher::new(self.data, self.device.clone().autodiff(), self.seed);
         let guessing = loss::of_guessing(self.data);
         let total = u64::from(epochs.min(settings.epochs)) * per_epoch;
-        let mut pruning = Pruning::new(self.architecture, settings.epochs);
-        let mut learner = Learner::new(weights, settings, self.examples.len());
-        for epoch in 0..epochs.min(settings.epochs) {
-            pruning.begin(epoch, &mut learner.weights);
-            let order = batcher.shuffled(self.examples, u64::from(epoch));
-            let mut sum = 0.0;
-            for examples in order.chunks(settings.step_examples()).take(per_epoch as usize) {
-                if progress.stop_requested() {
-                    return Err(Stopped::Interrupted);
-                }
-                let (gradients, value) = self.gradients(&learner, &batcher, examples);
-                if !value.is_finite() {
-                    return Err(Stopped::Diverged { epoch, loss: value });
-                }
-                sum += value;
-                if learner.step.is_multiple_of(20) {
-                    progress.report(stage, learner.step, total, &format!("loss {value:.4}"));
-                }
-                learner = learner.advance_and(gradients, |weights| pruning.hold(weights));
+        let mut state = kept.restored(NetworkState {
+            learner: Learner::new(weights, settings, self.examples.len()),
+            pruning: Pruning::new(self.architecture, settings.epochs),
+            loss: 0.0,
+        })?;
+        let mut order = (u64::MAX, Vec::new());
+        while state.learner.step < total && !state.learner.is_over() {
+            if progress.stop_requested() {
+                kept.save(&state)?;
+                return Err(EvalError::Interrupted.into());
             }
-            let mean = sum / per_epoch as f64;
-            if mean > EXPLODED * guessing {
-                return Err(Stopped::Diverged { epoch, loss: mean });
+            let step = state.learner.step;
+            let (epoch, index) = (step / per_epoch, (step % per_epoch) as usize);
+            if order.0 != epoch {
+                order = (epoch, batcher.shuffled(self.examples, epoch));
             }
-            if learner.watches() {
-                learner.look(self.validation_loss(&learner.current()));
-                if learner.is_over() {
-                    break;
+            let epoch = epoch as u32;
+            if index == 0 {
+                state.pruning.begin(epoch, &mut state.learner.weights);
+                state.loss = 0.0;
+            }
+            let from = index * of_step;
+            let examples = &order.1[from..(from + of_step).min(order.1.len())];
+            let (gradients, value) = self.gradients(&state.learner, &batcher, examples);
+            if !value.is_finite() {
+                return Err(Stopped::Diverged { epoch, loss: value });
+            }
+            state.loss += value;
+            if step.is_multiple_of(20) {
+                progress.report(stage, step, total, &format!("loss {value:.4}"));
+            }
+            state.learner = state.learner.advance_and(gradients, |weights| state.pruning.hold(weights));
+            if state.learner.step.is_multiple_of(per_epoch) {
+                let mean = state.loss / per_epoch as f64;
+                if mean > EXPLODED * guessing {
+                    return Err(Stopped::Diverged { epoch, loss: mean });
                 }
+                if state.learner.watches() {
+                    state.learner.look(self.validation_loss(&state.learner.current()));
+                }
+            }
+            if state.learner.step.is_multiple_of(settings.checkpoint_steps) {
+                kept.save(&state)?;
             }
         }
         progress.report(stage, total, total, "trained");
-        Ok(learner.result())
+        Ok(state.learner.result())
     }
 
     /// Gradients and loss of one step, averaged over its examples.

@@ -1,13 +1,13 @@
 //! How long and how a network is trained, as evaluators and finishers share it.
 
 use kiln_space::{Settings, SettingsError};
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 
 use crate::optimizer::OptimizerSettings;
 use crate::schedule::Schedule;
 
 /// How long and how a network is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
 pub(crate) struct TrainingSettings {
     pub(crate) epochs: u32,
     pub(crate) batch: usize,
@@ -22,11 +22,19 @@ pub(crate) struct TrainingSettings {
     pub(crate) ema: Option<f64>,
     /// Epochs in a row that may be no better on the validation split before the training ends.
     pub(crate) patience: Option<u32>,
+    /// Steps between checkpoints. No outcome depends on them, so nothing that is compared holds them.
+    #[serde(skip_serializing)]
+    pub(crate) checkpoint_steps: u64,
 }
 
 /// One batch a step.
 pub(crate) const fn accumulate() -> usize {
     1
+}
+
+/// Steps between checkpoints, where nothing is said.
+pub(crate) const fn checkpoint_steps() -> u64 {
+    200
 }
 
 impl TrainingSettings {
@@ -58,6 +66,9 @@ impl TrainingSettings {
         }
         if self.patience == Some(0) {
             return Err(SettingsError::value(settings.key("patience"), 0, "at least 1"));
+        }
+        if self.checkpoint_steps == 0 {
+            return Err(SettingsError::value(settings.key("checkpoint_steps"), 0, "at least 1"));
         }
         self.optimizer.check(settings)
     }
@@ -115,6 +126,7 @@ mod tests {
             clip_norm: None,
             ema: None,
             patience: None,
+            checkpoint_steps: checkpoint_steps(),
         };
         let sizes = |count: u32| -> Vec<usize> {
             let examples: Vec<u32> = (0..count).collect();

@@ -1,14 +1,17 @@
 //! Networks with zeros and layers of 8 bits, judged and finished on a few embedded digits.
 
 use std::path::Path;
-use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Arc, Mutex};
 
 use kiln_evaluator::data::{DataRegistry, DataSet, Split};
 use kiln_evaluator::{
     Built, Context, ConversionError, EvaluatorRegistry, in_8_bits, in_single_precision, predict,
 };
 use kiln_export::{TrainedModel, run_reference};
-use kiln_search::{Costs, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial};
+use kiln_search::{
+    Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
+};
 use kiln_space::{Genotype, SearchSpace, Settings, SpaceRegistry};
 use serde_json::{Value, json};
 
@@ -33,6 +36,16 @@ fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
 }
 
 fn build(kind: &str, folder: &Path, data: &Arc<DataSet>, epochs: u32) -> (Built, Arc<dyn SearchSpace>) {
+    build_with(kind, folder, data, epochs, &json!({ "epochs": 6, "calibration": 128 }))
+}
+
+fn build_with(
+    kind: &str,
+    folder: &Path,
+    data: &Arc<DataSet>,
+    epochs: u32,
+    finish: &Value,
+) -> (Built, Arc<dyn SearchSpace>) {
     let space = space(data);
     let context = Context {
         study: "test".to_owned(),
@@ -47,7 +60,7 @@ fn build(kind: &str, folder: &Path, data: &Arc<DataSet>, epochs: u32) -> (Built,
     if kind == "supernet" {
         table["subnets"] = 2.into();
     }
-    let finish = settings("finish", &json!({ "epochs": 6, "calibration": 128 }));
+    let finish = settings("finish", finish);
     let built =
         EvaluatorRegistry::builtin().build(kind, &settings("evaluator", &table), Some(&finish), context);
     (built.expect("valid settings"), space)
@@ -74,15 +87,18 @@ fn loss(built: &Built, space: &dyn SearchSpace, genes: [u8; 2]) -> f64 {
     }
 }
 
-fn finished(built: &Built, genes: [u8; 2]) -> (TrainedModel, f64) {
+fn trial(genes: [u8; 2]) -> Trial {
     let outcome = Outcome::Failed { kind: kiln_search::FailureKind::Invalid, reason: String::new() };
     let proposal =
         Proposal { genotype: Genotype::new(genes), fidelity: Fidelity::Full, origin: Origin::default() };
     let (costs, objectives) = (Costs::default(), Objectives::default());
-    let trial = Trial { id: 1, proposal, outcome, costs, objectives, violation: 0.0 };
+    Trial { id: 1, proposal, outcome, costs, objectives, violation: 0.0 }
+}
+
+fn finished(built: &Built, genes: [u8; 2]) -> (TrainedModel, f64) {
     let into = tempfile::tempdir().expect("a folder");
     let finisher = built.finisher.as_ref().expect("there is a finish table");
-    let finished = finisher.finish(&trial, into.path(), &Quiet).expect("it is finished");
+    let finished = finisher.finish(&trial(genes), into.path(), &Quiet).expect("it is finished");
     assert!(into.path().join("model.onnx").exists());
     let model = TrainedModel::load(&into.path().join("model.kiln")).expect("it was just written");
     (model, finished.metrics["test_accuracy_percent"])
@@ -175,4 +191,76 @@ fn networks_are_converted_to_8_bits_and_back() {
     assert_eq!(int8.quantization["input"], mixed.quantization["input"]);
     let refused = in_8_bits(&float, &digits(300)).unwrap_err();
     assert_eq!(refused, ConversionError::OtherData { what: "mean or deviation" });
+}
+
+/// Asks to stop after so many steps, and counts what was done and said.
+#[derive(Default)]
+struct Steps {
+    most: u64,
+    done: AtomicU64,
+    warnings: Mutex<Vec<String>>,
+}
+
+impl Progress for Steps {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        self.done.load(Ordering::Relaxed) >= self.most || {
+            self.done.fetch_add(1, Ordering::Relaxed);
+            false
+        }
+    }
+
+    fn warn(&self, message: &str) {
+        self.warnings.lock().unwrap().push(message.to_owned());
+    }
+}
+
+#[test]
+fn an_interrupted_finishing_goes_on_to_the_same_network() {
+    let finish = json!({
+        "epochs": 6, "calibration": 128, "ema": 0.9, "patience": 6, "train_on_validation": false, "checkpoint_steps": 4,
+    });
+    let data = digits(300);
+    let run = |folder: &Path, into: &Path, most: u64| {
+        let (built, _) = build_with("scratch", folder, &data, 6, &finish);
+        let steps = Steps { most, ..Steps::default() };
+        // Half of the weights become zero while it is trained.
+        let result = built.finisher.unwrap().finish(&trial([0, 1]), into, &steps);
+        (result, steps.done.into_inner())
+    };
+    let [whole, pieces, one, other] = std::array::from_fn(|_| tempfile::tempdir().unwrap());
+    let (finished, all) = run(whole.path(), one.path(), u64::MAX);
+    let finished = finished.unwrap();
+    let mut done = 0;
+    // Between checkpoints, on one, in the second half when no zeros are chosen anew, and at once.
+    for most in [5, 3, all / 2, 0] {
+        let (result, steps) = run(pieces.path(), other.path(), most);
+        assert!(matches!(result, Err(EvalError::Interrupted)), "{result:?}");
+        done += steps;
+    }
+    let (resumed, rest) = run(pieces.path(), other.path(), u64::MAX);
+    assert_eq!(done + rest, all, "no step is taken twice");
+    assert_eq!(resumed.unwrap().metrics, finished.metrics);
+    let model = |folder: &Path| std::fs::read(folder.join("model.kiln")).unwrap();
+    assert!(model(one.path()) == model(other.path()), "the same bits");
+    // Checkpoints of another network are not taken up.
+    let (result, steps) = run(tempfile::tempdir().unwrap().path(), other.path(), 1);
+    assert!(matches!(result, Err(EvalError::Interrupted)) && steps == 1);
+}
+
+#[test]
+fn a_format_that_cannot_hold_a_network_is_left_out_with_a_warning() {
+    let (folder, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let data = digits(200);
+    let finish = json!({ "epochs": 1, "calibration": 64, "formats": ["rust", "onnx"] });
+    let (built, _) = build_with("scratch", folder.path(), &data, 1, &finish);
+    let steps = Steps { most: u64::MAX, ..Steps::default() };
+    let finished = built.finisher.unwrap().finish(&trial([1, 0]), into.path(), &steps).unwrap();
+    assert_eq!(finished.files, ["model.onnx", "model.kiln", "card.json"]);
+    let warnings = steps.warnings.into_inner().unwrap();
+    assert!(
+        warnings.len() == 1 && warnings[0].contains("as `rust`") && warnings[0].contains("8 bits"),
+        "{warnings:?}"
+    );
 }

@@ -44,6 +44,26 @@ pub enum Prediction {
     Values,
 }
 
+impl Prediction {
+    /// What the outputs are called.
+    #[must_use]
+    pub const fn outputs(self) -> &'static str {
+        match self {
+            Self::Classes => "logits",
+            Self::Values => "values",
+        }
+    }
+
+    /// What each output stands for, in the plural: the name under which files list [`ModelCard::classes`].
+    #[must_use]
+    pub const fn subjects(self) -> &'static str {
+        match self {
+            Self::Classes => "classes",
+            Self::Values => "values",
+        }
+    }
+}
+
 /// Provenance of a trained network.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

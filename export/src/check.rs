@@ -213,7 +213,7 @@ mod tests {
     fn messages_name_what_the_card_lacks() {
         assert_eq!(
             refused(|m| m.card.classes.truncate(2)),
-            "the network gives 3x1x1, expected a vector with one value for each of the 2 classes"
+            "the network gives 3x1x1, expected a vector with one value for each of the 2 classes or values of the card"
         );
         assert_eq!(
             refused(|m| m.card.preprocessing.mean.truncate(1)),

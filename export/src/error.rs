@@ -81,11 +81,13 @@ pub enum ExportError {
     #[error("the architecture of the model cannot be used")]
     Architecture(#[from] SpaceError),
     /// The network does not give one value for each class or quantity.
-    #[error("the network gives {found}, expected a vector with one value for each of the {classes} classes")]
+    #[error(
+        "the network gives {found}, expected a vector with one value for each of the {classes} classes or values of the card"
+    )]
     Output {
         /// Shape of the last layer.
         found: Shape,
-        /// Classes named by the card.
+        /// Classes or values named by the card.
         classes: usize,
     },
     /// A number of the card cannot be used.

@@ -14,8 +14,8 @@ const HEADER_LIMIT: u64 = 100_000_000;
 
 /// Writes every array in single precision under its name, `<layer>.<part>` (see [`TrainedModel`]).
 ///
-/// The metadata hold what is needed to use them, all as text: `name`, `genotype`, `classes`, `input` (what a raw value is),
-/// `mean` and `deviation` of each input channel (JSON lists; the network takes `(raw - mean) / deviation`), `input_shape`
+/// The metadata hold what is needed to use them, all as text: `name`, `genotype`, `classes` (a JSON list of names; of a regression
+/// `values`, names of numbers that come out in their own units), `input` (what a raw value is), `mean` and `deviation` of each input channel (JSON lists; the network takes `(raw - mean) / deviation`), `input_shape`
 /// (`[channels, height, width]`), `architecture` (the layers, as JSON), `data`, `training`, `seed` and `metrics`.
 ///
 /// Equal networks give equal files: arrays and metadata are in the order of their names. (The writer of the crate
@@ -76,7 +76,7 @@ fn metadata(model: &TrainedModel) -> Result<BTreeMap<&'static str, String>, Expo
     let input = model.architecture.input;
     Ok(BTreeMap::from([
         ("architecture", json(&model.architecture)?),
-        ("classes", json(&card.classes)?),
+        (card.predicts.subjects(), json(&card.classes)?),
         ("data", card.data.clone()),
         ("deviation", json(&card.preprocessing.deviation)?),
         ("genotype", card.genotype.clone()),
@@ -112,9 +112,23 @@ mod tests {
         assert_eq!(metadata["name"], "samples/5");
         assert_eq!(metadata["input_shape"], "[5,1,1]");
         assert_eq!(metadata["classes"], r#"["class 0","class 1","class 2"]"#);
+        assert!(!metadata.contains_key("values"));
         let mean: Vec<f32> = serde_json::from_str(&metadata["mean"]).unwrap();
         assert_eq!(mean, model.card.preprocessing.mean);
         let architecture: kiln_space::Architecture = serde_json::from_str(&metadata["architecture"]).unwrap();
         assert_eq!(architecture, model.architecture);
+    }
+
+    #[test]
+    fn a_regression_names_values_and_no_classes() {
+        let mut model = testing::perceptron();
+        model.card.predicts = crate::Prediction::Values;
+        model.card.classes = ["speed", "share", "weight"].map(str::to_owned).to_vec();
+        let mut bytes = Vec::new();
+        Safetensors.export(&model, &mut bytes).unwrap();
+        let (_, metadata) = SafeTensors::read_metadata(&bytes).unwrap();
+        let metadata = metadata.metadata().clone().unwrap();
+        assert_eq!(metadata["values"], r#"["speed","share","weight"]"#);
+        assert!(!metadata.contains_key("classes"));
     }
 }

@@ -29,6 +29,11 @@ pub trait Progress: Send + Sync {
 
     /// Whether the user asked to stop. Long work then saves what it has and returns [`EvalError::Interrupted`].
     fn stop_requested(&self) -> bool;
+
+    /// Says what a person should know although the work goes on.
+    fn warn(&self, message: &str) {
+        tracing::warn!("{message}");
+    }
 }
 
 /// The environment is broken, or the user stopped. Architectures that fail are outcomes, not errors.

@@ -1,7 +1,7 @@
 //! How well one score orders networks as another does: Kendall's rank correlation, with an interval.
 
 use rand::RngExt;
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 
 use crate::seed;
 
@@ -11,7 +11,8 @@ const RESAMPLES: usize = 2_000;
 const TAIL: f64 = 0.025;
 
 /// A rank correlation with its 95 % interval.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct RankCorrelation {
     /// 1 for the same order, -1 for the opposite one, about 0 for unrelated ones.
     pub tau: f64,

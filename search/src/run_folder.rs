@@ -70,6 +70,18 @@ impl RunPaths {
         self.models().join(trial.to_string())
     }
 
+    /// Checkpoints of trainings that have begun and not ended, a folder for each.
+    #[must_use]
+    pub fn trainings(&self) -> PathBuf {
+        self.0.join("training")
+    }
+
+    /// Checkpoints of a network that is being finished. They are removed when the journal says that it is.
+    #[must_use]
+    pub fn training(&self, trial: TrialId) -> PathBuf {
+        self.trainings().join(format!("network-{trial}"))
+    }
+
     /// The file whose lock the working process holds.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
@@ -227,7 +239,11 @@ fn write_whole(path: &Path, text: &str) -> Result<(), StudyError> {
         file.sync_all()?;
         fs::rename(&beside, path)
     };
-    write().map_err(failed(path, "write"))
+    write().map_err(|source| {
+        // What is left of a failed write is of no use; that it cannot be removed changes nothing.
+        let _ = fs::remove_file(&beside);
+        failed(path, "write")(source)
+    })
 }
 
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> StudyError {

@@ -58,6 +58,16 @@ pub enum AuditError {
         /// What is wrong with it.
         problem: String,
     },
+    /// The file of what an audit found is not what an audit writes.
+    #[error(
+        "{}: damaged ({problem}); remove it, or run `kiln supernet audit` again, which trains nothing twice", path.display()
+    )]
+    Damaged {
+        /// File.
+        path: PathBuf,
+        /// What is wrong with it.
+        problem: String,
+    },
     /// An evaluation was stopped, or its environment is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),

@@ -6,6 +6,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::Context;
 use kiln::assembly::Registries;
+use kiln::audit::Audit;
 use kiln_search::{JournalReader, StudyError};
 use serde_json::json;
 
@@ -33,7 +34,8 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         config.search.objectives,
         constraints,
         entries,
-    );
+    )
+    .with_audit(Audit::load(&paths)?);
     let inspector = Inspector { space, costs };
     let inspections: BTreeMap<_, _> = page
         .winners()

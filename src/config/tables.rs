@@ -131,7 +131,8 @@ pub(super) struct SearchKeys {
     /// Trials that are out at the same time, however many workers there are.
     #[serde(default = "in_flight")]
     in_flight: usize,
-    /// What to minimize: metrics of the evaluator and costs.
+    /// What to minimize: metrics of the evaluator and costs. Unless stated, the evaluator's first metric: `error_percent` where
+    /// there are classes, `mean_squared_error` where there are values.
     #[schemars(length(min = 1, max = 4))]
     #[serde(default = "objectives")]
     objectives: Vec<String>,

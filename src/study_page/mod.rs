@@ -1,5 +1,6 @@
 //! A study on one page, for `kiln report`: what its journal says, as plots and tables. Pure: no clock, no file.
 
+mod audit;
 mod front;
 mod health;
 mod names;
@@ -14,6 +15,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+use kiln::audit::Audit;
 use kiln_export::page::{Figure, Page, Part, Section};
 use kiln_search::{Constraint, FrontEntry, JournalEntry, StudyRecord, Trial, TrialId, study_front};
 
@@ -36,6 +38,7 @@ pub(crate) struct StudyPage {
     /// Trials by ascending number.
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
+    audit: Option<Audit>,
 }
 
 impl StudyPage {
@@ -51,7 +54,12 @@ impl StudyPage {
         let record = StudyRecord::new(entries.clone());
         let trials: Vec<Trial> = record.trials.values().map(|journaled| journaled.trial.clone()).collect();
         let front = study_front(&trials);
-        Self { name, run, objectives, constraints, config, entries, record, trials, front }
+        Self { name, run, objectives, constraints, config, entries, record, trials, front, audit: None }
+    }
+
+    /// The same with what an audit of the supernet found.
+    pub(crate) fn with_audit(self, audit: Option<Audit>) -> Self {
+        Self { audit, ..self }
     }
 
     /// The trials whose networks are looked into: finished ones, or else the best of the front.
@@ -76,6 +84,7 @@ impl StudyPage {
             self.winners_section(inspections),
             Some(self.trials_section(&axes)),
             self.supernet_section(),
+            self.audit.as_ref().map(audit::section),
             Some(self.health_section()),
             Some(Section {
                 title: "Settings".to_owned(),

@@ -1,4 +1,6 @@
-use kiln_search::{Event, Finished, JOURNAL_VERSION};
+use kiln::audit::{AuditedNetwork, Predictor};
+use kiln_search::{Event, Finished, JOURNAL_VERSION, Outcome, RankCorrelation};
+use kiln_space::Genotype;
 
 use super::*;
 use crate::inspection::LayerView;
@@ -95,6 +97,48 @@ fn a_study_has_every_section() {
     // Until the supernet was ready, from then to the end of the search, and to the end.
     for time in ["3.0 s", "7.0 s", "2.0 s"] {
         assert!(html.contains(&format!("<td class=\"number\">{time}</td>")), "{time}");
+    }
+}
+
+#[test]
+fn an_audit_is_shown_where_there_was_one() {
+    let measured = |value: f64| Outcome::from_metrics([("error_percent".to_owned(), value)].into());
+    let network = |gene: u8, trained: f64| AuditedNetwork {
+        genotype: Genotype::new([gene]),
+        trained: measured(trained),
+        estimated: measured(10.0 * f64::from(gene)),
+        proxy: measured(-1.0),
+        parameters: 1000 * u64::from(gene),
+        macs: 20,
+    };
+    let predictor = |name: &str, tau: Option<f64>| Predictor {
+        name: name.to_owned(),
+        correlation: tau.map(|tau| RankCorrelation { tau, low: tau - 0.25, high: 1.0 }),
+    };
+    let audit = Audit {
+        metric: "error_percent".to_owned(),
+        networks: vec![network(1, 2.0), network(2, 4.0), network(3, f64::NAN)],
+        predictors: vec![
+            predictor("supernet error_percent", Some(0.625)),
+            predictor("macs", None),
+            predictor("negative_naswot", Some(0.5)),
+        ],
+    };
+    let title = "Whether the supernet ranks";
+    assert!(!study().page(&inspections()).html().contains(title));
+    let html = study().with_audit(Some(audit)).page(&inspections()).html();
+    for part in [
+        title,
+        "2 architectures, drawn at random",
+        "Estimate against training",
+        "accuracy % trained on its own",
+        "2: 96.00 % trained, 80.00 % estimated",
+        "2: 2.000 k parameters, 96.00 % trained",
+        "<td>supernet&#39;s accuracy</td><td class=\"number\">0.625</td><td class=\"number\">0.375 to 1.000</td>",
+        "<td>MACs</td><td class=\"number\">none</td>",
+        "<td>naswot</td>",
+    ] {
+        assert!(html.contains(part), "`{part}` is not in the page: {html}");
     }
 }
 

@@ -175,6 +175,16 @@ fn numbers_of_a_table() {
     let said = sandbox.kiln(&["search", "study.toml", "--data", "."]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("found `error_percent`, expected one of `mean_squared_error`"), "{}", said.err);
+    // Without any, the objective is what is measured of values.
+    config["search"].as_table_mut().unwrap().remove("objectives");
+    set(&mut config, "study", "name", "usual".into());
+    fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let usual = sandbox.search(&["--data", "."]);
+    assert!(usual["front"][0]["objectives"]["mean_squared_error"].as_f64().unwrap() > 0.0, "{usual}");
+    let again = sandbox.search(&["--data", "."]);
+    assert_eq!(again["front"], usual["front"], "the run folder says so, and the config is still the same");
+    assert_eq!(sandbox.kiln(&["front", "usual", "--json"]).json()["front"], usual["front"]);
+    set(&mut config, "study", "name", "numbers".into());
     set(&mut config, "search", "objectives", vec!["mean_squared_error", "latency_us"].into());
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
     let said = sandbox.kiln(&["search", "study.toml", "--data", "."]);

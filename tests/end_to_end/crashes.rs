@@ -1,6 +1,8 @@
 //! `kill -9` at random moments, then the same command again: as if nothing had happened.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::fs;
+use std::path::{Path, PathBuf};
 use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
@@ -135,4 +137,59 @@ fn a_study_killed_again_and_again_comes_to_the_same_end() {
     let report = sandbox.search(&[]);
     assert_eq!(report["front"], expected["front"]);
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
+}
+
+/// Whether a training in this folder of trainings has a checkpoint.
+fn has_checkpoint(trainings: &Path, is_wanted: impl Fn(&str) -> bool) -> bool {
+    let files = |folder: &Path| -> Vec<PathBuf> {
+        // Folders come and go while the study runs.
+        let entries = fs::read_dir(folder).into_iter().flatten();
+        entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
+    };
+    let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
+    let mut wanted =
+        files(trainings).into_iter().filter(|path| name(path).is_some_and(|name| is_wanted(&name)));
+    wanted.any(|folder| files(&folder).iter().any(|file| file.extension().is_some_and(|end| end == "ckpt")))
+}
+
+#[test]
+fn a_training_that_is_killed_goes_on_from_its_checkpoint() {
+    let mut config = tiny_quickstart("tiny");
+    let evaluator = "kind = \"scratch\"\nepochs = 30\ncheckpoint_steps = 5\ncalibration = 64";
+    config.insert("evaluator".to_owned(), evaluator.parse::<toml::Table>().unwrap().into());
+    set(&mut config, "data", "limit", 300.into());
+    set(&mut config, "search", "trials", 2.into());
+    set(&mut config, "finish", "epochs", 30.into());
+    let whole = Sandbox::new(&config.to_string());
+    let expected = whole.search(&["--workers", "2"]);
+    let trainings = whole.run("tiny").trainings();
+    assert!(!trainings.exists(), "nothing is left of trainings that are over");
+
+    let sandbox = Sandbox::new(&config.to_string());
+    let trainings = sandbox.run("tiny").trainings();
+    let log = || fs::read_to_string(sandbox.path("runs/tiny/kiln.log")).unwrap_or_default();
+    let resumed = || log().matches("going on from step").count();
+    for finishing in [false, true] {
+        let command = &["search", "study.toml", "--workers", "1"];
+        let mut child = sandbox.command(command).stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+        while !has_checkpoint(&trainings, |name| name.starts_with("network-") == finishing) {
+            assert!(child.try_wait().unwrap().is_none(), "it ended before it wrote a checkpoint");
+            thread::sleep(Duration::from_millis(1));
+        }
+        child.kill().unwrap();
+        child.wait().unwrap();
+        assert!(trainings.exists());
+        // The run that was killed while finishing had taken the network up that the one before it had left.
+        assert_eq!(resumed(), usize::from(finishing), "{}", log());
+    }
+    let report = sandbox.search(&["--workers", "2"]);
+    assert_eq!(resumed(), 2, "{}", log());
+    assert_eq!((&report["front"], &report["finished"]), (&expected["front"], &expected["finished"]));
+    assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
+    assert!(!trainings.exists());
+    let trial = report["finished"][0]["trial"].to_string();
+    let model = |sandbox: &Sandbox| {
+        fs::read(sandbox.run("tiny").model(trial.parse().unwrap()).join("model.kiln")).unwrap()
+    };
+    assert!(model(&sandbox) == model(&whole), "the same bits");
 }

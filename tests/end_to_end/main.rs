@@ -7,6 +7,7 @@ mod broken_inputs;
 mod configs;
 mod crashes;
 mod failures;
+mod full_disk;
 mod interruptions;
 mod mistakes;
 mod output;

@@ -37,6 +37,13 @@ fn an_audit_holds_the_estimates_against_networks_trained_on_their_own() {
     assert_eq!(more["networks"].as_array().unwrap()[..4], first["networks"].as_array().unwrap()[..]);
     assert_eq!(trained().lines().count(), 5);
     assert_eq!(fs::read(sandbox.run("tiny").journal()).unwrap(), journal, "the study is left alone");
+    let written: Value =
+        serde_json::from_slice(&fs::read(sandbox.path("runs/tiny/audit.json")).unwrap()).unwrap();
+    assert_eq!((&written["audit"], &written["epochs"]), (&more, &1.into()));
+    assert!(!sandbox.path("runs/tiny/training").exists());
+    assert_eq!(sandbox.kiln(&["report", "tiny"]).code, 0);
+    let page = fs::read_to_string(sandbox.path("tiny.html")).unwrap();
+    assert!(page.contains("5 architectures, drawn at random") && page.contains("Estimate against training"));
     let table = sandbox.kiln(&["supernet", "audit", "tiny", "--networks", "5", "--epochs", "1"]);
     assert!(table.out.contains("Kendall tau") && table.out.contains("95 % interval"), "{}", table.out);
 }

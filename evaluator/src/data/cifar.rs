@@ -11,8 +11,8 @@ use kiln_space::{Settings, SettingsError, Shape};
 use serde::Deserialize;
 
 use super::input_file::{InputFile, MAX_VALUES, name_of};
-use super::registry::Common;
-use super::{Augmentation, DataError, DataSet, RawData, Targets};
+use super::preparation::{Offer, Preparation, TENTH};
+use super::{DataError, DataSet, RawData, Targets};
 
 const SHAPE: Shape = Shape::new(3, 32, 32);
 /// Bytes of the pixels of one record.
@@ -30,15 +30,6 @@ struct Cifar {
     train: Option<Vec<String>>,
     /// File of test records; that of the variant unless stated.
     test_file: Option<String>,
-    /// Share of the training records that is held out instead of a file of test records.
-    test: Option<f64>,
-    #[serde(default = "Common::tenth")]
-    validation: f64,
-    #[serde(default)]
-    split_seed: u64,
-    #[serde(default)]
-    augment: Augmentation,
-    limit: Option<usize>,
 }
 
 /// What the records are.
@@ -95,10 +86,10 @@ impl Variant {
 }
 
 pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
-    let cifar: Cifar = settings.read()?;
-    let Cifar { variant, validation, split_seed, augment, limit, test, .. } = cifar;
-    let common = Common { test, validation, split_seed, augment, limit };
-    common.check(settings)?;
+    // A share of the training records may be held out instead of a file of test records.
+    let offer = Offer { test: true, augment: true, validation: TENTH };
+    let (cifar, preparation): (Cifar, _) = Preparation::read(settings, offer)?;
+    let (variant, test) = (cifar.variant, preparation.test);
     if test.is_some() && cifar.test_file.is_some() {
         let expected = "`test`, a share to hold out, or `test_file`, but not both";
         return Err(SettingsError::value(settings.key("test"), test.unwrap_or_default(), expected).into());
@@ -124,7 +115,7 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
             labels: records.labels,
         },
     };
-    common.finish(raw)
+    preparation.finish(raw)
 }
 
 /// What the files hold, one after the other.

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use self::rows::Rows;
 use super::input_file::name_of;
-use super::registry::Common;
-use super::{Augmentation, DataError, DataSet, RawData};
+use super::preparation::{FIFTH, Offer, Preparation};
+use super::{DataError, DataSet, RawData};
 
 /// Names of inputs that a card lists; of more, only the number.
 const NAMED_INPUTS: usize = 64;
@@ -25,8 +25,6 @@ struct CsvSettings {
     file: String,
     /// File of test examples with the same columns.
     test_file: Option<String>,
-    /// Share that is held out where there is no file of test examples.
-    test: Option<f64>,
     target: OneOrMany,
     #[serde(default)]
     task: TaskKind,
@@ -37,11 +35,6 @@ struct CsvSettings {
     categorical: Vec<String>,
     #[serde(default = "comma")]
     separator: char,
-    #[serde(default = "Common::fifth")]
-    validation: f64,
-    #[serde(default)]
-    split_seed: u64,
-    limit: Option<usize>,
 }
 
 /// One name, or several.
@@ -68,23 +61,16 @@ const fn comma() -> char {
 }
 
 pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
-    let read: CsvSettings = settings.read()?;
-    let share =
-        if read.test_file.is_some() { read.test } else { Some(read.test.unwrap_or_else(Common::fifth)) };
-    if read.test_file.is_some() && read.test.is_some() {
-        let expected = "`test`, a share to hold out, or `test_file`, but not both";
-        return Err(
-            SettingsError::value(settings.key("test"), read.test.unwrap_or_default(), expected).into()
-        );
+    let offer = Offer { test: true, augment: false, validation: FIFTH };
+    let (read, mut preparation): (CsvSettings, _) = Preparation::read(settings, offer)?;
+    match (&read.test_file, preparation.test) {
+        (Some(_), Some(share)) => {
+            let expected = "`test`, a share to hold out, or `test_file`, but not both";
+            return Err(SettingsError::value(settings.key("test"), share, expected).into());
+        }
+        (Some(_), None) => {}
+        (None, _) => preparation.hold_out(),
     }
-    let common = Common {
-        test: share,
-        validation: read.validation,
-        split_seed: read.split_seed,
-        augment: Augmentation::default(),
-        limit: read.limit,
-    };
-    common.check(settings)?;
     let targets = match read.target {
         OneOrMany::One(name) => vec![name],
         OneOrMany::Many(names) => names,
@@ -129,5 +115,5 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
     let name = Path::new(&read.file)
         .file_name()
         .map_or_else(|| name_of(folder), |name| name.to_string_lossy().into());
-    common.finish(RawData { name, input, shape, examples, targets, test })
+    preparation.finish(RawData { name, input, shape, examples, targets, test })
 }

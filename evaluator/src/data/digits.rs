@@ -10,29 +10,20 @@ use flate2::read::GzDecoder;
 use kiln_space::{Settings, Shape};
 use serde::Deserialize;
 
-use super::registry::Common;
-use super::{Augmentation, DataError, DataSet, RawData, Targets};
+use super::preparation::{FIFTH, Offer, Preparation};
+use super::{DataError, DataSet, RawData, Targets};
 
 static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
+/// `[data]` with `kind = "digits"`, which has no settings of its own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Digits {
-    #[serde(default = "Common::fifth")]
-    test: f64,
-    #[serde(default = "Common::fifth")]
-    validation: f64,
-    #[serde(default)]
-    split_seed: u64,
-    #[serde(default)]
-    augment: Augmentation,
-    limit: Option<usize>,
-}
+struct Digits {}
 
 pub(super) fn open(settings: &Settings, _folder: Option<&Path>) -> Result<DataSet, DataError> {
-    let Digits { test, validation, split_seed, augment, limit } = settings.read()?;
-    let common = Common { test: Some(test), validation, split_seed, augment, limit };
-    common.check(settings)?;
+    let offer = Offer { test: true, augment: true, validation: FIFTH };
+    let (Digits {}, mut preparation) = Preparation::read(settings, offer)?;
+    preparation.hold_out();
     let mut text = String::new();
     GzDecoder::new(DIGITS).read_to_string(&mut text).expect("the embedded digits are valid gzip");
     let (mut examples, mut labels) = (Vec::new(), Vec::new());
@@ -49,5 +40,5 @@ pub(super) fn open(settings: &Settings, _folder: Option<&Path>) -> Result<DataSe
         targets: Targets::Classes { names: (0..10).map(|digit| digit.to_string()).collect(), labels },
         test: 0,
     };
-    common.finish(raw)
+    preparation.finish(raw)
 }

@@ -8,8 +8,8 @@ use kiln_space::{Settings, SettingsError, Shape};
 use serde::Deserialize;
 
 use super::input_file::{InputFile, MAX_VALUES, name_of};
-use super::registry::Common;
-use super::{Augmentation, DataError, DataSet, RawData, Targets};
+use super::preparation::{Offer, Preparation, TENTH};
+use super::{DataError, DataSet, RawData, Targets};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -24,13 +24,6 @@ struct Idx {
     test_labels: String,
     #[serde(default)]
     classes: Vec<String>,
-    #[serde(default = "Common::tenth")]
-    validation: f64,
-    #[serde(default)]
-    split_seed: u64,
-    #[serde(default)]
-    augment: Augmentation,
-    limit: Option<usize>,
 }
 
 fn train_images() -> String {
@@ -47,15 +40,8 @@ fn test_labels() -> String {
 }
 
 pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
-    let idx: Idx = settings.read()?;
-    let common = Common {
-        test: None,
-        validation: idx.validation,
-        split_seed: idx.split_seed,
-        augment: idx.augment,
-        limit: idx.limit,
-    };
-    common.check(settings)?;
+    let offer = Offer { test: false, augment: true, validation: TENTH };
+    let (idx, preparation): (Idx, _) = Preparation::read(settings, offer)?;
     let folder = folder.ok_or(DataError::NoFolder { kind: "idx" })?;
     let train = read_pair(&folder.join(&idx.train_images), &folder.join(&idx.train_labels))?;
     let test = read_pair(&folder.join(&idx.test_images), &folder.join(&idx.test_labels))?;
@@ -84,7 +70,7 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
         examples: [train.pixels, test.pixels].concat(),
         targets: Targets::Classes { names, labels: [train.labels, test.labels].concat() },
     };
-    common.finish(raw)
+    preparation.finish(raw)
 }
 
 struct Pair {

@@ -11,8 +11,8 @@ use serde::Deserialize;
 use self::listing::{folders, labeled};
 use self::pixels::{dimensions, read};
 use super::input_file::{MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES, name_of};
-use super::registry::Common;
-use super::{Augmentation, DataError, DataSet, RawData, Targets};
+use super::preparation::{Offer, Preparation, TENTH};
+use super::{DataError, DataSet, RawData, Targets};
 use crate::parallel;
 
 /// Most rows or columns of an example.
@@ -26,15 +26,6 @@ struct Images {
     size: Option<[usize; 2]>,
     #[serde(default)]
     color: Color,
-    /// Share that is held out where there is no folder `test`.
-    test: Option<f64>,
-    #[serde(default = "Common::tenth")]
-    validation: f64,
-    #[serde(default)]
-    split_seed: u64,
-    #[serde(default)]
-    augment: Augmentation,
-    limit: Option<usize>,
 }
 
 /// Channels of the examples.
@@ -58,8 +49,8 @@ impl Color {
 }
 
 pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
-    let images: Images = settings.read()?;
-    let Images { size, color, test, validation, split_seed, augment, limit } = images;
+    let offer = Offer { test: true, augment: true, validation: TENTH };
+    let (Images { size, color }, mut preparation) = Preparation::read(settings, offer)?;
     if size.is_some_and(|size| size.iter().any(|side| !(1..=MAX_EXAMPLE_SIDE).contains(side))) {
         let expected = "`[height, width]`, each from 1 to 1024";
         let found = format!("{:?}", size.unwrap_or_default());
@@ -67,10 +58,10 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
     }
     let folder = folder.ok_or(DataError::NoFolder { kind: "images" })?;
     let test_folder = folder.join("test");
-    let has_test = test.is_none() && test_folder.is_dir();
-    let share = if has_test { None } else { Some(test.unwrap_or_else(Common::fifth)) };
-    let common = Common { test: share, validation, split_seed, augment, limit };
-    common.check(settings)?;
+    let has_test = preparation.test.is_none() && test_folder.is_dir();
+    if !has_test {
+        preparation.hold_out();
+    }
 
     let train_folder = folder.join("train");
     let names: Vec<String> = folders(&train_folder)?;
@@ -140,5 +131,5 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
         test: files.len() - given,
         targets: Targets::Classes { names, labels: files.iter().map(|file| file.label).collect() },
     };
-    common.finish(raw)
+    preparation.finish(raw)
 }

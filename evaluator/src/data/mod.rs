@@ -12,6 +12,7 @@ mod images;
 mod input_file;
 mod normalization;
 mod npy;
+mod preparation;
 mod registry;
 mod split;
 mod targets;

@@ -10,8 +10,8 @@ use serde::Deserialize;
 
 use self::array::Array;
 use super::input_file::{MAX_CLASSES, name_of};
-use super::registry::Common;
-use super::{Augmentation, DataError, DataSet, RawData, Targets};
+use super::preparation::{FIFTH, Offer, Preparation};
+use super::{DataError, DataSet, RawData, Targets};
 
 /// `[data]` with `kind = "npy"`.
 #[derive(Deserialize)]
@@ -26,8 +26,6 @@ struct Npy {
     /// Inputs and targets of the test split, both or neither.
     test_x: Option<String>,
     test_y: Option<String>,
-    /// Share that is held out where there are no test files.
-    test: Option<f64>,
     #[serde(default)]
     task: TaskKind,
     /// Where the channels of four-dimensional inputs are.
@@ -36,13 +34,6 @@ struct Npy {
     /// Names of the classes or values; numbers unless stated.
     #[serde(default)]
     names: Vec<String>,
-    #[serde(default = "Common::fifth")]
-    validation: f64,
-    #[serde(default)]
-    split_seed: u64,
-    #[serde(default)]
-    augment: Augmentation,
-    limit: Option<usize>,
 }
 
 /// What the targets are.
@@ -75,8 +66,9 @@ fn y() -> String {
 }
 
 pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
-    let read: Npy = settings.read()?;
-    let test_files = match (&read.test_x, &read.test_y, read.test) {
+    let offer = Offer { test: true, augment: true, validation: FIFTH };
+    let (read, mut preparation): (Npy, _) = Preparation::read(settings, offer)?;
+    let test_files = match (&read.test_x, &read.test_y, preparation.test) {
         (Some(x), Some(y), None) => Some((x, y)),
         (None, None, _) => None,
         _ => {
@@ -84,10 +76,9 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
             return Err(SettingsError::value(settings.key("test_x"), "some of them", expected).into());
         }
     };
-    let share = if test_files.is_some() { None } else { Some(read.test.unwrap_or_else(Common::fifth)) };
-    let Npy { validation, split_seed, augment, limit, .. } = read;
-    let common = Common { test: share, validation, split_seed, augment, limit };
-    common.check(settings)?;
+    if test_files.is_none() {
+        preparation.hold_out();
+    }
     let folder = folder.ok_or(DataError::NoFolder { kind: "npy" })?;
     let train = Pair::read(folder, &read.x, &read.y)?;
     let shape = shape(&train.x, read.channels)?;
@@ -111,7 +102,7 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
         }
     }
     let input = "a value of the input array".to_owned();
-    common.finish(RawData { name: name_of(folder), input, shape, examples, targets, test })
+    preparation.finish(RawData { name: name_of(folder), input, shape, examples, targets, test })
 }
 
 /// An array of inputs and its targets.

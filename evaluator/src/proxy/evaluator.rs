@@ -9,7 +9,7 @@ use serde::Deserialize;
 use super::{Proxy, naswot};
 use crate::devices::Devices;
 use crate::optimizer::OptimizerSettings;
-use crate::training_settings::TrainingSettings;
+use crate::training_settings::{TrainingSettings, checkpoint_steps};
 use crate::{Built, Context, Effort, Workload, fingerprint, finish};
 
 /// `[evaluator]` with `kind = "naswot"` or `kind = "synflow"`.
@@ -87,6 +87,7 @@ fn training() -> TrainingSettings {
         clip_norm: None,
         ema: None,
         patience: None,
+        checkpoint_steps: checkpoint_steps(),
     }
 }
 

@@ -123,6 +123,10 @@ impl Inheritance for SupernetEvaluator {
     fn inherit(&self, architecture: &kiln_space::Architecture, device: &Device) -> Weights {
         self.ready().weights[0].inherit(architecture, device)
     }
+
+    fn hash(&self) -> String {
+        self.ready().hash.clone()
+    }
 }
 
 /// A judgement as the search sees it.

@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
-use crate::training_settings::{TrainingSettings, accumulate};
+use crate::training_settings::{TrainingSettings, accumulate, checkpoint_steps};
 
 /// `[evaluator]` with `kind = "supernet"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -82,9 +82,6 @@ const fn yes() -> bool {
 const fn calibration() -> usize {
     512
 }
-const fn checkpoint_steps() -> u64 {
-    200
-}
 
 impl SupernetSettings {
     /// Reads and checks the settings.
@@ -98,9 +95,6 @@ impl SupernetSettings {
         }
         if read.calibration < 2 {
             return Err(SettingsError::value(settings.key("calibration"), read.calibration, "at least 2"));
-        }
-        if read.checkpoint_steps == 0 {
-            return Err(SettingsError::value(settings.key("checkpoint_steps"), 0, "at least 1"));
         }
         Ok(read)
     }
@@ -117,6 +111,7 @@ impl SupernetSettings {
             clip_norm: self.clip_norm,
             ema: self.ema,
             patience: self.patience,
+            checkpoint_steps: self.checkpoint_steps,
         }
     }
 

@@ -6,9 +6,9 @@ use std::collections::{BTreeMap, BTreeSet};
 
 use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind, Shape};
 
+use super::INPUT;
 use super::graph::{GraphBuilder, GraphValue, Rank, float, int, ints, zero_tensor};
 use super::proto::{AttributeProto, GraphProto};
-use super::{INPUT, output_name};
 use crate::{QuantizedNetwork, TrainedModel, expected_arrays};
 
 /// The graph of a checked model.
@@ -16,7 +16,8 @@ pub(super) fn graph(model: &TrainedModel) -> GraphProto {
     let architecture = &model.architecture;
     let live = architecture.live();
     let arrays = expected_arrays(architecture);
-    let fixed = [INPUT, output_name(model)].map(str::to_owned).into_iter().chain(arrays.keys().cloned());
+    let fixed =
+        [INPUT, model.card.predicts.outputs()].map(str::to_owned).into_iter().chain(arrays.keys().cloned());
     let fixed: BTreeSet<String> = fixed.collect();
     let mut reserved = fixed.clone();
     reserved.extend(architecture.layers.iter().map(|layer| layer.name.clone()));
@@ -148,7 +149,7 @@ impl Layers<'_> {
         };
         let is_output = id.0 + 1 == self.model.architecture.layers.len() && rank == Rank::Vector;
         let name = if is_output {
-            output_name(self.model).to_owned()
+            self.model.card.predicts.outputs().to_owned()
         } else if self.fixed.contains(&layer.name) {
             self.graph.unique(&layer.name)
         } else {
@@ -280,7 +281,7 @@ impl Layers<'_> {
     /// The graph's output: the last layer's value, made a vector under its fixed name where it is not yet.
     fn output(&mut self) -> GraphValue {
         let (_, last) = self.values.last_key_value().expect("the input layer has a value");
-        let name = output_name(self.model);
+        let name = self.model.card.predicts.outputs();
         let value = GraphValue { name: name.to_owned(), rank: Rank::Vector, ..last.clone() };
         if last.name != name {
             let step = self.graph.unique(&format!("{name}.vector"));

@@ -14,18 +14,11 @@ use std::io;
 use kiln_space::{NumberFormat, Op, Precision};
 use prost::Message;
 
-use crate::{ExportError, Exporter, Prediction, TrainedModel};
+use crate::{ExportError, Exporter, TrainedModel};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 /// Name of the graph's input.
 const INPUT: &str = "input";
-/// Name of the graph's output.
-const fn output_name(model: &TrainedModel) -> &'static str {
-    match model.card.predicts {
-        Prediction::Classes => "logits",
-        Prediction::Values => "values",
-    }
-}
 
 /// Version of the operator set.
 const OPSET: i64 = 17;
@@ -107,13 +100,7 @@ fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {
     let metadata = [
         ("name", card.name.clone()),
         ("genotype", card.genotype.clone()),
-        (
-            match card.predicts {
-                Prediction::Classes => "classes",
-                Prediction::Values => "values",
-            },
-            classes,
-        ),
+        (card.predicts.subjects(), classes),
         ("data", card.data.clone()),
         ("training", card.training.clone()),
         ("input", card.preprocessing.input.clone()),

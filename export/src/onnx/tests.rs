@@ -5,7 +5,7 @@ use prost::Message;
 
 use super::proto::{GraphProto, ModelProto};
 use super::*;
-use crate::{QuantizationPlan, QuantizedNetwork, testing};
+use crate::{Prediction, QuantizationPlan, QuantizedNetwork, testing};
 
 fn export(model: &TrainedModel) -> Vec<u8> {
     let mut bytes = Vec::new();
@@ -43,7 +43,7 @@ fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
             assert!(values.insert(output), "{name}: `{output}` is made twice");
         }
     }
-    assert!(values.contains(output_name(model)), "{name}");
+    assert!(values.contains(model.card.predicts.outputs()), "{name}");
     let plan = QuantizationPlan::new(&model.architecture);
     for id in live_layers(&model.architecture).filter(|id| !plan.is_folded(*id)) {
         let layer = &model.architecture.layer(id).name;

@@ -17,7 +17,7 @@ use crate::{ExportError, Exporter, Safetensors, TrainedModel};
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// The code that does not depend on the network.
 const LAYERS: &str = include_str!("template/layers.rs");
-/// The program of the package; `CRATE` stands for the package's name.
+/// The program of the package; `CRATE` stands for the package's name, `OUTPUTS` for what the network gives.
 const MAIN: &str = include_str!("template/main.rs");
 
 /// Writes a package for burn 0.22 that depends on nothing else of Kiln.
@@ -31,8 +31,8 @@ const MAIN: &str = include_str!("template/main.rs");
 /// | `weights.safetensors` | see [`Safetensors`] |
 ///
 /// # Shapes
-/// `forward` takes raw values `[batch, channels, height, width]` and gives logits `[batch, classes]`; the normalization is part of
-/// it. Layers that the output does not depend on are left out.
+/// `forward` takes raw values `[batch, channels, height, width]` and gives logits `[batch, classes]`, or of a regression values
+/// `[batch, values]` in their own units; the normalization is part of it. Layers that the output does not depend on are left out.
 ///
 /// Networks that are not in single precision are refused.
 #[derive(Clone, Copy, Debug, Default)]
@@ -58,6 +58,7 @@ impl Exporter for RustModule {
         Safetensors.export(model, &mut weights)?;
         let package = names::package(&model.card.name);
         let main = MAIN.replace("CRATE", &package.replace('-', "_"));
+        let main = main.replace("OUTPUTS", model.card.predicts.outputs());
         let files: [(&str, Vec<u8>); 5] = [
             ("Cargo.toml", manifest::manifest(&package, model).into()),
             ("src/layers.rs", LAYERS.into()),

@@ -6,13 +6,14 @@ use std::fmt::Write;
 use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
 use super::names::{Identifiers, package};
-use crate::TrainedModel;
+use crate::{Prediction, TrainedModel};
 
 /// `src/lib.rs` of a checked model.
 pub(super) fn library(model: &TrainedModel) -> String {
     let network = Network::new(model);
     let (library, input) = (package(&model.card.name).replace('-', "_"), model.architecture.input);
     let shape = format!("{}, {}, {}", input.channels, input.height, input.width);
+    let words = Words::of(model.card.predicts);
     let mut text = String::new();
     let mut put = |part: &str| text.push_str(part);
     put(&documentation(model, &library, &shape));
@@ -20,7 +21,9 @@ pub(super) fn library(model: &TrainedModel) -> String {
     let classes: Vec<String> = model.card.classes.iter().map(|class| format!("{class:?}")).collect();
     put(&format!(
         "/// `[channels, height, width]` of one example.\npub const INPUT: [usize; 3] = [{shape}];\n\n\
-         /// Names of the classes, in the order of the logits.\npub const CLASSES: [&str; {}] = [{}];\n\n",
+         /// {}\npub const {}: [&str; {}] = [{}];\n\n",
+        words.names,
+        words.list,
         classes.len(),
         classes.join(", ")
     ));
@@ -34,6 +37,38 @@ pub(super) fn library(model: &TrainedModel) -> String {
     text
 }
 
+/// How the code speaks of what the network gives.
+struct Words {
+    outputs: &'static str,
+    /// Name of the list of their names, and what is said about it.
+    list: &'static str,
+    names: &'static str,
+    /// What is said about their units.
+    unit: &'static str,
+    forward: &'static str,
+}
+
+impl Words {
+    const fn of(predicts: Prediction) -> Self {
+        match predicts {
+            Prediction::Classes => Self {
+                outputs: "logits",
+                list: "CLASSES",
+                names: "Names of the classes, in the order of the logits.",
+                unit: "",
+                forward: "Logits of a batch of raw values.",
+            },
+            Prediction::Values => Self {
+                outputs: "values",
+                list: "VALUES",
+                names: "Names of the predicted values, in the order of the outputs.",
+                unit: ", each in its own unit",
+                forward: "Predicted values of a batch of raw inputs, each in its own unit.",
+            },
+        }
+    }
+}
+
 /// Characters of a line that is not broken.
 const LINE: usize = 100;
 const LOAD: &str = r"    /// Reads the weights from a safetensors file.
@@ -45,6 +80,7 @@ const LOAD: &str = r"    /// Reads the weights from a safetensors file.
 
 fn documentation(model: &TrainedModel, library: &str, shape: &str) -> String {
     let card = &model.card;
+    let words = Words::of(card.predicts);
     let mut lines = vec![
         format!("The network `{}`, as a burn module.", plain(&card.name)),
         String::new(),
@@ -52,7 +88,13 @@ fn documentation(model: &TrainedModel, library: &str, shape: &str) -> String {
             "It takes raw values `[batch, {shape}]` ({}), normalizes them, and gives",
             plain(&card.preprocessing.input)
         ),
-        format!("logits `[batch, {}]` in the order of [`CLASSES`].", card.classes.len()),
+        format!(
+            "{} `[batch, {}]` in the order of [`{}`]{}.",
+            words.outputs,
+            card.classes.len(),
+            words.list,
+            words.unit
+        ),
         String::new(),
         "```no_run".to_owned(),
         "use std::path::Path;".to_owned(),
@@ -62,7 +104,7 @@ fn documentation(model: &TrainedModel, library: &str, shape: &str) -> String {
         String::new(),
         "let device = Device::flex();".to_owned(),
         "let network = Network::load(Path::new(\"weights.safetensors\"), &device)?;".to_owned(),
-        format!("let logits = network.forward(Tensor::<4>::zeros([1, {shape}], &device));"),
+        format!("let {} = network.forward(Tensor::<4>::zeros([1, {shape}], &device));", words.outputs),
         format!("# Ok::<(), {library}::layers::WeightsError>(())"),
         "```".to_owned(),
         String::new(),
@@ -253,7 +295,8 @@ impl<'a> Network<'a> {
     }
 
     fn forward(&self) -> String {
-        let mut text = "    /// Logits of a batch of raw values.\n    ///\n    /// # Shapes\n".to_owned();
+        let words = Words::of(self.model.card.predicts);
+        let mut text = format!("    /// {}\n    ///\n    /// # Shapes\n", words.forward);
         let (input, output) = (self.model.architecture.input, self.model.card.classes.len());
         let shape = format!("{}, {}, {}", input.channels, input.height, input.width);
         let _ = writeln!(text, "    /// - `raw`: `[batch, {shape}]`\n    /// - output: `[batch, {output}]`");

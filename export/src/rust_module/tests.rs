@@ -59,6 +59,29 @@ fn names_that_people_chose_cannot_break_the_code() {
 }
 
 #[test]
+fn a_regression_is_not_spoken_of_as_classes() {
+    let mut model = testing::perceptron();
+    model.card.predicts = crate::Prediction::Values;
+    model.card.classes = ["speed", "share", "weight"].map(str::to_owned).to_vec();
+    let source = library(&model);
+    for part in [
+        "//! values `[batch, 3]` in the order of [`VALUES`], each in its own unit.\n",
+        "//! let values = network.forward(",
+        "pub const VALUES: [&str; 3] = [\"speed\", \"share\", \"weight\"];",
+        "/// Predicted values of a batch of raw inputs, each in its own unit.",
+    ] {
+        assert!(source.contains(part), "{part}: {source}");
+    }
+    let files = RustModule.folder(&model).unwrap().unwrap();
+    let main = std::str::from_utf8(&files["src/main.rs"]).unwrap();
+    assert!(main.contains("prints the values of each example"), "{main}");
+    for text in [source.as_str(), main] {
+        let text = text.to_lowercase();
+        assert!(!text.contains("logit") && !text.contains("class"), "{text}");
+    }
+}
+
+#[test]
 fn a_precision_that_is_not_computed_is_refused() {
     let mut model = testing::perceptron();
     model.architecture.layers[3].precision.weights = NumberFormat::Int8;

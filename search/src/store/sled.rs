@@ -1,6 +1,7 @@
 //! The store of a run folder, on sled.
 
 use std::fmt;
+use std::io::ErrorKind;
 use std::path::{Path, PathBuf};
 use std::thread;
 use std::time::Duration;
@@ -56,7 +57,16 @@ impl SledStore {
 }
 
 fn broken(path: &Path, source: sled::Error) -> StudyError {
-    StudyError::Store { path: path.to_owned(), source: Box::new(source) }
+    let path = path.to_owned();
+    match source {
+        // Nothing is wrong with the store, and building it anew would need as much room.
+        sled::Error::Io(error)
+            if matches!(error.kind(), ErrorKind::StorageFull | ErrorKind::QuotaExceeded) =>
+        {
+            StudyError::File { path, action: "write the store", source: error.kind().into() }
+        }
+        source => StudyError::Store { path, source: Box::new(source) },
+    }
 }
 
 impl Store for SledStore {

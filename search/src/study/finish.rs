@@ -72,6 +72,9 @@ fn finish_one(
     sync_folder(&paths.models())?;
     let seconds = began.elapsed().as_secs_f64();
     log.record(&Event::Finished { finished: finished.clone(), seconds })?;
+    remove(&paths.training(trial.id))?;
+    // The folder stays where something else is in it.
+    let _ = fs::remove_dir(paths.trainings());
     Ok(finished)
 }
 

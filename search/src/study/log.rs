@@ -91,6 +91,13 @@ impl Progress for Log {
         }
     }
 
+    fn warn(&self, message: &str) {
+        // Where it cannot be written, the next event stops the study.
+        if let Err(error) = Self::warn(self, message.to_owned()) {
+            self.state().failed.get_or_insert(error);
+        }
+    }
+
     fn stop_requested(&self) -> bool {
         self.stop.load(Ordering::Relaxed)
     }

@@ -5,6 +5,10 @@ use std::fs;
 use super::{Case, changed, check};
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
+/// What an audit of no networks would write.
+const AUDIT: &str = r#"{"version": 1, "epochs": null, "audit": {"metric": "error_percent", "networks": [],
+    "predictors": [{"name": "macs", "correlation": {"tau": 0.5, "low": 0.0, "high": 1.0}}]}}"#;
+
 #[test]
 #[expect(clippy::too_many_lines, reason = "a list of cases")]
 fn run_folders_and_model_files() {
@@ -136,6 +140,34 @@ fn run_folders_and_model_files() {
             &model_file,
             b"PK\x03\x04 and so on and on and on".to_vec(),
             &["model.kiln`", "it is no model file"],
+        ),
+        case(
+            "an audit that is no JSON",
+            vec!["report", "tiny"],
+            "runs/tiny/audit.json",
+            b"{\"version\": 1, \"epochs\": null, ".to_vec(),
+            &["runs/tiny/audit.json: damaged (EOF", "kiln supernet audit"],
+        ),
+        case(
+            "an audit of a newer program",
+            vec!["report", "tiny"],
+            "runs/tiny/audit.json",
+            changed(AUDIT, "1", "7"),
+            &["runs/tiny/audit.json: damaged (version 7"],
+        ),
+        case(
+            "an audit with an impossible tau",
+            vec!["report", "tiny"],
+            "runs/tiny/audit.json",
+            changed(AUDIT, "0.5", "1.5"),
+            &["runs/tiny/audit.json: damaged (tau of `macs`"],
+        ),
+        case(
+            "a trained network of an audit that is no JSON",
+            vec!["supernet", "audit", "tiny", "--networks", "2"],
+            "runs/tiny/audit.jsonl",
+            b"{\n".to_vec(),
+            &["runs/tiny/audit.jsonl:1: "],
         ),
         Case {
             what: "no such run",

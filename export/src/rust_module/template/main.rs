@@ -1,4 +1,4 @@
-//! Runs the network on a file of raw values and prints the logits of each example on a line, separated by spaces:
+//! Runs the network on a file of raw values and prints the OUTPUTS of each example on a line, separated by spaces:
 //!
 //! ```console
 //! $ cargo run --release -- INPUT.f32 [WEIGHTS.safetensors]
@@ -36,9 +36,9 @@ fn main() -> Result<(), Box<dyn Error>> {
     for batch in values.chunks(BATCH * example) {
         let shape = [batch.len() / example, channels, height, width];
         let raw = Tensor::<4>::from_data(TensorData::new(batch.to_vec(), shape), &device);
-        let logits = network.forward(raw);
-        let [_, classes] = logits.dims();
-        for row in logits.into_data().try_to_vec::<f32>()?.chunks(classes) {
+        let outputs = network.forward(raw);
+        let [_, count] = outputs.dims();
+        for row in outputs.into_data().try_to_vec::<f32>()?.chunks(count) {
             let row: Vec<String> = row.iter().map(f32::to_string).collect();
             writeln!(out, "{}", row.join(" "))?;
         }

@@ -1,0 +1,186 @@
+//! Settings that kinds of data sets have in common: splits, augmentation, and how many examples are taken.
+
+use kiln_space::{Settings, SettingsError};
+use serde::Deserialize;
+use serde::de::DeserializeOwned;
+use serde_json::{Map, Value};
+
+use super::split::Sizes;
+use super::{Augmentation, DataError, DataSet, RawData};
+
+/// Share that is held out where nothing is said.
+pub(super) const FIFTH: f64 = 0.2;
+/// The same for data sets that are large as a rule.
+pub(super) const TENTH: f64 = 0.1;
+
+/// What is said in `[data]` beside the settings of the kind.
+#[derive(Clone, Debug)]
+pub(super) struct Preparation {
+    /// Share that is held out for testing; none where the data come with a test split.
+    pub(super) test: Option<f64>,
+    validation: f64,
+    split_seed: u64,
+    augment: Augmentation,
+    limit: Option<usize>,
+}
+
+/// Which of the settings a kind has, and what holds where they are not stated.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Offer {
+    /// Whether a share can be held out for testing.
+    pub(super) test: bool,
+    /// Whether training examples can be augmented.
+    pub(super) augment: bool,
+    /// Share of the examples outside the test split that judge networks during the search.
+    pub(super) validation: f64,
+}
+
+/// The settings as they are written.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Keys {
+    test: Option<f64>,
+    validation: Option<f64>,
+    #[serde(default)]
+    split_seed: u64,
+    #[serde(default)]
+    augment: Augmentation,
+    limit: Option<usize>,
+}
+
+impl Offer {
+    fn keys(self) -> Vec<&'static str> {
+        let mut keys = vec!["validation", "split_seed", "limit"];
+        keys.extend(self.augment.then_some("augment"));
+        keys.extend(self.test.then_some("test"));
+        keys
+    }
+}
+
+impl Preparation {
+    /// Reads a table: what is offered here, and the rest into the kind's own settings, which refuse unknown keys.
+    ///
+    /// # Errors
+    /// [`SettingsError`] naming the key.
+    pub(super) fn read<T: DeserializeOwned>(
+        settings: &Settings,
+        offer: Offer,
+    ) -> Result<(T, Self), SettingsError> {
+        let keys = offer.keys();
+        let (mut own, mut rest) = (Map::new(), Map::new());
+        for (key, value) in settings.table() {
+            let table = if keys.contains(&key.as_str()) { &mut own } else { &mut rest };
+            table.insert(key.clone(), value.clone());
+        }
+        let part = |table: Map<String, Value>| Settings::new(settings.path(), table);
+        let read = part(rest).read().map_err(|error| with_keys(error, &keys))?;
+        let Keys { test, validation, split_seed, augment, limit } = part(own).read()?;
+        let validation = validation.unwrap_or(offer.validation);
+        let preparation = Self { test, validation, split_seed, augment, limit };
+        preparation.check(settings)?;
+        Ok((read, preparation))
+    }
+
+    /// Holds a fifth out for testing, unless another share is stated.
+    pub(super) fn hold_out(&mut self) {
+        self.test.get_or_insert(FIFTH);
+    }
+
+    fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
+        for (key, share) in [("test", self.test), ("validation", Some(self.validation))] {
+            if let Some(share) = share
+                && !(share > 0.0 && share < 0.9)
+            {
+                return Err(SettingsError::value(settings.key(key), share, "a share between 0 and 0.9"));
+            }
+        }
+        if let Some(limit) = self.limit.filter(|limit| *limit < 2) {
+            return Err(SettingsError::value(settings.key("limit"), limit, "at least 2"));
+        }
+        self.augment.check(settings)
+    }
+
+    /// The data set.
+    ///
+    /// # Errors
+    /// [`DataError`] where there are too few examples.
+    pub(super) fn finish(&self, raw: RawData) -> Result<DataSet, DataError> {
+        let sizes = Sizes {
+            test: self.test.unwrap_or(0.0),
+            validation: self.validation,
+            seed: self.split_seed,
+            limit: self.limit,
+        };
+        DataSet::new(raw, &sizes, self.augment)
+    }
+}
+
+/// The error for an unknown key with all the accepted ones, not only those of the kind.
+fn with_keys(error: SettingsError, keys: &[&str]) -> SettingsError {
+    let Some(rest) = error.problem.strip_prefix("unknown field `") else { return error };
+    // Between two names stand the words that serde puts there.
+    let mut names = rest.split('`').step_by(2);
+    let unknown = names.next().unwrap_or_default();
+    let names: Vec<&str> = names.chain(keys.iter().copied()).collect();
+    let problem = format!("unknown field `{unknown}`, expected one of `{}`", names.join("`, `"));
+    SettingsError { problem, ..error }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Own {
+        file: String,
+    }
+
+    #[derive(Debug, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Nothing {}
+
+    const OFFER: Offer = Offer { test: false, augment: true, validation: TENTH };
+
+    fn read<T: DeserializeOwned>(table: &Value) -> Result<(T, Preparation), String> {
+        let settings = Settings::new("data", table.as_object().unwrap().clone());
+        Preparation::read(&settings, OFFER).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn a_table_is_read_into_both() {
+        let table = json!({ "file": "a", "limit": 9, "augment": { "shift": 2 } });
+        let (own, mut preparation) = read::<Own>(&table).unwrap();
+        assert_eq!((own.file.as_str(), preparation.limit, preparation.test), ("a", Some(9), None));
+        assert!((preparation.validation - TENTH).abs() < 1e-12);
+        preparation.hold_out();
+        assert_eq!(preparation.test, Some(FIFTH));
+    }
+
+    #[test]
+    fn mistakes_name_their_key_and_what_is_accepted() {
+        let unknown = read::<Own>(&json!({ "file": "a", "limmit": 9 })).err().unwrap();
+        let expected = "`data.limmit`: unknown field `limmit`, expected one of `file`, `validation`, `split_seed`, `limit`, \
+                        `augment`";
+        assert_eq!(unknown, expected);
+        let unknown = read::<Nothing>(&json!({ "x": 9 })).err().unwrap();
+        assert!(
+            unknown.ends_with("expected one of `validation`, `split_seed`, `limit`, `augment`"),
+            "{unknown}"
+        );
+        // Not offered.
+        assert!(read::<Own>(&json!({ "file": "a", "test": 0.1 })).err().unwrap().contains("`data.test`"));
+        assert!(read::<Own>(&json!({})).err().unwrap().contains("missing field `file`"));
+        for (key, value) in [("limit", json!(1)), ("validation", json!(0.9)), ("split_seed", json!(-1))] {
+            let mut table = json!({ "file": "a" });
+            table[key] = value;
+            let refused = read::<Own>(&table).err().unwrap();
+            assert!(refused.starts_with(&format!("`data.{key}`")), "{refused}");
+        }
+        let nested = read::<Own>(&json!({ "file": "a", "augment": { "shif": 1 } })).err().unwrap();
+        assert!(nested.starts_with("`data.augment.shif`: unknown field `shif`"), "{nested}");
+        assert!(!nested.contains("`limit`"), "{nested}");
+    }
+}

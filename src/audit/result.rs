@@ -1,0 +1,151 @@
+//! What an audit found, as a file of the run folder: `kiln report` shows it without training anything.
+
+use std::fs::{self, File};
+use std::io::{Read, Write};
+use std::path::Path;
+
+use kiln_search::RunPaths;
+use serde::{Deserialize, Serialize};
+
+use super::{Audit, AuditError};
+
+/// Name of the file.
+const FILE: &str = "audit.json";
+/// Version of its format.
+const VERSION: u32 = 1;
+/// Longest file that is read, in bytes.
+const LONGEST_BYTES: u64 = 64 << 20;
+
+/// The file.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    /// Epochs of each network, where they are not the supernet's.
+    epochs: Option<u32>,
+    audit: Audit,
+}
+
+impl Audit {
+    /// Writes what was found into `audit.json` of the run folder: beside it first, then renamed.
+    pub(super) fn save(&self, paths: &RunPaths, epochs: Option<u32>) -> Result<(), AuditError> {
+        let path = paths.root().join(FILE);
+        let document = Document { version: VERSION, epochs, audit: self.clone() };
+        let mut text = serde_json::to_vec_pretty(&document).expect("an audit is plain data");
+        text.push(b'\n');
+        let beside = path.with_extension("json.partial");
+        let write = || {
+            let mut file = File::create(&beside)?;
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&beside, &path)
+        };
+        write().map_err(|source| {
+            // Half a file is of no use; that it cannot be removed changes nothing.
+            let _ = fs::remove_file(&beside);
+            AuditError::File { path: path.clone(), action: "write", source }
+        })
+    }
+
+    /// What the last audit of a run found; `None` if there was none.
+    ///
+    /// # Errors
+    /// [`AuditError::File`] when the file cannot be read, [`AuditError::Damaged`] when it is not what an audit writes.
+    pub fn load(paths: &RunPaths) -> Result<Option<Self>, AuditError> {
+        let path = paths.root().join(FILE);
+        let mut bytes = Vec::new();
+        match File::open(&path).and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes)) {
+            Ok(_) => {}
+            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+            Err(source) => return Err(AuditError::File { path, action: "read", source }),
+        }
+        let damaged = |problem: String| AuditError::Damaged { path: path.clone(), problem };
+        if bytes.len() as u64 > LONGEST_BYTES {
+            return Err(damaged(format!("it is longer than {LONGEST_BYTES} bytes")));
+        }
+        let document: Document =
+            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        if document.version != VERSION {
+            return Err(damaged(format!("version {} of its format is not known", document.version)));
+        }
+        document.audit.check(&path).map(|()| Some(document.audit))
+    }
+
+    /// Holds the numbers against what they mean.
+    fn check(&self, path: &Path) -> Result<(), AuditError> {
+        let damaged = |problem: String| Err(AuditError::Damaged { path: path.to_owned(), problem });
+        if self.predictors.is_empty() {
+            return damaged("it names no predictor".to_owned());
+        }
+        for predictor in &self.predictors {
+            if let Some(found) = predictor.correlation
+                && ![found.tau, found.low, found.high].iter().all(|tau| (-1.0..=1.0).contains(tau))
+            {
+                return damaged(format!("tau of `{}` is not between -1 and 1", predictor.name));
+            }
+        }
+        Ok(())
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_search::{Outcome, RankCorrelation};
+    use kiln_space::Genotype;
+
+    use super::super::{AuditedNetwork, Predictor};
+    use super::*;
+
+    fn audit() -> Audit {
+        let measured = |value: f64| Outcome::from_metrics([("error_percent".to_owned(), value)].into());
+        let network = |gene: u8| AuditedNetwork {
+            genotype: Genotype::new([gene]),
+            trained: measured(f64::from(gene)),
+            estimated: measured(0.5 + f64::from(gene)),
+            proxy: measured(-1.0),
+            parameters: 10,
+            macs: 20,
+        };
+        let correlation = Some(RankCorrelation { tau: 1.0, low: 0.25, high: 1.0 });
+        let predictors = vec![
+            Predictor { name: "supernet error_percent".to_owned(), correlation },
+            Predictor { name: "macs".to_owned(), correlation: None },
+        ];
+        Audit { metric: "error_percent".to_owned(), networks: (1..5).map(network).collect(), predictors }
+    }
+
+    #[test]
+    fn what_was_written_is_read() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = RunPaths::new(folder.path());
+        assert_eq!(Audit::load(&paths).unwrap(), None);
+        audit().save(&paths, Some(3)).unwrap();
+        assert_eq!(Audit::load(&paths).unwrap(), Some(audit()));
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
+    }
+
+    #[test]
+    fn damage_is_named_by_its_file() {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = RunPaths::new(folder.path());
+        audit().save(&paths, None).unwrap();
+        let path = folder.path().join(FILE);
+        let text = fs::read_to_string(&path).unwrap();
+        for (text, problem) in [
+            (text[..text.len() / 2].to_owned(), "EOF"),
+            (text.replace("\"version\": 1", "\"version\": 9"), "version 9"),
+            (text.replace("\"macs\": 20", "\"macs\": -20"), "u64"),
+            (text.replace("0.25", "-1.25"), "not between -1 and 1"),
+            (text.replace("\"epochs\"", "\"epoch\""), "unknown field"),
+            (String::new(), "EOF"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let error = Audit::load(&paths).unwrap_err();
+            assert!(error.is_callers());
+            let said = error.to_string();
+            assert!(said.contains("audit.json: damaged") && said.contains(problem), "{said}");
+        }
+        fs::write(&path, vec![b' '; LONGEST_BYTES as usize + 1]).unwrap();
+        assert!(Audit::load(&paths).unwrap_err().to_string().contains("longer than"));
+    }
+}

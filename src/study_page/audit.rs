@@ -1,0 +1,124 @@
+//! Whether the supernet ranks: what the last `kiln supernet audit` found, as a table and plots.
+
+use kiln::audit::{Audit, AuditedNetwork, Predictor};
+use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
+use kiln_search::Outcome;
+
+use super::names::{displayed, heading, subject, with_unit};
+use crate::units;
+
+/// What a predictor of the audit is called among people.
+fn called(name: &str) -> String {
+    match name.split_once(' ') {
+        Some(("supernet", metric)) => format!("supernet's {}", subject(metric)),
+        _ if name == "macs" => "MACs".to_owned(),
+        _ => name.strip_prefix("negative_").unwrap_or(name).to_owned(),
+    }
+}
+
+/// The section of an audit.
+pub(super) fn section(audit: &Audit) -> Section {
+    let measured = measured(audit).count();
+    let text = format!(
+        "{measured} architectures, drawn at random, were trained on their own and compared with what the supernet says of them. A \
+         tau of 1 is the same order, 0 is none. A supernet that does not order networks better than their number of \
+         parameters does not help the search."
+    );
+    let parts = vec![
+        Part::Text(text),
+        Part::Plots(vec![estimates(audit), parameters(audit)]),
+        Part::Table(predictors(&audit.predictors)),
+    ];
+    Section { title: "Whether the supernet ranks".to_owned(), parts }
+}
+
+fn predictors(predictors: &[Predictor]) -> Table {
+    let row = |predictor: &Predictor| {
+        let [tau, interval] = match predictor.correlation {
+            Some(found) => [format!("{:.3}", found.tau), format!("{:.3} to {:.3}", found.low, found.high)],
+            None => ["none".to_owned(), String::new()],
+        };
+        vec![Cell::Text(called(&predictor.name)), Cell::Number(tau), Cell::Number(interval)]
+    };
+    Table {
+        caption: "How well each number orders the networks as training them does".to_owned(),
+        headings: ["ordered by", "Kendall's tau", "95 % interval"].map(str::to_owned).to_vec(),
+        rows: predictors.iter().map(row).collect(),
+    }
+}
+
+/// Networks with what was measured after training each.
+fn measured(audit: &Audit) -> impl Iterator<Item = (&AuditedNetwork, f64)> {
+    let of = |outcome: &Outcome| outcome.measurement().and_then(|found| found.get(&audit.metric));
+    audit.networks.iter().filter_map(move |network| Some((network, of(&network.trained)?)))
+}
+
+/// The estimates against what training gave, with the line on which both are the same.
+fn estimates(audit: &Audit) -> Plot {
+    let metric = audit.metric.as_str();
+    let point = |(network, trained): (&AuditedNetwork, f64)| {
+        let estimated = network.estimated.measurement().and_then(|found| found.get(metric))?;
+        let note = format!(
+            "{}: {} trained, {} estimated",
+            network.genotype,
+            with_unit(metric, trained),
+            with_unit(metric, estimated)
+        );
+        Some(Point { x: displayed(metric, estimated), y: displayed(metric, trained), note })
+    };
+    let points: Vec<Point> = measured(audit).filter_map(point).collect();
+    let ends = || points.iter().flat_map(|point| [point.x, point.y]);
+    let (least, most) = (ends().fold(f64::INFINITY, f64::min), ends().fold(f64::NEG_INFINITY, f64::max));
+    let mut series = Vec::new();
+    if least < most {
+        let ends = [least, most].map(|at| Point { x: at, y: at, note: String::new() });
+        let name = "trained as estimated".to_owned();
+        series.push(Series { name, ink: Ink::Faint, shape: None, line: Line::Straight, points: ends.into() });
+    }
+    series.push(networks(points));
+    let label = |what: &str| format!("{} {what}", heading(metric));
+    Plot {
+        title: "Estimate against training".to_owned(),
+        description: "Each network as the supernet sees it, and as it is after it was trained on its own. What counts is the order: \
+                      points should rise from left to right, wherever they lie."
+            .to_owned(),
+        x: Axis { label: label("in the supernet"), may_be_logarithmic: false },
+        y: Axis { label: label("trained on its own"), may_be_logarithmic: false },
+        series,
+        limits: Vec::new(),
+    }
+}
+
+/// The simplest rival of a supernet.
+fn parameters(audit: &Audit) -> Plot {
+    let metric = audit.metric.as_str();
+    let point = |(network, trained): (&AuditedNetwork, f64)| {
+        let parameters = network.parameters as f64;
+        let note = format!(
+            "{}: {} parameters, {} trained",
+            network.genotype,
+            units::count(parameters),
+            with_unit(metric, trained)
+        );
+        Point { x: parameters, y: displayed(metric, trained), note }
+    };
+    Plot {
+        title: "Parameters against training".to_owned(),
+        description: "The same networks by their number of parameters, which costs nothing to know."
+            .to_owned(),
+        x: Axis { label: "parameters".to_owned(), may_be_logarithmic: true },
+        y: Axis { label: format!("{} trained on its own", heading(metric)), may_be_logarithmic: false },
+        series: vec![networks(measured(audit).map(point).collect())],
+        limits: Vec::new(),
+    }
+}
+
+fn networks(points: Vec<Point>) -> Series {
+    Series {
+        name: "networks".to_owned(),
+        ink: Ink::Blue,
+        shape: Some(Shape::Circle),
+        line: Line::None,
+        points,
+    }
+}
