@@ -16,6 +16,8 @@ const REFERENCE: usize = 64;
 const LOOKED_AT: u64 = 2_000;
 /// Standardized numbers are cut off at this many standard deviations from the mean.
 const FARTHEST: f64 = 5.0;
+/// Running sums of a distance, enough to keep the processor busy.
+const LANES: usize = 8;
 
 /// Makes the vectors. The blocks are scaled by the spread of a random sample, so that each has a variance of 1 in all;
 /// columns that do not vary in the sample are left out.
@@ -141,12 +143,12 @@ fn reference(domain: &Domain<'_>, rng: &mut dyn Rng) -> Vec<Genotype> {
 /// Squared distance of two vectors of which the shorter one is filled up with zeros.
 pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
     let shared = a.len().min(b.len());
-    let mut sums = [0.0; 4];
-    let (pairs_a, pairs_b) = (a[..shared].chunks_exact(4), b[..shared].chunks_exact(4));
+    let mut sums = [0.0; LANES];
+    let (pairs_a, pairs_b) = (a[..shared].chunks_exact(LANES), b[..shared].chunks_exact(LANES));
     let rest =
         pairs_a.remainder().iter().zip(pairs_b.remainder()).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
     for (a, b) in pairs_a.zip(pairs_b) {
-        for lane in 0..4 {
+        for lane in 0..LANES {
             let difference = a[lane] - b[lane];
             sums[lane] += difference * difference;
         }
@@ -166,9 +168,14 @@ mod tests {
 
     #[test]
     fn distance_fills_up_with_zeros() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
-        assert!((squared_distance(&a, &[1.0, 2.0, 3.0, 4.0, 3.0]) - (4.0 + 36.0)).abs() < 1e-12);
-        assert!((squared_distance(&[], &a) - 91.0).abs() < 1e-12);
+        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
+        assert!(
+            (squared_distance(&a, &[1.0, 2.0, 3.0, 4.0, 3.0, 6.0, 7.0, 7.0, 8.0])
+                - (4.0 + 1.0 + 1.0 + 100.0))
+                .abs()
+                < 1e-12
+        );
+        assert!((squared_distance(&[], &a) - 385.0).abs() < 1e-12);
     }
 
     #[test]

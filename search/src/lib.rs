@@ -10,6 +10,7 @@ mod embedding;
 mod error;
 mod evaluator;
 mod event;
+mod extra_trees;
 mod gaussian_process;
 pub mod hypervolume;
 mod journal;

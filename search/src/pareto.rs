@@ -138,6 +138,10 @@ pub fn order(points: &[Point<'_>]) -> Vec<usize> {
     order.sort_by_key(|&i| (ranks[i], i));
     let mut sorted = Vec::with_capacity(order.len());
     for rank in order.chunk_by(|&a, &b| ranks[a] == ranks[b]) {
+        if let [alone] = rank {
+            sorted.push(*alone);
+            continue;
+        }
         let objectives: Vec<&[f64]> = rank.iter().map(|&i| points[i].objectives).collect();
         let distances = crowding(&objectives);
         let mut members: Vec<usize> = (0..rank.len()).collect();
@@ -154,8 +158,15 @@ pub fn order(points: &[Point<'_>]) -> Vec<usize> {
 fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..objectives.len()).collect();
     order.sort_by(|&a, &b| lexicographic(objectives[a], objectives[b]));
-    let mut fronts: Vec<Vec<usize>> = Vec::new();
     let mut ranks = vec![0; objectives.len()];
+    if objectives.iter().all(|point| point.len() == 1) {
+        for pair in order.windows(2) {
+            let worse = lexicographic(objectives[pair[0]], objectives[pair[1]]).is_lt();
+            ranks[pair[1]] = ranks[pair[0]] + usize::from(worse);
+        }
+        return ranks;
+    }
+    let mut fronts: Vec<Vec<usize>> = Vec::new();
     for i in order {
         let rank = fronts
             .partition_point(|front| front.iter().rev().any(|&j| dominates(objectives[j], objectives[i])));
@@ -276,8 +287,10 @@ mod tests {
 
         #[test]
         fn ranks_follow_the_definition(
-            values in prop::collection::vec(prop::collection::vec(0_u8..5, 2..=2), 0..40),
+            dimensions in 1_usize..=3,
+            values in prop::collection::vec(prop::collection::vec(0_u8..5, 3), 0..40),
         ) {
+            let values: Vec<Vec<u8>> = values.iter().map(|value| value[..dimensions].to_vec()).collect();
             let values: Vec<Vec<f64>> =
                 values.iter().map(|value| value.iter().map(|v| f64::from(*v)).collect()).collect();
             let objectives: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();

@@ -85,8 +85,8 @@ mod tests {
     fn what_cannot_work_is_named_with_its_key() {
         assert_eq!(
             message("anealing", json!({})),
-            "`search.strategy`: found `anealing`, expected one of `asha`, `bohb`, `clustered`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, \
-             `random`, `regularized_evolution`, `simulated_annealing`, `successive_halving`"
+            "`search.strategy`: found `anealing`, expected one of `asha`, `bohb`, `clustered`, `ensemble`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, \
+             `random`, `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`"
         );
         assert!(message("random", json!({ "population": 3 })).contains("search.population"));
         assert_eq!(

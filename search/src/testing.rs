@@ -94,6 +94,12 @@ mod tests {
             ("clustered", r#"{ "grouping": "dbscan", "start": [[0, 1, 2], [], [3, 0, 0, 0, 0, 9]] }"#),
             ("gaussian_process", r#"{ "initial": 1, "acquisition": "thompson" }"#),
             ("gaussian_process", r#"{ "acquisition": "expected_improvement", "start": [[1, 0], [0, 0]] }"#),
+            ("gaussian_process", r#"{ "acquisition": "thompson", "optimism": 0.0 }"#),
+            ("clustered", r#"{ "surrogate": "ensemble", "acquisition": "expected_improvement" }"#),
+            ("ensemble", r#"{ "initial": 1, "acquisition": "thompson", "start": [[1, 0]] }"#),
+            ("ensemble", r#"{ "acquisition": "expected_improvement" }"#),
+            ("sms_emoa", r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#),
+            ("sms_emoa", r#"{ "population": 7, "crossover": 1.0 }"#),
             ("nsga2", r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#),
             ("nsga2", r#"{ "population": 7, "crossover": 1.0 }"#),
             (

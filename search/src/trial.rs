@@ -34,6 +34,13 @@ pub struct Origin {
     pub cluster: Option<usize>,
 }
 
+impl Origin {
+    /// Made by `operator` from `parents`.
+    pub(crate) fn of(operator: &str, parents: Vec<TrialId>) -> Self {
+        Self { operator: operator.to_owned(), parents, cluster: None }
+    }
+}
+
 /// A genotype to be judged, and with what effort.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -55,7 +55,7 @@ impl Asha {
                 if self.told[rung + 1].contains(&genotype) {
                     return self.promotion();
                 }
-                let origin = Origin { operator: "promotion".to_owned(), parents: vec![id], cluster: None };
+                let origin = Origin::of("promotion", vec![id]);
                 return Some((rung + 1, genotype, origin));
             }
         }
@@ -65,7 +65,7 @@ impl Asha {
 
 impl Strategy for Asha {
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        let random = || Origin { operator: "random".to_owned(), ..Origin::default() };
+        let random = || Origin::of("random", Vec::new());
         let next = self.promotion();
         let next = next.or_else(|| self.unseen.sample(domain, rng).map(|genotype| (0, genotype, random())));
         let Some((rung, genotype, origin)) = next else {

@@ -92,7 +92,7 @@ impl Sampler for Densities {
         unseen: &mut Unseen,
         rng: &mut dyn Rng,
     ) -> Option<(Genotype, Origin)> {
-        let origin = |operator: &str| Origin { operator: operator.to_owned(), ..Origin::default() };
+        let origin = |operator: &str| Origin::of(operator, Vec::new());
         let guided = if rng.random_bool(RANDOM) { None } else { self.guided(domain, unseen, rng) };
         match guided {
             Some(genotype) => Some((genotype, origin("model"))),

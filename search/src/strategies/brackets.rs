@@ -35,7 +35,7 @@ impl Sampler for Uniform {
         unseen: &mut Unseen,
         rng: &mut dyn Rng,
     ) -> Option<(Genotype, Origin)> {
-        let origin = Origin { operator: "random".to_owned(), ..Origin::default() };
+        let origin = Origin::of("random", Vec::new());
         unseen.sample(domain, rng).map(|genotype| (genotype, origin))
     }
 
@@ -88,7 +88,7 @@ impl Brackets {
         let go_on = self.told.len() / self.rungs.reduction;
         if self.rung + 1 < self.rungs.count() && go_on > 0 {
             let promoted = |(genotype, id): (&Genotype, _)| {
-                let origin = Origin { operator: "promotion".to_owned(), parents: vec![id], cluster: None };
+                let origin = Origin::of("promotion", vec![id]);
                 (genotype.clone(), origin)
             };
             self.to_promote = self.told.best().into_iter().take(go_on).map(promoted).rev().collect();

@@ -3,10 +3,13 @@
 use crate::StrategyRegistry;
 
 mod brackets;
+mod guided;
+mod member;
 pub(crate) mod prior;
 mod rungs;
 mod surrogate;
 mod unseen;
+mod walk;
 mod weighing;
 
 /// Declares a module for each strategy and registers it under the module's name. What it declares, `cargo fmt` does not find:
@@ -26,6 +29,7 @@ strategies! {
     asha: "more effort for the best third, without waiting",
     bohb: "hyperband around what resembles the best",
     clustered: "model-guided search over clusters of candidates",
+    ensemble: "model-guided search by randomized trees",
     gaussian_process: "Bayesian optimization of what networks look like",
     hyperband: "brackets of successive halving, more or less bold",
     local_search: "first better neighbor, with restarts",
@@ -33,5 +37,6 @@ strategies! {
     random: "uniform sampling without repeats",
     regularized_evolution: "tournaments in an aging population",
     simulated_annealing: "a walk that cools down",
+    sms_emoa: "an evolving front by hypervolume",
     successive_halving: "more effort for the best third",
 }

@@ -11,12 +11,9 @@ use kiln_space::{Genotype, Settings, SettingsError};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
+use super::member::{Member, offspring, order};
 use super::unseen::Unseen;
-use crate::pareto::{self, Point};
-use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial, TrialId};
-
-/// Offspring that are all known before a random genotype is proposed instead.
-const ATTEMPTS: usize = 64;
+use crate::{Ask, Domain, Strategy, Trial};
 
 /// Settings of the strategy; probabilities as published.
 #[derive(Debug, Deserialize)]
@@ -66,69 +63,24 @@ struct Nsga2 {
     asked: usize,
 }
 
-#[derive(Debug)]
-struct Member {
-    id: TrialId,
-    genotype: Genotype,
-    objectives: Vec<f64>,
-    violation: f64,
-}
-
 impl Nsga2 {
     /// The next generation, if this one is complete.
     fn select(&mut self) {
         if self.asked < self.settings.population || !self.running.is_empty() {
             return;
         }
-        let mut all: Vec<Option<Member>> =
-            self.parents.drain(..).chain(self.told.drain(..)).map(Some).collect();
-        let points: Vec<Point<'_>> = all
-            .iter()
-            .flatten()
-            .map(|member| Point { objectives: &member.objectives, violation: member.violation })
-            .collect();
-        let order = pareto::order(&points);
+        let all: Vec<Member> = self.parents.drain(..).chain(self.told.drain(..)).collect();
+        let order = order(&all);
+        let mut all: Vec<Option<Member>> = all.into_iter().map(Some).collect();
         self.parents =
             order.into_iter().take(self.settings.population).filter_map(|at| all[at].take()).collect();
         self.asked = 0;
     }
 
     /// The better of two drawn at random: the parents stand in order.
-    fn tournament(&self, rng: &mut dyn Rng) -> &Member {
-        let mut drawn = || rng.random_range(0..self.parents.len());
-        &self.parents[drawn().min(drawn())]
-    }
-
-    fn offspring(&self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
-        if self.parents.is_empty() {
-            return None;
-        }
-        let genes = domain.space().decisions().len().max(1);
-        for _ in 0..ATTEMPTS {
-            let parent = self.tournament(rng);
-            let mut origin =
-                Origin { operator: "mutation".to_owned(), parents: vec![parent.id], cluster: None };
-            let mut genotype = parent.genotype.clone();
-            if rng.random_bool(self.settings.crossover) {
-                let other = self.tournament(rng);
-                if let Some(mixed) = domain.crossover(&genotype, &other.genotype, rng) {
-                    genotype = mixed;
-                    "crossover".clone_into(&mut origin.operator);
-                    origin.parents.push(other.id);
-                }
-            }
-            // Every gene with a probability of one over their number.
-            let mutations = (0..genes).filter(|_| rng.random_range(0..genes as u32) == 0).count();
-            for _ in 0..mutations {
-                if let Some(mutant) = domain.mutate(&genotype, rng) {
-                    genotype = mutant;
-                }
-            }
-            if !self.unseen.is_known(&genotype) {
-                return Some((genotype, origin));
-            }
-        }
-        None
+    fn tournament(&self, rng: &mut dyn Rng) -> Option<&Member> {
+        let mut drawn = || rng.random_range(0..self.parents.len().max(1));
+        self.parents.get(drawn().min(drawn()))
     }
 }
 
@@ -138,21 +90,19 @@ impl Strategy for Nsga2 {
         if self.asked >= self.settings.population {
             return Ask::Wait;
         }
-        let random = || Origin { operator: "random".to_owned(), ..Origin::default() };
-        let next = self.offspring(domain, rng);
-        let next = next.or_else(|| self.unseen.sample(domain, rng).map(|genotype| (genotype, random())));
-        let Some((genotype, origin)) = next else { return Ask::Done };
-        self.asked += 1;
-        self.unseen.insert(&genotype);
-        self.running.insert(genotype.clone());
-        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
+        let select = |rng: &mut dyn Rng| self.tournament(rng);
+        let found = offspring(select, self.settings.crossover, domain, &self.unseen, rng);
+        let ask = self.unseen.propose(found, domain, rng);
+        if let Ask::Propose(proposal) = &ask {
+            self.asked += 1;
+            self.running.insert(proposal.genotype.clone());
+        }
+        ask
     }
 
     fn tell(&mut self, trial: &Trial) {
-        let genotype = trial.proposal.genotype.clone();
-        self.unseen.insert(&genotype);
-        self.running.remove(&genotype);
-        let (objectives, violation) = (trial.objectives.0.clone(), trial.violation);
-        self.told.push(Member { id: trial.id, genotype, objectives, violation });
+        self.unseen.insert(&trial.proposal.genotype);
+        self.running.remove(&trial.proposal.genotype);
+        self.told.push(Member::from(trial));
     }
 }

@@ -106,7 +106,7 @@ impl Strategy for Prior {
             if !domain.is_feasible(&genotype) {
                 tracing::warn!("`{given}` is left out of the start: it does not meet the constraints");
             } else if self.tried.insert(genotype.clone()) {
-                let origin = Origin { operator: "prior".to_owned(), ..Origin::default() };
+                let origin = Origin::of("prior", Vec::new());
                 return Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin });
             }
         }

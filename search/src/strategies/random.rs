@@ -5,7 +5,7 @@ use rand::Rng;
 use serde::Deserialize;
 
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial};
+use crate::{Ask, Domain, Strategy, Trial};
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -25,10 +25,7 @@ struct Random {
 
 impl Strategy for Random {
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        let Some(genotype) = self.unseen.sample(domain, rng) else { return Ask::Done };
-        self.unseen.insert(&genotype);
-        let origin = Origin { operator: "random".to_owned(), ..Origin::default() };
-        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
+        self.unseen.propose(None, domain, rng)
     }
 
     fn tell(&mut self, trial: &Trial) {

@@ -11,9 +11,9 @@ use kiln_space::{Genotype, Settings, SettingsError};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
+use super::member::{self, Member};
 use super::unseen::Unseen;
-use crate::pareto::{self, Point};
-use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial, TrialId};
+use crate::{Ask, Domain, Origin, Strategy, Trial};
 
 /// Offspring that are all known before a random genotype is proposed instead.
 const ATTEMPTS: usize = 64;
@@ -67,14 +67,6 @@ struct RegularizedEvolution {
     asked: usize,
 }
 
-#[derive(Debug)]
-struct Member {
-    id: TrialId,
-    genotype: Genotype,
-    objectives: Vec<f64>,
-    violation: f64,
-}
-
 impl RegularizedEvolution {
     /// The best of a random few. The population is not empty.
     fn tournament(&self, rng: &mut dyn Rng) -> &Member {
@@ -86,15 +78,13 @@ impl RegularizedEvolution {
     fn offspring(&self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
         for _ in 0..ATTEMPTS {
             let parent = self.tournament(rng);
-            let mut origin =
-                Origin { operator: "mutation".to_owned(), parents: vec![parent.id], cluster: None };
+            let mut origin = Origin::of("mutation", vec![parent.id]);
             let mut genotype = parent.genotype.clone();
             if self.settings.crossover > 0.0 && rng.random_bool(self.settings.crossover) {
                 let other = self.tournament(rng);
                 if let Some(mixed) = domain.crossover(&parent.genotype, &other.genotype, rng) {
                     genotype = mixed;
-                    "crossover".clone_into(&mut origin.operator);
-                    origin.parents.push(other.id);
+                    origin = Origin::of("crossover", vec![parent.id, other.id]);
                 }
             }
             if let Some(mutant) = domain.mutate(&genotype, rng)
@@ -110,13 +100,8 @@ impl RegularizedEvolution {
         if self.places.len() == self.population.len() {
             return;
         }
-        let point = |member| {
-            let Member { objectives, violation, .. }: &Member = member;
-            Point { objectives, violation: *violation }
-        };
-        let points: Vec<Point<'_>> = self.population.iter().map(point).collect();
-        let mut places = vec![0; points.len()];
-        for (place, member) in pareto::order(&points).into_iter().enumerate() {
+        let mut places = vec![0; self.population.len()];
+        for (place, member) in member::order(self.population.make_contiguous()).into_iter().enumerate() {
             places[member] = place;
         }
         self.places = places;
@@ -128,22 +113,13 @@ impl Strategy for RegularizedEvolution {
         self.update_places();
         let evolving = self.asked >= self.settings.population && !self.population.is_empty();
         let offspring = if evolving { self.offspring(domain, rng) } else { None };
-        let random = || Origin { operator: "random".to_owned(), ..Origin::default() };
-        let next = offspring.or_else(|| self.unseen.sample(domain, rng).map(|genotype| (genotype, random())));
-        let Some((genotype, origin)) = next else { return Ask::Done };
         self.asked += 1;
-        self.unseen.insert(&genotype);
-        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
+        self.unseen.propose(offspring, domain, rng)
     }
 
     fn tell(&mut self, trial: &Trial) {
         self.unseen.insert(&trial.proposal.genotype);
-        self.population.push_back(Member {
-            id: trial.id,
-            genotype: trial.proposal.genotype.clone(),
-            objectives: trial.objectives.0.clone(),
-            violation: trial.violation,
-        });
+        self.population.push_back(Member::from(trial));
         if self.population.len() > self.settings.population {
             self.population.pop_front();
         }

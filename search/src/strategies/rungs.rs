@@ -5,7 +5,7 @@ use std::collections::BTreeMap;
 use kiln_space::{Genotype, Settings, SettingsError};
 use serde::Deserialize;
 
-use crate::pareto::{self, Point};
+use super::member::{self, Member};
 use crate::{Fidelity, Trial, TrialId};
 
 /// Settings that all of them share.
@@ -71,20 +71,11 @@ pub(super) struct Told {
     places: BTreeMap<Genotype, usize>,
 }
 
-#[derive(Clone, Debug)]
-struct Member {
-    id: TrialId,
-    genotype: Genotype,
-    objectives: Vec<f64>,
-    violation: f64,
-}
-
 impl Told {
     pub(super) fn push(&mut self, trial: &Trial) {
         let genotype = trial.proposal.genotype.clone();
         if self.places.insert(genotype.clone(), self.members.len()).is_none() {
-            let (objectives, violation) = (trial.objectives.0.clone(), trial.violation);
-            self.members.push(Member { id: trial.id, genotype, objectives, violation });
+            self.members.push(Member::from(trial));
         }
     }
 
@@ -98,13 +89,7 @@ impl Told {
 
     /// Genotypes and trials from best to worst: by non-dominated rank, then crowding; what failed is left out.
     pub(super) fn best(&self) -> Vec<(&Genotype, TrialId)> {
-        let point = |member: &Member| -> (Vec<f64>, f64) { (member.objectives.clone(), member.violation) };
-        let points: Vec<(Vec<f64>, f64)> = self.members.iter().map(point).collect();
-        let points: Vec<Point<'_>> = points
-            .iter()
-            .map(|(objectives, violation)| Point { objectives, violation: *violation })
-            .collect();
-        let order = pareto::order(&points).into_iter().map(|at| &self.members[at]);
+        let order = member::order(&self.members).into_iter().map(|at| &self.members[at]);
         order
             .filter(|member| !member.objectives.is_empty())
             .map(|member| (&member.genotype, member.id))

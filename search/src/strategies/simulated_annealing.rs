@@ -5,15 +5,12 @@
 //! begins again at the best when it is cold; several objectives are summed with weights that are drawn at each beginning;
 //! known genotypes are walked over for nothing.
 
-use std::collections::BTreeMap;
-
 use kiln_space::{Genotype, Settings, SettingsError};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
-use super::unseen::Unseen;
-use super::weighing::Weighing;
-use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial, TrialId};
+use super::walk::Walk;
+use crate::{Ask, Domain, Origin, Strategy, Trial};
 
 /// Steps over known genotypes before a random one is proposed.
 const STEPS: usize = 64;
@@ -56,10 +53,7 @@ pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsEr
     Ok(Box::new(SimulatedAnnealing {
         temperature: read.temperature,
         settings: read,
-        unseen: Unseen::default(),
-        weighing: Weighing::default(),
-        told: BTreeMap::new(),
-        news: Vec::new(),
+        walk: Walk::default(),
         current: None,
         asked: 0,
     }))
@@ -68,33 +62,26 @@ pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsEr
 #[derive(Debug)]
 struct SimulatedAnnealing {
     settings: AnnealingSettings,
-    unseen: Unseen,
-    weighing: Weighing,
-    told: BTreeMap<Genotype, (TrialId, Vec<f64>)>,
-    /// Told since the last ask.
-    news: Vec<Genotype>,
+    /// Its news were told since the last ask.
+    walk: Walk,
     current: Option<Genotype>,
     temperature: f64,
     asked: usize,
 }
 
 impl SimulatedAnnealing {
-    fn value(&self, genotype: &Genotype) -> f64 {
-        self.told.get(genotype).map_or(f64::INFINITY, |(_, objectives)| self.weighing.value(objectives))
-    }
-
     /// Whether the walk goes there.
     fn accepts(&self, genotype: &Genotype, rng: &mut dyn Rng) -> bool {
         let Some(current) = &self.current else { return true };
-        let worse = self.value(genotype) - self.value(current);
+        let worse = self.walk.value(genotype) - self.walk.value(current);
         worse <= 0.0 || (worse.is_finite() && rng.random::<f64>() < (-worse / self.temperature).exp())
     }
 
     fn hear(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) {
         if self.current.is_none() {
-            self.weighing.draw(domain.objectives().len(), rng);
+            self.walk.weighing.draw(domain.objectives().len(), rng);
         }
-        for genotype in std::mem::take(&mut self.news) {
+        for genotype in std::mem::take(&mut self.walk.news) {
             if self.accepts(&genotype, rng) {
                 self.current = Some(genotype);
             }
@@ -102,9 +89,8 @@ impl SimulatedAnnealing {
         }
         if self.temperature < self.settings.coldest {
             self.temperature = self.settings.temperature;
-            self.weighing.draw(domain.objectives().len(), rng);
-            let best = self.told.keys().min_by(|a, b| self.value(a).total_cmp(&self.value(b)));
-            self.current = best.cloned();
+            self.walk.weighing.draw(domain.objectives().len(), rng);
+            self.current = self.walk.best().cloned();
         }
     }
 
@@ -112,9 +98,8 @@ impl SimulatedAnnealing {
         for _ in 0..STEPS {
             let current = self.current.clone()?;
             let mutant = domain.mutate(&current, rng)?;
-            if !self.unseen.is_known(&mutant) {
-                let parents = self.told.get(&current).map(|(id, _)| *id).into_iter().collect();
-                return Some((mutant, Origin { operator: "mutation".to_owned(), parents, cluster: None }));
+            if !self.walk.unseen.is_known(&mutant) {
+                return Some((mutant, self.walk.step_from(Some(&current))));
             }
             if self.accepts(&mutant, rng) {
                 self.current = Some(mutant);
@@ -129,21 +114,11 @@ impl Strategy for SimulatedAnnealing {
         self.hear(domain, rng);
         let walking = self.asked >= self.settings.initial;
         let next = if walking { self.step(domain, rng) } else { None };
-        let random = || Origin { operator: "random".to_owned(), ..Origin::default() };
-        let next = next.or_else(|| self.unseen.sample(domain, rng).map(|genotype| (genotype, random())));
-        let Some((genotype, origin)) = next else { return Ask::Done };
         self.asked += 1;
-        self.unseen.insert(&genotype);
-        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
+        self.walk.unseen.propose(next, domain, rng)
     }
 
     fn tell(&mut self, trial: &Trial) {
-        let genotype = trial.proposal.genotype.clone();
-        self.unseen.insert(&genotype);
-        if !trial.objectives.0.is_empty() {
-            self.weighing.widen(trial);
-            self.told.insert(genotype.clone(), (trial.id, trial.objectives.0.clone()));
-            self.news.push(genotype);
-        }
+        self.walk.tell(trial);
     }
 }

@@ -5,7 +5,7 @@ use std::collections::BTreeSet;
 use kiln_space::{Genotype, size};
 use rand::{Rng, RngExt};
 
-use crate::Domain;
+use crate::{Ask, Domain, Fidelity, Origin, Proposal};
 
 /// Draws before small spaces are enumerated.
 const SAMPLE_ATTEMPTS: usize = 24;
@@ -31,6 +31,19 @@ impl Unseen {
     /// Marks a genotype; false if it was known.
     pub(super) fn insert(&mut self, genotype: &Genotype) -> bool {
         self.known.insert(genotype.clone())
+    }
+
+    /// Proposes what was found, or a random genotype where nothing was, with full effort; done where none is left.
+    pub(super) fn propose(
+        &mut self,
+        found: Option<(Genotype, Origin)>,
+        domain: &Domain<'_>,
+        rng: &mut dyn Rng,
+    ) -> Ask {
+        let random = || self.sample(domain, rng).map(|genotype| (genotype, Origin::of("random", Vec::new())));
+        let Some((genotype, origin)) = found.or_else(random) else { return Ask::Done };
+        self.insert(&genotype);
+        Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
     }
 
     /// A feasible genotype that is not known: a draw of [`Domain::sample`] as long as these bring something new, then one

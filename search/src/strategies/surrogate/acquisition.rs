@@ -4,86 +4,95 @@ use rand::{Rng, RngExt};
 use serde::Deserialize;
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 
-/// Weight of the mean over the objectives beside the worst of them (ParEGO).
-const MEAN_WEIGHT: f64 = 0.05;
+use super::volume::Volume;
+
+/// Draws of which expected improvements of the hypervolume are the mean; half of them mirror the others.
+const DRAWS: usize = 8;
 
 /// What is predicted of an objective, on the common scale.
 #[derive(Clone, Copy, Debug)]
-pub(in crate::strategies) struct Prediction {
-    pub(in crate::strategies) mean: f64,
-    pub(in crate::strategies) deviation: f64,
+pub(super) struct Prediction {
+    pub(super) mean: f64,
+    pub(super) deviation: f64,
 }
 
 /// The rule of choice.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Acquisition {
-    /// Mean minus deviations.
+    /// Mean minus deviations; with several objectives, the hypervolume that a candidate there would add.
     ///
-    /// Source: Srinivas, Krause, Kakade, Seeger, Gaussian process optimization in the bandit setting, ICML 2010.
+    /// Source: Srinivas, Krause, Kakade, Seeger, Gaussian process optimization in the bandit setting, ICML 2010; Ponweiser,
+    /// Wagner, Biermann, Vincze, Multiobjective optimization on a limited budget of evaluations using model-assisted S-metric
+    /// selection, PPSN 2008.
     #[default]
     ConfidenceBound,
-    /// Expected improvement on the best so far.
+    /// Expected improvement on the best so far; with several objectives, of the hypervolume.
     ///
     /// Source: Jones, Schonlau, Welch, Efficient global optimization of expensive black-box functions, J. Global Optim. 1998,
     /// equation 15.
     ExpectedImprovement,
-    /// A draw from each candidate's own distribution.
+    /// A draw from each candidate's own distribution; with several objectives, the hypervolume it would add.
     ///
     /// Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (independent Thompson sampling).
     Thompson,
 }
 
-/// What the rule is applied with: one weight and one offset for each objective.
-#[derive(Clone, Debug)]
-pub(in crate::strategies) struct Terms {
-    /// Drawn anew at each choice, uniform on the simplex.
-    pub(in crate::strategies) weights: Vec<f64>,
-    /// What makes the best value of each objective positive.
-    pub(in crate::strategies) offsets: Vec<f64>,
-    /// Lowest weighed sum among the trials.
-    pub(in crate::strategies) best: f64,
-    /// Standard deviations below the mean, for the confidence bound.
-    pub(in crate::strategies) optimism: f64,
-}
-
 impl Acquisition {
-    /// The value of a candidate; lower is better.
-    pub(in crate::strategies) fn value(
+    /// The value of each candidate, of which the objectives are predicted; lower is better. `best` is the lowest scaled value of
+    /// all trials, `optimism` how many deviations below the mean the confidence bound is.
+    pub(super) fn of_one(
         self,
         predicted: &[Prediction],
-        terms: &Terms,
+        best: f64,
+        optimism: f64,
         rng: &mut dyn Rng,
-    ) -> f64 {
+    ) -> Vec<f64> {
+        let mut value = |found: &Prediction| match self {
+            Self::ConfidenceBound => found.mean - optimism * found.deviation,
+            Self::Thompson => found.mean + found.deviation * normal(rng),
+            Self::ExpectedImprovement => -expected_improvement(best - found.mean, found.deviation),
+        };
+        predicted.iter().map(&mut value).collect()
+    }
+
+    /// The same with several objectives.
+    pub(super) fn of_several(
+        self,
+        predicted: &[Vec<Prediction>],
+        volume: &Volume,
+        optimism: f64,
+        rng: &mut dyn Rng,
+    ) -> Vec<f64> {
+        let objectives = predicted.first().map_or(0, Vec::len);
+        let bound = |found: &Vec<Prediction>| -> Vec<f64> {
+            found.iter().map(|found| found.mean - optimism * found.deviation).collect()
+        };
         match self {
-            Self::ConfidenceBound => {
-                terms.scalar(predicted.iter().map(|found| found.mean - terms.optimism * found.deviation))
-            }
+            Self::ConfidenceBound => predicted.iter().map(|found| -volume.gain(&bound(found))).collect(),
             Self::Thompson => {
-                let drawn: Vec<f64> =
-                    predicted.iter().map(|found| found.mean + found.deviation * normal(rng)).collect();
-                terms.scalar(drawn.into_iter())
+                let mut drawn = |found: &Vec<Prediction>| -> Vec<f64> {
+                    found.iter().map(|found| found.mean + found.deviation * normal(rng)).collect()
+                };
+                predicted.iter().map(|found| -volume.gain(&drawn(found))).collect()
             }
             Self::ExpectedImprovement => {
-                let weighed = || predicted.iter().zip(&terms.weights);
-                let mean: f64 = weighed().map(|(found, weight)| weight * found.mean).sum();
-                let variance: f64 = weighed().map(|(found, weight)| (weight * found.deviation).powi(2)).sum();
-                -expected_improvement(terms.best - mean, variance.sqrt())
+                let half: Vec<Vec<f64>> =
+                    (0..DRAWS / 2).map(|_| (0..objectives).map(|_| normal(rng)).collect()).collect();
+                let draws = || half.iter().flat_map(|draw| [(draw, 1.0), (draw, -1.0)]);
+                let mean = |found: &Vec<Prediction>| {
+                    let drawn = draws().map(|(draw, sign)| {
+                        let at = found.iter().zip(draw);
+                        let at: Vec<f64> = at.map(|(f, z)| f.mean + sign * f.deviation * z).collect();
+                        volume.gain(&at).max(0.0)
+                    });
+                    let expected = drawn.sum::<f64>() / DRAWS as f64;
+                    // Where no draw adds anything, the bound tells the nearer from the farther.
+                    if expected > 0.0 { -expected } else { -volume.gain(&bound(found)).min(0.0) }
+                };
+                predicted.iter().map(mean).collect()
             }
         }
-    }
-}
-
-impl Terms {
-    /// Several values as one (augmented Chebyshev).
-    fn scalar(&self, values: impl Iterator<Item = f64>) -> f64 {
-        let mut worst = f64::MIN;
-        let mut mean = 0.0;
-        for ((value, weight), offset) in values.zip(&self.weights).zip(&self.offsets) {
-            worst = worst.max(weight * (value + offset));
-            mean += weight * value;
-        }
-        worst + MEAN_WEIGHT * mean
     }
 }
 
@@ -100,7 +109,7 @@ fn expected_improvement(gain: f64, deviation: f64) -> f64 {
 /// A draw from the standard normal distribution.
 ///
 /// Source: Box, Muller, A note on the generation of random normal deviates, Ann. Math. Stat. 1958.
-fn normal(rng: &mut dyn Rng) -> f64 {
+pub(super) fn normal(rng: &mut dyn Rng) -> f64 {
     let (u, v) = (1.0 - rng.random::<f64>(), rng.random::<f64>());
     (-2.0 * u.ln()).sqrt() * (std::f64::consts::TAU * v).cos()
 }
@@ -135,14 +144,16 @@ mod tests {
 
     #[test]
     fn every_rule_prefers_the_better_of_two_equally_sure_ones() {
-        let terms = Terms { weights: vec![1.0], offsets: vec![5.0], best: 0.0, optimism: 1.0 };
-        let at = |mean: f64| [Prediction { mean, deviation: 0.1 }];
+        let at = |mean: f64| Prediction { mean, deviation: 0.1 };
         for rule in [Acquisition::ConfidenceBound, Acquisition::ExpectedImprovement, Acquisition::Thompson] {
             let mut rng = Pcg64::seed_from_u64(2);
-            assert!(
-                rule.value(&at(-1.0), &terms, &mut rng) < rule.value(&at(1.0), &terms, &mut rng),
-                "{rule:?}"
-            );
+            let one = rule.of_one(&[at(-1.0), at(1.0)], 0.0, 1.0, &mut rng);
+            assert!(one[0] < one[1], "{rule:?}");
+            let mut volume = Volume::new(2, &mut rng);
+            volume.insert(&[0.5, 0.5]);
+            let pairs = [[0.1, 0.1], [0.3, 0.3], [0.9, 0.9], [3.0, 3.0]].map(|pair| pair.map(at).to_vec());
+            let several = rule.of_several(&pairs, &volume, 0.0, &mut rng);
+            assert!(several.is_sorted_by(|a, b| a < b), "{rule:?}: {several:?}");
         }
     }
 }

@@ -6,7 +6,7 @@ use std::sync::Arc;
 use kiln_space::Genotype;
 use rand::{Rng, RngExt};
 
-use super::Told;
+use super::{Change, Features, Told};
 use crate::cluster::Clusters;
 use crate::embedding::Embedder;
 use crate::strategies::unseen::Unseen;
@@ -34,26 +34,27 @@ const SECOND_MUTATION: f64 = 0.4;
 /// A genotype that may be proposed.
 pub(in crate::strategies) struct Candidate {
     pub(in crate::strategies) genotype: Genotype,
-    pub(in crate::strategies) vector: Arc<[f64]>,
+    pub(in crate::strategies) features: Features,
     pub(in crate::strategies) origin: Origin,
-    /// Cost of each objective that is a cost.
-    pub(in crate::strategies) known: Vec<Option<f64>>,
+    /// Squared distances to the model's points, extended as they grow.
+    pub(super) distances: Vec<f64>,
     /// Projection on each objective's model, extended as the models grow.
-    pub(in crate::strategies) projections: Vec<Vec<f64>>,
-    cluster: usize,
+    pub(super) projections: Vec<Vec<f64>>,
+    /// Absent when the clusters are new.
+    cluster: Option<usize>,
 }
 
 /// What offspring are made from.
 pub(in crate::strategies) struct Parents<'a> {
-    pub(in crate::strategies) told: &'a [Told],
+    told: &'a [Told],
     /// Trials from best to worst.
-    pub(in crate::strategies) order: &'a [usize],
+    order: &'a [usize],
     /// Value of each trial by its place in the order.
-    pub(in crate::strategies) values: &'a [f64],
-    /// Cluster of each trial.
-    pub(in crate::strategies) labels: &'a [usize],
-    /// How promising each cluster is.
-    pub(in crate::strategies) bounds: &'a [f64],
+    values: &'a [f64],
+    /// Trials of each cluster.
+    members: Vec<Vec<usize>>,
+    /// How readily parents are taken from each cluster; 0 where it has no trials.
+    weights: Vec<f64>,
 }
 
 /// The candidates, oldest first.
@@ -75,8 +76,6 @@ impl Candidates {
         unseen: &Unseen,
         rng: &mut dyn Rng,
     ) {
-        let origin =
-            |operator: &str, parents| Origin { operator: operator.to_owned(), parents, cluster: None };
         let mut new: Vec<(Genotype, Origin)> = Vec::new();
         for &trial in parents.order.iter().take(EXPANDED) {
             if self.expanded.insert(trial) {
@@ -85,29 +84,25 @@ impl Candidates {
                 while neighbors.len() > NEIGHBORS {
                     neighbors.swap_remove(rng.random_range(0..neighbors.len()));
                 }
-                new.extend(
-                    neighbors.into_iter().map(|neighbor| (neighbor, origin("mutation", vec![told.id]))),
-                );
+                let origin = || Origin::of("mutation", vec![told.id]);
+                new.extend(neighbors.into_iter().map(|neighbor| (neighbor, origin())));
             }
         }
         new.extend((0..OFFSPRING).filter_map(|_| parents.offspring(domain, rng)));
         let before = domain.rejections().candidates;
         for _ in 0..RANDOM {
             if domain.rejections().candidates - before < LOOKED_AT {
-                new.extend(domain.sample(rng).map(|genotype| (genotype, origin("random", Vec::new()))));
+                new.extend(domain.sample(rng).map(|genotype| (genotype, Origin::of("random", Vec::new()))));
             }
         }
         for (genotype, origin) in new {
             if !unseen.is_known(&genotype) && self.genotypes.insert(genotype.clone()) {
-                let costs = embedder.with_costs().then(|| domain.costs(&genotype).ok()).flatten();
-                let cost =
-                    |objective: &String| costs.as_ref().and_then(|costs| costs.0.get(objective).copied());
                 self.all.push(Candidate {
-                    vector: embedder.embed(domain, &genotype).into(),
+                    features: Features::of(&genotype, embedder, domain),
                     origin,
-                    known: domain.objectives().iter().map(cost).collect(),
+                    distances: Vec::new(),
                     projections: vec![Vec::new(); domain.objectives().len()],
-                    cluster: 0,
+                    cluster: None,
                     genotype,
                 });
             }
@@ -124,21 +119,21 @@ impl Candidates {
         });
     }
 
-    /// Puts every candidate into its cluster.
-    pub(in crate::strategies) fn assign(&mut self, clusters: &Clusters) {
-        for candidate in &mut self.all {
-            candidate.cluster = clusters.nearest(&candidate.vector);
+    /// Puts every candidate into its cluster, also those that have one if the clusters are `new`.
+    pub(in crate::strategies) fn assign(&mut self, clusters: &Clusters, new: bool) {
+        for candidate in self.all.iter_mut().filter(|candidate| new || candidate.cluster.is_none()) {
+            candidate.cluster = Some(clusters.nearest(&candidate.features.vector));
         }
     }
 
     /// Whether a cluster has candidates.
     pub(in crate::strategies) fn are_in(&self, cluster: usize) -> bool {
-        self.all.iter().any(|candidate| candidate.cluster == cluster)
+        self.all.iter().any(|candidate| candidate.cluster == Some(cluster))
     }
 
     /// The candidates of a cluster with their indices.
     pub(in crate::strategies) fn of(&mut self, cluster: usize) -> Vec<(usize, &mut Candidate)> {
-        self.all.iter_mut().enumerate().filter(|(_, candidate)| candidate.cluster == cluster).collect()
+        self.all.iter_mut().enumerate().filter(|(_, candidate)| candidate.cluster == Some(cluster)).collect()
     }
 
     /// Removes a candidate.
@@ -150,19 +145,51 @@ impl Candidates {
 
     /// Vectors of all candidates.
     pub(in crate::strategies) fn vectors(&self) -> impl Iterator<Item = Arc<[f64]>> + '_ {
-        self.all.iter().map(|candidate| Arc::clone(&candidate.vector))
+        self.all.iter().map(|candidate| Arc::clone(&candidate.features.vector))
     }
 
-    /// For when the models were made anew.
-    pub(in crate::strategies) fn forget_projections(&mut self) {
-        self.all.iter_mut().flat_map(|candidate| &mut candidate.projections).for_each(Vec::clear);
+    /// Forgets what followed from models that have changed.
+    pub(in crate::strategies) fn follow(&mut self, change: Change) {
+        for candidate in self.all.iter_mut().filter(|_| change != Change::Grown) {
+            candidate.projections.iter_mut().for_each(Vec::clear);
+            if change == Change::Points {
+                candidate.distances.clear();
+            }
+        }
     }
 }
 
-impl Parents<'_> {
+impl Candidate {
+    /// Keeps what concerns the first so many points.
+    pub(super) fn forget_after(&mut self, points: usize) {
+        self.distances.truncate(points);
+        self.projections.iter_mut().for_each(|projection| projection.truncate(points));
+    }
+}
+
+impl<'a> Parents<'a> {
+    /// Trials from best to worst with their values, `labels` their clusters, and `bounds` how promising each cluster is.
+    pub(in crate::strategies) fn new(
+        told: &'a [Told],
+        (order, values): (&'a [usize], &'a [f64]),
+        labels: &[usize],
+        bounds: &[f64],
+    ) -> Self {
+        let mut members = vec![Vec::new(); bounds.len()];
+        for (trial, &label) in labels.iter().enumerate() {
+            members[label].push(trial);
+        }
+        let highest = bounds.iter().copied().fold(f64::MIN, f64::max);
+        let weight = |(bound, members): (&f64, &Vec<usize>)| {
+            if members.is_empty() { 0.0 } else { ((bound - highest) / TEMPERATURE).exp() }
+        };
+        let weights = bounds.iter().zip(&members).map(weight).collect();
+        Self { told, order, values, members, weights }
+    }
+
     fn offspring(&self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
         let parent = &self.told[self.tournament(rng)];
-        let mut origin = Origin { operator: "mutation".to_owned(), parents: vec![parent.id], cluster: None };
+        let mut origin = Origin::of("mutation", vec![parent.id]);
         let mut genotype = parent.genotype.clone();
         let crossed = rng.random_bool(CROSSOVER);
         if crossed {
@@ -181,14 +208,7 @@ impl Parents<'_> {
 
     /// A trial: a cluster that has trials is drawn with a weight that falls with its bound, and there the best of a few.
     fn tournament(&self, rng: &mut dyn Rng) -> usize {
-        let labels = self.labels;
-        let highest = self.bounds.iter().copied().fold(f64::MIN, f64::max);
-        let mut weights = vec![0.0; self.bounds.len()];
-        for &label in labels {
-            weights[label] = ((self.bounds[label] - highest) / TEMPERATURE).exp();
-        }
-        let cluster = weighted(&weights, rng);
-        let members: Vec<usize> = (0..labels.len()).filter(|&trial| labels[trial] == cluster).collect();
+        let members = &self.members[weighted(&self.weights, rng)];
         let drawn = (0..TOURNAMENT).map(|_| members[rng.random_range(0..members.len())]);
         let values = self.values;
         drawn.max_by(|&a, &b| values[a].total_cmp(&values[b])).expect("a tournament has members")

@@ -1,6 +1,9 @@
-//! Which cluster has its turn.
+//! Which cluster has its turn, by an upper confidence bound.
+//!
+//! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine Learning 2002.
+//! Differs: the value of a cluster is the mean of its best and its average trial.
 
-/// Upper confidence bound of each cluster: see the module above. `labels` and `values` are those of the trials, `running`
+/// Upper confidence bound of each cluster: `(best_c + mean_c) / 2 + exploration * sqrt(ln(n + 1) / (n_c + 1))`, 1/2 in place of the first term for a cluster without trials. `labels` and `values` are those of the trials, `running`
 /// counts the proposals without an answer in each cluster.
 pub(super) fn bounds(labels: &[usize], values: &[f64], running: &[usize], exploration: f64) -> Vec<f64> {
     let mut trials = vec![0_usize; running.len()];

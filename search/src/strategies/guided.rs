@@ -1,0 +1,97 @@
+//! Search guided by a model: the strategies `clustered`, `gaussian_process` and `ensemble`, which differ in their settings.
+//!
+//! Each ask after a random beginning: candidates are made and kept (`surrogate/candidates.rs`), the cluster whose turn it is
+//! is found (`guided/groups.rs`; there may be one cluster only), and the most promising candidate in it by the model is
+//! proposed (`surrogate/model.rs`).
+
+mod groups;
+mod history;
+mod shares;
+
+use kiln_space::{Settings, SettingsError};
+use rand::Rng;
+
+pub(super) use self::groups::Groups;
+use self::history::History;
+use super::surrogate::{Acquisition, Candidates, Features, Model, Parents, Surrogate};
+use crate::{Ask, Domain, Origin, Strategy, Trial};
+
+/// Settings that all of them share.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Guide {
+    /// Random trials at the beginning.
+    pub(super) initial: usize,
+    pub(super) surrogate: Surrogate,
+    /// The rule of choice.
+    pub(super) acquisition: Acquisition,
+    /// Standard deviations below the mean, for the confidence bound.
+    pub(super) optimism: f64,
+}
+
+/// Checks the settings, and builds the strategy over these clusters.
+pub(super) fn build(
+    settings: &Settings,
+    guide: Guide,
+    groups: Groups,
+) -> Result<Box<dyn Strategy>, SettingsError> {
+    if !(1..=100_000).contains(&guide.initial) {
+        return Err(SettingsError::value(settings.key("initial"), guide.initial, "1 to 100000"));
+    }
+    if !(0.0..=100.0).contains(&guide.optimism) {
+        return Err(SettingsError::value(settings.key("optimism"), guide.optimism, "0 to 100"));
+    }
+    Ok(Box::new(Guided {
+        guide,
+        groups,
+        history: History::default(),
+        candidates: Candidates::default(),
+        model: Model::new(guide.surrogate),
+    }))
+}
+
+struct Guided {
+    guide: Guide,
+    groups: Groups,
+    history: History,
+    candidates: Candidates,
+    model: Model,
+}
+
+impl Guided {
+    /// The proposal of the model, `None` before there is one or without a candidate.
+    fn guided(
+        &mut self,
+        domain: &Domain<'_>,
+        rng: &mut dyn Rng,
+    ) -> Option<(kiln_space::Genotype, Features, Origin)> {
+        if self.history.asked() < self.guide.initial || self.history.is_empty() {
+            return None;
+        }
+        let known = self.history.learn(domain, rng);
+        let change = self.model.update(known.told, known.order, domain, rng);
+        self.candidates.follow(change);
+        let regrouped = self.groups.update(known.told, &self.candidates);
+        let bounds = self.groups.bounds(known.values, &known.running);
+        let places = (known.order, known.values);
+        let parents = Parents::new(known.told, places, self.groups.labels(), &bounds);
+        self.candidates.refresh(&parents, known.embedder, domain, known.unseen, rng);
+        self.candidates.assign(self.groups.clusters(), regrouped);
+        let cluster = shares::turn(&bounds, |cluster| self.candidates.are_in(cluster))?;
+        let rule = (self.guide.acquisition, self.guide.optimism);
+        let best = self.model.choose(known.told, self.candidates.of(cluster), &known.running, rule, rng)?;
+        let chosen = self.candidates.take(best);
+        let origin = Origin { cluster: self.groups.are_several().then_some(cluster), ..chosen.origin };
+        Some((chosen.genotype, chosen.features, origin))
+    }
+}
+
+impl Strategy for Guided {
+    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        let found = self.guided(domain, rng);
+        self.history.propose(found, domain, rng)
+    }
+
+    fn tell(&mut self, trial: &Trial) {
+        self.history.tell(trial);
+    }
+}

@@ -1,0 +1,76 @@
+//! The clusters of trials and candidates, brought up to date as trials come in.
+
+use std::sync::Arc;
+
+use super::shares;
+use crate::cluster::{Clusters, Grouping};
+use crate::strategies::surrogate::{Candidates, Features, Told};
+
+/// Share of new trials at which the clusters are made anew; between, trials join the nearest.
+const REGROUPING: f64 = 0.25;
+/// Trials and candidates that clusters are made from, at most; the others join the nearest.
+const GROUPED: usize = 96;
+
+pub(in crate::strategies) struct Groups {
+    grouping: Grouping,
+    most: usize,
+    exploration: f64,
+    clusters: Clusters,
+    /// Cluster of each trial.
+    labels: Vec<usize>,
+    /// Trials when the clusters were made.
+    grouped_at: usize,
+}
+
+impl Groups {
+    /// At most so many clusters; `exploration` is the weight of the bonus for those with few trials.
+    pub(in crate::strategies) fn new(grouping: Grouping, most: usize, exploration: f64) -> Self {
+        let clusters = Clusters::fit::<[f64; 0]>(&[], 1);
+        Self { grouping, most, exploration, clusters, labels: Vec::new(), grouped_at: 0 }
+    }
+
+    /// All in one.
+    pub(in crate::strategies) fn one() -> Self {
+        Self::new(Grouping::KMeans, 1, 0.0)
+    }
+
+    /// Takes in the trials told since the last time; true if the clusters are new.
+    pub(super) fn update(&mut self, told: &[Told], candidates: &Candidates) -> bool {
+        let n = told.len();
+        let new = self.most > 1 && (n - self.grouped_at) as f64 >= (REGROUPING * n as f64).max(1.0);
+        if new {
+            let told = told.iter().map(|told| Arc::clone(told.vector()));
+            let all: Vec<Arc<[f64]>> = told.chain(candidates.vectors()).collect();
+            let step = all.len().div_ceil(GROUPED);
+            let some: Vec<Arc<[f64]>> = all.into_iter().step_by(step).collect();
+            self.clusters = self.grouping.fit(&some, self.most);
+            self.grouped_at = n;
+            self.labels.clear();
+        }
+        let clusters = &self.clusters;
+        self.labels.extend(told[self.labels.len()..].iter().map(|told| clusters.nearest(told.vector())));
+        new
+    }
+
+    pub(super) const fn clusters(&self) -> &Clusters {
+        &self.clusters
+    }
+
+    /// Cluster of each trial.
+    pub(super) fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    pub(super) const fn are_several(&self) -> bool {
+        self.most > 1
+    }
+
+    /// Upper confidence bound of each cluster, from the values of the trials and what is running.
+    pub(super) fn bounds(&self, values: &[f64], running: &[Features]) -> Vec<f64> {
+        let mut counts = vec![0; self.clusters.count()];
+        for features in running {
+            counts[self.clusters.nearest(&features.vector)] += 1;
+        }
+        shares::bounds(&self.labels, values, &counts, self.exploration)
+    }
+}

@@ -1,0 +1,144 @@
+//! The models of all objectives, kept up to date, and the choice among candidates.
+
+use rand::Rng;
+
+use super::acquisition::Prediction;
+use super::candidates::Candidate;
+use super::objective::{Awaited, Fit, Objective};
+use super::points::Points;
+use super::scale::Scale;
+use super::volume::Volume;
+use super::{Acquisition, Features, Surrogate, Told};
+use crate::Domain;
+use crate::pareto::dominates;
+
+/// Growth of the trials at which kernels are chosen anew.
+const REFIT: f64 = 1.15;
+
+/// Scale and model of each objective.
+pub(in crate::strategies) struct Model {
+    surrogate: Surrogate,
+    points: Points,
+    objectives: Vec<Objective>,
+    /// Feasible trials that none dominates.
+    front: Vec<usize>,
+    /// Trials taken in.
+    heard: usize,
+    /// Trials when kernels were chosen.
+    fitted_at: usize,
+}
+
+/// What became of the models, for those who remember something of them.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(in crate::strategies) enum Change {
+    /// At most, points were added.
+    Grown,
+    /// Kernels are others.
+    Kernels,
+    /// Kernels or points are others.
+    Points,
+}
+
+impl Model {
+    pub(in crate::strategies) fn new(surrogate: Surrogate) -> Self {
+        let points = Points::default();
+        Self { surrogate, points, objectives: Vec::new(), front: Vec::new(), heard: 0, fitted_at: 0 }
+    }
+
+    /// Takes in the trials told since the last time; `order` is from best to worst.
+    pub(in crate::strategies) fn update(
+        &mut self,
+        told: &[Told],
+        order: &[usize],
+        domain: &Domain<'_>,
+        rng: &mut dyn Rng,
+    ) -> Change {
+        if self.heard == told.len() {
+            return Change::Grown;
+        }
+        if self.objectives.is_empty() {
+            let costs = domain.costs(&told[0].genotype).unwrap_or_default();
+            let objective = |name| Objective::new(self.surrogate, costs.0.contains_key(name));
+            self.objectives = domain.objectives().iter().map(objective).collect();
+        }
+        self.rescale(told);
+        let grown = self.points.trials.len();
+        let anew = self.points.update(told, self.heard, order);
+        self.heard = told.len();
+        let refit = told.len() as f64 >= REFIT * self.fitted_at as f64;
+        if refit {
+            self.fitted_at = told.len();
+        }
+        let fit = match (refit, anew) {
+            (true, _) => Fit::Kernel,
+            (false, true) => Fit::Points,
+            (false, false) => Fit::From(grown),
+        };
+        for (index, objective) in self.objectives.iter_mut().enumerate() {
+            objective.learn(index, told, &self.points, fit, rng);
+        }
+        match (anew, refit) {
+            (true, _) => Change::Points,
+            (false, true) => Change::Kernels,
+            (false, false) => Change::Grown,
+        }
+    }
+
+    /// Scales and front with the new trials.
+    fn rescale(&mut self, told: &[Told]) {
+        let several = self.objectives.len() > 1;
+        for (trial, new) in told.iter().enumerate().skip(self.heard) {
+            if let [objective] = self.objectives.as_mut_slice() {
+                objective.scale.insert(new.objectives.first().copied());
+            }
+            let at = |trial: usize| told[trial].objectives.as_slice();
+            if several && new.is_feasible() && !self.front.iter().any(|&on| dominates(at(on), at(trial))) {
+                self.front.retain(|&on| !dominates(at(trial), at(on)));
+                self.front.push(trial);
+            }
+        }
+        for (index, objective) in self.objectives.iter_mut().enumerate().filter(|_| several) {
+            objective.scale = Scale::front(index, told, &self.front);
+        }
+    }
+
+    /// Index of the candidate that is most promising by `rule`. Proposals that are `running` make their surroundings less
+    /// uncertain, and with several objectives count as what is predicted of them.
+    pub(in crate::strategies) fn choose(
+        &mut self,
+        told: &[Told],
+        candidates: Vec<(usize, &mut Candidate)>,
+        running: &[Features],
+        (rule, optimism): (Acquisition, f64),
+        rng: &mut dyn Rng,
+    ) -> Option<usize> {
+        let awaited = Awaited::new(running, &self.points);
+        let expected: Vec<Vec<f64>> = awaited.expect(&mut self.objectives);
+        let count = self.points.trials.len();
+        let mut indices = Vec::with_capacity(candidates.len());
+        let mut predicted: Vec<Vec<Prediction>> = Vec::with_capacity(candidates.len());
+        for (index, candidate) in candidates {
+            indices.push(index);
+            awaited.measure(candidate, &self.points);
+            let objectives = self.objectives.iter().enumerate();
+            predicted
+                .push(objectives.map(|(o, objective)| objective.predict(o, candidate, &awaited)).collect());
+            candidate.forget_after(count);
+        }
+        self.objectives.iter_mut().for_each(|objective| objective.forget_after(count));
+        let values = if let [objective] = self.objectives.as_slice() {
+            let one: Vec<Prediction> = predicted.into_iter().flatten().collect();
+            rule.of_one(&one, objective.scale.lowest(), optimism, rng)
+        } else {
+            let mut volume = Volume::new(self.objectives.len(), rng);
+            let scaled = |trial: &usize| -> Vec<f64> {
+                let values = self.objectives.iter().zip(&told[*trial].objectives);
+                values.map(|(objective, value)| objective.scale.at(Some(*value))).collect()
+            };
+            self.front.iter().map(scaled).chain(expected).for_each(|point| volume.insert(&point));
+            rule.of_several(&predicted, &volume, optimism, rng)
+        };
+        let best = indices.into_iter().zip(values).min_by(|a, b| a.1.total_cmp(&b.1));
+        best.map(|(index, _)| index)
+    }
+}

@@ -1,0 +1,169 @@
+//! One objective: its scale, and what was learned about it.
+
+use rand::Rng;
+
+use super::acquisition::Prediction;
+use super::candidates::Candidate;
+use super::points::Points;
+use super::scale::Scale;
+use super::{Features, Surrogate, Told};
+use crate::embedding::squared_distance;
+use crate::extra_trees::Forest;
+use crate::gaussian_process::{GaussianProcess, Posterior};
+
+/// Scale and model of an objective.
+pub(super) struct Objective {
+    pub(super) scale: Scale,
+    learned: Learned,
+}
+
+enum Learned {
+    /// A cost, which needs no model.
+    Known,
+    Process(GaussianProcess, Posterior),
+    Forest(Forest),
+}
+
+/// How a model is brought up to date.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Fit {
+    /// Everything is chosen anew.
+    Kernel,
+    /// The points are others.
+    Points,
+    /// Points were added from this one on.
+    From(usize),
+}
+
+/// Proposals that are running.
+pub(super) struct Awaited<'a> {
+    running: &'a [Features],
+    /// Row `i` holds the squared distances of running proposal `i` to the points, then to those before it.
+    distances: Vec<Vec<f64>>,
+    points: usize,
+}
+
+impl Objective {
+    pub(super) fn new(surrogate: Surrogate, is_cost: bool) -> Self {
+        let learned = match surrogate {
+            _ if is_cost => Learned::Known,
+            Surrogate::GaussianProcess => {
+                let process = GaussianProcess::fit::<[f64; 0]>(&[], &[]);
+                let posterior = process.posterior(&[]);
+                Learned::Process(process, posterior)
+            }
+            Surrogate::Ensemble => Learned::Forest(Forest::default()),
+        };
+        Self { scale: Scale::places(), learned }
+    }
+
+    /// Learns from the points; this is objective number `index`.
+    pub(super) fn learn(
+        &mut self,
+        index: usize,
+        told: &[Told],
+        points: &Points,
+        fit: Fit,
+        rng: &mut dyn Rng,
+    ) {
+        let targets = || self.scale.targets(index, told, points);
+        match &mut self.learned {
+            Learned::Known => {}
+            Learned::Forest(forest) => *forest = Forest::fit(&points.vectors, &targets(), rng),
+            Learned::Process(process, posterior) => {
+                let targets = targets();
+                match fit {
+                    Fit::Kernel => *process = GaussianProcess::fit(&points.distances, &targets),
+                    Fit::Points => {
+                        *process = GaussianProcess::with_kernel(process.kernel(), &points.distances);
+                    }
+                    Fit::From(first) => {
+                        points.distances[first..].iter().for_each(|row| process.push(row));
+                    }
+                }
+                *posterior = process.posterior(&targets);
+            }
+        }
+    }
+
+    /// What is expected of a candidate whose distances are measured.
+    pub(super) fn predict(
+        &self,
+        index: usize,
+        candidate: &mut Candidate,
+        awaited: &Awaited<'_>,
+    ) -> Prediction {
+        match &self.learned {
+            Learned::Known => {
+                Prediction { mean: self.scale.at(candidate.features.known[index]), deviation: 0.0 }
+            }
+            Learned::Process(process, posterior) => {
+                let projection = &mut candidate.projections[index];
+                process.project(&candidate.distances, projection);
+                let (mean, deviation) = posterior.predict(projection);
+                Prediction { mean, deviation }
+            }
+            Learned::Forest(forest) => {
+                let vector = &candidate.features.vector;
+                let (mean, deviation) = forest.predict(vector);
+                let shared = awaited.running.iter().map(|other| forest.likeness(vector, &other.vector));
+                Prediction { mean, deviation: deviation * (1.0 - shared.fold(0.0, f64::max)) }
+            }
+        }
+    }
+
+    /// Removes what is running.
+    pub(super) fn forget_after(&mut self, count: usize) {
+        if let Learned::Process(process, _) = &mut self.learned {
+            process.truncate(count);
+        }
+    }
+
+    /// The mean for a running proposal, which is made part of the model without a target.
+    fn expect(&mut self, index: usize, features: &Features, distances: &[f64]) -> f64 {
+        match &mut self.learned {
+            Learned::Known => self.scale.at(features.known[index]),
+            Learned::Forest(forest) => forest.predict(&features.vector).0,
+            Learned::Process(process, posterior) => {
+                let mut projection = Vec::with_capacity(distances.len());
+                process.project(distances, &mut projection);
+                process.push(distances);
+                posterior.predict(&projection).0
+            }
+        }
+    }
+}
+
+impl<'a> Awaited<'a> {
+    pub(super) fn new(running: &'a [Features], points: &Points) -> Self {
+        let row = |(at, features): (usize, &Features)| {
+            let mut row = points.distances_to(&features.vector, 0);
+            let before = running[..at].iter();
+            row.extend(before.map(|other| squared_distance(&features.vector, &other.vector)));
+            row
+        };
+        Self {
+            running,
+            distances: running.iter().enumerate().map(row).collect(),
+            points: points.trials.len(),
+        }
+    }
+
+    /// Makes the running proposals part of the models, and gives what is expected of each.
+    pub(super) fn expect(&self, objectives: &mut [Objective]) -> Vec<Vec<f64>> {
+        let one = |(features, distances): (&Features, &Vec<f64>)| {
+            let objectives = objectives.iter_mut().enumerate();
+            objectives.map(|(index, objective)| objective.expect(index, features, distances)).collect()
+        };
+        self.running.iter().zip(&self.distances).map(one).collect()
+    }
+
+    /// Completes the distances of a candidate to points and running proposals.
+    pub(super) fn measure(&self, candidate: &mut Candidate, points: &Points) {
+        let vector = &candidate.features.vector;
+        let known = candidate.distances.len().min(self.points);
+        candidate.distances.truncate(known);
+        candidate.distances.extend(points.distances_to(vector, known));
+        candidate.distances.extend(self.running.iter().map(|other| squared_distance(vector, &other.vector)));
+    }
+}

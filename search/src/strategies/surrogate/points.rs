@@ -1,0 +1,91 @@
+//! The trials that a model is made from, with their squared distances.
+
+use std::sync::Arc;
+
+use super::Told;
+use crate::embedding::squared_distance;
+
+/// Trials a model is made from, and how many of them are the best ones, where there are more.
+const CHOSEN: usize = 200;
+const BEST: usize = 140;
+/// Trials that are added before they are chosen anew.
+const GROWTH: usize = 40;
+
+/// Trials in the order of telling.
+#[derive(Default)]
+pub(super) struct Points {
+    pub(super) trials: Vec<usize>,
+    pub(super) vectors: Vec<Arc<[f64]>>,
+    /// Row `i` holds the squared distances of point `i` to those before it.
+    pub(super) distances: Vec<Vec<f64>>,
+}
+
+impl Points {
+    /// Takes in the trials from `heard` on. True if the points were chosen anew; otherwise the new ones were added. `order` is
+    /// from best to worst.
+    pub(super) fn update(&mut self, told: &[Told], heard: usize, order: &[usize]) -> bool {
+        let anew = self.trials.len() + told.len() - heard > CHOSEN + GROWTH;
+        let mut added: Vec<usize> = if anew {
+            *self = Self::default();
+            chosen(order)
+        } else {
+            (heard..told.len()).collect()
+        };
+        added.sort_unstable();
+        for trial in added {
+            let vector = told[trial].vector();
+            self.distances.push(self.distances_to(vector, 0));
+            self.vectors.push(Arc::clone(vector));
+            self.trials.push(trial);
+        }
+        anew
+    }
+
+    /// Squared distances of a vector to the points from number `from` on.
+    pub(super) fn distances_to(&self, vector: &[f64], from: usize) -> Vec<f64> {
+        self.vectors.iter().skip(from).map(|point| squared_distance(vector, point)).collect()
+    }
+}
+
+/// The best trials and some of the others, evenly over their places, where there are too many.
+fn chosen(order: &[usize]) -> Vec<usize> {
+    if order.len() <= CHOSEN {
+        return order.to_vec();
+    }
+    let (best, others) = order.split_at(BEST);
+    let wanted = CHOSEN - BEST;
+    best.iter().copied().chain((0..wanted).map(|i| others[i * others.len() / wanted])).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::Genotype;
+
+    use super::super::Features;
+    use super::*;
+
+    fn told(values: std::ops::Range<usize>) -> Vec<Told> {
+        let one = |value: usize| Told {
+            id: value as u64,
+            genotype: Genotype::new([0]),
+            features: Some(Features { vector: Arc::from([value as f64]), known: Arc::from([None]) }),
+            objectives: vec![value as f64],
+            violation: 0.0,
+        };
+        values.map(one).collect()
+    }
+
+    #[test]
+    fn grows_and_is_chosen_anew_when_there_are_too_many() {
+        let (mut points, all) = (Points::default(), told(0..1_000));
+        let order: Vec<usize> = (0..1_000).collect();
+        assert!(!points.update(&all[..3], 0, &order[..3]));
+        assert!(!points.update(&all[..CHOSEN + GROWTH], 3, &order[..CHOSEN + GROWTH]));
+        assert_eq!(points.trials, order[..CHOSEN + GROWTH]);
+        assert!(points.update(&all, CHOSEN + GROWTH, &order));
+        assert_eq!((points.trials.len(), &points.trials[..BEST]), (CHOSEN, &order[..BEST]));
+        assert!(points.trials.is_sorted_by(|a, b| a < b) && points.trials[CHOSEN - 1] > 980);
+        // The distance of points 5 and 2, which are trials 5 and 2.
+        assert!((points.distances[5][2] - 9.0).abs() < 1e-12 && points.distances[5].len() == 5);
+    }
+}

@@ -1,0 +1,105 @@
+//! Several objectives as one: how much hypervolume a candidate adds to the front.
+//!
+//! Source: Emmerich, Giannakoglou, Naujoks, Single- and multiobjective evolutionary optimization assisted by Gaussian random
+//! field metamodels, IEEE TEC 2006 (expected hypervolume improvement); Deng, Zhang, Approximating hypervolume and
+//! hypervolume contributions using polar coordinate, IEEE TEC 2019; Zhang, Golovin, Random hypervolume scalarizations for
+//! provable multi-objective black box optimization, ICML 2020, lemma 5 (the hypervolume as a mean over directions).
+
+use rand::Rng;
+
+use super::acquisition::normal;
+use super::scale::REFERENCE;
+
+/// Directions that the volume is measured along.
+const DIRECTIONS: usize = 128;
+
+/// How far the front reaches from the reference point along random directions.
+pub(super) struct Volume {
+    /// Reciprocals of the components of each direction.
+    directions: Vec<Vec<f64>>,
+    reached: Vec<f64>,
+}
+
+impl Volume {
+    /// The volume that scaled points dominate, in a space of so many objectives.
+    pub(super) fn new(objectives: usize, rng: &mut dyn Rng) -> Self {
+        let direction = |_| {
+            let drawn: Vec<f64> = (0..objectives).map(|_| normal(rng).abs().max(1e-9)).collect();
+            let length = drawn.iter().map(|value| value * value).sum::<f64>().sqrt();
+            drawn.into_iter().map(|value| length / value).collect()
+        };
+        let directions: Vec<Vec<f64>> = (0..DIRECTIONS).map(direction).collect();
+        Self { reached: vec![0.0; directions.len()], directions }
+    }
+
+    /// Takes in a point of the front.
+    pub(super) fn insert(&mut self, point: &[f64]) {
+        for (direction, reached) in self.directions.iter().zip(&mut self.reached) {
+            *reached = reached.max(reach(direction, point));
+        }
+    }
+
+    /// What a point adds to the volume, up to a constant factor; where it adds nothing, how much it lacks, negative.
+    pub(super) fn gain(&self, point: &[f64]) -> f64 {
+        let dimensions = point.len() as i32;
+        let (mut gain, mut nearest) = (0.0, f64::NEG_INFINITY);
+        for (direction, reached) in self.directions.iter().zip(&self.reached) {
+            let reach = reach(direction, point);
+            nearest = nearest.max(reach - reached);
+            if reach > *reached {
+                gain += reach.powi(dimensions) - reached.powi(dimensions);
+            }
+        }
+        if gain > 0.0 { gain / DIRECTIONS as f64 } else { nearest }
+    }
+}
+
+/// How far one can go from the reference point along a direction within what a point dominates; negative outside.
+fn reach(direction: &[f64], point: &[f64]) -> f64 {
+    let steps = direction.iter().zip(point).map(|(reciprocal, value)| (REFERENCE - value) * reciprocal);
+    steps.fold(f64::INFINITY, f64::min)
+}
+
+#[cfg(test)]
+mod tests {
+    use rand::SeedableRng;
+    use rand_pcg::Pcg64;
+
+    use super::*;
+    use crate::hypervolume::contribution;
+
+    /// Share of the unit ball in the positive orthant, which the mean over directions is multiplied with.
+    fn factor(dimensions: usize) -> f64 {
+        [1.0, std::f64::consts::FRAC_PI_4, std::f64::consts::PI / 6.0][dimensions - 1]
+    }
+
+    #[test]
+    fn the_mean_over_directions_is_the_hypervolume() {
+        let front = [[0.2, 0.8, 0.5], [0.5, 0.4, 0.6], [0.9, 0.1, 0.3]];
+        let points = [[0.3, 0.3, 0.3], [0.1, 1.0, 1.0], [0.8, 0.2, 0.2]];
+        for dimensions in [2, 3] {
+            let cut = |point: &[f64; 3]| point[..dimensions].to_vec();
+            let others: Vec<Vec<f64>> = front.iter().map(cut).collect();
+            for point in points.iter().map(cut) {
+                let mean = (0..200).map(|seed| {
+                    let mut volume = Volume::new(dimensions, &mut Pcg64::seed_from_u64(seed));
+                    others.iter().for_each(|other| volume.insert(other));
+                    volume.gain(&point).max(0.0) / 200.0
+                });
+                let mean = mean.sum::<f64>() * factor(dimensions);
+                let exact = contribution(&point, &others, &vec![REFERENCE; dimensions]);
+                // 25,600 directions: a few percent of the largest volume there is.
+                assert!((mean - exact).abs() < 0.01, "{point:?}: {mean} {exact}");
+            }
+        }
+    }
+
+    #[test]
+    fn what_is_dominated_lacks_the_more_the_farther_behind_it_is() {
+        let mut volume = Volume::new(2, &mut Pcg64::seed_from_u64(1));
+        volume.insert(&[0.2, 0.2]);
+        let (near, far) = (volume.gain(&[0.3, 0.3]), volume.gain(&[2.0, 2.0]));
+        assert!(near < 0.0 && far < near, "{near} {far}");
+        assert!(volume.gain(&[0.1, 0.3]) > 0.0);
+    }
+}

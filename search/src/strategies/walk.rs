@@ -1,0 +1,46 @@
+//! What a walk from neighbor to neighbor knows: what was told, as one number each.
+
+use std::collections::BTreeMap;
+
+use kiln_space::Genotype;
+
+use super::unseen::Unseen;
+use super::weighing::Weighing;
+use crate::{Origin, Trial, TrialId};
+
+#[derive(Debug, Default)]
+pub(super) struct Walk {
+    pub(super) unseen: Unseen,
+    pub(super) weighing: Weighing,
+    told: BTreeMap<Genotype, (TrialId, Vec<f64>)>,
+    /// Told and not looked at by the walk yet; what failed is left out.
+    pub(super) news: Vec<Genotype>,
+}
+
+impl Walk {
+    /// The objectives as one number; infinite for what was not told or failed.
+    pub(super) fn value(&self, genotype: &Genotype) -> f64 {
+        self.told.get(genotype).map_or(f64::INFINITY, |(_, objectives)| self.weighing.value(objectives))
+    }
+
+    /// The lowest of all told.
+    pub(super) fn best(&self) -> Option<&Genotype> {
+        self.told.keys().min_by(|a, b| self.value(a).total_cmp(&self.value(b)))
+    }
+
+    /// Where a step from this genotype comes from.
+    pub(super) fn step_from(&self, genotype: Option<&Genotype>) -> Origin {
+        let parent = genotype.and_then(|genotype| self.told.get(genotype)).map(|(id, _)| *id);
+        Origin::of("mutation", parent.into_iter().collect())
+    }
+
+    pub(super) fn tell(&mut self, trial: &Trial) {
+        let genotype = trial.proposal.genotype.clone();
+        self.unseen.insert(&genotype);
+        if !trial.objectives.0.is_empty() {
+            self.weighing.widen(trial);
+            self.told.insert(genotype.clone(), (trial.id, trial.objectives.0.clone()));
+            self.news.push(genotype);
+        }
+    }
+}
