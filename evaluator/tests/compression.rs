@@ -212,7 +212,7 @@ impl Progress for Steps {
     }
 
     fn warn(&self, message: &str) {
-        self.warnings.lock().unwrap().push(message.to_owned());
+        self.warnings.lock().expect("no holder panics").push(message.to_owned());
     }
 }
 
