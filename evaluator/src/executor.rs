@@ -4,9 +4,10 @@ use burn::tensor::Tensor;
 use burn::tensor::activation;
 use burn::tensor::module::{avg_pool2d, batch_norm, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
-use kiln_kernels::{batch_norm_train, conv2d};
+use kiln_kernels::{batch_norm_train, conv2d, conv2d_sliced};
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
+use crate::folding::{Folded, fold, reader_that_folds};
 use crate::integers::{Integers, Kernel, Weight};
 use crate::statistics::Statistics;
 use crate::weights::Weights;
@@ -19,9 +20,9 @@ pub(crate) enum Normalization<'a> {
     BatchObserved(&'a mut dyn FnMut(LayerId, &Tensor<4>)),
     /// None: the input passes as it is.
     Skipped,
-    /// Collected ones, folded into the convolution before where there is one.
-    Fixed(&'a Statistics),
-    /// The same; the output of each layer is shown.
+    /// Collected ones, folded into the convolution before where there is one, once for all batches.
+    Fixed(&'a Statistics, &'a Folded),
+    /// The same, folded anew; the output of each layer is shown.
     Observed(&'a Statistics, &'a mut dyn FnMut(LayerId, &Tensor<4>)),
     /// The same; layers of 8 bits have integer weights and rounded outputs.
     Integers(&'a Statistics, &'a Integers),
@@ -31,9 +32,16 @@ impl<'a> Normalization<'a> {
     const fn fixed(&self) -> Option<&'a Statistics> {
         match self {
             Self::Batch(_) | Self::BatchObserved(_) | Self::Skipped => None,
-            Self::Fixed(statistics) | Self::Observed(statistics, _) | Self::Integers(statistics, _) => {
+            Self::Fixed(statistics, _) | Self::Observed(statistics, _) | Self::Integers(statistics, _) => {
                 Some(statistics)
             }
+        }
+    }
+
+    const fn folded(&self) -> Option<&'a Folded> {
+        match self {
+            Self::Fixed(_, folded) => Some(folded),
+            _ => None,
         }
     }
 
@@ -70,7 +78,7 @@ pub(crate) fn forward(
     let readers = architecture.readers();
     let mut left: Vec<usize> =
         readers.iter().map(|readers| readers.iter().filter(|reader| live[reader.0]).count()).collect();
-    let (fixed, integers) = (normalization.fixed(), normalization.integers());
+    let (fixed, integers, folded) = (normalization.fixed(), normalization.integers(), normalization.folded());
     // A normalization that reads its input in 8 bits cannot be folded into what gives it.
     let may_fold = |norm: LayerId| integers.is_none_or(|integers| !integers.reads_grids(norm));
     let mut values: Vec<Option<Tensor<4>>> = vec![None; architecture.layers.len()];
@@ -96,8 +104,12 @@ pub(crate) fn forward(
         let output = match (&layer.op, fixed) {
             _ if kernel.is_some() => integer_sums(layer, one(inputs), kernel.expect("checked by the guard")),
             (Op::BatchNorm, _) if integers.is_some_and(|integers| integers.is_folded(id)) => one(inputs),
+            (Op::Conv2d { .. }, _) if folded.is_some() => {
+                folded.expect("checked by the guard").convolve(id, layer, one(inputs))
+            }
+            _ if folded.is_some_and(|folded| folded.is_absorbed(id)) => one(inputs),
             (Op::Conv2d { .. }, Some(statistics)) => {
-                match folded_reader(architecture, &readers, id).filter(|norm| may_fold(*norm)) {
+                match reader_that_folds(architecture, &readers, id).filter(|norm| may_fold(*norm)) {
                     Some(norm) => {
                         folded_conv(layer, architecture.layer(norm), norm, weights, one(inputs), statistics)
                     }
@@ -109,13 +121,13 @@ pub(crate) fn forward(
                     one(inputs)
                 } else {
                     let (mean, variance) = statistics.layer(id);
-                    let (scale, shift) = affine(layer, weights);
+                    let (scale, shift) = weights.affine(layer);
                     batch_norm(one(inputs), scale, shift, mean, variance, f64::from(BATCH_NORM_EPSILON))
                 }
             }
             (Op::BatchNorm, None) if matches!(normalization, Normalization::Skipped) => one(inputs),
             (Op::BatchNorm, None) => {
-                let (scale, shift) = affine(layer, weights);
+                let (scale, shift) = weights.affine(layer);
                 let result = batch_norm_train(one(inputs), scale, shift, f64::from(BATCH_NORM_EPSILON));
                 if let Normalization::Batch(Some(seen)) = &mut normalization {
                     seen.push((id, result.mean, result.variance));
@@ -146,19 +158,6 @@ fn one(mut inputs: Vec<Tensor<4>>) -> Tensor<4> {
     inputs.pop().expect("a validated layer has its input")
 }
 
-fn affine(layer: &Layer, weights: &Weights) -> (Tensor<1>, Tensor<1>) {
-    let part = |part| weights.vector(layer, part).expect("batch norm has scale and shift");
-    (part("scale"), part("shift"))
-}
-
-/// The batch normalization that alone reads this convolution.
-fn folded_reader(architecture: &Architecture, readers: &[Vec<LayerId>], id: LayerId) -> Option<LayerId> {
-    match readers[id.0].as_slice() {
-        [reader] if matches!(architecture.layer(*reader).op, Op::BatchNorm) => Some(*reader),
-        _ => None,
-    }
-}
-
 /// Whether a batch normalization has been folded into the convolution that it reads.
 fn folded_into(architecture: &Architecture, readers: &[Vec<LayerId>], norm: &Layer) -> Option<bool> {
     let input = *norm.inputs.first()?;
@@ -174,20 +173,8 @@ fn folded_conv(
     input: Tensor<4>,
     statistics: &Statistics,
 ) -> Tensor<4> {
-    let (mean, variance) = statistics.layer(norm_id);
-    let (scale, shift) = affine(norm, weights);
-    let factor = scale / (variance + BATCH_NORM_EPSILON).sqrt();
-    let channels = factor.dims()[0];
-    let kernel = weights.kernel(conv) * factor.clone().reshape([channels, 1, 1, 1]);
-    let mean = match weights.vector(conv, "bias").filter(|_| has_bias(conv)) {
-        Some(bias) => mean - bias,
-        None => mean,
-    };
-    convolve(conv, input, kernel, Some(shift - mean * factor))
-}
-
-const fn has_bias(layer: &Layer) -> bool {
-    matches!(layer.op, Op::Conv2d { bias: true, .. } | Op::Linear { bias: true, .. })
+    let (kernel, bias) = fold(conv, norm, norm_id, weights, statistics);
+    convolve(conv, input, kernel, Some(bias))
 }
 
 /// Convolution with the layer's stride, padding and groups.
@@ -232,12 +219,13 @@ fn run(
             let [channels, height, width] = layer.output.into();
             Tensor::zeros([batch, channels, height, width], (&input.device(), input.dtype()))
         }
-        Op::Conv2d { .. } => {
-            let bias = weights.vector(layer, "bias").filter(|_| has_bias(layer));
-            convolve(layer, one(inputs), weights.kernel(layer), bias)
+        Op::Conv2d { stride, padding, groups, .. } => {
+            let bias = weights.bias(layer);
+            let (whole, slice) = weights.shared_kernel(layer);
+            conv2d_sliced(one(inputs), whole, &slice, bias, *stride, *padding, *groups)
         }
         Op::Linear { .. } => {
-            let bias = weights.vector(layer, "bias").filter(|_| has_bias(layer));
+            let bias = weights.bias(layer);
             connect(one(inputs), weights.matrix(layer), bias)
         }
         Op::Activation { kind } => activate(*kind, one(inputs)),

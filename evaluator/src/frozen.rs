@@ -9,6 +9,7 @@ use kiln_space::{Architecture, LayerId};
 
 use crate::data::{Batcher, DataSet, Split};
 use crate::executor::{self, Normalization};
+use crate::folding::Folded;
 use crate::integers::Integers;
 use crate::pruning;
 use crate::statistics::Statistics;
@@ -101,10 +102,12 @@ impl Frozen {
     /// Outputs for batches, in their order: `[examples][classes]` or `[examples][values]`.
     pub(crate) fn outputs(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
         let mut all = Vec::new();
+        let fold = || Folded::new(&self.architecture, &self.weights, &self.statistics);
+        let folded = if self.integers.is_some() { Folded::default() } else { fold() };
         for images in batches {
             let normalization = match &self.integers {
                 Some(integers) => Normalization::Integers(&self.statistics, integers),
-                None => Normalization::Fixed(&self.statistics),
+                None => Normalization::Fixed(&self.statistics, &folded),
             };
             let output = executor::forward(&self.architecture, &self.weights, images, normalization);
             all.extend(output.into_data().try_to_vec::<f32>().expect("outputs are single precision"));

@@ -11,6 +11,7 @@ mod devices;
 mod executor;
 mod fingerprint;
 mod finish;
+mod folding;
 mod frozen;
 mod inference;
 mod integers;

@@ -1,10 +1,12 @@
 //! Weights by key: one tensor of the largest shape per declared parameter, and what a layer reads of it.
 
 use std::collections::BTreeMap;
+use std::ops::Range;
 
 use burn::module::{Module, Param, ParamId};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, DType, Device, Gradients, Tensor, TensorData};
+use kiln_kernels::{WeightSlice, cut};
 use kiln_space::{Architecture, Layer, Op, ParameterKind, ParameterSpec, Segment, WeightRef};
 use rand::RngExt;
 
@@ -154,8 +156,14 @@ impl Weights {
         specs.iter().flat_map(named).collect()
     }
 
-    /// The convolution weight that a layer reads, `[out, in / groups, kernel, kernel]`.
+    /// The convolution weight that a layer reads, `[out, in / groups, kernel, kernel]`, as a tensor of its own.
     pub(crate) fn kernel(&self, layer: &Layer) -> Tensor<4> {
+        let (whole, slice) = self.shared_kernel(layer);
+        cut(whole, &slice)
+    }
+
+    /// The whole convolution weight that a layer reads a part of, and which part.
+    pub(crate) fn shared_kernel(&self, layer: &Layer) -> (Tensor<4>, WeightSlice) {
         let (reference, Op::Conv2d { kernel, .. }) = (reference(layer), &layer.op) else {
             unreachable!("only convolutions read kernels")
         };
@@ -163,15 +171,13 @@ impl Weights {
             Some(Slot::Kernel(index)) => self.parameters.kernels[*index].val(),
             _ => panic!("no kernel `{}`", reference.key),
         };
-        let [_, _, height, width] = whole.dims();
-        let (top, left) = ((height - kernel[0]) / 2, (width - kernel[1]) / 2);
-        let cropped = if [height, width] == *kernel {
-            whole
-        } else {
-            let dims = whole.dims();
-            whole.slice([0..dims[0], 0..dims[1], top..top + kernel[0], left..left + kernel[1]])
+        let ranges = |segments: &[Segment], size: usize| match segments {
+            [] => Vec::from([Range { start: 0, end: size }]),
+            some => some.iter().map(|segment| segment.start..segment.end).collect(),
         };
-        segments(segments(cropped, 0, &reference.outputs), 1, &reference.inputs)
+        let [outputs, inputs, _, _] = whole.dims();
+        let (outputs, inputs) = (ranges(&reference.outputs, outputs), ranges(&reference.inputs, inputs));
+        (whole, WeightSlice { outputs, inputs, kernel: *kernel })
     }
 
     /// The matrix that a fully connected layer reads, `[out, in]`.
@@ -193,6 +199,18 @@ impl Weights {
             }
             _ => None,
         }
+    }
+
+    /// The bias of a convolution or fully connected layer, where it has one.
+    pub(crate) fn bias(&self, layer: &Layer) -> Option<Tensor<1>> {
+        let has_bias = matches!(layer.op, Op::Conv2d { bias: true, .. } | Op::Linear { bias: true, .. });
+        self.vector(layer, "bias").filter(|_| has_bias)
+    }
+
+    /// Scale and shift of a batch normalization.
+    pub(crate) fn affine(&self, layer: &Layer) -> (Tensor<1>, Tensor<1>) {
+        let part = |part| self.vector(layer, part).expect("batch norm has scale and shift");
+        (part("scale"), part("shift"))
     }
 
     /// Every array that an architecture reads, cut to size, as `<layer>.<part>`.

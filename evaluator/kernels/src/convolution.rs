@@ -3,66 +3,71 @@
 use rayon::prelude::*;
 
 use crate::correlation::Correlation;
-use crate::depthwise;
+use crate::epilogue::Epilogue;
 use crate::geometry::{Axis, Geometry};
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
 use crate::simd::{Kernel, Simd};
 use crate::weight_gradient;
+use crate::weight_slice::WeightValues;
+use crate::{depthwise, depthwise_gradient};
 
 /// The output, `[batch, out_channels, ..]`.
 pub(crate) fn forward(
     set: InstructionSet,
     geometry: &Geometry,
     x: &[f32],
-    weight: &[f32],
+    weight: WeightValues<'_>,
     bias: Option<&[f32]>,
+    epilogue: Epilogue,
 ) -> Buffer {
     if geometry.is_depthwise() {
-        return depthwise::forward(set, geometry, x, weight, bias);
+        return depthwise::forward(set, geometry, x, weight, bias, epilogue);
     }
-    let pointwise = geometry.is_pointwise();
     let flat = geometry.flattened();
     let channels = [flat.in_group(), flat.out_group()];
-    let plan = Correlation::new(flat.batch, flat.groups, channels, [flat.rows(), flat.columns()], pointwise);
+    let axes = [&flat.rows(), &flat.columns()];
+    let plan = Correlation::new(flat.batch, flat.groups, channels, axes, flat.is_pointwise());
     let packed = plan.pack_weights(set, |group, output, input, tap| {
-        weight[weight_index(&flat, group * flat.out_group() + output, input, tap)]
+        weight.get(group * flat.out_group() + output, input, tap)
     });
-    plan.run(set, x, &packed, bias)
+    plan.run(set, x, &packed, bias, epilogue)
 }
 
 /// The gradient of the input, given that of the output.
 pub(crate) fn input_gradient(
     set: InstructionSet,
     geometry: &Geometry,
-    weight: &[f32],
+    weight: WeightValues<'_>,
     gradient: &[f32],
 ) -> Buffer {
     if geometry.is_depthwise() {
         return depthwise::input_gradient(set, geometry, weight, gradient);
     }
-    let pointwise = geometry.is_pointwise();
     let flat = geometry.flattened();
     let channels = [flat.out_group(), flat.in_group()];
-    let axes = [Axis::backward(&flat, 0), Axis::backward(&flat, 1)];
-    let plan = Correlation::new(flat.batch, flat.groups, channels, axes, pointwise);
+    let axes = [&Axis::backward(&flat, 0), &Axis::backward(&flat, 1)];
+    let plan = Correlation::new(flat.batch, flat.groups, channels, axes, flat.is_pointwise());
     let packed = plan.pack_weights(set, |group, input, output, tap| {
-        weight[weight_index(&flat, group * flat.out_group() + output, input, tap)]
+        weight.get(group * flat.out_group() + output, input, tap)
     });
-    plan.run(set, gradient, &packed, None)
+    plan.run(set, gradient, &packed, None, Epilogue::Nothing)
 }
 
-/// The gradient of the weight, given the input and the gradient of the output.
+/// Gives `add` the gradient of each weight, given the input and the gradient of the output: output channel, input
+/// channel within the group, row and column of the kernel, value.
 pub(crate) fn weight_gradient(
     set: InstructionSet,
     geometry: &Geometry,
     x: &[f32],
     gradient: &[f32],
-) -> Vec<f32> {
+    add: impl FnMut(usize, usize, [usize; 2], f32),
+) {
     if geometry.is_depthwise() {
-        return depthwise::weight_gradient(set, geometry, x, gradient);
+        depthwise_gradient::run(set, geometry, x, gradient, add);
+    } else {
+        weight_gradient::run(set, geometry, x, gradient, add);
     }
-    weight_gradient::run(set, geometry, x, gradient)
 }
 
 /// The gradient of the bias, given that of the output.
@@ -75,10 +80,6 @@ pub(crate) fn bias_gradient(set: InstructionSet, geometry: &Geometry, gradient: 
             planes.map(|plane| f64::from(set.run(Sum(plane)))).sum::<f64>() as f32
         })
         .collect()
-}
-
-fn weight_index(geometry: &Geometry, output: usize, input: usize, [row, column]: [usize; 2]) -> usize {
-    ((output * geometry.in_group() + input) * geometry.kernel[0] + row) * geometry.kernel[1] + column
 }
 
 /// The sum of a slice.

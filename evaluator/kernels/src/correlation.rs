@@ -7,20 +7,22 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::epilogue::Epilogue;
 use crate::geometry::Axis;
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
-use crate::packing::{Packing, Phase, Unpacking, span};
+use crate::packing::{Packing, Phase, SLACK, copy};
 use crate::simd::{Kernel, Simd};
+use crate::tile::Block;
+use crate::unpacking::Unpacking;
 
-/// Floats of packed input that a task aims at, to stay in the second level of the cache.
-const TARGET: usize = 64 * 1024;
+/// Pixels of an image that fill vectors of every instruction set; of smaller ones, several are taken together where
+/// that is simple.
+const PIXELS: usize = 16;
 
-/// Positions that a task aims at, so that the last tile of them is a small part.
-const POSITIONS: usize = 512;
-
-/// An image at least this large is read where it lies, when its pixels need no packing.
-const DIRECT: usize = 144;
+/// Pixels from which on reading where they lie loses to copying: so many planes, a power of two apart, do not fit the
+/// sets of the cache.
+const DIRECT: usize = 128;
 
 /// A correlation between the images of a batch, planned once for all of them.
 pub(crate) struct Correlation {
@@ -29,15 +31,24 @@ pub(crate) struct Correlation {
     /// Channels of a group.
     read: usize,
     written: usize,
-    rows: Axis,
-    columns: Axis,
-    images: usize,
+    source_plane: usize,
+    target_plane: usize,
     packing: Packing,
     unpacking: Unpacking,
     /// With the offsets of all channels, channel by channel.
     phases: Vec<Phase>,
-    /// Whether images are read where they lie.
-    direct: bool,
+    input: Input,
+}
+
+/// How the input lies before the kernel.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Input {
+    /// As it comes.
+    Direct,
+    /// The pixels of so many small images side by side.
+    Together(usize),
+    /// In shifted copies.
+    Packed,
 }
 
 impl Correlation {
@@ -46,22 +57,29 @@ impl Correlation {
         batch: usize,
         groups: usize,
         [read, written]: [usize; 2],
-        [rows, columns]: [Axis; 2],
+        [rows, columns]: [&Axis; 2],
         pointwise: bool,
     ) -> Self {
-        let pixels = columns.read;
-        let direct = pointwise && pixels >= DIRECT;
-        let images = if direct { 1 } else { images_together(&rows, &columns, read, batch) };
-        let packing = Packing::read(&rows, &columns, images);
-        let channel_len = if direct { pixels } else { packing.channel_len() };
-        let mut phases = packing.phases(&rows, &columns);
+        let (packing, unpacking) = (Packing::new(rows, columns), Unpacking::new(rows, columns));
+        let source_plane = rows.read * columns.read;
+        let input = match source_plane {
+            PIXELS..DIRECT if pointwise => Input::Direct,
+            ..PIXELS if pointwise => Input::Together((4 * PIXELS / source_plane).min(batch)),
+            _ => Input::Packed,
+        };
+        let channel_len = match input {
+            Input::Direct => source_plane,
+            Input::Together(images) => images * source_plane + SLACK,
+            Input::Packed => packing.channel_len(),
+        };
+        let mut phases = packing.phases(rows, columns);
         for phase in &mut phases {
-            let taps = if direct { vec![0] } else { std::mem::take(&mut phase.offsets) };
+            let taps = if input != Input::Packed { vec![0] } else { std::mem::take(&mut phase.offsets) };
             let channel = |channel: usize| taps.iter().map(move |offset| channel * channel_len + offset);
             phase.offsets = (0..read).flat_map(channel).collect();
         }
-        let unpacking = Unpacking::new(&rows, &columns);
-        Self { batch, groups, read, written, rows, columns, images, packing, unpacking, phases, direct }
+        let target_plane = rows.written * columns.written;
+        Self { batch, groups, read, written, source_plane, target_plane, packing, unpacking, phases, input }
     }
 
     /// Lays the weights out as the kernel reads them: by group, phase, block of written channels, weight, channel.
@@ -73,7 +91,7 @@ impl Correlation {
         weight: impl Fn(usize, usize, usize, [usize; 2]) -> f32,
     ) -> Vec<f32> {
         let block = set.block_rows();
-        let mut packed = Vec::new();
+        let mut packed = Vec::with_capacity(self.packed_weights(set));
         for group in 0..self.groups {
             for phase in &self.phases {
                 for first in (0..self.written).step_by(block) {
@@ -90,6 +108,12 @@ impl Correlation {
         packed
     }
 
+    /// Floats of packed weights.
+    fn packed_weights(&self, set: InstructionSet) -> usize {
+        let per_group: usize = self.phases.iter().map(|phase| phase.offsets.len()).sum();
+        self.groups * per_group * self.written.next_multiple_of(set.block_rows())
+    }
+
     /// Correlates the batch `source` with packed weights.
     pub(crate) fn run(
         &self,
@@ -97,29 +121,24 @@ impl Correlation {
         source: &[f32],
         weights: &[f32],
         bias: Option<&[f32]>,
+        epilogue: Epilogue,
     ) -> Buffer {
-        let source_image = self.groups * self.read * self.rows.read * self.columns.read;
-        let target_image = self.groups * self.written * self.rows.written * self.columns.written;
+        let source_image = self.groups * self.read * self.source_plane;
+        let target_image = self.groups * self.written * self.target_plane;
         assert_eq!(source.len(), self.batch * source_image, "an input has the shape that was planned for");
         assert!(
             bias.is_none_or(|bias| bias.len() == self.groups * self.written),
             "there is a bias for each channel"
         );
-        let per_group: usize = self.phases.iter().map(|phase| phase.offsets.len()).sum();
-        let blocks = self.written.div_ceil(set.block_rows());
-        assert_eq!(
-            weights.len(),
-            self.groups * per_group * blocks * set.block_rows(),
-            "weights were packed for this"
-        );
+        assert_eq!(weights.len(), self.packed_weights(set), "weights were packed for this");
+        let together = if let Input::Together(images) = self.input { images } else { 1 };
+        let lines = if self.writes_in_place() { 0 } else { self.lines(set) };
         let fill = |target: &mut [MaybeUninit<f32>]| {
-            let tasks = target.par_chunks_mut(self.images * target_image);
-            tasks.zip(source.par_chunks(self.images * source_image)).for_each(|(target, source)| {
-                let packed = if self.direct { 0 } else { self.read * self.packing.channel_len() };
-                let rows = if self.direct { 0 } else { set.block_rows() * self.line_len() };
-                with_scratch(packed + rows, |scratch| {
-                    let images = target.len() / target_image;
-                    set.run(Task { plan: self, source, weights, bias, target, scratch, images });
+            let tasks = target.par_chunks_mut(together * target_image);
+            tasks.zip(source.par_chunks(together * source_image)).for_each(|(target, source)| {
+                let images = target.len() / target_image;
+                with_scratch(self.packed_input() + lines, |scratch| {
+                    set.run(Task { plan: self, source, weights, bias, epilogue, target, scratch, images });
                 });
             });
         };
@@ -127,17 +146,41 @@ impl Correlation {
         unsafe { Buffer::filled(self.batch * target_image, fill) }
     }
 
-    /// Floats of scratch for the positions of one written channel.
-    fn line_len(&self) -> usize {
-        span(&self.rows, &self.columns, self.images).next_multiple_of(16) + 16
+    /// Whether sums go where they belong at once, not through scratch.
+    fn writes_in_place(&self) -> bool {
+        let whole = self.phases.len() == 1 && self.target_plane >= PIXELS;
+        whole && !matches!(self.input, Input::Together(_))
     }
-}
 
-/// How many images are packed side by side: a function of the shapes alone.
-pub(crate) fn images_together(rows: &Axis, columns: &Axis, channels: usize, batch: usize) -> usize {
-    let positions = (rows.pitch * columns.pitch).max(1);
-    let floats = channels * rows.read_phases * columns.read_phases * positions;
-    (POSITIONS.div_ceil(positions)).min(TARGET / floats.max(1)).min(batch / 8).max(1)
+    /// Positions that a block of channels computes at once.
+    fn positions(&self) -> usize {
+        if let Input::Together(images) = self.input {
+            images * self.source_plane
+        } else {
+            self.unpacking.positions()
+        }
+    }
+
+    /// Floats of scratch for the positions of one written channel and phase of columns.
+    fn line(&self) -> usize {
+        self.positions().next_multiple_of(SLACK) + SLACK
+    }
+
+    /// Floats of scratch for the results of a block of channels.
+    fn lines(&self, set: InstructionSet) -> usize {
+        let column_phases = self.phases.iter().filter(|phase| phase.place[0] == 0).count();
+        set.block_rows() * column_phases * self.line()
+    }
+
+    /// Floats of scratch for the input of a group.
+    fn packed_input(&self) -> usize {
+        self.read
+            * match self.input {
+                Input::Direct => 0,
+                Input::Together(images) => images * self.source_plane + SLACK,
+                Input::Packed => self.packing.channel_len(),
+            }
+    }
 }
 
 /// The images of one task.
@@ -146,6 +189,7 @@ struct Task<'a> {
     source: &'a [f32],
     weights: &'a [f32],
     bias: Option<&'a [f32]>,
+    epilogue: Epilogue,
     target: &'a mut [MaybeUninit<f32>],
     scratch: &'a mut [f32],
     images: usize,
@@ -156,176 +200,135 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        if S::LANES == 16 { self.with_rows::<S, 8, 4>(simd) } else { self.with_rows::<S, 4, 2>(simd) }
+        if S::LANES == 16 { self.with_rows::<S, 8, 3>(simd) } else { self.with_rows::<S, 6, 2>(simd) }
     }
 }
 
 impl Task<'_> {
-    /// Runs blocks of `R` channels, the last one with `H` where that is enough.
+    /// Runs blocks of `R` channels, in tiles of at most `V` vectors; the last one with fewer rows where that is enough.
     #[inline(always)]
-    fn with_rows<S: Simd, const R: usize, const H: usize>(self, simd: S) {
-        let Self { plan, source, weights, bias, target, scratch, images } = self;
-        let source_plane = plan.rows.read * plan.columns.read;
-        let target_plane = plan.rows.written * plan.columns.written;
-        let source_image = plan.groups * plan.read * source_plane;
-        let target_image = plan.groups * plan.written * target_plane;
-        let positions = span(&plan.rows, &plan.columns, images);
-        let (packed, lines) =
-            scratch.split_at_mut(if plan.direct { 0 } else { plan.read * plan.packing.channel_len() });
-        let target = target.as_mut_ptr().cast::<f32>();
-        let mut weights = weights.as_ptr();
+    fn with_rows<S: Simd, const R: usize, const V: usize>(self, simd: S) {
+        let plan = self.plan;
+        let (packed, lines) = self.scratch.split_at_mut(plan.packed_input());
+        let (packed, lines) = (packed.as_mut_ptr(), lines.as_mut_ptr());
+        let target = self.target.as_mut_ptr().cast::<f32>();
+        let in_place = plan.writes_in_place();
+        let column_phases = plan.phases.iter().filter(|phase| phase.place[0] == 0).count();
+        let mut weights = self.weights.as_ptr();
         for group in 0..plan.groups {
             // SAFETY: `run` checked the lengths of source, weights and target against the plan, and lends scratch for
-            // the packed planes and one block of lines. Offsets stay inside the packed planes (or, read directly,
-            // inside the image) for every position of the span rounded up to a vector, by the plan's construction.
+            // the packed planes and the lines of one block. Offsets stay inside the packed planes (or, read directly,
+            // inside the image) for every position, and for a whole vector where there are fewer.
             unsafe {
-                let source = source.as_ptr().add(group * plan.read * source_plane);
-                let input = if plan.direct {
-                    source
-                } else {
-                    for channel in 0..plan.read {
-                        let plane = packed.as_mut_ptr().add(channel * plan.packing.channel_len());
-                        plan.packing.pack(
-                            simd,
-                            source.add(channel * source_plane),
-                            source_image,
-                            images,
-                            plane,
-                        );
-                    }
-                    packed.as_ptr()
-                };
-                for phase in &plan.phases {
+                let source = self.source.as_ptr().add(group * plan.read * plan.source_plane);
+                let input = self.input(simd, source, packed);
+                for phases in plan.phases.chunks_exact(column_phases) {
                     for first in (0..plan.written).step_by(R) {
                         let rows = R.min(plan.written - first);
                         let channel = group * plan.written + first;
                         let mut start = [0.0; R];
-                        if let Some(bias) = bias {
+                        if let Some(bias) = self.bias {
                             start[..rows].copy_from_slice(&bias[channel..channel + rows]);
                         }
-                        let planes = target.add(channel * target_plane);
-                        let (output, stride) = if plan.direct {
-                            (planes, target_plane)
-                        } else {
-                            (lines.as_mut_ptr(), plan.line_len())
-                        };
-                        let block = Block {
-                            input,
-                            offsets: &phase.offsets,
-                            weights,
-                            start: &start,
-                            output,
-                            stride,
-                            rows,
-                        };
-                        if rows <= H {
-                            block.run::<S, R, H>(simd, positions, plan.direct);
-                        } else {
-                            block.run::<S, R, R>(simd, positions, plan.direct);
-                        }
-                        if !plan.direct {
-                            for row in 0..rows {
-                                let line = output.add(row * stride).cast_const();
-                                let plane = planes.add(row * target_plane);
-                                plan.unpacking.unpack(simd, line, phase.place, plane, target_image, images);
+                        let planes = target.add(channel * plan.target_plane);
+                        let block = first / R;
+                        let mut of_phase = weights;
+                        for (number, phase) in phases.iter().enumerate() {
+                            let (output, stride) = if in_place {
+                                (planes, plan.target_plane)
+                            } else {
+                                (lines.add(number * plan.line()), column_phases * plan.line())
+                            };
+                            let taps = phase.offsets.len();
+                            let block = Block {
+                                input,
+                                offsets: &phase.offsets,
+                                weights: of_phase.add(block * taps * R),
+                                start: &start,
+                                epilogue: self.epilogue,
+                                output,
+                                stride,
+                                rows,
+                            };
+                            of_phase = of_phase.add(taps * plan.written.next_multiple_of(R));
+                            match rows {
+                                ..=2 => block.run::<S, R, 2, 3>(simd, plan.positions()),
+                                3 | 4 => block.run::<S, R, 4, 2>(simd, plan.positions()),
+                                _ => block.run::<S, R, R, V>(simd, plan.positions()),
                             }
                         }
-                        weights = weights.add(phase.offsets.len() * R);
+                        if !in_place {
+                            self.place(simd, lines, phases[0].place[0], rows, planes);
+                        }
+                    }
+                    let taps: usize = phases.iter().map(|phase| phase.offsets.len()).sum();
+                    weights = weights.add(taps * plan.written.next_multiple_of(R));
+                }
+            }
+        }
+    }
+
+    /// Where the kernel reads a group's input, packed for it if need be.
+    ///
+    /// # Safety
+    /// `source` is the group's first plane in the first image; `packed` is what `packed_input` says.
+    #[inline(always)]
+    unsafe fn input<S: Simd>(&self, simd: S, source: *const f32, packed: *mut f32) -> *const f32 {
+        let plan = self.plan;
+        let image = plan.groups * plan.read * plan.source_plane;
+        for channel in 0..plan.read {
+            // SAFETY: the caller answers for both sides, by the plan's sizes.
+            unsafe {
+                let plane = source.add(channel * plan.source_plane);
+                match plan.input {
+                    Input::Direct => return source,
+                    Input::Packed => {
+                        let planes = packed.add(channel * plan.packing.channel_len());
+                        plan.packing.prepare(simd, planes);
+                        plan.packing.pack(simd, plane, planes);
+                    }
+                    Input::Together(images) => {
+                        let line = packed.add(channel * (images * plan.source_plane + SLACK));
+                        for number in 0..self.images {
+                            let to = line.add(number * plan.source_plane);
+                            copy(simd, plane.add(number * image), to, plan.source_plane);
+                        }
                     }
                 }
             }
         }
-    }
-}
-
-/// A block of written channels over all positions.
-struct Block<'a> {
-    input: *const f32,
-    offsets: &'a [usize],
-    /// For each offset one weight for each row.
-    weights: *const f32,
-    /// What each row begins with.
-    start: &'a [f32],
-    output: *mut f32,
-    stride: usize,
-    /// Rows that are written.
-    rows: usize,
-}
-
-impl Block<'_> {
-    /// Computes `R` rows, whose weights lie `W` apart, in tiles of about equal width.
-    ///
-    /// # Safety
-    /// Input at each offset, weights and output are valid for `positions`, rounded up to whole vectors unless `exact`.
-    #[inline(always)]
-    unsafe fn run<S: Simd, const W: usize, const R: usize>(&self, simd: S, positions: usize, exact: bool) {
-        let vectors = positions.div_ceil(S::LANES);
-        let tiles = vectors.div_ceil(3);
-        let mut vector = 0;
-        for tile in 0..tiles {
-            let width = vectors / tiles + usize::from(tile < vectors % tiles);
-            let at = vector * S::LANES;
-            vector += width;
-            let last = if exact {
-                (positions - at).min(width * S::LANES) - (width - 1) * S::LANES
-            } else {
-                S::LANES
-            };
-            // SAFETY: the caller answers for `positions`, and the tiles cover just those.
-            unsafe {
-                match width {
-                    1 => self.tile::<S, W, R, 1>(simd, at, last),
-                    2 => self.tile::<S, W, R, 2>(simd, at, last),
-                    _ => self.tile::<S, W, R, 3>(simd, at, last),
-                }
-            }
-        }
+        packed
     }
 
-    /// Computes `R` rows of `V` vectors, of the last of which only `last` lanes are touched in memory.
+    /// Brings the lines of a block of channels to their places.
     ///
     /// # Safety
-    /// As for `run`, for the positions from `at` on.
+    /// `lines` is what `lines` of the plan says, filled; `planes` is the block's first plane in the first image.
     #[inline(always)]
-    unsafe fn tile<S: Simd, const W: usize, const R: usize, const V: usize>(
+    unsafe fn place<S: Simd>(
         &self,
         simd: S,
-        at: usize,
-        last: usize,
+        lines: *const f32,
+        row_phase: usize,
+        rows: usize,
+        planes: *mut f32,
     ) {
-        let mut sums = [[simd.zero(); V]; R];
-        for (row, sums) in sums.iter_mut().enumerate() {
-            *sums = [simd.splat(self.start[row]); V];
-        }
-        let mut weights = self.weights;
-        let full = last == S::LANES;
-        for &offset in self.offsets {
-            // SAFETY: the caller answers for input and weights.
+        let plan = self.plan;
+        let image = plan.groups * plan.written * plan.target_plane;
+        let column_phases = plan.phases.iter().filter(|phase| phase.place[0] == 0).count();
+        for row in 0..rows {
+            // SAFETY: the caller answers for both sides, by the plan's sizes.
             unsafe {
-                let from = self.input.add(offset + at);
-                let mut values = [simd.zero(); V];
-                for (vector, value) in values.iter_mut().enumerate().take(V - 1) {
-                    *value = simd.load(from.add(vector * S::LANES));
-                }
-                let end = from.add((V - 1) * S::LANES);
-                values[V - 1] = if full { simd.load(end) } else { simd.load_first(end, last) };
-                for (row, sums) in sums.iter_mut().enumerate() {
-                    let weight = simd.splat(*weights.add(row));
-                    for (sum, value) in sums.iter_mut().zip(values) {
-                        *sum = simd.mul_add(weight, value, *sum);
+                let line = lines.add(row * column_phases * plan.line());
+                let plane = planes.add(row * plan.target_plane);
+                if let Input::Together(_) = plan.input {
+                    for number in 0..self.images {
+                        let from = line.add(number * plan.target_plane);
+                        copy(simd, from, plane.add(number * image), plan.target_plane);
                     }
+                } else {
+                    plan.unpacking.unpack(simd, line, plan.line(), row_phase, plane);
                 }
-                weights = weights.add(W);
-            }
-        }
-        for (row, sums) in sums.iter().enumerate().take(self.rows) {
-            // SAFETY: the caller answers for the output of the written rows.
-            unsafe {
-                let to = self.output.add(row * self.stride + at);
-                for (vector, sum) in sums.iter().enumerate().take(V - 1) {
-                    simd.store(to.add(vector * S::LANES), *sum);
-                }
-                simd.store_first(to.add((V - 1) * S::LANES), sums[V - 1], last);
             }
         }
     }

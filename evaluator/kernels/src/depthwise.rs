@@ -1,274 +1,233 @@
-//! Depthwise convolution, one filter a channel, and its gradients.
+//! Depthwise convolution, one filter a channel, and the gradient of its input.
 
 use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::epilogue::Epilogue;
 use crate::geometry::{Axis, Geometry};
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
-use crate::packing::{Packing, Phase, Unpacking, span};
+use crate::packing::{Packing, Phase, SLACK};
 use crate::simd::{Kernel, Simd};
+use crate::unpacking::Unpacking;
+use crate::weight_slice::WeightValues;
 
 /// Floats of planes that a task aims at.
 const TASK: usize = 32 * 1024;
-
-/// Taps whose sums stay in registers while a plane is read.
-const TAPS: usize = 9;
 
 pub(crate) fn forward(
     set: InstructionSet,
     geometry: &Geometry,
     x: &[f32],
-    weight: &[f32],
+    weight: WeightValues<'_>,
     bias: Option<&[f32]>,
+    epilogue: Epilogue,
 ) -> Buffer {
-    correlate(set, geometry, [geometry.rows(), geometry.columns()], x, weight, bias)
+    let plan = Plan::new(geometry, &geometry.rows(), &geometry.columns());
+    plan.run(set, x, &plan.pack_weights(weight), bias, epilogue)
 }
 
 pub(crate) fn input_gradient(
     set: InstructionSet,
     geometry: &Geometry,
-    weight: &[f32],
+    weight: WeightValues<'_>,
     gradient: &[f32],
 ) -> Buffer {
-    let axes = [Axis::backward(geometry, 0), Axis::backward(geometry, 1)];
-    correlate(set, geometry, axes, gradient, weight, None)
+    let plan = Plan::new(geometry, &Axis::backward(geometry, 0), &Axis::backward(geometry, 1));
+    plan.run(set, gradient, &plan.pack_weights(weight), None, Epilogue::Nothing)
 }
 
-/// Sums the shifted planes of each channel, weighted.
-fn correlate(
-    set: InstructionSet,
-    geometry: &Geometry,
-    [rows, columns]: [Axis; 2],
-    source: &[f32],
-    weight: &[f32],
-    bias: Option<&[f32]>,
-) -> Buffer {
-    let channels = geometry.in_channels;
-    let packing = Packing::read(&rows, &columns, 1);
-    let phases = packing.phases(&rows, &columns);
-    let kernel = geometry.kernel[0] * geometry.kernel[1];
-    let weights: Vec<f32> = (0..channels)
-        .flat_map(|channel| phases.iter().flat_map(|phase| &phase.taps).map(move |tap| (channel, tap)))
-        .map(|(channel, [row, column])| weight[channel * kernel + row * geometry.kernel[1] + column])
-        .collect();
-    let taps = weights.len() / channels;
-    let positions = span(&rows, &columns, 1);
-    let unpacking = Unpacking::new(&rows, &columns);
-    let (source_plane, target_plane) = (rows.read * columns.read, rows.written * columns.written);
-    let planes = geometry.batch * channels;
-    assert_eq!(source.len(), planes * source_plane, "an input has the shape that was planned for");
-    assert!(bias.is_none_or(|bias| bias.len() == channels), "there is a bias for each channel");
-    let together = (TASK / source_plane.max(target_plane)).max(1);
-    let fill = |target: &mut [MaybeUninit<f32>]| {
-        let tasks =
-            target.par_chunks_mut(together * target_plane).zip(source.par_chunks(together * source_plane));
-        tasks.enumerate().for_each(|(task, (target, source))| {
-            let line = positions.next_multiple_of(16) + 16;
-            with_scratch(packing.channel_len() + line, |scratch| {
-                let targets = target.chunks_exact_mut(target_plane);
-                for (index, (target, source)) in targets.zip(source.chunks_exact(source_plane)).enumerate() {
-                    let channel = (task * together + index) % channels;
-                    let start = bias.map_or(0.0, |bias| bias[channel]);
-                    let weights = &weights[channel * taps..(channel + 1) * taps];
-                    let (packing, phases, unpacking) = (&packing, &phases, &unpacking);
-                    set.run(Plane {
-                        packing,
-                        phases,
-                        unpacking,
-                        positions,
-                        source,
-                        weights,
-                        start,
-                        target,
-                        scratch,
-                    });
-                }
+/// A sum of the shifted planes of each channel, weighted.
+struct Plan {
+    batch: usize,
+    channels: usize,
+    source_plane: usize,
+    target_plane: usize,
+    packing: Packing,
+    unpacking: Unpacking,
+    phases: Vec<Phase>,
+}
+
+impl Plan {
+    fn new(geometry: &Geometry, rows: &Axis, columns: &Axis) -> Self {
+        let packing = Packing::new(rows, columns);
+        Self {
+            batch: geometry.batch,
+            channels: geometry.in_channels,
+            source_plane: rows.read * columns.read,
+            target_plane: rows.written * columns.written,
+            phases: packing.phases(rows, columns),
+            packing,
+            unpacking: Unpacking::new(rows, columns),
+        }
+    }
+
+    /// Weights by channel, phase and tap.
+    fn pack_weights(&self, weight: WeightValues<'_>) -> Vec<f32> {
+        let taps = || self.phases.iter().flat_map(|phase| &phase.taps);
+        (0..self.channels).flat_map(|channel| taps().map(move |tap| weight.get(channel, 0, *tap))).collect()
+    }
+
+    fn run(
+        &self,
+        set: InstructionSet,
+        source: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        epilogue: Epilogue,
+    ) -> Buffer {
+        let planes = self.batch * self.channels;
+        let taps: usize = self.phases.iter().map(|phase| phase.offsets.len()).sum();
+        assert_eq!(source.len(), planes * self.source_plane, "an input has the shape that was planned for");
+        assert_eq!(weights.len(), self.channels * taps, "there is a filter for each channel");
+        assert!(bias.is_none_or(|bias| bias.len() == self.channels), "there is a bias for each channel");
+        let together = (TASK / self.source_plane.max(self.target_plane)).max(1);
+        let fill = |target: &mut [MaybeUninit<f32>]| {
+            let targets = target.par_chunks_mut(together * self.target_plane);
+            let tasks = targets.zip(source.par_chunks(together * self.source_plane));
+            tasks.enumerate().for_each(|(task, (target, source))| {
+                with_scratch(self.packing.channel_len() + self.lines(), |scratch| {
+                    let first = task * together;
+                    set.run(Planes { plan: self, first, source, weights, bias, epilogue, target, scratch });
+                });
             });
-        });
-    };
-    // SAFETY: the tasks cover all planes, and the phases all pixels of a plane.
-    unsafe { Buffer::filled(planes * target_plane, fill) }
+        };
+        // SAFETY: the tasks cover all planes, and the phases all pixels of a plane.
+        unsafe { Buffer::filled(planes * self.target_plane, fill) }
+    }
+
+    /// Whether sums go where they belong at once, not through scratch.
+    fn writes_in_place(&self) -> bool {
+        self.phases.len() == 1 && self.target_plane >= SLACK
+    }
+
+    /// Floats of scratch for one phase.
+    fn line(&self) -> usize {
+        self.unpacking.positions().next_multiple_of(SLACK) + SLACK
+    }
+
+    /// Floats of scratch for the results of a plane.
+    fn lines(&self) -> usize {
+        if self.writes_in_place() { 0 } else { self.phases.len() * self.line() }
+    }
 }
 
-/// One channel of one image.
-struct Plane<'a> {
-    packing: &'a Packing,
-    phases: &'a [Phase],
-    unpacking: &'a Unpacking,
-    positions: usize,
+/// Some of the planes, counted over images and channels.
+struct Planes<'a> {
+    plan: &'a Plan,
+    first: usize,
     source: &'a [f32],
-    /// Those of the channel, by phase and tap.
     weights: &'a [f32],
-    start: f32,
+    bias: Option<&'a [f32]>,
+    epilogue: Epilogue,
     target: &'a mut [MaybeUninit<f32>],
     scratch: &'a mut [f32],
 }
 
-impl Kernel for Plane<'_> {
+impl Kernel for Planes<'_> {
     type Output = ();
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let (packed, line) = self.scratch.split_at_mut(self.packing.channel_len());
-        let target = self.target.as_mut_ptr().cast::<f32>();
-        // SAFETY: source and target are whole planes of the shapes that packing and unpacking were made for, the
-        // scratch holds both, and offsets stay inside the packed planes for all positions rounded up to a vector.
-        unsafe {
-            self.packing.pack(simd, self.source.as_ptr(), 0, 1, packed.as_mut_ptr());
-            let mut weights = self.weights;
-            for phase in self.phases {
-                let (now, later) = weights.split_at(phase.offsets.len());
-                weights = later;
-                let vectors = self.positions.div_ceil(S::LANES);
-                let tiles = vectors.div_ceil(4);
-                let mut vector = 0;
-                for tile in 0..tiles {
-                    let width = vectors / tiles + usize::from(tile < vectors % tiles);
-                    let (from, to) =
-                        (packed.as_ptr().add(vector * S::LANES), line.as_mut_ptr().add(vector * S::LANES));
-                    match width {
-                        1 => sum_taps::<S, 1>(simd, from, &phase.offsets, now, self.start, to),
-                        2 => sum_taps::<S, 2>(simd, from, &phase.offsets, now, self.start, to),
-                        3 => sum_taps::<S, 3>(simd, from, &phase.offsets, now, self.start, to),
-                        _ => sum_taps::<S, 4>(simd, from, &phase.offsets, now, self.start, to),
-                    }
-                    vector += width;
-                }
-                self.unpacking.unpack(simd, line.as_ptr(), phase.place, target, 0, 1);
-            }
-        }
-    }
-}
-
-/// Writes `V` vectors of `start` plus the weighted values at the offsets.
-///
-/// # Safety
-/// `V` vectors can be read at each offset and written at `to`.
-#[inline(always)]
-unsafe fn sum_taps<S: Simd, const V: usize>(
-    simd: S,
-    from: *const f32,
-    offsets: &[usize],
-    weights: &[f32],
-    start: f32,
-    to: *mut f32,
-) {
-    let mut sums = [simd.splat(start); V];
-    // SAFETY: the caller answers for both sides.
-    unsafe {
-        for (offset, weight) in offsets.iter().zip(weights) {
-            let weight = simd.splat(*weight);
-            let from = from.add(*offset);
-            for (vector, sum) in sums.iter_mut().enumerate() {
-                *sum = simd.mul_add(weight, simd.load(from.add(vector * S::LANES)), *sum);
-            }
-        }
-        for (vector, sum) in sums.iter().enumerate() {
-            simd.store(to.add(vector * S::LANES), *sum);
-        }
-    }
-}
-
-/// The gradient of the weight; each channel adds the images of the batch in order.
-pub(crate) fn weight_gradient(
-    set: InstructionSet,
-    geometry: &Geometry,
-    x: &[f32],
-    gradient: &[f32],
-) -> Vec<f32> {
-    let (rows, columns) = (geometry.rows(), geometry.columns());
-    let (input, output) = (Packing::read(&rows, &columns, 1), Packing::written(&rows, &columns, 1));
-    let phase = input.phases(&rows, &columns).remove(0);
-    let positions = span(&rows, &columns, 1);
-    let channels = geometry.in_channels;
-    let planes = geometry.batch * channels;
-    assert_eq!(x.len(), planes * rows.read * columns.read, "an input has the shape that was planned for");
-    assert_eq!(
-        gradient.len(),
-        planes * rows.written * columns.written,
-        "a gradient has the shape of the output"
-    );
-    let sums: Vec<Vec<f32>> = (0..channels)
-        .into_par_iter()
-        .map(|channel| {
-            let taps = phase.offsets.len();
-            with_scratch(input.channel_len() + output.channel_len() + taps * 16, |scratch| {
-                let (input, output, offsets) = (&input, &output, &phase.offsets);
-                let planes = [rows.read * columns.read, rows.written * columns.written];
-                set.run(Products {
-                    input,
-                    output,
-                    offsets,
-                    positions,
-                    planes,
-                    channels,
-                    channel,
-                    x,
-                    gradient,
-                    scratch,
-                })
-            })
-        })
-        .collect();
-    sums.concat()
-}
-
-/// The products of one channel of all images.
-struct Products<'a> {
-    input: &'a Packing,
-    output: &'a Packing,
-    offsets: &'a [usize],
-    positions: usize,
-    /// Pixels of input and output.
-    planes: [usize; 2],
-    channels: usize,
-    channel: usize,
-    x: &'a [f32],
-    gradient: &'a [f32],
-    scratch: &'a mut [f32],
-}
-
-impl Kernel for Products<'_> {
-    type Output = Vec<f32>;
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) -> Vec<f32> {
-        let (x, rest) = self.scratch.split_at_mut(self.input.channel_len());
-        let (gradient, sums) = rest.split_at_mut(self.output.channel_len());
-        sums.fill(0.0);
-        let taps = self.offsets.len();
-        let planes = self.x.chunks_exact(self.planes[0]).zip(self.gradient.chunks_exact(self.planes[1]));
-        for (x_plane, gradient_plane) in planes.skip(self.channel).step_by(self.channels) {
-            // SAFETY: both planes have the shapes that the packings were made for, and the scratch holds both. Packed
-            // planes are zero wherever the output has no pixel, and offsets stay inside for all positions rounded up
-            // to a vector. `sums` holds a vector for each tap.
+        let plan = self.plan;
+        let (packed, lines) = self.scratch.split_at_mut(plan.packing.channel_len());
+        let (packed, lines) = (packed.as_mut_ptr(), lines.as_mut_ptr());
+        let (in_place, positions) = (plan.writes_in_place(), plan.unpacking.positions());
+        let column_phases = plan.phases.iter().filter(|phase| phase.place[0] == 0).count();
+        let taps = self.weights.len() / plan.channels;
+        let planes =
+            self.target.chunks_exact_mut(plan.target_plane).zip(self.source.chunks_exact(plan.source_plane));
+        // SAFETY: the scratch holds the planes of a channel.
+        unsafe { plan.packing.prepare(simd, packed) };
+        for (index, (target, source)) in planes.enumerate() {
+            let channel = (self.first + index) % plan.channels;
+            let start = self.bias.map_or(0.0, |bias| bias[channel]);
+            let mut weights = &self.weights[channel * taps..(channel + 1) * taps];
+            let target = target.as_mut_ptr().cast::<f32>();
+            // SAFETY: source and target are whole planes of the shapes that packing and unpacking were made for, the
+            // scratch holds both, and offsets stay inside the packed planes for all positions, and for a whole vector
+            // where there are fewer.
             unsafe {
-                self.input.pack(simd, x_plane.as_ptr(), 0, 1, x.as_mut_ptr());
-                self.output.pack(simd, gradient_plane.as_ptr(), 0, 1, gradient.as_mut_ptr());
-                for first in (0..taps).step_by(TAPS) {
-                    let mut values = [simd.zero(); TAPS];
-                    let mut starts = [0; TAPS];
-                    for (tap, start) in starts.iter_mut().enumerate() {
-                        *start = self.offsets[(first + tap).min(taps - 1)];
-                    }
-                    let mut at = 0;
-                    while at < self.positions {
-                        let gradient = simd.load(gradient.as_ptr().add(at));
-                        for (value, start) in values.iter_mut().zip(starts) {
-                            *value = simd.mul_add(gradient, simd.load(x.as_ptr().add(start + at)), *value);
-                        }
-                        at += S::LANES;
-                    }
-                    for (tap, value) in values.into_iter().enumerate().take(taps - first) {
-                        let sum = sums.as_mut_ptr().add((first + tap) * S::LANES);
-                        simd.store(sum, simd.add(simd.load(sum), value));
+                plan.packing.pack(simd, source.as_ptr(), packed);
+                for (number, phase) in plan.phases.iter().enumerate() {
+                    let (now, later) = weights.split_at(phase.offsets.len());
+                    weights = later;
+                    let to = if in_place { target } else { lines.add(number * plan.line()) };
+                    let filter =
+                        Filter { offsets: &phase.offsets, weights: now, start, epilogue: self.epilogue };
+                    filter.run(simd, packed, positions, to);
+                }
+                if !in_place {
+                    for first in (0..plan.phases.len()).step_by(column_phases) {
+                        let row_phase = plan.phases[first].place[0];
+                        let lines = lines.add(first * plan.line());
+                        plan.unpacking.unpack(simd, lines, plan.line(), row_phase, target);
                     }
                 }
             }
         }
-        // SAFETY: `sums` holds a vector for each tap.
-        (0..taps).map(|tap| simd.sum(unsafe { simd.load(sums.as_ptr().add(tap * S::LANES)) })).collect()
+    }
+}
+
+/// The weights of a channel, and what each reads.
+struct Filter<'a> {
+    offsets: &'a [usize],
+    weights: &'a [f32],
+    start: f32,
+    epilogue: Epilogue,
+}
+
+impl Filter<'_> {
+    /// Sums all positions in tiles of about equal width; the last vector may repeat a part of the one before.
+    ///
+    /// # Safety
+    /// `positions` floats, at least a vector, can be read at each offset from `from` and written at `to`.
+    #[inline(always)]
+    unsafe fn run<S: Simd>(&self, simd: S, from: *const f32, positions: usize, to: *mut f32) {
+        let vectors = positions.div_ceil(S::LANES);
+        // Not more than there are whole ones, so that there is something to repeat.
+        let tiles = vectors.div_ceil((positions / S::LANES).clamp(1, 8));
+        let mut vector = 0;
+        for tile in 0..tiles {
+            let width = vectors / tiles + usize::from(tile < vectors % tiles);
+            let at = (vector * S::LANES).min(positions.saturating_sub(width * S::LANES));
+            vector += width;
+            // SAFETY: the caller answers for `positions`, and each tile ends there at the latest, or begins at zero
+            // and is one vector.
+            unsafe {
+                let (from, to) = (from.add(at), to.add(at));
+                match width {
+                    1 => self.tile::<S, 1>(simd, from, to),
+                    2 => self.tile::<S, 2>(simd, from, to),
+                    3 => self.tile::<S, 3>(simd, from, to),
+                    4 => self.tile::<S, 4>(simd, from, to),
+                    5 => self.tile::<S, 5>(simd, from, to),
+                    6 => self.tile::<S, 6>(simd, from, to),
+                    7 => self.tile::<S, 7>(simd, from, to),
+                    _ => self.tile::<S, 8>(simd, from, to),
+                }
+            }
+        }
+    }
+
+    /// # Safety
+    /// `V` vectors can be read at each offset and written at `to`.
+    #[inline(always)]
+    unsafe fn tile<S: Simd, const V: usize>(&self, simd: S, from: *const f32, to: *mut f32) {
+        let mut sums = [simd.splat(self.start); V];
+        // SAFETY: the caller answers for both sides.
+        unsafe {
+            for (offset, weight) in self.offsets.iter().zip(self.weights) {
+                let weight = simd.splat(*weight);
+                let from = from.add(*offset);
+                for (vector, sum) in sums.iter_mut().enumerate() {
+                    *sum = simd.mul_add(weight, simd.load(from.add(vector * S::LANES)), *sum);
+                }
+            }
+            for (vector, sum) in sums.iter().enumerate() {
+                simd.store(to.add(vector * S::LANES), self.epilogue.apply(simd, *sum));
+            }
+        }
     }
 }

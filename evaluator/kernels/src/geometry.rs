@@ -95,8 +95,7 @@ pub(crate) struct Tap {
 /// One dimension of a correlation without stride between phases.
 ///
 /// A stride of `s` splits the strided side into `s` phases, phase `r` holding the positions `r, r + s, r + 2 s, ..`;
-/// each tap then reads one phase at a constant shift. Lines are laid `pitch` apart, so that what a tap reads
-/// before and after a line falls on the zeros between it and its neighbors, which both share.
+/// each tap then reads one phase at a constant shift.
 #[derive(Debug, Clone)]
 pub(crate) struct Axis {
     pub(crate) read: usize,
@@ -108,7 +107,6 @@ pub(crate) struct Axis {
     /// How far taps read before a line, and after it.
     pub(crate) before: usize,
     pub(crate) after: usize,
-    pub(crate) pitch: usize,
 }
 
 impl Axis {
@@ -149,9 +147,7 @@ impl Axis {
         let shifts = || taps.iter().flatten().map(|tap| tap.shift);
         let before = shifts().map(|shift| -shift).max().unwrap_or(0).max(0) as usize;
         let after = shifts().max().unwrap_or(0).max(0) as usize;
-        let pitch =
-            (phase_len(read, read_phases, 0) + before).max(phase_len(written, written_phases, 0) + after);
-        Self { read, read_phases, written, written_phases, taps, before, after, pitch }
+        Self { read, read_phases, written, written_phases, taps, before, after }
     }
 
     /// Positions in the longest written phase.
@@ -217,8 +213,8 @@ mod tests {
     }
 
     #[test]
-    fn lines_share_the_zeros_between_them() {
-        let axis = geometry(8, 3, 1, 1).rows();
-        assert_eq!((axis.before, axis.after, axis.pitch), (1, 1, 9));
+    fn an_axis_knows_how_far_it_reads_beyond_its_ends() {
+        let axis = geometry(8, 5, 1, 2).rows();
+        assert_eq!((axis.before, axis.after, axis.longest_written()), (2, 2, 8));
     }
 }

@@ -83,10 +83,18 @@ impl InstructionSet {
         work()
     }
 
+    /// Floats of a vector.
+    pub(crate) const fn lanes(self) -> usize {
+        match self {
+            Self::Portable | Self::Avx2 => 8,
+            Self::Avx512 => 16,
+        }
+    }
+
     /// Output channels that a block of packed weights holds.
     pub(crate) const fn block_rows(self) -> usize {
         match self {
-            Self::Portable | Self::Avx2 => 4,
+            Self::Portable | Self::Avx2 => 6,
             Self::Avx512 => 8,
         }
     }

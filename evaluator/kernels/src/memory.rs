@@ -101,6 +101,24 @@ impl Buffer {
         buffer
     }
 
+    /// A buffer of `len` zeros that `change` may change.
+    pub(crate) fn zeroed_and(len: usize, change: impl FnOnce(&mut [f32])) -> Self {
+        let fill = |values: &mut [MaybeUninit<f32>]| {
+            values.fill(MaybeUninit::new(0.0));
+            // SAFETY: every element has just been written.
+            change(unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) });
+        };
+        // SAFETY: `fill` writes every element.
+        unsafe { Self::filled(len, fill) }
+    }
+
+    /// The values.
+    #[cfg(test)]
+    pub(crate) fn values(&self) -> &[f32] {
+        // SAFETY: `filled` made sure that the first `len` floats are written.
+        unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+
     /// The values for burn.
     pub(crate) fn into_bytes(self) -> Bytes {
         let len = self.len * size_of::<f32>();

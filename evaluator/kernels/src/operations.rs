@@ -1,5 +1,7 @@
 //! The operations as an extension of burn's backends, with their backward passes.
 
+use std::sync::Arc;
+
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
 use burn::backend::autodiff::checkpoint::strategy::CheckpointStrategy;
@@ -10,10 +12,21 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, TensorMetadata, ba
 use burn::tensor::{DType, Shape, TensorData};
 
 use crate::convolution;
+use crate::epilogue::Epilogue;
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
 use crate::normalization::Normalization;
+use crate::weight_slice::{Places, WeightValues};
+
+/// A convolution with a slice of a weight.
+#[derive(Debug, Clone)]
+pub(crate) struct Convolution {
+    pub(crate) geometry: Geometry,
+    pub(crate) places: Arc<Places>,
+    /// Untracked convolutions only.
+    pub(crate) epilogue: Epilogue,
+}
 
 /// Operations with kernels of this crate, on the flex backend.
 #[backend_extension(Flex, Autodiff)]
@@ -21,14 +34,14 @@ pub(crate) trait KernelOps: Backend {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        geometry: Geometry,
+        convolution: Convolution,
     ) -> FloatTensor<Self>;
 
     fn kernel_conv2d_bias(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: Geometry,
+        convolution: Convolution,
     ) -> FloatTensor<Self>;
 
     /// Output, mean and variance.
@@ -65,21 +78,34 @@ fn large(values: Buffer, shape: impl Into<Shape>) -> Primitive {
     Primitive::from_data(TensorData::from_bytes(values.into_bytes(), shape, DType::F32))
 }
 
-fn convolve(x: Primitive, weight: Primitive, bias: Option<Primitive>, geometry: &Geometry) -> Primitive {
+fn convolve(
+    x: Primitive,
+    weight: Primitive,
+    bias: Option<Primitive>,
+    convolution: &Convolution,
+) -> Primitive {
+    let Convolution { geometry, places, epilogue } = convolution;
     let (x, weight, bias) = (Values::new(x), Values::new(weight), bias.map(Values::new));
+    let weight = WeightValues { values: weight.slice(), places };
     let bias = bias.as_ref().map(Values::slice);
-    let output = convolution::forward(InstructionSet::current(), geometry, x.slice(), weight.slice(), bias);
+    let output =
+        convolution::forward(InstructionSet::current(), geometry, x.slice(), weight, bias, *epilogue);
     let [height, width] = geometry.output;
     large(output, [geometry.batch, geometry.out_channels, height, width])
 }
 
 impl KernelOps for Flex {
-    fn kernel_conv2d(x: Primitive, weight: Primitive, geometry: Geometry) -> Primitive {
-        convolve(x, weight, None, &geometry)
+    fn kernel_conv2d(x: Primitive, weight: Primitive, convolution: Convolution) -> Primitive {
+        convolve(x, weight, None, &convolution)
     }
 
-    fn kernel_conv2d_bias(x: Primitive, weight: Primitive, bias: Primitive, geometry: Geometry) -> Primitive {
-        convolve(x, weight, Some(bias), &geometry)
+    fn kernel_conv2d_bias(
+        x: Primitive,
+        weight: Primitive,
+        bias: Primitive,
+        convolution: Convolution,
+    ) -> Primitive {
+        convolve(x, weight, Some(bias), &convolution)
     }
 
     fn kernel_batch_norm(
@@ -103,7 +129,7 @@ impl KernelOps for Flex {
 struct ConvState {
     x: NodeId,
     weight: NodeId,
-    geometry: Geometry,
+    convolution: Convolution,
 }
 
 /// Convolution with `N - 2` biases.
@@ -115,12 +141,13 @@ impl<const N: usize> Backward<Flex, N> for Conv2d {
 
     fn backward(self, ops: Ops<ConvState, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let set = InstructionSet::current();
-        let ConvState { x, weight, geometry } = ops.state;
+        let ConvState { x, weight, convolution: Convolution { geometry, places, .. } } = ops.state;
         let gradient = Values::new(grads.consume::<Flex>(&ops.node));
         let x = Values::new(checkpointer.retrieve_node_output::<Primitive>(x));
         let weight = Values::new(checkpointer.retrieve_node_output::<Primitive>(weight));
         if let Some(node) = &ops.parents[0] {
-            let values = convolution::input_gradient(set, &geometry, weight.slice(), gradient.slice());
+            let weight = WeightValues { values: weight.slice(), places: &places };
+            let values = convolution::input_gradient(set, &geometry, weight, gradient.slice());
             let [height, width] = geometry.input;
             grads.register::<Flex>(
                 node.id,
@@ -128,10 +155,20 @@ impl<const N: usize> Backward<Flex, N> for Conv2d {
             );
         }
         if let Some(node) = &ops.parents[1] {
-            let values = convolution::weight_gradient(set, &geometry, x.slice(), gradient.slice());
-            let [height, width] = geometry.kernel;
-            let shape = [geometry.out_channels, geometry.in_group(), height, width];
-            grads.register::<Flex>(node.id, small(values, shape));
+            let (shape, len) = (weight.0.shape(), weight.slice().len());
+            // The gradient of the whole weight, zero where the convolution did not read it.
+            let values = Buffer::zeroed_and(len, |values| {
+                convolution::weight_gradient(
+                    set,
+                    &geometry,
+                    x.slice(),
+                    gradient.slice(),
+                    |output, input, tap, value| {
+                        values[places.at(output, input, tap)] += value;
+                    },
+                );
+            });
+            grads.register::<Flex>(node.id, large(values, shape));
         }
         if let Some(node) = ops.parents.get(2).and_then(Option::as_ref) {
             let values = convolution::bias_gradient(set, &geometry, gradient.slice());
@@ -185,15 +222,17 @@ fn record<C: CheckpointStrategy, const N: usize>(
     x: Tracked,
     weight: Tracked,
     bias: Option<Primitive>,
-    geometry: Geometry,
+    convolution: Convolution,
 ) -> Tracked {
     match Conv2d.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
-            let state = ConvState { x: prep.checkpoint(&x), weight: prep.checkpoint(&weight), geometry };
-            prep.finish(state, convolve(x.into_primitive(), weight.into_primitive(), bias, &geometry))
+            assert_eq!(convolution.epilogue, Epilogue::Nothing, "a tracked convolution has no epilogue");
+            let (at_x, at_weight) = (prep.checkpoint(&x), prep.checkpoint(&weight));
+            let output = convolve(x.into_primitive(), weight.into_primitive(), bias, &convolution);
+            prep.finish(ConvState { x: at_x, weight: at_weight, convolution }, output)
         }
         OpsKind::UnTracked(prep) => {
-            prep.finish(convolve(x.into_primitive(), weight.into_primitive(), bias, &geometry))
+            prep.finish(convolve(x.into_primitive(), weight.into_primitive(), bias, &convolution))
         }
     }
 }
@@ -202,23 +241,23 @@ impl<C: CheckpointStrategy> KernelOps for Autodiff<Flex, C> {
     fn kernel_conv2d(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
-        geometry: Geometry,
+        convolution: Convolution,
     ) -> FloatTensor<Self> {
-        record::<C, 2>([x.node(), weight.node()], x, weight, None, geometry)
+        record::<C, 2>([x.node(), weight.node()], x, weight, None, convolution)
     }
 
     fn kernel_conv2d_bias(
         x: FloatTensor<Self>,
         weight: FloatTensor<Self>,
         bias: FloatTensor<Self>,
-        geometry: Geometry,
+        convolution: Convolution,
     ) -> FloatTensor<Self> {
         record::<C, 3>(
             [x.node(), weight.node(), bias.node()],
             x,
             weight,
             Some(bias.into_primitive()),
-            geometry,
+            convolution,
         )
     }
 

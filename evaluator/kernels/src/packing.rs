@@ -1,130 +1,44 @@
-//! Planes of images in scratch: lines one pitch apart with zeros between, so that a tap is a constant distance.
+//! Planes of images in scratch: one copy for each shift between columns, so that a tap is a constant distance.
+//!
+//! In the copy for a shift, line follows line without a gap, and what the shift would read beyond a line's ends is
+//! zero. Vectors of positions therefore run over the ends of lines, and no position is computed in vain, however
+//! narrow the image is.
 
 use crate::geometry::{Axis, phase_len};
 use crate::simd::Simd;
 
 /// Floats that a vector of any instruction set may read or write beyond what it needs.
-const SLACK: usize = 16;
+pub(crate) const SLACK: usize = 16;
 
-/// How the planes of a group of images lie in scratch.
+/// How the plane of a channel lies in scratch, for what a correlation reads.
 ///
-/// Each channel is `phases` planes, `len` apart; a plane holds image after image, line after line, with zeros
-/// before, between and after.
+/// For each phase of rows and each copy there is one plane, `len` apart, which begins with room for a vector that
+/// spills to the left.
 #[derive(Debug, Clone)]
 pub(crate) struct Packing {
     image: [usize; 2],
     phases: [usize; 2],
-    /// Lines from one image to the next, and positions from one line to the next.
-    lines: usize,
-    pub(crate) pitch: usize,
-    /// Where the first line begins in a plane.
-    pub(crate) front: usize,
-    /// Floats in a plane.
-    pub(crate) len: usize,
+    layout: Layout,
+    /// Phase and shift of columns.
+    copies: Vec<(usize, isize)>,
+    /// Zero lines before, and lines that are read from there on.
+    before: usize,
+    reach: usize,
+    /// Positions of a line.
+    pitch: usize,
+    /// Floats from plane to plane.
+    len: usize,
 }
 
-impl Packing {
-    /// For what a correlation reads.
-    pub(crate) fn read(rows: &Axis, columns: &Axis, images: usize) -> Self {
-        let pitch = columns.pitch;
-        let front = rows.before * pitch + columns.before;
-        let reach = span(rows, columns, images).next_multiple_of(SLACK) + rows.after * pitch + columns.after;
-        let len = front + reach.max(images * rows.pitch * pitch) + SLACK;
-        Self {
-            image: [rows.read, columns.read],
-            phases: [rows.read_phases, columns.read_phases],
-            lines: rows.pitch,
-            pitch,
-            front,
-            len: uneven(len),
-        }
-    }
-
-    /// For what a forward correlation wrote, at the positions that it wrote.
-    pub(crate) fn written(rows: &Axis, columns: &Axis, images: usize) -> Self {
-        Self {
-            image: [rows.written, columns.written],
-            phases: [1, 1],
-            lines: rows.pitch,
-            pitch: columns.pitch,
-            front: 0,
-            len: uneven(images * rows.pitch * columns.pitch + SLACK),
-        }
-    }
-
-    /// Floats in the planes of a channel.
-    pub(crate) const fn channel_len(&self) -> usize {
-        self.len * self.phases[0] * self.phases[1]
-    }
-
-    /// The phases that a correlation between these axes writes.
-    pub(crate) fn phases(&self, rows: &Axis, columns: &Axis) -> Vec<Phase> {
-        let mut phases = Vec::new();
-        for (row_phase, row_taps) in rows.taps.iter().enumerate() {
-            for (column_phase, column_taps) in columns.taps.iter().enumerate() {
-                let (mut taps, mut offsets) = (Vec::new(), Vec::new());
-                for row in row_taps {
-                    for column in column_taps {
-                        let start = (row.phase * self.phases[1] + column.phase) * self.len + self.front;
-                        let shift = row.shift * self.pitch as isize + column.shift;
-                        taps.push([row.index, column.index]);
-                        offsets.push(
-                            start.checked_add_signed(shift).expect("`front` holds what lies before a plane"),
-                        );
-                    }
-                }
-                phases.push(Phase { place: [row_phase, column_phase], taps, offsets });
-            }
-        }
-        phases
-    }
-
-    /// Writes the planes of one channel of `images` images, zeros included.
-    ///
-    /// # Safety
-    /// `source` is the channel's plane in the first image, with the other images `image_stride` apart, all readable;
-    /// `channel_len` floats can be written at `target`; `images` is at most what the packing was made for.
-    #[inline(always)]
-    pub(crate) unsafe fn pack<S: Simd>(
-        &self,
-        simd: S,
-        source: *const f32,
-        image_stride: usize,
-        images: usize,
-        target: *mut f32,
-    ) {
-        for row_phase in 0..self.phases[0] {
-            for column_phase in 0..self.phases[1] {
-                let height = phase_len(self.image[0], self.phases[0], row_phase);
-                let width = phase_len(self.image[1], self.phases[1], column_phase);
-                // SAFETY: a plane is `front`, then `images * lines` lines of `pitch`, then at least `SLACK`. Every
-                // line is written from its beginning, its last vector spilling less than `SLACK` zeros over what is
-                // written later. Sources stay inside the image: `phase + phases * i < size` for `i < phase_len`.
-                unsafe {
-                    let plane = target.add((row_phase * self.phases[1] + column_phase) * self.len);
-                    zero(simd, plane, self.front);
-                    let mut line = plane.add(self.front);
-                    for image in 0..images {
-                        let image = source.add(image * image_stride);
-                        for row in 0..height {
-                            let row =
-                                image.add((row * self.phases[0] + row_phase) * self.image[1] + column_phase);
-                            let end = copy_line(simd, row, self.phases[1], width, line);
-                            if end < self.pitch {
-                                zero(simd, line.add(end), self.pitch - end);
-                            }
-                            line = line.add(self.pitch);
-                        }
-                        let gap = (self.lines - height) * self.pitch;
-                        zero(simd, line, gap);
-                        line = line.add(gap);
-                    }
-                    let used = self.front + images * self.lines * self.pitch;
-                    zero(simd, line, self.len - used);
-                }
-            }
-        }
-    }
+/// How lines of the image become lines of a plane.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+enum Layout {
+    /// They are equally long.
+    Same,
+    /// Every second column, which are just a line.
+    Halves,
+    /// Cut or filled up to length.
+    Other,
 }
 
 /// Written positions that read through the same taps.
@@ -138,125 +52,314 @@ pub(crate) struct Phase {
     pub(crate) offsets: Vec<usize>,
 }
 
-/// The planes that a correlation writes, and where positions of scratch belong in them.
-#[derive(Debug, Clone)]
-pub(crate) struct Unpacking {
-    image: [usize; 2],
-    phases: [usize; 2],
-    lines: usize,
-    pitch: usize,
-}
-
-impl Unpacking {
+impl Packing {
     pub(crate) fn new(rows: &Axis, columns: &Axis) -> Self {
+        let mut copies: Vec<_> = columns.taps.iter().flatten().map(|tap| (tap.phase, tap.shift)).collect();
+        copies.sort_unstable();
+        copies.dedup();
+        let (pitch, reach) = (columns.longest_written(), rows.longest_written() + rows.after);
+        let phases = [rows.read_phases, columns.read_phases];
+        let near = copies.iter().all(|(_, shift)| shift.unsigned_abs() < SLACK);
+        let layout = if phases == [1, 1] && pitch == columns.read {
+            Layout::Same
+        } else if phases[1] == 2 && 2 * pitch == columns.read && near {
+            Layout::Halves
+        } else {
+            Layout::Other
+        };
         Self {
-            image: [rows.written, columns.written],
-            phases: [rows.written_phases, columns.written_phases],
-            lines: rows.pitch,
-            pitch: columns.pitch,
+            image: [rows.read, columns.read],
+            phases,
+            layout,
+            copies,
+            before: rows.before,
+            reach,
+            pitch,
+            len: uneven((rows.before + reach) * pitch + 3 * SLACK),
         }
     }
 
-    /// Writes one phase of one channel of `images` images.
+    /// Floats in the planes of a channel.
+    pub(crate) const fn channel_len(&self) -> usize {
+        self.len * self.phases[0] * self.copies.len()
+    }
+
+    /// The phases that a correlation between these axes writes.
+    pub(crate) fn phases(&self, rows: &Axis, columns: &Axis) -> Vec<Phase> {
+        let mut phases = Vec::new();
+        for (row_phase, row_taps) in rows.taps.iter().enumerate() {
+            for (column_phase, column_taps) in columns.taps.iter().enumerate() {
+                let (mut taps, mut offsets) = (Vec::new(), Vec::new());
+                for row in row_taps {
+                    let line = self.before.checked_add_signed(row.shift).expect("`before` is the largest");
+                    for column in column_taps {
+                        let copy = self.copies.binary_search(&(column.phase, column.shift));
+                        let copy = copy.expect("there is a copy for every tap");
+                        taps.push([row.index, column.index]);
+                        let plane = (row.phase * self.copies.len() + copy) * self.len + SLACK;
+                        offsets.push(plane + line * self.pitch);
+                    }
+                }
+                phases.push(Phase { place: [row_phase, column_phase], taps, offsets });
+            }
+        }
+        phases
+    }
+
+    /// Writes the zeros around the lines of a channel's planes, which outlast any number of calls of `pack`.
     ///
     /// # Safety
-    /// `source` holds the span of `images` images and `SLACK` more floats; `target` is the channel's plane in the
-    /// first image, with the other images `image_stride` apart, all writable.
+    /// `channel_len` floats can be written at `target`.
     #[inline(always)]
-    pub(crate) unsafe fn unpack<S: Simd>(
-        &self,
-        simd: S,
-        source: *const f32,
-        [row_phase, column_phase]: [usize; 2],
-        target: *mut f32,
-        image_stride: usize,
-        images: usize,
-    ) {
-        let height = phase_len(self.image[0], self.phases[0], row_phase);
-        let width = phase_len(self.image[1], self.phases[1], column_phase);
-        for image in 0..images {
-            for row in 0..height {
-                // SAFETY: positions stay inside image and span, as in `pack`; a line's last vector reads less than
-                // `SLACK` floats beyond it.
+    pub(crate) unsafe fn prepare<S: Simd>(&self, simd: S, target: *mut f32) {
+        for phase in 0..self.phases[0] {
+            for number in 0..self.copies.len() {
+                // SAFETY: as many planes, `len` apart, are what `channel_len` counts.
                 unsafe {
-                    let from = source.add((image * self.lines + row) * self.pitch);
-                    let to = target
-                        .add(image * image_stride)
-                        .add((row * self.phases[0] + row_phase) * self.image[1] + column_phase);
-                    if self.phases[1] == 1 {
-                        let whole = width - width % S::LANES;
-                        let mut column = 0;
-                        while column < whole {
-                            simd.store(to.add(column), simd.load(from.add(column)));
-                            column += S::LANES;
+                    self.surround(simd, phase, target.add((phase * self.copies.len() + number) * self.len));
+                }
+            }
+        }
+    }
+
+    /// Writes the zeros around the lines of one plane.
+    ///
+    /// # Safety
+    /// `plane` is one of the planes for this phase of rows.
+    #[inline(always)]
+    unsafe fn surround<S: Simd>(&self, simd: S, phase: usize, plane: *mut f32) {
+        let (before, height) = (self.before * self.pitch, self.height(phase));
+        // SAFETY: a plane is `SLACK`, `before + reach` lines of `pitch`, and at least twice `SLACK`.
+        unsafe {
+            zero(simd, plane.add(SLACK), before);
+            let used = SLACK + before + height * self.pitch;
+            zero(simd, plane.add(used), (self.reach - height) * self.pitch + SLACK);
+        }
+    }
+
+    /// Lines of the image in a plane.
+    fn height(&self, phase: usize) -> usize {
+        phase_len(self.image[0], self.phases[0], phase).min(self.reach)
+    }
+
+    /// Writes the planes of one channel, around whose lines `prepare` has written.
+    ///
+    /// # Safety
+    /// `source` is the channel's plane, readable; `channel_len` floats can be written at `target`.
+    #[inline(always)]
+    pub(crate) unsafe fn pack<S: Simd>(&self, simd: S, source: *const f32, target: *mut f32) {
+        for phase in 0..self.phases[0] {
+            let height = self.height(phase);
+            // SAFETY: a plane is `SLACK`, `before + reach` lines of `pitch`, and at least twice `SLACK`. What is spilled to
+            // the right or left of a line is written later: the lines in their order, then the edges and what is
+            // around the lines. What is read stays inside the image, as the callees say.
+            unsafe {
+                let planes = target.add(phase * self.copies.len() * self.len);
+                let lines = planes.add(SLACK + self.before * self.pitch);
+                if self.layout == Layout::Halves {
+                    self.copy_halves(simd, source.add(phase * self.image[1]), height, lines);
+                }
+                for (number, &(column_phase, shift)) in self.copies.iter().enumerate() {
+                    let lines = lines.add(number * self.len);
+                    match self.layout {
+                        Layout::Same => {
+                            copy_shifted(simd, source, shift, [height, self.pitch], lines);
+                            continue;
                         }
-                        if whole < width {
-                            simd.store_first(to.add(whole), simd.load(from.add(whole)), width - whole);
-                        }
-                    } else {
-                        for column in 0..width {
-                            *to.add(column * self.phases[1]) = *from.add(column);
+                        Layout::Halves => zero_edges(simd, shift, [height, self.pitch], lines),
+                        Layout::Other => {
+                            for row in 0..height {
+                                let from = source.add((row * self.phases[0] + phase) * self.image[1]);
+                                self.copy_line(simd, from, column_phase, shift, lines.add(row * self.pitch));
+                            }
                         }
                     }
+                    self.surround(simd, phase, planes.add(number * self.len));
+                }
+            }
+        }
+    }
+
+    /// Splits lines into even and odd columns, each as long as a line of a plane, for all copies at once; spills less
+    /// than a vector to either side.
+    ///
+    /// # Safety
+    /// `from` is the first line of a phase of rows with `height` lines; the lines of all copies can be written at `to`.
+    #[inline(always)]
+    unsafe fn copy_halves<S: Simd>(&self, simd: S, from: *const f32, height: usize, to: *mut f32) {
+        let step = self.phases[0] * self.image[1];
+        // SAFETY: lines are `2 * pitch` long, and whole vectors lie inside them: the last may repeat a part of the one
+        // before, and where there is none, only what there is is read.
+        unsafe {
+            for row in 0..height {
+                let line = from.add(row * step);
+                let mut column = 0;
+                while column < self.pitch {
+                    let at = column.min(self.pitch.saturating_sub(S::LANES));
+                    let pair = if self.pitch < S::LANES {
+                        let rest = (2 * self.pitch).saturating_sub(S::LANES);
+                        let first = simd.load_first(line, (2 * self.pitch).min(S::LANES));
+                        [first, simd.load_first(line.wrapping_add(S::LANES), rest)]
+                    } else {
+                        [simd.load(line.add(2 * at)), simd.load(line.add(2 * at + S::LANES))]
+                    };
+                    let halves = [simd.even(pair[0], pair[1]), simd.odd(pair[0], pair[1])];
+                    for (number, &(phase, shift)) in self.copies.iter().enumerate() {
+                        let place = to.add(number * self.len + row * self.pitch + at);
+                        simd.store(place.offset(-shift), halves[phase]);
+                    }
+                    column += S::LANES;
+                }
+            }
+        }
+    }
+
+    /// Copies what one line of the image holds of a phase, shifted; spills less than a vector of zeros behind it.
+    ///
+    /// # Safety
+    /// `from` is a line of the image; `pitch` floats and one vector can be written at `to`.
+    #[inline(always)]
+    unsafe fn copy_line<S: Simd>(&self, simd: S, from: *const f32, phase: usize, shift: isize, to: *mut f32) {
+        let (width, stride) = (self.image[1], self.phases[1]);
+        let first = ((-shift).max(0) as usize).min(self.pitch);
+        // SAFETY: only columns below `width` are read, as each branch counts, and at most a vector too much is written.
+        unsafe {
+            for column in 0..first {
+                *to.add(column) = 0.0;
+            }
+            let mut column = first;
+            while column < self.pitch {
+                let start = (column as isize + shift) as usize * stride;
+                let left = width.saturating_sub(start);
+                if stride > 2 {
+                    let inside = start + phase < width;
+                    *to.add(column) = if inside { *from.add(start + phase) } else { 0.0 };
+                    column += 1;
+                    continue;
+                }
+                let low = simd.load_first(from.wrapping_add(start), left.min(S::LANES));
+                let value = if stride == 1 {
+                    low
+                } else {
+                    let left = left.saturating_sub(S::LANES).min(S::LANES);
+                    let high = simd.load_first(from.wrapping_add(start + S::LANES), left);
+                    if phase == 0 { simd.even(low, high) } else { simd.odd(low, high) }
+                };
+                simd.store(to.add(column), value);
+                column += S::LANES;
+            }
+        }
+    }
+}
+
+/// Copies a plane of `height` lines of `width`, shifted by columns, with zeros where the shift leaves a line.
+///
+/// # Safety
+/// The plane is readable at `from` and writable at `to`.
+#[inline(always)]
+unsafe fn copy_shifted<S: Simd>(
+    simd: S,
+    from: *const f32,
+    shift: isize,
+    [height, width]: [usize; 2],
+    to: *mut f32,
+) {
+    let (len, distance) = (height * width, shift.unsigned_abs().min(width));
+    // SAFETY: all of it stays inside the `len` floats on either side: `distance <= width <= len`, or `height` is zero
+    // and so is what is copied.
+    unsafe {
+        let kept = len.saturating_sub(distance);
+        if shift < 0 {
+            copy(simd, from, to.add(len - kept), kept);
+        } else {
+            copy(simd, from.add(len - kept), to, kept);
+        }
+        zero_edges(simd, shift, [height, width], to);
+    }
+}
+
+/// Zeros the columns that a shift brings in from beyond the lines.
+///
+/// # Safety
+/// `height` lines of `width` can be written at `to`.
+#[inline(always)]
+unsafe fn zero_edges<S: Simd>(simd: S, shift: isize, [height, width]: [usize; 2], to: *mut f32) {
+    let distance = shift.unsigned_abs().min(width);
+    // SAFETY: the columns lie inside the lines.
+    unsafe {
+        let edge = to.add(if shift < 0 { 0 } else { width - distance });
+        match distance {
+            0 => {}
+            1 => zero_edge::<1>(edge, height, width),
+            2 => zero_edge::<2>(edge, height, width),
+            3 => zero_edge::<3>(edge, height, width),
+            _ => {
+                for row in 0..height {
+                    zero(simd, edge.add(row * width), distance);
                 }
             }
         }
     }
 }
 
-/// Positions from the first that `images` images write to the last.
-pub(crate) const fn span(rows: &Axis, columns: &Axis, images: usize) -> usize {
-    ((images - 1) * rows.pitch + rows.longest_written() - 1) * columns.pitch + columns.longest_written()
-}
-
-/// A length of an odd number of cache lines, so that planes do not all fall on the same sets of the cache.
-const fn uneven(len: usize) -> usize {
-    let lines = len.div_ceil(16);
-    (lines + 1 - lines % 2) * 16
-}
-
-/// Copies `width` values that lie `stride` apart, and says how many places were written, zeros behind them included.
+/// Zeros the first `N` columns of lines, without the call of `memset` that a loop over a variable would become.
 ///
 /// # Safety
-/// The values are readable, and `width` rounded up to whole vectors is writable.
+/// They are writable in `height` lines, `width` apart.
 #[inline(always)]
-unsafe fn copy_line<S: Simd>(simd: S, from: *const f32, stride: usize, width: usize, to: *mut f32) -> usize {
-    // SAFETY: the caller answers for both sides.
+unsafe fn zero_edge<const N: usize>(to: *mut f32, height: usize, width: usize) {
+    for row in 0..height {
+        // SAFETY: the caller answers for the columns of every line.
+        unsafe { to.add(row * width).cast::<[f32; N]>().write([0.0; N]) };
+    }
+}
+
+/// Copies just `len` floats.
+///
+/// # Safety
+/// They are readable at `from` and writable at `to`.
+#[inline(always)]
+pub(crate) unsafe fn copy<S: Simd>(simd: S, from: *const f32, to: *mut f32, len: usize) {
+    // SAFETY: every vector lies inside the `len` floats; the last one may repeat a part of the one before.
     unsafe {
-        if stride == 1 {
-            let whole = width - width % S::LANES;
-            let mut column = 0;
-            while column < whole {
-                simd.store(to.add(column), simd.load(from.add(column)));
-                column += S::LANES;
+        if len < S::LANES {
+            for place in 0..len {
+                *to.add(place) = *from.add(place);
             }
-            if whole < width {
-                simd.store(to.add(whole), simd.load_first(from.add(whole), width - whole));
-                return whole + S::LANES;
-            }
-        } else {
-            for column in 0..width {
-                *to.add(column) = *from.add(column * stride);
-            }
+            return;
+        }
+        let mut place = 0;
+        while place + S::LANES <= len {
+            simd.store(to.add(place), simd.load(from.add(place)));
+            place += S::LANES;
+        }
+        if place < len {
+            let last = len - S::LANES;
+            simd.store(to.add(last), simd.load(from.add(last)));
         }
     }
-    width
 }
 
 /// # Safety
 /// `len` floats can be written.
 #[inline(always)]
 unsafe fn zero<S: Simd>(simd: S, to: *mut f32, len: usize) {
-    let whole = len - len % S::LANES;
-    let mut place = 0;
     // SAFETY: only the `len` floats are written.
     unsafe {
-        while place < whole {
+        let mut place = 0;
+        while place + S::LANES <= len {
             simd.store(to.add(place), simd.zero());
             place += S::LANES;
         }
-        if whole < len {
-            simd.store_first(to.add(whole), simd.zero(), len - whole);
+        while place < len {
+            *to.add(place) = 0.0;
+            place += 1;
         }
     }
+}
+
+/// A length of an odd number of cache lines, so that planes do not all fall on the same sets of the cache.
+const fn uneven(len: usize) -> usize {
+    let lines = len.div_ceil(16);
+    (lines + 1 - lines % 2) * 16
 }

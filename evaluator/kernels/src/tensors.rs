@@ -1,13 +1,18 @@
 //! The operations on burn's tensors, with burn's own wherever these kernels do not apply.
 
+use std::ops::Range;
+use std::sync::Arc;
+
 use burn::backend::{Dispatch, DispatchDevice};
 use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Tensor, module};
 
+use crate::epilogue::Epilogue;
 use crate::geometry::Geometry;
 use crate::normalization::Normalization;
-use crate::operations::KernelOps;
+use crate::operations::{Convolution, KernelOps};
+use crate::weight_slice::{Places, WeightSlice};
 
 /// What batch normalization returns.
 #[derive(Debug, Clone)]
@@ -39,19 +44,112 @@ pub fn conv2d(
     padding: [usize; 2],
     groups: usize,
 ) -> Tensor<4> {
-    let geometry = Geometry::new(x.dims(), weight.dims(), stride, padding, groups);
-    if let Some(bias) = &bias {
-        assert_eq!(bias.dims(), [geometry.out_channels], "a bias has one value for each output channel");
-    }
-    let ours = applies(&x) && applies(&weight) && bias.as_ref().is_none_or(applies);
-    if !ours {
+    let slice = WeightSlice::whole(weight.dims());
+    conv2d_sliced(x, weight, &slice, bias, stride, padding, groups)
+}
+
+/// The convolution [`conv2d`] with a slice of `weight`, which is read where it lies: nothing is copied, and the gradient
+/// has the shape of the whole weight, with zeros where the slice is not.
+///
+/// # Shapes
+/// - `weight`: `[.., .., .., ..]`, at least what the slice covers
+/// - the others as [`conv2d`] with a weight of the slice's shape
+///
+/// # Panics
+/// As [`conv2d`], and when the slice goes beyond the weight.
+#[must_use]
+pub fn conv2d_sliced(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    slice: &WeightSlice,
+    bias: Option<Tensor<1>>,
+    stride: [usize; 2],
+    padding: [usize; 2],
+    groups: usize,
+) -> Tensor<4> {
+    let places = Places::new(slice, weight.dims());
+    let geometry = Geometry::new(x.dims(), slice.shape(), stride, padding, groups);
+    if !kernels_apply(&geometry, &x, &weight, bias.as_ref()) {
+        let weight = cut(weight, slice);
         return module::conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], groups));
     }
+    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), epilogue: Epilogue::Nothing })
+}
+
+/// The convolution [`conv2d`] and an activation of its output, in one pass where no gradient is asked for.
+///
+/// Shapes and panics are those of [`conv2d`].
+#[must_use]
+pub fn conv2d_activated(
+    x: Tensor<4>,
+    weight: Tensor<4>,
+    bias: Option<Tensor<1>>,
+    stride: [usize; 2],
+    padding: [usize; 2],
+    groups: usize,
+    epilogue: Epilogue,
+) -> Tensor<4> {
+    let slice = WeightSlice::whole(weight.dims());
+    let places = Places::new(&slice, weight.dims());
+    let geometry = Geometry::new(x.dims(), slice.shape(), stride, padding, groups);
+    if x.device().is_autodiff() || !kernels_apply(&geometry, &x, &weight, bias.as_ref()) {
+        return activate(epilogue, conv2d(x, weight, bias, stride, padding, groups));
+    }
+    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), epilogue })
+}
+
+fn run(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, convolution: Convolution) -> Tensor<4> {
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {
-        Some(bias) => Dispatch::kernel_conv2d_bias(x, weight, bias.into_dispatch(), geometry),
-        None => Dispatch::kernel_conv2d(x, weight, geometry),
+        Some(bias) => Dispatch::kernel_conv2d_bias(x, weight, bias.into_dispatch(), convolution),
+        None => Dispatch::kernel_conv2d(x, weight, convolution),
     })
+}
+
+/// Whether the kernels take these tensors, whose shapes are checked.
+fn kernels_apply(geometry: &Geometry, x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>) -> bool {
+    if let Some(bias) = bias {
+        assert_eq!(bias.dims(), [geometry.out_channels], "a bias has one value for each output channel");
+    }
+    geometry.out_channels > 0 && applies(x) && applies(weight) && bias.is_none_or(applies)
+}
+
+/// An epilogue by burn's own operations.
+fn activate(epilogue: Epilogue, output: Tensor<4>) -> Tensor<4> {
+    match epilogue {
+        Epilogue::Nothing => output,
+        Epilogue::Relu => relu(output),
+        Epilogue::Relu6 => output.clamp(0.0, 6.0),
+        Epilogue::HardSwish => output.clone() * ((output + 3.0).clamp(0.0, 6.0) / 6.0),
+    }
+}
+
+/// A slice of a weight as a tensor of its own; the weight as it is where the slice is all of it.
+///
+/// # Shapes
+/// - output: that of the slice
+///
+/// # Panics
+/// When the slice goes beyond the weight.
+#[must_use]
+pub fn cut(weight: Tensor<4>, slice: &WeightSlice) -> Tensor<4> {
+    let whole = weight.dims();
+    slice.check(whole);
+    let ([top, left], [height, width]) = (slice.corner(whole), slice.kernel);
+    let cropped = if slice.kernel == whole[2..] {
+        weight
+    } else {
+        weight.slice([0..whole[0], 0..whole[1], top..top + height, left..left + width])
+    };
+    let along = |whole: Tensor<4>, axis: usize, ranges: &[Range<usize>]| match ranges {
+        [all] if *all == (0..whole.dims()[axis]) => whole,
+        [one] => whole.narrow(axis, one.start, one.len()),
+        many => {
+            let parts = many.iter().map(|range| whole.clone().narrow(axis, range.start, range.len()));
+            Tensor::cat(parts.collect(), axis)
+        }
+    };
+    along(along(cropped, 0, &slice.outputs), 1, &slice.inputs)
 }
 
 /// Batch normalization with the statistics of the batch.

@@ -1,15 +1,19 @@
-//! The gradient of a dense convolution's weight: products of shifted input planes and planes of the output's gradient.
+//! The gradient of a dense convolution's weight: a sum over pixels of products of output gradients and inputs.
+//!
+//! One side is transposed, so that a vector holds several channels of one pixel, and the other is read pixel by pixel
+//! through the taps: sums of many channels by many weights stay in registers over all pixels of an image, and none of
+//! them has to be added up across a vector.
 //!
 //! The batch is cut into chunks that depend on the shapes alone; the sums of the chunks are added in order, so that
 //! the result is the same for any number of threads.
 
 use rayon::prelude::*;
 
-use crate::correlation::images_together;
-use crate::geometry::{Axis, Geometry};
+use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::memory::with_scratch;
-use crate::packing::{Packing, span};
+use crate::outer_products::{Products, transpose};
+use crate::packing::Packing;
 use crate::simd::{Kernel, Simd};
 
 /// Chunks of the batch at most.
@@ -18,33 +22,29 @@ const CHUNKS: usize = 16;
 /// Floats that the sums of all chunks may take.
 const SUMS: usize = 4 << 20;
 
-/// Weights of a channel that are summed together.
-const K: usize = 3;
-
-/// Floats of images that are read together where they lie.
-const TARGET: usize = 64 * 1024;
-
-pub(crate) fn run(set: InstructionSet, geometry: &Geometry, x: &[f32], gradient: &[f32]) -> Vec<f32> {
-    let plan = Plan::new(geometry);
-    let geometry = &plan.geometry;
-    let x_image = geometry.in_channels * geometry.input[0] * geometry.input[1];
-    let gradient_image = geometry.out_channels * geometry.output[0] * geometry.output[1];
+/// Gives each element of the gradient to `add`: output channel, input channel within the group, row and column of the
+/// kernel, value.
+pub(crate) fn run(
+    set: InstructionSet,
+    geometry: &Geometry,
+    x: &[f32],
+    gradient: &[f32],
+    mut add: impl FnMut(usize, usize, [usize; 2], f32),
+) {
+    let plan = Plan::new(set, geometry);
+    let (x_image, gradient_image) = (plan.x_image(), plan.gradient_image());
     assert_eq!(x.len(), geometry.batch * x_image, "an input has the shape that was planned for");
     assert_eq!(gradient.len(), geometry.batch * gradient_image, "a gradient has the shape of the output");
-    let weights = geometry.out_channels * plan.offsets.len();
-    let chunks = CHUNKS.min(SUMS / weights).max(1);
-    let images = geometry.batch.div_ceil(chunks).next_multiple_of(plan.images);
+    let chunks = CHUNKS.min(SUMS / plan.sums()).max(1);
+    let images = geometry.batch.div_ceil(chunks);
     let sums: Vec<Vec<f32>> = x
         .par_chunks(images * x_image)
         .zip(gradient.par_chunks(images * gradient_image))
         .map(|(x, gradient)| {
-            let mut sums = vec![0.0; weights];
+            let mut sums = vec![0.0; plan.sums()];
             with_scratch(plan.scratch(), |scratch| {
-                let groups =
-                    x.chunks(plan.images * x_image).zip(gradient.chunks(plan.images * gradient_image));
-                for (x, gradient) in groups {
-                    let images = x.len() / x_image;
-                    set.run(Task { plan: &plan, x, gradient, scratch, sums: &mut sums, images });
+                for (x, gradient) in x.chunks_exact(x_image).zip(gradient.chunks_exact(gradient_image)) {
+                    set.run(Task { plan: &plan, x, gradient, scratch, sums: &mut sums });
                 }
             });
             sums
@@ -57,59 +57,100 @@ pub(crate) fn run(set: InstructionSet, geometry: &Geometry, x: &[f32], gradient:
             *total += value;
         }
     }
-    total
+    plan.visit(&total, |output, input, tap, value| add(output, input, plan.taps[tap], value));
 }
 
 /// What is the same for all images.
 struct Plan {
     geometry: Geometry,
-    rows: Axis,
-    columns: Axis,
-    images: usize,
-    /// The input, and the output's gradient at the places of the output.
-    input: Packing,
-    output: Packing,
-    /// Where each weight of an output channel finds the input, channel by channel, tap by tap.
+    lanes: usize,
+    packing: Packing,
+    /// Row and column of the kernel, for each tap.
+    taps: Vec<[usize; 2]>,
+    /// Where what is read pixel by pixel begins: for each input channel and tap, or for each output channel.
     offsets: Vec<usize>,
     /// Whether images are read where they lie.
     direct: bool,
+    /// Whether the input is what is transposed; otherwise the output's gradient is.
+    input_in_lanes: bool,
 }
 
 impl Plan {
-    fn new(geometry: &Geometry) -> Self {
-        let pointwise = geometry.is_pointwise();
-        let geometry = geometry.flattened();
+    fn new(set: InstructionSet, geometry: &Geometry) -> Self {
+        let direct = geometry.is_pointwise();
         let (rows, columns) = (geometry.rows(), geometry.columns());
-        let channels = geometry.in_group() + geometry.out_group();
-        let pixels = geometry.input[1];
-        let direct = pointwise && (pixels >= 48 || pixels.is_multiple_of(16));
-        let images = if direct {
-            (TARGET / (pixels * channels)).clamp(1, geometry.batch.div_ceil(CHUNKS))
+        let packing = Packing::new(&rows, &columns);
+        let phase = packing.phases(&rows, &columns).remove(0);
+        let (in_group, out_group) = (geometry.in_group(), geometry.out_group());
+        // The side with fewer channels costs less to transpose.
+        let input_in_lanes = direct && in_group < out_group;
+        let pixels = geometry.output[0] * geometry.output[1];
+        let offsets = if input_in_lanes {
+            (0..out_group).map(|channel| channel * pixels).collect()
         } else {
-            images_together(&rows, &columns, channels, geometry.batch)
+            let of_taps = if direct { vec![0] } else { phase.offsets };
+            let distance = if direct { pixels } else { packing.channel_len() };
+            let channel = |channel: usize| of_taps.iter().map(move |offset| channel * distance + offset);
+            (0..in_group).flat_map(channel).collect()
         };
-        let (input, output) =
-            (Packing::read(&rows, &columns, images), Packing::written(&rows, &columns, images));
-        let (taps, channel_len) = if direct {
-            (vec![0], pixels)
-        } else {
-            (input.phases(&rows, &columns).remove(0).offsets, input.channel_len())
-        };
-        let channel = |channel: usize| taps.iter().map(move |offset| channel * channel_len + offset);
-        let offsets = (0..geometry.in_group()).flat_map(channel).collect();
-        Self { geometry, rows, columns, images, input, output, offsets, direct }
+        let (geometry, taps, lanes) = (*geometry, phase.taps, set.lanes());
+        Self { geometry, lanes, packing, taps, offsets, direct, input_in_lanes }
+    }
+
+    fn x_image(&self) -> usize {
+        self.geometry.in_channels * self.geometry.input[0] * self.geometry.input[1]
+    }
+
+    fn gradient_image(&self) -> usize {
+        self.geometry.out_channels * self.pixels()
+    }
+
+    fn pixels(&self) -> usize {
+        self.geometry.output[0] * self.geometry.output[1]
+    }
+
+    /// Channels of a group that are transposed.
+    fn in_lanes(&self) -> usize {
+        if self.input_in_lanes { self.geometry.in_group() } else { self.geometry.out_group() }
+    }
+
+    /// Floats of the sums of a group: for each vector of channels, each offset.
+    fn group_sums(&self) -> usize {
+        self.in_lanes().next_multiple_of(self.lanes) * self.offsets.len()
+    }
+
+    fn sums(&self) -> usize {
+        self.geometry.groups * self.group_sums()
+    }
+
+    fn packed(&self) -> usize {
+        if self.direct { 0 } else { self.geometry.in_group() * self.packing.channel_len() }
     }
 
     fn scratch(&self) -> usize {
-        if self.direct {
-            return 0;
+        self.packed() + self.in_lanes().next_multiple_of(self.lanes) * self.pixels()
+    }
+
+    /// Gives each sum to `see`: output channel, input channel within the group, tap, value.
+    fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, usize, f32)) {
+        let (taps, lanes, out_group) = (self.taps.len(), self.lanes, self.geometry.out_group());
+        for group in 0..self.geometry.groups {
+            let sums = &sums[group * self.group_sums()..];
+            for output in 0..out_group {
+                for input in 0..self.geometry.in_group() {
+                    for tap in 0..taps {
+                        let (lane, offset) =
+                            if self.input_in_lanes { (input, output) } else { (output, input * taps + tap) };
+                        let vector = (lane / lanes) * self.offsets.len() + offset;
+                        see(group * out_group + output, input, tap, sums[vector * lanes + lane % lanes]);
+                    }
+                }
+            }
         }
-        self.geometry.in_group() * self.input.channel_len()
-            + self.geometry.out_group() * self.output.channel_len()
     }
 }
 
-/// Images that are read together.
+/// One image.
 struct Task<'a> {
     plan: &'a Plan,
     x: &'a [f32],
@@ -117,7 +158,6 @@ struct Task<'a> {
     scratch: &'a mut [f32],
     /// What the gradient is added to.
     sums: &'a mut [f32],
-    images: usize,
 }
 
 impl Kernel for Task<'_> {
@@ -125,160 +165,41 @@ impl Kernel for Task<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        // Eight rows of sums fill the registers of AVX-512; where half of the last eight would be idle, take four.
-        let channels = self.plan.geometry.out_group();
-        let eight = S::LANES == 16 && (channels > 12 || channels.div_ceil(4).is_multiple_of(2));
-        if eight { self.with_tiles::<S, 8>(simd) } else { self.with_tiles::<S, 4>(simd) }
-    }
-}
-
-impl Task<'_> {
-    /// Goes through tiles of `R` output channels and `K` weights of each.
-    #[inline(always)]
-    fn with_tiles<S: Simd, const R: usize>(self, simd: S) {
-        let Self { plan, x, gradient, scratch, sums, images } = self;
+        let Self { plan, x, gradient, scratch, sums } = self;
         let geometry = &plan.geometry;
-        let (x_plane, gradient_plane) =
-            (geometry.input[0] * geometry.input[1], geometry.output[0] * geometry.output[1]);
-        let (x_image, gradient_image) =
-            (geometry.in_channels * x_plane, geometry.out_channels * gradient_plane);
-        let (in_group, out_group) = (geometry.in_group(), geometry.out_group());
-        let weights = plan.offsets.len();
-        let packed_x = if plan.direct { 0 } else { in_group * plan.input.channel_len() };
-        let (packed_x, packed_gradient) = scratch.split_at_mut(packed_x);
-        for group in 0..geometry.groups {
+        let (in_group, out_group, pixels) = (geometry.in_group(), geometry.out_group(), plan.pixels());
+        let x_plane = geometry.input[0] * geometry.input[1];
+        let (packed, transposed) = scratch.split_at_mut(plan.packed());
+        let sums = sums.chunks_exact_mut(plan.group_sums());
+        for (group, sums) in sums.enumerate() {
             // SAFETY: `run` checked the lengths of input and gradient against the plan and lends the scratch that it
-            // asks for. Packed planes are zero wherever the output has no pixel, up to the span rounded up to a
-            // vector, and offsets stay inside them; what is read directly is read to the end of the image only.
+            // asks for. Offsets stay inside the packed planes, or, read directly, inside the image, for every pixel.
             unsafe {
                 let x = x.as_ptr().add(group * in_group * x_plane);
-                let gradient = gradient.as_ptr().add(group * out_group * gradient_plane);
-                let products = if plan.direct {
-                    Products {
-                        x,
-                        gradient,
-                        gradient_stride: gradient_plane,
-                        positions: x_plane,
-                        repeats: images,
-                        x_repeat: x_image,
-                        gradient_repeat: gradient_image,
-                    }
+                let gradient = gradient.as_ptr().add(group * out_group * pixels);
+                let (lanes_side, pixel_side) = if plan.input_in_lanes {
+                    (x, gradient)
+                } else if plan.direct {
+                    (gradient, x)
                 } else {
                     for channel in 0..in_group {
-                        let plane = packed_x.as_mut_ptr().add(channel * plan.input.channel_len());
-                        plan.input.pack(simd, x.add(channel * x_plane), x_image, images, plane);
+                        let plane = packed.as_mut_ptr().add(channel * plan.packing.channel_len());
+                        plan.packing.prepare(simd, plane);
+                        plan.packing.pack(simd, x.add(channel * x_plane), plane);
                     }
-                    for channel in 0..out_group {
-                        let plane = packed_gradient.as_mut_ptr().add(channel * plan.output.channel_len());
-                        let source = gradient.add(channel * gradient_plane);
-                        plan.output.pack(simd, source, gradient_image, images, plane);
-                    }
-                    Products {
-                        x: packed_x.as_ptr(),
-                        gradient: packed_gradient.as_ptr(),
-                        gradient_stride: plan.output.channel_len(),
-                        positions: span(&plan.rows, &plan.columns, images).next_multiple_of(S::LANES),
-                        repeats: 1,
-                        x_repeat: 0,
-                        gradient_repeat: 0,
-                    }
+                    (gradient, packed.as_ptr())
                 };
-                for offsets in (0..weights).step_by(K) {
-                    for first in (0..out_group).step_by(R) {
-                        let used = K.min(weights - offsets);
-                        let rows = R.min(out_group - first);
-                        let used_offsets = &plan.offsets[offsets..offsets + used];
-                        let tile = products.tile::<S, R>(simd, used_offsets, first, rows);
-                        for (row, values) in tile.iter().enumerate().take(rows) {
-                            let start = (group * out_group + first + row) * weights + offsets;
-                            for (sum, value) in sums[start..start + used].iter_mut().zip(values) {
-                                *sum += value;
-                            }
-                        }
-                    }
-                }
+                transpose(simd, lanes_side, plan.in_lanes(), pixels, transposed.as_mut_ptr());
+                let vectors = plan.in_lanes().div_ceil(S::LANES);
+                let products = Products {
+                    transposed: transposed.as_ptr(),
+                    vectors,
+                    read: pixel_side,
+                    offsets: &plan.offsets,
+                    pixels,
+                };
+                products.add_to(simd, sums);
             }
         }
-    }
-}
-
-/// Planes whose products are summed.
-struct Products {
-    x: *const f32,
-    gradient: *const f32,
-    /// From one output channel to the next.
-    gradient_stride: usize,
-    /// Positions in a plane, and how often planes follow at which distance.
-    positions: usize,
-    repeats: usize,
-    x_repeat: usize,
-    gradient_repeat: usize,
-}
-
-impl Products {
-    /// Sums for `rows <= R` output channels from `first` on, and at most `K` offsets.
-    ///
-    /// # Safety
-    /// Both planes can be read at `positions` positions, the input from each offset on.
-    #[inline(always)]
-    unsafe fn tile<S: Simd, const R: usize>(
-        &self,
-        simd: S,
-        offsets: &[usize],
-        first: usize,
-        rows: usize,
-    ) -> [[f32; K]; R] {
-        let mut sums = [[simd.zero(); K]; R];
-        // A tile beyond the last row or offset computes the last one again, which the caller leaves out.
-        let mut row_starts = [0; R];
-        for (row, start) in row_starts.iter_mut().enumerate() {
-            *start = (first + row.min(rows - 1)) * self.gradient_stride;
-        }
-        let mut starts = [0; K];
-        for (index, start) in starts.iter_mut().enumerate() {
-            *start = offsets[index.min(offsets.len() - 1)];
-        }
-        let whole = self.positions - self.positions % S::LANES;
-        let rest = self.positions - whole;
-        for repeat in 0..self.repeats {
-            // SAFETY: the caller answers for all positions.
-            unsafe {
-                let x = self.x.add(repeat * self.x_repeat);
-                let gradient = self.gradient.add(repeat * self.gradient_repeat);
-                let mut at = 0;
-                while at < whole {
-                    let mut values = [simd.zero(); K];
-                    for (value, start) in values.iter_mut().zip(starts) {
-                        *value = simd.load(x.add(start + at));
-                    }
-                    for (sums, start) in sums.iter_mut().zip(row_starts) {
-                        let gradient = simd.load(gradient.add(start + at));
-                        for (sum, value) in sums.iter_mut().zip(values) {
-                            *sum = simd.mul_add(gradient, value, *sum);
-                        }
-                    }
-                    at += S::LANES;
-                }
-                if rest > 0 {
-                    let mut values = [simd.zero(); K];
-                    for (value, start) in values.iter_mut().zip(starts) {
-                        *value = simd.load_first(x.add(start + whole), rest);
-                    }
-                    for (sums, start) in sums.iter_mut().zip(row_starts) {
-                        let gradient = simd.load_first(gradient.add(start + whole), rest);
-                        for (sum, value) in sums.iter_mut().zip(values) {
-                            *sum = simd.mul_add(gradient, value, *sum);
-                        }
-                    }
-                }
-            }
-        }
-        let mut totals = [[0.0; K]; R];
-        for (totals, sums) in totals.iter_mut().zip(sums) {
-            for (total, sum) in totals.iter_mut().zip(sums) {
-                *total = simd.sum(sum);
-            }
-        }
-        totals
     }
 }

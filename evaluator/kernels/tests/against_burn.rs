@@ -3,7 +3,10 @@
 use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
-use kiln_kernels::{InstructionSet, batch_norm_relu_train, batch_norm_train, conv2d};
+use kiln_kernels::{
+    Epilogue, InstructionSet, WeightSlice, batch_norm_relu_train, batch_norm_train, conv2d, conv2d_activated,
+    conv2d_sliced, cut,
+};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -264,6 +267,92 @@ fn a_plain_device_and_sliced_weights_agree() {
     let found = conv2d(x.clone(), weight.clone(), None, [1, 1], [1, 1], 1);
     let expected = module::conv2d(x, weight, None, ConvOptions::new([1, 1], [1, 1], [1, 1], 1));
     assert_close("sliced", &[read(found)], &[read(expected)]);
+}
+
+/// A weight and slices of it, each with the channels of the input, the groups and the stride.
+fn slices() -> Vec<([usize; 4], WeightSlice, [usize; 3])> {
+    let slice = |outputs: &[std::ops::Range<usize>], inputs: &[std::ops::Range<usize>], kernel| WeightSlice {
+        outputs: outputs.to_vec(),
+        inputs: inputs.to_vec(),
+        kernel: [kernel; 2],
+    };
+    Vec::from([
+        ([24, 20, 5, 5], slice(&[0..16], &[0..12], 3), [12, 1, 1]),
+        ([24, 20, 3, 3], slice(&[8..20], &[12..20, 0..4], 3), [12, 1, 2]),
+        ([40, 30, 1, 1], slice(&[0..7, 20..40], &[3..30], 1), [27, 1, 1]),
+        ([30, 1, 7, 7], slice(&[0..10, 15..25], &[0..1], 5), [20, 20, 1]),
+        ([30, 1, 4, 4], slice(&[2..30], &[0..1], 3), [28, 28, 2]),
+    ])
+}
+
+#[test]
+fn slices_in_place_agree_with_copied_ones() {
+    for (whole, slice, [inputs, groups, stride]) in slices() {
+        let run = |in_place: bool| {
+            let (x, weight) = (tensor(1, [3, inputs, 9, 9]), tensor(2, whole));
+            let leaves = (x.clone(), weight.clone(), None);
+            let (stride, padding) = ([stride; 2], slice.kernel.map(|size| size / 2));
+            let output = if in_place {
+                conv2d_sliced(x, weight, &slice, None, stride, padding, groups)
+            } else {
+                conv2d(x, cut(weight, &slice), None, stride, padding, groups)
+            };
+            outputs(output, leaves)
+        };
+        for set in supported() {
+            let (found, expected) = set.force(|| (run(true), run(false)));
+            assert!(found == expected, "{} {slice:?}: in place is not what a copy gives", set.name());
+        }
+    }
+}
+
+#[test]
+fn a_slice_used_twice_adds_both_gradients() {
+    let whole = [6, 4, 3, 3];
+    let run = |in_place: bool| {
+        let (x, weight) = (tensor(1, [2, 4, 6, 6]), tensor(2, whole));
+        let leaves = (x.clone(), weight.clone(), None);
+        let slices = [0..4, 2..6].map(|outputs| {
+            let inputs = std::iter::once(0..4).collect();
+            WeightSlice { outputs: std::iter::once(outputs).collect(), inputs, kernel: [3, 3] }
+        });
+        let outputs_of = slices.map(|slice| {
+            let (x, weight) = (x.clone(), weight.clone());
+            if in_place {
+                conv2d_sliced(x, weight, &slice, None, [1, 1], [1, 1], 1)
+            } else {
+                conv2d(x, cut(weight, &slice), None, [1, 1], [1, 1], 1)
+            }
+        });
+        let [first, second] = outputs_of;
+        outputs(first + second, leaves)
+    };
+    assert_close("used twice", &run(true), &run(false));
+}
+
+#[test]
+fn an_activation_in_the_same_pass_agrees() {
+    for (channels, groups, kernel) in [([6, 9], 1, 3), ([8, 16], 1, 1), ([1, 1], 12, 5)] {
+        let run = |device: &Device, epilogue: Epilogue| {
+            let plain = |seed, shape: [usize; 4]| {
+                Tensor::<4>::from_data(TensorData::new(values(seed, shape.iter().product()), shape), device)
+            };
+            let x = plain(1, [3, channels[0] * groups, 9, 7]) * 9.0;
+            let weight = plain(2, [channels[1] * groups, channels[0], kernel, kernel]);
+            let output = channels[1] * groups;
+            let bias = Tensor::<1>::from_data(TensorData::new(values(3, output), [output]), device);
+            read(conv2d_activated(x, weight, Some(bias), [1, 1], [kernel / 2; 2], groups, epilogue))
+        };
+        for epilogue in [Epilogue::Nothing, Epilogue::Relu, Epilogue::Relu6, Epilogue::HardSwish] {
+            for set in supported() {
+                // With gradients, convolution and activation run apart.
+                let device = Device::flex();
+                let found = set.force(|| run(&device, epilogue));
+                let expected = set.force(|| run(&device.clone().autodiff(), epilogue));
+                assert_close(&format!("{} {epilogue:?}", set.name()), &[found], &[expected]);
+            }
+        }
+    }
 }
 
 #[test]

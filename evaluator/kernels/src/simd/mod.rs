@@ -29,12 +29,20 @@ pub(crate) trait Simd: Copy {
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The larger one, and `b` where either is not a number.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The smaller one, and `b` where either is not a number.
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
     /// `value` where `control > 0`, zero elsewhere.
     fn where_positive(self, control: Self::Vector, value: Self::Vector) -> Self::Vector;
     /// The first `count <= LANES` lanes, zero elsewhere.
     fn keep_first(self, value: Self::Vector, count: usize) -> Self::Vector;
+    /// Lanes 0, 2, 4, .. of `a` and then of `b`.
+    fn even(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Lanes 1, 3, 5, .. of `a` and then of `b`.
+    fn odd(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Lanes of `a` and `b` in turn, in two vectors.
+    fn interleave(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
     /// The sum of the lanes, in a fixed order.
     fn sum(self, value: Self::Vector) -> f32;
 
@@ -54,6 +62,11 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `count` floats can be written at `to`.
     unsafe fn store_first(self, to: *mut f32, value: Self::Vector, count: usize);
+    /// Writes an `8 x 8` block with rows and columns exchanged; lines are `from_pitch` and `to_pitch` apart.
+    ///
+    /// # Safety
+    /// Eight floats can be read in each line of `from`, and written in each line of `to`.
+    unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize);
 
     #[inline(always)]
     fn zero(self) -> Self::Vector {

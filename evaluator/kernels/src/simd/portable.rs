@@ -47,6 +47,11 @@ impl Simd for Portable {
     }
 
     #[inline(always)]
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        zip(a, b, |a, b| if a < b { a } else { b })
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
         // Not `f32::mul_add`: without the instruction it is a slow library call.
         self.add(self.mul(a, b), c)
@@ -61,6 +66,23 @@ impl Simd for Portable {
     fn keep_first(self, mut value: Self::Vector, count: usize) -> Self::Vector {
         value[count..].fill(0.0);
         value
+    }
+
+    #[inline(always)]
+    fn even(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        [a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]]
+    }
+
+    #[inline(always)]
+    fn odd(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
+        [a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]]
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2] {
+        let half =
+            |at: usize| [a[at], b[at], a[at + 1], b[at + 1], a[at + 2], b[at + 2], a[at + 3], b[at + 3]];
+        [half(0), half(4)]
     }
 
     #[inline(always)]
@@ -93,5 +115,15 @@ impl Simd for Portable {
     unsafe fn store_first(self, to: *mut f32, value: Self::Vector, count: usize) {
         // SAFETY: the caller answers for `count` writable floats, and `count <= LANES`.
         unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), to, count) };
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
+        for row in 0..8 {
+            for column in 0..8 {
+                // SAFETY: the caller answers for eight lines of eight floats on both sides.
+                unsafe { *to.add(column * to_pitch + row) = *from.add(row * from_pitch + column) };
+            }
+        }
     }
 }

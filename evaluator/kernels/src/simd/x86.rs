@@ -78,6 +78,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn min(self, a: __m512, b: __m512) -> __m512 {
+        compute!(_mm512_min_ps(a, b))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m512, b: __m512, c: __m512) -> __m512 {
         compute!(_mm512_fmadd_ps(a, b, c))
     }
@@ -90,6 +95,25 @@ impl Simd for Avx512 {
     #[inline(always)]
     fn keep_first(self, value: __m512, count: usize) -> __m512 {
         compute!(_mm512_maskz_mov_ps(first(count), value))
+    }
+
+    #[inline(always)]
+    fn even(self, a: __m512, b: __m512) -> __m512 {
+        let lanes = compute!(_mm512_setr_epi32(0, 2, 4, 6, 8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30));
+        compute!(_mm512_permutex2var_ps(a, lanes, b))
+    }
+
+    #[inline(always)]
+    fn odd(self, a: __m512, b: __m512) -> __m512 {
+        let lanes = compute!(_mm512_setr_epi32(1, 3, 5, 7, 9, 11, 13, 15, 17, 19, 21, 23, 25, 27, 29, 31));
+        compute!(_mm512_permutex2var_ps(a, lanes, b))
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: __m512, b: __m512) -> [__m512; 2] {
+        let low = compute!(_mm512_setr_epi32(0, 16, 1, 17, 2, 18, 3, 19, 4, 20, 5, 21, 6, 22, 7, 23));
+        let high = compute!(_mm512_setr_epi32(8, 24, 9, 25, 10, 26, 11, 27, 12, 28, 13, 29, 14, 30, 15, 31));
+        compute!([_mm512_permutex2var_ps(a, low, b), _mm512_permutex2var_ps(a, high, b)])
     }
 
     #[inline(always)]
@@ -115,6 +139,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, value: __m512, count: usize) {
         access!(_mm512_mask_storeu_ps(to, first(count), value));
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
+        access!(transpose(from, from_pitch, to, to_pitch));
     }
 }
 
@@ -154,6 +183,11 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn min(self, a: __m256, b: __m256) -> __m256 {
+        compute!(_mm256_min_ps(a, b))
+    }
+
+    #[inline(always)]
     fn mul_add(self, a: __m256, b: __m256, c: __m256) -> __m256 {
         compute!(_mm256_fmadd_ps(a, b, c))
     }
@@ -166,6 +200,30 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn keep_first(self, value: __m256, count: usize) -> __m256 {
         compute!(_mm256_and_ps(_mm256_castsi256_ps(self.first(count)), value))
+    }
+
+    #[inline(always)]
+    fn even(self, a: __m256, b: __m256) -> __m256 {
+        compute!({
+            let pairs = _mm256_castps_pd(_mm256_shuffle_ps::<0b10_00_10_00>(a, b));
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(pairs))
+        })
+    }
+
+    #[inline(always)]
+    fn odd(self, a: __m256, b: __m256) -> __m256 {
+        compute!({
+            let pairs = _mm256_castps_pd(_mm256_shuffle_ps::<0b11_01_11_01>(a, b));
+            _mm256_castpd_ps(_mm256_permute4x64_pd::<0b11_01_10_00>(pairs))
+        })
+    }
+
+    #[inline(always)]
+    fn interleave(self, a: __m256, b: __m256) -> [__m256; 2] {
+        compute!({
+            let (low, high) = (_mm256_unpacklo_ps(a, b), _mm256_unpackhi_ps(a, b));
+            [_mm256_permute2f128_ps::<0x20>(low, high), _mm256_permute2f128_ps::<0x31>(low, high)]
+        })
     }
 
     #[inline(always)]
@@ -195,6 +253,48 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, value: __m256, count: usize) {
         access!(_mm256_maskstore_ps(to, self.first(count), value));
+    }
+
+    #[inline(always)]
+    unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
+        access!(transpose(from, from_pitch, to, to_pitch));
+    }
+}
+
+/// Transposes an `8 x 8` block in registers.
+///
+/// # Safety
+/// The processor has AVX; lines of eight floats can be read and written as [`Simd::transpose`] says.
+#[inline(always)]
+unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
+    // SAFETY: the caller answers for the instructions and the memory.
+    unsafe {
+        let line = |row: usize| _mm256_loadu_ps(from.add(row * from_pitch));
+        let rows = [line(0), line(1), line(2), line(3), line(4), line(5), line(6), line(7)];
+        // Pairs of rows, then of columns, then halves.
+        let low = |at: usize| _mm256_unpacklo_ps(rows[at], rows[at + 1]);
+        let high = |at: usize| _mm256_unpackhi_ps(rows[at], rows[at + 1]);
+        for half in 0..2 {
+            let (upper, lower) = if half == 0 {
+                ([low(0), low(2)], [low(4), low(6)])
+            } else {
+                ([high(0), high(2)], [high(4), high(6)])
+            };
+            for odd in 0..2 {
+                let join = |pair: [__m256; 2]| {
+                    if odd == 0 {
+                        _mm256_shuffle_ps::<0b01_00_01_00>(pair[0], pair[1])
+                    } else {
+                        _mm256_shuffle_ps::<0b11_10_11_10>(pair[0], pair[1])
+                    }
+                };
+                let (upper, lower) = (join(upper), join(lower));
+                let column = 2 * half + odd;
+                _mm256_storeu_ps(to.add(column * to_pitch), _mm256_permute2f128_ps::<0x20>(upper, lower));
+                let second = _mm256_permute2f128_ps::<0x31>(upper, lower);
+                _mm256_storeu_ps(to.add((column + 4) * to_pitch), second);
+            }
+        }
     }
 }
 
