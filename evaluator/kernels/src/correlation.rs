@@ -74,7 +74,8 @@ impl Correlation {
         };
         let mut phases = packing.phases(rows, columns);
         for phase in &mut phases {
-            let taps = if input != Input::Packed { vec![0] } else { std::mem::take(&mut phase.offsets) };
+            let of_taps = std::mem::take(&mut phase.offsets);
+            let taps = if input == Input::Packed { of_taps } else { vec![0] };
             let channel = |channel: usize| taps.iter().map(move |offset| channel * channel_len + offset);
             phase.offsets = (0..read).flat_map(channel).collect();
         }
@@ -276,22 +277,20 @@ impl Task<'_> {
     unsafe fn input<S: Simd>(&self, simd: S, source: *const f32, packed: *mut f32) -> *const f32 {
         let plan = self.plan;
         let image = plan.groups * plan.read * plan.source_plane;
-        for channel in 0..plan.read {
-            // SAFETY: the caller answers for both sides, by the plan's sizes.
-            unsafe {
-                let plane = source.add(channel * plan.source_plane);
-                match plan.input {
-                    Input::Direct => return source,
-                    Input::Packed => {
-                        let planes = packed.add(channel * plan.packing.channel_len());
-                        plan.packing.prepare(simd, planes);
-                        plan.packing.pack(simd, plane, planes);
-                    }
-                    Input::Together(images) => {
+        // SAFETY: the caller answers for both sides, by the plan's sizes.
+        unsafe {
+            match plan.input {
+                Input::Direct => return source,
+                Input::Packed => {
+                    plan.packing.prepare(simd, packed, plan.read);
+                    plan.packing.pack(simd, source, packed, plan.read);
+                }
+                Input::Together(images) => {
+                    for channel in 0..plan.read {
                         let line = packed.add(channel * (images * plan.source_plane + SLACK));
                         for number in 0..self.images {
-                            let to = line.add(number * plan.source_plane);
-                            copy(simd, plane.add(number * image), to, plan.source_plane);
+                            let plane = source.add(number * image + channel * plan.source_plane);
+                            copy(simd, plane, line.add(number * plan.source_plane), plan.source_plane);
                         }
                     }
                 }

@@ -10,11 +10,15 @@ use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
 use crate::packing::{Packing, Phase, SLACK};
 use crate::simd::{Kernel, Simd};
+use crate::tile::tiles;
 use crate::unpacking::Unpacking;
 use crate::weight_slice::WeightValues;
 
 /// Floats of planes that a task aims at.
 const TASK: usize = 32 * 1024;
+
+/// Floats of packed planes that stay in the first level of the cache.
+const PACKED: usize = 4 * 1024;
 
 pub(crate) fn forward(
     set: InstructionSet,
@@ -87,7 +91,7 @@ impl Plan {
             let targets = target.par_chunks_mut(together * self.target_plane);
             let tasks = targets.zip(source.par_chunks(together * self.source_plane));
             tasks.enumerate().for_each(|(task, (target, source))| {
-                with_scratch(self.packing.channel_len() + self.lines(), |scratch| {
+                with_scratch(self.together() * self.packing.channel_len() + self.lines(), |scratch| {
                     let first = task * together;
                     set.run(Planes { plan: self, first, source, weights, bias, epilogue, target, scratch });
                 });
@@ -95,6 +99,11 @@ impl Plan {
         };
         // SAFETY: the tasks cover all planes, and the phases all pixels of a plane.
         unsafe { Buffer::filled(planes * self.target_plane, fill) }
+    }
+
+    /// Planes that are packed at once: small ones cost little more than the way to them.
+    fn together(&self) -> usize {
+        (PACKED / self.packing.channel_len()).clamp(1, self.channels)
     }
 
     /// Whether sums go where they belong at once, not through scratch.
@@ -131,32 +140,37 @@ impl Kernel for Planes<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
         let plan = self.plan;
-        let (packed, lines) = self.scratch.split_at_mut(plan.packing.channel_len());
+        let (packed, lines) = self.scratch.split_at_mut(plan.together() * plan.packing.channel_len());
         let (packed, lines) = (packed.as_mut_ptr(), lines.as_mut_ptr());
-        let (in_place, positions) = (plan.writes_in_place(), plan.unpacking.positions());
+        let (in_place, target) = (plan.writes_in_place(), self.target.as_mut_ptr().cast::<f32>());
         let column_phases = plan.phases.iter().filter(|phase| phase.place[0] == 0).count();
         let taps = self.weights.len() / plan.channels;
-        let planes =
-            self.target.chunks_exact_mut(plan.target_plane).zip(self.source.chunks_exact(plan.source_plane));
-        // SAFETY: the scratch holds the planes of a channel.
-        unsafe { plan.packing.prepare(simd, packed) };
-        for (index, (target, source)) in planes.enumerate() {
+        let tiles: Vec<_> = tiles(plan.unpacking.positions(), S::LANES, 8).collect();
+        let planes = self.target.len() / plan.target_plane;
+        let together = plan.together();
+        // SAFETY: the scratch holds as many channels.
+        unsafe { plan.packing.prepare(simd, packed, together) };
+        for index in 0..planes {
             let channel = (self.first + index) % plan.channels;
             let start = self.bias.map_or(0.0, |bias| bias[channel]);
             let mut weights = &self.weights[channel * taps..(channel + 1) * taps];
-            let target = target.as_mut_ptr().cast::<f32>();
             // SAFETY: source and target are whole planes of the shapes that packing and unpacking were made for, the
             // scratch holds both, and offsets stay inside the packed planes for all positions, and for a whole vector
             // where there are fewer.
             unsafe {
-                plan.packing.pack(simd, source.as_ptr(), packed);
+                let target = target.add(index * plan.target_plane);
+                if index % together == 0 {
+                    let source = self.source.as_ptr().add(index * plan.source_plane);
+                    plan.packing.pack(simd, source, packed, together.min(planes - index));
+                }
+                let packed = packed.add(index % together * plan.packing.channel_len());
                 for (number, phase) in plan.phases.iter().enumerate() {
                     let (now, later) = weights.split_at(phase.offsets.len());
                     weights = later;
                     let to = if in_place { target } else { lines.add(number * plan.line()) };
                     let filter =
                         Filter { offsets: &phase.offsets, weights: now, start, epilogue: self.epilogue };
-                    filter.run(simd, packed, positions, to);
+                    filter.run(simd, packed, &tiles, to);
                 }
                 if !in_place {
                     for first in (0..plan.phases.len()).step_by(column_phases) {
@@ -179,22 +193,14 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Sums all positions in tiles of about equal width; the last vector may repeat a part of the one before.
+    /// Sums the positions of these tiles, of at most eight vectors each.
     ///
     /// # Safety
-    /// `positions` floats, at least a vector, can be read at each offset from `from` and written at `to`.
+    /// They can be read at each offset from `from` and written at `to`.
     #[inline(always)]
-    unsafe fn run<S: Simd>(&self, simd: S, from: *const f32, positions: usize, to: *mut f32) {
-        let vectors = positions.div_ceil(S::LANES);
-        // Not more than there are whole ones, so that there is something to repeat.
-        let tiles = vectors.div_ceil((positions / S::LANES).clamp(1, 8));
-        let mut vector = 0;
-        for tile in 0..tiles {
-            let width = vectors / tiles + usize::from(tile < vectors % tiles);
-            let at = (vector * S::LANES).min(positions.saturating_sub(width * S::LANES));
-            vector += width;
-            // SAFETY: the caller answers for `positions`, and each tile ends there at the latest, or begins at zero
-            // and is one vector.
+    unsafe fn run<S: Simd>(&self, simd: S, from: *const f32, tiles: &[[usize; 2]], to: *mut f32) {
+        for &[at, width] in tiles {
+            // SAFETY: the caller answers for the tiles.
             unsafe {
                 let (from, to) = (from.add(at), to.add(at));
                 match width {

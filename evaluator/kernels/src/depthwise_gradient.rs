@@ -14,6 +14,9 @@ use crate::simd::{Kernel, Simd};
 /// Chunks of the batch at most.
 const CHUNKS: usize = 16;
 
+/// Floats of packed planes that stay in the first level of the cache.
+const PACKED: usize = 4 * 1024;
+
 /// Taps whose sums stay in registers while a plane is read.
 const TAPS: usize = 9;
 
@@ -38,7 +41,7 @@ pub(crate) fn run(
     let sums: Vec<Vec<f32>> = chunks
         .map(|(x, gradient)| {
             let mut sums = vec![0.0; channels * offsets.len() * set.lanes()];
-            with_scratch(packing.channel_len(), |scratch| {
+            with_scratch(together(&packing, channels) * packing.channel_len(), |scratch| {
                 let (packing, offsets, sums) = (&packing, &offsets, &mut sums);
                 set.run(Products { packing, offsets, planes, x, gradient, scratch, sums });
             });
@@ -55,6 +58,11 @@ pub(crate) fn run(
     for (index, lanes) in total.chunks_exact(set.lanes()).enumerate() {
         add(index / taps.len(), 0, taps[index % taps.len()], lanes.iter().sum());
     }
+}
+
+/// Planes that are packed at once: small ones cost little more than the way to them.
+fn together(packing: &Packing, channels: usize) -> usize {
+    (PACKED / packing.channel_len()).clamp(1, channels)
 }
 
 /// The products of some images.
@@ -79,17 +87,22 @@ impl Kernel for Products<'_> {
         let positions = self.planes[1];
         let whole = positions - positions % S::LANES;
         let x = self.scratch.as_mut_ptr();
-        let planes = self.x.chunks_exact(self.planes[0]).zip(self.gradient.chunks_exact(positions));
+        let planes = self.gradient.len() / positions;
         let channels = self.sums.len() / (taps * S::LANES);
-        // SAFETY: the scratch holds the planes of a channel.
-        unsafe { self.packing.prepare(simd, x) };
-        for (index, (x_plane, gradient)) in planes.enumerate() {
+        let together = together(self.packing, channels);
+        // SAFETY: the scratch holds as many channels.
+        unsafe { self.packing.prepare(simd, x, together) };
+        for (index, gradient) in self.gradient.chunks_exact(positions).enumerate() {
             let sums = &mut self.sums[index % channels * taps * S::LANES..][..taps * S::LANES];
             // SAFETY: the input has the shape that the packing was made for, and the scratch holds it. Offsets stay
             // inside the packed planes for all positions and the rest of a vector; the gradient is read as far as it
             // goes. `sums` holds a vector for each tap.
             unsafe {
-                self.packing.pack(simd, x_plane.as_ptr(), x);
+                if index % together == 0 {
+                    let source = self.x.as_ptr().add(index * self.planes[0]);
+                    self.packing.pack(simd, source, x, together.min(planes - index));
+                }
+                let x = x.add(index % together * self.packing.channel_len());
                 let last = simd.load_first(gradient.as_ptr().add(whole), positions - whole);
                 for first in (0..taps).step_by(TAPS) {
                     let mut values = [simd.zero(); TAPS];

@@ -106,19 +106,17 @@ impl Packing {
         phases
     }
 
-    /// Writes the zeros around the lines of a channel's planes, which outlast any number of calls of `pack`.
+    /// Writes the zeros around the lines of the planes of `channels` channels, which outlast any number of calls of
+    /// `pack`.
     ///
     /// # Safety
-    /// `channel_len` floats can be written at `target`.
+    /// `channels * channel_len` floats can be written at `target`.
     #[inline(always)]
-    pub(crate) unsafe fn prepare<S: Simd>(&self, simd: S, target: *mut f32) {
-        for phase in 0..self.phases[0] {
-            for number in 0..self.copies.len() {
-                // SAFETY: as many planes, `len` apart, are what `channel_len` counts.
-                unsafe {
-                    self.surround(simd, phase, target.add((phase * self.copies.len() + number) * self.len));
-                }
-            }
+    pub(crate) unsafe fn prepare<S: Simd>(&self, simd: S, target: *mut f32, channels: usize) {
+        let planes = self.phases[0] * self.copies.len();
+        for plane in 0..channels * planes {
+            // SAFETY: as many planes, `len` apart, are what `channel_len` counts.
+            unsafe { self.surround(simd, plane % planes / self.copies.len(), target.add(plane * self.len)) };
         }
     }
 
@@ -142,17 +140,50 @@ impl Packing {
         phase_len(self.image[0], self.phases[0], phase).min(self.reach)
     }
 
-    /// Writes the planes of one channel, around whose lines `prepare` has written.
+    /// Writes the planes of `channels` channels, around whose lines `prepare` has written.
+    ///
+    /// # Safety
+    /// `source` is the first channel's plane, readable like those that follow it; `channels * channel_len` floats can
+    /// be written at `target`.
+    #[inline(always)]
+    pub(crate) unsafe fn pack<S: Simd>(
+        &self,
+        simd: S,
+        source: *const f32,
+        target: *mut f32,
+        channels: usize,
+    ) {
+        let plane = self.image[0] * self.image[1];
+        // SAFETY: the caller answers for the planes on both sides.
+        unsafe {
+            if self.layout == Layout::Same {
+                let size = [self.height(0), self.pitch];
+                for (number, &(_, shift)) in self.copies.iter().enumerate() {
+                    let lines = target.add(number * self.len + SLACK + self.before * self.pitch);
+                    let between = [plane, self.channel_len()];
+                    copy_shifted(simd, source, shift, size, lines, channels, between);
+                }
+            } else {
+                for channel in 0..channels {
+                    let (source, target) =
+                        (source.add(channel * plane), target.add(channel * self.channel_len()));
+                    self.pack_phases(simd, source, target);
+                }
+            }
+        }
+    }
+
+    /// Writes the planes of one channel where lines change their length.
     ///
     /// # Safety
     /// `source` is the channel's plane, readable; `channel_len` floats can be written at `target`.
     #[inline(always)]
-    pub(crate) unsafe fn pack<S: Simd>(&self, simd: S, source: *const f32, target: *mut f32) {
+    unsafe fn pack_phases<S: Simd>(&self, simd: S, source: *const f32, target: *mut f32) {
         for phase in 0..self.phases[0] {
             let height = self.height(phase);
-            // SAFETY: a plane is `SLACK`, `before + reach` lines of `pitch`, and at least twice `SLACK`. What is spilled to
-            // the right or left of a line is written later: the lines in their order, then the edges and what is
-            // around the lines. What is read stays inside the image, as the callees say.
+            // SAFETY: a plane is `SLACK`, `before + reach` lines of `pitch`, and at least twice `SLACK`. What is
+            // spilled to the right or left of a line is written later: the lines in their order, then the edges and
+            // what is around the lines. What is read stays inside the image, as the callees say.
             unsafe {
                 let planes = target.add(phase * self.copies.len() * self.len);
                 let lines = planes.add(SLACK + self.before * self.pitch);
@@ -161,17 +192,12 @@ impl Packing {
                 }
                 for (number, &(column_phase, shift)) in self.copies.iter().enumerate() {
                     let lines = lines.add(number * self.len);
-                    match self.layout {
-                        Layout::Same => {
-                            copy_shifted(simd, source, shift, [height, self.pitch], lines);
-                            continue;
-                        }
-                        Layout::Halves => zero_edges(simd, shift, [height, self.pitch], lines),
-                        Layout::Other => {
-                            for row in 0..height {
-                                let from = source.add((row * self.phases[0] + phase) * self.image[1]);
-                                self.copy_line(simd, from, column_phase, shift, lines.add(row * self.pitch));
-                            }
+                    if self.layout == Layout::Halves {
+                        zero_edges(simd, shift, [height, self.pitch], lines);
+                    } else {
+                        for row in 0..height {
+                            let from = source.add((row * self.phases[0] + phase) * self.image[1]);
+                            self.copy_line(simd, from, column_phase, shift, lines.add(row * self.pitch));
                         }
                     }
                     self.surround(simd, phase, planes.add(number * self.len));
@@ -252,10 +278,10 @@ impl Packing {
     }
 }
 
-/// Copies a plane of `height` lines of `width`, shifted by columns, with zeros where the shift leaves a line.
+/// Copies planes of `height` lines of `width`, shifted by columns, with zeros where the shift leaves a line.
 ///
 /// # Safety
-/// The plane is readable at `from` and writable at `to`.
+/// The planes are readable at `from` and writable at `to`, with the distances `between` planes on either side.
 #[inline(always)]
 unsafe fn copy_shifted<S: Simd>(
     simd: S,
@@ -263,18 +289,20 @@ unsafe fn copy_shifted<S: Simd>(
     shift: isize,
     [height, width]: [usize; 2],
     to: *mut f32,
+    planes: usize,
+    between: [usize; 2],
 ) {
     let (len, distance) = (height * width, shift.unsigned_abs().min(width));
-    // SAFETY: all of it stays inside the `len` floats on either side: `distance <= width <= len`, or `height` is zero
-    // and so is what is copied.
-    unsafe {
-        let kept = len.saturating_sub(distance);
-        if shift < 0 {
-            copy(simd, from, to.add(len - kept), kept);
-        } else {
-            copy(simd, from.add(len - kept), to, kept);
+    let kept = len.saturating_sub(distance);
+    let (read, written) = if shift < 0 { (0, len - kept) } else { (len - kept, 0) };
+    for plane in 0..planes {
+        // SAFETY: all of it stays inside the `len` floats on either side: `distance <= width <= len`, or `height` is
+        // zero and so is what is copied.
+        unsafe {
+            let to = to.add(plane * between[1]);
+            copy(simd, from.add(plane * between[0] + read), to.add(written), kept);
+            zero_edges(simd, shift, [height, width], to);
         }
-        zero_edges(simd, shift, [height, width], to);
     }
 }
 

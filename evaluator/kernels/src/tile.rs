@@ -3,6 +3,20 @@
 use crate::epilogue::Epilogue;
 use crate::simd::Simd;
 
+/// Cuts positions into tiles of at most `most` vectors, about equally wide: where each begins, and how many vectors it
+/// has. The last may repeat a part of the one before; where there is less than a vector, it is one.
+pub(crate) fn tiles(positions: usize, lanes: usize, most: usize) -> impl Iterator<Item = [usize; 2]> {
+    let vectors = positions.div_ceil(lanes);
+    // Not wider than what there is, so that there is something to repeat.
+    let tiles = vectors.div_ceil(most.min(positions / lanes).max(1));
+    (0..tiles).map(move |tile| {
+        let (width, wider) = (vectors / tiles, vectors % tiles);
+        let before = tile * width + tile.min(wider);
+        let width = width + usize::from(tile < wider);
+        [(before * lanes).min(positions.saturating_sub(width * lanes)), width]
+    })
+}
+
 /// A block of written channels over all positions.
 pub(crate) struct Block<'a> {
     pub(crate) input: *const f32,
@@ -30,14 +44,7 @@ impl Block<'_> {
         simd: S,
         positions: usize,
     ) {
-        let vectors = positions.div_ceil(S::LANES);
-        // Not more than there are whole ones, so that there is something to repeat.
-        let tiles = vectors.div_ceil(V.min(positions / S::LANES).max(1));
-        let mut vector = 0;
-        for tile in 0..tiles {
-            let width = vectors / tiles + usize::from(tile < vectors % tiles);
-            let at = (vector * S::LANES).min(positions.saturating_sub(width * S::LANES));
-            vector += width;
+        for [at, width] in tiles(positions, S::LANES, V) {
             // SAFETY: the caller answers for `positions`, and each tile ends there at the latest, or begins at zero
             // and is one vector.
             unsafe {
@@ -84,6 +91,27 @@ impl Block<'_> {
                 let to = self.output.add(row * self.stride + at);
                 for (vector, sum) in sums.iter().enumerate() {
                     simd.store(to.add(vector * S::LANES), self.epilogue.apply(simd, *sum));
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::tiles;
+
+    #[test]
+    fn tiles_cover_all_positions_and_nothing_else() {
+        for lanes in [8, 16] {
+            for most in 1..=8 {
+                for positions in 1..200 {
+                    let mut covered = 0;
+                    for [at, width] in tiles(positions, lanes, most) {
+                        assert!(at <= covered && (1..=most).contains(&width));
+                        covered = at + width * lanes;
+                    }
+                    assert_eq!(covered, positions.max(lanes), "{lanes} lanes, at most {most} vectors");
                 }
             }
         }

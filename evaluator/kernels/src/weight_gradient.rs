@@ -182,11 +182,8 @@ impl Kernel for Task<'_> {
                 } else if plan.direct {
                     (gradient, x)
                 } else {
-                    for channel in 0..in_group {
-                        let plane = packed.as_mut_ptr().add(channel * plan.packing.channel_len());
-                        plan.packing.prepare(simd, plane);
-                        plan.packing.pack(simd, x.add(channel * x_plane), plane);
-                    }
+                    plan.packing.prepare(simd, packed.as_mut_ptr(), in_group);
+                    plan.packing.pack(simd, x, packed.as_mut_ptr(), in_group);
                     (gradient, packed.as_ptr())
                 };
                 transpose(simd, lanes_side, plan.in_lanes(), pixels, transposed.as_mut_ptr());
