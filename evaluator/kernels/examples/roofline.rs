@@ -14,6 +14,8 @@ use std::time::Instant;
 mod convolution;
 #[path = "../src/correlation.rs"]
 mod correlation;
+#[path = "../src/correlation_task.rs"]
+mod correlation_task;
 #[path = "../src/depthwise.rs"]
 mod depthwise;
 #[path = "../src/depthwise_gradient.rs"]
@@ -24,6 +26,8 @@ mod epilogue;
 mod geometry;
 #[path = "../src/instruction_set.rs"]
 mod instruction_set;
+#[path = "../src/lines.rs"]
+mod lines;
 #[path = "../src/memory.rs"]
 mod memory;
 #[path = "../src/outer_products.rs"]

@@ -7,13 +7,12 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::correlation_task::Task;
 use crate::epilogue::Epilogue;
 use crate::geometry::Axis;
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
-use crate::packing::{Packing, Phase, SLACK, copy};
-use crate::simd::{Kernel, Simd};
-use crate::tile::Block;
+use crate::packing::{Packing, Phase, SLACK};
 use crate::unpacking::Unpacking;
 
 /// Pixels of an image that fill vectors of every instruction set; of smaller ones, several are taken together where
@@ -26,23 +25,23 @@ const DIRECT: usize = 128;
 
 /// A correlation between the images of a batch, planned once for all of them.
 pub(crate) struct Correlation {
-    batch: usize,
-    groups: usize,
+    pub(crate) batch: usize,
+    pub(crate) groups: usize,
     /// Channels of a group.
-    read: usize,
-    written: usize,
-    source_plane: usize,
-    target_plane: usize,
-    packing: Packing,
-    unpacking: Unpacking,
+    pub(crate) read: usize,
+    pub(crate) written: usize,
+    pub(crate) source_plane: usize,
+    pub(crate) target_plane: usize,
+    pub(crate) packing: Packing,
+    pub(crate) unpacking: Unpacking,
     /// With the offsets of all channels, channel by channel.
-    phases: Vec<Phase>,
-    input: Input,
+    pub(crate) phases: Vec<Phase>,
+    pub(crate) input: Input,
 }
 
 /// How the input lies before the kernel.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Input {
+pub(crate) enum Input {
     /// As it comes.
     Direct,
     /// The pixels of so many small images side by side.
@@ -148,13 +147,13 @@ impl Correlation {
     }
 
     /// Whether sums go where they belong at once, not through scratch.
-    fn writes_in_place(&self) -> bool {
+    pub(crate) fn writes_in_place(&self) -> bool {
         let whole = self.phases.len() == 1 && self.target_plane >= PIXELS;
         whole && !matches!(self.input, Input::Together(_))
     }
 
     /// Positions that a block of channels computes at once.
-    fn positions(&self) -> usize {
+    pub(crate) fn positions(&self) -> usize {
         if let Input::Together(images) = self.input {
             images * self.source_plane
         } else {
@@ -163,7 +162,7 @@ impl Correlation {
     }
 
     /// Floats of scratch for the positions of one written channel and phase of columns.
-    fn line(&self) -> usize {
+    pub(crate) fn line(&self) -> usize {
         self.positions().next_multiple_of(SLACK) + SLACK
     }
 
@@ -174,161 +173,12 @@ impl Correlation {
     }
 
     /// Floats of scratch for the input of a group.
-    fn packed_input(&self) -> usize {
+    pub(crate) fn packed_input(&self) -> usize {
         self.read
             * match self.input {
                 Input::Direct => 0,
                 Input::Together(images) => images * self.source_plane + SLACK,
                 Input::Packed => self.packing.channel_len(),
             }
-    }
-}
-
-/// The images of one task.
-struct Task<'a> {
-    plan: &'a Correlation,
-    source: &'a [f32],
-    weights: &'a [f32],
-    bias: Option<&'a [f32]>,
-    epilogue: Epilogue,
-    target: &'a mut [MaybeUninit<f32>],
-    scratch: &'a mut [f32],
-    images: usize,
-}
-
-impl Kernel for Task<'_> {
-    type Output = ();
-
-    #[inline(always)]
-    fn run<S: Simd>(self, simd: S) {
-        if S::LANES == 16 { self.with_rows::<S, 8, 3>(simd) } else { self.with_rows::<S, 6, 2>(simd) }
-    }
-}
-
-impl Task<'_> {
-    /// Runs blocks of `R` channels, in tiles of at most `V` vectors; the last one with fewer rows where that is enough.
-    #[inline(always)]
-    fn with_rows<S: Simd, const R: usize, const V: usize>(self, simd: S) {
-        let plan = self.plan;
-        let (packed, lines) = self.scratch.split_at_mut(plan.packed_input());
-        let (packed, lines) = (packed.as_mut_ptr(), lines.as_mut_ptr());
-        let target = self.target.as_mut_ptr().cast::<f32>();
-        let in_place = plan.writes_in_place();
-        let column_phases = plan.phases.iter().filter(|phase| phase.place[0] == 0).count();
-        let mut weights = self.weights.as_ptr();
-        for group in 0..plan.groups {
-            // SAFETY: `run` checked the lengths of source, weights and target against the plan, and lends scratch for
-            // the packed planes and the lines of one block. Offsets stay inside the packed planes (or, read directly,
-            // inside the image) for every position, and for a whole vector where there are fewer.
-            unsafe {
-                let source = self.source.as_ptr().add(group * plan.read * plan.source_plane);
-                let input = self.input(simd, source, packed);
-                for phases in plan.phases.chunks_exact(column_phases) {
-                    for first in (0..plan.written).step_by(R) {
-                        let rows = R.min(plan.written - first);
-                        let channel = group * plan.written + first;
-                        let mut start = [0.0; R];
-                        if let Some(bias) = self.bias {
-                            start[..rows].copy_from_slice(&bias[channel..channel + rows]);
-                        }
-                        let planes = target.add(channel * plan.target_plane);
-                        let block = first / R;
-                        let mut of_phase = weights;
-                        for (number, phase) in phases.iter().enumerate() {
-                            let (output, stride) = if in_place {
-                                (planes, plan.target_plane)
-                            } else {
-                                (lines.add(number * plan.line()), column_phases * plan.line())
-                            };
-                            let taps = phase.offsets.len();
-                            let block = Block {
-                                input,
-                                offsets: &phase.offsets,
-                                weights: of_phase.add(block * taps * R),
-                                start: &start,
-                                epilogue: self.epilogue,
-                                output,
-                                stride,
-                                rows,
-                            };
-                            of_phase = of_phase.add(taps * plan.written.next_multiple_of(R));
-                            match rows {
-                                ..=2 => block.run::<S, R, 2, 3>(simd, plan.positions()),
-                                3 | 4 => block.run::<S, R, 4, 2>(simd, plan.positions()),
-                                _ => block.run::<S, R, R, V>(simd, plan.positions()),
-                            }
-                        }
-                        if !in_place {
-                            self.place(simd, lines, phases[0].place[0], rows, planes);
-                        }
-                    }
-                    let taps: usize = phases.iter().map(|phase| phase.offsets.len()).sum();
-                    weights = weights.add(taps * plan.written.next_multiple_of(R));
-                }
-            }
-        }
-    }
-
-    /// Where the kernel reads a group's input, packed for it if need be.
-    ///
-    /// # Safety
-    /// `source` is the group's first plane in the first image; `packed` is what `packed_input` says.
-    #[inline(always)]
-    unsafe fn input<S: Simd>(&self, simd: S, source: *const f32, packed: *mut f32) -> *const f32 {
-        let plan = self.plan;
-        let image = plan.groups * plan.read * plan.source_plane;
-        // SAFETY: the caller answers for both sides, by the plan's sizes.
-        unsafe {
-            match plan.input {
-                Input::Direct => return source,
-                Input::Packed => {
-                    plan.packing.prepare(simd, packed, plan.read);
-                    plan.packing.pack(simd, source, packed, plan.read);
-                }
-                Input::Together(images) => {
-                    for channel in 0..plan.read {
-                        let line = packed.add(channel * (images * plan.source_plane + SLACK));
-                        for number in 0..self.images {
-                            let plane = source.add(number * image + channel * plan.source_plane);
-                            copy(simd, plane, line.add(number * plan.source_plane), plan.source_plane);
-                        }
-                    }
-                }
-            }
-        }
-        packed
-    }
-
-    /// Brings the lines of a block of channels to their places.
-    ///
-    /// # Safety
-    /// `lines` is what `lines` of the plan says, filled; `planes` is the block's first plane in the first image.
-    #[inline(always)]
-    unsafe fn place<S: Simd>(
-        &self,
-        simd: S,
-        lines: *const f32,
-        row_phase: usize,
-        rows: usize,
-        planes: *mut f32,
-    ) {
-        let plan = self.plan;
-        let image = plan.groups * plan.written * plan.target_plane;
-        let column_phases = plan.phases.iter().filter(|phase| phase.place[0] == 0).count();
-        for row in 0..rows {
-            // SAFETY: the caller answers for both sides, by the plan's sizes.
-            unsafe {
-                let line = lines.add(row * column_phases * plan.line());
-                let plane = planes.add(row * plan.target_plane);
-                if let Input::Together(_) = plan.input {
-                    for number in 0..self.images {
-                        let from = line.add(number * plan.target_plane);
-                        copy(simd, from, plane.add(number * image), plan.target_plane);
-                    }
-                } else {
-                    plan.unpacking.unpack(simd, line, plan.line(), row_phase, plane);
-                }
-            }
-        }
     }
 }

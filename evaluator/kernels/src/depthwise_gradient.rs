@@ -7,7 +7,7 @@ use rayon::prelude::*;
 
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
-use crate::memory::with_scratch;
+use crate::memory::{Buffer, with_scratch};
 use crate::packing::{Packing, Phase};
 use crate::simd::{Kernel, Simd};
 
@@ -38,24 +38,18 @@ pub(crate) fn run(
     assert_eq!(gradient.len(), geometry.batch * gradient_image, "a gradient has the shape of the output");
     let images = geometry.batch.div_ceil(CHUNKS);
     let chunks = x.par_chunks(images * x_image).zip(gradient.par_chunks(images * gradient_image));
-    let sums: Vec<Vec<f32>> = chunks
+    let sums: Vec<Buffer> = chunks
         .map(|(x, gradient)| {
-            let mut sums = vec![0.0; channels * offsets.len() * set.lanes()];
-            with_scratch(together(&packing, channels) * packing.channel_len(), |scratch| {
-                let (packing, offsets, sums) = (&packing, &offsets, &mut sums);
-                set.run(Products { packing, offsets, planes, x, gradient, scratch, sums });
-            });
-            sums
+            Buffer::zeroed_and(channels * offsets.len() * set.lanes(), |sums| {
+                with_scratch(together(&packing, channels) * packing.channel_len(), |scratch| {
+                    let (packing, offsets) = (&packing, &offsets);
+                    set.run(Products { packing, offsets, planes, x, gradient, scratch, sums });
+                });
+            })
         })
         .collect();
-    let mut sums = sums.into_iter();
-    let mut total = sums.next().expect("a batch has images");
-    for chunk in sums {
-        for (total, value) in total.iter_mut().zip(chunk) {
-            *total += value;
-        }
-    }
-    for (index, lanes) in total.chunks_exact(set.lanes()).enumerate() {
+    let total = Buffer::total(sums).expect("a batch has images");
+    for (index, lanes) in total.values().chunks_exact(set.lanes()).enumerate() {
         add(index / taps.len(), 0, taps[index % taps.len()], lanes.iter().sum());
     }
 }

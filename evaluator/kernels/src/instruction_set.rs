@@ -101,6 +101,11 @@ impl InstructionSet {
 
     /// Runs a kernel compiled for this set.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
+        // Tests try wide vectors without the instructions for them.
+        #[cfg(test)]
+        if self == Self::Avx512 && !self.is_supported() {
+            return kernel.run(Portable::<16>);
+        }
         assert!(self.is_supported(), "an instruction set is used only where it was found");
         match self {
             #[cfg(target_arch = "x86_64")]
@@ -109,7 +114,7 @@ impl InstructionSet {
             #[cfg(target_arch = "x86_64")]
             // SAFETY: the processor has AVX-512F and VL, checked above.
             Self::Avx512 => unsafe { Avx512::run(kernel) },
-            _ => kernel.run(Portable),
+            _ => kernel.run(Portable::<8>),
         }
     }
 }

@@ -2,11 +2,13 @@
 
 mod convolution;
 mod correlation;
+mod correlation_task;
 mod depthwise;
 mod depthwise_gradient;
 mod epilogue;
 mod geometry;
 mod instruction_set;
+mod lines;
 mod memory;
 mod normalization;
 mod operations;

@@ -113,10 +113,27 @@ impl Buffer {
     }
 
     /// The values.
-    #[cfg(test)]
     pub(crate) fn values(&self) -> &[f32] {
         // SAFETY: `filled` made sure that the first `len` floats are written.
         unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), self.len) }
+    }
+
+    /// The values, to be changed.
+    pub(crate) fn values_mut(&mut self) -> &mut [f32] {
+        // SAFETY: as above, and `self` lends them mutably.
+        unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
+    }
+
+    /// Adds buffers of the same length in their order.
+    pub(crate) fn total(buffers: Vec<Self>) -> Option<Self> {
+        let mut buffers = buffers.into_iter();
+        let mut total = buffers.next()?;
+        for buffer in buffers {
+            for (total, value) in total.values_mut().iter_mut().zip(buffer.values()) {
+                *total += value;
+            }
+        }
+        Some(total)
     }
 
     /// The values for burn.

@@ -11,7 +11,7 @@ use rayon::prelude::*;
 
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
-use crate::memory::with_scratch;
+use crate::memory::{Buffer, with_scratch};
 use crate::outer_products::{Products, transpose};
 use crate::packing::Packing;
 use crate::simd::{Kernel, Simd};
@@ -37,27 +37,21 @@ pub(crate) fn run(
     assert_eq!(gradient.len(), geometry.batch * gradient_image, "a gradient has the shape of the output");
     let chunks = CHUNKS.min(SUMS / plan.sums()).max(1);
     let images = geometry.batch.div_ceil(chunks);
-    let sums: Vec<Vec<f32>> = x
+    let sums: Vec<Buffer> = x
         .par_chunks(images * x_image)
         .zip(gradient.par_chunks(images * gradient_image))
         .map(|(x, gradient)| {
-            let mut sums = vec![0.0; plan.sums()];
-            with_scratch(plan.scratch(), |scratch| {
-                for (x, gradient) in x.chunks_exact(x_image).zip(gradient.chunks_exact(gradient_image)) {
-                    set.run(Task { plan: &plan, x, gradient, scratch, sums: &mut sums });
-                }
-            });
-            sums
+            Buffer::zeroed_and(plan.sums(), |sums| {
+                with_scratch(plan.scratch(), |scratch| {
+                    for (x, gradient) in x.chunks_exact(x_image).zip(gradient.chunks_exact(gradient_image)) {
+                        set.run(Task { plan: &plan, x, gradient, scratch, sums });
+                    }
+                });
+            })
         })
         .collect();
-    let mut sums = sums.into_iter();
-    let mut total = sums.next().expect("a batch has images");
-    for chunk in sums {
-        for (total, value) in total.iter_mut().zip(chunk) {
-            *total += value;
-        }
-    }
-    plan.visit(&total, |output, input, tap, value| add(output, input, plan.taps[tap], value));
+    let total = Buffer::total(sums).expect("a batch has images");
+    plan.visit(total.values(), |output, input, tap, value| add(output, input, plan.taps[tap], value));
 }
 
 /// What is the same for all images.

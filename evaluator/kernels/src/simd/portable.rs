@@ -1,29 +1,28 @@
-//! Vectors as arrays, for processors without the instructions that have a module of their own.
+//! Vectors as arrays, for processors without the instructions that have a module of their own, and for tests of what
+//! the kernels do with wider vectors than the processor has.
 
 use super::Simd;
 
-const LANES: usize = 8;
-
-/// Vectors that any processor has.
+/// Vectors of `N` floats, a power of two, that any processor has.
 #[derive(Clone, Copy)]
-pub(crate) struct Portable;
+pub(crate) struct Portable<const N: usize>;
 
 #[inline(always)]
-fn zip(a: [f32; LANES], b: [f32; LANES], operation: impl Fn(f32, f32) -> f32) -> [f32; LANES] {
+fn zip<const N: usize>(a: [f32; N], b: [f32; N], operation: impl Fn(f32, f32) -> f32) -> [f32; N] {
     let mut result = a;
-    for lane in 0..LANES {
+    for lane in 0..N {
         result[lane] = operation(a[lane], b[lane]);
     }
     result
 }
 
-impl Simd for Portable {
-    const LANES: usize = LANES;
-    type Vector = [f32; LANES];
+impl<const N: usize> Simd for Portable<N> {
+    const LANES: usize = N;
+    type Vector = [f32; N];
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Vector {
-        [value; LANES]
+        [value; N]
     }
 
     #[inline(always)]
@@ -70,50 +69,57 @@ impl Simd for Portable {
 
     #[inline(always)]
     fn even(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        [a[0], a[2], a[4], a[6], b[0], b[2], b[4], b[6]]
+        std::array::from_fn(|lane| if lane < N / 2 { a[2 * lane] } else { b[2 * lane - N] })
     }
 
     #[inline(always)]
     fn odd(self, a: Self::Vector, b: Self::Vector) -> Self::Vector {
-        [a[1], a[3], a[5], a[7], b[1], b[3], b[5], b[7]]
+        std::array::from_fn(|lane| if lane < N / 2 { a[2 * lane + 1] } else { b[2 * lane + 1 - N] })
     }
 
     #[inline(always)]
     fn interleave(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2] {
-        let half =
-            |at: usize| [a[at], b[at], a[at + 1], b[at + 1], a[at + 2], b[at + 2], a[at + 3], b[at + 3]];
-        [half(0), half(4)]
+        let half = |at: usize| {
+            std::array::from_fn(|lane| if lane % 2 == 0 { a[at + lane / 2] } else { b[at + lane / 2] })
+        };
+        [half(0), half(N / 2)]
     }
 
     #[inline(always)]
-    fn sum(self, value: Self::Vector) -> f32 {
-        let [a, b, c, d, e, f, g, h] = value;
-        ((a + e) + (c + g)) + ((b + f) + (d + h))
+    fn sum(self, mut value: Self::Vector) -> f32 {
+        let mut lanes = N;
+        while lanes > 1 {
+            lanes /= 2;
+            for lane in 0..lanes {
+                value[lane] += value[lane + lanes];
+            }
+        }
+        value[0]
     }
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::Vector {
-        // SAFETY: the caller answers for `LANES` readable floats; an array of floats needs no more alignment than one.
-        unsafe { from.cast::<[f32; LANES]>().read() }
+        // SAFETY: the caller answers for `N` readable floats; an array of floats needs no more alignment than one.
+        unsafe { from.cast::<[f32; N]>().read() }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Self::Vector) {
-        // SAFETY: the caller answers for `LANES` writable floats; an array of floats needs no more alignment than one.
-        unsafe { to.cast::<[f32; LANES]>().write(value) }
+        // SAFETY: the caller answers for `N` writable floats; an array of floats needs no more alignment than one.
+        unsafe { to.cast::<[f32; N]>().write(value) }
     }
 
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector {
-        let mut value = [0.0; LANES];
-        // SAFETY: the caller answers for `count` readable floats, and `count <= LANES`.
+        let mut value = [0.0; N];
+        // SAFETY: the caller answers for `count` readable floats, and `count <= N`.
         unsafe { std::ptr::copy_nonoverlapping(from, value.as_mut_ptr(), count) };
         value
     }
 
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, value: Self::Vector, count: usize) {
-        // SAFETY: the caller answers for `count` writable floats, and `count <= LANES`.
+        // SAFETY: the caller answers for `count` writable floats, and `count <= N`.
         unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), to, count) };
     }
 
