@@ -36,6 +36,8 @@ mod outer_products;
 mod packing;
 #[path = "../src/simd/mod.rs"]
 mod simd;
+#[path = "../src/sums.rs"]
+mod sums;
 #[path = "../src/tile.rs"]
 mod tile;
 #[path = "../src/unpacking.rs"]
@@ -139,9 +141,9 @@ fn main() {
     let threads = rayon::current_num_threads();
     let peak = peak(set) * threads as f64;
     println!("batch {BATCH}, {threads} threads, {}, peak {peak:.0} GFLOP/s, best of {repeats}\n", set.name());
-    println!("| convolution | image | MFLOP | forward | input gradient | weight gradient |");
-    println!("|---|---|---|---|---|---|");
-    let mut total = [0.0; 3];
+    println!("| convolution | image | MFLOP | forward | input gradient | weight gradient | both gradients |");
+    println!("|---|---|---|---|---|---|---|");
+    let mut total = [0.0; 4];
     for [inputs, outputs, groups, size, kernel, stride] in CASES {
         let depthwise = if groups > 1 { "depthwise " } else { "" };
         let name = format!("{depthwise}{kernel}x{kernel} {inputs}-{outputs} /{stride}");
@@ -168,12 +170,19 @@ fn main() {
                 });
                 sums
             }),
+            fastest(repeats, || {
+                let mut sums = vec![0.0; weights];
+                let add = |output, input, tap, value| sums[places.at(output, input, tap)] += value;
+                let x = convolution::gradients(set, &geometry, &x, weight, &gradient, add);
+                (x, sums)
+            }),
         ];
         for (total, time) in total.iter_mut().zip(times) {
             *total += time;
         }
-        let cells = times.map(|time| {
-            let rate = operations * 1e-9 / time;
+        let cells = [0, 1, 2, 3].map(|kind| {
+            let (time, products) = (times[kind], if kind == 3 { 2.0 } else { 1.0 });
+            let rate = products * operations * 1e-9 / time;
             format!("{rate:.0} ({:.0} %) {:.2} ms", 100.0 * rate / peak, time * 1e3)
         });
         println!("| {name} | {size}x{size} | {:.1} | {} |", operations * 1e-6, cells.join(" | "));

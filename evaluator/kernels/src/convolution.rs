@@ -8,6 +8,7 @@ use crate::geometry::{Axis, Geometry};
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
 use crate::simd::{Kernel, Simd};
+use crate::sums::Images;
 use crate::weight_gradient;
 use crate::weight_slice::WeightValues;
 use crate::{depthwise, depthwise_gradient};
@@ -42,15 +43,10 @@ pub(crate) fn input_gradient(
     gradient: &[f32],
 ) -> Buffer {
     if geometry.is_depthwise() {
-        return depthwise::input_gradient(set, geometry, weight, gradient);
+        let plan = depthwise::backward(geometry);
+        return plan.run(set, gradient, &plan.pack_weights(weight), None, Epilogue::Nothing);
     }
-    let flat = geometry.flattened();
-    let channels = [flat.out_group(), flat.in_group()];
-    let axes = [&Axis::backward(&flat, 0), &Axis::backward(&flat, 1)];
-    let plan = Correlation::new(flat.batch, flat.groups, channels, axes, flat.is_pointwise());
-    let packed = plan.pack_weights(set, |group, input, output, tap| {
-        weight.get(group * flat.out_group() + output, input, tap)
-    });
+    let (plan, packed) = backward(set, geometry, weight);
     plan.run(set, gradient, &packed, None, Epilogue::Nothing)
 }
 
@@ -63,11 +59,65 @@ pub(crate) fn weight_gradient(
     gradient: &[f32],
     add: impl FnMut(usize, usize, [usize; 2], f32),
 ) {
+    let images = Images { batch: geometry.batch, x, gradient };
     if geometry.is_depthwise() {
-        depthwise_gradient::run(set, geometry, x, gradient, add);
+        let sums = depthwise_gradient::Plan::new(set, geometry);
+        let total = images.sums(sums.sums(), |x, gradient, to| sums.add(set, x, gradient, to));
+        sums.visit(total.values(), add);
     } else {
-        weight_gradient::run(set, geometry, x, gradient, add);
+        let sums = weight_gradient::Plan::new(set, geometry);
+        let total = images.sums(sums.sums(), |x, gradient, to| sums.add(set, x, gradient, to));
+        sums.visit(total.values(), add);
     }
+}
+
+/// Both gradients in one visit of the batch, as [`input_gradient`] and [`weight_gradient`] give them.
+pub(crate) fn gradients(
+    set: InstructionSet,
+    geometry: &Geometry,
+    x: &[f32],
+    weight: WeightValues<'_>,
+    gradient: &[f32],
+    add: impl FnMut(usize, usize, [usize; 2], f32),
+) -> Buffer {
+    let images = Images { batch: geometry.batch, x, gradient };
+    let nothing = Epilogue::Nothing;
+    if geometry.is_depthwise() {
+        let plan = depthwise::backward(geometry);
+        let (packed, sums) = (plan.pack_weights(weight), depthwise_gradient::Plan::new(set, geometry));
+        let add_images = |x: &[f32], gradient: &[f32], to: &mut [f32]| sums.add(set, x, gradient, to);
+        // SAFETY: `planes` writes all of its target.
+        let [written, total] = unsafe {
+            images.sums_and(sums.sums(), add_images, |gradient, target| {
+                plan.planes(set, 0, gradient, &packed, None, nothing, target);
+            })
+        };
+        sums.visit(total.values(), add);
+        return written;
+    }
+    let (plan, packed) = backward(set, geometry, weight);
+    let sums = weight_gradient::Plan::new(set, geometry);
+    let add_images = |x: &[f32], gradient: &[f32], to: &mut [f32]| sums.add(set, x, gradient, to);
+    // SAFETY: `images` writes all of its target.
+    let [written, total] = unsafe {
+        images.sums_and(sums.sums(), add_images, |gradient, target| {
+            plan.images(set, gradient, &packed, None, nothing, target);
+        })
+    };
+    sums.visit(total.values(), add);
+    written
+}
+
+/// The gradient of the input as a correlation, with its weights.
+fn backward(set: InstructionSet, geometry: &Geometry, weight: WeightValues<'_>) -> (Correlation, Vec<f32>) {
+    let flat = geometry.flattened();
+    let channels = [flat.out_group(), flat.in_group()];
+    let axes = [&Axis::backward(&flat, 0), &Axis::backward(&flat, 1)];
+    let plan = Correlation::new(flat.batch, flat.groups, channels, axes, flat.is_pointwise());
+    let packed = plan.pack_weights(set, |group, input, output, tap| {
+        weight.get(group * flat.out_group() + output, input, tap)
+    });
+    (plan, packed)
 }
 
 /// The gradient of the bias, given that of the output.

@@ -123,27 +123,60 @@ impl Correlation {
         bias: Option<&[f32]>,
         epilogue: Epilogue,
     ) -> Buffer {
-        let source_image = self.groups * self.read * self.source_plane;
-        let target_image = self.groups * self.written * self.target_plane;
+        let [source_image, target_image] = self.image_lens();
         assert_eq!(source.len(), self.batch * source_image, "an input has the shape that was planned for");
+        let together = self.together();
+        let fill = |target: &mut [MaybeUninit<f32>]| {
+            let tasks = target.par_chunks_mut(together * target_image);
+            tasks.zip(source.par_chunks(together * source_image)).for_each(|(target, source)| {
+                self.images(set, source, weights, bias, epilogue, target);
+            });
+        };
+        // SAFETY: the chunks cover the whole target, and all channels and pixels of their images are written.
+        unsafe { Buffer::filled(self.batch * target_image, fill) }
+    }
+
+    /// Correlates some images on this thread; writes all of the target.
+    pub(crate) fn images(
+        &self,
+        set: InstructionSet,
+        source: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        epilogue: Epilogue,
+        target: &mut [MaybeUninit<f32>],
+    ) {
+        let [source_image, target_image] = self.image_lens();
+        assert!(
+            source.len().is_multiple_of(source_image)
+                && target.len() == source.len() / source_image * target_image,
+            "a target has room for the images of the source"
+        );
         assert!(
             bias.is_none_or(|bias| bias.len() == self.groups * self.written),
             "there is a bias for each channel"
         );
         assert_eq!(weights.len(), self.packed_weights(set), "weights were packed for this");
-        let together = if let Input::Together(images) = self.input { images } else { 1 };
         let lines = if self.writes_in_place() { 0 } else { self.lines(set) };
-        let fill = |target: &mut [MaybeUninit<f32>]| {
-            let tasks = target.par_chunks_mut(together * target_image);
-            tasks.zip(source.par_chunks(together * source_image)).for_each(|(target, source)| {
+        with_scratch(self.packed_input() + lines, |scratch| {
+            let tasks = target.chunks_mut(self.together() * target_image);
+            for (target, source) in tasks.zip(source.chunks(self.together() * source_image)) {
                 let images = target.len() / target_image;
-                with_scratch(self.packed_input() + lines, |scratch| {
-                    set.run(Task { plan: self, source, weights, bias, epilogue, target, scratch, images });
-                });
-            });
-        };
-        // SAFETY: the chunks cover the whole target, and each task writes all channels and pixels of its images.
-        unsafe { Buffer::filled(self.batch * target_image, fill) }
+                let scratch = &mut *scratch;
+                set.run(Task { plan: self, source, weights, bias, epilogue, target, scratch, images });
+            }
+        });
+    }
+
+    /// Floats of an image that is read, and of one that is written.
+    fn image_lens(&self) -> [usize; 2] {
+        let source = self.groups * self.read * self.source_plane;
+        [source, self.groups * self.written * self.target_plane]
+    }
+
+    /// Images that are computed at once.
+    fn together(&self) -> usize {
+        if let Input::Together(images) = self.input { images } else { 1 }
     }
 
     /// Whether sums go where they belong at once, not through scratch.

@@ -32,18 +32,13 @@ pub(crate) fn forward(
     plan.run(set, x, &plan.pack_weights(weight), bias, epilogue)
 }
 
-pub(crate) fn input_gradient(
-    set: InstructionSet,
-    geometry: &Geometry,
-    weight: WeightValues<'_>,
-    gradient: &[f32],
-) -> Buffer {
-    let plan = Plan::new(geometry, &Axis::backward(geometry, 0), &Axis::backward(geometry, 1));
-    plan.run(set, gradient, &plan.pack_weights(weight), None, Epilogue::Nothing)
+/// The gradient of the input as a sum of this form.
+pub(crate) fn backward(geometry: &Geometry) -> Plan {
+    Plan::new(geometry, &Axis::backward(geometry, 0), &Axis::backward(geometry, 1))
 }
 
 /// A sum of the shifted planes of each channel, weighted.
-struct Plan {
+pub(crate) struct Plan {
     batch: usize,
     channels: usize,
     source_plane: usize,
@@ -68,12 +63,12 @@ impl Plan {
     }
 
     /// Weights by channel, phase and tap.
-    fn pack_weights(&self, weight: WeightValues<'_>) -> Vec<f32> {
+    pub(crate) fn pack_weights(&self, weight: WeightValues<'_>) -> Vec<f32> {
         let taps = || self.phases.iter().flat_map(|phase| &phase.taps);
         (0..self.channels).flat_map(|channel| taps().map(move |tap| weight.get(channel, 0, *tap))).collect()
     }
 
-    fn run(
+    pub(crate) fn run(
         &self,
         set: InstructionSet,
         source: &[f32],
@@ -82,23 +77,43 @@ impl Plan {
         epilogue: Epilogue,
     ) -> Buffer {
         let planes = self.batch * self.channels;
-        let taps: usize = self.phases.iter().map(|phase| phase.offsets.len()).sum();
         assert_eq!(source.len(), planes * self.source_plane, "an input has the shape that was planned for");
-        assert_eq!(weights.len(), self.channels * taps, "there is a filter for each channel");
-        assert!(bias.is_none_or(|bias| bias.len() == self.channels), "there is a bias for each channel");
         let together = (TASK / self.source_plane.max(self.target_plane)).max(1);
         let fill = |target: &mut [MaybeUninit<f32>]| {
             let targets = target.par_chunks_mut(together * self.target_plane);
             let tasks = targets.zip(source.par_chunks(together * self.source_plane));
             tasks.enumerate().for_each(|(task, (target, source))| {
-                with_scratch(self.together() * self.packing.channel_len() + self.lines(), |scratch| {
-                    let first = task * together;
-                    set.run(Planes { plan: self, first, source, weights, bias, epilogue, target, scratch });
-                });
+                self.planes(set, task * together, source, weights, bias, epilogue, target);
             });
         };
-        // SAFETY: the tasks cover all planes, and the phases all pixels of a plane.
+        // SAFETY: the tasks cover all planes, and all pixels of their planes are written.
         unsafe { Buffer::filled(planes * self.target_plane, fill) }
+    }
+
+    /// Sums some planes on this thread, of which the first is plane `first` counted over images and channels; writes
+    /// all of the target.
+    #[allow(clippy::too_many_arguments, reason = "one more than a sum of all planes has")]
+    pub(crate) fn planes(
+        &self,
+        set: InstructionSet,
+        first: usize,
+        source: &[f32],
+        weights: &[f32],
+        bias: Option<&[f32]>,
+        epilogue: Epilogue,
+        target: &mut [MaybeUninit<f32>],
+    ) {
+        let taps: usize = self.phases.iter().map(|phase| phase.offsets.len()).sum();
+        assert!(
+            source.len().is_multiple_of(self.source_plane)
+                && target.len() == source.len() / self.source_plane * self.target_plane,
+            "a target has room for the planes of the source"
+        );
+        assert_eq!(weights.len(), self.channels * taps, "there is a filter for each channel");
+        assert!(bias.is_none_or(|bias| bias.len() == self.channels), "there is a bias for each channel");
+        with_scratch(self.together() * self.packing.channel_len() + self.lines(), |scratch| {
+            set.run(Planes { plan: self, first, source, weights, bias, epilogue, target, scratch });
+        });
     }
 
     /// Planes that are packed at once: small ones cost little more than the way to them.

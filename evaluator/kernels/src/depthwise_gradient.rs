@@ -1,18 +1,10 @@
 //! The gradient of a depthwise convolution's weight: products of each channel's shifted input and its gradient.
-//!
-//! The batch is cut into chunks that depend on the shapes alone; the sums of the chunks are added in order, so that
-//! the result is the same for any number of threads.
-
-use rayon::prelude::*;
 
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
-use crate::memory::{Buffer, with_scratch};
+use crate::memory::with_scratch;
 use crate::packing::{Packing, Phase};
 use crate::simd::{Kernel, Simd};
-
-/// Chunks of the batch at most.
-const CHUNKS: usize = 16;
 
 /// Floats of packed planes that stay in the first level of the cache.
 const PACKED: usize = 4 * 1024;
@@ -20,51 +12,61 @@ const PACKED: usize = 4 * 1024;
 /// Taps whose sums stay in registers while a plane is read.
 const TAPS: usize = 9;
 
-/// Gives each element of the gradient to `add`: channel, zero, row and column of the kernel, value.
-pub(crate) fn run(
-    set: InstructionSet,
-    geometry: &Geometry,
-    x: &[f32],
-    gradient: &[f32],
-    mut add: impl FnMut(usize, usize, [usize; 2], f32),
-) {
-    let (rows, columns) = (geometry.rows(), geometry.columns());
-    let packing = Packing::new(&rows, &columns);
-    let Phase { taps, offsets, .. } = packing.phases(&rows, &columns).remove(0);
-    let planes = [rows.read * columns.read, rows.written * columns.written];
-    let channels = geometry.in_channels;
-    let [x_image, gradient_image] = planes.map(|plane| channels * plane);
-    assert_eq!(x.len(), geometry.batch * x_image, "an input has the shape that was planned for");
-    assert_eq!(gradient.len(), geometry.batch * gradient_image, "a gradient has the shape of the output");
-    let images = geometry.batch.div_ceil(CHUNKS);
-    let chunks = x.par_chunks(images * x_image).zip(gradient.par_chunks(images * gradient_image));
-    let sums: Vec<Buffer> = chunks
-        .map(|(x, gradient)| {
-            Buffer::zeroed_and(channels * offsets.len() * set.lanes(), |sums| {
-                with_scratch(together(&packing, channels) * packing.channel_len(), |scratch| {
-                    let (packing, offsets) = (&packing, &offsets);
-                    set.run(Products { packing, offsets, planes, x, gradient, scratch, sums });
-                });
-            })
-        })
-        .collect();
-    let total = Buffer::total(sums).expect("a batch has images");
-    for (index, lanes) in total.values().chunks_exact(set.lanes()).enumerate() {
-        add(index / taps.len(), 0, taps[index % taps.len()], lanes.iter().sum());
-    }
+/// What is the same for all images.
+pub(crate) struct Plan {
+    packing: Packing,
+    taps: Vec<[usize; 2]>,
+    offsets: Vec<usize>,
+    channels: usize,
+    /// Pixels of input and output.
+    planes: [usize; 2],
+    lanes: usize,
 }
 
-/// Planes that are packed at once: small ones cost little more than the way to them.
-fn together(packing: &Packing, channels: usize) -> usize {
-    (PACKED / packing.channel_len()).clamp(1, channels)
+impl Plan {
+    pub(crate) fn new(set: InstructionSet, geometry: &Geometry) -> Self {
+        let (rows, columns) = (geometry.rows(), geometry.columns());
+        let packing = Packing::new(&rows, &columns);
+        let Phase { taps, offsets, .. } = packing.phases(&rows, &columns).remove(0);
+        let planes = [rows.read * columns.read, rows.written * columns.written];
+        Self { packing, taps, offsets, channels: geometry.in_channels, planes, lanes: set.lanes() }
+    }
+
+    /// How many sums an image has: a vector for each channel and tap.
+    pub(crate) fn sums(&self) -> usize {
+        self.channels * self.taps.len() * self.lanes
+    }
+
+    /// Adds the products of some images to the sums.
+    pub(crate) fn add(&self, set: InstructionSet, x: &[f32], gradient: &[f32], sums: &mut [f32]) {
+        let [x_image, gradient_image] = self.planes.map(|plane| self.channels * plane);
+        assert!(
+            x.len().is_multiple_of(x_image) && gradient.len() == x.len() / x_image * gradient_image,
+            "input and gradient have the shapes that were planned for"
+        );
+        assert_eq!(sums.len(), self.sums(), "there is room for each sum");
+        with_scratch(self.together() * self.packing.channel_len(), |scratch| {
+            set.run(Products { plan: self, x, gradient, scratch, sums });
+        });
+    }
+
+    /// Gives each sum to `see`: channel, zero, row and column of the kernel, value.
+    pub(crate) fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, [usize; 2], f32)) {
+        for (index, lanes) in sums.chunks_exact(self.lanes).enumerate() {
+            let (channel, tap) = (index / self.taps.len(), index % self.taps.len());
+            see(channel, 0, self.taps[tap], lanes.iter().sum());
+        }
+    }
+
+    /// Planes that are packed at once: small ones cost little more than the way to them.
+    fn together(&self) -> usize {
+        (PACKED / self.packing.channel_len()).clamp(1, self.channels)
+    }
 }
 
 /// The products of some images.
 struct Products<'a> {
-    packing: &'a Packing,
-    offsets: &'a [usize],
-    /// Pixels of input and output.
-    planes: [usize; 2],
+    plan: &'a Plan,
     x: &'a [f32],
     gradient: &'a [f32],
     scratch: &'a mut [f32],
@@ -77,15 +79,15 @@ impl Kernel for Products<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) {
-        let taps = self.offsets.len();
-        let positions = self.planes[1];
+        let plan = self.plan;
+        let taps = plan.offsets.len();
+        let positions = plan.planes[1];
         let whole = positions - positions % S::LANES;
         let x = self.scratch.as_mut_ptr();
         let planes = self.gradient.len() / positions;
-        let channels = self.sums.len() / (taps * S::LANES);
-        let together = together(self.packing, channels);
+        let (together, channels) = (plan.together(), plan.channels);
         // SAFETY: the scratch holds as many channels.
-        unsafe { self.packing.prepare(simd, x, together) };
+        unsafe { plan.packing.prepare(simd, x, together) };
         for (index, gradient) in self.gradient.chunks_exact(positions).enumerate() {
             let sums = &mut self.sums[index % channels * taps * S::LANES..][..taps * S::LANES];
             // SAFETY: the input has the shape that the packing was made for, and the scratch holds it. Offsets stay
@@ -93,16 +95,16 @@ impl Kernel for Products<'_> {
             // goes. `sums` holds a vector for each tap.
             unsafe {
                 if index % together == 0 {
-                    let source = self.x.as_ptr().add(index * self.planes[0]);
-                    self.packing.pack(simd, source, x, together.min(planes - index));
+                    let source = self.x.as_ptr().add(index * plan.planes[0]);
+                    plan.packing.pack(simd, source, x, together.min(planes - index));
                 }
-                let x = x.add(index % together * self.packing.channel_len());
+                let x = x.add(index % together * plan.packing.channel_len());
                 let last = simd.load_first(gradient.as_ptr().add(whole), positions - whole);
                 for first in (0..taps).step_by(TAPS) {
                     let mut values = [simd.zero(); TAPS];
                     let mut starts = [x.cast_const(); TAPS];
                     for (tap, start) in starts.iter_mut().enumerate() {
-                        *start = x.add(self.offsets[(first + tap).min(taps - 1)]);
+                        *start = x.add(plan.offsets[(first + tap).min(taps - 1)]);
                     }
                     for at in (0..whole).step_by(S::LANES) {
                         let gradient = simd.load(gradient.as_ptr().add(at));

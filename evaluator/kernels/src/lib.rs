@@ -17,6 +17,7 @@ mod packing;
 #[cfg(test)]
 mod reference;
 mod simd;
+mod sums;
 mod tensors;
 mod tile;
 mod unpacking;

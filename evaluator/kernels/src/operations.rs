@@ -145,30 +145,33 @@ impl<const N: usize> Backward<Flex, N> for Conv2d {
         let gradient = Values::new(grads.consume::<Flex>(&ops.node));
         let x = Values::new(checkpointer.retrieve_node_output::<Primitive>(x));
         let weight = Values::new(checkpointer.retrieve_node_output::<Primitive>(weight));
-        if let Some(node) = &ops.parents[0] {
-            let weight = WeightValues { values: weight.slice(), places: &places };
-            let values = convolution::input_gradient(set, &geometry, weight, gradient.slice());
-            let [height, width] = geometry.input;
-            grads.register::<Flex>(
-                node.id,
-                large(values, [geometry.batch, geometry.in_channels, height, width]),
-            );
-        }
-        if let Some(node) = &ops.parents[1] {
-            let (shape, len) = (weight.0.shape(), weight.slice().len());
-            // The gradient of the whole weight, zero where the convolution did not read it.
-            let values = Buffer::zeroed_and(len, |values| {
-                convolution::weight_gradient(
-                    set,
-                    &geometry,
-                    x.slice(),
-                    gradient.slice(),
-                    |output, input, tap, value| {
-                        values[places.at(output, input, tap)] += value;
-                    },
-                );
-            });
-            grads.register::<Flex>(node.id, large(values, shape));
+        let [height, width] = geometry.input;
+        let x_shape = [geometry.batch, geometry.in_channels, height, width];
+        let view = WeightValues { values: weight.slice(), places: &places };
+        match (&ops.parents[0], &ops.parents[1]) {
+            (Some(x_node), Some(weight_node)) => {
+                let mut of_x = None;
+                let of_weight = whole_gradient(&weight, |values| {
+                    let add = |output, input, tap, value| values[places.at(output, input, tap)] += value;
+                    let gradient = gradient.slice();
+                    of_x = Some(convolution::gradients(set, &geometry, x.slice(), view, gradient, add));
+                });
+                let of_x = of_x.expect("the weight's gradient has been computed with it");
+                grads.register::<Flex>(x_node.id, large(of_x, x_shape));
+                grads.register::<Flex>(weight_node.id, of_weight);
+            }
+            (Some(node), None) => {
+                let values = convolution::input_gradient(set, &geometry, view, gradient.slice());
+                grads.register::<Flex>(node.id, large(values, x_shape));
+            }
+            (None, Some(node)) => {
+                let values = whole_gradient(&weight, |values| {
+                    let add = |output, input, tap, value| values[places.at(output, input, tap)] += value;
+                    convolution::weight_gradient(set, &geometry, x.slice(), gradient.slice(), add);
+                });
+                grads.register::<Flex>(node.id, values);
+            }
+            (None, None) => {}
         }
         if let Some(node) = ops.parents.get(2).and_then(Option::as_ref) {
             let values = convolution::bias_gradient(set, &geometry, gradient.slice());
@@ -214,6 +217,11 @@ impl Backward<Flex, 3> for BatchNorm {
             grads.register::<Flex>(node.id, small(result.shift, [normalization.channels]));
         }
     }
+}
+
+/// A gradient of a whole weight: zero but for what `fill` writes, the places that a convolution reads.
+fn whole_gradient(weight: &Values, fill: impl FnOnce(&mut [f32])) -> Primitive {
+    large(Buffer::zeroed_and(weight.slice().len(), fill), weight.0.shape())
 }
 
 /// Runs a convolution and records it for the backward pass.

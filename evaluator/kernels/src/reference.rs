@@ -111,6 +111,12 @@ fn check(geometry: &Geometry, slice: &WeightSlice, whole: [usize; 4], epilogue: 
             of_weight[places.at(output, input, tap)] += value;
         });
         assert_close(&what("weight gradient"), &of_weight, &expected.weight);
+        let mut again = vec![0.0; weight.len()];
+        let both = convolution::gradients(set, geometry, &x, view, &gradient, |output, input, tap, value| {
+            again[places.at(output, input, tap)] += value;
+        });
+        assert!(both.values() == of_x.values(), "{}", what("input gradient together with the weight's"));
+        assert!(again == of_weight, "{}", what("weight gradient together with the input's"));
     }
 }
 

@@ -3,59 +3,16 @@
 //! One side is transposed, so that a vector holds several channels of one pixel, and the other is read pixel by pixel
 //! through the taps: sums of many channels by many weights stay in registers over all pixels of an image, and none of
 //! them has to be added up across a vector.
-//!
-//! The batch is cut into chunks that depend on the shapes alone; the sums of the chunks are added in order, so that
-//! the result is the same for any number of threads.
-
-use rayon::prelude::*;
 
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
-use crate::memory::{Buffer, with_scratch};
+use crate::memory::with_scratch;
 use crate::outer_products::{Products, transpose};
 use crate::packing::Packing;
 use crate::simd::{Kernel, Simd};
 
-/// Chunks of the batch at most.
-const CHUNKS: usize = 16;
-
-/// Floats that the sums of all chunks may take.
-const SUMS: usize = 4 << 20;
-
-/// Gives each element of the gradient to `add`: output channel, input channel within the group, row and column of the
-/// kernel, value.
-pub(crate) fn run(
-    set: InstructionSet,
-    geometry: &Geometry,
-    x: &[f32],
-    gradient: &[f32],
-    mut add: impl FnMut(usize, usize, [usize; 2], f32),
-) {
-    let plan = Plan::new(set, geometry);
-    let (x_image, gradient_image) = (plan.x_image(), plan.gradient_image());
-    assert_eq!(x.len(), geometry.batch * x_image, "an input has the shape that was planned for");
-    assert_eq!(gradient.len(), geometry.batch * gradient_image, "a gradient has the shape of the output");
-    let chunks = CHUNKS.min(SUMS / plan.sums()).max(1);
-    let images = geometry.batch.div_ceil(chunks);
-    let sums: Vec<Buffer> = x
-        .par_chunks(images * x_image)
-        .zip(gradient.par_chunks(images * gradient_image))
-        .map(|(x, gradient)| {
-            Buffer::zeroed_and(plan.sums(), |sums| {
-                with_scratch(plan.scratch(), |scratch| {
-                    for (x, gradient) in x.chunks_exact(x_image).zip(gradient.chunks_exact(gradient_image)) {
-                        set.run(Task { plan: &plan, x, gradient, scratch, sums });
-                    }
-                });
-            })
-        })
-        .collect();
-    let total = Buffer::total(sums).expect("a batch has images");
-    plan.visit(total.values(), |output, input, tap, value| add(output, input, plan.taps[tap], value));
-}
-
 /// What is the same for all images.
-struct Plan {
+pub(crate) struct Plan {
     geometry: Geometry,
     lanes: usize,
     packing: Packing,
@@ -70,7 +27,7 @@ struct Plan {
 }
 
 impl Plan {
-    fn new(set: InstructionSet, geometry: &Geometry) -> Self {
+    pub(crate) fn new(set: InstructionSet, geometry: &Geometry) -> Self {
         let direct = geometry.is_pointwise();
         let (rows, columns) = (geometry.rows(), geometry.columns());
         let packing = Packing::new(&rows, &columns);
@@ -113,7 +70,8 @@ impl Plan {
         self.in_lanes().next_multiple_of(self.lanes) * self.offsets.len()
     }
 
-    fn sums(&self) -> usize {
+    /// How many sums an image has.
+    pub(crate) fn sums(&self) -> usize {
         self.geometry.groups * self.group_sums()
     }
 
@@ -125,8 +83,23 @@ impl Plan {
         self.packed() + self.in_lanes().next_multiple_of(self.lanes) * self.pixels()
     }
 
-    /// Gives each sum to `see`: output channel, input channel within the group, tap, value.
-    fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, usize, f32)) {
+    /// Adds the products of some images to the sums.
+    pub(crate) fn add(&self, set: InstructionSet, x: &[f32], gradient: &[f32], sums: &mut [f32]) {
+        let (x_image, gradient_image) = (self.x_image(), self.gradient_image());
+        assert!(
+            x.len().is_multiple_of(x_image) && gradient.len() == x.len() / x_image * gradient_image,
+            "input and gradient have the shapes that were planned for"
+        );
+        assert_eq!(sums.len(), self.sums(), "there is room for each sum");
+        with_scratch(self.scratch(), |scratch| {
+            for (x, gradient) in x.chunks_exact(x_image).zip(gradient.chunks_exact(gradient_image)) {
+                set.run(Task { plan: self, x, gradient, scratch: &mut *scratch, sums: &mut *sums });
+            }
+        });
+    }
+
+    /// Gives each sum to `see`: output channel, input channel within the group, row and column of the kernel, value.
+    pub(crate) fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, [usize; 2], f32)) {
         let (taps, lanes, out_group) = (self.taps.len(), self.lanes, self.geometry.out_group());
         for group in 0..self.geometry.groups {
             let sums = &sums[group * self.group_sums()..];
@@ -136,7 +109,8 @@ impl Plan {
                         let (lane, offset) =
                             if self.input_in_lanes { (input, output) } else { (output, input * taps + tap) };
                         let vector = (lane / lanes) * self.offsets.len() + offset;
-                        see(group * out_group + output, input, tap, sums[vector * lanes + lane % lanes]);
+                        let value = sums[vector * lanes + lane % lanes];
+                        see(group * out_group + output, input, self.taps[tap], value);
                     }
                 }
             }
@@ -166,7 +140,7 @@ impl Kernel for Task<'_> {
         let (packed, transposed) = scratch.split_at_mut(plan.packed());
         let sums = sums.chunks_exact_mut(plan.group_sums());
         for (group, sums) in sums.enumerate() {
-            // SAFETY: `run` checked the lengths of input and gradient against the plan and lends the scratch that it
+            // SAFETY: `add` checked the lengths of input and gradient against the plan and lends the scratch that it
             // asks for. Offsets stay inside the packed planes, or, read directly, inside the image, for every pixel.
             unsafe {
                 let x = x.as_ptr().add(group * in_group * x_plane);
