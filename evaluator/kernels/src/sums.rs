@@ -63,7 +63,7 @@ impl Images<'_> {
             let targets = target.par_chunks_mut(images * x_image);
             let chunks =
                 self.x.par_chunks(images * x_image).zip(self.gradient.par_chunks(images * gradient_image));
-            let chunk = |(target, (x, gradient)): (&mut [MaybeUninit<f32>], (&[f32], &[f32]))| {
+            let sums = targets.zip(chunks).map(|(target, (x, gradient))| {
                 Buffer::zeroed_and(sums, |sums| {
                     let targets = target.chunks_mut(cached * x_image);
                     let inputs = x.chunks(cached * x_image).zip(gradient.chunks(cached * gradient_image));
@@ -72,8 +72,8 @@ impl Images<'_> {
                         add(x, gradient, sums);
                     }
                 })
-            };
-            total = Buffer::total(targets.zip(chunks).map(chunk).collect());
+            });
+            total = Buffer::total(sums.collect());
         };
         // SAFETY: the chunks cover the whole target, and the caller answers for `write`.
         let written = unsafe { Buffer::filled(self.x.len(), fill) };
