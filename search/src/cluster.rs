@@ -1,24 +1,16 @@
 //! Groups of similar vectors, reproducible, and without surprises on degenerate data.
 
 mod grouping;
-
-use linfa::DatasetBase;
-use linfa::traits::{Fit, Predict};
-use linfa_clustering::KMeans;
-use ndarray::{Array1, Array2};
+mod k_means;
 
 pub use self::grouping::Grouping;
-
-/// Iterations after which k-means stops.
-const MAX_ITERATIONS: u64 = 10;
-/// Movement of the centroids at which k-means stops earlier.
-const TOLERANCE: f64 = 1e-3;
+use crate::embedding::squared_distance;
 
 /// A partition of a set of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clusters {
-    /// Centers, never empty.
-    centroids: Array2<f64>,
+    /// Centers, of one length and never empty.
+    centroids: Vec<Vec<f64>>,
     /// Cluster of each vector it was made of.
     labels: Vec<usize>,
 }
@@ -26,9 +18,6 @@ pub struct Clusters {
 impl Clusters {
     /// Partitions vectors into at most `k` clusters, a pure function of the arguments. Shorter vectors count as filled up
     /// with zeros, numbers that are not finite as zero. There are fewer clusters where there are fewer distinct vectors.
-    ///
-    /// Source: Arthur, Vassilvitskii, k-means++: the advantages of careful seeding, SODA 2007; Lloyd, Least squares
-    /// quantization in PCM, IEEE Trans. Inf. Theory 1982.
     ///
     /// # Example
     /// ```
@@ -41,59 +30,44 @@ impl Clusters {
     /// ```
     #[must_use]
     pub fn fit<V: AsRef<[f64]>>(vectors: &[V], k: usize) -> Self {
-        let data = matrix(vectors);
-        let width = data.ncols();
-        let one = Self { centroids: Array2::zeros((1, width)), labels: vec![0; vectors.len()] };
-        let k = k.min(distinct(&data, k));
-        if k <= 1 || width == 0 {
-            return one;
+        let rows = rows(vectors);
+        let k = k.min(distinct(&rows, k));
+        if k <= 1 {
+            let width = rows.first().map_or(0, Vec::len);
+            return Self { centroids: vec![vec![0.0; width]], labels: vec![0; vectors.len()] };
         }
-        // Its generator is seeded with a constant: the partition depends on the data only.
-        let params = KMeans::params(k).n_runs(1).max_n_iterations(MAX_ITERATIONS).tolerance(TOLERANCE);
-        let data = DatasetBase::from(data);
-        match params.fit(&data) {
-            Ok(model) => {
-                let labels = model.predict(data.records()).to_vec();
-                Self { centroids: model.centroids().clone(), labels }
-            }
-            Err(_) => one,
-        }
+        let (centroids, labels) = k_means::fit(&rows, k);
+        Self { centroids, labels }
     }
 
     /// The clusters of labeled rows, numbered in the order in which they occur; rows without a label join the nearest. One
     /// cluster where no row has a label.
-    fn of(data: &Array2<f64>, found: &[Option<usize>]) -> Self {
+    fn of(rows: &[Vec<f64>], found: &[Option<usize>]) -> Self {
         let mut names: Vec<usize> = Vec::new();
-        let mut sums: Vec<(Array1<f64>, f64)> = Vec::new();
-        for (row, name) in data.rows().into_iter().zip(found).filter_map(|(row, name)| Some((row, (*name)?)))
-        {
-            let label = names.iter().position(|known| *known == name).unwrap_or_else(|| {
-                names.push(name);
-                sums.push((Array1::zeros(data.ncols()), 0.0));
-                names.len() - 1
-            });
-            sums[label].0 += &row;
-            sums[label].1 += 1.0;
-        }
-        let mut centroids = Array2::zeros((sums.len().max(1), data.ncols()));
-        for (mut center, (sum, count)) in centroids.rows_mut().into_iter().zip(sums) {
-            center.assign(&(sum / count));
-        }
+        let numbered: Vec<Option<usize>> = found
+            .iter()
+            .map(|name| {
+                let name = (*name)?;
+                Some(names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                    names.push(name);
+                    names.len() - 1
+                }))
+            })
+            .collect();
+        let width = rows.first().map_or(0, Vec::len);
+        let mut centroids = vec![vec![0.0; width]; names.len().max(1)];
+        let labeled = || rows.iter().zip(&numbered).filter_map(|(row, label)| Some((row, (*label)?)));
+        k_means::to_means(labeled(), &mut centroids);
         let mut clusters = Self { centroids, labels: Vec::new() };
-        let rows = data.rows().into_iter().zip(found);
-        let label = |(row, name): (ndarray::ArrayView1<'_, f64>, &Option<usize>)| {
-            let named = name.and_then(|name| names.iter().position(|known| *known == name));
-            named.unwrap_or_else(|| clusters.nearest(&row.to_vec()))
-        };
-        let labels = rows.map(label).collect();
-        clusters.labels = labels;
+        let labels = rows.iter().zip(numbered);
+        clusters.labels = labels.map(|(row, label)| label.unwrap_or_else(|| clusters.nearest(row))).collect();
         clusters
     }
 
     /// Number of clusters.
     #[must_use]
     pub fn count(&self) -> usize {
-        self.centroids.nrows()
+        self.centroids.len()
     }
 
     /// Cluster of each vector, in the order given.
@@ -105,38 +79,34 @@ impl Clusters {
     /// The cluster that a vector is nearest to; the earliest of several.
     #[must_use]
     pub fn nearest(&self, vector: &[f64]) -> usize {
-        let value = |d: usize| vector.get(d).copied().filter(|value| value.is_finite()).unwrap_or(0.0);
-        let distance = |centroid: ndarray::ArrayView1<'_, f64>| -> f64 {
-            centroid.iter().enumerate().map(|(d, center)| (center - value(d)).powi(2)).sum()
-        };
-        let distances = self.centroids.rows().into_iter().map(distance).enumerate();
+        let finite = |value: &f64| if value.is_finite() { *value } else { 0.0 };
+        let width = self.centroids.first().map_or(0, Vec::len);
+        let vector: Vec<f64> = vector.iter().take(width).map(finite).collect();
+        let distances = self.centroids.iter().map(|centroid| squared_distance(centroid, &vector)).enumerate();
         distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(cluster, _)| cluster)
     }
 }
 
-/// Vectors as rows; shorter ones filled up with zeros, numbers that are not finite taken as zero.
-fn matrix<V: AsRef<[f64]>>(vectors: &[V]) -> Array2<f64> {
+/// Vectors of one length; shorter ones filled up with zeros, numbers that are not finite taken as zero.
+fn rows<V: AsRef<[f64]>>(vectors: &[V]) -> Vec<Vec<f64>> {
     let width = vectors.iter().map(|vector| vector.as_ref().len()).max().unwrap_or(0);
-    let mut data = Array2::zeros((vectors.len(), width));
-    for (mut row, vector) in data.rows_mut().into_iter().zip(vectors) {
-        for (cell, value) in row.iter_mut().zip(vector.as_ref()) {
-            *cell = if value.is_finite() { *value } else { 0.0 };
-        }
-    }
-    data
+    let row = |vector: &V| {
+        let finite = |value: &f64| if value.is_finite() { *value } else { 0.0 };
+        let mut row: Vec<f64> = vector.as_ref().iter().map(finite).collect();
+        row.resize(width, 0.0);
+        row
+    };
+    vectors.iter().map(row).collect()
 }
 
 /// Number of distinct rows, counted up to `enough`.
-fn distinct(data: &Array2<f64>, enough: usize) -> usize {
-    let mut found: Vec<ndarray::ArrayView1<'_, f64>> = Vec::new();
-    for row in data.rows() {
+fn distinct(rows: &[Vec<f64>], enough: usize) -> usize {
+    let mut found: Vec<&Vec<f64>> = Vec::new();
+    for row in rows {
         if found.len() >= enough {
             break;
         }
-        let equals = |other: &ndarray::ArrayView1<'_, f64>| {
-            other.iter().zip(&row).all(|(a, b)| (a - b).abs() <= f64::EPSILON)
-        };
-        if !found.iter().any(equals) {
+        if !found.iter().any(|other| squared_distance(other, row) <= f64::EPSILON) {
             found.push(row);
         }
     }

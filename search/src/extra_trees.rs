@@ -32,19 +32,20 @@ enum Node {
 impl Forest {
     /// Grows the trees; `targets` belong to `points`, of which the shortest says how many numbers are looked at.
     pub(crate) fn fit<V: AsRef<[f64]>>(points: &[V], targets: &[f64], rng: &mut dyn Rng) -> Self {
-        let points: Vec<&[f64]> = points.iter().map(AsRef::as_ref).collect();
-        let width = points.iter().map(|point| point.len()).min().unwrap_or(0);
+        let width = points.iter().map(|point| point.as_ref().len()).min().unwrap_or(0);
+        let column = |feature: usize| points.iter().map(|point| point.as_ref()[feature]).collect();
+        let columns: Vec<Vec<f64>> = (0..width).map(column).collect();
         let tree = |_| {
             let mut nodes = vec![Node::Leaf(0.0)];
             let mut open = vec![(0, (0..points.len()).collect::<Vec<usize>>())];
             while let Some((node, members)) = open.pop() {
-                match split(&points, targets, &members, width, rng) {
+                match split(&columns, targets, &members, rng) {
                     Some((feature, cut)) => {
                         let left = nodes.len();
                         nodes.extend([Node::Leaf(0.0), Node::Leaf(0.0)]);
                         nodes[node] = Node::Cut { feature, cut, left };
                         let (below, above) =
-                            members.into_iter().partition(|&member| points[member][feature] < cut);
+                            members.into_iter().partition(|&member| columns[feature][member] < cut);
                         open.extend([(left, below), (left + 1, above)]);
                     }
                     None => nodes[node] = Node::Leaf(mean(targets, &members)),
@@ -89,33 +90,29 @@ impl Tree {
 
 /// The best of some drawn cuts: a feature that varies and a place between its ends each, by the squares that are left.
 fn split(
-    points: &[&[f64]],
+    columns: &[Vec<f64>],
     targets: &[f64],
     members: &[usize],
-    width: usize,
     rng: &mut dyn Rng,
 ) -> Option<(usize, f64)> {
-    let varies = |feature: usize| {
-        let values = || members.iter().map(|&member| points[member][feature]);
-        let (low, high) =
-            (values().fold(f64::INFINITY, f64::min), values().fold(f64::NEG_INFINITY, f64::max));
-        (low < high).then_some((low, high))
-    };
-    if members.len() <= SMALLEST || width == 0 {
+    if members.len() <= SMALLEST || columns.is_empty() {
         return None;
     }
-    // What is published for regression is every feature, which takes many times as long.
-    let tried = 2 * width.isqrt().max(1);
     let mut best: Option<(f64, usize, f64)> = None;
-    for _ in 0..tried {
-        let feature = rng.random_range(0..width);
-        let Some((low, high)) = varies(feature) else { continue };
+    // What is published for regression is every feature, which takes many times as long.
+    for _ in 0..2 * columns.len().isqrt() {
+        let feature = rng.random_range(0..columns.len());
+        let column = &columns[feature];
+        let (mut low, mut high) = (f64::INFINITY, f64::NEG_INFINITY);
+        for &member in members {
+            (low, high) = (low.min(column[member]), high.max(column[member]));
+        }
         // Above the lowest value, so that neither side is empty.
         let cut = high - (high - low) * rng.random::<f64>();
         if !(cut > low && cut <= high) {
             continue;
         }
-        let left = remaining(points, targets, members, feature, cut);
+        let left = remaining(column, targets, members, cut);
         if best.is_none_or(|(least, ..)| left < least) {
             best = Some((left, feature, cut));
         }
@@ -124,10 +121,10 @@ fn split(
 }
 
 /// Sum of squared differences from the means of both sides, up to a constant.
-fn remaining(points: &[&[f64]], targets: &[f64], members: &[usize], feature: usize, cut: f64) -> f64 {
+fn remaining(column: &[f64], targets: &[f64], members: &[usize], cut: f64) -> f64 {
     let mut sides = [(0.0, 0.0); 2];
     for &member in members {
-        let side = &mut sides[usize::from(points[member][feature] >= cut)];
+        let side = &mut sides[usize::from(column[member] >= cut)];
         side.0 += 1.0;
         side.1 += targets[member];
     }
@@ -167,8 +164,7 @@ mod tests {
     #[test]
     fn a_cut_by_hand() {
         // Sides of 0 and 0, and of 3: squares of the sums over the counts are 0 and 9.
-        let points: [&[f64]; 3] = [&[0.0], &[1.0], &[2.0]];
-        let left = remaining(&points, &[0.0, 0.0, 3.0], &[0, 1, 2], 0, 1.5);
+        let left = remaining(&[0.0, 1.0, 2.0], &[0.0, 0.0, 3.0], &[0, 1, 2], 1.5);
         assert!((left + 9.0).abs() < 1e-12);
     }
 

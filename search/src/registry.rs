@@ -50,8 +50,9 @@ impl StrategyRegistry {
         self.strategies.iter().map(|(name, entry)| (name.as_str(), entry.doc))
     }
 
-    /// The strategy of this name, with the settings that are its own. Every strategy also takes `start` (genotypes to try first)
-    /// and `transfer` (`journal` of an earlier study, whose best `count` are tried first).
+    /// The strategy of this name, with the settings that are its own. Every strategy also takes `start` (genotypes to try first),
+    /// `transfer` (`journal` of an earlier study, whose best `count` are tried first) and `proxies` (what zero-cost proxies find
+    /// best is tried first).
     ///
     /// # Errors
     /// [`SettingsError`] for an unknown name, with the known ones, and for settings the strategy cannot use.
@@ -109,6 +110,14 @@ mod tests {
         assert!(
             message("random", json!({ "transfer": { "journal": "no/journal.jsonl" } }))
                 .starts_with("`search.transfer.journal`: no/journal.jsonl: cannot open the journal")
+        );
+        assert_eq!(
+            message("random", json!({ "proxies": { "keep": 0 } })),
+            "`search.proxies.keep`: found 0, expected 1 to 100000"
+        );
+        assert!(
+            message("random", json!({ "proxies": { "journals": ["no/journal.jsonl"] } }))
+                .starts_with("`search.proxies.journals`: no/journal.jsonl: cannot open the journal")
         );
         assert!(
             message("gaussian_process", json!({ "acquisition": "x" })).contains("`expected_improvement`")

@@ -8,7 +8,7 @@ use linfa_kernel::{Kernel, KernelMethod};
 use ndarray::Array2;
 use serde::Deserialize;
 
-use super::{Clusters, matrix};
+use super::{Clusters, rows};
 use crate::embedding::squared_distance;
 
 /// Numbers of clusters that are tried.
@@ -49,18 +49,18 @@ impl Grouping {
     #[must_use]
     pub fn fit<V: AsRef<[f64]>>(self, vectors: &[V], most: usize) -> Clusters {
         let one = || Clusters::fit(vectors, 1);
-        let data = matrix(vectors);
-        if vectors.len() < 2 || data.ncols() == 0 || most < 2 {
+        let rows = rows(vectors);
+        if rows.len() < 2 || rows[0].is_empty() || most < 2 {
             return one();
         }
         let numbers = TRIED.iter().copied().filter(|k| *k <= most && *k < vectors.len());
         let candidates: Vec<Clusters> = match self {
             Self::KMeans => numbers.map(|k| Clusters::fit(vectors, k)).collect(),
-            Self::Hierarchical => numbers.map(|k| Clusters::of(&data, &merged(&data, k))).collect(),
-            Self::Dbscan => vec![Clusters::of(&data, &dense(&data))],
+            Self::Hierarchical => numbers.map(|k| Clusters::of(&rows, &merged(&rows, k))).collect(),
+            Self::Dbscan => vec![Clusters::of(&rows, &dense(&rows))],
         };
         let rated = candidates.into_iter().filter(|clusters| (2..=most).contains(&clusters.count()));
-        let best = rated.map(|clusters| (silhouette(&data, &clusters), clusters));
+        let best = rated.map(|clusters| (silhouette(&rows, &clusters), clusters));
         let best = best.filter(|(value, _)| *value > SEPARATED).max_by(|a, b| a.0.total_cmp(&b.0));
         best.map_or_else(one, |(_, clusters)| clusters)
     }
@@ -70,44 +70,45 @@ impl Grouping {
 ///
 /// Source: Rousseeuw, Silhouettes, J. Comput. Appl. Math. 1987; simplified to centers: Hruschka, de Castro, Campello,
 /// Evolutionary algorithms for clustering gene-expression data, ICDM 2004.
-fn silhouette(data: &Array2<f64>, clusters: &Clusters) -> f64 {
-    let centers: Vec<Vec<f64>> = clusters.centroids.rows().into_iter().map(|row| row.to_vec()).collect();
-    let one = |(row, label): (ndarray::ArrayView1<'_, f64>, &usize)| {
-        let row = row.to_vec();
-        let distance = |center: &Vec<f64>| squared_distance(&row, center).sqrt();
+fn silhouette(rows: &[Vec<f64>], clusters: &Clusters) -> f64 {
+    let centers = &clusters.centroids;
+    let one = |(row, label): (&Vec<f64>, &usize)| {
+        let distance = |center: &Vec<f64>| squared_distance(row, center).sqrt();
         let own = distance(&centers[*label]);
         let others = centers.iter().enumerate().filter(|(center, _)| center != label);
         let next = others.map(|(_, center)| distance(center)).fold(f64::INFINITY, f64::min);
         let larger = own.max(next);
         if larger > 0.0 { (next - own) / larger } else { 0.0 }
     };
-    data.rows().into_iter().zip(&clusters.labels).map(one).sum::<f64>() / data.nrows() as f64
+    rows.iter().zip(&clusters.labels).map(one).sum::<f64>() / rows.len() as f64
 }
 
-fn squared_distances(data: &Array2<f64>) -> Vec<Vec<f64>> {
-    let rows: Vec<Vec<f64>> = data.rows().into_iter().map(|row| row.to_vec()).collect();
+fn squared_distances(rows: &[Vec<f64>]) -> Vec<Vec<f64>> {
     rows.iter().map(|a| rows.iter().map(|b| squared_distance(a, b)).collect()).collect()
 }
 
+fn matrix(rows: &[Vec<f64>]) -> Array2<f64> {
+    let width = rows.first().map_or(0, Vec::len);
+    Array2::from_shape_fn((rows.len(), width), |(row, column)| rows[row][column])
+}
+
 /// Labels after merging down to `k` clusters.
-fn merged(data: &Array2<f64>, k: usize) -> Vec<Option<usize>> {
-    let farthest = squared_distances(data).into_iter().flatten().fold(0.0, f64::max);
+fn merged(rows: &[Vec<f64>], k: usize) -> Vec<Option<usize>> {
+    let farthest = squared_distances(rows).into_iter().flatten().fold(0.0, f64::max);
     if farthest <= 0.0 {
-        return vec![Some(0); data.nrows()];
+        return vec![Some(0); rows.len()];
     }
     // The similarity `exp(-d^2 / farthest)`, of which the merging takes the logarithm: distances are squared, up to 1.
-    let kernel = Kernel::params().method(KernelMethod::Gaussian(farthest)).transform(data);
+    let kernel = Kernel::params().method(KernelMethod::Gaussian(farthest)).transform(&matrix(rows));
     let grouped: Result<DatasetBase<Kernel<f64>, Vec<usize>>, _> =
         HierarchicalCluster::default().num_clusters(k).transform(kernel);
-    grouped.map_or_else(
-        |_| vec![Some(0); data.nrows()],
-        |grouped| grouped.targets.into_iter().map(Some).collect(),
-    )
+    grouped
+        .map_or_else(|_| vec![Some(0); rows.len()], |grouped| grouped.targets.into_iter().map(Some).collect())
 }
 
 /// Labels of dense regions; `None` for what lies between.
-fn dense(data: &Array2<f64>) -> Vec<Option<usize>> {
-    let mut reach: Vec<f64> = squared_distances(data)
+fn dense(rows: &[Vec<f64>]) -> Vec<Option<usize>> {
+    let mut reach: Vec<f64> = squared_distances(rows)
         .into_iter()
         .map(|mut row| {
             row.sort_by(f64::total_cmp);
@@ -116,8 +117,8 @@ fn dense(data: &Array2<f64>) -> Vec<Option<usize>> {
         .collect();
     reach.sort_by(f64::total_cmp);
     let radius = reach[reach.len() * 9 / 10].sqrt().max(f64::MIN_POSITIVE) * (1.0 + 1e-9);
-    let found = Dbscan::params(DENSE).tolerance(radius).transform(data);
-    found.map_or_else(|_| vec![None; data.nrows()], |labels| labels.to_vec())
+    let found = Dbscan::params(DENSE).tolerance(radius).transform(&matrix(rows));
+    found.map_or_else(|_| vec![None; rows.len()], |labels| labels.to_vec())
 }
 
 #[cfg(test)]

@@ -48,7 +48,7 @@ impl Default for ClusteredSettings {
             grouping: Grouping::KMeans,
             exploration: 0.2,
             surrogate: Surrogate::GaussianProcess,
-            acquisition: Acquisition::ConfidenceBound,
+            acquisition: Acquisition::ExpectedImprovement,
             optimism: 1.0,
         }
     }

@@ -27,7 +27,7 @@ pub(super) struct ModelSettings {
 
 impl Default for ModelSettings {
     fn default() -> Self {
-        Self { initial: 10, acquisition: Acquisition::ConfidenceBound, optimism: 1.0 }
+        Self { initial: 10, acquisition: Acquisition::ExpectedImprovement, optimism: 1.0 }
     }
 }
 

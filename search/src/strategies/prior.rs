@@ -1,4 +1,7 @@
-//! What is known before a study begins: genotypes to try first, given or taken from an earlier study's journal.
+//! What is known before a study begins: genotypes to try first, given, taken from an earlier study's journal, or chosen by
+//! zero-cost proxies.
+
+mod proxies;
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::{Path, PathBuf};
@@ -7,11 +10,12 @@ use kiln_space::{Genotype, Settings, SettingsError, variation};
 use rand::Rng;
 use serde::Deserialize;
 
+use self::proxies::{Proxies, ProxySettings};
 use crate::pareto::{self, Point};
 use crate::{Ask, Domain, Event, Fidelity, JournalReader, Origin, Proposal, Strategy, Trial};
 
 /// Keys that every strategy takes.
-pub(crate) const KEYS: [&str; 2] = ["start", "transfer"];
+pub(crate) const KEYS: [&str; 3] = ["start", "transfer", "proxies"];
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
@@ -20,6 +24,8 @@ struct PriorSettings {
     start: Vec<Genotype>,
     /// An earlier study to take more from.
     transfer: Option<Transfer>,
+    /// What zero-cost proxies say of others.
+    proxies: Option<ProxySettings>,
 }
 
 /// Which trials of an earlier study are tried again.
@@ -45,34 +51,38 @@ pub(crate) fn before(
     settings: &Settings,
     then: Box<dyn Strategy>,
 ) -> Result<Box<dyn Strategy>, SettingsError> {
-    let PriorSettings { mut start, transfer } = settings.read()?;
+    let PriorSettings { mut start, transfer, proxies } = settings.read()?;
     if let Some(Transfer { journal, count }) = transfer {
         start.extend(
             best(&journal, count)
                 .map_err(|problem| SettingsError { key: settings.key("transfer.journal"), problem })?,
         );
     }
-    if start.is_empty() {
+    if start.is_empty() && proxies.is_none() {
         return Ok(then);
     }
+    let proxies = proxies.map(|read| Proxies::new(read, settings)).transpose()?;
     start.reverse();
-    Ok(Box::new(Prior { start, tried: BTreeSet::new(), told: BTreeMap::new(), then }))
+    Ok(Box::new(Prior { start, proxies, tried: BTreeSet::new(), told: BTreeMap::new(), then }))
 }
 
-/// The best genotypes of a study, by non-dominated rank, then crowding.
-fn best(journal: &Path, count: usize) -> Result<Vec<Genotype>, String> {
+/// The measured trials of a journal.
+fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
     let said = |error: crate::StudyError| match std::error::Error::source(&error) {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
     let entries = JournalReader::open(journal).and_then(|mut reader| reader.entries()).map_err(said)?;
-    let trials: Vec<Trial> = entries
-        .into_iter()
-        .filter_map(|entry| match entry.event {
-            Event::Trial { trial, .. } if !trial.objectives.0.is_empty() => Some(trial),
-            _ => None,
-        })
-        .collect();
+    let trials = entries.into_iter().filter_map(|entry| match entry.event {
+        Event::Trial { trial, .. } if !trial.objectives.0.is_empty() => Some(trial),
+        _ => None,
+    });
+    Ok(trials.collect())
+}
+
+/// The best genotypes of a study, by non-dominated rank, then crowding.
+fn best(journal: &Path, count: usize) -> Result<Vec<Genotype>, String> {
+    let trials = trials(journal)?;
     let highest = trials.iter().map(|trial| trial.proposal.fidelity).max();
     let trials: Vec<&Trial> =
         trials.iter().filter(|trial| Some(trial.proposal.fidelity) == highest).collect();
@@ -88,6 +98,8 @@ fn best(journal: &Path, count: usize) -> Result<Vec<Genotype>, String> {
 struct Prior {
     /// Last first.
     start: Vec<Genotype>,
+    /// Until they have spoken.
+    proxies: Option<Proxies>,
     tried: BTreeSet<Genotype>,
     /// Of them what was told.
     told: BTreeMap<Genotype, Trial>,
@@ -110,6 +122,15 @@ impl Strategy for Prior {
                 return Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin });
             }
         }
+        if let Some(proxies) = &mut self.proxies {
+            if let Some(ask) = proxies.ask(domain, rng) {
+                return ask;
+            }
+            self.start = proxies.best(domain);
+            self.start.reverse();
+            self.proxies = None;
+            return self.ask(domain, rng);
+        }
         loop {
             let ask = self.then.ask(domain, rng);
             let Ask::Propose(proposal) = &ask else { return ask };
@@ -124,6 +145,9 @@ impl Strategy for Prior {
     }
 
     fn tell(&mut self, trial: &Trial) {
+        if self.proxies.as_mut().is_some_and(|proxies| proxies.tell(trial)) {
+            return;
+        }
         let Proposal { genotype, fidelity, .. } = &trial.proposal;
         if *fidelity == Fidelity::Full && self.tried.contains(genotype) {
             self.told.insert(genotype.clone(), trial.clone());

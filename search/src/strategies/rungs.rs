@@ -96,3 +96,87 @@ impl Told {
             .collect()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::spaces::NasBench201;
+
+    use super::*;
+    use crate::pareto::dominates;
+    use crate::seed::ask_generator;
+    use crate::{Ask, CostSet, Costs, Domain, Objectives, Outcome, Proposal, StrategyRegistry};
+
+    /// Two objectives: the first three genes are good for one and bad for the other, the last three bad for the second.
+    fn objectives(genotype: &Genotype) -> Vec<f64> {
+        let sum = |genes: &[u8]| genes.iter().map(|gene| f64::from(*gene)).sum::<f64>();
+        let (first, last) = genotype.genes().split_at(3);
+        vec![sum(first), sum(last) - sum(first)]
+    }
+
+    /// Proposals of a study with two objectives.
+    fn proposed(strategy: &str, asks: u64) -> Vec<Proposal> {
+        let mut strategy = StrategyRegistry::builtin().build(strategy, &Settings::empty("search")).unwrap();
+        let names = ["a".to_owned(), "b".to_owned()];
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &names);
+        let mut found = Vec::new();
+        for id in 0..asks {
+            let Ask::Propose(proposal) = strategy.ask(&domain, &mut ask_generator(3, id)) else {
+                panic!("it proposes something");
+            };
+            found.push(proposal.clone());
+            let objectives = Objectives(objectives(&proposal.genotype));
+            let (outcome, costs) = (Outcome::from_metrics(BTreeMap::new()), Costs::default());
+            strategy.tell(&Trial { id, proposal, outcome, costs, objectives, violation: 0.0 });
+        }
+        found
+    }
+
+    /// Nobody who was stopped is better than somebody who went on.
+    #[track_caller]
+    fn assert_stopped(all: &[Proposal], went_on: &[Proposal]) {
+        let is_among = |one: &Proposal| went_on.iter().any(|other| other.genotype == one.genotype);
+        assert!(went_on.iter().all(|one| all.iter().any(|other| other.genotype == one.genotype)));
+        for stopped in all.iter().filter(|one| !is_among(one)) {
+            let stopped = objectives(&stopped.genotype);
+            assert!(
+                !went_on.iter().any(|one| dominates(&stopped, &objectives(&one.genotype))),
+                "{stopped:?}"
+            );
+        }
+        // The lowest of either objective went on, so that it is not one objective alone that decides.
+        for objective in 0..2 {
+            let lowest = |some: &[Proposal]| {
+                some.iter().map(|one| objectives(&one.genotype)[objective]).fold(f64::INFINITY, f64::min)
+            };
+            assert!(lowest(went_on) <= lowest(all), "objective {objective}");
+        }
+    }
+
+    #[test]
+    fn brackets_stop_early_by_the_ranks_of_several_objectives() {
+        for strategy in ["successive_halving", "hyperband", "bohb"] {
+            let found = proposed(strategy, 13);
+            let on = |fidelity| found.iter().filter(|one| one.fidelity == fidelity).count();
+            assert_eq!([on(Fidelity::Epochs(1)), on(Fidelity::Epochs(3)), on(Fidelity::Full)], [9, 3, 1]);
+            assert_stopped(&found[..9], &found[9..12]);
+        }
+    }
+
+    #[test]
+    fn asha_goes_on_with_whom_nobody_left_behind_dominates() {
+        let found = proposed("asha", 60);
+        let mut promotions = 0;
+        for (at, one) in found.iter().enumerate().filter(|(_, one)| one.fidelity == Fidelity::Epochs(3)) {
+            promotions += 1;
+            let before = |fidelity| found[..at].iter().filter(move |other| other.fidelity == fidelity);
+            let went_on =
+                |other: &Proposal| before(Fidelity::Epochs(3)).any(|on| on.genotype == other.genotype);
+            let left = before(Fidelity::Epochs(1)).filter(|other| !went_on(other));
+            let better =
+                |other: &Proposal| dominates(&objectives(&other.genotype), &objectives(&one.genotype));
+            assert_eq!(left.filter(|other| better(other)).count(), 0, "promotion {promotions}");
+        }
+        assert!(promotions >= 10, "{promotions}");
+    }
+}

@@ -6,18 +6,23 @@ use kiln_space::Genotype;
 use rand::Rng;
 
 use crate::embedding::Embedder;
-use crate::pareto::{self, Point};
+use crate::pareto::{self, Point, dominates};
 use crate::strategies::surrogate::{Features, Told};
 use crate::strategies::unseen::Unseen;
 use crate::{Ask, Domain, Origin, Trial};
+
+/// Share of new trials at which all are put in order again; between, each is put behind those that are better.
+const RENEWAL: f64 = 0.01;
 
 #[derive(Default)]
 pub(super) struct History {
     unseen: Unseen,
     embedder: Option<Embedder>,
     told: Vec<Told>,
-    /// Trials from best to worst, of those that had been told when they were put in order.
+    /// Trials from best to worst, of those that had been told at the last ask.
     order: Vec<usize>,
+    /// Trials when all of them were put in order.
+    ordered_at: usize,
     /// Value of each trial between 0 and 1, by its place in the order.
     values: Vec<f64>,
     /// Proposals without an answer, with their features as far as they have been needed.
@@ -56,7 +61,14 @@ impl History {
             features.get_or_insert_with(|| Features::of(genotype, embedder, domain));
         }
         if self.order.len() < self.told.len() {
-            self.order = order(&self.told, std::mem::take(&mut self.order));
+            let grown = self.told.len() - self.ordered_at;
+            if self.ordered_at == 0 || grown as f64 > RENEWAL * self.told.len() as f64 {
+                self.order = pareto::order(&self.told.iter().map(point).collect::<Vec<_>>());
+                self.ordered_at = self.told.len();
+            }
+            for trial in self.order.len()..self.told.len() {
+                self.order.insert(place(&self.told, &self.order, trial), trial);
+            }
             self.values = vec![0.0; self.order.len()];
             for (place, &trial) in self.order.iter().enumerate() {
                 self.values[trial] = 1.0 - (place as f64 + 0.5) / self.order.len() as f64;
@@ -102,32 +114,28 @@ impl History {
     }
 }
 
-/// Trials from best to worst: with one objective the new ones are put between those that stand in order already.
-fn order(told: &[Told], mut ordered: Vec<usize>) -> Vec<usize> {
-    let point = |told| {
-        let Told { objectives, violation, .. }: &Told = told;
-        Point { objectives, violation: *violation }
-    };
-    if told.iter().any(|told| told.objectives.len() > 1) {
-        return pareto::order(&told.iter().map(point).collect::<Vec<_>>());
+fn point(told: &Told) -> Point<'_> {
+    Point { objectives: &told.objectives, violation: told.violation }
+}
+
+/// Where a new trial stands among those in order: with one objective behind those that are not worse, with several behind the
+/// last one that dominates it, and behind all if it failed or violates a constraint.
+fn place(told: &[Told], ordered: &[usize], trial: usize) -> usize {
+    let new = point(&told[trial]);
+    if !new.is_feasible() {
+        return ordered.len();
     }
-    let key = |trial: usize| {
-        let point = point(&told[trial]);
-        match point.objectives {
-            [] => (2, 0.0),
-            [value] if point.is_feasible() => (0, *value),
-            _ => (1, point.violation),
-        }
+    let is_before = |other: &usize| {
+        let other = point(&told[*other]);
+        let not_worse = || other.objectives[0].total_cmp(&new.objectives[0]).is_le();
+        other.is_feasible()
+            && if new.objectives.len() == 1 {
+                not_worse()
+            } else {
+                dominates(other.objectives, new.objectives)
+            }
     };
-    for trial in ordered.len()..told.len() {
-        let new = key(trial);
-        let place = ordered.partition_point(|&other| {
-            let other = key(other);
-            other.0.cmp(&new.0).then(other.1.total_cmp(&new.1)).is_le()
-        });
-        ordered.insert(place, trial);
-    }
-    ordered
+    ordered.iter().rposition(is_before).map_or(0, |last| last + 1)
 }
 
 #[cfg(test)]
@@ -138,8 +146,8 @@ mod tests {
 
     proptest! {
         #[test]
-        fn trials_put_between_others_stand_as_if_sorted_at_once(
-            values in prop::collection::vec((0_u8..6, 0_u8..4), 1..30),
+        fn a_trial_put_between_others_stands_where_it_would_if_all_were_sorted(
+            values in prop::collection::vec((0_u8..6, 0_u8..3), 1..30),
         ) {
             let told: Vec<Told> = values
                 .iter()
@@ -147,17 +155,32 @@ mod tests {
                     id: 0,
                     genotype: Genotype::new([0]),
                     features: None,
-                    objectives: if *kind == 3 { Vec::new() } else { vec![f64::from(*value)] },
-                    // Each excess is its own, as crowding orders what exceeds equally.
-                    violation: if *kind == 2 { 1.0 + f64::from(*value) } else { 0.0 },
+                    objectives: if *kind == 2 { Vec::new() } else { vec![f64::from(*value)] },
+                    violation: 0.0,
                 })
                 .collect();
-            let points: Vec<Point<'_>> = told
-                .iter()
-                .map(|told| Point { objectives: &told.objectives, violation: told.violation })
-                .collect();
-            let half = order(&told[..told.len() / 2], Vec::new());
-            prop_assert_eq!(order(&told, half), pareto::order(&points));
+            let points: Vec<Point<'_>> = told.iter().map(point).collect();
+            let mut order = pareto::order(&points[..points.len() / 2]);
+            for trial in order.len()..told.len() {
+                order.insert(place(&told, &order, trial), trial);
+            }
+            prop_assert_eq!(order, pareto::order(&points));
         }
+    }
+
+    #[test]
+    fn with_several_objectives_it_stands_behind_who_dominates_it() {
+        let told = |objectives: &[f64]| Told {
+            id: 0,
+            genotype: Genotype::new([0]),
+            features: None,
+            objectives: objectives.to_vec(),
+            violation: 0.0,
+        };
+        let all = [[1.0, 3.0], [3.0, 1.0], [4.0, 2.0], [5.0, 5.0], [2.0, 2.0], [3.5, 1.5], [6.0, 6.0]];
+        let mut all: Vec<Told> = all.iter().map(|objectives| told(objectives)).collect();
+        all.push(told(&[]));
+        let places: Vec<usize> = (4..8).map(|trial| place(&all, &[0, 1, 2, 3], trial)).collect();
+        assert_eq!(places, [0, 2, 4, 4]);
     }
 }

@@ -25,12 +25,12 @@ pub(in crate::strategies) enum Acquisition {
     /// Source: Srinivas, Krause, Kakade, Seeger, Gaussian process optimization in the bandit setting, ICML 2010; Ponweiser,
     /// Wagner, Biermann, Vincze, Multiobjective optimization on a limited budget of evaluations using model-assisted S-metric
     /// selection, PPSN 2008.
-    #[default]
     ConfidenceBound,
     /// Expected improvement on the best so far; with several objectives, of the hypervolume.
     ///
     /// Source: Jones, Schonlau, Welch, Efficient global optimization of expensive black-box functions, J. Global Optim. 1998,
     /// equation 15.
+    #[default]
     ExpectedImprovement,
     /// A draw from each candidate's own distribution; with several objectives, the hypervolume it would add.
     ///

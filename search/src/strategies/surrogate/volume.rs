@@ -83,7 +83,9 @@ mod tests {
             for point in points.iter().map(cut) {
                 let mean = (0..200).map(|seed| {
                     let mut volume = Volume::new(dimensions, &mut Pcg64::seed_from_u64(seed));
-                    others.iter().for_each(|other| volume.insert(other));
+                    for other in &others {
+                        volume.insert(other);
+                    }
                     volume.gain(&point).max(0.0) / 200.0
                 });
                 let mean = mean.sum::<f64>() * factor(dimensions);

@@ -1,0 +1,229 @@
+//! A warm start by zero-cost proxies: many genotypes are scored without training, and those that the scores together find
+//! best are tried first.
+//!
+//! Source: Abdelfattah, Mehrotra, Dudziak, Lane, Zero-cost proxies for lightweight NAS, ICLR 2021, section 4 (warm-up, and
+//! votes of several proxies).
+//! Differs: scores are joined by their mean place; several objectives by non-dominated rank of that and the costs.
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::PathBuf;
+
+use kiln_space::{Genotype, Settings, SettingsError};
+use rand::Rng;
+use serde::Deserialize;
+
+use crate::pareto::{self, Point};
+use crate::strategies::unseen::Unseen;
+use crate::{Ask, Domain, Fidelity, Measurement, Origin, Proposal, Trial};
+
+/// Genotypes that are scored where no journals are given.
+const DRAW: usize = 60;
+
+#[derive(Debug, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub(super) struct ProxySettings {
+    /// Genotypes that the study's evaluator scores first, without training.
+    draw: Option<usize>,
+    /// The best so many are trained first.
+    keep: usize,
+    /// Scores that count, metrics or costs, lower being better, or higher with `-` in front; all metrics if none is named.
+    metrics: Vec<String>,
+    /// Journals of studies with proxies as evaluators.
+    journals: Vec<PathBuf>,
+}
+
+impl Default for ProxySettings {
+    fn default() -> Self {
+        Self { draw: None, keep: 10, metrics: Vec::new(), journals: Vec::new() }
+    }
+}
+
+/// What the proxies said so far.
+pub(super) struct Proxies {
+    keep: usize,
+    metrics: Vec<String>,
+    /// Genotypes still to be drawn.
+    to_draw: usize,
+    unseen: Unseen,
+    running: BTreeSet<Genotype>,
+    /// Metrics of each genotype.
+    scored: BTreeMap<Genotype, BTreeMap<String, f64>>,
+}
+
+impl Proxies {
+    /// Checks the settings, which stand in `settings` under `proxies`, and reads the journals.
+    pub(super) fn new(read: ProxySettings, settings: &Settings) -> Result<Self, SettingsError> {
+        let ProxySettings { draw, keep, metrics, journals } = read;
+        let to_draw = draw.unwrap_or(if journals.is_empty() { DRAW } else { 0 });
+        let least = usize::from(journals.is_empty());
+        if !(least..=100_000).contains(&to_draw) {
+            let expected = format!("{least} to 100000");
+            return Err(SettingsError::value(settings.key("proxies.draw"), to_draw, &expected));
+        }
+        if !(1..=100_000).contains(&keep) {
+            return Err(SettingsError::value(settings.key("proxies.keep"), keep, "1 to 100000"));
+        }
+        let mut scored: BTreeMap<Genotype, BTreeMap<String, f64>> = BTreeMap::new();
+        for journal in &journals {
+            let trials = super::trials(journal)
+                .map_err(|problem| SettingsError { key: settings.key("proxies.journals"), problem })?;
+            for trial in &trials {
+                let metrics = trial.outcome.measurement().into_iter().flat_map(Measurement::metrics);
+                let metrics = metrics.map(|(name, value)| (name.clone(), *value));
+                scored.entry(trial.proposal.genotype.clone()).or_default().extend(metrics);
+            }
+        }
+        let (unseen, running) = (Unseen::default(), BTreeSet::new());
+        Ok(Self { keep, metrics, to_draw, unseen, running, scored })
+    }
+
+    /// Has the next genotype scored, or waits for those that are; `None` when all are.
+    pub(super) fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Ask> {
+        if self.to_draw > 0 {
+            self.to_draw -= 1;
+            if let Some(genotype) = self.unseen.sample(domain, rng) {
+                self.unseen.insert(&genotype);
+                self.running.insert(genotype.clone());
+                let origin = Origin::of("random", Vec::new());
+                return Some(Ask::Propose(Proposal { genotype, fidelity: Fidelity::Proxy, origin }));
+            }
+            self.to_draw = 0;
+        }
+        (!self.running.is_empty()).then_some(Ask::Wait)
+    }
+
+    /// Takes in a score; false if the trial is none.
+    pub(super) fn tell(&mut self, trial: &Trial) -> bool {
+        let Proposal { genotype, fidelity, .. } = &trial.proposal;
+        if *fidelity != Fidelity::Proxy || !self.running.remove(genotype) {
+            return false;
+        }
+        if let Some(found) = trial.outcome.measurement() {
+            self.scored.insert(genotype.clone(), found.metrics().clone());
+        }
+        true
+    }
+
+    /// The best genotypes, best first; those that lack a score are left out.
+    pub(super) fn best(&self, domain: &Domain<'_>) -> Vec<Genotype> {
+        let all: BTreeSet<&String> = self.scored.values().flat_map(BTreeMap::keys).collect();
+        let all: Vec<&String> =
+            if self.metrics.is_empty() { all.into_iter().collect() } else { self.metrics.iter().collect() };
+        let score = |genotype: &Genotype, metrics: &BTreeMap<String, f64>, name: &str| {
+            let (name, sign) = name.strip_prefix('-').map_or((name, 1.0), |name| (name, -1.0));
+            let cost = || domain.costs(genotype).ok()?.0.get(name).copied();
+            metrics.get(name).copied().or_else(cost).map(|value| sign * value)
+        };
+        let (mut genotypes, mut scores): (Vec<&Genotype>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
+        for (genotype, metrics) in &self.scored {
+            let found: Option<Vec<f64>> = all.iter().map(|name| score(genotype, metrics, name)).collect();
+            if let Some(found) = found {
+                genotypes.push(genotype);
+                scores.push(found);
+            }
+        }
+        if genotypes.is_empty() {
+            tracing::warn!("no genotype has all of the scores {all:?}: the search begins without proxies");
+        }
+        let objectives: Vec<Vec<f64>> = genotypes
+            .iter()
+            .zip(places(&scores))
+            .map(|(genotype, place)| {
+                let costs = domain.costs(genotype).unwrap_or_default();
+                let costs = domain.objectives().iter().filter_map(|name| costs.0.get(name).copied());
+                std::iter::once(place).chain(costs).collect()
+            })
+            .collect();
+        let points: Vec<Point<'_>> =
+            objectives.iter().map(|objectives| Point { objectives, violation: 0.0 }).collect();
+        pareto::order(&points).into_iter().take(self.keep).map(|at| genotypes[at].clone()).collect()
+    }
+}
+
+/// The mean over the scores of the place that each has in them, 0 the lowest; equal values share the middle of their places.
+fn places(scores: &[Vec<f64>]) -> Vec<f64> {
+    let count = scores.first().map_or(0, Vec::len);
+    let mut sums = vec![0.0; scores.len()];
+    for score in 0..count {
+        let mut sorted: Vec<f64> = scores.iter().map(|scores| scores[score]).collect();
+        sorted.sort_by(f64::total_cmp);
+        for (sum, scores) in sums.iter_mut().zip(scores) {
+            let below = sorted.partition_point(|other| other.total_cmp(&scores[score]).is_lt());
+            let not_above = sorted.partition_point(|other| other.total_cmp(&scores[score]).is_le());
+            *sum += f64::midpoint(below as f64, not_above as f64 - 1.0) / count as f64;
+        }
+    }
+    sums
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::spaces::NasBench201;
+    use serde_json::json;
+
+    use super::*;
+    use crate::seed::ask_generator;
+    use crate::{CostSet, Costs, Objectives, Outcome, Strategy, StrategyRegistry};
+
+    #[test]
+    fn mean_places_by_hand() {
+        // Places 0, 1.5, 1.5, 3 by the first score and 3, 2, 1, 0 by the second.
+        let scores = [[1.0, 9.0], [5.0, 8.0], [5.0, 7.0], [6.0, 0.0]].map(|scores| scores.to_vec());
+        assert_eq!(places(&scores), [1.5, 1.75, 1.25, 1.5]);
+    }
+
+    /// Proposals of a study whose proxy is the sum of the genes.
+    fn proposed(proxies: serde_json::Value, objectives: &[&str], asks: u64) -> Vec<Proposal> {
+        let settings = serde_json::Map::from_iter([("proxies".to_owned(), proxies)]);
+        let settings = Settings::new("search", settings);
+        let mut strategy: Box<dyn Strategy> = StrategyRegistry::builtin().build("random", &settings).unwrap();
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let objectives: Vec<String> = objectives.iter().map(|name| (*name).to_owned()).collect();
+        let domain = Domain::new(&space, &costs, &[], &objectives);
+        let mut found = Vec::new();
+        for id in 0..asks {
+            let Ask::Propose(proposal) = strategy.ask(&domain, &mut ask_generator(1, id)) else {
+                panic!("it proposes something");
+            };
+            found.push(proposal.clone());
+            let score = sum(&proposal);
+            let outcome = Outcome::from_metrics([("negative_naswot".to_owned(), score)].into());
+            let objectives = Objectives(vec![score; objectives.len()]);
+            let costs = Costs::default();
+            strategy.tell(&Trial { id, proposal, outcome, costs, objectives, violation: 0.0 });
+        }
+        found
+    }
+
+    fn sum(proposal: &Proposal) -> f64 {
+        proposal.genotype.genes().iter().map(|gene| f64::from(*gene)).sum()
+    }
+
+    #[test]
+    fn the_best_of_those_scored_are_tried_first() {
+        let found = proposed(json!({ "draw": 20, "keep": 3 }), &["error_percent"], 25);
+        assert!(found[..20].iter().all(|proposal| proposal.fidelity == Fidelity::Proxy));
+        assert!(found[20..].iter().all(|proposal| proposal.fidelity == Fidelity::Full));
+        let mut lowest: Vec<f64> = found[..20].iter().map(sum).collect();
+        lowest.sort_by(f64::total_cmp);
+        assert_eq!(found[20..23].iter().map(sum).collect::<Vec<_>>(), lowest[..3]);
+        let operators: Vec<&str> =
+            found[20..].iter().map(|proposal| proposal.origin.operator.as_str()).collect();
+        assert_eq!(operators, ["prior", "prior", "prior", "random", "random"]);
+    }
+
+    #[test]
+    fn costs_are_scores_too_and_the_cheapest_belongs_to_the_front() {
+        let space = NasBench201::default();
+        let costs = CostSet::default();
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        let parameters = |proposal: &Proposal| domain.costs(&proposal.genotype).unwrap().0["parameters"];
+        let most = |found: &[Proposal]| found.iter().map(parameters).fold(0.0, f64::max);
+        let large =
+            proposed(json!({ "draw": 20, "keep": 1, "metrics": ["-parameters"] }), &["error_percent"], 21);
+        assert!((parameters(&large[20]) - most(&large[..20])).abs() < 0.5);
+        let front = proposed(json!({ "draw": 20, "keep": 8 }), &["error_percent", "parameters"], 28);
+        let least = |found: &[Proposal]| found.iter().map(parameters).fold(f64::INFINITY, f64::min);
+        assert!((least(&front[20..]) - least(&front[..20])).abs() < 0.5);
+    }
+}
