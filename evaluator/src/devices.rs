@@ -15,6 +15,8 @@ const MOST: usize = 64;
 pub(crate) struct Devices {
     class: String,
     all: Vec<Device>,
+    /// Whether gradients are added up by the devices themselves.
+    has_collective: bool,
     /// Evaluations that each device is busy with.
     busy: Mutex<Vec<usize>>,
 }
@@ -58,12 +60,29 @@ impl Devices {
         }
         let all = named.iter().map(|(key, name)| device::open(name, key)).collect::<Result<Vec<_>, _>>()?;
         let busy = Mutex::new(vec![0; all.len()]);
-        Ok(Self { class, all, busy })
+        // One GPU named twice is a slot for a worker each time, and cannot wait for itself.
+        let distinct = (1..all.len()).all(|index| !all[..index].contains(&all[index]));
+        let has_collective = cfg!(feature = "cuda") && class == "cuda" && all.len() > 1 && distinct;
+        #[cfg(feature = "cuda")]
+        if has_collective {
+            crate::collective::probe(&all).map_err(|problem| {
+                let expected =
+                    format!("GPUs that NCCL can add up ({problem}); look after NCCL, or name one device");
+                SettingsError::value(settings.key("devices"), format!("{} of them", all.len()), &expected)
+            })?;
+        }
+        let class = if has_collective { format!("{class}/nccl-{}", all.len()) } else { class };
+        Ok(Self { class, all, has_collective, busy })
     }
 
     /// The class of all of them, for fingerprints.
     pub(crate) fn class(&self) -> &str {
         &self.class
+    }
+
+    /// Whether the devices add up gradients themselves. Their sum then depends on their number, which is in their class.
+    pub(crate) const fn has_collective(&self) -> bool {
+        self.has_collective
     }
 
     /// The device that holds the optimizer.

@@ -4,6 +4,8 @@ pub mod data;
 
 mod checkpoint;
 mod clipping;
+#[cfg(feature = "cuda")]
+mod collective;
 mod context;
 mod conversion;
 mod device;

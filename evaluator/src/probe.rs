@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor};
 use kiln_search::catch_panic;
 
 /// A driver that has not answered by then will not. Compiling the first kernel takes some seconds.
-const LIMIT: Duration = Duration::from_secs(30);
+pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 
 /// Opens a device and adds on it.
 ///
@@ -26,7 +26,7 @@ pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<De
 }
 
 /// What `work` gives, unless it panics or takes longer than `limit`. A thread that hangs is left to itself.
-fn within<T: Send + 'static>(
+pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {

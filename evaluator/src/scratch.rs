@@ -15,7 +15,7 @@ use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
 use crate::supernet::outcome;
 use crate::training::{Stopped, Training};
-use crate::training_settings::{TrainingSettings, accumulate, checkpoint_steps};
+use crate::training_settings::{TrainingSettings, accumulate};
 use crate::weights::{Weights, stand_alone};
 use crate::{Built, Context, Effort, Workload, fingerprint, finish, inference};
 
@@ -58,6 +58,10 @@ const fn batch() -> usize {
 }
 const fn calibration() -> usize {
     2048
+}
+/// Small networks take thousands of steps in seconds, and each checkpoint waits for the disk.
+const fn checkpoint_steps() -> u64 {
+    1000
 }
 
 struct ScratchEvaluator {

@@ -61,6 +61,40 @@ impl Parameters {
     }
 }
 
+/// One of the parameters.
+#[cfg(feature = "cuda")]
+#[derive(Clone, Copy)]
+pub(crate) enum ParameterOf<'a> {
+    /// Of a convolution.
+    Kernel(&'a Param<Tensor<4>>),
+    /// Of a fully connected layer.
+    Matrix(&'a Param<Tensor<2>>),
+    /// A bias, scale or shift.
+    Vector(&'a Param<Tensor<1>>),
+}
+
+#[cfg(feature = "cuda")]
+impl Parameters {
+    /// Every parameter, always in the same order.
+    pub(crate) fn each(&self) -> impl Iterator<Item = ParameterOf<'_>> {
+        let kernels = self.kernels.iter().map(ParameterOf::Kernel);
+        let matrices = self.matrices.iter().map(ParameterOf::Matrix);
+        kernels.chain(matrices).chain(self.vectors.iter().map(ParameterOf::Vector))
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl ParameterOf<'_> {
+    /// Whether there is a gradient of it.
+    pub(crate) fn has_gradient(self, gradients: &burn::optim::GradientsParams) -> bool {
+        match self {
+            Self::Kernel(param) => gradients.get::<4>(param.id).is_some(),
+            Self::Matrix(param) => gradients.get::<2>(param.id).is_some(),
+            Self::Vector(param) => gradients.get::<1>(param.id).is_some(),
+        }
+    }
+}
+
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Kernel(usize),

@@ -123,9 +123,10 @@ impl TrainedModel {
     /// Writes the model file at `path`: beside it first, then renamed, so that there is never half a file.
     ///
     /// # Errors
-    /// [`ExportError::File`] with the path and what [`TrainedModel::write`] says.
+    /// [`ExportError::Unwritable`] with the path and what [`TrainedModel::write`] says.
     pub fn save(&self, path: &Path) -> Result<(), ExportError> {
-        write_whole(path, &mut |out| self.write(out)).map_err(|source| at(path, source))
+        write_whole(path, &mut |out| self.write(out))
+            .map_err(|source| ExportError::Unwritable { path: path.to_owned(), source: Box::new(source) })
     }
 
     /// Reads the model file at `path`.

@@ -16,6 +16,9 @@ const VERSION: u32 = 1;
 /// Longest file that is read, in bytes.
 const LONGEST_BYTES: u64 = 64 << 20;
 
+/// Largest tau: 1, but for rounding.
+const LARGEST_TAU: f64 = 1.0 + 1e-9;
+
 /// The file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -59,16 +62,20 @@ impl Audit {
             Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
             Err(source) => return Err(AuditError::File { path, action: "read", source }),
         }
-        let damaged = |problem: String| AuditError::Damaged { path: path.clone(), problem };
+        Self::parse(&bytes, &path).map(Some)
+    }
+
+    /// The audit in the bytes of a file.
+    fn parse(bytes: &[u8], path: &Path) -> Result<Self, AuditError> {
+        let damaged = |problem: String| AuditError::Damaged { path: path.to_owned(), problem };
         if bytes.len() as u64 > LONGEST_BYTES {
             return Err(damaged(format!("it is longer than {LONGEST_BYTES} bytes")));
         }
-        let document: Document =
-            serde_json::from_slice(&bytes).map_err(|error| damaged(error.to_string()))?;
+        let document: Document = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
         if document.version != VERSION {
             return Err(damaged(format!("version {} of its format is not known", document.version)));
         }
-        document.audit.check(&path).map(|()| Some(document.audit))
+        document.audit.check(path).map(|()| document.audit)
     }
 
     /// Holds the numbers against what they mean.
@@ -79,7 +86,7 @@ impl Audit {
         }
         for predictor in &self.predictors {
             if let Some(found) = predictor.correlation
-                && ![found.tau, found.low, found.high].iter().all(|tau| (-1.0..=1.0).contains(tau))
+                && ![found.tau, found.low, found.high].iter().all(|tau| tau.abs() <= LARGEST_TAU)
             {
                 return damaged(format!("tau of `{}` is not between -1 and 1", predictor.name));
             }
@@ -136,6 +143,7 @@ mod tests {
             (text.replace("\"version\": 1", "\"version\": 9"), "version 9"),
             (text.replace("\"macs\": 20", "\"macs\": -20"), "u64"),
             (text.replace("0.25", "-1.25"), "not between -1 and 1"),
+            (text.replace("0.25", "1e300"), "not between -1 and 1"),
             (text.replace("\"epochs\"", "\"epoch\""), "unknown field"),
             (String::new(), "EOF"),
         ] {
@@ -147,5 +155,13 @@ mod tests {
         }
         fs::write(&path, vec![b' '; LONGEST_BYTES as usize + 1]).unwrap();
         assert!(Audit::load(&paths).unwrap_err().to_string().contains("longer than"));
+    }
+
+    #[test]
+    fn damaged_audits() {
+        let folder = tempfile::tempdir().unwrap();
+        audit().save(&RunPaths::new(folder.path()), None).unwrap();
+        let bytes = fs::read(folder.path().join(FILE)).unwrap();
+        kiln_damage::check_damaged(&[bytes], |bytes| drop(Audit::parse(bytes, Path::new(FILE))));
     }
 }

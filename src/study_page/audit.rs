@@ -53,7 +53,7 @@ fn measured(audit: &Audit) -> impl Iterator<Item = (&AuditedNetwork, f64)> {
     audit.networks.iter().filter_map(move |network| Some((network, of(&network.trained)?)))
 }
 
-/// The estimates against what training gave, with the line on which both are the same.
+/// The estimates against what training gave. Their scales differ as a rule, so the line on which both are the same is not drawn.
 fn estimates(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {
@@ -67,15 +67,6 @@ fn estimates(audit: &Audit) -> Plot {
         Some(Point { x: displayed(metric, estimated), y: displayed(metric, trained), note })
     };
     let points: Vec<Point> = measured(audit).filter_map(point).collect();
-    let ends = || points.iter().flat_map(|point| [point.x, point.y]);
-    let (least, most) = (ends().fold(f64::INFINITY, f64::min), ends().fold(f64::NEG_INFINITY, f64::max));
-    let mut series = Vec::new();
-    if least < most {
-        let ends = [least, most].map(|at| Point { x: at, y: at, note: String::new() });
-        let name = "trained as estimated".to_owned();
-        series.push(Series { name, ink: Ink::Faint, shape: None, line: Line::Straight, points: ends.into() });
-    }
-    series.push(networks(points));
     let label = |what: &str| format!("{} {what}", heading(metric));
     Plot {
         title: "Estimate against training".to_owned(),
@@ -84,7 +75,7 @@ fn estimates(audit: &Audit) -> Plot {
             .to_owned(),
         x: Axis { label: label("in the supernet"), may_be_logarithmic: false },
         y: Axis { label: label("trained on its own"), may_be_logarithmic: false },
-        series,
+        series: vec![networks(points)],
         limits: Vec::new(),
     }
 }

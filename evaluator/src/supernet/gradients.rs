@@ -13,24 +13,36 @@ use crate::executor::{self, Normalization};
 use crate::loss;
 use crate::weights::{Parameters, Weights};
 
-/// Adds up the gradients of a step on the main device. A parameter that a subnet does not read counts as zero there.
+/// Adds up the gradients of a step, in the order of the subnets on the main device; GPUs with a collective of their own add
+/// up theirs each, and then all together. A parameter that a subnet does not read counts as zero there.
 pub(super) struct StepGradients {
-    accumulator: GradientsAccumulator<Parameters>,
+    /// Of the main device, or of each where there is a collective.
+    accumulators: Vec<GradientsAccumulator<Parameters>>,
     loss: f64,
 }
 
 impl StepGradients {
-    pub(super) fn new() -> Self {
-        Self { accumulator: GradientsAccumulator::new(), loss: 0.0 }
+    pub(super) fn new(devices: &Devices) -> Self {
+        let parts = if devices.has_collective() { devices.all().len() } else { 1 };
+        Self { accumulators: (0..parts).map(|_| GradientsAccumulator::new()).collect(), loss: 0.0 }
     }
 
-    /// The gradients, and the mean loss.
-    pub(super) fn finish(mut self) -> (GradientsParams, f64) {
-        (self.accumulator.grads(), self.loss)
+    /// The gradients on the main device, and the mean loss.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(unused_variables, reason = "only a collective asks where the parts are")
+    )]
+    pub(super) fn finish(mut self, devices: &Devices, weights: &Weights) -> (GradientsParams, f64) {
+        #[cfg(feature = "cuda")]
+        if devices.has_collective() {
+            let parts = self.accumulators.iter_mut().map(GradientsAccumulator::grads).collect();
+            return (crate::collective::sum(parts, &weights.parameters, devices.all()), self.loss);
+        }
+        (self.accumulators[0].grads(), self.loss)
     }
 
     /// Adds those of all subnets on one batch, which is this share of the step. The subnets are spread over the devices and
-    /// their gradients added in order, so that the sum does not depend on the number of devices.
+    /// their gradients added in order, so that without a collective the sum does not depend on the number of devices.
     pub(super) fn add(
         &mut self,
         settings: &SupernetSettings,
@@ -48,7 +60,10 @@ impl StepGradients {
             let value = loss::value(&loss);
             let gradients = (loss * (share * share_of_step)).backward();
             let gradients = GradientsParams::from_grads(gradients, &leaves.parameters);
-            (gradients.to_device(devices.main(), &leaves.parameters), value)
+            let stays = devices.has_collective();
+            let gradients =
+                if stays { gradients } else { gradients.to_device(devices.main(), &leaves.parameters) };
+            (gradients, value)
         };
         let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
         let first = teaches.then(|| {
@@ -76,8 +91,9 @@ impl StepGradients {
             };
             backward(&leaves, loss)
         };
-        for (gradients, value) in devices.map(subnets, work) {
-            self.accumulator.accumulate(&weights.parameters, gradients);
+        let parts = self.accumulators.len();
+        for (index, (gradients, value)) in devices.map(subnets, work).into_iter().enumerate() {
+            self.accumulators[index % parts].accumulate(&weights.parameters, gradients);
             self.loss += value * share * share_of_step;
         }
     }

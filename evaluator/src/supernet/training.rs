@@ -65,13 +65,13 @@ pub(super) fn train(
         let from = index * of_step;
         let chosen = &order.1[from..(from + of_step).min(order.1.len())];
         let subnets = sampler.subnets(learner.step).map_err(broken)?;
-        let mut gradients = StepGradients::new();
+        let mut gradients = StepGradients::new(devices);
         for (piece, part) in training.batches(chosen).zip(0..) {
             let batch = batcher.training(piece, learner.step * training.accumulate as u64 + part);
             let share = piece.len() as f64 / chosen.len() as f64;
             gradients.add(settings, devices, &subnets, &learner.weights, (&batch, share));
         }
-        let (gradients, value) = gradients.finish();
+        let (gradients, value) = gradients.finish(devices, &learner.weights);
         if !value.is_finite() {
             return Err(EvalError::Diverged { what: "supernet", step: learner.step, loss: value });
         }

@@ -1,0 +1,131 @@
+//! Comparisons by hand.
+
+use kiln_search::study_front;
+
+use super::*;
+use crate::volume::tests::{objectives, trial};
+
+pub(crate) fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) -> Contender {
+    let trials: Vec<Trial> =
+        values.iter().enumerate().map(|(id, values)| trial(id as u64, *values, "random")).collect();
+    Contender {
+        run: run.into(),
+        strategy: "random".to_owned(),
+        settings: Settings::empty("search.strategy"),
+        seed: 1,
+        seconds: 12.0,
+        constraints: vec![Constraint::new("latency_us", limit)],
+        front: study_front(&trials),
+        trials,
+        finished: vec![(0, vec![("test_accuracy_percent".to_owned(), 97.5)])],
+    }
+}
+
+#[test]
+fn two_studies_by_hand() {
+    let first = contender("a", &[Some((4.0, 2.0)), None, Some((2.0, 4.0))], 10.0);
+    let second = contender("b", &[Some((5.0, 5.0)), Some((4.0, 3.0))], 8.0);
+    let comparison = Comparison::new(&objectives(), &[first, second]);
+    // The worst error is 4 with a tenth of the range as room; the looser limit is 10.
+    assert_eq!(comparison.reference, Some(vec![4.2, 10.0]));
+    let [first, second] = comparison.studies.as_slice() else { panic!("two studies") };
+    assert_eq!((first.front, first.dominated, first.failed), (2, 0, 1));
+    assert_eq!((second.front, second.dominated, second.trials_to_least), (1, 1, Some(2)));
+    let whole = 2.2 * 8.0;
+    assert!((first.hypervolume_percent - 100.0 * (0.2 * 8.0 + 2.0 * 6.0) / whole).abs() < 1e-9);
+    assert!((second.hypervolume_percent - 100.0 * 0.2 * 7.0 / whole).abs() < 1e-9);
+    assert_eq!(first.trials_to_least, Some(1));
+    let last = comparison.best.last().unwrap();
+    assert_eq!((last.at_most, last.best.as_slice()), (Some(4.0), &[Some((2.0, 2)), Some((4.0, 1))][..]));
+    let text = comparison.to_string();
+    assert!(text.contains("best accuracy %, latency µs at most 2.000"), "{text}");
+    assert!(text.ends_with("b: finished trial 0: test accuracy % 97.50"), "{text}");
+}
+
+#[test]
+fn studies_without_a_network_are_compared_too() {
+    let empty = contender("a", &[None], 10.0);
+    let comparison = Comparison::new(&objectives(), &[empty.clone(), empty]);
+    assert_eq!(comparison.reference, None);
+    assert!(comparison.to_string().contains("hypervolume %"));
+    let one = contender("b", &[Some((4.0, 2.0))], 10.0);
+    let comparison = Comparison::new(&objectives()[..1], &[one.clone(), contender("a", &[None], 10.0)]);
+    assert_eq!(comparison.studies[0].trials_to_least, None);
+}
+
+#[test]
+fn each_study_is_measured_from_a_point_that_all_reach() {
+    // Without a limit that both have, the reference is the worst of both fronts with a tenth of the range as room.
+    let first = contender("a", &[Some((2.0, 10.0))], 20.0);
+    let mut second = contender("b", &[Some((4.0, 5.0))], 20.0);
+    second.constraints = vec![Constraint::new("macs", 1e6)];
+    let comparison = Comparison::new(&objectives(), &[first.clone(), second]);
+    let reference = comparison.reference.unwrap();
+    assert!((reference[0] - 4.2).abs() < 1e-9 && (reference[1] - 10.5).abs() < 1e-9, "{reference:?}");
+    // Whatever study comes first, each has the same share.
+    let third = contender("c", &[Some((3.0, 3.0)), Some((1.0, 8.0))], 30.0);
+    let shares = |order: &[&Contender]| -> Vec<(String, f64)> {
+        let studies: Vec<Contender> = order.iter().map(|study| (*study).clone()).collect();
+        let comparison = Comparison::new(&objectives(), &studies);
+        let mut shares: Vec<(String, f64)> = comparison
+            .studies
+            .iter()
+            .map(|side| (side.run.display().to_string(), side.hypervolume_percent))
+            .collect();
+        shares.sort_by(|a, b| a.0.cmp(&b.0));
+        shares
+    };
+    for ((run, share), (other_run, other)) in
+        shares(&[&first, &third]).into_iter().zip(shares(&[&third, &first]))
+    {
+        assert_eq!(run, other_run);
+        assert!((share - other).abs() < 1e-9 && share > 0.0 && share <= 100.0, "{run}: {share} {other}");
+    }
+}
+
+#[test]
+fn the_best_under_equal_limits() {
+    let first = contender("a", &[Some((4.0, 1.0)), Some((3.0, 2.0)), Some((1.0, 8.0))], 10.0);
+    let second = contender("b", &[Some((2.0, 4.0))], 10.0);
+    let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
+    // Latencies of all four networks on the fronts: 1, 2, 4 and 8, a level at each quarter.
+    let levels: Vec<_> =
+        comparison.best.iter().map(|level| (level.at_most.unwrap(), level.best.clone())).collect();
+    let expected = [
+        (1.0, vec![Some((4.0, 0)), None]),
+        (2.0, vec![Some((3.0, 1)), None]),
+        (4.0, vec![Some((3.0, 1)), Some((2.0, 0))]),
+        (8.0, vec![Some((1.0, 2)), Some((2.0, 0))]),
+    ];
+    assert_eq!(levels, expected);
+    assert!(comparison.best.iter().all(|level| level.limited.as_deref() == Some("latency_us")));
+    let text = comparison.to_string();
+    assert!(text.contains("best accuracy %, latency µs at most 1.000"), "{text}");
+
+    // A single objective has one level without a limit.
+    let single = |study: &Contender| {
+        let mut study = study.clone();
+        for trial in &mut study.trials {
+            trial.objectives.0.truncate(1);
+        }
+        study.front = study_front(&study.trials);
+        study
+    };
+    let comparison = Comparison::new(&objectives()[..1], &[single(&first), single(&second)]);
+    let [level] = comparison.best.as_slice() else { panic!("one level: {:?}", comparison.best) };
+    assert_eq!((&level.limited, level.at_most), (&None, None));
+    assert_eq!(level.best, [Some((1.0, 2)), Some((2.0, 0))]);
+}
+
+#[test]
+fn the_json_has_every_number_of_the_table() {
+    let first = contender("a", &[Some((4.0, 2.0)), None, Some((2.0, 4.0))], 10.0);
+    let second = contender("b", &[Some((5.0, 5.0)), Some((4.0, 3.0))], 8.0);
+    let json = serde_json::to_value(Comparison::new(&objectives(), &[first, second])).unwrap();
+    assert_eq!(json["objectives"], serde_json::json!(["error_percent", "latency_us"]));
+    assert_eq!(json["studies"][0]["run"], "a");
+    assert_eq!(json["studies"][0]["failed"], 1);
+    assert_eq!(json["studies"][1]["trials_to_least"], 2);
+    assert_eq!(json["studies"][0]["finished"][0][1][0][0], "test_accuracy_percent");
+    assert_eq!(json["best"].as_array().unwrap().last().unwrap()["at_most"], 4.0);
+}
