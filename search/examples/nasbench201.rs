@@ -13,7 +13,9 @@ use std::path::PathBuf;
 
 use anyhow::{Context, Result};
 use kiln_search::StrategyRegistry;
-use kiln_search::bench::{CompareSettings, NasBench201Settings, Protocol, StrategyChoice, compare};
+use kiln_search::bench::{
+    CompareSettings, NasBench201Settings, Protocol, RunSettings, StrategyChoice, compare,
+};
 
 /// Signal, reported column, epochs that an evaluation costs (`None` for queries), budget. With validation an epoch takes 1.029
 /// times as long as without.
@@ -46,21 +48,31 @@ fn main() -> Result<()> {
             fidelities: Vec::new(),
             full_epochs: 200,
         };
-        let settings = (settings.problem()?, CompareSettings { seeds, baseline: None, alpha: 0.01 });
+        let settings = (
+            settings.problem()?,
+            CompareSettings {
+                seeds,
+                baselines: Vec::new(),
+                alpha: 0.01,
+                runs: RunSettings { denoise: true, ..RunSettings::default() },
+            },
+        );
         let comparison = compare(&settings.0, &registry, &strategies, &settings.1)?;
         writeln!(out, "{}", comparison.problem)?;
         for found in comparison.strategies {
             let test = found.report.context("a reported column")?;
             writeln!(
                 out,
-                "  {:<24} {:.3} ± {:.3} / {:.3} / {:.3}   {:.0} evaluations, {:.3} ms a trial",
+                "  {:<24} {:.3} ± {:.3} / {:.3} / {:.3}   {:.0} evaluations, {:.3} ms a trial  denoised {:?} {:?}",
                 found.strategy,
                 test.mean,
                 test.deviation,
                 found.regret.mean,
                 found.hit_rate,
                 found.evaluations.mean,
-                found.ask_tell_ms
+                found.ask_tell_ms,
+                found.denoised.as_ref().map(|d| (d.report.mean, d.report.deviation)),
+                found.denoised.as_ref().map(|d| d.against_signal),
             )?;
         }
     }

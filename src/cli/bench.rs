@@ -25,12 +25,18 @@ pub(crate) struct Compared {
     /// Runs of each strategy
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) seeds: u64,
-    /// One of the strategies, against which the others are tested on the same seeds (one-sided Wilcoxon signed-rank)
-    #[arg(long, value_name = "NAME")]
+    /// Strategies of these, against which the others are tested on the same seeds (one-sided Wilcoxon signed-rank)
+    #[arg(long, value_name = "NAME[,NAME]")]
     pub(crate) baseline: Option<String>,
     /// Level of the tests
     #[arg(long, value_name = "P", default_value_t = 0.01)]
     pub(crate) alpha: f64,
+    /// End a run when it has found the optimum
+    #[arg(long)]
+    pub(crate) until_found: bool,
+    /// Say also what would be reported by a Gaussian process over the trials, which sees through the signal's noise
+    #[arg(long)]
+    pub(crate) denoise: bool,
     /// Draw regret against budget into this SVG file
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,

@@ -59,6 +59,8 @@ pub struct MacroSettings {
 
 /// Answers from tables.
 struct Tables {
+    /// Column of the signal.
+    column: String,
     signal: TableEvaluator,
     /// Signal after fewer epochs, ascending.
     fidelities: Vec<(u32, TableEvaluator)>,
@@ -75,6 +77,7 @@ impl NasBench201Settings {
         let open = |table: Value| open(&self.file, "nasbench201", table);
         let signal = json!({ "signal": self.signal, "report": { "report": self.report } });
         let mut tables = Tables {
+            column: self.signal.clone(),
             signal: open(signal)?,
             fidelities: Vec::new(),
             full_epochs: self.full_epochs,
@@ -117,7 +120,8 @@ impl MacroSettings {
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let table = json!({ "signal": self.signal, "report": { "report": self.signal } });
         let signal = open(&self.file, "digits", table)?;
-        let tables = Tables { signal, fidelities: Vec::new(), full_epochs: 1, cost: None };
+        let column = self.signal.clone();
+        let tables = Tables { column, signal, fidelities: Vec::new(), full_epochs: 1, cost: None };
         let name = format!("NAS-Bench-Macro, {}", self.signal);
         Ok(tables.into_problem(name, Arc::new(NasBenchMacro::default()), self.budget, "evaluations"))
     }
@@ -176,8 +180,10 @@ impl Oracle for Tables {
             },
             Fidelity::Proxy => return Ok(None),
         };
-        let found = table.get(genotype).ok_or_else(|| Self::missing(genotype, "signal"))?;
-        let error = found.get("error_percent").ok_or_else(|| Self::missing(genotype, "signal"))?;
+        // A row without a value of the signal is no entry.
+        let missing = || Self::missing(genotype, &self.column);
+        let found = table.get(genotype).ok_or_else(missing)?;
+        let error = found.get("error_percent").ok_or_else(missing)?;
         let cost = match &self.cost {
             None => 1.0,
             Some((seconds, factor)) => {
