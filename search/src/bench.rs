@@ -33,4 +33,4 @@ pub use self::plot::svg;
 pub use self::problem::{Answer, Goal, Oracle, Problem};
 pub use self::run::{Run, RunSettings, run};
 pub use self::statistics::Sample;
-pub use self::tables::{MacroSettings, NasBench201Settings, Protocol};
+pub use self::tables::{EqualCells, MacroSettings, NasBench201Settings, Protocol};

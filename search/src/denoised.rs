@@ -9,9 +9,8 @@
 //! Struct. Multidisc. Optim. 2013.
 
 use std::collections::BTreeSet;
-use std::sync::Arc;
 
-use crate::embedding::Embedder;
+use crate::embedding::{Embedder, squared_distance};
 use crate::gaussian_process::GaussianProcess;
 use crate::{Domain, Trial, TrialId, seed};
 
@@ -44,14 +43,18 @@ pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<
         return Vec::new();
     }
     let embedder = Embedder::fit(domain, &mut seed::generator(0, "denoised", &[]));
-    let points: Vec<Arc<[f64]>> =
-        best.iter().map(|(trial, _)| embedder.embed(domain, &trial.proposal.genotype).into()).collect();
+    let points: Vec<Vec<f64>> =
+        best.iter().map(|(trial, _)| embedder.embed(domain, &trial.proposal.genotype)).collect();
+    let to = |point: &[f64], others: &[Vec<f64>]| -> Vec<f64> {
+        others.iter().map(|other| squared_distance(point, other)).collect()
+    };
+    let before: Vec<Vec<f64>> = (0..points.len()).map(|i| to(&points[i], &points[..i])).collect();
     let targets: Vec<f64> = best.iter().map(|(_, measured)| *measured).collect();
-    let process = GaussianProcess::fit(&points, &targets);
+    let process = GaussianProcess::fit(&before, &targets);
     let posterior = process.posterior(&targets);
-    let one = |((trial, measured), point): (&(&Trial, f64), &Arc<[f64]>)| {
+    let one = |((trial, measured), point): (&(&Trial, f64), &Vec<f64>)| {
         let mut projection = Vec::with_capacity(points.len());
-        process.project(point, &mut projection);
+        process.project(&to(point, &points), &mut projection);
         let (mean, deviation) = posterior.predict(&projection);
         Denoised { trial: trial.id, measured: *measured, mean, deviation }
     };

@@ -7,7 +7,7 @@ use std::path::PathBuf;
 
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
-    CompareSettings, NasBench201Settings, Paired, Problem, Protocol, RunSettings, StrategyChoice,
+    CompareSettings, EqualCells, NasBench201Settings, Paired, Problem, Protocol, RunSettings, StrategyChoice,
     StrategyResult, compare,
 };
 
@@ -27,6 +27,7 @@ fn problem(protocol: Protocol, budget: f64, fidelities: Vec<(u32, String)>) -> O
         budget,
         fidelities,
         full_epochs: 200,
+        equal_cells: EqualCells::Apart,
     };
     Some(settings.problem().expect("the table is readable"))
 }

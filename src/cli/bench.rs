@@ -51,6 +51,17 @@ pub(crate) enum ProtocolName {
     Queries,
 }
 
+/// What becomes of cells that are the same network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EqualCellsName {
+    /// Each has its own result
+    Apart,
+    /// They have one result; a strategy that is not told pays for each
+    Alike,
+    /// They are one architecture for strategies too, as in a study
+    Merged,
+}
+
 #[derive(Debug, Args)]
 pub(crate) struct CellsArguments {
     /// CSV file, plain or gzipped, with a column `arch`
@@ -81,6 +92,9 @@ pub(crate) struct CellsArguments {
     /// Epochs of the signal, for the cost of a `--fidelity`
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) full_epochs: u32,
+    /// What becomes of cells that are the same network, each of which was trained on its own
+    #[arg(long, value_name = "HOW", default_value = "apart")]
+    pub(crate) equal_cells: EqualCellsName,
     #[command(flatten)]
     pub(crate) compared: Compared,
 }

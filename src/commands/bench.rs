@@ -6,11 +6,14 @@ use std::path::Path;
 use anyhow::Context;
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
-    BenchError, CompareSettings, Comparison, Function, FunctionSettings, HardwareSettings, MacroSettings,
-    NasBench201Settings, Paired, Problem, Protocol, RunSettings, Sample, StrategyChoice, compare, svg,
+    BenchError, CompareSettings, Comparison, EqualCells, Function, FunctionSettings, HardwareSettings,
+    MacroSettings, NasBench201Settings, Paired, Problem, Protocol, RunSettings, Sample, StrategyChoice,
+    compare, svg,
 };
 
-use crate::cli::{BenchCommand, CellsArguments, Common, Compared, FunctionName, ProtocolName};
+use crate::cli::{
+    BenchCommand, CellsArguments, Common, Compared, EqualCellsName, FunctionName, ProtocolName,
+};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::text_table::{Align, TextTable};
@@ -69,6 +72,11 @@ fn cells(asked: CellsArguments) -> (Result<Problem, BenchError>, Compared) {
         budget: asked.budget,
         fidelities: asked.fidelity,
         full_epochs: asked.full_epochs,
+        equal_cells: match asked.equal_cells {
+            EqualCellsName::Apart => EqualCells::Apart,
+            EqualCellsName::Alike => EqualCells::Alike,
+            EqualCellsName::Merged => EqualCells::Merged,
+        },
     };
     (settings.problem(), asked.compared)
 }

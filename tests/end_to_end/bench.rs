@@ -56,6 +56,24 @@ fn strategies_are_compared_on_a_table() {
 }
 
 #[test]
+fn equal_cells_may_be_one() {
+    let sandbox = Sandbox::new("");
+    write_cells(&sandbox);
+    let table = ["bench", "nasbench201", "--table", "cells.csv", "--signal", "valid", "--report", "test"];
+    let all =
+        ["--protocol", "queries", "--budget", "20000", "--strategy", "random", "--seeds", "1", "--json"];
+    let evaluations = |how: &str| {
+        let found = sandbox.kiln(&[&table[..], &all, &["--equal-cells", how]].concat()).json();
+        assert_eq!(found["strategies"][0]["hit_rate"], 1.0, "{found}");
+        found["strategies"][0]["evaluations"]["mean"].as_f64().unwrap()
+    };
+    assert!(evaluations("merged") < 10_000.0);
+    for how in ["apart", "alike"] {
+        assert!((evaluations(how) - 15_625.0).abs() < 0.5, "{how}");
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);
