@@ -8,7 +8,9 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 
-pub(crate) use self::bench::{BenchCommand, CellsArguments, Compared, FunctionName, ProtocolName};
+pub(crate) use self::bench::{
+    BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName,
+};
 pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
 pub(crate) use self::supernet::SupernetCommand;
 

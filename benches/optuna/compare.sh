@@ -2,13 +2,15 @@
 # Milliseconds of ask and tell for each trial, Kiln's strategies beside Optuna's samplers: the same space (genes of equally
 # many options), the same number of trials, one after the other on this machine.
 #
-#   benches/optuna/compare.sh [TRIALS] [GENES] [OPTIONS]
+#   benches/optuna/compare.sh [TRIALS] [GENES] [OPTIONS] [SECONDS]
 #
+# A sampler that has not made all TRIALS after SECONDS (60) of asking and telling is stopped; the time of its last trials is then
+# measured after random ones that are only entered.
 # The first use makes a virtual environment with Optuna from PyPI in target/optuna.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
-trials="${1:-1000}" genes="${2:-12}" options="${3:-4}"
+trials="${1:-1000}" genes="${2:-12}" options="${3:-4}" limit_s="${4:-60}"
 kiln="${KILN:-${CARGO_TARGET_DIR:-target}/release/kiln}"
 venv="${OPTUNA_VENV:-target/optuna}"
 
@@ -21,4 +23,4 @@ fi
 strategies="random,regularized_evolution,nsga2,local_search,clustered,gaussian_process"
 "$kiln" bench functions --function chained --decisions "$genes" --options "$options" --budget "$trials" \
     --strategy "$strategies" --seeds 1 --json >"$venv/kiln.json"
-"$venv/bin/python" benches/optuna/compare.py "$trials" "$genes" "$options" "$venv/kiln.json"
+"$venv/bin/python" benches/optuna/compare.py "$trials" "$genes" "$options" "$limit_s" "$venv/kiln.json"

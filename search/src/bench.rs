@@ -3,9 +3,11 @@
 //! A [`Problem`] is a space, what it answers, what an evaluation costs, and the budget. [`compare`] runs strategies on it,
 //! each with the same seeds, and sums up what they found. Nothing here trains anything.
 
+mod against;
 mod chain;
 mod choice;
 mod compare;
+mod comparison;
 mod curve;
 mod error;
 mod functions;
@@ -18,8 +20,10 @@ mod statistics;
 mod tables;
 mod track;
 
+pub use self::against::Against;
 pub use self::choice::StrategyChoice;
-pub use self::compare::{CompareSettings, Comparison, StrategyResult, compare};
+pub use self::compare::{CompareSettings, compare};
+pub use self::comparison::{Comparison, DenoisedReport, StrategyResult};
 pub use self::curve::Curve;
 pub use self::error::BenchError;
 pub use self::functions::{Function, FunctionSettings};
@@ -27,6 +31,6 @@ pub use self::hardware::HardwareSettings;
 pub use self::paired::{Paired, wilcoxon};
 pub use self::plot::svg;
 pub use self::problem::{Answer, Goal, Oracle, Problem};
-pub use self::run::{Run, run};
+pub use self::run::{Run, RunSettings, run};
 pub use self::statistics::Sample;
-pub use self::tables::{MacroSettings, NasBench201Settings, Protocol};
+pub use self::tables::{EqualCells, MacroSettings, NasBench201Settings, Protocol};

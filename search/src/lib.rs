@@ -4,6 +4,7 @@ pub mod bench;
 pub mod cluster;
 mod constraint;
 mod costs;
+mod denoised;
 mod description;
 mod domain;
 mod embedding;
@@ -30,6 +31,7 @@ mod trial;
 
 pub use constraint::Constraint;
 pub use costs::{CostError, CostSet, DuplicateDevice};
+pub use denoised::{Denoised, denoised};
 pub use description::Descriptions;
 pub use domain::{Domain, Rejections};
 pub use error::StudyError;

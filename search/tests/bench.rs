@@ -1,10 +1,12 @@
 //! Comparing strategies: the same numbers for any number of threads, mistakes that are named, and one-sided Wilcoxon
 //! signed-rank tests over 20 seeds at level 0.01 on functions whose optimum is known.
 
-use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
-    BenchError, CompareSettings, Comparison, Function, FunctionSettings, StrategyChoice, compare, svg,
+    Answer, BenchError, CompareSettings, Comparison, Function, FunctionSettings, Oracle, RunSettings,
+    StrategyChoice, compare, svg,
 };
+use kiln_search::{Fidelity, StrategyRegistry, seed};
+use kiln_space::Genotype;
 
 const ALPHA: f64 = 0.01;
 
@@ -15,8 +17,8 @@ fn compared(
     baseline: &str,
 ) -> Result<Comparison, BenchError> {
     let strategies = StrategyChoice::parse_list(strategies)?;
-    let baseline = (!baseline.is_empty()).then(|| baseline.to_owned());
-    let compare_settings = CompareSettings { seeds, baseline, alpha: ALPHA };
+    let baselines = baseline.split_terminator(',').map(str::to_owned).collect();
+    let compare_settings = CompareSettings { seeds, baselines, alpha: ALPHA, runs: RunSettings::default() };
     compare(&settings.problem()?, &StrategyRegistry::builtin(), &strategies, &compare_settings)
 }
 
@@ -31,7 +33,7 @@ fn assert_better(settings: FunctionSettings, strategies: &str) {
     let comparison = compared(settings, strategies, 20, baseline).expect("the comparison is possible");
     assert!(comparison.strategies.len() > 1);
     for found in &comparison.strategies[1..] {
-        let test = found.mean_regret_test.expect("a test against the first");
+        let test = found.against[0].mean_regret;
         assert!(test.p_better < ALPHA, "{} against {baseline}: {test:?}", found.strategy);
     }
 }
@@ -77,6 +79,53 @@ fn the_plot_has_a_line_for_each_strategy() {
     assert_eq!(drawn.matches("<polyline").count(), 2);
     assert!(drawn.starts_with("<svg") && drawn.trim_end().ends_with("</svg>") && !drawn.contains("NaN"));
     assert!(drawn.contains(">local_search</text>"));
+}
+
+/// A function whose every answer is off by noise; the report is without it.
+struct Noisy(Box<dyn Oracle>);
+
+impl Oracle for Noisy {
+    fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Result<Option<Answer>, BenchError> {
+        let Some(answer) = self.0.answer(genotype, fidelity)? else { return Ok(None) };
+        let noise = (seed::derive(3, "noise", &[genotype.genes()]) % 1_000) as f64 / 1_000.0;
+        let value = answer.objectives[0];
+        Ok(Some(Answer { objectives: vec![value + 0.2 * noise], report: Some(-value), cost: answer.cost }))
+    }
+}
+
+#[test]
+fn denoising_reports_better_architectures_than_the_luckiest() {
+    let mut problem =
+        FunctionSettings { function: Function::Separable, ..chained(8, 150) }.problem().unwrap();
+    problem.oracle = Box::new(Noisy(problem.oracle));
+    let strategies = StrategyChoice::parse_list("random,regularized_evolution").expect("two strategies");
+    let runs = RunSettings { denoise: true, ..RunSettings::default() };
+    let settings = CompareSettings { seeds: 20, baselines: Vec::new(), alpha: ALPHA, runs };
+    let found =
+        compare(&problem, &StrategyRegistry::builtin(), &strategies, &settings).expect("a comparison");
+    for strategy in found.strategies {
+        let denoised = strategy.denoised.expect("it was asked for");
+        assert!(denoised.against_signal.p_better < ALPHA, "{}: {denoised:?}", strategy.strategy);
+    }
+}
+
+#[test]
+fn a_run_may_end_when_the_optimum_is_found() {
+    let problem = chained(4, 256).problem().expect("a problem");
+    let strategies = StrategyChoice::parse_list("random,local_search,nsga2").expect("three strategies");
+    let baselines = vec!["random".to_owned(), "nsga2".to_owned()];
+    let with = |until_found| {
+        let runs = RunSettings { until_found, ..RunSettings::default() };
+        let settings = CompareSettings { seeds: 10, baselines: baselines.clone(), alpha: ALPHA, runs };
+        compare(&problem, &StrategyRegistry::builtin(), &strategies, &settings).expect("a comparison")
+    };
+    for (whole, ended) in with(false).strategies.into_iter().zip(with(true).strategies) {
+        assert!((whole.hit_rate - 1.0).abs() < 1e-12, "256 evaluations are all there are");
+        assert_eq!((whole.found_at, &whole.against), (ended.found_at, &ended.against));
+        assert_eq!(ended.found_at, Some(ended.evaluations));
+        assert!(ended.evaluations.mean < whole.evaluations.mean);
+        assert_eq!(ended.against.len(), if ended.strategy == "local_search" { 2 } else { 1 });
+    }
 }
 
 #[test]

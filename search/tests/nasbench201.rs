@@ -7,7 +7,8 @@ use std::path::PathBuf;
 
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
-    CompareSettings, NasBench201Settings, Paired, Problem, Protocol, StrategyChoice, StrategyResult, compare,
+    CompareSettings, EqualCells, NasBench201Settings, Paired, Problem, Protocol, RunSettings, StrategyChoice,
+    StrategyResult, compare,
 };
 
 const SEEDS: u64 = 24;
@@ -26,28 +27,29 @@ fn problem(protocol: Protocol, budget: f64, fidelities: Vec<(u32, String)>) -> O
         budget,
         fidelities,
         full_epochs: 200,
+        equal_cells: EqualCells::Apart,
     };
     Some(settings.problem().expect("the table is readable"))
 }
 
-const fn at_the_end(found: &StrategyResult) -> Option<Paired> {
-    found.regret_test
+fn at_the_end(found: &StrategyResult) -> Paired {
+    found.against[0].regret
 }
 
-const fn over_the_budget(found: &StrategyResult) -> Option<Paired> {
-    found.mean_regret_test
+fn over_the_budget(found: &StrategyResult) -> Paired {
+    found.against[0].mean_regret
 }
 
 /// The strategies are better than the first one.
 #[track_caller]
-fn assert_better(problem: &Problem, strategies: &str, test: fn(&StrategyResult) -> Option<Paired>) {
+fn assert_better(problem: &Problem, strategies: &str, test: fn(&StrategyResult) -> Paired) {
     let strategies = StrategyChoice::parse_list(strategies).expect("a list of strategies");
-    let baseline = Some(strategies[0].label.clone());
-    let settings = CompareSettings { seeds: SEEDS, baseline, alpha: ALPHA };
+    let baselines = vec![strategies[0].label.clone()];
+    let settings = CompareSettings { seeds: SEEDS, baselines, alpha: ALPHA, runs: RunSettings::default() };
     let found = compare(problem, &StrategyRegistry::builtin(), &strategies, &settings);
     let found = found.expect("the comparison is possible");
     for strategy in &found.strategies[1..] {
-        let test = test(strategy).expect("a test against the first");
+        let test = test(strategy);
         assert!(test.p_better < ALPHA, "{} against {}: {test:?}", strategy.strategy, strategies[0].label);
         let report = strategy.report.expect("the test accuracy is in the table");
         assert!((10.0..94.4).contains(&report.mean), "{report:?}");

@@ -25,12 +25,18 @@ pub(crate) struct Compared {
     /// Runs of each strategy
     #[arg(long, value_name = "N", default_value_t = 100)]
     pub(crate) seeds: u64,
-    /// One of the strategies, against which the others are tested on the same seeds (one-sided Wilcoxon signed-rank)
-    #[arg(long, value_name = "NAME")]
+    /// Strategies of these, against which the others are tested on the same seeds (one-sided Wilcoxon signed-rank)
+    #[arg(long, value_name = "NAME[,NAME]")]
     pub(crate) baseline: Option<String>,
     /// Level of the tests
     #[arg(long, value_name = "P", default_value_t = 0.01)]
     pub(crate) alpha: f64,
+    /// End a run when it has found the optimum
+    #[arg(long)]
+    pub(crate) until_found: bool,
+    /// Say also what would be reported by a Gaussian process over the trials, which sees through the signal's noise
+    #[arg(long)]
+    pub(crate) denoise: bool,
     /// Draw regret against budget into this SVG file
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
@@ -43,6 +49,17 @@ pub(crate) enum ProtocolName {
     Time,
     /// One for each evaluation
     Queries,
+}
+
+/// What becomes of cells that are the same network.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, ValueEnum)]
+pub(crate) enum EqualCellsName {
+    /// Each has its own result
+    Apart,
+    /// They have one result; a strategy that is not told pays for each
+    Alike,
+    /// They are one architecture for strategies too, as in a study
+    Merged,
 }
 
 #[derive(Debug, Args)]
@@ -75,6 +92,9 @@ pub(crate) struct CellsArguments {
     /// Epochs of the signal, for the cost of a `--fidelity`
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) full_epochs: u32,
+    /// What becomes of cells that are the same network, each of which was trained on its own
+    #[arg(long, value_name = "HOW", default_value = "apart")]
+    pub(crate) equal_cells: EqualCellsName,
     #[command(flatten)]
     pub(crate) compared: Compared,
 }

@@ -6,11 +6,14 @@ use std::path::Path;
 use anyhow::Context;
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
-    BenchError, CompareSettings, Comparison, Function, FunctionSettings, HardwareSettings, MacroSettings,
-    NasBench201Settings, Paired, Problem, Protocol, Sample, StrategyChoice, compare, svg,
+    BenchError, CompareSettings, Comparison, EqualCells, Function, FunctionSettings, HardwareSettings,
+    MacroSettings, NasBench201Settings, Paired, Problem, Protocol, RunSettings, Sample, StrategyChoice,
+    compare, svg,
 };
 
-use crate::cli::{BenchCommand, CellsArguments, Common, Compared, FunctionName, ProtocolName};
+use crate::cli::{
+    BenchCommand, CellsArguments, Common, Compared, EqualCellsName, FunctionName, ProtocolName,
+};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::text_table::{Align, TextTable};
@@ -69,14 +72,24 @@ fn cells(asked: CellsArguments) -> (Result<Problem, BenchError>, Compared) {
         budget: asked.budget,
         fidelities: asked.fidelity,
         full_epochs: asked.full_epochs,
+        equal_cells: match asked.equal_cells {
+            EqualCellsName::Apart => EqualCells::Apart,
+            EqualCellsName::Alike => EqualCells::Alike,
+            EqualCellsName::Merged => EqualCells::Merged,
+        },
     };
     (settings.problem(), asked.compared)
 }
 
 fn compared_on(problem: &Problem, compared: &Compared) -> Result<Comparison, BenchError> {
     let strategies = StrategyChoice::parse_list(&compared.strategy)?;
-    let Compared { seeds, baseline, alpha, .. } = compared;
-    let settings = CompareSettings { seeds: *seeds, baseline: baseline.clone(), alpha: *alpha };
+    let baselines = compared.baseline.as_deref().map(StrategyChoice::parse_list).transpose()?;
+    let settings = CompareSettings {
+        seeds: compared.seeds,
+        baselines: baselines.into_iter().flatten().map(|baseline| baseline.label).collect(),
+        alpha: compared.alpha,
+        runs: RunSettings { until_found: compared.until_found, denoise: compared.denoise },
+    };
     compare(problem, &StrategyRegistry::builtin(), &strategies, &settings)
 }
 
@@ -86,53 +99,72 @@ fn write_plot(file: &Path, comparison: &Comparison) -> Result<(), Failure> {
 }
 
 fn text(comparison: &Comparison) -> String {
-    let Comparison { problem, budget, unit, seeds, baseline, alpha, strategies } = comparison;
+    let Comparison { problem, budget, unit, seeds, baselines, alpha, strategies } = comparison;
     let left = |heading: &'static str| (heading, Align::Left);
     let right = |heading: &'static str| (heading, Align::Right);
-    let mut columns = vec![left("strategy"), right("reported %"), right("regret ± 95 %"), right("deviation")];
-    columns.extend([right("hit"), right("mean regret ± 95 %"), right("found after"), right("trials")]);
-    columns.push(right("ms a trial"));
-    if baseline.is_some() {
-        columns.extend([left("regret p"), left("mean regret p")]);
+    let denoised = strategies.iter().any(|found| found.denoised.is_some());
+    let mut columns = vec![left("strategy"), right("reported %")];
+    if denoised {
+        columns.extend([right("denoised %"), left("p")]);
     }
+    columns.extend([right("regret ± 95 %"), right("deviation"), right("hit"), right("mean regret ± 95 %")]);
+    columns.extend([right("found after ± 95 %"), right("trials"), right("ms a trial")]);
     let mut table = TextTable::new(columns);
     for found in strategies {
-        let with_interval =
-            |sample: &Sample| format!("{} ± {}", short(sample.mean), short(sample.confidence_95));
-        let report = found
-            .report
-            .map_or("-".to_owned(), |report| format!("{:.3} ± {:.3}", report.mean, report.deviation));
-        let mut row = vec![found.strategy.clone(), report, with_interval(&found.regret)];
-        row.extend([short(found.regret.deviation), format!("{:.3}", found.hit_rate)]);
-        row.push(with_interval(&found.mean_regret));
-        row.push(found.found_at.map_or("-".to_owned(), |sample| format!("{:.0}", sample.mean)));
-        row.extend([format!("{:.0}", found.evaluations.mean), format!("{:.3}", found.ask_tell_ms)]);
-        if baseline.is_some() {
-            row.extend([verdict(found.regret_test, *alpha), verdict(found.mean_regret_test, *alpha)]);
+        let deviating = |sample: &Sample| format!("{:.3} ± {:.3}", sample.mean, sample.deviation);
+        let mut row = vec![found.strategy.clone(), found.report.as_ref().map_or("-".to_owned(), deviating)];
+        if denoised {
+            let found = found.denoised.as_ref();
+            row.push(found.map_or("-".to_owned(), |found| deviating(&found.report)));
+            row.push(found.map_or("-".to_owned(), |found| verdict(found.against_signal, *alpha)));
         }
+        row.extend([interval(&found.regret, 4), format!("{:.4}", found.regret.deviation)]);
+        row.extend([format!("{:.3}", found.hit_rate), interval(&found.mean_regret, 4)]);
+        row.push(found.found_at.map_or("-".to_owned(), |sample| interval(&sample, 1)));
+        row.extend([format!("{:.0}", found.evaluations.mean), format!("{:.3}", found.ask_tell_ms)]);
         table.row(row);
     }
     let mut text = format!("{problem}: budget {budget} {unit}, {seeds} seeds\n\n{table}");
-    if let Some(baseline) = baseline {
-        let _ = write!(
+    if denoised {
+        text += "\ndenoised: of the architecture that a Gaussian process over the trials puts first; p: that it is better than \
+                 the best by the signal\n";
+    }
+    if !baselines.is_empty() {
+        let _ = write!(text, "\n{}", tests(comparison));
+    }
+    if denoised || !baselines.is_empty() {
+        let _ = writeln!(
             text,
-            "\np: one-sided Wilcoxon signed-rank test on the same seeds that the strategy is better than `{baseline}`; \
-             * below {alpha}, ! worse at that level\n"
+            "\np: one-sided Wilcoxon signed-rank test on the same seeds that it is better; * below {alpha}, ! worse at that level"
         );
     }
     text
 }
 
-fn verdict(test: Option<Paired>, alpha: f64) -> String {
-    let Some(Paired { p_better, p_worse, .. }) = test else { return "-".to_owned() };
+/// The paired tests as a table.
+fn tests(comparison: &Comparison) -> TextTable {
+    let headings = ["strategy", "against", "regret p", "mean regret p", "found after p"];
+    let mut table = TextTable::new(headings.map(|heading| (heading, Align::Left)).to_vec());
+    for found in &comparison.strategies {
+        for against in &found.against {
+            let p = [against.regret, against.mean_regret, against.found_at];
+            let mut row = vec![found.strategy.clone(), against.baseline.clone()];
+            row.extend(p.map(|test| verdict(test, comparison.alpha)));
+            table.row(row);
+        }
+    }
+    table
+}
+
+fn interval(sample: &Sample, decimals: usize) -> String {
+    format!("{:.decimals$} ± {:.decimals$}", sample.mean, sample.confidence_95)
+}
+
+fn verdict(Paired { p_better, p_worse, .. }: Paired, alpha: f64) -> String {
     let mark = match () {
         () if p_better < alpha => " *",
         () if p_worse < alpha => " !",
         () => "",
     };
     format!("{p_better:.1e}{mark}")
-}
-
-fn short(value: f64) -> String {
-    format!("{value:.4}")
 }

@@ -40,7 +40,8 @@ fn strategies_are_compared_on_a_table() {
         let (regret, report) = (&strategy["regret"]["mean"], &strategy["report"]["mean"]);
         assert!((regret.as_f64().unwrap() + report.as_f64().unwrap() - 66.0).abs() < 1e-9, "{strategy}");
     }
-    assert!(found["strategies"][1]["regret_test"]["p_better"].is_number());
+    let against = &found["strategies"][1]["against"][0];
+    assert!(against["baseline"] == "random" && against["regret"]["p_better"].is_number(), "{against}");
     assert!(fs::read_to_string(sandbox.path("curve.svg")).unwrap().starts_with("<svg"));
     let text = sandbox.kiln(&all);
     assert!(text.out.contains("regularized_evolution") && text.out.contains("Wilcoxon"), "{}", text.out);
@@ -55,6 +56,24 @@ fn strategies_are_compared_on_a_table() {
 }
 
 #[test]
+fn equal_cells_may_be_one() {
+    let sandbox = Sandbox::new("");
+    write_cells(&sandbox);
+    let table = ["bench", "nasbench201", "--table", "cells.csv", "--signal", "valid", "--report", "test"];
+    let all =
+        ["--protocol", "queries", "--budget", "20000", "--strategy", "random", "--seeds", "1", "--json"];
+    let evaluations = |how: &str| {
+        let found = sandbox.kiln(&[&table[..], &all, &["--equal-cells", how]].concat()).json();
+        assert_eq!(found["strategies"][0]["hit_rate"], 1.0, "{found}");
+        found["strategies"][0]["evaluations"]["mean"].as_f64().unwrap()
+    };
+    assert!(evaluations("merged") < 10_000.0);
+    for how in ["apart", "alike"] {
+        assert!((evaluations(how) - 15_625.0).abs() < 0.5, "{how}");
+    }
+}
+
+#[test]
 fn mistakes_are_named() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);
@@ -62,7 +81,45 @@ fn mistakes_are_named() {
     let macros = ["bench", "macro", "--seeds", "1", "--strategy", "random", "--table"];
     let hardware =
         ["bench", "hardware", "--table", "cells.csv", "--costs", "latencies.csv", "--signal", "valid"];
-    let cases: [(Vec<&str>, &str); 5] = [
+    let cells = ["bench", "nasbench201", "--protocol", "queries", "--budget", "5", "--strategy", "random"];
+    let of = |table: &'static str, signal: &'static str| {
+        [&cells[..], &["--table", table, "--report", "test", "--signal", signal]].concat()
+    };
+    let whole = fs::read_to_string(sandbox.path("cells.csv")).unwrap();
+    fs::write(sandbox.path("text.csv"), whole.replacen(",50,", ",good,", 1)).unwrap();
+    // The beginning of a gzip file: its ten bytes of header and the first of a block.
+    fs::write(sandbox.path("cut.csv.gz"), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]).unwrap();
+    fs::write(
+        sandbox.path("gap.csv"),
+        "arch,valid,test\n|none~0|+|none~0|none~1|+|none~0|none~1|none~2|,9,9\n",
+    )
+    .unwrap();
+    let time = ["--protocol", "time", "--cost", "seconds"];
+    let cases: [(Vec<&str>, &str); 15] = [
+        (of("cells.csv", "accuracy"), "cells.csv: no column `accuracy`; there are `index`, `arch`, `valid`"),
+        (of("text.csv", "valid"), "text.csv:2: `valid` is `good`, expected a finite number"),
+        (of("cut.csv.gz", "valid"), "cut.csv.gz: the gzip file ends too early or is damaged"),
+        (of("gap.csv", "valid"), "the table has no `valid` for "),
+        ([&of("cells.csv", "valid")[..], &["--seeds", "0"]].concat(), "`seeds` is 0, expected 1 to 1000000"),
+        (
+            [&of("cells.csv", "valid")[..], &["--baseline", "nsga2"]].concat(),
+            "`baseline` is `nsga2`, expected one of",
+        ),
+        ([&of("cells.csv", "valid")[..], &["--alpha", "2"]].concat(), "`alpha` is 2, expected a level"),
+        (
+            [&functions[..], &["--strategy", "random", "--decisions", "0"]].concat(),
+            "`decisions` is 0, expected",
+        ),
+        ([&functions[..], &["--strategy", "random,,nsga2"]].concat(), "the name is missing"),
+        (
+            [
+                &["bench", "nasbench201", "--budget", "nan", "--strategy", "random", "--table", "cells.csv"],
+                &time[..],
+                &["--signal", "valid", "--report", "test"],
+            ]
+            .concat(),
+            "`budget` is NaN, expected a positive number",
+        ),
         ([&functions[..], &["--strategy", "randon"]].concat(), "expected one of `asha`"),
         ([&functions[..], &["--strategy", "clustered:{"]].concat(), "settings are not JSON"),
         ([&macros[..], &["none.csv"]].concat(), "none.csv: cannot read the table"),

@@ -62,6 +62,7 @@ mod tests {
         Run {
             regret: improvements[improvements.len() - 1].1,
             report: None,
+            denoised_report: None,
             evaluations: 0,
             found_at: None,
             improvements: improvements.to_vec(),

@@ -14,6 +14,8 @@ const MARGIN: [f64; 4] = [72.0, 40.0, 20.0, 52.0];
 const COLORS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
 /// Strategies after so many share colors and are drawn with another dash.
 const DASHES: [&str; 3] = ["none", "6 3", "2 2"];
+/// Width of a letter of the legend, about.
+const LETTER: f64 = 6.3;
 /// Decades of the regret that are drawn below the largest.
 const DECADES: f64 = 4.0;
 
@@ -29,6 +31,8 @@ pub fn svg(comparison: &Comparison) -> String {
     let title = format!("{}, {} seeds", comparison.problem, comparison.seeds);
     text(&mut out, WIDTH / 2.0, 18.0, "middle", &title);
     axes(&mut out, &scale, &comparison.unit);
+    let longest = comparison.strategies.iter().map(|found| found.strategy.chars().count()).max().unwrap_or(0);
+    let x = (WIDTH - MARGIN[2] - 40.0 - LETTER * longest as f64).max(MARGIN[0] + 8.0);
     for (index, strategy) in comparison.strategies.iter().enumerate() {
         let color = COLORS[index % COLORS.len()];
         let dash = DASHES[(index / COLORS.len()) % DASHES.len()];
@@ -51,7 +55,6 @@ pub fn svg(comparison: &Comparison) -> String {
             points(0.0).join(" ")
         );
         let y = MARGIN[1] + 8.0 + 16.0 * index as f64;
-        let x = WIDTH - MARGIN[2] - 200.0;
         let _ = writeln!(
             out,
             "<line x1=\"{x}\" y1=\"{y}\" x2=\"{}\" y2=\"{y}\" stroke=\"{color}\" stroke-width=\"2\" \

@@ -10,8 +10,17 @@ use super::track::Track;
 use super::{Answer, BenchError, Goal, Problem};
 use crate::{
     Ask, CostSet, Costs, Domain, FailureKind, Fidelity, Objectives, Outcome, Proposal, Strategy, Trial,
-    TrialId, seed,
+    TrialId, denoised, seed,
 };
+
+/// How a run is done.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct RunSettings {
+    /// Whether it ends when the optimum is found.
+    pub until_found: bool,
+    /// Whether the architecture to report is also chosen by the objective without its noise; see [`denoised`].
+    pub denoise: bool,
+}
 
 /// What a run found, and on the way.
 #[derive(Clone, Debug, PartialEq)]
@@ -20,6 +29,8 @@ pub struct Run {
     pub regret: f64,
     /// What the problem reports of the best.
     pub report: Option<f64>,
+    /// The same of the architecture that [`denoised`] puts first, if that was asked for.
+    pub denoised_report: Option<f64>,
     /// Evaluations made.
     pub evaluations: u64,
     /// Spent when the optimum was found, if it was.
@@ -34,7 +45,7 @@ pub struct Run {
     pub last_seconds: f64,
 }
 
-/// Runs a strategy until the budget is used up or it has nothing more to propose. One proposal is out at a time; the budget
+/// Runs a strategy until the budget is used up, the optimum is found if that is enough, or it has nothing more to propose. One proposal is out at a time; the budget
 /// is spent by evaluations alone, and asking for what is known already is free.
 ///
 /// # Errors
@@ -44,6 +55,7 @@ pub fn run(
     label: &str,
     mut strategy: Box<dyn Strategy>,
     seed: u64,
+    settings: RunSettings,
 ) -> Result<Run, BenchError> {
     let costs = CostSet::default();
     let domain = Domain::new(problem.space.as_ref(), &costs, &[], &problem.objectives)
@@ -53,6 +65,7 @@ pub fn run(
     let mut track = Track::new(&problem.goal);
     let mut improvements = Vec::new();
     let mut clock = Vec::new();
+    let mut trials = Vec::new();
     for id in 0.. {
         let began = Instant::now();
         let ask = strategy.ask(&domain, &mut seed::ask_generator(seed, id));
@@ -85,6 +98,12 @@ pub fn run(
         let began = Instant::now();
         strategy.tell(&trial);
         clock[id as usize] += began.elapsed().as_secs_f64();
+        if settings.denoise {
+            trials.push(trial);
+        }
+        if settings.until_found && track.regret() <= 0.0 {
+            break;
+        }
     }
     if improvements.is_empty() && matches!(problem.goal, Goal::Lowest { .. }) {
         let (budget, unit) = (problem.budget, problem.unit);
@@ -94,6 +113,7 @@ pub fn run(
     Ok(Run {
         regret: track.regret(),
         report: track.report(),
+        denoised_report: denoised_report(&domain, &trials, &known),
         evaluations: known.len() as u64,
         found_at: improvements.last().filter(|(_, regret)| *regret <= 0.0).map(|(spent, _)| *spent),
         improvements,
@@ -101,6 +121,17 @@ pub fn run(
         asks: clock.len() as u64,
         last_seconds: clock[last..].iter().sum(),
     })
+}
+
+/// What is reported of the trial that is best without the noise.
+fn denoised_report(
+    domain: &Domain<'_>,
+    trials: &[Trial],
+    known: &BTreeMap<(Genotype, Fidelity), Answer>,
+) -> Option<f64> {
+    let best = denoised(domain, trials, 0).first()?.trial;
+    let Proposal { genotype, fidelity, .. } = &trials.iter().find(|trial| trial.id == best)?.proposal;
+    known.get(&(genotype.clone(), *fidelity))?.report
 }
 
 fn trial(domain: &Domain<'_>, id: TrialId, proposal: Proposal, answer: &Answer) -> Trial {

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kiln_space::spaces::{NasBench201, NasBenchMacro};
-use kiln_space::{Genotype, Settings};
+use kiln_space::{Genotype, SearchSpace, Settings};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, BenchError, Goal, Oracle, Problem};
@@ -26,6 +26,18 @@ pub enum Protocol {
     Queries,
 }
 
+/// What becomes of cells that are the same network, each of which was trained on its own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum EqualCells {
+    /// Each has its own result.
+    #[default]
+    Apart,
+    /// They have one result, that of the first of them; a strategy that is not told pays for each.
+    Alike,
+    /// They are one architecture for strategies too, as in a study.
+    Merged,
+}
+
 /// NAS-Bench-201: every cell of the space, from a table with a column `arch` of cells in the official notation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NasBench201Settings {
@@ -44,6 +56,8 @@ pub struct NasBench201Settings {
     pub fidelities: Vec<(u32, String)>,
     /// Epochs of the signal.
     pub full_epochs: u32,
+    /// Cells that are the same network.
+    pub equal_cells: EqualCells,
 }
 
 /// NAS-Bench-Macro: 3^8 stacks of blocks, from a table with a column `arch` of eight digits. The signal is what is reported.
@@ -59,11 +73,15 @@ pub struct MacroSettings {
 
 /// Answers from tables.
 struct Tables {
+    /// Column of the signal.
+    column: String,
     signal: TableEvaluator,
     /// Signal after fewer epochs, ascending.
     fidelities: Vec<(u32, TableEvaluator)>,
     full_epochs: u32,
     cost: Option<(TableEvaluator, f64)>,
+    /// Where equal architectures have one result: the space that says which one stands for all.
+    representatives: Option<Arc<dyn SearchSpace>>,
 }
 
 impl NasBench201Settings {
@@ -75,10 +93,12 @@ impl NasBench201Settings {
         let open = |table: Value| open(&self.file, "nasbench201", table);
         let signal = json!({ "signal": self.signal, "report": { "report": self.report } });
         let mut tables = Tables {
+            column: self.signal.clone(),
             signal: open(signal)?,
             fidelities: Vec::new(),
             full_epochs: self.full_epochs,
             cost: None,
+            representatives: None,
         };
         for (epochs, column) in &self.fidelities {
             if !(1..self.full_epochs).contains(epochs) {
@@ -101,11 +121,16 @@ impl NasBench201Settings {
                 ("s", format!("{} s", self.budget))
             }
         };
-        // Every cell of the table was trained on its own, so equal cells are not merged.
-        let merge = Map::from_iter([("merge_equal".to_owned(), Value::Bool(false))]);
-        let space = NasBench201::from_settings(&Settings::new("space", merge), None)?;
+        let space = |merge: bool| -> Result<Arc<dyn SearchSpace>, BenchError> {
+            let merge = Map::from_iter([("merge_equal".to_owned(), Value::Bool(merge))]);
+            Ok(Arc::new(NasBench201::from_settings(&Settings::new("space", merge), None)?))
+        };
+        if self.equal_cells != EqualCells::Apart {
+            tables.representatives = Some(space(true)?);
+        }
         let name = format!("NAS-Bench-201, {}, {protocol}", self.signal);
-        Ok(tables.into_problem(name, Arc::new(space), self.budget, unit))
+        let searched = space(self.equal_cells == EqualCells::Merged)?;
+        Ok(tables.into_problem(name, searched, self.budget, unit))
     }
 }
 
@@ -117,7 +142,15 @@ impl MacroSettings {
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let table = json!({ "signal": self.signal, "report": { "report": self.signal } });
         let signal = open(&self.file, "digits", table)?;
-        let tables = Tables { signal, fidelities: Vec::new(), full_epochs: 1, cost: None };
+        let column = self.signal.clone();
+        let tables = Tables {
+            column,
+            signal,
+            fidelities: Vec::new(),
+            full_epochs: 1,
+            cost: None,
+            representatives: None,
+        };
         let name = format!("NAS-Bench-Macro, {}", self.signal);
         Ok(tables.into_problem(name, Arc::new(NasBenchMacro::default()), self.budget, "evaluations"))
     }
@@ -142,11 +175,15 @@ impl Tables {
     fn into_problem(
         self,
         name: String,
-        space: Arc<dyn kiln_space::SearchSpace>,
+        space: Arc<dyn SearchSpace>,
         budget: f64,
         unit: &'static str,
     ) -> Problem {
-        let errors = self.signal.entries().filter_map(|(_, found)| found.get("error_percent"));
+        let counts = |genotype: &Genotype| {
+            self.representatives.as_ref().is_none_or(|space| space.canonical(genotype) == *genotype)
+        };
+        let entries = self.signal.entries().filter(|(genotype, _)| counts(genotype));
+        let errors = entries.filter_map(|(_, found)| found.get("error_percent"));
         let goal = Goal::Lowest { optimum: errors.fold(f64::INFINITY, f64::min) };
         let objectives = vec!["error_percent".to_owned()];
         Problem {
@@ -176,8 +213,11 @@ impl Oracle for Tables {
             },
             Fidelity::Proxy => return Ok(None),
         };
-        let found = table.get(genotype).ok_or_else(|| Self::missing(genotype, "signal"))?;
-        let error = found.get("error_percent").ok_or_else(|| Self::missing(genotype, "signal"))?;
+        let representative = self.representatives.as_ref().map(|space| space.canonical(genotype));
+        let genotype = representative.as_ref().unwrap_or(genotype);
+        let missing = || Self::missing(genotype, &self.column);
+        let found = table.get(genotype).ok_or_else(missing)?;
+        let error = found.get("error_percent").ok_or_else(missing)?;
         let cost = match &self.cost {
             None => 1.0,
             Some((seconds, factor)) => {

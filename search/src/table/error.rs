@@ -20,6 +20,14 @@ pub enum TableError {
         /// Why.
         source: std::io::Error,
     },
+    /// The file begins like a gzip file and cannot be unpacked.
+    #[error("{}: the gzip file ends too early or is damaged; get it anew", path.display())]
+    Packed {
+        /// The file.
+        path: PathBuf,
+        /// What is wrong with it.
+        source: std::io::Error,
+    },
     /// The file is larger than tables are.
     #[error("{}: more than {limit} bytes when unpacked; split the table", path.display())]
     TooLarge {

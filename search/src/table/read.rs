@@ -20,21 +20,25 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The unpacked content of a file, and the hash of the file.
 pub(super) fn bytes(path: &Path) -> Result<(Vec<u8>, blake3::Hash), TableError> {
-    let failed = |source| TableError::File { path: path.to_owned(), source };
-    let packed = limited(path, File::open(path).map_err(failed)?)?;
+    let unreadable = |source| TableError::File { path: path.to_owned(), source };
+    let damaged = |source| TableError::Packed { path: path.to_owned(), source };
+    let packed = limited(path, File::open(path).map_err(unreadable)?, unreadable)?;
     let hash = blake3::hash(&packed);
     let bytes = if packed.starts_with(&GZIP) {
-        limited(path, MultiGzDecoder::new(packed.as_slice()))?
+        limited(path, MultiGzDecoder::new(packed.as_slice()), damaged)?
     } else {
         packed
     };
     Ok((bytes, hash))
 }
 
-fn limited(path: &Path, source: impl Read) -> Result<Vec<u8>, TableError> {
+fn limited(
+    path: &Path,
+    source: impl Read,
+    failed: impl Fn(std::io::Error) -> TableError,
+) -> Result<Vec<u8>, TableError> {
     let mut bytes = Vec::new();
-    let read = source.take(LIMIT + 1).read_to_end(&mut bytes);
-    read.map_err(|source| TableError::File { path: path.to_owned(), source })?;
+    source.take(LIMIT + 1).read_to_end(&mut bytes).map_err(failed)?;
     if bytes.len() as u64 > LIMIT {
         return Err(TableError::TooLarge { path: path.to_owned(), limit: LIMIT });
     }

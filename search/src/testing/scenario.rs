@@ -28,6 +28,21 @@ pub(super) struct Scenario {
     /// Every so many of the genotypes fail.
     fails: Option<u64>,
     in_flight: usize,
+    /// Whether answers come in another order than proposals, as they do where fidelities differ.
+    overtaking: bool,
+    /// What the measurements are.
+    outcomes: Outcomes,
+}
+
+/// Measurements of a scenario.
+#[derive(Clone, Copy, PartialEq)]
+enum Outcomes {
+    /// An error that falls towards one genotype, in steps.
+    Slope,
+    /// The same for all, so that nothing can be learned.
+    Equal,
+    /// Of sizes from the smallest to the largest that are numbers.
+    Extreme,
 }
 
 /// What a strategy did.
@@ -68,6 +83,8 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         constraints: Vec::new(),
         fails: None,
         in_flight: 1,
+        overtaking: false,
+        outcomes: Outcomes::Slope,
     };
     let at_most = |most: f64| vec![Constraint::new("parameters", most)];
     let lone = mlp(json!({ "layers": 1, "width": 4 }));
@@ -88,6 +105,20 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         },
         Scenario { constraints: at_most(1_500.0), ..scenario("30 decisions, few feasible", &large, &two) },
         Scenario { fails: Some(5), ..scenario("cells", &cell, &two) },
+        Scenario {
+            in_flight: 5,
+            overtaking: true,
+            fails: Some(6),
+            ..scenario("cells, answers out of order", &cell, &three)
+        },
+        Scenario { outcomes: Outcomes::Equal, ..scenario("cells that are all alike", &cell, &one) },
+        Scenario {
+            outcomes: Outcomes::Equal,
+            in_flight: 8,
+            ..scenario("30 decisions, all alike", &large, &three)
+        },
+        Scenario { outcomes: Outcomes::Extreme, ..scenario("cells with extreme results", &cell, &one) },
+        Scenario { outcomes: Outcomes::Extreme, ..scenario("24 extreme results", &small, &two) },
     ]
 }
 
@@ -97,28 +128,29 @@ impl Scenario {
         then(&Domain::new(self.space.as_ref(), &costs, &self.constraints, &self.objectives))
     }
 
-    /// Runs a strategy: it is asked while fewer than `in_flight` proposals are out, and told the oldest one otherwise.
-    pub(super) fn run(&self, mut strategy: Box<dyn Strategy>) -> Run {
-        self.with_domain(|domain| {
-            let mut run = Run { proposals: Vec::new(), done: false, waited_for_nothing: false };
-            let mut running: VecDeque<(u64, Proposal)> = VecDeque::new();
-            for ask in 0..ASKS {
-                let full = running.len() >= self.in_flight || run.proposals.len() >= TRIALS;
-                let answer =
-                    if full { Ask::Wait } else { strategy.ask(domain, &mut seed::ask_generator(7, ask)) };
-                run.done = answer == Ask::Done;
-                if let Ask::Propose(proposal) = answer {
-                    running.push_back((run.proposals.len() as u64, proposal.clone()));
-                    run.proposals.push(proposal);
-                } else if let Some((id, proposal)) = running.pop_front() {
-                    strategy.tell(&self.trial(domain, id, proposal));
-                } else {
-                    run.waited_for_nothing = !run.done && run.proposals.len() < TRIALS;
-                    break;
-                }
+    /// Runs a strategy: it is asked while fewer than `in_flight` proposals are out, and told the oldest one otherwise, or, where
+    /// answers overtake each other, any.
+    pub(super) fn run(&self, domain: &Domain<'_>, mut strategy: Box<dyn Strategy>) -> Run {
+        let mut run = Run { proposals: Vec::new(), done: false, waited_for_nothing: false };
+        let mut running: VecDeque<(u64, Proposal)> = VecDeque::new();
+        for ask in 0..ASKS {
+            let full = running.len() >= self.in_flight || run.proposals.len() >= TRIALS;
+            let answer =
+                if full { Ask::Wait } else { strategy.ask(domain, &mut seed::ask_generator(7, ask)) };
+            run.done = answer == Ask::Done;
+            let drawn = seed::derive(ask, "answer", &[]) as usize % running.len().max(1);
+            let next = if self.overtaking { drawn } else { 0 };
+            if let Ask::Propose(proposal) = answer {
+                running.push_back((run.proposals.len() as u64, proposal.clone()));
+                run.proposals.push(proposal);
+            } else if let Some((id, proposal)) = running.remove(next) {
+                strategy.tell(&self.trial(domain, id, proposal));
+            } else {
+                run.waited_for_nothing = !run.done && run.proposals.len() < TRIALS;
+                break;
             }
-            run
-        })
+        }
+        run
     }
 
     fn trial(&self, domain: &Domain<'_>, id: u64, proposal: Proposal) -> Trial {
@@ -129,16 +161,24 @@ impl Scenario {
                 Outcome::Failed { kind: FailureKind::Diverged, reason: "the loss is NaN".to_owned() };
             return Trial { id, proposal, outcome, costs, objectives: Objectives::default(), violation: 0.0 };
         }
-        let metrics = metrics(&proposal.genotype);
+        let metrics = self.outcomes.metrics(&proposal.genotype);
         let value = |name: &String| metrics.get(name).or_else(|| costs.0.get(name)).copied();
         let objectives = Objectives(self.objectives.iter().filter_map(value).collect());
         Trial { id, proposal, outcome: Outcome::from_metrics(metrics), costs, objectives, violation: 0.0 }
     }
 }
 
-/// An error that falls with every gene that is near 3, in steps, and a measurement of no meaning.
-fn metrics(genotype: &Genotype) -> BTreeMap<String, f64> {
-    let distance: f64 = genotype.genes().iter().map(|gene| (f64::from(*gene) - 3.0).abs()).sum();
-    let wobble = seed::derive(0, "wobble", &[genotype.genes()]) % 10;
-    [("error_percent".to_owned(), distance), ("wobble".to_owned(), wobble as f64)].into()
+impl Outcomes {
+    /// An error, and a measurement of no meaning.
+    fn metrics(self, genotype: &Genotype) -> BTreeMap<String, f64> {
+        let distance: f64 = genotype.genes().iter().map(|gene| (f64::from(*gene) - 3.0).abs()).sum();
+        let wobble = (seed::derive(0, "wobble", &[genotype.genes()]) % 10) as f64;
+        let (error, wobble) = match self {
+            Self::Slope => (distance, wobble),
+            Self::Equal => (7.0, 1.0),
+            Self::Extreme if distance > 5.0 => (f64::MAX, f64::MIN),
+            Self::Extreme => (f64::MIN_POSITIVE * distance, f64::MIN_POSITIVE * wobble),
+        };
+        [("error_percent".to_owned(), error), ("wobble".to_owned(), wobble)].into()
+    }
 }

@@ -3,9 +3,10 @@
 use std::fs;
 use std::sync::Arc;
 
-use kiln_search::{Event, MemoryStore, RunPaths, Status, StudyError};
+use kiln_search::{Event, FailureKind, MemoryStore, Outcome, RunPaths, Status, StrategyRegistry, StudyError};
+use kiln_space::Settings;
 
-use crate::parts::{Analytic, Climb, Listed, Seen, Writes, facts, folder, record, run, study};
+use crate::parts::{Analytic, Climb, Listed, Misfortune, Seen, Writes, facts, folder, record, run, study};
 
 /// A whole study in its folder, and the bytes of its journal.
 fn whole() -> (tempfile::TempDir, RunPaths, Vec<u8>) {
@@ -135,6 +136,32 @@ fn a_larger_budget_goes_on_where_the_smaller_one_ended() {
     let (_folder, large) = folder();
     assert_eq!(first + second, with(40, &large));
     assert_eq!(facts(&small), facts(&large));
+}
+
+#[test]
+fn every_strategy_goes_on_where_it_stopped() {
+    let registry = StrategyRegistry::builtin();
+    for (name, _) in registry.strategies() {
+        let with = |trials, workers, paths: &RunPaths| {
+            // A third of the networks cannot be trained.
+            let misfortune: Misfortune = |genotype| {
+                let sum: u32 = genotype.genes().iter().map(|gene| u32::from(*gene)).sum();
+                let reason = "the loss is NaN".to_owned();
+                let failed = Outcome::Failed { kind: FailureKind::Diverged, reason };
+                sum.is_multiple_of(3).then_some(Ok(failed))
+            };
+            let evaluator = Arc::new(Analytic { misfortune, jitter_us: 50, ..Analytic::new() });
+            let mut study = study(&evaluator, &Seen::default());
+            study.strategy = registry.build(name, &Settings::empty("search")).unwrap();
+            (study.settings.trials, study.settings.workers) = (trials, workers);
+            assert_eq!(run(study, paths).unwrap().trials, trials, "{name}");
+            evaluator.count()
+        };
+        let ((_stopped, stopped), (_whole, whole)) = (folder(), folder());
+        let evaluated = with(17, 2, &stopped) + with(40, 3, &stopped);
+        assert_eq!(evaluated, with(40, 1, &whole), "{name}");
+        assert_eq!(facts(&stopped), facts(&whole), "{name}");
+    }
 }
 
 #[test]

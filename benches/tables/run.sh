@@ -1,0 +1,55 @@
+#!/usr/bin/env bash
+# The tables of docs/benchmarks.md, section Strategies: one Markdown row for each strategy, and the processor time it took.
+#
+#   benches/tables/run.sh DATA OUT [TABLE ...]
+#
+# DATA is a folder with the published tables (nasbench201, nas_bench_macro, hw_nas_bench); OUT gets a file for each TABLE, and
+# plots. TABLES are cells, denoised, equal, ablations, epochs, macro, edgegpu, raspi4:200, edgetpu:200; without one all are made.
+# SEEDS (500) and SEEDS_SEVERAL (50, for several objectives) may be set, and RUN_WITH, a command to run each part with.
+set -euo pipefail
+cd "$(dirname "$0")/../.."
+data="$1" out="$2"
+shift 2
+tables=("$@")
+[[ ${#tables[@]} -gt 0 ]] || tables=(cells denoised equal ablations epochs macro edgegpu raspi4:200 edgetpu:200)
+seeds="${SEEDS:-500}" several="${SEEDS_SEVERAL:-50}"
+mkdir -p "$out"
+program="${PROGRAM:-${CARGO_TARGET_DIR:-target}/release/examples/tables}"
+[[ -x "$program" ]] || cargo build --release --locked -p kiln-search --example tables
+
+models=(clustered gaussian_process ensemble)
+plain=(random nsga2 sms_emoa 'regularized_evolution:{"population":10,"tournament":3}' regularized_evolution
+    simulated_annealing local_search)
+
+# Rows of one table: FILE TABLE SEEDS STRATEGIES [PLOT.svg]
+rows() {
+    local TIMEFORMAT='%U s of processor time'
+    local file="$out/$1.md" before="$SECONDS"
+    shift
+    { time ${RUN_WITH:-} "$program" "$data" "$@" >>"$file"; } 2>>"$file"
+    echo "$2 ${4:-}: $((SECONDS - before)) s" >&2
+}
+
+early='{"epochs":[12],"reduction":8}'
+for table in "${tables[@]}"; do
+    name="${table%%:*}"
+    : >"$out/$name.md"
+    case "$table" in
+    cells) for strategy in "${plain[@]}" "${models[@]}"; do rows cells cells "$seeds" "$strategy"; done ;;
+    denoised) for strategy in random regularized_evolution local_search clustered; do
+        rows denoised denoised "$seeds" "$strategy"
+    done ;;
+    equal) for strategy in random regularized_evolution local_search clustered; do
+        rows equal equal "$seeds" "$strategy"
+    done ;;
+    ablations) for strategy in '{"clusters":1}' '{"grouping":"hierarchical"}' '{"grouping":"dbscan"}'; do
+        rows ablations cells "$seeds" "clustered:$strategy"
+    done ;;
+    epochs) rows epochs epochs "$seeds" \
+        "random,regularized_evolution,successive_halving:$early,hyperband:$early,asha:$early,bohb:$early" "$out/epochs.svg" ;;
+    macro) rows macro macro "$seeds" \
+        random,regularized_evolution,nsga2,simulated_annealing,local_search,clustered,gaussian_process "$out/macro.svg" ;;
+    *) rows "$name" "$table" "$several" \
+        random,regularized_evolution,nsga2,sms_emoa,clustered,gaussian_process "$out/$name.svg" ;;
+    esac
+done

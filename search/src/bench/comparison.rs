@@ -1,0 +1,105 @@
+//! What came of a comparison, as plain data: what `kiln bench --json` writes.
+
+use serde::{Deserialize, Serialize};
+
+use super::against::Against;
+use super::curve::{Curve, area};
+use super::paired::{Paired, wilcoxon};
+use super::{Run, Sample};
+
+/// What came of a comparison.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Comparison {
+    /// The problem, in words.
+    pub problem: String,
+    /// Budget of a run.
+    pub budget: f64,
+    /// Unit of the budget.
+    pub unit: String,
+    /// Seeds of each strategy.
+    pub seeds: u64,
+    /// The baselines of the paired tests.
+    pub baselines: Vec<String>,
+    /// Level of the paired tests.
+    pub alpha: f64,
+    /// In the order given.
+    pub strategies: Vec<StrategyResult>,
+}
+
+/// What one strategy found over all seeds.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct StrategyResult {
+    /// The strategy, as it was written.
+    pub strategy: String,
+    /// What the problem reports of the best, such as test accuracy in percent.
+    pub report: Option<Sample>,
+    /// The same of another choice among the trials, where that was asked for.
+    pub denoised: Option<DenoisedReport>,
+    /// Regret at the end.
+    pub regret: Sample,
+    /// Share of the seeds that found the optimum.
+    pub hit_rate: f64,
+    /// Mean regret over the whole budget: the area under the curve, divided by the budget.
+    pub mean_regret: Sample,
+    /// Spent until the optimum was found, over the seeds that found it.
+    pub found_at: Option<Sample>,
+    /// Evaluations made.
+    pub evaluations: Sample,
+    /// Milliseconds of ask and tell together, for each trial.
+    pub ask_tell_ms: f64,
+    /// The same over the last tenth of the trials.
+    pub last_ask_tell_ms: f64,
+    /// The paired tests against each baseline but itself.
+    pub against: Vec<Against>,
+    /// Regret against budget.
+    pub curve: Curve,
+}
+
+/// What is reported of the trial that [`crate::denoised`] puts first.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct DenoisedReport {
+    /// What is reported.
+    pub report: Sample,
+    /// The paired test against the report of the best by the signal; better is a higher report.
+    pub against_signal: Paired,
+}
+
+impl StrategyResult {
+    /// Sums up runs, of which there is one at least, within a budget.
+    pub(super) fn of(label: &str, runs: &[Run], against: Vec<Against>, budget: f64) -> Self {
+        let sample = |value: &dyn Fn(&Run) -> f64| {
+            Sample::of(&runs.iter().map(value).collect::<Vec<f64>>()).expect("there is at least one seed")
+        };
+        let reports: Vec<f64> = runs.iter().filter_map(|run| run.report).collect();
+        let found: Vec<f64> = runs.iter().filter_map(|run| run.found_at).collect();
+        let asks: f64 = runs.iter().map(|run| run.asks as f64).sum();
+        let last_asks: f64 = runs.iter().map(|run| run.asks.div_ceil(10) as f64).sum();
+        let seconds = |value: fn(&Run) -> f64| runs.iter().map(value).sum::<f64>();
+        Self {
+            strategy: label.to_owned(),
+            report: Sample::of(&reports),
+            denoised: DenoisedReport::of(runs),
+            regret: sample(&|run| run.regret),
+            hit_rate: found.len() as f64 / runs.len() as f64,
+            mean_regret: sample(&|run| area(run, budget)),
+            found_at: Sample::of(&found),
+            evaluations: sample(&|run| run.evaluations as f64),
+            ask_tell_ms: 1e3 * seconds(|run| run.strategy_seconds) / asks,
+            last_ask_tell_ms: 1e3 * seconds(|run| run.last_seconds) / last_asks,
+            against,
+            curve: Curve::of(runs, budget),
+        }
+    }
+}
+
+impl DenoisedReport {
+    fn of(runs: &[Run]) -> Option<Self> {
+        let both = |run: &Run| Some((run.report?, run.denoised_report?));
+        let (signal, denoised): (Vec<f64>, Vec<f64>) = runs.iter().filter_map(both).unzip();
+        let lower = |values: &[f64]| values.iter().map(|value| -value).collect::<Vec<f64>>();
+        Some(Self {
+            report: Sample::of(&denoised)?,
+            against_signal: wilcoxon(&lower(&denoised), &lower(&signal)),
+        })
+    }
+}
