@@ -124,7 +124,7 @@ fn check(geometry: &Geometry, slice: &WeightSlice, whole: [usize; 4], epilogue: 
 fn ranges(rng: &mut Pcg64, channels: usize, size: usize) -> Vec<std::ops::Range<usize>> {
     if size < channels + 2 || channels < 2 || rng.random_bool(0.4) {
         let start = rng.random_range(0..=size - channels);
-        return Vec::from([start..start + channels]);
+        return std::iter::once(start..start + channels).collect();
     }
     let first = rng.random_range(1..channels);
     let gap = rng.random_range(first..=size - (channels - first));
@@ -139,7 +139,7 @@ fn draw(rng: &mut Pcg64, depthwise: bool) -> Option<(Geometry, WeightSlice, [usi
     let [in_group, out_group] = [channels(), channels()];
     let batch = of(rng, &[1, 2, 3, 17]);
     let square = rng.random_bool(0.7);
-    let mut both = |rng: &mut Pcg64, choices: &[usize]| {
+    let both = |rng: &mut Pcg64, choices: &[usize]| {
         let first = of(rng, choices);
         [first, if square { first } else { of(rng, choices) }]
     };

@@ -96,20 +96,24 @@ impl WeightValues<'_> {
 mod tests {
     use super::*;
 
+    fn one(start: usize, end: usize) -> Vec<Range<usize>> {
+        std::iter::once(start..end).collect()
+    }
+
     #[test]
     fn elements_lie_where_the_slice_says() {
-        let slice = WeightSlice { outputs: vec![2..3, 0..1], inputs: vec![1..2], kernel: [1, 3] };
+        let slice = WeightSlice { outputs: vec![2..3, 0..1], inputs: one(1, 2), kernel: [1, 3] };
         assert_eq!(slice.shape(), [2, 1, 1, 3]);
         let places = Places::new(&slice, [3, 2, 4, 5]);
         // Row (4 - 1) / 2 = 1, column (5 - 3) / 2 = 1.
         assert_eq!(places.at(0, 0, [0, 0]), ((2 * 2 + 1) * 4 + 1) * 5 + 1);
-        assert_eq!(places.at(1, 0, [0, 2]), ((0 * 2 + 1) * 4 + 1) * 5 + 3);
+        assert_eq!(places.at(1, 0, [0, 2]), (4 + 1) * 5 + 3);
     }
 
     #[test]
     #[should_panic(expected = "does not lie inside")]
     fn a_slice_beyond_the_whole_is_refused() {
-        let slice = WeightSlice { outputs: vec![0..4], inputs: vec![0..2], kernel: [1, 1] };
+        let slice = WeightSlice { outputs: one(0, 4), inputs: one(0, 2), kernel: [1, 1] };
         Places::new(&slice, [3, 2, 1, 1]);
     }
 }

@@ -269,19 +269,20 @@ fn a_plain_device_and_sliced_weights_agree() {
     assert_close("sliced", &[read(found)], &[read(expected)]);
 }
 
-/// A weight and slices of it, each with the channels of the input, the groups and the stride.
+/// A slice with these channels from the first of each pair to before the second.
+fn slice(outputs: &[[usize; 2]], inputs: &[[usize; 2]], kernel: usize) -> WeightSlice {
+    let ranges = |pairs: &[[usize; 2]]| pairs.iter().map(|[start, end]| *start..*end).collect();
+    WeightSlice { outputs: ranges(outputs), inputs: ranges(inputs), kernel: [kernel; 2] }
+}
+
+/// Weights and slices of them, each with the channels of the input, the groups and the stride.
 fn slices() -> Vec<([usize; 4], WeightSlice, [usize; 3])> {
-    let slice = |outputs: &[std::ops::Range<usize>], inputs: &[std::ops::Range<usize>], kernel| WeightSlice {
-        outputs: outputs.to_vec(),
-        inputs: inputs.to_vec(),
-        kernel: [kernel; 2],
-    };
     Vec::from([
-        ([24, 20, 5, 5], slice(&[0..16], &[0..12], 3), [12, 1, 1]),
-        ([24, 20, 3, 3], slice(&[8..20], &[12..20, 0..4], 3), [12, 1, 2]),
-        ([40, 30, 1, 1], slice(&[0..7, 20..40], &[3..30], 1), [27, 1, 1]),
-        ([30, 1, 7, 7], slice(&[0..10, 15..25], &[0..1], 5), [20, 20, 1]),
-        ([30, 1, 4, 4], slice(&[2..30], &[0..1], 3), [28, 28, 2]),
+        ([24, 20, 5, 5], slice(&[[0, 16]], &[[0, 12]], 3), [12, 1, 1]),
+        ([24, 20, 3, 3], slice(&[[8, 20]], &[[12, 20], [0, 4]], 3), [12, 1, 2]),
+        ([40, 30, 1, 1], slice(&[[0, 7], [20, 40]], &[[3, 30]], 1), [27, 1, 1]),
+        ([30, 1, 7, 7], slice(&[[0, 10], [15, 25]], &[[0, 1]], 5), [20, 20, 1]),
+        ([30, 1, 4, 4], slice(&[[2, 30]], &[[0, 1]], 3), [28, 28, 2]),
     ])
 }
 
@@ -312,10 +313,7 @@ fn a_slice_used_twice_adds_both_gradients() {
     let run = |in_place: bool| {
         let (x, weight) = (tensor(1, [2, 4, 6, 6]), tensor(2, whole));
         let leaves = (x.clone(), weight.clone(), None);
-        let slices = [0..4, 2..6].map(|outputs| {
-            let inputs = std::iter::once(0..4).collect();
-            WeightSlice { outputs: std::iter::once(outputs).collect(), inputs, kernel: [3, 3] }
-        });
+        let slices = [[0, 4], [2, 6]].map(|outputs| slice(&[outputs], &[[0, 4]], 3));
         let outputs_of = slices.map(|slice| {
             let (x, weight) = (x.clone(), weight.clone());
             if in_place {
