@@ -56,7 +56,7 @@ use weight_slice::{Places, WeightSlice, WeightValues};
 const BATCH: usize = 64;
 
 /// Input channels, output channels, groups, size of the image, kernel, stride.
-const CASES: [[usize; 6]; 33] = [
+const CASES: [[usize; 6]; 35] = [
     [3, 16, 1, 32, 3, 1],
     [1, 16, 1, 28, 3, 2],
     [16, 64, 1, 32, 1, 1],
@@ -85,6 +85,8 @@ const CASES: [[usize; 6]; 33] = [
     [96, 96, 96, 4, 3, 1],
     [16, 16, 1, 32, 3, 1],
     [16, 32, 1, 32, 3, 2],
+    [64, 64, 1, 28, 3, 1],
+    [64, 64, 1, 14, 3, 1],
     [32, 32, 1, 16, 3, 1],
     [32, 64, 1, 16, 3, 2],
     [64, 64, 1, 8, 3, 1],

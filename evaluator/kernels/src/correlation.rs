@@ -23,6 +23,12 @@ const PIXELS: usize = 16;
 /// sets of the cache.
 const DIRECT: usize = 128;
 
+/// Floats of the input that are read for all written channels before the next ones.
+const CACHED: usize = 48 * 1024;
+
+/// Positions that any number of vectors of a tile divides.
+const PIECE: usize = 96;
+
 /// A correlation between the images of a batch, planned once for all of them.
 pub(crate) struct Correlation {
     pub(crate) batch: usize,
@@ -192,6 +198,13 @@ impl Correlation {
         } else {
             self.unpacking.positions()
         }
+    }
+
+    /// Positions that all written channels compute before the next ones, so that what they read stays in the second
+    /// level of the cache.
+    pub(crate) fn piece(&self) -> usize {
+        let read = self.packed_input() / self.positions().max(1);
+        (CACHED / read.max(1) / PIECE).max(1) * PIECE
     }
 
     /// Floats of scratch for the positions of one written channel and phase of columns.

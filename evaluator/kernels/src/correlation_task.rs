@@ -41,6 +41,8 @@ impl Task<'_> {
         let in_place = plan.writes_in_place();
         let column_phases = plan.phases.iter().filter(|phase| phase.place[0] == 0).count();
         let mut weights = self.weights.as_ptr();
+        // Through scratch goes an image as a whole.
+        let pieces = if in_place { (plan.positions() / plan.piece()).max(1) } else { 1 };
         for group in 0..plan.groups {
             // SAFETY: `run` checked the lengths of source, weights and target against the plan, and lends scratch for
             // the packed planes and the lines of one block. Offsets stay inside the packed planes (or, read directly,
@@ -49,42 +51,47 @@ impl Task<'_> {
                 let source = self.source.as_ptr().add(group * plan.read * plan.source_plane);
                 let input = self.input(simd, source, packed);
                 for phases in plan.phases.chunks_exact(column_phases) {
-                    for first in (0..plan.written).step_by(R) {
-                        let rows = R.min(plan.written - first);
-                        let channel = group * plan.written + first;
-                        let mut start = [0.0; R];
-                        if let Some(bias) = self.bias {
-                            start[..rows].copy_from_slice(&bias[channel..channel + rows]);
-                        }
-                        let planes = target.add(channel * plan.target_plane);
-                        let block = first / R;
-                        let mut of_phase = weights;
-                        for (number, phase) in phases.iter().enumerate() {
-                            let (output, stride) = if in_place {
-                                (planes, plan.target_plane)
-                            } else {
-                                (lines.add(number * plan.line()), column_phases * plan.line())
-                            };
-                            let taps = phase.offsets.len();
-                            let block = Block {
-                                input,
-                                offsets: &phase.offsets,
-                                weights: of_phase.add(block * taps * R),
-                                start: &start,
-                                epilogue: self.epilogue,
-                                output,
-                                stride,
-                                rows,
-                            };
-                            of_phase = of_phase.add(taps * plan.written.next_multiple_of(R));
-                            match rows {
-                                ..=2 => block.run::<S, R, 2, 3>(simd, plan.positions()),
-                                3 | 4 => block.run::<S, R, 4, 2>(simd, plan.positions()),
-                                _ => block.run::<S, R, R, V>(simd, plan.positions()),
+                    for piece in 0..pieces {
+                        let from = piece * plan.piece();
+                        let end = if piece + 1 == pieces { plan.positions() } else { from + plan.piece() };
+                        let positions = end - from;
+                        for first in (0..plan.written).step_by(R) {
+                            let rows = R.min(plan.written - first);
+                            let channel = group * plan.written + first;
+                            let mut start = [0.0; R];
+                            if let Some(bias) = self.bias {
+                                start[..rows].copy_from_slice(&bias[channel..channel + rows]);
                             }
-                        }
-                        if !in_place {
-                            self.place(simd, lines, phases[0].place[0], rows, planes);
+                            let planes = target.add(channel * plan.target_plane + from);
+                            let block = first / R;
+                            let mut of_phase = weights;
+                            for (number, phase) in phases.iter().enumerate() {
+                                let (output, stride) = if in_place {
+                                    (planes, plan.target_plane)
+                                } else {
+                                    (lines.add(number * plan.line()), column_phases * plan.line())
+                                };
+                                let taps = phase.offsets.len();
+                                let block = Block {
+                                    input: input.add(from),
+                                    offsets: &phase.offsets,
+                                    weights: of_phase.add(block * taps * R),
+                                    start: &start,
+                                    epilogue: self.epilogue,
+                                    output,
+                                    stride,
+                                    rows,
+                                };
+                                of_phase = of_phase.add(taps * plan.written.next_multiple_of(R));
+                                match rows {
+                                    ..=2 => block.run::<S, R, 2, 3>(simd, positions),
+                                    3 | 4 => block.run::<S, R, 4, 2>(simd, positions),
+                                    _ => block.run::<S, R, R, V>(simd, positions),
+                                }
+                            }
+                            if !in_place {
+                                self.place(simd, lines, phases[0].place[0], rows, planes);
+                            }
                         }
                     }
                     let taps: usize = phases.iter().map(|phase| phase.offsets.len()).sum();
