@@ -55,6 +55,9 @@ use weight_slice::{Places, WeightSlice, WeightValues};
 
 const BATCH: usize = 64;
 
+/// Floats of an array that is copied: as many as the values of 64 channels of 32x32.
+const COPIED: usize = BATCH * 64 * 32 * 32;
+
 /// Input channels, output channels, groups, size of the image, kernel, stride.
 const CASES: [[usize; 6]; 35] = [
     [3, 16, 1, 32, 3, 1],
@@ -142,6 +145,10 @@ fn main() {
     let set = InstructionSet::current();
     let threads = rayon::current_num_threads();
     let peak = peak(set) * threads as f64;
+    let (from, mut to) = (vec![1.0f32; COPIED], vec![0.0f32; COPIED]);
+    let copy = (0..9).map(|_| seconds(|| to.copy_from_slice(std::hint::black_box(&from))));
+    let copied = COPIED as f64 * 4e-9 / copy.min_by(f64::total_cmp).unwrap_or(f64::NAN);
+    println!("one thread copies an array of 16 MiB at {copied:.1} GB/s\n");
     println!("batch {BATCH}, {threads} threads, {}, peak {peak:.0} GFLOP/s, best of {repeats}\n", set.name());
     println!("| convolution | image | MFLOP | forward | input gradient | weight gradient | both gradients |");
     println!("|---|---|---|---|---|---|---|");
