@@ -113,7 +113,7 @@ mod tests {
             ("random", r#"{ "proxies": { "draw": 15, "keep": 5 } }"#),
             (
                 "clustered",
-                r#"{ "start": [[0, 1]], "proxies": { "draw": 16, "metrics": ["-parameters", "wobble"] } }"#,
+                r#"{ "start": [[0, 1]], "proxies": { "draw": 12, "metrics": ["-parameters", "wobble"] } }"#,
             ),
             ("asha", r#"{ "proxies": { "draw": 1, "keep": 1 } }"#),
             ("nsga2", r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#),

@@ -18,7 +18,7 @@ use serde_json::json;
 const SCORED: usize = 300;
 const KEPT: usize = 10;
 
-/// Scores by the cell's index.
+/// Scores by the cell's index; where nothing flows, the logarithm is no number and the cell has no score.
 fn scores(file: &Path, column: &str) -> BTreeMap<u64, f64> {
     let file = std::fs::File::open(file).expect("the scores can be opened");
     let mut text = String::new();
@@ -27,7 +27,8 @@ fn scores(file: &Path, column: &str) -> BTreeMap<u64, f64> {
     let place =
         reader.headers().expect("a header").iter().position(|name| name == column).expect("the column");
     let row = |row: csv::StringRecord| Some((row[0].parse().ok()?, row[place].parse().ok()?));
-    reader.records().filter_map(|found| row(found.expect("a row"))).collect()
+    let all = reader.records().filter_map(|found| row(found.expect("a row")));
+    all.filter(|(_, score): &(u64, f64)| score.is_finite()).collect()
 }
 
 /// A journal of a study whose evaluator is one proxy.
