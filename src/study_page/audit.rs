@@ -41,8 +41,8 @@ fn predictors(predictors: &[Predictor]) -> Table {
         vec![Cell::Text(called(&predictor.name)), Cell::Number(tau), Cell::Number(interval)]
     };
     Table {
-        caption: "How well each number orders the networks as training them does".to_owned(),
-        headings: ["ordered by", "Kendall's tau", "95 % interval"].map(str::to_owned).to_vec(),
+        caption: "Each number's order against that of training".to_owned(),
+        headings: ["by", "Kendall's tau", "95 % interval"].map(str::to_owned).to_vec(),
         rows: predictors.iter().map(row).collect(),
     }
 }

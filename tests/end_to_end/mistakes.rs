@@ -76,7 +76,7 @@ fn names_that_no_registry_knows() {
         (
             "\"random\"",
             "\"randon\"",
-            "error: study.toml:26: `search.strategy`: found `randon`, expected one of `asha`, `bohb`, `clustered`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, `regularized_evolution`, `simulated_annealing`, `successive_halving`; did you mean `random`?",
+            "error: study.toml:26: `search.strategy`: found `randon`, expected one of `asha`, `bohb`, `clustered`, `ensemble`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`; did you mean `random`?",
         ),
         (
             "\"latency_us\"]",
