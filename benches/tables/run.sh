@@ -27,7 +27,7 @@ rows() {
     local file="$out/$1.md" before="$SECONDS"
     shift
     { time ${RUN_WITH:-} "$program" "$data" "$@" >>"$file"; } 2>>"$file"
-    echo "$2 ${4:-}: $((SECONDS - before)) s" >&2
+    echo "$1 $3: $((SECONDS - before)) s" >&2
 }
 
 early='{"epochs":[12],"reduction":8}'

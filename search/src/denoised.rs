@@ -34,8 +34,8 @@ pub struct Denoised {
 }
 
 /// What the trials say together of an objective of the best quarter of them (10 at least, 200 at most), from the lowest mean to
-/// the highest: the first is the one to report. Where the trials are few, or not alike, that is the order of the signal. Trials count that are measured, feasible, and of the highest fidelity among
-/// these.
+/// the highest: the first is the one to report. Where the trials are few, or not alike, that is the order of the signal. Trials
+/// count that are measured, feasible, and of the highest fidelity among these.
 #[must_use]
 pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<Denoised> {
     let best = best(trials, objective);
