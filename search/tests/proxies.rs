@@ -6,7 +6,7 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::{Path, PathBuf};
 
-use kiln_search::bench::{NasBench201Settings, Problem, Protocol};
+use kiln_search::bench::{EqualCells, NasBench201Settings, Problem, Protocol};
 use kiln_search::{
     Ask, CostSet, Costs, Domain, Event, Fidelity, JOURNAL_VERSION, JournalEntry, Objectives, Origin, Outcome,
     Proposal, StrategyRegistry, Trial, seed,
@@ -81,6 +81,7 @@ fn what_published_proxies_find_best_is_better_than_what_is_drawn() {
         budget: 100.0,
         fidelities: Vec::new(),
         full_epochs: 200,
+        equal_cells: EqualCells::Apart,
     };
     let problem = settings.problem().expect("the table is readable");
     let file = data.join("nasbench201/zero_cost_freerea.csv.gz");
