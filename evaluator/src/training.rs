@@ -89,7 +89,7 @@ impl Training<'_> {
     }
 
     /// Gradients and loss of one step, averaged over its examples.
-    fn gradients(
+    pub(crate) fn gradients(
         &self,
         learner: &Learner,
         batcher: &Batcher<'_>,

@@ -14,24 +14,24 @@ use crate::loss;
 use crate::weights::{Parameters, Weights};
 
 /// Adds up the gradients of a step on the main device. A parameter that a subnet does not read counts as zero there.
-pub(super) struct StepGradients {
+pub(crate) struct StepGradients {
     accumulator: GradientsAccumulator<Parameters>,
     loss: f64,
 }
 
 impl StepGradients {
-    pub(super) fn new() -> Self {
+    pub(crate) fn new() -> Self {
         Self { accumulator: GradientsAccumulator::new(), loss: 0.0 }
     }
 
     /// The gradients, and the mean loss.
-    pub(super) fn finish(mut self) -> (GradientsParams, f64) {
+    pub(crate) fn finish(mut self) -> (GradientsParams, f64) {
         (self.accumulator.grads(), self.loss)
     }
 
     /// Adds those of all subnets on one batch, which is this share of the step. The subnets are spread over the devices and
     /// their gradients added in order, so that the sum does not depend on the number of devices.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         settings: &SupernetSettings,
         devices: &Devices,
