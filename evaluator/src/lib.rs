@@ -12,6 +12,7 @@ mod executor;
 mod fingerprint;
 mod finish;
 mod frozen;
+mod fused_optimizer;
 mod inference;
 mod integers;
 mod judgement;

@@ -54,7 +54,7 @@ impl Training<'_> {
         let guessing = loss::of_guessing(self.data);
         let total = u64::from(epochs.min(settings.epochs)) * per_epoch;
         let mut pruning = Pruning::new(self.architecture, settings.epochs);
-        let mut learner = Learner::new(weights, settings, self.examples.len());
+        let mut learner = Learner::new(weights, settings, self.examples.len(), self.device);
         for epoch in 0..epochs.min(settings.epochs) {
             pruning.begin(epoch, &mut learner.weights);
             let order = batcher.shuffled(self.examples, u64::from(epoch));

@@ -1,4 +1,4 @@
-//! Times single steps of training and judging, for `benches/pytorch/compare.sh`, which runs this beside PyTorch.
+//! Times single steps of training and judging, for `benches/pytorch/compare.sh`, which runs this beside `PyTorch`.
 //!
 //! ```console
 //! $ cargo run --release --example training_step -- --list          # the networks as JSON

@@ -1,10 +1,10 @@
 //! The operations on burn's tensors, with burn's own wherever these kernels do not apply.
 
 use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Tensor, module};
+use burn::tensor::{DType, Device, Tensor, module};
 
+use crate::activation::Activation;
 use crate::geometry::Geometry;
 use crate::normalization::Normalization;
 use crate::operations::KernelOps;
@@ -69,28 +69,22 @@ pub fn batch_norm_train<const D: usize>(
     shift: Tensor<1>,
     epsilon: f64,
 ) -> BatchNorm<D> {
-    normalize(x, scale, shift, epsilon, false)
+    batch_norm_activation_train(x, scale, shift, epsilon, Activation::Identity)
 }
 
-/// Batch normalization with the statistics of the batch, and the positive part of its result, in one pass.
+/// Batch normalization with the statistics of the batch, and a nonlinearity on its result, in one pass.
 ///
-/// Shapes and panics are those of [`batch_norm_train`].
+/// Shapes are those of [`batch_norm_train`].
+///
+/// # Panics
+/// When the shapes do not fit each other.
 #[must_use]
-pub fn batch_norm_relu_train<const D: usize>(
+pub fn batch_norm_activation_train<const D: usize>(
     x: Tensor<D>,
     scale: Tensor<1>,
     shift: Tensor<1>,
     epsilon: f64,
-) -> BatchNorm<D> {
-    normalize(x, scale, shift, epsilon, true)
-}
-
-fn normalize<const D: usize>(
-    x: Tensor<D>,
-    scale: Tensor<1>,
-    shift: Tensor<1>,
-    epsilon: f64,
-    with_relu: bool,
+    activation: Activation,
 ) -> BatchNorm<D> {
     const { assert!(D >= 2, "batch normalization is for tensors with a dimension of channels") };
     let dims = x.dims();
@@ -99,11 +93,11 @@ fn normalize<const D: usize>(
     assert_eq!(shift.dims(), [channels], "there is a shift for each channel");
     if !(applies(&x) && applies(&scale) && applies(&shift)) {
         let result = module::batch_norm_train(x, scale, shift, epsilon);
-        let output = if with_relu { relu(result.output) } else { result.output };
+        let output = activation.by_burn(result.output);
         return BatchNorm { output, mean: result.mean, variance: result.variance };
     }
     let plane = dims[2..].iter().product();
-    let normalization = Normalization { batch, channels, plane, epsilon, relu: with_relu };
+    let normalization = Normalization { batch, channels, plane, epsilon, activation };
     let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
     let (output, mean, variance) = Dispatch::kernel_batch_norm(x, scale, shift, normalization);
     let statistic = Tensor::from_dispatch;
@@ -111,13 +105,17 @@ fn normalize<const D: usize>(
 }
 
 /// Whether the kernels take this tensor: values of `f32` on the CPU, at least one.
-fn applies<const D: usize>(tensor: &Tensor<D>) -> bool {
-    let device = tensor.device();
-    let flex = match device.as_dispatch() {
+pub(crate) fn applies<const D: usize>(tensor: &Tensor<D>) -> bool {
+    runs_on(&tensor.device()) && tensor.dtype() == DType::F32 && tensor.dims().iter().all(|size| *size > 0)
+}
+
+/// Whether the kernels run on this device: the CPU, with autodiff or without.
+#[must_use]
+pub fn runs_on(device: &Device) -> bool {
+    match device.as_dispatch() {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(device) => matches!(&**device, DispatchDevice::Flex(_)),
         #[allow(unreachable_patterns, reason = "there are others when burn is built with more backends")]
         _ => false,
-    };
-    flex && tensor.dtype() == DType::F32 && tensor.dims().iter().all(|size| *size > 0)
+    }
 }
