@@ -5,7 +5,7 @@ use std::fs::{self, File};
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
-const MAGIC: &[u8; 8] = b"kilnckp2";
+const MAGIC: &[u8; 8] = b"kilnckp3";
 const KEPT: usize = 2;
 /// Magic, identity, step, number of parts.
 const HEADER: usize = 8 + 32 + 8 + 8;

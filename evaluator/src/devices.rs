@@ -26,6 +26,8 @@ pub(crate) struct Lease<'a> {
     devices: &'a Devices,
     /// Which device.
     pub(crate) index: usize,
+    /// Whether other evaluations are running.
+    shared: bool,
 }
 
 impl Devices {
@@ -100,7 +102,7 @@ impl Devices {
         let mut busy = self.lock();
         let index = (0..busy.len()).min_by_key(|index| busy[*index]).unwrap_or(0);
         busy[index] += 1;
-        Lease { devices: self, index }
+        Lease { devices: self, index, shared: busy.iter().sum::<usize>() > 1 }
     }
 
     /// Applies `work` to every item side by side, with results in order. Item `i` is the part of device `i` modulo their
@@ -124,8 +126,13 @@ impl Devices {
 }
 
 impl Lease<'_> {
-    pub(crate) fn device(&self) -> &Device {
+    fn device(&self) -> &Device {
         &self.devices.all[self.index]
+    }
+
+    /// Runs an evaluation: on one thread of the CPU where others are running, on all of them where it is alone.
+    pub(crate) fn run<R: Send>(&self, work: impl FnOnce(&Device) -> R + Send) -> R {
+        if self.shared { parallel::on_one_thread(|| work(self.device())) } else { work(self.device()) }
     }
 }
 

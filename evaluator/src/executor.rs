@@ -1,10 +1,11 @@
 //! The one executor: runs an architecture on weights by key, for supernets, subnets and stand-alone networks alike.
 
 use burn::tensor::Tensor;
-use burn::tensor::activation;
-use burn::tensor::module::{avg_pool2d, batch_norm, max_pool2d};
-use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
-use kiln_kernels::{batch_norm_train, conv2d, conv2d_sliced};
+use burn::tensor::module::batch_norm;
+use kiln_kernels::{
+    Activation, activate, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced, global_avg_pool2d,
+    max_pool2d,
+};
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
 use crate::folding::{Folded, fold, reader_that_folds};
@@ -128,12 +129,23 @@ pub(crate) fn forward(
             (Op::BatchNorm, None) if matches!(normalization, Normalization::Skipped) => one(inputs),
             (Op::BatchNorm, None) => {
                 let (scale, shift) = weights.affine(layer);
-                let result = batch_norm_train(one(inputs), scale, shift, f64::from(BATCH_NORM_EPSILON));
+                let after = joined(architecture, &readers, id, &normalization);
+                let after =
+                    after.map_or(Activation::Identity, |reader| nonlinearity(architecture.layer(reader)));
+                let epsilon = f64::from(BATCH_NORM_EPSILON);
+                let result = batch_norm_activation_train(one(inputs), scale, shift, epsilon, after);
                 if let Normalization::Batch(Some(seen)) = &mut normalization {
                     seen.push((id, result.mean, result.variance));
                 }
                 result.output
             }
+            (Op::Activation { .. }, None)
+                if joined(architecture, &readers, layer.inputs[0], &normalization) == Some(id) =>
+            {
+                one(inputs)
+            }
+            // What is rounded afterwards keeps to burn's operations: one value may decide between two grid points.
+            (Op::Activation { .. }, _) if integers.is_some() => nonlinearity(layer).by_burn(one(inputs)),
             _ => run(layer, weights, inputs, batch, &values),
         };
         normalization.show(id, &output);
@@ -162,6 +174,25 @@ fn one(mut inputs: Vec<Tensor<4>>) -> Tensor<4> {
 fn folded_into(architecture: &Architecture, readers: &[Vec<LayerId>], norm: &Layer) -> Option<bool> {
     let input = *norm.inputs.first()?;
     Some(matches!(architecture.layer(input).op, Op::Conv2d { .. }) && readers[input.0].len() == 1)
+}
+
+/// The nonlinearity that alone reads this batch normalization and is computed with it: where nobody looks between them.
+fn joined(
+    architecture: &Architecture,
+    readers: &[Vec<LayerId>],
+    norm: LayerId,
+    normalization: &Normalization<'_>,
+) -> Option<LayerId> {
+    match readers[norm.0].as_slice() {
+        [reader]
+            if matches!(normalization, Normalization::Batch(_))
+                && matches!(architecture.layer(norm).op, Op::BatchNorm)
+                && matches!(architecture.layer(*reader).op, Op::Activation { .. }) =>
+        {
+            Some(*reader)
+        }
+        _ => None,
+    }
 }
 
 /// Convolution with the normalization after it folded into weight and bias.
@@ -228,20 +259,14 @@ fn run(
             let bias = weights.bias(layer);
             connect(one(inputs), weights.matrix(layer), bias)
         }
-        Op::Activation { kind } => activate(*kind, one(inputs)),
+        Op::Activation { .. } => activate(one(inputs), nonlinearity(layer)),
         Op::Pool { kind: PoolKind::Max, kernel, stride, padding } => {
-            let options = MaxPoolOptions::new(*kernel).with_stride(*stride).with_padding(*padding);
-            max_pool2d(one(inputs), options)
+            max_pool2d(one(inputs), *kernel, *stride, *padding)
         }
         Op::Pool { kind: PoolKind::Average, kernel, stride, padding } => {
-            let options = AvgPoolOptions::new(*kernel).with_stride(*stride).with_padding(*padding);
-            avg_pool2d(one(inputs), options.with_count_include_pad(false))
+            avg_pool2d(one(inputs), *kernel, *stride, *padding)
         }
-        Op::GlobalPool => {
-            let input = one(inputs);
-            let [batch, channels, height, width] = input.dims();
-            input.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels, 1, 1])
-        }
+        Op::GlobalPool => global_avg_pool2d(one(inputs)),
         Op::Flatten => {
             let input = one(inputs);
             let [batch, channels, height, width] = input.dims();
@@ -257,16 +282,17 @@ fn run(
     }
 }
 
-fn activate(kind: ActivationKind, input: Tensor<4>) -> Tensor<4> {
-    let hard_sigmoid = |x: Tensor<4>| (x + 3.0).clamp(0.0, 6.0) / 6.0;
+/// The kernels' name for what an activation layer computes.
+fn nonlinearity(layer: &Layer) -> Activation {
+    let Op::Activation { kind } = layer.op else { unreachable!("only activations have a nonlinearity") };
     match kind {
-        ActivationKind::Relu => activation::relu(input),
-        ActivationKind::Relu6 => input.clamp(0.0, 6.0),
-        ActivationKind::HardSwish => input.clone() * hard_sigmoid(input),
-        ActivationKind::HardSigmoid => hard_sigmoid(input),
-        ActivationKind::Sigmoid => activation::sigmoid(input),
-        ActivationKind::Silu => activation::silu(input),
-        ActivationKind::Tanh => activation::tanh(input),
-        ActivationKind::Gelu => activation::gelu(input),
+        ActivationKind::Relu => Activation::Relu,
+        ActivationKind::Relu6 => Activation::Relu6,
+        ActivationKind::HardSwish => Activation::HardSwish,
+        ActivationKind::HardSigmoid => Activation::HardSigmoid,
+        ActivationKind::Sigmoid => Activation::Sigmoid,
+        ActivationKind::Silu => Activation::Silu,
+        ActivationKind::Tanh => Activation::Tanh,
+        ActivationKind::Gelu => Activation::Gelu,
     }
 }

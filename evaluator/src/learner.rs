@@ -1,11 +1,12 @@
 //! Weights on their way through a training: with the optimizer's state and, where asked for, a moving average of theirs and
 //! the best ones so far.
 
-use burn::optim::{GradientsParams, ModuleOptimizer};
-use burn::tensor::Bytes;
+use burn::optim::GradientsParams;
+use burn::tensor::Device;
 
 use crate::checkpoint::Checkpoint;
 use crate::clipping;
+use crate::optimizer::Optimizer;
 use crate::patience::Patience;
 use crate::schedule::Schedule;
 use crate::training_settings::TrainingSettings;
@@ -24,7 +25,7 @@ pub(crate) struct Learner {
     pub(crate) step: u64,
     /// What is trained, with gradients.
     pub(crate) weights: Weights,
-    optimizer: ModuleOptimizer,
+    optimizer: Optimizer,
     schedule: Schedule,
     clip_norm: Option<f64>,
     average: Option<Average>,
@@ -44,12 +45,17 @@ struct Average {
 }
 
 impl Learner {
-    /// Weights (made on a device with autodiff) before the first step, to be trained on so many examples.
-    pub(crate) fn new(weights: Weights, settings: &TrainingSettings, examples: usize) -> Self {
+    /// Weights (made on the device with autodiff) before the first step, to be trained on so many examples.
+    pub(crate) fn new(
+        weights: Weights,
+        settings: &TrainingSettings,
+        examples: usize,
+        device: &Device,
+    ) -> Self {
         let average = settings.ema.map(|decay| Average { decay, weights: weights.detached() });
         Self {
             step: 0,
-            optimizer: settings.optimizer.build(&weights.parameters),
+            optimizer: settings.optimizer.build(&weights.parameters, device),
             schedule: settings.schedule(examples),
             clip_norm: settings.clip_norm,
             average,
@@ -111,8 +117,8 @@ impl Learner {
 
     /// Everything that going on needs.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
-        let optimizer = self.optimizer.into_bytes().expect("optimizer state is serializable").to_vec();
-        let mut parts = vec![(WEIGHTS, self.weights.parameters.to_bytes()), (OPTIMIZER, optimizer)];
+        let mut parts =
+            vec![(WEIGHTS, self.weights.parameters.to_bytes()), (OPTIMIZER, self.optimizer.to_bytes())];
         parts.extend(self.average.as_ref().map(|average| (AVERAGE, average.weights.parameters.to_bytes())));
         if let Some(patience) = &self.patience {
             parts.push((PATIENCE, serde_json::to_vec(patience).expect("plain data")));
@@ -131,8 +137,7 @@ impl Learner {
         let mut take = |name: &str| parts.remove(name).ok_or(format!("the checkpoint has no part `{name}`"));
         self.step = checkpoint.step;
         self.weights.parameters = self.weights.parameters.loaded(take(WEIGHTS)?)?;
-        let optimizer = Bytes::from_bytes_vec(take(OPTIMIZER)?);
-        self.optimizer = self.optimizer.from_bytes(optimizer).map_err(|error| error.to_string())?;
+        self.optimizer = self.optimizer.loaded(take(OPTIMIZER)?)?;
         if let Some(average) = &mut self.average {
             average.weights.parameters = average.weights.parameters.clone().loaded(take(AVERAGE)?)?;
         }

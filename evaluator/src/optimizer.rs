@@ -1,12 +1,14 @@
-//! Which optimizer trains, as the user wrote it, and as burn runs it.
+//! Which optimizer trains, as the user wrote it, and what runs it: kernels on the CPU, burn elsewhere.
 
 use burn::module::ParamGroup;
 use burn::optim::decay::WeightDecayConfig;
 use burn::optim::momentum::MomentumConfig;
-use burn::optim::{AdamWConfig, ModuleOptimizer, SgdConfig};
+use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
+use burn::tensor::{Bytes, Device};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
+use crate::fused_optimizer::FusedOptimizer;
 use crate::weights::Parameters;
 
 /// Optimizer and learning rate. Weight decay spares biases, scales and shifts.
@@ -62,8 +64,17 @@ impl OptimizerSettings {
         Ok(())
     }
 
-    /// A fresh optimizer for these parameters.
-    pub(crate) fn build(&self, parameters: &Parameters) -> ModuleOptimizer {
+    /// A fresh optimizer for these parameters on this device.
+    pub(crate) fn build(&self, parameters: &Parameters, device: &Device) -> Optimizer {
+        if kiln_kernels::runs_on(device) {
+            Optimizer::Fused(FusedOptimizer::new(*self))
+        } else {
+            Optimizer::Burn(Box::new(self.by_burn(parameters)))
+        }
+    }
+
+    /// burn's own.
+    pub(crate) fn by_burn(&self, parameters: &Parameters) -> ModuleOptimizer {
         let vectors = ParamGroup::from_ids(parameters.vector_ids());
         match self.kind {
             OptimizerKind::Sgd => {
@@ -80,6 +91,51 @@ impl OptimizerSettings {
                 let config = AdamWConfig::new().with_beta_1(self.momentum as f32);
                 let decayed = config.clone().with_weight_decay(self.weight_decay as f32);
                 decayed.init().with_group(vectors, config.with_weight_decay(0.0).build(), None)
+            }
+        }
+    }
+}
+
+/// An optimizer with what it remembers.
+pub(crate) enum Optimizer {
+    /// One pass over each parameter, on the CPU.
+    Fused(FusedOptimizer),
+    /// On any device.
+    Burn(Box<ModuleOptimizer>),
+}
+
+impl Optimizer {
+    /// Moves those parameters that have a gradient.
+    pub(crate) fn step(
+        &mut self,
+        rate: f64,
+        parameters: Parameters,
+        gradients: GradientsParams,
+    ) -> Parameters {
+        match self {
+            Self::Fused(fused) => fused.step(rate, parameters, gradients),
+            Self::Burn(burn) => burn.step(rate, parameters, gradients),
+        }
+    }
+
+    /// What it remembers, for [`Optimizer::loaded`].
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        match self {
+            Self::Fused(fused) => fused.to_bytes(),
+            Self::Burn(burn) => burn.into_bytes().expect("optimizer state is serializable").to_vec(),
+        }
+    }
+
+    /// The optimizer with what another of its kind remembered.
+    ///
+    /// # Errors
+    /// What is wrong with the bytes.
+    pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, String> {
+        match self {
+            Self::Fused(fused) => fused.loaded(&bytes).map(Self::Fused),
+            Self::Burn(burn) => {
+                let loaded = burn.from_bytes(Bytes::from_bytes_vec(bytes));
+                loaded.map(|burn| Self::Burn(Box::new(burn))).map_err(|error| error.to_string())
             }
         }
     }

@@ -1,10 +1,31 @@
 //! Independent pieces of work on threads of their own, with results in order.
 //!
-//! These are not rayon's workers: a worker that waits inside a tensor operation takes up other work, and would then wait for
-//! the autodiff lock that it holds itself.
+//! These are not workers of rayon's common pool: a worker that waits inside a tensor operation takes up other work, and would
+//! then wait for the autodiff lock that it holds itself.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
+use std::sync::{Mutex, PoisonError};
 use std::thread;
+
+use rayon::{ThreadPool, ThreadPoolBuilder};
+
+/// Pools of one thread that nobody uses.
+static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
+
+/// Runs `work` so that all tensor operations in it stay on one thread. Several pieces of work side by side are done sooner so
+/// than if each operation were spread over all cores: no operation waits for another's. No result depends on it.
+///
+/// The thread is the only one of a pool of its own, so that it takes up nothing else while it waits.
+pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
+    let pooled = idle().pop();
+    let made = pooled.map_or_else(|| ThreadPoolBuilder::new().num_threads(1).build(), Ok);
+    // Where the system gives no more threads the work is done all the same.
+    let Ok(pool) = made else { return work() };
+    let result = pool.install(work);
+    idle().push(pool);
+    result
+}
 
 /// Applies `work` to every item, on as many threads as the machine has cores.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
@@ -32,9 +53,12 @@ pub(crate) fn map_in_lanes<T: Sync, R: Send>(
     })
 }
 
-/// Runs every lane on a thread, the first on this one, and puts the results in the order of their numbers.
+/// Runs every lane on one thread, and puts the results in the order of their numbers. A single lane may use all cores.
 fn side_by_side<R: Send>(lanes: usize, run: impl Fn(usize) -> Vec<(usize, R)> + Sync) -> Vec<R> {
-    let run = &run;
+    if lanes < 2 {
+        return run(0).into_iter().map(|(_, result)| result).collect();
+    }
+    let run = &|lane| on_one_thread(|| run(lane));
     let mut done: Vec<(usize, R)> = thread::scope(|scope| {
         let running: Vec<_> = (1..lanes).map(|lane| scope.spawn(move || run(lane))).collect();
         let mut done = run(0);
@@ -61,5 +85,12 @@ mod tests {
             assert_eq!(super::map_in_lanes(&items, lanes, |index, item| index as u64 + item), expected);
         }
         assert!(super::map_in_lanes(&[] as &[u64], 2, |_, item| *item).is_empty());
+    }
+
+    #[test]
+    fn work_side_by_side_has_one_thread_each() {
+        let threads = super::map_in_lanes(&[(), ()], 2, |_, ()| rayon::current_num_threads());
+        assert_eq!(threads, [1, 1]);
+        assert_eq!(super::on_one_thread(rayon::current_num_threads), 1);
     }
 }

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
@@ -122,10 +123,14 @@ impl Evaluator for ScratchEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.devices.lease().run(|device| self.evaluate_on(device, request))
+    }
+}
+
+impl ScratchEvaluator {
+    fn evaluate_on(&self, device: &Device, request: &Request<'_>) -> Result<Outcome, EvalError> {
         let (architecture, specs) = stand_alone(request.architecture);
         let data = &self.context.data;
-        let lease = self.devices.lease();
-        let device = lease.device();
         let epochs = match request.fidelity {
             Fidelity::Proxy => {
                 return Ok(self.settings.proxy.outcome(request.architecture, &self.context, device));

@@ -62,7 +62,7 @@ impl Training<'_> {
         let guessing = loss::of_guessing(self.data);
         let total = u64::from(epochs.min(settings.epochs)) * per_epoch;
         let mut state = kept.restored(NetworkState {
-            learner: Learner::new(weights, settings, self.examples.len()),
+            learner: Learner::new(weights, settings, self.examples.len(), self.device),
             pruning: Pruning::new(self.architecture, settings.epochs),
             loss: 0.0,
         })?;
@@ -111,7 +111,7 @@ impl Training<'_> {
     }
 
     /// Gradients and loss of one step, averaged over its examples.
-    fn gradients(
+    pub(crate) fn gradients(
         &self,
         learner: &Learner,
         batcher: &Batcher<'_>,

@@ -13,7 +13,7 @@ use std::time::Instant;
 use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
-use kiln_kernels::{InstructionSet, batch_norm_relu_train, conv2d};
+use kiln_kernels::{Activation, InstructionSet, batch_norm_activation_train, conv2d};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
@@ -70,7 +70,7 @@ fn step(case: Case, inputs: &Inputs, ours: bool) -> [f64; 2] {
     let start = Instant::now();
     let output = if ours {
         let output = conv2d(x, weight, None, [1, 1], padding, case.groups());
-        batch_norm_relu_train(output, scale, shift, 1e-5).output
+        batch_norm_activation_train(output, scale, shift, 1e-5, Activation::Relu).output
     } else {
         let output =
             module::conv2d(x, weight, None, ConvOptions::new([1, 1], padding, [1, 1], case.groups()));

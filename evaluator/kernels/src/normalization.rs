@@ -1,4 +1,4 @@
-//! Batch normalization with the statistics of the batch, with or without `relu` after it, and its gradients.
+//! Batch normalization with the statistics of the batch, with a nonlinearity after it, and its gradients.
 //!
 //! A channel is read whole for its statistics and again for its result; it is mostly still in the cache by then.
 
@@ -6,6 +6,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::activation::{Activation, Curve, with_curve};
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, SharedMut};
 use crate::simd::{Kernel, Simd};
@@ -18,7 +19,8 @@ pub(crate) struct Normalization {
     /// Values of one channel of one image.
     pub(crate) plane: usize,
     pub(crate) epsilon: f64,
-    pub(crate) relu: bool,
+    /// What is applied to the result.
+    pub(crate) activation: Activation,
 }
 
 /// Output and statistics.
@@ -135,6 +137,13 @@ impl Kernel for Forward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> (f32, f32) {
+        with_curve!(self.norm.activation, C => self.with::<S, C>(simd))
+    }
+}
+
+impl Forward<'_> {
+    #[inline(always)]
+    fn with<S: Simd, C: Curve>(self, simd: S) -> (f32, f32) {
         let (norm, x, output) = (self.norm, self.x.as_ptr(), self.output.pointer());
         let whole = norm.plane - norm.plane % S::LANES;
         let rest = norm.plane - whole;
@@ -170,18 +179,17 @@ impl Kernel for Forward<'_> {
         let variance = simd.sum(sum) / norm.count();
         let factor = simd.splat(self.scale * norm.inverse_deviation(variance));
         let shift = simd.splat(self.shift);
-        let floor = simd.splat(if norm.relu { 0.0 } else { f32::NEG_INFINITY });
         for start in norm.starts(self.channel) {
             // SAFETY: as above; the output has the same shape, and no other thread writes this channel.
             unsafe {
                 for at in (0..whole).step_by(S::LANES) {
                     let centered = simd.sub(simd.load(x.add(start + at)), means);
                     let value = simd.mul_add(centered, factor, shift);
-                    simd.store(output.add(start + at), simd.max(floor, value));
+                    simd.store(output.add(start + at), C::value(simd, value));
                 }
                 let centered = simd.sub(simd.load_first(x.add(start + whole), rest), means);
                 let value = simd.mul_add(centered, factor, shift);
-                simd.store_first(output.add(start + whole), simd.max(floor, value), rest);
+                simd.store_first(output.add(start + whole), C::value(simd, value), rest);
             }
         }
         (mean, variance)
@@ -207,13 +215,13 @@ impl Kernel for Backward<'_> {
 
     #[inline(always)]
     fn run<S: Simd>(self, simd: S) -> (f32, f32) {
-        if self.norm.relu { self.with_relu::<S, true>(simd) } else { self.with_relu::<S, false>(simd) }
+        with_curve!(self.norm.activation, C => self.with::<S, C>(simd))
     }
 }
 
 impl Backward<'_> {
     #[inline(always)]
-    fn with_relu<S: Simd, const RELU: bool>(self, simd: S) -> (f32, f32) {
+    fn with<S: Simd, C: Curve>(self, simd: S) -> (f32, f32) {
         let norm = self.norm;
         let (x, gradient, output) = (self.x.as_ptr(), self.gradient.as_ptr(), self.output.pointer());
         let whole = norm.plane - norm.plane % S::LANES;
@@ -227,18 +235,14 @@ impl Backward<'_> {
             unsafe {
                 for at in (0..whole).step_by(S::LANES) {
                     let centered = simd.sub(simd.load(x.add(start + at)), means);
-                    let mut value = simd.load(gradient.add(start + at));
-                    if RELU {
-                        value = simd.where_positive(simd.mul_add(centered, factor, shift), value);
-                    }
+                    let value = simd.load(gradient.add(start + at));
+                    let value = C::slope(simd, simd.mul_add(centered, factor, shift), value);
                     part = simd.add(part, value);
                     part_product = simd.mul_add(value, centered, part_product);
                 }
                 let centered = simd.sub(simd.load_first(x.add(start + whole), rest), means);
-                let mut value = simd.load_first(gradient.add(start + whole), rest);
-                if RELU {
-                    value = simd.where_positive(simd.mul_add(centered, factor, shift), value);
-                }
+                let value = simd.load_first(gradient.add(start + whole), rest);
+                let value = C::slope(simd, simd.mul_add(centered, factor, shift), value);
                 part = simd.add(part, value);
                 part_product = simd.mul_add(value, centered, part_product);
             }
@@ -255,18 +259,14 @@ impl Backward<'_> {
             unsafe {
                 for at in (0..whole).step_by(S::LANES) {
                     let centered = simd.sub(simd.load(x.add(start + at)), means);
-                    let mut value = simd.load(gradient.add(start + at));
-                    if RELU {
-                        value = simd.where_positive(simd.mul_add(centered, factor, shift), value);
-                    }
+                    let value = simd.load(gradient.add(start + at));
+                    let value = C::slope(simd, simd.mul_add(centered, factor, shift), value);
                     let result = simd.mul_add(value, factor, simd.mul_add(centered, slope, level));
                     simd.store(output.add(start + at), result);
                 }
                 let centered = simd.sub(simd.load_first(x.add(start + whole), rest), means);
-                let mut value = simd.load_first(gradient.add(start + whole), rest);
-                if RELU {
-                    value = simd.where_positive(simd.mul_add(centered, factor, shift), value);
-                }
+                let value = simd.load_first(gradient.add(start + whole), rest);
+                let value = C::slope(simd, simd.mul_add(centered, factor, shift), value);
                 let result = simd.mul_add(value, factor, simd.mul_add(centered, slope, level));
                 simd.store_first(output.add(start + whole), result, rest);
             }

@@ -53,28 +53,28 @@ pub(crate) trait KernelOps: Backend {
     ) -> (FloatTensor<Self>, FloatTensor<Self>, FloatTensor<Self>);
 }
 
-type Primitive = FloatTensor<Flex>;
-type Tracked = FloatTensor<Autodiff<Flex>>;
+pub(crate) type Primitive = FloatTensor<Flex>;
+pub(crate) type Tracked = FloatTensor<Autodiff<Flex>>;
 
 /// Values in order of the shape, copied only if they do not lie so.
-struct Values(Primitive);
+pub(crate) struct Values(Primitive);
 
 impl Values {
-    fn new(tensor: Primitive) -> Self {
+    pub(crate) fn new(tensor: Primitive) -> Self {
         let ordered = tensor.as_slice::<f32>().is_some();
         Self(if ordered { tensor } else { tensor.to_contiguous() })
     }
 
-    fn slice(&self) -> &[f32] {
+    pub(crate) fn slice(&self) -> &[f32] {
         self.0.as_slice().expect("a contiguous tensor of `f32`")
     }
 }
 
-fn small<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
+pub(crate) fn small<const D: usize>(values: Vec<f32>, shape: [usize; D]) -> Primitive {
     Primitive::from_data(TensorData::new(values, shape))
 }
 
-fn large(values: Buffer, shape: impl Into<Shape>) -> Primitive {
+pub(crate) fn large(values: Buffer, shape: impl Into<Shape>) -> Primitive {
     Primitive::from_data(TensorData::from_bytes(values.into_bytes(), shape, DType::F32))
 }
 

@@ -4,10 +4,10 @@ use std::ops::Range;
 use std::sync::Arc;
 
 use burn::backend::{Dispatch, DispatchDevice};
-use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
-use burn::tensor::{DType, Tensor, module};
+use burn::tensor::{DType, Device, Tensor, module};
 
+use crate::activation::Activation;
 use crate::epilogue::Epilogue;
 use crate::geometry::Geometry;
 use crate::normalization::Normalization;
@@ -93,7 +93,7 @@ pub fn conv2d_activated(
     let places = Places::new(&slice, weight.dims());
     let geometry = Geometry::new(x.dims(), slice.shape(), stride, padding, groups);
     if x.device().is_autodiff() || !kernels_apply(&geometry, &x, &weight, bias.as_ref()) {
-        return activate(epilogue, conv2d(x, weight, bias, stride, padding, groups));
+        return Activation::from(epilogue).by_burn(conv2d(x, weight, bias, stride, padding, groups));
     }
     run(x, weight, bias, Convolution { geometry, places: Arc::new(places), epilogue })
 }
@@ -112,16 +112,6 @@ fn kernels_apply(geometry: &Geometry, x: &Tensor<4>, weight: &Tensor<4>, bias: O
         assert_eq!(bias.dims(), [geometry.out_channels], "a bias has one value for each output channel");
     }
     geometry.out_channels > 0 && applies(x) && applies(weight) && bias.is_none_or(applies)
-}
-
-/// An epilogue by burn's own operations.
-fn activate(epilogue: Epilogue, output: Tensor<4>) -> Tensor<4> {
-    match epilogue {
-        Epilogue::Nothing => output,
-        Epilogue::Relu => relu(output),
-        Epilogue::Relu6 => output.clamp(0.0, 6.0),
-        Epilogue::HardSwish => output.clone() * ((output + 3.0).clamp(0.0, 6.0) / 6.0),
-    }
 }
 
 /// A slice of a weight as a tensor of its own; the weight as it is where the slice is all of it.
@@ -167,28 +157,22 @@ pub fn batch_norm_train<const D: usize>(
     shift: Tensor<1>,
     epsilon: f64,
 ) -> BatchNorm<D> {
-    normalize(x, scale, shift, epsilon, false)
+    batch_norm_activation_train(x, scale, shift, epsilon, Activation::Identity)
 }
 
-/// Batch normalization with the statistics of the batch, and the positive part of its result, in one pass.
+/// Batch normalization with the statistics of the batch, and a nonlinearity on its result, in one pass.
 ///
-/// Shapes and panics are those of [`batch_norm_train`].
+/// Shapes are those of [`batch_norm_train`].
+///
+/// # Panics
+/// When the shapes do not fit each other.
 #[must_use]
-pub fn batch_norm_relu_train<const D: usize>(
+pub fn batch_norm_activation_train<const D: usize>(
     x: Tensor<D>,
     scale: Tensor<1>,
     shift: Tensor<1>,
     epsilon: f64,
-) -> BatchNorm<D> {
-    normalize(x, scale, shift, epsilon, true)
-}
-
-fn normalize<const D: usize>(
-    x: Tensor<D>,
-    scale: Tensor<1>,
-    shift: Tensor<1>,
-    epsilon: f64,
-    with_relu: bool,
+    activation: Activation,
 ) -> BatchNorm<D> {
     const { assert!(D >= 2, "batch normalization is for tensors with a dimension of channels") };
     let dims = x.dims();
@@ -197,11 +181,11 @@ fn normalize<const D: usize>(
     assert_eq!(shift.dims(), [channels], "there is a shift for each channel");
     if !(applies(&x) && applies(&scale) && applies(&shift)) {
         let result = module::batch_norm_train(x, scale, shift, epsilon);
-        let output = if with_relu { relu(result.output) } else { result.output };
+        let output = activation.by_burn(result.output);
         return BatchNorm { output, mean: result.mean, variance: result.variance };
     }
     let plane = dims[2..].iter().product();
-    let normalization = Normalization { batch, channels, plane, epsilon, relu: with_relu };
+    let normalization = Normalization { batch, channels, plane, epsilon, activation };
     let (x, scale, shift) = (x.into_dispatch(), scale.into_dispatch(), shift.into_dispatch());
     let (output, mean, variance) = Dispatch::kernel_batch_norm(x, scale, shift, normalization);
     let statistic = Tensor::from_dispatch;
@@ -209,13 +193,17 @@ fn normalize<const D: usize>(
 }
 
 /// Whether the kernels take this tensor: values of `f32` on the CPU, at least one.
-fn applies<const D: usize>(tensor: &Tensor<D>) -> bool {
-    let device = tensor.device();
-    let flex = match device.as_dispatch() {
+pub(crate) fn applies<const D: usize>(tensor: &Tensor<D>) -> bool {
+    runs_on(&tensor.device()) && tensor.dtype() == DType::F32 && tensor.dims().iter().all(|size| *size > 0)
+}
+
+/// Whether the kernels run on this device: the CPU, with autodiff or without.
+#[must_use]
+pub fn runs_on(device: &Device) -> bool {
+    match device.as_dispatch() {
         DispatchDevice::Flex(_) => true,
         DispatchDevice::Autodiff(device) => matches!(&**device, DispatchDevice::Flex(_)),
         #[allow(unreachable_patterns, reason = "there are others when burn is built with more backends")]
         _ => false,
-    };
-    flex && tensor.dtype() == DType::F32 && tensor.dims().iter().all(|size| *size > 0)
+    }
 }

@@ -1,11 +1,10 @@
 //! Results and gradients beside those of burn's own operations, finite differences, and other numbers of threads.
 
-use burn::tensor::activation::relu;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 use kiln_kernels::{
-    Epilogue, InstructionSet, WeightSlice, batch_norm_relu_train, batch_norm_train, conv2d, conv2d_activated,
-    conv2d_sliced, cut,
+    Activation, Epilogue, InstructionSet, WeightSlice, batch_norm_activation_train, batch_norm_train, conv2d,
+    conv2d_activated, conv2d_sliced, cut,
 };
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
@@ -84,18 +83,16 @@ fn convolve(conv: &Conv, ours: bool) -> Vec<Vec<f32>> {
     outputs(output, inputs)
 }
 
-fn normalize(shape: [usize; 4], with_relu: bool, ours: bool) -> Vec<Vec<f32>> {
+fn normalize(shape: [usize; 4], activation: Activation, ours: bool) -> Vec<Vec<f32>> {
     let (x, scale, shift) = (tensor(1, shape) * 3.0 + 5.0, tensor(2, [shape[1]]), tensor(3, [shape[1]]));
     let x = x.detach().require_grad();
     let inputs = (x.clone(), scale.clone(), Some(shift.clone()));
     let (output, mean, variance) = if ours {
-        let normalize = if with_relu { batch_norm_relu_train } else { batch_norm_train };
-        let result = normalize(x, scale, shift, EPSILON);
+        let result = batch_norm_activation_train(x, scale, shift, EPSILON, activation);
         (result.output, result.mean, result.variance)
     } else {
         let result = module::batch_norm_train(x, scale, shift, EPSILON);
-        let output = if with_relu { relu(result.output) } else { result.output };
-        (output, result.mean, result.variance)
+        (activation.by_burn(result.output), result.mean, result.variance)
     };
     let mut all = outputs(output, inputs);
     all.extend([read(mean), read(variance)]);
@@ -128,11 +125,11 @@ fn check_conv(conv: &Conv) {
     }
 }
 
-fn check_norm(shape: [usize; 4], with_relu: bool) {
-    let expected = normalize(shape, with_relu, false);
+fn check_norm(shape: [usize; 4], activation: Activation) {
+    let expected = normalize(shape, activation, false);
     for set in supported() {
-        let found = set.force(|| normalize(shape, with_relu, true));
-        assert_close(&format!("{} {shape:?} relu {with_relu}", set.name()), &found, &expected);
+        let found = set.force(|| normalize(shape, activation, true));
+        assert_close(&format!("{} {shape:?} {activation:?}", set.name()), &found, &expected);
     }
 }
 
@@ -206,10 +203,10 @@ proptest! {
         batch in 1..=9usize,
         channels in 1..=7usize,
         [height, width] in pair(1..=21),
-        with_relu in any::<bool>(),
+        activation in prop::sample::select(Activation::ALL.to_vec()),
     ) {
         prop_assume!(batch * height * width >= 4);
-        check_norm([batch, channels, height, width], with_relu);
+        check_norm([batch, channels, height, width], activation);
     }
 }
 
@@ -239,8 +236,9 @@ fn shapes_of_real_networks_agree() {
     ] {
         check_conv(&conv);
     }
-    check_norm([64, 16, 28, 28], true);
-    check_norm([64, 64, 7, 7], false);
+    check_norm([64, 16, 28, 28], Activation::Relu);
+    check_norm([64, 24, 15, 15], Activation::Relu6);
+    check_norm([64, 64, 7, 7], Activation::Identity);
 }
 
 #[test]
@@ -409,7 +407,7 @@ fn normalization_gradients_are_finite_differences() {
         let weights = values(99, output.len());
         output.iter().zip(weights).map(|(a, b)| f64::from(*a) * f64::from(b)).sum::<f64>()
     };
-    let gradients = normalize(shape, false, true);
+    let gradients = normalize(shape, Activation::Identity, true);
     for input in 0..3 {
         for (place, found) in gradients[1 + input].iter().enumerate() {
             let mut moved = inputs.clone();
@@ -445,7 +443,7 @@ fn any_number_of_threads_gives_the_same_bits() {
             pool.install(|| {
                 set.force(|| {
                     let mut all: Vec<_> = convs.iter().flat_map(|conv| convolve(conv, true)).collect();
-                    all.extend(normalize([37, 5, 13, 11], true, true));
+                    all.extend(normalize([37, 5, 13, 11], Activation::Silu, true));
                     let bits = all.into_iter().flatten().map(f32::to_bits);
                     bits.collect::<Vec<u32>>()
                 })
@@ -461,14 +459,14 @@ fn any_number_of_threads_gives_the_same_bits() {
 fn what_is_not_a_number_stays_so() {
     let shape = [2, 2, 5, 7];
     for set in supported() {
-        for with_relu in [false, true] {
+        for activation in Activation::ALL {
             let mut x = values(1, shape.iter().product());
             x[3] = f32::NAN;
             let device = Device::flex();
             let x = Tensor::<4>::from_data(TensorData::new(x, shape), &device);
             let (scale, shift) = (Tensor::<1>::ones([2], &device), Tensor::<1>::zeros([2], &device));
-            let normalize = if with_relu { batch_norm_relu_train } else { batch_norm_train };
-            let output = read(set.force(|| normalize(x, scale, shift, EPSILON)).output);
+            let normalize = || batch_norm_activation_train(x, scale, shift, EPSILON, activation).output;
+            let output = read(set.force(normalize));
             let first = |place: usize| (place / 35).is_multiple_of(2);
             let right = output.iter().enumerate().all(|(place, value)| value.is_nan() == first(place));
             assert!(right, "{}: a channel with a NaN is all NaN, another is not", set.name());

@@ -2,6 +2,7 @@
 
 use std::sync::Arc;
 
+use burn::tensor::Device;
 use kiln_search::{EvalError, Evaluator, Outcome, Progress, Request};
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
@@ -101,6 +102,7 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        Ok(self.proxy.outcome(request.architecture, &self.context, self.devices.lease().device()))
+        let outcome = |device: &Device| self.proxy.outcome(request.architecture, &self.context, device);
+        Ok(self.devices.lease().run(outcome))
     }
 }

@@ -107,14 +107,17 @@ impl Evaluator for SupernetEvaluator {
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         let lease = self.devices.lease();
-        let device = lease.device();
         if request.fidelity == Fidelity::Proxy {
-            return Ok(self.settings.proxy.outcome(request.architecture, &self.context, device));
+            let score =
+                |device: &Device| self.settings.proxy.outcome(request.architecture, &self.context, device);
+            return Ok(lease.run(score));
         }
         let (weights, data) = (&self.ready().weights[lease.index], &self.context.data);
         let architecture = request.architecture;
-        let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, device);
-        let judged = frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, device));
+        let judged = lease.run(|device| {
+            let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, device)?;
+            inference::judge(&frozen, data, Split::Validation, device)
+        });
         Ok(outcome(judged, data))
     }
 }

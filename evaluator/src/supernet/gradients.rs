@@ -15,14 +15,14 @@ use crate::weights::{Parameters, Weights};
 
 /// Adds up the gradients of a step, in the order of the subnets on the main device; GPUs with a collective of their own add
 /// up theirs each, and then all together. A parameter that a subnet does not read counts as zero there.
-pub(super) struct StepGradients {
+pub(crate) struct StepGradients {
     /// Of the main device, or of each where there is a collective.
     accumulators: Vec<GradientsAccumulator<Parameters>>,
     loss: f64,
 }
 
 impl StepGradients {
-    pub(super) fn new(devices: &Devices) -> Self {
+    pub(crate) fn new(devices: &Devices) -> Self {
         let parts = if devices.has_collective() { devices.all().len() } else { 1 };
         Self { accumulators: (0..parts).map(|_| GradientsAccumulator::new()).collect(), loss: 0.0 }
     }
@@ -32,7 +32,7 @@ impl StepGradients {
         not(feature = "cuda"),
         expect(unused_variables, reason = "only a collective asks where the parts are")
     )]
-    pub(super) fn finish(mut self, devices: &Devices, weights: &Weights) -> (GradientsParams, f64) {
+    pub(crate) fn finish(mut self, devices: &Devices, weights: &Weights) -> (GradientsParams, f64) {
         #[cfg(feature = "cuda")]
         if devices.has_collective() {
             let parts = self.accumulators.iter_mut().map(GradientsAccumulator::grads).collect();
@@ -43,7 +43,7 @@ impl StepGradients {
 
     /// Adds those of all subnets on one batch, which is this share of the step. The subnets are spread over the devices and
     /// their gradients added in order, so that without a collective the sum does not depend on the number of devices.
-    pub(super) fn add(
+    pub(crate) fn add(
         &mut self,
         settings: &SupernetSettings,
         devices: &Devices,

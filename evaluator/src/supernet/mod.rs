@@ -9,3 +9,5 @@ mod settings;
 mod training;
 
 pub(crate) use evaluator::{build, outcome};
+pub(crate) use gradients::StepGradients;
+pub(crate) use settings::SupernetSettings;

@@ -129,7 +129,7 @@ fn start(
     let autodiff = devices.main().clone().autodiff();
     let weights = Weights::initialize(&context.space.parameters(), context.seed, &autodiff);
     let examples = context.data.split(Split::Train).len();
-    let learner = Learner::new(weights, &settings.training(), examples);
+    let learner = Learner::new(weights, &settings.training(), examples, devices.main());
     let path = folder(context);
     let found = checkpoints.latest().map_err(|source| EvalError::File {
         path: path.clone(),

@@ -1,0 +1,237 @@
+//! Nonlinearities and pooling beside burn's own operations, finite differences, and other numbers of threads.
+
+use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
+use burn::tensor::{Device, Tensor, TensorData, module};
+use kiln_kernels::{Activation, InstructionSet, activate, avg_pool2d, global_avg_pool2d, max_pool2d};
+use proptest::prelude::*;
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+use rayon::ThreadPoolBuilder;
+
+/// What a difference may be, relative to the largest value expected.
+const TOLERANCE: f32 = 1e-4;
+
+#[derive(Debug, Clone, Copy)]
+enum Op {
+    Activation(Activation),
+    Max(Window),
+    Average(Window),
+    Global,
+}
+
+#[derive(Debug, Clone, Copy)]
+struct Window {
+    kernel: [usize; 2],
+    stride: [usize; 2],
+    padding: [usize; 2],
+}
+
+impl Window {
+    fn fits(&self, shape: [usize; 4]) -> bool {
+        (0..2).all(|axis| {
+            2 * self.padding[axis] <= self.kernel[axis]
+                && shape[2 + axis] + 2 * self.padding[axis] >= self.kernel[axis]
+        })
+    }
+}
+
+impl Op {
+    fn ours(self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Activation(activation) => activate(x, activation),
+            Self::Max(Window { kernel, stride, padding }) => max_pool2d(x, kernel, stride, padding),
+            Self::Average(Window { kernel, stride, padding }) => avg_pool2d(x, kernel, stride, padding),
+            Self::Global => global_avg_pool2d(x),
+        }
+    }
+
+    fn by_burn(self, x: Tensor<4>) -> Tensor<4> {
+        match self {
+            Self::Activation(activation) => activation.by_burn(x),
+            Self::Max(Window { kernel, stride, padding }) => {
+                let options = MaxPoolOptions::new(kernel).with_stride(stride).with_padding(padding);
+                module::max_pool2d(x, options)
+            }
+            Self::Average(Window { kernel, stride, padding }) => {
+                let options = AvgPoolOptions::new(kernel).with_stride(stride).with_padding(padding);
+                module::avg_pool2d(x, options.with_count_include_pad(false))
+            }
+            Self::Global => {
+                let [batch, channels, height, width] = x.dims();
+                x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels, 1, 1])
+            }
+        }
+    }
+}
+
+fn values(seed: u64, len: usize) -> Vec<f32> {
+    let mut rng = Pcg64::seed_from_u64(seed);
+    (0..len).map(|_| rng.random_range(-8.0..8.0)).collect()
+}
+
+fn read(tensor: Tensor<4>) -> Vec<f32> {
+    tensor.into_data().try_into_vec().expect("a tensor of `f32`")
+}
+
+/// Output, and the gradient of the input for a sum of the output with fixed weights.
+fn run(op: Op, shape: [usize; 4], ours: bool) -> [Vec<f32>; 2] {
+    let device = Device::flex().autodiff();
+    let data = TensorData::new(values(1, shape.iter().product()), shape);
+    let x = Tensor::<4>::from_data(data, &device).require_grad();
+    let output = if ours { op.ours(x.clone()) } else { op.by_burn(x.clone()) };
+    let dims = output.dims();
+    let weights = TensorData::new(values(99, dims.iter().product()), dims);
+    let gradients = (output.clone() * Tensor::from_data(weights, &device)).sum().backward();
+    [read(output), read(x.grad(&gradients).expect("the input is tracked"))]
+}
+
+fn supported() -> impl Iterator<Item = InstructionSet> {
+    InstructionSet::ALL.into_iter().filter(|set| set.is_supported())
+}
+
+fn check(op: Op, shape: [usize; 4]) {
+    let expected = run(op, shape, false);
+    for set in supported() {
+        let found = set.force(|| run(op, shape, true));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert_eq!(found.len(), expected.len(), "{op:?} {shape:?}");
+            let size = expected.iter().fold(1e-2f32, |size, value| size.max(value.abs()));
+            for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
+                assert!(
+                    (found - expected).abs() <= TOLERANCE * size,
+                    "{} {op:?} {shape:?} at {place}: {found}, not {expected}",
+                    set.name()
+                );
+            }
+        }
+    }
+}
+
+fn pair(range: std::ops::RangeInclusive<usize>) -> impl Strategy<Value = [usize; 2]> {
+    [range.clone(), range]
+}
+
+prop_compose! {
+    fn shape()(batch in 1..=4usize, channels in 1..=5usize, [height, width] in pair(1..=23)) -> [usize; 4] {
+        [batch, channels, height, width]
+    }
+}
+
+prop_compose! {
+    fn window()(kernel in pair(1..=6), stride in pair(1..=3), padding in pair(0..=3)) -> Window {
+        Window { kernel, stride, padding }
+    }
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
+
+    #[test]
+    fn activations_agree(shape in shape(), activation in prop::sample::select(Activation::ALL.to_vec())) {
+        check(Op::Activation(activation), shape);
+    }
+
+    #[test]
+    fn poolings_agree(shape in shape(), window in window()) {
+        prop_assume!(window.fits(shape));
+        check(Op::Max(window), shape);
+        check(Op::Average(window), shape);
+    }
+
+    #[test]
+    fn global_poolings_agree(shape in shape()) {
+        check(Op::Global, shape);
+    }
+}
+
+#[test]
+fn shapes_of_real_networks_agree() {
+    let window =
+        |kernel, stride, padding| Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
+    check(Op::Average(window(3, 1, 1)), [16, 16, 32, 32]);
+    check(Op::Average(window(2, 2, 0)), [16, 16, 32, 32]);
+    check(Op::Max(window(2, 2, 0)), [64, 6, 28, 28]);
+    check(Op::Max(window(3, 2, 1)), [8, 16, 15, 15]);
+    // A window larger than the image, which its padding makes room for.
+    check(Op::Average(window(5, 1, 2)), [2, 3, 2, 1]);
+    check(Op::Global, [64, 64, 8, 8]);
+    for activation in Activation::ALL {
+        check(Op::Activation(activation), [64, 16, 28, 28]);
+    }
+}
+
+#[test]
+fn gradients_are_finite_differences() {
+    let shape = [2, 2, 5, 6];
+    let window = Window { kernel: [3, 2], stride: [2, 1], padding: [1, 0] };
+    let ops = Activation::ALL.map(Op::Activation).into_iter();
+    for op in ops.chain([Op::Average(window), Op::Max(window), Op::Global]) {
+        let x = values(1, shape.iter().product());
+        let loss = |x: &[f32]| {
+            let output =
+                read(op.ours(Tensor::from_data(TensorData::new(x.to_vec(), shape), &Device::flex())));
+            let weights = values(99, output.len());
+            output.iter().zip(weights).map(|(a, b)| f64::from(*a) * f64::from(b)).sum::<f64>()
+        };
+        let [_, gradient] = run(op, shape, true);
+        for (place, found) in gradient.iter().enumerate() {
+            let mut moved = x.clone();
+            moved[place] += 0.005;
+            let above = loss(&moved);
+            moved[place] -= 0.01;
+            let difference = (above - loss(&moved)) / 0.01;
+            // The values are far from every bend and tie.
+            assert!(
+                (f64::from(*found) - difference).abs() < 1e-2,
+                "{op:?} at {place}: {found}, not {difference}"
+            );
+        }
+    }
+}
+
+#[test]
+fn any_number_of_threads_gives_the_same_bits() {
+    let window = Window { kernel: [3, 3], stride: [2, 1], padding: [1, 1] };
+    let mut ops = vec![Op::Average(window), Op::Max(window), Op::Global];
+    ops.extend(Activation::ALL.map(Op::Activation));
+    for set in supported() {
+        let bits = |threads| {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let all = || ops.iter().flat_map(|op| run(*op, [37, 5, 23, 21], true)).flatten();
+            pool.install(|| set.force(|| all().map(f32::to_bits).collect::<Vec<u32>>()))
+        };
+        let one = bits(1);
+        assert!(one == bits(2), "{}: two threads differ from one", set.name());
+        assert!(one == bits(4), "{}: four threads differ from one", set.name());
+    }
+}
+
+#[test]
+fn what_is_not_a_number_stays_so_and_the_first_of_equals_gets_the_gradient() {
+    let device = Device::flex().autodiff();
+    for set in supported() {
+        let data = TensorData::new(vec![1.0f32, f32::NAN, 1.0, 1.0], [1, 1, 1, 4]);
+        let x = Tensor::<4>::from_data(data, &device).require_grad();
+        set.force(|| {
+            let output = max_pool2d(x.clone(), [1, 2], [1, 2], [0, 0]);
+            let found = read(output.clone());
+            assert!(found[0].is_nan() && found[1].to_bits() == 1.0f32.to_bits(), "{found:?}");
+            let gradient = read(x.grad(&output.sum().backward()).unwrap());
+            assert!(
+                gradient
+                    .iter()
+                    .zip([0.0, 1.0, 1.0, 0.0])
+                    .all(|(a, b): (&f32, f32)| a.to_bits() == b.to_bits())
+            );
+            for activation in Activation::ALL {
+                assert!(read(activate(x.clone(), activation))[1].is_nan(), "{activation:?}");
+            }
+        });
+    }
+}
+
+#[test]
+#[should_panic(expected = "at most half its window")]
+fn windows_that_lie_in_the_padding_are_refused() {
+    let _ = avg_pool2d(Tensor::ones([1, 1, 4, 4], &Device::flex()), [2, 2], [1, 1], [2, 2]);
+}
