@@ -138,7 +138,7 @@ fn noise(architecture: &Architecture, batch: usize) -> Result<DataSet, DataError
         },
         test: classes,
     };
-    let sizes = Sizes { test: 0.0, validation: 0.01, seed: 1, limit: None };
+    let sizes = Sizes { test: 0.0, validation: 0.1, seed: 1, limit: None };
     DataSet::new(raw, &sizes, Augmentation::default())
 }
 

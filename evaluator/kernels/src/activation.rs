@@ -18,6 +18,9 @@ use crate::simd::{Kernel, Simd};
 /// Values of a task.
 const TASK: usize = 16 * 1024;
 
+/// Up to so many values the caller works alone: waking another thread takes longer.
+const ALONE: usize = 4 * TASK;
+
 /// Lanes of the widest vectors.
 const WIDEST: usize = 16;
 
@@ -88,6 +91,9 @@ impl Activation {
 
     pub(crate) fn forward(self, set: InstructionSet, x: &[f32]) -> Buffer {
         let fill = |output: &mut [MaybeUninit<f32>]| {
+            if x.len() <= ALONE {
+                return set.run(Forward { activation: self, x, output });
+            }
             output.par_chunks_mut(TASK).zip(x.par_chunks(TASK)).for_each(|(output, x)| {
                 set.run(Forward { activation: self, x, output });
             });
@@ -100,6 +106,9 @@ impl Activation {
     pub(crate) fn backward(self, set: InstructionSet, x: &[f32], gradient: &[f32]) -> Buffer {
         assert_eq!(x.len(), gradient.len(), "a gradient has the shape of its tensor");
         let fill = |output: &mut [MaybeUninit<f32>]| {
+            if x.len() <= ALONE {
+                return set.run(Backward { activation: self, x, gradient, output });
+            }
             let inputs = x.par_chunks(TASK).zip(gradient.par_chunks(TASK));
             output.par_chunks_mut(TASK).zip(inputs).for_each(|(output, (x, gradient))| {
                 set.run(Backward { activation: self, x, gradient, output });

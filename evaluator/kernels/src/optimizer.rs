@@ -16,6 +16,9 @@ use crate::tensors::applies;
 /// Values of a task.
 const TASK: usize = 16 * 1024;
 
+/// Up to so many values the caller works alone: waking another thread takes longer.
+const ALONE: usize = 4 * TASK;
+
 /// What an optimizer remembers of a parameter at most.
 const MOST: usize = 2;
 
@@ -227,13 +230,18 @@ fn run<const IN: usize, const OUT: usize>(
     assert!(inputs.iter().all(|values| values.len() == len), "all tensors of a step are equally long");
     assert!(outputs.iter().all(|values| values.len() == len), "all tensors of a step are equally long");
     let outputs = outputs.map(|values| SharedMut::new(values.as_mut_ptr().cast()));
-    (0..len.div_ceil(TASK)).into_par_iter().for_each(|task| {
-        let from = task * TASK;
-        let inputs = inputs.map(|values| &values[from..(from + TASK).min(len)]);
+    let part = |from: usize, to: usize| {
+        let inputs = inputs.map(|values| &values[from..to]);
         // SAFETY: the outputs are as long as the inputs, and `from` lies in both.
         let outputs = outputs.map(|values| unsafe { values.pointer().add(from) });
         set.run(Chunk { step, inputs, outputs });
-    });
+    };
+    if len <= ALONE {
+        part(0, len);
+    } else {
+        let starts = (0..len.div_ceil(TASK)).into_par_iter().map(|task| task * TASK);
+        starts.for_each(|from| part(from, (from + TASK).min(len)));
+    }
 }
 
 struct Chunk<'a, T, const IN: usize, const OUT: usize> {

@@ -84,6 +84,9 @@ impl Pooling {
         assert!(x.len().is_multiple_of(input), "a tensor has the shape that was said");
         let together = self.together();
         let fill = |target: &mut [MaybeUninit<f32>]| {
+            if x.len() <= TASK {
+                return set.run(Forward { pooling: self, x, target });
+            }
             let tasks = target.par_chunks_mut(together * output).zip(x.par_chunks(together * input));
             tasks.for_each(|(target, x)| set.run(Forward { pooling: self, x, target }));
         };
@@ -99,6 +102,9 @@ impl Pooling {
         assert!(x.is_none_or(|x| x.len() == len), "a tensor has the shape that was said");
         let together = self.together();
         let fill = |target: &mut [MaybeUninit<f32>]| {
+            if len <= TASK {
+                return set.run(Backward { pooling: self, x, gradient, target });
+            }
             let tasks = target.par_chunks_mut(together * input).zip(gradient.par_chunks(together * output));
             tasks.enumerate().for_each(|(task, (target, gradient))| {
                 let x = x.map(|x| &x[task * together * input..][..target.len()]);
