@@ -67,7 +67,9 @@ fn equal_cells_may_be_one() {
         assert_eq!(found["strategies"][0]["hit_rate"], 1.0, "{found}");
         found["strategies"][0]["evaluations"]["mean"].as_f64().unwrap()
     };
-    assert!(evaluations("merged") < 10_000.0);
+    // 6,466 cells compute different functions (X. Dong and Y. Yang, NAS-Bench-201, ICLR 2020); those are merged of which the same
+    // operations run, too.
+    assert!((6_466.0..12_000.0).contains(&evaluations("merged")));
     for how in ["apart", "alike"] {
         assert!((evaluations(how) - 15_625.0).abs() < 0.5, "{how}");
     }
