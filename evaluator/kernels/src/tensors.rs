@@ -200,14 +200,9 @@ pub(crate) fn applies<const D: usize>(tensor: &Tensor<D>) -> bool {
 /// Whether the kernels run on this device: the CPU, with autodiff or without.
 #[must_use]
 pub fn runs_on(device: &Device) -> bool {
-    match device.as_dispatch() {
-        DispatchDevice::Flex(_) => true,
-        DispatchDevice::Autodiff(device) => matches!(&**device, DispatchDevice::Flex(_)),
-        #[allow(
-            unreachable_patterns,
-            clippy::match_wildcard_for_single_variants,
-            reason = "how many others there are depends on the backends that burn is built with"
-        )]
-        _ => false,
-    }
+    let inner = match device.as_dispatch() {
+        DispatchDevice::Autodiff(device) => &**device,
+        device => device,
+    };
+    matches!(inner, DispatchDevice::Flex(_))
 }
