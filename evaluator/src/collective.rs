@@ -92,9 +92,15 @@ fn reduced(
         }
     }
     let mut total = GradientsParams::new();
-    kernels.into_iter().for_each(|(id, sum)| total.register(id, sum.resolve()));
-    matrices.into_iter().for_each(|(id, sum)| total.register(id, sum.resolve()));
-    vectors.into_iter().for_each(|(id, sum)| total.register(id, sum.resolve()));
+    for (id, sum) in kernels {
+        total.register(id, sum.resolve());
+    }
+    for (id, sum) in matrices {
+        total.register(id, sum.resolve());
+    }
+    for (id, sum) in vectors {
+        total.register(id, sum.resolve());
+    }
     total
 }
 
