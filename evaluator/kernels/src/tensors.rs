@@ -200,9 +200,7 @@ pub(crate) fn applies<const D: usize>(tensor: &Tensor<D>) -> bool {
 /// Whether the kernels run on this device: the CPU, with autodiff or without.
 #[must_use]
 pub fn runs_on(device: &Device) -> bool {
-    let inner = match device.as_dispatch() {
-        DispatchDevice::Autodiff(device) => &**device,
-        device => device,
-    };
+    let device = device.as_dispatch();
+    let inner = if let DispatchDevice::Autodiff(inner) = device { &**inner } else { device };
     matches!(inner, DispatchDevice::Flex(_))
 }
