@@ -1,6 +1,6 @@
 //! The convolution kernels alone, beside what the processor can do: a roofline of this machine.
 //!
-//! `cargo run --release -p kiln -p kiln-kernels --example roofline [REPEATS] [FILTER]` prints one table: for the
+//! `cargo run --release -p kiln-kernels --example roofline -- [REPEATS] [FILTER]` prints one table: for the
 //! convolutions of typical small networks, GFLOP/s forward, of the gradient of the input and of the gradient of the
 //! weight, without burn and without the allocation of tensors. `RAYON_NUM_THREADS` sets the threads; the share is that
 //! of as many times what one thread reaches with nothing but multiply-adds in registers.
