@@ -74,6 +74,23 @@ impl Pooling {
         [self.rows.size * self.columns.size, self.rows.output * self.columns.output]
     }
 
+    /// Floats that a task works with: a line of the image, and two of the output. They are lent from outside of what is compiled for
+    /// the instruction set, which a closure inside would not be.
+    const fn scratch(&self) -> usize {
+        self.columns.size + 2 * self.columns.output
+    }
+
+    /// Splits the scratch: a line of the image, one of the output, and how many columns of the image each window has.
+    #[inline(always)]
+    fn lines<'a>(&self, scratch: &'a mut [f32]) -> [&'a mut [f32]; 3] {
+        let (line, rest) = scratch.split_at_mut(self.columns.size);
+        let (output, counts) = rest.split_at_mut(self.columns.output);
+        for (column, count) in counts.iter_mut().enumerate() {
+            *count = self.columns.window(column).len() as f32;
+        }
+        [line, output, counts]
+    }
+
     /// Planes that are one task.
     fn together(&self) -> usize {
         (TASK / self.planes()[0]).max(1)
@@ -84,11 +101,16 @@ impl Pooling {
         assert!(x.len().is_multiple_of(input), "a tensor has the shape that was said");
         let together = self.together();
         let fill = |target: &mut [MaybeUninit<f32>]| {
+            let run = |target: &mut [MaybeUninit<f32>], x: &[f32]| {
+                with_scratch(self.scratch(), |scratch| {
+                    set.run(Forward { pooling: self, x, target, scratch });
+                });
+            };
             if x.len() <= TASK {
-                return set.run(Forward { pooling: self, x, target });
+                return run(target, x);
             }
             let tasks = target.par_chunks_mut(together * output).zip(x.par_chunks(together * input));
-            tasks.for_each(|(target, x)| set.run(Forward { pooling: self, x, target }));
+            tasks.for_each(|(target, x)| run(target, x));
         };
         // SAFETY: each task writes all of its planes.
         unsafe { Buffer::filled(x.len() / input * output, fill) }
@@ -102,13 +124,18 @@ impl Pooling {
         assert!(x.is_none_or(|x| x.len() == len), "a tensor has the shape that was said");
         let together = self.together();
         let fill = |target: &mut [MaybeUninit<f32>]| {
+            let run = |target: &mut [MaybeUninit<f32>], x: Option<&[f32]>, gradient: &[f32]| {
+                with_scratch(self.scratch(), |scratch| {
+                    set.run(Backward { pooling: self, x, gradient, target, scratch });
+                });
+            };
             if len <= TASK {
-                return set.run(Backward { pooling: self, x, gradient, target });
+                return run(target, x, gradient);
             }
             let tasks = target.par_chunks_mut(together * input).zip(gradient.par_chunks(together * output));
             tasks.enumerate().for_each(|(task, (target, gradient))| {
                 let x = x.map(|x| &x[task * together * input..][..target.len()]);
-                set.run(Backward { pooling: self, x, gradient, target });
+                run(target, x, gradient);
             });
         };
         // SAFETY: each task writes all of its planes.
@@ -154,6 +181,7 @@ struct Forward<'a> {
     pooling: &'a Pooling,
     x: &'a [f32],
     target: &'a mut [MaybeUninit<f32>],
+    scratch: &'a mut [f32],
 }
 
 impl Kernel for Forward<'_> {
@@ -164,39 +192,38 @@ impl Kernel for Forward<'_> {
         let Pooling { kind, rows, columns } = self.pooling;
         let [input, output] = self.pooling.planes();
         let planes = self.target.chunks_exact_mut(output).zip(self.x.chunks_exact(input));
-        with_scratch(columns.size, |line| {
-            for (target, x) in planes {
-                for (index, target) in target.chunks_exact_mut(columns.output).enumerate() {
-                    let window = rows.window(index);
-                    let lines = window.clone().map(|row| &x[row * columns.size..][..columns.size]);
-                    match kind {
-                        Kind::Max => {
-                            let target = filled(target, f32::NEG_INFINITY);
-                            for line in lines {
-                                for tap in 0..columns.kernel {
-                                    visit(columns, tap, target, line, |most, value| {
-                                        *most = if is_larger(value, *most) { value } else { *most };
-                                    });
-                                }
-                            }
-                        }
-                        Kind::Average => {
-                            line.fill(0.0);
-                            for one in lines {
-                                line.iter_mut().zip(one).for_each(|(sum, value)| *sum += value);
-                            }
-                            let target = filled(target, 0.0);
+        let [line, _, counts] = self.pooling.lines(self.scratch);
+        for (target, x) in planes {
+            for (index, target) in target.chunks_exact_mut(columns.output).enumerate() {
+                let window = rows.window(index);
+                let height = window.len() as f32;
+                let lines = window.map(|row| &x[row * columns.size..][..columns.size]);
+                match kind {
+                    Kind::Max => {
+                        let target = filled(target, f32::NEG_INFINITY);
+                        for line in lines {
                             for tap in 0..columns.kernel {
-                                visit(columns, tap, target, line, |sum, value| *sum += value);
-                            }
-                            for (column, sum) in target.iter_mut().enumerate() {
-                                *sum /= (window.len() * columns.window(column).len()) as f32;
+                                visit(columns, tap, target, line, |most, value| {
+                                    *most = if is_larger(value, *most) { value } else { *most };
+                                });
                             }
                         }
                     }
+                    Kind::Average => {
+                        line.fill(0.0);
+                        for one in lines {
+                            line.iter_mut().zip(one).for_each(|(sum, value)| *sum += value);
+                        }
+                        let target = filled(target, 0.0);
+                        for tap in 0..columns.kernel {
+                            visit(columns, tap, target, line, |sum, value| *sum += value);
+                        }
+                        let sums = target.iter_mut().zip(&*counts);
+                        sums.for_each(|(sum, width)| *sum /= height * width);
+                    }
                 }
             }
-        });
+        }
     }
 }
 
@@ -206,6 +233,7 @@ struct Backward<'a> {
     x: Option<&'a [f32]>,
     gradient: &'a [f32],
     target: &'a mut [MaybeUninit<f32>],
+    scratch: &'a mut [f32],
 }
 
 impl Kernel for Backward<'_> {
@@ -215,11 +243,12 @@ impl Kernel for Backward<'_> {
     fn run<S: Simd>(self, _: S) {
         let [input, output] = self.pooling.planes();
         let planes = self.target.chunks_exact_mut(input).zip(self.gradient.chunks_exact(output));
+        let mut lines = self.pooling.lines(self.scratch);
         for (index, (target, gradient)) in planes.enumerate() {
             let target = filled(target, 0.0);
             match self.x {
                 Some(x) => largest(self.pooling, &x[index * input..][..input], gradient, target),
-                None => spread(self.pooling, gradient, target),
+                None => spread(self.pooling, gradient, target, &mut lines),
             }
         }
     }
@@ -246,33 +275,35 @@ fn largest(pooling: &Pooling, x: &[f32], gradient: &[f32], target: &mut [f32]) {
 
 /// Adds each window's gradient to all its values, in equal parts.
 #[inline(always)]
-fn spread(pooling: &Pooling, gradient: &[f32], target: &mut [f32]) {
+fn spread(
+    pooling: &Pooling,
+    gradient: &[f32],
+    target: &mut [f32],
+    [line, shares, counts]: &mut [&mut [f32]; 3],
+) {
     let Pooling { rows, columns, .. } = pooling;
-    with_scratch(columns.output + columns.size, |scratch| {
-        let (shares, line) = scratch.split_at_mut(columns.output);
-        for (row, gradient) in gradient.chunks_exact(columns.output).enumerate() {
-            let window = rows.window(row);
-            for (column, (share, gradient)) in shares.iter_mut().zip(gradient).enumerate() {
-                *share = gradient / (window.len() * columns.window(column).len()) as f32;
+    for (row, gradient) in gradient.chunks_exact(columns.output).enumerate() {
+        let window = rows.window(row);
+        let height = window.len() as f32;
+        let parts = shares.iter_mut().zip(gradient).zip(counts.iter());
+        parts.for_each(|((share, gradient), width)| *share = gradient / (height * width));
+        line.fill(0.0);
+        for tap in 0..columns.kernel {
+            let (windows, first) = columns.inside(tap);
+            if windows.is_empty() {
+                continue;
             }
-            line.fill(0.0);
-            for tap in 0..columns.kernel {
-                let (windows, first) = columns.inside(tap);
-                if windows.is_empty() {
-                    continue;
-                }
-                let shares = &shares[windows];
-                if columns.stride == 1 {
-                    line[first..].iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
-                } else {
-                    let places = line[first..].iter_mut().step_by(columns.stride);
-                    places.zip(shares).for_each(|(sum, share)| *sum += share);
-                }
-            }
-            for row in window {
-                let places = &mut target[row * columns.size..][..columns.size];
-                places.iter_mut().zip(&*line).for_each(|(sum, value)| *sum += value);
+            let shares = &shares[windows];
+            if columns.stride == 1 {
+                line[first..].iter_mut().zip(shares).for_each(|(sum, share)| *sum += share);
+            } else {
+                let places = line[first..].iter_mut().step_by(columns.stride);
+                places.zip(shares).for_each(|(sum, share)| *sum += share);
             }
         }
-    });
+        for row in window {
+            let places = &mut target[row * columns.size..][..columns.size];
+            places.iter_mut().zip(line.iter()).for_each(|(sum, value)| *sum += value);
+        }
+    }
 }
