@@ -3,8 +3,8 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::batch_norm;
 use kiln_kernels::{
-    Activation, activate, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced, global_avg_pool2d,
-    linear_sliced, max_pool2d,
+    Activation, activate, add, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced,
+    global_avg_pool2d, linear_sliced, max_pool2d,
 };
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
@@ -257,7 +257,7 @@ fn run(
             let [batch, channels, height, width] = input.dims();
             input.reshape([batch, channels * height * width, 1, 1])
         }
-        Op::Add => inputs.into_iter().reduce(|sum, input| sum + input).expect("a sum has inputs"),
+        Op::Add => inputs.into_iter().reduce(add).expect("a sum has inputs"),
         Op::Concat => Tensor::cat(inputs, 1),
         Op::Mul => {
             let right = inputs.pop().expect("a product has two inputs");

@@ -2,6 +2,8 @@
 
 mod activation;
 mod activation_pass;
+mod addition;
+mod box_sums;
 mod convolution;
 mod correlation;
 mod correlation_task;
@@ -41,6 +43,7 @@ mod weight_gradient;
 mod weight_slice;
 
 pub use activation::Activation;
+pub use addition::add;
 pub use cross_entropy::cross_entropy;
 pub use instruction_set::InstructionSet;
 pub use linear_tensors::{linear, linear_sliced};

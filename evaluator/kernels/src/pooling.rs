@@ -1,13 +1,14 @@
 //! Maximum and average over windows of each plane, and their gradients.
 //!
-//! An average is taken line by line: the lines of a window are added, then the columns. All that touches a plane is done by
-//! one task, so that no sum depends on the number of threads.
+//! An average is taken line by line: the lines of a window are added, then the columns; without stride, `box_sums` does it. All
+//! that touches a plane is done by one task, so that no sum depends on the number of threads.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
 
 use rayon::prelude::*;
 
+use crate::box_sums::{Boxes, Planes, Sides};
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
 use crate::simd::{Kernel, Simd};
@@ -57,6 +58,17 @@ impl Axis {
         start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(self.size)
     }
 
+    /// Sums over its windows, where they move by one place: means forward, and what comes back to each place backward.
+    fn sides(&self, backward: bool) -> Sides {
+        let means: Vec<f32> = (0..self.output).map(|output| 1.0 / self.window(output).len() as f32).collect();
+        let (window, ones) = (self.kernel, vec![1.0; self.size]);
+        if backward {
+            Sides { read: means, written: ones, window, before: window - 1 - self.padding }
+        } else {
+            Sides { read: ones, written: means, window, before: self.padding }
+        }
+    }
+
     /// The windows whose place `tap` lies inside the image, and that place in the first of them.
     #[inline(always)]
     fn inside(&self, tap: usize) -> (Range<usize>, usize) {
@@ -91,6 +103,13 @@ impl Pooling {
         [line, output, counts]
     }
 
+    /// The sums over windows that an average without stride is.
+    fn boxes(&self, backward: bool) -> Option<Boxes> {
+        let without_stride = self.rows.stride == 1 && self.columns.stride == 1;
+        let boxes = || Boxes { rows: self.rows.sides(backward), columns: self.columns.sides(backward) };
+        (self.kind == Kind::Average && without_stride).then(boxes)
+    }
+
     /// Planes that are one task.
     fn together(&self) -> usize {
         (TASK / self.planes()[0]).max(1)
@@ -99,9 +118,12 @@ impl Pooling {
     pub(crate) fn forward(&self, set: InstructionSet, x: &[f32]) -> Buffer {
         let [input, output] = self.planes();
         assert!(x.len().is_multiple_of(input), "a tensor has the shape that was said");
-        let together = self.together();
+        let (together, boxes) = (self.together(), self.boxes(false));
         let fill = |target: &mut [MaybeUninit<f32>]| {
             let run = |target: &mut [MaybeUninit<f32>], x: &[f32]| {
+                if let Some(boxes) = &boxes {
+                    return sum_boxes(set, boxes, x, target);
+                }
                 with_scratch(self.scratch(), |scratch| {
                     set.run(Forward { pooling: self, x, target, scratch });
                 });
@@ -122,9 +144,12 @@ impl Pooling {
         let len = gradient.len() / output * input;
         assert!(gradient.len().is_multiple_of(output), "a gradient has the shape that was said");
         assert!(x.is_none_or(|x| x.len() == len), "a tensor has the shape that was said");
-        let together = self.together();
+        let (together, boxes) = (self.together(), self.boxes(true));
         let fill = |target: &mut [MaybeUninit<f32>]| {
             let run = |target: &mut [MaybeUninit<f32>], x: Option<&[f32]>, gradient: &[f32]| {
+                if let Some(boxes) = &boxes {
+                    return sum_boxes(set, boxes, gradient, target);
+                }
                 with_scratch(self.scratch(), |scratch| {
                     set.run(Backward { pooling: self, x, gradient, target, scratch });
                 });
@@ -141,6 +166,10 @@ impl Pooling {
         // SAFETY: each task writes all of its planes.
         unsafe { Buffer::filled(len, fill) }
     }
+}
+
+fn sum_boxes(set: InstructionSet, boxes: &Boxes, source: &[f32], target: &mut [MaybeUninit<f32>]) {
+    with_scratch(boxes.scratch(), |scratch| set.run(Planes { boxes, source, target, scratch }));
 }
 
 /// All values set to one.
