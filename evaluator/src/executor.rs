@@ -182,11 +182,11 @@ fn joined(
     id: LayerId,
     normalization: &Normalization<'_>,
 ) -> Option<LayerId> {
-    let joins = match (&architecture.layer(id).op, normalization) {
-        (Op::BatchNorm, Normalization::Batch(_)) => true,
-        (Op::Linear { .. }, Normalization::Batch(_) | Normalization::Fixed(..)) => true,
-        _ => false,
-    };
+    let joins = matches!(
+        (&architecture.layer(id).op, normalization),
+        (Op::BatchNorm | Op::Linear { .. }, Normalization::Batch(_))
+            | (Op::Linear { .. }, Normalization::Fixed(..))
+    );
     match readers[id.0].as_slice() {
         [reader] if joins && matches!(architecture.layer(*reader).op, Op::Activation { .. }) => Some(*reader),
         _ => None,

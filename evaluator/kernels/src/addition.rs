@@ -47,12 +47,12 @@ impl AddOps for Flex {
         let (shape, set) = (a.shape(), InstructionSet::current());
         let (a, b) = (Values::new(a), Values::new(b));
         let (a, b) = (a.slice(), b.slice());
-        let fill = |sum: &mut [MaybeUninit<f32>]| {
+        let fill = |target: &mut [MaybeUninit<f32>]| {
             if a.len() <= ALONE {
-                return set.run(Sum { a, b, sum });
+                return set.run(Sum { a, b, target });
             }
             let terms = a.par_chunks(TASK).zip(b.par_chunks(TASK));
-            sum.par_chunks_mut(TASK).zip(terms).for_each(|(sum, (a, b))| set.run(Sum { a, b, sum }));
+            target.par_chunks_mut(TASK).zip(terms).for_each(|(target, (a, b))| set.run(Sum { a, b, target }));
         };
         // SAFETY: the chunks of both terms and of the sum are equally long, and each task writes all of its own.
         large(unsafe { Buffer::filled(a.len(), fill) }, shape)
@@ -88,7 +88,7 @@ impl<C: CheckpointStrategy> AddOps for Autodiff<Flex, C> {
 struct Sum<'a> {
     a: &'a [f32],
     b: &'a [f32],
-    sum: &'a mut [MaybeUninit<f32>],
+    target: &'a mut [MaybeUninit<f32>],
 }
 
 impl Kernel for Sum<'_> {
@@ -97,10 +97,10 @@ impl Kernel for Sum<'_> {
     #[inline(always)]
     fn run<S: Simd>(self, _: S) {
         assert!(
-            self.a.len() == self.b.len() && self.a.len() == self.sum.len(),
+            self.a.len() == self.b.len() && self.a.len() == self.target.len(),
             "what is added has one length"
         );
-        for (sum, (a, b)) in self.sum.iter_mut().zip(self.a.iter().zip(self.b)) {
+        for (sum, (a, b)) in self.target.iter_mut().zip(self.a.iter().zip(self.b)) {
             sum.write(a + b);
         }
     }
