@@ -31,6 +31,7 @@ mod panel;
 mod plane_operations;
 mod plane_tensors;
 mod pooling;
+mod pooling_kernels;
 mod product;
 #[cfg(test)]
 mod reference;
