@@ -4,7 +4,7 @@ use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
 use burn::tensor::Tensor;
 
-use crate::weights::Parameters;
+use crate::parameters::Parameters;
 
 /// Scales the gradients down to the norm `limit` where they exceed it. Gradients that are missing count as zero.
 ///

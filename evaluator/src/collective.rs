@@ -9,8 +9,8 @@ use burn::optim::GradientsParams;
 use burn::tensor::distributed::{CollectiveTensor, ReduceOperation, all_reduce};
 use burn::tensor::{Device, Tensor};
 
+use crate::parameters::{ParameterOf, Parameters};
 use crate::probe;
-use crate::weights::{ParameterOf, Parameters};
 
 /// Finds out whether the devices reach each other: each gives a one, and all must get their number.
 ///

@@ -3,13 +3,13 @@
 use burn::tensor::Tensor;
 use burn::tensor::module::batch_norm;
 use kiln_kernels::{
-    Activation, activate, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced, global_avg_pool2d,
-    max_pool2d,
+    Activation, activate, add, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced,
+    global_avg_pool2d, linear_sliced, max_pool2d,
 };
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
 use crate::folding::{Folded, fold, reader_that_folds};
-use crate::integers::{Integers, Kernel, Weight};
+use crate::integers::Integers;
 use crate::statistics::Statistics;
 use crate::weights::Weights;
 
@@ -102,8 +102,10 @@ pub(crate) fn forward(
             _ => layer.inputs.iter().map(&mut read).collect(),
         };
         let kernel = integers.and_then(|integers| integers.kernel(id));
+        let after = joined(architecture, &readers, id, &normalization);
+        let after = after.map_or(Activation::Identity, |reader| nonlinearity(architecture.layer(reader)));
         let output = match (&layer.op, fixed) {
-            _ if kernel.is_some() => integer_sums(layer, one(inputs), kernel.expect("checked by the guard")),
+            _ if kernel.is_some() => kernel.expect("checked by the guard").sums(layer, one(inputs)),
             (Op::BatchNorm, _) if integers.is_some_and(|integers| integers.is_folded(id)) => one(inputs),
             (Op::Conv2d { .. }, _) if folded.is_some() => {
                 folded.expect("checked by the guard").convolve(id, layer, one(inputs))
@@ -114,7 +116,7 @@ pub(crate) fn forward(
                     Some(norm) => {
                         folded_conv(layer, architecture.layer(norm), norm, weights, one(inputs), statistics)
                     }
-                    None => run(layer, weights, inputs, batch, &values),
+                    None => run(layer, weights, inputs, batch, &values, after),
                 }
             }
             (Op::BatchNorm, Some(statistics)) => {
@@ -129,9 +131,6 @@ pub(crate) fn forward(
             (Op::BatchNorm, None) if matches!(normalization, Normalization::Skipped) => one(inputs),
             (Op::BatchNorm, None) => {
                 let (scale, shift) = weights.affine(layer);
-                let after = joined(architecture, &readers, id, &normalization);
-                let after =
-                    after.map_or(Activation::Identity, |reader| nonlinearity(architecture.layer(reader)));
                 let epsilon = f64::from(BATCH_NORM_EPSILON);
                 let result = batch_norm_activation_train(one(inputs), scale, shift, epsilon, after);
                 if let Normalization::Batch(Some(seen)) = &mut normalization {
@@ -139,14 +138,14 @@ pub(crate) fn forward(
                 }
                 result.output
             }
-            (Op::Activation { .. }, None)
+            (Op::Activation { .. }, _)
                 if joined(architecture, &readers, layer.inputs[0], &normalization) == Some(id) =>
             {
                 one(inputs)
             }
             // What is rounded afterwards keeps to burn's operations: one value may decide between two grid points.
             (Op::Activation { .. }, _) if integers.is_some() => nonlinearity(layer).by_burn(one(inputs)),
-            _ => run(layer, weights, inputs, batch, &values),
+            _ => run(layer, weights, inputs, batch, &values, after),
         };
         normalization.show(id, &output);
         values[id.0] = Some(match integers {
@@ -176,21 +175,20 @@ fn folded_into(architecture: &Architecture, readers: &[Vec<LayerId>], norm: &Lay
     Some(matches!(architecture.layer(input).op, Op::Conv2d { .. }) && readers[input.0].len() == 1)
 }
 
-/// The nonlinearity that alone reads this batch normalization and is computed with it: where nobody looks between them.
+/// The nonlinearity that alone reads this layer and is computed with it: where nobody looks between them.
 fn joined(
     architecture: &Architecture,
     readers: &[Vec<LayerId>],
-    norm: LayerId,
+    id: LayerId,
     normalization: &Normalization<'_>,
 ) -> Option<LayerId> {
-    match readers[norm.0].as_slice() {
-        [reader]
-            if matches!(normalization, Normalization::Batch(_))
-                && matches!(architecture.layer(norm).op, Op::BatchNorm)
-                && matches!(architecture.layer(*reader).op, Op::Activation { .. }) =>
-        {
-            Some(*reader)
-        }
+    let joins = matches!(
+        (&architecture.layer(id).op, normalization),
+        (Op::BatchNorm | Op::Linear { .. }, Normalization::Batch(_))
+            | (Op::Linear { .. }, Normalization::Fixed(..))
+    );
+    match readers[id.0].as_slice() {
+        [reader] if joins && matches!(architecture.layer(*reader).op, Op::Activation { .. }) => Some(*reader),
         _ => None,
     }
 }
@@ -209,40 +207,26 @@ fn folded_conv(
 }
 
 /// Convolution with the layer's stride, padding and groups.
-fn convolve(layer: &Layer, input: Tensor<4>, kernel: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+pub(crate) fn convolve(
+    layer: &Layer,
+    input: Tensor<4>,
+    kernel: Tensor<4>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<4> {
     let Op::Conv2d { stride, padding, groups, .. } = layer.op else {
         unreachable!("only convolutions are convolved")
     };
     conv2d(input, kernel, bias, stride, padding, groups)
 }
 
-/// Fully connected: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
-fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<4> {
-    let [batch, features, _, _] = input.dims();
-    let outputs = matrix.dims()[0];
-    let output = input.reshape([batch, features]).matmul(matrix.transpose());
-    let output = match bias {
-        Some(bias) => output + bias.unsqueeze(),
-        None => output,
-    };
-    output.reshape([batch, outputs, 1, 1])
-}
-
-/// A layer with integer weights.
-fn integer_sums(layer: &Layer, input: Tensor<4>, kernel: &Kernel) -> Tensor<4> {
-    let bias = Some(kernel.bias.clone());
-    match &kernel.weight {
-        Weight::Window(window) => convolve(layer, input, window.clone(), bias),
-        Weight::Matrix(matrix) => connect(input, matrix.clone(), bias),
-    }
-}
-
+/// A layer with weights as they are, or none; `after` is the nonlinearity behind a fully connected one.
 fn run(
     layer: &Layer,
     weights: &Weights,
     mut inputs: Vec<Tensor<4>>,
     batch: usize,
     values: &[Option<Tensor<4>>],
+    after: Activation,
 ) -> Tensor<4> {
     match &layer.op {
         Op::Zero { .. } => {
@@ -257,7 +241,8 @@ fn run(
         }
         Op::Linear { .. } => {
             let bias = weights.bias(layer);
-            connect(one(inputs), weights.matrix(layer), bias)
+            let (whole, part) = weights.shared_matrix(layer);
+            linear_sliced(one(inputs), whole, part, bias, after)
         }
         Op::Activation { .. } => activate(one(inputs), nonlinearity(layer)),
         Op::Pool { kind: PoolKind::Max, kernel, stride, padding } => {
@@ -272,7 +257,7 @@ fn run(
             let [batch, channels, height, width] = input.dims();
             input.reshape([batch, channels * height * width, 1, 1])
         }
-        Op::Add => inputs.into_iter().reduce(|sum, input| sum + input).expect("a sum has inputs"),
+        Op::Add => inputs.into_iter().reduce(add).expect("a sum has inputs"),
         Op::Concat => Tensor::cat(inputs, 1),
         Op::Mul => {
             let right = inputs.pop().expect("a product has two inputs");
@@ -283,7 +268,7 @@ fn run(
 }
 
 /// The kernels' name for what an activation layer computes.
-fn nonlinearity(layer: &Layer) -> Activation {
+pub(crate) fn nonlinearity(layer: &Layer) -> Activation {
     let Op::Activation { kind } = layer.op else { unreachable!("only activations have a nonlinearity") };
     match kind {
         ActivationKind::Relu => Activation::Relu,

@@ -21,9 +21,10 @@ use crate::frozen::Frozen;
 use crate::inference;
 use crate::judgement::Judgement;
 use crate::network_state::Kept;
+use crate::stand_alone::stand_alone;
 use crate::training::{Stopped, Training};
 use crate::training_settings::TrainingSettings;
-use crate::weights::{Weights, stand_alone};
+use crate::weights::Weights;
 use crate::{Context, Effort, target_scale};
 
 /// Where a network's first weights may come from.

@@ -1,12 +1,13 @@
 //! Convolutions of a network that is not trained any more: the normalization after them folded into weight and bias, once
-//! for all batches, and the activation behind taken into the same pass where the kernels can.
+//! for all batches, and the nonlinearity behind computed with it.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use burn::tensor::Tensor;
-use kiln_kernels::{Epilogue, conv2d_activated};
-use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op};
+use kiln_kernels::{Activation, conv2d_activated};
+use kiln_space::{Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op};
 
+use crate::executor::nonlinearity;
 use crate::statistics::Statistics;
 use crate::weights::Weights;
 
@@ -21,7 +22,7 @@ pub(crate) struct Folded {
 struct Convolution {
     kernel: Tensor<4>,
     bias: Option<Tensor<1>>,
-    epilogue: Epilogue,
+    activation: Activation,
 }
 
 impl Folded {
@@ -47,10 +48,13 @@ impl Folded {
             };
             folded.absorbed.extend(norm);
             let behind = only_reader(norm.unwrap_or(id));
-            let activation = behind.and_then(|reader| Some((reader, epilogue(architecture.layer(reader))?)));
-            folded.absorbed.extend(activation.map(|(reader, _)| reader));
-            let epilogue = activation.map_or(Epilogue::Nothing, |(_, epilogue)| epilogue);
-            folded.convolutions.insert(id, Convolution { kernel, bias, epilogue });
+            let is_nonlinear =
+                |reader: &LayerId| matches!(architecture.layer(*reader).op, Op::Activation { .. });
+            let behind = behind.filter(is_nonlinear);
+            folded.absorbed.extend(behind);
+            let activation =
+                behind.map_or(Activation::Identity, |reader| nonlinearity(architecture.layer(reader)));
+            folded.convolutions.insert(id, Convolution { kernel, bias, activation });
         }
         folded
     }
@@ -67,7 +71,7 @@ impl Folded {
         };
         let convolution = self.convolutions.get(&id).expect("every live convolution is folded");
         let (kernel, bias) = (convolution.kernel.clone(), convolution.bias.clone());
-        conv2d_activated(input, kernel, bias, stride, padding, groups, convolution.epilogue)
+        conv2d_activated(input, kernel, bias, stride, padding, groups, convolution.activation)
     }
 }
 
@@ -101,14 +105,4 @@ pub(crate) fn fold(
         None => mean,
     };
     (kernel, shift - mean * factor)
-}
-
-/// What the kernels compute with a convolution.
-fn epilogue(layer: &Layer) -> Option<Epilogue> {
-    match layer.op {
-        Op::Activation { kind: ActivationKind::Relu } => Some(Epilogue::Relu),
-        Op::Activation { kind: ActivationKind::Relu6 } => Some(Epilogue::Relu6),
-        Op::Activation { kind: ActivationKind::HardSwish } => Some(Epilogue::HardSwish),
-        _ => None,
-    }
 }

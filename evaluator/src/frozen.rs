@@ -12,9 +12,10 @@ use crate::executor::{self, Normalization};
 use crate::folding::Folded;
 use crate::integers::Integers;
 use crate::pruning;
+use crate::stand_alone::stand_alone;
 use crate::statistics::Statistics;
 use crate::trained;
-use crate::weights::{Weights, stand_alone};
+use crate::weights::Weights;
 
 /// Images that go through a network at once.
 pub(crate) const BATCH: usize = 256;

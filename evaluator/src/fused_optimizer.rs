@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{UpdateRule, update};
 
 use crate::optimizer::{OptimizerKind, OptimizerSettings};
-use crate::weights::Parameters;
+use crate::parameters::Parameters;
 
 /// The share of the mean square that `adamw` keeps, and what is added to its root: burn's defaults.
 const BETA_2: f32 = 0.999;

@@ -4,7 +4,9 @@ use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_export::{Grid, QuantizedKernel, QuantizedNetwork};
-use kiln_space::LayerId;
+use kiln_space::{Layer, LayerId};
+
+use crate::executor::convolve;
 
 /// A network's grids, and its integer weights as the values they stand for.
 #[derive(Clone, Debug)]
@@ -16,13 +18,13 @@ pub(crate) struct Integers {
 /// Weights and bias of a layer with integer weights, the normalization after it folded in.
 #[derive(Clone, Debug)]
 pub(crate) struct Kernel {
-    pub(crate) weight: Weight,
-    pub(crate) bias: Tensor<1>,
+    weight: Weight,
+    bias: Tensor<1>,
 }
 
 /// Of a convolution, `[out, in / groups, height, width]`, or of a fully connected layer, `[out, in]`.
 #[derive(Clone, Debug)]
-pub(crate) enum Weight {
+enum Weight {
     Window(Tensor<4>),
     Matrix(Tensor<2>),
 }
@@ -69,6 +71,18 @@ impl Kernel {
         let bias = kernel.bias_values();
         let bias = TensorData::new(bias, [kernel.bias.len()]);
         Self { weight, bias: Tensor::from_data(bias, device) }
+    }
+
+    /// The output of a layer with these weights, before it is rounded.
+    pub(crate) fn sums(&self, layer: &Layer, input: Tensor<4>) -> Tensor<4> {
+        match &self.weight {
+            Weight::Window(window) => convolve(layer, input, window.clone(), Some(self.bias.clone())),
+            Weight::Matrix(matrix) => {
+                let ([batch, features, _, _], [outputs, _]) = (input.dims(), matrix.dims());
+                let sums = input.reshape([batch, features]).matmul(matrix.clone().transpose());
+                (sums + self.bias.clone().unsqueeze()).reshape([batch, outputs, 1, 1])
+            }
+        }
     }
 }
 

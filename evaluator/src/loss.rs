@@ -1,7 +1,8 @@
 //! What training minimizes: cross-entropy for classes, squared error for values, and the same against a teacher.
 
+use burn::tensor::Tensor;
 use burn::tensor::activation::{log_softmax, softmax};
-use burn::tensor::{Int, Tensor};
+use kiln_kernels::cross_entropy;
 
 use crate::data::{BatchTargets, DataSet};
 
@@ -27,19 +28,6 @@ pub(crate) fn against_teacher(outputs: Tensor<2>, teacher: Tensor<2>, targets: &
 /// The loss of a network that knows nothing but the shares of the classes, taken as equal, or the mean of the values.
 pub(crate) fn of_guessing(data: &DataSet) -> f64 {
     if data.is_regression() { 1.0 } else { (data.targets().names().len() as f64).ln() }
-}
-
-/// Mean cross-entropy in nats; every target is moved towards uniform by `smoothing`.
-///
-/// Source: C. Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section 7.
-///
-/// # Shapes
-/// - `logits`: `[batch, classes]`
-/// - `labels`: `[batch]`
-fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
-    let logs = log_softmax(logits, 1);
-    let picked = logs.clone().gather(1, labels.unsqueeze_dim::<2>(1)).mean().neg();
-    if smoothing > 0.0 { picked * (1.0 - smoothing) - logs.mean() * smoothing } else { picked }
 }
 
 /// Mean squared error over examples and values, each in deviations from its mean.

@@ -9,7 +9,7 @@ use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::fused_optimizer::FusedOptimizer;
-use crate::weights::Parameters;
+use crate::parameters::Parameters;
 
 /// Optimizer and learning rate. Weight decay spares biases, scales and shifts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]

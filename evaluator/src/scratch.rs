@@ -14,10 +14,11 @@ use crate::judgement;
 use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
+use crate::stand_alone::stand_alone;
 use crate::supernet::outcome;
 use crate::training::{Stopped, Training};
 use crate::training_settings::{TrainingSettings, accumulate};
-use crate::weights::{Weights, stand_alone};
+use crate::weights::Weights;
 use crate::{Built, Context, Effort, Workload, fingerprint, finish, inference};
 
 /// `[evaluator]` with `kind = "scratch"`.

@@ -9,8 +9,9 @@ use kiln_space::{Architecture, LayerId, Op};
 use crate::data::{DataSet, Split};
 use crate::frozen::{BATCH, Frozen};
 use crate::judgement::Judgement;
+use crate::stand_alone::stand_alone;
 use crate::statistics::Statistics;
-use crate::weights::{Values, Weights, stand_alone};
+use crate::weights::{Values, Weights};
 
 /// All arrays of a network, as `TrainedModel` names them.
 pub(crate) fn arrays(

@@ -9,9 +9,10 @@ use crate::data::{Batcher, DataSet};
 use crate::executor::{self, Normalization};
 use crate::learner::Learner;
 use crate::network_state::{Kept, NetworkState};
+use crate::parameters::Parameters;
 use crate::pruning::Pruning;
 use crate::training_settings::TrainingSettings;
-use crate::weights::{Parameters, Weights};
+use crate::weights::Weights;
 use crate::{inference, loss};
 
 /// A mean loss beyond this many times that of guessing counts as divergence.

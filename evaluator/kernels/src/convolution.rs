@@ -2,8 +2,8 @@
 
 use rayon::prelude::*;
 
+use crate::activation::Activation;
 use crate::correlation::Correlation;
-use crate::epilogue::Epilogue;
 use crate::geometry::{Axis, Geometry};
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
@@ -20,10 +20,10 @@ pub(crate) fn forward(
     x: &[f32],
     weight: WeightValues<'_>,
     bias: Option<&[f32]>,
-    epilogue: Epilogue,
+    activation: Activation,
 ) -> Buffer {
     if geometry.is_depthwise() {
-        return depthwise::forward(set, geometry, x, weight, bias, epilogue);
+        return depthwise::forward(set, geometry, x, weight, bias, activation);
     }
     let flat = geometry.flattened();
     let channels = [flat.in_group(), flat.out_group()];
@@ -32,7 +32,7 @@ pub(crate) fn forward(
     let packed = plan.pack_weights(set, |group, output, input, tap| {
         weight.get(group * flat.out_group() + output, input, tap)
     });
-    plan.run(set, x, &packed, bias, epilogue)
+    plan.run(set, x, &packed, bias, activation)
 }
 
 /// The gradient of the input, given that of the output.
@@ -44,10 +44,10 @@ pub(crate) fn input_gradient(
 ) -> Buffer {
     if geometry.is_depthwise() {
         let plan = depthwise::backward(geometry);
-        return plan.run(set, gradient, &plan.pack_weights(weight), None, Epilogue::Nothing);
+        return plan.run(set, gradient, &plan.pack_weights(weight), None, Activation::Identity);
     }
     let (plan, packed) = backward(set, geometry, weight);
-    plan.run(set, gradient, &packed, None, Epilogue::Nothing)
+    plan.run(set, gradient, &packed, None, Activation::Identity)
 }
 
 /// Gives `add` the gradient of each weight, given the input and the gradient of the output: output channel, input
@@ -81,7 +81,7 @@ pub(crate) fn gradients(
     add: impl FnMut(usize, usize, [usize; 2], f32),
 ) -> Buffer {
     let images = Images { batch: geometry.batch, x, gradient };
-    let nothing = Epilogue::Nothing;
+    let nothing = Activation::Identity;
     if geometry.is_depthwise() {
         let plan = depthwise::backward(geometry);
         let (packed, sums) = (plan.pack_weights(weight), depthwise_gradient::Plan::new(set, geometry));

@@ -7,8 +7,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
+use crate::activation::Activation;
 use crate::correlation_task::Task;
-use crate::epilogue::Epilogue;
 use crate::geometry::Axis;
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
@@ -127,7 +127,7 @@ impl Correlation {
         source: &[f32],
         weights: &[f32],
         bias: Option<&[f32]>,
-        epilogue: Epilogue,
+        activation: Activation,
     ) -> Buffer {
         let [source_image, target_image] = self.image_lens();
         assert_eq!(source.len(), self.batch * source_image, "an input has the shape that was planned for");
@@ -135,7 +135,7 @@ impl Correlation {
         let fill = |target: &mut [MaybeUninit<f32>]| {
             let tasks = target.par_chunks_mut(together * target_image);
             tasks.zip(source.par_chunks(together * source_image)).for_each(|(target, source)| {
-                self.images(set, source, weights, bias, epilogue, target);
+                self.images(set, source, weights, bias, activation, target);
             });
         };
         // SAFETY: the chunks cover the whole target, and all channels and pixels of their images are written.
@@ -149,7 +149,7 @@ impl Correlation {
         source: &[f32],
         weights: &[f32],
         bias: Option<&[f32]>,
-        epilogue: Epilogue,
+        activation: Activation,
         target: &mut [MaybeUninit<f32>],
     ) {
         let [source_image, target_image] = self.image_lens();
@@ -169,7 +169,7 @@ impl Correlation {
             for (target, source) in tasks.zip(source.chunks(self.together() * source_image)) {
                 let images = target.len() / target_image;
                 let scratch = &mut *scratch;
-                set.run(Task { plan: self, source, weights, bias, epilogue, target, scratch, images });
+                set.run(Task { plan: self, source, weights, bias, activation, target, scratch, images });
             }
         });
     }

@@ -2,8 +2,8 @@
 
 use std::mem::MaybeUninit;
 
+use crate::activation::Activation;
 use crate::correlation::{Correlation, Input};
-use crate::epilogue::Epilogue;
 use crate::lines::copy;
 use crate::packing::SLACK;
 use crate::simd::{Kernel, Simd};
@@ -15,7 +15,7 @@ pub(crate) struct Task<'a> {
     pub(crate) source: &'a [f32],
     pub(crate) weights: &'a [f32],
     pub(crate) bias: Option<&'a [f32]>,
-    pub(crate) epilogue: Epilogue,
+    pub(crate) activation: Activation,
     pub(crate) target: &'a mut [MaybeUninit<f32>],
     pub(crate) scratch: &'a mut [f32],
     pub(crate) images: usize,
@@ -77,7 +77,7 @@ impl Task<'_> {
                                     offsets: &phase.offsets,
                                     weights: of_phase.add(block * taps * R),
                                     start: &start,
-                                    epilogue: self.epilogue,
+                                    activation: self.activation,
                                     output,
                                     stride,
                                     rows,

@@ -4,7 +4,7 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::epilogue::Epilogue;
+use crate::activation::Activation;
 use crate::geometry::{Axis, Geometry};
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
@@ -26,10 +26,10 @@ pub(crate) fn forward(
     x: &[f32],
     weight: WeightValues<'_>,
     bias: Option<&[f32]>,
-    epilogue: Epilogue,
+    activation: Activation,
 ) -> Buffer {
     let plan = Plan::new(geometry, &geometry.rows(), &geometry.columns());
-    plan.run(set, x, &plan.pack_weights(weight), bias, epilogue)
+    plan.run(set, x, &plan.pack_weights(weight), bias, activation)
 }
 
 /// The gradient of the input as a sum of this form.
@@ -74,7 +74,7 @@ impl Plan {
         source: &[f32],
         weights: &[f32],
         bias: Option<&[f32]>,
-        epilogue: Epilogue,
+        activation: Activation,
     ) -> Buffer {
         let planes = self.batch * self.channels;
         assert_eq!(source.len(), planes * self.source_plane, "an input has the shape that was planned for");
@@ -83,7 +83,7 @@ impl Plan {
             let targets = target.par_chunks_mut(together * self.target_plane);
             let tasks = targets.zip(source.par_chunks(together * self.source_plane));
             tasks.enumerate().for_each(|(task, (target, source))| {
-                self.planes(set, task * together, source, weights, bias, epilogue, target);
+                self.planes(set, task * together, source, weights, bias, activation, target);
             });
         };
         // SAFETY: the tasks cover all planes, and all pixels of their planes are written.
@@ -100,7 +100,7 @@ impl Plan {
         source: &[f32],
         weights: &[f32],
         bias: Option<&[f32]>,
-        epilogue: Epilogue,
+        activation: Activation,
         target: &mut [MaybeUninit<f32>],
     ) {
         let taps: usize = self.phases.iter().map(|phase| phase.offsets.len()).sum();
@@ -112,7 +112,7 @@ impl Plan {
         assert_eq!(weights.len(), self.channels * taps, "there is a filter for each channel");
         assert!(bias.is_none_or(|bias| bias.len() == self.channels), "there is a bias for each channel");
         with_scratch(self.together() * self.packing.channel_len() + self.lines(), |scratch| {
-            set.run(Planes { plan: self, first, source, weights, bias, epilogue, target, scratch });
+            set.run(Planes { plan: self, first, source, weights, bias, activation, target, scratch });
         });
     }
 
@@ -144,7 +144,7 @@ struct Planes<'a> {
     source: &'a [f32],
     weights: &'a [f32],
     bias: Option<&'a [f32]>,
-    epilogue: Epilogue,
+    activation: Activation,
     target: &'a mut [MaybeUninit<f32>],
     scratch: &'a mut [f32],
 }
@@ -184,7 +184,7 @@ impl Kernel for Planes<'_> {
                     weights = later;
                     let to = if in_place { target } else { lines.add(number * plan.line()) };
                     let filter =
-                        Filter { offsets: &phase.offsets, weights: now, start, epilogue: self.epilogue };
+                        Filter { offsets: &phase.offsets, weights: now, start, activation: self.activation };
                     filter.run(simd, packed, &tiles, to);
                 }
                 if !in_place {
@@ -204,7 +204,7 @@ struct Filter<'a> {
     offsets: &'a [usize],
     weights: &'a [f32],
     start: f32,
-    epilogue: Epilogue,
+    activation: Activation,
 }
 
 impl Filter<'_> {
@@ -247,7 +247,7 @@ impl Filter<'_> {
                 }
             }
             for (vector, sum) in sums.iter().enumerate() {
-                simd.store(to.add(vector * S::LANES), self.epilogue.apply(simd, *sum));
+                simd.store(to.add(vector * S::LANES), self.activation.stored(simd, *sum));
             }
         }
     }

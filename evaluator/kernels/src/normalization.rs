@@ -6,7 +6,8 @@ use std::mem::MaybeUninit;
 
 use rayon::prelude::*;
 
-use crate::activation::{Activation, Curve, with_curve};
+use crate::activation::Activation;
+use crate::curves::{Curve, with_curve};
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, SharedMut};
 use crate::simd::{Kernel, Simd};

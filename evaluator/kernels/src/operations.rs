@@ -11,8 +11,8 @@ use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, TensorMetadata, backend_extension};
 use burn::tensor::{DType, Shape, TensorData};
 
+use crate::activation::Activation;
 use crate::convolution;
-use crate::epilogue::Epilogue;
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
@@ -25,7 +25,7 @@ pub(crate) struct Convolution {
     pub(crate) geometry: Geometry,
     pub(crate) places: Arc<Places>,
     /// Untracked convolutions only.
-    pub(crate) epilogue: Epilogue,
+    pub(crate) activation: Activation,
 }
 
 /// Operations with kernels of this crate, on the flex backend.
@@ -84,12 +84,12 @@ fn convolve(
     bias: Option<Primitive>,
     convolution: &Convolution,
 ) -> Primitive {
-    let Convolution { geometry, places, epilogue } = convolution;
+    let Convolution { geometry, places, activation } = convolution;
     let (x, weight, bias) = (Values::new(x), Values::new(weight), bias.map(Values::new));
     let weight = WeightValues { values: weight.slice(), places };
     let bias = bias.as_ref().map(Values::slice);
     let output =
-        convolution::forward(InstructionSet::current(), geometry, x.slice(), weight, bias, *epilogue);
+        convolution::forward(InstructionSet::current(), geometry, x.slice(), weight, bias, *activation);
     let [height, width] = geometry.output;
     large(output, [geometry.batch, geometry.out_channels, height, width])
 }
@@ -234,7 +234,11 @@ fn record<C: CheckpointStrategy, const N: usize>(
 ) -> Tracked {
     match Conv2d.prepare::<C>(nodes).compute_bound().stateful() {
         OpsKind::Tracked(mut prep) => {
-            assert_eq!(convolution.epilogue, Epilogue::Nothing, "a tracked convolution has no epilogue");
+            assert_eq!(
+                convolution.activation,
+                Activation::Identity,
+                "a tracked convolution has no activation"
+            );
             let (at_x, at_weight) = (prep.checkpoint(&x), prep.checkpoint(&weight));
             let output = convolve(x.into_primitive(), weight.into_primitive(), bias, &convolution);
             prep.finish(ConvState { x: at_x, weight: at_weight, convolution }, output)

@@ -6,8 +6,8 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
+use crate::activation::Activation;
 use crate::convolution;
-use crate::epilogue::Epilogue;
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::weight_slice::{Places, WeightSlice, WeightValues};
@@ -51,7 +51,7 @@ fn expected(
     geometry: &Geometry,
     places: &Places,
     [x, weight, bias, gradient]: [&[f32]; 4],
-    epilogue: Epilogue,
+    activation: Activation,
 ) -> Results {
     let pixels = geometry.output[0] * geometry.output[1];
     let start = |place: usize| f64::from(bias[place / pixels % geometry.out_channels]);
@@ -67,12 +67,7 @@ fn expected(
         results.weight[at] += f64::from(gradient[to]) * f64::from(x[from]);
     });
     for value in &mut results.output {
-        *value = match epilogue {
-            Epilogue::Nothing => *value,
-            Epilogue::Relu => value.max(0.0),
-            Epilogue::Relu6 => value.clamp(0.0, 6.0),
-            Epilogue::HardSwish => *value * (*value + 3.0).clamp(0.0, 6.0) / 6.0,
-        };
+        *value = activation.exact(*value);
     }
     results
 }
@@ -87,7 +82,13 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
 }
 
 /// Compares everything for one geometry whose weight is a slice of a larger one.
-fn check(geometry: &Geometry, slice: &WeightSlice, whole: [usize; 4], epilogue: Epilogue, rng: &mut Pcg64) {
+fn check(
+    geometry: &Geometry,
+    slice: &WeightSlice,
+    whole: [usize; 4],
+    activation: Activation,
+    rng: &mut Pcg64,
+) {
     // Vectors of just the right size, so that a memory checker sees what lies beyond.
     let mut draw = |len: usize| (0..len).map(|_| rng.random_range(-1.0..1.0f32)).collect::<Box<[f32]>>();
     let pixels = geometry.output[0] * geometry.output[1];
@@ -96,13 +97,13 @@ fn check(geometry: &Geometry, slice: &WeightSlice, whole: [usize; 4], epilogue: 
     let (bias, gradient) =
         (draw(geometry.out_channels), draw(geometry.batch * geometry.out_channels * pixels));
     let places = Places::new(slice, whole);
-    let expected = expected(geometry, &places, [&x, &weight, &bias, &gradient], epilogue);
+    let expected = expected(geometry, &places, [&x, &weight, &bias, &gradient], activation);
     for set in
         InstructionSet::ALL.into_iter().filter(|set| *set == InstructionSet::Avx512 || set.is_supported())
     {
-        let what = |part: &str| format!("{part} of {} {geometry:?} {slice:?} {epilogue:?}", set.name());
+        let what = |part: &str| format!("{part} of {} {geometry:?} {slice:?} {activation:?}", set.name());
         let view = WeightValues { values: &weight, places: &places };
-        let output = convolution::forward(set, geometry, &x, view, Some(&bias), epilogue);
+        let output = convolution::forward(set, geometry, &x, view, Some(&bias), activation);
         assert_close(&what("output"), output.values(), &expected.output);
         let of_x = convolution::input_gradient(set, geometry, view, &gradient);
         assert_close(&what("input gradient"), of_x.values(), &expected.x);
@@ -161,12 +162,13 @@ fn draw(rng: &mut Pcg64, depthwise: bool) -> Option<(Geometry, WeightSlice, [usi
 
 fn check_many(seed: u64, depthwise: bool) {
     let mut rng = Pcg64::seed_from_u64(seed);
-    let epilogues = [Epilogue::Nothing, Epilogue::Relu, Epilogue::Relu6, Epilogue::HardSwish];
+    let activations = Activation::ALL.into_iter().filter(|activation| activation.is_stored());
+    let activations: Vec<Activation> = activations.collect();
     let mut checked = 0;
     while checked < 60 {
-        let epilogue = epilogues[rng.random_range(0..epilogues.len())];
+        let activation = activations[rng.random_range(0..activations.len())];
         if let Some((geometry, slice, whole)) = draw(&mut rng, depthwise) {
-            check(&geometry, &slice, whole, epilogue, &mut rng);
+            check(&geometry, &slice, whole, activation, &mut rng);
             checked += 1;
         }
     }

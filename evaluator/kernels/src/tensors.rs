@@ -8,10 +8,10 @@ use burn::tensor::ops::ConvOptions;
 use burn::tensor::{DType, Device, Tensor, module};
 
 use crate::activation::Activation;
-use crate::epilogue::Epilogue;
 use crate::geometry::Geometry;
 use crate::normalization::Normalization;
 use crate::operations::{Convolution, KernelOps};
+use crate::plane_tensors::activate;
 use crate::weight_slice::{Places, WeightSlice};
 
 /// What batch normalization returns.
@@ -73,10 +73,11 @@ pub fn conv2d_sliced(
         let weight = cut(weight, slice);
         return module::conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], groups));
     }
-    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), epilogue: Epilogue::Nothing })
+    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), activation: Activation::Identity })
 }
 
-/// The convolution [`conv2d`] and an activation of its output, in one pass where no gradient is asked for.
+/// The convolution [`conv2d`] and a nonlinearity of its output, in one pass where no gradient is asked for and the nonlinearity
+/// has no exponential.
 ///
 /// Shapes and panics are those of [`conv2d`].
 #[must_use]
@@ -87,15 +88,16 @@ pub fn conv2d_activated(
     stride: [usize; 2],
     padding: [usize; 2],
     groups: usize,
-    epilogue: Epilogue,
+    activation: Activation,
 ) -> Tensor<4> {
     let slice = WeightSlice::whole(weight.dims());
     let places = Places::new(&slice, weight.dims());
     let geometry = Geometry::new(x.dims(), slice.shape(), stride, padding, groups);
-    if x.device().is_autodiff() || !kernels_apply(&geometry, &x, &weight, bias.as_ref()) {
-        return Activation::from(epilogue).by_burn(conv2d(x, weight, bias, stride, padding, groups));
+    let joined = activation.is_stored() && !x.device().is_autodiff() && !weight.device().is_autodiff();
+    if !joined || !kernels_apply(&geometry, &x, &weight, bias.as_ref()) {
+        return activate(conv2d(x, weight, bias, stride, padding, groups), activation);
     }
-    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), epilogue })
+    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), activation })
 }
 
 fn run(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, convolution: Convolution) -> Tensor<4> {
@@ -142,27 +144,11 @@ pub fn cut(weight: Tensor<4>, slice: &WeightSlice) -> Tensor<4> {
     along(along(cropped, 0, &slice.outputs), 1, &slice.inputs)
 }
 
-/// Batch normalization with the statistics of the batch.
+/// Batch normalization with the statistics of the batch, and a nonlinearity on its result, in one pass.
 ///
 /// # Shapes
 /// - `x` and output: `[batch, channels, ..]`
 /// - `scale`, `shift`, mean, variance: `[channels]`
-///
-/// # Panics
-/// When the shapes do not fit each other.
-#[must_use]
-pub fn batch_norm_train<const D: usize>(
-    x: Tensor<D>,
-    scale: Tensor<1>,
-    shift: Tensor<1>,
-    epsilon: f64,
-) -> BatchNorm<D> {
-    batch_norm_activation_train(x, scale, shift, epsilon, Activation::Identity)
-}
-
-/// Batch normalization with the statistics of the batch, and a nonlinearity on its result, in one pass.
-///
-/// Shapes are those of [`batch_norm_train`].
 ///
 /// # Panics
 /// When the shapes do not fit each other.

@@ -1,6 +1,6 @@
 //! The innermost loop of a dense correlation: sums of a few channels over a few vectors of positions, in registers.
 
-use crate::epilogue::Epilogue;
+use crate::activation::Activation;
 use crate::simd::Simd;
 
 /// Cuts positions into tiles of at most `most` vectors, about equally wide: where each begins, and how many vectors it
@@ -25,7 +25,7 @@ pub(crate) struct Block<'a> {
     pub(crate) weights: *const f32,
     /// What each row begins with.
     pub(crate) start: &'a [f32],
-    pub(crate) epilogue: Epilogue,
+    pub(crate) activation: Activation,
     pub(crate) output: *mut f32,
     pub(crate) stride: usize,
     /// Rows that are written.
@@ -90,7 +90,7 @@ impl Block<'_> {
             unsafe {
                 let to = self.output.add(row * self.stride + at);
                 for (vector, sum) in sums.iter().enumerate() {
-                    simd.store(to.add(vector * S::LANES), self.epilogue.apply(simd, *sum));
+                    simd.store(to.add(vector * S::LANES), self.activation.stored(simd, *sum));
                 }
             }
         }

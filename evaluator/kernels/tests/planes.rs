@@ -2,7 +2,7 @@
 
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, module};
-use kiln_kernels::{Activation, InstructionSet, activate, avg_pool2d, global_avg_pool2d, max_pool2d};
+use kiln_kernels::{Activation, InstructionSet, activate, add, avg_pool2d, global_avg_pool2d, max_pool2d};
 use proptest::prelude::*;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -17,6 +17,8 @@ enum Op {
     Max(Window),
     Average(Window),
     Global,
+    /// With itself and what an activation makes of it, so that gradients meet.
+    Sum,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -42,6 +44,7 @@ impl Op {
             Self::Max(Window { kernel, stride, padding }) => max_pool2d(x, kernel, stride, padding),
             Self::Average(Window { kernel, stride, padding }) => avg_pool2d(x, kernel, stride, padding),
             Self::Global => global_avg_pool2d(x),
+            Self::Sum => add(add(x.clone(), activate(x.clone(), Activation::Silu)), x),
         }
     }
 
@@ -60,6 +63,7 @@ impl Op {
                 let [batch, channels, height, width] = x.dims();
                 x.reshape([batch, channels, height * width]).mean_dim(2).reshape([batch, channels, 1, 1])
             }
+            Self::Sum => x.clone() + Activation::Silu.by_burn(x.clone()) + x,
         }
     }
 }
@@ -142,6 +146,22 @@ proptest! {
     fn global_poolings_agree(shape in shape()) {
         check(Op::Global, shape);
     }
+
+    #[test]
+    fn sums_agree(shape in shape()) {
+        check(Op::Sum, shape);
+    }
+
+    #[test]
+    fn averages_without_stride_agree(
+        shape in shape(),
+        kernel in pair(1..=7),
+        padding in pair(0..=3),
+    ) {
+        let window = Window { kernel, stride: [1, 1], padding };
+        prop_assume!(window.fits(shape));
+        check(Op::Average(window), shape);
+    }
 }
 
 #[test]
@@ -155,6 +175,7 @@ fn shapes_of_real_networks_agree() {
     // A window larger than the image, which its padding makes room for.
     check(Op::Average(window(5, 1, 2)), [2, 3, 2, 1]);
     check(Op::Global, [64, 64, 8, 8]);
+    check(Op::Sum, [64, 16, 28, 28]);
     for activation in Activation::ALL {
         check(Op::Activation(activation), [64, 16, 28, 28]);
     }
@@ -164,8 +185,9 @@ fn shapes_of_real_networks_agree() {
 fn gradients_are_finite_differences() {
     let shape = [2, 2, 5, 6];
     let window = Window { kernel: [3, 2], stride: [2, 1], padding: [1, 0] };
+    let smooth = Window { kernel: [3, 4], stride: [1, 1], padding: [1, 2] };
     let ops = Activation::ALL.map(Op::Activation).into_iter();
-    for op in ops.chain([Op::Average(window), Op::Max(window), Op::Global]) {
+    for op in ops.chain([Op::Average(window), Op::Average(smooth), Op::Max(window), Op::Global, Op::Sum]) {
         let x = values(1, shape.iter().product());
         let loss = |x: &[f32]| {
             let output =
@@ -192,7 +214,8 @@ fn gradients_are_finite_differences() {
 #[test]
 fn any_number_of_threads_gives_the_same_bits() {
     let window = Window { kernel: [3, 3], stride: [2, 1], padding: [1, 1] };
-    let mut ops = vec![Op::Average(window), Op::Max(window), Op::Global];
+    let smooth = Window { stride: [1, 1], ..window };
+    let mut ops = vec![Op::Average(window), Op::Average(smooth), Op::Max(window), Op::Global, Op::Sum];
     ops.extend(Activation::ALL.map(Op::Activation));
     for set in supported() {
         let bits = |threads| {

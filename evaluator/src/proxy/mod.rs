@@ -15,7 +15,7 @@ use serde::{Deserialize, Serialize};
 pub(crate) use evaluator::{build_naswot, build_synflow};
 
 use crate::Context;
-use crate::weights::stand_alone;
+use crate::stand_alone::stand_alone;
 
 /// Which score.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]

@@ -11,7 +11,8 @@ use crate::data::Batch;
 use crate::devices::Devices;
 use crate::executor::{self, Normalization};
 use crate::loss;
-use crate::weights::{Parameters, Weights};
+use crate::parameters::Parameters;
+use crate::weights::Weights;
 
 /// Adds up the gradients of a step, in the order of the subnets on the main device; GPUs with a collective of their own add
 /// up theirs each, and then all together. A parameter that a subnet does not read counts as zero there.

@@ -1,0 +1,84 @@
+//! The fully connected layer on burn's tensors, with burn's own operations wherever the kernel does not apply.
+
+use std::ops::Range;
+
+use burn::backend::Dispatch;
+use burn::tensor::Tensor;
+
+use crate::activation::Activation;
+use crate::linear::Linear;
+use crate::linear_operations::LinearOps;
+use crate::plane_tensors::activate;
+use crate::tensors::applies;
+
+/// A fully connected layer and a nonlinearity: `activation(x * weight^T + bias)`.
+///
+/// # Shapes
+/// - `x`: `[batch, ..]`, in all `inputs` values each
+/// - `weight`: `[outputs, inputs]`
+/// - `bias`: `[outputs]`
+/// - output: `[batch, outputs, 1, ..]`, with as many dimensions as `x`
+///
+/// # Panics
+/// When the shapes do not fit each other.
+#[must_use]
+pub fn linear<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    bias: Option<Tensor<1>>,
+    activation: Activation,
+) -> Tensor<D> {
+    let [outputs, inputs] = weight.dims();
+    linear_sliced(x, weight, [0..outputs, 0..inputs], bias, activation)
+}
+
+/// The layer [`linear`] with some outputs and inputs of `weight`, which are read where they lie: nothing is copied, and the
+/// gradient has the shape of the whole weight, with zeros where the slice is not.
+///
+/// # Shapes
+/// - `weight`: `[.., ..]`, at least what the slice covers
+/// - the others as [`linear`] with a weight of the slice's shape
+///
+/// # Panics
+/// As [`linear`], and when the slice goes beyond the weight.
+#[must_use]
+pub fn linear_sliced<const D: usize>(
+    x: Tensor<D>,
+    weight: Tensor<2>,
+    part: [Range<usize>; 2],
+    bias: Option<Tensor<1>>,
+    activation: Activation,
+) -> Tensor<D> {
+    const { assert!(D >= 2, "a fully connected layer reads tensors with a dimension of features") };
+    let (dims, whole) = (x.dims(), weight.dims());
+    let (batch, [outputs, inputs]) = (dims[0], [part[0].len(), part[1].len()]);
+    assert!(part[0].end <= whole[0] && part[1].end <= whole[1], "a slice lies inside its weight");
+    assert_eq!(
+        dims[1..].iter().product::<usize>(),
+        inputs,
+        "an example has as many values as there are inputs"
+    );
+    if let Some(bias) = &bias {
+        assert_eq!(bias.dims(), [outputs], "a bias has one value for each output");
+    }
+    if outputs == 0 || !(applies(&x) && applies(&weight) && bias.as_ref().is_none_or(applies)) {
+        let mut shape = [1; D];
+        (shape[0], shape[1]) = (batch, outputs);
+        let output = x.reshape([batch, inputs]).matmul(weight.slice(part).transpose());
+        let output = match bias {
+            Some(bias) => output + bias.unsqueeze(),
+            None => output,
+        };
+        return activation.by_burn(output.reshape(shape));
+    }
+    let is_tracked = x.device().is_autodiff() || weight.device().is_autodiff();
+    let joined = activation.is_stored() && (activation.keeps_slope() || !is_tracked);
+    let of_sums = if joined { activation } else { Activation::Identity };
+    let layer = Linear { batch, whole, part, activation: of_sums };
+    let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
+    let output = Tensor::from_dispatch(match bias {
+        Some(bias) => Dispatch::kernel_linear_bias(x, weight, bias.into_dispatch(), layer),
+        None => Dispatch::kernel_linear(x, weight, layer),
+    });
+    if joined { output } else { activate(output, activation) }
+}

@@ -1,0 +1,88 @@
+//! The parameters of a network or supernet as burn sees them, without names.
+
+use burn::module::{Module, Param, ParamId};
+use burn::store::ModuleRecord;
+use burn::tensor::{Bytes, Tensor};
+
+/// The tensors themselves, as burn sees them. The vectors (biases, scales, shifts) are kept apart: they do not decay.
+#[derive(Module, Debug)]
+pub(crate) struct Parameters {
+    pub(crate) kernels: Vec<Param<Tensor<4>>>,
+    pub(crate) matrices: Vec<Param<Tensor<2>>>,
+    pub(crate) vectors: Vec<Param<Tensor<1>>>,
+}
+
+impl Parameters {
+    /// Ids of the parameters that weight decay leaves alone.
+    pub(crate) fn vector_ids(&self) -> Vec<ParamId> {
+        self.vectors.iter().map(|vector| vector.id).collect()
+    }
+
+    /// Each value moved by `share` of the way to that of `other`. Neither may be part of an autodiff graph.
+    pub(crate) fn towards(&self, other: &Self, share: f64) -> Self {
+        fn each<const D: usize>(
+            from: &[Param<Tensor<D>>],
+            to: &[Param<Tensor<D>>],
+            share: f64,
+        ) -> Vec<Param<Tensor<D>>> {
+            let moved = |(from, to): (&Param<Tensor<D>>, &Param<Tensor<D>>)| {
+                let value = from.val() * (1.0 - share) + to.val() * share;
+                Param::initialized(from.id, value)
+            };
+            from.iter().zip(to).map(moved).collect()
+        }
+        Self {
+            kernels: each(&self.kernels, &other.kernels, share),
+            matrices: each(&self.matrices, &other.matrices, share),
+            vectors: each(&self.vectors, &other.vectors, share),
+        }
+    }
+
+    /// The values as bytes, which [`Parameters::loaded`] reads.
+    pub(crate) fn to_bytes(&self) -> Vec<u8> {
+        self.clone().into_record().into_bytes().expect("weights are serializable").to_vec()
+    }
+
+    /// These parameters with the values of [`Parameters::to_bytes`].
+    ///
+    /// # Errors
+    /// What is wrong with the bytes, or that they are those of other parameters.
+    pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, String> {
+        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
+        self.try_load_record(record.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+    }
+}
+
+/// One of the parameters.
+#[cfg(feature = "cuda")]
+#[derive(Clone, Copy)]
+pub(crate) enum ParameterOf<'a> {
+    /// Of a convolution.
+    Kernel(&'a Param<Tensor<4>>),
+    /// Of a fully connected layer.
+    Matrix(&'a Param<Tensor<2>>),
+    /// A bias, scale or shift.
+    Vector(&'a Param<Tensor<1>>),
+}
+
+#[cfg(feature = "cuda")]
+impl Parameters {
+    /// Every parameter, always in the same order.
+    pub(crate) fn each(&self) -> impl Iterator<Item = ParameterOf<'_>> {
+        let kernels = self.kernels.iter().map(ParameterOf::Kernel);
+        let matrices = self.matrices.iter().map(ParameterOf::Matrix);
+        kernels.chain(matrices).chain(self.vectors.iter().map(ParameterOf::Vector))
+    }
+}
+
+#[cfg(feature = "cuda")]
+impl ParameterOf<'_> {
+    /// Whether there is a gradient of it.
+    pub(crate) fn has_gradient(self, gradients: &burn::optim::GradientsParams) -> bool {
+        match self {
+            Self::Kernel(param) => gradients.get::<4>(param.id).is_some(),
+            Self::Matrix(param) => gradients.get::<2>(param.id).is_some(),
+            Self::Vector(param) => gradients.get::<1>(param.id).is_some(),
+        }
+    }
+}
