@@ -5,6 +5,7 @@ mod acquisition;
 mod candidates;
 mod model;
 mod objective;
+mod places;
 mod points;
 mod scale;
 mod volume;

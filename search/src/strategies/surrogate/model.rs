@@ -15,7 +15,7 @@ use crate::pareto::dominates;
 /// Growth of the trials at which kernels are chosen anew.
 const REFIT: f64 = 1.15;
 
-/// Scale and model of each objective.
+/// Places, scale and model of each objective.
 pub(in crate::strategies) struct Model {
     surrogate: Surrogate,
     points: Points,
@@ -84,12 +84,12 @@ impl Model {
         }
     }
 
-    /// Scales and front with the new trials.
+    /// Places, front and scales with the new trials.
     fn rescale(&mut self, told: &[Told]) {
         let several = self.objectives.len() > 1;
         for (trial, new) in told.iter().enumerate().skip(self.heard) {
-            if let [objective] = self.objectives.as_mut_slice() {
-                objective.scale.insert(new.objectives.first().copied());
+            for (index, objective) in self.objectives.iter_mut().enumerate() {
+                objective.places.insert(new.objectives.get(index).copied());
             }
             let at = |trial: usize| told[trial].objectives.as_slice();
             if several && new.is_feasible() && !self.front.iter().any(|&on| dominates(at(on), at(trial))) {
@@ -98,7 +98,7 @@ impl Model {
             }
         }
         for (index, objective) in self.objectives.iter_mut().enumerate().filter(|_| several) {
-            objective.scale = Scale::front(index, told, &self.front);
+            objective.scale = Scale::new(index, told, &self.front);
         }
     }
 
@@ -127,16 +127,24 @@ impl Model {
         }
         self.objectives.iter_mut().for_each(|objective| objective.forget_after(count));
         let values = if let [objective] = self.objectives.as_slice() {
-            let one: Vec<Prediction> = predicted.into_iter().flatten().collect();
-            rule.of_one(&one, objective.scale.lowest(), optimism, rng)
+            let one: Vec<Prediction> =
+                predicted.into_iter().flatten().map(|found| objective.placed(found)).collect();
+            rule.of_one(&one, objective.places.lowest(), optimism, rng)
         } else {
-            let mut volume = Volume::new(self.objectives.len(), rng);
-            let scaled = |trial: &usize| -> Vec<f64> {
+            let reference = self.objectives.iter().map(|objective| objective.scale.reference()).collect();
+            let mut volume = Volume::new(reference, rng);
+            for trial in &self.front {
                 let values = self.objectives.iter().zip(&told[*trial].objectives);
-                values.map(|(objective, value)| objective.scale.at(Some(*value))).collect()
-            };
-            self.front.iter().map(scaled).chain(expected).for_each(|point| volume.insert(&point));
-            rule.of_several(&predicted, &volume, optimism, rng)
+                let at: Vec<f64> = values.map(|(objective, value)| objective.scale.at(*value)).collect();
+                volume.insert(&at);
+            }
+            for point in expected {
+                let values = self.objectives.iter().zip(point);
+                let at: Vec<f64> = values.map(|(objective, mean)| objective.scaled(mean)).collect();
+                volume.insert(&at);
+            }
+            let scaled = |index: usize, predicted| self.objectives[index].scaled(predicted);
+            rule.of_several(&predicted, scaled, &volume, optimism, rng)
         };
         let best = indices.into_iter().zip(values).min_by(|a, b| a.1.total_cmp(&b.1));
         best.map(|(index, _)| index)
