@@ -3,6 +3,7 @@
 
 mod acquisition;
 mod candidates;
+mod failures;
 mod model;
 mod objective;
 mod places;

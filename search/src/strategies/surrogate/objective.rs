@@ -60,34 +60,29 @@ impl Objective {
         Self { places: Places::default(), scale: Scale::default(), learned }
     }
 
-    /// Learns from the points; this is objective number `index`.
-    pub(super) fn learn(
-        &mut self,
-        index: usize,
-        told: &[Told],
-        points: &Points,
-        fit: Fit,
-        rng: &mut dyn Rng,
-    ) {
-        let targets = || -> Vec<f64> {
-            let value = |&trial: &usize| told[trial].objectives.get(index).copied();
-            points.trials.iter().map(|trial| self.places.of(value(trial))).collect()
-        };
+    /// Places of the points; this is objective number `index`.
+    pub(super) fn targets(&self, index: usize, told: &[Told], points: &Points) -> Vec<f64> {
+        let value = |&trial: &usize| told[trial].objectives.get(index).copied();
+        points.trials.iter().map(|trial| self.places.of(value(trial))).collect()
+    }
+
+    /// Learns the targets of the points.
+    pub(super) fn learn(&mut self, targets: &[f64], points: &Points, fit: Fit, rng: &mut dyn Rng) {
         match &mut self.learned {
             Learned::Known => {}
-            Learned::Forest(forest) => *forest = Forest::fit(&points.vectors, &targets(), rng),
+            Learned::Forest(forest) => *forest = Forest::fit(&points.vectors, targets, rng),
             Learned::Process(process, posterior) => {
-                let targets = targets();
                 match fit {
-                    Fit::Kernel => *process = GaussianProcess::fit(&points.distances, &targets),
+                    // Whoever has not followed the points so far begins anew.
+                    Fit::From(first) if process.len() == first => {
+                        points.distances[first..].iter().for_each(|row| process.push(row));
+                    }
+                    Fit::Kernel | Fit::From(_) => *process = GaussianProcess::fit(&points.distances, targets),
                     Fit::Points => {
                         *process = GaussianProcess::with_kernel(process.kernel(), &points.distances);
                     }
-                    Fit::From(first) => {
-                        points.distances[first..].iter().for_each(|row| process.push(row));
-                    }
                 }
-                *posterior = process.posterior(&targets);
+                *posterior = process.posterior(targets);
             }
         }
     }
