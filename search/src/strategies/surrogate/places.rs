@@ -71,7 +71,9 @@ mod tests {
 
     fn places(values: &[Option<f64>]) -> Places {
         let mut places = Places::default();
-        values.iter().for_each(|value| places.insert(*value));
+        for value in values {
+            places.insert(*value);
+        }
         places
     }
 
