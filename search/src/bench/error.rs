@@ -34,7 +34,9 @@ pub enum BenchError {
         expected: &'static str,
     },
     /// The table has no answer for an architecture that a strategy asked for.
-    #[error("the table has no `{column}` for {genotype}")]
+    #[error(
+        "the table has no `{column}` for {genotype}; take a table of all architectures, perhaps this one was cut off"
+    )]
     MissingAnswer {
         /// The architecture.
         genotype: String,

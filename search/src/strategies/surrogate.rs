@@ -3,8 +3,10 @@
 
 mod acquisition;
 mod candidates;
+mod failures;
 mod model;
 mod objective;
+mod places;
 mod points;
 mod scale;
 mod volume;

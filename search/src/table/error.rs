@@ -45,7 +45,7 @@ pub enum TableError {
         source: csv::Error,
     },
     /// A column is not in the header.
-    #[error("{}: no column `{column}`; there are {}", path.display(), known.join(", "))]
+    #[error("{}: no column `{column}`; there are {}", path.display(), listed(known))]
     MissingColumn {
         /// The file.
         path: PathBuf,
@@ -120,4 +120,9 @@ impl TableError {
             known: header.iter().map(|known| format!("`{known}`")).collect(),
         }
     }
+}
+
+/// Columns in a row.
+fn listed(columns: &[String]) -> String {
+    if columns.is_empty() { "none, the file is empty".to_owned() } else { columns.join(", ") }
 }

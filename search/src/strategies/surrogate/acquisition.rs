@@ -9,7 +9,7 @@ use super::volume::Volume;
 /// Draws of which expected improvements of the hypervolume are the mean; half of them mirror the others.
 const DRAWS: usize = 8;
 
-/// What is predicted of an objective, on the common scale.
+/// What is predicted of an objective, as its places are; of a cost, its value.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Prediction {
     pub(super) mean: f64,
@@ -56,25 +56,25 @@ impl Acquisition {
         predicted.iter().map(&mut value).collect()
     }
 
-    /// The same with several objectives.
+    /// The same with several objectives; `scaled` brings what is predicted of one to the scale of the volume.
     pub(super) fn of_several(
         self,
         predicted: &[Vec<Prediction>],
+        scaled: impl Fn(usize, f64) -> f64,
         volume: &Volume,
         optimism: f64,
         rng: &mut dyn Rng,
     ) -> Vec<f64> {
         let objectives = predicted.first().map_or(0, Vec::len);
-        let bound = |found: &Vec<Prediction>| -> Vec<f64> {
-            found.iter().map(|found| found.mean - optimism * found.deviation).collect()
+        let at = |found: &[Prediction], deviations: &mut dyn FnMut(usize) -> f64| -> Vec<f64> {
+            let each = found.iter().enumerate();
+            each.map(|(i, found)| scaled(i, found.mean + deviations(i) * found.deviation)).collect()
         };
+        let bound = |found: &[Prediction]| at(found, &mut |_| -optimism);
         match self {
             Self::ConfidenceBound => predicted.iter().map(|found| -volume.gain(&bound(found))).collect(),
             Self::Thompson => {
-                let mut drawn = |found: &Vec<Prediction>| -> Vec<f64> {
-                    found.iter().map(|found| found.mean + found.deviation * normal(rng)).collect()
-                };
-                predicted.iter().map(|found| -volume.gain(&drawn(found))).collect()
+                predicted.iter().map(|found| -volume.gain(&at(found, &mut |_| normal(rng)))).collect()
             }
             Self::ExpectedImprovement => {
                 let half: Vec<Vec<f64>> =
@@ -82,9 +82,7 @@ impl Acquisition {
                 let draws = || half.iter().flat_map(|draw| [(draw, 1.0), (draw, -1.0)]);
                 let mean = |found: &Vec<Prediction>| {
                     let drawn = draws().map(|(draw, sign)| {
-                        let at = found.iter().zip(draw);
-                        let at: Vec<f64> = at.map(|(f, z)| f.mean + sign * f.deviation * z).collect();
-                        volume.gain(&at).max(0.0)
+                        volume.gain(&at(found, &mut |index| sign * draw[index])).max(0.0)
                     });
                     let expected = drawn.sum::<f64>() / DRAWS as f64;
                     // Where no draw adds anything, the bound tells the nearer from the farther.
@@ -149,10 +147,10 @@ mod tests {
             let mut rng = Pcg64::seed_from_u64(2);
             let one = rule.of_one(&[at(-1.0), at(1.0)], 0.0, 1.0, &mut rng);
             assert!(one[0] < one[1], "{rule:?}");
-            let mut volume = Volume::new(2, &mut rng);
+            let mut volume = Volume::new(vec![1.1; 2], &mut rng);
             volume.insert(&[0.5, 0.5]);
             let pairs = [[0.1, 0.1], [0.3, 0.3], [0.9, 0.9], [3.0, 3.0]].map(|pair| pair.map(at).to_vec());
-            let several = rule.of_several(&pairs, &volume, 0.0, &mut rng);
+            let several = rule.of_several(&pairs, |_, value| value, &volume, 0.0, &mut rng);
             assert!(several.is_sorted_by(|a, b| a < b), "{rule:?}: {several:?}");
         }
     }

@@ -38,7 +38,7 @@ pub(in crate::strategies) struct Candidate {
     pub(in crate::strategies) origin: Origin,
     /// Squared distances to the model's points, extended as they grow.
     pub(super) distances: Vec<f64>,
-    /// Projection on each objective's model, extended as the models grow.
+    /// Projection on each objective's model, then that of failures, extended as the models grow.
     pub(super) projections: Vec<Vec<f64>>,
     /// Absent when the clusters are new.
     cluster: Option<usize>,
@@ -101,7 +101,7 @@ impl Candidates {
                     features: Features::of(&genotype, embedder, domain),
                     origin,
                     distances: Vec::new(),
-                    projections: vec![Vec::new(); domain.objectives().len()],
+                    projections: vec![Vec::new(); domain.objectives().len() + 1],
                     cluster: None,
                     genotype,
                 });

@@ -4,6 +4,7 @@ use rand::Rng;
 
 use super::acquisition::Prediction;
 use super::candidates::Candidate;
+use super::failures::{self, Failures};
 use super::objective::{Awaited, Fit, Objective};
 use super::points::Points;
 use super::scale::Scale;
@@ -15,11 +16,13 @@ use crate::pareto::dominates;
 /// Growth of the trials at which kernels are chosen anew.
 const REFIT: f64 = 1.15;
 
-/// Scale and model of each objective.
+/// Places, scale and model of each objective.
 pub(in crate::strategies) struct Model {
     surrogate: Surrogate,
     points: Points,
     objectives: Vec<Objective>,
+    /// With several objectives.
+    failures: Failures,
     /// Feasible trials that none dominates.
     front: Vec<usize>,
     /// Trials taken in.
@@ -42,7 +45,8 @@ pub(in crate::strategies) enum Change {
 impl Model {
     pub(in crate::strategies) fn new(surrogate: Surrogate) -> Self {
         let points = Points::default();
-        Self { surrogate, points, objectives: Vec::new(), front: Vec::new(), heard: 0, fitted_at: 0 }
+        let (objectives, failures) = (Vec::new(), Failures::new(surrogate));
+        Self { surrogate, points, objectives, failures, front: Vec::new(), heard: 0, fitted_at: 0 }
     }
 
     /// Takes in the trials told since the last time; `order` is from best to worst.
@@ -74,8 +78,16 @@ impl Model {
             (false, true) => Fit::Points,
             (false, false) => Fit::From(grown),
         };
+        let several = self.objectives.len() > 1;
         for (index, objective) in self.objectives.iter_mut().enumerate() {
-            objective.learn(index, told, &self.points, fit, rng);
+            let mut targets = objective.targets(index, told, &self.points);
+            if several {
+                failures::fill(&mut targets, told, &self.points);
+            }
+            objective.learn(&targets, &self.points, fit, rng);
+        }
+        if several {
+            self.failures.learn(told, &self.points, fit, rng);
         }
         match (anew, refit) {
             (true, _) => Change::Points,
@@ -84,12 +96,14 @@ impl Model {
         }
     }
 
-    /// Scales and front with the new trials.
+    /// Places, front and scales with the new trials.
     fn rescale(&mut self, told: &[Told]) {
         let several = self.objectives.len() > 1;
         for (trial, new) in told.iter().enumerate().skip(self.heard) {
-            if let [objective] = self.objectives.as_mut_slice() {
-                objective.scale.insert(new.objectives.first().copied());
+            for (index, objective) in self.objectives.iter_mut().enumerate() {
+                if !several || !new.objectives.is_empty() {
+                    objective.places.insert(new.objectives.get(index).copied());
+                }
             }
             let at = |trial: usize| told[trial].objectives.as_slice();
             if several && new.is_feasible() && !self.front.iter().any(|&on| dominates(at(on), at(trial))) {
@@ -98,7 +112,7 @@ impl Model {
             }
         }
         for (index, objective) in self.objectives.iter_mut().enumerate().filter(|_| several) {
-            objective.scale = Scale::front(index, told, &self.front);
+            objective.scale = Scale::new(index, told, &self.front);
         }
     }
 
@@ -117,26 +131,39 @@ impl Model {
         let count = self.points.trials.len();
         let mut indices = Vec::with_capacity(candidates.len());
         let mut predicted: Vec<Vec<Prediction>> = Vec::with_capacity(candidates.len());
+        let mut survival = Vec::with_capacity(candidates.len());
         for (index, candidate) in candidates {
             indices.push(index);
             awaited.measure(candidate, &self.points);
             let objectives = self.objectives.iter().enumerate();
             predicted
                 .push(objectives.map(|(o, objective)| objective.predict(o, candidate, &awaited)).collect());
+            survival.push(self.failures.survival(candidate, &awaited));
             candidate.forget_after(count);
         }
         self.objectives.iter_mut().for_each(|objective| objective.forget_after(count));
         let values = if let [objective] = self.objectives.as_slice() {
-            let one: Vec<Prediction> = predicted.into_iter().flatten().collect();
-            rule.of_one(&one, objective.scale.lowest(), optimism, rng)
+            let one: Vec<Prediction> =
+                predicted.into_iter().flatten().map(|found| objective.placed(found)).collect();
+            rule.of_one(&one, objective.places.lowest(), optimism, rng)
         } else {
-            let mut volume = Volume::new(self.objectives.len(), rng);
-            let scaled = |trial: &usize| -> Vec<f64> {
+            let reference = self.objectives.iter().map(|objective| objective.scale.reference()).collect();
+            let mut volume = Volume::new(reference, rng);
+            for trial in &self.front {
                 let values = self.objectives.iter().zip(&told[*trial].objectives);
-                values.map(|(objective, value)| objective.scale.at(Some(*value))).collect()
-            };
-            self.front.iter().map(scaled).chain(expected).for_each(|point| volume.insert(&point));
-            rule.of_several(&predicted, &volume, optimism, rng)
+                let at: Vec<f64> = values.map(|(objective, value)| objective.scale.at(*value)).collect();
+                volume.insert(&at);
+            }
+            for point in expected {
+                let values = self.objectives.iter().zip(point);
+                let at: Vec<f64> = values.map(|(objective, mean)| objective.scaled(mean)).collect();
+                volume.insert(&at);
+            }
+            let scaled = |index: usize, predicted| self.objectives[index].scaled(predicted);
+            let values = rule.of_several(&predicted, scaled, &volume, optimism, rng);
+            let weighted =
+                |(value, survival): (f64, f64)| if value < 0.0 { value * survival } else { value / survival };
+            values.into_iter().zip(survival).map(weighted).collect()
         };
         let best = indices.into_iter().zip(values).min_by(|a, b| a.1.total_cmp(&b.1));
         best.map(|(index, _)| index)

@@ -1,9 +1,10 @@
-//! One objective: its scale, and what was learned about it.
+//! One objective: how its values are seen, and what was learned about it.
 
 use rand::Rng;
 
 use super::acquisition::Prediction;
 use super::candidates::Candidate;
+use super::places::Places;
 use super::points::Points;
 use super::scale::Scale;
 use super::{Features, Surrogate, Told};
@@ -11,8 +12,10 @@ use crate::embedding::squared_distance;
 use crate::extra_trees::Forest;
 use crate::gaussian_process::{GaussianProcess, Posterior};
 
-/// Scale and model of an objective.
+/// Places, scale and model of an objective.
 pub(super) struct Objective {
+    pub(super) places: Places,
+    /// With several objectives.
     pub(super) scale: Scale,
     learned: Learned,
 }
@@ -54,34 +57,32 @@ impl Objective {
             }
             Surrogate::Ensemble => Learned::Forest(Forest::default()),
         };
-        Self { scale: Scale::places(), learned }
+        Self { places: Places::default(), scale: Scale::default(), learned }
     }
 
-    /// Learns from the points; this is objective number `index`.
-    pub(super) fn learn(
-        &mut self,
-        index: usize,
-        told: &[Told],
-        points: &Points,
-        fit: Fit,
-        rng: &mut dyn Rng,
-    ) {
-        let targets = || self.scale.targets(index, told, points);
+    /// Places of the points; this is objective number `index`.
+    pub(super) fn targets(&self, index: usize, told: &[Told], points: &Points) -> Vec<f64> {
+        let value = |&trial: &usize| told[trial].objectives.get(index).copied();
+        points.trials.iter().map(|trial| self.places.of(value(trial))).collect()
+    }
+
+    /// Learns the targets of the points.
+    pub(super) fn learn(&mut self, targets: &[f64], points: &Points, fit: Fit, rng: &mut dyn Rng) {
         match &mut self.learned {
             Learned::Known => {}
-            Learned::Forest(forest) => *forest = Forest::fit(&points.vectors, &targets(), rng),
+            Learned::Forest(forest) => *forest = Forest::fit(&points.vectors, targets, rng),
             Learned::Process(process, posterior) => {
-                let targets = targets();
                 match fit {
-                    Fit::Kernel => *process = GaussianProcess::fit(&points.distances, &targets),
+                    // Whoever has not followed the points so far begins anew.
+                    Fit::From(first) if process.len() == first => {
+                        points.distances[first..].iter().for_each(|row| process.push(row));
+                    }
+                    Fit::Kernel | Fit::From(_) => *process = GaussianProcess::fit(&points.distances, targets),
                     Fit::Points => {
                         *process = GaussianProcess::with_kernel(process.kernel(), &points.distances);
                     }
-                    Fit::From(first) => {
-                        points.distances[first..].iter().for_each(|row| process.push(row));
-                    }
                 }
-                *posterior = process.posterior(&targets);
+                *posterior = process.posterior(targets);
             }
         }
     }
@@ -94,9 +95,7 @@ impl Objective {
         awaited: &Awaited<'_>,
     ) -> Prediction {
         match &self.learned {
-            Learned::Known => {
-                Prediction { mean: self.scale.at(candidate.features.known[index]), deviation: 0.0 }
-            }
+            Learned::Known => Prediction { mean: self.known(&candidate.features, index), deviation: 0.0 },
             Learned::Process(process, posterior) => {
                 let projection = &mut candidate.projections[index];
                 process.project(&candidate.distances, projection);
@@ -112,6 +111,26 @@ impl Objective {
         }
     }
 
+    /// What a cost is, in its own unit; that of a genotype without costs is behind all.
+    fn known(&self, features: &Features, index: usize) -> f64 {
+        features.known[index].unwrap_or_else(|| self.places.value(f64::INFINITY))
+    }
+
+    /// What was predicted, by its place.
+    pub(super) fn placed(&self, predicted: Prediction) -> Prediction {
+        if matches!(self.learned, Learned::Known) {
+            Prediction { mean: self.places.of(Some(predicted.mean)), deviation: 0.0 }
+        } else {
+            predicted
+        }
+    }
+
+    /// What was predicted, or drawn from that, on the scale of the hypervolume.
+    pub(super) fn scaled(&self, predicted: f64) -> f64 {
+        let is_cost = matches!(self.learned, Learned::Known);
+        self.scale.at(if is_cost { predicted } else { self.places.value(predicted) })
+    }
+
     /// Removes what is running.
     pub(super) fn forget_after(&mut self, count: usize) {
         if let Learned::Process(process, _) = &mut self.learned {
@@ -122,7 +141,7 @@ impl Objective {
     /// The mean for a running proposal, which is made part of the model without a target.
     fn expect(&mut self, index: usize, features: &Features, distances: &[f64]) -> f64 {
         match &mut self.learned {
-            Learned::Known => self.scale.at(features.known[index]),
+            Learned::Known => self.known(features, index),
             Learned::Forest(forest) => forest.predict(&features.vector).0,
             Learned::Process(process, posterior) => {
                 let mut projection = Vec::with_capacity(distances.len());

@@ -8,7 +8,6 @@
 use rand::Rng;
 
 use super::acquisition::normal;
-use super::scale::REFERENCE;
 
 /// Directions that the volume is measured along.
 const DIRECTIONS: usize = 128;
@@ -18,24 +17,26 @@ pub(super) struct Volume {
     /// Reciprocals of the components of each direction.
     directions: Vec<Vec<f64>>,
     reached: Vec<f64>,
+    reference: Vec<f64>,
 }
 
 impl Volume {
-    /// The volume that scaled points dominate, in a space of so many objectives.
-    pub(super) fn new(objectives: usize, rng: &mut dyn Rng) -> Self {
+    /// The volume that scaled points dominate, up to the reference point.
+    pub(super) fn new(reference: Vec<f64>, rng: &mut dyn Rng) -> Self {
+        let objectives = reference.len();
         let direction = |_| {
             let drawn: Vec<f64> = (0..objectives).map(|_| normal(rng).abs().max(1e-9)).collect();
             let length = drawn.iter().map(|value| value * value).sum::<f64>().sqrt();
             drawn.into_iter().map(|value| length / value).collect()
         };
         let directions: Vec<Vec<f64>> = (0..DIRECTIONS).map(direction).collect();
-        Self { reached: vec![0.0; directions.len()], directions }
+        Self { reached: vec![0.0; directions.len()], directions, reference }
     }
 
     /// Takes in a point of the front.
     pub(super) fn insert(&mut self, point: &[f64]) {
         for (direction, reached) in self.directions.iter().zip(&mut self.reached) {
-            *reached = reached.max(reach(direction, point));
+            *reached = reached.max(reach(direction, &self.reference, point));
         }
     }
 
@@ -44,7 +45,7 @@ impl Volume {
         let dimensions = point.len() as i32;
         let (mut gain, mut nearest) = (0.0, f64::NEG_INFINITY);
         for (direction, reached) in self.directions.iter().zip(&self.reached) {
-            let reach = reach(direction, point);
+            let reach = reach(direction, &self.reference, point);
             nearest = nearest.max(reach - reached);
             if reach > *reached {
                 gain += reach.powi(dimensions) - reached.powi(dimensions);
@@ -55,9 +56,9 @@ impl Volume {
 }
 
 /// How far one can go from the reference point along a direction within what a point dominates; negative outside.
-fn reach(direction: &[f64], point: &[f64]) -> f64 {
-    let steps = direction.iter().zip(point).map(|(reciprocal, value)| (REFERENCE - value) * reciprocal);
-    steps.fold(f64::INFINITY, f64::min)
+fn reach(direction: &[f64], reference: &[f64], point: &[f64]) -> f64 {
+    let sides = reference.iter().zip(point).map(|(reference, value)| reference - value);
+    direction.iter().zip(sides).map(|(reciprocal, side)| reciprocal * side).fold(f64::INFINITY, f64::min)
 }
 
 #[cfg(test)]
@@ -67,6 +68,8 @@ mod tests {
 
     use super::*;
     use crate::hypervolume::contribution;
+
+    const REFERENCE: f64 = 1.1;
 
     /// Share of the unit ball in the positive orthant, which the mean over directions is multiplied with.
     fn factor(dimensions: usize) -> f64 {
@@ -82,7 +85,8 @@ mod tests {
             let others: Vec<Vec<f64>> = front.iter().map(cut).collect();
             for point in points.iter().map(cut) {
                 let mean = (0..200).map(|seed| {
-                    let mut volume = Volume::new(dimensions, &mut Pcg64::seed_from_u64(seed));
+                    let mut volume =
+                        Volume::new(vec![REFERENCE; dimensions], &mut Pcg64::seed_from_u64(seed));
                     for other in &others {
                         volume.insert(other);
                     }
@@ -98,7 +102,7 @@ mod tests {
 
     #[test]
     fn what_is_dominated_lacks_the_more_the_farther_behind_it_is() {
-        let mut volume = Volume::new(2, &mut Pcg64::seed_from_u64(1));
+        let mut volume = Volume::new(vec![REFERENCE; 2], &mut Pcg64::seed_from_u64(1));
         volume.insert(&[0.2, 0.2]);
         let (near, far) = (volume.gain(&[0.3, 0.3]), volume.gain(&[2.0, 2.0]));
         assert!(near < 0.0 && far < near, "{near} {far}");

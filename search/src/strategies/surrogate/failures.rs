@@ -1,0 +1,96 @@
+//! What is learned of trials that failed, with several objectives: how likely a candidate is to fail.
+//!
+//! Source: Gelbart, Snoek, Adams, Bayesian optimization with unknown constraints, UAI 2014 (improvement weighted by the
+//! probability that there is a result).
+//! Differs: the probability is the mean of a regression on 0 and 1.
+
+use rand::Rng;
+
+use super::acquisition::Prediction;
+use super::candidates::Candidate;
+use super::objective::{Awaited, Fit, Objective};
+use super::points::Points;
+use super::{Surrogate, Told};
+
+/// A candidate is never quite given up.
+const LEAST: f64 = 0.02;
+
+/// Learns from the first failure on.
+pub(super) struct Failures {
+    model: Objective,
+    learning: bool,
+}
+
+impl Failures {
+    pub(super) fn new(surrogate: Surrogate) -> Self {
+        Self { model: Objective::new(surrogate, false), learning: false }
+    }
+
+    /// Learns which of the points failed.
+    pub(super) fn learn(&mut self, told: &[Told], points: &Points, fit: Fit, rng: &mut dyn Rng) {
+        let failed = |&trial: &usize| told[trial].objectives.is_empty();
+        self.learning |= points.trials.iter().any(failed);
+        if self.learning {
+            let targets: Vec<f64> =
+                points.trials.iter().map(|trial| f64::from(u8::from(failed(trial)))).collect();
+            self.model.learn(&targets, points, fit, rng);
+        }
+    }
+
+    /// The probability that a candidate gives a result, whose projections are those of the objectives and one more.
+    pub(super) fn survival(&self, candidate: &mut Candidate, awaited: &Awaited<'_>) -> f64 {
+        if !self.learning {
+            return 1.0;
+        }
+        let Prediction { mean, .. } = self.model.predict(candidate.projections.len() - 1, candidate, awaited);
+        (1.0 - mean).clamp(LEAST, 1.0)
+    }
+}
+
+/// Gives points that failed the target of the nearest one that did not: of its objectives a failure says nothing.
+pub(super) fn fill(targets: &mut [f64], told: &[Told], points: &Points) {
+    let failed: Vec<bool> = points.trials.iter().map(|&trial| told[trial].objectives.is_empty()).collect();
+    let distance = |a: usize, b: usize| points.distances[a.max(b)][a.min(b)];
+    for point in (0..failed.len()).filter(|&point| failed[point]) {
+        let measured = (0..failed.len()).filter(|&other| !failed[other]);
+        let nearest = measured.min_by(|&a, &b| distance(point, a).total_cmp(&distance(point, b)));
+        if let Some(nearest) = nearest {
+            targets[point] = targets[nearest];
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kiln_space::Genotype;
+
+    use super::super::Features;
+    use super::*;
+
+    #[test]
+    fn a_failure_takes_the_target_of_the_nearest_measured_point() {
+        let told = |at: f64, objectives: &[f64]| Told {
+            id: 0,
+            genotype: Genotype::new([0]),
+            features: Some(Features { vector: Arc::from([at]), known: Arc::from([None]) }),
+            objectives: objectives.to_vec(),
+            violation: 0.0,
+        };
+        let all = [told(0.0, &[1.0]), told(2.1, &[]), told(2.0, &[]), told(3.0, &[5.0]), told(9.0, &[])];
+        let mut points = Points::default();
+        points.update(&all, 0, &[0, 3, 1, 2, 4]);
+        let mut targets = [1.0, 7.0, 7.0, 5.0, 7.0];
+        fill(&mut targets, &all, &points);
+        assert!(
+            targets.iter().zip([1.0, 5.0, 5.0, 5.0, 5.0]).all(|(a, b)| (a - b).abs() < 1e-12),
+            "{targets:?}"
+        );
+        let mut nothing = [7.0, 7.0];
+        let mut points = Points::default();
+        points.update(&all[1..3], 0, &[0, 1]);
+        fill(&mut nothing, &all[1..3], &points);
+        assert!(nothing.iter().all(|target| (target - 7.0).abs() < 1e-12));
+    }
+}
