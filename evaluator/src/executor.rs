@@ -9,7 +9,7 @@ use kiln_kernels::{
 use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, Layer, LayerId, Op, PoolKind};
 
 use crate::folding::{Folded, fold, reader_that_folds};
-use crate::integers::{Integers, Kernel, Weight};
+use crate::integers::Integers;
 use crate::statistics::Statistics;
 use crate::weights::Weights;
 
@@ -101,10 +101,11 @@ pub(crate) fn forward(
             Op::Zero { .. } => Vec::new(),
             _ => layer.inputs.iter().map(&mut read).collect(),
         };
-        let kernel = integers.and_then(|integers| integers.kernel(id));
+        let rounding = integers.filter(|integers| integers.computes(id, layer));
         let output = match (&layer.op, fixed) {
-            _ if kernel.is_some() => integer_sums(layer, one(inputs), kernel.expect("checked by the guard")),
-            (Op::BatchNorm, _) if integers.is_some_and(|integers| integers.is_folded(id)) => one(inputs),
+            _ if rounding.is_some() => {
+                rounding.expect("checked by the guard").compute(id, layer, one(inputs))
+            }
             (Op::Conv2d { .. }, _) if folded.is_some() => {
                 folded.expect("checked by the guard").convolve(id, layer, one(inputs))
             }
@@ -144,8 +145,6 @@ pub(crate) fn forward(
             {
                 one(inputs)
             }
-            // What is rounded afterwards keeps to burn's operations: one value may decide between two grid points.
-            (Op::Activation { .. }, _) if integers.is_some() => nonlinearity(layer).by_burn(one(inputs)),
             _ => run(layer, weights, inputs, batch, &values),
         };
         normalization.show(id, &output);
@@ -209,7 +208,12 @@ fn folded_conv(
 }
 
 /// Convolution with the layer's stride, padding and groups.
-fn convolve(layer: &Layer, input: Tensor<4>, kernel: Tensor<4>, bias: Option<Tensor<1>>) -> Tensor<4> {
+pub(crate) fn convolve(
+    layer: &Layer,
+    input: Tensor<4>,
+    kernel: Tensor<4>,
+    bias: Option<Tensor<1>>,
+) -> Tensor<4> {
     let Op::Conv2d { stride, padding, groups, .. } = layer.op else {
         unreachable!("only convolutions are convolved")
     };
@@ -217,7 +221,7 @@ fn convolve(layer: &Layer, input: Tensor<4>, kernel: Tensor<4>, bias: Option<Ten
 }
 
 /// Fully connected: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
-fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<4> {
+pub(crate) fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<4> {
     let [batch, features, _, _] = input.dims();
     let outputs = matrix.dims()[0];
     let output = input.reshape([batch, features]).matmul(matrix.transpose());
@@ -226,15 +230,6 @@ fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Option<Tensor<1>>) -> Tens
         None => output,
     };
     output.reshape([batch, outputs, 1, 1])
-}
-
-/// A layer with integer weights.
-fn integer_sums(layer: &Layer, input: Tensor<4>, kernel: &Kernel) -> Tensor<4> {
-    let bias = Some(kernel.bias.clone());
-    match &kernel.weight {
-        Weight::Window(window) => convolve(layer, input, window.clone(), bias),
-        Weight::Matrix(matrix) => connect(input, matrix.clone(), bias),
-    }
 }
 
 fn run(
@@ -283,7 +278,7 @@ fn run(
 }
 
 /// The kernels' name for what an activation layer computes.
-fn nonlinearity(layer: &Layer) -> Activation {
+pub(crate) fn nonlinearity(layer: &Layer) -> Activation {
     let Op::Activation { kind } = layer.op else { unreachable!("only activations have a nonlinearity") };
     match kind {
         ActivationKind::Relu => Activation::Relu,
