@@ -82,8 +82,11 @@ impl RunPaths {
     /// The text of the config with which the study began, for programs that only read the run folder.
     ///
     /// # Errors
-    /// [`StudyError::NotARun`] when there is none.
+    /// [`StudyError::NotARun`] when there is none, [`StudyError::NotAFolder`] when a file is in the run folder's place.
     pub fn read_config(&self) -> Result<String, StudyError> {
+        if self.0.is_file() {
+            return Err(StudyError::NotAFolder { path: self.0.clone() });
+        }
         read_text(&self.config())?
             .ok_or_else(|| StudyError::NotARun { path: self.0.clone(), missing: "config.toml" })
     }
