@@ -52,7 +52,7 @@ fn absurd_and_contradictory_settings() {
         ),
         (
             "epochs = 1",
-            "epochs = 1\noptimizer = { kind = \"sgd\", momentum = 1 }",
+            "epochs = 1\noptimizer = { kind = \"sgd\", learning_rate = 0.1, momentum = 1 }",
             "study.toml:19: `evaluator.optimizer.momentum`: found 1",
         ),
         ("kind = \"scratch\"", "kind = \"naswot\"", "study.toml:18: `evaluator.epochs`: unknown key"),
@@ -80,7 +80,7 @@ fn absurd_and_contradictory_settings() {
         ("layers = [1, 2]", "layers = [1, 1000000000]", "study.toml:10: `space.layers`: found `1000000000`"),
         (
             "kind = \"digits\"",
-            "kind = \"digits\"\ntest = 0.9\nvalidation = 1.0",
+            "kind = \"digits\"\ntest = 0.5\nvalidation = 1.0",
             "study.toml:8: `data.validation`",
         ),
         ("kind = \"digits\"", "kind = \"digits\"\nlimit = 1", "study.toml:7: `data.limit`: found 1"),
@@ -190,7 +190,7 @@ fn other_things_in_the_place_of_files_and_folders() {
     fs::create_dir(path("runs")).unwrap();
     fs::write(path("runs/broken"), "").unwrap();
     check(&["search", "study.toml"], &["runs/broken: is no folder"]);
-    check(&["front", "broken"], &["runs/broken"]);
+    check(&["front", "broken"], &["runs/broken: is no folder"]);
     check(&["eval", "runs"], &["runs: there is no `model.kiln` in this folder"]);
     fs::write(path("m.kiln"), b"KILNMODL\x02\0\0\0\xff\xff\xff\xff\xff\xff\xff\xff").unwrap();
     check(&["eval", "m.kiln"], &["m.kiln", "18446744073709551615 bytes"]);
