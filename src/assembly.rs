@@ -316,6 +316,7 @@ impl Assembly {
                 | StudyError::Held { .. }
                 | StudyError::Config { .. }
                 | StudyError::Changed { .. }
+                | StudyError::NotAFolder { .. }
                 | StudyError::NotARun { .. }
                 | StudyError::JournalLine { .. }
                 | StudyError::Newer { .. }

@@ -56,13 +56,22 @@ impl Failure {
         } else {
             ""
         };
-        format!("error: {:#}{advice}", self.error)
+        one_line(&format!("error: {:#}{advice}", self.error))
     }
 
     /// The user asked for something that cannot be.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Wrong, error: error.into() }
     }
+}
+
+/// The text with its control characters written out: what stands in files may move the cursor or look like another message.
+fn one_line(text: &str) -> String {
+    let mut line = String::with_capacity(text.len());
+    for c in text.chars() {
+        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+    }
+    line
 }
 
 impl From<ConfigError> for Failure {

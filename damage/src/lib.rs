@@ -8,8 +8,10 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Seconds for which [`check_damaged`] goes on, if this variable of the environment is set.
+/// Seconds of processor time for which [`check_damaged`] goes on, if this variable of the environment is set.
 const SECONDS: &str = "KILN_FUZZ_SECONDS";
+/// The round with which it begins, if this one is: to go on where an earlier run ended, or to repeat a round that failed.
+const ROUND: &str = "KILN_FUZZ_ROUND";
 /// Damaged files of one round.
 const CASES: u32 = 256;
 /// Most bytes of memory by which a parser may make the process grow, and which small damaged files have no use for.
@@ -83,14 +85,15 @@ impl Change {
     }
 }
 
-/// Gives `check` one of the `valid` files after up to five changes, 256 times, or for as many seconds as
-/// `KILN_FUZZ_SECONDS` says. `check` should try to read it; whether that succeeds is all the same.
+/// Gives `check` one of the `valid` files after up to five changes, 256 times, or for as many seconds of this thread's
+/// processor time as `KILN_FUZZ_SECONDS` says, from round `KILN_FUZZ_ROUND` on. `check` should try to read it; whether that
+/// succeeds is all the same.
 ///
 /// # Panics
 /// When `check` panics, with the smallest damage found that makes it do so, and when memory has grown by gigabytes.
 pub fn check_damaged(valid: &[Vec<u8>], check: impl Fn(&[u8])) {
-    let seconds = env::var(SECONDS).ok().map(|text| text.parse().expect("`KILN_FUZZ_SECONDS` is a number"));
-    let end = seconds.map(|seconds| Instant::now() + Duration::from_secs(seconds));
+    let seconds = number(SECONDS).map(Duration::from_secs);
+    let first = number(ROUND).unwrap_or(0);
     let files = (0..valid.len(), vec(change(), 1..6)).prop_map(|(index, changes)| {
         let mut bytes = valid[index].clone();
         for change in changes {
@@ -98,9 +101,8 @@ pub fn check_damaged(valid: &[Vec<u8>], check: impl Fn(&[u8])) {
         }
         bytes
     });
-    let before = peak_bytes();
-    let mut round = 0_u64;
-    loop {
+    let (before, clock) = (peak_bytes(), Clock::start());
+    for round in first.. {
         let config = Config { cases: CASES, failure_persistence: None, ..Config::default() };
         let mut seed = [0; 32];
         seed[..8].copy_from_slice(&round.to_le_bytes());
@@ -114,19 +116,46 @@ pub fn check_damaged(valid: &[Vec<u8>], check: impl Fn(&[u8])) {
         if let Err(error) = outcome {
             panic!("round {round}: {error}");
         }
-        round += 1;
-        if end.is_none_or(|end| Instant::now() >= end) {
-            say_rounds(round, seconds);
+        let spent = clock.spent();
+        if seconds.is_none_or(|seconds| spent >= seconds) {
+            if seconds.is_some() {
+                let files = (round + 1 - first) * u64::from(CASES);
+                eprintln!("{files} damaged files in {:.0} s, rounds {first} to {round}", spent.as_secs_f64());
+            }
             return;
         }
     }
 }
 
-/// Says how many files were tried, where more were asked for.
-fn say_rounds(rounds: u64, seconds: Option<u64>) {
-    if let Some(seconds) = seconds {
-        eprintln!("{} damaged files in {seconds} s", rounds * u64::from(CASES));
+/// A whole number in the environment.
+fn number(variable: &str) -> Option<u64> {
+    let text = env::var(variable).ok()?;
+    Some(text.parse().unwrap_or_else(|_| panic!("`{variable}` is a whole number")))
+}
+
+/// Time since the start: of the processor on this thread where the system says it, or on the wall.
+struct Clock {
+    wall: Instant,
+    processor: Option<Duration>,
+}
+
+impl Clock {
+    fn start() -> Self {
+        Self { wall: Instant::now(), processor: processor_time() }
     }
+
+    fn spent(&self) -> Duration {
+        let processor = self.processor.and_then(|start| Some(processor_time()?.saturating_sub(start)));
+        processor.unwrap_or_else(|| self.wall.elapsed())
+    }
+}
+
+/// What this thread has computed so far; `None` where the system does not say.
+///
+/// Source: Linux, `Documentation/scheduler/sched-stats.rst`: nanoseconds on the processor come first.
+fn processor_time() -> Option<Duration> {
+    let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
+    text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
 /// The most memory that this process has asked for, in bytes; 0 where the system does not say.

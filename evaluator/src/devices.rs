@@ -34,7 +34,7 @@ impl Devices {
     /// The devices of `device = "cpu"` or `devices = ["cuda:0", "cuda:1"]`, found to work.
     ///
     /// # Errors
-    /// [`SettingsError`] when both are stated, or a device is unknown, missing, or of another class than the first.
+    /// [`SettingsError`] when both are stated, there are none or too many, or a device is unknown, missing, or of another class than the first.
     pub(crate) fn read(
         device: Option<&str>,
         devices: &[String],
@@ -44,8 +44,9 @@ impl Devices {
             let expected = "either `device` or `devices`";
             return Err(SettingsError::value(settings.key("devices"), "both", expected));
         }
-        if devices.len() > MOST {
-            let expected = format!("at most {MOST}");
+        let is_empty = settings.table().contains_key("devices") && devices.is_empty();
+        if is_empty || devices.len() > MOST {
+            let expected = format!("1 to {MOST} devices");
             return Err(SettingsError::value(settings.key("devices"), devices.len(), &expected));
         }
         let named: Vec<(String, &str)> = if devices.is_empty() {

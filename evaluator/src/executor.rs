@@ -101,12 +101,13 @@ pub(crate) fn forward(
             Op::Zero { .. } => Vec::new(),
             _ => layer.inputs.iter().map(&mut read).collect(),
         };
-        let kernel = integers.and_then(|integers| integers.kernel(id));
         let after = joined(architecture, &readers, id, &normalization);
         let after = after.map_or(Activation::Identity, |reader| nonlinearity(architecture.layer(reader)));
+        let rounding = integers.filter(|integers| integers.computes(id, layer));
         let output = match (&layer.op, fixed) {
-            _ if kernel.is_some() => kernel.expect("checked by the guard").sums(layer, one(inputs)),
-            (Op::BatchNorm, _) if integers.is_some_and(|integers| integers.is_folded(id)) => one(inputs),
+            _ if rounding.is_some() => {
+                rounding.expect("checked by the guard").compute(id, layer, one(inputs))
+            }
             (Op::Conv2d { .. }, _) if folded.is_some() => {
                 folded.expect("checked by the guard").convolve(id, layer, one(inputs))
             }
@@ -143,8 +144,6 @@ pub(crate) fn forward(
             {
                 one(inputs)
             }
-            // What is rounded afterwards keeps to burn's operations: one value may decide between two grid points.
-            (Op::Activation { .. }, _) if integers.is_some() => nonlinearity(layer).by_burn(one(inputs)),
             _ => run(layer, weights, inputs, batch, &values, after),
         };
         normalization.show(id, &output);

@@ -58,6 +58,10 @@ pub(crate) fn build(
     target_scale::check(settings, &context)?;
     let exporters = ExporterRegistry::builtin();
     for (index, format) in read.formats.iter().enumerate() {
+        if read.formats[..index].contains(format) {
+            let key = settings.key(&format!("formats[{index}]"));
+            return Err(SettingsError::value(key, format!("`{format}` again"), "each format once"));
+        }
         if exporters.get(format).is_err() {
             let known: Vec<&str> = exporters.names().collect();
             let expected = format!("one of `{}`", known.join("`, `"));

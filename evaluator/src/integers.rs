@@ -1,25 +1,30 @@
-//! Running layers of 8 bits: their values rounded to the grids on which integer runtimes keep them, in single precision.
+//! Running layers of 8 bits as integer runtimes do: whole numbers in, whole numbers as weights, and values between layers on
+//! their grids. All of it is held in single precision, where sums of whole numbers below 2^24 are exact in any order.
 
 use std::collections::BTreeMap;
 
+use burn::tensor::module::avg_pool2d;
+use burn::tensor::ops::AvgPoolOptions;
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_export::{Grid, QuantizedKernel, QuantizedNetwork};
-use kiln_space::{Layer, LayerId};
+use kiln_space::{Layer, LayerId, Op, PoolKind};
 
-use crate::executor::convolve;
+use crate::executor::{convolve, nonlinearity};
 
-/// A network's grids, and its integer weights as the values they stand for.
+/// A network's grids and its integer weights.
 #[derive(Clone, Debug)]
 pub(crate) struct Integers {
     network: QuantizedNetwork,
     kernels: BTreeMap<LayerId, Kernel>,
 }
 
-/// Weights and bias of a layer with integer weights, the normalization after it folded in.
+/// A layer with integer weights, the normalization after it folded in.
 #[derive(Clone, Debug)]
-pub(crate) struct Kernel {
+struct Kernel {
     weight: Weight,
     bias: Tensor<1>,
+    /// What one of a sum stands for, `[1, out, 1, 1]`.
+    step: Tensor<4>,
 }
 
 /// Of a convolution, `[out, in / groups, height, width]`, or of a fully connected layer, `[out, in]`.
@@ -35,14 +40,35 @@ impl Integers {
         Self { network, kernels }
     }
 
-    /// The weights of a layer that computes in integers.
-    pub(crate) fn kernel(&self, id: LayerId) -> Option<&Kernel> {
-        self.kernels.get(&id)
+    /// Whether a layer of such a network is computed here, which others are not.
+    pub(crate) fn computes(&self, id: LayerId, layer: &Layer) -> bool {
+        let by_burn = matches!(
+            layer.op,
+            Op::Activation { .. } | Op::GlobalPool | Op::Pool { kind: PoolKind::Average, .. }
+        );
+        by_burn || self.kernels.contains_key(&id) || self.network.plan.is_folded(id)
     }
 
-    /// Whether a batch normalization does nothing, for it is folded into integer weights.
-    pub(crate) fn is_folded(&self, id: LayerId) -> bool {
-        self.network.plan.is_folded(id)
+    /// The output of a layer that [is computed here](Self::computes), from its input as it [reads](Self::read) it.
+    ///
+    /// What is rounded afterwards keeps to operations of burn, as exported packages do: the last bit of a value may decide
+    /// between two grid points.
+    pub(crate) fn compute(&self, id: LayerId, layer: &Layer, input: Tensor<4>) -> Tensor<4> {
+        if let Some(kernel) = self.kernels.get(&id) {
+            return kernel.sums(layer, input) * kernel.step.clone();
+        }
+        match &layer.op {
+            Op::Activation { .. } => nonlinearity(layer).by_burn(input),
+            Op::GlobalPool => {
+                let [batch, channels, _, _] = input.dims();
+                input.flatten::<3>(2, 3).mean_dim(2).reshape([batch, channels, 1, 1])
+            }
+            Op::Pool { kernel, stride, padding, .. } => {
+                let options = AvgPoolOptions::new(*kernel).with_stride(*stride).with_padding(*padding);
+                avg_pool2d(input, options.with_count_include_pad(false))
+            }
+            _ => input,
+        }
     }
 
     /// Whether a layer reads its inputs in 8 bits.
@@ -50,8 +76,15 @@ impl Integers {
         self.network.plan.reads_grids(id)
     }
 
-    /// The value of `input` as `reader` reads it.
+    /// The value of `input` as `reader` reads it: with integer weights, in whole steps.
     pub(crate) fn read(&self, reader: LayerId, input: LayerId, value: Tensor<4>) -> Tensor<4> {
+        if self.kernels.contains_key(&reader) {
+            // Constant zeros have no grid, and are zero steps of any.
+            return match self.network.grids.get(&input) {
+                Some(grid) => steps(value, *grid),
+                None => value,
+            };
+        }
         round(value, self.network.read_grid(reader, input))
     }
 
@@ -63,34 +96,47 @@ impl Integers {
 
 impl Kernel {
     fn new(kernel: &QuantizedKernel, device: &Device) -> Self {
-        let data = TensorData::new(kernel.weight_values(), kernel.shape.clone());
+        let weights: Vec<f32> = kernel.weights.iter().map(|weight| f32::from(*weight)).collect();
+        let data = TensorData::new(weights, kernel.shape.clone());
         let weight = match kernel.shape.len() {
             4 => Weight::Window(Tensor::from_data(data, device)),
             _ => Weight::Matrix(Tensor::from_data(data, device)),
         };
-        let bias = kernel.bias_values();
-        let bias = TensorData::new(bias, [kernel.bias.len()]);
-        Self { weight, bias: Tensor::from_data(bias, device) }
+        let outputs = kernel.bias.len();
+        let bias: Vec<f32> = kernel.bias.iter().map(|bias| *bias as f32).collect();
+        let bias = Tensor::from_data(TensorData::new(bias, [outputs]), device);
+        let step = TensorData::new(kernel.bias_scales.clone(), [1, outputs, 1, 1]);
+        Self { weight, bias, step: Tensor::from_data(step, device) }
     }
 
-    /// The output of a layer with these weights, before it is rounded.
-    pub(crate) fn sums(&self, layer: &Layer, input: Tensor<4>) -> Tensor<4> {
+    fn sums(&self, layer: &Layer, steps: Tensor<4>) -> Tensor<4> {
+        let bias = self.bias.clone();
         match &self.weight {
-            Weight::Window(window) => convolve(layer, input, window.clone(), Some(self.bias.clone())),
-            Weight::Matrix(matrix) => {
-                let ([batch, features, _, _], [outputs, _]) = (input.dims(), matrix.dims());
-                let sums = input.reshape([batch, features]).matmul(matrix.clone().transpose());
-                (sums + self.bias.clone().unsqueeze()).reshape([batch, outputs, 1, 1])
-            }
+            Weight::Window(window) => convolve(layer, steps, window.clone(), Some(bias)),
+            Weight::Matrix(matrix) => connect(steps, matrix.clone(), bias),
         }
     }
 }
 
+/// Fully connected: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
+fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Tensor<1>) -> Tensor<4> {
+    let ([batch, features, _, _], [outputs, _]) = (input.dims(), matrix.dims());
+    let sums = input.reshape([batch, features]).matmul(matrix.transpose());
+    (sums + bias.unsqueeze()).reshape([batch, outputs, 1, 1])
+}
+
+/// The nearest numbers of steps away from zero, as [`Grid::quantize`] has them.
+fn steps(value: Tensor<4>, grid: Grid) -> Tensor<4> {
+    let [least, most] = grid.steps();
+    (value / grid.scale).round().clamp(least, most)
+}
+
 /// The nearest values on a grid, as [`Grid::round`] has them.
 fn round(value: Tensor<4>, grid: Option<Grid>) -> Tensor<4> {
-    let Some(grid) = grid else { return value };
-    let [least, most] = grid.steps();
-    (value / grid.scale).round().clamp(least, most) * grid.scale
+    match grid {
+        Some(grid) => steps(value, grid) * grid.scale,
+        None => value,
+    }
 }
 
 #[cfg(test)]
@@ -106,5 +152,10 @@ mod tests {
         let found = round(tensor, Some(grid)).into_data().try_to_vec::<f32>().unwrap();
         let expected: Vec<f32> = values.iter().map(|value| grid.round(*value)).collect();
         assert_eq!(found, expected);
+        // Read again, what is on the grid is the same number of steps.
+        let tensor = Tensor::<4>::from_data(TensorData::new(found, [2, 4, 4, 4]), &Device::flex());
+        let found = steps(tensor, grid).into_data().try_to_vec::<f32>().unwrap();
+        let whole = |value: &f32| f32::from(i16::from(grid.quantize(*value)) - i16::from(grid.zero_point));
+        assert_eq!(found, values.iter().map(whole).collect::<Vec<_>>());
     }
 }

@@ -12,7 +12,10 @@ use kiln_export::{TrainedModel, run_reference};
 use kiln_search::{
     Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
 };
-use kiln_space::{Genotype, SearchSpace, Settings, SpaceRegistry};
+use kiln_space::{
+    Architecture, Decision, Genotype, Layer, NumberFormat, Op, ParameterSpec, Precision, SearchSpace,
+    Settings, SpaceError, SpaceRegistry,
+};
 use serde_json::{Value, json};
 
 fn settings(path: &str, value: &Value) -> Settings {
@@ -46,7 +49,17 @@ fn build_with(
     epochs: u32,
     finish: &Value,
 ) -> (Built, Arc<dyn SearchSpace>) {
-    let space = space(data);
+    build_in(space(data), kind, folder, data, epochs, finish)
+}
+
+fn build_in(
+    space: Arc<dyn SearchSpace>,
+    kind: &str,
+    folder: &Path,
+    data: &Arc<DataSet>,
+    epochs: u32,
+    finish: &Value,
+) -> (Built, Arc<dyn SearchSpace>) {
     let context = Context {
         study: "test".to_owned(),
         seed: 3,
@@ -249,18 +262,58 @@ fn an_interrupted_finishing_goes_on_to_the_same_network() {
     assert!(matches!(result, Err(EvalError::Interrupted)) && steps == 1);
 }
 
+/// A space of which the last convolution has weights of 8 bits between activations in single precision.
+struct WeightsAlone(Arc<dyn SearchSpace>);
+
+impl SearchSpace for WeightsAlone {
+    fn decisions(&self) -> &[Decision] {
+        self.0.decisions()
+    }
+
+    fn decode(&self, genotype: &Genotype) -> Result<Architecture, SpaceError> {
+        let mut architecture = self.0.decode(genotype)?;
+        let convolution = |layer: &&mut Layer| matches!(layer.op, Op::Conv2d { .. });
+        let layer = architecture.layers.iter_mut().rfind(convolution).expect("the space has convolutions");
+        layer.precision = Precision { weights: NumberFormat::Int8, activations: NumberFormat::F32 };
+        Ok(architecture)
+    }
+
+    fn canonical(&self, genotype: &Genotype) -> Genotype {
+        self.0.canonical(genotype)
+    }
+
+    fn parameters(&self) -> Vec<ParameterSpec> {
+        self.0.parameters()
+    }
+}
+
+/// What finishing a network of 8 bits writes, and the warnings.
+fn written(space: impl Fn(&DataSet) -> Arc<dyn SearchSpace>, formats: &[&str]) -> (Vec<String>, Vec<String>) {
+    let (folder, into) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
+    let data = digits(200);
+    let finish = json!({ "epochs": 1, "calibration": 64, "formats": formats });
+    let (built, _) = build_in(space(&data), "scratch", folder.path(), &data, 1, &finish);
+    let steps = Steps { most: u64::MAX, ..Steps::default() };
+    let finished =
+        built.finisher.expect("a finisher").finish(&trial([1, 0]), into.path(), &steps).expect("it finishes");
+    (finished.files, steps.warnings.into_inner().expect("no holder panics"))
+}
+
+#[test]
+fn every_format_holds_networks_of_8_bits() {
+    let (files, warnings) = written(space, &["onnx", "rust", "safetensors"]);
+    for file in ["model.onnx", "model.safetensors", "rust/src/integers.rs", "rust/weights.safetensors"] {
+        assert!(files.iter().any(|found| found == file), "{file} is not among {files:?}");
+    }
+    assert_eq!(warnings, [""; 0]);
+}
+
 #[test]
 fn a_format_that_cannot_hold_a_network_is_left_out_with_a_warning() {
-    let (folder, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
-    let data = digits(200);
-    let finish = json!({ "epochs": 1, "calibration": 64, "formats": ["rust", "onnx"] });
-    let (built, _) = build_with("scratch", folder.path(), &data, 1, &finish);
-    let steps = Steps { most: u64::MAX, ..Steps::default() };
-    let finished = built.finisher.unwrap().finish(&trial([1, 0]), into.path(), &steps).unwrap();
-    assert_eq!(finished.files, ["model.onnx", "model.kiln", "card.json"]);
-    let warnings = steps.warnings.into_inner().unwrap();
+    let (files, warnings) = written(|data| Arc::new(WeightsAlone(space(data))), &["rust", "safetensors"]);
+    assert_eq!(files, ["model.safetensors", "model.kiln", "card.json"]);
     assert!(
-        warnings.len() == 1 && warnings[0].contains("as `rust`") && warnings[0].contains("8 bits"),
+        warnings.len() == 1 && warnings[0].contains("as `rust`") && warnings[0].contains("int8 weights"),
         "{warnings:?}"
     );
 }

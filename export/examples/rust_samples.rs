@@ -1,4 +1,4 @@
-//! Writes networks with random weights as Rust packages, with raw inputs and the logits of the reference interpreter:
+//! Writes networks with random weights, in single precision and in 8 bits, as Rust packages, with raw inputs and the logits of the reference interpreter:
 //! `cargo run -p kiln-export --example rust_samples --features testing -- FOLDER`.
 //!
 //! `samples.json` in the folder lists them: for each `package` (a folder), `input` and `expected`. `tests/rust_module/check.py`
@@ -13,12 +13,23 @@ use serde_json::json;
 
 /// Examples for each network.
 const EXAMPLES: usize = 128;
+/// Networks that are also written with half of their layers in 8 bits.
+const MIXED: [&str; 2] = ["convolutions", "every-op"];
 
 fn main() -> Result<()> {
     let folder = std::env::args().nth(1).context("say which folder to write to")?;
     let folder = Path::new(&folder);
     let mut samples = Vec::new();
-    for (name, model) in testing::sample_models() {
+    let floats = testing::sample_models().into_iter().enumerate();
+    let models = floats.flat_map(|(seed, (name, model))| {
+        let int8 = (format!("{name}-int8"), testing::quantized(&model, &[]));
+        let mixed = || (format!("{name}-mixed"), testing::half_quantized(&model, seed as u64));
+        let mixed = MIXED.contains(&name.as_str()).then(mixed);
+        [Some((name, model)), Some(int8), mixed].into_iter().flatten().collect::<Vec<_>>()
+    });
+    for (name, mut model) in models {
+        // Packages are named after their networks, and live in one project.
+        model.card.name = format!("samples/{name}-0");
         write_files(&RustModule, &model, &folder.join(&name))?;
         let raw = testing::raw_input(&model.architecture, EXAMPLES, 1);
         let logits = run_reference(&model, &raw, EXAMPLES)?;

@@ -81,6 +81,12 @@ pub enum StudyError {
         /// Value now, or `not set`.
         after: String,
     },
+    /// A file, or a link to nothing, is where a folder is needed.
+    #[error("{}: is no folder, and a run folder is needed there; move it, or choose another folder with `--runs`", path.display())]
+    NotAFolder {
+        /// What is there.
+        path: PathBuf,
+    },
     /// A folder is not a run folder.
     #[error("{}: not a run folder ({missing} is missing)", path.display())]
     NotARun {

@@ -45,7 +45,9 @@ pub use registry::{StrategyBuilder, StrategyRegistry};
 pub use run_folder::{RunFolder, RunPaths, check_study_name};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
 pub use strategy::{Ask, Strategy};
-pub use study::{FrontEntry, StageSeconds, Status, Study, StudySettings, Summary, catch_panic, study_front};
+pub use study::{
+    FrontEntry, MAX_HOURS, StageSeconds, Status, Study, StudySettings, Summary, catch_panic, study_front,
+};
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
 pub use trial::{
     Costs, FailureKind, Fidelity, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial,

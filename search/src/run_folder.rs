@@ -1,102 +1,17 @@
 //! The folder of one study: where its files are, who may write them, and that its config stays what it was.
 
-use std::fs::{self, File, OpenOptions, TryLockError};
-use std::io::{Read, Write};
-use std::path::{Path, PathBuf};
-use std::thread;
-use std::time::Duration;
+mod kept_config;
+mod lock;
+mod paths;
 
-use toml::{Table, Value};
+use std::fs::{self, File};
+use std::io;
+use std::path::Path;
 
-use crate::{StudyError, TrialId};
-
-/// Tries of a lock that is held, beside the last one, and the pause after each.
-const LOCK_ATTEMPTS: u32 = 8;
-const LOCK_PAUSE: Duration = Duration::from_millis(5);
-
-/// Where the files of a run folder are.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct RunPaths(PathBuf);
-
-impl RunPaths {
-    /// The files of the run folder `root`.
-    #[must_use]
-    pub fn new(root: impl Into<PathBuf>) -> Self {
-        Self(root.into())
-    }
-
-    /// The files of a study among the run folders in `runs`.
-    ///
-    /// # Errors
-    /// [`StudyError::Setting`] when the name cannot be a folder's.
-    pub fn of_study(runs: &Path, study: &str) -> Result<Self, StudyError> {
-        check_study_name(study)?;
-        Ok(Self(runs.join(study)))
-    }
-
-    /// The run folder.
-    #[must_use]
-    pub fn root(&self) -> &Path {
-        &self.0
-    }
-
-    /// The resolved config.
-    #[must_use]
-    pub fn config(&self) -> PathBuf {
-        self.0.join("config.toml")
-    }
-
-    /// The journal.
-    #[must_use]
-    pub fn journal(&self) -> PathBuf {
-        self.0.join("journal.jsonl")
-    }
-
-    /// The store.
-    #[must_use]
-    pub fn store(&self) -> PathBuf {
-        self.0.join("store")
-    }
-
-    /// The finished networks.
-    #[must_use]
-    pub fn models(&self) -> PathBuf {
-        self.0.join("models")
-    }
-
-    /// The files of one finished network.
-    #[must_use]
-    pub fn model(&self, trial: TrialId) -> PathBuf {
-        self.models().join(trial.to_string())
-    }
-
-    /// Checkpoints of trainings that have begun and not ended, a folder for each.
-    #[must_use]
-    pub fn trainings(&self) -> PathBuf {
-        self.0.join("training")
-    }
-
-    /// Checkpoints of a network that is being finished. They are removed when the journal says that it is.
-    #[must_use]
-    pub fn training(&self, trial: TrialId) -> PathBuf {
-        self.trainings().join(format!("network-{trial}"))
-    }
-
-    /// The file whose lock the working process holds.
-    #[must_use]
-    pub fn lock(&self) -> PathBuf {
-        self.0.join("lock")
-    }
-
-    /// The text of the config with which the study began, for programs that only read the run folder.
-    ///
-    /// # Errors
-    /// [`StudyError::NotARun`] when there is none.
-    pub fn read_config(&self) -> Result<String, StudyError> {
-        read_text(&self.config())?
-            .ok_or_else(|| StudyError::NotARun { path: self.0.clone(), missing: "config.toml" })
-    }
-}
+use self::kept_config::{difference, parse, read_text, write_whole};
+use self::lock::lock;
+pub use self::paths::{RunPaths, check_study_name};
+use crate::StudyError;
 
 /// A run folder that this process alone may write, until it is dropped.
 #[derive(Debug)]
@@ -114,11 +29,11 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`StudyError::Held`] when another process has it, [`StudyError::Changed`] when the config was edited where it may
-    /// not be, [`StudyError::File`] when it cannot be made.
+    /// not be, [`StudyError::NotAFolder`] when something else stands in its place, [`StudyError::File`] when it cannot be made.
     pub fn open(paths: &RunPaths, config: &str, free: &[&str]) -> Result<Self, StudyError> {
         let now = parse(&paths.config(), config)?;
         let root = paths.root();
-        fs::create_dir_all(root).map_err(failed(root, "make the run folder"))?;
+        fs::create_dir_all(root).map_err(|source| unmade(root, source))?;
         let lock = lock(paths)?;
         match read_text(&paths.config())? {
             Some(text) => {
@@ -145,108 +60,16 @@ impl RunFolder {
     }
 }
 
-/// Checks that a study's name can be that of its run folder.
-///
-/// # Errors
-/// [`StudyError::Setting`] when it cannot.
-pub fn check_study_name(name: &str) -> Result<(), StudyError> {
-    let plain = |c: char| c.is_ascii_alphanumeric() || matches!(c, '-' | '_' | '.');
-    if name.is_empty() || name.len() > 100 || name.starts_with('.') || !name.chars().all(plain) {
-        let expected = "1 to 100 letters, digits, `-`, `_` or `.`, not beginning with `.`";
-        return Err(StudyError::Setting { key: "name", found: format!("`{name}`"), expected });
-    }
-    Ok(())
-}
-
-/// Tries the lock a few times: a child process that is just being started holds its parent's files open until it runs its
-/// program, and with them a lock that was given back.
-fn patiently(file: &File) -> Result<(), TryLockError> {
-    for _ in 0..LOCK_ATTEMPTS {
-        match file.try_lock() {
-            Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
-            tried => return tried,
-        }
-    }
-    file.try_lock()
-}
-
-/// Takes the lock of a run folder and writes the id of this process into it.
-fn lock(paths: &RunPaths) -> Result<File, StudyError> {
-    let path = paths.lock();
-    let open = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
-    let mut file = open.map_err(failed(&path, "open the lock file"))?;
-    match patiently(&file) {
-        Ok(()) => {}
-        Err(TryLockError::WouldBlock) => {
-            let mut holder = String::new();
-            let read = file.take(32).read_to_string(&mut holder);
-            let pid = read.ok().and_then(|_| holder.trim().parse().ok());
-            return Err(StudyError::Held { path: paths.root().to_owned(), pid });
-        }
-        Err(TryLockError::Error(source)) => return Err(failed(&path, "lock")(source)),
-    }
-    let written = file.set_len(0).and_then(|()| writeln!(file, "{}", std::process::id()));
-    written.map_err(failed(&path, "write the lock file"))?;
-    Ok(file)
-}
-
-/// The first key at which two tables differ, with both values; `free` keys and what lies below them do not count.
-fn difference(path: &str, before: &Table, now: &Table, free: &[&str]) -> Option<(String, String, String)> {
-    let keys = before.keys().chain(now.keys().filter(|key| !before.contains_key(*key)));
-    for key in keys {
-        let dotted = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        if free.contains(&dotted.as_str()) {
-            continue;
-        }
-        match (before.get(key), now.get(key)) {
-            (Some(Value::Table(before)), Some(Value::Table(now))) => {
-                if let Some(found) = difference(&dotted, before, now, free) {
-                    return Some(found);
-                }
-            }
-            (before, now) if before == now => {}
-            (before, now) => {
-                let show = |value: Option<&Value>| match value {
-                    Some(value) => format!("`{value}`"),
-                    None => "not set".to_owned(),
-                };
-                return Some((dotted, show(before), show(now)));
-            }
-        }
-    }
-    None
-}
-
-fn parse(path: &Path, text: &str) -> Result<Table, StudyError> {
-    toml::from_str(text)
-        .map_err(|source| StudyError::Config { path: path.to_owned(), source: Box::new(source) })
-}
-
-fn read_text(path: &Path) -> Result<Option<String>, StudyError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(path, "read")(error)),
+/// Why a folder could not be made: something else is in its place, or in that of a folder above it.
+fn unmade(root: &Path, source: io::Error) -> StudyError {
+    let in_the_way = root.ancestors().find(|path| path.symlink_metadata().is_ok() && !path.is_dir());
+    match in_the_way {
+        Some(path) => StudyError::NotAFolder { path: path.to_owned() },
+        None => failed(root, "make the run folder")(source),
     }
 }
 
-/// Writes a file beside its place and moves it there, so that it is never seen half written.
-fn write_whole(path: &Path, text: &str) -> Result<(), StudyError> {
-    let beside = path.with_extension("tmp");
-    let write = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|source| {
-        // What is left of a failed write is of no use; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&beside);
-        failed(path, "write")(source)
-    })
-}
-
-fn failed(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> StudyError {
+fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StudyError {
     let path = path.to_owned();
     move |source| StudyError::File { path, action, source }
 }
@@ -314,13 +137,5 @@ mod tests {
         fs::write(paths.journal(), "").unwrap();
         assert!(matches!(RunFolder::open(&paths, CONFIG, FREE), Err(StudyError::NotARun { .. })));
         assert!(matches!(paths.read_config(), Err(StudyError::NotARun { .. })));
-    }
-
-    #[test]
-    fn names_stay_inside_the_folder_of_runs() {
-        for name in ["", ".", "..", "a/b", "a\\b", ".hidden", "é", &"a".repeat(101)] {
-            assert!(check_study_name(name).is_err(), "{name}");
-        }
-        check_study_name("mnist-2_b.1").unwrap();
     }
 }

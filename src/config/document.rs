@@ -58,7 +58,8 @@ impl Document {
                 problem: error.message().to_owned(),
             }
         })?;
-        let mut reader = Reader { path, text: text.as_bytes(), lines: BTreeMap::new() };
+        let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
+        let mut reader = Reader { path, breaks, lines: BTreeMap::new() };
         let root = reader.table("", parsed.get_ref())?;
         Ok(Self { path: path.to_owned(), root, lines: reader.lines })
     }
@@ -124,17 +125,23 @@ fn line_at(text: &[u8], offset: usize) -> usize {
 
 struct Reader<'a> {
     path: &'a Path,
-    text: &'a [u8],
+    /// Offsets of all line ends.
+    breaks: Vec<usize>,
     lines: BTreeMap<String, usize>,
 }
 
 impl Reader<'_> {
+    /// Line, from 1, of the byte at `offset`.
+    fn line(&self, offset: usize) -> usize {
+        self.breaks.partition_point(|line_end| *line_end < offset) + 1
+    }
+
     fn table(&mut self, at: &str, table: &DeTable<'_>) -> Result<Map<String, Value>, ConfigError> {
         let mut object = Map::new();
         for (key, value) in table {
             let name = key.get_ref().as_ref();
             let path = if at.is_empty() { name.to_owned() } else { format!("{at}.{name}") };
-            self.lines.insert(path.clone(), line_at(self.text, key.span().start));
+            self.lines.insert(path.clone(), self.line(key.span().start));
             object.insert(name.to_owned(), self.value(&path, value.get_ref(), value.span())?);
         }
         Ok(object)
@@ -142,7 +149,7 @@ impl Reader<'_> {
 
     fn value(&mut self, at: &str, value: &DeValue<'_>, span: Range<usize>) -> Result<Value, ConfigError> {
         let refuse = |found: String, expected| {
-            let line = Some(line_at(self.text, span.start));
+            let line = Some(self.line(span.start));
             let place = Place { path: self.path.to_owned(), line, key: at.to_owned() };
             Err(ConfigError::Value {
                 place,
@@ -168,7 +175,7 @@ impl Reader<'_> {
                 let mut list = Vec::with_capacity(values.len());
                 for (index, value) in values.iter().enumerate() {
                     let path = format!("{at}.{index}");
-                    self.lines.insert(path.clone(), line_at(self.text, value.span().start));
+                    self.lines.insert(path.clone(), self.line(value.span().start));
                     list.push(self.value(&path, value.get_ref(), value.span())?);
                 }
                 Ok(Value::Array(list))

@@ -9,7 +9,7 @@ use super::{ConfigError, Document};
 const WORDS: [(&str, &str); 12] = [
     ("u8", "a whole number from 0 to 255"),
     ("u16", "a whole number from 0 to 65535"),
-    ("u32", "a whole number, at least 0"),
+    ("u32", "a whole number from 0 to 4294967295"),
     ("u64", "a whole number, at least 0"),
     ("usize", "a whole number, at least 0"),
     ("i32", "a whole number"),

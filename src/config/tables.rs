@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::Path;
 
+use kiln_search::MAX_HOURS;
 use kiln_space::Settings;
 use schemars::JsonSchema;
 use serde::Deserialize;
@@ -297,8 +298,9 @@ fn search(document: &Document) -> Result<SearchTable, ConfigError> {
     if keys.in_flight > 4096 {
         return Err(document.value("search.in_flight", keys.in_flight, "at most 4096"));
     }
-    if let Some(hours) = keys.hours.filter(|hours| *hours <= 0.0) {
-        return Err(document.value("search.hours", hours, "a number above 0"));
+    if let Some(hours) = keys.hours.filter(|hours| !(*hours > 0.0 && *hours <= MAX_HOURS)) {
+        let expected = format!("a number above 0, at most {MAX_HOURS}");
+        return Err(document.value("search.hours", format!("{hours:?}"), &expected));
     }
     check_objectives(document, &keys.objectives)?;
     let mut limits = Vec::new();

@@ -151,6 +151,7 @@ impl DataSet {
         let outputs = self.targets.names().len();
         let outputs = match &self.targets {
             Targets::Classes { .. } => format!("in {outputs} classes"),
+            Targets::Values { .. } if outputs == 1 => "with 1 target value".to_owned(),
             Targets::Values { .. } => format!("with {outputs} target values"),
         };
         format!(

@@ -31,6 +31,11 @@ impl InputFile {
         let mut zipped = path.as_os_str().to_owned();
         zipped.push(".gz");
         for candidate in [path.to_owned(), PathBuf::from(zipped)] {
+            // Opening a pipe would wait for a writer, and a device may have no end.
+            if candidate.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir()) {
+                let found = "a pipe, a socket or a device";
+                return Err(DataError::content(&candidate, "file", found, "a file that ends"));
+            }
             match File::open(&candidate) {
                 Ok(file) => {
                     let gzip = candidate.extension().is_some_and(|extension| extension == "gz");

@@ -11,9 +11,9 @@ pub(crate) mod text;
 
 use std::io;
 
-use kiln_space::{NumberFormat, Op, Precision};
 use prost::Message;
 
+use crate::quantization::check_precision;
 use crate::{ExportError, Exporter, TrainedModel};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
@@ -60,7 +60,7 @@ impl Exporter for Onnx {
 
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
         model.check()?;
-        check_precision(model)?;
+        check_precision(model, "ONNX")?;
         let proto = model_proto(model)?;
         let bytes = proto.encoded_len();
         if bytes > LIMIT {
@@ -73,24 +73,6 @@ impl Exporter for Onnx {
         out.write_all(&proto.encode_to_vec())?;
         Ok(())
     }
-}
-
-/// Layers are of single precision or of 8 bits, and what they are is not passed over.
-fn check_precision(model: &TrainedModel) -> Result<(), ExportError> {
-    let live = model.architecture.live();
-    for (layer, _) in model.architecture.layers.iter().zip(live).filter(|(_, live)| *live) {
-        let Precision { weights, activations } = layer.precision;
-        let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
-        let is_known = matches!(activations, NumberFormat::F32 | NumberFormat::Int8);
-        if !is_known || (has_kernel && weights != activations) {
-            return Err(ExportError::Unsupported {
-                format: "ONNX",
-                layer: layer.name.clone(),
-                what: format!("{weights} weights and {activations} activations; both may be f32 or int8"),
-            });
-        }
-    }
-    Ok(())
 }
 
 fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {

@@ -100,20 +100,6 @@ impl QuantizedKernel {
         self.bias_scales.push(bias_scale);
         self.bias.push((bias / f64::from(bias_scale)).round_ties_even() as i32);
     }
-
-    /// The values that the weights stand for, row-major.
-    #[must_use]
-    pub fn weight_values(&self) -> Vec<f32> {
-        let row = (self.weights.len() / self.scales.len().max(1)).max(1);
-        let rows = self.weights.chunks_exact(row).zip(&self.scales);
-        rows.flat_map(|(row, scale)| row.iter().map(move |weight| f32::from(*weight) * scale)).collect()
-    }
-
-    /// The values that the bias stands for.
-    #[must_use]
-    pub fn bias_values(&self) -> Vec<f32> {
-        self.bias.iter().zip(&self.bias_scales).map(|(bias, scale)| *bias as f32 * scale).collect()
-    }
 }
 
 #[cfg(test)]
@@ -121,6 +107,13 @@ mod tests {
     use kiln_space::{ArchitectureBuilder, Shape};
 
     use super::*;
+
+    /// The values that the weights stand for, row-major.
+    fn weight_values(kernel: &QuantizedKernel) -> Vec<f32> {
+        let row = kernel.weights.len() / kernel.scales.len();
+        let value = |(index, weight): (usize, &i8)| f32::from(*weight) * kernel.scales[index / row];
+        kernel.weights.iter().enumerate().map(value).collect()
+    }
 
     fn array(shape: &[usize], data: &[f32]) -> Array {
         Array { shape: shape.to_vec(), data: data.to_vec() }
@@ -145,7 +138,7 @@ mod tests {
         assert!((plain.scales[0] - 0.01).abs() < 1e-8);
         // 0.25 / (0.5 * 0.01) = 50; the empty channel's scale is what its bias needs.
         assert_eq!(plain.bias[0], 50);
-        assert!((plain.bias_values()[1] - 3.0).abs() < 1e-6);
+        assert!((plain.bias[1] as f32 * plain.bias_scales[1] - 3.0).abs() < 1e-6);
         assert!(plain.bias[1] <= 1 << 30);
         // The normalization multiplies by 2 / 0.5 = 4: the integers stay, the scale grows.
         let folded = QuantizedKernel::new(&architecture, &arrays, x, Some(LayerId(2)), 0.5);
@@ -153,7 +146,7 @@ mod tests {
         assert!((folded.scales[0] - 0.04).abs() < 1e-7);
         // (0.25 - 1.25) * 4 + 0.1 = -3.9, in steps of 0.02.
         assert_eq!(folded.bias[0], -195);
-        assert!((folded.weight_values()[0] - 5.08).abs() < 1e-5);
+        assert!((weight_values(&folded)[0] - 5.08).abs() < 1e-5);
     }
 
     #[test]
@@ -173,7 +166,7 @@ mod tests {
                     let sums = pairs.map(|(a, b)| i16::from(a) + i16::from(b));
                     assert!(sums.into_iter().all(|sum| (-128..=128).contains(&sum)), "{channel:?}");
                 }
-                for (index, (found, expected)) in kernel.weight_values().iter().zip(&weight.data).enumerate()
+                for (index, (found, expected)) in weight_values(&kernel).iter().zip(&weight.data).enumerate()
                 {
                     let step = kernel.scales[index / row];
                     assert!((found - expected).abs() <= step * 0.501, "{found} is not {expected}");

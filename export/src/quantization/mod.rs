@@ -4,6 +4,7 @@
 mod grid;
 mod kernel;
 mod plan;
+mod precision;
 
 use std::collections::BTreeMap;
 
@@ -12,6 +13,7 @@ use kiln_space::{Architecture, LayerId};
 pub use self::grid::Grid;
 pub use self::kernel::QuantizedKernel;
 pub use self::plan::QuantizationPlan;
+pub(crate) use self::precision::check_precision;
 use crate::{Array, TrainedModel};
 
 /// The integers of a network in which some layers are of 8 bits; empty for others.

@@ -1,7 +1,9 @@
 //! A Rust package: the network as source code that runs on burn, with its weights beside it.
 
+mod forward;
 mod manifest;
 mod names;
+mod network;
 mod source;
 #[cfg(test)]
 mod tests;
@@ -9,14 +11,15 @@ mod tests;
 use std::collections::BTreeMap;
 use std::io;
 
-use kiln_space::NumberFormat;
-
-use crate::{ExportError, Exporter, Safetensors, TrainedModel};
+use crate::quantization::check_precision;
+use crate::{ExportError, Exporter, QuantizationPlan, Safetensors, TrainedModel};
 
 /// Name of the weights in the package, as [`RustModule`] writes it.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
 /// The code that does not depend on the network.
 const LAYERS: &str = include_str!("template/layers.rs");
+/// The code that layers of 8 bits need besides.
+const INTEGERS: &str = include_str!("template/integers.rs");
 /// The program of the package; `CRATE` stands for the package's name, `OUTPUTS` for what the network gives.
 const MAIN: &str = include_str!("template/main.rs");
 
@@ -27,6 +30,7 @@ const MAIN: &str = include_str!("template/main.rs");
 /// | `Cargo.toml` | the package, named after study and trial |
 /// | `src/lib.rs` | `Network`: a burn module with a field for each layer with weights, and `forward` |
 /// | `src/layers.rs` | reading weights, and operations that burn has no layer for |
+/// | `src/integers.rs` | layers of 8 bits, where the network has any |
 /// | `src/main.rs` | a program that runs the network on a file of raw values |
 /// | `weights.safetensors` | see [`Safetensors`] |
 ///
@@ -34,7 +38,11 @@ const MAIN: &str = include_str!("template/main.rs");
 /// `forward` takes raw values `[batch, channels, height, width]` and gives logits `[batch, classes]`, or of a regression values
 /// `[batch, values]` in their own units; the normalization is part of it. Layers that the output does not depend on are left out.
 ///
-/// Networks that are not in single precision are refused.
+/// Layers of 8 bits have integer weights in the file and read and keep values on the grids that were calibrated. As burn has no
+/// convolution of integers, whole numbers are computed in single precision, where their sums are exact below 2^24: the outputs
+/// are those of Kiln's own evaluation.
+///
+/// Networks with layers of other number formats are refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RustModule;
 
@@ -46,7 +54,7 @@ impl Exporter for RustModule {
     /// Writes `src/lib.rs` alone; the whole package is the [folder](Exporter::folder).
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
         model.check()?;
-        check_precision(model)?;
+        check_precision(model, "the Rust module")?;
         out.write_all(source::library(model).as_bytes())?;
         Ok(())
     }
@@ -59,31 +67,16 @@ impl Exporter for RustModule {
         let package = names::package(&model.card.name);
         let main = MAIN.replace("CRATE", &package.replace('-', "_"));
         let main = main.replace("OUTPUTS", model.card.predicts.outputs());
-        let files: [(&str, Vec<u8>); 5] = [
+        let mut files: Vec<(&str, Vec<u8>)> = vec![
             ("Cargo.toml", manifest::manifest(&package, model).into()),
             ("src/layers.rs", LAYERS.into()),
             ("src/lib.rs", library),
             ("src/main.rs", main.into()),
             (WEIGHTS_FILE, weights),
         ];
+        if !QuantizationPlan::new(&model.architecture).is_empty() {
+            files.push(("src/integers.rs", INTEGERS.into()));
+        }
         Ok(Some(files.into_iter().map(|(path, bytes)| (path.to_owned(), bytes)).collect()))
     }
-}
-
-/// Single precision is all that the package computes; anything else must not pass for it.
-fn check_precision(model: &TrainedModel) -> Result<(), ExportError> {
-    let live = model.architecture.live();
-    for (layer, live) in model.architecture.layers.iter().zip(live) {
-        let formats = [("weights", layer.precision.weights), ("activations", layer.precision.activations)];
-        for (part, format) in formats {
-            if live && format != NumberFormat::F32 {
-                return Err(ExportError::Unsupported {
-                    format: "the Rust module",
-                    layer: layer.name.clone(),
-                    what: format!("{part} of {} bits; export it with `--precision f32`", format.bits()),
-                });
-            }
-        }
-    }
-    Ok(())
 }

@@ -1,3 +1,5 @@
+use kiln_space::NumberFormat;
+
 use super::*;
 use crate::testing;
 
@@ -10,9 +12,12 @@ fn library(model: &TrainedModel) -> String {
 /// `KILN_BLESS=1 cargo test -p kiln-export golden_sources` writes the golden files anew.
 #[test]
 fn golden_sources() {
-    let models = testing::sample_models();
+    let mut models = testing::sample_models();
+    for name in ["every-op", "perceptron"] {
+        models.insert(format!("{name}-int8"), testing::quantized(&models[name], &[]));
+    }
     let folder = concat!(env!("CARGO_MANIFEST_DIR"), "/src/rust_module/golden");
-    for name in ["every-op", "perceptron", "zeros"] {
+    for name in ["every-op", "every-op-int8", "perceptron", "perceptron-int8", "zeros"] {
         let (found, path) = (library(&models[name]), format!("{folder}/{name}.rs"));
         if std::env::var_os("KILN_BLESS").is_some() {
             std::fs::write(&path, &found).unwrap();
@@ -82,12 +87,49 @@ fn a_regression_is_not_spoken_of_as_classes() {
 }
 
 #[test]
+fn layers_of_8_bits_have_their_code_and_their_grids() {
+    for seed in 0..60 {
+        let float = testing::random_model(seed);
+        assert!(!RustModule.folder(&float).unwrap().unwrap().contains_key("src/integers.rs"));
+        for model in [testing::quantized(&float, &[]), testing::half_quantized(&float, seed)] {
+            let files = RustModule.folder(&model).unwrap().unwrap();
+            let source = std::str::from_utf8(&files["src/lib.rs"]).unwrap();
+            let network = crate::QuantizedNetwork::of(&model);
+            assert_eq!(files.contains_key("src/integers.rs"), !network.plan.is_empty(), "seed {seed}");
+            let input = |id: &&kiln_space::LayerId| model.architecture.layer(**id).inputs[0];
+            let read = network.kernels.keys().filter(|id| network.grids.contains_key(&input(id)));
+            for (part, count) in [
+                ("weights.integer_", network.kernels.len()),
+                (".steps(", read.count()),
+                ("weights.grid(", model.quantization.len()),
+            ] {
+                assert_eq!(source.matches(part).count(), count, "seed {seed}, `{part}`: {source}");
+            }
+            let forward = &source[source.find("pub fn forward").unwrap()..];
+            for (_, norm) in network.plan.kernels() {
+                let Some(norm) = norm else { continue };
+                let folded = format!("`{}` folded in", model.architecture.layer(norm).name);
+                assert!(source.contains(&folded), "seed {seed}: {source}");
+            }
+            // Constant zeros can make an input of no use.
+            let reads_input = forward.contains("(raw - ");
+            for owner in network.plan.owners().filter(|owner| owner.0 > 0 || reads_input) {
+                let read = format!("weights.grid({:?})?", model.architecture.layer(owner).name);
+                let field = source.lines().find_map(|line| line.trim().strip_suffix(&format!(": {read},")));
+                let field = field.unwrap_or_else(|| panic!("seed {seed}: {source}"));
+                assert!(forward.contains(&format!("self.{field}.")), "seed {seed}: `{field}` is not used");
+            }
+        }
+    }
+}
+
+#[test]
 fn a_precision_that_is_not_computed_is_refused() {
     let mut model = testing::perceptron();
     model.architecture.layers[3].precision.weights = NumberFormat::Int8;
     let error = RustModule.folder(&model).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the Rust module cannot express layer `head` (weights of 8 bits; export it with `--precision f32`)"
+        "the Rust module cannot express layer `head` (int8 weights and f32 activations; both may be f32 or int8)"
     );
 }

@@ -5,6 +5,9 @@ use std::collections::BTreeMap;
 use crate::run_folder::check_study_name;
 use crate::{Constraint, CostSet, StudyError};
 
+/// Most hours of a study, a century: what is longer cannot be told from no limit.
+pub const MAX_HOURS: f64 = 876_600.0;
+
 /// What a study needs to know besides its parts. All but the last five belong to what the study is: changing them makes
 /// another study.
 #[derive(Clone, Debug, PartialEq)]
@@ -72,8 +75,7 @@ impl StudySettings {
             return Err(StudyError::Setting { key: "target", found, expected: "finite values" });
         }
         match self.hours {
-            // A century: what is longer cannot be told from no limit.
-            Some(hours) if !(hours > 0.0 && hours <= 876_600.0) => {
+            Some(hours) if !(hours > 0.0 && hours <= MAX_HOURS) => {
                 let expected = "a number above 0, at most 876600";
                 Err(StudyError::Setting { key: "hours", found: hours.to_string(), expected })
             }

@@ -3,6 +3,7 @@
 mod configs;
 mod data_files;
 mod devices;
+mod oddities;
 mod runs;
 
 use std::collections::BTreeMap;

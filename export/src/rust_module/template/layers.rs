@@ -9,7 +9,6 @@ use burn::nn::{BatchNorm, BatchNormConfig, Linear, LinearConfig};
 use burn::tensor::module::{avg_pool2d, max_pool2d};
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData};
-use safetensors::tensor::TensorView;
 use safetensors::{Dtype, SafeTensorError, SafeTensors};
 
 /// Why weights cannot be used.
@@ -47,7 +46,8 @@ impl std::error::Error for WeightsError {}
 /// Arrays of a safetensors file, on their way to a device.
 pub struct Weights<'a> {
     arrays: SafeTensors<'a>,
-    device: &'a Device,
+    /// Where tensors are put.
+    pub device: &'a Device,
 }
 
 impl<'a> Weights<'a> {
@@ -94,25 +94,32 @@ impl<'a> Weights<'a> {
         Ok(Param::from_tensor(self.tensor(layer, part, shape)?))
     }
 
-    fn tensor<const D: usize>(
+    /// The array `layer.part` in single precision.
+    pub fn tensor<const D: usize>(
         &self,
         layer: &str,
         part: &str,
         shape: [usize; D],
     ) -> Result<Tensor<D>, WeightsError> {
+        let (values, _) = self.bytes(layer, part, Dtype::F32, &shape)?.as_chunks();
+        Ok(self.put(values.iter().map(|bytes| f32::from_le_bytes(*bytes)), shape))
+    }
+
+    /// The bytes of the array `layer.part`, little-endian.
+    pub fn bytes(&self, layer: &str, part: &str, dtype: Dtype, shape: &[usize]) -> Result<&'a [u8], WeightsError> {
         let name = format!("{layer}.{part}");
         let array = self.arrays.tensor(&name).map_err(WeightsError::Format)?;
-        if array.dtype() != Dtype::F32 || array.shape() != shape {
+        if array.dtype() != dtype || array.shape() != shape {
             let found = format!("{:?} {:?}", array.dtype(), array.shape());
-            return Err(WeightsError::Array { name, found, expected: format!("F32 {shape:?}") });
+            return Err(WeightsError::Array { name, found, expected: format!("{dtype:?} {shape:?}") });
         }
-        Ok(Tensor::from_data(TensorData::new(values(&array), shape), self.device))
+        Ok(array.data())
     }
-}
 
-fn values(array: &TensorView<'_>) -> Vec<f32> {
-    let (values, _) = array.data().as_chunks();
-    values.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
+    /// Values, row-major, on the device.
+    pub fn put<const D: usize>(&self, values: impl Iterator<Item = f32>, shape: [usize; D]) -> Tensor<D> {
+        Tensor::from_data(TensorData::new(values.collect(), shape), self.device)
+    }
 }
 
 /// One number for each channel, to be combined with `[batch, channels, height, width]`.

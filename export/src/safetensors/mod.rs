@@ -1,18 +1,31 @@
 //! safetensors: the arrays of a network by name, in the format in which weights are passed around.
 
+mod arrays;
+
 use std::collections::BTreeMap;
 use std::io;
 
-use ::safetensors::Dtype;
 use ::safetensors::tensor::TensorInfo;
 use serde::Serialize;
 
+use self::arrays::stored_arrays;
 use crate::{ExportError, Exporter, TrainedModel};
 
 /// Most bytes of a header that readers accept.
 const HEADER_LIMIT: u64 = 100_000_000;
 
-/// Writes every array in single precision under its name, `<layer>.<part>` (see [`TrainedModel`]).
+/// Writes every array in single precision under its name, `<layer>.<part>` (see [`TrainedModel`]), but for layers that compute in
+/// integers and the batch normalizations folded into them. In place of theirs stand
+///
+/// | part | type and shape | holds |
+/// |---|---|---|
+/// | `weight_int8` | `I8`, as `weight` | weights from -127 to 127 |
+/// | `weight_step` | `F32 [out]` | what one of a weight stands for |
+/// | `bias_int32` | `I32 [out]` | the bias, in the unit of the sums |
+/// | `bias_step` | `F32 [out]` | what one of a sum of `weight * (input - zero_point)` and bias stands for |
+///
+/// and for each layer whose values are kept or read in 8 bits on a grid of its own ([`crate::Grid`]) `step` (`F32 []`) and
+/// `zero_point` (`I8 []`). The names are those of [`crate::Onnx`].
 ///
 /// The metadata hold what is needed to use them, all as text: `name`, `genotype`, `classes` (a JSON list of names; of a regression
 /// `values`, names of numbers that come out in their own units), `input` (what a raw value is), `mean` and `deviation` of each input channel (JSON lists; the network takes `(raw - mean) / deviation`), `input_shape`
@@ -41,11 +54,12 @@ impl Exporter for Safetensors {
 
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
         model.check()?;
+        let arrays = stored_arrays(model);
         let mut offset = 0;
-        let tensors = model.arrays.iter().map(|(name, array)| {
-            let end = offset + size_of::<f32>() * array.data.len();
+        let tensors = arrays.iter().map(|(name, array)| {
+            let end = offset + array.bytes.len();
             let info =
-                TensorInfo { dtype: Dtype::F32, shape: array.shape.clone(), data_offsets: (offset, end) };
+                TensorInfo { dtype: array.dtype, shape: array.shape.clone(), data_offsets: (offset, end) };
             offset = end;
             (name.as_str(), info)
         });
@@ -60,9 +74,8 @@ impl Exporter for Safetensors {
         }
         out.write_all(&bytes.to_le_bytes())?;
         out.write_all(&header)?;
-        for array in model.arrays.values() {
-            let bytes: Vec<u8> = array.data.iter().flat_map(|value| value.to_le_bytes()).collect();
-            out.write_all(&bytes)?;
+        for array in arrays.values() {
+            out.write_all(&array.bytes)?;
         }
         Ok(())
     }

@@ -1,0 +1,26 @@
+//! Which number formats an exported network may have.
+
+use kiln_space::{NumberFormat, Op, Precision};
+
+use crate::{ExportError, TrainedModel};
+
+/// Layers are of single precision or of 8 bits, and what they are is not passed over.
+///
+/// # Errors
+/// [`ExportError::Unsupported`] with the first layer that is neither, in the name of the `format`.
+pub(crate) fn check_precision(model: &TrainedModel, format: &'static str) -> Result<(), ExportError> {
+    let live = model.architecture.live();
+    for (layer, _) in model.architecture.layers.iter().zip(live).filter(|(_, live)| *live) {
+        let Precision { weights, activations } = layer.precision;
+        let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });
+        let is_known = matches!(activations, NumberFormat::F32 | NumberFormat::Int8);
+        if !is_known || (has_kernel && weights != activations) {
+            return Err(ExportError::Unsupported {
+                format,
+                layer: layer.name.clone(),
+                what: format!("{weights} weights and {activations} activations; both may be f32 or int8"),
+            });
+        }
+    }
+    Ok(())
+}

@@ -1,0 +1,229 @@
+//! A network as generated code speaks of it: names of its layers and grids, its fields, and how they are loaded.
+
+use std::collections::BTreeMap;
+use std::fmt::Write;
+
+use kiln_space::{ActivationKind, BATCH_NORM_EPSILON, Layer, LayerId, Op};
+
+use super::names::Identifiers;
+use super::source::plain;
+use crate::{QuantizedNetwork, TrainedModel};
+
+/// Characters of a line that is not broken.
+pub(super) const LINE: usize = 100;
+
+/// A model with an identifier for each layer that the output depends on.
+pub(super) struct Network<'a> {
+    pub(super) model: &'a TrainedModel,
+    pub(super) integers: QuantizedNetwork,
+    /// By layer; a normalization that is folded into the layer before it has that one's name.
+    pub(super) names: BTreeMap<LayerId, String>,
+    /// Fields of the grids, by the layer whose values they were taken from.
+    pub(super) grids: BTreeMap<LayerId, String>,
+    /// How often each layer's value is read.
+    pub(super) reads: BTreeMap<LayerId, usize>,
+}
+
+impl<'a> Network<'a> {
+    pub(super) fn new(model: &'a TrainedModel) -> Self {
+        let architecture = &model.architecture;
+        let integers = QuantizedNetwork::of(model);
+        let live = architecture.live();
+        let mut identifiers = Identifiers::default();
+        let mut names: BTreeMap<LayerId, String> = BTreeMap::new();
+        for id in architecture.ids().filter(|id| live[id.0]) {
+            let layer = architecture.layer(id);
+            let folded = integers.plan.is_folded(id).then(|| names[&layer.inputs[0]].clone());
+            names.insert(id, folded.unwrap_or_else(|| identifiers.of(&layer.name)));
+        }
+        let mut grid = |id| identifiers.of(&format!("{} grid", architecture.layer(id).name));
+        let grids = integers.plan.owners().map(|owner| (owner, grid(owner))).collect();
+        let mut network = Self { model, integers, names, grids, reads: BTreeMap::new() };
+        let layers = network.live().flat_map(|(_, layer)| inputs(layer));
+        let output = LayerId(architecture.layers.len() - 1);
+        let read: Vec<LayerId> = layers.copied().chain([output]).map(|id| network.source(id)).collect();
+        for id in read {
+            *network.reads.entry(id).or_default() += 1;
+        }
+        network
+    }
+
+    /// Layers that are computed, in topological order, without the input.
+    pub(super) fn live(&self) -> impl Iterator<Item = (LayerId, &'a Layer)> {
+        let is_computed = |id: &&LayerId| id.0 > 0 && !self.integers.plan.is_folded(**id);
+        self.names.keys().filter(is_computed).map(|id| (*id, self.model.architecture.layer(*id)))
+    }
+
+    /// The layer under whose name a layer's value stands.
+    pub(super) fn source(&self, id: LayerId) -> LayerId {
+        if self.integers.plan.is_folded(id) { self.model.architecture.layer(id).inputs[0] } else { id }
+    }
+
+    /// Whether the weights of a layer are of single precision.
+    pub(super) fn is_float(&self, id: LayerId) -> bool {
+        !self.integers.kernels.contains_key(&id)
+    }
+
+    /// Whether anything is read from the file.
+    pub(super) fn reads_weights(&self) -> bool {
+        !self.grids.is_empty() || self.live().any(|(_, layer)| layer.op.has_weights())
+    }
+
+    /// The types of `integers.rs` that the network has fields of, in order.
+    pub(super) fn integer_types(&self) -> Vec<&'static str> {
+        let has = |name| self.integers.kernels.keys().any(|id| self.kind(*id) == Some(name));
+        let mut types = Vec::new();
+        if !self.grids.is_empty() {
+            types.push("Grid");
+        }
+        types.extend(["IntegerConv", "IntegerLinear"].into_iter().filter(|name| has(name)));
+        types
+    }
+
+    /// The type of a layer's field, where it has one.
+    fn kind(&self, id: LayerId) -> Option<&'static str> {
+        match (&self.model.architecture.layer(id).op, self.is_float(id)) {
+            (Op::Conv2d { .. }, true) => Some("Conv2d"),
+            (Op::Conv2d { .. }, false) => Some("IntegerConv"),
+            (Op::Linear { .. }, true) => Some("Linear"),
+            (Op::Linear { .. }, false) => Some("IntegerLinear"),
+            (Op::BatchNorm, _) => Some("BatchNorm"),
+            _ => None,
+        }
+    }
+
+    /// The module's fields: the normalization, grids, and what has weights.
+    pub(super) fn structure(&self) -> String {
+        let mut text =
+            "/// The network with its weights.\n#[derive(Module, Debug)]\npub struct Network {\n".to_owned();
+        text += "    /// Mean of each input channel, in raw units.\n    pub mean: Tensor<4>,\n";
+        text += "    /// Standard deviation of each input channel, in raw units.\n    pub deviation: Tensor<4>,\n";
+        for (owner, field) in &self.grids {
+            let name = plain(&self.model.architecture.layer(*owner).name);
+            let _ = writeln!(
+                text,
+                "    /// The values that `{name}` takes in 8 bits.\n    #[module(skip)]\n    pub {field}: Grid,"
+            );
+        }
+        for (id, layer) in self.live() {
+            let Some(kind) = self.kind(id) else { continue };
+            let (name, output) = (plain(&layer.name), layer.output);
+            let norm =
+                self.integers.plan.kernels().find(|(kernel, _)| *kernel == id).and_then(|(_, norm)| norm);
+            let folded = norm.map(|norm| plain(&self.model.architecture.layer(norm).name));
+            let folded = folded.map_or_else(String::new, |norm| format!(", `{norm}` folded in"));
+            let _ = writeln!(
+                text,
+                "    /// `{name}`: to {output}{folded}.\n    pub {}: {kind},",
+                self.names[&id]
+            );
+        }
+        text + "}\n"
+    }
+
+    pub(super) fn loading(&self) -> String {
+        let mut text = "    /// Reads the weights from the bytes of a safetensors file.\n".to_owned();
+        let bytes = if self.reads_weights() { "bytes" } else { "_bytes" };
+        let _ = writeln!(
+            text,
+            "    pub fn from_bytes({bytes}: &[u8], device: &Device) -> Result<Self, WeightsError> {{"
+        );
+        if self.reads_weights() {
+            text += "        let weights = Weights::read(bytes, device)?;\n";
+        }
+        text += "        Ok(Self {\n";
+        let preprocessing = &self.model.card.preprocessing;
+        for (name, values) in [("mean", &preprocessing.mean), ("deviation", &preprocessing.deviation)] {
+            let values: Vec<String> = values.iter().map(|value| format!("{value:?}")).collect();
+            let _ =
+                writeln!(text, "            {name}: layers::per_channel([{}], device),", values.join(", "));
+        }
+        for (owner, field) in &self.grids {
+            let name = &self.model.architecture.layer(*owner).name;
+            let _ = writeln!(text, "            {field}: weights.grid({name:?})?,");
+        }
+        for (id, layer) in self.live() {
+            if let Some((kind, config)) = self.config(id, layer) {
+                text += &field(&self.names[&id], kind, &layer.name, &config);
+            }
+        }
+        text + "        })\n    }\n"
+    }
+
+    /// The function that reads a layer, and burn's description of it: a call and the calls on it, defaults left out.
+    fn config(&self, id: LayerId, layer: &Layer) -> Option<(&'static str, Vec<String>)> {
+        let inputs = layer.inputs.first().map_or(0, |id| self.model.architecture.layer(*id).output.channels);
+        Some(match &layer.op {
+            Op::Conv2d { out_channels, kernel, stride, padding, groups, bias } => {
+                let mut config = vec![format!("Conv2dConfig::new([{inputs}, {out_channels}], {kernel:?})")];
+                if *stride != [1, 1] {
+                    config.push(format!(".with_stride({stride:?})"));
+                }
+                if *padding != [0, 0] {
+                    let [y, x] = padding;
+                    config.push(format!(".with_padding(PaddingConfig2d::Explicit({y}, {x}, {y}, {x}))"));
+                }
+                if *groups != 1 {
+                    config.push(format!(".with_groups({groups})"));
+                }
+                if self.is_float(id) {
+                    config.extend(without_bias(*bias));
+                    ("conv", config)
+                } else {
+                    ("integer_conv", config)
+                }
+            }
+            Op::Linear { out_features, bias } => {
+                let mut config = vec![format!("LinearConfig::new({inputs}, {out_features})")];
+                if self.is_float(id) {
+                    config.extend(without_bias(*bias));
+                    ("linear", config)
+                } else {
+                    ("integer_linear", config)
+                }
+            }
+            Op::BatchNorm => {
+                let channels = layer.output.channels;
+                let epsilon = format!(".with_epsilon({BATCH_NORM_EPSILON:?})");
+                ("norm", vec![format!("BatchNormConfig::new({channels})"), epsilon])
+            }
+            _ => return None,
+        })
+    }
+}
+
+/// The line, or lines, that load a field.
+fn field(field: &str, kind: &str, name: &str, config: &[String]) -> String {
+    let line = format!("            {field}: weights.{kind}({name:?}, &{})?,\n", config.join(""));
+    if line.len() <= LINE {
+        return line;
+    }
+    let config = config.join(&format!("\n{}", " ".repeat(20)));
+    format!(
+        "            {field}: weights.{kind}(\n                {name:?},\n                &{config},\n            )?,\n"
+    )
+}
+
+/// The function of burn that an activation is, by its name in `burn::tensor::activation`.
+pub(super) const fn burn_activation(op: &Op) -> Option<&'static str> {
+    match op {
+        Op::Activation { kind } => match kind {
+            ActivationKind::Relu => Some("relu"),
+            ActivationKind::Sigmoid => Some("sigmoid"),
+            ActivationKind::Silu => Some("silu"),
+            ActivationKind::Tanh => Some("tanh"),
+            ActivationKind::Gelu => Some("gelu"),
+            ActivationKind::Relu6 | ActivationKind::HardSwish | ActivationKind::HardSigmoid => None,
+        },
+        _ => None,
+    }
+}
+
+/// The layers whose values a layer reads.
+pub(super) fn inputs(layer: &Layer) -> &[LayerId] {
+    if matches!(layer.op, Op::Zero { .. }) { &[] } else { &layer.inputs }
+}
+
+fn without_bias(bias: bool) -> Option<String> {
+    (!bias).then(|| ".with_bias(false)".to_owned())
+}

@@ -1,0 +1,152 @@
+//! What stands in a file: arrays in single precision, and integers in place of those of layers of 8 bits.
+
+use std::collections::BTreeMap;
+
+use ::safetensors::Dtype;
+
+use crate::{Array, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
+
+/// An array as it is written, little-endian.
+#[derive(Debug, PartialEq)]
+pub(super) struct StoredArray {
+    pub(super) dtype: Dtype,
+    pub(super) shape: Vec<usize>,
+    pub(super) bytes: Vec<u8>,
+}
+
+impl StoredArray {
+    fn floats(shape: &[usize], values: &[f32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype: Dtype::F32, shape: shape.to_vec(), bytes }
+    }
+
+    fn bytes(shape: &[usize], values: &[i8]) -> Self {
+        let bytes = values.iter().map(|value| value.cast_unsigned()).collect();
+        Self { dtype: Dtype::I8, shape: shape.to_vec(), bytes }
+    }
+
+    fn words(shape: &[usize], values: &[i32]) -> Self {
+        let bytes = values.iter().flat_map(|value| value.to_le_bytes()).collect();
+        Self { dtype: Dtype::I32, shape: shape.to_vec(), bytes }
+    }
+}
+
+/// The arrays of a checked model by name. Parts have no dots in their names, so that no two arrays have the same.
+pub(super) fn stored_arrays(model: &TrainedModel) -> BTreeMap<String, StoredArray> {
+    let integers = QuantizedNetwork::of(model);
+    let layer = |id| model.architecture.layer(id).name.as_str();
+    let replaced: Vec<&str> = integers
+        .plan
+        .kernels()
+        .flat_map(|(id, norm)| std::iter::once(layer(id)).chain(norm.map(layer)))
+        .collect();
+    let is_kept = |name: &str| name.rsplit_once('.').is_none_or(|(layer, _)| !replaced.contains(&layer));
+    let kept = model.arrays.iter().filter(|(name, _)| is_kept(name));
+    let mut arrays: BTreeMap<String, StoredArray> =
+        kept.map(|(name, array)| (name.clone(), StoredArray::from(array))).collect();
+    let mut put = |layer: &str, parts: Vec<(&str, StoredArray)>| {
+        arrays.extend(parts.into_iter().map(|(part, array)| (format!("{layer}.{part}"), array)));
+    };
+    for (id, kernel) in &integers.kernels {
+        put(layer(*id), kernel_parts(kernel));
+    }
+    for (owner, grid) in &model.quantization {
+        put(owner, grid_parts(*grid));
+    }
+    arrays
+}
+
+impl From<&Array> for StoredArray {
+    fn from(array: &Array) -> Self {
+        Self::floats(&array.shape, &array.data)
+    }
+}
+
+fn kernel_parts(kernel: &QuantizedKernel) -> Vec<(&'static str, StoredArray)> {
+    let outputs = [kernel.scales.len()];
+    vec![
+        ("weight_int8", StoredArray::bytes(&kernel.shape, &kernel.weights)),
+        ("weight_step", StoredArray::floats(&outputs, &kernel.scales)),
+        ("bias_int32", StoredArray::words(&outputs, &kernel.bias)),
+        ("bias_step", StoredArray::floats(&outputs, &kernel.bias_scales)),
+    ]
+}
+
+fn grid_parts(grid: Grid) -> Vec<(&'static str, StoredArray)> {
+    vec![
+        ("step", StoredArray::floats(&[], &[grid.scale])),
+        ("zero_point", StoredArray::bytes(&[], &[grid.zero_point])),
+    ]
+}
+
+#[cfg(test)]
+mod tests {
+    use ::safetensors::SafeTensors;
+
+    use super::*;
+    use crate::testing;
+    use crate::{Exporter, Safetensors};
+
+    type Shapes = BTreeMap<String, (Dtype, Vec<usize>)>;
+
+    /// The types and shapes in the file of a model, and its bytes.
+    fn read(model: &TrainedModel) -> (Shapes, Vec<u8>) {
+        let mut bytes = Vec::new();
+        Safetensors.export(model, &mut bytes).unwrap();
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let arrays =
+            file.iter().map(|(name, array)| (name.to_owned(), (array.dtype(), array.shape().to_vec())));
+        (arrays.collect(), bytes)
+    }
+
+    #[test]
+    fn layers_of_8_bits_are_stored_as_integers() {
+        let model = testing::quantized(&testing::perceptron(), &[]);
+        let (found, bytes) = read(&model);
+        let f32s = |shape: &[usize]| (Dtype::F32, shape.to_vec());
+        let i8s = |shape: &[usize]| (Dtype::I8, shape.to_vec());
+        let expected = [
+            ("act.step", f32s(&[])),
+            ("act.zero_point", i8s(&[])),
+            ("head.bias_int32", (Dtype::I32, vec![3])),
+            ("head.bias_step", f32s(&[3])),
+            ("head.weight_int8", i8s(&[3, 5])),
+            ("head.weight_step", f32s(&[3])),
+            ("input.step", f32s(&[])),
+            ("input.zero_point", i8s(&[])),
+            ("norm.mean", f32s(&[5])),
+            ("norm.scale", f32s(&[5])),
+            ("norm.shift", f32s(&[5])),
+            ("norm.variance", f32s(&[5])),
+        ];
+        assert_eq!(found, expected.map(|(name, array)| (name.to_owned(), array)).into());
+        let file = SafeTensors::deserialize(&bytes).unwrap();
+        let network = QuantizedNetwork::of(&model);
+        let kernel = network.kernels.values().next().unwrap();
+        let weights: Vec<u8> = kernel.weights.iter().map(|weight| weight.cast_unsigned()).collect();
+        assert_eq!(file.tensor("head.weight_int8").unwrap().data(), weights);
+        let step = file.tensor("input.step").unwrap().data().to_vec();
+        assert_eq!(step, model.quantization["input"].scale.to_le_bytes());
+    }
+
+    #[test]
+    fn nothing_of_a_network_is_lost_or_there_twice() {
+        for seed in 0..40 {
+            let float = testing::random_model(seed);
+            for model in [testing::quantized(&float, &[]), testing::half_quantized(&float, seed)] {
+                let (found, _) = read(&model);
+                let network = QuantizedNetwork::of(&model);
+                let folded = network.plan.kernels().filter_map(|(_, norm)| norm);
+                let replaced = folded.chain(network.kernels.keys().copied());
+                let replaced: Vec<&str> =
+                    replaced.map(|id| model.architecture.layer(id).name.as_str()).collect();
+                for name in model.arrays.keys() {
+                    let layer = name.rsplit_once('.').unwrap().0;
+                    assert_ne!(found.contains_key(name), replaced.contains(&layer), "seed {seed}: {name}");
+                }
+                let integers = found.values().filter(|(dtype, _)| *dtype == Dtype::I32).count();
+                assert_eq!(integers, network.kernels.len(), "seed {seed}");
+            }
+        }
+    }
+}
