@@ -118,7 +118,7 @@ mod tests {
     fn serde_speaks_in_words() {
         assert_eq!(
             in_words("invalid type: string \"a\", expected u32"),
-            "found string \"a\", expected a whole number, at least 0"
+            "found string \"a\", expected a whole number from 0 to 4294967295"
         );
         assert_eq!(in_words("invalid type: map, expected f64"), "found a table, expected a number");
         assert_eq!(in_words("found 1, expected at least 2"), "found 1, expected at least 2");

@@ -187,7 +187,7 @@ fn impossible_values() {
         (
             "trials = 10",
             "trials = 10\nhours = 0.0",
-            "a.toml:23: `search.hours`: found 0, expected a number above 0",
+            "a.toml:23: `search.hours`: found 0.0, expected a number above 0, at most 876600",
         ),
         (
             "trials = 10",
