@@ -1,18 +1,16 @@
 //! Results and gradients beside those of burn's own operations, finite differences, and other numbers of threads.
 
+mod comparison;
+
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 use kiln_kernels::{
-    Activation, InstructionSet, WeightSlice, batch_norm_activation_train, conv2d, conv2d_activated,
-    conv2d_sliced, cut,
+    Activation, WeightSlice, batch_norm_activation_train, conv2d, conv2d_activated, conv2d_sliced, cut,
 };
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
 use rayon::ThreadPoolBuilder;
 
-/// What a difference may be, relative to the largest value expected.
-const TOLERANCE: f32 = 1e-4;
+use self::comparison::{assert_close, read, supported, values};
 
 const EPSILON: f64 = 1e-5;
 
@@ -41,18 +39,9 @@ impl Conv {
     }
 }
 
-fn values(seed: u64, len: usize) -> Vec<f32> {
-    let mut rng = Pcg64::seed_from_u64(seed);
-    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
-}
-
 fn tensor<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     let data = TensorData::new(values(seed, shape.iter().product()), shape);
     Tensor::<D>::from_data(data, &Device::flex().autodiff()).require_grad()
-}
-
-fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("a tensor of `f32`")
 }
 
 /// Output, and the gradients of the inputs for a sum of the output with fixed weights.
@@ -102,25 +91,6 @@ fn normalize(shape: [usize; 4], activation: Activation, ours: bool) -> Vec<Vec<f
 /// Normalized with the statistics of the batch.
 fn normalized(x: Tensor<4>, scale: Tensor<1>, shift: Tensor<1>) -> Tensor<4> {
     batch_norm_activation_train(x, scale, shift, EPSILON, Activation::Identity).output
-}
-
-fn supported() -> impl Iterator<Item = InstructionSet> {
-    InstructionSet::ALL.into_iter().filter(|set| set.is_supported())
-}
-
-fn assert_close(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
-    assert_eq!(found.len(), expected.len());
-    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert_eq!(found.len(), expected.len(), "{what}: length of {index}");
-        let size = expected.iter().fold(1e-2f32, |size, value| size.max(value.abs()));
-        for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
-            let difference = (found - expected).abs();
-            assert!(
-                difference <= TOLERANCE * size,
-                "{what}: {index} at {place}: {found}, not {expected} (of {size})"
-            );
-        }
-    }
 }
 
 fn check_conv(conv: &Conv) {

@@ -1,17 +1,16 @@
 //! Fully connected layers and cross-entropy beside burn's own operations, finite differences, and other numbers of threads.
 
+mod comparison;
+
 use std::ops::Range;
 
 use burn::tensor::activation::log_softmax;
 use burn::tensor::{Device, Int, Tensor, TensorData};
-use kiln_kernels::{Activation, InstructionSet, cross_entropy, linear, linear_sliced};
+use kiln_kernels::{Activation, cross_entropy, linear, linear_sliced};
 use proptest::prelude::*;
-use rand::{RngExt, SeedableRng};
-use rand_pcg::Pcg64;
 use rayon::ThreadPoolBuilder;
 
-/// What a difference may be, relative to the largest value expected.
-const TOLERANCE: f32 = 1e-4;
+use self::comparison::{assert_close, read, supported, values};
 
 #[derive(Debug, Clone)]
 struct Layer {
@@ -28,38 +27,12 @@ impl Layer {
     }
 }
 
-fn values(seed: u64, len: usize) -> Vec<f32> {
-    let mut rng = Pcg64::seed_from_u64(seed);
-    (0..len).map(|_| rng.random_range(-1.0..1.0)).collect()
-}
-
 fn tensor<const D: usize>(values: Vec<f32>, shape: [usize; D], device: &Device) -> Tensor<D> {
     Tensor::from_data(TensorData::new(values, shape), device)
 }
 
 fn tracked<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     tensor(values(seed, shape.iter().product()), shape, &Device::flex().autodiff()).require_grad()
-}
-
-fn read<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
-    tensor.into_data().try_into_vec().expect("a tensor of `f32`")
-}
-
-fn supported() -> impl Iterator<Item = InstructionSet> {
-    InstructionSet::ALL.into_iter().filter(|set| set.is_supported())
-}
-
-fn assert_close(what: &str, found: &[Vec<f32>], expected: &[Vec<f32>]) {
-    assert_eq!(found.len(), expected.len());
-    for (index, (found, expected)) in found.iter().zip(expected).enumerate() {
-        assert_eq!(found.len(), expected.len(), "{what}: length of {index}");
-        let size = expected.iter().fold(1e-2f32, |size, value| size.max(value.abs()));
-        for (place, (found, expected)) in found.iter().zip(expected).enumerate() {
-            let difference = (found - expected).abs();
-            let close = difference <= TOLERANCE * size;
-            assert!(close, "{what}: {index} at {place}: {found}, not {expected} (of {size})");
-        }
-    }
 }
 
 /// What a layer gives for plain tensors.
