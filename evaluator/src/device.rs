@@ -44,10 +44,29 @@ fn not_built(name: &str, key: &str, kind: &str) -> SettingsError {
     SettingsError::value(key, format!("`{name}`"), &expected)
 }
 
-/// The class of a device, for fingerprints: results are compared within one class only.
-pub(crate) fn class(name: &str) -> String {
-    let kind = name.split(':').next().unwrap_or(name);
-    if kind == "cpu" { format!("cpu/{}", instruction_set()) } else { kind.to_owned() }
+/// The kind of a device by its name: `cpu`, `cuda` or `wgpu`.
+pub(crate) fn kind(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+/// The class of a device of this kind, for fingerprints: outcomes are compared within one class only. Two models of GPU get
+/// kernels of different sizes, and add up in different orders.
+pub(crate) fn class(kind: &str, device: &Device) -> String {
+    if kind == "cpu" {
+        return format!("cpu/{}", instruction_set());
+    }
+    let tuned = if cfg!(feature = "autotune") { "/autotune" } else { "" };
+    format!("{kind}/{}{tuned}", model(device))
+}
+
+/// What a GPU calls itself, without spaces.
+fn model(device: &Device) -> String {
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    if let Some(identity) = device.identity() {
+        return identity.name.split_whitespace().collect::<Vec<_>>().join("-");
+    }
+    let _ = device;
+    "unnamed".to_owned()
 }
 
 /// The widest vector instructions that the CPU path finds at run time.

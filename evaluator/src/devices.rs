@@ -55,17 +55,25 @@ impl Devices {
             let key = |index: usize| settings.key(&format!("devices.{index}"));
             devices.iter().enumerate().map(|(index, name)| (key(index), name.as_str())).collect()
         };
-        let class = device::class(named[0].1);
-        if let Some((key, other)) = named.iter().find(|(_, name)| device::class(name) != class) {
+        let kind = device::kind(named[0].1);
+        if let Some((key, other)) = named.iter().find(|(_, name)| device::kind(name) != kind) {
             let expected =
                 format!("devices of one kind, as `{}`: a study's outcomes are compared", named[0].1);
             return Err(SettingsError::value(key, format!("`{other}`"), &expected));
         }
         let all = named.iter().map(|(key, name)| device::open(name, key)).collect::<Result<Vec<_>, _>>()?;
+        let class = device::class(kind, &all[0]);
+        for ((key, name), device) in named.iter().zip(&all) {
+            let other = device::class(kind, device);
+            if other != class {
+                let expected = format!("GPUs of one model, as `{}` ({class}): outcomes are compared", named[0].1);
+                return Err(SettingsError::value(key, format!("`{name}` ({other})"), &expected));
+            }
+        }
         let busy = Mutex::new(vec![0; all.len()]);
         // One GPU named twice is a slot for a worker each time, and cannot wait for itself.
         let distinct = (1..all.len()).all(|index| !all[..index].contains(&all[index]));
-        let has_collective = cfg!(feature = "cuda") && class == "cuda" && all.len() > 1 && distinct;
+        let has_collective = cfg!(feature = "cuda") && kind == "cuda" && all.len() > 1 && distinct;
         #[cfg(feature = "cuda")]
         if has_collective {
             crate::collective::probe(&all).map_err(|problem| {

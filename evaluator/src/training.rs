@@ -128,10 +128,11 @@ impl Training<'_> {
                 executor::forward(self.architecture, weights, batch.images, Normalization::Batch(None));
             let loss = loss::against_targets(outputs, &batch.targets, self.settings.label_smoothing);
             let share = piece.len() as f64 / examples.len() as f64;
-            sum += loss::value(&loss) * share;
-            let loss = if piece.len() == examples.len() { loss } else { loss * share };
-            let gradients = GradientsParams::from_grads(loss.backward(), &weights.parameters);
+            let scaled = if piece.len() == examples.len() { loss.clone() } else { loss.clone() * share };
+            let gradients = GradientsParams::from_grads(scaled.backward(), &weights.parameters);
             accumulator.accumulate(&weights.parameters, gradients);
+            // Asked for last: a GPU is waited for here.
+            sum += loss::value(&loss) * share;
         }
         (accumulator.grads(), sum)
     }

@@ -58,13 +58,13 @@ impl StepGradients {
             executor::forward(subnet, leaves, batch.images.clone(), Normalization::Batch(None))
         };
         let backward = |leaves: &Weights, loss: Tensor<1>| {
-            let value = loss::value(&loss);
-            let gradients = (loss * (share * share_of_step)).backward();
+            let gradients = (loss.clone() * (share * share_of_step)).backward();
             let gradients = GradientsParams::from_grads(gradients, &leaves.parameters);
             let stays = devices.has_collective();
             let gradients =
                 if stays { gradients } else { gradients.to_device(devices.main(), &leaves.parameters) };
-            (gradients, value)
+            // Asked for last: a GPU is waited for here.
+            (gradients, loss::value(&loss))
         };
         let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
         let first = teaches.then(|| {
