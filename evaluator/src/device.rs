@@ -27,7 +27,12 @@ pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
         ("cuda", index) => probed(Box::new(move || Device::cuda(index))),
         #[cfg(feature = "wgpu")]
         ("wgpu", index) => {
-            probed(Box::new(move || Device::vulkan(burn::tensor::DeviceKind::DiscreteGpu(index))))
+            // GPUs of their own first, then those that are part of a processor, then what only imitates one.
+            probed(Box::new(move || {
+                let mut found = Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec();
+                assert!(index < found.len(), "Vulkan finds {} devices here", found.len());
+                found.swap_remove(index)
+            }))
         }
         #[cfg(not(feature = "cuda"))]
         ("cuda", _) => Err(not_built(name, key, kind)),

@@ -66,7 +66,8 @@ impl Devices {
         for ((key, name), device) in named.iter().zip(&all) {
             let other = device::class(kind, device);
             if other != class {
-                let expected = format!("GPUs of one model, as `{}` ({class}): outcomes are compared", named[0].1);
+                let expected =
+                    format!("GPUs of one model, as `{}` ({class}): outcomes are compared", named[0].1);
                 return Err(SettingsError::value(key, format!("`{name}` ({other})"), &expected));
             }
         }

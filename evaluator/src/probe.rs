@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use burn::tensor::{Device, Tensor};
-use kiln_search::catch_panic;
+use kiln_search::{catch_panic, overhear_panics};
 
 /// A driver that has not answered by then will not. Compiling the first kernel takes some seconds.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
@@ -13,16 +13,19 @@ pub(crate) const LIMIT: Duration = Duration::from_secs(30);
 /// Opens a device and adds on it.
 ///
 /// # Errors
-/// Why it cannot be used, for people.
+/// Why it cannot be used, for people: what went wrong first, which is often on a thread of the driver's.
 pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<Device, String> {
-    within(LIMIT, move || {
-        let device = open();
-        let sum = Tensor::<1>::ones([64], &device).sum().into_data().try_to_vec::<f32>();
-        match sum.as_deref() {
-            Ok([sum]) if (sum - 64.0).abs() < 1e-3 => Ok(device),
-            other => Err(format!("64 ones add up to {other:?} there")),
-        }
-    })
+    let (result, first) = overhear_panics(|| {
+        within(LIMIT, move || {
+            let device = open();
+            let sum = Tensor::<1>::ones([64], &device).sum().into_data().try_to_vec::<f32>();
+            match sum.as_deref() {
+                Ok([sum]) if (sum - 64.0).abs() < 1e-3 => Ok(device),
+                other => Err(format!("64 ones add up to {other:?} there")),
+            }
+        })
+    });
+    result.map_err(|problem| first.map_or(problem, |first| format!("its first operation failed: {first}")))
 }
 
 /// What `work` gives, unless it panics or takes longer than `limit`. A thread that hangs is left to itself.

@@ -46,7 +46,8 @@ pub use run_folder::{RunFolder, RunPaths, check_study_name};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
 pub use strategy::{Ask, Strategy};
 pub use study::{
-    FrontEntry, MAX_HOURS, StageSeconds, Status, Study, StudySettings, Summary, catch_panic, study_front,
+    FrontEntry, MAX_HOURS, StageSeconds, Status, Study, StudySettings, Summary, catch_panic, overhear_panics,
+    study_front,
 };
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
 pub use trial::{

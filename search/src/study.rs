@@ -19,7 +19,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
-pub use self::panics::catch as catch_panic;
+pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
 pub use self::settings::{MAX_HOURS, StudySettings};
 use crate::{
     Constraint, CostSet, Domain, EvalError, Evaluator, Event, Finished, Finisher, Journal, Observer, Opened,

@@ -3,11 +3,14 @@
 use std::any::Any;
 use std::cell::Cell;
 use std::panic::{self, AssertUnwindSafe};
-use std::sync::Once;
+use std::sync::{Mutex, Once, PoisonError};
 
 thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
+
+/// What panics on any thread say, while somebody listens.
+static OVERHEARD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
 /// Runs `work`; a panic in it is not printed but gives its message. It goes to the log with its place.
 ///
@@ -22,6 +25,17 @@ pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
     result.map_err(|payload| message(payload.as_ref()))
 }
 
+/// Runs `work`, and gives the message of the first panic meanwhile on a thread that does not catch its own, if there was one. Such
+/// panics go to the log instead of being printed: a library's threads fail one after the other for one reason, which only the first says.
+pub fn overhear<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
+    keep_quiet_while_catching();
+    let overheard = || OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);
+    *overheard() = Some(Vec::new());
+    let result = work();
+    let first = overheard().take().and_then(|messages| messages.into_iter().next());
+    (result, first)
+}
+
 /// Puts a hook before the one in place, once per process.
 fn keep_quiet_while_catching() {
     static HOOK: Once = Once::new();
@@ -30,8 +44,14 @@ fn keep_quiet_while_catching() {
         panic::set_hook(Box::new(move |info| {
             if CATCHING.get() {
                 tracing::warn!("an evaluation panicked: {info}");
-            } else {
-                before(info);
+                return;
+            }
+            match OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner).as_mut() {
+                Some(messages) => {
+                    tracing::warn!("{info}");
+                    messages.push(message(info.payload()));
+                }
+                None => before(info),
             }
         }));
     });
@@ -55,5 +75,14 @@ mod tests {
         assert_eq!(catch(|| panic!("plain")), Err::<(), _>("plain".to_owned()));
         let odd: Result<(), _> = catch(|| panic::panic_any(3));
         assert_eq!(odd, Err("a panic without a message".to_owned()));
+    }
+
+    #[test]
+    fn panics_of_other_threads_are_overheard_and_the_first_is_given() {
+        let fail = |text: &'static str| std::thread::spawn(move || panic!("{text}")).join().is_err();
+        let (failed, first) = overhear(|| fail("no driver") && fail("no device"));
+        assert!(failed);
+        assert_eq!(first.as_deref(), Some("no driver"));
+        assert_eq!(overhear(|| 1), (1, None));
     }
 }
