@@ -85,6 +85,30 @@ impl Activation {
         }
     }
 
+    /// What is stored for sums in registers: asked once which it is, so that what follows are a few instructions a sum.
+    #[inline(always)]
+    pub(crate) fn store_all<S: Simd, const R: usize, const V: usize>(
+        self,
+        simd: S,
+        sums: &mut [[S::Vector; V]; R],
+    ) {
+        macro_rules! each {
+            ($name:expr) => {
+                for sums in sums.iter_mut() {
+                    for sum in sums.iter_mut() {
+                        *sum = $name.stored(simd, *sum);
+                    }
+                }
+            };
+        }
+        match self {
+            Self::Relu => each!(Self::Relu),
+            Self::Relu6 => each!(Self::Relu6),
+            Self::HardSwish => each!(Self::HardSwish),
+            _ => {}
+        }
+    }
+
     /// What is stored for a sum, in double precision.
     #[cfg(test)]
     pub(crate) fn exact(self, x: f64) -> f64 {

@@ -85,12 +85,17 @@ impl Block<'_> {
                 weights = weights.add(W);
             }
         }
-        for (row, sums) in sums.iter().enumerate().take(self.rows) {
-            // SAFETY: the caller answers for the output of the written rows.
-            unsafe {
-                let to = self.output.add(row * self.stride + at);
-                for (vector, sum) in sums.iter().enumerate() {
-                    simd.store(to.add(vector * S::LANES), self.activation.stored(simd, *sum));
+        self.activation.store_all(simd, &mut sums);
+        // Counted to `R`: with a loop of variable length the compiler keeps the sums in memory, and stores each after each
+        // multiply-add.
+        for (row, sums) in sums.iter().enumerate() {
+            if row < self.rows {
+                // SAFETY: the caller answers for the output of the written rows.
+                unsafe {
+                    let to = self.output.add(row * self.stride + at);
+                    for (vector, sum) in sums.iter().enumerate() {
+                        simd.store(to.add(vector * S::LANES), *sum);
+                    }
                 }
             }
         }
