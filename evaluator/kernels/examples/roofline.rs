@@ -1,6 +1,6 @@
 //! The kernels alone, beside what the processor can do: a roofline of this machine.
 //!
-//! `cargo run --release -p kiln-kernels --example roofline -- [REPEATS] [FILTER]` prints one table: for the convolutions and
+//! `cargo run --release -p kiln-kernels --example roofline -- [REPEATS] [FILTER] [BATCH]` prints one table: for the convolutions and
 //! fully connected layers of typical small networks, GFLOP/s forward, of the gradient of the input and of the gradient of the
 //! weight, without burn. `RAYON_NUM_THREADS` sets the threads; the share is that of as many times what one thread reaches with
 //! nothing but multiply-adds in registers.
@@ -11,6 +11,7 @@ use std::hint::black_box;
 use kiln_kernels::InstructionSet;
 use kiln_kernels::measurement::{self, Seconds, fastest};
 
+/// Images, unless said otherwise.
 const BATCH: usize = 64;
 
 /// Floats of an array that is copied: as many as the values of 64 channels of 32x32.
@@ -62,12 +63,13 @@ fn main() {
     let mut arguments = std::env::args().skip(1);
     let repeats = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(15);
     let filter = arguments.next().unwrap_or_default();
+    let batch = arguments.next().and_then(|text| text.parse().ok()).unwrap_or(BATCH);
     let (set, threads) = (InstructionSet::current(), rayon::current_num_threads());
     let peak = measurement::peak() * threads as f64;
     let (from, mut to) = (vec![1.0f32; COPIED], vec![0.0f32; COPIED]);
     let copied = COPIED as f64 * 4e-9 / fastest(9, || to.copy_from_slice(black_box(&from)));
     println!("one thread copies an array of 16 MiB at {copied:.1} GB/s\n");
-    println!("batch {BATCH}, {threads} threads, {}, peak {peak:.0} GFLOP/s, best of {repeats}\n", set.name());
+    println!("batch {batch}, {threads} threads, {}, peak {peak:.0} GFLOP/s, best of {repeats}\n", set.name());
     println!("| layer | image | MFLOP | forward | input gradient | weight gradient | both gradients |");
     println!("|---|---|---|---|---|---|---|");
     let mut total = [0.0; 4];
@@ -90,14 +92,14 @@ fn main() {
     for [inputs, outputs, groups, size, kernel, stride] in CONVOLUTIONS {
         let depthwise = if groups > 1 { "depthwise " } else { "" };
         let name = format!("{depthwise}{kernel}x{kernel} {inputs}-{outputs} /{stride}");
-        let (image, weight) = ([BATCH, inputs, size, size], [outputs, inputs / groups, kernel, kernel]);
+        let (image, weight) = ([batch, inputs, size, size], [outputs, inputs / groups, kernel, kernel]);
         row(&name, &format!("{size}x{size}"), &|| {
             measurement::convolution(repeats, image, weight, stride, groups)
         });
     }
     for [inputs, outputs] in LAYERS {
         row(&format!("connected {inputs}-{outputs}"), "", &|| {
-            measurement::linear(repeats, [BATCH, inputs, outputs])
+            measurement::linear(repeats, [batch, inputs, outputs])
         });
     }
     println!("\nms altogether: {:?}", total.map(|seconds| (seconds * 1e4).round() * 1e-1));

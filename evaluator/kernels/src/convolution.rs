@@ -44,7 +44,7 @@ pub(crate) fn input_gradient(
 ) -> Buffer {
     if geometry.is_depthwise() {
         let plan = depthwise::backward(geometry);
-        return plan.run(set, gradient, &plan.pack_weights(weight), None, Activation::Identity);
+        return plan.run(set, gradient, &plan.pack_weights(set, weight), None, Activation::Identity);
     }
     let (plan, packed) = backward(set, geometry, weight);
     plan.run(set, gradient, &packed, None, Activation::Identity)
@@ -84,7 +84,7 @@ pub(crate) fn gradients(
     let nothing = Activation::Identity;
     if geometry.is_depthwise() {
         let plan = depthwise::backward(geometry);
-        let (packed, sums) = (plan.pack_weights(weight), depthwise_gradient::Plan::new(set, geometry));
+        let (packed, sums) = (plan.pack_weights(set, weight), depthwise_gradient::Plan::new(set, geometry));
         let add_images = |x: &[f32], gradient: &[f32], to: &mut [f32]| sums.add(set, x, gradient, to);
         // SAFETY: `planes` writes all of its target.
         let [written, total] = unsafe {

@@ -5,6 +5,7 @@ use std::mem::MaybeUninit;
 use rayon::prelude::*;
 
 use crate::activation::Activation;
+use crate::depthwise_rows::{self, Rows};
 use crate::geometry::{Axis, Geometry};
 use crate::instruction_set::InstructionSet;
 use crate::memory::{Buffer, with_scratch};
@@ -29,7 +30,7 @@ pub(crate) fn forward(
     activation: Activation,
 ) -> Buffer {
     let plan = Plan::new(geometry, &geometry.rows(), &geometry.columns());
-    plan.run(set, x, &plan.pack_weights(weight), bias, activation)
+    plan.run(set, x, &plan.pack_weights(set, weight), bias, activation)
 }
 
 /// The gradient of the input as a sum of this form.
@@ -46,6 +47,8 @@ pub(crate) struct Plan {
     packing: Packing,
     unpacking: Unpacking,
     phases: Vec<Phase>,
+    /// For what is read where it lies, without packing.
+    rows: Option<Rows>,
 }
 
 impl Plan {
@@ -59,11 +62,15 @@ impl Plan {
             phases: packing.phases(rows, columns),
             packing,
             unpacking: Unpacking::new(rows, columns),
+            rows: Rows::new(rows, columns),
         }
     }
 
-    /// Weights by channel, phase and tap.
-    pub(crate) fn pack_weights(&self, weight: WeightValues<'_>) -> Vec<f32> {
+    /// Weights by channel, phase and tap, or as `rows` reads them.
+    pub(crate) fn pack_weights(&self, set: InstructionSet, weight: WeightValues<'_>) -> Vec<f32> {
+        if let Some(rows) = &self.rows {
+            return rows.pack_weights(set, self.channels, weight);
+        }
         let taps = || self.phases.iter().flat_map(|phase| &phase.taps);
         (0..self.channels).flat_map(|channel| taps().map(move |tap| weight.get(channel, 0, *tap))).collect()
     }
@@ -78,7 +85,7 @@ impl Plan {
     ) -> Buffer {
         let planes = self.batch * self.channels;
         assert_eq!(source.len(), planes * self.source_plane, "an input has the shape that was planned for");
-        let together = (TASK / self.source_plane.max(self.target_plane)).max(1);
+        let together = self.task(set);
         let fill = |target: &mut [MaybeUninit<f32>]| {
             let targets = target.par_chunks_mut(together * self.target_plane);
             let tasks = targets.zip(source.par_chunks(together * self.source_plane));
@@ -88,6 +95,16 @@ impl Plan {
         };
         // SAFETY: the tasks cover all planes, and all pixels of their planes are written.
         unsafe { Buffer::filled(planes * self.target_plane, fill) }
+    }
+
+    /// Planes of a task: those that share vectors stay together.
+    fn task(&self, set: InstructionSet) -> usize {
+        let together = (TASK / self.source_plane.max(self.target_plane)).max(1);
+        match self.rows.as_ref().map_or(1, |rows| rows.side_by_side(set.lanes())) {
+            1 => together,
+            shared if self.channels.is_multiple_of(shared) => together.next_multiple_of(shared),
+            _ => together.next_multiple_of(self.channels),
+        }
     }
 
     /// Sums some planes on this thread, of which the first is plane `first` counted over images and channels; writes
@@ -109,8 +126,27 @@ impl Plan {
                 && target.len() == source.len() / self.source_plane * self.target_plane,
             "a target has room for the planes of the source"
         );
-        assert_eq!(weights.len(), self.channels * taps, "there is a filter for each channel");
+        let packed =
+            self.rows.as_ref().map_or(self.channels * taps, |rows| rows.packed_weights(set, self.channels));
+        assert_eq!(weights.len(), packed, "there is a filter for each channel");
         assert!(bias.is_none_or(|bias| bias.len() == self.channels), "there is a bias for each channel");
+        if let Some(rows) = &self.rows {
+            let channels = self.channels;
+            with_scratch(rows.scratch(set), |scratch| {
+                set.run(depthwise_rows::Planes {
+                    rows,
+                    channels,
+                    first,
+                    source,
+                    weights,
+                    bias,
+                    activation,
+                    target,
+                    scratch,
+                });
+            });
+            return;
+        }
         with_scratch(self.together() * self.packing.channel_len() + self.lines(), |scratch| {
             set.run(Planes { plan: self, first, source, weights, bias, activation, target, scratch });
         });

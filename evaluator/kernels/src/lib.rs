@@ -11,6 +11,7 @@ mod cross_entropy;
 mod curves;
 mod depthwise;
 mod depthwise_gradient;
+mod depthwise_rows;
 mod exponential;
 mod geometry;
 mod global_pooling;

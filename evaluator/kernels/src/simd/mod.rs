@@ -22,6 +22,8 @@ pub(crate) trait Kernel {
 pub(crate) trait Simd: Copy {
     const LANES: usize;
     type Vector: Copy;
+    /// Some of the lanes.
+    type Mask: Copy;
 
     fn splat(self, value: f32) -> Self::Vector;
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
@@ -46,6 +48,9 @@ pub(crate) trait Simd: Copy {
     /// The sum of the lanes, in a fixed order.
     fn sum(self, value: Self::Vector) -> f32;
 
+    /// The lanes of which `contains` is true.
+    fn mask(self, contains: impl Fn(usize) -> bool) -> Self::Mask;
+
     /// # Safety
     /// `LANES` floats can be read at `from`.
     unsafe fn load(self, from: *const f32) -> Self::Vector;
@@ -57,6 +62,11 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `count` floats can be read at `from`.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
+    /// Reads the lanes of a mask; the others are zero, and may lie anywhere.
+    ///
+    /// # Safety
+    /// The mask's floats can be read from `from` on.
+    unsafe fn load_masked(self, from: *const f32, mask: Self::Mask) -> Self::Vector;
     /// Writes the first `count <= LANES` lanes.
     ///
     /// # Safety

@@ -19,6 +19,7 @@ fn zip<const N: usize>(a: [f32; N], b: [f32; N], operation: impl Fn(f32, f32) ->
 impl<const N: usize> Simd for Portable<N> {
     const LANES: usize = N;
     type Vector = [f32; N];
+    type Mask = [bool; N];
 
     #[inline(always)]
     fn splat(self, value: f32) -> Self::Vector {
@@ -98,6 +99,11 @@ impl<const N: usize> Simd for Portable<N> {
     }
 
     #[inline(always)]
+    fn mask(self, contains: impl Fn(usize) -> bool) -> [bool; N] {
+        std::array::from_fn(contains)
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::Vector {
         // SAFETY: the caller answers for `N` readable floats; an array of floats needs no more alignment than one.
         unsafe { from.cast::<[f32; N]>().read() }
@@ -115,6 +121,14 @@ impl<const N: usize> Simd for Portable<N> {
         // SAFETY: the caller answers for `count` readable floats, and `count <= N`.
         unsafe { std::ptr::copy_nonoverlapping(from, value.as_mut_ptr(), count) };
         value
+    }
+
+    #[inline(always)]
+    unsafe fn load_masked(self, from: *const f32, mask: [bool; N]) -> Self::Vector {
+        std::array::from_fn(|lane| {
+            // SAFETY: the caller answers for the mask's floats.
+            if mask[lane] { unsafe { *from.wrapping_add(lane) } } else { 0.0 }
+        })
     }
 
     #[inline(always)]

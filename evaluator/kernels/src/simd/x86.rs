@@ -51,6 +51,7 @@ macro_rules! access {
 impl Simd for Avx512 {
     const LANES: usize = 16;
     type Vector = __m512;
+    type Mask = __mmask16;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m512 {
@@ -122,6 +123,11 @@ impl Simd for Avx512 {
     }
 
     #[inline(always)]
+    fn mask(self, contains: impl Fn(usize) -> bool) -> __mmask16 {
+        (0..Self::LANES).filter(|lane| contains(*lane)).fold(0, |mask, lane| mask | (1 << lane))
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m512 {
         access!(_mm512_loadu_ps(from))
     }
@@ -134,6 +140,11 @@ impl Simd for Avx512 {
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m512 {
         access!(_mm512_maskz_loadu_ps(first(count), from))
+    }
+
+    #[inline(always)]
+    unsafe fn load_masked(self, from: *const f32, mask: __mmask16) -> __m512 {
+        access!(_mm512_maskz_loadu_ps(mask, from))
     }
 
     #[inline(always)]
@@ -156,6 +167,7 @@ const fn first(count: usize) -> __mmask16 {
 impl Simd for Avx2 {
     const LANES: usize = 8;
     type Vector = __m256;
+    type Mask = __m256i;
 
     #[inline(always)]
     fn splat(self, value: f32) -> __m256 {
@@ -236,6 +248,13 @@ impl Simd for Avx2 {
     }
 
     #[inline(always)]
+    fn mask(self, contains: impl Fn(usize) -> bool) -> __m256i {
+        let lanes: [i32; Self::LANES] = std::array::from_fn(|lane| if contains(lane) { -1 } else { 0 });
+        // Eight integers are as long as the vector.
+        access!(_mm256_loadu_si256(lanes.as_ptr().cast()))
+    }
+
+    #[inline(always)]
     unsafe fn load(self, from: *const f32) -> __m256 {
         access!(_mm256_loadu_ps(from))
     }
@@ -248,6 +267,11 @@ impl Simd for Avx2 {
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> __m256 {
         access!(_mm256_maskload_ps(from, self.first(count)))
+    }
+
+    #[inline(always)]
+    unsafe fn load_masked(self, from: *const f32, mask: __m256i) -> __m256 {
+        access!(_mm256_maskload_ps(from, mask))
     }
 
     #[inline(always)]
