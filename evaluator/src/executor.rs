@@ -104,13 +104,12 @@ pub(crate) fn forward(
         let after = joined(architecture, &readers, id, &normalization);
         let after = after.map_or(Activation::Identity, |reader| nonlinearity(architecture.layer(reader)));
         let rounding = integers.filter(|integers| integers.computes(id, layer));
+        let convolution = folded.and_then(|folded| folded.convolution(id));
         let output = match (&layer.op, fixed) {
             _ if rounding.is_some() => {
                 rounding.expect("checked by the guard").compute(id, layer, one(inputs))
             }
-            (Op::Conv2d { .. }, _) if folded.is_some() => {
-                folded.expect("checked by the guard").convolve(id, layer, one(inputs))
-            }
+            _ if convolution.is_some() => convolution.expect("checked by the guard").forward(one(inputs)),
             _ if folded.is_some_and(|folded| folded.is_absorbed(id)) => one(inputs),
             (Op::Conv2d { .. }, Some(statistics)) => {
                 match reader_that_folds(architecture, &readers, id).filter(|norm| may_fold(*norm)) {

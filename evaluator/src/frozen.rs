@@ -2,15 +2,18 @@
 //! judged here is what is exported.
 
 use std::collections::BTreeMap;
+use std::sync::OnceLock;
 
 use burn::tensor::{Device, Tensor};
 use kiln_export::{Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel};
+use kiln_kernels::runs_on;
 use kiln_space::{Architecture, LayerId};
 
 use crate::data::{Batcher, DataSet, Split};
 use crate::executor::{self, Normalization};
 use crate::folding::Folded;
 use crate::integers::Integers;
+use crate::parallel;
 use crate::pruning;
 use crate::stand_alone::stand_alone;
 use crate::statistics::Statistics;
@@ -20,6 +23,9 @@ use crate::weights::Weights;
 /// Images that go through a network at once.
 pub(crate) const BATCH: usize = 256;
 
+/// Values around a layer, read and written, that stay in the second level of the cache.
+const CACHED: usize = 128 * 1024;
+
 /// A network that is not trained any more.
 pub(crate) struct Frozen {
     architecture: Architecture,
@@ -27,6 +33,7 @@ pub(crate) struct Frozen {
     statistics: Statistics,
     grids: BTreeMap<String, Grid>,
     integers: Option<Integers>,
+    folded: OnceLock<Folded>,
 }
 
 impl Frozen {
@@ -49,7 +56,14 @@ impl Frozen {
         };
         let batches = || calibration_batches(data, count, device);
         let statistics = Statistics::collect(&architecture, &weights, batches(), device);
-        let mut frozen = Self { architecture, weights, statistics, grids: BTreeMap::new(), integers: None };
+        let mut frozen = Self {
+            architecture,
+            weights,
+            statistics,
+            grids: BTreeMap::new(),
+            integers: None,
+            folded: OnceLock::new(),
+        };
         frozen.calibrate(batches(), device)?;
         Some(frozen)
     }
@@ -67,7 +81,14 @@ impl Frozen {
     /// The same before anything is rounded.
     pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
         let (architecture, weights, statistics) = trained::parts(model, device);
-        Self { architecture, weights, statistics, grids: BTreeMap::new(), integers: None }
+        Self {
+            architecture,
+            weights,
+            statistics,
+            grids: BTreeMap::new(),
+            integers: None,
+            folded: OnceLock::new(),
+        }
     }
 
     /// Takes grids from these batches, where the network has values of 8 bits.
@@ -101,19 +122,48 @@ impl Frozen {
     }
 
     /// Outputs for batches, in their order: `[examples][classes]` or `[examples][values]`.
+    ///
+    /// On the CPU a batch goes through the network in pieces whose values stay in the cache, side by side where there are several
+    /// threads; no output depends on it.
     pub(crate) fn outputs(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
         let mut all = Vec::new();
-        let fold = || Folded::new(&self.architecture, &self.weights, &self.statistics);
-        let folded = if self.integers.is_some() { Folded::default() } else { fold() };
-        for images in batches {
+        let forward = |images: Tensor<4>| {
             let normalization = match &self.integers {
                 Some(integers) => Normalization::Integers(&self.statistics, integers),
-                None => Normalization::Fixed(&self.statistics, &folded),
+                None => Normalization::Fixed(&self.statistics, self.folded()),
             };
             let output = executor::forward(&self.architecture, &self.weights, images, normalization);
-            all.extend(output.into_data().try_to_vec::<f32>().expect("outputs are single precision"));
+            output.into_data().try_to_vec::<f32>().expect("outputs are single precision")
+        };
+        for images in batches {
+            let threads = rayon::current_num_threads();
+            let pieces = if runs_on(&images.device()) { self.pieces(&images, threads) } else { 1 };
+            if pieces == 1 {
+                all.extend(forward(images));
+                continue;
+            }
+            let parts = images.chunk(pieces, 0);
+            let outputs = parallel::map_on(threads, &parts, |_, part| forward(part.clone()));
+            all.extend(outputs.into_iter().flatten());
         }
         all
+    }
+
+    /// The network's convolutions, made when they are first asked for.
+    fn folded(&self) -> &Folded {
+        self.folded.get_or_init(|| Folded::new(&self.architecture, &self.weights, &self.statistics))
+    }
+
+    /// Into how many pieces a batch is cut: as many for each thread.
+    fn pieces(&self, images: &Tensor<4>, threads: usize) -> usize {
+        let elements = |id: LayerId| self.architecture.layer(id).output.elements();
+        let around = |id: LayerId| {
+            elements(id)
+                + self.architecture.layer(id).inputs.iter().map(|input| elements(*input)).sum::<usize>()
+        };
+        let values = self.architecture.ids().map(around).max().unwrap_or(1).max(1);
+        let (batch, fitting) = (images.dims()[0], (CACHED / values).max(1));
+        if batch <= fitting { 1 } else { batch.div_ceil(fitting).next_multiple_of(threads).min(batch) }
     }
 
     /// The grids that were taken.

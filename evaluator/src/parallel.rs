@@ -29,9 +29,17 @@ pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
 
 /// Applies `work` to every item, on as many threads as the machine has cores.
 pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R + Sync) -> Vec<R> {
-    let threads = thread::available_parallelism().map_or(1, usize::from).min(items.len());
+    map_on(thread::available_parallelism().map_or(1, usize::from), items, work)
+}
+
+/// Applies `work` to every item, on so many threads at most. Each takes the next item when it is done with one.
+pub(crate) fn map_on<T: Sync, R: Send>(
+    threads: usize,
+    items: &[T],
+    work: impl Fn(usize, &T) -> R + Sync,
+) -> Vec<R> {
     let next = AtomicUsize::new(0);
-    side_by_side(threads, |_| {
+    side_by_side(threads.min(items.len()), |_| {
         let mut done = Vec::new();
         loop {
             let index = next.fetch_add(1, Ordering::Relaxed);
@@ -81,6 +89,7 @@ mod tests {
         let items: Vec<u64> = (0..100).collect();
         let expected: Vec<u64> = (0..100).map(|i| 2 * i).collect();
         assert_eq!(super::map(&items, |index, item| index as u64 + item), expected);
+        assert_eq!(super::map_on(3, &items, |index, item| index as u64 + item), expected);
         for lanes in [1, 3, 200] {
             assert_eq!(super::map_in_lanes(&items, lanes, |index, item| index as u64 + item), expected);
         }

@@ -13,26 +13,48 @@ use crate::weight_gradient;
 use crate::weight_slice::WeightValues;
 use crate::{depthwise, depthwise_gradient};
 
-/// The output, `[batch, out_channels, ..]`.
-pub(crate) fn forward(
+/// A convolution ready to run on any number of images: planned, and its weight in the order that the kernels read.
+#[derive(Debug)]
+pub(crate) struct Prepared {
     set: InstructionSet,
-    geometry: &Geometry,
-    x: &[f32],
-    weight: WeightValues<'_>,
-    bias: Option<&[f32]>,
-    activation: Activation,
-) -> Buffer {
-    if geometry.is_depthwise() {
-        return depthwise::forward(set, geometry, x, weight, bias, activation);
+    plan: Plan,
+    weights: Vec<f32>,
+}
+
+#[derive(Debug)]
+enum Plan {
+    Dense(Correlation),
+    Depthwise(depthwise::Plan),
+}
+
+impl Prepared {
+    pub(crate) fn new(set: InstructionSet, geometry: &Geometry, weight: WeightValues<'_>) -> Self {
+        if geometry.is_depthwise() {
+            let plan = depthwise::forward(geometry);
+            return Self { set, weights: plan.pack_weights(set, weight), plan: Plan::Depthwise(plan) };
+        }
+        let flat = geometry.flattened();
+        let channels = [flat.in_group(), flat.out_group()];
+        let axes = [&flat.rows(), &flat.columns()];
+        let plan = Correlation::new(flat.groups, channels, axes, flat.is_pointwise());
+        let weights = plan.pack_weights(set, |group, output, input, tap| {
+            weight.get(group * flat.out_group() + output, input, tap)
+        });
+        Self { set, weights, plan: Plan::Dense(plan) }
     }
-    let flat = geometry.flattened();
-    let channels = [flat.in_group(), flat.out_group()];
-    let axes = [&flat.rows(), &flat.columns()];
-    let plan = Correlation::new(flat.batch, flat.groups, channels, axes, flat.is_pointwise());
-    let packed = plan.pack_weights(set, |group, output, input, tap| {
-        weight.get(group * flat.out_group() + output, input, tap)
-    });
-    plan.run(set, x, &packed, bias, activation)
+
+    /// What it was prepared for.
+    pub(crate) const fn set(&self) -> InstructionSet {
+        self.set
+    }
+
+    /// The output, `[batch, out_channels, ..]`.
+    pub(crate) fn run(&self, x: &[f32], bias: Option<&[f32]>, activation: Activation) -> Buffer {
+        match &self.plan {
+            Plan::Dense(plan) => plan.run(self.set, x, &self.weights, bias, activation),
+            Plan::Depthwise(plan) => plan.run(self.set, x, &self.weights, bias, activation),
+        }
+    }
 }
 
 /// The gradient of the input, given that of the output.
@@ -113,7 +135,7 @@ fn backward(set: InstructionSet, geometry: &Geometry, weight: WeightValues<'_>) 
     let flat = geometry.flattened();
     let channels = [flat.out_group(), flat.in_group()];
     let axes = [&Axis::backward(&flat, 0), &Axis::backward(&flat, 1)];
-    let plan = Correlation::new(flat.batch, flat.groups, channels, axes, flat.is_pointwise());
+    let plan = Correlation::new(flat.groups, channels, axes, flat.is_pointwise());
     let packed = plan.pack_weights(set, |group, input, output, tap| {
         weight.get(group * flat.out_group() + output, input, tap)
     });

@@ -29,9 +29,9 @@ const CACHED: usize = 48 * 1024;
 /// Positions that any number of vectors of a tile divides.
 const PIECE: usize = 96;
 
-/// A correlation between the images of a batch, planned once for all of them.
+/// A correlation between images, planned once for any number of them.
+#[derive(Debug)]
 pub(crate) struct Correlation {
-    pub(crate) batch: usize,
     pub(crate) groups: usize,
     /// Channels of a group.
     pub(crate) read: usize,
@@ -59,7 +59,6 @@ pub(crate) enum Input {
 impl Correlation {
     /// `read` and `written` are channels of one group.
     pub(crate) fn new(
-        batch: usize,
         groups: usize,
         [read, written]: [usize; 2],
         [rows, columns]: [&Axis; 2],
@@ -69,7 +68,7 @@ impl Correlation {
         let source_plane = rows.read * columns.read;
         let input = match source_plane {
             PIXELS..DIRECT if pointwise => Input::Direct,
-            ..PIXELS if pointwise => Input::Together((4 * PIXELS / source_plane).min(batch)),
+            ..PIXELS if pointwise => Input::Together(4 * PIXELS / source_plane),
             _ => Input::Packed,
         };
         let channel_len = match input {
@@ -85,7 +84,7 @@ impl Correlation {
             phase.offsets = (0..read).flat_map(channel).collect();
         }
         let target_plane = rows.written * columns.written;
-        Self { batch, groups, read, written, source_plane, target_plane, packing, unpacking, phases, input }
+        Self { groups, read, written, source_plane, target_plane, packing, unpacking, phases, input }
     }
 
     /// Lays the weights out as the kernel reads them: by group, phase, block of written channels, weight, channel.
@@ -97,15 +96,19 @@ impl Correlation {
         weight: impl Fn(usize, usize, usize, [usize; 2]) -> f32,
     ) -> Vec<f32> {
         let block = set.block_rows();
-        let mut packed = Vec::with_capacity(self.packed_weights(set));
+        let mut packed = vec![0.0; self.packed_weights(set)];
+        let mut from = 0;
         for group in 0..self.groups {
             for phase in &self.phases {
                 for first in (0..self.written).step_by(block) {
-                    for read in 0..self.read {
-                        for tap in &phase.taps {
-                            packed.extend((first..first + block).map(|written| {
-                                if written < self.written { weight(group, written, read, *tap) } else { 0.0 }
-                            }));
+                    let of_block = &mut packed[from..from + self.read * phase.taps.len() * block];
+                    from += of_block.len();
+                    for written in first..(first + block).min(self.written) {
+                        let mut places = of_block.iter_mut().skip(written - first).step_by(block);
+                        for read in 0..self.read {
+                            for (tap, place) in phase.taps.iter().zip(&mut places) {
+                                *place = weight(group, written, read, *tap);
+                            }
                         }
                     }
                 }
@@ -120,7 +123,7 @@ impl Correlation {
         self.groups * per_group * self.written.next_multiple_of(set.block_rows())
     }
 
-    /// Correlates the batch `source` with packed weights.
+    /// Correlates the images `source` with packed weights.
     pub(crate) fn run(
         &self,
         set: InstructionSet,
@@ -130,7 +133,7 @@ impl Correlation {
         activation: Activation,
     ) -> Buffer {
         let [source_image, target_image] = self.image_lens();
-        assert_eq!(source.len(), self.batch * source_image, "an input has the shape that was planned for");
+        assert!(source.len().is_multiple_of(source_image), "an input has the shape that was planned for");
         let together = self.together();
         let fill = |target: &mut [MaybeUninit<f32>]| {
             let tasks = target.par_chunks_mut(together * target_image);
@@ -139,7 +142,7 @@ impl Correlation {
             });
         };
         // SAFETY: the chunks cover the whole target, and all channels and pixels of their images are written.
-        unsafe { Buffer::filled(self.batch * target_image, fill) }
+        unsafe { Buffer::filled(source.len() / source_image * target_image, fill) }
     }
 
     /// Correlates some images on this thread; writes all of the target.

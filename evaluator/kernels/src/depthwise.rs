@@ -21,16 +21,9 @@ const TASK: usize = 32 * 1024;
 /// Floats of packed planes that stay in the first level of the cache.
 const PACKED: usize = 4 * 1024;
 
-pub(crate) fn forward(
-    set: InstructionSet,
-    geometry: &Geometry,
-    x: &[f32],
-    weight: WeightValues<'_>,
-    bias: Option<&[f32]>,
-    activation: Activation,
-) -> Buffer {
-    let plan = Plan::new(geometry, &geometry.rows(), &geometry.columns());
-    plan.run(set, x, &plan.pack_weights(set, weight), bias, activation)
+/// The convolution as a sum of this form.
+pub(crate) fn forward(geometry: &Geometry) -> Plan {
+    Plan::new(geometry, &geometry.rows(), &geometry.columns())
 }
 
 /// The gradient of the input as a sum of this form.
@@ -39,8 +32,8 @@ pub(crate) fn backward(geometry: &Geometry) -> Plan {
 }
 
 /// A sum of the shifted planes of each channel, weighted.
+#[derive(Debug)]
 pub(crate) struct Plan {
-    batch: usize,
     channels: usize,
     source_plane: usize,
     target_plane: usize,
@@ -55,7 +48,6 @@ impl Plan {
     fn new(geometry: &Geometry, rows: &Axis, columns: &Axis) -> Self {
         let packing = Packing::new(rows, columns);
         Self {
-            batch: geometry.batch,
             channels: geometry.in_channels,
             source_plane: rows.read * columns.read,
             target_plane: rows.written * columns.written,
@@ -83,8 +75,11 @@ impl Plan {
         bias: Option<&[f32]>,
         activation: Activation,
     ) -> Buffer {
-        let planes = self.batch * self.channels;
-        assert_eq!(source.len(), planes * self.source_plane, "an input has the shape that was planned for");
+        let planes = source.len() / self.source_plane;
+        assert!(
+            source.len().is_multiple_of(self.channels * self.source_plane),
+            "an input has the shape that was planned for"
+        );
         let together = self.task(set);
         let fill = |target: &mut [MaybeUninit<f32>]| {
             let targets = target.par_chunks_mut(together * self.target_plane);

@@ -1,7 +1,7 @@
 //! Depthwise sums of planes that are read where they lie, row by row: masks leave out what a tap reads beyond the ends of a row,
 //! and each row that is read goes into the sums of all rows that it belongs to, which are kept in registers.
 //!
-//! For square kernels of 3, 5 and 7 without stride or with one of 2. Planes narrower than half a vector are put side by side, row
+//! For square kernels of 3, 5 and 7 without stride or with one of 2, and for factors of whole planes. Planes narrower than half a vector are put side by side, row
 //! by row, so that a vector holds the same row of several channels.
 
 use std::mem::MaybeUninit;
@@ -33,9 +33,8 @@ impl Rows {
     pub(crate) fn new(rows: &Axis, columns: &Axis) -> Option<Self> {
         let [down, along] = [in_order(rows)?, in_order(columns)?];
         let (kernel, stride) = (down.1.len(), rows.read_phases);
-        let fits = matches!(kernel, 3 | 5 | 7)
+        let fits = matches!((kernel, stride), (1, 1) | (3 | 5 | 7, 1 | 2))
             && along.1.len() == kernel
-            && stride <= 2
             && columns.read_phases == stride;
         fits.then(|| Self {
             kernel,
@@ -68,13 +67,14 @@ impl Rows {
                 .flat_map(|channel| taps().map(move |tap| weight.get(channel, 0, tap)))
                 .collect();
         }
-        let mut packed = Vec::with_capacity(channels.div_ceil(together) * self.kernel * self.kernel * lanes);
-        for first in (0..channels).step_by(together) {
-            for tap in taps() {
-                packed.extend((0..lanes).map(|lane| {
-                    let channel = first + lane / (lanes / together);
-                    if channel < channels { weight.get(channel, 0, tap) } else { 0.0 }
-                }));
+        let mut packed = vec![0.0; self.packed_weights(set, channels)];
+        let taps: Vec<_> = taps().collect();
+        let width = lanes / together;
+        for channel in 0..channels {
+            let (lot, member) = (channel / together, channel % together);
+            for (number, tap) in taps.iter().enumerate() {
+                let at = (lot * taps.len() + number) * lanes + member * width;
+                packed[at..at + width].fill(weight.get(channel, 0, *tap));
             }
         }
         packed
@@ -150,6 +150,8 @@ impl Kernel for Planes<'_> {
     fn run<S: Simd>(self, simd: S) {
         let shared = self.rows.side_by_side(S::LANES) > 1;
         match (self.rows.kernel, self.rows.stride, shared) {
+            (1, _, false) => self.alone::<S, 1, 1>(simd),
+            (1, _, true) => self.shared::<S, 1, 1>(simd),
             (3, 1, false) => self.alone::<S, 3, 1>(simd),
             (3, 1, true) => self.shared::<S, 3, 1>(simd),
             (3, _, false) => self.alone::<S, 3, 2>(simd),

@@ -13,6 +13,7 @@ mod depthwise;
 mod depthwise_gradient;
 mod depthwise_rows;
 mod exponential;
+mod fixed_convolution;
 mod geometry;
 mod global_pooling;
 mod instruction_set;
@@ -47,11 +48,10 @@ mod weight_slice;
 pub use activation::Activation;
 pub use addition::add;
 pub use cross_entropy::cross_entropy;
+pub use fixed_convolution::FixedConv2d;
 pub use instruction_set::InstructionSet;
 pub use linear_tensors::{linear, linear_sliced};
 pub use optimizer::{UpdateRule, update};
 pub use plane_tensors::{activate, avg_pool2d, global_avg_pool2d, max_pool2d};
-pub use tensors::{
-    BatchNorm, batch_norm_activation_train, conv2d, conv2d_activated, conv2d_sliced, cut, runs_on,
-};
+pub use tensors::{BatchNorm, batch_norm_activation_train, conv2d, conv2d_sliced, cut, runs_on};
 pub use weight_slice::WeightSlice;

@@ -4,7 +4,7 @@ use std::hint::black_box;
 use std::time::Instant;
 
 use crate::activation::Activation;
-use crate::convolution;
+use crate::convolution::{self, Prepared};
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::linear::Linear;
@@ -83,9 +83,7 @@ pub fn convolution(
     };
     Seconds {
         operations: (2 * image[0] * pixels * whole.len()) as f64,
-        forward: fastest(repeats, || {
-            convolution::forward(set, &geometry, &x, view, None, Activation::Identity)
-        }),
+        forward: fastest(repeats, || Prepared::new(set, &geometry, view).run(&x, None, Activation::Identity)),
         input: fastest(repeats, || convolution::input_gradient(set, &geometry, view, &gradient)),
         weight: fastest(repeats, || {
             let mut sums = vec![0.0; whole.len()];

@@ -1,6 +1,6 @@
 //! The operations as an extension of burn's backends, with their backward passes.
 
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 
 use burn::backend::autodiff::NodeId;
 use burn::backend::autodiff::checkpoint::base::Checkpointer;
@@ -12,7 +12,7 @@ use burn::backend::{Autodiff, AutodiffBackend, Backend, Flex, TensorMetadata, ba
 use burn::tensor::{DType, Shape, TensorData};
 
 use crate::activation::Activation;
-use crate::convolution;
+use crate::convolution::{self, Prepared};
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
@@ -26,6 +26,8 @@ pub(crate) struct Convolution {
     pub(crate) places: Arc<Places>,
     /// Untracked convolutions only.
     pub(crate) activation: Activation,
+    /// Where a weight that stays the same is kept prepared.
+    pub(crate) kept: Option<Arc<OnceLock<Prepared>>>,
 }
 
 /// Operations with kernels of this crate, on the flex backend.
@@ -84,12 +86,13 @@ fn convolve(
     bias: Option<Primitive>,
     convolution: &Convolution,
 ) -> Primitive {
-    let Convolution { geometry, places, activation } = convolution;
+    let Convolution { geometry, places, activation, kept } = convolution;
     let (x, weight, bias) = (Values::new(x), Values::new(weight), bias.map(Values::new));
-    let weight = WeightValues { values: weight.slice(), places };
-    let bias = bias.as_ref().map(Values::slice);
-    let output =
-        convolution::forward(InstructionSet::current(), geometry, x.slice(), weight, bias, *activation);
+    let set = InstructionSet::current();
+    let prepare = || Prepared::new(set, geometry, WeightValues { values: weight.slice(), places });
+    let run = |prepared: &Prepared| prepared.run(x.slice(), bias.as_ref().map(Values::slice), *activation);
+    let kept = kept.as_ref().map(|kept| kept.get_or_init(prepare)).filter(|kept| kept.set() == set);
+    let output = kept.map_or_else(|| run(&prepare()), run);
     let [height, width] = geometry.output;
     large(output, [geometry.batch, geometry.out_channels, height, width])
 }

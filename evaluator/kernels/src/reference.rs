@@ -7,7 +7,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::activation::Activation;
-use crate::convolution;
+use crate::convolution::{self, Prepared};
 use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::weight_slice::{Places, WeightSlice, WeightValues};
@@ -103,7 +103,7 @@ fn check(
     {
         let what = |part: &str| format!("{part} of {} {geometry:?} {slice:?} {activation:?}", set.name());
         let view = WeightValues { values: &weight, places: &places };
-        let output = convolution::forward(set, geometry, &x, view, Some(&bias), activation);
+        let output = Prepared::new(set, geometry, view).run(&x, Some(&bias), activation);
         assert_close(&what("output"), output.values(), &expected.output);
         let of_x = convolution::input_gradient(set, geometry, view, &gradient);
         assert_close(&what("input gradient"), of_x.values(), &expected.x);

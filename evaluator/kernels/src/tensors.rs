@@ -73,34 +73,16 @@ pub fn conv2d_sliced(
         let weight = cut(weight, slice);
         return module::conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], groups));
     }
-    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), activation: Activation::Identity })
+    let (places, activation) = (Arc::new(places), Activation::Identity);
+    run(x, weight, bias, Convolution { geometry, places, activation, kept: None })
 }
 
-/// The convolution [`conv2d`] and a nonlinearity of its output, in one pass where no gradient is asked for and the nonlinearity
-/// has no exponential.
-///
-/// Shapes and panics are those of [`conv2d`].
-#[must_use]
-pub fn conv2d_activated(
+pub(crate) fn run(
     x: Tensor<4>,
     weight: Tensor<4>,
     bias: Option<Tensor<1>>,
-    stride: [usize; 2],
-    padding: [usize; 2],
-    groups: usize,
-    activation: Activation,
+    convolution: Convolution,
 ) -> Tensor<4> {
-    let slice = WeightSlice::whole(weight.dims());
-    let places = Places::new(&slice, weight.dims());
-    let geometry = Geometry::new(x.dims(), slice.shape(), stride, padding, groups);
-    let joined = activation.is_stored() && !x.device().is_autodiff() && !weight.device().is_autodiff();
-    if !joined || !kernels_apply(&geometry, &x, &weight, bias.as_ref()) {
-        return activate(conv2d(x, weight, bias, stride, padding, groups), activation);
-    }
-    run(x, weight, bias, Convolution { geometry, places: Arc::new(places), activation })
-}
-
-fn run(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, convolution: Convolution) -> Tensor<4> {
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     Tensor::from_dispatch(match bias {
         Some(bias) => Dispatch::kernel_conv2d_bias(x, weight, bias.into_dispatch(), convolution),
@@ -109,7 +91,12 @@ fn run(x: Tensor<4>, weight: Tensor<4>, bias: Option<Tensor<1>>, convolution: Co
 }
 
 /// Whether the kernels take these tensors, whose shapes are checked.
-fn kernels_apply(geometry: &Geometry, x: &Tensor<4>, weight: &Tensor<4>, bias: Option<&Tensor<1>>) -> bool {
+pub(crate) fn kernels_apply(
+    geometry: &Geometry,
+    x: &Tensor<4>,
+    weight: &Tensor<4>,
+    bias: Option<&Tensor<1>>,
+) -> bool {
     if let Some(bias) = bias {
         assert_eq!(bias.dims(), [geometry.out_channels], "a bias has one value for each output channel");
     }

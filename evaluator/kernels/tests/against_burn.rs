@@ -5,7 +5,7 @@ mod comparison;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 use kiln_kernels::{
-    Activation, WeightSlice, batch_norm_activation_train, conv2d, conv2d_activated, conv2d_sliced, cut,
+    Activation, FixedConv2d, WeightSlice, batch_norm_activation_train, conv2d, conv2d_sliced, cut,
 };
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
@@ -312,7 +312,7 @@ fn an_activation_in_the_same_pass_agrees() {
             let weight = plain(2, [channels[1] * groups, channels[0], kernel, kernel]);
             let output = channels[1] * groups;
             let bias = Tensor::<1>::from_data(TensorData::new(values(3, output), [output]), device);
-            read(conv2d_activated(x, weight, Some(bias), [1, 1], [kernel / 2; 2], groups, activation))
+            read(FixedConv2d::new(weight, Some(bias), [1, 1], [kernel / 2; 2], groups, activation).forward(x))
         };
         for activation in Activation::ALL {
             for set in supported() {
