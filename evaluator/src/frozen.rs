@@ -24,7 +24,7 @@ use crate::weights::Weights;
 pub(crate) const BATCH: usize = 256;
 
 /// Values around a layer, read and written, that stay in the second level of the cache.
-const CACHED: usize = 128 * 1024;
+const CACHED: usize = 256 * 1024;
 
 /// A network that is not trained any more.
 pub(crate) struct Frozen {
@@ -136,14 +136,18 @@ impl Frozen {
             output.into_data().try_to_vec::<f32>().expect("outputs are single precision")
         };
         for images in batches {
-            let threads = rayon::current_num_threads();
-            let pieces = if runs_on(&images.device()) { self.pieces(&images, threads) } else { 1 };
-            if pieces == 1 {
+            let (threads, batch) = (rayon::current_num_threads(), images.dims()[0]);
+            let together = if runs_on(&images.device()) { self.together(batch, threads) } else { batch };
+            if together == batch {
                 all.extend(forward(images));
                 continue;
             }
-            let parts = images.chunk(pieces, 0);
-            let outputs = parallel::map_on(threads, &parts, |_, part| forward(part.clone()));
+            let starts = (0..batch).step_by(together);
+            let parts: Vec<_> =
+                starts.map(|from| images.clone().narrow(0, from, together.min(batch - from))).collect();
+            let run = || parallel::map_on(threads, &parts, |_, part| forward(part.clone()));
+            // Of one thread's operations none waits for another thread.
+            let outputs = if threads == 1 { parallel::on_one_thread(run) } else { run() };
             all.extend(outputs.into_iter().flatten());
         }
         all
@@ -154,16 +158,18 @@ impl Frozen {
         self.folded.get_or_init(|| Folded::new(&self.architecture, &self.weights, &self.statistics))
     }
 
-    /// Into how many pieces a batch is cut: as many for each thread.
-    fn pieces(&self, images: &Tensor<4>, threads: usize) -> usize {
-        let elements = |id: LayerId| self.architecture.layer(id).output.elements();
+    /// How many images of a batch go through the network at once: at most as many as the cache holds, and as many on each thread.
+    fn together(&self, batch: usize, threads: usize) -> usize {
+        let elements = |id: &LayerId| self.architecture.layer(*id).output.elements();
         let around = |id: LayerId| {
-            elements(id)
-                + self.architecture.layer(id).inputs.iter().map(|input| elements(*input)).sum::<usize>()
+            elements(&id) + self.architecture.layer(id).inputs.iter().map(elements).sum::<usize>()
         };
-        let values = self.architecture.ids().map(around).max().unwrap_or(1).max(1);
-        let (batch, fitting) = (images.dims()[0], (CACHED / values).max(1));
-        if batch <= fitting { 1 } else { batch.div_ceil(fitting).next_multiple_of(threads).min(batch) }
+        let values = self.architecture.ids().map(around).max().unwrap_or(0).max(1);
+        let fitting = (CACHED / values).max(1);
+        if batch <= fitting {
+            return batch;
+        }
+        batch.div_ceil(batch.div_ceil(fitting).next_multiple_of(threads))
     }
 
     /// The grids that were taken.

@@ -17,6 +17,9 @@ static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
 ///
 /// The thread is the only one of a pool of its own, so that it takes up nothing else while it waits.
 pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
+    if rayon::current_thread_index().is_some() && rayon::current_num_threads() == 1 {
+        return work();
+    }
     let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let pooled = idle().pop();
     let made = pooled.map_or_else(|| ThreadPoolBuilder::new().num_threads(1).build(), Ok);

@@ -11,7 +11,6 @@ use crate::activation::Activation;
 use crate::geometry::Geometry;
 use crate::normalization::Normalization;
 use crate::operations::{Convolution, KernelOps};
-use crate::plane_tensors::activate;
 use crate::weight_slice::{Places, WeightSlice};
 
 /// What batch normalization returns.
