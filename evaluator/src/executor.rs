@@ -234,13 +234,12 @@ fn run(
         }
         Op::Conv2d { stride, padding, groups, .. } => {
             let bias = weights.bias(layer);
-            let (whole, slice) = weights.shared_kernel(layer);
-            conv2d_sliced(one(inputs), whole, &slice, bias, *stride, *padding, *groups)
+            conv2d_sliced(one(inputs), weights.shared_kernel(layer), bias, *stride, *padding, *groups)
         }
         Op::Linear { .. } => {
             let bias = weights.bias(layer);
-            let (whole, part) = weights.shared_matrix(layer);
-            linear_sliced(one(inputs), whole, part, bias, after)
+            let (whole, part, deposit) = weights.shared_matrix(layer);
+            linear_sliced(one(inputs), whole, part, bias, after, deposit)
         }
         Op::Activation { .. } => activate(one(inputs), nonlinearity(layer)),
         Op::Pool { kind: PoolKind::Max, kernel, stride, padding } => {

@@ -207,3 +207,69 @@ fn widen(range: &mut [f32; 2], value: &Tensor<4>) {
     let wider = |kept: f32, end: f32, is_wider: bool| if is_wider || end.is_nan() { end } else { kept };
     *range = [wider(range[0], ends[0], ends[0] < range[0]), wider(range[1], ends[1], ends[1] > range[1])];
 }
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+    use kiln_space::{ActivationKind, ArchitectureBuilder, Op, ParameterSpec, Shape};
+    use rayon::ThreadPoolBuilder;
+
+    use super::*;
+
+    /// A network with a normalization behind a convolution and one behind none, and statistics for both.
+    fn frozen() -> Frozen {
+        let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
+        let x = b.batch_norm("first", b.input()).unwrap();
+        let x = b.conv("conv", x, 60, 3, 1, 1).unwrap();
+        let x = b.batch_norm("norm", x).unwrap();
+        let x = b.add("relu", Op::Activation { kind: ActivationKind::Relu }, &[x], None).unwrap();
+        let x = b.conv("down", x, 20, 3, 2, 1).unwrap();
+        let x = b.global_pool("pool", x).unwrap();
+        b.linear("head", x, 5).unwrap();
+        let architecture = b.finish().unwrap();
+        let device = Device::flex();
+        let weights = Weights::initialize(&ParameterSpec::covering([&architecture]), 3, &device);
+        let norms = architecture.ids().filter(|id| matches!(architecture.layer(*id).op, Op::BatchNorm));
+        let statistics = norms.map(|id| {
+            let channels = architecture.layer(id).output.channels;
+            let values = |from: f32| (0..channels).map(|channel| from + channel as f32 * 0.03).collect();
+            (id, values(0.1), values(0.7))
+        });
+        let statistics = Statistics::from_values(statistics, &device);
+        let (grids, integers, folded) = (BTreeMap::new(), None, OnceLock::new());
+        Frozen { architecture, weights, statistics, grids, integers, folded }
+    }
+
+    fn images(count: usize) -> Tensor<4> {
+        let values: Vec<f32> =
+            (0..count * 3 * 32 * 32).map(|i| (i * 7919 % 997) as f32 / 500.0 - 1.0).collect();
+        Tensor::from_data(TensorData::new(values, [count, 3, 32, 32]), &Device::flex())
+    }
+
+    #[test]
+    fn outputs_do_not_depend_on_how_a_batch_is_cut_or_on_the_threads() {
+        let (frozen, all) = (frozen(), images(11));
+        assert!(frozen.together(11, 1) < 11, "the batch is too small to be cut");
+        let singly = frozen.outputs((0..11).map(|image| all.clone().narrow(0, image, 1)));
+        for threads in [1, 2, 3] {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let outputs = pool.install(|| frozen.outputs(std::iter::once(all.clone())));
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&outputs), bits(&singly), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn folded_normalizations_are_those_of_burn() {
+        let (frozen, all) = (frozen(), images(4));
+        let found = frozen.outputs(std::iter::once(all.clone()));
+        let mut see = |_: LayerId, _: &Tensor<4>| {};
+        let observed = Normalization::Observed(&frozen.statistics, &mut see);
+        let expected = executor::forward(&frozen.architecture, &frozen.weights, all, observed);
+        let expected = expected.into_data().try_to_vec::<f32>().unwrap();
+        let size = expected.iter().fold(0.0f32, |size, value| size.max(value.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-5 * size, "{found}, not {expected} (of {size})");
+        }
+    }
+}

@@ -18,6 +18,19 @@ impl Parameters {
         self.vectors.iter().map(|vector| vector.id).collect()
     }
 
+    /// Values of a parameter.
+    ///
+    /// # Panics
+    /// When there is none of this id.
+    pub(crate) fn elements(&self, id: ParamId) -> usize {
+        fn of<const D: usize>(params: &[Param<Tensor<D>>], id: ParamId) -> Option<usize> {
+            let param = params.iter().find(|param| param.id == id)?;
+            Some(param.val().dims().iter().product())
+        }
+        let found = of(&self.kernels, id).or_else(|| of(&self.matrices, id));
+        found.or_else(|| of(&self.vectors, id)).expect("gradients are those of parameters")
+    }
+
     /// Each value moved by `share` of the way to that of `other`. Neither may be part of an autodiff graph.
     pub(crate) fn towards(&self, other: &Self, share: f64) -> Self {
         fn each<const D: usize>(

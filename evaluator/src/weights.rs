@@ -5,7 +5,7 @@ use std::ops::Range;
 
 use burn::module::{Module, Param, ParamId};
 use burn::tensor::{Device, Tensor, TensorData};
-use kiln_kernels::{WeightSlice, cut};
+use kiln_kernels::{Deposit, Deposits, SharedWeight, WeightSlice, cut};
 use kiln_space::{Architecture, Layer, Op, ParameterSpec, Segment, WeightRef};
 
 use crate::initialization::{Fill, normal, parts};
@@ -23,6 +23,8 @@ enum Slot {
 pub(crate) struct Weights {
     pub(crate) parameters: Parameters,
     slots: BTreeMap<String, Slot>,
+    /// Where layers leave gradients of kernels and matrices, if not to burn.
+    deposits: Option<Deposits>,
 }
 
 /// Values of one named parameter, before it becomes a tensor.
@@ -75,7 +77,7 @@ impl Weights {
             };
             slots.insert(name, slot);
         }
-        Self { parameters, slots }
+        Self { parameters, slots, deposits: None }
     }
 
     /// The same weights outside any autodiff graph.
@@ -85,13 +87,25 @@ impl Weights {
 
     /// Other parameters of the same names.
     pub(crate) fn named(&self, parameters: Parameters) -> Self {
-        Self { parameters, slots: self.slots.clone() }
+        Self { parameters, slots: self.slots.clone(), deposits: None }
     }
 
     /// The same values and ids as leaves of a new autodiff graph. Threads must not share a graph: burn-autodiff 0.22.1 takes its
     /// locks in opposite orders in `backward` and when graphs meet, and stands still.
     pub(crate) fn forked(&self, device: &Device) -> Self {
         self.named(self.parameters.clone().fork(device))
+    }
+
+    /// The same, with a place for the gradients of kernels and matrices where the kernels of this program compute them; burn has the
+    /// others.
+    pub(crate) fn depositing(mut self) -> (Self, Deposits) {
+        let deposits = Deposits::default();
+        self.deposits = Some(deposits.clone());
+        (self, deposits)
+    }
+
+    fn deposit(&self, id: ParamId) -> Option<Deposit> {
+        self.deposits.as_ref().map(|deposits| deposits.of(id.val()))
     }
 
     /// The same values on another device, outside any autodiff graph.
@@ -110,38 +124,41 @@ impl Weights {
 
     /// The convolution weight that a layer reads, `[out, in / groups, kernel, kernel]`, as a tensor of its own.
     pub(crate) fn kernel(&self, layer: &Layer) -> Tensor<4> {
-        let (whole, slice) = self.shared_kernel(layer);
+        let SharedWeight { whole, slice, .. } = self.shared_kernel(layer);
         cut(whole, &slice)
     }
 
     /// The whole convolution weight that a layer reads a part of, and which part.
-    pub(crate) fn shared_kernel(&self, layer: &Layer) -> (Tensor<4>, WeightSlice) {
+    pub(crate) fn shared_kernel(&self, layer: &Layer) -> SharedWeight {
         let (reference, Op::Conv2d { kernel, .. }) = (reference(layer), &layer.op) else {
             unreachable!("only convolutions read kernels")
         };
-        let whole = match self.slots.get(&format!("{}.weight", reference.key)) {
-            Some(Slot::Kernel(index)) => self.parameters.kernels[*index].val(),
+        let param = match self.slots.get(&format!("{}.weight", reference.key)) {
+            Some(Slot::Kernel(index)) => &self.parameters.kernels[*index],
             _ => panic!("no kernel `{}`", reference.key),
         };
+        let whole = param.val();
         let ranges = |segments: &[Segment], size: usize| match segments {
             [] => Vec::from([Range { start: 0, end: size }]),
             some => some.iter().map(|segment| segment.start..segment.end).collect(),
         };
         let [outputs, inputs, _, _] = whole.dims();
         let (outputs, inputs) = (ranges(&reference.outputs, outputs), ranges(&reference.inputs, inputs));
-        (whole, WeightSlice { outputs, inputs, kernel: *kernel })
+        let slice = WeightSlice { outputs, inputs, kernel: *kernel };
+        SharedWeight { whole, slice, deposit: self.deposit(param.id) }
     }
 
     /// The matrix that a fully connected layer reads, `[out, in]`, as a tensor of its own.
     pub(crate) fn matrix(&self, layer: &Layer) -> Tensor<2> {
         let reference = reference(layer);
-        segments(segments(self.whole_matrix(reference), 0, &reference.outputs), 1, &reference.inputs)
+        segments(segments(self.whole_matrix(reference).val(), 0, &reference.outputs), 1, &reference.inputs)
     }
 
-    /// A matrix that a fully connected layer reads a part of, and which part.
-    pub(crate) fn shared_matrix(&self, layer: &Layer) -> (Tensor<2>, [Range<usize>; 2]) {
+    /// A matrix that a fully connected layer reads a part of, which part, and where its gradient goes.
+    pub(crate) fn shared_matrix(&self, layer: &Layer) -> (Tensor<2>, [Range<usize>; 2], Option<Deposit>) {
         let reference = reference(layer);
-        let whole = self.whole_matrix(reference);
+        let param = self.whole_matrix(reference);
+        let whole = param.val();
         let [outputs, inputs] = whole.dims();
         let range = |segments: &[Segment], size: usize| match segments {
             [] => Some(0..size),
@@ -151,16 +168,16 @@ impl Weights {
         if let (Some(outputs), Some(inputs)) =
             (range(&reference.outputs, outputs), range(&reference.inputs, inputs))
         {
-            return (whole, [outputs, inputs]);
+            return (whole, [outputs, inputs], self.deposit(param.id));
         }
         let matrix = self.matrix(layer);
         let [outputs, inputs] = matrix.dims();
-        (matrix, [0..outputs, 0..inputs])
+        (matrix, [0..outputs, 0..inputs], None)
     }
 
-    fn whole_matrix(&self, reference: &WeightRef) -> Tensor<2> {
+    fn whole_matrix(&self, reference: &WeightRef) -> &Param<Tensor<2>> {
         match self.slots.get(&format!("{}.weight", reference.key)) {
-            Some(Slot::Matrix(index)) => self.parameters.matrices[*index].val(),
+            Some(Slot::Matrix(index)) => &self.parameters.matrices[*index],
             _ => panic!("no matrix `{}`", reference.key),
         }
     }

@@ -63,7 +63,13 @@ impl FixedConv2d {
             x,
             weight,
             bias,
-            Convolution { geometry, places: Arc::clone(places), activation: *activation, kept },
+            Convolution {
+                geometry,
+                places: Arc::clone(places),
+                activation: *activation,
+                kept,
+                deposit: None,
+            },
         )
     }
 }

@@ -37,7 +37,9 @@ mod pooling_kernels;
 mod product;
 #[cfg(test)]
 mod reference;
+mod shared_gradient;
 mod simd;
+mod strips;
 mod sums;
 mod tensors;
 mod tile;
@@ -53,5 +55,8 @@ pub use instruction_set::InstructionSet;
 pub use linear_tensors::{linear, linear_sliced};
 pub use optimizer::{UpdateRule, update};
 pub use plane_tensors::{activate, avg_pool2d, global_avg_pool2d, max_pool2d};
-pub use tensors::{BatchNorm, batch_norm_activation_train, conv2d, conv2d_sliced, cut, runs_on};
+pub use shared_gradient::{Deposit, Deposits, SharedGradient};
+pub use tensors::{
+    BatchNorm, SharedWeight, batch_norm_activation_train, conv2d, conv2d_sliced, cut, runs_on,
+};
 pub use weight_slice::WeightSlice;

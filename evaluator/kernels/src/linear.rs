@@ -2,11 +2,14 @@
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
+use std::sync::Arc;
 
 use crate::activation::Activation;
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
 use crate::product::{Matrix, Product};
+use crate::shared_gradient::Deposit;
+use crate::weight_slice::{Places, WeightSlice};
 
 /// A fully connected layer with a part of a weight `[outputs, inputs]`.
 #[derive(Debug, Clone)]
@@ -17,9 +20,19 @@ pub(crate) struct Linear {
     /// Outputs and inputs that are read of it.
     pub(crate) part: [Range<usize>; 2],
     pub(crate) activation: Activation,
+    /// Where the gradient of the part goes, if not to burn's.
+    pub(crate) deposit: Option<Deposit>,
 }
 
 impl Linear {
+    /// Where the part lies in the whole.
+    pub(crate) fn places(&self) -> Arc<Places> {
+        let [outputs, inputs] = self.part.clone().map(|range| Vec::from([range]));
+        let [whole_outputs, whole_inputs] = self.whole;
+        let slice = WeightSlice { outputs, inputs, kernel: [1, 1] };
+        Arc::new(Places::new(&slice, [whole_outputs, whole_inputs, 1, 1]))
+    }
+
     const fn outputs(&self) -> usize {
         self.part[0].end - self.part[0].start
     }
@@ -54,23 +67,34 @@ impl Linear {
 
     /// The gradient of the whole weight, given that of the sums; zero where the part is not.
     pub(crate) fn weight_gradient(&self, set: InstructionSet, x: &[f32], gradient: &[f32]) -> Buffer {
-        let left = Matrix::whole(gradient, [self.batch, self.outputs()]).transposed();
-        let right = Matrix::whole(x, [self.batch, self.inputs()]);
         let [outputs, inputs] = self.whole;
-        let start = self.part[0].start * inputs + self.part[1].start;
-        let is_whole = self.part == [0..outputs, 0..inputs];
-        let fill = |values: &mut [MaybeUninit<f32>]| {
-            if !is_whole {
-                values.fill(MaybeUninit::new(0.0));
-            }
-            let target = values[start..].as_mut_ptr().cast();
-            // SAFETY: the part lies inside the whole weight, which `weight` of the other passes checks, and its rows are `inputs`
-            // apart.
-            unsafe { Product::of(left, right).write(set, target, inputs) };
-        };
         assert!(self.part[0].end <= outputs && self.part[1].end <= inputs, "a part lies inside its weight");
-        // SAFETY: the product writes all of the part, and what is not in it has been filled.
-        unsafe { Buffer::filled(outputs * inputs, fill) }
+        if self.part == [0..outputs, 0..inputs] {
+            return self.part_gradient(set, x, gradient);
+        }
+        let start = self.part[0].start * inputs + self.part[1].start;
+        let fill = |values: &mut [f32]| {
+            let target = values[start..].as_mut_ptr();
+            // SAFETY: the part lies inside the whole weight, and its rows are `inputs` apart.
+            unsafe { self.products(x, gradient).write(set, target, inputs) };
+        };
+        Buffer::zeroed_and(outputs * inputs, fill)
+    }
+
+    /// The gradient of the part alone, `[outputs, inputs]`.
+    pub(crate) fn part_gradient(&self, set: InstructionSet, x: &[f32], gradient: &[f32]) -> Buffer {
+        let fill = |values: &mut [MaybeUninit<f32>]| {
+            // SAFETY: there is room for the part, row after row.
+            unsafe { self.products(x, gradient).write(set, values.as_mut_ptr().cast(), self.inputs()) };
+        };
+        // SAFETY: a product writes all its values.
+        unsafe { Buffer::filled(self.outputs() * self.inputs(), fill) }
+    }
+
+    /// The gradient of the part as a product.
+    fn products<'a>(&self, x: &'a [f32], gradient: &'a [f32]) -> Product<'a> {
+        let left = Matrix::whole(gradient, [self.batch, self.outputs()]).transposed();
+        Product::of(left, Matrix::whole(x, [self.batch, self.inputs()]))
     }
 
     /// The gradient of the bias, given that of the sums: their rows, added in order.

@@ -9,6 +9,7 @@ use crate::activation::Activation;
 use crate::linear::Linear;
 use crate::linear_operations::LinearOps;
 use crate::plane_tensors::activate;
+use crate::shared_gradient::Deposit;
 use crate::tensors::applies;
 
 /// A fully connected layer and a nonlinearity: `activation(x * weight^T + bias)`.
@@ -29,11 +30,11 @@ pub fn linear<const D: usize>(
     activation: Activation,
 ) -> Tensor<D> {
     let [outputs, inputs] = weight.dims();
-    linear_sliced(x, weight, [0..outputs, 0..inputs], bias, activation)
+    linear_sliced(x, weight, [0..outputs, 0..inputs], bias, activation, None)
 }
 
-/// The layer [`linear`] with some outputs and inputs of `weight`, which are read where they lie: nothing is copied, and the
-/// gradient has the shape of the whole weight, with zeros where the slice is not.
+/// The layer [`linear`] with some outputs and inputs of `weight`, which are read where they lie: nothing is copied. The
+/// gradient of just those goes to `deposit`; if there is none, burn's has the shape of the whole weight, with zeros elsewhere.
 ///
 /// # Shapes
 /// - `weight`: `[.., ..]`, at least what the slice covers
@@ -48,6 +49,7 @@ pub fn linear_sliced<const D: usize>(
     part: [Range<usize>; 2],
     bias: Option<Tensor<1>>,
     activation: Activation,
+    deposit: Option<Deposit>,
 ) -> Tensor<D> {
     const { assert!(D >= 2, "a fully connected layer reads tensors with a dimension of features") };
     let (dims, whole) = (x.dims(), weight.dims());
@@ -74,7 +76,7 @@ pub fn linear_sliced<const D: usize>(
     let is_tracked = x.device().is_autodiff() || weight.device().is_autodiff();
     let joined = activation.is_stored() && (activation.keeps_slope() || !is_tracked);
     let of_sums = if joined { activation } else { Activation::Identity };
-    let layer = Linear { batch, whole, part, activation: of_sums };
+    let layer = Linear { batch, whole, part, activation: of_sums, deposit };
     let (x, weight) = (x.into_dispatch(), weight.into_dispatch());
     let output = Tensor::from_dispatch(match bias {
         Some(bias) => Dispatch::kernel_linear_bias(x, weight, bias.into_dispatch(), layer),

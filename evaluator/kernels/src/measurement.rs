@@ -112,6 +112,7 @@ pub fn linear(repeats: usize, [batch, inputs, outputs]: [usize; 3]) -> Seconds {
         whole: [outputs, inputs],
         part: [0..outputs, 0..inputs],
         activation: Activation::Identity,
+        deposit: None,
     };
     let (x, weight) = (values(batch * inputs), values(outputs * inputs));
     let gradient = values(batch * outputs);

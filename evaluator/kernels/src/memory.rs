@@ -75,6 +75,7 @@ fn pool() -> std::sync::MutexGuard<'static, Pool> {
 }
 
 /// The values of a tensor, in memory that goes back to the pool when the tensor is dropped.
+#[derive(Debug)]
 pub(crate) struct Buffer {
     lines: Lines,
     /// Floats, all of them written.

@@ -17,6 +17,7 @@ use crate::geometry::Geometry;
 use crate::instruction_set::InstructionSet;
 use crate::memory::Buffer;
 use crate::normalization::Normalization;
+use crate::shared_gradient::Deposit;
 use crate::weight_slice::{Places, WeightValues};
 
 /// A convolution with a slice of a weight.
@@ -28,6 +29,8 @@ pub(crate) struct Convolution {
     pub(crate) activation: Activation,
     /// Where a weight that stays the same is kept prepared.
     pub(crate) kept: Option<Arc<OnceLock<Prepared>>>,
+    /// Where the gradient of the weight goes, if not to burn's.
+    pub(crate) deposit: Option<Deposit>,
 }
 
 /// Operations with kernels of this crate, on the flex backend.
@@ -86,7 +89,7 @@ fn convolve(
     bias: Option<Primitive>,
     convolution: &Convolution,
 ) -> Primitive {
-    let Convolution { geometry, places, activation, kept } = convolution;
+    let Convolution { geometry, places, activation, kept, .. } = convolution;
     let (x, weight, bias) = (Values::new(x), Values::new(weight), bias.map(Values::new));
     let set = InstructionSet::current();
     let prepare = || Prepared::new(set, geometry, WeightValues { values: weight.slice(), places });
@@ -144,40 +147,55 @@ impl<const N: usize> Backward<Flex, N> for Conv2d {
 
     fn backward(self, ops: Ops<ConvState, N>, grads: &mut Gradients, checkpointer: &mut Checkpointer) {
         let set = InstructionSet::current();
-        let ConvState { x, weight, convolution: Convolution { geometry, places, .. } } = ops.state;
+        let ConvState { x, weight, convolution } = ops.state;
+        let Convolution { geometry, places, deposit, .. } = &convolution;
         let gradient = Values::new(grads.consume::<Flex>(&ops.node));
         let x = Values::new(checkpointer.retrieve_node_output::<Primitive>(x));
         let weight = Values::new(checkpointer.retrieve_node_output::<Primitive>(weight));
         let [height, width] = geometry.input;
         let x_shape = [geometry.batch, geometry.in_channels, height, width];
-        let view = WeightValues { values: weight.slice(), places: &places };
-        match (&ops.parents[0], &ops.parents[1]) {
-            (Some(x_node), Some(weight_node)) => {
+        let view = WeightValues { values: weight.slice(), places };
+        // Of the whole weight, or of the part that was read.
+        let part = [geometry.out_channels, geometry.in_group(), geometry.kernel[0], geometry.kernel[1]];
+        let len = if deposit.is_some() { part.iter().product() } else { weight.slice().len() };
+        let place = |output: usize, input: usize, tap: [usize; 2]| {
+            if deposit.is_none() {
+                return places.at(output, input, tap);
+            }
+            ((output * part[1] + input) * part[2] + tap[0]) * part[3] + tap[1]
+        };
+        let of_weight = match (&ops.parents[0], &ops.parents[1]) {
+            (Some(x_node), Some(_)) => {
                 let mut of_x = None;
-                let of_weight = whole_gradient(&weight, |values| {
-                    let add = |output, input, tap, value| values[places.at(output, input, tap)] += value;
+                let of_weight = Buffer::zeroed_and(len, |values| {
+                    let add = |output, input, tap, value| values[place(output, input, tap)] += value;
                     let gradient = gradient.slice();
-                    of_x = Some(convolution::gradients(set, &geometry, x.slice(), view, gradient, add));
+                    of_x = Some(convolution::gradients(set, geometry, x.slice(), view, gradient, add));
                 });
                 let of_x = of_x.expect("the weight's gradient has been computed with it");
                 grads.register::<Flex>(x_node.id, large(of_x, x_shape));
-                grads.register::<Flex>(weight_node.id, of_weight);
+                Some(of_weight)
             }
             (Some(node), None) => {
-                let values = convolution::input_gradient(set, &geometry, view, gradient.slice());
+                let values = convolution::input_gradient(set, geometry, view, gradient.slice());
                 grads.register::<Flex>(node.id, large(values, x_shape));
+                None
             }
-            (None, Some(node)) => {
-                let values = whole_gradient(&weight, |values| {
-                    let add = |output, input, tap, value| values[places.at(output, input, tap)] += value;
-                    convolution::weight_gradient(set, &geometry, x.slice(), gradient.slice(), add);
-                });
-                grads.register::<Flex>(node.id, values);
+            (None, Some(_)) => Some(Buffer::zeroed_and(len, |values| {
+                let add = |output, input, tap, value| values[place(output, input, tap)] += value;
+                convolution::weight_gradient(set, geometry, x.slice(), gradient.slice(), add);
+            })),
+            (None, None) => None,
+        };
+        match (of_weight, deposit, &ops.parents[1]) {
+            (Some(values), Some(deposit), _) => deposit.leave(places, part, values),
+            (Some(values), None, Some(node)) => {
+                grads.register::<Flex>(node.id, large(values, weight.0.shape()));
             }
-            (None, None) => {}
+            _ => {}
         }
         if let Some(node) = ops.parents.get(2).and_then(Option::as_ref) {
-            let values = convolution::bias_gradient(set, &geometry, gradient.slice());
+            let values = convolution::bias_gradient(set, geometry, gradient.slice());
             grads.register::<Flex>(node.id, small(values, [geometry.out_channels]));
         }
     }
@@ -220,11 +238,6 @@ impl Backward<Flex, 3> for BatchNorm {
             grads.register::<Flex>(node.id, small(result.shift, [normalization.channels]));
         }
     }
-}
-
-/// A gradient of a whole weight: zero but for what `fill` writes, the places that a convolution reads.
-fn whole_gradient(weight: &Values, fill: impl FnOnce(&mut [f32])) -> Primitive {
-    large(Buffer::zeroed_and(weight.slice().len(), fill), weight.0.shape())
 }
 
 /// Runs a convolution and records it for the backward pass.

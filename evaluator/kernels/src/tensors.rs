@@ -11,6 +11,7 @@ use crate::activation::Activation;
 use crate::geometry::Geometry;
 use crate::normalization::Normalization;
 use crate::operations::{Convolution, KernelOps};
+use crate::shared_gradient::Deposit;
 use crate::weight_slice::{Places, WeightSlice};
 
 /// What batch normalization returns.
@@ -44,36 +45,46 @@ pub fn conv2d(
     groups: usize,
 ) -> Tensor<4> {
     let slice = WeightSlice::whole(weight.dims());
-    conv2d_sliced(x, weight, &slice, bias, stride, padding, groups)
+    conv2d_sliced(x, SharedWeight { whole: weight, slice, deposit: None }, bias, stride, padding, groups)
 }
 
-/// The convolution [`conv2d`] with a slice of `weight`, which is read where it lies: nothing is copied, and the gradient
-/// has the shape of the whole weight, with zeros where the slice is not.
+/// A part of a weight that a convolution reads.
+#[derive(Debug, Clone)]
+pub struct SharedWeight {
+    /// The whole weight, `[.., .., .., ..]`, at least what the slice covers.
+    pub whole: Tensor<4>,
+    /// What is read of it.
+    pub slice: WeightSlice,
+    /// Where the gradient of just that goes. If nowhere, burn's gradient of the whole weight has zeros where the slice is not, as it
+    /// has where these kernels do not apply.
+    pub deposit: Option<Deposit>,
+}
+
+/// The convolution [`conv2d`] with a part of a weight, which is read where it lies: nothing is copied.
 ///
 /// # Shapes
-/// - `weight`: `[.., .., .., ..]`, at least what the slice covers
-/// - the others as [`conv2d`] with a weight of the slice's shape
+/// - as [`conv2d`] with a weight of the slice's shape
 ///
 /// # Panics
 /// As [`conv2d`], and when the slice goes beyond the weight.
 #[must_use]
 pub fn conv2d_sliced(
     x: Tensor<4>,
-    weight: Tensor<4>,
-    slice: &WeightSlice,
+    weight: SharedWeight,
     bias: Option<Tensor<1>>,
     stride: [usize; 2],
     padding: [usize; 2],
     groups: usize,
 ) -> Tensor<4> {
-    let places = Places::new(slice, weight.dims());
+    let SharedWeight { whole: weight, slice, deposit } = weight;
+    let places = Places::new(&slice, weight.dims());
     let geometry = Geometry::new(x.dims(), slice.shape(), stride, padding, groups);
     if !kernels_apply(&geometry, &x, &weight, bias.as_ref()) {
-        let weight = cut(weight, slice);
+        let weight = cut(weight, &slice);
         return module::conv2d(x, weight, bias, ConvOptions::new(stride, padding, [1, 1], groups));
     }
     let (places, activation) = (Arc::new(places), Activation::Identity);
-    run(x, weight, bias, Convolution { geometry, places, activation, kept: None })
+    run(x, weight, bias, Convolution { geometry, places, activation, kept: None, deposit })
 }
 
 pub(crate) fn run(

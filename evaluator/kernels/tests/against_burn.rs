@@ -5,7 +5,8 @@ mod comparison;
 use burn::tensor::ops::ConvOptions;
 use burn::tensor::{Device, Tensor, TensorData, module};
 use kiln_kernels::{
-    Activation, FixedConv2d, WeightSlice, batch_norm_activation_train, conv2d, conv2d_sliced, cut,
+    Activation, FixedConv2d, SharedWeight, WeightSlice, batch_norm_activation_train, conv2d, conv2d_sliced,
+    cut,
 };
 use proptest::prelude::*;
 use rayon::ThreadPoolBuilder;
@@ -267,7 +268,8 @@ fn slices_in_place_agree_with_copied_ones() {
             let leaves = (x.clone(), weight.clone(), None);
             let (stride, padding) = ([stride; 2], slice.kernel.map(|size| size / 2));
             let output = if in_place {
-                conv2d_sliced(x, weight, &slice, None, stride, padding, groups)
+                let weight = SharedWeight { whole: weight, slice: slice.clone(), deposit: None };
+                conv2d_sliced(x, weight, None, stride, padding, groups)
             } else {
                 conv2d(x, cut(weight, &slice), None, stride, padding, groups)
             };
@@ -290,7 +292,8 @@ fn a_slice_used_twice_adds_both_gradients() {
         let outputs_of = slices.map(|slice| {
             let (x, weight) = (x.clone(), weight.clone());
             if in_place {
-                conv2d_sliced(x, weight, &slice, None, [1, 1], [1, 1], 1)
+                let weight = SharedWeight { whole: weight, slice: slice.clone(), deposit: None };
+                conv2d_sliced(x, weight, None, [1, 1], [1, 1], 1)
             } else {
                 conv2d(x, cut(weight, &slice), None, [1, 1], [1, 1], 1)
             }

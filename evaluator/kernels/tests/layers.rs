@@ -50,7 +50,7 @@ fn connect(layer: &Layer, ours: bool) -> Vec<Vec<f32>> {
     let bias = layer.bias.then(|| tracked(3, [outputs]));
     let (inputs_of, bias_of) = ((x.clone(), weight.clone()), bias.clone());
     let output = if ours {
-        linear_sliced(x, weight, layer.part.clone(), bias, layer.activation)
+        linear_sliced(x, weight, layer.part.clone(), bias, layer.activation, None)
     } else {
         by_burn(layer, x, weight, bias)
     };
@@ -142,9 +142,9 @@ fn layers_of_real_networks_agree() {
 #[test]
 fn an_input_with_pixels_is_read_as_it_lies() {
     let (x, weight) = (tracked(1, [3, 4, 2, 5]), tracked(2, [6, 40]));
-    let found = linear(x.clone(), weight.clone(), None, Activation::Identity);
+    let found = linear(x.clone(), weight.clone(), None, Activation::Identity, None);
     assert_eq!(found.dims(), [3, 6, 1, 1]);
-    let expected = linear(x.reshape([3, 40, 1, 1]), weight, None, Activation::Identity);
+    let expected = linear(x.reshape([3, 40, 1, 1]), weight, None, Activation::Identity, None);
     assert_close("pixels", &[read(found)], &[read(expected)]);
 }
 
@@ -157,7 +157,7 @@ fn gradients_are_finite_differences() {
         let [x, weight, bias] = inputs.clone();
         let (x, weight) = (tensor(x, [3, 5, 1, 1], &device), tensor(weight, [5, 8], &device));
         let bias = Some(tensor(bias, [3], &device));
-        let output = read(linear_sliced(x, weight, layer.part.clone(), bias, layer.activation));
+        let output = read(linear_sliced(x, weight, layer.part.clone(), bias, layer.activation, None));
         let weights = values(99, output.len());
         output.iter().zip(weights).map(|(a, b)| f64::from(*a) * f64::from(b)).sum::<f64>()
     };
@@ -236,5 +236,6 @@ fn a_label_beyond_the_classes_is_refused() {
 #[test]
 #[should_panic(expected = "inside its weight")]
 fn a_slice_beyond_the_weight_is_refused() {
-    let _ = linear_sliced(tracked(1, [2, 3]), tracked(2, [4, 3]), [2..5, 0..3], None, Activation::Identity);
+    let _ =
+        linear_sliced(tracked(1, [2, 3]), tracked(2, [4, 3]), [2..5, 0..3], None, Activation::Identity, None);
 }

@@ -2,8 +2,10 @@
 
 use std::sync::Mutex;
 
+use burn::module::{Module, ModuleVisitor, Param, ParamId};
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::{Device, Tensor};
+use kiln_kernels::{Deposits, SharedGradient};
 use kiln_space::Architecture;
 
 use super::settings::{Sampling, SupernetSettings};
@@ -16,30 +18,36 @@ use crate::weights::Weights;
 
 /// Adds up the gradients of a step, in the order of the subnets on the main device; GPUs with a collective of their own add
 /// up theirs each, and then all together. A parameter that a subnet does not read counts as zero there.
+///
+/// On the CPU the gradients of kernels and matrices are those of the parts that a subnet reads, added in place.
 pub(crate) struct StepGradients {
     /// Of the main device, or of each where there is a collective.
     accumulators: Vec<GradientsAccumulator<Parameters>>,
+    /// What kernels of the CPU computed of kernels and matrices.
+    shared: SharedGradient,
     loss: f64,
 }
 
 impl StepGradients {
     pub(crate) fn new(devices: &Devices) -> Self {
         let parts = if devices.has_collective() { devices.all().len() } else { 1 };
-        Self { accumulators: (0..parts).map(|_| GradientsAccumulator::new()).collect(), loss: 0.0 }
+        Self {
+            accumulators: (0..parts).map(|_| GradientsAccumulator::new()).collect(),
+            shared: SharedGradient::default(),
+            loss: 0.0,
+        }
     }
 
     /// The gradients on the main device, and the mean loss.
-    #[cfg_attr(
-        not(feature = "cuda"),
-        expect(unused_variables, reason = "only a collective asks where the parts are")
-    )]
     pub(crate) fn finish(mut self, devices: &Devices, weights: &Weights) -> (GradientsParams, f64) {
         #[cfg(feature = "cuda")]
         if devices.has_collective() {
             let parts = self.accumulators.iter_mut().map(GradientsAccumulator::grads).collect();
             return (crate::collective::sum(parts, &weights.parameters, devices.all()), self.loss);
         }
-        (self.accumulators[0].grads(), self.loss)
+        let mut merge = Merge { gradients: self.accumulators[0].grads(), shared: self.shared };
+        weights.parameters.visit(&mut merge);
+        (merge.gradients, self.loss)
     }
 
     /// Adds those of all subnets on one batch, which is this share of the step. The subnets are spread over the devices and
@@ -57,19 +65,20 @@ impl StepGradients {
         let forward = |subnet: &Architecture, leaves: &Weights, batch: &Batch| {
             executor::forward(subnet, leaves, batch.images.clone(), Normalization::Batch(None))
         };
-        let backward = |leaves: &Weights, loss: Tensor<1>| {
+        let fork = |device: &Device| weights.forked(device).depositing();
+        let backward = |(leaves, deposits): (Weights, Deposits), loss: Tensor<1>| {
             let gradients = (loss.clone() * (share * share_of_step)).backward();
             let gradients = GradientsParams::from_grads(gradients, &leaves.parameters);
             let stays = devices.has_collective();
             let gradients =
                 if stays { gradients } else { gradients.to_device(devices.main(), &leaves.parameters) };
             // Asked for last: a GPU is waited for here.
-            (gradients, loss::value(&loss))
+            (gradients, deposits, loss::value(&loss))
         };
         let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
         let first = teaches.then(|| {
-            let leaves = weights.forked(&main);
-            let outputs = forward(&subnets[0], &leaves, batch);
+            let leaves = fork(&main);
+            let outputs = forward(&subnets[0], &leaves.0, batch);
             (leaves, outputs)
         });
         let taught = first.as_ref().map(|(_, outputs)| outputs.clone().detach());
@@ -78,24 +87,44 @@ impl StepGradients {
             let taken = if index == 0 { first.lock().expect("no holder panics").take() } else { None };
             if let Some((leaves, outputs)) = taken {
                 let loss = loss::against_targets(outputs, &batch.targets, settings.label_smoothing);
-                return backward(&leaves, loss);
+                return backward(leaves, loss);
             }
             let device = device.clone().autodiff();
-            let leaves = weights.forked(&device);
+            let leaves = fork(&device);
             let batch = batch.on(&device);
-            let outputs = forward(subnet, &leaves, &batch);
+            let outputs = forward(subnet, &leaves.0, &batch);
             let loss = match &taught {
                 Some(taught) => {
                     loss::against_teacher(outputs, taught.clone().to_device(&device), &batch.targets)
                 }
                 None => loss::against_targets(outputs, &batch.targets, settings.label_smoothing),
             };
-            backward(&leaves, loss)
+            backward(leaves, loss)
         };
         let parts = self.accumulators.len();
-        for (index, (gradients, value)) in devices.map(subnets, work).into_iter().enumerate() {
+        let mut left = Vec::new();
+        for (index, (gradients, deposits, value)) in devices.map(subnets, work).into_iter().enumerate() {
             self.accumulators[index % parts].accumulate(&weights.parameters, gradients);
             self.loss += value * share * share_of_step;
+            left.push(deposits);
         }
+        self.shared.add(left, |id| weights.parameters.elements(ParamId::from(id)));
+    }
+}
+
+/// Takes the shared gradient of each parameter to those that burn has.
+struct Merge {
+    gradients: GradientsParams,
+    shared: SharedGradient,
+}
+
+impl ModuleVisitor for Merge {
+    fn visit_float<const D: usize>(&mut self, param: &Param<Tensor<D>>) {
+        let Some(shared) = self.shared.take(param.id.val(), param.val().dims()) else { return };
+        let total = match self.gradients.remove::<D>(param.id) {
+            Some(gradient) => shared + gradient,
+            None => shared,
+        };
+        self.gradients.register(param.id, total);
     }
 }
