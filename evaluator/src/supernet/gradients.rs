@@ -39,6 +39,10 @@ impl StepGradients {
     }
 
     /// The gradients on the main device, and the mean loss.
+    #[cfg_attr(
+        not(feature = "cuda"),
+        expect(unused_variables, reason = "only a collective asks where the parts are")
+    )]
     pub(crate) fn finish(mut self, devices: &Devices, weights: &Weights) -> (GradientsParams, f64) {
         #[cfg(feature = "cuda")]
         if devices.has_collective() {
