@@ -142,9 +142,9 @@ fn layers_of_real_networks_agree() {
 #[test]
 fn an_input_with_pixels_is_read_as_it_lies() {
     let (x, weight) = (tracked(1, [3, 4, 2, 5]), tracked(2, [6, 40]));
-    let found = linear(x.clone(), weight.clone(), None, Activation::Identity, None);
+    let found = linear(x.clone(), weight.clone(), None, Activation::Identity);
     assert_eq!(found.dims(), [3, 6, 1, 1]);
-    let expected = linear(x.reshape([3, 40, 1, 1]), weight, None, Activation::Identity, None);
+    let expected = linear(x.reshape([3, 40, 1, 1]), weight, None, Activation::Identity);
     assert_close("pixels", &[read(found)], &[read(expected)]);
 }
 
