@@ -9,7 +9,7 @@ use std::path::PathBuf;
 use clap::{Args, Parser, Subcommand};
 
 pub(crate) use self::bench::{
-    BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName,
+    BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName, StudyArguments,
 };
 pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
 pub(crate) use self::supernet::SupernetCommand;

@@ -1,13 +1,20 @@
-"""Times Optuna's samplers on a space of equal categories, and prints them beside what Kiln measured of itself."""
+"""Times ask and tell of Kiln's strategies and of Optuna's samplers on a space of equal categories, one after the other.
+
+Every process has one thread for it, so the processor time tells what a trial costs also where other work runs beside.
+"""
 
 import json
+import os
 import random
+import resource
+import subprocess
 import sys
 import time
 
 import optuna
 
-trials, genes, options, limit_s = map(int, sys.argv[1:5])
+kiln, strategies = sys.argv[1], sys.argv[2].split(",")
+trials, genes, options, limit_s = map(int, sys.argv[3:7])
 WINDOW = 50
 optuna.logging.set_verbosity(optuna.logging.ERROR)
 
@@ -22,22 +29,25 @@ def value(drawn):
 
 
 def ask_and_tell(study):
-    """Seconds of one trial, without the objective."""
-    began = time.perf_counter()
+    """Seconds of one trial without the objective: of the processor, and by the clock."""
+    clocks = time.process_time, time.perf_counter
+    began = [clock() for clock in clocks]
     trial = study.ask()
     drawn = [trial.suggest_categorical(f"gene{at}", list(range(options))) for at in range(genes)]
-    asked = time.perf_counter()
+    asked = [clock() for clock in clocks]
     found = value(drawn)
-    evaluated = time.perf_counter()
+    evaluated = [clock() for clock in clocks]
     study.tell(trial, found)
-    return time.perf_counter() - evaluated + asked - began
+    told = [clock() for clock in clocks]
+    return [t - e + a - b for b, a, e, t in zip(began, asked, evaluated, told)]
 
 
 def measure(sampler):
-    """Seconds of each trial, as many as fit into the limit."""
-    study, seconds = optuna.create_study(sampler=sampler), []
-    while len(seconds) < trials and sum(seconds) < limit_s:
+    """Seconds of each trial, as many as fit into the limit of processor time."""
+    study, seconds, spent = optuna.create_study(sampler=sampler), [], 0.0
+    while len(seconds) < trials and spent < limit_s:
         seconds.append(ask_and_tell(study))
+        spent += seconds[-1][0]
     return seconds
 
 
@@ -54,17 +64,31 @@ def measure_last(sampler):
     return [ask_and_tell(study) for _ in range(WINDOW)]
 
 
-def mean_ms(seconds):
-    return 1e3 * sum(seconds) / len(seconds)
+def measure_kiln(strategy):
+    """Milliseconds a trial: of the processor for the whole program, its start included; by the clock; of the last tenth."""
+    used = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
+    command = [kiln, "bench", "functions", "--function", "chained", "--decisions", str(genes), "--options", str(options)]
+    command += ["--budget", str(trials), "--strategy", strategy, "--seeds", "1", "--json"]
+    began = used()
+    said = subprocess.run(command, env=dict(os.environ, RAYON_NUM_THREADS="1"), check=True, capture_output=True)
+    found = json.loads(said.stdout)["strategies"][0]
+    return 1e3 * (used() - began) / trials, found["ask_tell_ms"], found["last_ask_tell_ms"]
 
 
-print(f"{trials} trials, {genes} genes of {options} options; ms of ask and tell for each trial: all, last tenth")
-for found in json.load(open(sys.argv[5]))["strategies"]:
-    print(f"  kiln {found['strategy']:<24} {found['ask_tell_ms']:9.4f} {found['last_ask_tell_ms']:9.4f}", flush=True)
+def mean_ms(seconds, clock):
+    return 1e3 * sum(both[clock] for both in seconds) / len(seconds)
+
+
+print(f"{trials} trials, {genes} genes of {options} options; ms of ask and tell for each trial:")
+print(f"  {'':<31} {'processor':>10} {'clock':>10} {'last tenth':>10}")
+for strategy in strategies:
+    numbers = "".join(f" {ms:10.4f}" for ms in measure_kiln(strategy))
+    print(f"  kiln {strategy:<26}{numbers}", flush=True)
 for sampler in (optuna.samplers.NSGAIISampler, optuna.samplers.TPESampler):
     seconds, note = measure(sampler(seed=1)), ""
-    last = mean_ms(seconds[-(len(seconds) // 10 or 1):])
+    last = seconds[-(len(seconds) // 10 or 1):]
     if len(seconds) < trials:
         note = f"  (all: {len(seconds)} trials, in {limit_s} s; last: the {WINDOW} after {trials - WINDOW} random ones)"
-        last = mean_ms(measure_last(sampler(seed=1)))
-    print(f"  optuna {sampler.__name__:<22} {mean_ms(seconds):9.4f} {last:9.4f}{note}", flush=True)
+        last = measure_last(sampler(seed=1))
+    numbers = f" {mean_ms(seconds, 0):10.4f} {mean_ms(seconds, 1):10.4f} {mean_ms(last, 1):10.4f}"
+    print(f"  optuna {sampler.__name__:<24}{numbers}{note} (last, processor: {mean_ms(last, 0):.4f})", flush=True)

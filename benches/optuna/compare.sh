@@ -1,10 +1,10 @@
 #!/usr/bin/env bash
 # Milliseconds of ask and tell for each trial, Kiln's strategies beside Optuna's samplers: the same space (genes of equally
-# many options), the same number of trials, one after the other on this machine.
+# many options), the same number of trials, one after the other on this machine, one thread each.
 #
 #   benches/optuna/compare.sh [TRIALS] [GENES] [OPTIONS] [SECONDS]
 #
-# A sampler that has not made all TRIALS after SECONDS (60) of asking and telling is stopped; the time of its last trials is then
+# A sampler that has not made all TRIALS after SECONDS (60) of processor time is stopped; the time of its last trials is then
 # measured after random ones that are only entered.
 # The first use makes a virtual environment with Optuna from PyPI in target/optuna.
 set -euo pipefail
@@ -21,6 +21,4 @@ if [[ ! -x "$venv/bin/python" ]]; then
 fi
 
 strategies="random,regularized_evolution,nsga2,local_search,clustered,gaussian_process"
-"$kiln" bench functions --function chained --decisions "$genes" --options "$options" --budget "$trials" \
-    --strategy "$strategies" --seeds 1 --json >"$venv/kiln.json"
-"$venv/bin/python" benches/optuna/compare.py "$trials" "$genes" "$options" "$limit_s" "$venv/kiln.json"
+"$venv/bin/python" benches/optuna/compare.py "$kiln" "$strategies" "$trials" "$genes" "$options" "$limit_s"

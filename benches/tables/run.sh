@@ -4,14 +4,15 @@
 #   benches/tables/run.sh DATA OUT [TABLE ...]
 #
 # DATA is a folder with the published tables (nasbench201, nas_bench_macro, hw_nas_bench); OUT gets a file for each TABLE, and
-# plots. TABLES are cells, denoised, equal, ablations, epochs, macro, edgegpu, raspi4:200, edgetpu:200; without one all are made.
+# plots. TABLES are cells, denoised, equal, ablations, proxies, epochs, macro, edgegpu, raspi4, edgetpu; without one all are
+# made.
 # SEEDS (500) and SEEDS_SEVERAL (50, for several objectives) may be set, and RUN_WITH, a command to run each part with.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data="$1" out="$2"
 shift 2
 tables=("$@")
-[[ ${#tables[@]} -gt 0 ]] || tables=(cells denoised equal ablations epochs macro edgegpu raspi4:200 edgetpu:200)
+[[ ${#tables[@]} -gt 0 ]] || tables=(cells denoised equal ablations proxies epochs macro edgegpu raspi4 edgetpu)
 seeds="${SEEDS:-500}" several="${SEEDS_SEVERAL:-50}"
 mkdir -p "$out"
 program="${PROGRAM:-${CARGO_TARGET_DIR:-target}/release/examples/tables}"
@@ -44,6 +45,9 @@ for table in "${tables[@]}"; do
     done ;;
     ablations) for strategy in '{"clusters":1}' '{"grouping":"hierarchical"}' '{"grouping":"dbscan"}'; do
         rows ablations cells "$seeds" "clustered:$strategy"
+    done ;;
+    proxies) for strategy in random regularized_evolution clustered; do
+        rows proxies proxies "$seeds" "$strategy,$strategy:{\"proxies\":{\"draw\":60,\"keep\":10}}"
     done ;;
     epochs) rows epochs epochs "$seeds" \
         "random,regularized_evolution,successive_halving:$early,hyperband:$early,asha:$early,bohb:$early" "$out/epochs.svg" ;;

@@ -5,7 +5,7 @@
 //! ```
 //!
 //! `DATA` is a folder with `nasbench201/nasbench201.csv.gz`, `nas_bench_macro/nas_bench_macro_cifar10.csv.gz` and
-//! `hw_nas_bench/nasbench201_cifar10.csv.gz`; `TABLE` is `cells`, `denoised`, `equal`, `epochs`, `macro`, or `DEVICE` and `DEVICE:BUDGET`
+//! `hw_nas_bench/nasbench201_cifar10.csv.gz`; `TABLE` is `cells`, `denoised`, `equal`, `epochs`, `proxies`, `macro`, or `DEVICE` and `DEVICE:BUDGET`
 //! of the measured hardware.
 
 use std::io::Write;
@@ -15,7 +15,7 @@ use anyhow::{Context, Result};
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
     CompareSettings, Comparison, EqualCells, HardwareSettings, MacroSettings, NasBench201Settings, Paired,
-    Problem, Protocol, RunSettings, Sample, StrategyChoice, StrategyResult, compare, svg,
+    Problem, Protocol, ProxySettings, RunSettings, Sample, StrategyChoice, StrategyResult, compare, svg,
 };
 
 const ALPHA: f64 = 0.01;
@@ -46,7 +46,11 @@ fn main() -> Result<()> {
         .map(|problem| {
             let known = |name: &&str| strategies.iter().any(|strategy| strategy.label == *name);
             let baselines = BASELINES.iter().filter(|name| known(name)).map(|name| (*name).to_owned());
-            let runs = RunSettings { until_found: table == "macro", denoise: table == "denoised" };
+            let runs = RunSettings {
+                until_found: table == "macro",
+                denoise: table == "denoised",
+                ..RunSettings::default()
+            };
             let settings = CompareSettings { seeds, baselines: baselines.collect(), alpha: ALPHA, runs };
             Ok(compare(problem, &StrategyRegistry::builtin(), &strategies, &settings)?)
         })
@@ -57,7 +61,7 @@ fn main() -> Result<()> {
         for comparison in &comparisons {
             let found = &comparison.strategies[index];
             let cell = match table.as_str() {
-                "cells" => quality(found),
+                "cells" | "proxies" => quality(found),
                 "denoised" => denoised(found),
                 "equal" => format!("{} / {}", quality(found), interval(Some(found.mean_regret))),
                 "macro" => format!("{} | {}", interval(found.found_at), p_values(found, |of| of.found_at)),
@@ -102,6 +106,18 @@ fn problems(data: &Path, table: &str) -> Result<Vec<Problem>> {
             .iter()
             .map(|(signal, report, epochs, budget)| {
                 of(signal, report, *epochs, *budget, Vec::new()).problem()
+            })
+            .collect::<Result<_, _>>()?,
+        "proxies" => PROTOCOLS
+            .iter()
+            .map(|(signal, report, epochs, budget)| {
+                let images = if signal.contains("cifar100") { "cifar100" } else { "cifar10" };
+                let scores = ProxySettings {
+                    scores: data.join("nasbench201/zero_cost_freerea.csv.gz"),
+                    columns: ["naswot", "logsynflow"].map(|name| format!("{name}_{images}")).into(),
+                    cells: cells.clone(),
+                };
+                scores.add_to(of(signal, report, *epochs, *budget, Vec::new()).problem()?)
             })
             .collect::<Result<_, _>>()?,
         "epochs" => {

@@ -1,12 +1,15 @@
 //! Comparing strategies: the same numbers for any number of threads, mistakes that are named, and one-sided Wilcoxon
 //! signed-rank tests over 20 seeds at level 0.01 on functions whose optimum is known.
 
+use std::sync::{Arc, Mutex};
+
 use kiln_search::bench::{
     Answer, BenchError, CompareSettings, Comparison, Function, FunctionSettings, Oracle, Paired, RunSettings,
-    StrategyChoice, compare, svg,
+    StrategyChoice, compare, run, svg,
 };
-use kiln_search::{Fidelity, StrategyRegistry, seed};
+use kiln_search::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, StrategyRegistry, Trial, seed};
 use kiln_space::Genotype;
+use rand::Rng;
 
 const ALPHA: f64 = 0.01;
 
@@ -59,7 +62,7 @@ fn evolution_spreads_along_a_front() {
 
 #[test]
 fn the_number_of_threads_changes_nothing() {
-    let run = |threads: usize| {
+    let found_by = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
         let found = pool.install(|| compared(chained(6, 40), "random,clustered,nsga2", 5, "random"));
         let mut found = found.expect("the comparison is possible");
@@ -68,7 +71,7 @@ fn the_number_of_threads_changes_nothing() {
         }
         found
     };
-    assert_eq!(run(1), run(3));
+    assert_eq!(found_by(1), found_by(3));
 }
 
 #[test]
@@ -129,6 +132,44 @@ fn a_run_may_end_when_the_optimum_is_found() {
         assert!(ended.evaluations.mean < whole.evaluations.mean);
         assert_eq!(ended.against.len(), if ended.strategy == "local_search" { 2 } else { 1 });
     }
+}
+
+/// Draws, and counts at each ask what it has heard.
+struct Listens {
+    heard: usize,
+    at_ask: Arc<Mutex<Vec<usize>>>,
+}
+
+impl Strategy for Listens {
+    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        self.at_ask.lock().unwrap().push(self.heard);
+        let origin = Origin::default();
+        let propose = |genotype| Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin });
+        domain.sample(rng).map_or(Ask::Done, propose)
+    }
+
+    fn tell(&mut self, _: &Trial) {
+        self.heard += 1;
+    }
+}
+
+#[test]
+fn with_several_in_flight_answers_come_later_and_cost_the_same() {
+    let problem = chained(8, 20).problem().expect("a problem");
+    let with = |in_flight| {
+        let at_ask = Arc::<Mutex<Vec<usize>>>::default();
+        let strategy = Box::new(Listens { heard: 0, at_ask: Arc::clone(&at_ask) });
+        let runs = RunSettings { in_flight, ..RunSettings::default() };
+        let found = run(&problem, "listens", strategy, 3, runs).expect("a run");
+        let at_ask = at_ask.lock().unwrap().clone();
+        (found, at_ask)
+    };
+    let (one, heard) = with(1);
+    // The last ask is for what does not fit into the budget any more.
+    assert_eq!(heard, (0..=20).collect::<Vec<_>>());
+    let (several, heard) = with(5);
+    assert_eq!(heard, (0..=20_usize).map(|ask| ask.saturating_sub(4)).collect::<Vec<_>>());
+    assert_eq!((one.improvements, one.evaluations), (several.improvements, several.evaluations));
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! What can be said to `kiln bench`.
 
+use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
@@ -12,6 +13,8 @@ pub(crate) enum BenchCommand {
     Macro(MacroArguments),
     /// Several objectives: NAS-Bench-201 with the measurements of a device, by hypervolume
     Hardware(HardwareArguments),
+    /// The answers of a study that has judged its whole space
+    Study(StudyArguments),
     /// Synthetic functions of genotypes with a known optimum
     Functions(FunctionArguments),
 }
@@ -37,6 +40,9 @@ pub(crate) struct Compared {
     /// Say also what would be reported by a Gaussian process over the trials, which sees through the signal's noise
     #[arg(long)]
     pub(crate) denoise: bool,
+    /// Proposals that are out at a time, as a study's `in_flight`
+    #[arg(long, value_name = "N", default_value = "1")]
+    pub(crate) in_flight: NonZeroUsize,
     /// Draw regret against budget into this SVG file
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
@@ -92,6 +98,12 @@ pub(crate) struct CellsArguments {
     /// Epochs of the signal, for the cost of a `--fidelity`
     #[arg(long, value_name = "N", default_value_t = 200)]
     pub(crate) full_epochs: u32,
+    /// CSV file of zero-cost scores with the column `index`, for strategies with the setting `proxies`; scoring is free
+    #[arg(long, value_name = "FILE", requires = "proxy")]
+    pub(crate) proxies: Option<PathBuf>,
+    /// Columns of the scores, of which more is better
+    #[arg(long, value_name = "COLUMN[,COLUMN]", value_delimiter = ',', requires = "proxies")]
+    pub(crate) proxy: Vec<String>,
     /// What becomes of cells that are the same network, each of which was trained on its own
     #[arg(long, value_name = "HOW", default_value = "apart")]
     pub(crate) equal_cells: EqualCellsName,
@@ -136,6 +148,17 @@ pub(crate) struct HardwareArguments {
     pub(crate) signal: String,
     /// Evaluations of a run
     #[arg(long, value_name = "X", default_value_t = 500.0)]
+    pub(crate) budget: f64,
+    #[command(flatten)]
+    pub(crate) compared: Compared,
+}
+
+#[derive(Debug, Args)]
+pub(crate) struct StudyArguments {
+    /// Run folder, or the name of a study in `--runs`
+    pub(crate) run: PathBuf,
+    /// Evaluations of a run
+    #[arg(long, value_name = "X", default_value_t = 100.0)]
     pub(crate) budget: f64,
     #[command(flatten)]
     pub(crate) compared: Compared,

@@ -4,18 +4,21 @@ use std::fmt::Write;
 use std::path::Path;
 
 use anyhow::Context;
+use kiln::assembly::Registries;
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
     BenchError, CompareSettings, Comparison, EqualCells, Function, FunctionSettings, HardwareSettings,
-    MacroSettings, NasBench201Settings, Paired, Problem, Protocol, RunSettings, Sample, StrategyChoice,
-    compare, svg,
+    Journaled, MacroSettings, NasBench201Settings, Paired, Problem, Protocol, ProxySettings, RunSettings,
+    Sample, StrategyChoice, compare, svg,
 };
 
 use crate::cli::{
     BenchCommand, CellsArguments, Common, Compared, EqualCellsName, FunctionName, ProtocolName,
+    StudyArguments,
 };
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::run::Run;
 use crate::text_table::{Align, TextTable};
 
 pub(crate) fn run(command: BenchCommand, common: &Common) -> Result<Exit, Failure> {
@@ -35,6 +38,7 @@ pub(crate) fn run(command: BenchCommand, common: &Common) -> Result<Exit, Failur
             };
             (settings.problem(), asked.compared)
         }
+        BenchCommand::Study(asked) => (study(&asked, common)?, asked.compared),
         BenchCommand::Functions(asked) => {
             let function = match asked.function {
                 FunctionName::Separable => Function::Separable,
@@ -59,6 +63,23 @@ pub(crate) fn run(command: BenchCommand, common: &Common) -> Result<Exit, Failur
     Ok(Exit::Done)
 }
 
+fn study(asked: &StudyArguments, common: &Common) -> Result<Result<Problem, BenchError>, Failure> {
+    let run = Run::read(&asked.run, &common.runs)?;
+    let registries = Registries::builtin();
+    let space = registries.space(&run.config, None)?;
+    let (costs, constraints) = registries.costs(&run.config)?;
+    let studied = Journaled {
+        name: run.config.study.name.clone(),
+        space,
+        costs,
+        constraints,
+        objectives: run.config.search.objectives.clone(),
+        trials: &run.trials,
+        budget: asked.budget,
+    };
+    Ok(studied.problem())
+}
+
 fn cells(asked: CellsArguments) -> (Result<Problem, BenchError>, Compared) {
     let protocol = match (asked.protocol, asked.cost) {
         (ProtocolName::Time, Some(cost)) => Protocol::Time { cost, factor: asked.cost_factor },
@@ -78,7 +99,16 @@ fn cells(asked: CellsArguments) -> (Result<Problem, BenchError>, Compared) {
             EqualCellsName::Merged => EqualCells::Merged,
         },
     };
-    (settings.problem(), asked.compared)
+    let scores = asked.proxies.map(|scores| ProxySettings {
+        scores,
+        columns: asked.proxy,
+        cells: settings.file.clone(),
+    });
+    let problem = settings.problem().and_then(|problem| match scores {
+        Some(scores) => scores.add_to(problem),
+        None => Ok(problem),
+    });
+    (problem, asked.compared)
 }
 
 fn compared_on(problem: &Problem, compared: &Compared) -> Result<Comparison, BenchError> {
@@ -88,7 +118,11 @@ fn compared_on(problem: &Problem, compared: &Compared) -> Result<Comparison, Ben
         seeds: compared.seeds,
         baselines: baselines.into_iter().flatten().map(|baseline| baseline.label).collect(),
         alpha: compared.alpha,
-        runs: RunSettings { until_found: compared.until_found, denoise: compared.denoise },
+        runs: RunSettings {
+            until_found: compared.until_found,
+            denoise: compared.denoise,
+            in_flight: compared.in_flight.get(),
+        },
     };
     compare(problem, &StrategyRegistry::builtin(), &strategies, &settings)
 }

@@ -56,6 +56,68 @@ fn strategies_are_compared_on_a_table() {
 }
 
 #[test]
+fn a_study_that_judged_its_whole_space_answers_others() {
+    let config = |trials: u32| {
+        format!(
+            r#"
+            study = {{ name = "of-{trials}" }}
+            data = {{ kind = "digits" }}
+            space = {{ kind = "mlp", layers = [1, 2], width = [4, 8, 12] }}
+            hardware = [{{ device = "cortex-a72", latency_max_us = 100000 }}]
+            evaluator = {{ kind = "naswot" }}
+            search = {{ strategy = "random", trials = {trials}, objectives = ["negative_naswot", "latency_us"] }}
+            "#
+        )
+    };
+    let sandbox = Sandbox::new(&config(100));
+    assert_eq!(sandbox.search(&[])["trials"], 12);
+    let bench = |more: &[&str]| {
+        sandbox.kiln(&[&["bench", "study", "--seeds", "3", "--strategy", "random,clustered"], more].concat())
+    };
+    let whole = bench(&["of-100", "--budget", "12", "--in-flight", "4", "--json"]).json();
+    for strategy in whole["strategies"].as_array().unwrap() {
+        assert_eq!(
+            (&strategy["hit_rate"], &strategy["evaluations"]["mean"]),
+            (&1.0.into(), &12.0.into()),
+            "{whole}"
+        );
+    }
+    let half = bench(&["of-100", "--budget", "4", "--json"]).json();
+    assert!(half["strategies"][0]["regret"]["mean"].as_f64().unwrap() > 0.0, "{half}");
+    fs::write(sandbox.path("study.toml"), config(5)).unwrap();
+    sandbox.search(&[]);
+    let gap = bench(&["of-5", "--budget", "12"]);
+    assert!(gap.code == 2 && gap.err.contains("the study has no trial of"), "{}", gap.err);
+}
+
+#[test]
+fn proxies_come_from_a_table_and_cost_nothing() {
+    let sandbox = Sandbox::new("");
+    write_cells(&sandbox);
+    // A score that is the accuracy, and none for the first cell.
+    let cells = fs::read_to_string(sandbox.path("cells.csv")).unwrap();
+    let scores = cells.lines().skip(1).map(|line| {
+        let fields: Vec<&str> = line.split(',').collect();
+        format!("{},{}\n", fields[0], if fields[0] == "0" { "nan" } else { fields[2] })
+    });
+    fs::write(sandbox.path("scores.csv"), format!("index,score\n{}", scores.collect::<String>())).unwrap();
+    let table = ["bench", "nasbench201", "--table", "cells.csv", "--signal", "valid", "--report", "test"];
+    let strategies = r#"random,random:{"proxies":{"draw":200,"keep":3}}"#;
+    let query = ["--protocol", "queries", "--budget", "5", "--seeds", "8", "--strategy", strategies];
+    let proxies = ["--proxies", "scores.csv", "--proxy", "score"];
+    let found = sandbox.kiln(&[&table[..], &query, &proxies, &["--baseline", "random", "--json"]].concat());
+    let found = found.json();
+    let begun = &found["strategies"][1];
+    assert_eq!(begun["evaluations"]["mean"], 5.0, "{begun}");
+    assert!(begun["against"][0]["regret"]["p_better"].as_f64().unwrap() < 0.01, "{begun}");
+    let without = sandbox.kiln(&[&table[..], &query].concat());
+    assert!(without.code == 2 && without.err.contains("asks for Proxy of"), "{}", without.err);
+    let unknown =
+        sandbox.kiln(&[&table[..], &query, &["--proxies", "scores.csv", "--proxy", "zen"]].concat());
+    assert!(unknown.code == 2 && unknown.err.contains("no column `zen`"), "{}", unknown.err);
+}
+
+#[test]
 fn equal_cells_may_be_one() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);

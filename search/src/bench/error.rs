@@ -43,6 +43,20 @@ pub enum BenchError {
         /// What is missing.
         column: String,
     },
+    /// A study has no answer for an architecture that a strategy asked for.
+    #[error(
+        "the study has no trial of {genotype}; take one that has judged its whole space, as `random` does with enough trials"
+    )]
+    MissingTrial {
+        /// The architecture.
+        genotype: String,
+    },
+    /// A study without a measured trial at the highest fidelity.
+    #[error("study `{study}` has no measured trial, so that there is nothing to find")]
+    NoTrials {
+        /// Its name.
+        study: String,
+    },
     /// A strategy asked for an effort that the table does not know.
     #[error(
         "`{strategy}` asks for {fidelity:?} of {genotype}, which the problem does not know; name the table's columns for \

@@ -6,7 +6,7 @@ use kiln_space::Genotype;
 
 use super::chain::Chain;
 use super::{Answer, BenchError, Goal, Oracle, Problem};
-use crate::{Fidelity, seed};
+use crate::{CostSet, Fidelity, seed};
 
 /// Genes of a block of [`Function::Trap`].
 const TRAP: usize = 3;
@@ -70,6 +70,9 @@ impl FunctionSettings {
             oracle: Box::new(*self),
             budget: self.evaluations as f64,
             unit: "evaluations",
+            costs: CostSet::default(),
+            constraints: Vec::new(),
+            proxies: Vec::new(),
             descriptions: Arc::default(),
         })
     }

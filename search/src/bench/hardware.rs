@@ -12,7 +12,7 @@ use super::{Answer, BenchError, Goal, Oracle, Problem};
 use crate::hypervolume::contribution;
 use crate::pareto::dominates;
 use crate::table::Columns;
-use crate::{Fidelity, TableError};
+use crate::{CostSet, Fidelity, TableError};
 
 /// The reference point lies so far behind the worst values of the true front, as a share of the front's extent.
 const BEHIND: f64 = 0.1;
@@ -81,20 +81,24 @@ impl HardwareSettings {
             name: format!("NAS-Bench-201, {}, {} objectives on {}", self.signal, names.len(), self.device),
             space: Arc::new(space),
             objectives: names,
-            goal: goal(&self.costs, all.values())?,
+            goal: goal(all.values()).ok_or_else(|| nothing(&self.costs))?,
+            costs: CostSet::default(),
+            constraints: Vec::new(),
             oracle: Box::new(Objectives(all)),
             budget: self.budget,
             unit: "evaluations",
+            proxies: Vec::new(),
             descriptions: Arc::default(),
         })
     }
 }
 
-/// The hypervolume of the true front, and the reference point that follows from it.
-pub(super) fn goal<'a>(
-    path: &Path,
-    all: impl Iterator<Item = &'a Vec<f64>> + Clone,
-) -> Result<Goal, BenchError> {
+fn nothing(path: &Path) -> TableError {
+    TableError::Empty { path: path.to_owned(), column: "the device".to_owned() }
+}
+
+/// The hypervolume of the true front, and the reference point that follows from it; `None` where nothing was measured.
+pub(super) fn goal<'a>(all: impl Iterator<Item = &'a Vec<f64>>) -> Option<Goal> {
     let mut front: Vec<&Vec<f64>> = Vec::new();
     for point in all.filter(|point| !point.is_empty()) {
         if !front.iter().any(|other| dominates(other, point) || *other == point) {
@@ -102,9 +106,7 @@ pub(super) fn goal<'a>(
             front.push(point);
         }
     }
-    let Some(first) = front.first() else {
-        return Err(TableError::Empty { path: path.to_owned(), column: "the device".to_owned() }.into());
-    };
+    let first = front.first()?;
     let reference: Vec<f64> = (0..first.len())
         .map(|d| {
             let values = || front.iter().map(|point| point[d]);
@@ -114,7 +116,7 @@ pub(super) fn goal<'a>(
         .collect();
     let volume = |(at, point): (usize, &&Vec<f64>)| contribution(point, &front[..at], &reference);
     let optimum = front.iter().enumerate().map(volume).sum();
-    Ok(Goal::Hypervolume { reference, optimum })
+    Some(Goal::Hypervolume { reference, optimum })
 }
 
 impl Oracle for Objectives {

@@ -5,12 +5,12 @@ use std::sync::Arc;
 use kiln_space::{Genotype, SearchSpace};
 
 use super::BenchError;
-use crate::{Descriptions, Fidelity};
+use crate::{Constraint, CostSet, Descriptions, Fidelity};
 
 /// What a problem says about an architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Values of the objectives, minimized; empty for an architecture that fails.
+    /// Values of the objectives, or of the proxies, minimized; empty for an architecture that fails.
     pub objectives: Vec<f64>,
     /// What is reported of the best architecture but never shown to the strategy, such as the test error in percent.
     pub report: Option<f64>,
@@ -53,6 +53,12 @@ pub struct Problem {
     /// Names of the objectives. Those named like a cost (`parameters`, `macs`) are known to strategies before an evaluation,
     /// as they are in a study.
     pub objectives: Vec<String>,
+    /// Costs that strategies know besides, those of a study's devices.
+    pub costs: CostSet,
+    /// What every proposal meets.
+    pub constraints: Vec<Constraint>,
+    /// Names of what [`Fidelity::Proxy`] answers, in order; no such answers without one.
+    pub proxies: Vec<String>,
     /// What is known.
     pub oracle: Box<dyn Oracle>,
     /// Evaluations end before one that does not fit into what is left of it.

@@ -1,25 +1,31 @@
 //! One strategy on one problem with one seed.
 
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::Instant;
 
-use kiln_space::Genotype;
-
+use super::flight::Flight;
 use super::track::Track;
 use super::{Answer, BenchError, Goal, Problem};
 use crate::{
-    Ask, CostSet, Costs, Domain, FailureKind, Fidelity, Objectives, Outcome, Proposal, Strategy, Trial,
-    TrialId, denoised, seed,
+    Ask, Costs, Domain, FailureKind, Fidelity, Objectives, Outcome, Proposal, Strategy, Trial, TrialId,
+    denoised, seed,
 };
 
 /// How a run is done.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunSettings {
     /// Whether it ends when the optimum is found.
     pub until_found: bool,
     /// Whether the architecture to report is also chosen by the objective without its noise; see [`denoised`].
     pub denoise: bool,
+    /// Proposals that are out at a time, each until its evaluation would end; 1 at least.
+    pub in_flight: usize,
+}
+
+impl Default for RunSettings {
+    fn default() -> Self {
+        Self { until_found: false, denoise: false, in_flight: 1 }
+    }
 }
 
 /// What a run found, and on the way.
@@ -45,8 +51,9 @@ pub struct Run {
     pub last_seconds: f64,
 }
 
-/// Runs a strategy until the budget is used up, the optimum is found if that is enough, or it has nothing more to propose. One proposal is out at a time; the budget
-/// is spent by evaluations alone, and asking for what is known already is free.
+/// Runs a strategy until the budget is used up, the optimum is found if that is enough, or it has nothing more to propose. The
+/// budget is spent by evaluations alone, and asking for what is known already is free. With several proposals in flight, the
+/// strategy hears of each when its evaluation would end, as in a study.
 ///
 /// # Errors
 /// [`BenchError`] when the problem has no answer, or the strategy breaks its contract.
@@ -57,44 +64,36 @@ pub fn run(
     seed: u64,
     settings: RunSettings,
 ) -> Result<Run, BenchError> {
-    let costs = CostSet::default();
-    let domain = Domain::new(problem.space.as_ref(), &costs, &[], &problem.objectives)
-        .with_descriptions(Arc::clone(&problem.descriptions));
-    let mut spent = 0.0;
-    let mut known: BTreeMap<(Genotype, Fidelity), Answer> = BTreeMap::new();
+    let domain =
+        Domain::new(problem.space.as_ref(), &problem.costs, &problem.constraints, &problem.objectives)
+            .with_descriptions(Arc::clone(&problem.descriptions));
+    let mut flight = Flight::new(problem);
     let mut track = Track::new(&problem.goal);
+    let (mut spent, mut ended) = (0.0, false);
     let mut improvements = Vec::new();
-    let mut clock = Vec::new();
+    let mut clock: Vec<f64> = Vec::new();
     let mut trials = Vec::new();
-    for id in 0.. {
-        let began = Instant::now();
-        let ask = strategy.ask(&domain, &mut seed::ask_generator(seed, id));
-        clock.push(began.elapsed().as_secs_f64());
-        let proposal = match ask {
-            Ask::Propose(proposal) => proposal,
-            Ask::Done => break,
-            Ask::Wait => return Err(BenchError::Waits { strategy: label.to_owned() }),
-        };
-        let key = (proposal.genotype.clone(), proposal.fidelity);
-        let answer = match known.get(&key) {
-            Some(answer) => answer.clone(),
-            None => match problem.oracle.answer(&key.0, key.1)? {
-                Some(answer) if spent + answer.cost > problem.budget => break,
-                Some(answer) => {
-                    spent += answer.cost;
-                    known.insert(key, answer.clone());
-                    answer
+    loop {
+        while !ended && flight.running() < settings.in_flight {
+            let id = clock.len() as TrialId;
+            let began = Instant::now();
+            let ask = strategy.ask(&domain, &mut seed::ask_generator(seed, id));
+            clock.push(began.elapsed().as_secs_f64());
+            match ask {
+                Ask::Propose(proposal) => ended = !flight.start(id, proposal, label)?,
+                Ask::Done => ended = true,
+                Ask::Wait if flight.running() == 0 => {
+                    return Err(BenchError::Waits { strategy: label.to_owned() });
                 }
-                None => {
-                    let (genotype, fidelity) = key;
-                    return Err(BenchError::Fidelity { strategy: label.to_owned(), genotype, fidelity });
-                }
-            },
-        };
+                Ask::Wait => break,
+            }
+        }
+        let Some((id, proposal, answer)) = flight.next() else { break };
+        spent += answer.cost;
         if proposal.fidelity == Fidelity::Full && track.add(&answer.objectives, answer.report) {
             improvements.push((spent, track.regret()));
         }
-        let trial = trial(&domain, id, proposal, &answer);
+        let trial = trial(problem, &domain, id, proposal, &answer);
         let began = Instant::now();
         strategy.tell(&trial);
         clock[id as usize] += began.elapsed().as_secs_f64();
@@ -113,8 +112,8 @@ pub fn run(
     Ok(Run {
         regret: track.regret(),
         report: track.report(),
-        denoised_report: denoised_report(&domain, &trials, &known),
-        evaluations: known.len() as u64,
+        denoised_report: denoised_report(&domain, &trials, &flight),
+        evaluations: flight.evaluations(),
         found_at: improvements.last().filter(|(_, regret)| *regret <= 0.0).map(|(spent, _)| *spent),
         improvements,
         strategy_seconds: clock.iter().sum(),
@@ -124,17 +123,13 @@ pub fn run(
 }
 
 /// What is reported of the trial that is best without the noise.
-fn denoised_report(
-    domain: &Domain<'_>,
-    trials: &[Trial],
-    known: &BTreeMap<(Genotype, Fidelity), Answer>,
-) -> Option<f64> {
+fn denoised_report(domain: &Domain<'_>, trials: &[Trial], flight: &Flight<'_>) -> Option<f64> {
     let best = denoised(domain, trials, 0).first()?.trial;
     let Proposal { genotype, fidelity, .. } = &trials.iter().find(|trial| trial.id == best)?.proposal;
-    known.get(&(genotype.clone(), *fidelity))?.report
+    flight.answer(genotype, *fidelity)?.report
 }
 
-fn trial(domain: &Domain<'_>, id: TrialId, proposal: Proposal, answer: &Answer) -> Trial {
+fn trial(problem: &Problem, domain: &Domain<'_>, id: TrialId, proposal: Proposal, answer: &Answer) -> Trial {
     let costs = if domain.objectives().len() > 1 {
         domain.costs(&proposal.genotype).unwrap_or_default()
     } else {
@@ -143,7 +138,9 @@ fn trial(domain: &Domain<'_>, id: TrialId, proposal: Proposal, answer: &Answer) 
     let outcome = if answer.objectives.is_empty() {
         Outcome::Failed { kind: FailureKind::Invalid, reason: "the table has no result".to_owned() }
     } else {
-        let named = domain.objectives().iter().cloned().zip(answer.objectives.iter().copied());
+        let is_proxy = proposal.fidelity == Fidelity::Proxy;
+        let names = if is_proxy { &problem.proxies } else { &problem.objectives };
+        let named = names.iter().cloned().zip(answer.objectives.iter().copied());
         Outcome::from_metrics(named.collect())
     };
     Trial { id, proposal, outcome, costs, objectives: Objectives(answer.objectives.clone()), violation: 0.0 }

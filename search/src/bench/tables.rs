@@ -8,7 +8,7 @@ use kiln_space::{Genotype, SearchSpace, Settings};
 use serde_json::{Map, Value, json};
 
 use super::{Answer, BenchError, Goal, Oracle, Problem};
-use crate::{Fidelity, TableEvaluator};
+use crate::{CostSet, Fidelity, TableEvaluator};
 
 /// What an evaluation takes from the budget.
 #[derive(Clone, Debug, PartialEq)]
@@ -194,6 +194,9 @@ impl Tables {
             budget,
             unit,
             goal,
+            costs: CostSet::default(),
+            constraints: Vec::new(),
+            proxies: Vec::new(),
             descriptions: Arc::default(),
         }
     }

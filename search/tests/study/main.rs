@@ -2,6 +2,7 @@
 //! evaluator whose outcomes are known in advance.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
+mod benched;
 mod failures;
 mod finish;
 mod parts;

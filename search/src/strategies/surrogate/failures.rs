@@ -23,7 +23,7 @@ pub(super) struct Failures {
 
 impl Failures {
     pub(super) fn new(surrogate: Surrogate) -> Self {
-        Self { model: Objective::new(surrogate, false), learning: false }
+        Self { model: Objective::new(surrogate, false, None), learning: false }
     }
 
     /// Learns which of the points failed.

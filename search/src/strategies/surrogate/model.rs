@@ -62,7 +62,11 @@ impl Model {
         }
         if self.objectives.is_empty() {
             let costs = domain.costs(&told[0].genotype).unwrap_or_default();
-            let objective = |name| Objective::new(self.surrogate, costs.0.contains_key(name));
+            let limit = |name: &String| {
+                let limits = domain.constraints().iter().filter(|limit| limit.cost == *name);
+                limits.map(|limit| limit.max).min_by(f64::total_cmp)
+            };
+            let objective = |name| Objective::new(self.surrogate, costs.0.contains_key(name), limit(name));
             self.objectives = domain.objectives().iter().map(objective).collect();
         }
         self.rescale(told);
@@ -112,7 +116,7 @@ impl Model {
             }
         }
         for (index, objective) in self.objectives.iter_mut().enumerate().filter(|_| several) {
-            objective.scale = Scale::new(index, told, &self.front);
+            objective.scale = Scale::new(index, told, &self.front, objective.limit);
         }
     }
 

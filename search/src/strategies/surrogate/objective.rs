@@ -17,6 +17,8 @@ pub(super) struct Objective {
     pub(super) places: Places,
     /// With several objectives.
     pub(super) scale: Scale,
+    /// The highest value that the study allows.
+    pub(super) limit: Option<f64>,
     learned: Learned,
 }
 
@@ -47,7 +49,7 @@ pub(super) struct Awaited<'a> {
 }
 
 impl Objective {
-    pub(super) fn new(surrogate: Surrogate, is_cost: bool) -> Self {
+    pub(super) fn new(surrogate: Surrogate, is_cost: bool, limit: Option<f64>) -> Self {
         let learned = match surrogate {
             _ if is_cost => Learned::Known,
             Surrogate::GaussianProcess => {
@@ -57,7 +59,7 @@ impl Objective {
             }
             Surrogate::Ensemble => Learned::Forest(Forest::default()),
         };
-        Self { places: Places::default(), scale: Scale::default(), learned }
+        Self { places: Places::default(), scale: Scale::default(), limit, learned }
     }
 
     /// Places of the points; this is objective number `index`.

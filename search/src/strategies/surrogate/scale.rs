@@ -4,7 +4,7 @@ use super::Told;
 
 /// From so many of the front's extents on, what lies behind its best value counts by its logarithm.
 const LINEAR: f64 = 1.1;
-/// The volume that counts ends so many extents behind the worst trial, or the worst of the front.
+/// The volume that counts ends so many extents behind the worst trial, or the worst of the front, where nothing limits it.
 const BEHIND: f64 = 0.1;
 
 /// 0 at the front's lowest value, 1 at its highest.
@@ -14,11 +14,13 @@ pub(super) struct Scale {
     extent: f64,
     /// Highest value of all trials.
     highest: f64,
+    /// Highest value that is allowed.
+    limit: Option<f64>,
 }
 
 impl Scale {
-    /// Given the values of objective `index` on the front and of all trials.
-    pub(super) fn new(index: usize, told: &[Told], front: &[usize]) -> Self {
+    /// Given the values of objective `index` on the front and of all trials, and what the study limits it to.
+    pub(super) fn new(index: usize, told: &[Told], front: &[usize], limit: Option<f64>) -> Self {
         let measured = || told.iter().filter_map(|told| told.objectives.get(index).copied());
         let range = |values: &mut dyn Iterator<Item = f64>| {
             values.fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| {
@@ -30,9 +32,9 @@ impl Scale {
         let (low, high) = if high > low { (low, high) } else { (lowest, highest) };
         if !(low.is_finite() && high > low) {
             let low = if low.is_finite() { low } else { 0.0 };
-            return Self { low, extent: 1.0, highest: low };
+            return Self { low, extent: 1.0, highest: low, limit };
         }
-        Self { low, extent: high - low, highest }
+        Self { low, extent: high - low, highest, limit }
     }
 
     /// The scaled value.
@@ -41,10 +43,11 @@ impl Scale {
         if scaled > LINEAR { LINEAR + (scaled - LINEAR).ln_1p() } else { scaled }
     }
 
-    /// The component of the reference point. It lies behind all trials, not the front alone: a network that is better than all in
-    /// one objective makes the front longer in the others.
+    /// The component of the reference point: the limit, up to which every value is welcome. Without one it lies behind all trials,
+    /// not the front alone: a network that is better than all in one objective makes the front longer in the others.
     pub(super) fn reference(&self) -> f64 {
-        self.at(self.highest).max(1.0) + BEHIND
+        let behind = self.at(self.highest).max(1.0) + BEHIND;
+        self.limit.map_or(behind, |limit| self.at(limit).max(behind))
     }
 }
 
@@ -64,15 +67,20 @@ mod tests {
             violation: 0.0,
         };
         let all: Vec<Told> = [Some(10.0), Some(20.0), Some(110.0), None].map(told).into();
-        let scale = Scale::new(0, &all, &[0, 1]);
+        let scale = Scale::new(0, &all, &[0, 1], None);
         let expected = [(10.0, 0.0), (20.0, 1.0), (5.0, -0.5), (110.0, LINEAR + 9.9_f64.ln())];
         for (value, scaled) in expected {
             assert!((scale.at(value) - scaled).abs() < 1e-12, "{value}");
         }
         assert!((scale.reference() - (LINEAR + 9.9_f64.ln() + BEHIND)).abs() < 1e-12);
+        // A limit counts where it lies behind the trials.
+        for (limit, scaled) in [(210.0, LINEAR + 18.9_f64.ln_1p()), (50.0, LINEAR + 9.9_f64.ln() + BEHIND)] {
+            let reference = Scale::new(0, &all, &[0, 1], Some(limit)).reference();
+            assert!((reference - scaled).abs() < 1e-12, "{limit}");
+        }
         // One value alone, and none: something finite.
         for (all, front) in [(&all[..1], &[0][..]), (&all[3..], &[])] {
-            let scale = Scale::new(0, all, front);
+            let scale = Scale::new(0, all, front, None);
             assert!(scale.at(10.0).is_finite() && scale.reference() >= 1.0);
         }
     }

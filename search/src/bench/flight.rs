@@ -1,0 +1,73 @@
+//! Proposals whose evaluation is going on, in simulated time, and what they have taken from the budget.
+
+use std::collections::BTreeMap;
+
+use kiln_space::Genotype;
+
+use super::{Answer, BenchError, Problem};
+use crate::{Fidelity, Proposal, TrialId};
+
+/// The evaluations of a run.
+pub(super) struct Flight<'a> {
+    problem: &'a Problem,
+    /// Answers that have been paid for.
+    known: BTreeMap<(Genotype, Fidelity), Answer>,
+    /// With the time when each ends.
+    running: Vec<(f64, TrialId, Proposal, Answer)>,
+    now: f64,
+    /// What all evaluations that have begun cost.
+    committed: f64,
+}
+
+impl<'a> Flight<'a> {
+    /// Nothing is running.
+    pub(super) const fn new(problem: &'a Problem) -> Self {
+        Self { problem, known: BTreeMap::new(), running: Vec::new(), now: 0.0, committed: 0.0 }
+    }
+
+    /// Begins with a proposal, which takes no time and costs nothing where it was evaluated before. False where it does not fit
+    /// into what is left of the budget.
+    pub(super) fn start(&mut self, id: TrialId, proposal: Proposal, label: &str) -> Result<bool, BenchError> {
+        let key = (proposal.genotype.clone(), proposal.fidelity);
+        let answer = if let Some(known) = self.known.get(&key) {
+            Answer { cost: 0.0, ..known.clone() }
+        } else {
+            let Some(answer) = self.problem.oracle.answer(&key.0, key.1)? else {
+                let (genotype, fidelity) = key;
+                return Err(BenchError::Fidelity { strategy: label.to_owned(), genotype, fidelity });
+            };
+            if self.committed + answer.cost > self.problem.budget {
+                return Ok(false);
+            }
+            self.committed += answer.cost;
+            self.known.insert(key, answer.clone());
+            answer
+        };
+        self.running.push((self.now + answer.cost, id, proposal, answer));
+        Ok(true)
+    }
+
+    /// The evaluation that ends next, the earliest asked among equals; time goes on to that end.
+    pub(super) fn next(&mut self) -> Option<(TrialId, Proposal, Answer)> {
+        let ends = self.running.iter().enumerate();
+        let (next, _) = ends.min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))?;
+        let (end, id, proposal, answer) = self.running.remove(next);
+        self.now = end;
+        Some((id, proposal, answer))
+    }
+
+    /// Evaluations going on.
+    pub(super) fn running(&self) -> usize {
+        self.running.len()
+    }
+
+    /// Evaluations that were paid for, proxies aside.
+    pub(super) fn evaluations(&self) -> u64 {
+        self.known.keys().filter(|(_, fidelity)| *fidelity != Fidelity::Proxy).count() as u64
+    }
+
+    /// What an evaluation has said.
+    pub(super) fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Option<&Answer> {
+        self.known.get(&(genotype.clone(), fidelity))
+    }
+}

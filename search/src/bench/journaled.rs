@@ -1,0 +1,76 @@
+//! A study that has judged every architecture of its space, as a problem: what strategies would have found with its answers.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kiln_space::{Genotype, SearchSpace};
+
+use super::hardware::goal;
+use super::{Answer, BenchError, Goal, Oracle, Problem};
+use crate::{Constraint, CostSet, Fidelity, Trial};
+
+/// A study, its trials being the answers.
+pub struct Journaled<'a> {
+    /// Its name, for people.
+    pub name: String,
+    /// Where it searched.
+    pub space: Arc<dyn SearchSpace>,
+    /// The costs of its devices.
+    pub costs: CostSet,
+    /// What it asked of every network.
+    pub constraints: Vec<Constraint>,
+    /// Names of its objectives.
+    pub objectives: Vec<String>,
+    /// What it knows.
+    pub trials: &'a [Trial],
+    /// Evaluations of a run.
+    pub budget: f64,
+}
+
+/// Objectives of every genotype at the highest fidelity, empty where it failed.
+struct Objectives(BTreeMap<Genotype, Vec<f64>>);
+
+impl Journaled<'_> {
+    /// The problem: the lowest value of one objective, the largest hypervolume of several.
+    ///
+    /// # Errors
+    /// [`BenchError::NoTrials`] where the study has measured nothing.
+    pub fn problem(self) -> Result<Problem, BenchError> {
+        let full = self.trials.iter().filter(|trial| trial.proposal.fidelity == Fidelity::Full);
+        let all: BTreeMap<Genotype, Vec<f64>> = full
+            .filter(|trial| trial.violation <= 0.0)
+            .map(|trial| (trial.proposal.genotype.clone(), trial.objectives.0.clone()))
+            .collect();
+        let goal = if self.objectives.len() == 1 {
+            let lowest = all.values().flatten().copied().min_by(f64::total_cmp);
+            lowest.map(|optimum| Goal::Lowest { optimum })
+        } else {
+            goal(all.values())
+        };
+        let goal = goal.ok_or_else(|| BenchError::NoTrials { study: self.name.clone() })?;
+        Ok(Problem {
+            name: format!("study {}, {} architectures", self.name, all.len()),
+            space: self.space,
+            objectives: self.objectives,
+            costs: self.costs,
+            constraints: self.constraints,
+            oracle: Box::new(Objectives(all)),
+            budget: self.budget,
+            unit: "evaluations",
+            goal,
+            proxies: Vec::new(),
+            descriptions: Arc::default(),
+        })
+    }
+}
+
+impl Oracle for Objectives {
+    fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Result<Option<Answer>, BenchError> {
+        if fidelity != Fidelity::Full {
+            return Ok(None);
+        }
+        let missing = || BenchError::MissingTrial { genotype: genotype.to_string() };
+        let objectives = self.0.get(genotype).ok_or_else(missing)?.clone();
+        Ok(Some(Answer { objectives, report: None, cost: 1.0 }))
+    }
+}
