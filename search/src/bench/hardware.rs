@@ -81,7 +81,7 @@ impl HardwareSettings {
             name: format!("NAS-Bench-201, {}, {} objectives on {}", self.signal, names.len(), self.device),
             space: Arc::new(space),
             objectives: names,
-            goal: goal(all.values()).ok_or_else(|| nothing(&self.costs))?,
+            goal: goal(all.values(), |_| None).ok_or_else(|| nothing(&self.costs))?,
             costs: CostSet::default(),
             constraints: Vec::new(),
             oracle: Box::new(Objectives(all)),
@@ -97,8 +97,12 @@ fn nothing(path: &Path) -> TableError {
     TableError::Empty { path: path.to_owned(), column: "the device".to_owned() }
 }
 
-/// The hypervolume of the true front, and the reference point that follows from it; `None` where nothing was measured.
-pub(super) fn goal<'a>(all: impl Iterator<Item = &'a Vec<f64>>) -> Option<Goal> {
+/// The hypervolume of the true front, and the reference point: the limit of an objective that has one, and what follows from the front
+/// otherwise. `None` where nothing was measured.
+pub(super) fn goal<'a>(
+    all: impl Iterator<Item = &'a Vec<f64>>,
+    limit: impl Fn(usize) -> Option<f64>,
+) -> Option<Goal> {
     let mut front: Vec<&Vec<f64>> = Vec::new();
     for point in all.filter(|point| !point.is_empty()) {
         if !front.iter().any(|other| dominates(other, point) || *other == point) {
@@ -111,7 +115,7 @@ pub(super) fn goal<'a>(all: impl Iterator<Item = &'a Vec<f64>>) -> Option<Goal> 
         .map(|d| {
             let values = || front.iter().map(|point| point[d]);
             let (low, high) = (values().fold(f64::INFINITY, f64::min), values().fold(f64::MIN, f64::max));
-            high + BEHIND * if high > low { high - low } else { 1.0 }
+            limit(d).unwrap_or(high + BEHIND * if high > low { high - low } else { 1.0 })
         })
         .collect();
     let volume = |(at, point): (usize, &&Vec<f64>)| contribution(point, &front[..at], &reference);

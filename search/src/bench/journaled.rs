@@ -31,7 +31,7 @@ pub struct Journaled<'a> {
 struct Objectives(BTreeMap<Genotype, Vec<f64>>);
 
 impl Journaled<'_> {
-    /// The problem: the lowest value of one objective, the largest hypervolume of several.
+    /// The problem: the lowest value of one objective, the largest hypervolume of several, up to their limits.
     ///
     /// # Errors
     /// [`BenchError::NoTrials`] where the study has measured nothing.
@@ -45,7 +45,10 @@ impl Journaled<'_> {
             let lowest = all.values().flatten().copied().min_by(f64::total_cmp);
             lowest.map(|optimum| Goal::Lowest { optimum })
         } else {
-            goal(all.values())
+            goal(all.values(), |objective| {
+                let limits = self.constraints.iter().filter(|limit| limit.cost == self.objectives[objective]);
+                limits.map(|limit| limit.max).min_by(f64::total_cmp)
+            })
         };
         let goal = goal.ok_or_else(|| BenchError::NoTrials { study: self.name.clone() })?;
         Ok(Problem {

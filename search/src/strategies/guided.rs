@@ -64,7 +64,9 @@ impl Guided {
         domain: &Domain<'_>,
         rng: &mut dyn Rng,
     ) -> Option<(kiln_space::Genotype, Features, Origin)> {
-        if self.history.asked() < self.guide.initial || self.history.is_empty() {
+        // What a prior has tried counts too.
+        let begun = self.history.asked().max(self.history.told_count());
+        if begun < self.guide.initial || self.history.told_count() == 0 {
             return None;
         }
         let known = self.history.learn(domain, rng);
@@ -93,5 +95,53 @@ impl Strategy for Guided {
 
     fn tell(&mut self, trial: &Trial) {
         self.history.tell(trial);
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::spaces::NasBench201;
+    use kiln_space::{Genotype, SearchSpace};
+    use serde_json::json;
+
+    use super::*;
+    use crate::seed::ask_generator;
+    use crate::{CostSet, Costs, Fidelity, Objectives, Outcome, Proposal, StrategyRegistry};
+
+    /// Begins with the eight cells that have convolutions of 1x1 on the first three edges or not; larger cells have lower errors.
+    #[test]
+    fn what_costs_more_than_all_trials_is_proposed_where_it_promises_more() {
+        let start: Vec<[u8; 6]> =
+            (0..8).map(|i: u8| [1 + (i & 1), 1 + (i >> 1 & 1), 1 + (i >> 2), 1, 1, 1]).collect();
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let names = ["error_percent".to_owned(), "parameters".to_owned()];
+        let domain = Domain::new(&space, &costs, &[], &names);
+        let parameters = |genotype: &Genotype| space.decode(genotype).unwrap().counts().parameters as f64;
+        let largest = start.iter().map(|genes| parameters(&Genotype::new(*genes))).fold(0.0, f64::max);
+        for strategy in ["clustered", "gaussian_process"] {
+            let settings = json!({ "initial": start.len() });
+            let settings = Settings::new("search", settings.as_object().cloned().unwrap());
+            let mut strategy = StrategyRegistry::builtin().build(strategy, &settings).unwrap();
+            let tell = |strategy: &mut dyn Strategy, id, genotype: Genotype| {
+                let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
+                let size = parameters(&proposal.genotype);
+                let error = 20.0 - 5.0 * (size / 1e5).ln();
+                let outcome = Outcome::from_metrics([("error_percent".to_owned(), error)].into());
+                let (costs, objectives) = (Costs::default(), Objectives(vec![error, size]));
+                strategy.tell(&Trial { id, proposal, outcome, costs, objectives, violation: 0.0 });
+            };
+            for (id, genes) in (0..).zip(&start) {
+                tell(strategy.as_mut(), id, Genotype::new(*genes));
+            }
+            let mut larger = 0;
+            for id in 8..28 {
+                let Ask::Propose(proposal) = strategy.ask(&domain, &mut ask_generator(1, id)) else {
+                    panic!("it proposes something");
+                };
+                larger += usize::from(parameters(&proposal.genotype) > largest);
+                tell(strategy.as_mut(), id, proposal.genotype);
+            }
+            assert!(larger >= 10, "{larger} of 20");
+        }
     }
 }

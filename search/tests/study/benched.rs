@@ -45,6 +45,9 @@ fn improvements(trials: &[Trial], goal: &Goal) -> Vec<(f64, f64)> {
 #[test]
 fn a_run_on_the_answers_of_a_study_finds_what_the_study_would() {
     let problem = problem(&trials("random", 256));
+    // The limit of 45 parameters is where the volume ends.
+    let Goal::Hypervolume { reference, .. } = &problem.goal else { panic!("several objectives") };
+    assert!((reference[1] - 45.0).abs() < 1e-12, "{reference:?}");
     let registry = StrategyRegistry::builtin();
     for name in ["clustered", "nsga2", "regularized_evolution", "random"] {
         let strategy = registry.build(name, &Settings::empty("search")).unwrap();
