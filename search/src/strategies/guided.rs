@@ -106,16 +106,17 @@ mod tests {
 
     use super::*;
     use crate::seed::ask_generator;
-    use crate::{CostSet, Costs, Fidelity, Objectives, Outcome, Proposal, StrategyRegistry};
+    use crate::{Constraint, CostSet, Costs, Fidelity, Objectives, Outcome, Proposal, StrategyRegistry};
 
     /// Begins with the eight cells that have convolutions of 1x1 on the first three edges or not; larger cells have lower errors.
     #[test]
-    fn what_costs_more_than_all_trials_is_proposed_where_it_promises_more() {
+    fn what_costs_more_than_all_trials_is_proposed_within_the_limit() {
         let start: Vec<[u8; 6]> =
             (0..8).map(|i: u8| [1 + (i & 1), 1 + (i >> 1 & 1), 1 + (i >> 2), 1, 1, 1]).collect();
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let names = ["error_percent".to_owned(), "parameters".to_owned()];
-        let domain = Domain::new(&space, &costs, &[], &names);
+        let limits = [Constraint::new("parameters", 2e6)];
+        let domain = Domain::new(&space, &costs, &limits, &names);
         let parameters = |genotype: &Genotype| space.decode(genotype).unwrap().counts().parameters as f64;
         let largest = start.iter().map(|genes| parameters(&Genotype::new(*genes))).fold(0.0, f64::max);
         for strategy in ["clustered", "gaussian_process"] {

@@ -136,7 +136,6 @@ impl Model {
         let mut indices = Vec::with_capacity(candidates.len());
         let mut predicted: Vec<Vec<Prediction>> = Vec::with_capacity(candidates.len());
         let mut survival = Vec::with_capacity(candidates.len());
-        let mut farthest = vec![0.0_f64; self.objectives.len()];
         for (index, candidate) in candidates {
             indices.push(index);
             awaited.measure(candidate, &self.points);
@@ -144,10 +143,6 @@ impl Model {
             predicted
                 .push(objectives.map(|(o, objective)| objective.predict(o, candidate, &awaited)).collect());
             survival.push(self.failures.survival(candidate, &awaited));
-            for (index, objective) in self.objectives.iter().enumerate() {
-                let cost = candidate.features.known[index].map_or(0.0, |cost| objective.scale.at(cost));
-                farthest[index] = farthest[index].max(cost);
-            }
             candidate.forget_after(count);
         }
         self.objectives.iter_mut().for_each(|objective| objective.forget_after(count));
@@ -156,8 +151,7 @@ impl Model {
                 predicted.into_iter().flatten().map(|found| objective.placed(found)).collect();
             rule.of_one(&one, objective.places.lowest(), optimism, rng)
         } else {
-            let behind = |(objective, farthest): (&Objective, f64)| objective.scale.reference(farthest);
-            let reference = self.objectives.iter().zip(farthest).map(behind).collect();
+            let reference = self.objectives.iter().map(|objective| objective.scale.reference()).collect();
             let mut volume = Volume::new(reference, rng);
             for trial in &self.front {
                 let values = self.objectives.iter().zip(&told[*trial].objectives);

@@ -4,7 +4,7 @@ use super::Told;
 
 /// From so many of the front's extents on, what lies behind its best value counts by its logarithm.
 const LINEAR: f64 = 1.1;
-/// The volume that counts ends so many extents behind the worst trial or candidate, where nothing limits it.
+/// The volume that counts ends so many extents behind the worst trial, where nothing limits it.
 const BEHIND: f64 = 0.1;
 
 /// 0 at the front's lowest value, 1 at its highest.
@@ -43,11 +43,11 @@ impl Scale {
         if scaled > LINEAR { LINEAR + (scaled - LINEAR).ln_1p() } else { scaled }
     }
 
-    /// The component of the reference point: the limit, up to which every value is welcome, and without one behind all trials, not the
-    /// front alone: a network that is better than all in one objective makes the front longer in the others. `farthest` is the
-    /// highest scaled cost of the candidates: none of them is worthless only because it costs more than any before.
-    pub(super) fn reference(&self, farthest: f64) -> f64 {
-        let behind = self.at(self.highest).max(farthest).max(1.0) + BEHIND;
+    /// The component of the reference point: the limit, up to which every value is welcome: a network that costs more than all before is
+    /// not worthless for that. Without a limit it lies behind all trials, not the front alone: a network that is better than all
+    /// in one objective makes the front longer in the others.
+    pub(super) fn reference(&self) -> f64 {
+        let behind = self.at(self.highest).max(1.0) + BEHIND;
         self.limit.map_or(behind, |limit| self.at(limit).max(behind))
     }
 }
@@ -73,17 +73,16 @@ mod tests {
         for (value, scaled) in expected {
             assert!((scale.at(value) - scaled).abs() < 1e-12, "{value}");
         }
-        assert!((scale.reference(0.0) - (LINEAR + 9.9_f64.ln() + BEHIND)).abs() < 1e-12);
-        assert!((scale.reference(7.0) - 7.0 - BEHIND).abs() < 1e-12);
+        assert!((scale.reference() - (LINEAR + 9.9_f64.ln() + BEHIND)).abs() < 1e-12);
         // A limit counts where it lies behind the trials.
         for (limit, scaled) in [(210.0, LINEAR + 18.9_f64.ln_1p()), (50.0, LINEAR + 9.9_f64.ln() + BEHIND)] {
-            let reference = Scale::new(0, &all, &[0, 1], Some(limit)).reference(0.0);
+            let reference = Scale::new(0, &all, &[0, 1], Some(limit)).reference();
             assert!((reference - scaled).abs() < 1e-12, "{limit}");
         }
         // One value alone, and none: something finite.
         for (all, front) in [(&all[..1], &[0][..]), (&all[3..], &[])] {
             let scale = Scale::new(0, all, front, None);
-            assert!(scale.at(10.0).is_finite() && scale.reference(0.0) >= 1.0);
+            assert!(scale.at(10.0).is_finite() && scale.reference() >= 1.0);
         }
     }
 }
