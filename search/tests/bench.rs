@@ -142,7 +142,7 @@ struct Listens {
 
 impl Strategy for Listens {
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        self.at_ask.lock().unwrap().push(self.heard);
+        self.at_ask.lock().expect("no thread has panicked").push(self.heard);
         let origin = Origin::default();
         let propose = |genotype| Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin });
         domain.sample(rng).map_or(Ask::Done, propose)
