@@ -7,6 +7,7 @@ mod exit;
 mod inspection;
 mod interrupt;
 mod logging;
+mod model_export;
 mod output;
 mod progress;
 mod report;

@@ -1,6 +1,5 @@
 //! `kiln export`: write a finished network in another format.
 
-use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
@@ -12,11 +11,9 @@ use serde_json::json;
 
 use crate::cli::{Common, ExportPrecision};
 use crate::exit::{Exit, Failure};
+use crate::model_export::{default_path, has_supernet, how_to_finish, model_file, size};
 use crate::output;
 use crate::run::Run;
-
-/// The file of a finished network from which every format can be written.
-const MODEL: &str = "model.kiln";
 
 pub(crate) fn run(
     run: &Path,
@@ -29,14 +26,15 @@ pub(crate) fn run(
     let exporters = ExporterRegistry::builtin();
     let exporter = exporters.get(format).map_err(Failure::wrong)?;
     let run = Run::read(run, &common.runs)?;
-    run.trial(trial)?;
-    let path = run.paths.model(trial).join(MODEL);
+    let genotype = &run.trial(trial)?.proposal.genotype;
+    let path = model_file(&run.paths, trial);
     if !path.is_file() {
         let finished: Vec<String> = run.finished.iter().map(|finished| finished.trial.to_string()).collect();
         let finished = if finished.is_empty() { "none".to_owned() } else { finished.join(", ") };
         return Err(Failure::wrong(anyhow!(
-            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); \
-             raise `networks` in `[finish]` of a study that has not begun, or choose one of these"
+            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these, or \
+             finish it in a study of its own: {}",
+            how_to_finish(genotype, &run.paths, has_supernet(&run.config))
         )));
     }
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
@@ -45,14 +43,10 @@ pub(crate) fn run(
         Some(ExportPrecision::F32) => in_single_precision(&model),
         Some(ExportPrecision::Int8) => in_integers(&model, &run, common)?,
     };
-    let is_folder = exporter.folder(&model).map_err(Failure::wrong)?.is_some();
-    let out = out.unwrap_or_else(|| {
-        let name = format!("{}-{trial}", run.config.study.name);
-        PathBuf::from(if is_folder { name } else { format!("{name}.{}", exporter.extension()) })
-    });
+    let default = default_path(&run.config.study.name, trial, exporter, &model).map_err(Failure::wrong)?;
+    let out = out.unwrap_or(default);
     let files = write_files(exporter, &model, &out).map_err(anyhow::Error::from)?;
-    let sizes = files.iter().map(|file| Ok((file, fs::metadata(file)?.len())));
-    let sizes = sizes.collect::<Result<Vec<_>, std::io::Error>>()?;
+    let sizes = files.iter().map(|file| Ok((file, size(file)?))).collect::<anyhow::Result<Vec<_>>>()?;
     if common.json {
         let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         output::print_json(

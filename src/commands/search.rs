@@ -13,6 +13,7 @@ use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
 use crate::interrupt::StopFlag;
+use crate::model_export::{ModelExport, has_supernet};
 use crate::progress::Screen;
 use crate::report::Report;
 use crate::tui::{self, Role, Setup};
@@ -27,6 +28,7 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
     let objectives = assembly.config.search.objectives.clone();
+    let (has_supernet, export) = (has_supernet(&assembly.config), ModelExport::new(&assembly.config, &paths));
 
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
@@ -38,13 +40,17 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     logging::to_file(&paths.root().join("kiln.log"))?;
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 
-    let screen = if plain || common.json { None } else { open_screen(&mut study, &paths, &stop) };
+    let screen = if plain || common.json {
+        None
+    } else {
+        open_screen(&mut study, &paths, &stop, has_supernet, Arc::new(export))
+    };
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str))));
     }
     let ended = study.run(&folder).inspect_err(|error| tracing::error!("stopped: {error}"));
-    for warning in screen.map(tui::Screen::finish).unwrap_or_default() {
-        output::say(&format!("warning: {warning}"));
+    for message in screen.map(tui::Screen::finish).unwrap_or_default() {
+        output::say(&message);
     }
     let summary = ended?;
     if summary.status == Status::Interrupted {
@@ -65,7 +71,13 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
 }
 
 /// Shows the study on the whole terminal, if there is one for it.
-fn open_screen(study: &mut Study, paths: &RunPaths, stop: &StopFlag) -> Option<tui::Screen> {
+fn open_screen(
+    study: &mut Study,
+    paths: &RunPaths,
+    stop: &StopFlag,
+    has_supernet: bool,
+    export: Arc<ModelExport>,
+) -> Option<tui::Screen> {
     if !tui::is_possible() {
         return None;
     }
@@ -76,10 +88,12 @@ fn open_screen(study: &mut Study, paths: &RunPaths, stop: &StopFlag) -> Option<t
         constraints: study.constraints.clone(),
         models: study.costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
         workers: study.settings.workers,
+        networks: study.settings.networks,
+        has_supernet,
         role: Role::Runs,
     };
     let inspector = Inspector { space: Arc::clone(&study.space), costs: study.costs.clone() };
-    match tui::Screen::start(setup, Arc::new(inspector), Arc::new(stop.clone())) {
+    match tui::Screen::start(setup, Arc::new(inspector), export, Arc::new(stop.clone())) {
         Ok((screen, feed)) => {
             study.observers.push(Box::new(feed));
             Some(screen)

@@ -10,6 +10,7 @@ use kiln_search::{Event, JournalEntry, Observer};
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
+use crate::model_export::{ModelExport, has_supernet};
 use crate::output;
 use crate::progress::Screen;
 use crate::run::Run;
@@ -28,6 +29,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
     let (costs, constraints) = registries.costs(&config)?;
+    let export = ModelExport::new(&config, &paths);
     let setup = Setup {
         study: config.study.name.clone(),
         paths,
@@ -35,9 +37,13 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
         constraints,
         models: costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
         workers: 0,
+        networks: config.finish.as_ref().map_or(0, |finish| finish.networks),
+        has_supernet: has_supernet(&config),
         role: Role::Watches,
     };
-    tui::watch(&setup, follow, &Inspector { space, costs })?;
+    for message in tui::watch(&setup, follow, &Inspector { space, costs }, &export)? {
+        output::say(&message);
+    }
     Ok(Exit::Done)
 }
 

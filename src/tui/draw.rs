@@ -25,6 +25,10 @@ use super::view::{Panel, View};
 const SMALLEST: (u16, u16) = (60, 16);
 /// Size from which all panels are shown together.
 const WIDE: (u16, u16) = (110, 32);
+/// What stands before the further lines of an answer to a key.
+const MARK: &str = "   ";
+/// Most lines of such an answer.
+const MESSAGE_LINES: usize = 6;
 /// Width from which the panel at the right has room for more.
 const VERY_WIDE: u16 = 160;
 
@@ -59,8 +63,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
         return too_small(frame, area, look);
     }
+    let message = view.message.as_deref().map(|message| said(message, area.width, look));
+    let lines = message.as_ref().map_or(1, |lines| lines.len().min(MESSAGE_LINES)) as u16;
     let [head, body, foot] =
-        Layout::vertical([Constraint::Length(4), Constraint::Min(1), Constraint::Length(1)]).areas(area);
+        Layout::vertical([Constraint::Length(4), Constraint::Min(1), Constraint::Length(lines)]).areas(area);
     header::draw(frame, head, state, look);
     if let Some(opened) = &view.opened {
         details::draw(frame, body, state, opened, look);
@@ -69,7 +75,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
             draw_panel(frame, area, panel, state, view, look);
         }
     }
-    footer(frame, foot, view, look);
+    match message {
+        Some(message) => frame.render_widget(Paragraph::new(message), foot),
+        None => footer(frame, foot, view, look),
+    }
     if view.help {
         help::draw(frame, body, look);
     }
@@ -117,11 +126,26 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     ]
 }
 
-fn footer(frame: &mut Frame<'_>, area: Rect, view: &View, look: &Look<'_>) {
-    if let Some(message) = &view.message {
-        let line = Line::from(vec![look.span(Role::Focus, " ▸ "), Span::raw(message.as_str())]);
-        return frame.render_widget(line, area);
+/// An answer to a key, over as many lines as it needs.
+fn said<'a>(message: &str, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
+    let mut lines = vec![String::new()];
+    for word in message.split_whitespace() {
+        let line = lines.last_mut().expect("there is always a line");
+        if line.is_empty() || line.chars().count() + 1 + word.chars().count() + MARK.len() <= width.into() {
+            let space = if line.is_empty() { "" } else { " " };
+            line.extend([space, word]);
+        } else {
+            lines.push(word.to_owned());
+        }
     }
+    let marked = |(index, line)| {
+        let mark = if index == 0 { look.span(Role::Focus, " ▸ ") } else { Span::raw(MARK) };
+        Line::from(vec![mark, Span::raw(line)])
+    };
+    lines.into_iter().enumerate().map(marked).collect()
+}
+
+fn footer(frame: &mut Frame<'_>, area: Rect, view: &View, look: &Look<'_>) {
     let keys: &[(&str, &str)] = if view.opened.is_some() {
         &[
             ("esc", "back"),

@@ -3,6 +3,7 @@
 //! sources.
 
 mod draw;
+mod exports;
 mod feed;
 mod follow;
 mod groups;

@@ -11,15 +11,17 @@ use ratatui::Terminal;
 use ratatui::backend::{Backend, CrosstermBackend};
 
 use super::draw::{Look, draw};
+use super::exports::{Exports, Said};
 use super::feed::{Feed, Tap, channel};
 use super::follow::{Follow, Journal};
 use super::keys::{Input, Keyboard, Keys};
 use super::palette::Palette;
 use super::setup::Setup;
-use super::state::{Level, State};
+use super::state::State;
 use super::terminal;
 use super::view::{Action, View};
 use crate::inspection::Inspect;
+use crate::model_export::Export;
 
 /// Name of the thread that draws.
 pub(super) const THREAD: &str = "screen";
@@ -85,13 +87,14 @@ pub(super) struct Parts<'a> {
     pub(super) setup: &'a Setup,
     pub(super) palette: Palette,
     pub(super) inspect: &'a dyn Inspect,
+    pub(super) export: &'a dyn Export,
     /// `None` for a screen that only watches.
     pub(super) stop: Option<&'a dyn Stop>,
     /// Whether the terminal is still the screen's.
     pub(super) shown: &'a dyn Fn() -> bool,
 }
 
-/// Shows a source until it is over, the user leaves, or the terminal goes.
+/// Shows a source until it is over, the user leaves, or the terminal goes; then waits for exports that have begun.
 pub(super) fn show<B: Backend>(
     terminal: &mut Terminal<B>,
     keys: &mut dyn Keys,
@@ -99,12 +102,30 @@ pub(super) fn show<B: Backend>(
     state: &mut State,
     parts: &Parts<'_>,
 ) -> End {
+    thread::scope(|scope| {
+        let mut exports = Exports::new(scope, parts.export);
+        let end = go_on(terminal, keys, source, state, &mut exports, parts);
+        note(exports.wait(), state, source.now(state));
+        end
+    })
+}
+
+fn go_on<B: Backend>(
+    terminal: &mut Terminal<B>,
+    keys: &mut dyn Keys,
+    source: &mut dyn Source,
+    state: &mut State,
+    exports: &mut Exports<'_, '_>,
+    parts: &Parts<'_>,
+) -> End {
     let mut view = View::default();
     let mut drawn: Option<Instant> = None;
     loop {
         let news = source.advance(state);
+        let exported = note(exports.ended(), state, source.now(state));
         let due = drawn.is_none_or(|drawn| drawn.elapsed() >= TICK);
-        if news.changed || news.over || due {
+        if news.changed || news.over || exported.is_some() || due {
+            view.message = exported.or(view.message);
             if !frame(terminal, source, state, &view, parts) {
                 return End::Gone;
             }
@@ -117,13 +138,15 @@ pub(super) fn show<B: Backend>(
         loop {
             let Ok(input) = keys.next(wait) else { return End::Gone };
             let Some(input) = input else { break };
-            if let Input::Key(key) = input
-                && let Some(Action::Quit) = view.press(key, state, parts.setup, parts.inspect)
-            {
-                match parts.stop {
-                    Some(stop) => stop.request(),
-                    None => return End::Left,
-                }
+            let action = match input {
+                Input::Key(key) => view.press(key, state, parts.setup, parts.inspect),
+                Input::Resized => None,
+            };
+            match (action, parts.stop) {
+                (Some(Action::Export(trial)), _) => view.message = Some(exports.begin(trial)),
+                (Some(Action::Quit), Some(stop)) => stop.request(),
+                (Some(Action::Quit), None) => return End::Left,
+                (None, _) => {}
             }
             drawn = None;
             wait = Duration::ZERO;
@@ -132,6 +155,15 @@ pub(super) fn show<B: Backend>(
             return End::Gone;
         }
     }
+}
+
+/// Puts what came of exports into the log; gives the last of it.
+fn note(said: Vec<Said>, state: &mut State, at: Duration) -> Option<String> {
+    let last = said.last().map(|(_, message)| message.clone());
+    for (level, message) in said {
+        state.lines.push(at, level, message);
+    }
+    last
 }
 
 /// Draws one frame; says whether that was possible.
@@ -160,6 +192,7 @@ impl Screen {
     pub(crate) fn start(
         setup: Setup,
         inspect: Arc<dyn Inspect>,
+        export: Arc<dyn Export>,
         stop: Arc<dyn Stop>,
     ) -> io::Result<(Self, Feed)> {
         let (feed, mut tap) = channel();
@@ -171,6 +204,7 @@ impl Screen {
                 setup: &setup,
                 palette: palette(),
                 inspect: inspect.as_ref(),
+                export: export.as_ref(),
                 stop: Some(stop.as_ref()),
                 shown: &terminal::is_usable,
             };
@@ -190,13 +224,10 @@ impl Screen {
     }
 
     /// Waits until everything is drawn and the terminal is given back. The feed must be gone. Gives the warnings that
-    /// were on the screen; a terminal that does not move is not waited for long.
+    /// were on the screen, and what was exported; a terminal that does not move is not waited for long.
     pub(crate) fn finish(self) -> Vec<String> {
         match self.state.recv_timeout(PATIENCE) {
-            Ok(state) => {
-                let warnings = state.lines.iter().filter(|line| line.level == Level::Warning);
-                warnings.map(|line| line.message.clone()).collect()
-            }
+            Ok(state) => state.lines.to_keep(),
             Err(RecvTimeoutError::Timeout | RecvTimeoutError::Disconnected) => Vec::new(),
         }
     }
@@ -211,18 +242,24 @@ impl Drop for Screen {
     }
 }
 
-/// Shows a run folder's journal while it grows, until the user leaves.
+/// Shows a run folder's journal while it grows, until the user leaves. Gives the warnings that were on the screen, and what
+/// was exported.
 ///
 /// # Errors
 /// When the terminal cannot be used.
-pub(crate) fn watch(setup: &Setup, follow: Follow, inspect: &dyn Inspect) -> io::Result<()> {
+pub(crate) fn watch(
+    setup: &Setup,
+    follow: Follow,
+    inspect: &dyn Inspect,
+    export: &dyn Export,
+) -> io::Result<Vec<String>> {
     terminal::take()?;
-    let parts = Parts { setup, palette: palette(), inspect, stop: None, shown: &terminal::is_usable };
+    let parts = Parts { setup, palette: palette(), inspect, export, stop: None, shown: &terminal::is_usable };
     let mut state = State::new(setup);
     let mut journal = Journal::new(follow, setup.clone());
     let end = show_here(&mut journal, &mut state, &parts);
     terminal::restore();
-    end.map(|_| ())
+    end.map(|_| state.lines.to_keep())
 }
 
 /// Shows a source on the terminal of this process, which must have been taken.

@@ -7,6 +7,7 @@ use super::keys::Key;
 use super::setup::{Role, Setup};
 use super::state::{State, Told};
 use crate::inspection::{Inspect, Inspection};
+use crate::model_export::how_to_finish;
 
 /// Rows that a page key moves by.
 const PAGE: usize = 10;
@@ -66,6 +67,8 @@ pub(super) struct Opened {
 pub(super) enum Action {
     /// Stop the study, or stop watching.
     Quit,
+    /// Write the network of a finished trial.
+    Export(TrialId),
 }
 
 /// What the user looks at.
@@ -121,7 +124,10 @@ impl View {
             Key::Char('?') => self.help = !self.help,
             Key::Escape => self.back(),
             _ if self.help => self.help = false,
-            Key::Char('e') => self.message = Some(self.export(state, setup)),
+            Key::Char('e') => match self.export(state, setup) {
+                Ok(trial) => return Some(Action::Export(trial)),
+                Err(message) => self.message = Some(message),
+            },
             _ if self.opened.is_some() => self.move_in_details(key, state, inspect),
             Key::Tab => self.turn(1),
             Key::BackTab => self.turn(Panel::ALL.len() - 1),
@@ -266,23 +272,30 @@ impl View {
         }
     }
 
-    /// Where the files of the selected trial are, or what to do for some.
-    fn export(&self, state: &State, setup: &Setup) -> String {
+    /// The trial to export, or why there is none and what to do.
+    fn export(&self, state: &State, setup: &Setup) -> Result<TrialId, String> {
         let rows = self.rows(state);
         let shown = self.opened.as_ref().map(|opened| opened.trial);
         let Some(id) = shown.or_else(|| rows.get(self.row(&rows)).map(|told| told.trial.id)) else {
-            return "there is no trial to export yet".to_owned();
+            return Err("there is no trial to export yet".to_owned());
         };
-        let Some((finished, _)) = state.finished.get(&id) else {
-            return format!("trial {id} has no weights of its own: only finished networks can be exported");
+        if state.finished.contains_key(&id) {
+            return Ok(id);
+        }
+        let when = match setup.networks {
+            _ if state.ended => "it was not finished".to_owned(),
+            0 => "the study has no `[finish]`".to_owned(),
+            1 => "of the front, the best by the first objective will be finished".to_owned(),
+            count => format!("of the front, the {count} best by the first objective will be finished"),
         };
-        let folder = setup.paths.model(id);
-        let run = setup.paths.root().display();
-        format!(
-            "{}: {}; other formats: kiln export {run} {id} --format NAME",
-            folder.display(),
-            finished.files.join(", ")
-        )
+        let way = match state.trials.get(&id).map(|told| &told.trial) {
+            Some(trial) if trial.outcome.measurement().is_some() => {
+                let way = how_to_finish(&trial.proposal.genotype, &setup.paths, setup.has_supernet);
+                format!("; for this one, {way}")
+            }
+            _ => String::new(),
+        };
+        Err(format!("trial {id} has no weights of its own to export: {when}{way}"))
     }
 }
 

@@ -1,6 +1,7 @@
 //! The screen of the real binary in a pseudo-terminal, and `kiln watch`.
 
 use std::fs;
+use std::io::Write;
 use std::path::Path;
 use std::process::{Command, Stdio};
 use std::thread;
@@ -47,6 +48,37 @@ fn a_search_on_a_terminal_has_a_screen_and_then_prints_its_result() {
     // Again, without colors: everything is known.
     let Some(said) = in_terminal(&sandbox, "search study.toml", &[("NO_COLOR", "1")]) else { return };
     assert!(said.out.contains(ENTER) && !said.out.contains("\u{1b}[38;"), "{}", said.out);
+}
+
+#[test]
+fn a_finished_network_is_exported_from_the_screen() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "finish", "formats", toml::Value::Array(vec!["onnx".into(), "rust".into()]));
+    let sandbox = Sandbox::new(&config.to_string());
+    let report = sandbox.search(&[]);
+    let trial = &report["finished"][0]["trial"];
+    let Some(mut command) = terminal(&sandbox, "watch tiny") else { return };
+    let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
+    let mut watch = command.spawn().unwrap();
+    // The finished trials alone are listed; the first of them is exported.
+    let mut keys = watch.stdin.take().unwrap();
+    thread::sleep(Duration::from_millis(300));
+    keys.write_all(b"ffe").unwrap();
+    let exported = sandbox.path(&format!("tiny-{trial}.onnx"));
+    let until = Instant::now() + Duration::from_mins(1);
+    while !exported.exists() {
+        assert!(Instant::now() < until && watch.try_wait().unwrap().is_none(), "nothing is exported");
+        thread::sleep(Duration::from_millis(20));
+    }
+    keys.write_all(b"q").unwrap();
+    let said = Said::new(watch.wait_with_output().unwrap());
+    assert_eq!(said.code, 0, "{}", said.out);
+    let (_, after) = said.out.split_once(LEAVE).expect("the screen is left");
+    assert!(after.contains(&format!("exported trial {trial}: tiny-{trial}.onnx (")), "{after}");
+    let finished = sandbox.run("tiny").root().join(format!("models/{trial}"));
+    assert!(fs::read(exported).unwrap() == fs::read(finished.join("model.onnx")).unwrap());
+    let source = format!("tiny-{trial}/src/lib.rs");
+    assert!(fs::read(sandbox.path(&source)).unwrap() == fs::read(finished.join("rust/src/lib.rs")).unwrap());
 }
 
 #[test]

@@ -17,7 +17,7 @@ const KEYS: [(&str, &str); 11] = [
     ("n p", "in details: the next, the previous trial"),
     ("s, S", "order the trials by another column; reverse"),
     ("f", "list other trials: all, front, finished, failed"),
-    ("e", "where the files of the selected network are"),
+    ("e", "export the selected network into the current folder"),
     ("z", "the panel in focus alone"),
     ("esc", "back; list all trials"),
     ("?", "these keys"),

@@ -24,7 +24,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
 fn one<'a>(line: &'a state::Line, look: &Look<'_>) -> Line<'a> {
     let role = match line.level {
         Level::Info => Role::Dim,
-        Level::Good => Role::Curve,
+        Level::Good | Level::Exported => Role::Curve,
         Level::Warning | Level::Failure => Role::Limit,
     };
     let seconds = line.at.as_secs();

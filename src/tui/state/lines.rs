@@ -13,6 +13,8 @@ pub(crate) enum Level {
     Info,
     /// It goes well.
     Good,
+    /// A network was exported.
+    Exported,
     /// Something a person should know.
     Warning,
     /// A trial failed.
@@ -25,6 +27,7 @@ impl Level {
         match self {
             Self::Info => ' ',
             Self::Good => '+',
+            Self::Exported => '↓',
             Self::Warning => '!',
             Self::Failure => '×',
         }
@@ -52,6 +55,16 @@ impl Lines {
         let message =
             if message.contains(char::is_control) { message.replace(char::is_control, " ") } else { message };
         self.0.push_back(Line { at, level, message });
+    }
+
+    /// Those that a person wants to read when the screen has gone.
+    pub(crate) fn to_keep(&self) -> Vec<String> {
+        let kept = self.0.iter().filter_map(|line| match line.level {
+            Level::Exported => Some(line.message.clone()),
+            Level::Warning => Some(format!("warning: {}", line.message)),
+            Level::Info | Level::Good | Level::Failure => None,
+        });
+        kept.collect()
     }
 
     /// All of them, oldest first.

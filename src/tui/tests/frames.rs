@@ -85,6 +85,14 @@ fn details_and_help() {
 }
 
 #[test]
+fn an_answer_takes_the_lines_it_needs() {
+    let state = state(&searching());
+    let mut view = View { selected: Some(88), ..View::default() };
+    view.press(Key::Char('e'), &state, &setup(Role::Runs), &Small);
+    check("answer-80x24", (80, 24), &state, &view);
+}
+
+#[test]
 fn the_beginning_and_a_tiny_terminal() {
     let begun = state(&searching()[..8]);
     check("supernet-80x24", (80, 24), &begun, &View::default());

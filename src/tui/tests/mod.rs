@@ -26,6 +26,8 @@ fn setup(role: Role) -> Setup {
         constraints: vec![Constraint::new("latency_us", 200.0)],
         models: vec!["cortex-a72/roofline/datasheet".to_owned()],
         workers: 2,
+        networks: 1,
+        has_supernet: true,
         role,
     }
 }

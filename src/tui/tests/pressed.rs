@@ -97,19 +97,30 @@ fn details_open_move_and_close() {
 }
 
 #[test]
-fn exporting_says_where_the_files_are_or_what_is_missing() {
+fn a_finished_network_is_exported_from_the_list_and_from_its_details() {
     let state = state(&whole());
     let mut view = View { selected: Some(best(150)), ..View::default() };
-    press(&mut view, &state, &chars("e"));
-    let message = view.message.clone().unwrap();
-    assert!(
-        message.starts_with(&format!("runs/digits/models/{}: model.kiln, model.onnx", best(150))),
-        "{message}"
-    );
+    assert_eq!(press(&mut view, &state, &chars("e")), Some(Action::Export(best(150))));
+    press(&mut view, &state, &[Key::Enter]);
     view.selected = Some(3);
-    press(&mut view, &state, &chars("e"));
-    assert!(view.message.clone().unwrap().contains("trial 3 has no weights"));
-    press(&mut View::default(), &super::state(&[]), &chars("e"));
+    assert_eq!(press(&mut view, &state, &chars("e")), Some(Action::Export(best(150))));
+}
+
+#[test]
+fn what_cannot_be_exported_says_why_and_what_to_do() {
+    let message = |state: &State, selected: Option<u64>| {
+        let mut view = View { selected, ..View::default() };
+        assert_eq!(press(&mut view, state, &chars("e")), None);
+        view.message.unwrap()
+    };
+    assert_eq!(message(&super::state(&[]), None), "there is no trial to export yet");
+    assert_eq!(
+        message(&state(&whole()), Some(3)),
+        "trial 3 has no weights of its own to export: it was not finished; for this one, give the config another name, \
+         `start = [[3, 0, 1]]` in its strategy, `trials = 1` and `supernet = \"runs/digits\"` in `[evaluator]`"
+    );
+    let said = message(&state(&searching()), Some(13));
+    assert!(said.ends_with("of the front, the best by the first objective will be finished"), "{said}");
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 use std::collections::VecDeque;
 use std::io;
+use std::sync::Mutex;
 use std::sync::atomic::{AtomicU32, Ordering};
 use std::sync::mpsc::{self, Receiver};
 use std::thread;
@@ -13,14 +14,15 @@ use ratatui::backend::{Backend, ClearType, TestBackend, WindowSize};
 use ratatui::buffer::Cell;
 use ratatui::layout::{Position, Size};
 
-use super::{Small, progress, setup, told, whole};
+use super::{Small, best, progress, setup, told, whole};
+use crate::model_export::{Export, Written};
 use crate::tui::feed::channel;
 use crate::tui::follow::{self, Follow};
 use crate::tui::keys::{Input, Key, Keys};
 use crate::tui::palette::{Depth, Palette};
 use crate::tui::screen::{End, Parts, Stop, show};
 use crate::tui::setup::{Role, Setup};
-use crate::tui::state::State;
+use crate::tui::state::{Level, State};
 
 /// A terminal that takes nothing for a while, or breaks after some frames.
 struct Difficult {
@@ -116,8 +118,63 @@ impl Stop for Requests {
     }
 }
 
+/// Exports when it may, or has nothing to write.
+#[derive(Default)]
+struct Exporter {
+    /// Nothing is written until the other end is dropped.
+    gate: Mutex<Option<Receiver<()>>>,
+    missing: bool,
+    done: AtomicU32,
+}
+
+impl Export for Exporter {
+    fn export(&self, trial: u64) -> anyhow::Result<Written> {
+        if let Some(gate) = self.gate.lock().unwrap().take() {
+            gate.recv_timeout(Duration::from_secs(20)).expect_err("nobody sends anything");
+        }
+        self.done.fetch_add(1, Ordering::SeqCst);
+        anyhow::ensure!(!self.missing, "{trial}/model.kiln: not found");
+        let files = vec![(format!("digits-{trial}.onnx").into(), 35_000), (format!("digits-{trial}").into(), 7)];
+        Ok(Written { files, left_out: vec!["`x`: too small".to_owned()] })
+    }
+}
+
+/// For screens on which nothing is exported.
+static NEVER: Exporter = Exporter { gate: Mutex::new(None), missing: true, done: AtomicU32::new(0) };
+
+/// Presses `e` twice, lets the exporter go on when that was answered, and leaves when it is done and told of.
+struct Exporting<'a> {
+    keys: Pressed,
+    exporter: &'a Exporter,
+    gate: Option<mpsc::Sender<()>>,
+    /// Inputs asked for since it was done.
+    since: u32,
+}
+
+impl Keys for Exporting<'_> {
+    fn next(&mut self, wait: Duration) -> io::Result<Option<Input>> {
+        if !self.keys.0.is_empty() {
+            return self.keys.next(wait);
+        }
+        if self.gate.take().is_some() {
+            assert_eq!(self.exporter.done.load(Ordering::SeqCst), 0, "the screen waited for the exporter");
+        }
+        let done = self.exporter.done.load(Ordering::SeqCst) > 0;
+        self.since += u32::from(done);
+        thread::sleep(Duration::from_millis(5));
+        Ok((self.since > 20).then_some(Input::Key(Key::Char('q'))))
+    }
+}
+
 fn parts<'a>(setup: &'a Setup, stop: Option<&'a dyn Stop>) -> Parts<'a> {
-    Parts { setup, palette: Palette::new(Depth::True), inspect: &Small, stop, shown: &|| true }
+    Parts {
+        setup,
+        palette: Palette::new(Depth::True),
+        inspect: &Small,
+        export: &NEVER,
+        stop,
+        shown: &|| true,
+    }
 }
 
 #[test]
@@ -184,6 +241,44 @@ fn quitting_asks_the_study_to_stop_and_shows_it_to_its_end() {
     let (end, trials, frame) = study;
     assert_eq!((end, trials, stop.0.load(Ordering::SeqCst)), (End::Over, 1, 1));
     assert!(frame.contains("stopping"), "{frame}");
+}
+
+/// The last frame and the log of a screen on which the finished network is exported.
+fn exporting(exporter: &Exporter, gate: Option<mpsc::Sender<()>>) -> (String, State) {
+    let (_feed, mut tap) = channel();
+    let setup = setup(Role::Watches);
+    let mut state = super::state(&whole());
+    let keys = Pressed::new(&[Key::Char('f'), Key::Char('f'), Key::Char('e'), Key::Char('e')]);
+    let mut keys = Exporting { keys, exporter, gate, since: 0 };
+    let mut terminal = Terminal::new(TestBackend::new(80, 24)).unwrap();
+    let parts = Parts { export: exporter, ..parts(&setup, None) };
+    assert_eq!(show(&mut terminal, &mut keys, &mut tap, &mut state, &parts), End::Left);
+    (terminal.backend().to_string(), state)
+}
+
+#[test]
+fn exporting_does_not_hold_up_the_screen_and_is_told_of() {
+    let (sender, gate) = mpsc::channel();
+    let exporter = Exporter { gate: Mutex::new(Some(gate)), ..Exporter::default() };
+    let (frame, state) = exporting(&exporter, Some(sender));
+    assert_eq!(exporter.done.load(Ordering::SeqCst), 1, "pressed twice, it is exported once");
+    let trial = best(150);
+    let said =
+        format!("exported trial {trial}: digits-{trial}.onnx (35.00 kB), digits-{trial} (7 B); not `x`: too small");
+    assert!(frame.contains(&format!("▸ exported trial {trial}: digits-{trial}.onnx")), "{frame}");
+    let log = state.lines.iter().filter(|line| line.level == Level::Exported);
+    assert_eq!(log.map(|line| line.message.as_str()).collect::<Vec<_>>(), [said.as_str()]);
+    assert!(state.lines.to_keep().contains(&said));
+}
+
+#[test]
+fn an_export_that_fails_is_told_of() {
+    let exporter = Exporter { missing: true, ..Exporter::default() };
+    let (frame, state) = exporting(&exporter, None);
+    let trial = best(150);
+    let said = format!("trial {trial} was not exported: {trial}/model.kiln: not found");
+    assert!(frame.contains(&format!("▸ {said}")), "{frame}");
+    assert!(state.lines.to_keep().contains(&format!("warning: {said}")));
 }
 
 #[test]

@@ -1,0 +1,123 @@
+//! Finished networks in other formats, as `kiln export` and the screen write them. Which trial and which formats is said
+//! elsewhere.
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+use anyhow::{Context, anyhow, ensure};
+use kiln::config::RunConfig;
+use kiln_export::{ExportError, Exporter, ExporterRegistry, TrainedModel, write_files};
+use kiln_search::{RunPaths, TrialId};
+use kiln_space::Genotype;
+use serde::Deserialize;
+
+/// The file of a finished network from which every format can be written.
+const MODEL: &str = "model.kiln";
+
+/// What was written of a network.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(crate) struct Written {
+    /// Files and folders, one a format, with their bytes.
+    pub(crate) files: Vec<(PathBuf, u64)>,
+    /// Formats that cannot hold the network, with the reason.
+    pub(crate) left_out: Vec<String>,
+}
+
+/// Writes finished networks of a study.
+pub(crate) trait Export: Send + Sync {
+    /// Writes the network of a finished trial in the formats of the study.
+    ///
+    /// # Errors
+    /// When its files cannot be read or written, or no format can hold it.
+    fn export(&self, trial: TrialId) -> anyhow::Result<Written>;
+}
+
+/// Writes what a run folder holds into the current folder.
+pub(crate) struct ModelExport {
+    study: String,
+    paths: RunPaths,
+    formats: Vec<String>,
+}
+
+/// The part of `[finish]` that says what is written.
+#[derive(Default, Deserialize)]
+struct Formats {
+    #[serde(default)]
+    formats: Vec<String>,
+}
+
+impl ModelExport {
+    /// The exports of a study: in the formats of its `[finish]`, or in ONNX where it names none.
+    pub(crate) fn new(config: &RunConfig, paths: &RunPaths) -> Self {
+        let named = config.finish.as_ref().and_then(|finish| finish.settings.read::<Formats>().ok());
+        let mut formats = named.unwrap_or_default().formats;
+        if formats.is_empty() {
+            formats.push("onnx".to_owned());
+        }
+        Self { study: config.study.name.clone(), paths: paths.clone(), formats }
+    }
+}
+
+impl Export for ModelExport {
+    fn export(&self, trial: TrialId) -> anyhow::Result<Written> {
+        let exporters = ExporterRegistry::builtin();
+        let model = TrainedModel::load(&model_file(&self.paths, trial))?;
+        let mut written = Written::default();
+        for format in &self.formats {
+            let exporter = exporters.get(format)?;
+            match default_path(&self.study, trial, exporter, &model) {
+                Ok(path) => {
+                    let files = write_files(exporter, &model, &path)?;
+                    let sizes = files.iter().map(|file| size(file)).collect::<anyhow::Result<Vec<u64>>>()?;
+                    written.files.push((path, sizes.iter().sum()));
+                }
+                Err(error @ ExportError::Unsupported { .. }) => {
+                    written.left_out.push(format!("`{format}`: {error}"));
+                }
+                Err(error) => return Err(error.into()),
+            }
+        }
+        ensure!(!written.files.is_empty(), written.left_out.join("; "));
+        Ok(written)
+    }
+}
+
+/// The file of a finished network from which every format can be written.
+pub(crate) fn model_file(paths: &RunPaths, trial: TrialId) -> PathBuf {
+    paths.model(trial).join(MODEL)
+}
+
+/// Where a network is written when nobody says where: in the current folder, named after study and trial.
+pub(crate) fn default_path(
+    study: &str,
+    trial: TrialId,
+    exporter: &dyn Exporter,
+    model: &TrainedModel,
+) -> Result<PathBuf, ExportError> {
+    let name = format!("{study}-{trial}");
+    let is_folder = exporter.folder(model)?.is_some();
+    Ok(PathBuf::from(if is_folder { name } else { format!("{name}.{}", exporter.extension()) }))
+}
+
+/// Whether the run folder of a study comes to hold a trained supernet, which another study may take over.
+pub(crate) fn has_supernet(config: &RunConfig) -> bool {
+    config.evaluator.kind == "supernet"
+}
+
+/// What to do for weights of a network that its study did not finish.
+pub(crate) fn how_to_finish(genotype: &Genotype, paths: &RunPaths, has_supernet: bool) -> String {
+    let supernet = if has_supernet {
+        format!(" and `supernet = \"{}\"` in `[evaluator]`", paths.root().display())
+    } else {
+        String::new()
+    };
+    format!(
+        "give the config another name, `start = [{:?}]` in its strategy, `trials = 1`{supernet}",
+        genotype.genes()
+    )
+}
+
+/// Bytes of a file that was just written.
+pub(crate) fn size(file: &Path) -> anyhow::Result<u64> {
+    Ok(fs::metadata(file).with_context(|| anyhow!("{}: cannot be read", file.display()))?.len())
+}

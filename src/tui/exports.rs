@@ -1,0 +1,73 @@
+//! Networks that are being exported, each on a thread of its own: keys are answered and frames drawn meanwhile.
+
+use std::thread::{Scope, ScopedJoinHandle};
+
+use anyhow::anyhow;
+use kiln_search::TrialId;
+
+use super::state::Level;
+use crate::model_export::{Export, Written};
+use crate::units;
+
+/// What came of an export, for a person.
+pub(super) type Said = (Level, String);
+
+/// An export that has begun.
+struct Running<'scope> {
+    trial: TrialId,
+    thread: ScopedJoinHandle<'scope, anyhow::Result<Written>>,
+}
+
+impl Running<'_> {
+    fn end(self) -> Said {
+        let written = self.thread.join().unwrap_or_else(|_| Err(anyhow!("the exporter panicked")));
+        said(self.trial, &written)
+    }
+}
+
+/// Exports that have begun and were not told of.
+pub(super) struct Exports<'scope, 'env> {
+    scope: &'scope Scope<'scope, 'env>,
+    export: &'env dyn Export,
+    running: Vec<Running<'scope>>,
+}
+
+impl<'scope, 'env> Exports<'scope, 'env> {
+    pub(super) const fn new(scope: &'scope Scope<'scope, 'env>, export: &'env dyn Export) -> Self {
+        Self { scope, export, running: Vec::new() }
+    }
+
+    /// Begins with the network of a trial, unless it is at it; says so.
+    pub(super) fn begin(&mut self, trial: TrialId) -> String {
+        if self.running.iter().all(|running| running.trial != trial) {
+            let export = self.export;
+            self.running.push(Running { trial, thread: self.scope.spawn(move || export.export(trial)) });
+        }
+        format!("trial {trial} is being exported")
+    }
+
+    /// What has ended since the last call.
+    pub(super) fn ended(&mut self) -> Vec<Said> {
+        let ended = self.running.extract_if(.., |running| running.thread.is_finished());
+        ended.map(Running::end).collect()
+    }
+
+    /// Waits for everything that has begun.
+    pub(super) fn wait(&mut self) -> Vec<Said> {
+        self.running.drain(..).map(Running::end).collect()
+    }
+}
+
+fn said(trial: TrialId, written: &anyhow::Result<Written>) -> Said {
+    match written {
+        Ok(Written { files, left_out }) => {
+            let file = |(path, bytes): &(std::path::PathBuf, u64)| {
+                format!("{} ({})", path.display(), units::bytes(*bytes as f64))
+            };
+            let files: Vec<String> = files.iter().map(file).collect();
+            let left_out: String = left_out.iter().map(|format| format!("; not {format}")).collect();
+            (Level::Exported, format!("exported trial {trial}: {}{left_out}", files.join(", ")))
+        }
+        Err(error) => (Level::Warning, format!("trial {trial} was not exported: {error:#}")),
+    }
+}
