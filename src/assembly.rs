@@ -317,6 +317,7 @@ impl Assembly {
                 | StudyError::Config { .. }
                 | StudyError::Changed { .. }
                 | StudyError::NotAFolder { .. }
+                | StudyError::Misplaced { .. }
                 | StudyError::NotARun { .. }
                 | StudyError::JournalLine { .. }
                 | StudyError::Newer { .. }

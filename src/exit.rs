@@ -40,29 +40,72 @@ impl Exit {
 /// An error, and how the program ends by it.
 #[derive(Debug)]
 pub(crate) struct Failure {
-    pub(crate) exit: Exit,
+    exit: Exit,
     pub(crate) error: anyhow::Error,
 }
 
+/// Characters of a quoted value that are shown.
+const LONGEST_VALUE: usize = 300;
+
 impl Failure {
+    /// How the program ends. What the user may not do, or where something else stands, is not the program's failure.
+    pub(crate) fn exit(&self) -> Exit {
+        let is_callers = |kind| {
+            matches!(
+                kind,
+                ErrorKind::IsADirectory
+                    | ErrorKind::NotADirectory
+                    | ErrorKind::AlreadyExists
+                    | ErrorKind::InvalidFilename
+                    | ErrorKind::PermissionDenied
+                    | ErrorKind::ReadOnlyFilesystem
+            )
+        };
+        if self.kinds().any(is_callers) { Exit::Wrong } else { self.exit }
+    }
+
+    /// Kinds of the failures of files that led to it.
+    fn kinds(&self) -> impl Iterator<Item = ErrorKind> {
+        self.error
+            .chain()
+            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+            .map(std::io::Error::kind)
+    }
+
     /// What is wrong, and what to do where the error cannot know it.
     pub(crate) fn message(&self) -> String {
-        let is_full = |cause: &(dyn std::error::Error + 'static)| {
-            let kind = cause.downcast_ref::<std::io::Error>().map(std::io::Error::kind);
-            matches!(kind, Some(ErrorKind::StorageFull | ErrorKind::QuotaExceeded))
-        };
-        let advice = if self.error.chain().any(is_full) {
+        let is_full = |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
+        let advice = if self.kinds().any(is_full) {
             "; the disk is full: make room, then run the same command again"
         } else {
             ""
         };
-        one_line(&format!("error: {:#}{advice}", self.error))
+        one_line(&shortened(&format!("error: {:#}{advice}", self.error)))
     }
 
     /// The user asked for something that cannot be.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Wrong, error: error.into() }
     }
+
+    /// A file that was asked for cannot be written: that its folder is not there is a wrong call.
+    pub(crate) fn unwritable(error: impl Into<anyhow::Error>) -> Self {
+        let failure = Self { exit: Exit::Stopped, error: error.into() };
+        let is_missing = failure.kinds().any(|kind| kind == ErrorKind::NotFound);
+        Self { exit: if is_missing { Exit::Wrong } else { Exit::Stopped }, ..failure }
+    }
+}
+
+/// The text with what is quoted in backticks cut to a length that can be read: a value of a file may be the whole file.
+fn shortened(text: &str) -> String {
+    let parts = text.split('`').enumerate().map(|(index, part)| {
+        let end = part.char_indices().nth(LONGEST_VALUE).map(|(end, _)| end);
+        match end.filter(|_| index % 2 == 1) {
+            Some(end) => format!("{}…", &part[..end]),
+            None => part.to_owned(),
+        }
+    });
+    parts.collect::<Vec<_>>().join("`")
 }
 
 /// The text with its control characters written out: what stands in files may move the cursor or look like another message.
@@ -103,5 +146,34 @@ impl From<anyhow::Error> for Failure {
 impl From<std::io::Error> for Failure {
     fn from(error: std::io::Error) -> Self {
         Self { exit: Exit::Stopped, error: error.into() }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::io;
+
+    use anyhow::{Context, anyhow};
+
+    use super::*;
+
+    #[test]
+    fn a_value_as_long_as_a_file_is_cut() {
+        let failure =
+            Failure::wrong(anyhow!("found `{}`, expected `{}`", "é".repeat(1 << 20), "b".repeat(300)));
+        let expected = format!("error: found `{}…`, expected `{}`", "é".repeat(300), "b".repeat(300));
+        assert_eq!(failure.message(), expected);
+    }
+
+    #[test]
+    fn what_the_user_can_mend_is_told_from_what_broke() {
+        let exit = |kind: io::ErrorKind| {
+            let error = Err::<(), _>(io::Error::from(kind)).context("runs/a").unwrap_err();
+            (Failure::from(error).exit(), Failure::unwritable(io::Error::from(kind)).exit())
+        };
+        assert_eq!(exit(ErrorKind::StorageFull), (Exit::Stopped, Exit::Stopped));
+        assert_eq!(exit(ErrorKind::NotFound), (Exit::Stopped, Exit::Wrong));
+        assert_eq!(exit(ErrorKind::PermissionDenied), (Exit::Wrong, Exit::Wrong));
+        assert_eq!(exit(ErrorKind::IsADirectory), (Exit::Wrong, Exit::Wrong));
     }
 }

@@ -21,6 +21,8 @@ pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
+        // A full disk is told by the study itself; a message of the log would stand across the screen.
+        .log_internal_errors(false)
         .with_writer(Mutex::new(file))
         .try_init()
         .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))

@@ -9,6 +9,7 @@ mod interrupt;
 mod logging;
 mod model_export;
 mod output;
+mod output_file;
 mod progress;
 mod report;
 mod run;
@@ -28,7 +29,7 @@ fn main() -> ExitCode {
         Ok(exit) => exit.code(),
         Err(failure) => {
             output::say(&failure.message());
-            failure.exit.code()
+            failure.exit().code()
         }
     }
 }

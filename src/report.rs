@@ -103,7 +103,9 @@ impl Report {
 
     fn front_table(&self) -> TextTable {
         let names: Vec<String> = self.front.first().map(columns).unwrap_or_default();
-        let headings = names.iter().map(|name| (units::shown(name, 0.0).0, Align::Right));
+        // Short, so that a table of all costs fits a terminal of 80 columns.
+        let heading = |name: &String| units::shown(name, 0.0).0.replace("parameters", "params");
+        let headings = names.iter().map(|name| (heading(name), Align::Right));
         let mut table = TextTable::new(std::iter::once(("trial".to_owned(), Align::Right)).chain(headings));
         let mut networks: Vec<&Network> = self.front.iter().collect();
         let value = |network: &Network, name: &str| {

@@ -29,7 +29,10 @@ impl Run {
     /// The files and the config of a run folder, without what its journal says.
     pub(crate) fn open(run: &Path, runs: &Path) -> Result<(RunPaths, RunConfig), Failure> {
         let in_runs = runs.join(run);
-        let found = [run, &in_runs].into_iter().find(|folder| folder.join("config.toml").is_file());
+        let named = [run, &in_runs];
+        let found = named.into_iter().find(|folder| folder.join("config.toml").is_file());
+        // Where there is none, the message is about what is there.
+        let found = found.or_else(|| named.into_iter().find(|path| path.exists()));
         let paths = RunPaths::new(found.unwrap_or(&in_runs));
         let text = paths.read_config()?;
         let config = RunConfig::from_document(Document::parse(&paths.config(), &text)?, None)?;

@@ -9,7 +9,7 @@ use crate::{ExportError, Exporter, TrainedModel};
 /// Writes a network in one format at `path`: a file, or a folder where the format is one. Gives the files written.
 ///
 /// Every file is written beside its place and renamed, so that there is never half a file. Other files of an existing
-/// folder stay.
+/// folder stay. A device or a pipe is written to as it is.
 ///
 /// # Errors
 /// [`ExportError::Unwritable`] with the path and what is wrong.
@@ -40,6 +40,11 @@ pub(crate) fn write_whole(
     path: &Path,
     write: &mut dyn FnMut(&mut dyn Write) -> Result<(), ExportError>,
 ) -> Result<(), ExportError> {
+    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
+        let mut out = BufWriter::new(File::options().write(true).open(path)?);
+        write(&mut out)?;
+        return Ok(out.flush()?);
+    }
     let mut partial = path.as_os_str().to_owned();
     partial.push(".partial");
     let mut save = || -> Result<(), ExportError> {
@@ -72,6 +77,19 @@ mod tests {
         // Again over the old ones.
         assert_eq!(write_files(&RustModule, &model, &package).unwrap(), written);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_device_is_written_to_and_stays() {
+        use std::os::unix::fs::FileTypeExt;
+        let folder = tempfile::tempdir().unwrap();
+        let link = folder.path().join("a.onnx");
+        // Through a link, so that a writer that renames harms nothing but the link.
+        std::os::unix::fs::symlink("/dev/null", &link).unwrap();
+        assert_eq!(write_files(&Onnx, &testing::perceptron(), &link).unwrap(), std::slice::from_ref(&link));
+        assert!(link.metadata().unwrap().file_type().is_char_device());
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

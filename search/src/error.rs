@@ -87,6 +87,14 @@ pub enum StudyError {
         /// What is there.
         path: PathBuf,
     },
+    /// Something else is where a run folder has a file or a folder.
+    #[error("{}: is no {kind}, and the study has one there; move it away", path.display())]
+    Misplaced {
+        /// What is there.
+        path: PathBuf,
+        /// What should be: `file` or `folder`.
+        kind: &'static str,
+    },
     /// A folder is not a run folder.
     #[error("{}: not a run folder ({missing} is missing)", path.display())]
     NotARun {

@@ -3,6 +3,7 @@
 mod kept_config;
 mod lock;
 mod paths;
+mod places;
 
 use std::fs::{self, File};
 use std::io;
@@ -11,6 +12,7 @@ use std::path::Path;
 use self::kept_config::{difference, parse, read_text, write_whole};
 use self::lock::lock;
 pub use self::paths::{RunPaths, check_study_name};
+pub(crate) use self::places::check_file;
 use crate::StudyError;
 
 /// A run folder that this process alone may write, until it is dropped.
@@ -29,11 +31,13 @@ impl RunFolder {
     ///
     /// # Errors
     /// [`StudyError::Held`] when another process has it, [`StudyError::Changed`] when the config was edited where it may
-    /// not be, [`StudyError::NotAFolder`] when something else stands in its place, [`StudyError::File`] when it cannot be made.
+    /// not be, [`StudyError::NotAFolder`] and [`StudyError::Misplaced`] when something else stands in its place or in that of what it
+    /// holds, [`StudyError::File`] when it cannot be made.
     pub fn open(paths: &RunPaths, config: &str, free: &[&str]) -> Result<Self, StudyError> {
         let now = parse(&paths.config(), config)?;
         let root = paths.root();
         fs::create_dir_all(root).map_err(|source| unmade(root, source))?;
+        places::check_all(paths)?;
         let lock = lock(paths)?;
         match read_text(&paths.config())? {
             Some(text) => {
@@ -128,6 +132,47 @@ mod tests {
         let (_folder, paths) = paths();
         assert!(matches!(RunFolder::open(&paths, "a =", FREE), Err(StudyError::Config { .. })));
         assert!(!paths.root().exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn other_things_in_the_place_of_files_and_folders_are_named() {
+        use std::os::unix::fs::symlink;
+        for (name, kind) in [
+            ("lock", "file"),
+            ("journal.jsonl", "file"),
+            ("kiln.log", "file"),
+            ("store", "folder"),
+            ("models", "folder"),
+        ] {
+            let (_folder, paths) = paths();
+            drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+            let place = paths.root().join(name);
+            let _ = fs::remove_file(&place);
+            let others: [&dyn Fn(); 3] = [
+                &|| symlink("nowhere", &place).unwrap(),
+                &|| symlink(name, &place).unwrap(),
+                &|| match kind {
+                    "file" => fs::create_dir(&place).unwrap(),
+                    _ => fs::write(&place, "").unwrap(),
+                },
+            ];
+            for put in others {
+                put();
+                match RunFolder::open(&paths, CONFIG, FREE).unwrap_err() {
+                    StudyError::Misplaced { path, kind: found } => {
+                        assert_eq!((path, found), (place.clone(), kind))
+                    }
+                    error => panic!("{name}: {error}"),
+                }
+                if place.symlink_metadata().unwrap().is_dir() {
+                    fs::remove_dir(&place).unwrap();
+                } else {
+                    fs::remove_file(&place).unwrap();
+                }
+            }
+            drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+        }
     }
 
     #[test]

@@ -56,6 +56,9 @@ impl Audit {
     /// [`AuditError::File`] when the file cannot be read, [`AuditError::Damaged`] when it is not what an audit writes.
     pub fn load(paths: &RunPaths) -> Result<Option<Self>, AuditError> {
         let path = paths.root().join(FILE);
+        if path.metadata().is_ok_and(|found| !found.is_file()) {
+            return Err(AuditError::Damaged { path, problem: "it is no file".to_owned() });
+        }
         let mut bytes = Vec::new();
         match File::open(&path).and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes)) {
             Ok(_) => {}

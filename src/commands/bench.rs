@@ -3,7 +3,6 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use anyhow::Context;
 use kiln::assembly::Registries;
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
@@ -18,6 +17,7 @@ use crate::cli::{
 };
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::output_file;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
 
@@ -128,8 +128,7 @@ fn compared_on(problem: &Problem, compared: &Compared) -> Result<Comparison, Ben
 }
 
 fn write_plot(file: &Path, comparison: &Comparison) -> Result<(), Failure> {
-    let written = std::fs::write(file, svg(comparison));
-    Ok(written.with_context(|| format!("{}: cannot write the plot", file.display()))?)
+    output_file::write(file, "the plot", svg(comparison).as_bytes())
 }
 
 fn text(comparison: &Comparison) -> String {

@@ -28,6 +28,12 @@ pub(crate) fn run(
     let run = Run::read(run, &common.runs)?;
     let genotype = &run.trial(trial)?.proposal.genotype;
     let path = model_file(&run.paths, trial);
+    if run.finished.iter().any(|finished| finished.trial == trial) && !path.is_file() {
+        return Err(Failure::wrong(anyhow!(
+            "{}: is missing, or no file; move away what is there, and run the study again: it is written anew",
+            path.display()
+        )));
+    }
     if !path.is_file() {
         let finished: Vec<String> = run.finished.iter().map(|finished| finished.trial.to_string()).collect();
         let finished = if finished.is_empty() { "none".to_owned() } else { finished.join(", ") };
@@ -45,7 +51,7 @@ pub(crate) fn run(
     };
     let default = default_path(&run.config.study.name, trial, exporter, &model).map_err(Failure::wrong)?;
     let out = out.unwrap_or(default);
-    let files = write_files(exporter, &model, &out).map_err(anyhow::Error::from)?;
+    let files = write_files(exporter, &model, &out).map_err(Failure::unwritable)?;
     let sizes = files.iter().map(|file| Ok((file, size(file)?))).collect::<anyhow::Result<Vec<_>>>()?;
     if common.json {
         let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();

@@ -1,10 +1,8 @@
 //! `kiln report`: a study on one HTML page.
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::{Path, PathBuf};
 
-use anyhow::Context;
 use kiln::assembly::Registries;
 use kiln::audit::Audit;
 use kiln_search::{JournalReader, StudyError};
@@ -14,6 +12,7 @@ use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::{Inspect, Inspector};
 use crate::output;
+use crate::output_file;
 use crate::run::Run;
 use crate::study_page::StudyPage;
 
@@ -44,24 +43,11 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         .collect();
     let html = page.page(&inspections).html();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{study}.html")));
-    let written = write_whole(&out, &html);
-    written.with_context(|| format!("{}: cannot write the report", out.display()))?;
+    output_file::write(&out, "the report", html.as_bytes())?;
     if common.json {
         output::print_json(&json!({ "file": out, "bytes": html.len() }))?;
     } else {
         output::print(&format!("{} ({} bytes)", out.display(), html.len()))?;
     }
     Ok(Exit::Done)
-}
-
-/// Writes beside the place and renames, so that there is never half a page.
-fn write_whole(path: &Path, text: &str) -> std::io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = fs::write(&partial, text).and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        // Half a page is of no use; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&partial);
-    }
-    written
 }

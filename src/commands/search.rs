@@ -37,7 +37,7 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     study.stop = stop.flag();
     study.check()?;
     let folder = RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?;
-    logging::to_file(&paths.root().join("kiln.log"))?;
+    logging::to_file(&paths.log())?;
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 
     let screen = if plain || common.json {

@@ -23,8 +23,10 @@ pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failu
     let space = registries.space(&run.config, None)?;
     let (costs, _) = registries.costs(&run.config)?;
     let genotype = &trial.proposal.genotype;
-    let architecture =
-        space.decode(genotype).with_context(|| format!("trial {} cannot be built", trial.id))?;
+    let architecture = space.decode(genotype).with_context(|| {
+        format!("trial {} of `{}` does not fit the space in its config", trial.id, run.paths.root().display())
+    });
+    let architecture = architecture.map_err(Failure::wrong)?;
     if common.json {
         output::print_json(&as_json(trial, space.as_ref(), &architecture, &costs)?)?;
     } else {

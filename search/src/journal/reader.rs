@@ -8,6 +8,7 @@ use serde::Deserialize;
 
 use super::{JOURNAL_VERSION, JournalEntry, LONGEST_LINE};
 use crate::StudyError;
+use crate::run_folder::check_file;
 
 /// Reads a journal line by line and remembers where it stopped, so that it can follow a running study.
 #[derive(Debug)]
@@ -23,8 +24,9 @@ impl JournalReader {
     /// Opens a journal.
     ///
     /// # Errors
-    /// [`StudyError::File`] when it cannot be opened.
+    /// [`StudyError::File`] when it cannot be opened, [`StudyError::Misplaced`] when it is no file.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
+        check_file(path)?;
         let file = File::open(path).map_err(|source| StudyError::File {
             path: path.to_owned(),
             action: "open the journal",

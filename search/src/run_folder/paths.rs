@@ -3,6 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use super::kept_config::read_text;
+use super::places::check_file;
 use crate::{StudyError, TrialId};
 
 /// Where the files of a run folder are.
@@ -41,6 +42,12 @@ impl RunPaths {
     #[must_use]
     pub fn journal(&self) -> PathBuf {
         self.0.join("journal.jsonl")
+    }
+
+    /// What happened, for people.
+    #[must_use]
+    pub fn log(&self) -> PathBuf {
+        self.0.join("kiln.log")
     }
 
     /// The store.
@@ -82,11 +89,13 @@ impl RunPaths {
     /// The text of the config with which the study began, for programs that only read the run folder.
     ///
     /// # Errors
-    /// [`StudyError::NotARun`] when there is none, [`StudyError::NotAFolder`] when a file is in the run folder's place.
+    /// [`StudyError::NotARun`] when there is none, [`StudyError::NotAFolder`] when a file is in the run folder's place,
+    /// [`StudyError::Misplaced`] when something else is in the config's.
     pub fn read_config(&self) -> Result<String, StudyError> {
         if self.0.is_file() {
             return Err(StudyError::NotAFolder { path: self.0.clone() });
         }
+        check_file(&self.config())?;
         read_text(&self.config())?
             .ok_or_else(|| StudyError::NotARun { path: self.0.clone(), missing: "config.toml" })
     }

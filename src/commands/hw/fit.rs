@@ -1,10 +1,7 @@
 //! `kiln hw fit`: a device file fitted to measured latencies.
 
 use std::fmt::Write;
-use std::fs;
-use std::path::Path;
 
-use anyhow::Context;
 use kiln_hw_models::{
     Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Roofline,
 };
@@ -13,6 +10,7 @@ use serde_json::json;
 use crate::cli::{Common, FitArguments, Unit};
 use crate::exit::{Exit, Failure};
 use crate::output;
+use crate::output_file;
 use crate::text_table::{Align, TextTable};
 
 pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Failure> {
@@ -30,7 +28,7 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
         Calibration { batch, threads, ..Calibration::new(file.name(), &arguments.latency_column) };
     let fit = calibration.fit(&device, &drawn).map_err(Failure::wrong)?;
     let others = compared(arguments, device, &fit, &others)?;
-    write(&arguments.out, &fit.device)?;
+    output_file::write(&arguments.out, "the device file", fit.device.to_toml().as_bytes())?;
 
     let out = &arguments.out;
     if common.json {
@@ -116,16 +114,4 @@ fn comparison_table(before: &Comparison, after: &Comparison) -> TextTable {
         ]);
     }
     table
-}
-
-/// Writes beside the place and renames, so that there is never half a file.
-fn write(out: &Path, device: &Device) -> Result<(), Failure> {
-    let mut partial = out.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = fs::write(&partial, device.to_toml()).and_then(|()| fs::rename(&partial, out));
-    if written.is_err() {
-        // Half a file is of no use; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&partial);
-    }
-    Ok(written.with_context(|| format!("{}: cannot be written", out.display()))?)
 }

@@ -134,7 +134,8 @@ impl Export for Exporter {
         }
         self.done.fetch_add(1, Ordering::SeqCst);
         anyhow::ensure!(!self.missing, "{trial}/model.kiln: not found");
-        let files = vec![(format!("digits-{trial}.onnx").into(), 35_000), (format!("digits-{trial}").into(), 7)];
+        let files =
+            vec![(format!("digits-{trial}.onnx").into(), 35_000), (format!("digits-{trial}").into(), 7)];
         Ok(Written { files, left_out: vec!["`x`: too small".to_owned()] })
     }
 }
@@ -263,8 +264,9 @@ fn exporting_does_not_hold_up_the_screen_and_is_told_of() {
     let (frame, state) = exporting(&exporter, Some(sender));
     assert_eq!(exporter.done.load(Ordering::SeqCst), 1, "pressed twice, it is exported once");
     let trial = best(150);
-    let said =
-        format!("exported trial {trial}: digits-{trial}.onnx (35.00 kB), digits-{trial} (7 B); not `x`: too small");
+    let said = format!(
+        "exported trial {trial}: digits-{trial}.onnx (35.00 kB), digits-{trial} (7 B); not `x`: too small"
+    );
     assert!(frame.contains(&format!("▸ exported trial {trial}: digits-{trial}.onnx")), "{frame}");
     let log = state.lines.iter().filter(|line| line.level == Level::Exported);
     assert_eq!(log.map(|line| line.message.as_str()).collect::<Vec<_>>(), [said.as_str()]);

@@ -4,6 +4,7 @@ mod configs;
 mod data_files;
 mod devices;
 mod oddities;
+mod places;
 mod runs;
 
 use std::collections::BTreeMap;

@@ -1,0 +1,36 @@
+//! What stands where a run folder has its files and folders. Opening a pipe would wait for ever, and other things fail
+//! in words that say nothing of the study.
+
+use std::fs::Metadata;
+use std::io::ErrorKind;
+use std::path::Path;
+
+use super::RunPaths;
+use crate::StudyError;
+
+/// Refuses whatever is in the place of a file and is none. That nothing is there is no mistake.
+pub(crate) fn check_file(path: &Path) -> Result<(), StudyError> {
+    check(path, "file", Metadata::is_file)
+}
+
+/// Refuses whatever is in the place of a run folder's files and folders and is not one.
+pub(super) fn check_all(paths: &RunPaths) -> Result<(), StudyError> {
+    for file in [paths.lock(), paths.config(), paths.journal(), paths.log()] {
+        check_file(&file)?;
+    }
+    for folder in [paths.store(), paths.models(), paths.trainings()] {
+        check(&folder, "folder", Metadata::is_dir)?;
+    }
+    Ok(())
+}
+
+fn check(path: &Path, kind: &'static str, fits: fn(&Metadata) -> bool) -> Result<(), StudyError> {
+    let is_right = match path.metadata() {
+        Ok(found) => fits(&found),
+        // Opening it tells the rest.
+        Err(error) if error.kind() == ErrorKind::PermissionDenied => true,
+        // A link to nothing is something too.
+        Err(_) => path.symlink_metadata().is_err(),
+    };
+    if is_right { Ok(()) } else { Err(StudyError::Misplaced { path: path.to_owned(), kind }) }
+}
