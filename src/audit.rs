@@ -2,53 +2,42 @@
 //! what needs no supernet at all.
 
 mod error;
+mod predictors;
 mod records;
+mod reference;
 mod result;
 mod sample;
 
 use std::fs;
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
-use std::sync::Mutex;
-use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
-use std::thread;
+use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use kiln_evaluator::{Built, Context};
-use kiln_search::{Fidelity, Outcome, Progress, RankCorrelation, Request, RunPaths, rank_correlation, seed};
+use kiln_search::{Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Genotype, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
 pub use self::error::AuditError;
+pub use self::predictors::Predictor;
 use self::records::{Record, Records};
 use crate::assembly::{Assembly, Registries};
 
 /// The evaluator that is audited.
 const SUPERNET: &str = "supernet";
-/// Settings of a supernet that say how a network of its own is trained.
-const SHARED_KEYS: [&str; 12] = [
-    "device",
-    "devices",
-    "epochs",
-    "batch",
-    "optimizer",
-    "warmup_epochs",
-    "label_smoothing",
-    "accumulate",
-    "clip_norm",
-    "ema",
-    "patience",
-    "checkpoint_steps",
-];
 
 /// How much is audited.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditPlan<'a> {
     /// Architectures to train.
     pub networks: NonZeroUsize,
-    /// Epochs of each, instead of the supernet's.
+    /// Epochs of each, instead of those of `[finish]`.
     pub epochs: Option<u32>,
+    /// Trainings of each, from other first weights and in another order of the examples; their mean is what predictors are
+    /// held against.
+    pub repeats: NonZeroU32,
     /// Networks that are trained at one time. It changes the time taken and nothing else.
     pub workers: usize,
     /// Set from outside to stop: networks that are being trained are finished and kept.
@@ -61,8 +50,8 @@ pub struct AuditPlan<'a> {
 pub struct AuditedNetwork {
     /// Which.
     pub genotype: Genotype,
-    /// Measured after it was trained on its own.
-    pub trained: Outcome,
+    /// Measured after it was trained on its own, once for each repeat.
+    pub trained: Vec<Outcome>,
     /// Measured with the supernet's weights.
     pub estimated: Outcome,
     /// Its zero-cost proxy.
@@ -73,14 +62,12 @@ pub struct AuditedNetwork {
     pub macs: u64,
 }
 
-/// How well one number orders the networks as training them does.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Predictor {
-    /// Name of the number.
-    pub name: String,
-    /// Kendall's tau-b, 1 for the same order; `None` where all values are the same, or too few networks could be measured.
-    pub correlation: Option<RankCorrelation>,
+impl AuditedNetwork {
+    /// Mean of a metric over the trainings; `None` if one of them did not give it.
+    #[must_use]
+    pub fn trained(&self, metric: &str) -> Option<f64> {
+        predictors::mean(&self.trained, metric)
+    }
 }
 
 /// What an audit found.
@@ -91,7 +78,8 @@ pub struct Audit {
     pub metric: String,
     /// The networks, in the order in which they were drawn.
     pub networks: Vec<AuditedNetwork>,
-    /// The supernet's estimates first.
+    /// The supernet's estimates first; last, where there are repeats, the first training of each network against the mean of
+    /// the others, which says how far the order of trained networks is chance.
     pub predictors: Vec<Predictor>,
 }
 
@@ -120,7 +108,8 @@ impl Audit {
             registries.evaluators.build(kind, &table, None, context.clone()).map_err(AuditError::Settings)
         };
         let supernet = build(SUPERNET, estimating(settings, paths.root()))?;
-        let scratch = build("scratch", training(settings, plan.epochs))?;
+        let finish = assembly.config.finish.as_ref().map(|finish| &finish.settings);
+        let scratch = build("scratch", reference::training(settings, finish, plan.epochs))?;
         let proxy = build("naswot", Map::new())?;
         let genotypes = sample::draw(assembly, plan.networks)?;
         let mut architectures = Vec::new();
@@ -129,79 +118,54 @@ impl Audit {
         }
         supernet.evaluator.prepare(progress)?;
         let study_seed = assembly.config.study.seed;
-        let judge = |built: &Built, index: usize| {
+        let judge = |built: &Built, index: usize, repeat: u32| {
             let (genotype, architecture) = (&genotypes[index], &architectures[index]);
-            let seed = seed::trial_seed(study_seed, genotype);
+            let seed = reference::seed(study_seed, repeat, genotype);
             built.evaluator.evaluate(&Request { genotype, architecture, fidelity: Fidelity::Full, seed })
         };
 
         let records = Records::open(&paths.root().join("audit.jsonl"))?;
         let reference = scratch.evaluator.fingerprint();
-        let known = |index: usize| records.get(&reference, &genotypes[index]);
-        let open: Vec<usize> = (0..genotypes.len()).filter(|index| known(*index).is_none()).collect();
-        let total = genotypes.len() as u64;
-        let done = AtomicUsize::new(genotypes.len() - open.len());
-        progress.report("audit", done.load(Ordering::Relaxed) as u64, total, "");
-        side_by_side(&open, plan, |index| {
+        let known = |index: usize, repeat: u32| records.get(&reference, &genotypes[index], repeat);
+        let repeats = plan.repeats.get();
+        // All networks once, then all of them again.
+        let trainings =
+            (0..repeats).flat_map(|repeat| (0..genotypes.len()).map(move |index| (index, repeat)));
+        let open: Vec<(usize, u32)> =
+            trainings.filter(|(index, repeat)| known(*index, *repeat).is_none()).collect();
+        let total = genotypes.len() as u64 * u64::from(repeats);
+        let done = AtomicU64::new(total - open.len() as u64);
+        progress.report("audit", done.load(Ordering::Relaxed), total, "");
+        reference::side_by_side(&open, plan, |(index, repeat)| {
             let began = Instant::now();
-            let outcome = judge(&scratch, index)?;
+            let outcome = judge(&scratch, index, repeat)?;
             let seconds = began.elapsed().as_secs_f64();
             let genotype = genotypes[index].clone();
-            records.append(Record { reference: reference.clone(), genotype, outcome, seconds })?;
-            let done = done.fetch_add(1, Ordering::Relaxed) as u64 + 1;
+            records.append(Record { reference: reference.clone(), genotype, repeat, outcome, seconds })?;
+            let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress.report("audit", done, total, &format!("{seconds:.1} s"));
             Ok(())
         })?;
 
         let mut networks = Vec::new();
         for (index, genotype) in genotypes.iter().enumerate() {
-            // Every one of them has been trained by now.
-            let Some(trained) = records.get(&reference, genotype) else { continue };
             let counts = architectures[index].counts();
             networks.push(AuditedNetwork {
                 genotype: genotype.clone(),
-                trained,
-                estimated: judge(&supernet, index)?,
-                proxy: judge(&proxy, index)?,
+                // Every one of them has been trained by now.
+                trained: (0..repeats).filter_map(|repeat| known(index, repeat)).collect(),
+                estimated: judge(&supernet, index, 0)?,
+                proxy: judge(&proxy, index, 0)?,
                 parameters: counts.parameters,
                 macs: counts.macs,
             });
         }
-        let audit = Self::compare(networks, &supernet.metrics, &proxy.metrics[0], study_seed);
+        let predictors = predictors::compare(&networks, &supernet.metrics, &proxy.metrics[0], study_seed);
+        let audit = Self { metric: supernet.metrics[0].clone(), networks, predictors };
         audit.save(paths, plan.epochs)?;
         // The folder stays where the study has something in it.
         let _ = fs::remove_dir(paths.trainings());
         Ok(audit)
-    }
-
-    /// Correlations over the networks for which every number is known. `metrics` are the evaluator's; the first orders.
-    fn compare(networks: Vec<AuditedNetwork>, metrics: &[String], proxy: &str, seed: u64) -> Self {
-        let get = |outcome: &Outcome, name: &str| outcome.measurement().and_then(|found| found.get(name));
-        let metric = metrics[0].clone();
-        let mut names: Vec<String> = metrics.iter().map(|name| format!("supernet {name}")).collect();
-        names.extend(["parameters", "macs", proxy].map(str::to_owned));
-        let rows: Vec<(f64, Vec<f64>)> = networks
-            .iter()
-            .filter_map(|network| {
-                let trained = get(&network.trained, &metric)?;
-                let mut row =
-                    metrics.iter().map(|name| get(&network.estimated, name)).collect::<Option<Vec<f64>>>()?;
-                // More of them should mean less error.
-                row.extend([-(network.parameters as f64), -(network.macs as f64)]);
-                row.push(get(&network.proxy, proxy)?);
-                Some((trained, row))
-            })
-            .collect();
-        let trained: Vec<f64> = rows.iter().map(|(trained, _)| *trained).collect();
-        let predictors = names
-            .into_iter()
-            .enumerate()
-            .map(|(column, name)| {
-                let values: Vec<f64> = rows.iter().map(|(_, row)| row[column]).collect();
-                Predictor { name, correlation: rank_correlation(&values, &trained, seed) }
-            })
-            .collect();
-        Self { metric, networks, predictors }
     }
 }
 
@@ -210,44 +174,6 @@ fn estimating(settings: &Settings, run: &Path) -> Map<String, Value> {
     let mut table = settings.table().clone();
     table.entry(SUPERNET).or_insert_with(|| run.to_string_lossy().into_owned().into());
     table
-}
-
-/// Settings with which a network is trained on its own as the supernet was.
-fn training(settings: &Settings, epochs: Option<u32>) -> Map<String, Value> {
-    let shared = settings.table().iter().filter(|(key, _)| SHARED_KEYS.contains(&key.as_str()));
-    let mut table: Map<String, Value> = shared.map(|(key, value)| (key.clone(), value.clone())).collect();
-    if let Some(epochs) = epochs {
-        table.insert("epochs".to_owned(), epochs.into());
-        let warmup = table.get("warmup_epochs").and_then(Value::as_u64).unwrap_or(0);
-        table.insert("warmup_epochs".to_owned(), warmup.min(u64::from(epochs.saturating_sub(1))).into());
-    }
-    table
-}
-
-/// Works on the items with so many threads until all are done, one fails or the user stops.
-fn side_by_side(
-    items: &[usize],
-    plan: AuditPlan<'_>,
-    work: impl Fn(usize) -> Result<(), AuditError> + Sync,
-) -> Result<(), AuditError> {
-    let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
-    let run = || {
-        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
-            let stopped = plan.stop.load(Ordering::Relaxed);
-            let done = if stopped { Err(AuditError::interrupted()) } else { work(*item) };
-            if let Err(error) = done {
-                next.store(items.len(), Ordering::Relaxed);
-                failed.lock().expect("no holder panics").get_or_insert(error);
-            }
-        }
-    };
-    thread::scope(|scope| {
-        for _ in 1..plan.workers.min(items.len()) {
-            scope.spawn(run);
-        }
-        run();
-    });
-    failed.into_inner().expect("no holder panics").map_or(Ok(()), Err)
 }
 
 #[cfg(test)]

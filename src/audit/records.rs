@@ -21,6 +21,9 @@ pub(super) struct Record {
     /// Fingerprint of the evaluator that trained it.
     pub(super) reference: String,
     pub(super) genotype: Genotype,
+    /// Which training of it.
+    #[serde(default)]
+    pub(super) repeat: u32,
     pub(super) outcome: Outcome,
     /// How long it took.
     pub(super) seconds: f64,
@@ -63,10 +66,12 @@ impl Records {
     }
 
     /// What is known of a network.
-    pub(super) fn get(&self, reference: &str, genotype: &Genotype) -> Option<Outcome> {
+    pub(super) fn get(&self, reference: &str, genotype: &Genotype, repeat: u32) -> Option<Outcome> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut records = state.1.iter();
-        let found = records.find(|known| known.reference == reference && known.genotype == *genotype);
+        let found = records.find(|known| {
+            known.reference == reference && known.genotype == *genotype && known.repeat == repeat
+        });
         found.map(|known| known.outcome.clone())
     }
 

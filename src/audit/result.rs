@@ -12,7 +12,7 @@ use super::{Audit, AuditError};
 /// Name of the file.
 const FILE: &str = "audit.json";
 /// Version of its format.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 /// Longest file that is read, in bytes.
 const LONGEST_BYTES: u64 = 64 << 20;
 
@@ -24,7 +24,7 @@ const LARGEST_TAU: f64 = 1.0 + 1e-9;
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
-    /// Epochs of each network, where they are not the supernet's.
+    /// Epochs of each network, where they are not those of `[finish]`.
     epochs: Option<u32>,
     audit: Audit,
 }
@@ -110,7 +110,7 @@ mod tests {
         let measured = |value: f64| Outcome::from_metrics([("error_percent".to_owned(), value)].into());
         let network = |gene: u8| AuditedNetwork {
             genotype: Genotype::new([gene]),
-            trained: measured(f64::from(gene)),
+            trained: vec![measured(f64::from(gene))],
             estimated: measured(0.5 + f64::from(gene)),
             proxy: measured(-1.0),
             parameters: 10,
@@ -143,7 +143,7 @@ mod tests {
         let text = fs::read_to_string(&path).unwrap();
         for (text, problem) in [
             (text[..text.len() / 2].to_owned(), "EOF"),
-            (text.replace("\"version\": 1", "\"version\": 9"), "version 9"),
+            (text.replace("\"version\": 2", "\"version\": 9"), "version 9"),
             (text.replace("\"macs\": 20", "\"macs\": -20"), "u64"),
             (text.replace("0.25", "-1.25"), "not between -1 and 1"),
             (text.replace("0.25", "1e300"), "not between -1 and 1"),

@@ -2,6 +2,8 @@
 
 use std::collections::BTreeMap;
 use std::fs;
+use std::num::NonZeroU32;
+use std::sync::atomic::AtomicUsize;
 
 use super::*;
 
@@ -14,7 +16,7 @@ fn measured(metrics: &[(&str, f64)]) -> Outcome {
 fn network(index: u8, error: f64, estimate: f64) -> AuditedNetwork {
     AuditedNetwork {
         genotype: Genotype::new([index]),
-        trained: measured(&[("error_percent", error)]),
+        trained: vec![measured(&[("error_percent", error)])],
         estimated: measured(&[("error_percent", estimate)]),
         proxy: measured(&[("negative_naswot", f64::from(index))]),
         parameters: u64::from(index),
@@ -28,11 +30,15 @@ fn each_number_is_held_against_what_training_measured() {
     let mut networks: Vec<AuditedNetwork> =
         (1..=6).map(|i| network(i, f64::from(i), 50.0 + f64::from(i))).collect();
     // What could not be trained does not count.
-    networks
-        .push(AuditedNetwork { trained: measured(&[("error_percent", f64::NAN)]), ..network(9, 0.0, 99.0) });
-    let audit = Audit::compare(networks, &["error_percent".to_owned()], "negative_naswot", 1);
-    let taus: Vec<(&str, Option<f64>)> = audit
-        .predictors
+    networks.push(AuditedNetwork {
+        trained: vec![measured(&[("error_percent", f64::NAN)])],
+        ..network(9, 0.0, 99.0)
+    });
+    let compare = |networks: &[AuditedNetwork]| {
+        predictors::compare(networks, &["error_percent".to_owned()], "negative_naswot", 1)
+    };
+    let found = compare(&networks);
+    let taus: Vec<(&str, Option<f64>)> = found
         .iter()
         .map(|predictor| (predictor.name.as_str(), predictor.correlation.map(|found| found.tau.round())))
         .collect();
@@ -43,7 +49,14 @@ fn each_number_is_held_against_what_training_measured() {
         ("negative_naswot", Some(1.0)),
     ];
     assert_eq!(taus, expected);
-    assert_eq!(audit.networks.len(), 7);
+    // Trained again, the first two change places: their mean is the same, and 13 of 15 pairs are as in the first training.
+    for (network, again) in networks.iter_mut().zip([2.0, 1.0, 3.0, 4.0, 5.0, 6.0, 7.0]) {
+        network.trained.push(measured(&[("error_percent", again)]));
+    }
+    let found = compare(&networks);
+    let tau = |name: &str| found.iter().find(|found| found.name == name).unwrap().correlation.unwrap().tau;
+    assert!((tau("trained again") - 13.0 / 15.0).abs() < 1e-12);
+    assert!((tau("supernet error_percent") - 14.0 / (15.0_f64 * 14.0).sqrt()).abs() < 1e-12);
 }
 
 #[test]
@@ -53,6 +66,7 @@ fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
     let record = |gene: u8| Record {
         reference: "a".to_owned(),
         genotype: Genotype::new([gene]),
+        repeat: u32::from(gene) / 2,
         outcome: measured(&[("error_percent", f64::from(gene))]),
         seconds: 1.0,
     };
@@ -64,9 +78,9 @@ fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, &text[..text.len() - 5]).unwrap();
     let records = Records::open(&path).unwrap();
-    assert_eq!(records.get("a", &Genotype::new([1])), Some(record(1).outcome));
-    assert_eq!(records.get("a", &Genotype::new([2])), None);
-    assert_eq!(records.get("b", &Genotype::new([1])), None);
+    assert_eq!(records.get("a", &Genotype::new([1]), 0), Some(record(1).outcome));
+    assert_eq!(records.get("a", &Genotype::new([2]), 1), None);
+    assert_eq!(records.get("b", &Genotype::new([1]), 0), None);
     records.append(record(2)).unwrap();
     drop(records);
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
@@ -79,26 +93,53 @@ fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
 fn a_network_of_its_own_is_trained_as_the_supernet_with_fewer_epochs() {
     let table = serde_json::json!({ "epochs": 30, "warmup_epochs": 3, "subnets": 4, "batch": 8, "ema": 0.9 });
     let settings = Settings::new("evaluator", table.as_object().unwrap().clone());
+    let training = |finish, epochs| Value::Object(reference::training(&settings, finish, epochs));
     let expected = serde_json::json!({ "epochs": 2, "warmup_epochs": 1, "batch": 8, "ema": 0.9 });
-    assert_eq!(Value::Object(training(&settings, Some(2))), expected);
-    assert_eq!(training(&settings, None)["epochs"], 30);
+    assert_eq!(training(None, Some(2)), expected);
+    assert_eq!(training(None, None)["epochs"], 30);
+}
+
+#[test]
+fn a_network_of_its_own_is_trained_as_networks_are_finished() {
+    let table = |value: Value| value.as_object().unwrap().clone();
+    let supernet = table(serde_json::json!({ "epochs": 30, "warmup_epochs": 3, "batch": 8, "patience": 2 }));
+    let finish =
+        table(serde_json::json!({ "epochs": 4, "label_smoothing": 0.1, "formats": [], "mode": "inherit" }));
+    let (supernet, finish) = (Settings::new("evaluator", supernet), Settings::new("finish", finish));
+    let expected = serde_json::json!({ "epochs": 4, "batch": 8, "label_smoothing": 0.1 });
+    assert_eq!(Value::Object(reference::training(&supernet, Some(&finish), None)), expected);
+}
+
+#[test]
+fn repeats_begin_from_other_weights() {
+    let genotype = Genotype::new([1, 2]);
+    let seeds: std::collections::BTreeSet<u64> =
+        (0..5).map(|repeat| reference::seed(7, repeat, &genotype)).collect();
+    assert_eq!(seeds.len(), 5);
+    assert!(seeds.contains(&kiln_search::seed::trial_seed(7, &genotype)));
 }
 
 #[test]
 fn the_first_failure_ends_the_work() {
     let stop = AtomicBool::new(false);
-    let plan = AuditPlan { networks: NonZeroUsize::MIN, epochs: None, workers: 3, stop: &stop };
-    let items: Vec<usize> = (0..20).collect();
+    let plan = AuditPlan {
+        networks: NonZeroUsize::MIN,
+        epochs: None,
+        repeats: NonZeroU32::MIN,
+        workers: 3,
+        stop: &stop,
+    };
+    let items: Vec<(usize, u32)> = (0..20).map(|index| (index, 0)).collect();
     let seen = AtomicUsize::new(0);
-    side_by_side(&items, plan, |_| {
+    reference::side_by_side(&items, plan, |_| {
         seen.fetch_add(1, Ordering::Relaxed);
         Ok(())
     })
     .unwrap();
     assert_eq!(seen.load(Ordering::Relaxed), 20);
-    let refused = side_by_side(&items, plan, |_| Err(AuditError::TooFew { found: 0, wanted: 1 }));
+    let refused = reference::side_by_side(&items, plan, |_| Err(AuditError::TooFew { found: 0, wanted: 1 }));
     assert!(matches!(refused, Err(AuditError::TooFew { .. })));
     stop.store(true, Ordering::Relaxed);
-    let stopped = side_by_side(&items, plan, |_| Ok(()));
+    let stopped = reference::side_by_side(&items, plan, |_| Ok(()));
     assert!(matches!(stopped, Err(AuditError::Eval(kiln_search::EvalError::Interrupted))));
 }

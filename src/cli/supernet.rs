@@ -1,5 +1,6 @@
 //! Arguments of `kiln supernet`.
 
+use std::num::NonZeroU32;
 use std::path::PathBuf;
 
 use clap::Subcommand;
@@ -14,8 +15,11 @@ pub(crate) enum SupernetCommand {
         /// Architectures to train; those of earlier audits are not trained again
         #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..))]
         networks: u16,
-        /// Epochs of each [default: those of the supernet]
+        /// Epochs of each [default: those of `[finish]`, which also says how; without one, those of the supernet]
         #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
         epochs: Option<u32>,
+        /// Trainings of each from other first weights; predictors are held against their mean, and so is one of them
+        #[arg(long, value_name = "N", default_value = "1")]
+        repeats: NonZeroU32,
     },
 }

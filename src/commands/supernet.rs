@@ -1,10 +1,10 @@
 //! `kiln supernet`: whether a trained supernet ranks networks as training them does.
 
-use std::num::NonZeroUsize;
+use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
 
 use kiln::assembly::{Folders, Registries};
-use kiln::audit::{Audit, AuditError, AuditPlan, Predictor};
+use kiln::audit::{Audit, AuditError, AuditPlan, AuditedNetwork, Predictor};
 use kiln_search::{EvalError, Outcome, Progress};
 use serde_json::json;
 
@@ -16,11 +16,16 @@ use crate::text_table::{Align, TextTable};
 use crate::{output, units};
 
 pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
-    let SupernetCommand::Audit { run, networks, epochs } = command;
-    audit(run, *networks, *epochs, common)
+    let SupernetCommand::Audit { run, networks, epochs, repeats } = command;
+    audit(run, (*networks, *repeats), *epochs, common)
 }
 
-fn audit(run: &Path, networks: u16, epochs: Option<u32>, common: &Common) -> Result<Exit, Failure> {
+fn audit(
+    run: &Path,
+    (networks, repeats): (u16, NonZeroU32),
+    epochs: Option<u32>,
+    common: &Common,
+) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
     let registries = Registries::builtin();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
@@ -28,7 +33,7 @@ fn audit(run: &Path, networks: u16, epochs: Option<u32>, common: &Common) -> Res
     let stop = StopFlag::listen()?;
     let flag = stop.flag();
     let networks = NonZeroUsize::new(usize::from(networks)).expect("at least two were asked for");
-    let plan = AuditPlan { networks, epochs, workers: common.workers(), stop: &flag };
+    let plan = AuditPlan { networks, epochs, repeats, workers: common.workers(), stop: &flag };
     match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
         Ok(audit) if common.json => output::print_json(&json!({ "run": paths.root(), "audit": audit }))?,
         Ok(audit) => output::print(&as_text(&audit))?,
@@ -47,7 +52,7 @@ struct Lines;
 impl Progress for Lines {
     fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
         let note = if note.is_empty() { String::new() } else { format!(" ({note})") };
-        output::say(&format!("{stage}: {done} of {total} networks trained{note}"));
+        output::say(&format!("{stage}: {done} of {total} trainings done{note}"));
     }
 
     /// Asked where there is something to save; an audit keeps what it has as it goes.
@@ -67,10 +72,14 @@ fn as_text(audit: &Audit) -> String {
         }
         Outcome::Failed { .. } => "failed".to_owned(),
     };
+    let trained = |network: &AuditedNetwork| match network.trained(&audit.metric) {
+        Some(mean) => units::shown(&audit.metric, mean).1,
+        None => "failed".to_owned(),
+    };
     for network in &audit.networks {
         networks.row([
             network.genotype.to_string(),
-            shown(&network.trained, &audit.metric),
+            trained(network),
             shown(&network.estimated, &audit.metric),
             units::count(network.parameters as f64),
             units::count(network.macs as f64),

@@ -2,7 +2,6 @@
 
 use kiln::audit::{Audit, AuditedNetwork, Predictor};
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
-use kiln_search::Outcome;
 
 use super::names::{displayed, heading, subject, with_unit};
 use crate::units;
@@ -19,10 +18,16 @@ fn called(name: &str) -> String {
 /// The section of an audit.
 pub(super) fn section(audit: &Audit) -> Section {
     let measured = measured(audit).count();
+    let repeats = audit.networks.iter().map(|network| network.trained.len()).max().unwrap_or(0);
     let text = format!(
         "{measured} architectures, drawn at random, were trained on their own and compared with what the supernet says of them. A \
          tau of 1 is the same order, 0 is none. A supernet that does not order networks better than their number of \
-         parameters does not help the search."
+         parameters does not help the search.{}",
+        if repeats > 1 {
+            " Each was trained several times, and its mean counts; a training again shows how far the order is chance."
+        } else {
+            ""
+        }
     );
     let parts = vec![
         Part::Text(text),
@@ -49,8 +54,7 @@ fn predictors(predictors: &[Predictor]) -> Table {
 
 /// Networks with what was measured after training each.
 fn measured(audit: &Audit) -> impl Iterator<Item = (&AuditedNetwork, f64)> {
-    let of = |outcome: &Outcome| outcome.measurement().and_then(|found| found.get(&audit.metric));
-    audit.networks.iter().filter_map(move |network| Some((network, of(&network.trained)?)))
+    audit.networks.iter().filter_map(|network| Some((network, network.trained(&audit.metric)?)))
 }
 
 /// The estimates against what training gave. Their scales differ as a rule, so the line on which both are the same is not drawn.

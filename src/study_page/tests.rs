@@ -105,7 +105,7 @@ fn an_audit_is_shown_where_there_was_one() {
     let measured = |value: f64| Outcome::from_metrics([("error_percent".to_owned(), value)].into());
     let network = |gene: u8, trained: f64| AuditedNetwork {
         genotype: Genotype::new([gene]),
-        trained: measured(trained),
+        trained: vec![measured(trained)],
         estimated: measured(10.0 * f64::from(gene)),
         proxy: measured(-1.0),
         parameters: 1000 * u64::from(gene),

@@ -6,7 +6,7 @@ use super::{Case, changed, check};
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
 /// What an audit of no networks would write.
-const AUDIT: &str = r#"{"version": 1, "epochs": null, "audit": {"metric": "error_percent", "networks": [],
+const AUDIT: &str = r#"{"version": 2, "epochs": null, "audit": {"metric": "error_percent", "networks": [],
     "predictors": [{"name": "macs", "correlation": {"tau": 0.5, "low": 0.0, "high": 1.0}}]}}"#;
 
 #[test]
@@ -152,7 +152,7 @@ fn run_folders_and_model_files() {
             "an audit of a newer program",
             vec!["report", "tiny"],
             "runs/tiny/audit.json",
-            changed(AUDIT, "1", "7"),
+            changed(AUDIT, "2", "7"),
             &["runs/tiny/audit.json: damaged (version 7"],
         ),
         case(

@@ -1,0 +1,100 @@
+//! The trainings that estimates are held against: how each is done, and several at one time.
+
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicUsize, Ordering};
+use std::thread;
+
+use kiln_search::seed;
+use kiln_space::{Genotype, Settings};
+use serde_json::{Map, Value};
+
+use super::{AuditError, AuditPlan};
+
+/// Settings of a supernet that say how a network of its own is trained.
+const SHARED_KEYS: [&str; 12] = [
+    "device",
+    "devices",
+    "epochs",
+    "batch",
+    "optimizer",
+    "warmup_epochs",
+    "label_smoothing",
+    "accumulate",
+    "clip_norm",
+    "ema",
+    "patience",
+    "checkpoint_steps",
+];
+/// Those that `[finish]` may state otherwise.
+const FINISH_KEYS: [&str; 9] = [
+    "epochs",
+    "batch",
+    "optimizer",
+    "warmup_epochs",
+    "label_smoothing",
+    "accumulate",
+    "clip_norm",
+    "ema",
+    "patience",
+];
+/// Those that `[finish]` does not take over from the supernet.
+const NOT_INHERITED: [&str; 2] = ["warmup_epochs", "patience"];
+
+/// Settings with which a network is trained on its own: as `[finish]` trains what a search has found, but from new weights and
+/// without the validation split. A supernet's own rate is of the gradients of several subnets, and no network is used after it.
+pub(super) fn training(
+    supernet: &Settings,
+    finish: Option<&Settings>,
+    epochs: Option<u32>,
+) -> Map<String, Value> {
+    let chosen = |settings: &Settings, keys: &[&str]| {
+        let chosen = settings.table().iter().filter(|(key, _)| keys.contains(&key.as_str()));
+        chosen.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<String, Value>>()
+    };
+    let mut table = chosen(supernet, &SHARED_KEYS);
+    if let Some(finish) = finish {
+        table.retain(|key, _| !NOT_INHERITED.contains(&key.as_str()));
+        table.extend(chosen(finish, &FINISH_KEYS));
+    }
+    if let Some(epochs) = epochs {
+        table.insert("epochs".to_owned(), epochs.into());
+        let warmup = table.get("warmup_epochs").and_then(Value::as_u64).unwrap_or(0);
+        table.insert("warmup_epochs".to_owned(), warmup.min(u64::from(epochs.saturating_sub(1))).into());
+    }
+    table
+}
+
+/// The seed of a training; those of the first repeat are the trial's own.
+pub(super) fn seed(study_seed: u64, repeat: u32, genotype: &Genotype) -> u64 {
+    let seed = match repeat {
+        0 => study_seed,
+        _ => seed::derive(study_seed, "audit repeat", &[&repeat.to_le_bytes()]),
+    };
+    seed::trial_seed(seed, genotype)
+}
+
+/// Works on the items with so many threads until all are done, one fails or the user stops.
+pub(super) fn side_by_side<T: Copy + Sync>(
+    items: &[T],
+    plan: AuditPlan<'_>,
+    work: impl Fn(T) -> Result<(), AuditError> + Sync,
+) -> Result<(), AuditError> {
+    let (next, failed) = (AtomicUsize::new(0), Mutex::new(None));
+    let run = || {
+        while let Some(item) = items.get(next.fetch_add(1, Ordering::Relaxed)) {
+            let stopped = plan.stop.load(Ordering::Relaxed);
+            let done = if stopped { Err(AuditError::interrupted()) } else { work(*item) };
+            if let Err(error) = done {
+                next.store(items.len(), Ordering::Relaxed);
+                failed.lock().expect("no holder panics").get_or_insert(error);
+            }
+        }
+    };
+    thread::scope(|scope| {
+        for _ in 1..plan.workers.min(items.len()) {
+            scope.spawn(run);
+        }
+        run();
+    });
+    failed.into_inner().expect("no holder panics").map_or(Ok(()), Err)
+}
