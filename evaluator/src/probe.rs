@@ -25,7 +25,18 @@ pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<De
             }
         })
     });
-    result.map_err(|problem| first.map_or(problem, |first| format!("its first operation failed: {first}")))
+    result.map_err(|problem| {
+        first.map_or(problem, |first| format!("its first operation failed: {}", beginning(&first)))
+    })
+}
+
+/// The beginning of what a driver says, which may name every file that it has looked for.
+fn beginning(text: &str) -> String {
+    const LONGEST: usize = 160;
+    match text.char_indices().nth(LONGEST) {
+        Some((end, _)) => format!("{} ..", &text[..end]),
+        None => text.to_owned(),
+    }
 }
 
 /// What `work` gives, unless it panics or takes longer than `limit`. A thread that hangs is left to itself.
@@ -56,6 +67,19 @@ mod tests {
     #[test]
     fn the_cpu_works() {
         probe(Device::flex).unwrap();
+    }
+
+    #[test]
+    fn what_fails_first_is_the_reason_in_short() {
+        let open = || {
+            let driver = || panic!("no driver{}", ", not there either".repeat(30));
+            let failed = std::thread::spawn(driver).join().is_err();
+            assert!(!failed, "the driver's thread is gone");
+            Device::flex()
+        };
+        let reason = probe(open).unwrap_err();
+        assert!(reason.starts_with("its first operation failed: no driver, not there either"), "{reason}");
+        assert!(reason.len() < 200 && reason.ends_with(".."), "{reason}");
     }
 
     #[test]
