@@ -157,7 +157,8 @@ impl Keys for Exporting<'_> {
         if !self.keys.0.is_empty() {
             return self.keys.next(wait);
         }
-        if self.gate.take().is_some() {
+        // Held until the exporter was found waiting: without it the exporter goes on.
+        if let Some(_gate) = self.gate.take() {
             assert_eq!(self.exporter.done.load(Ordering::SeqCst), 0, "the screen waited for the exporter");
         }
         let done = self.exporter.done.load(Ordering::SeqCst) > 0;
