@@ -161,7 +161,7 @@ mod tests {
                 put();
                 match RunFolder::open(&paths, CONFIG, FREE).unwrap_err() {
                     StudyError::Misplaced { path, kind: found } => {
-                        assert_eq!((path, found), (place.clone(), kind))
+                        assert_eq!((path, found), (place.clone(), kind));
                     }
                     error => panic!("{name}: {error}"),
                 }

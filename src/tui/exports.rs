@@ -65,8 +65,9 @@ fn said(trial: TrialId, written: &anyhow::Result<Written>) -> Said {
                 format!("{} ({})", path.display(), units::bytes(*bytes as f64))
             };
             let files: Vec<String> = files.iter().map(file).collect();
-            let left_out: String = left_out.iter().map(|format| format!("; not {format}")).collect();
-            (Level::Exported, format!("exported trial {trial}: {}{left_out}", files.join(", ")))
+            let left_out: Vec<String> = left_out.iter().map(|format| format!("; not {format}")).collect();
+            let files = files.join(", ");
+            (Level::Exported, format!("exported trial {trial}: {files}{}", left_out.concat()))
         }
         Err(error) => (Level::Warning, format!("trial {trial} was not exported: {error:#}")),
     }

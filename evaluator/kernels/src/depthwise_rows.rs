@@ -37,7 +37,7 @@ impl Rows {
         let fits = matches!((kernel, stride), (1, 1) | (3 | 5 | 7, 1 | 2))
             && along.1.len() == kernel
             && columns.read_phases == stride;
-        fits.then(|| Self {
+        fits.then_some(Self {
             kernel,
             stride,
             first: [down.0, along.0],
@@ -193,11 +193,12 @@ impl Planes<'_> {
             unsafe {
                 if number + 1 == total {
                     let strips = [first];
-                    Strips { rows, pitches, count, activation, strips }.run::<K, STRIDE, true, false>(simd);
+                    Strips { rows, pitches, count, activation, each: strips }
+                        .run::<K, STRIDE, true, false>(simd);
                     break;
                 }
                 let pair = [first, self.strip::<S, K, STRIDE>(simd, number + 1, &masks)];
-                let pair = Strips { rows, pitches, count, activation, strips: pair };
+                let pair = Strips { rows, pitches, count, activation, each: pair };
                 if strips.is_multiple_of(2) {
                     pair.run::<K, STRIDE, true, false>(simd);
                 } else {
@@ -245,13 +246,14 @@ impl Planes<'_> {
                 let one = self.side_by_side::<S, K, STRIDE>(simd, plane, first, masks);
                 if next == planes {
                     let strips = [one];
-                    Strips { rows, pitches, count, activation, strips }.run::<K, STRIDE, false, true>(simd);
+                    Strips { rows, pitches, count, activation, each: strips }
+                        .run::<K, STRIDE, false, true>(simd);
                     self.apart::<S, STRIDE>(simd, plane, first);
                     break;
                 }
                 let second = first.add(lot);
                 let strips = [one, self.side_by_side::<S, K, STRIDE>(simd, next, second, masks)];
-                Strips { rows, pitches, count, activation, strips }.run::<K, STRIDE, false, true>(simd);
+                Strips { rows, pitches, count, activation, each: strips }.run::<K, STRIDE, false, true>(simd);
                 self.apart::<S, STRIDE>(simd, plane, first);
                 self.apart::<S, STRIDE>(simd, next, second);
                 plane = next + self.count::<S>(next);

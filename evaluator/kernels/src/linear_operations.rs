@@ -80,15 +80,12 @@ impl<const N: usize> Backward<Flex, N> for Connected {
         }
         if let Some(node) = &ops.parents[1] {
             let x = Values::new(x);
-            match &linear.deposit {
-                Some(deposit) => {
-                    let part = [linear.part[0].len(), linear.part[1].len(), 1, 1];
-                    deposit.leave(&linear.places(), part, linear.part_gradient(set, x.slice(), gradient));
-                }
-                None => {
-                    let values = linear.weight_gradient(set, x.slice(), gradient);
-                    grads.register::<Flex>(node.id, large(values, linear.whole));
-                }
+            if let Some(deposit) = &linear.deposit {
+                let part = [linear.part[0].len(), linear.part[1].len(), 1, 1];
+                deposit.leave(&linear.places(), part, linear.part_gradient(set, x.slice(), gradient));
+            } else {
+                let values = linear.weight_gradient(set, x.slice(), gradient);
+                grads.register::<Flex>(node.id, large(values, linear.whole));
             }
         }
         if let Some(node) = ops.parents.get(2).and_then(Option::as_ref) {

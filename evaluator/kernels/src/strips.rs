@@ -24,7 +24,7 @@ pub(crate) struct Strips<'a, S: Simd, const P: usize> {
     /// Lanes that are written.
     pub(crate) count: usize,
     pub(crate) activation: Activation,
-    pub(crate) strips: [Strip<S>; P],
+    pub(crate) each: [Strip<S>; P],
 }
 
 impl<S: Simd, const P: usize> Strips<'_, S, P> {
@@ -56,7 +56,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
     unsafe fn rolling<const K: usize, const SAME: bool, const LANES: bool>(&self, simd: S) {
         let (height, written) = (self.rows.read[0] as isize, self.rows.written[0]);
         let mut sums = [[simd.zero(); K]; P];
-        for (sums, strip) in sums.iter_mut().zip(&self.strips) {
+        for (sums, strip) in sums.iter_mut().zip(&self.each) {
             *sums = [strip.start; K];
         }
         for step in 0..written + K - 1 {
@@ -65,7 +65,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                 let from = row as usize * self.pitches[0];
                 for column in 0..K {
                     let mut values = [simd.zero(); P];
-                    for (value, strip) in values.iter_mut().zip(&self.strips) {
+                    for (value, strip) in values.iter_mut().zip(&self.each) {
                         // SAFETY: the row is one of those read, and the mask leaves out what is not in it.
                         *value = unsafe {
                             simd.load_masked(strip.input.wrapping_add(from + column), strip.masks[column])
@@ -80,7 +80,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                     }
                 }
             }
-            for (sums, strip) in sums.iter_mut().zip(&self.strips) {
+            for (sums, strip) in sums.iter_mut().zip(&self.each) {
                 if let Some(done) = (step + 1).checked_sub(K) {
                     // SAFETY: this is one of the rows that are written.
                     unsafe { self.store(simd, strip, done, sums[0]) };
@@ -102,7 +102,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
         let height = self.rows.read[0] as isize;
         for written in 0..self.rows.written[0] {
             let mut sums = [simd.zero(); P];
-            for (sum, strip) in sums.iter_mut().zip(&self.strips) {
+            for (sum, strip) in sums.iter_mut().zip(&self.each) {
                 *sum = strip.start;
             }
             for tap in 0..K {
@@ -112,7 +112,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                 }
                 let from = row as usize * self.pitches[0];
                 let mut values = [[simd.zero(); K]; P];
-                for (values, strip) in values.iter_mut().zip(&self.strips) {
+                for (values, strip) in values.iter_mut().zip(&self.each) {
                     for pair in 0..K.div_ceil(2) {
                         let at = strip.input.wrapping_add(from + 2 * pair);
                         // SAFETY: the row is one of those read, and the masks leave out what is not in it.
@@ -134,7 +134,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                     }
                 }
             }
-            for (sum, strip) in sums.into_iter().zip(&self.strips) {
+            for (sum, strip) in sums.into_iter().zip(&self.each) {
                 // SAFETY: this is one of the rows that are written.
                 unsafe { self.store(simd, strip, written, sum) };
             }
@@ -149,7 +149,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
     unsafe fn weights<const SAME: bool, const LANES: bool>(&self, simd: S, tap: usize) -> [S::Vector; P] {
         let mut weights = [simd.zero(); P];
         for (index, weight) in weights.iter_mut().enumerate() {
-            let from = self.strips[if SAME { 0 } else { index }].weights;
+            let from = self.each[if SAME { 0 } else { index }].weights;
             // SAFETY: as the caller says.
             *weight = unsafe {
                 if LANES { simd.load(from.add(tap * S::LANES)) } else { simd.splat(*from.add(tap)) }

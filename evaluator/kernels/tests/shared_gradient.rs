@@ -35,7 +35,7 @@ fn networks() -> [Network; 3] {
 }
 
 /// A network with one convolution, used twice, and a fully connected layer; gives its loss.
-fn loss(network: &Network, kernel: Tensor<4>, matrix: Tensor<2>, deposits: Option<&Deposits>) -> Tensor<1> {
+fn loss(network: &Network, kernel: &Tensor<4>, matrix: Tensor<2>, deposits: Option<&Deposits>) -> Tensor<1> {
     let of = |weight: u64| -> Option<Deposit> { deposits.map(|deposits| deposits.of(weight)) };
     let shared = || SharedWeight {
         whole: kernel.clone(),
@@ -63,7 +63,7 @@ fn deposited(rounds: usize) -> Vec<Vec<f32>> {
         let left = networks().map(|network| {
             let deposits = Deposits::default();
             let (kernel, matrix) = (tracked(3, SHAPES.0), tracked(4, SHAPES.1));
-            let gradients = loss(&network, kernel.clone(), matrix.clone(), Some(&deposits)).backward();
+            let gradients = loss(&network, &kernel, matrix.clone(), Some(&deposits)).backward();
             assert!(kernel.grad(&gradients).is_none() && matrix.grad(&gradients).is_none());
             deposits
         });
@@ -73,7 +73,7 @@ fn deposited(rounds: usize) -> Vec<Vec<f32>> {
     }
     let (kernel, matrix) = (shared.take(KERNEL, SHAPES.0), shared.take(MATRIX, SHAPES.1));
     assert!(shared.take(KERNEL, SHAPES.0).is_none(), "a gradient is taken once");
-    Vec::from([read(kernel.unwrap()), read(matrix.unwrap())])
+    Vec::from([read(kernel.expect("deposited")), read(matrix.expect("deposited"))])
 }
 
 #[test]
@@ -81,7 +81,7 @@ fn what_networks_leave_adds_up_to_the_gradient_of_their_losses() {
     for set in supported() {
         set.force(|| {
             let (kernel, matrix) = (tracked(3, SHAPES.0), tracked(4, SHAPES.1));
-            let losses = networks().map(|network| loss(&network, kernel.clone(), matrix.clone(), None));
+            let losses = networks().map(|network| loss(&network, &kernel, matrix.clone(), None));
             let gradients = losses.into_iter().reduce(|a, b| a + b).unwrap().backward();
             let expected = [read(kernel.grad(&gradients).unwrap()), read(matrix.grad(&gradients).unwrap())];
             assert_close(set.name(), &deposited(1), &expected);

@@ -25,6 +25,9 @@ fn is_refused(what: &str, said: &Said, expected: &[&str]) {
     assert!(is_one && expected.iter().all(|part| said.err.contains(part)), "{what}: {}", said.err);
 }
 
+/// Puts something else in the place of a file.
+type Put = fn(&Path);
+
 fn make_pipe(path: &Path) {
     assert!(Command::new("mkfifo").arg(path).status().unwrap().success());
 }
@@ -35,7 +38,6 @@ fn other_things_in_the_place_of_what_a_run_folder_holds() {
     let export = ["export", "broken", &trial, "--out", "out.onnx"];
     let search: &[&str] = &["search", "study.toml"];
     let model = format!("models/{trial}/model.kiln");
-    type Put = fn(&Path);
     let folder: Put = |path| fs::create_dir(path).unwrap();
     let link: Put = |path| symlink("nowhere", path).unwrap();
     let looped: Put = |path| symlink(path, path).unwrap();
