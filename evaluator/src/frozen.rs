@@ -56,14 +56,7 @@ impl Frozen {
         };
         let batches = || calibration_batches(data, count, device);
         let statistics = Statistics::collect(&architecture, &weights, batches(), device);
-        let mut frozen = Self {
-            architecture,
-            weights,
-            statistics,
-            grids: BTreeMap::new(),
-            integers: None,
-            folded: OnceLock::new(),
-        };
+        let mut frozen = Self::of_parts(architecture, weights, statistics);
         frozen.calibrate(batches(), device)?;
         Some(frozen)
     }
@@ -81,14 +74,12 @@ impl Frozen {
     /// The same before anything is rounded.
     pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
         let (architecture, weights, statistics) = trained::parts(model, device);
-        Self {
-            architecture,
-            weights,
-            statistics,
-            grids: BTreeMap::new(),
-            integers: None,
-            folded: OnceLock::new(),
-        }
+        Self::of_parts(architecture, weights, statistics)
+    }
+
+    fn of_parts(architecture: Architecture, weights: Weights, statistics: Statistics) -> Self {
+        let (grids, integers, folded) = (BTreeMap::new(), None, OnceLock::new());
+        Self { architecture, weights, statistics, grids, integers, folded }
     }
 
     /// Takes grids from these batches, where the network has values of 8 bits.

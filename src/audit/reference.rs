@@ -10,23 +10,8 @@ use serde_json::{Map, Value};
 
 use super::{AuditError, AuditPlan};
 
-/// Settings of a supernet that say how a network of its own is trained.
-const SHARED_KEYS: [&str; 12] = [
-    "device",
-    "devices",
-    "epochs",
-    "batch",
-    "optimizer",
-    "warmup_epochs",
-    "label_smoothing",
-    "accumulate",
-    "clip_norm",
-    "ema",
-    "patience",
-    "checkpoint_steps",
-];
-/// Those that `[finish]` may state otherwise.
-const FINISH_KEYS: [&str; 9] = [
+/// Settings that say how a network is trained, in `[evaluator]` and in `[finish]`.
+const TRAINING_KEYS: [&str; 9] = [
     "epochs",
     "batch",
     "optimizer",
@@ -37,6 +22,8 @@ const FINISH_KEYS: [&str; 9] = [
     "ema",
     "patience",
 ];
+/// Those of `[evaluator]` alone that hold for a network of its own too.
+const EVALUATOR_KEYS: [&str; 3] = ["device", "devices", "checkpoint_steps"];
 /// Those that `[finish]` does not take over from the supernet.
 const NOT_INHERITED: [&str; 2] = ["warmup_epochs", "patience"];
 
@@ -51,10 +38,11 @@ pub(super) fn training(
         let chosen = settings.table().iter().filter(|(key, _)| keys.contains(&key.as_str()));
         chosen.map(|(key, value)| (key.clone(), value.clone())).collect::<Map<String, Value>>()
     };
-    let mut table = chosen(supernet, &SHARED_KEYS);
+    let mut table = chosen(supernet, &TRAINING_KEYS);
+    table.extend(chosen(supernet, &EVALUATOR_KEYS));
     if let Some(finish) = finish {
         table.retain(|key, _| !NOT_INHERITED.contains(&key.as_str()));
-        table.extend(chosen(finish, &FINISH_KEYS));
+        table.extend(chosen(finish, &TRAINING_KEYS));
     }
     if let Some(epochs) = epochs {
         table.insert("epochs".to_owned(), epochs.into());
