@@ -46,7 +46,7 @@ pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
 }
 
 /// The `count` entries to finish: those lowest in the first objective, ties broken by the objectives after it. The
-/// extremes of the other objectives are rarely worth a training; who wants one exports it by its id.
+/// extremes of the other objectives are rarely worth a training; who wants one asks for more networks.
 pub(super) fn chosen(front: &[FrontEntry], count: usize) -> Vec<&FrontEntry> {
     let mut entries: Vec<&FrontEntry> = front.iter().collect();
     entries.sort_by(|a, b| {
