@@ -16,15 +16,19 @@ LAYOUTS = ["default", "channels_last"]
 
 
 class Worker:
-    """A program that answers orders line by line, on so many processors."""
+    """A program that answers orders line by line, on so many processors, with instructions up to some where they are named."""
 
-    def __init__(self, command, processors):
+    def __init__(self, command, processors, instructions):
         def pin():
             if hasattr(os, "sched_setaffinity"):
                 os.sched_setaffinity(0, processors)
 
         environment = {**os.environ, "RAYON_NUM_THREADS": str(len(processors))}
         environment["OMP_NUM_THREADS"] = str(len(processors))
+        if instructions == "avx2":
+            # Those of PyTorch, its oneDNN and its MKL.
+            environment["ATEN_CPU_CAPABILITY"] = "avx2"
+            environment["ONEDNN_MAX_CPU_ISA"] = environment["MKL_ENABLE_INSTRUCTIONS"] = "AVX2"
         self.process = subprocess.Popen(
             command,
             stdin=subprocess.PIPE,
@@ -67,10 +71,11 @@ def compare(case, threads, options):
     with tempfile.NamedTemporaryFile("w", suffix=".json") as file:
         json.dump(case, file)
         file.flush()
-        workers = {"kiln": Worker([options.kiln, case["name"]], processors)}
+        named = [options.instructions] if options.instructions else []
+        workers = {"kiln": Worker([options.kiln, case["name"], *named], processors, options.instructions)}
         for layout in LAYOUTS:
             command = [sys.executable, os.path.join(HERE, "worker.py"), file.name, str(threads), layout]
-            workers[f"pytorch_{layout}"] = Worker(command, processors)
+            workers[f"pytorch_{layout}"] = Worker(command, processors, options.instructions)
         # All are there before any is timed, so that none is disturbed by another's start.
         idle = {name: worker.ask("memory")[0] for name, worker in workers.items()}
         alternate(workers, "train", options.seconds)
@@ -118,6 +123,7 @@ def main():
     parser.add_argument("--threads", default="1,2")
     parser.add_argument("--networks", default="")
     parser.add_argument("--seconds", type=float, default=3.0)
+    parser.add_argument("--instructions", choices=["avx2"])
     options = parser.parse_args()
     cases = json.loads(subprocess.run([options.kiln, "--list"], check=True, capture_output=True).stdout)
     wanted = [name for name in options.networks.split(",") if name]

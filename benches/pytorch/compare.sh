@@ -4,10 +4,10 @@
 # Kiln is. A step of training is a batch drawn, forward and backward pass, and step of the optimizer. The last columns are the
 # peak resident size of a process that only trains, and how far it has grown beyond what the idle program takes.
 #
-#   benches/pytorch/compare.sh [--json] [--threads 1,2] [--networks lenet,mobilenet,...] [--seconds 3]
+#   benches/pytorch/compare.sh [--json] [--threads 1,2] [--networks lenet,mobilenet,...] [--seconds 3] [--instructions avx2]
 #
 # `--json` prints a line a case, with milliseconds. `--seconds` is the time for each program, network and kind of step; the
-# whole takes about four minutes. The first use makes a virtual environment with PyTorch from PyPI in target/pytorch
+# whole takes 11 minutes with 0.8. `--instructions avx2` keeps all programs from using AVX-512. The first use makes a virtual environment with PyTorch from PyPI in target/pytorch
 # (several GB: the wheel asks for the libraries of GPUs, which nothing here uses).
 set -euo pipefail
 cd "$(dirname "$0")/../.."

@@ -3,11 +3,12 @@
 //! ```console
 //! $ cargo run --release --example training_step -- --list          # the networks as JSON
 //! $ cargo run --release --example training_step -- lenet <<< 'train 20'
+//! $ cargo run --release --example training_step -- lenet avx2 <<< 'train 20'
 //! ```
 //!
 //! With the name of a network it reads orders from standard input and answers each with a line of JSON: `train N` and
 //! `judge N` with the milliseconds of `N` steps, `memory` with the resident and the peak resident size of the process in MiB
-//! (Linux only).
+//! (Linux only). The name of an instruction set (`portable`, `avx2`) after it is the fastest that is used.
 
 #![allow(clippy::print_stdout, reason = "answers are what this program is for")]
 
@@ -18,6 +19,7 @@ use std::time::Duration;
 
 use anyhow::{Context, Result, bail};
 use kiln_evaluator::StepTimer;
+use kiln_kernels::InstructionSet;
 use networks::Case;
 
 fn main() -> Result<()> {
@@ -25,6 +27,11 @@ fn main() -> Result<()> {
     match arguments.iter().map(String::as_str).collect::<Vec<_>>().as_slice() {
         ["--list"] => println!("{}", serde_json::to_string(&networks::all()?)?),
         [name] => answer(name)?,
+        [name, set] => {
+            let known = InstructionSet::ALL.into_iter().find(|known| known.name() == *set);
+            known.with_context(|| format!("no instruction set `{set}`"))?.limit();
+            answer(name)?;
+        }
         _ => bail!("name one network, or `--list` for all of them"),
     }
     Ok(())

@@ -1,10 +1,14 @@
 //! Which vector instructions the kernels use: found at run time, or forced for a test.
 
 use std::cell::Cell;
+use std::sync::atomic::{AtomicUsize, Ordering};
 
 #[cfg(target_arch = "x86_64")]
 use crate::simd::{Avx2, Avx512};
 use crate::simd::{Kernel, Portable};
+
+/// Place in [`InstructionSet::ALL`] of the fastest set that may be used.
+static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 thread_local! {
     static FORCED: Cell<Option<InstructionSet>> = const { Cell::new(None) };
@@ -27,10 +31,17 @@ impl InstructionSet {
     /// All sets, from the slowest to the fastest.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// The fastest set that this processor has.
+    /// The fastest set that this processor has, up to [`InstructionSet::limit`].
     #[must_use]
     pub fn best() -> Self {
-        Self::ALL.into_iter().rev().find(|set| set.is_supported()).unwrap_or(Self::Portable)
+        let allowed = LIMIT.load(Ordering::Relaxed).saturating_add(1).min(Self::ALL.len());
+        Self::ALL[..allowed].iter().copied().rev().find(|set| set.is_supported()).unwrap_or(Self::Portable)
+    }
+
+    /// From now on no operation of this process uses a faster set than this one, but for those that are forced to: results are then those
+    /// of a processor that has no faster one.
+    pub fn limit(self) {
+        LIMIT.store(self as usize, Ordering::Relaxed);
     }
 
     /// The set that operations called on this thread use: the best one, unless [`InstructionSet::force`] says otherwise.

@@ -68,6 +68,12 @@ pub(crate) enum Sampling {
     ///
     /// Source: Z. Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
     SinglePath,
+    /// Ones in which every decision goes through all its options before it takes one again, so that within as many subnets as a decision has
+    /// options, each is trained once.
+    ///
+    /// Source: X. Chu, B. Zhang, R. Xu, "FairNAS: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search",
+    /// ICCV 2021, strict fairness where `subnets` is the number of options.
+    Fair,
 }
 
 const fn batch() -> usize {
