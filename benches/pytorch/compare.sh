@@ -6,9 +6,10 @@
 #
 #   benches/pytorch/compare.sh [--json] [--threads 1,2] [--networks lenet,mobilenet,...] [--seconds 3] [--instructions avx2]
 #
-# `--json` prints a line a case, with milliseconds. `--seconds` is the time for each program, network and kind of step; the
-# whole takes 11 minutes with 0.8. `--instructions avx2` keeps all programs from using AVX-512. The first use makes a virtual environment with PyTorch from PyPI in target/pytorch
-# (several GB: the wheel asks for the libraries of GPUs, which nothing here uses).
+# `--json` prints a line a case, with milliseconds. `--seconds` is the time for each program, network and kind of step; with 0.8
+# the whole takes 11 minutes. `--instructions avx2` keeps all programs from using AVX-512. The first use makes a virtual
+# environment with PyTorch from PyPI in target/pytorch (several GB: the wheel asks for the libraries of GPUs, which nothing
+# here uses).
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 
