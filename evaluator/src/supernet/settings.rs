@@ -71,7 +71,7 @@ pub(crate) enum Sampling {
     /// Ones in which every decision goes through all its options before it takes one again, so that within as many subnets as a decision has
     /// options, each is trained once.
     ///
-    /// Source: X. Chu, B. Zhang, R. Xu, "FairNAS: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search",
+    /// Source: X. Chu, B. Zhang, R. Xu, "`FairNAS`: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search",
     /// ICCV 2021, strict fairness where `subnets` is the number of options.
     Fair,
 }
