@@ -16,7 +16,7 @@ LAYOUTS = ["default", "channels_last"]
 
 
 class Worker:
-    """A program that answers orders line by line, on so many processors, with instructions up to some where they are named."""
+    """A program that answers orders line by line, on so many processors, without AVX-512 if `instructions` is `avx2`."""
 
     def __init__(self, command, processors, instructions):
         def pin():

@@ -1,4 +1,4 @@
-//! Which vector instructions the kernels use: found at run time, or forced for a test.
+//! Which vector instructions the kernels use: found at run time, limited for a whole process, or forced for a test.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};

@@ -69,7 +69,7 @@ pub(crate) enum Sampling {
     /// Source: Z. Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
     SinglePath,
     /// Ones in which every decision goes through all its options before it takes one again, so that within as many subnets as a decision has
-    /// options, each is trained once.
+    /// options, each is trained once. A turn in which the decision is not active is lost.
     ///
     /// Source: X. Chu, B. Zhang, R. Xu, "`FairNAS`: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search",
     /// ICCV 2021, strict fairness where `subnets` is the number of options.
