@@ -76,6 +76,17 @@ impl Clusters {
         &self.labels
     }
 
+    /// Of each cluster of the vectors that it was made of, the index of the one nearest to the center, and how many there are.
+    pub(crate) fn medoids<V: AsRef<[f64]>>(&self, vectors: &[V]) -> Vec<(usize, usize)> {
+        let of = |(cluster, center): (usize, &Vec<f64>)| {
+            let members = || (0..self.labels.len()).filter(move |&vector| self.labels[vector] == cluster);
+            let distance = |vector: usize| squared_distance(vectors[vector].as_ref(), center);
+            let nearest = members().min_by(|&a, &b| distance(a).total_cmp(&distance(b)))?;
+            Some((nearest, members().count()))
+        };
+        self.centroids.iter().enumerate().filter_map(of).collect()
+    }
+
     /// The cluster that a vector is nearest to; the earliest of several.
     #[must_use]
     pub fn nearest(&self, vector: &[f64]) -> usize {

@@ -8,7 +8,7 @@
 //! posterior mean); Picheny, Wagner, Ginsbourger, A benchmark of kriging-based infill criteria for noisy optimization,
 //! Struct. Multidisc. Optim. 2013.
 
-use std::collections::BTreeSet;
+use std::collections::{BTreeMap, BTreeSet};
 
 use crate::embedding::{Embedder, squared_distance};
 use crate::gaussian_process::GaussianProcess;
@@ -42,7 +42,7 @@ pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<
     if best.is_empty() {
         return Vec::new();
     }
-    let embedder = Embedder::fit(domain, &mut seed::generator(0, "denoised", &[]));
+    let embedder = Embedder::fit(domain, &BTreeMap::new(), &mut seed::generator(0, "denoised", &[]));
     let points: Vec<Vec<f64>> =
         best.iter().map(|(trial, _)| embedder.embed(domain, &trial.proposal.genotype)).collect();
     let to = |point: &[f64], others: &[Vec<f64>]| -> Vec<f64> {

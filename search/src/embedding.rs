@@ -1,12 +1,18 @@
 //! Genotypes as vectors in which similar networks are near each other, for any search space.
 //!
 //! A vector joins blocks of equal weight: the one-hot genotype; how many layers of each kind the network has; the lengths
-//! of its paths; each kind of layer with what it reads, one and two steps back; parameters and multiply-accumulates; and
-//! its costs, where they matter. Nothing here learns from trials.
+//! of its paths; each kind of layer with what it reads, one and two steps back; parameters and multiply-accumulates;
+//! its costs, where they matter; and where zero-cost proxies have scored some genotypes, the place that these let expect.
+//! Nothing here learns from trials.
+
+mod expected;
+
+use std::collections::BTreeMap;
 
 use kiln_space::Genotype;
 use rand::{Rng, RngExt};
 
+use self::expected::Expected;
 use crate::Domain;
 use crate::description::Block;
 
@@ -26,6 +32,8 @@ pub(crate) struct Embedder {
     with_costs: bool,
     blocks: Vec<Scaling>,
     costs: Scaling,
+    /// What zero-cost proxies let expect.
+    proxies: Option<(Expected, Scaling)>,
 }
 
 /// The columns of a block that vary: index, mean, factor, and the largest value either side.
@@ -44,15 +52,20 @@ struct Column {
 
 impl Embedder {
     /// Learns the spread of each block from feasible genotypes drawn with `rng`. Costs are part of the vectors where the
-    /// study constrains or minimizes them.
-    pub(crate) fn fit(domain: &Domain<'_>, rng: &mut dyn Rng) -> Self {
-        let sample = reference(domain, rng);
+    /// study constrains or minimizes them. `places` are those that zero-cost proxies give to some genotypes, if there are any.
+    pub(crate) fn fit(
+        domain: &Domain<'_>,
+        places: &BTreeMap<Genotype, f64>,
+        rng: &mut dyn Rng,
+    ) -> Self {
+        let sample = sample(domain, REFERENCE, rng);
         let costs = sample.first().and_then(|first| domain.costs(first).ok()).unwrap_or_default();
         let is_cost = |objective: &String| costs.0.contains_key(objective);
         let mut embedder = Self {
             with_costs: !domain.constraints().is_empty() || domain.objectives().iter().any(is_cost),
             blocks: Vec::new(),
             costs: Scaling { columns: Vec::new() },
+            proxies: None,
         };
         let described: Vec<_> = sample.iter().map(|genotype| domain.description(genotype)).collect();
         let count = described.iter().map(|blocks| blocks.len()).max().unwrap_or(0);
@@ -63,6 +76,12 @@ impl Embedder {
         let costs: Vec<Block> =
             sample.iter().filter_map(|genotype| embedder.costs(domain, genotype)).collect();
         embedder.costs = Scaling::fit(&costs.iter().collect::<Vec<_>>());
+        embedder.proxies = Expected::fit(places, |genotype| embedder.embed(domain, genotype)).map(|expected| {
+            let place = |genotype| expected.block(&embedder.embed(domain, genotype));
+            let places: Vec<Block> = sample.iter().map(place).collect();
+            let scaling = Scaling::fit(&places.iter().collect::<Vec<_>>());
+            (expected, scaling)
+        });
         embedder
     }
 
@@ -80,6 +99,9 @@ impl Embedder {
             scaling.append(described.get(index).unwrap_or(&empty), &mut vector);
         }
         self.costs.append(self.costs(domain, genotype).as_ref().unwrap_or(&empty), &mut vector);
+        if let Some((expected, scaling)) = &self.proxies {
+            scaling.append(&expected.block(&vector), &mut vector);
+        }
         vector
     }
 
@@ -121,11 +143,12 @@ impl Scaling {
     }
 }
 
-/// Random genotypes, or where it takes long to find feasible ones, mutants of the first ones found.
-fn reference(domain: &Domain<'_>, rng: &mut dyn Rng) -> Vec<Genotype> {
-    let mut sample: Vec<Genotype> = Vec::with_capacity(REFERENCE);
+/// So many random genotypes, or where it takes long to find feasible ones, mutants of the first ones found. Equal ones may be among
+/// them, and there are none where none is found.
+pub(crate) fn sample(domain: &Domain<'_>, count: usize, rng: &mut dyn Rng) -> Vec<Genotype> {
+    let mut sample: Vec<Genotype> = Vec::with_capacity(count);
     let before = domain.rejections().candidates;
-    for _ in 0..REFERENCE {
+    for _ in 0..count {
         let next = if sample.is_empty() || domain.rejections().candidates - before < LOOKED_AT {
             domain.sample(rng)
         } else {
@@ -198,10 +221,41 @@ mod tests {
     }
 
     #[test]
+    fn what_proxies_say_of_some_cells_brings_those_near_that_they_find_alike() {
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        // Good is who has few convolutions of 3x3 (gene 3).
+        let place = |genotype: &Genotype| {
+            genotype.genes().iter().filter(|gene| **gene == 3).count() as f64 / 6.0
+        };
+        let scored = sample(&domain, 60, &mut Pcg64::seed_from_u64(2));
+        let places: BTreeMap<Genotype, f64> =
+            scored.into_iter().map(|genotype| (genotype.clone(), place(&genotype))).collect();
+        let fit = |places| Embedder::fit(&domain, places, &mut Pcg64::seed_from_u64(1));
+        let (with, without) = (fit(&places), fit(&BTreeMap::new()));
+        // Of cells that were not scored the last number says what to expect.
+        let others = sample(&domain, 40, &mut Pcg64::seed_from_u64(3));
+        let last = |genotype: &Genotype| {
+            let vector = with.embed(&domain, genotype);
+            assert_eq!(vector.len(), without.embed(&domain, genotype).len() + 1);
+            vector[vector.len() - 1]
+        };
+        let pairs = others.iter().flat_map(|a| others.iter().map(move |b| (a, b)));
+        let differing = pairs.filter(|(a, b)| place(a) < place(b));
+        let (right, all) = differing.fold((0, 0), |(right, all), (a, b)| {
+            (right + usize::from(last(a) < last(b)), all + 1)
+        });
+        assert!(f64::from(right) > 0.95 * f64::from(all), "{right} of {all}");
+        // Too few to learn from: nothing is added.
+        let few: BTreeMap<Genotype, f64> = places.into_iter().take(4).collect();
+        assert_eq!(fit(&few).embed(&domain, &others[0]), without.embed(&domain, &others[0]));
+    }
+
+    #[test]
     fn similar_cells_are_near() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
-        let embedder = Embedder::fit(&domain, &mut Pcg64::seed_from_u64(1));
+        let embedder = Embedder::fit(&domain, &BTreeMap::new(), &mut Pcg64::seed_from_u64(1));
         let embed = |genes: [u8; 6]| embedder.embed(&domain, &Genotype::new(genes));
         let (base, near, far) =
             (embed([3, 3, 3, 1, 1, 3]), embed([3, 3, 3, 1, 1, 2]), embed([4, 0, 1, 4, 0, 0]));

@@ -1,5 +1,8 @@
 //! The contract of every search strategy.
 
+use std::collections::BTreeMap;
+
+use kiln_space::Genotype;
 use rand::Rng;
 
 use crate::{Domain, Proposal, Trial};
@@ -27,4 +30,8 @@ pub trait Strategy: Send {
 
     /// Learns from a trial; trials come in virtual completion order.
     fn tell(&mut self, trial: &Trial);
+
+    /// Hears, before the first ask, what zero-cost proxies say of some genotypes: the place that their scores together give to
+    /// each, 0 the best and 1 the last. Who does not learn from that ignores it.
+    fn hear_proxies(&mut self, _places: &BTreeMap<Genotype, f64>) {}
 }

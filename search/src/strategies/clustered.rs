@@ -1,14 +1,15 @@
-//! Clustered search: candidates and trials are grouped by what their networks look like (k-means by default), each cluster gets a
-//! share of the proposals by what it has shown, and inside a cluster a model chooses the candidate.
+//! Clustered search: candidates and trials are grouped by what their networks look like (k-means by default), parents come from
+//! clusters by what these have shown, and proposals by what a model promises of their candidates.
 //!
-//! Each ask after a random beginning:
+//! The first trials (`guided/design.rs`) are the middles of as many k-means clusters of random genotypes. Each ask after them:
 //! 1. **Candidates** (`surrogate/candidates.rs`). Offspring of parents chosen by tournaments inside clusters, neighbors of the
-//!    best, random ones.
-//! 2. **Clusters** (`guided/shares.rs`). The cluster with the largest upper confidence bound
-//!    `(best_c + mean_c) / 2 + exploration * sqrt(ln(n + 1) / (n_c + 1))` has its turn, where the value of a trial is
-//!    `1 - (place + 1/2) / n` by its place among all (rank, then crowding), `n_c` counts the cluster's trials and those
-//!    running, and a cluster without trials has the mean value 1/2.
-//! 3. **Choice** (`surrogate/model.rs`). The candidate of that cluster that is the most promising by the model.
+//!    best, random ones. A cluster gives parents the more readily the larger `(best_c + mean_c) / 2 + bonus_c` is, where the
+//!    value of a trial is `1 - (place + 1/2) / n` by its place among all (rank, then crowding), and a cluster without trials
+//!    has the mean value 1/2.
+//! 2. **Promises** (`surrogate/model.rs`). The model says what improvement to expect of every candidate.
+//! 3. **Turn** (`guided/shares.rs`). The cluster with the largest `improvement_c / improvement + bonus_c` has its turn: the largest
+//!    improvement in it as a share of the largest of all, and `bonus_c = exploration * sqrt(ln(n + 1) / (n_c + 1))`, where `n_c`
+//!    counts the cluster's trials and those running. Its most promising candidate is proposed.
 //!
 //! Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures). The composition is our own.
 
@@ -24,7 +25,7 @@ use crate::cluster::Grouping;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ClusteredSettings {
-    /// Random trials at the beginning.
+    /// Trials at the beginning, spread over the space.
     initial: usize,
     /// Most clusters; how many there are follows from how well they are separated.
     clusters: usize,
@@ -46,7 +47,7 @@ impl Default for ClusteredSettings {
             initial: 10,
             clusters: 12,
             grouping: Grouping::KMeans,
-            exploration: 0.2,
+            exploration: 0.3,
             surrogate: Surrogate::GaussianProcess,
             acquisition: Acquisition::ExpectedImprovement,
             optimism: 1.0,

@@ -1,17 +1,21 @@
 //! Search guided by a model: the strategies `clustered`, `gaussian_process` and `ensemble`, which differ in their settings.
 //!
-//! Each ask after a random beginning: candidates are made and kept (`surrogate/candidates.rs`), the cluster whose turn it is
-//! is found (`guided/groups.rs`; there may be one cluster only), and the most promising candidate in it by the model is
-//! proposed (`surrogate/model.rs`).
+//! The first trials are spread over the space (`guided/design.rs`), or random where there is one cluster only. Each ask after them:
+//! candidates are made and kept (`surrogate/candidates.rs`), a model says what each of them promises (`surrogate/model.rs`), and the
+//! most promising one of the cluster whose turn it is is proposed (`guided/groups.rs`, `guided/shares.rs`).
 
+mod design;
 mod groups;
 mod history;
 mod shares;
 
-use kiln_space::{Settings, SettingsError};
+use std::collections::BTreeMap;
+
+use kiln_space::{Genotype, Settings, SettingsError};
 use rand::Rng;
 
 pub(super) use self::groups::Groups;
+use self::design::Design;
 use self::history::History;
 use super::surrogate::{Acquisition, Candidates, Features, Model, Parents, Surrogate};
 use crate::{Ask, Domain, Origin, Strategy, Trial};
@@ -19,7 +23,7 @@ use crate::{Ask, Domain, Origin, Strategy, Trial};
 /// Settings that all of them share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guide {
-    /// Random trials at the beginning.
+    /// Trials at the beginning, before there is a model.
     pub(super) initial: usize,
     pub(super) surrogate: Surrogate,
     /// The rule of choice.
@@ -43,6 +47,7 @@ pub(super) fn build(
     Ok(Box::new(Guided {
         guide,
         groups,
+        design: Design::default(),
         history: History::default(),
         candidates: Candidates::default(),
         model: Model::new(guide.surrogate),
@@ -52,35 +57,43 @@ pub(super) fn build(
 struct Guided {
     guide: Guide,
     groups: Groups,
+    design: Design,
     history: History,
     candidates: Candidates,
     model: Model,
 }
 
 impl Guided {
-    /// The proposal of the model, `None` before there is one or without a candidate.
-    fn guided(
-        &mut self,
-        domain: &Domain<'_>,
-        rng: &mut dyn Rng,
-    ) -> Option<(kiln_space::Genotype, Features, Origin)> {
-        // What a prior has tried counts too.
-        let begun = self.history.asked().max(self.history.told_count());
-        if begun < self.guide.initial || self.history.told_count() == 0 {
+    /// One of the first trials, `None` where they are to be random.
+    fn designed(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Features, Origin)> {
+        if !self.groups.are_several() {
             return None;
         }
+        let (embedder, unseen) = self.history.embedder(domain, rng);
+        let is_known = |genotype: &Genotype| unseen.is_known(genotype);
+        let genotype = self.design.next(self.guide.initial, is_known, (domain, embedder), rng)?;
+        let features = Features::of(&genotype, embedder, domain);
+        Some((genotype, features, Origin::of("design", Vec::new())))
+    }
+
+    /// The proposal of the model, `None` without a candidate.
+    fn guided(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Features, Origin)> {
         let known = self.history.learn(domain, rng);
         let change = self.model.update(known.told, known.order, domain, rng);
         self.candidates.follow(change);
         let regrouped = self.groups.update(known.told, &self.candidates);
-        let bounds = self.groups.bounds(known.values, &known.running);
+        let bonuses = self.groups.bonuses(&known.running);
+        let bounds = self.groups.bounds(known.values, &bonuses);
         let places = (known.order, known.values);
         let parents = Parents::new(known.told, places, self.groups.labels(), &bounds);
         self.candidates.refresh(&parents, known.embedder, domain, known.unseen, rng);
         self.candidates.assign(self.groups.clusters(), regrouped);
-        let cluster = shares::turn(&bounds, |cluster| self.candidates.are_in(cluster))?;
         let rule = (self.guide.acquisition, self.guide.optimism);
-        let best = self.model.choose(known.told, self.candidates.of(cluster), &known.running, rule, rng)?;
+        let values = self.model.rate(known.told, self.candidates.all(), &known.running, rule, rng);
+        let lowest = self.candidates.lowest(&values, bonuses.len());
+        let rated: Vec<Option<f64>> = lowest.iter().map(|lowest| lowest.map(|(_, value)| value)).collect();
+        let cluster = shares::turn(&rated, &bonuses)?;
+        let (best, _) = lowest[cluster]?;
         let chosen = self.candidates.take(best);
         let origin = Origin { cluster: self.groups.are_several().then_some(cluster), ..chosen.origin };
         Some((chosen.genotype, chosen.features, origin))
@@ -89,19 +102,31 @@ impl Guided {
 
 impl Strategy for Guided {
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        let found = self.guided(domain, rng);
+        // What a prior has tried counts too.
+        let (told, asked) = (self.history.told_count(), self.history.asked());
+        let found = if told.max(asked) < self.guide.initial {
+            self.designed(domain, rng)
+        } else if told > 0 {
+            self.guided(domain, rng)
+        } else {
+            None
+        };
         self.history.propose(found, domain, rng)
     }
 
     fn tell(&mut self, trial: &Trial) {
         self.history.tell(trial);
     }
+
+    fn hear_proxies(&mut self, places: &BTreeMap<Genotype, f64>) {
+        self.history.hear_proxies(places);
+    }
 }
 
 #[cfg(test)]
 mod tests {
     use kiln_space::spaces::NasBench201;
-    use kiln_space::{Genotype, SearchSpace};
+    use kiln_space::SearchSpace;
     use serde_json::json;
 
     use super::*;

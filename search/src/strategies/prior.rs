@@ -126,8 +126,10 @@ impl Strategy for Prior {
             if let Some(ask) = proxies.ask(domain, rng) {
                 return ask;
             }
-            self.start = proxies.best(domain);
+            let (best, places) = proxies.conclude(domain);
+            self.start = best;
             self.start.reverse();
+            self.then.hear_proxies(&places);
             self.proxies = None;
             return self.ask(domain, rng);
         }

@@ -65,12 +65,17 @@ impl Groups {
         self.most > 1
     }
 
-    /// Upper confidence bound of each cluster, from the values of the trials and what is running.
-    pub(super) fn bounds(&self, values: &[f64], running: &[Features]) -> Vec<f64> {
-        let mut counts = vec![0; self.clusters.count()];
-        for features in running {
-            counts[self.clusters.nearest(&features.vector)] += 1;
-        }
-        shares::bounds(&self.labels, values, &counts, self.exploration)
+    /// Bonus of each cluster for having few trials, those running included.
+    pub(super) fn bonuses(&self, running: &[Features]) -> Vec<f64> {
+        let mut trials = vec![0; self.clusters.count()];
+        let running = running.iter().map(|features| self.clusters.nearest(&features.vector));
+        self.labels.iter().copied().chain(running).for_each(|cluster| trials[cluster] += 1);
+        shares::bonuses(&trials, self.exploration)
+    }
+
+    /// How readily parents are taken from each cluster: what its trials, which have these values, have shown, and its bonus.
+    pub(super) fn bounds(&self, values: &[f64], bonuses: &[f64]) -> Vec<f64> {
+        let standings = shares::standings(&self.labels, values, self.clusters.count());
+        standings.iter().zip(bonuses).map(|(standing, bonus)| standing + bonus).collect()
     }
 }

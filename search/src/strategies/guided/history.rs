@@ -17,6 +17,8 @@ const RENEWAL: f64 = 0.01;
 #[derive(Default)]
 pub(super) struct History {
     unseen: Unseen,
+    /// What zero-cost proxies say.
+    proxies: BTreeMap<Genotype, f64>,
     embedder: Option<Embedder>,
     told: Vec<Told>,
     /// Trials from best to worst, of those that had been told at the last ask.
@@ -51,9 +53,15 @@ impl History {
         self.told.len()
     }
 
+    /// What makes vectors, and what was proposed or told.
+    pub(super) fn embedder(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> (&Embedder, &Unseen) {
+        let fit = || Embedder::fit(domain, &self.proxies, rng);
+        (self.embedder.get_or_insert_with(fit), &self.unseen)
+    }
+
     /// Looks at what is new.
     pub(super) fn learn(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Known<'_> {
-        let embedder = self.embedder.get_or_insert_with(|| Embedder::fit(domain, rng));
+        let embedder = self.embedder.get_or_insert_with(|| Embedder::fit(domain, &self.proxies, rng));
         for told in self.told.iter_mut().rev().take_while(|told| told.features.is_none()) {
             told.features = Some(Features::of(&told.genotype, embedder, domain));
         }
@@ -99,6 +107,11 @@ impl History {
             self.running.insert(proposal.genotype.clone(), features);
         }
         ask
+    }
+
+    /// What is seen of genotypes from now on is seen with what proxies say of them.
+    pub(super) fn hear_proxies(&mut self, places: &BTreeMap<Genotype, f64>) {
+        self.proxies.clone_from(places);
     }
 
     pub(super) fn tell(&mut self, trial: &Trial) {

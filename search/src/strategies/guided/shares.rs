@@ -1,33 +1,41 @@
-//! Which cluster has its turn, by an upper confidence bound.
+//! What is known of each cluster, and which one has its turn.
 //!
-//! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine Learning 2002.
-//! Differs: the value of a cluster is the mean of its best and its average trial.
+//! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine Learning 2002 (the bonus).
 
-/// Upper confidence bound of each cluster: `(best_c + mean_c) / 2 + exploration * sqrt(ln(n + 1) / (n_c + 1))`, 1/2 in place of the first term for a cluster without trials. `labels` and `values` are those of the trials, `running`
-/// counts the proposals without an answer in each cluster.
-pub(super) fn bounds(labels: &[usize], values: &[f64], running: &[usize], exploration: f64) -> Vec<f64> {
-    let mut trials = vec![0_usize; running.len()];
-    let mut sums = vec![0.0; running.len()];
-    let mut best = vec![0.0_f64; running.len()];
+/// Bonus of each cluster of which so many trials were told or are running: `exploration * sqrt(ln(n + 1) / (n_c + 1))`.
+pub(super) fn bonuses(trials: &[usize], exploration: f64) -> Vec<f64> {
+    let all = (trials.iter().sum::<usize>() + 1) as f64;
+    trials.iter().map(|&n| exploration * (all.ln() / (n + 1) as f64).sqrt()).collect()
+}
+
+/// Value of each cluster as a source of parents: the mean of its best and its average trial, 1/2 for one without trials. `labels` and
+/// `values` are those of the trials.
+pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Vec<f64> {
+    let mut trials = vec![0_usize; clusters];
+    let mut sums = vec![0.0; clusters];
+    let mut best = vec![0.0_f64; clusters];
     for (&label, &value) in labels.iter().zip(values) {
         trials[label] += 1;
         sums[label] += value;
         best[label] = best[label].max(value);
     }
-    let all = labels.len() + running.iter().sum::<usize>();
-    let bonus = |n: usize| exploration * (((all + 1) as f64).ln() / (n + 1) as f64).sqrt();
-    (0..running.len())
-        .map(|c| {
-            let value = if trials[c] == 0 { 0.5 } else { 0.5 * (best[c] + sums[c] / trials[c] as f64) };
-            value + bonus(trials[c] + running[c])
-        })
-        .collect()
+    let one = |c: usize| if trials[c] == 0 { 0.5 } else { 0.5 * (best[c] + sums[c] / trials[c] as f64) };
+    (0..clusters).map(one).collect()
 }
 
-/// The eligible cluster with the largest bound, the earliest of several.
-pub(super) fn turn(bounds: &[f64], eligible: impl Fn(usize) -> bool) -> Option<usize> {
-    let clusters = (0..bounds.len()).filter(|&cluster| eligible(cluster));
-    clusters.min_by(|&a, &b| bounds[b].total_cmp(&bounds[a]))
+/// The cluster with the largest sum of promise and bonus, the earliest of several. `lowest` is what the most promising candidate of
+/// each cluster is rated, lower being better; the promise is 1 for the best of all, and 0 for what promises nothing: for a
+/// rating of 0, or the worst one where that is worse.
+pub(super) fn turn(lowest: &[Option<f64>], bonuses: &[f64]) -> Option<usize> {
+    let rated = || lowest.iter().flatten();
+    let best = rated().copied().fold(f64::INFINITY, f64::min);
+    let nothing = rated().copied().fold(0.0, f64::max);
+    let score = |(cluster, lowest): (usize, &Option<f64>)| {
+        let promise = if nothing > best { (nothing - (*lowest)?) / (nothing - best) } else { 1.0 };
+        Some((cluster, promise + bonuses[cluster]))
+    };
+    let scores = lowest.iter().enumerate().filter_map(score);
+    scores.min_by(|a, b| b.1.total_cmp(&a.1)).map(|(cluster, _)| cluster)
 }
 
 #[cfg(test)]
@@ -35,14 +43,25 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_bound_by_hand() {
+    fn standings_and_bonuses_by_hand() {
         // Cluster 0 holds values .9 and .5, cluster 1 holds .1, cluster 2 nothing; one proposal runs in cluster 1.
-        let bounds = bounds(&[0, 1, 0], &[0.9, 0.1, 0.5], &[0, 1, 0], 0.2);
-        let bonus = |n: f64| 0.2 * (5_f64.ln() / (n + 1.0)).sqrt();
-        let expected = [0.8 + bonus(2.0), 0.1 + bonus(2.0), 0.5 + bonus(0.0)];
-        assert!(bounds.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{bounds:?}");
-        assert_eq!(turn(&bounds, |_| true), Some(0));
-        assert_eq!(turn(&bounds, |cluster| cluster != 0), Some(2));
-        assert_eq!(turn(&bounds, |_| false), None);
+        let standings = standings(&[0, 1, 0], &[0.9, 0.1, 0.5], 3);
+        assert!(standings.iter().zip([0.8, 0.1, 0.5]).all(|(a, b)| (a - b).abs() < 1e-12), "{standings:?}");
+        let bonuses = bonuses(&[2, 2, 0], 0.2);
+        let expected = [3.0, 3.0, 1.0].map(|n| 0.2 * (5_f64.ln() / n).sqrt());
+        assert!(bonuses.iter().zip(expected).all(|(a, b)| (a - b).abs() < 1e-12), "{bonuses:?}");
+    }
+
+    #[test]
+    fn who_promises_most_has_its_turn_unless_another_was_hardly_looked_at() {
+        // Improvements of 4, 3 and 1: promises 1, 3/4 and 1/4.
+        let lowest = [Some(-4.0), Some(-3.0), Some(-1.0), None];
+        assert_eq!(turn(&lowest, &[0.0, 0.0, 0.0, 9.0]), Some(0));
+        assert_eq!(turn(&lowest, &[0.0, 0.3, 0.3, 9.0]), Some(1));
+        assert_eq!(turn(&lowest, &[0.0, 0.3, 0.9, 9.0]), Some(2));
+        // Nobody improves anything: the nearer to it the better.
+        assert_eq!(turn(&[Some(2.0), Some(1.0), Some(4.0)], &[0.0; 3]), Some(1));
+        assert_eq!(turn(&[Some(0.0), Some(0.0)], &[0.0, 0.1]), Some(1));
+        assert_eq!(turn(&[None, None], &[0.0; 2]), None);
     }
 }

@@ -104,8 +104,8 @@ impl Proxies {
         true
     }
 
-    /// The best genotypes, best first; those that lack a score are left out.
-    pub(super) fn best(&self, domain: &Domain<'_>) -> Vec<Genotype> {
+    /// The best genotypes, best first, and the place of each from 0 to 1; those that lack a score are left out.
+    pub(super) fn conclude(&self, domain: &Domain<'_>) -> (Vec<Genotype>, BTreeMap<Genotype, f64>) {
         let all: BTreeSet<&String> = self.scored.values().flat_map(BTreeMap::keys).collect();
         let all: Vec<&String> =
             if self.metrics.is_empty() { all.into_iter().collect() } else { self.metrics.iter().collect() };
@@ -125,9 +125,10 @@ impl Proxies {
         if genotypes.is_empty() {
             tracing::warn!("no genotype has all of the scores {all:?}: the search begins without proxies");
         }
+        let places = places(&scores);
         let objectives: Vec<Vec<f64>> = genotypes
             .iter()
-            .zip(places(&scores))
+            .zip(places.iter().copied())
             .map(|(genotype, place)| {
                 let costs = domain.costs(genotype).unwrap_or_default();
                 let costs = domain.objectives().iter().filter_map(|name| costs.0.get(name).copied());
@@ -136,7 +137,10 @@ impl Proxies {
             .collect();
         let points: Vec<Point<'_>> =
             objectives.iter().map(|objectives| Point { objectives, violation: 0.0 }).collect();
-        pareto::order(&points).into_iter().take(self.keep).map(|at| genotypes[at].clone()).collect()
+        let best = pareto::order(&points).into_iter().take(self.keep).map(|at| genotypes[at].clone());
+        let last = genotypes.len().max(2) as f64 - 1.0;
+        let each = genotypes.iter().zip(&places).map(|(genotype, place)| ((*genotype).clone(), place / last));
+        (best.collect(), each.collect())
     }
 }
 

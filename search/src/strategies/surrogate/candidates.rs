@@ -126,14 +126,21 @@ impl Candidates {
         }
     }
 
-    /// Whether a cluster has candidates.
-    pub(in crate::strategies) fn are_in(&self, cluster: usize) -> bool {
-        self.all.iter().any(|candidate| candidate.cluster == Some(cluster))
+    /// All of them, oldest first.
+    pub(in crate::strategies) fn all(&mut self) -> &mut [Candidate] {
+        &mut self.all
     }
 
-    /// The candidates of a cluster with their indices.
-    pub(in crate::strategies) fn of(&mut self, cluster: usize) -> Vec<(usize, &mut Candidate)> {
-        self.all.iter_mut().enumerate().filter(|(_, candidate)| candidate.cluster == Some(cluster)).collect()
+    /// Index and value of the candidate with the lowest of these values in each cluster of so many, the earliest of several.
+    pub(in crate::strategies) fn lowest(&self, values: &[f64], clusters: usize) -> Vec<Option<(usize, f64)>> {
+        let mut lowest: Vec<Option<(usize, f64)>> = vec![None; clusters];
+        for (index, (candidate, &value)) in self.all.iter().zip(values).enumerate() {
+            let Some(lowest) = candidate.cluster.map(|cluster| &mut lowest[cluster]) else { continue };
+            if lowest.is_none_or(|(_, other)| value < other) {
+                *lowest = Some((index, value));
+            }
+        }
+        lowest
     }
 
     /// Removes a candidate.

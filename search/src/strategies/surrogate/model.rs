@@ -1,4 +1,4 @@
-//! The models of all objectives, kept up to date, and the choice among candidates.
+//! The models of all objectives, kept up to date, and what they say of candidates.
 
 use rand::Rng;
 
@@ -120,24 +120,22 @@ impl Model {
         }
     }
 
-    /// Index of the candidate that is most promising by `rule`. Proposals that are `running` make their surroundings less
+    /// How promising each candidate is by `rule`, lower being more so. Proposals that are `running` make their surroundings less
     /// uncertain, and with several objectives count as what is predicted of them.
-    pub(in crate::strategies) fn choose(
+    pub(in crate::strategies) fn rate(
         &mut self,
         told: &[Told],
-        candidates: Vec<(usize, &mut Candidate)>,
+        candidates: &mut [Candidate],
         running: &[Features],
         (rule, optimism): (Acquisition, f64),
         rng: &mut dyn Rng,
-    ) -> Option<usize> {
+    ) -> Vec<f64> {
         let awaited = Awaited::new(running, &self.points);
         let expected: Vec<Vec<f64>> = awaited.expect(&mut self.objectives);
         let count = self.points.trials.len();
-        let mut indices = Vec::with_capacity(candidates.len());
         let mut predicted: Vec<Vec<Prediction>> = Vec::with_capacity(candidates.len());
         let mut survival = Vec::with_capacity(candidates.len());
-        for (index, candidate) in candidates {
-            indices.push(index);
+        for candidate in candidates {
             awaited.measure(candidate, &self.points);
             let objectives = self.objectives.iter().enumerate();
             predicted
@@ -146,7 +144,7 @@ impl Model {
             candidate.forget_after(count);
         }
         self.objectives.iter_mut().for_each(|objective| objective.forget_after(count));
-        let values = if let [objective] = self.objectives.as_slice() {
+        if let [objective] = self.objectives.as_slice() {
             let one: Vec<Prediction> =
                 predicted.into_iter().flatten().map(|found| objective.placed(found)).collect();
             rule.of_one(&one, objective.places.lowest(), optimism, rng)
@@ -168,8 +166,6 @@ impl Model {
             let weighted =
                 |(value, survival): (f64, f64)| if value < 0.0 { value * survival } else { value / survival };
             values.into_iter().zip(survival).map(weighted).collect()
-        };
-        let best = indices.into_iter().zip(values).min_by(|a, b| a.1.total_cmp(&b.1));
-        best.map(|(index, _)| index)
+        }
     }
 }

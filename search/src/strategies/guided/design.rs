@@ -1,0 +1,101 @@
+//! The first trials of a strategy with clusters: of more random genotypes than there will be trials, those in the middle of
+//! as many groups.
+//!
+//! Source: Kennard, Stone, Computer aided design of experiments, Technometrics 1969 (trials spread evenly over candidates);
+//! Zhdanov, Diverse mini-batch active learning, arXiv:1901.05954, 2019 (k-means, and what is nearest to each center).
+
+use kiln_space::Genotype;
+use rand::Rng;
+
+use crate::Domain;
+use crate::cluster::Clusters;
+use crate::embedding::{Embedder, sample};
+
+/// Random genotypes for each trial.
+const DRAWN: usize = 5;
+/// Trials that are designed, at most.
+const MOST: usize = 64;
+
+/// What is left of the first trials, the most typical one last.
+#[derive(Default)]
+pub(super) struct Design {
+    left: Option<Vec<Genotype>>,
+}
+
+impl Design {
+    /// The next of `trials` genotypes that is not known; `None` when all have been given.
+    pub(super) fn next(
+        &mut self,
+        trials: usize,
+        is_known: impl Fn(&Genotype) -> bool,
+        (domain, embedder): (&Domain<'_>, &Embedder),
+        rng: &mut dyn Rng,
+    ) -> Option<Genotype> {
+        let left = self.left.get_or_insert_with(|| design(trials.min(MOST), domain, embedder, rng));
+        std::iter::from_fn(|| left.pop()).find(|genotype| !is_known(genotype))
+    }
+}
+
+/// Genotypes in the middle of so many groups, that of the largest group last.
+fn design(trials: usize, domain: &Domain<'_>, embedder: &Embedder, rng: &mut dyn Rng) -> Vec<Genotype> {
+    let mut drawn = sample(domain, DRAWN * trials, rng);
+    drawn.sort_unstable();
+    drawn.dedup();
+    let vectors: Vec<Vec<f64>> = drawn.iter().map(|genotype| embedder.embed(domain, genotype)).collect();
+    let mut middles = Clusters::fit(&vectors, trials).medoids(&vectors);
+    middles.sort_by_key(|(_, members)| *members);
+    middles.into_iter().map(|(index, _)| drawn[index].clone()).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::{BTreeMap, BTreeSet};
+
+    use kiln_space::spaces::NasBench201;
+
+    use super::*;
+    use crate::CostSet;
+    use crate::embedding::squared_distance;
+    use crate::seed::generator;
+
+    #[test]
+    fn designed_trials_are_nearer_to_all_others_than_random_ones() {
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        let mut rng = generator(1, "test", &[]);
+        let embedder = Embedder::fit(&domain, &BTreeMap::new(), &mut rng);
+        let others: Vec<Vec<f64>> =
+            sample(&domain, 200, &mut rng).iter().map(|genotype| embedder.embed(&domain, genotype)).collect();
+        let mut reach = |some: Vec<Genotype>| -> f64 {
+            let some: Vec<Vec<f64>> = some.iter().map(|genotype| embedder.embed(&domain, genotype)).collect();
+            let nearest = |other: &Vec<f64>| {
+                some.iter().map(|vector| squared_distance(vector, other)).fold(f64::INFINITY, f64::min)
+            };
+            others.iter().map(nearest).sum()
+        };
+        let (mut designed, mut random) = (0.0, 0.0);
+        for _ in 0..10 {
+            let mut design = Design::default();
+            let mut next = || design.next(10, |_| false, (&domain, &embedder), &mut rng);
+            let given: Vec<Genotype> = std::iter::from_fn(&mut next).collect();
+            assert_eq!(given.iter().collect::<BTreeSet<_>>().len(), 10);
+            designed += reach(given);
+            random += reach(sample(&domain, 10, &mut rng));
+        }
+        assert!(designed < 0.9 * random, "{designed} {random}");
+    }
+
+    #[test]
+    fn what_is_known_is_left_out() {
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        let embedder = Embedder::fit(&domain, &BTreeMap::new(), &mut generator(1, "test", &[]));
+        let all = |known: &[Genotype]| -> Vec<Genotype> {
+            let (mut design, mut rng) = (Design::default(), generator(2, "test", &[]));
+            let is_known = |genotype: &Genotype| known.contains(genotype);
+            std::iter::from_fn(|| design.next(6, is_known, (&domain, &embedder), &mut rng)).collect()
+        };
+        let first = all(&[]);
+        assert_eq!(all(&first[1..3]), [&first[..1], &first[3..]].concat());
+    }
+}
