@@ -53,11 +53,7 @@ struct Column {
 impl Embedder {
     /// Learns the spread of each block from feasible genotypes drawn with `rng`. Costs are part of the vectors where the
     /// study constrains or minimizes them. `places` are those that zero-cost proxies give to some genotypes, if there are any.
-    pub(crate) fn fit(
-        domain: &Domain<'_>,
-        places: &BTreeMap<Genotype, f64>,
-        rng: &mut dyn Rng,
-    ) -> Self {
+    pub(crate) fn fit(domain: &Domain<'_>, places: &BTreeMap<Genotype, f64>, rng: &mut dyn Rng) -> Self {
         let sample = sample(domain, REFERENCE, rng);
         let costs = sample.first().and_then(|first| domain.costs(first).ok()).unwrap_or_default();
         let is_cost = |objective: &String| costs.0.contains_key(objective);
@@ -76,12 +72,13 @@ impl Embedder {
         let costs: Vec<Block> =
             sample.iter().filter_map(|genotype| embedder.costs(domain, genotype)).collect();
         embedder.costs = Scaling::fit(&costs.iter().collect::<Vec<_>>());
-        embedder.proxies = Expected::fit(places, |genotype| embedder.embed(domain, genotype)).map(|expected| {
-            let place = |genotype| expected.block(&embedder.embed(domain, genotype));
-            let places: Vec<Block> = sample.iter().map(place).collect();
-            let scaling = Scaling::fit(&places.iter().collect::<Vec<_>>());
-            (expected, scaling)
-        });
+        embedder.proxies =
+            Expected::fit(places, |genotype| embedder.embed(domain, genotype)).map(|expected| {
+                let place = |genotype| expected.block(&embedder.embed(domain, genotype));
+                let places: Vec<Block> = sample.iter().map(place).collect();
+                let scaling = Scaling::fit(&places.iter().collect::<Vec<_>>());
+                (expected, scaling)
+            });
         embedder
     }
 
@@ -225,9 +222,8 @@ mod tests {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
         // Good is who has few convolutions of 3x3 (gene 3).
-        let place = |genotype: &Genotype| {
-            genotype.genes().iter().filter(|gene| **gene == 3).count() as f64 / 6.0
-        };
+        let place =
+            |genotype: &Genotype| genotype.genes().iter().filter(|gene| **gene == 3).count() as f64 / 6.0;
         let scored = sample(&domain, 60, &mut Pcg64::seed_from_u64(2));
         let places: BTreeMap<Genotype, f64> =
             scored.into_iter().map(|genotype| (genotype.clone(), place(&genotype))).collect();
@@ -242,9 +238,8 @@ mod tests {
         };
         let pairs = others.iter().flat_map(|a| others.iter().map(move |b| (a, b)));
         let differing = pairs.filter(|(a, b)| place(a) < place(b));
-        let (right, all) = differing.fold((0, 0), |(right, all), (a, b)| {
-            (right + usize::from(last(a) < last(b)), all + 1)
-        });
+        let (right, all) =
+            differing.fold((0, 0), |(right, all), (a, b)| (right + usize::from(last(a) < last(b)), all + 1));
         assert!(f64::from(right) > 0.95 * f64::from(all), "{right} of {all}");
         // Too few to learn from: nothing is added.
         let few: BTreeMap<Genotype, f64> = places.into_iter().take(4).collect();

@@ -16,7 +16,7 @@
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
 
-use super::guided::{self, Groups, Guide};
+use super::guided::{self, Beginning, Groups, Guide};
 use super::surrogate::{Acquisition, Surrogate};
 use crate::Strategy;
 use crate::cluster::Grouping;
@@ -25,8 +25,10 @@ use crate::cluster::Grouping;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ClusteredSettings {
-    /// Trials at the beginning, spread over the space.
+    /// Trials at the beginning.
     initial: usize,
+    /// How these are chosen.
+    design: Beginning,
     /// Most clusters; how many there are follows from how well they are separated.
     clusters: usize,
     /// How clusters are found.
@@ -35,7 +37,7 @@ struct ClusteredSettings {
     exploration: f64,
     /// What learns from the trials.
     surrogate: Surrogate,
-    /// The rule of choice.
+    /// The rules of choice.
     acquisition: Acquisition,
     /// Standard deviations below the mean, for the confidence bound.
     optimism: f64,
@@ -45,17 +47,18 @@ impl Default for ClusteredSettings {
     fn default() -> Self {
         Self {
             initial: 10,
+            design: Beginning::KMeans,
             clusters: 12,
             grouping: Grouping::KMeans,
             exploration: 0.3,
             surrogate: Surrogate::GaussianProcess,
-            acquisition: Acquisition::ExpectedImprovement,
+            acquisition: Acquisition::Alternating,
             optimism: 1.0,
         }
     }
 }
 
-/// Builds the strategy from `initial`, `clusters`, `grouping` (`k_means`, `hierarchical` or `dbscan`), `exploration`,
+/// Builds the strategy from `initial`, `design` (`k_means` or `random`), `clusters`, `grouping` (`k_means`, `hierarchical` or `dbscan`), `exploration`,
 /// `surrogate` (`gaussian_process` or `ensemble`), `acquisition` and `optimism`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ClusteredSettings = settings.read()?;
@@ -65,7 +68,7 @@ pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsEr
     if !(0.0..=100.0).contains(&read.exploration) {
         return Err(SettingsError::value(settings.key("exploration"), read.exploration, "0 to 100"));
     }
-    let ClusteredSettings { initial, surrogate, acquisition, optimism, .. } = read;
+    let ClusteredSettings { initial, design, surrogate, acquisition, optimism, .. } = read;
     let groups = Groups::new(read.grouping, read.clusters, read.exploration);
-    guided::build(settings, Guide { initial, surrogate, acquisition, optimism }, groups)
+    guided::build(settings, Guide { initial, design, surrogate, acquisition, optimism }, groups)
 }

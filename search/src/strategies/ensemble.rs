@@ -11,7 +11,7 @@ use super::guided::{self, Groups};
 use super::surrogate::Surrogate;
 use crate::Strategy;
 
-/// Builds the strategy from `initial`, `acquisition` (`confidence_bound`, `expected_improvement` or `thompson`) and `optimism`.
+/// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`, `expected_improvement` or `thompson`) and `optimism`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ModelSettings = settings.read()?;
     guided::build(settings, read.guide(Surrogate::Ensemble), Groups::one())

@@ -9,7 +9,7 @@
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
 
-use super::guided::{self, Groups, Guide};
+use super::guided::{self, Beginning, Groups, Guide};
 use super::surrogate::{Acquisition, Surrogate};
 use crate::Strategy;
 
@@ -19,7 +19,7 @@ use crate::Strategy;
 pub(super) struct ModelSettings {
     /// Random trials at the beginning.
     initial: usize,
-    /// The rule of choice.
+    /// The rules of choice.
     acquisition: Acquisition,
     /// Standard deviations below the mean, for the confidence bound.
     optimism: f64,
@@ -27,7 +27,7 @@ pub(super) struct ModelSettings {
 
 impl Default for ModelSettings {
     fn default() -> Self {
-        Self { initial: 10, acquisition: Acquisition::ExpectedImprovement, optimism: 1.0 }
+        Self { initial: 10, acquisition: Acquisition::Alternating, optimism: 1.0 }
     }
 }
 
@@ -35,11 +35,11 @@ impl ModelSettings {
     /// What they and a model make.
     pub(super) const fn guide(&self, surrogate: Surrogate) -> Guide {
         let Self { initial, acquisition, optimism } = *self;
-        Guide { initial, surrogate, acquisition, optimism }
+        Guide { initial, design: Beginning::Random, surrogate, acquisition, optimism }
     }
 }
 
-/// Builds the strategy from `initial`, `acquisition` (`confidence_bound`, `expected_improvement` or `thompson`) and `optimism`.
+/// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`, `expected_improvement` or `thompson`) and `optimism`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ModelSettings = settings.read()?;
     guided::build(settings, read.guide(Surrogate::GaussianProcess), Groups::one())

@@ -1,6 +1,6 @@
 //! Search guided by a model: the strategies `clustered`, `gaussian_process` and `ensemble`, which differ in their settings.
 //!
-//! The first trials are spread over the space (`guided/design.rs`), or random where there is one cluster only. Each ask after them:
+//! The first trials are spread over the space (`guided/design.rs`), or random. Each ask after them:
 //! candidates are made and kept (`surrogate/candidates.rs`), a model says what each of them promises (`surrogate/model.rs`), and the
 //! most promising one of the cluster whose turn it is is proposed (`guided/groups.rs`, `guided/shares.rs`).
 
@@ -14,8 +14,9 @@ use std::collections::BTreeMap;
 use kiln_space::{Genotype, Settings, SettingsError};
 use rand::Rng;
 
-pub(super) use self::groups::Groups;
+pub(super) use self::design::Beginning;
 use self::design::Design;
+pub(super) use self::groups::Groups;
 use self::history::History;
 use super::surrogate::{Acquisition, Candidates, Features, Model, Parents, Surrogate};
 use crate::{Ask, Domain, Origin, Strategy, Trial};
@@ -25,8 +26,9 @@ use crate::{Ask, Domain, Origin, Strategy, Trial};
 pub(super) struct Guide {
     /// Trials at the beginning, before there is a model.
     pub(super) initial: usize,
+    pub(super) design: Beginning,
     pub(super) surrogate: Surrogate,
-    /// The rule of choice.
+    /// The rules of choice.
     pub(super) acquisition: Acquisition,
     /// Standard deviations below the mean, for the confidence bound.
     pub(super) optimism: f64,
@@ -66,7 +68,7 @@ struct Guided {
 impl Guided {
     /// One of the first trials, `None` where they are to be random.
     fn designed(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Features, Origin)> {
-        if !self.groups.are_several() {
+        if self.guide.design == Beginning::Random {
             return None;
         }
         let (embedder, unseen) = self.history.embedder(domain, rng);
@@ -88,7 +90,8 @@ impl Guided {
         let parents = Parents::new(known.told, places, self.groups.labels(), &bounds);
         self.candidates.refresh(&parents, known.embedder, domain, known.unseen, rng);
         self.candidates.assign(self.groups.clusters(), regrouped);
-        let rule = (self.guide.acquisition, self.guide.optimism);
+        let proposals = known.told.len() + known.running.len();
+        let rule = (self.guide.acquisition.rule(proposals), self.guide.optimism);
         let values = self.model.rate(known.told, self.candidates.all(), &known.running, rule, rng);
         let lowest = self.candidates.lowest(&values, bonuses.len());
         let rated: Vec<Option<f64>> = lowest.iter().map(|lowest| lowest.map(|(_, value)| value)).collect();
@@ -125,8 +128,8 @@ impl Strategy for Guided {
 
 #[cfg(test)]
 mod tests {
-    use kiln_space::spaces::NasBench201;
     use kiln_space::SearchSpace;
+    use kiln_space::spaces::NasBench201;
     use serde_json::json;
 
     use super::*;

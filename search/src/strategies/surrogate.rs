@@ -16,7 +16,7 @@ use std::sync::Arc;
 use kiln_space::Genotype;
 use serde::Deserialize;
 
-pub(super) use self::acquisition::Acquisition;
+pub(super) use self::acquisition::{Acquisition, Rule};
 pub(super) use self::candidates::{Candidates, Parents};
 pub(super) use self::model::{Change, Model};
 use crate::{Domain, TrialId, embedding::Embedder};

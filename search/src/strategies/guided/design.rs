@@ -1,4 +1,4 @@
-//! The first trials of a strategy with clusters: of more random genotypes than there will be trials, those in the middle of
+//! The first trials: of more random genotypes than there will be trials, those in the middle of
 //! as many groups.
 //!
 //! Source: Kennard, Stone, Computer aided design of experiments, Technometrics 1969 (trials spread evenly over candidates);
@@ -6,6 +6,7 @@
 
 use kiln_space::Genotype;
 use rand::Rng;
+use serde::Deserialize;
 
 use crate::Domain;
 use crate::cluster::Clusters;
@@ -15,6 +16,17 @@ use crate::embedding::{Embedder, sample};
 const DRAWN: usize = 5;
 /// Trials that are designed, at most.
 const MOST: usize = 64;
+
+/// How the first trials are chosen.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::strategies) enum Beginning {
+    /// By [`Design`].
+    #[default]
+    KMeans,
+    /// At random.
+    Random,
+}
 
 /// What is left of the first trials, the most typical one last.
 #[derive(Default)]

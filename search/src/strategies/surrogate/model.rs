@@ -9,7 +9,7 @@ use super::objective::{Awaited, Fit, Objective};
 use super::points::Points;
 use super::scale::Scale;
 use super::volume::Volume;
-use super::{Acquisition, Features, Surrogate, Told};
+use super::{Features, Rule, Surrogate, Told};
 use crate::Domain;
 use crate::pareto::dominates;
 
@@ -127,7 +127,7 @@ impl Model {
         told: &[Told],
         candidates: &mut [Candidate],
         running: &[Features],
-        (rule, optimism): (Acquisition, f64),
+        (rule, optimism): (Rule, f64),
         rng: &mut dyn Rng,
     ) -> Vec<f64> {
         let awaited = Awaited::new(running, &self.points);
