@@ -43,8 +43,10 @@ for table in "${tables[@]}"; do
     equal) for strategy in random regularized_evolution local_search clustered; do
         rows equal equal "$seeds" "$strategy"
     done ;;
-    ablations) for strategy in '{"clusters":1}' '{"grouping":"hierarchical"}' '{"grouping":"dbscan"}'; do
+    ablations) for strategy in '{"design":"random"}' '{"clusters":1}' '{"clusters":1,"design":"random"}' \
+        '{"grouping":"hierarchical"}' '{"grouping":"dbscan"}' '{"acquisition":"expected_improvement"}'; do
         rows ablations cells "$seeds" "clustered:$strategy"
+        rows ablations macro "$seeds" "clustered:$strategy"
     done ;;
     proxies) for strategy in random regularized_evolution clustered; do
         rows proxies proxies "$seeds" "$strategy,$strategy:{\"proxies\":{\"draw\":60,\"keep\":10}}"

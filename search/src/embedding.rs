@@ -218,16 +218,18 @@ mod tests {
     }
 
     #[test]
-    fn what_proxies_say_of_some_cells_brings_those_near_that_they_find_alike() {
+    fn what_proxies_say_of_some_cells_is_expected_of_others() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
         // Good is who has few convolutions of 3x3 (gene 3).
-        let place =
-            |genotype: &Genotype| genotype.genes().iter().filter(|gene| **gene == 3).count() as f64 / 6.0;
+        let place = |genotype: &Genotype| {
+            genotype.genes().iter().map(|gene| f64::from(u8::from(*gene == 3))).sum::<f64>()
+        };
         let scored = sample(&domain, 60, &mut Pcg64::seed_from_u64(2));
         let places: BTreeMap<Genotype, f64> =
             scored.into_iter().map(|genotype| (genotype.clone(), place(&genotype))).collect();
-        let fit = |places| Embedder::fit(&domain, places, &mut Pcg64::seed_from_u64(1));
+        let fit =
+            |places: &BTreeMap<Genotype, f64>| Embedder::fit(&domain, places, &mut Pcg64::seed_from_u64(1));
         let (with, without) = (fit(&places), fit(&BTreeMap::new()));
         // Of cells that were not scored the last number says what to expect.
         let others = sample(&domain, 40, &mut Pcg64::seed_from_u64(3));
@@ -238,8 +240,8 @@ mod tests {
         };
         let pairs = others.iter().flat_map(|a| others.iter().map(move |b| (a, b)));
         let differing = pairs.filter(|(a, b)| place(a) < place(b));
-        let (right, all) =
-            differing.fold((0, 0), |(right, all), (a, b)| (right + usize::from(last(a) < last(b)), all + 1));
+        let (right, all) = differing
+            .fold((0_u32, 0_u32), |(right, all), (a, b)| (right + u32::from(last(a) < last(b)), all + 1));
         assert!(f64::from(right) > 0.95 * f64::from(all), "{right} of {all}");
         // Too few to learn from: nothing is added.
         let few: BTreeMap<Genotype, f64> = places.into_iter().take(4).collect();

@@ -78,7 +78,7 @@ mod tests {
         let embedder = Embedder::fit(&domain, &BTreeMap::new(), &mut rng);
         let others: Vec<Vec<f64>> =
             sample(&domain, 200, &mut rng).iter().map(|genotype| embedder.embed(&domain, genotype)).collect();
-        let mut reach = |some: Vec<Genotype>| -> f64 {
+        let reach = |some: Vec<Genotype>| -> f64 {
             let some: Vec<Vec<f64>> = some.iter().map(|genotype| embedder.embed(&domain, genotype)).collect();
             let nearest = |other: &Vec<f64>| {
                 some.iter().map(|vector| squared_distance(vector, other)).fold(f64::INFINITY, f64::min)
