@@ -75,7 +75,12 @@ fn idx_images() {
 
 #[test]
 fn a_microcontroller() {
-    let sandbox = Sandbox::new(&tiny("tiny-mcu.toml", "tiny").to_string());
+    let mut config = tiny("tiny-mcu.toml", "tiny");
+    // Of the small networks some have so few weights that the steps between integers take more bytes than these save.
+    let stage = &mut config["space"]["stages"][1];
+    stage["blocks"] = toml::Value::from(vec!["conv", "residual"]);
+    stage["width"] = toml::Value::from(48);
+    let sandbox = Sandbox::new(&config.to_string());
     let report = sandbox.search(&[]);
     check_finished(&sandbox, &report, "tiny", 12);
     for network in report["front"].as_array().unwrap() {
