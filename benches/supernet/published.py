@@ -49,10 +49,12 @@ def main(journal, table, column="e200_cifar10_test_acc_mean"):
     with open(journal) as lines:
         entries = [json.loads(line) for line in lines]
     for trial in (entry["trial"] for entry in entries if entry["kind"] == "trial"):
+        found = trial["outcome"].get("measured")
+        if found is None:
+            continue
         genes = trial["proposal"]["genotype"]
         a, b, c, d, e, f = (OPERATIONS[gene] for gene in genes)
         row = published[f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"]
-        found = trial["outcome"]["measured"]
         cells.append(genes)
         error.append(-found["error_percent"])
         loss.append(-found["loss_nats"])
