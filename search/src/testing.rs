@@ -103,7 +103,7 @@ mod tests {
             ("clustered", r#"{ "grouping": "hierarchical" }"#),
             ("clustered", r#"{ "initial": 100000, "acquisition": "expected_improvement" }"#),
             ("clustered", r#"{ "design": "random", "clusters": 2, "acquisition": "alternating" }"#),
-            ("gaussian_process", r#"{ "proxies": { "draw": 30, "keep": 2 } }"#),
+            ("gaussian_process", r#"{ "proxies": { "draw": 15, "keep": 2 } }"#),
             ("clustered", r#"{ "grouping": "dbscan", "start": [[0, 1, 2], [], [3, 0, 0, 0, 0, 9]] }"#),
             ("gaussian_process", r#"{ "initial": 1, "acquisition": "thompson" }"#),
             ("gaussian_process", r#"{ "acquisition": "confidence_bound", "start": [[1, 0], [0, 0]] }"#),

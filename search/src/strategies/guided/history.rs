@@ -62,8 +62,8 @@ impl History {
     /// Looks at what is new.
     pub(super) fn learn(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Known<'_> {
         let embedder = self.embedder.get_or_insert_with(|| Embedder::fit(domain, &self.proxies, rng));
-        for told in self.told.iter_mut().rev().take_while(|told| told.features.is_none()) {
-            told.features = Some(Features::of(&told.genotype, embedder, domain));
+        for told in &mut self.told[self.order.len()..] {
+            told.features.get_or_insert_with(|| Features::of(&told.genotype, embedder, domain));
         }
         for (genotype, features) in &mut self.running {
             features.get_or_insert_with(|| Features::of(genotype, embedder, domain));

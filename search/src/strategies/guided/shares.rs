@@ -31,7 +31,8 @@ pub(super) fn turn(lowest: &[Option<f64>], bonuses: &[f64]) -> Option<usize> {
     let best = rated().copied().fold(f64::INFINITY, f64::min);
     let nothing = rated().copied().fold(0.0, f64::max);
     let score = |(cluster, lowest): (usize, &Option<f64>)| {
-        let promise = if nothing > best { (nothing - (*lowest)?) / (nothing - best) } else { 1.0 };
+        let lowest = (*lowest)?;
+        let promise = if nothing > best { (nothing - lowest) / (nothing - best) } else { 1.0 };
         Some((cluster, promise + bonuses[cluster]))
     };
     let scores = lowest.iter().enumerate().filter_map(score);

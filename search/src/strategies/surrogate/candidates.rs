@@ -186,11 +186,7 @@ impl<'a> Parents<'a> {
         for (trial, &label) in labels.iter().enumerate() {
             members[label].push(trial);
         }
-        let highest = bounds.iter().copied().fold(f64::MIN, f64::max);
-        let weight = |(bound, members): (&f64, &Vec<usize>)| {
-            if members.is_empty() { 0.0 } else { ((bound - highest) / TEMPERATURE).exp() }
-        };
-        let weights = bounds.iter().zip(&members).map(weight).collect();
+        let weights = weights(bounds, &members);
         Self { told, order, values, members, weights }
     }
 
@@ -222,6 +218,17 @@ impl<'a> Parents<'a> {
     }
 }
 
+/// Weights of clusters with these bounds and members: 1 for the highest bound of those that have members, 0 without members.
+fn weights(bounds: &[f64], members: &[Vec<usize>]) -> Vec<f64> {
+    let pairs = || bounds.iter().zip(members);
+    let highest =
+        pairs().filter(|(_, members)| !members.is_empty()).map(|(bound, _)| *bound).fold(f64::MIN, f64::max);
+    let weight = |(bound, members): (&f64, &Vec<usize>)| {
+        if members.is_empty() { 0.0 } else { ((bound - highest) / TEMPERATURE).exp() }
+    };
+    pairs().map(weight).collect()
+}
+
 /// An index drawn with these weights, of which one at least is positive; never one of weight zero.
 fn weighted(weights: &[f64], rng: &mut dyn Rng) -> usize {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
@@ -234,4 +241,19 @@ fn weighted(weights: &[f64], rng: &mut dyn Rng) -> usize {
         }
     }
     last
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::seed::generator;
+
+    #[test]
+    fn a_cluster_without_trials_is_never_drawn_however_high_its_bound() {
+        let weights = weights(&[1e6, 0.5, 0.4], &[vec![], vec![0], vec![1, 2]]);
+        assert_eq!(weights[..2], [0.0, 1.0]);
+        assert!((weights[2] - (-0.1 / TEMPERATURE).exp()).abs() < 1e-12, "{weights:?}");
+        let mut rng = generator(1, "test", &[]);
+        assert!((0..100).all(|_| weighted(&weights, &mut rng) > 0));
+    }
 }
