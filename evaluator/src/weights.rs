@@ -1,6 +1,6 @@
 //! Weights by key: one tensor of the largest shape per declared parameter, and what a layer reads of it.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
 
 use burn::module::{Module, Param, ParamId};
@@ -90,10 +90,37 @@ impl Weights {
         Self { parameters, slots: self.slots.clone(), deposits: None }
     }
 
-    /// The same values and ids as leaves of a new autodiff graph. Threads must not share a graph: burn-autodiff 0.22.1 takes its
-    /// locks in opposite orders in `backward` and when graphs meet, and stands still.
-    pub(crate) fn forked(&self, device: &Device) -> Self {
-        self.named(self.parameters.clone().fork(device))
+    /// What an architecture reads, with the same values and ids, as leaves of a new autodiff graph. Threads must not share a
+    /// graph: burn-autodiff 0.22.1 takes its locks in opposite orders in `backward` and when graphs meet, and stands still. And
+    /// after every `backward` it walks over all leaves that there are, so that those nobody reads are left out.
+    pub(crate) fn forked(&self, architecture: &Architecture, device: &Device) -> Self {
+        fn take<const D: usize>(
+            from: &[Param<Tensor<D>>],
+            index: usize,
+            to: &mut Vec<Param<Tensor<D>>>,
+            device: &Device,
+        ) -> usize {
+            to.push(from[index].clone().fork(device));
+            to.len() - 1
+        }
+        let read: BTreeSet<&str> = architecture
+            .layers
+            .iter()
+            .filter_map(|layer| Some(layer.weights.as_ref()?.key.as_str()))
+            .collect();
+        let is_read = |name: &str| name.rsplit_once('.').is_some_and(|(key, _)| read.contains(key));
+        let mut parameters = Parameters { kernels: Vec::new(), matrices: Vec::new(), vectors: Vec::new() };
+        let mut slots = BTreeMap::new();
+        for (name, slot) in self.slots.iter().filter(|(name, _)| is_read(name)) {
+            let (from, to) = (&self.parameters, &mut parameters);
+            let slot = match *slot {
+                Slot::Kernel(index) => Slot::Kernel(take(&from.kernels, index, &mut to.kernels, device)),
+                Slot::Matrix(index) => Slot::Matrix(take(&from.matrices, index, &mut to.matrices, device)),
+                Slot::Vector(index) => Slot::Vector(take(&from.vectors, index, &mut to.vectors, device)),
+            };
+            slots.insert(name.clone(), slot);
+        }
+        Self { parameters, slots, deposits: None }
     }
 
     /// The same, with a place for the gradients of kernels and matrices where the kernels of this program compute them; burn has the

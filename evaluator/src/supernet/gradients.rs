@@ -69,7 +69,7 @@ impl StepGradients {
         let forward = |subnet: &Architecture, leaves: &Weights, batch: &Batch| {
             executor::forward(subnet, leaves, batch.images.clone(), Normalization::Batch(None))
         };
-        let fork = |device: &Device| weights.forked(device).depositing();
+        let fork = |subnet: &Architecture, device: &Device| weights.forked(subnet, device).depositing();
         let backward = |(leaves, deposits): (Weights, Deposits), loss: Tensor<1>| {
             let gradients = (loss.clone() * (share * share_of_step)).backward();
             let gradients = GradientsParams::from_grads(gradients, &leaves.parameters);
@@ -81,7 +81,7 @@ impl StepGradients {
         };
         let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
         let first = teaches.then(|| {
-            let leaves = fork(&main);
+            let leaves = fork(&subnets[0], &main);
             let outputs = forward(&subnets[0], &leaves.0, batch);
             (leaves, outputs)
         });
@@ -94,7 +94,7 @@ impl StepGradients {
                 return backward(leaves, loss);
             }
             let device = device.clone().autodiff();
-            let leaves = fork(&device);
+            let leaves = fork(subnet, &device);
             let batch = batch.on(&device);
             let outputs = forward(subnet, &leaves.0, &batch);
             let loss = match &taught {
