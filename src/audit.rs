@@ -8,6 +8,7 @@ mod reference;
 mod result;
 mod sample;
 
+use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
 use std::path::Path;
@@ -38,6 +39,8 @@ pub struct AuditPlan<'a> {
     /// Trainings of each, from other first weights and in another order of the examples; their mean is what predictors are
     /// held against.
     pub repeats: NonZeroU32,
+    /// Epochs of shorter trainings of each, which are predictors too.
+    pub short: &'a [NonZeroU32],
     /// Networks that are trained at one time. It changes the time taken and nothing else.
     pub workers: usize,
     /// Set from outside to stop: networks that are being trained are finished and kept.
@@ -52,6 +55,9 @@ pub struct AuditedNetwork {
     pub genotype: Genotype,
     /// Measured after it was trained on its own, once for each repeat.
     pub trained: Vec<Outcome>,
+    /// Measured after shorter trainings, by their epochs.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub short: BTreeMap<u32, Outcome>,
     /// Measured with the supernet's weights.
     pub estimated: Outcome,
     /// Its zero-cost proxy.
@@ -109,7 +115,16 @@ impl Audit {
         };
         let supernet = build(SUPERNET, estimating(settings, paths.root()))?;
         let finish = assembly.config.finish.as_ref().map(|finish| &finish.settings);
-        let scratch = build("scratch", reference::training(settings, finish, plan.epochs))?;
+        let trained = |epochs: Option<u32>| -> Result<Training, AuditError> {
+            let built = build("scratch", reference::training(settings, finish, epochs))?;
+            Ok(Training { reference: built.evaluator.fingerprint(), built })
+        };
+        let long = trained(plan.epochs)?;
+        let epochs: BTreeSet<u32> = plan.short.iter().map(|epochs| epochs.get()).collect();
+        let mut short = Vec::new();
+        for epochs in epochs {
+            short.push((epochs, trained(Some(epochs))?));
+        }
         let proxy = build("naswot", Map::new())?;
         let genotypes = sample::draw(assembly, plan.networks)?;
         let mut architectures = Vec::new();
@@ -125,23 +140,28 @@ impl Audit {
         };
 
         let records = Records::open(&paths.root().join("audit.jsonl"))?;
-        let reference = scratch.evaluator.fingerprint();
-        let known = |index: usize, repeat: u32| records.get(&reference, &genotypes[index], repeat);
+        let known = |training: &Training, index: usize, repeat: u32| {
+            records.get(&training.reference, &genotypes[index], repeat)
+        };
         let repeats = plan.repeats.get();
-        // All networks once, then all of them again.
-        let trainings =
-            (0..repeats).flat_map(|repeat| (0..genotypes.len()).map(move |index| (index, repeat)));
-        let open: Vec<(usize, u32)> =
-            trainings.filter(|(index, repeat)| known(*index, *repeat).is_none()).collect();
-        let total = genotypes.len() as u64 * u64::from(repeats);
+        // All networks shortly, then all at full length, then all of them again.
+        let passes = short.iter().map(|(_, training)| (training, reference::SHORT));
+        let passes = passes.chain((0..repeats).map(|repeat| (&long, repeat)));
+        let trainings: Vec<(&Training, u32, usize)> = passes
+            .flat_map(|(training, repeat)| (0..genotypes.len()).map(move |index| (training, repeat, index)))
+            .collect();
+        let total = trainings.len() as u64;
+        let is_open =
+            |(training, repeat, index): &(&Training, u32, usize)| known(training, *index, *repeat).is_none();
+        let open: Vec<(&Training, u32, usize)> = trainings.into_iter().filter(is_open).collect();
         let done = AtomicU64::new(total - open.len() as u64);
         progress.report("audit", done.load(Ordering::Relaxed), total, "");
-        reference::side_by_side(&open, plan, |(index, repeat)| {
+        reference::side_by_side(&open, plan, |(training, repeat, index)| {
             let began = Instant::now();
-            let outcome = judge(&scratch, index, repeat)?;
+            let outcome = judge(&training.built, index, repeat)?;
             let seconds = began.elapsed().as_secs_f64();
-            let genotype = genotypes[index].clone();
-            records.append(Record { reference: reference.clone(), genotype, repeat, outcome, seconds })?;
+            let (reference, genotype) = (training.reference.clone(), genotypes[index].clone());
+            records.append(Record { reference, genotype, repeat, outcome, seconds })?;
             let done = done.fetch_add(1, Ordering::Relaxed) + 1;
             progress.report("audit", done, total, &format!("{seconds:.1} s"));
             Ok(())
@@ -153,7 +173,13 @@ impl Audit {
             networks.push(AuditedNetwork {
                 genotype: genotype.clone(),
                 // Every one of them has been trained by now.
-                trained: (0..repeats).filter_map(|repeat| known(index, repeat)).collect(),
+                trained: (0..repeats).filter_map(|repeat| known(&long, index, repeat)).collect(),
+                short: short
+                    .iter()
+                    .filter_map(|(epochs, training)| {
+                        Some((*epochs, known(training, index, reference::SHORT)?))
+                    })
+                    .collect(),
                 estimated: judge(&supernet, index, 0)?,
                 proxy: judge(&proxy, index, 0)?,
                 parameters: counts.parameters,
@@ -167,6 +193,12 @@ impl Audit {
         let _ = fs::remove_dir(paths.trainings());
         Ok(audit)
     }
+}
+
+/// A way to train networks on their own, by what its records are found.
+struct Training {
+    built: Built,
+    reference: String,
 }
 
 /// Settings of the run's evaluator that take its own trained supernet over.

@@ -32,6 +32,8 @@ pub(super) fn compare(
         // More of them should mean less error.
         row.extend([-(network.parameters as f64), -(network.macs as f64)]);
         row.push(value(&network.proxy, proxy)?);
+        let short = network.short.values().map(|outcome| value(outcome, metric));
+        row.extend(short.collect::<Option<Vec<f64>>>()?);
         Some(row)
     };
     let rows: Vec<(&AuditedNetwork, f64, Vec<f64>)> = networks
@@ -40,7 +42,9 @@ pub(super) fn compare(
         .collect();
     let trained: Vec<f64> = rows.iter().map(|(_, trained, _)| *trained).collect();
     let supernet = metrics.iter().map(|name| format!("supernet {name}"));
-    let names = supernet.chain(["parameters", "macs", proxy].map(str::to_owned));
+    let short = networks.first().into_iter().flat_map(|network| network.short.keys());
+    let short = short.map(|epochs| format!("trained {epochs} epoch{}", if *epochs == 1 { "" } else { "s" }));
+    let names = supernet.chain(["parameters", "macs", proxy].map(str::to_owned)).chain(short);
     let mut predictors: Vec<Predictor> = names
         .enumerate()
         .map(|(column, name)| {

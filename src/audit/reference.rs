@@ -52,6 +52,9 @@ pub(super) fn training(
     table
 }
 
+/// What stands for the repeat where a training is a short one: its seed is its own, so that it is no beginning of another.
+pub(super) const SHORT: u32 = u32::MAX;
+
 /// The seed of a training; those of the first repeat are the trial's own.
 pub(super) fn seed(study_seed: u64, repeat: u32, genotype: &Genotype) -> u64 {
     let seed = match repeat {

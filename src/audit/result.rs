@@ -100,6 +100,8 @@ impl Audit {
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
+
     use kiln_search::{Outcome, RankCorrelation};
     use kiln_space::Genotype;
 
@@ -111,6 +113,7 @@ mod tests {
         let network = |gene: u8| AuditedNetwork {
             genotype: Genotype::new([gene]),
             trained: vec![measured(f64::from(gene))],
+            short: BTreeMap::new(),
             estimated: measured(0.5 + f64::from(gene)),
             proxy: measured(-1.0),
             parameters: 10,

@@ -17,6 +17,7 @@ fn network(index: u8, error: f64, estimate: f64) -> AuditedNetwork {
     AuditedNetwork {
         genotype: Genotype::new([index]),
         trained: vec![measured(&[("error_percent", error)])],
+        short: BTreeMap::from([(2, measured(&[("error_percent", -error)]))]),
         estimated: measured(&[("error_percent", estimate)]),
         proxy: measured(&[("negative_naswot", f64::from(index))]),
         parameters: u64::from(index),
@@ -47,6 +48,7 @@ fn each_number_is_held_against_what_training_measured() {
         ("parameters", Some(-1.0)),
         ("macs", None),
         ("negative_naswot", Some(1.0)),
+        ("trained 2 epochs", Some(-1.0)),
     ];
     assert_eq!(taus, expected);
     // Trained again, the first two change places: their mean is the same, and 13 of 15 pairs are as in the first training.
@@ -126,6 +128,7 @@ fn the_first_failure_ends_the_work() {
         networks: NonZeroUsize::MIN,
         epochs: None,
         repeats: NonZeroU32::MIN,
+        short: &[],
         workers: 3,
         stop: &stop,
     };

@@ -21,5 +21,8 @@ pub(crate) enum SupernetCommand {
         /// Trainings of each from other first weights; predictors are held against their mean, and so is one of them
         #[arg(long, value_name = "N", default_value = "1")]
         repeats: NonZeroU32,
+        /// Also train each for so few epochs, by other seeds, and say how these trainings rank: whether the supernet is worth its cost
+        #[arg(long, value_name = "N,...", value_delimiter = ',')]
+        short: Vec<NonZeroU32>,
     },
 }

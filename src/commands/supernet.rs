@@ -1,6 +1,6 @@
 //! `kiln supernet`: whether a trained supernet ranks networks as training them does.
 
-use std::num::{NonZeroU32, NonZeroUsize};
+use std::num::NonZeroUsize;
 use std::path::Path;
 
 use kiln::assembly::{Folders, Registries};
@@ -16,24 +16,19 @@ use crate::text_table::{Align, TextTable};
 use crate::{output, units};
 
 pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
-    let SupernetCommand::Audit { run, networks, epochs, repeats } = command;
-    audit(run, (*networks, *repeats), *epochs, common)
+    let SupernetCommand::Audit { run, networks, epochs, repeats, short } = command;
+    let networks = NonZeroUsize::new(usize::from(*networks)).expect("at least two were asked for");
+    let stop = StopFlag::listen()?;
+    let flag = stop.flag();
+    let (epochs, repeats, workers) = (*epochs, *repeats, common.workers());
+    audit(run, AuditPlan { networks, epochs, repeats, short, workers, stop: &flag }, common)
 }
 
-fn audit(
-    run: &Path,
-    (networks, repeats): (u16, NonZeroU32),
-    epochs: Option<u32>,
-    common: &Common,
-) -> Result<Exit, Failure> {
+fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
     let registries = Registries::builtin();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = registries.build(config, folders)?;
-    let stop = StopFlag::listen()?;
-    let flag = stop.flag();
-    let networks = NonZeroUsize::new(usize::from(networks)).expect("at least two were asked for");
-    let plan = AuditPlan { networks, epochs, repeats, workers: common.workers(), stop: &flag };
     match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
         Ok(audit) if common.json => output::print_json(&json!({ "run": paths.root(), "audit": audit }))?,
         Ok(audit) => output::print(&as_text(&audit))?,

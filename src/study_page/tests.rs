@@ -1,3 +1,5 @@
+use std::collections::BTreeMap;
+
 use kiln::audit::{AuditedNetwork, Predictor};
 use kiln_search::{Event, Finished, JOURNAL_VERSION, Outcome, RankCorrelation};
 use kiln_space::Genotype;
@@ -106,6 +108,7 @@ fn an_audit_is_shown_where_there_was_one() {
     let network = |gene: u8, trained: f64| AuditedNetwork {
         genotype: Genotype::new([gene]),
         trained: vec![measured(trained)],
+        short: BTreeMap::new(),
         estimated: measured(10.0 * f64::from(gene)),
         proxy: measured(-1.0),
         parameters: 1000 * u64::from(gene),
