@@ -40,7 +40,7 @@ pub struct AuditPlan<'a> {
     /// held against.
     pub repeats: NonZeroU32,
     /// Epochs of shorter trainings of each, which are predictors too.
-    pub short: &'a [NonZeroU32],
+    pub short: &'a [u32],
     /// Networks that are trained at one time. It changes the time taken and nothing else.
     pub workers: usize,
     /// Set from outside to stop: networks that are being trained are finished and kept.
@@ -120,7 +120,7 @@ impl Audit {
             Ok(Training { reference: built.evaluator.fingerprint(), built })
         };
         let long = trained(plan.epochs)?;
-        let epochs: BTreeSet<u32> = plan.short.iter().map(|epochs| epochs.get()).collect();
+        let epochs: BTreeSet<u32> = plan.short.iter().copied().collect();
         let mut short = Vec::new();
         for epochs in epochs {
             short.push((epochs, trained(Some(epochs))?));

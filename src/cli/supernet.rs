@@ -22,7 +22,7 @@ pub(crate) enum SupernetCommand {
         #[arg(long, value_name = "N", default_value = "1")]
         repeats: NonZeroU32,
         /// Also train each for so few epochs, by other seeds, and say how these trainings rank: whether the supernet is worth its cost
-        #[arg(long, value_name = "N,...", value_delimiter = ',')]
-        short: Vec<NonZeroU32>,
+        #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        short: Vec<u32>,
     },
 }
