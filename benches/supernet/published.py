@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
-"""Kendall's tau between what a supernet says of cells of NAS-Bench-201 and their published accuracy, beside the parameter count's.
+"""Kendall's tau between what a supernet says of networks of a published table and their accuracy there, beside what costs nothing.
 
     benches/supernet/published.py JOURNAL TABLE [COLUMN]
 
-JOURNAL is the `journal.jsonl` of a study that has judged cells with a supernet, TABLE the published `nasbench201.csv.gz`, COLUMN the
-accuracy that counts. Also by operation: by how much of the ranking a cell moves up for each edge with it, by the supernet and by the table.
+JOURNAL is the `journal.jsonl` of a study that has judged networks of `nasbench201` or `nasbench_macro` with a supernet, TABLE the published
+`nasbench201.csv.gz` or `nas_bench_macro_cifar10.csv.gz`, COLUMN the accuracy that counts. Of cells also by operation: by how much of the
+ranking a cell moves up for each edge with it, by the supernet and by the table.
 """
 
 import csv
@@ -42,30 +43,38 @@ def slope(x, y):
     return sum((a - mean_x) * (b - mean_y) for a, b in zip(x, y)) / spread
 
 
-def main(journal, table, column="e200_cifar10_test_acc_mean"):
+def arch(genes):
+    """The name of a network in its table."""
+    if len(genes) == 8:
+        return "".join(map(str, genes))
+    a, b, c, d, e, f = (OPERATIONS[gene] for gene in genes)
+    return f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"
+
+
+def main(journal, table, column=None):
     with gzip.open(table, "rt") as lines:
         published = {row["arch"]: row for row in csv.DictReader(lines)}
-    cells, error, loss, parameters, accuracy = [], [], [], [], []
+    columns = next(iter(published.values())).keys()
+    column = column or ("mean_acc" if "mean_acc" in columns else "e200_cifar10_test_acc_mean")
     with open(journal) as lines:
-        entries = [json.loads(line) for line in lines]
-    for trial in (entry["trial"] for entry in entries if entry["kind"] == "trial"):
-        found = trial["outcome"].get("measured")
-        if found is None:
-            continue
-        genes = trial["proposal"]["genotype"]
-        a, b, c, d, e, f = (OPERATIONS[gene] for gene in genes)
-        row = published[f"|{a}~0|+|{b}~0|{c}~1|+|{d}~0|{e}~1|{f}~2|"]
-        cells.append(genes)
-        error.append(-found["error_percent"])
-        loss.append(-found["loss_nats"])
-        parameters.append(float(row["params_cifar10"]))
-        accuracy.append(float(row[column]))
-    print(f"{len(cells)} cells; tau with {column}:")
-    for name, values in [("supernet error", error), ("supernet loss", loss), ("parameters", parameters)]:
+        trials = [entry["trial"] for entry in map(json.loads, lines) if entry["kind"] == "trial"]
+    judged = [(trial["proposal"]["genotype"], trial["outcome"].get("measured")) for trial in trials]
+    judged = [(genes, published[arch(genes)], found) for genes, found in judged if found]
+    accuracy = [float(row[column]) for _, row, _ in judged]
+    error = [-found["error_percent"] for _, _, found in judged]
+    predictors = {"supernet error": error, "supernet loss": [-found["loss_nats"] for _, _, found in judged]}
+    counts = {"parameters": ("params", "params_cifar10"), "macs": ("flops", "flops_cifar10")}
+    for name, keys in counts.items():
+        key = next(key for key in keys if key in columns)
+        predictors[name] = [float(row[key]) for _, row, _ in judged]
+    print(f"{len(judged)} networks; tau with {column}:")
+    for name, values in predictors.items():
         print(f"  {name:15} {tau(values, accuracy):.3f}")
+    if "mean_acc" in columns:
+        return
     print("places for each edge: by supernet error, by table")
     for gene, operation in enumerate(OPERATIONS):
-        count = [genes.count(gene) for genes in cells]
+        count = [genes.count(gene) for genes, _, _ in judged]
         print(f"  {operation:15} {slope(count, places(error)):+.3f} {slope(count, places(accuracy)):+.3f}")
 
 

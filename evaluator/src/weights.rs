@@ -80,6 +80,18 @@ impl Weights {
         Self { parameters, slots, deposits: None }
     }
 
+    /// The same, but scales and shifts of batch norms gather no gradients, so that they stay as they are.
+    pub(crate) fn with_fixed_affine(mut self) -> Self {
+        for (name, slot) in &self.slots {
+            let Slot::Vector(index) = *slot else { continue };
+            if matches!(name.rsplit_once('.'), Some((_, "scale" | "shift"))) {
+                let vector = &mut self.parameters.vectors[index];
+                *vector = vector.clone().set_require_grad(false);
+            }
+        }
+        self
+    }
+
     /// The same weights outside any autodiff graph.
     pub(crate) fn detached(&self) -> Self {
         self.named(self.parameters.valid())

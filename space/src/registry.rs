@@ -194,7 +194,7 @@ mod tests {
                 json!({ "channels": 4, "cells_per_stage": 1 }),
                 json!({ "channels": 3, "cells_per_stage": 2, "merge_equal": false }),
             ],
-            "nasbench_macro" => vec![json!({}), json!({ "merge_equal": false })],
+            "nasbench_macro" => vec![json!({ "channels": 3 }), json!({ "merge_equal": false })],
             _ => Vec::new(),
         }
     }

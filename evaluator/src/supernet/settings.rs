@@ -39,6 +39,12 @@ pub(crate) struct SupernetSettings {
     /// Whether the largest subnet teaches the others (sandwich sampling only).
     #[serde(default = "yes")]
     pub(crate) distillation: bool,
+    /// Whether batch norms learn a scale and a shift while weights are shared. Without, whatever subnet is drawn, what a layer reads is in
+    /// the same range.
+    ///
+    /// Source: X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, section 4 (`affine` of the searching networks in its published code).
+    #[serde(default = "yes")]
+    pub(crate) affine: bool,
     /// Training images that batch-norm statistics of a subnet are taken from.
     #[serde(default = "calibration")]
     pub(crate) calibration: usize,

@@ -128,6 +128,7 @@ fn start(
 ) -> Result<(Learner, Option<u64>), EvalError> {
     let autodiff = devices.main().clone().autodiff();
     let weights = Weights::initialize(&context.space.parameters(), context.seed, &autodiff);
+    let weights = if settings.affine { weights } else { weights.with_fixed_affine() };
     let examples = context.data.split(Split::Train).len();
     let learner = Learner::new(weights, &settings.training(), examples, devices.main());
     let path = folder(context);
@@ -162,4 +163,81 @@ fn identity(settings: &SupernetSettings, devices: &Devices, context: &Context) -
         env!("CARGO_PKG_VERSION").to_owned(),
     ];
     parts.join("\n")
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kiln_search::Progress;
+    use kiln_space::{Genotype, Settings, SpaceRegistry};
+    use serde_json::{Value, json};
+
+    use super::*;
+    use crate::data::DataRegistry;
+
+    struct Silent;
+
+    impl Progress for Silent {
+        fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+        fn stop_requested(&self) -> bool {
+            false
+        }
+    }
+
+    fn table(path: &str, value: &Value) -> Settings {
+        Settings::new(path, value.as_object().unwrap().clone())
+    }
+
+    /// How far scales and shifts, and how far other weights moved in a short training: the largest of each.
+    fn moved(affine: bool, optimizer: &Value) -> [f32; 2] {
+        let folder = tempfile::tempdir().unwrap();
+        let data =
+            DataRegistry::builtin().open("digits", &table("data", &json!({ "limit": 200 })), None).unwrap();
+        let space = table("space", &json!({ "stages": [{ "blocks": ["conv", "mbconv"], "width": 8 }] }));
+        let space = SpaceRegistry::builtin().build("stages", &space, Some(data.task())).unwrap();
+        let context = Context {
+            study: "test".to_owned(),
+            seed: 1,
+            space: Arc::clone(&space),
+            space_settings: String::new(),
+            data,
+            folder: folder.path().to_owned(),
+        };
+        let settings = json!({ "epochs": 1, "batch": 32, "affine": affine, "optimizer": optimizer });
+        let settings = table("evaluator", &settings);
+        let read = SupernetSettings::read(&settings).unwrap();
+        let devices = Devices::read(None, &[], &settings).unwrap();
+        let trained = train(&read, &devices, &context, &Silent).unwrap();
+        let before = Weights::initialize(&space.parameters(), context.seed, devices.main());
+        let mut most = [0.0_f32; 2];
+        for gene in [0, 1] {
+            let genes = vec![gene; space.decisions().len()];
+            let network = space.decode(&Genotype::new(genes)).unwrap();
+            for ((name, now), (_, then)) in
+                trained.weights.arrays(&network).into_iter().zip(before.arrays(&network))
+            {
+                let is_affine = matches!(name.rsplit_once('.'), Some((_, "scale" | "shift")));
+                let most = &mut most[usize::from(!is_affine)];
+                for (now, then) in now.data.iter().zip(&then.data) {
+                    *most = most.max((now - then).abs());
+                }
+            }
+        }
+        most
+    }
+
+    #[test]
+    fn without_affine_scales_and_shifts_alone_stay_as_they_were() {
+        for optimizer in [
+            json!({ "kind": "sgd", "learning_rate": 0.1, "weight_decay": 0.01 }),
+            json!({ "kind": "adamw", "learning_rate": 0.01, "weight_decay": 0.01 }),
+        ] {
+            let [affine, others] = moved(false, &optimizer);
+            assert!(affine == 0.0 && others > 0.01, "{affine}, {others}");
+            let [affine, others] = moved(true, &optimizer);
+            assert!(affine > 0.01 && others > 0.01, "{affine}, {others}");
+        }
+    }
 }

@@ -9,11 +9,12 @@ use crate::{
     ParameterSpec, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, variation,
 };
 
-/// Blocks and channels of each stage; the first block of a stage halves the map.
-const STAGES: [(usize, usize); 3] = [(2, 64), (3, 128), (3, 256)];
-/// Channels of the first convolution and of the last.
-const STEM: usize = 32;
-const HEAD: usize = 1280;
+/// Blocks of each stage, and its channels for each of the first convolution; the first block of a stage halves the map.
+const STAGES: [(usize, usize); 3] = [(2, 2), (3, 4), (3, 8)];
+/// Channels of the first convolution in the published networks.
+const CHANNELS: usize = 32;
+/// Channels of the last convolution for each of the first.
+const LAST: usize = 40;
 /// What a block may be, in the order of the table's digits: name, expansion and kernel.
 const OPTIONS: [(&str, usize, usize); 3] = [("identity", 0, 0), ("mb3_k3", 3, 3), ("mb6_k5", 6, 5)];
 
@@ -23,12 +24,13 @@ const OPTIONS: [(&str, usize, usize); 3] = [("identity", 0, 0), ("mb3_k3", 3, 3)
 struct MacroSettings {
     input: Option<Shape>,
     outputs: Option<usize>,
+    channels: usize,
     merge_equal: bool,
 }
 
 impl Default for MacroSettings {
     fn default() -> Self {
-        Self { input: None, outputs: None, merge_equal: true }
+        Self { input: None, outputs: None, channels: CHANNELS, merge_equal: true }
     }
 }
 
@@ -38,11 +40,12 @@ impl Default for MacroSettings {
 /// Source: X. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021, section 4; parameters
 /// and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
 ///
-/// Settings: `merge_equal` (true: an identity that does nothing counts the same wherever it stands in its stage, which leaves
+/// Settings: `channels` of the first convolution (32), to which all others are in proportion; `merge_equal` (true: an identity that does nothing counts the same wherever it stands in its stage, which leaves
 /// 3,969 networks; false: as in the table), and `input` (`[3, 32, 32]`) and `outputs` (10) where there are no data.
 #[derive(Clone, Debug)]
 pub struct NasBenchMacro {
     task: Task,
+    channels: usize,
     merge_equal: bool,
     decisions: Vec<Decision>,
 }
@@ -62,28 +65,36 @@ impl NasBenchMacro {
         let input = own.input.or(data.is_none().then_some(Shape::new(3, 32, 32)));
         let outputs = own.outputs.or(data.is_none().then_some(10));
         let task = Task::resolve(data, settings, input, outputs)?;
+        if !(1..=1024).contains(&own.channels) {
+            return Err(SettingsError::value(settings.key("channels"), own.channels, "1 to 1024"));
+        }
         let places = STAGES.iter().enumerate().flat_map(|(stage, (blocks, _))| {
             (0..*blocks).map(move |block| format!("stage{stage}.block{block}"))
         });
         let options: Vec<Choice> = OPTIONS.iter().map(|(name, ..)| Choice::from(*name)).collect();
         let decisions = places.map(|name| Decision { name, options: options.clone(), active_if: None });
-        Ok(Self { task, merge_equal: own.merge_equal, decisions: decisions.collect() })
+        Ok(Self {
+            task,
+            channels: own.channels,
+            merge_equal: own.merge_equal,
+            decisions: decisions.collect(),
+        })
     }
 
     fn network(&self, genes: &[u8]) -> Result<Architecture, SpaceError> {
         let mut net = ArchitectureBuilder::new(self.task.input);
         let input = net.input();
-        let mut x = conv_bn(&mut net, "stem", input, (STEM, 3, 1, 1))?;
+        let mut x = conv_bn(&mut net, "stem", input, (self.channels, 3, 1, 1))?;
         x = net.activation("stem.act", x, ActivationKind::Relu6)?;
         let mut genes = genes.iter();
-        for (stage, (blocks, channels)) in STAGES.into_iter().enumerate() {
+        for (stage, (blocks, factor)) in STAGES.into_iter().enumerate() {
             for (index, gene) in genes.by_ref().take(blocks).enumerate() {
                 let stride = if index == 0 { 2 } else { 1 };
                 let name = format!("stage{stage}.block{index}");
-                x = block(&mut net, &name, x, channels, stride, OPTIONS[usize::from(*gene)])?;
+                x = block(&mut net, &name, x, self.channels * factor, stride, OPTIONS[usize::from(*gene)])?;
             }
         }
-        x = conv_bn(&mut net, "last", x, (HEAD, 1, 1, 1))?;
+        x = conv_bn(&mut net, "last", x, (self.channels * LAST, 1, 1, 1))?;
         x = net.activation("last.act", x, ActivationKind::Relu6)?;
         x = net.global_pool("pool", x)?;
         net.linear("head", x, self.task.outputs)?;
@@ -195,6 +206,26 @@ mod tests {
         assert_eq!(size::enumerate_canonical(&NasBenchMacro::default()).count(), 6_561);
         let merged = NasBenchMacro::from_settings(&Settings::empty("space"), None).unwrap();
         assert_eq!(size::enumerate_canonical(&merged).count(), 3_969);
+    }
+
+    #[test]
+    fn all_channels_are_in_proportion_to_those_of_the_first_convolution() {
+        let narrow = Settings::new("space", [("channels".to_owned(), 8.into())].into_iter().collect());
+        let narrow = NasBenchMacro::from_settings(&narrow, None).unwrap();
+        let genotype = Genotype::new(vec![2, 0, 1, 0, 2, 1, 1, 0]);
+        let (whole, narrow) =
+            (NasBenchMacro::default().decode(&genotype).unwrap(), narrow.decode(&genotype).unwrap());
+        assert_eq!(whole.layers.len(), narrow.layers.len());
+        for (whole, narrow) in whole.layers.iter().zip(&narrow.layers) {
+            let proportion = if matches!(whole.op, Op::Input | Op::Linear { .. }) { 1 } else { 4 };
+            assert_eq!(whole.output.channels, proportion * narrow.output.channels, "{}", whole.name);
+        }
+        for channels in [0, 1025] {
+            let settings =
+                Settings::new("space", [("channels".to_owned(), channels.into())].into_iter().collect());
+            let error = NasBenchMacro::from_settings(&settings, None).unwrap_err().to_string();
+            assert!(error.contains("`space.channels`") && error.contains("1 to 1024"), "{error}");
+        }
     }
 
     #[test]
