@@ -32,7 +32,8 @@ pub(super) fn compare(
         // More of them should mean less error.
         row.extend([-(network.parameters as f64), -(network.macs as f64)]);
         row.push(value(&network.proxy, proxy)?);
-        let short = network.short.values().map(|outcome| value(outcome, metric));
+        let short =
+            network.short.values().flat_map(|outcome| metrics.iter().map(|name| value(outcome, name)));
         row.extend(short.collect::<Option<Vec<f64>>>()?);
         Some(row)
     };
@@ -43,7 +44,7 @@ pub(super) fn compare(
     let trained: Vec<f64> = rows.iter().map(|(_, trained, _)| *trained).collect();
     let supernet = metrics.iter().map(|name| format!("supernet {name}"));
     let short = networks.first().into_iter().flat_map(|network| network.short.keys());
-    let short = short.map(|epochs| format!("trained {epochs} epoch{}", if *epochs == 1 { "" } else { "s" }));
+    let short = short.flat_map(|epochs| metrics.iter().map(|name| trained_for(*epochs, name, metric)));
     let names = supernet.chain(["parameters", "macs", proxy].map(str::to_owned)).chain(short);
     let mut predictors: Vec<Predictor> = names
         .enumerate()
@@ -60,6 +61,12 @@ pub(super) fn compare(
         predictors.push(Predictor { name: TRAINED_AGAIN.to_owned(), correlation });
     }
     predictors
+}
+
+/// What a metric of a short training is called: by the epochs alone where it is the metric that orders.
+fn trained_for(epochs: u32, metric: &str, ordering: &str) -> String {
+    let trained = format!("trained {epochs} epoch{}", if epochs == 1 { "" } else { "s" });
+    if metric == ordering { trained } else { format!("{trained}, {metric}") }
 }
 
 /// A metric of the first training, and its mean over the others; `None` where there are no others.

@@ -62,6 +62,21 @@ fn each_number_is_held_against_what_training_measured() {
 }
 
 #[test]
+fn short_trainings_are_compared_by_every_metric() {
+    let mut networks: Vec<AuditedNetwork> = (1..=6).map(|i| network(i, f64::from(i), f64::from(i))).collect();
+    for (index, network) in (1..).map(f64::from).zip(&mut networks) {
+        network.estimated = measured(&[("error_percent", index), ("loss_nats", -index)]);
+        network.short = BTreeMap::from([(1, measured(&[("error_percent", -index), ("loss_nats", index)]))]);
+    }
+    let metrics = ["error_percent", "loss_nats"].map(str::to_owned);
+    let found = predictors::compare(&networks, &metrics, "negative_naswot", 1);
+    let tau =
+        |name: &str| found.iter().find(|found| found.name == name).unwrap().correlation.unwrap().tau.round();
+    assert_eq!((tau("trained 1 epoch"), tau("trained 1 epoch, loss_nats")), (-1.0, 1.0));
+    assert_eq!((tau("supernet error_percent"), tau("supernet loss_nats")), (1.0, -1.0));
+}
+
+#[test]
 fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
