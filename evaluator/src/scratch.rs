@@ -180,7 +180,7 @@ impl ScratchEvaluator {
 }
 
 /// A single evaluation reports nothing, and finishes when the study stops: what runs is not lost.
-struct Silent;
+pub(crate) struct Silent;
 
 impl Progress for Silent {
     fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}

@@ -42,7 +42,8 @@ pub(crate) struct SupernetSettings {
     /// Whether batch norms learn a scale and a shift while weights are shared. Without, whatever subnet is drawn, what a layer reads is in
     /// the same range.
     ///
-    /// Source: X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, section 4 (`affine` of the searching networks in its published code).
+    /// Source: the published code of X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, whose `SearchCell` has `affine=False`; there it
+    /// concerns the norms of cells, here all.
     #[serde(default = "yes")]
     pub(crate) affine: bool,
     /// Training images that batch-norm statistics of a subnet are taken from.

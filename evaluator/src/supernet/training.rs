@@ -169,22 +169,12 @@ fn identity(settings: &SupernetSettings, devices: &Devices, context: &Context) -
 mod tests {
     use std::sync::Arc;
 
-    use kiln_search::Progress;
     use kiln_space::{Genotype, Settings, SpaceRegistry};
     use serde_json::{Value, json};
 
     use super::*;
     use crate::data::DataRegistry;
-
-    struct Silent;
-
-    impl Progress for Silent {
-        fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
-
-        fn stop_requested(&self) -> bool {
-            false
-        }
-    }
+    use crate::scratch::Silent;
 
     fn table(path: &str, value: &Value) -> Settings {
         Settings::new(path, value.as_object().unwrap().clone())
