@@ -1,6 +1,7 @@
 //! Whether a supernet ranks: its estimates of some architectures against the same architectures trained on their own, beside
 //! what needs no supernet at all.
 
+mod by_parameters;
 mod error;
 mod predictors;
 mod records;
@@ -21,6 +22,7 @@ use kiln_space::{Genotype, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
+use self::by_parameters::ByParameters;
 pub use self::error::AuditError;
 pub use self::predictors::Predictor;
 use self::records::{Record, Records};
@@ -28,6 +30,8 @@ use crate::assembly::{Assembly, Registries};
 
 /// The evaluator that is audited.
 const SUPERNET: &str = "supernet";
+/// Its key that says which networks correct its estimates.
+const ANCHORS: &str = "anchors";
 
 /// How much is audited.
 #[derive(Clone, Copy, Debug)]
@@ -58,8 +62,11 @@ pub struct AuditedNetwork {
     /// Measured after shorter trainings, by their epochs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub short: BTreeMap<u32, Outcome>,
-    /// Measured with the supernet's weights.
+    /// What the supernet says it measures.
     pub estimated: Outcome,
+    /// The two rivals of an estimate that anchors correct; `None` where there are no anchors.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub rivals: Option<Rivals>,
     /// Its zero-cost proxy.
     pub proxy: Outcome,
     /// Trained numbers.
@@ -74,6 +81,16 @@ impl AuditedNetwork {
     pub fn trained(&self, metric: &str) -> Option<f64> {
         predictors::mean(&self.trained, metric)
     }
+}
+
+/// An estimate that is corrected should be better than what it is made of.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Rivals {
+    /// Measured with the shared weights, not corrected.
+    pub shared: Outcome,
+    /// The metric by which networks are ordered, as the number of parameters gives it when the same anchors correct that in the same way.
+    pub parameters: f64,
 }
 
 /// What an audit found.
@@ -114,6 +131,14 @@ impl Audit {
             registries.evaluators.build(kind, &table, None, context.clone()).map_err(AuditError::Settings)
         };
         let supernet = build(SUPERNET, estimating(settings, paths.root()))?;
+        let rivals = match settings.table().contains_key(ANCHORS) {
+            true => {
+                let mut alone = estimating(settings, paths.root());
+                alone.remove(ANCHORS);
+                Some(build(SUPERNET, alone)?)
+            }
+            false => None,
+        };
         let finish = assembly.config.finish.as_ref().map(|finish| &finish.settings);
         let trained = |epochs: Option<u32>| -> Result<Training, AuditError> {
             let built = build("scratch", reference::training(settings, finish, epochs))?;
@@ -132,6 +157,14 @@ impl Audit {
             architectures.push(assembly.space.decode(genotype).map_err(AuditError::Space)?);
         }
         supernet.evaluator.prepare(progress)?;
+        let metric = supernet.metrics[0].clone();
+        let by_parameters = match &rivals {
+            Some(rivals) => {
+                rivals.evaluator.prepare(progress)?;
+                ByParameters::learned(assembly.space.as_ref(), paths.root(), &metric)?
+            }
+            None => None,
+        };
         let study_seed = assembly.config.study.seed;
         let judge = |built: &Built, index: usize, repeat: u32| {
             let (genotype, architecture) = (&genotypes[index], &architectures[index]);
@@ -181,13 +214,20 @@ impl Audit {
                     })
                     .collect(),
                 estimated: judge(&supernet, index, 0)?,
+                rivals: match (&rivals, &by_parameters) {
+                    (Some(rivals), Some(by_parameters)) => Some(Rivals {
+                        shared: judge(rivals, index, 0)?,
+                        parameters: by_parameters.expected(assembly.space.as_ref(), genotype)?,
+                    }),
+                    _ => None,
+                },
                 proxy: judge(&proxy, index, 0)?,
                 parameters: counts.parameters,
                 macs: counts.macs,
             });
         }
         let predictors = predictors::compare(&networks, &supernet.metrics, &proxy.metrics[0], study_seed);
-        let audit = Self { metric: supernet.metrics[0].clone(), networks, predictors };
+        let audit = Self { metric, networks, predictors };
         audit.save(paths, plan.epochs)?;
         // The folder stays where the study has something in it.
         let _ = fs::remove_dir(paths.trainings());

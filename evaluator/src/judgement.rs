@@ -1,5 +1,9 @@
 //! How well a network does on a split: which numbers, under which names, and how they follow from its outputs.
 
+use std::collections::BTreeMap;
+
+use kiln_search::{FailureKind, Measurement, Outcome};
+
 use crate::data::{DataSet, Split, Targets};
 
 /// What a network's outputs on a split are worth. Everything is minimized; people see accuracy where there are classes.
@@ -106,6 +110,22 @@ impl Judgement {
             }
         }
     }
+}
+
+/// A judgement as the search sees it.
+pub(crate) fn outcome(judged: Option<Judgement>, data: &DataSet) -> Outcome {
+    let measurement = judged.and_then(|judged| {
+        let metrics: BTreeMap<String, f64> =
+            metrics(data).into_iter().zip(judged.values()).collect();
+        Measurement::new(metrics).ok()
+    });
+    measurement.map_or_else(
+        || Outcome::Failed {
+            kind: FailureKind::Diverged,
+            reason: "the network gives outputs that are not finite".to_owned(),
+        },
+        Outcome::Measured,
+    )
 }
 
 #[cfg(test)]

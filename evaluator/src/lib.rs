@@ -50,5 +50,6 @@ pub use context::{Built, Context};
 pub use conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
 pub use step_timer::StepTimer;
+pub use supernet::{Anchor, Correction, anchors};
 pub use trained::{predict, score};
 pub use workload::{Effort, Workload};

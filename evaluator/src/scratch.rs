@@ -3,23 +3,19 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_search::{EvalError, Evaluator, Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
 use crate::devices::Devices;
-use crate::frozen::Frozen;
 use crate::judgement;
 use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
-use crate::stand_alone::stand_alone;
-use crate::supernet::outcome;
-use crate::training::{Stopped, Training};
+use crate::stand_alone::StandAlone;
 use crate::training_settings::{TrainingSettings, accumulate};
-use crate::weights::Weights;
-use crate::{Built, Context, Effort, Workload, fingerprint, finish, inference};
+use crate::{Built, Context, Effort, Workload, fingerprint, finish};
 
 /// `[evaluator]` with `kind = "scratch"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -130,8 +126,6 @@ impl Evaluator for ScratchEvaluator {
 
 impl ScratchEvaluator {
     fn evaluate_on(&self, device: &Device, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        let (architecture, specs) = stand_alone(request.architecture);
-        let data = &self.context.data;
         let epochs = match request.fidelity {
             Fidelity::Proxy => {
                 return Ok(self.settings.proxy.outcome(request.architecture, &self.context, device));
@@ -139,32 +133,9 @@ impl ScratchEvaluator {
             Fidelity::Epochs(epochs) => epochs,
             Fidelity::Full => self.training.epochs,
         };
-        let weights = Weights::initialize(&specs, request.seed, &device.clone().autodiff());
-        let training = Training {
-            architecture: &architecture,
-            data,
-            examples: data.split(Split::Train),
-            settings: &self.training,
-            seed: request.seed,
-            calibration: self.settings.calibration,
-            device,
-        };
-        let mut kept = self.kept(request);
-        let trained = training.run(weights, epochs, &mut kept, "scratch", &Silent);
-        if !matches!(trained, Err(Stopped::Ended(_))) {
-            kept.clear()?;
-        }
-        let weights = match trained {
-            Ok(weights) => weights,
-            Err(Stopped::Ended(error)) => return Err(error),
-            Err(Stopped::Diverged { epoch, loss }) => {
-                let reason = format!("training diverged in epoch {epoch}: loss {loss}");
-                return Ok(Outcome::Failed { kind: FailureKind::Diverged, reason });
-            }
-        };
-        let frozen = Frozen::new(&architecture, &weights, data, self.settings.calibration, device);
-        let judged = frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, device));
-        Ok(outcome(judged, data))
+        let (settings, calibration) = (&self.training, self.settings.calibration);
+        let alone = StandAlone { settings, calibration, context: &self.context, device };
+        alone.measure(request.architecture, (request.seed, epochs), self.kept(request), &Silent)
     }
 }
 

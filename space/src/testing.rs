@@ -130,6 +130,11 @@ impl<'a> Laws<'a> {
             active.iter().filter(|active| **active).count(),
             "`{genotype}`: a one per active gene"
         );
+        let effective = encoding::one_hot_effective(self.space, genotype);
+        let effective = effective.unwrap_or_else(|error| panic!("`{genotype}`: {error}"));
+        for (place, (effective, plain)) in effective.iter().zip(&encoded).enumerate() {
+            assert!(*effective == 0.0 || effective == plain, "`{genotype}`: an option not taken at {place}");
+        }
         let described = encoding::structural(&network);
         assert_eq!(described.len(), encoding::structural_names().len());
         for (name, value) in encoding::structural_names().iter().zip(&described) {

@@ -8,6 +8,11 @@ use super::AuditedNetwork;
 /// The first training as a predictor of the others.
 const TRAINED_AGAIN: &str = "trained again";
 
+/// Before a metric: by the shared weights, where the supernet's estimate is corrected.
+const SHARED: &str = "uncorrected";
+/// The number of parameters, corrected as the supernet's estimate is.
+const CORRECTED_PARAMETERS: &str = "corrected parameters";
+
 /// How well one number orders the networks as training them does.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -26,12 +31,19 @@ pub(super) fn compare(
     seed: u64,
 ) -> Vec<Predictor> {
     let metric = &metrics[0];
+    let has_rivals = networks.iter().any(|network| network.rivals.is_some());
     let columns = |network: &AuditedNetwork| {
         let mut row =
             metrics.iter().map(|name| value(&network.estimated, name)).collect::<Option<Vec<f64>>>()?;
         // More of them should mean less error.
         row.extend([-(network.parameters as f64), -(network.macs as f64)]);
         row.push(value(&network.proxy, proxy)?);
+        if has_rivals {
+            let rivals = network.rivals.as_ref()?;
+            let shared = metrics.iter().map(|name| value(&rivals.shared, name));
+            row.extend(shared.collect::<Option<Vec<f64>>>()?);
+            row.push(rivals.parameters);
+        }
         let short =
             network.short.values().flat_map(|outcome| metrics.iter().map(|name| value(outcome, name)));
         row.extend(short.collect::<Option<Vec<f64>>>()?);
@@ -45,7 +57,9 @@ pub(super) fn compare(
     let supernet = metrics.iter().map(|name| format!("supernet {name}"));
     let short = networks.first().into_iter().flat_map(|network| network.short.keys());
     let short = short.flat_map(|epochs| metrics.iter().map(|name| trained_for(*epochs, name, metric)));
-    let names = supernet.chain(["parameters", "macs", proxy].map(str::to_owned)).chain(short);
+    let rivals = metrics.iter().map(|name| format!("{SHARED} {name}")).chain([CORRECTED_PARAMETERS.to_owned()]);
+    let rivals = rivals.filter(|_| has_rivals);
+    let names = supernet.chain(["parameters", "macs", proxy].map(str::to_owned)).chain(rivals).chain(short);
     let mut predictors: Vec<Predictor> = names
         .enumerate()
         .map(|(column, name)| {

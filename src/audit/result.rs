@@ -115,6 +115,7 @@ mod tests {
             trained: vec![measured(f64::from(gene))],
             short: BTreeMap::new(),
             estimated: measured(0.5 + f64::from(gene)),
+            rivals: None,
             proxy: measured(-1.0),
             parameters: 10,
             macs: 20,

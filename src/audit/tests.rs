@@ -20,6 +20,7 @@ fn network(index: u8, error: f64, estimate: f64) -> AuditedNetwork {
         short: BTreeMap::from([(2, measured(&[("error_percent", -error)]))]),
         estimated: measured(&[("error_percent", estimate)]),
         proxy: measured(&[("negative_naswot", f64::from(index))]),
+        rivals: None,
         parameters: u64::from(index),
         macs: 7,
     }

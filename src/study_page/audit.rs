@@ -10,6 +10,8 @@ use crate::units;
 fn called(name: &str) -> String {
     match name.split_once(' ') {
         Some(("supernet", metric)) => format!("supernet's {}", subject(metric)),
+        Some(("uncorrected", metric)) => format!("shared weights' {}, not corrected", subject(metric)),
+        Some(("corrected", _)) => "parameters, corrected as the supernet is".to_owned(),
         _ if name == "macs" => "MACs".to_owned(),
         _ => name.strip_prefix("negative_").unwrap_or(name).to_owned(),
     }

@@ -110,6 +110,7 @@ fn an_audit_is_shown_where_there_was_one() {
         trained: vec![measured(trained)],
         short: BTreeMap::new(),
         estimated: measured(10.0 * f64::from(gene)),
+        rivals: None,
         proxy: measured(-1.0),
         parameters: 1000 * u64::from(gene),
         macs: 20,

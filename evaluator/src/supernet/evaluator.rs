@@ -1,27 +1,30 @@
 //! Judging subnets with shared weights.
 
-use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, FailureKind, Fidelity, Measurement, Outcome, Progress, Request};
-use kiln_space::{Settings, SettingsError};
+use kiln_search::{EvalError, Evaluator, Fidelity, Outcome, Progress, Request};
+use kiln_space::{Architecture, Genotype, Settings, SettingsError};
 
+use super::anchors;
+use super::calibrated::Calibrated;
+use super::correction::LEAST;
 use super::saved::Saved;
 use super::settings::SupernetSettings;
 use super::training::{self, Trained};
-use crate::data::{DataSet, Split};
+use crate::data::Split;
 use crate::devices::Devices;
 use crate::finish::{self, Inheritance};
 use crate::frozen::Frozen;
 use crate::inference;
-use crate::judgement::{self, Judgement};
+use crate::judgement;
 use crate::weights::Weights;
 use crate::{Built, Context, Effort, Workload, fingerprint};
 
 /// Reads each architecture's weights from a trained supernet, freezes it (with batch-norm statistics of its own, and zeros and
-/// 8 bits where it has them), and measures it on the validation split.
+/// 8 bits where it has them), and measures it on the validation split; with anchors, says what it would measure if it were trained as
+/// they are.
 pub(crate) struct SupernetEvaluator {
     settings: SupernetSettings,
     devices: Devices,
@@ -35,6 +38,7 @@ pub(crate) struct SupernetEvaluator {
 struct Ready {
     weights: Vec<Weights>,
     hash: String,
+    calibrated: Option<Calibrated>,
 }
 
 /// Builds the evaluator and its finisher.
@@ -50,6 +54,13 @@ pub(crate) fn build(
         key: settings.key("supernet"),
         problem: format!("{problem}; name the run folder of a study of the same space on the same data"),
     })?;
+    if let Some(anchors) = &read.anchors {
+        let drawn = anchors::draw(context.space.as_ref(), anchors, context.seed).len();
+        if drawn < LEAST {
+            let expected = format!("a space of at least {LEAST} networks");
+            return Err(SettingsError::value(settings.key("anchors"), format!("one of {drawn}"), &expected));
+        }
+    }
     let training = read.training();
     let trains = saved.is_none();
     let evaluator = Arc::new(SupernetEvaluator {
@@ -62,6 +73,9 @@ pub(crate) fn build(
     let source = Arc::clone(&evaluator) as Arc<dyn Inheritance>;
     let device = evaluator.devices.main().clone();
     let data = Arc::clone(&context.data);
+    let alone = evaluator.settings.anchors.as_ref();
+    let alone = alone.map(|anchors| anchors::effort(anchors, evaluator.settings.calibration, &context));
+    let alone = alone.unwrap_or_default();
     let finisher =
         finish.map(|finish| finish::build(finish, training, context, device, Some(source))).transpose()?;
     let (finisher, network) = finisher.unzip();
@@ -71,7 +85,7 @@ pub(crate) fn build(
     let each_step = training.step_examples() * settings.subnets;
     let judged = (settings.calibration + data.split(Split::Validation).len()) as u64;
     let workload = Workload {
-        prepare: Effort { trained: steps * each_step as u64, judged: 0 },
+        prepare: Effort { trained: steps * each_step as u64 + alone.0, judged: alone.1 },
         trial: Effort { trained: 0, judged },
         network: network.unwrap_or_default(),
         examples_in_memory: settings.batch * settings.subnets,
@@ -83,6 +97,34 @@ impl SupernetEvaluator {
     fn ready(&self) -> &Ready {
         self.ready.get().expect("`prepare` comes before judging")
     }
+
+    /// What a subnet measures with these weights.
+    fn judge(&self, architecture: &Architecture, weights: &Weights, device: &Device) -> Outcome {
+        let data = &self.context.data;
+        let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, device);
+        let judged = frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, device));
+        judgement::outcome(judged, data)
+    }
+
+    /// Trains the anchors, and learns from what shared weights say of them.
+    fn calibrate(
+        &self,
+        weights: &[Weights],
+        progress: &dyn Progress,
+    ) -> Result<Option<Calibrated>, EvalError> {
+        let Some(settings) = &self.settings.anchors else { return Ok(None) };
+        let (context, devices) = (&self.context, &self.devices);
+        let trained = anchors::train(settings, self.settings.calibration, devices, context, progress)?;
+        let guess = |index: usize, genotype: &&Genotype, device: &Device| {
+            let architecture = context.space.decode(genotype);
+            architecture.map(|architecture| self.judge(&architecture, &weights[index % weights.len()], device))
+        };
+        let genotypes: Vec<&Genotype> = trained.iter().map(|anchor| &anchor.genotype).collect();
+        let guesses = devices.map(&genotypes, guess).into_iter().collect::<Result<Vec<Outcome>, _>>();
+        let broken = |source| EvalError::Space { what: "an anchor of the supernet", source };
+        let guesses = guesses.map_err(broken)?;
+        Calibrated::new(context, &trained, &guesses, progress).map(Some)
+    }
 }
 
 impl Evaluator for SupernetEvaluator {
@@ -92,9 +134,11 @@ impl Evaluator for SupernetEvaluator {
                 Some((saved, folder)) => saved.load(folder, &self.context, self.devices.main())?,
                 None => training::train(&self.settings, &self.devices, &self.context, progress)?,
             };
-            let weights = self.devices.all().iter().map(|device| weights.on(device)).collect();
+            let weights: Vec<Weights> =
+                self.devices.all().iter().map(|device| weights.on(device)).collect();
+            let calibrated = self.calibrate(&weights, progress)?;
             // A second `prepare` at the same time would have trained the same weights.
-            self.ready.set(Ready { weights, hash }).ok();
+            self.ready.set(Ready { weights, hash, calibrated }).ok();
         }
         Ok(())
     }
@@ -112,38 +156,22 @@ impl Evaluator for SupernetEvaluator {
                 |device: &Device| self.settings.proxy.outcome(request.architecture, &self.context, device);
             return Ok(lease.run(score));
         }
-        let (weights, data) = (&self.ready().weights[lease.index], &self.context.data);
-        let architecture = request.architecture;
-        let judged = lease.run(|device| {
-            let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, device)?;
-            inference::judge(&frozen, data, Split::Validation, device)
-        });
-        Ok(outcome(judged, data))
+        let Ready { weights, calibrated, .. } = self.ready();
+        let judged =
+            lease.run(|device| self.judge(request.architecture, &weights[lease.index], device));
+        match calibrated {
+            Some(calibrated) => calibrated.corrected(self.context.space.as_ref(), request.genotype, judged),
+            None => Ok(judged),
+        }
     }
 }
 
 impl Inheritance for SupernetEvaluator {
-    fn inherit(&self, architecture: &kiln_space::Architecture, device: &Device) -> Weights {
+    fn inherit(&self, architecture: &Architecture, device: &Device) -> Weights {
         self.ready().weights[0].inherit(architecture, device)
     }
 
     fn hash(&self) -> String {
         self.ready().hash.clone()
     }
-}
-
-/// A judgement as the search sees it.
-pub(crate) fn outcome(judged: Option<Judgement>, data: &DataSet) -> Outcome {
-    let measurement = judged.and_then(|judged| {
-        let metrics: BTreeMap<String, f64> =
-            judgement::metrics(data).into_iter().zip(judged.values()).collect();
-        Measurement::new(metrics).ok()
-    });
-    measurement.map_or_else(
-        || Outcome::Failed {
-            kind: FailureKind::Diverged,
-            reason: "the network gives outputs that are not finite".to_owned(),
-        },
-        Outcome::Measured,
-    )
 }

@@ -1,5 +1,8 @@
 //! The supernet: shared weights of the largest shape per key, trained so that every subnet read from them can be judged.
 
+mod anchors;
+mod calibrated;
+mod correction;
 mod evaluator;
 mod extremes;
 mod gradients;
@@ -8,6 +11,8 @@ mod saved;
 mod settings;
 mod training;
 
-pub(crate) use evaluator::{build, outcome};
+pub use anchors::{Anchor, anchors};
+pub use correction::Correction;
+pub(crate) use evaluator::build;
 pub(crate) use gradients::StepGradients;
 pub(crate) use settings::SupernetSettings;

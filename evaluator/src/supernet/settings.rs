@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
+use super::anchors::AnchorSettings;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
 use crate::training_settings::{TrainingSettings, accumulate, checkpoint_steps};
@@ -54,6 +55,9 @@ pub(crate) struct SupernetSettings {
     pub(crate) clip_norm: Option<f64>,
     pub(crate) ema: Option<f64>,
     pub(crate) patience: Option<u32>,
+    /// Networks that are trained on their own, to correct the estimates of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) anchors: Option<AnchorSettings>,
     /// What is answered where a strategy asks for a proxy.
     #[serde(default)]
     pub(crate) proxy: Proxy,
@@ -109,6 +113,9 @@ impl SupernetSettings {
         if read.calibration < 2 {
             return Err(SettingsError::value(settings.key("calibration"), read.calibration, "at least 2"));
         }
+        if let Some(anchors) = &read.anchors {
+            anchors.check(settings)?;
+        }
         Ok(read)
     }
 
@@ -136,6 +143,7 @@ impl SupernetSettings {
             deciding.calibration = 0;
         }
         deciding.proxy = Proxy::default();
+        deciding.anchors = None;
         serde_json::to_string(&deciding).expect("settings are plain data")
     }
 }

@@ -1,8 +1,10 @@
 //! Genotypes and architectures as vectors of numbers, for predictors and for grouping similar networks. No vector is
 //! standardized: who learns from them knows the spread.
 
+mod effective;
 mod one_hot;
 mod structural;
 
+pub use effective::one_hot_effective;
 pub use one_hot::{one_hot, one_hot_len};
 pub use structural::{structural, structural_names};

@@ -1,0 +1,269 @@
+//! Anchors: a few networks that are trained shortly on their own, by which the estimates of all others are corrected.
+
+use std::collections::BTreeSet;
+use std::fs::{self, File};
+use std::io::{self, Read, Write};
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+
+use kiln_search::{EvalError, Outcome, Progress, RunPaths};
+use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, variation};
+use serde::{Deserialize, Serialize};
+
+use super::correction::LEAST;
+use crate::Context;
+use crate::data::Split;
+use crate::devices::Devices;
+use crate::network_state::Kept;
+use crate::optimizer::OptimizerSettings;
+use crate::seed;
+use crate::stand_alone::StandAlone;
+use crate::training_settings::{TrainingSettings, accumulate};
+
+/// Name of the file in the run folder.
+const FILE: &str = "anchors.json";
+const VERSION: u32 = 1;
+/// Longer files are none of ours.
+const LONGEST_BYTES: u64 = 16 << 20;
+const MOST: usize = 1024;
+/// Draws for each network that is wanted.
+const ATTEMPTS: usize = 100;
+/// Steps between checkpoints of each training.
+const CHECKPOINT_STEPS: u64 = 1000;
+
+/// `[evaluator.anchors]`: how many, and how each is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AnchorSettings {
+    pub(crate) networks: usize,
+    #[serde(default = "epochs")]
+    pub(crate) epochs: u32,
+    #[serde(default = "batch")]
+    pub(crate) batch: usize,
+    #[serde(default)]
+    pub(crate) optimizer: OptimizerSettings,
+}
+
+const fn epochs() -> u32 {
+    1
+}
+const fn batch() -> usize {
+    64
+}
+
+impl AnchorSettings {
+    pub(super) const fn training(&self) -> TrainingSettings {
+        TrainingSettings {
+            epochs: self.epochs,
+            batch: self.batch,
+            optimizer: self.optimizer,
+            warmup_epochs: 0,
+            label_smoothing: 0.0,
+            accumulate: accumulate(),
+            clip_norm: None,
+            ema: None,
+            patience: None,
+            checkpoint_steps: CHECKPOINT_STEPS,
+        }
+    }
+
+    /// Refuses impossible values. `settings` are those of the evaluator.
+    pub(super) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let own = Settings::empty(settings.key("anchors"));
+        if self.networks < LEAST || self.networks > MOST {
+            let expected = format!("between {LEAST} and {MOST}");
+            return Err(SettingsError::value(own.key("networks"), self.networks, &expected));
+        }
+        self.training().check(&own)
+    }
+}
+
+/// A network that was trained on its own, to correct what shared weights say of others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// Which network.
+    pub genotype: Genotype,
+    /// What it measured after its training.
+    pub trained: Outcome,
+}
+
+/// The file, as far as networks have been trained.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    /// Hash of what the trainings depend on.
+    identity: String,
+    anchors: Vec<Anchor>,
+}
+
+/// The anchors of a run folder; none where there is no such file.
+///
+/// # Errors
+/// [`EvalError::File`] when the file cannot be read, [`EvalError::Data`] when it is not what Kiln writes.
+pub fn anchors(run: &Path) -> Result<Vec<Anchor>, EvalError> {
+    read(run).map(|document| document.map_or_else(Vec::new, |document| document.anchors))
+}
+
+fn read(run: &Path) -> Result<Option<Document>, EvalError> {
+    let path = run.join(FILE);
+    let mut text = String::new();
+    match File::open(&path).and_then(|file| file.take(LONGEST_BYTES).read_to_string(&mut text)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
+        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
+            return Err(EvalError::Data { path, problem: "it is no text".to_owned() });
+        }
+        Err(source) => return Err(EvalError::File { path, action: "read anchors", source }),
+    }
+    let document: Document = match serde_json::from_str(&text) {
+        Ok(document) => document,
+        Err(error) => return Err(EvalError::Data { path, problem: error.to_string() }),
+    };
+    if document.version != VERSION {
+        let problem = format!("version {} is not the version {VERSION} of this program", document.version);
+        return Err(EvalError::Data { path, problem });
+    }
+    Ok(Some(document))
+}
+
+/// Where anchors are written, whole each time.
+struct Place {
+    path: PathBuf,
+    identity: String,
+}
+
+impl Place {
+    fn write(&self, anchors: &[Anchor]) -> Result<(), EvalError> {
+        let document =
+            Document { version: VERSION, identity: self.identity.clone(), anchors: anchors.to_vec() };
+        let text = serde_json::to_vec_pretty(&document).expect("anchors are plain data");
+        let beside = self.path.with_extension("json.partial");
+        let written = File::create(&beside).and_then(|mut file| {
+            file.write_all(&text)?;
+            file.sync_all()?;
+            fs::rename(&beside, &self.path)
+        });
+        written.map_err(|source| {
+            // Half a file is of no use; that it cannot be removed changes nothing.
+            let _ = fs::remove_file(&beside);
+            EvalError::File { path: self.path.clone(), action: "write anchors", source }
+        })
+    }
+}
+
+/// Different networks of a space, the same for a study whenever it is asked; fewer of them are the first of more.
+pub(super) fn draw(space: &dyn SearchSpace, settings: &AnchorSettings, seed: u64) -> Vec<Genotype> {
+    let mut rng = seed::generator(seed, "anchors", &[]);
+    let mut known = BTreeSet::new();
+    let mut drawn = Vec::new();
+    for _ in 0..ATTEMPTS * settings.networks {
+        if drawn.len() == settings.networks {
+            break;
+        }
+        let genotype = variation::sample(space, &mut rng);
+        if known.insert(genotype.clone()) {
+            drawn.push(genotype);
+        }
+    }
+    drawn
+}
+
+/// Trains the networks that have not been trained before, side by side, and keeps each in the run folder.
+pub(super) fn train(
+    settings: &AnchorSettings,
+    calibration: usize,
+    devices: &Devices,
+    context: &Context,
+    progress: &dyn Progress,
+) -> Result<Vec<Anchor>, EvalError> {
+    let wanted = draw(context.space.as_ref(), settings, context.seed);
+    let identity = identity(settings, calibration, devices, context);
+    let place = Place { path: context.folder.join(FILE), identity };
+    let mut known = known(&place, context, progress);
+    known.retain(|anchor| wanted.contains(&anchor.genotype));
+    let is_open = |genotype: &&Genotype| known.iter().all(|anchor| anchor.genotype != **genotype);
+    let open: Vec<&Genotype> = wanted.iter().filter(is_open).collect();
+    let total = wanted.len() as u64;
+    progress.report("anchors", known.len() as u64, total, "");
+    let training = settings.training();
+    let known = Mutex::new(known);
+    let results = devices.map(&open, |_, genotype, device| -> Result<(), EvalError> {
+        if progress.stop_requested() {
+            return Err(EvalError::Interrupted);
+        }
+        let what = "an anchor of the supernet";
+        let architecture = context.space.decode(genotype).map_err(|source| EvalError::Space { what, source })?;
+        let seed = kiln_search::seed::derive(context.seed, "anchor", &[genotype.genes()]);
+        let alone = StandAlone { settings: &training, calibration, context, device };
+        let kept = kept(&place, genotype, context);
+        let trained = alone.measure(&architecture, (seed, settings.epochs), kept, &Quiet(progress))?;
+        let mut known = known.lock().expect("no holder panics");
+        known.push(Anchor { genotype: (*genotype).clone(), trained });
+        progress.report("anchors", known.len() as u64, total, "");
+        place.write(&known)
+    });
+    results.into_iter().collect::<Result<(), EvalError>>()?;
+    // Empty by now, unless a study has something in it.
+    let _ = fs::remove_dir(RunPaths::new(&context.folder).trainings());
+    let mut anchors = known.into_inner().expect("no holder panics");
+    anchors.sort_by_key(|anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype));
+    Ok(anchors)
+}
+
+/// What was trained before under the same conditions. A file that cannot be used costs the trainings, nothing else.
+fn known(place: &Place, context: &Context, progress: &dyn Progress) -> Vec<Anchor> {
+    match read(&context.folder) {
+        Ok(Some(document)) if document.identity == place.identity => document.anchors,
+        Ok(_) => Vec::new(),
+        Err(error) => {
+            progress.warn(&format!("{error}; the anchors are trained again"));
+            Vec::new()
+        }
+    }
+}
+
+/// Where the training of a network is kept while it goes on.
+fn kept(place: &Place, genotype: &Genotype, context: &Context) -> Kept {
+    let identity = format!("anchor\n{}\n{genotype}", place.identity);
+    let name = &blake3::hash(identity.as_bytes()).to_hex()[..16];
+    Kept::new(RunPaths::new(&context.folder).trainings().join(name), &identity)
+}
+
+fn identity(settings: &AnchorSettings, calibration: usize, devices: &Devices, context: &Context) -> String {
+    let mut deciding = settings.clone();
+    // More of them begin with these.
+    deciding.networks = 0;
+    let parts = [
+        serde_json::to_string(&deciding).expect("settings are plain data"),
+        calibration.to_string(),
+        context.space_settings.clone(),
+        context.data.hash().to_owned(),
+        format!("{:?}", context.data.augmentation()),
+        context.seed.to_string(),
+        devices.class().to_owned(),
+        env!("CARGO_PKG_VERSION").to_owned(),
+    ];
+    blake3::hash(parts.join("\n").as_bytes()).to_hex().to_string()
+}
+
+/// Passes of examples that training and judging so many networks take, forward and backward, and forward only.
+pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Context) -> (u64, u64) {
+    let networks = settings.networks as u64;
+    let of = |split: Split| context.data.split(split).len() as u64;
+    // Each is judged with its own weights and with the shared ones.
+    let judged = 2 * (calibration as u64 + of(Split::Validation));
+    (networks * u64::from(settings.epochs) * of(Split::Train), networks * judged)
+}
+
+/// A training of many says nothing of its steps, and ends when the user asks.
+struct Quiet<'a>(&'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
+    }
+}

@@ -1,0 +1,173 @@
+//! What shared weights misjudge, learned from a few networks that were trained on their own.
+
+/// Fewest points that anything is learned from.
+pub(crate) const LEAST: usize = 4;
+/// Variance of what neither the guess nor the network's description explains, relative to what the description does.
+const NOISE: f64 = 2.0;
+/// Share of a guess's variation that must be its own for its slope to be estimated.
+const INDEPENDENT: f64 = 1e-9;
+
+/// A linear model of a quantity by a guess at it and a description of the network: constant and slope by generalized least
+/// squares, the description's weights shrunk towards zero as for random ones. How much they are shrunk is fixed; with a few dozen
+/// points it cannot be told from them.
+///
+/// Source: Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, section 2.7 (explicit basis
+/// functions, equation 2.41 in the limit of a vague prior) with a linear kernel.
+///
+/// # Example
+/// ```
+/// use kiln_evaluator::Correction;
+/// // Guesses are right, but for one kind of network, which they take to be 1 better than it is.
+/// let points = |kind: f64| [1.0, 2.0, 3.0, 4.0, 5.0].map(|guess| (vec![kind, 1.0 - kind], guess, guess + kind));
+/// let correction = Correction::fit(&[points(0.0), points(1.0)].concat()).expect("enough points");
+/// let by = |kind: f64| correction.corrected(2.5, &[kind, 1.0 - kind]) - 2.5;
+/// assert!(by(1.0) > by(0.0) + 0.5);
+/// ```
+#[derive(Clone, Debug, PartialEq)]
+pub struct Correction {
+    constant: f64,
+    slope: f64,
+    means: Vec<f64>,
+    weights: Vec<f64>,
+}
+
+impl Correction {
+    /// Learns from points, each a description of a network (all of one length), a guess, and what was measured. A guess that goes against
+    /// what was measured is left out of the model. `None` for fewer than four points.
+    #[must_use]
+    pub fn fit(points: &[(Vec<f64>, f64, f64)]) -> Option<Self> {
+        if points.len() < LEAST {
+            return None;
+        }
+        let count = points.len() as f64;
+        let length = points.iter().map(|(description, ..)| description.len()).min().unwrap_or(0);
+        let mean_of = |index: usize| points.iter().map(|(description, ..)| description[index]).sum::<f64>() / count;
+        let means: Vec<f64> = (0..length).map(mean_of).collect();
+        let centered: Vec<Vec<f64>> = points
+            .iter()
+            .map(|(description, ..)| description.iter().zip(&means).map(|(x, mean)| x - mean).collect())
+            .collect();
+        let spread = centered.iter().map(|row| dot(row, row)).sum::<f64>() / count;
+        let spread = if spread > 0.0 { spread } else { 1.0 };
+
+        let factor = Factor::of(&centered, |a, b| dot(a, b) / spread);
+        let whitened = |column: Vec<f64>| factor.whitened(column);
+        let ones = whitened(vec![1.0; points.len()]);
+        let guesses = whitened(points.iter().map(|(_, guess, _)| *guess).collect());
+        let measured = whitened(points.iter().map(|(.., measured)| *measured).collect());
+        let [oo, og, gg] = [dot(&ones, &ones), dot(&ones, &guesses), dot(&guesses, &guesses)];
+        let [om, gm] = [dot(&ones, &measured), dot(&guesses, &measured)];
+        let determinant = oo * gg - og * og;
+        let slope =
+            if determinant > INDEPENDENT * oo * gg { (oo * gm - og * om) / determinant } else { 0.0 };
+        let slope = slope.max(0.0);
+        let constant = (om - slope * og) / oo;
+
+        let rest = measured.iter().zip(&ones).zip(&guesses);
+        let rest = rest.map(|((measured, one), guess)| measured - constant * one - slope * guess).collect();
+        let shares = factor.unwhitened(rest);
+        let weight = |index: usize| {
+            centered.iter().zip(&shares).map(|(row, share)| row[index] * share).sum::<f64>() / spread
+        };
+        Some(Self { constant, slope, weights: (0..length).map(weight).collect(), means })
+    }
+
+    /// What is expected to be measured.
+    #[must_use]
+    pub fn corrected(&self, guess: f64, description: &[f64]) -> f64 {
+        let described = description.iter().zip(&self.means).zip(&self.weights);
+        let by_description: f64 = described.map(|((x, mean), weight)| (x - mean) * weight).sum();
+        self.constant + self.slope * guess + by_description
+    }
+
+    /// How much the guess counts; 0 where it goes against what was measured.
+    #[must_use]
+    pub const fn slope(&self) -> f64 {
+        self.slope
+    }
+}
+
+/// Cholesky factor of the covariances of points: row `i` holds its first `i + 1` numbers.
+struct Factor(Vec<Vec<f64>>);
+
+impl Factor {
+    fn of(points: &[Vec<f64>], covariance: impl Fn(&[f64], &[f64]) -> f64) -> Self {
+        let mut factor: Vec<Vec<f64>> = Vec::with_capacity(points.len());
+        for (i, point) in points.iter().enumerate() {
+            let mut row = Vec::with_capacity(i + 1);
+            for (j, other) in factor.iter().enumerate() {
+                row.push((covariance(point, &points[j]) - dot(&row, &other[..j])) / other[j]);
+            }
+            // At least the noise: the rest is what the earlier points leave of the variance.
+            let rest = covariance(point, point) + NOISE - dot(&row, &row);
+            row.push(rest.max(NOISE).sqrt());
+            factor.push(row);
+        }
+        Self(factor)
+    }
+
+    /// Divides by the factor.
+    fn whitened(&self, mut column: Vec<f64>) -> Vec<f64> {
+        for (i, row) in self.0.iter().enumerate() {
+            column[i] = (column[i] - dot(&row[..i], &column[..i])) / row[i];
+        }
+        column
+    }
+
+    /// Divides by the transposed factor.
+    fn unwhitened(&self, mut column: Vec<f64>) -> Vec<f64> {
+        for i in (0..column.len()).rev() {
+            let later: f64 = (i + 1..column.len()).map(|j| self.0[j][i] * column[j]).sum();
+            column[i] = (column[i] - later) / self.0[i][i];
+        }
+        column
+    }
+}
+
+fn dot(a: &[f64], b: &[f64]) -> f64 {
+    a.iter().zip(b).map(|(a, b)| a * b).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn near(a: f64, b: f64) -> bool {
+        (a - b).abs() < 1e-9
+    }
+
+    #[test]
+    fn a_line_is_found_whatever_describes_the_networks() {
+        let point = |i: u8| {
+            let guess = f64::from(i * i);
+            (vec![f64::from(i % 3), f64::from(i % 2)], guess, 3.0 + 0.5 * guess)
+        };
+        let correction = Correction::fit(&(0..8).map(point).collect::<Vec<_>>()).unwrap();
+        assert!(near(correction.slope(), 0.5), "{correction:?}");
+        assert!(near(correction.corrected(10.0, &[2.0, 0.0]), 8.0), "{correction:?}");
+    }
+
+    #[test]
+    fn it_is_ridge_regression_of_what_the_line_leaves() {
+        // Two kinds of networks, as many of each, with the same guesses: the line is that of all, and of the kind's half distance of 1 a part
+        // is taken. With variance 1 of each point and of its kind, -1 of the other, n of each kind leave n * 2 / (n * 2 + noise) of it.
+        let points = |kind: f64| [0.0, 1.0, 2.0].map(|guess| (vec![kind], guess, guess + kind));
+        let correction = Correction::fit(&[points(-1.0), points(1.0)].concat()).unwrap();
+        let share = 6.0 / (6.0 + NOISE);
+        assert!(near(correction.slope(), 1.0), "{correction:?}");
+        assert!(near(correction.corrected(1.0, &[1.0]), 1.0 + share), "{correction:?}");
+        assert!(near(correction.corrected(1.0, &[-1.0]), 1.0 - share), "{correction:?}");
+    }
+
+    #[test]
+    fn guesses_of_no_use_are_left_out() {
+        let fit = |guess: fn(f64) -> f64| {
+            let points: Vec<_> = (0..6).map(|i| (vec![], guess(f64::from(i)), f64::from(i))).collect();
+            Correction::fit(&points).unwrap()
+        };
+        for correction in [fit(|i| -i), fit(|_| 7.0), fit(|_| 0.0)] {
+            assert!(near(correction.slope(), 0.0) && near(correction.corrected(99.0, &[]), 2.5), "{correction:?}");
+        }
+        assert_eq!(Correction::fit(&vec![(vec![], 1.0, 1.0); LEAST - 1]), None);
+    }
+}

@@ -1,0 +1,124 @@
+//! Estimates that networks trained on their own correct.
+
+use std::fs;
+use std::sync::atomic::AtomicU64;
+
+use kiln_evaluator::{Built, anchors};
+use kiln_search::{EvalError, Outcome};
+use kiln_space::{Genotype, SearchSpace, variation};
+use rand_pcg::Pcg64;
+use rand_pcg::rand_core::SeedableRng;
+use serde_json::{Value, json};
+
+use crate::parts::{StopAfter, build, context, data, evaluate, never, space, try_build};
+
+fn with_anchors(networks: usize) -> Value {
+    json!({ "anchors": { "networks": networks, "batch": 32 } })
+}
+
+fn genotypes(space: &dyn SearchSpace) -> Vec<Genotype> {
+    let mut rng = Pcg64::seed_from_u64(5);
+    (0..6).map(|_| variation::sample(space, &mut rng)).collect()
+}
+
+fn estimates(built: &Built, space: &dyn SearchSpace) -> Vec<Outcome> {
+    genotypes(space).iter().map(|genotype| evaluate(built, space, genotype)).collect()
+}
+
+#[test]
+fn estimates_are_what_a_network_measures_when_it_is_trained_as_anchors_are() {
+    let (plain, corrected) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (built, space, _) = build(plain.path(), &json!({}));
+    built.evaluator.prepare(&never()).unwrap();
+    assert!(anchors(plain.path()).unwrap().is_empty());
+    let plain = estimates(&built, space.as_ref());
+    let (built, ..) = build(corrected.path(), &with_anchors(12));
+    built.evaluator.prepare(&never()).unwrap();
+    let corrected_estimates = estimates(&built, space.as_ref());
+    let trained = anchors(corrected.path()).unwrap();
+    assert_eq!(trained.len(), 12);
+    let get = |outcome: &Outcome| outcome.measurement().unwrap().get("loss_nats").unwrap();
+    // One epoch of ten steps from new weights is less than three of shared ones; estimates are of the former.
+    let mean = |losses: Vec<f64>| losses.iter().sum::<f64>() / losses.len() as f64;
+    let trained = mean(trained.iter().map(|anchor| get(&anchor.trained)).collect());
+    let [before, after] = [plain, corrected_estimates].map(|found| mean(found.iter().map(get).collect()));
+    assert!((after - trained).abs() < 0.5 * (before - trained).abs(), "{before} {after} {trained}");
+    // The shared weights are the same.
+    let steps = |folder: &std::path::Path| fs::read_to_string(folder.join("supernet/trained.json")).unwrap();
+    let (again, ..) = build(corrected.path(), &json!({}));
+    again.evaluator.prepare(&StopAfter(AtomicU64::new(0))).unwrap();
+    assert!(!steps(corrected.path()).is_empty());
+    assert_ne!(again.evaluator.fingerprint(), built.evaluator.fingerprint(), "other estimates");
+}
+
+#[test]
+fn interrupted_anchors_go_on_and_any_number_of_workers_gives_the_same() {
+    let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let (built, space, _) = build(whole.path(), &with_anchors(6));
+    built.evaluator.prepare(&never()).unwrap();
+    let extra = |networks: usize| {
+        let mut extra = with_anchors(networks);
+        extra["devices"] = json!(["cpu", "cpu", "cpu"]);
+        extra
+    };
+    // A few looks at the flag are enough for the supernet's eighteen steps and some anchors.
+    for looks in [20, 26, 12] {
+        let (built, ..) = build(pieces.path(), &extra(6));
+        let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(looks)));
+        assert!(matches!(result, Err(EvalError::Interrupted)), "{result:?}");
+    }
+    let (resumed, ..) = build(pieces.path(), &extra(6));
+    resumed.evaluator.prepare(&never()).unwrap();
+    assert_eq!(estimates(&built, space.as_ref()), estimates(&resumed, space.as_ref()));
+    assert_eq!(built.evaluator.fingerprint(), resumed.evaluator.fingerprint());
+    let trained = |folder: &std::path::Path| {
+        let mut trained = anchors(folder).unwrap();
+        trained.sort_by(|a, b| a.genotype.genes().cmp(b.genotype.genes()));
+        trained
+    };
+    assert_eq!(trained(whole.path()), trained(pieces.path()));
+    assert!(!pieces.path().join("training").exists());
+    // More of them begin with the same ones; nothing is trained again, not even what a damaged file would hold.
+    let six = fs::read_to_string(whole.path().join("anchors.json")).unwrap();
+    let (more, ..) = build(whole.path(), &with_anchors(8));
+    more.evaluator.prepare(&never()).unwrap();
+    let eight = trained(whole.path());
+    assert!(eight.len() == 8 && trained(pieces.path()).iter().all(|anchor| eight.contains(anchor)));
+    fs::write(whole.path().join("anchors.json"), &six[..six.len() / 2]).unwrap();
+    assert!(matches!(anchors(whole.path()), Err(EvalError::Data { .. })));
+    let (repaired, ..) = build(whole.path(), &with_anchors(6));
+    repaired.evaluator.prepare(&never()).unwrap();
+    assert_eq!(estimates(&built, space.as_ref()), estimates(&repaired, space.as_ref()));
+}
+
+#[test]
+fn anchors_that_cannot_be_are_refused_with_their_key() {
+    let (data, folder) = (data(), tempfile::tempdir().unwrap());
+    let space = space(&data);
+    let message = |anchors: Value| {
+        let extra = json!({ "anchors": anchors });
+        let context = context(folder.path(), &data, &space);
+        try_build(context, &extra, &json!({ "epochs": 1 })).err().unwrap().to_string()
+    };
+    for (key, anchors) in [
+        ("networks", json!({ "networks": 3 })),
+        ("epochs", json!({ "networks": 8, "epochs": 0 })),
+        ("batch", json!({ "networks": 8, "batch": 1 })),
+        ("optimizer.learning_rate", json!({ "networks": 8, "optimizer": { "kind": "sgd", "learning_rate": -1 } })),
+    ] {
+        let said = message(anchors);
+        assert!(said.contains(&format!("`evaluator.anchors.{key}`")), "{said}");
+    }
+    assert!(message(json!({})).contains("networks"));
+}
+
+#[test]
+fn anchors_that_all_diverge_end_the_study_with_what_to_do() {
+    let folder = tempfile::tempdir().unwrap();
+    let optimizer = json!({ "kind": "sgd", "learning_rate": 100 });
+    let (built, ..) =
+        build(folder.path(), &json!({ "anchors": { "networks": 4, "optimizer": optimizer, "batch": 4 } }));
+    let said = built.evaluator.prepare(&never()).err().map(|error| error.to_string());
+    let said = said.expect("networks diverge at this rate");
+    assert!(said.contains("0 of 4 anchors") && said.contains("learning_rate"), "{said}");
+}
