@@ -1,12 +1,12 @@
 //! Whether a supernet ranks: its estimates of some architectures against the same architectures trained on their own, beside
 //! what needs no supernet at all.
 
-mod by_parameters;
 mod error;
 mod predictors;
 mod records;
 mod reference;
 mod result;
+mod rivals;
 mod sample;
 
 use std::collections::{BTreeMap, BTreeSet};
@@ -22,16 +22,15 @@ use kiln_space::{Genotype, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-use self::by_parameters::ByParameters;
 pub use self::error::AuditError;
 pub use self::predictors::Predictor;
 use self::records::{Record, Records};
+use self::rivals::RivalSources;
+pub use self::rivals::Rivals;
 use crate::assembly::{Assembly, Registries};
 
 /// The evaluator that is audited.
 const SUPERNET: &str = "supernet";
-/// Its key that says which networks correct its estimates.
-const ANCHORS: &str = "anchors";
 
 /// How much is audited.
 #[derive(Clone, Copy, Debug)]
@@ -83,16 +82,6 @@ impl AuditedNetwork {
     }
 }
 
-/// An estimate that is corrected should be better than what it is made of.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Rivals {
-    /// Measured with the shared weights, not corrected.
-    pub shared: Outcome,
-    /// The metric by which networks are ordered, as the number of parameters gives it when the same anchors correct that in the same way.
-    pub parameters: f64,
-}
-
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -109,7 +98,7 @@ pub struct Audit {
 impl Audit {
     /// Draws feasible architectures of a run's space, trains those that have not been trained before, and compares. What is
     /// trained is kept in `audit.jsonl` of the run folder, what came of it in `audit.json`; checkpoints of trainings stand in
-    /// `training/` while they go on. Nothing else there is written.
+    /// `training/` while they go on. Nothing else there is written, but for the supernet's anchors where they are not there.
     ///
     /// # Errors
     /// [`AuditError`] for a run without a trained supernet, too few feasible architectures, and files that cannot be read or
@@ -131,14 +120,6 @@ impl Audit {
             registries.evaluators.build(kind, &table, None, context.clone()).map_err(AuditError::Settings)
         };
         let supernet = build(SUPERNET, estimating(settings, paths.root()))?;
-        let rivals = match settings.table().contains_key(ANCHORS) {
-            true => {
-                let mut alone = estimating(settings, paths.root());
-                alone.remove(ANCHORS);
-                Some(build(SUPERNET, alone)?)
-            }
-            false => None,
-        };
         let finish = assembly.config.finish.as_ref().map(|finish| &finish.settings);
         let trained = |epochs: Option<u32>| -> Result<Training, AuditError> {
             let built = build("scratch", reference::training(settings, finish, epochs))?;
@@ -157,14 +138,13 @@ impl Audit {
             architectures.push(assembly.space.decode(genotype).map_err(AuditError::Space)?);
         }
         supernet.evaluator.prepare(progress)?;
-        let metric = supernet.metrics[0].clone();
-        let by_parameters = match &rivals {
-            Some(rivals) => {
-                rivals.evaluator.prepare(progress)?;
-                ByParameters::learned(assembly.space.as_ref(), paths.root(), &metric)?
-            }
-            None => None,
-        };
+        let space = assembly.space.as_ref();
+        let rivals = RivalSources::prepared(
+            estimating(settings, paths.root()),
+            |settings| build(SUPERNET, settings),
+            (space, paths.root()),
+            progress,
+        )?;
         let study_seed = assembly.config.study.seed;
         let judge = |built: &Built, index: usize, repeat: u32| {
             let (genotype, architecture) = (&genotypes[index], &architectures[index]);
@@ -214,20 +194,20 @@ impl Audit {
                     })
                     .collect(),
                 estimated: judge(&supernet, index, 0)?,
-                rivals: match (&rivals, &by_parameters) {
-                    (Some(rivals), Some(by_parameters)) => Some(Rivals {
-                        shared: judge(rivals, index, 0)?,
-                        parameters: by_parameters.expected(assembly.space.as_ref(), genotype)?,
-                    }),
-                    _ => None,
-                },
+                rivals: rivals
+                    .as_ref()
+                    .map(|sources| {
+                        let network = (genotype, &architectures[index]);
+                        sources.of(space, network, |built| judge(built, index, 0).map_err(AuditError::from))
+                    })
+                    .transpose()?,
                 proxy: judge(&proxy, index, 0)?,
                 parameters: counts.parameters,
                 macs: counts.macs,
             });
         }
         let predictors = predictors::compare(&networks, &supernet.metrics, &proxy.metrics[0], study_seed);
-        let audit = Self { metric, networks, predictors };
+        let audit = Self { metric: supernet.metrics[0].clone(), networks, predictors };
         audit.save(paths, plan.epochs)?;
         // The folder stays where the study has something in it.
         let _ = fs::remove_dir(paths.trainings());

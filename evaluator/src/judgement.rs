@@ -115,8 +115,7 @@ impl Judgement {
 /// A judgement as the search sees it.
 pub(crate) fn outcome(judged: Option<Judgement>, data: &DataSet) -> Outcome {
     let measurement = judged.and_then(|judged| {
-        let metrics: BTreeMap<String, f64> =
-            metrics(data).into_iter().zip(judged.values()).collect();
+        let metrics: BTreeMap<String, f64> = metrics(data).into_iter().zip(judged.values()).collect();
         Measurement::new(metrics).ok()
     });
     measurement.map_or_else(

@@ -57,7 +57,8 @@ pub(super) fn compare(
     let supernet = metrics.iter().map(|name| format!("supernet {name}"));
     let short = networks.first().into_iter().flat_map(|network| network.short.keys());
     let short = short.flat_map(|epochs| metrics.iter().map(|name| trained_for(*epochs, name, metric)));
-    let rivals = metrics.iter().map(|name| format!("{SHARED} {name}")).chain([CORRECTED_PARAMETERS.to_owned()]);
+    let rivals =
+        metrics.iter().map(|name| format!("{SHARED} {name}")).chain([CORRECTED_PARAMETERS.to_owned()]);
     let rivals = rivals.filter(|_| has_rivals);
     let names = supernet.chain(["parameters", "macs", proxy].map(str::to_owned)).chain(rivals).chain(short);
     let mut predictors: Vec<Predictor> = names

@@ -78,6 +78,27 @@ fn short_trainings_are_compared_by_every_metric() {
 }
 
 #[test]
+fn a_corrected_estimate_stands_beside_what_it_is_made_of() {
+    let mut networks: Vec<AuditedNetwork> = (1..=6).map(|i| network(i, f64::from(i), f64::from(i))).collect();
+    let names = |networks: &[AuditedNetwork]| -> Vec<(String, Option<f64>)> {
+        let found = predictors::compare(networks, &["error_percent".to_owned()], "negative_naswot", 1);
+        let rounded =
+            |found: predictors::Predictor| (found.name, found.correlation.map(|found| found.tau.round()));
+        found.into_iter().map(rounded).collect()
+    };
+    assert!(names(&networks).iter().all(|(name, _)| !name.contains("corrected")));
+    for (index, network) in (1..).map(f64::from).zip(&mut networks) {
+        network.rivals = Some(Rivals { shared: measured(&[("error_percent", -index)]), parameters: index });
+    }
+    let found = names(&networks);
+    for (name, tau) in
+        [("supernet error_percent", 1.0), ("uncorrected error_percent", -1.0), ("corrected parameters", 1.0)]
+    {
+        assert!(found.contains(&(name.to_owned(), Some(tau))), "{name}: {found:?}");
+    }
+}
+
+#[test]
 fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");

@@ -54,6 +54,48 @@ fn an_audit_holds_the_estimates_against_networks_trained_on_their_own() {
 }
 
 #[test]
+fn anchors_correct_estimates_and_an_audit_shows_what_they_are_made_of() {
+    let mut config = tiny_quickstart("tiny");
+    let anchors = "networks = 5".parse::<toml::Table>().unwrap();
+    set(&mut config, "evaluator", "anchors", anchors.into());
+    let sandbox = Sandbox::new(&config.to_string());
+    assert_eq!(sandbox.search(&[])["trials"], 12);
+    let file = sandbox.path("runs/tiny/anchors.json");
+    let written = fs::read_to_string(&file).unwrap();
+    let anchors: Value = serde_json::from_str(&written).unwrap();
+    assert_eq!(anchors["anchors"].as_array().unwrap().len(), 5);
+    let arguments = ["supernet", "audit", "tiny", "--networks", "4", "--epochs", "1"];
+    let said = sandbox.kiln(&arguments);
+    assert_eq!(said.code, 0, "{}", said.err);
+    for row in [
+        "supernet error_percent",
+        "uncorrected error_percent",
+        "uncorrected loss_nats",
+        "corrected parameters",
+    ] {
+        assert!(said.out.contains(row), "{row}: {}", said.out);
+    }
+    assert_eq!(sandbox.kiln(&["report", "tiny"]).code, 0);
+    let page = fs::read_to_string(sandbox.path("tiny.html")).unwrap();
+    assert!(page.contains("not corrected") && page.contains("corrected as the supernet is"));
+    // Damaged, they are trained again, and the search that goes on is the same study.
+    fs::write(&file, &written[..written.len() / 2]).unwrap();
+    set(&mut config, "search", "trials", 14.into());
+    fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
+    let again = sandbox.kiln(&["search", "study.toml", "--plain"]);
+    assert_eq!(again.code, 0, "{}", again.err);
+    assert!(again.err.contains("anchors.json") && again.err.contains("trained again"), "{}", again.err);
+    let repaired: Value = serde_json::from_str(&fs::read_to_string(&file).unwrap()).unwrap();
+    let sorted = |anchors: &Value| {
+        let mut lines: Vec<String> =
+            anchors["anchors"].as_array().unwrap().iter().map(Value::to_string).collect();
+        lines.sort();
+        lines
+    };
+    assert_eq!(sorted(&repaired), sorted(&anchors));
+}
+
+#[test]
 fn a_study_takes_over_the_supernet_of_another() {
     let sandbox = Sandbox::new(&tiny_quickstart("first").to_string());
     sandbox.search(&[]);

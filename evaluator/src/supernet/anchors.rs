@@ -194,7 +194,8 @@ pub(super) fn train(
             return Err(EvalError::Interrupted);
         }
         let what = "an anchor of the supernet";
-        let architecture = context.space.decode(genotype).map_err(|source| EvalError::Space { what, source })?;
+        let architecture =
+            context.space.decode(genotype).map_err(|source| EvalError::Space { what, source })?;
         let seed = kiln_search::seed::derive(context.seed, "anchor", &[genotype.genes()]);
         let alone = StandAlone { settings: &training, calibration, context, device };
         let kept = kept(&place, genotype, context);

@@ -32,7 +32,9 @@ impl Calibrated {
         for metric in judgement::metrics(&context.data) {
             let mut points = Vec::new();
             for (anchor, guess) in anchors.iter().zip(guesses) {
-                if let (Some(trained), Some(guess)) = (logarithm(&anchor.trained, &metric), logarithm(guess, &metric)) {
+                if let (Some(trained), Some(guess)) =
+                    (logarithm(&anchor.trained, &metric), logarithm(guess, &metric))
+                {
                     points.push((description(space, &anchor.genotype)?, guess, trained));
                 }
             }

@@ -41,7 +41,8 @@ impl Correction {
         }
         let count = points.len() as f64;
         let length = points.iter().map(|(description, ..)| description.len()).min().unwrap_or(0);
-        let mean_of = |index: usize| points.iter().map(|(description, ..)| description[index]).sum::<f64>() / count;
+        let mean_of =
+            |index: usize| points.iter().map(|(description, ..)| description[index]).sum::<f64>() / count;
         let means: Vec<f64> = (0..length).map(mean_of).collect();
         let centered: Vec<Vec<f64>> = points
             .iter()
@@ -58,8 +59,7 @@ impl Correction {
         let [oo, og, gg] = [dot(&ones, &ones), dot(&ones, &guesses), dot(&guesses, &guesses)];
         let [om, gm] = [dot(&ones, &measured), dot(&guesses, &measured)];
         let determinant = oo * gg - og * og;
-        let slope =
-            if determinant > INDEPENDENT * oo * gg { (oo * gm - og * om) / determinant } else { 0.0 };
+        let slope = if determinant > INDEPENDENT * oo * gg { (oo * gm - og * om) / determinant } else { 0.0 };
         let slope = slope.max(0.0);
         let constant = (om - slope * og) / oo;
 
@@ -166,7 +166,10 @@ mod tests {
             Correction::fit(&points).unwrap()
         };
         for correction in [fit(|i| -i), fit(|_| 7.0), fit(|_| 0.0)] {
-            assert!(near(correction.slope(), 0.0) && near(correction.corrected(99.0, &[]), 2.5), "{correction:?}");
+            assert!(
+                near(correction.slope(), 0.0) && near(correction.corrected(99.0, &[]), 2.5),
+                "{correction:?}"
+            );
         }
         assert_eq!(Correction::fit(&vec![(vec![], 1.0, 1.0); LEAST - 1]), None);
     }

@@ -117,7 +117,8 @@ impl SupernetEvaluator {
         let trained = anchors::train(settings, self.settings.calibration, devices, context, progress)?;
         let guess = |index: usize, genotype: &&Genotype, device: &Device| {
             let architecture = context.space.decode(genotype);
-            architecture.map(|architecture| self.judge(&architecture, &weights[index % weights.len()], device))
+            architecture
+                .map(|architecture| self.judge(&architecture, &weights[index % weights.len()], device))
         };
         let genotypes: Vec<&Genotype> = trained.iter().map(|anchor| &anchor.genotype).collect();
         let guesses = devices.map(&genotypes, guess).into_iter().collect::<Result<Vec<Outcome>, _>>();
@@ -134,8 +135,7 @@ impl Evaluator for SupernetEvaluator {
                 Some((saved, folder)) => saved.load(folder, &self.context, self.devices.main())?,
                 None => training::train(&self.settings, &self.devices, &self.context, progress)?,
             };
-            let weights: Vec<Weights> =
-                self.devices.all().iter().map(|device| weights.on(device)).collect();
+            let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
             let calibrated = self.calibrate(&weights, progress)?;
             // A second `prepare` at the same time would have trained the same weights.
             self.ready.set(Ready { weights, hash, calibrated }).ok();
@@ -157,8 +157,7 @@ impl Evaluator for SupernetEvaluator {
             return Ok(lease.run(score));
         }
         let Ready { weights, calibrated, .. } = self.ready();
-        let judged =
-            lease.run(|device| self.judge(request.architecture, &weights[lease.index], device));
+        let judged = lease.run(|device| self.judge(request.architecture, &weights[lease.index], device));
         match calibrated {
             Some(calibrated) => calibrated.corrected(self.context.space.as_ref(), request.genotype, judged),
             None => Ok(judged),

@@ -104,7 +104,10 @@ fn anchors_that_cannot_be_are_refused_with_their_key() {
         ("networks", json!({ "networks": 3 })),
         ("epochs", json!({ "networks": 8, "epochs": 0 })),
         ("batch", json!({ "networks": 8, "batch": 1 })),
-        ("optimizer.learning_rate", json!({ "networks": 8, "optimizer": { "kind": "sgd", "learning_rate": -1 } })),
+        (
+            "optimizer.learning_rate",
+            json!({ "networks": 8, "optimizer": { "kind": "sgd", "learning_rate": -1 } }),
+        ),
     ] {
         let said = message(anchors);
         assert!(said.contains(&format!("`evaluator.anchors.{key}`")), "{said}");

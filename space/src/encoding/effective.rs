@@ -113,12 +113,10 @@ mod tests {
 
     #[test]
     fn edges_that_lie_on_no_path_make_no_difference() {
-        let all =
-            "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|";
+        let all = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|";
         assert_eq!(differing(all), [true; 6]);
         // Nothing reads node 2.
-        let unread =
-            "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|none~2|";
+        let unread = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|none~2|";
         assert_eq!(differing(unread), [true, false, false, true, true, true]);
         // Nothing gets to node 1.
         let unreached = "|none~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|";
