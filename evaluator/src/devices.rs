@@ -130,6 +130,19 @@ impl Devices {
         }
     }
 
+    /// As [`Self::map`], for work that fills a device: one item at a time on each GPU.
+    pub(crate) fn map_whole<T: Sync, R: Send>(
+        &self,
+        items: &[T],
+        work: impl Fn(usize, &T, &Device) -> R + Sync,
+    ) -> Vec<R> {
+        if kiln_kernels::runs_on(self.main()) {
+            return self.map(items, work);
+        }
+        let count = self.all.len();
+        parallel::map_in_lanes(items, count, |index, item| work(index, item, &self.all[index % count]))
+    }
+
     fn lock(&self) -> MutexGuard<'_, Vec<usize>> {
         self.busy.lock().unwrap_or_else(PoisonError::into_inner)
     }

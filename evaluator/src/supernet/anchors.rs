@@ -5,13 +5,13 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::thread;
 
 use kiln_search::{EvalError, Outcome, Progress, RunPaths};
 use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, variation};
 use serde::{Deserialize, Serialize};
 
 use super::correction::LEAST;
-use crate::Context;
 use crate::data::Split;
 use crate::devices::Devices;
 use crate::network_state::Kept;
@@ -19,6 +19,7 @@ use crate::optimizer::OptimizerSettings;
 use crate::seed;
 use crate::stand_alone::StandAlone;
 use crate::training_settings::{TrainingSettings, accumulate};
+use crate::{Context, Effort};
 
 /// Name of the file in the run folder.
 const FILE: &str = "anchors.json";
@@ -189,7 +190,7 @@ pub(super) fn train(
     progress.report("anchors", known.len() as u64, total, "");
     let training = settings.training();
     let known = Mutex::new(known);
-    let results = devices.map(&open, |_, genotype, device| -> Result<(), EvalError> {
+    let results = devices.map_whole(&open, |_, genotype, device| -> Result<(), EvalError> {
         if progress.stop_requested() {
             return Err(EvalError::Interrupted);
         }
@@ -210,6 +211,10 @@ pub(super) fn train(
     let _ = fs::remove_dir(RunPaths::new(&context.folder).trainings());
     let mut anchors = known.into_inner().expect("no holder panics");
     anchors.sort_by_key(|anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype));
+    // They were written as they were done, and there may be more than are wanted now.
+    if !matches!(read(&context.folder), Ok(Some(document)) if document.anchors == anchors) {
+        place.write(&anchors)?;
+    }
     Ok(anchors)
 }
 
@@ -249,13 +254,22 @@ fn identity(settings: &AnchorSettings, calibration: usize, devices: &Devices, co
     blake3::hash(parts.join("\n").as_bytes()).to_hex().to_string()
 }
 
-/// Passes of examples that training and judging so many networks take, forward and backward, and forward only.
-pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Context) -> (u64, u64) {
+/// What training and judging so many networks computes.
+pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Context) -> Effort {
     let networks = settings.networks as u64;
     let of = |split: Split| context.data.split(split).len() as u64;
     // Each is judged with its own weights and with the shared ones.
     let judged = 2 * (calibration as u64 + of(Split::Validation));
-    (networks * u64::from(settings.epochs) * of(Split::Train), networks * judged)
+    Effort { trained: networks * u64::from(settings.epochs) * of(Split::Train), judged: networks * judged }
+}
+
+/// Examples whose activations are in memory at one time.
+pub(super) fn examples_in_memory(settings: &AnchorSettings, devices: &Devices) -> usize {
+    let side_by_side = match devices.all() {
+        [one] if kiln_kernels::runs_on(one) => thread::available_parallelism().map_or(1, usize::from),
+        several => several.len(),
+    };
+    settings.batch * settings.networks.min(side_by_side)
 }
 
 /// A training of many says nothing of its steps, and ends when the user asks.

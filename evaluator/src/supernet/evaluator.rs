@@ -73,9 +73,10 @@ pub(crate) fn build(
     let source = Arc::clone(&evaluator) as Arc<dyn Inheritance>;
     let device = evaluator.devices.main().clone();
     let data = Arc::clone(&context.data);
-    let alone = evaluator.settings.anchors.as_ref();
-    let alone = alone.map(|anchors| anchors::effort(anchors, evaluator.settings.calibration, &context));
-    let alone = alone.unwrap_or_default();
+    let anchors = evaluator.settings.anchors.as_ref();
+    let calibration = evaluator.settings.calibration;
+    let alone = anchors.map(|anchors| anchors::effort(anchors, calibration, &context)).unwrap_or_default();
+    let anchored = anchors.map_or(0, |anchors| anchors::examples_in_memory(anchors, &evaluator.devices));
     let finisher =
         finish.map(|finish| finish::build(finish, training, context, device, Some(source))).transpose()?;
     let (finisher, network) = finisher.unzip();
@@ -85,10 +86,10 @@ pub(crate) fn build(
     let each_step = training.step_examples() * settings.subnets;
     let judged = (settings.calibration + data.split(Split::Validation).len()) as u64;
     let workload = Workload {
-        prepare: Effort { trained: steps * each_step as u64 + alone.0, judged: alone.1 },
+        prepare: Effort { trained: steps * each_step as u64 + alone.trained, judged: alone.judged },
         trial: Effort { trained: 0, judged },
         network: network.unwrap_or_default(),
-        examples_in_memory: settings.batch * settings.subnets,
+        examples_in_memory: (settings.batch * settings.subnets).max(anchored),
     };
     Ok(Built { evaluator, finisher, workload, metrics: judgement::metrics(&data) })
 }
