@@ -1,11 +1,12 @@
 #!/usr/bin/env python3
 """How far a supernet's estimates order networks better than other numbers do, by what `kiln supernet audit` wrote.
 
-    lead.py RUN/audit.json ..
+    benches/supernet/lead.py RUN/audit.json ..
 
-For each other number: Kendall's tau of the supernet's estimate minus that of the number, and the interval that holds 95 % of it when networks are drawn again from those
-of the audit (4,000 times, all predictors on the same draws). Of several files with the same networks, the mean over them.
+For each other number: Kendall's tau of the supernet's estimate minus that of the number, as a mean over the files, and the interval that holds 95 % of it when
+networks are drawn again from those of each audit (4,000 times; all predictors, and all files with the same networks, on the same draws).
 """
+
 import json
 import random
 import sys
@@ -46,26 +47,29 @@ def columns(networks, metric):
 
 
 def main(paths):
-    audits = []
+    generator = random.Random(1)
+    trained, numbers, draws, samples = [], [], [], {}
     for path in paths:
         with open(path) as file:
             audit = json.load(file)["audit"]
-        usable = [n for n in audit["networks"] if all("measured" in trained for trained in n["trained"])]
-        audits.append(columns(usable, audit["metric"]))
-    count = len(audits[0][0])
-    trained = [signs(trained) for trained, _, _ in audits]
-    matrices = [[{name: signs(values) for name, values in part.items()} for part in audit[1:]] for audit in audits]
-    generator = random.Random(1)
-    draws = [range(count)] + [generator.choices(range(count), k=count) for _ in range(DRAWS)]
-    mean = lambda values: sum(values) / len(values)
+        networks = [n for n in audit["networks"] if all("measured" in trained for trained in n["trained"])]
+        measured, estimates, others = columns(networks, audit["metric"])
+        trained.append(signs(measured))
+        numbers.append([{name: signs(values) for name, values in part.items()} for part in (estimates, others)])
+        sample, count = str([n["genotype"] for n in networks]), len(networks)
+        if sample not in samples:
+            samples[sample] = [list(range(count))] + [generator.choices(range(count), k=count) for _ in range(DRAWS)]
+        draws.append(samples[sample])
+    files = range(len(paths))
     taus = {
-        name: [mean([tau(own[part][name], of, list(chosen)) for own, of in zip(matrices, trained)]) for chosen in draws]
+        name: [sum(tau(numbers[f][part][name], trained[f], draws[f][draw]) for f in files) / len(files) for draw in range(DRAWS + 1)]
         for part in (0, 1)
-        for name in matrices[0][part]
+        for name in numbers[0][part]
     }
-    for estimate in matrices[0][0]:
+    count = sum(len(of[0]) for of in samples.values())
+    for estimate in numbers[0][0]:
         print(f"{estimate}: tau {taus[estimate][0]:.3f} of {count} networks")
-        for other in matrices[0][1]:
+        for other in numbers[0][1]:
             leads = sorted(a - b for a, b in zip(taus[estimate][1:], taus[other][1:]))
             low, high = leads[round(0.025 * DRAWS)], leads[round(0.975 * DRAWS) - 1]
             print(f"    over {other} ({taus[other][0]:.3f}): {taus[estimate][0] - taus[other][0]:+.3f} ({low:+.3f} to {high:+.3f})")
