@@ -98,7 +98,8 @@ pub struct Audit {
 impl Audit {
     /// Draws feasible architectures of a run's space, trains those that have not been trained before, and compares. What is
     /// trained is kept in `audit.jsonl` of the run folder, what came of it in `audit.json`; checkpoints of trainings stand in
-    /// `training/` while they go on. Nothing else there is written, but for the supernet's anchors where they are not there.
+    /// `training/` while they go on. Nothing else there is written, but for the supernet's anchors, where
+    /// those in the folder are missing or cannot be used.
     ///
     /// # Errors
     /// [`AuditError`] for a run without a trained supernet, too few feasible architectures, and files that cannot be read or
@@ -127,22 +128,24 @@ impl Audit {
         };
         let long = trained(plan.epochs)?;
         let epochs: BTreeSet<u32> = plan.short.iter().copied().collect();
-        let mut short = Vec::new();
-        for epochs in epochs {
-            short.push((epochs, trained(Some(epochs))?));
-        }
+        let short = epochs.into_iter().map(|epochs| Ok((epochs, trained(Some(epochs))?)));
+        let short = short.collect::<Result<Vec<(u32, Training)>, AuditError>>()?;
         let proxy = build("naswot", Map::new())?;
-        let genotypes = sample::draw(assembly, plan.networks)?;
-        let mut architectures = Vec::new();
-        for genotype in &genotypes {
-            architectures.push(assembly.space.decode(genotype).map_err(AuditError::Space)?);
-        }
+        let progress = &Stoppable { progress, stop: plan.stop };
         supernet.evaluator.prepare(progress)?;
+        let estimating = estimating(settings, paths.root());
+        let anchors = rivals::correcting(&estimating, paths.root())?;
+        // What has corrected the estimates is no test of them.
+        let drawn: Vec<Genotype> = anchors.iter().map(|anchor| anchor.genotype.clone()).collect();
+        let genotypes = sample::draw(assembly, plan.networks, &drawn)?;
         let space = assembly.space.as_ref();
+        let architectures = genotypes.iter().map(|genotype| space.decode(genotype));
+        let architectures: Vec<_> = architectures.collect::<Result<_, _>>().map_err(AuditError::Space)?;
         let rivals = RivalSources::prepared(
-            estimating(settings, paths.root()),
+            estimating,
             |settings| build(SUPERNET, settings),
-            (space, paths.root()),
+            (space, &context.data),
+            &anchors,
             progress,
         )?;
         let study_seed = assembly.config.study.seed;
@@ -212,6 +215,26 @@ impl Audit {
         // The folder stays where the study has something in it.
         let _ = fs::remove_dir(paths.trainings());
         Ok(audit)
+    }
+}
+
+/// Ends what prepares an audit when the user stops it.
+struct Stoppable<'a> {
+    progress: &'a dyn Progress,
+    stop: &'a AtomicBool,
+}
+
+impl Progress for Stoppable<'_> {
+    fn report(&self, stage: &str, done: u64, total: u64, note: &str) {
+        self.progress.report(stage, done, total, note);
+    }
+
+    fn stop_requested(&self) -> bool {
+        self.stop.load(Ordering::Relaxed)
+    }
+
+    fn warn(&self, message: &str) {
+        self.progress.warn(message);
     }
 }
 

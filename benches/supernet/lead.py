@@ -31,6 +31,12 @@ def tau(a, b, chosen):
     return agreement / ((apart_a * apart_b) ** 0.5 or 1.0)
 
 
+def outcomes(network):
+    """Everything that has to be measured for a network to count."""
+    rivals = network.get("rivals")
+    return [*network["trained"], network["estimated"], network["proxy"], *([rivals["shared"]] if rivals else [])]
+
+
 def columns(networks, metric):
     value = lambda outcome, name: outcome["measured"][name]
     mean = lambda outcomes: sum(value(outcome, metric) for outcome in outcomes) / len(outcomes)
@@ -52,7 +58,7 @@ def main(paths):
     for path in paths:
         with open(path) as file:
             audit = json.load(file)["audit"]
-        networks = [n for n in audit["networks"] if all("measured" in trained for trained in n["trained"])]
+        networks = [n for n in audit["networks"] if all("measured" in outcome for outcome in outcomes(n))]
         measured, estimates, others = columns(networks, audit["metric"])
         trained.append(signs(measured))
         numbers.append([{name: signs(values) for name, values in part.items()} for part in (estimates, others)])

@@ -26,13 +26,22 @@ pub(crate) enum Judgement {
     },
 }
 
+/// Name of the share of wrong answers.
+pub(crate) const ERROR: &str = "error_percent";
+/// The share when all are wrong.
+pub(crate) const LARGEST_ERROR: f64 = 100.0;
+
+/// The smallest value of a metric whose logarithm says something: of an error half an example of the validation split.
+#[must_use]
+pub fn smallest(metric: &str, data: &DataSet) -> f64 {
+    let examples = data.split(Split::Validation).len().max(1) as f64;
+    if metric == ERROR { 0.5 * LARGEST_ERROR / examples } else { f64::MIN_POSITIVE }
+}
+
 /// Names of what is measured on this data.
 pub(crate) fn metrics(data: &DataSet) -> Vec<String> {
-    let names = if data.is_regression() {
-        ["mean_squared_error", "rmse_deviations"]
-    } else {
-        ["error_percent", "loss_nats"]
-    };
+    let names =
+        if data.is_regression() { ["mean_squared_error", "rmse_deviations"] } else { [ERROR, "loss_nats"] };
     names.map(str::to_owned).to_vec()
 }
 
@@ -169,6 +178,15 @@ mod tests {
         let expected = 0.25 * f64::from(deviation[0]).powi(2) * (1.0 + 1e6) / 2.0;
         assert!((judged.values()[0] / expected - 1.0).abs() < 1e-5, "{judged:?}");
         assert_eq!(Judgement::new(&[f32::NAN; 4], &data, Split::Test), None);
+    }
+
+    #[test]
+    fn half_an_example_is_the_smallest_error_and_units_of_values_may_be_tiny() {
+        let names = ["a", "b"].map(str::to_owned).to_vec();
+        let data = data(Targets::Classes { names, labels: vec![0, 1, 0, 1, 0, 1] });
+        let examples = data.split(Split::Validation).len() as f64;
+        assert!(examples > 0.0 && (smallest(ERROR, &data) * examples - 50.0).abs() < 1e-9);
+        assert!(smallest("mean_squared_error", &data) < 1e-300);
     }
 
     #[test]

@@ -48,6 +48,7 @@ mod workload;
 
 pub use context::{Built, Context};
 pub use conversion::{ConversionError, in_8_bits, in_single_precision};
+pub use judgement::smallest;
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
 pub use step_timer::StepTimer;
 pub use supernet::{Anchor, Correction, anchors};

@@ -3,7 +3,8 @@
 
 use std::path::Path;
 
-use kiln_evaluator::{Built, Correction, anchors};
+use kiln_evaluator::data::DataSet;
+use kiln_evaluator::{Anchor, Built, Correction, anchors, smallest};
 use kiln_search::{Outcome, Progress};
 use kiln_space::{Architecture, Genotype, SearchSpace, encoding};
 use serde::{Deserialize, Serialize};
@@ -24,6 +25,16 @@ pub struct Rivals {
     pub parameters: f64,
 }
 
+/// The anchors that correct a prepared supernet's estimates, from its run folder; none where its settings name none.
+pub(super) fn correcting(settings: &Map<String, Value>, run: &Path) -> Result<Vec<Anchor>, AuditError> {
+    let networks = settings.get(ANCHORS).and_then(|anchors| anchors.get("networks")).and_then(Value::as_u64);
+    let wanted = networks.and_then(|networks| usize::try_from(networks).ok()).unwrap_or(0);
+    let mut found = if wanted > 0 { anchors(run)? } else { Vec::new() };
+    // Behind them there may be others, of a time when more were wanted.
+    found.truncate(wanted);
+    Ok(found)
+}
+
 /// What the rivals of estimates come from.
 pub(super) struct RivalSources {
     shared: Built,
@@ -32,11 +43,12 @@ pub(super) struct RivalSources {
 
 impl RivalSources {
     /// The sources for a supernet that is prepared, so that its anchors stand in the run folder; `None` where it has none. `settings` are its
-    /// own, and `build` builds a supernet.
+    /// own, and `build` builds a supernet. The anchors are those that correct its estimates.
     pub(super) fn prepared(
         mut settings: Map<String, Value>,
         build: impl FnOnce(Map<String, Value>) -> Result<Built, AuditError>,
-        (space, run): (&dyn SearchSpace, &Path),
+        (space, data): (&dyn SearchSpace, &DataSet),
+        anchors: &[Anchor],
         progress: &dyn Progress,
     ) -> Result<Option<Self>, AuditError> {
         if settings.remove(ANCHORS).is_none() {
@@ -46,12 +58,15 @@ impl RivalSources {
         shared.evaluator.prepare(progress)?;
         let metric = &shared.metrics[0];
         let mut points = Vec::new();
-        for anchor in anchors(run)? {
-            let measured = anchor.trained.measurement().and_then(|found| found.get(metric));
-            if let Some(measured) = measured.filter(|measured| *measured > 0.0) {
+        for anchor in anchors {
+            if let Some(measured) = anchor.trained.measurement().and_then(|found| found.get(metric)) {
                 let architecture = space.decode(&anchor.genotype).map_err(AuditError::Space)?;
                 let description = described(space, &anchor.genotype)?;
-                points.push((description, by_parameters(&architecture), measured.ln()));
+                points.push((
+                    description,
+                    by_parameters(&architecture),
+                    measured.max(smallest(metric, data)).ln(),
+                ));
             }
         }
         Ok(Correction::fit(&points).map(|parameters| Self { shared, parameters }))

@@ -11,8 +11,12 @@ use crate::assembly::Assembly;
 /// Draws for each architecture that is wanted.
 const ATTEMPTS: usize = 100;
 
-/// Different feasible architectures, the same for a study whenever it is asked; fewer of them are the first of more.
-pub(super) fn draw(assembly: &Assembly, wanted: NonZeroUsize) -> Result<Vec<Genotype>, AuditError> {
+/// Different feasible architectures, none of `excluded`, the same for a study whenever it is asked; fewer of them are the first of more.
+pub(super) fn draw(
+    assembly: &Assembly,
+    wanted: NonZeroUsize,
+    excluded: &[Genotype],
+) -> Result<Vec<Genotype>, AuditError> {
     let Assembly { space, costs, constraints, config, .. } = assembly;
     let domain = Domain::new(space.as_ref(), costs, constraints, &[]);
     let mut rng = seed::generator(config.study.seed, "audit", &[]);
@@ -22,7 +26,9 @@ pub(super) fn draw(assembly: &Assembly, wanted: NonZeroUsize) -> Result<Vec<Geno
             break;
         }
         match domain.sample(&mut rng) {
-            Some(genotype) if !found.contains(&genotype) => found.push(genotype),
+            Some(genotype) if !found.contains(&genotype) && !excluded.contains(&genotype) => {
+                found.push(genotype);
+            }
             Some(_) => {}
             None => break,
         }

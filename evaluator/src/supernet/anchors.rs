@@ -5,13 +5,15 @@ use std::fs::{self, File};
 use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
+use burn::tensor::Device;
 use kiln_search::{EvalError, Outcome, Progress, RunPaths};
 use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, variation};
 use serde::{Deserialize, Serialize};
 
-use super::correction::LEAST;
+use super::correction::FEWEST_POINTS;
 use crate::data::Split;
 use crate::devices::Devices;
 use crate::network_state::Kept;
@@ -22,7 +24,7 @@ use crate::training_settings::{TrainingSettings, accumulate};
 use crate::{Context, Effort};
 
 /// Name of the file in the run folder.
-const FILE: &str = "anchors.json";
+pub(super) const FILE: &str = "anchors.json";
 const VERSION: u32 = 1;
 /// Longer files are none of ours.
 const LONGEST_BYTES: u64 = 16 << 20;
@@ -71,8 +73,8 @@ impl AnchorSettings {
     /// Refuses impossible values. `settings` are those of the evaluator.
     pub(super) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let own = Settings::empty(settings.key("anchors"));
-        if self.networks < LEAST || self.networks > MOST {
-            let expected = format!("between {LEAST} and {MOST}");
+        if self.networks < FEWEST_POINTS || self.networks > MOST {
+            let expected = format!("between {FEWEST_POINTS} and {MOST}");
             return Err(SettingsError::value(own.key("networks"), self.networks, &expected));
         }
         self.training().check(&own)
@@ -99,7 +101,7 @@ struct Document {
     anchors: Vec<Anchor>,
 }
 
-/// The anchors of a run folder; none where there is no such file.
+/// The anchors of a run folder, first those that were drawn first; none where there is no such file.
 ///
 /// # Errors
 /// [`EvalError::File`] when the file cannot be read, [`EvalError::Data`] when it is not what Kiln writes.
@@ -155,12 +157,12 @@ impl Place {
 }
 
 /// Different networks of a space, the same for a study whenever it is asked; fewer of them are the first of more.
-pub(super) fn draw(space: &dyn SearchSpace, settings: &AnchorSettings, seed: u64) -> Vec<Genotype> {
+pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Genotype> {
     let mut rng = seed::generator(seed, "anchors", &[]);
     let mut known = BTreeSet::new();
     let mut drawn = Vec::new();
-    for _ in 0..ATTEMPTS * settings.networks {
-        if drawn.len() == settings.networks {
+    for _ in 0..ATTEMPTS * wanted {
+        if drawn.len() == wanted {
             break;
         }
         let genotype = variation::sample(space, &mut rng);
@@ -179,18 +181,18 @@ pub(super) fn train(
     context: &Context,
     progress: &dyn Progress,
 ) -> Result<Vec<Anchor>, EvalError> {
-    let wanted = draw(context.space.as_ref(), settings, context.seed);
+    let wanted = draw(context.space.as_ref(), settings.networks, context.seed);
     let identity = identity(settings, calibration, devices, context);
     let place = Place { path: context.folder.join(FILE), identity };
-    let mut known = known(&place, context, progress);
-    known.retain(|anchor| wanted.contains(&anchor.genotype));
-    let is_open = |genotype: &&Genotype| known.iter().all(|anchor| anchor.genotype != **genotype);
+    let before = trained_before(&place, context, progress);
+    let is_open = |genotype: &&Genotype| before.iter().all(|anchor| anchor.genotype != **genotype);
     let open: Vec<&Genotype> = wanted.iter().filter(is_open).collect();
     let total = wanted.len() as u64;
-    progress.report("anchors", known.len() as u64, total, "");
+    let left = AtomicUsize::new(open.len());
+    progress.report("anchors", total - open.len() as u64, total, "");
     let training = settings.training();
-    let known = Mutex::new(known);
-    let results = devices.map_whole(&open, |_, genotype, device| -> Result<(), EvalError> {
+    let (all, has_failed) = (Mutex::new(before), AtomicBool::new(false));
+    let train = |genotype: &Genotype, device: &Device| -> Result<(), EvalError> {
         if progress.stop_requested() {
             return Err(EvalError::Interrupted);
         }
@@ -201,28 +203,45 @@ pub(super) fn train(
         let alone = StandAlone { settings: &training, calibration, context, device };
         let kept = kept(&place, genotype, context);
         let trained = alone.measure(&architecture, (seed, settings.epochs), kept, &Quiet(progress))?;
-        let mut known = known.lock().expect("no holder panics");
-        known.push(Anchor { genotype: (*genotype).clone(), trained });
-        progress.report("anchors", known.len() as u64, total, "");
-        place.write(&known)
+        let mut all = all.lock().expect("no holder panics");
+        all.push(Anchor { genotype: genotype.clone(), trained });
+        let left = left.fetch_sub(1, Ordering::Relaxed) - 1;
+        progress.report("anchors", total - left as u64, total, "");
+        place.write(&all)
+    };
+    let results = devices.map_whole(&open, |_, genotype, device| {
+        // The error of another is reported; no more is begun.
+        if has_failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        train(genotype, device).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
     });
     results.into_iter().collect::<Result<(), EvalError>>()?;
     // Empty by now, unless a study has something in it.
     let _ = fs::remove_dir(RunPaths::new(&context.folder).trainings());
-    let mut anchors = known.into_inner().expect("no holder panics");
-    anchors.sort_by_key(|anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype));
-    // They were written as they were done, and there may be more than are wanted now.
-    if !matches!(read(&context.folder), Ok(Some(document)) if document.anchors == anchors) {
-        place.write(&anchors)?;
+    let mut all = all.into_inner().expect("no holder panics");
+    // They were written as they were done. More than are wanted now stay behind them.
+    let place_of = |anchor: &Anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype);
+    all.sort_by_key(|anchor| place_of(anchor).unwrap_or(usize::MAX));
+    if !matches!(read(&context.folder), Ok(Some(document)) if document.anchors == all) {
+        place.write(&all)?;
     }
-    Ok(anchors)
+    all.truncate(wanted.len());
+    Ok(all)
 }
 
 /// What was trained before under the same conditions. A file that cannot be used costs the trainings, nothing else.
-fn known(place: &Place, context: &Context, progress: &dyn Progress) -> Vec<Anchor> {
+fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> Vec<Anchor> {
     match read(&context.folder) {
         Ok(Some(document)) if document.identity == place.identity => document.anchors,
-        Ok(_) => Vec::new(),
+        Ok(None) => Vec::new(),
+        Ok(Some(_)) => {
+            let path = place.path.display();
+            progress.warn(&format!(
+                "{path}: made under other settings, data, build or device; the anchors are trained again"
+            ));
+            Vec::new()
+        }
         Err(error) => {
             progress.warn(&format!("{error}; the anchors are trained again"));
             Vec::new()

@@ -1,7 +1,7 @@
 //! What shared weights misjudge, learned from a few networks that were trained on their own.
 
 /// Fewest points that anything is learned from.
-pub(crate) const LEAST: usize = 4;
+pub(crate) const FEWEST_POINTS: usize = 4;
 /// Variance of what neither the guess nor the network's description explains, relative to what the description does.
 const NOISE: f64 = 2.0;
 /// Share of a guess's variation that must be its own for its slope to be estimated.
@@ -36,7 +36,7 @@ impl Correction {
     /// what was measured is left out of the model. `None` for fewer than four points.
     #[must_use]
     pub fn fit(points: &[(Vec<f64>, f64, f64)]) -> Option<Self> {
-        if points.len() < LEAST {
+        if points.len() < FEWEST_POINTS {
             return None;
         }
         let count = points.len() as f64;
@@ -78,12 +78,6 @@ impl Correction {
         let described = description.iter().zip(&self.means).zip(&self.weights);
         let by_description: f64 = described.map(|((x, mean), weight)| (x - mean) * weight).sum();
         self.constant + self.slope * guess + by_description
-    }
-
-    /// How much the guess counts; 0 where it goes against what was measured.
-    #[must_use]
-    pub const fn slope(&self) -> f64 {
-        self.slope
     }
 }
 
@@ -143,7 +137,7 @@ mod tests {
             (vec![f64::from(i % 3), f64::from(i % 2)], guess, 3.0 + 0.5 * guess)
         };
         let correction = Correction::fit(&(0..8).map(point).collect::<Vec<_>>()).unwrap();
-        assert!(near(correction.slope(), 0.5), "{correction:?}");
+        assert!(near(correction.slope, 0.5), "{correction:?}");
         assert!(near(correction.corrected(10.0, &[2.0, 0.0]), 8.0), "{correction:?}");
     }
 
@@ -154,7 +148,7 @@ mod tests {
         let points = |kind: f64| [0.0, 1.0, 2.0].map(|guess| (vec![kind], guess, guess + kind));
         let correction = Correction::fit(&[points(-1.0), points(1.0)].concat()).unwrap();
         let share = 6.0 / (6.0 + NOISE);
-        assert!(near(correction.slope(), 1.0), "{correction:?}");
+        assert!(near(correction.slope, 1.0), "{correction:?}");
         assert!(near(correction.corrected(1.0, &[1.0]), 1.0 + share), "{correction:?}");
         assert!(near(correction.corrected(1.0, &[-1.0]), 1.0 - share), "{correction:?}");
     }
@@ -167,10 +161,10 @@ mod tests {
         };
         for correction in [fit(|i| -i), fit(|_| 7.0), fit(|_| 0.0)] {
             assert!(
-                near(correction.slope(), 0.0) && near(correction.corrected(99.0, &[]), 2.5),
+                near(correction.slope, 0.0) && near(correction.corrected(99.0, &[]), 2.5),
                 "{correction:?}"
             );
         }
-        assert_eq!(Correction::fit(&vec![(vec![], 1.0, 1.0); LEAST - 1]), None);
+        assert_eq!(Correction::fit(&vec![(vec![], 1.0, 1.0); FEWEST_POINTS - 1]), None);
     }
 }

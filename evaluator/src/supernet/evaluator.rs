@@ -8,8 +8,8 @@ use kiln_search::{EvalError, Evaluator, Fidelity, Outcome, Progress, Request};
 use kiln_space::{Architecture, Genotype, Settings, SettingsError};
 
 use super::anchors;
-use super::calibrated::Calibrated;
-use super::correction::LEAST;
+use super::correction::FEWEST_POINTS;
+use super::corrections::Corrections;
 use super::saved::Saved;
 use super::settings::SupernetSettings;
 use super::training::{self, Trained};
@@ -38,7 +38,7 @@ pub(crate) struct SupernetEvaluator {
 struct Ready {
     weights: Vec<Weights>,
     hash: String,
-    calibrated: Option<Calibrated>,
+    corrections: Option<Corrections>,
 }
 
 /// Builds the evaluator and its finisher.
@@ -54,11 +54,12 @@ pub(crate) fn build(
         key: settings.key("supernet"),
         problem: format!("{problem}; name the run folder of a study of the same space on the same data"),
     })?;
-    if let Some(anchors) = &read.anchors {
-        let drawn = anchors::draw(context.space.as_ref(), anchors, context.seed).len();
-        if drawn < LEAST {
-            let expected = format!("a space of at least {LEAST} networks");
-            return Err(SettingsError::value(settings.key("anchors"), format!("one of {drawn}"), &expected));
+    if read.anchors.is_some() {
+        let drawn = anchors::draw(context.space.as_ref(), FEWEST_POINTS, context.seed).len();
+        if drawn < FEWEST_POINTS {
+            let expected = format!("a space of at least {FEWEST_POINTS}");
+            let found = format!("a space of {drawn} networks");
+            return Err(SettingsError::value(settings.key("anchors"), found, &expected));
         }
     }
     let training = read.training();
@@ -108,11 +109,11 @@ impl SupernetEvaluator {
     }
 
     /// Trains the anchors, and learns from what shared weights say of them.
-    fn calibrate(
+    fn learn_corrections(
         &self,
         weights: &[Weights],
         progress: &dyn Progress,
-    ) -> Result<Option<Calibrated>, EvalError> {
+    ) -> Result<Option<Corrections>, EvalError> {
         let Some(settings) = &self.settings.anchors else { return Ok(None) };
         let (context, devices) = (&self.context, &self.devices);
         let trained = anchors::train(settings, self.settings.calibration, devices, context, progress)?;
@@ -122,10 +123,10 @@ impl SupernetEvaluator {
                 .map(|architecture| self.judge(&architecture, &weights[index % weights.len()], device))
         };
         let genotypes: Vec<&Genotype> = trained.iter().map(|anchor| &anchor.genotype).collect();
-        let guesses = devices.map(&genotypes, guess).into_iter().collect::<Result<Vec<Outcome>, _>>();
+        let guesses = devices.map_whole(&genotypes, guess).into_iter().collect::<Result<Vec<Outcome>, _>>();
         let broken = |source| EvalError::Space { what: "an anchor of the supernet", source };
         let guesses = guesses.map_err(broken)?;
-        Calibrated::new(context, &trained, &guesses, progress).map(Some)
+        Corrections::learned(context, &trained, &guesses, progress).map(Some)
     }
 }
 
@@ -137,9 +138,9 @@ impl Evaluator for SupernetEvaluator {
                 None => training::train(&self.settings, &self.devices, &self.context, progress)?,
             };
             let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
-            let calibrated = self.calibrate(&weights, progress)?;
+            let corrections = self.learn_corrections(&weights, progress)?;
             // A second `prepare` at the same time would have trained the same weights.
-            self.ready.set(Ready { weights, hash, calibrated }).ok();
+            self.ready.set(Ready { weights, hash, corrections }).ok();
         }
         Ok(())
     }
@@ -157,10 +158,10 @@ impl Evaluator for SupernetEvaluator {
                 |device: &Device| self.settings.proxy.outcome(request.architecture, &self.context, device);
             return Ok(lease.run(score));
         }
-        let Ready { weights, calibrated, .. } = self.ready();
+        let Ready { weights, corrections, .. } = self.ready();
         let judged = lease.run(|device| self.judge(request.architecture, &weights[lease.index], device));
-        match calibrated {
-            Some(calibrated) => calibrated.corrected(self.context.space.as_ref(), request.genotype, judged),
+        match corrections {
+            Some(corrections) => corrections.corrected(self.context.space.as_ref(), request.genotype, judged),
             None => Ok(judged),
         }
     }

@@ -1,8 +1,8 @@
 //! The supernet: shared weights of the largest shape per key, trained so that every subnet read from them can be judged.
 
 mod anchors;
-mod calibrated;
 mod correction;
+mod corrections;
 mod evaluator;
 mod extremes;
 mod gradients;

@@ -147,3 +147,23 @@ impl SupernetSettings {
         serde_json::to_string(&deciding).expect("settings are plain data")
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(table: &Value) -> SupernetSettings {
+        SupernetSettings::read(&Settings::new("evaluator", table.as_object().unwrap().clone())).unwrap()
+    }
+
+    #[test]
+    fn anchors_are_no_part_of_the_weights_and_of_nothing_where_there_are_none() {
+        let without = read(&json!({ "epochs": 1 }));
+        let with = read(&json!({ "epochs": 1, "anchors": { "networks": 8 } }));
+        let written = |settings: &SupernetSettings| serde_json::to_string(settings).unwrap();
+        assert!(!written(&without).contains("anchors") && written(&with).contains("anchors"));
+        assert_eq!(without.identity(), with.identity());
+    }
+}
