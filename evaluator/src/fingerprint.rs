@@ -28,3 +28,20 @@ pub(crate) fn fingerprint(
     }
     format!("{kind}/{}/{}", devices.class(), &hasher.finalize().to_hex()[..32])
 }
+
+/// What a training for a study depends on, as text: its settings, space, data and their augmentation, seed, device class and build. What
+/// has been trained under other conditions is not gone on with.
+pub(crate) fn conditions(settings: &str, devices: &Devices, context: &Context) -> String {
+    let augmentation = format!("{:?}", context.data.augmentation());
+    let seed = context.seed.to_string();
+    let parts = [
+        settings,
+        &context.space_settings,
+        context.data.hash(),
+        &augmentation,
+        &seed,
+        devices.class(),
+        env!("CARGO_PKG_VERSION"),
+    ];
+    parts.join("\n")
+}

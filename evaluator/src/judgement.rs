@@ -31,11 +31,13 @@ pub(crate) const ERROR: &str = "error_percent";
 /// The share when all are wrong.
 pub(crate) const LARGEST_ERROR: f64 = 100.0;
 
-/// The smallest value of a metric whose logarithm says something: of an error half an example of the validation split.
+/// The natural logarithm of a metric, of an error at least that of half an example of the validation split; `None` where it was not
+/// measured.
 #[must_use]
-pub fn smallest(metric: &str, data: &DataSet) -> f64 {
+pub fn logarithm(outcome: &Outcome, metric: &str, data: &DataSet) -> Option<f64> {
     let examples = data.split(Split::Validation).len().max(1) as f64;
-    if metric == ERROR { 0.5 * LARGEST_ERROR / examples } else { f64::MIN_POSITIVE }
+    let smallest = if metric == ERROR { 0.5 * LARGEST_ERROR / examples } else { f64::MIN_POSITIVE };
+    Some(outcome.measurement()?.get(metric)?.max(smallest).ln())
 }
 
 /// Names of what is measured on this data.
@@ -181,12 +183,16 @@ mod tests {
     }
 
     #[test]
-    fn half_an_example_is_the_smallest_error_and_units_of_values_may_be_tiny() {
+    fn logarithms_of_errors_end_at_half_an_example_and_units_of_values_may_be_tiny() {
         let names = ["a", "b"].map(str::to_owned).to_vec();
         let data = data(Targets::Classes { names, labels: vec![0, 1, 0, 1, 0, 1] });
-        let examples = data.split(Split::Validation).len() as f64;
-        assert!(examples > 0.0 && (smallest(ERROR, &data) * examples - 50.0).abs() < 1e-9);
-        assert!(smallest("mean_squared_error", &data) < 1e-300);
+        let of = |metric: &str, value: f64| {
+            logarithm(&Outcome::from_metrics([(metric.to_owned(), value)].into()), metric, &data).unwrap()
+        };
+        let half = 50.0 / data.split(Split::Validation).len() as f64;
+        assert!((of(ERROR, 0.0) - half.ln()).abs() < 1e-12 && (of(ERROR, 99.0) - 99_f64.ln()).abs() < 1e-12);
+        assert!((of("mean_squared_error", 1e-30) - 1e-30_f64.ln()).abs() < 1e-12);
+        assert!(of("loss_nats", 0.0).is_finite());
     }
 
     #[test]

@@ -44,11 +44,12 @@ mod trained;
 mod training;
 mod training_settings;
 mod weights;
+mod whole_file;
 mod workload;
 
 pub use context::{Built, Context};
 pub use conversion::{ConversionError, in_8_bits, in_single_precision};
-pub use judgement::smallest;
+pub use judgement::logarithm;
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
 pub use step_timer::StepTimer;
 pub use supernet::{Anchor, Correction, anchors};

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use kiln_evaluator::data::DataSet;
-use kiln_evaluator::{Anchor, Built, Correction, anchors, smallest};
+use kiln_evaluator::{Anchor, Built, Correction, anchors, logarithm};
 use kiln_search::{Outcome, Progress};
 use kiln_space::{Architecture, Genotype, SearchSpace, encoding};
 use serde::{Deserialize, Serialize};
@@ -59,14 +59,10 @@ impl RivalSources {
         let metric = &shared.metrics[0];
         let mut points = Vec::new();
         for anchor in anchors {
-            if let Some(measured) = anchor.trained.measurement().and_then(|found| found.get(metric)) {
+            if let Some(measured) = logarithm(&anchor.trained, metric, data) {
                 let architecture = space.decode(&anchor.genotype).map_err(AuditError::Space)?;
                 let description = described(space, &anchor.genotype)?;
-                points.push((
-                    description,
-                    by_parameters(&architecture),
-                    measured.max(smallest(metric, data)).ln(),
-                ));
+                points.push((description, by_parameters(&architecture), measured));
             }
         }
         Ok(Correction::fit(&points).map(|parameters| Self { shared, parameters }))

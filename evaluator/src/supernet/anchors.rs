@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
@@ -21,7 +21,7 @@ use crate::optimizer::OptimizerSettings;
 use crate::seed;
 use crate::stand_alone::StandAlone;
 use crate::training_settings::{TrainingSettings, accumulate};
-use crate::{Context, Effort};
+use crate::{Context, Effort, fingerprint, whole_file};
 
 /// Name of the file in the run folder.
 pub(super) const FILE: &str = "anchors.json";
@@ -142,16 +142,10 @@ impl Place {
         let document =
             Document { version: VERSION, identity: self.identity.clone(), anchors: anchors.to_vec() };
         let text = serde_json::to_vec_pretty(&document).expect("anchors are plain data");
-        let beside = self.path.with_extension("json.partial");
-        let written = File::create(&beside).and_then(|mut file| {
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&beside, &self.path)
-        });
-        written.map_err(|source| {
-            // Half a file is of no use; that it cannot be removed changes nothing.
-            let _ = fs::remove_file(&beside);
-            EvalError::File { path: self.path.clone(), action: "write anchors", source }
+        whole_file::write(&self.path, &text).map_err(|source| EvalError::File {
+            path: self.path.clone(),
+            action: "write anchors",
+            source,
         })
     }
 }
@@ -260,17 +254,9 @@ fn identity(settings: &AnchorSettings, calibration: usize, devices: &Devices, co
     let mut deciding = settings.clone();
     // More of them begin with these.
     deciding.networks = 0;
-    let parts = [
-        serde_json::to_string(&deciding).expect("settings are plain data"),
-        calibration.to_string(),
-        context.space_settings.clone(),
-        context.data.hash().to_owned(),
-        format!("{:?}", context.data.augmentation()),
-        context.seed.to_string(),
-        devices.class().to_owned(),
-        env!("CARGO_PKG_VERSION").to_owned(),
-    ];
-    blake3::hash(parts.join("\n").as_bytes()).to_hex().to_string()
+    let deciding = serde_json::to_string(&deciding).expect("settings are plain data");
+    let conditions = fingerprint::conditions(&format!("{deciding}\n{calibration}"), devices, context);
+    blake3::hash(conditions.as_bytes()).to_hex().to_string()
 }
 
 /// What training and judging so many networks computes.

@@ -7,16 +7,11 @@ use kiln_space::{Genotype, SearchSpace, SpaceError, encoding};
 
 use super::anchors::{self, Anchor};
 use super::correction::{Correction, FEWEST_POINTS};
-use crate::judgement::{self, smallest};
-use crate::{Context, judgement::LARGEST_ERROR};
+use crate::Context;
+use crate::judgement::{self, ERROR, LARGEST_ERROR, logarithm};
 
 /// For each metric, what is learned from the anchors, in logarithms: shared weights are wrong by factors.
-pub(super) struct Corrections(BTreeMap<String, Learned>);
-
-struct Learned {
-    correction: Correction,
-    smallest: f64,
-}
+pub(super) struct Corrections(BTreeMap<String, Correction>);
 
 impl Corrections {
     /// Learns from anchors and what shared weights say of each, and tells how far the two agree.
@@ -31,8 +26,7 @@ impl Corrections {
         let mut corrections = BTreeMap::new();
         let mut note = String::new();
         for metric in judgement::metrics(&context.data) {
-            let smallest = smallest(&metric, &context.data);
-            let logarithm = |outcome: &Outcome| Some(outcome.measurement()?.get(&metric)?.max(smallest).ln());
+            let logarithm = |outcome: &Outcome| logarithm(outcome, &metric, &context.data);
             let mut points = Vec::new();
             for (anchor, guess) in anchors.iter().zip(guesses) {
                 if let (Some(trained), Some(guess)) = (logarithm(&anchor.trained), logarithm(guess)) {
@@ -45,7 +39,7 @@ impl Corrections {
             if let (Some(tau), true) = (tau_b(&guesses, &trained), note.is_empty()) {
                 note = format!("order of shared weights by {metric}: tau {tau:.2}");
             }
-            corrections.insert(metric, Learned { correction, smallest });
+            corrections.insert(metric, correction);
         }
         progress.report("anchors", total, total, &note);
         tracing::info!("{total} anchors trained; {note}");
@@ -55,17 +49,19 @@ impl Corrections {
     /// What a network is expected to measure when it is trained as anchors are.
     pub(super) fn corrected(
         &self,
-        space: &dyn SearchSpace,
+        context: &Context,
         genotype: &Genotype,
         judged: Outcome,
     ) -> Result<Outcome, EvalError> {
-        let Outcome::Measured(measured) = &judged else { return Ok(judged) };
-        let description = description(space, genotype)?;
-        let expected = self.0.iter().map(|(metric, learned)| {
-            let guess = measured.get(metric).expect("a network is judged by the metrics of the data");
-            let expected = learned.correction.corrected(guess.max(learned.smallest).ln(), &description).exp();
-            let largest = if metric == judgement::ERROR { LARGEST_ERROR } else { f64::MAX };
-            (metric.clone(), expected.min(largest))
+        if judged.measurement().is_none() {
+            return Ok(judged);
+        }
+        let description = description(context.space.as_ref(), genotype)?;
+        let expected = self.0.iter().map(|(metric, correction)| {
+            let guess = logarithm(&judged, metric, &context.data);
+            let guess = guess.expect("a network is judged by the metrics of the data");
+            let largest = if metric == ERROR { LARGEST_ERROR } else { f64::MAX };
+            (metric.clone(), correction.corrected(guess, &description).exp().min(largest))
         });
         Ok(Measurement::new(expected.collect()).map_or_else(
             |error| Outcome::Failed { kind: FailureKind::Diverged, reason: error.to_string() },

@@ -161,7 +161,7 @@ impl Evaluator for SupernetEvaluator {
         let Ready { weights, corrections, .. } = self.ready();
         let judged = lease.run(|device| self.judge(request.architecture, &weights[lease.index], device));
         match corrections {
-            Some(corrections) => corrections.corrected(self.context.space.as_ref(), request.genotype, judged),
+            Some(corrections) => corrections.corrected(&self.context, request.genotype, judged),
             None => Ok(judged),
         }
     }

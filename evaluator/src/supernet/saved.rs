@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Read, Write};
+use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
@@ -12,7 +12,7 @@ use serde::{Deserialize, Serialize};
 use super::training::Trained;
 use crate::checkpoint::Checkpoints;
 use crate::weights::Weights;
-use crate::{Context, learner};
+use crate::{Context, learner, whole_file};
 
 const FILE: &str = "trained.json";
 const VERSION: u32 = 1;
@@ -50,15 +50,12 @@ impl Saved {
 
     /// Writes the file whole, unless it says so already.
     pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
-        let (path, beside) = (folder.join(FILE), folder.join("trained.tmp"));
+        let path = folder.join(FILE);
         let text = serde_json::to_string_pretty(self)?;
         if fs::read_to_string(&path).is_ok_and(|before| before == text) {
             return Ok(());
         }
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, &path)
+        whole_file::write(&path, text.as_bytes())
     }
 
     /// Reads what is said in a run folder, or in its folder `supernet`, and holds it against a study.

@@ -14,7 +14,7 @@ use crate::data::{Batcher, Split};
 use crate::devices::Devices;
 use crate::learner::Learner;
 use crate::weights::Weights;
-use crate::{Context, inference};
+use crate::{Context, fingerprint, inference};
 
 /// Trained shared weights, outside any autodiff graph.
 pub(super) struct Trained {
@@ -41,7 +41,8 @@ pub(super) fn train(
     context: &Context,
     progress: &dyn Progress,
 ) -> Result<Trained, EvalError> {
-    let checkpoints = Checkpoints::new(folder(context), &identity(settings, devices, context));
+    let checkpoints =
+        Checkpoints::new(folder(context), &fingerprint::conditions(&settings.identity(), devices, context));
     let examples = context.data.split(Split::Train);
     let training = settings.training();
     let (per_epoch, of_step) = (training.steps_per_epoch(examples.len()), training.step_examples());
@@ -150,19 +151,6 @@ fn save(checkpoints: &Checkpoints, learner: &Learner, context: &Context) -> Resu
         action: "write a checkpoint",
         source,
     })
-}
-
-fn identity(settings: &SupernetSettings, devices: &Devices, context: &Context) -> String {
-    let parts = [
-        settings.identity(),
-        context.space_settings.clone(),
-        context.data.hash().to_owned(),
-        format!("{:?}", context.data.augmentation()),
-        context.seed.to_string(),
-        devices.class().to_owned(),
-        env!("CARGO_PKG_VERSION").to_owned(),
-    ];
-    parts.join("\n")
 }
 
 #[cfg(test)]
