@@ -1,6 +1,7 @@
 //! From a config to a study: names are looked up in the registries, files are opened, and everything that can be known to
 //! be wrong before the run folder exists is found here.
 
+mod effort;
 mod objectives;
 
 use std::collections::BTreeSet;
@@ -108,6 +109,9 @@ impl Registries {
             self.evaluator(&config, context.clone(), folders)?;
         objectives::choose(&mut config, &metrics)?;
         objectives::check(&config, &costs, metrics)?;
+        let answered = evaluator.fidelities();
+        effort::check_fidelities(&config, strategy.as_ref(), answered)?;
+        effort::check_budget(&config, strategy.as_ref(), answered)?;
         if let Some(data) = &data {
             resolve(&mut config, data);
         }
@@ -284,6 +288,7 @@ impl Assembly {
             panics_in_a_row: search.panics_in_a_row,
             networks: finish.map_or(0, |finish| finish.networks),
             trials: search.trials,
+            epochs: search.epochs,
             hours: search.hours,
             target: search.target,
             ..StudySettings::default()
@@ -304,7 +309,8 @@ impl Assembly {
     }
 
     /// Keys of the config that may change between two runs on the same run folder.
-    pub const FREE_KEYS: [&'static str; 3] = ["search.trials", "search.hours", "search.target"];
+    pub const FREE_KEYS: [&'static str; 4] =
+        ["search.trials", "search.epochs", "search.hours", "search.target"];
 
     /// Whether an error of the study is one of the call, the config or the files given, not of the study's work.
     #[must_use]
@@ -313,6 +319,9 @@ impl Assembly {
             error,
             StudyError::Setting { .. }
                 | StudyError::UnknownCost { .. }
+                | StudyError::Fidelity { .. }
+                | StudyError::Budget { .. }
+                | StudyError::NeverFull
                 | StudyError::Held { .. }
                 | StudyError::Config { .. }
                 | StudyError::Changed { .. }

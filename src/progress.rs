@@ -6,7 +6,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kiln_search::{Event, Observer, Outcome};
+use kiln_search::{Event, Fidelity, Observer, Outcome, Trial};
 
 use self::stage::Stage;
 use crate::{output, units};
@@ -23,8 +23,10 @@ pub(crate) struct Screen {
     last_line: Duration,
     /// The first objective.
     objective: String,
-    /// Its lowest value of any trial.
-    best: Option<f64>,
+    /// Its lowest value, of the trials of the highest fidelity so far.
+    best: Option<(Fidelity, f64)>,
+    /// Epochs of a full training, if they are known.
+    full_epochs: u32,
     failed: u64,
 }
 
@@ -44,6 +46,7 @@ impl Screen {
             last_line: Duration::ZERO,
             objective: objective.to_owned(),
             best: None,
+            full_epochs: 0,
             failed: 0,
         }
     }
@@ -84,15 +87,28 @@ impl Screen {
         parts.extend(stage.left(now).map(|left| format!("{} left", units::duration(left))));
         if stage.name() == "search" {
             parts.push(format!("{} of {} trials", stage.done(), stage.total()));
-            parts.extend(self.best.map(|best| {
+            parts.extend(self.best.map(|(fidelity, best)| {
                 let (heading, value) = units::shown(&self.objective, best);
-                format!("best {heading} {value}")
+                let qualifier = fidelity.qualifier(self.full_epochs);
+                format!(
+                    "best {heading} {value}{}",
+                    qualifier.map(|said| format!(" {said}")).unwrap_or_default()
+                )
             }));
             parts.extend((self.failed > 0).then(|| format!("{} failed", self.failed)));
         } else if !stage.note().is_empty() {
             parts.push(stage.note().to_owned());
         }
         parts.join(", ")
+    }
+
+    /// Takes in a measured value: only those of the highest fidelity are compared.
+    fn judge(&mut self, trial: &Trial, value: f64) {
+        let fidelity = trial.proposal.fidelity;
+        match self.best {
+            Some((highest, best)) if highest > fidelity || (highest == fidelity && best <= value) => {}
+            _ => self.best = Some((fidelity, value)),
+        }
     }
 
     /// Ends the stage at hand, with a line about it.
@@ -118,9 +134,7 @@ impl Observer for Screen {
             Event::Trial { trial, known, .. } => {
                 match (&trial.outcome, trial.objectives.0.first()) {
                     (Outcome::Failed { .. }, _) => self.failed += 1,
-                    (Outcome::Measured(_), Some(value)) => {
-                        self.best = Some(self.best.map_or(*value, |best| best.min(*value)));
-                    }
+                    (Outcome::Measured(_), Some(value)) => self.judge(trial, *value),
                     (Outcome::Measured(_), None) => {}
                 }
                 let now = self.began.elapsed();
@@ -130,7 +144,9 @@ impl Observer for Screen {
             }
             Event::Searched { trials, front } => {
                 self.close();
-                self.line(&format!("front: {} networks out of {trials} trials", front.len()));
+                let qualifier = self.best.and_then(|(fidelity, _)| fidelity.qualifier(self.full_epochs));
+                let judged = qualifier.map(|said| format!(", judged {said}")).unwrap_or_default();
+                self.line(&format!("front: {} networks out of {trials} trials{judged}", front.len()));
             }
             Event::Finished { finished, seconds } => {
                 let metrics = finished.metrics.iter().map(|(name, value)| {
@@ -141,7 +157,11 @@ impl Observer for Screen {
                 let took = units::duration(Duration::from_secs_f64(seconds.max(0.0)));
                 self.line(&format!("finished trial {}: {metrics} ({took})", finished.trial));
             }
-            Event::Prepared { .. } | Event::Ended => self.close(),
+            Event::Prepared { full_epochs, .. } => {
+                self.full_epochs = *full_epochs;
+                self.close();
+            }
+            Event::Ended => self.close(),
             Event::Warning { message } => self.line(&format!("warning: {message}")),
             Event::Retried { trials } => {
                 self.line(&format!("{} trials that panicked are tried again", trials.len()));

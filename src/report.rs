@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use kiln_search::{Finished, FrontEntry, RunPaths, StageSeconds, TrialId};
+use kiln_search::{Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, TrialId};
 use serde::Serialize;
 
 use crate::text_table::{Align, TextTable};
@@ -19,6 +19,8 @@ pub(crate) struct Report {
     pub(crate) trials: u64,
     /// The Pareto front, by ascending trial. No times: equal runs have equal fronts.
     pub(crate) front: Vec<Network>,
+    /// What the trials cost, and how many networks reached which fidelity.
+    pub(crate) spent: Spent,
     /// Networks that were trained on and written.
     pub(crate) finished: Vec<FinishedNetwork>,
     /// Seconds of this process in each stage.
@@ -31,6 +33,8 @@ pub(crate) struct Report {
 pub(crate) struct Network {
     pub(crate) trial: TrialId,
     pub(crate) genotype: String,
+    /// The effort with which it was judged.
+    pub(crate) fidelity: Fidelity,
     pub(crate) objectives: BTreeMap<String, f64>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) costs: BTreeMap<String, f64>,
@@ -56,10 +60,12 @@ impl Report {
         trials: u64,
         front: &[FrontEntry],
         finished: &[Finished],
+        spent: Spent,
     ) -> Self {
         let network = |entry: &FrontEntry| Network {
             trial: entry.trial,
             genotype: entry.genotype.to_string(),
+            fidelity: entry.fidelity,
             objectives: objectives.iter().cloned().zip(entry.objectives.0.iter().copied()).collect(),
             metrics: entry.metrics.clone(),
             costs: entry.costs.0.clone(),
@@ -81,22 +87,34 @@ impl Report {
             run: paths.root().to_owned(),
             trials,
             front: front.iter().map(network).collect(),
+            spent,
             finished: finished.collect(),
             seconds: None,
         }
     }
 
-    /// The front as comma-separated values: trial, genotype, objectives, then all metrics and costs.
+    /// What is said of the values of the front, if they were not measured with full effort.
+    fn qualifier(&self) -> Option<String> {
+        self.front.first().and_then(|network| network.fidelity.qualifier(self.spent.full_epochs))
+    }
+
+    /// The front as comma-separated values: trial, genotype, then all metrics and costs; with the fidelity before these where it is
+    /// not full.
     pub(crate) fn csv(&self) -> String {
         let Some(first) = self.front.first() else {
             return "trial,genotype\n".to_owned();
         };
         let names = first.metrics.keys().chain(first.costs.keys());
-        let mut lines = vec![format!("trial,genotype,{}", names.cloned().collect::<Vec<_>>().join(","))];
+        let is_full = first.fidelity == Fidelity::Full;
+        let fidelity = if is_full { "" } else { "fidelity," };
+        let names = names.cloned().collect::<Vec<_>>().join(",");
+        let mut lines = vec![format!("trial,genotype,{fidelity}{names}")];
         for network in &self.front {
             let values = network.metrics.values().chain(network.costs.values());
             let values: Vec<String> = values.map(f64::to_string).collect();
-            lines.push(format!("{},{},{}", network.trial, network.genotype, values.join(",")));
+            let fidelity = if is_full { String::new() } else { format!("{},", network.fidelity) };
+            let (trial, genotype) = (network.trial, &network.genotype);
+            lines.push(format!("{trial},{genotype},{fidelity}{}", values.join(",")));
         }
         lines.join("\n") + "\n"
     }
@@ -106,7 +124,10 @@ impl Report {
         // Short, so that a table of all costs fits a terminal of 80 columns.
         let heading = |name: &String| units::shown(name, 0.0).0.replace("parameters", "params");
         let headings = names.iter().map(|name| (heading(name), Align::Right));
-        let mut table = TextTable::new(std::iter::once(("trial".to_owned(), Align::Right)).chain(headings));
+        let qualifier = self.qualifier();
+        let judged = qualifier.iter().map(|_| ("judged".to_owned(), Align::Left));
+        let trial = std::iter::once(("trial".to_owned(), Align::Right));
+        let mut table = TextTable::new(trial.chain(headings).chain(judged));
         let mut networks: Vec<&Network> = self.front.iter().collect();
         let value = |network: &Network, name: &str| {
             network.metrics.get(name).or_else(|| network.costs.get(name)).copied()
@@ -121,7 +142,7 @@ impl Report {
             let cells = names.iter().map(|name| {
                 value(network, name).map_or_else(|| "-".to_owned(), |value| units::shown(name, value).1)
             });
-            table.row(std::iter::once(network.trial.to_string()).chain(cells));
+            table.row(std::iter::once(network.trial.to_string()).chain(cells).chain(qualifier.clone()));
         }
         table
     }
@@ -145,8 +166,17 @@ impl fmt::Display for Report {
         if self.front.is_empty() {
             writeln!(f, "No network was measured in {} trials.", self.trials)?;
         } else {
+            if let Some(qualifier) = self.qualifier() {
+                writeln!(
+                    f,
+                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure {qualifier}.\n"
+                )?;
+            }
             writeln!(f, "Pareto front: {} networks out of {} trials\n", self.front.len(), self.trials)?;
             write!(f, "{}", self.front_table())?;
+        }
+        if self.spent.has_rungs() {
+            writeln!(f, "\nEffort: {}", self.spent)?;
         }
         for network in &self.finished {
             let metrics = network.metrics.iter().chain(&network.costs).map(|(name, value)| {
@@ -169,15 +199,20 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use kiln_search::{Costs, Objectives};
+    use kiln_search::{Costs, Objectives, Rung};
     use kiln_space::Genotype;
 
     use super::*;
 
     fn report() -> Report {
+        report_at(Fidelity::Full, Spent::default())
+    }
+
+    fn report_at(fidelity: Fidelity, spent: Spent) -> Report {
         let entry = |trial, error: f64, latency: f64| FrontEntry {
             trial,
             genotype: Genotype::new(vec![trial as u8, 1]),
+            fidelity,
             objectives: Objectives(vec![error, latency]),
             costs: Costs([("latency_us".to_owned(), latency), ("macs".to_owned(), 1_200_000.0)].into()),
             metrics: [("error_percent".to_owned(), error)].into(),
@@ -189,7 +224,7 @@ mod tests {
         };
         let objectives = ["error_percent".to_owned(), "latency_us".to_owned()];
         let front = [entry(3, 2.5, 10.0), entry(7, 1.5, 123.4)];
-        Report::new(&RunPaths::new("runs/a"), &objectives, 20, &front, &[finished])
+        Report::new(&RunPaths::new("runs/a"), &objectives, 20, &front, &[finished], spent)
     }
 
     #[test]
@@ -205,6 +240,48 @@ Finished trial 7: test accuracy % 98.60, latency µs 123.4, macs 1.200 M
   runs/a/models/7/model.onnx
 Run folder: runs/a";
         assert_eq!(report().to_string(), expected);
+    }
+
+    /// Ten networks after an epoch, three after three, of 20.
+    fn short() -> Report {
+        let rung = |epochs, networks| Rung { fidelity: Fidelity::Epochs(epochs), networks, failed: 0 };
+        let spent =
+            Spent { rungs: vec![rung(1, 10), Rung { failed: 1, ..rung(3, 3) }], epochs: 22, full_epochs: 20 };
+        report_at(Fidelity::Epochs(3), spent)
+    }
+
+    #[test]
+    fn a_front_without_full_effort_says_so_in_every_row() {
+        let expected = "\
+NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after 3 of 20 epochs.
+
+Pareto front: 2 networks out of 20 trials
+
+trial  accuracy %  latency µs     macs  judged
+    7       98.50       123.4  1.200 M  after 3 of 20 epochs
+    3       97.50       10.00  1.200 M  after 3 of 20 epochs
+
+Effort: 22 epochs (1.1 full trainings); networks judged: 10 after 1 of 20 epochs, 3 after 3 of 20 epochs (1 failed), 0 with full effort
+
+Finished trial 7: test accuracy % 98.60, latency µs 123.4, macs 1.200 M
+  runs/a/models/7/model.onnx
+Run folder: runs/a";
+        assert_eq!(short().to_string(), expected);
+        let csv = short().csv();
+        assert_eq!(
+            csv.lines().take(2).collect::<Vec<_>>(),
+            ["trial,genotype,fidelity,error_percent,latency_us,macs", "3,3-1,3 epochs,2.5,10,1200000",]
+        );
+        let json = serde_json::to_value(short()).unwrap();
+        assert_eq!(json["front"][0]["fidelity"], serde_json::json!({ "epochs": 3 }));
+        assert_eq!(
+            json["spent"]["rungs"][1],
+            serde_json::json!({ "fidelity": { "epochs": 3 }, "networks": 3, "failed": 1 })
+        );
+        assert_eq!(
+            (json["spent"]["epochs"].as_u64(), json["spent"]["full_epochs"].as_u64()),
+            (Some(22), Some(20))
+        );
     }
 
     #[test]

@@ -4,7 +4,7 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
-use kiln_search::{Finished, FrontEntry, RunPaths, StudyRecord, Trial, TrialId, study_front};
+use kiln_search::{Finished, FrontEntry, RunPaths, Spent, StudyRecord, Trial, TrialId, study_front};
 
 use crate::exit::Failure;
 
@@ -14,6 +14,8 @@ pub(crate) struct Run {
     pub(crate) config: RunConfig,
     pub(crate) trials: Vec<Trial>,
     pub(crate) finished: Vec<Finished>,
+    /// Epochs of a full training; 0 where nothing is trained or the journal does not say it.
+    pub(crate) full_epochs: u32,
 }
 
 impl Run {
@@ -21,9 +23,10 @@ impl Run {
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
         let record = StudyRecord::read(&paths)?;
+        let full_epochs = record.full_epochs;
         let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
-        Ok(Self { paths, config, trials, finished })
+        Ok(Self { paths, config, trials, finished, full_epochs })
     }
 
     /// The files and the config of a run folder, without what its journal says.
@@ -42,6 +45,11 @@ impl Run {
     /// The Pareto front, by ascending trial.
     pub(crate) fn front(&self) -> Vec<FrontEntry> {
         study_front(&self.trials)
+    }
+
+    /// What the trials cost.
+    pub(crate) fn spent(&self) -> Spent {
+        Spent::of(&self.trials, self.full_epochs)
     }
 
     /// A trial by its number.

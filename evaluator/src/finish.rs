@@ -39,6 +39,8 @@ pub(crate) trait Inheritance: Send + Sync {
 struct NetworkFinisher {
     settings: FinishSettings,
     training: TrainingSettings,
+    /// Epochs for which the evaluator trains a network with full effort.
+    full_epochs: u32,
     context: Context,
     device: Device,
     source: Option<Arc<dyn Inheritance>>,
@@ -54,6 +56,7 @@ pub(crate) fn build(
     device: Device,
     source: Option<Arc<dyn Inheritance>>,
 ) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
+    let full_epochs = inherited.epochs;
     let (read, training) = FinishSettings::read(settings, inherited, source.is_some())?;
     target_scale::check(settings, &context)?;
     let exporters = ExporterRegistry::builtin();
@@ -75,7 +78,8 @@ pub(crate) fn build(
         trained: u64::from(training.epochs) * (data.split(Split::Train).len() + validation) as u64,
         judged: (read.calibration + data.split(Split::Test).len()) as u64,
     };
-    let finisher = NetworkFinisher { settings: read, training, context, device, source, exporters };
+    let finisher =
+        NetworkFinisher { settings: read, training, full_epochs, context, device, source, exporters };
     Ok((Arc::new(finisher), effort))
 }
 
@@ -206,7 +210,7 @@ impl NetworkFinisher {
             data: data.describe(),
             training: format!(
                 "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-                 weight decay {}, label smoothing {}{}{}",
+                 weight decay {}, label smoothing {}{}{}{}",
                 self.training.epochs,
                 self.training.batch,
                 if inherits { "the supernet's" } else { "new" },
@@ -222,6 +226,12 @@ impl NetworkFinisher {
                 } else {
                     "; rounded to 8 bits at the end"
                 },
+                trial
+                    .proposal
+                    .fidelity
+                    .qualifier(self.full_epochs)
+                    .map(|judged| format!("; the search judged the architecture {judged}"))
+                    .unwrap_or_default(),
             ),
             preprocessing: Preprocessing {
                 input: data.input().to_owned(),

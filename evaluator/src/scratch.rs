@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
@@ -119,7 +119,12 @@ impl Evaluator for ScratchEvaluator {
         fingerprint::fingerprint("scratch", &settings, &self.devices, &self.context, None)
     }
 
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::of_schedule(self.training.epochs).with_proxy()
+    }
+
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.fidelities().check(request.fidelity)?;
         self.devices.lease().run(|device| self.evaluate_on(device, request))
     }
 }

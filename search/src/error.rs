@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use kiln_space::Genotype;
 use thiserror::Error;
 
-use crate::{EvalError, Fidelity, Rejections, TrialId};
+use crate::{EvalError, Fidelities, Fidelity, Rejections, TrialId};
 
 /// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
 #[derive(Debug, Error)]
@@ -22,6 +22,37 @@ pub enum StudyError {
         /// What is accepted.
         expected: &'static str,
     },
+    /// A strategy asks for a fidelity that the evaluator does not answer.
+    #[error(
+        "the strategy asks for the fidelity `{fidelity}`, and the evaluator answers {answered}; give the strategy rungs among these, or \
+         choose another evaluator"
+    )]
+    Fidelity {
+        /// What is asked for.
+        fidelity: Fidelity,
+        /// What is answered.
+        answered: Fidelities,
+    },
+    /// A budget ends before the first network is judged with full effort.
+    #[error(
+        "`{key}` is {found}, expected at least {needed}: before that, with {in_flight} trials in flight, the strategy judges no network \
+         with full effort"
+    )]
+    Budget {
+        /// Which budget.
+        key: &'static str,
+        /// Its size.
+        found: u64,
+        /// What the strategy needs.
+        needed: u64,
+        /// Proposals that are out at one time.
+        in_flight: usize,
+    },
+    /// The strategy never comes to its highest rung.
+    #[error(
+        "the strategy never judges a network with full effort; give it fewer rungs, or a smaller `reduction`"
+    )]
+    NeverFull,
     /// A constraint limits a cost that no cost model of the study computes.
     #[error("there is no cost `{cost}` to constrain; known: {}", List(known))]
     UnknownCost {
@@ -148,8 +179,8 @@ pub enum StudyError {
     },
     /// The strategy proposes something else than the journal says.
     #[error(
-        "trial {trial} is `{genotype}` ({fidelity:?}) now, but `{journaled}` ({journaled_fidelity:?}) in the journal; the \
-         program or its data changed since: use the same ones, or choose another name for the study"
+        "trial {trial} is `{genotype}` ({fidelity}) now, but `{journaled}` ({journaled_fidelity}) in the journal; {}: use the \
+         same ones, or choose another name for the study", Changed(*fidelity, *journaled_fidelity)
     )]
     Replay {
         /// The trial.
@@ -226,6 +257,19 @@ impl fmt::Display for List<'_> {
         }
         for (i, name) in self.0.iter().enumerate() {
             write!(f, "{}`{name}`", if i > 0 { ", " } else { "" })?;
+        }
+        Ok(())
+    }
+}
+
+/// Why trials are others now.
+struct Changed(Fidelity, Fidelity);
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the program or its data changed since")?;
+        if [self.0, self.1] != [Fidelity::Full; 2] {
+            f.write_str(" (an older build planned a full training as one epoch, and told the trials of several fidelities in another order)")?;
         }
         Ok(())
     }

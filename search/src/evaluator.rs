@@ -7,7 +7,7 @@ use kiln_space::{Architecture, Genotype};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Fidelity, Outcome, Trial};
+use crate::{Fidelities, Fidelity, Outcome, Trial};
 
 /// One evaluation: what to judge, how hard, and the seed to use for everything random in it.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +18,7 @@ pub struct Request<'a> {
     pub architecture: &'a Architecture,
     /// Effort.
     pub fidelity: Fidelity,
-    /// Derived from the study's seed, the genotype and the fidelity.
+    /// Derived from the study's seed and the genotype: the same at every fidelity.
     pub seed: u64,
 }
 
@@ -95,6 +95,14 @@ pub enum EvalError {
         /// Key that is not there.
         entry: String,
     },
+    /// A fidelity that the evaluator does not state: it is never replaced by another.
+    #[error("the evaluator was asked for the fidelity `{fidelity}`; it answers {answered}")]
+    Fidelity {
+        /// What was asked for.
+        fidelity: Fidelity,
+        /// What is answered.
+        answered: Fidelities,
+    },
     /// Exporting failed.
     #[error("cannot export trial {trial}")]
     Export {
@@ -116,11 +124,18 @@ pub trait Evaluator: Send + Sync {
     /// Identifies everything that an outcome depends on besides genotype and fidelity; valid after `prepare`.
     fn fingerprint(&self) -> String;
 
+    /// The fidelities that it answers, and how long its whole schedule is. Known before `prepare`, and always the same: a study
+    /// refuses a strategy that asks for others, and plans and counts effort by it. Unless stated, [`Fidelity::Full`] alone.
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::full_only()
+    }
+
     /// Judges one architecture. Pure: equal requests give equal outcomes. A panic is caught and becomes an outcome, so what
     /// evaluations share must stay usable after one.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken; an architecture that fails is an [`Outcome`].
+    /// [`EvalError::Fidelity`] for a fidelity that it does not state ([`Fidelities::check`]): one that answers with another effort
+    /// than was asked for misleads. Other [`EvalError`]s when the environment is broken; an architecture that fails is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
 }
 

@@ -32,6 +32,9 @@ pub enum Event {
     Prepared {
         /// Its fingerprint.
         fingerprint: String,
+        /// Epochs for which it trains a network with full effort; 0 where a trial trains nothing.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        full_epochs: u32,
     },
     /// A trial was told.
     Trial {
@@ -77,6 +80,11 @@ pub enum Event {
         /// What.
         message: String,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Watches a study. Called from one thread at a time, in order; must not block.

@@ -49,6 +49,9 @@ pub struct JournaledTrial {
 pub struct StudyRecord {
     /// Fingerprint of the evaluator, once it was prepared.
     pub fingerprint: Option<String>,
+    /// Epochs for which the evaluator trains a network with full effort; 0 where it trains nothing, or the journal is of a build that
+    /// did not write it.
+    pub full_epochs: u32,
     /// Finished trials by id (since the last retry of failed ones).
     pub trials: BTreeMap<TrialId, JournaledTrial>,
     /// Trials told and the Pareto front, if the search stage ended.
@@ -90,7 +93,10 @@ impl StudyRecord {
     /// What it says after one more event.
     pub fn apply(&mut self, event: Event) {
         match event {
-            Event::Prepared { fingerprint } => self.fingerprint = Some(fingerprint),
+            Event::Prepared { fingerprint, full_epochs } => {
+                self.fingerprint = Some(fingerprint);
+                self.full_epochs = full_epochs;
+            }
             Event::Trial { trial, seconds, worker, .. } => {
                 self.ended = false;
                 self.answers.push((trial.proposal.clone(), trial.outcome.clone()));
@@ -134,7 +140,8 @@ impl StudyRecord {
 pub fn facts(entries: Vec<JournalEntry>) -> Vec<String> {
     let record = StudyRecord::new(entries);
     let mut events = Vec::new();
-    events.extend(record.fingerprint.map(|fingerprint| Event::Prepared { fingerprint }));
+    let full_epochs = record.full_epochs;
+    events.extend(record.fingerprint.map(|fingerprint| Event::Prepared { fingerprint, full_epochs }));
     events.extend(record.trials.into_values().map(|JournaledTrial { trial, .. }| Event::Trial {
         trial,
         known: false,

@@ -12,6 +12,7 @@ mod error;
 mod evaluator;
 mod event;
 mod extra_trees;
+mod fidelity;
 mod gaussian_process;
 pub mod hypervolume;
 mod journal;
@@ -19,6 +20,7 @@ pub mod pareto;
 mod rank_correlation;
 mod registry;
 mod run_folder;
+mod schedule;
 pub mod seed;
 mod store;
 mod strategies;
@@ -37,6 +39,7 @@ pub use domain::{Domain, Rejections};
 pub use error::StudyError;
 pub use evaluator::{EvalError, Evaluator, Finished, Finisher, Progress, Request};
 pub use event::{Event, Observer};
+pub use fidelity::{Fidelities, Fidelity};
 pub use journal::{
     JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened, StudyRecord, facts,
 };
@@ -44,13 +47,12 @@ pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
 pub use run_folder::{RunFolder, RunPaths, check_study_name};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
-pub use strategy::{Ask, Strategy};
+pub use strategy::{Ask, Needs, Strategy};
 pub use study::{
-    FrontEntry, MAX_HOURS, StageSeconds, Status, Study, StudySettings, Summary, catch_panic, overhear_panics,
-    study_front,
+    FrontEntry, MAX_HOURS, Rung, Spent, StageSeconds, Status, Study, StudySettings, Summary, catch_panic,
+    overhear_panics, study_front,
 };
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
 pub use trial::{
-    Costs, FailureKind, Fidelity, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial,
-    TrialId,
+    Costs, FailureKind, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial, TrialId,
 };

@@ -1,11 +1,11 @@
 //! A study from its parts to its result: prepare, search, finish.
 
+mod effort;
 mod finish;
 mod front;
 mod log;
 mod memo;
 mod panics;
-mod schedule;
 mod search;
 mod settings;
 mod workers;
@@ -17,6 +17,7 @@ use std::time::Instant;
 use kiln_space::SearchSpace;
 use serde::{Deserialize, Serialize};
 
+pub use self::effort::{Rung, Spent};
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
 pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
@@ -87,18 +88,23 @@ pub struct Summary {
     pub front: Vec<FrontEntry>,
     /// Networks finished, the lowest in the first objective first.
     pub finished: Vec<Finished>,
+    /// What the trials cost, and how many networks reached which fidelity.
+    #[serde(default)]
+    pub spent: Spent,
     /// Seconds by stage.
     pub seconds: StageSeconds,
 }
 
 impl Study {
-    /// Checks settings, constraints and objectives against each other. [`Study::run`] does so too; calling it before
+    /// Checks settings, constraints, objectives, and the fidelities of strategy and evaluator against each other. [`Study::run`] does so too; calling it before
     /// [`RunFolder::open`] keeps a study that cannot run from leaving a folder.
     ///
     /// # Errors
-    /// [`StudyError::Setting`] or [`StudyError::UnknownCost`].
+    /// [`StudyError::Setting`], [`StudyError::UnknownCost`], [`StudyError::Fidelity`], [`StudyError::NeverFull`] or
+    /// [`StudyError::Budget`].
     pub fn check(&self) -> Result<(), StudyError> {
         self.settings.check()?;
+        effort::check(&self.settings, self.strategy.as_ref(), self.evaluator.fidelities())?;
         settings::check_objectives(&self.objectives)?;
         settings::check_constraints(&self.constraints, &self.costs)
     }
@@ -122,6 +128,7 @@ impl Study {
             trials: record.trials.len() as u64,
             front: Vec::new(),
             finished: Vec::new(),
+            spent: Spent::default(),
             seconds: StageSeconds::default(),
         };
 
@@ -132,8 +139,9 @@ impl Study {
             Err(EvalError::Interrupted) => return Ok(summary),
             prepared => prepared?,
         }
-        let fingerprint = evaluator.fingerprint();
-        check_fingerprint(&record, &fingerprint, &log)?;
+        let (fingerprint, answered) = (evaluator.fingerprint(), evaluator.fidelities());
+        check_fingerprint(&record, &fingerprint, answered.full_epochs, &log)?;
+        strategy.hear_fidelities(answered);
 
         let began = Instant::now();
         let store = memo::open(store, &folder.paths().store(), &fingerprint, &record.answers, &log)?;
@@ -141,6 +149,7 @@ impl Study {
         let parts = search::Parts {
             settings: &settings,
             domain: &domain,
+            answered,
             evaluator: evaluator.as_ref(),
             store: store.as_ref(),
             record: &record,
@@ -150,6 +159,7 @@ impl Study {
         let searched = search::search(parts, strategy.as_mut())?;
         summary.seconds.search = began.elapsed().as_secs_f64();
         summary.front = study_front(&searched.trials);
+        summary.spent = Spent::of(&searched.trials, answered.full_epochs);
         if searched.interrupted {
             summary.trials = searched.journaled;
             return Ok(summary);
@@ -200,14 +210,19 @@ fn open_run(
 }
 
 /// Holds the evaluator against the one that the journal knows.
-fn check_fingerprint(record: &StudyRecord, fingerprint: &str, log: &Log) -> Result<(), StudyError> {
-    let event = Event::Prepared { fingerprint: fingerprint.to_owned() };
+fn check_fingerprint(
+    record: &StudyRecord,
+    fingerprint: &str,
+    full_epochs: u32,
+    log: &Log,
+) -> Result<(), StudyError> {
+    let event = Event::Prepared { fingerprint: fingerprint.to_owned(), full_epochs };
     match &record.fingerprint {
-        Some(before) if before == fingerprint => {
+        Some(before) if before == fingerprint && record.full_epochs == full_epochs => {
             log.show(&event);
             Ok(())
         }
-        Some(before) if !record.answers.is_empty() => {
+        Some(before) if before != fingerprint && !record.answers.is_empty() => {
             Err(StudyError::Fingerprint { before: before.clone(), after: fingerprint.to_owned() })
         }
         _ => log.record(&event),

@@ -7,7 +7,7 @@ use std::collections::BTreeSet;
 use kiln_space::{Genotype, size};
 
 use self::scenario::{Run, Scenario, TRIALS, scenarios};
-use crate::{Domain, Strategy};
+use crate::{Domain, Fidelities, Fidelity, Strategy};
 
 /// Checks a strategy on spaces of 0, 1, 2, 24 and very many architectures, with one and several objectives, constraints, failed
 /// trials, results that are all equal or of extreme size, one and many proposals in flight, answers in and out of order.
@@ -25,8 +25,12 @@ use crate::{Domain, Strategy};
 /// # Panics
 /// When it breaks a law: a proposal is infeasible, not canonical, does not decode or was proposed before; it waits with
 /// nothing running; asks with equal seeds differ, also where the domain has answered before; a small space is not used up, or
-/// it does not say that it is done.
+/// it does not say that it is done; it asks for a fidelity that it does not state, states two of equal effort, or comes to full
+/// effort later or earlier than it says.
 pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
+    for answered in STATEMENTS {
+        check_statement(build, answered);
+    }
     for scenario in scenarios() {
         let run = scenario.with_domain(|domain| {
             let run = scenario.run(domain, build());
@@ -40,6 +44,53 @@ pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
         });
         check_proposals(&scenario, &run);
         check_end(&scenario, &run);
+    }
+}
+
+/// What the evaluators answer over which strategies state their fidelities.
+const STATEMENTS: [Fidelities; 4] = [
+    Fidelities::full_only(),
+    Fidelities::full_only().with_proxy(),
+    Fidelities::of_schedule(3),
+    Fidelities::of_schedule(20).with_proxy(),
+];
+
+/// Whether a strategy keeps to the fidelities that it states over an evaluator, and comes to full effort when it says.
+fn check_statement(build: &dyn Fn() -> Box<dyn Strategy>, answered: Fidelities) {
+    let mut strategy = build();
+    let (stated, needs) = (strategy.fidelities(answered), strategy.needs(answered, 1));
+    assert!(
+        stated.is_sorted_by(|a, b| a < b) && stated.last() == Some(&Fidelity::Full),
+        "the fidelities that it states over {answered} are not ascending to full: {stated:?}"
+    );
+    let equal = |fidelity: &Fidelity| matches!(fidelity, Fidelity::Epochs(e) if *e == answered.full_epochs);
+    assert!(!stated.iter().any(equal), "over {answered} it states full effort twice: {stated:?}");
+    strategy.hear_fidelities(answered);
+    assert_eq!(strategy.fidelities(answered), stated, "what it hears changes what it states");
+    let scenario = scenario::large();
+    let run = scenario.with_domain(|domain| scenario.run(domain, strategy));
+    for proposal in &run.proposals {
+        let fidelity = proposal.fidelity;
+        assert!(
+            stated.contains(&fidelity),
+            "over {answered} it asks for `{fidelity}`, and states {stated:?}"
+        );
+    }
+    let full = run.proposals.iter().position(|proposal| proposal.fidelity == Fidelity::Full);
+    let spent = |trials: usize| -> u64 {
+        run.proposals[..trials].iter().map(|one| u64::from(answered.epochs(one.fidelity))).sum()
+    };
+    match (full.map(|at| at + 1), needs) {
+        (Some(trials), Some(needs)) => assert_eq!(
+            (needs.trials, needs.epochs),
+            (trials as u64, spent(trials)),
+            "over {answered} it comes to full effort at another trial than it says"
+        ),
+        (Some(trials), None) => panic!("it comes to full effort at trial {trials}, and says never"),
+        (None, needs) => assert!(
+            needs.is_none_or(|needs| needs.trials > TRIALS as u64),
+            "over {answered} it does not come to full effort as it says"
+        ),
     }
 }
 
@@ -84,7 +135,7 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::{Ask, Fidelity, Origin, Proposal, StrategyRegistry, Trial};
+    use crate::{Ask, Origin, Proposal, StrategyRegistry, Trial};
 
     #[test]
     fn every_registered_strategy_keeps_the_laws() {
@@ -126,6 +177,11 @@ mod tests {
                 r#"{ "initial": 1, "temperature": 5.0, "cooling": 0.5, "coldest": 0.1 }"#,
             ),
             ("asha", r#"{ "epochs": [] }"#),
+            ("asha", r#"{ "epochs": [3, 20], "reduction": 2 }"#),
+            ("asha", r#"{ "epochs": [2, 3, 19], "reduction": 100 }"#),
+            ("successive_halving", r#"{ "epochs": [1, 20] }"#),
+            ("successive_halving", r#"{ "epochs": [1, 2, 3], "reduction": 100 }"#),
+            ("hyperband", r#"{ "epochs": [2, 3, 5], "proxies": { "draw": 7, "keep": 2 } }"#),
             ("hyperband", r#"{ "epochs": [2, 5, 7, 9], "reduction": 4 }"#),
             ("bohb", r#"{ "epochs": [1], "reduction": 5, "start": [[0, 0]] }"#),
             ("regularized_evolution", r#"{ "population": 1, "tournament": 1, "crossover": 1.0 }"#),
@@ -153,9 +209,14 @@ mod tests {
                 _ => domain.sample(rng),
             };
             self.2.extend(drawn.clone());
+            let fidelity = if self.0 == "unstated" { Fidelity::Epochs(2) } else { Fidelity::Full };
             drawn.map_or(Ask::Done, |genotype| {
-                Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() })
+                Ask::Propose(Proposal { genotype, fidelity, origin: Origin::default() })
             })
+        }
+        fn fidelities(&self, answered: Fidelities) -> Vec<Fidelity> {
+            let twice = [Fidelity::Epochs(answered.full_epochs), Fidelity::Full];
+            if self.0 == "states twice" { twice.to_vec() } else { vec![Fidelity::Full] }
         }
         fn tell(&mut self, _: &Trial) {}
     }
@@ -175,6 +236,8 @@ mod tests {
             ("infeasible", "does not meet the constraints"),
             ("unseeded", "equal seeds give different proposals"),
             ("repeats", "is proposed twice"),
+            ("unstated", "asks for `2 epochs`, and states [Full]"),
+            ("states twice", "states full effort twice"),
         ];
         for (fault, law) in faults {
             let checked =

@@ -5,20 +5,10 @@ use std::collections::BTreeMap;
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
+use crate::Fidelity;
+
 /// Number of a trial in its study, in the order of asking, from 0.
 pub type TrialId = u64;
-
-/// Effort of an evaluation. The Pareto front holds the highest fidelity of a study only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fidelity {
-    /// Without training.
-    Proxy,
-    /// The first epochs of the full schedule.
-    Epochs(u32),
-    /// The evaluator's whole schedule.
-    Full,
-}
 
 /// Where a proposal comes from; for screens and reports, never for decisions of the loop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]

@@ -7,7 +7,7 @@ use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::RunConfig;
 use kiln::estimate::Estimate;
 use kiln::survey::{self, Survey};
-use kiln_search::Constraint;
+use kiln_search::{Constraint, Fidelity};
 use num_bigint::BigUint;
 use serde_json::{Map, Value, json};
 
@@ -31,7 +31,9 @@ pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     }
     let estimate = Estimate::new(&assembly, &survey, common.workers());
     if common.json {
-        output::print_json(&as_json(&survey, constraints, estimate.as_ref()))?;
+        let mut checked = as_json(&survey, constraints, estimate.as_ref());
+        checked["fidelities"] = json!(assembly.strategy.fidelities(assembly.evaluator.fidelities()));
+        output::print_json(&checked)?;
     } else {
         output::print(&as_text(&assembly, &survey, estimate.as_ref()))?;
     }
@@ -63,6 +65,7 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
     if let Some(error) = &survey.without_costs {
         lines.push(format!("without costs, so refused: {error}"));
     }
+    lines.extend(effort(assembly).map(|effort| format!("effort       {effort}")));
     match estimate {
         Some(estimate) => {
             let [prepare, search, finish, total] =
@@ -87,6 +90,23 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
     let mut text = lines.join("\n");
     write!(text, "\n\n{table}").expect("writing to a string does not fail");
     text
+}
+
+/// The rungs of a study of several fidelities, and from which trial on networks are judged fully.
+fn effort(assembly: &Assembly) -> Option<String> {
+    let answered = assembly.evaluator.fidelities();
+    let rungs = assembly.strategy.fidelities(answered);
+    let needs = assembly.strategy.needs(answered, assembly.config.search.in_flight)?;
+    let said: Vec<String> = rungs
+        .iter()
+        .map(|fidelity| match fidelity {
+            Fidelity::Full if answered.full_epochs > 0 => format!("full ({} epochs)", answered.full_epochs),
+            fidelity => fidelity.to_string(),
+        })
+        .collect();
+    let trials = needs.trials;
+    (rungs.len() > 1)
+        .then(|| format!("{}; the first network is judged with full effort after {trials} trials", said.join(", ")))
 }
 
 /// A size in full, and where that is long also as a power of ten.

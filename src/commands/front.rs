@@ -11,7 +11,7 @@ use crate::run::Run;
 pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let (objectives, trials) = (&run.config.search.objectives, run.trials.len() as u64);
-    let report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished);
+    let report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent());
     if common.json {
         output::print_json(&report)?;
     } else if csv {

@@ -60,7 +60,8 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
         ));
         return Ok(Exit::Interrupted);
     }
-    let mut report = Report::new(&paths, &objectives, summary.trials, &summary.front, &summary.finished);
+    let (trials, spent) = (summary.trials, summary.spent);
+    let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent);
     report.seconds = Some(summary.seconds);
     if common.json {
         output::print_json(&report)?;

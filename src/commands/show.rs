@@ -30,7 +30,7 @@ pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failu
     if common.json {
         output::print_json(&as_json(trial, space.as_ref(), &architecture, &costs)?)?;
     } else {
-        output::print(&as_text(trial, space.as_ref(), &architecture, &costs)?)?;
+        output::print(&as_text(trial, space.as_ref(), &architecture, &costs, run.full_epochs)?)?;
     }
     Ok(Exit::Done)
 }
@@ -40,8 +40,11 @@ fn as_text(
     space: &dyn SearchSpace,
     architecture: &Architecture,
     costs: &CostSet,
+    full_epochs: u32,
 ) -> anyhow::Result<String> {
-    let mut text = format!("trial {}: {}\n", trial.id, outcome(trial));
+    let qualifier = trial.proposal.fidelity.qualifier(full_epochs);
+    let judged = qualifier.map(|said| format!(" ({said})")).unwrap_or_default();
+    let mut text = format!("trial {}{judged}: {}\n", trial.id, outcome(trial));
     for (name, value) in &trial.costs.0 {
         let (heading, value) = units::shown(name, *value);
         writeln!(text, "{heading}: {value}")?;
@@ -103,7 +106,7 @@ fn as_json(
         decisions(trial, space).into_iter().map(|(name, option)| (name, option.into())).collect();
     Ok(json!({
         "trial": trial.id, "genotype": trial.proposal.genotype.to_string(), "decisions": decisions,
-        "outcome": trial.outcome, "costs": trial.costs, "layers": layers,
+        "fidelity": trial.proposal.fidelity, "outcome": trial.outcome, "costs": trial.costs, "layers": layers,
     }))
 }
 

@@ -3,7 +3,7 @@
 use std::collections::BTreeSet;
 
 use kiln_export::page::{Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
-use kiln_search::{FrontEntry, Trial, TrialId};
+use kiln_search::{FrontEntry, Spent, Trial, TrialId};
 
 use super::StudyPage;
 use super::names::{Axes, heading};
@@ -14,7 +14,8 @@ const OPEN: usize = 15;
 
 impl StudyPage {
     pub(super) fn front_section(&self, axes: &Axes) -> Section {
-        let mut parts = vec![Part::Plots(vec![self.front_plot(axes), self.volume_plot()])];
+        let mut parts = self.effort();
+        parts.push(Part::Plots(vec![self.front_plot(axes), self.volume_plot()]));
         if self.front.is_empty() {
             parts.push(Part::Text(format!("No network was measured in {} trials.", self.trials.len())));
         } else {
@@ -27,6 +28,20 @@ impl StudyPage {
             });
         }
         Section { title: "What came of it".to_owned(), parts }
+    }
+
+    /// How networks were judged, where that was not with full effort alone.
+    fn effort(&self) -> Vec<Part> {
+        let spent = Spent::of(&self.trials, self.record.full_epochs);
+        if !spent.has_rungs() {
+            return Vec::new();
+        }
+        let low = self.front.first().and_then(|entry| self.qualifier(entry.fidelity)).map(|qualifier| {
+            Part::Text(format!(
+                "No network was judged with full effort: values of the front are what networks measure {qualifier}."
+            ))
+        });
+        low.into_iter().chain([Part::Text(format!("Effort: {spent}."))]).collect()
     }
 
     fn front_plot(&self, axes: &Axes) -> Plot {
@@ -57,8 +72,9 @@ impl StudyPage {
             title: "Pareto front".to_owned(),
             description: format!(
                 "{count} networks of {} trials are on the front: no other one is at least as good in everything and better in \
-                 something. Values are those of the search.",
-                self.trials.len()
+                 something. Values are those of the search{}.",
+                self.trials.len(),
+                self.judged("")
             ),
             x: axes.x_axis(),
             y: axes.y_axis(),
@@ -85,7 +101,7 @@ impl StudyPage {
             std::iter::once(Cell::Number(entry.trial.to_string())).chain(values).collect()
         };
         Table {
-            caption: "Networks of the front, best first".to_owned(),
+            caption: self.judged("Networks of the front, best first"),
             headings: std::iter::once("trial".to_owned())
                 .chain(names.iter().map(|name| heading(name)))
                 .collect(),

@@ -17,7 +17,7 @@ use std::time::Duration;
 
 use kiln::audit::Audit;
 use kiln_export::page::{Figure, Page, Part, Section};
-use kiln_search::{Constraint, FrontEntry, JournalEntry, StudyRecord, Trial, TrialId, study_front};
+use kiln_search::{Constraint, Fidelity, FrontEntry, JournalEntry, StudyRecord, Trial, TrialId, study_front};
 
 use self::names::{Axes, with_unit};
 use crate::inspection::Inspection;
@@ -128,14 +128,14 @@ impl StudyPage {
         let failed = if failed == 0 { "none failed".to_owned() } else { format!("{failed} failed") };
         let mut figures = vec![
             figure("Trials", self.trials.len().to_string(), failed),
-            figure("Pareto front", self.front.len().to_string(), "networks".to_owned()),
+            figure("Pareto front", self.front.len().to_string(), self.judged("networks")),
         ];
         if let (Some(name), Some(best)) = (self.objectives.first(), self.best()) {
             let value = with_unit(name, best.objectives.0[0]);
             figures.push(figure(
                 &format!("Best {}", names::subject(name)),
                 value,
-                format!("in the search, trial {}", best.trial),
+                self.judged(&format!("in the search, trial {}", best.trial)),
             ));
         }
         for (finished, _) in self.record.finished.values().take(1) {
@@ -147,6 +147,22 @@ impl StudyPage {
         let elapsed = units::duration(Duration::from_secs_f64(self.record.elapsed_s.max(0.0)));
         figures.push(figure("Time", elapsed, "of work on the study".to_owned()));
         figures
+    }
+
+    /// What is said of the values of the front, with how they were judged where that was not full effort.
+    fn judged(&self, what: &str) -> String {
+        let qualifier = self.front.first().and_then(|entry| self.qualifier(entry.fidelity));
+        qualifier.map_or_else(|| what.to_owned(), |qualifier| format!("{what}, {qualifier}"))
+    }
+
+    fn qualifier(&self, fidelity: Fidelity) -> Option<String> {
+        fidelity.qualifier(self.record.full_epochs)
+    }
+
+    /// The highest fidelity at which a network was measured: only its values are compared.
+    fn highest(&self) -> Option<Fidelity> {
+        let measured = self.trials.iter().filter(|trial| trial.outcome.measurement().is_some());
+        measured.map(|trial| trial.proposal.fidelity).max()
     }
 
     /// The network of the front with the best first objective.

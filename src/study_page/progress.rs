@@ -52,13 +52,15 @@ impl StudyPage {
     }
 
     pub(super) fn best_plot(&self, axes: &Axes) -> Plot {
+        let highest = self.highest();
         let (mut each, mut best) = (Vec::new(), Vec::new());
         let mut lowest = f64::INFINITY;
         for (index, trial) in self.trials.iter().enumerate() {
             let Some(measured) = value(trial, &axes.y) else { continue };
             let note = format!("trial {}: {}", trial.id, with_unit(&axes.y, measured));
+            let counts = Some(trial.proposal.fidelity) == highest && trial.violation <= 0.0;
             let point = Point { x: (index + 1) as f64, y: displayed(&axes.y, measured), note };
-            if measured < lowest && trial.violation <= 0.0 {
+            if measured < lowest && counts {
                 lowest = measured;
                 best.push(point.clone());
             }
@@ -71,7 +73,10 @@ impl StudyPage {
             |name: &str, ink, shape, line, points| Series { name: name.to_owned(), ink, shape, line, points };
         Plot {
             title: "All trials by time".to_owned(),
-            description: "Every trial in the order of asking, and the best feasible one so far.".to_owned(),
+            description: format!(
+                "Every trial in the order of asking, and the best feasible one so far{}.",
+                self.judged("")
+            ),
             x: trials_axis(),
             y: axes.y_axis(),
             series: vec![

@@ -42,7 +42,7 @@ fn study() -> StudyPage {
         started,
         loss(10, "loss 1.5000"),
         loss(20, "loss 0.5000"),
-        Event::Prepared { fingerprint: "abc".to_owned() },
+        Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 0 },
         told(trial(0, Some((4.0, 100.0)), "random")),
         told(trial(1, None, "random")),
         told(trial(2, Some((2.0, 200.0)), "mutation")),

@@ -48,7 +48,9 @@ impl StudyPage {
             parts.push(format!("Trained on for {seconds:.0} s: {}.", said(&finished.metrics)));
         }
         if let Some(measured) = trial.outcome.measurement() {
-            parts.push(format!("In the search: {}.", said(measured.metrics())));
+            let qualifier = self.qualifier(trial.proposal.fidelity);
+            let judged = qualifier.map(|said| format!(", {said}")).unwrap_or_default();
+            parts.push(format!("In the search{judged}: {}.", said(measured.metrics())));
         }
         parts.push(format!("Predicted: {}.", said(&trial.costs.0)));
         parts.join(" ")

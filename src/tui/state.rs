@@ -47,6 +47,8 @@ pub(crate) struct State {
     objectives: Vec<String>,
     /// Trials to reach.
     pub(crate) target: u64,
+    /// Epochs of a full training; 0 where they are not known or nothing is trained.
+    pub(crate) full_epochs: u32,
     /// Stages in the order in which they began.
     pub(crate) stages: Vec<Passed>,
     /// Trials by number.
@@ -60,7 +62,7 @@ pub(crate) struct State {
     pub(crate) rejections: Option<(u64, u64)>,
     /// Networks finished, with the seconds each took.
     pub(crate) finished: BTreeMap<TrialId, (Finished, f64)>,
-    /// Lowest value of the first objective, and the trial that has it.
+    /// Lowest value of the first objective among trials of the highest fidelity, and the trial that has it.
     pub(crate) best: Option<(f64, TrialId)>,
     pub(crate) lines: Lines,
     /// When the last event came.
@@ -76,6 +78,7 @@ impl State {
         Self {
             objectives: setup.objectives.clone(),
             target: 0,
+            full_epochs: 0,
             stages: Vec::new(),
             trials: BTreeMap::new(),
             front: Front::default(),
@@ -101,7 +104,10 @@ impl State {
                 let done = if stage == SEARCH { self.trials.len() as u64 } else { *done };
                 self.advance(stage, done, *total, note, at);
             }
-            Event::Prepared { .. } => self.close(at),
+            Event::Prepared { full_epochs, .. } => {
+                self.full_epochs = *full_epochs;
+                self.close(at);
+            }
             Event::Trial { trial, known, seconds, worker } => {
                 self.tell(
                     Told { trial: trial.clone(), known: *known, seconds: *seconds, worker: *worker },
@@ -116,7 +122,8 @@ impl State {
             Event::Rejections { candidates, rejected } => self.rejections = Some((*candidates, *rejected)),
             Event::Searched { trials, front } => {
                 self.close(at);
-                let message = format!("front: {} networks out of {trials} trials", front.len());
+                let judged = self.qualifier().map(|said| format!(", judged {said}")).unwrap_or_default();
+                let message = format!("front: {} networks out of {trials} trials{judged}", front.len());
                 self.lines.push(at, Level::Good, message);
             }
             Event::Finished { finished, seconds } => self.finish(finished, *seconds, at),
@@ -127,6 +134,11 @@ impl State {
             }
             Event::Warning { message } => self.lines.push(at, Level::Warning, message.clone()),
         }
+    }
+
+    /// What is said of the values of the front, if they were not measured with full effort.
+    pub(crate) fn qualifier(&self) -> Option<String> {
+        self.front.fidelity().and_then(|fidelity| fidelity.qualifier(self.full_epochs))
     }
 
     /// The stage at hand.
@@ -191,9 +203,15 @@ impl State {
     fn judge(&mut self, trial: &Trial, at: Duration) {
         let number = self.trials.len() as u64 + 1;
         self.volume.see(trial);
+        let before = self.front.fidelity();
         let changed = self.front.insert(trial);
         self.volume.follow(number, &self.front, changed);
-        let Some(&value) = trial.objectives.0.first().filter(|_| trial.violation <= 0.0) else { return };
+        // Values of less effort are not compared with those of more.
+        if self.front.fidelity() > before {
+            self.best = None;
+        }
+        let counts = trial.violation <= 0.0 && Some(trial.proposal.fidelity) >= self.front.fidelity();
+        let Some(&value) = trial.objectives.0.first().filter(|_| counts) else { return };
         let Some((best, before)) = self.best else {
             self.best = Some((value, trial.id));
             return;

@@ -6,6 +6,7 @@ mod bench;
 mod broken_inputs;
 mod configs;
 mod crashes;
+mod effort;
 mod failures;
 mod full_disk;
 mod interruptions;

@@ -4,7 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, Fidelity, Outcome, Progress, Request};
+use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request};
 use kiln_space::{Architecture, Genotype, Settings, SettingsError};
 
 use super::anchors;
@@ -151,7 +151,13 @@ impl Evaluator for SupernetEvaluator {
         fingerprint::fingerprint("supernet", &settings, &self.devices, &self.context, Some(hash))
     }
 
+    /// Shared weights say one thing of each subnet, however much effort is asked for.
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::full_only().with_proxy()
+    }
+
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.fidelities().check(request.fidelity)?;
         let lease = self.devices.lease();
         if request.fidelity == Fidelity::Proxy {
             let score =

@@ -12,7 +12,9 @@ use serde::Deserialize;
 
 use self::proxies::{Proxies, ProxySettings};
 use crate::pareto::{self, Point};
-use crate::{Ask, Domain, Event, Fidelity, JournalReader, Origin, Proposal, Strategy, Trial};
+use crate::{
+    Ask, Domain, Event, Fidelities, Fidelity, JournalReader, Needs, Origin, Proposal, Strategy, Trial,
+};
 
 /// Keys that every strategy takes.
 pub(crate) const KEYS: [&str; 3] = ["start", "transfer", "proxies"];
@@ -107,6 +109,26 @@ struct Prior {
 }
 
 impl Strategy for Prior {
+    fn fidelities(&self, answered: Fidelities) -> Vec<Fidelity> {
+        let proxies = self.proxies.as_ref().is_some_and(|proxies| proxies.to_draw() > 0);
+        let own = proxies.then_some(Fidelity::Proxy).into_iter().chain([Fidelity::Full]);
+        let all: BTreeSet<Fidelity> = own.chain(self.then.fidelities(answered)).collect();
+        all.into_iter().collect()
+    }
+
+    fn hear_fidelities(&mut self, answered: Fidelities) {
+        self.then.hear_fidelities(answered);
+    }
+
+    /// What is tried first is judged with full effort, what proxies choose after they have spoken.
+    fn needs(&self, answered: Fidelities, _in_flight: usize) -> Option<Needs> {
+        let scored = match &self.proxies {
+            Some(proxies) if self.start.is_empty() => proxies.to_draw() as u64,
+            _ => 0,
+        };
+        Some(Needs { trials: scored + 1, epochs: u64::from(answered.full_epochs) })
+    }
+
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         while let Some(given) = self.start.pop() {
             let decisions = domain.space().decisions();

@@ -4,7 +4,7 @@ mod judge;
 mod settle;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
@@ -13,13 +13,14 @@ use std::time::Duration;
 
 use kiln_space::Genotype;
 
+use super::effort::epochs_of;
 use super::log::Log;
-use super::schedule::Schedule;
 use super::workers::{Answer, Job, work};
+use crate::schedule::Schedule;
 use crate::seed::ask_generator;
 use crate::{
-    Ask, Domain, Evaluator, Event, Fidelity, Outcome, Progress, Proposal, Store, Strategy, StudyError,
-    StudyRecord, StudySettings, Trial, TrialId,
+    Ask, Domain, Evaluator, Event, Fidelities, Fidelity, Outcome, Progress, Proposal, Store, Strategy,
+    StudyError, StudyRecord, StudySettings, Trial, TrialId,
 };
 
 /// Rejections are reported every so many trials.
@@ -29,6 +30,7 @@ const REJECTIONS_EVERY: usize = 50;
 pub(super) struct Parts<'a> {
     pub(super) settings: &'a StudySettings,
     pub(super) domain: &'a Domain<'a>,
+    pub(super) answered: Fidelities,
     pub(super) evaluator: &'a dyn Evaluator,
     pub(super) store: &'a dyn Store,
     pub(super) record: &'a StudyRecord,
@@ -62,6 +64,9 @@ struct Search<'a> {
     ask: u64,
     /// Number of the next trial.
     next: TrialId,
+    /// What was paid for, and its epochs: what is asked for again costs nothing.
+    paid: BTreeSet<(Genotype, Fidelity)>,
+    epochs: u64,
     /// Nothing more is to be asked.
     exhausted: bool,
     /// The hours were used up before the budget was.
@@ -119,12 +124,14 @@ impl<'a> Search<'a> {
             .map(|(proposal, outcome)| ((proposal.genotype.clone(), proposal.fidelity), outcome.clone()))
             .collect();
         Self {
-            schedule: Schedule::new(parts.settings.full_epochs),
+            schedule: Schedule::new(parts.answered),
             journaled: parts.record.trials.len() as u64,
             parts,
             strategy,
             ask: 0,
             next: 0,
+            paid: BTreeSet::new(),
+            epochs: 0,
             exhausted: false,
             late: false,
             reached: None,
@@ -165,7 +172,8 @@ impl<'a> Search<'a> {
                 return Ok(());
             }
             self.late = self.out_of_time();
-            if self.late || self.reached.is_some() || self.next >= self.parts.settings.trials {
+            let is_spent = self.next >= self.parts.settings.trials || self.has_spent_epochs();
+            if self.late || self.reached.is_some() || is_spent {
                 self.exhausted = true;
                 break;
             }
@@ -181,6 +189,18 @@ impl<'a> Search<'a> {
             }
         }
         Ok(())
+    }
+
+    /// Counts an evaluation as it is asked for, so that a budget in epochs ends at the same trial however many workers there are.
+    fn pay(&mut self, proposal: &Proposal) {
+        let (genotype, fidelity) = (proposal.genotype.clone(), proposal.fidelity);
+        if self.paid.insert((genotype, fidelity)) {
+            self.epochs = self.epochs.saturating_add(epochs_of(fidelity, self.parts.answered.full_epochs));
+        }
+    }
+
+    fn has_spent_epochs(&self) -> bool {
+        self.parts.settings.epochs.is_some_and(|budget| self.epochs >= budget)
     }
 
     /// Whether the hours are used up. What an earlier process began is still gone through.
@@ -230,6 +250,17 @@ impl<'a> Search<'a> {
         self.parts.log.record(&Event::Rejections { candidates, rejected })
     }
 
+    /// Says that all there is was judged with less than full effort.
+    fn warn_of_low_fidelity(&self) -> Result<(), StudyError> {
+        let measured = self.told.iter().filter(|trial| trial.outcome.measurement().is_some());
+        let highest = measured.map(|trial| trial.proposal.fidelity).max();
+        let full_epochs = self.parts.answered.full_epochs;
+        let Some(after) = highest.and_then(|highest| highest.qualifier(full_epochs)) else { return Ok(()) };
+        self.parts.log.warn(format!(
+            "no network was judged with full effort: the front is what networks measure {after}"
+        ))
+    }
+
     /// Says why the strategy ended before the budget did.
     fn check_end(&self) -> Result<(), StudyError> {
         let (told, settings) = (self.told.len() as u64, self.parts.settings);
@@ -243,10 +274,12 @@ impl<'a> Search<'a> {
                 constraints.iter().map(|constraint| (constraint.cost.clone(), constraint.max)).collect();
             return Err(StudyError::NothingFeasible { rejections: Box::new(rejections), limits });
         }
+        self.warn_of_low_fidelity()?;
         if told < settings.trials {
             let why = match self.reached {
                 Some(trial) => format!("trial {trial} reached the target"),
                 None if self.late => "the time is used up".to_owned(),
+                None if self.has_spent_epochs() => format!("{} epochs are used up", self.epochs),
                 None => "the strategy has nothing left to propose".to_owned(),
             };
             self.parts

@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod benched;
+mod effort;
 mod failures;
 mod finish;
 mod parts;

@@ -26,7 +26,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, opened: &Op
         let block = look.block(Line::from(format!(" trial {} ", opened.trial)), true);
         return frame.render_widget(Paragraph::new(" it is told anew").block(block), area);
     };
-    let block = look.block(Line::from(title(told)), true);
+    let block = look.block(Line::from(title(told, state)), true);
     let inner = block.inner(area);
     frame.render_widget(block, area);
     let facts = facts(told, state, look);
@@ -42,9 +42,10 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, opened: &Op
     }
 }
 
-fn title(told: &Told) -> String {
+fn title(told: &Told, state: &State) -> String {
     let origin = &told.trial.proposal.origin;
     let mut parts = vec![format!("trial {}", told.trial.id)];
+    parts.extend(told.trial.proposal.fidelity.qualifier(state.full_epochs));
     let parents: Vec<String> = origin.parents.iter().map(ToString::to_string).collect();
     if !origin.operator.is_empty() {
         let parents =

@@ -101,6 +101,9 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     if let (Some((value, id)), Some(name)) = (state.best, look.setup.objectives.first()) {
         spans.push(Span::raw(format!("best {} ", heading(name))));
         spans.push(look.span(Role::Front, text(name, value)));
+        if let Some(qualifier) = state.qualifier() {
+            spans.push(look.span(Role::Limit, format!(" {qualifier}")));
+        }
         spans.push(Span::raw(format!(" (trial {id}), ")));
     }
     spans.push(Span::raw(format!("front {}", state.front.len())));

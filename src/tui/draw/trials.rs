@@ -1,5 +1,6 @@
 //! The table of trials.
 
+use kiln_search::Fidelity;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Modifier;
@@ -16,6 +17,8 @@ use crate::units;
 
 /// Width of a column of numbers.
 const NUMBER: u16 = 13;
+/// Width of the column of fidelities, in studies that have several.
+const EFFORT: u16 = 10;
 /// Width from which the costs are listed too.
 const WITH_COSTS: u16 = 100;
 
@@ -28,6 +31,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
         return frame.render_widget(Paragraph::new(text).block(block), area);
     }
     let names = columns(&rows, look, area.width);
+    let has_rungs = rows.iter().any(|told| told.trial.proposal.fidelity != Fidelity::Full);
     let height = usize::from(area.height.saturating_sub(3)).max(1);
     let selected = view.row(&rows);
     let has_keys = !matches!(view.focus, Panel::Groups | Panel::Log);
@@ -35,16 +39,18 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let first = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
     let visible = rows.iter().enumerate().skip(first).take(height);
     let lines = visible.map(|(index, told)| {
-        let row = row(told, &names, state, look);
+        let row = row(told, &names, has_rungs, state, look);
         if index == selected && has_keys { row.style(Palette::selected()) } else { row }
     });
     let widths = [Constraint::Length(2), Constraint::Length(6)]
         .into_iter()
         .chain(names.iter().map(|_| Constraint::Length(NUMBER)))
+        .chain(has_rungs.then_some(Constraint::Length(EFFORT)))
         .chain([Constraint::Length(10), Constraint::Length(9), Constraint::Min(0)]);
     let headings = [String::new(), " trial".to_owned()]
         .into_iter()
         .chain(names.iter().map(|name| right(&short(&heading(name)), NUMBER)))
+        .chain(has_rungs.then(|| "effort".to_owned()))
         .chain(["from".to_owned(), right("seconds", 9), String::new()]);
     let table = Table::new(lines, widths)
         .header(Row::new(headings).style(Modifier::BOLD))
@@ -99,7 +105,7 @@ fn columns(rows: &[&Told], look: &Look<'_>, width: u16) -> Vec<String> {
     names
 }
 
-fn row<'a>(told: &Told, names: &[String], state: &State, look: &Look<'_>) -> Row<'a> {
+fn row<'a>(told: &Told, names: &[String], has_rungs: bool, state: &State, look: &Look<'_>) -> Row<'a> {
     let trial = &told.trial;
     let sign = if state.finished.contains_key(&trial.id) {
         look.span(Role::Finished, "★")
@@ -118,9 +124,18 @@ fn row<'a>(told: &Told, names: &[String], state: &State, look: &Look<'_>) -> Row
     let mut cells =
         vec![Cell::from(Line::from(vec![Span::raw(" "), sign])), Cell::from(right(&trial.id.to_string(), 6))];
     cells.extend(numbers);
+    cells.extend(has_rungs.then(|| Cell::from(effort(trial.proposal.fidelity))));
     cells.push(Cell::from(group_of(told)));
     cells.push(Cell::from(right(&seconds, 9)));
     Row::new(cells)
+}
+
+/// A fidelity that fits into a column.
+fn effort(fidelity: Fidelity) -> String {
+    match fidelity {
+        Fidelity::Proxy => "proxy".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// A heading that fits into a column.

@@ -44,6 +44,11 @@ impl Front {
         true
     }
 
+    /// The effort with which its members were judged; `None` before there is one.
+    pub(crate) const fn fidelity(&self) -> Option<Fidelity> {
+        self.fidelity
+    }
+
     /// Whether a trial is on it.
     pub(crate) fn contains(&self, id: TrialId) -> bool {
         self.members.contains_key(&id)

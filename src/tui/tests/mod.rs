@@ -87,7 +87,7 @@ fn searching() -> Vec<(Event, Duration)> {
     for second in 1..=20 {
         events.push((progress("supernet", 50 * second, 1000, "loss 0.3127"), Duration::from_secs(second)));
     }
-    events.push((Event::Prepared { fingerprint: "f".to_owned() }, Duration::from_secs(20)));
+    events.push((Event::Prepared { fingerprint: "f".to_owned(), full_epochs: 0 }, Duration::from_secs(20)));
     for id in 0..90 {
         let at = Duration::from_millis(20_500 + 500 * id);
         events.push((told(id), at));

@@ -77,6 +77,11 @@ impl Proxies {
         Ok(Self { keep, metrics, to_draw, unseen, running, scored })
     }
 
+    /// Genotypes that are still to be scored.
+    pub(super) const fn to_draw(&self) -> usize {
+        self.to_draw
+    }
+
     /// Has the next genotype scored, or waits for those that are; `None` when all are.
     pub(super) fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Ask> {
         if self.to_draw > 0 {

@@ -30,6 +30,9 @@ impl Search<'_> {
                 });
             }
             let (seconds, worker) = (journaled.seconds, journaled.worker);
+            if !matches!(journaled.trial.outcome, Outcome::Failed { kind: FailureKind::Invalid, .. }) {
+                self.pay(&proposal);
+            }
             let trial = self.trial(id, proposal, journaled.trial.outcome.clone())?;
             self.answered.insert(id, Answered { trial, known: true, seconds, worker });
             return Ok(());
@@ -51,6 +54,7 @@ impl Search<'_> {
         architecture: Architecture,
         jobs: &Sender<Job>,
     ) -> Result<(), StudyError> {
+        self.pay(&proposal);
         let same = (proposal.genotype.clone(), proposal.fidelity);
         let known = match self.panicked.get(&same) {
             Some(outcome) => Some(outcome.clone()),
@@ -79,8 +83,12 @@ impl Search<'_> {
         Ok(architecture)
     }
 
-    /// Holds a proposal against the laws of strategies.
+    /// Holds a proposal against the laws of strategies, and against what the evaluator answers.
     fn check_proposal(&self, id: TrialId, proposal: &Proposal) -> Result<(), StudyError> {
+        let answered = self.parts.answered;
+        if !answered.answers(proposal.fidelity) {
+            return Err(StudyError::Fidelity { fidelity: proposal.fidelity, answered });
+        }
         let genotype = &proposal.genotype;
         let refuse = |problem| Err(StudyError::Proposal { trial: id, genotype: genotype.clone(), problem });
         let space = self.parts.domain.space();
