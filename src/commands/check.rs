@@ -105,8 +105,9 @@ fn effort(assembly: &Assembly) -> Option<String> {
         })
         .collect();
     let trials = needs.trials;
-    (rungs.len() > 1)
-        .then(|| format!("{}; the first network is judged with full effort after {trials} trials", said.join(", ")))
+    (rungs.len() > 1).then(|| {
+        format!("{}; the first network is judged with full effort after {trials} trials", said.join(", "))
+    })
 }
 
 /// A size in full, and where that is long also as a power of ten.

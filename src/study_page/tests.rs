@@ -176,3 +176,35 @@ fn a_single_objective_is_shown_against_what_limits_it() {
     let axes = Axes::choose(&page.objectives, &page.constraints, &[]);
     assert_eq!(axes.x, None);
 }
+
+#[test]
+fn a_page_says_with_how_much_effort_its_values_were_measured() {
+    let short = |id, values, epochs| {
+        let mut trial = trial(id, Some(values), "random");
+        trial.proposal.fidelity = Fidelity::Epochs(epochs);
+        told(trial)
+    };
+    let page = page_of(vec![
+        Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 20 },
+        // Better, but after fewer epochs.
+        short(0, (1.0, 100.0), 1),
+        short(1, (4.0, 100.0), 3),
+        short(2, (5.0, 300.0), 3),
+    ]);
+    let html = page.page(&BTreeMap::new()).html();
+    for part in [
+        "No network was judged with full effort: values of the front are what networks measure after 3 of 20 epochs.",
+        "Effort: 7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 epochs, 0 with full effort.",
+        "in the search, trial 1, after 3 of 20 epochs",
+        "Networks of the front, best first, after 3 of 20 epochs",
+        "In the search, after 3 of 20 epochs: accuracy 96.00 %",
+        "<td class=\"number\">96.00</td>",
+    ] {
+        assert!(html.contains(part), "`{part}` is not in the page");
+    }
+    assert!(!html.contains("<td class=\"number\">99.00</td>"), "a shorter training is the best of nothing");
+    assert!(
+        !study().page(&inspections()).html().contains("ffort: "),
+        "nothing is said where all effort was full"
+    );
+}

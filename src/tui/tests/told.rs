@@ -6,6 +6,7 @@ use kiln_search::hypervolume::hypervolume;
 use kiln_search::{Event, Fidelity, Trial, study_front};
 
 use super::{progress, searching, setup, state, told, trial, whole};
+use crate::tui::groups::groups;
 use crate::tui::setup::Role;
 use crate::tui::state::{Front, Level, State};
 
@@ -127,4 +128,31 @@ fn of_equally_accurate_trials_the_best_is_on_the_front() {
         state.apply(&event, Duration::from_secs(id));
     }
     assert_eq!(state.best.map(|(_, id)| id), Some(1));
+}
+
+#[test]
+fn values_of_less_effort_are_not_compared_with_those_of_more_and_say_so() {
+    let mut state = State::new(&setup(Role::Runs));
+    let second = Duration::from_secs;
+    state.apply(&Event::Prepared { fingerprint: "f".to_owned(), full_epochs: 20 }, second(0));
+    let tell = |state: &mut State, id: u64, fidelity, error: f64| {
+        let mut trial = trial(id);
+        trial.proposal.fidelity = fidelity;
+        trial.objectives.0[0] = error;
+        state.apply(&Event::Trial { trial, known: false, seconds: 1.0, worker: 0 }, second(id));
+    };
+    tell(&mut state, 0, Fidelity::Proxy, -30.0);
+    assert_eq!(state.qualifier().as_deref(), Some("by a zero-cost proxy"));
+    tell(&mut state, 1, Fidelity::Epochs(1), 9.0);
+    tell(&mut state, 2, Fidelity::Proxy, -40.0);
+    assert_eq!((state.best, state.qualifier().as_deref()), (Some((9.0, 1)), Some("after 1 of 20 epochs")));
+    assert_eq!(groups(&state)[0].best, Some(9.0));
+    let searched = Event::Searched { trials: 3, front: vec![1] };
+    state.apply(&searched, second(3));
+    assert!(
+        state.lines.iter().next_back().unwrap().message.ends_with("3 trials, judged after 1 of 20 epochs")
+    );
+    tell(&mut state, 3, Fidelity::Full, 11.0);
+    tell(&mut state, 4, Fidelity::Epochs(1), 8.0);
+    assert_eq!((state.best, state.qualifier()), (Some((11.0, 3)), None));
 }
