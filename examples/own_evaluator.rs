@@ -63,8 +63,9 @@ impl Evaluator for Formula {
         format!("formula/1 best_error_percent={}", self.best_error_percent)
     }
 
-    /// What it can be asked for. Full effort alone is what holds unless stated: a formula has no epochs. One that trains for 20 epochs and
-    /// can stop after fewer says `Fidelities::of_schedule(20)`, and strategies such as `asha` make use of it.
+    /// What it can be asked for. Full effort alone is what holds unless stated: a formula has no epochs. One
+    /// that trains for 20 epochs and can stop after fewer says `Fidelities::of_schedule(20)`, and strategies
+    /// such as `asha` make use of it.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
     }

@@ -98,8 +98,8 @@ impl Report {
         self.front.first().and_then(|network| network.fidelity.qualifier(self.spent.full_epochs))
     }
 
-    /// The front as comma-separated values: trial, genotype, then all metrics and costs; with the fidelity before these where it is
-    /// not full.
+    /// The front as comma-separated values: trial, genotype, then all metrics and costs; with the fidelity
+    /// before these where it is not full.
     pub(crate) fn csv(&self) -> String {
         let Some(first) = self.front.first() else {
             return "trial,genotype\n".to_owned();

@@ -124,8 +124,9 @@ pub trait Evaluator: Send + Sync {
     /// Identifies everything that an outcome depends on besides genotype and fidelity; valid after `prepare`.
     fn fingerprint(&self) -> String;
 
-    /// The fidelities that it answers, and how long its whole schedule is. Known before `prepare`, and always the same: a study
-    /// refuses a strategy that asks for others, and plans and counts effort by it. Unless stated, [`Fidelity::Full`] alone.
+    /// The fidelities that it answers, and how long its whole schedule is. Known before `prepare`, and always
+    /// the same: a study refuses a strategy that asks for others, and plans and counts effort by it. Unless
+    /// stated, [`Fidelity::Full`] alone.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
     }
@@ -134,8 +135,9 @@ pub trait Evaluator: Send + Sync {
     /// evaluations share must stay usable after one.
     ///
     /// # Errors
-    /// [`EvalError::Fidelity`] for a fidelity that it does not state ([`Fidelities::check`]): one that answers with another effort
-    /// than was asked for misleads. Other [`EvalError`]s when the environment is broken; an architecture that fails is an [`Outcome`].
+    /// [`EvalError::Fidelity`] for a fidelity that it does not state ([`Fidelities::check`]): one that
+    /// answers with another effort than was asked for misleads. Other [`EvalError`]s when the environment is
+    /// broken; an architecture that fails is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
 }
 

@@ -30,8 +30,8 @@ impl fmt::Display for Fidelity {
 }
 
 impl Fidelity {
-    /// What is said of a value that was measured with less than full effort: `after 3 of 20 epochs`, or `after 3 epochs` where the
-    /// whole schedule is not known (0). `None` for full effort.
+    /// What is said of a value that was measured with less than full effort: `after 3 of 20 epochs`, or
+    /// `after 3 epochs` where the whole schedule is not known (0). `None` for full effort.
     #[must_use]
     pub fn qualifier(self, full_epochs: u32) -> Option<String> {
         match self {
@@ -46,8 +46,8 @@ impl Fidelity {
     }
 }
 
-/// The fidelities that an evaluator answers. Two that it answers differ in effort: the epochs of a shorter training are fewer
-/// than those of the whole schedule, which is [`Fidelity::Full`] alone.
+/// The fidelities that an evaluator answers. Two that it answers differ in effort: the epochs of a shorter
+/// training are fewer than those of the whole schedule, which is [`Fidelity::Full`] alone.
 ///
 /// # Example
 /// ```

@@ -49,8 +49,8 @@ pub struct JournaledTrial {
 pub struct StudyRecord {
     /// Fingerprint of the evaluator, once it was prepared.
     pub fingerprint: Option<String>,
-    /// Epochs for which the evaluator trains a network with full effort; 0 where it trains nothing, or the journal is of a build that
-    /// did not write it.
+    /// Epochs for which the evaluator trains a network with full effort; 0 where it trains nothing, or the
+    /// journal is of a build that did not write it.
     pub full_epochs: u32,
     /// Finished trials by id (since the last retry of failed ones).
     pub trials: BTreeMap<TrialId, JournaledTrial>,

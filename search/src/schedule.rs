@@ -1,4 +1,5 @@
-//! The order in which trials are told. It depends on the proposals alone, never on which evaluation was faster.
+//! The order in which trials are told. It depends on the proposals alone, never on which evaluation was
+//! faster.
 
 use std::collections::BTreeSet;
 
@@ -17,8 +18,8 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Nothing is running. Evaluations are planned by the epochs that the evaluator states; where it trains nothing, full effort
-    /// is planned like one epoch.
+    /// Nothing is running. Evaluations are planned by the epochs that the evaluator states; where it trains
+    /// nothing, full effort is planned like one epoch.
     pub(crate) const fn new(answered: Fidelities) -> Self {
         Self { answered, now: 0, busy: BTreeSet::new() }
     }

@@ -29,10 +29,11 @@ pub struct Needs {
 
 /// Proposes genotypes and learns from trials.
 ///
-/// Laws (checked by `testing::check_strategy` for every registered strategy): what it proposes is feasible and
-/// canonical; its asks are a function of the domain, the trials told and the generators given; it survives failed
-/// trials; it says `Done` when a small space is used up, and never `Wait` with nothing running; it asks for the fidelities
-/// alone that it states. A strategy has no clock, file or generator of its own.
+/// Laws (checked by `testing::check_strategy` for every registered strategy): what it proposes is feasible
+/// and canonical; its asks are a function of the domain, the trials told and the generators given; it
+/// survives failed trials; it says `Done` when a small space is used up, and never `Wait` with nothing
+/// running; it asks for the fidelities alone that it states. A strategy has no clock, file or generator of
+/// its own.
 pub trait Strategy: Send {
     /// The next proposal. `rng` is derived from the study's seed and the number of this ask.
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask;
@@ -40,17 +41,19 @@ pub trait Strategy: Send {
     /// Learns from a trial; trials come in virtual completion order.
     fn tell(&mut self, trial: &Trial);
 
-    /// The fidelities that it asks an evaluator for that answers these, lowest first. A study whose evaluator does not answer them all is
-    /// refused. Unless stated, [`Fidelity::Full`] alone.
+    /// The fidelities that it asks an evaluator for that answers these, lowest first. A study whose evaluator
+    /// does not answer them all is refused. Unless stated, [`Fidelity::Full`] alone.
     fn fidelities(&self, _answered: Fidelities) -> Vec<Fidelity> {
         vec![Fidelity::Full]
     }
 
-    /// Hears, before anything else, what the evaluator answers. Strategies that ask for full effort alone need not override this.
+    /// Hears, before anything else, what the evaluator answers. Strategies that ask for full effort alone
+    /// need not override this.
     fn hear_fidelities(&mut self, _answered: Fidelities) {}
 
-    /// What it spends until a network is judged with full effort, with this many proposals out at one time; `None` if it never comes
-    /// to that. A study whose budget is smaller is refused: it would judge no network with full effort.
+    /// What it spends until a network is judged with full effort, with this many proposals out at one time;
+    /// `None` if it never comes to that. A study whose budget is smaller is refused: it would judge no
+    /// network with full effort.
     fn needs(&self, answered: Fidelities, _in_flight: usize) -> Option<Needs> {
         Some(Needs { trials: 1, epochs: u64::from(answered.full_epochs) })
     }

@@ -96,12 +96,13 @@ pub struct Summary {
 }
 
 impl Study {
-    /// Checks settings, constraints, objectives, and the fidelities of strategy and evaluator against each other. [`Study::run`] does so too; calling it before
-    /// [`RunFolder::open`] keeps a study that cannot run from leaving a folder.
+    /// Checks settings, constraints, objectives, and the fidelities of strategy and evaluator against each
+    /// other. [`Study::run`] does so too; calling it before [`RunFolder::open`] keeps a study that cannot run
+    /// from leaving a folder.
     ///
     /// # Errors
-    /// [`StudyError::Setting`], [`StudyError::UnknownCost`], [`StudyError::Fidelity`], [`StudyError::NeverFull`] or
-    /// [`StudyError::Budget`].
+    /// [`StudyError::Setting`], [`StudyError::UnknownCost`], [`StudyError::Fidelity`],
+    /// [`StudyError::NeverFull`] or [`StudyError::Budget`].
     pub fn check(&self) -> Result<(), StudyError> {
         self.settings.check()?;
         effort::check(&self.settings, self.strategy.as_ref(), self.evaluator.fidelities())?;

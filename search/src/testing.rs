@@ -23,10 +23,10 @@ use crate::{Domain, Fidelities, Fidelity, Strategy};
 /// ```
 ///
 /// # Panics
-/// When it breaks a law: a proposal is infeasible, not canonical, does not decode or was proposed before; it waits with
-/// nothing running; asks with equal seeds differ, also where the domain has answered before; a small space is not used up, or
-/// it does not say that it is done; it asks for a fidelity that it does not state, states two of equal effort, or comes to full
-/// effort later or earlier than it says.
+/// When it breaks a law: a proposal is infeasible, not canonical, does not decode or was proposed before; it
+/// waits with nothing running; asks with equal seeds differ, also where the domain has answered before; a
+/// small space is not used up, or it does not say that it is done; it asks for a fidelity that it does not
+/// state, states two of equal effort, or comes to full effort later or earlier than it says.
 pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     for answered in STATEMENTS {
         check_statement(build, answered);
@@ -55,7 +55,8 @@ const STATEMENTS: [Fidelities; 4] = [
     Fidelities::of_schedule(20).with_proxy(),
 ];
 
-/// Whether a strategy keeps to the fidelities that it states over an evaluator, and comes to full effort when it says.
+/// Whether a strategy keeps to the fidelities that it states over an evaluator, and comes to full effort when
+/// it says.
 fn check_statement(build: &dyn Fn() -> Box<dyn Strategy>, answered: Fidelities) {
     let mut strategy = build();
     let (stated, needs) = (strategy.fidelities(answered), strategy.needs(answered, 1));

@@ -52,7 +52,8 @@ fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     }
 }
 
-/// Refuses a budget that ends before a network is judged with full effort, and one of epochs where nothing is trained.
+/// Refuses a budget that ends before a network is judged with full effort, and one of epochs where nothing is
+/// trained.
 pub(super) fn check_budget(
     config: &RunConfig,
     strategy: &dyn Strategy,

@@ -131,7 +131,8 @@ pub(super) struct SearchKeys {
     /// Budget in trials, of whatever fidelity: a network that goes up a rung is another trial.
     #[schemars(range(min = 1))]
     trials: u64,
-    /// Budget in epochs that trials train for, all together; the last one may exceed it. For evaluators that train each network.
+    /// Budget in epochs that trials train for, all together; the last one may exceed it. For evaluators that
+    /// train each network.
     #[schemars(range(min = 1))]
     epochs: Option<u64>,
     /// Trials that are out at the same time, however many workers there are.

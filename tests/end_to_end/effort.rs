@@ -1,5 +1,5 @@
-//! Fidelities: a strategy asks for what the evaluator answers, a budget suffices for it, and everything that shows a value says
-//! with how much effort it was measured.
+//! Fidelities: a strategy asks for what the evaluator answers, a budget suffices for it, and everything that
+//! shows a value says with how much effort it was measured.
 
 use std::fs;
 

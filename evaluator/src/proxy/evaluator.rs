@@ -102,7 +102,8 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        // The score is all that this evaluator has, so that it is full effort: as a proxy before it, it would say the same twice.
+        // The score is all that this evaluator has, so that it is full effort: as a proxy before it, it would
+        // say the same twice.
         self.fidelities().check(request.fidelity)?;
         let outcome = |device: &Device| self.proxy.outcome(request.architecture, &self.context, device);
         Ok(self.devices.lease().run(outcome))

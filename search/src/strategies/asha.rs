@@ -70,8 +70,8 @@ impl Asha {
     }
 }
 
-/// Counts how trials climb these rungs in the order in which a study tells them, if none fails and there is always a new
-/// genotype: who is promoted does not matter, only how many.
+/// Counts how trials climb these rungs in the order in which a study tells them, if none fails and there is
+/// always a new genotype: who is promoted does not matter, only how many.
 fn needs(rungs: &Rungs, answered: Fidelities, in_flight: usize) -> Option<Needs> {
     let highest = rungs.count() - 1;
     let (mut told, mut promoted) = (vec![0_usize; highest + 1], vec![0_usize; highest + 1]);

@@ -121,8 +121,8 @@ impl Brackets {
     }
 }
 
-/// What brackets of these shapes spend until one of them comes to the highest rung: each goes up as long as its rung has enough
-/// trials for one to go on.
+/// What brackets of these shapes spend until one of them comes to the highest rung: each goes up as long as
+/// its rung has enough trials for one to go on.
 fn needs(rungs: &Rungs, shapes: &[Shape], answered: Fidelities) -> Option<Needs> {
     let mut spent = Needs { trials: 0, epochs: 0 };
     for (first, begin) in shapes {

@@ -8,7 +8,8 @@ use serde::Deserialize;
 use super::member::{self, Member};
 use crate::{Fidelities, Fidelity, Trial, TrialId};
 
-/// Epochs of the lower rungs where none are stated, as far as they are fewer than those of the whole schedule.
+/// Epochs of the lower rungs where none are stated, as far as they are fewer than those of the whole
+/// schedule.
 const EPOCHS: [u32; 2] = [1, 3];
 
 /// Settings that all of them share.
@@ -54,12 +55,13 @@ impl Rungs {
         Ok(Self { stated: epochs, fidelities, reduction })
     }
 
-    /// The rungs over an evaluator that answers these fidelities. A stated rung of as many epochs as the whole schedule has is the
-    /// highest rung: no network is judged twice with the same effort.
+    /// The rungs over an evaluator that answers these fidelities. A stated rung of as many epochs as the
+    /// whole schedule has is the highest rung: no network is judged twice with the same effort.
     pub(super) fn over(&self, answered: Fidelities) -> Self {
         let epochs: Vec<u32> = match &self.stated {
             Some(stated) => stated.iter().copied().filter(|epochs| *epochs != answered.full_epochs).collect(),
-            // Where no default is shorter than the schedule, they stay, and the evaluator does not answer them.
+            // Where no default is shorter than the schedule, they stay, and the evaluator does not answer
+            // them.
             None if !answered.answers(Fidelity::Epochs(EPOCHS[0])) => EPOCHS.to_vec(),
             None => EPOCHS.into_iter().filter(|epochs| *epochs < answered.full_epochs).collect(),
         };

@@ -1,4 +1,5 @@
-//! Effort of a study: whether strategy, evaluator and budget fit each other, and what was spent on which fidelity.
+//! Effort of a study: whether strategy, evaluator and budget fit each other, and what was spent on which
+//! fidelity.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -99,7 +100,8 @@ pub(super) fn epochs_of(fidelity: Fidelity, full_epochs: u32) -> u64 {
     u64::from(Fidelities::of_schedule(full_epochs).epochs(fidelity))
 }
 
-/// Refuses a strategy that asks for what the evaluator does not answer, and a budget that judges no network with full effort.
+/// Refuses a strategy that asks for what the evaluator does not answer, and a budget that judges no network
+/// with full effort.
 pub(super) fn check(
     settings: &StudySettings,
     strategy: &dyn Strategy,

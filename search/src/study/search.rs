@@ -191,7 +191,8 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Counts an evaluation as it is asked for, so that a budget in epochs ends at the same trial however many workers there are.
+    /// Counts an evaluation as it is asked for, so that a budget in epochs ends at the same trial however
+    /// many workers there are.
     fn pay(&mut self, proposal: &Proposal) {
         let (genotype, fidelity) = (proposal.genotype.clone(), proposal.fidelity);
         if self.paid.insert((genotype, fidelity)) {

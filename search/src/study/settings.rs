@@ -8,8 +8,8 @@ use crate::{Constraint, CostSet, StudyError};
 /// Most hours of a study, a century: what is longer cannot be told from no limit.
 pub const MAX_HOURS: f64 = 876_600.0;
 
-/// What a study needs to know besides its parts. All but the last six belong to what the study is: changing them makes
-/// another study.
+/// What a study needs to know besides its parts. All but the last six belong to what the study is: changing
+/// them makes another study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudySettings {
     /// Name of the study and of its run folder.
@@ -24,7 +24,8 @@ pub struct StudySettings {
     pub networks: usize,
     /// Trials to reach, of whatever fidelity.
     pub trials: u64,
-    /// Epochs for which trials train networks, all together, after which nothing more is asked: the last trial may exceed them.
+    /// Epochs for which trials train networks, all together, after which nothing more is asked: the last
+    /// trial may exceed them.
     pub epochs: Option<u64>,
     /// Hours of work, over all processes that worked on the study, after which nothing more is asked.
     pub hours: Option<f64>,
