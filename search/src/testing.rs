@@ -206,9 +206,9 @@ mod tests {
                 "waits" => return Ask::Wait,
                 "ends" if self.1 > 1 => return Ask::Done,
                 "infeasible" => fresh.find(|genotype| !self.2.contains(genotype)),
-            "unstated" | "states twice" => {
-                fresh.find(|genotype| !self.2.contains(genotype) && domain.is_feasible(genotype))
-            }
+                "unstated" | "states twice" => {
+                    fresh.find(|genotype| !self.2.contains(genotype) && domain.is_feasible(genotype))
+                }
                 "unseeded" => fresh.filter(|genotype| !self.2.contains(genotype)).max_by_key(|_| unseeded()),
                 _ => domain.sample(rng),
             };
