@@ -3,7 +3,7 @@
 use std::fmt::Write;
 
 use kiln_hw_models::{
-    Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Roofline,
+    Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Repeats, Roofline,
 };
 use serde_json::json;
 
@@ -18,7 +18,7 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     let space = super::space(arguments.space.as_deref(), common)?;
     let file = measurement_file(arguments);
     let read = file.read(space.as_ref()).map_err(Failure::wrong)?;
-    let (measured, not_measured) = (read.measured.len(), read.not_measured);
+    let (measured, not_measured, repeats) = (read.measured.len(), read.not_measured, read.repeats);
     let (drawn, others) = match arguments.sample {
         Some(count) => read.draw(count, common.seed.unwrap_or(0)),
         None => (read.measured, Vec::new()),
@@ -34,10 +34,13 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     if common.json {
         let others = others.map(|(before, after)| json!({ "before": before, "after": after }));
         output::print_json(&json!({
-            "file": out, "measured": measured, "not_measured": not_measured, "report": fit.report, "others": others,
+            "file": out, "measured": measured, "not_measured": not_measured, "repeats": repeats,
+            "report": fit.report, "others": others,
         }))?;
     } else {
-        let mut text = format!("{measured} networks measured, {not_measured} not\n\n{}", fit.report);
+        let repeated = repeats.map(|repeats| said(&repeats)).unwrap_or_default();
+        let mut text =
+            format!("{measured} networks measured, {not_measured} not\n{repeated}\n{}", fit.report);
         if let Some((before, after)) = &others {
             write!(text, "\n{}", comparison_table(before, after)).expect("writing to a string does not fail");
         }
@@ -47,6 +50,15 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
         ))?;
     }
     Ok(Exit::Done)
+}
+
+/// What was measured more than once, as a line.
+fn said(repeats: &Repeats) -> String {
+    let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
+    format!(
+        "{networks} of them more than once ({measurements} measurements): the median of each counts; its slowest is \
+         {median_spread_percent:.1} % above its fastest in the median network, {largest_spread_percent:.1} % at most\n"
+    )
 }
 
 /// The device that the fit starts from, under the name it shall have.
