@@ -2,13 +2,17 @@
 
 use std::time::Duration;
 
+/// Values from the one up to the other are written without an exponent.
+const SMALLEST: f64 = 1e-4;
+const LARGEST: f64 = 1e9;
+
 /// A metric or cost by its name: heading and value, accuracy instead of error.
 pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     let (base, device) = name.split_once('@').map_or((name, ""), |(base, device)| (base, device));
     let (heading, value) = if let Some(what) = base.strip_suffix("error_percent") {
-        (format!("{what}accuracy %"), format!("{:.2}", 100.0 - value))
+        (format!("{what}accuracy %"), fixed(100.0 - value, 2))
     } else if let Some(what) = base.strip_suffix("_percent") {
-        (format!("{what} %"), format!("{value:.2}"))
+        (format!("{what} %"), fixed(value, 2))
     } else if let Some(what) = base.strip_suffix("_us") {
         (format!("{what} µs"), significant(value))
     } else if let Some(what) = base.strip_suffix("_uj") {
@@ -16,7 +20,7 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     } else if let Some(what) = base.strip_suffix("_bytes") {
         (what.to_owned(), bytes(value))
     } else if let Some(what) = base.strip_suffix("_nats") {
-        (format!("{what} nats"), format!("{value:.4}"))
+        (format!("{what} nats"), fixed(value, 4))
     } else {
         (
             base.to_owned(),
@@ -27,14 +31,23 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     (if device.is_empty() { heading } else { format!("{heading} @{device}") }, value)
 }
 
-/// A value whose unit stands in the heading: four significant digits, whole numbers in full.
+/// A value whose unit stands in the heading: four significant digits, whole numbers below a billion in full. At most 10
+/// characters, which the columns of tables hold.
 pub(crate) fn significant(value: f64) -> String {
     if value.abs() < f64::MIN_POSITIVE {
         return "0".to_owned();
     }
+    if !(SMALLEST..LARGEST).contains(&value.abs()) {
+        return format!("{value:.3e}");
+    }
     let magnitude = value.abs().log10().floor() as i32;
-    let decimals = (3 - magnitude).clamp(0, 6) as usize;
+    let decimals = (3 - magnitude).max(0) as usize;
     format!("{value:.decimals$}")
+}
+
+/// A value with so many decimals, or in the notation with an exponent where it would be too long for a table.
+fn fixed(value: f64, decimals: usize) -> String {
+    if value.abs() < 1e6 { format!("{value:.decimals$}") } else { significant(value) }
 }
 
 /// A count, in thousands and millions where it is large.
@@ -99,6 +112,24 @@ mod tests {
         assert_eq!(significant(0.012_345), "0.01235");
         assert_eq!(significant(12.345), "12.35");
         assert_eq!(significant(0.0), "0");
+        assert_eq!(significant(0.000_123_46), "0.0001235");
+        assert_eq!(significant(123_456_789.4), "123456789");
+    }
+
+    #[test]
+    fn numbers_of_any_size_fit_a_column_and_keep_their_digits() {
+        assert_eq!(significant(1.2341e-9), "1.234e-9");
+        assert_eq!(significant(-1.5e12), "-1.500e12");
+        assert_eq!(shown("loss_nats", 1.5e30).1, "1.500e30");
+        assert_eq!(shown("error_percent", 1e12).1, "-1.000e12");
+        for exponent in -300..=300 {
+            for name in ["error_percent", "loss_nats", "latency_us", "model_bytes", "macs", "anything"] {
+                for sign in [-1.0, 1.0] {
+                    let text = shown(name, sign * 9.876_54 * 10.0_f64.powi(exponent)).1;
+                    assert!(text.chars().count() <= 13, "{name}: {text}");
+                }
+            }
+        }
     }
 
     #[test]

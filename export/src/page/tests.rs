@@ -114,3 +114,26 @@ fn marks_stand_where_their_values_are() {
     // From the lower left corner, with the room of a twentieth at the upper ends.
     assert!(svg.contains("<path class=\"line green\" d=\"M78.0 318.0H523.7V28.5\"/>"), "{svg}");
 }
+
+#[test]
+fn a_logarithmic_axis_says_so_and_has_labels_that_differ() {
+    let point = |x: f64| Point { x, y: x, note: String::new() };
+    let plot = Plot {
+        x: Axis { label: "energy µJ".to_owned(), may_be_logarithmic: true },
+        y: Axis { label: "accuracy %".to_owned(), may_be_logarithmic: false },
+        series: vec![Series {
+            name: String::new(),
+            ink: Ink::Blue,
+            shape: Some(Shape::Circle),
+            line: Line::None,
+            points: vec![point(0.002), point(0.02), point(0.9)],
+        }],
+        ..Plot::default()
+    };
+    let mut svg = String::new();
+    plot.write(&mut svg, 1);
+    assert!(svg.contains(">energy µJ (logarithmic)</text>") && svg.contains(">accuracy %</text>"), "{svg}");
+    for tick in ["0.003", "0.01", "0.03", "0.1", "0.3"] {
+        assert!(svg.contains(&format!(">{tick}</text>")), "{tick}: {svg}");
+    }
+}
