@@ -2,6 +2,7 @@
 
 mod charts;
 mod details;
+mod fit;
 mod groups;
 mod header;
 mod help;
@@ -128,15 +129,18 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
 
 /// An answer to a key, over as many lines as it needs.
 fn said<'a>(message: &str, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
-    let mut lines = vec![String::new()];
-    for word in message.split_whitespace() {
-        let line = lines.last_mut().expect("there is always a line");
-        if line.is_empty() || line.chars().count() + 1 + word.chars().count() + MARK.len() <= width.into() {
-            let space = if line.is_empty() { "" } else { " " };
-            line.extend([space, word]);
-        } else {
-            lines.push(word.to_owned());
-        }
+    let room = usize::from(width).saturating_sub(MARK.len());
+    // What is longer than a line, as a path may be, goes on in the next one.
+    let pieces = |word: &str| -> Vec<String> {
+        let characters: Vec<char> = word.chars().collect();
+        characters.chunks(room.max(1)).map(|piece| piece.iter().collect()).collect()
+    };
+    let words: Vec<String> = message.split_whitespace().flat_map(pieces).collect();
+    let mut lines = fit::lines(&words, " ", room);
+    if lines.len() > MESSAGE_LINES {
+        lines.truncate(MESSAGE_LINES);
+        let last = lines.last_mut().expect("there are several");
+        *last = fit::cut(&format!("{last} {}", fit::MORE.repeat(room)), room);
     }
     let marked = |(index, line)| {
         let mark = if index == 0 { look.span(Role::Focus, " ▸ ") } else { Span::raw(MARK) };

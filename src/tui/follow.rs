@@ -2,7 +2,7 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
 use kiln_search::{JournalEntry, JournalReader, RunPaths, StudyError};
 
@@ -10,8 +10,8 @@ use super::screen::{News, Source};
 use super::setup::Setup;
 use super::state::{Level, State};
 
-/// Entries read at one time, so that keys are answered while a long journal is read.
-const AT_ONCE: usize = 2000;
+/// Time for which entries are read before what there is of them is drawn and keys are answered.
+const AT_ONCE: Duration = Duration::from_millis(60);
 
 /// What a step through a journal gives.
 #[derive(Debug)]
@@ -107,10 +107,8 @@ impl Journal {
 impl Source for Journal {
     fn advance(&mut self, state: &mut State) -> News {
         let mut changed = false;
-        for _ in 0..AT_ONCE {
-            if self.broken {
-                break;
-            }
+        let began = Instant::now();
+        while !self.broken && began.elapsed() < AT_ONCE {
             match self.follow.step() {
                 Ok(Step::Entry(entry)) => state.apply(&entry.event, study_time(&entry)),
                 Ok(Step::Nothing) => break,

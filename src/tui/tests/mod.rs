@@ -2,6 +2,7 @@
 
 mod frames;
 mod pressed;
+mod room;
 mod shown;
 mod told;
 
