@@ -180,7 +180,7 @@ pub enum StudyError {
     /// The strategy proposes something else than the journal says.
     #[error(
         "trial {trial} is `{genotype}` ({fidelity}) now, but `{journaled}` ({journaled_fidelity}) in the journal; {}: use the \
-         same ones, or choose another name for the study", Changed(*fidelity, *journaled_fidelity)
+         same ones, or choose another name for the study", Changed(*has_rungs)
     )]
     Replay {
         /// The trial.
@@ -193,6 +193,8 @@ pub enum StudyError {
         journaled: Genotype,
         /// Fidelity in the journal.
         journaled_fidelity: Fidelity,
+        /// Whether the journal has trials of less than full effort.
+        has_rungs: bool,
     },
     /// A strategy broke a law: its proposal is infeasible, not canonical, or not in the space.
     #[error("the strategy proposed `{genotype}` as trial {trial}, which is {problem}")]
@@ -263,12 +265,12 @@ impl fmt::Display for List<'_> {
 }
 
 /// Why trials are others now.
-struct Changed(Fidelity, Fidelity);
+struct Changed(bool);
 
 impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the program or its data changed since")?;
-        if [self.0, self.1] != [Fidelity::Full; 2] {
+        if self.0 {
             f.write_str(" (an older build planned a full training as one epoch, and told the trials of several fidelities in another order)")?;
         }
         Ok(())

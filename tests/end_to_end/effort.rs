@@ -210,3 +210,23 @@ fn a_study_ends_by_its_budget_in_epochs_and_goes_on_with_a_larger_one() {
     let found = sandbox.search(&[]);
     assert_eq!((found["trials"].as_u64(), found["spent"]["epochs"].as_u64()), (Some(8), Some(14)));
 }
+
+#[test]
+fn a_check_says_the_rungs_and_when_a_network_is_judged_fully() {
+    let effort = |strategy: &str| {
+        let sandbox = Sandbox::new(&config(EVALUATOR, strategy, "trials = 40"));
+        let said = sandbox.kiln(&["check", "study.toml"]);
+        assert_eq!(said.code, 0, "{}", said.err);
+        let json = sandbox.kiln(&["check", "study.toml", "--json"]).json();
+        (
+            said.out.lines().find(|line| line.starts_with("effort ")).map(str::to_owned),
+            json["fidelities"].clone(),
+        )
+    };
+    let (line, json) = effort(r#"{ kind = "successive_halving", epochs = [1, 4] }"#);
+    let said =
+        "effort       1 epoch, full (4 epochs); the first network is judged with full effort after 4 trials";
+    assert_eq!(line.as_deref(), Some(said), "four epochs are the whole schedule");
+    assert_eq!(json, json!([{ "epochs": 1 }, "full"]));
+    assert_eq!(effort(r#""random""#), (None, json!(["full"])));
+}

@@ -8,7 +8,7 @@ use super::{Answered, Search};
 use crate::seed::trial_seed;
 use crate::study::memo;
 use crate::study::workers::Job;
-use crate::{FailureKind, Outcome, Proposal, StudyError, TrialId};
+use crate::{FailureKind, Fidelity, Outcome, Proposal, StudyError, TrialId};
 
 impl Search<'_> {
     /// Takes a proposal: answers it from the journal or the store, or has it evaluated.
@@ -27,6 +27,10 @@ impl Search<'_> {
                     fidelity: proposal.fidelity,
                     journaled: before.genotype.clone(),
                     journaled_fidelity: before.fidelity,
+                    has_rungs: record
+                        .trials
+                        .values()
+                        .any(|known| known.trial.proposal.fidelity != Fidelity::Full),
                 });
             }
             let (seconds, worker) = (journaled.seconds, journaled.worker);
