@@ -158,7 +158,7 @@ fn every_strategy_goes_on_where_it_stopped() {
             evaluator.count()
         };
         let ((_stopped, stopped), (_whole, whole)) = (folder(), folder());
-        let evaluated = with(17, 2, &stopped) + with(40, 3, &stopped);
+        let evaluated = with(21, 2, &stopped) + with(40, 3, &stopped);
         assert_eq!(evaluated, with(40, 1, &whole), "{name}");
         assert_eq!(facts(&stopped), facts(&whole), "{name}");
     }
@@ -175,7 +175,7 @@ fn a_rerun_that_proposes_something_else_names_the_trial() {
     listed(1).unwrap();
     let message = listed(2).unwrap_err().to_string();
     assert!(
-        message.starts_with("trial 2 is `0-0-0-2` (Full) now, but `0-0-0-1` (Full) in the journal"),
+        message.starts_with("trial 2 is `0-0-0-2` (full) now, but `0-0-0-1` (full) in the journal"),
         "{message}"
     );
 }
