@@ -329,6 +329,8 @@ impl Assembly {
                 | StudyError::Misplaced { .. }
                 | StudyError::NotARun { .. }
                 | StudyError::JournalLine { .. }
+                | StudyError::Contradiction { .. }
+                | StudyError::Inconsistent { .. }
                 | StudyError::Newer { .. }
                 | StudyError::NothingFeasible { .. }
         )

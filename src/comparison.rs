@@ -8,7 +8,7 @@ use std::path::PathBuf;
 
 use kiln_search::hypervolume::hypervolume;
 use kiln_search::pareto::dominates;
-use kiln_search::{Constraint, FrontEntry, Trial};
+use kiln_search::{Constraint, FrontEntry, Seconds, Trial};
 use kiln_space::Settings;
 use serde::Serialize;
 
@@ -28,8 +28,8 @@ pub(crate) struct Contender {
     /// Settings of its strategy.
     pub(crate) settings: Settings,
     pub(crate) seed: u64,
-    /// Seconds for which processes have worked on it.
-    pub(crate) seconds: f64,
+    /// Time for which processes have worked on it.
+    pub(crate) seconds: Seconds,
     pub(crate) constraints: Vec<Constraint>,
     /// By ascending number.
     pub(crate) trials: Vec<Trial>,
@@ -59,7 +59,7 @@ pub(crate) struct Side {
     pub(crate) seed: u64,
     pub(crate) trials: usize,
     pub(crate) failed: usize,
-    pub(crate) seconds: f64,
+    pub(crate) seconds: Seconds,
     /// Networks on its front.
     pub(crate) front: usize,
     /// Of them dominated by a network of another study.
@@ -207,7 +207,7 @@ impl fmt::Display for Comparison {
         row("seed", &|study| study.seed.to_string());
         row("trials", &|study| study.trials.to_string());
         row("failed", &|study| study.failed.to_string());
-        row("time", &|study| units::duration(std::time::Duration::from_secs_f64(study.seconds.max(0.0))));
+        row("time", &|study| units::duration(study.seconds.duration()));
         row("networks on the front", &|study| study.front.to_string());
         row("  dominated by another's", &|study| study.dominated.to_string());
         row("hypervolume %", &|study| format!("{:.2}", study.hypervolume_percent));

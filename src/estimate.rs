@@ -1,13 +1,14 @@
 //! About how long a study will take and how much memory, from one forward pass timed on this machine.
 
 use std::collections::BTreeMap;
-use std::time::{Duration, Instant};
+use std::time::Instant;
 
 use kiln_evaluator::data::{DataSet, Split};
 use kiln_evaluator::{Effort, predict};
 use kiln_export::{
     Array, Grid, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays,
 };
+use kiln_search::Seconds;
 use kiln_space::{Architecture, ParameterKind, ParameterSpec};
 
 use crate::assembly::Assembly;
@@ -29,11 +30,11 @@ const ACTIVATION_COPIES: u64 = 2;
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// Before the search.
-    pub prepare: Duration,
+    pub prepare: Seconds,
     /// All trials.
-    pub search: Duration,
+    pub search: Seconds,
     /// All networks that are finished.
-    pub finish: Duration,
+    pub finish: Seconds,
     /// Bytes of data, weights and activations.
     pub memory_bytes: u64,
 }
@@ -48,28 +49,32 @@ impl Estimate {
         let seconds_per_example = time_forward(typical, data)?;
         let time = |effort: &Effort, times: u64| {
             let passes = TRAINING * effort.trained as f64 + effort.judged as f64;
-            Duration::from_secs_f64(seconds_per_example * passes * times as f64)
+            Seconds::saturating(seconds_per_example * passes * times as f64)
         };
         let search = &assembly.config.search;
         let networks = assembly.config.finish.as_ref().map_or(0, |finish| finish.networks as u64);
         let parameters: u64 = assembly.space.parameters().iter().map(values).sum();
-        let activations = largest.counts().activation_bytes * ACTIVATION_COPIES;
+        let activations = largest.counts().activation_bytes.saturating_mul(ACTIVATION_COPIES);
         let (at_once, side_by_side) =
             (workload.examples_in_memory as u64, workers.min(search.in_flight) as u64);
         Some(Self {
             prepare: time(&workload.prepare, 1),
             search: time(&workload.trial, search.trials),
             finish: time(&workload.network, networks),
-            memory_bytes: data_bytes(data)
-                + WEIGHT_COPIES * 4 * parameters
-                + activations * at_once.max(u64::from(EXAMPLES) * side_by_side),
+            memory_bytes: [
+                data_bytes(data),
+                parameters.saturating_mul(WEIGHT_COPIES * 4),
+                activations.saturating_mul(at_once.max(u64::from(EXAMPLES).saturating_mul(side_by_side))),
+            ]
+            .into_iter()
+            .fold(0, u64::saturating_add),
         })
     }
 
     /// All stages together.
     #[must_use]
-    pub fn total(&self) -> Duration {
-        self.prepare + self.search + self.finish
+    pub fn total(&self) -> Seconds {
+        [self.prepare, self.search, self.finish].into_iter().sum()
     }
 }
 

@@ -154,7 +154,7 @@ impl Observer for Screen {
                     format!("{heading} {value}")
                 });
                 let metrics = metrics.collect::<Vec<_>>().join(", ");
-                let took = units::duration(Duration::from_secs_f64(seconds.max(0.0)));
+                let took = units::duration(seconds.duration());
                 self.line(&format!("finished trial {}: {metrics} ({took})", finished.trial));
             }
             Event::Prepared { full_epochs, .. } => {

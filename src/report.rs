@@ -68,13 +68,13 @@ impl Report {
             fidelity: entry.fidelity,
             objectives: objectives.iter().cloned().zip(entry.objectives.0.iter().copied()).collect(),
             metrics: entry.metrics.clone(),
-            costs: entry.costs.0.clone(),
+            costs: entry.costs.0.clone().into(),
         };
         let costs_of = |trial: TrialId| {
             front
                 .iter()
                 .find(|entry| entry.trial == trial)
-                .map(|entry| entry.costs.0.clone())
+                .map(|entry| entry.costs.0.clone().into())
                 .unwrap_or_default()
         };
         let finished = finished.iter().map(|network| FinishedNetwork {

@@ -4,9 +4,12 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
-use kiln_search::{Finished, FrontEntry, RunPaths, Spent, StudyRecord, Trial, TrialId, study_front};
+use kiln_search::{
+    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, Spent, StudyRecord, Trial, TrialId, study_front,
+};
 
 use crate::exit::Failure;
+use crate::output;
 
 /// What a run folder says.
 pub(crate) struct Run {
@@ -22,7 +25,7 @@ impl Run {
     /// Reads the run folder `run`, or that of the study of this name in `runs`.
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
-        let record = StudyRecord::read(&paths)?;
+        let record = read_record(&paths, &config, |_| {})?;
         let full_epochs = record.full_epochs;
         let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
@@ -58,5 +61,23 @@ impl Run {
             let (run, trials) = (self.paths.root().display(), self.trials.len());
             Failure::wrong(anyhow!("{run}: there is no trial {id} among the {trials} that are finished"))
         })
+    }
+}
+
+/// What the journal of a run says, `see` being shown every entry. Doubts about the journal are said.
+pub(crate) fn read_record(
+    paths: &RunPaths,
+    config: &RunConfig,
+    see: impl FnMut(&JournalEntry),
+) -> Result<StudyRecord, Failure> {
+    let record = StudyRecord::read_with(paths, &config.search.objectives, see)?;
+    say_doubts(paths, &record.doubts);
+    Ok(record)
+}
+
+/// Says what keeps a journal from being all that was written.
+pub(crate) fn say_doubts(paths: &RunPaths, doubts: &Doubts) {
+    for doubt in doubts.sentences() {
+        output::say(&format!("warning: {}: {doubt}", paths.journal().display()));
     }
 }

@@ -59,8 +59,8 @@ impl Survey {
             let genotype = variation::sample(space, &mut rng);
             match domain.costs(&genotype) {
                 Ok(costs) => {
-                    for (name, value) in costs.0 {
-                        values.entry(name).or_default().push(value);
+                    for (name, value) in &costs.0 {
+                        values.entry(name.clone()).or_default().push(*value);
                     }
                     if let Ok(architecture) = space.decode(&genotype) {
                         networks.push((domain.is_feasible(&genotype), architecture));

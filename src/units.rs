@@ -2,6 +2,8 @@
 
 use std::time::Duration;
 
+use kiln_search::MAX_HOURS;
+
 /// Values from the one up to the other are written without an exponent.
 const SMALLEST: f64 = 1e-4;
 const LARGEST: f64 = 1e9;
@@ -74,9 +76,15 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     }
 }
 
+/// Longer times say nothing.
+const CENTURY_S: f64 = 3600.0 * MAX_HOURS;
+
 /// A time as people say it.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
+    if seconds >= CENTURY_S {
+        return "more than 100 years".to_owned();
+    }
     if seconds < 10.0 {
         return format!("{seconds:.1} s");
     }
@@ -90,6 +98,8 @@ pub(crate) fn duration(duration: Duration) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kiln_search::Seconds;
+
     use super::*;
 
     #[test]
@@ -134,10 +144,11 @@ mod tests {
 
     #[test]
     fn times_are_said_in_their_own_size() {
-        let said = |seconds| duration(Duration::from_secs_f64(seconds));
+        let said = |seconds| duration(Seconds::saturating(seconds).duration());
         assert_eq!(said(2.34), "2.3 s");
         assert_eq!(said(59.9), "59 s");
         assert_eq!(said(125.0), "2 min 05 s");
         assert_eq!(said(7260.0), "2 h 01 min");
+        assert_eq!(said(1e300), "more than 100 years");
     }
 }

@@ -76,7 +76,7 @@ pub(crate) fn build(
     let validation = if read.train_on_validation { data.split(Split::Validation).len() } else { 0 };
     let effort = Effort {
         trained: u64::from(training.epochs) * (data.split(Split::Train).len() + validation) as u64,
-        judged: (read.calibration + data.split(Split::Test).len()) as u64,
+        judged: read.calibration.saturating_add(data.split(Split::Test).len()) as u64,
     };
     let finisher =
         NetworkFinisher { settings: read, training, full_epochs, context, device, source, exporters };

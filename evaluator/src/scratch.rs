@@ -97,7 +97,7 @@ pub(crate) fn build(
     let data = Arc::clone(&context.data);
     let trial = Effort {
         trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,
-        judged: (read.calibration + data.split(Split::Validation).len()) as u64,
+        judged: read.calibration.saturating_add(data.split(Split::Validation).len()) as u64,
     };
     let workload = Workload {
         prepare: Effort::default(),

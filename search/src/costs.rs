@@ -1,5 +1,6 @@
 //! The cost models of a study under one roof: every cost of an architecture, by name with unit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -91,9 +92,9 @@ impl CostSet {
     /// [`CostError`] when a model does not know an operation or format, or gives a number that is not finite.
     pub fn network(&self, architecture: &Architecture) -> Result<Costs, CostError> {
         let counts = architecture.counts();
-        let mut costs = Costs::default();
+        let mut costs = BTreeMap::new();
         for (name, value) in COUNTED.iter().zip([counts.parameters, counts.macs]) {
-            costs.0.insert((*name).to_owned(), value as f64);
+            costs.insert((*name).to_owned(), value as f64);
         }
         for (device, model) in &self.devices {
             let estimate = model.network(architecture)?;
@@ -108,10 +109,10 @@ impl CostSet {
                 if !value.is_finite() {
                     return Err(CostError::NotFinite { name, value: value.to_string() });
                 }
-                costs.0.insert(name, value);
+                costs.insert(name, value);
             }
         }
-        Ok(costs)
+        Ok(Costs(costs.into()))
     }
 }
 
@@ -171,7 +172,7 @@ mod tests {
         assert!(!costs.0.contains_key("latency_us"));
         let mut names = two.names();
         names.sort();
-        assert_eq!(names, costs.0.into_keys().collect::<Vec<_>>());
+        assert!(names.iter().eq(costs.0.keys()));
     }
 
     #[test]

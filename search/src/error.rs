@@ -135,7 +135,10 @@ pub enum StudyError {
         missing: &'static str,
     },
     /// A line of a journal is not what was written.
-    #[error("{}:{line}: damaged ({problem}); restore the file, or remove the line to have its trial judged again", path.display())]
+    #[error(
+        "{}:{line}: damaged ({problem}); restore the file from a copy, or cut it before this line and run the study again, which \
+         goes on from there", path.display()
+    )]
     JournalLine {
         /// The journal.
         path: PathBuf,
@@ -165,6 +168,32 @@ pub enum StudyError {
     StoreRecord {
         /// Folder of the store.
         path: PathBuf,
+    },
+    /// The store and a line of the journal that has no check say different things, so that nobody knows which is right.
+    #[error(
+        "{}: the store says `{store}` of trial {trial}, and the journal `{journal}`, on a line without a check; one of them is \
+         damaged: restore it from a copy, or remove the store's folder to go by the journal", path.display()
+    )]
+    Contradiction {
+        /// Folder of the store.
+        path: PathBuf,
+        /// The trial.
+        trial: TrialId,
+        /// What the journal says, as JSON.
+        journal: String,
+        /// What the store says, as JSON.
+        store: String,
+    },
+    /// Two trials of a journal asked the same and have different answers.
+    #[error(
+        "trials {} and {} judged the same network with the same effort, and the journal says `{}` and `{}`; one of the lines is \
+         damaged: restore the journal from a copy", trials[0], trials[1], outcomes[0], outcomes[1]
+    )]
+    Inconsistent {
+        /// The trials.
+        trials: [TrialId; 2],
+        /// What the journal says of each, as JSON.
+        outcomes: [String; 2],
     },
     /// The evaluator is not the one that judged the trials in the journal.
     #[error(

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Finished, Trial, TrialId};
+use crate::{Finished, Seconds, Trial, TrialId};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -42,8 +42,8 @@ pub enum Event {
         trial: Trial,
         /// Whether the outcome was already in the store.
         known: bool,
-        /// Seconds of its evaluation.
-        seconds: f64,
+        /// Time of its evaluation.
+        seconds: Seconds,
         /// Worker that evaluated it.
         worker: usize,
     },
@@ -70,8 +70,8 @@ pub enum Event {
     Finished {
         /// What came of it.
         finished: Finished,
-        /// Seconds it took.
-        seconds: f64,
+        /// Time it took.
+        seconds: Seconds,
     },
     /// All stages are done.
     Ended,

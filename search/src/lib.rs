@@ -16,11 +16,14 @@ mod fidelity;
 mod gaussian_process;
 pub mod hypervolume;
 mod journal;
+mod named_values;
+mod objectives;
 pub mod pareto;
 mod rank_correlation;
 mod registry;
 mod run_folder;
 mod schedule;
+mod seconds;
 pub mod seed;
 mod store;
 mod strategies;
@@ -41,11 +44,14 @@ pub use evaluator::{EvalError, Evaluator, Finished, Finisher, Progress, Request}
 pub use event::{Event, Observer};
 pub use fidelity::{Fidelities, Fidelity};
 pub use journal::{
-    JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened, StudyRecord, facts,
+    CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened,
+    StudyRecord, facts,
 };
+pub use named_values::NamedValues;
 pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
 pub use run_folder::{RunFolder, RunPaths, check_study_name};
+pub use seconds::{NotSeconds, Seconds};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
 pub use strategy::{Ask, Needs, Strategy};
 pub use study::{

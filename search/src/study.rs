@@ -21,10 +21,11 @@ pub use self::effort::{Rung, Spent};
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
 pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
+pub(crate) use self::settings::MAX_IN_FLIGHT;
 pub use self::settings::{MAX_HOURS, StudySettings};
 use crate::{
-    Constraint, CostSet, Domain, EvalError, Evaluator, Event, Finished, Finisher, Journal, Observer, Opened,
-    RunFolder, Store, Strategy, StudyError, StudyRecord, Trial,
+    Constraint, CostSet, Domain, EvalError, Evaluator, Event, Finished, Finisher, Journal, JournalReader,
+    Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord, Trial,
 };
 
 /// All parts of a study.
@@ -66,15 +67,15 @@ pub enum Status {
     Interrupted,
 }
 
-/// Seconds that this process spent in each stage.
+/// Time that this process spent in each stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSeconds {
     /// Data, supernet.
-    pub prepare: f64,
+    pub prepare: Seconds,
     /// Trials.
-    pub search: f64,
+    pub search: Seconds,
     /// Networks.
-    pub finish: f64,
+    pub finish: Seconds,
 }
 
 /// What came of a study.
@@ -119,8 +120,10 @@ impl Study {
     /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
     pub fn run(self, folder: &RunFolder) -> Result<Summary, StudyError> {
         self.check()?;
-        let Opened { journal, entries, cut } = Journal::open(&folder.paths().journal())?;
-        let mut record = StudyRecord::new(entries);
+        let expect = |reader: JournalReader| {
+            reader.with_objectives(&self.objectives).with_constraints(&self.constraints)
+        };
+        let Opened { journal, mut record, cut } = Journal::open_with(&folder.paths().journal(), expect)?;
         let Self { settings, mut strategy, evaluator, store, observers, stop, .. } = self;
         let log = Log::new(journal, observers, stop);
         open_run(&settings, &mut record, cut, &log)?;
@@ -135,7 +138,7 @@ impl Study {
 
         let began = Instant::now();
         let prepared = evaluator.prepare(&log);
-        summary.seconds.prepare = began.elapsed().as_secs_f64();
+        summary.seconds.prepare = began.elapsed().into();
         match prepared {
             Err(EvalError::Interrupted) => return Ok(summary),
             prepared => prepared?,
@@ -145,7 +148,7 @@ impl Study {
         strategy.hear_fidelities(answered);
 
         let began = Instant::now();
-        let store = memo::open(store, &folder.paths().store(), &fingerprint, &record.answers, &log)?;
+        let store = memo::open(store, &folder.paths().store(), &fingerprint, &record, &log)?;
         let domain = Domain::new(self.space.as_ref(), &self.costs, &self.constraints, &self.objectives);
         let parts = search::Parts {
             settings: &settings,
@@ -158,7 +161,7 @@ impl Study {
             log: &log,
         };
         let searched = search::search(parts, strategy.as_mut())?;
-        summary.seconds.search = began.elapsed().as_secs_f64();
+        summary.seconds.search = began.elapsed().into();
         summary.front = study_front(&searched.trials);
         summary.spent = Spent::of(&searched.trials, answered.full_epochs);
         if searched.interrupted {
@@ -175,11 +178,11 @@ impl Study {
             let networks = finish::finish(&best, finisher.as_ref(), folder.paths(), &record, &log)?;
             summary.finished = networks.finished;
             if networks.interrupted {
-                summary.seconds.finish = began.elapsed().as_secs_f64();
+                summary.seconds.finish = began.elapsed().into();
                 return Ok(summary);
             }
         }
-        summary.seconds.finish = began.elapsed().as_secs_f64();
+        summary.seconds.finish = began.elapsed().into();
         summary.status = Status::Completed;
         log.record(&Event::Ended)?;
         Ok(summary)
@@ -197,6 +200,9 @@ fn open_run(
     log.record(&Event::Started { study: settings.name.clone(), resumed, trials: settings.trials })?;
     if let Some(bytes) = cut {
         log.warn(format!("the journal ended in an unfinished line; {bytes} bytes were cut off"))?;
+    }
+    for doubt in record.doubts.sentences() {
+        log.warn(format!("the journal: {doubt}"))?;
     }
     if settings.retry_failed {
         let panicked = record.trials.values().filter(|known| known.trial.outcome.is_panic());
@@ -223,7 +229,7 @@ fn check_fingerprint(
             log.show(&event);
             Ok(())
         }
-        Some(before) if before != fingerprint && !record.answers.is_empty() => {
+        Some(before) if before != fingerprint && record.answers().next().is_some() => {
             Err(StudyError::Fingerprint { before: before.clone(), after: fingerprint.to_owned() })
         }
         _ => log.record(&event),

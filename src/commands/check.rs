@@ -69,7 +69,8 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
     match estimate {
         Some(estimate) => {
             let [prepare, search, finish, total] =
-                [estimate.prepare, estimate.search, estimate.finish, estimate.total()].map(units::duration);
+                [estimate.prepare, estimate.search, estimate.finish, estimate.total()]
+                    .map(|time| units::duration(time.duration()));
             lines.push(format!(
                 "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from a forward pass \
                  timed here; it may be twice as long, or half)"
@@ -131,8 +132,8 @@ fn as_json(survey: &Survey, constraints: &[Constraint], estimate: Option<&Estima
         .collect();
     let estimate = estimate.map(|estimate| {
         json!({
-            "prepare_s": estimate.prepare.as_secs_f64(), "search_s": estimate.search.as_secs_f64(),
-            "finish_s": estimate.finish.as_secs_f64(), "memory_bytes": estimate.memory_bytes,
+            "prepare_s": estimate.prepare, "search_s": estimate.search,
+            "finish_s": estimate.finish, "memory_bytes": estimate.memory_bytes,
         })
     });
     json!({

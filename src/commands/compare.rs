@@ -6,20 +6,20 @@ use std::path::PathBuf;
 use anyhow::anyhow;
 use kiln::assembly::Registries;
 use kiln::config::{RESOLVED, RunConfig};
-use kiln_search::{CostSet, StudyRecord, study_front};
+use kiln_search::{CostSet, study_front};
 
 use crate::cli::Common;
 use crate::comparison::{Comparison, Contender};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::run::Run;
+use crate::run::{Run, read_record};
 
 pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
     let registries = Registries::builtin();
     let mut read = Vec::new();
     for run in runs {
         let (paths, config) = Run::open(run, &common.runs)?;
-        let record = StudyRecord::read(&paths)?;
+        let record = read_record(&paths, &config, |_| {})?;
         let (costs, constraints) = registries.costs(&config)?;
         let trials: Vec<_> = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values();

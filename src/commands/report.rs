@@ -5,7 +5,6 @@ use std::path::{Path, PathBuf};
 
 use kiln::assembly::Registries;
 use kiln::audit::Audit;
-use kiln_search::{JournalReader, StudyError};
 use serde_json::json;
 
 use crate::cli::Common;
@@ -13,15 +12,13 @@ use crate::exit::{Exit, Failure};
 use crate::inspection::{Inspect, Inspector};
 use crate::output;
 use crate::output_file;
-use crate::run::Run;
-use crate::study_page::StudyPage;
+use crate::run::{Run, read_record};
+use crate::study_page::{History, StudyPage};
 
 pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
-    if !paths.journal().exists() {
-        return Err(StudyError::NotARun { path: paths.root().to_owned(), missing: "journal.jsonl" }.into());
-    }
-    let entries = JournalReader::open(&paths.journal())?.entries()?;
+    let mut history = History::default();
+    let record = read_record(&paths, &config, |entry| history.see(entry))?;
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
     let (costs, constraints) = registries.costs(&config)?;
@@ -32,7 +29,8 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         paths.read_config()?,
         config.search.objectives,
         constraints,
-        entries,
+        record,
+        history,
     )
     .with_audit(Audit::load(&paths)?);
     let inspector = Inspector { space, costs };

@@ -5,7 +5,7 @@ use std::thread;
 use std::time::Duration;
 
 use kiln::assembly::Registries;
-use kiln_search::{Event, JournalEntry, Observer};
+use kiln_search::{Event, JournalEntry, Observer, RunPaths};
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
@@ -13,7 +13,7 @@ use crate::inspection::Inspector;
 use crate::model_export::{ModelExport, has_supernet};
 use crate::output;
 use crate::progress::Screen;
-use crate::run::Run;
+use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
 
 /// How often the journal is looked at where there is no screen.
@@ -21,10 +21,10 @@ const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
-    let follow = Follow::open(&paths)?;
+    let follow = Follow::open(&paths)?.with_objectives(&config.search.objectives);
     if plain || common.json || !tui::is_possible() {
         let objective = config.search.objectives.first().map_or("", String::as_str);
-        return lines(follow, objective, common.json);
+        return lines(follow, &paths, objective, common.json);
     }
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
@@ -48,11 +48,11 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
 }
 
 /// Prints what the journal tells until the study ends: as progress, or as the events themselves.
-fn lines(mut follow: Follow, objective: &str, json: bool) -> Result<Exit, Failure> {
+fn lines(mut follow: Follow, paths: &RunPaths, objective: &str, json: bool) -> Result<Exit, Failure> {
     let mut progress = Screen::new(objective);
     // Entries since the journal's beginning, and those that were printed.
     let (mut at, mut printed) = (0_u64, 0_u64);
-    let mut ended = false;
+    let (mut ended, mut said) = (false, false);
     loop {
         match follow.step()? {
             Step::Entry(entry) => {
@@ -63,8 +63,15 @@ fn lines(mut follow: Follow, objective: &str, json: bool) -> Result<Exit, Failur
                     if json { output::print_json(&entry)? } else { progress.on_event(&entry.event) }
                 }
             }
-            Step::Nothing if ended => return Ok(Exit::Done),
-            Step::Nothing => thread::sleep(LOOK_EVERY),
+            Step::Nothing => {
+                if !std::mem::replace(&mut said, true) {
+                    say_doubts(paths, &follow.doubts());
+                }
+                if ended {
+                    return Ok(Exit::Done);
+                }
+                thread::sleep(LOOK_EVERY);
+            }
             Step::Again => at = 0,
         }
     }

@@ -13,7 +13,7 @@ pub(crate) fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) ->
         strategy: "random".to_owned(),
         settings: Settings::empty("search.strategy"),
         seed: 1,
-        seconds: 12.0,
+        seconds: Seconds::saturating(12.0),
         constraints: vec![Constraint::new("latency_us", limit)],
         front: study_front(&trials),
         trials,

@@ -3,6 +3,8 @@
 
 use std::time::Duration;
 
+use kiln_search::Seconds;
+
 /// Stage in which networks are finished, and the one inside it in which each of them trains.
 const FINISH: &str = "finish";
 const NETWORK: &str = "network";
@@ -33,13 +35,13 @@ impl Stage {
 
     pub(crate) fn update(&mut self, name: &str, done: u64, total: u64, note: &str, now: Duration) {
         if self.name == FINISH && name == FINISH {
-            self.done = done * NETWORK_STEPS;
-            self.total = total * NETWORK_STEPS;
+            self.done = done.saturating_mul(NETWORK_STEPS);
+            self.total = total.saturating_mul(NETWORK_STEPS);
         } else if name == NETWORK {
             let whole = self.done / NETWORK_STEPS * NETWORK_STEPS;
             // A network is through when the study says so: files are still to be written.
-            let part = done * (NETWORK_STEPS - 1) / total.max(1);
-            self.done = whole + part.min(NETWORK_STEPS - 1);
+            let part = share(done, total, NETWORK_STEPS - 1);
+            self.done = whole.saturating_add(part.min(NETWORK_STEPS - 1));
             self.total = self.total.max(NETWORK_STEPS);
         } else {
             self.done = done;
@@ -51,7 +53,7 @@ impl Stage {
 
     /// What is done up to now took no time that counts.
     pub(crate) fn discount(&mut self, now: Duration) {
-        self.counted_from = Some((self.done + 1, now));
+        self.counted_from = Some((self.done.saturating_add(1), now));
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -75,7 +77,7 @@ impl Stage {
     }
 
     pub(crate) fn percent(&self) -> u64 {
-        100 * self.done / self.total.max(1)
+        share(self.done, self.total, 100)
     }
 
     pub(crate) fn elapsed(&self, now: Duration) -> Duration {
@@ -87,8 +89,14 @@ impl Stage {
         let (from, since) = self.counted_from?;
         let counted = self.done.checked_sub(from).filter(|counted| *counted > 0)?;
         let each = now.saturating_sub(since).as_secs_f64() / counted as f64;
-        Some(Duration::from_secs_f64(each * self.total.saturating_sub(self.done) as f64))
+        Some(Seconds::saturating(each * self.total.saturating_sub(self.done) as f64).duration())
     }
+}
+
+/// The part of `whole` that `done` of `total` is; counts in a journal may be any.
+fn share(done: u64, total: u64, whole: u64) -> u64 {
+    let part = u128::from(done) * u128::from(whole) / u128::from(total.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -122,6 +130,21 @@ mod tests {
         }
         stage.update("search", 60, 100, "", at(20));
         assert!(close(stage.left(at(20)), 80.0));
+    }
+
+    #[test]
+    fn no_count_is_too_large() {
+        let at = Duration::from_secs;
+        for name in ["finish", "network", "search"] {
+            let mut stage = Stage::new(name, at(0));
+            stage.update(name, 0, u64::MAX, "", at(0));
+            stage.update("network", u64::MAX, 1, "", at(1));
+            stage.update(name, u64::MAX - 1, u64::MAX, "", at(u64::MAX));
+            stage.discount(at(u64::MAX));
+            assert!(
+                stage.percent() <= 100 && stage.left(at(u64::MAX)).is_none_or(|left| left < Duration::MAX)
+            );
+        }
     }
 
     #[test]

@@ -3,6 +3,7 @@
 mod audit;
 mod front;
 mod health;
+mod history;
 mod names;
 mod progress;
 mod supernet;
@@ -13,12 +14,14 @@ mod winners;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use kiln::audit::Audit;
 use kiln_export::page::{Figure, Page, Part, Section};
-use kiln_search::{Constraint, Fidelity, FrontEntry, JournalEntry, StudyRecord, Trial, TrialId, study_front};
+use kiln_search::{
+    Constraint, Fidelity, FrontEntry, JournaledTrial, Seconds, StudyRecord, Trial, TrialId, study_front,
+};
 
+pub(crate) use self::history::History;
 use self::names::{Axes, with_unit};
 use crate::inspection::Inspection;
 use crate::units;
@@ -33,8 +36,11 @@ pub(crate) struct StudyPage {
     objectives: Vec<String>,
     constraints: Vec<Constraint>,
     config: String,
-    entries: Vec<JournalEntry>,
+    history: History,
+    /// All but the trials.
     record: StudyRecord,
+    /// Times of the evaluations of each worker.
+    workers: BTreeMap<usize, Vec<Seconds>>,
     /// Trials by ascending number.
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
@@ -49,12 +55,18 @@ impl StudyPage {
         config: String,
         objectives: Vec<String>,
         constraints: Vec<Constraint>,
-        entries: Vec<JournalEntry>,
+        mut record: StudyRecord,
+        history: History,
     ) -> Self {
-        let record = StudyRecord::new(entries.clone());
-        let trials: Vec<Trial> = record.trials.values().map(|journaled| journaled.trial.clone()).collect();
+        let mut workers: BTreeMap<usize, Vec<Seconds>> = BTreeMap::new();
+        let trial = |journaled: Box<JournaledTrial>| {
+            workers.entry(journaled.worker).or_default().push(journaled.seconds);
+            journaled.trial
+        };
+        let trials: Vec<Trial> = std::mem::take(&mut record.trials).into_values().map(trial).collect();
         let front = study_front(&trials);
-        Self { name, run, objectives, constraints, config, entries, record, trials, front, audit: None }
+        let audit = None;
+        Self { name, run, objectives, constraints, config, history, record, workers, trials, front, audit }
     }
 
     /// The same with what an audit of the supernet found.
@@ -144,7 +156,7 @@ impl StudyPage {
                 figures.push(figure(&names::capitalized(&label), with_unit(name, *value), note));
             }
         }
-        let elapsed = units::duration(Duration::from_secs_f64(self.record.elapsed_s.max(0.0)));
+        let elapsed = units::duration(self.record.elapsed_s.duration());
         figures.push(figure("Time", elapsed, "of work on the study".to_owned()));
         figures
     }

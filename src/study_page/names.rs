@@ -1,7 +1,7 @@
 //! Which numbers the plots of a study show, and how they are called.
 
 use kiln_export::page::{Axis, Limit, Point};
-use kiln_search::{Constraint, Trial};
+use kiln_search::{Constraint, NamedValues, Trial};
 
 use crate::units;
 
@@ -26,7 +26,7 @@ impl Axes {
         let other = objectives.iter().find(|name| **name != y).cloned();
         let costs = trials.iter().map(|trial| &trial.costs.0).find(|costs| !costs.is_empty());
         let known = || {
-            let names: Vec<&String> = costs.into_iter().flat_map(|costs| costs.keys()).collect();
+            let names: Vec<&String> = costs.into_iter().flat_map(NamedValues::keys).collect();
             COSTS
                 .iter()
                 .find_map(|cost| names.iter().find(|name| base(name) == *cost))

@@ -1,9 +1,9 @@
 //! The health of what was trained: losses while training, and how well the search's estimates held.
 
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
-use kiln_search::Event;
 
 use super::StudyPage;
+use super::history::{Loss, TRAINING_STAGES};
 use super::names::{subject, value, with_unit};
 
 /// Points of a curve; of more, some are left out.
@@ -12,9 +12,9 @@ const POINTS: usize = 400;
 impl StudyPage {
     /// `None` where nothing was trained, as with results from a table.
     pub(super) fn supernet_section(&self) -> Option<Section> {
-        let stages = [("supernet", "Loss of the supernet"), ("network", "Loss of the finished networks")];
-        let plots: Vec<Plot> =
-            stages.iter().filter_map(|(stage, title)| self.loss_plot(stage, title)).collect();
+        let titles = ["Loss of the supernet", "Loss of the finished networks"];
+        let stages = TRAINING_STAGES.into_iter().zip(titles);
+        let plots: Vec<Plot> = stages.filter_map(|(stage, title)| self.loss_plot(stage, title)).collect();
         let estimates = self.estimates();
         if plots.is_empty() && estimates.is_none() {
             return None;
@@ -27,13 +27,10 @@ impl StudyPage {
     /// The losses that were reported while a stage trained.
     fn loss_plot(&self, stage: &str, title: &str) -> Option<Plot> {
         let mut runs: Vec<Vec<Point>> = Vec::new();
-        for entry in &self.entries {
-            let Event::Progress { stage: reported, done, total, note } = &entry.event else { continue };
-            let Some(loss) = loss(note).filter(|_| reported == stage) else { continue };
-            let step = *done as f64;
-            let share = 100.0 * step / (*total).max(1) as f64;
+        for Loss { done, total, value: loss } in self.history.losses.get(stage).into_iter().flatten() {
+            let share = 100.0 * *done as f64 / (*total).max(1) as f64;
             let note = format!("step {done} of {total}: loss {loss}");
-            let point = Point { x: share, y: loss, note };
+            let point = Point { x: share, y: *loss, note };
             // A training that begins again, or another network, is a curve of its own.
             match runs.last_mut() {
                 Some(run) if run.last().is_some_and(|last| last.x <= point.x) => run.push(point),
@@ -96,10 +93,4 @@ impl StudyPage {
             rows,
         })
     }
-}
-
-/// The loss in a note such as `loss 0.1234`.
-fn loss(note: &str) -> Option<f64> {
-    let (_, rest) = note.split_once("loss ")?;
-    rest.split([' ', ',']).next()?.parse().ok()
 }

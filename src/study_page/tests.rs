@@ -1,7 +1,7 @@
 use std::collections::BTreeMap;
 
 use kiln::audit::{AuditedNetwork, Predictor};
-use kiln_search::{Event, Finished, JOURNAL_VERSION, Outcome, RankCorrelation};
+use kiln_search::{Event, Finished, JOURNAL_VERSION, JournalEntry, Outcome, RankCorrelation, Seconds};
 use kiln_space::Genotype;
 
 use super::*;
@@ -11,18 +11,29 @@ use crate::volume::tests::{objectives, trial};
 fn page_of(events: Vec<Event>) -> StudyPage {
     let entry = |(index, event)| JournalEntry {
         version: JOURNAL_VERSION,
-        unix_s: 1e9,
-        elapsed_s: index as f64,
+        unix_s: Seconds::saturating(1e9),
+        elapsed_s: Seconds::saturating(index as f64),
         event,
     };
-    let entries = events.into_iter().enumerate().map(entry).collect();
+    let entries: Vec<JournalEntry> = events.into_iter().enumerate().map(entry).collect();
+    let mut history = History::default();
+    entries.iter().for_each(|entry| history.see(entry));
+    let record = StudyRecord::new(entries);
     let limits = vec![Constraint::new("latency_us", 400.0)];
     let config = "[study]\nname = \"<quick>\"\n".to_owned();
-    StudyPage::new("<quick>".to_owned(), PathBuf::from("runs/quick"), config, objectives(), limits, entries)
+    StudyPage::new(
+        "<quick>".to_owned(),
+        PathBuf::from("runs/quick"),
+        config,
+        objectives(),
+        limits,
+        record,
+        history,
+    )
 }
 
 fn told(trial: Trial) -> Event {
-    Event::Trial { trial, known: false, seconds: 0.5, worker: 1 }
+    Event::Trial { trial, known: false, seconds: Seconds::saturating(0.5), worker: 1 }
 }
 
 fn study() -> StudyPage {
@@ -50,7 +61,7 @@ fn study() -> StudyPage {
         Event::Rejections { candidates: 10, rejected: 4 },
         Event::Warning { message: "a <warning>".to_owned() },
         Event::Searched { trials: 4, front: vec![0, 2] },
-        Event::Finished { finished, seconds: 7.0 },
+        Event::Finished { finished, seconds: Seconds::saturating(7.0) },
         Event::Ended,
     ])
 }

@@ -38,11 +38,6 @@ impl StudyPage {
     }
 
     fn what_was_measured(&self, trial: &Trial) -> String {
-        let said = |values: &BTreeMap<String, f64>| {
-            let values =
-                values.iter().map(|(name, value)| format!("{} {}", subject(name), with_unit(name, *value)));
-            values.collect::<Vec<_>>().join(", ")
-        };
         let mut parts = vec![format!("Trial {}, genotype {}.", trial.id, trial.proposal.genotype)];
         if let Some((finished, seconds)) = self.record.finished.get(&trial.id) {
             parts.push(format!("Trained on for {seconds:.0} s: {}.", said(&finished.metrics)));
@@ -55,6 +50,13 @@ impl StudyPage {
         parts.push(format!("Predicted: {}.", said(&trial.costs.0)));
         parts.join(" ")
     }
+}
+
+/// Values by name, as people read them.
+fn said<'a>(values: impl IntoIterator<Item = (&'a String, &'a f64)>) -> String {
+    let said =
+        |(name, value): (&'a String, &'a f64)| format!("{} {}", subject(name), with_unit(name, *value));
+    values.into_iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
 /// A table of the layers that cost something, and the choices that led to them.

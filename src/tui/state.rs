@@ -9,7 +9,7 @@ use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kiln_search::{Event, Finished, Outcome, Trial, TrialId};
+use kiln_search::{Event, Finished, Outcome, Seconds, Trial, TrialId};
 
 pub(crate) use self::front::Front;
 pub(crate) use self::lines::{Level, Line, Lines};
@@ -28,8 +28,8 @@ pub(crate) struct Told {
     pub(crate) trial: Trial,
     /// Whether the answer was there before.
     pub(crate) known: bool,
-    /// Seconds of its evaluation.
-    pub(crate) seconds: f64,
+    /// Time of its evaluation.
+    pub(crate) seconds: Seconds,
     pub(crate) worker: usize,
 }
 
@@ -60,8 +60,8 @@ pub(crate) struct State {
     pub(crate) failed: u64,
     /// Candidates looked at, and of them infeasible.
     pub(crate) rejections: Option<(u64, u64)>,
-    /// Networks finished, with the seconds each took.
-    pub(crate) finished: BTreeMap<TrialId, (Finished, f64)>,
+    /// Networks finished, with the time each took.
+    pub(crate) finished: BTreeMap<TrialId, (Finished, Seconds)>,
     /// Lowest value of the first objective among trials of the highest fidelity, and the trial that has it.
     pub(crate) best: Option<(f64, TrialId)>,
     pub(crate) lines: Lines,
@@ -232,13 +232,13 @@ impl State {
         }
     }
 
-    fn finish(&mut self, finished: &Finished, seconds: f64, at: Duration) {
+    fn finish(&mut self, finished: &Finished, seconds: Seconds, at: Duration) {
         let metrics: Vec<String> = finished
             .metrics
             .iter()
             .map(|(name, value)| format!("{} {}", heading(name), text(name, *value)))
             .collect();
-        let took = units::duration(Duration::from_secs_f64(seconds.max(0.0)));
+        let took = units::duration(seconds.duration());
         let message = format!("finished trial {}: {} ({took})", finished.trial, metrics.join(", "));
         self.lines.push(at, Level::Good, message);
         self.finished.insert(finished.trial, (finished.clone(), seconds));

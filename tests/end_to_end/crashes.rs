@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kiln_search::{Event, TrialId, seed};
+use kiln_search::{Event, Seconds, TrialId, seed};
 use rand::RngExt;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
@@ -58,8 +58,9 @@ fn kill_at(sandbox: &Sandbox, moment: Moment) -> bool {
 /// Ten random moments: three while the supernet is trained, four during the search, three while networks are finished.
 fn moments(seconds: &serde_json::Value) -> Vec<Moment> {
     let mut rng = seed::generator(2026, "moments to kill at", &[]);
-    let mut within =
-        |stage: &str| Duration::from_secs_f64(seconds[stage].as_f64().unwrap() * 0.7 * rng.random::<f64>());
+    let mut within = |stage: &str| {
+        Seconds::saturating(seconds[stage].as_f64().unwrap() * 0.7 * rng.random::<f64>()).duration()
+    };
     let prepare = [within("prepare"), within("prepare"), within("prepare")];
     let finish = [within("finish"), within("finish"), within("finish")];
     let mut moments: Vec<Moment> = prepare.into_iter().map(|then| Moment { trials: 0, then }).collect();

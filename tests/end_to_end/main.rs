@@ -10,6 +10,7 @@ mod effort;
 mod failures;
 mod full_disk;
 mod interruptions;
+mod journals;
 mod mistakes;
 mod output;
 mod sandbox;

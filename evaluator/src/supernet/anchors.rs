@@ -264,8 +264,11 @@ pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Co
     let networks = settings.networks as u64;
     let of = |split: Split| context.data.split(split).len() as u64;
     // Each is judged with its own weights and with the shared ones.
-    let judged = 2 * (calibration as u64 + of(Split::Validation));
-    Effort { trained: networks * u64::from(settings.epochs) * of(Split::Train), judged: networks * judged }
+    let judged = (calibration as u64).saturating_add(of(Split::Validation)).saturating_mul(2);
+    Effort {
+        trained: networks * u64::from(settings.epochs) * of(Split::Train),
+        judged: networks.saturating_mul(judged),
+    }
 }
 
 /// Examples whose activations are in memory at one time.

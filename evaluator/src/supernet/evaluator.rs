@@ -85,9 +85,12 @@ pub(crate) fn build(
     let epochs = if trains { u64::from(settings.epochs) } else { 0 };
     let steps = epochs * training.steps_per_epoch(data.split(Split::Train).len());
     let each_step = training.step_examples() * settings.subnets;
-    let judged = (settings.calibration + data.split(Split::Validation).len()) as u64;
+    let judged = settings.calibration.saturating_add(data.split(Split::Validation).len()) as u64;
     let workload = Workload {
-        prepare: Effort { trained: steps * each_step as u64 + alone.trained, judged: alone.judged },
+        prepare: Effort {
+            trained: steps.saturating_mul(each_step as u64).saturating_add(alone.trained),
+            judged: alone.judged,
+        },
         trial: Effort { trained: 0, judged },
         network: network.unwrap_or_default(),
         examples_in_memory: (settings.batch * settings.subnets).max(anchored),

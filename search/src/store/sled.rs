@@ -71,21 +71,21 @@ fn broken(path: &Path, source: sled::Error) -> StudyError {
 
 impl Store for SledStore {
     fn get(&self, key: &Key) -> Result<Option<Outcome>, StudyError> {
-        let bytes = self.db.get(key_bytes(key)).map_err(|source| broken(&self.path, source))?;
-        bytes.map(|bytes| read_outcome(&bytes)).transpose().map_err(|why| self.unreadable(why))
+        let key = key_bytes(key);
+        let bytes = self.db.get(&key).map_err(|source| broken(&self.path, source))?;
+        bytes.map(|bytes| read_outcome(&key, &bytes)).transpose().map_err(|why| self.unreadable(why))
     }
 
     fn put(&self, key: &Key, outcome: &Outcome) -> Result<(), StudyError> {
-        self.db
-            .insert(key_bytes(key), outcome_bytes(outcome))
-            .map(drop)
-            .map_err(|source| broken(&self.path, source))
+        let key = key_bytes(key);
+        let bytes = outcome_bytes(&key, outcome);
+        self.db.insert(key, bytes).map(drop).map_err(|source| broken(&self.path, source))
     }
 
     fn iter(&self) -> Box<dyn Iterator<Item = Result<StoreEntry, StudyError>> + '_> {
         Box::new(self.db.iter().map(|entry| {
             let (key, outcome) = entry.map_err(|source| broken(&self.path, source))?;
-            let read = || Ok((read_key(&key)?, read_outcome(&outcome)?));
+            let read = || Ok((read_key(&key)?, read_outcome(&key, &outcome)?));
             read().map_err(|why| self.unreadable(why))
         }))
     }

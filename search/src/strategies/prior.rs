@@ -74,12 +74,19 @@ fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
-    let entries = JournalReader::open(journal).and_then(|mut reader| reader.entries()).map_err(said)?;
-    let trials = entries.into_iter().filter_map(|entry| match entry.event {
-        Event::Trial { trial, .. } if !trial.objectives.0.is_empty() => Some(trial),
-        _ => None,
-    });
-    Ok(trials.collect())
+    let mut reader = JournalReader::open(journal).map_err(said)?;
+    let mut trials = Vec::new();
+    while let Some(entry) = reader.next_entry().map_err(said)? {
+        if let Event::Trial { trial, .. } = entry.event
+            && !trial.objectives.0.is_empty()
+        {
+            trials.push(trial);
+        }
+    }
+    for doubt in reader.doubts().sentences() {
+        tracing::warn!("{}: {doubt}", journal.display());
+    }
+    Ok(trials)
 }
 
 /// The best genotypes of a study, by non-dominated rank, then crowding.
@@ -187,7 +194,10 @@ mod tests {
 
     use super::*;
     use crate::seed::ask_generator;
-    use crate::{CostSet, Costs, JOURNAL_VERSION, JournalEntry, Objectives, Outcome, StrategyRegistry};
+    use crate::{
+        CheckChain, CostSet, Costs, JOURNAL_VERSION, JournalEntry, Objectives, Outcome, Seconds,
+        StrategyRegistry,
+    };
 
     fn proposed(settings: &serde_json::Value, asks: u64) -> Vec<String> {
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
@@ -216,18 +226,19 @@ mod tests {
     fn the_best_of_an_earlier_study_come_first() {
         let folder = tempfile::tempdir().unwrap();
         let journal = folder.path().join("journal.jsonl");
-        let line = |id: u64, gene: u8, error: f64| {
+        let mut chain = CheckChain::default();
+        let mut line = |id: u64, gene: u8, error: f64| {
             let genotype = Genotype::new([gene; 6]);
             let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
             let outcome = Outcome::from_metrics([("error_percent".to_owned(), error)].into());
             let (costs, objectives) = (Costs::default(), Objectives(vec![error]));
             let trial = Trial { id, proposal, outcome, costs, objectives, violation: 0.0 };
-            let event = Event::Trial { trial, known: false, seconds: 0.0, worker: 0 };
-            let entry = JournalEntry { version: JOURNAL_VERSION, unix_s: 0.0, elapsed_s: 0.0, event };
-            serde_json::to_string(&entry).unwrap()
+            let (unix_s, elapsed_s, seconds) = (Seconds::ZERO, Seconds::ZERO, Seconds::ZERO);
+            let event = Event::Trial { trial, known: false, seconds, worker: 0 };
+            chain.line(&JournalEntry { version: JOURNAL_VERSION, unix_s, elapsed_s, event })
         };
         let lines = [line(0, 1, 9.0), line(1, 2, 5.0), line(2, 3, 7.0)];
-        std::fs::write(&journal, lines.join("\n") + "\n").unwrap();
+        std::fs::write(&journal, lines.concat()).unwrap();
         let proposed = proposed(&json!({ "transfer": { "journal": journal, "count": 2 } }), 3);
         assert_eq!(proposed[..2], ["prior 2-2-2-2-2-2", "prior 3-3-3-3-3-3"]);
         assert!(proposed[2].starts_with("random "));

@@ -70,7 +70,7 @@ fn finish_one(
     remove(&place)?;
     fs::rename(&beside, &place).map_err(failed(&place, "move the finished network here"))?;
     sync_folder(&paths.models())?;
-    let seconds = began.elapsed().as_secs_f64();
+    let seconds = began.elapsed().into();
     log.record(&Event::Finished { finished: finished.clone(), seconds })?;
     remove(&paths.training(trial.id))?;
     // The folder stays where something else is in it.

@@ -49,7 +49,11 @@ pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
         fidelity: trial.proposal.fidelity,
         objectives: trial.objectives.clone(),
         costs: trial.costs.clone(),
-        metrics: trial.outcome.measurement().map(|measured| measured.metrics().clone()).unwrap_or_default(),
+        metrics: trial
+            .outcome
+            .measurement()
+            .map(|measured| measured.metrics().clone().into())
+            .unwrap_or_default(),
     };
     eligible.into_iter().filter(|trial| front.contains(&trial.id)).map(entry).collect()
 }

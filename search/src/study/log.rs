@@ -4,7 +4,7 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Event, Journal, Observer, Progress, StudyError};
+use crate::{Event, Journal, Observer, Progress, Seconds, StudyError};
 
 /// Progress goes into the journal at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -59,7 +59,7 @@ impl Log {
     }
 
     /// Time for which this and earlier processes have worked on the study.
-    pub(super) fn elapsed(&self) -> Duration {
+    pub(super) fn elapsed(&self) -> Seconds {
         self.state().journal.elapsed()
     }
 

@@ -9,7 +9,6 @@ use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
 
 use kiln_space::Genotype;
 
@@ -19,8 +18,8 @@ use super::workers::{Answer, Job, work};
 use crate::schedule::Schedule;
 use crate::seed::ask_generator;
 use crate::{
-    Ask, Domain, Evaluator, Event, Fidelities, Fidelity, Outcome, Progress, Proposal, Store, Strategy,
-    StudyError, StudyRecord, StudySettings, Trial, TrialId,
+    Ask, Domain, Evaluator, Event, Fidelities, Fidelity, Outcome, Progress, Proposal, Seconds, Store,
+    Strategy, StudyError, StudyRecord, StudySettings, Trial, TrialId,
 };
 
 /// Rejections are reported every so many trials.
@@ -52,7 +51,7 @@ pub(super) struct Searched {
 struct Answered {
     trial: Trial,
     known: bool,
-    seconds: f64,
+    seconds: Seconds,
     worker: usize,
 }
 
@@ -119,7 +118,7 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
 
 impl<'a> Search<'a> {
     fn new(parts: Parts<'a>, strategy: &'a mut dyn Strategy) -> Self {
-        let panics = parts.record.answers.iter().filter(|(_, outcome)| outcome.is_panic());
+        let panics = parts.record.panics();
         let panicked = panics
             .map(|(proposal, outcome)| ((proposal.genotype.clone(), proposal.fidelity), outcome.clone()))
             .collect();
@@ -208,7 +207,7 @@ impl<'a> Search<'a> {
     fn out_of_time(&self) -> bool {
         let Some(hours) = self.parts.settings.hours else { return false };
         let journaled = self.parts.record.trials.last_key_value().is_some_and(|(last, _)| self.next <= *last);
-        !journaled && self.parts.log.elapsed() >= Duration::from_secs_f64(hours * 3600.0)
+        !journaled && self.parts.log.elapsed() >= Seconds::saturating(hours * 3600.0)
     }
 
     /// Tells a trial to the strategy and the observers.

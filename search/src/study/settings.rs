@@ -8,6 +8,9 @@ use crate::{Constraint, CostSet, StudyError};
 /// Most hours of a study, a century: what is longer cannot be told from no limit.
 pub const MAX_HOURS: f64 = 876_600.0;
 
+/// Most proposals that are out at one time.
+pub(crate) const MAX_IN_FLIGHT: u64 = 4_096;
+
 /// What a study needs to know besides its parts. All but the last six belong to what the study is: changing
 /// them makes another study.
 #[derive(Clone, Debug, PartialEq)]
@@ -60,7 +63,7 @@ impl StudySettings {
     pub(super) fn check(&self) -> Result<(), StudyError> {
         check_study_name(&self.name)?;
         let counts = [
-            ("in_flight", self.in_flight as u64, 4_096, "1 to 4096"),
+            ("in_flight", self.in_flight as u64, MAX_IN_FLIGHT, "1 to 4096"),
             ("panics_in_a_row", u64::from(self.panics_in_a_row), u64::from(u32::MAX), "at least 1"),
             ("trials", self.trials, u64::MAX, "at least 1"),
             ("epochs", self.epochs.unwrap_or(1), u64::MAX, "at least 1"),

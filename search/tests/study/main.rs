@@ -3,6 +3,7 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod benched;
+mod contradictions;
 mod effort;
 mod failures;
 mod finish;

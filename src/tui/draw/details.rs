@@ -107,7 +107,7 @@ fn facts<'a>(told: &Told, state: &State, width: usize, look: &Look<'_>) -> Vec<L
     };
     lines.extend(set(told.trial.costs.0.iter().map(shown).collect(), GAP, None));
     if let Some((finished, seconds)) = state.finished.get(&told.trial.id) {
-        let first = format!("★ finished in {} s:", units::significant(*seconds));
+        let first = format!("★ finished in {} s:", units::significant(seconds.get()));
         let metrics = std::iter::once(first).chain(finished.metrics.iter().map(shown)).collect();
         lines.extend(set(metrics, GAP, Some(Role::Finished)));
         let folder = format!("{}:", look.setup.paths.model(told.trial.id).display());

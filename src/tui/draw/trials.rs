@@ -139,7 +139,7 @@ fn row<'a>(
         let shown = value(trial, name).map_or_else(|| "-".to_owned(), |value| text(name, value));
         Cell::from(right(&shown, NUMBER))
     });
-    let seconds = if told.known { "known".to_owned() } else { units::significant(told.seconds) };
+    let seconds = if told.known { "known".to_owned() } else { units::significant(told.seconds.get()) };
     let mut cells = vec![
         Cell::from(Line::from(vec![Span::raw(" "), sign])),
         Cell::from(right(&trial.id.to_string(), id)),

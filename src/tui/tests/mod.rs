@@ -6,12 +6,11 @@ mod room;
 mod shown;
 mod told;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kiln_search::{
-    Constraint, Costs, Event, FailureKind, Fidelity, Finished, Objectives, Origin, Outcome, Proposal,
-    RunPaths, Trial,
+    Constraint, Costs, Event, FailureKind, Fidelity, Finished, NamedValues, Objectives, Origin, Outcome,
+    Proposal, RunPaths, Seconds, Trial,
 };
 use kiln_space::Genotype;
 
@@ -60,7 +59,7 @@ fn trial(id: u64) -> Trial {
             origin: Origin { operator: operator.to_owned(), parents, cluster },
         },
         outcome,
-        costs: Costs(BTreeMap::from([
+        costs: Costs(NamedValues::from([
             ("latency_us".to_owned(), latency),
             ("macs".to_owned(), 1e4 * latency),
             ("model_bytes".to_owned(), 200.0 * latency),
@@ -72,7 +71,12 @@ fn trial(id: u64) -> Trial {
 }
 
 fn told(id: u64) -> Event {
-    Event::Trial { trial: trial(id), known: false, seconds: 0.5 + noise(id), worker: (id % 2) as usize }
+    Event::Trial {
+        trial: trial(id),
+        known: false,
+        seconds: Seconds::saturating(0.5 + noise(id)),
+        worker: (id % 2) as usize,
+    }
 }
 
 fn progress(stage: &str, done: u64, total: u64, note: &str) -> Event {
@@ -115,7 +119,7 @@ fn whole() -> Vec<(Event, Duration)> {
         (progress("finish", 0, 1, "trial 7"), seconds(96)),
         (progress("network", 500, 1000, "loss 0.1"), seconds(106)),
         (progress("network", 1000, 1000, "trained"), seconds(116)),
-        (Event::Finished { finished, seconds: 20.0 }, seconds(116)),
+        (Event::Finished { finished, seconds: Seconds::saturating(20.0) }, seconds(116)),
         (progress("finish", 1, 1, ""), seconds(116)),
         (Event::Ended, seconds(117)),
     ]);

@@ -33,7 +33,7 @@ fn trials_are_ordered_by_every_column() {
         view.rows(&state).iter().filter_map(|told| told.trial.objectives.0.get(1).copied()).collect();
     assert!(latencies.is_sorted());
     press(&mut view, &state, &chars("s"));
-    let seconds: Vec<f64> = view.rows(&state).iter().map(|told| -told.seconds).collect();
+    let seconds: Vec<f64> = view.rows(&state).iter().map(|told| -told.seconds.get()).collect();
     assert!(seconds.is_sorted());
     press(&mut view, &state, &chars("sS"));
     assert_eq!(listed(&view, &state)[..2], [0, 1]);

@@ -40,11 +40,11 @@ fn trial(id: u64) -> Trial {
     let noise = super::noise(id);
     let values = [12.34 + noise, 123_456.7 + noise, 9.876e-7 * (1.0 + noise), 1.152e6 + noise, 3.456e9];
     let pairs = OBJECTIVES.map(str::to_owned).into_iter().zip(values);
-    let (metrics, costs): (BTreeMap<String, f64>, BTreeMap<String, f64>) =
+    let (metrics, mut costs): (BTreeMap<String, f64>, BTreeMap<String, f64>) =
         pairs.partition(|(name, _)| name.contains("error"));
     trial.id = 1_234_000 + id;
-    trial.costs.0 = costs;
-    trial.costs.0.extend([("macs".to_owned(), 1.234e15), ("model_bytes".to_owned(), 7.891e12)]);
+    costs.extend([("macs".to_owned(), 1.234e15), ("model_bytes".to_owned(), 7.891e12)]);
+    trial.costs.0 = costs.into();
     if trial.outcome.measurement().is_some() {
         let mut metrics = metrics;
         metrics.insert("negative_logarithm_of_synflow".to_owned(), -1.5e-9);
@@ -61,7 +61,7 @@ fn state() -> State {
             Event::Trial { trial: told, known, worker, .. } => {
                 let mut trial = trial(told.id);
                 trial.proposal.origin.operator = "crossover_of_two_clusters".to_owned();
-                Event::Trial { trial, known, seconds: 123_456.7, worker }
+                Event::Trial { trial, known, seconds: kiln_search::Seconds::saturating(123_456.7), worker }
             }
             Event::Progress { stage, done, total, .. } if stage == "supernet" => super::progress(
                 &stage,
@@ -81,7 +81,10 @@ fn state() -> State {
         ]),
         ..example_of_finished()
     };
-    state.apply(&Event::Finished { finished, seconds: 86_399.5 }, Duration::from_secs(67));
+    state.apply(
+        &Event::Finished { finished, seconds: kiln_search::Seconds::saturating(86_399.5) },
+        Duration::from_secs(67),
+    );
     state
 }
 
@@ -211,7 +214,8 @@ fn the_front_says_how_many_trials_lie_outside() {
             trial.outcome =
                 Outcome::from_metrics([("error_percent".to_owned(), trial.objectives.0[0])].into());
         }
-        let event = Event::Trial { trial, known: false, seconds: 1.0, worker: 0 };
+        let event =
+            Event::Trial { trial, known: false, seconds: kiln_search::Seconds::saturating(1.0), worker: 0 };
         state.apply(&event, Duration::from_secs(id));
     }
     let look =

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kiln_search::hypervolume::hypervolume;
-use kiln_search::{Event, Fidelity, Trial, study_front};
+use kiln_search::{Event, Fidelity, Seconds, Trial, study_front};
 
 use super::{progress, searching, setup, state, told, trial, whole};
 use crate::tui::groups::groups;
@@ -70,7 +70,8 @@ fn known_answers_say_nothing_about_the_speed() {
     let second = Duration::from_secs;
     state.apply(&Event::Started { study: "digits".to_owned(), resumed: 50, trials: 100 }, second(0));
     for id in 0..50 {
-        let event = Event::Trial { trial: trial(id), known: true, seconds: 1.0, worker: 0 };
+        let event =
+            Event::Trial { trial: trial(id), known: true, seconds: Seconds::saturating(1.0), worker: 0 };
         state.apply(&event, second(0));
     }
     assert!(state.workers.is_empty());
@@ -124,7 +125,7 @@ fn of_equally_accurate_trials_the_best_is_on_the_front() {
     for (id, latency) in [(0, 50.0), (1, 40.0), (2, 60.0)] {
         let mut trial = trial(id);
         trial.objectives.0 = vec![2.0, latency];
-        let event = Event::Trial { trial, known: false, seconds: 1.0, worker: 0 };
+        let event = Event::Trial { trial, known: false, seconds: Seconds::saturating(1.0), worker: 0 };
         state.apply(&event, Duration::from_secs(id));
     }
     assert_eq!(state.best.map(|(_, id)| id), Some(1));
@@ -139,7 +140,10 @@ fn values_of_less_effort_are_not_compared_with_those_of_more_and_say_so() {
         let mut trial = trial(id);
         trial.proposal.fidelity = fidelity;
         trial.objectives.0[0] = error;
-        state.apply(&Event::Trial { trial, known: false, seconds: 1.0, worker: 0 }, second(id));
+        state.apply(
+            &Event::Trial { trial, known: false, seconds: Seconds::saturating(1.0), worker: 0 },
+            second(id),
+        );
     };
     tell(&mut state, 0, Fidelity::Proxy, -30.0);
     assert_eq!(state.qualifier().as_deref(), Some("by a zero-cost proxy"));

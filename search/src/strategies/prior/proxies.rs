@@ -104,7 +104,7 @@ impl Proxies {
             return false;
         }
         if let Some(found) = trial.outcome.measurement() {
-            self.scored.insert(genotype.clone(), found.metrics().clone());
+            self.scored.insert(genotype.clone(), found.metrics().clone().into());
         }
         true
     }

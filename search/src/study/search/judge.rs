@@ -8,7 +8,7 @@ use super::{Answered, Search};
 use crate::seed::trial_seed;
 use crate::study::memo;
 use crate::study::workers::Job;
-use crate::{FailureKind, Fidelity, Outcome, Proposal, StudyError, TrialId};
+use crate::{FailureKind, Fidelity, Outcome, Proposal, Seconds, StudyError, TrialId};
 
 impl Search<'_> {
     /// Takes a proposal: answers it from the journal or the store, or has it evaluated.
@@ -46,7 +46,7 @@ impl Search<'_> {
             Err(reason) => {
                 let outcome = Outcome::Failed { kind: FailureKind::Invalid, reason };
                 self.open.insert(id, proposal);
-                self.settle(vec![(id, outcome, false, 0.0, 0)])
+                self.settle(vec![(id, outcome, false, Seconds::ZERO, 0)])
             }
         }
     }
@@ -66,7 +66,7 @@ impl Search<'_> {
         };
         self.open.insert(id, proposal);
         if let Some(outcome) = known {
-            return self.settle(vec![(id, outcome, true, 0.0, 0)]);
+            return self.settle(vec![(id, outcome, true, Seconds::ZERO, 0)]);
         }
         if let Some(waiting) = self.evaluating.get_mut(&same) {
             waiting.push(id);
