@@ -84,6 +84,28 @@ impl FileError {
         !matches!(self, Self::Io { .. })
     }
 
+    /// What is wrong, without the name of the file.
+    #[must_use]
+    pub fn problem(&self) -> String {
+        let said = self.said();
+        let path = format!("{}:", self.path().display());
+        said.strip_prefix(&path).map_or(said.as_str(), str::trim_start).to_owned()
+    }
+
+    /// The file or folder.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        match self {
+            Self::Io { path, .. }
+            | Self::NotAFile { path, .. }
+            | Self::NotAFolder { path, .. }
+            | Self::TooLarge { path, .. }
+            | Self::NotText { path, .. }
+            | Self::Damaged { path, .. }
+            | Self::Exists { path, .. } => path,
+        }
+    }
+
     /// The whole message on one line, with what the system said.
     #[must_use]
     pub fn said(&self) -> String {

@@ -159,7 +159,7 @@ fn check_folders(place: &Path, name: &str) -> Result<(), FileError> {
 }
 
 fn is_same(path: &Path, bytes: &[u8]) -> Result<bool, FileError> {
-    let length = path.metadata().map_err(FileError::io(path, "open"))?.len();
+    let length = path.metadata().map_err(FileError::io(path, "read"))?.len();
     Ok(length == bytes.len() as u64 && Content::of_file(path)? == Content::of(bytes))
 }
 

@@ -12,10 +12,10 @@ use crate::FileError;
 /// [`FileError`] when it cannot be opened, is no file, or is longer. Opening a pipe would wait for a writer, so
 /// what is there is looked at first.
 pub fn open(path: &Path, limit: u64) -> Result<(File, u64), FileError> {
-    let failed = |action| FileError::io(path, action);
-    check(path, &path.metadata().map_err(failed("open"))?)?;
-    let file = File::open(path).map_err(failed("open"))?;
-    let found = file.metadata().map_err(failed("read"))?;
+    let failed = || FileError::io(path, "read");
+    check(path, &path.metadata().map_err(failed())?)?;
+    let file = File::open(path).map_err(failed())?;
+    let found = file.metadata().map_err(failed())?;
     check(path, &found)?;
     let bytes = found.len();
     if bytes > limit {
