@@ -156,6 +156,9 @@ impl Audit {
         };
 
         let records = Records::open(&paths.root().join("audit.jsonl"))?;
+        if records.is_unchecked {
+            progress.warn("audit.jsonl: an older build wrote lines without a hash: they are not checked");
+        }
         let known = |training: &Training, index: usize, repeat: u32| {
             records.get(&training.reference, &genotypes[index], repeat)
         };
