@@ -2,8 +2,8 @@
 
 use std::path::Path;
 
-use serde::Serialize;
-use serde::de::DeserializeOwned;
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, FileError, reader, whole_file};
 
@@ -130,16 +130,16 @@ impl Form {
 
 /// Whether the text is an object with a key `check`.
 fn has_check(bytes: &[u8]) -> bool {
-    use serde::de::IgnoredAny;
-    use std::collections::BTreeMap;
-    serde_json::from_slice::<BTreeMap<String, IgnoredAny>>(bytes)
-        .is_ok_and(|fields| fields.contains_key("check"))
+    #[derive(Deserialize)]
+    struct Check {
+        #[serde(rename = "check")]
+        _check: IgnoredAny,
+    }
+    serde_json::from_slice::<Check>(bytes).is_ok()
 }
 
 #[cfg(test)]
 mod tests {
-    use serde::Deserialize;
-
     use super::*;
 
     #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
