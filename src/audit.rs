@@ -155,10 +155,7 @@ impl Audit {
             built.evaluator.evaluate(&Request { genotype, architecture, fidelity: Fidelity::Full, seed })
         };
 
-        let records = Records::open(&paths.root().join("audit.jsonl"))?;
-        if records.is_unchecked {
-            progress.warn("audit.jsonl: an older build wrote lines without a hash: they are not checked");
-        }
+        let records = Records::open(&paths.root().join("audit.jsonl"), progress)?;
         let known = |training: &Training, index: usize, repeat: u32| {
             records.get(&training.reference, &genotypes[index], repeat)
         };

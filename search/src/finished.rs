@@ -128,12 +128,11 @@ impl FinishedFile {
         match (found, self.content) {
             (None, _) => Err(FileMismatch::Missing { path }),
             (Some(found), None) if found.bytes == 0 => Err(FileMismatch::Empty { path }),
-            (Some(_), None) => Ok(()),
             (Some(found), Some(written)) if found.bytes != written.bytes => {
                 Err(FileMismatch::Length { path, found: found.bytes, written: written.bytes })
             }
             (Some(found), Some(written)) if found != written => Err(FileMismatch::Content { path }),
-            (Some(_), Some(_)) => Ok(()),
+            (Some(_), _) => Ok(()),
         }
     }
 }

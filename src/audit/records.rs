@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
 use kiln_files::{Checked, parse_line, read_text, seal_line};
-use kiln_search::Outcome;
+use kiln_search::{Outcome, Progress};
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
@@ -34,14 +34,12 @@ pub(super) struct Record {
 pub(super) struct Records {
     path: PathBuf,
     state: Mutex<(File, Vec<Record>)>,
-    /// Whether some line, of an older build, carries no hash.
-    pub(super) is_unchecked: bool,
 }
 
 impl Records {
-    /// Opens the file, which is made when it is missing. A last line without its end was being written when the process
+    /// Opens the file, which is made when it is missing. Says when lines are not checked. A last line without its end was being written when the process
     /// died, and is cut off.
-    pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
+    pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Self, AuditError> {
         let failed = |action| move |source| AuditError::File { path: path.to_owned(), action, source };
         check_file(path)?;
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
@@ -58,13 +56,18 @@ impl Records {
             parse_line(line.as_bytes()).map_err(damaged)
         };
         let lines = text[..whole].lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
-        let is_unchecked = lines.iter().any(|line: &Checked<Record>| !line.is_checked);
+        if lines.iter().any(|line: &Checked<Record>| !line.is_checked) {
+            progress.warn(&format!(
+                "{}: an older build wrote lines without a hash: they are not checked",
+                path.display()
+            ));
+        }
         let records = lines.into_iter().map(|line| line.content).collect();
         if whole < text.len() {
             file.set_len(whole as u64).map_err(failed("cut off an unfinished line"))?;
         }
         file.seek(SeekFrom::Start(whole as u64)).map_err(failed("go to the end"))?;
-        Ok(Self { path: path.to_owned(), state: Mutex::new((file, records)), is_unchecked })
+        Ok(Self { path: path.to_owned(), state: Mutex::new((file, records)) })
     }
 
     /// What is known of a network.

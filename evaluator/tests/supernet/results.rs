@@ -1,8 +1,6 @@
 //! The bits of results: pinned for each class of device, so that nobody changes them without raising `RESULTS_VERSION`.
 
-use std::fmt::Write;
 use std::fs;
-use std::path::Path;
 
 use kiln_evaluator::EvaluatorRegistry;
 use kiln_export::TrainedModel;
@@ -12,7 +10,7 @@ use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 use serde_json::json;
 
-use crate::parts::{build, context, data, evaluate, never, settings, space};
+use crate::parts::{build, context, data, evaluate, never, settings};
 
 /// Lines `version class what hash`.
 const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/supernet/results.txt");
@@ -24,7 +22,8 @@ fn hash(bytes: &[u8]) -> String {
 /// The bits of everything measured.
 fn bits(outcome: &Outcome) -> String {
     let measured = outcome.measurement().expect("nothing diverges here").metrics();
-    measured.iter().map(|(name, value)| format!("{name} {:016x}\n", value.to_bits())).collect()
+    let lines = measured.iter().map(|(name, value)| format!("{name} {:016x}", value.to_bits()));
+    lines.collect::<Vec<_>>().join("\n")
 }
 
 /// The weights of a network without its card, which names the version of the package.
@@ -92,11 +91,9 @@ fn results_change_only_with_their_version() {
     let now: Vec<String> = results.iter().map(|(what, hash)| format!("{what} {hash}")).collect();
     if std::env::var_os("KILN_BLESS").is_some() {
         let others = pinned.lines().filter(|line| !line.starts_with(&start));
-        let mut text: String = others.map(|line| format!("{line}\n")).collect();
-        for line in &now {
-            writeln!(text, "{start}{line}").unwrap();
-        }
-        fs::write(Path::new(PINNED), text).unwrap();
+        let mut lines: Vec<String> = others.map(str::to_owned).collect();
+        lines.extend(now.iter().map(|line| format!("{start}{line}")));
+        fs::write(PINNED, lines.join("\n") + "\n").unwrap();
         return;
     }
     if known.is_empty() {
