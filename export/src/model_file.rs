@@ -358,7 +358,7 @@ mod tests {
 
         let missing = folder.path().join("other.kiln");
         let error = TrainedModel::load(&missing).unwrap_err();
-        assert_eq!(error.to_string(), format!("{}: cannot open", missing.display()));
+        assert_eq!(error.to_string(), format!("{}: cannot read", missing.display()));
 
         let mut broken = model.clone();
         broken.arrays.clear();
