@@ -315,6 +315,9 @@ impl Assembly {
     /// Whether an error of the study is one of the call, the config or the files given, not of the study's work.
     #[must_use]
     pub const fn is_callers(error: &StudyError) -> bool {
+        if let StudyError::Files(error) = error {
+            return error.is_callers();
+        }
         matches!(
             error,
             StudyError::Setting { .. }

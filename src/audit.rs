@@ -155,7 +155,7 @@ impl Audit {
             built.evaluator.evaluate(&Request { genotype, architecture, fidelity: Fidelity::Full, seed })
         };
 
-        let records = Records::open(&paths.root().join("audit.jsonl"))?;
+        let records = Records::open(&paths.root().join("audit.jsonl"), progress)?;
         let known = |training: &Training, index: usize, repeat: u32| {
             records.get(&training.reference, &genotypes[index], repeat)
         };

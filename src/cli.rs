@@ -107,6 +107,9 @@ pub(crate) enum Command {
         /// File or folder to write [default: `<study>-<trial>`, with the format's extension, in the current folder]
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
+        /// Overwrite what is there
+        #[arg(long)]
+        force: bool,
     },
     /// Compare studies: fronts, hypervolume under one reference point, budgets, the best under equal limits
     Compare {
@@ -118,9 +121,12 @@ pub(crate) enum Command {
     Report {
         /// Run folder, or the name of a study
         run: PathBuf,
-        /// File to write [default: `<study>.html` in the current folder]
+        /// File to write [default: `<study>.html` in the current folder]; an earlier report of the study is replaced
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Overwrite whatever file is there
+        #[arg(long)]
+        force: bool,
     },
     /// Trained supernets: do they rank networks as training them does
     Supernet {

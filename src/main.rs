@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod exit;
+mod finished_files;
 mod inspection;
 mod interrupt;
 mod logging;

@@ -12,7 +12,7 @@ use kiln_space::Genotype;
 use serde::Deserialize;
 
 /// The file of a finished network from which every format can be written.
-const MODEL: &str = "model.kiln";
+pub(crate) const MODEL: &str = "model.kiln";
 
 /// What was written of a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +67,7 @@ impl Export for ModelExport {
             let exporter = exporters.get(format)?;
             match default_path(&self.study, trial, exporter, &model) {
                 Ok(path) => {
-                    let files = write_files(exporter, &model, &path)?;
+                    let files = write_files(exporter, &model, &path, false)?;
                     let sizes = files.iter().map(|file| size(file)).collect::<anyhow::Result<Vec<u64>>>()?;
                     written.files.push((path, sizes.iter().sum()));
                 }

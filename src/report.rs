@@ -23,6 +23,9 @@ pub(crate) struct Report {
     pub(crate) spent: Spent,
     /// Networks that were trained on and written.
     pub(crate) finished: Vec<FinishedNetwork>,
+    /// Files of finished networks that are not what was written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
     /// Seconds of this process in each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<StageSeconds>,
@@ -81,7 +84,7 @@ impl Report {
             trial: network.trial,
             metrics: network.metrics.clone(),
             costs: costs_of(network.trial),
-            files: network.files.iter().map(|file| paths.model(network.trial).join(file)).collect(),
+            files: network.files.iter().map(|file| paths.model(network.trial).join(&file.name)).collect(),
         });
         Self {
             run: paths.root().to_owned(),
@@ -89,6 +92,7 @@ impl Report {
             front: front.iter().map(network).collect(),
             spent,
             finished: finished.collect(),
+            warnings: Vec::new(),
             seconds: None,
         }
     }
@@ -220,7 +224,7 @@ mod tests {
         let finished = Finished {
             trial: 7,
             metrics: [("test_accuracy_percent".to_owned(), 98.6)].into(),
-            files: vec!["model.onnx".to_owned()],
+            files: vec!["model.onnx".into()],
         };
         let objectives = ["error_percent".to_owned(), "latency_us".to_owned()];
         let front = [entry(3, 2.5, 10.0), entry(7, 1.5, 123.4)];

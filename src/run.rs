@@ -41,6 +41,10 @@ impl Run {
         let found = found.or_else(|| named.into_iter().find(|path| path.exists()));
         let paths = RunPaths::new(found.unwrap_or(&in_runs));
         let text = paths.read_config()?;
+        if paths.config_is_changed()? {
+            let file = paths.config();
+            output::say(&format!("warning: {}: was changed since Kiln wrote it", file.display()));
+        }
         let config = RunConfig::from_document(Document::parse(&paths.config(), &text)?, None)?;
         Ok((paths, config))
     }

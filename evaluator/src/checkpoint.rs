@@ -1,12 +1,17 @@
 //! Checkpoints of a training: whole files of named parts, written beside and renamed, the last two kept.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
+use std::fs;
 use std::io::{self, Write};
 use std::path::{Path, PathBuf};
 
+use kiln_files::{WholeFile, make_folder};
+use kiln_search::EvalError;
+
 const MAGIC: &[u8; 8] = b"kilnckp3";
 const KEPT: usize = 2;
+/// Bytes of the longest checkpoint that is read.
+const LONGEST_BYTES: u64 = 64 << 30;
 /// Magic, identity, step, number of parts.
 const HEADER: usize = 8 + 32 + 8 + 8;
 
@@ -38,23 +43,26 @@ impl Checkpoints {
     }
 
     /// Writes a checkpoint, and removes all but the last two.
-    pub(crate) fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let beside = self.folder.join("checkpoint.tmp");
+    pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
+        make_folder(&self.folder)?;
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
-        self.write(checkpoint, &beside).and_then(|()| fs::rename(&beside, &path)).inspect_err(|_| {
-            // On a full disk half a checkpoint is in the way; that it cannot be removed changes nothing.
-            let _ = fs::remove_file(&beside);
-        })?;
-        File::open(&self.folder)?.sync_all()?;
-        let mut files = self.files()?;
-        files.truncate(files.len().saturating_sub(KEPT));
-        files.iter().try_for_each(fs::remove_file)
+        let mut file = WholeFile::create(&path)?;
+        let failed = |source| EvalError::File { path: path.clone(), action: "write a checkpoint", source };
+        self.write(checkpoint, &mut file).map_err(failed)?;
+        file.finish()?;
+        let removed = self.files().and_then(|mut files| {
+            files.truncate(files.len().saturating_sub(KEPT));
+            files.iter().try_for_each(fs::remove_file)
+        });
+        removed.map_err(|source| EvalError::File {
+            path: self.folder.clone(),
+            action: "remove old checkpoints",
+            source,
+        })
     }
 
-    fn write(&self, checkpoint: &Checkpoint, path: &Path) -> io::Result<()> {
+    fn write(&self, checkpoint: &Checkpoint, file: &mut dyn Write) -> io::Result<()> {
         let mut hasher = blake3::Hasher::new();
-        let mut file = File::create(path)?;
         let mut header = [MAGIC.as_slice(), &self.identity].concat();
         header.extend(checkpoint.step.to_le_bytes());
         header.extend((checkpoint.parts.len() as u64).to_le_bytes());
@@ -69,8 +77,7 @@ impl Checkpoints {
                 write(part)?;
             }
         }
-        file.write_all(hasher.finalize().as_bytes())?;
-        file.sync_all()
+        file.write_all(hasher.finalize().as_bytes())
     }
 
     /// The newest checkpoint of this training that is whole. Others are passed over with a warning.
@@ -103,7 +110,7 @@ impl Checkpoints {
     }
 
     fn read(&self, path: &Path) -> Result<Checkpoint, String> {
-        let bytes = fs::read(path).map_err(|error| error.to_string())?;
+        let bytes = kiln_files::read(path, LONGEST_BYTES).map_err(|error| error.said())?;
         let (body, hash) = bytes.split_last_chunk::<32>().ok_or("too short for a checkpoint")?;
         if blake3::hash(body).as_bytes() != hash {
             return Err("the content does not match its hash".to_owned());

@@ -3,7 +3,6 @@
 mod settings;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -12,7 +11,7 @@ use kiln_export::{
     ExportError, ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan,
     TrainedModel, write_files,
 };
-use kiln_search::{EvalError, Finished, Finisher, Progress, RunPaths, Trial};
+use kiln_search::{EvalError, Finished, Finisher, Progress, RESULTS_VERSION, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 
 use self::settings::{FinishSettings, Mode};
@@ -112,6 +111,7 @@ impl Finisher for NetworkFinisher {
         };
         let model = frozen.into_model(self.card(trial, &architecture, judged));
         let files = self.write(&model, trial, into, progress)?;
+        let files = files.into_iter().map(Into::into).collect();
         let metrics = judged.of_test().map(|(name, value)| (name.to_owned(), value)).into();
         Ok(Finished { trial: trial.id, metrics, files })
     }
@@ -168,7 +168,7 @@ impl NetworkFinisher {
             trial.id.to_string(),
             trial.proposal.genotype.to_string(),
             self.source.as_ref().map(|source| source.hash()).unwrap_or_default(),
-            env!("CARGO_PKG_VERSION").to_owned(),
+            RESULTS_VERSION.to_string(),
         ];
         parts.join("\n")
     }
@@ -269,18 +269,13 @@ impl NetworkFinisher {
                 Err(error) => return Err(failed(error)),
             };
             let name = if is_folder { format.clone() } else { format!("model.{}", exporter.extension()) };
-            let written = write_files(exporter, model, &into.join(name)).map_err(failed)?;
+            let written = write_files(exporter, model, &into.join(name), false).map_err(failed)?;
             files.extend(written.iter().map(|file| file.strip_prefix(into).unwrap_or(file).to_owned()));
         }
         let mut files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         model.save(&into.join("model.kiln")).map_err(failed)?;
         model.card.save(&into.join("card.json")).map_err(failed)?;
         files.extend(["model.kiln".to_owned(), "card.json".to_owned()]);
-        fs::File::open(into).and_then(|folder| folder.sync_all()).map_err(|source| EvalError::File {
-            path: into.to_owned(),
-            action: "write the network",
-            source,
-        })?;
         Ok(files)
     }
 }

@@ -44,7 +44,6 @@ mod trained;
 mod training;
 mod training_settings;
 mod weights;
-mod whole_file;
 mod workload;
 
 pub use context::{Built, Context};

@@ -56,8 +56,7 @@ impl Kept {
     pub(crate) fn save(&mut self, state: &NetworkState) -> Result<(), EvalError> {
         let step = state.learner.step;
         if step != self.saved {
-            let saved = self.checkpoints.save(&state.checkpoint());
-            saved.map_err(|source| self.failed("write a checkpoint", source))?;
+            self.checkpoints.save(&state.checkpoint())?;
             self.saved = step;
         }
         Ok(())

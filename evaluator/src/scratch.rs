@@ -116,7 +116,11 @@ impl Evaluator for ScratchEvaluator {
 
     fn fingerprint(&self) -> String {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
-        fingerprint::fingerprint("scratch", &settings, &self.devices, &self.context, None)
+        fingerprint::fingerprint("scratch", &settings, &self.devices, &self.context, &[])
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start("scratch", &self.devices)
     }
 
     fn fidelities(&self) -> Fidelities {

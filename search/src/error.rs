@@ -6,6 +6,7 @@ use std::path::PathBuf;
 use kiln_space::Genotype;
 use thiserror::Error;
 
+use crate::results::version_in;
 use crate::{EvalError, Fidelities, Fidelity, Rejections, TrialId};
 
 /// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
@@ -81,6 +82,9 @@ pub enum StudyError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A whole file cannot be read or written, or is not what was written.
+    #[error(transparent)]
+    Files(#[from] kiln_files::FileError),
     /// Another process works on the run folder.
     #[error("{}: in use by {}; wait for it, stop it, or choose another name for the study", path.display(), Holder(*pid))]
     Held {
@@ -197,8 +201,8 @@ pub enum StudyError {
     },
     /// The evaluator is not the one that judged the trials in the journal.
     #[error(
-        "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; use the same program, data and \
-         device, or choose another name for the study"
+        "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; {}",
+        Otherwise(before, after)
     )]
     Fingerprint {
         /// Fingerprint in the journal.
@@ -313,6 +317,28 @@ impl fmt::Display for Holder {
         match self.0 {
             Some(pid) => write!(f, "process {pid}"),
             None => f.write_str("another process"),
+        }
+    }
+}
+
+/// Why two fingerprints differ, as far as they say, and what to do.
+struct Otherwise<'a>(&'a str, &'a str);
+
+impl fmt::Display for Otherwise<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = |fingerprint: &str| version_in(fingerprint);
+        match (version(self.0), version(self.1)) {
+            (before, Some(after)) if before != Some(after) => {
+                let judge =
+                    if before.is_some_and(|before| before > after) { "a later" } else { "an earlier" };
+                write!(
+                    f,
+                    "{judge} build judged them, by results version {}, and this build gives results version {after}, whose \
+                     bits differ; go on with that build, or choose another name for the study",
+                    before.unwrap_or(0)
+                )
+            }
+            _ => f.write_str("use the same program, data and device, or choose another name for the study"),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The contracts of judging an architecture and of finishing the best ones.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kiln_space::{Architecture, Genotype};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Fidelities, Fidelity, Outcome, Trial};
+use crate::{Fidelities, Fidelity, Finished, Outcome, Trial};
 
 /// One evaluation: what to judge, how hard, and the seed to use for everything random in it.
 #[derive(Clone, Copy, Debug)]
@@ -61,6 +59,9 @@ pub enum EvalError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A whole file cannot be read or written, or is not what was written.
+    #[error(transparent)]
+    Files(#[from] kiln_files::FileError),
     /// A device is missing or stopped working.
     #[error("device `{device}`: {problem}")]
     Device {
@@ -124,6 +125,12 @@ pub trait Evaluator: Send + Sync {
     /// Identifies everything that an outcome depends on besides genotype and fidelity; valid after `prepare`.
     fn fingerprint(&self) -> String;
 
+    /// How the fingerprint begins, as far as that is known before `prepare`: a study that other results or another class of device
+    /// began is refused before anything is trained for it.
+    fn fingerprint_start(&self) -> String {
+        String::new()
+    }
+
     /// The fidelities that it answers, and how long its whole schedule is. Known before `prepare`, and always
     /// the same: a study refuses a strategy that asks for others, and plans and counts effort by it. Unless
     /// stated, [`Fidelity::Full`] alone.
@@ -141,21 +148,10 @@ pub trait Evaluator: Send + Sync {
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
 }
 
-/// What finishing gave for one trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Finished {
-    /// The trial.
-    pub trial: u64,
-    /// Metrics measured on the held-out test split and the like, by name with unit (`test_accuracy_percent`).
-    pub metrics: BTreeMap<String, f64>,
-    /// Files written, relative to the run folder's `models/<id>/`.
-    pub files: Vec<String>,
-}
-
 /// Turns a trial of the front into a trained, exported network.
 pub trait Finisher: Send + Sync {
-    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which exists).
+    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which exists). The study
+    /// syncs the files, journals what they hold, and moves the folder to its place.
     ///
     /// # Errors
     /// [`EvalError`] when the environment is broken or the user stopped.

@@ -13,6 +13,7 @@ mod evaluator;
 mod event;
 mod extra_trees;
 mod fidelity;
+mod finished;
 mod gaussian_process;
 pub mod hypervolume;
 mod journal;
@@ -21,6 +22,7 @@ mod objectives;
 pub mod pareto;
 mod rank_correlation;
 mod registry;
+mod results;
 mod run_folder;
 mod schedule;
 mod seconds;
@@ -40,9 +42,10 @@ pub use denoised::{Denoised, denoised};
 pub use description::Descriptions;
 pub use domain::{Domain, Rejections};
 pub use error::StudyError;
-pub use evaluator::{EvalError, Evaluator, Finished, Finisher, Progress, Request};
+pub use evaluator::{EvalError, Evaluator, Finisher, Progress, Request};
 pub use event::{Event, Observer};
 pub use fidelity::{Fidelities, Fidelity};
+pub use finished::{FileMismatch, Finished, FinishedFile};
 pub use journal::{
     CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened,
     StudyRecord, facts,
@@ -50,6 +53,7 @@ pub use journal::{
 pub use named_values::NamedValues;
 pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
+pub use results::{RESULTS_VERSION, results_part};
 pub use run_folder::{RunFolder, RunPaths, check_study_name};
 pub use seconds::{NotSeconds, Seconds};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};

@@ -9,7 +9,9 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
-use self::kept_config::{difference, parse, read_text, write_whole};
+use kiln_files::FileError;
+
+use self::kept_config::{difference, parse};
 use self::lock::lock;
 pub use self::paths::{RunPaths, check_study_name};
 pub(crate) use self::places::check_file;
@@ -39,20 +41,28 @@ impl RunFolder {
         fs::create_dir_all(root).map_err(|source| unmade(root, source))?;
         places::check_all(paths)?;
         let lock = lock(paths)?;
-        match read_text(&paths.config())? {
-            Some(text) => {
-                let before = parse(&paths.config(), &text)?;
+        match kept_config::read(&paths.config())? {
+            Some(kept) => {
+                let before = parse(&paths.config(), &kept.text)?;
                 if let Some((key, before, after)) = difference("", &before, &now, free) {
-                    return Err(StudyError::Changed { path: paths.config(), key, before, after });
+                    let path = paths.config();
+                    if kept.is_changed {
+                        let problem = format!(
+                            "it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in the config that is \
+                             run; put it back"
+                        );
+                        return Err(FileError::Damaged { path, problem }.into());
+                    }
+                    return Err(StudyError::Changed { path, key, before, after });
                 }
-                if text != config {
-                    write_whole(&paths.config(), config)?;
+                if kept.text != config || kept.is_changed {
+                    kept_config::write(&paths.config(), config)?;
                 }
             }
             None if paths.journal().exists() => {
                 return Err(StudyError::NotARun { path: root.to_owned(), missing: "config.toml" });
             }
-            None => write_whole(&paths.config(), config)?,
+            None => kept_config::write(&paths.config(), config)?,
         }
         Ok(Self { paths: paths.clone(), _lock: lock })
     }
@@ -113,6 +123,30 @@ mod tests {
             }
         }
         assert_eq!(paths.read_config().unwrap(), more);
+    }
+
+    #[test]
+    fn config_that_was_changed_in_the_run_folder_is_named() {
+        let (_folder, paths) = paths();
+        drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+        assert!(!paths.config_is_changed().unwrap());
+        let text = fs::read_to_string(paths.config()).unwrap();
+        for (from, to, is_mended) in [("trials = 10", "trials = 11", true), ("seed = 1", "seed = 3", false)] {
+            fs::write(paths.config(), text.replace(from, to)).unwrap();
+            assert!(paths.config_is_changed().unwrap());
+            let opened = RunFolder::open(&paths, CONFIG, FREE).map(drop);
+            assert_eq!(opened.is_ok(), is_mended);
+            assert_eq!(fs::read_to_string(paths.config()).unwrap() == text, is_mended);
+            let said = opened.map_or_else(|error| error.to_string(), |()| String::new());
+            assert_eq!(
+                said.contains("it was changed since Kiln wrote it: `study.seed` is `3` there"),
+                !is_mended
+            );
+        }
+        // An older build wrote no such line.
+        fs::write(paths.config(), CONFIG).unwrap();
+        assert!(!paths.config_is_changed().unwrap());
+        drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
     }
 
     #[test]

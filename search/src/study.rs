@@ -125,6 +125,7 @@ impl Study {
         };
         let Opened { journal, mut record, cut } = Journal::open_with(&folder.paths().journal(), expect)?;
         let Self { settings, mut strategy, evaluator, store, observers, stop, .. } = self;
+        check_start(&record, &evaluator.fingerprint_start())?;
         let log = Log::new(journal, observers, stop);
         open_run(&settings, &mut record, cut, &log)?;
         let mut summary = Summary {
@@ -214,6 +215,16 @@ fn open_run(
         }
     }
     Ok(())
+}
+
+/// Refuses what `prepare` would work for in vain.
+fn check_start(record: &StudyRecord, start: &str) -> Result<(), StudyError> {
+    match &record.fingerprint {
+        Some(before) if !record.answers.is_empty() && !before.starts_with(start) => {
+            Err(StudyError::Fingerprint { before: before.clone(), after: format!("{start}...") })
+        }
+        _ => Ok(()),
+    }
 }
 
 /// Holds the evaluator against the one that the journal knows.

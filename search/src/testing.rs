@@ -136,7 +136,7 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::{Ask, Origin, Proposal, StrategyRegistry, Trial};
+    use crate::{Ask, Origin, Proposal, RESULTS_VERSION, StrategyRegistry, Trial};
 
     #[test]
     fn every_registered_strategy_keeps_the_laws() {
@@ -144,6 +144,47 @@ mod tests {
         for (name, _) in registry.strategies() {
             check_strategy(&|| registry.build(name, &Settings::empty("search")).expect("the defaults work"));
         }
+    }
+
+    /// Lines `version architecture strategy hash`.
+    const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testing/proposals.txt");
+
+    /// A hash of what a strategy with its defaults proposes in all scenarios.
+    fn proposed(name: &str) -> String {
+        let registry = StrategyRegistry::builtin();
+        let mut hasher = blake3::Hasher::new();
+        for scenario in scenarios() {
+            let strategy = registry.build(name, &Settings::empty("search")).expect("the defaults work");
+            let run = scenario.with_domain(|domain| scenario.run(domain, strategy));
+            for Proposal { genotype, fidelity, .. } in &run.proposals {
+                hasher.update(format!("{genotype} {fidelity:?}\n").as_bytes());
+            }
+        }
+        hasher.finalize().to_hex()[..32].to_owned()
+    }
+
+    #[test]
+    fn proposals_change_only_with_the_version_of_the_results() {
+        let start = format!("{RESULTS_VERSION} {} ", std::env::consts::ARCH);
+        let pinned = std::fs::read_to_string(PINNED).expect("it is part of the sources");
+        let registry = StrategyRegistry::builtin();
+        let now: Vec<String> =
+            registry.strategies().map(|(name, _)| format!("{start}{name} {}", proposed(name))).collect();
+        if std::env::var_os("KILN_BLESS").is_some() {
+            let others = pinned.lines().filter(|line| !line.starts_with(&start));
+            let lines: Vec<&str> = others.chain(now.iter().map(String::as_str)).collect();
+            std::fs::write(PINNED, lines.join("\n") + "\n").expect("the sources may be written");
+            return;
+        }
+        let known: Vec<&str> = pinned.lines().filter(|line| line.starts_with(&start)).collect();
+        if known.is_empty() {
+            eprintln!("skipped: no proposals are pinned for `{start}`; KILN_BLESS=1 pins them");
+            return;
+        }
+        assert_eq!(
+            now, known,
+            "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/results.rs), then run this test with KILN_BLESS=1"
+        );
     }
 
     #[test]

@@ -10,17 +10,17 @@ use kiln::config::{Document, RESOLVED, RunConfig};
 use kiln_evaluator::data::{DataSet, Split};
 use kiln_evaluator::{predict, score};
 use kiln_export::TrainedModel;
+use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
-use crate::{output, units};
-
-/// The file of a finished network from which it can be run.
-const MODEL: &str = "model.kiln";
+use crate::model_export::MODEL;
+use crate::{finished_files, output, units};
 
 pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Result<Exit, Failure> {
     let path = model_file(model)?;
+    finished_files::warn(&problems(&path));
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
@@ -83,6 +83,27 @@ fn model_file(named: &Path) -> Result<PathBuf, Failure> {
             named.display()
         ))),
         _ => Ok(named.to_owned()),
+    }
+}
+
+/// What is to be said of the network's files, where they lie in a run folder: `RUN/models/<trial>/model.kiln`.
+fn problems(model: &Path) -> Vec<String> {
+    let Ok(path) = model.canonicalize() else { return Vec::new() };
+    let trial = path.ancestors().nth(1).and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
+    let (Some(run), Some(trial)) = (path.ancestors().nth(3), trial) else { return Vec::new() };
+    let paths = RunPaths::new(run);
+    if paths.model(trial).join(MODEL) != path {
+        return Vec::new();
+    }
+    match StudyRecord::read(&paths) {
+        Ok(record) => match record.finished.get(&trial) {
+            Some((finished, _)) => finished_files::problems(&paths, [finished]),
+            None => {
+                vec![format!("{}: the journal does not say that trial {trial} was finished", run.display())]
+            }
+        },
+        // Not a run folder, or one whose journal another command is better to be asked about.
+        Err(error) => vec![format!("the network's files are not checked: {error}")],
     }
 }
 

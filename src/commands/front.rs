@@ -4,6 +4,7 @@ use std::path::Path;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
+use crate::finished_files;
 use crate::output;
 use crate::report::Report;
 use crate::run::Run;
@@ -11,7 +12,9 @@ use crate::run::Run;
 pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let (objectives, trials) = (&run.config.search.objectives, run.trials.len() as u64);
-    let report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent());
+    let mut report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent());
+    report.warnings = finished_files::problems(&run.paths, &run.finished);
+    finished_files::warn(&report.warnings);
     if common.json {
         output::print_json(&report)?;
     } else if csv {

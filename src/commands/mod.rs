@@ -26,12 +26,13 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
         Command::Show { run, trial } => show::run(&run, trial, &common),
-        Command::Export { run, trial, format, precision, out } => {
-            export::run(&run, trial, &format, precision, out, &common)
+        Command::Export { run, trial, format, precision, out, force } => {
+            let output = export::Output { format, precision, out, force };
+            export::run(&run, trial, output, &common)
         }
         Command::Supernet { command } => supernet::run(&command, &common),
         Command::Compare { studies } => compare::run(&studies, &common),
-        Command::Report { run, out } => report::run(&run, out, &common),
+        Command::Report { run, out, force } => report::run(&run, out, force, &common),
         Command::Check { config } => check::run(&config, &common),
         Command::Eval { model, config } => eval::run(&model, config.as_deref(), &common),
         Command::Schema => schema::run(),

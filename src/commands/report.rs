@@ -5,17 +5,19 @@ use std::path::{Path, PathBuf};
 
 use kiln::assembly::Registries;
 use kiln::audit::Audit;
+use kiln_files::Overwrite;
 use serde_json::json;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
+use crate::finished_files;
 use crate::inspection::{Inspect, Inspector};
 use crate::output;
 use crate::output_file;
 use crate::run::{Run, read_record};
 use crate::study_page::{History, StudyPage};
 
-pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<Exit, Failure> {
+pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
     let mut history = History::default();
     let record = read_record(&paths, &config, |entry| history.see(entry))?;
@@ -31,8 +33,15 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         constraints,
         record,
         history,
-    )
-    .with_audit(Audit::load(&paths)?);
+    );
+    let audit = Audit::load(&paths)?;
+    if audit.as_ref().is_some_and(|audit| !audit.is_checked) {
+        output::say("warning: audit.json: an older build wrote it without a hash: it is not checked");
+    }
+    let finished = page.record().finished.values().map(|(finished, _)| finished);
+    let problems = finished_files::problems(&paths, finished);
+    finished_files::warn(&problems);
+    let page = page.with_audit(audit.map(|audit| audit.content)).with_problems(problems);
     let inspector = Inspector { space, costs };
     let inspections: BTreeMap<_, _> = page
         .winners()
@@ -41,7 +50,9 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         .collect();
     let html = page.page(&inspections).html();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{study}.html")));
-    output_file::write(&out, "the report", html.as_bytes())?;
+    let is_own = |beginning: &[u8]| Page::is_own(beginning, &study);
+    let overwrite = if force { Overwrite::Always } else { Overwrite::Own(&is_own) };
+    output_file::write(&out, html.as_bytes(), overwrite)?;
     if common.json {
         output::print_json(&json!({ "file": out, "bytes": html.len() }))?;
     } else {

@@ -14,11 +14,13 @@ use crate::exit::{Exit, Failure};
 use crate::inspection::{decisions, operation};
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
-use crate::{output, units};
+use crate::{finished_files, output, units};
 
 pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let trial = run.trial(trial)?;
+    let finished = run.finished.iter().filter(|finished| finished.trial == trial.id);
+    finished_files::warn(&finished_files::problems(&run.paths, finished));
     let registries = Registries::builtin();
     let space = registries.space(&run.config, None)?;
     let (costs, _) = registries.costs(&run.config)?;

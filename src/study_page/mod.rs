@@ -45,6 +45,7 @@ pub(crate) struct StudyPage {
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
+    problems: Vec<String>,
 }
 
 impl StudyPage {
@@ -65,13 +66,23 @@ impl StudyPage {
         };
         let trials: Vec<Trial> = std::mem::take(&mut record.trials).into_values().map(trial).collect();
         let front = study_front(&trials);
-        let audit = None;
-        Self { name, run, objectives, constraints, config, history, record, workers, trials, front, audit }
+        let (audit, problems) = (None, Vec::new());
+        Self { name, run, objectives, constraints, config, history, record, workers, trials, front, audit, problems }
     }
 
     /// The same with what an audit of the supernet found.
     pub(crate) fn with_audit(self, audit: Option<Audit>) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same with what is to be said of the files of finished networks.
+    pub(crate) fn with_problems(self, problems: Vec<String>) -> Self {
+        Self { problems, ..self }
+    }
+
+    /// What the journal says.
+    pub(crate) const fn record(&self) -> &StudyRecord {
+        &self.record
     }
 
     /// The trials whose networks are looked into: finished ones, or else the best of the front.
@@ -91,7 +102,10 @@ impl StudyPage {
     /// The page. `inspections` are what there is to see of the winners, or why it cannot be seen.
     pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, Result<Inspection, String>>) -> Page {
         let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials);
+        let problems = self.problems.iter().cloned().map(Part::Text).collect();
         let sections = [
+            (!self.problems.is_empty())
+                .then(|| Section { title: "Files of finished networks".to_owned(), parts: problems }),
             Some(self.front_section(&axes)),
             self.winners_section(inspections),
             Some(self.trials_section(&axes)),

@@ -47,7 +47,7 @@ fn study() -> StudyPage {
     let finished = Finished {
         trial: 2,
         metrics: [("test_accuracy_percent".to_owned(), 98.25)].into(),
-        files: vec!["model.onnx".to_owned()],
+        files: vec!["model.onnx".into()],
     };
     page_of(vec![
         started,

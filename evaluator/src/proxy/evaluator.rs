@@ -98,7 +98,11 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn fingerprint(&self) -> String {
-        fingerprint::fingerprint(self.proxy.metric(), "", &self.devices, &self.context, None)
+        fingerprint::fingerprint(self.proxy.metric(), "", &self.devices, &self.context, &[])
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start(self.proxy.metric(), &self.devices)
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {

@@ -4,6 +4,7 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
+use kiln_files::Checked;
 use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request};
 use kiln_space::{Architecture, Genotype, Settings, SettingsError};
 
@@ -30,7 +31,7 @@ pub(crate) struct SupernetEvaluator {
     devices: Devices,
     context: Context,
     /// What is taken over instead of training, and its folder.
-    saved: Option<(Saved, PathBuf)>,
+    saved: Option<(Checked<Saved>, PathBuf)>,
     ready: OnceLock<Ready>,
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct SupernetEvaluator {
 struct Ready {
     weights: Vec<Weights>,
     hash: String,
+    /// Hash of what the anchors measured.
+    anchors: Option<String>,
     corrections: Option<Corrections>,
 }
 
@@ -116,7 +119,7 @@ impl SupernetEvaluator {
         &self,
         weights: &[Weights],
         progress: &dyn Progress,
-    ) -> Result<Option<Corrections>, EvalError> {
+    ) -> Result<Option<(Corrections, String)>, EvalError> {
         let Some(settings) = &self.settings.anchors else { return Ok(None) };
         let (context, devices) = (&self.context, &self.devices);
         let trained = anchors::train(settings, self.settings.calibration, devices, context, progress)?;
@@ -129,7 +132,8 @@ impl SupernetEvaluator {
         let guesses = devices.map_whole(&genotypes, guess).into_iter().collect::<Result<Vec<Outcome>, _>>();
         let broken = |source| EvalError::Space { what: "an anchor of the supernet", source };
         let guesses = guesses.map_err(broken)?;
-        Corrections::learned(context, &trained, &guesses, progress).map(Some)
+        let corrections = Corrections::learned(context, &trained, &guesses, progress)?;
+        Ok(Some((corrections, anchors::hash(&trained))))
     }
 }
 
@@ -137,21 +141,35 @@ impl Evaluator for SupernetEvaluator {
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError> {
         if self.ready.get().is_none() {
             let Trained { weights, hash } = match &self.saved {
-                Some((saved, folder)) => saved.load(folder, &self.context, self.devices.main())?,
+                Some((saved, folder)) => {
+                    if !saved.is_checked {
+                        progress.warn(&format!(
+                            "{}: an older build wrote what it says of the supernet, without a hash: it is not checked",
+                            folder.display()
+                        ));
+                    }
+                    saved.content.load(folder, &self.context, self.devices.main())?
+                }
                 None => training::train(&self.settings, &self.devices, &self.context, progress)?,
             };
             let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
-            let corrections = self.learn_corrections(&weights, progress)?;
+            let (corrections, anchors) = self.learn_corrections(&weights, progress)?.unzip();
             // A second `prepare` at the same time would have trained the same weights.
-            self.ready.set(Ready { weights, hash, corrections }).ok();
+            self.ready.set(Ready { weights, hash, anchors, corrections }).ok();
         }
         Ok(())
     }
 
     fn fingerprint(&self) -> String {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
-        let hash = &self.ready().hash;
-        fingerprint::fingerprint("supernet", &settings, &self.devices, &self.context, Some(hash))
+        let Ready { hash, anchors, .. } = self.ready();
+        let learned: Vec<&str> =
+            [Some(hash), anchors.as_ref()].into_iter().flatten().map(String::as_str).collect();
+        fingerprint::fingerprint("supernet", &settings, &self.devices, &self.context, &learned)
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start("supernet", &self.devices)
     }
 
     /// Shared weights say one thing of each subnet, however much effort is asked for.

@@ -56,7 +56,7 @@ pub(super) fn train(
     let mut last = 0.0;
     while !learner.is_over() {
         if progress.stop_requested() {
-            save(&checkpoints, &learner, context)?;
+            checkpoints.save(&learner.checkpoint())?;
             return Err(EvalError::Interrupted);
         }
         let (epoch, index) = (learner.step / per_epoch, (learner.step % per_epoch) as usize);
@@ -82,7 +82,7 @@ pub(super) fn train(
             learner.look(validation_loss(&watched, &learner.current(), settings, devices, context));
         }
         if learner.step.is_multiple_of(settings.checkpoint_steps) {
-            save(&checkpoints, &learner, context)?;
+            checkpoints.save(&learner.checkpoint())?;
             saved = Some(learner.step);
         }
         if learner.step.is_multiple_of(10) {
@@ -90,13 +90,11 @@ pub(super) fn train(
         }
     }
     if saved != Some(learner.step) {
-        save(&checkpoints, &learner, context)?;
+        checkpoints.save(&learner.checkpoint())?;
     }
     progress.report("supernet", steps, steps, &format!("loss {last:.4}"));
     let trained = Trained::new(learner.result());
-    Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context)).map_err(|source| {
-        EvalError::File { path: folder(context), action: "say that the supernet is trained", source }
-    })?;
+    Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context))?;
     Ok(trained)
 }
 
@@ -143,14 +141,6 @@ fn start(
     let learner = learner.restored(checkpoint).map_err(|problem| EvalError::Data { path, problem })?;
     tracing::info!("supernet: going on from step {step}");
     Ok((learner, Some(step)))
-}
-
-fn save(checkpoints: &Checkpoints, learner: &Learner, context: &Context) -> Result<(), EvalError> {
-    checkpoints.save(&learner.checkpoint()).map_err(|source| EvalError::File {
-        path: folder(context),
-        action: "write a checkpoint",
-        source,
-    })
 }
 
 #[cfg(test)]

@@ -85,6 +85,15 @@ fn pages_are_well_formed_and_run_nothing() {
 }
 
 #[test]
+fn page_is_known_by_its_generator_and_title() {
+    let html = Page { title: "a<b".to_owned(), ..Page::default() }.html();
+    assert!(Page::is_own(html.as_bytes(), "a<b"));
+    assert!(!Page::is_own(html.as_bytes(), "a"));
+    assert!(!Page::is_own(html.replace("generator", "author").as_bytes(), "a<b"));
+    assert!(!Page::is_own(format!("\n{html}").as_bytes(), "a<b"));
+}
+
+#[test]
 fn plots_say_in_words_what_they_show() {
     let html = page().html();
     assert_eq!(html.matches("role=\"img\"").count(), 4);

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kept_config::read_text;
+use super::kept_config::{self, Kept};
 use super::places::check_file;
 use crate::{StudyError, TrialId};
 
@@ -95,8 +95,20 @@ impl RunPaths {
         if self.0.is_file() {
             return Err(StudyError::NotAFolder { path: self.0.clone() });
         }
+        Ok(self.kept_config()?.text)
+    }
+
+    /// Whether the config was changed since Kiln wrote it. Nobody knows of one that an older build wrote.
+    ///
+    /// # Errors
+    /// As [`RunPaths::read_config`].
+    pub fn config_is_changed(&self) -> Result<bool, StudyError> {
+        Ok(self.kept_config()?.is_changed)
+    }
+
+    fn kept_config(&self) -> Result<Kept, StudyError> {
         check_file(&self.config())?;
-        read_text(&self.config())?
+        kept_config::read(&self.config())?
             .ok_or_else(|| StudyError::NotARun { path: self.0.clone(), missing: "config.toml" })
     }
 }

@@ -67,6 +67,31 @@ fn a_network_whose_files_are_gone_is_finished_again() {
 }
 
 #[test]
+fn network_whose_file_was_changed_is_finished_again_with_a_warning() {
+    let (_folder, paths) = folder();
+    let summary = run(finishing(&Arc::new(Writes::default())), &paths).unwrap();
+    let changed = summary.finished[1].trial;
+    let file = paths.model(changed).join("network.txt");
+    let before = fs::read(&file).unwrap();
+    let mut flipped = before.clone();
+    flipped[0] ^= 1;
+    for damage in [Vec::new(), flipped] {
+        fs::write(&file, damage).unwrap();
+        let (finisher, seen) = (Arc::new(Writes::default()), Seen::default());
+        let mut study = study(&Arc::new(Analytic::new()), &seen);
+        study.settings.networks = 3;
+        study.finisher = Some(Arc::clone(&finisher) as _);
+        let again = run(study, &paths).unwrap();
+        assert_eq!(again.finished, summary.finished);
+        assert_eq!(*finisher.finished.lock().unwrap(), [changed]);
+        assert_eq!(fs::read(&file).unwrap(), before);
+        let warnings = seen.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("network.txt: "), "{warnings:?}");
+        assert!(warnings[0].ends_with("the network is finished again"), "{warnings:?}");
+    }
+}
+
+#[test]
 fn a_file_that_was_promised_must_be_there() {
     let (_folder, paths) = folder();
     let finisher = Arc::new(Writes { lies: true, ..Writes::default() });

@@ -246,8 +246,8 @@ impl Finisher for Writes {
             return Err(EvalError::Device { device: "gpu".to_owned(), problem: "was lost".to_owned() });
         }
         finished.push(trial.id);
-        let mut files = vec!["network.txt".to_owned()];
-        files.extend(self.lies.then(|| "card.json".to_owned()));
+        let mut files = vec!["network.txt".into()];
+        files.extend(self.lies.then(|| "card.json".into()));
         let metrics = BTreeMap::from([("test_accuracy_percent".to_owned(), 90.0)]);
         Ok(Finished { trial: trial.id, metrics, files })
     }

@@ -2,6 +2,7 @@
 
 use std::fmt::Write;
 
+use kiln_files::Overwrite;
 use kiln_hw_models::{
     Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Repeats, Roofline,
 };
@@ -28,7 +29,8 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
         Calibration { batch, threads, ..Calibration::new(file.name(), &arguments.latency_column) };
     let fit = calibration.fit(&device, &drawn).map_err(Failure::wrong)?;
     let others = compared(arguments, device, &fit, &others)?;
-    output_file::write(&arguments.out, "the device file", fit.device.to_toml().as_bytes())?;
+    let overwrite = if arguments.force { Overwrite::Always } else { Overwrite::Never };
+    output_file::write(&arguments.out, fit.device.to_toml().as_bytes(), overwrite)?;
 
     let out = &arguments.out;
     if common.json {

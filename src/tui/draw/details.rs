@@ -111,7 +111,8 @@ fn facts<'a>(told: &Told, state: &State, width: usize, look: &Look<'_>) -> Vec<L
         let metrics = std::iter::once(first).chain(finished.metrics.iter().map(shown)).collect();
         lines.extend(set(metrics, GAP, Some(Role::Finished)));
         let folder = format!("{}:", look.setup.paths.model(told.trial.id).display());
-        let files = std::iter::once(folder).chain(finished.files.iter().map(|file| format!("{file},")));
+        let files =
+            std::iter::once(folder).chain(finished.files.iter().map(|file| format!("{},", file.name)));
         let mut files: Vec<String> =
             files.map(|name| fit::shortened(&name, width.saturating_sub(3))).collect();
         if let Some(last) = files.last_mut().filter(|last| last.ends_with(',')) {

@@ -110,7 +110,7 @@ fn whole() -> Vec<(Event, Duration)> {
     let finished = Finished {
         trial: best(150),
         metrics: [("test_accuracy_percent".to_owned(), 98.61)].into(),
-        files: vec!["model.kiln".to_owned(), "model.onnx".to_owned(), "card.json".to_owned()],
+        files: vec!["model.kiln".into(), "model.onnx".into(), "card.json".into()],
     };
     let seconds = Duration::from_secs;
     events.extend([

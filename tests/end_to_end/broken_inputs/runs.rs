@@ -38,6 +38,7 @@ fn run_folders_and_model_files() {
     let show = vec!["show", "tiny", trial.as_str()];
     let search = || vec!["search", "study.toml"];
     let export = || vec!["export", "tiny", trial.as_str(), "--format", "onnx", "--out", "out.onnx"];
+    let eval = || vec!["eval", "copy.kiln"];
     let journal_name = "runs/tiny/journal.jsonl";
     let kept_name = "runs/tiny/config.toml";
     let case = |what, arguments, file, bytes, expected| Case {
@@ -95,51 +96,59 @@ fn run_folders_and_model_files() {
             search(),
             kept_name,
             changed(&kept_text, "seed = 1", "seed = 2"),
-            &["runs/tiny/config.toml: `study.seed` was `2`"],
+            &["runs/tiny/config.toml: damaged (it was changed", "`study.seed` is `2` there, and `1` in"],
         ),
         case(
             "a run's config of other data",
             search(),
             kept_name,
             changed(&kept_text, "\ndata = \"", "\ndata = \"0"),
-            &["`resolved.data` was"],
+            &["it was changed since Kiln wrote it: `resolved.data` is"],
         ),
-        case("an empty model", export(), &model_file, Vec::new(), &["model.kiln`", "byte 0"]),
+        case("an emptied model", export(), &model_file, Vec::new(), &["model.kiln: is 0 bytes long, but"]),
         case(
-            "half a model",
-            export(),
-            &model_file,
-            model[..model.len() / 2].to_vec(),
-            &["model.kiln`", "the file ends early"],
-        ),
-        case(
-            "a model with a turned bit",
+            "a model that is another than was finished",
             export(),
             &model_file,
             flipped(model.len() - 100),
-            &["model.kiln`", "checksum"],
+            &["model.kiln: was changed since it was written", "is finished again"],
+        ),
+        case("an empty model", eval(), "copy.kiln", Vec::new(), &["copy.kiln`", "byte 0"]),
+        case(
+            "half a model",
+            eval(),
+            "copy.kiln",
+            model[..model.len() / 2].to_vec(),
+            &["copy.kiln`", "the file ends early"],
+        ),
+        case(
+            "a model with a turned bit",
+            eval(),
+            "copy.kiln",
+            flipped(model.len() - 100),
+            &["copy.kiln`", "checksum"],
         ),
         case(
             "a description with a turned bit",
-            export(),
-            &model_file,
+            eval(),
+            "copy.kiln",
             flipped(200),
-            &["model.kiln`", "checksum"],
+            &["copy.kiln`", "checksum"],
         ),
-        case("a newer model", export(), &model_file, flipped(8), &["model.kiln`", "version"]),
+        case("a newer model", eval(), "copy.kiln", flipped(8), &["copy.kiln`", "version"]),
         case(
             "a longer model",
-            export(),
-            &model_file,
+            eval(),
+            "copy.kiln",
             [&model[..], b"more"].concat(),
-            &["model.kiln`", "after the last one"],
+            &["copy.kiln`", "after the last one"],
         ),
         case(
             "another kind of file",
-            export(),
-            &model_file,
+            eval(),
+            "copy.kiln",
             b"PK\x03\x04 and so on and on and on".to_vec(),
-            &["model.kiln`", "it is no model file"],
+            &["copy.kiln`", "it is no model file"],
         ),
         case(
             "an audit that is no JSON",
