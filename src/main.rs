@@ -3,7 +3,10 @@
 mod cli;
 mod commands;
 mod comparison;
+mod csv_table;
 mod exit;
+#[cfg(unix)]
+mod inherited;
 mod inspection;
 mod interrupt;
 mod logging;
@@ -24,6 +27,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    interrupt::survive_long_files();
+    output::remember_terminals();
     let arguments = cli::Arguments::parse();
     match commands::run(arguments) {
         Ok(exit) => exit.code(),

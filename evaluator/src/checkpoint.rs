@@ -39,6 +39,7 @@ impl Checkpoints {
 
     /// Writes a checkpoint, and removes all but the last two.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
+        kiln_search::check_held(&self.folder)?;
         fs::create_dir_all(&self.folder)?;
         let beside = self.folder.join("checkpoint.tmp");
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));

@@ -6,6 +6,7 @@ use std::path::Path;
 
 /// Writes a file beside its place, syncs it, and moves it there.
 pub(crate) fn write(path: &Path, bytes: &[u8]) -> io::Result<()> {
+    kiln_search::check_held(path)?;
     let beside = path.with_extension("partial");
     let written = File::create(&beside).and_then(|mut file| {
         file.write_all(bytes)?;

@@ -205,13 +205,17 @@ impl Device {
     pub fn open(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
         let refuse = |problem: String| HwError::Read { file: file.clone(), problem };
-        let mut text = String::new();
+        let mut bytes = Vec::new();
         File::open(path)
-            .and_then(|opened| opened.take(FILE_MAX_BYTES + 1).read_to_string(&mut text))
+            .and_then(|opened| opened.take(FILE_MAX_BYTES + 1).read_to_end(&mut bytes))
             .map_err(|error| refuse(error.to_string()))?;
-        if text.len() as u64 > FILE_MAX_BYTES {
+        if bytes.len() as u64 > FILE_MAX_BYTES {
             return Err(refuse(format!("it is larger than {FILE_MAX_BYTES} bytes")));
         }
+        let text = String::from_utf8(bytes).map_err(|error| {
+            let byte = error.utf8_error().valid_up_to();
+            refuse(format!("byte {byte} of the file is no UTF-8; save the file as UTF-8"))
+        })?;
         Self::parse(&file, &text)
     }
 

@@ -10,6 +10,7 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::reader::JournalReader;
+pub(crate) use self::writer::is_free;
 pub use self::writer::{Journal, Opened};
 use crate::{Event, Finished, Outcome, Proposal, RunPaths, StudyError, Trial, TrialId};
 

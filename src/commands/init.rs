@@ -28,9 +28,9 @@ pub(crate) fn run(file: &Path, common: &Common) -> Result<Exit, Failure> {
     };
     out.write_all(STARTER.as_bytes()).with_context(|| format!("{}: cannot be written", file.display()))?;
     if common.json {
-        output::print_json(&json!({ "file": file }))?;
+        output::print_json(&json!({ "file": output::path_text(file) }))?;
     } else {
-        output::print(&format!("{0}: written; start with `kiln search {0}`", file.display()))?;
+        output::print(&format!("{0}: written; start with `kiln search {0}`", output::path_shown(file)))?;
     }
     Ok(Exit::Done)
 }

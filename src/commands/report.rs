@@ -45,9 +45,9 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{study}.html")));
     output_file::write(&out, "the report", html.as_bytes())?;
     if common.json {
-        output::print_json(&json!({ "file": out, "bytes": html.len() }))?;
+        output::print_json(&json!({ "file": output::path_text(&out), "bytes": html.len() }))?;
     } else {
-        output::print(&format!("{} ({} bytes)", out.display(), html.len()))?;
+        output::print(&format!("{} ({} bytes)", output::path_shown(&out), html.len()))?;
     }
     Ok(Exit::Done)
 }

@@ -1,13 +1,16 @@
 //! The config that a run folder keeps: read, compared with another, and written.
 
 use std::fs::{self, File};
-use std::io::Write;
+use std::io::{Read, Write};
 use std::path::Path;
 
 use toml::{Table, Value};
 
 use super::failed;
 use crate::StudyError;
+
+/// Bytes of the longest config that is read.
+const MAX_BYTES: u64 = 4 << 20;
 
 /// The first key at which two tables differ, with both values; `free` keys and what lies below them do not count.
 pub(super) fn difference(
@@ -47,11 +50,21 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, StudyError> {
 }
 
 pub(super) fn read_text(path: &Path) -> Result<Option<String>, StudyError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(path, "read")(error)),
+    let mut bytes = Vec::new();
+    match File::open(path).and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes)) {
+        Ok(_) => {}
+        Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
+        Err(error) => return Err(failed(path, "read")(error)),
     }
+    if bytes.len() as u64 > MAX_BYTES {
+        return Err(StudyError::TooLong { path: path.to_owned(), max_bytes: MAX_BYTES });
+    }
+    let text = String::from_utf8(bytes).map_err(|error| {
+        let byte = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..byte].split(|byte| *byte == b'\n').count();
+        StudyError::NotUtf8 { path: path.to_owned(), line, byte }
+    })?;
+    Ok(Some(text))
 }
 
 /// Writes a file beside its place and moves it there, so that it is never seen half written.

@@ -5,6 +5,7 @@ use std::path::Path;
 use std::time::Instant;
 
 use super::log::Log;
+use crate::run_folder::check_held;
 use crate::{
     EvalError, Event, Finished, Finisher, Progress, RunPaths, StudyError, StudyRecord, Trial, TrialId,
 };
@@ -61,12 +62,14 @@ fn finish_one(
     let began = Instant::now();
     let place = paths.model(trial.id);
     let beside = paths.models().join(format!(".{}.partial", trial.id));
+    check_held(&place).map_err(failed(&place, "finish a network"))?;
     remove(&beside)?;
     fs::create_dir_all(&beside).map_err(failed(&beside, "make the folder"))?;
     let finished = finisher.finish(trial, &beside, log)?;
     if let Some(file) = missing_file(&finished, &beside) {
         return Err(StudyError::MissingFile { trial: trial.id, file });
     }
+    check_held(&place).map_err(failed(&place, "finish a network"))?;
     remove(&place)?;
     fs::rename(&beside, &place).map_err(failed(&place, "move the finished network here"))?;
     sync_folder(&paths.models())?;

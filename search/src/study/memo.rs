@@ -1,5 +1,6 @@
 //! The store as the study uses it: opened, and completed from the journal where it lacks something.
 
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -16,7 +17,8 @@ pub(super) fn open(
     answers: &[(Proposal, Outcome)],
     log: &Log,
 ) -> Result<Box<dyn Store>, StudyError> {
-    let rebuildable = given.is_none();
+    // A store that was not there before is new: what is wrong with it is no damage, and another new one has it too.
+    let is_damage = given.is_none() && path.exists();
     let opened = given.map_or_else(|| open_sled(path), Ok).and_then(|store| {
         let missing = complete(store.as_ref(), fingerprint, answers)?;
         Ok((store, missing))
@@ -27,21 +29,34 @@ pub(super) fn open(
             log.warn(format!("{missing} outcomes were missing from the store; restored from the journal"))?;
             Ok(store)
         }
-        Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) if rebuildable => {
-            fs::remove_dir_all(path).map_err(|source| StudyError::File {
-                path: path.to_owned(),
-                action: "remove the damaged store",
-                source,
-            })?;
-            let store = open_sled(path)?;
+        Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) if is_damage => {
+            remove(path, &error)?;
+            // Where a new one fails too, the old one was perhaps whole: both reasons are told.
+            let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {}", chain(&error)))?;
             let restored = complete(store.as_ref(), fingerprint, answers)?;
             log.warn(format!(
-                "the store could not be read ({error}); rebuilt from the journal with {restored} outcomes"
+                "the store could not be read ({}); rebuilt from the journal with {restored} outcomes",
+                chain(&error)
             ))?;
             Ok(store)
         }
         Err(error) => Err(error),
     }
+}
+
+/// Removes a store that is damaged so.
+fn remove(path: &Path, damage: &StudyError) -> Result<(), StudyError> {
+    fs::remove_dir_all(path).map_err(|source| StudyError::Unmended {
+        path: path.to_owned(),
+        damage: chain(damage),
+        source,
+    })
+}
+
+/// An error with what led to it.
+fn chain(error: &StudyError) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The key of a proposal.
