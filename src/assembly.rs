@@ -327,9 +327,12 @@ impl Assembly {
                 | StudyError::NeverFull
                 | StudyError::Held { .. }
                 | StudyError::Config { .. }
+                | StudyError::NotUtf8 { .. }
+                | StudyError::TooLong { .. }
                 | StudyError::Changed { .. }
                 | StudyError::NotAFolder { .. }
                 | StudyError::Misplaced { .. }
+                | StudyError::Linked { .. }
                 | StudyError::NotARun { .. }
                 | StudyError::JournalLine { .. }
                 | StudyError::Contradiction { .. }

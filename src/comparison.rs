@@ -13,8 +13,9 @@ use kiln_space::Settings;
 use serde::Serialize;
 
 use self::growth::Growth;
+use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
-use crate::{units, volume};
+use crate::{output, units, volume};
 
 /// Limits at which the best networks are compared, as shares of the networks on all fronts.
 const LEVELS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
@@ -54,6 +55,7 @@ pub(crate) struct Comparison {
 /// One study of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Side {
+    #[serde(serialize_with = "output::serialize_path")]
     pub(crate) run: PathBuf,
     pub(crate) strategy: String,
     pub(crate) seed: u64,
@@ -198,7 +200,7 @@ fn levels(objectives: &[String], fronts: &[Vec<&[f64]>], contenders: &[Contender
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headings = self.studies.iter().map(|study| (study.run.display().to_string(), Align::Right));
+        let headings = self.studies.iter().map(|study| (path_shown(&study.run), Align::Right));
         let mut table = TextTable::new(std::iter::once((String::new(), Align::Left)).chain(headings));
         let mut row = |name: &str, value: &dyn Fn(&Side) -> String| {
             table.row(std::iter::once(name.to_owned()).chain(self.studies.iter().map(value)));
@@ -252,7 +254,7 @@ impl fmt::Display for Comparison {
                     format!("{what} {value}")
                 });
                 let metrics: Vec<String> = metrics.collect();
-                write!(f, "\n{}: finished trial {trial}: {}", study.run.display(), metrics.join(", "))?;
+                write!(f, "\n{}: finished trial {trial}: {}", path_shown(&study.run), metrics.join(", "))?;
             }
         }
         Ok(())

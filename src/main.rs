@@ -3,8 +3,11 @@
 mod cli;
 mod commands;
 mod comparison;
+mod csv_table;
 mod exit;
 mod finished_files;
+#[cfg(unix)]
+mod inherited;
 mod inspection;
 mod interrupt;
 mod logging;
@@ -25,6 +28,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    interrupt::survive_long_files();
+    output::remember_terminals();
     let arguments = cli::Arguments::parse();
     match commands::run(arguments) {
         Ok(exit) => exit.code(),

@@ -6,6 +6,7 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
+use kiln_export::plain_text;
 use kiln_search::{Event, Fidelity, Observer, Outcome, Trial};
 
 use self::stage::Stage;
@@ -72,8 +73,8 @@ impl Screen {
         let Some(stage) = &self.stage else { return };
         if let Some(bar) = &self.bar {
             bar.set_length(stage.total());
-            bar.set_prefix(stage.name().to_owned());
-            bar.set_message(message);
+            bar.set_prefix(plain_text(stage.name()).into_owned());
+            bar.set_message(plain_text(&message).into_owned());
             bar.set_position(stage.done());
         } else if now.saturating_sub(self.last_line) >= LINE_EVERY {
             self.last_line = now;

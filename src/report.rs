@@ -1,19 +1,22 @@
 //! What came of a study: for programs as one JSON object, for people as tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
 
 use kiln_search::{Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, TrialId};
 use serde::Serialize;
 
+use crate::csv_table::CsvTable;
+use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
-use crate::units;
+use crate::{output, units};
 
 /// The result of a study, or of what there is of it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     /// The run folder.
+    #[serde(serialize_with = "output::serialize_path")]
     pub(crate) run: PathBuf,
     /// Finished trials.
     pub(crate) trials: u64,
@@ -53,6 +56,7 @@ pub(crate) struct FinishedNetwork {
     /// Predicted.
     pub(crate) costs: BTreeMap<String, f64>,
     /// Written files.
+    #[serde(serialize_with = "output::serialize_paths")]
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -105,22 +109,24 @@ impl Report {
     /// The front as comma-separated values: trial, genotype, then all metrics and costs; with the fidelity
     /// before these where it is not full.
     pub(crate) fn csv(&self) -> String {
-        let Some(first) = self.front.first() else {
-            return "trial,genotype\n".to_owned();
+        let names = |of: fn(&Network) -> &BTreeMap<String, f64>| -> BTreeSet<&String> {
+            self.front.iter().flat_map(|network| of(network).keys()).collect()
         };
-        let names = first.metrics.keys().chain(first.costs.keys());
-        let is_full = first.fidelity == Fidelity::Full;
-        let fidelity = if is_full { "" } else { "fidelity," };
-        let names = names.cloned().collect::<Vec<_>>().join(",");
-        let mut lines = vec![format!("trial,genotype,{fidelity}{names}")];
+        let (metrics, costs) = (names(|network| &network.metrics), names(|network| &network.costs));
+        let is_full = self.front.iter().all(|network| network.fidelity == Fidelity::Full);
+        let fixed: &[&str] =
+            if is_full { &["trial", "genotype"] } else { &["trial", "genotype", "fidelity"] };
+        let fixed = fixed.iter().map(|name| (*name).to_owned());
+        let mut table = CsvTable::new(fixed.chain(metrics.iter().chain(&costs).map(|name| (*name).clone())));
         for network in &self.front {
-            let values = network.metrics.values().chain(network.costs.values());
-            let values: Vec<String> = values.map(f64::to_string).collect();
-            let fidelity = if is_full { String::new() } else { format!("{},", network.fidelity) };
-            let (trial, genotype) = (network.trial, &network.genotype);
-            lines.push(format!("{trial},{genotype},{fidelity}{}", values.join(",")));
+            let metrics = metrics.iter().map(|name| network.metrics.get(*name));
+            let values = metrics.chain(costs.iter().map(|name| network.costs.get(*name)));
+            let values = values.map(|value| value.map_or_else(String::new, f64::to_string));
+            let fidelity = (!is_full).then(|| network.fidelity.to_string());
+            let fixed = [network.trial.to_string(), network.genotype.clone()].into_iter().chain(fidelity);
+            table.row(fixed.chain(values));
         }
-        lines.join("\n") + "\n"
+        table.to_string()
     }
 
     fn front_table(&self) -> TextTable {
@@ -190,14 +196,14 @@ impl fmt::Display for Report {
             let metrics: Vec<String> = metrics.collect();
             writeln!(f, "\nFinished trial {}: {}", network.trial, metrics.join(", "))?;
             for file in &network.files {
-                writeln!(f, "  {}", file.display())?;
+                writeln!(f, "  {}", path_shown(file))?;
             }
         }
         if let Some(seconds) = self.seconds {
             let StageSeconds { prepare, search, finish } = seconds;
             writeln!(f, "\nSeconds: prepare {prepare:.1}, search {search:.1}, finish {finish:.1}")?;
         }
-        write!(f, "Run folder: {}", self.run.display())
+        write!(f, "Run folder: {}", path_shown(&self.run))
     }
 }
 

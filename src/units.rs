@@ -3,6 +3,7 @@
 use std::time::Duration;
 
 use kiln_search::MAX_HOURS;
+use kiln_export::plain_text;
 
 /// Values from the one up to the other are written without an exponent.
 const SMALLEST: f64 = 1e-4;
@@ -30,7 +31,8 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
         )
     };
     let heading = heading.replace('_', " ");
-    (if device.is_empty() { heading } else { format!("{heading} @{device}") }, value)
+    let heading = if device.is_empty() { heading } else { format!("{heading} @{device}") };
+    (plain_text(&heading).into_owned(), value)
 }
 
 /// A value whose unit stands in the heading: four significant digits, whole numbers below a billion in full. At most 10

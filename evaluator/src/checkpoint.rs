@@ -44,6 +44,11 @@ impl Checkpoints {
 
     /// Writes a checkpoint, and removes all but the last two.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
+        kiln_search::check_held(&self.folder).map_err(|source| EvalError::File {
+            path: self.folder.clone(),
+            action: "write a checkpoint",
+            source,
+        })?;
         make_folder(&self.folder)?;
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
         let mut file = WholeFile::create(&path)?;

@@ -93,6 +93,45 @@ pub enum StudyError {
         /// Process that holds it, if it said so.
         pid: Option<u32>,
     },
+    /// What this process worked on is not where it was: another process may work on what is there now.
+    #[error(
+        "{}: the run folder was removed, moved or replaced while the study ran (`{}` is not what it was), so nothing more is \
+         written; put it back where it was, then run the same command again", path.display(), what.display()
+    )]
+    Displaced {
+        /// The run folder.
+        path: PathBuf,
+        /// The file or folder that is not there any more, or another one now.
+        what: PathBuf,
+    },
+    /// A config is no UTF-8.
+    #[error("{}:{line}: byte {byte} of the file is no UTF-8; save the file as UTF-8", path.display())]
+    NotUtf8 {
+        /// File.
+        path: PathBuf,
+        /// Line, from 1.
+        line: usize,
+        /// Bytes before the first that does not fit.
+        byte: usize,
+    },
+    /// A file is longer than one of its kind can be.
+    #[error("{}: is longer than {max_bytes} bytes, so it is none of Kiln's", path.display())]
+    TooLong {
+        /// File.
+        path: PathBuf,
+        /// Bytes that are read.
+        max_bytes: u64,
+    },
+    /// The store is damaged, and cannot be built anew.
+    #[error("{}: the store is damaged ({damage}), and it cannot be removed to be rebuilt from the journal", path.display())]
+    Unmended {
+        /// Folder of the store.
+        path: PathBuf,
+        /// What is wrong with the store.
+        damage: String,
+        /// Why it cannot be removed.
+        source: std::io::Error,
+    },
     /// A config text is not valid TOML.
     #[error("{}: not a valid config", path.display())]
     Config {
@@ -129,6 +168,15 @@ pub enum StudyError {
         path: PathBuf,
         /// What should be: `file` or `folder`.
         kind: &'static str,
+    },
+    /// A link is where a run folder has a file or a folder of its own.
+    #[error(
+        "{}: is a link, and a study writes through none in its run folder; put what it leads to in its place (the run \
+         folder itself may be a link)", path.display()
+    )]
+    Linked {
+        /// The link.
+        path: PathBuf,
     },
     /// A folder is not a run folder.
     #[error("{}: not a run folder ({missing} is missing)", path.display())]

@@ -13,6 +13,7 @@ use serde::{Deserialize, Serialize};
 pub use self::chain::CheckChain;
 pub use self::reader::JournalReader;
 pub use self::record::{Doubts, JournaledTrial, StudyRecord};
+pub(crate) use self::writer::is_free;
 pub use self::writer::{Journal, Opened};
 use crate::{Event, Seconds};
 

@@ -3,25 +3,32 @@
 mod kept_config;
 mod lock;
 mod paths;
+mod place;
 mod places;
 
-use std::fs::{self, File};
+use std::fs;
 use std::io;
 use std::path::Path;
 
 use kiln_files::FileError;
 
 use self::kept_config::{difference, parse};
-use self::lock::lock;
+use self::lock::Lock;
+pub(crate) use self::lock::patiently;
 pub use self::paths::{RunPaths, check_study_name};
+use self::place::Held;
+pub use self::place::check_held;
+pub(crate) use self::place::{Place, Places};
 pub(crate) use self::places::check_file;
-use crate::StudyError;
+use crate::{StudyError, journal};
 
 /// A run folder that this process alone may write, until it is dropped.
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
-    _lock: File,
+    held: Places,
+    _folder: Held,
+    _lock: Lock,
 }
 
 impl RunFolder {
@@ -39,8 +46,7 @@ impl RunFolder {
         let now = parse(&paths.config(), config)?;
         let root = paths.root();
         fs::create_dir_all(root).map_err(|source| unmade(root, source))?;
-        places::check_all(paths)?;
-        let lock = lock(paths)?;
+        let folder = Self::hold(paths)?;
         match kept_config::read(&paths.config())? {
             Some(kept) => {
                 let before = parse(&paths.config(), &kept.text)?;
@@ -64,13 +70,32 @@ impl RunFolder {
             }
             None => kept_config::write(&paths.config(), config)?,
         }
-        Ok(Self { paths: paths.clone(), _lock: lock })
+        Ok(folder)
+    }
+
+    /// Holds a run folder that is there, for work beside that of its study.
+    ///
+    /// # Errors
+    /// As [`RunFolder::open`], but for what is wrong with a config.
+    pub fn hold(paths: &RunPaths) -> Result<Self, StudyError> {
+        places::check_all(paths)?;
+        let lock = Lock::take(paths)?;
+        let root = paths.root();
+        let folder = Place::of_folder(root).map_err(failed(root, "look at the run folder"))?;
+        let held = Places::new(root, vec![folder.clone(), lock.place()?]);
+        journal::is_free(&paths.journal())?;
+        Ok(Self { paths: paths.clone(), held, _folder: Held::new(folder), _lock: lock })
     }
 
     /// Where its files are.
     #[must_use]
     pub const fn paths(&self) -> &RunPaths {
         &self.paths
+    }
+
+    /// What this process holds of it.
+    pub(crate) const fn held(&self) -> &Places {
+        &self.held
     }
 }
 
@@ -91,6 +116,7 @@ fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StudyE
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::Journal;
 
     const CONFIG: &str =
         "[study]\nname = \"a\"\nseed = 1\n[search]\ntrials = 10\n[[hardware]]\ndevice = \"x\"\n";
@@ -207,6 +233,59 @@ mod tests {
             }
             drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
         }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_run_folder_are_refused_and_one_to_it_is_not() {
+        use std::os::unix::fs::symlink;
+        let (folder, paths) = paths();
+        drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+        let (file, elsewhere) = (folder.path().join("file"), folder.path().join("elsewhere"));
+        fs::write(&file, CONFIG).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        for (name, target) in
+            [("kiln.log", &file), ("journal.jsonl", &file), ("store", &elsewhere), ("supernet", &elsewhere)]
+        {
+            let place = paths.root().join(name);
+            symlink(target, &place).unwrap();
+            match RunFolder::open(&paths, CONFIG, FREE).unwrap_err() {
+                StudyError::Linked { path } => assert_eq!(path, place),
+                error => panic!("{name}: {error}"),
+            }
+            fs::remove_file(&place).unwrap();
+        }
+        let linked = folder.path().join("linked");
+        symlink(paths.root(), &linked).unwrap();
+        drop(RunFolder::open(&RunPaths::new(linked), CONFIG, FREE).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_journal_that_is_written_keeps_others_away_when_the_lock_is_removed() {
+        let (_folder, paths) = paths();
+        let first = RunFolder::open(&paths, CONFIG, FREE).unwrap();
+        let journal = Journal::open(&paths.journal()).unwrap().journal;
+        first.held().check().unwrap();
+        fs::remove_file(paths.lock()).unwrap();
+        assert!(
+            matches!(first.held().check(), Err(StudyError::Displaced { what, .. }) if what == paths.lock())
+        );
+        assert!(matches!(RunFolder::open(&paths, CONFIG, FREE), Err(StudyError::Held { .. })));
+        drop(journal);
+        RunFolder::open(&paths, CONFIG, FREE).unwrap();
+    }
+
+    #[test]
+    fn a_config_that_is_no_utf8_is_refused_with_line_and_byte() {
+        let (_folder, paths) = paths();
+        fs::create_dir_all(paths.root()).unwrap();
+        fs::write(paths.config(), b"[study]\nname = \"\xe9\"\n").unwrap();
+        for error in [paths.read_config().unwrap_err(), RunFolder::open(&paths, CONFIG, FREE).unwrap_err()] {
+            assert!(matches!(error, StudyError::NotUtf8 { line: 2, byte: 16, .. }), "{error}");
+        }
+        fs::write(paths.config(), vec![b' '; (4 << 20) + 1]).unwrap();
+        assert!(matches!(paths.read_config(), Err(StudyError::TooLong { .. })));
     }
 
     #[test]

@@ -118,16 +118,32 @@ impl Study {
     ///
     /// # Panics
     /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
-    pub fn run(self, folder: &RunFolder) -> Result<Summary, StudyError> {
+    pub fn run(mut self, folder: &RunFolder) -> Result<Summary, StudyError> {
         self.check()?;
         let expect = |reader: JournalReader| {
             reader.with_objectives(&self.objectives).with_constraints(&self.constraints)
         };
-        let Opened { journal, mut record, cut } = Journal::open_with(&folder.paths().journal(), expect)?;
-        let Self { settings, mut strategy, evaluator, store, observers, stop, .. } = self;
-        check_start(&record, &evaluator.fingerprint_start())?;
-        let log = Log::new(journal, observers, stop);
-        open_run(&settings, &mut record, cut, &log)?;
+        let Opened { journal, record, cut } = Journal::open_with(&folder.paths().journal(), expect)?;
+        check_start(&record, &self.evaluator.fingerprint_start())?;
+        let observers = std::mem::take(&mut self.observers);
+        let log = Log::new(journal, folder, observers, Arc::clone(&self.stop))?;
+        match self.stages(folder, record, cut, &log) {
+            Err(error) => Err(log.first(error)),
+            // What failed where no error could be returned asks for a stop too.
+            Ok(summary) if summary.status == Status::Interrupted => log.failed().map_or(Ok(summary), Err),
+            Ok(summary) => Ok(summary),
+        }
+    }
+
+    fn stages(
+        self,
+        folder: &RunFolder,
+        mut record: StudyRecord,
+        cut: Option<usize>,
+        log: &Log,
+    ) -> Result<Summary, StudyError> {
+        let Self { settings, mut strategy, evaluator, store, .. } = self;
+        open_run(&settings, &mut record, cut, log)?;
         let mut summary = Summary {
             status: Status::Interrupted,
             trials: record.trials.len() as u64,
@@ -138,18 +154,18 @@ impl Study {
         };
 
         let began = Instant::now();
-        let prepared = evaluator.prepare(&log);
+        let prepared = evaluator.prepare(log);
         summary.seconds.prepare = began.elapsed().into();
         match prepared {
             Err(EvalError::Interrupted) => return Ok(summary),
             prepared => prepared?,
         }
         let (fingerprint, answered) = (evaluator.fingerprint(), evaluator.fidelities());
-        check_fingerprint(&record, &fingerprint, answered.full_epochs, &log)?;
+        check_fingerprint(&record, &fingerprint, answered.full_epochs, log)?;
         strategy.hear_fidelities(answered);
 
         let began = Instant::now();
-        let store = memo::open(store, &folder.paths().store(), &fingerprint, &record, &log)?;
+        let store = memo::open(store, &folder.paths().store(), &fingerprint, &record, log)?;
         let domain = Domain::new(self.space.as_ref(), &self.costs, &self.constraints, &self.objectives);
         let parts = search::Parts {
             settings: &settings,
@@ -159,7 +175,7 @@ impl Study {
             store: store.as_ref(),
             record: &record,
             fingerprint: &fingerprint,
-            log: &log,
+            log,
         };
         let searched = search::search(parts, strategy.as_mut())?;
         summary.seconds.search = began.elapsed().into();
@@ -170,13 +186,13 @@ impl Study {
             return Ok(summary);
         }
         summary.trials = searched.trials.len() as u64;
-        report_front(&summary, &record, &log)?;
+        report_front(&summary, &record, log)?;
 
         let began = Instant::now();
         if let Some(finisher) = &self.finisher {
             let best = front::chosen(&summary.front, settings.networks);
             let best: Vec<&Trial> = finish::by_id(&searched.trials, best.iter().map(|entry| entry.trial));
-            let networks = finish::finish(&best, finisher.as_ref(), folder.paths(), &record, &log)?;
+            let networks = finish::finish(&best, finisher.as_ref(), folder.paths(), &record, log)?;
             summary.finished = networks.finished;
             if networks.interrupted {
                 summary.seconds.finish = began.elapsed().into();

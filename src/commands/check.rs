@@ -7,6 +7,7 @@ use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::RunConfig;
 use kiln::estimate::Estimate;
 use kiln::survey::{self, Survey};
+use kiln_export::plain_text;
 use kiln_search::{Constraint, Fidelity};
 use num_bigint::BigUint;
 use serde_json::{Map, Value, json};
@@ -88,7 +89,10 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
         let values = [spread.smallest, spread.median, spread.largest].map(|value| shown(value).1);
         table.row(std::iter::once(shown(0.0).0).chain(values));
     }
-    let mut text = lines.join("\n");
+    let mut text = plain_text(&lines.remove(0)).into_owned();
+    for line in &lines {
+        write!(text, "\n{}", plain_text(line)).expect("writing to a string does not fail");
+    }
     write!(text, "\n\n{table}").expect("writing to a string does not fail");
     text
 }

@@ -9,7 +9,7 @@ use kiln::assembly::Registries;
 use kiln::config::{Document, RESOLVED, RunConfig};
 use kiln_evaluator::data::{DataSet, Split};
 use kiln_evaluator::{predict, score};
-use kiln_export::TrainedModel;
+use kiln_export::{TrainedModel, plain_text};
 use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
 
@@ -45,13 +45,13 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     if common.json {
         let metrics: BTreeMap<&str, f64> = metrics.into_iter().collect();
         output::print_json(&json!({
-            "model": path, "name": model.card.name, "data": data.describe(), "examples": examples.len(),
+            "model": output::path_text(&path), "name": model.card.name, "data": data.describe(), "examples": examples.len(),
             "metrics": metrics, "seconds": seconds, "examples_per_second": speed,
         }))?;
     } else {
         let mut lines = vec![
-            format!("model     {} ({})", model.card.name, path.display()),
-            format!("data      {}", data.describe()),
+            format!("model     {} ({})", plain_text(&model.card.name), output::path_shown(&path)),
+            format!("data      {}", plain_text(&data.describe())),
         ];
         lines.extend(metrics.iter().map(|(name, value)| {
             let (heading, value) = units::shown(name, *value);

@@ -13,8 +13,9 @@ use serde_json::json;
 use crate::cli::{Common, ExportPrecision};
 use crate::exit::{Exit, Failure};
 use crate::model_export::{MODEL, default_path, has_supernet, how_to_finish, model_file, size};
+use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
-use crate::{finished_files, output, output_file};
+use crate::{finished_files, output_file};
 
 /// What is to be written, and where.
 pub(crate) struct Output {
@@ -62,12 +63,13 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     let sizes = files.iter().map(|file| Ok((file, size(file)?))).collect::<anyhow::Result<Vec<_>>>()?;
     if common.json {
         let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
+        let files: Vec<String> = files.iter().map(|file| path_text(file)).collect();
         output::print_json(
-            &json!({ "trial": trial, "format": format, "file": out, "bytes": bytes, "files": files }),
+            &json!({ "trial": trial, "format": format, "file": path_text(&out), "bytes": bytes, "files": files }),
         )?;
     } else {
         let lines: Vec<String> =
-            sizes.iter().map(|(file, bytes)| format!("{} ({bytes} bytes)", file.display())).collect();
+            sizes.iter().map(|(file, bytes)| format!("{} ({bytes} bytes)", path_shown(file))).collect();
         output::print(&lines.join("\n"))?;
     }
     Ok(Exit::Done)

@@ -23,9 +23,9 @@ pub(crate) fn run(file: &Path, common: &Common) -> Result<Exit, Failure> {
         Err(error) => return Err(Failure::unwritable(error)),
     }
     if common.json {
-        output::print_json(&json!({ "file": file }))?;
+        output::print_json(&json!({ "file": output::path_text(file) }))?;
     } else {
-        output::print(&format!("{0}: written; start with `kiln search {0}`", file.display()))?;
+        output::print(&format!("{0}: written; start with `kiln search {0}`", output::path_shown(file)))?;
     }
     Ok(Exit::Done)
 }

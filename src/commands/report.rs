@@ -54,9 +54,9 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
     let overwrite = if force { Overwrite::Always } else { Overwrite::Own(&is_own) };
     output_file::write(&out, html.as_bytes(), overwrite)?;
     if common.json {
-        output::print_json(&json!({ "file": out, "bytes": html.len() }))?;
+        output::print_json(&json!({ "file": output::path_text(&out), "bytes": html.len() }))?;
     } else {
-        output::print(&format!("{} ({} bytes)", out.display(), html.len()))?;
+        output::print(&format!("{} ({} bytes)", output::path_shown(&out), html.len()))?;
     }
     Ok(Exit::Done)
 }

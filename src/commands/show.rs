@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use kiln::assembly::Registries;
+use kiln_export::plain_text;
 use kiln_search::{CostSet, Outcome, Trial};
 use kiln_space::{Architecture, Layer, Op, Precision, SearchSpace, Sparsity};
 use serde_json::{Value, json};
@@ -53,7 +54,7 @@ fn as_text(
     }
     writeln!(text, "\ngenotype {}", trial.proposal.genotype)?;
     for (decision, option) in decisions(trial, space) {
-        writeln!(text, "  {decision} = {option}")?;
+        writeln!(text, "  {} = {}", plain_text(&decision), plain_text(&option))?;
     }
     let fixed = [
         ("layer", Align::Left),
@@ -138,6 +139,6 @@ fn outcome(trial: &Trial) -> String {
             });
             metrics.collect::<Vec<_>>().join(", ")
         }
-        Outcome::Failed { reason, .. } => format!("failed: {reason}"),
+        Outcome::Failed { reason, .. } => format!("failed: {}", plain_text(reason)),
     }
 }

@@ -5,7 +5,7 @@ use std::path::Path;
 
 use kiln::assembly::{Folders, Registries};
 use kiln::audit::{Audit, AuditError, AuditPlan, AuditedNetwork, Predictor};
-use kiln_search::{EvalError, Outcome, Progress};
+use kiln_search::{EvalError, Outcome, Progress, RunFolder};
 use serde_json::json;
 
 use crate::cli::{Common, SupernetCommand};
@@ -29,8 +29,12 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
     let registries = Registries::builtin();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = registries.build(config, folders)?;
+    // An audit writes into the run folder, so that no study may at the same time, and no other audit.
+    let _folder = RunFolder::hold(&paths)?;
     match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
-        Ok(audit) if common.json => output::print_json(&json!({ "run": paths.root(), "audit": audit }))?,
+        Ok(audit) if common.json => {
+            output::print_json(&json!({ "run": output::path_text(paths.root()), "audit": audit }))?;
+        }
         Ok(audit) => output::print(&as_text(&audit))?,
         Err(AuditError::Eval(EvalError::Interrupted)) => {
             output::say("interrupted; run the same command again to go on");

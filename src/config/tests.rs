@@ -256,7 +256,10 @@ fn what_is_not_a_config_file() {
         let message = RunConfig::read(&path, None).unwrap_err().to_string();
         message.replace(&path.display().to_string(), "a.toml")
     };
-    assert_eq!(message(b"[study]\nname = \"\xff\""), "a.toml:2: not UTF-8 text");
+    assert_eq!(
+        message(b"[study]\nname = \"\xff\""),
+        "a.toml:2: byte 16 of the file is no UTF-8; save the file as UTF-8"
+    );
     assert_eq!(
         message(&vec![b'#'; (1 << 20) + 1]),
         "a.toml: larger than 1048576 bytes; is this a config file?"

@@ -11,7 +11,9 @@ mod trials;
 
 use std::time::Duration;
 
+use kiln_export::steers;
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
@@ -82,6 +84,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
     }
     if view.help {
         help::draw(frame, body, look);
+    }
+    make_plain(frame.buffer_mut());
+}
+
+/// Has no cell hold what steers the terminal, or the eye: names come from the run folder. Such a character has no width, so that it
+/// stands in the cell of another, which goes with it: that something is wrong must be seen.
+fn make_plain(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if cell.symbol().contains(steers) {
+            cell.set_symbol("\u{fffd}");
+        }
     }
 }
 

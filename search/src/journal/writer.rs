@@ -1,11 +1,12 @@
 //! Writing a journal, after repairing what a crash left at its end.
 
-use std::fs::{File, OpenOptions};
+use std::fs::{File, OpenOptions, TryLockError};
 use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::time::{Instant, SystemTime};
 
 use super::{CheckChain, Doubts, JOURNAL_VERSION, JournalEntry, JournalReader, StudyRecord};
+use crate::run_folder::{Place, patiently};
 use crate::{Event, Seconds, StudyError};
 
 /// A journal open for writing. The run folder's lock keeps other writers away.
@@ -52,6 +53,7 @@ impl Journal {
             .create(true)
             .open(path)
             .map_err(failed("open the journal for writing"))?;
+        hold(path, &file)?;
         let mut reader = expect(JournalReader::open(path)?);
         let mut record = StudyRecord::default();
         record.take_in(&mut reader, |_| {})?;
@@ -105,6 +107,11 @@ impl Journal {
         self.file.sync_data().map_err(|source| self.failed("sync the journal", source))
     }
 
+    /// Where it is.
+    pub(crate) fn place(&self) -> Result<Place, StudyError> {
+        Place::of_file(&self.path, &self.file).map_err(|source| self.failed("look at the journal", source))
+    }
+
     /// Time for which this and earlier processes have worked on the study.
     #[must_use]
     pub fn elapsed(&self) -> Seconds {
@@ -113,6 +120,33 @@ impl Journal {
 
     fn failed(&self, action: &'static str, source: std::io::Error) -> StudyError {
         StudyError::File { path: self.path.clone(), action, source }
+    }
+}
+
+/// Refuses a journal that another process writes, whatever became of the run folder's lock.
+pub(crate) fn is_free(path: &Path) -> Result<(), StudyError> {
+    match File::open(path) {
+        Ok(file) => hold(path, &file),
+        // What else is wrong with it is told when it is opened.
+        Err(_) => Ok(()),
+    }
+}
+
+/// Keeps other writers away also where the run folder's lock was removed: they wait for nobody and are refused.
+fn hold(path: &Path, file: &File) -> Result<(), StudyError> {
+    // Elsewhere a lock would keep readers away too.
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match patiently(file) {
+        Ok(()) => Ok(()),
+        Err(TryLockError::WouldBlock) => {
+            let root = path.parent().unwrap_or(path).to_owned();
+            Err(StudyError::Held { path: root, pid: None })
+        }
+        Err(TryLockError::Error(source)) => {
+            Err(StudyError::File { path: path.to_owned(), action: "lock the journal", source })
+        }
     }
 }
 

@@ -7,6 +7,7 @@ use std::time::Instant;
 use kiln_files::{Content, WholeFolder, make_folder, optional};
 
 use super::log::Log;
+use crate::run_folder::check_held;
 use crate::{
     EvalError, Event, Finished, Finisher, Progress, RunPaths, StudyError, StudyRecord, Trial, TrialId,
 };
@@ -65,10 +66,13 @@ fn finish_one(
     log: &Log,
 ) -> Result<Finished, StudyError> {
     let began = Instant::now();
+    let place = paths.model(trial.id);
+    let is_held = || check_held(&place).map_err(failed(&place, "finish a network"));
+    is_held()?;
     make_folder(&paths.models())?;
     // Builds before the present format of names left half a network here when they were killed.
     remove(&paths.models().join(format!(".{}.partial", trial.id)))?;
-    let folder = WholeFolder::create(&paths.model(trial.id))?;
+    let folder = WholeFolder::create(&place)?;
     let mut finished = finisher.finish(trial, folder.path(), log)?;
     for file in &mut finished.files {
         let content = optional(Content::of_file(&folder.path().join(&file.name)))?;
@@ -76,6 +80,7 @@ fn finish_one(
             content.ok_or_else(|| StudyError::MissingFile { trial: trial.id, file: file.name.clone() })?;
         file.content = Some(content);
     }
+    is_held()?;
     folder.finish_over()?;
     let seconds = began.elapsed().into();
     log.record(&Event::Finished { finished: finished.clone(), seconds })?;

@@ -4,7 +4,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::{Event, Journal, Observer, Progress, Seconds, StudyError};
+use crate::run_folder::Places;
+use crate::{Event, Journal, Observer, Progress, RunFolder, Seconds, StudyError};
 
 /// Progress goes into the journal at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -12,10 +13,14 @@ const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 pub(super) struct Log {
     state: Mutex<State>,
     stop: Arc<AtomicBool>,
+    /// Whether an error is kept that could not be returned where it happened.
+    is_broken: AtomicBool,
 }
 
 struct State {
     journal: Journal,
+    /// What this process must still hold to write on.
+    held: Places,
     observers: Vec<Box<dyn Observer>>,
     /// When progress of this stage went into the journal last.
     progress: Option<(String, Instant)>,
@@ -24,8 +29,18 @@ struct State {
 }
 
 impl Log {
-    pub(super) fn new(journal: Journal, observers: Vec<Box<dyn Observer>>, stop: Arc<AtomicBool>) -> Self {
-        Self { state: Mutex::new(State { journal, observers, progress: None, failed: None }), stop }
+    /// # Errors
+    /// [`StudyError::File`] when the journal cannot be looked at.
+    pub(super) fn new(
+        journal: Journal,
+        folder: &RunFolder,
+        observers: Vec<Box<dyn Observer>>,
+        stop: Arc<AtomicBool>,
+    ) -> Result<Self, StudyError> {
+        let mut held = folder.held().clone();
+        held.push(journal.place()?);
+        let state = State { journal, held, observers, progress: None, failed: None };
+        Ok(Self { state: Mutex::new(state), stop, is_broken: AtomicBool::new(false) })
     }
 
     /// Shows an event to the observers only.
@@ -39,10 +54,32 @@ impl Log {
         if let Some(error) = state.failed.take() {
             return Err(error);
         }
+        state.held.check()?;
         for event in events {
             state.journal.append(event)?;
         }
-        state.journal.sync()
+        state.journal.sync()?;
+        // Once more: what was written meanwhile into a folder that is gone is not kept.
+        state.held.check()
+    }
+
+    /// The error to be told of a study that was stopped by this one: the first that happened, or what led to all of them.
+    pub(super) fn first(&self, error: StudyError) -> StudyError {
+        let Some(first) = self.failed() else { return error };
+        tracing::warn!("after the error that is told: {error}");
+        first
+    }
+
+    /// What went wrong where no error could be returned, if anything did.
+    pub(super) fn failed(&self) -> Option<StudyError> {
+        let mut state = self.state();
+        state.held.check().err().or_else(|| state.failed.take())
+    }
+
+    /// Keeps an error that cannot be returned, and has the study stop; a later one says nothing new.
+    fn fail(&self, state: &mut State, error: StudyError) {
+        state.failed.get_or_insert(error);
+        self.is_broken.store(true, Ordering::Relaxed);
     }
 
     /// Writes an event into the journal, then shows it.
@@ -85,8 +122,9 @@ impl Progress for Log {
             state.progress.as_ref().is_some_and(|(last, at)| last == stage && at.elapsed() < PROGRESS_EVERY);
         if !recent || done == total {
             state.progress = Some((stage.to_owned(), Instant::now()));
-            if let Err(error) = state.journal.append(&event) {
-                state.failed.get_or_insert(error);
+            let written = state.held.check().and_then(|()| state.journal.append(&event));
+            if let Err(error) = written {
+                self.fail(&mut state, error);
             }
         }
     }
@@ -94,11 +132,11 @@ impl Progress for Log {
     fn warn(&self, message: &str) {
         // Where it cannot be written, the next event stops the study.
         if let Err(error) = Self::warn(self, message.to_owned()) {
-            self.state().failed.get_or_insert(error);
+            self.fail(&mut self.state(), error);
         }
     }
 
     fn stop_requested(&self) -> bool {
-        self.stop.load(Ordering::Relaxed)
+        self.stop.load(Ordering::Relaxed) || self.is_broken.load(Ordering::Relaxed)
     }
 }

@@ -1,6 +1,7 @@
 //! The store as the study uses it: opened, held against the journal, and completed from it where it lacks something.
 
 use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -31,6 +32,8 @@ pub(super) fn open(
         compared.complete(store.as_ref(), &answers, log)?;
         return Ok(store);
     }
+    // A store that was not there before is new: what is wrong with it is no damage, and another new one has it too.
+    let is_old = path.exists();
     let opened = open_sled(path).and_then(|store| {
         let compared = answers.compare(store.as_ref())?;
         Ok((store, compared))
@@ -48,20 +51,32 @@ pub(super) fn open(
                 Some(contradiction) => format!("the store is damaged: it {contradiction}"),
             }
         }
-        Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) => {
-            format!("the store could not be read ({error})")
+        Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) if is_old => {
+            format!("the store could not be read ({})", chain(&error))
         }
         Err(error) => return Err(error),
     };
-    fs::remove_dir_all(path).map_err(|source| StudyError::File {
-        path: path.to_owned(),
-        action: "remove the damaged store",
-        source,
-    })?;
-    let store = open_sled(path)?;
+    remove(path, &problem)?;
+    // Where a new one fails too, the old one was perhaps whole: both reasons are told.
+    let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {problem}"))?;
     let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
     log.warn(format!("{problem}; rebuilt from the journal with {restored} outcomes"))?;
     Ok(store)
+}
+
+/// Removes a store that is damaged so.
+fn remove(path: &Path, damage: &str) -> Result<(), StudyError> {
+    fs::remove_dir_all(path).map_err(|source| StudyError::Unmended {
+        path: path.to_owned(),
+        damage: damage.to_owned(),
+        source,
+    })
+}
+
+/// An error with what led to it.
+fn chain(error: &StudyError) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The key of a proposal.

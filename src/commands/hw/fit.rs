@@ -36,7 +36,7 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     if common.json {
         let others = others.map(|(before, after)| json!({ "before": before, "after": after }));
         output::print_json(&json!({
-            "file": out, "measured": measured, "not_measured": not_measured, "repeats": repeats,
+            "file": output::path_text(out), "measured": measured, "not_measured": not_measured, "repeats": repeats,
             "report": fit.report, "others": others,
         }))?;
     } else {
@@ -48,7 +48,7 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
         }
         output::print(&format!(
             "{text}\n{0}: written; use it with `file = \"{0}\"` in `[[hardware]]`",
-            out.display()
+            output::path_shown(out)
         ))?;
     }
     Ok(Exit::Done)

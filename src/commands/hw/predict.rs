@@ -37,7 +37,7 @@ fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failu
     let registry = HardwareRegistry::builtin();
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;
     let known = device.iter().map(|name| json!({ "device": name }));
-    let own = file.iter().map(|path| json!({ "file": path }));
+    let own = file.iter().map(|path| json!({ "file": output::path_text(path) }));
     let mut tables: Vec<Value> = known.chain(own).collect();
     if tables.is_empty() {
         tables = Device::builtin_names().iter().map(|name| json!({ "device": name })).collect();

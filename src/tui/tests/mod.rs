@@ -1,6 +1,7 @@
 //! The screen on made-up studies: frames held against golden files, keys, slow terminals.
 
 mod frames;
+mod hostile;
 mod pressed;
 mod room;
 mod shown;

@@ -107,7 +107,11 @@ fn failures_warnings_and_the_end_are_in_the_log() {
     assert_eq!(last.message, "the study is done");
     let mut state = state;
     state.apply(&Event::Warning { message: "a\u{1b}[2Jb\nc".to_owned() }, Duration::from_secs(200));
-    assert_eq!(state.lines.iter().next_back().unwrap().message, "a [2Jb c", "control characters stay out");
+    assert_eq!(
+        state.lines.iter().next_back().unwrap().message,
+        "a\\u{1b}[2Jb\\nc",
+        "control characters stay out"
+    );
 }
 
 #[test]

@@ -90,6 +90,20 @@ fn run_folders_and_model_files() {
             b"[study".to_vec(),
             &["runs/tiny/config.toml:1:"],
         ),
+        case(
+            "a run's config that is no UTF-8",
+            front(),
+            kept_name,
+            b"[study]\nname = \"\xe9\"\n".to_vec(),
+            &["runs/tiny/config.toml:2: byte 16 of the file is no UTF-8"],
+        ),
+        case(
+            "a run's config that is no UTF-8, gone on with",
+            search(),
+            kept_name,
+            b"\xff\xfe[\0".to_vec(),
+            &["runs/tiny/config.toml:1: byte 0 of the file is no UTF-8"],
+        ),
         case("a run's empty config", front(), kept_name, Vec::new(), &["runs/tiny/config.toml"]),
         case(
             "a run's other config",

@@ -36,8 +36,12 @@ impl Search<'_> {
                 Err(error) => failed = failed.or(Some(error)),
             }
         }
-        self.settle(settled)?;
-        failed.map_or(Ok(()), |error| Err(error.into()))
+        let settled = self.settle(settled);
+        let Some(first) = failed else { return settled };
+        if let Err(later) = settled {
+            tracing::warn!("after the error that is told: {later}");
+        }
+        Err(first.into())
     }
 
     /// Writes outcomes into the journal, then into the store, and makes them ready to be told. One that cannot be a trial
