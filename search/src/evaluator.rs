@@ -61,6 +61,15 @@ pub enum EvalError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// The checkpoints of a training are being written by somebody else.
+    #[error(
+        "{}: another training writes its checkpoints there; wait until it has ended, or end it, and run this again",
+        path.display()
+    )]
+    Held {
+        /// Folder of the checkpoints.
+        path: PathBuf,
+    },
     /// A device is missing or stopped working.
     #[error("device `{device}`: {problem}")]
     Device {

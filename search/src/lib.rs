@@ -45,7 +45,7 @@ pub use journal::{
 };
 pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
-pub use run_folder::{RunFolder, RunPaths, check_study_name};
+pub use run_folder::{RunFolder, RunPaths, check_study_name, hold_folder};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
 pub use strategy::{Ask, Needs, Strategy};
 pub use study::{

@@ -1,5 +1,6 @@
 //! The folder of one study: where its files are, who may write them, and that its config stays what it was.
 
+mod held;
 mod kept_config;
 mod lock;
 mod paths;
@@ -9,6 +10,7 @@ use std::fs::{self, File};
 use std::io;
 use std::path::Path;
 
+pub use self::held::hold_folder;
 use self::kept_config::{difference, parse, read_text, write_whole};
 use self::lock::lock;
 pub use self::paths::{RunPaths, check_study_name};

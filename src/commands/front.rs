@@ -2,16 +2,22 @@
 
 use std::path::Path;
 
+use kiln::assembly::Registries;
+
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::report::Report;
+use crate::report::{PredictedFor, Report};
 use crate::run::Run;
 
 pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let (objectives, trials) = (&run.config.search.objectives, run.trials.len() as u64);
     let report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent());
+    // The trials have their costs; a device file that is gone by now takes only the model's name with it.
+    let costs = Registries::builtin().costs(&run.config);
+    let devices = costs.map(|(costs, _)| PredictedFor::all(&costs));
+    let report = report.with_devices(devices.unwrap_or_default());
     if common.json {
         output::print_json(&report)?;
     } else if csv {

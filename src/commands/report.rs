@@ -13,6 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::inspection::{Inspect, Inspector};
 use crate::output;
 use crate::output_file;
+use crate::report::PredictedFor;
 use crate::run::Run;
 use crate::study_page::StudyPage;
 
@@ -34,7 +35,8 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         constraints,
         entries,
     )
-    .with_audit(Audit::load(&paths)?);
+    .with_audit(Audit::load(&paths)?)
+    .with_devices(PredictedFor::all(&costs));
     let inspector = Inspector { space, costs };
     let inspections: BTreeMap<_, _> = page
         .winners()

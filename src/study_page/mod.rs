@@ -21,6 +21,7 @@ use kiln_search::{Constraint, Fidelity, FrontEntry, JournalEntry, StudyRecord, T
 
 use self::names::{Axes, with_unit};
 use crate::inspection::Inspection;
+use crate::report::PredictedFor;
 use crate::units;
 
 /// Finished networks, or else networks of the front, that are looked into.
@@ -39,6 +40,8 @@ pub(crate) struct StudyPage {
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
+    /// What predicted the costs.
+    devices: Vec<PredictedFor>,
 }
 
 impl StudyPage {
@@ -54,7 +57,24 @@ impl StudyPage {
         let record = StudyRecord::new(entries.clone());
         let trials: Vec<Trial> = record.trials.values().map(|journaled| journaled.trial.clone()).collect();
         let front = study_front(&trials);
-        Self { name, run, objectives, constraints, config, entries, record, trials, front, audit: None }
+        Self {
+            name,
+            run,
+            objectives,
+            constraints,
+            config,
+            entries,
+            record,
+            trials,
+            front,
+            audit: None,
+            devices: Vec::new(),
+        }
+    }
+
+    /// The same with what predicted the costs.
+    pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
+        Self { devices, ..self }
     }
 
     /// The same with what an audit of the supernet found.
@@ -118,7 +138,9 @@ impl StudyPage {
             .collect();
         let state = if self.record.ended { "The study has ended" } else { "The study has not ended" };
         let limits = if limits.is_empty() { String::new() } else { format!(", with {}", limits.join(", ")) };
-        format!("{state}. It looks for the best {}{limits}.", objectives.join(" and "))
+        let devices: Vec<String> =
+            self.devices.iter().map(|device| format!(" Costs are predicted by {device}.")).collect();
+        format!("{state}. It looks for the best {}{limits}.{}", objectives.join(" and "), devices.concat())
     }
 
     fn figures(&self) -> Vec<Figure> {

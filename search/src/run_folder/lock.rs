@@ -14,7 +14,7 @@ const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
 /// Tries the lock a few times: a child process that is just being started holds its parent's files open until it runs its
 /// program, and with them a lock that was given back.
-fn patiently(file: &File) -> Result<(), TryLockError> {
+pub(super) fn patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
             Err(TryLockError::WouldBlock) => thread::sleep(LOCK_PAUSE),
