@@ -104,7 +104,7 @@ impl Registries {
         let space = self.space(&config, data.as_ref().map(|data| data.task()))?;
         let paths = RunPaths::of_study(folders.runs, &config.study.name)
             .map_err(|error| part_error(&config, "study.name", error))?;
-        let context = data.as_ref().map(|data| context(&config, &space, data, &paths));
+        let context = data.as_ref().map(|data| context(&config, &space, data, &costs, &paths));
         let Built { evaluator, finisher, workload, metrics } =
             self.evaluator(&config, context.clone(), folders)?;
         objectives::choose(&mut config, &metrics)?;
@@ -214,6 +214,7 @@ fn context(
     config: &RunConfig,
     space: &Arc<dyn SearchSpace>,
     data: &Arc<DataSet>,
+    costs: &CostSet,
     paths: &RunPaths,
 ) -> Context {
     Context {
@@ -222,6 +223,7 @@ fn context(
         space: Arc::clone(space),
         space_settings: config.document.root()["space"].to_string(),
         data: Arc::clone(data),
+        cost_origins: costs.origins(),
         folder: paths.root().to_owned(),
     }
 }

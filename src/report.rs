@@ -3,8 +3,10 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use kiln_search::{Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, TrialId};
+use kiln_hw_models::{Conditions, CostModel};
+use kiln_search::{CostSet, Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, TrialId};
 use serde::Serialize;
 
 use crate::csv_table::CsvTable;
@@ -29,9 +31,41 @@ pub(crate) struct Report {
     /// Files of finished networks that are not what was written.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
+    /// What predicted the costs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) devices: Vec<PredictedFor>,
     /// Seconds of this process in each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<StageSeconds>,
+}
+
+/// A cost model, and for what it predicts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PredictedFor {
+    pub(crate) device: String,
+    pub(crate) model: String,
+    #[serde(flatten)]
+    pub(crate) conditions: Option<Conditions>,
+}
+
+impl PredictedFor {
+    /// Those of a study.
+    pub(crate) fn all(costs: &CostSet) -> Vec<Self> {
+        let of = |(device, model): &(String, Arc<dyn CostModel>)| {
+            let (device, conditions) = (device.clone(), model.conditions());
+            Self { device, model: model.name().to_owned(), conditions }
+        };
+        costs.devices().iter().map(of).collect()
+    }
+}
+
+impl fmt::Display for PredictedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.conditions {
+            Some(conditions) => write!(f, "{}, for {conditions}", self.model),
+            None => f.write_str(&self.model),
+        }
+    }
 }
 
 /// An architecture of the front.
@@ -97,8 +131,14 @@ impl Report {
             spent,
             finished: finished.collect(),
             warnings: Vec::new(),
+            devices: Vec::new(),
             seconds: None,
         }
+    }
+
+    /// The same with what predicted the costs.
+    pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
+        Self { devices, ..self }
     }
 
     /// What is said of the values of the front, if they were not measured with full effort.
@@ -184,6 +224,9 @@ impl fmt::Display for Report {
             }
             writeln!(f, "Pareto front: {} networks out of {} trials\n", self.front.len(), self.trials)?;
             write!(f, "{}", self.front_table())?;
+            for device in &self.devices {
+                writeln!(f, "\nCosts predicted by {device}")?;
+            }
         }
         if self.spent.has_rungs() {
             writeln!(f, "\nEffort: {}", self.spent)?;
@@ -234,7 +277,13 @@ mod tests {
         };
         let objectives = ["error_percent".to_owned(), "latency_us".to_owned()];
         let front = [entry(3, 2.5, 10.0), entry(7, 1.5, 123.4)];
+        let device = PredictedFor {
+            device: "pi".to_owned(),
+            model: "pi/roofline/datasheet".to_owned(),
+            conditions: Some(Conditions { batch: 32, threads: 1 }),
+        };
         Report::new(&RunPaths::new("runs/a"), &objectives, 20, &front, &[finished], spent)
+            .with_devices(vec![device])
     }
 
     #[test]
@@ -245,6 +294,8 @@ Pareto front: 2 networks out of 20 trials
 trial  accuracy %  latency µs     macs
     7       98.50       123.4  1.200 M
     3       97.50       10.00  1.200 M
+
+Costs predicted by pi/roofline/datasheet, for a batch of 32 examples on 1 thread
 
 Finished trial 7: test accuracy % 98.60, latency µs 123.4, macs 1.200 M
   runs/a/models/7/model.onnx
@@ -302,6 +353,8 @@ Run folder: runs/a";
         assert_eq!(json["finished"][0]["costs"]["latency_us"], 123.4);
         assert_eq!(json["finished"][0]["files"][0], "runs/a/models/7/model.onnx");
         assert!(json.get("seconds").is_none());
+        let device = serde_json::json!({ "device": "pi", "model": "pi/roofline/datasheet", "batch": 32, "threads": 1 });
+        assert_eq!(json["devices"], serde_json::json!([device]));
     }
 
     #[test]

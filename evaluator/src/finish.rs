@@ -16,6 +16,7 @@ use kiln_space::{Architecture, Settings, SettingsError};
 
 use self::settings::{FinishSettings, Mode};
 use crate::data::Split;
+use crate::devices::Devices;
 use crate::frozen::Frozen;
 use crate::inference;
 use crate::judgement::Judgement;
@@ -24,7 +25,7 @@ use crate::stand_alone::stand_alone;
 use crate::training::{Stopped, Training};
 use crate::training_settings::TrainingSettings;
 use crate::weights::Weights;
-use crate::{Context, Effort, target_scale};
+use crate::{Context, Effort, fingerprint, target_scale};
 
 /// Where a network's first weights may come from.
 pub(crate) trait Inheritance: Send + Sync {
@@ -42,6 +43,8 @@ struct NetworkFinisher {
     full_epochs: u32,
     context: Context,
     device: Device,
+    /// What a training depends on besides the settings.
+    conditions: String,
     source: Option<Arc<dyn Inheritance>>,
     exporters: ExporterRegistry,
 }
@@ -52,7 +55,7 @@ pub(crate) fn build(
     settings: &Settings,
     inherited: TrainingSettings,
     context: Context,
-    device: Device,
+    devices: &Devices,
     source: Option<Arc<dyn Inheritance>>,
 ) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
     let full_epochs = inherited.epochs;
@@ -77,8 +80,18 @@ pub(crate) fn build(
         trained: u64::from(training.epochs) * (data.split(Split::Train).len() + validation) as u64,
         judged: read.calibration.saturating_add(data.split(Split::Test).len()) as u64,
     };
-    let finisher =
-        NetworkFinisher { settings: read, training, full_epochs, context, device, source, exporters };
+    let conditions = fingerprint::conditions(&read.identity(&training), devices, &context);
+    let device = devices.main().clone();
+    let finisher = NetworkFinisher {
+        settings: read,
+        training,
+        full_epochs,
+        context,
+        device,
+        conditions,
+        source,
+        exporters,
+    };
     Ok((Arc::new(finisher), effort))
 }
 
@@ -146,7 +159,7 @@ impl NetworkFinisher {
             device: &self.device,
         };
         let folder = RunPaths::new(&self.context.folder).training(trial.id);
-        let mut kept = Kept::new(folder, &self.identity(trial));
+        let mut kept = Kept::new(folder.join(""), &self.identity(trial));
         match training.run(weights, self.training.epochs, &mut kept, "network", progress) {
             Ok(weights) => Ok(weights),
             Err(Stopped::Ended(error)) => Err(error),
@@ -158,17 +171,13 @@ impl NetworkFinisher {
 
     /// What the weights of the finished network depend on, as text.
     fn identity(&self, trial: &Trial) -> String {
-        let data = &self.context.data;
         let parts = [
-            self.settings.identity(&self.training),
-            self.context.space_settings.clone(),
-            data.hash().to_owned(),
-            format!("{:?}", data.augmentation()),
-            self.context.seed.to_string(),
+            "network".to_owned(),
+            self.conditions.clone(),
             trial.id.to_string(),
             trial.proposal.genotype.to_string(),
             self.source.as_ref().map(|source| source.hash()).unwrap_or_default(),
-            RESULTS_VERSION.to_string(),
+
         ];
         parts.join("\n")
     }
@@ -192,10 +201,11 @@ impl NetworkFinisher {
             .into_iter()
             .map(|(name, value)| MetricRecord { name: name.to_owned(), value, how: tested.clone() })
             .collect();
+        let predicted = || "predicted by the study's cost models from the architecture".to_owned();
         metrics.extend(trial.costs.0.iter().map(|(name, value)| MetricRecord {
             name: name.clone(),
             value: *value,
-            how: "predicted by the study's cost models from the architecture".to_owned(),
+            how: self.context.cost_origins.get(name).cloned().unwrap_or_else(predicted),
         }));
         let (mean, deviation) = data.normalization();
         let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);

@@ -22,6 +22,7 @@ mod integers;
 mod judgement;
 mod learner;
 mod loss;
+mod milestones;
 mod network_state;
 mod optimizer;
 mod parallel;

@@ -10,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use crate::data::Split;
 use crate::devices::Devices;
 use crate::judgement;
+use crate::milestones::Milestones;
 use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
@@ -90,9 +91,8 @@ pub(crate) fn build(
     };
     training.check(settings)?;
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
-    let finisher = finish
-        .map(|finish| finish::build(finish, training, context.clone(), devices.main().clone(), None))
-        .transpose()?;
+    let finisher =
+        finish.map(|finish| finish::build(finish, training, context.clone(), &devices, None)).transpose()?;
     let (finisher, network) = finisher.unzip();
     let data = Arc::clone(&context.data);
     let trial = Effort {
@@ -135,27 +135,37 @@ impl Evaluator for ScratchEvaluator {
 
 impl ScratchEvaluator {
     fn evaluate_on(&self, device: &Device, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        let full = self.training.epochs;
         let epochs = match request.fidelity {
             Fidelity::Proxy => {
                 return Ok(self.settings.proxy.outcome(request.architecture, &self.context, device));
             }
             Fidelity::Epochs(epochs) => epochs,
-            Fidelity::Full => self.training.epochs,
+            Fidelity::Full => full,
         };
         let (settings, calibration) = (&self.training, self.settings.calibration);
         let alone = StandAlone { settings, calibration, context: &self.context, device };
-        alone.measure(request.architecture, (request.seed, epochs), self.kept(request), &Silent)
+        alone.measure(request.architecture, (request.seed, epochs), self.kept(request, epochs), &Silent)
     }
 }
 
 impl ScratchEvaluator {
-    /// Where the training of a network is kept while it goes on. Fewer epochs are the beginning of more, so that their number
-    /// does not matter.
-    fn kept(&self, request: &Request<'_>) -> Kept {
-        let identity = format!("{}\n{}\n{}", self.fingerprint(), request.genotype, request.seed);
-        let name = &blake3::hash(identity.as_bytes()).to_hex()[..16];
-        let paths = RunPaths::new(&self.context.folder);
-        Kept::new(paths.trainings().join(name), &identity)
+    /// Where the training of a network is kept while it goes on: a folder for each fidelity, as several of one network may be
+    /// asked for at one time. Fewer epochs are the beginning of more, so that it may begin where a shorter training ended.
+    fn kept(&self, request: &Request<'_>, epochs: u32) -> Kept {
+        let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
+        let network = [
+            self.fingerprint(),
+            fingerprint::conditions(&settings, &self.devices, &self.context),
+            request.genotype.to_string(),
+            format!("{:?}", request.architecture),
+            request.seed.to_string(),
+        ];
+        let network = network.join("\n");
+        let training = format!("{network}\n{:?}\n{epochs}", request.fidelity);
+        let trainings = RunPaths::new(&self.context.folder).trainings();
+        let milestones = Milestones::new(trainings.join("milestones"), network, epochs, self.training.epochs);
+        Kept::new(trainings.join("trial-"), &training).beginning_at(milestones)
     }
 }
 

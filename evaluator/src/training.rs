@@ -70,11 +70,12 @@ impl Training<'_> {
             settings.epochs
         );
         let total = u64::from(epochs) * per_epoch;
-        let mut state = kept.restored(NetworkState {
+        let fresh = NetworkState {
             learner: Learner::new(weights, settings, self.examples.len(), self.device),
             pruning: Pruning::new(self.architecture, settings.epochs),
             loss: 0.0,
-        })?;
+        };
+        let mut state = kept.restored(fresh, total)?;
         let mut order = (u64::MAX, Vec::new());
         while state.learner.step < total && !state.learner.is_over() {
             if progress.stop_requested() {
@@ -115,6 +116,7 @@ impl Training<'_> {
                 kept.save(&state)?;
             }
         }
+        kept.end(&state);
         progress.report(stage, total, total, "trained");
         Ok(state.learner.result())
     }

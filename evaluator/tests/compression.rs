@@ -1,5 +1,6 @@
 //! Networks with zeros and layers of 8 bits, judged and finished on a few embedded digits.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,6 +67,7 @@ fn build_in(
         space: Arc::clone(&space),
         space_settings: "fixed".to_owned(),
         data: Arc::clone(data),
+        cost_origins: BTreeMap::new(),
         folder: folder.to_owned(),
     };
     let optimizer = json!({ "kind": "sgd", "learning_rate": 0.1 });

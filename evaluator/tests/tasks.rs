@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -48,6 +49,7 @@ impl Parts {
             space: Arc::clone(&space),
             space_settings: "fixed".to_owned(),
             data: Arc::clone(data),
+            cost_origins: BTreeMap::new(),
             folder: folder.to_owned(),
         };
         let finish = settings("finish", &json!({ "epochs": 20, "batch": 16, "calibration": 64 }));

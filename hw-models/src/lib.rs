@@ -17,7 +17,7 @@ mod work;
 
 pub use agreement::{Agreement, Comparison, Measured, spearman};
 pub use calibration::{Calibration, Fit, FitReport, FittedNumber, NETWORKS_MIN};
-pub use cost::{Cost, CostModel, Estimate, Interval};
+pub use cost::{Conditions, Cost, CostModel, Estimate, Interval};
 pub use device::{Device, Efficiency, Energy, Memory, NOfMSpeedup, Number, RelativeError, SparsitySupport};
 pub use error::HwError;
 pub use fusion::{Kernel, Schedule};

@@ -86,6 +86,26 @@ impl CostSet {
         counted.chain(predicted).collect()
     }
 
+    /// How each cost comes about, by its name: counted, or predicted by which model for how many examples on how many threads.
+    #[must_use]
+    pub fn origins(&self) -> BTreeMap<String, String> {
+        let mut origins = BTreeMap::new();
+        for name in COUNTED {
+            origins.insert(name.to_owned(), "counted in the architecture".to_owned());
+        }
+        for (device, model) in &self.devices {
+            for cost in PREDICTED {
+                // The size of a model is that of its weights, whatever goes through it.
+                let conditions = model.conditions().filter(|_| cost != "model_bytes");
+                let conditions =
+                    conditions.map_or_else(String::new, |conditions| format!(" for {conditions}"));
+                let origin = format!("predicted by {} from the architecture{conditions}", model.name());
+                origins.insert(self.qualified(cost, device), origin);
+            }
+        }
+        origins
+    }
+
     /// All costs of an architecture.
     ///
     /// # Errors
@@ -173,6 +193,21 @@ mod tests {
         let mut names = two.names();
         names.sort();
         assert!(names.iter().eq(costs.0.keys()));
+    }
+
+    #[test]
+    fn the_origin_of_a_cost_says_for_how_many_examples_and_threads_it_is() {
+        let device = kiln_hw_models::Device::builtin("cortex-a72").unwrap();
+        let model: Arc<dyn CostModel> = Arc::new(kiln_hw_models::Roofline::new(device, 32, 4));
+        let origins = CostSet::new(vec![("cortex-a72".to_owned(), model)]).unwrap().origins();
+        let by = "predicted by cortex-a72/roofline/datasheet from the architecture";
+        assert_eq!(origins["latency_us"], format!("{by} for a batch of 32 examples on 4 threads"));
+        assert_eq!(
+            (&origins["model_bytes"], &*origins["macs"]),
+            (&by.to_owned(), "counted in the architecture")
+        );
+        let origins = devices(&[("a", 2.0), ("b", 3.0)]).origins();
+        assert_eq!(origins["latency_us@b"], "predicted by per-mac from the architecture");
     }
 
     #[test]

@@ -62,6 +62,15 @@ pub enum EvalError {
     /// A whole file cannot be read or written, or is not what was written.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
+    /// The checkpoints of a training are being written by somebody else.
+    #[error(
+        "{}: another training writes its checkpoints there; wait until it has ended, or end it, and run this again",
+        path.display()
+    )]
+    Held {
+        /// Folder of the checkpoints.
+        path: PathBuf,
+    },
     /// A device is missing or stopped working.
     #[error("device `{device}`: {problem}")]
     Device {

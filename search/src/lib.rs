@@ -54,7 +54,7 @@ pub use named_values::NamedValues;
 pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
 pub use results::{RESULTS_VERSION, results_part};
-pub use run_folder::{RunFolder, RunPaths, check_held, check_study_name};
+pub use run_folder::{RunFolder, RunPaths, check_held, check_study_name, hold_folder};
 pub use seconds::{NotSeconds, Seconds};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
 pub use strategy::{Ask, Needs, Strategy};

@@ -1,5 +1,6 @@
 //! The folder of one study: where its files are, who may write them, and that its config stays what it was.
 
+mod held;
 mod kept_config;
 mod lock;
 mod paths;
@@ -12,6 +13,7 @@ use std::path::Path;
 
 use kiln_files::FileError;
 
+pub use self::held::hold_folder;
 use self::kept_config::{difference, parse};
 use self::lock::Lock;
 pub(crate) use self::lock::patiently;

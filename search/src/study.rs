@@ -8,6 +8,7 @@ mod memo;
 mod panics;
 mod search;
 mod settings;
+mod trainings;
 mod workers;
 
 use std::sync::Arc;
@@ -187,6 +188,7 @@ impl Study {
         }
         summary.trials = searched.trials.len() as u64;
         report_front(&summary, &record, log)?;
+        trainings::clear(folder.paths())?;
 
         let began = Instant::now();
         if let Some(finisher) = &self.finisher {

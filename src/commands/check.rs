@@ -14,6 +14,7 @@ use serde_json::{Map, Value, json};
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
+use crate::report::PredictedFor;
 use crate::text_table::{Align, TextTable};
 use crate::{output, units};
 
@@ -60,6 +61,9 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
             format!("{heading} <= {value}")
         })
         .collect();
+    for device in PredictedFor::all(&assembly.costs) {
+        lines.push(format!("costs        {device}"));
+    }
     let limits = if limits.is_empty() { "none".to_owned() } else { limits.join(", ") };
     lines.push(format!("constraints  {limits}"));
     lines.push(format!("feasible     {:.1} % of {} samples", survey.feasible_percent(), survey.samples));

@@ -2,11 +2,13 @@
 
 use std::path::Path;
 
+use kiln::assembly::Registries;
+
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::finished_files;
 use crate::output;
-use crate::report::Report;
+use crate::report::{PredictedFor, Report};
 use crate::run::Run;
 
 pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failure> {
@@ -15,6 +17,10 @@ pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failur
     let mut report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent());
     report.warnings = finished_files::problems(&run.paths, &run.finished);
     finished_files::warn(&report.warnings);
+    // The trials have their costs; a device file that is gone by now takes only the model's name with it.
+    let costs = Registries::builtin().costs(&run.config);
+    let devices = costs.map(|(costs, _)| PredictedFor::all(&costs));
+    let report = report.with_devices(devices.unwrap_or_default());
     if common.json {
         output::print_json(&report)?;
     } else if csv {

@@ -14,6 +14,7 @@ use crate::finished_files;
 use crate::inspection::{Inspect, Inspector};
 use crate::output;
 use crate::output_file;
+use crate::report::PredictedFor;
 use crate::run::{Run, read_record};
 use crate::study_page::{History, StudyPage};
 
@@ -33,7 +34,8 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
         constraints,
         record,
         history,
-    );
+    )
+    .with_devices(PredictedFor::all(&costs));
     let audit = Audit::load(&paths)?;
     if audit.as_ref().is_some_and(|audit| !audit.is_checked) {
         output::say("warning: audit.json: an older build wrote it without a hash: it is not checked");

@@ -15,7 +15,7 @@ use crate::inspection::Inspector;
 use crate::interrupt::StopFlag;
 use crate::model_export::{ModelExport, has_supernet};
 use crate::progress::Screen;
-use crate::report::Report;
+use crate::report::{PredictedFor, Report};
 use crate::tui::{self, Role, Setup};
 use crate::{logging, output};
 
@@ -48,6 +48,7 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str))));
     }
+    let devices = PredictedFor::all(&study.costs);
     let ended = study.run(&folder).inspect_err(|error| tracing::error!("stopped: {error}"));
     for message in screen.map(tui::Screen::finish).unwrap_or_default() {
         output::say(&message);
@@ -63,6 +64,7 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     let (trials, spent) = (summary.trials, summary.spent);
     let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent);
     report.seconds = Some(summary.seconds);
+    report.devices = devices;
     if common.json {
         output::print_json(&report)?;
     } else {
@@ -87,7 +89,7 @@ fn open_screen(
         paths: paths.clone(),
         objectives: study.objectives.clone(),
         constraints: study.constraints.clone(),
-        models: study.costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
+        models: PredictedFor::all(&study.costs),
         workers: study.settings.workers,
         networks: study.settings.networks,
         has_supernet,

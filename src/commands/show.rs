@@ -13,6 +13,7 @@ use serde_json::{Value, json};
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::{decisions, operation};
+use crate::report::PredictedFor;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
 use crate::{finished_files, output, units};
@@ -51,6 +52,9 @@ fn as_text(
     for (name, value) in &trial.costs.0 {
         let (heading, value) = units::shown(name, *value);
         writeln!(text, "{heading}: {value}")?;
+    }
+    for device in PredictedFor::all(costs) {
+        writeln!(text, "costs predicted by {device}")?;
     }
     writeln!(text, "\ngenotype {}", trial.proposal.genotype)?;
     for (decision, option) in decisions(trial, space) {
@@ -109,7 +113,8 @@ fn as_json(
         decisions(trial, space).into_iter().map(|(name, option)| (name, option.into())).collect();
     Ok(json!({
         "trial": trial.id, "genotype": trial.proposal.genotype.to_string(), "decisions": decisions,
-        "fidelity": trial.proposal.fidelity, "outcome": trial.outcome, "costs": trial.costs, "layers": layers,
+        "fidelity": trial.proposal.fidelity, "outcome": trial.outcome, "costs": trial.costs,
+        "devices": PredictedFor::all(costs), "layers": layers,
     }))
 }
 

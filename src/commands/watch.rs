@@ -13,6 +13,7 @@ use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
 use crate::model_export::{ModelExport, has_supernet};
 use crate::progress::Screen;
+use crate::report::PredictedFor;
 use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
 use crate::{interrupt, output};
@@ -37,7 +38,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
         paths,
         objectives: config.search.objectives.clone(),
         constraints,
-        models: costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
+        models: PredictedFor::all(&costs),
         workers: 0,
         networks: config.finish.as_ref().map_or(0, |finish| finish.networks),
         has_supernet: has_supernet(&config),

@@ -24,6 +24,7 @@ use kiln_search::{
 pub(crate) use self::history::History;
 use self::names::{Axes, with_unit};
 use crate::inspection::Inspection;
+use crate::report::PredictedFor;
 use crate::units;
 
 /// Finished networks, or else networks of the front, that are looked into.
@@ -46,6 +47,8 @@ pub(crate) struct StudyPage {
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
     problems: Vec<String>,
+    /// What predicted the costs.
+    devices: Vec<PredictedFor>,
 }
 
 impl StudyPage {
@@ -66,8 +69,27 @@ impl StudyPage {
         };
         let trials: Vec<Trial> = std::mem::take(&mut record.trials).into_values().map(trial).collect();
         let front = study_front(&trials);
-        let (audit, problems) = (None, Vec::new());
-        Self { name, run, objectives, constraints, config, history, record, workers, trials, front, audit, problems }
+        let (audit, problems, devices) = (None, Vec::new(), Vec::new());
+        Self {
+            name,
+            run,
+            objectives,
+            constraints,
+            config,
+            history,
+            record,
+            workers,
+            trials,
+            front,
+            audit,
+            problems,
+            devices,
+        }
+    }
+
+    /// The same with what predicted the costs.
+    pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
+        Self { devices, ..self }
     }
 
     /// The same with what an audit of the supernet found.
@@ -144,7 +166,9 @@ impl StudyPage {
             .collect();
         let state = if self.record.ended { "The study has ended" } else { "The study has not ended" };
         let limits = if limits.is_empty() { String::new() } else { format!(", with {}", limits.join(", ")) };
-        format!("{state}. It looks for the best {}{limits}.", objectives.join(" and "))
+        let devices: Vec<String> =
+            self.devices.iter().map(|device| format!(" Costs are predicted by {device}.")).collect();
+        format!("{state}. It looks for the best {}{limits}.{}", objectives.join(" and "), devices.concat())
     }
 
     fn figures(&self) -> Vec<Figure> {

@@ -4,33 +4,30 @@ use kiln_export::page::{Axis, Ink, Line, Plot, Point, Series, Shape};
 
 use super::StudyPage;
 use super::names::{Axes, displayed, value, with_unit};
-use crate::volume;
+use crate::volume::{self, Volume};
 
 impl StudyPage {
     pub(super) fn volume_plot(&self) -> Plot {
-        let eligible = volume::eligible(&self.trials);
-        let values = eligible.iter().map(|trial| trial.objectives.0.as_slice());
-        let reference = volume::reference(&self.objectives, &self.constraints, values);
-        let curve = reference.as_deref().map(|reference| volume::curve(&self.trials, reference));
-        let curve = curve.unwrap_or_default();
-        let note = |at: usize, share: f64| format!("after {at} trials: {share:.1} %");
+        let volume = Volume::of(volume::limits(&self.objectives, &self.constraints), &self.trials);
+        let curve = volume.curve();
+        let note = |at: usize, share: f64| format!("after {at} trials: {share:.2} %");
         let mut points: Vec<Point> = curve
             .iter()
-            .map(|(at, share)| Point { x: *at as f64, y: 100.0 * share, note: note(*at, 100.0 * share) })
+            .map(|(at, share)| Point { x: *at as f64, y: *share, note: note(*at, *share) })
             .collect();
         if let Some(last) = points.last().cloned() {
             points.push(Point { x: self.trials.len() as f64, ..last });
         }
-        let reference = reference.map(|reference| {
-            let parts = self.objectives.iter().zip(&reference);
+        let reference = volume.scale().map(|scale| {
+            let parts = self.objectives.iter().zip(&scale.reference);
             let parts: Vec<String> = parts.map(|(name, value)| with_unit(name, *value)).collect();
             format!(" The reference point is {}.", parts.join(", "))
         });
-        let half =
-            curve.iter().find(|(_, share)| curve.last().is_some_and(|(_, last)| *share >= 0.99 * last));
-        let reached = half
-            .map(|(at, _)| format!(" 99 % of the end's was reached after {at} trials."))
-            .unwrap_or_default();
+        let end = curve.last().map(|(_, last)| *last);
+        let almost = curve.iter().find(|(_, share)| end.is_some_and(|end| *share >= 0.99 * end));
+        let reached = almost.zip(end).map_or_else(String::new, |((at, _), end)| {
+            format!(" It is {end:.2} % in the end; 99 % of that was reached after {at} trials.")
+        });
         Plot {
             title: "Hypervolume".to_owned(),
             description: format!(

@@ -2,6 +2,7 @@
 
 use kiln_search::{Constraint, RunPaths, Trial};
 
+use crate::report::PredictedFor;
 use crate::units;
 
 /// Whether the process that shows the study also runs it.
@@ -24,8 +25,8 @@ pub(crate) struct Setup {
     pub(crate) objectives: Vec<String>,
     /// Limits on costs.
     pub(crate) constraints: Vec<Constraint>,
-    /// Cost models: device, model and calibration.
-    pub(crate) models: Vec<String>,
+    /// Cost models, and what they predict for.
+    pub(crate) models: Vec<PredictedFor>,
     /// Threads that evaluate, where this process has them.
     pub(crate) workers: usize,
     /// Networks that are finished when the search has ended.

@@ -2,7 +2,6 @@
 
 mod front;
 mod lines;
-mod volume;
 mod workers;
 
 use std::cmp::Ordering;
@@ -13,11 +12,11 @@ use kiln_search::{Event, Finished, Outcome, Seconds, Trial, TrialId};
 
 pub(crate) use self::front::Front;
 pub(crate) use self::lines::{Level, Line, Lines};
-pub(crate) use self::volume::Volume;
 pub(crate) use self::workers::Worker;
 use super::setup::{Setup, heading, text};
 use crate::progress::stage::Stage;
 use crate::units;
+use crate::volume::{self, Volume};
 
 /// Name of the stage that evaluates trials.
 const SEARCH: &str = "search";
@@ -74,7 +73,7 @@ pub(crate) struct State {
 impl State {
     /// A study of which nothing is known yet.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let limits = setup.objectives.iter().map(|objective| setup.limit(objective)).collect();
+        let limits = volume::limits(&setup.objectives, &setup.constraints);
         Self {
             objectives: setup.objectives.clone(),
             target: 0,
@@ -201,11 +200,9 @@ impl State {
 
     /// Takes in what was measured: the front, its volume, the best trial.
     fn judge(&mut self, trial: &Trial, at: Duration) {
-        let number = self.trials.len() as u64 + 1;
-        self.volume.see(trial);
         let before = self.front.fidelity();
-        let changed = self.front.insert(trial);
-        self.volume.follow(number, &self.front, changed);
+        self.front.insert(trial);
+        self.volume.add(self.trials.len() + 1, trial);
         // Values of less effort are not compared with those of more.
         if self.front.fidelity() > before {
             self.best = None;

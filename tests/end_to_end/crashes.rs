@@ -148,9 +148,11 @@ fn has_checkpoint(trainings: &Path, is_wanted: impl Fn(&str) -> bool) -> bool {
         entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
     };
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut wanted =
-        files(trainings).into_iter().filter(|path| name(path).is_some_and(|name| is_wanted(&name)));
-    wanted.any(|folder| files(&folder).iter().any(|file| file.extension().is_some_and(|end| end == "ckpt")))
+    let wanted = files(trainings).into_iter().filter(|path| name(path).is_some_and(|name| is_wanted(&name)));
+    // A network that is finished has a folder in its folder.
+    let mut all =
+        wanted.flat_map(|folder| files(&folder)).flat_map(|path| [files(&path), vec![path]]).flatten();
+    all.any(|file| file.extension().is_some_and(|end| end == "ckpt"))
 }
 
 #[test]

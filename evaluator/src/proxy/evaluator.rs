@@ -61,7 +61,7 @@ fn build(
                 let expected = "the epochs that a finished network is trained for";
                 return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
             }
-            finish::build(finish, training(), context.clone(), devices.main().clone(), None)
+            finish::build(finish, training(), context.clone(), &devices, None)
         })
         .transpose()?;
     let (finisher, network) = finisher.unzip();

@@ -242,8 +242,7 @@ fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> 
 /// Where the training of a network is kept while it goes on.
 fn kept(place: &Place, genotype: &Genotype, context: &Context) -> Kept {
     let identity = format!("anchor\n{}\n{genotype}", place.identity);
-    let name = &blake3::hash(identity.as_bytes()).to_hex()[..16];
-    Kept::new(RunPaths::new(&context.folder).trainings().join(name), &identity)
+    Kept::new(RunPaths::new(&context.folder).trainings().join("anchor-"), &identity)
 }
 
 /// Hash of what anchors measured, for the fingerprint: estimates depend on it.

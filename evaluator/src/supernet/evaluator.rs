@@ -75,14 +75,13 @@ pub(crate) fn build(
         ready: OnceLock::new(),
     });
     let source = Arc::clone(&evaluator) as Arc<dyn Inheritance>;
-    let device = evaluator.devices.main().clone();
-    let data = Arc::clone(&context.data);
+    let (data, devices) = (Arc::clone(&context.data), &evaluator.devices);
     let anchors = evaluator.settings.anchors.as_ref();
     let calibration = evaluator.settings.calibration;
     let alone = anchors.map(|anchors| anchors::effort(anchors, calibration, &context)).unwrap_or_default();
     let anchored = anchors.map_or(0, |anchors| anchors::examples_in_memory(anchors, &evaluator.devices));
     let finisher =
-        finish.map(|finish| finish::build(finish, training, context, device, Some(source))).transpose()?;
+        finish.map(|finish| finish::build(finish, training, context, devices, Some(source))).transpose()?;
     let (finisher, network) = finisher.unzip();
     let settings = &evaluator.settings;
     let epochs = if trains { u64::from(settings.epochs) } else { 0 };

@@ -117,7 +117,7 @@ impl Saved {
         let identity = blake3::Hash::from_hex(&self.identity)
             .map_err(|error| failed(format!("`{FILE}`: `identity`: {error}")))?;
         let checkpoints = Checkpoints::of(folder.to_owned(), *identity.as_bytes());
-        let latest = checkpoints.latest().map_err(|source| EvalError::File {
+        let latest = checkpoints.latest(self.step).map_err(|source| EvalError::File {
             path: folder.to_owned(),
             action: "read checkpoints",
             source,

@@ -9,7 +9,7 @@ use super::gradients::StepGradients;
 use super::sampling::Sampler;
 use super::saved::Saved;
 use super::settings::SupernetSettings;
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{self, Checkpoints};
 use crate::data::{Batcher, Split};
 use crate::devices::Devices;
 use crate::learner::Learner;
@@ -51,7 +51,8 @@ pub(super) fn train(
     let watched = sampler.watched().map_err(broken)?;
     let batcher = Batcher::new(&context.data, devices.main().clone().autodiff(), context.seed);
 
-    let (mut learner, mut saved) = start(settings, devices, context, &checkpoints)?;
+    let held = checkpoint::hold(&folder(context))?;
+    let (mut learner, mut saved) = start(settings, devices, context, &checkpoints, steps)?;
     let mut order = (u64::MAX, Vec::new());
     let mut last = 0.0;
     while !learner.is_over() {
@@ -95,6 +96,7 @@ pub(super) fn train(
     progress.report("supernet", steps, steps, &format!("loss {last:.4}"));
     let trained = Trained::new(learner.result());
     Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context))?;
+    drop(held);
     Ok(trained)
 }
 
@@ -124,6 +126,7 @@ fn start(
     devices: &Devices,
     context: &Context,
     checkpoints: &Checkpoints,
+    steps: u64,
 ) -> Result<(Learner, Option<u64>), EvalError> {
     let autodiff = devices.main().clone().autodiff();
     let weights = Weights::initialize(&context.space.parameters(), context.seed, &autodiff);
@@ -131,7 +134,7 @@ fn start(
     let examples = context.data.split(Split::Train).len();
     let learner = Learner::new(weights, &settings.training(), examples, devices.main());
     let path = folder(context);
-    let found = checkpoints.latest().map_err(|source| EvalError::File {
+    let found = checkpoints.latest(steps).map_err(|source| EvalError::File {
         path: path.clone(),
         action: "read checkpoints",
         source,
@@ -145,6 +148,7 @@ fn start(
 
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use kiln_space::{Genotype, Settings, SpaceRegistry};
@@ -171,6 +175,7 @@ mod tests {
             space: Arc::clone(&space),
             space_settings: String::new(),
             data,
+            cost_origins: BTreeMap::new(),
             folder: folder.path().to_owned(),
         };
         let settings = json!({ "epochs": 1, "batch": 32, "affine": affine, "optimizer": optimizer });

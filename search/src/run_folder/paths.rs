@@ -68,7 +68,9 @@ impl RunPaths {
         self.models().join(trial.to_string())
     }
 
-    /// Checkpoints of trainings that have begun and not ended, a folder for each.
+    /// What evaluators keep of the trainings of trials, and checkpoints of networks that are being finished: a folder for each
+    /// training, whose writer holds it with [`crate::hold_folder`]. When the search has ended, all but the networks' and what
+    /// is held is removed.
     #[must_use]
     pub fn trainings(&self) -> PathBuf {
         self.0.join("training")
@@ -77,8 +79,11 @@ impl RunPaths {
     /// Checkpoints of a network that is being finished. They are removed when the journal says that it is.
     #[must_use]
     pub fn training(&self, trial: TrialId) -> PathBuf {
-        self.trainings().join(format!("network-{trial}"))
+        self.trainings().join(format!("{}{trial}", Self::NETWORK))
     }
+
+    /// What the names of networks' folders begin with.
+    pub(crate) const NETWORK: &str = "network-";
 
     /// The file whose lock the working process holds.
     #[must_use]

@@ -182,18 +182,25 @@ fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
 
 /// Draws the hypervolume over the trials.
 pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
-    let title =
-        Line::from(vec![Span::raw(" 2 "), look.span(Role::Curve, "hypervolume "), Span::raw("over trials ")]);
-    let mut block = look.block(title, view.focus == Panel::Volume);
-    let mut curve = stairs(&state.volume.curve());
+    let mut curve = stairs(state.volume.curve());
+    let last = curve.last().map(|point| point.1);
+    let now = last.map_or_else(String::new, |last| format!("{last:.2} % "));
+    let mut title = vec![Span::raw(" 2 "), look.span(Role::Curve, "hypervolume "), Span::raw(now)];
+    let over = "over trials ";
+    let width: usize = title.iter().map(|span| span.content.chars().count()).sum();
+    if width + over.len() + 2 <= usize::from(area.width) {
+        title.push(Span::raw(over));
+    }
+    let mut block = look.block(Line::from(title), view.focus == Panel::Volume);
     let trials = state.trials.len() as f64;
-    let Some(&(_, last)) = curve.last() else {
+    let Some(last) = last else {
         return frame.render_widget(Paragraph::new(" no front yet").block(block), area);
     };
     curve.push((trials, last));
     let first = curve.first().map_or(0.0, |point| point.0);
     let Some((bottom, top)) = range(curve.iter().map(|point| point.1)) else { return };
-    let reference = look.setup.objectives.iter().zip(state.volume.reference());
+    let reference = state.volume.scale().map_or(&[][..], |scale| &scale.reference);
+    let reference = look.setup.objectives.iter().zip(reference);
     let reference: Vec<String> =
         reference.map(|(name, value)| format!("{} {}", heading(name), text(name, *value))).collect();
     let reference = format!(" from {} ", reference.join(", "));
@@ -213,15 +220,16 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
                 .labels([first, trials].map(units::count)),
         )
         .y_axis(
-            Axis::default().bounds([bottom, top]).labels([bottom, top].map(|share| format!("{share:.3}"))),
+            Axis::default().bounds([bottom, top]).labels([bottom, top].map(|share| format!("{share:.1}"))),
         );
     frame.render_widget(chart, area);
 }
 
 /// The corners of a curve that stays level between its points.
-fn stairs(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn stairs(points: &[(usize, f64)]) -> Vec<(f64, f64)> {
     let mut corners: Vec<(f64, f64)> = Vec::with_capacity(2 * points.len() + 1);
     for &(number, value) in points {
+        let number = number as f64;
         corners.extend(corners.last().map(|&(_, before)| (number, before)));
         corners.push((number, value));
     }

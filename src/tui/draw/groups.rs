@@ -28,7 +28,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
         Layout::horizontal([Constraint::Percentage(58), Constraint::Min(1)]).areas(area)
     } else {
         let workers =
-            (worker_count(state, look) + look.setup.models.len() + 3).min(usize::from(area.height) / 2);
+            (worker_count(state, look) + 2 * look.setup.models.len() + 3).min(usize::from(area.height) / 2);
         Layout::vertical([Constraint::Min(1), Constraint::Length(workers as u16)]).areas(area)
     };
     draw_groups(frame, left, state, view, look);
@@ -106,8 +106,9 @@ fn draw_workers(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, l
     }
     for model in &look.setup.models {
         let by = "costs by ";
-        let model = fit::shortened(model, usize::from(inner.width).saturating_sub(by.len()));
-        lines.push(Line::from(vec![look.span(Role::Dim, by), Span::raw(model)]));
+        let name = fit::shortened(&model.model, usize::from(inner.width).saturating_sub(by.len()));
+        lines.push(Line::from(vec![look.span(Role::Dim, by), Span::raw(name)]));
+        lines.extend(model.conditions.map(|conditions| Line::from(format!("  for {conditions}"))));
     }
     frame.render_widget(Paragraph::new(lines), inner);
 }

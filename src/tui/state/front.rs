@@ -58,9 +58,4 @@ impl Front {
     pub(crate) fn len(&self) -> usize {
         self.members.len()
     }
-
-    /// Objective values of its members, by ascending trial.
-    pub(crate) fn objectives(&self) -> impl Iterator<Item = &[f64]> {
-        self.members.values().map(|(_, objectives)| objectives.as_slice())
-    }
 }

@@ -9,6 +9,7 @@ mod told;
 
 use std::time::Duration;
 
+use kiln_hw_models::Conditions;
 use kiln_search::{
     Constraint, Costs, Event, FailureKind, Fidelity, Finished, NamedValues, Objectives, Origin, Outcome,
     Proposal, RunPaths, Seconds, Trial,
@@ -18,6 +19,7 @@ use kiln_space::Genotype;
 use super::setup::{Role, Setup};
 use super::state::State;
 use crate::inspection::{Inspect, Inspection, LayerView};
+use crate::report::PredictedFor;
 
 fn setup(role: Role) -> Setup {
     Setup {
@@ -25,7 +27,11 @@ fn setup(role: Role) -> Setup {
         paths: RunPaths::new("runs/digits"),
         objectives: vec!["error_percent".to_owned(), "latency_us".to_owned()],
         constraints: vec![Constraint::new("latency_us", 200.0)],
-        models: vec!["cortex-a72/roofline/datasheet".to_owned()],
+        models: vec![PredictedFor {
+            device: "cortex-a72".to_owned(),
+            model: "cortex-a72/roofline/datasheet".to_owned(),
+            conditions: Some(Conditions { batch: 1, threads: 4 }),
+        }],
         workers: 2,
         networks: 1,
         has_supernet: true,

@@ -3,11 +3,13 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
 
+use kiln_hw_models::Conditions;
 use kiln_search::{Event, Finished, Objectives, Outcome, RunPaths, Trial};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use crate::inspection::{Inspect, Inspection, LayerView};
+use crate::report::PredictedFor;
 use crate::tui::draw::{Look, draw};
 use crate::tui::palette::{Depth, Palette};
 use crate::tui::setup::{Role, Setup};
@@ -25,7 +27,11 @@ const SIZES: [(u16, u16); 8] =
     [(60, 16), (80, 24), (100, 30), (110, 34), (120, 40), (150, 40), (160, 45), (200, 50)];
 
 fn setup() -> Setup {
-    let model = "raspberry-pi-4-model-b/roofline/fitted-measured.csv-pi_us-120".to_owned();
+    let model = PredictedFor {
+        device: "raspberry-pi-4-model-b".to_owned(),
+        model: "raspberry-pi-4-model-b/roofline/fitted-measured.csv-pi_us-120".to_owned(),
+        conditions: Some(Conditions { batch: 65_536, threads: 128 }),
+    };
     Setup {
         study: "a study with a name that goes on and on, as those do that are made by scripts".to_owned(),
         paths: RunPaths::new("/home/somebody/experiments/2026/november/runs/a-study-with-a-long-name"),

@@ -1,13 +1,16 @@
 //! What events make of the state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kiln_search::hypervolume::hypervolume;
-use kiln_search::{Event, Fidelity, Seconds, Trial, study_front};
+use kiln_search::{Event, Fidelity, JOURNAL_VERSION, JournalEntry, Seconds, Trial, study_front};
 
 use super::{progress, searching, setup, state, told, trial, whole};
+use crate::comparison::Comparison;
+use crate::study_page::StudyPage;
 use crate::tui::groups::groups;
-use crate::tui::setup::Role;
+use crate::tui::setup::{Role, Setup};
 use crate::tui::state::{Front, Level, State};
 
 #[test]
@@ -35,18 +38,69 @@ fn the_front_is_that_of_the_study_whatever_the_order() {
 #[test]
 fn the_hypervolume_is_that_of_the_front_and_never_falls() {
     let state = state(&whole());
-    let reference = state.volume.reference().to_vec();
+    let reference = state.volume.scale().unwrap().reference.clone();
     assert!((reference[1] - 200.0).abs() < 1e-12, "the limit is the reference");
     let trials: Vec<Trial> = (0..150).map(trial).collect();
     let front = study_front(&trials);
     let points: Vec<&[f64]> = front.iter().map(|entry| entry.objectives.0.as_slice()).collect();
-    let curve = state.volume.points();
+    let best = |axis: usize| points.iter().map(|point| point[axis]).fold(f64::INFINITY, f64::min);
+    let whole = (reference[0] - best(0)) * (reference[1] - best(1));
+    let curve = state.volume.curve();
     let (number, last) = *curve.last().unwrap();
     assert!(number <= 150);
-    assert!((last - hypervolume(&points, &reference)).abs() < 1e-9);
+    assert!((last - 100.0 * hypervolume(&points, &reference) / whole).abs() < 1e-9);
     assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1 && pair[0].0 < pair[1].0));
-    let shares = state.volume.curve();
-    assert!(shares.iter().all(|(_, share)| (0.0..=1.0).contains(share)));
+}
+
+#[test]
+fn screen_watch_report_and_compare_tell_one_hypervolume() {
+    // Short trainings with errors that no whole one has, and failures.
+    let trials: Vec<Trial> = (0..150)
+        .map(|id| {
+            let mut trial = trial(id);
+            if id % 3 == 0 {
+                trial.proposal.fidelity = Fidelity::Epochs(1 + 2 * (id % 2) as u32);
+                trial.objectives.0.iter_mut().for_each(|value| *value /= 2.0);
+            }
+            trial
+        })
+        .collect();
+    assert!(trials.iter().any(|trial| trial.objectives.0.is_empty()));
+    let event = |trial: &Trial| Event::Trial { trial: trial.clone(), known: false, seconds: 0.5, worker: 0 };
+    let Setup { objectives, constraints, .. } = setup(Role::Runs);
+    // The screen of the process that searches hears of them in one order, `watch` reads them in another.
+    let [screen, watch] = [Role::Runs, Role::Watches].map(|role| {
+        let mut state = State::new(&setup(role));
+        let mut order: Vec<&Trial> = trials.iter().collect();
+        if role == Role::Watches {
+            order.reverse();
+        }
+        for trial in order {
+            state.apply(&event(trial), Duration::ZERO);
+        }
+        (state.volume.curve().last().unwrap().1, state.volume.scale().unwrap().reference.clone())
+    });
+    assert_eq!(screen, watch);
+    let (share, reference) = screen;
+    assert!(share > 10.0 && share < 100.0, "{share}");
+    assert!((reference[1] - 200.0).abs() < 1e-12 && reference[0] > 0.0, "{reference:?}");
+
+    let entry = |event| JournalEntry { version: JOURNAL_VERSION, unix_s: 1e9, elapsed_s: 1.0, event };
+    let entries = trials.iter().map(|trial| entry(event(trial))).collect();
+    let (names, config) = (objectives.clone(), String::new());
+    let page = StudyPage::new("a".to_owned(), "runs/a".into(), config, names, constraints.clone(), entries);
+    let html = page.page(&BTreeMap::new()).html();
+    assert!(html.contains(&format!("It is {share:.2} % in the end")), "{share}");
+    let accuracy = format!("The reference point is {:.2} %, 200.0 µs.", 100.0 - reference[0]);
+    assert!(html.contains(&accuracy), "{accuracy}");
+
+    let mut study = crate::comparison::tests::contender("a", &[], 200.0);
+    study.constraints = constraints;
+    study.front = study_front(&trials);
+    study.trials = trials;
+    let comparison = Comparison::new(&objectives, &[study.clone(), study]);
+    assert_eq!(comparison.reference, Some(reference));
+    assert!(comparison.studies.iter().all(|side| side.hypervolume_percent.to_bits() == share.to_bits()));
 }
 
 #[test]
