@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod exit;
+mod headline;
 mod inspection;
 mod interrupt;
 mod logging;

@@ -11,7 +11,7 @@ use serde::{Deserialize, Serialize};
 
 pub use self::reader::JournalReader;
 pub use self::writer::{Journal, Opened};
-use crate::{Event, Finished, Outcome, Proposal, RunPaths, StudyError, Trial, TrialId};
+use crate::{Event, Finished, Outcome, Proposal, RunPaths, StudyError, SupernetHealth, Trial, TrialId};
 
 /// Version of the lines written here.
 pub const JOURNAL_VERSION: u32 = 1;
@@ -52,6 +52,8 @@ pub struct StudyRecord {
     /// Epochs for which the evaluator trains a network with full effort; 0 where it trains nothing, or the
     /// journal is of a build that did not write it.
     pub full_epochs: u32,
+    /// What a check of the shared weights found, under this fingerprint.
+    pub health: Option<SupernetHealth>,
     /// Finished trials by id (since the last retry of failed ones).
     pub trials: BTreeMap<TrialId, JournaledTrial>,
     /// Trials told and the Pareto front, if the search stage ended.
@@ -94,9 +96,14 @@ impl StudyRecord {
     pub fn apply(&mut self, event: Event) {
         match event {
             Event::Prepared { fingerprint, full_epochs } => {
+                // Other weights have another health.
+                if self.fingerprint.as_ref() != Some(&fingerprint) {
+                    self.health = None;
+                }
                 self.fingerprint = Some(fingerprint);
                 self.full_epochs = full_epochs;
             }
+            Event::Health { health } => self.health = Some(health),
             Event::Trial { trial, seconds, worker, .. } => {
                 self.ended = false;
                 self.answers.push((trial.proposal.clone(), trial.outcome.clone()));
@@ -127,7 +134,8 @@ impl StudyRecord {
 /// equal.
 ///
 /// Facts are the evaluator's fingerprint, the trials, the last front, and the networks finished. Left out is what belongs to
-/// one process: times, worker names, whether an answer was known, starts, progress, warnings and rejections.
+/// one process: times, worker names, whether an answer was known, starts, progress, warnings and rejections; and the health
+/// of shared weights, which follows from the fingerprint and is not there in studies of older programs.
 ///
 /// # Example
 /// ```

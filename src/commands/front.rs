@@ -7,11 +7,13 @@ use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::report::Report;
 use crate::run::Run;
+use crate::units::Numbers;
 
 pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let (objectives, trials) = (&run.config.search.objectives, run.trials.len() as u64);
-    let report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent());
+    let report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent())
+        .with_numbers(Numbers::of(&run.config), run.health.clone());
     if common.json {
         output::print_json(&report)?;
     } else if csv {

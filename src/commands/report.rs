@@ -15,6 +15,7 @@ use crate::output;
 use crate::output_file;
 use crate::run::Run;
 use crate::study_page::StudyPage;
+use crate::units::Numbers;
 
 pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
@@ -25,7 +26,7 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
     let (costs, constraints) = registries.costs(&config)?;
-    let study = config.study.name.clone();
+    let (study, numbers) = (config.study.name.clone(), Numbers::of(&config));
     let page = StudyPage::new(
         study.clone(),
         paths.root().to_owned(),
@@ -34,6 +35,7 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         constraints,
         entries,
     )
+    .with_numbers(numbers)
     .with_audit(Audit::load(&paths)?);
     let inspector = Inspector { space, costs };
     let inspections: BTreeMap<_, _> = page

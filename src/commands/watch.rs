@@ -15,6 +15,7 @@ use crate::output;
 use crate::progress::Screen;
 use crate::run::Run;
 use crate::tui::{self, Follow, Role, Setup, Step};
+use crate::units::Numbers;
 
 /// How often the journal is looked at where there is no screen.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -24,7 +25,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     let follow = Follow::open(&paths)?;
     if plain || common.json || !tui::is_possible() {
         let objective = config.search.objectives.first().map_or("", String::as_str);
-        return lines(follow, objective, common.json);
+        return lines(follow, objective, Numbers::of(&config), common.json);
     }
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
@@ -48,8 +49,8 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
 }
 
 /// Prints what the journal tells until the study ends: as progress, or as the events themselves.
-fn lines(mut follow: Follow, objective: &str, json: bool) -> Result<Exit, Failure> {
-    let mut progress = Screen::new(objective);
+fn lines(mut follow: Follow, objective: &str, numbers: Numbers, json: bool) -> Result<Exit, Failure> {
+    let mut progress = Screen::new(objective, numbers);
     // Entries since the journal's beginning, and those that were printed.
     let (mut at, mut printed) = (0_u64, 0_u64);
     let mut ended = false;

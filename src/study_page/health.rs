@@ -87,7 +87,9 @@ impl StudyPage {
         let (mut stage, mut since) = (0, 0.0_f64);
         for entry in &self.entries {
             let now = entry.elapsed_s.max(since);
-            seconds[stage] += now - since;
+            // The check of shared weights belongs to preparing, and comes after `Prepared`.
+            let is_check = matches!(&entry.event, Event::Health { .. });
+            seconds[if is_check { 0 } else { stage }] += now - since;
             since = now;
             stage = match entry.event {
                 Event::Started { .. } => 0,

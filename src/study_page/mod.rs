@@ -20,8 +20,9 @@ use kiln_export::page::{Figure, Page, Part, Section};
 use kiln_search::{Constraint, Fidelity, FrontEntry, JournalEntry, StudyRecord, Trial, TrialId, study_front};
 
 use self::names::{Axes, with_unit};
+use crate::headline;
 use crate::inspection::Inspection;
-use crate::units;
+use crate::units::{self, Numbers};
 
 /// Finished networks, or else networks of the front, that are looked into.
 const WINNERS: usize = 5;
@@ -39,6 +40,8 @@ pub(crate) struct StudyPage {
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
+    /// What the metrics of trials are.
+    numbers: Numbers,
 }
 
 impl StudyPage {
@@ -54,12 +57,29 @@ impl StudyPage {
         let record = StudyRecord::new(entries.clone());
         let trials: Vec<Trial> = record.trials.values().map(|journaled| journaled.trial.clone()).collect();
         let front = study_front(&trials);
-        Self { name, run, objectives, constraints, config, entries, record, trials, front, audit: None }
+        Self {
+            name,
+            run,
+            objectives,
+            constraints,
+            config,
+            entries,
+            record,
+            trials,
+            front,
+            audit: None,
+            numbers: Numbers::Measured,
+        }
     }
 
     /// The same with what an audit of the supernet found.
     pub(crate) fn with_audit(self, audit: Option<Audit>) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same for a study whose metrics are these.
+    pub(crate) fn with_numbers(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
     }
 
     /// The trials whose networks are looked into: finished ones, or else the best of the front.
@@ -78,7 +98,7 @@ impl StudyPage {
 
     /// The page. `inspections` are what there is to see of the winners, or why it cannot be seen.
     pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, Result<Inspection, String>>) -> Page {
-        let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials);
+        let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials).with_numbers(self.numbers);
         let sections = [
             Some(self.front_section(&axes)),
             self.winners_section(inspections),
@@ -133,16 +153,16 @@ impl StudyPage {
         if let (Some(name), Some(best)) = (self.objectives.first(), self.best()) {
             let value = with_unit(name, best.objectives.0[0]);
             figures.push(figure(
-                &format!("Best {}", names::subject(name)),
+                &format!("Best {}", names::subject_of(name, self.numbers)),
                 value,
                 self.judged(&format!("in the search, trial {}", best.trial)),
             ));
         }
-        for (finished, _) in self.record.finished.values().take(1) {
-            if let Some((name, value)) = finished.metrics.iter().next() {
-                let (label, note) = (names::subject(name), format!("finished, trial {}", finished.trial));
-                figures.push(figure(&names::capitalized(&label), with_unit(name, *value), note));
-            }
+        // A test result is what the study came to, so it stands first.
+        let finished = self.record.finished.values().map(|(finished, _)| (finished.trial, &finished.metrics));
+        if let Some((trial, name, value)) = headline::best(finished) {
+            let (label, note) = (names::subject(name), format!("finished, trial {trial}"));
+            figures.insert(0, figure(&names::capitalized(&label), with_unit(name, value), note));
         }
         let elapsed = units::duration(Duration::from_secs_f64(self.record.elapsed_s.max(0.0)));
         figures.push(figure("Time", elapsed, "of work on the study".to_owned()));

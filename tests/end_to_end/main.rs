@@ -9,6 +9,7 @@ mod crashes;
 mod effort;
 mod failures;
 mod full_disk;
+mod health;
 mod interruptions;
 mod mistakes;
 mod output;

@@ -6,6 +6,7 @@ mod benched;
 mod effort;
 mod failures;
 mod finish;
+mod health;
 mod parts;
 mod processes;
 mod resume;
