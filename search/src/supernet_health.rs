@@ -38,7 +38,7 @@ pub struct HealthCheck {
 pub enum HealthQuestion {
     /// Does the largest subnet fit the training data at least as well as the smallest?
     LargestBeatsSmallest,
-    /// Does a subnet measure with shared weights at least what a short training of it alone reaches?
+    /// Does a subnet with shared weights beat guessing by what a short training of it alone reaches?
     BeatsShortTraining,
     /// Do two halves of the validation split order subnets alike?
     EstimatesRepeat,

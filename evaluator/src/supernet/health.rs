@@ -62,6 +62,7 @@ pub(super) fn check(
         alone.iter().zip(trained).map(|(network, alone)| ShortTraining { network: *network, alone });
     let measured = Measured {
         is_regression: context.data.is_regression(),
+        guessing: guessing(context),
         probes: judged,
         steps: short_training::STEPS as u64,
         trained: trained.collect(),
@@ -94,6 +95,20 @@ fn middling(networks: &[Architecture]) -> Vec<usize> {
     order.sort_by_key(|index| networks[*index].counts().macs);
     let from = (order.len() - order.len().min(ALONE)) / 2;
     order[from..].iter().copied().take(ALONE).collect()
+}
+
+/// The mean error of always naming the most frequent class of the validation split, or the mean of the values.
+fn guessing(context: &Context) -> f64 {
+    let (data, validation) = (&context.data, context.data.split(Split::Validation));
+    if data.is_regression() {
+        return 1.0;
+    }
+    let mut counts = vec![0_usize; data.targets().names().len()];
+    for example in validation {
+        counts[data.label(*example) as usize] += 1;
+    }
+    let most = counts.into_iter().max().unwrap_or(0);
+    1.0 - most as f64 / validation.len().max(1) as f64
 }
 
 /// What a network does on each of the first examples of a split; `None` if an output is not finite.
