@@ -9,8 +9,8 @@ use crate::judgement::ExampleJudgement;
 /// Standard errors by which a difference has to be more than chance: about one in fifty false alarms,
 /// one-sided.
 const STANDARD_ERRORS: f64 = 2.0;
-/// Share of what a short training gains over guessing that shared weights must gain too. They serve many subnets
-/// at once, so each may lag a little behind a training of its own.
+/// Share of what a short training gains over guessing that shared weights must gain too. They serve many
+/// subnets at once, so each may lag a little behind a training of its own.
 const SHARE: f64 = 0.75;
 /// Largest factor by which longer trainings are advised.
 const MOST_LONGER: f64 = 20.0;
@@ -115,8 +115,8 @@ fn beats_short_training(measured: &Measured) -> HealthCheck {
     let (said_shared, said_alone) = (said(measured, shared), said(measured, alone));
     let networks = pairs.len();
     let answer = format!(
-        "{networks} middling subnets have {said_shared} with shared weights, {said_alone} after {steps} steps \
-         alone, {} by guessing{}",
+        "{networks} middling subnets have {said_shared} with shared weights, {said_alone} after {steps} \
+         steps alone, {} by guessing{}",
         said(measured, measured.guessing),
         if passed { "" } else { ": shared weights gain too little of that" }
     );
@@ -174,7 +174,8 @@ fn estimates_repeat(measured: &Measured) -> HealthCheck {
     HealthCheck { question, passed, numbers: named(numbers), answer }
 }
 
-/// Variance between networks over that of what is left, each by its degrees of freedom; 0 for a single network.
+/// Variance between networks over that of what is left, each by its degrees of freedom; 0 for a single
+/// network.
 fn variance_ratio(losses: &[Vec<f64>]) -> f64 {
     if losses.len() < 2 {
         return 0.0;
@@ -224,8 +225,8 @@ fn advice(measured: &Measured, short: &HealthCheck) -> String {
     let longer = longer.clamp(2.0, MOST_LONGER);
     let epochs = (f64::from(measured.epochs) * longer).ceil();
     format!(
-        "train the supernet longer (`epochs` about {epochs} instead of {}), or at another `learning_rate` (higher \
-         where the loss in `kiln report` falls slowly, lower where it jumps), or let `[space]` vary less",
+        "train the supernet longer (`epochs` about {epochs} instead of {}), or at another `learning_rate` \
+         (higher where the loss in `kiln report` falls slowly, lower where it jumps), or let `[space]` vary less",
         measured.epochs
     )
 }
