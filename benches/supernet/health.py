@@ -14,8 +14,7 @@ A supernet misleads if at least one of these holds:
   training on the same data (a longer training would order clearly better);
 - result: the network that its study finished has a lower test accuracy than that of the supernet with the most
   training on the same data, by more than two standard errors of the difference.
-The check is wrong where it warns of a supernet that does not mislead, or is silent about one that does. This was fixed
-before the check had been run on any of these supernets.
+The check is wrong where it warns of a supernet that does not mislead, or is silent about one that does.
 """
 
 import json
