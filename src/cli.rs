@@ -64,6 +64,9 @@ pub(crate) enum Command {
         /// Evaluate again what panicked before
         #[arg(long)]
         retry_failed: bool,
+        /// Stop before the search, with exit code 1, where a check finds that the supernet's estimates may mislead it
+        #[arg(long)]
+        strict: bool,
         /// Print lines of progress, also on a terminal
         #[arg(long)]
         plain: bool,

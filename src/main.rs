@@ -8,6 +8,7 @@ mod exit;
 mod finished_files;
 #[cfg(unix)]
 mod inherited;
+mod headline;
 mod inspection;
 mod interrupt;
 mod logging;

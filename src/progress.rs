@@ -10,7 +10,8 @@ use kiln_export::plain_text;
 use kiln_search::{Event, Fidelity, Observer, Outcome, Trial};
 
 use self::stage::Stage;
-use crate::{output, units};
+use crate::output;
+use crate::units::{self, Numbers};
 
 /// Where there is no terminal, lines of one stage are at least this far apart.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -24,6 +25,8 @@ pub(crate) struct Screen {
     last_line: Duration,
     /// The first objective.
     objective: String,
+    /// What its values are.
+    numbers: Numbers,
     /// Its lowest value, of the trials of the highest fidelity so far.
     best: Option<(Fidelity, f64)>,
     /// Epochs of a full training, if they are known.
@@ -33,7 +36,7 @@ pub(crate) struct Screen {
 
 impl Screen {
     /// For a study with this first objective.
-    pub(crate) fn new(objective: &str) -> Self {
+    pub(crate) fn new(objective: &str, numbers: Numbers) -> Self {
         let style = ProgressStyle::with_template("{prefix:<9} {wide_bar} {percent:>3} %  {msg}")
             .expect("the template is valid")
             .progress_chars("━╸ ");
@@ -46,6 +49,7 @@ impl Screen {
             began: Instant::now(),
             last_line: Duration::ZERO,
             objective: objective.to_owned(),
+            numbers,
             best: None,
             full_epochs: 0,
             failed: 0,
@@ -89,7 +93,7 @@ impl Screen {
         if stage.name() == "search" {
             parts.push(format!("{} of {} trials", stage.done(), stage.total()));
             parts.extend(self.best.map(|(fidelity, best)| {
-                let (heading, value) = units::shown(&self.objective, best);
+                let (heading, value) = self.numbers.shown(&self.objective, best);
                 let qualifier = fidelity.qualifier(self.full_epochs);
                 format!(
                     "best {heading} {value}{}",
@@ -163,6 +167,11 @@ impl Observer for Screen {
                 self.close();
             }
             Event::Ended => self.close(),
+            Event::Health { health } => {
+                self.close();
+                let warning = if health.healthy { "" } else { "warning: " };
+                self.line(&format!("{warning}{}", health.message()));
+            }
             Event::Warning { message } => self.line(&format!("warning: {message}")),
             Event::Retried { trials } => {
                 self.line(&format!("{} trials that panicked are tried again", trials.len()));

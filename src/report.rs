@@ -6,13 +6,17 @@ use std::path::PathBuf;
 use std::sync::Arc;
 
 use kiln_hw_models::{Conditions, CostModel};
-use kiln_search::{CostSet, Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, TrialId};
+use kiln_search::{
+    CostSet, Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, SupernetHealth, TrialId,
+};
 use serde::Serialize;
 
 use crate::csv_table::CsvTable;
+use crate::headline;
 use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
-use crate::{output, units};
+use crate::units::{self, Numbers};
+use crate::output;
 
 /// The result of a study, or of what there is of it.
 #[derive(Clone, Debug, Serialize)]
@@ -26,6 +30,11 @@ pub(crate) struct Report {
     pub(crate) front: Vec<Network>,
     /// What the trials cost, and how many networks reached which fidelity.
     pub(crate) spent: Spent,
+    /// Whether the front's metrics are estimates by shared weights.
+    pub(crate) estimated: bool,
+    /// What a check of the shared weights found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) supernet_health: Option<SupernetHealth>,
     /// Networks that were trained on and written.
     pub(crate) finished: Vec<FinishedNetwork>,
     /// Files of finished networks that are not what was written.
@@ -132,6 +141,8 @@ impl Report {
             finished: finished.collect(),
             warnings: Vec::new(),
             devices: Vec::new(),
+            estimated: false,
+            supernet_health: None,
             seconds: None,
         }
     }
@@ -139,6 +150,34 @@ impl Report {
     /// The same with what predicted the costs.
     pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
         Self { devices, ..self }
+    }
+
+    /// The same with what its numbers are, and what a check of shared weights found.
+    pub(crate) fn with_numbers(self, numbers: Numbers, supernet_health: Option<SupernetHealth>) -> Self {
+        Self { estimated: numbers == Numbers::Estimated, supernet_health, ..self }
+    }
+
+    const fn numbers(&self) -> Numbers {
+        if self.estimated { Numbers::Estimated } else { Numbers::Measured }
+    }
+
+    /// The finished network with the best test result, in one line: what the study came to.
+    fn headline(&self) -> Option<String> {
+        let (trial, ..) =
+            headline::best(self.finished.iter().map(|network| (network.trial, &network.metrics)))?;
+        let network = self.finished.iter().find(|network| network.trial == trial)?;
+        let said = |(name, value): (&String, &f64)| {
+            let (heading, value) = units::shown(name, *value);
+            format!("{heading} {value}")
+        };
+        let mut parts: Vec<String> = network.metrics.iter().map(said).collect();
+        let entry = self.front.iter().find(|entry| entry.trial == network.trial);
+        parts.extend(entry.into_iter().flat_map(|entry| &entry.metrics).take(1).map(|(name, value)| {
+            let (heading, value) = self.numbers().shown(name, *value);
+            let judged = self.qualifier().map(|said| format!(" {said}")).unwrap_or_default();
+            format!("{heading} {value} in the search{judged}")
+        }));
+        Some(format!("Result: trial {}, finished: {}", network.trial, parts.join(", ")))
     }
 
     /// What is said of the values of the front, if they were not measured with full effort.
@@ -172,7 +211,7 @@ impl Report {
     fn front_table(&self) -> TextTable {
         let names: Vec<String> = self.front.first().map(columns).unwrap_or_default();
         // Short, so that a table of all costs fits a terminal of 80 columns.
-        let heading = |name: &String| units::shown(name, 0.0).0.replace("parameters", "params");
+        let heading = |name: &String| self.numbers().heading(name).replace("parameters", "params");
         let headings = names.iter().map(|name| (heading(name), Align::Right));
         let qualifier = self.qualifier();
         let judged = qualifier.iter().map(|_| ("judged".to_owned(), Align::Left));
@@ -213,6 +252,12 @@ fn columns(network: &Network) -> Vec<String> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(headline) = self.headline() {
+            writeln!(f, "{headline}\n")?;
+        }
+        if let Some(health) = self.supernet_health.as_ref().filter(|health| !health.healthy) {
+            writeln!(f, "Warning: {}\n", health.message())?;
+        }
         if self.front.is_empty() {
             writeln!(f, "No network was measured in {} trials.", self.trials)?;
         } else {
@@ -252,7 +297,7 @@ impl fmt::Display for Report {
 
 #[cfg(test)]
 mod tests {
-    use kiln_search::{Costs, Objectives, Rung};
+    use kiln_search::{Costs, HealthCheck, HealthQuestion, Objectives, Rung};
     use kiln_space::Genotype;
 
     use super::*;
@@ -289,6 +334,8 @@ mod tests {
     #[test]
     fn people_read_tables() {
         let expected = "\
+Result: trial 7, finished: test accuracy % 98.60, accuracy % 98.50 in the search
+
 Pareto front: 2 networks out of 20 trials
 
 trial  accuracy %  latency µs     macs
@@ -314,6 +361,8 @@ Run folder: runs/a";
     #[test]
     fn a_front_without_full_effort_says_so_in_every_row() {
         let expected = "\
+Result: trial 7, finished: test accuracy % 98.60, accuracy % 98.50 in the search after 3 of 20 epochs
+
 NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after 3 of 20 epochs.
 
 Pareto front: 2 networks out of 20 trials
@@ -346,13 +395,34 @@ Run folder: runs/a";
     }
 
     #[test]
+    fn a_front_by_shared_weights_shows_estimates_and_a_warning() {
+        let check = HealthCheck {
+            question: HealthQuestion::EstimatesRepeat,
+            passed: false,
+            numbers: [("tau".to_owned(), 0.1)].into(),
+            answer: "they do not repeat".to_owned(),
+        };
+        let health = SupernetHealth::new(vec![check], "train longer".to_owned());
+        let report = report().with_numbers(Numbers::Estimated, Some(health));
+        let text = report.to_string();
+        assert!(text.contains("trial  estimated accuracy %  latency µs"), "{text}");
+        assert!(text.contains("estimated accuracy % 98.50 in the search"), "{text}");
+        assert!(
+            text.contains("\nWarning: the supernet's estimates may mislead") && text.contains("train longer")
+        );
+        let json = serde_json::to_value(report).unwrap();
+        assert_eq!((&json["estimated"], &json["supernet_health"]["healthy"]), (&true.into(), &false.into()));
+    }
+
+    #[test]
     fn programs_read_one_object() {
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(json["front"][0]["objectives"]["error_percent"], 2.5);
         assert_eq!(json["finished"][0]["test_accuracy_percent"], 98.6);
         assert_eq!(json["finished"][0]["costs"]["latency_us"], 123.4);
         assert_eq!(json["finished"][0]["files"][0], "runs/a/models/7/model.onnx");
-        assert!(json.get("seconds").is_none());
+        assert!(json.get("seconds").is_none() && json.get("supernet_health").is_none());
+        assert_eq!(json["estimated"], false);
         let device = serde_json::json!({ "device": "pi", "model": "pi/roofline/datasheet", "batch": 32, "threads": 1 });
         assert_eq!(json["devices"], serde_json::json!([device]));
     }

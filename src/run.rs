@@ -5,7 +5,8 @@ use std::path::Path;
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
 use kiln_search::{
-    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, Spent, StudyRecord, Trial, TrialId, study_front,
+    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, Spent, StudyRecord, SupernetHealth, Trial, TrialId,
+    study_front,
 };
 
 use crate::exit::Failure;
@@ -19,6 +20,8 @@ pub(crate) struct Run {
     pub(crate) finished: Vec<Finished>,
     /// Epochs of a full training; 0 where nothing is trained or the journal does not say it.
     pub(crate) full_epochs: u32,
+    /// What a check of shared weights found.
+    pub(crate) health: Option<SupernetHealth>,
 }
 
 impl Run {
@@ -26,10 +29,11 @@ impl Run {
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
         let record = read_record(&paths, &config, |_| {})?;
+        let health = record.health.clone();
         let full_epochs = record.full_epochs;
         let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
-        Ok(Self { paths, config, trials, finished, full_epochs })
+        Ok(Self { paths, config, trials, finished, full_epochs, health })
     }
 
     /// The files and the config of a run folder, without what its journal says.

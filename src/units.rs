@@ -2,12 +2,44 @@
 
 use std::time::Duration;
 
-use kiln_search::MAX_HOURS;
+use kiln::config::RunConfig;
 use kiln_export::plain_text;
+use kiln_search::MAX_HOURS;
 
 /// Values from the one up to the other are written without an exponent.
 const SMALLEST: f64 = 1e-4;
 const LARGEST: f64 = 1e9;
+
+/// Names of what evaluators measure on the validation split.
+const METRICS: [&str; 4] = ["error_percent", "loss_nats", "mean_squared_error", "rmse_deviations"];
+
+/// What the metrics of a study's trials are. Costs and test results have the same headings in both cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Measured, or from a table.
+    Measured,
+    /// Estimated by shared weights, whether anchors correct them or not.
+    Estimated,
+}
+
+impl Numbers {
+    /// Those of a study with this config.
+    pub(crate) fn of(config: &RunConfig) -> Self {
+        if config.evaluator.kind == "supernet" { Self::Estimated } else { Self::Measured }
+    }
+
+    /// A metric or cost of a trial by its name: heading and value. An estimate is called one.
+    pub(crate) fn shown(self, name: &str, value: f64) -> (String, String) {
+        let (heading, value) = shown(name, value);
+        let is_estimate = self == Self::Estimated && METRICS.contains(&name);
+        (if is_estimate { format!("estimated {heading}") } else { heading }, value)
+    }
+
+    /// The heading alone.
+    pub(crate) fn heading(self, name: &str) -> String {
+        self.shown(name, 0.0).0
+    }
+}
 
 /// A metric or cost by its name: heading and value, accuracy instead of error.
 pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
@@ -116,6 +148,18 @@ mod tests {
         ];
         for (name, value, heading, text) in cases {
             assert_eq!(shown(name, value), (heading.to_owned(), text.to_owned()));
+        }
+    }
+
+    #[test]
+    fn metrics_of_a_supernet_are_called_estimates_and_costs_are_not() {
+        let heading = |name| (Numbers::Estimated.heading(name), Numbers::Measured.heading(name));
+        let both = |estimated: &str, measured: &str| (estimated.to_owned(), measured.to_owned());
+        assert_eq!(heading("error_percent"), both("estimated accuracy %", "accuracy %"));
+        assert_eq!(heading("loss_nats"), both("estimated loss nats", "loss nats"));
+        assert_eq!(heading("rmse_deviations"), both("estimated rmse deviations", "rmse deviations"));
+        for same in ["latency_us", "test_accuracy_percent", "negative_naswot", "latency_us@cortex-m7"] {
+            assert_eq!(Numbers::Estimated.heading(same), Numbers::Measured.heading(same));
         }
     }
 

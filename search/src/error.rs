@@ -7,7 +7,7 @@ use kiln_space::Genotype;
 use thiserror::Error;
 
 use crate::results::version_in;
-use crate::{EvalError, Fidelities, Fidelity, Rejections, TrialId};
+use crate::{EvalError, Fidelities, Fidelity, Rejections, SupernetHealth, TrialId};
 
 /// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
 #[derive(Debug, Error)]
@@ -316,6 +316,15 @@ pub enum StudyError {
         trial: TrialId,
         /// Its message.
         reason: String,
+    },
+    /// Shared weights are not healthy, and the study was asked to stop there.
+    #[error(
+        "{}; stopped before the search, as `--strict` asks; without it the same command goes on",
+        health.message()
+    )]
+    Unhealthy {
+        /// What was found.
+        health: Box<SupernetHealth>,
     },
     /// A finished network lacks a file that it should have.
     #[error("finishing trial {trial} gave no file `{file}`")]

@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use kiln_space::{Architecture, Genotype};
 use thiserror::Error;
 
-use crate::{Fidelities, Fidelity, Finished, Outcome, Trial};
+use crate::{Fidelities, Fidelity, Finished, Outcome, SupernetHealth, Trial};
 
 /// One evaluation: what to judge, how hard, and the seed to use for everything random in it.
 #[derive(Clone, Copy, Debug)]
@@ -145,6 +145,16 @@ pub trait Evaluator: Send + Sync {
     /// stated, [`Fidelity::Full`] alone.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
+    }
+
+    /// Checks for seconds whether what was prepared can order networks; `None` where nothing is estimated. It changes no
+    /// outcome. The study asks once after `prepare` and keeps the answer in its journal.
+    ///
+    /// # Errors
+    /// [`EvalError`] when the environment is broken or the user stopped.
+    fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
+        let _ = progress;
+        Ok(None)
     }
 
     /// Judges one architecture. Pure: equal requests give equal outcomes. A panic is caught and becomes an outcome, so what

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Finished, Seconds, Trial, TrialId};
+use crate::{Finished, Seconds, SupernetHealth, Trial, TrialId};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +35,11 @@ pub enum Event {
         /// Epochs for which it trains a network with full effort; 0 where a trial trains nothing.
         #[serde(default, skip_serializing_if = "is_zero")]
         full_epochs: u32,
+    },
+    /// Shared weights were checked, before networks are judged with them.
+    Health {
+        /// What was found.
+        health: SupernetHealth,
     },
     /// A trial was told.
     Trial {

@@ -43,7 +43,8 @@ pub struct JournalEntry {
 /// equal.
 ///
 /// Facts are the evaluator's fingerprint, the trials, the last front, and the networks finished. Left out is what belongs to
-/// one process: times, checks, worker names, whether an answer was known, starts, progress, warnings and rejections.
+/// one process: times, checks, worker names, whether an answer was known, starts, progress, warnings and rejections; and the
+/// health of shared weights, which follows from the fingerprint and is not there in studies of older programs.
 ///
 /// # Example
 /// ```

@@ -31,6 +31,7 @@ mod store;
 mod strategies;
 mod strategy;
 mod study;
+mod supernet_health;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -62,6 +63,7 @@ pub use study::{
     FrontEntry, MAX_HOURS, Rung, Spent, StageSeconds, Status, Study, StudySettings, Summary, catch_panic,
     overhear_panics, study_front,
 };
+pub use supernet_health::{HealthCheck, HealthQuestion, SupernetHealth};
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
 pub use trial::{
     Costs, FailureKind, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial, TrialId,

@@ -3,6 +3,7 @@
 mod effort;
 mod finish;
 mod front;
+mod health;
 mod log;
 mod memo;
 mod panics;
@@ -26,7 +27,7 @@ pub(crate) use self::settings::MAX_IN_FLIGHT;
 pub use self::settings::{MAX_HOURS, StudySettings};
 use crate::{
     Constraint, CostSet, Domain, EvalError, Evaluator, Event, Finished, Finisher, Journal, JournalReader,
-    Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord, Trial,
+    Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord, SupernetHealth, Trial,
 };
 
 /// All parts of a study.
@@ -93,6 +94,9 @@ pub struct Summary {
     /// What the trials cost, and how many networks reached which fidelity.
     #[serde(default)]
     pub spent: Spent,
+    /// What a check of shared weights found; `None` where there are none, and for a study that ended before
+    /// there was a check.
+    pub health: Option<SupernetHealth>,
     /// Seconds by stage.
     pub seconds: StageSeconds,
 }
@@ -151,6 +155,7 @@ impl Study {
             front: Vec::new(),
             finished: Vec::new(),
             spent: Spent::default(),
+            health: None,
             seconds: StageSeconds::default(),
         };
 
@@ -164,6 +169,12 @@ impl Study {
         let (fingerprint, answered) = (evaluator.fingerprint(), evaluator.fidelities());
         check_fingerprint(&record, &fingerprint, answered.full_epochs, log)?;
         strategy.hear_fidelities(answered);
+        let checked = health::check(evaluator.as_ref(), &fingerprint, &record, settings.strict, log);
+        summary.seconds.prepare = began.elapsed().into();
+        match checked {
+            Err(StudyError::Eval(EvalError::Interrupted)) => return Ok(summary),
+            checked => summary.health = checked?,
+        }
 
         let began = Instant::now();
         let store = memo::open(store, &folder.paths().store(), &fingerprint, &record, log)?;

@@ -10,11 +10,13 @@ use crate::finished_files;
 use crate::output;
 use crate::report::{PredictedFor, Report};
 use crate::run::Run;
+use crate::units::Numbers;
 
 pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let (objectives, trials) = (&run.config.search.objectives, run.trials.len() as u64);
-    let mut report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent());
+    let mut report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent())
+        .with_numbers(Numbers::of(&run.config), run.health.clone());
     report.warnings = finished_files::problems(&run.paths, &run.finished);
     finished_files::warn(&report.warnings);
     // The trials have their costs; a device file that is gone by now takes only the model's name with it.

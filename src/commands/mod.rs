@@ -22,7 +22,9 @@ use crate::exit::{Exit, Failure};
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let common = arguments.common;
     match arguments.command {
-        Command::Search { config, retry_failed, plain } => search::run(&config, retry_failed, plain, &common),
+        Command::Search { config, retry_failed, strict, plain } => {
+            search::run(&config, search::Wishes { retry_failed, strict, plain }, &common)
+        }
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
         Command::Show { run, trial } => show::run(&run, trial, &common),

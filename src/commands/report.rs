@@ -17,6 +17,7 @@ use crate::output_file;
 use crate::report::PredictedFor;
 use crate::run::{Run, read_record};
 use crate::study_page::{History, StudyPage};
+use crate::units::Numbers;
 
 pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
@@ -25,7 +26,7 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
     let (costs, constraints) = registries.costs(&config)?;
-    let study = config.study.name.clone();
+    let (study, numbers) = (config.study.name.clone(), Numbers::of(&config));
     let page = StudyPage::new(
         study.clone(),
         paths.root().to_owned(),
@@ -35,6 +36,7 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
         record,
         history,
     )
+    .with_numbers(numbers)
     .with_devices(PredictedFor::all(&costs));
     let audit = Audit::load(&paths)?;
     if audit.as_ref().is_some_and(|audit| !audit.is_checked) {

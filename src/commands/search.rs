@@ -17,9 +17,22 @@ use crate::model_export::{ModelExport, has_supernet};
 use crate::progress::Screen;
 use crate::report::{PredictedFor, Report};
 use crate::tui::{self, Role, Setup};
+use crate::units::Numbers;
 use crate::{logging, output};
 
-pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Common) -> Result<Exit, Failure> {
+/// What is asked of a search besides its config.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wishes {
+    /// Evaluate again what panicked before.
+    pub(crate) retry_failed: bool,
+    /// Stop before the search where shared weights are not healthy.
+    pub(crate) strict: bool,
+    /// Lines, also on a terminal.
+    pub(crate) plain: bool,
+}
+
+pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit, Failure> {
+    let Wishes { retry_failed, strict, plain } = wishes;
     let file = config;
     let config = RunConfig::read(file, common.seed)?;
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
@@ -28,11 +41,13 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
     let objectives = assembly.config.search.objectives.clone();
+    let numbers = Numbers::of(&assembly.config);
     let (has_supernet, export) = (has_supernet(&assembly.config), ModelExport::new(&assembly.config, &paths));
 
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.settings.retry_failed = retry_failed;
+    study.settings.strict = strict;
     let stop = StopFlag::listen()?;
     study.stop = stop.flag();
     study.check()?;
@@ -46,7 +61,7 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
         open_screen(&mut study, &paths, &stop, has_supernet, Arc::new(export))
     };
     if screen.is_none() {
-        study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str))));
+        study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     }
     let devices = PredictedFor::all(&study.costs);
     let ended = study.run(&folder).inspect_err(|error| tracing::error!("stopped: {error}"));
@@ -62,7 +77,8 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
         return Ok(Exit::Interrupted);
     }
     let (trials, spent) = (summary.trials, summary.spent);
-    let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent);
+    let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent)
+        .with_numbers(numbers, summary.health);
     report.seconds = Some(summary.seconds);
     report.devices = devices;
     if common.json {

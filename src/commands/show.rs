@@ -16,6 +16,7 @@ use crate::inspection::{decisions, operation};
 use crate::report::PredictedFor;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
+use crate::units::Numbers;
 use crate::{finished_files, output, units};
 
 pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failure> {
@@ -26,21 +27,23 @@ pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failu
     let registries = Registries::builtin();
     let space = registries.space(&run.config, None)?;
     let (costs, _) = registries.costs(&run.config)?;
+    let numbers = Numbers::of(&run.config);
     let genotype = &trial.proposal.genotype;
     let architecture = space.decode(genotype).with_context(|| {
         format!("trial {} of `{}` does not fit the space in its config", trial.id, run.paths.root().display())
     });
     let architecture = architecture.map_err(Failure::wrong)?;
     if common.json {
-        output::print_json(&as_json(trial, space.as_ref(), &architecture, &costs)?)?;
+        output::print_json(&as_json(trial, numbers, space.as_ref(), &architecture, &costs)?)?;
     } else {
-        output::print(&as_text(trial, space.as_ref(), &architecture, &costs, run.full_epochs)?)?;
+        output::print(&as_text(trial, numbers, space.as_ref(), &architecture, &costs, run.full_epochs)?)?;
     }
     Ok(Exit::Done)
 }
 
 fn as_text(
     trial: &Trial,
+    numbers: Numbers,
     space: &dyn SearchSpace,
     architecture: &Architecture,
     costs: &CostSet,
@@ -48,7 +51,7 @@ fn as_text(
 ) -> anyhow::Result<String> {
     let qualifier = trial.proposal.fidelity.qualifier(full_epochs);
     let judged = qualifier.map(|said| format!(" ({said})")).unwrap_or_default();
-    let mut text = format!("trial {}{judged}: {}\n", trial.id, outcome(trial));
+    let mut text = format!("trial {}{judged}: {}\n", trial.id, outcome(trial, numbers));
     for (name, value) in &trial.costs.0 {
         let (heading, value) = units::shown(name, *value);
         writeln!(text, "{heading}: {value}")?;
@@ -92,6 +95,7 @@ fn as_text(
 
 fn as_json(
     trial: &Trial,
+    numbers: Numbers,
     space: &dyn SearchSpace,
     architecture: &Architecture,
     costs: &CostSet,
@@ -114,7 +118,7 @@ fn as_json(
     Ok(json!({
         "trial": trial.id, "genotype": trial.proposal.genotype.to_string(), "decisions": decisions,
         "fidelity": trial.proposal.fidelity, "outcome": trial.outcome, "costs": trial.costs,
-        "devices": PredictedFor::all(costs), "layers": layers,
+        "devices": PredictedFor::all(costs), "estimated": numbers == Numbers::Estimated, "layers": layers,
     }))
 }
 
@@ -135,11 +139,11 @@ fn stored(layer: &Layer) -> String {
     }
 }
 
-fn outcome(trial: &Trial) -> String {
+fn outcome(trial: &Trial, numbers: Numbers) -> String {
     match &trial.outcome {
         Outcome::Measured(measured) => {
             let metrics = measured.metrics().iter().map(|(name, value)| {
-                let (heading, value) = units::shown(name, *value);
+                let (heading, value) = numbers.shown(name, *value);
                 format!("{heading} {value}")
             });
             metrics.collect::<Vec<_>>().join(", ")

@@ -61,7 +61,7 @@ impl Progress for Lines {
 }
 
 fn as_text(audit: &Audit) -> String {
-    let columns = ["network", "trained", "supernet", "parameters", "macs", "naswot"];
+    let columns = ["network", "trained", "estimated", "parameters", "macs", "naswot"];
     let mut networks = TextTable::new(
         columns.iter().enumerate().map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })),
     );

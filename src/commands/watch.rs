@@ -16,6 +16,7 @@ use crate::progress::Screen;
 use crate::report::PredictedFor;
 use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
+use crate::units::Numbers;
 use crate::{interrupt, output};
 
 /// How often the journal is looked at where there is no screen.
@@ -27,7 +28,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     let closed = interrupt::hang_up();
     if plain || common.json || !tui::is_possible() {
         let objective = config.search.objectives.first().map_or("", String::as_str);
-        return lines(follow, &paths, objective, common.json, &closed);
+        return lines(follow, &paths, (objective, Numbers::of(&config)), common.json, &closed);
     }
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
@@ -54,11 +55,11 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
 fn lines(
     mut follow: Follow,
     paths: &RunPaths,
-    objective: &str,
+    (objective, numbers): (&str, Numbers),
     json: bool,
     closed: &AtomicBool,
 ) -> Result<Exit, Failure> {
-    let mut progress = Screen::new(objective);
+    let mut progress = Screen::new(objective, numbers);
     // Entries since the journal's beginning, and those that were printed.
     let (mut at, mut printed) = (0_u64, 0_u64);
     let (mut ended, mut said) = (false, false);

@@ -3,18 +3,21 @@
 use std::collections::BTreeSet;
 
 use kiln_export::page::{Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
-use kiln_search::{FrontEntry, Spent, Trial, TrialId};
+use kiln_search::{FrontEntry, Spent, SupernetHealth, Trial, TrialId};
 
 use super::StudyPage;
-use super::names::{Axes, heading};
-use crate::units;
+use super::names::Axes;
+use crate::units::{self, Numbers};
 
 /// Rows of a table that is not folded.
 const OPEN: usize = 15;
 
 impl StudyPage {
     pub(super) fn front_section(&self, axes: &Axes) -> Section {
-        let mut parts = self.effort();
+        let unhealthy = self.record.health.iter().filter(|health| !health.healthy);
+        let warning = |health: &SupernetHealth| Part::Text(format!("Warning: {}.", health.message()));
+        let mut parts: Vec<Part> = unhealthy.map(warning).collect();
+        parts.extend(self.effort());
         parts.push(Part::Plots(vec![self.front_plot(axes), self.volume_plot()]));
         if self.front.is_empty() {
             parts.push(Part::Text(format!("No network was measured in {} trials.", self.trials.len())));
@@ -72,8 +75,13 @@ impl StudyPage {
             title: "Pareto front".to_owned(),
             description: format!(
                 "{count} networks of {} trials are on the front: no other one is at least as good in everything and better in \
-                 something. Values are those of the search{}.",
+                 something. {}{}.",
                 self.trials.len(),
+                match self.numbers {
+                    Numbers::Measured => "Values are those of the search",
+                    Numbers::Estimated =>
+                        "Accuracies and losses are estimates by shared weights, not test results",
+                },
                 self.judged("")
             ),
             x: axes.x_axis(),
@@ -103,7 +111,7 @@ impl StudyPage {
         Table {
             caption: self.judged("Networks of the front, best first"),
             headings: std::iter::once("trial".to_owned())
-                .chain(names.iter().map(|name| heading(name)))
+                .chain(names.iter().map(|name| self.numbers.heading(name)))
                 .collect(),
             rows: entries.into_iter().map(row).collect(),
         }

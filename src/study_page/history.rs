@@ -40,7 +40,9 @@ impl History {
     pub(crate) fn see(&mut self, entry: &JournalEntry) {
         let (stage, since) = &mut self.at;
         let now = entry.elapsed_s.max(*since);
-        self.stages[*stage] = self.stages[*stage].saturating_add(now.since(*since));
+        // The check of shared weights belongs to preparing, and comes after `Prepared`.
+        let spent_in = if matches!(entry.event, Event::Health { .. }) { 0 } else { *stage };
+        self.stages[spent_in] = self.stages[spent_in].saturating_add(now.since(*since));
         *since = now;
         match &entry.event {
             Event::Started { .. } => *stage = 0,

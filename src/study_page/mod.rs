@@ -23,9 +23,10 @@ use kiln_search::{
 
 pub(crate) use self::history::History;
 use self::names::{Axes, with_unit};
+use crate::headline;
 use crate::inspection::Inspection;
 use crate::report::PredictedFor;
-use crate::units;
+use crate::units::{self, Numbers};
 
 /// Finished networks, or else networks of the front, that are looked into.
 const WINNERS: usize = 5;
@@ -49,6 +50,8 @@ pub(crate) struct StudyPage {
     problems: Vec<String>,
     /// What predicted the costs.
     devices: Vec<PredictedFor>,
+    /// What the metrics of trials are.
+    numbers: Numbers,
 }
 
 impl StudyPage {
@@ -84,6 +87,7 @@ impl StudyPage {
             audit,
             problems,
             devices,
+            numbers: Numbers::Measured,
         }
     }
 
@@ -107,6 +111,11 @@ impl StudyPage {
         &self.record
     }
 
+    /// The same for a study whose metrics are these.
+    pub(crate) fn with_numbers(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
+    }
+
     /// The trials whose networks are looked into: finished ones, or else the best of the front.
     pub(crate) fn winners(&self) -> Vec<&Trial> {
         let finished: Vec<TrialId> = self.record.finished.keys().copied().collect();
@@ -123,7 +132,7 @@ impl StudyPage {
 
     /// The page. `inspections` are what there is to see of the winners, or why it cannot be seen.
     pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, Result<Inspection, String>>) -> Page {
-        let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials);
+        let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials).with_numbers(self.numbers);
         let problems = self.problems.iter().cloned().map(Part::Text).collect();
         let sections = [
             (!self.problems.is_empty())
@@ -183,16 +192,16 @@ impl StudyPage {
         if let (Some(name), Some(best)) = (self.objectives.first(), self.best()) {
             let value = with_unit(name, best.objectives.0[0]);
             figures.push(figure(
-                &format!("Best {}", names::subject(name)),
+                &format!("Best {}", names::subject_of(name, self.numbers)),
                 value,
                 self.judged(&format!("in the search, trial {}", best.trial)),
             ));
         }
-        for (finished, _) in self.record.finished.values().take(1) {
-            if let Some((name, value)) = finished.metrics.iter().next() {
-                let (label, note) = (names::subject(name), format!("finished, trial {}", finished.trial));
-                figures.push(figure(&names::capitalized(&label), with_unit(name, *value), note));
-            }
+        // A test result is what the study came to, so it stands first.
+        let finished = self.record.finished.values().map(|(finished, _)| (finished.trial, &finished.metrics));
+        if let Some((trial, name, value)) = headline::best(finished) {
+            let (label, note) = (names::subject(name), format!("finished, trial {trial}"));
+            figures.insert(0, figure(&names::capitalized(&label), with_unit(name, value), note));
         }
         let elapsed = units::duration(self.record.elapsed_s.duration());
         figures.push(figure("Time", elapsed, "of work on the study".to_owned()));

@@ -1,10 +1,12 @@
 //! The health of what was trained: losses while training, and how well the search's estimates held.
 
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
+use kiln_search::HealthCheck;
 
 use super::StudyPage;
 use super::history::{Loss, TRAINING_STAGES};
-use super::names::{subject, value, with_unit};
+use super::names::{subject, subject_of, value, with_unit};
+use crate::units::Numbers;
 
 /// Points of a curve; of more, some are left out.
 const POINTS: usize = 400;
@@ -19,9 +21,30 @@ impl StudyPage {
         if plots.is_empty() && estimates.is_none() {
             return None;
         }
-        let mut parts = vec![Part::Plots(plots)];
+        let mut parts = self.health_check();
+        parts.push(Part::Plots(plots));
         parts.extend(estimates.map(Part::Table));
         Some(Section { title: "Health of the supernet and of the training".to_owned(), parts })
+    }
+
+    /// What a check of the shared weights found; that there was none, where there should have been one.
+    fn health_check(&self) -> Vec<Part> {
+        let Some(health) = &self.record.health else {
+            let text = "The shared weights were not checked before the search.";
+            let is_missing = self.numbers == Numbers::Estimated && self.record.fingerprint.is_some();
+            return is_missing.then(|| Part::Text(text.to_owned())).into_iter().collect();
+        };
+        let row = |check: &HealthCheck| {
+            let verdict = if check.passed { "passed" } else { "failed" };
+            vec![Cell::Text(verdict.to_owned()), Cell::Text(check.answer.clone())]
+        };
+        let table = Table {
+            caption: "Check of the shared weights before the search".to_owned(),
+            headings: ["", "answer"].map(str::to_owned).to_vec(),
+            rows: health.checks.iter().map(row).collect(),
+        };
+        let advice = (!health.healthy).then(|| Part::Text(format!("What to do: {}.", health.advice)));
+        std::iter::once(Part::Table(table)).chain(advice).collect()
     }
 
     /// The losses that were reported while a stage trained.
@@ -81,7 +104,7 @@ impl StudyPage {
                 let measured: Vec<String> = measured.collect();
                 Some(vec![
                     Cell::Number(finished.trial.to_string()),
-                    Cell::Text(format!("{} {estimate}", subject(objective))),
+                    Cell::Text(format!("{} {estimate}", subject_of(objective, self.numbers))),
                     Cell::Text(measured.join(", ")),
                 ])
             })

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
 use kiln::audit::{AuditedNetwork, Predictor};
-use kiln_search::{Event, Finished, JOURNAL_VERSION, JournalEntry, Outcome, RankCorrelation, Seconds};
+use kiln_search::{
+    Event, Finished, HealthCheck, HealthQuestion, JOURNAL_VERSION, JournalEntry, Outcome, RankCorrelation, Seconds,
+    SupernetHealth,
+};
 use kiln_space::Genotype;
 
 use super::*;
@@ -218,4 +221,56 @@ fn a_page_says_with_how_much_effort_its_values_were_measured() {
         !study().page(&inspections()).html().contains("ffort: "),
         "nothing is said where all effort was full"
     );
+}
+
+#[test]
+fn a_page_of_a_supernet_shows_estimates_its_health_and_the_test_result_first() {
+    let check = |question, passed, answer: &str| HealthCheck {
+        question,
+        passed,
+        numbers: BTreeMap::new(),
+        answer: answer.to_owned(),
+    };
+    let health = SupernetHealth::new(
+        vec![
+            check(HealthQuestion::LargestBeatsSmallest, true, "the largest is best"),
+            check(HealthQuestion::BeatsShortTraining, false, "learned less than that"),
+        ],
+        "train longer".to_owned(),
+    );
+    let trials = [told(trial(2, Some((2.0, 200.0)), "mutation"))];
+    let finished = Finished {
+        trial: 2,
+        metrics: [("test_accuracy_percent".to_owned(), 98.25)].into(),
+        files: vec!["model.onnx".to_owned()],
+    };
+    let loss =
+        Event::Progress { stage: "supernet".to_owned(), done: 20, total: 20, note: "loss 0.5000".to_owned() };
+    let events = |health: Option<SupernetHealth>| {
+        let health = health.map(|health| Event::Health { health });
+        let prepared = Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 0 };
+        let rest = [Event::Finished { finished: finished.clone(), seconds: 7.0 }];
+        [loss.clone(), prepared]
+            .into_iter()
+            .chain(health)
+            .chain(trials.clone())
+            .chain(rest)
+            .collect::<Vec<_>>()
+    };
+    let html = |health| page_of(events(health)).with_numbers(Numbers::Estimated).page(&inspections()).html();
+    let page = html(Some(health));
+    for part in [
+        "trial 2: estimated accuracy 98.00 %, latency 200.0 µs",
+        "In the search: estimated accuracy 98.00 %.",
+        "estimates by shared weights, not test results",
+        "Warning: the supernet&#39;s estimates may mislead the search: learned less than that; train longer.",
+        "What to do: train longer.",
+        "the largest is best",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let place = |what: &str| page.find(what).unwrap();
+    assert!(place("Test accuracy") < place("Best estimated accuracy"));
+    let unchecked = html(None);
+    assert!(unchecked.contains("not checked before the search") && !unchecked.contains("Warning"));
 }

@@ -6,7 +6,7 @@ use kiln_export::page::{Cell, Ink, Line, Part, Plot, Point, Section, Series, Sha
 use kiln_search::{Origin, Trial};
 
 use super::StudyPage;
-use super::names::{Axes, heading};
+use super::names::Axes;
 use crate::units;
 
 impl StudyPage {
@@ -44,7 +44,7 @@ impl StudyPage {
             headings: [what, "trials", "", "on the front"]
                 .into_iter()
                 .map(str::to_owned)
-                .chain([self.judged(&format!("best {}", heading(&objective)))])
+                .chain([self.judged(&format!("best {}", self.numbers.heading(&objective)))])
                 .collect(),
             rows: groups.iter().map(row).collect(),
         }

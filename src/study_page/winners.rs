@@ -6,7 +6,7 @@ use kiln_export::page::{Cell, Part, Section, Table};
 use kiln_search::{Trial, TrialId};
 
 use super::StudyPage;
-use super::names::{subject, with_unit};
+use super::names::{subject, subject_of, with_unit};
 use crate::inspection::{Inspection, LayerView};
 use crate::units;
 
@@ -45,7 +45,11 @@ impl StudyPage {
         if let Some(measured) = trial.outcome.measurement() {
             let qualifier = self.qualifier(trial.proposal.fidelity);
             let judged = qualifier.map(|said| format!(", {said}")).unwrap_or_default();
-            parts.push(format!("In the search{judged}: {}.", said(measured.metrics())));
+            let (numbers, metrics) = (self.numbers, measured.metrics());
+            let values = metrics
+                .iter()
+                .map(|(name, value)| format!("{} {}", subject_of(name, numbers), with_unit(name, *value)));
+            parts.push(format!("In the search{judged}: {}.", values.collect::<Vec<_>>().join(", ")));
         }
         parts.push(format!("Predicted: {}.", said(&trial.costs.0)));
         parts.join(" ")

@@ -3,7 +3,7 @@
 use kiln_search::{Constraint, RunPaths, Trial};
 
 use crate::report::PredictedFor;
-use crate::units;
+use crate::units::{self, Numbers};
 
 /// Whether the process that shows the study also runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -38,6 +38,16 @@ pub(crate) struct Setup {
 }
 
 impl Setup {
+    /// What the metrics of trials are.
+    pub(crate) const fn numbers(&self) -> Numbers {
+        if self.has_supernet { Numbers::Estimated } else { Numbers::Measured }
+    }
+
+    /// The heading of a trial's metric or cost.
+    pub(crate) fn heading(&self, name: &str) -> String {
+        self.numbers().heading(name)
+    }
+
     /// The limit on a cost, if there is one.
     pub(crate) fn limit(&self, cost: &str) -> Option<f64> {
         let limits = self.constraints.iter().filter(|constraint| constraint.cost == cost);
@@ -61,9 +71,18 @@ pub(crate) fn text(name: &str, value: f64) -> String {
     units::shown(name, value).1
 }
 
-/// The heading of a name: what it is, in which unit.
+/// The heading of a test result or a cost: what it is, in which unit.
 pub(crate) fn heading(name: &str) -> String {
     units::shown(name, 0.0).0
+}
+
+/// A heading with its long words abbreviated, for columns and titles.
+pub(crate) fn abbreviated(heading: &str) -> String {
+    heading
+        .replace("estimated accuracy", "est. acc.")
+        .replace("estimated", "est.")
+        .replace("peak memory", "memory")
+        .replace("parameters", "params")
 }
 
 /// Whether accuracy is shown instead.

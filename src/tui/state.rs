@@ -15,7 +15,7 @@ pub(crate) use self::lines::{Level, Line, Lines};
 pub(crate) use self::workers::Worker;
 use super::setup::{Setup, heading, text};
 use crate::progress::stage::Stage;
-use crate::units;
+use crate::units::{self, Numbers};
 use crate::volume::{self, Volume};
 
 /// Name of the stage that evaluates trials.
@@ -44,6 +44,8 @@ pub(crate) struct Passed {
 pub(crate) struct State {
     /// Names of the objectives.
     objectives: Vec<String>,
+    /// What the metrics of trials are.
+    numbers: Numbers,
     /// Trials to reach.
     pub(crate) target: u64,
     /// Epochs of a full training; 0 where they are not known or nothing is trained.
@@ -61,6 +63,8 @@ pub(crate) struct State {
     pub(crate) rejections: Option<(u64, u64)>,
     /// Networks finished, with the time each took.
     pub(crate) finished: BTreeMap<TrialId, (Finished, Seconds)>,
+    /// Whether a check found that shared weights may mislead the search.
+    pub(crate) is_unhealthy: bool,
     /// Lowest value of the first objective among trials of the highest fidelity, and the trial that has it.
     pub(crate) best: Option<(f64, TrialId)>,
     pub(crate) lines: Lines,
@@ -76,6 +80,7 @@ impl State {
         let limits = volume::limits(&setup.objectives, &setup.constraints);
         Self {
             objectives: setup.objectives.clone(),
+            numbers: setup.numbers(),
             target: 0,
             full_epochs: 0,
             stages: Vec::new(),
@@ -86,6 +91,7 @@ impl State {
             failed: 0,
             rejections: None,
             finished: BTreeMap::new(),
+            is_unhealthy: false,
             best: None,
             lines: Lines::default(),
             last_event: Duration::ZERO,
@@ -130,6 +136,12 @@ impl State {
                 self.close(at);
                 self.ended = true;
                 self.lines.push(at, Level::Good, "the study is done".to_owned());
+            }
+            Event::Health { health } => {
+                self.close(at);
+                self.is_unhealthy = !health.healthy;
+                let level = if health.healthy { Level::Good } else { Level::Warning };
+                self.lines.push(at, level, health.message());
             }
             Event::Warning { message } => self.lines.push(at, Level::Warning, message.clone()),
         }
@@ -218,8 +230,12 @@ impl State {
         match value.total_cmp(&best) {
             Ordering::Less => {
                 if let Some(name) = self.objectives.first() {
-                    let message =
-                        format!("trial {}: best {} so far, {}", trial.id, heading(name), text(name, value));
+                    let message = format!(
+                        "trial {}: best {} so far, {}",
+                        trial.id,
+                        self.numbers.heading(name),
+                        text(name, value)
+                    );
                     self.lines.push(at, Level::Good, message);
                 }
                 self.best = Some((value, trial.id));

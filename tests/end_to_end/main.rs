@@ -12,6 +12,7 @@ mod failures;
 mod flips;
 mod full_disk;
 mod hostile_names;
+mod health;
 mod interruptions;
 mod journals;
 mod limits;

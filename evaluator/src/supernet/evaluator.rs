@@ -5,7 +5,7 @@ use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
 use kiln_files::Checked;
-use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request};
+use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, SupernetHealth};
 use kiln_space::{Architecture, Genotype, Settings, SettingsError};
 
 use super::anchors;
@@ -174,6 +174,11 @@ impl Evaluator for SupernetEvaluator {
     /// Shared weights say one thing of each subnet, however much effort is asked for.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only().with_proxy()
+    }
+
+    fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
+        let weights = &self.ready().weights;
+        super::health::check(&self.settings, &self.devices, &self.context, weights, progress).map(Some)
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {

@@ -71,6 +71,7 @@ impl Plausibility {
             Event::Started { .. }
             | Event::Progress { .. }
             | Event::Prepared { .. }
+            | Event::Health { .. }
             | Event::Rejections { .. }
             | Event::Ended
             | Event::Warning { .. } => Ok(()),

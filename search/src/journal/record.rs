@@ -27,6 +27,8 @@ pub struct StudyRecord {
     /// Epochs for which the evaluator trains a network with full effort; 0 where it trains nothing, or the
     /// journal is of a build that did not write it.
     pub full_epochs: u32,
+    /// What a check of the shared weights found, under this fingerprint.
+    pub health: Option<SupernetHealth>,
     /// Finished trials by id (since the last retry of failed ones).
     pub trials: BTreeMap<TrialId, Box<JournaledTrial>>,
     /// Trials told and the Pareto front, if the search stage ended.
@@ -167,9 +169,14 @@ impl StudyRecord {
     fn apply_from(&mut self, event: Event, checked: bool) {
         match event {
             Event::Prepared { fingerprint, full_epochs } => {
+                // Other weights have another health.
+                if self.fingerprint.as_ref() != Some(&fingerprint) {
+                    self.health = None;
+                }
                 self.fingerprint = Some(fingerprint);
                 self.full_epochs = full_epochs;
             }
+            Event::Health { health } => self.health = Some(health),
             Event::Trial { trial, seconds, worker, .. } => {
                 self.ended = false;
                 self.trials.insert(trial.id, Box::new(JournaledTrial { trial, seconds, worker, checked }));

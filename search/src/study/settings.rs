@@ -39,6 +39,8 @@ pub struct StudySettings {
     pub workers: usize,
     /// Whether evaluations that panicked are tried again.
     pub retry_failed: bool,
+    /// Whether the study stops before the search where shared weights are not healthy.
+    pub strict: bool,
 }
 
 impl Default for StudySettings {
@@ -55,6 +57,7 @@ impl Default for StudySettings {
             target: BTreeMap::new(),
             workers: 1,
             retry_failed: false,
+            strict: false,
         }
     }
 }

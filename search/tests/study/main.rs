@@ -7,6 +7,7 @@ mod contradictions;
 mod effort;
 mod failures;
 mod finish;
+mod health;
 mod parts;
 mod processes;
 mod resume;

@@ -8,7 +8,7 @@ use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Paragraph};
 
 use super::{Look, fit};
 use crate::tui::palette::Role;
-use crate::tui::setup::{Setup, displayed, heading, is_error, text, value};
+use crate::tui::setup::{Setup, abbreviated, displayed, is_error, text, value};
 use crate::tui::state::{State, Told};
 use crate::tui::view::{Panel, View};
 use crate::units;
@@ -77,8 +77,10 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
     };
     // The name gives way to the numbers.
     let taken = fit::width(&said) + fit::width(&outside) + fit::width("  → ") + 2;
-    let across =
-        fit::shortened(&heading(names.0), usize::from(area.width).saturating_sub(taken).max(NAME_MIN));
+    let across = fit::shortened(
+        &look.setup.heading(names.0),
+        usize::from(area.width).saturating_sub(taken).max(NAME_MIN),
+    );
     let mut block = block.title_bottom(Line::from(format!(" {across} →{said} ")).right_aligned());
     if !outside.is_empty() {
         block = block.title_bottom(Line::from(look.span(Role::Dim, outside)).left_aligned());
@@ -141,7 +143,8 @@ fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a
         (!points.selected.is_empty(), Role::Focus, "◆ selected "),
     ];
     let always: usize = signs[..2].iter().map(|(_, _, text)| fit::width(text)).sum();
-    let name = fit::shortened(&heading(up), room.saturating_sub(always + fit::width(" 1  ↑ ")).max(NAME_MIN));
+    let name = abbreviated(&look.setup.heading(up));
+    let name = fit::shortened(&name, room.saturating_sub(always + fit::width(" 1  ↑ ")).max(NAME_MIN));
     let mut spans = vec![Span::raw(format!(" 1 {name} ↑ "))];
     room = room.saturating_sub(spans[0].width());
     for (_, role, text) in signs.into_iter().filter(|(is_there, ..)| *is_there) {
@@ -202,7 +205,7 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
     let reference = state.volume.scale().map_or(&[][..], |scale| &scale.reference);
     let reference = look.setup.objectives.iter().zip(reference);
     let reference: Vec<String> =
-        reference.map(|(name, value)| format!("{} {}", heading(name), text(name, *value))).collect();
+        reference.map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value))).collect();
     let reference = format!(" from {} ", reference.join(", "));
     if fit::width(&reference) + 2 <= usize::from(area.width) {
         block = block.title_bottom(Line::from(reference).right_aligned());

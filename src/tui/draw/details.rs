@@ -11,7 +11,7 @@ use super::{Look, fit};
 use crate::inspection::{Inspection, LayerView};
 use crate::text_table::Align;
 use crate::tui::palette::Role;
-use crate::tui::setup::{heading, text};
+use crate::tui::setup::text;
 use crate::tui::state::{State, Told};
 use crate::tui::view::Opened;
 use crate::units;
@@ -84,7 +84,7 @@ fn facts<'a>(told: &Told, state: &State, width: usize, look: &Look<'_>) -> Vec<L
         // The name gives way to the number.
         let value = text(name, *value);
         let room = width.saturating_sub(fit::width(&value) + 2);
-        format!("{} {value}", fit::shortened(&heading(name), room))
+        format!("{} {value}", fit::shortened(&look.setup.heading(name), room))
     };
     let set = |items: Vec<String>, gap: &str, role: Option<Role>| -> Vec<Line<'a>> {
         let lines =

@@ -11,7 +11,7 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use super::{Look, fit};
 use crate::tui::groups::{Group, groups};
 use crate::tui::palette::{Palette, Role};
-use crate::tui::setup::{heading, text};
+use crate::tui::setup::{abbreviated, text};
 use crate::tui::state::{State, Worker};
 use crate::tui::view::{Panel, View};
 use crate::units;
@@ -61,7 +61,8 @@ fn draw_groups(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, lo
         let row = group_row(group, most, counts, bar, look);
         if index == selected && focused { row.style(Palette::selected()) } else { row }
     });
-    let best = look.setup.objectives.first().map(|name| fit::shortened(&heading(name), BEST.into()));
+    let best = look.setup.objectives.first().map(|name| abbreviated(&look.setup.heading(name)));
+    let best = best.map(|name| fit::shortened(&name, BEST.into()));
     let right = |text: &str, width: u16| format!("{text:>width$}", width = usize::from(width));
     let headings = [
         "from".to_owned(),

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use kiln_search::TrialId;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
 use super::{Look, fit};
+use crate::headline;
 use crate::tui::palette::Role;
 use crate::tui::setup::{self, heading, text};
 use crate::tui::state::State;
@@ -119,6 +121,9 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     let mut parts: Vec<(String, Option<Role>)> = Vec::new();
     let mut say = |text: String, role| parts.push((text, role));
     say(format!("front {}", state.front.len()), None);
+    if state.is_unhealthy {
+        say("! estimates may mislead".to_owned(), Some(Role::Limit));
+    }
     if state.failed > 0 {
         say(format!("{} failed", state.failed), Some(Role::Limit));
     }
@@ -136,16 +141,15 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     }
     let mut spans = vec![Span::raw(" ")];
     let mut room = usize::from(width).saturating_sub(1);
-    if let (Some((value, id)), Some(name)) = (state.best, look.setup.objectives.first()) {
-        let (value, trial) = (text(name, value), format!(" (trial {id}), "));
-        let qualifier = state.qualifier().map_or_else(String::new, |qualifier| format!(" {qualifier}"));
+    if let Some(Best { what, value, trial, qualifier, role }) = best(state, look) {
+        let trial = format!(" (trial {trial}), ");
         let others: usize = parts.iter().map(|(text, _)| fit::width(text) + 2).sum();
-        let taken = [value.as_str(), &qualifier, &trial, "best  "].map(fit::width).iter().sum::<usize>();
+        let taken = [value.as_str(), &qualifier, &trial, " "].map(fit::width).iter().sum::<usize>();
         // The name gives way to the numbers behind it, down to what can still be read.
-        let name = fit::shortened(&heading(name), room.saturating_sub(taken + others).max(NAME_MIN));
+        let name = fit::shortened(&what, room.saturating_sub(taken + others).max(NAME_MIN));
         room = room.saturating_sub(taken + fit::width(&name));
-        spans.push(Span::raw(format!("best {name} ")));
-        spans.push(look.span(Role::Front, value));
+        spans.push(Span::raw(format!("{name} ")));
+        spans.push(look.span(role, value));
         spans.push(look.span(Role::Limit, qualifier));
         spans.push(Span::raw(trial));
     }
@@ -162,4 +166,27 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
         spans.push(role.map_or_else(|| Span::raw(text.clone()), |role| look.span(role, text.clone())));
     }
     Line::from(spans)
+}
+
+/// The best number so far.
+struct Best {
+    what: String,
+    value: String,
+    trial: TrialId,
+    /// What is said of a value that was not measured with full effort.
+    qualifier: String,
+    role: Role,
+}
+
+/// The test result of the best finished network, or else the best value of the search.
+fn best(state: &State, look: &Look<'_>) -> Option<Best> {
+    let finished = state.finished.iter().map(|(id, (finished, _))| (*id, &finished.metrics));
+    if let Some((trial, name, value)) = headline::best(finished) {
+        let (what, value) = (heading(name), text(name, value));
+        return Some(Best { what, value, trial, qualifier: String::new(), role: Role::Finished });
+    }
+    let ((value, trial), name) = state.best.zip(look.setup.objectives.first())?;
+    let qualifier = state.qualifier().map_or_else(String::new, |qualifier| format!(" {qualifier}"));
+    let (what, value) = (format!("best {}", look.setup.heading(name)), text(name, value));
+    Some(Best { what, value, trial, qualifier, role: Role::Front })
 }

@@ -10,7 +10,7 @@ use ratatui::widgets::{Cell, Paragraph, Row, Table};
 use super::{Look, fit};
 use crate::tui::groups::group_of;
 use crate::tui::palette::{Palette, Role};
-use crate::tui::setup::{heading, text, value};
+use crate::tui::setup::{abbreviated, text, value};
 use crate::tui::state::{State, Told};
 use crate::tui::view::{Filter, Order, Panel, View};
 use crate::units;
@@ -63,7 +63,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let more = if left_out > 0 { fit::MORE } else { "" };
     let headings = [String::new(), right("trial", id)]
         .into_iter()
-        .chain(names.iter().map(|name| right(&short(&heading(name)), NUMBER)))
+        .chain(names.iter().map(|name| right(&short(&look.setup.heading(name)), NUMBER)))
         .chain(has_rungs.then(|| "effort".to_owned()))
         .chain(["from".to_owned(), right("seconds", SECONDS), more.to_owned()]);
     let table = Table::new(lines, widths)
@@ -77,7 +77,7 @@ fn title<'a>(listed: usize, state: &State, view: &View, look: &Look<'_>) -> Line
     let order = match view.order {
         Order::Trial => "newest".to_owned(),
         Order::Objective(index) => {
-            look.setup.objectives.get(index).map(|name| heading(name)).unwrap_or_default()
+            look.setup.objectives.get(index).map(|name| look.setup.heading(name)).unwrap_or_default()
         }
         Order::Seconds => "seconds".to_owned(),
     };
@@ -161,8 +161,7 @@ fn effort(fidelity: Fidelity) -> String {
 
 /// A heading that fits into a column.
 fn short(heading: &str) -> String {
-    let heading = heading.replace("peak memory", "memory").replace("parameters", "params");
-    fit::shortened(&heading, usize::from(NUMBER))
+    fit::shortened(&abbreviated(heading), usize::from(NUMBER))
 }
 
 fn right(text: &str, width: u16) -> String {
