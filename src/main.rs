@@ -4,6 +4,7 @@ mod cli;
 mod commands;
 mod comparison;
 mod exit;
+mod failures;
 mod inspection;
 mod interrupt;
 mod logging;

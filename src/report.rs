@@ -4,11 +4,13 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::path::PathBuf;
 
-use kiln_search::{Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, TrialId};
+use kiln_search::{
+    FailureGroup, Fidelity, Finished, FrontEntry, RunPaths, SearchEnd, Spent, StageSeconds, Trial, TrialId,
+};
 use serde::Serialize;
 
 use crate::text_table::{Align, TextTable};
-use crate::units;
+use crate::{failures, units};
 
 /// The result of a study, or of what there is of it.
 #[derive(Clone, Debug, Serialize)]
@@ -21,11 +23,24 @@ pub(crate) struct Report {
     pub(crate) front: Vec<Network>,
     /// What the trials cost, and how many networks reached which fidelity.
     pub(crate) spent: Spent,
+    /// Why the search ended before its budget of trials was used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Ended>,
+    /// Trials that could not be judged, by what went wrong.
+    pub(crate) failed: Vec<FailureGroup>,
     /// Networks that were trained on and written.
     pub(crate) finished: Vec<FinishedNetwork>,
-    /// Seconds of this process in each stage.
+    /// Seconds of work on the study in each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<StageSeconds>,
+}
+
+/// Why a search ended early: for programs and, in words, for people.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Ended {
+    #[serde(flatten)]
+    end: SearchEnd,
+    text: String,
 }
 
 /// An architecture of the front.
@@ -88,9 +103,27 @@ impl Report {
             trials,
             front: front.iter().map(network).collect(),
             spent,
+            ended: None,
+            failed: Vec::new(),
             finished: finished.collect(),
             seconds: None,
         }
+    }
+
+    /// The same with why the search ended, and what failed.
+    pub(crate) fn explained(self, end: Option<&SearchEnd>, failed: Vec<FailureGroup>) -> Self {
+        let early = end.filter(|end| **end != SearchEnd::Trials);
+        let ended = early.map(|end| Ended { end: end.clone(), text: end.to_string() });
+        Self { ended, failed, ..self }
+    }
+
+    /// The same with the costs of finished networks that are not on the front.
+    pub(crate) fn with_costs(mut self, trials: &[Trial]) -> Self {
+        for network in self.finished.iter_mut().filter(|network| network.costs.is_empty()) {
+            let trial = trials.iter().find(|trial| trial.id == network.trial);
+            network.costs = trial.map(|trial| trial.costs.0.clone()).unwrap_or_default();
+        }
+        self
     }
 
     /// What is said of the values of the front, if they were not measured with full effort.
@@ -177,6 +210,12 @@ impl fmt::Display for Report {
         }
         if self.spent.has_rungs() {
             writeln!(f, "\nEffort: {}", self.spent)?;
+        }
+        if let Some(ended) = &self.ended {
+            writeln!(f, "\nThe search ended early: {}", ended.text)?;
+        }
+        for (index, line) in failures::lines(&self.failed, self.trials).iter().enumerate() {
+            writeln!(f, "{}{line}", if index == 0 { "\n" } else { "" })?;
         }
         for network in &self.finished {
             let metrics = network.metrics.iter().chain(&network.costs).map(|(name, value)| {

@@ -4,7 +4,9 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
-use kiln_search::{Finished, FrontEntry, RunPaths, Spent, StudyRecord, Trial, TrialId, study_front};
+use kiln_search::{
+    Finished, FrontEntry, RunPaths, SearchEnd, Spent, StudyRecord, Trial, TrialId, study_front,
+};
 
 use crate::exit::Failure;
 
@@ -16,6 +18,8 @@ pub(crate) struct Run {
     pub(crate) finished: Vec<Finished>,
     /// Epochs of a full training; 0 where nothing is trained or the journal does not say it.
     pub(crate) full_epochs: u32,
+    /// Why the search ended early, if it did.
+    pub(crate) search_end: Option<SearchEnd>,
 }
 
 impl Run {
@@ -23,10 +27,10 @@ impl Run {
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
         let record = StudyRecord::read(&paths)?;
-        let full_epochs = record.full_epochs;
+        let (full_epochs, search_end) = (record.full_epochs, record.search_end);
         let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
-        Ok(Self { paths, config, trials, finished, full_epochs })
+        Ok(Self { paths, config, trials, finished, full_epochs, search_end })
     }
 
     /// The files and the config of a run folder, without what its journal says.

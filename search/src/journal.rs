@@ -3,6 +3,7 @@
 //! What a study is, as against how one process went through it, are its facts: see [`facts`].
 
 mod reader;
+mod stages;
 mod writer;
 
 use std::collections::BTreeMap;
@@ -10,8 +11,11 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 
 pub use self::reader::JournalReader;
+use self::stages::StageClock;
 pub use self::writer::{Journal, Opened};
-use crate::{Event, Finished, Outcome, Proposal, RunPaths, StudyError, Trial, TrialId};
+use crate::{
+    Event, Finished, Outcome, Proposal, RunPaths, SearchEnd, StageSeconds, StudyError, Trial, TrialId,
+};
 
 /// Version of the lines written here.
 pub const JOURNAL_VERSION: u32 = 1;
@@ -56,12 +60,18 @@ pub struct StudyRecord {
     pub trials: BTreeMap<TrialId, JournaledTrial>,
     /// Trials told and the Pareto front, if the search stage ended.
     pub searched: Option<(u64, Vec<TrialId>)>,
+    /// Why the search stage ended before its budget of trials was used up, if it did.
+    pub search_end: Option<SearchEnd>,
     /// Networks finished, with the seconds each took.
     pub finished: BTreeMap<TrialId, (Finished, f64)>,
     /// Whether the last thing that happened is the end.
     pub ended: bool,
     /// Seconds for which processes have worked on the study.
     pub elapsed_s: f64,
+    /// The same by stage.
+    pub stages: StageSeconds,
+    /// Seconds since the epoch at the last entry.
+    pub unix_s: f64,
     /// Every answer that still counts, also from before a retry.
     pub(crate) answers: Vec<(Proposal, Outcome)>,
 }
@@ -83,10 +93,14 @@ impl StudyRecord {
     #[must_use]
     pub fn new(entries: Vec<JournalEntry>) -> Self {
         let mut record = Self::default();
+        let mut stages = StageClock::default();
         for entry in entries {
+            stages.pass(entry.elapsed_s, &entry.event);
+            record.unix_s = entry.unix_s;
             record.elapsed_s = record.elapsed_s.max(entry.elapsed_s);
             record.apply(entry.event);
         }
+        record.stages = stages.seconds;
         record
     }
 
@@ -99,6 +113,7 @@ impl StudyRecord {
             }
             Event::Trial { trial, seconds, worker, .. } => {
                 self.ended = false;
+                self.search_end = None;
                 self.answers.push((trial.proposal.clone(), trial.outcome.clone()));
                 self.trials.insert(trial.id, JournaledTrial { trial, seconds, worker });
             }
@@ -106,10 +121,12 @@ impl StudyRecord {
                 // Trials after a retried one may be others now, so all are told anew; answers are kept.
                 self.ended = false;
                 self.searched = None;
+                self.search_end = None;
                 self.finished.clear();
                 self.trials.clear();
                 self.answers.retain(|(_, outcome)| !outcome.is_panic());
             }
+            Event::SearchEnd { end } => self.search_end = Some(end),
             Event::Searched { trials, front } => self.searched = Some((trials, front)),
             Event::Finished { finished, seconds } => {
                 self.finished.insert(finished.trial, (finished, seconds));

@@ -12,6 +12,7 @@ mod error;
 mod evaluator;
 mod event;
 mod extra_trees;
+mod failures;
 mod fidelity;
 mod gaussian_process;
 pub mod hypervolume;
@@ -39,6 +40,7 @@ pub use domain::{Domain, Rejections};
 pub use error::StudyError;
 pub use evaluator::{EvalError, Evaluator, Finished, Finisher, Progress, Request};
 pub use event::{Event, Observer};
+pub use failures::FailureGroup;
 pub use fidelity::{Fidelities, Fidelity};
 pub use journal::{
     JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened, StudyRecord, facts,
@@ -47,10 +49,11 @@ pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
 pub use run_folder::{RunFolder, RunPaths, check_study_name};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
+pub use strategies::ENUMERABLE;
 pub use strategy::{Ask, Needs, Strategy};
 pub use study::{
-    FrontEntry, MAX_HOURS, Rung, Spent, StageSeconds, Status, Study, StudySettings, Summary, catch_panic,
-    overhear_panics, study_front,
+    FrontEntry, MAX_HOURS, Rung, SearchEnd, Spent, StageSeconds, Status, Study, StudySettings, Summary,
+    Wanted, catch_panic, overhear_panics, study_front,
 };
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
 pub use trial::{

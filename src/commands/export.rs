@@ -11,7 +11,7 @@ use serde_json::json;
 
 use crate::cli::{Common, ExportPrecision};
 use crate::exit::{Exit, Failure};
-use crate::model_export::{default_path, has_supernet, how_to_finish, model_file, size};
+use crate::model_export::{default_path, how_to_finish, model_file, size};
 use crate::output;
 use crate::run::Run;
 
@@ -26,7 +26,7 @@ pub(crate) fn run(
     let exporters = ExporterRegistry::builtin();
     let exporter = exporters.get(format).map_err(Failure::wrong)?;
     let run = Run::read(run, &common.runs)?;
-    let genotype = &run.trial(trial)?.proposal.genotype;
+    run.trial(trial)?;
     let path = model_file(&run.paths, trial);
     if run.finished.iter().any(|finished| finished.trial == trial) && !path.is_file() {
         return Err(Failure::wrong(anyhow!(
@@ -38,9 +38,8 @@ pub(crate) fn run(
         let finished: Vec<String> = run.finished.iter().map(|finished| finished.trial.to_string()).collect();
         let finished = if finished.is_empty() { "none".to_owned() } else { finished.join(", ") };
         return Err(Failure::wrong(anyhow!(
-            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these, or \
-             finish it in a study of its own: {}",
-            how_to_finish(genotype, &run.paths, has_supernet(&run.config))
+            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these; {}",
+            how_to_finish(trial, &run.paths)
         )));
     }
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;

@@ -5,9 +5,11 @@ mod check;
 mod compare;
 mod eval;
 mod export;
+mod finish;
 mod front;
 mod hw;
 mod init;
+mod list;
 mod report;
 mod schema;
 mod search;
@@ -24,6 +26,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     match arguments.command {
         Command::Search { config, retry_failed, plain } => search::run(&config, retry_failed, plain, &common),
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
+        Command::Finish(arguments) => finish::run(&arguments, &common),
+        Command::List => list::run(&common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
         Command::Show { run, trial } => show::run(&run, trial, &common),
         Command::Export { run, trial, format, precision, out } => {

@@ -6,18 +6,19 @@ use std::thread;
 
 use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::RunConfig;
-use kiln::survey;
+use kiln::{memory, survey};
 use kiln_search::{RunFolder, RunPaths, Status, Study};
 
+use super::check::too_much;
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
 use crate::interrupt::StopFlag;
-use crate::model_export::{ModelExport, has_supernet};
+use crate::model_export::ModelExport;
 use crate::progress::Screen;
 use crate::report::Report;
 use crate::tui::{self, Role, Setup};
-use crate::{logging, output};
+use crate::{logging, output, units};
 
 pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Common) -> Result<Exit, Failure> {
     let file = config;
@@ -28,8 +29,16 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
     let objectives = assembly.config.search.objectives.clone();
-    let (has_supernet, export) = (has_supernet(&assembly.config), ModelExport::new(&assembly.config, &paths));
+    let name = assembly.config.study.name.clone();
+    // A table of results holds nothing that could be finished.
+    let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
+    let export = ModelExport::new(&assembly.config, &paths);
 
+    if let Some(bytes) = memory::predicted_bytes(&assembly, common.workers())
+        && let Some(problem) = too_much(bytes)
+    {
+        output::say(&format!("warning: the study may take about {}, {problem}", units::bytes(bytes as f64)));
+    }
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.settings.retry_failed = retry_failed;
@@ -40,11 +49,8 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 
-    let screen = if plain || common.json {
-        None
-    } else {
-        open_screen(&mut study, &paths, &stop, has_supernet, Arc::new(export))
-    };
+    let screen =
+        if plain || common.json { None } else { open_screen(&mut study, &paths, &stop, Arc::new(export)) };
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str))));
     }
@@ -61,12 +67,20 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
         return Ok(Exit::Interrupted);
     }
     let (trials, spent) = (summary.trials, summary.spent);
-    let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent);
+    let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent)
+        .explained(summary.end.as_ref(), summary.failed);
     report.seconds = Some(summary.seconds);
     if common.json {
         output::print_json(&report)?;
     } else {
         output::print(&report.to_string())?;
+    }
+    if summary.front.is_empty() {
+        output::say("no trial gave a result: change the config as said above, and the name of the study");
+        return Ok(Exit::Stopped);
+    }
+    if !finishes && report.finished.is_empty() {
+        output::say(&format!("nothing is trained on or exported yet: `kiln finish {name}` does that"));
     }
     Ok(Exit::Done)
 }
@@ -76,7 +90,6 @@ fn open_screen(
     study: &mut Study,
     paths: &RunPaths,
     stop: &StopFlag,
-    has_supernet: bool,
     export: Arc<ModelExport>,
 ) -> Option<tui::Screen> {
     if !tui::is_possible() {
@@ -90,7 +103,6 @@ fn open_screen(
         models: study.costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
         workers: study.settings.workers,
         networks: study.settings.networks,
-        has_supernet,
         role: Role::Runs,
     };
     let inspector = Inspector { space: Arc::clone(&study.space), costs: study.costs.clone() };

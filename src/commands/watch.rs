@@ -5,12 +5,12 @@ use std::thread;
 use std::time::Duration;
 
 use kiln::assembly::Registries;
-use kiln_search::{Event, JournalEntry, Observer};
+use kiln_search::{Event, JournalEntry};
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
-use crate::model_export::{ModelExport, has_supernet};
+use crate::model_export::ModelExport;
 use crate::output;
 use crate::progress::Screen;
 use crate::run::Run;
@@ -38,7 +38,6 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
         models: costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
         workers: 0,
         networks: config.finish.as_ref().map_or(0, |finish| finish.networks),
-        has_supernet: has_supernet(&config),
         role: Role::Watches,
     };
     for message in tui::watch(&setup, follow, &Inspector { space, costs }, &export)? {
@@ -60,7 +59,7 @@ fn lines(mut follow: Follow, objective: &str, json: bool) -> Result<Exit, Failur
                 at += 1;
                 if at > printed {
                     printed = at;
-                    if json { output::print_json(&entry)? } else { progress.on_event(&entry.event) }
+                    if json { output::print_json(&entry)? } else { progress.on_entry(&entry) }
                 }
             }
             Step::Nothing if ended => return Ok(Exit::Done),

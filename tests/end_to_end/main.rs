@@ -7,6 +7,7 @@ mod broken_inputs;
 mod configs;
 mod crashes;
 mod effort;
+mod explained;
 mod failures;
 mod full_disk;
 mod interruptions;

@@ -115,7 +115,7 @@ mod tests {
             {"genotype":[1,0],"fidelity":{"epochs":3}},"outcome":{"measured":{"error_percent":0.1}},
             "costs":{"macs":18446744073709551616.0},"objectives":[0.30000000000000004],"violation":0.0}}"#;
         vec![
-            Event::Started { study: "a\n\u{2028}".to_owned(), resumed: 0, trials: 9 },
+            Event::Started { study: "a\n\u{2028}".to_owned(), resumed: 0, trials: Some(9) },
             serde_json::from_str(trial).unwrap(),
             Event::Ended,
         ]

@@ -43,3 +43,10 @@ pub(super) fn lock(paths: &RunPaths) -> Result<File, StudyError> {
     written.map_err(failed(&path, "write the lock file"))?;
     Ok(file)
 }
+
+/// Whether another process has the lock. It is taken only together with others who look, and given back at
+/// once.
+pub(super) fn is_held(paths: &RunPaths) -> bool {
+    let looked = File::open(paths.lock()).map(|file| file.try_lock_shared());
+    matches!(looked, Ok(Err(TryLockError::WouldBlock)))
+}
