@@ -17,7 +17,7 @@ use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use kiln_evaluator::{Built, Context};
-use kiln_search::{Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_search::{FailureKind, Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Genotype, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -81,6 +81,18 @@ impl AuditedNetwork {
     #[must_use]
     pub fn trained(&self, metric: &str) -> Option<f64> {
         predictors::mean(&self.trained, metric)
+    }
+
+    /// What failed of it, the first time: which of its numbers is missing, and why.
+    #[must_use]
+    pub fn failure(&self) -> Option<(&'static str, FailureKind, &str)> {
+        let trained = self.trained.iter().map(|outcome| ("training", outcome));
+        let short = self.short.values().map(|outcome| ("a short training", outcome));
+        let judged = [("the supernet's estimate", &self.estimated), ("naswot", &self.proxy)];
+        trained.chain(short).chain(judged).find_map(|(what, outcome)| match outcome {
+            Outcome::Failed { kind, reason } => Some((what, *kind, reason.as_str())),
+            Outcome::Measured(_) => None,
+        })
     }
 }
 

@@ -44,6 +44,22 @@ pub(crate) struct Common {
     pub(crate) json: bool,
 }
 
+/// What `kiln finish` is told.
+#[derive(Debug, Args)]
+pub(crate) struct FinishArguments {
+    /// Run folder, or the name of a study
+    pub(crate) run: PathBuf,
+    /// Numbers of the trials [default: the best of the front that are not finished yet]
+    #[arg(value_name = "TRIAL")]
+    pub(crate) trials: Vec<u64>,
+    /// How many of the front [default: `networks` of the config's `[finish]`, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "trials")]
+    pub(crate) networks: Option<u16>,
+    /// Epochs of each training [default: those of `[finish]`, or of `[evaluator]`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: Option<u32>,
+}
+
 /// Number formats of exported networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportPrecision {
@@ -87,6 +103,10 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
+    /// Train, test and export networks of a study whose search has ended
+    Finish(FinishArguments),
+    /// List the studies in the folder of the run folders
+    List,
     /// Show one architecture: layers, shapes, cost by layer
     Show {
         /// Run folder, or the name of a study

@@ -5,10 +5,11 @@ mod commands;
 mod comparison;
 mod csv_table;
 mod exit;
+mod failures;
 mod finished_files;
+mod headline;
 #[cfg(unix)]
 mod inherited;
-mod headline;
 mod inspection;
 mod interrupt;
 mod logging;

@@ -7,7 +7,7 @@ use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
 use kiln_export::plain_text;
-use kiln_search::{Event, Fidelity, Observer, Outcome, Trial};
+use kiln_search::{Event, Fidelity, JournalEntry, Observer, Outcome, Trial};
 
 use self::stage::Stage;
 use crate::output;
@@ -20,8 +20,7 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Screen {
     bar: Option<ProgressBar>,
     stage: Option<Stage>,
-    /// Moment from which times are counted.
-    began: Instant,
+    clock: Clock,
     last_line: Duration,
     /// The first objective.
     objective: String,
@@ -32,6 +31,24 @@ pub(crate) struct Screen {
     /// Epochs of a full training, if they are known.
     full_epochs: u32,
     failed: u64,
+}
+
+/// Where the time comes from.
+#[derive(Clone, Copy, Debug)]
+enum Clock {
+    /// This process runs the study, since then.
+    Runs(Instant),
+    /// The study's own time, as its journal tells it.
+    Told(Duration),
+}
+
+impl Clock {
+    fn now(self) -> Duration {
+        match self {
+            Self::Runs(since) => since.elapsed(),
+            Self::Told(now) => now,
+        }
+    }
 }
 
 impl Screen {
@@ -46,7 +63,7 @@ impl Screen {
         Self {
             bar,
             stage: None,
-            began: Instant::now(),
+            clock: Clock::Runs(Instant::now()),
             last_line: Duration::ZERO,
             objective: objective.to_owned(),
             numbers,
@@ -54,6 +71,16 @@ impl Screen {
             full_epochs: 0,
             failed: 0,
         }
+    }
+
+    /// Something happened in a study that another process runs, or ran: times are those of its journal.
+    pub(crate) fn on_entry(&mut self, entry: &JournalEntry) {
+        let now = Duration::try_from_secs_f64(entry.elapsed_s).unwrap_or_default();
+        self.clock = Clock::Told(now.max(match self.clock {
+            Clock::Runs(_) => Duration::ZERO,
+            Clock::Told(before) => before,
+        }));
+        self.on_event(&entry.event);
     }
 
     /// A line of its own, above the bar.
@@ -65,7 +92,7 @@ impl Screen {
     }
 
     fn advance(&mut self, name: &str, done: u64, total: u64, note: &str) {
-        let now = self.began.elapsed();
+        let now = self.clock.now();
         if !self.stage.as_ref().is_some_and(|stage| stage.covers(name)) {
             self.close();
             self.stage = Some(Stage::new(name, now));
@@ -82,7 +109,7 @@ impl Screen {
             bar.set_position(stage.done());
         } else if now.saturating_sub(self.last_line) >= LINE_EVERY {
             self.last_line = now;
-            output::say(&format!("{}: {} %, {message}", stage.name(), stage.percent()));
+            output::say(&format!("{}: {}, {message}", stage.name(), stage.progress()));
         }
     }
 
@@ -91,7 +118,7 @@ impl Screen {
         let mut parts = Vec::new();
         parts.extend(stage.left(now).map(|left| format!("{} left", units::duration(left))));
         if stage.name() == "search" {
-            parts.push(format!("{} of {} trials", stage.done(), stage.total()));
+            parts.push(stage.trials());
             parts.extend(self.best.map(|(fidelity, best)| {
                 let (heading, value) = self.numbers.shown(&self.objective, best);
                 let qualifier = fidelity.qualifier(self.full_epochs);
@@ -122,8 +149,8 @@ impl Screen {
         if let Some(bar) = &self.bar {
             bar.reset();
         }
-        let took = units::duration(stage.elapsed(self.began.elapsed()));
-        let end = if stage.is_done() { "done".to_owned() } else { format!("{} %", stage.percent()) };
+        let took = units::duration(stage.elapsed(self.clock.now()));
+        let end = if stage.is_done() { "done".to_owned() } else { stage.progress() };
         self.line(&format!("{}: {end} in {took}", stage.name()));
     }
 }
@@ -131,10 +158,9 @@ impl Screen {
 impl Observer for Screen {
     fn on_event(&mut self, event: &Event) {
         match event {
-            Event::Started { study, resumed, trials } if *resumed > 0 => {
-                self.line(&format!("{study}: going on, {resumed} of {trials} trials are there"));
+            Event::Started { study, resumed, trials } => {
+                self.line(&started(study, *resumed, *trials));
             }
-            Event::Started { study, trials, .. } => self.line(&format!("{study}: {trials} trials")),
             Event::Progress { stage, done, total, note } => self.advance(stage, *done, *total, note),
             Event::Trial { trial, known, .. } => {
                 match (&trial.outcome, trial.objectives.0.first()) {
@@ -142,10 +168,14 @@ impl Observer for Screen {
                     (Outcome::Measured(_), Some(value)) => self.judge(trial, *value),
                     (Outcome::Measured(_), None) => {}
                 }
-                let now = self.began.elapsed();
+                let now = self.clock.now();
                 if let Some(stage) = self.stage.as_mut().filter(|_| *known) {
                     stage.discount(now);
                 }
+            }
+            Event::SearchEnd { end } => {
+                self.close();
+                self.line(&format!("the search ended early: {end}"));
             }
             Event::Searched { trials, front } => {
                 self.close();
@@ -178,6 +208,16 @@ impl Observer for Screen {
             }
             Event::Rejections { .. } => {}
         }
+    }
+}
+
+/// What is said when a study begins or goes on.
+pub(crate) fn started(study: &str, resumed: u64, trials: Option<u64>) -> String {
+    match (resumed, trials) {
+        (0, None) => format!("{study}: as many trials as there is time for"),
+        (0, Some(trials)) => format!("{study}: {trials} trials"),
+        (resumed, None) => format!("{study}: going on, {resumed} trials are there"),
+        (resumed, Some(trials)) => format!("{study}: going on, {resumed} of {trials} trials are there"),
     }
 }
 

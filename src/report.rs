@@ -7,7 +7,8 @@ use std::sync::Arc;
 
 use kiln_hw_models::{Conditions, CostModel};
 use kiln_search::{
-    CostSet, Fidelity, Finished, FrontEntry, RunPaths, Spent, StageSeconds, SupernetHealth, TrialId,
+    CostSet, FailureGroup, Fidelity, Finished, FrontEntry, RunPaths, SearchEnd, Spent, StageSeconds,
+    SupernetHealth, Trial, TrialId,
 };
 use serde::Serialize;
 
@@ -16,7 +17,7 @@ use crate::headline;
 use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
 use crate::units::{self, Numbers};
-use crate::output;
+use crate::{failures, output};
 
 /// The result of a study, or of what there is of it.
 #[derive(Clone, Debug, Serialize)]
@@ -35,6 +36,11 @@ pub(crate) struct Report {
     /// What a check of the shared weights found.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) supernet_health: Option<SupernetHealth>,
+    /// Why the search ended before its budget of trials was used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Ended>,
+    /// Trials that could not be judged, by what went wrong.
+    pub(crate) failed: Vec<FailureGroup>,
     /// Networks that were trained on and written.
     pub(crate) finished: Vec<FinishedNetwork>,
     /// Files of finished networks that are not what was written.
@@ -43,7 +49,7 @@ pub(crate) struct Report {
     /// What predicted the costs.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) devices: Vec<PredictedFor>,
-    /// Seconds of this process in each stage.
+    /// Time of work on the study in each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<StageSeconds>,
 }
@@ -75,6 +81,14 @@ impl fmt::Display for PredictedFor {
             None => f.write_str(&self.model),
         }
     }
+}
+
+/// Why a search ended early: for programs and, in words, for people.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Ended {
+    #[serde(flatten)]
+    end: SearchEnd,
+    text: String,
 }
 
 /// An architecture of the front.
@@ -138,6 +152,8 @@ impl Report {
             trials,
             front: front.iter().map(network).collect(),
             spent,
+            ended: None,
+            failed: Vec::new(),
             finished: finished.collect(),
             warnings: Vec::new(),
             devices: Vec::new(),
@@ -178,6 +194,22 @@ impl Report {
             format!("{heading} {value} in the search{judged}")
         }));
         Some(format!("Result: trial {}, finished: {}", network.trial, parts.join(", ")))
+    }
+
+    /// The same with why the search ended, and what failed.
+    pub(crate) fn explained(self, end: Option<&SearchEnd>, failed: Vec<FailureGroup>) -> Self {
+        let early = end.filter(|end| **end != SearchEnd::Trials);
+        let ended = early.map(|end| Ended { end: end.clone(), text: end.to_string() });
+        Self { ended, failed, ..self }
+    }
+
+    /// The same with the costs of finished networks that are not on the front.
+    pub(crate) fn with_costs(mut self, trials: &[Trial]) -> Self {
+        for network in self.finished.iter_mut().filter(|network| network.costs.is_empty()) {
+            let trial = trials.iter().find(|trial| trial.id == network.trial);
+            network.costs = trial.map(|trial| trial.costs.0.clone()).unwrap_or_default();
+        }
+        self
     }
 
     /// What is said of the values of the front, if they were not measured with full effort.
@@ -275,6 +307,12 @@ impl fmt::Display for Report {
         }
         if self.spent.has_rungs() {
             writeln!(f, "\nEffort: {}", self.spent)?;
+        }
+        if let Some(ended) = &self.ended {
+            writeln!(f, "\nThe search ended early: {}", ended.text)?;
+        }
+        for (index, line) in failures::lines(&self.failed, self.trials).iter().enumerate() {
+            writeln!(f, "{}{line}", if index == 0 { "\n" } else { "" })?;
         }
         for network in &self.finished {
             let metrics = network.metrics.iter().chain(&network.costs).map(|(name, value)| {

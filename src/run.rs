@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
 use kiln_search::{
-    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, Spent, StudyRecord, SupernetHealth, Trial, TrialId,
-    study_front,
+    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, SearchEnd, Spent, StudyRecord, SupernetHealth, Trial,
+    TrialId, study_front,
 };
 
 use crate::exit::Failure;
@@ -22,6 +22,8 @@ pub(crate) struct Run {
     pub(crate) full_epochs: u32,
     /// What a check of shared weights found.
     pub(crate) health: Option<SupernetHealth>,
+    /// Why the search ended early, if it did.
+    pub(crate) search_end: Option<SearchEnd>,
 }
 
 impl Run {
@@ -29,11 +31,11 @@ impl Run {
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
         let record = read_record(&paths, &config, |_| {})?;
-        let health = record.health.clone();
+        let (health, search_end) = (record.health.clone(), record.search_end.clone());
         let full_epochs = record.full_epochs;
         let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
-        Ok(Self { paths, config, trials, finished, full_epochs, health })
+        Ok(Self { paths, config, trials, finished, full_epochs, health, search_end })
     }
 
     /// The files and the config of a run folder, without what its journal says.

@@ -130,11 +130,50 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A moment given in seconds since the epoch, in universal time, to the minute; nothing for what is no time
+/// of ours.
+pub(crate) fn moment(unix_s: f64) -> String {
+    const YEAR_10000: f64 = 253_402_300_800.0;
+    if !(0.0..YEAR_10000).contains(&unix_s) {
+        return String::new();
+    }
+    let minutes = unix_s as u64 / 60;
+    let (days, minute) = (minutes / 1440, minutes % 1440);
+    let (year, month, day) = civil(days);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// The date so many days after the beginning of 1970.
+///
+/// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    // Years begin in March, so that the day that some lack is their last.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + 400 * era + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
 #[cfg(test)]
 mod tests {
     use kiln_search::Seconds;
 
     use super::*;
+
+    #[test]
+    fn moments_are_dates_of_the_calendar() {
+        assert_eq!(moment(0.0), "1970-01-01 00:00");
+        assert_eq!(moment(951_782_399.0), "2000-02-28 23:59");
+        assert_eq!(moment(951_782_400.0), "2000-02-29 00:00");
+        assert_eq!(moment(1_795_943_772.4), "2026-11-29 09:16");
+        assert_eq!(moment(253_402_300_799.0), "9999-12-31 23:59");
+        assert_eq!([-1.0, 1e300, f64::NAN].map(moment), [(); 3].map(|()| String::new()));
+    }
 
     #[test]
     fn names_give_headings_and_values_with_units() {

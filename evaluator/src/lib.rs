@@ -3,6 +3,7 @@
 pub mod data;
 
 mod checkpoint;
+mod clip_norm;
 mod clipping;
 #[cfg(feature = "cuda")]
 mod collective;

@@ -7,6 +7,7 @@ use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress,
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
+use crate::clip_norm::ClipNorm;
 use crate::data::Split;
 use crate::devices::Devices;
 use crate::judgement;
@@ -41,7 +42,9 @@ struct ScratchSettings {
     calibration: usize,
     #[serde(default = "accumulate")]
     accumulate: usize,
-    clip_norm: Option<f64>,
+    /// With the default of the task, so that the fingerprint holds it.
+    #[serde(default)]
+    clip_norm: ClipNorm,
     ema: Option<f64>,
     patience: Option<u32>,
     /// What is answered where a strategy asks for a proxy.
@@ -76,7 +79,8 @@ pub(crate) fn build(
     finish: Option<&Settings>,
     context: Context,
 ) -> Result<Built, SettingsError> {
-    let read: ScratchSettings = settings.read()?;
+    let mut read: ScratchSettings = settings.read()?;
+    read.clip_norm = read.clip_norm.resolved(context.data.is_regression());
     let training = TrainingSettings {
         epochs: read.epochs,
         batch: read.batch,
@@ -84,7 +88,7 @@ pub(crate) fn build(
         warmup_epochs: read.warmup_epochs,
         label_smoothing: read.label_smoothing,
         accumulate: read.accumulate,
-        clip_norm: read.clip_norm,
+        clip_norm: read.clip_norm.norm(),
         ema: read.ema,
         patience: read.patience,
         checkpoint_steps: read.checkpoint_steps,

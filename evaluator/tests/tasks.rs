@@ -179,6 +179,42 @@ fn a_regression_is_trained_from_scratch_too() {
     assert!(measured.get("rmse_deviations").unwrap() < 0.7, "{measured:?}");
 }
 
+/// Targets most of which are small and few very far: the last ones of an exponential.
+fn far_targets() -> Arc<DataSet> {
+    let (examples, values) = raw(|a, b| vec![(1.2 * a - 0.05 * b).exp()], |value| value);
+    data_set(examples, Targets::Values { names: vec!["price".to_owned()], values })
+}
+
+#[test]
+fn a_regression_that_diverges_without_clipping_is_learned_with_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcomes = |clip_norm: Option<Value>| {
+        let mut table =
+            json!({ "epochs": 10, "batch": 16, "optimizer": { "kind": "sgd", "learning_rate": 0.3 } });
+        if let Some(clip_norm) = clip_norm {
+            table["clip_norm"] = clip_norm;
+        }
+        let parts = Parts::new("scratch", &table, &far_targets(), folder.path());
+        let outcomes: Vec<Outcome> = (0..6).map(|seed| parts.evaluate(&parts.genotype(seed))).collect();
+        (parts.built.evaluator.fingerprint(), outcomes)
+    };
+    let measured = |outcomes: &[Outcome]| {
+        outcomes
+            .iter()
+            .filter_map(Outcome::measurement)
+            .filter_map(|found| found.get("rmse_deviations"))
+            .collect()
+    };
+    let (default, clipped) = outcomes(None);
+    let errors: Vec<f64> = measured(&clipped);
+    assert!(errors.len() == 6 && errors.iter().all(|error| *error < 1.0), "{clipped:?}");
+    let (off, plain) = outcomes(Some(json!(false)));
+    assert!(measured(&plain).len() < 6, "none of them diverges: {plain:?}");
+    assert_ne!(default, off, "the fingerprint says whether gradients are clipped");
+    assert_eq!(outcomes(Some(json!(1.0))).0, default);
+    assert_eq!(outcomes(Some(json!(0))), (off, plain));
+}
+
 #[test]
 fn no_evaluator_sees_the_test_split() {
     // The second data set's test inputs are no numbers: whoever reads them gives something else.

@@ -3,7 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kiln_space::Genotype;
+use kiln_space::{Genotype, SettingsError};
 use thiserror::Error;
 
 use crate::results::version_in;
@@ -287,6 +287,9 @@ pub enum StudyError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A strategy's settings do not fit the space or the limits.
+    #[error(transparent)]
+    Strategy(SettingsError),
     /// A strategy broke a law: it waits although nothing is running.
     #[error("the strategy waits after {trials} trials although nothing is running")]
     Stuck {
@@ -334,6 +337,23 @@ pub enum StudyError {
         /// The file, relative to the network's folder.
         file: String,
     },
+    /// Networks are finished when the search is over.
+    #[error("{}: the search has not ended; go on with `kiln search` first", path.display())]
+    NotEnded {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// A trial that is not there, or failed, cannot be finished.
+    #[error("trial {trial} cannot be finished: {problem}")]
+    NotATrial {
+        /// The trial.
+        trial: TrialId,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The evaluator trains nothing.
+    #[error("the evaluator of this study trains no networks, so that none can be finished")]
+    NoFinisher,
     /// The environment of the evaluator is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),

@@ -80,7 +80,9 @@ pub enum EvalError {
         problem: String,
     },
     /// Preparing trained something that gave no finite numbers.
-    #[error("training of the {what} diverged at step {step} (loss {loss}); lower the learning rate")]
+    #[error(
+        "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set `clip_norm` or `warmup_epochs`"
+    )]
     Diverged {
         /// What was trained.
         what: &'static str,

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Finished, Seconds, SupernetHealth, Trial, TrialId};
+use crate::{Finished, SearchEnd, Seconds, SupernetHealth, Trial, TrialId};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,8 +14,9 @@ pub enum Event {
         study: String,
         /// Finished trials found.
         resumed: u64,
-        /// Trials to reach.
-        trials: u64,
+        /// Trials to reach, where there is such a budget.
+        #[serde(default)]
+        trials: Option<u64>,
     },
     /// Long work advanced.
     Progress {
@@ -23,7 +24,7 @@ pub enum Event {
         stage: String,
         /// Steps done.
         done: u64,
-        /// Steps in all.
+        /// Steps in all, 0 where that is not known.
         total: u64,
         /// For people.
         note: String,
@@ -63,6 +64,11 @@ pub enum Event {
         candidates: u64,
         /// Of them infeasible.
         rejected: u64,
+    },
+    /// The search stage ends before its budget of trials is used up.
+    SearchEnd {
+        /// Why.
+        end: SearchEnd,
     },
     /// The search stage ended.
     Searched {

@@ -6,6 +6,7 @@ mod chain;
 mod plausibility;
 mod reader;
 mod record;
+mod stages;
 mod writer;
 
 use serde::{Deserialize, Serialize};

@@ -12,6 +12,7 @@ mod error;
 mod evaluator;
 mod event;
 mod extra_trees;
+mod failures;
 mod fidelity;
 mod finished;
 mod gaussian_process;
@@ -45,6 +46,7 @@ pub use domain::{Domain, Rejections};
 pub use error::StudyError;
 pub use evaluator::{EvalError, Evaluator, Finisher, Progress, Request};
 pub use event::{Event, Observer};
+pub use failures::FailureGroup;
 pub use fidelity::{Fidelities, Fidelity};
 pub use finished::{FileMismatch, Finished, FinishedFile};
 pub use journal::{
@@ -58,10 +60,11 @@ pub use results::{RESULTS_VERSION, results_part};
 pub use run_folder::{RunFolder, RunPaths, check_held, check_study_name, hold_folder};
 pub use seconds::{NotSeconds, Seconds};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
+pub use strategies::ENUMERABLE;
 pub use strategy::{Ask, Needs, Strategy};
 pub use study::{
-    FrontEntry, MAX_HOURS, Rung, Spent, StageSeconds, Status, Study, StudySettings, Summary, catch_panic,
-    overhear_panics, study_front,
+    FrontEntry, MAX_HOURS, Rung, SearchEnd, Spent, StageSeconds, Status, Study, StudySettings, Summary,
+    Wanted, catch_panic, overhear_panics, study_front,
 };
 pub use supernet_health::{HealthCheck, HealthQuestion, SupernetHealth};
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};

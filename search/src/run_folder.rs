@@ -89,6 +89,12 @@ impl RunFolder {
         Ok(Self { paths: paths.clone(), held, _folder: Held::new(folder), _lock: lock })
     }
 
+    /// Whether a process works on a run folder. It only looks, and never waits.
+    #[must_use]
+    pub fn is_held(paths: &RunPaths) -> bool {
+        lock::is_held(paths)
+    }
+
     /// Where its files are.
     #[must_use]
     pub const fn paths(&self) -> &RunPaths {

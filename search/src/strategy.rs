@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_space::Genotype;
+use kiln_space::{Genotype, SettingsError};
 use rand::Rng;
 
 use crate::{Domain, Fidelities, Fidelity, Proposal, Trial};
@@ -16,6 +16,8 @@ pub enum Ask {
     Wait,
     /// Nothing any more.
     Done,
+    /// The strategy's settings turned out not to fit what was measured: the study stops with this.
+    Misfit(SettingsError),
 }
 
 /// What a strategy spends until it first asks for [`Fidelity::Full`], that ask included, if no trial fails.
@@ -35,8 +37,24 @@ pub struct Needs {
 /// running; it asks for the fidelities alone that it states. A strategy has no clock, file or generator of
 /// its own.
 pub trait Strategy: Send {
+    /// Whether what the strategy was told in its settings fits the space and the limits: a study asks before
+    /// anything else, and stops at an error. Strategies whose settings name no genotypes need not override
+    /// this.
+    ///
+    /// # Errors
+    /// [`SettingsError`] with the key of what does not fit.
+    fn fits(&self, _domain: &Domain<'_>) -> Result<(), SettingsError> {
+        Ok(())
+    }
+
     /// The next proposal. `rng` is derived from the study's seed and the number of this ask.
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask;
+
+    /// Why there is nothing more to propose, for people; asked after [`Ask::Done`]. That a small space is
+    /// used up the study finds out by itself, so that most strategies need not override this.
+    fn why_done(&self) -> Option<String> {
+        None
+    }
 
     /// Learns from a trial; trials come in virtual completion order.
     fn tell(&mut self, trial: &Trial);

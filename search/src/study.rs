@@ -1,6 +1,7 @@
 //! A study from its parts to its result: prepare, search, finish.
 
 mod effort;
+mod end;
 mod finish;
 mod front;
 mod health;
@@ -20,14 +21,16 @@ use kiln_space::SearchSpace;
 use serde::{Deserialize, Serialize};
 
 pub use self::effort::{Rung, Spent};
+pub use self::end::SearchEnd;
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
 pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
 pub(crate) use self::settings::MAX_IN_FLIGHT;
 pub use self::settings::{MAX_HOURS, StudySettings};
 use crate::{
-    Constraint, CostSet, Domain, EvalError, Evaluator, Event, Finished, Finisher, Journal, JournalReader,
-    Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord, SupernetHealth, Trial,
+    Constraint, CostSet, Domain, EvalError, Evaluator, Event, FailureGroup, Finished, Finisher, Journal,
+    JournalReader, Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord,
+    SupernetHealth, Trial, TrialId,
 };
 
 /// All parts of a study.
@@ -69,7 +72,7 @@ pub enum Status {
     Interrupted,
 }
 
-/// Time that this process spent in each stage.
+/// Time of work on a study in each stage, over all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSeconds {
     /// Data, supernet.
@@ -87,9 +90,14 @@ pub struct Summary {
     pub status: Status,
     /// Trials told; of an interrupted study, all that are finished.
     pub trials: u64,
+    /// Why the search stage ended; `None` if it has not.
+    pub end: Option<SearchEnd>,
+    /// Trials that could not be judged, by what went wrong; of an interrupted study, of those told so far.
+    pub failed: Vec<FailureGroup>,
     /// The Pareto front, by ascending trial.
     pub front: Vec<FrontEntry>,
-    /// Networks finished, the lowest in the first objective first.
+    /// Networks finished, the lowest in the first objective first; behind them those that [`Study::finish`]
+    /// was asked for.
     pub finished: Vec<Finished>,
     /// What the trials cost, and how many networks reached which fidelity.
     #[serde(default)]
@@ -97,7 +105,7 @@ pub struct Summary {
     /// What a check of shared weights found; `None` where there are none, and for a study that ended before
     /// there was a check.
     pub health: Option<SupernetHealth>,
-    /// Seconds by stage.
+    /// Time by stage, over all processes that worked on the study.
     pub seconds: StageSeconds,
 }
 
@@ -113,7 +121,9 @@ impl Study {
         self.settings.check()?;
         effort::check(&self.settings, self.strategy.as_ref(), self.evaluator.fidelities())?;
         settings::check_objectives(&self.objectives)?;
-        settings::check_constraints(&self.constraints, &self.costs)
+        settings::check_constraints(&self.constraints, &self.costs)?;
+        let domain = Domain::new(self.space.as_ref(), &self.costs, &self.constraints, &self.objectives);
+        self.strategy.fits(&domain).map_err(StudyError::Strategy)
     }
 
     /// Runs all stages, or what is left of them.
@@ -124,53 +134,27 @@ impl Study {
     /// # Panics
     /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
     pub fn run(mut self, folder: &RunFolder) -> Result<Summary, StudyError> {
-        self.check()?;
-        let expect = |reader: JournalReader| {
-            reader.with_objectives(&self.objectives).with_constraints(&self.constraints)
-        };
-        let Opened { journal, record, cut } = Journal::open_with(&folder.paths().journal(), expect)?;
-        check_start(&record, &self.evaluator.fingerprint_start())?;
-        let observers = std::mem::take(&mut self.observers);
-        let log = Log::new(journal, folder, observers, Arc::clone(&self.stop))?;
-        match self.stages(folder, record, cut, &log) {
-            Err(error) => Err(log.first(error)),
-            // What failed where no error could be returned asks for a stop too.
-            Ok(summary) if summary.status == Status::Interrupted => log.failed().map_or(Ok(summary), Err),
-            Ok(summary) => Ok(summary),
-        }
+        let (record, cut, log) = self.open(folder, false)?;
+        log.settled(self.stages(folder, record, cut, &log))
     }
 
     fn stages(
-        self,
+        mut self,
         folder: &RunFolder,
         mut record: StudyRecord,
         cut: Option<usize>,
         log: &Log,
     ) -> Result<Summary, StudyError> {
-        let Self { settings, mut strategy, evaluator, store, .. } = self;
-        open_run(&settings, &mut record, cut, log)?;
-        let mut summary = Summary {
-            status: Status::Interrupted,
-            trials: record.trials.len() as u64,
-            front: Vec::new(),
-            finished: Vec::new(),
-            spent: Spent::default(),
-            health: None,
-            seconds: StageSeconds::default(),
+        let mut summary = match self.begin(&mut record, cut, log)? {
+            Prepared::Ready(summary) => summary,
+            Prepared::Interrupted(summary) => return Ok(summary),
         };
-
-        let began = Instant::now();
-        let prepared = evaluator.prepare(log);
-        summary.seconds.prepare = began.elapsed().into();
-        match prepared {
-            Err(EvalError::Interrupted) => return Ok(summary),
-            prepared => prepared?,
-        }
+        let Self { settings, mut strategy, evaluator, store, .. } = self;
         let (fingerprint, answered) = (evaluator.fingerprint(), evaluator.fidelities());
-        check_fingerprint(&record, &fingerprint, answered.full_epochs, log)?;
         strategy.hear_fidelities(answered);
+        let began = Instant::now();
         let checked = health::check(evaluator.as_ref(), &fingerprint, &record, settings.strict, log);
-        summary.seconds.prepare = began.elapsed().into();
+        summary.seconds.prepare = summary.seconds.prepare.saturating_add(began.elapsed().into());
         match checked {
             Err(StudyError::Eval(EvalError::Interrupted)) => return Ok(summary),
             checked => summary.health = checked?,
@@ -190,33 +174,160 @@ impl Study {
             log,
         };
         let searched = search::search(parts, strategy.as_mut())?;
-        summary.seconds.search = began.elapsed().into();
+        summary.seconds.search = summary.seconds.search.saturating_add(began.elapsed().into());
         summary.front = study_front(&searched.trials);
+        summary.failed = FailureGroup::of(&searched.trials);
         summary.spent = Spent::of(&searched.trials, answered.full_epochs);
-        if searched.interrupted {
+        let Some(end) = searched.end else {
             summary.trials = searched.journaled;
             return Ok(summary);
-        }
+        };
+        report_end(&end, &record, log)?;
+        summary.end = Some(end);
         summary.trials = searched.trials.len() as u64;
         report_front(&summary, &record, log)?;
         trainings::clear(folder.paths())?;
 
-        let began = Instant::now();
         if let Some(finisher) = &self.finisher {
             let best = front::chosen(&summary.front, settings.networks);
             let best: Vec<&Trial> = finish::by_id(&searched.trials, best.iter().map(|entry| entry.trial));
-            let networks = finish::finish(&best, finisher.as_ref(), folder.paths(), &record, log)?;
-            summary.finished = networks.finished;
-            if networks.interrupted {
-                summary.seconds.finish = began.elapsed().into();
-                return Ok(summary);
-            }
+            summary = finish_all(&best, finisher.as_ref(), folder, (&record, log), summary)?;
+        } else {
+            summary = end_run(log, summary)?;
         }
-        summary.seconds.finish = began.elapsed().into();
-        summary.status = Status::Completed;
-        log.record(&Event::Ended)?;
+        let own: Vec<TrialId> = summary.finished.iter().map(|finished| finished.trial).collect();
+        let others = finish::kept(&record, folder.paths()).filter(|finished| !own.contains(&finished.trial));
+        summary.finished.extend(others.cloned());
         Ok(summary)
     }
+
+    /// Finishes networks of a study whose search has ended, as its own finish stage does: what is finished
+    /// already is left as it is, and running again goes on. Nothing is searched.
+    ///
+    /// # Errors
+    /// [`StudyError`]; networks that were finished are kept.
+    ///
+    /// # Panics
+    /// When an observer or a stage of the evaluator panics.
+    pub fn finish(mut self, folder: &RunFolder, wanted: &Wanted) -> Result<Summary, StudyError> {
+        let (record, cut, log) = self.open(folder, true)?;
+        log.settled(self.finish_wanted(folder, wanted, (record, cut), &log))
+    }
+
+    fn finish_wanted(
+        mut self,
+        folder: &RunFolder,
+        wanted: &Wanted,
+        (mut record, cut): (StudyRecord, Option<usize>),
+        log: &Log,
+    ) -> Result<Summary, StudyError> {
+        let finisher = self.finisher.clone().ok_or(StudyError::NoFinisher)?;
+        let mut summary = match self.begin(&mut record, cut, log)? {
+            Prepared::Ready(summary) => summary,
+            Prepared::Interrupted(summary) => return Ok(summary),
+        };
+        let trials: Vec<Trial> = record.trials.values().map(|known| known.trial.clone()).collect();
+        summary.front = study_front(&trials);
+        summary.spent = Spent::of(&trials, self.evaluator.fidelities().full_epochs);
+        let chosen = match wanted {
+            Wanted::Trials(ids) => finish::named(&trials, ids)?,
+            Wanted::Best(count) => {
+                let best = front::chosen(&summary.front, usize::MAX);
+                let open = best.iter().map(|entry| entry.trial);
+                let done: Vec<TrialId> =
+                    finish::kept(&record, folder.paths()).map(|finished| finished.trial).collect();
+                finish::by_id(&trials, open.filter(|trial| !done.contains(trial)).take(*count))
+            }
+        };
+        finish_all(&chosen, finisher.as_ref(), folder, (&record, log), summary)
+    }
+
+    /// Opens the journal for a run: what it says, and the bytes that were cut from its end.
+    fn open(
+        &mut self,
+        folder: &RunFolder,
+        after_search: bool,
+    ) -> Result<(StudyRecord, Option<usize>, Log), StudyError> {
+        self.check()?;
+        let expect = |reader: JournalReader| {
+            reader.with_objectives(&self.objectives).with_constraints(&self.constraints)
+        };
+        let Opened { journal, record, cut } = Journal::open_with(&folder.paths().journal(), expect)?;
+        if after_search && record.searched.is_none() {
+            return Err(StudyError::NotEnded { path: folder.paths().root().to_owned() });
+        }
+        check_start(&record, &self.evaluator.fingerprint_start())?;
+        let observers = std::mem::take(&mut self.observers);
+        let log = Log::new(journal, folder, observers, Arc::clone(&self.stop))?;
+        Ok((record, cut, log))
+    }
+
+    /// Says that a run begins, and prepares the evaluator.
+    fn begin(
+        &mut self,
+        record: &mut StudyRecord,
+        cut: Option<usize>,
+        log: &Log,
+    ) -> Result<Prepared, StudyError> {
+        open_run(&self.settings, record, cut, log)?;
+        let mut summary = Summary {
+            status: Status::Interrupted,
+            trials: record.trials.len() as u64,
+            end: None,
+            failed: Vec::new(),
+            front: Vec::new(),
+            finished: Vec::new(),
+            spent: Spent::default(),
+            health: record.health.clone(),
+            seconds: record.stages,
+        };
+        let began = Instant::now();
+        let prepared = self.evaluator.prepare(log);
+        summary.seconds.prepare = summary.seconds.prepare.saturating_add(began.elapsed().into());
+        match prepared {
+            Err(EvalError::Interrupted) => return Ok(Prepared::Interrupted(summary)),
+            prepared => prepared?,
+        }
+        let answered = self.evaluator.fidelities();
+        check_fingerprint(record, &self.evaluator.fingerprint(), answered.full_epochs, log)?;
+        Ok(Prepared::Ready(summary))
+    }
+}
+
+/// Which networks of a study that has ended are to be finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of these trials, in this order.
+    Trials(Vec<TrialId>),
+    /// The best so many of the front that are not finished yet.
+    Best(usize),
+}
+
+/// A run whose evaluator is ready, or that was stopped before.
+enum Prepared {
+    Ready(Summary),
+    Interrupted(Summary),
+}
+
+/// Finishes these trials, and ends the run.
+fn finish_all(
+    trials: &[&Trial],
+    finisher: &dyn Finisher,
+    folder: &RunFolder,
+    (record, log): (&StudyRecord, &Log),
+    mut summary: Summary,
+) -> Result<Summary, StudyError> {
+    let began = Instant::now();
+    let networks = finish::finish(trials, finisher, folder.paths(), record, log)?;
+    summary.finished = networks.finished;
+    summary.seconds.finish = summary.seconds.finish.saturating_add(began.elapsed().into());
+    if networks.interrupted { Ok(summary) } else { end_run(log, summary) }
+}
+
+/// Journals that all is done.
+fn end_run(log: &Log, summary: Summary) -> Result<Summary, StudyError> {
+    log.record(&Event::Ended)?;
+    Ok(Summary { status: Status::Completed, ..summary })
 }
 
 /// Says that a run begins, what had to be repaired, and what is to be tried again.
@@ -249,7 +360,7 @@ fn open_run(
 /// Refuses what `prepare` would work for in vain.
 fn check_start(record: &StudyRecord, start: &str) -> Result<(), StudyError> {
     match &record.fingerprint {
-        Some(before) if !record.answers.is_empty() && !before.starts_with(start) => {
+        Some(before) if record.answers().next().is_some() && !before.starts_with(start) => {
             Err(StudyError::Fingerprint { before: before.clone(), after: format!("{start}...") })
         }
         _ => Ok(()),
@@ -283,6 +394,20 @@ fn report_front(summary: &Summary, record: &StudyRecord, log: &Log) -> Result<()
         log.show(&event);
         Ok(())
     } else {
+        log.record(&event)
+    }
+}
+
+/// Says why the search ended, where that is not the budget of trials; in the journal once.
+fn report_end(end: &SearchEnd, record: &StudyRecord, log: &Log) -> Result<(), StudyError> {
+    let event = Event::SearchEnd { end: end.clone() };
+    if *end == SearchEnd::Trials {
+        Ok(())
+    } else if record.search_end.as_ref() == Some(end) {
+        log.show(&event);
+        Ok(())
+    } else {
+        tracing::info!("the search ended: {end}");
         log.record(&event)
     }
 }

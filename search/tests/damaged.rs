@@ -43,7 +43,7 @@ fn journal(path: &Path) -> Vec<u8> {
     };
     let mut journal = Journal::open(path).expect("a journal").journal;
     let mut put = |event: &Event| journal.append(event).expect("written");
-    put(&Event::Started { study: "a".to_owned(), resumed: 0, trials: 9 });
+    put(&Event::Started { study: "a".to_owned(), resumed: 0, trials: Some(9) });
     for id in 0..4 {
         put(&trial(id, r#"{"measured":{"error_percent":0.5}}"#));
     }

@@ -74,10 +74,8 @@ pub(super) fn check_budget(
         return Err(refusal(config, "search.strategy", &found, expected));
     };
     let rungs = strategy.fidelities(answered);
-    let budgets = [
-        ("search.trials", Some(search.trials), needs.trials),
-        ("search.epochs", search.epochs, needs.epochs),
-    ];
+    let budgets =
+        [("search.trials", search.trials, needs.trials), ("search.epochs", search.epochs, needs.epochs)];
     for (key, budget, needed) in budgets {
         if let Some(found) = budget.filter(|budget| *budget < needed) {
             let mut expected = format!(

@@ -6,6 +6,7 @@ use std::path::Path;
 use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::RunConfig;
 use kiln::estimate::Estimate;
+use kiln::memory;
 use kiln::survey::{self, Survey};
 use kiln_export::plain_text;
 use kiln_search::{Constraint, Fidelity};
@@ -71,6 +72,7 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
         lines.push(format!("without costs, so refused: {error}"));
     }
     lines.extend(effort(assembly).map(|effort| format!("effort       {effort}")));
+    lines.push(format!("ends after   {}", ends(assembly, survey)));
     match estimate {
         Some(estimate) => {
             let [prepare, search, finish, total] =
@@ -80,7 +82,9 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
                 "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from a forward pass \
                  timed here; it may be twice as long, or half)"
             ));
-            lines.push(format!("memory       about {}", units::bytes(estimate.memory_bytes as f64)));
+            let more =
+                too_much(estimate.memory_bytes).map_or_else(String::new, |problem| format!(": {problem}"));
+            lines.push(format!("memory       about {}{more}", units::bytes(estimate.memory_bytes as f64)));
         }
         None => lines.push("time         nothing is trained".to_owned()),
     }
@@ -119,6 +123,42 @@ fn effort(assembly: &Assembly) -> Option<String> {
     })
 }
 
+/// What ends the search.
+fn ends(assembly: &Assembly, survey: &Survey) -> String {
+    let search = &assembly.config.search;
+    let genotypes = &survey.genotypes;
+    let trials = search.trials.map(|trials| {
+        if BigUint::from(trials) > *genotypes {
+            format!(
+                "{trials} trials, or when the space is exhausted: it has no more than {genotypes} networks"
+            )
+        } else {
+            format!("{trials} trials")
+        }
+    });
+    let epochs = search.epochs.map(|epochs| format!("{epochs} epochs of training"));
+    let hours = search.hours.map(|hours| format!("{hours} h of work"));
+    let target = search.target.iter().map(|(name, most)| {
+        let (heading, value) = units::shown(name, *most);
+        format!("a network with {heading} {value}")
+    });
+    let ends: Vec<String> = trials.into_iter().chain(epochs).chain(hours).chain(target).collect();
+    if ends.is_empty() {
+        format!("all {genotypes} networks of the space at most")
+    } else {
+        ends.join(", or ")
+    }
+}
+
+/// That a study needs more memory than there is, and what to do.
+pub(super) fn too_much(bytes: u64) -> Option<String> {
+    let available = memory::available_bytes().filter(|available| bytes > *available)?;
+    let available = units::bytes(available as f64);
+    Some(format!(
+        "more than the {available} that this process may use; narrow the widths of the space, or lower `batch` or `--workers`"
+    ))
+}
+
 /// A size in full, and where that is long also as a power of ten.
 fn size(genotypes: &BigUint) -> String {
     let digits = genotypes.to_string();
@@ -142,6 +182,7 @@ fn as_json(survey: &Survey, constraints: &[Constraint], estimate: Option<&Estima
         json!({
             "prepare_s": estimate.prepare, "search_s": estimate.search,
             "finish_s": estimate.finish, "memory_bytes": estimate.memory_bytes,
+            "available_bytes": memory::available_bytes(),
         })
     });
     json!({

@@ -12,7 +12,7 @@ use serde_json::json;
 
 use crate::cli::{Common, ExportPrecision};
 use crate::exit::{Exit, Failure};
-use crate::model_export::{MODEL, default_path, has_supernet, how_to_finish, model_file, size};
+use crate::model_export::{MODEL, default_path, how_to_finish, model_file, size};
 use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
 use crate::{finished_files, output_file};
@@ -30,7 +30,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     let exporters = ExporterRegistry::builtin();
     let exporter = exporters.get(&format).map_err(Failure::wrong)?;
     let run = Run::read(run, &common.runs)?;
-    let genotype = &run.trial(trial)?.proposal.genotype;
+    run.trial(trial)?;
     let path = model_file(&run.paths, trial);
     if run.finished.iter().any(|finished| finished.trial == trial) && !path.is_file() {
         return Err(Failure::wrong(anyhow!(
@@ -42,9 +42,8 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
         let finished: Vec<String> = run.finished.iter().map(|finished| finished.trial.to_string()).collect();
         let finished = if finished.is_empty() { "none".to_owned() } else { finished.join(", ") };
         return Err(Failure::wrong(anyhow!(
-            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these, or \
-             finish it in a study of its own: {}",
-            how_to_finish(genotype, &run.paths, has_supernet(&run.config))
+            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these; {}",
+            how_to_finish(trial, &run.paths)
         )));
     }
     check_files(&run, trial)?;

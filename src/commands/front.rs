@@ -3,6 +3,7 @@
 use std::path::Path;
 
 use kiln::assembly::Registries;
+use kiln_search::FailureGroup;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
@@ -16,7 +17,9 @@ pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failur
     let run = Run::read(run, &common.runs)?;
     let (objectives, trials) = (&run.config.search.objectives, run.trials.len() as u64);
     let mut report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent())
-        .with_numbers(Numbers::of(&run.config), run.health.clone());
+        .with_numbers(Numbers::of(&run.config), run.health.clone())
+        .explained(run.search_end.as_ref(), FailureGroup::of(&run.trials))
+        .with_costs(&run.trials);
     report.warnings = finished_files::problems(&run.paths, &run.finished);
     finished_files::warn(&report.warnings);
     // The trials have their costs; a device file that is gone by now takes only the model's name with it.

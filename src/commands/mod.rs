@@ -5,9 +5,11 @@ mod check;
 mod compare;
 mod eval;
 mod export;
+mod finish;
 mod front;
 mod hw;
 mod init;
+mod list;
 mod report;
 mod schema;
 mod search;
@@ -26,6 +28,8 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
             search::run(&config, search::Wishes { retry_failed, strict, plain }, &common)
         }
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
+        Command::Finish(arguments) => finish::run(&arguments, &common),
+        Command::List => list::run(&common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
         Command::Show { run, trial } => show::run(&run, trial, &common),
         Command::Export { run, trial, format, precision, out, force } => {

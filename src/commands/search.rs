@@ -6,18 +6,19 @@ use std::thread;
 
 use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::RunConfig;
-use kiln::survey;
+use kiln::{memory, survey};
 use kiln_search::{RunFolder, RunPaths, Status, Study};
 
+use super::check::too_much;
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
 use crate::interrupt::StopFlag;
-use crate::model_export::{ModelExport, has_supernet};
+use crate::model_export::ModelExport;
 use crate::progress::Screen;
 use crate::report::{PredictedFor, Report};
 use crate::tui::{self, Role, Setup};
-use crate::units::Numbers;
+use crate::units::{self, Numbers};
 use crate::{logging, output};
 
 /// What is asked of a search besides its config.
@@ -42,8 +43,16 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
-    let (has_supernet, export) = (has_supernet(&assembly.config), ModelExport::new(&assembly.config, &paths));
+    let name = assembly.config.study.name.clone();
+    // A table of results holds nothing that could be finished.
+    let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
+    let export = ModelExport::new(&assembly.config, &paths);
 
+    if let Some(bytes) = memory::predicted_bytes(&assembly, common.workers())
+        && let Some(problem) = too_much(bytes)
+    {
+        output::say(&format!("warning: the study may take about {}, {problem}", units::bytes(bytes as f64)));
+    }
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.settings.retry_failed = retry_failed;
@@ -55,11 +64,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 
-    let screen = if plain || common.json {
-        None
-    } else {
-        open_screen(&mut study, &paths, &stop, has_supernet, Arc::new(export))
-    };
+    let screen =
+        if plain || common.json { None } else { open_screen(&mut study, &paths, &stop, Arc::new(export)) };
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     }
@@ -78,13 +84,21 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     }
     let (trials, spent) = (summary.trials, summary.spent);
     let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent)
-        .with_numbers(numbers, summary.health);
+        .with_numbers(numbers, summary.health)
+        .explained(summary.end.as_ref(), summary.failed);
     report.seconds = Some(summary.seconds);
     report.devices = devices;
     if common.json {
         output::print_json(&report)?;
     } else {
         output::print(&report.to_string())?;
+    }
+    if summary.front.is_empty() {
+        output::say("no trial gave a result: change the config as said above, and the name of the study");
+        return Ok(Exit::Stopped);
+    }
+    if !finishes && report.finished.is_empty() {
+        output::say(&format!("nothing is trained on or exported yet: `kiln finish {name}` does that"));
     }
     Ok(Exit::Done)
 }
@@ -94,7 +108,6 @@ fn open_screen(
     study: &mut Study,
     paths: &RunPaths,
     stop: &StopFlag,
-    has_supernet: bool,
     export: Arc<ModelExport>,
 ) -> Option<tui::Screen> {
     if !tui::is_possible() {
@@ -108,7 +121,6 @@ fn open_screen(
         models: PredictedFor::all(&study.costs),
         workers: study.settings.workers,
         networks: study.settings.networks,
-        has_supernet,
         role: Role::Runs,
     };
     let inspector = Inspector { space: Arc::clone(&study.space), costs: study.costs.clone() };

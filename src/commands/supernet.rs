@@ -1,5 +1,6 @@
 //! `kiln supernet`: whether a trained supernet ranks networks as training them does.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
@@ -13,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::StopFlag;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
-use crate::{output, units};
+use crate::{failures, output, units};
 
 pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
     let SupernetCommand::Audit { run, networks, epochs, repeats, short } = command;
@@ -60,6 +61,24 @@ impl Progress for Lines {
     }
 }
 
+/// The networks that failed, with the reason; nothing where none did.
+fn failed(audit: &Audit) -> String {
+    let mut kinds = BTreeSet::new();
+    let failed = audit.networks.iter().filter_map(|network| {
+        let (what, kind, reason) = network.failure()?;
+        kinds.insert(kind);
+        Some(format!("\n  {}: {what} {}: {reason}", network.genotype, failures::said(kind)))
+    });
+    let failed: Vec<String> = failed.collect();
+    if failed.is_empty() {
+        return String::new();
+    }
+    let advice =
+        kinds.into_iter().map(|kind| format!("\nWhat {}: {}", failures::said(kind), failures::advice(kind)));
+    let (count, all) = (failed.len(), audit.networks.len());
+    format!("\n{count} of {all} networks failed:{}{}", failed.concat(), advice.collect::<String>())
+}
+
 fn as_text(audit: &Audit) -> String {
     let columns = ["network", "trained", "estimated", "parameters", "macs", "naswot"];
     let mut networks = TextTable::new(
@@ -98,5 +117,5 @@ fn as_text(audit: &Audit) -> String {
         predictors.row(row);
     }
     let heading = units::shown(&audit.metric, 0.0).0;
-    format!("networks, by {heading}:\n{networks}\n{predictors}")
+    format!("networks, by {heading}:\n{networks}\n{predictors}{}", failed(audit))
 }

@@ -6,12 +6,12 @@ use std::thread;
 use std::time::Duration;
 
 use kiln::assembly::Registries;
-use kiln_search::{Event, JournalEntry, Observer, RunPaths};
+use kiln_search::{Event, JournalEntry, RunPaths};
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
-use crate::model_export::{ModelExport, has_supernet};
+use crate::model_export::ModelExport;
 use crate::progress::Screen;
 use crate::report::PredictedFor;
 use crate::run::{Run, say_doubts};
@@ -42,7 +42,6 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
         models: PredictedFor::all(&costs),
         workers: 0,
         networks: config.finish.as_ref().map_or(0, |finish| finish.networks),
-        has_supernet: has_supernet(&config),
         role: Role::Watches,
     };
     for message in tui::watch(&setup, follow, &Inspector { space, costs }, &export, &closed)? {
@@ -73,7 +72,7 @@ fn lines(
                 at += 1;
                 if at > printed {
                     printed = at;
-                    if json { output::print_json(&entry)? } else { progress.on_event(&entry.event) }
+                    if json { output::print_json(&entry)? } else { progress.on_entry(&entry) }
                 }
             }
             Step::Nothing => {

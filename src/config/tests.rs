@@ -95,7 +95,6 @@ fn missing_keys() {
     let cases = [
         ("name = \"a\"\n", "", "a.toml:1: `study.name`: missing; expected a value"),
         ("kind = \"digits\"", "", "a.toml:5: `data.kind`: missing; expected a name in quotes"),
-        ("trials = 10\n", "", "a.toml:20: `search.trials`: missing; expected a value"),
         (
             "{ kind = \"random\" }",
             "{}",

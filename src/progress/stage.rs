@@ -11,6 +11,9 @@ const NETWORK: &str = "network";
 /// Steps into which the finishing of one network is divided.
 const NETWORK_STEPS: u64 = 1000;
 
+/// Times that are longer say nothing: a century.
+const LONGEST: Duration = Duration::from_hours(876_600);
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stage {
     name: String,
@@ -80,16 +83,32 @@ impl Stage {
         share(self.done, self.total, 100)
     }
 
+    /// How far it is: in percent, or in steps where nobody knows how many there will be.
+    pub(crate) fn progress(&self) -> String {
+        if self.total == 0 { self.done.to_string() } else { format!("{} %", self.percent()) }
+    }
+
+    /// How many of the trials, if this is the search, are through.
+    pub(crate) fn trials(&self) -> String {
+        if self.total == 0 {
+            format!("{} trials", self.done)
+        } else {
+            format!("{} of {} trials", self.done, self.total)
+        }
+    }
+
     pub(crate) fn elapsed(&self, now: Duration) -> Duration {
         now.saturating_sub(self.began)
     }
 
     /// The time left at the speed so far; `None` before there is one.
     pub(crate) fn left(&self, now: Duration) -> Option<Duration> {
-        let (from, since) = self.counted_from?;
+        let (from, since) = self.counted_from.filter(|_| self.total > 0)?;
         let counted = self.done.checked_sub(from).filter(|counted| *counted > 0)?;
         let each = now.saturating_sub(since).as_secs_f64() / counted as f64;
-        Some(Seconds::saturating(each * self.total.saturating_sub(self.done) as f64).duration())
+        let left = each * self.total.saturating_sub(self.done) as f64;
+        // What is longer than can be said is not said.
+        Duration::try_from_secs_f64(left).ok().filter(|left| *left < LONGEST)
     }
 }
 
@@ -145,6 +164,17 @@ mod tests {
                 stage.percent() <= 100 && stage.left(at(u64::MAX)).is_none_or(|left| left < Duration::MAX)
             );
         }
+    }
+
+    #[test]
+    fn a_stage_without_an_end_says_how_much_is_done() {
+        let mut stage = Stage::new("search", Duration::ZERO);
+        stage.update("search", 7, 0, "", Duration::ZERO);
+        stage.update("search", 12, 0, "", Duration::from_secs(3));
+        assert_eq!((stage.progress(), stage.trials()), ("12".to_owned(), "12 trials".to_owned()));
+        assert_eq!((stage.percent(), stage.left(Duration::from_secs(3))), (0, None));
+        stage.update("search", 12, u64::MAX, "", Duration::from_secs(4));
+        assert_eq!(stage.left(Duration::from_secs(1_000_000_000)), None, "longer than a century");
     }
 
     #[test]

@@ -20,7 +20,9 @@ impl StudyPage {
         parts.extend(self.effort());
         parts.push(Part::Plots(vec![self.front_plot(axes), self.volume_plot()]));
         if self.front.is_empty() {
-            parts.push(Part::Text(format!("No network was measured in {} trials.", self.trials.len())));
+            let trials = self.trials.len();
+            let text = format!("No network was measured in {trials} trials; see below what failed, and why.");
+            parts.push(Part::Text(text));
         } else {
             let table = Part::Table(self.front_table());
             parts.push(if self.front.len() > OPEN {

@@ -3,9 +3,10 @@
 use std::collections::BTreeMap;
 
 use kiln_export::page::{Cell, Part, Section, Table};
-use kiln_search::{FailureKind, Outcome, Seconds};
+use kiln_search::{FailureGroup, FailureKind, Outcome, Seconds};
 
 use super::StudyPage;
+use crate::failures::{self, advice, said};
 use crate::units;
 
 /// Failures that are listed.
@@ -42,12 +43,18 @@ impl StudyPage {
         if failed.is_empty() {
             return vec![Part::Text("No trial failed.".to_owned())];
         }
-        let mut kinds: BTreeMap<&str, usize> = BTreeMap::new();
-        for (_, kind, _) in &failed {
-            *kinds.entry(said(*kind)).or_default() += 1;
+        let groups = FailureGroup::of(&self.trials);
+        let mut kinds: BTreeMap<FailureKind, u64> = BTreeMap::new();
+        for group in &groups {
+            *kinds.entry(group.kind).or_default() += group.count;
         }
-        let kinds: Vec<String> = kinds.iter().map(|(kind, count)| format!("{count} {kind}")).collect();
-        let text = format!("{} of {} trials failed: {}.", failed.len(), self.trials.len(), kinds.join(", "));
+        let counted: Vec<String> =
+            kinds.iter().map(|(kind, count)| format!("{count} {}", said(*kind))).collect();
+        let (failed_count, all) = (failed.len(), self.trials.len());
+        let advice: Vec<String> =
+            kinds.keys().map(|kind| format!("What {}: {}.", said(*kind), advice(*kind))).collect();
+        let text =
+            format!("{failed_count} of {all} trials failed: {}. {}", counted.join(", "), advice.join(" "));
         let row = |(trial, kind, reason): &(String, FailureKind, &str)| {
             vec![
                 Cell::Number(trial.clone()),
@@ -61,7 +68,8 @@ impl StudyPage {
             rows: failed.iter().take(LISTED).map(row).collect(),
         };
         let summary = "Which, and why".to_owned();
-        vec![Part::Text(text), Part::Folded { summary, part: Box::new(Part::Table(table)) }]
+        let folded = Part::Folded { summary, part: Box::new(Part::Table(table)) };
+        vec![Part::Text(text), Part::Table(reasons(&groups)), folded]
     }
 
     fn rejections(&self) -> Option<String> {
@@ -118,14 +126,23 @@ impl StudyPage {
     }
 }
 
-fn duration(seconds: Seconds) -> String {
-    units::duration(seconds.duration())
+/// Failures by reason.
+fn reasons(groups: &[FailureGroup]) -> Table {
+    let row = |group: &FailureGroup| {
+        vec![
+            Cell::Number(group.count.to_string()),
+            Cell::Text(said(group.kind).to_owned()),
+            Cell::Text(group.reason.clone()),
+            Cell::Text(failures::examples(group, "").trim_start().to_owned()),
+        ]
+    };
+    Table {
+        caption: "Failures by reason; numbers that differ are left out".to_owned(),
+        headings: ["failures", "how", "why", "trials"].map(str::to_owned).to_vec(),
+        rows: groups.iter().take(LISTED).map(row).collect(),
+    }
 }
 
-const fn said(kind: FailureKind) -> &'static str {
-    match kind {
-        FailureKind::Invalid => "cannot be built",
-        FailureKind::Diverged => "diverged",
-        FailureKind::Panicked => "panicked",
-    }
+fn duration(seconds: Seconds) -> String {
+    units::duration(seconds.duration())
 }

@@ -175,6 +175,10 @@ impl StudyPage {
             .collect();
         let state = if self.record.ended { "The study has ended" } else { "The study has not ended" };
         let limits = if limits.is_empty() { String::new() } else { format!(", with {}", limits.join(", ")) };
+        let state = match &self.record.search_end {
+            Some(end) => format!("{state}; the search ended early: {end}"),
+            None => state.to_owned(),
+        };
         let devices: Vec<String> =
             self.devices.iter().map(|device| format!(" Costs are predicted by {device}.")).collect();
         format!("{state}. It looks for the best {}{limits}.{}", objectives.join(" and "), devices.concat())

@@ -40,7 +40,7 @@ fn told(trial: Trial) -> Event {
 }
 
 fn study() -> StudyPage {
-    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: 4 };
+    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: Some(4) };
     let loss = |done, note: &str| Event::Progress {
         stage: "supernet".to_owned(),
         done,
@@ -162,7 +162,7 @@ fn an_audit_is_shown_where_there_was_one() {
 
 #[test]
 fn studies_that_have_hardly_begun_have_a_page() {
-    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: 4 };
+    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: Some(4) };
     let none: BTreeMap<TrialId, Result<Inspection, String>> = BTreeMap::new();
     for events in [
         Vec::new(),

@@ -31,8 +31,6 @@ pub(crate) struct Setup {
     pub(crate) workers: usize,
     /// Networks that are finished when the search has ended.
     pub(crate) networks: usize,
-    /// Whether the run folder comes to hold a trained supernet.
-    pub(crate) has_supernet: bool,
     /// Whether this process runs the study.
     pub(crate) role: Role,
 }

@@ -14,7 +14,7 @@ pub(crate) use self::front::Front;
 pub(crate) use self::lines::{Level, Line, Lines};
 pub(crate) use self::workers::Worker;
 use super::setup::{Setup, heading, text};
-use crate::progress::stage::Stage;
+use crate::progress::{self, stage::Stage};
 use crate::units::{self, Numbers};
 use crate::volume::{self, Volume};
 
@@ -106,6 +106,9 @@ impl State {
             Event::Started { study, resumed, trials } => self.start(study, *resumed, *trials, at),
             Event::Progress { stage, done, total, note } => {
                 // Trials are counted as they come: reports of them may have been left out.
+                if stage == SEARCH {
+                    self.target = *total;
+                }
                 let done = if stage == SEARCH { self.trials.len() as u64 } else { *done };
                 self.advance(stage, done, *total, note, at);
             }
@@ -125,6 +128,9 @@ impl State {
                 self.lines.push(at, Level::Info, message);
             }
             Event::Rejections { candidates, rejected } => self.rejections = Some((*candidates, *rejected)),
+            Event::SearchEnd { end } => {
+                self.lines.push(at, Level::Warning, format!("the search ended early: {end}"));
+            }
             Event::Searched { trials, front } => {
                 self.close(at);
                 let judged = self.qualifier().map(|said| format!(", judged {said}")).unwrap_or_default();
@@ -157,16 +163,11 @@ impl State {
         self.stages.last().filter(|passed| passed.ended.is_none()).map(|passed| &passed.stage)
     }
 
-    fn start(&mut self, study: &str, resumed: u64, trials: u64, at: Duration) {
-        self.target = trials;
+    fn start(&mut self, study: &str, resumed: u64, trials: Option<u64>, at: Duration) {
+        self.target = trials.unwrap_or(0);
         self.ended = false;
         self.stages.clear();
-        let message = if resumed > 0 {
-            format!("{study}: going on, {resumed} of {trials} trials are there")
-        } else {
-            format!("{study}: {trials} trials")
-        };
-        self.lines.push(at, Level::Info, message);
+        self.lines.push(at, Level::Info, progress::started(study, resumed, trials));
     }
 
     fn advance(&mut self, name: &str, done: u64, total: u64, note: &str, at: Duration) {
@@ -184,7 +185,7 @@ impl State {
         let Some(current) = self.stages.last_mut().filter(|passed| passed.ended.is_none()) else { return };
         current.ended = Some(at);
         let (stage, took) = (&current.stage, units::duration(current.stage.elapsed(at)));
-        let end = if stage.is_done() { "done".to_owned() } else { format!("{} %", stage.percent()) };
+        let end = if stage.is_done() { "done".to_owned() } else { stage.progress() };
         let message = format!("{}: {end} in {took}", stage.name());
         self.lines.push(at, Level::Info, message);
     }

@@ -292,8 +292,8 @@ impl View {
         };
         let way = match state.trials.get(&id).map(|told| &told.trial) {
             Some(trial) if trial.outcome.measurement().is_some() => {
-                let way = how_to_finish(&trial.proposal.genotype, &setup.paths, setup.has_supernet);
-                format!("; for this one, {way}")
+                let way = how_to_finish(trial.id, &setup.paths);
+                format!("; {way}")
             }
             _ => String::new(),
         };

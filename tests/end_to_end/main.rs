@@ -8,6 +8,7 @@ mod configs;
 mod crashes;
 mod displaced;
 mod effort;
+mod explained;
 mod failures;
 mod flips;
 mod full_disk;

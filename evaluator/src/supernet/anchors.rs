@@ -47,6 +47,9 @@ pub(crate) struct AnchorSettings {
     pub(crate) batch: usize,
     #[serde(default)]
     pub(crate) optimizer: OptimizerSettings,
+    /// Follows from the supernet's, where the task is a regression.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) clip_norm: Option<f64>,
 }
 
 const fn epochs() -> u32 {
@@ -65,7 +68,7 @@ impl AnchorSettings {
             warmup_epochs: 0,
             label_smoothing: 0.0,
             accumulate: accumulate(),
-            clip_norm: None,
+            clip_norm: self.clip_norm,
             ema: None,
             patience: None,
             checkpoint_steps: CHECKPOINT_STEPS,

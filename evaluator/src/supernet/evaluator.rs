@@ -50,7 +50,7 @@ pub(crate) fn build(
     finish: Option<&Settings>,
     context: Context,
 ) -> Result<Built, SettingsError> {
-    let read = SupernetSettings::read(settings)?;
+    let read = SupernetSettings::read(settings)?.of_task(context.data.is_regression());
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let saved = read.supernet.as_deref().map(|run| Saved::read(run, &context)).transpose();
     let saved = saved.map_err(|problem| SettingsError {

@@ -72,6 +72,7 @@ impl Plausibility {
             | Event::Progress { .. }
             | Event::Prepared { .. }
             | Event::Health { .. }
+            | Event::SearchEnd { .. }
             | Event::Rejections { .. }
             | Event::Ended
             | Event::Warning { .. } => Ok(()),

@@ -3,8 +3,12 @@
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 
+use super::stages::StageClock;
 use super::{JournalEntry, JournalReader};
-use crate::{Event, Finished, Outcome, Proposal, RunPaths, Seconds, StudyError, Trial, TrialId};
+use crate::{
+    Event, Finished, Outcome, Proposal, RunPaths, SearchEnd, Seconds, StageSeconds, StudyError, SupernetHealth,
+    Trial, TrialId,
+};
 
 /// What is known about a trial from its line.
 #[derive(Clone, Debug, PartialEq)]
@@ -33,12 +37,20 @@ pub struct StudyRecord {
     pub trials: BTreeMap<TrialId, Box<JournaledTrial>>,
     /// Trials told and the Pareto front, if the search stage ended.
     pub searched: Option<(u64, Vec<TrialId>)>,
+    /// Why the search stage ended before its budget of trials was used up, if it did.
+    pub search_end: Option<SearchEnd>,
     /// Networks finished, with the time each took.
     pub finished: BTreeMap<TrialId, (Finished, Seconds)>,
     /// Whether the last thing that happened is the end.
     pub ended: bool,
     /// Time for which processes have worked on the study.
     pub elapsed_s: Seconds,
+    /// The same by stage.
+    pub stages: StageSeconds,
+    /// Time since the epoch at the last entry.
+    pub unix_s: Seconds,
+    /// The stage at hand.
+    clock: StageClock,
     /// What a reader should know about the journal itself.
     pub doubts: Doubts,
     /// Answers from before the last retry that still count.
@@ -135,7 +147,7 @@ impl StudyRecord {
     ) -> Result<(), StudyError> {
         while let Some(entry) = reader.next_entry()? {
             see(&entry);
-            self.elapsed_s = self.elapsed_s.max(entry.elapsed_s);
+            self.pass(&entry);
             self.apply_from(entry.event, reader.is_checked());
         }
         Ok(())
@@ -144,9 +156,16 @@ impl StudyRecord {
     /// Takes in a last line that lacks its end only; false where what is there is no line.
     pub(super) fn take_in_last(&mut self, reader: &mut JournalReader) -> bool {
         let Some(entry) = reader.last_without_end() else { return false };
-        self.elapsed_s = self.elapsed_s.max(entry.elapsed_s);
+        self.pass(&entry);
         self.apply_from(entry.event, reader.is_checked());
         true
+    }
+
+    /// Takes in the times of an entry.
+    fn pass(&mut self, entry: &JournalEntry) {
+        self.clock.pass(entry.elapsed_s, &entry.event, &mut self.stages);
+        self.unix_s = entry.unix_s;
+        self.elapsed_s = self.elapsed_s.max(entry.elapsed_s);
     }
 
     /// What these entries say, in the order of the journal.
@@ -154,7 +173,7 @@ impl StudyRecord {
     pub fn new(entries: impl IntoIterator<Item = JournalEntry>) -> Self {
         let mut record = Self::default();
         for entry in entries {
-            record.elapsed_s = record.elapsed_s.max(entry.elapsed_s);
+            record.pass(&entry);
             record.apply(entry.event);
         }
         record
@@ -179,12 +198,14 @@ impl StudyRecord {
             Event::Health { health } => self.health = Some(health),
             Event::Trial { trial, seconds, worker, .. } => {
                 self.ended = false;
+                self.search_end = None;
                 self.trials.insert(trial.id, Box::new(JournaledTrial { trial, seconds, worker, checked }));
             }
             Event::Retried { .. } => {
                 // Trials after a retried one may be others now, so all are told anew; answers are kept.
                 self.ended = false;
                 self.searched = None;
+                self.search_end = None;
                 self.finished.clear();
                 let told = std::mem::take(&mut self.trials).into_values().map(|journaled| *journaled);
                 let mut known = BTreeSet::new();
@@ -197,6 +218,7 @@ impl StudyRecord {
                     })
                     .collect();
             }
+            Event::SearchEnd { end } => self.search_end = Some(end),
             Event::Searched { trials, front } => self.searched = Some((trials, front)),
             Event::Finished { finished, seconds } => {
                 self.finished.insert(finished.trial, (finished, seconds));

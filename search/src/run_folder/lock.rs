@@ -98,3 +98,10 @@ fn is_there(pid: u32) -> bool {
     let processes = std::path::Path::new("/proc");
     !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
+
+/// Whether another process has the lock. It is taken only together with others who look, and given back at
+/// once.
+pub(super) fn is_held(paths: &RunPaths) -> bool {
+    let looked = File::open(paths.lock()).map(|file| file.try_lock_shared());
+    matches!(looked, Ok(Err(TryLockError::WouldBlock)))
+}

@@ -117,8 +117,7 @@ pub(super) fn check(
         return Err(StudyError::Setting { key: "epochs", found, expected });
     }
     let needs = strategy.needs(answered, settings.in_flight).ok_or(StudyError::NeverFull)?;
-    let budgets =
-        [("trials", Some(settings.trials), needs.trials), ("epochs", settings.epochs, needs.epochs)];
+    let budgets = [("trials", settings.trials, needs.trials), ("epochs", settings.epochs, needs.epochs)];
     for (key, found, needed) in budgets {
         if let Some(found) = found.filter(|found| *found < needed) {
             return Err(StudyError::Budget { key, found, needed, in_flight: settings.in_flight });

@@ -9,7 +9,8 @@ use kiln_files::{Content, WholeFolder, make_folder, optional};
 use super::log::Log;
 use crate::run_folder::check_held;
 use crate::{
-    EvalError, Event, Finished, Finisher, Progress, RunPaths, StudyError, StudyRecord, Trial, TrialId,
+    EvalError, Event, Finished, Finisher, Outcome, Progress, RunPaths, StudyError, StudyRecord, Trial,
+    TrialId,
 };
 
 /// Networks finished, and whether the user stopped the stage.
@@ -100,6 +101,28 @@ fn remove(folder: &Path) -> Result<(), StudyError> {
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> StudyError {
     let path = path.to_owned();
     move |source| StudyError::File { path, action, source }
+}
+
+/// The trials of these ids, which must be there and measured.
+pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a Trial>, StudyError> {
+    let named = |id: &TrialId| {
+        let refuse = |problem: String| StudyError::NotATrial { trial: *id, problem };
+        let trial = trials.iter().find(|trial| trial.id == *id);
+        let trial = trial.ok_or_else(|| {
+            refuse(format!("the study has {} trials, and it is none of them", trials.len()))
+        })?;
+        match &trial.outcome {
+            Outcome::Measured(_) => Ok(trial),
+            Outcome::Failed { reason, .. } => Err(refuse(format!("it failed in the search ({reason})"))),
+        }
+    };
+    ids.iter().map(named).collect()
+}
+
+/// Networks that are finished: journaled, with their files in place.
+pub(super) fn kept<'a>(record: &'a StudyRecord, paths: &'a RunPaths) -> impl Iterator<Item = &'a Finished> {
+    let finished = record.finished.values().map(|(finished, _)| finished);
+    finished.filter(|finished| missing_file(finished, &paths.model(finished.trial)).is_none())
 }
 
 /// Trials by id, in the order of the ids.

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::run_folder::Places;
-use crate::{Event, Journal, Observer, Progress, RunFolder, Seconds, StudyError};
+use crate::{Event, Journal, Observer, Progress, RunFolder, Seconds, Status, StudyError, Summary};
 
 /// Progress goes into the journal at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -68,6 +68,15 @@ impl Log {
         let Some(first) = self.failed() else { return error };
         tracing::warn!("after the error that is told: {error}");
         first
+    }
+
+    /// What a run came to: what failed where no error could be returned asks for a stop too, and comes first.
+    pub(super) fn settled(&self, ended: Result<Summary, StudyError>) -> Result<Summary, StudyError> {
+        match ended {
+            Err(error) => Err(self.first(error)),
+            Ok(summary) if summary.status == Status::Interrupted => self.failed().map_or(Ok(summary), Err),
+            Ok(summary) => Ok(summary),
+        }
     }
 
     /// What went wrong where no error could be returned, if anything did.

@@ -1,6 +1,7 @@
 //! The search stage: ask, evaluate, remember, tell.
 
 mod judge;
+mod pace;
 mod settle;
 mod target;
 
@@ -12,7 +13,9 @@ use std::thread;
 
 use kiln_space::Genotype;
 
+use self::pace::Pace;
 use super::effort::epochs_of;
+use super::end::SearchEnd;
 use super::log::Log;
 use super::workers::{Answer, Job, work};
 use crate::schedule::Schedule;
@@ -43,8 +46,8 @@ pub(super) struct Searched {
     pub(super) trials: Vec<Trial>,
     /// Trials in the journal, told or not.
     pub(super) journaled: u64,
-    /// Whether the user stopped it.
-    pub(super) interrupted: bool,
+    /// Why it ended; `None` when the user stopped it.
+    pub(super) end: Option<SearchEnd>,
 }
 
 /// An answered proposal.
@@ -73,6 +76,9 @@ struct Search<'a> {
     /// The trial that reached the target.
     reached: Option<TrialId>,
     interrupted: bool,
+    /// Why it ended, when it has.
+    end: Option<SearchEnd>,
+    pace: Pace,
     /// Proposals that are being evaluated, with all trials that wait for the answer.
     evaluating: BTreeMap<(Genotype, Fidelity), Vec<TrialId>>,
     /// Proposals without an answer.
@@ -112,8 +118,8 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
         }
         ended
     });
-    let Search { told: trials, journaled, interrupted, .. } = search;
-    ended.map(|()| Searched { trials, journaled, interrupted })
+    let Search { told: trials, journaled, end, .. } = search;
+    ended.map(|()| Searched { trials, journaled, end })
 }
 
 impl<'a> Search<'a> {
@@ -122,6 +128,7 @@ impl<'a> Search<'a> {
         let panicked = panics
             .map(|(proposal, outcome)| ((proposal.genotype.clone(), proposal.fidelity), outcome.clone()))
             .collect();
+        let pace = Pace::new(parts.domain.space());
         Self {
             schedule: Schedule::new(parts.answered),
             journaled: parts.record.trials.len() as u64,
@@ -135,6 +142,8 @@ impl<'a> Search<'a> {
             late: false,
             reached: None,
             interrupted: false,
+            end: None,
+            pace,
             evaluating: BTreeMap::new(),
             open: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -160,7 +169,8 @@ impl<'a> Search<'a> {
             self.tell(next)?;
         }
         self.report_rejections()?;
-        self.check_end()
+        self.end = Some(self.why_ended()?);
+        Ok(())
     }
 
     /// Asks until all virtual workers are busy, or there is nothing to ask for now.
@@ -171,8 +181,7 @@ impl<'a> Search<'a> {
                 return Ok(());
             }
             self.late = self.out_of_time();
-            let is_spent = self.next >= self.parts.settings.trials || self.has_spent_epochs();
-            if self.late || self.reached.is_some() || is_spent {
+            if self.late || self.reached.is_some() || self.is_spent() {
                 self.exhausted = true;
                 break;
             }
@@ -185,6 +194,7 @@ impl<'a> Search<'a> {
                 }
                 Ask::Wait => break,
                 Ask::Done => self.exhausted = true,
+                Ask::Misfit(error) => return Err(StudyError::Strategy(error)),
             }
         }
         Ok(())
@@ -203,6 +213,11 @@ impl<'a> Search<'a> {
         self.parts.settings.epochs.is_some_and(|budget| self.epochs >= budget)
     }
 
+    /// Whether all trials or epochs of the budget were asked for.
+    fn is_spent(&self) -> bool {
+        self.parts.settings.trials.is_some_and(|trials| self.next >= trials) || self.has_spent_epochs()
+    }
+
     /// Whether the hours are used up. What an earlier process began is still gone through.
     fn out_of_time(&self) -> bool {
         let Some(hours) = self.parts.settings.hours else { return false };
@@ -216,13 +231,16 @@ impl<'a> Search<'a> {
         let Answered { trial, known, seconds, worker } = answered;
         self.strategy.tell(&trial);
         self.told.push(trial.clone());
+        self.pace.count(trial.proposal.fidelity, known);
         let settings = self.parts.settings;
         if self.reached.is_none() && target::is_reached(&settings.target, &trial) {
             self.reached = Some(id);
         }
         let panicked = self.count_panic(&trial);
         self.parts.log.show(&Event::Trial { trial, known, seconds, worker });
-        self.parts.log.report("search", self.told.len() as u64, settings.trials, "");
+        let told = self.told.len() as u64;
+        let total = self.pace.total(told, settings, self.parts.log.elapsed());
+        self.parts.log.report("search", told, total, "");
         if self.told.len().is_multiple_of(REJECTIONS_EVERY) {
             self.report_rejections()?;
         }
@@ -268,8 +286,8 @@ impl<'a> Search<'a> {
         ))
     }
 
-    /// Says why the strategy ended before the budget did.
-    fn check_end(&self) -> Result<(), StudyError> {
+    /// Why nothing more is asked.
+    fn why_ended(&self) -> Result<SearchEnd, StudyError> {
         let (told, settings) = (self.told.len() as u64, self.parts.settings);
         if told == 0 && !self.late {
             let rejections = self.parts.domain.rejections();
@@ -282,17 +300,19 @@ impl<'a> Search<'a> {
             return Err(StudyError::NothingFeasible { rejections: Box::new(rejections), limits });
         }
         self.warn_of_low_fidelity()?;
-        if told < settings.trials {
-            let why = match self.reached {
-                Some(trial) => format!("trial {trial} reached the target"),
-                None if self.late => "the time is used up".to_owned(),
-                None if self.has_spent_epochs() => format!("{} epochs are used up", self.epochs),
-                None => "the strategy has nothing left to propose".to_owned(),
-            };
-            self.parts
-                .log
-                .warn(format!("the search ended after {told} of {} trials: {why}", settings.trials))?;
+        if settings.trials.is_some_and(|trials| told >= trials) {
+            return Ok(SearchEnd::Trials);
         }
-        Ok(())
+        if let Some(trial) = self.reached {
+            return Ok(SearchEnd::Target { trial });
+        }
+        if self.late {
+            return Ok(SearchEnd::Hours);
+        }
+        if self.has_spent_epochs() {
+            return Ok(SearchEnd::Epochs { epochs: self.epochs });
+        }
+        let tried = self.told.iter().map(|trial| &trial.proposal.genotype).collect();
+        Ok(SearchEnd::of_strategy(self.strategy, self.parts.domain, &tried))
     }
 }

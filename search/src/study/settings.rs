@@ -25,8 +25,9 @@ pub struct StudySettings {
     pub panics_in_a_row: u32,
     /// Networks of the front to finish.
     pub networks: usize,
-    /// Trials to reach, of whatever fidelity.
-    pub trials: u64,
+    /// Trials to reach, of whatever fidelity; `None` where something else ends the search: epochs, hours, a
+    /// target, or a strategy that has used the space up.
+    pub trials: Option<u64>,
     /// Epochs for which trials train networks, all together, after which nothing more is asked: the last
     /// trial may exceed them.
     pub epochs: Option<u64>,
@@ -51,7 +52,7 @@ impl Default for StudySettings {
             in_flight: 8,
             panics_in_a_row: 5,
             networks: 1,
-            trials: 100,
+            trials: Some(100),
             epochs: None,
             hours: None,
             target: BTreeMap::new(),
@@ -68,7 +69,7 @@ impl StudySettings {
         let counts = [
             ("in_flight", self.in_flight as u64, MAX_IN_FLIGHT, "1 to 4096"),
             ("panics_in_a_row", u64::from(self.panics_in_a_row), u64::from(u32::MAX), "at least 1"),
-            ("trials", self.trials, u64::MAX, "at least 1"),
+            ("trials", self.trials.unwrap_or(1), u64::MAX, "at least 1"),
             ("epochs", self.epochs.unwrap_or(1), u64::MAX, "at least 1"),
             ("workers", self.workers as u64, 1_024, "1 to 1024"),
         ];

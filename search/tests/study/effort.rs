@@ -3,7 +3,9 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kiln_search::{Fidelities, Fidelity, Rung, Status, Strategy, StrategyRegistry, Study, StudyError};
+use kiln_search::{
+    Fidelities, Fidelity, Rung, SearchEnd, Status, Strategy, StrategyRegistry, Study, StudyError,
+};
 use kiln_space::Settings;
 
 use crate::parts::{Analytic, Climb, Listed, Seen, facts, folder, propose, record, run, study};
@@ -17,7 +19,7 @@ fn over(answered: Fidelities, strategy: &str, settings: &str, trials: u64) -> (S
     let (evaluator, seen) = (Arc::new(Analytic { answered, ..Analytic::new() }), Seen::default());
     let mut study = study(&evaluator, &seen);
     study.strategy = built(strategy, settings);
-    study.settings.trials = trials;
+    study.settings.trials = Some(trials);
     (study, evaluator, seen)
 }
 
@@ -123,10 +125,10 @@ fn a_budget_in_epochs_counts_what_is_spent_whatever_the_workers() {
         seen.stop_after = stop_after;
         study.observers = vec![Box::new(seen.clone())];
         study.stop = Arc::clone(&seen.stop);
-        (run(study, paths).unwrap(), seen.warnings())
+        run(study, paths).unwrap()
     };
     let (_folder, whole) = folder();
-    let (summary, warnings) = attempt(1, None, &whole);
+    let summary = attempt(1, None, &whole);
     let spent = &summary.spent;
     assert!((200..220).contains(&spent.epochs), "{spent}");
     assert_eq!(spent.full_trainings(), Some(spent.epochs as f64 / 20.0));
@@ -138,12 +140,11 @@ fn a_budget_in_epochs_counts_what_is_spent_whatever_the_workers() {
         })
         .sum();
     assert_eq!((by_hand, spent.rungs.len()), (spent.epochs, 3));
-    let ended = format!("of 1000 trials: {} epochs are used up", spent.epochs);
-    assert!(warnings.iter().any(|warning| warning.ends_with(&ended)), "{warnings:?}");
+    assert_eq!(summary.end, Some(SearchEnd::Epochs { epochs: spent.epochs }));
 
     let (_folder, parts) = folder();
-    assert_eq!(attempt(3, Some(20), &parts).0.status, Status::Interrupted);
-    let (resumed, _) = attempt(2, None, &parts);
+    assert_eq!(attempt(3, Some(20), &parts).status, Status::Interrupted);
+    let resumed = attempt(2, None, &parts);
     assert_eq!((resumed.status, resumed.spent), (Status::Completed, summary.spent));
     assert_eq!(facts(&parts), facts(&whole));
 }

@@ -260,7 +260,7 @@ pub(crate) fn study(evaluator: &Arc<Analytic>, seen: &Seen) -> Study {
         settings: StudySettings {
             name: "s".to_owned(),
             seed: 7,
-            trials: 40,
+            trials: Some(40),
             in_flight: 3,
             ..StudySettings::default()
         },

@@ -77,7 +77,7 @@ fn a_study_that_ended_is_told_again_without_work() {
     assert_eq!((evaluator.count(), facts(&paths)), (0, expected));
     assert_eq!((seen.told().len(), summary.finished.len()), (40, 2));
     assert!(seen.warnings().is_empty(), "{:?}", seen.warnings());
-    let started = |event: &Event| matches!(event, Event::Started { resumed: 40, trials: 40, .. });
+    let started = |event: &Event| matches!(event, Event::Started { resumed: 40, trials: Some(40), .. });
     assert!(seen.events.lock().unwrap().iter().any(started));
 }
 
@@ -127,7 +127,7 @@ fn a_larger_budget_goes_on_where_the_smaller_one_ended() {
     let with = |trials, paths: &RunPaths| {
         let evaluator = Arc::new(Analytic::new());
         let mut study = study(&evaluator, &Seen::default());
-        study.settings.trials = trials;
+        study.settings.trials = Some(trials);
         run(study, paths).unwrap();
         evaluator.count()
     };
@@ -153,7 +153,7 @@ fn every_strategy_goes_on_where_it_stopped() {
             let evaluator = Arc::new(Analytic { misfortune, jitter_us: 50, ..Analytic::new() });
             let mut study = study(&evaluator, &Seen::default());
             study.strategy = registry.build(name, &Settings::empty("search")).unwrap();
-            (study.settings.trials, study.settings.workers) = (trials, workers);
+            (study.settings.trials, study.settings.workers) = (Some(trials), workers);
             assert_eq!(run(study, paths).unwrap().trials, trials, "{name}");
             evaluator.count()
         };

@@ -94,16 +94,17 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     let Some(stage) = state.stage() else {
         return Line::from("");
     };
-    let mut parts = vec![format!("{:>3} %", stage.percent())];
+    let percent = (stage.total() > 0).then(|| format!("{:>3} %", stage.percent()));
+    let mut parts: Vec<String> = percent.into_iter().collect();
     if stage.covers("search") {
-        parts.push(format!("{} of {} trials", stage.done(), stage.total()));
+        parts.push(stage.trials());
     }
     parts.extend(stage.left(look.now).map(|left| format!("{} left", units::duration(left))));
     if !stage.covers("search") && !stage.note().is_empty() {
         // Before the time that is left, in what room there is.
         let others: usize = parts.iter().map(|part| fit::width(part) + 2).sum();
         let note = fit::cut(stage.note(), usize::from(width).saturating_sub(others + BAR_MIN));
-        parts.insert(1, note);
+        parts.insert(parts.len().min(1), note);
     }
     let said = parts.join(", ");
     let room = usize::from(width).saturating_sub(fit::width(&said) + 4);

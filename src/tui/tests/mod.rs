@@ -34,7 +34,6 @@ fn setup(role: Role) -> Setup {
         }],
         workers: 2,
         networks: 1,
-        has_supernet: true,
         role,
     }
 }
@@ -93,7 +92,7 @@ fn progress(stage: &str, done: u64, total: u64, note: &str) -> Event {
 /// A study in the middle of its search.
 fn searching() -> Vec<(Event, Duration)> {
     let mut events = vec![(
-        Event::Started { study: "digits".to_owned(), resumed: 0, trials: 150 },
+        Event::Started { study: "digits".to_owned(), resumed: 0, trials: Some(150) },
         Duration::from_millis(200),
     )];
     for second in 1..=20 {

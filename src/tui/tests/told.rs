@@ -122,7 +122,7 @@ fn stages_know_the_time_left_though_progress_was_left_out() {
 fn known_answers_say_nothing_about_the_speed() {
     let mut state = State::new(&setup(Role::Runs));
     let second = Duration::from_secs;
-    state.apply(&Event::Started { study: "digits".to_owned(), resumed: 50, trials: 100 }, second(0));
+    state.apply(&Event::Started { study: "digits".to_owned(), resumed: 50, trials: Some(100) }, second(0));
     for id in 0..50 {
         let event =
             Event::Trial { trial: trial(id), known: true, seconds: Seconds::saturating(1.0), worker: 0 };

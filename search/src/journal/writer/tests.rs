@@ -9,7 +9,7 @@ fn events() -> Vec<Event> {
         {"genotype":[1,0],"fidelity":{"epochs":3}},"outcome":{"measured":{"error_percent":0.1}},
         "costs":{"macs":18446744073709551616.0},"objectives":[0.1,18446744073709551616.0],"violation":0.0}}"#;
     vec![
-        Event::Started { study: "a\n\u{2028}".to_owned(), resumed: 0, trials: 9 },
+        Event::Started { study: "a\n\u{2028}".to_owned(), resumed: 0, trials: Some(9) },
         serde_json::from_str(trial).unwrap(),
         Event::Ended,
     ]
@@ -194,7 +194,7 @@ fn of_all_kinds() -> (tempfile::TempDir, PathBuf, Vec<String>) {
     let finished = Finished {
         trial: 3,
         metrics: [("test_accuracy_percent".to_owned(), 90.5)].into(),
-        files: vec!["model.onnx".to_owned()],
+        files: vec![FinishedFile { name: "model.onnx".to_owned(), content: None }],
     };
     let failed = r#"{"kind":"trial","known":true,"seconds":0.0,"worker":0,"trial":{"id":4,"proposal":
         {"genotype":[1,1],"fidelity":"full","origin":{"operator":"mutation","parents":[3],"cluster":2}},
