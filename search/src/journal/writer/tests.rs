@@ -2,7 +2,7 @@ use std::fs;
 
 use super::super::UNCHECKED_VERSION;
 use super::*;
-use crate::Finished;
+use crate::{Finished, FinishedFile};
 
 fn events() -> Vec<Event> {
     let trial = r#"{"kind":"trial","known":false,"seconds":0.25,"worker":1,"trial":{"id":3,"proposal":
