@@ -40,7 +40,7 @@ fn main() -> Result<()> {
     let config = RunConfig::from_document(Document::parse(Path::new("synthetic.toml"), CONFIG)?, None)?;
     fs::write(paths.config(), config.document.to_toml())?;
     let mut journal = Writer::create(&paths, checked)?;
-    journal.put(Event::Started { study: "synthetic".to_owned(), resumed: 0, trials })?;
+    journal.put(Event::Started { study: "synthetic".to_owned(), resumed: 0, trials: Some(trials) })?;
     journal.put(Event::Prepared { fingerprint: "synthetic".to_owned(), full_epochs: 0 })?;
 
     let registries = Registries::builtin();

@@ -43,7 +43,7 @@ pub(crate) struct Contender {
     /// By ascending number.
     pub(crate) trials: Vec<Trial>,
     /// Seconds of the evaluation of each.
-    pub(crate) seconds_of: Vec<f64>,
+    pub(crate) seconds_of: Vec<Seconds>,
     pub(crate) front: Vec<FrontEntry>,
     /// Metrics of the finished networks.
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,

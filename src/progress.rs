@@ -75,7 +75,7 @@ impl Screen {
 
     /// Something happened in a study that another process runs, or ran: times are those of its journal.
     pub(crate) fn on_entry(&mut self, entry: &JournalEntry) {
-        let now = Duration::try_from_secs_f64(entry.elapsed_s).unwrap_or_default();
+        let now = entry.elapsed_s.duration();
         self.clock = Clock::Told(now.max(match self.clock {
             Clock::Runs(_) => Duration::ZERO,
             Clock::Told(before) => before,

@@ -207,7 +207,7 @@ impl Report {
     pub(crate) fn with_costs(mut self, trials: &[Trial]) -> Self {
         for network in self.finished.iter_mut().filter(|network| network.costs.is_empty()) {
             let trial = trials.iter().find(|trial| trial.id == network.trial);
-            network.costs = trial.map(|trial| trial.costs.0.clone()).unwrap_or_default();
+            network.costs = trial.map(|trial| trial.costs.0.clone().into()).unwrap_or_default();
         }
         self
     }

@@ -11,6 +11,7 @@ use crate::interrupt::StopFlag;
 use crate::progress::Screen;
 use crate::report::Report;
 use crate::run::Run;
+use crate::units::Numbers;
 use crate::{logging, output};
 
 pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, Failure> {
@@ -26,6 +27,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let assembly = Registries::builtin().build_at(config, common.data.as_deref(), paths.clone())?;
     let text = assembly.config.document.to_toml();
     let objectives = assembly.config.search.objectives.clone();
+    let numbers = Numbers::of(&assembly.config);
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.stop = StopFlag::listen()?.flag();
@@ -33,7 +35,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let folder = RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?;
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} finishes networks of {}", env!("CARGO_PKG_VERSION"), paths.root().display());
-    study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str))));
+    study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     let ended = study.finish(&folder, &wanted).inspect_err(|error| tracing::error!("stopped: {error}"));
     let summary = ended?;
     if summary.status == Status::Interrupted {
@@ -46,6 +48,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let run = Run::read(paths.root(), &common.runs)?;
     let report =
         Report::new(&paths, &objectives, summary.trials, &summary.front, &summary.finished, summary.spent)
+            .with_numbers(numbers, run.health.clone())
             .explained(run.search_end.as_ref(), FailureGroup::of(&run.trials))
             .with_costs(&run.trials);
     if common.json {

@@ -125,8 +125,8 @@ fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), String> {
     let values = front.iter().filter_map(|entry| entry.objectives.0.first().copied());
     study.best = values.min_by(f64::total_cmp);
     study.finished = record.finished.len();
-    study.worked_s = record.elapsed_s;
-    study.last_unix_s = Some(record.unix_s);
+    study.worked_s = record.elapsed_s.get();
+    study.last_unix_s = Some(record.unix_s.get());
     study.state = if record.ended { State::Ended } else { State::Interrupted };
     Ok(())
 }

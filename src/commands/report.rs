@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 
 use kiln::assembly::Registries;
 use kiln::audit::Audit;
+use kiln_export::page::Page;
 use kiln_files::Overwrite;
 use serde_json::json;
 

@@ -65,7 +65,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 
     let screen =
-        if plain || common.json { None } else { open_screen(&mut study, &paths, &stop, Arc::new(export)) };
+        if plain || common.json { None } else { open_screen(&mut study, numbers, (&paths, &stop), Arc::new(export)) };
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     }
@@ -106,8 +106,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
 /// Shows the study on the whole terminal, if there is one for it.
 fn open_screen(
     study: &mut Study,
-    paths: &RunPaths,
-    stop: &StopFlag,
+    numbers: Numbers,
+    (paths, stop): (&RunPaths, &StopFlag),
     export: Arc<ModelExport>,
 ) -> Option<tui::Screen> {
     if !tui::is_possible() {
@@ -121,6 +121,7 @@ fn open_screen(
         models: PredictedFor::all(&study.costs),
         workers: study.settings.workers,
         networks: study.settings.networks,
+        metrics: numbers,
         role: Role::Runs,
     };
     let inspector = Inspector { space: Arc::clone(&study.space), costs: study.costs.clone() };

@@ -42,6 +42,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
         models: PredictedFor::all(&costs),
         workers: 0,
         networks: config.finish.as_ref().map_or(0, |finish| finish.networks),
+        metrics: Numbers::of(&config),
         role: Role::Watches,
     };
     for message in tui::watch(&setup, follow, &Inspector { space, costs }, &export, &closed)? {

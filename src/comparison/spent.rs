@@ -47,7 +47,7 @@ impl Measure {
         let of = |(index, trial): (usize, &Trial)| match self {
             Self::Trials => 1.0,
             Self::Epochs => epochs(trial, study.full_epochs).unwrap_or(0) as f64,
-            Self::Seconds => study.seconds_of.get(index).copied().unwrap_or(0.0).max(0.0),
+            Self::Seconds => study.seconds_of.get(index).map_or(0.0, |seconds| seconds.get()),
         };
         let add = |effort: f64| {
             total += effort;

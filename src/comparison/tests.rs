@@ -19,7 +19,7 @@ pub(crate) fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) ->
         seconds: Seconds::saturating(12.0),
         constraints: vec![Constraint::new("latency_us", limit)],
         front: study_front(&trials),
-        seconds_of: vec![2.0; trials.len()],
+        seconds_of: vec![Seconds::saturating(2.0); trials.len()],
         trials,
         finished: vec![(0, vec![("test_accuracy_percent".to_owned(), 97.5)])],
     }
@@ -157,7 +157,7 @@ fn studies_of_several_fidelities_are_compared_by_epochs() {
 
     // Who does not say how long a training is, is compared by time.
     second.full_epochs = None;
-    second.seconds_of = vec![1.0, 3.0, 9.0, 9.0];
+    second.seconds_of = [1.0, 3.0, 9.0, 9.0].map(Seconds::saturating).to_vec();
     let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
     assert_eq!(comparison.measure, Measure::Seconds);
     assert_eq!((comparison.studies[0].to_least, comparison.studies[1].to_least), (Some(4.0), Some(22.0)));

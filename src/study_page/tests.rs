@@ -2,7 +2,7 @@ use std::collections::BTreeMap;
 
 use kiln::audit::{AuditedNetwork, Predictor};
 use kiln_search::{
-    Event, Finished, HealthCheck, HealthQuestion, JOURNAL_VERSION, JournalEntry, Outcome, RankCorrelation, Seconds,
+    Event, Finished, FinishedFile, HealthCheck, HealthQuestion, JOURNAL_VERSION, JournalEntry, Outcome, RankCorrelation, Seconds,
     SupernetHealth,
 };
 use kiln_space::Genotype;
@@ -242,14 +242,14 @@ fn a_page_of_a_supernet_shows_estimates_its_health_and_the_test_result_first() {
     let finished = Finished {
         trial: 2,
         metrics: [("test_accuracy_percent".to_owned(), 98.25)].into(),
-        files: vec!["model.onnx".to_owned()],
+        files: vec![FinishedFile { name: "model.onnx".to_owned(), content: None }],
     };
     let loss =
         Event::Progress { stage: "supernet".to_owned(), done: 20, total: 20, note: "loss 0.5000".to_owned() };
     let events = |health: Option<SupernetHealth>| {
         let health = health.map(|health| Event::Health { health });
         let prepared = Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 0 };
-        let rest = [Event::Finished { finished: finished.clone(), seconds: 7.0 }];
+        let rest = [Event::Finished { finished: finished.clone(), seconds: Seconds::saturating(7.0) }];
         [loss.clone(), prepared]
             .into_iter()
             .chain(health)

@@ -31,6 +31,8 @@ pub(crate) struct Setup {
     pub(crate) workers: usize,
     /// Networks that are finished when the search has ended.
     pub(crate) networks: usize,
+    /// What the metrics of trials are.
+    pub(crate) metrics: Numbers,
     /// Whether this process runs the study.
     pub(crate) role: Role,
 }
@@ -38,7 +40,7 @@ pub(crate) struct Setup {
 impl Setup {
     /// What the metrics of trials are.
     pub(crate) const fn numbers(&self) -> Numbers {
-        if self.has_supernet { Numbers::Estimated } else { Numbers::Measured }
+        self.metrics
     }
 
     /// The heading of a trial's metric or cost.

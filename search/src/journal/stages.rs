@@ -71,6 +71,6 @@ mod tests {
             clock.pass(Seconds::saturating(elapsed_s), &event, &mut spent);
         }
         let StageSeconds { prepare, search, finish } = spent;
-        assert_eq!([prepare, search, finish].map(Seconds::get), [4.0, 6.0, 6.0]);
+        assert_eq!([prepare, search, finish], [4.0, 6.0, 6.0].map(Seconds::saturating));
     }
 }

@@ -122,7 +122,7 @@ pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a 
 /// Networks that are finished: journaled, with their files in place.
 pub(super) fn kept<'a>(record: &'a StudyRecord, paths: &'a RunPaths) -> impl Iterator<Item = &'a Finished> {
     let finished = record.finished.values().map(|(finished, _)| finished);
-    finished.filter(|finished| missing_file(finished, &paths.model(finished.trial)).is_none())
+    finished.filter(|finished| finished.mismatches(&paths.model(finished.trial)).is_empty())
 }
 
 /// Trials by id, in the order of the ids.

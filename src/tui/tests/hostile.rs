@@ -3,12 +3,13 @@
 use std::time::Duration;
 
 use kiln_export::steers;
-use kiln_search::{Event, FailureKind, Outcome};
+use kiln_search::{Costs, Event, FailureKind, FinishedFile, NamedValues, Outcome};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
 use super::{Small, best, setup, whole};
 use crate::inspection::Inspect;
+use crate::report::PredictedFor;
 use crate::tui::draw::{Look, draw};
 use crate::tui::palette::{Depth, Palette};
 use crate::tui::setup::{Role, Setup};
@@ -17,6 +18,12 @@ use crate::tui::view::{Opened, Panel, View};
 
 /// Names that would act on the terminal, or turn a line round.
 const HOSTILE: &str = "a\u{1b}]0;owned\u{7}\u{9b}31m\nb\u{202e}c\u{2066}d\u{200b}e\u{feff}f\u{61c}";
+
+/// These values, and one more under a hostile name.
+fn with(values: &NamedValues, value: f64) -> NamedValues {
+    let all = values.into_iter().map(|(name, value)| (name.clone(), *value));
+    all.chain([(HOSTILE.to_owned(), value)]).collect()
+}
 
 #[test]
 fn no_name_of_a_run_folder_acts_on_the_terminal() {
@@ -33,18 +40,16 @@ fn no_name_of_a_run_folder_acts_on_the_terminal() {
             Event::Warning { message } => *message = HOSTILE.to_owned(),
             Event::Trial { trial, .. } => {
                 trial.proposal.origin.operator = HOSTILE.to_owned();
-                trial.costs.0.insert(HOSTILE.to_owned(), 1.0);
+                trial.costs = Costs(with(&trial.costs.0, 1.0));
                 match &mut trial.outcome {
                     Outcome::Failed { reason, .. } => *reason = HOSTILE.to_owned(),
                     Outcome::Measured(measured) => {
-                        let mut metrics = measured.metrics().clone();
-                        metrics.insert(HOSTILE.to_owned(), 2.0);
-                        trial.outcome = Outcome::from_metrics(metrics);
+                        trial.outcome = Outcome::from_metrics(with(measured.metrics(), 2.0).into());
                     }
                 }
             }
             Event::Finished { finished, .. } => {
-                finished.files.push(HOSTILE.to_owned());
+                finished.files.push(FinishedFile { name: HOSTILE.to_owned(), content: None });
                 finished.metrics.insert(HOSTILE.to_owned(), 3.0);
             }
             _ => {}
@@ -53,7 +58,11 @@ fn no_name_of_a_run_folder_acts_on_the_terminal() {
     let setup = Setup {
         study: HOSTILE.to_owned(),
         paths: kiln_search::RunPaths::new(HOSTILE),
-        models: vec![HOSTILE.to_owned()],
+        models: vec![PredictedFor {
+            device: HOSTILE.to_owned(),
+            model: HOSTILE.to_owned(),
+            conditions: None,
+        }],
         ..setup(Role::Watches)
     };
     let mut state = State::new(&setup);

@@ -20,6 +20,7 @@ use super::setup::{Role, Setup};
 use super::state::State;
 use crate::inspection::{Inspect, Inspection, LayerView};
 use crate::report::PredictedFor;
+use crate::units::Numbers;
 
 fn setup(role: Role) -> Setup {
     Setup {
@@ -34,6 +35,7 @@ fn setup(role: Role) -> Setup {
         }],
         workers: 2,
         networks: 1,
+        metrics: Numbers::Estimated,
         role,
     }
 }
