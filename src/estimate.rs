@@ -228,6 +228,6 @@ mod tests {
         let began = Instant::now();
         let wide = estimate("[65536]", "trials = 1");
         assert!(wide.search.get() > 100.0 * estimate("[64]", "trials = 1").search.get(), "{wide:?}");
-        assert!(began.elapsed() < Duration::from_secs(60), "{:?}", began.elapsed());
+        assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
     }
 }

@@ -5,8 +5,8 @@ use std::path::Path;
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
 use kiln_search::{
-    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, SearchEnd, Spent, StudyRecord, SupernetHealth, Trial,
-    TrialId, study_front,
+    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, SearchEnd, Spent, StudyRecord, SupernetHealth,
+    Trial, TrialId, study_front,
 };
 
 use crate::exit::Failure;

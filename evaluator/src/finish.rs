@@ -11,7 +11,7 @@ use kiln_export::{
     ExportError, ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan,
     TrainedModel, write_files,
 };
-use kiln_search::{EvalError, Finished, Finisher, Progress, RESULTS_VERSION, RunPaths, Trial};
+use kiln_search::{EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 
 use self::settings::{FinishSettings, Mode};
@@ -177,7 +177,6 @@ impl NetworkFinisher {
             trial.id.to_string(),
             trial.proposal.genotype.to_string(),
             self.source.as_ref().map(|source| source.hash()).unwrap_or_default(),
-
         ];
         parts.join("\n")
     }

@@ -174,7 +174,7 @@ fn beginning_of(path: &Path) -> Result<Vec<u8>, FileError> {
 mod tests {
     use super::*;
 
-    fn refused(written: Result<Written, FileError>) -> bool {
+    fn refused(written: &Result<Written, FileError>) -> bool {
         matches!(written, Err(FileError::Exists { .. }))
     }
 
@@ -185,7 +185,7 @@ mod tests {
         let own = |bytes: &[u8]| bytes.starts_with(b"kiln");
         assert_eq!(write_output(&place, b"kiln 1", Overwrite::Never).unwrap(), Written::Now);
         assert_eq!(write_output(&place, b"kiln 1", Overwrite::Never).unwrap(), Written::Before);
-        assert!(refused(write_output(&place, b"kiln 2", Overwrite::Never)));
+        assert!(refused(&write_output(&place, b"kiln 2", Overwrite::Never)));
         assert_eq!(write_output(&place, b"kiln 2", Overwrite::Own(&own)).unwrap(), Written::Now);
         fs::write(&place, "mine").unwrap();
         let said = write_output(&place, b"kiln 2", Overwrite::Own(&own)).unwrap_err().to_string();
@@ -203,7 +203,7 @@ mod tests {
         let (place, target) = (folder.path().join("a"), folder.path().join("target"));
         fs::write(&target, "mine").unwrap();
         symlink(&target, &place).unwrap();
-        assert!(refused(write_output(&place, b"x", Overwrite::Own(&|_| true))));
+        assert!(refused(&write_output(&place, b"x", Overwrite::Own(&|_| true))));
         write_output(&place, b"x", Overwrite::Always).unwrap();
         assert_eq!(
             (fs::read(&target).unwrap(), fs::read(&place).unwrap()),
@@ -229,7 +229,7 @@ mod tests {
         assert_eq!(write("1", false).unwrap(), Written::Now);
         fs::create_dir(place.join("target")).unwrap();
         assert_eq!(write("1", false).unwrap(), Written::Before);
-        assert!(refused(write("2", false)));
+        assert!(refused(&write("2", false)));
         assert_eq!(fs::read(place.join("src/lib.rs")).unwrap(), b"1");
         assert_eq!(write("2", true).unwrap(), Written::Now);
         assert_eq!(fs::read(place.join("src/lib.rs")).unwrap(), b"2");

@@ -64,8 +64,11 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 
-    let screen =
-        if plain || common.json { None } else { open_screen(&mut study, numbers, (&paths, &stop), Arc::new(export)) };
+    let screen = if plain || common.json {
+        None
+    } else {
+        open_screen(&mut study, numbers, (&paths, &stop), Arc::new(export))
+    };
     if screen.is_none() {
         study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     }

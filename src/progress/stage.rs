@@ -3,8 +3,6 @@
 
 use std::time::Duration;
 
-use kiln_search::Seconds;
-
 /// Stage in which networks are finished, and the one inside it in which each of them trains.
 const FINISH: &str = "finish";
 const NETWORK: &str = "network";

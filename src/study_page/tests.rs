@@ -2,8 +2,8 @@ use std::collections::BTreeMap;
 
 use kiln::audit::{AuditedNetwork, Predictor};
 use kiln_search::{
-    Event, Finished, FinishedFile, HealthCheck, HealthQuestion, JOURNAL_VERSION, JournalEntry, Outcome, RankCorrelation, Seconds,
-    SupernetHealth,
+    Event, Finished, FinishedFile, HealthCheck, HealthQuestion, JOURNAL_VERSION, JournalEntry, Outcome,
+    RankCorrelation, Seconds, SupernetHealth,
 };
 use kiln_space::Genotype;
 
@@ -20,7 +20,9 @@ fn page_of(events: Vec<Event>) -> StudyPage {
     };
     let entries: Vec<JournalEntry> = events.into_iter().enumerate().map(entry).collect();
     let mut history = History::default();
-    entries.iter().for_each(|entry| history.see(entry));
+    for entry in &entries {
+        history.see(entry);
+    }
     let record = StudyRecord::new(entries);
     let limits = vec![Constraint::new("latency_us", 400.0)];
     let config = "[study]\nname = \"<quick>\"\n".to_owned();

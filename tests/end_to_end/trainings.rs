@@ -8,7 +8,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kiln_search::{Event, Fidelity, Outcome, seed};
+use kiln_search::{Event, Fidelity, Outcome, Seconds, seed};
 use rand::{Rng, RngExt};
 
 use crate::sandbox::Sandbox;
@@ -181,5 +181,6 @@ fn two_fidelities_of_one_network_are_killed_and_go_on_with_any_number_of_workers
 
 /// A moment within the time that a whole study takes.
 fn moment(took: Duration, rng: &mut impl Rng) -> Duration {
-    took.mul_f64(0.02 + 0.9 * rng.random::<f64>())
+    let share = 0.02 + 0.9 * rng.random::<f64>();
+    Seconds::saturating(took.as_secs_f64() * share).duration()
 }

@@ -6,8 +6,8 @@ use std::fs;
 use super::stages::StageClock;
 use super::{JournalEntry, JournalReader};
 use crate::{
-    Event, Finished, Outcome, Proposal, RunPaths, SearchEnd, Seconds, StageSeconds, StudyError, SupernetHealth,
-    Trial, TrialId,
+    Event, Finished, Outcome, Proposal, RunPaths, SearchEnd, Seconds, StageSeconds, StudyError,
+    SupernetHealth, Trial, TrialId,
 };
 
 /// What is known about a trial from its line.

@@ -29,9 +29,10 @@ impl StageClock {
             Event::Finished { .. } => Stage::Finish,
             Event::Progress { stage, .. } if stage == SEARCH => Stage::Search,
             Event::Progress { stage, .. } if FINISH.contains(&stage.as_str()) => Stage::Finish,
-            Event::Started { .. } | Event::Prepared { .. } | Event::Health { .. } | Event::Progress { .. } => {
-                Stage::Prepare
-            }
+            Event::Started { .. }
+            | Event::Prepared { .. }
+            | Event::Health { .. }
+            | Event::Progress { .. } => Stage::Prepare,
             _ => self.stage,
         };
         if elapsed > self.since {

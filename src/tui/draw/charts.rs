@@ -204,8 +204,9 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
     let Some((bottom, top)) = range(curve.iter().map(|point| point.1)) else { return };
     let reference = state.volume.scale().map_or(&[][..], |scale| &scale.reference);
     let reference = look.setup.objectives.iter().zip(reference);
-    let reference: Vec<String> =
-        reference.map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value))).collect();
+    let reference: Vec<String> = reference
+        .map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value)))
+        .collect();
     let reference = format!(" from {} ", reference.join(", "));
     if fit::width(&reference) + 2 <= usize::from(area.width) {
         block = block.title_bottom(Line::from(reference).right_aligned());

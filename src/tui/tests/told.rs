@@ -66,7 +66,12 @@ fn screen_watch_report_and_compare_tell_one_hypervolume() {
         })
         .collect();
     assert!(trials.iter().any(|trial| trial.objectives.0.is_empty()));
-    let event = |trial: &Trial| Event::Trial { trial: trial.clone(), known: false, seconds: Seconds::saturating(0.5), worker: 0 };
+    let event = |trial: &Trial| Event::Trial {
+        trial: trial.clone(),
+        known: false,
+        seconds: Seconds::saturating(0.5),
+        worker: 0,
+    };
     let Setup { objectives, constraints, .. } = setup(Role::Runs);
     // The screen of the process that searches hears of them in one order, `watch` reads them in another.
     let [screen, watch] = [Role::Runs, Role::Watches].map(|role| {
@@ -85,13 +90,21 @@ fn screen_watch_report_and_compare_tell_one_hypervolume() {
     assert!(share > 10.0 && share < 100.0, "{share}");
     assert!((reference[1] - 200.0).abs() < 1e-12 && reference[0] > 0.0, "{reference:?}");
 
-    let entry = |event| JournalEntry { version: JOURNAL_VERSION, unix_s: Seconds::saturating(1e9), elapsed_s: Seconds::saturating(1.0), event };
+    let entry = |event| JournalEntry {
+        version: JOURNAL_VERSION,
+        unix_s: Seconds::saturating(1e9),
+        elapsed_s: Seconds::saturating(1.0),
+        event,
+    };
     let entries: Vec<JournalEntry> = trials.iter().map(|trial| entry(event(trial))).collect();
     let mut history = History::default();
-    entries.iter().for_each(|entry| history.see(entry));
+    for entry in &entries {
+        history.see(entry);
+    }
     let record = StudyRecord::new(entries);
     let (names, config) = (objectives.clone(), String::new());
-    let page = StudyPage::new("a".to_owned(), "runs/a".into(), config, names, constraints.clone(), record, history);
+    let page =
+        StudyPage::new("a".to_owned(), "runs/a".into(), config, names, constraints.clone(), record, history);
     let html = page.page(&BTreeMap::new()).html();
     assert!(html.contains(&format!("It is {share:.2} % in the end")), "{share}");
     let accuracy = format!("The reference point is {:.2} %, 200.0 µs.", 100.0 - reference[0]);
