@@ -116,11 +116,14 @@ impl Comparison {
         let scale = Scale::new(&limits, volumes.iter());
         let measure = Measure::of(contenders);
         let spent: Vec<Vec<f64>> = contenders.iter().map(|study| measure.spent(study)).collect();
-        let curve = |(volume, spent): (&Volume, &Vec<f64>)| -> Curve {
-            let curve = scale.as_ref().map(|scale| volume.curve_on(scale)).unwrap_or_default();
-            curve.into_iter().map(|(trials, share)| (spent[trials - 1], share)).collect()
+        let growths: Vec<volume::Growth> = volumes
+            .iter()
+            .map(|volume| scale.as_ref().map(|scale| volume.growth_on(scale)).unwrap_or_default())
+            .collect();
+        let curve = |(growth, spent): (&volume::Growth, &Vec<f64>)| -> Curve {
+            growth.curve.iter().map(|(trials, share)| (spent[trials - 1], *share)).collect()
         };
-        let curves: Vec<Curve> = volumes.iter().zip(&spent).map(curve).collect();
+        let curves: Vec<Curve> = growths.iter().zip(&spent).map(curve).collect();
         let totals: Vec<f64> = spent.iter().map(|spent| spent.last().copied().unwrap_or(0.0)).collect();
         let judged =
             |(volume, study): (&Volume, &Contender)| spent::judged(volume.fidelity(), study.full_epochs);
@@ -155,7 +158,7 @@ impl Comparison {
             objectives: objectives.to_vec(),
             measure,
             studies,
-            warnings: warnings(contenders, &judged),
+            warnings: warnings(contenders, &judged).into_iter().chain(inexact(&growths)).collect(),
             growth: growth::growth(contenders, measure, &curves, &totals),
             best: levels(objectives, &fronts, contenders),
             reference: scale.map(|scale| scale.reference),
@@ -183,6 +186,15 @@ fn reached(curve: &Curve, least: f64) -> Option<f64> {
     // Sums in another order may differ in the last bits.
     let is_there = |(_, share): &&(f64, f64)| least > 0.0 && *share >= least * (1.0 - 1e-9);
     curve.iter().find(is_there).map(|(spent, _)| *spent)
+}
+
+/// What is to be said of the hypervolumes of all studies.
+fn inexact(growths: &[volume::Growth]) -> Option<String> {
+    let worst = growths.iter().max_by(|a, b| {
+        let error = |growth: &volume::Growth| growth.standard_error.unwrap_or(-1.0);
+        error(a).total_cmp(&error(b)).then(a.left_out.cmp(&b.left_out))
+    });
+    worst.and_then(volume::Growth::remark).map(|remark| format!("hypervolumes are {remark}"))
 }
 
 /// What makes the numbers of studies different things though their objectives have the same names.

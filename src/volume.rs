@@ -1,19 +1,27 @@
 //! How much of the space of objectives the trials of a study dominate, and how that grew: the share of the box between a
 //! reference point and the best value of each objective. The screen, the report and `kiln compare` show these numbers.
 
+mod estimate;
 mod staircase;
 
+use std::collections::BTreeSet;
 use std::sync::OnceLock;
 
-use kiln_search::pareto::dominates;
+use kiln_search::pareto::{Archive, dominates};
 use kiln_search::{Constraint, Fidelity, Trial};
 
 use self::staircase::Staircase;
 
 /// Room behind the worst value where nothing limits an objective, relative to the range of values.
 const MARGIN: f64 = 0.1;
-/// Most points of a curve in three objectives, and in four: each of them is computed anew.
-const STEPS: [usize; 2] = [200, 20];
+/// Most points of a curve in three objectives and more: each of them is computed anew.
+const STEPS: usize = 200;
+/// Fewest such points; where even they would take too long, volumes are estimated.
+const STEPS_MIN: usize = 8;
+/// Points of fronts that all volumes of a curve together may go through: some seconds.
+const EFFORT_MAX: f64 = 2e7;
+/// While trials come, a curve in three objectives and more is computed anew when one in this many of its points is new.
+const LAG: usize = 50;
 
 /// The smallest limit on each objective; `None` for one that has none.
 pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<Option<f64>> {
@@ -37,10 +45,41 @@ pub(crate) struct Volume {
     ranges: Vec<(f64, f64)>,
     /// What no trial before it dominated, with the number of trials then.
     entered: Vec<(usize, Vec<f64>)>,
-    /// What no trial dominates.
-    front: Vec<Vec<f64>>,
+    archive: Archive<usize>,
+    /// What no trial dominates, by its place in `entered`.
+    front: BTreeSet<usize>,
     /// On the scale of this study alone.
-    own: OnceLock<(Option<Scale>, Curve)>,
+    own: OnceLock<(Option<Scale>, Growth)>,
+    /// Points in `entered` when `own` was given up last.
+    counted: usize,
+}
+
+/// How a volume grew, and how exactly that is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Growth {
+    pub(crate) curve: Curve,
+    /// Changes between two steps that are left out.
+    pub(crate) left_out: usize,
+    /// Largest standard error of estimates, in percent of the box; `None` where volumes are exact.
+    pub(crate) standard_error: Option<f64>,
+}
+
+impl Growth {
+    /// What is not exact or not whole, for people.
+    pub(crate) fn remark(&self) -> Option<String> {
+        match (self.standard_error, self.left_out) {
+            (Some(error), _) => {
+                let points = estimate::SAMPLES;
+                Some(format!(
+                    "estimated by {points} points of the box, with a standard error of at most {error:.2} %"
+                ))
+            }
+            (None, 0) => None,
+            (None, left_out) => {
+                Some(format!("exact, and computed at one in {} changes of the front", left_out + 1))
+            }
+        }
+    }
 }
 
 /// What follows from the rest does not count.
@@ -59,8 +98,10 @@ impl Volume {
             limits,
             fidelity: None,
             entered: Vec::new(),
-            front: Vec::new(),
+            archive: Archive::default(),
+            front: BTreeSet::new(),
             own: OnceLock::new(),
+            counted: 0,
         }
     }
 
@@ -68,6 +109,7 @@ impl Volume {
     pub(crate) fn of<'a>(limits: Vec<Option<f64>>, trials: impl IntoIterator<Item = &'a Trial>) -> Self {
         let mut volume = Self::new(limits);
         trials.into_iter().zip(1..).for_each(|(trial, number)| volume.add(number, trial));
+        volume.settle();
         volume
     }
 
@@ -85,17 +127,28 @@ impl Volume {
         if fidelity < self.fidelity {
             return;
         }
-        self.own = OnceLock::new();
         if fidelity > self.fidelity {
             *self = Self { fidelity, ..Self::new(std::mem::take(&mut self.limits)) };
         }
         see(&mut self.ranges, values);
-        if self.front.iter().any(|member| member == values || dominates(member, values)) {
-            return;
+        let place = self.entered.len();
+        if let Some(beaten) = self.archive.insert(place, values) {
+            for place in beaten {
+                self.front.remove(&place);
+            }
+            self.front.insert(place);
+            self.entered.push((number, values.clone()));
         }
-        self.front.retain(|member| !dominates(values, member));
-        self.front.push(values.clone());
-        self.entered.push((number, values.clone()));
+        // In a plane all is computed anew in milliseconds.
+        if values.len() <= 2 || self.entered.len() - self.counted > self.counted / LAG {
+            self.settle();
+        }
+    }
+
+    /// Makes curve and scale those of all trials so far: while trials come they may be a little behind.
+    pub(crate) fn settle(&mut self) {
+        self.own = OnceLock::new();
+        self.counted = self.entered.len();
     }
 
     /// The fidelity of the trials that count.
@@ -110,25 +163,35 @@ impl Volume {
 
     /// The curve of this study alone.
     pub(crate) fn curve(&self) -> &[(usize, f64)] {
+        &self.growth().curve
+    }
+
+    /// The same, with how exactly it is known.
+    pub(crate) fn growth(&self) -> &Growth {
         &self.measured().1
     }
 
-    fn measured(&self) -> &(Option<Scale>, Curve) {
+    fn measured(&self) -> &(Option<Scale>, Growth) {
         self.own.get_or_init(|| {
             let scale = Scale::new(&self.limits, std::iter::once(self));
-            let curve = scale.as_ref().map(|scale| self.curve_on(scale)).unwrap_or_default();
-            (scale, curve)
+            let growth = scale.as_ref().map(|scale| self.growth_on(scale)).unwrap_or_default();
+            (scale, growth)
         })
     }
 
+    fn front(&self) -> impl Iterator<Item = &Vec<f64>> {
+        self.front.iter().map(|place| &self.entered[*place].1)
+    }
+
     /// How the volume grew. Empty while the box is. In more than two objectives not every change is there, but the last is.
-    pub(crate) fn curve_on(&self, scale: &Scale) -> Curve {
-        let Scale { reference, whole } = scale;
+    /// Where even few volumes would take minutes, all are estimated.
+    pub(crate) fn growth_on(&self, scale: &Scale) -> Growth {
+        let Scale { reference, whole, .. } = scale;
         if !(whole.is_finite() && *whole > 0.0) {
-            return Vec::new();
+            return Growth::default();
         }
         let percent = |volume: f64| (100.0 * volume / whole).min(100.0);
-        let mut curve = Vec::new();
+        let (mut curve, mut left_out) = (Vec::new(), 0);
         match reference.as_slice() {
             [] => {}
             [_] | [_, _] => {
@@ -149,8 +212,15 @@ impl Volume {
                 }
             }
             several => {
-                let steps = STEPS[usize::from(several.len() > 3)];
-                let (mut front, count): (Vec<&[f64]>, _) = (Vec::new(), self.entered.len());
+                let count = self.entered.len();
+                let each = (self.largest_front() as f64).powi(several.len() as i32 - 2).max(1.0);
+                let affordable = (EFFORT_MAX / each) as usize;
+                if affordable < STEPS_MIN.min(count) {
+                    return self.estimated_on(scale);
+                }
+                let steps = affordable.min(STEPS);
+                left_out = count.div_ceil(steps).max(1) - 1;
+                let mut front: Vec<&[f64]> = Vec::new();
                 let mut before = 0.0;
                 for (index, (number, values)) in self.entered.iter().enumerate() {
                     front.retain(|member| !dominates(values, member));
@@ -167,7 +237,31 @@ impl Volume {
                 }
             }
         }
-        curve
+        Growth { curve, left_out, standard_error: None }
+    }
+
+    /// Points on the front when it had most.
+    fn largest_front(&self) -> usize {
+        let mut archive = Archive::default();
+        let (mut size, mut largest) = (0_usize, 0);
+        for (_, values) in &self.entered {
+            let beaten = archive.insert((), values).map_or(0, |beaten| beaten.len());
+            size = size + 1 - beaten;
+            largest = largest.max(size);
+        }
+        largest
+    }
+
+    /// The curve by points of the box that are dominated.
+    fn estimated_on(&self, scale: &Scale) -> Growth {
+        let points = self.entered.iter().map(|(number, values)| (*number, values.as_slice()));
+        let (shares, error) = estimate::growth(points, &scale.reference, &scale.best);
+        let every = shares.len().div_ceil(STEPS).max(1);
+        let last = shares.len().saturating_sub(1);
+        let kept =
+            shares.into_iter().enumerate().filter(|(place, _)| place.is_multiple_of(every) || *place == last);
+        let curve = kept.map(|(_, (number, share))| (number, 100.0 * share)).collect();
+        Growth { curve, left_out: every - 1, standard_error: Some(100.0 * error) }
     }
 }
 
@@ -176,7 +270,9 @@ impl Volume {
 pub(crate) struct Scale {
     /// The reference point, in the order of the objectives.
     pub(crate) reference: Vec<f64>,
-    /// Volume of the box between the reference point and the best value of each objective.
+    /// Best value of each objective.
+    best: Vec<f64>,
+    /// Volume of the box between the two.
     whole: f64,
 }
 
@@ -187,7 +283,7 @@ impl Scale {
     pub(crate) fn new<'a>(limits: &[Option<f64>], studies: impl Iterator<Item = &'a Volume>) -> Option<Self> {
         let (mut fronts, mut all) = (nothing(limits.len()), nothing(limits.len()));
         for study in studies.filter(|study| !study.front.is_empty()) {
-            study.front.iter().for_each(|point| see(&mut fronts, point));
+            study.front().for_each(|point| see(&mut fronts, point));
             for end in [|range: &(f64, f64)| range.0, |range: &(f64, f64)| range.1] {
                 see(&mut all, &study.ranges.iter().map(end).collect::<Vec<f64>>());
             }
@@ -199,8 +295,9 @@ impl Scale {
             (low <= high).then(|| limit.unwrap_or(high + room))
         });
         let reference: Vec<f64> = reference.collect::<Option<_>>()?;
-        let whole = reference.iter().zip(&fronts).map(|(reference, (best, _))| reference - best).product();
-        Some(Self { reference, whole })
+        let best: Vec<f64> = fronts.iter().map(|(best, _)| *best).collect();
+        let whole = reference.iter().zip(&best).map(|(reference, best)| reference - best).product();
+        Some(Self { reference, best, whole })
     }
 }
 
@@ -321,6 +418,72 @@ pub(crate) mod tests {
         let whole = 1.1_f64.powi(3);
         let first = 1.1 * 1.1 * 0.1;
         assert_curve(three.curve(), &[(1, 100.0 * first / whole), (2, 100.0 * (first + 0.1 * 0.1) / whole)]);
+    }
+
+    /// Trials of which none dominates another: points of a plane, pushed back and forth along it.
+    fn front_of(count: usize, dimensions: usize) -> Vec<Trial> {
+        let mut all = trials(&vec![Some((1.0, 1.0)); count]);
+        let mut state = 1_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            0.05 + (state >> 40) as f64 / (1 << 24) as f64
+        };
+        for (id, trial) in all.iter_mut().enumerate() {
+            let values: Vec<f64> = (0..dimensions).map(|_| draw()).collect();
+            let sum: f64 = values.iter().sum();
+            trial.id = id as TrialId;
+            trial.objectives = Objectives(values.iter().map(|value| value / sum).collect());
+        }
+        all
+    }
+
+    #[test]
+    fn thousands_of_networks_on_the_front_take_seconds() {
+        let began = std::time::Instant::now();
+        for (count, dimensions) in [(20_000, 2), (4000, 3), (1000, 4), (1000, 6)] {
+            let volume = Volume::of(vec![Some(1.0); dimensions], &front_of(count, dimensions));
+            let growth = volume.growth();
+            // The last network may add less to an estimate than there are points.
+            assert!(growth.curve.last().unwrap().0 == count || dimensions > 4, "{dimensions}");
+            assert_eq!(growth.standard_error.is_some(), dimensions > 4, "{dimensions}");
+            assert_eq!(growth.remark().is_some(), dimensions > 2, "{dimensions}");
+        }
+        // Seconds where nothing else runs; computed anew for each trial they took minutes to hours.
+        assert!(began.elapsed().as_secs() < 90, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn what_would_take_minutes_is_estimated_within_its_error() {
+        // Two more objectives that are the same for all: the share of the box stays what it was.
+        let mut all = front_of(300, 4);
+        for trial in &mut all {
+            trial.objectives.0.extend([0.5, 0.25]);
+        }
+        let exact = Volume::of(vec![Some(1.0); 4], &front_of(300, 4));
+        assert_eq!(exact.growth().standard_error, None);
+        let estimated = Volume::of(vec![Some(1.0); 6], &all);
+        let error = estimated.growth().standard_error.expect("300 points of six objectives take minutes");
+        let ends = [exact.curve(), estimated.curve()].map(|curve| curve.last().unwrap().1);
+        assert!((ends[0] - ends[1]).abs() < 5.0 * error, "{ends:?} +- {error}");
+        assert!(estimated.curve().is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
+        let remark = estimated.growth().remark().unwrap();
+        assert!(
+            remark.starts_with("estimated by 65536 points of the box, with a standard error of"),
+            "{remark}"
+        );
+    }
+
+    #[test]
+    fn while_trials_come_a_curve_is_a_little_behind_and_in_the_end_it_is_not() {
+        let all = front_of(400, 3);
+        let mut volume = Volume::new(vec![Some(1.0); 3]);
+        for (number, trial) in all.iter().enumerate() {
+            volume.add(number + 1, trial);
+            let last = volume.curve().last().unwrap().0;
+            assert!(last + last / 25 + 1 > number, "{last} of {number}");
+        }
+        volume.settle();
+        assert_eq!(volume.growth(), Volume::of(vec![Some(1.0); 3], &all).growth());
     }
 
     #[test]

@@ -6,14 +6,19 @@ use super::StudyPage;
 use super::names::{Axes, displayed, value, with_unit};
 use crate::volume::{self, Volume};
 
+/// Most points that a curve is drawn with.
+const POINTS: usize = 1000;
+
 impl StudyPage {
     pub(super) fn volume_plot(&self) -> Plot {
         let volume = Volume::of(volume::limits(&self.objectives, &self.constraints), &self.trials);
         let curve = volume.curve();
         let note = |at: usize, share: f64| format!("after {at} trials: {share:.2} %");
-        let mut points: Vec<Point> = curve
-            .iter()
-            .map(|(at, share)| Point { x: *at as f64, y: *share, note: note(*at, *share) })
+        let every = curve.len().div_ceil(POINTS).max(1);
+        let drawn =
+            curve.iter().enumerate().filter(|(index, _)| index % every == 0 || index + 1 == curve.len());
+        let mut points: Vec<Point> = drawn
+            .map(|(_, (at, share))| Point { x: *at as f64, y: *share, note: note(*at, *share) })
             .collect();
         if let Some(last) = points.last().cloned() {
             points.push(Point { x: self.trials.len() as f64, ..last });
@@ -32,8 +37,9 @@ impl StudyPage {
             title: "Hypervolume".to_owned(),
             description: format!(
                 "Share of the box between the reference point and the best value of each objective that the front \
-                 dominates.{}{reached}",
-                reference.unwrap_or_default()
+                 dominates.{}{reached}{}",
+                reference.unwrap_or_default(),
+                volume.growth().remark().map(|remark| format!(" It is {remark}.")).unwrap_or_default()
             ),
             x: trials_axis(),
             y: Axis { label: "hypervolume %".to_owned(), may_be_logarithmic: false },

@@ -132,6 +132,7 @@ impl State {
                 self.lines.push(at, Level::Warning, format!("the search ended early: {end}"));
             }
             Event::Searched { trials, front } => {
+                self.volume.settle();
                 self.close(at);
                 let judged = self.qualifier().map(|said| format!(", judged {said}")).unwrap_or_default();
                 let message = format!("front: {} networks out of {trials} trials{judged}", front.len());
@@ -139,6 +140,7 @@ impl State {
             }
             Event::Finished { finished, seconds } => self.finish(finished, *seconds, at),
             Event::Ended => {
+                self.volume.settle();
                 self.close(at);
                 self.ended = true;
                 self.lines.push(at, Level::Good, "the study is done".to_owned());

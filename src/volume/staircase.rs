@@ -80,8 +80,8 @@ impl Staircase {
     }
 }
 
-/// Volume between points and the reference point, which has two to four coordinates: the same bits in whichever order the points
-/// are given.
+/// Volume between points and the reference point, which has at least two coordinates: the same bits in whichever order the points
+/// are given. In `n log n` steps for three coordinates and `n` times as many for each further one.
 pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
     let [first, second, between @ .., _] = reference else { return 0.0 };
     let plane = [*first, *second];
@@ -102,17 +102,18 @@ pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
         backwards.map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     });
     let mut staircase = Staircase::new(plane);
+    // Summed in the order of the sorted points, whatever the order in which they were given.
+    let mut area = 0.0;
     let mut total = 0.0;
     for (index, point) in sorted.iter().enumerate() {
         let end = sorted.get(index + 1).map_or(reference[last], |next| next[last]);
         let is_plane = between.is_empty();
         if is_plane {
-            staircase.insert([point[0], point[1]]);
+            area += staircase.insert([point[0], point[1]]);
         }
         let depth = end - point[last];
         if depth > 0.0 {
-            let below =
-                if is_plane { staircase.area() } else { volume(&sorted[..=index], &reference[..last]) };
+            let below = if is_plane { area } else { volume(&sorted[..=index], &reference[..last]) };
             total += below * depth;
         }
     }

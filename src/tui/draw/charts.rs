@@ -179,7 +179,9 @@ fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
     if low > high {
         return None;
     }
-    let least = 1e-6_f64.max(1e-3 * high.abs());
+    // Relative to the values, which may all be tiny.
+    let size = high.abs().max(low.abs());
+    let least = if size > 0.0 { 1e-3 * size } else { 1e-6 };
     Some(if high - low < least { (low - least, high + least) } else { (low, high) })
 }
 
@@ -187,10 +189,12 @@ fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
 pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
     let mut curve = stairs(state.volume.curve());
     let last = curve.last().map(|point| point.1);
-    let now = last.map_or_else(String::new, |last| format!("{last:.2} % "));
+    let growth = state.volume.growth();
+    let about = if growth.standard_error.is_some() { "≈ " } else { "" };
+    let now = last.map_or_else(String::new, |last| format!("{about}{last:.2} % "));
     let mut title = vec![Span::raw(" 2 "), look.span(Role::Curve, "hypervolume "), Span::raw(now)];
     let over = "over trials ";
-    let width: usize = title.iter().map(|span| span.content.chars().count()).sum();
+    let width: usize = title.iter().map(Span::width).sum();
     if width + over.len() + 2 <= usize::from(area.width) {
         title.push(Span::raw(over));
     }
@@ -208,7 +212,14 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
         .map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value)))
         .collect();
     let reference = format!(" from {} ", reference.join(", "));
-    if fit::width(&reference) + 2 <= usize::from(area.width) {
+    // What is not exact is said first.
+    let remark = growth.remark().map(|remark| format!(" {remark} "));
+    let mut room = usize::from(area.width).saturating_sub(2);
+    if let Some(remark) = remark.filter(|remark| fit::width(remark) <= room) {
+        room -= fit::width(&remark);
+        block = block.title_bottom(Line::from(look.span(Role::Dim, remark)).left_aligned());
+    }
+    if fit::width(&reference) <= room {
         block = block.title_bottom(Line::from(reference).right_aligned());
     }
     let style = look.palette.style(Role::Curve);

@@ -109,7 +109,8 @@ fn draw_workers(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, l
         let by = "costs by ";
         let name = fit::shortened(&model.model, usize::from(inner.width).saturating_sub(by.len()));
         lines.push(Line::from(vec![look.span(Role::Dim, by), Span::raw(name)]));
-        lines.extend(model.conditions.map(|conditions| Line::from(format!("  for {conditions}"))));
+        let conditions = model.conditions.map(|conditions| format!("  for {conditions}"));
+        lines.extend(conditions.map(|text| Line::from(fit::cut(&text, usize::from(inner.width)))));
     }
     frame.render_widget(Paragraph::new(lines), inner);
 }
