@@ -426,7 +426,7 @@ pub(crate) mod tests {
         let mut state = 1_u64;
         let mut draw = || {
             state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
-            0.05 + (state >> 40) as f64 / (1 << 24) as f64
+            0.05 + (state >> 40) as f64 / f64::from(1 << 24)
         };
         for (id, trial) in all.iter_mut().enumerate() {
             let values: Vec<f64> = (0..dimensions).map(|_| draw()).collect();

@@ -28,6 +28,7 @@ use crate::{StudyError, journal};
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
+    is_unchanged: bool,
     held: Places,
     _folder: Held,
     _lock: Lock,
@@ -48,7 +49,7 @@ impl RunFolder {
         let now = parse(&paths.config(), config)?;
         let root = paths.root();
         fs::create_dir_all(root).map_err(|source| unmade(root, source))?;
-        let folder = Self::hold(paths)?;
+        let mut folder = Self::hold(paths)?;
         match kept_config::read(&paths.config())? {
             Some(kept) => {
                 let before = parse(&paths.config(), &kept.text)?;
@@ -63,6 +64,7 @@ impl RunFolder {
                     }
                     return Err(StudyError::Changed { path, key, before, after });
                 }
+                folder.is_unchanged = !kept.is_changed && difference("", &before, &now, &[]).is_none();
                 if kept.text != config || kept.is_changed {
                     kept_config::write(&paths.config(), config)?;
                 }
@@ -86,13 +88,18 @@ impl RunFolder {
         let folder = Place::of_folder(root).map_err(failed(root, "look at the run folder"))?;
         let held = Places::new(root, vec![folder.clone(), lock.place()?]);
         journal::is_free(&paths.journal())?;
-        Ok(Self { paths: paths.clone(), held, _folder: Held::new(folder), _lock: lock })
+        Ok(Self { paths: paths.clone(), is_unchanged: false, held, _folder: Held::new(folder), _lock: lock })
     }
 
     /// Whether a process works on a run folder. It only looks, and never waits.
     #[must_use]
     pub fn is_held(paths: &RunPaths) -> bool {
         lock::is_held(paths)
+    }
+
+    /// Whether the config says what it said when the folder was opened before, free keys included.
+    pub(crate) const fn is_unchanged(&self) -> bool {
+        self.is_unchanged
     }
 
     /// Where its files are.

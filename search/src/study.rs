@@ -10,6 +10,7 @@ mod memo;
 mod panics;
 mod search;
 mod settings;
+mod settled;
 mod trainings;
 mod workers;
 
@@ -171,6 +172,7 @@ impl Study {
             store: store.as_ref(),
             record: &record,
             fingerprint: &fingerprint,
+            is_settled: settled::is_settled(&record, &settings, &domain, folder.is_unchanged()),
             log,
         };
         let searched = search::search(parts, strategy.as_mut())?;

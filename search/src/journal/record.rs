@@ -43,6 +43,10 @@ pub struct StudyRecord {
     pub finished: BTreeMap<TrialId, (Finished, Seconds)>,
     /// Whether the last thing that happened is the end.
     pub ended: bool,
+    /// The budget of trials of the last run, if that run went to the end of the study.
+    pub(crate) completed: Option<u64>,
+    /// The budget of trials of the last run.
+    budget: Option<u64>,
     /// Time for which processes have worked on the study.
     pub elapsed_s: Seconds,
     /// The same by stage.
@@ -202,6 +206,7 @@ impl StudyRecord {
                 self.trials.insert(trial.id, Box::new(JournaledTrial { trial, seconds, worker, checked }));
             }
             Event::Retried { .. } => {
+                self.completed = None;
                 // Trials after a retried one may be others now, so all are told anew; answers are kept.
                 self.ended = false;
                 self.searched = None;
@@ -223,11 +228,15 @@ impl StudyRecord {
             Event::Finished { finished, seconds } => {
                 self.finished.insert(finished.trial, (finished, seconds));
             }
-            Event::Ended => self.ended = true,
-            Event::Started { .. }
-            | Event::Progress { .. }
-            | Event::Rejections { .. }
-            | Event::Warning { .. } => {}
+            Event::Ended => {
+                self.ended = true;
+                self.completed = self.budget;
+            }
+            Event::Started { trials, .. } => {
+                self.budget = trials;
+                self.completed = None;
+            }
+            Event::Progress { .. } | Event::Rejections { .. } | Event::Warning { .. } => {}
         }
     }
 

@@ -17,6 +17,7 @@ use self::pace::Pace;
 use super::effort::epochs_of;
 use super::end::SearchEnd;
 use super::log::Log;
+use super::settled::ASKED_AGAIN;
 use super::workers::{Answer, Job, work};
 use crate::schedule::Schedule;
 use crate::seed::ask_generator;
@@ -37,6 +38,8 @@ pub(super) struct Parts<'a> {
     pub(super) store: &'a dyn Store,
     pub(super) record: &'a StudyRecord,
     pub(super) fingerprint: &'a str,
+    /// The search is over: only its beginning is gone through again.
+    pub(super) is_settled: bool,
     pub(super) log: &'a Log,
 }
 
@@ -168,9 +171,25 @@ impl<'a> Search<'a> {
             }
             self.tell(next)?;
         }
+        if self.parts.is_settled {
+            self.take_over();
+            return Ok(());
+        }
         self.report_rejections()?;
         self.end = Some(self.why_ended()?);
         Ok(())
+    }
+
+    /// Tells the observers of the trials behind those that were asked for again. The strategy is not asked any more.
+    fn take_over(&mut self) {
+        for (_, journaled) in self.parts.record.trials.range(self.next..) {
+            let (trial, seconds, worker) = (journaled.trial.clone(), journaled.seconds, journaled.worker);
+            self.told.push(trial.clone());
+            self.parts.log.show(&Event::Trial { trial, known: true, seconds, worker });
+        }
+        let told = self.told.len() as u64;
+        self.parts.log.report("search", told, told, "");
+        self.end = Some(SearchEnd::Trials);
     }
 
     /// Asks until all virtual workers are busy, or there is nothing to ask for now.
@@ -215,7 +234,9 @@ impl<'a> Search<'a> {
 
     /// Whether all trials or epochs of the budget were asked for.
     fn is_spent(&self) -> bool {
-        self.parts.settings.trials.is_some_and(|trials| self.next >= trials) || self.has_spent_epochs()
+        let trials = self.parts.settings.trials.unwrap_or(u64::MAX);
+        let trials = if self.parts.is_settled { trials.min(ASKED_AGAIN) } else { trials };
+        self.next >= trials || self.has_spent_epochs()
     }
 
     /// Whether the hours are used up. What an earlier process began is still gone through.
