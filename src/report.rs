@@ -409,6 +409,8 @@ trial  accuracy %  latency µs     macs  judged
     7       98.50       123.4  1.200 M  after 3 of 20 epochs
     3       97.50       10.00  1.200 M  after 3 of 20 epochs
 
+Costs predicted by pi/roofline/datasheet, for a batch of 32 examples on 1 thread
+
 Effort: 22 epochs (1.1 full trainings); networks judged: 10 after 1 of 20 epochs, 3 after 3 of 20 epochs (1 failed), 0 with full effort
 
 Finished trial 7: test accuracy % 98.60, latency µs 123.4, macs 1.200 M

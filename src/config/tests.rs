@@ -82,7 +82,7 @@ fn unknown_keys() {
         (
             "trials = 10",
             "trails = 10",
-            "a.toml:22: `search.trails`: unknown key; accepted: `strategy`, `trials`, `in_flight`, `objectives`, `parameters_max`, `macs_max`, `hours`, `target`, `panics_in_a_row`; did you mean `trials`?",
+            "a.toml:22: `search.trails`: unknown key; accepted: `strategy`, `trials`, `epochs`, `in_flight`, `objectives`, `parameters_max`, `macs_max`, `hours`, `target`, `panics_in_a_row`; did you mean `trials`?",
         ),
     ];
     for (from, to, expected) in cases {

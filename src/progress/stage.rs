@@ -78,7 +78,7 @@ impl Stage {
     }
 
     pub(crate) fn percent(&self) -> u64 {
-        share(self.done, self.total, 100)
+        if self.total == 0 { 0 } else { share(self.done, self.total, 100) }
     }
 
     /// How far it is: in percent, or in steps where nobody knows how many there will be.

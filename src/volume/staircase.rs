@@ -83,7 +83,7 @@ impl Staircase {
 /// Volume between points and the reference point, which has at least two coordinates: the same bits in whichever order the points
 /// are given. In `n log n` steps for three coordinates and `n` times as many for each further one.
 pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
-    let [first, second, between @ .., _] = reference else { return 0.0 };
+    let [first, second, ..] = reference else { return 0.0 };
     let plane = [*first, *second];
     if reference.len() == 2 {
         let mut staircase = Staircase::new(plane);
@@ -107,7 +107,7 @@ pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
     let mut total = 0.0;
     for (index, point) in sorted.iter().enumerate() {
         let end = sorted.get(index + 1).map_or(reference[last], |next| next[last]);
-        let is_plane = between.is_empty();
+        let is_plane = reference.len() == 3;
         if is_plane {
             area += staircase.insert([point[0], point[1]]);
         }
