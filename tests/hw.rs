@@ -62,7 +62,7 @@ fn a_device_fitted_to_measurements_predicts_them() {
     let call =
         [&fit[..], &["--unit", "ms", "--device", "cortex-a72", "--name", "slow-pi", "--out", "slow.toml"]]
             .concat();
-    let found = json(folder, &[&call[..], &["--json"]].concat());
+    let found = json(folder, &[&call[..], &["--json", "--force"]].concat());
     assert_eq!((&found["measured"], &found["not_measured"]), (&12.into(), &1.into()));
     assert!(found["report"]["in_sample"]["mean_error_percent"].as_f64().unwrap() < 5.0, "{found}");
     let unseen = "3-1-2-1-1-3";

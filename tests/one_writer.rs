@@ -19,9 +19,14 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Where else files are opened, and why.
-const OTHERS: [(&str, &str); 12] = [
+const OTHERS: [(&str, &str); 17] = [
     ("search/src/journal/", "a journal is written on, line by line"),
     ("search/src/run_folder/lock.rs", "the lock is held open"),
+    ("search/src/run_folder/held.rs", "the lock is held open"),
+    ("search/examples/", "what a user writes"),
+    ("evaluator/src/checkpoint.rs", "the first bytes of a checkpoint say of which training it is"),
+    ("src/inherited.rs", "reads what the system says of its signals"),
+    ("src/memory.rs", "reads what the system says of its memory"),
     ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),
     ("src/logging.rs", "the log is written on"),
     ("src/config/document.rs", "a config may come through a pipe"),
@@ -66,7 +71,7 @@ fn whole_files_are_written_and_read_in_one_crate() {
         let name = file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
         let text = fs::read_to_string(&file).unwrap();
         let calls: Vec<String> = code(&text)
-            .filter(|(_, line)| CALLS.iter().any(|call| line.contains(call)))
+            .filter(|(_, line)| CALLS.iter().any(|call| line.replace("WholeFile::create", "").contains(call)))
             .map(|(index, line)| format!("{name}:{}: {}", index + 1, line.trim()))
             .collect();
         let other = OTHERS.iter().find(|(place, _)| name.starts_with(place));

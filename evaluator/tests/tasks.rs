@@ -283,10 +283,11 @@ fn evaluators_answer_the_fidelities_that_they_state_and_refuse_all_others() {
 
 #[test]
 fn a_card_says_with_how_much_effort_the_search_judged_the_network() {
-    let (folder, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+    let folder = tempfile::tempdir().unwrap();
     let table = json!({ "epochs": 3, "batch": 16, "calibration": 64 });
     let parts = Parts::new("scratch", &table, &classes(|value| value), folder.path());
     let training = |fidelity| {
+        let into = tempfile::tempdir().unwrap();
         parts.finish_judged_at(fidelity, parts.genotype(1), into.path()).unwrap();
         TrainedModel::load(&into.path().join("model.kiln")).unwrap().card.training
     };

@@ -5,8 +5,8 @@ use std::sync::Arc;
 use std::sync::atomic::{AtomicUsize, Ordering};
 
 use kiln_search::{
-    EvalError, Evaluator, Event, Fidelities, HealthCheck, HealthQuestion, JournalEntry, JournalReader,
-    Outcome, Progress, Request, Status, StudyError, Summary, SupernetHealth,
+    CheckChain, EvalError, Evaluator, Event, Fidelities, HealthCheck, HealthQuestion, JournalEntry,
+    JournalReader, Outcome, Progress, Request, Status, StudyError, Summary, SupernetHealth,
 };
 
 use crate::parts::{Analytic, Seen, facts, folder, record, run, study};
@@ -128,8 +128,9 @@ fn ended_study_from_before_the_check_is_not_checked_and_an_open_one_is() {
     let old: Vec<JournalEntry> =
         entries.into_iter().filter(|entry| !matches!(entry.event, Event::Health { .. })).collect();
     let write = |entries: &[JournalEntry]| {
-        let lines = entries.iter().map(|entry| serde_json::to_string(entry).unwrap() + "\n");
-        fs::write(paths.journal(), lines.collect::<String>()).unwrap();
+        let mut chain = CheckChain::default();
+        let lines: String = entries.iter().map(|entry| chain.line(entry)).collect();
+        fs::write(paths.journal(), lines).unwrap();
     };
     write(&old);
     let evaluator = Checked::new(true);
