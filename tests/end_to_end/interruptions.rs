@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+use crate::sandbox::{Said, Sandbox, hearing_signals, set, tiny_quickstart};
 
 fn start(sandbox: &Sandbox) -> Child {
     let mut command = sandbox.command(&["search", "study.toml"]);
@@ -101,7 +101,7 @@ fn more_trials_go_on_and_other_edits_are_refused() {
 /// The study started by a shell that first does something about signals.
 fn start_after(sandbox: &Sandbox, traps: &str) -> Child {
     let script = format!("{traps}; exec \"$0\" search study.toml");
-    let mut shell = Command::new("sh");
+    let mut shell = hearing_signals("sh");
     shell.args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).current_dir(sandbox.path(""));
     shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }

@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use kiln_search::Event;
 use serde_json::Value;
 
-use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+use crate::sandbox::{Said, Sandbox, hearing_signals, set, tiny_quickstart};
 
 /// What turns the other screen of a terminal on and off.
 const ENTER: &str = "\u{1b}[?1049h";
@@ -28,7 +28,7 @@ fn shell_in_terminal(sandbox: &Sandbox, line: &str) -> Option<Command> {
         return None;
     }
     let line = format!("stty rows 24 cols 80; {line}");
-    let mut command = Command::new("script");
+    let mut command = hearing_signals("script");
     command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.path("")).stdin(Stdio::null());
     command.env_remove("NO_COLOR").env_remove("COLORTERM").env("TERM", "xterm-256color");
     Some(command)
