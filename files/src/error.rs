@@ -46,12 +46,14 @@ pub enum FileError {
         limit: u64,
     },
     /// The file is no UTF-8.
-    #[error("{}:{line}: is no text in UTF-8", path.display())]
+    #[error("{}:{line}: byte {byte} of the file is no UTF-8; save the file as UTF-8", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
         /// The first line that is none, from 1.
         line: usize,
+        /// The first byte that is none, from 0.
+        byte: usize,
     },
     /// The content is not what Kiln wrote.
     #[error("{}: damaged ({problem})", path.display())]

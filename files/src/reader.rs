@@ -47,9 +47,9 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 /// As [`read`]; and when it is no UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, limit)?).map_err(|error| {
-        let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-        let line = valid.split(|byte| *byte == b'\n').count();
-        FileError::NotText { path: path.to_owned(), line }
+        let byte = error.utf8_error().valid_up_to();
+        let line = error.as_bytes()[..byte].split(|byte| *byte == b'\n').count();
+        FileError::NotText { path: path.to_owned(), line, byte }
     })
 }
 

@@ -27,7 +27,7 @@ limit = 400
 [space]
 kind = "mlp"
 layers = [1, 2, 3]
-width = [8, 16, 24, 32]
+width = [8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32]
 
 [[hardware]]
 device = "cortex-m7"

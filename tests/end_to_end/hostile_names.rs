@@ -34,6 +34,7 @@ fn poison(journal: &Path) -> (u64, u64) {
     for entry in &mut entries {
         // Without its checks, as journals were before they had any.
         entry.as_object_mut().unwrap().remove("check");
+        entry["version"] = 1.into();
         match entry["kind"].as_str().unwrap() {
             "started" => entry["study"] = HOSTILE.into(),
             "progress" => entry["note"] = HOSTILE.into(),

@@ -57,18 +57,18 @@ fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared
     let batched = config("batched", 1, "batch = 32", 1);
     let four = config("four", 1, "batch = 1\nthreads = 4", 1);
     let sandbox = runs(&[single, batched, four]);
-    let one = "cortex-a72/roofline/datasheet for a batch of 1 example on 1 thread";
+    let one = "cortex-a72/roofline/hw-nas-bench-raspi4-100 for a batch of 1 example on 1 thread";
     for (other, conditions) in
         [("batched", "a batch of 32 examples on 1 thread"), ("four", "a batch of 1 example on 4 threads")]
     {
         let refused = sandbox.kiln(&["compare", "single", other]);
         assert_eq!(refused.code, 2, "{}", refused.err);
         let why = format!(
-            "cannot be compared: `latency_us` is that of {one} and of cortex-a72/roofline/datasheet for {conditions}"
+            "cannot be compared: `latency_us` is that of {one} and of cortex-a72/roofline/hw-nas-bench-raspi4-100 for {conditions}"
         );
         assert!(refused.err.contains(&why), "{}", refused.err);
         let front = sandbox.kiln(&["front", other]).out;
-        assert!(front.contains(&format!("cortex-a72/roofline/datasheet, for {conditions}")), "{front}");
+        assert!(front.contains(&format!("cortex-a72/roofline/hw-nas-bench-raspi4-100, for {conditions}")), "{front}");
         let shown = sandbox.kiln(&["show", other, "0"]).out;
         assert!(shown.contains(conditions), "{shown}");
         assert_eq!(sandbox.kiln(&["report", other]).code, 0);

@@ -139,7 +139,7 @@ fn two_fidelities_of_one_network_at_once_are_what_each_is_alone() {
     alone.search(&[]);
     let alone = outcomes(&alone);
     let both: Vec<_> = found.iter().filter_map(|(key, outcome)| Some((outcome, alone.get(key)?))).collect();
-    assert!(both.len() >= 4, "{} trials of both", both.len());
+    assert!(both.len() >= 3, "{} trials of both", both.len());
     for (together, alone) in both {
         assert_eq!(together, alone);
     }

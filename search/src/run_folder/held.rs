@@ -5,6 +5,7 @@ use std::io;
 use std::path::Path;
 
 use super::lock::patiently;
+use super::place::check_held;
 
 /// Name of the file whose lock the writer holds.
 const LOCK: &str = "lock";
@@ -19,6 +20,7 @@ const ATTEMPTS: usize = 16;
 pub fn hold_folder(folder: &Path) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
     for _ in 0..ATTEMPTS {
+        check_held(folder)?;
         fs::create_dir_all(folder)?;
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
         let file = match opened {
