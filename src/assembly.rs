@@ -361,8 +361,6 @@ impl Assembly {
                 | StudyError::NeverFull
                 | StudyError::Held { .. }
                 | StudyError::Config { .. }
-                | StudyError::NotUtf8 { .. }
-                | StudyError::TooLong { .. }
                 | StudyError::Changed { .. }
                 | StudyError::NotAFolder { .. }
                 | StudyError::Misplaced { .. }

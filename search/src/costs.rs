@@ -200,7 +200,7 @@ mod tests {
         let device = kiln_hw_models::Device::builtin("cortex-a72").unwrap();
         let model: Arc<dyn CostModel> = Arc::new(kiln_hw_models::Roofline::new(device, 32, 4));
         let origins = CostSet::new(vec![("cortex-a72".to_owned(), model)]).unwrap().origins();
-        let by = "predicted by cortex-a72/roofline/datasheet from the architecture";
+        let by = "predicted by cortex-a72/roofline/hw-nas-bench-raspi4-100 from the architecture";
         assert_eq!(origins["latency_us"], format!("{by} for a batch of 32 examples on 4 threads"));
         assert_eq!(
             (&origins["model_bytes"], &*origins["macs"]),

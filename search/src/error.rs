@@ -104,24 +104,6 @@ pub enum StudyError {
         /// The file or folder that is not there any more, or another one now.
         what: PathBuf,
     },
-    /// A config is no UTF-8.
-    #[error("{}:{line}: byte {byte} of the file is no UTF-8; save the file as UTF-8", path.display())]
-    NotUtf8 {
-        /// File.
-        path: PathBuf,
-        /// Line, from 1.
-        line: usize,
-        /// Bytes before the first that does not fit.
-        byte: usize,
-    },
-    /// A file is longer than one of its kind can be.
-    #[error("{}: is longer than {max_bytes} bytes, so it is none of Kiln's", path.display())]
-    TooLong {
-        /// File.
-        path: PathBuf,
-        /// Bytes that are read.
-        max_bytes: u64,
-    },
     /// The store is damaged, and cannot be built anew.
     #[error("{}: the store is damaged ({damage}), and it cannot be removed to be rebuilt from the journal", path.display())]
     Unmended {

@@ -230,6 +230,7 @@ mod tests {
             ("regularized_evolution", r#"{ "population": 50, "tournament": 3, "crossover": 0.5 }"#),
         ];
         for (name, table) in cases {
+            eprintln!("{name} {table}");
             let table: serde_json::Map<String, serde_json::Value> = serde_json::from_str(table).unwrap();
             let settings = Settings::new("search", table);
             check_strategy(&|| registry.build(name, &settings).expect("the settings are allowed"));

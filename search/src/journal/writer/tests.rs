@@ -160,6 +160,7 @@ fn first_line_behind_unchecked_ones_vouches_for_them() {
     let mut journal = Journal::open(&path).unwrap().journal;
     journal.append(&Event::Ended).unwrap();
     journal.append(&Event::Ended).unwrap();
+    drop(journal);
     let text = fs::read_to_string(&path).unwrap();
     assert_eq!(read(&path).unwrap().len(), 5);
     assert_eq!(Journal::open(&path).unwrap().record.doubts.unchecked_lines, 3);
