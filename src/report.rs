@@ -420,7 +420,7 @@ Run folder: runs/a";
         let csv = short().csv();
         assert_eq!(
             csv.lines().take(2).collect::<Vec<_>>(),
-            ["trial,genotype,fidelity,error_percent,latency_us,macs", "3,3-1,3 epochs,2.5,10,1200000",]
+            ["trial,genotype,fidelity,error_percent,latency_us,macs", "3,3-1,\"3 epochs\",2.5,10,1200000",]
         );
         let json = serde_json::to_value(short()).unwrap();
         assert_eq!(json["front"][0]["fidelity"], serde_json::json!({ "epochs": 3 }));

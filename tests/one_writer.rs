@@ -19,7 +19,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Where else files are opened, and why.
-const OTHERS: [(&str, &str); 17] = [
+const OTHERS: [(&str, &str); 16] = [
     ("search/src/journal/", "a journal is written on, line by line"),
     ("search/src/run_folder/lock.rs", "the lock is held open"),
     ("search/src/run_folder/held.rs", "the lock is held open"),
@@ -36,7 +36,6 @@ const OTHERS: [(&str, &str); 17] = [
     ("export/src/rust_module/", "source code that is exported"),
     ("export/examples/", "samples for tests of other runtimes"),
     ("examples/", "what a user writes"),
-    ("benches/", "timings"),
 ];
 
 fn sources(folder: &Path, found: &mut Vec<PathBuf>) {

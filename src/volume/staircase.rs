@@ -98,7 +98,7 @@ pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
     };
     let mut sorted: Vec<&[f64]> = points.iter().filter(is_inside).copied().collect();
     sorted.sort_by(|a, b| {
-        let backwards = a.iter().zip(b.iter()).rev();
+        let backwards = a[..=last].iter().zip(&b[..=last]).rev();
         backwards.map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     });
     let mut staircase = Staircase::new(plane);
