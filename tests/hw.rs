@@ -62,7 +62,7 @@ fn a_device_fitted_to_measurements_predicts_them() {
     let call =
         [&fit[..], &["--unit", "ms", "--device", "cortex-a72", "--name", "slow-pi", "--out", "slow.toml"]]
             .concat();
-    let found = json(folder, &[&call[..], &["--json", "--force"]].concat());
+    let found = json(folder, &[&call[..], &["--json"]].concat());
     assert_eq!((&found["measured"], &found["not_measured"]), (&12.into(), &1.into()));
     assert!(found["report"]["in_sample"]["mean_error_percent"].as_f64().unwrap() < 5.0, "{found}");
     let unseen = "3-1-2-1-1-3";
@@ -87,7 +87,7 @@ fn a_device_fitted_to_measurements_predicts_them() {
         write!(table, "{cell},{}\n{cell},{}\n", 1.1 * ms, 1.2 * ms).unwrap();
     }
     std::fs::write(folder.join("measured.csv"), table).unwrap();
-    let found = json(folder, &[&call[..], &["--json"]].concat());
+    let found = json(folder, &[&call[..], &["--json", "--force"]].concat());
     assert_eq!((&found["measured"], &found["report"]["networks"]), (&12.into(), &12.into()));
     assert_eq!((&found["repeats"]["networks"], &found["repeats"]["measurements"]), (&12.into(), &36.into()));
     let ratio = predicted(folder, unseen, ["--file", "slow.toml"])
