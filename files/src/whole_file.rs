@@ -109,7 +109,7 @@ pub fn write(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// Writes a file where nothing is.
 ///
 /// # Errors
-/// [`FileError::Exists`] when something is there, otherwise as [`write`].
+/// [`FileError::Exists`] when something is there, otherwise as [`write()`].
 pub fn write_new(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
     with(place, bytes)?.finish_new()
 }

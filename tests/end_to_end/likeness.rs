@@ -68,7 +68,10 @@ fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared
         );
         assert!(refused.err.contains(&why), "{}", refused.err);
         let front = sandbox.kiln(&["front", other]).out;
-        assert!(front.contains(&format!("cortex-a72/roofline/hw-nas-bench-raspi4-100, for {conditions}")), "{front}");
+        assert!(
+            front.contains(&format!("cortex-a72/roofline/hw-nas-bench-raspi4-100, for {conditions}")),
+            "{front}"
+        );
         let shown = sandbox.kiln(&["show", other, "0"]).out;
         assert!(shown.contains(conditions), "{shown}");
         assert_eq!(sandbox.kiln(&["report", other]).code, 0);
