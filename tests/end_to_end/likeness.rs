@@ -76,7 +76,7 @@ fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared
         assert!(shown.contains(conditions), "{shown}");
         assert_eq!(sandbox.kiln(&["report", other]).code, 0);
         let page = fs::read_to_string(sandbox.path(&format!("{other}.html"))).unwrap();
-        assert!(page.contains(&format!("datasheet, for {conditions}")));
+        assert!(page.contains(&format!("hw-nas-bench-raspi4-100, for {conditions}")));
         let front = sandbox.kiln(&["front", other, "--json"]).json();
         let trial = front["finished"][0]["trial"].as_u64().unwrap();
         let card = fs::read_to_string(sandbox.run(other).model(trial).join("card.json")).unwrap();

@@ -5,7 +5,7 @@ use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
 use crate::run_folder::Places;
-use crate::{Event, Journal, Observer, Progress, RunFolder, Seconds, Status, StudyError, Summary};
+use crate::{EvalError, Event, Journal, Observer, Progress, RunFolder, Seconds, Status, StudyError, Summary};
 
 /// Progress goes into the journal at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
@@ -49,24 +49,25 @@ impl Log {
     }
 
     /// Writes events into the journal only, and returns when they will survive a crash.
+    ///
+    /// # Errors
+    /// [`EvalError::Interrupted`] once anything could not be written: that error is kept for [`Log::settled`],
+    /// so that nobody on the way can lose it.
     pub(super) fn write(&self, events: &[Event]) -> Result<(), StudyError> {
         let mut state = self.state();
-        if let Some(error) = state.failed.take() {
-            return Err(error);
+        let written = if state.failed.is_some() { Ok(()) } else { state.write(events) };
+        if let Err(error) = written {
+            self.fail(&mut state, error);
         }
-        state.held.check()?;
-        for event in events {
-            state.journal.append(event)?;
-        }
-        state.journal.sync()?;
-        // Once more: what was written meanwhile into a folder that is gone is not kept.
-        state.held.check()
+        if state.failed.is_some() { Err(EvalError::Interrupted.into()) } else { Ok(()) }
     }
 
     /// The error to be told of a study that was stopped by this one: the first that happened, or what led to all of them.
-    pub(super) fn first(&self, error: StudyError) -> StudyError {
+    fn first(&self, error: StudyError) -> StudyError {
         let Some(first) = self.failed() else { return error };
-        tracing::warn!("after the error that is told: {error}");
+        if !matches!(error, StudyError::Eval(EvalError::Interrupted)) {
+            tracing::warn!("after the error that is told: {error}");
+        }
         first
     }
 
@@ -80,7 +81,7 @@ impl Log {
     }
 
     /// What went wrong where no error could be returned, if anything did.
-    pub(super) fn failed(&self) -> Option<StudyError> {
+    fn failed(&self) -> Option<StudyError> {
         let mut state = self.state();
         state.held.check().err().or_else(|| state.failed.take())
     }
@@ -115,6 +116,16 @@ impl Log {
 }
 
 impl State {
+    fn write(&mut self, events: &[Event]) -> Result<(), StudyError> {
+        self.held.check()?;
+        for event in events {
+            self.journal.append(event)?;
+        }
+        self.journal.sync()?;
+        // Once more: what was written meanwhile into a folder that is gone is not kept.
+        self.held.check()
+    }
+
     fn show(&mut self, event: &Event) {
         for observer in &mut self.observers {
             observer.on_event(event);
