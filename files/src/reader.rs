@@ -111,7 +111,8 @@ mod tests {
         assert!(optional(read(&missing, 9)).unwrap().is_none());
         let path = folder.path().join("a");
         fs::write(&path, b"one\ntwo\nthree \xff").unwrap();
-        assert!(read_text(&path, 99).unwrap_err().to_string().ends_with("a:3: is no text in UTF-8"));
+        let said = read_text(&path, 99).unwrap_err().to_string();
+        assert!(said.ends_with("a:3: byte 14 of the file is no UTF-8; save the file as UTF-8"), "{said}");
     }
 
     #[cfg(unix)]
