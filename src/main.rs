@@ -20,6 +20,7 @@ mod progress;
 mod report;
 mod run;
 mod study_page;
+mod test_results;
 mod text_table;
 mod tui;
 mod units;

@@ -3,10 +3,12 @@
 pub mod data;
 
 mod checkpoint;
+mod class_weights;
 mod clip_norm;
 mod clipping;
 #[cfg(feature = "cuda")]
 mod collective;
+mod confusion;
 mod context;
 mod conversion;
 mod device;
@@ -23,6 +25,7 @@ mod integers;
 mod judgement;
 mod learner;
 mod loss;
+mod metrics;
 mod milestones;
 mod network_state;
 mod optimizer;
@@ -31,6 +34,7 @@ mod parameters;
 mod patience;
 #[cfg(any(test, feature = "cuda", feature = "wgpu"))]
 mod probe;
+mod provenance;
 mod proxy;
 mod pruning;
 mod registry;
@@ -45,12 +49,14 @@ mod target_scale;
 mod trained;
 mod training;
 mod training_settings;
+mod value_errors;
 mod weights;
 mod workload;
 
 pub use context::{Built, Context};
 pub use conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use judgement::logarithm;
+pub use metrics::Score;
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
 pub use step_timer::StepTimer;
 pub use supernet::{Anchor, Correction, anchors};

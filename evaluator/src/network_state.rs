@@ -148,6 +148,7 @@ mod tests {
     use kiln_space::{ArchitectureBuilder, ParameterKind, ParameterSpec, Shape};
 
     use super::*;
+    use crate::class_weights::ClassWeights;
     use crate::optimizer::OptimizerSettings;
     use crate::training_settings::TrainingSettings;
     use crate::weights::Weights;
@@ -169,6 +170,7 @@ mod tests {
             clip_norm: None,
             ema: None,
             patience: None,
+            class_weights: ClassWeights::default(),
             checkpoint_steps: 1,
         };
         let weights = Weights::initialize(&specs, step, &device.clone().autodiff());

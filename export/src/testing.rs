@@ -198,9 +198,11 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
             name: "test_accuracy_percent".to_owned(),
             value: 10.25,
             how: "test split, 100 examples".to_owned(),
+            predicted_by: None,
         }],
         seed,
         versions: BTreeMap::from([("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        ..ModelCard::default()
     };
     TrainedModel { architecture, arrays, quantization: BTreeMap::new(), card }
 }

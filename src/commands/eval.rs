@@ -8,7 +8,7 @@ use anyhow::anyhow;
 use kiln::assembly::Registries;
 use kiln::config::{Document, RESOLVED, RunConfig};
 use kiln_evaluator::data::{DataSet, Split};
-use kiln_evaluator::{predict, score};
+use kiln_evaluator::{Score, predict, score};
 use kiln_export::{TrainedModel, plain_text};
 use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
@@ -16,7 +16,7 @@ use serde_json::json;
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::model_export::MODEL;
-use crate::{finished_files, output, units};
+use crate::{finished_files, output, test_results, units};
 
 pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Result<Exit, Failure> {
     let path = model_file(model)?;
@@ -38,7 +38,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let began = Instant::now();
     let outputs = predict(&model, &raw);
     let seconds = began.elapsed().as_secs_f64();
-    let metrics = score(&outputs, &data, Split::Test).ok_or_else(|| {
+    let Score { metrics, results } = score(&outputs, &data, Split::Test).ok_or_else(|| {
         anyhow!("{}: the network gives values that are no finite numbers on these data", path.display())
     })?;
     let speed = examples.len() as f64 / seconds.max(f64::MIN_POSITIVE);
@@ -46,7 +46,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
         let metrics: BTreeMap<&str, f64> = metrics.into_iter().collect();
         output::print_json(&json!({
             "model": output::path_text(&path), "name": model.card.name, "data": data.describe(), "examples": examples.len(),
-            "metrics": metrics, "seconds": seconds, "examples_per_second": speed,
+            "metrics": metrics, "results": results, "seconds": seconds, "examples_per_second": speed,
         }))?;
     } else {
         let mut lines = vec![
@@ -61,7 +61,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
             "{} test examples in {seconds:.2} s: {speed:.0} examples/s on the CPU",
             examples.len()
         ));
-        output::print(&lines.join("\n"))?;
+        output::print(&format!("{}{}", lines.join("\n"), test_results::text(&results)))?;
     }
     Ok(Exit::Done)
 }

@@ -15,6 +15,7 @@ pub struct DataSet {
     examples: Vec<f32>,
     targets: Targets,
     splits: [Vec<u32>; 3],
+    split_seed: u64,
     inputs: Normalization,
     outputs: Normalization,
     augmentation: Augmentation,
@@ -53,7 +54,20 @@ impl DataSet {
         let outputs = Normalization::of_targets(&raw.targets, &splits[0]);
         let hash = content_hash(&raw, &splits);
         let RawData { name, input, shape, examples, targets, .. } = raw;
-        Ok(Self { name, input, shape, examples, targets, splits, inputs, outputs, augmentation, hash })
+        let split_seed = sizes.seed;
+        Ok(Self {
+            name,
+            input,
+            shape,
+            examples,
+            targets,
+            splits,
+            split_seed,
+            inputs,
+            outputs,
+            augmentation,
+            hash,
+        })
     }
 
     /// What a network for this data takes and gives.
@@ -90,6 +104,12 @@ impl DataSet {
     #[must_use]
     pub fn split(&self, split: Split) -> &[u32] {
         &self.splits[split as usize]
+    }
+
+    /// Seed of the shuffle that made the splits.
+    #[must_use]
+    pub const fn split_seed(&self) -> u64 {
+        self.split_seed
     }
 
     /// Raw values of one example.

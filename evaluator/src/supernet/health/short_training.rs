@@ -5,6 +5,7 @@ use kiln_search::{EvalError, Progress};
 use kiln_space::Architecture;
 
 use crate::Context;
+use crate::class_weights::ClassWeights;
 use crate::data::{Batcher, Split};
 use crate::frozen::Frozen;
 use crate::learner::Learner;
@@ -38,7 +39,7 @@ pub(super) fn train(
     let epochs = (STEPS * batch).div_ceil(split.len()).max(1);
     let count = (STEPS * batch / epochs).clamp(1, split.len());
     let examples: Vec<u32> = (0..count).map(|i| split[i * split.len() / count]).collect();
-    let settings = settings(epochs as u32, batch);
+    let settings = settings(epochs as u32, batch, &supernet.class_weights);
     let (network, specs) = stand_alone(network);
     let seed = kiln_search::seed::derive(context.seed, "health", &[]);
     let weights = Weights::initialize(&specs, seed, &device.clone().autodiff());
@@ -73,7 +74,7 @@ pub(super) fn train(
     Ok(Frozen::new(&network, &learner.result(), data, supernet.calibration, device))
 }
 
-const fn settings(epochs: u32, batch: usize) -> TrainingSettings {
+fn settings(epochs: u32, batch: usize, class_weights: &ClassWeights) -> TrainingSettings {
     TrainingSettings {
         epochs,
         batch,
@@ -89,6 +90,7 @@ const fn settings(epochs: u32, batch: usize) -> TrainingSettings {
         clip_norm: None,
         ema: None,
         patience: None,
+        class_weights: class_weights.clone(),
         checkpoint_steps: checkpoint_steps(),
     }
 }
