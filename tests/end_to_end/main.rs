@@ -18,6 +18,7 @@ mod interruptions;
 mod journals;
 mod likeness;
 mod limits;
+mod metrics;
 mod mistakes;
 mod old_runs;
 mod output;
