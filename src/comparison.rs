@@ -35,7 +35,8 @@ pub(crate) struct Contender {
     pub(crate) seed: u64,
     /// Kind of its evaluator.
     pub(crate) evaluator: String,
-    /// Epochs of the evaluator's whole schedule for one trial; `None` where it trains no trial on its own, or does not say so.
+    /// Epochs of the evaluator's whole schedule for one trial. `None` where it trains no trial on its own, or
+    /// states no number.
     pub(crate) full_epochs: Option<u32>,
     /// Time for which processes have worked on it.
     pub(crate) seconds: Seconds,

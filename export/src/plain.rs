@@ -1,7 +1,9 @@
-//! Text from elsewhere, made harmless to show. A name in somebody else's run folder may hold an escape sequence that
-//! moves the cursor, a line end that looks like another message, or a mark that turns the direction of what follows.
+//! Makes text from elsewhere harmless to show. A name in somebody else's run folder may hold an escape
+//! sequence that moves the cursor, a line end that looks like another message, or a mark that turns the
+//! direction of what follows.
 //!
-//! Every text for people goes through here: the terminal, the screen, the log, pages. Files for programs hold texts as they are.
+//! Every text for people goes through here: the terminal, the screen, the log, pages. Files for programs hold
+//! texts as they are.
 
 use std::borrow::Cow;
 
@@ -17,7 +19,8 @@ pub fn plain_lines(text: &str) -> Cow<'_, str> {
     written_out(text, |c| c != '\n' && steers(c))
 }
 
-/// JSON of the same value with what steers a terminal or the eye escaped, which JSON allows and seldom does by itself.
+/// JSON of the same value, in which characters that steer a terminal or the eye are escaped. JSON allows
+/// that, but writers seldom do it by themselves.
 #[must_use]
 pub fn plain_json(json: &str) -> Cow<'_, str> {
     // A line end between values, and nowhere else, is JSON's own.

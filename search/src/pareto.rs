@@ -170,7 +170,8 @@ fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
         }
         return ranks;
     }
-    // In a plane the last member of a front has its lowest second value, and dominates whatever any other member does.
+    // In a plane the last member of a front has its lowest second value, and dominates whatever any other
+    // member does.
     let looked_at = if objectives.iter().all(|point| point.len() == 2) { 1 } else { usize::MAX };
     let mut fronts: Vec<Vec<usize>> = Vec::new();
     for i in order {

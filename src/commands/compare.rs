@@ -99,7 +99,8 @@ fn models(costs: &CostSet) -> String {
     costs.devices().iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
-/// Epochs that the evaluator of a run trains a network for, if it trains each on its own, for journals that do not say so.
+/// Epochs for which the evaluator of a run trains a network, if it trains each on its own. Used where the
+/// journal lacks them.
 fn full_epochs(config: &RunConfig) -> Option<u32> {
     // A supernet's epochs are those of the shared weights.
     let trains_each = config.evaluator.kind == "scratch";

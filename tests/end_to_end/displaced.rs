@@ -1,5 +1,5 @@
-//! The run folder removed, renamed or replaced under a study that runs, its lock removed, and studies started at once: one
-//! process writes, and only into the folder that it began with.
+//! The run folder removed, renamed or replaced under a study that runs, its lock removed, and studies started
+//! at once: one process writes, and only into the folder that it began with.
 
 #![cfg(unix)]
 

@@ -131,7 +131,8 @@ fn genotypes_that_do_not_fit_are_refused_at_their_line() {
     for (list, expected) in [
         (
             "[[1, 0]]",
-            "study.toml:23: `search.strategy.start.0`: `1-0` cannot be tried: the genotype has 2 genes, expected 3",
+            "study.toml:23: `search.strategy.start.0`: `1-0` cannot be tried: the genotype has 2 genes, \
+             expected 3",
         ),
         (
             "[\"0-0-0\", \"0-2-0\"]",
@@ -163,8 +164,8 @@ fn a_study_of_another_space_is_no_prior() {
     fs::write(sandbox.path("other.toml"), again.replace("width = [8, 16]", "width = [16, 32]")).unwrap();
     let said = sandbox.kiln(&["search", "other.toml"]);
     assert_eq!(said.code, 2);
-    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl is of another space: \
-                    `space.width` is `[8,16]` there and `[16,32]` here";
+    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl is of \
+                    another space: `space.width` is `[8,16]` there and `[16,32]` here";
     assert!(said.err.contains(expected), "{}", said.err);
 }
 

@@ -33,8 +33,8 @@ struct Results {
     files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-/// Asks each command that reads the run folder, the last of which may mend it. Gives what came of it and all that was said;
-/// no result where a command refused.
+/// Runs each command that reads the run folder; the last of them may mend it. Returns the result, which is
+/// `None` where a command refused, and all that was printed.
 fn ask(sandbox: &Sandbox, trial: &str) -> (Option<Results>, String) {
     let mut said = String::new();
     let mut run = |arguments: &[&str]| -> Said {

@@ -1,5 +1,6 @@
-//! A run folder from somebody who means no good: names and texts with escape sequences, line ends that look like messages, marks
-//! that turn the direction of a line, formulas. Nothing of it acts, whatever command shows it.
+//! A run folder from somebody who means no good: names and texts with escape sequences, line ends that look
+//! like messages, marks that turn the direction of a line, formulas. None of them acts, whatever command
+//! shows it.
 
 #![cfg(unix)]
 

@@ -1,5 +1,5 @@
-//! Numbers that are not of one kind: costs say for which batch and threads they are, and comparisons refuse or keep apart what
-//! differs.
+//! Numbers that are not of one kind: costs say for which batch and threads they are predicted, and
+//! comparisons refuse or keep apart what differs.
 
 use std::fs;
 
@@ -64,7 +64,8 @@ fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared
         let refused = sandbox.kiln(&["compare", "single", other]);
         assert_eq!(refused.code, 2, "{}", refused.err);
         let why = format!(
-            "cannot be compared: `latency_us` is that of {one} and of cortex-a72/roofline/hw-nas-bench-raspi4-100 for {conditions}"
+            "cannot be compared: `latency_us` is that of {one} and of \
+             cortex-a72/roofline/hw-nas-bench-raspi4-100 for {conditions}"
         );
         assert!(refused.err.contains(&why), "{}", refused.err);
         let front = sandbox.kiln(&["front", other]).out;

@@ -1,5 +1,5 @@
-//! What the system refuses: longer files, more open files, writing where only reading is allowed. The study stops with what was
-//! refused, nothing is lost or called damaged, and it goes on when it may.
+//! What the system refuses: longer files, more open files, writing where only reading is allowed. The study
+//! stops and names what was refused. Nothing is lost or called damaged, and the study goes on when it may.
 
 #![cfg(target_os = "linux")]
 
@@ -75,7 +75,8 @@ fn too_few_open_files_are_said_to_be_so() {
     assert!(stopped >= 3, "{stopped}");
 }
 
-/// Runs a script in a namespace of its own, where anyone may mount; `None`, with the reason, where nobody may.
+/// Runs a script in a namespace of its own, where anyone may mount. `None`, with the reason, where nobody
+/// may.
 fn mounted(test: &str, sandbox: &Sandbox, script: &str) -> Option<Said> {
     let run = |script: &str| {
         let mut command = Command::new("unshare");

@@ -129,8 +129,8 @@ pub(crate) fn data(test: &str) -> Option<PathBuf> {
     folder
 }
 
-/// A command that hears every signal, also where these tests run as a job in the background, whose signals are ignored. Where
-/// `env` cannot do that, signals stay as they are.
+/// A command that hears every signal, also where these tests run as a job in the background, whose signals
+/// are ignored. Where `env` cannot do that, signals stay as they are.
 pub(crate) fn hearing_signals(program: &str) -> Command {
     const RESET: &str = "--default-signal=HUP,INT,QUIT,TERM";
     static CAN_RESET: OnceLock<bool> = OnceLock::new();

@@ -194,7 +194,8 @@ fn a_closed_terminal_ends_the_screen_and_not_the_study() {
 fn closed(sandbox: &Sandbox, trap: &str, arguments: &str, is_time: &dyn Fn() -> bool) -> Option<String> {
     let code = sandbox.path("code");
     let _ = fs::remove_file(&code);
-    // The shell outlives its terminal to write the code down. What it traps, its children do not; what it ignores, they do.
+    // The shell outlives its terminal to write the code down. What it traps, its children do not; what it
+    // ignores, they do.
     let line = format!("trap {trap} HUP; {} {arguments}; echo $? > code", env!("CARGO_BIN_EXE_kiln"));
     let mut command = shell_in_terminal(sandbox, &line)?;
     let mut terminal = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();

@@ -1,4 +1,5 @@
-//! One network trained for two fidelities at the same time: by any number of workers, and killed at random moments.
+//! One network trained for two fidelities at the same time: by any number of workers, and killed at random
+//! moments.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -63,7 +64,8 @@ fn outcomes(sandbox: &Sandbox) -> BTreeMap<(String, Fidelity), Outcome> {
     events.into_iter().filter_map(of).collect()
 }
 
-/// Files of the run folder that are there when a study has ended, with the content of those that say nothing of times.
+/// Files of the run folder that are there when a study has ended, with the content of those that hold no
+/// times.
 fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let root = sandbox.run("coll").root().to_owned();
@@ -94,8 +96,8 @@ fn trainings(folder: &Path) -> usize {
     entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("trial-")).count()
 }
 
-/// Starts the study and kills it after this time, unless it has ended by then. Whether it was killed, and the most trainings that
-/// were seen at one time.
+/// Starts the study and kills it after this time, unless it has ended by then. Returns whether it was killed,
+/// and the most trainings that were seen at one time.
 fn kill_after(sandbox: &Sandbox, workers: usize, time: Duration) -> (bool, usize) {
     let workers = workers.to_string();
     let mut command = sandbox.command(&["search", "study.toml", "--workers", &workers]);

@@ -1,4 +1,4 @@
-//! What a journal can say, line after line: a line that a study cannot have written is damage, with a check or without.
+//! Plausible lines: a line that a study cannot have written is damage, with a check or without.
 
 use std::collections::BTreeSet;
 
@@ -24,7 +24,10 @@ pub(super) enum Implausible {
     Twice(TrialId),
     #[error("its trial is {trial}, and only {before} are finished before it")]
     Ahead { trial: TrialId, before: usize },
-    #[error("the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}", wanted(.expected.as_deref()))]
+    #[error(
+        "the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}",
+        wanted(.expected.as_deref())
+    )]
     Objectives { trial: TrialId, found: Vec<f64>, expected: Option<Vec<f64>> },
     #[error("trial {trial} exceeds the constraints by {found:?}{}", wanted(.expected.as_ref()))]
     Violation { trial: TrialId, found: f64, expected: Option<f64> },

@@ -132,7 +132,8 @@ pub(crate) fn is_free(path: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Keeps other writers away also where the run folder's lock was removed: they wait for nobody and are refused.
+/// Keeps other writers away where the run folder's lock was removed: they are refused at once, without
+/// waiting.
 fn hold(path: &Path, file: &File) -> Result<(), StudyError> {
     // Elsewhere a lock would keep readers away too.
     if cfg!(not(unix)) {

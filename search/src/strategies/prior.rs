@@ -381,7 +381,8 @@ mod tests {
         assert!(fits(&journals, 5e7).unwrap_err().contains("`1-0-2` is scored there and not of this space"));
         assert_eq!(transfer(&[&[0; 6]], 5e7), Ok(()));
         assert_eq!(fits(&journals, 5e7), Ok(()));
-        let named = json!({ "proxies": { "journals": [folder.path().join("journal.jsonl")], "metrics": ["nasswot"] } });
+        let journal = folder.path().join("journal.jsonl");
+        let named = json!({ "proxies": { "journals": [journal], "metrics": ["nasswot"] } });
         assert!(fits(&named, 5e7).unwrap_err().contains("has all of the scores `nasswot`"));
     }
 

@@ -56,7 +56,8 @@ pub(super) fn check<'a>(
             Source::Trial(id) => {
                 if let Some(problem) = stranger {
                     let problem = format!(
-                        "trial {id} is `{genotype}`, which is not of this space: {problem}; name a study of the same space"
+                        "trial {id} is `{genotype}`, which is not of this space: {problem}; name a study of \
+                         the same space"
                     );
                     return refuse("transfer.journal", problem);
                 }
