@@ -1,6 +1,6 @@
 //! How much of the space of objectives the trials of a study dominate, and how that grew: the share of the
-//! box between a reference point and the best value of each objective. The screen, the report and `kiln
-//! compare` show these numbers.
+//! box between a reference point and the best value of each objective. The screen, the report and
+//! `kiln compare` show these numbers.
 
 mod estimate;
 mod staircase;
