@@ -5,40 +5,22 @@ use std::fs;
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SmallStudy};
 
-/// A study of small perceptrons on a device with these settings, whose evaluator trains for so many epochs.
+/// A study of small perceptrons on a device with these settings, whose evaluator trains for `epochs`.
 fn config(name: &str, seed: u32, device: &str, epochs: u32) -> String {
-    format!(
-        r#"
-[study]
-name = "{name}"
-seed = {seed}
-[data]
-kind = "digits"
-limit = 300
-[space]
-kind = "mlp"
-layers = [1, 2]
-width = [64, 128]
-[[hardware]]
-device = "cortex-a72"
-{device}
-[evaluator]
-kind = "scratch"
-epochs = {epochs}
-batch = 48
-calibration = 64
-[search]
-strategy = "random"
-trials = 3
-objectives = ["error_percent", "latency_us"]
-[finish]
-networks = 1
-epochs = 1
-calibration = 64
-"#
-    )
+    SmallStudy {
+        name,
+        seed,
+        data: "kind = \"digits\"\nlimit = 300",
+        width: "[64, 128]",
+        hardware: &format!("device = \"cortex-a72\"\n{device}"),
+        evaluator: &format!("kind = \"scratch\"\nepochs = {epochs}\nbatch = 48\ncalibration = 64"),
+        search: "strategy = \"random\"\ntrials = 3",
+        more: "[finish]\nnetworks = 1\nepochs = 1\ncalibration = 64\n",
+        ..SmallStudy::default()
+    }
+    .text()
 }
 
 /// A folder with the runs of these configs.

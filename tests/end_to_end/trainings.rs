@@ -12,7 +12,7 @@ use std::time::{Duration, Instant};
 use kiln_search::{Event, Fidelity, Outcome, Seconds, seed};
 use rand::{Rng, RngExt};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SmallStudy};
 
 /// How often studies are killed in all, if this variable of the environment is set.
 const KILLS: &str = "KILN_KILLS";
@@ -23,33 +23,21 @@ const OF_ONE: usize = 4;
 
 /// The first network is given for a whole training, and drawn for a short one while that goes on.
 fn config(epochs: u32, checkpoint_steps: u32) -> String {
-    format!(
-        r#"
-[study]
-name = "coll"
-seed = 7
-[data]
-kind = "digits"
-limit = 300
-[space]
-kind = "mlp"
-layers = 1
-width = [8, 16, 24]
-[[hardware]]
-device = "cortex-m7"
-[evaluator]
-kind = "scratch"
-epochs = {epochs}
-batch = 32
-calibration = 64
-checkpoint_steps = {checkpoint_steps}
-[search]
-strategy = {{ kind = "asha", epochs = [1, 3], start = [[0], [1], [2]] }}
-trials = 9
-in_flight = 6
-objectives = ["error_percent", "latency_us"]
-"#
-    )
+    SmallStudy {
+        name: "coll",
+        seed: 7,
+        data: "kind = \"digits\"\nlimit = 300",
+        layers: "1",
+        width: "[8, 16, 24]",
+        evaluator: &format!(
+            "kind = \"scratch\"\nepochs = {epochs}\nbatch = 32\ncalibration = 64\n\
+             checkpoint_steps = {checkpoint_steps}"
+        ),
+        search: "strategy = { kind = \"asha\", epochs = [1, 3], start = [[0], [1], [2]] }\n\
+                 trials = 9\nin_flight = 6",
+        ..SmallStudy::default()
+    }
+    .text()
 }
 
 /// Outcomes by genotype and fidelity.
