@@ -161,18 +161,7 @@ mod tests {
         let kind = ParameterKind::Linear { outputs: 2, inputs: 3, bias: true };
         let specs = [ParameterSpec { key: "head".to_owned(), kind }];
         let device = Device::flex();
-        let settings = TrainingSettings {
-            epochs: 9,
-            batch: 2,
-            optimizer: OptimizerSettings::default(),
-            warmup_epochs: 0,
-            label_smoothing: 0.0,
-            accumulate: 1,
-            clip_norm: None,
-            ema: None,
-            patience: None,
-            checkpoint_steps: 1,
-        };
+        let settings = TrainingSettings::plain(9, 2, OptimizerSettings::default());
         let weights = Weights::initialize(&specs, step, &device.clone().autodiff());
         let mut learner = Learner::new(weights, &settings, 20, &device);
         learner.step = step;

@@ -30,48 +30,42 @@ fn goes_on(sandbox: &Sandbox, whole: &Sandbox, what: &str) {
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"), "{what}");
 }
 
-#[test]
-fn a_limit_of_the_length_of_files_is_a_full_disk() {
+/// Runs a study under each limit, and to its end without one. Gives how often a limit stopped it; `check` sees
+/// the last line of such an end.
+fn stopped_by(limits: impl IntoIterator<Item = String>, check: impl Fn(&str)) -> usize {
     let whole = Sandbox::new(&config());
     whole.search(&[]);
     let mut stopped = 0;
-    for blocks in [1, 8, 40, 150, 400, 1000, 1100] {
+    for limit in limits {
         let sandbox = Sandbox::new(&config());
-        let limit = format!("ulimit -f {blocks}");
         let said = limited(&sandbox, &limit);
         if said.code != 0 {
             stopped += 1;
             assert_eq!(said.code, 1, "{limit}: {}", said.err);
-            let last = said.err.lines().last().unwrap_or_default();
-            assert!(
-                last.contains("raise the limit (`ulimit -f`), then run the same command again"),
-                "{limit}: {last}"
-            );
             assert!(!said.err.contains("damaged"), "{limit}: {}", said.err);
+            check(said.err.lines().last().unwrap_or_default());
         }
         goes_on(&sandbox, &whole, &limit);
     }
+    stopped
+}
+
+#[test]
+fn a_limit_of_the_length_of_files_is_a_full_disk() {
+    let limits = [1, 8, 40, 150, 400, 1000, 1100].map(|blocks| format!("ulimit -f {blocks}"));
+    let stopped = stopped_by(limits, |last| {
+        let advice = "raise the limit (`ulimit -f`), then run the same command again";
+        assert!(last.contains(advice), "{last}");
+    });
     assert!(stopped >= 4, "{stopped}");
 }
 
 #[test]
 fn too_few_open_files_are_said_to_be_so() {
-    let whole = Sandbox::new(&config());
-    whole.search(&[]);
-    let mut stopped = 0;
-    for open in [7, 8, 9, 10, 11, 12, 14, 16] {
-        let sandbox = Sandbox::new(&config());
-        let limit = format!("ulimit -n {open}");
-        let said = limited(&sandbox, &limit);
-        if said.code != 0 {
-            stopped += 1;
-            assert_eq!(said.code, 1, "{limit}: {}", said.err);
-            let last = said.err.lines().last().unwrap_or_default();
-            assert!(last.contains("Too many open files"), "{limit}: {}", said.err);
-            assert!(last.contains("`ulimit -n`") && !last.contains("damaged"), "{limit}: {last}");
-        }
-        goes_on(&sandbox, &whole, &limit);
-    }
+    let limits = [7, 8, 9, 10, 11, 12, 14, 16].map(|open| format!("ulimit -n {open}"));
+    let stopped = stopped_by(limits, |last| {
+        assert!(last.contains("Too many open files") && last.contains("`ulimit -n`"), "{last}");
+    });
     assert!(stopped >= 3, "{stopped}");
 }
 

@@ -20,7 +20,7 @@ use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::seed;
 use crate::stand_alone::StandAlone;
-use crate::training_settings::{TrainingSettings, accumulate};
+use crate::training_settings::TrainingSettings;
 use crate::{Context, Effort, fingerprint};
 
 /// Name of the file in the run folder.
@@ -62,16 +62,9 @@ const fn batch() -> usize {
 impl AnchorSettings {
     pub(super) const fn training(&self) -> TrainingSettings {
         TrainingSettings {
-            epochs: self.epochs,
-            batch: self.batch,
-            optimizer: self.optimizer,
-            warmup_epochs: 0,
-            label_smoothing: 0.0,
-            accumulate: accumulate(),
             clip_norm: self.clip_norm,
-            ema: None,
-            patience: None,
             checkpoint_steps: CHECKPOINT_STEPS,
+            ..TrainingSettings::plain(self.epochs, self.batch, self.optimizer)
         }
     }
 

@@ -111,7 +111,7 @@ fn guessing(context: &Context) -> f64 {
     1.0 - most as f64 / validation.len().max(1) as f64
 }
 
-/// What a network does on each of the first examples of a split; `None` if an output is not finite.
+/// What a network does on each of the judged examples of a split; `None` if an output is not finite.
 fn examples_judged(
     network: &Frozen,
     context: &Context,

@@ -104,16 +104,14 @@ impl<K> Archive<K> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::points::points;
     use super::*;
 
     proptest! {
         #[test]
         fn what_stays_is_what_nothing_dominates(
-            dimensions in 1_usize..=4,
-            values in prop::collection::vec(prop::collection::vec(0_u8..7, 4), 0..60),
+            points in points(4, 7, 60),
         ) {
-            let point = |value: &Vec<u8>| value[..dimensions].iter().map(|v| f64::from(*v)).collect();
-            let points: Vec<Vec<f64>> = values.iter().map(point).collect();
             let mut archive = Archive::default();
             let mut kept: Vec<usize> = Vec::new();
             for (number, point) in points.iter().enumerate() {
