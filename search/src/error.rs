@@ -348,6 +348,15 @@ pub enum StudyError {
     Eval(#[from] EvalError),
 }
 
+impl StudyError {
+    /// The whole message on one line, with all that led to it.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+}
+
 /// Names, comma separated, in backticks.
 struct List<'a>(&'a [String]);
 

@@ -132,8 +132,7 @@ pub(crate) fn is_free(path: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Keeps other writers away where the run folder's lock was removed: they are refused at once, without
-/// waiting.
+/// Keeps other writers away where the run folder's lock was removed: they are refused.
 fn hold(path: &Path, file: &File) -> Result<(), StudyError> {
     // Elsewhere a lock would keep readers away too.
     if cfg!(not(unix)) {

@@ -16,8 +16,8 @@ use self::given::Given;
 use self::proxies::{Proxies, ProxySettings};
 use crate::pareto::{self, Point};
 use crate::{
-    Ask, Domain, Event, Fidelities, Fidelity, JournalReader, Needs, Origin, Proposal, Strategy, Trial,
-    TrialId,
+    Ask, Domain, Event, Fidelities, Fidelity, JournalReader, Needs, Origin, Proposal, Strategy, StudyError,
+    Trial, TrialId,
 };
 
 /// Keys that every strategy takes.
@@ -96,10 +96,7 @@ pub(crate) fn before(
 
 /// The measured trials of a journal.
 fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
-    let said = |error: crate::StudyError| match std::error::Error::source(&error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
+    let said = |error: StudyError| error.said();
     let mut reader = JournalReader::open(journal).map_err(said)?;
     let mut trials = Vec::new();
     while let Some(entry) = reader.next_entry().map_err(said)? {

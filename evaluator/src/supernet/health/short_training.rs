@@ -19,8 +19,8 @@ use crate::weights::Weights;
 pub(super) const STEPS: usize = 50;
 /// Largest batch.
 const BATCH: usize = 64;
-/// AdamW. It does not follow the config: a supernet that was trained at a wrong rate must not lower what it is
-/// compared with.
+/// `AdamW`. It does not follow the config: a supernet that was trained at a wrong rate must not lower what it
+/// is compared with.
 const OPTIMIZER: OptimizerSettings =
     OptimizerSettings { kind: OptimizerKind::AdamW, learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-4 };
 
