@@ -25,6 +25,25 @@ pub(crate) fn is_left() -> bool {
     LEFT.load(Ordering::Relaxed)
 }
 
+/// Where a command writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Output {
+    /// Results: standard output.
+    Results,
+    /// Everything else: standard error.
+    Messages,
+}
+
+/// Whether an output was a terminal that is closed now. A command that waits has to ask: a shell may keep the
+/// hang-up signal from its children, and a write that would fail may never come.
+pub(crate) fn is_closed(output: Output) -> bool {
+    let Some((out, err)) = TERMINALS.get() else { return false };
+    match output {
+        Output::Results => *out && !io::stdout().is_terminal(),
+        Output::Messages => *err && !io::stderr().is_terminal(),
+    }
+}
+
 /// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) is no error, and
 /// neither is a terminal that was closed: what was asked is done.
 pub(crate) fn print(text: &str) -> io::Result<()> {

@@ -15,6 +15,7 @@ use crate::comparison::{Comparison, Contender, deciding};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::run::{Run, read_record};
+use crate::units::Numbers;
 
 pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
     let registries = Registries::builtin();
@@ -32,6 +33,7 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
             config: deciding(&config),
             seed: config.study.seed,
             evaluator: config.evaluator.kind.clone(),
+            numbers: Numbers::of(&config),
             full_epochs: Some(record.full_epochs)
                 .filter(|epochs| *epochs > 0)
                 .or_else(|| full_epochs(&config)),

@@ -228,9 +228,11 @@ fn a_command_that_outlives_its_terminal_ends_with_0() {
         let text = fs::read_to_string(&journal).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         fs::write(&journal, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
-        // The screen hears of it by itself: the shell is told of the hang-up, and keeps it from its children.
-        let began = Instant::now();
-        let watched = || began.elapsed() > Duration::from_secs(2);
-        assert_eq!(closed(&sandbox, ":", "watch tiny", &watched).as_deref(), Some("0"));
+        // They find out by themselves: only the shell is told of the hang-up.
+        for watch in ["watch tiny", "watch tiny --plain", "watch tiny --json"] {
+            let began = Instant::now();
+            let watched = || began.elapsed() > Duration::from_secs(2);
+            assert_eq!(closed(&sandbox, trap, watch, &watched).as_deref(), Some("0"), "{watch}");
+        }
     }
 }
