@@ -66,9 +66,10 @@ impl Estimate {
         let most = most_trials(search, &survey.genotypes, asked.len());
         let of_trials = time(&workload.trial, most as f64 * mean_share(&asked, answered));
         // The epochs are paid for by trainings of any length.
-        let of_epochs = search.epochs.filter(|_| answered.full_epochs > 0).map(|epochs| {
-            time(&workload.trial, epochs as f64 / f64::from(answered.full_epochs))
-        });
+        let of_epochs = search
+            .epochs
+            .filter(|_| answered.full_epochs > 0)
+            .map(|epochs| time(&workload.trial, epochs as f64 / f64::from(answered.full_epochs)));
         let all_trials = of_epochs.map_or(of_trials, |epochs| epochs.min(of_trials));
         // The hours are those of all work on the study.
         let hours = search.hours.map(|hours| Seconds::saturating(hours * 3600.0));
@@ -248,7 +249,10 @@ mod tests {
         let all = estimate("[8, 16, 32, 64]", "trials = 4").search;
         let paid = estimate("[8, 16, 32, 64]", "epochs = 16000").search;
         let ratio = paid.get() / all.get();
-        assert!((0.2..5.0).contains(&ratio), "{paid:?} {all:?}: the machine may be twice as slow at one time");
+        assert!(
+            (0.2..5.0).contains(&ratio),
+            "{paid:?} {all:?}: the machine may be twice as slow at one time"
+        );
     }
 
     #[test]

@@ -47,6 +47,8 @@ pub fn steers(c: char) -> bool {
             c,
             // Soft hyphen, Arabic letter mark, Mongolian vowel separator.
             '\u{ad}' | '\u{61c}' | '\u{180e}'
+            // Fillers of Hangul, which are blank.
+            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
             // Zero width spaces and joiners, marks of direction.
             | '\u{200b}'..='\u{200f}'
             // Separators of lines and paragraphs, embeddings and overrides of direction.
@@ -55,6 +57,8 @@ pub fn steers(c: char) -> bool {
             | '\u{2060}'..='\u{206f}'
             // Byte order mark, marks of annotations, tags.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            // Variation selectors that no font shows.
+            | '\u{e0100}'..='\u{e01ef}'
             // What Unicode has no character for.
             | '\u{fffe}' | '\u{ffff}'
         )

@@ -59,6 +59,14 @@ pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> 
     Err(last)
 }
 
+/// Makes a new or renamed file survive a crash of the machine: syncs the folder that it lies in.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_parent(place: &Path) -> io::Result<()> {
+    sync_folder(parent(place))
+}
+
 /// Makes a rename in a folder, or a new file there, survive a crash of the machine.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     // Other systems open no folders.

@@ -11,14 +11,14 @@ use kiln_search::{Event, JournalEntry, RunPaths};
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
+use crate::interrupt;
 use crate::model_export::ModelExport;
+use crate::output::{self, Output};
 use crate::progress::Screen;
 use crate::report::PredictedFor;
 use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
 use crate::units::Numbers;
-use crate::interrupt;
-use crate::output::{self, Output};
 
 /// How often the journal is looked at where there is no screen.
 const LOOK_EVERY: Duration = Duration::from_millis(250);

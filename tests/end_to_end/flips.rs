@@ -90,8 +90,9 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
 /// not count: they tell of every file that is written.
 fn names(said: &str, file: &str) -> bool {
     let path = format!("tiny/{file}");
-    let complains =
-        |line: &str| ["error: ", "warning: "].iter().any(|start| line.starts_with(start)) || line.contains("WARN");
+    let complains = |line: &str| {
+        ["error: ", "warning: "].iter().any(|start| line.starts_with(start)) || line.contains("WARN")
+    };
     said.lines().any(|line| complains(line) && line.contains(&path))
 }
 

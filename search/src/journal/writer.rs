@@ -68,6 +68,10 @@ impl Journal {
             }
         }
         file.sync_all().map_err(failed("sync the journal"))?;
+        if reader.bytes() == 0 {
+            // It may be new.
+            kiln_files::sync_parent(path).map_err(failed("sync the folder of the journal"))?;
+        }
         record.doubts = Doubts { torn_bytes: 0, ..reader.doubts() };
         let (path, began, elapsed_before) = (path.to_owned(), Instant::now(), record.elapsed_s);
         let journal = Self { path, file, began, elapsed_before, chain: reader.into_chain() };

@@ -73,7 +73,7 @@ pub(super) fn check<'a>(
     match refused {
         Some((id, problem)) if !transferred => refuse(
             "transfer.journal",
-            format!("no trial of it meets the limits of this study; of trial {id}, its best, {problem}"),
+            format!("no trial of it meets the limits of this study; its best is trial {id}: {problem}"),
         ),
         _ => Ok(()),
     }
