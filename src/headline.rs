@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use kiln_search::TrialId;
 
-/// The finished network with the best test result of the first objective that was tested, the first among equals: its
-/// trial, the name of the metric and its value.
+/// The finished network with the best test result of the first objective that was tested, the first among
+/// equals: its trial, the name of the metric and its value.
 pub(crate) fn best<'a>(
     finished: impl Iterator<Item = (TrialId, &'a BTreeMap<String, f64>)>,
     objectives: &[String],

@@ -1,7 +1,7 @@
 //! The setting `class_weights`: how much the examples of each class count in the loss of a training.
 //!
-//! Weights have a mean of 1 over the training split, so that a learning rate means the same with and without them. No
-//! metric knows of them.
+//! Weights have a mean of 1 over the training split, so that a learning rate means the same with and without
+//! them. No metric knows of them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -76,8 +76,8 @@ impl ClassWeights {
     /// The weights for these data. `settings` are those of the table in which they stand.
     ///
     /// # Errors
-    /// [`SettingsError`] for something else than weights, an unknown class, a weight that is not positive, and targets
-    /// that are no classes.
+    /// [`SettingsError`] for something else than weights, an unknown class, a weight that is not positive,
+    /// and targets that are no classes.
     pub(crate) fn resolved(&self, settings: &Settings, data: &DataSet) -> Result<Self, SettingsError> {
         let Self::Stated(stated) = self else { return Ok(self.clone()) };
         let refuse =
@@ -107,7 +107,8 @@ impl ClassWeights {
         names.zip(weights).collect()
     }
 
-    /// The weight of each example of a batch with these labels, `[batch, 1]`; `None` where all weigh the same.
+    /// The weight of each example of a batch with these labels, `[batch, 1]`; `None` where all weigh the
+    /// same.
     pub(crate) fn of_examples(&self, labels: &Tensor<1, Int>, device: &Device) -> Option<Tensor<2>> {
         let weights = self.each()?;
         let weights = TensorData::new(weights.to_vec(), [weights.len()]);
@@ -116,8 +117,8 @@ impl ClassWeights {
     }
 }
 
-/// Inversely proportional to the examples of each class (`class_weight="balanced"` of scikit-learn); 1 for a class without
-/// training examples.
+/// Inversely proportional to the examples of each class (`class_weight="balanced"` of scikit-learn); 1 for a
+/// class without training examples.
 fn balanced(counts: &[usize]) -> Vec<f64> {
     let present = counts.iter().filter(|count| **count > 0).count();
     let all: usize = counts.iter().sum();
@@ -233,7 +234,8 @@ mod tests {
         );
         for weight in [json!(0), json!(-1.5), json!(1e7), json!("2"), json!(null)] {
             let expected = format!(
-                "`evaluator.class_weights.few`: found `{weight}`, expected a number above 0, from 0.000001 to 1000000"
+                "`evaluator.class_weights.few`: found `{weight}`, expected a number above 0, from 0.000001 to \
+                 1000000"
             );
             assert_eq!(refused(json!({ "few": weight })), expected);
         }

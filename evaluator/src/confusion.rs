@@ -1,4 +1,5 @@
-//! Which classes a network takes for which, and what follows from that: precision, recall, F1, balanced error.
+//! Which classes a network takes for which, and what follows from that: precision, recall, F1, balanced
+//! error.
 //!
 //! Definitions are those of scikit-learn with `zero_division=0`: a share of nothing is 0.
 
@@ -54,7 +55,8 @@ impl Confusion {
         share(self.right(class), self.support[class])
     }
 
-    /// Twice what is right over all that is of the class or given it, which is the harmonic mean of precision and recall.
+    /// Twice what is right over all that is of the class or given it, which is the harmonic mean of precision
+    /// and recall.
     fn f1(&self, class: usize) -> f64 {
         share(2.0 * self.right(class), self.support[class] + self.given[class])
     }
@@ -123,8 +125,8 @@ mod tests {
         (0..count).map(|class| format!("c{class}")).collect()
     }
 
-    /// Ten examples: 6 of class 0 (4 right, 2 given 1), 3 of class 1 (1 right, 1 given 0, 1 given 3), 1 of class 2,
-    /// given 0. Class 3 has no example but is given, class 4 has neither.
+    /// Ten examples: 6 of class 0 (4 right, 2 given 1), 3 of class 1 (1 right, 1 given 0, 1 given 3), 1 of
+    /// class 2, given 0. Class 3 has no example but is given, class 4 has neither.
     fn example() -> Confusion {
         let pairs = [(0, 0), (0, 0), (0, 0), (0, 0), (0, 1), (0, 1), (1, 1), (1, 0), (1, 3), (2, 0)];
         Confusion::new(5, pairs)

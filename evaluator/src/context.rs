@@ -23,8 +23,8 @@ pub struct Context {
     pub space_settings: String,
     /// Data to train and judge on.
     pub data: Arc<DataSet>,
-    /// What the study minimizes: metrics among it are measured, also those that are measured only where they are asked
-    /// for.
+    /// What the study minimizes: metrics among it are measured, also those that are measured only where they
+    /// are asked for.
     pub objectives: Vec<String>,
     /// How each cost of a trial comes about, by its name; for cards.
     pub cost_origins: BTreeMap<String, CostOrigin>,

@@ -20,8 +20,8 @@ pub(crate) enum Judgement {
     Regression {
         /// Mean squared error over examples and values, each in the target's own unit.
         mean_squared_error: f64,
-        /// Root of the mean squared error where each value counts in its deviations over the training split. On the
-        /// training split 1 is what its mean would do; on another one see `ValueErrors`.
+        /// Root of the mean squared error where each value counts in its deviations over the training split.
+        /// On the training split 1 is what its mean would do; on another one see `ValueErrors`.
         rmse_deviations: f64,
     },
 }

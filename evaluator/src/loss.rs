@@ -26,8 +26,8 @@ pub(crate) fn against_targets(
     }
 }
 
-/// The loss of outputs against a teacher's, which gets no gradient. `targets` say what the outputs mean, and of which
-/// classes the examples are.
+/// The loss of outputs against a teacher's, which gets no gradient. `targets` say what the outputs mean, and
+/// of which classes the examples are.
 pub(crate) fn against_teacher(
     outputs: Tensor<2>,
     teacher: Tensor<2>,
@@ -43,8 +43,9 @@ pub(crate) fn against_teacher(
     }
 }
 
-/// The loss, on the training split, of a network that knows nothing but the shares of the classes, taken as equal, or the
-/// mean of the values over that split. Class weights have a mean of 1 there and do not change it.
+/// The loss, on the training split, of a network that knows nothing but the shares of the classes, taken as
+/// equal, or the mean of the values over that split. Class weights have a mean of 1 there and do not change
+/// it.
 pub(crate) fn of_guessing(data: &DataSet) -> f64 {
     if data.is_regression() { 1.0 } else { (data.targets().names().len() as f64).ln() }
 }
@@ -68,8 +69,9 @@ fn distillation(logits: Tensor<2>, teacher: Tensor<2>, weights: Option<Tensor<2>
     }
 }
 
-/// Mean over the batch of the examples' cross-entropies, each times the weight of its class. The sum is divided by the
-/// number of examples, not by their weights: a step that is cut into batches has the gradient of the whole.
+/// Mean over the batch of the examples' cross-entropies, each times the weight of its class. The sum is
+/// divided by the number of examples, not by their weights: a step that is cut into batches has the gradient
+/// of the whole.
 ///
 /// # Shapes
 /// - `logits`: `[batch, classes]`

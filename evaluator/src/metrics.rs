@@ -1,4 +1,5 @@
-//! Metrics that are measured only where somebody asks for them, and everything that is said of a finished network's test.
+//! Metrics that are measured only where somebody asks for them, and everything that is said of a finished
+//! network's test.
 
 use burn::tensor::Device;
 use kiln_export::TestResults;
@@ -75,7 +76,8 @@ impl Asked {
         self.0.is_empty()
     }
 
-    /// The optional metrics among those stated and among the objectives, each once and in the order of their list.
+    /// The optional metrics among those stated and among the objectives, each once and in the order of their
+    /// list.
     ///
     /// # Errors
     /// [`SettingsError`] for a stated name that is no metric of these data.
@@ -125,8 +127,8 @@ impl Asked {
     }
 }
 
-/// What outputs for a whole split are worth: numbers by name, as a finished network reports them, and results by class or
-/// value.
+/// What outputs for a whole split are worth: numbers by name, as a finished network reports them, and results
+/// by class or value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
     /// Numbers by their name with unit, the usual ones first: accuracy where there are classes.
@@ -136,7 +138,8 @@ pub struct Score {
 }
 
 impl Score {
-    /// That of outputs as they are trained: logits, or values in deviations from their mean. `None` if one is not finite.
+    /// That of outputs as they are trained: logits, or values in deviations from their mean. `None` if one is
+    /// not finite.
     pub(crate) fn of(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
         let judged = Judgement::new(outputs, data, split)?;
         let mut metrics = judged.of_test().to_vec();
@@ -212,8 +215,8 @@ mod tests {
         assert_eq!(asked(&[both[1]], &[both[0], "macs", both[1]], &data).unwrap(), both);
         assert_eq!(
             asked(&["balanced_error_percent", "mean_absolute_error"], &[], &data).unwrap_err(),
-            "`evaluator.metrics.1`: found `mean_absolute_error`, expected one of `error_percent`, `loss_nats`, \
-             `balanced_error_percent`, `macro_f1_error_percent`"
+            "`evaluator.metrics.1`: found `mean_absolute_error`, expected one of `error_percent`, \
+             `loss_nats`, `balanced_error_percent`, `macro_f1_error_percent`"
         );
     }
 

@@ -1,5 +1,5 @@
-//! How far a regression's outputs are from what was wanted, each value in its own unit, and what guessing a mean would do
-//! on the same examples.
+//! How far a regression's outputs are from what was wanted, each value in its own unit, and what guessing a
+//! mean would do on the same examples.
 
 use kiln_export::{TestResults, ValueResult};
 
@@ -108,7 +108,8 @@ fn own_mean(data: &DataSet, examples: &[u32], values: usize) -> Vec<f64> {
     mean.iter().map(|sum| sum / examples.len().max(1) as f64).collect()
 }
 
-/// Mean squared error, in deviations, that always giving the mean of the training split has on these examples.
+/// Mean squared error, in deviations, that always giving the mean of the training split has on these
+/// examples.
 pub(crate) fn of_training_mean(data: &DataSet, examples: &[u32]) -> f64 {
     let (mean, deviation) = data.target_normalization();
     let squares = examples.iter().flat_map(|example| data.values(*example).iter().enumerate());

@@ -172,7 +172,8 @@ fn a_regression_is_searched_and_finished_in_its_own_units() {
     check_errors(&model, &predict(&model, &raw), &wanted, data.target_normalization());
 }
 
-/// Whether the card states the absolute error, R² and the error of the training mean that follow from these outputs.
+/// Whether the card states the absolute error, R² and the error of the training mean that follow from these
+/// outputs.
 fn check_errors(model: &TrainedModel, found: &[f32], wanted: &[f32], (mean, deviation): (&[f32], &[f32])) {
     let column = |values: &[f32], of: usize| -> Vec<f64> {
         values.iter().skip(of).step_by(2).map(|value| f64::from(*value)).collect()

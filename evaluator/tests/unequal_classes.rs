@@ -1,4 +1,5 @@
-//! Classes of unequal size: weights in the loss of every training, metrics that are asked for, and what the card says.
+//! Classes of unequal size: weights in the loss of every training, metrics that are asked for, and what the
+//! card says.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -30,7 +31,8 @@ impl Progress for Silent {
 const EXAMPLES: usize = 600;
 const TESTED: usize = 120;
 
-/// Two classes that overlap, one example in ten of the second: whoever says the first is right nine times in ten.
+/// Two classes that overlap, one example in ten of the second: whoever says the first is right nine times in
+/// ten.
 fn data() -> Arc<DataSet> {
     let is_rare = |index: usize| index.is_multiple_of(10);
     let spread = |index: usize, by: usize| (index * by % 97) as f32 / 97.0;

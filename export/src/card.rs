@@ -71,7 +71,8 @@ impl Prediction {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelCard {
-    // It stands first, so that a newer card is refused for its version and not for a key that is not known here.
+    // It stands first, so that a newer card is refused for its version and not for a key that is not known
+    // here.
     /// Version of the card's format.
     #[serde(default = "CardVersion::first")]
     pub version: CardVersion,
@@ -108,8 +109,8 @@ pub struct ModelCard {
     /// Sizes of the splits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSizes>,
-    /// Weight of each class in the loss, by name, with a mean of 1 over the training split; empty where all weigh the
-    /// same.
+    /// Weight of each class in the loss, by name, with a mean of 1 over the training split; empty where all
+    /// weigh the same.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub class_weights: BTreeMap<String, f64>,
     /// Results on the test split by class or value.

@@ -15,8 +15,8 @@ pub struct TestResults {
     /// One entry for each class, in the order of the outputs; none for values.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassResult>,
-    /// Examples by their class (row) and the class that the network gives (column), in the order of the outputs. None
-    /// for more than [`TestResults::MATRIX_MAX`] classes.
+    /// Examples by their class (row) and the class that the network gives (column), in the order of the
+    /// outputs. None for more than [`TestResults::MATRIX_MAX`] classes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u64>>,
     /// The most frequent confusions, most frequent first, where there are too many classes for a matrix.
@@ -95,7 +95,8 @@ impl TestResults {
         confused
     }
 
-    /// Checks that every number can be what it says, and that there is one entry for each of the outputs' names.
+    /// Checks that every number can be what it says, and that there is one entry for each of the outputs'
+    /// names.
     ///
     /// # Errors
     /// [`ExportError::CardValue`] with the first number that cannot be.
@@ -210,7 +211,8 @@ impl TryFrom<u32> for CardVersion {
             return Ok(Self(version));
         }
         Err(format!(
-            "the model card has version {version}, and this build reads versions {} to {}; use the build that wrote it",
+            "the model card has version {version}, and this build reads versions {} to {}; use the build that \
+             wrote it",
             Self::FIRST,
             Self::CURRENT
         ))

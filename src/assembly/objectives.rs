@@ -25,9 +25,9 @@ pub(super) fn choose(config: &mut RunConfig, metrics: &[String]) -> Result<(), C
     Ok(())
 }
 
-/// An objective, and what a target names, must be measured by the evaluator or be a cost. `optional` are the metrics that
-/// the evaluator measures where they are asked for: an objective asks for them, a target does not, for it may change
-/// between two runs.
+/// An objective, and what a target names, must be measured by the evaluator or be a cost. `optional` are the
+/// metrics that the evaluator measures where they are asked for: an objective asks for them, a target does
+/// not, for it may change between two runs.
 pub(super) fn check(
     config: &RunConfig,
     costs: &CostSet,

@@ -91,8 +91,8 @@ fn described<T: JsonSchema>(description: &str) -> Value {
 /// How much each class counts in the loss of a training.
 fn class_weights() -> Value {
     json!({
-        "description": "How much each class counts in the loss of training: `\"balanced\"`, or a weight for each class that \
-                        does not weigh 1.",
+        "description": "How much each class counts in the loss of training: `\"balanced\"`, or a weight for \
+                        each class that does not weigh 1.",
         "anyOf": [
             { "const": "balanced" },
             { "const": false },

@@ -1,4 +1,5 @@
-//! Metrics that are asked for, class weights, and the results by class or value in card, report and `kiln eval`.
+//! Metrics that are asked for, class weights, and the results by class or value in card, report and `kiln
+//! eval`.
 
 use std::fs;
 

@@ -61,9 +61,9 @@ fn onnx() -> Vec<String> {
 }
 
 impl FinishSettings {
-    /// Reads and checks the settings, and gives the training that they make of `inherited`, that of `[evaluator]`; `has_source`
-    /// says whether there are shared weights. Classes are balanced over the training split, also where the validation split
-    /// is trained on.
+    /// Reads and checks the settings, and gives the training that they make of `inherited`, that of
+    /// `[evaluator]`; `has_source` says whether there are shared weights. Classes are balanced over the
+    /// training split, also where the validation split is trained on.
     pub(super) fn read(
         settings: &Settings,
         inherited: &TrainingSettings,

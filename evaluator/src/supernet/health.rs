@@ -97,8 +97,8 @@ fn middling(networks: &[Architecture]) -> Vec<usize> {
     order[from..].iter().copied().take(ALONE).collect()
 }
 
-/// The mean error, on the validation split, of always naming its most frequent class, or of always giving the mean of the
-/// training split, which is 1 only where both splits have the same mean and deviation.
+/// The mean error, on the validation split, of always naming its most frequent class, or of always giving the
+/// mean of the training split, which is 1 only where both splits have the same mean and deviation.
 fn guessing(context: &Context) -> f64 {
     let (data, validation) = (&context.data, context.data.split(Split::Validation));
     if data.is_regression() {
@@ -112,7 +112,7 @@ fn guessing(context: &Context) -> f64 {
     1.0 - most as f64 / validation.len().max(1) as f64
 }
 
-/// What a network does on each of the first examples of a split; `None` if an output is not finite.
+/// What a network does on each of the judged examples of a split; `None` if an output is not finite.
 fn examples_judged(
     network: &Frozen,
     context: &Context,

@@ -131,8 +131,8 @@ impl SupernetSettings {
         Ok(read)
     }
 
-    /// The same with what follows from data and objectives. Anchors are clipped as the supernet is, in regressions alone;
-    /// their classes weigh what those of the supernet do.
+    /// The same with what follows from data and objectives. Anchors are clipped as the supernet is, in
+    /// regressions alone; their classes weigh what those of the supernet do.
     pub(crate) fn of_data(
         mut self,
         settings: &Settings,
