@@ -67,7 +67,8 @@ impl Confusion {
         100.0 * (1.0 - mean(present.map(|class| self.recall(class))))
     }
 
-    /// 100 minus the mean F1 of the classes that have examples or are given to some (`f1_score`, `average="macro"`).
+    /// 100 minus the mean F1 of the classes that have examples or are given to some (`f1_score` with
+    /// `average="macro"`).
     pub(crate) fn macro_f1_error_percent(&self) -> f64 {
         let known = (0..self.support.len()).filter(|class| self.support[*class] + self.given[*class] > 0);
         100.0 * (1.0 - mean(known.map(|class| self.f1(class))))

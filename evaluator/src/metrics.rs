@@ -66,7 +66,8 @@ pub(crate) fn optional_names(data: &DataSet) -> Vec<String> {
     optional(data).iter().map(|metric| metric.name.to_owned()).collect()
 }
 
-/// `metrics` of `[evaluator]`: what is measured besides what always is. Objectives are added to it when it is resolved.
+/// `metrics` of `[evaluator]`: what is measured besides what always is. Objectives are added to it when it is
+/// resolved.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Asked(Vec<String>);
