@@ -115,7 +115,7 @@ impl Parts {
         let architecture = self.space.decode(&genotype).unwrap();
         let request =
             Request { genotype: &genotype, architecture: &architecture, fidelity: Fidelity::Full, seed: 1 };
-        self.built.evaluator.evaluate(&request).unwrap().measurement().unwrap().metrics().clone()
+        self.built.evaluator.evaluate(&request).unwrap().measurement().unwrap().metrics().clone().into()
     }
 
     fn finish(&self, into: &Path) -> (Finished, TrainedModel) {
