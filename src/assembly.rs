@@ -8,7 +8,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use kiln_evaluator::data::{DataError, DataRegistry, DataSet};
+use kiln_evaluator::data::{DataError, DataRegistry, DataSet, Opening, ReadingRules};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, Workload};
 use kiln_hw_models::{HardwareRegistry, HwError};
 use kiln_search::{
@@ -169,6 +169,19 @@ impl Registries {
         config: &RunConfig,
         folder: Option<&Path>,
     ) -> Result<Option<Arc<DataSet>>, ConfigError> {
+        self.data_by(config, folder, ReadingRules::CURRENT)
+    }
+
+    /// The data set, read by these rules: those of an earlier build for networks that were made by it.
+    ///
+    /// # Errors
+    /// As [`Registries::data`].
+    pub fn data_by(
+        &self,
+        config: &RunConfig,
+        folder: Option<&Path>,
+        rules: ReadingRules,
+    ) -> Result<Option<Arc<DataSet>>, ConfigError> {
         let Some(Part { kind, settings }) = &config.data else {
             return match config.evaluator.kind.as_str() {
                 TABLE => Ok(None),
@@ -178,7 +191,8 @@ impl Registries {
                 }
             };
         };
-        self.data.open(kind, settings, folder).map(Some).map_err(|error| match error {
+        let opening = Opening { rules, ..Opening::new(settings, folder) };
+        self.data.open(kind, &opening).map(Some).map_err(|error| match error {
             DataError::Settings(error) => config.document.explain(&error),
             other => part_error(config, "data", other),
         })

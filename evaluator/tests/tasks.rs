@@ -5,9 +5,9 @@
 use std::path::Path;
 use std::sync::Arc;
 
-use kiln_evaluator::data::{Augmentation, DataSet, RawData, Sizes, Split, Targets};
+use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict};
-use kiln_export::{Prediction, TrainedModel};
+use kiln_export::{InputRecord, Prediction, TrainedModel};
 use kiln_search::{
     Costs, EvalError, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
 };
@@ -98,7 +98,9 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
         shape: Shape::vector(2),
         examples,
         targets,
-        test: TESTED,
+        inputs: ["a", "b"].map(InputRecord::channel).to_vec(),
+        given: Given::test_at_end(EXAMPLES, TESTED),
+        notes: Vec::new(),
     };
     let sizes = Sizes { test: 0.0, validation: 0.2, seed: 1, limit: None };
     Arc::new(DataSet::new(raw, &sizes, Augmentation::default()).unwrap())
@@ -107,7 +109,7 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
 /// Speeds about 5000 and shares about a hundredth: nothing that a network gives by itself.
 fn values() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![5000.0 + 40.0 * a - 3.0 * b, 0.01 + 0.001 * b], |value| value);
-    data_set(examples, Targets::Values { names: vec!["speed".to_owned(), "share".to_owned()], values })
+    data_set(examples, Targets::Values { names: vec!["speed".to_owned(), "share".to_owned()], values, offsets: Vec::new() })
 }
 
 fn classes(test: impl Fn(f32) -> f32) -> Arc<DataSet> {

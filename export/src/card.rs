@@ -6,8 +6,8 @@ use std::path::Path;
 
 use serde::{Deserialize, Serialize};
 
-use crate::ExportError;
 use crate::files::write_whole;
+use crate::{ExportError, InputRecord};
 
 /// What was measured or predicted, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -31,6 +31,28 @@ pub struct Preprocessing {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel over the training split, in raw units.
     pub deviation: Vec<f32>,
+    /// What each channel is; empty in cards of earlier builds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputRecord>,
+    /// What is to be added to each value that the network gives, in double precision; empty where nothing is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_offsets: Vec<f64>,
+    /// The rules by which files became values, classes and splits.
+    #[serde(default = "first_rules")]
+    pub reading_rules: u32,
+}
+
+/// Earlier builds knew one set of rules, and did not record it.
+const fn first_rules() -> u32 {
+    1
+}
+
+impl Preprocessing {
+    /// What is to be added to a value that the network gives.
+    #[must_use]
+    pub fn target_offset(&self, output: usize) -> f64 {
+        self.target_offsets.get(output).copied().unwrap_or_default()
+    }
 }
 
 /// What a network's outputs are.

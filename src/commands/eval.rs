@@ -7,8 +7,8 @@ use std::time::Instant;
 use anyhow::anyhow;
 use kiln::assembly::Registries;
 use kiln::config::{Document, RESOLVED, RunConfig};
-use kiln_evaluator::data::{DataSet, Split};
-use kiln_evaluator::{predict, score};
+use kiln_evaluator::data::{ReadingRules, Split};
+use kiln_evaluator::{Matched, predict, score};
 use kiln_export::TrainedModel;
 use serde_json::json;
 
@@ -24,21 +24,41 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
-    let data = Registries::builtin().data(&config, common.data.as_deref())?;
+    let rules = model.card.preprocessing.reading_rules;
+    let rules = ReadingRules::from_number(rules).ok_or_else(|| {
+        let path = path.display();
+        Failure::wrong(anyhow!(
+            "{path}: its data were read by rules {rules}, which this program does not know; use a newer one"
+        ))
+    })?;
+    if rules != ReadingRules::CURRENT {
+        output::say(&format!(
+            "note: the network was made by an earlier build; data are read by the rules of that time ({})",
+            rules.number()
+        ));
+    }
+    let data = Registries::builtin().data_by(&config, common.data.as_deref(), rules)?;
     let file = config.document.path().display();
     let data = data.ok_or_else(|| Failure::wrong(anyhow!("{file}: there is no table `[data]`")))?;
-    check(&model, &data).map_err(|why| Failure::wrong(anyhow!("{}: {why}", path.display())))?;
+    let matched = Matched::new(&model, &data)
+        .map_err(|why| Failure::wrong(anyhow::Error::new(why).context(path.display().to_string())))?;
+    if model.card.preprocessing.inputs.is_empty() {
+        output::say(&format!(
+            "warning: {}: the card of an earlier build names no inputs; they are taken in the order of the data",
+            path.display()
+        ));
+    }
 
     let resolved = config.document.root().get(RESOLVED).and_then(|resolved| resolved.get("data")?.as_str());
     if resolved.is_some_and(|hash| hash != data.hash()) {
         output::say(&format!("warning: {file}: the study was run on data with another content"));
     }
     let examples = data.split(Split::Test);
-    let raw: Vec<f32> = examples.iter().flat_map(|index| data.example(*index)).copied().collect();
+    let raw: Vec<f32> = examples.iter().flat_map(|index| matched.input(data.example(*index))).collect();
     let began = Instant::now();
     let outputs = predict(&model, &raw);
     let seconds = began.elapsed().as_secs_f64();
-    let metrics = score(&outputs, &data, Split::Test).ok_or_else(|| {
+    let metrics = score(&outputs, &data, Split::Test, &matched).ok_or_else(|| {
         anyhow!("{}: the network gives values that are no finite numbers on these data", path.display())
     })?;
     let speed = examples.len() as f64 / seconds.max(f64::MIN_POSITIVE);
@@ -96,24 +116,4 @@ fn config_of(model: &Path) -> Result<PathBuf, Failure> {
             model.display()
         ))
     })
-}
-
-/// Whether a network takes and gives what these data have.
-fn check(model: &TrainedModel, data: &DataSet) -> Result<(), String> {
-    let (takes, has) = (model.architecture.input, data.shape());
-    if takes != has {
-        return Err(format!("the network takes inputs of {takes}, but the data have {has}"));
-    }
-    let (knows, names) = (&model.card.classes, data.targets().names());
-    if knows.as_slice() != names {
-        return Err(format!("the network gives {}, but the data have {}", list(knows), list(names)));
-    }
-    Ok(())
-}
-
-/// Names for people, cut where they are many.
-fn list(names: &[String]) -> String {
-    let first: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
-    let more = if names.len() > first.len() { ", ..." } else { "" };
-    format!("{} outputs ({}{more})", names.len(), first.join(", "))
 }

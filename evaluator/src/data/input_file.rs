@@ -127,6 +127,13 @@ impl Read for Text {
     }
 }
 
+impl Text {
+    /// The text with these bytes before it, which were read already.
+    pub(super) fn preceded(self, bytes: Vec<u8>) -> Self {
+        Self { reader: Box::new(std::io::Cursor::new(bytes).chain(self.reader)), left: self.left }
+    }
+}
+
 /// The last part of a folder's or file's path, for the name of the data set.
 pub(super) fn name_of(path: &Path) -> String {
     let named =

@@ -2,9 +2,6 @@
 
 use super::{RawData, Targets};
 
-/// A smaller deviation, relative to the mean, is rounding: the values are constant.
-const CONSTANT: f64 = 1e-6;
-
 /// Means and standard deviations, one pair a channel or quantity.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Normalization {
@@ -30,7 +27,7 @@ impl Normalization {
 
     /// Of each quantity of a regression, in its own unit; nothing for classes.
     pub(crate) fn of_targets(targets: &Targets, train: &[u32]) -> Self {
-        let Targets::Values { names, values } = targets else {
+        let Targets::Values { names, values, .. } = targets else {
             return Self { mean: Vec::new(), deviation: Vec::new() };
         };
         let mut moments = vec![Moments::default(); names.len()];
@@ -57,6 +54,7 @@ struct Moments {
     origin: f64,
     sum: f64,
     squares: f64,
+    varies: bool,
 }
 
 impl Moments {
@@ -65,18 +63,19 @@ impl Moments {
             self.origin = f64::from(value);
         }
         let value = f64::from(value) - self.origin;
+        self.varies |= value != 0.0;
         self.count += 1;
         self.sum += value;
         self.squares += value * value;
     }
 
-    /// A constant quantity gets deviation 1.
+    /// A constant quantity gets deviation 1; so does one that varies by less than single precision can divide by.
     fn mean_and_deviation(&self) -> (f32, f32) {
         let count = self.count.max(1) as f64;
         let offset = self.sum / count;
         let mean = self.origin + offset;
         let deviation = (self.squares / count - offset * offset).max(0.0).sqrt();
-        let varies = deviation > CONSTANT * mean.abs() && deviation as f32 >= f32::MIN_POSITIVE;
+        let varies = self.varies && deviation as f32 >= f32::MIN_POSITIVE;
         (mean as f32, if varies { deviation as f32 } else { 1.0 })
     }
 }
@@ -86,10 +85,18 @@ mod tests {
     use super::*;
 
     #[test]
+    fn whatever_varies_is_normalized_whatever_its_mean() {
+        // Two neighbors in single precision.
+        let values = vec![16_777_215.0, 16_777_214.0];
+        let targets = Targets::Values { names: vec!["m".to_owned()], values, offsets: Vec::new() };
+        assert_eq!(Normalization::of_targets(&targets, &[0, 1]).deviation, [0.5]);
+    }
+
+    #[test]
     fn constants_have_deviation_one_and_small_units_keep_theirs() {
         let names = ["constant", "large", "small"].map(str::to_owned).to_vec();
         let values = vec![7.0, 1e6, 1e-9, 7.0, 1e6 + 4.0, 3e-9];
-        let targets = Targets::Values { names, values };
+        let targets = Targets::Values { names, values, offsets: Vec::new() };
         let found = Normalization::of_targets(&targets, &[0, 1]);
         assert_eq!(found.mean[..2], [7.0, 1e6 + 2.0]);
         assert!((found.mean[2] / 2e-9 - 1.0).abs() < 1e-5, "{found:?}");

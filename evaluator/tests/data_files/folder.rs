@@ -5,7 +5,7 @@ use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 use image::{ImageFormat, RgbImage};
-use kiln_evaluator::data::{DataError, DataRegistry, DataSet};
+use kiln_evaluator::data::{DataError, DataRegistry, DataSet, Opening};
 use kiln_space::Settings;
 use npyz::WriterBuilder;
 use serde_json::Value;
@@ -47,7 +47,8 @@ impl Folder {
 pub(crate) fn open(settings: &Value, folder: Option<&Path>) -> Result<Arc<DataSet>, DataError> {
     let mut table = settings.as_object().unwrap().clone();
     let kind = table.remove("kind").unwrap();
-    DataRegistry::builtin().open(kind.as_str().unwrap(), &Settings::new("data", table), folder)
+    let settings = Settings::new("data", table);
+    DataRegistry::builtin().open(kind.as_str().unwrap(), &Opening::new(&settings, folder))
 }
 
 /// CIFAR-10 records with these labels; the pixels of record `i` are `i`, `i + 1` and so on.
