@@ -22,6 +22,11 @@ impl Categories {
         id
     }
 
+    /// The name with this number.
+    pub(super) fn name(&self, number: u32) -> &str {
+        self.ids.iter().find(|(_, id)| **id == number).map_or("", |(name, _)| name.as_str())
+    }
+
     /// How many names there are.
     pub(super) fn len(&self) -> usize {
         self.ids.len()

@@ -52,9 +52,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
         table.read(&folder.join(file), &wanted, rules)?;
         splits.resize(table.rows, split);
     }
-    if rules == ReadingRules::First {
-        refuse_new_names(&table, &splits)?;
-    }
+    refuse_new_names(&table, &splits, rules)?;
     let (targets, mut notes) = targets(&table, &wanted, rules)?;
     if rules > ReadingRules::First {
         notes.extend(decisions::check(&table, &targets, read.missing)?);
@@ -204,15 +202,23 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
     }
 }
 
-/// Earlier builds refused names in a second file that the first has not.
-fn refuse_new_names(table: &Table, splits: &[Option<Split>]) -> Result<(), DataError> {
+/// Refuses classes that only a file for validation or testing has: no network can learn them. Earlier builds refused new
+/// names of features too.
+fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules) -> Result<(), DataError> {
     let first = splits.iter().take_while(|split| split.is_none()).count();
-    for cells in table.cells.iter().filter(|cells| !cells.ids.is_empty()) {
-        let known = cells.ids[..first].iter().max().copied().unwrap_or_default();
-        if cells.ids[first..].iter().any(|id| *id > known) {
+    let refused = |cells: &&table::Cells| match cells.column.role {
+        Role::Target => true,
+        Role::Category => rules == ReadingRules::First,
+        Role::Number | Role::Division => false,
+    };
+    for cells in table.cells.iter().filter(refused).filter(|cells| !cells.ids.is_empty()) {
+        // Names are numbered when they are first seen.
+        let known = cells.ids[..first].iter().max().map_or(0, |id| id + 1);
+        if let Some(new) = cells.ids[first..].iter().find(|id| **id != NO_NAME && **id >= known) {
             let place = format!("column `{}`", cells.column.name);
+            let found = format!("`{}`", cells.names.name(*new));
             let expected = "only names that the training file has in this column";
-            return Err(DataError::content(table.path(), place, "a new name in the test file", expected));
+            return Err(DataError::content(table.path(), place, found, expected));
         }
     }
     Ok(())
