@@ -63,7 +63,7 @@ fn main() -> Result<()> {
     let top =
         (0..outputs.len()).max_by(|a, b| outputs[*a].total_cmp(&outputs[*b])).context("there are classes")?;
     println!("the first test image is a {}, predicted: {}", data.label(first), model.card.classes[top]);
-    let written = write_files(&Onnx, &model, &runs.path().join("best.onnx"))?;
+    let written = write_files(&Onnx, &model, &runs.path().join("best.onnx"), false)?;
     println!(
         "test accuracy {:.2} %, {} file written",
         finished.metrics["test_accuracy_percent"],

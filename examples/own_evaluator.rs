@@ -15,7 +15,7 @@ use std::sync::Arc;
 use anyhow::Result;
 use kiln::assembly::Registries;
 use kiln_evaluator::{Built, Context, Workload};
-use kiln_search::{EvalError, Evaluator, Outcome, Progress, Request};
+use kiln_search::{EvalError, Evaluator, Fidelities, Outcome, Progress, Request};
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
 
@@ -63,8 +63,16 @@ impl Evaluator for Formula {
         format!("formula/1 best_error_percent={}", self.best_error_percent)
     }
 
+    /// What it can be asked for. Full effort alone is what holds unless stated: a formula has no epochs. One
+    /// that trains for 20 epochs and can stop after fewer says `Fidelities::of_schedule(20)`, and strategies
+    /// such as `asha` make use of it.
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::full_only()
+    }
+
     /// Equal requests must give equal outcomes. Whatever is random here has to come from `request.seed`.
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.fidelities().check(request.fidelity)?;
         let parameters = request.architecture.counts().parameters as f64;
         let error = self.best_error_percent + 300.0 / parameters.sqrt();
         Ok(Outcome::from_metrics(BTreeMap::from([("error_percent".to_owned(), error)])))

@@ -1,7 +1,9 @@
 //! From a config to a study: names are looked up in the registries, files are opened, and everything that can be known to
 //! be wrong before the run folder exists is found here.
 
+mod effort;
 mod objectives;
+mod priors;
 
 use std::collections::BTreeSet;
 use std::error::Error;
@@ -12,10 +14,10 @@ use kiln_evaluator::data::{DataError, DataRegistry, DataSet, Opening, ReadingRul
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, Workload};
 use kiln_hw_models::{HardwareRegistry, HwError};
 use kiln_search::{
-    Constraint, CostSet, Evaluator, Finisher, RunPaths, Strategy, StrategyRegistry, Study, StudyError,
-    StudySettings, TableError, TableEvaluator,
+    Constraint, CostSet, Domain, ENUMERABLE, Evaluator, Finisher, RunPaths, Strategy, StrategyRegistry,
+    Study, StudyError, StudySettings, TableError, TableEvaluator,
 };
-use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task};
+use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task, size};
 use serde_json::{Value, json};
 
 use crate::config::{ConfigError, Part, RESOLVED, RunConfig};
@@ -90,7 +92,22 @@ impl Registries {
     ///
     /// # Errors
     /// [`ConfigError`] with file, line and key of what cannot be used.
-    pub fn build(&self, mut config: RunConfig, folders: Folders<'_>) -> Result<Assembly, ConfigError> {
+    pub fn build(&self, config: RunConfig, folders: Folders<'_>) -> Result<Assembly, ConfigError> {
+        let paths = RunPaths::of_study(folders.runs, &config.study.name)
+            .map_err(|error| part_error(&config, "study.name", error))?;
+        self.build_at(config, folders.data, paths)
+    }
+
+    /// The same for a study in the run folder of these paths, whatever the folder is called.
+    ///
+    /// # Errors
+    /// As [`Registries::build`].
+    pub fn build_at(
+        &self,
+        mut config: RunConfig,
+        data_folder: Option<&Path>,
+        paths: RunPaths,
+    ) -> Result<Assembly, ConfigError> {
         let document = &config.document;
         let kinds = self.evaluators.kinds().chain([TABLE]);
         check_known(&config, "evaluator.kind", &config.evaluator.kind, kinds)?;
@@ -99,15 +116,20 @@ impl Registries {
         let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
         check_known(&config, key, kind, self.strategies.strategies().map(|(name, _)| name))?;
         let strategy = self.strategies.build(kind, settings).map_err(|error| document.explain(&error))?;
-        let data = self.data(&config, folders.data)?;
+        let data = self.data(&config, data_folder)?;
         let space = self.space(&config, data.as_ref().map(|data| data.task()))?;
-        let paths = RunPaths::of_study(folders.runs, &config.study.name)
-            .map_err(|error| part_error(&config, "study.name", error))?;
-        let context = data.as_ref().map(|data| context(&config, &space, data, &paths));
+        check_end(&config, space.as_ref())?;
+        priors::check_journals(&config)?;
+        let context = data.as_ref().map(|data| context(&config, &space, data, &costs, &paths));
         let Built { evaluator, finisher, workload, metrics } =
-            self.evaluator(&config, context.clone(), folders)?;
+            self.evaluator(&config, context.clone(), data_folder)?;
         objectives::choose(&mut config, &metrics)?;
         objectives::check(&config, &costs, metrics)?;
+        let answered = evaluator.fidelities();
+        effort::check_fidelities(&config, strategy.as_ref(), answered)?;
+        effort::check_budget(&config, strategy.as_ref(), answered)?;
+        let domain = Domain::new(space.as_ref(), &costs, &constraints, &config.search.objectives);
+        strategy.fits(&domain).map_err(|error| config.document.explain(&error))?;
         if let Some(data) = &data {
             resolve(&mut config, data);
         }
@@ -202,7 +224,7 @@ impl Registries {
         &self,
         config: &RunConfig,
         context: Option<Context>,
-        folders: Folders<'_>,
+        data_folder: Option<&Path>,
     ) -> Result<Built, ConfigError> {
         let Part { kind, settings } = &config.evaluator;
         let finish = config.finish.as_ref().map(|finish| &finish.settings);
@@ -211,7 +233,7 @@ impl Registries {
                 let expected = "no such table: the evaluator `table` trains nothing that could be finished";
                 return Err(config.document.value("finish", "a table", expected));
             }
-            return table(config, settings, folders.data);
+            return table(config, settings, data_folder);
         }
         let context = context.expect("an evaluator other than the table has data");
         self.evaluators
@@ -220,10 +242,25 @@ impl Registries {
     }
 }
 
+/// Something must end the search: a budget, a target, or a space so small that strategies use it up.
+fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigError> {
+    let search = &config.search;
+    let budget = search.trials.is_some() || search.epochs.is_some() || search.hours.is_some();
+    let ends = budget || !search.target.is_empty();
+    if ends || size::count(space) <= ENUMERABLE.into() {
+        return Ok(());
+    }
+    let expected = format!(
+        "a number of trials, or `epochs`, `hours` or a `target`: nothing else ends a search in a space of more than {ENUMERABLE} networks"
+    );
+    Err(config.document.missing("search.trials", &expected))
+}
+
 fn context(
     config: &RunConfig,
     space: &Arc<dyn SearchSpace>,
     data: &Arc<DataSet>,
+    costs: &CostSet,
     paths: &RunPaths,
 ) -> Context {
     Context {
@@ -232,6 +269,7 @@ fn context(
         space: Arc::clone(space),
         space_settings: config.document.root()["space"].to_string(),
         data: Arc::clone(data),
+        cost_origins: costs.origins(),
         folder: paths.root().to_owned(),
     }
 }
@@ -298,6 +336,7 @@ impl Assembly {
             panics_in_a_row: search.panics_in_a_row,
             networks: finish.map_or(0, |finish| finish.networks),
             trials: search.trials,
+            epochs: search.epochs,
             hours: search.hours,
             target: search.target,
             ..StudySettings::default()
@@ -318,24 +357,38 @@ impl Assembly {
     }
 
     /// Keys of the config that may change between two runs on the same run folder.
-    pub const FREE_KEYS: [&'static str; 3] = ["search.trials", "search.hours", "search.target"];
+    pub const FREE_KEYS: [&'static str; 4] =
+        ["search.trials", "search.epochs", "search.hours", "search.target"];
 
     /// Whether an error of the study is one of the call, the config or the files given, not of the study's work.
     #[must_use]
     pub const fn is_callers(error: &StudyError) -> bool {
+        if let StudyError::Files(error) = error {
+            return error.is_callers();
+        }
         matches!(
             error,
             StudyError::Setting { .. }
                 | StudyError::UnknownCost { .. }
+                | StudyError::Fidelity { .. }
+                | StudyError::Budget { .. }
+                | StudyError::NeverFull
                 | StudyError::Held { .. }
                 | StudyError::Config { .. }
                 | StudyError::Changed { .. }
                 | StudyError::NotAFolder { .. }
                 | StudyError::Misplaced { .. }
+                | StudyError::Linked { .. }
                 | StudyError::NotARun { .. }
                 | StudyError::JournalLine { .. }
+                | StudyError::Contradiction { .. }
+                | StudyError::Inconsistent { .. }
                 | StudyError::Newer { .. }
                 | StudyError::NothingFeasible { .. }
+                | StudyError::Strategy(_)
+                | StudyError::NotEnded { .. }
+                | StudyError::NotATrial { .. }
+                | StudyError::NoFinisher
         )
     }
 }

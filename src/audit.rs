@@ -12,12 +12,12 @@ mod sample;
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
 use std::num::{NonZeroU32, NonZeroUsize};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::atomic::{AtomicBool, AtomicU64, Ordering};
 use std::time::Instant;
 
 use kiln_evaluator::{Built, Context};
-use kiln_search::{Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_search::{FailureKind, Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Genotype, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
@@ -31,6 +31,8 @@ use crate::assembly::{Assembly, Registries};
 
 /// The evaluator that is audited.
 const SUPERNET: &str = "supernet";
+/// The evaluator that trains what it is held against.
+const SCRATCH: &str = "scratch";
 
 /// How much is audited.
 #[derive(Clone, Copy, Debug)]
@@ -80,6 +82,18 @@ impl AuditedNetwork {
     pub fn trained(&self, metric: &str) -> Option<f64> {
         predictors::mean(&self.trained, metric)
     }
+
+    /// What failed of it, the first time: which of its numbers is missing, and why.
+    #[must_use]
+    pub fn failure(&self) -> Option<(&'static str, FailureKind, &str)> {
+        let trained = self.trained.iter().map(|outcome| ("training", outcome));
+        let short = self.short.values().map(|outcome| ("a short training", outcome));
+        let judged = [("the supernet's estimate", &self.estimated), ("naswot", &self.proxy)];
+        trained.chain(short).chain(judged).find_map(|(what, outcome)| match outcome {
+            Outcome::Failed { kind, reason } => Some((what, *kind, reason.as_str())),
+            Outcome::Measured(_) => None,
+        })
+    }
 }
 
 /// What an audit found.
@@ -98,7 +112,7 @@ pub struct Audit {
 impl Audit {
     /// Draws feasible architectures of a run's space, trains those that have not been trained before, and compares. What is
     /// trained is kept in `audit.jsonl` of the run folder, what came of it in `audit.json`; checkpoints of trainings stand in
-    /// `training/` while they go on. Nothing else there is written, but for the supernet's anchors, where
+    /// `audit/training/` while they go on. Nothing else there is written, but for the supernet's anchors, where
     /// those in the folder are missing or cannot be used.
     ///
     /// # Errors
@@ -115,15 +129,18 @@ impl Audit {
         let (SUPERNET, Some(context)) = (kind.as_str(), &assembly.context) else {
             return Err(AuditError::Evaluator { kind: kind.clone() });
         };
-        let context = Context { folder: paths.root().to_owned(), ..context.clone() };
+        // Trainings of the study have a folder of their own: what the study removes when its search has ended is not the audit's.
+        let (folder, own) = (paths.root().to_owned(), RunPaths::new(paths.root().join("audit")));
         let build = |kind: &str, table: Map<String, Value>| {
             let table = Settings::new("evaluator", table);
-            registries.evaluators.build(kind, &table, None, context.clone()).map_err(AuditError::Settings)
+            let folder = if kind == SCRATCH { own.root().to_owned() } else { folder.clone() };
+            let context = Context { folder, ..context.clone() };
+            registries.evaluators.build(kind, &table, None, context).map_err(AuditError::Settings)
         };
         let supernet = build(SUPERNET, estimating(settings, paths.root()))?;
         let finish = assembly.config.finish.as_ref().map(|finish| &finish.settings);
         let trained = |epochs: Option<u32>| -> Result<Training, AuditError> {
-            let built = build("scratch", reference::training(settings, finish, epochs))?;
+            let built = build(SCRATCH, reference::training(settings, finish, epochs))?;
             Ok(Training { reference: built.evaluator.fingerprint(), built })
         };
         let long = trained(plan.epochs)?;
@@ -155,7 +172,7 @@ impl Audit {
             built.evaluator.evaluate(&Request { genotype, architecture, fidelity: Fidelity::Full, seed })
         };
 
-        let records = Records::open(&paths.root().join("audit.jsonl"))?;
+        let records = Records::open(&paths.root().join("audit.jsonl"), progress)?;
         let known = |training: &Training, index: usize, repeat: u32| {
             records.get(&training.reference, &genotypes[index], repeat)
         };
@@ -212,9 +229,15 @@ impl Audit {
         let predictors = predictors::compare(&networks, &supernet.metrics, &proxy.metrics[0], study_seed);
         let audit = Self { metric: supernet.metrics[0].clone(), networks, predictors };
         audit.save(paths, plan.epochs)?;
-        // The folder stays where the study has something in it.
-        let _ = fs::remove_dir(paths.trainings());
+        leave([own.trainings(), own.root().to_owned(), paths.trainings()]);
         Ok(audit)
+    }
+}
+
+/// Removes folders of trainings. Nothing is in them by now, unless the study or another audit has something there.
+fn leave(folders: [PathBuf; 3]) {
+    for folder in folders {
+        let _ = fs::remove_dir(folder);
     }
 }
 

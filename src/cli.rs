@@ -44,6 +44,22 @@ pub(crate) struct Common {
     pub(crate) json: bool,
 }
 
+/// What `kiln finish` is told.
+#[derive(Debug, Args)]
+pub(crate) struct FinishArguments {
+    /// Run folder, or the name of a study
+    pub(crate) run: PathBuf,
+    /// Numbers of the trials [default: the best of the front that are not finished yet]
+    #[arg(value_name = "TRIAL")]
+    pub(crate) trials: Vec<u64>,
+    /// How many of the front [default: `networks` of the config's `[finish]`, or 1]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "trials")]
+    pub(crate) networks: Option<u16>,
+    /// Epochs of each training [default: those of `[finish]`, or of `[evaluator]`]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
+    pub(crate) epochs: Option<u32>,
+}
+
 /// Number formats of exported networks.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, clap::ValueEnum)]
 pub(crate) enum ExportPrecision {
@@ -64,6 +80,9 @@ pub(crate) enum Command {
         /// Evaluate again what panicked before
         #[arg(long)]
         retry_failed: bool,
+        /// Stop before the search, with exit code 1, where a check finds that the supernet's estimates may mislead it
+        #[arg(long)]
+        strict: bool,
         /// Print lines of progress, also on a terminal
         #[arg(long)]
         plain: bool,
@@ -84,6 +103,10 @@ pub(crate) enum Command {
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
+    /// Train, test and export networks of a study whose search has ended
+    Finish(FinishArguments),
+    /// List the studies in the folder of the run folders
+    List,
     /// Show one architecture: layers, shapes, cost by layer
     Show {
         /// Run folder, or the name of a study
@@ -107,6 +130,9 @@ pub(crate) enum Command {
         /// File or folder to write [default: `<study>-<trial>`, with the format's extension, in the current folder]
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
+        /// Overwrite what is there
+        #[arg(long)]
+        force: bool,
     },
     /// Compare studies: fronts, hypervolume under one reference point, budgets, the best under equal limits
     Compare {
@@ -118,9 +144,12 @@ pub(crate) enum Command {
     Report {
         /// Run folder, or the name of a study
         run: PathBuf,
-        /// File to write [default: `<study>.html` in the current folder]
+        /// File to write [default: `<study>.html` in the current folder]; an earlier report of the study is replaced
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
+        /// Overwrite whatever file is there
+        #[arg(long)]
+        force: bool,
     },
     /// Trained supernets: do they rank networks as training them does
     Supernet {

@@ -2,19 +2,24 @@
 //! equal limits.
 
 mod growth;
+mod likeness;
+mod spent;
 
 use std::fmt;
 use std::path::PathBuf;
 
-use kiln_search::hypervolume::hypervolume;
 use kiln_search::pareto::dominates;
-use kiln_search::{Constraint, FrontEntry, Trial};
-use kiln_space::Settings;
+use kiln_search::{Constraint, FrontEntry, Seconds, Trial};
 use serde::Serialize;
+use serde_json::Value;
 
-use self::growth::Growth;
+use self::growth::{Curve, Growth};
+pub(crate) use self::likeness::deciding;
+use self::spent::Measure;
+use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
-use crate::{units, volume};
+use crate::volume::{self, Scale, Volume};
+use crate::{output, units};
 
 /// Limits at which the best networks are compared, as shares of the networks on all fronts.
 const LEVELS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
@@ -25,14 +30,20 @@ pub(crate) struct Contender {
     pub(crate) run: PathBuf,
     /// Kind of its strategy.
     pub(crate) strategy: String,
-    /// Settings of its strategy.
-    pub(crate) settings: Settings,
+    /// What of its config makes it another study, from [`deciding`].
+    pub(crate) config: Value,
     pub(crate) seed: u64,
-    /// Seconds for which processes have worked on it.
-    pub(crate) seconds: f64,
+    /// Kind of its evaluator.
+    pub(crate) evaluator: String,
+    /// Epochs of the evaluator's whole schedule for one trial; `None` where it trains no trial on its own, or does not say so.
+    pub(crate) full_epochs: Option<u32>,
+    /// Time for which processes have worked on it.
+    pub(crate) seconds: Seconds,
     pub(crate) constraints: Vec<Constraint>,
     /// By ascending number.
     pub(crate) trials: Vec<Trial>,
+    /// Seconds of the evaluation of each.
+    pub(crate) seconds_of: Vec<Seconds>,
     pub(crate) front: Vec<FrontEntry>,
     /// Metrics of the finished networks.
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,
@@ -44,8 +55,12 @@ pub(crate) struct Comparison {
     pub(crate) objectives: Vec<String>,
     /// The point from which all hypervolumes are measured; none without a network.
     pub(crate) reference: Option<Vec<f64>>,
+    /// What effort is counted in.
+    pub(crate) measure: Measure,
     pub(crate) studies: Vec<Side>,
-    /// Hypervolume against trials, where a strategy has several studies.
+    /// What makes the numbers of these studies different things.
+    pub(crate) warnings: Vec<String>,
+    /// Hypervolume against effort, where a strategy has several studies.
     pub(crate) growth: Vec<Growth>,
     /// The best first objective under equal limits.
     pub(crate) best: Vec<Level>,
@@ -54,20 +69,25 @@ pub(crate) struct Comparison {
 /// One study of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Side {
+    #[serde(serialize_with = "output::serialize_path")]
     pub(crate) run: PathBuf,
     pub(crate) strategy: String,
     pub(crate) seed: u64,
     pub(crate) trials: usize,
     pub(crate) failed: usize,
-    pub(crate) seconds: f64,
+    /// Epochs of training over all trials, as if each had been trained from new weights.
+    pub(crate) epochs: Option<u64>,
+    /// How the trials of its front were judged: `after 3 of 9 epochs`.
+    pub(crate) judged_at: String,
+    pub(crate) seconds: Seconds,
     /// Networks on its front.
     pub(crate) front: usize,
     /// Of them dominated by a network of another study.
     pub(crate) dominated: usize,
     /// Share of the box between the reference point and the best value of each objective, percent.
     pub(crate) hypervolume_percent: f64,
-    /// Trials after which the hypervolume was that of the study that ended with the least.
-    pub(crate) trials_to_least: Option<usize>,
+    /// Effort after which the hypervolume was that of the study that ended with the least.
+    pub(crate) to_least: Option<f64>,
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,
 }
 
@@ -88,17 +108,29 @@ impl Comparison {
             .iter()
             .map(|study| study.front.iter().map(|entry| entry.objectives.0.as_slice()).collect())
             .collect();
-        let all = || fronts.iter().flatten().copied();
-        let reference = volume::reference(objectives, &common_limits(contenders), all());
-        let box_volume = reference.as_ref().map(|reference| {
-            let best = |axis: usize| all().map(|point| point[axis]).fold(f64::INFINITY, f64::min);
-            reference.iter().enumerate().map(|(axis, reference)| reference - best(axis)).product::<f64>()
-        });
-        let share = |points: &[&[f64]]| match (&reference, box_volume) {
-            (Some(reference), Some(whole)) if whole > 0.0 => 100.0 * hypervolume(points, reference) / whole,
-            _ => 0.0,
+        let volumes: Vec<Volume> = contenders
+            .iter()
+            .map(|study| Volume::of(volume::limits(objectives, &study.constraints), &study.trials))
+            .collect();
+        let limits = volume::limits(objectives, &common_limits(contenders));
+        let scale = Scale::new(&limits, volumes.iter());
+        let measure = Measure::of(contenders);
+        let spent: Vec<Vec<f64>> = contenders.iter().map(|study| measure.spent(study)).collect();
+        let growths: Vec<volume::Growth> = volumes
+            .iter()
+            .map(|volume| scale.as_ref().map(|scale| volume.growth_on(scale)).unwrap_or_default())
+            .collect();
+        let curve = |(growth, spent): (&volume::Growth, &Vec<f64>)| -> Curve {
+            growth.curve.iter().map(|(trials, share)| (spent[trials - 1], *share)).collect()
         };
-        let least = fronts.iter().map(|front| share(front)).fold(f64::INFINITY, f64::min);
+        let curves: Vec<Curve> = growths.iter().zip(&spent).map(curve).collect();
+        let totals: Vec<f64> = spent.iter().map(|spent| spent.last().copied().unwrap_or(0.0)).collect();
+        let judged =
+            |(volume, study): (&Volume, &Contender)| spent::judged(volume.fidelity(), study.full_epochs);
+        let judged: Vec<String> = volumes.iter().zip(contenders).map(judged).collect();
+        let shares: Vec<f64> =
+            curves.iter().map(|curve| curve.last().map_or(0.0, |(_, share)| *share)).collect();
+        let least = shares.iter().copied().fold(f64::INFINITY, f64::min);
         let side = |(index, study): (usize, &Contender)| {
             let others = || {
                 fronts.iter().enumerate().filter(|(other, _)| *other != index).flat_map(|(_, front)| front)
@@ -111,21 +143,25 @@ impl Comparison {
                 seed: study.seed,
                 trials: study.trials.len(),
                 failed: study.trials.iter().filter(|trial| trial.outcome.measurement().is_none()).count(),
+                epochs: study.trials.iter().map(|trial| spent::epochs(trial, study.full_epochs)).sum(),
+                judged_at: judged[index].clone(),
                 seconds: study.seconds,
                 front: own.len(),
                 dominated: own.iter().filter(is_dominated).count(),
-                hypervolume_percent: share(own),
-                trials_to_least: trials_to(&study.trials, least, &share),
+                hypervolume_percent: shares[index],
+                to_least: reached(&curves[index], least),
                 finished: study.finished.clone(),
             }
         };
         let studies = contenders.iter().enumerate().map(side).collect();
         Self {
             objectives: objectives.to_vec(),
+            measure,
             studies,
-            growth: growth::growth(contenders, &share),
+            warnings: warnings(contenders, &judged).into_iter().chain(inexact(&growths)).collect(),
+            growth: growth::growth(contenders, measure, &curves, &totals),
             best: levels(objectives, &fronts, contenders),
-            reference,
+            reference: scale.map(|scale| scale.reference),
         }
     }
 }
@@ -145,23 +181,42 @@ fn common_limits(contenders: &[Contender]) -> Vec<Constraint> {
     common.collect()
 }
 
-/// Trials after which the front's share reached `least`, if it is above zero.
-fn trials_to(trials: &[Trial], least: f64, share: &dyn Fn(&[&[f64]]) -> f64) -> Option<usize> {
-    let eligible = volume::eligible(trials);
-    let mut front: Vec<&[f64]> = Vec::new();
-    for trial in &eligible {
-        let values = trial.objectives.0.as_slice();
-        if front.iter().any(|member| *member == values || dominates(member, values)) {
-            continue;
+/// Effort after which the share reached `least`, if it is above zero.
+fn reached(curve: &Curve, least: f64) -> Option<f64> {
+    // Sums in another order may differ in the last bits.
+    let is_there = |(_, share): &&(f64, f64)| least > 0.0 && *share >= least * (1.0 - 1e-9);
+    curve.iter().find(is_there).map(|(spent, _)| *spent)
+}
+
+/// What is to be said of the hypervolumes of all studies.
+fn inexact(growths: &[volume::Growth]) -> Option<String> {
+    let worst = growths.iter().max_by(|a, b| {
+        let error = |growth: &volume::Growth| growth.standard_error.unwrap_or(-1.0);
+        error(a).total_cmp(&error(b)).then(a.left_out.cmp(&b.left_out))
+    });
+    worst.and_then(volume::Growth::remark).map(|remark| format!("hypervolumes are {remark}"))
+}
+
+/// What makes the numbers of studies different things though their objectives have the same names.
+fn warnings(contenders: &[Contender], judged: &[String]) -> Vec<String> {
+    let Some((first, rest)) = contenders.split_first() else { return Vec::new() };
+    let part = |study: &Contender, table: &str| study.config.get(table).cloned().unwrap_or_default();
+    let mut warnings = Vec::new();
+    for (other, at) in rest.iter().zip(&judged[1..]) {
+        let (a, b) = (first.run.display(), other.run.display());
+        let data = |study: &Contender| part(study, "resolved").get("data").cloned();
+        if data(first) != data(other) {
+            warnings.push(format!("{a} and {b} were judged on different data"));
         }
-        front.retain(|member| !dominates(values, member));
-        front.push(values);
-        // Sums in another order may differ in the last bits.
-        if least > 0.0 && share(&front) >= least * (1.0 - 1e-9) {
-            return trials.iter().position(|other| other.id == trial.id).map(|index| index + 1);
+        if first.evaluator != other.evaluator {
+            let (one, two) = (&first.evaluator, &other.evaluator);
+            warnings.push(format!("{a} was judged by the evaluator `{one}`, {b} by `{two}`"));
+        } else if *at != judged[0] && !first.front.is_empty() && !other.front.is_empty() {
+            let one = &judged[0];
+            warnings.push(format!("the front of {a} was judged {one}, that of {b} {at}"));
         }
     }
-    None
+    warnings
 }
 
 fn levels(objectives: &[String], fronts: &[Vec<&[f64]>], contenders: &[Contender]) -> Vec<Level> {
@@ -198,7 +253,7 @@ fn levels(objectives: &[String], fronts: &[Vec<&[f64]>], contenders: &[Contender
 
 impl fmt::Display for Comparison {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let headings = self.studies.iter().map(|study| (study.run.display().to_string(), Align::Right));
+        let headings = self.studies.iter().map(|study| (path_shown(&study.run), Align::Right));
         let mut table = TextTable::new(std::iter::once((String::new(), Align::Left)).chain(headings));
         let mut row = |name: &str, value: &dyn Fn(&Side) -> String| {
             table.row(std::iter::once(name.to_owned()).chain(self.studies.iter().map(value)));
@@ -207,12 +262,18 @@ impl fmt::Display for Comparison {
         row("seed", &|study| study.seed.to_string());
         row("trials", &|study| study.trials.to_string());
         row("failed", &|study| study.failed.to_string());
-        row("time", &|study| units::duration(std::time::Duration::from_secs_f64(study.seconds.max(0.0))));
+        if self.studies.iter().any(|study| study.epochs.is_some()) {
+            let epochs =
+                |study: &Side| study.epochs.map_or_else(|| "-".to_owned(), |epochs| epochs.to_string());
+            row("epochs", &epochs);
+            row("front judged", &|study| study.judged_at.clone());
+        }
+        row("time", &|study| units::duration(study.seconds.duration()));
         row("networks on the front", &|study| study.front.to_string());
         row("  dominated by another's", &|study| study.dominated.to_string());
         row("hypervolume %", &|study| format!("{:.2}", study.hypervolume_percent));
-        row("  trials to the least of these", &|study| {
-            study.trials_to_least.map_or_else(|| "-".to_owned(), |trials| trials.to_string())
+        row(&format!("  {} to the least of these", self.measure), &|study| {
+            study.to_least.map_or_else(|| "-".to_owned(), |spent| format!("{spent:.0}"))
         });
         let objective = self.objectives.first().map_or("", String::as_str);
         let heading = units::shown(objective, 0.0).0;
@@ -236,7 +297,7 @@ impl fmt::Display for Comparison {
             table.row(std::iter::once(name).chain((0..self.studies.len()).map(best)));
         }
         write!(f, "{table}")?;
-        growth::write(&self.growth, f)?;
+        growth::write(&self.growth, self.measure, f)?;
         if let Some(reference) = &self.reference {
             let parts = self.objectives.iter().zip(reference).map(|(name, value)| {
                 let (what, value) = units::shown(name, *value);
@@ -252,7 +313,7 @@ impl fmt::Display for Comparison {
                     format!("{what} {value}")
                 });
                 let metrics: Vec<String> = metrics.collect();
-                write!(f, "\n{}: finished trial {trial}: {}", study.run.display(), metrics.join(", "))?;
+                write!(f, "\n{}: finished trial {trial}: {}", path_shown(&study.run), metrics.join(", "))?;
             }
         }
         Ok(())
@@ -260,4 +321,4 @@ impl fmt::Display for Comparison {
 }
 
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;

@@ -3,37 +3,45 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kiln_evaluator::data::{DataSet, Split};
+use kiln_evaluator::data::{DataSet, ReadingRules, Split};
 use kiln_evaluator::{Effort, predict};
 use kiln_export::{
     Array, Grid, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays,
 };
-use kiln_space::{Architecture, ParameterKind, ParameterSpec};
+use kiln_search::Seconds;
+use kiln_space::{Architecture, ArchitectureBuilder, Shape};
+use num_bigint::BigUint;
 
 use crate::assembly::Assembly;
+use crate::config::SearchTable;
+use crate::memory;
 use crate::survey::Survey;
 
-/// Examples of the timed passes.
-const EXAMPLES: u32 = 256;
+/// Most examples of a timed pass, and as many as the first one has.
+const EXAMPLES: usize = 256;
+const FIRST_EXAMPLES: usize = 4;
 /// Timed passes; the fastest counts, after one to warm up.
-const PASSES: usize = 3;
+const PASSES: u32 = 3;
+/// Most time that all of them should take, and most bytes that one should.
+const LONGEST: Duration = Duration::from_secs(2);
+const MOST_BYTES: u64 = 512 << 20;
+/// Copies of a network's arrays while it is timed.
+const COPIES: u64 = 3;
 /// A training step costs about as much as this many forward passes: the pass itself, two of the same size back, and the
 /// optimizer with what is kept for it.
 const TRAINING: f64 = 4.0;
-/// Copies of the shared weights while they train: values, gradients, momentum, and a checkpoint that is written.
-const WEIGHT_COPIES: u64 = 4;
-/// Activations are kept for the way back, where each has a gradient.
-const ACTIVATION_COPIES: u64 = 2;
+/// Units of the layers of the network that is timed where those of the space are too large.
+const REFERENCE_UNITS: usize = 1024;
 
 /// What a study will take, within a factor of two or three.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
     /// Before the search.
-    pub prepare: Duration,
-    /// All trials.
-    pub search: Duration,
+    pub prepare: Seconds,
+    /// All trials, or what the hours leave for them.
+    pub search: Seconds,
     /// All networks that are finished.
-    pub finish: Duration,
+    pub finish: Seconds,
     /// Bytes of data, weights and activations.
     pub memory_bytes: u64,
 }
@@ -44,52 +52,109 @@ impl Estimate {
     #[must_use]
     pub fn new(assembly: &Assembly, survey: &Survey, workers: usize) -> Option<Self> {
         let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
-        let (typical, largest) = (survey.typical.as_ref()?, survey.largest.as_ref()?);
-        let seconds_per_example = time_forward(typical, data)?;
+        let memory_bytes = memory::predicted_bytes(assembly, workers)?;
+        let seconds_per_example = time_forward(survey, data)?;
         let time = |effort: &Effort, times: u64| {
             let passes = TRAINING * effort.trained as f64 + effort.judged as f64;
-            Duration::from_secs_f64(seconds_per_example * passes * times as f64)
+            Seconds::saturating(seconds_per_example * passes * times as f64)
         };
         let search = &assembly.config.search;
         let networks = assembly.config.finish.as_ref().map_or(0, |finish| finish.networks as u64);
-        let parameters: u64 = assembly.space.parameters().iter().map(values).sum();
-        let activations = largest.counts().activation_bytes * ACTIVATION_COPIES;
-        let (at_once, side_by_side) =
-            (workload.examples_in_memory as u64, workers.min(search.in_flight) as u64);
+        let prepare = time(&workload.prepare, 1);
+        let all_trials = time(
+            &workload.trial,
+            most_trials(search, &survey.genotypes, assembly.evaluator.fidelities().full_epochs),
+        );
+        // The hours are those of all work on the study.
+        let hours = search.hours.map(|hours| Seconds::saturating(hours * 3600.0));
         Some(Self {
-            prepare: time(&workload.prepare, 1),
-            search: time(&workload.trial, search.trials),
+            prepare,
+            search: hours.map_or(all_trials, |hours| all_trials.min(hours.since(prepare))),
             finish: time(&workload.network, networks),
-            memory_bytes: data_bytes(data)
-                + WEIGHT_COPIES * 4 * parameters
-                + activations * at_once.max(u64::from(EXAMPLES) * side_by_side),
+            memory_bytes,
         })
     }
 
     /// All stages together.
     #[must_use]
-    pub fn total(&self) -> Duration {
-        self.prepare + self.search + self.finish
+    pub fn total(&self) -> Seconds {
+        [self.prepare, self.search, self.finish].into_iter().sum()
     }
 }
 
-/// Seconds for each example of a forward pass on all cores.
-fn time_forward(architecture: &Architecture, data: &DataSet) -> Option<f64> {
-    let model = untrained(architecture, data);
-    let chosen: Vec<u32> = data.split(Split::Train).iter().copied().take(EXAMPLES as usize).collect();
-    let raw: Vec<f32> = chosen.iter().flat_map(|index| data.example(*index)).copied().collect();
-    let pass = || {
+/// Trials that there can be: those of the budget, in trials or in epochs, and no more than the space has
+/// networks.
+fn most_trials(search: &SearchTable, genotypes: &BigUint, full_epochs: u32) -> u64 {
+    let all = u64::try_from(genotypes).unwrap_or(u64::MAX);
+    let paid = search.epochs.map(|epochs| epochs.div_ceil(u64::from(full_epochs.max(1))));
+    search.trials.into_iter().chain(paid).fold(all, u64::min)
+}
+
+/// Seconds for each example of a forward pass of the typical network on all cores. Where the network is too
+/// large to be timed, a smaller one is, and the time grows with the multiply-accumulates.
+fn time_forward(survey: &Survey, data: &DataSet) -> Option<f64> {
+    let typical = survey.typical.as_ref()?;
+    let fits = |network: &&Architecture| bytes(network, FIRST_EXAMPLES) <= MOST_BYTES;
+    let timed = [Some(typical), survey.smallest.as_ref()].into_iter().flatten().find(fits);
+    let (mean, deviation) = data.normalization();
+    let seconds = if let Some(network) = timed {
+        let chosen = data.split(Split::Train).iter().copied().take(EXAMPLES);
+        let raw: Vec<f32> = chosen.flat_map(|index| data.example(index)).copied().collect();
+        seconds_of(&untrained(network, mean, deviation), &raw)?
+    } else {
+        let (mean, deviation) = ([0.0; REFERENCE_UNITS], [1.0; REFERENCE_UNITS]);
+        let raw = vec![0.5; EXAMPLES * REFERENCE_UNITS];
+        seconds_of(&untrained(&reference(), &mean, &deviation), &raw)?
+    };
+    let macs = |network: &Architecture| network.counts().macs.max(1) as f64;
+    Some(seconds * macs(typical) / timed.map_or_else(|| macs(&reference()), macs))
+}
+
+/// Seconds for each example of a forward pass.
+fn seconds_of(model: &TrainedModel, raw: &[f32]) -> Option<f64> {
+    let elements = model.architecture.input.elements();
+    let all = raw.len() / elements;
+    let pass = |examples: usize| {
         let began = Instant::now();
-        std::hint::black_box(predict(&model, &raw));
+        std::hint::black_box(predict(model, &raw[..examples * elements]));
         began.elapsed()
     };
-    pass();
-    let fastest = (0..PASSES).map(|_| pass()).min()?;
-    Some(fastest.as_secs_f64() / chosen.len().max(1) as f64)
+    let first = FIRST_EXAMPLES.min(all);
+    if first == 0 {
+        return None;
+    }
+    pass(first);
+    let few = pass(first);
+    let each = few.as_secs_f64() / first as f64;
+    let longest = LONGEST.as_secs_f64() / f64::from(PASSES + 1);
+    let affordable = [EXAMPLES, FIRST_EXAMPLES].into_iter().find(|examples| {
+        *examples as f64 * each <= longest && bytes(&model.architecture, *examples) <= MOST_BYTES
+    });
+    let Some(examples) = affordable.map(|examples| examples.min(all)) else { return Some(each) };
+    pass(examples);
+    let fastest = (0..PASSES).map(|_| pass(examples)).min()?;
+    Some(fastest.as_secs_f64() / examples as f64)
+}
+
+/// Bytes of a pass of so many examples: arrays and all outputs of layers.
+fn bytes(network: &Architecture, examples: usize) -> u64 {
+    let counts = network.counts();
+    let arrays = counts.parameters.saturating_mul(4 * COPIES);
+    // In single precision, whatever the layers are deployed in.
+    arrays.saturating_add(counts.activation_bytes.saturating_mul(4 * examples as u64))
+}
+
+/// A network of known size, to time where those of a space are too large.
+fn reference() -> Architecture {
+    let mut builder = ArchitectureBuilder::new(Shape::vector(REFERENCE_UNITS));
+    let input = builder.input();
+    let hidden = builder.linear("hidden", input, REFERENCE_UNITS).expect("a vector goes into it");
+    builder.linear("output", hidden, REFERENCE_UNITS).expect("a vector goes into it");
+    builder.finish().expect("its layers fit")
 }
 
 /// A network whose arrays have the right shapes and no meaning.
-fn untrained(architecture: &Architecture, data: &DataSet) -> TrainedModel {
+fn untrained(architecture: &Architecture, mean: &[f32], deviation: &[f32]) -> TrainedModel {
     let arrays: BTreeMap<String, Array> = expected_arrays(architecture)
         .into_iter()
         .map(|(name, shape)| {
@@ -97,7 +162,6 @@ fn untrained(architecture: &Architecture, data: &DataSet) -> TrainedModel {
             (name, Array { shape, data: vec![0.5; values] })
         })
         .collect();
-    let (mean, deviation) = data.normalization();
     let card = ModelCard {
         name: "untrained".to_owned(),
         decisions: BTreeMap::new(),
@@ -105,16 +169,16 @@ fn untrained(architecture: &Architecture, data: &DataSet) -> TrainedModel {
         parameters: 0,
         macs: 0,
         predicts: Prediction::Classes,
-        classes: data.targets().names().to_vec(),
+        classes: Vec::new(),
         data: String::new(),
         training: String::new(),
         preprocessing: Preprocessing {
-            input: data.input().to_owned(),
+            input: String::new(),
             mean: mean.to_vec(),
             deviation: deviation.to_vec(),
-            inputs: data.inputs().to_vec(),
-            target_offsets: data.target_offsets().to_vec(),
-            reading_rules: data.reading_rules().number(),
+            inputs: Vec::new(),
+            target_offsets: Vec::new(),
+            reading_rules: ReadingRules::CURRENT.number(),
         },
         metrics: Vec::new(),
         seed: 0,
@@ -126,20 +190,47 @@ fn untrained(architecture: &Architecture, data: &DataSet) -> TrainedModel {
     TrainedModel { architecture: architecture.clone(), arrays, quantization, card }
 }
 
-fn data_bytes(data: &DataSet) -> u64 {
-    let examples: usize =
-        [Split::Train, Split::Validation, Split::Test].map(|split| data.split(split).len()).iter().sum();
-    4 * (examples * data.shape().elements()) as u64
-}
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
 
-fn values(parameter: &ParameterSpec) -> u64 {
-    let bias = |has: bool, outputs: usize| if has { outputs } else { 0 };
-    let values = match &parameter.kind {
-        ParameterKind::Conv2d { outputs, inputs, kernel, bias: has } => {
-            outputs * inputs * kernel[0] * kernel[1] + bias(*has, *outputs)
-        }
-        ParameterKind::Linear { outputs, inputs, bias: has } => outputs * inputs + bias(*has, *outputs),
-        ParameterKind::BatchNorm { channels } => 2 * channels,
-    };
-    values as u64
+    use super::*;
+    use crate::assembly::{Folders, Registries};
+    use crate::config::{Document, RunConfig};
+
+    fn estimate(width: &str, search: &str) -> Estimate {
+        let text = format!(
+            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = 'scratch', epochs = 4000 }}\n\
+             space = {{ kind = 'mlp', layers = [1, 2], width = {width} }}\nsearch = {{ strategy = 'random', {search} }}\n"
+        );
+        let config =
+            RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap();
+        let folders = Folders { data: None, runs: Path::new("runs") };
+        let assembly = Registries::builtin().build(config, folders).unwrap();
+        let survey = Survey::new(assembly.space.as_ref(), &assembly.costs, &assembly.constraints, 1);
+        Estimate::new(&assembly, &survey, 2).unwrap()
+    }
+
+    #[test]
+    fn hours_and_the_space_limit_the_estimate() {
+        let all = estimate("[8, 16]", "trials = 1000000000").search;
+        // One layer of two widths, and two of them.
+        let few = estimate("[8, 16]", "trials = 3").search;
+        assert!(
+            all > few && all.get() < 8.0 * few.get(),
+            "{all:?} {few:?}: the machine may be twice as slow at one time"
+        );
+        let limited = estimate("[8, 16]", "trials = 9223372036854775807, hours = 1e-4").total();
+        assert!((limited.get() - 0.36).abs() < 1e-6, "{limited:?}");
+        assert!(estimate("[8, 16]", "target = { error_percent = 1.0 }").search > few);
+    }
+
+    #[test]
+    fn networks_too_large_to_time_are_judged_by_a_smaller_one() {
+        // Two layers of 65,536 units would take 17 GB.
+        let began = Instant::now();
+        let wide = estimate("[65536]", "trials = 1");
+        assert!(wide.search.get() > 100.0 * estimate("[64]", "trials = 1").search.get(), "{wide:?}");
+        assert!(began.elapsed() < Duration::from_mins(1), "{:?}", began.elapsed());
+    }
 }

@@ -6,6 +6,7 @@ use std::process::ExitCode;
 use kiln::assembly::Assembly;
 use kiln::audit::AuditError;
 use kiln::config::ConfigError;
+use kiln_export::plain_text;
 use kiln_search::StudyError;
 
 /// Ways to end.
@@ -48,7 +49,8 @@ pub(crate) struct Failure {
 const LONGEST_VALUE: usize = 300;
 
 impl Failure {
-    /// How the program ends. What the user may not do, or where something else stands, is not the program's failure.
+    /// How the program ends. What the user may not do, or where something else stands, is not the program's failure; a limit of the
+    /// system, wherever it is met, is nobody's mistake.
     pub(crate) fn exit(&self) -> Exit {
         let is_callers = |kind| {
             matches!(
@@ -61,26 +63,29 @@ impl Failure {
                     | ErrorKind::ReadOnlyFilesystem
             )
         };
-        if self.kinds().any(is_callers) { Exit::Wrong } else { self.exit }
+        if self.files().any(|error| advice(error).is_some()) {
+            Exit::Stopped
+        } else if self.kinds().any(is_callers) {
+            Exit::Wrong
+        } else {
+            self.exit
+        }
     }
 
-    /// Kinds of the failures of files that led to it.
+    /// Failures of files that led to it.
+    fn files(&self) -> impl Iterator<Item = &std::io::Error> {
+        self.error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>())
+    }
+
+    /// Their kinds.
     fn kinds(&self) -> impl Iterator<Item = ErrorKind> {
-        self.error
-            .chain()
-            .filter_map(|cause| cause.downcast_ref::<std::io::Error>())
-            .map(std::io::Error::kind)
+        self.files().map(std::io::Error::kind)
     }
 
     /// What is wrong, and what to do where the error cannot know it.
     pub(crate) fn message(&self) -> String {
-        let is_full = |kind| matches!(kind, ErrorKind::StorageFull | ErrorKind::QuotaExceeded);
-        let advice = if self.kinds().any(is_full) {
-            "; the disk is full: make room, then run the same command again"
-        } else {
-            ""
-        };
-        one_line(&shortened(&format!("error: {:#}{advice}", self.error)))
+        let advice = self.files().find_map(advice).unwrap_or_default();
+        plain_text(&shortened(&format!("error: {:#}{advice}", self.error))).into_owned()
     }
 
     /// The user asked for something that cannot be.
@@ -108,13 +113,24 @@ fn shortened(text: &str) -> String {
     parts.collect::<Vec<_>>().join("`")
 }
 
-/// The text with its control characters written out: what stands in files may move the cursor or look like another message.
-fn one_line(text: &str) -> String {
-    let mut line = String::with_capacity(text.len());
-    for c in text.chars() {
-        if c.is_control() { line.extend(c.escape_default()) } else { line.push(c) }
+/// Numbers of the errors of Unix that a process, and a system, has too many files open.
+const TOO_MANY_OPEN: [i32; 2] = [24, 23];
+
+/// What to do about a failure that comes from a limit, after which the same command goes on.
+fn advice(error: &std::io::Error) -> Option<&'static str> {
+    match error.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Some("; the disk is full: make room, then run the same command again")
+        }
+        ErrorKind::FileTooLarge => Some(
+            "; longer files may not be written here, as on a full disk: raise the limit (`ulimit -f`), then run the same \
+             command again",
+        ),
+        _ if cfg!(unix) && error.raw_os_error().is_some_and(|number| TOO_MANY_OPEN.contains(&number)) => {
+            Some("; raise the limit of open files (`ulimit -n`), then run the same command again")
+        }
+        _ => None,
     }
-    line
 }
 
 impl From<ConfigError> for Failure {
@@ -172,8 +188,26 @@ mod tests {
             (Failure::from(error).exit(), Failure::unwritable(io::Error::from(kind)).exit())
         };
         assert_eq!(exit(ErrorKind::StorageFull), (Exit::Stopped, Exit::Stopped));
+        assert_eq!(exit(ErrorKind::FileTooLarge), (Exit::Stopped, Exit::Stopped));
+        assert_eq!(Failure::wrong(io::Error::from(ErrorKind::FileTooLarge)).exit(), Exit::Stopped);
         assert_eq!(exit(ErrorKind::NotFound), (Exit::Stopped, Exit::Wrong));
         assert_eq!(exit(ErrorKind::PermissionDenied), (Exit::Wrong, Exit::Wrong));
         assert_eq!(exit(ErrorKind::IsADirectory), (Exit::Wrong, Exit::Wrong));
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn limits_of_the_system_are_told_with_what_to_do() {
+        for (number, expected) in [(24, "`ulimit -n`"), (27, "`ulimit -f`"), (28, "make room")] {
+            let failure = Failure::wrong(io::Error::from_raw_os_error(number));
+            assert_eq!(failure.exit(), Exit::Stopped);
+            assert!(failure.message().contains(expected), "{}", failure.message());
+        }
+    }
+
+    #[test]
+    fn a_message_is_one_line_whatever_it_quotes() {
+        let failure = Failure::wrong(anyhow!("found `a\nerror: b\u{1b}[2J\u{202e}`"));
+        assert_eq!(failure.message(), r"error: found `a\nerror: b\u{1b}[2J\u{202e}`");
     }
 }

@@ -1,4 +1,4 @@
-//! Ctrl-C: once stops the study in good order, twice at once.
+//! Signals. Ctrl-C once stops the study in good order, twice at once; a limit of the length of files is an error of writing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -6,6 +6,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use anyhow::Context;
 
 use crate::exit::Exit;
+#[cfg(unix)]
+use crate::inherited;
 use crate::{output, tui};
 
 /// A flag that is set by the first Ctrl-C, `SIGTERM` or request of the screen; the second ends the process.
@@ -13,13 +15,22 @@ use crate::{output, tui};
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// A flag that signals set from now on.
+    /// A flag that signals set from now on; those that are ignored stay ignored.
     pub(crate) fn listen() -> anyhow::Result<Self> {
         let stop = Self::default();
-        let handler = stop.clone();
-        ctrlc::set_handler(move || handler.set()).context("cannot listen for Ctrl-C")?;
         #[cfg(unix)]
         stop.listen_to_signals().context("cannot listen for signals")?;
+        #[cfg(unix)]
+        if inherited::is_ignored(signal_hook::consts::SIGINT) {
+            return Ok(stop);
+        }
+        let handler = stop.clone();
+        let set = ctrlc::set_handler(move || handler.set()).map_err(|error| match error {
+            // As it is, so that what to do about it can be said.
+            ctrlc::Error::System(source) => source.into(),
+            other => anyhow::Error::from(other),
+        });
+        set.context("cannot listen for Ctrl-C")?;
         Ok(stop)
     }
 
@@ -34,7 +45,8 @@ impl StopFlag {
             std::process::exit(i32::from(Exit::Interrupted.number()));
         }
         if !tui::is_shown() {
-            output::say("\nstopping: what is running is finished and kept; once more to stop at once");
+            output::begin_line();
+            output::say("stopping: what is running is finished and kept; once more to stop at once");
         }
     }
 
@@ -43,7 +55,12 @@ impl StopFlag {
         use signal_hook::consts::{SIGHUP, SIGTERM};
         use signal_hook::iterator::Signals;
 
-        let mut signals = Signals::new([SIGTERM, SIGHUP])?;
+        let heard: Vec<i32> =
+            [SIGTERM, SIGHUP].into_iter().filter(|signal| !inherited::is_ignored(*signal)).collect();
+        if heard.is_empty() {
+            return Ok(());
+        }
+        let mut signals = Signals::new(heard)?;
         let stop = self.clone();
         let listen = move || {
             for signal in signals.forever() {
@@ -55,6 +72,33 @@ impl StopFlag {
         };
         std::thread::Builder::new().name("signals".to_owned()).spawn(listen).map(|_| ())
     }
+}
+
+/// Has writes beyond the longest file that the process may write (`ulimit -f`) fail as those on a full disk do: the signal
+/// `SIGXFSZ` would end the process in the middle of one.
+pub(crate) fn survive_long_files() {
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::SIGXFSZ;
+        if !inherited::is_ignored(SIGXFSZ) {
+            // Where no handler can be installed the signal ends the process, and running again goes on.
+            let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
+        }
+    }
+}
+
+/// A flag that is set when the terminal is closed, for commands that then have nobody to show something to.
+pub(crate) fn hang_up() -> Arc<AtomicBool> {
+    let closed = Arc::new(AtomicBool::new(false));
+    #[cfg(unix)]
+    {
+        use signal_hook::consts::SIGHUP;
+        if !inherited::is_ignored(SIGHUP) {
+            // Where no handler can be installed the signal ends the process, which only reads.
+            let _ = signal_hook::flag::register(SIGHUP, Arc::clone(&closed));
+        }
+    }
+    closed
 }
 
 impl tui::Stop for StopFlag {

@@ -4,4 +4,5 @@ pub mod assembly;
 pub mod audit;
 pub mod config;
 pub mod estimate;
+pub mod memory;
 pub mod survey;

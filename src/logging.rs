@@ -1,10 +1,12 @@
 //! The log of a run, beside its journal; never on the screen.
 
-use std::fs::OpenOptions;
+use std::fs::{File, OpenOptions};
+use std::io::{self, Write};
 use std::path::Path;
 use std::sync::Mutex;
 
 use anyhow::Context;
+use kiln_export::plain_text;
 use tracing_subscriber::EnvFilter;
 
 /// Environment variable that says what is logged, such as `debug` or `kiln_search=trace`.
@@ -23,7 +25,39 @@ pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
         .with_ansi(false)
         // A full disk is told by the study itself; a message of the log would stand across the screen.
         .log_internal_errors(false)
-        .with_writer(Mutex::new(file))
+        .with_writer(Mutex::new(PlainLines(file)))
         .try_init()
         .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
+}
+
+/// A file of one line a message: what steers a terminal is written out, and so is a line end inside a message.
+struct PlainLines(File);
+
+impl Write for PlainLines {
+    /// Takes a whole message, which is how they come.
+    fn write(&mut self, message: &[u8]) -> io::Result<usize> {
+        let text = String::from_utf8_lossy(message);
+        writeln!(self.0, "{}", plain_text(text.trim_end_matches('\n')))?;
+        Ok(message.len())
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.0.flush()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_message_is_one_line_of_the_log_whatever_it_holds() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("kiln.log");
+        let mut lines = PlainLines(File::create(&path).unwrap());
+        lines.write_all("INFO a\nERROR b\u{1b}[2J\n".as_bytes()).unwrap();
+        lines.write_all(b"INFO \xff\n").unwrap();
+        let log = std::fs::read_to_string(&path).unwrap();
+        assert_eq!(log, "INFO a\\nERROR b\\u{1b}[2J\nINFO \u{fffd}\n");
+    }
 }

@@ -3,7 +3,13 @@
 mod cli;
 mod commands;
 mod comparison;
+mod csv_table;
 mod exit;
+mod failures;
+mod finished_files;
+mod headline;
+#[cfg(unix)]
+mod inherited;
 mod inspection;
 mod interrupt;
 mod logging;
@@ -24,6 +30,8 @@ use std::process::ExitCode;
 use clap::Parser;
 
 fn main() -> ExitCode {
+    interrupt::survive_long_files();
+    output::remember_terminals();
     let arguments = cli::Arguments::parse();
     match commands::run(arguments) {
         Ok(exit) => exit.code(),

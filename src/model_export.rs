@@ -8,11 +8,10 @@ use anyhow::{Context, anyhow, ensure};
 use kiln::config::RunConfig;
 use kiln_export::{ExportError, Exporter, ExporterRegistry, TrainedModel, write_files};
 use kiln_search::{RunPaths, TrialId};
-use kiln_space::Genotype;
 use serde::Deserialize;
 
 /// The file of a finished network from which every format can be written.
-const MODEL: &str = "model.kiln";
+pub(crate) const MODEL: &str = "model.kiln";
 
 /// What was written of a network.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
@@ -67,7 +66,7 @@ impl Export for ModelExport {
             let exporter = exporters.get(format)?;
             match default_path(&self.study, trial, exporter, &model) {
                 Ok(path) => {
-                    let files = write_files(exporter, &model, &path)?;
+                    let files = write_files(exporter, &model, &path, false)?;
                     let sizes = files.iter().map(|file| size(file)).collect::<anyhow::Result<Vec<u64>>>()?;
                     written.files.push((path, sizes.iter().sum()));
                 }
@@ -99,22 +98,9 @@ pub(crate) fn default_path(
     Ok(PathBuf::from(if is_folder { name } else { format!("{name}.{}", exporter.extension()) }))
 }
 
-/// Whether the run folder of a study comes to hold a trained supernet, which another study may take over.
-pub(crate) fn has_supernet(config: &RunConfig) -> bool {
-    config.evaluator.kind == "supernet"
-}
-
 /// What to do for weights of a network that its study did not finish.
-pub(crate) fn how_to_finish(genotype: &Genotype, paths: &RunPaths, has_supernet: bool) -> String {
-    let supernet = if has_supernet {
-        format!(" and `supernet = \"{}\"` in `[evaluator]`", paths.root().display())
-    } else {
-        String::new()
-    };
-    format!(
-        "give the config another name, `start = [{:?}]` in its strategy, `trials = 1`{supernet}",
-        genotype.genes()
-    )
+pub(crate) fn how_to_finish(trial: TrialId, paths: &RunPaths) -> String {
+    format!("`kiln finish {} {trial}` trains it when the search has ended", paths.root().display())
 }
 
 /// Bytes of a file that was just written.

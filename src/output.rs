@@ -1,28 +1,106 @@
-//! Standard output: results only, everything else goes to standard error.
+//! What commands say: results on standard output, everything else on standard error. Nothing that steers a terminal gets out:
+//! a name in a run folder may come from anyone.
 
-use std::io::{self, ErrorKind, Write};
+use std::io::{self, ErrorKind, IsTerminal, Write};
+use std::path::{Path, PathBuf};
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicBool, Ordering};
 
-use serde::Serialize;
+use kiln_export::{plain_json, plain_lines, plain_text};
+use serde::{Serialize, Serializer};
 
-/// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) is no error.
+/// Whether standard output and standard error were terminals when the program began: one that was closed is none any more.
+static TERMINALS: OnceLock<(bool, bool)> = OnceLock::new();
+/// Whether a reader of either has gone away.
+static LEFT: AtomicBool = AtomicBool::new(false);
+
+/// Remembers which outputs are terminals. To be called first.
+pub(crate) fn remember_terminals() {
+    let _ = TERMINALS.set((io::stdout().is_terminal(), io::stderr().is_terminal()));
+}
+
+/// Whether a reader of what was said has gone away: nobody hears what else there is to say.
+pub(crate) fn is_left() -> bool {
+    LEFT.load(Ordering::Relaxed)
+}
+
+/// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) is no error, and neither is a terminal that
+/// was closed: what was asked is done.
 pub(crate) fn print(text: &str) -> io::Result<()> {
-    let mut out = io::stdout().lock();
-    let written = out
-        .write_all(text.trim_end().as_bytes())
-        .and_then(|()| out.write_all(b"\n"))
-        .and_then(|()| out.flush());
-    match written {
-        Err(error) if error.kind() == ErrorKind::BrokenPipe => Ok(()),
-        written => written,
-    }
+    write(&plain_lines(text.trim_end()))
 }
 
 /// Prints a value as one JSON object on one line.
 pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
-    print(&serde_json::to_string(value)?)
+    write(&plain_json(&serde_json::to_string(value)?))
 }
 
-/// Says something on standard error. A terminal that was closed meanwhile does not hear it, and need not.
+fn write(text: &str) -> io::Result<()> {
+    let mut out = io::stdout().lock();
+    let written =
+        out.write_all(text.as_bytes()).and_then(|()| out.write_all(b"\n")).and_then(|()| out.flush());
+    match written {
+        Err(error) if has_left(&error, TERMINALS.get().is_some_and(|(out, _)| *out)) => {
+            LEFT.store(true, Ordering::Relaxed);
+            Ok(())
+        }
+        written => written,
+    }
+}
+
+/// Says something on standard error, in one line. Who has gone away meanwhile does not hear it, and need not.
 pub(crate) fn say(text: &str) {
-    let _ = writeln!(io::stderr(), "{text}");
+    let said = writeln!(io::stderr(), "{}", plain_text(text));
+    if said.is_err_and(|error| has_left(&error, TERMINALS.get().is_some_and(|(_, err)| *err))) {
+        LEFT.store(true, Ordering::Relaxed);
+    }
+}
+
+/// Begins a new line on a terminal where somebody has typed.
+pub(crate) fn begin_line() {
+    if TERMINALS.get().is_some_and(|(_, err)| *err) {
+        let _ = writeln!(io::stderr());
+    }
+}
+
+/// Whether a failed write means that nobody reads any more: a pipe without a reader, or a terminal that was closed, for which
+/// Unix has the number of any failure of a device.
+fn has_left(error: &io::Error, was_terminal: bool) -> bool {
+    const DEVICE_FAILED: i32 = 5;
+    let is_closed = cfg!(unix) && was_terminal && error.raw_os_error() == Some(DEVICE_FAILED);
+    error.kind() == ErrorKind::BrokenPipe || is_closed
+}
+
+/// A path as text for JSON, which knows no other: bytes that are no UTF-8 are replaced.
+pub(crate) fn path_text(path: &Path) -> String {
+    path.to_string_lossy().into_owned()
+}
+
+/// [`path_text`] for a field of a value that is printed as JSON.
+pub(crate) fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.serialize_str(&path_text(path))
+}
+
+/// [`path_text`] for a list of paths.
+pub(crate) fn serialize_paths<S: Serializer>(paths: &[PathBuf], serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_seq(paths.iter().map(|path| path_text(path)))
+}
+
+/// A path for people, in one line.
+pub(crate) fn path_shown(path: &Path) -> String {
+    plain_text(&path.to_string_lossy()).into_owned()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_terminal_that_was_closed_is_told_from_a_disk_that_fails() {
+        let failed = io::Error::from_raw_os_error(5);
+        assert!(!has_left(&failed, false));
+        assert_eq!(has_left(&failed, true), cfg!(unix));
+        assert!(has_left(&ErrorKind::BrokenPipe.into(), false));
+        assert!(!has_left(&ErrorKind::StorageFull.into(), true));
+    }
 }

@@ -1,29 +1,24 @@
 //! Files that a command was asked to write, where it was asked to.
 
-use std::fs;
-use std::io;
 use std::path::Path;
 
-use anyhow::Context;
+use anyhow::anyhow;
+use kiln_files::{FileError, Overwrite, write_output};
 
 use crate::exit::Failure;
 
-/// Writes `what` to a file: beside its place, then renamed, so that there is never half a file. Devices and pipes are
-/// written to as they are.
-pub(crate) fn write(path: &Path, what: &str, bytes: &[u8]) -> Result<(), Failure> {
-    let is_stream = path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir());
-    let written = if is_stream { fs::write(path, bytes) } else { write_whole(path, bytes) };
-    let written = written.with_context(|| format!("{}: cannot write {what}", path.display()));
-    written.map_err(Failure::unwritable)
+/// Writes a file, whole. What is there is overwritten as far as `overwrite` allows.
+pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Result<(), Failure> {
+    write_output(path, bytes, overwrite).map(drop).map_err(refused)
 }
 
-fn write_whole(path: &Path, bytes: &[u8]) -> io::Result<()> {
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let written = fs::write(&partial, bytes).and_then(|()| fs::rename(&partial, path));
-    if written.is_err() {
-        // Half a file is of no use; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&partial);
+/// The failure of an output: with what to do where something is in its place.
+pub(crate) fn refused(error: FileError) -> Failure {
+    match error {
+        FileError::Exists { .. } => {
+            Failure::wrong(anyhow!("{error}; name another, or overwrite it with `--force`"))
+        }
+        error if error.is_callers() => Failure::wrong(error),
+        error => Failure::unwritable(error),
     }
-    written
 }

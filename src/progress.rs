@@ -6,10 +6,12 @@ use std::io::{self, IsTerminal};
 use std::time::{Duration, Instant};
 
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
-use kiln_search::{Event, Observer, Outcome};
+use kiln_export::plain_text;
+use kiln_search::{Event, Fidelity, JournalEntry, Observer, Outcome, Trial};
 
 use self::stage::Stage;
-use crate::{output, units};
+use crate::output;
+use crate::units::{self, Numbers};
 
 /// Where there is no terminal, lines of one stage are at least this far apart.
 const LINE_EVERY: Duration = Duration::from_secs(10);
@@ -18,19 +20,40 @@ const LINE_EVERY: Duration = Duration::from_secs(10);
 pub(crate) struct Screen {
     bar: Option<ProgressBar>,
     stage: Option<Stage>,
-    /// Moment from which times are counted.
-    began: Instant,
+    clock: Clock,
     last_line: Duration,
     /// The first objective.
     objective: String,
-    /// Its lowest value of any trial.
-    best: Option<f64>,
+    /// What its values are.
+    numbers: Numbers,
+    /// Its lowest value, of the trials of the highest fidelity so far.
+    best: Option<(Fidelity, f64)>,
+    /// Epochs of a full training, if they are known.
+    full_epochs: u32,
     failed: u64,
+}
+
+/// Where the time comes from.
+#[derive(Clone, Copy, Debug)]
+enum Clock {
+    /// This process runs the study, since then.
+    Runs(Instant),
+    /// The study's own time, as its journal tells it.
+    Told(Duration),
+}
+
+impl Clock {
+    fn now(self) -> Duration {
+        match self {
+            Self::Runs(since) => since.elapsed(),
+            Self::Told(now) => now,
+        }
+    }
 }
 
 impl Screen {
     /// For a study with this first objective.
-    pub(crate) fn new(objective: &str) -> Self {
+    pub(crate) fn new(objective: &str, numbers: Numbers) -> Self {
         let style = ProgressStyle::with_template("{prefix:<9} {wide_bar} {percent:>3} %  {msg}")
             .expect("the template is valid")
             .progress_chars("━╸ ");
@@ -40,12 +63,24 @@ impl Screen {
         Self {
             bar,
             stage: None,
-            began: Instant::now(),
+            clock: Clock::Runs(Instant::now()),
             last_line: Duration::ZERO,
             objective: objective.to_owned(),
+            numbers,
             best: None,
+            full_epochs: 0,
             failed: 0,
         }
+    }
+
+    /// Something happened in a study that another process runs, or ran: times are those of its journal.
+    pub(crate) fn on_entry(&mut self, entry: &JournalEntry) {
+        let now = entry.elapsed_s.duration();
+        self.clock = Clock::Told(now.max(match self.clock {
+            Clock::Runs(_) => Duration::ZERO,
+            Clock::Told(before) => before,
+        }));
+        self.on_event(&entry.event);
     }
 
     /// A line of its own, above the bar.
@@ -57,7 +92,7 @@ impl Screen {
     }
 
     fn advance(&mut self, name: &str, done: u64, total: u64, note: &str) {
-        let now = self.began.elapsed();
+        let now = self.clock.now();
         if !self.stage.as_ref().is_some_and(|stage| stage.covers(name)) {
             self.close();
             self.stage = Some(Stage::new(name, now));
@@ -69,12 +104,12 @@ impl Screen {
         let Some(stage) = &self.stage else { return };
         if let Some(bar) = &self.bar {
             bar.set_length(stage.total());
-            bar.set_prefix(stage.name().to_owned());
-            bar.set_message(message);
+            bar.set_prefix(plain_text(stage.name()).into_owned());
+            bar.set_message(plain_text(&message).into_owned());
             bar.set_position(stage.done());
         } else if now.saturating_sub(self.last_line) >= LINE_EVERY {
             self.last_line = now;
-            output::say(&format!("{}: {} %, {message}", stage.name(), stage.percent()));
+            output::say(&format!("{}: {}, {message}", stage.name(), stage.progress()));
         }
     }
 
@@ -83,10 +118,14 @@ impl Screen {
         let mut parts = Vec::new();
         parts.extend(stage.left(now).map(|left| format!("{} left", units::duration(left))));
         if stage.name() == "search" {
-            parts.push(format!("{} of {} trials", stage.done(), stage.total()));
-            parts.extend(self.best.map(|best| {
-                let (heading, value) = units::shown(&self.objective, best);
-                format!("best {heading} {value}")
+            parts.push(stage.trials());
+            parts.extend(self.best.map(|(fidelity, best)| {
+                let (heading, value) = self.numbers.shown(&self.objective, best);
+                let qualifier = fidelity.qualifier(self.full_epochs);
+                format!(
+                    "best {heading} {value}{}",
+                    qualifier.map(|said| format!(" {said}")).unwrap_or_default()
+                )
             }));
             parts.extend((self.failed > 0).then(|| format!("{} failed", self.failed)));
         } else if !stage.note().is_empty() {
@@ -95,14 +134,23 @@ impl Screen {
         parts.join(", ")
     }
 
+    /// Takes in a measured value: only those of the highest fidelity are compared.
+    fn judge(&mut self, trial: &Trial, value: f64) {
+        let fidelity = trial.proposal.fidelity;
+        match self.best {
+            Some((highest, best)) if highest > fidelity || (highest == fidelity && best <= value) => {}
+            _ => self.best = Some((fidelity, value)),
+        }
+    }
+
     /// Ends the stage at hand, with a line about it.
     fn close(&mut self) {
         let Some(stage) = self.stage.take() else { return };
         if let Some(bar) = &self.bar {
             bar.reset();
         }
-        let took = units::duration(stage.elapsed(self.began.elapsed()));
-        let end = if stage.is_done() { "done".to_owned() } else { format!("{} %", stage.percent()) };
+        let took = units::duration(stage.elapsed(self.clock.now()));
+        let end = if stage.is_done() { "done".to_owned() } else { stage.progress() };
         self.line(&format!("{}: {end} in {took}", stage.name()));
     }
 }
@@ -110,27 +158,30 @@ impl Screen {
 impl Observer for Screen {
     fn on_event(&mut self, event: &Event) {
         match event {
-            Event::Started { study, resumed, trials } if *resumed > 0 => {
-                self.line(&format!("{study}: going on, {resumed} of {trials} trials are there"));
+            Event::Started { study, resumed, trials } => {
+                self.line(&started(study, *resumed, *trials));
             }
-            Event::Started { study, trials, .. } => self.line(&format!("{study}: {trials} trials")),
             Event::Progress { stage, done, total, note } => self.advance(stage, *done, *total, note),
             Event::Trial { trial, known, .. } => {
                 match (&trial.outcome, trial.objectives.0.first()) {
                     (Outcome::Failed { .. }, _) => self.failed += 1,
-                    (Outcome::Measured(_), Some(value)) => {
-                        self.best = Some(self.best.map_or(*value, |best| best.min(*value)));
-                    }
+                    (Outcome::Measured(_), Some(value)) => self.judge(trial, *value),
                     (Outcome::Measured(_), None) => {}
                 }
-                let now = self.began.elapsed();
+                let now = self.clock.now();
                 if let Some(stage) = self.stage.as_mut().filter(|_| *known) {
                     stage.discount(now);
                 }
             }
+            Event::SearchEnd { end } => {
+                self.close();
+                self.line(&format!("the search ended early: {end}"));
+            }
             Event::Searched { trials, front } => {
                 self.close();
-                self.line(&format!("front: {} networks out of {trials} trials", front.len()));
+                let qualifier = self.best.and_then(|(fidelity, _)| fidelity.qualifier(self.full_epochs));
+                let judged = qualifier.map(|said| format!(", judged {said}")).unwrap_or_default();
+                self.line(&format!("front: {} networks out of {trials} trials{judged}", front.len()));
             }
             Event::Finished { finished, seconds } => {
                 let metrics = finished.metrics.iter().map(|(name, value)| {
@@ -138,16 +189,35 @@ impl Observer for Screen {
                     format!("{heading} {value}")
                 });
                 let metrics = metrics.collect::<Vec<_>>().join(", ");
-                let took = units::duration(Duration::from_secs_f64(seconds.max(0.0)));
+                let took = units::duration(seconds.duration());
                 self.line(&format!("finished trial {}: {metrics} ({took})", finished.trial));
             }
-            Event::Prepared { .. } | Event::Ended => self.close(),
+            Event::Prepared { full_epochs, .. } => {
+                self.full_epochs = *full_epochs;
+                self.close();
+            }
+            Event::Ended => self.close(),
+            Event::Health { health } => {
+                self.close();
+                let warning = if health.healthy { "" } else { "warning: " };
+                self.line(&format!("{warning}{}", health.message()));
+            }
             Event::Warning { message } => self.line(&format!("warning: {message}")),
             Event::Retried { trials } => {
                 self.line(&format!("{} trials that panicked are tried again", trials.len()));
             }
             Event::Rejections { .. } => {}
         }
+    }
+}
+
+/// What is said when a study begins or goes on.
+pub(crate) fn started(study: &str, resumed: u64, trials: Option<u64>) -> String {
+    match (resumed, trials) {
+        (0, None) => format!("{study}: as many trials as there is time for"),
+        (0, Some(trials)) => format!("{study}: {trials} trials"),
+        (resumed, None) => format!("{study}: going on, {resumed} trials are there"),
+        (resumed, Some(trials)) => format!("{study}: going on, {resumed} of {trials} trials are there"),
     }
 }
 

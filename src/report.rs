@@ -1,29 +1,94 @@
 //! What came of a study: for programs as one JSON object, for people as tables.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
 use std::path::PathBuf;
+use std::sync::Arc;
 
-use kiln_search::{Finished, FrontEntry, RunPaths, StageSeconds, TrialId};
+use kiln_hw_models::{Conditions, CostModel};
+use kiln_search::{
+    CostSet, FailureGroup, Fidelity, Finished, FrontEntry, RunPaths, SearchEnd, Spent, StageSeconds,
+    SupernetHealth, Trial, TrialId,
+};
 use serde::Serialize;
 
+use crate::csv_table::CsvTable;
+use crate::headline;
+use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
-use crate::units;
+use crate::units::{self, Numbers};
+use crate::{failures, output};
 
 /// The result of a study, or of what there is of it.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     /// The run folder.
+    #[serde(serialize_with = "output::serialize_path")]
     pub(crate) run: PathBuf,
     /// Finished trials.
     pub(crate) trials: u64,
     /// The Pareto front, by ascending trial. No times: equal runs have equal fronts.
     pub(crate) front: Vec<Network>,
+    /// What the trials cost, and how many networks reached which fidelity.
+    pub(crate) spent: Spent,
+    /// Whether the front's metrics are estimates by shared weights.
+    pub(crate) estimated: bool,
+    /// What a check of the shared weights found.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) supernet_health: Option<SupernetHealth>,
+    /// Why the search ended before its budget of trials was used up.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) ended: Option<Ended>,
+    /// Trials that could not be judged, by what went wrong.
+    pub(crate) failed: Vec<FailureGroup>,
     /// Networks that were trained on and written.
     pub(crate) finished: Vec<FinishedNetwork>,
-    /// Seconds of this process in each stage.
+    /// Files of finished networks that are not what was written.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) warnings: Vec<String>,
+    /// What predicted the costs.
+    #[serde(skip_serializing_if = "Vec::is_empty")]
+    pub(crate) devices: Vec<PredictedFor>,
+    /// Time of work on the study in each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<StageSeconds>,
+}
+
+/// A cost model, and for what it predicts.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub(crate) struct PredictedFor {
+    pub(crate) device: String,
+    pub(crate) model: String,
+    #[serde(flatten)]
+    pub(crate) conditions: Option<Conditions>,
+}
+
+impl PredictedFor {
+    /// Those of a study.
+    pub(crate) fn all(costs: &CostSet) -> Vec<Self> {
+        let of = |(device, model): &(String, Arc<dyn CostModel>)| {
+            let (device, conditions) = (device.clone(), model.conditions());
+            Self { device, model: model.name().to_owned(), conditions }
+        };
+        costs.devices().iter().map(of).collect()
+    }
+}
+
+impl fmt::Display for PredictedFor {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self.conditions {
+            Some(conditions) => write!(f, "{}, for {conditions}", self.model),
+            None => f.write_str(&self.model),
+        }
+    }
+}
+
+/// Why a search ended early: for programs and, in words, for people.
+#[derive(Clone, Debug, Serialize)]
+pub(crate) struct Ended {
+    #[serde(flatten)]
+    end: SearchEnd,
+    text: String,
 }
 
 /// An architecture of the front.
@@ -31,6 +96,8 @@ pub(crate) struct Report {
 pub(crate) struct Network {
     pub(crate) trial: TrialId,
     pub(crate) genotype: String,
+    /// The effort with which it was judged.
+    pub(crate) fidelity: Fidelity,
     pub(crate) objectives: BTreeMap<String, f64>,
     pub(crate) metrics: BTreeMap<String, f64>,
     pub(crate) costs: BTreeMap<String, f64>,
@@ -46,6 +113,7 @@ pub(crate) struct FinishedNetwork {
     /// Predicted.
     pub(crate) costs: BTreeMap<String, f64>,
     /// Written files.
+    #[serde(serialize_with = "output::serialize_paths")]
     pub(crate) files: Vec<PathBuf>,
 }
 
@@ -56,57 +124,131 @@ impl Report {
         trials: u64,
         front: &[FrontEntry],
         finished: &[Finished],
+        spent: Spent,
     ) -> Self {
         let network = |entry: &FrontEntry| Network {
             trial: entry.trial,
             genotype: entry.genotype.to_string(),
+            fidelity: entry.fidelity,
             objectives: objectives.iter().cloned().zip(entry.objectives.0.iter().copied()).collect(),
             metrics: entry.metrics.clone(),
-            costs: entry.costs.0.clone(),
+            costs: entry.costs.0.clone().into(),
         };
         let costs_of = |trial: TrialId| {
             front
                 .iter()
                 .find(|entry| entry.trial == trial)
-                .map(|entry| entry.costs.0.clone())
+                .map(|entry| entry.costs.0.clone().into())
                 .unwrap_or_default()
         };
         let finished = finished.iter().map(|network| FinishedNetwork {
             trial: network.trial,
             metrics: network.metrics.clone(),
             costs: costs_of(network.trial),
-            files: network.files.iter().map(|file| paths.model(network.trial).join(file)).collect(),
+            files: network.files.iter().map(|file| paths.model(network.trial).join(&file.name)).collect(),
         });
         Self {
             run: paths.root().to_owned(),
             trials,
             front: front.iter().map(network).collect(),
+            spent,
+            ended: None,
+            failed: Vec::new(),
             finished: finished.collect(),
+            warnings: Vec::new(),
+            devices: Vec::new(),
+            estimated: false,
+            supernet_health: None,
             seconds: None,
         }
     }
 
-    /// The front as comma-separated values: trial, genotype, objectives, then all metrics and costs.
-    pub(crate) fn csv(&self) -> String {
-        let Some(first) = self.front.first() else {
-            return "trial,genotype\n".to_owned();
+    /// The same with what predicted the costs.
+    pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
+        Self { devices, ..self }
+    }
+
+    /// The same with what its numbers are, and what a check of shared weights found.
+    pub(crate) fn with_numbers(self, numbers: Numbers, supernet_health: Option<SupernetHealth>) -> Self {
+        Self { estimated: numbers == Numbers::Estimated, supernet_health, ..self }
+    }
+
+    const fn numbers(&self) -> Numbers {
+        if self.estimated { Numbers::Estimated } else { Numbers::Measured }
+    }
+
+    /// The finished network with the best test result, in one line: what the study came to.
+    fn headline(&self) -> Option<String> {
+        let (trial, ..) =
+            headline::best(self.finished.iter().map(|network| (network.trial, &network.metrics)))?;
+        let network = self.finished.iter().find(|network| network.trial == trial)?;
+        let said = |(name, value): (&String, &f64)| {
+            let (heading, value) = units::shown(name, *value);
+            format!("{heading} {value}")
         };
-        let names = first.metrics.keys().chain(first.costs.keys());
-        let mut lines = vec![format!("trial,genotype,{}", names.cloned().collect::<Vec<_>>().join(","))];
-        for network in &self.front {
-            let values = network.metrics.values().chain(network.costs.values());
-            let values: Vec<String> = values.map(f64::to_string).collect();
-            lines.push(format!("{},{},{}", network.trial, network.genotype, values.join(",")));
+        let mut parts: Vec<String> = network.metrics.iter().map(said).collect();
+        let entry = self.front.iter().find(|entry| entry.trial == network.trial);
+        parts.extend(entry.into_iter().flat_map(|entry| &entry.metrics).take(1).map(|(name, value)| {
+            let (heading, value) = self.numbers().shown(name, *value);
+            let judged = self.qualifier().map(|said| format!(" {said}")).unwrap_or_default();
+            format!("{heading} {value} in the search{judged}")
+        }));
+        Some(format!("Result: trial {}, finished: {}", network.trial, parts.join(", ")))
+    }
+
+    /// The same with why the search ended, and what failed.
+    pub(crate) fn explained(self, end: Option<&SearchEnd>, failed: Vec<FailureGroup>) -> Self {
+        let early = end.filter(|end| **end != SearchEnd::Trials);
+        let ended = early.map(|end| Ended { end: end.clone(), text: end.to_string() });
+        Self { ended, failed, ..self }
+    }
+
+    /// The same with the costs of finished networks that are not on the front.
+    pub(crate) fn with_costs(mut self, trials: &[Trial]) -> Self {
+        for network in self.finished.iter_mut().filter(|network| network.costs.is_empty()) {
+            let trial = trials.iter().find(|trial| trial.id == network.trial);
+            network.costs = trial.map(|trial| trial.costs.0.clone().into()).unwrap_or_default();
         }
-        lines.join("\n") + "\n"
+        self
+    }
+
+    /// What is said of the values of the front, if they were not measured with full effort.
+    fn qualifier(&self) -> Option<String> {
+        self.front.first().and_then(|network| network.fidelity.qualifier(self.spent.full_epochs))
+    }
+
+    /// The front as comma-separated values: trial, genotype, then all metrics and costs; with the fidelity
+    /// before these where it is not full.
+    pub(crate) fn csv(&self) -> String {
+        let names = |of: fn(&Network) -> &BTreeMap<String, f64>| -> BTreeSet<&String> {
+            self.front.iter().flat_map(|network| of(network).keys()).collect()
+        };
+        let (metrics, costs) = (names(|network| &network.metrics), names(|network| &network.costs));
+        let is_full = self.front.iter().all(|network| network.fidelity == Fidelity::Full);
+        let fixed: &[&str] =
+            if is_full { &["trial", "genotype"] } else { &["trial", "genotype", "fidelity"] };
+        let fixed = fixed.iter().map(|name| (*name).to_owned());
+        let mut table = CsvTable::new(fixed.chain(metrics.iter().chain(&costs).map(|name| (*name).clone())));
+        for network in &self.front {
+            let metrics = metrics.iter().map(|name| network.metrics.get(*name));
+            let values = metrics.chain(costs.iter().map(|name| network.costs.get(*name)));
+            let values = values.map(|value| value.map_or_else(String::new, f64::to_string));
+            let fidelity = (!is_full).then(|| network.fidelity.to_string());
+            let fixed = [network.trial.to_string(), network.genotype.clone()].into_iter().chain(fidelity);
+            table.row(fixed.chain(values));
+        }
+        table.to_string()
     }
 
     fn front_table(&self) -> TextTable {
         let names: Vec<String> = self.front.first().map(columns).unwrap_or_default();
         // Short, so that a table of all costs fits a terminal of 80 columns.
-        let heading = |name: &String| units::shown(name, 0.0).0.replace("parameters", "params");
+        let heading = |name: &String| self.numbers().heading(name).replace("parameters", "params");
         let headings = names.iter().map(|name| (heading(name), Align::Right));
-        let mut table = TextTable::new(std::iter::once(("trial".to_owned(), Align::Right)).chain(headings));
+        let qualifier = self.qualifier();
+        let judged = qualifier.iter().map(|_| ("judged".to_owned(), Align::Left));
+        let trial = std::iter::once(("trial".to_owned(), Align::Right));
+        let mut table = TextTable::new(trial.chain(headings).chain(judged));
         let mut networks: Vec<&Network> = self.front.iter().collect();
         let value = |network: &Network, name: &str| {
             network.metrics.get(name).or_else(|| network.costs.get(name)).copied()
@@ -121,7 +263,7 @@ impl Report {
             let cells = names.iter().map(|name| {
                 value(network, name).map_or_else(|| "-".to_owned(), |value| units::shown(name, value).1)
             });
-            table.row(std::iter::once(network.trial.to_string()).chain(cells));
+            table.row(std::iter::once(network.trial.to_string()).chain(cells).chain(qualifier.clone()));
         }
         table
     }
@@ -142,11 +284,35 @@ fn columns(network: &Network) -> Vec<String> {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if let Some(headline) = self.headline() {
+            writeln!(f, "{headline}\n")?;
+        }
+        if let Some(health) = self.supernet_health.as_ref().filter(|health| !health.healthy) {
+            writeln!(f, "Warning: {}\n", health.message())?;
+        }
         if self.front.is_empty() {
             writeln!(f, "No network was measured in {} trials.", self.trials)?;
         } else {
+            if let Some(qualifier) = self.qualifier() {
+                writeln!(
+                    f,
+                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure {qualifier}.\n"
+                )?;
+            }
             writeln!(f, "Pareto front: {} networks out of {} trials\n", self.front.len(), self.trials)?;
             write!(f, "{}", self.front_table())?;
+            for device in &self.devices {
+                writeln!(f, "\nCosts predicted by {device}")?;
+            }
+        }
+        if self.spent.has_rungs() {
+            writeln!(f, "\nEffort: {}", self.spent)?;
+        }
+        if let Some(ended) = &self.ended {
+            writeln!(f, "\nThe search ended early: {}", ended.text)?;
+        }
+        for (index, line) in failures::lines(&self.failed, self.trials).iter().enumerate() {
+            writeln!(f, "{}{line}", if index == 0 { "\n" } else { "" })?;
         }
         for network in &self.finished {
             let metrics = network.metrics.iter().chain(&network.costs).map(|(name, value)| {
@@ -156,28 +322,33 @@ impl fmt::Display for Report {
             let metrics: Vec<String> = metrics.collect();
             writeln!(f, "\nFinished trial {}: {}", network.trial, metrics.join(", "))?;
             for file in &network.files {
-                writeln!(f, "  {}", file.display())?;
+                writeln!(f, "  {}", path_shown(file))?;
             }
         }
         if let Some(seconds) = self.seconds {
             let StageSeconds { prepare, search, finish } = seconds;
             writeln!(f, "\nSeconds: prepare {prepare:.1}, search {search:.1}, finish {finish:.1}")?;
         }
-        write!(f, "Run folder: {}", self.run.display())
+        write!(f, "Run folder: {}", path_shown(&self.run))
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use kiln_search::{Costs, Objectives};
+    use kiln_search::{Costs, HealthCheck, HealthQuestion, Objectives, Rung};
     use kiln_space::Genotype;
 
     use super::*;
 
     fn report() -> Report {
+        report_at(Fidelity::Full, Spent::default())
+    }
+
+    fn report_at(fidelity: Fidelity, spent: Spent) -> Report {
         let entry = |trial, error: f64, latency: f64| FrontEntry {
             trial,
             genotype: Genotype::new(vec![trial as u8, 1]),
+            fidelity,
             objectives: Objectives(vec![error, latency]),
             costs: Costs([("latency_us".to_owned(), latency), ("macs".to_owned(), 1_200_000.0)].into()),
             metrics: [("error_percent".to_owned(), error)].into(),
@@ -185,26 +356,102 @@ mod tests {
         let finished = Finished {
             trial: 7,
             metrics: [("test_accuracy_percent".to_owned(), 98.6)].into(),
-            files: vec!["model.onnx".to_owned()],
+            files: vec!["model.onnx".into()],
         };
         let objectives = ["error_percent".to_owned(), "latency_us".to_owned()];
         let front = [entry(3, 2.5, 10.0), entry(7, 1.5, 123.4)];
-        Report::new(&RunPaths::new("runs/a"), &objectives, 20, &front, &[finished])
+        let device = PredictedFor {
+            device: "pi".to_owned(),
+            model: "pi/roofline/datasheet".to_owned(),
+            conditions: Some(Conditions { batch: 32, threads: 1 }),
+        };
+        Report::new(&RunPaths::new("runs/a"), &objectives, 20, &front, &[finished], spent)
+            .with_devices(vec![device])
     }
 
     #[test]
     fn people_read_tables() {
         let expected = "\
+Result: trial 7, finished: test accuracy % 98.60, accuracy % 98.50 in the search
+
 Pareto front: 2 networks out of 20 trials
 
 trial  accuracy %  latency µs     macs
     7       98.50       123.4  1.200 M
     3       97.50       10.00  1.200 M
 
+Costs predicted by pi/roofline/datasheet, for a batch of 32 examples on 1 thread
+
 Finished trial 7: test accuracy % 98.60, latency µs 123.4, macs 1.200 M
   runs/a/models/7/model.onnx
 Run folder: runs/a";
         assert_eq!(report().to_string(), expected);
+    }
+
+    /// Ten networks after an epoch, three after three, of 20.
+    fn short() -> Report {
+        let rung = |epochs, networks| Rung { fidelity: Fidelity::Epochs(epochs), networks, failed: 0 };
+        let spent =
+            Spent { rungs: vec![rung(1, 10), Rung { failed: 1, ..rung(3, 3) }], epochs: 22, full_epochs: 20 };
+        report_at(Fidelity::Epochs(3), spent)
+    }
+
+    #[test]
+    fn a_front_without_full_effort_says_so_in_every_row() {
+        let expected = "\
+Result: trial 7, finished: test accuracy % 98.60, accuracy % 98.50 in the search after 3 of 20 epochs
+
+NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after 3 of 20 epochs.
+
+Pareto front: 2 networks out of 20 trials
+
+trial  accuracy %  latency µs     macs  judged
+    7       98.50       123.4  1.200 M  after 3 of 20 epochs
+    3       97.50       10.00  1.200 M  after 3 of 20 epochs
+
+Costs predicted by pi/roofline/datasheet, for a batch of 32 examples on 1 thread
+
+Effort: 22 epochs (1.1 full trainings); networks judged: 10 after 1 of 20 epochs, 3 after 3 of 20 epochs (1 failed), 0 with full effort
+
+Finished trial 7: test accuracy % 98.60, latency µs 123.4, macs 1.200 M
+  runs/a/models/7/model.onnx
+Run folder: runs/a";
+        assert_eq!(short().to_string(), expected);
+        let csv = short().csv();
+        assert_eq!(
+            csv.lines().take(2).collect::<Vec<_>>(),
+            ["trial,genotype,fidelity,error_percent,latency_us,macs", "3,3-1,\"3 epochs\",2.5,10,1200000",]
+        );
+        let json = serde_json::to_value(short()).unwrap();
+        assert_eq!(json["front"][0]["fidelity"], serde_json::json!({ "epochs": 3 }));
+        assert_eq!(
+            json["spent"]["rungs"][1],
+            serde_json::json!({ "fidelity": { "epochs": 3 }, "networks": 3, "failed": 1 })
+        );
+        assert_eq!(
+            (json["spent"]["epochs"].as_u64(), json["spent"]["full_epochs"].as_u64()),
+            (Some(22), Some(20))
+        );
+    }
+
+    #[test]
+    fn a_front_by_shared_weights_shows_estimates_and_a_warning() {
+        let check = HealthCheck {
+            question: HealthQuestion::EstimatesRepeat,
+            passed: false,
+            numbers: [("tau".to_owned(), 0.1)].into(),
+            answer: "they do not repeat".to_owned(),
+        };
+        let health = SupernetHealth::new(vec![check], "train longer".to_owned());
+        let report = report().with_numbers(Numbers::Estimated, Some(health));
+        let text = report.to_string();
+        assert!(text.contains("trial  estimated accuracy %  latency µs"), "{text}");
+        assert!(text.contains("estimated accuracy % 98.50 in the search"), "{text}");
+        assert!(
+            text.contains("\nWarning: the supernet's estimates may mislead") && text.contains("train longer")
+        );
+        let json = serde_json::to_value(report).unwrap();
+        assert_eq!((&json["estimated"], &json["supernet_health"]["healthy"]), (&true.into(), &false.into()));
     }
 
     #[test]
@@ -214,7 +461,10 @@ Run folder: runs/a";
         assert_eq!(json["finished"][0]["test_accuracy_percent"], 98.6);
         assert_eq!(json["finished"][0]["costs"]["latency_us"], 123.4);
         assert_eq!(json["finished"][0]["files"][0], "runs/a/models/7/model.onnx");
-        assert!(json.get("seconds").is_none());
+        assert!(json.get("seconds").is_none() && json.get("supernet_health").is_none());
+        assert_eq!(json["estimated"], false);
+        let device = serde_json::json!({ "device": "pi", "model": "pi/roofline/datasheet", "batch": 32, "threads": 1 });
+        assert_eq!(json["devices"], serde_json::json!([device]));
     }
 
     #[test]

@@ -4,9 +4,13 @@ use std::path::Path;
 
 use anyhow::anyhow;
 use kiln::config::{Document, RunConfig};
-use kiln_search::{Finished, FrontEntry, RunPaths, StudyRecord, Trial, TrialId, study_front};
+use kiln_search::{
+    Doubts, Finished, FrontEntry, JournalEntry, RunPaths, SearchEnd, Spent, StudyRecord, SupernetHealth,
+    Trial, TrialId, study_front,
+};
 
 use crate::exit::Failure;
+use crate::output;
 
 /// What a run folder says.
 pub(crate) struct Run {
@@ -14,16 +18,24 @@ pub(crate) struct Run {
     pub(crate) config: RunConfig,
     pub(crate) trials: Vec<Trial>,
     pub(crate) finished: Vec<Finished>,
+    /// Epochs of a full training; 0 where nothing is trained or the journal does not say it.
+    pub(crate) full_epochs: u32,
+    /// What a check of shared weights found.
+    pub(crate) health: Option<SupernetHealth>,
+    /// Why the search ended early, if it did.
+    pub(crate) search_end: Option<SearchEnd>,
 }
 
 impl Run {
     /// Reads the run folder `run`, or that of the study of this name in `runs`.
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
-        let record = StudyRecord::read(&paths)?;
+        let record = read_record(&paths, &config, |_| {})?;
+        let (health, search_end) = (record.health.clone(), record.search_end.clone());
+        let full_epochs = record.full_epochs;
         let trials = record.trials.into_values().map(|journaled| journaled.trial).collect();
         let finished = record.finished.into_values().map(|(finished, _)| finished).collect();
-        Ok(Self { paths, config, trials, finished })
+        Ok(Self { paths, config, trials, finished, full_epochs, health, search_end })
     }
 
     /// The files and the config of a run folder, without what its journal says.
@@ -35,6 +47,10 @@ impl Run {
         let found = found.or_else(|| named.into_iter().find(|path| path.exists()));
         let paths = RunPaths::new(found.unwrap_or(&in_runs));
         let text = paths.read_config()?;
+        if paths.config_is_changed()? {
+            let file = paths.config();
+            output::say(&format!("warning: {}: was changed since Kiln wrote it", file.display()));
+        }
         let config = RunConfig::from_document(Document::parse(&paths.config(), &text)?, None)?;
         Ok((paths, config))
     }
@@ -44,11 +60,34 @@ impl Run {
         study_front(&self.trials)
     }
 
+    /// What the trials cost.
+    pub(crate) fn spent(&self) -> Spent {
+        Spent::of(&self.trials, self.full_epochs)
+    }
+
     /// A trial by its number.
     pub(crate) fn trial(&self, id: TrialId) -> Result<&Trial, Failure> {
         self.trials.iter().find(|trial| trial.id == id).ok_or_else(|| {
             let (run, trials) = (self.paths.root().display(), self.trials.len());
             Failure::wrong(anyhow!("{run}: there is no trial {id} among the {trials} that are finished"))
         })
+    }
+}
+
+/// What the journal of a run says, `see` being shown every entry. Doubts about the journal are said.
+pub(crate) fn read_record(
+    paths: &RunPaths,
+    config: &RunConfig,
+    see: impl FnMut(&JournalEntry),
+) -> Result<StudyRecord, Failure> {
+    let record = StudyRecord::read_with(paths, &config.search.objectives, see)?;
+    say_doubts(paths, &record.doubts);
+    Ok(record)
+}
+
+/// Says what keeps a journal from being all that was written.
+pub(crate) fn say_doubts(paths: &RunPaths, doubts: &Doubts) {
+    for doubt in doubts.sentences() {
+        output::say(&format!("warning: {}: {doubt}", paths.journal().display()));
     }
 }

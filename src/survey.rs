@@ -26,8 +26,8 @@ pub struct Survey {
     pub without_costs: Option<CostError>,
     /// The feasible network with the median number of multiply-accumulates (of all networks, if none is feasible).
     pub typical: Option<Architecture>,
-    /// The drawn network with the most activations.
-    pub largest: Option<Architecture>,
+    /// The drawn network with the fewest multiply-accumulates.
+    pub smallest: Option<Architecture>,
 }
 
 /// Smallest, middle and largest of the values seen.
@@ -59,8 +59,8 @@ impl Survey {
             let genotype = variation::sample(space, &mut rng);
             match domain.costs(&genotype) {
                 Ok(costs) => {
-                    for (name, value) in costs.0 {
-                        values.entry(name).or_default().push(value);
+                    for (name, value) in &costs.0 {
+                        values.entry(name.clone()).or_default().push(*value);
                     }
                     if let Ok(architecture) = space.decode(&genotype) {
                         networks.push((domain.is_feasible(&genotype), architecture));
@@ -70,10 +70,8 @@ impl Survey {
             }
         }
         let feasible = networks.iter().filter(|(feasible, _)| *feasible).count();
-        let largest = networks
-            .iter()
-            .map(|(_, network)| network)
-            .max_by_key(|network| network.counts().activation_bytes);
+        let smallest =
+            networks.iter().map(|(_, network)| network).min_by_key(|network| network.counts().macs);
         Self {
             decisions: space.decisions().len(),
             genotypes: size::count(space),
@@ -84,7 +82,7 @@ impl Survey {
                 .filter_map(|(name, values)| Some((name, Spread::of(values)?)))
                 .collect(),
             without_costs,
-            largest: largest.cloned(),
+            smallest: smallest.cloned(),
             typical: median_network(networks, feasible > 0),
         }
     }

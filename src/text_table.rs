@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use kiln_export::plain_text;
+
 /// How a column is set.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
@@ -18,13 +20,15 @@ pub(crate) struct TextTable {
 
 impl TextTable {
     pub(crate) fn new(columns: impl IntoIterator<Item = (impl Into<String>, Align)>) -> Self {
-        let columns = columns.into_iter().map(|(heading, align)| (heading.into(), align)).collect();
+        let heading = |heading: String| plain_text(&heading).into_owned();
+        let columns = columns.into_iter().map(|(text, align)| (heading(text.into()), align)).collect();
         Self { columns, rows: Vec::new() }
     }
 
     /// Adds a row, with one cell for each column.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        self.rows.push(cells.into_iter().collect());
+        // A line end in a cell would begin a row.
+        self.rows.push(cells.into_iter().map(|cell| plain_text(&cell).into_owned()).collect());
     }
 }
 

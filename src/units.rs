@@ -2,13 +2,52 @@
 
 use std::time::Duration;
 
+use kiln::config::RunConfig;
+use kiln_export::plain_text;
+use kiln_search::MAX_HOURS;
+
+/// Values from the one up to the other are written without an exponent.
+const SMALLEST: f64 = 1e-4;
+const LARGEST: f64 = 1e9;
+
+/// Names of what evaluators measure on the validation split.
+const METRICS: [&str; 4] = ["error_percent", "loss_nats", "mean_squared_error", "rmse_deviations"];
+
+/// What the metrics of a study's trials are. Costs and test results have the same headings in both cases.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Numbers {
+    /// Measured, or from a table.
+    Measured,
+    /// Estimated by shared weights, whether anchors correct them or not.
+    Estimated,
+}
+
+impl Numbers {
+    /// Those of a study with this config.
+    pub(crate) fn of(config: &RunConfig) -> Self {
+        if config.evaluator.kind == "supernet" { Self::Estimated } else { Self::Measured }
+    }
+
+    /// A metric or cost of a trial by its name: heading and value. An estimate is called one.
+    pub(crate) fn shown(self, name: &str, value: f64) -> (String, String) {
+        let (heading, value) = shown(name, value);
+        let is_estimate = self == Self::Estimated && METRICS.contains(&name);
+        (if is_estimate { format!("estimated {heading}") } else { heading }, value)
+    }
+
+    /// The heading alone.
+    pub(crate) fn heading(self, name: &str) -> String {
+        self.shown(name, 0.0).0
+    }
+}
+
 /// A metric or cost by its name: heading and value, accuracy instead of error.
 pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     let (base, device) = name.split_once('@').map_or((name, ""), |(base, device)| (base, device));
     let (heading, value) = if let Some(what) = base.strip_suffix("error_percent") {
-        (format!("{what}accuracy %"), format!("{:.2}", 100.0 - value))
+        (format!("{what}accuracy %"), fixed(100.0 - value, 2))
     } else if let Some(what) = base.strip_suffix("_percent") {
-        (format!("{what} %"), format!("{value:.2}"))
+        (format!("{what} %"), fixed(value, 2))
     } else if let Some(what) = base.strip_suffix("_us") {
         (format!("{what} µs"), significant(value))
     } else if let Some(what) = base.strip_suffix("_uj") {
@@ -16,7 +55,7 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     } else if let Some(what) = base.strip_suffix("_bytes") {
         (what.to_owned(), bytes(value))
     } else if let Some(what) = base.strip_suffix("_nats") {
-        (format!("{what} nats"), format!("{value:.4}"))
+        (format!("{what} nats"), fixed(value, 4))
     } else {
         (
             base.to_owned(),
@@ -24,17 +63,27 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
         )
     };
     let heading = heading.replace('_', " ");
-    (if device.is_empty() { heading } else { format!("{heading} @{device}") }, value)
+    let heading = if device.is_empty() { heading } else { format!("{heading} @{device}") };
+    (plain_text(&heading).into_owned(), value)
 }
 
-/// A value whose unit stands in the heading: four significant digits, whole numbers in full.
+/// A value whose unit stands in the heading: four significant digits, whole numbers below a billion in full. At most 10
+/// characters, which the columns of tables hold.
 pub(crate) fn significant(value: f64) -> String {
     if value.abs() < f64::MIN_POSITIVE {
         return "0".to_owned();
     }
+    if !(SMALLEST..LARGEST).contains(&value.abs()) {
+        return format!("{value:.3e}");
+    }
     let magnitude = value.abs().log10().floor() as i32;
-    let decimals = (3 - magnitude).clamp(0, 6) as usize;
+    let decimals = (3 - magnitude).max(0) as usize;
     format!("{value:.decimals$}")
+}
+
+/// A value with so many decimals, or in the notation with an exponent where it would be too long for a table.
+fn fixed(value: f64, decimals: usize) -> String {
+    if value.abs() < 1e6 { format!("{value:.decimals$}") } else { significant(value) }
 }
 
 /// A count, in thousands and millions where it is large.
@@ -61,9 +110,15 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     }
 }
 
+/// Longer times say nothing.
+const CENTURY_S: f64 = 3600.0 * MAX_HOURS;
+
 /// A time as people say it.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
+    if seconds >= CENTURY_S {
+        return "more than 100 years".to_owned();
+    }
     if seconds < 10.0 {
         return format!("{seconds:.1} s");
     }
@@ -75,9 +130,50 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
+/// A moment given in seconds since the epoch, in universal time, to the minute; nothing for what is no time
+/// of ours.
+pub(crate) fn moment(unix_s: f64) -> String {
+    const YEAR_10000: f64 = 253_402_300_800.0;
+    if !(0.0..YEAR_10000).contains(&unix_s) {
+        return String::new();
+    }
+    let minutes = unix_s as u64 / 60;
+    let (days, minute) = (minutes / 1440, minutes % 1440);
+    let (year, month, day) = civil(days);
+    format!("{year}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
+}
+
+/// The date so many days after the beginning of 1970.
+///
+/// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
+const fn civil(days: u64) -> (u64, u64, u64) {
+    // Years begin in March, so that the day that some lack is their last.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + 400 * era + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
+
 #[cfg(test)]
 mod tests {
+    use kiln_search::Seconds;
+
     use super::*;
+
+    #[test]
+    fn moments_are_dates_of_the_calendar() {
+        assert_eq!(moment(0.0), "1970-01-01 00:00");
+        assert_eq!(moment(951_782_399.0), "2000-02-28 23:59");
+        assert_eq!(moment(951_782_400.0), "2000-02-29 00:00");
+        assert_eq!(moment(1_795_943_772.4), "2026-11-29 09:16");
+        assert_eq!(moment(253_402_300_799.0), "9999-12-31 23:59");
+        assert_eq!([-1.0, 1e300, f64::NAN].map(moment), [(); 3].map(|()| String::new()));
+    }
 
     #[test]
     fn names_give_headings_and_values_with_units() {
@@ -95,18 +191,49 @@ mod tests {
     }
 
     #[test]
+    fn metrics_of_a_supernet_are_called_estimates_and_costs_are_not() {
+        let heading = |name| (Numbers::Estimated.heading(name), Numbers::Measured.heading(name));
+        let both = |estimated: &str, measured: &str| (estimated.to_owned(), measured.to_owned());
+        assert_eq!(heading("error_percent"), both("estimated accuracy %", "accuracy %"));
+        assert_eq!(heading("loss_nats"), both("estimated loss nats", "loss nats"));
+        assert_eq!(heading("rmse_deviations"), both("estimated rmse deviations", "rmse deviations"));
+        for same in ["latency_us", "test_accuracy_percent", "negative_naswot", "latency_us@cortex-m7"] {
+            assert_eq!(Numbers::Estimated.heading(same), Numbers::Measured.heading(same));
+        }
+    }
+
+    #[test]
     fn small_and_large_numbers_keep_four_digits() {
         assert_eq!(significant(0.012_345), "0.01235");
         assert_eq!(significant(12.345), "12.35");
         assert_eq!(significant(0.0), "0");
+        assert_eq!(significant(0.000_123_46), "0.0001235");
+        assert_eq!(significant(123_456_789.4), "123456789");
+    }
+
+    #[test]
+    fn numbers_of_any_size_fit_a_column_and_keep_their_digits() {
+        assert_eq!(significant(1.2341e-9), "1.234e-9");
+        assert_eq!(significant(-1.5e12), "-1.500e12");
+        assert_eq!(shown("loss_nats", 1.5e30).1, "1.500e30");
+        assert_eq!(shown("error_percent", 1e12).1, "-1.000e12");
+        for exponent in -300..=300 {
+            for name in ["error_percent", "loss_nats", "latency_us", "model_bytes", "macs", "anything"] {
+                for sign in [-1.0, 1.0] {
+                    let text = shown(name, sign * 9.876_54 * 10.0_f64.powi(exponent)).1;
+                    assert!(text.chars().count() <= 13, "{name}: {text}");
+                }
+            }
+        }
     }
 
     #[test]
     fn times_are_said_in_their_own_size() {
-        let said = |seconds| duration(Duration::from_secs_f64(seconds));
+        let said = |seconds| duration(Seconds::saturating(seconds).duration());
         assert_eq!(said(2.34), "2.3 s");
         assert_eq!(said(59.9), "59 s");
         assert_eq!(said(125.0), "2 min 05 s");
         assert_eq!(said(7260.0), "2 h 01 min");
+        assert_eq!(said(1e300), "more than 100 years");
     }
 }

@@ -1,71 +1,321 @@
-//! How much of the space of objectives the trials of a study dominate, and how that grew.
+//! How much of the space of objectives the trials of a study dominate, and how that grew: the share of the box between a
+//! reference point and the best value of each objective. The screen, the report and `kiln compare` show these numbers.
 
-use kiln_search::hypervolume::hypervolume;
-use kiln_search::pareto::dominates;
+mod estimate;
+mod staircase;
+
+use std::collections::BTreeSet;
+use std::sync::OnceLock;
+
+use kiln_search::pareto::{Archive, dominates};
 use kiln_search::{Constraint, Fidelity, Trial};
+
+use self::staircase::Staircase;
 
 /// Room behind the worst value where nothing limits an objective, relative to the range of values.
 const MARGIN: f64 = 0.1;
+/// Most points of a curve in three objectives and more: each of them is computed anew.
+const STEPS: usize = 200;
+/// Fewest such points; where even they would take too long, volumes are estimated.
+const STEPS_MIN: usize = 8;
+/// Points of fronts that all volumes of a curve together may go through: some seconds.
+const EFFORT_MAX: f64 = 2e7;
+/// While trials come, a curve in three objectives and more is computed anew when one in this many of its points is new.
+const LAG: usize = 50;
 
-/// The trials that count for the front: measured, feasible, at the highest fidelity among them.
-pub(crate) fn eligible(trials: &[Trial]) -> Vec<&Trial> {
-    let counts = |trial: &&Trial| !trial.objectives.0.is_empty() && trial.violation <= 0.0;
-    let highest: Option<Fidelity> = trials.iter().filter(counts).map(|trial| trial.proposal.fidelity).max();
-    trials.iter().filter(counts).filter(|trial| Some(trial.proposal.fidelity) == highest).collect()
-}
-
-/// The point from which volume is measured: the limit of an objective that has one, and a little more than the worst value
-/// of one that has none. `None` without values.
-pub(crate) fn reference<'a>(
-    objectives: &[String],
-    limits: &[Constraint],
-    values: impl Iterator<Item = &'a [f64]>,
-) -> Option<Vec<f64>> {
-    let mut ranges: Vec<(f64, f64)> = vec![(f64::INFINITY, f64::NEG_INFINITY); objectives.len()];
-    for point in values.filter(|point| point.len() == objectives.len()) {
-        for ((low, high), value) in ranges.iter_mut().zip(point) {
-            (*low, *high) = (low.min(*value), high.max(*value));
-        }
-    }
-    let limit = |objective: &String| {
-        let limits = limits.iter().filter(|limit| limit.cost == *objective).map(|limit| limit.max);
+/// The smallest limit on each objective; `None` for one that has none.
+pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<Option<f64>> {
+    let of = |objective: &String| {
+        let limits = constraints.iter().filter(|limit| limit.cost == *objective).map(|limit| limit.max);
         limits.min_by(f64::total_cmp)
     };
-    let point = objectives.iter().zip(&ranges).map(|(objective, (low, high))| {
-        let margin = if high > low { MARGIN * (high - low) } else { (high.abs() * MARGIN).max(f64::EPSILON) };
-        (low <= high).then(|| limit(objective).unwrap_or(high + margin))
-    });
-    point.collect()
+    objectives.iter().map(of).collect()
 }
 
-/// Volume of the front after each change: the number of trials then, counted from 1, and the share of the box between the
-/// reference point and the best value of each objective that is dominated. Empty while the box is.
-pub(crate) fn curve(trials: &[Trial], reference: &[f64]) -> Vec<(usize, f64)> {
-    let eligible = eligible(trials);
-    let best =
-        |axis: usize| eligible.iter().map(|trial| trial.objectives.0[axis]).fold(f64::INFINITY, f64::min);
-    let sides = reference.iter().enumerate().map(|(axis, reference)| reference - best(axis));
-    let whole: f64 = if reference.is_empty() { 0.0 } else { sides.product() };
-    if !(whole.is_finite() && whole > 0.0) {
-        return Vec::new();
-    }
-    let mut front: Vec<&[f64]> = Vec::new();
-    let mut points = Vec::new();
-    for (index, trial) in trials.iter().enumerate() {
-        let values = trial.objectives.0.as_slice();
-        let counts = eligible.binary_search_by_key(&trial.id, |eligible| eligible.id).is_ok();
-        if !counts || front.iter().any(|member| *member == values || dominates(member, values)) {
-            continue;
+/// The number of trials after which the volume was another one, and the percentage of the box that was dominated then.
+pub(crate) type Curve = Vec<(usize, f64)>;
+
+/// The trials of one study that count: measured, feasible, at the highest fidelity among them.
+#[derive(Clone, Debug)]
+pub(crate) struct Volume {
+    limits: Vec<Option<f64>>,
+    /// The highest fidelity so far.
+    fidelity: Option<Fidelity>,
+    /// Smallest and largest value of each objective.
+    ranges: Vec<(f64, f64)>,
+    /// What no trial before it dominated, with the number of trials then.
+    entered: Vec<(usize, Vec<f64>)>,
+    archive: Archive<usize>,
+    /// What no trial dominates, by its place in `entered`.
+    front: BTreeSet<usize>,
+    /// On the scale of this study alone.
+    own: OnceLock<(Option<Scale>, Growth)>,
+    /// Points in `entered` when `own` was given up last.
+    counted: usize,
+}
+
+/// How a volume grew, and how exactly that is known.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(crate) struct Growth {
+    pub(crate) curve: Curve,
+    /// Changes between two steps that are left out.
+    pub(crate) left_out: usize,
+    /// Largest standard error of estimates, in percent of the box; `None` where volumes are exact.
+    pub(crate) standard_error: Option<f64>,
+}
+
+impl Growth {
+    /// What is not exact or not whole, for people.
+    pub(crate) fn remark(&self) -> Option<String> {
+        match (self.standard_error, self.left_out) {
+            (Some(error), _) => {
+                let points = estimate::SAMPLES;
+                Some(format!(
+                    "estimated by {points} points of the box, with a standard error of at most {error:.2} %"
+                ))
+            }
+            (None, 0) => None,
+            (None, left_out) => {
+                Some(format!("exact, and computed at one in {} changes of the front", left_out + 1))
+            }
         }
-        front.retain(|member| !dominates(values, member));
-        front.push(values);
-        points.push((index + 1, hypervolume(&front, reference) / whole));
     }
-    points
+}
+
+/// What follows from the rest does not count.
+impl PartialEq for Volume {
+    fn eq(&self, other: &Self) -> bool {
+        let parts = |volume: &Self| (volume.limits.clone(), volume.fidelity, volume.ranges.clone());
+        parts(self) == parts(other) && self.entered == other.entered && self.front == other.front
+    }
+}
+
+impl Volume {
+    /// Nothing yet, with these limits on the objectives.
+    pub(crate) fn new(limits: Vec<Option<f64>>) -> Self {
+        Self {
+            ranges: nothing(limits.len()),
+            limits,
+            fidelity: None,
+            entered: Vec::new(),
+            archive: Archive::default(),
+            front: BTreeSet::new(),
+            own: OnceLock::new(),
+            counted: 0,
+        }
+    }
+
+    /// That of these trials, in this order.
+    pub(crate) fn of<'a>(limits: Vec<Option<f64>>, trials: impl IntoIterator<Item = &'a Trial>) -> Self {
+        let mut volume = Self::new(limits);
+        trials.into_iter().zip(1..).for_each(|(trial, number)| volume.add(number, trial));
+        volume.settle();
+        volume
+    }
+
+    /// Forgets all trials.
+    pub(crate) fn clear(&mut self) {
+        *self = Self::new(std::mem::take(&mut self.limits));
+    }
+
+    /// Takes in trial number `number`, counted from 1.
+    pub(crate) fn add(&mut self, number: usize, trial: &Trial) {
+        let (values, fidelity) = (&trial.objectives.0, Some(trial.proposal.fidelity));
+        if values.is_empty() || values.len() != self.limits.len() || trial.violation > 0.0 {
+            return;
+        }
+        if fidelity < self.fidelity {
+            return;
+        }
+        if fidelity > self.fidelity {
+            *self = Self { fidelity, ..Self::new(std::mem::take(&mut self.limits)) };
+        }
+        see(&mut self.ranges, values);
+        let place = self.entered.len();
+        if let Some(beaten) = self.archive.insert(place, values) {
+            for place in beaten {
+                self.front.remove(&place);
+            }
+            self.front.insert(place);
+            self.entered.push((number, values.clone()));
+        }
+        // In a plane all is computed anew in milliseconds.
+        if values.len() <= 2 || self.entered.len() - self.counted > self.counted / LAG {
+            self.settle();
+        }
+    }
+
+    /// Makes curve and scale those of all trials so far: while trials come they may be a little behind.
+    pub(crate) fn settle(&mut self) {
+        self.own = OnceLock::new();
+        self.counted = self.entered.len();
+    }
+
+    /// The fidelity of the trials that count.
+    pub(crate) const fn fidelity(&self) -> Option<Fidelity> {
+        self.fidelity
+    }
+
+    /// The scale of this study alone; `None` while no trial counts.
+    pub(crate) fn scale(&self) -> Option<&Scale> {
+        self.measured().0.as_ref()
+    }
+
+    /// The curve of this study alone.
+    pub(crate) fn curve(&self) -> &[(usize, f64)] {
+        &self.growth().curve
+    }
+
+    /// The same, with how exactly it is known.
+    pub(crate) fn growth(&self) -> &Growth {
+        &self.measured().1
+    }
+
+    fn measured(&self) -> &(Option<Scale>, Growth) {
+        self.own.get_or_init(|| {
+            let scale = Scale::new(&self.limits, std::iter::once(self));
+            let growth = scale.as_ref().map(|scale| self.growth_on(scale)).unwrap_or_default();
+            (scale, growth)
+        })
+    }
+
+    fn front(&self) -> impl Iterator<Item = &Vec<f64>> {
+        self.front.iter().map(|place| &self.entered[*place].1)
+    }
+
+    /// How the volume grew. Empty while the box is. In more than two objectives not every change is there, but the last is.
+    /// Where even few volumes would take minutes, all are estimated.
+    pub(crate) fn growth_on(&self, scale: &Scale) -> Growth {
+        let Scale { reference, whole, .. } = scale;
+        if !(whole.is_finite() && *whole > 0.0) {
+            return Growth::default();
+        }
+        let percent = |volume: f64| (100.0 * volume / whole).min(100.0);
+        let (mut curve, mut left_out) = (Vec::new(), 0);
+        match reference.as_slice() {
+            [] => {}
+            [_] | [_, _] => {
+                // A single objective is the width of a strip.
+                let flat = |values: &[f64], other: f64| [values[0], values.get(1).copied().unwrap_or(other)];
+                let mut staircase = Staircase::new(flat(reference, 1.0));
+                let mut area = 0.0;
+                for (number, values) in &self.entered {
+                    let gain = staircase.insert(flat(values, 0.0));
+                    if gain > 0.0 {
+                        area += gain;
+                        curve.push((*number, percent(area)));
+                    }
+                }
+                // The sum of the gains depends on their order in its last bits.
+                if let Some((_, last)) = curve.last_mut() {
+                    *last = percent(staircase.area());
+                }
+            }
+            several => {
+                let count = self.entered.len();
+                let each = (self.largest_front() as f64).powi(several.len() as i32 - 2).max(1.0);
+                let affordable = (EFFORT_MAX / each) as usize;
+                if affordable < STEPS_MIN.min(count) {
+                    return self.estimated_on(scale);
+                }
+                let steps = affordable.min(STEPS);
+                left_out = count.div_ceil(steps).max(1) - 1;
+                let mut front: Vec<&[f64]> = Vec::new();
+                let mut before = 0.0;
+                for (index, (number, values)) in self.entered.iter().enumerate() {
+                    front.retain(|member| !dominates(values, member));
+                    front.push(values);
+                    // Evenly among all changes, the last one in any case.
+                    if (index + 1) * steps / count == index * steps / count && count > steps {
+                        continue;
+                    }
+                    let now = percent(staircase::volume(&front, reference));
+                    if now > before {
+                        curve.push((*number, now));
+                        before = now;
+                    }
+                }
+            }
+        }
+        Growth { curve, left_out, standard_error: None }
+    }
+
+    /// Points on the front when it had most.
+    fn largest_front(&self) -> usize {
+        let mut archive = Archive::default();
+        let (mut size, mut largest) = (0_usize, 0);
+        for (_, values) in &self.entered {
+            let beaten = archive.insert((), values).map_or(0, |beaten| beaten.len());
+            size = size + 1 - beaten;
+            largest = largest.max(size);
+        }
+        largest
+    }
+
+    /// The curve by points of the box that are dominated.
+    fn estimated_on(&self, scale: &Scale) -> Growth {
+        let points = self.entered.iter().map(|(number, values)| (*number, values.as_slice()));
+        let (shares, error) = estimate::growth(points, &scale.reference, &scale.best);
+        let every = shares.len().div_ceil(STEPS).max(1);
+        let last = shares.len().saturating_sub(1);
+        let kept =
+            shares.into_iter().enumerate().filter(|(place, _)| place.is_multiple_of(every) || *place == last);
+        let curve = kept.map(|(_, (number, share))| (number, 100.0 * share)).collect();
+        Growth { curve, left_out: every - 1, standard_error: Some(100.0 * error) }
+    }
+}
+
+/// From where volume is measured, and what all of it is.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) struct Scale {
+    /// The reference point, in the order of the objectives.
+    pub(crate) reference: Vec<f64>,
+    /// Best value of each objective.
+    best: Vec<f64>,
+    /// Volume of the box between the two.
+    whole: f64,
+}
+
+impl Scale {
+    /// The scale of studies with these limits. The reference point is the limit of an objective that has one. For others it is
+    /// the worst value on the fronts and a tenth of their range; where the fronts have a single value, the trials that count
+    /// stand in for them. `None` where no trial counts.
+    pub(crate) fn new<'a>(limits: &[Option<f64>], studies: impl Iterator<Item = &'a Volume>) -> Option<Self> {
+        let (mut fronts, mut all) = (nothing(limits.len()), nothing(limits.len()));
+        for study in studies.filter(|study| !study.front.is_empty()) {
+            study.front().for_each(|point| see(&mut fronts, point));
+            for end in [|range: &(f64, f64)| range.0, |range: &(f64, f64)| range.1] {
+                see(&mut all, &study.ranges.iter().map(end).collect::<Vec<f64>>());
+            }
+        }
+        let reference = limits.iter().zip(fronts.iter().zip(&all)).map(|(limit, (front, all))| {
+            let (low, high) = if front.1 > front.0 { front } else { all };
+            let room =
+                if high > low { MARGIN * (high - low) } else { (high.abs() * MARGIN).max(f64::EPSILON) };
+            (low <= high).then(|| limit.unwrap_or(high + room))
+        });
+        let reference: Vec<f64> = reference.collect::<Option<_>>()?;
+        let best: Vec<f64> = fronts.iter().map(|(best, _)| *best).collect();
+        let whole = reference.iter().zip(&best).map(|(reference, best)| reference - best).product();
+        Some(Self { reference, best, whole })
+    }
+}
+
+/// The ranges of no values.
+fn nothing(objectives: usize) -> Vec<(f64, f64)> {
+    vec![(f64::INFINITY, f64::NEG_INFINITY); objectives]
+}
+
+/// Widens ranges by the values of a point.
+fn see(ranges: &mut [(f64, f64)], values: &[f64]) {
+    for ((low, high), value) in ranges.iter_mut().zip(values) {
+        (*low, *high) = (low.min(*value), high.max(*value));
+    }
 }
 
 #[cfg(test)]
 pub(crate) mod tests {
+    use kiln_search::hypervolume::hypervolume;
     use kiln_search::{Costs, FailureKind, Measurement, Objectives, Origin, Outcome, Proposal, TrialId};
     use kiln_space::Genotype;
 
@@ -94,29 +344,162 @@ pub(crate) mod tests {
         vec!["error_percent".to_owned(), "latency_us".to_owned()]
     }
 
-    #[test]
-    fn a_curve_by_hand() {
-        let values = [Some((4.0, 4.0)), None, Some((2.0, 6.0)), Some((5.0, 5.0)), Some((3.0, 2.0))];
-        let trials: Vec<Trial> =
-            values.into_iter().enumerate().map(|(id, values)| trial(id as TrialId, values, "")).collect();
-        // The box is 8 by 8, from (10, 10) to (2, 2).
-        let expected = [(1, 36.0 / 64.0), (3, 44.0 / 64.0), (5, 60.0 / 64.0)];
-        let found = curve(&trials, &[10.0, 10.0]);
-        assert_eq!(found.len(), expected.len());
-        for ((at, volume), (expected_at, expected_volume)) in found.into_iter().zip(expected) {
+    fn trials(values: &[Option<(f64, f64)>]) -> Vec<Trial> {
+        values.iter().enumerate().map(|(id, values)| trial(id as TrialId, *values, "")).collect()
+    }
+
+    #[track_caller]
+    fn assert_curve(found: &[(usize, f64)], expected: &[(usize, f64)]) {
+        assert_eq!(found.len(), expected.len(), "{found:?}");
+        for ((at, share), (expected_at, expected)) in found.iter().zip(expected) {
             assert_eq!(at, expected_at);
-            assert!((volume - expected_volume).abs() < 1e-12, "{volume}");
+            assert!((share - expected).abs() < 1e-9, "{found:?}");
         }
-        assert!(curve(&trials[1..2], &[10.0, 10.0]).is_empty());
-        assert!(curve(&[], &[]).is_empty());
     }
 
     #[test]
-    fn a_limit_is_the_reference_and_else_the_worst_value_with_some_room() {
-        let points: [&[f64]; 2] = [&[1.0, 300.0], &[3.0, 200.0]];
-        let limits = [Constraint::new("latency_us", 400.0)];
-        let found = reference(&objectives(), &limits, points.into_iter()).unwrap();
-        assert!((found[0] - 3.2).abs() < 1e-12 && (found[1] - 400.0).abs() < 1e-12);
-        assert_eq!(reference(&objectives(), &limits, std::iter::empty()), None);
+    fn a_curve_by_hand() {
+        let values = [Some((4.0, 4.0)), None, Some((2.0, 6.0)), Some((5.0, 5.0)), Some((3.0, 2.0))];
+        let volume = Volume::of(vec![Some(10.0); 2], &trials(&values));
+        // The box is 8 by 8, from (10, 10) to (2, 2).
+        assert_curve(volume.curve(), &[(1, 56.25), (3, 68.75), (5, 93.75)]);
+        assert_eq!(volume.scale().unwrap().reference, [10.0, 10.0]);
+        let failed = Volume::of(vec![Some(10.0); 2], &trials(&[None]));
+        assert_eq!((failed.scale(), failed.curve()), (None, &[][..]));
+    }
+
+    #[test]
+    fn the_reference_is_the_limit_or_else_the_worst_of_the_front_with_some_room() {
+        let constraints = [Constraint::new("latency_us", 400.0), Constraint::new("latency_us", 500.0)];
+        let limits = limits(&objectives(), &constraints);
+        assert_eq!(limits, [None, Some(400.0)]);
+        // The last one is dominated; its error is not one of the front.
+        let values = [Some((1.0, 300.0)), Some((3.0, 200.0)), Some((9.0, 300.0))];
+        let reference = |values: &[Option<(f64, f64)>]| {
+            Volume::of(limits.clone(), &trials(values)).scale().unwrap().reference.clone()
+        };
+        let found = reference(&values);
+        assert!((found[0] - 3.2).abs() < 1e-12 && (found[1] - 400.0).abs() < 1e-12, "{found:?}");
+        // A front of one network: the range is that of all trials.
+        let found = reference(&[Some((1.0, 200.0)), Some((9.0, 300.0))]);
+        assert!((found[0] - 9.8).abs() < 1e-12, "{found:?}");
+        let found = reference(&values[..1]);
+        assert!((found[0] - 1.1).abs() < 1e-12, "{found:?}");
+    }
+
+    #[test]
+    fn only_feasible_trials_of_the_highest_fidelity_count() {
+        let mut all = trials(&[Some((1.0, 1.0)), Some((6.0, 2.0)), Some((0.5, 0.5)), None, Some((2.0, 6.0))]);
+        all[0].proposal.fidelity = Fidelity::Epochs(3);
+        all[2].violation = 0.1;
+        let volume = Volume::of(vec![Some(10.0); 2], &all);
+        assert_eq!(volume.fidelity(), Some(Fidelity::Full));
+        assert_curve(volume.curve(), &[(2, 50.0), (5, 75.0)]);
+        // Whatever the order, the end is the same to the last bit.
+        let other = Volume::of(vec![Some(10.0); 2], all.iter().rev());
+        assert_eq!(volume.scale(), other.scale());
+        assert_eq!(volume.curve().last().unwrap().1.to_bits(), other.curve().last().unwrap().1.to_bits());
+    }
+
+    #[test]
+    fn one_objective_and_three_have_a_curve_too() {
+        let with = |values: &[&[f64]]| {
+            let mut all = trials(&vec![Some((1.0, 1.0)); values.len()]);
+            for (trial, values) in all.iter_mut().zip(values) {
+                trial.objectives = Objectives(values.to_vec());
+            }
+            Volume::of(vec![None; values[0].len()], &all)
+        };
+        // From 5.3 down to 2.
+        let one = with(&[&[5.0], &[2.0], &[3.0]]);
+        assert_curve(one.curve(), &[(1, 100.0 * 0.3 / 3.3), (2, 100.0)]);
+        let three = with(&[&[1.0, 1.0, 2.0], &[2.0, 2.0, 1.0], &[3.0, 3.0, 3.0]]);
+        // Both first objectives reach to 2.1, the last one too: a box with sides of 1.1.
+        let whole = 1.1_f64.powi(3);
+        let first = 1.1 * 1.1 * 0.1;
+        assert_curve(three.curve(), &[(1, 100.0 * first / whole), (2, 100.0 * (first + 0.1 * 0.1) / whole)]);
+    }
+
+    /// Trials of which none dominates another: points of a plane, pushed back and forth along it.
+    fn front_of(count: usize, dimensions: usize) -> Vec<Trial> {
+        let mut all = trials(&vec![Some((1.0, 1.0)); count]);
+        let mut state = 1_u64;
+        let mut draw = || {
+            state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
+            0.05 + (state >> 40) as f64 / f64::from(1 << 24)
+        };
+        for (id, trial) in all.iter_mut().enumerate() {
+            let values: Vec<f64> = (0..dimensions).map(|_| draw()).collect();
+            let sum: f64 = values.iter().sum();
+            trial.id = id as TrialId;
+            trial.objectives = Objectives(values.iter().map(|value| value / sum).collect());
+        }
+        all
+    }
+
+    #[test]
+    fn thousands_of_networks_on_the_front_take_seconds() {
+        let began = std::time::Instant::now();
+        for (count, dimensions) in [(20_000, 2), (4000, 3), (1000, 4), (1000, 6)] {
+            let volume = Volume::of(vec![Some(1.0); dimensions], &front_of(count, dimensions));
+            let growth = volume.growth();
+            // The last network may add less to an estimate than there are points.
+            assert!(growth.curve.last().unwrap().0 == count || dimensions > 4, "{dimensions}");
+            assert_eq!(growth.standard_error.is_some(), dimensions > 4, "{dimensions}");
+            assert_eq!(growth.remark().is_some(), dimensions > 2, "{dimensions}");
+        }
+        // Seconds where nothing else runs; computed anew for each trial they took minutes to hours.
+        assert!(began.elapsed().as_secs() < 90, "{:?}", began.elapsed());
+    }
+
+    #[test]
+    fn what_would_take_minutes_is_estimated_within_its_error() {
+        // Two more objectives that are the same for all: the share of the box stays what it was.
+        let mut all = front_of(300, 4);
+        for trial in &mut all {
+            trial.objectives.0.extend([0.5, 0.25]);
+        }
+        let exact = Volume::of(vec![Some(1.0); 4], &front_of(300, 4));
+        assert_eq!(exact.growth().standard_error, None);
+        let estimated = Volume::of(vec![Some(1.0); 6], &all);
+        let error = estimated.growth().standard_error.expect("300 points of six objectives take minutes");
+        let ends = [exact.curve(), estimated.curve()].map(|curve| curve.last().unwrap().1);
+        assert!((ends[0] - ends[1]).abs() < 5.0 * error, "{ends:?} +- {error}");
+        assert!(estimated.curve().is_sorted_by(|a, b| a.0 < b.0 && a.1 <= b.1));
+        let remark = estimated.growth().remark().unwrap();
+        assert!(
+            remark.starts_with("estimated by 65536 points of the box, with a standard error of"),
+            "{remark}"
+        );
+    }
+
+    #[test]
+    fn while_trials_come_a_curve_is_a_little_behind_and_in_the_end_it_is_not() {
+        let all = front_of(400, 3);
+        let mut volume = Volume::new(vec![Some(1.0); 3]);
+        for (number, trial) in all.iter().enumerate() {
+            volume.add(number + 1, trial);
+            let last = volume.curve().last().unwrap().0;
+            assert!(last + last / 25 + 1 > number, "{last} of {number}");
+        }
+        volume.settle();
+        assert_eq!(volume.growth(), Volume::of(vec![Some(1.0); 3], &all).growth());
+    }
+
+    #[test]
+    fn a_long_curve_in_three_objectives_keeps_its_end() {
+        let mut all = trials(&vec![Some((1.0, 1.0)); 900]);
+        for (index, trial) in all.iter_mut().enumerate() {
+            let x = index as f64;
+            trial.objectives = Objectives(vec![x, 900.0 - x, (x - 450.0).abs()]);
+        }
+        let volume = Volume::of(vec![None; 3], &all);
+        let curve = volume.curve();
+        assert!(curve.len() <= 200 && curve.last().unwrap().0 == 900, "{}", curve.len());
+        assert!(curve.is_sorted_by(|a, b| a.0 < b.0 && a.1 < b.1));
+        let front: Vec<&[f64]> = all.iter().map(|trial| trial.objectives.0.as_slice()).collect();
+        let scale = volume.scale().unwrap();
+        let expected = 100.0 * hypervolume(&front, &scale.reference) / scale.whole;
+        assert!((curve.last().unwrap().1 - expected).abs() < 1e-9 * expected);
     }
 }

@@ -5,15 +5,19 @@ use std::collections::{BTreeMap, BTreeSet};
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
 /// Crates of this workspace that each may use, tests aside.
-const ALLOWED: [(&str, &[&str]); 8] = [
+const ALLOWED: [(&str, &[&str]); 9] = [
     ("kiln-damage", &[]),
+    ("kiln-files", &[]),
     ("kiln-space", &[]),
     ("kiln-kernels", &[]),
-    ("kiln-hw-models", &["kiln-space"]),
-    ("kiln-export", &["kiln-hw-models", "kiln-space"]),
-    ("kiln-search", &["kiln-hw-models", "kiln-space"]),
-    ("kiln-evaluator", &["kiln-export", "kiln-hw-models", "kiln-kernels", "kiln-search", "kiln-space"]),
-    ("kiln", &["kiln-evaluator", "kiln-export", "kiln-hw-models", "kiln-search", "kiln-space"]),
+    ("kiln-hw-models", &["kiln-files", "kiln-space"]),
+    ("kiln-export", &["kiln-files", "kiln-hw-models", "kiln-space"]),
+    ("kiln-search", &["kiln-files", "kiln-hw-models", "kiln-space"]),
+    (
+        "kiln-evaluator",
+        &["kiln-export", "kiln-files", "kiln-hw-models", "kiln-kernels", "kiln-search", "kiln-space"],
+    ),
+    ("kiln", &["kiln-evaluator", "kiln-export", "kiln-files", "kiln-hw-models", "kiln-search", "kiln-space"]),
 ];
 
 /// Outside crates (by the start of their names) that one crate alone may use.

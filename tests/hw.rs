@@ -75,6 +75,30 @@ fn a_device_fitted_to_measurements_predicts_them() {
         text.contains("12 networks measured, 1 not") && text.contains("slow-pi, fitted to 12 networks"),
         "{text}"
     );
+    // Each network measured twice more, 10 % and 20 % slower: the medians are 10 % slower, of as many networks.
+    let mut table = std::fs::read_to_string(folder.join("measured.csv")).unwrap();
+    let rows: Vec<(String, f64)> = table
+        .lines()
+        .skip(2)
+        .filter_map(|line| line.split_once(','))
+        .map(|(cell, ms)| (cell.to_owned(), ms.parse().unwrap()))
+        .collect();
+    for (cell, ms) in &rows {
+        write!(table, "{cell},{}\n{cell},{}\n", 1.1 * ms, 1.2 * ms).unwrap();
+    }
+    std::fs::write(folder.join("measured.csv"), table).unwrap();
+    let found = json(folder, &[&call[..], &["--json", "--force"]].concat());
+    assert_eq!((&found["measured"], &found["report"]["networks"]), (&12.into(), &12.into()));
+    assert_eq!((&found["repeats"]["networks"], &found["repeats"]["measurements"]), (&12.into(), &36.into()));
+    let ratio = predicted(folder, unseen, ["--file", "slow.toml"])
+        / (2.2 * predicted(folder, unseen, ["--device", "cortex-a72"]));
+    assert!((ratio - 1.0).abs() < 0.05, "{ratio}");
+    let text = String::from_utf8(kiln(folder, &call).stdout).unwrap();
+    assert!(
+        text.contains("12 of them more than once (36 measurements)") && text.contains("20.0 % at most"),
+        "{text}"
+    );
+
     let error = refused(folder, &[&call[..], &["--sample", "9"]].concat());
     assert!(error.contains("9 measured networks are too few for a fit"), "{error}");
 }

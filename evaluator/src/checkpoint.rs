@@ -2,11 +2,16 @@
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
-use std::io::{self, Write};
+use std::io::{self, Read, Write};
 use std::path::{Path, PathBuf};
+
+use kiln_files::{WholeFile, make_folder};
+use kiln_search::{EvalError, hold_folder};
 
 const MAGIC: &[u8; 8] = b"kilnckp3";
 const KEPT: usize = 2;
+/// Bytes of the longest checkpoint that is read.
+const LONGEST_BYTES: u64 = 64 << 30;
 /// Magic, identity, step, number of parts.
 const HEADER: usize = 8 + 32 + 8 + 8;
 
@@ -16,7 +21,68 @@ pub(crate) struct Checkpoint {
     pub(crate) parts: BTreeMap<String, Vec<u8>>,
 }
 
-/// Checkpoints of one training in a folder. `identity` says which training: settings, data, seed and build.
+impl Checkpoint {
+    /// Writes the content of a file that tells of which training it is.
+    pub(crate) fn write(&self, identity: &[u8; 32], file: &mut dyn Write) -> io::Result<()> {
+        let mut hasher = blake3::Hasher::new();
+        let mut header = [MAGIC.as_slice(), identity].concat();
+        header.extend(self.step.to_le_bytes());
+        header.extend((self.parts.len() as u64).to_le_bytes());
+        let mut write = |bytes: &[u8]| {
+            hasher.update(bytes);
+            file.write_all(bytes)
+        };
+        write(&header)?;
+        for (name, content) in &self.parts {
+            for part in [name.as_bytes(), content] {
+                write(&(part.len() as u64).to_le_bytes())?;
+                write(part)?;
+            }
+        }
+        file.write_all(hasher.finalize().as_bytes())
+    }
+
+    /// Reads a file of this training, of at most so many steps: a later state holds what is to be learned only after them.
+    pub(crate) fn read(identity: &[u8; 32], path: &Path, steps: u64) -> Result<Self, String> {
+        let bytes = kiln_files::read(path, LONGEST_BYTES).map_err(|error| error.said())?;
+        let (body, hash) = bytes.split_last_chunk::<32>().ok_or("too short for a checkpoint")?;
+        if blake3::hash(body).as_bytes() != hash {
+            return Err("the content does not match its hash".to_owned());
+        }
+        let (header, mut rest) = body.split_at_checked(HEADER).ok_or("too short for a header")?;
+        if header[..8] != *MAGIC {
+            return Err("not a checkpoint of this version".to_owned());
+        }
+        if header[8..40] != *identity {
+            return Err("belongs to another training (settings, data, seed or build differ)".to_owned());
+        }
+        let step = number(&header[40..])?;
+        if step > steps {
+            return Err(format!("of step {step}, beyond the {steps} steps that are asked for"));
+        }
+        let mut parts = BTreeMap::new();
+        for _ in 0..number(&header[48..])? {
+            let name = String::from_utf8(take(&mut rest)?.to_vec()).map_err(|error| error.to_string())?;
+            parts.insert(name, take(&mut rest)?.to_vec());
+        }
+        Ok(Self { step, parts })
+    }
+}
+
+/// Takes a folder of checkpoints for its writer, until the file is dropped or the process ends.
+///
+/// # Errors
+/// [`EvalError::Held`] when another writer has it, [`EvalError::File`] when it cannot be taken.
+pub(crate) fn hold(folder: &Path) -> Result<File, EvalError> {
+    let path = folder.to_owned();
+    match hold_folder(folder) {
+        Ok(Some(held)) => Ok(held),
+        Ok(None) => Err(EvalError::Held { path }),
+        Err(source) => Err(EvalError::File { path, action: "hold the folder of checkpoints", source }),
+    }
+}
+
+/// Checkpoints of one training in a folder. `identity` says which training: all that its states depend on.
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     identity: [u8; 32],
@@ -37,46 +103,48 @@ impl Checkpoints {
         self.identity
     }
 
-    /// Writes a checkpoint, and removes all but the last two.
-    pub(crate) fn save(&self, checkpoint: &Checkpoint) -> io::Result<()> {
-        fs::create_dir_all(&self.folder)?;
-        let beside = self.folder.join("checkpoint.tmp");
+    /// Writes a checkpoint, and removes those of this training but the last two. What the file system has of another
+    /// training stays: it is not this one's to remove, and would otherwise be kept in place of what has just been written.
+    pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
-        self.write(checkpoint, &beside).and_then(|()| fs::rename(&beside, &path)).inspect_err(|_| {
-            // On a full disk half a checkpoint is in the way; that it cannot be removed changes nothing.
-            let _ = fs::remove_file(&beside);
-        })?;
-        File::open(&self.folder)?.sync_all()?;
-        let mut files = self.files()?;
-        files.truncate(files.len().saturating_sub(KEPT));
-        files.iter().try_for_each(fs::remove_file)
+        let failed = |source| EvalError::File { path: path.clone(), action: "write a checkpoint", source };
+        kiln_search::check_held(&self.folder).map_err(failed)?;
+        make_folder(&self.folder)?;
+        let mut file = WholeFile::create(&path)?;
+        checkpoint.write(&self.identity, &mut file).map_err(failed)?;
+        file.finish()?;
+        self.remove_others(checkpoint.step).map_err(|source| EvalError::File {
+            path: self.folder.clone(),
+            action: "remove old checkpoints",
+            source,
+        })
     }
 
-    fn write(&self, checkpoint: &Checkpoint, path: &Path) -> io::Result<()> {
-        let mut hasher = blake3::Hasher::new();
-        let mut file = File::create(path)?;
-        let mut header = [MAGIC.as_slice(), &self.identity].concat();
-        header.extend(checkpoint.step.to_le_bytes());
-        header.extend((checkpoint.parts.len() as u64).to_le_bytes());
-        let mut write = |bytes: &[u8]| {
-            hasher.update(bytes);
-            file.write_all(bytes)
-        };
-        write(&header)?;
-        for (name, content) in &checkpoint.parts {
-            for part in [name.as_bytes(), content] {
-                write(&(part.len() as u64).to_le_bytes())?;
-                write(part)?;
-            }
-        }
-        file.write_all(hasher.finalize().as_bytes())?;
-        file.sync_all()
+    /// Removes the checkpoints of this training but the last two up to this step.
+    fn remove_others(&self, step: u64) -> io::Result<()> {
+        let (mut before, beyond): (Vec<_>, Vec<_>) = self
+            .files()?
+            .into_iter()
+            .filter_map(|path| Some((self.step_of(&path)?, path)))
+            .partition(|(found, _)| *found <= step);
+        before.sort();
+        before.truncate(before.len().saturating_sub(KEPT));
+        // Those beyond were passed over, or this step would not have been made.
+        before.iter().chain(&beyond).try_for_each(|(_, path)| fs::remove_file(path))
     }
 
-    /// The newest checkpoint of this training that is whole. Others are passed over with a warning.
-    pub(crate) fn latest(&self) -> io::Result<Option<Checkpoint>> {
+    /// The step of a file that says that it is of this training.
+    fn step_of(&self, path: &Path) -> Option<u64> {
+        let mut header = [0; HEADER];
+        File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
+        let is_own = header[..8] == *MAGIC && header[8..40] == self.identity;
+        is_own.then(|| number(&header[40..]).ok())?
+    }
+
+    /// The newest checkpoint of this training that is whole, of at most so many steps. Others are passed over with a warning.
+    pub(crate) fn latest(&self, steps: u64) -> io::Result<Option<Checkpoint>> {
         for path in self.files()?.iter().rev() {
-            match self.read(path) {
+            match Checkpoint::read(&self.identity, path, steps) {
                 Ok(checkpoint) => return Ok(Some(checkpoint)),
                 Err(problem) => tracing::warn!("{}: {problem}; passing over it", path.display()),
             }
@@ -101,27 +169,6 @@ impl Checkpoints {
         files.sort();
         Ok(files)
     }
-
-    fn read(&self, path: &Path) -> Result<Checkpoint, String> {
-        let bytes = fs::read(path).map_err(|error| error.to_string())?;
-        let (body, hash) = bytes.split_last_chunk::<32>().ok_or("too short for a checkpoint")?;
-        if blake3::hash(body).as_bytes() != hash {
-            return Err("the content does not match its hash".to_owned());
-        }
-        let (header, mut rest) = body.split_at_checked(HEADER).ok_or("too short for a header")?;
-        if header[..8] != *MAGIC {
-            return Err("not a checkpoint of this version".to_owned());
-        }
-        if header[8..40] != self.identity {
-            return Err("belongs to another training (settings, data, seed or build differ)".to_owned());
-        }
-        let mut parts = BTreeMap::new();
-        for _ in 0..number(&header[48..])? {
-            let name = String::from_utf8(take(&mut rest)?.to_vec()).map_err(|error| error.to_string())?;
-            parts.insert(name, take(&mut rest)?.to_vec());
-        }
-        Ok(Checkpoint { step: number(&header[40..])?, parts })
-    }
 }
 
 /// The number at the beginning.
@@ -143,25 +190,60 @@ fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
 mod tests {
     use super::*;
 
+    const ALL: u64 = u64::MAX;
+
+    fn state(step: u64) -> Checkpoint {
+        let parts = [("weights", vec![step as u8; 5]), ("empty", Vec::new())];
+        Checkpoint { step, parts: parts.map(|(name, bytes)| (name.to_owned(), bytes)).into() }
+    }
+
     #[test]
     fn keeps_two_and_passes_over_damage_and_strangers() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(folder.path().to_owned(), "a");
-        assert!(checkpoints.latest().unwrap().is_none());
+        assert!(checkpoints.latest(ALL).unwrap().is_none());
         for step in 1..=3 {
-            let parts = [("weights", vec![step as u8; 5]), ("empty", Vec::new())];
-            let parts = parts.map(|(name, bytes)| (name.to_owned(), bytes)).into();
-            checkpoints.save(&Checkpoint { step, parts }).unwrap();
+            checkpoints.save(&state(step)).unwrap();
         }
         assert_eq!(checkpoints.files().unwrap().len(), 2);
-        let latest = checkpoints.latest().unwrap().unwrap();
+        let latest = checkpoints.latest(ALL).unwrap().unwrap();
         assert_eq!((latest.step, latest.parts["weights"].as_slice()), (3, [3; 5].as_slice()));
         assert!(latest.parts["empty"].is_empty());
         let newest = checkpoints.files().unwrap().pop().unwrap();
         let mut bytes = fs::read(&newest).unwrap();
         bytes[70] ^= 1;
         fs::write(&newest, bytes).unwrap();
-        assert_eq!(checkpoints.latest().unwrap().unwrap().step, 2);
-        assert!(Checkpoints::new(folder.path().to_owned(), "b").latest().unwrap().is_none());
+        assert_eq!(checkpoints.latest(ALL).unwrap().unwrap().step, 2);
+        assert!(Checkpoints::new(folder.path().to_owned(), "b").latest(ALL).unwrap().is_none());
+    }
+
+    #[test]
+    fn a_state_beyond_the_steps_asked_for_is_passed_over() {
+        let folder = tempfile::tempdir().unwrap();
+        let checkpoints = Checkpoints::new(folder.path().to_owned(), "a");
+        checkpoints.save(&state(20)).unwrap();
+        checkpoints.save(&state(30)).unwrap();
+        let latest = |steps| checkpoints.latest(steps).unwrap().map(|state| state.step);
+        assert_eq!([19, 20, 29, 30].map(latest), [None, Some(20), Some(20), Some(30)]);
+        // A training that began anew in spite of them keeps its own states.
+        checkpoints.save(&state(5)).unwrap();
+        assert_eq!(latest(ALL), Some(5));
+        checkpoints.save(&state(10)).unwrap();
+        assert_eq!((latest(7), latest(ALL)), (Some(5), Some(10)));
+    }
+
+    #[test]
+    fn later_states_of_another_training_do_not_push_out_what_was_written() {
+        let folder = tempfile::tempdir().unwrap();
+        let stranger = Checkpoints::new(folder.path().to_owned(), "older build");
+        stranger.save(&state(80)).unwrap();
+        stranger.save(&state(90)).unwrap();
+        let checkpoints = Checkpoints::new(folder.path().to_owned(), "a");
+        for step in [5, 10, 15] {
+            checkpoints.save(&state(step)).unwrap();
+            assert_eq!(checkpoints.latest(ALL).unwrap().unwrap().step, step);
+        }
+        assert_eq!(stranger.latest(ALL).unwrap().unwrap().step, 90);
+        assert_eq!(checkpoints.files().unwrap().len(), 4);
     }
 }

@@ -1,5 +1,6 @@
 //! What an evaluator is built from, and what building gives.
 
+use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -22,6 +23,8 @@ pub struct Context {
     pub space_settings: String,
     /// Data to train and judge on.
     pub data: Arc<DataSet>,
+    /// How each cost of a trial comes about, by its name; for cards.
+    pub cost_origins: BTreeMap<String, String>,
     /// The run folder; shared weights go to its folder `supernet`.
     pub folder: PathBuf,
 }

@@ -1,6 +1,7 @@
 //! Which device trains and runs networks.
 
 use burn::tensor::Device;
+use kiln_kernels::InstructionSet;
 use kiln_space::SettingsError;
 
 /// What a config may say.
@@ -9,8 +10,8 @@ const EXPECTED: &str = "`cpu`, `cuda:0` or `wgpu:0`";
 /// A device by its name in configs (`cpu`, `cuda:0`, `wgpu:0`), which stands at `key`; found to work.
 ///
 /// # Errors
-/// [`SettingsError`] for a name that is none, and a device that this program was not built for, that is not there, or that fails
-/// at its first operation.
+/// [`SettingsError`] for a name that is none, and a device that this program was not built for, that is not there, that fails at its
+/// first operation, or that computes something else than the CPU.
 pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
     let index: usize = index.parse().map_err(|_| SettingsError::value(key, format!("`{name}`"), EXPECTED))?;
@@ -58,7 +59,7 @@ pub(crate) fn kind(name: &str) -> &str {
 /// kernels of different sizes, and add up in different orders.
 pub(crate) fn class(kind: &str, device: &Device) -> String {
     if kind == "cpu" {
-        return format!("cpu/{}", instruction_set());
+        return format!("cpu/{}", instruction_set(InstructionSet::best()));
     }
     let tuned = if cfg!(feature = "autotune") { "/autotune" } else { "" };
     format!("{kind}/{}{tuned}", model(device))
@@ -74,16 +75,25 @@ fn model(device: &Device) -> String {
     "unnamed".to_owned()
 }
 
-/// The widest vector instructions that the CPU path finds at run time.
-fn instruction_set() -> &'static str {
-    #[cfg(target_arch = "x86_64")]
-    {
-        if is_x86_feature_detected!("avx512f") {
-            return "x86-64-avx512";
-        }
-        if is_x86_feature_detected!("avx2") && is_x86_feature_detected!("fma") {
-            return "x86-64-avx2";
-        }
+/// A set of vector instructions of the kernels, which alone find out what there is, as fingerprints name it.
+fn instruction_set(set: InstructionSet) -> String {
+    match set {
+        InstructionSet::Portable => std::env::consts::ARCH.to_owned(),
+        InstructionSet::Avx2 | InstructionSet::Avx512 => format!("x86-64-{}", set.name()),
     }
-    std::env::consts::ARCH
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_of_a_cpu_names_the_instructions_that_the_kernels_use() {
+        let class = class("cpu", &Device::flex());
+        assert_eq!(class, format!("cpu/{}", instruction_set(InstructionSet::best())));
+        // Run folders hold these names.
+        assert_eq!(instruction_set(InstructionSet::Avx2), "x86-64-avx2");
+        assert_eq!(instruction_set(InstructionSet::Avx512), "x86-64-avx512");
+        assert_eq!(instruction_set(InstructionSet::Portable), std::env::consts::ARCH);
+    }
 }

@@ -3,7 +3,6 @@
 mod settings;
 
 use std::collections::BTreeMap;
-use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -17,6 +16,7 @@ use kiln_space::{Architecture, Settings, SettingsError};
 
 use self::settings::{FinishSettings, Mode};
 use crate::data::Split;
+use crate::devices::Devices;
 use crate::frozen::Frozen;
 use crate::inference;
 use crate::judgement::Judgement;
@@ -25,7 +25,7 @@ use crate::stand_alone::stand_alone;
 use crate::training::{Stopped, Training};
 use crate::training_settings::TrainingSettings;
 use crate::weights::Weights;
-use crate::{Context, Effort, target_scale};
+use crate::{Context, Effort, fingerprint, target_scale};
 
 /// Where a network's first weights may come from.
 pub(crate) trait Inheritance: Send + Sync {
@@ -39,8 +39,12 @@ pub(crate) trait Inheritance: Send + Sync {
 struct NetworkFinisher {
     settings: FinishSettings,
     training: TrainingSettings,
+    /// Epochs for which the evaluator trains a network with full effort.
+    full_epochs: u32,
     context: Context,
     device: Device,
+    /// What a training depends on besides the settings.
+    conditions: String,
     source: Option<Arc<dyn Inheritance>>,
     exporters: ExporterRegistry,
 }
@@ -51,9 +55,10 @@ pub(crate) fn build(
     settings: &Settings,
     inherited: TrainingSettings,
     context: Context,
-    device: Device,
+    devices: &Devices,
     source: Option<Arc<dyn Inheritance>>,
 ) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
+    let full_epochs = inherited.epochs;
     let (read, training) = FinishSettings::read(settings, inherited, source.is_some())?;
     target_scale::check(settings, &context)?;
     let exporters = ExporterRegistry::builtin();
@@ -73,9 +78,20 @@ pub(crate) fn build(
     let validation = if read.train_on_validation { data.split(Split::Validation).len() } else { 0 };
     let effort = Effort {
         trained: u64::from(training.epochs) * (data.split(Split::Train).len() + validation) as u64,
-        judged: (read.calibration + data.split(Split::Test).len()) as u64,
+        judged: read.calibration.saturating_add(data.split(Split::Test).len()) as u64,
     };
-    let finisher = NetworkFinisher { settings: read, training, context, device, source, exporters };
+    let conditions = fingerprint::conditions(&read.identity(&training), devices, &context);
+    let device = devices.main().clone();
+    let finisher = NetworkFinisher {
+        settings: read,
+        training,
+        full_epochs,
+        context,
+        device,
+        conditions,
+        source,
+        exporters,
+    };
     Ok((Arc::new(finisher), effort))
 }
 
@@ -108,6 +124,7 @@ impl Finisher for NetworkFinisher {
         };
         let model = frozen.into_model(self.card(trial, &architecture, judged));
         let files = self.write(&model, trial, into, progress)?;
+        let files = files.into_iter().map(Into::into).collect();
         let metrics = judged.of_test().map(|(name, value)| (name.to_owned(), value)).into();
         Ok(Finished { trial: trial.id, metrics, files })
     }
@@ -142,7 +159,7 @@ impl NetworkFinisher {
             device: &self.device,
         };
         let folder = RunPaths::new(&self.context.folder).training(trial.id);
-        let mut kept = Kept::new(folder, &self.identity(trial));
+        let mut kept = Kept::new(folder.join(""), &self.identity(trial));
         match training.run(weights, self.training.epochs, &mut kept, "network", progress) {
             Ok(weights) => Ok(weights),
             Err(Stopped::Ended(error)) => Err(error),
@@ -154,17 +171,12 @@ impl NetworkFinisher {
 
     /// What the weights of the finished network depend on, as text.
     fn identity(&self, trial: &Trial) -> String {
-        let data = &self.context.data;
         let parts = [
-            self.settings.identity(&self.training),
-            self.context.space_settings.clone(),
-            data.hash().to_owned(),
-            format!("{:?}", data.augmentation()),
-            self.context.seed.to_string(),
+            "network".to_owned(),
+            self.conditions.clone(),
             trial.id.to_string(),
             trial.proposal.genotype.to_string(),
             self.source.as_ref().map(|source| source.hash()).unwrap_or_default(),
-            env!("CARGO_PKG_VERSION").to_owned(),
         ];
         parts.join("\n")
     }
@@ -188,10 +200,11 @@ impl NetworkFinisher {
             .into_iter()
             .map(|(name, value)| MetricRecord { name: name.to_owned(), value, how: tested.clone() })
             .collect();
+        let predicted = || "predicted by the study's cost models from the architecture".to_owned();
         metrics.extend(trial.costs.0.iter().map(|(name, value)| MetricRecord {
             name: name.clone(),
             value: *value,
-            how: "predicted by the study's cost models from the architecture".to_owned(),
+            how: self.context.cost_origins.get(name).cloned().unwrap_or_else(predicted),
         }));
         let (mean, deviation) = data.normalization();
         let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
@@ -206,7 +219,7 @@ impl NetworkFinisher {
             data: data.describe(),
             training: format!(
                 "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-                 weight decay {}, label smoothing {}{}{}",
+                 weight decay {}, label smoothing {}{}{}{}",
                 self.training.epochs,
                 self.training.batch,
                 if inherits { "the supernet's" } else { "new" },
@@ -222,6 +235,12 @@ impl NetworkFinisher {
                 } else {
                     "; rounded to 8 bits at the end"
                 },
+                trial
+                    .proposal
+                    .fidelity
+                    .qualifier(self.full_epochs)
+                    .map(|judged| format!("; the search judged the architecture {judged}"))
+                    .unwrap_or_default(),
             ),
             preprocessing: Preprocessing {
                 input: data.input().to_owned(),
@@ -262,18 +281,13 @@ impl NetworkFinisher {
                 Err(error) => return Err(failed(error)),
             };
             let name = if is_folder { format.clone() } else { format!("model.{}", exporter.extension()) };
-            let written = write_files(exporter, model, &into.join(name)).map_err(failed)?;
+            let written = write_files(exporter, model, &into.join(name), false).map_err(failed)?;
             files.extend(written.iter().map(|file| file.strip_prefix(into).unwrap_or(file).to_owned()));
         }
         let mut files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
         model.save(&into.join("model.kiln")).map_err(failed)?;
         model.card.save(&into.join("card.json")).map_err(failed)?;
         files.extend(["model.kiln".to_owned(), "card.json".to_owned()]);
-        fs::File::open(into).and_then(|folder| folder.sync_all()).map_err(|source| EvalError::File {
-            path: into.to_owned(),
-            action: "write the network",
-            source,
-        })?;
         Ok(files)
     }
 }

@@ -74,12 +74,9 @@ impl Judgement {
         let count = data.split(split).len().max(1) as f64;
         let (mut wrong, mut loss) = (0_u32, 0.0);
         for (row, example) in outputs.chunks_exact(width).zip(data.split(split)) {
-            let label = places[data.label(*example) as usize];
-            let top = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
-            wrong += u32::from(top != label);
-            let largest = f64::from(row[top]);
-            let sum: f64 = row.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
-            loss += sum.ln() + largest - f64::from(row[label]);
+            let (is_right, nats) = class_judgement(row, places[data.label(*example) as usize]);
+            wrong += u32::from(!is_right);
+            loss += nats;
         }
         let error_percent = 100.0 * f64::from(wrong) / count;
         Some(Self::Classification { error_percent, loss_nats: loss / count })
@@ -141,6 +138,51 @@ impl Judgement {
             }
         }
     }
+}
+
+/// What a network does on one example: both numbers are means over examples in a [`Judgement`].
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct ExampleJudgement {
+    /// 1 for a wrong class; the squared error in deviations for values.
+    pub(crate) error: f64,
+    /// Cross-entropy in nats; the squared error in deviations for values.
+    pub(crate) loss: f64,
+}
+
+/// Judges outputs for these examples, in their order; `None` if one is not finite.
+pub(crate) fn of_examples(
+    outputs: &[f32],
+    data: &DataSet,
+    examples: &[u32],
+) -> Option<Vec<ExampleJudgement>> {
+    if outputs.iter().any(|output| !output.is_finite()) {
+        return None;
+    }
+    let rows = outputs.chunks_exact(data.targets().names().len()).zip(examples);
+    Some(rows.map(|(row, example)| of_example(row, data, *example)).collect())
+}
+
+fn of_example(row: &[f32], data: &DataSet, example: u32) -> ExampleJudgement {
+    if data.is_regression() {
+        let (mean, deviation) = data.target_normalization();
+        let squares = data.values(example).iter().enumerate().map(|(i, value)| {
+            let wanted = (f64::from(*value) - f64::from(mean[i])) / f64::from(deviation[i]);
+            (f64::from(row[i]) - wanted).powi(2)
+        });
+        let loss = squares.sum::<f64>() / row.len() as f64;
+        return ExampleJudgement { error: loss, loss };
+    }
+    let label = data.label(example) as usize;
+    let (is_right, loss) = class_judgement(row, label);
+    ExampleJudgement { error: f64::from(u8::from(!is_right)), loss }
+}
+
+/// Whether the largest logit is that of the class, and the cross-entropy.
+fn class_judgement(row: &[f32], label: usize) -> (bool, f64) {
+    let top = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+    let largest = f64::from(row[top]);
+    let sum: f64 = row.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
+    (top == label, sum.ln() + largest - f64::from(row[label]))
 }
 
 /// A judgement as the search sees it.

@@ -3,6 +3,7 @@
 pub mod data;
 
 mod checkpoint;
+mod clip_norm;
 mod clipping;
 #[cfg(feature = "cuda")]
 mod collective;
@@ -23,6 +24,7 @@ mod judgement;
 mod learner;
 mod loss;
 mod matching;
+mod milestones;
 mod network_state;
 mod optimizer;
 mod parallel;
@@ -45,7 +47,6 @@ mod trained;
 mod training;
 mod training_settings;
 mod weights;
-mod whole_file;
 mod workload;
 
 pub use context::{Built, Context};

@@ -1,13 +1,15 @@
 //! State of the training of one network: what is learned, its zeros, the loss of the epoch so far; and where it is kept, so that
 //! a training which is interrupted goes on as if nothing had happened.
 
+use std::fs::{self, File};
+use std::io;
 use std::path::PathBuf;
-use std::{fs, io};
 
 use kiln_search::EvalError;
 
-use crate::checkpoint::{Checkpoint, Checkpoints};
+use crate::checkpoint::{self, Checkpoint, Checkpoints};
 use crate::learner::Learner;
+use crate::milestones::Milestones;
 use crate::pruning::Pruning;
 
 /// Name of the part that holds the epoch's loss.
@@ -21,46 +23,82 @@ pub(crate) struct NetworkState {
     pub(crate) loss: f64,
 }
 
-/// Where the checkpoints of a training are, and how far it was when the last one was written.
+/// Where the checkpoints of a training are, and how far it was when the last one was written. The folder is this training's
+/// alone: it is held from the first moment at which something is in it.
 pub(crate) struct Kept {
     checkpoints: Checkpoints,
     folder: PathBuf,
+    held: Option<File>,
     saved: u64,
+    milestones: Option<Milestones>,
 }
 
 impl Kept {
-    /// `identity` says all that the training depends on.
-    pub(crate) fn new(folder: PathBuf, identity: &str) -> Self {
-        Self { checkpoints: Checkpoints::new(folder.clone(), identity), folder, saved: 0 }
+    /// In the folder that begins with `place` and ends with a hash of `identity`, which says all that the training depends on.
+    pub(crate) fn new(place: PathBuf, identity: &str) -> Self {
+        let mut folder = place.into_os_string();
+        folder.push(&blake3::hash(identity.as_bytes()).to_hex()[..16]);
+        let folder = PathBuf::from(folder);
+        let checkpoints = Checkpoints::new(folder.clone(), identity);
+        Self { checkpoints, folder, held: None, saved: 0, milestones: None }
     }
 
-    /// The state of the newest whole checkpoint, or `fresh` where there is none.
+    /// The same for a training that may begin where a shorter one of the same network ended.
+    pub(crate) fn beginning_at(self, milestones: Milestones) -> Self {
+        Self { milestones: Some(milestones), ..self }
+    }
+
+    /// The latest state of at most so many steps that is known: that of a checkpoint, or one at which a shorter training ended;
+    /// `fresh` where there is none.
     ///
     /// # Errors
-    /// [`EvalError::File`] when checkpoints cannot be read, [`EvalError::Data`] when one is whole and yet does not fit.
-    pub(crate) fn restored(&mut self, fresh: NetworkState) -> Result<NetworkState, EvalError> {
-        let found = self.checkpoints.latest().map_err(|source| self.failed("read checkpoints", source))?;
-        let Some(checkpoint) = found else { return Ok(fresh) };
-        self.saved = checkpoint.step;
+    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when they cannot be read,
+    /// [`EvalError::Data`] when one is whole and yet does not fit.
+    pub(crate) fn restored(&mut self, fresh: NetworkState, steps: u64) -> Result<NetworkState, EvalError> {
+        if self.folder.exists() {
+            self.hold()?;
+        }
+        let own = self.checkpoints.latest(steps).map_err(|source| self.failed("read checkpoints", source))?;
+        let done = own.as_ref().map_or(0, |checkpoint| checkpoint.step);
+        let earlier = self.milestones.as_ref().and_then(|milestones| milestones.latest(steps));
+        let earlier = earlier.filter(|checkpoint| checkpoint.step > done);
+        let how =
+            if earlier.is_some() { "beginning where a shorter training ended," } else { "going on from" };
+        let Some(checkpoint) = earlier.or(own) else { return Ok(fresh) };
         let step = checkpoint.step;
+        self.saved = step;
         let state = fresh.restored(checkpoint);
         let state = state.map_err(|problem| EvalError::Data { path: self.folder.clone(), problem })?;
-        tracing::info!("{}: going on from step {step}", self.folder.display());
+        tracing::info!("{}: {how} step {step}", self.folder.display());
         Ok(state)
+    }
+
+    fn hold(&mut self) -> Result<(), EvalError> {
+        if self.held.is_none() {
+            self.held = Some(checkpoint::hold(&self.folder)?);
+        }
+        Ok(())
     }
 
     /// Writes a checkpoint, unless this state has been read from one or written.
     ///
     /// # Errors
-    /// [`EvalError::File`] when it cannot be written.
+    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when it cannot be written.
     pub(crate) fn save(&mut self, state: &NetworkState) -> Result<(), EvalError> {
         let step = state.learner.step;
         if step != self.saved {
-            let saved = self.checkpoints.save(&state.checkpoint());
-            saved.map_err(|source| self.failed("write a checkpoint", source))?;
+            self.hold()?;
+            self.checkpoints.save(&state.checkpoint())?;
             self.saved = step;
         }
         Ok(())
+    }
+
+    /// Takes in the state at which the training ended, for longer ones to begin with.
+    pub(crate) fn end(&self, state: &NetworkState) {
+        if let Some(milestones) = &self.milestones {
+            milestones.end(|| state.checkpoint());
+        }
     }
 
     /// Removes the checkpoints of a training that is over.
@@ -68,6 +106,10 @@ impl Kept {
     /// # Errors
     /// [`EvalError::File`] when they cannot be removed.
     pub(crate) fn clear(self) -> Result<(), EvalError> {
+        // What is not held was never written.
+        if self.held.is_none() {
+            return Ok(());
+        }
         match fs::remove_dir_all(&self.folder) {
             Err(source) if source.kind() != io::ErrorKind::NotFound => {
                 Err(self.failed("remove checkpoints", source))
@@ -97,5 +139,67 @@ impl NetworkState {
         self.pruning.restore(&mut checkpoint.parts, &self.learner.weights)?;
         self.learner = self.learner.restored(checkpoint)?;
         Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use kiln_space::{ArchitectureBuilder, ParameterKind, ParameterSpec, Shape};
+
+    use super::*;
+    use crate::optimizer::OptimizerSettings;
+    use crate::training_settings::TrainingSettings;
+    use crate::weights::Weights;
+
+    /// The state of a small network after so many steps.
+    fn state(step: u64) -> NetworkState {
+        let mut b = ArchitectureBuilder::new(Shape::vector(3));
+        b.linear("head", b.input(), 2).unwrap();
+        let kind = ParameterKind::Linear { outputs: 2, inputs: 3, bias: true };
+        let specs = [ParameterSpec { key: "head".to_owned(), kind }];
+        let device = Device::flex();
+        let settings = TrainingSettings {
+            epochs: 9,
+            batch: 2,
+            optimizer: OptimizerSettings::default(),
+            warmup_epochs: 0,
+            label_smoothing: 0.0,
+            accumulate: 1,
+            clip_norm: None,
+            ema: None,
+            patience: None,
+            checkpoint_steps: 1,
+        };
+        let weights = Weights::initialize(&specs, step, &device.clone().autodiff());
+        let mut learner = Learner::new(weights, &settings, 20, &device);
+        learner.step = step;
+        NetworkState { learner, pruning: Pruning::new(&b.finish().unwrap(), 9), loss: 0.5 }
+    }
+
+    fn kept(folder: &std::path::Path, epochs: u32) -> Kept {
+        let milestones = Milestones::new(folder.join("milestones"), "a".to_owned(), epochs, 9);
+        Kept::new(folder.join("trial-"), &format!("a for {epochs} epochs")).beginning_at(milestones)
+    }
+
+    #[test]
+    fn the_latest_state_that_is_not_beyond_the_training_is_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let restored = |epochs: u32| {
+            let state = kept(folder.path(), epochs).restored(state(0), 10 * u64::from(epochs)).unwrap();
+            let weights = state.learner.weights.values("head.weight").data;
+            (state.learner.step, weights)
+        };
+        let weights = |step: u64| (step, state(step).learner.weights.values("head.weight").data);
+        assert_eq!(restored(3), weights(0));
+        kept(folder.path(), 1).end(&state(10));
+        assert_eq!((restored(1), restored(3)), (weights(10), weights(10)));
+        kept(folder.path(), 3).save(&state(7)).unwrap();
+        assert_eq!(restored(3), weights(10), "the shorter training was longer than what is kept of this one");
+        kept(folder.path(), 3).save(&state(17)).unwrap();
+        assert_eq!((restored(3), restored(9)), (weights(17), weights(10)));
+        // What a longer training left in this folder is not the state of a shorter one.
+        kept(folder.path(), 3).save(&state(60)).unwrap();
+        assert_eq!(restored(3), weights(17));
     }
 }

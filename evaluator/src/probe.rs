@@ -1,4 +1,8 @@
-//! Whether a device works, found out by its first operation on a thread that may hang or panic.
+//! Whether a device works: found out by its first operation, and by comparing what training is made of with the CPU, on a
+//! thread that may hang or panic.
+
+mod comparison;
+mod operations;
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -9,24 +13,33 @@ use kiln_search::{catch_panic, overhear_panics};
 
 /// A driver that has not answered by then will not. Compiling the first kernel takes some seconds.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
+/// The same for all operations that are compared: a slow driver compiles some hundred kernels.
+const COMPARISON_LIMIT: Duration = Duration::from_mins(5);
 
-/// Opens a device and adds on it.
+/// Opens a device, adds on it, and compares what it computes with the CPU.
 ///
 /// # Errors
-/// Why it cannot be used, for people: what went wrong first, which is often on a thread of the driver's.
+/// Why it cannot be used, for people: what went wrong first, which is often on a thread of the driver's, or which operation gives
+/// something else than on the CPU.
 pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<Device, String> {
     let (result, first) = overhear_panics(|| {
-        within(LIMIT, move || {
+        let device = within(LIMIT, move || {
             let device = open();
             let sum = Tensor::<1>::ones([64], &device).sum().into_data().try_to_vec::<f32>();
             match sum.as_deref() {
                 Ok([sum]) if (sum - 64.0).abs() < 1e-3 => Ok(device),
                 other => Err(format!("64 ones add up to {other:?} there")),
             }
-        })
+        })?;
+        let compared = device.clone();
+        attempt("its comparison with the CPU", COMPARISON_LIMIT, move || {
+            let on = |device: Device| move |operation: &operations::Operation| (operation.run)(&device);
+            comparison::compare(on(compared), on(Device::flex())).map_err(|wrong| wrong.to_string())
+        })?;
+        Ok(device)
     });
-    result.map_err(|problem| {
-        first.map_or(problem, |first| format!("its first operation failed: {}", beginning(&first)))
+    result.map_err(|problem: String| {
+        first.map_or(problem, |first| format!("its first operations failed: {}", beginning(&first)))
     })
 }
 
@@ -39,8 +52,16 @@ fn beginning(text: &str) -> String {
     }
 }
 
-/// What `work` gives, unless it panics or takes longer than `limit`. A thread that hangs is left to itself.
+/// What a first operation gives, unless it panics or takes longer than `limit`. A thread that hangs is left to itself.
 pub(crate) fn within<T: Send + 'static>(
+    limit: Duration,
+    work: impl FnOnce() -> Result<T, String> + Send + 'static,
+) -> Result<T, String> {
+    attempt("its first operation", limit, work)
+}
+
+fn attempt<T: Send + 'static>(
+    what: &str,
     limit: Duration,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
 ) -> Result<T, String> {
@@ -52,11 +73,11 @@ pub(crate) fn within<T: Send + 'static>(
     started.map_err(|error| format!("no thread to try it on: {error}"))?;
     match answer.recv_timeout(limit) {
         Ok(Ok(result)) => result,
-        Ok(Err(panic)) => Err(format!("its first operation failed: {panic}")),
+        Ok(Err(panic)) => Err(format!("{what} failed: {panic}")),
         Err(RecvTimeoutError::Timeout) => {
-            Err(format!("its first operation gave no result within {} s", limit.as_secs_f64()))
+            Err(format!("{what} gave no result within {} s", limit.as_secs_f64()))
         }
-        Err(RecvTimeoutError::Disconnected) => Err("its first operation ended without a result".to_owned()),
+        Err(RecvTimeoutError::Disconnected) => Err(format!("{what} ended without a result")),
     }
 }
 
@@ -78,7 +99,7 @@ mod tests {
             Device::flex()
         };
         let reason = probe(open).unwrap_err();
-        assert!(reason.starts_with("its first operation failed: no driver, not there either"), "{reason}");
+        assert!(reason.starts_with("its first operations failed: no driver, not there either"), "{reason}");
         assert!(reason.len() < 200 && reason.ends_with(".."), "{reason}");
     }
 

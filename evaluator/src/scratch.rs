@@ -3,13 +3,15 @@
 use std::sync::Arc;
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, RunPaths};
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
+use crate::clip_norm::ClipNorm;
 use crate::data::Split;
 use crate::devices::Devices;
 use crate::judgement;
+use crate::milestones::Milestones;
 use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
@@ -40,7 +42,9 @@ struct ScratchSettings {
     calibration: usize,
     #[serde(default = "accumulate")]
     accumulate: usize,
-    clip_norm: Option<f64>,
+    /// With the default of the task, so that the fingerprint holds it.
+    #[serde(default)]
+    clip_norm: ClipNorm,
     ema: Option<f64>,
     patience: Option<u32>,
     /// What is answered where a strategy asks for a proxy.
@@ -75,7 +79,8 @@ pub(crate) fn build(
     finish: Option<&Settings>,
     context: Context,
 ) -> Result<Built, SettingsError> {
-    let read: ScratchSettings = settings.read()?;
+    let mut read: ScratchSettings = settings.read()?;
+    read.clip_norm = read.clip_norm.resolved(context.data.is_regression());
     let training = TrainingSettings {
         epochs: read.epochs,
         batch: read.batch,
@@ -83,21 +88,20 @@ pub(crate) fn build(
         warmup_epochs: read.warmup_epochs,
         label_smoothing: read.label_smoothing,
         accumulate: read.accumulate,
-        clip_norm: read.clip_norm,
+        clip_norm: read.clip_norm.norm(),
         ema: read.ema,
         patience: read.patience,
         checkpoint_steps: read.checkpoint_steps,
     };
     training.check(settings)?;
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
-    let finisher = finish
-        .map(|finish| finish::build(finish, training, context.clone(), devices.main().clone(), None))
-        .transpose()?;
+    let finisher =
+        finish.map(|finish| finish::build(finish, training, context.clone(), &devices, None)).transpose()?;
     let (finisher, network) = finisher.unzip();
     let data = Arc::clone(&context.data);
     let trial = Effort {
         trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,
-        judged: (read.calibration + data.split(Split::Validation).len()) as u64,
+        judged: read.calibration.saturating_add(data.split(Split::Validation).len()) as u64,
     };
     let workload = Workload {
         prepare: Effort::default(),
@@ -116,37 +120,56 @@ impl Evaluator for ScratchEvaluator {
 
     fn fingerprint(&self) -> String {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
-        fingerprint::fingerprint("scratch", &settings, &self.devices, &self.context, None)
+        fingerprint::fingerprint("scratch", &settings, &self.devices, &self.context, &[])
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start("scratch", &self.devices)
+    }
+
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::of_schedule(self.training.epochs).with_proxy()
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.fidelities().check(request.fidelity)?;
         self.devices.lease().run(|device| self.evaluate_on(device, request))
     }
 }
 
 impl ScratchEvaluator {
     fn evaluate_on(&self, device: &Device, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        let full = self.training.epochs;
         let epochs = match request.fidelity {
             Fidelity::Proxy => {
                 return Ok(self.settings.proxy.outcome(request.architecture, &self.context, device));
             }
             Fidelity::Epochs(epochs) => epochs,
-            Fidelity::Full => self.training.epochs,
+            Fidelity::Full => full,
         };
         let (settings, calibration) = (&self.training, self.settings.calibration);
         let alone = StandAlone { settings, calibration, context: &self.context, device };
-        alone.measure(request.architecture, (request.seed, epochs), self.kept(request), &Silent)
+        alone.measure(request.architecture, (request.seed, epochs), self.kept(request, epochs), &Silent)
     }
 }
 
 impl ScratchEvaluator {
-    /// Where the training of a network is kept while it goes on. Fewer epochs are the beginning of more, so that their number
-    /// does not matter.
-    fn kept(&self, request: &Request<'_>) -> Kept {
-        let identity = format!("{}\n{}\n{}", self.fingerprint(), request.genotype, request.seed);
-        let name = &blake3::hash(identity.as_bytes()).to_hex()[..16];
-        let paths = RunPaths::new(&self.context.folder);
-        Kept::new(paths.trainings().join(name), &identity)
+    /// Where the training of a network is kept while it goes on: a folder for each fidelity, as several of one network may be
+    /// asked for at one time. Fewer epochs are the beginning of more, so that it may begin where a shorter training ended.
+    fn kept(&self, request: &Request<'_>, epochs: u32) -> Kept {
+        let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
+        let network = [
+            self.fingerprint(),
+            fingerprint::conditions(&settings, &self.devices, &self.context),
+            request.genotype.to_string(),
+            format!("{:?}", request.architecture),
+            request.seed.to_string(),
+        ];
+        let network = network.join("\n");
+        let training = format!("{network}\n{:?}\n{epochs}", request.fidelity);
+        let trainings = RunPaths::new(&self.context.folder).trainings();
+        let milestones = Milestones::new(trainings.join("milestones"), network, epochs, self.training.epochs);
+        Kept::new(trainings.join("trial-"), &training).beginning_at(milestones)
     }
 }
 

@@ -49,6 +49,9 @@ pub(crate) struct Training<'a> {
 impl Training<'_> {
     /// Trains `weights` (made on the device with autodiff) for the first `epochs` epochs of the schedule, and gives what is
     /// to be judged, without gradients. A training that was interrupted goes on from its newest checkpoint in `kept`.
+    ///
+    /// # Panics
+    /// When the schedule has fewer epochs.
     pub(crate) fn run(
         &self,
         weights: Weights,
@@ -61,12 +64,18 @@ impl Training<'_> {
         let (per_epoch, of_step) = (settings.steps_per_epoch(self.examples.len()), settings.step_examples());
         let batcher = Batcher::new(self.data, self.device.clone().autodiff(), self.seed);
         let guessing = loss::of_guessing(self.data);
-        let total = u64::from(epochs.min(settings.epochs)) * per_epoch;
-        let mut state = kept.restored(NetworkState {
+        assert!(
+            epochs <= settings.epochs,
+            "nobody asks for {epochs} epochs of a schedule of {}",
+            settings.epochs
+        );
+        let total = u64::from(epochs) * per_epoch;
+        let fresh = NetworkState {
             learner: Learner::new(weights, settings, self.examples.len(), self.device),
             pruning: Pruning::new(self.architecture, settings.epochs),
             loss: 0.0,
-        })?;
+        };
+        let mut state = kept.restored(fresh, total)?;
         let mut order = (u64::MAX, Vec::new());
         while state.learner.step < total && !state.learner.is_over() {
             if progress.stop_requested() {
@@ -107,6 +116,7 @@ impl Training<'_> {
                 kept.save(&state)?;
             }
         }
+        kept.end(&state);
         progress.report(stage, total, total, "trained");
         Ok(state.learner.result())
     }

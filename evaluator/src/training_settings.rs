@@ -59,7 +59,7 @@ impl TrainingSettings {
             return Err(SettingsError::value(key, self.accumulate, "between 1 and 1024"));
         }
         if let Some(norm) = self.clip_norm.filter(|norm| !(*norm > 0.0 && norm.is_finite())) {
-            return Err(SettingsError::value(settings.key("clip_norm"), norm, "more than 0"));
+            return Err(SettingsError::value(settings.key("clip_norm"), norm, "more than 0, or `false`"));
         }
         if let Some(decay) = self.ema.filter(|decay| !(*decay > 0.0 && *decay < 1.0)) {
             return Err(SettingsError::value(settings.key("ema"), decay, "more than 0, less than 1"));

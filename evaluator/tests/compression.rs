@@ -1,5 +1,6 @@
 //! Networks with zeros and layers of 8 bits, judged and finished on a few embedded digits.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
@@ -66,6 +67,7 @@ fn build_in(
         space: Arc::clone(&space),
         space_settings: "fixed".to_owned(),
         data: Arc::clone(data),
+        cost_origins: BTreeMap::new(),
         folder: folder.to_owned(),
     };
     let optimizer = json!({ "kind": "sgd", "learning_rate": 0.1 });
@@ -296,7 +298,8 @@ fn written(space: impl Fn(&DataSet) -> Arc<dyn SearchSpace>, formats: &[&str]) -
     let steps = Steps { most: u64::MAX, ..Steps::default() };
     let finished =
         built.finisher.expect("a finisher").finish(&trial([1, 0]), into.path(), &steps).expect("it finishes");
-    (finished.files, steps.warnings.into_inner().expect("no holder panics"))
+    let files = finished.files.into_iter().map(|file| file.name).collect();
+    (files, steps.warnings.into_inner().expect("no holder panics"))
 }
 
 #[test]

@@ -2,6 +2,7 @@
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
@@ -9,7 +10,8 @@ use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, 
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict};
 use kiln_export::{InputRecord, Prediction, TrainedModel};
 use kiln_search::{
-    Costs, EvalError, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
+    Costs, EvalError, Fidelities, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal,
+    Request, Trial,
 };
 use kiln_space::{Genotype, SearchSpace, Settings, Shape, SpaceRegistry, variation};
 use rand_pcg::Pcg64;
@@ -47,6 +49,7 @@ impl Parts {
             space: Arc::clone(&space),
             space_settings: "fixed".to_owned(),
             data: Arc::clone(data),
+            cost_origins: BTreeMap::new(),
             folder: folder.to_owned(),
         };
         let finish = settings("finish", &json!({ "epochs": 20, "batch": 16, "calibration": 64 }));
@@ -62,14 +65,27 @@ impl Parts {
     }
 
     fn evaluate(&self, genotype: &Genotype) -> Outcome {
+        self.evaluate_at(genotype, Fidelity::Full).unwrap()
+    }
+
+    fn evaluate_at(&self, genotype: &Genotype, fidelity: Fidelity) -> Result<Outcome, EvalError> {
         let architecture = self.space.decode(genotype).unwrap();
-        let request = Request { genotype, architecture: &architecture, fidelity: Fidelity::Full, seed: 1 };
-        self.built.evaluator.evaluate(&request).unwrap()
+        let request = Request { genotype, architecture: &architecture, fidelity, seed: 1 };
+        self.built.evaluator.evaluate(&request)
     }
 
     fn finish(&self, genotype: Genotype, into: &Path) -> Result<Finished, EvalError> {
-        let outcome = self.evaluate(&genotype);
-        let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
+        self.finish_judged_at(Fidelity::Full, genotype, into)
+    }
+
+    fn finish_judged_at(
+        &self,
+        fidelity: Fidelity,
+        genotype: Genotype,
+        into: &Path,
+    ) -> Result<Finished, EvalError> {
+        let outcome = self.evaluate_at(&genotype, fidelity)?;
+        let proposal = Proposal { genotype, fidelity, origin: Origin::default() };
         let (costs, objectives) = (Costs::default(), Objectives::default());
         let trial = Trial { id: 1, proposal, outcome, costs, objectives, violation: 0.0 };
         self.built.finisher.as_ref().unwrap().finish(&trial, into, &Silent)
@@ -165,6 +181,42 @@ fn a_regression_is_trained_from_scratch_too() {
     assert!(measured.get("rmse_deviations").unwrap() < 0.7, "{measured:?}");
 }
 
+/// Targets most of which are small and few very far: the last ones of an exponential.
+fn far_targets() -> Arc<DataSet> {
+    let (examples, values) = raw(|a, b| vec![(1.2 * a - 0.05 * b).exp()], |value| value);
+    data_set(examples, Targets::Values { names: vec!["price".to_owned()], values })
+}
+
+#[test]
+fn a_regression_that_diverges_without_clipping_is_learned_with_the_default() {
+    let folder = tempfile::tempdir().unwrap();
+    let outcomes = |clip_norm: Option<Value>| {
+        let mut table =
+            json!({ "epochs": 10, "batch": 16, "optimizer": { "kind": "sgd", "learning_rate": 0.3 } });
+        if let Some(clip_norm) = clip_norm {
+            table["clip_norm"] = clip_norm;
+        }
+        let parts = Parts::new("scratch", &table, &far_targets(), folder.path());
+        let outcomes: Vec<Outcome> = (0..6).map(|seed| parts.evaluate(&parts.genotype(seed))).collect();
+        (parts.built.evaluator.fingerprint(), outcomes)
+    };
+    let measured = |outcomes: &[Outcome]| {
+        outcomes
+            .iter()
+            .filter_map(Outcome::measurement)
+            .filter_map(|found| found.get("rmse_deviations"))
+            .collect()
+    };
+    let (default, clipped) = outcomes(None);
+    let errors: Vec<f64> = measured(&clipped);
+    assert!(errors.len() == 6 && errors.iter().all(|error| *error < 1.0), "{clipped:?}");
+    let (off, plain) = outcomes(Some(json!(false)));
+    assert!(measured(&plain).len() < 6, "none of them diverges: {plain:?}");
+    assert_ne!(default, off, "the fingerprint says whether gradients are clipped");
+    assert_eq!(outcomes(Some(json!(1.0))).0, default);
+    assert_eq!(outcomes(Some(json!(0))), (off, plain));
+}
+
 #[test]
 fn no_evaluator_sees_the_test_split() {
     // The second data set's test inputs are no numbers: whoever reads them gives something else.
@@ -192,4 +244,57 @@ fn no_evaluator_sees_the_test_split() {
         assert!(one.1.unwrap()["test_accuracy_percent"] > 60.0);
         assert!(matches!(other.1, Err(EvalError::Diverged { .. })), "{kind}");
     }
+}
+
+#[test]
+fn evaluators_answer_the_fidelities_that_they_state_and_refuse_all_others() {
+    let data = classes(|value| value);
+    let scratch = json!({ "epochs": 3, "batch": 16, "calibration": 64 });
+    let short = json!({ "epochs": 2, "batch": 16, "calibration": 64 });
+    let cases = [
+        ("scratch", scratch, Fidelities::of_schedule(3).with_proxy()),
+        ("supernet", short, Fidelities::full_only().with_proxy()),
+        ("naswot", json!({}), Fidelities::full_only()),
+        ("synflow", json!({}), Fidelities::full_only()),
+    ];
+    for (kind, table, stated) in cases {
+        let folder = tempfile::tempdir().unwrap();
+        let parts = Parts::new(kind, &table, &data, folder.path());
+        assert_eq!(parts.built.evaluator.fidelities(), stated, "{kind}");
+        let genotype = parts.genotype(1);
+        let mut answers = Vec::new();
+        let asked =
+            [0, 1, 2, 3, 4].map(Fidelity::Epochs).into_iter().chain([Fidelity::Proxy, Fidelity::Full]);
+        for fidelity in asked {
+            match parts.evaluate_at(&genotype, fidelity) {
+                Ok(outcome) => {
+                    assert!(stated.answers(fidelity), "{kind} answers `{fidelity}`");
+                    answers.push(outcome);
+                }
+                Err(EvalError::Fidelity { fidelity: refused, answered }) => {
+                    assert!(!stated.answers(fidelity), "{kind} refuses `{fidelity}`");
+                    assert_eq!((refused, answered), (fidelity, stated));
+                }
+                Err(error) => panic!("{kind}: {error}"),
+            }
+        }
+        let distinct = answers.iter().enumerate().all(|(at, one)| !answers[..at].contains(one));
+        assert!(distinct, "{kind} answers two fidelities alike: {answers:?}");
+    }
+}
+
+#[test]
+fn a_card_says_with_how_much_effort_the_search_judged_the_network() {
+    let folder = tempfile::tempdir().unwrap();
+    let table = json!({ "epochs": 3, "batch": 16, "calibration": 64 });
+    let parts = Parts::new("scratch", &table, &classes(|value| value), folder.path());
+    let training = |fidelity| {
+        let into = tempfile::tempdir().unwrap();
+        parts.finish_judged_at(fidelity, parts.genotype(1), into.path()).unwrap();
+        TrainedModel::load(&into.path().join("model.kiln")).unwrap().card.training
+    };
+    let short = training(Fidelity::Epochs(1));
+    assert!(short.ends_with("; the search judged the architecture after 1 of 3 epochs"), "{short}");
+    let full = training(Fidelity::Full);
+    assert!(!full.contains("judged"), "{full}");
 }

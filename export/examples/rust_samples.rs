@@ -30,7 +30,7 @@ fn main() -> Result<()> {
     for (name, mut model) in models {
         // Packages are named after their networks, and live in one project.
         model.card.name = format!("samples/{name}-0");
-        write_files(&RustModule, &model, &folder.join(&name))?;
+        write_files(&RustModule, &model, &folder.join(&name), true)?;
         let raw = testing::raw_input(&model.architecture, EXAMPLES, 1);
         let logits = run_reference(&model, &raw, EXAMPLES)?;
         let [input, expected] = ["input", "expected"].map(|part| format!("{name}.{part}.f32"));

@@ -4,9 +4,9 @@ use std::collections::BTreeMap;
 use std::io::{self, Read};
 use std::path::Path;
 
+use kiln_files::{Checked, parse_document, seal_document};
 use serde::{Deserialize, Serialize};
 
-use crate::files::write_whole;
 use crate::{ExportError, InputRecord};
 
 /// What was measured or predicted, and how.
@@ -149,46 +149,40 @@ impl ModelCard {
         Ok(())
     }
 
-    /// Writes the card as indented JSON that ends with a line break.
+    /// Writes the card as indented JSON whose last key `check` is a hash of what stands before it.
     ///
     /// # Errors
     /// [`ExportError`] when a number is not finite or writing fails.
     pub fn write(&self, out: &mut dyn io::Write) -> Result<(), ExportError> {
         self.check()?;
-        let mut text = serde_json::to_vec_pretty(self).map_err(as_json_error)?;
-        text.push(b'\n');
-        out.write_all(&text)?;
+        out.write_all(&seal_document(self))?;
         Ok(())
     }
 
     /// Writes the card at `path`: beside it first, then renamed.
     ///
     /// # Errors
-    /// [`ExportError::Unwritable`] with the path and what [`ModelCard::write`] says.
+    /// [`ExportError`] when a number is not finite or the file cannot be written.
     pub fn save(&self, path: &Path) -> Result<(), ExportError> {
-        write_whole(path, &mut |out| self.write(out))
-            .map_err(|source| ExportError::Unwritable { path: path.to_owned(), source: Box::new(source) })
+        self.check()?;
+        Ok(kiln_files::write_document(path, self)?)
     }
 
-    /// Reads a card and checks it.
+    /// Reads a card and checks it; cards of older builds carry no hash.
     ///
     /// # Errors
-    /// [`ExportError`] when it is longer than 16 MiB, is not a card, or a number is impossible.
-    pub fn read(input: &mut dyn io::Read) -> Result<Self, ExportError> {
+    /// [`ExportError`] when it is longer than 16 MiB, was changed, is not a card, or a number is impossible.
+    pub fn read(input: &mut dyn io::Read) -> Result<Checked<Self>, ExportError> {
         let mut text = Vec::new();
         input.take(CARD_LIMIT + 1).read_to_end(&mut text).map_err(ExportError::Read)?;
         let bytes = text.len() as u64;
         if bytes > CARD_LIMIT {
             return Err(ExportError::TooLarge { format: "the model card", bytes, limit: CARD_LIMIT });
         }
-        let card: Self = serde_json::from_slice(&text).map_err(as_json_error)?;
-        card.check()?;
+        let card: Checked<Self> = parse_document(Path::new("the model card"), &text)?;
+        card.content.check()?;
         Ok(card)
     }
-}
-
-fn as_json_error(source: serde_json::Error) -> ExportError {
-    ExportError::Json { part: "model card", source }
 }
 
 #[cfg(test)]
@@ -201,7 +195,8 @@ mod tests {
         for (name, model) in testing::sample_models() {
             let mut text = Vec::new();
             model.card.write(&mut text).unwrap();
-            assert_eq!(ModelCard::read(&mut text.as_slice()).unwrap(), model.card, "{name}");
+            let read = Checked { content: model.card, is_checked: true };
+            assert_eq!(ModelCard::read(&mut text.as_slice()).unwrap(), read, "{name}");
         }
     }
 
@@ -222,9 +217,9 @@ mod tests {
         let mut text = Vec::new();
         testing::perceptron().card.write(&mut text).unwrap();
         let cut = &text[..text.len() / 2];
-        assert!(matches!(ModelCard::read(&mut &*cut), Err(ExportError::Json { .. })));
+        assert!(matches!(ModelCard::read(&mut &*cut), Err(ExportError::Files(_))));
         let other = String::from_utf8(text).unwrap().replacen("\"seed\"", "\"sead\"", 1);
-        assert!(matches!(ModelCard::read(&mut other.as_bytes()), Err(ExportError::Json { .. })));
+        assert!(matches!(ModelCard::read(&mut other.as_bytes()), Err(ExportError::Files(_))));
     }
 
     #[test]

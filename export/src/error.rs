@@ -202,6 +202,9 @@ pub enum ExportError {
         /// What is wrong with it.
         source: Box<ExportError>,
     },
+    /// A whole file cannot be read or written, or is not what was written.
+    #[error(transparent)]
+    Files(#[from] kiln_files::FileError),
     /// Reading failed.
     #[error("cannot read the network")]
     Read(#[source] std::io::Error),

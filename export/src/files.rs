@@ -1,66 +1,45 @@
 //! Exported networks on disk.
 
-use std::fs::{self, File};
-use std::io::{BufWriter, IntoInnerError, Write};
 use std::path::{Path, PathBuf};
+
+use kiln_files::{Overwrite, write_output, write_output_folder};
 
 use crate::{ExportError, Exporter, TrainedModel};
 
-/// Writes a network in one format at `path`: a file, or a folder where the format is one. Gives the files written.
+/// The file of a Rust package without which the folder is none.
+const PACKAGE: &str = "Cargo.toml";
+
+/// Writes a network in one format at `path`: a file, or a folder where the format is one. Gives the files of it.
 ///
-/// Every file is written beside its place and renamed, so that there is never half a file. Other files of an existing
+/// A file, or a new folder, appears whole. What is there already is not overwritten, unless it is the same, or with `force`. Other files of an existing
 /// folder stay. A device or a pipe is written to as it is.
 ///
 /// # Errors
-/// [`ExportError::Unwritable`] with the path and what is wrong.
+/// [`ExportError::Unwritable`] when the format cannot hold the network, [`ExportError::Files`] when a file cannot be written or
+/// may not be overwritten.
 pub fn write_files(
     exporter: &dyn Exporter,
     model: &TrainedModel,
     path: &Path,
+    force: bool,
 ) -> Result<Vec<PathBuf>, ExportError> {
-    let at =
-        |path: &Path, source| ExportError::Unwritable { path: path.to_owned(), source: Box::new(source) };
-    let Some(folder) = exporter.folder(model).map_err(|error| at(path, error))? else {
-        write_whole(path, &mut |out| exporter.export(model, out)).map_err(|error| at(path, error))?;
+    let at = |source| ExportError::Unwritable { path: path.to_owned(), source: Box::new(source) };
+    let Some(files) = exporter.folder(model).map_err(at)? else {
+        let mut bytes = Vec::new();
+        exporter.export(model, &mut bytes).map_err(at)?;
+        write_output(path, &bytes, if force { Overwrite::Always } else { Overwrite::Never })?;
         return Ok(vec![path.to_owned()]);
     };
-    let mut written = Vec::new();
-    for (name, bytes) in folder {
-        let file = path.join(name);
-        let parent = file.parent().unwrap_or(path);
-        fs::create_dir_all(parent).map_err(|error| at(parent, error.into()))?;
-        write_whole(&file, &mut |out| Ok(out.write_all(&bytes)?)).map_err(|error| at(&file, error))?;
-        written.push(file);
-    }
-    Ok(written)
-}
-
-/// Writes beside `path`, syncs and renames; what cannot be written whole is removed.
-pub(crate) fn write_whole(
-    path: &Path,
-    write: &mut dyn FnMut(&mut dyn Write) -> Result<(), ExportError>,
-) -> Result<(), ExportError> {
-    if path.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
-        let mut out = BufWriter::new(File::options().write(true).open(path)?);
-        write(&mut out)?;
-        return Ok(out.flush()?);
-    }
-    let mut partial = path.as_os_str().to_owned();
-    partial.push(".partial");
-    let mut save = || -> Result<(), ExportError> {
-        let mut out = BufWriter::new(File::create(&partial)?);
-        write(&mut out)?;
-        out.into_inner().map_err(IntoInnerError::into_error)?.sync_all()?;
-        Ok(fs::rename(&partial, path)?)
-    };
-    save().inspect_err(|_| {
-        // What is left of a failed write is of no use; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&partial);
-    })
+    let first = files.keys().next().map_or("", String::as_str);
+    let marker = if files.contains_key(PACKAGE) { PACKAGE } else { first };
+    write_output_folder(path, &files, marker, force)?;
+    Ok(files.keys().map(|name| path.join(name)).collect())
 }
 
 #[cfg(test)]
 mod tests {
+    use std::fs;
+
     use super::*;
     use crate::{Onnx, RustModule, testing};
 
@@ -69,13 +48,32 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let model = testing::perceptron();
         let onnx = folder.path().join("a.onnx");
-        assert_eq!(write_files(&Onnx, &model, &onnx).unwrap(), std::slice::from_ref(&onnx));
+        assert_eq!(write_files(&Onnx, &model, &onnx, false).unwrap(), std::slice::from_ref(&onnx));
         let package = folder.path().join("a");
-        let written = write_files(&RustModule, &model, &package).unwrap();
+        let written = write_files(&RustModule, &model, &package, false).unwrap();
         assert_eq!(written.len(), 5);
         assert!(written.iter().all(|file| file.is_file()));
-        // Again over the old ones.
-        assert_eq!(write_files(&RustModule, &model, &package).unwrap(), written);
+        // The same again.
+        assert_eq!(write_files(&RustModule, &model, &package, false).unwrap(), written);
+        assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
+    }
+
+    #[test]
+    fn another_network_is_overwritten_only_when_forced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (model, mut other) = (testing::perceptron(), testing::perceptron());
+        other.card.name = "another".to_owned();
+        for (exporter, name) in [(&Onnx as &dyn Exporter, "a.onnx"), (&RustModule, "a")] {
+            let path = folder.path().join(name);
+            let written = write_files(exporter, &model, &path, false).unwrap();
+            let bytes = || written.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>();
+            let before = bytes();
+            let error = write_files(exporter, &other, &path, false).unwrap_err().to_string();
+            assert!(error.contains("is there already"), "{error}");
+            assert_eq!(bytes(), before);
+            write_files(exporter, &other, &path, true).unwrap();
+            assert_ne!(bytes(), before);
+        }
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
@@ -87,7 +85,10 @@ mod tests {
         let link = folder.path().join("a.onnx");
         // Through a link, so that a writer that renames harms nothing but the link.
         std::os::unix::fs::symlink("/dev/null", &link).unwrap();
-        assert_eq!(write_files(&Onnx, &testing::perceptron(), &link).unwrap(), std::slice::from_ref(&link));
+        assert_eq!(
+            write_files(&Onnx, &testing::perceptron(), &link, false).unwrap(),
+            std::slice::from_ref(&link)
+        );
         assert!(link.metadata().unwrap().file_type().is_char_device());
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
@@ -98,11 +99,11 @@ mod tests {
         let mut model = testing::perceptron();
         model.arrays.clear();
         let path = folder.path().join("a.onnx");
-        let error = write_files(&Onnx, &model, &path).unwrap_err();
+        let error = write_files(&Onnx, &model, &path, false).unwrap_err();
         assert!(error.to_string().contains("a.onnx"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
         // A folder where a file is.
         fs::write(&path, "").unwrap();
-        assert!(write_files(&RustModule, &testing::perceptron(), &path).is_err());
+        assert!(write_files(&RustModule, &testing::perceptron(), &path, true).is_err());
     }
 }

@@ -13,15 +13,14 @@
 //! Version 1 has no grids, for it has no layers of 8 bits; it is read as well.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::{BufReader, Read, Write};
 use std::path::Path;
 
+use kiln_files::WholeFile;
 use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
-use crate::files::write_whole;
 use crate::{Array, ExportError, Grid, ModelCard, TrainedModel};
 
 const MAGIC: &[u8; 8] = b"KILNMODL";
@@ -32,6 +31,8 @@ const OLDEST: u32 = 1;
 const DESCRIPTION_LIMIT: u64 = 64 << 20;
 /// Most bytes of values that are read.
 const VALUES_LIMIT: u64 = 4 << 30;
+/// Bytes of the longest file that is opened: both parts, and what stands around them.
+const FILE_LIMIT: u64 = DESCRIPTION_LIMIT + VALUES_LIMIT + 1024;
 /// Largest number in an architecture that is read; products of three stay below 2^64.
 const NUMBER_LIMIT: u64 = 1 << 21;
 
@@ -123,19 +124,23 @@ impl TrainedModel {
     /// Writes the model file at `path`: beside it first, then renamed, so that there is never half a file.
     ///
     /// # Errors
-    /// [`ExportError::Unwritable`] with the path and what [`TrainedModel::write`] says.
+    /// [`ExportError::Files`] when the file cannot be written, [`ExportError::Unwritable`] with the path and what [`TrainedModel::write`]
+    /// says.
     pub fn save(&self, path: &Path) -> Result<(), ExportError> {
-        write_whole(path, &mut |out| self.write(out))
-            .map_err(|source| ExportError::Unwritable { path: path.to_owned(), source: Box::new(source) })
+        let mut out = WholeFile::create(path)?;
+        self.write(&mut out)
+            .map_err(|source| ExportError::Unwritable { path: path.to_owned(), source: Box::new(source) })?;
+        Ok(out.finish()?)
     }
 
     /// Reads the model file at `path`.
     ///
     /// # Errors
-    /// [`ExportError::File`] with the path and what [`TrainedModel::read`] says.
+    /// [`ExportError::Files`] when it cannot be opened or is no file, [`ExportError::File`] with the path and what
+    /// [`TrainedModel::read`] says.
     pub fn load(path: &Path) -> Result<Self, ExportError> {
-        let load = || Self::read(&mut BufReader::new(File::open(path).map_err(ExportError::Read)?));
-        load().map_err(|source| at(path, source))
+        let (file, _) = kiln_files::open(path, FILE_LIMIT)?;
+        Self::read(&mut BufReader::new(file)).map_err(|source| at(path, source))
     }
 }
 
@@ -353,7 +358,7 @@ mod tests {
 
         let missing = folder.path().join("other.kiln");
         let error = TrainedModel::load(&missing).unwrap_err();
-        assert_eq!(error.to_string(), format!("cannot use the model file `{}`", missing.display()));
+        assert_eq!(error.to_string(), format!("{}: cannot read", missing.display()));
 
         let mut broken = model.clone();
         broken.arrays.clear();

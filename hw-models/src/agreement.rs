@@ -10,8 +10,10 @@ use crate::{CostModel, HwError};
 pub struct Measured {
     /// The network; one of a single layer for a layer measured on its own.
     pub architecture: Architecture,
-    /// Microseconds for the whole batch.
+    /// Microseconds for the whole batch; the median where it was measured repeatedly.
     pub latency_us: f64,
+    /// Relative standard error of `latency_us` by how repeated measurements scatter; 0 where there is only one.
+    pub standard_error: f64,
 }
 
 /// How far predictions are from measurements.
@@ -75,7 +77,7 @@ impl Comparison {
     pub fn new(model: &dyn CostModel, measured: &[Measured]) -> Result<Self, HwError> {
         let mut pairs = Vec::with_capacity(measured.len());
         let mut within = 0;
-        for Measured { architecture, latency_us } in measured {
+        for Measured { architecture, latency_us, .. } in measured {
             let predicted = model.network(architecture)?.latency_us;
             within += usize::from((predicted.low..=predicted.high).contains(latency_us));
             pairs.push((predicted.value, *latency_us));

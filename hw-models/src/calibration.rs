@@ -33,9 +33,9 @@ const UNTOLD: f64 = 5e-3;
 ///     let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
 ///     b.conv("conv", b.input(), 8 * width, 3, 1, 1)?;
 ///     let architecture = b.finish()?;
-///     // A device of which convolutions take half as long again as its file says.
+///     // A device whose convolutions are 1.5 times slower than its file says.
 ///     let latency_us = 1.5 * model.network(&architecture)?.latency_us.value;
-///     measured.push(Measured { architecture, latency_us });
+///     measured.push(Measured { architecture, latency_us, standard_error: 0.0 });
 /// }
 /// let fit = Calibration::new("measured.csv", "latency_us").fit(&device, &measured)?;
 /// assert!(fit.report.before.mean_error_percent > 30.0);
@@ -148,8 +148,8 @@ impl Calibration {
 /// The networks as their kernels, from the fastest to the slowest.
 fn networks(model: &Roofline, measured: &[Measured]) -> Result<Vec<Network>, HwError> {
     let mut networks = Vec::with_capacity(measured.len());
-    for (index, Measured { architecture, latency_us }) in measured.iter().enumerate() {
-        let network = Network::new(model.demands(architecture)?, *latency_us);
+    for (index, Measured { architecture, latency_us, standard_error }) in measured.iter().enumerate() {
+        let network = Network::new(model.demands(architecture)?, *latency_us, *standard_error);
         let predicted = network.predicted_us(&model.constants());
         for (what, value) in [("measured", *latency_us), ("predicted", predicted)] {
             if !(value.is_finite() && value > 0.0) {

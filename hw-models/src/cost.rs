@@ -1,5 +1,7 @@
 //! What a layer and a network cost on one device, and the contract of every cost model.
 
+use std::fmt;
+
 use kiln_space::{Architecture, LayerId};
 use serde::{Deserialize, Serialize};
 
@@ -52,6 +54,23 @@ pub struct Estimate {
     pub model_bytes: u64,
 }
 
+/// For what a cost model predicts latency, energy and peak memory. Numbers of other conditions are not comparable.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Conditions {
+    /// Examples that go through the network together.
+    pub batch: u64,
+    /// Threads that work on them.
+    pub threads: u64,
+}
+
+impl fmt::Display for Conditions {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let plural = |count: u64| if count == 1 { "" } else { "s" };
+        let Self { batch, threads } = *self;
+        write!(f, "a batch of {batch} example{} on {threads} thread{}", plural(batch), plural(threads))
+    }
+}
+
 /// Predicts cost from the architecture alone.
 ///
 /// Laws (checked by the functions of `testing`): every number is finite and not negative; an interval holds its value;
@@ -64,6 +83,16 @@ pub trait CostModel: Send + Sync {
     fn device(&self) -> &str {
         let name = self.name();
         name.split_once('/').map_or(name, |(device, _)| device)
+    }
+
+    /// For how many examples and threads it predicts; `None` for a model that knows neither.
+    fn conditions(&self) -> Option<Conditions> {
+        None
+    }
+
+    /// What predictions depend on besides name and conditions, as text: two models predict the same if all three are equal.
+    fn basis(&self) -> String {
+        String::new()
     }
 
     /// Cost of one layer.

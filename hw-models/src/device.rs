@@ -1,8 +1,6 @@
 //! What a device can do, as its file states it. Every number stands beside its source; nothing here predicts anything.
 
 use std::collections::BTreeMap;
-use std::fs::File;
-use std::io::Read;
 use std::path::Path;
 
 use kiln_space::NumberFormat;
@@ -204,14 +202,8 @@ impl Device {
     /// [`HwError::Read`] when there is none or it is too large, otherwise as [`Device::parse`].
     pub fn open(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
-        let refuse = |problem: String| HwError::Read { file: file.clone(), problem };
-        let mut text = String::new();
-        File::open(path)
-            .and_then(|opened| opened.take(FILE_MAX_BYTES + 1).read_to_string(&mut text))
-            .map_err(|error| refuse(error.to_string()))?;
-        if text.len() as u64 > FILE_MAX_BYTES {
-            return Err(refuse(format!("it is larger than {FILE_MAX_BYTES} bytes")));
-        }
+        let text = kiln_files::read_text(path, FILE_MAX_BYTES)
+            .map_err(|error| HwError::Read { file: file.clone(), problem: error.problem() })?;
         Self::parse(&file, &text)
     }
 
@@ -353,7 +345,11 @@ mod tests {
         let path = folder.path().join("large.toml");
         std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
         let error = Device::open(&path).unwrap_err().to_string();
-        assert!(error.contains("large.toml: cannot be read (it is larger than 1048576 bytes)"), "{error}");
+        assert!(
+            error
+                .contains("large.toml: cannot be read (is 1048577 bytes long, and at most 1048576 are read)"),
+            "{error}"
+        );
         std::fs::write(&path, [0xff, 0xfe]).unwrap();
         assert!(matches!(Device::open(&path), Err(HwError::Read { .. })));
         assert!(matches!(Device::open(folder.path()), Err(HwError::Read { .. })));

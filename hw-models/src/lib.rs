@@ -17,11 +17,11 @@ mod work;
 
 pub use agreement::{Agreement, Comparison, Measured, spearman};
 pub use calibration::{Calibration, Fit, FitReport, FittedNumber, NETWORKS_MIN};
-pub use cost::{Cost, CostModel, Estimate, Interval};
+pub use cost::{Conditions, Cost, CostModel, Estimate, Interval};
 pub use device::{Device, Efficiency, Energy, Memory, NOfMSpeedup, Number, RelativeError, SparsitySupport};
 pub use error::HwError;
 pub use fusion::{Kernel, Schedule};
-pub use measurements::{KeyFile, LatencyUnit, MeasurementFile, Measurements, genotype};
+pub use measurements::{KeyFile, LatencyUnit, MeasurementFile, Measurements, Repeats, genotype};
 pub use memory::{model_bytes, peak_memory_bytes};
 pub use registry::{HardwareRegistry, ModelBuilder};
 pub use roofline::Roofline;

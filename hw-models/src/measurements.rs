@@ -1,6 +1,7 @@
 //! Tables of measured latencies, read into networks.
 
 mod csv_file;
+mod repeats;
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -11,6 +12,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use self::csv_file::CsvFile;
+use self::repeats::Pool;
+pub use self::repeats::Repeats;
 use crate::{HwError, Measured};
 
 /// How a number that means "not measured" is written in published tables, where the field is not just empty.
@@ -38,6 +41,7 @@ pub struct KeyFile {
 ///
 /// Networks are named by their genes joined by `-`, or by a cell of NAS-Bench-201 as its tables write it
 /// (`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`). A latency that is empty or -1 was not measured: the row is counted and left out.
+/// Rows that name the same genotype are repeated measurements of one network, which counts once, with their median.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasurementFile {
     /// The file.
@@ -55,10 +59,12 @@ pub struct MeasurementFile {
 /// Measured networks of one file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurements {
-    /// Networks with a latency, in the order of the file.
+    /// Networks with a latency, in the order in which the file first measures them.
     pub measured: Vec<Measured>,
-    /// Rows without one.
+    /// Rows without a latency.
     pub not_measured: usize,
+    /// Networks that were measured more than once, if there are any.
+    pub repeats: Option<Repeats>,
 }
 
 impl LatencyUnit {
@@ -75,20 +81,16 @@ impl MeasurementFile {
     ///
     /// # Errors
     /// [`HwError`] naming file, and line and column where it is a field: a latency that is no positive number, a key that is no
-    /// network of the space or that stood there before, a row that the key file does not know.
+    /// network of the space, a row that the key file does not know.
     pub fn read(&self, space: &dyn SearchSpace) -> Result<Measurements, HwError> {
         let table = CsvFile::read(&self.path)?;
         let latency = table.column(&self.latency_column)?;
         let named = self.key_file.as_ref().map(|file| Names::read(file, &self.key)).transpose()?;
         let key = table.column(self.key_file.as_ref().map_or(&self.key, |file| &file.on))?;
-        let mut measured = Vec::new();
+        let mut pool = Pool::default();
         let mut not_measured = 0;
-        let mut lines = BTreeMap::new();
         for row in table.rows() {
             let field = row.field(key);
-            if let Some(first) = lines.insert(field.to_owned(), row.line()) {
-                return Err(row.refuse(key, format!("a network once (it stands on line {first} already)")));
-            }
             let text = row.field(latency);
             let value = if text.is_empty() { NOT_MEASURED } else { text.parse().unwrap_or(f64::NAN) };
             if value.total_cmp(&NOT_MEASURED).is_eq() {
@@ -105,12 +107,13 @@ impl MeasurementFile {
                     .get(field)
                     .ok_or_else(|| row.refuse(key, format!("one that stands in {}", names.file)))?,
             };
-            let architecture = genotype(name)
-                .and_then(|genotype| space.decode(&genotype))
-                .map_err(|source| row.refuse_network(key, name, source))?;
-            measured.push(Measured { architecture, latency_us });
+            let genotype = genotype(name).map_err(|source| row.refuse_network(key, name, source))?;
+            pool.add(genotype, latency_us, |genotype| {
+                space.decode(genotype).map_err(|source| row.refuse_network(key, name, source))
+            })?;
         }
-        Ok(Measurements { measured, not_measured })
+        let repeats = pool.repeats();
+        Ok(Measurements { measured: pool.measured(), not_measured, repeats })
     }
 
     /// The name of the file, without its folder.

@@ -7,7 +7,9 @@ use serde::Deserialize;
 
 use crate::demand::{Constants, Demand};
 use crate::work::{Work, working_set_bytes};
-use crate::{Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Schedule, peak_memory_bytes};
+use crate::{
+    Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Schedule, peak_memory_bytes,
+};
 
 /// Predicts the cost of each kernel of a [`Schedule`] from a [`Device`] file alone. Additive: the network costs what its
 /// layers cost together.
@@ -20,7 +22,7 @@ pub struct Roofline {
     name: String,
     device: Device,
     constants: Constants,
-    batch: u64,
+    conditions: Conditions,
 }
 
 /// Settings of a `[[hardware]]` table with `model = "roofline"`.
@@ -49,7 +51,8 @@ impl Roofline {
             format!("{}/roofline/{}", device.name, device.calibration.as_deref().unwrap_or("datasheet"));
         let threads = (threads.max(1) as f64).min(device.cores.value);
         let constants = Constants::new(&device, threads);
-        Self { name, device, constants, batch: batch.max(1) }
+        let conditions = Conditions { batch: batch.max(1), threads: threads as u64 };
+        Self { name, device, constants, conditions }
     }
 
     /// Reads `batch` and `threads`.
@@ -100,7 +103,7 @@ impl Roofline {
         for &id in &kernel.layers {
             self.rate(architecture, id, Some(architecture.layer(id).precision.activations))?;
         }
-        let work = Work::new(architecture, kernel, self.batch);
+        let work = Work::new(architecture, kernel, self.conditions.batch);
         let (format, peak_per_s) = self.rate(architecture, kernel.head(), work.format)?;
         let saved = self.saved(head.sparsity, head.precision.weights, format);
         let mut bytes = Bytes::default();
@@ -184,7 +187,7 @@ impl Roofline {
     /// Bytes of a kernel's weights as the device stores them: without zeros where it can leave them out.
     fn stored_bytes(&self, architecture: &Architecture, kernel: &Kernel) -> Result<u64, HwError> {
         let head = architecture.layer(kernel.head());
-        let work = Work::new(architecture, kernel, self.batch);
+        let work = Work::new(architecture, kernel, self.conditions.batch);
         let (format, _) = self.rate(architecture, kernel.head(), work.format)?;
         let saved = self.saved(head.sparsity, head.precision.weights, format);
         Ok((work.weight_bytes * saved.stored + work.vector_bytes).ceil() as u64)
@@ -193,7 +196,8 @@ impl Roofline {
     /// Where the weights are read from: on the chip when everything the network needs fits there.
     fn weights_place(&self, architecture: &Architecture, schedule: &Schedule) -> Place {
         let memory = &self.device.memory;
-        let fits = || working_set_bytes(architecture, schedule, self.batch) <= memory.on_chip_bytes.value;
+        let fits =
+            || working_set_bytes(architecture, schedule, self.conditions.batch) <= memory.on_chip_bytes.value;
         if memory.flash_bytes.is_none() && fits() { Place::OnChip } else { Place::External }
     }
 }
@@ -201,6 +205,14 @@ impl Roofline {
 impl CostModel for Roofline {
     fn name(&self) -> &str {
         &self.name
+    }
+
+    fn conditions(&self) -> Option<Conditions> {
+        Some(self.conditions)
+    }
+
+    fn basis(&self) -> String {
+        format!("{:?}", self.device)
     }
 
     fn layer(&self, architecture: &Architecture, layer: LayerId) -> Result<Cost, HwError> {
@@ -225,7 +237,7 @@ impl CostModel for Roofline {
         Ok(Estimate {
             latency_us: Interval::relative(total.latency_us, error.latency_relative_90.value),
             energy_uj: Interval::relative(total.energy_uj, error.energy_relative_90.value),
-            peak_memory_bytes: peak_memory_bytes(architecture, &schedule, self.batch),
+            peak_memory_bytes: peak_memory_bytes(architecture, &schedule, self.conditions.batch),
             model_bytes,
         })
     }

@@ -33,7 +33,7 @@ pub use self::functions::{Function, FunctionSettings};
 pub use self::hardware::HardwareSettings;
 pub use self::journaled::Journaled;
 pub use self::paired::{Paired, wilcoxon};
-pub use self::plot::svg;
+pub use self::plot::{is_svg, svg};
 pub use self::problem::{Answer, Goal, Oracle, Problem};
 pub use self::proxied::ProxySettings;
 pub use self::run::{Run, RunSettings, run};

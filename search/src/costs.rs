@@ -1,5 +1,6 @@
 //! The cost models of a study under one roof: every cost of an architecture, by name with unit.
 
+use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
@@ -85,15 +86,35 @@ impl CostSet {
         counted.chain(predicted).collect()
     }
 
+    /// How each cost comes about, by its name: counted, or predicted by which model for how many examples on how many threads.
+    #[must_use]
+    pub fn origins(&self) -> BTreeMap<String, String> {
+        let mut origins = BTreeMap::new();
+        for name in COUNTED {
+            origins.insert(name.to_owned(), "counted in the architecture".to_owned());
+        }
+        for (device, model) in &self.devices {
+            for cost in PREDICTED {
+                // The size of a model is that of its weights, whatever goes through it.
+                let conditions = model.conditions().filter(|_| cost != "model_bytes");
+                let conditions =
+                    conditions.map_or_else(String::new, |conditions| format!(" for {conditions}"));
+                let origin = format!("predicted by {} from the architecture{conditions}", model.name());
+                origins.insert(self.qualified(cost, device), origin);
+            }
+        }
+        origins
+    }
+
     /// All costs of an architecture.
     ///
     /// # Errors
     /// [`CostError`] when a model does not know an operation or format, or gives a number that is not finite.
     pub fn network(&self, architecture: &Architecture) -> Result<Costs, CostError> {
         let counts = architecture.counts();
-        let mut costs = Costs::default();
+        let mut costs = BTreeMap::new();
         for (name, value) in COUNTED.iter().zip([counts.parameters, counts.macs]) {
-            costs.0.insert((*name).to_owned(), value as f64);
+            costs.insert((*name).to_owned(), value as f64);
         }
         for (device, model) in &self.devices {
             let estimate = model.network(architecture)?;
@@ -108,10 +129,10 @@ impl CostSet {
                 if !value.is_finite() {
                     return Err(CostError::NotFinite { name, value: value.to_string() });
                 }
-                costs.0.insert(name, value);
+                costs.insert(name, value);
             }
         }
-        Ok(costs)
+        Ok(Costs(costs.into()))
     }
 }
 
@@ -171,7 +192,22 @@ mod tests {
         assert!(!costs.0.contains_key("latency_us"));
         let mut names = two.names();
         names.sort();
-        assert_eq!(names, costs.0.into_keys().collect::<Vec<_>>());
+        assert!(names.iter().eq(costs.0.keys()));
+    }
+
+    #[test]
+    fn the_origin_of_a_cost_says_for_how_many_examples_and_threads_it_is() {
+        let device = kiln_hw_models::Device::builtin("cortex-a72").unwrap();
+        let model: Arc<dyn CostModel> = Arc::new(kiln_hw_models::Roofline::new(device, 32, 4));
+        let origins = CostSet::new(vec![("cortex-a72".to_owned(), model)]).unwrap().origins();
+        let by = "predicted by cortex-a72/roofline/hw-nas-bench-raspi4-100 from the architecture";
+        assert_eq!(origins["latency_us"], format!("{by} for a batch of 32 examples on 4 threads"));
+        assert_eq!(
+            (&origins["model_bytes"], &*origins["macs"]),
+            (&by.to_owned(), "counted in the architecture")
+        );
+        let origins = devices(&[("a", 2.0), ("b", 3.0)]).origins();
+        assert_eq!(origins["latency_us@b"], "predicted by per-mac from the architecture");
     }
 
     #[test]

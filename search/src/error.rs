@@ -3,10 +3,11 @@
 use std::fmt;
 use std::path::PathBuf;
 
-use kiln_space::Genotype;
+use kiln_space::{Genotype, SettingsError};
 use thiserror::Error;
 
-use crate::{EvalError, Fidelity, Rejections, TrialId};
+use crate::results::version_in;
+use crate::{EvalError, Fidelities, Fidelity, Rejections, SupernetHealth, TrialId};
 
 /// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
 #[derive(Debug, Error)]
@@ -22,6 +23,37 @@ pub enum StudyError {
         /// What is accepted.
         expected: &'static str,
     },
+    /// A strategy asks for a fidelity that the evaluator does not answer.
+    #[error(
+        "the strategy asks for the fidelity `{fidelity}`, and the evaluator answers {answered}; give the strategy rungs among these, or \
+         choose another evaluator"
+    )]
+    Fidelity {
+        /// What is asked for.
+        fidelity: Fidelity,
+        /// What is answered.
+        answered: Fidelities,
+    },
+    /// A budget ends before the first network is judged with full effort.
+    #[error(
+        "`{key}` is {found}, expected at least {needed}: before that, with {in_flight} trials in flight, the strategy judges no network \
+         with full effort"
+    )]
+    Budget {
+        /// Which budget.
+        key: &'static str,
+        /// Its size.
+        found: u64,
+        /// What the strategy needs.
+        needed: u64,
+        /// Proposals that are out at one time.
+        in_flight: usize,
+    },
+    /// The strategy never comes to its highest rung.
+    #[error(
+        "the strategy never judges a network with full effort; give it fewer rungs, or a smaller `reduction`"
+    )]
+    NeverFull,
     /// A constraint limits a cost that no cost model of the study computes.
     #[error("there is no cost `{cost}` to constrain; known: {}", List(known))]
     UnknownCost {
@@ -50,6 +82,9 @@ pub enum StudyError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A whole file cannot be read or written, or is not what was written.
+    #[error(transparent)]
+    Files(#[from] kiln_files::FileError),
     /// Another process works on the run folder.
     #[error("{}: in use by {}; wait for it, stop it, or choose another name for the study", path.display(), Holder(*pid))]
     Held {
@@ -57,6 +92,27 @@ pub enum StudyError {
         path: PathBuf,
         /// Process that holds it, if it said so.
         pid: Option<u32>,
+    },
+    /// What this process worked on is not where it was: another process may work on what is there now.
+    #[error(
+        "{}: the run folder was removed, moved or replaced while the study ran (`{}` is not what it was), so nothing more is \
+         written; put it back where it was, then run the same command again", path.display(), what.display()
+    )]
+    Displaced {
+        /// The run folder.
+        path: PathBuf,
+        /// The file or folder that is not there any more, or another one now.
+        what: PathBuf,
+    },
+    /// The store is damaged, and cannot be built anew.
+    #[error("{}: the store is damaged ({damage}), and it cannot be removed to be rebuilt from the journal", path.display())]
+    Unmended {
+        /// Folder of the store.
+        path: PathBuf,
+        /// What is wrong with the store.
+        damage: String,
+        /// Why it cannot be removed.
+        source: std::io::Error,
     },
     /// A config text is not valid TOML.
     #[error("{}: not a valid config", path.display())]
@@ -95,6 +151,15 @@ pub enum StudyError {
         /// What should be: `file` or `folder`.
         kind: &'static str,
     },
+    /// A link is where a run folder has a file or a folder of its own.
+    #[error(
+        "{}: is a link, and a study writes through none in its run folder; put what it leads to in its place (the run \
+         folder itself may be a link)", path.display()
+    )]
+    Linked {
+        /// The link.
+        path: PathBuf,
+    },
     /// A folder is not a run folder.
     #[error("{}: not a run folder ({missing} is missing)", path.display())]
     NotARun {
@@ -104,7 +169,10 @@ pub enum StudyError {
         missing: &'static str,
     },
     /// A line of a journal is not what was written.
-    #[error("{}:{line}: damaged ({problem}); restore the file, or remove the line to have its trial judged again", path.display())]
+    #[error(
+        "{}:{line}: damaged ({problem}); restore the file from a copy, or cut it before this line and run the study again, which \
+         goes on from there", path.display()
+    )]
     JournalLine {
         /// The journal.
         path: PathBuf,
@@ -135,10 +203,36 @@ pub enum StudyError {
         /// Folder of the store.
         path: PathBuf,
     },
+    /// The store and a line of the journal that has no check say different things, so that nobody knows which is right.
+    #[error(
+        "{}: the store says `{store}` of trial {trial}, and the journal `{journal}`, on a line without a check; one of them is \
+         damaged: restore it from a copy, or remove the store's folder to go by the journal", path.display()
+    )]
+    Contradiction {
+        /// Folder of the store.
+        path: PathBuf,
+        /// The trial.
+        trial: TrialId,
+        /// What the journal says, as JSON.
+        journal: String,
+        /// What the store says, as JSON.
+        store: String,
+    },
+    /// Two trials of a journal asked the same and have different answers.
+    #[error(
+        "trials {} and {} judged the same network with the same effort, and the journal says `{}` and `{}`; one of the lines is \
+         damaged: restore the journal from a copy", trials[0], trials[1], outcomes[0], outcomes[1]
+    )]
+    Inconsistent {
+        /// The trials.
+        trials: [TrialId; 2],
+        /// What the journal says of each, as JSON.
+        outcomes: [String; 2],
+    },
     /// The evaluator is not the one that judged the trials in the journal.
     #[error(
-        "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; use the same program, data and \
-         device, or choose another name for the study"
+        "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; {}",
+        Otherwise(before, after)
     )]
     Fingerprint {
         /// Fingerprint in the journal.
@@ -148,8 +242,8 @@ pub enum StudyError {
     },
     /// The strategy proposes something else than the journal says.
     #[error(
-        "trial {trial} is `{genotype}` ({fidelity:?}) now, but `{journaled}` ({journaled_fidelity:?}) in the journal; the \
-         program or its data changed since: use the same ones, or choose another name for the study"
+        "trial {trial} is `{genotype}` ({fidelity}) now, but `{journaled}` ({journaled_fidelity}) in the journal; {}: use the \
+         same ones, or choose another name for the study", Changed(*has_rungs)
     )]
     Replay {
         /// The trial.
@@ -162,6 +256,8 @@ pub enum StudyError {
         journaled: Genotype,
         /// Fidelity in the journal.
         journaled_fidelity: Fidelity,
+        /// Whether the journal has trials of less than full effort.
+        has_rungs: bool,
     },
     /// A strategy broke a law: its proposal is infeasible, not canonical, or not in the space.
     #[error("the strategy proposed `{genotype}` as trial {trial}, which is {problem}")]
@@ -173,6 +269,9 @@ pub enum StudyError {
         /// What is wrong with it.
         problem: String,
     },
+    /// A strategy's settings do not fit the space or the limits.
+    #[error(transparent)]
+    Strategy(SettingsError),
     /// A strategy broke a law: it waits although nothing is running.
     #[error("the strategy waits after {trials} trials although nothing is running")]
     Stuck {
@@ -203,6 +302,15 @@ pub enum StudyError {
         /// Its message.
         reason: String,
     },
+    /// Shared weights are not healthy, and the study was asked to stop there.
+    #[error(
+        "{}; stopped before the search, as `--strict` asks; without it the same command goes on",
+        health.message()
+    )]
+    Unhealthy {
+        /// What was found.
+        health: Box<SupernetHealth>,
+    },
     /// A finished network lacks a file that it should have.
     #[error("finishing trial {trial} gave no file `{file}`")]
     MissingFile {
@@ -211,6 +319,23 @@ pub enum StudyError {
         /// The file, relative to the network's folder.
         file: String,
     },
+    /// Networks are finished when the search is over.
+    #[error("{}: the search has not ended; go on with `kiln search` first", path.display())]
+    NotEnded {
+        /// The run folder.
+        path: PathBuf,
+    },
+    /// A trial that is not there, or failed, cannot be finished.
+    #[error("trial {trial} cannot be finished: {problem}")]
+    NotATrial {
+        /// The trial.
+        trial: TrialId,
+        /// What is wrong with it.
+        problem: String,
+    },
+    /// The evaluator trains nothing.
+    #[error("the evaluator of this study trains no networks, so that none can be finished")]
+    NoFinisher,
     /// The environment of the evaluator is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),
@@ -231,6 +356,19 @@ impl fmt::Display for List<'_> {
     }
 }
 
+/// Why trials are others now.
+struct Changed(bool);
+
+impl fmt::Display for Changed {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("the program or its data changed since")?;
+        if self.0 {
+            f.write_str(" (an older build planned a full training as one epoch, and told the trials of several fidelities in another order)")?;
+        }
+        Ok(())
+    }
+}
+
 struct Holder(Option<u32>);
 
 impl fmt::Display for Holder {
@@ -238,6 +376,28 @@ impl fmt::Display for Holder {
         match self.0 {
             Some(pid) => write!(f, "process {pid}"),
             None => f.write_str("another process"),
+        }
+    }
+}
+
+/// Why two fingerprints differ, as far as they say, and what to do.
+struct Otherwise<'a>(&'a str, &'a str);
+
+impl fmt::Display for Otherwise<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let version = |fingerprint: &str| version_in(fingerprint);
+        match (version(self.0), version(self.1)) {
+            (before, Some(after)) if before != Some(after) => {
+                let judge =
+                    if before.is_some_and(|before| before > after) { "a later" } else { "an earlier" };
+                write!(
+                    f,
+                    "{judge} build judged them, by results version {}, and this build gives results version {after}, whose \
+                     bits differ; go on with that build, or choose another name for the study",
+                    before.unwrap_or(0)
+                )
+            }
+            _ => f.write_str("use the same program, data and device, or choose another name for the study"),
         }
     }
 }

@@ -1,13 +1,11 @@
 //! The contracts of judging an architecture and of finishing the best ones.
 
-use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
 use kiln_space::{Architecture, Genotype};
-use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-use crate::{Fidelity, Outcome, Trial};
+use crate::{Fidelities, Fidelity, Finished, Outcome, SupernetHealth, Trial};
 
 /// One evaluation: what to judge, how hard, and the seed to use for everything random in it.
 #[derive(Clone, Copy, Debug)]
@@ -18,7 +16,7 @@ pub struct Request<'a> {
     pub architecture: &'a Architecture,
     /// Effort.
     pub fidelity: Fidelity,
-    /// Derived from the study's seed, the genotype and the fidelity.
+    /// Derived from the study's seed and the genotype: the same at every fidelity.
     pub seed: u64,
 }
 
@@ -61,6 +59,18 @@ pub enum EvalError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A whole file cannot be read or written, or is not what was written.
+    #[error(transparent)]
+    Files(#[from] kiln_files::FileError),
+    /// The checkpoints of a training are being written by somebody else.
+    #[error(
+        "{}: another training writes its checkpoints there; wait until it has ended, or end it, and run this again",
+        path.display()
+    )]
+    Held {
+        /// Folder of the checkpoints.
+        path: PathBuf,
+    },
     /// A device is missing or stopped working.
     #[error("device `{device}`: {problem}")]
     Device {
@@ -70,7 +80,9 @@ pub enum EvalError {
         problem: String,
     },
     /// Preparing trained something that gave no finite numbers.
-    #[error("training of the {what} diverged at step {step} (loss {loss}); lower the learning rate")]
+    #[error(
+        "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set `clip_norm` or `warmup_epochs`"
+    )]
     Diverged {
         /// What was trained.
         what: &'static str,
@@ -95,6 +107,14 @@ pub enum EvalError {
         /// Key that is not there.
         entry: String,
     },
+    /// A fidelity that the evaluator does not state: it is never replaced by another.
+    #[error("the evaluator was asked for the fidelity `{fidelity}`; it answers {answered}")]
+    Fidelity {
+        /// What was asked for.
+        fidelity: Fidelity,
+        /// What is answered.
+        answered: Fidelities,
+    },
     /// Exporting failed.
     #[error("cannot export trial {trial}")]
     Export {
@@ -116,29 +136,43 @@ pub trait Evaluator: Send + Sync {
     /// Identifies everything that an outcome depends on besides genotype and fidelity; valid after `prepare`.
     fn fingerprint(&self) -> String;
 
+    /// How the fingerprint begins, as far as that is known before `prepare`: a study that other results or another class of device
+    /// began is refused before anything is trained for it.
+    fn fingerprint_start(&self) -> String {
+        String::new()
+    }
+
+    /// The fidelities that it answers, and how long its whole schedule is. Known before `prepare`, and always
+    /// the same: a study refuses a strategy that asks for others, and plans and counts effort by it. Unless
+    /// stated, [`Fidelity::Full`] alone.
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::full_only()
+    }
+
+    /// Checks for seconds whether what was prepared can order networks; `None` where nothing is estimated. It changes no
+    /// outcome. The study asks once after `prepare` and keeps the answer in its journal.
+    ///
+    /// # Errors
+    /// [`EvalError`] when the environment is broken or the user stopped.
+    fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
+        let _ = progress;
+        Ok(None)
+    }
+
     /// Judges one architecture. Pure: equal requests give equal outcomes. A panic is caught and becomes an outcome, so what
     /// evaluations share must stay usable after one.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken; an architecture that fails is an [`Outcome`].
+    /// [`EvalError::Fidelity`] for a fidelity that it does not state ([`Fidelities::check`]): one that
+    /// answers with another effort than was asked for misleads. Other [`EvalError`]s when the environment is
+    /// broken; an architecture that fails is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
-}
-
-/// What finishing gave for one trial.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-#[serde(deny_unknown_fields)]
-pub struct Finished {
-    /// The trial.
-    pub trial: u64,
-    /// Metrics measured on the held-out test split and the like, by name with unit (`test_accuracy_percent`).
-    pub metrics: BTreeMap<String, f64>,
-    /// Files written, relative to the run folder's `models/<id>/`.
-    pub files: Vec<String>,
 }
 
 /// Turns a trial of the front into a trained, exported network.
 pub trait Finisher: Send + Sync {
-    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which exists).
+    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which exists). The study
+    /// syncs the files, journals what they hold, and moves the folder to its place.
     ///
     /// # Errors
     /// [`EvalError`] when the environment is broken or the user stopped.

@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-use crate::{Finished, Trial, TrialId};
+use crate::{Finished, SearchEnd, Seconds, SupernetHealth, Trial, TrialId};
 
 /// One thing that happened.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -14,8 +14,9 @@ pub enum Event {
         study: String,
         /// Finished trials found.
         resumed: u64,
-        /// Trials to reach.
-        trials: u64,
+        /// Trials to reach, where there is such a budget.
+        #[serde(default)]
+        trials: Option<u64>,
     },
     /// Long work advanced.
     Progress {
@@ -23,7 +24,7 @@ pub enum Event {
         stage: String,
         /// Steps done.
         done: u64,
-        /// Steps in all.
+        /// Steps in all, 0 where that is not known.
         total: u64,
         /// For people.
         note: String,
@@ -32,6 +33,14 @@ pub enum Event {
     Prepared {
         /// Its fingerprint.
         fingerprint: String,
+        /// Epochs for which it trains a network with full effort; 0 where a trial trains nothing.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        full_epochs: u32,
+    },
+    /// Shared weights were checked, before networks are judged with them.
+    Health {
+        /// What was found.
+        health: SupernetHealth,
     },
     /// A trial was told.
     Trial {
@@ -39,8 +48,8 @@ pub enum Event {
         trial: Trial,
         /// Whether the outcome was already in the store.
         known: bool,
-        /// Seconds of its evaluation.
-        seconds: f64,
+        /// Time of its evaluation.
+        seconds: Seconds,
         /// Worker that evaluated it.
         worker: usize,
     },
@@ -56,6 +65,11 @@ pub enum Event {
         /// Of them infeasible.
         rejected: u64,
     },
+    /// The search stage ends before its budget of trials is used up.
+    SearchEnd {
+        /// Why.
+        end: SearchEnd,
+    },
     /// The search stage ended.
     Searched {
         /// Trials told.
@@ -67,8 +81,8 @@ pub enum Event {
     Finished {
         /// What came of it.
         finished: Finished,
-        /// Seconds it took.
-        seconds: f64,
+        /// Time it took.
+        seconds: Seconds,
     },
     /// All stages are done.
     Ended,
@@ -77,6 +91,11 @@ pub enum Event {
         /// What.
         message: String,
     },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
 }
 
 /// Watches a study. Called from one thread at a time, in order; must not block.

@@ -2,148 +2,78 @@
 //!
 //! What a study is, as against how one process went through it, are its facts: see [`facts`].
 
+mod chain;
+mod plausibility;
 mod reader;
+mod record;
+mod stages;
 mod writer;
-
-use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
+pub use self::chain::CheckChain;
 pub use self::reader::JournalReader;
+pub use self::record::{Doubts, JournaledTrial, StudyRecord};
+pub(crate) use self::writer::is_free;
 pub use self::writer::{Journal, Opened};
-use crate::{Event, Finished, Outcome, Proposal, RunPaths, StudyError, Trial, TrialId};
+use crate::{Event, Seconds};
 
-/// Version of the lines written here.
-pub const JOURNAL_VERSION: u32 = 1;
+/// Version of the lines written here. Lines of version 1 have no `check`; those of version 2 and of all that may follow have one.
+pub const JOURNAL_VERSION: u32 = 2;
+/// The last version of lines without a check.
+const UNCHECKED_VERSION: u32 = 1;
 
 /// Bytes of the longest line that is read.
 pub(crate) const LONGEST_LINE: u64 = 4 << 20;
 
-/// One line of a journal.
+/// One line of a journal, but for its check (see [`CheckChain`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
     /// Version of the format.
     pub version: u32,
     /// Seconds since the epoch, for people.
-    pub unix_s: f64,
+    pub unix_s: Seconds,
     /// Seconds for which processes have worked on the study.
-    pub elapsed_s: f64,
+    pub elapsed_s: Seconds,
     /// What happened.
     #[serde(flatten)]
     pub event: Event,
-}
-
-/// What is known about a trial from its line.
-#[derive(Clone, Debug, PartialEq)]
-pub struct JournaledTrial {
-    /// The trial.
-    pub trial: Trial,
-    /// Seconds of its evaluation.
-    pub seconds: f64,
-    /// Worker that evaluated it.
-    pub worker: usize,
-}
-
-/// What a journal says about its study.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct StudyRecord {
-    /// Fingerprint of the evaluator, once it was prepared.
-    pub fingerprint: Option<String>,
-    /// Finished trials by id (since the last retry of failed ones).
-    pub trials: BTreeMap<TrialId, JournaledTrial>,
-    /// Trials told and the Pareto front, if the search stage ended.
-    pub searched: Option<(u64, Vec<TrialId>)>,
-    /// Networks finished, with the seconds each took.
-    pub finished: BTreeMap<TrialId, (Finished, f64)>,
-    /// Whether the last thing that happened is the end.
-    pub ended: bool,
-    /// Seconds for which processes have worked on the study.
-    pub elapsed_s: f64,
-    /// Every answer that still counts, also from before a retry.
-    pub(crate) answers: Vec<(Proposal, Outcome)>,
-}
-
-impl StudyRecord {
-    /// Reads the journal of a run folder, also while another process writes it.
-    ///
-    /// # Errors
-    /// [`StudyError`] when there is none, or it is damaged.
-    pub fn read(paths: &RunPaths) -> Result<Self, StudyError> {
-        if !paths.journal().exists() {
-            let path = paths.root().to_owned();
-            return Err(StudyError::NotARun { path, missing: "journal.jsonl" });
-        }
-        Ok(Self::new(JournalReader::open(&paths.journal())?.entries()?))
-    }
-
-    /// What these entries say, in the order of the journal.
-    #[must_use]
-    pub fn new(entries: Vec<JournalEntry>) -> Self {
-        let mut record = Self::default();
-        for entry in entries {
-            record.elapsed_s = record.elapsed_s.max(entry.elapsed_s);
-            record.apply(entry.event);
-        }
-        record
-    }
-
-    /// What it says after one more event.
-    pub fn apply(&mut self, event: Event) {
-        match event {
-            Event::Prepared { fingerprint } => self.fingerprint = Some(fingerprint),
-            Event::Trial { trial, seconds, worker, .. } => {
-                self.ended = false;
-                self.answers.push((trial.proposal.clone(), trial.outcome.clone()));
-                self.trials.insert(trial.id, JournaledTrial { trial, seconds, worker });
-            }
-            Event::Retried { .. } => {
-                // Trials after a retried one may be others now, so all are told anew; answers are kept.
-                self.ended = false;
-                self.searched = None;
-                self.finished.clear();
-                self.trials.clear();
-                self.answers.retain(|(_, outcome)| !outcome.is_panic());
-            }
-            Event::Searched { trials, front } => self.searched = Some((trials, front)),
-            Event::Finished { finished, seconds } => {
-                self.finished.insert(finished.trial, (finished, seconds));
-            }
-            Event::Ended => self.ended = true,
-            Event::Started { .. }
-            | Event::Progress { .. }
-            | Event::Rejections { .. }
-            | Event::Warning { .. } => {}
-        }
-    }
 }
 
 /// The facts of a study, one line each, in an order of their own: two journals tell of the same study when these are
 /// equal.
 ///
 /// Facts are the evaluator's fingerprint, the trials, the last front, and the networks finished. Left out is what belongs to
-/// one process: times, worker names, whether an answer was known, starts, progress, warnings and rejections.
+/// one process: times, checks, worker names, whether an answer was known, starts, progress, warnings and rejections; and the
+/// health of shared weights, which follows from the fingerprint and is not there in studies of older programs.
 ///
 /// # Example
 /// ```
-/// use kiln_search::{Event, JOURNAL_VERSION, JournalEntry, facts};
+/// use kiln_search::{Event, JOURNAL_VERSION, JournalEntry, Seconds, facts};
 /// let event = Event::Searched { trials: 2, front: vec![1] };
-/// let entry = |unix_s| JournalEntry { version: JOURNAL_VERSION, unix_s, elapsed_s: 0.5, event: event.clone() };
-/// assert_eq!(facts(vec![entry(1.0)]), facts(vec![entry(2.0), entry(3.0)]));
+/// let entry = |unix_s| JournalEntry {
+///     version: JOURNAL_VERSION,
+///     unix_s: Seconds::saturating(unix_s),
+///     elapsed_s: Seconds::ZERO,
+///     event: event.clone(),
+/// };
+/// assert_eq!(facts([entry(1.0)]), facts([entry(2.0), entry(3.0)]));
 /// ```
 #[must_use]
-pub fn facts(entries: Vec<JournalEntry>) -> Vec<String> {
+pub fn facts(entries: impl IntoIterator<Item = JournalEntry>) -> Vec<String> {
     let record = StudyRecord::new(entries);
     let mut events = Vec::new();
-    events.extend(record.fingerprint.map(|fingerprint| Event::Prepared { fingerprint }));
-    events.extend(record.trials.into_values().map(|JournaledTrial { trial, .. }| Event::Trial {
-        trial,
+    let full_epochs = record.full_epochs;
+    events.extend(record.fingerprint.map(|fingerprint| Event::Prepared { fingerprint, full_epochs }));
+    events.extend(record.trials.into_values().map(|journaled| Event::Trial {
+        trial: journaled.trial,
         known: false,
-        seconds: 0.0,
+        seconds: Seconds::ZERO,
         worker: 0,
     }));
     events.extend(record.searched.map(|(trials, front)| Event::Searched { trials, front }));
     let finished = record.finished.into_values();
-    events.extend(finished.map(|(finished, _)| Event::Finished { finished, seconds: 0.0 }));
+    events.extend(finished.map(|(finished, _)| Event::Finished { finished, seconds: Seconds::ZERO }));
     events.extend(record.ended.then_some(Event::Ended));
     events.iter().map(line).collect()
 }

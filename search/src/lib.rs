@@ -12,18 +12,27 @@ mod error;
 mod evaluator;
 mod event;
 mod extra_trees;
+mod failures;
+mod fidelity;
+mod finished;
 mod gaussian_process;
 pub mod hypervolume;
 mod journal;
+mod named_values;
+mod objectives;
 pub mod pareto;
 mod rank_correlation;
 mod registry;
+mod results;
 mod run_folder;
+mod schedule;
+mod seconds;
 pub mod seed;
 mod store;
 mod strategies;
 mod strategy;
 mod study;
+mod supernet_health;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
@@ -35,22 +44,30 @@ pub use denoised::{Denoised, denoised};
 pub use description::Descriptions;
 pub use domain::{Domain, Rejections};
 pub use error::StudyError;
-pub use evaluator::{EvalError, Evaluator, Finished, Finisher, Progress, Request};
+pub use evaluator::{EvalError, Evaluator, Finisher, Progress, Request};
 pub use event::{Event, Observer};
+pub use failures::FailureGroup;
+pub use fidelity::{Fidelities, Fidelity};
+pub use finished::{FileMismatch, Finished, FinishedFile};
 pub use journal::{
-    JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened, StudyRecord, facts,
+    CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened,
+    StudyRecord, facts,
 };
+pub use named_values::NamedValues;
 pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
 pub use registry::{StrategyBuilder, StrategyRegistry};
-pub use run_folder::{RunFolder, RunPaths, check_study_name};
+pub use results::{RESULTS_VERSION, results_part};
+pub use run_folder::{RunFolder, RunPaths, check_held, check_study_name, hold_folder};
+pub use seconds::{NotSeconds, Seconds};
 pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
-pub use strategy::{Ask, Strategy};
+pub use strategies::ENUMERABLE;
+pub use strategy::{Ask, Needs, Strategy};
 pub use study::{
-    FrontEntry, MAX_HOURS, StageSeconds, Status, Study, StudySettings, Summary, catch_panic, overhear_panics,
-    study_front,
+    FrontEntry, MAX_HOURS, Rung, SearchEnd, Spent, StageSeconds, Status, Study, StudySettings, Summary,
+    Wanted, catch_panic, overhear_panics, study_front,
 };
+pub use supernet_health::{HealthCheck, HealthQuestion, SupernetHealth};
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
 pub use trial::{
-    Costs, FailureKind, Fidelity, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial,
-    TrialId,
+    Costs, FailureKind, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial, TrialId,
 };

@@ -2,8 +2,12 @@
 //!
 //! Everything is minimized. What meets the constraints comes before what does not, and what failed comes last.
 
+mod archive;
+
 use std::borrow::Borrow;
 use std::cmp::Ordering;
+
+pub use self::archive::Archive;
 
 use crate::{Trial, TrialId};
 
@@ -166,10 +170,13 @@ fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
         }
         return ranks;
     }
+    // In a plane the last member of a front has its lowest second value, and dominates whatever any other member does.
+    let looked_at = if objectives.iter().all(|point| point.len() == 2) { 1 } else { usize::MAX };
     let mut fronts: Vec<Vec<usize>> = Vec::new();
     for i in order {
-        let rank = fronts
-            .partition_point(|front| front.iter().rev().any(|&j| dominates(objectives[j], objectives[i])));
+        let rank = fronts.partition_point(|front| {
+            front.iter().rev().take(looked_at).any(|&j| dominates(objectives[j], objectives[i]))
+        });
         if rank == fronts.len() {
             fronts.push(Vec::new());
         }

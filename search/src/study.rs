@@ -1,13 +1,17 @@
 //! A study from its parts to its result: prepare, search, finish.
 
+mod effort;
+mod end;
 mod finish;
 mod front;
+mod health;
 mod log;
 mod memo;
 mod panics;
-mod schedule;
 mod search;
 mod settings;
+mod settled;
+mod trainings;
 mod workers;
 
 use std::sync::Arc;
@@ -17,13 +21,17 @@ use std::time::Instant;
 use kiln_space::SearchSpace;
 use serde::{Deserialize, Serialize};
 
+pub use self::effort::{Rung, Spent};
+pub use self::end::SearchEnd;
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
 pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
+pub(crate) use self::settings::MAX_IN_FLIGHT;
 pub use self::settings::{MAX_HOURS, StudySettings};
 use crate::{
-    Constraint, CostSet, Domain, EvalError, Evaluator, Event, Finished, Finisher, Journal, Observer, Opened,
-    RunFolder, Store, Strategy, StudyError, StudyRecord, Trial,
+    Constraint, CostSet, Domain, EvalError, Evaluator, Event, FailureGroup, Finished, Finisher, Journal,
+    JournalReader, Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord,
+    SupernetHealth, Trial, TrialId,
 };
 
 /// All parts of a study.
@@ -65,15 +73,15 @@ pub enum Status {
     Interrupted,
 }
 
-/// Seconds that this process spent in each stage.
+/// Time of work on a study in each stage, over all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSeconds {
     /// Data, supernet.
-    pub prepare: f64,
+    pub prepare: Seconds,
     /// Trials.
-    pub search: f64,
+    pub search: Seconds,
     /// Networks.
-    pub finish: f64,
+    pub finish: Seconds,
 }
 
 /// What came of a study.
@@ -83,24 +91,40 @@ pub struct Summary {
     pub status: Status,
     /// Trials told; of an interrupted study, all that are finished.
     pub trials: u64,
+    /// Why the search stage ended; `None` if it has not.
+    pub end: Option<SearchEnd>,
+    /// Trials that could not be judged, by what went wrong; of an interrupted study, of those told so far.
+    pub failed: Vec<FailureGroup>,
     /// The Pareto front, by ascending trial.
     pub front: Vec<FrontEntry>,
-    /// Networks finished, the lowest in the first objective first.
+    /// Networks finished, the lowest in the first objective first; behind them those that [`Study::finish`]
+    /// was asked for.
     pub finished: Vec<Finished>,
-    /// Seconds by stage.
+    /// What the trials cost, and how many networks reached which fidelity.
+    #[serde(default)]
+    pub spent: Spent,
+    /// What a check of shared weights found; `None` where there are none, and for a study that ended before
+    /// there was a check.
+    pub health: Option<SupernetHealth>,
+    /// Time by stage, over all processes that worked on the study.
     pub seconds: StageSeconds,
 }
 
 impl Study {
-    /// Checks settings, constraints and objectives against each other. [`Study::run`] does so too; calling it before
-    /// [`RunFolder::open`] keeps a study that cannot run from leaving a folder.
+    /// Checks settings, constraints, objectives, and the fidelities of strategy and evaluator against each
+    /// other. [`Study::run`] does so too; calling it before [`RunFolder::open`] keeps a study that cannot run
+    /// from leaving a folder.
     ///
     /// # Errors
-    /// [`StudyError::Setting`] or [`StudyError::UnknownCost`].
+    /// [`StudyError::Setting`], [`StudyError::UnknownCost`], [`StudyError::Fidelity`],
+    /// [`StudyError::NeverFull`] or [`StudyError::Budget`].
     pub fn check(&self) -> Result<(), StudyError> {
         self.settings.check()?;
+        effort::check(&self.settings, self.strategy.as_ref(), self.evaluator.fidelities())?;
         settings::check_objectives(&self.objectives)?;
-        settings::check_constraints(&self.constraints, &self.costs)
+        settings::check_constraints(&self.constraints, &self.costs)?;
+        let domain = Domain::new(self.space.as_ref(), &self.costs, &self.constraints, &self.objectives);
+        self.strategy.fits(&domain).map_err(StudyError::Strategy)
     }
 
     /// Runs all stages, or what is left of them.
@@ -110,69 +134,202 @@ impl Study {
     ///
     /// # Panics
     /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
-    pub fn run(self, folder: &RunFolder) -> Result<Summary, StudyError> {
-        self.check()?;
-        let Opened { journal, entries, cut } = Journal::open(&folder.paths().journal())?;
-        let mut record = StudyRecord::new(entries);
-        let Self { settings, mut strategy, evaluator, store, observers, stop, .. } = self;
-        let log = Log::new(journal, observers, stop);
-        open_run(&settings, &mut record, cut, &log)?;
-        let mut summary = Summary {
-            status: Status::Interrupted,
-            trials: record.trials.len() as u64,
-            front: Vec::new(),
-            finished: Vec::new(),
-            seconds: StageSeconds::default(),
+    pub fn run(mut self, folder: &RunFolder) -> Result<Summary, StudyError> {
+        let (record, cut, log) = self.open(folder, false)?;
+        log.settled(self.stages(folder, record, cut, &log))
+    }
+
+    fn stages(
+        mut self,
+        folder: &RunFolder,
+        mut record: StudyRecord,
+        cut: Option<usize>,
+        log: &Log,
+    ) -> Result<Summary, StudyError> {
+        let mut summary = match self.begin(&mut record, cut, log)? {
+            Prepared::Ready(summary) => summary,
+            Prepared::Interrupted(summary) => return Ok(summary),
         };
-
+        let Self { settings, mut strategy, evaluator, store, .. } = self;
+        let (fingerprint, answered) = (evaluator.fingerprint(), evaluator.fidelities());
+        strategy.hear_fidelities(answered);
         let began = Instant::now();
-        let prepared = evaluator.prepare(&log);
-        summary.seconds.prepare = began.elapsed().as_secs_f64();
-        match prepared {
-            Err(EvalError::Interrupted) => return Ok(summary),
-            prepared => prepared?,
+        let checked = health::check(evaluator.as_ref(), &fingerprint, &record, settings.strict, log);
+        summary.seconds.prepare = summary.seconds.prepare.saturating_add(began.elapsed().into());
+        match checked {
+            Err(StudyError::Eval(EvalError::Interrupted)) => return Ok(summary),
+            checked => summary.health = checked?,
         }
-        let fingerprint = evaluator.fingerprint();
-        check_fingerprint(&record, &fingerprint, &log)?;
 
         let began = Instant::now();
-        let store = memo::open(store, &folder.paths().store(), &fingerprint, &record.answers, &log)?;
+        let store = memo::open(store, &folder.paths().store(), &fingerprint, &record, log)?;
         let domain = Domain::new(self.space.as_ref(), &self.costs, &self.constraints, &self.objectives);
         let parts = search::Parts {
             settings: &settings,
             domain: &domain,
+            answered,
             evaluator: evaluator.as_ref(),
             store: store.as_ref(),
             record: &record,
             fingerprint: &fingerprint,
-            log: &log,
+            is_settled: settled::is_settled(&record, &settings, &domain, folder.is_unchanged()),
+            log,
         };
         let searched = search::search(parts, strategy.as_mut())?;
-        summary.seconds.search = began.elapsed().as_secs_f64();
+        summary.seconds.search = summary.seconds.search.saturating_add(began.elapsed().into());
         summary.front = study_front(&searched.trials);
-        if searched.interrupted {
+        summary.failed = FailureGroup::of(&searched.trials);
+        summary.spent = Spent::of(&searched.trials, answered.full_epochs);
+        let Some(end) = searched.end else {
             summary.trials = searched.journaled;
             return Ok(summary);
-        }
+        };
+        report_end(&end, &record, log)?;
+        summary.end = Some(end);
         summary.trials = searched.trials.len() as u64;
-        report_front(&summary, &record, &log)?;
+        report_front(&summary, &record, log)?;
+        trainings::clear(folder.paths())?;
 
-        let began = Instant::now();
         if let Some(finisher) = &self.finisher {
             let best = front::chosen(&summary.front, settings.networks);
             let best: Vec<&Trial> = finish::by_id(&searched.trials, best.iter().map(|entry| entry.trial));
-            let networks = finish::finish(&best, finisher.as_ref(), folder.paths(), &record, &log)?;
-            summary.finished = networks.finished;
-            if networks.interrupted {
-                summary.seconds.finish = began.elapsed().as_secs_f64();
-                return Ok(summary);
-            }
+            summary = finish_all(&best, finisher.as_ref(), folder, (&record, log), summary)?;
+        } else {
+            summary = end_run(log, summary)?;
         }
-        summary.seconds.finish = began.elapsed().as_secs_f64();
-        summary.status = Status::Completed;
-        log.record(&Event::Ended)?;
+        let own: Vec<TrialId> = summary.finished.iter().map(|finished| finished.trial).collect();
+        let others = finish::kept(&record, folder.paths()).filter(|finished| !own.contains(&finished.trial));
+        summary.finished.extend(others.cloned());
         Ok(summary)
     }
+
+    /// Finishes networks of a study whose search has ended, as its own finish stage does: what is finished
+    /// already is left as it is, and running again goes on. Nothing is searched.
+    ///
+    /// # Errors
+    /// [`StudyError`]; networks that were finished are kept.
+    ///
+    /// # Panics
+    /// When an observer or a stage of the evaluator panics.
+    pub fn finish(mut self, folder: &RunFolder, wanted: &Wanted) -> Result<Summary, StudyError> {
+        let (record, cut, log) = self.open(folder, true)?;
+        log.settled(self.finish_wanted(folder, wanted, (record, cut), &log))
+    }
+
+    fn finish_wanted(
+        mut self,
+        folder: &RunFolder,
+        wanted: &Wanted,
+        (mut record, cut): (StudyRecord, Option<usize>),
+        log: &Log,
+    ) -> Result<Summary, StudyError> {
+        let finisher = self.finisher.clone().ok_or(StudyError::NoFinisher)?;
+        let mut summary = match self.begin(&mut record, cut, log)? {
+            Prepared::Ready(summary) => summary,
+            Prepared::Interrupted(summary) => return Ok(summary),
+        };
+        let trials: Vec<Trial> = record.trials.values().map(|known| known.trial.clone()).collect();
+        summary.front = study_front(&trials);
+        summary.spent = Spent::of(&trials, self.evaluator.fidelities().full_epochs);
+        let chosen = match wanted {
+            Wanted::Trials(ids) => finish::named(&trials, ids)?,
+            Wanted::Best(count) => {
+                let best = front::chosen(&summary.front, usize::MAX);
+                let open = best.iter().map(|entry| entry.trial);
+                let done: Vec<TrialId> =
+                    finish::kept(&record, folder.paths()).map(|finished| finished.trial).collect();
+                finish::by_id(&trials, open.filter(|trial| !done.contains(trial)).take(*count))
+            }
+        };
+        finish_all(&chosen, finisher.as_ref(), folder, (&record, log), summary)
+    }
+
+    /// Opens the journal for a run: what it says, and the bytes that were cut from its end.
+    fn open(
+        &mut self,
+        folder: &RunFolder,
+        after_search: bool,
+    ) -> Result<(StudyRecord, Option<usize>, Log), StudyError> {
+        self.check()?;
+        let expect = |reader: JournalReader| {
+            reader.with_objectives(&self.objectives).with_constraints(&self.constraints)
+        };
+        let Opened { journal, record, cut } = Journal::open_with(&folder.paths().journal(), expect)?;
+        if after_search && record.searched.is_none() {
+            return Err(StudyError::NotEnded { path: folder.paths().root().to_owned() });
+        }
+        check_start(&record, &self.evaluator.fingerprint_start())?;
+        let observers = std::mem::take(&mut self.observers);
+        let log = Log::new(journal, folder, observers, Arc::clone(&self.stop))?;
+        Ok((record, cut, log))
+    }
+
+    /// Says that a run begins, and prepares the evaluator.
+    fn begin(
+        &mut self,
+        record: &mut StudyRecord,
+        cut: Option<usize>,
+        log: &Log,
+    ) -> Result<Prepared, StudyError> {
+        open_run(&self.settings, record, cut, log)?;
+        let mut summary = Summary {
+            status: Status::Interrupted,
+            trials: record.trials.len() as u64,
+            end: None,
+            failed: Vec::new(),
+            front: Vec::new(),
+            finished: Vec::new(),
+            spent: Spent::default(),
+            health: record.health.clone(),
+            seconds: record.stages,
+        };
+        let began = Instant::now();
+        let prepared = self.evaluator.prepare(log);
+        summary.seconds.prepare = summary.seconds.prepare.saturating_add(began.elapsed().into());
+        match prepared {
+            Err(EvalError::Interrupted) => return Ok(Prepared::Interrupted(summary)),
+            prepared => prepared?,
+        }
+        let answered = self.evaluator.fidelities();
+        check_fingerprint(record, &self.evaluator.fingerprint(), answered.full_epochs, log)?;
+        Ok(Prepared::Ready(summary))
+    }
+}
+
+/// Which networks of a study that has ended are to be finished.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Wanted {
+    /// Those of these trials, in this order.
+    Trials(Vec<TrialId>),
+    /// The best so many of the front that are not finished yet.
+    Best(usize),
+}
+
+/// A run whose evaluator is ready, or that was stopped before.
+enum Prepared {
+    Ready(Summary),
+    Interrupted(Summary),
+}
+
+/// Finishes these trials, and ends the run.
+fn finish_all(
+    trials: &[&Trial],
+    finisher: &dyn Finisher,
+    folder: &RunFolder,
+    (record, log): (&StudyRecord, &Log),
+    mut summary: Summary,
+) -> Result<Summary, StudyError> {
+    let began = Instant::now();
+    let networks = finish::finish(trials, finisher, folder.paths(), record, log)?;
+    summary.finished = networks.finished;
+    summary.seconds.finish = summary.seconds.finish.saturating_add(began.elapsed().into());
+    if networks.interrupted { Ok(summary) } else { end_run(log, summary) }
+}
+
+/// Journals that all is done.
+fn end_run(log: &Log, summary: Summary) -> Result<Summary, StudyError> {
+    log.record(&Event::Ended)?;
+    Ok(Summary { status: Status::Completed, ..summary })
 }
 
 /// Says that a run begins, what had to be repaired, and what is to be tried again.
@@ -187,6 +344,9 @@ fn open_run(
     if let Some(bytes) = cut {
         log.warn(format!("the journal ended in an unfinished line; {bytes} bytes were cut off"))?;
     }
+    for doubt in record.doubts.sentences() {
+        log.warn(format!("the journal: {doubt}"))?;
+    }
     if settings.retry_failed {
         let panicked = record.trials.values().filter(|known| known.trial.outcome.is_panic());
         let trials: Vec<_> = panicked.map(|known| known.trial.id).collect();
@@ -199,15 +359,30 @@ fn open_run(
     Ok(())
 }
 
-/// Holds the evaluator against the one that the journal knows.
-fn check_fingerprint(record: &StudyRecord, fingerprint: &str, log: &Log) -> Result<(), StudyError> {
-    let event = Event::Prepared { fingerprint: fingerprint.to_owned() };
+/// Refuses what `prepare` would work for in vain.
+fn check_start(record: &StudyRecord, start: &str) -> Result<(), StudyError> {
     match &record.fingerprint {
-        Some(before) if before == fingerprint => {
+        Some(before) if record.answers().next().is_some() && !before.starts_with(start) => {
+            Err(StudyError::Fingerprint { before: before.clone(), after: format!("{start}...") })
+        }
+        _ => Ok(()),
+    }
+}
+
+/// Holds the evaluator against the one that the journal knows.
+fn check_fingerprint(
+    record: &StudyRecord,
+    fingerprint: &str,
+    full_epochs: u32,
+    log: &Log,
+) -> Result<(), StudyError> {
+    let event = Event::Prepared { fingerprint: fingerprint.to_owned(), full_epochs };
+    match &record.fingerprint {
+        Some(before) if before == fingerprint && record.full_epochs == full_epochs => {
             log.show(&event);
             Ok(())
         }
-        Some(before) if !record.answers.is_empty() => {
+        Some(before) if before != fingerprint && record.answers().next().is_some() => {
             Err(StudyError::Fingerprint { before: before.clone(), after: fingerprint.to_owned() })
         }
         _ => log.record(&event),
@@ -221,6 +396,20 @@ fn report_front(summary: &Summary, record: &StudyRecord, log: &Log) -> Result<()
         log.show(&event);
         Ok(())
     } else {
+        log.record(&event)
+    }
+}
+
+/// Says why the search ended, where that is not the budget of trials; in the journal once.
+fn report_end(end: &SearchEnd, record: &StudyRecord, log: &Log) -> Result<(), StudyError> {
+    let event = Event::SearchEnd { end: end.clone() };
+    if *end == SearchEnd::Trials {
+        Ok(())
+    } else if record.search_end.as_ref() == Some(end) {
+        log.show(&event);
+        Ok(())
+    } else {
+        tracing::info!("the search ended: {end}");
         log.record(&event)
     }
 }

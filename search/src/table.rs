@@ -17,7 +17,8 @@ pub use self::settings::{Direction, KeyFormat};
 use self::settings::TableSettings;
 use crate::{EvalError, Evaluator, Measurement, Outcome, Progress, Request};
 
-/// Answers with what a CSV file (plain or `.gz`) says about a genotype, whatever the fidelity asked for.
+/// Answers with what a CSV file (plain or `.gz`) says about a genotype: one number each, so with full effort
+/// alone.
 ///
 /// # Example
 /// ```
@@ -98,6 +99,7 @@ impl Evaluator for TableEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.fidelities().check(request.fidelity)?;
         match self.get(request.genotype) {
             Some(measurement) => Ok(Outcome::Measured(measurement.clone())),
             None => Err(EvalError::MissingEntry {

@@ -1,24 +1,15 @@
 //! What is asked, what is answered, and what is kept of it.
 
 use std::collections::BTreeMap;
+use std::sync::Arc;
 
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
+use crate::{Fidelity, NamedValues};
+
 /// Number of a trial in its study, in the order of asking, from 0.
 pub type TrialId = u64;
-
-/// Effort of an evaluation. The Pareto front holds the highest fidelity of a study only.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Fidelity {
-    /// Without training.
-    Proxy,
-    /// The first epochs of the full schedule.
-    Epochs(u32),
-    /// The evaluator's whole schedule.
-    Full,
-}
 
 /// Where a proposal comes from; for screens and reports, never for decisions of the loop.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -56,8 +47,8 @@ pub struct Proposal {
 
 /// Accuracy-like metrics of one evaluation: finite, minimized, with their unit in the name (`error_percent`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-#[serde(try_from = "BTreeMap<String, f64>", into = "BTreeMap<String, f64>")]
-pub struct Measurement(BTreeMap<String, f64>);
+#[serde(try_from = "NamedValues", into = "NamedValues")]
+pub struct Measurement(NamedValues);
 
 /// A metric that is not a finite number.
 #[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
@@ -75,10 +66,7 @@ impl Measurement {
     /// # Errors
     /// [`NotFinite`] when a value is NaN or infinite.
     pub fn new(metrics: BTreeMap<String, f64>) -> Result<Self, NotFinite> {
-        match metrics.iter().find(|(_, value)| !value.is_finite()) {
-            Some((name, value)) => Err(NotFinite { name: name.clone(), value: value.to_string() }),
-            None => Ok(Self(metrics)),
-        }
+        NamedValues::from(metrics).try_into()
     }
 
     /// The value of a metric.
@@ -89,19 +77,22 @@ impl Measurement {
 
     /// All metrics, by name.
     #[must_use]
-    pub const fn metrics(&self) -> &BTreeMap<String, f64> {
+    pub const fn metrics(&self) -> &NamedValues {
         &self.0
     }
 }
 
-impl TryFrom<BTreeMap<String, f64>> for Measurement {
+impl TryFrom<NamedValues> for Measurement {
     type Error = NotFinite;
-    fn try_from(metrics: BTreeMap<String, f64>) -> Result<Self, NotFinite> {
-        Self::new(metrics)
+    fn try_from(metrics: NamedValues) -> Result<Self, NotFinite> {
+        match metrics.iter().find(|(_, value)| !value.is_finite()) {
+            Some((name, value)) => Err(NotFinite { name: name.clone(), value: value.to_string() }),
+            None => Ok(Self(metrics)),
+        }
     }
 }
 
-impl From<Measurement> for BTreeMap<String, f64> {
+impl From<Measurement> for NamedValues {
     fn from(measurement: Measurement) -> Self {
         measurement.0
     }
@@ -163,7 +154,7 @@ impl Outcome {
 /// `peak_memory_bytes`, `model_bytes` (each followed by `@device` when the study names several devices), `parameters`, `macs`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
-pub struct Costs(pub BTreeMap<String, f64>);
+pub struct Costs(pub NamedValues);
 
 /// Values of the study's objectives, in the order of the config, all minimized; empty for a failed trial.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
@@ -186,4 +177,14 @@ pub struct Trial {
     pub objectives: Objectives,
     /// Sum of relative excesses over the constraints; 0 when all hold.
     pub violation: f64,
+}
+
+impl Trial {
+    /// Shares the names of its metrics and costs with those of trials before.
+    pub(crate) fn share_names(&mut self, [metrics, costs]: &mut [Arc<[String]>; 2]) {
+        if let Outcome::Measured(measured) = &mut self.outcome {
+            measured.0.share_names(metrics);
+        }
+        self.costs.0.share_names(costs);
+    }
 }

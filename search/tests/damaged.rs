@@ -4,7 +4,9 @@ use std::fs;
 use std::path::Path;
 
 use kiln_damage::check_damaged;
-use kiln_search::{Event, Journal, RunPaths, StudyRecord, TableEvaluator, study_front};
+use kiln_search::{
+    Event, Journal, JournalEntry, JournalReader, RunPaths, StudyRecord, TableEvaluator, study_front,
+};
 use kiln_space::Settings;
 use serde_json::json;
 
@@ -32,15 +34,16 @@ fn tables_of_results() {
 fn journal(path: &Path) -> Vec<u8> {
     let event = |text: &str| serde_json::from_str::<Event>(text).expect("an event");
     let trial = |id: u64, outcome: &str| {
+        let objectives = if outcome.contains("failed") { "[]".to_owned() } else { format!("[0.5,{id}.25]") };
         event(&format!(
             r#"{{"kind":"trial","known":false,"seconds":0.25,"worker":1,"trial":{{"id":{id},"proposal":
             {{"genotype":[1,{id}],"fidelity":{{"epochs":3}}}},"outcome":{outcome},
-            "costs":{{"macs":1200.5}},"objectives":[0.5,{id}.25],"violation":0.0}}}}"#
+            "costs":{{"macs":{id}.25}},"objectives":{objectives},"violation":0.0}}}}"#
         ))
     };
     let mut journal = Journal::open(path).expect("a journal").journal;
     let mut put = |event: &Event| journal.append(event).expect("written");
-    put(&Event::Started { study: "a".to_owned(), resumed: 0, trials: 9 });
+    put(&Event::Started { study: "a".to_owned(), resumed: 0, trials: Some(9) });
     for id in 0..4 {
         put(&trial(id, r#"{"measured":{"error_percent":0.5}}"#));
     }
@@ -51,19 +54,50 @@ fn journal(path: &Path) -> Vec<u8> {
     fs::read(path).expect("the journal")
 }
 
+/// The same lines as an earlier version wrote them, without checks.
+fn unchecked(journal: &[u8]) -> Vec<u8> {
+    let line = |line: &str| {
+        let mut entry: JournalEntry = serde_json::from_str(line).expect("a line");
+        entry.version = 1;
+        serde_json::to_string(&entry).expect("a line") + "\n"
+    };
+    std::str::from_utf8(journal).expect("text").lines().map(line).collect::<String>().into_bytes()
+}
+
+/// Reads a journal in every way; gives its entries, if it can be read.
+fn read(paths: &RunPaths, bytes: &[u8]) -> Option<Vec<JournalEntry>> {
+    fs::write(paths.journal(), bytes).expect("a file");
+    let entries = JournalReader::open(&paths.journal()).expect("it is there").entries().ok();
+    let record = StudyRecord::read(paths);
+    assert_eq!(record.is_ok(), entries.is_some());
+    if let Ok(record) = record {
+        let trials: Vec<_> = record.trials.into_values().map(|journaled| journaled.trial).collect();
+        drop(study_front(&trials));
+    }
+    // Opening it to go on repairs a torn end, and nothing else.
+    let repaired = Journal::open(&paths.journal()).is_ok();
+    assert!(!repaired || StudyRecord::read(paths).is_ok(), "what was repaired is whole");
+    entries
+}
+
 #[test]
-fn journals() {
+fn journals_with_checks_give_what_was_written_or_nothing() {
     let folder = tempfile::tempdir().expect("a folder");
     let paths = RunPaths::new(folder.path());
     let whole = journal(&paths.journal());
+    let written = read(&paths, &whole).expect("it is whole");
     check_damaged(&[whole], |bytes| {
-        fs::write(paths.journal(), bytes).expect("a file");
-        if let Ok(record) = StudyRecord::read(&paths) {
-            let trials: Vec<_> = record.trials.into_values().map(|journaled| journaled.trial).collect();
-            drop(study_front(&trials));
+        if let Some(entries) = read(&paths, bytes) {
+            assert_eq!(entries[..], written[..entries.len().min(written.len())]);
         }
-        // Opening it to go on repairs a torn end, and nothing else.
-        let repaired = Journal::open(&paths.journal()).is_ok();
-        assert!(!repaired || StudyRecord::read(&paths).is_ok(), "what was repaired is whole");
     });
+}
+
+#[test]
+fn journals_without_checks() {
+    let folder = tempfile::tempdir().expect("a folder");
+    let paths = RunPaths::new(folder.path());
+    let whole = unchecked(&journal(&paths.journal()));
+    assert!(read(&paths, &whole).is_some());
+    check_damaged(&[whole], |bytes| drop(read(&paths, bytes)));
 }

@@ -8,8 +8,8 @@ use std::path::{Path, PathBuf};
 
 use kiln_search::bench::{EqualCells, NasBench201Settings, Problem, Protocol};
 use kiln_search::{
-    Ask, CostSet, Costs, Domain, Event, Fidelity, JOURNAL_VERSION, JournalEntry, Objectives, Origin, Outcome,
-    Proposal, StrategyRegistry, Trial, seed,
+    Ask, CheckChain, CostSet, Costs, Domain, Event, Fidelity, JOURNAL_VERSION, JournalEntry, Objectives,
+    Origin, Outcome, Proposal, Seconds, StrategyRegistry, Trial, seed,
 };
 use kiln_space::{Genotype, SearchSpace, Settings, size};
 use serde_json::json;
@@ -33,6 +33,7 @@ fn scores(file: &Path, column: &str) -> BTreeMap<u64, f64> {
 
 /// A journal of a study whose evaluator is one proxy.
 fn journal(file: &Path, name: &str, scored: &[(Genotype, f64)]) {
+    let mut chain = CheckChain::default();
     let line = |(id, (genotype, score)): (usize, &(Genotype, f64))| {
         let proposal =
             Proposal { genotype: genotype.clone(), fidelity: Fidelity::Full, origin: Origin::default() };
@@ -40,9 +41,9 @@ fn journal(file: &Path, name: &str, scored: &[(Genotype, f64)]) {
         let objectives = Objectives(vec![-score]);
         let trial =
             Trial { id: id as u64, proposal, outcome, costs: Costs::default(), objectives, violation: 0.0 };
-        let event = Event::Trial { trial, known: false, seconds: 0.0, worker: 0 };
-        let entry = JournalEntry { version: JOURNAL_VERSION, unix_s: 0.0, elapsed_s: 0.0, event };
-        serde_json::to_string(&entry).expect("a line") + "\n"
+        let (unix_s, elapsed_s, seconds) = (Seconds::ZERO, Seconds::ZERO, Seconds::ZERO);
+        let event = Event::Trial { trial, known: false, seconds, worker: 0 };
+        chain.line(&JournalEntry { version: JOURNAL_VERSION, unix_s, elapsed_s, event })
     };
     let lines: String = scored.iter().enumerate().map(line).collect();
     std::fs::write(file, lines).expect("the journal can be written");

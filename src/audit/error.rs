@@ -42,6 +42,9 @@ pub enum AuditError {
         /// Why it failed.
         source: std::io::Error,
     },
+    /// A whole file cannot be read or written, or is not what was written.
+    #[error(transparent)]
+    Files(#[from] kiln_files::FileError),
     /// Another process writes the file of trained networks.
     #[error("{}: another audit of this run is under way; wait for it, or stop it", path.display())]
     Held {
@@ -81,6 +84,10 @@ impl AuditError {
     /// Whether it is one of the call, not of the work.
     #[must_use]
     pub const fn is_callers(&self) -> bool {
-        !matches!(self, Self::File { .. } | Self::Eval(_))
+        match self {
+            Self::Files(error) => error.is_callers(),
+            Self::File { .. } | Self::Eval(_) => false,
+            _ => true,
+        }
     }
 }

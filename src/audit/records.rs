@@ -1,17 +1,18 @@
 //! Networks that an audit has trained, one a line of a file in the run folder, so that none is trained twice.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{Read, Seek, SeekFrom, Write};
+use std::io::{Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use std::sync::{Mutex, PoisonError};
 
-use kiln_search::Outcome;
+use kiln_files::{Checked, parse_line, read_text, seal_line};
+use kiln_search::{Outcome, Progress};
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
 use super::AuditError;
 
-/// Longer files are none of ours.
+/// Kiln writes no longer file.
 const LONGEST_BYTES: u64 = 256 << 20;
 
 /// One network.
@@ -36,10 +37,11 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Opens the file, which is made when it is missing. A last line without its end was being written when the process
+    /// Opens the file, which is made when it is missing. Says when lines are not checked. A last line without its end was being written when the process
     /// died, and is cut off.
-    pub(super) fn open(path: &Path) -> Result<Self, AuditError> {
+    pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Self, AuditError> {
         let failed = |action| move |source| AuditError::File { path: path.to_owned(), action, source };
+        check_file(path)?;
         let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(path);
         let mut file = opened.map_err(failed("open"))?;
         match file.try_lock() {
@@ -47,17 +49,20 @@ impl Records {
             Err(TryLockError::WouldBlock) => return Err(AuditError::Held { path: path.to_owned() }),
             Err(TryLockError::Error(source)) => return Err(failed("lock")(source)),
         }
-        let mut text = String::new();
-        Read::by_ref(&mut file).take(LONGEST_BYTES).read_to_string(&mut text).map_err(failed("read"))?;
+        let text = read_text(path, LONGEST_BYTES)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let parse = |(index, line): (usize, &str)| {
-            serde_json::from_str(line).map_err(|error| AuditError::Line {
-                path: path.to_owned(),
-                line: index + 1,
-                problem: error.to_string(),
-            })
+            let damaged = |problem| AuditError::Line { path: path.to_owned(), line: index + 1, problem };
+            parse_line(line.as_bytes()).map_err(damaged)
         };
-        let records = text[..whole].lines().enumerate().map(parse).collect::<Result<_, _>>()?;
+        let lines = text[..whole].lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
+        if lines.iter().any(|line: &Checked<Record>| !line.is_checked) {
+            progress.warn(&format!(
+                "{}: an older build wrote lines without a hash: they are not checked",
+                path.display()
+            ));
+        }
+        let records = lines.into_iter().map(|line| line.content).collect();
         if whole < text.len() {
             file.set_len(whole as u64).map_err(failed("cut off an unfinished line"))?;
         }
@@ -78,11 +83,19 @@ impl Records {
     /// Keeps a network; it is on disk afterwards.
     pub(super) fn append(&self, record: Record) -> Result<(), AuditError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
-        let mut line = serde_json::to_vec(&record).expect("a record is plain data");
+        let mut line = seal_line(&record);
         line.push(b'\n');
         let written = state.0.write_all(&line).and_then(|()| state.0.sync_data());
         written.map_err(|source| AuditError::File { path: self.path.clone(), action: "write", source })?;
         state.1.push(record);
         Ok(())
+    }
+}
+
+/// Refuses a folder, a pipe or a device in the place of the file: opening a pipe would wait for its other end.
+fn check_file(path: &Path) -> Result<(), AuditError> {
+    match kiln_files::optional(kiln_files::open(path, LONGEST_BYTES)) {
+        Ok(_) => Ok(()),
+        Err(error) => Err(error.into()),
     }
 }

@@ -1,9 +1,8 @@
 //! What an audit found, as a file of the run folder: `kiln report` shows it without training anything.
 
-use std::fs::{self, File};
-use std::io::{Read, Write};
 use std::path::Path;
 
+use kiln_files::{Checked, FileError, optional, parse_document, read, write_document};
 use kiln_search::RunPaths;
 use serde::{Deserialize, Serialize};
 
@@ -12,7 +11,9 @@ use super::{Audit, AuditError};
 /// Name of the file.
 const FILE: &str = "audit.json";
 /// Version of its format.
-const VERSION: u32 = 2;
+const VERSION: u32 = 3;
+/// Oldest version that is read. It has no `check`.
+const OLDEST: u32 = 2;
 /// Longest file that is read, in bytes.
 const LONGEST_BYTES: u64 = 64 << 20;
 
@@ -30,55 +31,37 @@ struct Document {
 }
 
 impl Audit {
-    /// Writes what was found into `audit.json` of the run folder: beside it first, then renamed.
+    /// Writes what was found into `audit.json` of the run folder.
     pub(super) fn save(&self, paths: &RunPaths, epochs: Option<u32>) -> Result<(), AuditError> {
-        let path = paths.root().join(FILE);
         let document = Document { version: VERSION, epochs, audit: self.clone() };
-        let mut text = serde_json::to_vec_pretty(&document).expect("an audit is plain data");
-        text.push(b'\n');
-        let beside = path.with_extension("json.partial");
-        let write = || {
-            let mut file = File::create(&beside)?;
-            file.write_all(&text)?;
-            file.sync_all()?;
-            fs::rename(&beside, &path)
-        };
-        write().map_err(|source| {
-            // Half a file is of no use; that it cannot be removed changes nothing.
-            let _ = fs::remove_file(&beside);
-            AuditError::File { path: path.clone(), action: "write", source }
-        })
+        Ok(write_document(&paths.root().join(FILE), &document)?)
     }
 
-    /// What the last audit of a run found; `None` if there was none.
+    /// What the last audit of a run found; `None` if there was none. Files of older builds carry no hash.
     ///
     /// # Errors
-    /// [`AuditError::File`] when the file cannot be read, [`AuditError::Damaged`] when it is not what an audit writes.
-    pub fn load(paths: &RunPaths) -> Result<Option<Self>, AuditError> {
+    /// [`AuditError::Files`] when the file cannot be read, [`AuditError::Damaged`] when it is not what an audit wrote.
+    pub fn load(paths: &RunPaths) -> Result<Option<Checked<Self>>, AuditError> {
         let path = paths.root().join(FILE);
-        if path.metadata().is_ok_and(|found| !found.is_file()) {
-            return Err(AuditError::Damaged { path, problem: "it is no file".to_owned() });
-        }
-        let mut bytes = Vec::new();
-        match File::open(&path).and_then(|file| file.take(LONGEST_BYTES + 1).read_to_end(&mut bytes)) {
-            Ok(_) => {}
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => return Ok(None),
-            Err(source) => return Err(AuditError::File { path, action: "read", source }),
-        }
-        Self::parse(&bytes, &path).map(Some)
+        let bytes = optional(read(&path, LONGEST_BYTES))?;
+        bytes.map(|bytes| Self::parse(&bytes, &path)).transpose()
     }
 
     /// The audit in the bytes of a file.
-    fn parse(bytes: &[u8], path: &Path) -> Result<Self, AuditError> {
+    fn parse(bytes: &[u8], path: &Path) -> Result<Checked<Self>, AuditError> {
         let damaged = |problem: String| AuditError::Damaged { path: path.to_owned(), problem };
-        if bytes.len() as u64 > LONGEST_BYTES {
-            return Err(damaged(format!("it is longer than {LONGEST_BYTES} bytes")));
+        let as_damage = |error| match error {
+            FileError::Damaged { problem, .. } => damaged(problem),
+            error => error.into(),
+        };
+        let read: Checked<Document> = parse_document(path, bytes).map_err(as_damage)?;
+        let version = read.content.version;
+        if !(OLDEST..=VERSION).contains(&version) {
+            return Err(damaged(format!("version {version} of its format is not known")));
         }
-        let document: Document = serde_json::from_slice(bytes).map_err(|error| damaged(error.to_string()))?;
-        if document.version != VERSION {
-            return Err(damaged(format!("version {} of its format is not known", document.version)));
-        }
-        document.audit.check(path).map(|()| document.audit)
+        let Checked { content, is_checked } = read.required(path, version > OLDEST).map_err(as_damage)?;
+        content.audit.check(path)?;
+        Ok(Checked { content: content.audit, is_checked })
     }
 
     /// Holds the numbers against what they mean.
@@ -101,6 +84,7 @@ impl Audit {
 #[cfg(test)]
 mod tests {
     use std::collections::BTreeMap;
+    use std::fs;
 
     use kiln_search::{Outcome, RankCorrelation};
     use kiln_space::Genotype;
@@ -134,7 +118,8 @@ mod tests {
         let paths = RunPaths::new(folder.path());
         assert_eq!(Audit::load(&paths).unwrap(), None);
         audit().save(&paths, Some(3)).unwrap();
-        assert_eq!(Audit::load(&paths).unwrap(), Some(audit()));
+        let read = Audit::load(&paths).unwrap();
+        assert_eq!(read, Some(Checked { content: audit(), is_checked: true }));
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
@@ -145,6 +130,21 @@ mod tests {
         audit().save(&paths, None).unwrap();
         let path = folder.path().join(FILE);
         let text = fs::read_to_string(&path).unwrap();
+        let old = text.replace("\"version\": 3", "\"version\": 2");
+        let (body, _) = old.split_once(",\n  \"check\"").unwrap();
+        let old = format!("{body}\n}}\n");
+        fs::write(&path, &old).unwrap();
+        assert_eq!(Audit::load(&paths).unwrap(), Some(Checked { content: audit(), is_checked: false }));
+        let unchecked = old.replace("\"version\": 2", "\"version\": 3");
+        for (text, problem) in [
+            (text.replace("\"macs\": 20", "\"macs\": 21"), "does not match its `check`"),
+            (unchecked, "its `check` is missing"),
+        ] {
+            fs::write(&path, text).unwrap();
+            let said = Audit::load(&paths).unwrap_err().to_string();
+            assert!(said.contains("audit.json: damaged") && said.contains(problem), "{said}");
+        }
+        let text = old;
         for (text, problem) in [
             (text[..text.len() / 2].to_owned(), "EOF"),
             (text.replace("\"version\": 2", "\"version\": 9"), "version 9"),
@@ -161,7 +161,7 @@ mod tests {
             assert!(said.contains("audit.json: damaged") && said.contains(problem), "{said}");
         }
         fs::write(&path, vec![b' '; LONGEST_BYTES as usize + 1]).unwrap();
-        assert!(Audit::load(&paths).unwrap_err().to_string().contains("longer than"));
+        assert!(Audit::load(&paths).unwrap_err().to_string().contains("at most"));
     }
 
     #[test]

@@ -29,7 +29,8 @@ pub struct Rivals {
 pub(super) fn correcting(settings: &Map<String, Value>, run: &Path) -> Result<Vec<Anchor>, AuditError> {
     let networks = settings.get(ANCHORS).and_then(|anchors| anchors.get("networks")).and_then(Value::as_u64);
     let wanted = networks.and_then(|networks| usize::try_from(networks).ok()).unwrap_or(0);
-    let mut found = if wanted > 0 { anchors(run)? } else { Vec::new() };
+    // That they are of an older build was said when the supernet was prepared.
+    let mut found = if wanted > 0 { anchors(run)?.content } else { Vec::new() };
     // Behind them there may be others, of a time when more were wanted.
     found.truncate(wanted);
     Ok(found)

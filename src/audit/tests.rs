@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::fs;
 use std::num::NonZeroU32;
+use std::sync::Mutex;
 use std::sync::atomic::AtomicUsize;
 
 use super::*;
@@ -102,6 +103,7 @@ fn a_corrected_estimate_stands_beside_what_it_is_made_of() {
 fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
+    let said = Warnings::default();
     let record = |gene: u8| Record {
         reference: "a".to_owned(),
         genotype: Genotype::new([gene]),
@@ -109,14 +111,14 @@ fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
         outcome: measured(&[("error_percent", f64::from(gene))]),
         seconds: 1.0,
     };
-    let records = Records::open(&path).unwrap();
-    assert!(matches!(Records::open(&path), Err(AuditError::Held { .. })));
+    let records = Records::open(&path, &said).unwrap();
+    assert!(matches!(Records::open(&path, &said), Err(AuditError::Held { .. })));
     records.append(record(1)).unwrap();
     records.append(record(2)).unwrap();
     drop(records);
     let text = fs::read_to_string(&path).unwrap();
     fs::write(&path, &text[..text.len() - 5]).unwrap();
-    let records = Records::open(&path).unwrap();
+    let records = Records::open(&path, &said).unwrap();
     assert_eq!(records.get("a", &Genotype::new([1]), 0), Some(record(1).outcome));
     assert_eq!(records.get("a", &Genotype::new([2]), 1), None);
     assert_eq!(records.get("b", &Genotype::new([1]), 0), None);
@@ -124,8 +126,34 @@ fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
     drop(records);
     assert_eq!(fs::read_to_string(&path).unwrap(), text);
     fs::write(&path, format!("{{\n{text}")).unwrap();
-    let error = Records::open(&path).err().unwrap().to_string();
+    let error = Records::open(&path, &said).err().unwrap().to_string();
     assert!(error.contains("audit.jsonl:1:"), "{error}");
+    fs::write(&path, text.replacen("1.0", "1.5", 1)).unwrap();
+    let error = Records::open(&path, &said).err().unwrap().to_string();
+    assert!(error.contains("audit.jsonl:1:") && error.contains("does not match its `check`"), "{error}");
+    assert!(said.0.lock().unwrap().is_empty());
+    // A line of an older build.
+    let old = serde_json::to_string(&record(3)).unwrap();
+    fs::write(&path, format!("{text}{old}\n")).unwrap();
+    let records = Records::open(&path, &said).unwrap();
+    assert_eq!(records.get("a", &Genotype::new([3]), 1), Some(record(3).outcome));
+    assert!(said.0.lock().unwrap()[0].contains("they are not checked"));
+}
+
+/// Keeps what a person is warned of.
+#[derive(Default)]
+struct Warnings(Mutex<Vec<String>>);
+
+impl Progress for Warnings {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+
+    fn warn(&self, message: &str) {
+        self.0.lock().unwrap().push(message.to_owned());
+    }
 }
 
 #[test]

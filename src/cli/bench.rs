@@ -43,9 +43,12 @@ pub(crate) struct Compared {
     /// Proposals that are out at a time, as a study's `in_flight`
     #[arg(long, value_name = "N", default_value = "1")]
     pub(crate) in_flight: NonZeroUsize,
-    /// Draw regret against budget into this SVG file
+    /// Draw regret against budget into this SVG file; an earlier plot is replaced
     #[arg(long, value_name = "FILE")]
     pub(crate) plot: Option<PathBuf>,
+    /// Overwrite whatever file is in the plot's place
+    #[arg(long, requires = "plot")]
+    pub(crate) force: bool,
 }
 
 /// What takes from the budget.
@@ -140,7 +143,7 @@ pub(crate) struct HardwareArguments {
     /// CSV file of measurements with the column `index`; what is not positive was not measured
     #[arg(long, value_name = "FILE")]
     pub(crate) costs: PathBuf,
-    /// Device whose columns are objectives: those that begin with its name and `_`
+    /// Device whose columns are objectives: those that begin with its name and `_`, and not with another device's longer name
     #[arg(long, value_name = "NAME")]
     pub(crate) device: String,
     /// Column of the accuracy

@@ -91,9 +91,12 @@ pub(crate) struct FitArguments {
     /// Fit to so many networks drawn with `--seed` (0), and judge the fit on all the others
     #[arg(long, value_name = "N")]
     pub(crate) sample: Option<usize>,
-    /// Device file to write; one that is there is replaced
+    /// Device file to write
     #[arg(long, value_name = "FILE")]
     pub(crate) out: PathBuf,
+    /// Overwrite the file that is there
+    #[arg(long)]
+    pub(crate) force: bool,
 }
 
 /// Unit of a column of latencies.

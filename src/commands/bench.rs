@@ -1,14 +1,14 @@
 //! `kiln bench`: strategies on problems whose answers are known.
 
 use std::fmt::Write;
-use std::path::Path;
 
 use kiln::assembly::Registries;
+use kiln_files::Overwrite;
 use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
     BenchError, CompareSettings, Comparison, EqualCells, Function, FunctionSettings, HardwareSettings,
     Journaled, MacroSettings, NasBench201Settings, Paired, Problem, Protocol, ProxySettings, RunSettings,
-    Sample, StrategyChoice, compare, svg,
+    Sample, StrategyChoice, compare, is_svg, svg,
 };
 
 use crate::cli::{
@@ -53,7 +53,8 @@ pub(crate) fn run(command: BenchCommand, common: &Common) -> Result<Exit, Failur
     };
     let comparison = compared_on(&problem.map_err(Failure::wrong)?, &compared).map_err(Failure::wrong)?;
     if let Some(file) = &compared.plot {
-        write_plot(file, &comparison)?;
+        let overwrite = if compared.force { Overwrite::Always } else { Overwrite::Own(&is_svg) };
+        output_file::write(file, svg(&comparison).as_bytes(), overwrite)?;
     }
     if common.json {
         output::print_json(&comparison)?;
@@ -125,10 +126,6 @@ fn compared_on(problem: &Problem, compared: &Compared) -> Result<Comparison, Ben
         },
     };
     compare(problem, &StrategyRegistry::builtin(), &strategies, &settings)
-}
-
-fn write_plot(file: &Path, comparison: &Comparison) -> Result<(), Failure> {
-    output_file::write(file, "the plot", svg(comparison).as_bytes())
 }
 
 fn text(comparison: &Comparison) -> String {

@@ -6,13 +6,16 @@ use std::path::Path;
 use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::RunConfig;
 use kiln::estimate::Estimate;
+use kiln::memory;
 use kiln::survey::{self, Survey};
-use kiln_search::Constraint;
+use kiln_export::plain_text;
+use kiln_search::{Constraint, Fidelity};
 use num_bigint::BigUint;
 use serde_json::{Map, Value, json};
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
+use crate::report::PredictedFor;
 use crate::text_table::{Align, TextTable};
 use crate::{output, units};
 
@@ -31,7 +34,9 @@ pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     }
     let estimate = Estimate::new(&assembly, &survey, common.workers());
     if common.json {
-        output::print_json(&as_json(&survey, constraints, estimate.as_ref()))?;
+        let mut checked = as_json(&survey, constraints, estimate.as_ref());
+        checked["fidelities"] = json!(assembly.strategy.fidelities(assembly.evaluator.fidelities()));
+        output::print_json(&checked)?;
     } else {
         output::print(&as_text(&assembly, &survey, estimate.as_ref()))?;
     }
@@ -57,21 +62,29 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
             format!("{heading} <= {value}")
         })
         .collect();
+    for device in PredictedFor::all(&assembly.costs) {
+        lines.push(format!("costs        {device}"));
+    }
     let limits = if limits.is_empty() { "none".to_owned() } else { limits.join(", ") };
     lines.push(format!("constraints  {limits}"));
     lines.push(format!("feasible     {:.1} % of {} samples", survey.feasible_percent(), survey.samples));
     if let Some(error) = &survey.without_costs {
         lines.push(format!("without costs, so refused: {error}"));
     }
+    lines.extend(effort(assembly).map(|effort| format!("effort       {effort}")));
+    lines.push(format!("ends after   {}", ends(assembly, survey)));
     match estimate {
         Some(estimate) => {
             let [prepare, search, finish, total] =
-                [estimate.prepare, estimate.search, estimate.finish, estimate.total()].map(units::duration);
+                [estimate.prepare, estimate.search, estimate.finish, estimate.total()]
+                    .map(|time| units::duration(time.duration()));
             lines.push(format!(
                 "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from a forward pass \
                  timed here; it may be twice as long, or half)"
             ));
-            lines.push(format!("memory       about {}", units::bytes(estimate.memory_bytes as f64)));
+            let more =
+                too_much(estimate.memory_bytes).map_or_else(String::new, |problem| format!(": {problem}"));
+            lines.push(format!("memory       about {}{more}", units::bytes(estimate.memory_bytes as f64)));
         }
         None => lines.push("time         nothing is trained".to_owned()),
     }
@@ -84,9 +97,66 @@ fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) ->
         let values = [spread.smallest, spread.median, spread.largest].map(|value| shown(value).1);
         table.row(std::iter::once(shown(0.0).0).chain(values));
     }
-    let mut text = lines.join("\n");
+    let mut text = plain_text(&lines.remove(0)).into_owned();
+    for line in &lines {
+        write!(text, "\n{}", plain_text(line)).expect("writing to a string does not fail");
+    }
     write!(text, "\n\n{table}").expect("writing to a string does not fail");
     text
+}
+
+/// The rungs of a study of several fidelities, and from which trial on networks are judged fully.
+fn effort(assembly: &Assembly) -> Option<String> {
+    let answered = assembly.evaluator.fidelities();
+    let rungs = assembly.strategy.fidelities(answered);
+    let needs = assembly.strategy.needs(answered, assembly.config.search.in_flight)?;
+    let said: Vec<String> = rungs
+        .iter()
+        .map(|fidelity| match fidelity {
+            Fidelity::Full if answered.full_epochs > 0 => format!("full ({} epochs)", answered.full_epochs),
+            fidelity => fidelity.to_string(),
+        })
+        .collect();
+    let trials = needs.trials;
+    (rungs.len() > 1).then(|| {
+        format!("{}; the first network is judged with full effort after {trials} trials", said.join(", "))
+    })
+}
+
+/// What ends the search.
+fn ends(assembly: &Assembly, survey: &Survey) -> String {
+    let search = &assembly.config.search;
+    let genotypes = &survey.genotypes;
+    let trials = search.trials.map(|trials| {
+        if BigUint::from(trials) > *genotypes {
+            format!(
+                "{trials} trials, or when the space is exhausted: it has no more than {genotypes} networks"
+            )
+        } else {
+            format!("{trials} trials")
+        }
+    });
+    let epochs = search.epochs.map(|epochs| format!("{epochs} epochs of training"));
+    let hours = search.hours.map(|hours| format!("{hours} h of work"));
+    let target = search.target.iter().map(|(name, most)| {
+        let (heading, value) = units::shown(name, *most);
+        format!("a network with {heading} {value}")
+    });
+    let ends: Vec<String> = trials.into_iter().chain(epochs).chain(hours).chain(target).collect();
+    if ends.is_empty() {
+        format!("all {genotypes} networks of the space at most")
+    } else {
+        ends.join(", or ")
+    }
+}
+
+/// That a study needs more memory than there is, and what to do.
+pub(super) fn too_much(bytes: u64) -> Option<String> {
+    let available = memory::available_bytes().filter(|available| bytes > *available)?;
+    let available = units::bytes(available as f64);
+    Some(format!(
+        "more than the {available} that this process may use; narrow the widths of the space, or lower `batch` or `--workers`"
+    ))
 }
 
 /// A size in full, and where that is long also as a power of ten.
@@ -110,8 +180,9 @@ fn as_json(survey: &Survey, constraints: &[Constraint], estimate: Option<&Estima
         .collect();
     let estimate = estimate.map(|estimate| {
         json!({
-            "prepare_s": estimate.prepare.as_secs_f64(), "search_s": estimate.search.as_secs_f64(),
-            "finish_s": estimate.finish.as_secs_f64(), "memory_bytes": estimate.memory_bytes,
+            "prepare_s": estimate.prepare, "search_s": estimate.search,
+            "finish_s": estimate.finish, "memory_bytes": estimate.memory_bytes,
+            "available_bytes": memory::available_bytes(),
         })
     });
     json!({

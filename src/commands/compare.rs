@@ -2,36 +2,44 @@
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
+use std::sync::Arc;
 
 use anyhow::anyhow;
 use kiln::assembly::Registries;
-use kiln::config::{RESOLVED, RunConfig};
-use kiln_search::{CostSet, StudyRecord, study_front};
+use kiln::config::RunConfig;
+use kiln_hw_models::CostModel;
+use kiln_search::{CostSet, study_front};
 
 use crate::cli::Common;
-use crate::comparison::{Comparison, Contender};
+use crate::comparison::{Comparison, Contender, deciding};
 use crate::exit::{Exit, Failure};
 use crate::output;
-use crate::run::Run;
+use crate::run::{Run, read_record};
 
 pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
     let registries = Registries::builtin();
     let mut read = Vec::new();
     for run in runs {
         let (paths, config) = Run::open(run, &common.runs)?;
-        let record = StudyRecord::read(&paths)?;
+        let record = read_record(&paths, &config, |_| {})?;
         let (costs, constraints) = registries.costs(&config)?;
-        let trials: Vec<_> = record.trials.into_values().map(|journaled| journaled.trial).collect();
+        let trials = record.trials.into_values().map(|journaled| (journaled.trial, journaled.seconds));
+        let (trials, seconds_of): (Vec<_>, Vec<_>) = trials.unzip();
         let finished = record.finished.into_values();
         let contender = Contender {
             run: run.clone(),
             strategy: config.search.strategy.kind.clone(),
-            settings: config.search.strategy.settings.clone(),
+            config: deciding(&config),
             seed: config.study.seed,
+            evaluator: config.evaluator.kind.clone(),
+            full_epochs: Some(record.full_epochs)
+                .filter(|epochs| *epochs > 0)
+                .or_else(|| full_epochs(&config)),
             seconds: record.elapsed_s,
             constraints,
             front: study_front(&trials),
             trials,
+            seconds_of,
             finished: finished
                 .map(|(finished, _)| (finished.trial, finished.metrics.into_iter().collect()))
                 .collect(),
@@ -45,13 +53,13 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
         let (a, b) = (first.run.display(), other.run.display());
         check(config, costs, other_config, other_costs)
             .map_err(|why| Failure::wrong(anyhow!("{a} and {b} cannot be compared: {why}")))?;
-        if data(config) != data(other_config) {
-            output::say(&format!("warning: {a} and {b} were judged on different data"));
-        }
     }
     let objectives = config.search.objectives.clone();
     let contenders: Vec<Contender> = read.into_iter().map(|(contender, ..)| contender).collect();
     let comparison = Comparison::new(&objectives, &contenders);
+    for warning in &comparison.warnings {
+        output::say(&format!("warning: {warning}"));
+    }
     if common.json {
         output::print_json(&comparison)?;
     } else {
@@ -70,15 +78,31 @@ fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> 
     let predicted: BTreeSet<String> =
         a_costs.names().into_iter().filter(|name| !matches!(name.as_str(), "macs" | "parameters")).collect();
     let Some(cost) = a.search.objectives.iter().find(|name| predicted.contains(*name)) else { return Ok(()) };
-    let models = |costs: &CostSet| {
-        let names: Vec<&str> = costs.devices().iter().map(|(_, model)| model.name()).collect();
-        names.join(", ")
-    };
     let (a, b) = (models(a_costs), models(b_costs));
-    if a == b { Ok(()) } else { Err(format!("`{cost}` is that of {a} and of {b}")) }
+    if a != b {
+        return Err(format!("`{cost}` is that of {a} and of {b}"));
+    }
+    let bases = |costs: &CostSet| costs.devices().iter().map(|(_, model)| model.basis()).collect::<Vec<_>>();
+    if bases(a_costs) == bases(b_costs) {
+        Ok(())
+    } else {
+        Err(format!("`{cost}` is that of {a} by device files that differ"))
+    }
 }
 
-/// The hash of the data that a run's config was resolved to.
-fn data(config: &RunConfig) -> Option<&str> {
-    config.document.root().get(RESOLVED)?.get("data")?.as_str()
+/// The models of a study with what they predict for.
+fn models(costs: &CostSet) -> String {
+    let model = |(_, model): &(String, Arc<dyn CostModel>)| match model.conditions() {
+        Some(conditions) => format!("{} for {conditions}", model.name()),
+        None => model.name().to_owned(),
+    };
+    costs.devices().iter().map(model).collect::<Vec<_>>().join(", ")
+}
+
+/// Epochs that the evaluator of a run trains a network for, if it trains each on its own, for journals that do not say so.
+fn full_epochs(config: &RunConfig) -> Option<u32> {
+    // A supernet's epochs are those of the shared weights.
+    let trains_each = config.evaluator.kind == "scratch";
+    let epochs = config.evaluator.settings.table().get("epochs").filter(|_| trains_each)?;
+    epochs.as_u64().and_then(|epochs| u32::try_from(epochs).ok())
 }

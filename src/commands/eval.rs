@@ -9,18 +9,18 @@ use kiln::assembly::Registries;
 use kiln::config::{Document, RESOLVED, RunConfig};
 use kiln_evaluator::data::{ReadingRules, Split};
 use kiln_evaluator::{Matched, predict, score};
-use kiln_export::TrainedModel;
+use kiln_export::{TrainedModel, plain_text};
+use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
-use crate::{output, units};
-
-/// The file of a finished network from which it can be run.
-const MODEL: &str = "model.kiln";
+use crate::model_export::MODEL;
+use crate::{finished_files, output, units};
 
 pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Result<Exit, Failure> {
     let path = model_file(model)?;
+    finished_files::warn(&problems(&path));
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
@@ -65,13 +65,13 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     if common.json {
         let metrics: BTreeMap<&str, f64> = metrics.into_iter().collect();
         output::print_json(&json!({
-            "model": path, "name": model.card.name, "data": data.describe(), "examples": examples.len(),
+            "model": output::path_text(&path), "name": model.card.name, "data": data.describe(), "examples": examples.len(),
             "metrics": metrics, "seconds": seconds, "examples_per_second": speed,
         }))?;
     } else {
         let mut lines = vec![
-            format!("model     {} ({})", model.card.name, path.display()),
-            format!("data      {}", data.describe()),
+            format!("model     {} ({})", plain_text(&model.card.name), output::path_shown(&path)),
+            format!("data      {}", plain_text(&data.describe())),
         ];
         lines.extend(metrics.iter().map(|(name, value)| {
             let (heading, value) = units::shown(name, *value);
@@ -103,6 +103,27 @@ fn model_file(named: &Path) -> Result<PathBuf, Failure> {
             named.display()
         ))),
         _ => Ok(named.to_owned()),
+    }
+}
+
+/// What is to be said of the network's files, where they lie in a run folder: `RUN/models/<trial>/model.kiln`.
+fn problems(model: &Path) -> Vec<String> {
+    let Ok(path) = model.canonicalize() else { return Vec::new() };
+    let trial = path.ancestors().nth(1).and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
+    let (Some(run), Some(trial)) = (path.ancestors().nth(3), trial) else { return Vec::new() };
+    let paths = RunPaths::new(run);
+    if paths.model(trial).join(MODEL) != path {
+        return Vec::new();
+    }
+    match StudyRecord::read(&paths) {
+        Ok(record) => match record.finished.get(&trial) {
+            Some((finished, _)) => finished_files::problems(&paths, [finished]),
+            None => {
+                vec![format!("{}: the journal does not say that trial {trial} was finished", run.display())]
+            }
+        },
+        // Not a run folder, or one whose journal another command is better to be asked about.
+        Err(error) => vec![format!("the network's files are not checked: {error}")],
     }
 }
 

@@ -5,28 +5,32 @@ use std::path::{Path, PathBuf};
 use anyhow::{Context, anyhow};
 use kiln::assembly::Registries;
 use kiln_evaluator::{in_8_bits, in_single_precision};
-use kiln_export::{ExporterRegistry, TrainedModel, write_files};
+use kiln_export::{ExportError, ExporterRegistry, TrainedModel, write_files};
+use kiln_search::FileMismatch;
 use kiln_space::{NumberFormat, Precision};
 use serde_json::json;
 
 use crate::cli::{Common, ExportPrecision};
 use crate::exit::{Exit, Failure};
-use crate::model_export::{default_path, has_supernet, how_to_finish, model_file, size};
-use crate::output;
+use crate::model_export::{MODEL, default_path, how_to_finish, model_file, size};
+use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
+use crate::{finished_files, output_file};
 
-pub(crate) fn run(
-    run: &Path,
-    trial: u64,
-    format: &str,
-    precision: Option<ExportPrecision>,
-    out: Option<PathBuf>,
-    common: &Common,
-) -> Result<Exit, Failure> {
+/// What is to be written, and where.
+pub(crate) struct Output {
+    pub(crate) format: String,
+    pub(crate) precision: Option<ExportPrecision>,
+    pub(crate) out: Option<PathBuf>,
+    pub(crate) force: bool,
+}
+
+pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Result<Exit, Failure> {
+    let Output { format, precision, out, force } = asked;
     let exporters = ExporterRegistry::builtin();
-    let exporter = exporters.get(format).map_err(Failure::wrong)?;
+    let exporter = exporters.get(&format).map_err(Failure::wrong)?;
     let run = Run::read(run, &common.runs)?;
-    let genotype = &run.trial(trial)?.proposal.genotype;
+    run.trial(trial)?;
     let path = model_file(&run.paths, trial);
     if run.finished.iter().any(|finished| finished.trial == trial) && !path.is_file() {
         return Err(Failure::wrong(anyhow!(
@@ -38,11 +42,11 @@ pub(crate) fn run(
         let finished: Vec<String> = run.finished.iter().map(|finished| finished.trial.to_string()).collect();
         let finished = if finished.is_empty() { "none".to_owned() } else { finished.join(", ") };
         return Err(Failure::wrong(anyhow!(
-            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these, or \
-             finish it in a study of its own: {}",
-            how_to_finish(genotype, &run.paths, has_supernet(&run.config))
+            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these; {}",
+            how_to_finish(trial, &run.paths)
         )));
     }
+    check_files(&run, trial)?;
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
     let model = match precision {
         None => model,
@@ -51,19 +55,39 @@ pub(crate) fn run(
     };
     let default = default_path(&run.config.study.name, trial, exporter, &model).map_err(Failure::wrong)?;
     let out = out.unwrap_or(default);
-    let files = write_files(exporter, &model, &out).map_err(Failure::unwritable)?;
+    let files = write_files(exporter, &model, &out, force).map_err(|error| match error {
+        ExportError::Files(error) => output_file::refused(error),
+        error => Failure::unwritable(error),
+    })?;
     let sizes = files.iter().map(|file| Ok((file, size(file)?))).collect::<anyhow::Result<Vec<_>>>()?;
     if common.json {
         let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
+        let files: Vec<String> = files.iter().map(|file| path_text(file)).collect();
         output::print_json(
-            &json!({ "trial": trial, "format": format, "file": out, "bytes": bytes, "files": files }),
+            &json!({ "trial": trial, "format": format, "file": path_text(&out), "bytes": bytes, "files": files }),
         )?;
     } else {
         let lines: Vec<String> =
-            sizes.iter().map(|(file, bytes)| format!("{} ({bytes} bytes)", file.display())).collect();
+            sizes.iter().map(|(file, bytes)| format!("{} ({bytes} bytes)", path_shown(file))).collect();
         output::print(&lines.join("\n"))?;
     }
     Ok(Exit::Done)
+}
+
+/// Refuses a model file that is not what was written; says which of the other files are not.
+fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
+    let Some(finished) = run.finished.iter().find(|finished| finished.trial == trial) else { return Ok(()) };
+    let model = finished.files.iter().find(|file| file.name == MODEL);
+    match model.map(|file| file.check(&run.paths.model(trial))) {
+        None | Some(Ok(())) => {}
+        Some(Err(FileMismatch::Unreadable(error))) => return Err(Failure::wrong(error)),
+        Some(Err(mismatch)) => {
+            let advice = "run the study again: the network is finished again";
+            return Err(Failure::wrong(anyhow!("{mismatch}; {advice}")));
+        }
+    }
+    finished_files::warn(&finished_files::problems(&run.paths, [finished]));
+    Ok(())
 }
 
 /// The network in 8 bits. Where layers were finished in single precision, the ranges of their values are taken from the

@@ -2,16 +2,30 @@
 
 use std::path::Path;
 
+use kiln::assembly::Registries;
+use kiln_search::FailureGroup;
+
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
+use crate::finished_files;
 use crate::output;
-use crate::report::Report;
+use crate::report::{PredictedFor, Report};
 use crate::run::Run;
+use crate::units::Numbers;
 
 pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let (objectives, trials) = (&run.config.search.objectives, run.trials.len() as u64);
-    let report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished);
+    let mut report = Report::new(&run.paths, objectives, trials, &run.front(), &run.finished, run.spent())
+        .with_numbers(Numbers::of(&run.config), run.health.clone())
+        .explained(run.search_end.as_ref(), FailureGroup::of(&run.trials))
+        .with_costs(&run.trials);
+    report.warnings = finished_files::problems(&run.paths, &run.finished);
+    finished_files::warn(&report.warnings);
+    // The trials have their costs; a device file that is gone by now takes only the model's name with it.
+    let costs = Registries::builtin().costs(&run.config);
+    let devices = costs.map(|(costs, _)| PredictedFor::all(&costs));
+    let report = report.with_devices(devices.unwrap_or_default());
     if common.json {
         output::print_json(&report)?;
     } else if csv {

@@ -1,10 +1,9 @@
 //! `kiln init`: a commented config to start from.
 
-use std::fs::OpenOptions;
-use std::io::{ErrorKind, Write};
 use std::path::Path;
 
-use anyhow::{Context, anyhow};
+use anyhow::anyhow;
+use kiln_files::{FileError, write_new};
 use serde_json::json;
 
 use crate::cli::Common;
@@ -15,22 +14,18 @@ use crate::output;
 const STARTER: &str = include_str!("../../configs/quickstart.toml");
 
 pub(crate) fn run(file: &Path, common: &Common) -> Result<Exit, Failure> {
-    let mut out = match OpenOptions::new().write(true).create_new(true).open(file) {
-        Ok(out) => out,
-        Err(error) if error.kind() == ErrorKind::AlreadyExists => {
-            let file = file.display();
-            return Err(Failure::wrong(anyhow!("{file}: is there already; name another file")));
+    match write_new(file, STARTER.as_bytes()) {
+        Ok(()) => {}
+        Err(error @ FileError::Exists { .. }) => {
+            return Err(Failure::wrong(anyhow!("{error}; name another file")));
         }
-        Err(error) => {
-            let error = anyhow::Error::new(error).context(format!("{}: cannot be written", file.display()));
-            return Err(Failure::wrong(error));
-        }
-    };
-    out.write_all(STARTER.as_bytes()).with_context(|| format!("{}: cannot be written", file.display()))?;
+        Err(error) if error.is_callers() => return Err(Failure::wrong(error)),
+        Err(error) => return Err(Failure::unwritable(error)),
+    }
     if common.json {
-        output::print_json(&json!({ "file": file }))?;
+        output::print_json(&json!({ "file": output::path_text(file) }))?;
     } else {
-        output::print(&format!("{0}: written; start with `kiln search {0}`", file.display()))?;
+        output::print(&format!("{0}: written; start with `kiln search {0}`", output::path_shown(file)))?;
     }
     Ok(Exit::Done)
 }

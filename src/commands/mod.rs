@@ -5,9 +5,11 @@ mod check;
 mod compare;
 mod eval;
 mod export;
+mod finish;
 mod front;
 mod hw;
 mod init;
+mod list;
 mod report;
 mod schema;
 mod search;
@@ -22,16 +24,21 @@ use crate::exit::{Exit, Failure};
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let common = arguments.common;
     match arguments.command {
-        Command::Search { config, retry_failed, plain } => search::run(&config, retry_failed, plain, &common),
+        Command::Search { config, retry_failed, strict, plain } => {
+            search::run(&config, search::Wishes { retry_failed, strict, plain }, &common)
+        }
         Command::Watch { run, plain } => watch::run(&run, plain, &common),
+        Command::Finish(arguments) => finish::run(&arguments, &common),
+        Command::List => list::run(&common),
         Command::Front { run, csv } => front::run(&run, csv, &common),
         Command::Show { run, trial } => show::run(&run, trial, &common),
-        Command::Export { run, trial, format, precision, out } => {
-            export::run(&run, trial, &format, precision, out, &common)
+        Command::Export { run, trial, format, precision, out, force } => {
+            let output = export::Output { format, precision, out, force };
+            export::run(&run, trial, output, &common)
         }
         Command::Supernet { command } => supernet::run(&command, &common),
         Command::Compare { studies } => compare::run(&studies, &common),
-        Command::Report { run, out } => report::run(&run, out, &common),
+        Command::Report { run, out, force } => report::run(&run, out, force, &common),
         Command::Check { config } => check::run(&config, &common),
         Command::Eval { model, config } => eval::run(&model, config.as_deref(), &common),
         Command::Schema => schema::run(),

@@ -5,36 +5,48 @@ use std::path::{Path, PathBuf};
 
 use kiln::assembly::Registries;
 use kiln::audit::Audit;
-use kiln_search::{JournalReader, StudyError};
+use kiln_export::page::Page;
+use kiln_files::Overwrite;
 use serde_json::json;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
+use crate::finished_files;
 use crate::inspection::{Inspect, Inspector};
 use crate::output;
 use crate::output_file;
-use crate::run::Run;
-use crate::study_page::StudyPage;
+use crate::report::PredictedFor;
+use crate::run::{Run, read_record};
+use crate::study_page::{History, StudyPage};
+use crate::units::Numbers;
 
-pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<Exit, Failure> {
+pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
-    if !paths.journal().exists() {
-        return Err(StudyError::NotARun { path: paths.root().to_owned(), missing: "journal.jsonl" }.into());
-    }
-    let entries = JournalReader::open(&paths.journal())?.entries()?;
+    let mut history = History::default();
+    let record = read_record(&paths, &config, |entry| history.see(entry))?;
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
     let (costs, constraints) = registries.costs(&config)?;
-    let study = config.study.name.clone();
+    let (study, numbers) = (config.study.name.clone(), Numbers::of(&config));
     let page = StudyPage::new(
         study.clone(),
         paths.root().to_owned(),
         paths.read_config()?,
         config.search.objectives,
         constraints,
-        entries,
+        record,
+        history,
     )
-    .with_audit(Audit::load(&paths)?);
+    .with_numbers(numbers)
+    .with_devices(PredictedFor::all(&costs));
+    let audit = Audit::load(&paths)?;
+    if audit.as_ref().is_some_and(|audit| !audit.is_checked) {
+        output::say("warning: audit.json: an older build wrote it without a hash: it is not checked");
+    }
+    let finished = page.record().finished.values().map(|(finished, _)| finished);
+    let problems = finished_files::problems(&paths, finished);
+    finished_files::warn(&problems);
+    let page = page.with_audit(audit.map(|audit| audit.content)).with_problems(problems);
     let inspector = Inspector { space, costs };
     let inspections: BTreeMap<_, _> = page
         .winners()
@@ -43,11 +55,13 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, common: &Common) -> Result<E
         .collect();
     let html = page.page(&inspections).html();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{study}.html")));
-    output_file::write(&out, "the report", html.as_bytes())?;
+    let is_own = |beginning: &[u8]| Page::is_own(beginning, &study);
+    let overwrite = if force { Overwrite::Always } else { Overwrite::Own(&is_own) };
+    output_file::write(&out, html.as_bytes(), overwrite)?;
     if common.json {
-        output::print_json(&json!({ "file": out, "bytes": html.len() }))?;
+        output::print_json(&json!({ "file": output::path_text(&out), "bytes": html.len() }))?;
     } else {
-        output::print(&format!("{} ({} bytes)", out.display(), html.len()))?;
+        output::print(&format!("{} ({} bytes)", output::path_shown(&out), html.len()))?;
     }
     Ok(Exit::Done)
 }

@@ -6,20 +6,34 @@ use std::thread;
 
 use kiln::assembly::{Assembly, Folders, Registries};
 use kiln::config::RunConfig;
-use kiln::survey;
+use kiln::{memory, survey};
 use kiln_search::{RunFolder, RunPaths, Status, Study};
 
+use super::check::too_much;
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
 use crate::interrupt::StopFlag;
-use crate::model_export::{ModelExport, has_supernet};
+use crate::model_export::ModelExport;
 use crate::progress::Screen;
-use crate::report::Report;
+use crate::report::{PredictedFor, Report};
 use crate::tui::{self, Role, Setup};
+use crate::units::{self, Numbers};
 use crate::{logging, output};
 
-pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Common) -> Result<Exit, Failure> {
+/// What is asked of a search besides its config.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Wishes {
+    /// Evaluate again what panicked before.
+    pub(crate) retry_failed: bool,
+    /// Stop before the search where shared weights are not healthy.
+    pub(crate) strict: bool,
+    /// Lines, also on a terminal.
+    pub(crate) plain: bool,
+}
+
+pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit, Failure> {
+    let Wishes { retry_failed, strict, plain } = wishes;
     let file = config;
     let config = RunConfig::read(file, common.seed)?;
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
@@ -28,11 +42,21 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
     let objectives = assembly.config.search.objectives.clone();
-    let (has_supernet, export) = (has_supernet(&assembly.config), ModelExport::new(&assembly.config, &paths));
+    let numbers = Numbers::of(&assembly.config);
+    let name = assembly.config.study.name.clone();
+    // A table of results holds nothing that could be finished.
+    let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
+    let export = ModelExport::new(&assembly.config, &paths);
 
+    if let Some(bytes) = memory::predicted_bytes(&assembly, common.workers())
+        && let Some(problem) = too_much(bytes)
+    {
+        output::say(&format!("warning: the study may take about {}, {problem}", units::bytes(bytes as f64)));
+    }
     let mut study = assembly.into_study();
     study.settings.workers = common.workers();
     study.settings.retry_failed = retry_failed;
+    study.settings.strict = strict;
     let stop = StopFlag::listen()?;
     study.stop = stop.flag();
     study.check()?;
@@ -43,11 +67,12 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
     let screen = if plain || common.json {
         None
     } else {
-        open_screen(&mut study, &paths, &stop, has_supernet, Arc::new(export))
+        open_screen(&mut study, numbers, (&paths, &stop), Arc::new(export))
     };
     if screen.is_none() {
-        study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str))));
+        study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
     }
+    let devices = PredictedFor::all(&study.costs);
     let ended = study.run(&folder).inspect_err(|error| tracing::error!("stopped: {error}"));
     for message in screen.map(tui::Screen::finish).unwrap_or_default() {
         output::say(&message);
@@ -60,12 +85,23 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
         ));
         return Ok(Exit::Interrupted);
     }
-    let mut report = Report::new(&paths, &objectives, summary.trials, &summary.front, &summary.finished);
+    let (trials, spent) = (summary.trials, summary.spent);
+    let mut report = Report::new(&paths, &objectives, trials, &summary.front, &summary.finished, spent)
+        .with_numbers(numbers, summary.health)
+        .explained(summary.end.as_ref(), summary.failed);
     report.seconds = Some(summary.seconds);
+    report.devices = devices;
     if common.json {
         output::print_json(&report)?;
     } else {
         output::print(&report.to_string())?;
+    }
+    if summary.front.is_empty() {
+        output::say("no trial gave a result: change the config as said above, and the name of the study");
+        return Ok(Exit::Stopped);
+    }
+    if !finishes && report.finished.is_empty() {
+        output::say(&format!("nothing is trained on or exported yet: `kiln finish {name}` does that"));
     }
     Ok(Exit::Done)
 }
@@ -73,9 +109,8 @@ pub(crate) fn run(config: &Path, retry_failed: bool, plain: bool, common: &Commo
 /// Shows the study on the whole terminal, if there is one for it.
 fn open_screen(
     study: &mut Study,
-    paths: &RunPaths,
-    stop: &StopFlag,
-    has_supernet: bool,
+    numbers: Numbers,
+    (paths, stop): (&RunPaths, &StopFlag),
     export: Arc<ModelExport>,
 ) -> Option<tui::Screen> {
     if !tui::is_possible() {
@@ -86,10 +121,10 @@ fn open_screen(
         paths: paths.clone(),
         objectives: study.objectives.clone(),
         constraints: study.constraints.clone(),
-        models: study.costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
+        models: PredictedFor::all(&study.costs),
         workers: study.settings.workers,
         networks: study.settings.networks,
-        has_supernet,
+        metrics: numbers,
         role: Role::Runs,
     };
     let inspector = Inspector { space: Arc::clone(&study.space), costs: study.costs.clone() };

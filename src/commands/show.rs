@@ -5,6 +5,7 @@ use std::path::Path;
 
 use anyhow::Context;
 use kiln::assembly::Registries;
+use kiln_export::plain_text;
 use kiln_search::{CostSet, Outcome, Trial};
 use kiln_space::{Architecture, Layer, Op, Precision, SearchSpace, Sparsity};
 use serde_json::{Value, json};
@@ -12,43 +13,55 @@ use serde_json::{Value, json};
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::{decisions, operation};
+use crate::report::PredictedFor;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
-use crate::{output, units};
+use crate::units::Numbers;
+use crate::{finished_files, output, units};
 
 pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failure> {
     let run = Run::read(run, &common.runs)?;
     let trial = run.trial(trial)?;
+    let finished = run.finished.iter().filter(|finished| finished.trial == trial.id);
+    finished_files::warn(&finished_files::problems(&run.paths, finished));
     let registries = Registries::builtin();
     let space = registries.space(&run.config, None)?;
     let (costs, _) = registries.costs(&run.config)?;
+    let numbers = Numbers::of(&run.config);
     let genotype = &trial.proposal.genotype;
     let architecture = space.decode(genotype).with_context(|| {
         format!("trial {} of `{}` does not fit the space in its config", trial.id, run.paths.root().display())
     });
     let architecture = architecture.map_err(Failure::wrong)?;
     if common.json {
-        output::print_json(&as_json(trial, space.as_ref(), &architecture, &costs)?)?;
+        output::print_json(&as_json(trial, numbers, space.as_ref(), &architecture, &costs)?)?;
     } else {
-        output::print(&as_text(trial, space.as_ref(), &architecture, &costs)?)?;
+        output::print(&as_text(trial, numbers, space.as_ref(), &architecture, &costs, run.full_epochs)?)?;
     }
     Ok(Exit::Done)
 }
 
 fn as_text(
     trial: &Trial,
+    numbers: Numbers,
     space: &dyn SearchSpace,
     architecture: &Architecture,
     costs: &CostSet,
+    full_epochs: u32,
 ) -> anyhow::Result<String> {
-    let mut text = format!("trial {}: {}\n", trial.id, outcome(trial));
+    let qualifier = trial.proposal.fidelity.qualifier(full_epochs);
+    let judged = qualifier.map(|said| format!(" ({said})")).unwrap_or_default();
+    let mut text = format!("trial {}{judged}: {}\n", trial.id, outcome(trial, numbers));
     for (name, value) in &trial.costs.0 {
         let (heading, value) = units::shown(name, *value);
         writeln!(text, "{heading}: {value}")?;
     }
+    for device in PredictedFor::all(costs) {
+        writeln!(text, "costs predicted by {device}")?;
+    }
     writeln!(text, "\ngenotype {}", trial.proposal.genotype)?;
     for (decision, option) in decisions(trial, space) {
-        writeln!(text, "  {decision} = {option}")?;
+        writeln!(text, "  {} = {}", plain_text(&decision), plain_text(&option))?;
     }
     let fixed = [
         ("layer", Align::Left),
@@ -82,6 +95,7 @@ fn as_text(
 
 fn as_json(
     trial: &Trial,
+    numbers: Numbers,
     space: &dyn SearchSpace,
     architecture: &Architecture,
     costs: &CostSet,
@@ -103,7 +117,8 @@ fn as_json(
         decisions(trial, space).into_iter().map(|(name, option)| (name, option.into())).collect();
     Ok(json!({
         "trial": trial.id, "genotype": trial.proposal.genotype.to_string(), "decisions": decisions,
-        "outcome": trial.outcome, "costs": trial.costs, "layers": layers,
+        "fidelity": trial.proposal.fidelity, "outcome": trial.outcome, "costs": trial.costs,
+        "devices": PredictedFor::all(costs), "estimated": numbers == Numbers::Estimated, "layers": layers,
     }))
 }
 
@@ -124,15 +139,15 @@ fn stored(layer: &Layer) -> String {
     }
 }
 
-fn outcome(trial: &Trial) -> String {
+fn outcome(trial: &Trial, numbers: Numbers) -> String {
     match &trial.outcome {
         Outcome::Measured(measured) => {
             let metrics = measured.metrics().iter().map(|(name, value)| {
-                let (heading, value) = units::shown(name, *value);
+                let (heading, value) = numbers.shown(name, *value);
                 format!("{heading} {value}")
             });
             metrics.collect::<Vec<_>>().join(", ")
         }
-        Outcome::Failed { reason, .. } => format!("failed: {reason}"),
+        Outcome::Failed { reason, .. } => format!("failed: {}", plain_text(reason)),
     }
 }

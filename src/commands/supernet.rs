@@ -1,11 +1,12 @@
 //! `kiln supernet`: whether a trained supernet ranks networks as training them does.
 
+use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use kiln::assembly::{Folders, Registries};
 use kiln::audit::{Audit, AuditError, AuditPlan, AuditedNetwork, Predictor};
-use kiln_search::{EvalError, Outcome, Progress};
+use kiln_search::{EvalError, Outcome, Progress, RunFolder};
 use serde_json::json;
 
 use crate::cli::{Common, SupernetCommand};
@@ -13,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::StopFlag;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
-use crate::{output, units};
+use crate::{failures, output, units};
 
 pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
     let SupernetCommand::Audit { run, networks, epochs, repeats, short } = command;
@@ -29,8 +30,12 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
     let registries = Registries::builtin();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = registries.build(config, folders)?;
+    // An audit writes into the run folder, so that no study may at the same time, and no other audit.
+    let _folder = RunFolder::hold(&paths)?;
     match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
-        Ok(audit) if common.json => output::print_json(&json!({ "run": paths.root(), "audit": audit }))?,
+        Ok(audit) if common.json => {
+            output::print_json(&json!({ "run": output::path_text(paths.root()), "audit": audit }))?;
+        }
         Ok(audit) => output::print(&as_text(&audit))?,
         Err(AuditError::Eval(EvalError::Interrupted)) => {
             output::say("interrupted; run the same command again to go on");
@@ -56,8 +61,26 @@ impl Progress for Lines {
     }
 }
 
+/// The networks that failed, with the reason; nothing where none did.
+fn failed(audit: &Audit) -> String {
+    let mut kinds = BTreeSet::new();
+    let failed = audit.networks.iter().filter_map(|network| {
+        let (what, kind, reason) = network.failure()?;
+        kinds.insert(kind);
+        Some(format!("\n  {}: {what} {}: {reason}", network.genotype, failures::said(kind)))
+    });
+    let failed: Vec<String> = failed.collect();
+    if failed.is_empty() {
+        return String::new();
+    }
+    let advice =
+        kinds.into_iter().map(|kind| format!("\nWhat {}: {}", failures::said(kind), failures::advice(kind)));
+    let (count, all) = (failed.len(), audit.networks.len());
+    format!("\n{count} of {all} networks failed:{}{}", failed.concat(), advice.collect::<String>())
+}
+
 fn as_text(audit: &Audit) -> String {
-    let columns = ["network", "trained", "supernet", "parameters", "macs", "naswot"];
+    let columns = ["network", "trained", "estimated", "parameters", "macs", "naswot"];
     let mut networks = TextTable::new(
         columns.iter().enumerate().map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })),
     );
@@ -94,5 +117,5 @@ fn as_text(audit: &Audit) -> String {
         predictors.row(row);
     }
     let heading = units::shown(&audit.metric, 0.0).0;
-    format!("networks, by {heading}:\n{networks}\n{predictors}")
+    format!("networks, by {heading}:\n{networks}\n{predictors}{}", failed(audit))
 }

@@ -1,30 +1,34 @@
 //! `kiln watch`: the screen of a study that another process runs, or that has ended. Only reads.
 
 use std::path::Path;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::thread;
 use std::time::Duration;
 
 use kiln::assembly::Registries;
-use kiln_search::{Event, JournalEntry, Observer};
+use kiln_search::{Event, JournalEntry, RunPaths};
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
-use crate::model_export::{ModelExport, has_supernet};
-use crate::output;
+use crate::model_export::ModelExport;
 use crate::progress::Screen;
-use crate::run::Run;
+use crate::report::PredictedFor;
+use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
+use crate::units::Numbers;
+use crate::{interrupt, output};
 
 /// How often the journal is looked at where there is no screen.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
-    let follow = Follow::open(&paths)?;
+    let follow = Follow::open(&paths)?.with_objectives(&config.search.objectives);
+    let closed = interrupt::hang_up();
     if plain || common.json || !tui::is_possible() {
         let objective = config.search.objectives.first().map_or("", String::as_str);
-        return lines(follow, objective, common.json);
+        return lines(follow, &paths, (objective, Numbers::of(&config)), common.json, &closed);
     }
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
@@ -35,36 +39,52 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
         paths,
         objectives: config.search.objectives.clone(),
         constraints,
-        models: costs.devices().iter().map(|(_, model)| model.name().to_owned()).collect(),
+        models: PredictedFor::all(&costs),
         workers: 0,
         networks: config.finish.as_ref().map_or(0, |finish| finish.networks),
-        has_supernet: has_supernet(&config),
+        metrics: Numbers::of(&config),
         role: Role::Watches,
     };
-    for message in tui::watch(&setup, follow, &Inspector { space, costs }, &export)? {
+    for message in tui::watch(&setup, follow, &Inspector { space, costs }, &export, &closed)? {
         output::say(&message);
     }
     Ok(Exit::Done)
 }
 
-/// Prints what the journal tells until the study ends: as progress, or as the events themselves.
-fn lines(mut follow: Follow, objective: &str, json: bool) -> Result<Exit, Failure> {
-    let mut progress = Screen::new(objective);
+/// Prints what the journal tells until the study ends, or nobody is there to read it: as progress, or as the events themselves.
+fn lines(
+    mut follow: Follow,
+    paths: &RunPaths,
+    (objective, numbers): (&str, Numbers),
+    json: bool,
+    closed: &AtomicBool,
+) -> Result<Exit, Failure> {
+    let mut progress = Screen::new(objective, numbers);
     // Entries since the journal's beginning, and those that were printed.
     let (mut at, mut printed) = (0_u64, 0_u64);
-    let mut ended = false;
+    let (mut ended, mut said) = (false, false);
     loop {
+        if closed.load(Ordering::Relaxed) || output::is_left() {
+            return Ok(Exit::Done);
+        }
         match follow.step()? {
             Step::Entry(entry) => {
                 ended = matches!(entry.event, Event::Ended) || (ended && !starts(&entry));
                 at += 1;
                 if at > printed {
                     printed = at;
-                    if json { output::print_json(&entry)? } else { progress.on_event(&entry.event) }
+                    if json { output::print_json(&entry)? } else { progress.on_entry(&entry) }
                 }
             }
-            Step::Nothing if ended => return Ok(Exit::Done),
-            Step::Nothing => thread::sleep(LOOK_EVERY),
+            Step::Nothing => {
+                if !std::mem::replace(&mut said, true) {
+                    say_doubts(paths, &follow.doubts());
+                }
+                if ended {
+                    return Ok(Exit::Done);
+                }
+                thread::sleep(LOOK_EVERY);
+            }
             Step::Again => at = 0,
         }
     }

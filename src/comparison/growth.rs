@@ -1,86 +1,115 @@
-//! How fast strategies get there: the hypervolume after some of the trials, over the studies of each strategy.
+//! How fast strategies get there: the hypervolume after some of the effort, over the studies of each strategy.
 
 use std::fmt;
 
 use kiln_search::bench::Sample;
-use kiln_search::pareto::dominates;
 use serde::Serialize;
 
-use super::Contender;
+use super::spent::Measure;
+use super::{Contender, likeness};
 use crate::text_table::{Align, TextTable};
-use crate::volume;
 
-/// Parts of the smallest study's trials after which volumes are compared.
+/// Parts of the smallest study's effort after which volumes are compared.
 const PARTS: [usize; 4] = [8, 4, 2, 1];
 
-/// The studies of one strategy with one set of settings.
+/// The studies that are seeds of one.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Growth {
-    /// Kind of the strategy; with the first run where others of its kind have other settings.
+    /// Kind of the strategy; with the first run where others have the same kind.
     pub(crate) strategy: String,
     pub(crate) seeds: Vec<u64>,
-    /// Trials, and the hypervolume after them over the seeds, percent of the box of the comparison.
-    pub(crate) after: Vec<(usize, Sample)>,
+    /// Why these studies are not pooled with others of the same kind of strategy.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) apart: Option<String>,
+    /// Effort, and the hypervolume after it over the seeds, percent of the box of the comparison.
+    pub(crate) after: Vec<(f64, Sample)>,
 }
 
-/// One line a strategy, in the order in which they are first named; nothing where no strategy has two studies. `share` is the
-/// part of the box that points dominate, percent.
-pub(super) fn growth(contenders: &[Contender], share: &dyn Fn(&[&[f64]]) -> f64) -> Vec<Growth> {
-    let same = |a: &Contender, b: &Contender| a.strategy == b.strategy && a.settings == b.settings;
-    let mut groups: Vec<Vec<&Contender>> = Vec::new();
-    for study in contenders {
-        match groups.iter_mut().find(|group| same(group[0], study)) {
-            Some(group) => group.push(study),
-            None => groups.push(vec![study]),
+/// How much a study had spent, and the share of the box that it dominated then.
+pub(super) type Curve = Vec<(f64, f64)>;
+
+/// One line for the seeds of a study, in the order in which they are first named; nothing where each strategy is that of one
+/// study. `curves` are how the volume of each study grew, `totals` what each spent.
+pub(super) fn growth(
+    contenders: &[Contender],
+    measure: Measure,
+    curves: &[Curve],
+    totals: &[f64],
+) -> Vec<Growth> {
+    let mut groups: Vec<Vec<usize>> = Vec::new();
+    for (index, study) in contenders.iter().enumerate() {
+        let same = |group: &&mut Vec<usize>| {
+            let first = &contenders[group[0]];
+            first.strategy == study.strategy && likeness::difference(&first.config, &study.config).is_none()
+        };
+        match groups.iter_mut().find(same) {
+            Some(group) => group.push(index),
+            None => groups.push(vec![index]),
         }
     }
-    let smallest = contenders.iter().map(|study| study.trials.len()).min().unwrap_or(0);
-    let mut counts: Vec<usize> =
-        PARTS.iter().map(|part| smallest / part).filter(|count| *count > 0).collect();
-    counts.dedup();
-    if groups.iter().all(|group| group.len() < 2) || counts.is_empty() {
+    let smallest = totals.iter().copied().fold(f64::INFINITY, f64::min);
+    let mut amounts: Vec<f64> =
+        PARTS.iter().map(|parts| measure.part(smallest, *parts)).filter(|amount| *amount > 0.0).collect();
+    amounts.dedup_by(|a, b| a.total_cmp(b).is_eq());
+    let first_of = |kind: &str| contenders.iter().position(|study| study.strategy == kind);
+    let is_alone = |group: &Vec<usize>| {
+        let kind = &contenders[group[0]].strategy;
+        groups.iter().filter(|other| contenders[other[0]].strategy == *kind).count() == 1
+    };
+    if groups.iter().all(|group| group.len() < 2 && is_alone(group)) || amounts.is_empty() {
         return Vec::new();
     }
-    let of = |group: &Vec<&Contender>| {
-        let kind = &group[0].strategy;
-        let alone = groups.iter().filter(|other| other[0].strategy == *kind).count() == 1;
-        let strategy =
-            if alone { kind.clone() } else { format!("{kind} (as in {})", group[0].run.display()) };
-        let after = counts.iter().filter_map(|count| {
-            let volumes: Vec<f64> = group.iter().map(|study| after(study, *count, share)).collect();
-            Some((*count, Sample::of(&volumes)?))
+    let of = |group: &Vec<usize>| {
+        let study = &contenders[group[0]];
+        let kind = &study.strategy;
+        let name =
+            if is_alone(group) { kind.clone() } else { format!("{kind} (as in {})", study.run.display()) };
+        let first = first_of(kind).filter(|first| *first != group[0]).map(|first| &contenders[first]);
+        let apart = first.and_then(|first| {
+            let why = likeness::difference(&first.config, &study.config)?;
+            Some(format!("apart from {}: {why}", first.run.display()))
         });
-        Growth { strategy, seeds: group.iter().map(|study| study.seed).collect(), after: after.collect() }
+        let after = amounts.iter().filter_map(|amount| {
+            let shares: Vec<f64> = group.iter().map(|index| after(&curves[*index], *amount)).collect();
+            Some((*amount, Sample::of(&shares)?))
+        });
+        let seeds = group.iter().map(|index| contenders[*index].seed).collect();
+        Growth { strategy: name, seeds, apart, after: after.collect() }
     };
     groups.iter().map(of).collect()
 }
 
-/// The share of the front of a study's first trials.
-fn after(study: &Contender, count: usize, share: &dyn Fn(&[&[f64]]) -> f64) -> f64 {
-    let known = &study.trials[..count.min(study.trials.len())];
-    let points: Vec<&[f64]> =
-        volume::eligible(known).iter().map(|trial| trial.objectives.0.as_slice()).collect();
-    let front: Vec<&[f64]> =
-        points.iter().copied().filter(|point| !points.iter().any(|other| dominates(other, point))).collect();
-    share(&front)
+/// The share after so much effort. Sums of seconds may differ in the last bits.
+fn after(curve: &Curve, amount: f64) -> f64 {
+    let reached = curve.iter().take_while(|(spent, _)| *spent <= amount * (1.0 + 1e-12));
+    reached.last().map_or(0.0, |(_, share)| *share)
 }
 
 /// Writes the table, if there is one.
-pub(super) fn write(growth: &[Growth], f: &mut fmt::Formatter<'_>) -> fmt::Result {
+pub(super) fn write(growth: &[Growth], measure: Measure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(first) = growth.first() else { return Ok(()) };
-    let counts = first.after.iter().map(|(count, _)| (format!("after {count}"), Align::Right));
+    let amounts =
+        first.after.iter().map(|(amount, _)| (format!("after {}", measure.text(*amount)), Align::Right));
     let headings = [("hypervolume %".to_owned(), Align::Left), ("seeds".to_owned(), Align::Right)];
-    let mut table = TextTable::new(headings.into_iter().chain(counts));
+    let mut table = TextTable::new(headings.into_iter().chain(amounts));
     for line in growth {
         let cells =
             line.after.iter().map(|(_, volume)| format!("{:.2} ± {:.2}", volume.mean, volume.deviation));
         table.row([line.strategy.clone(), line.seeds.len().to_string()].into_iter().chain(cells));
     }
-    write!(f, "\n{table}")
+    write!(f, "\n{table}")?;
+    for line in growth {
+        if let Some(apart) = &line.apart {
+            write!(f, "\n{} is {apart}", line.strategy)?;
+        }
+    }
+    Ok(())
 }
 
 #[cfg(test)]
 mod tests {
+    use serde_json::json;
+
     use super::super::tests::contender;
     use super::*;
 
@@ -88,19 +117,39 @@ mod tests {
     fn studies_of_one_strategy_are_taken_together() {
         let slow = contender("a", &[Some((4.0, 4.0)), Some((4.0, 4.0)), Some((2.0, 2.0))], 10.0);
         let fast = contender("b", &[Some((2.0, 2.0)), Some((4.0, 4.0)), None], 10.0);
-        // The share of a front is the first objective's distance from 6.
-        let share = |front: &[&[f64]]| front.iter().map(|point| 6.0 - point[0]).fold(0.0, f64::max);
-        let lines = growth(&[slow.clone(), fast.clone()], &share);
+        let of = |studies: &[&Contender]| {
+            let studies: Vec<Contender> = studies.iter().map(|study| (*study).clone()).collect();
+            let curves = [vec![(1.0, 2.0), (3.0, 4.0)], vec![(1.0, 4.0)], vec![(2.0, 4.0)]];
+            let count = studies.len();
+            growth(&studies, Measure::Trials, &curves[..count], &[3.0; 3][..count])
+        };
+        let lines = of(&[&slow, &fast]);
         let [line] = lines.as_slice() else { panic!("one strategy") };
         assert_eq!((line.strategy.as_str(), line.seeds.as_slice()), ("random", &[1, 1][..]));
-        let means: Vec<(usize, f64)> =
-            line.after.iter().map(|(count, sample)| (*count, sample.mean)).collect();
-        assert_eq!(means, [(1, 3.0), (3, 4.0)]);
+        assert_eq!(line.apart, None);
+        let means: Vec<(f64, f64)> = line.after.iter().map(|(count, sample)| (*count, sample.mean)).collect();
+        assert_eq!(means, [(1.0, 3.0), (3.0, 4.0)]);
 
         let mut other = fast.clone();
         other.strategy = "nsga2".to_owned();
-        assert_eq!(growth(&[slow.clone(), other.clone()], &share), []);
-        let lines = growth(&[slow, fast, other], &share);
+        assert_eq!(of(&[&slow, &other]), []);
+        let lines = of(&[&slow, &fast, &other]);
         assert_eq!(lines.iter().map(|line| line.strategy.as_str()).collect::<Vec<_>>(), ["random", "nsga2"]);
+        assert_eq!(lines.iter().map(|line| line.seeds.len()).collect::<Vec<_>>(), [2, 1]);
+    }
+
+    #[test]
+    fn other_evaluators_of_one_strategy_are_not_seeds_of_one() {
+        let one = contender("a", &[Some((4.0, 4.0))], 10.0);
+        let seed = Contender { seed: 2, ..contender("b", &[Some((2.0, 2.0))], 10.0) };
+        let mut longer = contender("c", &[Some((1.0, 1.0))], 10.0);
+        longer.config = json!({ "evaluator": { "epochs": 20 } });
+        let curves = [4.0, 2.0, 9.0].map(|share| vec![(1.0, share)]);
+        let lines = growth(&[one, seed, longer], Measure::Trials, &curves, &[1.0; 3]);
+        let [pooled, apart] = lines.as_slice() else { panic!("{lines:?}") };
+        assert_eq!((pooled.strategy.as_str(), pooled.seeds.as_slice()), ("random (as in a)", &[1, 2][..]));
+        assert_eq!((apart.strategy.as_str(), apart.seeds.as_slice()), ("random (as in c)", &[1][..]));
+        let why = "apart from a: `evaluator.epochs` is `9` there and `20` here";
+        assert_eq!((pooled.apart.as_deref(), apart.apart.as_deref()), (None, Some(why)));
     }
 }

@@ -1,6 +1,7 @@
 //! Comparisons by hand.
 
-use kiln_search::study_front;
+use kiln_search::{Fidelity, study_front};
+use serde_json::json;
 
 use super::*;
 use crate::volume::tests::{objectives, trial};
@@ -11,11 +12,14 @@ pub(crate) fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) ->
     Contender {
         run: run.into(),
         strategy: "random".to_owned(),
-        settings: Settings::empty("search.strategy"),
+        config: json!({ "evaluator": { "epochs": 9 } }),
         seed: 1,
-        seconds: 12.0,
+        evaluator: "scratch".to_owned(),
+        full_epochs: Some(9),
+        seconds: Seconds::saturating(12.0),
         constraints: vec![Constraint::new("latency_us", limit)],
         front: study_front(&trials),
+        seconds_of: vec![Seconds::saturating(2.0); trials.len()],
         trials,
         finished: vec![(0, vec![("test_accuracy_percent".to_owned(), 97.5)])],
     }
@@ -30,11 +34,11 @@ fn two_studies_by_hand() {
     assert_eq!(comparison.reference, Some(vec![4.2, 10.0]));
     let [first, second] = comparison.studies.as_slice() else { panic!("two studies") };
     assert_eq!((first.front, first.dominated, first.failed), (2, 0, 1));
-    assert_eq!((second.front, second.dominated, second.trials_to_least), (1, 1, Some(2)));
+    assert_eq!((second.front, second.dominated, second.to_least), (1, 1, Some(2.0)));
     let whole = 2.2 * 8.0;
     assert!((first.hypervolume_percent - 100.0 * (0.2 * 8.0 + 2.0 * 6.0) / whole).abs() < 1e-9);
     assert!((second.hypervolume_percent - 100.0 * 0.2 * 7.0 / whole).abs() < 1e-9);
-    assert_eq!(first.trials_to_least, Some(1));
+    assert_eq!(first.to_least, Some(1.0));
     let last = comparison.best.last().unwrap();
     assert_eq!((last.at_most, last.best.as_slice()), (Some(4.0), &[Some((2.0, 2)), Some((4.0, 1))][..]));
     let text = comparison.to_string();
@@ -50,7 +54,7 @@ fn studies_without_a_network_are_compared_too() {
     assert!(comparison.to_string().contains("hypervolume %"));
     let one = contender("b", &[Some((4.0, 2.0))], 10.0);
     let comparison = Comparison::new(&objectives()[..1], &[one.clone(), contender("a", &[None], 10.0)]);
-    assert_eq!(comparison.studies[0].trials_to_least, None);
+    assert_eq!(comparison.studies[0].to_least, None);
 }
 
 #[test]
@@ -122,10 +126,63 @@ fn the_json_has_every_number_of_the_table() {
     let first = contender("a", &[Some((4.0, 2.0)), None, Some((2.0, 4.0))], 10.0);
     let second = contender("b", &[Some((5.0, 5.0)), Some((4.0, 3.0))], 8.0);
     let json = serde_json::to_value(Comparison::new(&objectives(), &[first, second])).unwrap();
-    assert_eq!(json["objectives"], serde_json::json!(["error_percent", "latency_us"]));
+    assert_eq!(json["objectives"], json!(["error_percent", "latency_us"]));
     assert_eq!(json["studies"][0]["run"], "a");
     assert_eq!(json["studies"][0]["failed"], 1);
-    assert_eq!(json["studies"][1]["trials_to_least"], 2);
+    assert_eq!(json["studies"][1]["to_least"], 2.0);
     assert_eq!(json["studies"][0]["finished"][0][1][0][0], "test_accuracy_percent");
     assert_eq!(json["best"].as_array().unwrap().last().unwrap()["at_most"], 4.0);
+}
+
+#[test]
+fn studies_of_several_fidelities_are_compared_by_epochs() {
+    let first = contender("a", &[Some((4.0, 4.0)), Some((2.0, 6.0))], 10.0);
+    let mut second =
+        contender("b", &[Some((9.0, 4.0)), Some((1.0, 1.0)), Some((4.0, 4.0)), Some((2.0, 6.0))], 10.0);
+    second.strategy = "asha".to_owned();
+    for (trial, epochs) in second.trials.iter_mut().zip([1, 3]) {
+        trial.proposal.fidelity = Fidelity::Epochs(epochs);
+    }
+    second.front = study_front(&second.trials);
+    let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
+    assert_eq!(comparison.measure, Measure::Epochs);
+    let [one, two] = comparison.studies.as_slice() else { panic!("two studies") };
+    assert_eq!((one.epochs, two.epochs), (Some(18), Some(1 + 3 + 9 + 9)));
+    // Equal fronts: the first has it after its second training, the other after two more that were short.
+    assert_eq!((one.to_least, two.to_least), (Some(18.0), Some(22.0)));
+    assert!((one.hypervolume_percent - two.hypervolume_percent).abs() < 1e-12);
+    assert_eq!((one.judged_at.as_str(), &comparison.warnings), ("after 9 epochs", &Vec::new()));
+    let text = comparison.to_string();
+    assert!(text.contains("epochs to the least of these"), "{text}");
+
+    // Who does not say how long a training is, is compared by time.
+    second.full_epochs = None;
+    second.seconds_of = [1.0, 3.0, 9.0, 9.0].map(Seconds::saturating).to_vec();
+    let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
+    assert_eq!(comparison.measure, Measure::Seconds);
+    assert_eq!((comparison.studies[0].to_least, comparison.studies[1].to_least), (Some(4.0), Some(22.0)));
+
+    // Fronts of another effort, and estimates of another evaluator, are no like things.
+    second.trials.truncate(2);
+    second.full_epochs = Some(9);
+    second.front = study_front(&second.trials);
+    let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
+    assert_eq!(
+        comparison.warnings,
+        ["the front of a was judged after 9 epochs, that of b after 3 of 9 epochs"]
+    );
+    second.evaluator = "supernet".to_owned();
+    let comparison = Comparison::new(&objectives(), &[first, second]);
+    assert_eq!(comparison.warnings, ["a was judged by the evaluator `scratch`, b by `supernet`"]);
+}
+
+#[test]
+fn trainings_of_other_lengths_are_compared_by_epochs() {
+    let short = contender("a", &[Some((4.0, 4.0))], 10.0);
+    let mut long = contender("b", &[Some((4.0, 4.0))], 10.0);
+    assert_eq!(Comparison::new(&objectives(), &[short.clone(), long.clone()]).measure, Measure::Trials);
+    long.full_epochs = Some(20);
+    let comparison = Comparison::new(&objectives(), &[short, long]);
+    assert_eq!(comparison.measure, Measure::Epochs);
+    assert_eq!((comparison.studies[0].to_least, comparison.studies[1].to_least), (Some(9.0), Some(20.0)));
 }

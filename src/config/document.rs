@@ -36,8 +36,8 @@ impl Document {
             return Err(ConfigError::TooLarge { path: path.to_owned(), max_bytes: MAX_BYTES });
         }
         let text = String::from_utf8(bytes).map_err(|error| {
-            let valid = &error.as_bytes()[..error.utf8_error().valid_up_to()];
-            ConfigError::NotUtf8 { path: path.to_owned(), line: line_at(valid, valid.len()) }
+            let byte = error.utf8_error().valid_up_to();
+            ConfigError::NotUtf8 { path: path.to_owned(), line: line_at(error.as_bytes(), byte), byte }
         })?;
         Self::parse(path, &text)
     }

@@ -47,12 +47,14 @@ pub enum ConfigError {
         max_bytes: u64,
     },
     /// The file is not text.
-    #[error("{}:{line}: not UTF-8 text", path.display())]
+    #[error("{}:{line}: byte {byte} of the file is no UTF-8; save the file as UTF-8", path.display())]
     NotUtf8 {
         /// The config file.
         path: PathBuf,
         /// Line of the first wrong byte.
         line: usize,
+        /// Bytes before it.
+        byte: usize,
     },
     /// The file is not TOML.
     #[error("{}:{line}:{column}: not valid TOML: {problem}", path.display())]

@@ -74,8 +74,10 @@ pub struct HardwareTable {
 pub struct SearchTable {
     /// The strategy.
     pub strategy: Part,
-    /// Budget in trials.
-    pub trials: u64,
+    /// Budget in trials, of whatever fidelity, where there is one.
+    pub trials: Option<u64>,
+    /// Budget in epochs that trials train for, all together.
+    pub epochs: Option<u64>,
     /// Trials that are out at the same time, however many workers there are.
     pub in_flight: usize,
     /// What to minimize.
@@ -126,9 +128,15 @@ pub struct RunConfig {
 pub(super) struct SearchKeys {
     /// How architectures are proposed.
     strategy: Value,
-    /// Budget in trials.
+    /// Budget in trials, of whatever fidelity: a network that goes up a rung is another trial. Needed where
+    /// nothing else ends the search: `epochs`, `hours`, a `target`, or a space of at most 20000 networks,
+    /// which strategies use up.
     #[schemars(range(min = 1))]
-    trials: u64,
+    trials: Option<u64>,
+    /// Budget in epochs that trials train for, all together; the last one may exceed it. For evaluators that
+    /// train each network.
+    #[schemars(range(min = 1))]
+    epochs: Option<u64>,
     /// Trials that are out at the same time, however many workers there are.
     #[serde(default = "in_flight")]
     in_flight: usize,
@@ -288,7 +296,8 @@ fn search(document: &Document) -> Result<SearchTable, ConfigError> {
         }
     };
     let at_least_one = [
-        ("trials", keys.trials),
+        ("trials", keys.trials.unwrap_or(1)),
+        ("epochs", keys.epochs.unwrap_or(1)),
         ("in_flight", keys.in_flight as u64),
         ("panics_in_a_row", u64::from(keys.panics_in_a_row)),
     ];
@@ -314,6 +323,7 @@ fn search(document: &Document) -> Result<SearchTable, ConfigError> {
     Ok(SearchTable {
         strategy,
         trials: keys.trials,
+        epochs: keys.epochs,
         in_flight: keys.in_flight,
         objectives: keys.objectives,
         limits,

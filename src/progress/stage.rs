@@ -9,6 +9,9 @@ const NETWORK: &str = "network";
 /// Steps into which the finishing of one network is divided.
 const NETWORK_STEPS: u64 = 1000;
 
+/// Times that are longer say nothing: a century.
+const LONGEST: Duration = Duration::from_hours(876_600);
+
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Stage {
     name: String,
@@ -33,13 +36,13 @@ impl Stage {
 
     pub(crate) fn update(&mut self, name: &str, done: u64, total: u64, note: &str, now: Duration) {
         if self.name == FINISH && name == FINISH {
-            self.done = done * NETWORK_STEPS;
-            self.total = total * NETWORK_STEPS;
+            self.done = done.saturating_mul(NETWORK_STEPS);
+            self.total = total.saturating_mul(NETWORK_STEPS);
         } else if name == NETWORK {
             let whole = self.done / NETWORK_STEPS * NETWORK_STEPS;
             // A network is through when the study says so: files are still to be written.
-            let part = done * (NETWORK_STEPS - 1) / total.max(1);
-            self.done = whole + part.min(NETWORK_STEPS - 1);
+            let part = share(done, total, NETWORK_STEPS - 1);
+            self.done = whole.saturating_add(part.min(NETWORK_STEPS - 1));
             self.total = self.total.max(NETWORK_STEPS);
         } else {
             self.done = done;
@@ -51,7 +54,7 @@ impl Stage {
 
     /// What is done up to now took no time that counts.
     pub(crate) fn discount(&mut self, now: Duration) {
-        self.counted_from = Some((self.done + 1, now));
+        self.counted_from = Some((self.done.saturating_add(1), now));
     }
 
     pub(crate) fn name(&self) -> &str {
@@ -75,7 +78,21 @@ impl Stage {
     }
 
     pub(crate) fn percent(&self) -> u64 {
-        100 * self.done / self.total.max(1)
+        if self.total == 0 { 0 } else { share(self.done, self.total, 100) }
+    }
+
+    /// How far it is: in percent, or in steps where nobody knows how many there will be.
+    pub(crate) fn progress(&self) -> String {
+        if self.total == 0 { self.done.to_string() } else { format!("{} %", self.percent()) }
+    }
+
+    /// How many of the trials, if this is the search, are through.
+    pub(crate) fn trials(&self) -> String {
+        if self.total == 0 {
+            format!("{} trials", self.done)
+        } else {
+            format!("{} of {} trials", self.done, self.total)
+        }
     }
 
     pub(crate) fn elapsed(&self, now: Duration) -> Duration {
@@ -84,11 +101,19 @@ impl Stage {
 
     /// The time left at the speed so far; `None` before there is one.
     pub(crate) fn left(&self, now: Duration) -> Option<Duration> {
-        let (from, since) = self.counted_from?;
+        let (from, since) = self.counted_from.filter(|_| self.total > 0)?;
         let counted = self.done.checked_sub(from).filter(|counted| *counted > 0)?;
         let each = now.saturating_sub(since).as_secs_f64() / counted as f64;
-        Some(Duration::from_secs_f64(each * self.total.saturating_sub(self.done) as f64))
+        let left = each * self.total.saturating_sub(self.done) as f64;
+        // What is longer than can be said is not said.
+        Duration::try_from_secs_f64(left).ok().filter(|left| *left < LONGEST)
     }
+}
+
+/// The part of `whole` that `done` of `total` is; counts in a journal may be any.
+fn share(done: u64, total: u64, whole: u64) -> u64 {
+    let part = u128::from(done) * u128::from(whole) / u128::from(total.max(1));
+    u64::try_from(part).unwrap_or(u64::MAX)
 }
 
 #[cfg(test)]
@@ -122,6 +147,32 @@ mod tests {
         }
         stage.update("search", 60, 100, "", at(20));
         assert!(close(stage.left(at(20)), 80.0));
+    }
+
+    #[test]
+    fn no_count_is_too_large() {
+        let at = Duration::from_secs;
+        for name in ["finish", "network", "search"] {
+            let mut stage = Stage::new(name, at(0));
+            stage.update(name, 0, u64::MAX, "", at(0));
+            stage.update("network", u64::MAX, 1, "", at(1));
+            stage.update(name, u64::MAX - 1, u64::MAX, "", at(u64::MAX));
+            stage.discount(at(u64::MAX));
+            assert!(
+                stage.percent() <= 100 && stage.left(at(u64::MAX)).is_none_or(|left| left < Duration::MAX)
+            );
+        }
+    }
+
+    #[test]
+    fn a_stage_without_an_end_says_how_much_is_done() {
+        let mut stage = Stage::new("search", Duration::ZERO);
+        stage.update("search", 7, 0, "", Duration::ZERO);
+        stage.update("search", 12, 0, "", Duration::from_secs(3));
+        assert_eq!((stage.progress(), stage.trials()), ("12".to_owned(), "12 trials".to_owned()));
+        assert_eq!((stage.percent(), stage.left(Duration::from_secs(3))), (0, None));
+        stage.update("search", 12, u64::MAX, "", Duration::from_secs(4));
+        assert_eq!(stage.left(Duration::from_secs(1_000_000_000)), None, "longer than a century");
     }
 
     #[test]

@@ -4,7 +4,7 @@ use kiln::audit::{Audit, AuditedNetwork, Predictor};
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
 
 use super::names::{displayed, heading, subject, with_unit};
-use crate::units;
+use crate::{failures, units};
 
 /// What a predictor of the audit is called among people.
 fn called(name: &str) -> String {
@@ -31,11 +31,12 @@ pub(super) fn section(audit: &Audit) -> Section {
             ""
         }
     );
-    let parts = vec![
+    let mut parts = vec![
         Part::Text(text),
         Part::Plots(vec![estimates(audit), parameters(audit)]),
         Part::Table(predictors(&audit.predictors)),
     ];
+    parts.extend(failed(audit).map(Part::Table));
     Section { title: "Whether the supernet ranks".to_owned(), parts }
 }
 
@@ -52,6 +53,21 @@ fn predictors(predictors: &[Predictor]) -> Table {
         headings: ["by", "Kendall's tau", "95 % interval"].map(str::to_owned).to_vec(),
         rows: predictors.iter().map(row).collect(),
     }
+}
+
+/// The networks that failed, with the reason.
+fn failed(audit: &Audit) -> Option<Table> {
+    let row = |network: &AuditedNetwork| {
+        let (what, kind, reason) = network.failure()?;
+        let said = format!("{what} {}", failures::said(kind));
+        Some(vec![Cell::Text(network.genotype.to_string()), Cell::Text(said), Cell::Text(reason.to_owned())])
+    };
+    let rows: Vec<Vec<Cell>> = audit.networks.iter().filter_map(row).collect();
+    (!rows.is_empty()).then(|| Table {
+        caption: format!("{} of {} networks failed", rows.len(), audit.networks.len()),
+        headings: ["network", "what failed", "why"].map(str::to_owned).to_vec(),
+        rows,
+    })
 }
 
 /// Networks with what was measured after training each.

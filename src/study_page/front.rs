@@ -3,20 +3,26 @@
 use std::collections::BTreeSet;
 
 use kiln_export::page::{Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
-use kiln_search::{FrontEntry, Trial, TrialId};
+use kiln_search::{FrontEntry, Spent, SupernetHealth, Trial, TrialId};
 
 use super::StudyPage;
-use super::names::{Axes, heading};
-use crate::units;
+use super::names::Axes;
+use crate::units::{self, Numbers};
 
 /// Rows of a table that is not folded.
 const OPEN: usize = 15;
 
 impl StudyPage {
     pub(super) fn front_section(&self, axes: &Axes) -> Section {
-        let mut parts = vec![Part::Plots(vec![self.front_plot(axes), self.volume_plot()])];
+        let unhealthy = self.record.health.iter().filter(|health| !health.healthy);
+        let warning = |health: &SupernetHealth| Part::Text(format!("Warning: {}.", health.message()));
+        let mut parts: Vec<Part> = unhealthy.map(warning).collect();
+        parts.extend(self.effort());
+        parts.push(Part::Plots(vec![self.front_plot(axes), self.volume_plot()]));
         if self.front.is_empty() {
-            parts.push(Part::Text(format!("No network was measured in {} trials.", self.trials.len())));
+            let trials = self.trials.len();
+            let text = format!("No network was measured in {trials} trials; see below what failed, and why.");
+            parts.push(Part::Text(text));
         } else {
             let table = Part::Table(self.front_table());
             parts.push(if self.front.len() > OPEN {
@@ -27,6 +33,20 @@ impl StudyPage {
             });
         }
         Section { title: "What came of it".to_owned(), parts }
+    }
+
+    /// How networks were judged, where that was not with full effort alone.
+    fn effort(&self) -> Vec<Part> {
+        let spent = Spent::of(&self.trials, self.record.full_epochs);
+        if !spent.has_rungs() {
+            return Vec::new();
+        }
+        let low = self.front.first().and_then(|entry| self.qualifier(entry.fidelity)).map(|qualifier| {
+            Part::Text(format!(
+                "No network was judged with full effort: values of the front are what networks measure {qualifier}."
+            ))
+        });
+        low.into_iter().chain([Part::Text(format!("Effort: {spent}."))]).collect()
     }
 
     fn front_plot(&self, axes: &Axes) -> Plot {
@@ -57,8 +77,14 @@ impl StudyPage {
             title: "Pareto front".to_owned(),
             description: format!(
                 "{count} networks of {} trials are on the front: no other one is at least as good in everything and better in \
-                 something. Values are those of the search.",
-                self.trials.len()
+                 something. {}{}.",
+                self.trials.len(),
+                match self.numbers {
+                    Numbers::Measured => "Values are those of the search",
+                    Numbers::Estimated =>
+                        "Accuracies and losses are estimates by shared weights, not test results",
+                },
+                self.judged("")
             ),
             x: axes.x_axis(),
             y: axes.y_axis(),
@@ -85,9 +111,9 @@ impl StudyPage {
             std::iter::once(Cell::Number(entry.trial.to_string())).chain(values).collect()
         };
         Table {
-            caption: "Networks of the front, best first".to_owned(),
+            caption: self.judged("Networks of the front, best first"),
             headings: std::iter::once("trial".to_owned())
-                .chain(names.iter().map(|name| heading(name)))
+                .chain(names.iter().map(|name| self.numbers.heading(name)))
                 .collect(),
             rows: entries.into_iter().map(row).collect(),
         }

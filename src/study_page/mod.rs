@@ -3,6 +3,7 @@
 mod audit;
 mod front;
 mod health;
+mod history;
 mod names;
 mod progress;
 mod supernet;
@@ -13,15 +14,19 @@ mod winners;
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
-use std::time::Duration;
 
 use kiln::audit::Audit;
 use kiln_export::page::{Figure, Page, Part, Section};
-use kiln_search::{Constraint, FrontEntry, JournalEntry, StudyRecord, Trial, TrialId, study_front};
+use kiln_search::{
+    Constraint, Fidelity, FrontEntry, JournaledTrial, Seconds, StudyRecord, Trial, TrialId, study_front,
+};
 
+pub(crate) use self::history::History;
 use self::names::{Axes, with_unit};
+use crate::headline;
 use crate::inspection::Inspection;
-use crate::units;
+use crate::report::PredictedFor;
+use crate::units::{self, Numbers};
 
 /// Finished networks, or else networks of the front, that are looked into.
 const WINNERS: usize = 5;
@@ -33,12 +38,20 @@ pub(crate) struct StudyPage {
     objectives: Vec<String>,
     constraints: Vec<Constraint>,
     config: String,
-    entries: Vec<JournalEntry>,
+    history: History,
+    /// All but the trials.
     record: StudyRecord,
+    /// Times of the evaluations of each worker.
+    workers: BTreeMap<usize, Vec<Seconds>>,
     /// Trials by ascending number.
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
+    problems: Vec<String>,
+    /// What predicted the costs.
+    devices: Vec<PredictedFor>,
+    /// What the metrics of trials are.
+    numbers: Numbers,
 }
 
 impl StudyPage {
@@ -49,17 +62,58 @@ impl StudyPage {
         config: String,
         objectives: Vec<String>,
         constraints: Vec<Constraint>,
-        entries: Vec<JournalEntry>,
+        mut record: StudyRecord,
+        history: History,
     ) -> Self {
-        let record = StudyRecord::new(entries.clone());
-        let trials: Vec<Trial> = record.trials.values().map(|journaled| journaled.trial.clone()).collect();
+        let mut workers: BTreeMap<usize, Vec<Seconds>> = BTreeMap::new();
+        let trial = |journaled: Box<JournaledTrial>| {
+            workers.entry(journaled.worker).or_default().push(journaled.seconds);
+            journaled.trial
+        };
+        let trials: Vec<Trial> = std::mem::take(&mut record.trials).into_values().map(trial).collect();
         let front = study_front(&trials);
-        Self { name, run, objectives, constraints, config, entries, record, trials, front, audit: None }
+        let (audit, problems, devices) = (None, Vec::new(), Vec::new());
+        Self {
+            name,
+            run,
+            objectives,
+            constraints,
+            config,
+            history,
+            record,
+            workers,
+            trials,
+            front,
+            audit,
+            problems,
+            devices,
+            numbers: Numbers::Measured,
+        }
+    }
+
+    /// The same with what predicted the costs.
+    pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
+        Self { devices, ..self }
     }
 
     /// The same with what an audit of the supernet found.
     pub(crate) fn with_audit(self, audit: Option<Audit>) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same with what is to be said of the files of finished networks.
+    pub(crate) fn with_problems(self, problems: Vec<String>) -> Self {
+        Self { problems, ..self }
+    }
+
+    /// What the journal says.
+    pub(crate) const fn record(&self) -> &StudyRecord {
+        &self.record
+    }
+
+    /// The same for a study whose metrics are these.
+    pub(crate) fn with_numbers(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
     }
 
     /// The trials whose networks are looked into: finished ones, or else the best of the front.
@@ -78,8 +132,11 @@ impl StudyPage {
 
     /// The page. `inspections` are what there is to see of the winners, or why it cannot be seen.
     pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, Result<Inspection, String>>) -> Page {
-        let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials);
+        let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials).with_numbers(self.numbers);
+        let problems = self.problems.iter().cloned().map(Part::Text).collect();
         let sections = [
+            (!self.problems.is_empty())
+                .then(|| Section { title: "Files of finished networks".to_owned(), parts: problems }),
             Some(self.front_section(&axes)),
             self.winners_section(inspections),
             Some(self.trials_section(&axes)),
@@ -118,7 +175,13 @@ impl StudyPage {
             .collect();
         let state = if self.record.ended { "The study has ended" } else { "The study has not ended" };
         let limits = if limits.is_empty() { String::new() } else { format!(", with {}", limits.join(", ")) };
-        format!("{state}. It looks for the best {}{limits}.", objectives.join(" and "))
+        let state = match &self.record.search_end {
+            Some(end) => format!("{state}; the search ended early: {end}"),
+            None => state.to_owned(),
+        };
+        let devices: Vec<String> =
+            self.devices.iter().map(|device| format!(" Costs are predicted by {device}.")).collect();
+        format!("{state}. It looks for the best {}{limits}.{}", objectives.join(" and "), devices.concat())
     }
 
     fn figures(&self) -> Vec<Figure> {
@@ -128,25 +191,41 @@ impl StudyPage {
         let failed = if failed == 0 { "none failed".to_owned() } else { format!("{failed} failed") };
         let mut figures = vec![
             figure("Trials", self.trials.len().to_string(), failed),
-            figure("Pareto front", self.front.len().to_string(), "networks".to_owned()),
+            figure("Pareto front", self.front.len().to_string(), self.judged("networks")),
         ];
         if let (Some(name), Some(best)) = (self.objectives.first(), self.best()) {
             let value = with_unit(name, best.objectives.0[0]);
             figures.push(figure(
-                &format!("Best {}", names::subject(name)),
+                &format!("Best {}", names::subject_of(name, self.numbers)),
                 value,
-                format!("in the search, trial {}", best.trial),
+                self.judged(&format!("in the search, trial {}", best.trial)),
             ));
         }
-        for (finished, _) in self.record.finished.values().take(1) {
-            if let Some((name, value)) = finished.metrics.iter().next() {
-                let (label, note) = (names::subject(name), format!("finished, trial {}", finished.trial));
-                figures.push(figure(&names::capitalized(&label), with_unit(name, *value), note));
-            }
+        // A test result is what the study came to, so it stands first.
+        let finished = self.record.finished.values().map(|(finished, _)| (finished.trial, &finished.metrics));
+        if let Some((trial, name, value)) = headline::best(finished) {
+            let (label, note) = (names::subject(name), format!("finished, trial {trial}"));
+            figures.insert(0, figure(&names::capitalized(&label), with_unit(name, value), note));
         }
-        let elapsed = units::duration(Duration::from_secs_f64(self.record.elapsed_s.max(0.0)));
+        let elapsed = units::duration(self.record.elapsed_s.duration());
         figures.push(figure("Time", elapsed, "of work on the study".to_owned()));
         figures
+    }
+
+    /// What is said of the values of the front, with how they were judged where that was not full effort.
+    fn judged(&self, what: &str) -> String {
+        let qualifier = self.front.first().and_then(|entry| self.qualifier(entry.fidelity));
+        qualifier.map_or_else(|| what.to_owned(), |qualifier| format!("{what}, {qualifier}"))
+    }
+
+    fn qualifier(&self, fidelity: Fidelity) -> Option<String> {
+        fidelity.qualifier(self.record.full_epochs)
+    }
+
+    /// The highest fidelity at which a network was measured: only its values are compared.
+    fn highest(&self) -> Option<Fidelity> {
+        let measured = self.trials.iter().filter(|trial| trial.outcome.measurement().is_some());
+        measured.map(|trial| trial.proposal.fidelity).max()
     }
 
     /// The network of the front with the best first objective.

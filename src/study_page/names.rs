@@ -1,9 +1,9 @@
 //! Which numbers the plots of a study show, and how they are called.
 
 use kiln_export::page::{Axis, Limit, Point};
-use kiln_search::{Constraint, Trial};
+use kiln_search::{Constraint, NamedValues, Trial};
 
-use crate::units;
+use crate::units::{self, Numbers};
 
 /// Costs that are shown where neither objectives nor limits name one, best first.
 const COSTS: [&str; 3] = ["latency_us", "macs", "parameters"];
@@ -16,6 +16,8 @@ pub(super) struct Axes {
     pub(super) x: Option<String>,
     /// Largest value of the cost.
     limit: Option<f64>,
+    /// What the metrics of trials are.
+    pub(super) numbers: Numbers,
 }
 
 impl Axes {
@@ -26,7 +28,7 @@ impl Axes {
         let other = objectives.iter().find(|name| **name != y).cloned();
         let costs = trials.iter().map(|trial| &trial.costs.0).find(|costs| !costs.is_empty());
         let known = || {
-            let names: Vec<&String> = costs.into_iter().flat_map(|costs| costs.keys()).collect();
+            let names: Vec<&String> = costs.into_iter().flat_map(NamedValues::keys).collect();
             COSTS
                 .iter()
                 .find_map(|cost| names.iter().find(|name| base(name) == *cost))
@@ -37,16 +39,22 @@ impl Axes {
         let limits =
             constraints.iter().filter(|limit| Some(&limit.cost) == x.as_ref()).map(|limit| limit.max);
         let limit = limits.min_by(f64::total_cmp);
-        Self { y, x, limit }
+        Self { y, x, limit, numbers: Numbers::Measured }
+    }
+
+    /// The same for a study whose metrics are these.
+    pub(super) fn with_numbers(self, numbers: Numbers) -> Self {
+        Self { numbers, ..self }
     }
 
     pub(super) fn x_axis(&self) -> Axis {
+        let heading = |name: &str| self.numbers.heading(name);
         let label = self.x.as_deref().map_or_else(|| "trial".to_owned(), heading);
         Axis { label, may_be_logarithmic: self.x.is_some() }
     }
 
     pub(super) fn y_axis(&self) -> Axis {
-        Axis { label: heading(&self.y), may_be_logarithmic: false }
+        Axis { label: self.numbers.heading(&self.y), may_be_logarithmic: false }
     }
 
     pub(super) fn limits(&self) -> Vec<Limit> {
@@ -65,7 +73,10 @@ impl Axes {
         let (x, cost) = match &self.x {
             Some(name) => {
                 let cost = value(trial, name)?;
-                (displayed(name, cost), format!(", {} {}", subject(name), with_unit(name, cost)))
+                (
+                    displayed(name, cost),
+                    format!(", {} {}", subject_of(name, self.numbers), with_unit(name, cost)),
+                )
             }
             None => (trial.id as f64, String::new()),
         };
@@ -73,7 +84,7 @@ impl Axes {
         Some(Point {
             x,
             y: measured,
-            note: format!("trial {}: {} {y_text}{cost}", trial.id, subject(&self.y)),
+            note: format!("trial {}: {} {y_text}{cost}", trial.id, subject_of(&self.y, self.numbers)),
         })
     }
 }
@@ -98,9 +109,14 @@ pub(super) fn heading(name: &str) -> String {
     units::shown(name, 0.0).0
 }
 
-/// What a name is, without its unit: `accuracy`.
+/// What a test result or a cost is, without its unit: `accuracy`.
 pub(super) fn subject(name: &str) -> String {
-    let heading = heading(name);
+    subject_of(name, Numbers::Measured)
+}
+
+/// What a trial's metric or cost is, without its unit: `estimated accuracy`.
+pub(super) fn subject_of(name: &str, numbers: Numbers) -> String {
+    let heading = numbers.heading(name);
     let (what, device) = heading.split_once(" @").unwrap_or((&heading, ""));
     let what = what.rsplit_once(' ').filter(|(_, unit)| is_unit(unit)).map_or(what, |(what, _)| what);
     if device.is_empty() { what.to_owned() } else { format!("{what} on {device}") }

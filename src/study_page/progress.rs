@@ -4,39 +4,42 @@ use kiln_export::page::{Axis, Ink, Line, Plot, Point, Series, Shape};
 
 use super::StudyPage;
 use super::names::{Axes, displayed, value, with_unit};
-use crate::volume;
+use crate::volume::{self, Volume};
+
+/// Most points that a curve is drawn with.
+const POINTS: usize = 1000;
 
 impl StudyPage {
     pub(super) fn volume_plot(&self) -> Plot {
-        let eligible = volume::eligible(&self.trials);
-        let values = eligible.iter().map(|trial| trial.objectives.0.as_slice());
-        let reference = volume::reference(&self.objectives, &self.constraints, values);
-        let curve = reference.as_deref().map(|reference| volume::curve(&self.trials, reference));
-        let curve = curve.unwrap_or_default();
-        let note = |at: usize, share: f64| format!("after {at} trials: {share:.1} %");
-        let mut points: Vec<Point> = curve
-            .iter()
-            .map(|(at, share)| Point { x: *at as f64, y: 100.0 * share, note: note(*at, 100.0 * share) })
+        let volume = Volume::of(volume::limits(&self.objectives, &self.constraints), &self.trials);
+        let curve = volume.curve();
+        let note = |at: usize, share: f64| format!("after {at} trials: {share:.2} %");
+        let every = curve.len().div_ceil(POINTS).max(1);
+        let drawn =
+            curve.iter().enumerate().filter(|(index, _)| index % every == 0 || index + 1 == curve.len());
+        let mut points: Vec<Point> = drawn
+            .map(|(_, (at, share))| Point { x: *at as f64, y: *share, note: note(*at, *share) })
             .collect();
         if let Some(last) = points.last().cloned() {
             points.push(Point { x: self.trials.len() as f64, ..last });
         }
-        let reference = reference.map(|reference| {
-            let parts = self.objectives.iter().zip(&reference);
+        let reference = volume.scale().map(|scale| {
+            let parts = self.objectives.iter().zip(&scale.reference);
             let parts: Vec<String> = parts.map(|(name, value)| with_unit(name, *value)).collect();
             format!(" The reference point is {}.", parts.join(", "))
         });
-        let half =
-            curve.iter().find(|(_, share)| curve.last().is_some_and(|(_, last)| *share >= 0.99 * last));
-        let reached = half
-            .map(|(at, _)| format!(" 99 % of the end's was reached after {at} trials."))
-            .unwrap_or_default();
+        let end = curve.last().map(|(_, last)| *last);
+        let almost = curve.iter().find(|(_, share)| end.is_some_and(|end| *share >= 0.99 * end));
+        let reached = almost.zip(end).map_or_else(String::new, |((at, _), end)| {
+            format!(" It is {end:.2} % in the end; 99 % of that was reached after {at} trials.")
+        });
         Plot {
             title: "Hypervolume".to_owned(),
             description: format!(
                 "Share of the box between the reference point and the best value of each objective that the front \
-                 dominates.{}{reached}",
-                reference.unwrap_or_default()
+                 dominates.{}{reached}{}",
+                reference.unwrap_or_default(),
+                volume.growth().remark().map(|remark| format!(" It is {remark}.")).unwrap_or_default()
             ),
             x: trials_axis(),
             y: Axis { label: "hypervolume %".to_owned(), may_be_logarithmic: false },
@@ -52,13 +55,15 @@ impl StudyPage {
     }
 
     pub(super) fn best_plot(&self, axes: &Axes) -> Plot {
+        let highest = self.highest();
         let (mut each, mut best) = (Vec::new(), Vec::new());
         let mut lowest = f64::INFINITY;
         for (index, trial) in self.trials.iter().enumerate() {
             let Some(measured) = value(trial, &axes.y) else { continue };
             let note = format!("trial {}: {}", trial.id, with_unit(&axes.y, measured));
+            let counts = Some(trial.proposal.fidelity) == highest && trial.violation <= 0.0;
             let point = Point { x: (index + 1) as f64, y: displayed(&axes.y, measured), note };
-            if measured < lowest && trial.violation <= 0.0 {
+            if measured < lowest && counts {
                 lowest = measured;
                 best.push(point.clone());
             }
@@ -71,7 +76,10 @@ impl StudyPage {
             |name: &str, ink, shape, line, points| Series { name: name.to_owned(), ink, shape, line, points };
         Plot {
             title: "All trials by time".to_owned(),
-            description: "Every trial in the order of asking, and the best feasible one so far.".to_owned(),
+            description: format!(
+                "Every trial in the order of asking, and the best feasible one so far{}.",
+                self.judged("")
+            ),
             x: trials_axis(),
             y: axes.y_axis(),
             series: vec![

@@ -1,10 +1,12 @@
 //! The health of what was trained: losses while training, and how well the search's estimates held.
 
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
-use kiln_search::Event;
+use kiln_search::HealthCheck;
 
 use super::StudyPage;
-use super::names::{subject, value, with_unit};
+use super::history::{Loss, TRAINING_STAGES};
+use super::names::{subject, subject_of, value, with_unit};
+use crate::units::Numbers;
 
 /// Points of a curve; of more, some are left out.
 const POINTS: usize = 400;
@@ -12,28 +14,46 @@ const POINTS: usize = 400;
 impl StudyPage {
     /// `None` where nothing was trained, as with results from a table.
     pub(super) fn supernet_section(&self) -> Option<Section> {
-        let stages = [("supernet", "Loss of the supernet"), ("network", "Loss of the finished networks")];
-        let plots: Vec<Plot> =
-            stages.iter().filter_map(|(stage, title)| self.loss_plot(stage, title)).collect();
+        let titles = ["Loss of the supernet", "Loss of the finished networks"];
+        let stages = TRAINING_STAGES.into_iter().zip(titles);
+        let plots: Vec<Plot> = stages.filter_map(|(stage, title)| self.loss_plot(stage, title)).collect();
         let estimates = self.estimates();
         if plots.is_empty() && estimates.is_none() {
             return None;
         }
-        let mut parts = vec![Part::Plots(plots)];
+        let mut parts = self.health_check();
+        parts.push(Part::Plots(plots));
         parts.extend(estimates.map(Part::Table));
         Some(Section { title: "Health of the supernet and of the training".to_owned(), parts })
+    }
+
+    /// What a check of the shared weights found; that there was none, where there should have been one.
+    fn health_check(&self) -> Vec<Part> {
+        let Some(health) = &self.record.health else {
+            let text = "The shared weights were not checked before the search.";
+            let is_missing = self.numbers == Numbers::Estimated && self.record.fingerprint.is_some();
+            return is_missing.then(|| Part::Text(text.to_owned())).into_iter().collect();
+        };
+        let row = |check: &HealthCheck| {
+            let verdict = if check.passed { "passed" } else { "failed" };
+            vec![Cell::Text(verdict.to_owned()), Cell::Text(check.answer.clone())]
+        };
+        let table = Table {
+            caption: "Check of the shared weights before the search".to_owned(),
+            headings: ["", "answer"].map(str::to_owned).to_vec(),
+            rows: health.checks.iter().map(row).collect(),
+        };
+        let advice = (!health.healthy).then(|| Part::Text(format!("What to do: {}.", health.advice)));
+        std::iter::once(Part::Table(table)).chain(advice).collect()
     }
 
     /// The losses that were reported while a stage trained.
     fn loss_plot(&self, stage: &str, title: &str) -> Option<Plot> {
         let mut runs: Vec<Vec<Point>> = Vec::new();
-        for entry in &self.entries {
-            let Event::Progress { stage: reported, done, total, note } = &entry.event else { continue };
-            let Some(loss) = loss(note).filter(|_| reported == stage) else { continue };
-            let step = *done as f64;
-            let share = 100.0 * step / (*total).max(1) as f64;
+        for Loss { done, total, value: loss } in self.history.losses.get(stage).into_iter().flatten() {
+            let share = 100.0 * *done as f64 / (*total).max(1) as f64;
             let note = format!("step {done} of {total}: loss {loss}");
-            let point = Point { x: share, y: loss, note };
+            let point = Point { x: share, y: *loss, note };
             // A training that begins again, or another network, is a curve of its own.
             match runs.last_mut() {
                 Some(run) if run.last().is_some_and(|last| last.x <= point.x) => run.push(point),
@@ -84,7 +104,7 @@ impl StudyPage {
                 let measured: Vec<String> = measured.collect();
                 Some(vec![
                     Cell::Number(finished.trial.to_string()),
-                    Cell::Text(format!("{} {estimate}", subject(objective))),
+                    Cell::Text(format!("{} {estimate}", subject_of(objective, self.numbers))),
                     Cell::Text(measured.join(", ")),
                 ])
             })
@@ -96,10 +116,4 @@ impl StudyPage {
             rows,
         })
     }
-}
-
-/// The loss in a note such as `loss 0.1234`.
-fn loss(note: &str) -> Option<f64> {
-    let (_, rest) = note.split_once("loss ")?;
-    rest.split([' ', ',']).next()?.parse().ok()
 }

@@ -1,7 +1,10 @@
 use std::collections::BTreeMap;
 
 use kiln::audit::{AuditedNetwork, Predictor};
-use kiln_search::{Event, Finished, JOURNAL_VERSION, Outcome, RankCorrelation};
+use kiln_search::{
+    Event, Finished, FinishedFile, HealthCheck, HealthQuestion, JOURNAL_VERSION, JournalEntry, Outcome,
+    RankCorrelation, Seconds, SupernetHealth,
+};
 use kiln_space::Genotype;
 
 use super::*;
@@ -11,22 +14,35 @@ use crate::volume::tests::{objectives, trial};
 fn page_of(events: Vec<Event>) -> StudyPage {
     let entry = |(index, event)| JournalEntry {
         version: JOURNAL_VERSION,
-        unix_s: 1e9,
-        elapsed_s: index as f64,
+        unix_s: Seconds::saturating(1e9),
+        elapsed_s: Seconds::saturating(index as f64),
         event,
     };
-    let entries = events.into_iter().enumerate().map(entry).collect();
+    let entries: Vec<JournalEntry> = events.into_iter().enumerate().map(entry).collect();
+    let mut history = History::default();
+    for entry in &entries {
+        history.see(entry);
+    }
+    let record = StudyRecord::new(entries);
     let limits = vec![Constraint::new("latency_us", 400.0)];
     let config = "[study]\nname = \"<quick>\"\n".to_owned();
-    StudyPage::new("<quick>".to_owned(), PathBuf::from("runs/quick"), config, objectives(), limits, entries)
+    StudyPage::new(
+        "<quick>".to_owned(),
+        PathBuf::from("runs/quick"),
+        config,
+        objectives(),
+        limits,
+        record,
+        history,
+    )
 }
 
 fn told(trial: Trial) -> Event {
-    Event::Trial { trial, known: false, seconds: 0.5, worker: 1 }
+    Event::Trial { trial, known: false, seconds: Seconds::saturating(0.5), worker: 1 }
 }
 
 fn study() -> StudyPage {
-    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: 4 };
+    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: Some(4) };
     let loss = |done, note: &str| Event::Progress {
         stage: "supernet".to_owned(),
         done,
@@ -36,13 +52,13 @@ fn study() -> StudyPage {
     let finished = Finished {
         trial: 2,
         metrics: [("test_accuracy_percent".to_owned(), 98.25)].into(),
-        files: vec!["model.onnx".to_owned()],
+        files: vec!["model.onnx".into()],
     };
     page_of(vec![
         started,
         loss(10, "loss 1.5000"),
         loss(20, "loss 0.5000"),
-        Event::Prepared { fingerprint: "abc".to_owned() },
+        Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 0 },
         told(trial(0, Some((4.0, 100.0)), "random")),
         told(trial(1, None, "random")),
         told(trial(2, Some((2.0, 200.0)), "mutation")),
@@ -50,7 +66,7 @@ fn study() -> StudyPage {
         Event::Rejections { candidates: 10, rejected: 4 },
         Event::Warning { message: "a <warning>".to_owned() },
         Event::Searched { trials: 4, front: vec![0, 2] },
-        Event::Finished { finished, seconds: 7.0 },
+        Event::Finished { finished, seconds: Seconds::saturating(7.0) },
         Event::Ended,
     ])
 }
@@ -148,7 +164,7 @@ fn an_audit_is_shown_where_there_was_one() {
 
 #[test]
 fn studies_that_have_hardly_begun_have_a_page() {
-    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: 4 };
+    let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: Some(4) };
     let none: BTreeMap<TrialId, Result<Inspection, String>> = BTreeMap::new();
     for events in [
         Vec::new(),
@@ -175,4 +191,88 @@ fn a_single_objective_is_shown_against_what_limits_it() {
     assert_eq!(axes.x.as_deref(), Some("latency_us"));
     let axes = Axes::choose(&page.objectives, &page.constraints, &[]);
     assert_eq!(axes.x, None);
+}
+
+#[test]
+fn a_page_says_with_how_much_effort_its_values_were_measured() {
+    let short = |id, values, epochs| {
+        let mut trial = trial(id, Some(values), "random");
+        trial.proposal.fidelity = Fidelity::Epochs(epochs);
+        told(trial)
+    };
+    let page = page_of(vec![
+        Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 20 },
+        // Better, but after fewer epochs.
+        short(0, (1.0, 100.0), 1),
+        short(1, (4.0, 100.0), 3),
+        short(2, (5.0, 300.0), 3),
+    ]);
+    let html = page.page(&BTreeMap::new()).html();
+    for part in [
+        "No network was judged with full effort: values of the front are what networks measure after 3 of 20 epochs.",
+        "Effort: 7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 epochs, 0 with full effort.",
+        "in the search, trial 1, after 3 of 20 epochs",
+        "Networks of the front, best first, after 3 of 20 epochs",
+        "In the search, after 3 of 20 epochs: accuracy 96.00 %",
+        "<td class=\"number\">96.00</td>",
+    ] {
+        assert!(html.contains(part), "`{part}` is not in the page");
+    }
+    assert!(!html.contains("<td class=\"number\">99.00</td>"), "a shorter training is the best of nothing");
+    assert!(
+        !study().page(&inspections()).html().contains("ffort: "),
+        "nothing is said where all effort was full"
+    );
+}
+
+#[test]
+fn a_page_of_a_supernet_shows_estimates_its_health_and_the_test_result_first() {
+    let check = |question, passed, answer: &str| HealthCheck {
+        question,
+        passed,
+        numbers: BTreeMap::new(),
+        answer: answer.to_owned(),
+    };
+    let health = SupernetHealth::new(
+        vec![
+            check(HealthQuestion::LargestBeatsSmallest, true, "the largest is best"),
+            check(HealthQuestion::BeatsShortTraining, false, "learned less than that"),
+        ],
+        "train longer".to_owned(),
+    );
+    let trials = [told(trial(2, Some((2.0, 200.0)), "mutation"))];
+    let finished = Finished {
+        trial: 2,
+        metrics: [("test_accuracy_percent".to_owned(), 98.25)].into(),
+        files: vec![FinishedFile { name: "model.onnx".to_owned(), content: None }],
+    };
+    let loss =
+        Event::Progress { stage: "supernet".to_owned(), done: 20, total: 20, note: "loss 0.5000".to_owned() };
+    let events = |health: Option<SupernetHealth>| {
+        let health = health.map(|health| Event::Health { health });
+        let prepared = Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 0 };
+        let rest = [Event::Finished { finished: finished.clone(), seconds: Seconds::saturating(7.0) }];
+        [loss.clone(), prepared]
+            .into_iter()
+            .chain(health)
+            .chain(trials.clone())
+            .chain(rest)
+            .collect::<Vec<_>>()
+    };
+    let html = |health| page_of(events(health)).with_numbers(Numbers::Estimated).page(&inspections()).html();
+    let page = html(Some(health));
+    for part in [
+        "trial 2: estimated accuracy 98.00 %, latency 200.0 µs",
+        "In the search: estimated accuracy 98.00 %.",
+        "estimates by shared weights, not test results",
+        "Warning: the supernet&#39;s estimates may mislead the search: learned less than that; train longer.",
+        "What to do: train longer.",
+        "the largest is best",
+    ] {
+        assert!(page.contains(part), "{part}: {page}");
+    }
+    let place = |what: &str| page.find(what).unwrap();
+    assert!(place("Test accuracy") < place("Best estimated accuracy"));
+    let unchecked = html(None);
+    assert!(unchecked.contains("not checked before the search") && !unchecked.contains("Warning"));
 }

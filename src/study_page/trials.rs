@@ -6,7 +6,7 @@ use kiln_export::page::{Cell, Ink, Line, Part, Plot, Point, Section, Series, Sha
 use kiln_search::{Origin, Trial};
 
 use super::StudyPage;
-use super::names::{Axes, heading};
+use super::names::Axes;
 use crate::units;
 
 impl StudyPage {
@@ -27,7 +27,8 @@ impl StudyPage {
         let row = |(name, trials): &(String, Vec<&Trial>)| {
             let front =
                 trials.iter().filter(|trial| self.front.iter().any(|entry| entry.trial == trial.id)).count();
-            let values = trials.iter().filter_map(|trial| trial.objectives.0.first().copied());
+            let counted = trials.iter().filter(|trial| Some(trial.proposal.fidelity) == self.highest());
+            let values = counted.filter_map(|trial| trial.objectives.0.first().copied());
             let best = values.min_by(f64::total_cmp);
             vec![
                 Cell::Text(name.clone()),
@@ -43,7 +44,7 @@ impl StudyPage {
             headings: [what, "trials", "", "on the front"]
                 .into_iter()
                 .map(str::to_owned)
-                .chain([format!("best {}", heading(&objective))])
+                .chain([self.judged(&format!("best {}", self.numbers.heading(&objective)))])
                 .collect(),
             rows: groups.iter().map(row).collect(),
         }

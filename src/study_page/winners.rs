@@ -6,7 +6,7 @@ use kiln_export::page::{Cell, Part, Section, Table};
 use kiln_search::{Trial, TrialId};
 
 use super::StudyPage;
-use super::names::{subject, with_unit};
+use super::names::{subject, subject_of, with_unit};
 use crate::inspection::{Inspection, LayerView};
 use crate::units;
 
@@ -38,21 +38,29 @@ impl StudyPage {
     }
 
     fn what_was_measured(&self, trial: &Trial) -> String {
-        let said = |values: &BTreeMap<String, f64>| {
-            let values =
-                values.iter().map(|(name, value)| format!("{} {}", subject(name), with_unit(name, *value)));
-            values.collect::<Vec<_>>().join(", ")
-        };
         let mut parts = vec![format!("Trial {}, genotype {}.", trial.id, trial.proposal.genotype)];
         if let Some((finished, seconds)) = self.record.finished.get(&trial.id) {
             parts.push(format!("Trained on for {seconds:.0} s: {}.", said(&finished.metrics)));
         }
         if let Some(measured) = trial.outcome.measurement() {
-            parts.push(format!("In the search: {}.", said(measured.metrics())));
+            let qualifier = self.qualifier(trial.proposal.fidelity);
+            let judged = qualifier.map(|said| format!(", {said}")).unwrap_or_default();
+            let (numbers, metrics) = (self.numbers, measured.metrics());
+            let values = metrics
+                .iter()
+                .map(|(name, value)| format!("{} {}", subject_of(name, numbers), with_unit(name, *value)));
+            parts.push(format!("In the search{judged}: {}.", values.collect::<Vec<_>>().join(", ")));
         }
         parts.push(format!("Predicted: {}.", said(&trial.costs.0)));
         parts.join(" ")
     }
+}
+
+/// Values by name, as people read them.
+fn said<'a>(values: impl IntoIterator<Item = (&'a String, &'a f64)>) -> String {
+    let said =
+        |(name, value): (&'a String, &'a f64)| format!("{} {}", subject(name), with_unit(name, *value));
+    values.into_iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
 /// A table of the layers that cost something, and the choices that led to them.

@@ -2,6 +2,7 @@
 
 mod charts;
 mod details;
+mod fit;
 mod groups;
 mod header;
 mod help;
@@ -10,7 +11,9 @@ mod trials;
 
 use std::time::Duration;
 
+use kiln_export::steers;
 use ratatui::Frame;
+use ratatui::buffer::Buffer;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
@@ -82,6 +85,17 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
     if view.help {
         help::draw(frame, body, look);
     }
+    make_plain(frame.buffer_mut());
+}
+
+/// Has no cell hold what steers the terminal, or the eye: names come from the run folder. Such a character has no width, so that it
+/// stands in the cell of another, which goes with it: that something is wrong must be seen.
+fn make_plain(buffer: &mut Buffer) {
+    for cell in &mut buffer.content {
+        if cell.symbol().contains(steers) {
+            cell.set_symbol("\u{fffd}");
+        }
+    }
 }
 
 fn draw_panel(frame: &mut Frame<'_>, area: Rect, panel: Panel, state: &State, view: &View, look: &Look<'_>) {
@@ -128,15 +142,18 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
 
 /// An answer to a key, over as many lines as it needs.
 fn said<'a>(message: &str, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
-    let mut lines = vec![String::new()];
-    for word in message.split_whitespace() {
-        let line = lines.last_mut().expect("there is always a line");
-        if line.is_empty() || line.chars().count() + 1 + word.chars().count() + MARK.len() <= width.into() {
-            let space = if line.is_empty() { "" } else { " " };
-            line.extend([space, word]);
-        } else {
-            lines.push(word.to_owned());
-        }
+    let room = usize::from(width).saturating_sub(MARK.len());
+    // What is longer than a line, as a path may be, goes on in the next one.
+    let pieces = |word: &str| -> Vec<String> {
+        let characters: Vec<char> = word.chars().collect();
+        characters.chunks(room.max(1)).map(|piece| piece.iter().collect()).collect()
+    };
+    let words: Vec<String> = message.split_whitespace().flat_map(pieces).collect();
+    let mut lines = fit::lines(&words, " ", room);
+    if lines.len() > MESSAGE_LINES {
+        lines.truncate(MESSAGE_LINES);
+        let last = lines.last_mut().expect("there are several");
+        *last = fit::cut(&format!("{last} {}", fit::MORE.repeat(room)), room);
     }
     let marked = |(index, line)| {
         let mark = if index == 0 { look.span(Role::Focus, " ▸ ") } else { Span::raw(MARK) };

@@ -2,16 +2,16 @@
 
 use std::fs;
 use std::path::PathBuf;
-use std::time::{Duration, SystemTime};
+use std::time::{Duration, Instant, SystemTime};
 
-use kiln_search::{JournalEntry, JournalReader, RunPaths, StudyError};
+use kiln_search::{Doubts, JournalEntry, JournalReader, RunPaths, Seconds, StudyError};
 
 use super::screen::{News, Source};
 use super::setup::Setup;
 use super::state::{Level, State};
 
-/// Entries read at one time, so that keys are answered while a long journal is read.
-const AT_ONCE: usize = 2000;
+/// Time for which entries are read before what there is of them is drawn and keys are answered.
+const AT_ONCE: Duration = Duration::from_millis(60);
 
 /// What a step through a journal gives.
 #[derive(Debug)]
@@ -28,13 +28,15 @@ pub(crate) enum Step {
 #[derive(Debug)]
 pub(crate) struct Follow {
     path: PathBuf,
+    /// Names of the study's objectives, where they are known.
+    objectives: Option<Vec<String>>,
     reader: JournalReader,
     /// Largest length of the file since it was opened.
     longest: u64,
     /// A damaged line may be the rest of one that was cut off while it was read; it is damage when it is there again.
     suspected: bool,
     /// The times of the last entry: the study's own, and seconds since the epoch.
-    last: Option<(Duration, f64)>,
+    last: Option<(Seconds, Seconds)>,
 }
 
 impl Follow {
@@ -43,12 +45,14 @@ impl Follow {
     /// # Errors
     /// [`StudyError`] when there is none, or it cannot be read.
     pub(crate) fn open(paths: &RunPaths) -> Result<Self, StudyError> {
-        let path = paths.journal();
-        if !path.exists() {
-            return Err(StudyError::NotARun { path: paths.root().to_owned(), missing: "journal.jsonl" });
-        }
-        let reader = JournalReader::open(&path)?;
-        Ok(Self { path, reader, longest: 0, suspected: false, last: None })
+        let reader = JournalReader::of_run(paths)?;
+        Ok(Self { path: paths.journal(), objectives: None, reader, longest: 0, suspected: false, last: None })
+    }
+
+    /// The same for a study with these objectives, which those of each trial are held against.
+    pub(crate) fn with_objectives(self, objectives: &[String]) -> Self {
+        let (objectives, reader) = (Some(objectives.to_vec()), self.reader.with_objectives(objectives));
+        Self { objectives, reader, ..self }
     }
 
     /// Goes on by one entry.
@@ -63,7 +67,7 @@ impl Follow {
         self.longest = length;
         match self.reader.next_entry() {
             Ok(Some(entry)) => {
-                self.last = Some((study_time(&entry), entry.unix_s));
+                self.last = Some((entry.elapsed_s, entry.unix_s));
                 Ok(Step::Entry(Box::new(entry)))
             }
             Ok(None) => {
@@ -78,17 +82,22 @@ impl Follow {
         }
     }
 
+    /// What is known of the journal itself, so far.
+    pub(crate) fn doubts(&self) -> Doubts {
+        // A line that is being written is nothing to speak of while it can still be waited for.
+        Doubts { torn_bytes: 0, ..self.reader.doubts() }
+    }
+
     fn restart(&mut self) -> Result<Step, StudyError> {
-        self.reader = JournalReader::open(&self.path)?;
+        let reader = JournalReader::open(&self.path)?;
+        self.reader = match &self.objectives {
+            Some(objectives) => reader.with_objectives(objectives),
+            None => reader,
+        };
         self.longest = 0;
         self.last = None;
         Ok(Step::Again)
     }
-}
-
-/// The study's own time at an entry.
-fn study_time(entry: &JournalEntry) -> Duration {
-    Duration::try_from_secs_f64(entry.elapsed_s).unwrap_or_default()
 }
 
 /// A journal as a source of the screen.
@@ -96,25 +105,45 @@ pub(super) struct Journal {
     follow: Follow,
     setup: Setup,
     broken: bool,
+    /// Whether doubts about the journal were said.
+    said: bool,
 }
 
 impl Journal {
     pub(super) const fn new(follow: Follow, setup: Setup) -> Self {
-        Self { follow, setup, broken: false }
+        Self { follow, setup, broken: false, said: false }
+    }
+}
+
+impl Journal {
+    /// Says doubts about the journal once it is read to its end; whether there were any.
+    fn say_doubts(&mut self, state: &mut State) -> bool {
+        if std::mem::replace(&mut self.said, true) {
+            return false;
+        }
+        let doubts = self.follow.doubts().sentences();
+        for doubt in &doubts {
+            state.lines.push(self.now(state), Level::Warning, format!("the journal: {doubt}"));
+        }
+        !doubts.is_empty()
     }
 }
 
 impl Source for Journal {
     fn advance(&mut self, state: &mut State) -> News {
         let mut changed = false;
-        for _ in 0..AT_ONCE {
-            if self.broken {
-                break;
-            }
+        let began = Instant::now();
+        while !self.broken && began.elapsed() < AT_ONCE {
             match self.follow.step() {
-                Ok(Step::Entry(entry)) => state.apply(&entry.event, study_time(&entry)),
-                Ok(Step::Nothing) => break,
-                Ok(Step::Again) => *state = State::new(&self.setup),
+                Ok(Step::Entry(entry)) => state.apply(&entry.event, entry.elapsed_s.duration()),
+                Ok(Step::Nothing) => {
+                    changed |= self.say_doubts(state);
+                    break;
+                }
+                Ok(Step::Again) => {
+                    *state = State::new(&self.setup);
+                    self.said = false;
+                }
                 Err(error) => {
                     self.broken = true;
                     state.lines.push(self.now(state), Level::Warning, error.to_string());
@@ -128,10 +157,10 @@ impl Source for Journal {
     fn now(&self, state: &State) -> Duration {
         let Some((elapsed, unix_s)) = self.follow.last else { return Duration::ZERO };
         if state.ended {
-            return elapsed;
+            return elapsed.duration();
         }
-        let clock = SystemTime::now().duration_since(SystemTime::UNIX_EPOCH).unwrap_or_default();
-        elapsed + Duration::try_from_secs_f64(clock.as_secs_f64() - unix_s).unwrap_or_default()
+        let clock = SystemTime::UNIX_EPOCH.elapsed().map_or(Seconds::ZERO, Seconds::from);
+        elapsed.saturating_add(clock.since(unix_s)).duration()
     }
 }
 
@@ -141,14 +170,18 @@ mod tests {
     use std::io::Write;
     use std::path::Path;
 
-    use kiln_search::{Event, JOURNAL_VERSION};
+    use kiln_search::{CheckChain, Event, JOURNAL_VERSION};
 
     use super::*;
 
-    fn line(number: usize) -> String {
-        let event = Event::Warning { message: format!("number {number}") };
-        let entry = JournalEntry { version: JOURNAL_VERSION, unix_s: 1.0, elapsed_s: number as f64, event };
-        serde_json::to_string(&entry).unwrap() + "\n"
+    /// Lines that follow each other in a journal.
+    fn lines<const COUNT: usize>(numbers: [u32; COUNT]) -> [String; COUNT] {
+        let mut chain = CheckChain::default();
+        numbers.map(|number| {
+            let event = Event::Warning { message: format!("number {number}") };
+            let (unix_s, elapsed_s) = (Seconds::ZERO, Seconds::saturating(f64::from(number)));
+            chain.line(&JournalEntry { version: JOURNAL_VERSION, unix_s, elapsed_s, event })
+        })
     }
 
     fn append(path: &Path, text: &str) {
@@ -180,7 +213,7 @@ mod tests {
     #[test]
     fn a_line_that_is_being_written_is_read_when_it_is_whole() {
         let (_folder, paths) = run();
-        let (first, second) = (line(1), line(2));
+        let [first, second] = lines([1, 2]);
         append(&paths.journal(), &first);
         append(&paths.journal(), &second[..20]);
         let mut follow = Follow::open(&paths).unwrap();
@@ -195,17 +228,19 @@ mod tests {
         for torn in [10, 60] {
             let (_folder, paths) = run();
             let path = paths.journal();
-            append(&path, &line(1));
-            append(&path, &line(2)[..torn]);
+            let [first, torn_off] = lines([1, 2]);
+            let [_, third, fourth] = lines([1, 3, 4]);
+            append(&path, &first);
+            append(&path, &torn_off[..torn]);
             let mut follow = Follow::open(&paths).unwrap();
             assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);
             // The journal is repaired and written on: shorter than it was, or longer.
-            OpenOptions::new().write(true).open(&path).unwrap().set_len(line(1).len() as u64).unwrap();
+            OpenOptions::new().write(true).open(&path).unwrap().set_len(first.len() as u64).unwrap();
             if torn == 60 {
                 assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);
             }
-            append(&path, &line(3));
-            append(&path, &line(4));
+            append(&path, &third);
+            append(&path, &fourth);
             let read = messages(&mut follow).unwrap();
             assert!(read.ends_with(&["number 3".to_owned(), "number 4".to_owned()]), "{read:?}");
         }
@@ -214,10 +249,16 @@ mod tests {
     #[test]
     fn damage_is_an_error_that_names_the_line() {
         let (_folder, paths) = run();
-        append(&paths.journal(), &(line(1) + "{\n" + &line(3)));
-        let mut follow = Follow::open(&paths).unwrap();
-        let error = messages(&mut follow).unwrap_err().to_string();
-        assert!(error.contains("line 2") || error.contains(":2"), "{error}");
+        let [first, second, third] = lines([1, 2, 3]);
+        for damaged in
+            [first.clone() + "{\n" + &third, first + &second.replace("number 2", "number 3") + &third]
+        {
+            drop(fs::remove_file(paths.journal()));
+            append(&paths.journal(), &damaged);
+            let mut follow = Follow::open(&paths).unwrap();
+            let error = messages(&mut follow).unwrap_err().to_string();
+            assert!(error.contains("journal.jsonl:2: damaged"), "{error}");
+        }
     }
 
     #[test]

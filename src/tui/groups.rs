@@ -13,7 +13,7 @@ pub(super) struct Group {
     pub(super) trials: u64,
     /// Of them on the front.
     pub(super) front: u64,
-    /// Lowest value of the first objective.
+    /// Lowest value of the first objective among trials of the highest fidelity.
     pub(super) best: Option<f64>,
 }
 
@@ -43,7 +43,8 @@ pub(super) fn groups(state: &State) -> Vec<Group> {
             });
         group.trials += 1;
         group.front += u64::from(state.front.contains(told.trial.id));
-        if let Some(value) = told.trial.objectives.0.first() {
+        let counts = Some(told.trial.proposal.fidelity) >= state.front.fidelity();
+        if let Some(value) = told.trial.objectives.0.first().filter(|_| counts) {
             group.best = Some(group.best.map_or(*value, |best| best.min(*value)));
         }
     }

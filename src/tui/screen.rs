@@ -3,6 +3,7 @@
 use std::io::{self, BufWriter};
 use std::mem::ManuallyDrop;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, RecvTimeoutError, channel as results};
 use std::thread;
 use std::time::{Duration, Instant};
@@ -242,7 +243,7 @@ impl Drop for Screen {
     }
 }
 
-/// Shows a run folder's journal while it grows, until the user leaves. Gives the warnings that were on the screen, and what
+/// Shows a run folder's journal while it grows, until the user leaves or the terminal is `closed`. Gives the warnings that were on the screen, and what
 /// was exported.
 ///
 /// # Errors
@@ -252,9 +253,11 @@ pub(crate) fn watch(
     follow: Follow,
     inspect: &dyn Inspect,
     export: &dyn Export,
+    closed: &AtomicBool,
 ) -> io::Result<Vec<String>> {
     terminal::take()?;
-    let parts = Parts { setup, palette: palette(), inspect, export, stop: None, shown: &terminal::is_usable };
+    let shown = || terminal::is_usable() && !closed.load(Ordering::Relaxed);
+    let parts = Parts { setup, palette: palette(), inspect, export, stop: None, shown: &shown };
     let mut state = State::new(setup);
     let mut journal = Journal::new(follow, setup.clone());
     let end = show_here(&mut journal, &mut state, &parts);

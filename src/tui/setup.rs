@@ -2,7 +2,8 @@
 
 use kiln_search::{Constraint, RunPaths, Trial};
 
-use crate::units;
+use crate::report::PredictedFor;
+use crate::units::{self, Numbers};
 
 /// Whether the process that shows the study also runs it.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -24,19 +25,29 @@ pub(crate) struct Setup {
     pub(crate) objectives: Vec<String>,
     /// Limits on costs.
     pub(crate) constraints: Vec<Constraint>,
-    /// Cost models: device, model and calibration.
-    pub(crate) models: Vec<String>,
+    /// Cost models, and what they predict for.
+    pub(crate) models: Vec<PredictedFor>,
     /// Threads that evaluate, where this process has them.
     pub(crate) workers: usize,
     /// Networks that are finished when the search has ended.
     pub(crate) networks: usize,
-    /// Whether the run folder comes to hold a trained supernet.
-    pub(crate) has_supernet: bool,
+    /// What the metrics of trials are.
+    pub(crate) metrics: Numbers,
     /// Whether this process runs the study.
     pub(crate) role: Role,
 }
 
 impl Setup {
+    /// What the metrics of trials are.
+    pub(crate) const fn numbers(&self) -> Numbers {
+        self.metrics
+    }
+
+    /// The heading of a trial's metric or cost.
+    pub(crate) fn heading(&self, name: &str) -> String {
+        self.numbers().heading(name)
+    }
+
     /// The limit on a cost, if there is one.
     pub(crate) fn limit(&self, cost: &str) -> Option<f64> {
         let limits = self.constraints.iter().filter(|constraint| constraint.cost == cost);
@@ -60,9 +71,18 @@ pub(crate) fn text(name: &str, value: f64) -> String {
     units::shown(name, value).1
 }
 
-/// The heading of a name: what it is, in which unit.
+/// The heading of a test result or a cost: what it is, in which unit.
 pub(crate) fn heading(name: &str) -> String {
     units::shown(name, 0.0).0
+}
+
+/// A heading with its long words abbreviated, for columns and titles.
+pub(crate) fn abbreviated(heading: &str) -> String {
+    heading
+        .replace("estimated accuracy", "est. acc.")
+        .replace("estimated", "est.")
+        .replace("peak memory", "memory")
+        .replace("parameters", "params")
 }
 
 /// Whether accuracy is shown instead.

@@ -2,22 +2,21 @@
 
 mod front;
 mod lines;
-mod volume;
 mod workers;
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 use std::time::Duration;
 
-use kiln_search::{Event, Finished, Outcome, Trial, TrialId};
+use kiln_search::{Event, Finished, Outcome, Seconds, Trial, TrialId};
 
 pub(crate) use self::front::Front;
 pub(crate) use self::lines::{Level, Line, Lines};
-pub(crate) use self::volume::Volume;
 pub(crate) use self::workers::Worker;
 use super::setup::{Setup, heading, text};
-use crate::progress::stage::Stage;
-use crate::units;
+use crate::progress::{self, stage::Stage};
+use crate::units::{self, Numbers};
+use crate::volume::{self, Volume};
 
 /// Name of the stage that evaluates trials.
 const SEARCH: &str = "search";
@@ -28,8 +27,8 @@ pub(crate) struct Told {
     pub(crate) trial: Trial,
     /// Whether the answer was there before.
     pub(crate) known: bool,
-    /// Seconds of its evaluation.
-    pub(crate) seconds: f64,
+    /// Time of its evaluation.
+    pub(crate) seconds: Seconds,
     pub(crate) worker: usize,
 }
 
@@ -45,8 +44,12 @@ pub(crate) struct Passed {
 pub(crate) struct State {
     /// Names of the objectives.
     objectives: Vec<String>,
+    /// What the metrics of trials are.
+    numbers: Numbers,
     /// Trials to reach.
     pub(crate) target: u64,
+    /// Epochs of a full training; 0 where they are not known or nothing is trained.
+    pub(crate) full_epochs: u32,
     /// Stages in the order in which they began.
     pub(crate) stages: Vec<Passed>,
     /// Trials by number.
@@ -58,9 +61,11 @@ pub(crate) struct State {
     pub(crate) failed: u64,
     /// Candidates looked at, and of them infeasible.
     pub(crate) rejections: Option<(u64, u64)>,
-    /// Networks finished, with the seconds each took.
-    pub(crate) finished: BTreeMap<TrialId, (Finished, f64)>,
-    /// Lowest value of the first objective, and the trial that has it.
+    /// Networks finished, with the time each took.
+    pub(crate) finished: BTreeMap<TrialId, (Finished, Seconds)>,
+    /// Whether a check found that shared weights may mislead the search.
+    pub(crate) is_unhealthy: bool,
+    /// Lowest value of the first objective among trials of the highest fidelity, and the trial that has it.
     pub(crate) best: Option<(f64, TrialId)>,
     pub(crate) lines: Lines,
     /// When the last event came.
@@ -72,10 +77,12 @@ pub(crate) struct State {
 impl State {
     /// A study of which nothing is known yet.
     pub(crate) fn new(setup: &Setup) -> Self {
-        let limits = setup.objectives.iter().map(|objective| setup.limit(objective)).collect();
+        let limits = volume::limits(&setup.objectives, &setup.constraints);
         Self {
             objectives: setup.objectives.clone(),
+            numbers: setup.numbers(),
             target: 0,
+            full_epochs: 0,
             stages: Vec::new(),
             trials: BTreeMap::new(),
             front: Front::default(),
@@ -84,6 +91,7 @@ impl State {
             failed: 0,
             rejections: None,
             finished: BTreeMap::new(),
+            is_unhealthy: false,
             best: None,
             lines: Lines::default(),
             last_event: Duration::ZERO,
@@ -98,10 +106,16 @@ impl State {
             Event::Started { study, resumed, trials } => self.start(study, *resumed, *trials, at),
             Event::Progress { stage, done, total, note } => {
                 // Trials are counted as they come: reports of them may have been left out.
+                if stage == SEARCH {
+                    self.target = *total;
+                }
                 let done = if stage == SEARCH { self.trials.len() as u64 } else { *done };
                 self.advance(stage, done, *total, note, at);
             }
-            Event::Prepared { .. } => self.close(at),
+            Event::Prepared { full_epochs, .. } => {
+                self.full_epochs = *full_epochs;
+                self.close(at);
+            }
             Event::Trial { trial, known, seconds, worker } => {
                 self.tell(
                     Told { trial: trial.clone(), known: *known, seconds: *seconds, worker: *worker },
@@ -114,19 +128,36 @@ impl State {
                 self.lines.push(at, Level::Info, message);
             }
             Event::Rejections { candidates, rejected } => self.rejections = Some((*candidates, *rejected)),
+            Event::SearchEnd { end } => {
+                self.lines.push(at, Level::Warning, format!("the search ended early: {end}"));
+            }
             Event::Searched { trials, front } => {
+                self.volume.settle();
                 self.close(at);
-                let message = format!("front: {} networks out of {trials} trials", front.len());
+                let judged = self.qualifier().map(|said| format!(", judged {said}")).unwrap_or_default();
+                let message = format!("front: {} networks out of {trials} trials{judged}", front.len());
                 self.lines.push(at, Level::Good, message);
             }
             Event::Finished { finished, seconds } => self.finish(finished, *seconds, at),
             Event::Ended => {
+                self.volume.settle();
                 self.close(at);
                 self.ended = true;
                 self.lines.push(at, Level::Good, "the study is done".to_owned());
             }
+            Event::Health { health } => {
+                self.close(at);
+                self.is_unhealthy = !health.healthy;
+                let level = if health.healthy { Level::Good } else { Level::Warning };
+                self.lines.push(at, level, health.message());
+            }
             Event::Warning { message } => self.lines.push(at, Level::Warning, message.clone()),
         }
+    }
+
+    /// What is said of the values of the front, if they were not measured with full effort.
+    pub(crate) fn qualifier(&self) -> Option<String> {
+        self.front.fidelity().and_then(|fidelity| fidelity.qualifier(self.full_epochs))
     }
 
     /// The stage at hand.
@@ -134,16 +165,11 @@ impl State {
         self.stages.last().filter(|passed| passed.ended.is_none()).map(|passed| &passed.stage)
     }
 
-    fn start(&mut self, study: &str, resumed: u64, trials: u64, at: Duration) {
-        self.target = trials;
+    fn start(&mut self, study: &str, resumed: u64, trials: Option<u64>, at: Duration) {
+        self.target = trials.unwrap_or(0);
         self.ended = false;
         self.stages.clear();
-        let message = if resumed > 0 {
-            format!("{study}: going on, {resumed} of {trials} trials are there")
-        } else {
-            format!("{study}: {trials} trials")
-        };
-        self.lines.push(at, Level::Info, message);
+        self.lines.push(at, Level::Info, progress::started(study, resumed, trials));
     }
 
     fn advance(&mut self, name: &str, done: u64, total: u64, note: &str, at: Duration) {
@@ -161,7 +187,7 @@ impl State {
         let Some(current) = self.stages.last_mut().filter(|passed| passed.ended.is_none()) else { return };
         current.ended = Some(at);
         let (stage, took) = (&current.stage, units::duration(current.stage.elapsed(at)));
-        let end = if stage.is_done() { "done".to_owned() } else { format!("{} %", stage.percent()) };
+        let end = if stage.is_done() { "done".to_owned() } else { stage.progress() };
         let message = format!("{}: {end} in {took}", stage.name());
         self.lines.push(at, Level::Info, message);
     }
@@ -189,11 +215,15 @@ impl State {
 
     /// Takes in what was measured: the front, its volume, the best trial.
     fn judge(&mut self, trial: &Trial, at: Duration) {
-        let number = self.trials.len() as u64 + 1;
-        self.volume.see(trial);
-        let changed = self.front.insert(trial);
-        self.volume.follow(number, &self.front, changed);
-        let Some(&value) = trial.objectives.0.first().filter(|_| trial.violation <= 0.0) else { return };
+        let before = self.front.fidelity();
+        self.front.insert(trial);
+        self.volume.add(self.trials.len() + 1, trial);
+        // Values of less effort are not compared with those of more.
+        if self.front.fidelity() > before {
+            self.best = None;
+        }
+        let counts = trial.violation <= 0.0 && Some(trial.proposal.fidelity) >= self.front.fidelity();
+        let Some(&value) = trial.objectives.0.first().filter(|_| counts) else { return };
         let Some((best, before)) = self.best else {
             self.best = Some((value, trial.id));
             return;
@@ -203,8 +233,12 @@ impl State {
         match value.total_cmp(&best) {
             Ordering::Less => {
                 if let Some(name) = self.objectives.first() {
-                    let message =
-                        format!("trial {}: best {} so far, {}", trial.id, heading(name), text(name, value));
+                    let message = format!(
+                        "trial {}: best {} so far, {}",
+                        trial.id,
+                        self.numbers.heading(name),
+                        text(name, value)
+                    );
                     self.lines.push(at, Level::Good, message);
                 }
                 self.best = Some((value, trial.id));
@@ -214,13 +248,13 @@ impl State {
         }
     }
 
-    fn finish(&mut self, finished: &Finished, seconds: f64, at: Duration) {
+    fn finish(&mut self, finished: &Finished, seconds: Seconds, at: Duration) {
         let metrics: Vec<String> = finished
             .metrics
             .iter()
             .map(|(name, value)| format!("{} {}", heading(name), text(name, *value)))
             .collect();
-        let took = units::duration(Duration::from_secs_f64(seconds.max(0.0)));
+        let took = units::duration(seconds.duration());
         let message = format!("finished trial {}: {} ({took})", finished.trial, metrics.join(", "));
         self.lines.push(at, Level::Good, message);
         self.finished.insert(finished.trial, (finished.clone(), seconds));

@@ -1,5 +1,7 @@
 //! What the user looks at: panel, order, filter, selection. Changed by keys only.
 
+use std::cmp::Reverse;
+
 use kiln_search::TrialId;
 
 use super::groups::{group_of, groups};
@@ -151,7 +153,7 @@ impl View {
                 let of = |told: &Told| told.trial.objectives.0.get(index).copied().unwrap_or(f64::INFINITY);
                 rows.sort_by(|a, b| of(a).total_cmp(&of(b)));
             }
-            Order::Seconds => rows.sort_by(|a, b| b.seconds.total_cmp(&a.seconds)),
+            Order::Seconds => rows.sort_by_key(|told| Reverse(told.seconds)),
         }
         if self.reversed {
             rows.reverse();
@@ -290,8 +292,8 @@ impl View {
         };
         let way = match state.trials.get(&id).map(|told| &told.trial) {
             Some(trial) if trial.outcome.measurement().is_some() => {
-                let way = how_to_finish(&trial.proposal.genotype, &setup.paths, setup.has_supernet);
-                format!("; for this one, {way}")
+                let way = how_to_finish(trial.id, &setup.paths);
+                format!("; {way}")
             }
             _ => String::new(),
         };

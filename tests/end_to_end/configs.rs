@@ -92,7 +92,7 @@ fn a_microcontroller() {
     assert!(shown.out.contains("int8"), "{}", shown.out);
     // A byte a weight in the file, four in single precision.
     let bytes = |precision: &str| {
-        let said = sandbox.kiln(&["export", "tiny", &trial, "--precision", precision, "--json"]);
+        let said = sandbox.kiln(&["export", "tiny", &trial, "--precision", precision, "--json", "--force"]);
         assert_eq!(said.code, 0, "{}", said.err);
         said.json()["bytes"].as_f64().unwrap()
     };

@@ -7,7 +7,7 @@ use std::process::Stdio;
 use std::thread;
 use std::time::{Duration, Instant};
 
-use kiln_search::{Event, TrialId, seed};
+use kiln_search::{Event, Seconds, TrialId, seed};
 use rand::RngExt;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
@@ -58,8 +58,9 @@ fn kill_at(sandbox: &Sandbox, moment: Moment) -> bool {
 /// Ten random moments: three while the supernet is trained, four during the search, three while networks are finished.
 fn moments(seconds: &serde_json::Value) -> Vec<Moment> {
     let mut rng = seed::generator(2026, "moments to kill at", &[]);
-    let mut within =
-        |stage: &str| Duration::from_secs_f64(seconds[stage].as_f64().unwrap() * 0.7 * rng.random::<f64>());
+    let mut within = |stage: &str| {
+        Seconds::saturating(seconds[stage].as_f64().unwrap() * 0.7 * rng.random::<f64>()).duration()
+    };
     let prepare = [within("prepare"), within("prepare"), within("prepare")];
     let finish = [within("finish"), within("finish"), within("finish")];
     let mut moments: Vec<Moment> = prepare.into_iter().map(|then| Moment { trials: 0, then }).collect();
@@ -147,9 +148,11 @@ fn has_checkpoint(trainings: &Path, is_wanted: impl Fn(&str) -> bool) -> bool {
         entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
     };
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
-    let mut wanted =
-        files(trainings).into_iter().filter(|path| name(path).is_some_and(|name| is_wanted(&name)));
-    wanted.any(|folder| files(&folder).iter().any(|file| file.extension().is_some_and(|end| end == "ckpt")))
+    let wanted = files(trainings).into_iter().filter(|path| name(path).is_some_and(|name| is_wanted(&name)));
+    // A network that is finished has a folder in its folder.
+    let mut all =
+        wanted.flat_map(|folder| files(&folder)).flat_map(|path| [files(&path), vec![path]]).flatten();
+    all.any(|file| file.extension().is_some_and(|end| end == "ckpt"))
 }
 
 #[test]

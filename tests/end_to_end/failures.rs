@@ -101,8 +101,13 @@ fn networks_whose_training_diverges_are_recorded() {
     config.insert("evaluator".to_owned(), Value::Table(evaluator));
     set(&mut config, "search", "trials", 4.into());
     let sandbox = Sandbox::new(&config.to_string());
-    let report = sandbox.search(&[]);
+    let said = sandbox.kiln(&["search", "study.toml", "--json"]);
+    let report = said.json();
     assert_eq!(report["trials"], 4);
+    let failed: u64 =
+        report["failed"].as_array().unwrap().iter().map(|group| group["count"].as_u64().unwrap()).sum();
+    assert!(failed > 0, "{report}");
+    assert_eq!(said.code, i32::from(failed == 4), "{}", said.err);
     let journal = std::fs::read_to_string(sandbox.run("diverging").journal()).unwrap();
     assert!(journal.contains("diverged"), "{journal}");
 }

@@ -6,7 +6,7 @@ use std::process::{Child, Command, Stdio};
 use std::thread;
 use std::time::{Duration, Instant};
 
-use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+use crate::sandbox::{Said, Sandbox, hearing_signals, set, tiny_quickstart};
 
 fn start(sandbox: &Sandbox) -> Child {
     let mut command = sandbox.command(&["search", "study.toml"]);
@@ -96,4 +96,45 @@ fn more_trials_go_on_and_other_edits_are_refused() {
         "{}",
         said.err
     );
+}
+
+/// The study started by a shell that first does something about signals.
+fn start_after(sandbox: &Sandbox, traps: &str) -> Child {
+    let script = format!("{traps}; exec \"$0\" search study.toml");
+    let mut shell = hearing_signals("sh");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).current_dir(sandbox.path(""));
+    shell.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+fn send(child: &Child, signal: &str) {
+    let line = format!("kill -{signal} {}", child.id());
+    assert!(Command::new("sh").args(["-c", &line]).status().unwrap().success());
+}
+
+#[test]
+fn signals_that_are_ignored_at_the_start_stay_ignored() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "search", "trials", 120.into());
+    let whole = Sandbox::new(&config.to_string());
+    whole.search(&[]);
+    // As `nohup` does, and a shell for a job in the background.
+    let sandbox = Sandbox::new(&config.to_string());
+    let child = start_after(&sandbox, "trap '' HUP INT QUIT TERM");
+    wait_for_lines(&sandbox, "tiny", 12);
+    for signal in ["HUP", "INT", "QUIT", "TERM"] {
+        send(&child, signal);
+    }
+    let said = Said::new(child.wait_with_output().unwrap());
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
+    // One that is ignored says nothing of the others.
+    for (ignored, signal) in [("HUP", "TERM"), ("HUP", "INT"), ("INT", "HUP"), ("INT", "TERM")] {
+        let sandbox = Sandbox::new(&config.to_string());
+        let child = start_after(&sandbox, &format!("trap '' {ignored}"));
+        wait_for_lines(&sandbox, "tiny", 12);
+        send(&child, ignored);
+        send(&child, signal);
+        let said = Said::new(child.wait_with_output().unwrap());
+        assert_eq!(said.code, 130, "{ignored} ignored, {signal} sent: {}", said.err);
+    }
 }

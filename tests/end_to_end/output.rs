@@ -98,10 +98,7 @@ fn what_is_not_there_is_refused() {
     let other = u64::from(finished == 0).to_string();
     let cases: [(&[&str], &str); 4] = [
         (&["show", "tiny", "99"], "there is no trial 99 among the 12"),
-        (
-            &["export", "tiny", &other],
-            "choose one of these, or finish it in a study of its own: give the config another name, `start = [[",
-        ),
+        (&["export", "tiny", &other], "choose one of these; `kiln finish "),
         (&["export", "tiny", "0", "--format", "onx"], "the formats are `onnx`"),
         (&["front", "tinny"], "not a run folder"),
     ];

@@ -4,6 +4,7 @@ use std::env;
 use std::fs;
 use std::path::{Path, PathBuf};
 use std::process::{Command, Output, Stdio};
+use std::sync::OnceLock;
 
 use kiln_search::{Event, JournalReader, RunPaths, facts};
 use serde_json::Value;
@@ -29,7 +30,7 @@ impl Sandbox {
 
     /// The binary with these arguments, in this folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_kiln"));
+        let mut command = hearing_signals(env!("CARGO_BIN_EXE_kiln"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
         command
     }
@@ -126,4 +127,21 @@ pub(crate) fn data(test: &str) -> Option<PathBuf> {
         eprintln!("{test}: skipped, KILN_DATA does not name the folder of data sets");
     }
     folder
+}
+
+/// A command that hears every signal, also where these tests run as a job in the background, whose signals are ignored. Where
+/// `env` cannot do that, signals stay as they are.
+pub(crate) fn hearing_signals(program: &str) -> Command {
+    const RESET: &str = "--default-signal=HUP,INT,QUIT,TERM";
+    static CAN_RESET: OnceLock<bool> = OnceLock::new();
+    let can_reset = *CAN_RESET.get_or_init(|| {
+        let tried = Command::new("env").args([RESET, "true"]).stderr(Stdio::null()).status();
+        tried.is_ok_and(|status| status.success())
+    });
+    if !can_reset {
+        return Command::new(program);
+    }
+    let mut command = Command::new("env");
+    command.args([RESET, program]);
+    command
 }

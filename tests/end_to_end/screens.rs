@@ -10,7 +10,7 @@ use std::time::{Duration, Instant, SystemTime};
 use kiln_search::Event;
 use serde_json::Value;
 
-use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+use crate::sandbox::{Said, Sandbox, hearing_signals, set, tiny_quickstart};
 
 /// What turns the other screen of a terminal on and off.
 const ENTER: &str = "\u{1b}[?1049h";
@@ -18,12 +18,17 @@ const LEAVE: &str = "\u{1b}[?1049l";
 
 /// The binary in a pseudo-terminal of 80 x 24; `None`, with the reason, where there is no program to make one.
 fn terminal(sandbox: &Sandbox, arguments: &str) -> Option<Command> {
+    shell_in_terminal(sandbox, &format!("{} {arguments}", env!("CARGO_BIN_EXE_kiln")))
+}
+
+/// A line of a shell in such a terminal.
+fn shell_in_terminal(sandbox: &Sandbox, line: &str) -> Option<Command> {
     if Command::new("script").arg("--version").output().is_err() {
         eprintln!("skipped: there is no `script` (util-linux) to make a terminal");
         return None;
     }
-    let line = format!("stty rows 24 cols 80; {} {arguments}", env!("CARGO_BIN_EXE_kiln"));
-    let mut command = Command::new("script");
+    let line = format!("stty rows 24 cols 80; {line}");
+    let mut command = hearing_signals("script");
     command.args(["-qec", &line, "/dev/null"]).current_dir(sandbox.path("")).stdin(Stdio::null());
     command.env_remove("NO_COLOR").env_remove("COLORTERM").env("TERM", "xterm-256color");
     Some(command)
@@ -112,8 +117,14 @@ fn files(folder: &Path) -> Vec<(String, SystemTime, Vec<u8>)> {
     found
 }
 
+/// Entries, without the checks that belong to the lines of a file.
 fn lines(text: &str) -> Vec<Value> {
-    text.lines().map(|line| serde_json::from_str(line).unwrap()).collect()
+    let entry = |line| {
+        let mut entry: Value = serde_json::from_str(line).unwrap();
+        entry.as_object_mut().unwrap().remove("check");
+        entry
+    };
+    text.lines().map(entry).collect()
 }
 
 #[test]
@@ -177,4 +188,48 @@ fn a_closed_terminal_ends_the_screen_and_not_the_study() {
     assert_eq!(trials(), 200);
     let log = fs::read_to_string(sandbox.run("tiny").root().join("kiln.log")).unwrap();
     assert!(log.contains("the terminal has gone"), "{log}");
+}
+
+/// Closes the terminal in which a shell runs this command when `is_time`, and gives the command's exit code.
+fn closed(sandbox: &Sandbox, trap: &str, arguments: &str, is_time: &dyn Fn() -> bool) -> Option<String> {
+    let code = sandbox.path("code");
+    let _ = fs::remove_file(&code);
+    // The shell outlives its terminal to write the code down. What it traps, its children do not; what it ignores, they do.
+    let line = format!("trap {trap} HUP; {} {arguments}; echo $? > code", env!("CARGO_BIN_EXE_kiln"));
+    let mut command = shell_in_terminal(sandbox, &line)?;
+    let mut terminal = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let until = Instant::now() + Duration::from_mins(2);
+    let wait = |is_time: &dyn Fn() -> bool| {
+        while !is_time() {
+            assert!(Instant::now() < until, "{arguments}");
+            thread::sleep(Duration::from_millis(20));
+        }
+    };
+    wait(is_time);
+    terminal.kill().unwrap();
+    terminal.wait().unwrap();
+    wait(&|| fs::read_to_string(&code).is_ok_and(|code| code.ends_with('\n')));
+    Some(fs::read_to_string(&code).unwrap().trim().to_owned())
+}
+
+#[test]
+fn a_command_that_outlives_its_terminal_ends_with_0() {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "search", "trials", 200.into());
+    for (trap, arguments) in [(":", "search study.toml"), ("''", "search study.toml --plain")] {
+        let sandbox = Sandbox::new(&config.to_string());
+        let has_begun = || sandbox.events("tiny").iter().any(|event| matches!(event, Event::Trial { .. }));
+        let Some(code) = closed(&sandbox, trap, arguments, &has_begun) else { return };
+        assert_eq!(sandbox.events("tiny").last(), Some(&Event::Ended), "{arguments}");
+        assert_eq!(code, "0", "{arguments}");
+        // Nobody is left to watch.
+        let journal = sandbox.run("tiny").journal();
+        let text = fs::read_to_string(&journal).unwrap();
+        let lines: Vec<&str> = text.lines().collect();
+        fs::write(&journal, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
+        // The screen hears of it by itself: the shell is told of the hang-up, and keeps it from its children.
+        let began = Instant::now();
+        let watched = || began.elapsed() > Duration::from_secs(2);
+        assert_eq!(closed(&sandbox, ":", "watch tiny", &watched).as_deref(), Some("0"));
+    }
 }

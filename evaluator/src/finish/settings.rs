@@ -3,6 +3,7 @@
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
+use crate::clip_norm::ClipNorm;
 use crate::optimizer::OptimizerSettings;
 use crate::training_settings::TrainingSettings;
 
@@ -17,7 +18,8 @@ pub(super) struct FinishSettings {
     warmup_epochs: Option<u32>,
     label_smoothing: Option<f64>,
     accumulate: Option<usize>,
-    clip_norm: Option<f64>,
+    #[serde(default)]
+    clip_norm: ClipNorm,
     ema: Option<f64>,
     /// Not taken over from `[evaluator]`: the validation split is usually trained on here.
     patience: Option<u32>,

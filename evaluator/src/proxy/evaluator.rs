@@ -8,6 +8,8 @@ use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
 
 use super::{Proxy, naswot};
+use crate::clip_norm::ClipNorm;
+use crate::data::DataSet;
 use crate::devices::Devices;
 use crate::optimizer::OptimizerSettings;
 use crate::training_settings::{TrainingSettings, checkpoint_steps};
@@ -61,7 +63,7 @@ fn build(
                 let expected = "the epochs that a finished network is trained for";
                 return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
             }
-            finish::build(finish, training(), context.clone(), devices.main().clone(), None)
+            finish::build(finish, training(&context.data), context.clone(), &devices, None)
         })
         .transpose()?;
     let (finisher, network) = finisher.unzip();
@@ -77,7 +79,7 @@ fn build(
 }
 
 /// What `[finish]` falls back on.
-fn training() -> TrainingSettings {
+fn training(data: &DataSet) -> TrainingSettings {
     TrainingSettings {
         epochs: 1,
         batch: 64,
@@ -85,7 +87,7 @@ fn training() -> TrainingSettings {
         warmup_epochs: 0,
         label_smoothing: 0.0,
         accumulate: 1,
-        clip_norm: None,
+        clip_norm: ClipNorm::Unstated.resolved(data.is_regression()).norm(),
         ema: None,
         patience: None,
         checkpoint_steps: checkpoint_steps(),
@@ -98,10 +100,17 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn fingerprint(&self) -> String {
-        fingerprint::fingerprint(self.proxy.metric(), "", &self.devices, &self.context, None)
+        fingerprint::fingerprint(self.proxy.metric(), "", &self.devices, &self.context, &[])
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start(self.proxy.metric(), &self.devices)
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        // The score is all that this evaluator has, so that it is full effort: as a proxy before it, it would
+        // say the same twice.
+        self.fidelities().check(request.fidelity)?;
         let outcome = |device: &Device| self.proxy.outcome(request.architecture, &self.context, device);
         Ok(self.devices.lease().run(outcome))
     }

@@ -1,14 +1,14 @@
 //! Anchors: a few networks that are trained shortly on their own, by which the estimates of all others are corrected.
 
 use std::collections::BTreeSet;
-use std::fs::{self, File};
-use std::io::{self, Read};
+use std::fs;
 use std::path::{Path, PathBuf};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
 use std::thread;
 
 use burn::tensor::Device;
+use kiln_files::{Checked, optional, read_document, write_document};
 use kiln_search::{EvalError, Outcome, Progress, RunPaths};
 use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, variation};
 use serde::{Deserialize, Serialize};
@@ -21,12 +21,14 @@ use crate::optimizer::OptimizerSettings;
 use crate::seed;
 use crate::stand_alone::StandAlone;
 use crate::training_settings::{TrainingSettings, accumulate};
-use crate::{Context, Effort, fingerprint, whole_file};
+use crate::{Context, Effort, fingerprint};
 
 /// Name of the file in the run folder.
 pub(super) const FILE: &str = "anchors.json";
-const VERSION: u32 = 1;
-/// Longer files are none of ours.
+const VERSION: u32 = 2;
+/// Oldest version that is read. It has no `check`.
+const OLDEST: u32 = 1;
+/// Kiln writes no longer file.
 const LONGEST_BYTES: u64 = 16 << 20;
 const MOST: usize = 1024;
 /// Draws for each network that is wanted.
@@ -45,6 +47,9 @@ pub(crate) struct AnchorSettings {
     pub(crate) batch: usize,
     #[serde(default)]
     pub(crate) optimizer: OptimizerSettings,
+    /// Follows from the supernet's, where the task is a regression.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) clip_norm: Option<f64>,
 }
 
 const fn epochs() -> u32 {
@@ -63,7 +68,7 @@ impl AnchorSettings {
             warmup_epochs: 0,
             label_smoothing: 0.0,
             accumulate: accumulate(),
-            clip_norm: None,
+            clip_norm: self.clip_norm,
             ema: None,
             patience: None,
             checkpoint_steps: CHECKPOINT_STEPS,
@@ -104,31 +109,23 @@ struct Document {
 /// The anchors of a run folder, first those that were drawn first; none where there is no such file.
 ///
 /// # Errors
-/// [`EvalError::File`] when the file cannot be read, [`EvalError::Data`] when it is not what Kiln writes.
-pub fn anchors(run: &Path) -> Result<Vec<Anchor>, EvalError> {
-    read(run).map(|document| document.map_or_else(Vec::new, |document| document.anchors))
+/// [`EvalError::Files`] when the file cannot be read or is not what Kiln wrote, [`EvalError::Data`] when its version is not known.
+pub fn anchors(run: &Path) -> Result<Checked<Vec<Anchor>>, EvalError> {
+    Ok(match read(run)? {
+        Some(Checked { content, is_checked }) => Checked { content: content.anchors, is_checked },
+        None => Checked { content: Vec::new(), is_checked: true },
+    })
 }
 
-fn read(run: &Path) -> Result<Option<Document>, EvalError> {
+fn read(run: &Path) -> Result<Option<Checked<Document>>, EvalError> {
     let path = run.join(FILE);
-    let mut text = String::new();
-    match File::open(&path).and_then(|file| file.take(LONGEST_BYTES).read_to_string(&mut text)) {
-        Ok(_) => {}
-        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(None),
-        Err(error) if error.kind() == io::ErrorKind::InvalidData => {
-            return Err(EvalError::Data { path, problem: "it is no text".to_owned() });
-        }
-        Err(source) => return Err(EvalError::File { path, action: "read anchors", source }),
-    }
-    let document: Document = match serde_json::from_str(&text) {
-        Ok(document) => document,
-        Err(error) => return Err(EvalError::Data { path, problem: error.to_string() }),
-    };
-    if document.version != VERSION {
-        let problem = format!("version {} is not the version {VERSION} of this program", document.version);
+    let Some(read) = optional(read_document::<Document>(&path, LONGEST_BYTES))? else { return Ok(None) };
+    let version = read.content.version;
+    if !(OLDEST..=VERSION).contains(&version) {
+        let problem = format!("version {version} is not the version {VERSION} of this program");
         return Err(EvalError::Data { path, problem });
     }
-    Ok(Some(document))
+    Ok(Some(read.required(&path, version > OLDEST)?))
 }
 
 /// Where anchors are written, whole each time.
@@ -141,12 +138,7 @@ impl Place {
     fn write(&self, anchors: &[Anchor]) -> Result<(), EvalError> {
         let document =
             Document { version: VERSION, identity: self.identity.clone(), anchors: anchors.to_vec() };
-        let text = serde_json::to_vec_pretty(&document).expect("anchors are plain data");
-        whole_file::write(&self.path, &text).map_err(|source| EvalError::File {
-            path: self.path.clone(),
-            action: "write anchors",
-            source,
-        })
+        Ok(write_document(&self.path, &document)?)
     }
 }
 
@@ -217,7 +209,8 @@ pub(super) fn train(
     // They were written as they were done. More than are wanted now stay behind them.
     let place_of = |anchor: &Anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype);
     all.sort_by_key(|anchor| place_of(anchor).unwrap_or(usize::MAX));
-    if !matches!(read(&context.folder), Ok(Some(document)) if document.anchors == all) {
+    if !matches!(read(&context.folder), Ok(Some(before)) if before.is_checked && before.content.anchors == all)
+    {
         place.write(&all)?;
     }
     all.truncate(wanted.len());
@@ -227,7 +220,13 @@ pub(super) fn train(
 /// What was trained before under the same conditions. A file that cannot be used costs the trainings, nothing else.
 fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> Vec<Anchor> {
     match read(&context.folder) {
-        Ok(Some(document)) if document.identity == place.identity => document.anchors,
+        Ok(Some(before)) if before.content.identity == place.identity => {
+            if !before.is_checked {
+                let path = place.path.display();
+                progress.warn(&format!("{path}: an older build wrote it without a hash: it is not checked"));
+            }
+            before.content.anchors
+        }
         Ok(None) => Vec::new(),
         Ok(Some(_)) => {
             let path = place.path.display();
@@ -246,8 +245,13 @@ fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> 
 /// Where the training of a network is kept while it goes on.
 fn kept(place: &Place, genotype: &Genotype, context: &Context) -> Kept {
     let identity = format!("anchor\n{}\n{genotype}", place.identity);
-    let name = &blake3::hash(identity.as_bytes()).to_hex()[..16];
-    Kept::new(RunPaths::new(&context.folder).trainings().join(name), &identity)
+    Kept::new(RunPaths::new(&context.folder).trainings().join("anchor-"), &identity)
+}
+
+/// Hash of what anchors measured, for the fingerprint: estimates depend on it.
+pub(super) fn hash(anchors: &[Anchor]) -> String {
+    let text = serde_json::to_vec(anchors).expect("anchors are plain data");
+    blake3::hash(&text).to_hex().to_string()
 }
 
 fn identity(settings: &AnchorSettings, calibration: usize, devices: &Devices, context: &Context) -> String {
@@ -264,8 +268,11 @@ pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Co
     let networks = settings.networks as u64;
     let of = |split: Split| context.data.split(split).len() as u64;
     // Each is judged with its own weights and with the shared ones.
-    let judged = 2 * (calibration as u64 + of(Split::Validation));
-    Effort { trained: networks * u64::from(settings.epochs) * of(Split::Train), judged: networks * judged }
+    let judged = (calibration as u64).saturating_add(of(Split::Validation)).saturating_mul(2);
+    Effort {
+        trained: networks * u64::from(settings.epochs) * of(Split::Train),
+        judged: networks.saturating_mul(judged),
+    }
 }
 
 /// Examples whose activations are in memory at one time.

@@ -4,7 +4,8 @@ use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
 
 use burn::tensor::Device;
-use kiln_search::{EvalError, Evaluator, Fidelity, Outcome, Progress, Request};
+use kiln_files::Checked;
+use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, SupernetHealth};
 use kiln_space::{Architecture, Genotype, Settings, SettingsError};
 
 use super::anchors;
@@ -30,7 +31,7 @@ pub(crate) struct SupernetEvaluator {
     devices: Devices,
     context: Context,
     /// What is taken over instead of training, and its folder.
-    saved: Option<(Saved, PathBuf)>,
+    saved: Option<(Checked<Saved>, PathBuf)>,
     ready: OnceLock<Ready>,
 }
 
@@ -38,6 +39,8 @@ pub(crate) struct SupernetEvaluator {
 struct Ready {
     weights: Vec<Weights>,
     hash: String,
+    /// Hash of what the anchors measured.
+    anchors: Option<String>,
     corrections: Option<Corrections>,
 }
 
@@ -47,7 +50,7 @@ pub(crate) fn build(
     finish: Option<&Settings>,
     context: Context,
 ) -> Result<Built, SettingsError> {
-    let read = SupernetSettings::read(settings)?;
+    let read = SupernetSettings::read(settings)?.of_task(context.data.is_regression());
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let saved = read.supernet.as_deref().map(|run| Saved::read(run, &context)).transpose();
     let saved = saved.map_err(|problem| SettingsError {
@@ -72,22 +75,24 @@ pub(crate) fn build(
         ready: OnceLock::new(),
     });
     let source = Arc::clone(&evaluator) as Arc<dyn Inheritance>;
-    let device = evaluator.devices.main().clone();
-    let data = Arc::clone(&context.data);
+    let (data, devices) = (Arc::clone(&context.data), &evaluator.devices);
     let anchors = evaluator.settings.anchors.as_ref();
     let calibration = evaluator.settings.calibration;
     let alone = anchors.map(|anchors| anchors::effort(anchors, calibration, &context)).unwrap_or_default();
     let anchored = anchors.map_or(0, |anchors| anchors::examples_in_memory(anchors, &evaluator.devices));
     let finisher =
-        finish.map(|finish| finish::build(finish, training, context, device, Some(source))).transpose()?;
+        finish.map(|finish| finish::build(finish, training, context, devices, Some(source))).transpose()?;
     let (finisher, network) = finisher.unzip();
     let settings = &evaluator.settings;
     let epochs = if trains { u64::from(settings.epochs) } else { 0 };
     let steps = epochs * training.steps_per_epoch(data.split(Split::Train).len());
     let each_step = training.step_examples() * settings.subnets;
-    let judged = (settings.calibration + data.split(Split::Validation).len()) as u64;
+    let judged = settings.calibration.saturating_add(data.split(Split::Validation).len()) as u64;
     let workload = Workload {
-        prepare: Effort { trained: steps * each_step as u64 + alone.trained, judged: alone.judged },
+        prepare: Effort {
+            trained: steps.saturating_mul(each_step as u64).saturating_add(alone.trained),
+            judged: alone.judged,
+        },
         trial: Effort { trained: 0, judged },
         network: network.unwrap_or_default(),
         examples_in_memory: (settings.batch * settings.subnets).max(anchored),
@@ -113,7 +118,7 @@ impl SupernetEvaluator {
         &self,
         weights: &[Weights],
         progress: &dyn Progress,
-    ) -> Result<Option<Corrections>, EvalError> {
+    ) -> Result<Option<(Corrections, String)>, EvalError> {
         let Some(settings) = &self.settings.anchors else { return Ok(None) };
         let (context, devices) = (&self.context, &self.devices);
         let trained = anchors::train(settings, self.settings.calibration, devices, context, progress)?;
@@ -126,7 +131,8 @@ impl SupernetEvaluator {
         let guesses = devices.map_whole(&genotypes, guess).into_iter().collect::<Result<Vec<Outcome>, _>>();
         let broken = |source| EvalError::Space { what: "an anchor of the supernet", source };
         let guesses = guesses.map_err(broken)?;
-        Corrections::learned(context, &trained, &guesses, progress).map(Some)
+        let corrections = Corrections::learned(context, &trained, &guesses, progress)?;
+        Ok(Some((corrections, anchors::hash(&trained))))
     }
 }
 
@@ -134,24 +140,49 @@ impl Evaluator for SupernetEvaluator {
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError> {
         if self.ready.get().is_none() {
             let Trained { weights, hash } = match &self.saved {
-                Some((saved, folder)) => saved.load(folder, &self.context, self.devices.main())?,
+                Some((saved, folder)) => {
+                    if !saved.is_checked {
+                        progress.warn(&format!(
+                            "{}: an older build wrote what it says of the supernet, without a hash: it is not checked",
+                            folder.display()
+                        ));
+                    }
+                    saved.content.load(folder, &self.context, self.devices.main())?
+                }
                 None => training::train(&self.settings, &self.devices, &self.context, progress)?,
             };
             let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
-            let corrections = self.learn_corrections(&weights, progress)?;
+            let (corrections, anchors) = self.learn_corrections(&weights, progress)?.unzip();
             // A second `prepare` at the same time would have trained the same weights.
-            self.ready.set(Ready { weights, hash, corrections }).ok();
+            self.ready.set(Ready { weights, hash, anchors, corrections }).ok();
         }
         Ok(())
     }
 
     fn fingerprint(&self) -> String {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
-        let hash = &self.ready().hash;
-        fingerprint::fingerprint("supernet", &settings, &self.devices, &self.context, Some(hash))
+        let Ready { hash, anchors, .. } = self.ready();
+        let learned: Vec<&str> =
+            [Some(hash), anchors.as_ref()].into_iter().flatten().map(String::as_str).collect();
+        fingerprint::fingerprint("supernet", &settings, &self.devices, &self.context, &learned)
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start("supernet", &self.devices)
+    }
+
+    /// Shared weights say one thing of each subnet, however much effort is asked for.
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::full_only().with_proxy()
+    }
+
+    fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
+        let weights = &self.ready().weights;
+        super::health::check(&self.settings, &self.devices, &self.context, weights, progress).map(Some)
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.fidelities().check(request.fidelity)?;
         let lease = self.devices.lease();
         if request.fidelity == Fidelity::Proxy {
             let score =

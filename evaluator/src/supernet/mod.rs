@@ -6,6 +6,7 @@ mod corrections;
 mod evaluator;
 mod extremes;
 mod gradients;
+mod health;
 mod sampling;
 mod saved;
 mod settings;

@@ -1,22 +1,23 @@
 //! What a trained supernet is, in a file beside its checkpoints: enough to use it in another study.
 
 use std::collections::BTreeMap;
-use std::fs::{self, File};
-use std::io::{self, Read};
 use std::path::{Path, PathBuf};
 
 use burn::tensor::Device;
+use kiln_files::{Checked, FileError, read, read_document, seal_document, write};
 use kiln_search::EvalError;
 use serde::{Deserialize, Serialize};
 
 use super::training::Trained;
 use crate::checkpoint::Checkpoints;
 use crate::weights::Weights;
-use crate::{Context, learner, whole_file};
+use crate::{Context, learner};
 
 const FILE: &str = "trained.json";
-const VERSION: u32 = 1;
-/// Longer files are none of ours.
+const VERSION: u32 = 2;
+/// Oldest version that is read. It has no `check`.
+const OLDEST: u32 = 1;
+/// Kiln writes no longer file.
 const LONGEST_BYTES: u64 = 64 << 20;
 
 /// Written when a supernet is trained.
@@ -49,20 +50,20 @@ impl Saved {
     }
 
     /// Writes the file whole, unless it says so already.
-    pub(super) fn write(&self, folder: &Path) -> io::Result<()> {
+    pub(super) fn write(&self, folder: &Path) -> Result<(), FileError> {
         let path = folder.join(FILE);
-        let text = serde_json::to_string_pretty(self)?;
-        if fs::read_to_string(&path).is_ok_and(|before| before == text) {
+        let text = seal_document(self);
+        if read(&path, LONGEST_BYTES).is_ok_and(|before| before == text) {
             return Ok(());
         }
-        whole_file::write(&path, text.as_bytes())
+        write(&path, &text)
     }
 
     /// Reads what is said in a run folder, or in its folder `supernet`, and holds it against a study.
     ///
     /// # Errors
     /// What is wrong, with the file.
-    pub(super) fn read(run: &Path, context: &Context) -> Result<(Self, PathBuf), String> {
+    pub(super) fn read(run: &Path, context: &Context) -> Result<(Checked<Self>, PathBuf), String> {
         let folders = [run.join("supernet"), run.to_owned()];
         let Some(folder) = folders.iter().find(|folder| folder.join(FILE).is_file()) else {
             let [inside, _] = folders;
@@ -73,16 +74,15 @@ impl Saved {
         };
         let path = folder.join(FILE);
         let said = |problem: String| format!("{}: {problem}", path.display());
-        let mut text = String::new();
-        let read = File::open(&path).and_then(|file| file.take(LONGEST_BYTES).read_to_string(&mut text));
-        read.map_err(|error| said(error.to_string()))?;
-        let saved: Self = serde_json::from_str(&text).map_err(|error| said(error.to_string()))?;
-        saved.check(context).map_err(said)?;
+        let saved: Checked<Self> = read_document(&path, LONGEST_BYTES).map_err(|error| error.said())?;
+        saved.content.check(context).map_err(said)?;
+        let is_required = saved.content.version > OLDEST;
+        let saved = saved.required(&path, is_required).map_err(|error| error.to_string())?;
         Ok((saved, folder.clone()))
     }
 
     fn check(&self, context: &Context) -> Result<(), String> {
-        if self.version != VERSION {
+        if !(OLDEST..=VERSION).contains(&self.version) {
             return Err(format!("version {} is not the version {VERSION} of this program", self.version));
         }
         if self.data != context.data.hash() {
@@ -117,7 +117,7 @@ impl Saved {
         let identity = blake3::Hash::from_hex(&self.identity)
             .map_err(|error| failed(format!("`{FILE}`: `identity`: {error}")))?;
         let checkpoints = Checkpoints::of(folder.to_owned(), *identity.as_bytes());
-        let latest = checkpoints.latest().map_err(|source| EvalError::File {
+        let latest = checkpoints.latest(self.step).map_err(|source| EvalError::File {
             path: folder.to_owned(),
             action: "read checkpoints",
             source,

@@ -6,6 +6,7 @@ use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use super::anchors::AnchorSettings;
+use crate::clip_norm::ClipNorm;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
 use crate::training_settings::{TrainingSettings, accumulate, checkpoint_steps};
@@ -52,7 +53,9 @@ pub(crate) struct SupernetSettings {
     pub(crate) calibration: usize,
     #[serde(default = "accumulate")]
     pub(crate) accumulate: usize,
-    pub(crate) clip_norm: Option<f64>,
+    /// With the default of the task, so that the fingerprint holds it.
+    #[serde(default)]
+    pub(crate) clip_norm: ClipNorm,
     pub(crate) ema: Option<f64>,
     pub(crate) patience: Option<u32>,
     /// Networks that are trained on their own, to correct the estimates of all.
@@ -119,6 +122,16 @@ impl SupernetSettings {
         Ok(read)
     }
 
+    /// The same with the defaults of the task. Anchors are clipped as the supernet is, in regressions alone.
+    pub(crate) fn of_task(mut self, is_regression: bool) -> Self {
+        self.clip_norm = self.clip_norm.resolved(is_regression);
+        let norm = self.clip_norm.norm().filter(|_| is_regression);
+        if let Some(anchors) = &mut self.anchors {
+            anchors.clip_norm = norm;
+        }
+        self
+    }
+
     /// The part that any training has.
     pub(crate) const fn training(&self) -> TrainingSettings {
         TrainingSettings {
@@ -128,7 +141,7 @@ impl SupernetSettings {
             warmup_epochs: self.warmup_epochs,
             label_smoothing: self.label_smoothing,
             accumulate: self.accumulate,
-            clip_norm: self.clip_norm,
+            clip_norm: self.clip_norm.norm(),
             ema: self.ema,
             patience: self.patience,
             checkpoint_steps: self.checkpoint_steps,

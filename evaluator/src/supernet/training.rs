@@ -9,7 +9,7 @@ use super::gradients::StepGradients;
 use super::sampling::Sampler;
 use super::saved::Saved;
 use super::settings::SupernetSettings;
-use crate::checkpoint::Checkpoints;
+use crate::checkpoint::{self, Checkpoints};
 use crate::data::{Batcher, Split};
 use crate::devices::Devices;
 use crate::learner::Learner;
@@ -51,12 +51,13 @@ pub(super) fn train(
     let watched = sampler.watched().map_err(broken)?;
     let batcher = Batcher::new(&context.data, devices.main().clone().autodiff(), context.seed);
 
-    let (mut learner, mut saved) = start(settings, devices, context, &checkpoints)?;
+    let held = checkpoint::hold(&folder(context))?;
+    let (mut learner, mut saved) = start(settings, devices, context, &checkpoints, steps)?;
     let mut order = (u64::MAX, Vec::new());
     let mut last = 0.0;
     while !learner.is_over() {
         if progress.stop_requested() {
-            save(&checkpoints, &learner, context)?;
+            checkpoints.save(&learner.checkpoint())?;
             return Err(EvalError::Interrupted);
         }
         let (epoch, index) = (learner.step / per_epoch, (learner.step % per_epoch) as usize);
@@ -82,7 +83,7 @@ pub(super) fn train(
             learner.look(validation_loss(&watched, &learner.current(), settings, devices, context));
         }
         if learner.step.is_multiple_of(settings.checkpoint_steps) {
-            save(&checkpoints, &learner, context)?;
+            checkpoints.save(&learner.checkpoint())?;
             saved = Some(learner.step);
         }
         if learner.step.is_multiple_of(10) {
@@ -90,13 +91,12 @@ pub(super) fn train(
         }
     }
     if saved != Some(learner.step) {
-        save(&checkpoints, &learner, context)?;
+        checkpoints.save(&learner.checkpoint())?;
     }
     progress.report("supernet", steps, steps, &format!("loss {last:.4}"));
     let trained = Trained::new(learner.result());
-    Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context)).map_err(|source| {
-        EvalError::File { path: folder(context), action: "say that the supernet is trained", source }
-    })?;
+    Saved::new(&trained, learner.step, &checkpoints, context).write(&folder(context))?;
+    drop(held);
     Ok(trained)
 }
 
@@ -126,6 +126,7 @@ fn start(
     devices: &Devices,
     context: &Context,
     checkpoints: &Checkpoints,
+    steps: u64,
 ) -> Result<(Learner, Option<u64>), EvalError> {
     let autodiff = devices.main().clone().autodiff();
     let weights = Weights::initialize(&context.space.parameters(), context.seed, &autodiff);
@@ -133,7 +134,7 @@ fn start(
     let examples = context.data.split(Split::Train).len();
     let learner = Learner::new(weights, &settings.training(), examples, devices.main());
     let path = folder(context);
-    let found = checkpoints.latest().map_err(|source| EvalError::File {
+    let found = checkpoints.latest(steps).map_err(|source| EvalError::File {
         path: path.clone(),
         action: "read checkpoints",
         source,
@@ -145,23 +146,16 @@ fn start(
     Ok((learner, Some(step)))
 }
 
-fn save(checkpoints: &Checkpoints, learner: &Learner, context: &Context) -> Result<(), EvalError> {
-    checkpoints.save(&learner.checkpoint()).map_err(|source| EvalError::File {
-        path: folder(context),
-        action: "write a checkpoint",
-        source,
-    })
-}
-
 #[cfg(test)]
 mod tests {
+    use std::collections::BTreeMap;
     use std::sync::Arc;
 
     use kiln_space::{Genotype, Settings, SpaceRegistry};
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::data::DataRegistry;
+    use crate::data::{DataRegistry, Opening};
     use crate::scratch::Silent;
 
     fn table(path: &str, value: &Value) -> Settings {
@@ -171,8 +165,8 @@ mod tests {
     /// How far scales and shifts, and how far other weights moved in a short training: the largest of each.
     fn moved(affine: bool, optimizer: &Value) -> [f32; 2] {
         let folder = tempfile::tempdir().unwrap();
-        let data =
-            DataRegistry::builtin().open("digits", &table("data", &json!({ "limit": 200 })), None).unwrap();
+        let limited = table("data", &json!({ "limit": 200 }));
+        let data = DataRegistry::builtin().open("digits", &Opening::new(&limited, None)).unwrap();
         let space = table("space", &json!({ "stages": [{ "blocks": ["conv", "mbconv"], "width": 8 }] }));
         let space = SpaceRegistry::builtin().build("stages", &space, Some(data.task())).unwrap();
         let context = Context {
@@ -181,6 +175,7 @@ mod tests {
             space: Arc::clone(&space),
             space_settings: String::new(),
             data,
+            cost_origins: BTreeMap::new(),
             folder: folder.path().to_owned(),
         };
         let settings = json!({ "epochs": 1, "batch": 32, "affine": affine, "optimizer": optimizer });

@@ -30,12 +30,12 @@ fn estimates_are_what_a_network_measures_when_it_is_trained_as_anchors_are() {
     let (plain_folder, corrected) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(plain_folder.path(), &json!({}));
     built.evaluator.prepare(&never()).unwrap();
-    assert!(anchors(plain_folder.path()).unwrap().is_empty());
+    assert!(anchors(plain_folder.path()).unwrap().content.is_empty());
     let plain = estimates(&built, space.as_ref());
     let (built, ..) = build(corrected.path(), &with_anchors(12));
     built.evaluator.prepare(&never()).unwrap();
     let corrected_estimates = estimates(&built, space.as_ref());
-    let trained = anchors(corrected.path()).unwrap();
+    let trained = anchors(corrected.path()).unwrap().content;
     assert_eq!(trained.len(), 12);
     let get = |outcome: &Outcome| outcome.measurement().unwrap().get("loss_nats").unwrap();
     // One epoch of ten steps from new weights is less than three of shared ones; estimates are of the former.
@@ -71,7 +71,7 @@ fn interrupted_anchors_go_on_and_any_number_of_workers_gives_the_same() {
     resumed.evaluator.prepare(&never()).unwrap();
     assert_eq!(estimates(&built, space.as_ref()), estimates(&resumed, space.as_ref()));
     assert_eq!(built.evaluator.fingerprint(), resumed.evaluator.fingerprint());
-    let trained = |folder: &std::path::Path| anchors(folder).unwrap();
+    let trained = |folder: &std::path::Path| anchors(folder).unwrap().content;
     assert_eq!(trained(whole.path()), trained(pieces.path()));
     assert!(!pieces.path().join("training").exists());
     // More of them begin with the same ones. What a damaged file holds is trained again.
@@ -85,10 +85,36 @@ fn interrupted_anchors_go_on_and_any_number_of_workers_gives_the_same() {
     assert_eq!(trained(whole.path()).len(), 8, "more than are wanted are kept");
     assert_eq!(estimates(&built, space.as_ref()), estimates(&fewer, space.as_ref()));
     fs::write(whole.path().join("anchors.json"), &six[..six.len() / 2]).unwrap();
-    assert!(matches!(anchors(whole.path()), Err(EvalError::Data { .. })));
+    assert!(matches!(anchors(whole.path()), Err(EvalError::Files(_))));
     let (repaired, ..) = build(whole.path(), &with_anchors(6));
     repaired.evaluator.prepare(&never()).unwrap();
     assert_eq!(estimates(&built, space.as_ref()), estimates(&repaired, space.as_ref()));
+}
+
+#[test]
+fn what_anchors_measured_is_part_of_the_fingerprint_and_damage_of_it_is_not() {
+    let folder = tempfile::tempdir().unwrap();
+    let (built, ..) = build(folder.path(), &with_anchors(6));
+    built.evaluator.prepare(&never()).unwrap();
+    let file = folder.path().join("anchors.json");
+    let text = fs::read_to_string(&file).unwrap();
+    let number = text.split("\"error_percent\": ").nth(1).unwrap().split([',', '\n']).next().unwrap();
+    let changed = text.replacen(number, "12.5", 1);
+    let again = || {
+        let (again, ..) = build(folder.path(), &with_anchors(6));
+        again.evaluator.prepare(&never()).unwrap();
+        again.evaluator.fingerprint()
+    };
+    // Changed without its hash, the anchors are trained again, to the same.
+    fs::write(&file, &changed).unwrap();
+    assert!(anchors(folder.path()).unwrap_err().to_string().contains("does not match its `check`"));
+    assert_eq!(again(), built.evaluator.fingerprint());
+    assert_eq!(fs::read_to_string(&file).unwrap(), text);
+    // Changed with it, they are other anchors.
+    let (body, _) = changed.split_once(",\n  \"check\"").unwrap();
+    let hash = kiln_files::ContentHash::of(body.as_bytes());
+    fs::write(&file, format!("{body},\n  \"check\": \"{hash}\"\n}}\n")).unwrap();
+    assert_ne!(again(), built.evaluator.fingerprint());
 }
 
 #[test]

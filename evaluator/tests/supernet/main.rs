@@ -7,6 +7,7 @@ mod devices;
 mod options;
 mod parts;
 mod proxies;
+mod results;
 mod saved;
 
 use std::sync::atomic::AtomicU64;
@@ -90,7 +91,7 @@ fn a_finished_network_is_written_whole_and_measures_what_it_says() {
     let finisher = built.finisher.expect("there is a finish table");
     let finished = finisher.finish(&trial, into.path(), &never()).unwrap();
     for file in ["model.onnx", "model.kiln", "card.json"] {
-        assert!(finished.files.iter().any(|name| name == file) && into.path().join(file).exists());
+        assert!(finished.files.iter().any(|found| found.name == file) && into.path().join(file).exists());
     }
     let model = TrainedModel::load(&into.path().join("model.kiln")).unwrap();
     model.check().unwrap();

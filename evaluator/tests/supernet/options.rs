@@ -110,7 +110,7 @@ fn options_that_cannot_be_are_refused_with_their_key() {
     };
     let fine = || json!({ "epochs": 1 });
     for (key, value) in
-        [("accumulate", json!(0)), ("clip_norm", json!(0)), ("ema", json!(1)), ("patience", json!(0))]
+        [("accumulate", json!(0)), ("clip_norm", json!(-1)), ("ema", json!(1)), ("patience", json!(0))]
     {
         let said = message(json!({ key: value }), fine());
         assert!(said.contains(&format!("`evaluator.{key}`")), "{said}");

@@ -1,5 +1,6 @@
 //! A small supernet on a few embedded digits, and ways to stop it.
 
+use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
@@ -37,6 +38,7 @@ pub(crate) fn context(folder: &Path, data: &Arc<DataSet>, space: &Arc<dyn Search
         space: Arc::clone(space),
         space_settings: "fixed".to_owned(),
         data: Arc::clone(data),
+        cost_origins: BTreeMap::new(),
         folder: folder.to_owned(),
     }
 }

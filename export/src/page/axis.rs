@@ -39,10 +39,18 @@ impl Scale {
         (value - self.low) / (self.high - self.low)
     }
 
+    /// Whether equal distances stand for equal ratios.
+    pub(super) const fn is_logarithmic(&self) -> bool {
+        self.logarithmic
+    }
+
     /// Round values with their text, at most about `count`.
     pub(super) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
-        let values = if self.logarithmic { self.powers(count) } else { self.steps(count) };
-        values.into_iter().map(|value| (value, text(value, self.step(count)))).collect()
+        if self.logarithmic {
+            return self.powers(count).into_iter().map(|value| (value, ratio_text(value))).collect();
+        }
+        let step = self.step(count);
+        self.steps(count).into_iter().map(|value| (value, text(value, step))).collect()
     }
 
     /// Distance of round values.
@@ -69,13 +77,34 @@ impl Scale {
             values.filter(within).collect()
         };
         let choices = [of(&[1.0, 2.0, 5.0]), of(&[1.0, 3.0]), of(&[1.0])];
-        let fitting = choices.iter().find(|values| values.len() <= count + 2);
-        fitting.unwrap_or(&choices[2]).clone()
+        if let Some(fitting) = choices.iter().find(|values| values.len() <= count + 2) {
+            return fitting.clone();
+        }
+        let every = choices[2].len().div_ceil(count + 2);
+        choices[2].iter().copied().step_by(every).collect()
     }
 }
 
-/// A tick as text: with the decimals that its distance to the next needs, thousands and millions shortened.
+/// A tick of a logarithmic axis as text: one digit that counts, whatever its size.
+fn ratio_text(value: f64) -> String {
+    match value.abs() {
+        size if (1.0..1e12).contains(&size) => text(value, 1.0),
+        // As many decimals as there are zeros behind the point, and the digit.
+        size if (1e-4..1.0).contains(&size) => {
+            format!("{value:.decimals$}", decimals = (-size.log10() - 1e-9).ceil() as usize)
+        }
+        _ => format!("{value:.0e}"),
+    }
+}
+
+/// A tick as text: with the decimals that its distance to the next needs, thousands and millions shortened, and with an exponent
+/// where the distance is too small or the value too large for that.
 fn text(value: f64, step: f64) -> String {
+    if (step < 1e-6 && step > 0.0) || value.abs() >= 1e13 {
+        // As many digits as tell a tick from the next one.
+        let digits = (value.abs().max(step) / step).log10().ceil().clamp(0.0, 15.0) as usize;
+        return format!("{value:.digits$e}");
+    }
     let (divisor, suffix) = match value.abs() {
         size if size >= 1e9 => (1e9, "G"),
         size if size >= 1e6 => (1e6, "M"),
@@ -114,10 +143,32 @@ mod tests {
     #[test]
     fn wide_ranges_are_logarithmic() {
         assert_eq!(ticks(1.0, 1000.0), ["1", "3", "10", "30", "100", "300", "1000"]);
+        assert_eq!(ticks(3e-3, 2.0), ["0.003", "0.01", "0.03", "0.1", "0.3", "1"]);
+        assert_eq!(ticks(2e-4, 0.05), ["0.0003", "0.001", "0.003", "0.01", "0.03"]);
+        assert_eq!(ticks(1e-9, 1e-5), ["1e-9", "1e-8", "1e-7", "1e-6", "1e-5"]);
+        assert_eq!(ticks(1e-30, 1e30).len(), 7);
+        assert_eq!(ticks(2e3, 5e6), ["3000", "10k", "30k", "100k", "300k", "1M", "3M"]);
         let scale = Scale::new([1.0, 100.0].into_iter(), true);
         assert!((scale.share(10.0) - 0.5).abs() < 1e-12);
         assert!(!Scale::new([0.0, 100.0].into_iter(), true).logarithmic);
         assert!(!Scale::new([1.0, 1000.0].into_iter(), false).logarithmic);
+    }
+
+    #[test]
+    fn ticks_of_any_range_differ() {
+        for low in [1e-30, 3e-7, 2e-4, 0.07, 0.999, 1.0, 17.0, 9_999.0, 123_456.0, 8.7e9, 3e15] {
+            for ratio in [1.0 + 1e-5, 1.003, 1.7, 12.0, 49.0, 51.0, 1e4, 1e9] {
+                for may_be_logarithmic in [false, true] {
+                    let scale = Scale::new([low, low * ratio].into_iter(), may_be_logarithmic);
+                    let texts: Vec<String> = scale.ticks(6).into_iter().map(|(_, text)| text).collect();
+                    let mut different = texts.clone();
+                    different.sort();
+                    different.dedup();
+                    assert_eq!(different.len(), texts.len(), "{low} to {}: {texts:?}", low * ratio);
+                    assert!(texts.len() >= 2, "{low} to {}: {texts:?}", low * ratio);
+                }
+            }
+        }
     }
 
     #[test]

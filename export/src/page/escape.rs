@@ -1,7 +1,10 @@
 //! Text inside HTML and SVG.
 
-/// Text that stands for itself between tags and in quoted attributes. Control characters, which XML does not know, become
-/// spaces; line ends stay.
+use crate::plain::steers;
+use crate::plain_text;
+
+/// Text that stands for itself between tags and in quoted attributes; line ends and tabs stay. What steers the reader's eye, and
+/// what XML does not know, is written out.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -12,8 +15,7 @@ pub(super) fn escape(text: &str) -> String {
             '"' => escaped.push_str("&quot;"),
             '\'' => escaped.push_str("&#39;"),
             '\n' | '\t' => escaped.push(c),
-            '\u{fffe}' | '\u{ffff}' => escaped.push(' '),
-            c if c.is_control() => escaped.push(' '),
+            c if steers(c) => escaped.push_str(&plain_text(c.encode_utf8(&mut [0; 4]))),
             c => escaped.push(c),
         }
     }
@@ -27,7 +29,7 @@ mod tests {
     #[test]
     fn nothing_that_means_something_gets_through() {
         assert_eq!(escape("<a href=\"x\">'&'</a>"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
-        assert_eq!(escape("a\u{0}b\u{1b}[1mc\nd"), "a b [1mc\nd");
+        assert_eq!(escape("a\u{0}b\u{1b}[1mc\nd\u{202e}e"), "a\\u{0}b\\u{1b}[1mc\nd\\u{202e}e");
         assert_eq!(escape("größer µs"), "größer µs");
     }
 }

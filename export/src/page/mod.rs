@@ -21,6 +21,9 @@ pub use self::table::{Cell, Table};
 /// Colors by name, layout, and what a phone or paper needs otherwise.
 const STYLE: &str = include_str!("style.css");
 
+/// Tells a page from other files.
+const GENERATOR: &str = "<meta name=\"generator\" content=\"Kiln\">";
+
 /// A page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
@@ -77,6 +80,14 @@ pub enum Part {
 }
 
 impl Page {
+    /// Whether a file that begins so is a page with this title, which Kiln wrote.
+    #[must_use]
+    pub fn is_own(beginning: &[u8], title: &str) -> bool {
+        let beginning = String::from_utf8_lossy(beginning);
+        beginning.starts_with("<!DOCTYPE html>")
+            && beginning.contains(&format!("\n{GENERATOR}\n<title>{}</title>\n", escape(title)))
+    }
+
     /// The page as HTML in UTF-8.
     #[must_use]
     pub fn html(&self) -> String {
@@ -108,7 +119,7 @@ impl Html {
             self.text,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n{GENERATOR}\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
              </head>\n<body>\n<main>\n<header>\n<h1>{title}</h1>\n"
         );
         self.element("p", &page.subtitle);

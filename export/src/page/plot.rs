@@ -107,6 +107,13 @@ impl Frame {
     }
 }
 
+impl Axis {
+    /// Its label, which says whether it is logarithmic.
+    fn called(&self, scale: &Scale) -> String {
+        if scale.is_logarithmic() { format!("{} (logarithmic)", self.label) } else { self.label.clone() }
+    }
+}
+
 impl Plot {
     /// Writes the figure; `number` tells its identifiers from those of other plots.
     pub(super) fn write(&self, out: &mut String, number: usize) {
@@ -167,8 +174,8 @@ impl Plot {
              <text class=\"middle label\" x=\"{middle_x}\" y=\"{:.1}\">{}</text>\n\
              <text class=\"middle label\" transform=\"translate(20 {middle_y}) rotate(-90)\">{}</text>",
             HEIGHT - 12.0,
-            escape(&self.x.label),
-            escape(&self.y.label)
+            escape(&self.x.called(&frame.x)),
+            escape(&self.y.called(&frame.y))
         );
     }
 

@@ -85,6 +85,15 @@ fn pages_are_well_formed_and_run_nothing() {
 }
 
 #[test]
+fn page_is_known_by_its_generator_and_title() {
+    let html = Page { title: "a<b".to_owned(), ..Page::default() }.html();
+    assert!(Page::is_own(html.as_bytes(), "a<b"));
+    assert!(!Page::is_own(html.as_bytes(), "a"));
+    assert!(!Page::is_own(html.replace("generator", "author").as_bytes(), "a<b"));
+    assert!(!Page::is_own(format!("\n{html}").as_bytes(), "a<b"));
+}
+
+#[test]
 fn plots_say_in_words_what_they_show() {
     let html = page().html();
     assert_eq!(html.matches("role=\"img\"").count(), 4);
@@ -113,4 +122,27 @@ fn marks_stand_where_their_values_are() {
     plot.write(&mut svg, 1);
     // From the lower left corner, with the room of a twentieth at the upper ends.
     assert!(svg.contains("<path class=\"line green\" d=\"M78.0 318.0H523.7V28.5\"/>"), "{svg}");
+}
+
+#[test]
+fn a_logarithmic_axis_says_so_and_has_labels_that_differ() {
+    let point = |x: f64| Point { x, y: x, note: String::new() };
+    let plot = Plot {
+        x: Axis { label: "energy µJ".to_owned(), may_be_logarithmic: true },
+        y: Axis { label: "accuracy %".to_owned(), may_be_logarithmic: false },
+        series: vec![Series {
+            name: String::new(),
+            ink: Ink::Blue,
+            shape: Some(Shape::Circle),
+            line: Line::None,
+            points: vec![point(0.002), point(0.02), point(0.9)],
+        }],
+        ..Plot::default()
+    };
+    let mut svg = String::new();
+    plot.write(&mut svg, 1);
+    assert!(svg.contains(">energy µJ (logarithmic)</text>") && svg.contains(">accuracy %</text>"), "{svg}");
+    for tick in ["0.003", "0.01", "0.03", "0.1", "0.3"] {
+        assert!(svg.contains(&format!(">{tick}</text>")), "{tick}: {svg}");
+    }
 }

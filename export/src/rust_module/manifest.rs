@@ -1,6 +1,6 @@
 //! The `Cargo.toml` of a package.
 
-use crate::TrainedModel;
+use crate::{TrainedModel, plain_text};
 
 /// Features are those that a network needs to run fast on a CPU, and `autodiff` to train it on.
 const DEPENDENCIES: &str = r#"
@@ -17,7 +17,8 @@ safetensors = { version = "0.8", default-features = false, features = ["std"] }
 
 /// The manifest of the package `name`.
 pub(super) fn manifest(name: &str, model: &TrainedModel) -> String {
-    let description = format!("The network {} as a burn module, written by Kiln", model.card.name);
+    let description =
+        format!("The network {} as a burn module, written by Kiln", plain_text(&model.card.name));
     format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nrust-version = \"1.95\"\n\
          publish = false\ndescription = {}\n{DEPENDENCIES}",

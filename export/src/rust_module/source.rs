@@ -4,7 +4,7 @@ use kiln_space::Op;
 
 use super::names::package;
 use super::network::{Network, burn_activation};
-use crate::{Prediction, TrainedModel};
+use crate::{Prediction, TrainedModel, plain_text};
 
 /// `src/lib.rs` of a checked model.
 pub(super) fn library(model: &TrainedModel) -> String {
@@ -121,7 +121,7 @@ fn documentation(model: &TrainedModel, library: &str, shape: &str) -> String {
 
 /// Text on one line that a documentation comment shows as it stands.
 pub(super) fn plain(text: &str) -> String {
-    text.replace(char::is_control, " ").replace('[', "\\[").replace('<', "\\<")
+    plain_text(text).replace('[', "\\[").replace('<', "\\<")
 }
 
 fn imports(network: &Network<'_>) -> String {

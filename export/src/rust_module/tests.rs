@@ -52,12 +52,12 @@ fn names_that_people_chose_cannot_break_the_code() {
     assert!(
         source.contains(r#"pub const CLASSES: [&str; 3] = ["class 0", "\"];\n#![fail] // ", "class 2"];"#)
     );
-    assert!(source.contains("//! - Data: a } fn b() {\n"));
+    assert!(source.contains("//! - Data: a\\n}\\nfn b() {\n"), "line ends are written out");
     let files = RustModule.folder(&model).unwrap().unwrap();
     let manifest = std::str::from_utf8(&files["Cargo.toml"]).unwrap();
     assert!(manifest.starts_with("[package]\nname = \"a-b-1-2\"\n"), "{manifest}");
     assert!(
-        manifest.contains(r#"description = "The network a\"\nb = 1/[2] as a burn module, written by Kiln""#)
+        manifest.contains(r#"description = "The network a\"\\nb = 1/[2] as a burn module, written by Kiln""#)
     );
     let main = std::str::from_utf8(&files["src/main.rs"]).unwrap();
     assert!(main.contains("use a_b_1_2::{INPUT, Network};"));

@@ -5,7 +5,7 @@ use argmin::core::{CostFunction, Error};
 use super::parameter::Parameter;
 use crate::demand::{Constants, Demand};
 
-/// Relative scatter that measurements are expected to have: errors of this size count as one.
+/// Relative scatter that errors of networks are expected to have: errors of this size count as one.
 const SCATTER: f64 = 0.1;
 /// Errors larger than so many times the scatter count by their size, no longer by its square (P. Huber, Robust
 /// estimation of a location parameter, Annals of Mathematical Statistics 35(1), 1964: 95 % efficient for normal errors).
@@ -20,10 +20,13 @@ const OUTSIDE: f64 = 1e4;
 pub(super) struct Network {
     kernels: Vec<(Demand, f64)>,
     pub(super) measured_us: f64,
+    /// Relative scatter that its error is expected to have.
+    scatter: f64,
 }
 
 impl Network {
-    pub(super) fn new(mut demands: Vec<Demand>, measured_us: f64) -> Self {
+    /// A network that was measured with this relative standard error.
+    pub(super) fn new(mut demands: Vec<Demand>, measured_us: f64, standard_error: f64) -> Self {
         let key = |d: &Demand| {
             [
                 d.kind as usize as f64,
@@ -41,7 +44,9 @@ impl Network {
                 .unwrap_or(std::cmp::Ordering::Equal)
         });
         let kernels = demands.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as f64)).collect();
-        Self { kernels, measured_us }
+        // Repeats show only the noise of the clock. What the formula leaves out stays, however often a network was measured:
+        // ten repeats do not count as ten networks, and repeats that scatter widely count as less than one.
+        Self { kernels, measured_us, scatter: SCATTER.hypot(standard_error) }
     }
 
     pub(super) fn demands(&self) -> impl Iterator<Item = &Demand> + Clone {
@@ -86,7 +91,7 @@ impl<'a> Objective<'a> {
     fn value(&self, logs: &[f64]) -> f64 {
         let constants = self.constants(logs);
         let misfit = |network: &&Network| {
-            huber((network.predicted_us(&constants) / network.measured_us).ln() / SCATTER)
+            huber((network.predicted_us(&constants) / network.measured_us).ln() / network.scatter)
         };
         let distance = self.start.iter().zip(logs).map(|(start, log)| ((log - start) / TRUST).powi(2) / 2.0);
         let outside = self.parameters.iter().zip(logs).map(|(parameter, log)| {
@@ -115,6 +120,20 @@ fn huber(error: f64) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn repeats_that_scatter_count_for_less() {
+        let misfit = |standard_error| {
+            let network = Network::new(Vec::new(), 100.0, standard_error);
+            huber((110.0_f64 / network.measured_us).ln() / network.scatter)
+        };
+        let (single, steady, loose) = (misfit(0.0), misfit(0.001), misfit(0.2));
+        assert!((single - huber(1.1_f64.ln() / SCATTER)).abs() <= 0.0, "one measurement counts as it did");
+        assert!(
+            (steady / single - 1.0).abs() < 1e-3 && (loose / single - 0.2).abs() < 1e-3,
+            "{steady}, {loose}"
+        );
+    }
 
     #[test]
     fn large_errors_count_by_their_size() {

@@ -60,7 +60,7 @@ fn measured(device: &Device, count: usize, broken: usize, seed: u64) -> Vec<Meas
         let architecture = network(&mut rng).unwrap();
         let exact = model.network(&architecture).unwrap().latency_us.value;
         let noise = if i < broken { 10.0 } else { rng.random_range(0.95..1.05) };
-        Measured { architecture, latency_us: exact * noise }
+        Measured { architecture, latency_us: exact * noise, standard_error: 0.0 }
     };
     (0..count).map(measured).collect()
 }

@@ -1,6 +1,5 @@
 //! A CSV file with a header line, plain or gzipped, read with limits.
 
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -33,11 +32,8 @@ pub(super) struct Row<'a> {
 impl CsvFile {
     pub(super) fn read(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
-        let failed = |error: std::io::Error| HwError::ReadMeasurements {
-            file: file.clone(),
-            problem: error.to_string(),
-        };
-        let packed = limited(&file, File::open(path).map_err(failed)?)?;
+        let packed = kiln_files::read(path, BYTES_MAX)
+            .map_err(|error| HwError::ReadMeasurements { file: file.clone(), problem: error.problem() })?;
         let bytes = if packed.starts_with(&GZIP) {
             limited(&file, MultiGzDecoder::new(packed.as_slice()))?
         } else {

@@ -40,9 +40,32 @@ fn cells_and_genes_name_networks_and_gaps_are_counted() {
     let found = file.read(&space).unwrap();
     assert_eq!(found.not_measured, 3);
     let expected = [([3, 0, 4, 1, 2, 0], 2500.0), ([3, 0, 4, 1, 2, 1], 4000.0)].map(|(genes, latency_us)| {
-        Measured { architecture: space.decode(&Genotype::new(genes)).unwrap(), latency_us }
+        let architecture = space.decode(&Genotype::new(genes)).unwrap();
+        Measured { architecture, latency_us, standard_error: 0.0 }
     });
     assert_eq!(found.measured, expected);
+    assert_eq!(found.repeats, None);
+}
+
+#[test]
+fn repeated_measurements_of_one_network_are_one_with_their_median_and_spread() {
+    // The first network by its genes and as a cell; its slowest measurement is 40 times the others.
+    let text = format!(
+        "pi_ms,arch\n2,{CELL}\n9,0-0-0-0-0-0\n80,3-0-4-1-2-0\n4,{CELL}\n-1,{CELL}\n8,0-0-0-0-0-0\n5,0-0-0-0-0-1\n"
+    );
+    let (_folder, file) = file(&text);
+    let found = file.read(&NasBench201::default()).unwrap();
+    let latencies: Vec<f64> = found.measured.iter().map(|network| network.latency_us).collect();
+    assert_eq!(latencies, [4000.0, 8500.0, 5000.0]);
+    assert_eq!(found.not_measured, 1);
+    let repeats = found.repeats.unwrap();
+    assert_eq!((repeats.networks, repeats.measurements), (2, 5));
+    assert!((repeats.largest_spread_percent - 3900.0).abs() < 1e-9);
+    assert!((repeats.median_spread_percent - f64::midpoint(3900.0, 12.5)).abs() < 1e-9);
+    // Logarithms of 8 and 9: half their difference is the error of their mean.
+    let errors: Vec<f64> = found.measured.iter().map(|network| network.standard_error).collect();
+    assert!((errors[1] - (9.0_f64 / 8.0).ln() / 2.0).abs() < 1e-12, "{errors:?}");
+    assert!(errors[0] > 1.0 && errors[2] <= 0.0, "{errors:?}");
 }
 
 #[test]
@@ -96,10 +119,6 @@ fn what_cannot_be_read_names_file_line_and_column() {
         ("arch,pi_ms\n0-0-0-0-0-0,-2\n", format!("measured.csv:2: `pi_ms` is `-2`, {latency}")),
         ("arch,pi_ms\n0-0-0-0-0-0,inf\n", format!("measured.csv:2: `pi_ms` is `inf`, {latency}")),
         (
-            "arch,pi_ms\n0-0-0-0-0-0,1\n0-0-0-0-0-0,2\n",
-            "measured.csv:3: `arch` is `0-0-0-0-0-0`, expected a network once (it stands on line 2 already)".to_owned(),
-        ),
-        (
             "arch,pi_ms\n0-0-0-0-0-5,1\n",
             "measured.csv:2: `arch` is `0-0-0-0-0-5`, which is no network of the space (gene 5 (`edge2_3`) is 5, \
              expected less than 5)"
@@ -132,8 +151,12 @@ fn what_cannot_be_read_names_file_line_and_column() {
 #[test]
 fn draws_are_repeatable_and_leave_nothing_out() {
     let architecture = NasBench201::default().decode(&Genotype::new([0; 6])).unwrap();
-    let measured = |i: u32| Measured { architecture: architecture.clone(), latency_us: f64::from(i) };
-    let all = Measurements { measured: (0..50).map(measured).collect(), not_measured: 0 };
+    let measured = |i: u32| Measured {
+        architecture: architecture.clone(),
+        latency_us: f64::from(i),
+        standard_error: 0.0,
+    };
+    let all = Measurements { measured: (0..50).map(measured).collect(), not_measured: 0, repeats: None };
     let latencies = |measured: &[Measured]| measured.iter().map(|m| m.latency_us as u32).collect::<Vec<_>>();
     let (drawn, rest) = all.clone().draw(20, 3);
     assert_eq!((drawn.len(), rest.len()), (20, 30));

@@ -14,6 +14,8 @@ use crate::pareto::dominates;
 use crate::table::Columns;
 use crate::{CostSet, Fidelity, TableError};
 
+/// What stands behind the name of a device in columns of which every table has one for each device.
+const QUANTITIES: [&str; 2] = ["_latency", "_energy"];
 /// The reference point lies so far behind the worst values of the true front, as a share of the front's extent.
 const BEHIND: f64 = 0.1;
 
@@ -25,7 +27,8 @@ pub struct HardwareSettings {
     pub file: PathBuf,
     /// The table of measurements, with the column `index`. What is not positive was not measured: the cell fails.
     pub costs: PathBuf,
-    /// Device whose columns are taken.
+    /// Device whose columns are taken: those that begin with its name and `_`, and with the name of no other device that is longer. A
+    /// device's name is what stands before `_latency` or `_energy` in a column.
     pub device: String,
     /// Column of the accuracy in percent.
     pub signal: String,
@@ -45,10 +48,12 @@ impl HardwareSettings {
         let accuracies = Columns::read(&self.file, "index", |name| name == "arch" || name == self.signal)?;
         let arch = accuracies.position("arch")?;
         let signal = accuracies.position(&self.signal)?;
-        let prefix = format!("{}_", self.device);
-        let measured = Columns::read(&self.costs, "index", |name| name.starts_with(&prefix))?;
-        if measured.names().is_empty() {
-            let column = format!("{prefix}...");
+        let measured = Columns::read(&self.costs, "index", |name| begins(name, &self.device))?;
+        let of_device: Vec<usize> = (0..measured.names().len())
+            .filter(|place| is_of(&measured.names()[*place], &self.device, measured.header()))
+            .collect();
+        if of_device.is_empty() {
+            let column = format!("{}_...", self.device);
             return Err(TableError::missing_column(&self.costs, &column, measured.header()).into());
         }
         // Cells are told apart as in the tables: each was trained and measured on its own.
@@ -64,9 +69,8 @@ impl HardwareSettings {
                 .map_err(|source| accuracies.bad_key(index, &row[arch], source))?
                 .counts();
             let mut objectives = vec![error, counts.parameters as f64, counts.macs as f64];
-            let columns = 0..measured.names().len();
             let found: Result<Vec<f64>, TableError> =
-                columns.map(|column| measured.number(index, column)).collect();
+                of_device.iter().map(|column| measured.number(index, *column)).collect();
             let found = found?;
             if found.iter().all(|value| *value > 0.0) {
                 objectives.extend(found);
@@ -76,7 +80,7 @@ impl HardwareSettings {
             all.insert(genotype, objectives);
         }
         let mut names: Vec<String> = ["error_percent", "parameters", "macs"].map(str::to_owned).into();
-        names.extend(measured.names().iter().cloned());
+        names.extend(of_device.iter().map(|column| measured.names()[*column].clone()));
         Ok(Problem {
             name: format!("NAS-Bench-201, {}, {} objectives on {}", self.signal, names.len(), self.device),
             space: Arc::new(space),
@@ -91,6 +95,19 @@ impl HardwareSettings {
             descriptions: Arc::default(),
         })
     }
+}
+
+/// Whether a column begins with this name and `_`.
+fn begins(column: &str, name: &str) -> bool {
+    column.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
+}
+
+/// Whether a column is one of this device, and not of another whose name begins like it: `pi_4_latency_ms` is one of `pi_4`,
+/// not of `pi`.
+fn is_of(column: &str, device: &str, header: &[String]) -> bool {
+    let quantity = |column: &str| QUANTITIES.iter().filter_map(|quantity| column.rfind(quantity)).max();
+    let mut devices = header.iter().filter_map(|column| Some(&column[..quantity(column)?]));
+    begins(column, device) && !devices.any(|other| other.len() > device.len() && begins(column, other))
 }
 
 fn nothing(path: &Path) -> TableError {
@@ -132,5 +149,31 @@ impl Oracle for Objectives {
             || BenchError::MissingAnswer { genotype: genotype.to_string(), column: "cell".to_owned() };
         let objectives = self.0.get(genotype).ok_or_else(missing)?.clone();
         Ok(Some(Answer { objectives, report: None, cost: 1.0 }))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn columns_belong_to_the_device_with_the_longest_name() {
+        let header = [
+            "index",
+            "pi_latency_ms",
+            "pi_arithmetic_intensity",
+            "pi_4_latency_ms",
+            "pi_4_energy_mj",
+            "pi_4_load",
+            "pixel_latency_ms",
+        ]
+        .map(str::to_owned);
+        let of = |device: &str| -> Vec<&str> {
+            header.iter().map(String::as_str).filter(|column| is_of(column, device, &header)).collect()
+        };
+        assert_eq!(of("pi"), ["pi_latency_ms", "pi_arithmetic_intensity"]);
+        assert_eq!(of("pi_4"), ["pi_4_latency_ms", "pi_4_energy_mj", "pi_4_load"]);
+        assert_eq!(of("pixel"), ["pixel_latency_ms"]);
+        assert_eq!(of("p"), [""; 0]);
     }
 }

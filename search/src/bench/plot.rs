@@ -19,6 +19,15 @@ const LETTER: f64 = 6.3;
 /// Decades of the regret that are drawn below the largest.
 const DECADES: f64 = 4.0;
 
+/// Tells a plot from other files.
+const MARK: &str = "<!-- written by Kiln -->";
+
+/// Whether a file that begins so is a plot by [`svg`].
+#[must_use]
+pub fn is_svg(beginning: &[u8]) -> bool {
+    beginning.starts_with(b"<svg ") && String::from_utf8_lossy(beginning).contains(MARK)
+}
+
 /// The curves of a comparison as an SVG file: the budget from left to right, the mean regret on a logarithmic scale, with its
 /// 95 % confidence interval. What is more than four decades below the largest regret lies on the lower edge.
 #[must_use]
@@ -26,7 +35,7 @@ pub fn svg(comparison: &Comparison) -> String {
     let scale = Scale::of(comparison);
     let mut out = format!(
         "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
+         font-size=\"12\">\n{MARK}\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
     );
     let title = format!("{}, {} seeds", comparison.problem, comparison.seeds);
     text(&mut out, WIDTH / 2.0, 18.0, "middle", &title);

@@ -67,6 +67,7 @@ pub fn run(
     let domain =
         Domain::new(problem.space.as_ref(), &problem.costs, &problem.constraints, &problem.objectives)
             .with_descriptions(Arc::clone(&problem.descriptions));
+    strategy.fits(&domain)?;
     let mut flight = Flight::new(problem);
     let mut track = Track::new(&problem.goal);
     let (mut spent, mut ended) = (0.0, false);
@@ -82,6 +83,7 @@ pub fn run(
             match ask {
                 Ask::Propose(proposal) => ended = !flight.start(id, proposal, label)?,
                 Ask::Done => ended = true,
+                Ask::Misfit(error) => return Err(error.into()),
                 Ask::Wait if flight.running() == 0 => {
                     return Err(BenchError::Waits { strategy: label.to_owned() });
                 }

@@ -1,13 +1,16 @@
 //! The config that a run folder keeps: read, compared with another, and written.
 
-use std::fs::{self, File};
-use std::io::Write;
 use std::path::Path;
 
+use kiln_files::ContentHash;
 use toml::{Table, Value};
 
-use super::failed;
 use crate::StudyError;
+
+/// How the last line begins: what follows is a hash of all lines before it.
+const CHECK: &str = "# check: ";
+/// Bytes of the longest config that is read.
+const LONGEST_BYTES: u64 = 16 << 20;
 
 /// The first key at which two tables differ, with both values; `free` keys and what lies below them do not count.
 pub(super) fn difference(
@@ -46,26 +49,35 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, StudyError> {
         .map_err(|source| StudyError::Config { path: path.to_owned(), source: Box::new(source) })
 }
 
-pub(super) fn read_text(path: &Path) -> Result<Option<String>, StudyError> {
-    match fs::read_to_string(path) {
-        Ok(text) => Ok(Some(text)),
-        Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
-        Err(error) => Err(failed(path, "read")(error)),
-    }
+/// The config of a run folder as it was written.
+pub(super) struct Kept {
+    /// Its text without the last line.
+    pub(super) text: String,
+    /// Whether the hash in the last line does not hold. Configs of older builds have no such line.
+    pub(super) is_changed: bool,
 }
 
-/// Writes a file beside its place and moves it there, so that it is never seen half written.
-pub(super) fn write_whole(path: &Path, text: &str) -> Result<(), StudyError> {
-    let beside = path.with_extension("tmp");
-    let write = || {
-        let mut file = File::create(&beside)?;
-        file.write_all(text.as_bytes())?;
-        file.sync_all()?;
-        fs::rename(&beside, path)
-    };
-    write().map_err(|source| {
-        // What is left of a failed write is of no use; that it cannot be removed changes nothing.
-        let _ = fs::remove_file(&beside);
-        failed(path, "write")(source)
-    })
+/// The config; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Kept>, StudyError> {
+    let text = kiln_files::optional(kiln_files::read_text(path, LONGEST_BYTES))?;
+    Ok(text.map(|text| {
+        let last = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
+        let (body, line) = text.split_at(last);
+        let is_changed = line.starts_with(CHECK) && line != check(body);
+        let text = if line.starts_with(CHECK) { body.to_owned() } else { text };
+        Kept { text, is_changed }
+    }))
+}
+
+/// Writes the config, with a last line by which changes are noticed: a comment, so that the file stays a config.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), StudyError> {
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let body = format!("{text}{end}");
+    let line = check(&body);
+    Ok(kiln_files::write(path, format!("{body}{line}").as_bytes())?)
+}
+
+/// The last line of a config with this text.
+fn check(text: &str) -> String {
+    format!("{CHECK}{}\n", ContentHash::of(text.as_bytes()))
 }

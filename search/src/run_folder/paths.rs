@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::kept_config::read_text;
+use super::kept_config::{self, Kept};
 use super::places::check_file;
 use crate::{StudyError, TrialId};
 
@@ -68,7 +68,9 @@ impl RunPaths {
         self.models().join(trial.to_string())
     }
 
-    /// Checkpoints of trainings that have begun and not ended, a folder for each.
+    /// What evaluators keep of the trainings of trials, and checkpoints of networks that are being finished: a folder for each
+    /// training, whose writer holds it with [`crate::hold_folder`]. When the search has ended, all but the networks' and what
+    /// is held is removed.
     #[must_use]
     pub fn trainings(&self) -> PathBuf {
         self.0.join("training")
@@ -77,8 +79,11 @@ impl RunPaths {
     /// Checkpoints of a network that is being finished. They are removed when the journal says that it is.
     #[must_use]
     pub fn training(&self, trial: TrialId) -> PathBuf {
-        self.trainings().join(format!("network-{trial}"))
+        self.trainings().join(format!("{}{trial}", Self::NETWORK))
     }
+
+    /// What the names of networks' folders begin with.
+    pub(crate) const NETWORK: &str = "network-";
 
     /// The file whose lock the working process holds.
     #[must_use]
@@ -95,8 +100,20 @@ impl RunPaths {
         if self.0.is_file() {
             return Err(StudyError::NotAFolder { path: self.0.clone() });
         }
+        Ok(self.kept_config()?.text)
+    }
+
+    /// Whether the config was changed since Kiln wrote it. Nobody knows of one that an older build wrote.
+    ///
+    /// # Errors
+    /// As [`RunPaths::read_config`].
+    pub fn config_is_changed(&self) -> Result<bool, StudyError> {
+        Ok(self.kept_config()?.is_changed)
+    }
+
+    fn kept_config(&self) -> Result<Kept, StudyError> {
         check_file(&self.config())?;
-        read_text(&self.config())?
+        kept_config::read(&self.config())?
             .ok_or_else(|| StudyError::NotARun { path: self.0.clone(), missing: "config.toml" })
     }
 }

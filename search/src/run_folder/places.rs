@@ -13,15 +13,22 @@ pub(crate) fn check_file(path: &Path) -> Result<(), StudyError> {
     check(path, "file", Metadata::is_file)
 }
 
-/// Refuses whatever is in the place of a run folder's files and folders and is not one.
+/// Refuses whatever is in the place of a run folder's files and folders and is not one. A link to one is refused too: who made the
+/// run folder would have this process write wherever it leads.
 pub(super) fn check_all(paths: &RunPaths) -> Result<(), StudyError> {
     for file in [paths.lock(), paths.config(), paths.journal(), paths.log()] {
         check_file(&file)?;
+        check_link(&file)?;
     }
-    for folder in [paths.store(), paths.models(), paths.trainings()] {
+    for folder in [paths.store(), paths.models(), paths.trainings(), paths.root().join("supernet")] {
         check(&folder, "folder", Metadata::is_dir)?;
+        check_link(&folder)?;
     }
     Ok(())
+}
+
+fn check_link(path: &Path) -> Result<(), StudyError> {
+    if path.is_symlink() { Err(StudyError::Linked { path: path.to_owned() }) } else { Ok(()) }
 }
 
 fn check(path: &Path, kind: &'static str, fits: fn(&Metadata) -> bool) -> Result<(), StudyError> {

@@ -12,20 +12,16 @@ use rand::Rng;
 
 use super::rungs::{Rungs, Told};
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Fidelity, Origin, Proposal, Strategy, Trial};
+use crate::schedule::Schedule;
+use crate::{Ask, Domain, Fidelities, Fidelity, Needs, Origin, Proposal, Strategy, Trial};
 
 /// Builds the strategy from `epochs` and `reduction`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
-    let rungs = Rungs::read(settings)?;
-    let count = rungs.count();
-    Ok(Box::new(Asha {
-        rungs,
-        unseen: Unseen::default(),
-        told: vec![Told::default(); count],
-        promoted: vec![BTreeSet::new(); count],
-        running: BTreeSet::new(),
-    }))
+    Ok(Box::new(Asha::new(Rungs::read(settings)?)))
 }
+
+/// Trials after which [`Asha::needs`] gives up.
+const MOST_NEEDED: u64 = 100_000;
 
 #[derive(Debug)]
 struct Asha {
@@ -39,6 +35,17 @@ struct Asha {
 }
 
 impl Asha {
+    fn new(rungs: Rungs) -> Self {
+        let count = rungs.count();
+        Self {
+            rungs,
+            unseen: Unseen::default(),
+            told: vec![Told::default(); count],
+            promoted: vec![BTreeSet::new(); count],
+            running: BTreeSet::new(),
+        }
+    }
+
     /// The best that may go on, from the highest rung down.
     fn promotion(&mut self) -> Option<(usize, Genotype, Origin)> {
         for rung in (0..self.rungs.count() - 1).rev() {
@@ -63,7 +70,50 @@ impl Asha {
     }
 }
 
+/// Counts how trials climb these rungs in the order in which a study tells them, if none fails and there is
+/// always a new genotype: who is promoted does not matter, only how many.
+fn needs(rungs: &Rungs, answered: Fidelities, in_flight: usize) -> Option<Needs> {
+    let highest = rungs.count() - 1;
+    let (mut told, mut promoted) = (vec![0_usize; highest + 1], vec![0_usize; highest + 1]);
+    let mut schedule = Schedule::new(answered);
+    // By trial.
+    let mut asked: Vec<usize> = Vec::new();
+    let mut needs = Needs { trials: 0, epochs: 0 };
+    while needs.trials < MOST_NEEDED {
+        while schedule.running() < in_flight.max(1) {
+            let from = (0..highest).rev().find(|rung| told[*rung] / rungs.reduction > promoted[*rung]);
+            let rung = from.map_or(0, |from| from + 1);
+            if let Some(from) = from {
+                promoted[from] += 1;
+            }
+            let fidelity = rungs.fidelity(rung);
+            needs.trials += 1;
+            needs.epochs += u64::from(answered.epochs(fidelity));
+            if rung == highest {
+                return Some(needs);
+            }
+            schedule.start(asked.len() as u64, fidelity);
+            asked.push(rung);
+        }
+        let next = schedule.next()?;
+        told[asked[next as usize]] += 1;
+    }
+    None
+}
+
 impl Strategy for Asha {
+    fn fidelities(&self, answered: Fidelities) -> Vec<Fidelity> {
+        self.rungs.over(answered).fidelities().to_vec()
+    }
+
+    fn hear_fidelities(&mut self, answered: Fidelities) {
+        *self = Self::new(self.rungs.over(answered));
+    }
+
+    fn needs(&self, answered: Fidelities, in_flight: usize) -> Option<Needs> {
+        needs(&self.rungs.over(answered), answered, in_flight)
+    }
+
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         let random = || Origin::of("random", Vec::new());
         let next = self.promotion();

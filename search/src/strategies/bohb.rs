@@ -27,8 +27,7 @@ const BANDWIDTH: f64 = 0.3;
 /// Builds the strategy from `epochs` and `reduction`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
-    let shapes = hyperband_shapes(&rungs);
-    Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Densities::default()))))
+    Ok(Box::new(Brackets::new(rungs, hyperband_shapes, Box::new(Densities::default()))))
 }
 
 /// Trials by rung.

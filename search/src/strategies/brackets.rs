@@ -8,7 +8,7 @@ use rand::Rng;
 
 use super::rungs::{Rungs, Told};
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Origin, Proposal, Strategy, Trial};
+use crate::{Ask, Domain, Fidelities, Fidelity, Needs, Origin, Proposal, Strategy, Trial};
 
 /// Finds genotypes to begin with.
 pub(super) trait Sampler: Send {
@@ -48,6 +48,8 @@ pub(super) type Shape = (usize, usize);
 /// Runs brackets of the given shapes in turn.
 pub(super) struct Brackets {
     rungs: Rungs,
+    /// The shapes over given rungs.
+    shaped: fn(&Rungs) -> Vec<Shape>,
     shapes: Vec<Shape>,
     sampler: Box<dyn Sampler>,
     unseen: Unseen,
@@ -66,10 +68,12 @@ pub(super) struct Brackets {
 }
 
 impl Brackets {
-    pub(super) fn new(rungs: Rungs, shapes: Vec<Shape>, sampler: Box<dyn Sampler>) -> Self {
+    pub(super) fn new(rungs: Rungs, shaped: fn(&Rungs) -> Vec<Shape>, sampler: Box<dyn Sampler>) -> Self {
+        let shapes = shaped(&rungs);
         let (rung, to_draw) = shapes[0];
         Self {
             rungs,
+            shaped,
             shapes,
             sampler,
             unseen: Unseen::default(),
@@ -117,7 +121,42 @@ impl Brackets {
     }
 }
 
+/// What brackets of these shapes spend until one of them comes to the highest rung: each goes up as long as
+/// its rung has enough trials for one to go on.
+fn needs(rungs: &Rungs, shapes: &[Shape], answered: Fidelities) -> Option<Needs> {
+    let mut spent = Needs { trials: 0, epochs: 0 };
+    for (first, begin) in shapes {
+        let mut members = *begin;
+        for (rung, fidelity) in rungs.fidelities().iter().enumerate().skip(*first) {
+            let is_highest = rung + 1 == rungs.count();
+            let judged = if is_highest { members.min(1) } else { members } as u64;
+            spent.trials += judged;
+            spent.epochs += judged * u64::from(answered.epochs(*fidelity));
+            if is_highest && judged > 0 {
+                return Some(spent);
+            }
+            members /= rungs.reduction;
+        }
+    }
+    None
+}
+
 impl Strategy for Brackets {
+    fn fidelities(&self, answered: Fidelities) -> Vec<Fidelity> {
+        self.rungs.over(answered).fidelities().to_vec()
+    }
+
+    fn hear_fidelities(&mut self, answered: Fidelities) {
+        self.rungs = self.rungs.over(answered);
+        self.shapes = (self.shaped)(&self.rungs);
+        (self.rung, self.to_draw) = self.shapes[0];
+    }
+
+    fn needs(&self, answered: Fidelities, _in_flight: usize) -> Option<Needs> {
+        let rungs = self.rungs.over(answered);
+        needs(&rungs, &(self.shaped)(&rungs), answered)
+    }
+
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         loop {
             if let Some((genotype, origin)) = self.next(domain, rng) {

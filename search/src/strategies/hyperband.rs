@@ -14,6 +14,5 @@ use crate::Strategy;
 /// Builds the strategy from `epochs` and `reduction`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
-    let shapes = hyperband_shapes(&rungs);
-    Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Uniform))))
+    Ok(Box::new(Brackets::new(rungs, hyperband_shapes, Box::new(Uniform))))
 }

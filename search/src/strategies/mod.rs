@@ -12,6 +12,8 @@ mod unseen;
 mod walk;
 mod weighing;
 
+pub use self::unseen::ENUMERABLE;
+
 /// Declares a module for each strategy and registers it under the module's name. What it declares, `cargo fmt` does not find:
 /// the script of the checks hands these files to `rustfmt` by name.
 macro_rules! strategies {

@@ -1,27 +1,36 @@
 //! What is known before a study begins: genotypes to try first, given, taken from an earlier study's journal, or chosen by
 //! zero-cost proxies.
 
+mod fit;
+mod given;
 mod proxies;
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::{BTreeMap, BTreeSet, VecDeque};
 use std::path::{Path, PathBuf};
 
-use kiln_space::{Genotype, Settings, SettingsError, variation};
+use kiln_space::{Genotype, Settings, SettingsError};
 use rand::Rng;
 use serde::Deserialize;
 
+use self::given::Given;
 use self::proxies::{Proxies, ProxySettings};
 use crate::pareto::{self, Point};
-use crate::{Ask, Domain, Event, Fidelity, JournalReader, Origin, Proposal, Strategy, Trial};
+use crate::{
+    Ask, Domain, Event, Fidelities, Fidelity, JournalReader, Needs, Origin, Proposal, Strategy, Trial,
+    TrialId,
+};
 
 /// Keys that every strategy takes.
 pub(crate) const KEYS: [&str; 3] = ["start", "transfer", "proxies"];
+
+/// Known answers that one ask gives to the strategy behind before it counts as having nothing new.
+const KNOWN_IN_A_ROW: usize = 1000;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct PriorSettings {
     /// Genotypes to try first.
-    start: Vec<Genotype>,
+    start: Vec<Given>,
     /// An earlier study to take more from.
     transfer: Option<Transfer>,
     /// What zero-cost proxies say of others.
@@ -34,7 +43,7 @@ struct PriorSettings {
 struct Transfer {
     /// Its `journal.jsonl`.
     journal: PathBuf,
-    /// The best so many.
+    /// The best so many of those that meet the limits of this study.
     #[serde(default = "ten")]
     count: usize,
 }
@@ -51,19 +60,38 @@ pub(crate) fn before(
     settings: &Settings,
     then: Box<dyn Strategy>,
 ) -> Result<Box<dyn Strategy>, SettingsError> {
-    let PriorSettings { mut start, transfer, proxies } = settings.read()?;
-    if let Some(Transfer { journal, count }) = transfer {
-        start.extend(
-            best(&journal, count)
-                .map_err(|problem| SettingsError { key: settings.key("transfer.journal"), problem })?,
-        );
-    }
-    if start.is_empty() && proxies.is_none() {
+    let PriorSettings { start, transfer, proxies } = settings.read()?;
+    if start.is_empty() && transfer.is_none() && proxies.is_none() {
         return Ok(then);
     }
+    let given = start.into_iter().enumerate();
+    let mut start: VecDeque<Candidate> =
+        given.map(|(index, given)| Candidate { genotype: given.0, source: Source::Given(index) }).collect();
+    let mut to_transfer = 0;
+    if let Some(Transfer { journal, count }) = transfer {
+        if !(1..=100_000).contains(&count) {
+            return Err(SettingsError::value(settings.key("transfer.count"), count, "1 to 100000"));
+        }
+        let refuse = |problem| SettingsError { key: settings.key("transfer.journal"), problem };
+        let ranked = ranked(&journal).map_err(refuse)?;
+        if ranked.is_empty() {
+            return Err(refuse(format!("{}: no trial in it was measured", journal.display())));
+        }
+        to_transfer = count;
+        start.extend(ranked);
+    }
     let proxies = proxies.map(|read| Proxies::new(read, settings)).transpose()?;
-    start.reverse();
-    Ok(Box::new(Prior { start, proxies, tried: BTreeSet::new(), told: BTreeMap::new(), then }))
+    Ok(Box::new(Prior {
+        settings: settings.clone(),
+        start,
+        to_transfer,
+        proxies,
+        tried: BTreeSet::new(),
+        told: BTreeMap::new(),
+        running: 0,
+        repeats: false,
+        then,
+    }))
 }
 
 /// The measured trials of a journal.
@@ -72,68 +100,99 @@ fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
         Some(source) => format!("{error}: {source}"),
         None => error.to_string(),
     };
-    let entries = JournalReader::open(journal).and_then(|mut reader| reader.entries()).map_err(said)?;
-    let trials = entries.into_iter().filter_map(|entry| match entry.event {
-        Event::Trial { trial, .. } if !trial.objectives.0.is_empty() => Some(trial),
-        _ => None,
-    });
-    Ok(trials.collect())
+    let mut reader = JournalReader::open(journal).map_err(said)?;
+    let mut trials = Vec::new();
+    while let Some(entry) = reader.next_entry().map_err(said)? {
+        if let Event::Trial { trial, .. } = entry.event
+            && !trial.objectives.0.is_empty()
+        {
+            trials.push(trial);
+        }
+    }
+    for doubt in reader.doubts().sentences() {
+        tracing::warn!("{}: {doubt}", journal.display());
+    }
+    Ok(trials)
 }
 
-/// The best genotypes of a study, by non-dominated rank, then crowding.
-fn best(journal: &Path, count: usize) -> Result<Vec<Genotype>, String> {
+/// The genotypes of a study at its highest fidelity, the best first, by non-dominated rank, then crowding.
+fn ranked(journal: &Path) -> Result<Vec<Candidate>, String> {
     let trials = trials(journal)?;
     let highest = trials.iter().map(|trial| trial.proposal.fidelity).max();
     let trials: Vec<&Trial> =
         trials.iter().filter(|trial| Some(trial.proposal.fidelity) == highest).collect();
     let points: Vec<Point<'_>> = trials.iter().map(|trial| Point::from(*trial)).collect();
-    Ok(pareto::order(&points)
-        .into_iter()
-        .take(count)
-        .map(|at| trials[at].proposal.genotype.clone())
-        .collect())
+    let candidate = |at: usize| Candidate {
+        genotype: trials[at].proposal.genotype.clone(),
+        source: Source::Trial(trials[at].id),
+    };
+    Ok(pareto::order(&points).into_iter().map(candidate).collect())
+}
+
+/// A genotype to try first.
+#[derive(Debug)]
+struct Candidate {
+    genotype: Genotype,
+    source: Source,
+}
+
+/// Where a genotype to try first comes from.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Source {
+    /// The config, at this index of `start`.
+    Given(usize),
+    /// This trial of the study that `transfer` names.
+    Trial(TrialId),
+    /// The proxies.
+    Proxies,
 }
 
 /// Proposes what is known to be good, then what the strategy behind it does, which hears of everything.
 struct Prior {
-    /// Last first.
-    start: Vec<Genotype>,
+    /// Those it was built from, for the keys in errors.
+    settings: Settings,
+    start: VecDeque<Candidate>,
+    /// Genotypes of an earlier study that are still to be taken from `start`.
+    to_transfer: usize,
     /// Until they have spoken.
     proxies: Option<Proxies>,
     tried: BTreeSet<Genotype>,
     /// Of them what was told.
     told: BTreeMap<Genotype, Trial>,
+    /// Proposals that were not told yet.
+    running: usize,
+    /// The strategy behind proposed nothing but what the prior had tried.
+    repeats: bool,
     then: Box<dyn Strategy>,
 }
 
-impl Strategy for Prior {
-    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        while let Some(given) = self.start.pop() {
-            let decisions = domain.space().decisions();
-            if let Err(error) = variation::check(decisions, &given) {
-                tracing::warn!("`{given}` is left out of the start: {error}");
+impl Prior {
+    /// The next genotype to try first. A study has refused those that do not fit before its first ask
+    /// ([`Strategy::fits`]), but for trials of an earlier study beyond its limits: the next best take their
+    /// places.
+    fn next(&mut self, domain: &Domain<'_>) -> Option<Proposal> {
+        while let Some(Candidate { genotype, source }) = self.start.pop_front() {
+            if matches!(source, Source::Trial(_)) && self.to_transfer == 0 {
                 continue;
             }
-            let genotype = domain.space().canonical(&variation::normalize(decisions, given.genes()));
+            let Some(genotype) = fit::canonical(domain, &genotype) else { continue };
             if !domain.is_feasible(&genotype) {
-                tracing::warn!("`{given}` is left out of the start: it does not meet the constraints");
-            } else if self.tried.insert(genotype.clone()) {
+                continue;
+            }
+            if matches!(source, Source::Trial(_)) {
+                self.to_transfer -= 1;
+            }
+            if self.tried.insert(genotype.clone()) {
                 let origin = Origin::of("prior", Vec::new());
-                return Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin });
+                return Some(Proposal { genotype, fidelity: Fidelity::Full, origin });
             }
         }
-        if let Some(proxies) = &mut self.proxies {
-            if let Some(ask) = proxies.ask(domain, rng) {
-                return ask;
-            }
-            let (best, places) = proxies.conclude(domain);
-            self.start = best;
-            self.start.reverse();
-            self.then.hear_proxies(&places);
-            self.proxies = None;
-            return self.ask(domain, rng);
-        }
-        loop {
+        None
+    }
+
+    /// What the strategy behind proposes, without what the prior has tried: of that it hears at once.
+    fn pass_on(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        for _ in 0..KNOWN_IN_A_ROW {
             let ask = self.then.ask(domain, rng);
             let Ask::Propose(proposal) = &ask else { return ask };
             if proposal.fidelity != Fidelity::Full || !self.tried.contains(&proposal.genotype) {
@@ -144,9 +203,75 @@ impl Strategy for Prior {
                 self.then.tell(trial);
             }
         }
+        // Only what is running can bring the strategy to something new.
+        self.repeats = self.running == 0;
+        if self.repeats { Ask::Done } else { Ask::Wait }
+    }
+
+    fn answer(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        if let Some(proposal) = self.next(domain) {
+            return Ask::Propose(proposal);
+        }
+        if let Some(proxies) = &mut self.proxies {
+            if let Some(ask) = proxies.ask(domain, rng) {
+                return ask;
+            }
+            let (best, places) = match proxies.conclude(domain, &self.settings) {
+                Ok(concluded) => concluded,
+                Err(error) => return Ask::Misfit(error),
+            };
+            self.start
+                .extend(best.into_iter().map(|genotype| Candidate { genotype, source: Source::Proxies }));
+            self.then.hear_proxies(&places);
+            self.proxies = None;
+            return self.answer(domain, rng);
+        }
+        self.pass_on(domain, rng)
+    }
+}
+
+impl Strategy for Prior {
+    fn fidelities(&self, answered: Fidelities) -> Vec<Fidelity> {
+        let proxies = self.proxies.as_ref().is_some_and(|proxies| proxies.to_draw() > 0);
+        let own = proxies.then_some(Fidelity::Proxy).into_iter().chain([Fidelity::Full]);
+        let all: BTreeSet<Fidelity> = own.chain(self.then.fidelities(answered)).collect();
+        all.into_iter().collect()
+    }
+
+    fn hear_fidelities(&mut self, answered: Fidelities) {
+        self.then.hear_fidelities(answered);
+    }
+
+    /// What is tried first is judged with full effort, what proxies choose after they have spoken.
+    fn needs(&self, answered: Fidelities, _in_flight: usize) -> Option<Needs> {
+        let scored = match &self.proxies {
+            Some(proxies) if self.start.is_empty() => proxies.to_draw() as u64,
+            _ => 0,
+        };
+        Some(Needs { trials: scored + 1, epochs: u64::from(answered.full_epochs) })
+    }
+
+    fn fits(&self, domain: &Domain<'_>) -> Result<(), SettingsError> {
+        fit::check(&self.start, domain, &self.settings)?;
+        if let Some(proxies) = &self.proxies {
+            proxies.fits(domain, &self.settings)?;
+        }
+        self.then.fits(domain)
+    }
+
+    fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
+        let ask = self.answer(domain, rng);
+        self.running += usize::from(matches!(ask, Ask::Propose(_)));
+        ask
+    }
+
+    fn why_done(&self) -> Option<String> {
+        let own = || format!("it proposed what was tried at the start, {KNOWN_IN_A_ROW} times in a row");
+        if self.repeats { Some(own()) } else { self.then.why_done() }
     }
 
     fn tell(&mut self, trial: &Trial) {
+        self.running = self.running.saturating_sub(1);
         if self.proxies.as_mut().is_some_and(|proxies| proxies.tell(trial)) {
             return;
         }
@@ -165,7 +290,10 @@ mod tests {
 
     use super::*;
     use crate::seed::ask_generator;
-    use crate::{CostSet, Costs, JOURNAL_VERSION, JournalEntry, Objectives, Outcome, StrategyRegistry};
+    use crate::{
+        CheckChain, CostSet, Costs, JOURNAL_VERSION, JournalEntry, Objectives, Outcome, Seconds,
+        StrategyRegistry,
+    };
 
     fn proposed(settings: &serde_json::Value, asks: u64) -> Vec<String> {
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
@@ -191,21 +319,131 @@ mod tests {
     }
 
     #[test]
+    fn genotypes_may_be_written_as_they_are_shown() {
+        let proposed = proposed(&json!({ "start": ["3-3-3-3-3-3", [3, 1, 0, 0, 3, 3]] }), 2);
+        assert_eq!(proposed[0], "prior 3-3-3-3-3-3");
+        assert!(proposed[1].starts_with("prior "), "{proposed:?}");
+        let refused = |start: serde_json::Value| {
+            let settings = Settings::new("search", json!({ "start": [start] }).as_object().cloned().unwrap());
+            StrategyRegistry::builtin().build("random", &settings).err().unwrap().to_string()
+        };
+        assert!(refused(json!("3-x")).starts_with("`search.start.0`: "), "{}", refused(json!("3-x")));
+        assert!(refused(json!(7)).contains("expected a genotype: a list of option indices"));
+        assert!(refused(json!([300])).starts_with("`search.start.0.0`: "));
+    }
+
+    /// Whether a prior fits cells with at most so many multiply-accumulates.
+    fn fits(settings: &serde_json::Value, macs: f64) -> Result<(), String> {
+        let settings = Settings::new("search", settings.as_object().cloned().unwrap());
+        let strategy =
+            StrategyRegistry::builtin().build("random", &settings).map_err(|error| error.to_string())?;
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let limits = [crate::Constraint::new("macs", macs)];
+        strategy.fits(&Domain::new(&space, &costs, &limits, &[])).map_err(|error| error.to_string())
+    }
+
+    #[test]
+    fn what_does_not_fit_is_refused_with_its_key_and_the_limit() {
+        let start = |genotype: &str| fits(&json!({ "start": ["0-0-0-0-0-0", genotype] }), 5e7);
+        assert_eq!(start("1-0-0-1-0-0"), Ok(()));
+        assert_eq!(
+            start("3-3").unwrap_err(),
+            "`search.start.1`: `3-3` cannot be tried: the genotype has 2 genes, expected 6"
+        );
+        let said = start("9-0-0-0-0-0").unwrap_err();
+        assert!(
+            said.starts_with("`search.start.1`: ") && said.contains("gene 0") && said.contains("is 9"),
+            "{said}"
+        );
+        let said = start("3-3-3-3-3-3").unwrap_err();
+        assert!(said.contains("`macs` is 220119680, the limit 50000000"), "{said}");
+    }
+
+    #[test]
+    fn a_study_of_another_space_or_beyond_all_limits_is_refused() {
+        let folder = tempfile::tempdir().unwrap();
+        let transfer = |genotypes: &[&[u8]], macs: f64| {
+            let trials: Vec<(u64, &[u8], f64)> =
+                genotypes.iter().zip(0_u64..).map(|(genes, id)| (id, *genes, id as f64)).collect();
+            let journal = folder.path().join("journal.jsonl");
+            std::fs::write(&journal, journal_of(&trials)).unwrap();
+            fits(&json!({ "transfer": { "journal": journal, "count": 1 } }), macs)
+        };
+        assert_eq!(transfer(&[&[3; 6], &[0; 6]], 5e7), Ok(()), "the second meets the limit");
+        let said = transfer(&[&[3; 6]], 5e7).unwrap_err();
+        assert!(said.starts_with("`search.transfer.journal`: no trial of it meets the limits"), "{said}");
+        let said = transfer(&[&[0; 6], &[1, 0, 2]], 5e7).unwrap_err();
+        assert!(said.contains("trial 1 is `1-0-2`, which is not of this space"), "{said}");
+        let said = transfer(&[], 5e7).unwrap_err();
+        assert!(said.ends_with("no trial in it was measured"), "{said}");
+        let journals = json!({ "proxies": { "journals": [folder.path().join("journal.jsonl")] } });
+        assert!(transfer(&[&[1, 0, 2]], 5e7).is_err());
+        assert!(fits(&journals, 5e7).unwrap_err().contains("`1-0-2` is scored there and not of this space"));
+        assert_eq!(transfer(&[&[0; 6]], 5e7), Ok(()));
+        assert_eq!(fits(&journals, 5e7), Ok(()));
+        let named = json!({ "proxies": { "journals": [folder.path().join("journal.jsonl")], "metrics": ["nasswot"] } });
+        assert!(fits(&named, 5e7).unwrap_err().contains("has all of the scores `nasswot`"));
+    }
+
+    /// Goes from one genotype to another and back for ever.
+    struct Swing(bool);
+
+    impl Strategy for Swing {
+        fn ask(&mut self, _: &Domain<'_>, _: &mut dyn Rng) -> Ask {
+            self.0 = !self.0;
+            let genotype = Genotype::new([u8::from(self.0) * 3; 6]);
+            Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() })
+        }
+        fn tell(&mut self, _: &Trial) {}
+    }
+
+    #[test]
+    fn a_strategy_that_knows_nothing_but_the_start_ends() {
+        let settings = json!({ "start": ["0-0-0-0-0-0", "3-3-3-3-3-3"] });
+        let settings = Settings::new("search", settings.as_object().cloned().unwrap());
+        let mut strategy = before(&settings, Box::new(Swing(false))).unwrap();
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        let mut running = Vec::new();
+        for id in 0..2 {
+            match strategy.ask(&domain, &mut ask_generator(1, id)) {
+                Ask::Propose(proposal) => running.push((id, proposal)),
+                other => panic!("{other:?}"),
+            }
+        }
+        for (id, proposal) in running {
+            assert_eq!(strategy.ask(&domain, &mut ask_generator(1, 9)), Ask::Wait, "something is running");
+            let (outcome, costs) = (Outcome::from_metrics(BTreeMap::new()), Costs::default());
+            let trial =
+                Trial { id, proposal, outcome, costs, objectives: Objectives::default(), violation: 0.0 };
+            strategy.tell(&trial);
+        }
+        assert_eq!(strategy.ask(&domain, &mut ask_generator(1, 9)), Ask::Done);
+        assert!(strategy.why_done().unwrap().contains("what was tried at the start"));
+    }
+
+    /// A journal of trials: number, genes and error of each.
+    fn journal_of(trials: &[(u64, &[u8], f64)]) -> String {
+        let mut chain = CheckChain::default();
+        let line = |(id, genes, error): &(u64, &[u8], f64)| {
+            let genotype = Genotype::new(*genes);
+            let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
+            let outcome = Outcome::from_metrics([("error_percent".to_owned(), *error)].into());
+            let (costs, objectives) = (Costs::default(), Objectives(vec![*error]));
+            let trial = Trial { id: *id, proposal, outcome, costs, objectives, violation: 0.0 };
+            let (unix_s, elapsed_s, seconds) = (Seconds::ZERO, Seconds::ZERO, Seconds::ZERO);
+            let event = Event::Trial { trial, known: false, seconds, worker: 0 };
+            chain.line(&JournalEntry { version: JOURNAL_VERSION, unix_s, elapsed_s, event })
+        };
+        trials.iter().map(line).collect()
+    }
+
+    #[test]
     fn the_best_of_an_earlier_study_come_first() {
         let folder = tempfile::tempdir().unwrap();
         let journal = folder.path().join("journal.jsonl");
-        let line = |id: u64, gene: u8, error: f64| {
-            let genotype = Genotype::new([gene; 6]);
-            let proposal = Proposal { genotype, fidelity: Fidelity::Full, origin: Origin::default() };
-            let outcome = Outcome::from_metrics([("error_percent".to_owned(), error)].into());
-            let (costs, objectives) = (Costs::default(), Objectives(vec![error]));
-            let trial = Trial { id, proposal, outcome, costs, objectives, violation: 0.0 };
-            let event = Event::Trial { trial, known: false, seconds: 0.0, worker: 0 };
-            let entry = JournalEntry { version: JOURNAL_VERSION, unix_s: 0.0, elapsed_s: 0.0, event };
-            serde_json::to_string(&entry).unwrap()
-        };
-        let lines = [line(0, 1, 9.0), line(1, 2, 5.0), line(2, 3, 7.0)];
-        std::fs::write(&journal, lines.join("\n") + "\n").unwrap();
+        let text = journal_of(&[(0, &[1; 6], 9.0), (1, &[2; 6], 5.0), (2, &[3; 6], 7.0)]);
+        std::fs::write(&journal, text).unwrap();
         let proposed = proposed(&json!({ "transfer": { "journal": journal, "count": 2 } }), 3);
         assert_eq!(proposed[..2], ["prior 2-2-2-2-2-2", "prior 3-3-3-3-3-3"]);
         assert!(proposed[2].starts_with("random "));

@@ -6,27 +6,33 @@ use kiln_space::{Genotype, Settings, SettingsError};
 use serde::Deserialize;
 
 use super::member::{self, Member};
-use crate::{Fidelity, Trial, TrialId};
+use crate::{Fidelities, Fidelity, Trial, TrialId};
+
+/// Epochs of the lower rungs where none are stated, as far as they are fewer than those of the whole
+/// schedule.
+const EPOCHS: [u32; 2] = [1, 3];
 
 /// Settings that all of them share.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RungSettings {
     /// Epochs of the lower rungs, ascending; the highest rung is the whole schedule.
-    epochs: Vec<u32>,
+    epochs: Option<Vec<u32>>,
     /// One of so many goes on to the next rung.
     reduction: usize,
 }
 
 impl Default for RungSettings {
     fn default() -> Self {
-        Self { epochs: vec![1, 3], reduction: 3 }
+        Self { epochs: None, reduction: 3 }
     }
 }
 
 /// The rungs, lowest first, and how many go on.
 #[derive(Clone, Debug)]
 pub(super) struct Rungs {
+    /// Epochs of the lower rungs, if they were stated.
+    stated: Option<Vec<u32>>,
     fidelities: Vec<Fidelity>,
     pub(super) reduction: usize,
 }
@@ -35,17 +41,37 @@ impl Rungs {
     /// The rungs that settings of `epochs` and `reduction` describe.
     pub(super) fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let RungSettings { epochs, reduction } = settings.read()?;
-        let ascending = epochs.is_sorted_by(|a, b| a < b) && epochs.first().is_none_or(|first| *first > 0);
-        if !ascending || epochs.len() > 16 {
+        let stated = epochs.as_deref().unwrap_or(&EPOCHS);
+        let ascending = stated.is_sorted_by(|a, b| a < b) && stated.first().is_none_or(|first| *first > 0);
+        if !ascending || stated.len() > 16 {
             let expected = "up to 16 numbers of epochs, ascending from at least 1";
-            return Err(SettingsError::value(settings.key("epochs"), format!("{epochs:?}"), expected));
+            return Err(SettingsError::value(settings.key("epochs"), format!("{stated:?}"), expected));
         }
         if !(2..=100).contains(&reduction) {
             return Err(SettingsError::value(settings.key("reduction"), reduction, "2 to 100"));
         }
-        let mut fidelities: Vec<Fidelity> = epochs.into_iter().map(Fidelity::Epochs).collect();
-        fidelities.push(Fidelity::Full);
-        Ok(Self { fidelities, reduction })
+        let lower = stated.iter().copied().map(Fidelity::Epochs);
+        let fidelities = lower.chain([Fidelity::Full]).collect();
+        Ok(Self { stated: epochs, fidelities, reduction })
+    }
+
+    /// The rungs over an evaluator that answers these fidelities. A stated rung of as many epochs as the
+    /// whole schedule has is the highest rung: no network is judged twice with the same effort.
+    pub(super) fn over(&self, answered: Fidelities) -> Self {
+        let epochs: Vec<u32> = match &self.stated {
+            Some(stated) => stated.iter().copied().filter(|epochs| *epochs != answered.full_epochs).collect(),
+            // Where no default is shorter than the schedule, they stay, and the evaluator does not answer
+            // them.
+            None if !answered.answers(Fidelity::Epochs(EPOCHS[0])) => EPOCHS.to_vec(),
+            None => EPOCHS.into_iter().filter(|epochs| *epochs < answered.full_epochs).collect(),
+        };
+        let fidelities = epochs.into_iter().map(Fidelity::Epochs).chain([Fidelity::Full]).collect();
+        Self { fidelities, ..self.clone() }
+    }
+
+    /// Efforts of all rungs, lowest first.
+    pub(super) fn fidelities(&self) -> &[Fidelity] {
+        &self.fidelities
     }
 
     /// Number of rungs.
@@ -151,6 +177,25 @@ mod tests {
             };
             assert!(lowest(went_on) <= lowest(all), "objective {objective}");
         }
+    }
+
+    fn rungs(table: &str, answered: Fidelities) -> Vec<Fidelity> {
+        let settings = Settings::new("search", serde_json::from_str(table).unwrap());
+        Rungs::read(&settings).unwrap().over(answered).fidelities
+    }
+
+    #[test]
+    fn rungs_of_equal_effort_are_one() {
+        let [one, three, nine, thirty] = [1, 3, 9, 30].map(Fidelity::Epochs);
+        let over = |table, epochs| rungs(table, Fidelities::of_schedule(epochs));
+        assert_eq!(over(r#"{ "epochs": [3, 9] }"#, 9), [three, Fidelity::Full]);
+        assert_eq!(over(r#"{ "epochs": [3, 9] }"#, 20), [three, nine, Fidelity::Full]);
+        assert_eq!(over(r#"{ "epochs": [9, 30] }"#, 20), [nine, thirty, Fidelity::Full], "to be refused");
+        assert_eq!(over("{}", 20), [one, three, Fidelity::Full]);
+        assert_eq!(over("{}", 3), [one, Fidelity::Full]);
+        assert_eq!(over("{}", 1), [one, three, Fidelity::Full], "to be refused");
+        assert_eq!(rungs("{}", Fidelities::full_only()), [one, three, Fidelity::Full], "to be refused");
+        assert_eq!(rungs(r#"{ "epochs": [] }"#, Fidelities::full_only()), [Fidelity::Full]);
     }
 
     #[test]

@@ -5,13 +5,16 @@
 
 use kiln_space::{Settings, SettingsError};
 
-use super::brackets::{Brackets, Uniform};
+use super::brackets::{Brackets, Shape, Uniform};
 use super::rungs::Rungs;
 use crate::Strategy;
 
 /// Builds the strategy from `epochs` and `reduction`; a bracket begins with as many genotypes as leave one for the highest rung.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
-    let begin = rungs.reduction.saturating_pow(rungs.count() as u32 - 1).min(100_000);
-    Ok(Box::new(Brackets::new(rungs, vec![(0, begin)], Box::new(Uniform))))
+    Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Uniform))))
+}
+
+fn shapes(rungs: &Rungs) -> Vec<Shape> {
+    vec![(0, rungs.reduction.saturating_pow(rungs.count() as u32 - 1).min(100_000))]
 }

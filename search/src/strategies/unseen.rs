@@ -9,8 +9,8 @@ use crate::{Ask, Domain, Fidelity, Origin, Proposal};
 
 /// Draws before small spaces are enumerated.
 const SAMPLE_ATTEMPTS: usize = 24;
-/// Genotypes of a space up to which it is enumerated.
-const ENUMERABLE: u32 = 20_000;
+/// Genotypes of a space up to which strategies go through all of them, and end when they have.
+pub const ENUMERABLE: u32 = 20_000;
 /// Mutations of known genotypes in a space too large to enumerate.
 const MUTATION_ATTEMPTS: usize = 200;
 

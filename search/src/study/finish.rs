@@ -4,9 +4,13 @@ use std::fs;
 use std::path::Path;
 use std::time::Instant;
 
+use kiln_files::{Content, WholeFolder, make_folder, optional};
+
 use super::log::Log;
+use crate::run_folder::check_held;
 use crate::{
-    EvalError, Event, Finished, Finisher, Progress, RunPaths, StudyError, StudyRecord, Trial, TrialId,
+    EvalError, Event, Finished, Finisher, Outcome, Progress, RunPaths, StudyError, StudyRecord, Trial,
+    TrialId,
 };
 
 /// Networks finished, and whether the user stopped the stage.
@@ -15,7 +19,7 @@ pub(super) struct Networks {
     pub(super) interrupted: bool,
 }
 
-/// Finishes trials in this order. Those that the journal and the folder already have are left as they are.
+/// Finishes trials in this order. Those that the journal and the folder already have, unchanged, are left as they are.
 pub(super) fn finish(
     trials: &[&Trial],
     finisher: &dyn Finisher,
@@ -31,12 +35,16 @@ pub(super) fn finish(
         }
         let note = format!("trial {}", trial.id);
         log.report("finish", done as u64, trials.len() as u64, &note);
-        if let Some((finished, seconds)) = record.finished.get(&trial.id)
-            && missing_file(finished, &paths.model(trial.id)).is_none()
-        {
-            log.show(&Event::Finished { finished: finished.clone(), seconds: *seconds });
-            networks.finished.push(finished.clone());
-            continue;
+        if let Some((finished, seconds)) = record.finished.get(&trial.id) {
+            let mismatches = finished.mismatches(&paths.model(trial.id));
+            if mismatches.is_empty() {
+                log.show(&Event::Finished { finished: finished.clone(), seconds: *seconds });
+                networks.finished.push(finished.clone());
+                continue;
+            }
+            for mismatch in mismatches {
+                log.warn(format!("{mismatch}; the network is finished again"))?;
+            }
         }
         match finish_one(trial, finisher, paths, log) {
             Ok(finished) => networks.finished.push(finished),
@@ -51,7 +59,7 @@ pub(super) fn finish(
     Ok(networks)
 }
 
-/// Has one network finished beside its place, moves it there, and journals it.
+/// Has one network finished beside its place, moves it there, and journals it with what its files hold.
 fn finish_one(
     trial: &Trial,
     finisher: &dyn Finisher,
@@ -60,27 +68,27 @@ fn finish_one(
 ) -> Result<Finished, StudyError> {
     let began = Instant::now();
     let place = paths.model(trial.id);
-    let beside = paths.models().join(format!(".{}.partial", trial.id));
-    remove(&beside)?;
-    fs::create_dir_all(&beside).map_err(failed(&beside, "make the folder"))?;
-    let finished = finisher.finish(trial, &beside, log)?;
-    if let Some(file) = missing_file(&finished, &beside) {
-        return Err(StudyError::MissingFile { trial: trial.id, file });
+    let is_held = || check_held(&place).map_err(failed(&place, "finish a network"));
+    is_held()?;
+    make_folder(&paths.models())?;
+    // Builds before the present format of names left half a network here when they were killed.
+    remove(&paths.models().join(format!(".{}.partial", trial.id)))?;
+    let folder = WholeFolder::create(&place)?;
+    let mut finished = finisher.finish(trial, folder.path(), log)?;
+    for file in &mut finished.files {
+        let content = optional(Content::of_file(&folder.path().join(&file.name)))?;
+        let content =
+            content.ok_or_else(|| StudyError::MissingFile { trial: trial.id, file: file.name.clone() })?;
+        file.content = Some(content);
     }
-    remove(&place)?;
-    fs::rename(&beside, &place).map_err(failed(&place, "move the finished network here"))?;
-    sync_folder(&paths.models())?;
-    let seconds = began.elapsed().as_secs_f64();
+    is_held()?;
+    folder.finish_over()?;
+    let seconds = began.elapsed().into();
     log.record(&Event::Finished { finished: finished.clone(), seconds })?;
     remove(&paths.training(trial.id))?;
     // The folder stays where something else is in it.
     let _ = fs::remove_dir(paths.trainings());
     Ok(finished)
-}
-
-/// The first file of a finished network that is not there.
-fn missing_file(finished: &Finished, folder: &Path) -> Option<String> {
-    finished.files.iter().find(|file| !folder.join(file).is_file()).cloned()
 }
 
 fn remove(folder: &Path) -> Result<(), StudyError> {
@@ -90,14 +98,31 @@ fn remove(folder: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Makes a rename survive a crash of the machine.
-fn sync_folder(folder: &Path) -> Result<(), StudyError> {
-    fs::File::open(folder).and_then(|folder| folder.sync_all()).map_err(failed(folder, "sync"))
-}
-
 fn failed(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> StudyError {
     let path = path.to_owned();
     move |source| StudyError::File { path, action, source }
+}
+
+/// The trials of these ids, which must be there and measured.
+pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a Trial>, StudyError> {
+    let named = |id: &TrialId| {
+        let refuse = |problem: String| StudyError::NotATrial { trial: *id, problem };
+        let trial = trials.iter().find(|trial| trial.id == *id);
+        let trial = trial.ok_or_else(|| {
+            refuse(format!("the study has {} trials, and it is none of them", trials.len()))
+        })?;
+        match &trial.outcome {
+            Outcome::Measured(_) => Ok(trial),
+            Outcome::Failed { reason, .. } => Err(refuse(format!("it failed in the search ({reason})"))),
+        }
+    };
+    ids.iter().map(named).collect()
+}
+
+/// Networks that are finished: journaled, with their files in place.
+pub(super) fn kept<'a>(record: &'a StudyRecord, paths: &'a RunPaths) -> impl Iterator<Item = &'a Finished> {
+    let finished = record.finished.values().map(|(finished, _)| finished);
+    finished.filter(|finished| finished.mismatches(&paths.model(finished.trial)).is_empty())
 }
 
 /// Trials by id, in the order of the ids.

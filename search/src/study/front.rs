@@ -5,7 +5,7 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
-use crate::{Costs, Objectives, Trial, TrialId, pareto};
+use crate::{Costs, Fidelity, Objectives, Trial, TrialId, pareto};
 
 /// An architecture on the Pareto front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -15,12 +15,20 @@ pub struct FrontEntry {
     pub trial: TrialId,
     /// Its choices.
     pub genotype: Genotype,
+    /// The effort with which it was judged: the same for all of a front.
+    #[serde(default = "full")]
+    pub fidelity: Fidelity,
     /// Values of the objectives.
     pub objectives: Objectives,
     /// Predicted costs.
     pub costs: Costs,
     /// Measured metrics.
     pub metrics: BTreeMap<String, f64>,
+}
+
+/// Entries that do not say it were written when fronts held full effort.
+const fn full() -> Fidelity {
+    Fidelity::Full
 }
 
 /// The Pareto front of these trials, by ascending id: of those that are measured and feasible, at the highest fidelity
@@ -38,9 +46,14 @@ pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
     let entry = |trial: &Trial| FrontEntry {
         trial: trial.id,
         genotype: trial.proposal.genotype.clone(),
+        fidelity: trial.proposal.fidelity,
         objectives: trial.objectives.clone(),
         costs: trial.costs.clone(),
-        metrics: trial.outcome.measurement().map(|measured| measured.metrics().clone()).unwrap_or_default(),
+        metrics: trial
+            .outcome
+            .measurement()
+            .map(|measured| measured.metrics().clone().into())
+            .unwrap_or_default(),
     };
     eligible.into_iter().filter(|trial| front.contains(&trial.id)).map(entry).collect()
 }

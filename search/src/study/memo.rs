@@ -1,47 +1,82 @@
-//! The store as the study uses it: opened, and completed from the journal where it lacks something.
+//! The store as the study uses it: opened, held against the journal, and completed from it where it lacks something.
 
+use std::collections::{BTreeMap, BTreeSet};
+use std::error::Error;
 use std::fs;
 use std::path::Path;
 
+use kiln_space::Genotype;
+
 use super::log::Log;
 use super::panics;
-use crate::{Key, Outcome, Proposal, SledStore, Store, StudyError};
+use crate::{
+    Fidelity, JournaledTrial, Key, Outcome, Proposal, SledStore, Store, StudyError, StudyRecord, TrialId,
+};
 
 /// The store, holding every answer of the journal: `given`, or the one in the folder `path`, which is rebuilt when it
-/// cannot be read.
+/// cannot be read or says something else than a line of the journal whose check holds.
 pub(super) fn open(
     given: Option<Box<dyn Store>>,
     path: &Path,
     fingerprint: &str,
-    answers: &[(Proposal, Outcome)],
+    record: &StudyRecord,
     log: &Log,
 ) -> Result<Box<dyn Store>, StudyError> {
-    let rebuildable = given.is_none();
-    let opened = given.map_or_else(|| open_sled(path), Ok).and_then(|store| {
-        let missing = complete(store.as_ref(), fingerprint, answers)?;
-        Ok((store, missing))
-    });
-    match opened {
-        Ok((store, 0)) => Ok(store),
-        Ok((store, missing)) => {
-            log.warn(format!("{missing} outcomes were missing from the store; restored from the journal"))?;
-            Ok(store)
+    let answers = Answers::new(fingerprint, record)?;
+    if let Some(store) = given {
+        let compared = answers.look_up(store.as_ref())?;
+        for contradiction in &compared.contradictions {
+            contradiction.check(path)?;
+            log.warn(format!("the store {contradiction}; it takes over the journal's"))?;
         }
-        Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) if rebuildable => {
-            fs::remove_dir_all(path).map_err(|source| StudyError::File {
-                path: path.to_owned(),
-                action: "remove the damaged store",
-                source,
-            })?;
-            let store = open_sled(path)?;
-            let restored = complete(store.as_ref(), fingerprint, answers)?;
-            log.warn(format!(
-                "the store could not be read ({error}); rebuilt from the journal with {restored} outcomes"
-            ))?;
-            Ok(store)
-        }
-        Err(error) => Err(error),
+        compared.complete(store.as_ref(), &answers, log)?;
+        return Ok(store);
     }
+    // A store that was not there before is new: what is wrong with it is no damage, and another new one has it too.
+    let is_old = path.exists();
+    let opened = open_sled(path).and_then(|store| {
+        let compared = answers.compare(store.as_ref())?;
+        Ok((store, compared))
+    });
+    let problem = match opened {
+        Ok((store, compared)) => {
+            for contradiction in &compared.contradictions {
+                contradiction.check(path)?;
+            }
+            match compared.contradictions.first() {
+                None => {
+                    compared.complete(store.as_ref(), &answers, log)?;
+                    return Ok(store);
+                }
+                Some(contradiction) => format!("the store is damaged: it {contradiction}"),
+            }
+        }
+        Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) if is_old => {
+            format!("the store could not be read ({})", chain(&error))
+        }
+        Err(error) => return Err(error),
+    };
+    remove(path, &problem)?;
+    // Where a new one fails too, the old one was perhaps whole: both reasons are told.
+    let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {problem}"))?;
+    let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
+    log.warn(format!("{problem}; rebuilt from the journal with {restored} outcomes"))?;
+    Ok(store)
+}
+
+/// Removes a store that is damaged so.
+fn remove(path: &Path, damage: &str) -> Result<(), StudyError> {
+    fs::remove_dir_all(path).map_err(|source| StudyError::Unmended {
+        path: path.to_owned(),
+        damage: damage.to_owned(),
+        source,
+    })
+}
+
+/// An error with what led to it.
+fn chain(error: &StudyError) -> String {
+    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
+    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
 }
 
 /// The key of a proposal.
@@ -66,22 +101,146 @@ fn open_sled(path: &Path) -> Result<Box<dyn Store>, StudyError> {
     }
 }
 
-/// Puts the answers that the store lacks, and gives their number.
-fn complete(
-    store: &dyn Store,
-    fingerprint: &str,
-    answers: &[(Proposal, Outcome)],
-) -> Result<u64, StudyError> {
-    let mut missing = 0;
-    for (proposal, outcome) in answers.iter().filter(|(_, outcome)| belongs(outcome)) {
-        let key = key(fingerprint, proposal);
-        if store.get(&key)?.as_ref() != Some(outcome) {
-            store.put(&key, outcome)?;
+type Asked<'a> = (&'a Genotype, Fidelity);
+
+fn asked(answer: &JournaledTrial) -> Asked<'_> {
+    (&answer.trial.proposal.genotype, answer.trial.proposal.fidelity)
+}
+
+/// Answers of a journal that belong into the store, by what was asked.
+struct Answers<'a> {
+    fingerprint: &'a str,
+    by_question: BTreeMap<Asked<'a>, &'a JournaledTrial>,
+}
+
+/// What a store holds beside the journal.
+#[derive(Default)]
+struct Compared<'a> {
+    /// What both know.
+    found: BTreeSet<Asked<'a>>,
+    contradictions: Vec<Contradiction>,
+    /// Answers that the journal lacks, where they were looked for.
+    unknown: u64,
+}
+
+/// A store that says something else than the journal.
+struct Contradiction {
+    trial: TrialId,
+    checked: bool,
+    journal: String,
+    store: String,
+}
+
+impl<'a> Answers<'a> {
+    /// Answers are a function of what was asked, so two that differ are an error.
+    fn new(fingerprint: &'a str, record: &'a StudyRecord) -> Result<Self, StudyError> {
+        let mut by_question: BTreeMap<Asked<'a>, &'a JournaledTrial> = BTreeMap::new();
+        for answer in record.answers().filter(|answer| belongs(&answer.trial.outcome)) {
+            let before = by_question.insert(asked(answer), answer);
+            if let Some(before) = before.filter(|before| before.trial.outcome != answer.trial.outcome) {
+                return Err(StudyError::Inconsistent {
+                    trials: [before.trial.id, answer.trial.id],
+                    outcomes: [said(&before.trial.outcome), said(&answer.trial.outcome)],
+                });
+            }
+        }
+        Ok(Self { fingerprint, by_question })
+    }
+
+    /// Holds what the store says to each answer of the journal against it.
+    fn look_up(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
+        let mut compared = Compared::default();
+        for answer in self.by_question.values() {
+            if let Some(outcome) = store.get(&key(self.fingerprint, &answer.trial.proposal))? {
+                compared.add(answer, &outcome);
+            }
+        }
+        Ok(compared)
+    }
+
+    /// Holds everything that the store says against the journal.
+    fn compare(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
+        let mut compared = Compared::default();
+        for entry in store.iter() {
+            let (key, outcome) = entry?;
+            if key.fingerprint != self.fingerprint {
+                continue;
+            }
+            match self.by_question.get(&(&key.genotype, key.fidelity)) {
+                Some(answer) => compared.add(answer, &outcome),
+                None => compared.unknown += 1,
+            }
+        }
+        Ok(compared)
+    }
+
+    /// Puts the answers that are not among those `found` into the store, and gives their number.
+    fn put_missing(&self, store: &dyn Store, found: &BTreeSet<Asked<'_>>) -> Result<u64, StudyError> {
+        let mut missing = 0;
+        for answer in self.by_question.values().filter(|answer| !found.contains(&asked(answer))) {
+            store.put(&key(self.fingerprint, &answer.trial.proposal), &answer.trial.outcome)?;
             missing += 1;
         }
+        if missing > 0 {
+            store.flush()?;
+        }
+        Ok(missing)
     }
-    if missing > 0 {
-        store.flush()?;
+}
+
+impl<'a> Compared<'a> {
+    fn add(&mut self, answer: &'a JournaledTrial, outcome: &Outcome) {
+        if *outcome == answer.trial.outcome {
+            self.found.insert(asked(answer));
+        } else {
+            self.contradictions.push(Contradiction {
+                trial: answer.trial.id,
+                checked: answer.checked,
+                journal: said(&answer.trial.outcome),
+                store: said(outcome),
+            });
+        }
     }
-    Ok(missing)
+
+    /// Completes the store, and says what it lacked, and what the journal does.
+    fn complete(&self, store: &dyn Store, answers: &Answers<'_>, log: &Log) -> Result<(), StudyError> {
+        let missing = answers.put_missing(store, &self.found)?;
+        if missing > 0 {
+            log.warn(format!("{missing} outcomes were missing from the store; restored from the journal"))?;
+        }
+        if self.unknown > 0 {
+            log.warn(format!(
+                "the store holds {} outcomes that the journal lacks: lines were cut from the journal; these outcomes \
+                 answer where they are asked for again",
+                self.unknown
+            ))?;
+        }
+        Ok(())
+    }
+}
+
+impl Contradiction {
+    /// Without a check on the journal's line, nobody knows which of them is right.
+    fn check(&self, store: &Path) -> Result<(), StudyError> {
+        if self.checked {
+            return Ok(());
+        }
+        Err(StudyError::Contradiction {
+            path: store.to_owned(),
+            trial: self.trial,
+            journal: self.journal.clone(),
+            store: self.store.clone(),
+        })
+    }
+}
+
+impl std::fmt::Display for Contradiction {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { trial, journal, store, .. } = self;
+        write!(f, "says `{store}` of trial {trial}, and the journal, whose check holds, says `{journal}`")
+    }
+}
+
+fn said(outcome: &Outcome) -> String {
+    serde_json::to_string(outcome).expect("an outcome is plain data")
 }

@@ -1,25 +1,29 @@
 //! The search stage: ask, evaluate, remember, tell.
 
 mod judge;
+mod pace;
 mod settle;
 mod target;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::mpsc::{Receiver, Sender, channel};
 use std::thread;
-use std::time::Duration;
 
 use kiln_space::Genotype;
 
+use self::pace::Pace;
+use super::effort::epochs_of;
+use super::end::SearchEnd;
 use super::log::Log;
-use super::schedule::Schedule;
+use super::settled::ASKED_AGAIN;
 use super::workers::{Answer, Job, work};
+use crate::schedule::Schedule;
 use crate::seed::ask_generator;
 use crate::{
-    Ask, Domain, Evaluator, Event, Fidelity, Outcome, Progress, Proposal, Store, Strategy, StudyError,
-    StudyRecord, StudySettings, Trial, TrialId,
+    Ask, Domain, Evaluator, Event, Fidelities, Fidelity, Outcome, Progress, Proposal, Seconds, Store,
+    Strategy, StudyError, StudyRecord, StudySettings, Trial, TrialId,
 };
 
 /// Rejections are reported every so many trials.
@@ -29,10 +33,13 @@ const REJECTIONS_EVERY: usize = 50;
 pub(super) struct Parts<'a> {
     pub(super) settings: &'a StudySettings,
     pub(super) domain: &'a Domain<'a>,
+    pub(super) answered: Fidelities,
     pub(super) evaluator: &'a dyn Evaluator,
     pub(super) store: &'a dyn Store,
     pub(super) record: &'a StudyRecord,
     pub(super) fingerprint: &'a str,
+    /// The search is over: only its beginning is gone through again.
+    pub(super) is_settled: bool,
     pub(super) log: &'a Log,
 }
 
@@ -42,15 +49,15 @@ pub(super) struct Searched {
     pub(super) trials: Vec<Trial>,
     /// Trials in the journal, told or not.
     pub(super) journaled: u64,
-    /// Whether the user stopped it.
-    pub(super) interrupted: bool,
+    /// Why it ended; `None` when the user stopped it.
+    pub(super) end: Option<SearchEnd>,
 }
 
 /// An answered proposal.
 struct Answered {
     trial: Trial,
     known: bool,
-    seconds: f64,
+    seconds: Seconds,
     worker: usize,
 }
 
@@ -62,6 +69,9 @@ struct Search<'a> {
     ask: u64,
     /// Number of the next trial.
     next: TrialId,
+    /// What was paid for, and its epochs: what is asked for again costs nothing.
+    paid: BTreeSet<(Genotype, Fidelity)>,
+    epochs: u64,
     /// Nothing more is to be asked.
     exhausted: bool,
     /// The hours were used up before the budget was.
@@ -69,6 +79,9 @@ struct Search<'a> {
     /// The trial that reached the target.
     reached: Option<TrialId>,
     interrupted: bool,
+    /// Why it ended, when it has.
+    end: Option<SearchEnd>,
+    pace: Pace,
     /// Proposals that are being evaluated, with all trials that wait for the answer.
     evaluating: BTreeMap<(Genotype, Fidelity), Vec<TrialId>>,
     /// Proposals without an answer.
@@ -108,27 +121,32 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
         }
         ended
     });
-    let Search { told: trials, journaled, interrupted, .. } = search;
-    ended.map(|()| Searched { trials, journaled, interrupted })
+    let Search { told: trials, journaled, end, .. } = search;
+    ended.map(|()| Searched { trials, journaled, end })
 }
 
 impl<'a> Search<'a> {
     fn new(parts: Parts<'a>, strategy: &'a mut dyn Strategy) -> Self {
-        let panics = parts.record.answers.iter().filter(|(_, outcome)| outcome.is_panic());
+        let panics = parts.record.panics();
         let panicked = panics
             .map(|(proposal, outcome)| ((proposal.genotype.clone(), proposal.fidelity), outcome.clone()))
             .collect();
+        let pace = Pace::new(parts.domain.space());
         Self {
-            schedule: Schedule::new(parts.settings.full_epochs),
+            schedule: Schedule::new(parts.answered),
             journaled: parts.record.trials.len() as u64,
             parts,
             strategy,
             ask: 0,
             next: 0,
+            paid: BTreeSet::new(),
+            epochs: 0,
             exhausted: false,
             late: false,
             reached: None,
             interrupted: false,
+            end: None,
+            pace,
             evaluating: BTreeMap::new(),
             open: BTreeMap::new(),
             answered: BTreeMap::new(),
@@ -153,8 +171,25 @@ impl<'a> Search<'a> {
             }
             self.tell(next)?;
         }
+        if self.parts.is_settled {
+            self.take_over();
+            return Ok(());
+        }
         self.report_rejections()?;
-        self.check_end()
+        self.end = Some(self.why_ended()?);
+        Ok(())
+    }
+
+    /// Tells the observers of the trials behind those that were asked for again. The strategy is not asked any more.
+    fn take_over(&mut self) {
+        for (_, journaled) in self.parts.record.trials.range(self.next..) {
+            let (trial, seconds, worker) = (journaled.trial.clone(), journaled.seconds, journaled.worker);
+            self.told.push(trial.clone());
+            self.parts.log.show(&Event::Trial { trial, known: true, seconds, worker });
+        }
+        let told = self.told.len() as u64;
+        self.parts.log.report("search", told, told, "");
+        self.end = Some(SearchEnd::Trials);
     }
 
     /// Asks until all virtual workers are busy, or there is nothing to ask for now.
@@ -165,7 +200,7 @@ impl<'a> Search<'a> {
                 return Ok(());
             }
             self.late = self.out_of_time();
-            if self.late || self.reached.is_some() || self.next >= self.parts.settings.trials {
+            if self.late || self.reached.is_some() || self.is_spent() {
                 self.exhausted = true;
                 break;
             }
@@ -178,16 +213,37 @@ impl<'a> Search<'a> {
                 }
                 Ask::Wait => break,
                 Ask::Done => self.exhausted = true,
+                Ask::Misfit(error) => return Err(StudyError::Strategy(error)),
             }
         }
         Ok(())
+    }
+
+    /// Counts an evaluation as it is asked for, so that a budget in epochs ends at the same trial however
+    /// many workers there are.
+    fn pay(&mut self, proposal: &Proposal) {
+        let (genotype, fidelity) = (proposal.genotype.clone(), proposal.fidelity);
+        if self.paid.insert((genotype, fidelity)) {
+            self.epochs = self.epochs.saturating_add(epochs_of(fidelity, self.parts.answered.full_epochs));
+        }
+    }
+
+    fn has_spent_epochs(&self) -> bool {
+        self.parts.settings.epochs.is_some_and(|budget| self.epochs >= budget)
+    }
+
+    /// Whether all trials or epochs of the budget were asked for.
+    fn is_spent(&self) -> bool {
+        let trials = self.parts.settings.trials.unwrap_or(u64::MAX);
+        let trials = if self.parts.is_settled { trials.min(ASKED_AGAIN) } else { trials };
+        self.next >= trials || self.has_spent_epochs()
     }
 
     /// Whether the hours are used up. What an earlier process began is still gone through.
     fn out_of_time(&self) -> bool {
         let Some(hours) = self.parts.settings.hours else { return false };
         let journaled = self.parts.record.trials.last_key_value().is_some_and(|(last, _)| self.next <= *last);
-        !journaled && self.parts.log.elapsed() >= Duration::from_secs_f64(hours * 3600.0)
+        !journaled && self.parts.log.elapsed() >= Seconds::saturating(hours * 3600.0)
     }
 
     /// Tells a trial to the strategy and the observers.
@@ -196,13 +252,16 @@ impl<'a> Search<'a> {
         let Answered { trial, known, seconds, worker } = answered;
         self.strategy.tell(&trial);
         self.told.push(trial.clone());
+        self.pace.count(trial.proposal.fidelity, known);
         let settings = self.parts.settings;
         if self.reached.is_none() && target::is_reached(&settings.target, &trial) {
             self.reached = Some(id);
         }
         let panicked = self.count_panic(&trial);
         self.parts.log.show(&Event::Trial { trial, known, seconds, worker });
-        self.parts.log.report("search", self.told.len() as u64, settings.trials, "");
+        let told = self.told.len() as u64;
+        let total = self.pace.total(told, settings, self.parts.log.elapsed().duration());
+        self.parts.log.report("search", told, total, "");
         if self.told.len().is_multiple_of(REJECTIONS_EVERY) {
             self.report_rejections()?;
         }
@@ -227,11 +286,29 @@ impl<'a> Search<'a> {
     fn report_rejections(&self) -> Result<(), StudyError> {
         let rejections = self.parts.domain.rejections();
         let (candidates, rejected) = (rejections.candidates, rejections.rejected);
-        self.parts.log.record(&Event::Rejections { candidates, rejected })
+        let event = Event::Rejections { candidates, rejected };
+        // A search that is gone through again has said so before, and waits for the disk each time it writes.
+        let record = self.parts.record;
+        if self.journaled == record.trials.len() as u64 && record.searched.is_some() {
+            self.parts.log.show(&event);
+            return Ok(());
+        }
+        self.parts.log.record(&event)
     }
 
-    /// Says why the strategy ended before the budget did.
-    fn check_end(&self) -> Result<(), StudyError> {
+    /// Says that all there is was judged with less than full effort.
+    fn warn_of_low_fidelity(&self) -> Result<(), StudyError> {
+        let measured = self.told.iter().filter(|trial| trial.outcome.measurement().is_some());
+        let highest = measured.map(|trial| trial.proposal.fidelity).max();
+        let full_epochs = self.parts.answered.full_epochs;
+        let Some(after) = highest.and_then(|highest| highest.qualifier(full_epochs)) else { return Ok(()) };
+        self.parts.log.warn(format!(
+            "no network was judged with full effort: the front is what networks measure {after}"
+        ))
+    }
+
+    /// Why nothing more is asked.
+    fn why_ended(&self) -> Result<SearchEnd, StudyError> {
         let (told, settings) = (self.told.len() as u64, self.parts.settings);
         if told == 0 && !self.late {
             let rejections = self.parts.domain.rejections();
@@ -243,16 +320,20 @@ impl<'a> Search<'a> {
                 constraints.iter().map(|constraint| (constraint.cost.clone(), constraint.max)).collect();
             return Err(StudyError::NothingFeasible { rejections: Box::new(rejections), limits });
         }
-        if told < settings.trials {
-            let why = match self.reached {
-                Some(trial) => format!("trial {trial} reached the target"),
-                None if self.late => "the time is used up".to_owned(),
-                None => "the strategy has nothing left to propose".to_owned(),
-            };
-            self.parts
-                .log
-                .warn(format!("the search ended after {told} of {} trials: {why}", settings.trials))?;
+        self.warn_of_low_fidelity()?;
+        if settings.trials.is_some_and(|trials| told >= trials) {
+            return Ok(SearchEnd::Trials);
         }
-        Ok(())
+        if let Some(trial) = self.reached {
+            return Ok(SearchEnd::Target { trial });
+        }
+        if self.late {
+            return Ok(SearchEnd::Hours);
+        }
+        if self.has_spent_epochs() {
+            return Ok(SearchEnd::Epochs { epochs: self.epochs });
+        }
+        let tried = self.told.iter().map(|trial| &trial.proposal.genotype).collect();
+        Ok(SearchEnd::of_strategy(self.strategy, self.parts.domain, &tried))
     }
 }

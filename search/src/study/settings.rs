@@ -8,8 +8,11 @@ use crate::{Constraint, CostSet, StudyError};
 /// Most hours of a study, a century: what is longer cannot be told from no limit.
 pub const MAX_HOURS: f64 = 876_600.0;
 
-/// What a study needs to know besides its parts. All but the last five belong to what the study is: changing them makes
-/// another study.
+/// Most proposals that are out at one time.
+pub(crate) const MAX_IN_FLIGHT: u64 = 4_096;
+
+/// What a study needs to know besides its parts. All but the last six belong to what the study is: changing
+/// them makes another study.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudySettings {
     /// Name of the study and of its run folder.
@@ -18,14 +21,16 @@ pub struct StudySettings {
     pub seed: u64,
     /// Proposals that are out at one time. More let more workers run, and let the strategy know less when it is asked.
     pub in_flight: usize,
-    /// Epochs of the evaluator's whole schedule, for the order in which trials of different fidelities are told.
-    pub full_epochs: u32,
     /// Evaluations that panic one after the other before the study stops.
     pub panics_in_a_row: u32,
     /// Networks of the front to finish.
     pub networks: usize,
-    /// Trials to reach.
-    pub trials: u64,
+    /// Trials to reach, of whatever fidelity; `None` where something else ends the search: epochs, hours, a
+    /// target, or a strategy that has used the space up.
+    pub trials: Option<u64>,
+    /// Epochs for which trials train networks, all together, after which nothing more is asked: the last
+    /// trial may exceed them.
+    pub epochs: Option<u64>,
     /// Hours of work, over all processes that worked on the study, after which nothing more is asked.
     pub hours: Option<f64>,
     /// Metrics or costs, each with the most it may be, at which the search ends: when a feasible trial of the whole schedule is
@@ -35,6 +40,8 @@ pub struct StudySettings {
     pub workers: usize,
     /// Whether evaluations that panicked are tried again.
     pub retry_failed: bool,
+    /// Whether the study stops before the search where shared weights are not healthy.
+    pub strict: bool,
 }
 
 impl Default for StudySettings {
@@ -43,14 +50,15 @@ impl Default for StudySettings {
             name: "study".to_owned(),
             seed: 0,
             in_flight: 8,
-            full_epochs: 1,
             panics_in_a_row: 5,
             networks: 1,
-            trials: 100,
+            trials: Some(100),
+            epochs: None,
             hours: None,
             target: BTreeMap::new(),
             workers: 1,
             retry_failed: false,
+            strict: false,
         }
     }
 }
@@ -59,10 +67,10 @@ impl StudySettings {
     pub(super) fn check(&self) -> Result<(), StudyError> {
         check_study_name(&self.name)?;
         let counts = [
-            ("in_flight", self.in_flight as u64, 4_096, "1 to 4096"),
-            ("full_epochs", u64::from(self.full_epochs), u64::from(u32::MAX), "at least 1"),
+            ("in_flight", self.in_flight as u64, MAX_IN_FLIGHT, "1 to 4096"),
             ("panics_in_a_row", u64::from(self.panics_in_a_row), u64::from(u32::MAX), "at least 1"),
-            ("trials", self.trials, u64::MAX, "at least 1"),
+            ("trials", self.trials.unwrap_or(1), u64::MAX, "at least 1"),
+            ("epochs", self.epochs.unwrap_or(1), u64::MAX, "at least 1"),
             ("workers", self.workers as u64, 1_024, "1 to 1024"),
         ];
         for (key, found, most, expected) in counts {

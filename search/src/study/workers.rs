@@ -7,7 +7,7 @@ use std::time::Instant;
 use kiln_space::{Architecture, Genotype};
 
 use super::panics;
-use crate::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Request, TrialId};
+use crate::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Request, Seconds, TrialId};
 
 /// One evaluation to be done.
 pub(super) struct Job {
@@ -23,7 +23,7 @@ pub(super) struct Answer {
     pub(super) trial: TrialId,
     /// [`EvalError::Interrupted`] for a job that was not begun.
     pub(super) outcome: Result<Outcome, EvalError>,
-    pub(super) seconds: f64,
+    pub(super) seconds: Seconds,
     pub(super) worker: usize,
 }
 
@@ -40,7 +40,7 @@ pub(super) fn work(
         let Ok(job) = next else { return };
         let began = Instant::now();
         let outcome = if stopping() { Err(EvalError::Interrupted) } else { evaluate(evaluator, &job) };
-        let seconds = began.elapsed().as_secs_f64();
+        let seconds = began.elapsed().into();
         if answers.send(Answer { trial: job.trial, outcome, seconds, worker }).is_err() {
             return;
         }

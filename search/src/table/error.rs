@@ -18,7 +18,7 @@ pub enum TableError {
         /// The file.
         path: PathBuf,
         /// Why.
-        source: std::io::Error,
+        source: kiln_files::FileError,
     },
     /// The file begins like a gzip file and cannot be unpacked.
     #[error("{}: the gzip file ends too early or is damaged; get it anew", path.display())]

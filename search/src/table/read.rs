@@ -1,7 +1,6 @@
 //! Reading a table with limits and checks.
 
 use std::collections::BTreeMap;
-use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
@@ -20,9 +19,9 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 
 /// The unpacked content of a file, and the hash of the file.
 pub(super) fn bytes(path: &Path) -> Result<(Vec<u8>, blake3::Hash), TableError> {
-    let unreadable = |source| TableError::File { path: path.to_owned(), source };
     let damaged = |source| TableError::Packed { path: path.to_owned(), source };
-    let packed = limited(path, File::open(path).map_err(unreadable)?, unreadable)?;
+    let packed =
+        kiln_files::read(path, LIMIT).map_err(|source| TableError::File { path: path.to_owned(), source })?;
     let hash = blake3::hash(&packed);
     let bytes = if packed.starts_with(&GZIP) {
         limited(path, MultiGzDecoder::new(packed.as_slice()), damaged)?

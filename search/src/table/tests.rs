@@ -80,7 +80,9 @@ fn gzip(bytes: &[u8]) -> Vec<u8> {
 fn values_are_minimized_and_empty_fields_left_out() {
     let content = b"genes,acc,test\n0-1,90,80\n1-1,70,\n2-1,,60\n";
     let table = open(content, json!({ "report": { "test_error_percent": "test" } })).unwrap();
-    let metrics = |genes: [u8; 2]| table.get(&Genotype::new(genes)).map(|found| found.metrics().clone());
+    let metrics = |genes: [u8; 2]| {
+        table.get(&Genotype::new(genes)).map(|found| BTreeMap::from(found.metrics().clone()))
+    };
     let pairs =
         |pairs: &[(&str, f64)]| pairs.iter().map(|(k, v)| ((*k).to_owned(), *v)).collect::<BTreeMap<_, _>>();
     assert_eq!(metrics([0, 1]), Some(pairs(&[("error_percent", 10.0), ("test_error_percent", 20.0)])));

@@ -59,20 +59,35 @@ impl fmt::Display for Scenario {
     }
 }
 
+fn mlp(settings: &Value) -> Arc<dyn SearchSpace> {
+    let settings = settings.as_object().cloned().unwrap_or_default();
+    let task = Task { input: Shape::vector(4), outputs: 3 };
+    let space = Mlp::from_settings(&Settings::new("space", settings), Some(task));
+    Arc::new(space.expect("the settings describe a space"))
+}
+
+/// A large space in which no trial fails, asked one after the other.
+pub(super) fn large() -> Scenario {
+    Scenario {
+        name: "30 decisions, one at a time",
+        space: mlp(&json!({ "layers": (1..=29).collect::<Vec<_>>(), "width": [4, 8, 12] })),
+        objectives: vec!["error_percent".to_owned()],
+        constraints: Vec::new(),
+        fails: None,
+        in_flight: 1,
+        overtaking: false,
+        outcomes: Outcomes::Slope,
+    }
+}
+
 pub(super) fn scenarios() -> Vec<Scenario> {
-    let mlp = |settings: Value| {
-        let settings = settings.as_object().cloned().unwrap_or_default();
-        let task = Task { input: Shape::vector(4), outputs: 3 };
-        let space = Mlp::from_settings(&Settings::new("space", settings), Some(task));
-        Arc::new(space.expect("the settings describe a space")) as Arc<dyn SearchSpace>
-    };
     let cell: Map<String, Value> = Map::from_iter([("cells_per_stage".to_owned(), json!(1))]);
     let cell = NasBench201::from_settings(&Settings::new("space", cell), None);
     let cell: Arc<dyn SearchSpace> = Arc::new(cell.expect("the settings describe a space"));
     let widths: Vec<usize> = (1..=6).map(|width| 4 * width).collect();
     let kinds = ["relu", "silu", "gelu", "tanh"];
-    let small = mlp(json!({ "layers": 1, "width": widths, "activation": kinds }));
-    let large = mlp(json!({ "layers": (1..=29).collect::<Vec<_>>(), "width": widths }));
+    let small = mlp(&json!({ "layers": 1, "width": widths, "activation": kinds }));
+    let large = mlp(&json!({ "layers": (1..=29).collect::<Vec<_>>(), "width": widths }));
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<String>>();
     let (one, two) = (names(&["error_percent"]), names(&["error_percent", "parameters"]));
     let three = names(&["error_percent", "macs", "wobble"]);
@@ -87,11 +102,11 @@ pub(super) fn scenarios() -> Vec<Scenario> {
         outcomes: Outcomes::Slope,
     };
     let at_most = |most: f64| vec![Constraint::new("parameters", most)];
-    let lone = mlp(json!({ "layers": 1, "width": 4 }));
+    let lone = mlp(&json!({ "layers": 1, "width": 4 }));
     vec![
         scenario("1 architecture", &lone, &one),
         Scenario { in_flight: 8, ..scenario("1 architecture", &lone, &two) },
-        scenario("2 architectures", &mlp(json!({ "layers": 1, "width": [4, 8] })), &two),
+        scenario("2 architectures", &mlp(&json!({ "layers": 1, "width": [4, 8] })), &two),
         scenario("24 architectures", &small, &one),
         Scenario { in_flight: 8, fails: Some(3), ..scenario("24 architectures", &small, &two) },
         Scenario { constraints: at_most(100.0), ..scenario("12 of 24 architectures feasible", &small, &one) },

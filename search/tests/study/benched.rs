@@ -14,7 +14,7 @@ fn trials(strategy: &str, count: u64) -> Vec<Trial> {
     let (_folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
     study.strategy = StrategyRegistry::builtin().build(strategy, &Settings::empty("search")).unwrap();
-    study.settings.trials = count;
+    study.settings.trials = Some(count);
     study.store = Some(Box::new(MemoryStore::default()));
     run(study, &paths).unwrap();
     record(&paths).trials.into_values().map(|journaled| journaled.trial).collect()

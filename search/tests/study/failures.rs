@@ -89,7 +89,7 @@ fn a_retried_trial_may_change_what_comes_after_it() {
     let attempt = |evaluator: &Arc<Analytic>, retry_failed| {
         let mut study = study(evaluator, &Seen::default());
         study.strategy = Box::new(Learns(None));
-        (study.settings.in_flight, study.settings.trials) = (1, 2);
+        (study.settings.in_flight, study.settings.trials) = (1, Some(2));
         study.settings.retry_failed = retry_failed;
         run(study, &paths)
     };
@@ -172,7 +172,7 @@ fn constraints_that_little_meets_are_met() {
     let (_folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
     study.constraints = vec![Constraint::new("parameters", 11.0)];
-    study.settings.trials = 3;
+    study.settings.trials = Some(3);
     let summary = run(study, &paths).unwrap();
     assert_eq!(summary.front[0].genotype.genes(), [0; 4]);
     assert_eq!(summary.trials, 3);

@@ -3,7 +3,7 @@
 use std::fs;
 use std::sync::Arc;
 
-use kiln_search::{RunPaths, Study, StudyError};
+use kiln_search::{RunFolder, RunPaths, Status, Study, StudyError, Summary, Wanted};
 
 use crate::parts::{Analytic, Seen, Writes, facts, folder, record, run, study};
 
@@ -67,10 +67,102 @@ fn a_network_whose_files_are_gone_is_finished_again() {
 }
 
 #[test]
+fn network_whose_file_was_changed_is_finished_again_with_a_warning() {
+    let (_folder, paths) = folder();
+    let summary = run(finishing(&Arc::new(Writes::default())), &paths).unwrap();
+    let changed = summary.finished[1].trial;
+    let file = paths.model(changed).join("network.txt");
+    let before = fs::read(&file).unwrap();
+    let mut flipped = before.clone();
+    flipped[0] ^= 1;
+    for damage in [Vec::new(), flipped] {
+        fs::write(&file, damage).unwrap();
+        let (finisher, seen) = (Arc::new(Writes::default()), Seen::default());
+        let mut study = study(&Arc::new(Analytic::new()), &seen);
+        study.settings.networks = 3;
+        study.finisher = Some(Arc::clone(&finisher) as _);
+        let again = run(study, &paths).unwrap();
+        assert_eq!(again.finished, summary.finished);
+        assert_eq!(*finisher.finished.lock().unwrap(), [changed]);
+        assert_eq!(fs::read(&file).unwrap(), before);
+        let warnings = seen.warnings();
+        assert!(warnings.len() == 1 && warnings[0].contains("network.txt: "), "{warnings:?}");
+        assert!(warnings[0].ends_with("the network is finished again"), "{warnings:?}");
+    }
+}
+
+#[test]
 fn a_file_that_was_promised_must_be_there() {
     let (_folder, paths) = folder();
     let finisher = Arc::new(Writes { lies: true, ..Writes::default() });
     let error = run(finishing(&finisher), &paths).unwrap_err();
     assert!(matches!(error, StudyError::MissingFile { file, .. } if file == "card.json"));
     assert!(record(&paths).finished.is_empty());
+}
+
+/// Finishes networks of a study that has ended.
+fn finish(finisher: &Arc<Writes>, paths: &RunPaths, wanted: &Wanted) -> Result<Summary, StudyError> {
+    finishing(finisher).finish(&RunFolder::open(paths, "", &[])?, wanted)
+}
+
+#[test]
+fn networks_of_a_study_that_has_ended_are_finished_later_to_the_same_files() {
+    let (_folder, whole) = folder();
+    let mut front = run(finishing(&Arc::new(Writes::default())), &whole).unwrap().front;
+    front.sort_by(|a, b| a.objectives.0[0].total_cmp(&b.objectives.0[0]).then(a.trial.cmp(&b.trial)));
+    let (_folder, paths) = folder();
+    run(study(&Arc::new(Analytic::new()), &Seen::default()), &paths).unwrap();
+    let finisher = Arc::new(Writes::default());
+    let two = finish(&finisher, &paths, &Wanted::Best(2)).unwrap();
+    assert_eq!((two.status, two.finished.len()), (Status::Completed, 2));
+    // The next call takes the next best, and what is there is left as it is.
+    finish(&finisher, &paths, &Wanted::Best(1)).unwrap();
+    let best: Vec<_> = front.iter().take(3).map(|entry| entry.trial).collect();
+    assert_eq!(*finisher.finished.lock().unwrap(), best);
+    finish(&finisher, &paths, &Wanted::Trials(best.clone())).unwrap();
+    assert_eq!(*finisher.finished.lock().unwrap(), best, "nothing is finished twice");
+    assert_eq!((facts(&paths), folders(&paths)), (facts(&whole), folders(&whole)));
+    // A trial that is not on the front has its network, too.
+    let other = (0..40).find(|id| front.iter().all(|entry| entry.trial != *id)).unwrap();
+    finish(&finisher, &paths, &Wanted::Trials(vec![other])).unwrap();
+    assert!(paths.model(other).join("network.txt").exists() && record(&paths).ended);
+}
+
+#[test]
+fn what_cannot_be_finished_is_refused() {
+    let (_folder, paths) = folder();
+    let finisher = Arc::new(Writes::default());
+    let all = Wanted::Best(1);
+    assert!(matches!(finish(&finisher, &paths, &all), Err(StudyError::NotEnded { .. })));
+    let misfortune = |genotype: &kiln_space::Genotype| {
+        let reason = "the loss is NaN".to_owned();
+        let failed = kiln_search::Outcome::Failed { kind: kiln_search::FailureKind::Diverged, reason };
+        (genotype.genes()[0] == 0).then_some(Ok(failed))
+    };
+    let unlucky = Arc::new(Analytic { misfortune, ..Analytic::new() });
+    let summary = run(study(&unlucky, &Seen::default()), &paths).unwrap();
+    let failed = summary.failed[0].trials[0];
+    let said = |trial| finish(&finisher, &paths, &Wanted::Trials(vec![trial])).unwrap_err().to_string();
+    assert_eq!(said(99), "trial 99 cannot be finished: the study has 40 trials, and it is none of them");
+    assert!(said(failed).contains("it failed in the search (the loss is NaN)"), "{}", said(failed));
+    let mut table = finishing(&finisher);
+    table.finisher = None;
+    let refused = table.finish(&RunFolder::open(&paths, "", &[]).unwrap(), &all);
+    assert!(matches!(refused, Err(StudyError::NoFinisher)));
+    assert!(finisher.finished.lock().unwrap().is_empty());
+}
+
+#[test]
+fn a_finish_command_that_broke_off_goes_on() {
+    let (_folder, paths) = folder();
+    run(study(&Arc::new(Analytic::new()), &Seen::default()), &paths).unwrap();
+    let broken = Arc::new(Writes { fails_after: Some(1), ..Writes::default() });
+    assert!(finish(&broken, &paths, &Wanted::Best(3)).is_err());
+    assert!(!record(&paths).ended || record(&paths).finished.len() == 1);
+    let rest = Arc::new(Writes::default());
+    let ids: Vec<u64> = broken.finished.lock().unwrap().clone();
+    let summary = finish(&rest, &paths, &Wanted::Best(2)).unwrap();
+    assert_eq!(summary.finished.len(), 2);
+    assert!(!rest.finished.lock().unwrap().contains(&ids[0]));
+    assert!(record(&paths).ended);
 }

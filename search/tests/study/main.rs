@@ -3,8 +3,11 @@
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod benched;
+mod contradictions;
+mod effort;
 mod failures;
 mod finish;
+mod health;
 mod parts;
 mod processes;
 mod resume;

@@ -7,8 +7,8 @@ use std::sync::{Arc, Mutex};
 use std::time::Duration;
 
 use kiln_search::{
-    Ask, Constraint, CostSet, Domain, EvalError, Evaluator, Event, Fidelity, Finished, Finisher, Observer,
-    Origin, Outcome, Progress, Proposal, Request, RunFolder, RunPaths, Strategy, Study, StudyError,
+    Ask, Constraint, CostSet, Domain, EvalError, Evaluator, Event, Fidelities, Fidelity, Finished, Finisher,
+    Observer, Origin, Outcome, Progress, Proposal, Request, RunFolder, RunPaths, Strategy, Study, StudyError,
     StudyRecord, StudySettings, Summary, Trial, seed,
 };
 use kiln_space::{
@@ -68,6 +68,8 @@ pub(crate) type Misfortune = fn(&Genotype) -> Option<Result<Outcome, EvalError>>
 pub(crate) struct Analytic {
     pub(crate) misfortune: Misfortune,
     pub(crate) fingerprint: &'static str,
+    /// What it states.
+    pub(crate) answered: Fidelities,
     /// Longest sleep.
     pub(crate) jitter_us: u64,
     /// Requests, in the order in which they came.
@@ -80,6 +82,7 @@ impl Analytic {
         Self {
             misfortune: |_| None,
             fingerprint: "analytic",
+            answered: Fidelities::of_schedule(30).with_proxy(),
             jitter_us: 0,
             evaluated: Mutex::default(),
             ticks: AtomicU64::new(0),
@@ -101,6 +104,10 @@ impl Evaluator for Analytic {
         self.fingerprint.to_owned()
     }
 
+    fn fidelities(&self) -> Fidelities {
+        self.answered
+    }
+
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         self.evaluated.lock().unwrap().push((request.genotype.clone(), request.fidelity));
         if self.jitter_us > 0 {
@@ -118,7 +125,7 @@ impl Evaluator for Analytic {
         let epochs = match request.fidelity {
             Fidelity::Proxy => 1.0,
             Fidelity::Epochs(epochs) => f64::from(epochs),
-            Fidelity::Full => 30.0,
+            Fidelity::Full => f64::from(self.answered.full_epochs.max(1)),
         };
         let error = 50.0 / (1.0 + width) + 3.0 * blur + 20.0 / epochs;
         Ok(Outcome::from_metrics([("error_percent".to_owned(), error)].into()))
@@ -149,6 +156,11 @@ impl Strategy for Climb {
         };
         let origin = Origin { operator: operator.to_owned(), ..Origin::default() };
         Ask::Propose(Proposal { genotype, fidelity, origin })
+    }
+
+    fn fidelities(&self, _: Fidelities) -> Vec<Fidelity> {
+        let lower = [Fidelity::Proxy, Fidelity::Epochs(3)].into_iter().filter(|_| self.fidelities);
+        lower.chain([Fidelity::Full]).collect()
     }
 
     fn tell(&mut self, trial: &Trial) {
@@ -234,8 +246,8 @@ impl Finisher for Writes {
             return Err(EvalError::Device { device: "gpu".to_owned(), problem: "was lost".to_owned() });
         }
         finished.push(trial.id);
-        let mut files = vec!["network.txt".to_owned()];
-        files.extend(self.lies.then(|| "card.json".to_owned()));
+        let mut files = vec!["network.txt".into()];
+        files.extend(self.lies.then(|| "card.json".into()));
         let metrics = BTreeMap::from([("test_accuracy_percent".to_owned(), 90.0)]);
         Ok(Finished { trial: trial.id, metrics, files })
     }
@@ -248,9 +260,8 @@ pub(crate) fn study(evaluator: &Arc<Analytic>, seen: &Seen) -> Study {
         settings: StudySettings {
             name: "s".to_owned(),
             seed: 7,
-            trials: 40,
+            trials: Some(40),
             in_flight: 3,
-            full_epochs: 30,
             ..StudySettings::default()
         },
         space: Arc::new(Layers::new(false)),

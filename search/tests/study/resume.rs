@@ -77,7 +77,7 @@ fn a_study_that_ended_is_told_again_without_work() {
     assert_eq!((evaluator.count(), facts(&paths)), (0, expected));
     assert_eq!((seen.told().len(), summary.finished.len()), (40, 2));
     assert!(seen.warnings().is_empty(), "{:?}", seen.warnings());
-    let started = |event: &Event| matches!(event, Event::Started { resumed: 40, trials: 40, .. });
+    let started = |event: &Event| matches!(event, Event::Started { resumed: 40, trials: Some(40), .. });
     assert!(seen.events.lock().unwrap().iter().any(started));
 }
 
@@ -127,7 +127,7 @@ fn a_larger_budget_goes_on_where_the_smaller_one_ended() {
     let with = |trials, paths: &RunPaths| {
         let evaluator = Arc::new(Analytic::new());
         let mut study = study(&evaluator, &Seen::default());
-        study.settings.trials = trials;
+        study.settings.trials = Some(trials);
         run(study, paths).unwrap();
         evaluator.count()
     };
@@ -153,12 +153,12 @@ fn every_strategy_goes_on_where_it_stopped() {
             let evaluator = Arc::new(Analytic { misfortune, jitter_us: 50, ..Analytic::new() });
             let mut study = study(&evaluator, &Seen::default());
             study.strategy = registry.build(name, &Settings::empty("search")).unwrap();
-            (study.settings.trials, study.settings.workers) = (trials, workers);
+            (study.settings.trials, study.settings.workers) = (Some(trials), workers);
             assert_eq!(run(study, paths).unwrap().trials, trials, "{name}");
             evaluator.count()
         };
         let ((_stopped, stopped), (_whole, whole)) = (folder(), folder());
-        let evaluated = with(17, 2, &stopped) + with(40, 3, &stopped);
+        let evaluated = with(21, 2, &stopped) + with(40, 3, &stopped);
         assert_eq!(evaluated, with(40, 1, &whole), "{name}");
         assert_eq!(facts(&stopped), facts(&whole), "{name}");
     }
@@ -175,7 +175,7 @@ fn a_rerun_that_proposes_something_else_names_the_trial() {
     listed(1).unwrap();
     let message = listed(2).unwrap_err().to_string();
     assert!(
-        message.starts_with("trial 2 is `0-0-0-2` (Full) now, but `0-0-0-1` (Full) in the journal"),
+        message.starts_with("trial 2 is `0-0-0-2` (full) now, but `0-0-0-1` (full) in the journal"),
         "{message}"
     );
 }
@@ -187,4 +187,78 @@ fn another_evaluator_is_refused_once_there_are_trials() {
     run(study(&other("a"), &Seen::default()), &paths).unwrap();
     let error = run(study(&other("b"), &Seen::default()), &paths).unwrap_err();
     assert!(matches!(error, StudyError::Fingerprint { before, after } if before == "a" && after == "b"));
+}
+
+/// A strategy that counts how often it is asked.
+struct Counted(Climb, Arc<std::sync::atomic::AtomicUsize>);
+
+impl kiln_search::Strategy for Counted {
+    fn ask(&mut self, domain: &kiln_search::Domain<'_>, rng: &mut dyn rand::Rng) -> kiln_search::Ask {
+        self.1.fetch_add(1, std::sync::atomic::Ordering::Relaxed);
+        self.0.ask(domain, rng)
+    }
+
+    fn tell(&mut self, trial: &kiln_search::Trial) {
+        self.0.tell(trial);
+    }
+}
+
+/// Runs a study of so many trials; gives what came of it, how often its strategy was asked, and what was told.
+fn long(paths: &RunPaths, trials: u64) -> (kiln_search::Summary, usize, Seen) {
+    let (evaluator, seen) = (Arc::new(Analytic::new()), Seen::default());
+    let asked = Arc::default();
+    let mut study = study(&evaluator, &seen);
+    study.strategy = Box::new(Counted(Climb::default(), Arc::clone(&asked)));
+    study.finisher = Some(Arc::new(Writes::default()));
+    study.settings.trials = Some(trials);
+    let summary = run(study, paths).unwrap();
+    (summary, asked.load(std::sync::atomic::Ordering::Relaxed), seen)
+}
+
+#[test]
+fn an_ended_study_is_shown_again_from_its_journal() {
+    let (_folder, paths) = folder();
+    let (first, asked, told) = long(&paths, 300);
+    assert_eq!(asked, 300);
+    let before = facts(&paths);
+    let (again, asked, told_again) = long(&paths, 300);
+    assert_eq!(asked, 64, "the beginning is asked for again, so that another strategy is noticed");
+    assert_eq!((&again.front, &again.finished, again.trials), (&first.front, &first.finished, 300));
+    assert_eq!(facts(&paths), before);
+    let sorted = |seen: &Seen| {
+        let mut told = seen.told();
+        told.sort_by_key(|trial| trial.id);
+        told
+    };
+    assert_eq!(sorted(&told_again), sorted(&told));
+    // A larger budget is gone on with, and a run that was cut off before its end is gone through again.
+    let (more, asked, _) = long(&paths, 310);
+    assert_eq!((more.trials, asked), (310, 310));
+    let journal = fs::read_to_string(paths.journal()).unwrap();
+    let last = journal.trim_end().rfind('\n').unwrap();
+    fs::write(paths.journal(), &journal[..=last]).unwrap();
+    assert_eq!(long(&paths, 310).1, 310, "the end is not in the journal");
+}
+
+#[test]
+fn an_ended_study_with_another_strategy_or_lines_without_checks_is_gone_through() {
+    let (_folder, paths) = folder();
+    long(&paths, 300);
+    let other = Listed::full(&[[0, 0, 0, 0]; 300]);
+    let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
+    study.strategy = Box::new(other);
+    study.settings.trials = Some(300);
+    assert!(matches!(run(study, &paths), Err(StudyError::Replay { .. })));
+    let (_folder, paths) = folder();
+    long(&paths, 300);
+    let old: String = fs::read_to_string(paths.journal())
+        .unwrap()
+        .lines()
+        .map(|line| {
+            let (body, _) = line.split_once(",\"check\"").unwrap();
+            body.replace("\"version\":2", "\"version\":1") + "}\n"
+        })
+        .collect();
+    fs::write(paths.journal(), old).unwrap();
+    assert_eq!(long(&paths, 300).1, 300);
 }

@@ -3,10 +3,12 @@
 use std::collections::BTreeSet;
 use std::sync::Arc;
 
-use kiln_search::{Constraint, Fidelity, MemoryStore, RunPaths, Status, StrategyRegistry, StudyError};
+use kiln_search::{
+    Constraint, Event, Fidelity, MemoryStore, RunPaths, SearchEnd, Status, StrategyRegistry, StudyError,
+};
 use kiln_space::Settings;
 
-use crate::parts::{Analytic, Climb, Listed, Seen, facts, folder, propose, run, study};
+use crate::parts::{Analytic, Climb, Listed, Seen, facts, folder, propose, record, run, study};
 
 #[test]
 fn any_number_of_workers_gives_the_same_trials_in_the_same_order() {
@@ -66,7 +68,11 @@ fn equal_proposals_in_flight_are_evaluated_once() {
             == told[usize::from(trial.proposal.genotype.genes()[0] == 1) * 2].objectives)
     );
     assert_eq!(summary.front.iter().map(|entry| entry.trial).collect::<Vec<_>>(), [0, 2], "each once");
-    assert!(seen.warnings()[0].contains("after 6 of 40 trials: the strategy has nothing left"));
+    assert!(
+        matches!(summary.end, Some(SearchEnd::Strategy { left: Some(1..), why: None })),
+        "{:?}",
+        summary.end
+    );
 }
 
 #[test]
@@ -94,7 +100,8 @@ fn hours_end_the_asking_and_keep_what_was_told() {
     let summary = run(late, &paths).unwrap();
     assert_eq!(summary.status, Status::Completed);
     assert!(summary.trials < 40, "{} trials in 30 ms", summary.trials);
-    assert!(seen.warnings()[0].ends_with("the time is used up"));
+    assert_eq!(summary.end, Some(SearchEnd::Hours));
+    assert_eq!(record(&paths).search_end, Some(SearchEnd::Hours));
     let mut longer = study(&Arc::new(Analytic::new()), &Seen::default());
     longer.settings.hours = None;
     assert_eq!(run(longer, &paths).unwrap().trials, 40);
@@ -157,4 +164,27 @@ fn every_registered_strategy_keeps_its_trajectory_with_any_number_of_workers_and
         assert_eq!(with(4, None, &together), Status::Completed, "{name}");
         assert_eq!(facts(&together), facts(&alone), "{name}");
     }
+}
+
+#[test]
+fn a_search_that_ends_early_says_why_once() {
+    let (_folder, paths) = folder();
+    let exhaust = |seen: &Seen| {
+        let mut study = study(&Arc::new(Analytic::new()), seen);
+        study.settings.trials = None;
+        let settings = Settings::empty("search");
+        study.strategy = StrategyRegistry::builtin().build("random", &settings).unwrap();
+        study.constraints = vec![Constraint::new("parameters", 12.0)];
+        study
+    };
+    let summary = run(exhaust(&Seen::default()), &paths).unwrap();
+    let Some(SearchEnd::Exhausted { networks }) = summary.end else { panic!("{:?}", summary.end) };
+    assert_eq!(networks, summary.trials);
+    assert_eq!(record(&paths).search_end, Some(SearchEnd::Exhausted { networks }));
+    let again = Seen::default();
+    assert_eq!(run(exhaust(&again), &paths).unwrap().end, summary.end);
+    let text = std::fs::read_to_string(paths.journal()).unwrap();
+    assert_eq!(text.matches("\"kind\":\"search_end\"").count(), 1, "{text}");
+    let shown = again.events.lock().unwrap().iter().any(|event| matches!(event, Event::SearchEnd { .. }));
+    assert!(shown);
 }

@@ -2,8 +2,9 @@
 
 use std::fmt::Write;
 
+use kiln_files::Overwrite;
 use kiln_hw_models::{
-    Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Roofline,
+    Calibration, Comparison, Device, Fit, KeyFile, LatencyUnit, Measured, MeasurementFile, Repeats, Roofline,
 };
 use serde_json::json;
 
@@ -18,7 +19,7 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     let space = super::space(arguments.space.as_deref(), common)?;
     let file = measurement_file(arguments);
     let read = file.read(space.as_ref()).map_err(Failure::wrong)?;
-    let (measured, not_measured) = (read.measured.len(), read.not_measured);
+    let (measured, not_measured, repeats) = (read.measured.len(), read.not_measured, read.repeats);
     let (drawn, others) = match arguments.sample {
         Some(count) => read.draw(count, common.seed.unwrap_or(0)),
         None => (read.measured, Vec::new()),
@@ -28,25 +29,38 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
         Calibration { batch, threads, ..Calibration::new(file.name(), &arguments.latency_column) };
     let fit = calibration.fit(&device, &drawn).map_err(Failure::wrong)?;
     let others = compared(arguments, device, &fit, &others)?;
-    output_file::write(&arguments.out, "the device file", fit.device.to_toml().as_bytes())?;
+    let overwrite = if arguments.force { Overwrite::Always } else { Overwrite::Never };
+    output_file::write(&arguments.out, fit.device.to_toml().as_bytes(), overwrite)?;
 
     let out = &arguments.out;
     if common.json {
         let others = others.map(|(before, after)| json!({ "before": before, "after": after }));
         output::print_json(&json!({
-            "file": out, "measured": measured, "not_measured": not_measured, "report": fit.report, "others": others,
+            "file": output::path_text(out), "measured": measured, "not_measured": not_measured, "repeats": repeats,
+            "report": fit.report, "others": others,
         }))?;
     } else {
-        let mut text = format!("{measured} networks measured, {not_measured} not\n\n{}", fit.report);
+        let repeated = repeats.map(|repeats| said(&repeats)).unwrap_or_default();
+        let mut text =
+            format!("{measured} networks measured, {not_measured} not\n{repeated}\n{}", fit.report);
         if let Some((before, after)) = &others {
             write!(text, "\n{}", comparison_table(before, after)).expect("writing to a string does not fail");
         }
         output::print(&format!(
             "{text}\n{0}: written; use it with `file = \"{0}\"` in `[[hardware]]`",
-            out.display()
+            output::path_shown(out)
         ))?;
     }
     Ok(Exit::Done)
+}
+
+/// What was measured more than once, as a line.
+fn said(repeats: &Repeats) -> String {
+    let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
+    format!(
+        "{networks} of them more than once ({measurements} measurements): the median of each counts; its slowest is \
+         {median_spread_percent:.1} % above its fastest in the median network, {largest_spread_percent:.1} % at most\n"
+    )
 }
 
 /// The device that the fit starts from, under the name it shall have.

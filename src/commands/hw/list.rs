@@ -2,6 +2,7 @@
 
 use std::path::Path;
 
+use kiln_export::plain_text;
 use kiln_hw_models::{Device, HardwareRegistry};
 use kiln_space::NumberFormat;
 
@@ -15,7 +16,8 @@ pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> R
         if common.json {
             output::print_json(&device)?;
         } else {
-            output::print(&format!("{}: {}\n\n{}", device.name, device.title, numbers(&device)))?;
+            let title = format!("{}: {}", device.name, device.title);
+            output::print(&format!("{}\n\n{}", plain_text(&title), numbers(&device)))?;
         }
     } else {
         let devices = HardwareRegistry::builtin().devices().map_err(Failure::wrong)?;

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use kiln_hw_models::{CostModel, Device, Estimate, HardwareRegistry, genotype};
+use kiln_hw_models::{Conditions, CostModel, Device, Estimate, HardwareRegistry, genotype};
 use kiln_space::{Architecture, Settings};
 use serde_json::{Value, json};
 
@@ -22,7 +22,7 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     let mut rows = Vec::new();
     for model in models(arguments)? {
         let estimate = model.network(&architecture).map_err(Failure::wrong)?;
-        rows.push((model.name().to_owned(), estimate));
+        rows.push((model, estimate));
     }
     if common.json {
         output::print_json(&as_json(&architecture, &rows))?;
@@ -37,7 +37,7 @@ fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failu
     let registry = HardwareRegistry::builtin();
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;
     let known = device.iter().map(|name| json!({ "device": name }));
-    let own = file.iter().map(|path| json!({ "file": path }));
+    let own = file.iter().map(|path| json!({ "file": output::path_text(path) }));
     let mut tables: Vec<Value> = known.chain(own).collect();
     if tables.is_empty() {
         tables = Device::builtin_names().iter().map(|name| json!({ "device": name })).collect();
@@ -52,13 +52,21 @@ fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failu
     tables.into_iter().map(build).collect()
 }
 
-fn as_text(architecture: &Architecture, rows: &[(String, Estimate)]) -> String {
-    let columns = ["model", "latency µs", "90 %", "energy µJ", "90 %", "peak memory", "model size"];
+/// A model and what it predicts.
+type Row = (Arc<dyn CostModel>, Estimate);
+
+fn as_text(architecture: &Architecture, rows: &[Row]) -> String {
+    let columns =
+        ["model", "batch", "threads", "latency µs", "90 %", "energy µJ", "90 %", "peak memory", "model size"];
     let aligned = columns.iter().enumerate();
     let mut table =
         TextTable::new(aligned.map(|(i, name)| (*name, if i == 0 { Align::Left } else { Align::Right })));
-    for (name, estimate) in rows {
-        let mut row = vec![name.clone()];
+    for (model, estimate) in rows {
+        let mut row = vec![model.name().to_owned()];
+        let conditions = model.conditions().map(|Conditions { batch, threads }| [batch, threads]);
+        row.extend(
+            conditions.map_or(["-".to_owned(), "-".to_owned()], |both| both.map(|count| count.to_string())),
+        );
         for interval in [estimate.latency_us, estimate.energy_uj] {
             row.push(units::significant(interval.value));
             row.push(format!("{} - {}", units::significant(interval.low), units::significant(interval.high)));
@@ -70,16 +78,20 @@ fn as_text(architecture: &Architecture, rows: &[(String, Estimate)]) -> String {
     }
     let counts = architecture.counts();
     let (parameters, macs) = (units::count(counts.parameters as f64), units::count(counts.macs as f64));
-    format!("{parameters} parameters, {macs} MACs\n\n{table}")
+    format!(
+        "{parameters} parameters, {macs} MACs\nLatency, energy and peak memory are those of a whole batch.\n\n{table}"
+    )
 }
 
-fn as_json(architecture: &Architecture, rows: &[(String, Estimate)]) -> Value {
+fn as_json(architecture: &Architecture, rows: &[Row]) -> Value {
     let counts = architecture.counts();
     let predictions: Vec<Value> = rows
         .iter()
-        .map(|(name, estimate)| {
+        .map(|(model, estimate)| {
+            let conditions = model.conditions();
             json!({
-                "model": name, "latency_us": estimate.latency_us, "energy_uj": estimate.energy_uj,
+                "model": model.name(), "batch": conditions.map(|conditions| conditions.batch),
+                "threads": conditions.map(|conditions| conditions.threads), "latency_us": estimate.latency_us, "energy_uj": estimate.energy_uj,
                 "peak_memory_bytes": estimate.peak_memory_bytes, "model_bytes": estimate.model_bytes,
             })
         })

@@ -6,15 +6,18 @@ use ratatui::symbols::Marker;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Axis, Chart, Dataset, GraphType, Paragraph};
 
-use super::Look;
+use super::{Look, fit};
 use crate::tui::palette::Role;
-use crate::tui::setup::{Setup, displayed, heading, is_error, text, value};
+use crate::tui::setup::{Setup, abbreviated, displayed, is_error, text, value};
 use crate::tui::state::{State, Told};
 use crate::tui::view::{Panel, View};
 use crate::units;
 
 /// Share of the trials at the bad end that the scatter leaves out, so that a few bad ones do not press the rest together.
 const LEFT_OUT: f64 = 0.1;
+
+/// Columns that a name keeps beside numbers.
+const NAME_MIN: usize = 6;
 
 /// Points of the scatter by what they are.
 #[derive(Default)]
@@ -34,8 +37,10 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
         return frame.render_widget(Paragraph::new(text).block(block), area);
     };
     let points = points(state, view, names);
-    let block = look.block(legend(&points, names.1, look), focused);
-    let Some(((left, right), (bottom, top))) = bounds(&points, names) else {
+    let block = look.block(legend(&points, names.1, area.width, look), focused);
+    // With the whole screen for it, the chart shows every trial.
+    let left_out = if view.zoomed { 0.0 } else { LEFT_OUT };
+    let Some(((left, right), (bottom, top))) = bounds(&points, names, left_out) else {
         return frame.render_widget(Paragraph::new(" no trial was measured yet").block(block), area);
     };
     let limit = look.setup.limit(names.0).unwrap_or(f64::INFINITY);
@@ -66,7 +71,20 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
     } else {
         String::new()
     };
-    let block = block.title_bottom(Line::from(format!(" {} →{said} ", heading(names.0))).right_aligned());
+    let outside = match points.others.iter().filter(|point| !(bottom..=top).contains(&point.1)).count() {
+        0 => String::new(),
+        count => format!(" {count} {} ", if is_error(names.1) { "lie lower" } else { "lie higher" }),
+    };
+    // The name gives way to the numbers.
+    let taken = fit::width(&said) + fit::width(&outside) + fit::width("  → ") + 2;
+    let across = fit::shortened(
+        &look.setup.heading(names.0),
+        usize::from(area.width).saturating_sub(taken).max(NAME_MIN),
+    );
+    let mut block = block.title_bottom(Line::from(format!(" {across} →{said} ")).right_aligned());
+    if !outside.is_empty() {
+        block = block.title_bottom(Line::from(look.span(Role::Dim, outside)).left_aligned());
+    }
     let ends = |name: &str, low: f64, high: f64| [low, high].map(|end| label(name, end));
     let chart = Chart::new(sets)
         .block(block)
@@ -115,30 +133,39 @@ fn points(state: &State, view: &View, names: (&str, &str)) -> Points {
     points
 }
 
-/// What the signs mean; it is also the title.
-fn legend<'a>(points: &Points, up: &str, look: &Look<'_>) -> Line<'a> {
-    let title = format!(" 1 {} ↑ ", heading(up));
-    let mut spans =
-        vec![Span::raw(title), look.span(Role::Front, "● front "), look.span(Role::Dim, "· others ")];
-    if !points.finished.is_empty() {
-        spans.push(look.span(Role::Finished, "★ finished "));
-    }
-    if !points.selected.is_empty() {
-        spans.push(look.span(Role::Focus, "◆ selected "));
+/// What the signs mean; it is also the title. Where there is no room for all, those that are in the list of trials too are left out.
+fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a> {
+    let mut room = usize::from(width).saturating_sub(2);
+    let signs = [
+        (true, Role::Front, "● front "),
+        (true, Role::Dim, "· others "),
+        (!points.finished.is_empty(), Role::Finished, "★ finished "),
+        (!points.selected.is_empty(), Role::Focus, "◆ selected "),
+    ];
+    let always: usize = signs[..2].iter().map(|(_, _, text)| fit::width(text)).sum();
+    let name = abbreviated(&look.setup.heading(up));
+    let name = fit::shortened(&name, room.saturating_sub(always + fit::width(" 1  ↑ ")).max(NAME_MIN));
+    let mut spans = vec![Span::raw(format!(" 1 {name} ↑ "))];
+    room = room.saturating_sub(spans[0].width());
+    for (_, role, text) in signs.into_iter().filter(|(is_there, ..)| *is_there) {
+        if fit::width(text) <= room {
+            room -= fit::width(text);
+            spans.push(look.span(role, text));
+        }
     }
     Line::from(spans)
 }
 
 type Range = (f64, f64);
 
-/// Ranges of the two axes. Far from the front only the best nine tenths count.
-fn bounds(points: &Points, (_, up): (&str, &str)) -> Option<(Range, Range)> {
+/// Ranges of the two axes. Of the trials far from the front a share is left out, those that are worst.
+fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Range, Range)> {
     let front = || points.front.iter().chain(&points.finished).chain(&points.selected);
     let all = || front().chain(&points.others);
     let (left, right) = range(all().map(|point| point.0))?;
     let mut heights: Vec<f64> = all().map(|point| point.1).collect();
     heights.sort_by(f64::total_cmp);
-    let left_out = (heights.len() as f64 * LEFT_OUT) as usize;
+    let left_out = (heights.len() as f64 * left_out) as usize;
     // Accuracy is better the higher it is; everything else the lower it is.
     let most = if is_error(up) { &heights[left_out..] } else { &heights[..heights.len() - left_out] };
     let (bottom, top) = range(most.iter().copied().chain(front().map(|point| point.1)))?;
@@ -152,28 +179,47 @@ fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
     if low > high {
         return None;
     }
-    let least = 1e-6_f64.max(1e-3 * high.abs());
+    // Relative to the values, which may all be tiny.
+    let size = high.abs().max(low.abs());
+    let least = if size > 0.0 { 1e-3 * size } else { 1e-6 };
     Some(if high - low < least { (low - least, high + least) } else { (low, high) })
 }
 
 /// Draws the hypervolume over the trials.
 pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
-    let title =
-        Line::from(vec![Span::raw(" 2 "), look.span(Role::Curve, "hypervolume "), Span::raw("over trials ")]);
-    let mut block = look.block(title, view.focus == Panel::Volume);
-    let mut curve = stairs(&state.volume.curve());
+    let mut curve = stairs(state.volume.curve());
+    let last = curve.last().map(|point| point.1);
+    let growth = state.volume.growth();
+    let about = if growth.standard_error.is_some() { "≈ " } else { "" };
+    let now = last.map_or_else(String::new, |last| format!("{about}{last:.2} % "));
+    let mut title = vec![Span::raw(" 2 "), look.span(Role::Curve, "hypervolume "), Span::raw(now)];
+    let over = "over trials ";
+    let width: usize = title.iter().map(Span::width).sum();
+    if width + over.len() + 2 <= usize::from(area.width) {
+        title.push(Span::raw(over));
+    }
+    let mut block = look.block(Line::from(title), view.focus == Panel::Volume);
     let trials = state.trials.len() as f64;
-    let Some(&(_, last)) = curve.last() else {
+    let Some(last) = last else {
         return frame.render_widget(Paragraph::new(" no front yet").block(block), area);
     };
     curve.push((trials, last));
     let first = curve.first().map_or(0.0, |point| point.0);
     let Some((bottom, top)) = range(curve.iter().map(|point| point.1)) else { return };
-    let reference = look.setup.objectives.iter().zip(state.volume.reference());
-    let reference: Vec<String> =
-        reference.map(|(name, value)| format!("{} {}", heading(name), text(name, *value))).collect();
+    let reference = state.volume.scale().map_or(&[][..], |scale| &scale.reference);
+    let reference = look.setup.objectives.iter().zip(reference);
+    let reference: Vec<String> = reference
+        .map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value)))
+        .collect();
     let reference = format!(" from {} ", reference.join(", "));
-    if reference.chars().count() + 2 <= usize::from(area.width) {
+    // What is not exact is said first.
+    let remark = growth.remark().map(|remark| format!(" {remark} "));
+    let mut room = usize::from(area.width).saturating_sub(2);
+    if let Some(remark) = remark.filter(|remark| fit::width(remark) <= room) {
+        room -= fit::width(&remark);
+        block = block.title_bottom(Line::from(look.span(Role::Dim, remark)).left_aligned());
+    }
+    if fit::width(&reference) <= room {
         block = block.title_bottom(Line::from(reference).right_aligned());
     }
     let style = look.palette.style(Role::Curve);
@@ -189,15 +235,16 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
                 .labels([first, trials].map(units::count)),
         )
         .y_axis(
-            Axis::default().bounds([bottom, top]).labels([bottom, top].map(|share| format!("{share:.3}"))),
+            Axis::default().bounds([bottom, top]).labels([bottom, top].map(|share| format!("{share:.1}"))),
         );
     frame.render_widget(chart, area);
 }
 
 /// The corners of a curve that stays level between its points.
-fn stairs(points: &[(f64, f64)]) -> Vec<(f64, f64)> {
+fn stairs(points: &[(usize, f64)]) -> Vec<(f64, f64)> {
     let mut corners: Vec<(f64, f64)> = Vec::with_capacity(2 * points.len() + 1);
     for &(number, value) in points {
+        let number = number as f64;
         corners.extend(corners.last().map(|&(_, before)| (number, before)));
         corners.push((number, value));
     }

@@ -8,10 +8,10 @@ use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
-use super::Look;
+use super::{Look, fit};
 use crate::tui::groups::{Group, groups};
 use crate::tui::palette::{Palette, Role};
-use crate::tui::setup::{heading, text};
+use crate::tui::setup::{abbreviated, text};
 use crate::tui::state::{State, Worker};
 use crate::tui::view::{Panel, View};
 use crate::units;
@@ -19,15 +19,16 @@ use crate::units;
 /// Width from which the two lists stand side by side.
 const SIDE_BY_SIDE: u16 = 76;
 
-/// Width from which there is room for the trial that a worker did last.
-const WITH_TRIAL: u16 = 44;
+/// Widths of the columns of names and of best values.
+const NAME: u16 = 10;
+const BEST: u16 = 12;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
     let [left, right] = if area.width >= SIDE_BY_SIDE {
         Layout::horizontal([Constraint::Percentage(58), Constraint::Min(1)]).areas(area)
     } else {
         let workers =
-            (worker_count(state, look) + look.setup.models.len() + 3).min(usize::from(area.height) / 2);
+            (worker_count(state, look) + 2 * look.setup.models.len() + 3).min(usize::from(area.height) / 2);
         Layout::vertical([Constraint::Min(1), Constraint::Length(workers as u16)]).areas(area)
     };
     draw_groups(frame, left, state, view, look);
@@ -51,30 +52,43 @@ fn draw_groups(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, lo
     let height = usize::from(area.height.saturating_sub(3)).max(1);
     let selected = view.group.min(groups.len() - 1);
     let first = selected.saturating_sub(height / 2).min(groups.len().saturating_sub(height));
-    let bar = usize::from(area.width.saturating_sub(45)).clamp(4, 30);
+    let digits = |largest: u64, least: u16| least.max(largest.to_string().len() as u16);
+    let counts = [digits(most, 6), digits(groups.iter().map(|group| group.front).max().unwrap_or(0), 5)];
+    // What the numbers leave; where they leave nothing there is no bar.
+    let others = NAME + counts[0] + counts[1] + BEST + 4 + 2;
+    let bar = usize::from(area.width.saturating_sub(others)).min(30);
     let rows = groups.iter().enumerate().skip(first).take(height).map(|(index, group)| {
-        let row = group_row(group, most, bar, look);
+        let row = group_row(group, most, counts, bar, look);
         if index == selected && focused { row.style(Palette::selected()) } else { row }
     });
-    let best = look.setup.objectives.first().map(|name| format!("{:>12}", heading(name))).unwrap_or_default();
-    let headings = ["from".to_owned(), "trials".to_owned(), String::new(), "front".to_owned(), best];
-    let widths = [10, 6, bar as u16, 5, 12].map(Constraint::Length);
+    let best = look.setup.objectives.first().map(|name| abbreviated(&look.setup.heading(name)));
+    let best = best.map(|name| fit::shortened(&name, BEST.into()));
+    let right = |text: &str, width: u16| format!("{text:>width$}", width = usize::from(width));
+    let headings = [
+        "from".to_owned(),
+        right("trials", counts[0]),
+        String::new(),
+        right("front", counts[1]),
+        right(&best.unwrap_or_default(), BEST),
+    ];
+    let widths = [NAME, counts[0], bar as u16, counts[1], BEST].map(Constraint::Length);
     let table = Table::new(rows, widths).header(Row::new(headings).style(Modifier::BOLD)).block(block);
     frame.render_widget(table, area);
 }
 
-fn group_row<'a>(group: &Group, most: u64, bar: usize, look: &Look<'_>) -> Row<'a> {
+fn group_row<'a>(group: &Group, most: u64, counts: [u16; 2], bar: usize, look: &Look<'_>) -> Row<'a> {
     let full = (bar as u64 * group.trials).div_ceil(most) as usize;
     let best = match (look.setup.objectives.first(), group.best) {
         (Some(name), Some(best)) => text(name, best),
         _ => "-".to_owned(),
     };
+    let [trials, front] = counts.map(usize::from);
     Row::new([
-        Cell::from(group.name.clone()),
-        Cell::from(format!("{:>6}", group.trials)),
+        Cell::from(fit::shortened(&group.name, NAME.into())),
+        Cell::from(format!("{:>trials$}", group.trials)),
         Cell::from(look.span(Role::Front, "▪".repeat(full))),
-        Cell::from(format!("{:>5}", group.front)),
-        Cell::from(format!("{best:>12}")),
+        Cell::from(format!("{:>front$}", group.front)),
+        Cell::from(format!("{best:>width$}", width = usize::from(BEST))),
     ])
 }
 
@@ -92,7 +106,11 @@ fn draw_workers(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, l
         lines.push(worker_line(index, state.workers.get(&index), inner.width, look));
     }
     for model in &look.setup.models {
-        lines.push(Line::from(vec![look.span(Role::Dim, "costs by "), Span::raw(model.clone())]));
+        let by = "costs by ";
+        let name = fit::shortened(&model.model, usize::from(inner.width).saturating_sub(by.len()));
+        lines.push(Line::from(vec![look.span(Role::Dim, by), Span::raw(name)]));
+        let conditions = model.conditions.map(|conditions| format!("  for {conditions}"));
+        lines.extend(conditions.map(|text| Line::from(fit::cut(&text, usize::from(inner.width)))));
     }
     frame.render_widget(Paragraph::new(lines), inner);
 }
@@ -102,11 +120,24 @@ fn worker_line<'a>(index: usize, worker: Option<&Worker>, width: u16, look: &Loo
         return Line::from(format!("{index:>6} {:>6}", 0));
     };
     let seconds = units::significant(worker.mean_s());
+    let line = format!("{index:>6} {:>6} {seconds:>7}  ", worker.trials);
+    let room = usize::from(width).saturating_sub(fit::width(&line));
     let last = worker.last.map_or_else(String::new, |(trial, at)| {
-        let ago = whole(look.now.saturating_sub(at));
-        if width < WITH_TRIAL { format!("{ago} ago") } else { format!("trial {trial}, {ago} ago") }
+        let since = look.now.saturating_sub(at);
+        let ago = format!("{} ago", whole(since));
+        let said = [format!("trial {trial}, {ago}"), ago, format!("{} ago", roughly(since))];
+        said.into_iter().find(|said| fit::width(said) <= room).unwrap_or_else(|| fit::MORE.to_owned())
     });
-    Line::from(format!("{index:>6} {:>6} {seconds:>7}  {last}", worker.trials))
+    Line::from(line + &last)
+}
+
+/// A time in its largest unit.
+fn roughly(time: Duration) -> String {
+    match time.as_secs() {
+        seconds @ 0..60 => format!("{seconds} s"),
+        seconds @ 60..3600 => format!("{} min", seconds / 60),
+        seconds => format!("{} h", seconds / 3600),
+    }
 }
 
 /// A time in whole seconds or more.

@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use kiln_search::TrialId;
 use ratatui::Frame;
 use ratatui::layout::{Alignment, Constraint, Layout, Rect};
 use ratatui::text::{Line, Span};
 
-use super::Look;
+use super::{Look, fit};
+use crate::headline;
 use crate::tui::palette::Role;
 use crate::tui::setup::{self, heading, text};
 use crate::tui::state::State;
@@ -17,15 +19,21 @@ const SILENCE: Duration = Duration::from_mins(2);
 
 /// Width from which everything is said in full.
 const ROOMY: u16 = 110;
+/// Columns that the name of an objective keeps.
+const NAME_MIN: usize = 10;
+/// Fewest columns of the bar, and what stands around it.
+const BAR_MIN: usize = 14;
+/// What stands before the study's name.
+const NAME: &str = " kiln ";
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: &Look<'_>) {
     let [title, stages, bar, facts] = Layout::vertical([Constraint::Length(1); 4]).areas(area);
-    frame.render_widget(
-        Line::from(vec![look.span(Role::Focus, " kiln "), Span::raw(&look.setup.study)]),
-        title,
-    );
-    frame.render_widget(Line::from(situation(state, look)).alignment(Alignment::Right), title);
-    frame.render_widget(stage_line(state, look), stages);
+    let situation = Line::from(situation(state, look));
+    let room = usize::from(title.width).saturating_sub(situation.width() + NAME.len() + 1);
+    let study = fit::shortened(&look.setup.study, room);
+    frame.render_widget(Line::from(vec![look.span(Role::Focus, NAME), Span::raw(study)]), title);
+    frame.render_widget(situation.alignment(Alignment::Right), title);
+    frame.render_widget(stage_line(state, look, stages.width), stages);
     frame.render_widget(bar_line(state, look, bar.width), bar);
     frame.render_widget(fact_line(state, look, facts.width), facts);
 }
@@ -50,26 +58,35 @@ fn situation<'a>(state: &State, look: &Look<'_>) -> Vec<Span<'a>> {
     spans
 }
 
-/// The stages so far, with the time that each took.
-fn stage_line<'a>(state: &'a State, look: &Look<'_>) -> Line<'a> {
-    let mut spans = vec![Span::raw(" ")];
+/// The stages so far, with the time that each took. Where there is no room for all, the first ones are left out.
+fn stage_line<'a>(state: &'a State, look: &Look<'_>, width: u16) -> Line<'a> {
+    let mut stages: Vec<Vec<Span<'a>>> = Vec::new();
     for passed in &state.stages {
         let stage = &passed.stage;
-        match passed.ended {
+        stages.push(match passed.ended {
             Some(ended) => {
                 let sign = if stage.is_done() { "✓" } else { "-" };
-                spans.push(look.span(Role::Curve, format!("{sign} {} ", stage.name())));
-                spans.push(look.span(Role::Dim, format!("{}   ", units::duration(stage.elapsed(ended)))));
+                let took = units::duration(stage.elapsed(ended));
+                vec![
+                    look.span(Role::Curve, format!("{sign} {} ", stage.name())),
+                    look.span(Role::Dim, format!("{took}   ")),
+                ]
             }
-            None => spans.push(look.span(Role::Focus, format!("▸ {}   ", stage.name()))),
-        }
+            None => vec![look.span(Role::Focus, format!("▸ {}   ", stage.name()))],
+        });
     }
     if state.stages.is_empty() {
-        spans.push(look.span(Role::Dim, "waiting for the study to begin"));
+        stages.push(vec![look.span(Role::Dim, "waiting for the study to begin")]);
     } else if !state.ended && state.stages.iter().all(|passed| !passed.stage.covers("search")) {
-        spans.push(look.span(Role::Dim, "· search"));
+        stages.push(vec![look.span(Role::Dim, "· search")]);
     }
-    Line::from(spans)
+    let line = |stages: &[Vec<Span<'a>>], left_out: bool| {
+        let first = if left_out { format!(" {} ", fit::MORE) } else { " ".to_owned() };
+        std::iter::once(Span::raw(first)).chain(stages.concat()).collect::<Line<'a>>()
+    };
+    let fits = |first: &usize| line(&stages[*first..], *first > 0).width() <= usize::from(width);
+    let first = (0..stages.len()).find(fits).unwrap_or(stages.len() - 1);
+    line(&stages[first..], first > 0)
 }
 
 /// A bar for the stage at hand, and what it says of itself.
@@ -77,15 +94,20 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     let Some(stage) = state.stage() else {
         return Line::from("");
     };
-    let mut parts = vec![format!("{:>3} %", stage.percent())];
+    let percent = (stage.total() > 0).then(|| format!("{:>3} %", stage.percent()));
+    let mut parts: Vec<String> = percent.into_iter().collect();
     if stage.covers("search") {
-        parts.push(format!("{} of {} trials", stage.done(), stage.total()));
-    } else if !stage.note().is_empty() {
-        parts.push(stage.note().to_owned());
+        parts.push(stage.trials());
     }
     parts.extend(stage.left(look.now).map(|left| format!("{} left", units::duration(left))));
+    if !stage.covers("search") && !stage.note().is_empty() {
+        // Before the time that is left, in what room there is.
+        let others: usize = parts.iter().map(|part| fit::width(part) + 2).sum();
+        let note = fit::cut(stage.note(), usize::from(width).saturating_sub(others + BAR_MIN));
+        parts.insert(parts.len().min(1), note);
+    }
     let said = parts.join(", ");
-    let room = usize::from(width).saturating_sub(said.chars().count() + 4);
+    let room = usize::from(width).saturating_sub(fit::width(&said) + 4);
     let full = (room as u64 * stage.percent().min(100) / 100) as usize;
     Line::from(vec![
         Span::raw(" "),
@@ -97,27 +119,75 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
 
 /// How good it is so far, and what was refused or failed.
 fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
-    let mut spans = vec![Span::raw(" ")];
-    if let (Some((value, id)), Some(name)) = (state.best, look.setup.objectives.first()) {
-        spans.push(Span::raw(format!("best {} ", heading(name))));
-        spans.push(look.span(Role::Front, text(name, value)));
-        spans.push(Span::raw(format!(" (trial {id}), ")));
+    let mut parts: Vec<(String, Option<Role>)> = Vec::new();
+    let mut say = |text: String, role| parts.push((text, role));
+    say(format!("front {}", state.front.len()), None);
+    if state.is_unhealthy {
+        say("! estimates may mislead".to_owned(), Some(Role::Limit));
     }
-    spans.push(Span::raw(format!("front {}", state.front.len())));
     if state.failed > 0 {
-        spans.push(Span::raw(", "));
-        spans.push(look.span(Role::Limit, format!("{} failed", state.failed)));
+        say(format!("{} failed", state.failed), Some(Role::Limit));
     }
     if let Some((candidates, rejected)) = state.rejections.filter(|(candidates, _)| *candidates > 0) {
         let percent = 100.0 * rejected as f64 / candidates as f64;
-        spans.push(Span::raw(if width < ROOMY {
-            format!(", {percent:.0} % refused")
+        let refused = if width < ROOMY {
+            format!("{percent:.0} % refused")
         } else {
-            format!(", {percent:.0} % of {candidates} candidates refused: over a limit")
-        }));
+            format!("{percent:.0} % of {candidates} candidates refused: over a limit")
+        };
+        say(refused, None);
     }
     if !state.finished.is_empty() {
-        spans.push(Span::raw(format!(", {} finished", state.finished.len())));
+        say(format!("{} finished", state.finished.len()), None);
+    }
+    let mut spans = vec![Span::raw(" ")];
+    let mut room = usize::from(width).saturating_sub(1);
+    if let Some(Best { what, value, trial, qualifier, role }) = best(state, look) {
+        let trial = format!(" (trial {trial}), ");
+        let others: usize = parts.iter().map(|(text, _)| fit::width(text) + 2).sum();
+        let taken = [value.as_str(), &qualifier, &trial, " "].map(fit::width).iter().sum::<usize>();
+        // The name gives way to the numbers behind it, down to what can still be read.
+        let name = fit::shortened(&what, room.saturating_sub(taken + others).max(NAME_MIN));
+        room = room.saturating_sub(taken + fit::width(&name));
+        spans.push(Span::raw(format!("{name} ")));
+        spans.push(look.span(role, value));
+        spans.push(look.span(Role::Limit, qualifier));
+        spans.push(Span::raw(trial));
+    }
+    for (index, (text, role)) in parts.iter().enumerate() {
+        let between = if index == 0 { "" } else { ", " };
+        let more = if index + 1 < parts.len() { 2 + fit::width(fit::MORE) } else { 0 };
+        let taken = fit::width(text) + between.len();
+        if taken + more > room {
+            spans.push(Span::raw(if room > 1 { " …" } else { "…" }));
+            break;
+        }
+        room -= taken;
+        spans.push(Span::raw(between));
+        spans.push(role.map_or_else(|| Span::raw(text.clone()), |role| look.span(role, text.clone())));
     }
     Line::from(spans)
+}
+
+/// The best number so far.
+struct Best {
+    what: String,
+    value: String,
+    trial: TrialId,
+    /// What is said of a value that was not measured with full effort.
+    qualifier: String,
+    role: Role,
+}
+
+/// The test result of the best finished network, or else the best value of the search.
+fn best(state: &State, look: &Look<'_>) -> Option<Best> {
+    let finished = state.finished.iter().map(|(id, (finished, _))| (*id, &finished.metrics));
+    if let Some((trial, name, value)) = headline::best(finished) {
+        let (what, value) = (heading(name), text(name, value));
+        return Some(Best { what, value, trial, qualifier: String::new(), role: Role::Finished });
+    }
+    let ((value, trial), name) = state.best.zip(look.setup.objectives.first())?;
+    let qualifier = state.qualifier().map_or_else(String::new, |qualifier| format!(" {qualifier}"));
+    let (what, value) = (format!("best {}", look.setup.heading(name)), text(name, value));
+    Some(Best { what, value, trial, qualifier, role: Role::Front })
 }

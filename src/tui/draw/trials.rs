@@ -1,21 +1,30 @@
 //! The table of trials.
 
+use kiln_search::Fidelity;
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
 use ratatui::style::Modifier;
 use ratatui::text::{Line, Span};
 use ratatui::widgets::{Cell, Paragraph, Row, Table};
 
-use super::Look;
+use super::{Look, fit};
 use crate::tui::groups::group_of;
 use crate::tui::palette::{Palette, Role};
-use crate::tui::setup::{heading, text, value};
+use crate::tui::setup::{abbreviated, text, value};
 use crate::tui::state::{State, Told};
 use crate::tui::view::{Filter, Order, Panel, View};
 use crate::units;
 
 /// Width of a column of numbers.
 const NUMBER: u16 = 13;
+/// Widths of the columns of signs, of where trials come from, and of seconds.
+const SIGN: u16 = 2;
+const FROM: u16 = 10;
+const SECONDS: u16 = 10;
+/// Least width of the column of trials' numbers.
+const TRIAL: u16 = 6;
+/// Least width of the column of fidelities, in studies that have several.
+const EFFORT: u16 = 10;
 /// Width from which the costs are listed too.
 const WITH_COSTS: u16 = 100;
 
@@ -27,7 +36,14 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
             if state.trials.is_empty() { " no trial yet" } else { " no trial is like that; f shows others" };
         return frame.render_widget(Paragraph::new(text).block(block), area);
     }
-    let names = columns(&rows, look, area.width);
+    let id = state.trials.keys().last().map_or(0, |last| last.to_string().len()) as u16;
+    let id = id.max(TRIAL);
+    let has_rungs = rows.iter().any(|told| told.trial.proposal.fidelity != Fidelity::Full);
+    let longest = rows.iter().map(|told| effort(told.trial.proposal.fidelity).len()).max().unwrap_or(0);
+    let effort_width = has_rungs.then(|| EFFORT.max(longest as u16));
+    let fixed = 2 + SIGN + id + FROM + SECONDS + 5 + effort_width.map_or(0, |width| width + 1);
+    let room = area.width.saturating_sub(fixed) / (NUMBER + 1);
+    let (names, left_out) = columns(&rows, look, area.width, usize::from(room));
     let height = usize::from(area.height.saturating_sub(3)).max(1);
     let selected = view.row(&rows);
     let has_keys = !matches!(view.focus, Panel::Groups | Panel::Log);
@@ -35,17 +51,21 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let first = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
     let visible = rows.iter().enumerate().skip(first).take(height);
     let lines = visible.map(|(index, told)| {
-        let row = row(told, &names, state, look);
+        let row = row(told, &names, id, has_rungs, state, look);
         if index == selected && has_keys { row.style(Palette::selected()) } else { row }
     });
-    let widths = [Constraint::Length(2), Constraint::Length(6)]
+    let widths = [Constraint::Length(SIGN), Constraint::Length(id)]
         .into_iter()
         .chain(names.iter().map(|_| Constraint::Length(NUMBER)))
-        .chain([Constraint::Length(10), Constraint::Length(9), Constraint::Min(0)]);
-    let headings = [String::new(), " trial".to_owned()]
+        .chain(effort_width.map(Constraint::Length))
+        .chain([Constraint::Length(FROM), Constraint::Length(SECONDS), Constraint::Min(0)]);
+    // Objectives for which there is no column are those that `enter` shows.
+    let more = if left_out > 0 { fit::MORE } else { "" };
+    let headings = [String::new(), right("trial", id)]
         .into_iter()
-        .chain(names.iter().map(|name| right(&short(&heading(name)), NUMBER)))
-        .chain(["from".to_owned(), right("seconds", 9), String::new()]);
+        .chain(names.iter().map(|name| right(&short(&look.setup.heading(name)), NUMBER)))
+        .chain(has_rungs.then(|| "effort".to_owned()))
+        .chain(["from".to_owned(), right("seconds", SECONDS), more.to_owned()]);
     let table = Table::new(lines, widths)
         .header(Row::new(headings).style(Modifier::BOLD))
         .column_spacing(1)
@@ -57,7 +77,7 @@ fn title<'a>(listed: usize, state: &State, view: &View, look: &Look<'_>) -> Line
     let order = match view.order {
         Order::Trial => "newest".to_owned(),
         Order::Objective(index) => {
-            look.setup.objectives.get(index).map(|name| heading(name)).unwrap_or_default()
+            look.setup.objectives.get(index).map(|name| look.setup.heading(name)).unwrap_or_default()
         }
         Order::Seconds => "seconds".to_owned(),
     };
@@ -83,23 +103,28 @@ fn title<'a>(listed: usize, state: &State, view: &View, look: &Look<'_>) -> Line
     ])
 }
 
-/// Objectives, then as many costs as there is room for.
-fn columns(rows: &[&Told], look: &Look<'_>, width: u16) -> Vec<String> {
-    let mut names = look.setup.objectives.clone();
-    if width < WITH_COSTS {
-        return names;
-    }
-    let costs = rows.iter().find(|told| !told.trial.costs.0.is_empty());
-    let room = usize::from((width - 40) / (NUMBER + 1));
+/// As many objectives as there is room for, then costs; and how many objectives are left out.
+fn columns(rows: &[&Told], look: &Look<'_>, width: u16, room: usize) -> (Vec<String>, usize) {
+    let objectives = &look.setup.objectives;
+    let mut names: Vec<String> = objectives.iter().take(room).cloned().collect();
+    let left_out = objectives.len() - names.len();
+    let costs = rows.iter().find(|told| !told.trial.costs.0.is_empty()).filter(|_| width >= WITH_COSTS);
     for name in costs.into_iter().flat_map(|told| told.trial.costs.0.keys()) {
         if names.len() < room && !names.contains(name) {
             names.push(name.clone());
         }
     }
-    names
+    (names, left_out)
 }
 
-fn row<'a>(told: &Told, names: &[String], state: &State, look: &Look<'_>) -> Row<'a> {
+fn row<'a>(
+    told: &Told,
+    names: &[String],
+    id: u16,
+    has_rungs: bool,
+    state: &State,
+    look: &Look<'_>,
+) -> Row<'a> {
     let trial = &told.trial;
     let sign = if state.finished.contains_key(&trial.id) {
         look.span(Role::Finished, "★")
@@ -114,23 +139,29 @@ fn row<'a>(told: &Told, names: &[String], state: &State, look: &Look<'_>) -> Row
         let shown = value(trial, name).map_or_else(|| "-".to_owned(), |value| text(name, value));
         Cell::from(right(&shown, NUMBER))
     });
-    let seconds = if told.known { "known".to_owned() } else { units::significant(told.seconds) };
-    let mut cells =
-        vec![Cell::from(Line::from(vec![Span::raw(" "), sign])), Cell::from(right(&trial.id.to_string(), 6))];
+    let seconds = if told.known { "known".to_owned() } else { units::significant(told.seconds.get()) };
+    let mut cells = vec![
+        Cell::from(Line::from(vec![Span::raw(" "), sign])),
+        Cell::from(right(&trial.id.to_string(), id)),
+    ];
     cells.extend(numbers);
-    cells.push(Cell::from(group_of(told)));
-    cells.push(Cell::from(right(&seconds, 9)));
+    cells.extend(has_rungs.then(|| Cell::from(effort(trial.proposal.fidelity))));
+    cells.push(Cell::from(fit::shortened(&group_of(told), usize::from(FROM))));
+    cells.push(Cell::from(right(&seconds, SECONDS)));
     Row::new(cells)
+}
+
+/// A fidelity that fits into a column.
+fn effort(fidelity: Fidelity) -> String {
+    match fidelity {
+        Fidelity::Proxy => "proxy".to_owned(),
+        other => other.to_string(),
+    }
 }
 
 /// A heading that fits into a column.
 fn short(heading: &str) -> String {
-    heading
-        .replace("peak memory", "memory")
-        .replace("parameters", "params")
-        .chars()
-        .take(usize::from(NUMBER))
-        .collect()
+    fit::shortened(&abbreviated(heading), usize::from(NUMBER))
 }
 
 fn right(text: &str, width: u16) -> String {

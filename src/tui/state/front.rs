@@ -1,8 +1,8 @@
 //! The Pareto front, kept while trials come.
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
-use kiln_search::pareto::dominates;
+use kiln_search::pareto::Archive;
 use kiln_search::{Fidelity, Trial, TrialId};
 use kiln_space::Genotype;
 
@@ -11,7 +11,10 @@ use kiln_space::Genotype;
 pub(crate) struct Front {
     /// Highest fidelity so far, the one that counts.
     fidelity: Option<Fidelity>,
-    members: BTreeMap<TrialId, (Genotype, Vec<f64>)>,
+    archive: Archive<Genotype>,
+    /// The trial that stands for each architecture.
+    members: BTreeMap<Genotype, TrialId>,
+    trials: BTreeSet<TrialId>,
 }
 
 impl Front {
@@ -23,39 +26,41 @@ impl Front {
             return false;
         }
         if fidelity > self.fidelity {
-            self.members.clear();
-            self.fidelity = fidelity;
+            *self = Self { fidelity, ..Self::default() };
         }
         // The earliest trial stands for its architecture, whichever answer came first.
-        let same = self.members.iter().find(|(_, (member, _))| member == genotype).map(|(id, _)| *id);
-        if let Some(same) = same {
-            if id < same
-                && let Some(member) = self.members.remove(&same)
-            {
-                self.members.insert(id, member);
+        if let Some(same) = self.members.get_mut(genotype) {
+            let is_earlier = id < *same;
+            if is_earlier {
+                self.trials.remove(same);
+                self.trials.insert(id);
+                *same = id;
             }
-            return id < same;
+            return is_earlier;
         }
-        if self.members.values().any(|(_, member)| dominates(member, objectives)) {
-            return false;
+        let Some(beaten) = self.archive.insert(genotype.clone(), objectives) else { return false };
+        for genotype in beaten {
+            if let Some(id) = self.members.remove(&genotype) {
+                self.trials.remove(&id);
+            }
         }
-        self.members.retain(|_, (_, member)| !dominates(objectives, member));
-        self.members.insert(id, (genotype.clone(), objectives.clone()));
+        self.members.insert(genotype.clone(), id);
+        self.trials.insert(id);
         true
+    }
+
+    /// The effort with which its members were judged; `None` before there is one.
+    pub(crate) const fn fidelity(&self) -> Option<Fidelity> {
+        self.fidelity
     }
 
     /// Whether a trial is on it.
     pub(crate) fn contains(&self, id: TrialId) -> bool {
-        self.members.contains_key(&id)
+        self.trials.contains(&id)
     }
 
     /// Networks on it.
     pub(crate) fn len(&self) -> usize {
-        self.members.len()
-    }
-
-    /// Objective values of its members, by ascending trial.
-    pub(crate) fn objectives(&self) -> impl Iterator<Item = &[f64]> {
-        self.members.values().map(|(_, objectives)| objectives.as_slice())
+        self.trials.len()
     }
 }

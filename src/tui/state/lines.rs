@@ -3,6 +3,8 @@
 use std::collections::VecDeque;
 use std::time::Duration;
 
+use kiln_export::{plain_text, steers};
+
 /// Lines that are kept.
 const KEPT: usize = 1000;
 
@@ -47,13 +49,12 @@ pub(crate) struct Line {
 pub(crate) struct Lines(VecDeque<Line>);
 
 impl Lines {
-    /// Adds a line; the oldest goes when there are too many. Control characters would break the screen.
+    /// Adds a line; the oldest goes when there are too many.
     pub(crate) fn push(&mut self, at: Duration, level: Level, message: String) {
         if self.0.len() == KEPT {
             self.0.pop_front();
         }
-        let message =
-            if message.contains(char::is_control) { message.replace(char::is_control, " ") } else { message };
+        let message = if message.contains(steers) { plain_text(&message).into_owned() } else { message };
         self.0.push_back(Line { at, level, message });
     }
 

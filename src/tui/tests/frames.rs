@@ -4,6 +4,7 @@ use std::fs;
 use std::path::Path;
 use std::time::Duration;
 
+use kiln_search::{Event, Fidelity};
 use ratatui::Terminal;
 use ratatui::backend::TestBackend;
 
@@ -150,4 +151,29 @@ fn a_study_of_one_objective_without_limit_has_no_scatter() {
     let mut view = View::default();
     view.press(Key::Char('s'), &state, &setup, &Small);
     assert_eq!(view.rows(&state)[0].trial.id, state.best.unwrap().1);
+}
+
+#[test]
+fn a_study_of_several_fidelities_says_with_how_much_effort() {
+    let mut events = searching();
+    for (event, _) in &mut events {
+        match event {
+            Event::Prepared { full_epochs, .. } => *full_epochs = 20,
+            Event::Trial { trial, .. } => {
+                trial.proposal.fidelity =
+                    if trial.id % 4 == 3 { Fidelity::Epochs(3) } else { Fidelity::Epochs(1) };
+            }
+            _ => {}
+        }
+    }
+    let state = state(&events);
+    let shown = |view: &View| render(120, 40, &state, view, Depth::True, Duration::from_secs(67));
+    let frame = shown(&View::default());
+    for part in ["after 3 of 20 epochs (trial", " effort ", " 1 epoch ", " 3 epochs "] {
+        assert!(frame.contains(part), "`{part}` is not in\n{frame}");
+    }
+    let inspection = Small.inspect(&super::trial(4)).map_err(|error| error.to_string());
+    let opened = Opened { trial: 4, inspection, scrolled: 0 };
+    let frame = shown(&View { opened: Some(opened), selected: Some(4), ..View::default() });
+    assert!(frame.contains(" trial 4, after 1 of 20 epochs, "), "{frame}");
 }

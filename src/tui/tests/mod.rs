@@ -1,22 +1,26 @@
 //! The screen on made-up studies: frames held against golden files, keys, slow terminals.
 
 mod frames;
+mod hostile;
 mod pressed;
+mod room;
 mod shown;
 mod told;
 
-use std::collections::BTreeMap;
 use std::time::Duration;
 
+use kiln_hw_models::Conditions;
 use kiln_search::{
-    Constraint, Costs, Event, FailureKind, Fidelity, Finished, Objectives, Origin, Outcome, Proposal,
-    RunPaths, Trial,
+    Constraint, Costs, Event, FailureKind, Fidelity, Finished, NamedValues, Objectives, Origin, Outcome,
+    Proposal, RunPaths, Seconds, Trial,
 };
 use kiln_space::Genotype;
 
 use super::setup::{Role, Setup};
 use super::state::State;
 use crate::inspection::{Inspect, Inspection, LayerView};
+use crate::report::PredictedFor;
+use crate::units::Numbers;
 
 fn setup(role: Role) -> Setup {
     Setup {
@@ -24,10 +28,14 @@ fn setup(role: Role) -> Setup {
         paths: RunPaths::new("runs/digits"),
         objectives: vec!["error_percent".to_owned(), "latency_us".to_owned()],
         constraints: vec![Constraint::new("latency_us", 200.0)],
-        models: vec!["cortex-a72/roofline/datasheet".to_owned()],
+        models: vec![PredictedFor {
+            device: "cortex-a72".to_owned(),
+            model: "cortex-a72/roofline/datasheet".to_owned(),
+            conditions: Some(Conditions { batch: 1, threads: 4 }),
+        }],
         workers: 2,
         networks: 1,
-        has_supernet: true,
+        metrics: Numbers::Estimated,
         role,
     }
 }
@@ -59,7 +67,7 @@ fn trial(id: u64) -> Trial {
             origin: Origin { operator: operator.to_owned(), parents, cluster },
         },
         outcome,
-        costs: Costs(BTreeMap::from([
+        costs: Costs(NamedValues::from([
             ("latency_us".to_owned(), latency),
             ("macs".to_owned(), 1e4 * latency),
             ("model_bytes".to_owned(), 200.0 * latency),
@@ -71,7 +79,12 @@ fn trial(id: u64) -> Trial {
 }
 
 fn told(id: u64) -> Event {
-    Event::Trial { trial: trial(id), known: false, seconds: 0.5 + noise(id), worker: (id % 2) as usize }
+    Event::Trial {
+        trial: trial(id),
+        known: false,
+        seconds: Seconds::saturating(0.5 + noise(id)),
+        worker: (id % 2) as usize,
+    }
 }
 
 fn progress(stage: &str, done: u64, total: u64, note: &str) -> Event {
@@ -81,13 +94,13 @@ fn progress(stage: &str, done: u64, total: u64, note: &str) -> Event {
 /// A study in the middle of its search.
 fn searching() -> Vec<(Event, Duration)> {
     let mut events = vec![(
-        Event::Started { study: "digits".to_owned(), resumed: 0, trials: 150 },
+        Event::Started { study: "digits".to_owned(), resumed: 0, trials: Some(150) },
         Duration::from_millis(200),
     )];
     for second in 1..=20 {
         events.push((progress("supernet", 50 * second, 1000, "loss 0.3127"), Duration::from_secs(second)));
     }
-    events.push((Event::Prepared { fingerprint: "f".to_owned() }, Duration::from_secs(20)));
+    events.push((Event::Prepared { fingerprint: "f".to_owned(), full_epochs: 0 }, Duration::from_secs(20)));
     for id in 0..90 {
         let at = Duration::from_millis(20_500 + 500 * id);
         events.push((told(id), at));
@@ -105,7 +118,7 @@ fn whole() -> Vec<(Event, Duration)> {
     let finished = Finished {
         trial: best(150),
         metrics: [("test_accuracy_percent".to_owned(), 98.61)].into(),
-        files: vec!["model.kiln".to_owned(), "model.onnx".to_owned(), "card.json".to_owned()],
+        files: vec!["model.kiln".into(), "model.onnx".into(), "card.json".into()],
     };
     let seconds = Duration::from_secs;
     events.extend([
@@ -114,7 +127,7 @@ fn whole() -> Vec<(Event, Duration)> {
         (progress("finish", 0, 1, "trial 7"), seconds(96)),
         (progress("network", 500, 1000, "loss 0.1"), seconds(106)),
         (progress("network", 1000, 1000, "trained"), seconds(116)),
-        (Event::Finished { finished, seconds: 20.0 }, seconds(116)),
+        (Event::Finished { finished, seconds: Seconds::saturating(20.0) }, seconds(116)),
         (progress("finish", 1, 1, ""), seconds(116)),
         (Event::Ended, seconds(117)),
     ]);

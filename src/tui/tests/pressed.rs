@@ -33,7 +33,7 @@ fn trials_are_ordered_by_every_column() {
         view.rows(&state).iter().filter_map(|told| told.trial.objectives.0.get(1).copied()).collect();
     assert!(latencies.is_sorted());
     press(&mut view, &state, &chars("s"));
-    let seconds: Vec<f64> = view.rows(&state).iter().map(|told| -told.seconds).collect();
+    let seconds: Vec<f64> = view.rows(&state).iter().map(|told| -told.seconds.get()).collect();
     assert!(seconds.is_sorted());
     press(&mut view, &state, &chars("sS"));
     assert_eq!(listed(&view, &state)[..2], [0, 1]);
@@ -116,8 +116,7 @@ fn what_cannot_be_exported_says_why_and_what_to_do() {
     assert_eq!(message(&super::state(&[]), None), "there is no trial to export yet");
     assert_eq!(
         message(&state(&whole()), Some(3)),
-        "trial 3 has no weights of its own to export: it was not finished; for this one, give the config another name, \
-         `start = [[3, 0, 1]]` in its strategy, `trials = 1` and `supernet = \"runs/digits\"` in `[evaluator]`"
+        "trial 3 has no weights of its own to export: it was not finished; `kiln finish runs/digits 3` trains it when the search has ended"
     );
     let said = message(&state(&searching()), Some(13));
     assert!(said.ends_with("of the front, the best by the first objective will be finished"), "{said}");

@@ -1,12 +1,16 @@
 //! What events make of the state.
 
+use std::collections::BTreeMap;
 use std::time::Duration;
 
 use kiln_search::hypervolume::hypervolume;
-use kiln_search::{Event, Fidelity, Trial, study_front};
+use kiln_search::{Event, Fidelity, JOURNAL_VERSION, JournalEntry, Seconds, StudyRecord, Trial, study_front};
 
 use super::{progress, searching, setup, state, told, trial, whole};
-use crate::tui::setup::Role;
+use crate::comparison::Comparison;
+use crate::study_page::{History, StudyPage};
+use crate::tui::groups::groups;
+use crate::tui::setup::{Role, Setup};
 use crate::tui::state::{Front, Level, State};
 
 #[test]
@@ -34,18 +38,85 @@ fn the_front_is_that_of_the_study_whatever_the_order() {
 #[test]
 fn the_hypervolume_is_that_of_the_front_and_never_falls() {
     let state = state(&whole());
-    let reference = state.volume.reference().to_vec();
+    let reference = state.volume.scale().unwrap().reference.clone();
     assert!((reference[1] - 200.0).abs() < 1e-12, "the limit is the reference");
     let trials: Vec<Trial> = (0..150).map(trial).collect();
     let front = study_front(&trials);
     let points: Vec<&[f64]> = front.iter().map(|entry| entry.objectives.0.as_slice()).collect();
-    let curve = state.volume.points();
+    let best = |axis: usize| points.iter().map(|point| point[axis]).fold(f64::INFINITY, f64::min);
+    let whole = (reference[0] - best(0)) * (reference[1] - best(1));
+    let curve = state.volume.curve();
     let (number, last) = *curve.last().unwrap();
     assert!(number <= 150);
-    assert!((last - hypervolume(&points, &reference)).abs() < 1e-9);
+    assert!((last - 100.0 * hypervolume(&points, &reference) / whole).abs() < 1e-9);
     assert!(curve.windows(2).all(|pair| pair[0].1 <= pair[1].1 && pair[0].0 < pair[1].0));
-    let shares = state.volume.curve();
-    assert!(shares.iter().all(|(_, share)| (0.0..=1.0).contains(share)));
+}
+
+#[test]
+fn screen_watch_report_and_compare_tell_one_hypervolume() {
+    // Short trainings with errors that no whole one has, and failures.
+    let trials: Vec<Trial> = (0..150)
+        .map(|id| {
+            let mut trial = trial(id);
+            if id % 3 == 0 {
+                trial.proposal.fidelity = Fidelity::Epochs(1 + 2 * (id % 2) as u32);
+                trial.objectives.0.iter_mut().for_each(|value| *value /= 2.0);
+            }
+            trial
+        })
+        .collect();
+    assert!(trials.iter().any(|trial| trial.objectives.0.is_empty()));
+    let event = |trial: &Trial| Event::Trial {
+        trial: trial.clone(),
+        known: false,
+        seconds: Seconds::saturating(0.5),
+        worker: 0,
+    };
+    let Setup { objectives, constraints, .. } = setup(Role::Runs);
+    // The screen of the process that searches hears of them in one order, `watch` reads them in another.
+    let [screen, watch] = [Role::Runs, Role::Watches].map(|role| {
+        let mut state = State::new(&setup(role));
+        let mut order: Vec<&Trial> = trials.iter().collect();
+        if role == Role::Watches {
+            order.reverse();
+        }
+        for trial in order {
+            state.apply(&event(trial), Duration::ZERO);
+        }
+        (state.volume.curve().last().unwrap().1, state.volume.scale().unwrap().reference.clone())
+    });
+    assert_eq!(screen, watch);
+    let (share, reference) = screen;
+    assert!(share > 10.0 && share < 100.0, "{share}");
+    assert!((reference[1] - 200.0).abs() < 1e-12 && reference[0] > 0.0, "{reference:?}");
+
+    let entry = |event| JournalEntry {
+        version: JOURNAL_VERSION,
+        unix_s: Seconds::saturating(1e9),
+        elapsed_s: Seconds::saturating(1.0),
+        event,
+    };
+    let entries: Vec<JournalEntry> = trials.iter().map(|trial| entry(event(trial))).collect();
+    let mut history = History::default();
+    for entry in &entries {
+        history.see(entry);
+    }
+    let record = StudyRecord::new(entries);
+    let (names, config) = (objectives.clone(), String::new());
+    let page =
+        StudyPage::new("a".to_owned(), "runs/a".into(), config, names, constraints.clone(), record, history);
+    let html = page.page(&BTreeMap::new()).html();
+    assert!(html.contains(&format!("It is {share:.2} % in the end")), "{share}");
+    let accuracy = format!("The reference point is {:.2} %, 200.0 µs.", 100.0 - reference[0]);
+    assert!(html.contains(&accuracy), "{accuracy}");
+
+    let mut study = crate::comparison::tests::contender("a", &[], 200.0);
+    study.constraints = constraints;
+    study.front = study_front(&trials);
+    study.trials = trials;
+    let comparison = Comparison::new(&objectives, &[study.clone(), study]);
+    assert_eq!(comparison.reference, Some(reference));
+    assert!(comparison.studies.iter().all(|side| side.hypervolume_percent.to_bits() == share.to_bits()));
 }
 
 #[test]
@@ -67,9 +138,10 @@ fn stages_know_the_time_left_though_progress_was_left_out() {
 fn known_answers_say_nothing_about_the_speed() {
     let mut state = State::new(&setup(Role::Runs));
     let second = Duration::from_secs;
-    state.apply(&Event::Started { study: "digits".to_owned(), resumed: 50, trials: 100 }, second(0));
+    state.apply(&Event::Started { study: "digits".to_owned(), resumed: 50, trials: Some(100) }, second(0));
     for id in 0..50 {
-        let event = Event::Trial { trial: trial(id), known: true, seconds: 1.0, worker: 0 };
+        let event =
+            Event::Trial { trial: trial(id), known: true, seconds: Seconds::saturating(1.0), worker: 0 };
         state.apply(&event, second(0));
     }
     assert!(state.workers.is_empty());
@@ -105,7 +177,11 @@ fn failures_warnings_and_the_end_are_in_the_log() {
     assert_eq!(last.message, "the study is done");
     let mut state = state;
     state.apply(&Event::Warning { message: "a\u{1b}[2Jb\nc".to_owned() }, Duration::from_secs(200));
-    assert_eq!(state.lines.iter().next_back().unwrap().message, "a [2Jb c", "control characters stay out");
+    assert_eq!(
+        state.lines.iter().next_back().unwrap().message,
+        "a\\u{1b}[2Jb\\nc",
+        "control characters stay out"
+    );
 }
 
 #[test]
@@ -123,8 +199,38 @@ fn of_equally_accurate_trials_the_best_is_on_the_front() {
     for (id, latency) in [(0, 50.0), (1, 40.0), (2, 60.0)] {
         let mut trial = trial(id);
         trial.objectives.0 = vec![2.0, latency];
-        let event = Event::Trial { trial, known: false, seconds: 1.0, worker: 0 };
+        let event = Event::Trial { trial, known: false, seconds: Seconds::saturating(1.0), worker: 0 };
         state.apply(&event, Duration::from_secs(id));
     }
     assert_eq!(state.best.map(|(_, id)| id), Some(1));
+}
+
+#[test]
+fn values_of_less_effort_are_not_compared_with_those_of_more_and_say_so() {
+    let mut state = State::new(&setup(Role::Runs));
+    let second = Duration::from_secs;
+    state.apply(&Event::Prepared { fingerprint: "f".to_owned(), full_epochs: 20 }, second(0));
+    let tell = |state: &mut State, id: u64, fidelity, error: f64| {
+        let mut trial = trial(id);
+        trial.proposal.fidelity = fidelity;
+        trial.objectives.0[0] = error;
+        state.apply(
+            &Event::Trial { trial, known: false, seconds: Seconds::saturating(1.0), worker: 0 },
+            second(id),
+        );
+    };
+    tell(&mut state, 0, Fidelity::Proxy, -30.0);
+    assert_eq!(state.qualifier().as_deref(), Some("by a zero-cost proxy"));
+    tell(&mut state, 1, Fidelity::Epochs(1), 9.0);
+    tell(&mut state, 2, Fidelity::Proxy, -40.0);
+    assert_eq!((state.best, state.qualifier().as_deref()), (Some((9.0, 1)), Some("after 1 of 20 epochs")));
+    assert_eq!(groups(&state)[0].best, Some(9.0));
+    let searched = Event::Searched { trials: 3, front: vec![1] };
+    state.apply(&searched, second(3));
+    assert!(
+        state.lines.iter().next_back().unwrap().message.ends_with("3 trials, judged after 1 of 20 epochs")
+    );
+    tell(&mut state, 3, Fidelity::Full, 11.0);
+    tell(&mut state, 4, Fidelity::Epochs(1), 8.0);
+    assert_eq!((state.best, state.qualifier()), (Some((11.0, 3)), None));
 }

@@ -42,7 +42,7 @@ fn absurd_and_contradictory_settings() {
         ),
         ("epochs = 1", "epochs = 1\naccumulate = 4294967295", "study.toml:19: `evaluator.accumulate`: found"),
         ("epochs = 1", "epochs = 1\nema = 1", "study.toml:19: `evaluator.ema`: found 1"),
-        ("epochs = 1", "epochs = 1\nclip_norm = 0", "study.toml:19: `evaluator.clip_norm`: found 0"),
+        ("epochs = 1", "epochs = 1\nclip_norm = -1", "study.toml:19: `evaluator.clip_norm`: found -1"),
         ("epochs = 1", "epochs = 1\npatience = 0", "study.toml:19: `evaluator.patience`: found 0"),
         ("epochs = 1", "epochs = 1\nwarmup_epochs = 5", "study.toml:19: `evaluator.warmup_epochs`: found 5"),
         (

@@ -61,7 +61,12 @@ fn other_things_in_the_place_of_what_a_run_folder_holds() {
         ("store", file, search, "runs/broken/store: is no folder"),
         ("models", link, search, "runs/broken/models: is no folder"),
         ("training", file, search, "runs/broken/training: is no folder"),
-        ("audit.json", pipe, &["report", "broken"], "runs/broken/audit.json: damaged (it is no file)"),
+        (
+            "audit.json",
+            pipe,
+            &["report", "broken"],
+            "runs/broken/audit.json: is a pipe, a socket or a device, expected a file",
+        ),
         (&model, pipe, &export, "model.kiln: is missing, or no file"),
         (&model, folder, &export, "model.kiln: is missing, or no file"),
     ];
@@ -92,11 +97,11 @@ fn what_is_asked_for_is_written_where_it_can_be() {
     let (sandbox, trial) = ended();
     let export = |out| sandbox.kiln(&["export", "broken", &trial, "--out", out]);
     let report = |out| sandbox.kiln(&["report", "broken", "--out", out]);
-    is_refused("a folder", &export("runs"), &["cannot write `runs`"]);
-    is_refused("no folder", &export("no/where.onnx"), &["cannot write `no/where.onnx`"]);
-    is_refused("a folder", &report("runs"), &["runs: cannot write the report"]);
-    is_refused("no folder", &report("no/where.html"), &["no/where.html: cannot write the report"]);
-    is_refused("below a file", &report("study.toml/a.html"), &["study.toml/a.html: cannot write the report"]);
+    is_refused("a folder", &export("runs"), &["runs: is a folder, expected a file"]);
+    is_refused("no folder", &export("no/where.onnx"), &["no/where.onnx: cannot write"]);
+    is_refused("a folder", &report("runs"), &["runs: is a folder, expected a file"]);
+    is_refused("no folder", &report("no/where.html"), &["no/where.html: cannot write"]);
+    is_refused("below a file", &report("study.toml/a.html"), &["study.toml/a.html: cannot write"]);
     // A device stays one: through a link, so that a program that renames harms nothing but the link.
     symlink("/dev/null", sandbox.path("null")).unwrap();
     for said in [export("null"), report("null")] {
@@ -161,9 +166,9 @@ fn what_may_not_be_read_or_written() {
         ("runs/broken/journal.jsonl", 0o444, search, "journal.jsonl: cannot open the journal for writing"),
         ("runs/broken/journal.jsonl", 0, &["front", "broken"], "journal.jsonl: cannot open the journal"),
         ("runs/broken/kiln.log", 0o444, search, "kiln.log: cannot open the log"),
-        (&model, 0, &["export", "broken", &trial], "model.kiln`: cannot read"),
-        ("", 0o555, &["report", "broken"], "broken.html: cannot write the report"),
-        ("", 0o555, &["export", "broken", &trial], "cannot write `broken-"),
+        (&model, 0, &["export", "broken", &trial], "model.kiln: cannot read"),
+        ("", 0o555, &["report", "broken"], "broken.html: cannot write"),
+        ("", 0o555, &["export", "broken", &trial], ".onnx: cannot write"),
     ];
     for (name, mode, arguments, expected) in cases {
         let path = sandbox.path(name);

@@ -12,6 +12,7 @@ use kiln_space::{Genotype, Settings, SettingsError};
 use rand::Rng;
 use serde::Deserialize;
 
+use super::fit;
 use crate::pareto::{self, Point};
 use crate::strategies::unseen::Unseen;
 use crate::{Ask, Domain, Fidelity, Measurement, Origin, Proposal, Trial};
@@ -37,6 +38,9 @@ impl Default for ProxySettings {
         Self { draw: None, keep: 10, metrics: Vec::new(), journals: Vec::new() }
     }
 }
+
+/// The best genotypes, best first, and the place of each.
+pub(super) type Concluded = (Vec<Genotype>, BTreeMap<Genotype, f64>);
 
 /// What the proxies said so far.
 pub(super) struct Proxies {
@@ -77,6 +81,28 @@ impl Proxies {
         Ok(Self { keep, metrics, to_draw, unseen, running, scored })
     }
 
+    /// Genotypes that are still to be scored.
+    pub(super) const fn to_draw(&self) -> usize {
+        self.to_draw
+    }
+
+    /// Refuses scores of genotypes of another space, and journals that score nothing completely.
+    pub(super) fn fits(&self, domain: &Domain<'_>, settings: &Settings) -> Result<(), SettingsError> {
+        let refuse = |key: &str, problem: String| Err(SettingsError { key: settings.key(key), problem });
+        for genotype in self.scored.keys() {
+            if let Some(problem) = fit::stranger(domain, genotype) {
+                let problem = format!(
+                    "`{genotype}` is scored there and not of this space: {problem}; name studies of the same space"
+                );
+                return refuse("proxies.journals", problem);
+            }
+        }
+        if self.to_draw == 0 && self.complete(domain).0.is_empty() {
+            return Err(self.incomplete("proxies.journals", settings));
+        }
+        Ok(())
+    }
+
     /// Has the next genotype scored, or waits for those that are; `None` when all are.
     pub(super) fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Ask> {
         if self.to_draw > 0 {
@@ -99,31 +125,24 @@ impl Proxies {
             return false;
         }
         if let Some(found) = trial.outcome.measurement() {
-            self.scored.insert(genotype.clone(), found.metrics().clone());
+            self.scored.insert(genotype.clone(), found.metrics().clone().into());
         }
         true
     }
 
-    /// The best genotypes, best first, and the place of each from 0 to 1; those that lack a score are left out.
-    pub(super) fn conclude(&self, domain: &Domain<'_>) -> (Vec<Genotype>, BTreeMap<Genotype, f64>) {
-        let all: BTreeSet<&String> = self.scored.values().flat_map(BTreeMap::keys).collect();
-        let all: Vec<&String> =
-            if self.metrics.is_empty() { all.into_iter().collect() } else { self.metrics.iter().collect() };
-        let score = |genotype: &Genotype, metrics: &BTreeMap<String, f64>, name: &str| {
-            let (name, sign) = name.strip_prefix('-').map_or((name, 1.0), |name| (name, -1.0));
-            let cost = || domain.costs(genotype).ok()?.0.get(name).copied();
-            metrics.get(name).copied().or_else(cost).map(|value| sign * value)
-        };
-        let (mut genotypes, mut scores): (Vec<&Genotype>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
-        for (genotype, metrics) in &self.scored {
-            let found: Option<Vec<f64>> = all.iter().map(|name| score(genotype, metrics, name)).collect();
-            if let Some(found) = found {
-                genotypes.push(genotype);
-                scores.push(found);
-            }
-        }
-        if genotypes.is_empty() {
-            tracing::warn!("no genotype has all of the scores {all:?}: the search begins without proxies");
+    /// The best genotypes, best first, and the place of each from 0 to 1; those that lack a score are left
+    /// out. Nothing where nothing was measured.
+    ///
+    /// # Errors
+    /// [`SettingsError`] when all lack one: it is none of those measured.
+    pub(super) fn conclude(
+        &self,
+        domain: &Domain<'_>,
+        settings: &Settings,
+    ) -> Result<Concluded, SettingsError> {
+        let (genotypes, scores) = self.complete(domain);
+        if genotypes.is_empty() && !self.scored.is_empty() {
+            return Err(self.incomplete("proxies.metrics", settings));
         }
         let places = places(&scores);
         let objectives: Vec<Vec<f64>> = genotypes
@@ -140,7 +159,51 @@ impl Proxies {
         let best = pareto::order(&points).into_iter().take(self.keep).map(|at| genotypes[at].clone());
         let last = genotypes.len().max(2) as f64 - 1.0;
         let each = genotypes.iter().zip(&places).map(|(genotype, place)| ((*genotype).clone(), place / last));
-        (best.collect(), each.collect())
+        Ok((best.collect(), each.collect()))
+    }
+}
+
+impl Proxies {
+    /// No genotype has all scores that count.
+    fn incomplete(&self, key: &str, settings: &Settings) -> SettingsError {
+        let measured: BTreeSet<&str> =
+            self.scored.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
+        let measured: Vec<&str> = measured.into_iter().collect();
+        let problem = format!(
+            "no genotype has all of the scores `{}`; what was measured is `{}`, and costs count too",
+            self.names().join("`, `"),
+            measured.join("`, `")
+        );
+        SettingsError { key: settings.key(key), problem }
+    }
+
+    /// Names of the scores that count.
+    fn names(&self) -> Vec<&str> {
+        if self.metrics.is_empty() {
+            let all: BTreeSet<&str> =
+                self.scored.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
+            return all.into_iter().collect();
+        }
+        self.metrics.iter().map(String::as_str).collect()
+    }
+
+    /// Genotypes that have all scores that count, with these, the lower the better.
+    fn complete(&self, domain: &Domain<'_>) -> (Vec<&Genotype>, Vec<Vec<f64>>) {
+        let all = self.names();
+        let score = |genotype: &Genotype, metrics: &BTreeMap<String, f64>, name: &str| {
+            let (name, sign) = name.strip_prefix('-').map_or((name, 1.0), |name| (name, -1.0));
+            let cost = || domain.costs(genotype).ok()?.0.get(name).copied();
+            metrics.get(name).copied().or_else(cost).map(|value| sign * value)
+        };
+        let (mut genotypes, mut scores): (Vec<&Genotype>, Vec<Vec<f64>>) = (Vec::new(), Vec::new());
+        for (genotype, metrics) in &self.scored {
+            let found: Option<Vec<f64>> = all.iter().map(|name| score(genotype, metrics, name)).collect();
+            if let Some(found) = found {
+                genotypes.push(genotype);
+                scores.push(found);
+            }
+        }
+        (genotypes, scores)
     }
 }
 
@@ -214,6 +277,29 @@ mod tests {
         let operators: Vec<&str> =
             found[20..].iter().map(|proposal| proposal.origin.operator.as_str()).collect();
         assert_eq!(operators, ["prior", "prior", "prior", "random", "random"]);
+    }
+
+    #[test]
+    fn a_score_that_nothing_has_is_refused_once_the_others_are_known() {
+        let settings = json!({ "proxies": { "draw": 2, "metrics": ["nasswot"] } });
+        let settings = Settings::new("search", settings.as_object().cloned().unwrap());
+        let mut strategy = StrategyRegistry::builtin().build("random", &settings).unwrap();
+        let (space, costs) = (NasBench201::default(), CostSet::default());
+        let domain = Domain::new(&space, &costs, &[], &[]);
+        for id in 0..2 {
+            let Ask::Propose(proposal) = strategy.ask(&domain, &mut ask_generator(1, id)) else {
+                panic!("it draws two");
+            };
+            let outcome = Outcome::from_metrics([("negative_naswot".to_owned(), -1.0)].into());
+            let (costs, objectives) = (Costs::default(), Objectives(vec![-1.0]));
+            strategy.tell(&Trial { id, proposal, outcome, costs, objectives, violation: 0.0 });
+        }
+        let Ask::Misfit(error) = strategy.ask(&domain, &mut ask_generator(1, 2)) else {
+            panic!("it is refused")
+        };
+        let expected = "`search.proxies.metrics`: no genotype has all of the scores `nasswot`; what was measured is \
+                        `negative_naswot`, and costs count too";
+        assert_eq!(error.to_string(), expected);
     }
 
     #[test]

@@ -66,7 +66,8 @@ impl Model {
                 let limits = domain.constraints().iter().filter(|limit| limit.cost == *name);
                 limits.map(|limit| limit.max).min_by(f64::total_cmp)
             };
-            let objective = |name| Objective::new(self.surrogate, costs.0.contains_key(name), limit(name));
+            let objective =
+                |name: &String| Objective::new(self.surrogate, costs.0.contains_key(name), limit(name));
             self.objectives = domain.objectives().iter().map(objective).collect();
         }
         self.rescale(told);

@@ -8,7 +8,7 @@ use super::{Answered, Search};
 use crate::seed::trial_seed;
 use crate::study::memo;
 use crate::study::workers::Job;
-use crate::{FailureKind, Outcome, Proposal, StudyError, TrialId};
+use crate::{FailureKind, Fidelity, Outcome, Proposal, Seconds, StudyError, TrialId};
 
 impl Search<'_> {
     /// Takes a proposal: answers it from the journal or the store, or has it evaluated.
@@ -27,9 +27,16 @@ impl Search<'_> {
                     fidelity: proposal.fidelity,
                     journaled: before.genotype.clone(),
                     journaled_fidelity: before.fidelity,
+                    has_rungs: record
+                        .trials
+                        .values()
+                        .any(|known| known.trial.proposal.fidelity != Fidelity::Full),
                 });
             }
             let (seconds, worker) = (journaled.seconds, journaled.worker);
+            if !matches!(journaled.trial.outcome, Outcome::Failed { kind: FailureKind::Invalid, .. }) {
+                self.pay(&proposal);
+            }
             let trial = self.trial(id, proposal, journaled.trial.outcome.clone())?;
             self.answered.insert(id, Answered { trial, known: true, seconds, worker });
             return Ok(());
@@ -39,7 +46,7 @@ impl Search<'_> {
             Err(reason) => {
                 let outcome = Outcome::Failed { kind: FailureKind::Invalid, reason };
                 self.open.insert(id, proposal);
-                self.settle(vec![(id, outcome, false, 0.0, 0)])
+                self.settle(vec![(id, outcome, false, Seconds::ZERO, 0)])
             }
         }
     }
@@ -51,6 +58,7 @@ impl Search<'_> {
         architecture: Architecture,
         jobs: &Sender<Job>,
     ) -> Result<(), StudyError> {
+        self.pay(&proposal);
         let same = (proposal.genotype.clone(), proposal.fidelity);
         let known = match self.panicked.get(&same) {
             Some(outcome) => Some(outcome.clone()),
@@ -58,7 +66,7 @@ impl Search<'_> {
         };
         self.open.insert(id, proposal);
         if let Some(outcome) = known {
-            return self.settle(vec![(id, outcome, true, 0.0, 0)]);
+            return self.settle(vec![(id, outcome, true, Seconds::ZERO, 0)]);
         }
         if let Some(waiting) = self.evaluating.get_mut(&same) {
             waiting.push(id);
@@ -79,8 +87,12 @@ impl Search<'_> {
         Ok(architecture)
     }
 
-    /// Holds a proposal against the laws of strategies.
+    /// Holds a proposal against the laws of strategies, and against what the evaluator answers.
     fn check_proposal(&self, id: TrialId, proposal: &Proposal) -> Result<(), StudyError> {
+        let answered = self.parts.answered;
+        if !answered.answers(proposal.fidelity) {
+            return Err(StudyError::Fidelity { fidelity: proposal.fidelity, answered });
+        }
         let genotype = &proposal.genotype;
         let refuse = |problem| Err(StudyError::Proposal { trial: id, genotype: genotype.clone(), problem });
         let space = self.parts.domain.space();

@@ -35,7 +35,7 @@ mod tests {
                 origin: Origin::default(),
             },
             outcome: Outcome::from_metrics(table(&[("error_percent", error_percent)])),
-            costs: Costs(table(&[("latency_us", 10.0)])),
+            costs: Costs(table(&[("latency_us", 10.0)]).into()),
             objectives: Objectives::default(),
             violation: 0.0,
         }

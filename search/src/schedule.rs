@@ -1,8 +1,9 @@
-//! The order in which trials are told. It depends on the proposals alone, never on which evaluation was faster.
+//! The order in which trials are told. It depends on the proposals alone, never on which evaluation was
+//! faster.
 
 use std::collections::BTreeSet;
 
-use crate::{Fidelity, TrialId};
+use crate::{Fidelities, Fidelity, TrialId};
 
 /// Planned cost of a proxy; every other cost is a multiple of an epoch's.
 const PROXY_COST: u64 = 1;
@@ -10,37 +11,37 @@ const EPOCH_COST: u64 = 100;
 
 /// Virtual workers, each busy for the planned cost of its proposal.
 #[derive(Debug)]
-pub(super) struct Schedule {
-    full_epochs: u32,
+pub(crate) struct Schedule {
+    answered: Fidelities,
     now: u64,
     busy: BTreeSet<(u64, TrialId)>,
 }
 
 impl Schedule {
-    /// Nothing is running; [`Fidelity::Full`] is planned like `full_epochs` epochs.
-    pub(super) const fn new(full_epochs: u32) -> Self {
-        Self { full_epochs, now: 0, busy: BTreeSet::new() }
+    /// Nothing is running. Evaluations are planned by the epochs that the evaluator states; where it trains
+    /// nothing, full effort is planned like one epoch.
+    pub(crate) const fn new(answered: Fidelities) -> Self {
+        Self { answered, now: 0, busy: BTreeSet::new() }
     }
 
     /// A virtual worker begins with a trial.
-    pub(super) fn start(&mut self, trial: TrialId, fidelity: Fidelity) {
+    pub(crate) fn start(&mut self, trial: TrialId, fidelity: Fidelity) {
         let cost = match fidelity {
             Fidelity::Proxy => PROXY_COST,
-            Fidelity::Epochs(epochs) => EPOCH_COST * u64::from(epochs),
-            Fidelity::Full => EPOCH_COST * u64::from(self.full_epochs),
+            trained => EPOCH_COST * u64::from(self.answered.epochs(trained).max(1)),
         };
         self.busy.insert((self.now.saturating_add(cost), trial));
     }
 
     /// The trial that ends next in virtual time, which advances to that end; the earliest asked among equals.
-    pub(super) fn next(&mut self) -> Option<TrialId> {
+    pub(crate) fn next(&mut self) -> Option<TrialId> {
         let (end, trial) = self.busy.pop_first()?;
         self.now = end;
         Some(trial)
     }
 
     /// Virtual workers that are busy.
-    pub(super) fn running(&self) -> usize {
+    pub(crate) fn running(&self) -> usize {
         self.busy.len()
     }
 }
@@ -51,7 +52,7 @@ mod tests {
 
     /// Tells `fidelities` with `in_flight` virtual workers.
     fn order(fidelities: &[Fidelity], in_flight: usize) -> Vec<TrialId> {
-        let mut schedule = Schedule::new(30);
+        let mut schedule = Schedule::new(Fidelities::of_schedule(30));
         let mut asked = fidelities.iter().zip(0..);
         let mut told = Vec::new();
         loop {
@@ -82,5 +83,22 @@ mod tests {
         assert_eq!(order(&[long, short, short, short, short], 2), [1, 2, 0, 3, 4]);
         assert_eq!(order(&[Fidelity::Full, long, Fidelity::Proxy, short], 2), [1, 2, 3, 0]);
         assert_eq!(order(&[long, short, short], 1), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_full_training_takes_as_long_as_its_epochs() {
+        let short = Fidelity::Epochs(3);
+        // The full training ends at 3000, the tenth short one of the other worker too.
+        let asked: Vec<Fidelity> = std::iter::once(Fidelity::Full).chain([short; 11]).collect();
+        let told = order(&asked, 2);
+        assert_eq!(told.iter().position(|id| *id == 0), Some(9), "{told:?}");
+    }
+
+    #[test]
+    fn full_effort_without_training_is_planned_like_one_epoch() {
+        let mut schedule = Schedule::new(Fidelities::full_only().with_proxy());
+        schedule.start(0, Fidelity::Full);
+        schedule.start(1, Fidelity::Proxy);
+        assert_eq!([schedule.next(), schedule.next(), schedule.next()], [Some(1), Some(0), None]);
     }
 }

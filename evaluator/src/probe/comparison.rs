@@ -1,0 +1,163 @@
+//! Whether two devices compute the same, to what rounding allows.
+
+use std::fmt;
+
+use super::operations::{OPERATIONS, Operation, Parts};
+
+/// The first operation that two devices do not agree on.
+#[derive(Clone, Debug, PartialEq)]
+pub(super) struct Disagreement {
+    operation: &'static str,
+    part: &'static str,
+    /// Values that are too far apart, and all values.
+    wrong: usize,
+    all: usize,
+    /// The pair that is furthest apart: found, and expected.
+    worst: (f32, f32),
+    /// Largest difference that is allowed.
+    allowed: f32,
+}
+
+impl fmt::Display for Disagreement {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { operation, part, wrong, all, worst: (found, expected), allowed } = self;
+        write!(
+            f,
+            "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the CPU's, the worst is {found} \
+             and should be {expected} to within {allowed:.1e}"
+        )
+    }
+}
+
+/// Compares what the operations give on a device with what they give on the CPU.
+///
+/// # Errors
+/// The first [`Disagreement`].
+pub(super) fn compare(
+    on_device: impl Fn(&Operation) -> Parts,
+    on_cpu: impl Fn(&Operation) -> Parts,
+) -> Result<(), Disagreement> {
+    OPERATIONS.iter().try_for_each(|operation| {
+        let (found, expected) = (on_device(operation), on_cpu(operation));
+        let mut parts = found.iter().zip(&expected);
+        let wrong = parts.find_map(|((part, found), (_, expected))| {
+            differing(found, expected, operation.tolerance).map(|(wrong, worst, allowed)| Disagreement {
+                operation: operation.name,
+                part,
+                wrong,
+                all: expected.len(),
+                worst,
+                allowed,
+            })
+        });
+        wrong.map_or(Ok(()), Err)
+    })
+}
+
+/// How many values differ by more than the tolerance times the largest expected one, the pair that differs most, and what is
+/// allowed. A value that is not finite differs.
+fn differing(found: &[f32], expected: &[f32], tolerance: f32) -> Option<(usize, (f32, f32), f32)> {
+    assert_eq!(found.len(), expected.len(), "an operation has one shape on every device");
+    let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
+    let allowed = tolerance * largest;
+    let distance = |(found, expected): (f32, f32)| {
+        let distance = (found - expected).abs();
+        if distance.is_nan() { f32::INFINITY } else { distance }
+    };
+    let pairs = found.iter().copied().zip(expected.iter().copied());
+    let wrong: Vec<(f32, f32)> = pairs.filter(|pair| distance(*pair) > allowed).collect();
+    let worst = wrong.iter().copied().max_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;
+    Some((wrong.len(), worst, allowed))
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use kiln_kernels::InstructionSet;
+
+    use super::*;
+
+    fn cpu(operation: &Operation) -> Parts {
+        (operation.run)(&Device::flex())
+    }
+
+    #[test]
+    fn the_cpu_agrees_with_itself_and_with_its_other_instructions() {
+        compare(cpu, cpu).unwrap();
+        for set in InstructionSet::ALL.into_iter().filter(|set| set.is_supported()) {
+            compare(|operation| set.force(|| cpu(operation)), cpu).unwrap();
+        }
+    }
+
+    #[test]
+    fn inputs_and_results_are_not_trivial() {
+        for operation in &OPERATIONS {
+            for (part, values) in cpu(operation) {
+                let differ = values.iter().any(|value| (value - values[0]).abs() > 1e-3);
+                assert!(values.iter().all(|value| value.is_finite()), "{}, {part}", operation.name);
+                assert!(differ || values.len() == 1, "{}, {part}: {values:?}", operation.name);
+            }
+        }
+    }
+
+    /// A device on which one part of one operation goes wrong.
+    fn wrong(at: (usize, usize), spoil: fn(&mut [f32])) -> Result<(), Disagreement> {
+        let device = |operation: &Operation| {
+            let mut parts = cpu(operation);
+            if operation.name == OPERATIONS[at.0].name {
+                spoil(&mut parts[at.1].1);
+            }
+            parts
+        };
+        compare(device, cpu)
+    }
+
+    #[test]
+    fn a_device_with_one_wrong_part_is_refused_with_its_name() {
+        let spoils: [fn(&mut [f32]); 4] = [
+            |values| values.iter_mut().for_each(|value| *value *= 1.02),
+            |values| values.iter_mut().for_each(|value| *value = 0.0),
+            |values| values[0] = f32::NAN,
+            |values| *values.last_mut().unwrap() = f32::INFINITY,
+        ];
+        for (index, operation) in OPERATIONS.iter().enumerate() {
+            for (place, (part, values)) in cpu(operation).iter().enumerate() {
+                for spoil in spoils {
+                    let error = wrong((index, place), spoil).unwrap_err();
+                    assert_eq!((error.operation, error.part), (operation.name, *part));
+                    assert!(error.wrong >= 1 && error.all == values.len(), "{error}");
+                }
+                // The right values in the wrong places.
+                if values.len() > 1 {
+                    wrong((index, place), |values| values.rotate_left(1)).unwrap_err();
+                }
+            }
+        }
+    }
+
+    #[test]
+    fn rounding_of_factors_to_eleven_bits_is_no_error() {
+        let rounded = |values: &mut [f32]| {
+            for value in values {
+                *value = f32::from_bits(value.to_bits() & 0xffff_e000);
+            }
+        };
+        for index in 0..9 {
+            wrong((index, 0), rounded).unwrap();
+        }
+    }
+
+    #[test]
+    fn a_refusal_says_which_operation_is_off_by_how_much() {
+        let error = wrong((0, 0), |values| values.iter_mut().for_each(|value| *value = 0.0)).unwrap_err();
+        let text = error.to_string();
+        assert!(
+            text.starts_with("it computes wrong results: matrix product of 64 x 64 and 64 x 64, output: "),
+            "{text}"
+        );
+        assert!(
+            text.contains("of 4096 values differ from the CPU's, the worst is 0 and should be"),
+            "{text}"
+        );
+    }
+}

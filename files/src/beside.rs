@@ -1,0 +1,175 @@
+//! Names beside a place, under which files and folders are written before they are moved to it.
+//!
+//! A writer holds the lock of what it writes. What nobody holds was left by a process that died, and is removed.
+
+use std::ffi::{OsStr, OsString};
+use std::fs::{self, File, TryLockError};
+use std::hash::{BuildHasher, Hasher, RandomState};
+use std::io;
+use std::path::{Path, PathBuf};
+
+/// Tries of a name. One is enough, unless another process takes it for a leftover before it is locked.
+const ATTEMPTS: u32 = 16;
+/// A longer name of the place is replaced by its hash, so that the name beside it stays a legal one.
+const LONGEST_NAME: usize = 200;
+const ENDING: &str = ".partial";
+const DIGITS: usize = 16;
+
+/// The folder that a place lies in.
+pub(crate) fn parent(place: &Path) -> &Path {
+    match place.parent() {
+        Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
+        Some(parent) => parent,
+        None => place,
+    }
+}
+
+/// Removes what dead writers to `place` left, then makes something beside it under a new name with `make`, and locks it.
+///
+/// `make` fails where something has that name, also where that is a link. It gives the handle to lock.
+pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> io::Result<(PathBuf, File)> {
+    let Some(name) = place.file_name() else {
+        return Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path names no file"));
+    };
+    let start = beginning(name);
+    clean(parent(place), &start);
+    let mut last = io::Error::from(io::ErrorKind::AlreadyExists);
+    for _ in 0..ATTEMPTS {
+        let mut beside = start.clone();
+        beside.push(format!("{:0DIGITS$x}{ENDING}", unpredictable()));
+        let beside = parent(place).join(beside);
+        let file = match make(&beside) {
+            Ok(file) => file,
+            Err(error) if error.kind() == io::ErrorKind::AlreadyExists => {
+                last = error;
+                continue;
+            }
+            Err(error) => return Err(error),
+        };
+        // Another process may have taken it for a leftover in the moment before it was locked. A file system without locks
+        // has no leftovers removed either.
+        let is_lost = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
+        if !is_lost && beside.symlink_metadata().is_ok() {
+            return Ok((beside, file));
+        }
+        let _ = remove(&beside);
+    }
+    Err(last)
+}
+
+/// Makes a rename in a folder, or a new file there, survive a crash of the machine.
+pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
+    // Other systems open no folders.
+    if cfg!(not(unix)) {
+        return Ok(());
+    }
+    match File::open(folder)?.sync_all() {
+        // Some network file systems sync no folders.
+        Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
+            Ok(())
+        }
+        synced => synced,
+    }
+}
+
+/// Removes a file, a link, or a folder with all in it. That nothing is there is no error.
+pub(crate) fn remove(path: &Path) -> io::Result<()> {
+    let found = match path.symlink_metadata() {
+        Ok(found) => found,
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        Err(error) => return Err(error),
+    };
+    let removed = if found.is_dir() { fs::remove_dir_all(path) } else { fs::remove_file(path) };
+    match removed {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
+        removed => removed,
+    }
+}
+
+/// What the names beside a place begin with.
+fn beginning(name: &OsStr) -> OsString {
+    let mut start = OsString::from(".");
+    if name.len() <= LONGEST_NAME {
+        start.push(name);
+    } else {
+        start.push(&blake3::hash(name.as_encoded_bytes()).to_hex()[..32]);
+    }
+    start.push(".");
+    start
+}
+
+/// Removes leftovers: what has such a name and is held by nobody. What cannot be removed stays, and harms nothing.
+fn clean(folder: &Path, start: &OsStr) {
+    for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
+        let name = entry.file_name();
+        let digits = name.as_encoded_bytes().strip_prefix(start.as_encoded_bytes());
+        let digits = digits.and_then(|rest| rest.strip_suffix(ENDING.as_bytes()));
+        let is_digit = |byte: &u8| byte.is_ascii_digit() || (b'a'..=b'f').contains(byte);
+        if !digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit)) {
+            continue;
+        }
+        // The kind of the entry itself: a link is nothing that a writer makes.
+        if !entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_dir()) {
+            continue;
+        }
+        let path = folder.join(name);
+        if File::open(&path).is_ok_and(|left| left.try_lock().is_ok()) {
+            let _ = remove(&path);
+        }
+    }
+}
+
+/// A number that no other process can foretell: the standard library seeds its hashers from the system.
+fn unpredictable() -> u64 {
+    RandomState::new().build_hasher().finish()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn make(path: &Path) -> io::Result<File> {
+        File::options().write(true).create_new(true).open(path)
+    }
+
+    #[test]
+    fn leftovers_are_removed_unless_held_or_named_otherwise() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a.txt");
+        let (held, lock) = create(&place, make).unwrap();
+        let left = folder.path().join(".a.txt.0123456789abcdef.partial");
+        let left_folder = folder.path().join(".a.txt.0123456789abcde0.partial");
+        fs::write(&left, "half").unwrap();
+        fs::create_dir_all(left_folder.join("inside")).unwrap();
+        let others = [".a.txt.partial", ".a.txt.0123456789ABCDEF.partial", ".b.txt.0123456789abcdef.partial"];
+        for other in others {
+            fs::write(folder.path().join(other), "").unwrap();
+        }
+        let (second, _lock) = create(&place, make).unwrap();
+        assert!(held.exists() && second.exists() && !left.exists() && !left_folder.exists());
+        assert!(others.iter().all(|other| folder.path().join(other).exists()));
+        drop(lock);
+        let _third = create(&place, make).unwrap();
+        assert!(!held.exists() && second.exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn link_with_name_of_leftover_stays_and_is_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let target = folder.path().join("target");
+        fs::write(&target, "mine").unwrap();
+        let link = folder.path().join(".a.txt.0123456789abcdef.partial");
+        std::os::unix::fs::symlink(&target, &link).unwrap();
+        let _made = create(&folder.path().join("a.txt"), make).unwrap();
+        assert_eq!(fs::read_to_string(&target).unwrap(), "mine");
+        assert!(link.symlink_metadata().is_ok());
+    }
+
+    #[test]
+    fn longest_name_of_a_place_is_shortened_beside_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let (beside, _lock) = create(&folder.path().join("a".repeat(255)), make).unwrap();
+        assert!(beside.file_name().unwrap().len() < 80);
+    }
+}

@@ -1,0 +1,205 @@
+//! JSON with a hash of its own text as the last key, `check`.
+
+use std::path::Path;
+
+use serde::de::{DeserializeOwned, IgnoredAny};
+use serde::{Deserialize, Serialize};
+
+use crate::{ContentHash, FileError, reader, whole_file};
+
+/// What stands before and behind the hash.
+struct Form {
+    before: &'static [u8],
+    behind: &'static [u8],
+    /// The end of the object without a check.
+    close: &'static [u8],
+}
+
+const DOCUMENT: Form = Form { before: b",\n  \"check\": \"", behind: b"\"\n}\n", close: b"\n}" };
+const LINE: Form = Form { before: b",\"check\":\"", behind: b"\"}", close: b"}" };
+const DIGITS: usize = 64;
+
+/// What was read, and whether a hash held.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Checked<T> {
+    /// The content.
+    pub content: T,
+    /// Whether the text carries a hash, which held. A text of an older build carries none.
+    pub is_checked: bool,
+}
+
+impl<T> Checked<T> {
+    /// Refuses a text without hash where `is_required`: its version says that it was written with one.
+    ///
+    /// # Errors
+    /// [`FileError::Damaged`]; `path` names the file in it.
+    pub fn required(self, path: &Path, is_required: bool) -> Result<Self, FileError> {
+        if self.is_checked || !is_required {
+            return Ok(self);
+        }
+        let problem = "its `check` is missing: the end of the file was changed".to_owned();
+        Err(FileError::Damaged { path: path.to_owned(), problem })
+    }
+}
+
+/// The text of a document, as [`read_document`] reads it.
+///
+/// # Panics
+/// When `content` is no object with fields: documents are plain data.
+#[must_use]
+pub fn seal_document(content: &impl Serialize) -> Vec<u8> {
+    DOCUMENT.seal(serde_json::to_vec_pretty(content).expect("a document is plain data"))
+}
+
+/// The text of a line, without its line break, as [`parse_line`] reads it.
+///
+/// # Panics
+/// When `content` is no object with fields: lines are plain data.
+#[must_use]
+pub fn seal_line(content: &impl Serialize) -> Vec<u8> {
+    LINE.seal(serde_json::to_vec(content).expect("a line is plain data"))
+}
+
+/// Writes a document whole.
+///
+/// # Errors
+/// [`FileError`]; the place is then as it was before.
+pub fn write_document(place: &Path, content: &impl Serialize) -> Result<(), FileError> {
+    whole_file::write(place, &seal_document(content))
+}
+
+/// Reads a document of at most `limit` bytes.
+///
+/// # Errors
+/// [`FileError`] when it cannot be read, its hash does not hold, or it is not the JSON expected.
+pub fn read_document<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<Checked<T>, FileError> {
+    parse_document(path, &reader::read(path, limit)?)
+}
+
+/// The document in the bytes of a file; `path` names it in errors.
+///
+/// # Errors
+/// [`FileError::Damaged`] when its hash does not hold, or it is not the JSON expected.
+pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Checked<T>, FileError> {
+    let parsed = DOCUMENT.parse(bytes);
+    parsed.map_err(|problem| FileError::Damaged { path: path.to_owned(), problem })
+}
+
+/// What a line without its line break says.
+///
+/// # Errors
+/// What is wrong: its hash does not hold, or it is not the JSON expected.
+pub fn parse_line<T: DeserializeOwned>(bytes: &[u8]) -> Result<Checked<T>, String> {
+    LINE.parse(bytes)
+}
+
+impl Form {
+    fn seal(&self, mut text: Vec<u8>) -> Vec<u8> {
+        assert!(text.ends_with(self.close) && text.len() > self.close.len() + 1, "an object with fields");
+        text.truncate(text.len() - self.close.len());
+        let hash = ContentHash::of(&text).to_string();
+        [&text, self.before, hash.as_bytes(), self.behind].concat()
+    }
+
+    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, String> {
+        let json = |bytes: &[u8]| serde_json::from_slice::<T>(bytes).map_err(|error| error.to_string());
+        let Some((body, hash)) = self.split(bytes) else {
+            // A hash that was once there is missed where its key is.
+            if has_check(bytes) {
+                return Err(
+                    "its `check` is not as Kiln writes it: the end of the file was changed".to_owned()
+                );
+            }
+            return Ok(Checked { content: json(bytes)?, is_checked: false });
+        };
+        if ContentHash::of(body).to_string().as_bytes() != hash {
+            return Err(
+                "its content does not match its `check`: it was changed since Kiln wrote it".to_owned()
+            );
+        }
+        Ok(Checked { content: json(&[body, self.close].concat())?, is_checked: true })
+    }
+
+    /// The text before the hash, and the hash.
+    fn split<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
+        let rest = bytes.strip_suffix(self.behind)?;
+        let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
+        Some((rest.strip_suffix(self.before)?, hash))
+    }
+}
+
+/// Whether the text is an object with a key `check`.
+fn has_check(bytes: &[u8]) -> bool {
+    #[derive(Deserialize)]
+    struct Check {
+        #[serde(rename = "check")]
+        _check: IgnoredAny,
+    }
+    serde_json::from_slice::<Check>(bytes).is_ok()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Content {
+        version: u32,
+        values: Vec<f64>,
+        name: String,
+    }
+
+    fn content() -> Content {
+        Content { version: 2, values: vec![0.1, -3.0], name: "ä".to_owned() }
+    }
+
+    #[test]
+    fn document_reads_back_and_ends_with_its_check() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.json");
+        write_document(&path, &content()).unwrap();
+        let read = read_document(&path, 1 << 10).unwrap();
+        assert_eq!(read, Checked { content: content(), is_checked: true });
+        let text = std::fs::read_to_string(&path).unwrap();
+        let object: serde_json::Map<String, serde_json::Value> = serde_json::from_str(&text).unwrap();
+        let body = text.split_once(",\n  \"check\"").unwrap().0;
+        assert_eq!(object["check"], ContentHash::of(body.as_bytes()).to_string());
+    }
+
+    #[test]
+    fn every_flipped_bit_is_named() {
+        let (document, line) = (seal_document(&content()), seal_line(&content()));
+        for bit in 0..8 * document.len() {
+            let mut flipped = document.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            let error = parse_document::<Content>(Path::new("a.json"), &flipped).unwrap_err().to_string();
+            assert!(error.starts_with("a.json: damaged ("), "bit {bit}: {error}");
+        }
+        for bit in 0..8 * line.len() {
+            let mut flipped = line.clone();
+            flipped[bit / 8] ^= 1 << (bit % 8);
+            assert!(parse_line::<Content>(&flipped).is_err(), "bit {bit}");
+        }
+        assert_eq!(parse_line(&line).unwrap(), Checked { content: content(), is_checked: true });
+    }
+
+    #[test]
+    fn text_without_check_is_read_and_said_to_be_unchecked() {
+        let old = serde_json::to_vec_pretty(&content()).unwrap();
+        let read = parse_document(Path::new("a.json"), &old).unwrap();
+        assert_eq!(read, Checked { content: content(), is_checked: false });
+        let other = serde_json::json!({ "version": 1, "values": [], "name": "", "check": "?" }).to_string();
+        let error = parse_document::<Content>(Path::new("a.json"), other.as_bytes()).unwrap_err();
+        assert!(error.to_string().contains("its `check` is not as Kiln writes it"), "{error}");
+    }
+
+    #[test]
+    fn damaged_documents() {
+        let documents = [seal_document(&content()), serde_json::to_vec(&content()).unwrap()];
+        kiln_damage::check_damaged(&documents, |bytes| {
+            drop(parse_document::<Content>(Path::new("a.json"), bytes));
+            drop(parse_line::<Content>(bytes));
+        });
+    }
+}

@@ -1,0 +1,20 @@
+#![doc = include_str!("../README.md")]
+
+mod beside;
+mod content;
+mod document;
+mod error;
+mod output;
+mod reader;
+mod whole_file;
+mod whole_folder;
+
+pub use content::{Content, ContentHash, NotAHash};
+pub use document::{
+    Checked, parse_document, parse_line, read_document, seal_document, seal_line, write_document,
+};
+pub use error::FileError;
+pub use output::{BEGINNING, Overwrite, Written, write_output, write_output_folder};
+pub use reader::{open, optional, read, read_text};
+pub use whole_file::{WholeFile, write, write_new};
+pub use whole_folder::{WholeFolder, make_folder};

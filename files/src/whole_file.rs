@@ -1,0 +1,189 @@
+//! The one writer of whole files.
+
+use std::fs::{self, File};
+use std::io::{self, BufWriter, Write};
+use std::path::{Path, PathBuf};
+
+use crate::reader::kind;
+use crate::{FileError, beside};
+
+/// A file that is being written beside its place. It gets there by [`WholeFile::finish`]; dropped before, it is removed.
+#[derive(Debug)]
+pub struct WholeFile {
+    place: PathBuf,
+    /// Where it is written; nowhere once it is in its place.
+    beside: Option<PathBuf>,
+    out: BufWriter<File>,
+}
+
+impl WholeFile {
+    /// Begins a file. What a dead process left of an earlier try is removed.
+    ///
+    /// # Errors
+    /// [`FileError`] when it cannot be made, or when a folder, a pipe or a device is in its place.
+    pub fn create(place: &Path) -> Result<Self, FileError> {
+        if let Ok(found) = place.symlink_metadata()
+            && !found.is_file()
+            && !found.is_symlink()
+        {
+            return Err(FileError::NotAFile { path: place.to_owned(), found: kind(&found) });
+        }
+        let make = |path: &Path| File::options().write(true).create_new(true).open(path);
+        let (beside, file) = beside::create(place, make).map_err(FileError::io(place, "write"))?;
+        Ok(Self { place: place.to_owned(), beside: Some(beside), out: BufWriter::new(file) })
+    }
+
+    /// Syncs the file and moves it to its place, over whatever file or link is there.
+    ///
+    /// # Errors
+    /// [`FileError`]; the place is then as it was before.
+    pub fn finish(self) -> Result<(), FileError> {
+        self.finish_by(|beside, place| fs::rename(beside, place))
+    }
+
+    /// Syncs the file and moves it to its place, where nothing may be.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] when something is there, otherwise as [`WholeFile::finish`].
+    pub fn finish_new(self) -> Result<(), FileError> {
+        let place = self.place.clone();
+        let ended = self.finish_by(|beside, place| {
+            // A second name for the file fails where something is, which a rename would replace.
+            match fs::hard_link(beside, place) {
+                Ok(()) => fs::remove_file(beside),
+                Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
+                // Not every file system knows second names.
+                Err(_) if place.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
+                Err(_) => fs::rename(beside, place),
+            }
+        });
+        match ended {
+            Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
+                Err(FileError::Exists { path: place, why: "" })
+            }
+            ended => ended,
+        }
+    }
+
+    fn finish_by(mut self, put: impl Fn(&Path, &Path) -> io::Result<()>) -> Result<(), FileError> {
+        let beside = self.beside.clone().expect("the file is beside its place until it is finished");
+        let end = |out: &mut BufWriter<File>| {
+            out.flush()?;
+            out.get_ref().sync_all()?;
+            put(&beside, &self.place)?;
+            Ok(())
+        };
+        end(&mut self.out).map_err(FileError::io(&self.place, "write"))?;
+        self.beside = None;
+        beside::sync_folder(beside::parent(&self.place)).map_err(FileError::io(&self.place, "sync"))
+    }
+}
+
+impl Write for WholeFile {
+    fn write(&mut self, bytes: &[u8]) -> io::Result<usize> {
+        self.out.write(bytes)
+    }
+
+    fn flush(&mut self) -> io::Result<()> {
+        self.out.flush()
+    }
+}
+
+impl Drop for WholeFile {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            // Half a file is of no use. What cannot be removed now is removed by the next write.
+            let _ = beside::remove(beside);
+        }
+    }
+}
+
+/// Writes a file, over whatever file or link is in its place.
+///
+/// # Errors
+/// [`FileError`]; the place is then as it was before.
+pub fn write(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    with(place, bytes)?.finish()
+}
+
+/// Writes a file where nothing is.
+///
+/// # Errors
+/// [`FileError::Exists`] when something is there, otherwise as [`write()`].
+pub fn write_new(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
+    with(place, bytes)?.finish_new()
+}
+
+fn with(place: &Path, bytes: &[u8]) -> Result<WholeFile, FileError> {
+    let mut file = WholeFile::create(place)?;
+    file.write_all(bytes).map_err(FileError::io(place, "write"))?;
+    Ok(file)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn names(folder: &Path) -> Vec<String> {
+        let mut names: Vec<String> = fs::read_dir(folder)
+            .unwrap()
+            .map(|entry| entry.unwrap().file_name().into_string().unwrap())
+            .collect();
+        names.sort();
+        names
+    }
+
+    #[test]
+    fn file_is_in_its_place_when_finished_and_nowhere_when_dropped() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a");
+        write(&place, b"one").unwrap();
+        let mut second = WholeFile::create(&place).unwrap();
+        second.write_all(b"half").unwrap();
+        second.flush().unwrap();
+        assert_eq!(fs::read(&place).unwrap(), b"one");
+        drop(second);
+        assert_eq!(
+            (fs::read(&place).unwrap(), names(folder.path())),
+            (b"one".to_vec(), vec!["a".to_owned()])
+        );
+        write(&place, b"two").unwrap();
+        assert_eq!(
+            (fs::read(&place).unwrap(), names(folder.path())),
+            (b"two".to_vec(), vec!["a".to_owned()])
+        );
+    }
+
+    #[test]
+    fn new_file_refuses_what_is_there() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("a");
+        write_new(&place, b"one").unwrap();
+        assert!(matches!(write_new(&place, b"two"), Err(FileError::Exists { .. })));
+        assert_eq!(
+            (fs::read(&place).unwrap(), names(folder.path())),
+            (b"one".to_vec(), vec!["a".to_owned()])
+        );
+    }
+
+    #[test]
+    fn folder_in_the_place_is_named_and_a_missing_folder_is_an_error_of_the_system() {
+        let folder = tempfile::tempdir().unwrap();
+        let said = write(folder.path(), b"").unwrap_err().to_string();
+        assert!(said.ends_with("is a folder, expected a file"), "{said}");
+        assert!(write(&folder.path().join("no/a"), b"").unwrap_err().is_missing());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn link_in_the_place_is_replaced_and_not_followed() {
+        let folder = tempfile::tempdir().unwrap();
+        let (place, target) = (folder.path().join("a"), folder.path().join("target"));
+        fs::write(&target, "mine").unwrap();
+        std::os::unix::fs::symlink(&target, &place).unwrap();
+        assert!(matches!(write_new(&place, b"one"), Err(FileError::Exists { .. })));
+        write(&place, b"one").unwrap();
+        assert_eq!(fs::read(&target).unwrap(), b"mine");
+        assert!(place.symlink_metadata().unwrap().is_file());
+    }
+}

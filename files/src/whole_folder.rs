@@ -1,0 +1,194 @@
+//! The one writer of whole folders.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::{Path, PathBuf};
+
+use crate::reader::kind;
+use crate::{FileError, beside};
+
+/// A folder that is being filled beside its place. It gets there by [`WholeFolder::finish`]; dropped before, it is removed.
+#[derive(Debug)]
+pub struct WholeFolder {
+    place: PathBuf,
+    /// Where it is filled; nowhere once it is in its place.
+    beside: Option<PathBuf>,
+    /// Held so that no other process takes the folder for a leftover.
+    _lock: File,
+}
+
+impl WholeFolder {
+    /// Begins a folder. What a dead process left of an earlier try is removed.
+    ///
+    /// # Errors
+    /// [`FileError`] when it cannot be made, or when something else than a folder is in its place.
+    pub fn create(place: &Path) -> Result<Self, FileError> {
+        if let Ok(found) = place.symlink_metadata()
+            && !found.is_dir()
+        {
+            return Err(FileError::NotAFolder { path: place.to_owned(), found: kind(&found) });
+        }
+        let make = |path: &Path| fs::create_dir(path).and_then(|()| File::open(path));
+        let (beside, lock) = beside::create(place, make).map_err(FileError::io(place, "make the folder"))?;
+        Ok(Self { place: place.to_owned(), beside: Some(beside), _lock: lock })
+    }
+
+    /// The folder to fill.
+    ///
+    /// # Panics
+    /// Never: the folder is beside its place until it is finished.
+    #[must_use]
+    pub fn path(&self) -> &Path {
+        self.beside.as_deref().expect("the folder is beside its place until it is finished")
+    }
+
+    /// Syncs all files and moves the folder to its place, where nothing or an empty folder may be.
+    ///
+    /// # Errors
+    /// [`FileError::Exists`] when a folder with something in it is there, other [`FileError`]s of the system.
+    pub fn finish(mut self) -> Result<(), FileError> {
+        self.sync()?;
+        match fs::rename(self.path(), &self.place) {
+            Err(error)
+                if matches!(
+                    error.kind(),
+                    io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
+                ) =>
+            {
+                Err(FileError::Exists { path: self.place.clone(), why: "" })
+            }
+            Err(error) => Err(FileError::io(&self.place, "write the folder")(error)),
+            Ok(()) => self.end(),
+        }
+    }
+
+    /// Syncs all files and moves the folder to its place; a folder that is there goes away with all that is in it.
+    ///
+    /// # Errors
+    /// [`FileError`]. Killed in the middle, the place holds the old folder, nothing, or the new one.
+    pub fn finish_over(mut self) -> Result<(), FileError> {
+        self.sync()?;
+        let failed = |action| FileError::io(&self.place, action);
+        // A folder beside the place takes the old one, and goes away with it.
+        let old = if self.place.exists() { Some(Self::create(&self.place)?) } else { None };
+        if let Some(old) = &old {
+            fs::rename(&self.place, old.path()).map_err(failed("move the old folder away"))?;
+        }
+        fs::rename(self.path(), &self.place).map_err(|error| {
+            if let Some(old) = &old {
+                // The first error is the one to tell.
+                let _ = fs::rename(old.path(), &self.place);
+            }
+            failed("write the folder")(error)
+        })?;
+        self.end()
+    }
+
+    fn end(&mut self) -> Result<(), FileError> {
+        self.beside = None;
+        beside::sync_folder(beside::parent(&self.place)).map_err(FileError::io(&self.place, "sync"))
+    }
+
+    /// Syncs every file and folder: whoever filled it may not have.
+    fn sync(&self) -> Result<(), FileError> {
+        sync_all(self.path()).map_err(FileError::io(&self.place, "sync"))
+    }
+}
+
+/// Makes a folder and those above it that are missing, all synced. That it is there is no error.
+///
+/// # Errors
+/// [`FileError`] when one cannot be made, or something else is in its place.
+pub fn make_folder(path: &Path) -> Result<(), FileError> {
+    match path.metadata() {
+        Ok(found) if found.is_dir() => return Ok(()),
+        Ok(found) => return Err(FileError::NotAFolder { path: path.to_owned(), found: kind(&found) }),
+        Err(_) => {}
+    }
+    let parent = beside::parent(path);
+    if parent != path {
+        make_folder(parent)?;
+    }
+    let failed = FileError::io(path, "make the folder");
+    match fs::create_dir(path).and_then(|()| beside::sync_folder(parent)) {
+        // Another process may have made it in this moment.
+        Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
+        made => made.map_err(failed),
+    }
+}
+
+fn sync_all(folder: &Path) -> io::Result<()> {
+    for entry in fs::read_dir(folder)? {
+        let entry = entry?;
+        let kind = entry.file_type()?;
+        if kind.is_dir() {
+            sync_all(&entry.path())?;
+        } else if kind.is_file() {
+            File::open(entry.path())?.sync_all()?;
+        }
+    }
+    beside::sync_folder(folder)
+}
+
+impl Drop for WholeFolder {
+    fn drop(&mut self) {
+        if let Some(beside) = &self.beside {
+            // Half a folder is of no use. What cannot be removed now is removed by the next write.
+            let _ = beside::remove(beside);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn count(folder: &Path) -> usize {
+        fs::read_dir(folder).unwrap().count()
+    }
+
+    #[test]
+    fn folder_is_in_its_place_when_finished_and_nowhere_when_dropped() {
+        let outer = tempfile::tempdir().unwrap();
+        let place = outer.path().join("a");
+        let folder = WholeFolder::create(&place).unwrap();
+        fs::create_dir(folder.path().join("inner")).unwrap();
+        fs::write(folder.path().join("inner/x"), "1").unwrap();
+        assert!(!place.exists());
+        folder.finish().unwrap();
+        assert_eq!((fs::read(place.join("inner/x")).unwrap(), count(outer.path())), (b"1".to_vec(), 1));
+
+        let dropped = WholeFolder::create(&place).unwrap();
+        fs::write(dropped.path().join("y"), "2").unwrap();
+        drop(dropped);
+        assert_eq!((count(&place), count(outer.path())), (1, 1));
+    }
+
+    #[test]
+    fn filled_folder_is_refused_unless_it_is_to_go() {
+        let outer = tempfile::tempdir().unwrap();
+        let place = outer.path().join("a");
+        fs::create_dir(&place).unwrap();
+        let first = WholeFolder::create(&place).unwrap();
+        fs::write(first.path().join("x"), "1").unwrap();
+        first.finish().unwrap();
+        let second = WholeFolder::create(&place).unwrap();
+        fs::write(second.path().join("y"), "2").unwrap();
+        assert!(matches!(second.finish(), Err(FileError::Exists { .. })));
+        assert!(place.join("x").exists());
+        let third = WholeFolder::create(&place).unwrap();
+        fs::write(third.path().join("z"), "3").unwrap();
+        third.finish_over().unwrap();
+        assert_eq!((count(&place), count(outer.path())), (1, 1));
+        assert!(place.join("z").exists());
+    }
+
+    #[test]
+    fn file_in_the_place_of_a_folder_is_named() {
+        let outer = tempfile::tempdir().unwrap();
+        let place = outer.path().join("a");
+        fs::write(&place, "").unwrap();
+        let said = WholeFolder::create(&place).unwrap_err().to_string();
+        assert!(said.ends_with("is a file, expected a folder"), "{said}");
+    }
+}

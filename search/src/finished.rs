@@ -1,0 +1,182 @@
+//! What finishing gave for a trial, and whether its files are still what was written.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use kiln_files::{Content, FileError, optional};
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// What finishing gave for one trial.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Finished {
+    /// The trial.
+    pub trial: u64,
+    /// Metrics measured on the held-out test split and the like, by name with unit (`test_accuracy_percent`).
+    pub metrics: BTreeMap<String, f64>,
+    /// Files written.
+    pub files: Vec<FinishedFile>,
+}
+
+/// A file of a finished network.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(from = "Journaled", into = "Journaled")]
+pub struct FinishedFile {
+    /// Path, relative to the run folder's `models/<id>/`.
+    pub name: String,
+    /// What it holds. A [`Finisher`](crate::Finisher) need not say it: the study reads what was written. Journals of older builds
+    /// lack it.
+    pub content: Option<Content>,
+}
+
+impl<T: Into<String>> From<T> for FinishedFile {
+    fn from(name: T) -> Self {
+        Self { name: name.into(), content: None }
+    }
+}
+
+/// How a file stands in a journal: older builds wrote its name alone.
+#[derive(Serialize, Deserialize)]
+#[serde(untagged)]
+enum Journaled {
+    Name(String),
+    Whole {
+        name: String,
+        #[serde(flatten)]
+        content: Content,
+    },
+}
+
+impl From<Journaled> for FinishedFile {
+    fn from(journaled: Journaled) -> Self {
+        match journaled {
+            Journaled::Name(name) => Self { name, content: None },
+            Journaled::Whole { name, content } => Self { name, content: Some(content) },
+        }
+    }
+}
+
+impl From<FinishedFile> for Journaled {
+    fn from(FinishedFile { name, content }: FinishedFile) -> Self {
+        match content {
+            None => Self::Name(name),
+            Some(content) => Self::Whole { name, content },
+        }
+    }
+}
+
+/// Why a file is not what was written.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum FileMismatch {
+    /// Nothing is there.
+    #[error("{}: is missing", path.display())]
+    Missing {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It has another length.
+    #[error("{}: is {found} bytes long, but {written} were written", path.display())]
+    Length {
+        /// The file.
+        path: PathBuf,
+        /// Its length.
+        found: u64,
+        /// What the journal says.
+        written: u64,
+    },
+    /// It has another content of the same length.
+    #[error("{}: was changed since it was written (its hash is not the one in the journal)", path.display())]
+    Content {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It is empty, and the journal, of an older build, does not say what was written.
+    #[error("{}: is empty", path.display())]
+    Empty {
+        /// The file.
+        path: PathBuf,
+    },
+    /// It cannot be read.
+    #[error("{}", .0.said())]
+    Unreadable(#[source] FileError),
+}
+
+impl Finished {
+    /// Files in the network's folder that are not what was written.
+    #[must_use]
+    pub fn mismatches(&self, folder: &Path) -> Vec<FileMismatch> {
+        self.files.iter().filter_map(|file| file.check(folder).err()).collect()
+    }
+
+    /// Whether the journal, of an older build, does not say what some file held.
+    #[must_use]
+    pub fn is_unchecked(&self) -> bool {
+        self.files.iter().any(|file| file.content.is_none())
+    }
+}
+
+impl FinishedFile {
+    /// Holds the file in the network's folder against what was written.
+    ///
+    /// # Errors
+    /// [`FileMismatch`] when it is not that.
+    pub fn check(&self, folder: &Path) -> Result<(), FileMismatch> {
+        let path = folder.join(&self.name);
+        let found = optional(Content::of_file(&path)).map_err(FileMismatch::Unreadable)?;
+        match (found, self.content) {
+            (None, _) => Err(FileMismatch::Missing { path }),
+            (Some(found), None) if found.bytes == 0 => Err(FileMismatch::Empty { path }),
+            (Some(found), Some(written)) if found.bytes != written.bytes => {
+                Err(FileMismatch::Length { path, found: found.bytes, written: written.bytes })
+            }
+            (Some(found), Some(written)) if found != written => Err(FileMismatch::Content { path }),
+            (Some(_), _) => Ok(()),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::fs;
+
+    use super::*;
+
+    #[test]
+    fn journals_of_older_builds_name_files_alone() {
+        let text = r#"{"trial":7,"metrics":{},"files":["model.onnx"]}"#;
+        let old: Finished = serde_json::from_str(text).unwrap();
+        assert_eq!(
+            (old.files.as_slice(), old.is_unchecked()),
+            ([FinishedFile::from("model.onnx")].as_slice(), true)
+        );
+        assert_eq!(serde_json::to_string(&old).unwrap(), text);
+        let new = FinishedFile { content: Some(Content::of(b"abc")), ..old.files[0].clone() };
+        let json = serde_json::to_value(&new).unwrap();
+        assert_eq!((json["name"].as_str(), json["bytes"].as_u64()), (Some("model.onnx"), Some(3)));
+        assert_eq!(serde_json::from_value::<FinishedFile>(json).unwrap(), new);
+    }
+
+    #[test]
+    fn files_that_are_not_what_was_written_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a");
+        let (old, new) = (
+            FinishedFile::from("a"),
+            FinishedFile { name: "a".to_owned(), content: Some(Content::of(b"abc")) },
+        );
+        let said = |file: &FinishedFile| file.check(folder.path()).err().map(|error| error.to_string());
+        for file in [&old, &new] {
+            assert!(said(file).unwrap().ends_with("a: is missing"));
+        }
+        fs::write(&path, "abc").unwrap();
+        assert_eq!((said(&old), said(&new)), (None, None));
+        fs::write(&path, "abd").unwrap();
+        assert_eq!(said(&old), None);
+        assert!(said(&new).unwrap().contains("was changed since it was written"));
+        fs::write(&path, "").unwrap();
+        assert!(said(&old).unwrap().ends_with("a: is empty"));
+        assert!(said(&new).unwrap().ends_with("a: is 0 bytes long, but 3 were written"));
+    }
+}

@@ -1,0 +1,74 @@
+//! Folders inside a run folder that one writer has for itself: those of trainings.
+
+use std::fs::{self, File, OpenOptions, TryLockError};
+use std::io;
+use std::path::Path;
+
+use super::lock::patiently;
+use super::place::check_held;
+
+/// Name of the file whose lock the writer holds.
+const LOCK: &str = "lock";
+/// Tries, should the folder be removed at the same time.
+const ATTEMPTS: usize = 16;
+
+/// Takes the lock of a folder, which is made where it is missing: it is held until the file that is returned is dropped, or the
+/// process ends. `None` where another writer, of this process or of another one, holds it.
+///
+/// # Errors
+/// When the folder or its lock cannot be made or locked.
+pub fn hold_folder(folder: &Path) -> io::Result<Option<File>> {
+    let path = folder.join(LOCK);
+    for _ in 0..ATTEMPTS {
+        check_held(folder)?;
+        fs::create_dir_all(folder)?;
+        let opened = OpenOptions::new().read(true).write(true).create(true).truncate(false).open(&path);
+        let file = match opened {
+            Err(error) if error.kind() == io::ErrorKind::NotFound => continue,
+            opened => opened?,
+        };
+        match patiently(&file) {
+            Ok(()) if is_at(&file, &path) => return Ok(Some(file)),
+            // Who held it has removed the folder: this lock is of a file that nobody else will see.
+            Ok(()) => {}
+            Err(TryLockError::WouldBlock) => return Ok(None),
+            Err(TryLockError::Error(error)) => return Err(error),
+        }
+    }
+    Ok(None)
+}
+
+#[cfg(unix)]
+fn is_at(file: &File, path: &Path) -> bool {
+    use std::os::unix::fs::MetadataExt;
+    let same = |a: fs::Metadata, b: fs::Metadata| a.ino() == b.ino() && a.dev() == b.dev();
+    file.metadata().ok().zip(fs::metadata(path).ok()).is_some_and(|(open, there)| same(open, there))
+}
+
+/// Elsewhere a file that is open cannot be removed.
+#[cfg(not(unix))]
+fn is_at(_file: &File, path: &Path) -> bool {
+    path.exists()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_folder_has_one_writer_at_a_time() {
+        let folder = tempfile::tempdir().unwrap();
+        let place = folder.path().join("training").join("a");
+        let held = hold_folder(&place).unwrap();
+        assert!(held.is_some() && hold_folder(&place).unwrap().is_none());
+        assert!(hold_folder(&place.with_file_name("b")).unwrap().is_some());
+        // Removed by its writer, it is another folder to the next.
+        fs::remove_dir_all(&place).unwrap();
+        let next = hold_folder(&place).unwrap();
+        assert!(next.is_some() && hold_folder(&place).unwrap().is_none());
+        drop(held);
+        assert!(hold_folder(&place).unwrap().is_none());
+        drop(next);
+        assert!(hold_folder(&place).unwrap().is_some());
+    }
+}

@@ -1,0 +1,79 @@
+//! Whether genotypes to try first fit the space and the limits of a study.
+
+use kiln_space::{Genotype, Settings, SettingsError, variation};
+
+use super::{Candidate, Source};
+use crate::Domain;
+
+/// The canonical form of a genotype; `None` when it is not of the space.
+pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Genotype> {
+    let decisions = domain.space().decisions();
+    variation::check(decisions, genotype).ok()?;
+    Some(domain.space().canonical(&variation::normalize(decisions, genotype.genes())))
+}
+
+/// Why a genotype is not of the space.
+pub(super) fn stranger(domain: &Domain<'_>, genotype: &Genotype) -> Option<String> {
+    variation::check(domain.space().decisions(), genotype).err().map(|error| error.to_string())
+}
+
+/// Which limit a genotype of the space breaks, or why it has no costs.
+fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<String> {
+    let genotype = canonical(domain, genotype)?;
+    if domain.violation(&genotype).is_some_and(|violation| violation <= 0.0) {
+        return None;
+    }
+    let costs = match domain.costs(&genotype) {
+        Ok(costs) => costs,
+        Err(error) => return Some(error.to_string()),
+    };
+    let broken = domain.constraints().iter().filter_map(|limit| {
+        let value = *costs.0.get(&limit.cost)?;
+        (value > limit.max).then(|| format!("`{}` is {value}, the limit {}", limit.cost, limit.max))
+    });
+    Some(broken.collect::<Vec<_>>().join(", "))
+}
+
+/// Refuses what is not of the space, given genotypes beyond a limit, and an earlier study of which all are.
+pub(super) fn check<'a>(
+    candidates: impl IntoIterator<Item = &'a Candidate>,
+    domain: &Domain<'_>,
+    settings: &Settings,
+) -> Result<(), SettingsError> {
+    let refuse = |key: &str, problem: String| Err(SettingsError { key: settings.key(key), problem });
+    let (mut transferred, mut refused) = (false, None);
+    for Candidate { genotype, source } in candidates {
+        let stranger = stranger(domain, genotype);
+        match source {
+            Source::Given(index) => {
+                if let Some(problem) = stranger.or_else(|| beyond(domain, genotype)) {
+                    return refuse(
+                        &format!("start.{index}"),
+                        format!("`{genotype}` cannot be tried: {problem}"),
+                    );
+                }
+            }
+            Source::Trial(id) => {
+                if let Some(problem) = stranger {
+                    let problem = format!(
+                        "trial {id} is `{genotype}`, which is not of this space: {problem}; name a study of the same space"
+                    );
+                    return refuse("transfer.journal", problem);
+                }
+                if !transferred {
+                    let problem = beyond(domain, genotype);
+                    transferred = problem.is_none();
+                    refused = refused.or_else(|| problem.map(|problem| (*id, problem)));
+                }
+            }
+            Source::Proxies => {}
+        }
+    }
+    match refused {
+        Some((id, problem)) if !transferred => refuse(
+            "transfer.journal",
+            format!("no trial of it meets the limits of this study; of trial {id}, its best, {problem}"),
+        ),
+        _ => Ok(()),
+    }
+}

@@ -1,0 +1,38 @@
+//! The health of shared weights: asked once, between preparing and searching, and kept in the journal.
+
+use super::log::Log;
+use crate::{Evaluator, Event, StudyError, StudyRecord, SupernetHealth};
+
+/// What the journal says of these weights, or else what the evaluator finds now. A study that has ended is
+/// not checked after the fact, unless it is to be strict.
+///
+/// # Errors
+/// [`StudyError::Unhealthy`] where the study is to be strict; the evaluator's and the journal's own errors.
+pub(super) fn check(
+    evaluator: &dyn Evaluator,
+    fingerprint: &str,
+    record: &StudyRecord,
+    strict: bool,
+    log: &Log,
+) -> Result<Option<SupernetHealth>, StudyError> {
+    let is_of_these_weights = record.fingerprint.as_deref() == Some(fingerprint);
+    let health = match record.health.clone().filter(|_| is_of_these_weights) {
+        Some(health) => {
+            log.show(&Event::Health { health: health.clone() });
+            health
+        }
+        None if record.ended && is_of_these_weights && !strict => return Ok(None),
+        None => {
+            let Some(health) = evaluator.health(log)? else { return Ok(None) };
+            log.record(&Event::Health { health: health.clone() })?;
+            health
+        }
+    };
+    if !health.healthy {
+        tracing::warn!("{}", health.message());
+        if strict {
+            return Err(StudyError::Unhealthy { health: Box::new(health) });
+        }
+    }
+    Ok(Some(health))
+}

@@ -1,0 +1,79 @@
+//! How many trials a search will come to, as far as can be told while it goes on. For screens alone: nothing
+//! is decided by it.
+
+use std::collections::BTreeSet;
+use std::time::{Duration, Instant};
+
+use kiln_space::{SearchSpace, size};
+
+use crate::strategies::ENUMERABLE;
+use crate::{Fidelity, StudySettings};
+
+/// The speed at which trials are told.
+pub(super) struct Pace {
+    since: Instant,
+    /// Trials that this process has evaluated.
+    fresh: u64,
+    /// Networks of a space that strategies use up.
+    networks: Option<u64>,
+    /// Efforts of trials so far: each network may be judged with each of them.
+    fidelities: BTreeSet<Fidelity>,
+}
+
+impl Pace {
+    pub(super) fn new(space: &dyn SearchSpace) -> Self {
+        let networks =
+            u64::try_from(size::count(space)).ok().filter(|networks| *networks <= ENUMERABLE.into());
+        Self { since: Instant::now(), fresh: 0, networks, fidelities: BTreeSet::new() }
+    }
+
+    /// A trial was told. What was known already says nothing about the speed.
+    pub(super) fn count(&mut self, fidelity: Fidelity, known: bool) {
+        self.fidelities.insert(fidelity);
+        if !known {
+            self.fresh += 1;
+        } else if self.fresh == 0 {
+            self.since = Instant::now();
+        }
+    }
+
+    /// Trials that there will be when the search ends, 0 where nothing says so: those of the budget, as many
+    /// as the hours leave time for after `elapsed` of work on the study, or as many as the space has.
+    pub(super) fn total(&self, told: u64, settings: &StudySettings, elapsed: Duration) -> u64 {
+        let timely = settings.hours.filter(|_| self.fresh > 0).map(|hours| {
+            let left = (hours * 3600.0 - elapsed.as_secs_f64()).max(0.0);
+            let speed = self.fresh as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
+            // A cast of what is too large gives the largest number.
+            told.saturating_add((left * speed) as u64)
+        });
+        let all = self.networks.map(|networks| networks * self.fidelities.len().max(1) as u64);
+        let fewest = [settings.trials, timely, all].into_iter().flatten().min();
+        fewest.map_or(0, |fewest| fewest.max(told))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn hours_leave_time_for_as_many_trials_as_the_speed_so_far_allows() {
+        let settings = |trials, hours| StudySettings { trials, hours, ..StudySettings::default() };
+        let second = Duration::from_secs(1);
+        let since = Instant::now().checked_sub(second).unwrap();
+        let mut pace = Pace { since, fresh: 0, networks: None, fidelities: BTreeSet::new() };
+        assert_eq!(pace.total(0, &settings(Some(500), Some(1.0)), second), 500, "before there is a speed");
+        assert_eq!(pace.total(0, &settings(None, None), second), 0);
+        (0..10).for_each(|_| pace.count(Fidelity::Full, false));
+        // Ten trials in a second, 3599 seconds left; less where the machine is slow.
+        let total = pace.total(10, &settings(None, Some(1.0)), second);
+        assert!((30_000..=36_000).contains(&total), "{total}");
+        assert_eq!(pace.total(10, &settings(Some(500), Some(1.0)), second), 500);
+        assert_eq!(pace.total(10, &settings(Some(500), Some(1e-9)), second), 10);
+        pace.networks = Some(20);
+        assert_eq!(pace.total(10, &settings(Some(500), None), second), 20);
+        pace.count(Fidelity::Epochs(1), false);
+        assert_eq!(pace.total(10, &settings(None, None), second), 40);
+        assert_eq!(pace.total(50, &settings(None, None), second), 50);
+    }
+}

@@ -1,0 +1,105 @@
+//! Whether strategy, evaluator and budget fit each other: which efforts are asked for, answered and paid for.
+
+use kiln_search::{Fidelities, Fidelity, Strategy};
+
+use crate::config::{ConfigError, RunConfig};
+
+/// Refuses a strategy that asks for what the evaluator does not answer.
+pub(super) fn check_fidelities(
+    config: &RunConfig,
+    strategy: &dyn Strategy,
+    answered: Fidelities,
+) -> Result<(), ConfigError> {
+    let asked = strategy.fidelities(answered);
+    let Some(refused) = asked.iter().copied().find(|fidelity| !answered.answers(*fidelity)) else {
+        return Ok(());
+    };
+    let (kind, evaluator) = (&config.search.strategy.kind, &config.evaluator.kind);
+    let settings = config.search.strategy.settings.table();
+    let table = if settings.is_empty() { "search.strategy" } else { "search.strategy.kind" };
+    let (key, found, expected) = match refused {
+        Fidelity::Proxy => (
+            "search.strategy.proxies",
+            format!("the evaluator `{evaluator}`, which answers {answered}"),
+            "an evaluator that answers zero-cost proxies, such as `supernet` or `scratch`, or no `proxies`"
+                .to_owned(),
+        ),
+        Fidelity::Epochs(_) | Fidelity::Full => {
+            let stated = settings.get("epochs");
+            let found = stated
+                .map_or_else(|| format!("`{kind}`, which asks for {}", list(&asked)), ToString::to_string);
+            let key = if stated.is_some() { "search.strategy.epochs" } else { table };
+            (key, found, instead(kind, evaluator, answered))
+        }
+    };
+    Err(refusal(config, key, &found, &expected))
+}
+
+/// What a strategy of several rungs needs from the evaluator, and what to do without.
+fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
+    match answered.full_epochs {
+        epochs @ 2.. if answered.shorter => format!(
+            "epochs below {epochs}: the evaluator `{evaluator}` trains for {epochs} epochs, which are the highest rung"
+        ),
+        1 if answered.shorter => format!(
+            "a longer schedule: the evaluator `{evaluator}` trains for 1 epoch, and none is shorter; raise `evaluator.epochs`, or \
+             choose a strategy without rungs, such as `regularized_evolution`"
+        ),
+        _ => format!(
+            "a strategy without rungs of epochs, such as `regularized_evolution`: the evaluator `{evaluator}` answers {answered}, the \
+             same at every rung; `{kind}` needs one that trains each network, such as `scratch`"
+        ),
+    }
+}
+
+/// Refuses a budget that ends before a network is judged with full effort, and one of epochs where nothing is
+/// trained.
+pub(super) fn check_budget(
+    config: &RunConfig,
+    strategy: &dyn Strategy,
+    answered: Fidelities,
+) -> Result<(), ConfigError> {
+    let search = &config.search;
+    let kind = &search.strategy.kind;
+    if search.epochs.is_some() && answered.full_epochs == 0 {
+        let evaluator = &config.evaluator.kind;
+        let expected = format!(
+            "no such budget: the trials of the evaluator `{evaluator}` train nothing; set `trials` or `hours`"
+        );
+        return Err(refusal(config, "search.epochs", "a budget in epochs", &expected));
+    }
+    let Some(needs) = strategy.needs(answered, search.in_flight) else {
+        let expected = "fewer rungs or a smaller `reduction`: no network ever comes to the highest rung";
+        let found = format!("`{kind}` over {}", list(&strategy.fidelities(answered)));
+        return Err(refusal(config, "search.strategy", &found, expected));
+    };
+    let rungs = strategy.fidelities(answered);
+    let budgets =
+        [("search.trials", search.trials, needs.trials), ("search.epochs", search.epochs, needs.epochs)];
+    for (key, budget, needed) in budgets {
+        if let Some(found) = budget.filter(|budget| *budget < needed) {
+            let mut expected = format!(
+                "at least {needed}: only then `{kind}` judges a first network with full effort (fidelities: {}; {} trials in flight)",
+                list(&rungs),
+                search.in_flight
+            );
+            if rungs.len() > 1 && search.in_flight > 1 {
+                expected += "; raise it, or lower `in_flight`";
+            }
+            return Err(refusal(config, key, &found.to_string(), &expected));
+        }
+    }
+    Ok(())
+}
+
+/// Names in these messages are explanations: none of them is a better spelling of another.
+fn refusal(config: &RunConfig, key: &str, found: &str, expected: &str) -> ConfigError {
+    let problem = format!("found {found}, expected {expected}");
+    ConfigError::Value { place: config.document.place(key), problem, nearest: None }
+}
+
+/// Fidelities as people list them.
+fn list(fidelities: &[Fidelity]) -> String {
+    let said: Vec<String> = fidelities.iter().map(ToString::to_string).collect();
+    said.join(", ")
+}

@@ -1,0 +1,73 @@
+//! `kiln finish`: train, test and export networks of a study whose search has ended.
+
+use kiln::assembly::{Assembly, Registries};
+use kiln::config::FinishTable;
+use kiln_search::{FailureGroup, RunFolder, Status, Wanted};
+use kiln_space::Settings;
+
+use crate::cli::{Common, FinishArguments};
+use crate::exit::{Exit, Failure};
+use crate::interrupt::StopFlag;
+use crate::progress::Screen;
+use crate::report::Report;
+use crate::run::Run;
+use crate::units::Numbers;
+use crate::{logging, output};
+
+pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, Failure> {
+    let FinishArguments { run, trials, networks, epochs } = arguments;
+    let (paths, mut config) = Run::open(run, &common.runs)?;
+    let stated = config.finish.take();
+    let settings =
+        stated.as_ref().map_or_else(|| Settings::empty("finish"), |stated| stated.settings.clone());
+    let networks = networks.map(usize::from).or(stated.map(|stated| stated.networks)).unwrap_or(1);
+    config.finish = Some(FinishTable { networks, settings: with_epochs(&settings, *epochs) });
+    let wanted = if trials.is_empty() { Wanted::Best(networks) } else { Wanted::Trials(trials.clone()) };
+
+    let assembly = Registries::builtin().build_at(config, common.data.as_deref(), paths.clone())?;
+    let text = assembly.config.document.to_toml();
+    let objectives = assembly.config.search.objectives.clone();
+    let numbers = Numbers::of(&assembly.config);
+    let mut study = assembly.into_study();
+    study.settings.workers = common.workers();
+    study.stop = StopFlag::listen()?.flag();
+    study.check()?;
+    let folder = RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?;
+    logging::to_file(&paths.log())?;
+    tracing::info!("kiln {} finishes networks of {}", env!("CARGO_PKG_VERSION"), paths.root().display());
+    study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));
+    let ended = study.finish(&folder, &wanted).inspect_err(|error| tracing::error!("stopped: {error}"));
+    let summary = ended?;
+    if summary.status == Status::Interrupted {
+        output::say("interrupted; run the same command again to go on");
+        return Ok(Exit::Interrupted);
+    }
+    if summary.finished.is_empty() {
+        output::say("every network of the front is finished already; name the numbers of other trials");
+    }
+    let run = Run::read(paths.root(), &common.runs)?;
+    let report =
+        Report::new(&paths, &objectives, summary.trials, &summary.front, &summary.finished, summary.spent)
+            .with_numbers(numbers, run.health.clone())
+            .explained(run.search_end.as_ref(), FailureGroup::of(&run.trials))
+            .with_costs(&run.trials);
+    if common.json {
+        output::print_json(&report)?;
+    } else {
+        output::print(&report.to_string())?;
+    }
+    Ok(Exit::Done)
+}
+
+/// `[finish]` with another number of epochs, where one is given.
+fn with_epochs(settings: &Settings, epochs: Option<u32>) -> Settings {
+    let mut table = settings.table().clone();
+    if let Some(epochs) = epochs {
+        table.insert("epochs".to_owned(), epochs.into());
+        let warmup = table.get("warmup_epochs").and_then(serde_json::Value::as_u64);
+        if let Some(warmup) = warmup {
+            table.insert("warmup_epochs".to_owned(), warmup.min(u64::from(epochs.saturating_sub(1))).into());
+        }
+    }
+    Settings::new(settings.path(), table)
+}

@@ -1,0 +1,99 @@
+//! Whether two studies are seeds of one: their configs say the same but for name, seed and budget.
+
+use kiln::assembly::Assembly;
+use kiln::config::RunConfig;
+use serde_json::{Map, Value, json};
+
+/// Keys that do not make another study of one, beside the budget's.
+const FREE: [&str; 2] = ["study.name", "study.seed"];
+
+/// What of a config must be equal, as plain data.
+pub(crate) fn deciding(config: &RunConfig) -> Value {
+    let mut root = config.document.root().clone();
+    // A name alone and a table with a name are the same strategy.
+    let strategy = &config.search.strategy;
+    let mut table = strategy.settings.table().clone();
+    table.insert("kind".to_owned(), json!(strategy.kind));
+    if let Some(Value::Object(search)) = root.get_mut("search") {
+        search.insert("strategy".to_owned(), table.into());
+    }
+    for key in FREE.iter().chain(&Assembly::FREE_KEYS) {
+        let (table, key) = key.split_once('.').unwrap_or(("", key));
+        if let Some(Value::Object(table)) = root.get_mut(table) {
+            table.remove(key);
+        }
+    }
+    root.into()
+}
+
+/// What makes two studies others: the first key that differs, with both values.
+pub(super) fn difference(a: &Value, b: &Value) -> Option<String> {
+    let (key, a, b) = first("", a, b)?;
+    if key == "resolved.data" {
+        return Some("the data or their splits differ".to_owned());
+    }
+    let shown =
+        |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
+    Some(format!("`{key}` is {} there and {} here", shown(a), shown(b)))
+}
+
+type Difference<'a> = (String, Option<&'a Value>, Option<&'a Value>);
+
+fn first<'a>(path: &str, a: &'a Value, b: &'a Value) -> Option<Difference<'a>> {
+    let (Value::Object(left), Value::Object(right)) = (a, b) else {
+        return (a != b).then(|| (path.to_owned(), Some(a), Some(b)));
+    };
+    let of = |table: &'a Map<String, Value>, key: &str| table.get(key);
+    // Tables that follow from others come last: what a person wrote says more.
+    let mut keys: Vec<&String> =
+        left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))).collect();
+    keys.sort_by_key(|key| *key == "resolved");
+    keys.into_iter().find_map(|key| {
+        let dotted = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        match (of(left, key), of(right, key)) {
+            (Some(a), Some(b)) => first(&dotted, a, b),
+            (a, b) => Some((dotted, a, b)),
+        }
+    })
+}
+
+#[cfg(test)]
+mod tests {
+    use std::path::Path;
+
+    use kiln::config::Document;
+
+    use super::*;
+
+    fn config(evaluator: &str, search: &str) -> RunConfig {
+        let text = format!(
+            "[study]\nname = \"a\"\nseed = 1\n[space]\nkind = \"mlp\"\n[evaluator]\nkind = \"scratch\"\n{evaluator}\n\
+             [search]\ntrials = 3\n{search}\n"
+        );
+        RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap()
+    }
+
+    #[test]
+    fn name_seed_and_budget_are_free_and_nothing_else_is() {
+        let one = config("epochs = 9", "strategy = \"random\"");
+        let mut other = config("epochs = 9", "hours = 2.0\nstrategy = { kind = \"random\" }");
+        other.document.set("study", "name", "b".into());
+        other.document.set("study", "seed", 7.into());
+        other.document.set("search", "trials", 50.into());
+        assert_eq!(difference(&deciding(&one), &deciding(&other)), None);
+
+        let longer = config("epochs = 20", "strategy = \"random\"");
+        let why = difference(&deciding(&one), &deciding(&longer)).unwrap();
+        assert_eq!(why, "`evaluator.epochs` is `9` there and `20` here");
+        let asked = config("epochs = 9", "strategy = { kind = \"random\", start = [[0]] }");
+        let why = difference(&deciding(&one), &deciding(&asked)).unwrap();
+        assert_eq!(why, "`search.strategy.start` is not set there and `[[0]]` here");
+        other.document.set("resolved", "data", "beef".into());
+        let why = difference(&deciding(&one), &deciding(&other)).unwrap();
+        assert_eq!(why, "`resolved` is not set there and `{\"data\":\"beef\"}` here");
+        let mut third = other.clone();
+        third.document.set("resolved", "data", "cafe".into());
+        let why = difference(&deciding(&third), &deciding(&other)).unwrap();
+        assert_eq!(why, "the data or their splits differ");
+    }
+}

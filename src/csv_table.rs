@@ -1,0 +1,84 @@
+//! Comma-separated values (RFC 4180) for spreadsheets, which take some texts for formulas and run them.
+
+use std::borrow::Cow;
+use std::fmt;
+
+use kiln_export::plain_text;
+
+/// Rows under headings.
+#[derive(Clone, Debug)]
+pub(crate) struct CsvTable(Vec<Vec<String>>);
+
+impl CsvTable {
+    pub(crate) fn new(headings: impl IntoIterator<Item = String>) -> Self {
+        Self(vec![headings.into_iter().collect()])
+    }
+
+    /// Adds a row, with one cell for each heading.
+    pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
+        self.0.push(cells.into_iter().collect());
+    }
+}
+
+impl fmt::Display for CsvTable {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        for row in &self.0 {
+            for (index, cell) in row.iter().enumerate() {
+                write!(f, "{}{}", if index > 0 { "," } else { "" }, quoted(&harmless(cell)))?;
+            }
+            writeln!(f)?;
+        }
+        Ok(())
+    }
+}
+
+/// The text in one line; with an apostrophe in front where a spreadsheet would take it for a formula. Numbers stay.
+fn harmless(cell: &str) -> Cow<'_, str> {
+    let plain = plain_text(cell);
+    // What begins with a tab or a line end is plain by now. Some spreadsheets know the wide signs too.
+    let begins = plain.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
+    let is_number = cell.parse().is_ok_and(f64::is_finite);
+    if begins && !is_number { format!("'{plain}").into() } else { plain }
+}
+
+/// The cell in quotes where something in it could be taken for the end of a cell.
+fn quoted(cell: &str) -> Cow<'_, str> {
+    if cell.contains(|c: char| matches!(c, ',' | ';' | '"' | '\'' | '|') || c.is_whitespace()) {
+        format!("\"{}\"", cell.replace('"', "\"\"")).into()
+    } else {
+        cell.into()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn formulas_are_texts_and_numbers_stay_numbers() {
+        for (cell, expected) in [
+            ("=1+1", "'=1+1"),
+            ("@SUM(A1)", "'@SUM(A1)"),
+            ("+1-2", "'+1-2"),
+            ("-cmd", "'-cmd"),
+            (" =1", "' =1"),
+            ("＝1", "'＝1"),
+            ("-1.5", "-1.5"),
+            ("+2e3", "+2e3"),
+            ("1-0-2", "1-0-2"),
+            ("\t=1", "\\t=1"),
+            ("\r=1", "\\r=1"),
+        ] {
+            assert_eq!(harmless(cell), expected);
+        }
+    }
+
+    #[test]
+    fn cells_end_where_they_should() {
+        let mut table = CsvTable::new(["a".to_owned(), "b\nc".to_owned()]);
+        table.row(["x,y".to_owned(), "=HYPERLINK(\"http://x\";\"y\")".to_owned()]);
+        table.row(["-1".to_owned(), String::new()]);
+        let expected = "a,b\\nc\n\"x,y\",\"'=HYPERLINK(\"\"http://x\"\";\"\"y\"\")\"\n-1,\n";
+        assert_eq!(table.to_string(), expected);
+    }
+}

@@ -1,0 +1,36 @@
+//! Volume below points of many dimensions, where the exact one would take minutes: the share of points drawn in the box that are
+//! dominated.
+
+use rand::{RngExt, SeedableRng};
+use rand_pcg::Pcg64;
+
+/// Points drawn in the box.
+pub(super) const SAMPLES: usize = 1 << 16;
+/// Seed of the generator that draws them: always the same, so that equal points give equal estimates.
+const SEED: u64 = 0x766f_6c75_6d65;
+
+/// The share of the box between two corners that the first points dominate, after each point that adds to it, and the largest
+/// standard error of these shares. `best` is the corner at which all values are lowest.
+pub(super) fn growth<'a>(
+    points: impl Iterator<Item = (usize, &'a [f64])>,
+    reference: &[f64],
+    best: &[f64],
+) -> (Vec<(usize, f64)>, f64) {
+    let mut rng = Pcg64::seed_from_u64(SEED);
+    let mut draw = || -> Vec<f64> {
+        let sides = best.iter().zip(reference);
+        sides.map(|(low, high)| low + (high - low) * rng.random::<f64>()).collect()
+    };
+    let mut left: Vec<Vec<f64>> = (0..SAMPLES).map(|_| draw()).collect();
+    let (mut shares, mut error) = (Vec::new(), 0.0_f64);
+    for (number, point) in points {
+        let before = left.len();
+        left.retain(|sample| point.iter().zip(sample).any(|(value, sample)| value > sample));
+        if left.len() < before {
+            let share = (SAMPLES - left.len()) as f64 / SAMPLES as f64;
+            error = error.max((share * (1.0 - share) / SAMPLES as f64).sqrt());
+            shares.push((number, share));
+        }
+    }
+    (shares, error)
+}

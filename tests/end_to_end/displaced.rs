@@ -1,0 +1,196 @@
+//! The run folder removed, renamed or replaced under a study that runs, its lock removed, and studies started at once: one
+//! process writes, and only into the folder that it began with.
+
+#![cfg(unix)]
+
+use std::collections::BTreeSet;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::{Child, Stdio};
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kiln_search::Event;
+
+use crate::sandbox::{Said, Sandbox};
+
+/// A study that does not end by itself, with a trial now and then and a checkpoint at every step.
+const CONFIG: &str = r#"[study]
+name = "gone"
+seed = 1
+
+[data]
+kind = "digits"
+limit = 400
+
+[space]
+kind = "mlp"
+layers = [1, 2, 3]
+width = [8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32]
+
+[[hardware]]
+device = "cortex-m7"
+
+[evaluator]
+kind = "scratch"
+epochs = 4
+checkpoint_steps = 2
+
+[search]
+strategy = "random"
+trials = 1000000
+in_flight = 2
+objectives = ["error_percent", "latency_us"]
+"#;
+
+/// Does something to a run folder, with another place at hand.
+type Displace<'a> = &'a dyn Fn(&Path, &Path);
+
+/// Pairs of studies that are started at once; `KILN_PAIRS` says another number.
+const PAIRS: usize = 10;
+
+fn start(sandbox: &Sandbox) -> Child {
+    let mut command = sandbox.command(&["search", "study.toml", "--workers", "2"]);
+    command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
+}
+
+/// Trials in the journal of the study.
+fn trials(sandbox: &Sandbox) -> Vec<u64> {
+    let trial = |event: &Event| match event {
+        Event::Trial { trial, .. } => Some(trial.id),
+        _ => None,
+    };
+    sandbox.events("gone").iter().filter_map(trial).collect()
+}
+
+fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
+    let began = Instant::now();
+    while !is_so() {
+        assert!(began.elapsed() < Duration::from_mins(2), "{what}");
+        thread::sleep(Duration::from_millis(5));
+    }
+}
+
+/// Waits for the end of a study that should end by itself.
+fn ended(mut child: Child) -> Said {
+    wait_until("the study goes on", || child.try_wait().unwrap().is_some());
+    Said::new(child.wait_with_output().unwrap())
+}
+
+/// Every file below a folder with its size.
+fn files(folder: &Path) -> Vec<(String, u64)> {
+    let mut found = Vec::new();
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        if path.is_dir() {
+            found.push((path.display().to_string(), 0));
+            found.extend(files(&path));
+        } else {
+            found.push((path.display().to_string(), path.metadata().unwrap().len()));
+        }
+    }
+    found.sort();
+    found
+}
+
+#[test]
+fn a_run_folder_that_is_not_where_it_was_stops_its_study() {
+    let replaced = |run: &Path, away: &Path| {
+        fs::rename(run, away).unwrap();
+        fs::create_dir(run).unwrap();
+        for name in ["config.toml", "journal.jsonl", "lock"] {
+            fs::write(run.join(name), "of somebody else").unwrap();
+        }
+        fs::create_dir(run.join("training")).unwrap();
+    };
+    let removed = |run: &Path, _: &Path| {
+        wait_until("it is not removed", || fs::remove_dir_all(run).is_ok() || !run.exists());
+    };
+    let renamed = |run: &Path, away: &Path| fs::rename(run, away).unwrap();
+    let cases: [(&str, Displace<'_>); 3] =
+        [("removed", &removed), ("renamed", &renamed), ("replaced", &replaced)];
+    for (what, displace) in cases {
+        let sandbox = Sandbox::new(CONFIG);
+        let study = start(&sandbox);
+        wait_until("the search does not begin", || trials(&sandbox).len() > 3);
+        let (run, away) = (sandbox.path("runs/gone"), sandbox.path("away"));
+        displace(&run, &away);
+        let there = run.exists().then(|| files(&run));
+        let said = ended(study);
+        assert_eq!(said.code, 1, "{what}: {}", said.err);
+        assert!(
+            said.err.contains("was removed, moved or replaced while the study ran"),
+            "{what}: {}",
+            said.err
+        );
+        assert_eq!(run.exists().then(|| files(&run)), there, "{what}: something was written there");
+        if what == "renamed" {
+            // Put back, it goes on.
+            fs::rename(&away, &run).unwrap();
+            let before = trials(&sandbox).len();
+            let mut study = start(&sandbox);
+            wait_until("it does not go on", || trials(&sandbox).len() > before + 2);
+            study.kill().unwrap();
+            study.wait().unwrap();
+        }
+    }
+}
+
+#[test]
+fn a_removed_lock_stops_its_study_and_lets_no_second_one_in() {
+    let sandbox = Sandbox::new(CONFIG);
+    let first = start(&sandbox);
+    wait_until("the search does not begin", || trials(&sandbox).len() > 3);
+    fs::remove_file(sandbox.path("runs/gone/lock")).unwrap();
+    let second = start(&sandbox);
+    let said = ended(first);
+    assert_eq!(said.code, 1, "{}", said.err);
+    assert!(said.err.contains("lock` is not what it was"), "{}", said.err);
+    // It was refused, or came when the first had left.
+    let mut second = second;
+    thread::sleep(Duration::from_secs(2));
+    if second.try_wait().unwrap().is_none() {
+        second.kill().unwrap();
+    } else {
+        let said = Said::new(second.wait_with_output().unwrap());
+        assert_eq!(said.code, 2, "{}", said.err);
+        assert!(said.err.contains("in use by"), "{}", said.err);
+    }
+    let trials = trials(&sandbox);
+    let distinct: BTreeSet<&u64> = trials.iter().collect();
+    assert_eq!(distinct.len(), trials.len(), "no trial is journaled twice");
+}
+
+#[test]
+fn of_two_studies_started_at_once_one_runs_and_the_other_names_it() {
+    let pairs = env::var("KILN_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(PAIRS);
+    let mut sandbox = Sandbox::new(CONFIG);
+    for pair in 0..pairs {
+        // Every other pair finds a run folder, and a config that is to be written anew.
+        if pair % 2 == 0 {
+            sandbox = Sandbox::new(CONFIG);
+        } else {
+            let text = CONFIG.replace("1000000", &(1_000_000 + pair).to_string());
+            fs::write(sandbox.path("study.toml"), text).unwrap();
+        }
+        let mut both = [start(&sandbox), start(&sandbox)];
+        let mut refused = None;
+        wait_until("both run", || {
+            refused = both.iter_mut().position(|child| child.try_wait().unwrap().is_some());
+            refused.is_some()
+        });
+        let [first, second] = both;
+        let (refused, mut runs) = if refused == Some(0) { (first, second) } else { (second, first) };
+        let said = Said::new(refused.wait_with_output().unwrap());
+        assert_eq!(said.code, 2, "pair {pair}: {}", said.err);
+        assert!(said.err.contains(&format!("in use by process {}", runs.id())), "pair {pair}: {}", said.err);
+        wait_until("the other does not run", || trials(&sandbox).len() > pair % 2);
+        assert!(runs.try_wait().unwrap().is_none(), "pair {pair}: both ended");
+        runs.kill().unwrap();
+        runs.wait().unwrap();
+        let kept = fs::read_to_string(sandbox.path("runs/gone/config.toml")).unwrap();
+        let expected = if pair % 2 == 0 { 1_000_000 } else { 1_000_000 + pair };
+        assert!(kept.contains(&format!("trials = {expected}")), "{kept}");
+    }
+}

@@ -1,0 +1,174 @@
+//! What the system refuses: longer files, more open files, writing where only reading is allowed. The study stops with what was
+//! refused, nothing is lost or called damaged, and it goes on when it may.
+
+#![cfg(target_os = "linux")]
+
+use std::fs;
+use std::process::{Command, Stdio};
+
+use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
+
+fn config() -> String {
+    let mut config = tiny_quickstart("tiny");
+    set(&mut config, "search", "trials", 16.into());
+    config.to_string()
+}
+
+/// Runs the study under a limit of the shell.
+fn limited(sandbox: &Sandbox, limit: &str) -> Said {
+    let script = format!("{limit}; exec \"$0\" search study.toml --plain --workers 2");
+    let mut shell = Command::new("sh");
+    shell.args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).current_dir(sandbox.path(""));
+    Said::new(shell.stdin(Stdio::null()).output().unwrap())
+}
+
+/// Goes on with a study that was stopped, to the same end as one that was not.
+fn goes_on(sandbox: &Sandbox, whole: &Sandbox, what: &str) {
+    let said = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(said.code, 0, "{what}: {}", said.err);
+    assert!(!said.err.contains("rebuilt"), "{what}: {}", said.err);
+    assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"), "{what}");
+}
+
+#[test]
+fn a_limit_of_the_length_of_files_is_a_full_disk() {
+    let whole = Sandbox::new(&config());
+    whole.search(&[]);
+    let mut stopped = 0;
+    for blocks in [1, 8, 40, 150, 400, 1000, 1100] {
+        let sandbox = Sandbox::new(&config());
+        let limit = format!("ulimit -f {blocks}");
+        let said = limited(&sandbox, &limit);
+        if said.code != 0 {
+            stopped += 1;
+            assert_eq!(said.code, 1, "{limit}: {}", said.err);
+            let last = said.err.lines().last().unwrap_or_default();
+            assert!(
+                last.contains("raise the limit (`ulimit -f`), then run the same command again"),
+                "{limit}: {last}"
+            );
+            assert!(!said.err.contains("damaged"), "{limit}: {}", said.err);
+        }
+        goes_on(&sandbox, &whole, &limit);
+    }
+    assert!(stopped >= 4, "{stopped}");
+}
+
+#[test]
+fn too_few_open_files_are_said_to_be_so() {
+    let whole = Sandbox::new(&config());
+    whole.search(&[]);
+    let mut stopped = 0;
+    for open in [7, 8, 9, 10, 11, 12, 14, 16] {
+        let sandbox = Sandbox::new(&config());
+        let limit = format!("ulimit -n {open}");
+        let said = limited(&sandbox, &limit);
+        if said.code != 0 {
+            stopped += 1;
+            assert_eq!(said.code, 1, "{limit}: {}", said.err);
+            let last = said.err.lines().last().unwrap_or_default();
+            assert!(last.contains("Too many open files"), "{limit}: {}", said.err);
+            assert!(last.contains("`ulimit -n`") && !last.contains("damaged"), "{limit}: {last}");
+        }
+        goes_on(&sandbox, &whole, &limit);
+    }
+    assert!(stopped >= 3, "{stopped}");
+}
+
+/// Runs a script in a namespace of its own, where anyone may mount; `None`, with the reason, where nobody may.
+fn mounted(test: &str, sandbox: &Sandbox, script: &str) -> Option<Said> {
+    let run = |script: &str| {
+        let mut command = Command::new("unshare");
+        command.args(["-rm", "sh", "-eu", "-c", script, env!("CARGO_BIN_EXE_kiln")]);
+        command.current_dir(sandbox.path("")).output()
+    };
+    let probe = run("mkdir probe; mount -t tmpfs kiln probe");
+    if !probe.as_ref().is_ok_and(|probe| probe.status.success()) {
+        eprintln!("{test}: skipped, nothing can be mounted here: {probe:?}");
+        return None;
+    }
+    Some(Said::new(run(script).unwrap()))
+}
+
+#[test]
+fn a_store_that_may_not_be_written_is_not_called_damaged() {
+    let sandbox = Sandbox::new(&config());
+    sandbox.search(&[]);
+    let before = sandbox.facts("tiny");
+    let script = "
+        mount --bind runs/tiny/store runs/tiny/store; mount -o remount,ro,bind runs/tiny/store
+        exec \"$0\" search study.toml";
+    let Some(said) = mounted("a_store_that_may_not_be_written", &sandbox, script) else { return };
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("store") && said.err.contains("Read-only file system"), "{}", said.err);
+    assert!(!said.err.contains("damaged") && !said.err.contains("remove"), "{}", said.err);
+    goes_on(&sandbox, &sandbox, "may be written again");
+    assert_eq!(sandbox.facts("tiny"), before);
+}
+
+#[test]
+fn a_damaged_store_that_cannot_be_removed_is_said_with_both_reasons() {
+    let sandbox = Sandbox::new(&config());
+    sandbox.search(&[]);
+    fs::write(sandbox.path("runs/tiny/store/conf"), "no configuration of a store").unwrap();
+    let script = "mount --bind runs/tiny/store runs/tiny/store; exec \"$0\" search study.toml";
+    let Some(said) = mounted("a_damaged_store_that_cannot_be_removed", &sandbox, script) else { return };
+    assert_eq!(said.code, 1, "{}", said.err);
+    let last = said.err.lines().last().unwrap_or_default();
+    for part in ["the store is damaged (", "the store failed", "it cannot be removed", "busy"] {
+        assert!(last.contains(part), "{last}");
+    }
+    let said = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+}
+
+#[test]
+fn a_run_folder_that_may_not_be_written_is_named() {
+    let sandbox = Sandbox::new(&config());
+    sandbox.search(&[]);
+    let script = "
+        mount --bind runs/tiny runs/tiny; mount -o remount,ro,bind runs/tiny
+        exec \"$0\" search study.toml";
+    let Some(said) = mounted("a_run_folder_that_may_not_be_written", &sandbox, script) else { return };
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(
+        said.err.contains("runs/tiny/lock") && said.err.contains("Read-only file system"),
+        "{}",
+        said.err
+    );
+}
+
+#[test]
+fn outputs_that_are_closed_or_full_end_a_command_as_they_should() {
+    let sandbox = Sandbox::new(&config());
+    sandbox.search(&[]);
+    let run = |redirection: &str| {
+        let script = format!("\"$0\" front tiny {redirection}");
+        let mut shell = Command::new("sh");
+        shell.args(["-c", &script, env!("CARGO_BIN_EXE_kiln")]).current_dir(sandbox.path(""));
+        Said::new(shell.output().unwrap())
+    };
+    assert_eq!(run(">&-").code, 0);
+    assert_eq!(run("2>&-").code, 0);
+    assert_eq!(run("<&- >&- 2>&-").code, 0);
+    let full = run("> /dev/full");
+    assert_eq!(full.code, 1, "{}", full.err);
+    assert!(full.err.contains("the disk is full"), "{}", full.err);
+}
+
+#[test]
+fn watching_ends_when_nobody_reads_any_more() {
+    let sandbox = Sandbox::new(&config());
+    sandbox.search(&[]);
+    // As if the study had been killed: it never says that it has ended.
+    let journal = sandbox.run("tiny").journal();
+    let text = fs::read_to_string(&journal).unwrap();
+    let lines: Vec<&str> = text.lines().collect();
+    fs::write(&journal, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
+    for arguments in [&["watch", "tiny", "--json"][..], &["watch", "tiny", "--plain"]] {
+        let mut command = sandbox.command(arguments);
+        let mut watch = command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap();
+        drop((watch.stdout.take(), watch.stderr.take()));
+        assert_eq!(watch.wait().unwrap().code(), Some(0), "{arguments:?}");
+    }
+}

@@ -1,0 +1,147 @@
+//! Run folders that the build before hashes wrote (`tests/fixtures/v0`): every command that reads them works and says what it
+//! cannot check, and `search` goes on or refuses with the reason.
+
+use std::fs;
+use std::path::Path;
+
+use serde_json::Value;
+
+use crate::sandbox::Sandbox;
+
+const UNCHECKED: &str = "journaled the finished networks without hashes of their files";
+
+/// A sandbox with the run folder of a study and what belongs to it.
+pub(crate) fn old(study: &str) -> Sandbox {
+    let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0").join(study);
+    let sandbox = Sandbox::new("");
+    copy(&fixture, &sandbox.path(""));
+    sandbox
+}
+
+pub(crate) fn copy(from: &Path, to: &Path) {
+    fs::create_dir_all(to).unwrap();
+    for entry in fs::read_dir(from).unwrap() {
+        let entry = entry.unwrap();
+        let to = to.join(entry.file_name());
+        if entry.file_type().unwrap().is_dir() {
+            copy(&entry.path(), &to);
+        } else {
+            fs::copy(entry.path(), to).unwrap();
+        }
+    }
+}
+
+/// What the old build's `front --json` said.
+fn expected(sandbox: &Sandbox) -> Value {
+    serde_json::from_slice(&fs::read(sandbox.path("front.json")).unwrap()).unwrap()
+}
+
+/// Whether all that `expected` says stands in `found`, which may say more.
+fn holds(found: &Value, expected: &Value) -> bool {
+    match (found, expected) {
+        (Value::Object(found), Value::Object(expected)) => {
+            expected.iter().all(|(key, value)| found.get(key).is_some_and(|found| holds(found, value)))
+        }
+        (Value::Array(found), Value::Array(expected)) => {
+            found.len() == expected.len() && found.iter().zip(expected).all(|(a, b)| holds(a, b))
+        }
+        _ => found == expected,
+    }
+}
+
+#[test]
+fn old_runs_are_read_by_every_command() {
+    for study in ["supernet", "scratch", "table"] {
+        let sandbox = old(study);
+        let said = sandbox.kiln(&["front", study, "--json"]);
+        assert_eq!(said.code, 0, "{study}: {}", said.err);
+        let (found, expected) = (said.json(), expected(&sandbox));
+        assert!(holds(&found, &expected), "{study}: {found}\n{expected}");
+        let has_network = study != "table";
+        assert_eq!(said.err.contains(UNCHECKED), has_network, "{study}: {}", said.err);
+
+        let trial = expected["front"][0]["trial"].to_string();
+        let said = sandbox.kiln(&["show", study, &trial, "--json"]);
+        assert_eq!(said.code, 0, "{study}: {}", said.err);
+        assert_eq!(Value::from(said.json()["genotype"].as_str()), expected["front"][0]["genotype"]);
+        let said = sandbox.kiln(&["report", study]);
+        assert_eq!(said.code, 0, "{study}: {}", said.err);
+        let said = sandbox.kiln(&["watch", study, "--plain"]);
+        // A study that has not ended is watched until it does.
+        assert_eq!(said.code, 0, "{study}: {}", said.err);
+    }
+}
+
+#[test]
+fn networks_of_old_runs_are_exported_and_measure_what_they_did() {
+    for study in ["supernet", "scratch"] {
+        let sandbox = old(study);
+        let finished = &expected(&sandbox)["finished"][0];
+        let trial = finished["trial"].to_string();
+        for format in ["onnx", "safetensors", "rust"] {
+            let said = sandbox.kiln(&["export", study, &trial, "--format", format]);
+            assert_eq!(said.code, 0, "{study}: {}", said.err);
+            assert!(said.err.contains(UNCHECKED), "{study}: {}", said.err);
+        }
+        let said = sandbox.kiln(&["eval", &format!("runs/{study}/models/{trial}"), "--json"]);
+        assert_eq!(said.code, 0, "{study}: {}", said.err);
+        let (found, expected) =
+            (&said.json()["metrics"], finished["test_accuracy_percent"].as_f64().unwrap());
+        // The last bits belong to the instruction set.
+        assert!(
+            (found["test_accuracy_percent"].as_f64().unwrap() - expected).abs() < 0.5,
+            "{study}: {found}"
+        );
+    }
+    let said = old("supernet").kiln(&["report", "supernet"]);
+    assert!(said.err.contains("audit.json: an older build wrote it without a hash"), "{}", said.err);
+}
+
+#[test]
+fn old_study_of_a_table_goes_on() {
+    let sandbox = old("table");
+    let before = expected(&sandbox)["trials"].as_u64().unwrap();
+    let journal = sandbox.run("table").journal();
+    let lines = fs::read_to_string(&journal).unwrap();
+    let said = sandbox.kiln(&["search", "study.toml", "--data", ".", "--json"]);
+    assert_eq!(said.code, 0, "{}", said.err);
+    assert_eq!((before, said.json()["trials"].as_u64()), (6, Some(12)));
+    assert!(fs::read_to_string(&journal).unwrap().starts_with(&lines), "what was journaled stays");
+}
+
+#[test]
+fn old_study_that_trained_is_refused_with_the_reason_and_left_as_it_is() {
+    for study in ["supernet", "scratch"] {
+        let sandbox = old(study);
+        let config = fs::read_to_string(sandbox.path("study.toml")).unwrap();
+        let more = config.replace("trials = 10", "trials = 20").replace("trials = 6", "trials = 20");
+        fs::write(sandbox.path("study.toml"), more).unwrap();
+        let root = sandbox.run(study).root().to_owned();
+        let kept = |root: &Path| {
+            ["journal.jsonl", "anchors.json", "supernet/trained.json"]
+                .map(|name| fs::read(root.join(name)).ok())
+        };
+        let before = kept(&root);
+        let said = sandbox.kiln(&["search", "study.toml", "--plain"]);
+        assert_eq!(said.code, 1, "{study}: {}", said.err);
+        let reason =
+            "an earlier build judged them, by results version 0, and this build gives results version ";
+        assert!(said.err.contains(reason), "{study}: {}", said.err);
+        assert!(kept(&root) == before, "{study}: nothing is trained or written");
+    }
+}
+
+#[test]
+fn supernet_of_an_old_run_is_taken_over_and_said_to_be_unchecked() {
+    let sandbox = old("supernet");
+    let config = fs::read_to_string(sandbox.path("study.toml")).unwrap();
+    let config = config
+        .replace("name = \"supernet\"", "name = \"taken\"")
+        .replace("anchors = { networks = 4, batch = 32 }", "supernet = \"runs/supernet\"");
+    fs::write(sandbox.path("study.toml"), config).unwrap();
+    sandbox.search(&[]);
+    let warned = sandbox.events("taken").iter().any(|event| {
+        matches!(event, kiln_search::Event::Warning { message } if message.contains("it is not checked"))
+    });
+    assert!(warned);
+}

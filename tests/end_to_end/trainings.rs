@@ -1,0 +1,186 @@
+//! One network trained for two fidelities at the same time: by any number of workers, and killed at random moments.
+
+use std::collections::BTreeMap;
+use std::env;
+use std::fs;
+use std::path::Path;
+use std::process::Stdio;
+use std::thread;
+use std::time::{Duration, Instant};
+
+use kiln_search::{Event, Fidelity, Outcome, Seconds, seed};
+use rand::{Rng, RngExt};
+
+use crate::sandbox::Sandbox;
+
+/// How often studies are killed in all, if this variable of the environment is set.
+const KILLS: &str = "KILN_KILLS";
+/// Kills where nothing is said.
+const FEW: usize = 10;
+/// Most kills of one study: each restart finds less to do.
+const OF_ONE: usize = 4;
+
+/// The first network is given for a whole training, and drawn for a short one while that goes on.
+fn config(epochs: u32, checkpoint_steps: u32) -> String {
+    format!(
+        r#"
+[study]
+name = "coll"
+seed = 7
+[data]
+kind = "digits"
+limit = 300
+[space]
+kind = "mlp"
+layers = 1
+width = [8, 16, 24]
+[[hardware]]
+device = "cortex-m7"
+[evaluator]
+kind = "scratch"
+epochs = {epochs}
+batch = 32
+calibration = 64
+checkpoint_steps = {checkpoint_steps}
+[search]
+strategy = {{ kind = "asha", epochs = [1, 3], start = [[0], [1], [2]] }}
+trials = 9
+in_flight = 6
+objectives = ["error_percent", "latency_us"]
+"#
+    )
+}
+
+/// Outcomes by genotype and fidelity.
+fn outcomes(sandbox: &Sandbox) -> BTreeMap<(String, Fidelity), Outcome> {
+    let events = sandbox.events("coll");
+    let of = |event: Event| match event {
+        Event::Trial { trial, .. } => {
+            Some(((trial.proposal.genotype.to_string(), trial.proposal.fidelity), trial.outcome))
+        }
+        _ => None,
+    };
+    events.into_iter().filter_map(of).collect()
+}
+
+/// Files of the run folder that are there when a study has ended, with the content of those that say nothing of times.
+fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
+    let mut found = BTreeMap::new();
+    let root = sandbox.run("coll").root().to_owned();
+    let mut open = vec![root.clone()];
+    while let Some(folder) = open.pop() {
+        for entry in fs::read_dir(&folder).unwrap() {
+            let path = entry.unwrap().path();
+            let name = path.strip_prefix(&root).unwrap().display().to_string();
+            // The store's files are those of its library.
+            if name == "store" {
+                continue;
+            }
+            if path.is_dir() {
+                open.push(path);
+            } else {
+                let is_told = matches!(name.as_str(), "journal.jsonl" | "kiln.log" | "lock");
+                found.insert(name, (!is_told).then(|| fs::read(&path).unwrap()));
+            }
+        }
+    }
+    found
+}
+
+/// Folders in which trials are trained.
+fn trainings(folder: &Path) -> usize {
+    // They come and go while the study runs.
+    let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
+    entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("trial-")).count()
+}
+
+/// Starts the study and kills it after this time, unless it has ended by then. Whether it was killed, and the most trainings that
+/// were seen at one time.
+fn kill_after(sandbox: &Sandbox, workers: usize, time: Duration) -> (bool, usize) {
+    let workers = workers.to_string();
+    let mut command = sandbox.command(&["search", "study.toml", "--workers", &workers]);
+    let mut child = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
+    let began = Instant::now();
+    let folder = sandbox.run("coll").trainings();
+    let mut most = 0;
+    while began.elapsed() < time {
+        if let Some(status) = child.try_wait().unwrap() {
+            assert!(status.success(), "{status}");
+            return (false, most);
+        }
+        most = most.max(trainings(&folder));
+        thread::sleep(Duration::from_millis(1));
+    }
+    child.kill().unwrap();
+    let status = child.wait().unwrap();
+    // It may have ended at the last moment, and then well.
+    (!status.success(), most)
+}
+
+#[test]
+fn two_fidelities_of_one_network_at_once_are_what_each_is_alone() {
+    let config = config(9, 1);
+    let sandboxes: Vec<Sandbox> = (1..=4).map(|_| Sandbox::new(&config)).collect();
+    for (sandbox, workers) in sandboxes.iter().zip(1..) {
+        sandbox.search(&["--workers", &workers.to_string()]);
+        assert!(!sandbox.run("coll").trainings().exists(), "{workers} workers leave nothing of trainings");
+    }
+    let [first, others @ ..] = sandboxes.as_slice() else { panic!("four runs") };
+    for other in others {
+        assert_eq!(other.facts("coll"), first.facts("coll"));
+        assert_eq!(files(other), files(first));
+    }
+    let found = outcomes(first);
+    let fidelities = |genotype: &str| found.keys().filter(|(other, _)| other == genotype).count();
+    assert!(fidelities("0") > 1, "one network has several fidelities: {found:?}");
+
+    // With one proposal at a time no two trainings ever meet.
+    let alone = Sandbox::new(&config.replace("in_flight = 6", "in_flight = 1"));
+    alone.search(&[]);
+    let alone = outcomes(&alone);
+    let both: Vec<_> = found.iter().filter_map(|(key, outcome)| Some((outcome, alone.get(key)?))).collect();
+    assert!(both.len() >= 3, "{} trials of both", both.len());
+    for (together, alone) in both {
+        assert_eq!(together, alone);
+    }
+}
+
+#[test]
+fn two_fidelities_of_one_network_are_killed_and_go_on_with_any_number_of_workers() {
+    let kills = env::var(KILLS).map_or(FEW, |kills| kills.parse().expect("KILN_KILLS is a number"));
+    let config = config(60, 5);
+    let whole = Sandbox::new(&config);
+    let began = Instant::now();
+    whole.search(&["--workers", "2"]);
+    let took = began.elapsed();
+    let (facts, kept) = (whole.facts("coll"), files(&whole));
+
+    let mut rng = seed::generator(2026, "kills of trainings", &[]);
+    let (mut killed, mut met, mut study) = (0, 0, 0);
+    while killed < kills {
+        let sandbox = Sandbox::new(&config);
+        study += 1;
+        assert!(study <= 3 * kills + 10, "{killed} kills in {study} studies: they end too soon");
+        for _ in 0..OF_ONE.min(kills - killed) {
+            let (workers, time) = (rng.random_range(1..=4), moment(took, &mut rng));
+            let (was_killed, most) = kill_after(&sandbox, workers, time);
+            met += usize::from(was_killed && most > 1);
+            killed += usize::from(was_killed);
+            if !was_killed {
+                break;
+            }
+        }
+        let workers = rng.random_range(1..=4).to_string();
+        sandbox.search(&["--workers", &workers]);
+        assert_eq!(sandbox.facts("coll"), facts, "study {study}");
+        assert_eq!(files(&sandbox), kept, "study {study}");
+    }
+    eprintln!("{killed} kills in {study} studies, {met} of them after several trainings at one time");
+    assert!(met > 0, "no kill hit several trainings at one time");
+}
+
+/// A moment within the time that a whole study takes.
+fn moment(took: Duration, rng: &mut impl Rng) -> Duration {
+    let share = 0.02 + 0.9 * rng.random::<f64>();
+    Seconds::saturating(took.as_secs_f64() * share).duration()
+}

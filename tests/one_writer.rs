@@ -1,0 +1,85 @@
+//! `kiln-files` is the one writer and reader of whole files: the sources of the other crates are searched for others.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+use std::fs;
+use std::path::{Path, PathBuf};
+
+/// What a writer or reader of files of one's own would call.
+const CALLS: [&str; 9] = [
+    "File::create",
+    "File::open",
+    "File::options",
+    "OpenOptions",
+    "fs::write(",
+    "fs::read(",
+    "fs::read_to_string(",
+    "fs::rename(",
+    "fs::copy(",
+];
+
+/// Where else files are opened, and why.
+const OTHERS: [(&str, &str); 16] = [
+    ("search/src/journal/", "a journal is written on, line by line"),
+    ("search/src/run_folder/lock.rs", "the lock is held open"),
+    ("search/src/run_folder/held.rs", "the lock is held open"),
+    ("search/examples/", "what a user writes"),
+    ("evaluator/src/checkpoint.rs", "the first bytes of a checkpoint say of which training it is"),
+    ("src/inherited.rs", "reads what the system says of its signals"),
+    ("src/memory.rs", "reads what the system says of its memory"),
+    ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),
+    ("src/logging.rs", "the log is written on"),
+    ("src/config/document.rs", "a config may come through a pipe"),
+    ("evaluator/src/data/", "data sets are read in pieces, with limits of their own"),
+    ("evaluator/kernels/examples/", "reads what the system says of its threads"),
+    ("damage/src/lib.rs", "reads what the system says of its memory"),
+    ("export/src/rust_module/", "source code that is exported"),
+    ("export/examples/", "samples for tests of other runtimes"),
+    ("examples/", "what a user writes"),
+];
+
+fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
+    for entry in fs::read_dir(folder).unwrap() {
+        let path = entry.unwrap().path();
+        let name = path.file_name().unwrap().to_str().unwrap();
+        if path.is_dir() {
+            if !["target", "tests", "files"].contains(&name) && !name.starts_with('.') {
+                sources(&path, found);
+            }
+        } else if path.extension().is_some_and(|end| end == "rs") && name != "tests.rs" {
+            found.push(path);
+        }
+    }
+}
+
+/// The code of a file without its tests, which stand at its end.
+fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
+    let code = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("mod tests {"));
+    code.filter(|(_, line)| !line.trim_start().starts_with("//"))
+}
+
+#[test]
+fn whole_files_are_written_and_read_in_one_crate() {
+    let root = Path::new(env!("CARGO_MANIFEST_DIR"));
+    let mut files = Vec::new();
+    sources(root, &mut files);
+    assert!(files.len() > 200, "the sources are found");
+    let mut unused: Vec<&str> = OTHERS.iter().map(|(place, _)| *place).collect();
+    let mut found = Vec::new();
+    for file in files {
+        let name = file.strip_prefix(root).unwrap().to_str().unwrap().to_owned();
+        let text = fs::read_to_string(&file).unwrap();
+        let calls: Vec<String> = code(&text)
+            .filter(|(_, line)| CALLS.iter().any(|call| line.replace("WholeFile::create", "").contains(call)))
+            .map(|(index, line)| format!("{name}:{}: {}", index + 1, line.trim()))
+            .collect();
+        let other = OTHERS.iter().find(|(place, _)| name.starts_with(place));
+        match other {
+            Some((place, _)) if !calls.is_empty() => unused.retain(|known| known != place),
+            Some(_) => {}
+            None => found.extend(calls),
+        }
+    }
+    assert!(found.is_empty(), "use `kiln_files`, or say here why not:\n{}", found.join("\n"));
+    assert!(unused.is_empty(), "no longer there: {unused:?}");
+}
