@@ -184,7 +184,7 @@ fn a_regression_is_trained_from_scratch_too() {
 /// Targets most of which are small and few very far: the last ones of an exponential.
 fn far_targets() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![(1.2 * a - 0.05 * b).exp()], |value| value);
-    data_set(examples, Targets::Values { names: vec!["price".to_owned()], values })
+    data_set(examples, Targets::Values { names: vec!["price".to_owned()], values, offsets: Vec::new() })
 }
 
 #[test]
