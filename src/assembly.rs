@@ -254,7 +254,8 @@ fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigEr
         return Ok(());
     }
     let expected = format!(
-        "a number of trials, or `epochs`, `hours` or a `target`: nothing else ends a search in a space of more than {ENUMERABLE} networks"
+        "a number of trials, or `epochs`, `hours` or a `target`: nothing else ends a search in a space of \
+         more than {ENUMERABLE} networks"
     );
     Err(config.document.missing("search.trials", &expected))
 }

@@ -42,7 +42,8 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
         let finished: Vec<String> = run.finished.iter().map(|finished| finished.trial.to_string()).collect();
         let finished = if finished.is_empty() { "none".to_owned() } else { finished.join(", ") };
         return Err(Failure::wrong(anyhow!(
-            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these; {}",
+            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose \
+             one of these; {}",
             how_to_finish(trial, &run.paths)
         )));
     }
@@ -63,8 +64,9 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     if common.json {
         let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         let files: Vec<String> = files.iter().map(|file| path_text(file)).collect();
+        let file = path_text(&out);
         output::print_json(
-            &json!({ "trial": trial, "format": format, "file": path_text(&out), "bytes": bytes, "files": files }),
+            &json!({ "trial": trial, "format": format, "file": file, "bytes": bytes, "files": files }),
         )?;
     } else {
         let lines: Vec<String> =

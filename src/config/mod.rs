@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod damaged;
+mod difference;
 mod document;
 mod error;
 mod explain;
@@ -11,6 +12,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use difference::difference;
 pub use document::Document;
 pub use error::{ConfigError, Place};
 pub use schema::schema;

@@ -1,5 +1,6 @@
 //! Pairs of NumPy's `.npy` files: an array of inputs and an array of targets.
 
+mod archive;
 mod array;
 mod header;
 mod targets;
@@ -91,14 +92,18 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
         preparation.hold_out();
     }
     let folder = folder.ok_or(DataError::NoFolder { kind: "npy" })?;
-    let train = Pair::read(folder, &read.x, &read.y)?;
+    let train = Pair::read(folder, ("x", &read.x), ("y", &read.y))?;
     let shape = shape(&train.x, read.channels)?;
     let is_interleaved = train.x.dimensions.len() == 4 && read.channels == Channels::Last;
     let mut splits = vec![None; train.x.count()];
     let mut pairs = vec![train];
-    for (files, split) in [(validation_files, Split::Validation), (test_files, Split::Test)] {
+    let given = [
+        (validation_files, ["validation_x", "validation_y"], Split::Validation),
+        (test_files, ["test_x", "test_y"], Split::Test),
+    ];
+    for (files, [key_x, key_y], split) in given {
         let Some((x, y)) = files else { continue };
-        let held = Pair::read(folder, &x, &y)?;
+        let held = Pair::read(folder, (key_x, &x), (key_y, &y))?;
         held.x.check_like(&pairs[0].x)?;
         held.y.check_like(&pairs[0].y)?;
         splits.resize(splits.len() + held.x.count(), Some(split));
@@ -161,8 +166,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn read(folder: &Path, x: &str, y: &str) -> Result<Self, DataError> {
-        let (x, y) = (Array::read(&folder.join(x))?, Array::read(&folder.join(y))?);
+    fn read(folder: &Path, x: (&str, &str), y: (&str, &str)) -> Result<Self, DataError> {
+        let (x, y) = (Array::read(folder, x)?, Array::read(folder, y)?);
         if x.count() == y.count() {
             return Ok(Self { x, y });
         }

@@ -4,7 +4,7 @@ use image::ImageFormat;
 use kiln_damage::check_damaged;
 use serde_json::{Value, json};
 
-use crate::folder::{Folder, cifar10, cifar100, idx, image, npy};
+use crate::folder::{Folder, cifar10, cifar100, idx, image, npy, npz};
 
 /// Opens the data set with `file` damaged, the others whole.
 fn check(others: &[(&str, Vec<u8>)], file: &str, valid: &[Vec<u8>], settings: &Value) {
@@ -83,6 +83,9 @@ fn array_files() {
             .collect();
     let one_hot = npy(&[12, 3], (0..36).map(|i| u8::from(i % 3 == i / 3 % 3)));
     check(&whole, "y.npy", &[names, one_hot], &settings);
+    let arrays = [("x", whole[0].1.clone()), ("y", whole[1].1.clone())];
+    let archives = [false, true].map(|is_deflated| npz(&arrays, is_deflated));
+    check(&[], "data.npz", &archives, &json!({ "kind": "npy", "x": "data.npz", "y": "data.npz" }));
     check(
         &[("x.npy", x)],
         "y.npy",

@@ -1,9 +1,9 @@
 //! Labels as libraries write them: from 1 on, names, one-hot rows, columns, half precision.
 
 use kiln_evaluator::data::{DataSet, Split};
-use serde_json::json;
+use serde_json::{Value, json};
 
-use crate::folder::{Folder, idx, npy};
+use crate::folder::{Folder, idx, npy, npz};
 
 /// A `.npy` file with this description of its elements.
 fn raw_npy(description: &str, shape: &str, is_fortran: bool, bytes: &[u8]) -> Vec<u8> {
@@ -99,6 +99,41 @@ fn half_precision_is_read() {
     folder.put("x.npy", raw_npy("<f2", "(12, 2)", false, &halves));
     let data = folder.open(&json!({ "kind": "npy", "test": 0.25, "validation": 0.3 })).unwrap();
     assert_eq!(data.example(1), [1.0 + 32.0 / 1024.0, 1.0 + 48.0 / 1024.0]);
+}
+
+#[test]
+fn arrays_of_an_archive_are_read() {
+    let x = npy(&[12, 2], (0..24).map(|value| value as f32));
+    let y = npy(&[12], EXPECTED.map(i64::from));
+    let shares = json!({ "test": 0.25, "validation": 0.3 });
+    let with = |files: Value| {
+        let mut settings = shares.clone();
+        settings.as_object_mut().unwrap().extend(files.as_object().unwrap().clone());
+        settings
+    };
+    for is_deflated in [false, true] {
+        let folder = Folder::new();
+        folder.put("data.npz", npz(&[("x", x.clone()), ("y", y.clone()), ("y_new", y.clone())], is_deflated));
+        folder.put("alone.npz", npz(&[("arr_0", y.clone())], is_deflated));
+        for files in [
+            json!({ "kind": "npy", "x": "data.npz", "y": "data.npz" }),
+            json!({ "kind": "npy", "x": "data.npz:x", "y": "data.npz:y_new" }),
+            json!({ "kind": "npy", "x": "data.npz", "y": "alone.npz" }),
+        ] {
+            let data = folder.open(&with(files)).unwrap();
+            assert_eq!(
+                (data.example(3), labels(&data).as_slice()),
+                ([6.0, 7.0].as_slice(), EXPECTED.as_slice())
+            );
+        }
+        let said = folder.refused(&json!({ "kind": "npy", "x": "data.npz:images", "y": "data.npz" }));
+        let expected = "data.npz: the archive: found no array `images`, expected one of `x`, `y`, `y_new`, such as `FILE.npz:x`";
+        assert_eq!(said, expected);
+        let bytes = npz(&[("x", x.clone()), ("y", y.clone())], is_deflated);
+        folder.put("data.npz", &bytes[..bytes.len() - 30]);
+        let said = folder.refused(&json!({ "kind": "npy", "x": "data.npz", "y": "data.npz" }));
+        assert!(said.contains("found no directory, expected a whole archive"), "{said}");
+    }
 }
 
 #[test]

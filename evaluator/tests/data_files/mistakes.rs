@@ -173,7 +173,7 @@ fn array_files() {
         text.replacen(from, to, 1).chars().map(|c| c as u8).collect::<Vec<u8>>()
     };
     case(&x[..5], &y, "x.npy: byte 0: found the end of the file after 5", "`.npy` file");
-    case(b"PK\x03\x04 and so on", &y, "x.npy: byte 0: found an archive of several arrays", "[\"x\"])`");
+    case(b"PK\x03\x04 and so on", &y, "x.npy: byte 0: found an archive of several arrays", "`FILE.npz:NAME`");
     case(
         &x[..x.len() - 1],
         &y,

@@ -33,7 +33,7 @@ fn columns_that_need_a_decision_are_named_in_one_message_and_two_edits_do() {
     let row = |row: usize| {
         let mut cells = vec![row.to_string()];
         cells.extend((0..20).map(|column| ((row * 7 + column * 3) % 11).to_string()));
-        cells.push(if row % 5 == 0 { "NA".to_owned() } else { (row % 4).to_string() });
+        cells.push(if row.is_multiple_of(5) { "NA".to_owned() } else { (row % 4).to_string() });
         cells.push(if row % 7 == 3 { String::new() } else { format!("{}.5", row % 3) });
         cells.push(["True", "false"][row % 2].to_owned());
         cells.push(["red", "blue", "green"][row % 3].to_owned());
@@ -205,8 +205,8 @@ fn values_far_from_zero_are_learned_as_well_as_others() {
 #[test]
 fn files_without_a_header_and_with_decimal_commas_are_read() {
     let folder = Folder::new();
-    let lines: String = (0..20).map(|row| format!("{},5;-1,25e1;{}\n", row, class(row))).collect();
-    folder.put("t.csv", lines);
+    let line = |row: usize| format!("{row},5;-1,25e1;{}\n", class(row));
+    folder.put("t.csv", (0..20).map(line).collect::<String>());
     let settings = json!({
         "kind": "csv", "file": "t.csv", "target": "3", "header": false, "separator": ";", "decimal": ","
     });
@@ -225,8 +225,8 @@ fn files_without_a_header_and_with_decimal_commas_are_read() {
 
 #[test]
 fn encodings_are_recognized_or_named() {
-    let text: String =
-        "größe,y\n".to_owned() + &(0..20).map(|row| format!("{row},{}\n", class(row))).collect::<String>();
+    let line = |row: usize| format!("{row},{}\n", class(row));
+    let text = "größe,y\n".to_owned() + &(0..20).map(line).collect::<String>();
     let folder = Folder::new();
     let plain = {
         folder.put("t.csv", &text);

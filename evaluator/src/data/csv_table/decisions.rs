@@ -13,6 +13,8 @@ use crate::data::{DataError, Targets};
 const FEWEST_ROWS: usize = 20;
 /// Squared correlation from which a column is a target in another unit; values are rounded to single precision.
 const LINEAR: f64 = 1.0 - 1e-10;
+/// Rows that are looked at first, where all of them would have to be sorted.
+const FIRST_ROWS: usize = 2000;
 /// Columns that a message names.
 const NAMED: usize = 40;
 
@@ -187,10 +189,14 @@ impl Findings {
     }
 }
 
+/// Whether no value occurs twice. Most columns have two equal values among the first.
 fn all_different(numbers: &[f64]) -> bool {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.windows(2).all(|pair| pair[0].to_bits() != pair[1].to_bits())
+    let differ = |numbers: &[f64]| {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted.windows(2).all(|pair| pair[0].to_bits() != pair[1].to_bits())
+    };
+    differ(&numbers[..numbers.len().min(FIRST_ROWS)]) && differ(numbers)
 }
 
 /// Whether all values are seconds or milliseconds since 1970 between 1990 and 2100.
@@ -228,7 +234,14 @@ fn is_linear<'a>(numbers: &[f64], target: impl Iterator<Item = &'a f32>) -> bool
     xx > 0.0 && yy > 0.0 && xy * xy > LINEAR * xx * yy
 }
 
+/// Whether the classes lie one behind the other along the values, without overlap. In most columns some of the first rows
+/// already contradict.
 fn tells_by_value(numbers: &[f64], labels: &[u32], classes: usize) -> bool {
+    let first = numbers.len().min(FIRST_ROWS);
+    lie_in_a_row(&numbers[..first], &labels[..first], classes) && lie_in_a_row(numbers, labels, classes)
+}
+
+fn lie_in_a_row(numbers: &[f64], labels: &[u32], classes: usize) -> bool {
     let mut pairs: Vec<(f64, u32)> = numbers.iter().copied().zip(labels.iter().copied()).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let changes = pairs.windows(2).filter(|pair| pair[0].1 != pair[1].1);
