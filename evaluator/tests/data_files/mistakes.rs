@@ -64,7 +64,12 @@ fn idx_files() {
     );
     let [_, other] = idx(&[0, 1, 0], 3);
     case(&images, &other, "train-labels-idx1-ubyte: byte 4: found 3 labels, expected 4", "ubyte");
-    case(&images, &labels, "data set `", "other shares `validation` and `test`");
+    case(
+        &images,
+        &labels,
+        "data set `",
+        "shares are possible from `validation = 0.25` on; or give more examples",
+    );
 }
 
 #[test]
