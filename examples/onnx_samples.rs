@@ -15,7 +15,7 @@ use std::path::{Path, PathBuf};
 
 use anyhow::{Context, Result};
 use kiln::config::RunConfig;
-use kiln_evaluator::data::{DataRegistry, DataSet, Split};
+use kiln_evaluator::data::{DataRegistry, DataSet, Opening, Split};
 use kiln_evaluator::{in_8_bits, predict};
 use kiln_export::{Exporter, Onnx, TrainedModel};
 use kiln_search::{RunPaths, StudyRecord};
@@ -37,7 +37,7 @@ fn main() -> Result<()> {
     let paths = RunPaths::new(run);
     let config = RunConfig::read(&paths.config(), None)?;
     let data = config.data.context("the run has no data set")?;
-    let data = DataRegistry::builtin().open(&data.kind, &data.settings, folder)?;
+    let data = DataRegistry::builtin().open(&data.kind, &Opening::new(&data.settings, folder))?;
     let raw = images(&data);
     let count = raw.len() / data.shape().elements();
     fs::create_dir_all(out)?;

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
 
-use kiln_evaluator::data::{DataSet, Split};
+use kiln_evaluator::data::{DataSet, ReadingRules, Split};
 use kiln_evaluator::{Effort, predict};
 use kiln_export::{Array, Grid, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays};
 use kiln_search::{Fidelities, Fidelity, Seconds};
@@ -181,6 +181,9 @@ fn untrained(architecture: &Architecture, mean: &[f32], deviation: &[f32]) -> Tr
             input: String::new(),
             mean: mean.to_vec(),
             deviation: deviation.to_vec(),
+            inputs: Vec::new(),
+            target_offsets: Vec::new(),
+            reading_rules: ReadingRules::CURRENT.number(),
         },
         ..ModelCard::default()
     };

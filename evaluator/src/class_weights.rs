@@ -166,20 +166,24 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
+    use kiln_export::InputRecord;
     use kiln_space::Shape;
     use serde_json::json;
 
     use super::*;
-    use crate::data::{Augmentation, RawData, Sizes};
+    use crate::data::{Augmentation, Given, RawData, Sizes};
 
     fn data(targets: Targets) -> DataSet {
+        let given = Given::test_at_end(targets.len(), 0);
         let raw = RawData {
             name: "test".to_owned(),
             input: "a number".to_owned(),
             shape: Shape::vector(1),
             examples: vec![0.0; targets.len()],
             targets,
-            test: 0,
+            inputs: vec![InputRecord::channel("x")],
+            given,
+            notes: Vec::new(),
         };
         let sizes = Sizes { test: 0.1, validation: 0.1, seed: 0, limit: None };
         DataSet::new(raw, &sizes, Augmentation::default()).unwrap()
@@ -246,8 +250,11 @@ mod tests {
                 "{said}"
             );
         }
-        let values =
-            Targets::Values { names: vec!["a".to_owned()], values: (0..20_u8).map(f32::from).collect() };
+        let values = Targets::Values {
+            names: vec!["a".to_owned()],
+            values: (0..20_u8).map(f32::from).collect(),
+            offsets: Vec::new(),
+        };
         let said = resolved(json!("balanced"), &self::data(values)).unwrap_err();
         assert!(said.ends_with("the targets are numbers, not classes"), "{said}");
     }

@@ -25,11 +25,18 @@ pub(crate) struct Confusion {
 }
 
 impl Confusion {
-    /// That of logits for a whole split, in its order.
-    pub(crate) fn of(outputs: &[f32], data: &DataSet, split: Split) -> Self {
-        let classes = data.targets().names().len();
+    /// That of logits for a whole split, in its order: `classes` for each example, of which class `i` of the data has
+    /// that at `places[i]`.
+    pub(crate) fn of(
+        outputs: &[f32],
+        data: &DataSet,
+        split: Split,
+        (classes, places): (usize, &[usize]),
+    ) -> Self {
         let rows = outputs.chunks_exact(classes.max(1)).zip(data.split(split));
-        Self::new(classes, rows.map(|(row, example)| (data.label(*example) as usize, judgement::top(row))))
+        let pair =
+            |(row, example): (&[f32], &u32)| (places[data.label(*example) as usize], judgement::top(row));
+        Self::new(classes, rows.map(pair))
     }
 
     /// That of these pairs of a class and what is given.

@@ -56,42 +56,62 @@ impl Judgement {
     /// Judges the outputs for a whole split, in its order: logits, or values in deviations from their mean. `None` if one is
     /// not finite.
     pub(crate) fn new(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
+        let width = data.targets().names().len();
+        match data.targets() {
+            Targets::Classes { .. } => {
+                let places: Vec<usize> = (0..width).collect();
+                Self::of_classes(outputs, data, split, (width, &places))
+            }
+            Targets::Values { .. } => Self::of_values(outputs, data, split),
+        }
+    }
+
+    /// Judges logits, `width` for each example, of which class `i` of the data has that at `places[i]`.
+    pub(crate) fn of_classes(
+        outputs: &[f32],
+        data: &DataSet,
+        split: Split,
+        (width, places): (usize, &[usize]),
+    ) -> Option<Self> {
         if outputs.iter().any(|output| !output.is_finite()) {
             return None;
         }
-        let rows = outputs.chunks_exact(data.targets().names().len()).zip(data.split(split));
         let count = data.split(split).len().max(1) as f64;
-        match data.targets() {
-            Targets::Classes { .. } => {
-                let (mut wrong, mut loss) = (0_u32, 0.0);
-                for (row, example) in rows {
-                    let (is_right, nats) = class_judgement(row, data.label(*example) as usize);
-                    wrong += u32::from(!is_right);
-                    loss += nats;
-                }
-                let error_percent = 100.0 * f64::from(wrong) / count;
-                Some(Self::Classification { error_percent, loss_nats: loss / count })
-            }
-            Targets::Values { names, .. } => {
-                let (mean, deviation) = data.target_normalization();
-                let (mut own, mut relative) = (0.0, 0.0);
-                for (row, example) in rows {
-                    for (i, value) in data.values(*example).iter().enumerate() {
-                        let deviation = f64::from(deviation[i]);
-                        let wanted = (f64::from(*value) - f64::from(mean[i])) / deviation;
-                        let square = (f64::from(row[i]) - wanted).powi(2);
-                        own += square * deviation * deviation;
-                        relative += square;
-                    }
-                }
-                let values = count * names.len() as f64;
-                let found = Self::Regression {
-                    mean_squared_error: own / values,
-                    rmse_deviations: (relative / values).sqrt(),
-                };
-                Some(found).filter(|_| (own + relative).is_finite())
+        let (mut wrong, mut loss) = (0_u32, 0.0);
+        for (row, example) in outputs.chunks_exact(width).zip(data.split(split)) {
+            let (is_right, nats) = class_judgement(row, places[data.label(*example) as usize]);
+            wrong += u32::from(!is_right);
+            loss += nats;
+        }
+        let error_percent = 100.0 * f64::from(wrong) / count;
+        Some(Self::Classification { error_percent, loss_nats: loss / count })
+    }
+
+    /// Judges values in deviations from their mean.
+    fn of_values(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
+        if outputs.iter().any(|output| !output.is_finite()) {
+            return None;
+        }
+        let names = data.targets().names();
+        let rows = outputs.chunks_exact(names.len()).zip(data.split(split));
+        let count = data.split(split).len().max(1) as f64;
+        let (mean, deviation) = data.target_normalization();
+        let (mut own, mut relative) = (0.0, 0.0);
+        for (row, example) in rows {
+            for (i, value) in data.values(*example).iter().enumerate() {
+                let deviation = f64::from(deviation[i]);
+                let wanted = (f64::from(*value) - f64::from(mean[i])) / deviation;
+                let square = (f64::from(row[i]) - wanted).powi(2);
+                own += square * deviation * deviation;
+                relative += square;
             }
         }
+        let values = count * names.len() as f64;
+        let found = Self::Regression {
+            mean_squared_error: own / values,
+            rmse_deviations: (relative / values).sqrt(),
+        };
+        Some(found).filter(|_| (own + relative).is_finite())
     }
 
     /// The smooth one of the numbers: cross-entropy in nats, or the error in deviations.
@@ -193,10 +213,11 @@ pub(crate) fn outcome(judged: Option<Judgement>, more: Vec<(String, f64)>, data:
 
 #[cfg(test)]
 mod tests {
+    use kiln_export::InputRecord;
     use kiln_space::Shape;
 
     use super::*;
-    use crate::data::{Augmentation, RawData, Sizes};
+    use crate::data::{Augmentation, Given, RawData, Sizes};
 
     fn data(targets: Targets) -> DataSet {
         let raw = RawData {
@@ -205,7 +226,9 @@ mod tests {
             shape: Shape::vector(1),
             examples: vec![0.0; 6],
             targets,
-            test: 2,
+            inputs: vec![InputRecord::channel("x")],
+            given: Given::test_at_end(6, 2),
+            notes: Vec::new(),
         };
         let sizes = Sizes { test: 0.0, validation: 0.3, seed: 0, limit: None };
         DataSet::new(raw, &sizes, Augmentation::default()).unwrap()
@@ -217,7 +240,7 @@ mod tests {
         let names = ["m", "mm"].map(str::to_owned).to_vec();
         let values =
             [1.0, 1.0, 3.0, 3.0, 4.0, 0.0].iter().flat_map(|value| [*value, 1000.0 * value]).collect();
-        let data = data(Targets::Values { names, values });
+        let data = data(Targets::Values { names, values, offsets: Vec::new() });
         let (mean, deviation) = data.target_normalization();
         let right: Vec<f32> = data
             .split(Split::Test)

@@ -57,7 +57,11 @@ fn values(outputs: &[f32], data: &DataSet, split: Split) -> [f64; 2] {
         let errors = ValueErrors::of(outputs, data, split);
         return [errors.mean_absolute_error(), 1.0 - errors.r2()];
     }
-    let confusion = Confusion::of(outputs, data, split);
+    let places: Vec<usize> = (0..data.targets().names().len()).collect();
+    of_confusion(&Confusion::of(outputs, data, split, (places.len(), &places)))
+}
+
+fn of_confusion(confusion: &Confusion) -> [f64; 2] {
     [confusion.balanced_error_percent(), confusion.macro_f1_error_percent()]
 }
 
@@ -128,6 +132,13 @@ impl Asked {
     }
 }
 
+/// Test results by their names, those of `optional` metrics last.
+fn named(judged: Judgement, data: &DataSet, more: [f64; 2]) -> Vec<(&'static str, f64)> {
+    let more = optional(data).iter().zip(more);
+    let more = more.map(|(metric, value)| (metric.of_test, (metric.as_test)(value)));
+    judged.of_test().into_iter().chain(more).collect()
+}
+
 /// What outputs for a whole split are worth: numbers by name, as a finished network reports them, and results
 /// by class or value.
 #[derive(Clone, Debug, PartialEq)]
@@ -142,20 +153,29 @@ impl Score {
     /// That of outputs as they are trained: logits, or values in deviations from their mean. `None` if one is
     /// not finite.
     pub(crate) fn of(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
-        let judged = Judgement::new(outputs, data, split)?;
-        let mut metrics = judged.of_test().to_vec();
-        let more = optional(data).iter().zip(values(outputs, data, split));
-        metrics.extend(more.map(|(metric, value)| (metric.of_test, (metric.as_test)(value))));
         let names = data.targets().names();
-        let results = if data.is_regression() {
-            let errors = ValueErrors::of(outputs, data, split);
-            metrics
-                .push(("test_rmse_deviations_of_training_mean", errors.rmse_deviations_of_training_mean()));
-            errors.results(names)
-        } else {
-            Confusion::of(outputs, data, split).results(names)
-        };
-        Some(Self { metrics, results })
+        if !data.is_regression() {
+            let places: Vec<usize> = (0..names.len()).collect();
+            return Self::of_classes(outputs, data, split, (names, &places));
+        }
+        let judged = Judgement::new(outputs, data, split)?;
+        let errors = ValueErrors::of(outputs, data, split);
+        let mut metrics = named(judged, data, [errors.mean_absolute_error(), 1.0 - errors.r2()]);
+        metrics.push(("test_rmse_deviations_of_training_mean", errors.rmse_deviations_of_training_mean()));
+        Some(Self { metrics, results: errors.results(names) })
+    }
+
+    /// That of logits for the classes `names`, of which class `i` of the data is that at `places[i]`.
+    pub(crate) fn of_classes(
+        outputs: &[f32],
+        data: &DataSet,
+        split: Split,
+        (names, places): (&[String], &[usize]),
+    ) -> Option<Self> {
+        let judged = Judgement::of_classes(outputs, data, split, (names.len(), places))?;
+        let confusion = Confusion::of(outputs, data, split, (names.len(), places));
+        let metrics = named(judged, data, of_confusion(&confusion));
+        Some(Self { metrics, results: confusion.results(names) })
     }
 
     /// What of it stands in the journal: the usual numbers, and those that were asked for.
@@ -176,20 +196,24 @@ impl Score {
 
 #[cfg(test)]
 mod tests {
+    use kiln_export::InputRecord;
     use kiln_space::Shape;
     use serde_json::Map;
 
     use super::*;
-    use crate::data::{Augmentation, RawData, Sizes, Targets};
+    use crate::data::{Augmentation, Given, RawData, Sizes, Targets};
 
     fn data(targets: Targets, test: usize) -> DataSet {
+        let given = Given::test_at_end(targets.len(), test);
         let raw = RawData {
             name: "test".to_owned(),
             input: "a number".to_owned(),
             shape: Shape::vector(1),
             examples: vec![0.0; targets.len()],
             targets,
-            test,
+            inputs: vec![InputRecord::channel("x")],
+            given,
+            notes: Vec::new(),
         };
         let sizes = Sizes { test: 0.0, validation: 0.3, seed: 0, limit: None };
         DataSet::new(raw, &sizes, Augmentation::default()).unwrap()

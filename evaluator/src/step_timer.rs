@@ -4,11 +4,12 @@
 use std::time::{Duration, Instant};
 
 use burn::tensor::Device;
+use kiln_export::InputRecord;
 use kiln_space::{Architecture, ParameterSpec, Settings, SettingsError};
 use rand::RngExt;
 use serde_json::json;
 
-use crate::data::{Augmentation, Batcher, DataError, DataSet, RawData, Sizes, Split, Targets};
+use crate::data::{Augmentation, Batcher, DataError, DataSet, Given, RawData, Sizes, Split, Targets};
 use crate::devices::Devices;
 use crate::frozen::Frozen;
 use crate::learner::Learner;
@@ -136,7 +137,9 @@ fn noise(architecture: &Architecture, batch: usize) -> Result<DataSet, DataError
             names: (0..classes).map(|class| class.to_string()).collect(),
             labels: (0..count).map(|example| (example % classes) as u32).collect(),
         },
-        test: classes,
+        inputs: (0..architecture.input.channels).map(|i| InputRecord::channel(i.to_string())).collect(),
+        given: Given::test_at_end(count, classes),
+        notes: Vec::new(),
     };
     let sizes = Sizes { test: 0.0, validation: 0.1, seed: 1, limit: None };
     DataSet::new(raw, &sizes, Augmentation::default())

@@ -8,6 +8,7 @@ use kiln_space::{Architecture, LayerId, Op};
 
 use crate::data::{DataSet, Split};
 use crate::frozen::{BATCH, Frozen};
+use crate::matching::Matched;
 use crate::metrics::Score;
 use crate::stand_alone::stand_alone;
 use crate::statistics::Statistics;
@@ -86,15 +87,20 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
 
 /// What outputs of [`predict`] for a whole split, in its order, are worth: accuracy or errors by name, as a finished network
 /// reports them, and results by class or value. `None` if an output is not finite.
+///
+/// # Panics
+/// When the outputs are not those of the network that was matched.
 #[must_use]
-pub fn score(outputs: &[f32], data: &DataSet, split: Split) -> Option<Score> {
+pub fn score(outputs: &[f32], data: &DataSet, split: Split, matched: &Matched) -> Option<Score> {
     if data.is_regression() {
+        let width = outputs.len() / data.split(split).len().max(1);
+        let outputs: Vec<f32> = outputs.chunks_exact(width).flat_map(|row| matched.values(row)).collect();
         // Finished networks give values in the targets' own units; they are judged in deviations.
         let (mean, deviation) = data.target_normalization();
         let scaled = |(i, value): (usize, &f32)| (value - mean[i % mean.len()]) / deviation[i % mean.len()];
         let outputs: Vec<f32> = outputs.iter().enumerate().map(scaled).collect();
         Score::of(&outputs, data, split)
     } else {
-        Score::of(outputs, data, split)
+        Score::of_classes(outputs, data, split, (matched.names(), matched.outputs()))
     }
 }

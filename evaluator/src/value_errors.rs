@@ -120,21 +120,25 @@ pub(crate) fn of_training_mean(data: &DataSet, examples: &[u32]) -> f64 {
 
 #[cfg(test)]
 mod tests {
+    use kiln_export::InputRecord;
     use kiln_space::Shape;
 
     use super::*;
-    use crate::data::{Augmentation, RawData, Sizes, Targets};
+    use crate::data::{Augmentation, Given, RawData, Sizes, Targets};
 
     /// A training split of 0 and 2 in equal parts, and a test split of 4 and 6.
     fn shifted() -> DataSet {
         let values = [0.0, 2.0].repeat(10).into_iter().chain([4.0, 6.0]).collect();
+        let given = Given::test_at_end(22, 2);
         let raw = RawData {
             name: "test".to_owned(),
             input: "a number".to_owned(),
             shape: Shape::vector(1),
             examples: vec![0.0; 22],
-            targets: Targets::Values { names: vec!["a".to_owned()], values },
-            test: 2,
+            targets: Targets::Values { names: vec!["a".to_owned()], values, offsets: Vec::new() },
+            inputs: vec![InputRecord::channel("x")],
+            given,
+            notes: Vec::new(),
         };
         let sizes = Sizes { test: 0.0, validation: 0.2, seed: 0, limit: None };
         DataSet::new(raw, &sizes, Augmentation::default()).unwrap()

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::atomic::{AtomicU64, Ordering};
 use std::sync::{Arc, Mutex};
 
-use kiln_evaluator::data::{DataRegistry, DataSet, Split};
+use kiln_evaluator::data::{DataRegistry, DataSet, Opening, Split};
 use kiln_evaluator::{
     Built, Context, ConversionError, EvaluatorRegistry, in_8_bits, in_single_precision, predict,
 };
@@ -25,7 +25,7 @@ fn settings(path: &str, value: &Value) -> Settings {
 
 fn digits(limit: usize) -> Arc<DataSet> {
     let table = settings("data", &json!({ "limit": limit }));
-    DataRegistry::builtin().open("digits", &table, None).expect("embedded")
+    DataRegistry::builtin().open("digits", &Opening::new(&table, None)).expect("embedded")
 }
 
 /// Genes: precision and sparsity of the only stage. Stem and head are of 8 bits and dense where `precision` is.

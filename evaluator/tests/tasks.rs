@@ -6,9 +6,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use kiln_evaluator::data::{Augmentation, DataSet, RawData, Sizes, Split, Targets};
+use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict};
-use kiln_export::{Prediction, TrainedModel};
+use kiln_export::{InputRecord, Prediction, TrainedModel};
 use kiln_search::{
     Costs, EvalError, Fidelities, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal,
     Request, Trial,
@@ -115,7 +115,9 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
         shape: Shape::vector(2),
         examples,
         targets,
-        test: TESTED,
+        inputs: ["a", "b"].map(InputRecord::channel).to_vec(),
+        given: Given::test_at_end(EXAMPLES, TESTED),
+        notes: Vec::new(),
     };
     let sizes = Sizes { test: 0.0, validation: 0.2, seed: 1, limit: None };
     Arc::new(DataSet::new(raw, &sizes, Augmentation::default()).unwrap())
@@ -124,7 +126,10 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
 /// Speeds about 5000 and shares about a hundredth: nothing that a network gives by itself.
 fn values() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![5000.0 + 40.0 * a - 3.0 * b, 0.01 + 0.001 * b], |value| value);
-    data_set(examples, Targets::Values { names: vec!["speed".to_owned(), "share".to_owned()], values })
+    data_set(
+        examples,
+        Targets::Values { names: vec!["speed".to_owned(), "share".to_owned()], values, offsets: Vec::new() },
+    )
 }
 
 fn classes(test: impl Fn(f32) -> f32) -> Arc<DataSet> {
@@ -221,7 +226,7 @@ fn a_regression_is_trained_from_scratch_too() {
 /// Targets most of which are small and few very far: the last ones of an exponential.
 fn far_targets() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![(1.2 * a - 0.05 * b).exp()], |value| value);
-    data_set(examples, Targets::Values { names: vec!["price".to_owned()], values })
+    data_set(examples, Targets::Values { names: vec!["price".to_owned()], values, offsets: Vec::new() })
 }
 
 #[test]

@@ -10,7 +10,7 @@ use std::sync::Arc;
 use std::thread;
 use std::time::Duration;
 
-use kiln_evaluator::data::{DataRegistry, DataSet};
+use kiln_evaluator::data::{DataRegistry, DataSet, Opening};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry};
 use kiln_search::{EvalError, Fidelity, Outcome, Request, RunPaths};
 use kiln_space::{Genotype, SearchSpace, Settings, SpaceRegistry};
@@ -31,7 +31,7 @@ struct Parts {
 impl Parts {
     fn new() -> Self {
         let data = settings("data", &json!({ "limit": 250, "augment": { "shift": 1 } }));
-        let data = DataRegistry::builtin().open("digits", &data, None).unwrap();
+        let data = DataRegistry::builtin().open("digits", &Opening::new(&data, None)).unwrap();
         let space = json!({
             "stem": { "width": 4 },
             "stages": [{ "blocks": "conv", "width": [8, 12], "stride": 2, "sparsity": [0, 0.5] }],

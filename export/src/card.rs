@@ -7,7 +7,7 @@ use std::path::Path;
 use kiln_files::{Checked, parse_document, seal_document};
 use serde::{Deserialize, Serialize};
 
-use crate::{CardVersion, ExportError, PredictedBy, SplitSizes, TestResults};
+use crate::{CardVersion, ExportError, InputKind, InputRecord, PredictedBy, SplitSizes, TestResults};
 
 /// What was measured or predicted, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -34,6 +34,28 @@ pub struct Preprocessing {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel over the training split, in raw units.
     pub deviation: Vec<f32>,
+    /// What each channel is; empty in cards of earlier builds.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub inputs: Vec<InputRecord>,
+    /// What is to be added to each value that the network gives, in double precision; empty where nothing is.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub target_offsets: Vec<f64>,
+    /// The rules by which files became values, classes and splits.
+    #[serde(default = "first_rules")]
+    pub reading_rules: u32,
+}
+
+/// Earlier builds knew one set of rules, and did not record it.
+const fn first_rules() -> u32 {
+    1
+}
+
+impl Preprocessing {
+    /// What is to be added to a value that the network gives.
+    #[must_use]
+    pub fn target_offset(&self, output: usize) -> f64 {
+        self.target_offsets.get(output).copied().unwrap_or_default()
+    }
 }
 
 /// What a network's outputs are.
@@ -146,6 +168,22 @@ impl ModelCard {
                 return Err(refuse(field, (*value).into(), "a positive number"));
             }
         }
+        for (i, input) in self.preprocessing.inputs.iter().enumerate() {
+            let fill = match &input.kind {
+                InputKind::Number { fill: Some(fill), .. } => *fill,
+                _ => 0.0,
+            };
+            for (part, value) in [("offset", input.offset), ("fill", fill)] {
+                if !value.is_finite() {
+                    return Err(refuse(format!("preprocessing.inputs.{i}.{part}"), value, "a finite number"));
+                }
+            }
+        }
+        for (i, offset) in self.preprocessing.target_offsets.iter().enumerate() {
+            if !offset.is_finite() {
+                return Err(refuse(format!("preprocessing.target_offsets.{i}"), *offset, "a finite number"));
+            }
+        }
         for metric in &self.metrics {
             if !metric.value.is_finite() {
                 return Err(refuse(format!("metrics.{}", metric.name), metric.value, "a finite number"));
@@ -220,6 +258,15 @@ mod tests {
             "`metrics.test_accuracy_percent` of the model card is `NaN`, expected a finite number"
         );
         assert!(text.is_empty());
+        let mut card = testing::perceptron().card;
+        card.preprocessing.inputs[1].offset = f64::INFINITY;
+        assert_eq!(
+            card.check().unwrap_err().to_string(),
+            "`preprocessing.inputs.1.offset` of the model card is `inf`, expected a finite number"
+        );
+        let mut card = testing::perceptron().card;
+        card.preprocessing.target_offsets = vec![f64::NAN];
+        assert!(card.check().unwrap_err().to_string().starts_with("`preprocessing.target_offsets.0` of"));
     }
 
     #[test]

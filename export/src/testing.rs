@@ -11,8 +11,8 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
 use crate::{
-    Array, ExportError, Exporter, Grid, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan,
-    QuantizedNetwork, TrainedModel, expected_arrays, reference,
+    Array, ExportError, Exporter, Grid, InputRecord, MetricRecord, ModelCard, Prediction, Preprocessing,
+    QuantizationPlan, QuantizedNetwork, TrainedModel, expected_arrays, reference,
 };
 
 mod random;
@@ -193,6 +193,9 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
             input: "grey level 0..255".to_owned(),
             mean: (0..channels).map(|_| rng.random_range(90.0..160.0)).collect(),
             deviation: (0..channels).map(|_| rng.random_range(40.0..80.0)).collect(),
+            inputs: (0..channels).map(|channel| InputRecord::channel(format!("channel {channel}"))).collect(),
+            target_offsets: Vec::new(),
+            reading_rules: 2,
         },
         metrics: vec![MetricRecord {
             name: "test_accuracy_percent".to_owned(),

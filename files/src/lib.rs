@@ -4,6 +4,7 @@ mod beside;
 mod content;
 mod document;
 mod error;
+mod lines;
 mod output;
 mod reader;
 mod whole_file;
@@ -15,6 +16,7 @@ pub use document::{
     Checked, parse_document, parse_line, read_document, seal_document, seal_line, write_document,
 };
 pub use error::FileError;
+pub use lines::LineCounter;
 pub use output::{BEGINNING, Overwrite, Written, write_output, write_output_folder};
 pub use reader::{open, optional, read, read_text};
 pub use whole_file::{WholeFile, write, write_new};

@@ -5,18 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::anyhow;
-use kiln::assembly::Registries;
 use kiln::config::{Document, RESOLVED, RunConfig};
-use kiln_evaluator::data::{DataSet, Split};
-use kiln_evaluator::{Score, predict, score};
-use kiln_export::{TrainedModel, plain_text};
+use kiln_evaluator::data::{NamesFrom, Split};
+use kiln_evaluator::{Matched, Score, predict, score};
+use kiln_export::{InputKind, TrainedModel, plain_text};
 use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::model_export::MODEL;
-use crate::{finished_files, output, test_results, units};
+use crate::{finished_files, output, reading, test_results, units};
 
 pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Result<Exit, Failure> {
     let path = model_file(model)?;
@@ -24,21 +23,39 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
-    let data = Registries::builtin().data(&config, common.data.as_deref())?;
+    let rules = reading::rules_of(&model, &path)?;
+    // The study's own data have the names that the network was trained on; of others every name may be one of these.
+    let is_own = config.document.root().contains_key(RESOLVED);
+    let names = if is_own { NamesFrom::Training } else { NamesFrom::AllExamples };
+    let data = reading::registries().data_by(&config, common.data.as_deref(), (rules, names))?;
     let file = config.document.path().display();
     let data = data.ok_or_else(|| Failure::wrong(anyhow!("{file}: there is no table `[data]`")))?;
-    check(&model, &data).map_err(|why| Failure::wrong(anyhow!("{}: {why}", path.display())))?;
+    reading::say_notes(Some(data.as_ref()));
+    let matched = Matched::new(&model, &data)
+        .map_err(|why| Failure::wrong(anyhow::Error::new(why).context(path.display().to_string())))?;
+    if model.card.preprocessing.inputs.is_empty() {
+        output::say(&format!(
+            "warning: {}: the card of an earlier build names no inputs; they are taken in the order of the data",
+            path.display()
+        ));
+    }
 
     let resolved = config.document.root().get(RESOLVED).and_then(|resolved| resolved.get("data")?.as_str());
     if resolved.is_some_and(|hash| hash != data.hash()) {
         output::say(&format!("warning: {file}: the study was run on data with another content"));
     }
     let examples = data.split(Split::Test);
-    let raw: Vec<f32> = examples.iter().flat_map(|index| data.example(*index)).copied().collect();
+    let raw: Vec<f32> = examples.iter().flat_map(|index| matched.input(data.example(*index))).collect();
+    for (column, count) in unseen(&model, &raw) {
+        output::say(&format!(
+            "note: column `{column}`: {count} of {} test examples have a name that the network was not trained on",
+            examples.len()
+        ));
+    }
     let began = Instant::now();
     let outputs = predict(&model, &raw);
     let seconds = began.elapsed().as_secs_f64();
-    let Score { metrics, results } = score(&outputs, &data, Split::Test).ok_or_else(|| {
+    let Score { metrics, results } = score(&outputs, &data, Split::Test, &matched).ok_or_else(|| {
         anyhow!("{}: the network gives values that are no finite numbers on these data", path.display())
     })?;
     let speed = examples.len() as f64 / seconds.max(f64::MIN_POSITIVE);
@@ -64,6 +81,17 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
         output::print(&format!("{}{}", lines.join("\n"), test_results::text(&results)))?;
     }
     Ok(Exit::Done)
+}
+
+/// For each column of names, how many of the examples that a network takes have one that training did not have.
+fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
+    let inputs = &model.card.preprocessing.inputs;
+    let of_unseen = inputs.iter().enumerate().filter_map(|(at, input)| match &input.kind {
+        InputKind::Unseen { column } => Some((at, column.as_str())),
+        _ => None,
+    });
+    let count = |at: usize| raw.iter().skip(at).step_by(inputs.len()).filter(|value| **value > 0.5).count();
+    of_unseen.map(|(at, column)| (column, count(at))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// The model file: the one named, or that in the folder named.
@@ -117,24 +145,4 @@ fn config_of(model: &Path) -> Result<PathBuf, Failure> {
             model.display()
         ))
     })
-}
-
-/// Whether a network takes and gives what these data have.
-fn check(model: &TrainedModel, data: &DataSet) -> Result<(), String> {
-    let (takes, has) = (model.architecture.input, data.shape());
-    if takes != has {
-        return Err(format!("the network takes inputs of {takes}, but the data have {has}"));
-    }
-    let (knows, names) = (&model.card.classes, data.targets().names());
-    if knows.as_slice() != names {
-        return Err(format!("the network gives {}, but the data have {}", list(knows), list(names)));
-    }
-    Ok(())
-}
-
-/// Names for people, cut where they are many.
-fn list(names: &[String]) -> String {
-    let first: Vec<String> = names.iter().take(5).map(|name| format!("`{name}`")).collect();
-    let more = if names.len() > first.len() { ", ..." } else { "" };
-    format!("{} outputs ({}{more})", names.len(), first.join(", "))
 }

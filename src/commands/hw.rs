@@ -9,6 +9,7 @@ use std::sync::Arc;
 
 use kiln::assembly::Registries;
 use kiln::config::{RESOLVED, RunConfig};
+use kiln_evaluator::data::Opening;
 use kiln_hw_models::Device;
 use kiln_space::SearchSpace;
 use kiln_space::spaces::NasBench201;
@@ -31,7 +32,8 @@ fn space(config: Option<&Path>, common: &Common) -> Result<Arc<dyn SearchSpace>,
     // The config of a run says for what shapes its networks are; any other takes them from its data.
     let resolved = config.document.root().contains_key(RESOLVED);
     let data = config.data.as_ref().filter(|_| !resolved);
-    let data = data.map(|data| registries.data.open(&data.kind, &data.settings, common.data.as_deref()));
+    let data = data
+        .map(|data| registries.data.open(&data.kind, &Opening::new(&data.settings, common.data.as_deref())));
     let task = data.transpose().map_err(Failure::wrong)?.map(|data| data.task());
     Ok(registries.space(&config, task)?)
 }

@@ -16,4 +16,6 @@ pub use difference::difference;
 pub use document::Document;
 pub use error::{ConfigError, Place};
 pub use schema::schema;
-pub use tables::{FinishTable, HardwareTable, Part, RESOLVED, RunConfig, SearchTable, StudyTable};
+pub use tables::{
+    FinishTable, HardwareTable, Part, READING_RULES, RESOLVED, RunConfig, SearchTable, StudyTable,
+};

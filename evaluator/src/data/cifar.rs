@@ -7,12 +7,13 @@ use std::fs::File;
 use std::io::Read;
 use std::path::Path;
 
-use kiln_space::{Settings, SettingsError, Shape};
+use kiln_export::InputRecord;
+use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
 use super::input_file::{InputFile, MAX_VALUES, name_of};
 use super::preparation::{Offer, Preparation, TENTH};
-use super::{DataError, DataSet, RawData, Targets};
+use super::{DataError, DataSet, Given, Opening, RawData, Targets};
 
 const SHAPE: Shape = Shape::new(3, 32, 32);
 /// Bytes of the pixels of one record.
@@ -85,10 +86,11 @@ impl Variant {
     }
 }
 
-pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
+pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+    let Opening { settings, folder, .. } = *opening;
     // A share of the training records may be held out instead of a file of test records.
     let offer = Offer { test: true, augment: true, validation: TENTH };
-    let (cifar, preparation): (Cifar, _) = Preparation::read(settings, offer)?;
+    let (cifar, preparation): (Cifar, _) = Preparation::read(opening, offer)?;
     let (variant, test) = (cifar.variant, preparation.test);
     if test.is_some() && cifar.test_file.is_some() {
         let expected = "`test`, a share to hold out, or `test_file`, but not both";
@@ -108,7 +110,9 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
         name: name_of(folder),
         input: "red, green, blue 0..255".to_owned(),
         shape: SHAPE,
-        test: records.labels.len() - given,
+        given: Given::test_at_end(records.labels.len(), records.labels.len() - given),
+        inputs: ["red", "green", "blue"].map(InputRecord::channel).to_vec(),
+        notes: Vec::new(),
         examples: records.examples,
         targets: Targets::Classes {
             names: names(&folder.join(variant.names_file()), variant)?,

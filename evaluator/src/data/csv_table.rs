@@ -1,119 +1,235 @@
 //! Tables of comma-separated values: one example a line, one column that networks learn to give, or several numbers.
 
-mod categories;
+mod cell;
 mod columns;
-mod rows;
+mod decisions;
+mod encoding;
+mod settings;
+mod table;
+mod text;
+mod times;
 
 use std::path::Path;
 
-use kiln_space::{Settings, SettingsError, Shape};
-use serde::Deserialize;
+use kiln_space::{SettingsError, Shape};
 
-use self::rows::Rows;
-use super::input_file::name_of;
+use self::columns::Role;
+use self::encoding::{Encoded, encode};
+use self::settings::{CsvSettings, DivisionColumn, TaskKind, Wanted};
+use self::table::{NO_NAME, Table};
+use super::input_file::{MAX_VALUES, name_of};
 use super::preparation::{FIFTH, Offer, Preparation};
-use super::{DataError, DataSet, RawData};
+use super::{DataError, DataSet, Division, Given, Opening, RawData, ReadingRules, Split, Targets, offsets};
 
-/// Names of inputs that a card lists; of more, only the number.
+/// Names of inputs that the line for people lists; of more, only the number.
 const NAMED_INPUTS: usize = 64;
 
-/// `[data]` with `kind = "csv"`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct CsvSettings {
-    /// File with a header line, plain or gzipped.
-    file: String,
-    /// File of test examples with the same columns.
-    test_file: Option<String>,
-    target: OneOrMany,
-    #[serde(default)]
-    task: TaskKind,
-    /// Columns that networks read; all but the target unless stated.
-    features: Option<Vec<String>>,
-    /// Those of them that hold names: each becomes one input for each name, 1 where it stands and 0 elsewhere.
-    #[serde(default)]
-    categorical: Vec<String>,
-    #[serde(default = "comma")]
-    separator: char,
-}
-
-/// One name, or several.
-#[derive(Clone, Debug, Deserialize)]
-#[serde(untagged, expecting = "the name of a column, or a list of names")]
-enum OneOrMany {
-    One(String),
-    Many(Vec<String>),
-}
-
-/// What the target is.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub(super) enum TaskKind {
-    /// A name of a class.
-    #[default]
-    Classification,
-    /// Numbers.
-    Regression,
-}
-
-const fn comma() -> char {
-    ','
-}
-
-pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
+pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let offer = Offer { test: true, augment: false, validation: FIFTH };
-    let (read, mut preparation): (CsvSettings, _) = Preparation::read(settings, offer)?;
-    match (&read.test_file, preparation.test) {
-        (Some(_), Some(share)) => {
-            let expected = "`test`, a share to hold out, or `test_file`, but not both";
-            return Err(SettingsError::value(settings.key("test"), share, expected).into());
+    let (read, mut preparation): (CsvSettings, _) = Preparation::read(opening, offer)?;
+    let (settings, rules) = (opening.settings, opening.rules);
+    let wanted = read.wanted(settings)?;
+    let files = [
+        ("validation", &read.validation_file, preparation.stated_validation),
+        ("test", &read.test_file, preparation.test),
+    ];
+    for (key, file, share) in files {
+        if let (Some(_), Some(share)) = (file, share) {
+            let expected = format!("`{key}`, a share to hold out, or `{key}_file`, but not both");
+            return Err(SettingsError::value(settings.key(key), share, &expected).into());
         }
-        (Some(_), None) => {}
-        (None, _) => preparation.hold_out(),
     }
-    let targets = match read.target {
-        OneOrMany::One(name) => vec![name],
-        OneOrMany::Many(names) => names,
+    let folder = opening.folder.ok_or(DataError::NoFolder { kind: "csv" })?;
+    let mut table = Table::default();
+    let mut splits = Vec::new();
+    let parts = [
+        (Some(&read.file), None),
+        (read.validation_file.as_ref(), Some(Split::Validation)),
+        (read.test_file.as_ref(), Some(Split::Test)),
+    ];
+    for (file, split) in parts {
+        let Some(file) = file else { continue };
+        table.read(&folder.join(file), &wanted, rules)?;
+        splits.resize(table.rows, split);
+    }
+    refuse_new_names(&table, &splits, rules)?;
+    let (targets, mut notes) = targets(&table, &wanted, rules)?;
+    if rules > ReadingRules::First {
+        notes.extend(decisions::check(&table, &targets, read.missing)?);
+    }
+    let given = given(&table, &wanted.division, splits)?;
+    let stated = [
+        ("validation", preparation.stated_validation, Split::Validation),
+        ("test", preparation.test, Split::Test),
+    ];
+    for (key, share, split) in stated {
+        if let Some(share) = share.filter(|_| given.has(split)) {
+            let expected = "no share: the files, or the column that `split` names, say which lines these are";
+            return Err(SettingsError::value(settings.key(key), share, expected).into());
+        }
+    }
+    if !given.has(Split::Test) {
+        preparation.hold_out();
+    }
+    let splits = preparation.divide(&targets, &given);
+    let training: Vec<u32> = match rules {
+        // Names of the first file, whichever split they came into.
+        ReadingRules::First => (0..table.rows as u32).collect(),
+        ReadingRules::Second => splits[Split::Train as usize].clone(),
     };
-    if targets.is_empty() || (read.task == TaskKind::Classification && targets.len() > 1) {
-        let expected = "one column, or with `task = \"regression\"` at least one";
-        let found = format!("{} columns", targets.len());
-        return Err(SettingsError::value(settings.key("target"), found, expected).into());
+    let Encoded { inputs, values: examples, notes: unseen } =
+        encode(&table, &training, read.missing, opening);
+    notes.extend(unseen);
+    notes.append(&mut table.notes);
+    if (table.rows * inputs.len()) as u64 > MAX_VALUES {
+        let found = format!("{} lines of {} inputs", table.rows, inputs.len());
+        let expected = format!("at most {MAX_VALUES} values in all");
+        return Err(DataError::content(table.path(), "all lines", found, expected));
     }
-    if !read.separator.is_ascii() || "\"\n\r".contains(read.separator) {
-        let expected = "one ASCII character, such as `,`, `;` or a tab";
-        return Err(SettingsError::value(
-            settings.key("separator"),
-            format!("{:?}", read.separator),
-            expected,
-        )
-        .into());
-    }
-    let wanted = columns::Wanted {
-        targets,
-        task: read.task,
-        features: read.features,
-        categorical: read.categorical,
-        separator: read.separator as u8,
-    };
-    let folder = folder.ok_or(DataError::NoFolder { kind: "csv" })?;
-    let path = folder.join(&read.file);
-    let mut rows = Rows::default();
-    rows.read(&path, &wanted)?;
-    let given = rows.len();
-    if let Some(file) = &read.test_file {
-        rows.read(&folder.join(file), &wanted)?;
-    }
-    let test = rows.len() - given;
-    let (inputs, examples, targets) = rows.finish(&path)?;
     let input = if inputs.len() > NAMED_INPUTS {
         format!("{} columns of {}", inputs.len(), read.file)
     } else {
-        inputs.join(", ")
+        inputs.iter().map(|input| input.name.as_str()).collect::<Vec<_>>().join(", ")
     };
     let shape = Shape::vector(inputs.len());
     let name = Path::new(&read.file)
         .file_name()
         .map_or_else(|| name_of(folder), |name| name.to_string_lossy().into());
-    preparation.finish(RawData { name, input, shape, examples, targets, test })
+    let raw = RawData { name, input, shape, examples, inputs, targets, given, notes };
+    preparation.finish_divided(raw, splits)
+}
+
+/// What networks learn to give, and what a person should know of it.
+fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targets, Vec<String>), DataError> {
+    let columns: Vec<_> = table.of(Role::Target).collect();
+    if wanted.task == TaskKind::Classification {
+        let cells = columns[0];
+        let (names, places) = cells.names.sorted(rules);
+        if names.len() < 2 {
+            let found = format!("one class `{}` in column `{}`", names.join(""), cells.column.name);
+            return Err(DataError::content(table.path(), "all lines", found, "at least two classes"));
+        }
+        let labels = cells.ids.iter().map(|id| places[*id as usize]).collect();
+        return Ok((Targets::Classes { names, labels }, Vec::new()));
+    }
+    let mut values = Vec::with_capacity(table.rows * columns.len());
+    for row in 0..table.rows {
+        values.extend(columns.iter().map(|cells| cells.numbers[row]));
+    }
+    let mut notes = Vec::new();
+    for cells in &columns {
+        let is_constant = cells.numbers.iter().all(|value| value.to_bits() == cells.numbers[0].to_bits());
+        if is_constant && rules > ReadingRules::First {
+            let found = format!("{} in every line of column `{}`", cells.numbers[0], cells.column.name);
+            let expected = "a target that varies: of a constant nothing can be learned";
+            return Err(DataError::content(table.path(), "all lines", found, expected));
+        }
+    }
+    let (values, offsets) = offsets::to_single(&values, columns.len(), rules);
+    let names: Vec<String> = columns.iter().map(|cells| cells.column.name.clone()).collect();
+    for (name, offset) in names.iter().zip(&offsets).filter(|(_, offset)| **offset != 0.0) {
+        notes.push(format!(
+            "target `{name}` varies too little about {offset} for single precision: networks give what is to be added to \
+             {offset}, as their cards say"
+        ));
+    }
+    Ok((Targets::Values { names, values, offsets }, notes))
+}
+
+/// Which lines the files or a column put into a split, and by what the rest is divided.
+fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>) -> Result<Given, DataError> {
+    let Some(cells) = table.of(Role::Division).next() else {
+        if splits.iter().all(Option::is_none) {
+            splits.clear();
+        }
+        return Ok(Given { splits, division: Division::Shares });
+    };
+    let (names, places) = cells.names.sorted(ReadingRules::CURRENT);
+    let refuse = |found: String, expected: &str| {
+        let place = format!("column `{}`", cells.column.name);
+        Err(DataError::content(table.path(), place, found, expected))
+    };
+    if cells.missing.count > 0 && !matches!(column, DivisionColumn::Split(_)) {
+        let line = table.line(cells.missing);
+        return refuse(
+            format!("nothing in line {line}"),
+            "a value in every line, as it decides who is in which split",
+        );
+    }
+    let name_of = |id: &u32| names[places[*id as usize] as usize].as_str();
+    match column {
+        DivisionColumn::Split(column) => {
+            if let Some(fold) = column.folds().find(|fold| !names.contains(fold)) {
+                return refuse(format!("no line with `{fold}`"), "lines of every fold that `split` names");
+            }
+            for (split, id) in splits.iter_mut().zip(&cells.ids).filter(|(_, id)| **id != NO_NAME) {
+                let name = name_of(id);
+                *split = Some(match column.split(name) {
+                    Some(split) => split,
+                    None => {
+                        return refuse(
+                            format!("`{name}`"),
+                            "`train`, `validation`, `test`, or nothing where the split is open",
+                        );
+                    }
+                });
+            }
+            Ok(Given { splits, division: Division::Shares })
+        }
+        DivisionColumn::Group(_) => {
+            let groups: Vec<u32> = cells.ids.iter().map(|id| places[*id as usize]).collect();
+            let mut sides = vec![None; names.len()];
+            for (group, split) in groups.iter().zip(&splits) {
+                if *sides[*group as usize].get_or_insert(*split) != *split {
+                    return refuse(
+                        format!("the group `{}` in two files", names[*group as usize]),
+                        "each group in one file, as it must not be on two sides of a split",
+                    );
+                }
+            }
+            Ok(Given { splits, division: Division::Groups(groups) })
+        }
+        DivisionColumn::Time(_) => {
+            let time = |name: &String| {
+                name.parse::<f64>().ok().filter(|t| t.is_finite()).or_else(|| times::seconds(name))
+            };
+            let mut times = Vec::with_capacity(names.len());
+            for name in &names {
+                match time(name) {
+                    Some(time) => times.push(time),
+                    None => {
+                        return refuse(
+                            format!("`{name}`"),
+                            "a number, or a date such as `2024-05-31` or `2024-05-31T12:00`",
+                        );
+                    }
+                }
+            }
+            let times = cells.ids.iter().map(|id| times[places[*id as usize] as usize]).collect();
+            Ok(Given { splits, division: Division::Times(times) })
+        }
+        DivisionColumn::None => Ok(Given { splits, division: Division::Shares }),
+    }
+}
+
+/// Refuses classes that only a file for validation or testing has: no network can learn them. Earlier builds refused new
+/// names of features too.
+fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules) -> Result<(), DataError> {
+    let first = splits.iter().take_while(|split| split.is_none()).count();
+    let refused = |cells: &&table::Cells| match cells.column.role {
+        Role::Target => true,
+        Role::Category => rules == ReadingRules::First,
+        Role::Number | Role::Division => false,
+    };
+    for cells in table.cells.iter().filter(refused).filter(|cells| !cells.ids.is_empty()) {
+        // Names are numbered when they are first seen.
+        let known = cells.ids[..first].iter().max().map_or(0, |id| id + 1);
+        if let Some(new) = cells.ids[first..].iter().find(|id| **id != NO_NAME && **id >= known) {
+            let place = format!("column `{}`", cells.column.name);
+            let found = format!("`{}`", cells.names.name(*new));
+            let expected = "only names that the training file has in this column";
+            return Err(DataError::content(table.path(), place, found, expected));
+        }
+    }
+    Ok(())
 }

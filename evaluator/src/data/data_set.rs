@@ -1,10 +1,11 @@
 //! A data set in memory: examples, targets, splits, and what training needs to know of them.
 
+use kiln_export::InputRecord;
 use kiln_space::{Shape, Task};
 
 use super::normalization::Normalization;
-use super::split::{self, Sizes, Split};
-use super::{Augmentation, DataError, Targets};
+use super::split::{self, Given, Sizes, Split};
+use super::{Augmentation, DataError, ReadingRules, Targets};
 
 /// Examples with fixed splits. The test split is read only when a network is finished.
 #[derive(Clone, Debug)]
@@ -13,6 +14,7 @@ pub struct DataSet {
     input: String,
     shape: Shape,
     examples: Vec<f32>,
+    records: Vec<InputRecord>,
     targets: Targets,
     splits: [Vec<u32>; 3],
     split_seed: u64,
@@ -20,6 +22,8 @@ pub struct DataSet {
     outputs: Normalization,
     augmentation: Augmentation,
     hash: String,
+    notes: Vec<String>,
+    rules: ReadingRules,
 }
 
 /// What a reader has found in its files, before it is split.
@@ -31,12 +35,18 @@ pub struct RawData {
     pub input: String,
     /// Shape of one example.
     pub shape: Shape,
-    /// Raw values, one example after the other, each `[channels, height, width]` row-major. All finite.
+    /// Raw values less the offset of their channel, one example after the other, each `[channels, height, width]`
+    /// row-major. All finite.
     pub examples: Vec<f32>,
+    /// What each channel is, with what was taken off its values in double precision so that single precision holds how
+    /// they vary.
+    pub inputs: Vec<InputRecord>,
     /// What networks learn to give for each example.
     pub targets: Targets,
-    /// The last `test` examples are the test split; 0 if the reader has none.
-    pub test: usize,
+    /// Which examples the files put into a split, and by what the others are divided.
+    pub given: Given,
+    /// What a person should know of the files, a sentence each.
+    pub notes: Vec<String>,
 }
 
 impl DataSet {
@@ -45,21 +55,32 @@ impl DataSet {
     /// # Errors
     /// [`DataError::TooFew`] when a split has no examples.
     pub fn new(raw: RawData, sizes: &Sizes, augmentation: Augmentation) -> Result<Self, DataError> {
-        let splits = split::stratified(&raw.targets.strata(raw.targets.len() - raw.test), raw.test, sizes);
+        let splits = split::divide_targets(&raw.targets, &raw.given, sizes, ReadingRules::CURRENT);
+        Self::divided(raw, (splits, sizes.seed), augmentation, ReadingRules::CURRENT)
+    }
+
+    /// A data set with these splits, none of them empty, and the seed that divided it.
+    pub(super) fn divided(
+        raw: RawData,
+        (splits, split_seed): ([Vec<u32>; 3], u64),
+        augmentation: Augmentation,
+        rules: ReadingRules,
+    ) -> Result<Self, DataError> {
         if splits[0].len() < 2 || splits[1..].iter().any(Vec::is_empty) {
             let [training, validation, test] = splits.each_ref().map(Vec::len);
-            return Err(DataError::TooFew { name: raw.name, training, validation, test });
+            let advice = split::advice(&raw.targets, &raw.given);
+            return Err(DataError::TooFew { name: raw.name, training, validation, test, advice });
         }
-        let inputs = Normalization::of_inputs(&raw, &splits[0]);
-        let outputs = Normalization::of_targets(&raw.targets, &splits[0]);
-        let hash = content_hash(&raw, &splits);
-        let RawData { name, input, shape, examples, targets, .. } = raw;
-        let split_seed = sizes.seed;
+        let inputs = Normalization::of_inputs(&raw, &splits[0], rules);
+        let outputs = Normalization::of_targets(&raw.targets, &splits[0], rules);
+        let hash = content_hash(&raw, &splits, [&inputs, &outputs]);
+        let RawData { name, input, shape, examples, inputs: records, targets, notes, given: _ } = raw;
         Ok(Self {
             name,
             input,
             shape,
             examples,
+            records,
             targets,
             splits,
             split_seed,
@@ -67,6 +88,8 @@ impl DataSet {
             outputs,
             augmentation,
             hash,
+            notes,
+            rules,
         })
     }
 
@@ -112,7 +135,7 @@ impl DataSet {
         self.split_seed
     }
 
-    /// Raw values of one example.
+    /// Raw values of one example, less the offsets of their channels.
     #[must_use]
     pub fn example(&self, index: u32) -> &[f32] {
         let size = self.shape.elements();
@@ -131,16 +154,43 @@ impl DataSet {
         }
     }
 
-    /// Raw target values of one example; none where the targets are classes.
+    /// Target values of one example, less their offsets; none where the targets are classes.
     #[must_use]
     pub fn values(&self, index: u32) -> &[f32] {
         match &self.targets {
             Targets::Classes { .. } => &[],
-            Targets::Values { names, values } => &values[index as usize * names.len()..][..names.len()],
+            Targets::Values { names, values, .. } => &values[index as usize * names.len()..][..names.len()],
         }
     }
 
-    /// Mean and standard deviation of each channel over the training split, in raw units.
+    /// What was taken off the raw values of a channel before they were stored.
+    #[must_use]
+    pub fn offset(&self, channel: usize) -> f64 {
+        self.records.get(channel).map_or(0.0, |record| record.offset)
+    }
+
+    /// What is to be added to the values of each quantity; empty where nothing is.
+    #[must_use]
+    pub fn target_offsets(&self) -> &[f64] {
+        match &self.targets {
+            Targets::Classes { .. } => &[],
+            Targets::Values { offsets, .. } => offsets,
+        }
+    }
+
+    /// The rules by which the files were read.
+    #[must_use]
+    pub const fn reading_rules(&self) -> ReadingRules {
+        self.rules
+    }
+
+    /// What each channel is.
+    #[must_use]
+    pub fn inputs(&self) -> &[InputRecord] {
+        &self.records
+    }
+
+    /// Mean and standard deviation of each channel over the training split, in raw units less the offset.
     #[must_use]
     pub fn normalization(&self) -> (&[f32], &[f32]) {
         (&self.inputs.mean, &self.inputs.deviation)
@@ -150,6 +200,12 @@ impl DataSet {
     #[must_use]
     pub fn target_normalization(&self) -> (&[f32], &[f32]) {
         (&self.outputs.mean, &self.outputs.deviation)
+    }
+
+    /// What a person should know of the data, a sentence each.
+    #[must_use]
+    pub fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     /// Augmentation of training batches.
@@ -183,10 +239,18 @@ impl DataSet {
     }
 }
 
-fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3]) -> String {
+fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normalization; 2]) -> String {
     let mut hasher = blake3::Hasher::new();
     for value in &raw.examples {
         hasher.update(&value.to_le_bytes());
+    }
+    // Data without offsets have the hash that they had before there were any.
+    for offset in raw.inputs.iter().map(|input| input.offset).filter(|offset| *offset != 0.0) {
+        hasher.update(&offset.to_le_bytes());
+    }
+    // Neither has what varies by a millionth of its mean at least.
+    for deviation in normalizations.into_iter().flat_map(Normalization::small) {
+        hasher.update(&deviation.to_le_bytes());
     }
     raw.targets.hash(&mut hasher);
     for split in splits {

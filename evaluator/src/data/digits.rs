@@ -4,14 +4,14 @@
 //! 1998, doi:10.24432/C50P49, CC BY 4.0.
 
 use std::io::Read;
-use std::path::Path;
 
 use flate2::read::GzDecoder;
-use kiln_space::{Settings, Shape};
+use kiln_export::InputRecord;
+use kiln_space::Shape;
 use serde::Deserialize;
 
 use super::preparation::{FIFTH, Offer, Preparation};
-use super::{DataError, DataSet, RawData, Targets};
+use super::{DataError, DataSet, Given, Opening, RawData, Targets};
 
 static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
@@ -20,9 +20,9 @@ static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 #[serde(deny_unknown_fields)]
 struct Digits {}
 
-pub(super) fn open(settings: &Settings, _folder: Option<&Path>) -> Result<DataSet, DataError> {
+pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let offer = Offer { test: true, augment: true, validation: FIFTH };
-    let (Digits {}, mut preparation) = Preparation::read(settings, offer)?;
+    let (Digits {}, mut preparation) = Preparation::read(opening, offer)?;
     preparation.hold_out();
     let mut text = String::new();
     GzDecoder::new(DIGITS).read_to_string(&mut text).expect("the embedded digits are valid gzip");
@@ -38,7 +38,9 @@ pub(super) fn open(settings: &Settings, _folder: Option<&Path>) -> Result<DataSe
         shape: Shape::new(1, 8, 8),
         examples,
         targets: Targets::Classes { names: (0..10).map(|digit| digit.to_string()).collect(), labels },
-        test: 0,
+        inputs: ["grey level"].map(InputRecord::channel).to_vec(),
+        notes: Vec::new(),
+        given: Given::default(),
     };
     preparation.finish(raw)
 }

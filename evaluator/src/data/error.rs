@@ -35,7 +35,7 @@ pub enum DataError {
     /// There are not enough examples to train, judge and test with.
     #[error(
         "data set `{name}`: {training} training, {validation} validation and {test} test examples, expected at least 2, 1 \
-         and 1; give more examples, or other shares `validation` and `test`"
+         and 1; {advice}"
     )]
     TooFew {
         /// Data set.
@@ -46,6 +46,32 @@ pub enum DataError {
         validation: usize,
         /// Examples to test on.
         test: usize,
+        /// What to do.
+        advice: String,
+    },
+    /// Files of a folder cannot be read.
+    #[error("{}: {files} cannot be read: {list}{advice}", folder.display())]
+    Unreadable {
+        /// The folder.
+        folder: PathBuf,
+        /// How many, of how many.
+        files: String,
+        /// The first of them, each with the reason.
+        list: String,
+        /// What to do.
+        advice: String,
+    },
+    /// Columns of a table leave open how they are to be read.
+    #[error("{}: {columns} columns need a decision: {list}{settings}", path.display())]
+    Decisions {
+        /// The table.
+        path: PathBuf,
+        /// How many columns.
+        columns: usize,
+        /// Each with what is open.
+        list: String,
+        /// Settings that would decide.
+        settings: String,
     },
     /// A file holds something else than it should.
     #[error("{}: {place}: found {found}, expected {expected}", path.display())]

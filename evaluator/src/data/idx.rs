@@ -4,12 +4,14 @@
 
 use std::path::Path;
 
-use kiln_space::{Settings, SettingsError, Shape};
+use kiln_export::InputRecord;
+use kiln_space::Shape;
 use serde::Deserialize;
 
 use super::input_file::{InputFile, MAX_VALUES, name_of};
+use super::labels::{Labeled, classes};
 use super::preparation::{Offer, Preparation, TENTH};
-use super::{DataError, DataSet, RawData, Targets};
+use super::{DataError, DataSet, Given, Opening, RawData};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -39,9 +41,10 @@ fn test_labels() -> String {
     "t10k-labels-idx1-ubyte".to_owned()
 }
 
-pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
+pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+    let Opening { settings, folder, .. } = *opening;
     let offer = Offer { test: false, augment: true, validation: TENTH };
-    let (idx, preparation): (Idx, _) = Preparation::read(settings, offer)?;
+    let (idx, preparation): (Idx, _) = Preparation::read(opening, offer)?;
     let folder = folder.ok_or(DataError::NoFolder { kind: "idx" })?;
     let train = read_pair(&folder.join(&idx.train_images), &folder.join(&idx.train_labels))?;
     let test = read_pair(&folder.join(&idx.test_images), &folder.join(&idx.test_labels))?;
@@ -53,22 +56,18 @@ pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet
             expected: format!("{} as in the training images", train.shape),
         });
     }
-    let count = train.labels.iter().chain(&test.labels).max().map_or(0, |label| *label as usize + 1);
-    let names = if idx.classes.is_empty() {
-        (0..count).map(|class| class.to_string()).collect()
-    } else if idx.classes.len() >= count {
-        idx.classes
-    } else {
-        let expected = format!("{count} names, one for each label in the files");
-        return Err(SettingsError::value(settings.key("classes"), idx.classes.len(), &expected).into());
-    };
+    let (given, held) = (train.labels.len(), test.labels.len());
+    let labels = [train.labels, test.labels].concat();
+    let Labeled { targets, notes } = classes(labels, idx.classes, (settings, "classes"), opening.rules)?;
     let raw = RawData {
         name: name_of(folder),
         input: "grey level 0..255".to_owned(),
         shape: train.shape,
-        test: test.labels.len(),
+        given: Given::test_at_end(given + held, held),
+        notes,
+        inputs: ["grey level"].map(InputRecord::channel).to_vec(),
         examples: [train.pixels, test.pixels].concat(),
-        targets: Targets::Classes { names, labels: [train.labels, test.labels].concat() },
+        targets,
     };
     preparation.finish(raw)
 }

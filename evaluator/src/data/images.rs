@@ -1,22 +1,32 @@
-//! Folders of images: `train/CLASS/*.png` and, if there is one, `test/CLASS/*.png`; PNG and JPEG.
+//! Folders of images: `train/CLASS/*`, and `val/CLASS/*` and `test/CLASS/*` where they are there; or `CLASS/*` alone.
 
+mod background;
+mod jpeg;
+mod layout;
 mod listing;
 mod pixels;
+mod unreadable;
 
 use std::path::Path;
 
-use kiln_space::{Settings, SettingsError, Shape};
+use kiln_export::InputRecord;
+use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
-use self::listing::{folders, labeled};
-use self::pixels::{dimensions, read};
+use self::background::Background;
+use self::layout::Layout;
+use self::listing::{Labeled, Listing};
+use self::pixels::{Reading, dimensions};
+use self::unreadable::{Problem, Unreadable};
 use super::input_file::{MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES, name_of};
 use super::preparation::{Offer, Preparation, TENTH};
-use super::{DataError, DataSet, RawData, Targets};
+use super::{DataError, DataSet, Given, Opening, RawData, Targets};
 use crate::parallel;
 
 /// Most rows or columns of an example.
 const MAX_EXAMPLE_SIDE: usize = 1024;
+/// Images that are decoded between two reports of progress.
+const CHUNK: usize = 256;
 
 /// `[data]` with `kind = "images"`.
 #[derive(Deserialize)]
@@ -26,6 +36,11 @@ struct Images {
     size: Option<[usize; 2]>,
     #[serde(default)]
     color: Color,
+    /// What lies behind transparent pixels; without it images that have some are refused.
+    background: Option<Background>,
+    /// Whether files that cannot be read are passed over, and counted, instead of refused.
+    #[serde(default)]
+    skip_unreadable: bool,
 }
 
 /// Channels of the examples.
@@ -40,96 +55,128 @@ enum Color {
 }
 
 impl Color {
-    const fn channels(self) -> usize {
+    const fn names(self) -> &'static [&'static str] {
         match self {
-            Self::Rgb => 3,
-            Self::Gray => 1,
+            Self::Rgb => &["red", "green", "blue"],
+            Self::Gray => &["grey level"],
         }
     }
 }
 
-pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
+pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let offer = Offer { test: true, augment: true, validation: TENTH };
-    let (Images { size, color }, mut preparation) = Preparation::read(settings, offer)?;
-    if size.is_some_and(|size| size.iter().any(|side| !(1..=MAX_EXAMPLE_SIDE).contains(side))) {
+    let (read, mut preparation): (Images, _) = Preparation::read(opening, offer)?;
+    let settings = opening.settings;
+    if let Some(size) =
+        read.size.filter(|size| size.iter().any(|side| !(1..=MAX_EXAMPLE_SIDE).contains(side)))
+    {
         let expected = "`[height, width]`, each from 1 to 1024";
-        let found = format!("{:?}", size.unwrap_or_default());
-        return Err(SettingsError::value(settings.key("size"), found, expected).into());
+        return Err(SettingsError::value(settings.key("size"), format!("{size:?}"), expected).into());
     }
-    let folder = folder.ok_or(DataError::NoFolder { kind: "images" })?;
-    let test_folder = folder.join("test");
-    let has_test = preparation.test.is_none() && test_folder.is_dir();
-    if !has_test {
+    let folder = opening.folder.ok_or(DataError::NoFolder { kind: "images" })?;
+    let layout = Layout::find(folder, &preparation, opening)?;
+    if layout.test.is_none() {
         preparation.hold_out();
     }
+    let Listing { names, files, problems } = layout.list()?;
+    check_count(folder, files.len())?;
+    let mut unreadable = Unreadable::new(folder, read.skip_unreadable, files.len() + problems.len());
+    unreadable.add(problems)?;
 
-    let train_folder = folder.join("train");
-    let names: Vec<String> = folders(&train_folder)?;
-    if names.len() < 2 || names.len() > MAX_CLASSES {
-        let expected = format!("2 to {MAX_CLASSES} folders, one for each class");
-        return Err(DataError::content(
-            &train_folder,
-            "folder",
-            format!("{} folders", names.len()),
-            expected,
-        ));
-    }
-    let mut files = labeled(&train_folder, &names)?;
-    let given = files.len();
-    let mut seen = vec![false; names.len()];
-    for file in &files {
-        seen[file.label as usize] = true;
-    }
-    if let Some(empty) = seen.iter().position(|seen| !seen) {
-        return Err(DataError::content(
-            &train_folder.join(&names[empty]),
-            "folder",
-            "no images",
-            "images of the class",
-        ));
-    }
-    if has_test {
-        if let Some(unknown) = folders(&test_folder)?.iter().find(|name| !names.contains(name)) {
-            let expected = format!("only classes that `{}` has", train_folder.display());
-            return Err(DataError::content(&test_folder, "folder", format!("class `{unknown}`"), expected));
-        }
-        files.extend(labeled(&test_folder, &names)?);
-    }
-    if files.len() as u64 > MAX_EXAMPLES {
-        return Err(DataError::content(
-            folder,
-            "folder",
-            format!("{} images", files.len()),
-            format!("at most {MAX_EXAMPLES}"),
-        ));
-    }
-    let [height, width] = size.map_or_else(|| dimensions(&files[0].path), Ok)?;
-    let shape = Shape::new(color.channels(), height, width);
+    let [height, width] = match read.size {
+        Some(size) => size,
+        None => first_dimensions(&files, &mut unreadable, opening)?,
+    };
+    let shape = Shape::new(read.color.names().len(), height, width);
     if (shape.elements() * files.len()) as u64 > MAX_VALUES {
         let found = format!("{} images of {shape}", files.len());
-        return Err(DataError::content(
-            folder,
-            "folder",
-            found,
-            format!("at most {MAX_VALUES} values in all; set a smaller `size`"),
-        ));
+        let expected = format!("at most {MAX_VALUES} values in all; set a smaller `size`");
+        return Err(DataError::content(folder, "folder", found, expected));
     }
-    let read = parallel::map(&files, |_, file| read(&file.path, shape, color, size.is_some()));
-    let mut examples = Vec::with_capacity(shape.elements() * files.len());
-    for pixels in read {
-        examples.extend(pixels?.into_iter().map(f32::from));
+    let reading = Reading {
+        shape,
+        color: read.color,
+        resize: read.size.is_some(),
+        background: read.background,
+        rules: opening.rules,
+    };
+    let (examples, kept) = decode(&files, &reading, &mut unreadable, opening)?;
+    let notes = unreadable.finish()?;
+    let labels: Vec<u32> = kept.iter().map(|file| file.label).collect();
+    if let Some(empty) = (0..names.len() as u32).find(|class| !labels.contains(class)) {
+        let path = layout.train.join(&names[empty as usize]);
+        return Err(DataError::content(&path, "folder", "no images", "images of the class"));
     }
     let raw = RawData {
         name: name_of(folder),
-        input: match color {
-            Color::Rgb => "red, green, blue 0..255",
-            Color::Gray => "grey level 0..255",
-        }
-        .to_owned(),
+        input: reading.describe(),
         shape,
         examples,
-        test: files.len() - given,
-        targets: Targets::Classes { names, labels: files.iter().map(|file| file.label).collect() },
+        inputs: read.color.names().iter().map(|name| InputRecord::channel(*name)).collect(),
+        given: Given { splits: kept.iter().map(|file| file.split).collect(), ..Given::default() },
+        targets: Targets::Classes { names, labels },
+        notes,
     };
     preparation.finish(raw)
+}
+
+fn check_count(folder: &Path, count: usize) -> Result<(), DataError> {
+    if count as u64 <= MAX_EXAMPLES {
+        return Ok(());
+    }
+    let expected = format!("at most {MAX_EXAMPLES}");
+    Err(DataError::content(folder, "folder", format!("{count} images"), expected))
+}
+
+/// Checks the number of classes of a folder.
+fn check_classes(folder: &Path, names: &[String]) -> Result<(), DataError> {
+    if (2..=MAX_CLASSES).contains(&names.len()) {
+        return Ok(());
+    }
+    let expected = format!("2 to {MAX_CLASSES} folders, one for each class");
+    Err(DataError::content(folder, "folder", format!("{} folders", names.len()), expected))
+}
+
+/// Height and width of the first image that can be read.
+fn first_dimensions(
+    files: &[Labeled],
+    unreadable: &mut Unreadable<'_>,
+    opening: &Opening<'_>,
+) -> Result<[usize; 2], DataError> {
+    for file in files {
+        match dimensions(&file.path, opening.rules) {
+            Ok(size) => return Ok(size),
+            // It is met again, and reported, when all are read.
+            Err(problem) if problem.is_skippable => {}
+            Err(problem) => unreadable.add(vec![problem])?,
+        }
+    }
+    Err(unreadable.refused(files, opening.rules))
+}
+
+/// Values of all images that can be read, in the order of the files, and which files these are.
+fn decode<'a>(
+    files: &'a [Labeled],
+    reading: &Reading,
+    unreadable: &mut Unreadable<'_>,
+    opening: &Opening<'_>,
+) -> Result<(Vec<f32>, Vec<&'a Labeled>), DataError> {
+    let mut examples = Vec::with_capacity(reading.shape.elements() * files.len());
+    let mut kept = Vec::with_capacity(files.len());
+    let mut problems: Vec<Problem> = Vec::new();
+    for (index, chunk) in files.chunks(CHUNK).enumerate() {
+        (opening.progress)((index * CHUNK) as u64, files.len() as u64);
+        for (file, pixels) in chunk.iter().zip(parallel::map(chunk, |_, file| reading.read(&file.path))) {
+            match pixels {
+                Ok(pixels) => {
+                    examples.extend(pixels);
+                    kept.push(file);
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    (opening.progress)(files.len() as u64, files.len() as u64);
+    unreadable.add(problems)?;
+    Ok((examples, kept))
 }

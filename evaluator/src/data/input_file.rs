@@ -51,6 +51,11 @@ impl InputFile {
         Err(DataError::Missing { path: path.to_owned() })
     }
 
+    /// A file within another one.
+    pub(super) fn within(path: PathBuf, reader: Box<dyn Read>) -> Self {
+        Self { path, reader, offset: 0 }
+    }
+
     /// Where the file was found.
     pub(super) fn path(&self) -> &Path {
         &self.path
@@ -124,6 +129,13 @@ impl Read for Text {
             std::io::Error::new(ErrorKind::FileTooLarge, format!("it is longer than {MAX_TEXT} bytes"))
         })?;
         Ok(count)
+    }
+}
+
+impl Text {
+    /// The text with these bytes before it, which were read already.
+    pub(super) fn preceded(self, bytes: Vec<u8>) -> Self {
+        Self { reader: Box::new(std::io::Cursor::new(bytes).chain(self.reader)), left: self.left }
     }
 }
 

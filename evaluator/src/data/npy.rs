@@ -1,17 +1,21 @@
 //! Pairs of NumPy's `.npy` files: an array of inputs and an array of targets.
 
+mod archive;
 mod array;
 mod header;
+mod targets;
 
 use std::path::Path;
 
-use kiln_space::{Settings, SettingsError, Shape};
+use kiln_export::InputRecord;
+use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
-use self::array::Array;
-use super::input_file::{MAX_CLASSES, name_of};
+use self::array::{Array, Content};
+use super::input_file::name_of;
+use super::labels::Labeled;
 use super::preparation::{FIFTH, Offer, Preparation};
-use super::{DataError, DataSet, RawData, Targets};
+use super::{DataError, DataSet, Given, Opening, RawData, ReadingRules, Split, offsets};
 
 /// `[data]` with `kind = "npy"`.
 #[derive(Deserialize)]
@@ -20,9 +24,12 @@ struct Npy {
     /// Inputs: `[n, features]`, `[n, height, width]` or `[n, channels, height, width]`.
     #[serde(default = "x")]
     x: String,
-    /// Targets: labels `[n]` from 0 on, or values `[n]` or `[n, values]`.
+    /// Targets: labels or names `[n]` or `[n, 1]`, one-hot rows `[n, classes]`, or values `[n]` or `[n, values]`.
     #[serde(default = "y")]
     y: String,
+    /// Inputs and targets of the validation split, both or neither.
+    validation_x: Option<String>,
+    validation_y: Option<String>,
     /// Inputs and targets of the test split, both or neither.
     test_x: Option<String>,
     test_y: Option<String>,
@@ -65,44 +72,91 @@ fn y() -> String {
     "y.npy".to_owned()
 }
 
-pub(super) fn open(settings: &Settings, folder: Option<&Path>) -> Result<DataSet, DataError> {
+pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+    let Opening { settings, folder, .. } = *opening;
     let offer = Offer { test: true, augment: true, validation: FIFTH };
-    let (read, mut preparation): (Npy, _) = Preparation::read(settings, offer)?;
-    let test_files = match (&read.test_x, &read.test_y, preparation.test) {
-        (Some(x), Some(y), None) => Some((x, y)),
-        (None, None, _) => None,
+    let (read, mut preparation): (Npy, _) = Preparation::read(opening, offer)?;
+    let pair = |split: &str, x: &Option<String>, y: &Option<String>, share: Option<f64>| match (x, y, share) {
+        (Some(x), Some(y), None) => Ok(Some((x.clone(), y.clone()))),
+        (None, None, _) => Ok(None),
         _ => {
-            let expected = "`test_x` and `test_y`, or `test`, a share to hold out, or none of them";
-            return Err(SettingsError::value(settings.key("test_x"), "some of them", expected).into());
+            let expected =
+                format!("`{split}_x` and `{split}_y`, or `{split}`, a share to hold out, or none of them");
+            Err(SettingsError::value(settings.key(&format!("{split}_x")), "some of them", &expected))
         }
     };
+    let validation_files =
+        pair("validation", &read.validation_x, &read.validation_y, preparation.stated_validation)?;
+    let test_files = pair("test", &read.test_x, &read.test_y, preparation.test)?;
     if test_files.is_none() {
         preparation.hold_out();
     }
     let folder = folder.ok_or(DataError::NoFolder { kind: "npy" })?;
-    let train = Pair::read(folder, &read.x, &read.y)?;
+    let train = Pair::read(folder, ("x", &read.x), ("y", &read.y))?;
     let shape = shape(&train.x, read.channels)?;
+    let is_interleaved = train.x.dimensions.len() == 4 && read.channels == Channels::Last;
+    let mut splits = vec![None; train.x.count()];
     let mut pairs = vec![train];
-    if let Some((x, y)) = test_files {
-        let test = Pair::read(folder, x, y)?;
-        test.x.check_like(&pairs[0].x)?;
-        test.y.check_like(&pairs[0].y)?;
-        pairs.push(test);
+    let given = [
+        (validation_files, ["validation_x", "validation_y"], Split::Validation),
+        (test_files, ["test_x", "test_y"], Split::Test),
+    ];
+    for (files, [key_x, key_y], split) in given {
+        let Some((x, y)) = files else { continue };
+        let held = Pair::read(folder, (key_x, &x), (key_y, &y))?;
+        held.x.check_like(&pairs[0].x)?;
+        held.y.check_like(&pairs[0].y)?;
+        splits.resize(splits.len() + held.x.count(), Some(split));
+        pairs.push(held);
     }
-    let targets = targets(&read, settings, &pairs)?;
-    let test = pairs.get(1).map_or(0, |test| test.x.count());
-    let mut examples = Vec::with_capacity(pairs.iter().map(|pair| pair.x.values.len()).sum());
-    for Pair { x, .. } in pairs {
-        if x.dimensions.len() == 4 && read.channels == Channels::Last {
-            examples.extend(x.values.chunks_exact(shape.elements()).flat_map(|example| {
-                (0..shape.channels).flat_map(move |c| example.iter().skip(c).step_by(shape.channels).copied())
-            }));
-        } else {
-            examples.extend(x.values);
-        }
+    let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
+    for Pair { x, y } in pairs {
+        inputs.push(x);
+        outputs.push(y);
     }
+    let Labeled { targets, notes } = targets::read(read.task, &read.names, outputs, opening)?;
+    let (mut examples, offsets) = numbers(inputs, shape, opening.rules)?;
+    if is_interleaved {
+        examples = planes(&examples, shape);
+    }
+    let given = Given { splits, ..Given::default() };
     let input = "a value of the input array".to_owned();
-    preparation.finish(RawData { name: name_of(folder), input, shape, examples, targets, test })
+    let name = name_of(folder);
+    let inputs = (0..shape.channels).map(|channel| InputRecord {
+        offset: offsets.get(channel).copied().unwrap_or_default(),
+        ..InputRecord::channel(channel.to_string())
+    });
+    let inputs = inputs.collect();
+    preparation.finish(RawData { name, input, shape, examples, inputs, targets, given, notes })
+}
+
+/// Values of all arrays in single precision, less the offset of each channel. Only arrays of features can have one: their
+/// channels are their columns.
+fn numbers(arrays: Vec<Array>, shape: Shape, rules: ReadingRules) -> Result<(Vec<f32>, Vec<f64>), DataError> {
+    let is_single = arrays.iter().all(|array| matches!(array.content, Content::Single(_)));
+    if is_single {
+        let values = arrays.into_iter().flat_map(|array| match array.content {
+            Content::Single(values) => values,
+            Content::Double(_) | Content::Text(_) => Vec::new(),
+        });
+        return Ok((values.collect(), Vec::new()));
+    }
+    let mut values = Vec::new();
+    for array in arrays {
+        values.extend(array.into_numbers()?);
+    }
+    if shape.positions() == 1 {
+        return Ok(offsets::to_single(&values, shape.channels, rules));
+    }
+    Ok((values.into_iter().map(|value| value as f32).collect(), Vec::new()))
+}
+
+/// Channel after channel, of examples whose channels lie side by side.
+fn planes(examples: &[f32], shape: Shape) -> Vec<f32> {
+    let of_example = |example: &[f32]| -> Vec<f32> {
+        (0..shape.channels).flat_map(|c| example.iter().skip(c).step_by(shape.channels).copied()).collect()
+    };
+    examples.chunks_exact(shape.elements()).flat_map(of_example).collect()
 }
 
 /// An array of inputs and its targets.
@@ -112,8 +166,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn read(folder: &Path, x: &str, y: &str) -> Result<Self, DataError> {
-        let (x, y) = (Array::read(&folder.join(x))?, Array::read(&folder.join(y))?);
+    fn read(folder: &Path, x: (&str, &str), y: (&str, &str)) -> Result<Self, DataError> {
+        let (x, y) = (Array::read(folder, x)?, Array::read(folder, y)?);
         if x.count() == y.count() {
             return Ok(Self { x, y });
         }
@@ -135,67 +189,4 @@ fn shape(x: &Array, channels: Channels) -> Result<Shape, DataError> {
             Err(x.refused("shape", format!("{:?}", x.dimensions), expected))
         }
     }
-}
-
-fn targets(read: &Npy, settings: &Settings, pairs: &[Pair]) -> Result<Targets, DataError> {
-    let y = &pairs[0].y;
-    let count = match (y.dimensions.as_slice(), read.task) {
-        ([_], TaskKind::Classification) => {
-            let mut most = 0;
-            for Pair { y, .. } in pairs {
-                let label = |value: &f32| {
-                    value.fract().abs() < f32::EPSILON && (0.0..MAX_CLASSES as f32).contains(value)
-                };
-                if let Some(index) = y.values.iter().position(|value| !label(value)) {
-                    let expected = format!("a label: a whole number from 0 to {}", MAX_CLASSES - 1);
-                    return Err(y.refused(
-                        &format!("element {index}"),
-                        y.values[index].to_string(),
-                        expected,
-                    ));
-                }
-                most = y.values.iter().fold(most, |most, value| most.max(*value as usize));
-            }
-            if most == 0 {
-                return Err(y.refused(
-                    "all elements",
-                    "one class".to_owned(),
-                    "labels of at least two classes",
-                ));
-            }
-            most + 1
-        }
-        ([_], TaskKind::Regression) => 1,
-        ([_, values], TaskKind::Regression) if *values <= MAX_CLASSES => *values,
-        (_, TaskKind::Classification) => {
-            return Err(y.refused(
-                "shape",
-                format!("{:?}", y.dimensions),
-                "`(n,)`: one label for each example",
-            ));
-        }
-        (_, TaskKind::Regression) => {
-            return Err(y.refused("shape", format!("{:?}", y.dimensions), "`(n,)` or `(n, values)`"));
-        }
-    };
-    let names = if read.names.is_empty() {
-        (0..count).map(|number| number.to_string()).collect()
-    } else if read.names.len() == count {
-        read.names.clone()
-    } else {
-        let expected = format!("{count} names, one for each class or value in the files");
-        return Err(SettingsError::value(
-            settings.key("names"),
-            format!("{} names", read.names.len()),
-            &expected,
-        )
-        .into());
-    };
-    let values = pairs.iter().flat_map(|pair| pair.y.values.iter().copied());
-    Ok(match read.task {
-        TaskKind::Classification => {
-            Targets::Classes { names, labels: values.map(|value| value as u32).collect() }
-        }
-        TaskKind::Regression => Targets::Values { names, values: values.collect() },
-    })
 }

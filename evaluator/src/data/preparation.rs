@@ -5,8 +5,8 @@ use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 
-use super::split::Sizes;
-use super::{Augmentation, DataError, DataSet, RawData};
+use super::split::{self, Given, Sizes};
+use super::{Augmentation, DataError, DataSet, Opening, RawData, ReadingRules, Targets};
 
 /// Share that is held out where nothing is said.
 pub(super) const FIFTH: f64 = 0.2;
@@ -19,9 +19,12 @@ pub(super) struct Preparation {
     /// Share that is held out for testing; none where the data come with a test split.
     pub(super) test: Option<f64>,
     validation: f64,
+    /// The share for validation as it is written.
+    pub(super) stated_validation: Option<f64>,
     split_seed: u64,
     augment: Augmentation,
     limit: Option<usize>,
+    rules: ReadingRules,
 }
 
 /// Which of the settings a kind has, and what holds where they are not stated.
@@ -63,9 +66,10 @@ impl Preparation {
     /// # Errors
     /// [`SettingsError`] naming the key.
     pub(super) fn read<T: DeserializeOwned>(
-        settings: &Settings,
+        opening: &Opening<'_>,
         offer: Offer,
     ) -> Result<(T, Self), SettingsError> {
+        let settings = opening.settings;
         let keys = offer.keys();
         let (mut own, mut rest) = (Map::new(), Map::new());
         for (key, value) in settings.table() {
@@ -75,8 +79,10 @@ impl Preparation {
         let part = |table: Map<String, Value>| Settings::new(settings.path(), table);
         let read = part(rest).read().map_err(|error| with_keys(error, &keys))?;
         let Keys { test, validation, split_seed, augment, limit } = part(own).read()?;
+        let stated_validation = validation;
         let validation = validation.unwrap_or(offer.validation);
-        let preparation = Self { test, validation, split_seed, augment, limit };
+        let preparation =
+            Self { test, validation, stated_validation, split_seed, augment, limit, rules: opening.rules };
         preparation.check(settings)?;
         Ok((read, preparation))
     }
@@ -105,13 +111,30 @@ impl Preparation {
     /// # Errors
     /// [`DataError`] where there are too few examples.
     pub(super) fn finish(&self, raw: RawData) -> Result<DataSet, DataError> {
-        let sizes = Sizes {
+        let splits = self.divide(&raw.targets, &raw.given);
+        self.finish_divided(raw, splits)
+    }
+
+    /// The splits of examples with these targets, for readers that must know them before they make values.
+    pub(super) fn divide(&self, targets: &Targets, given: &Given) -> [Vec<u32>; 3] {
+        split::divide_targets(targets, given, &self.sizes(), self.rules)
+    }
+
+    /// The data set with these splits.
+    ///
+    /// # Errors
+    /// [`DataError`] where there are too few examples.
+    pub(super) fn finish_divided(&self, raw: RawData, splits: [Vec<u32>; 3]) -> Result<DataSet, DataError> {
+        DataSet::divided(raw, (splits, self.split_seed), self.augment, self.rules)
+    }
+
+    fn sizes(&self) -> Sizes {
+        Sizes {
             test: self.test.unwrap_or(0.0),
             validation: self.validation,
             seed: self.split_seed,
             limit: self.limit,
-        };
-        DataSet::new(raw, &sizes, self.augment)
+        }
     }
 }
 
@@ -146,7 +169,7 @@ mod tests {
 
     fn read<T: DeserializeOwned>(table: &Value) -> Result<(T, Preparation), String> {
         let settings = Settings::new("data", table.as_object().unwrap().clone());
-        Preparation::read(&settings, OFFER).map_err(|error| error.to_string())
+        Preparation::read(&Opening::new(&settings, None), OFFER).map_err(|error| error.to_string())
     }
 
     #[test]

@@ -1,15 +1,14 @@
 //! Which kinds of data sets there are.
 
 use std::collections::BTreeMap;
-use std::path::Path;
 use std::sync::Arc;
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::SettingsError;
 
-use super::{DataError, DataSet, cifar, csv_table, digits, idx, images, npy};
+use super::{DataError, DataSet, Opening, cifar, csv_table, digits, idx, images, npy};
 
 /// Opens a data set from its settings and the folder given on the command line.
-pub type DataBuilder = fn(&Settings, Option<&Path>) -> Result<DataSet, DataError>;
+pub type DataBuilder = fn(&Opening<'_>) -> Result<DataSet, DataError>;
 
 /// Kinds of data sets by name.
 #[derive(Clone, Debug)]
@@ -45,17 +44,12 @@ impl DataRegistry {
     ///
     /// # Errors
     /// [`DataError`] for an unknown kind, impossible settings, and files that are missing or damaged.
-    pub fn open(
-        &self,
-        kind: &str,
-        settings: &Settings,
-        folder: Option<&Path>,
-    ) -> Result<Arc<DataSet>, DataError> {
+    pub fn open(&self, kind: &str, opening: &Opening<'_>) -> Result<Arc<DataSet>, DataError> {
         let builder = self.builders.get(kind).ok_or_else(|| {
             let known: Vec<&str> = self.kinds().collect();
             let expected = format!("one of `{}`", known.join("`, `"));
-            SettingsError::value(settings.key("kind"), format!("`{kind}`"), &expected)
+            SettingsError::value(opening.settings.key("kind"), format!("`{kind}`"), &expected)
         })?;
-        Ok(Arc::new(builder(settings, folder)?))
+        Ok(Arc::new(builder(opening)?))
     }
 }

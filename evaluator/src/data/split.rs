@@ -1,11 +1,14 @@
-//! Seeded, stratified splits: every class has the same share of each split.
+//! Seeded splits. Every class has the same share of each split, unless the files or a column say who is where.
+
+use std::collections::BTreeMap;
 
 use rand::seq::SliceRandom;
 
+use super::{ReadingRules, Targets};
 use crate::seed;
 
 /// A part of a data set.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Split {
     /// What networks are trained on.
@@ -16,47 +19,274 @@ pub enum Split {
     Test = 2,
 }
 
+impl Split {
+    /// The split that people mean by a name of a folder or in a column.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
+}
+
+/// Classes of more examples give every split some by themselves.
+const MANY: usize = 50;
+
 /// Shares of the splits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
-    /// Share of all examples for testing; ignored when the data come with a test split.
+    /// Share of the examples that no file put into a split, for testing; ignored when files give a test split.
     pub test: f64,
-    /// Share of the other examples for validation.
+    /// Share of the remaining ones for validation; ignored when files give a validation split.
     pub validation: f64,
     /// Seed of the shuffle; apart from the study's seed, so that studies with different seeds compare.
     pub seed: u64,
-    /// At most this many examples outside the test split, if stated.
+    /// At most this many examples outside the given test split, if stated.
     pub limit: Option<usize>,
 }
 
-/// Ascending indices of training, validation and test examples; `labels` are the groups that each split has its share of.
-/// Behind the examples that have labels here may follow a test split of `test` others, about which nothing else is known.
-pub(crate) fn stratified(labels: &[u32], test: usize, sizes: &Sizes) -> [Vec<u32>; 3] {
-    let given = labels.len();
-    let classes = labels.iter().max().map_or(0, |label| *label as usize + 1);
-    let mut by_class = vec![Vec::new(); classes];
-    for (index, label) in labels.iter().enumerate() {
-        by_class[*label as usize].push(index as u32);
+/// By what the examples are divided that no file put into a split.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub enum Division {
+    /// At random, each class alike.
+    #[default]
+    Shares,
+    /// At random, examples of one group always together.
+    Groups(Vec<u32>),
+    /// By time: the earliest train, the latest test. Examples of one time stay together.
+    Times(Vec<f64>),
+}
+
+/// Which examples the files themselves put into a split, and by what the others are divided.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct Given {
+    /// The split of each example, `None` where the files leave it open; empty where they say nothing at all.
+    pub splits: Vec<Option<Split>>,
+    /// By what the rest is divided.
+    pub division: Division,
+}
+
+impl Given {
+    /// All `count` examples are free, but the last `test` of them are the test split.
+    #[must_use]
+    pub fn test_at_end(count: usize, test: usize) -> Self {
+        let split = |index: usize| (index >= count - test).then_some(Split::Test);
+        let splits = if test == 0 { Vec::new() } else { (0..count).map(split).collect() };
+        Self { splits, division: Division::Shares }
     }
+
+    /// The split of an example, if it is given.
+    pub(crate) fn of(&self, index: usize) -> Option<Split> {
+        self.splits.get(index).copied().flatten()
+    }
+
+    /// Whether any example is given to a split.
+    pub(crate) fn has(&self, split: Split) -> bool {
+        self.splits.contains(&Some(split))
+    }
+}
+
+/// What to do where a split has no examples: which shares would give it some.
+pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
+    let few = "give more examples, or other shares `validation` and `test`".to_owned();
+    let (Targets::Classes { labels, names }, Division::Shares) = (targets, &given.division) else {
+        return few;
+    };
+    let mut counts = vec![0_usize; names.len()];
+    for (_, label) in labels.iter().enumerate().filter(|(index, _)| given.of(*index).is_none()) {
+        counts[*label as usize] += 1;
+    }
+    let largest = counts.iter().max().copied().unwrap_or_default();
+    let asked = [("test", Split::Test), ("validation", Split::Validation)];
+    let asked: Vec<&str> =
+        asked.into_iter().filter(|(_, split)| !given.has(*split)).map(|(name, _)| name).collect();
+    if largest > MANY || asked.is_empty() {
+        return few;
+    }
+    // Each class gives a split its share, rounded, and one example at least stays for training.
+    if largest <= asked.len() {
+        return format!(
+            "no shares are possible: each split takes its share of every class, and the largest class has \
+             {largest} examples; give classes of at least {} examples, or files of your own for the splits",
+            asked.len() + 1
+        );
+    }
+    let least = |(before, name): (usize, &&str)| {
+        let share = (500.0 / (largest - before) as f64).ceil() / 1000.0;
+        format!("`{name} = {share}`")
+    };
+    let shares: Vec<String> = asked.iter().enumerate().map(least).collect();
+    format!(
+        "each split takes its share of every class, and the largest class has {largest} examples: shares are \
+         possible from {} on; or give more examples",
+        shares.join(" and ")
+    )
+}
+
+/// The splits of examples with these targets.
+pub(crate) fn divide_targets(
+    targets: &Targets,
+    given: &Given,
+    sizes: &Sizes,
+    rules: ReadingRules,
+) -> [Vec<u32>; 3] {
+    let examples = 0..targets.len() as u32;
+    let free: Vec<u32> = examples.filter(|index| given.of(*index as usize).is_none()).collect();
+    divide(&targets.strata(&free), given, sizes, rules)
+}
+
+/// Ascending indices of training, validation and test examples. `labels` are the classes (or strata of values) of
+/// which each split has its share, for every example that is not given to the test split; what they are of the
+/// others does not matter.
+pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: ReadingRules) -> [Vec<u32>; 3] {
     let mut splits = [const { Vec::new() }; 3];
-    splits[2].extend(given as u32..(given + test) as u32);
-    for (class, mut members) in by_class.into_iter().enumerate() {
-        members.shuffle(&mut seed::generator(sizes.seed, "split", &[class as u64]));
-        if test == 0 {
-            let kept = members.len() - share(members.len(), sizes.test);
-            splits[2].extend(members.drain(kept..));
+    let mut free = Vec::new();
+    for index in 0..labels.len() {
+        match given.of(index) {
+            Some(split) => splits[split as usize].push(index as u32),
+            None => free.push(index as u32),
         }
-        if let Some(limit) = sizes.limit {
-            members.truncate((members.len() * limit).div_ceil(given.max(1)));
-        }
-        let kept = members.len() - share(members.len(), sizes.validation);
-        splits[1].extend(members.drain(kept..));
-        splits[0].extend(members);
     }
-    for split in &mut splits {
+    // Where files give a split, no share of the rest is held out for it.
+    let test = if given.has(Split::Test) { 0.0 } else { sizes.test };
+    let validation = if given.has(Split::Validation) { 0.0 } else { sizes.validation };
+    let drawn = match &given.division {
+        Division::Shares => by_class(labels, &free, [validation, test], sizes, rules),
+        Division::Groups(groups) => by_group(groups, limited(labels, free, sizes), [validation, test], sizes),
+        Division::Times(times) => by_time(times, limited(labels, free, sizes), [validation, test]),
+    };
+    for (split, drawn) in splits.iter_mut().zip(drawn) {
+        split.extend(drawn);
         split.sort_unstable();
     }
     splits
+}
+
+/// Shuffles each class and cuts the shares off its end.
+fn by_class(
+    labels: &[u32],
+    free: &[u32],
+    [validation, test]: [f64; 2],
+    sizes: &Sizes,
+    rules: ReadingRules,
+) -> [Vec<u32>; 3] {
+    let mut splits = [const { Vec::new() }; 3];
+    let mut classes = shuffled_classes(labels, free, sizes.seed);
+    for members in &mut classes {
+        let kept = members.len() - share(members.len(), test);
+        splits[2].extend(members.drain(kept..));
+    }
+    if let Some(limit) = sizes.limit {
+        let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+        let most = match rules {
+            ReadingRules::First => {
+                counts.iter().map(|count| (count * limit).div_ceil(free.len().max(1))).collect()
+            }
+            ReadingRules::Second => apportioned(&counts, limit),
+        };
+        for (members, most) in classes.iter_mut().zip(most) {
+            members.truncate(most);
+        }
+    }
+    for mut members in classes {
+        let kept = members.len() - share(members.len(), validation);
+        splits[1].extend(members.drain(kept..));
+        splits[0].extend(members);
+    }
+    splits
+}
+
+/// The members of each class, in a seeded order.
+fn shuffled_classes(labels: &[u32], members: &[u32], seed: u64) -> Vec<Vec<u32>> {
+    let label = |index: &u32| labels[*index as usize];
+    let classes = members.iter().map(label).max().map_or(0, |label| label as usize + 1);
+    let mut by_class = vec![Vec::new(); classes];
+    for index in members {
+        by_class[label(index) as usize].push(*index);
+    }
+    for (class, members) in by_class.iter_mut().enumerate() {
+        members.shuffle(&mut seed::generator(seed, "split", &[class as u64]));
+    }
+    by_class
+}
+
+/// At most `limit` of the examples, each class in proportion.
+fn limited(labels: &[u32], free: Vec<u32>, sizes: &Sizes) -> Vec<u32> {
+    let Some(limit) = sizes.limit.filter(|limit| *limit < free.len()) else { return free };
+    let mut classes = shuffled_classes(labels, &free, sizes.seed);
+    let counts: Vec<usize> = classes.iter().map(Vec::len).collect();
+    for (members, most) in classes.iter_mut().zip(apportioned(&counts, limit)) {
+        members.truncate(most);
+    }
+    let mut kept = classes.concat();
+    kept.sort_unstable();
+    kept
+}
+
+/// How many of each class make `limit` together, by the largest remainders (Hamilton's method); all of them where
+/// there are no more than that.
+fn apportioned(counts: &[usize], limit: usize) -> Vec<usize> {
+    let all: usize = counts.iter().sum();
+    if all <= limit {
+        return counts.to_vec();
+    }
+    // In 128 bits no product of two sizes overflows.
+    let scaled = |count: &usize| *count as u128 * limit as u128;
+    let mut taken: Vec<usize> = counts.iter().map(|count| (scaled(count) / all as u128) as usize).collect();
+    let mut order: Vec<usize> = (0..counts.len()).collect();
+    order.sort_by_key(|class| std::cmp::Reverse(scaled(&counts[*class]) % all as u128));
+    let missing = limit - taken.iter().sum::<usize>();
+    for class in order.into_iter().take(missing) {
+        taken[class] += 1;
+    }
+    taken
+}
+
+/// Deals whole groups out, in a seeded order, until a split has its share of the examples.
+fn by_group(groups: &[u32], free: Vec<u32>, [validation, test]: [f64; 2], sizes: &Sizes) -> [Vec<u32>; 3] {
+    let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
+    let count = free.len();
+    for index in free {
+        members.entry(groups[index as usize]).or_default().push(index);
+    }
+    let mut order: Vec<Vec<u32>> = members.into_values().collect();
+    order.shuffle(&mut seed::generator(sizes.seed, "groups", &[]));
+    let test = share(count, test);
+    let validation = share(count - test, validation);
+    let mut splits = [const { Vec::new() }; 3];
+    // The last group may stay for training: a split without examples is refused with its own message.
+    let last = order.len().saturating_sub(1);
+    for (at, group) in order.into_iter().enumerate() {
+        let lacks = |split: Split, wanted: usize| at < last && splits[split as usize].len() < wanted;
+        let split = match (lacks(Split::Test, test), lacks(Split::Validation, validation)) {
+            (true, _) => Split::Test,
+            (false, true) => Split::Validation,
+            (false, false) => Split::Train,
+        };
+        splits[split as usize].extend(group);
+    }
+    splits
+}
+
+/// The earliest examples train, then come those of the validation, the latest test. Examples of one time go to the later
+/// split together: what happens at one moment must not be on both sides.
+fn by_time(times: &[f64], free: Vec<u32>, [validation, test]: [f64; 2]) -> [Vec<u32>; 3] {
+    let time = |index: &u32| times[*index as usize];
+    let mut order = free;
+    order.sort_by(|a, b| time(a).total_cmp(&time(b)).then(a.cmp(b)));
+    let mut cut = |share_of: f64| {
+        let mut from = order.len() - share(order.len(), share_of);
+        while from > 0 && from < order.len() && time(&order[from - 1]).total_cmp(&time(&order[from])).is_eq()
+        {
+            from -= 1;
+        }
+        order.split_off(from)
+    };
+    let test = cut(test);
+    let validation = cut(validation);
+    [order, validation, test]
 }
 
 fn share(count: usize, share: f64) -> usize {
@@ -67,11 +297,17 @@ fn share(count: usize, share: f64) -> usize {
 mod tests {
     use super::*;
 
+    const NEW: ReadingRules = ReadingRules::CURRENT;
+
+    fn sizes(test: f64, validation: f64) -> Sizes {
+        Sizes { test, validation, seed: 7, limit: None }
+    }
+
     #[test]
     fn splits_are_disjoint_stratified_and_seeded() {
         let labels: Vec<u32> = (0..1000).map(|i| i % 10).collect();
-        let sizes = Sizes { test: 0.2, validation: 0.25, seed: 7, limit: None };
-        let splits = stratified(&labels, 0, &sizes);
+        let (free, sizes) = (Given::default(), sizes(0.2, 0.25));
+        let splits = divide(&labels, &free, &sizes, NEW);
         assert_eq!(splits.each_ref().map(Vec::len), [600, 200, 200]);
         let mut all: Vec<u32> = splits.iter().flatten().copied().collect();
         all.sort_unstable();
@@ -82,15 +318,94 @@ mod tests {
                 assert_eq!(members * 10, split.len());
             }
         }
-        assert_eq!(splits, stratified(&labels, 0, &sizes));
-        assert_ne!(splits, stratified(&labels, 0, &Sizes { seed: 8, ..sizes }));
+        assert_eq!(
+            splits,
+            divide(&labels, &free, &sizes, ReadingRules::First),
+            "as earlier builds drew them"
+        );
+        assert_ne!(splits, divide(&labels, &free, &Sizes { seed: 8, ..sizes }, NEW));
     }
 
     #[test]
-    fn a_given_test_split_is_kept_and_the_limit_holds() {
-        let labels: Vec<u32> = (0..80).map(|i| i % 2).collect();
-        let splits = stratified(&labels, 20, &Sizes { test: 0.5, validation: 0.1, seed: 1, limit: Some(40) });
+    fn a_given_test_split_is_kept_and_no_share_is_held_out_beside_it() {
+        let labels: Vec<u32> = (0..100).map(|i| i % 2).collect();
+        let given = Given::test_at_end(100, 20);
+        let splits = divide(&labels, &given, &Sizes { limit: Some(40), ..sizes(0.5, 0.1) }, NEW);
         assert_eq!(splits[2], (80..100).collect::<Vec<_>>());
         assert_eq!(splits[0].len() + splits[1].len(), 40);
+    }
+
+    #[test]
+    fn a_given_validation_split_is_kept_and_the_rest_trains() {
+        let labels = vec![0; 10];
+        let mut splits = vec![None; 10];
+        splits[3] = Some(Split::Validation);
+        splits[4] = Some(Split::Test);
+        let given = Given { splits, division: Division::Shares };
+        let [train, validation, test] = divide(&labels, &given, &sizes(0.5, 0.5), NEW);
+        assert_eq!((train.len(), validation, test), (8, vec![3], vec![4]));
+    }
+
+    #[test]
+    fn a_limit_takes_exactly_its_number_of_unequal_classes() {
+        // 17, 16 and 67 of a hundred; 10 of them are 1.7, 1.6 and 6.7.
+        assert_eq!(apportioned(&[17, 16, 67], 10), [2, 1, 7]);
+        assert_eq!(apportioned(&[1, 1, 1], 2), [1, 1, 0]);
+        assert_eq!(apportioned(&[3, 4], 100), [3, 4]);
+        let labels: Vec<u32> = (0..1740).map(|i| (i % 12) as u32).collect();
+        let limited = Sizes { limit: Some(100), ..sizes(0.2, 0.2) };
+        let count = |rules| {
+            let [train, validation, _] = divide(&labels, &Given::default(), &limited, rules);
+            train.len() + validation.len()
+        };
+        assert_eq!(count(NEW), 100);
+        // 116 of each class are left for it: 100 / 1740 of them, rounded up, twelve times.
+        assert_eq!(count(ReadingRules::First), 84, "as earlier builds took them");
+    }
+
+    #[test]
+    fn shares_that_are_possible_are_named_and_give_every_split_examples() {
+        let classes = |each: u32| Targets::Classes {
+            names: (0..40).map(|class| class.to_string()).collect(),
+            labels: (0..40 * each).map(|i| i % 40).collect(),
+        };
+        let said = advice(&classes(2), &Given::default());
+        assert!(said.starts_with("no shares are possible"), "{said}");
+        assert!(said.contains("has 2 examples; give classes of at least 3 examples"), "{said}");
+        let said = advice(&classes(3), &Given::default());
+        assert!(said.contains("from `test = 0.167` and `validation = 0.25` on"), "{said}");
+        let splits = divide_targets(&classes(3), &Given::default(), &sizes(0.167, 0.25), NEW);
+        assert_eq!(splits.map(|split| split.len()), [40, 40, 40]);
+        let fewer = divide_targets(&classes(3), &Given::default(), &sizes(0.166, 0.25), NEW);
+        assert!(fewer[2].is_empty());
+    }
+
+    #[test]
+    fn a_group_is_never_on_two_sides() {
+        let labels: Vec<u32> = (0..200).map(|i| i % 2).collect();
+        let groups: Vec<u32> = (0..200).map(|i| i / 8).collect();
+        let given = Given { splits: Vec::new(), division: Division::Groups(groups.clone()) };
+        let splits = divide(&labels, &given, &sizes(0.2, 0.25), NEW);
+        assert_eq!(splits.iter().map(Vec::len).sum::<usize>(), 200);
+        let sides: Vec<std::collections::BTreeSet<u32>> =
+            splits.iter().map(|split| split.iter().map(|index| groups[*index as usize]).collect()).collect();
+        assert!(sides[0].is_disjoint(&sides[1]) && sides[0].is_disjoint(&sides[2]));
+        assert!(sides[1].is_disjoint(&sides[2]));
+        assert_eq!(splits[2].len(), 40);
+    }
+
+    #[test]
+    fn the_past_trains_and_the_future_tests_with_equal_times_together() {
+        // Times 0, 0, 1, 1, ...: every moment has two examples, listed backwards.
+        let times: Vec<f64> = (0..20).map(|i| f64::from((19 - i) / 2)).collect();
+        let given = Given { splits: Vec::new(), division: Division::Times(times.clone()) };
+        let splits = divide(&[0; 20], &given, &sizes(0.25, 0.2), NEW);
+        let range = |split: &[u32]| {
+            let times = || split.iter().map(|index| times[*index as usize]);
+            (times().fold(f64::MAX, f64::min), times().fold(f64::MIN, f64::max))
+        };
+        let [train, validation, test] = splits.each_ref().map(|split| range(split));
+        assert!(train.1 < validation.0 && validation.1 < test.0, "{splits:?}");
+        assert_eq!(splits.each_ref().map(Vec::len), [10, 4, 6], "5 of 20 would part a moment");
     }
 }

@@ -14,8 +14,11 @@ pub enum Targets {
     Values {
         /// Names of the quantities in output order.
         names: Vec<String>,
-        /// Raw values, `[examples, names]`, row-major, in each quantity's own unit.
+        /// Values less their offset, `[examples, names]`, row-major, in each quantity's own unit.
         values: Vec<f32>,
+        /// What was taken off the values of each quantity in double precision, so that single precision holds
+        /// how they vary; empty where nothing was.
+        offsets: Vec<f64>,
     },
 }
 
@@ -38,7 +41,7 @@ impl Targets {
     pub fn len(&self) -> usize {
         match self {
             Self::Classes { labels, .. } => labels.len(),
-            Self::Values { names, values } => values.len() / names.len().max(1),
+            Self::Values { names, values, .. } => values.len() / names.len().max(1),
         }
     }
 
@@ -48,19 +51,20 @@ impl Targets {
         self.len() == 0
     }
 
-    /// The group of each of the first `count` examples that splits keep in proportion: its class, or for
-    /// numbers the tenth of them in which its first value lies (a larger part where there are few).
-    pub(crate) fn strata(&self, count: usize) -> Vec<u32> {
+    /// The group of each example that splits keep in proportion: its class, or for numbers the tenth of the `free`
+    /// examples in which its first value lies (a larger part where there are few). Of numbers, examples that are not
+    /// free have no group of their own.
+    pub(crate) fn strata(&self, free: &[u32]) -> Vec<u32> {
         match self {
-            Self::Classes { labels, .. } => labels[..count].to_vec(),
-            Self::Values { names, values } => {
-                let first = |example: usize| values[example * names.len()];
-                let mut order: Vec<usize> = (0..count).collect();
+            Self::Classes { labels, .. } => labels.clone(),
+            Self::Values { names, values, .. } => {
+                let first = |example: u32| values[example as usize * names.len()];
+                let mut order = free.to_vec();
                 order.sort_by(|a, b| first(*a).total_cmp(&first(*b)));
-                let groups = (count / STRATUM).clamp(1, STRATA);
-                let mut strata = vec![0; count];
+                let groups = (free.len() / STRATUM).clamp(1, STRATA);
+                let mut strata = vec![0; self.len()];
                 for (rank, example) in order.into_iter().enumerate() {
-                    strata[example] = (rank * groups / count) as u32;
+                    strata[example as usize] = (rank * groups / free.len()) as u32;
                 }
                 strata
             }
@@ -75,13 +79,25 @@ impl Targets {
                     hasher.update(&label.to_le_bytes());
                 }
             }
-            Self::Values { names, values } => {
+            Self::Values { names, values, offsets } => {
                 hasher.update(b"values");
                 hasher.update(&(names.len() as u64).to_le_bytes());
                 for value in values {
                     hasher.update(&value.to_le_bytes());
                 }
+                for offset in offsets {
+                    hasher.update(&offset.to_le_bytes());
+                }
             }
+        }
+    }
+
+    /// What was taken off the values of a quantity.
+    #[must_use]
+    pub fn offset(&self, quantity: usize) -> f64 {
+        match self {
+            Self::Classes { .. } => 0.0,
+            Self::Values { offsets, .. } => offsets.get(quantity).copied().unwrap_or_default(),
         }
     }
 }
@@ -93,13 +109,15 @@ mod tests {
     #[test]
     fn strata_of_numbers_are_tenths_of_the_first_one() {
         let values = (0..200).flat_map(|i| [((i * 7) % 200) as f32, 0.0]).collect();
-        let targets = Targets::Values { names: vec!["a".to_owned(), "b".to_owned()], values };
-        let strata = targets.strata(200);
+        let targets =
+            Targets::Values { names: vec!["a".to_owned(), "b".to_owned()], values, offsets: Vec::new() };
+        let free: Vec<u32> = (0..200).collect();
+        let strata = targets.strata(&free);
         for stratum in 0..10 {
             assert_eq!(strata.iter().filter(|found| **found == stratum).count(), 20);
         }
         assert_eq!(strata[0], 0, "the smallest value");
         assert_eq!(strata[57], 9, "399 modulo 200 is 199, the largest");
-        assert_eq!(targets.strata(19), [0; 19], "too few to be divided");
+        assert_eq!(targets.strata(&free[..19])[..19], [0; 19], "too few to be divided");
     }
 }

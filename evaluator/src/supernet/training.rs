@@ -155,7 +155,7 @@ mod tests {
     use serde_json::{Value, json};
 
     use super::*;
-    use crate::data::DataRegistry;
+    use crate::data::{DataRegistry, Opening};
     use crate::scratch::Silent;
 
     fn table(path: &str, value: &Value) -> Settings {
@@ -165,8 +165,8 @@ mod tests {
     /// How far scales and shifts, and how far other weights moved in a short training: the largest of each.
     fn moved(affine: bool, optimizer: &Value) -> [f32; 2] {
         let folder = tempfile::tempdir().unwrap();
-        let data =
-            DataRegistry::builtin().open("digits", &table("data", &json!({ "limit": 200 })), None).unwrap();
+        let limited = table("data", &json!({ "limit": 200 }));
+        let data = DataRegistry::builtin().open("digits", &Opening::new(&limited, None)).unwrap();
         let space = table("space", &json!({ "stages": [{ "blocks": ["conv", "mbconv"], "width": 8 }] }));
         let space = SpaceRegistry::builtin().build("stages", &space, Some(data.task())).unwrap();
         let context = Context {

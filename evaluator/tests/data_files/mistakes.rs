@@ -64,7 +64,12 @@ fn idx_files() {
     );
     let [_, other] = idx(&[0, 1, 0], 3);
     case(&images, &other, "train-labels-idx1-ubyte: byte 4: found 3 labels, expected 4", "ubyte");
-    case(&images, &labels, "data set `", "other shares `validation` and `test`");
+    case(
+        &images,
+        &labels,
+        "data set `",
+        "shares are possible from `validation = 0.25` on; or give more examples",
+    );
 }
 
 #[test]
@@ -107,13 +112,23 @@ fn image_folders() {
     let case = |files: &[(&str, Vec<u8>)], start: &str, end: &str| check(files, &settings, start, end);
     case(&[], "train: cannot read: ", "(os error 2)");
     case(&[("train/red/a.png", red.clone())], "train: folder: found 1 folders", "one for each class");
-    case(&[("train/a.png", red.clone())], "train/a.png: file: found a file", "one for each class");
+    case(&[("train/a.png", red.clone())], "train: folder: found 0 folders", "one for each class");
     let two = [("train/a/1.png", red.clone()), ("train/b/1.png", red.clone())];
     let with = |name: &'static str, bytes: Vec<u8>| [&two[..], &[(name, bytes)]].concat();
-    case(&with("train/b/2.txt", red.clone()), "train/b/2.txt: file: found something", "`.jpeg`");
-    case(&with("train/b/2.png", red[..40].to_vec()), "train/b/2.png: image: found", "16384 pixels");
-    case(&with("train/b/2.png", b"no image".to_vec()), "train/b/2.png: image: found", "16384 pixels");
-    case(&with("train/b/2.png", Vec::new()), "train/b/2.png: image: found", "16384 pixels");
+    // All files in one message, which begins with the folder.
+    let damaged = |file: &'static str, bytes: &[u8], why: &str| {
+        let folder = Folder::new();
+        for (name, bytes) in with(file, bytes.to_vec()) {
+            folder.put(name, bytes);
+        }
+        let said = folder.refused(&settings);
+        assert!(said.contains(&format!("1 of 3 files cannot be read: `{file}` ({why}")), "{said}");
+        assert!(said.ends_with("; mend or remove them, or set `skip_unreadable = true`"), "{said}");
+    };
+    damaged("train/b/2.txt", &red, "no image: names of images end with `.png`");
+    damaged("train/b/2.png", &red[..40], "");
+    damaged("train/b/2.png", b"no image", "");
+    damaged("train/b/2.png", b"", "the file is empty");
     case(&with("train/c/.hidden", Vec::new()), "train/c: folder: found no images", "of the class");
     case(&with("test/c/1.png", red.clone()), "test: folder: found class `c`", "has");
     let wrong = json!({ "kind": "images", "size": [0, 4] });
@@ -129,17 +144,26 @@ fn tables() {
     case("a,b\n1,2\n", "t.csv: line 1: found no column `y`", "there are `a`, `b`");
     case("y\na\n", "t.csv: line 1: found no column but the target", "at least one feature");
     case("x,x,y\n1,2,a\n", "t.csv: line 1: found two columns `x`", "each name once");
-    case("x,y\n1,a\n2\n", "t.csv: line 3: found 1 columns", "2 as in the header line");
-    case("x,y\n1,a\n?,b\n", "t.csv: line 3, column `x`: found `?`", "a finite number");
-    case("x,y\n1,a\n,b\n", "t.csv: line 3, column `x`: found nothing", "a finite number");
-    case("x,y\n1,a\ninf,b\n", "t.csv: line 3, column `x`: found `inf`", "a finite number");
-    case("x,y\n1,a\n1e39,b\n", "t.csv: line 3, column `x`: found `1e39`", "a finite number");
-    case("x,y\n1,a\n2,\n", "t.csv: line 3, column `y`: found nothing", "a name");
+    case("x,y\n1,a\n2\n", "t.csv: line 3: found 1 columns", "2 as in the first line");
+    let gap = "t.csv: 1 columns need a decision: `x` (1 missing, the first in line 3)";
+    case("x,y\n1,a\n?,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");
+    case("x,y\n1,a\n,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");
+    let text = "t.csv: 1 columns need a decision: `x` (numbers, but 1 texts, the first `";
+    case("x,y\n1,a\ninf,b\n", text, "add it to `missing_values`)");
+    case("x,y\n1,a\n1e39,b\n", text, "add it to `missing_values`)");
+    let words = "t.csv: 1 columns need a decision: `x` (text, 2 different, such as `red`)";
+    case("x,y\nred,a\nblue,b\nred,b\n", words, "categorical = [\"x\"]");
+    case("x,y\n1,a\n2,\n", "t.csv: line 3, column `y`: found nothing", "must be known");
     case("x,y\n1,a\n2,a\n", "t.csv: all lines: found one class `a` in column `y`", "at least two classes");
-    check(&[("t.csv", b"x,y\n1,a\n\xff,b\n".to_vec())], &settings, "t.csv: line 3: found", "text in UTF-8");
+    check(
+        &[("t.csv", b"x,y\n1,a\n\xff,b\n".to_vec())],
+        &settings,
+        "t.csv: line 3: found",
+        "`encoding = \"windows-1252\"` or `\"latin-1\"`",
+    );
     let test = json!({ "kind": "csv", "file": "t.csv", "target": "y", "test_file": "u.csv" });
     let files = [("t.csv", b"x,y\n1,a\n2,b\n".to_vec()), ("u.csv", b"x,y\n1,c\n".to_vec())];
-    check(&files, &test, "u.csv: line 2, column `y`: found `c`", "in this column");
+    check(&files, &test, "t.csv: column `y`: found `c`", "in this column");
     let names = json!({ "kind": "csv", "file": "t.csv", "target": "y", "categorical": ["z"] });
     check(&files, &names, "t.csv: line 1: found no feature `z`", "`categorical`");
     let twice = json!({ "kind": "csv", "file": "t.csv", "target": "y", "features": ["x", "y"] });
@@ -164,7 +188,7 @@ fn array_files() {
         text.replacen(from, to, 1).chars().map(|c| c as u8).collect::<Vec<u8>>()
     };
     case(&x[..5], &y, "x.npy: byte 0: found the end of the file after 5", "`.npy` file");
-    case(b"PK\x03\x04 and so on", &y, "x.npy: byte 0: found [50, 4b", "as `numpy.save` writes it");
+    case(b"PK\x03\x04 and so on", &y, "x.npy: byte 0: found an archive of several arrays", "`FILE.npz:NAME`");
     case(
         &x[..x.len() - 1],
         &y,
@@ -172,13 +196,7 @@ fn array_files() {
         "as the header says",
     );
     case(&[&x[..], &[0]].concat(), &y, "x.npy: byte 160: found more bytes", "the end of the file");
-    case(&changed(&x, "<f4", "<c8"), &y, "x.npy: header: found elements `<c8`", "`astype(numpy.float32)`");
-    case(
-        &changed(&x, "False", "True "),
-        &y,
-        "x.npy: header: found columns one after the other",
-        "ascontiguousarray(array)`",
-    );
+    case(&changed(&x, "<f4", "<c8"), &y, "x.npy: header: found elements `<c8`", "`astype(numpy.float64)`");
     case(&changed(&x, "(4, 2, )", "[4, 2, ]"), &y, "x.npy: header: found `{'descr'", "(n, ...), }`");
     case(&changed(&x, "(4, 2, )", "(4,-2, )"), &y, "x.npy: header: found `{'descr'", "(n, ...), }`");
     case(&changed(&x, "(4, 2, )", "(0, 2, )"), &y, "x.npy: header: found shape [0, 2]", "rows");
@@ -204,8 +222,9 @@ fn array_files() {
     case(&x, &npy(&[3], [0_i64, 1, 0]), "y.npy: shape: found 3 rows", "x.npy`");
     case(&x, &npy(&[4], [0_i64, 1, -1, 0]), "y.npy: element 2: found -1, expected a label", "9999");
     case(&x, &npy(&[4], [0.0_f32, 1.0, 0.5, 0.0]), "y.npy: element 2: found 0.5, expected a label", "9999");
-    case(&x, &npy(&[4], [0_i64; 4]), "y.npy: all elements: found one class", "two classes");
-    case(&x, &npy(&[4, 1], [0_i64; 4]), "y.npy: shape: found [4, 1]", "one label for each example");
+    case(&x, &npy(&[4], [0_i64; 4]), "y.npy: all elements: found the label 0 everywhere", "two classes");
+    case(&x, &npy(&[4, 2], [1_i64, 0, 0, 1, 1, 1, 0, 1]), "y.npy: row 2: found 2 ones", "`argmax(axis=1)`");
+    case(&x, &npy(&[4, 1, 1], [0_i64; 4]), "y.npy: shape: found [4, 1, 1]", "rows of one 1 among zeros");
     let half = json!({ "kind": "npy", "test_x": "x.npy" });
     check(&[("x.npy", x), ("y.npy", y)], &half, "`data.test_x`: found some of them", "or none of them");
 }

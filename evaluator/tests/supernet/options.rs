@@ -6,7 +6,7 @@ use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
 use kiln_evaluator::EvaluatorRegistry;
-use kiln_evaluator::data::DataRegistry;
+use kiln_evaluator::data::{DataRegistry, Opening};
 use kiln_search::{EvalError, Fidelity, Outcome, Request};
 use kiln_space::{SpaceRegistry, variation};
 use rand_pcg::Pcg64;
@@ -58,8 +58,8 @@ fn patience_ends_a_training_that_gets_no_better() {
 
 /// Validation loss of a network without batch normalization, trained on its own with `extra` settings.
 fn scratch_loss(extra: &Value) -> f64 {
-    let data =
-        DataRegistry::builtin().open("digits", &settings("data", &json!({ "limit": 300 })), None).unwrap();
+    let table = settings("data", &json!({ "limit": 300 }));
+    let data = DataRegistry::builtin().open("digits", &Opening::new(&table, None)).unwrap();
     let table = json!({ "layers": [1], "width": [16] });
     let space = SpaceRegistry::builtin().build("mlp", &settings("space", &table), Some(data.task())).unwrap();
     let mut table = json!({ "epochs": 8, "batch": 64, "calibration": 64 });

@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::AtomicU64;
 
-use kiln_evaluator::data::DataRegistry;
+use kiln_evaluator::data::{DataRegistry, Opening};
 use kiln_space::{SpaceRegistry, variation};
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
@@ -51,7 +51,7 @@ fn a_supernet_that_does_not_fit_is_refused_with_the_reason() {
     trained.evaluator.prepare(&never()).unwrap();
 
     let fewer = settings("data", &json!({ "limit": 200, "augment": { "shift": 1 } }));
-    let fewer = DataRegistry::builtin().open("digits", &fewer, None).unwrap();
+    let fewer = DataRegistry::builtin().open("digits", &Opening::new(&fewer, None)).unwrap();
     let said = refused(&fewer, &space, run.path());
     assert!(said.contains("other data"), "{said}");
     let table = settings("space", &json!({ "layers": [1], "width": [16] }));

@@ -3,8 +3,9 @@
 use std::io::Read;
 use std::path::Path;
 
-use csv::StringRecord;
+use csv::{ErrorKind, Position, StringRecord};
 use flate2::read::MultiGzDecoder;
+use kiln_files::LineCounter;
 use kiln_space::SpaceError;
 
 use crate::HwError;
@@ -20,12 +21,14 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 pub(super) struct CsvFile {
     path: String,
     header: StringRecord,
-    records: Vec<StringRecord>,
+    /// Each with its line.
+    records: Vec<(u64, StringRecord)>,
 }
 
 /// A line of a table.
 pub(super) struct Row<'a> {
     file: &'a CsvFile,
+    line: u64,
     record: &'a StringRecord,
 }
 
@@ -39,15 +42,18 @@ impl CsvFile {
         } else {
             packed
         };
-        let csv = |error: csv::Error| HwError::Csv { file: file.clone(), problem: error.to_string() };
+        let csv = |error| HwError::Csv { file: file.clone(), problem: problem(error, &bytes) };
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
         let header = reader.headers().map_err(csv)?.clone();
+        let mut lines = LineCounter::new(bytes.as_slice());
         let mut records = Vec::new();
         for record in reader.records() {
             if records.len() == LINES_MAX {
                 return Err(HwError::LargeMeasurements { file, what: "lines", limit: LINES_MAX as u64 });
             }
-            records.push(record.map_err(csv)?);
+            let record = record.map_err(csv)?;
+            let byte = record.position().map_or(0, Position::byte);
+            records.push((lines.line_at(byte).expect("memory can be read"), record));
         }
         Ok(Self { path: file, header, records })
     }
@@ -62,7 +68,7 @@ impl CsvFile {
     }
 
     pub(super) fn rows(&self) -> impl Iterator<Item = Row<'_>> {
-        self.records.iter().map(|record| Row { file: self, record })
+        self.records.iter().map(|(line, record)| Row { file: self, line: *line, record })
     }
 }
 
@@ -73,8 +79,8 @@ impl<'a> Row<'a> {
     }
 
     /// Line in the file, from 1.
-    pub(super) fn line(&self) -> u64 {
-        self.record.position().map_or(0, csv::Position::line)
+    pub(super) const fn line(&self) -> u64 {
+        self.line
     }
 
     /// The error that a field cannot be.
@@ -97,6 +103,22 @@ impl<'a> Row<'a> {
             found: name.to_owned(),
             source: Box::new(source),
         }
+    }
+}
+
+/// Why bytes are no table, with the line.
+fn problem(error: csv::Error, bytes: &[u8]) -> String {
+    let line = |position: Option<Position>| {
+        let byte = position.as_ref().map_or(0, Position::byte);
+        LineCounter::new(bytes).line_at(byte).expect("memory can be read")
+    };
+    match error.into_kind() {
+        ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            format!("line {}: found {len} fields, expected {expected_len} as in the first line", line(pos))
+        }
+        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are no UTF-8", line(pos)),
+        ErrorKind::Io(error) => error.to_string(),
+        other => format!("{other:?}"),
     }
 }
 

@@ -140,12 +140,28 @@ fn what_cannot_be_read_names_file_line_and_column() {
     );
     let fields = refused("arch,pi_ms\n0-0-0-0-0-0,1,2\n");
     assert!(
-        fields.contains("not a table of comma-separated values") && fields.contains("line: 2"),
+        fields.contains("not a table of comma-separated values")
+            && fields.contains("line 2: found 3 fields, expected 2"),
         "{fields}"
     );
     let (folder, mut file) = file("");
     file.path = folder.path().join("none.csv");
     assert!(file.read(&NasBench201::default()).unwrap_err().to_string().contains("none.csv: cannot be read"));
+}
+
+#[test]
+fn lines_are_those_of_an_editor() {
+    for (text, line) in [
+        ("arch,pi_ms\r\n0-0-0-0-0-0,1\r\n0-0-0-0-0-1,x\r\n", 3),
+        ("arch,pi_ms\r0-0-0-0-0-0,1\r0-0-0-0-0-1,x\r", 3),
+        ("arch,pi_ms\n\n0-0-0-0-0-0,1\n\n\n0-0-0-0-0-1,x\n", 6),
+        ("arch,pi_ms\n\"0-0-0-0-0-0\n\",1\n0-0-0-0-0-1,x\n", 4),
+    ] {
+        let said = refused(text);
+        assert!(said.starts_with(&format!("measured.csv:{line}: `pi_ms` is `x`")), "{text:?}: {said}");
+    }
+    let short = refused("arch,pi_ms\r\n0-0-0-0-0-0,1\r\n\r\n1\r\n");
+    assert!(short.contains("line 4: found 1 fields, expected 2"), "{short}");
 }
 
 #[test]

@@ -3,6 +3,7 @@
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
+use kiln_files::LineCounter;
 use kiln_space::SpaceError;
 
 use super::{TableError, read};
@@ -22,8 +23,9 @@ impl Columns {
     /// # Errors
     /// [`TableError`] for a file that cannot be read, a key that is missing, and one that stands there twice.
     pub(crate) fn read(path: &Path, key: &str, wanted: impl Fn(&str) -> bool) -> Result<Self, TableError> {
-        let csv = |source| TableError::Csv { path: path.to_owned(), source };
         let (bytes, _) = read::bytes(path)?;
+        let csv = |error| read::refused(path, &bytes, error);
+        let mut counter = LineCounter::new(bytes.as_slice());
         let mut reader = csv::Reader::from_reader(bytes.as_slice());
         let header: Vec<String> = reader.headers().map_err(csv)?.iter().map(str::to_owned).collect();
         let key_at = header.iter().position(|name| name == key);
@@ -33,7 +35,7 @@ impl Columns {
         let mut rows: BTreeMap<String, (u64, Vec<String>)> = BTreeMap::new();
         for record in reader.records() {
             let record = record.map_err(csv)?;
-            let line = record.position().map_or(0, csv::Position::line);
+            let line = read::line(&mut counter, record.position());
             let fields = places.iter().map(|at| record[*at].trim().to_owned()).collect();
             if let Some((first, _)) = rows.insert(record[key_at].to_owned(), (line, fields)) {
                 let (path, entry) = (path.to_owned(), record[key_at].to_owned());

@@ -37,12 +37,12 @@ pub enum TableError {
         limit: u64,
     },
     /// A line is not CSV, or has another number of fields than the header.
-    #[error("{}: not a table of comma-separated values", path.display())]
+    #[error("{}: not a table of comma-separated values ({problem})", path.display())]
     Csv {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        source: csv::Error,
+        problem: String,
     },
     /// A column is not in the header.
     #[error("{}: no column `{column}`; there are {}", path.display(), listed(known))]

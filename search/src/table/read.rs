@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::io::Read;
 use std::path::Path;
 
-use csv::StringRecord;
+use csv::{ErrorKind, Position, StringRecord};
 use flate2::read::MultiGzDecoder;
+use kiln_files::LineCounter;
 use kiln_space::Genotype;
 
 use super::TableError;
@@ -50,7 +51,8 @@ pub(super) fn rows(
     bytes: &[u8],
     settings: &TableSettings,
 ) -> Result<BTreeMap<Genotype, Measurement>, TableError> {
-    let csv = |source| TableError::Csv { path: path.to_owned(), source };
+    let csv = |error| refused(path, bytes, error);
+    let mut counter = LineCounter::new(bytes);
     let mut reader = csv::Reader::from_reader(bytes);
     let header = reader.headers().map_err(csv)?.clone();
     let key = column(path, &header, &settings.key)?;
@@ -63,7 +65,7 @@ pub(super) fn rows(
     let mut lines: BTreeMap<Genotype, u64> = BTreeMap::new();
     for record in reader.records() {
         let record = record.map_err(csv)?;
-        let line = record.position().map_or(0, csv::Position::line);
+        let line = line(&mut counter, record.position());
         let genotype = settings.key_format.parse(&record[key]).map_err(|source| TableError::Key {
             path: path.to_owned(),
             line,
@@ -95,6 +97,25 @@ pub(super) fn rows(
         return Err(TableError::Empty { path: path.to_owned(), column: settings.signal.clone() });
     }
     Ok(rows)
+}
+
+/// The line in which a record begins. Records are asked for in their order.
+pub(super) fn line(counter: &mut LineCounter<&[u8]>, position: Option<&Position>) -> u64 {
+    counter.line_at(position.map_or(0, Position::byte)).expect("memory can be read")
+}
+
+/// Why bytes are no table, with the line.
+pub(super) fn refused(path: &Path, bytes: &[u8], error: csv::Error) -> TableError {
+    let line = |position: Option<Position>| line(&mut LineCounter::new(bytes), position.as_ref());
+    let problem = match error.into_kind() {
+        ErrorKind::UnequalLengths { pos, expected_len, len } => {
+            format!("line {}: found {len} fields, expected {expected_len} as in the first line", line(pos))
+        }
+        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are no UTF-8", line(pos)),
+        ErrorKind::Io(error) => error.to_string(),
+        other => format!("{other:?}"),
+    };
+    TableError::Csv { path: path.to_owned(), problem }
 }
 
 fn column(path: &Path, header: &StringRecord, name: &str) -> Result<usize, TableError> {

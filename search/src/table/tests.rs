@@ -45,7 +45,11 @@ fn damage_is_named_with_its_place() {
         "t.csv:2: `genes` is `0-300`, expected option indices joined by `-`, such as `0-2-1`",
     );
     assert_refused("genes,acc\n0,\n", ask(), "t.csv: no row has a value in column `acc`");
-    assert_refused("genes,acc\n0\n", ask(), "t.csv: not a table of comma-separated values");
+    assert_refused(
+        "genes,acc\n0\n",
+        ask(),
+        "t.csv: not a table of comma-separated values (line 2: found 1 fields, expected 2 as in the first line)",
+    );
     assert_refused(
         "genes,acc\n",
         json!({ "sginal": 1 }),
@@ -56,6 +60,15 @@ fn damage_is_named_with_its_place() {
     assert!(
         open(b"genes,acc\n0,1\n", report).unwrap_err().starts_with("`evaluator.report.error_percent`: found")
     );
+}
+
+#[test]
+fn lines_are_those_of_an_editor() {
+    for (text, line) in
+        [("genes,acc\r\n0,1\r\n1,x\r\n", 3), ("genes,acc\r0,1\r1,x\r", 3), ("genes,acc\n\n0,1\n\n1,x\n", 5)]
+    {
+        assert_refused(text, json!({}), &format!("t.csv:{line}: `acc` is `x`, expected a finite number"));
+    }
 }
 
 #[test]

@@ -2,7 +2,7 @@
 
 use std::path::Path;
 
-use super::TaskKind;
+use super::settings::Wanted;
 use crate::data::DataError;
 
 /// Most columns of a table.
@@ -10,13 +10,17 @@ const MAX_COLUMNS: usize = 65_536;
 /// Names of columns that an error lists.
 const LISTED: usize = 12;
 
-/// What the settings ask for.
-pub(super) struct Wanted {
-    pub(super) targets: Vec<String>,
-    pub(super) task: TaskKind,
-    pub(super) features: Option<Vec<String>>,
-    pub(super) categorical: Vec<String>,
-    pub(super) separator: u8,
+/// What a column is read for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Role {
+    /// Numbers that networks read.
+    Number,
+    /// Names that networks read.
+    Category,
+    /// What networks learn to give.
+    Target,
+    /// Who is in which split.
+    Division,
 }
 
 /// A column that is read.
@@ -25,81 +29,89 @@ pub(super) struct Column {
     pub(super) name: String,
     /// Place in a line.
     pub(super) index: usize,
-    /// Whether it holds names and not numbers.
-    pub(super) is_categorical: bool,
+    pub(super) role: Role,
+    /// Whether the settings name it as a feature.
+    pub(super) is_stated: bool,
 }
 
-/// The columns that are read.
-#[derive(Clone, Debug, Default, PartialEq, Eq)]
-pub(super) struct Columns {
-    pub(super) features: Vec<Column>,
-    pub(super) targets: Vec<Column>,
-}
+/// The columns that are read, features first in the order in which networks read them.
+pub(super) type Columns = Vec<Column>;
 
-impl Columns {
-    /// Finds the wanted columns in the header line of the file at `path`.
-    pub(super) fn find(path: &Path, header: &csv::StringRecord, wanted: &Wanted) -> Result<Self, DataError> {
-        if header.len() > MAX_COLUMNS {
-            let expected = format!("at most {MAX_COLUMNS}");
-            return Err(DataError::content(path, "line 1", format!("{} columns", header.len()), expected));
-        }
-        let names: Vec<&str> = header.iter().collect();
-        let column = |name: &str, is_categorical: bool| {
-            let mut places = names.iter().enumerate().filter(|(_, known)| **known == name);
-            match (places.next(), places.next()) {
-                (Some((index, _)), None) => Ok(Column { name: name.to_owned(), index, is_categorical }),
-                (Some(_), Some(_)) => {
-                    Err(DataError::content(path, "line 1", format!("two columns `{name}`"), "each name once"))
-                }
-                (None, _) => {
-                    let more = if names.len() > LISTED { ", ..." } else { "" };
-                    let known = names[..names.len().min(LISTED)].join("`, `");
-                    Err(DataError::content(
-                        path,
-                        "line 1",
-                        format!("no column `{name}`"),
-                        format!("a header line with it; there are `{known}`{more}"),
-                    ))
-                }
-            }
-        };
-        let is_class = wanted.task == TaskKind::Classification;
-        let targets = wanted.targets.iter().map(|name| column(name, is_class)).collect::<Result<_, _>>()?;
-        let features: Vec<&str> = match &wanted.features {
-            Some(features) => features.iter().map(String::as_str).collect(),
-            None => names
-                .iter()
-                .filter(|name| !wanted.targets.iter().any(|target| target == *name))
-                .copied()
-                .collect(),
-        };
-        if let Some(name) = wanted.categorical.iter().find(|name| !features.contains(&name.as_str())) {
-            return Err(DataError::content(
-                path,
-                "line 1",
-                format!("no feature `{name}`"),
-                "a feature for each name in `categorical`",
-            ));
-        }
-        if let Some(name) = features.iter().find(|name| wanted.targets.iter().any(|target| target == *name)) {
-            return Err(DataError::content(
-                path,
-                "line 1",
-                format!("`{name}` as feature and target"),
-                "each column in one part",
-            ));
-        }
-        let is_categorical = |name: &str| wanted.categorical.iter().any(|known| known == name);
-        let features: Vec<Column> =
-            features.iter().map(|name| column(name, is_categorical(name))).collect::<Result<_, _>>()?;
-        if features.is_empty() {
-            return Err(DataError::content(
-                path,
-                "line 1",
-                "no column but the target",
-                "at least one feature",
-            ));
-        }
-        Ok(Self { features, targets })
+/// Finds the wanted columns among the names of the file at `path`.
+pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Columns, DataError> {
+    let refuse = |found: String, expected: &str| Err(DataError::content(path, "line 1", found, expected));
+    if names.len() > MAX_COLUMNS {
+        return refuse(format!("{} columns", names.len()), &format!("at most {MAX_COLUMNS}"));
     }
+    let place = |name: &str| {
+        let mut places = names.iter().enumerate().filter(|(_, known)| *known == name);
+        match (places.next(), places.next()) {
+            (Some((index, _)), None) => Ok(index),
+            (Some(_), Some(_)) => {
+                Err(DataError::content(path, "line 1", format!("two columns `{name}`"), "each name once"))
+            }
+            (None, _) => {
+                let more = if names.len() > LISTED { ", ..." } else { "" };
+                let known = names[..names.len().min(LISTED)].join("`, `");
+                let is_data = wanted.has_header && names.iter().all(|name| name.parse::<f64>().is_ok());
+                let hint = if is_data {
+                    ", which are numbers: of a file without a header line say `header = false`, and call columns \"1\", \"2\" and so on"
+                } else {
+                    ""
+                };
+                let expected = format!("a header line with it; there are `{known}`{more}{hint}");
+                Err(DataError::content(path, "line 1", format!("no column `{name}`"), expected))
+            }
+        }
+    };
+    let is_target = |name: &str| wanted.targets.iter().any(|target| target == name);
+    let is_ignored = |name: &str| wanted.ignore.iter().any(|ignored| ignored == name);
+    let divides = |name: &str| wanted.division.column() == Some(name);
+    for name in wanted.targets.iter().map(String::as_str).chain(wanted.division.column()) {
+        place(name)?;
+    }
+    // Several columns without a name are ignored together.
+    for name in wanted.ignore.iter().filter(|name| !names.contains(name)) {
+        place(name)?;
+    }
+    let features: Vec<(usize, &str, bool)> = match &wanted.features {
+        Some(features) => features
+            .iter()
+            .map(|name| Ok((place(name)?, name.as_str(), true)))
+            .collect::<Result<_, DataError>>()?,
+        None => names
+            .iter()
+            .enumerate()
+            .map(|(index, name)| (index, name.as_str(), false))
+            .filter(|(_, name, _)| !is_target(name) && !is_ignored(name) && !divides(name))
+            .collect(),
+    };
+    if let Some(name) =
+        wanted.categorical.iter().find(|name| !features.iter().any(|(_, known, _)| known == name))
+    {
+        return refuse(format!("no feature `{name}`"), "a feature for each name in `categorical`");
+    }
+    if let Some((_, name, _)) = features.iter().find(|(_, name, _)| is_target(name)) {
+        return refuse(format!("`{name}` as feature and target"), "each column in one part");
+    }
+    if features.is_empty() {
+        return refuse("no column but the target".to_owned(), "at least one feature");
+    }
+    let mut seen = std::collections::BTreeSet::new();
+    if let Some((_, name, _)) = features.iter().find(|(_, name, _)| !name.is_empty() && !seen.insert(*name)) {
+        return refuse(format!("two columns `{name}`"), "each name once");
+    }
+    let mut columns: Columns = features
+        .into_iter()
+        .map(|(index, name, is_stated)| {
+            let is_category = wanted.categorical.iter().any(|known| known == name);
+            let role = if is_category { Role::Category } else { Role::Number };
+            Column { name: name.to_owned(), index, role, is_stated }
+        })
+        .collect();
+    let others = wanted.targets.iter().map(|name| (name.as_str(), Role::Target));
+    for (name, role) in others.chain(wanted.division.column().map(|name| (name, Role::Division))) {
+        columns.push(Column { name: name.to_owned(), index: place(name)?, role, is_stated: true });
+    }
+    Ok(columns)
 }

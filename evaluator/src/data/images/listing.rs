@@ -1,24 +1,49 @@
-//! Which image files there are, and of which class each is.
+//! Which image files there are, of which class each is, and what lies among them that is no image.
 
 use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use crate::data::DataError;
+use super::unreadable::Problem;
+use crate::data::{DataError, ReadingRules, Split};
 
-/// An image file and its class.
+/// Files that desktops leave in folders, in lower case.
+const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
+/// Folders that archivers leave.
+const SYSTEM_FOLDERS: [&str; 2] = ["__macosx", "@eadir"];
+/// How the names of images end, in lower case.
+const ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "webp", "tif", "tiff"];
+/// The same for earlier reading rules.
+const FIRST_ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
+/// Images of kinds that are not read.
+const OTHER_IMAGES: [&str; 12] =
+    ["heic", "heif", "avif", "jp2", "jxl", "svg", "psd", "ico", "tga", "exr", "raw", "dng"];
+
+/// An image file, its class, and the split that its folder stands for.
 pub(super) struct Labeled {
     pub(super) path: PathBuf,
     pub(super) label: u32,
+    pub(super) split: Option<Split>,
 }
 
-/// Entries of a folder in order of their names, hidden ones aside.
+/// What the folders hold.
+pub(super) struct Listing {
+    /// Classes.
+    pub(super) names: Vec<String>,
+    pub(super) files: Vec<Labeled>,
+    /// Entries that are no images.
+    pub(super) problems: Vec<Problem>,
+}
+
+/// Entries of a folder in order of their names, without hidden ones and what the system leaves.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |source| DataError::Read { path: folder.to_owned(), source };
     let mut paths = Vec::new();
     for entry in fs::read_dir(folder).map_err(failed)? {
         let entry = entry.map_err(failed)?;
-        if !entry.file_name().to_string_lossy().starts_with('.') {
+        let name = entry.file_name().to_string_lossy().to_lowercase();
+        let is_systems = SYSTEM_FILES.contains(&name.as_str()) || SYSTEM_FOLDERS.contains(&name.as_str());
+        if !name.starts_with('.') && !is_systems {
             paths.push(entry.path());
         }
     }
@@ -26,44 +51,53 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
-/// Names of the folders in a folder that holds nothing else.
-pub(super) fn folders(folder: &Path) -> Result<Vec<String>, DataError> {
-    entries(folder)?
-        .into_iter()
-        .map(|path| {
-            if !path.is_dir() {
-                return Err(DataError::content(
-                    &path,
-                    "file",
-                    "a file",
-                    "folders of images, one for each class",
-                ));
-            }
-            let name = path.file_name().and_then(|name| name.to_str());
-            name.map(str::to_owned)
-                .ok_or_else(|| DataError::content(&path, "folder", "a name that is no UTF-8", "UTF-8"))
-        })
-        .collect()
+/// Names of the folders in a folder that should hold nothing else.
+pub(super) fn folders(folder: &Path, problems: &mut Vec<Problem>) -> Result<Vec<String>, DataError> {
+    let mut names = Vec::new();
+    for path in entries(folder)? {
+        if !path.is_dir() {
+            problems.push(Problem::unreadable(path, "a file among the folders of the classes".to_owned()));
+            continue;
+        }
+        let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
+        names.push(name.ok_or_else(|| {
+            DataError::content(&path, "folder", "a name that is no UTF-8", "a name in UTF-8")
+        })?);
+    }
+    Ok(names)
 }
 
-/// The images of each class that has a folder here.
-pub(super) fn labeled(folder: &Path, names: &[String]) -> Result<Vec<Labeled>, DataError> {
-    let mut files = Vec::new();
+/// Adds the images of each class that has a folder here.
+pub(super) fn labeled(
+    folder: &Path,
+    names: &[String],
+    split: Option<Split>,
+    rules: ReadingRules,
+    files: &mut Vec<Labeled>,
+    problems: &mut Vec<Problem>,
+) -> Result<(), DataError> {
+    let known: &[&str] = if rules == ReadingRules::First { &FIRST_ENDINGS } else { &ENDINGS };
     for (label, name) in names.iter().enumerate() {
         let class = folder.join(name);
         if !class.is_dir() {
             continue;
         }
         for path in entries(&class)? {
-            let extension = path.extension().map(OsStr::to_ascii_lowercase);
-            let known = extension
-                .is_some_and(|extension| ["png", "jpg", "jpeg"].iter().any(|known| extension == *known));
-            if !known || !path.is_file() {
-                let found = "something that is no image";
-                return Err(DataError::content(&path, "file", found, "only files `.png`, `.jpg` or `.jpeg`"));
+            let ending = path.extension().map(OsStr::to_ascii_lowercase);
+            let ending = ending.as_deref().and_then(OsStr::to_str).unwrap_or_default();
+            if known.contains(&ending) && path.is_file() {
+                files.push(Labeled { path, label: label as u32, split });
+                continue;
             }
-            files.push(Labeled { path, label: label as u32 });
+            let what = if path.is_dir() {
+                "a folder within a class".to_owned()
+            } else if OTHER_IMAGES.contains(&ending) {
+                format!("an image of a kind that is not read (`.{ending}`); convert it to PNG")
+            } else {
+                format!("no image: names of images end with `.{}`", known.join("`, `."))
+            };
+            problems.push(Problem::unreadable(path, what));
         }
     }
-    Ok(files)
+    Ok(())
 }

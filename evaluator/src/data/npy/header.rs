@@ -25,7 +25,14 @@ pub(super) enum Kind {
     Unsigned,
     Signed,
     Float,
+    /// Characters of four bytes.
+    Unicode,
+    /// Bytes.
+    Bytes,
 }
+
+/// Longest name in an array, in characters.
+const MAX_CHARACTERS: usize = 4096;
 
 impl Element {
     /// Reads a description such as `<f4`.
@@ -37,20 +44,39 @@ impl Element {
             'u' => Kind::Unsigned,
             'i' => Kind::Signed,
             'f' => Kind::Float,
+            'U' => Kind::Unicode,
+            'S' | 'a' => Kind::Bytes,
             _ => return None,
         };
-        let size = characters.as_str().parse().ok()?;
+        let stated = characters.as_str().parse().ok()?;
         let known = match kind {
-            Kind::Bool => size == 1,
-            Kind::Unsigned | Kind::Signed => matches!(size, 1 | 2 | 4 | 8),
-            Kind::Float => matches!(size, 4 | 8),
+            Kind::Bool => stated == 1,
+            Kind::Unsigned | Kind::Signed => matches!(stated, 1 | 2 | 4 | 8),
+            Kind::Float => matches!(stated, 2 | 4 | 8),
+            Kind::Unicode | Kind::Bytes => (1..=MAX_CHARACTERS).contains(&stated),
         };
-        let ordered = matches!(order, '<' | '>') || (order == '|' && size == 1);
+        let size = if kind == Kind::Unicode { 4 * stated } else { stated };
+        let ordered = matches!(order, '<' | '>') || (order == '|' && (stated == 1 || kind == Kind::Bytes));
         (known && ordered).then_some(Self { kind, size, is_big_endian: order == '>' })
     }
 
+    /// Whether the elements are names.
+    pub(super) const fn is_text(self) -> bool {
+        matches!(self.kind, Kind::Unicode | Kind::Bytes)
+    }
+
+    /// Whether single precision holds every number of this kind.
+    pub(super) const fn is_single(self) -> bool {
+        match self.kind {
+            Kind::Bool => true,
+            Kind::Unsigned | Kind::Signed => self.size <= 2,
+            Kind::Float => self.size <= 4,
+            Kind::Unicode | Kind::Bytes => false,
+        }
+    }
+
     /// The number in `bytes`, of which there are [`Self::size`].
-    pub(super) fn value(self, bytes: &[u8]) -> f32 {
+    pub(super) fn value(self, bytes: &[u8]) -> f64 {
         let mut wide = [0; 8];
         let wide = &mut wide[..self.size];
         wide.copy_from_slice(bytes);
@@ -61,21 +87,65 @@ impl Element {
         word[..self.size].copy_from_slice(wide);
         let word = u64::from_le_bytes(word);
         match (self.kind, self.size) {
-            (Kind::Bool, _) => f32::from(u8::from(word != 0)),
-            (Kind::Unsigned, _) => word as f32,
+            (Kind::Bool, _) => f64::from(u8::from(word != 0)),
+            (Kind::Unsigned, _) => word as f64,
             (Kind::Signed, size) => {
                 let unused = 64 - 8 * size as u32;
-                (((word << unused) as i64) >> unused) as f32
+                (((word << unused) as i64) >> unused) as f64
             }
-            (Kind::Float, 4) => f32::from_bits(word as u32),
-            (Kind::Float, _) => f64::from_bits(word) as f32,
+            (Kind::Float, 2) => half(word as u16),
+            (Kind::Float, 4) => f64::from(f32::from_bits(word as u32)),
+            (Kind::Float, _) => f64::from_bits(word),
+            (Kind::Unicode | Kind::Bytes, _) => f64::NAN,
         }
+    }
+
+    /// The name in `bytes`, without the zeros that fill it up; `None` if it is no text.
+    pub(super) fn text(self, bytes: &[u8]) -> Option<String> {
+        let text = if self.kind == Kind::Bytes {
+            std::str::from_utf8(bytes).ok()?.to_owned()
+        } else {
+            let number = |bytes: &[u8; 4]| {
+                if self.is_big_endian { u32::from_be_bytes(*bytes) } else { u32::from_le_bytes(*bytes) }
+            };
+            bytes
+                .as_chunks()
+                .0
+                .iter()
+                .map(|bytes| char::from_u32(number(bytes)))
+                .collect::<Option<String>>()?
+        };
+        Some(text.trim_end_matches('\0').to_owned())
     }
 }
 
+/// A number of half precision (IEEE 754 binary16).
+fn half(bits: u16) -> f64 {
+    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
+    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
+    sign * match exponent {
+        0 => fraction * 2_f64.powi(-24),
+        31 if fraction == 0.0 => f64::INFINITY,
+        31 => f64::NAN,
+        _ => (1024.0 + fraction) * 2_f64.powi(exponent - 25),
+    }
+}
+
+/// What stands before the elements.
+pub(super) struct Header {
+    pub(super) element: Element,
+    /// Whether the first axis varies fastest.
+    pub(super) is_fortran: bool,
+    pub(super) shape: Vec<usize>,
+}
+
 /// Reads magic, version and description from the start of the file.
-pub(super) fn read(file: &mut InputFile) -> Result<(Element, Vec<usize>), DataError> {
+pub(super) fn read(file: &mut InputFile) -> Result<Header, DataError> {
     let start = file.exactly(8, "the start of a `.npy` file")?;
+    if start.starts_with(b"PK") {
+        let expected = "one array; call an archive `FILE.npz`, and name an array in it by `FILE.npz:NAME`";
+        return Err(file.content("byte 0", "an archive of several arrays (`.npz`)", expected));
+    }
     if &start[..6] != b"\x93NUMPY" {
         return Err(file.content(
             "byte 0",
@@ -108,15 +178,16 @@ pub(super) fn read(file: &mut InputFile) -> Result<(Element, Vec<usize>), DataEr
     };
     let Some(element) = Element::parse(described.element) else {
         let found = format!("elements `{}`", shortened(described.element));
-        let expected =
-            "numbers: `f4`, `f8`, `i1` to `i8`, `u1` to `u8` or `b1`; convert with `astype(numpy.float32)`";
+        let expected = if described.element.ends_with('O') {
+            "numbers or text, not Python objects; of names make text with `astype(str)`"
+        } else {
+            "numbers (`f2`, `f4`, `f8`, `i1` to `i8`, `u1` to `u8`, `b1`) or text (`U`, `S`); convert numbers \
+             with `astype(numpy.float64)`"
+        };
         return Err(file.content("header", found, expected));
     };
-    if described.is_fortran {
-        let expected = "rows one after the other; save `numpy.ascontiguousarray(array)`";
-        return Err(file.content("header", "columns one after the other (`fortran_order`)", expected));
-    }
-    Ok((element, described.shape))
+    let Described { is_fortran, shape, .. } = described;
+    Ok(Header { element, is_fortran, shape })
 }
 
 /// What a header says.
@@ -161,7 +232,7 @@ mod tests {
 
     #[test]
     fn numbers_of_every_kind_are_read() {
-        let cases: [(&str, &[u8], f32); 9] = [
+        let cases: [(&str, &[u8], f64); 11] = [
             ("<f4", &1.5_f32.to_le_bytes(), 1.5),
             (">f4", &1.5_f32.to_be_bytes(), 1.5),
             ("<f8", &(-0.25_f64).to_le_bytes(), -0.25),
@@ -170,14 +241,26 @@ mod tests {
             ("|i1", &[200], -56.0),
             ("<i2", &(-300_i16).to_le_bytes(), -300.0),
             (">i4", &70_000_i32.to_be_bytes(), 70_000.0),
+            ("<f2", &0x3555_u16.to_le_bytes(), 0.333_251_953_125),
+            (">f2", &0x8001_u16.to_be_bytes(), -5.960_464_477_539_063e-8),
             ("<u8", &(1_u64 << 40).to_le_bytes(), 1_099_511_627_776.0),
         ];
         for (text, bytes, expected) in cases {
             let element = Element::parse(text).unwrap();
             assert_eq!(element.value(bytes).to_bits(), expected.to_bits(), "{text}");
         }
-        for text in ["", "f4", "<f2", "<c8", "|O", "<U3", "|f4", "<f16", "<i3", "<M8[ns]"] {
+        for text in ["", "f4", "<c8", "|O", "<U0", "|f4", "<f16", "<i3", "<M8[ns]"] {
             assert_eq!(Element::parse(text), None, "{text}");
         }
+        assert!(half(0x7C00).is_infinite() && half(0x7E00).is_nan());
+    }
+
+    #[test]
+    fn names_are_read_without_what_fills_them_up() {
+        let wide = |text: &str| text.chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<u8>>();
+        assert_eq!(Element::parse("<U4").unwrap().text(&wide("bé\0\0")).unwrap(), "bé");
+        assert_eq!(Element::parse("|S4").unwrap().text(b"bus\0").unwrap(), "bus");
+        assert_eq!(Element::parse("|S2").unwrap().text(&[0xC3, 0x28]), None);
+        assert_eq!(Element::parse("<U1").unwrap().text(&[0, 0xD8, 0, 0]), None, "half of a pair");
     }
 }

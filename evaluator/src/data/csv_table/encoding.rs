@@ -1,0 +1,181 @@
+//! From the columns of a table to the numbers that a network takes. Means, frequencies and names come from the training split
+//! alone.
+
+use std::collections::BTreeMap;
+
+use kiln_export::{InputKind, InputRecord};
+
+use super::columns::Role;
+use super::settings::Missing;
+use super::table::{Cells, NO_NAME, Table};
+use crate::data::{NamesFrom, Opening, ReadingRules, offsets};
+
+/// How one column becomes inputs.
+pub(super) struct Encoder<'a> {
+    cells: &'a Cells,
+    inputs: Vec<InputRecord>,
+    /// Of a column of names, the place of each name among the inputs; [`NO_NAME`] for one that training has not.
+    places: Vec<u32>,
+}
+
+/// Inputs of a table and their values, `[rows, inputs]`, with how many lines have a name that training has not.
+pub(super) struct Encoded {
+    pub(super) inputs: Vec<InputRecord>,
+    pub(super) values: Vec<f32>,
+    pub(super) notes: Vec<String>,
+}
+
+/// Encodes all features. `training` are the lines that means, frequencies and names are taken from.
+pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, opening: &Opening<'_>) -> Encoded {
+    let rules = opening.rules;
+    let encoders: Vec<Encoder<'_>> =
+        table.features().map(|cells| Encoder::new(cells, training, missing, opening)).collect();
+    let mut inputs: Vec<InputRecord> = encoders.iter().flat_map(|encoder| encoder.inputs.clone()).collect();
+    let mut values = Vec::with_capacity(table.rows.saturating_mul(inputs.len()));
+    for row in 0..table.rows {
+        for encoder in &encoders {
+            encoder.append(row, &mut values);
+        }
+    }
+    let (values, offsets) = offsets::to_single(&values, inputs.len(), rules);
+    for (input, offset) in inputs.iter_mut().zip(offsets) {
+        input.offset = offset;
+    }
+    let notes = encoders.iter().filter_map(|encoder| encoder.unseen(table.rows)).collect();
+    Encoded { inputs, values, notes }
+}
+
+impl<'a> Encoder<'a> {
+    fn new(cells: &'a Cells, training: &[u32], missing: Missing, opening: &Opening<'_>) -> Self {
+        if cells.column.role == Role::Category {
+            Self::of_names(cells, training, opening)
+        } else {
+            Self::of_numbers(cells, training, missing)
+        }
+    }
+
+    fn of_numbers(cells: &'a Cells, training: &[u32], missing: Missing) -> Self {
+        let column = cells.column.name.clone();
+        let has_gaps = cells.missing.count > 0;
+        let known = training.iter().map(|row| cells.numbers[*row as usize]).filter(|value| !value.is_nan());
+        let fill = match missing {
+            Missing::MostFrequent => most_frequent(known),
+            Missing::Mean | Missing::Refuse => mean(known),
+        };
+        let input = |name: String, kind| InputRecord { name, kind, unit: None, offset: 0.0 };
+        let fill = has_gaps.then_some(fill);
+        let mut inputs = vec![input(column.clone(), InputKind::Number { column: column.clone(), fill })];
+        if has_gaps {
+            inputs.push(input(format!("{column} is missing"), InputKind::Missing { column }));
+        }
+        Self { cells, inputs, places: Vec::new() }
+    }
+
+    fn of_names(cells: &'a Cells, training: &[u32], opening: &Opening<'_>) -> Self {
+        let rules = opening.rules;
+        let from_training = rules > ReadingRules::First && opening.names == NamesFrom::Training;
+        let column = &cells.column.name;
+        let (names, order) = cells.names.sorted(rules);
+        let mut counts = vec![0_u64; names.len()];
+        let known = training.iter().map(|row| cells.ids[*row as usize]).filter(|id| *id != NO_NAME);
+        for id in known {
+            counts[order[id as usize] as usize] += 1;
+        }
+        let has_gaps = cells.missing.count > 0;
+        // Of equally frequent names the first in order.
+        let frequent = (0..names.len()).rev().max_by_key(|place| counts[*place]);
+        let mut place_of = vec![NO_NAME; names.len()];
+        let mut inputs = Vec::new();
+        for (place, name) in names.iter().enumerate() {
+            if counts[place] == 0 && from_training {
+                continue;
+            }
+            place_of[place] = inputs.len() as u32;
+            let fill = has_gaps && frequent == Some(place);
+            let kind = InputKind::Category { column: column.clone(), category: name.clone(), fill };
+            inputs.push(InputRecord { name: format!("{column}={name}"), kind, unit: None, offset: 0.0 });
+        }
+        if rules > ReadingRules::First {
+            let kind = InputKind::Unseen { column: column.clone() };
+            inputs.push(InputRecord { name: format!("{column} is unseen"), kind, unit: None, offset: 0.0 });
+            if has_gaps {
+                let kind = InputKind::Missing { column: column.clone() };
+                inputs.push(InputRecord {
+                    name: format!("{column} is missing"),
+                    kind,
+                    unit: None,
+                    offset: 0.0,
+                });
+            }
+        }
+        let places = order.iter().map(|place| place_of[*place as usize]).collect();
+        Self { cells, inputs, places }
+    }
+
+    fn append(&self, row: usize, values: &mut Vec<f64>) {
+        let id = self.cells.ids.get(row).copied();
+        let number = self.cells.numbers.get(row).copied();
+        let is_missing = id.map_or_else(|| number.is_some_and(f64::is_nan), |id| id == NO_NAME);
+        let place = id.filter(|id| *id != NO_NAME).map(|id| self.places[id as usize]);
+        for (at, input) in (0_u32..).zip(&self.inputs) {
+            values.push(match &input.kind {
+                InputKind::Number { fill, .. } => {
+                    number.filter(|_| !is_missing).or(*fill).unwrap_or_default()
+                }
+                InputKind::Category { fill, .. } => one_if(place == Some(at) || (is_missing && *fill)),
+                InputKind::Unseen { .. } => one_if(place == Some(NO_NAME)),
+                InputKind::Missing { .. } => one_if(is_missing),
+                InputKind::Channel => 0.0,
+            });
+        }
+    }
+
+    /// How many lines have a name that training has not.
+    fn unseen(&self, rows: usize) -> Option<String> {
+        let unseen = |id: &u32| *id != NO_NAME && self.places[*id as usize] == NO_NAME;
+        let count = self.cells.ids.iter().filter(|id| unseen(id)).count();
+        let has_input = self.inputs.iter().any(|input| matches!(input.kind, InputKind::Unseen { .. }));
+        (count > 0 && has_input).then(|| {
+            let name = &self.cells.column.name;
+            format!("column `{name}`: {count} of {rows} lines have a name that no training example has; they share one input")
+        })
+    }
+}
+
+fn one_if(holds: bool) -> f64 {
+    f64::from(u8::from(holds))
+}
+
+fn mean(values: impl Iterator<Item = f64>) -> f64 {
+    // About the first value, so that nothing is lost where the mean is far from zero.
+    let (mut origin, mut sum, mut count) = (None, 0.0, 0_u64);
+    for value in values {
+        sum += value - *origin.get_or_insert(value);
+        count += 1;
+    }
+    origin.unwrap_or_default() + sum / count.max(1) as f64
+}
+
+/// The most frequent value; the smallest of equally frequent ones.
+fn most_frequent(values: impl Iterator<Item = f64>) -> f64 {
+    let mut counts: BTreeMap<u64, (u64, f64)> = BTreeMap::new();
+    for value in values {
+        // Bits that sort as the values do.
+        let bits = value.to_bits();
+        let key = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
+        counts.entry(key).or_insert((0, value)).0 += 1;
+    }
+    let most = counts.values().map(|(count, _)| *count).max().unwrap_or_default();
+    counts.values().find(|(count, _)| *count == most).map_or(0.0, |(_, value)| *value)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_mean_far_from_zero_is_exact_and_the_smallest_frequent_value_wins() {
+        assert!((mean([1.7e9 + 0.25, 1.7e9 + 0.75].into_iter()) - 1.7e9 - 0.5).abs() < 1e-6);
+        assert!((most_frequent([3.0, -1.0, 3.0, -1.0, 2.0].into_iter()) + 1.0).abs() < 1e-12);
+    }
+}

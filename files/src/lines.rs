@@ -1,0 +1,80 @@
+//! Lines of a text as an editor counts them, for messages. Readers of tables count records, or line feeds.
+
+use std::io::{self, BufRead, ErrorKind};
+
+/// Counts the lines of a text from its start: `\r\n`, `\n` and `\r` each end one.
+#[derive(Debug)]
+pub struct LineCounter<R> {
+    text: R,
+    /// Bytes that were passed.
+    at: u64,
+    line: u64,
+    after_return: bool,
+}
+
+impl<R: BufRead> LineCounter<R> {
+    /// Stands at the start of a text.
+    pub const fn new(text: R) -> Self {
+        Self { text, at: 0, line: 1, after_return: false }
+    }
+
+    /// The line, from 1, of the first byte from `offset` on that is no line end: a reader of tables may count the line ends before
+    /// a record as part of it. Offsets must not fall from call to call; the last line is that of every offset behind the
+    /// text.
+    ///
+    /// # Errors
+    /// Those of the text.
+    pub fn line_at(&mut self, offset: u64) -> io::Result<u64> {
+        loop {
+            let bytes = match self.text.fill_buf() {
+                Err(error) if error.kind() == ErrorKind::Interrupted => continue,
+                bytes => bytes?,
+            };
+            if bytes.is_empty() {
+                return Ok(self.line);
+            }
+            let mut passed = 0;
+            for byte in bytes {
+                let ends_line = matches!(byte, b'\n' | b'\r');
+                if self.at >= offset && !ends_line {
+                    self.text.consume(passed);
+                    return Ok(self.line);
+                }
+                self.line += u64::from(ends_line && !(*byte == b'\n' && self.after_return));
+                self.after_return = *byte == b'\r';
+                self.at += 1;
+                passed += 1;
+            }
+            self.text.consume(passed);
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn lines_are_those_of_an_editor() {
+        for (text, offset, line) in [
+            ("a\r\n1\r\nx\r\n", 5, 3),
+            ("a\n1\nx\n", 4, 3),
+            ("a\r1\rx\r", 4, 3),
+            ("a\r\n1\r\nx\r\n", 4, 3),
+            ("a\n\n\n1\nx", 2, 4),
+            ("a\n\"1\n2\"\nx", 8, 4),
+            ("a\n", 99, 2),
+            ("", 0, 1),
+        ] {
+            let found = LineCounter::new(text.as_bytes()).line_at(offset).unwrap();
+            assert_eq!(found, line, "{text:?} from byte {offset}");
+        }
+    }
+
+    #[test]
+    fn offsets_are_asked_for_one_after_the_other() {
+        let mut lines = LineCounter::new("a\r\nb\r\rc\n".as_bytes());
+        let found: Vec<u64> = [0, 0, 3, 4, 6].map(|offset| lines.line_at(offset).unwrap()).to_vec();
+        assert_eq!(found, [1, 1, 2, 4, 4]);
+    }
+}
