@@ -183,6 +183,7 @@ fn untrained(architecture: &Architecture, mean: &[f32], deviation: &[f32]) -> Tr
             deviation: deviation.to_vec(),
             inputs: Vec::new(),
             target_offsets: Vec::new(),
+            reading: BTreeMap::new(),
             reading_rules: ReadingRules::CURRENT.number(),
         },
         ..ModelCard::default()

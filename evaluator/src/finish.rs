@@ -272,6 +272,7 @@ impl NetworkFinisher {
                 deviation: deviation.to_vec(),
                 inputs: data.inputs().to_vec(),
                 target_offsets: data.target_offsets().to_vec(),
+                reading: data.reading().clone(),
                 reading_rules: data.reading_rules().number(),
             },
             metrics,

@@ -6,6 +6,7 @@ use std::path::Path;
 
 use kiln_files::{Checked, parse_document, seal_document};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
 use crate::{CardVersion, ExportError, InputKind, InputRecord, PredictedBy, SplitSizes, TestResults};
 
@@ -40,6 +41,10 @@ pub struct Preprocessing {
     /// What is to be added to each value that the network gives, in double precision; empty where nothing is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_offsets: Vec<f64>,
+    /// How one file becomes examples: the kind of data, the settings that say how its files are read, and what is done to
+    /// images. Empty in cards of earlier builds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reading: BTreeMap<String, Value>,
     /// The rules by which files became values, classes and splits.
     #[serde(default = "first_rules")]
     pub reading_rules: u32,

@@ -195,6 +195,7 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
             deviation: (0..channels).map(|_| rng.random_range(40.0..80.0)).collect(),
             inputs: (0..channels).map(|channel| InputRecord::channel(format!("channel {channel}"))).collect(),
             target_offsets: Vec::new(),
+            reading: BTreeMap::new(),
             reading_rules: 2,
         },
         metrics: vec![MetricRecord {

@@ -95,7 +95,7 @@ fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
 }
 
 /// The model file: the one named, or that in the folder named.
-fn model_file(named: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     if named.is_dir() {
         let inside = named.join(MODEL);
         let found = inside.is_file();
@@ -115,7 +115,7 @@ fn model_file(named: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// What is to be said of the network's files, where they lie in a run folder: `RUN/models/<trial>/model.kiln`.
-fn problems(model: &Path) -> Vec<String> {
+pub(super) fn problems(model: &Path) -> Vec<String> {
     let Ok(path) = model.canonicalize() else { return Vec::new() };
     let trial = path.ancestors().nth(1).and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
     let (Some(run), Some(trial)) = (path.ancestors().nth(3), trial) else { return Vec::new() };

@@ -1,7 +1,10 @@
 //! A data set in memory: examples, targets, splits, and what training needs to know of them.
 
+use std::collections::BTreeMap;
+
 use kiln_export::InputRecord;
 use kiln_space::{Shape, Task};
+use serde_json::Value;
 
 use super::normalization::Normalization;
 use super::split::{self, Given, Sizes, Split};
@@ -18,6 +21,7 @@ pub struct DataSet {
     targets: Targets,
     splits: [Vec<u32>; 3],
     split_seed: u64,
+    reading: BTreeMap<String, Value>,
     inputs: Normalization,
     outputs: Normalization,
     augmentation: Augmentation,
@@ -84,6 +88,7 @@ impl DataSet {
             targets,
             splits,
             split_seed,
+            reading: BTreeMap::new(),
             inputs,
             outputs,
             augmentation,
@@ -127,6 +132,18 @@ impl DataSet {
     #[must_use]
     pub fn split(&self, split: Split) -> &[u32] {
         &self.splits[split as usize]
+    }
+
+    /// The same data, whose files are read like this.
+    pub(super) fn with_reading(self, reading: BTreeMap<String, Value>) -> Self {
+        Self { reading, ..self }
+    }
+
+    /// How one of its files becomes examples, for cards: the kind of data, the settings that say how files are read, and
+    /// what is done to images.
+    #[must_use]
+    pub const fn reading(&self) -> &BTreeMap<String, Value> {
+        &self.reading
     }
 
     /// Seed of the shuffle that made the splits.
