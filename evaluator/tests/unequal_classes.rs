@@ -7,9 +7,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 use std::sync::Arc;
 
-use kiln_evaluator::data::{Augmentation, DataSet, RawData, Sizes, Split, Targets};
-use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict, score};
-use kiln_export::{CardVersion, ModelCard, TrainedModel};
+use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
+use kiln_evaluator::{Built, Context, EvaluatorRegistry, Matched, predict, score};
+use kiln_export::{CardVersion, InputRecord, ModelCard, TrainedModel};
 use kiln_hw_models::Conditions;
 use kiln_search::{
     CostOrigin, CostPredictor, Costs, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal,
@@ -49,7 +49,9 @@ fn data() -> Arc<DataSet> {
             names: vec!["usual".to_owned(), "rare".to_owned()],
             labels: (0..EXAMPLES).map(|index| u32::from(is_rare(index))).collect(),
         },
-        test: TESTED,
+        inputs: ["a", "b"].map(InputRecord::channel).to_vec(),
+        given: Given::test_at_end(EXAMPLES, TESTED),
+        notes: Vec::new(),
     };
     let sizes = Sizes { test: 0.0, validation: 0.25, seed: 5, limit: None };
     Arc::new(DataSet::new(raw, &sizes, Augmentation::default()).unwrap())
@@ -288,6 +290,7 @@ fn the_card_states_what_was_measured_and_where_it_comes_from() {
     assert!((rare.precision_percent - 100.0 * found / (lost + found)).abs() < 1e-9);
     let balanced = 50.0 * (kept / (kept + lost) + found / (missed + found));
     assert!((finished.metrics["test_balanced_accuracy_percent"] - balanced).abs() < 1e-9);
-    let again = score(&outputs, &data, Split::Test).unwrap();
+    let matched = Matched::new(&model, &data).unwrap();
+    let again = score(&outputs, &data, Split::Test, &matched).unwrap();
     assert_eq!(again.results, results);
 }
