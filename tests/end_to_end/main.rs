@@ -24,6 +24,7 @@ mod old_runs;
 mod output;
 mod outputs;
 mod own_data;
+mod predictions;
 mod sandbox;
 mod screens;
 mod supernets;
