@@ -124,7 +124,9 @@ def trained(program: Path, folder: Path, config: str) -> tuple[Path, dict]:
     return network, card
 
 
-def compare(program: Path, folder: Path, network: Path, card: dict, files: list[str], values: np.ndarray) -> float:
+def compare(
+    program: Path, folder: Path, network: Path, card: dict, files: list[str], values: np.ndarray
+) -> float:
     session = onnxruntime.InferenceSession(str(network / "model.onnx"), providers=["CPUExecutionProvider"])
     metadata = session.get_modelmeta().custom_metadata_map
     for key in ["inputs", "reading"]:
@@ -132,7 +134,8 @@ def compare(program: Path, folder: Path, network: Path, card: dict, files: list[
             sys.exit(f"{network}: the metadata's `{key}` is not that of the card")
     takes = session.get_inputs()[0]
     shape = [len(values), *[int(size) for size in takes.shape[1:]]]
-    logits = session.run(None, {takes.name: values.reshape(shape)})[0].reshape(len(values), -1).astype(np.float64)
+    outputs = session.run(None, {takes.name: values.reshape(shape)})[0]
+    logits = outputs.reshape(len(values), -1).astype(np.float64)
     ours = np.exp(logits - logits.max(axis=1, keepdims=True))
     ours /= ours.sum(axis=1, keepdims=True)
     said = json.loads(kiln(program, folder, "predict", str(network), *files, "--json"))["predictions"]

@@ -27,6 +27,7 @@ pub(in crate::data) fn read_new(
         let (found, expected) = (format!("`{}`", cells.text), "a number, as the network was trained on");
         return Err(DataError::content(table.path(), place, found, expected));
     }
+    read.notes.append(&mut table.notes);
     let columns: Vec<Input<'_>> = inputs.iter().map(|input| Input::new(input, inputs, &table)).collect();
     for input in &columns {
         input.check(&table)?;
@@ -35,7 +36,6 @@ pub(in crate::data) fn read_new(
         read.values.extend(columns.iter().map(|input| (input.value(row) - input.record.offset) as f32));
         read.examples.push(Example { file: table.path().to_owned(), place: Some(row as u64 + 1) });
     }
-    read.notes.append(&mut table.notes);
     for input in columns.iter().filter(|input| matches!(input.record.kind, InputKind::Unseen { .. })) {
         let count = (0..table.rows).filter(|row| input.value(*row) > 0.5).count();
         if count > 0 {
