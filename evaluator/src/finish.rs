@@ -190,6 +190,36 @@ impl NetworkFinisher {
         parts.join("\n")
     }
 
+    /// How the network was trained, for its card.
+    fn describe_training(&self, trial: &Trial, architecture: &Architecture) -> String {
+        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
+        format!(
+            "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
+             weight decay {}, label smoothing {}{}{}{}",
+            self.training.epochs,
+            self.training.batch,
+            if inherits { "the supernet's" } else { "new" },
+            if self.settings.train_on_validation { " and validation" } else { "" },
+            self.training.optimizer.kind,
+            self.training.optimizer.learning_rate,
+            self.training.optimizer.momentum,
+            self.training.optimizer.weight_decay,
+            self.training.label_smoothing,
+            self.training.describe_options(),
+            if QuantizationPlan::new(architecture).is_empty() {
+                ""
+            } else {
+                "; rounded to 8 bits at the end"
+            },
+            trial
+                .proposal
+                .fidelity
+                .qualifier(self.full_epochs)
+                .map(|judged| format!("; the search judged the architecture {judged}"))
+                .unwrap_or_default(),
+        )
+    }
+
     fn card(&self, trial: &Trial, architecture: &Architecture, score: &Score) -> ModelCard {
         let (data, space) = (&self.context.data, &self.context.space);
         let genotype = &trial.proposal.genotype;
@@ -230,7 +260,6 @@ impl NetworkFinisher {
         }));
         let size = |split: Split| data.split(split).len() as u64;
         let (mean, deviation) = data.normalization();
-        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
         ModelCard {
             version: CardVersion::CURRENT,
             name: format!("{}/{}", self.context.study, trial.id),
@@ -241,31 +270,7 @@ impl NetworkFinisher {
             predicts: if data.is_regression() { Prediction::Values } else { Prediction::Classes },
             classes: data.targets().names().to_vec(),
             data: data.describe(),
-            training: format!(
-                "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-                 weight decay {}, label smoothing {}{}{}{}",
-                self.training.epochs,
-                self.training.batch,
-                if inherits { "the supernet's" } else { "new" },
-                if self.settings.train_on_validation { " and validation" } else { "" },
-                self.training.optimizer.kind,
-                self.training.optimizer.learning_rate,
-                self.training.optimizer.momentum,
-                self.training.optimizer.weight_decay,
-                self.training.label_smoothing,
-                self.training.describe_options(),
-                if QuantizationPlan::new(architecture).is_empty() {
-                    ""
-                } else {
-                    "; rounded to 8 bits at the end"
-                },
-                trial
-                    .proposal
-                    .fidelity
-                    .qualifier(self.full_epochs)
-                    .map(|judged| format!("; the search judged the architecture {judged}"))
-                    .unwrap_or_default(),
-            ),
+            training: self.describe_training(trial, architecture),
             preprocessing: Preprocessing {
                 input: data.input().to_owned(),
                 mean: mean.to_vec(),

@@ -183,7 +183,7 @@ pub(super) fn read_new(
         }
     }
     progress(files.len() as u64, files.len() as u64);
-    Unreadable::refuse_all(files.len(), problems)
+    Unreadable::refuse_all(files.len(), &problems)
 }
 
 fn check_count(folder: &Path, count: usize) -> Result<(), DataError> {

@@ -22,7 +22,7 @@ pub(in crate::data) fn read_new(
     let wanted = wanted(preprocessing, file)?;
     let mut table = Table::default();
     table.read(file, &wanted, ReadingRules::CURRENT)?;
-    for cells in table.features().filter(|cells| cells.texts.count > 0) {
+    if let Some(cells) = table.features().find(|cells| cells.texts.count > 0) {
         let place = format!("line {}, column `{}`", table.line(cells.texts), cells.column.name);
         let (found, expected) = (format!("`{}`", cells.text), "a number, as the network was trained on");
         return Err(DataError::content(table.path(), place, found, expected));

@@ -68,12 +68,12 @@ impl<'a> Unreadable<'a> {
     }
 
     /// Refuses files that were named one by one, all problems in one message.
-    pub(super) fn refuse_all(total: usize, problems: Vec<Problem>) -> Result<(), DataError> {
+    pub(super) fn refuse_all(total: usize, problems: &[Problem]) -> Result<(), DataError> {
         if problems.is_empty() {
             return Ok(());
         }
         let named = Self::new(Path::new("images"), false, total);
-        Err(named.error(&problems, "; nothing was predicted"))
+        Err(named.error(problems, "; nothing was predicted"))
     }
 
     /// The error where none of the files can be read.
