@@ -111,8 +111,9 @@ fn values_are_in_their_own_unit_also_where_it_is_large() {
     set(&mut config, "search", "objectives", vec!["mean_squared_error", "latency_us"].into());
     let sandbox = Sandbox::new(&config.to_string());
     let north = |row: usize| 1.7e9 + 100.0 * (row % 10) as f64;
-    let rows: String = (0..200).map(|row| format!("{},{}\n", row % 10, north(row))).collect();
-    fs::write(sandbox.path("train.csv"), format!("step,north\n{rows}")).unwrap();
+    let mut text = "step,north\n".to_owned();
+    (0..200).for_each(|row| writeln!(text, "{},{}", row % 10, north(row)).unwrap());
+    fs::write(sandbox.path("train.csv"), text).unwrap();
     let report = sandbox.search(&["--data", "."]);
     let model = format!("runs/heights/models/{}", report["finished"][0]["trial"]);
     fs::write(sandbox.path("new.csv"), "step\n2\n7\n").unwrap();
@@ -187,9 +188,9 @@ fn survey() -> String {
         for column in 0..20_usize {
             let value = (row * (column + 3) % 17) as f64 / 2.0 + (class * (column % 2)) as f64 * 9.0;
             if (row + column).is_multiple_of(23) {
-                text.push_str(",NA")
+                text.push_str(",NA");
             } else {
-                write!(text, ",{value}").unwrap()
+                write!(text, ",{value}").unwrap();
             }
         }
         let soil = if row.is_multiple_of(31) { "" } else { ["sand", "clay", "loam"][row * 7 % 3] };
