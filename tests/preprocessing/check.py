@@ -102,10 +102,11 @@ def image_values(path: Path, card: dict) -> np.ndarray:
         red, green, blue = planes
         gray = 0.299 * red + 0.587 * green + 0.114 * blue
         if whole:
-            gray = np.floor((19595 * red + 38470.0 * green + 7471.0 * blue + 32768) / 65536).astype(np.float32)
+            gray = np.floor((19595 * red + 38470 * green + 7471 * blue + 32768) / 65536)
         planes = [gray]
     height, width = reading["size"]
-    small = [Image.fromarray(plane.astype(np.float32)).resize((width, height), Image.Resampling.BILINEAR) for plane in planes]
+    images = [Image.fromarray(plane.astype(np.float32)) for plane in planes]
+    small = [image.resize((width, height), Image.Resampling.BILINEAR) for image in images]
     return np.stack([np.asarray(plane) for plane in small]).astype(np.float32)
 
 
