@@ -27,6 +27,7 @@ const OTHERS: [(&str, &str); 16] = [
     ("search/examples/", "what a user writes"),
     ("evaluator/src/checkpoint.rs", "the first bytes of a checkpoint say of which training it is"),
     ("src/inherited.rs", "reads what the system says of its signals"),
+    ("evaluator/src/provenance.rs", "reads what the system says of its processor"),
     ("src/memory.rs", "reads what the system says of its memory"),
     ("src/audit/records.rs", "`audit.jsonl` is written on, line by line, under a lock"),
     ("src/logging.rs", "the log is written on"),

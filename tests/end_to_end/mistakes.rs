@@ -81,7 +81,7 @@ fn names_that_no_registry_knows() {
         (
             "\"latency_us\"]",
             "\"latency\"]",
-            "error: study.toml:28: `search.objectives.1`: found `latency`, expected one of `error_percent`, `loss_nats`, `parameters`, `macs`, `latency_us`, `energy_uj`, `peak_memory_bytes`, `model_bytes`; did you mean `latency_us`?",
+            "error: study.toml:28: `search.objectives.1`: found `latency`, expected one of `error_percent`, `loss_nats`, `balanced_error_percent`, `macro_f1_error_percent`, `parameters`, `macs`, `latency_us`, `energy_uj`, `peak_memory_bytes`, `model_bytes`; did you mean `latency_us`?",
         ),
     ];
     for (from, to, expected) in cases {

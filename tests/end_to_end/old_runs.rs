@@ -141,25 +141,24 @@ fn old_study_that_trained_is_refused_with_the_reason_and_left_as_it_is() {
         };
         let before = kept(&root);
         let said = sandbox.kiln(&["search", "study.toml", "--plain"]);
-        assert_eq!(said.code, 1, "{study}: {}", said.err);
-        let reason =
-            "an earlier build judged them, by results version 0, and this build gives results version ";
+        assert_eq!(said.code, 2, "{study}: {}", said.err);
+        // Their `limit` is another sample by the rules of this build.
+        let reason = "another build began this study and read its data by rules 1; this build reads the same files by rules 2";
         assert!(said.err.contains(reason), "{study}: {}", said.err);
         assert!(kept(&root) == before, "{study}: nothing is trained or written");
     }
 }
 
 #[test]
-fn supernet_of_an_old_run_is_taken_over_and_said_to_be_unchecked() {
+fn supernet_of_an_old_run_is_not_taken_over_where_its_data_were_read_otherwise() {
     let sandbox = old("supernet");
     let config = fs::read_to_string(sandbox.path("study.toml")).unwrap();
     let config = config
         .replace("name = \"supernet\"", "name = \"taken\"")
         .replace("anchors = { networks = 4, batch = 32 }", "supernet = \"runs/supernet\"");
     fs::write(sandbox.path("study.toml"), config).unwrap();
-    sandbox.search(&[]);
-    let warned = sandbox.events("taken").iter().any(|event| {
-        matches!(event, kiln_search::Event::Warning { message } if message.contains("it is not checked"))
-    });
-    assert!(warned);
+    let said = sandbox.kiln(&["search", "study.toml"]);
+    assert_eq!(said.code, 2, "{}", said.err);
+    assert!(said.err.contains("trained.json: it was trained on other data"), "{}", said.err);
+    assert!(said.err.contains("or by a build that read them otherwise"), "{}", said.err);
 }

@@ -121,7 +121,7 @@ fn check_reports_what_is_odd_about_a_table_and_gaps_are_learned() {
     let said = sandbox.kiln(&["check", "study.toml", "--data", "."]);
     assert_eq!(said.code, 2, "{}", said.out);
     assert!(
-        said.err.contains("1 columns need a decision: `acid` (31 missing, the first in line 10)"),
+        said.err.contains("1 column needs a decision: `acid` (31 missing, the first in line 10)"),
         "{}",
         said.err
     );

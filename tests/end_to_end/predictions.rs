@@ -169,10 +169,9 @@ fn images_of_any_size_are_read_as_in_training_and_bad_ones_are_named_together() 
 #[test]
 fn networks_of_earlier_builds_are_refused_with_what_to_do() {
     let sandbox = Sandbox::new("");
-    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0/scratch");
-    copy(&fixtures, &sandbox.path("old"));
-    let model = fs::read_dir(sandbox.path("old/models")).unwrap().next().unwrap().unwrap().path();
-    let said = sandbox.kiln(&["predict", model.to_str().unwrap(), "x.png"]);
+    let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0/scratch/runs");
+    copy(&fixtures, &sandbox.path("runs"));
+    let said = sandbox.kiln(&["predict", "runs/scratch/models/1", "x.png"]);
     assert_eq!(said.code, 2, "{}", said.out);
     assert!(said.err.contains("does not say how files are read"), "{}", said.err);
 }

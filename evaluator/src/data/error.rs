@@ -62,7 +62,7 @@ pub enum DataError {
         advice: String,
     },
     /// Columns of a table leave open how they are to be read.
-    #[error("{}: {columns} columns need a decision: {list}{settings}", path.display())]
+    #[error("{}: {}: {list}{settings}", path.display(), undecided(*columns))]
     Decisions {
         /// The table.
         path: PathBuf,
@@ -85,6 +85,14 @@ pub enum DataError {
         /// What should be there.
         expected: String,
     },
+}
+
+fn undecided(columns: usize) -> String {
+    if columns == 1 {
+        "1 column needs a decision".to_owned()
+    } else {
+        format!("{columns} columns need a decision")
+    }
 }
 
 impl DataError {

@@ -86,9 +86,11 @@ impl Saved {
             return Err(format!("version {} is not the version {VERSION} of this program", self.version));
         }
         if self.data != context.data.hash() {
-            return Err("it was trained on other data, or other splits of them; judged here, it would have seen what \
-                        it is judged on"
-                .to_owned());
+            return Err(
+                "it was trained on other data, on other splits of them, or by a build that read them \
+                        otherwise; judged here, it would have seen what it is judged on"
+                    .to_owned(),
+            );
         }
         let wanted = Weights::declared(&context.space.parameters());
         let names = wanted.keys().chain(self.parameters.keys());

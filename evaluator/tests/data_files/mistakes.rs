@@ -145,13 +145,13 @@ fn tables() {
     case("y\na\n", "t.csv: line 1: found no column but the target", "at least one feature");
     case("x,x,y\n1,2,a\n", "t.csv: line 1: found two columns `x`", "each name once");
     case("x,y\n1,a\n2\n", "t.csv: line 3: found 1 columns", "2 as in the first line");
-    let gap = "t.csv: 1 columns need a decision: `x` (1 missing, the first in line 3)";
+    let gap = "t.csv: 1 column needs a decision: `x` (1 missing, the first in line 3)";
     case("x,y\n1,a\n?,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");
     case("x,y\n1,a\n,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");
-    let text = "t.csv: 1 columns need a decision: `x` (numbers, but 1 texts, the first `";
+    let text = "t.csv: 1 column needs a decision: `x` (numbers, but 1 text, the first `";
     case("x,y\n1,a\ninf,b\n", text, "add it to `missing_values`)");
     case("x,y\n1,a\n1e39,b\n", text, "add it to `missing_values`)");
-    let words = "t.csv: 1 columns need a decision: `x` (text, 2 different, such as `red`)";
+    let words = "t.csv: 1 column needs a decision: `x` (text, 2 different, such as `red`)";
     case("x,y\nred,a\nblue,b\nred,b\n", words, "categorical = [\"x\"]");
     case("x,y\n1,a\n2,\n", "t.csv: line 3, column `y`: found nothing", "must be known");
     case("x,y\n1,a\n2,a\n", "t.csv: all lines: found one class `a` in column `y`", "at least two classes");

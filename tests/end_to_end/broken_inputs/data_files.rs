@@ -24,13 +24,13 @@ fn data_files() {
             "no number",
             table,
             vec![("t.csv", b"x,y\n1,a\nten,b\n".to_vec())],
-            &["t.csv: line 3, column `x`: found `ten`"],
+            &["t.csv: 1 column needs a decision: `x` (numbers, but 1 text, the first `ten` in line 3"],
         ),
         (
             "an empty field",
             table,
             vec![("t.csv", b"x,y\n1,a\n,b\n".to_vec())],
-            &["t.csv: line 3, column `x`: found nothing"],
+            &["t.csv: 1 column needs a decision: `x` (1 missing, the first in line 3)", "missing = \"mean\""],
         ),
         (
             "no such column",
@@ -74,7 +74,7 @@ fn data_files() {
             "no image",
             "kind = \"images\"",
             vec![("train/a/1.png", vec![1]), ("train/b/1.png", vec![1])],
-            &["train/a/1.png: image: found"],
+            &["2 of 2 files cannot be read: `train/a/1.png` (The image format could not be determined)"],
         ),
         (
             "no array",

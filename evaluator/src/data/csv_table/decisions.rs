@@ -84,8 +84,9 @@ impl Findings {
                 self.open.push(format!("{name} (text, {count} different, such as `{example}`)"));
                 self.categorical.push(column.name.clone());
             } else {
+                let s = if texts == 1 { "" } else { "s" };
                 self.open.push(format!(
-                    "{name} (numbers, but {texts} texts, the first `{example}` in line {line}; if that means a missing value, add it to \
+                    "{name} (numbers, but {texts} text{s}, the first `{example}` in line {line}; if that means a missing value, add it to \
                      `missing_values`)"
                 ));
             }
