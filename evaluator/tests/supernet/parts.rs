@@ -5,7 +5,7 @@ use std::path::Path;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, Ordering};
 
-use kiln_evaluator::data::{DataRegistry, DataSet, Opening};
+use kiln_evaluator::data::{DataRegistry, DataSet, Opening, ReadingRules};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry};
 use kiln_search::{Fidelity, Outcome, Progress, Request};
 use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, SpaceRegistry};
@@ -17,7 +17,9 @@ pub(crate) fn settings(path: &str, value: &Value) -> Settings {
 
 pub(crate) fn data() -> Arc<DataSet> {
     let table = settings("data", &json!({ "limit": 300, "augment": { "shift": 1 } }));
-    DataRegistry::builtin().open("digits", &Opening::new(&table, None)).expect("embedded")
+    // By the first rules, which choose the examples that the pinned results are of.
+    let opening = Opening { rules: ReadingRules::First, ..Opening::new(&table, None) };
+    DataRegistry::builtin().open("digits", &opening).expect("embedded")
 }
 
 pub(crate) fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
