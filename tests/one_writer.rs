@@ -20,7 +20,7 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Where else files are opened, and why.
-const OTHERS: [(&str, &str); 16] = [
+const OTHERS: [(&str, &str); 17] = [
     ("search/src/journal/", "a journal is written on, line by line"),
     ("search/src/run_folder/lock.rs", "the lock is held open"),
     ("search/src/run_folder/held.rs", "the lock is held open"),
