@@ -197,7 +197,8 @@ impl Registries {
         self.data_by(config, folder, (ReadingRules::CURRENT, NamesFrom::Training))
     }
 
-    /// The data set for a network that is there: read by the rules by which its own data were read, with these names as inputs.
+    /// The data set for a network that is there: read by the rules by which its own data were read, with
+    /// these names as inputs.
     ///
     /// # Errors
     /// As [`Registries::data`].
@@ -365,7 +366,8 @@ impl Assembly {
 
     /// Keys of the config that may change between two runs on the same run folder.
     ///
-    /// Which rules the data were read by is free too: the hash of what was read says whether that made a difference.
+    /// Which rules the data were read by is free too: the hash of what was read says whether that made a
+    /// difference.
     pub const FREE_KEYS: [&'static str; 5] =
         ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules"];
 

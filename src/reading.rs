@@ -1,4 +1,5 @@
-//! Reading of data, for people: how far it is, what is odd about them, and why a study does not go on with them.
+//! Reading of data, for people: how far it is, what is odd about them, and why a study does not go on with
+//! them.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -67,8 +68,8 @@ pub(crate) fn say_notes(data: Option<&DataSet>) {
     }
 }
 
-/// Opens a run folder. Where its study read the data by other rules than this build, that is the reason why it does not
-/// go on.
+/// Opens a run folder. Where its study read the data by other rules than this build, that is the reason why
+/// it does not go on.
 pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Failure> {
     let error = match RunFolder::open(paths, config, &Assembly::FREE_KEYS) {
         Ok(folder) => return Ok(folder),

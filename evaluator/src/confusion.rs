@@ -25,8 +25,8 @@ pub(crate) struct Confusion {
 }
 
 impl Confusion {
-    /// That of logits for a whole split, in its order: `classes` for each example, of which class `i` of the data has
-    /// that at `places[i]`.
+    /// That of logits for a whole split, in its order: `classes` for each example, of which class `i` of the
+    /// data has that at `places[i]`.
     pub(crate) fn of(
         outputs: &[f32],
         data: &DataSet,

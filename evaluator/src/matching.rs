@@ -1,4 +1,5 @@
-//! Inputs and outputs of a network found in other data by their meaning: columns, categories and classes by name.
+//! Inputs and outputs of a network found in other data by their meaning: columns, categories and classes by
+//! name.
 
 use kiln_export::{InputKind, InputRecord, TrainedModel};
 use thiserror::Error;
@@ -51,7 +52,8 @@ pub enum Mismatch {
 /// Where a value that a network takes is found in an example.
 #[derive(Clone, Debug)]
 enum Source {
-    /// The value at a place, moved by the difference of the offsets; where the place `gap` holds 1, `fill` instead.
+    /// The value at a place, moved by the difference of the offsets; where the place `gap` holds 1, `fill`
+    /// instead.
     Value { at: usize, shift: f64, gap: Option<(usize, f32)> },
     /// Where the place `gap` holds 1, whether it is said there; elsewhere 1 if one of these places holds 1.
     Any { places: Vec<usize>, gap: Option<(usize, bool)> },
@@ -71,8 +73,8 @@ pub struct Matched {
 }
 
 impl Matched {
-    /// Finds what `model` takes and gives in `data`. A card of an earlier build names no inputs: they are taken in the order
-    /// of the data then.
+    /// Finds what `model` takes and gives in `data`. A card of an earlier build names no inputs: they are
+    /// taken in the order of the data then.
     ///
     /// # Errors
     /// [`Mismatch`] with the names on both sides.

@@ -41,8 +41,8 @@ pub struct Preprocessing {
     /// What is to be added to each value that the network gives, in double precision; empty where nothing is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_offsets: Vec<f64>,
-    /// How one file becomes examples: the kind of data, the settings that say how its files are read, and what is done to
-    /// images. Empty in cards of earlier builds.
+    /// How one file becomes examples: the kind of data, the settings that say how its files are read, and
+    /// what is done to images. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reading: BTreeMap<String, Value>,
     /// The rules by which files became values, classes and splits.

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// One input of a network: a column of a table, a name that a column may hold, or a channel of an image.
 ///
-/// The value of an input is made in double precision, its offset is taken off, and the rest is given to the network
-/// in single precision: `raw[i] = (value - offset) as f32`.
+/// The value of an input is made in double precision, its offset is taken off, and the rest is given to the
+/// network in single precision: `raw[i] = (value - offset) as f32`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputRecord {
     /// Name for people, such as `age` or `soil=clay`; no two inputs of a network have the same.

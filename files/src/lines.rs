@@ -18,9 +18,9 @@ impl<R: BufRead> LineCounter<R> {
         Self { text, at: 0, line: 1, after_return: false }
     }
 
-    /// The line, from 1, of the first byte from `offset` on that is no line end: a reader of tables may count the line ends before
-    /// a record as part of it. Offsets must not fall from call to call; the last line is that of every offset behind the
-    /// text.
+    /// The line, from 1, of the first byte from `offset` on that is no line end: a reader of tables may count
+    /// the line ends before a record as part of it. Offsets must not fall from call to call; the last line is
+    /// that of every offset behind the text.
     ///
     /// # Errors
     /// Those of the text.

@@ -24,7 +24,8 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
     let rules = reading::rules_of(&model, &path)?;
-    // The study's own data have the names that the network was trained on; of others every name may be one of these.
+    // The study's own data have the names that the network was trained on; of others every name may be one of
+    // these.
     let is_own = config.document.root().contains_key(RESOLVED);
     let names = if is_own { NamesFrom::Training } else { NamesFrom::AllExamples };
     let data = reading::registries().data_by(&config, common.data.as_deref(), (rules, names))?;
@@ -83,7 +84,8 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     Ok(Exit::Done)
 }
 
-/// For each column of names, how many of the examples that a network takes have one that training did not have.
+/// For each column of names, how many of the examples that a network takes have one that training did not
+/// have.
 fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
     let inputs = &model.card.preprocessing.inputs;
     let of_unseen = inputs.iter().enumerate().filter_map(|(at, input)| match &input.kind {

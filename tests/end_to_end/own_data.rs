@@ -1,5 +1,5 @@
-//! Data as people have them, from the outside: what `check` says of them, what a trained network makes of other data, and
-//! networks and studies of builds that read them otherwise.
+//! Data as people have them, from the outside: what `check` says of them, what a trained network makes of
+//! other data, and networks and studies of builds that read them otherwise.
 
 use std::fs;
 use std::path::Path;
@@ -165,7 +165,8 @@ fn check_reports_what_is_odd_about_a_table_and_gaps_are_learned() {
     );
 }
 
-/// An image whose right or upper half is white, as a file; `turned` as a camera on its side stores it, with its orientation.
+/// An image whose right or upper half is white, as a file; `turned` as a camera on its side stores it, with
+/// its orientation.
 fn arrow(class: &str, shade: u8, turned: bool) -> Vec<u8> {
     let is_white = |x: u32, y: u32| if class == "right" { x >= 4 } else { y < 4 };
     let image = RgbImage::from_fn(8, 8, |x, y| {

@@ -176,7 +176,8 @@ fn networks_of_earlier_builds_are_refused_with_what_to_do() {
     assert!(said.err.contains("does not say how files are read"), "{}", said.err);
 }
 
-/// Thirty columns as an export of a data base has them: an index, numbers, gaps, names, dates, an empty column.
+/// Thirty columns as an export of a data base has them: an index, numbers, gaps, names, dates, an empty
+/// column.
 fn survey() -> String {
     let mut text = String::new();
     let numbers: Vec<String> = (0..20).map(|column| format!("m{column}")).collect();

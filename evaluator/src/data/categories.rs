@@ -32,8 +32,8 @@ impl Categories {
         self.ids.len()
     }
 
-    /// The names in order, numbers by value and before others, and for each number given by [`Self::add`] its place in
-    /// that order.
+    /// The names in order, numbers by value and before others, and for each number given by [`Self::add`] its
+    /// place in that order.
     pub(super) fn sorted(&self, rules: ReadingRules) -> (Vec<String>, Vec<u32>) {
         let mut names: Vec<(&String, u32)> = self.ids.iter().map(|(name, id)| (name, *id)).collect();
         match rules {

@@ -214,8 +214,8 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
     }
 }
 
-/// Refuses classes that only a file for validation or testing has: no network can learn them. Earlier builds refused new
-/// names of features too.
+/// Refuses classes that only a file for validation or testing has: no network can learn them. Earlier builds
+/// refused new names of features too.
 fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules) -> Result<(), DataError> {
     let first = splits.iter().take_while(|split| split.is_none()).count();
     let refused = |cells: &&table::Cells| match cells.column.role {

@@ -39,11 +39,11 @@ pub struct RawData {
     pub input: String,
     /// Shape of one example.
     pub shape: Shape,
-    /// Raw values less the offset of their channel, one example after the other, each `[channels, height, width]`
-    /// row-major. All finite.
+    /// Raw values less the offset of their channel, one example after the other, each `[channels, height,
+    /// width]` row-major. All finite.
     pub examples: Vec<f32>,
-    /// What each channel is, with what was taken off its values in double precision so that single precision holds how
-    /// they vary.
+    /// What each channel is, with what was taken off its values in double precision so that single precision
+    /// holds how they vary.
     pub inputs: Vec<InputRecord>,
     /// What networks learn to give for each example.
     pub targets: Targets,
@@ -139,8 +139,8 @@ impl DataSet {
         Self { reading, ..self }
     }
 
-    /// How one of its files becomes examples, for cards: the kind of data, the settings that say how files are read, and
-    /// what is done to images.
+    /// How one of its files becomes examples, for cards: the kind of data, the settings that say how files
+    /// are read, and what is done to images.
     #[must_use]
     pub const fn reading(&self) -> &BTreeMap<String, Value> {
         &self.reading

@@ -1,5 +1,5 @@
-//! What is odd about a data set as a whole: inputs that never vary, examples on two sides of a split, classes that cannot be
-//! learned or judged. Nothing is refused here.
+//! What is odd about a data set as a whole: inputs that never vary, examples on two sides of a split, classes
+//! that cannot be learned or judged. Nothing is refused here.
 
 use std::collections::BTreeMap;
 
@@ -127,7 +127,8 @@ mod tests {
     use super::*;
     use crate::data::{Augmentation, Given, RawData, Sizes};
 
-    /// Two inputs, of which the second is 7 everywhere; 12 examples, of which the last four are the test split.
+    /// Two inputs, of which the second is 7 everywhere; 12 examples, of which the last four are the test
+    /// split.
     fn data(first: impl Fn(usize) -> f32, labels: Vec<u32>, classes: usize) -> DataSet {
         let raw = RawData {
             name: "test".to_owned(),

@@ -1,4 +1,5 @@
-//! Folders of images: `train/CLASS/*`, and `val/CLASS/*` and `test/CLASS/*` where they are there; or `CLASS/*` alone.
+//! Folders of images: `train/CLASS/*`, and `val/CLASS/*` and `test/CLASS/*` where they are there; or
+//! `CLASS/*` alone.
 
 mod background;
 mod jpeg;
@@ -123,7 +124,8 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish(raw)
 }
 
-/// The images in a folder, in order of their names; hidden files and what the system leaves there are passed over.
+/// The images in a folder, in order of their names; hidden files and what the system leaves there are passed
+/// over.
 ///
 /// # Errors
 /// [`DataError`] for a folder that cannot be read, or without an image.

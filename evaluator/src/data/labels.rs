@@ -14,8 +14,9 @@ pub(super) struct Labeled {
     pub(super) notes: Vec<String>,
 }
 
-/// The classes of these labels. Labels that begin at 1 are shifted: `1..=n` are `n` classes, as data from Matlab and
-/// EMNIST Letters have them. `names` are the classes' names (none for numbers), from the setting `key`.
+/// The classes of these labels. Labels that begin at 1 are shifted: `1..=n` are `n` classes, as data from
+/// Matlab and EMNIST Letters have them. `names` are the classes' names (none for numbers), from the setting
+/// `key`.
 ///
 /// # Errors
 /// [`SettingsError`] when there are not as many names as classes.

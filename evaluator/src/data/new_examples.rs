@@ -28,7 +28,8 @@ const OF_FILES: [&str; 9] = [
 pub struct Example {
     /// Its file.
     pub file: PathBuf,
-    /// Its place in a file of several examples: of the rows of a table (without its header) or array, counted from 1.
+    /// Its place in a file of several examples: of the rows of a table (without its header) or array, counted
+    /// from 1.
     pub place: Option<u64>,
 }
 
@@ -44,8 +45,8 @@ pub struct NewExamples {
 }
 
 impl NewExamples {
-    /// Reads files for a network that takes inputs of this shape: tables where its inputs are columns, else images where
-    /// it was trained on images, and arrays of NumPy.
+    /// Reads files for a network that takes inputs of this shape: tables where its inputs are columns, else
+    /// images where it was trained on images, and arrays of NumPy.
     ///
     /// # Errors
     /// [`DataError`] for files that cannot be read or lack an input, with the file and the place.

@@ -81,7 +81,8 @@ impl Moments {
         self.squares += value * value;
     }
 
-    /// A constant quantity gets deviation 1; so does one that varies by less than single precision can divide by.
+    /// A constant quantity gets deviation 1; so does one that varies by less than single precision can divide
+    /// by.
     fn mean_and_deviation(&self, rules: ReadingRules) -> (f32, f32) {
         let count = self.count.max(1) as f64;
         let offset = self.sum / count;

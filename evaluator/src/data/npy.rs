@@ -27,7 +27,8 @@ struct Npy {
     /// Inputs: `[n, features]`, `[n, height, width]` or `[n, channels, height, width]`.
     #[serde(default = "x")]
     x: String,
-    /// Targets: labels or names `[n]` or `[n, 1]`, one-hot rows `[n, classes]`, or values `[n]` or `[n, values]`.
+    /// Targets: labels or names `[n]` or `[n, 1]`, one-hot rows `[n, classes]`, or values `[n]` or `[n,
+    /// values]`.
     #[serde(default = "y")]
     y: String,
     /// Inputs and targets of the validation split, both or neither.
@@ -167,8 +168,8 @@ pub(super) fn read_new(
     Ok(())
 }
 
-/// Values of all arrays in single precision, less the offset of each channel. Only arrays of features can have one: their
-/// channels are their columns.
+/// Values of all arrays in single precision, less the offset of each channel. Only arrays of features can
+/// have one: their channels are their columns.
 fn numbers(arrays: Vec<Array>, shape: Shape, rules: ReadingRules) -> Result<(Vec<f32>, Vec<f64>), DataError> {
     let is_single = arrays.iter().all(|array| matches!(array.content, Content::Single(_)));
     if is_single {

@@ -1,16 +1,16 @@
-//! Columns of numbers in single precision. Where single precision would lose how the values of a column vary, such as
-//! those of a time stamp over one hour, an offset is taken off first, in double precision.
+//! Columns of numbers in single precision. Where single precision would lose how the values of a column vary,
+//! such as those of a time stamp over one hour, an offset is taken off first, in double precision.
 
 use super::ReadingRules;
 
 /// Values from which the middle and the spread of a column are estimated.
 const SAMPLE: usize = 10_000;
-/// An offset is taken off where the middle of a column is this many times its spread: single precision has 24 bits, of which
-/// fewer than 12 would be left for what varies.
+/// An offset is taken off where the middle of a column is this many times its spread: single precision has 24
+/// bits, of which fewer than 12 would be left for what varies.
 const FAR: f64 = 4096.0;
 
-/// Values `[rows, columns]` in single precision less the offset of their column, and the offsets: none where no
-/// column needs one, and none where earlier rules read the values.
+/// Values `[rows, columns]` in single precision less the offset of their column, and the offsets: none where
+/// no column needs one, and none where earlier rules read the values.
 pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> (Vec<f32>, Vec<f64>) {
     if rules == ReadingRules::First {
         return (values.iter().map(|value| *value as f32).collect(), Vec::new());

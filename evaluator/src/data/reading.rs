@@ -6,16 +6,16 @@ use kiln_space::Settings;
 
 /// How files become values, classes and splits.
 ///
-/// A network is measured on the data that it was made for, so its card records the rules. They change only when
-/// the same files and settings would give other values, other classes or other splits.
+/// A network is measured on the data that it was made for, so its card records the rules. They change only
+/// when the same files and settings would give other values, other classes or other splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReadingRules {
     /// Images as they are stored: no orientation, no transparency, 8 bits, grey by ITU-R BT.709, resized in
     /// 8 bits, cut JPEG files filled up with grey. `limit` takes one example of a class more than its share
     /// where the share is no whole number. Class names that are numbers with a fraction are sorted as text.
     First,
-    /// Images as a viewer shows them. `limit` takes exactly the number it says. Numeric class names are sorted
-    /// by their values.
+    /// Images as a viewer shows them. `limit` takes exactly the number it says. Numeric class names are
+    /// sorted by their values.
     Second,
 }
 

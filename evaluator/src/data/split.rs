@@ -1,4 +1,5 @@
-//! Seeded splits. Every class has the same share of each split, unless the files or a column say who is where.
+//! Seeded splits. Every class has the same share of each split, unless the files or a column say who is
+//! where.
 
 use std::collections::BTreeMap;
 
@@ -37,7 +38,8 @@ const MANY: usize = 50;
 /// Shares of the splits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
-    /// Share of the examples that no file put into a split, for testing; ignored when files give a test split.
+    /// Share of the examples that no file put into a split, for testing; ignored when files give a test
+    /// split.
     pub test: f64,
     /// Share of the remaining ones for validation; ignored when files give a validation split.
     pub validation: f64,
@@ -137,9 +139,9 @@ pub(crate) fn divide_targets(
     divide(&targets.strata(&free), given, sizes, rules)
 }
 
-/// Ascending indices of training, validation and test examples. `labels` are the classes (or strata of values) of
-/// which each split has its share, for every example that is not given to the test split; what they are of the
-/// others does not matter.
+/// Ascending indices of training, validation and test examples. `labels` are the classes (or strata of
+/// values) of which each split has its share, for every example that is not given to the test split; what
+/// they are of the others does not matter.
 pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: ReadingRules) -> [Vec<u32>; 3] {
     let mut splits = [const { Vec::new() }; 3];
     let mut free = Vec::new();
@@ -225,8 +227,8 @@ fn limited(labels: &[u32], free: Vec<u32>, sizes: &Sizes) -> Vec<u32> {
     kept
 }
 
-/// How many of each class make `limit` together, by the largest remainders (Hamilton's method); all of them where
-/// there are no more than that.
+/// How many of each class make `limit` together, by the largest remainders (Hamilton's method); all of them
+/// where there are no more than that.
 fn apportioned(counts: &[usize], limit: usize) -> Vec<usize> {
     let all: usize = counts.iter().sum();
     if all <= limit {
@@ -270,8 +272,8 @@ fn by_group(groups: &[u32], free: Vec<u32>, [validation, test]: [f64; 2], sizes:
     splits
 }
 
-/// The earliest examples train, then come those of the validation, the latest test. Examples of one time go to the later
-/// split together: what happens at one moment must not be on both sides.
+/// The earliest examples train, then come those of the validation, the latest test. Examples of one time go
+/// to the later split together: what happens at one moment must not be on both sides.
 fn by_time(times: &[f64], free: Vec<u32>, [validation, test]: [f64; 2]) -> [Vec<u32>; 3] {
     let time = |index: &u32| times[*index as usize];
     let mut order = free;

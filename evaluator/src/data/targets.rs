@@ -51,9 +51,9 @@ impl Targets {
         self.len() == 0
     }
 
-    /// The group of each example that splits keep in proportion: its class, or for numbers the tenth of the `free`
-    /// examples in which its first value lies (a larger part where there are few). Of numbers, examples that are not
-    /// free have no group of their own.
+    /// The group of each example that splits keep in proportion: its class, or for numbers the tenth of the
+    /// `free` examples in which its first value lies (a larger part where there are few). Of numbers,
+    /// examples that are not free have no group of their own.
     pub(crate) fn strata(&self, free: &[u32]) -> Vec<u32> {
         match self {
             Self::Classes { labels, .. } => labels.clone(),

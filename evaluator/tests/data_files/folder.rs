@@ -96,8 +96,8 @@ pub(crate) fn idx(labels: &[u8], side: u32) -> [Vec<u8>; 2] {
     [images, file]
 }
 
-/// An archive of arrays as NumPy writes it: `savez`, or `savez_compressed` where it is deflated. Local headers have the field of
-/// 64 bits that NumPy forces.
+/// An archive of arrays as NumPy writes it: `savez`, or `savez_compressed` where it is deflated. Local
+/// headers have the field of 64 bits that NumPy forces.
 pub(crate) fn npz(arrays: &[(&str, Vec<u8>)], is_deflated: bool) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in arrays {

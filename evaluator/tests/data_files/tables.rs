@@ -1,4 +1,5 @@
-//! Tables as people have them: gaps, text, dates, indices, other signs and encodings, and numbers far from zero.
+//! Tables as people have them: gaps, text, dates, indices, other signs and encodings, and numbers far from
+//! zero.
 
 use kiln_evaluator::data::{DataSet, Split, Targets};
 use serde_json::{Value, json};
@@ -25,7 +26,8 @@ fn class(row: usize) -> &'static str {
 
 #[test]
 fn columns_that_need_a_decision_are_named_in_one_message_and_two_edits_do() {
-    // Thirty columns: an index without a name, numbers, gaps, booleans, text, dates, an identifier, an empty one.
+    // Thirty columns: an index without a name, numbers, gaps, booleans, text, dates, an identifier, an empty
+    // one.
     let mut header = vec![String::new()];
     header.extend((0..20).map(|column| format!("x{column}")));
     header

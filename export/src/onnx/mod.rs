@@ -48,8 +48,9 @@ const LIMIT: usize = i32::MAX as usize;
 /// between two values of 8 bits is rounded by ONNX Runtime itself, unless its graph optimizations are switched off.
 ///
 /// Layers that the output does not depend on are left out. The file also carries name, genotype, classes or values (a
-/// JSON list), data, training, raw input and seed of the [`crate::ModelCard`] as metadata, and as JSON `inputs` (a list of
-/// [`crate::InputRecord`]), `reading` and `target_offsets` of its [`crate::Preprocessing`].
+/// JSON list), data, training, raw input and seed of the [`crate::ModelCard`] as metadata, and as JSON
+/// `inputs` (a list of [`crate::InputRecord`]), `reading` and `target_offsets` of its
+/// [`crate::Preprocessing`].
 ///
 /// Source: ONNX 1.12 operators (operator set 17), <https://onnx.ai/onnx/operators>.
 #[derive(Clone, Copy, Debug, Default)]

@@ -29,8 +29,9 @@ const HEADER_LIMIT: u64 = 100_000_000;
 ///
 /// The metadata hold what is needed to use them, all as text: `name`, `genotype`, `classes` (a JSON list of names; of a regression
 /// `values`, names of numbers that come out in their own units), `input` (what a raw value is), `mean` and `deviation` of each input channel (JSON lists; the network takes `(raw - mean) / deviation`), `input_shape`
-/// (`[channels, height, width]`), `inputs` (a JSON list of [`crate::InputRecord`]), `reading` (how files become examples, as
-/// JSON), `target_offsets` (a JSON list of what is added to the values), `architecture` (the layers, as JSON), `data`, `training`, `seed` and `metrics`.
+/// (`[channels, height, width]`), `inputs` (a JSON list of [`crate::InputRecord`]), `reading` (how files
+/// become examples, as JSON), `target_offsets` (a JSON list of what is added to the values), `architecture`
+/// (the layers, as JSON), `data`, `training`, `seed` and `metrics`.
 ///
 /// Equal networks give equal files: arrays and metadata are in the order of their names. (The writer of the crate
 /// `safetensors` keeps metadata in random order.)

@@ -1,5 +1,5 @@
-//! What a table's columns leave open, or look like: everything that needs a decision in one message, and what a person should
-//! know in notes.
+//! What a table's columns leave open, or look like: everything that needs a decision in one message, and what
+//! a person should know in notes.
 
 use std::collections::BTreeMap;
 
@@ -11,7 +11,8 @@ use crate::data::{DataError, Targets};
 
 /// Fewer lines say too little of what a column is.
 const FEWEST_ROWS: usize = 20;
-/// Squared correlation from which a column is a target in another unit; values are rounded to single precision.
+/// Squared correlation from which a column is a target in another unit; values are rounded to single
+/// precision.
 const LINEAR: f64 = 1.0 - 1e-10;
 /// Rows that are looked at first, where all of them would have to be sorted.
 const FIRST_ROWS: usize = 2000;
@@ -31,7 +32,8 @@ struct Findings {
     notes: Vec<String>,
 }
 
-/// Refuses a table whose columns need a decision, with all of them in one message; gives what should be known.
+/// Refuses a table whose columns need a decision, with all of them in one message; gives what should be
+/// known.
 pub(super) fn check(table: &Table, targets: &Targets, missing: Missing) -> Result<Vec<String>, DataError> {
     let mut findings = Findings::default();
     for cells in table.features() {
@@ -135,8 +137,8 @@ impl Findings {
         }
     }
 
-    /// A column that gives the class away: every value of it goes with one class only, though values repeat, or its
-    /// classes lie in a row without overlap.
+    /// A column that gives the class away: every value of it goes with one class only, though values repeat,
+    /// or its classes lie in a row without overlap.
     fn look_for_leaks(&mut self, cells: &Cells, targets: &Targets) {
         let name = &cells.column.name;
         let is_category = cells.column.role == Role::Category;
@@ -235,8 +237,8 @@ fn is_linear<'a>(numbers: &[f64], target: impl Iterator<Item = &'a f32>) -> bool
     xx > 0.0 && yy > 0.0 && xy * xy > LINEAR * xx * yy
 }
 
-/// Whether the classes lie one behind the other along the values, without overlap. In most columns some of the first rows
-/// already contradict.
+/// Whether the classes lie one behind the other along the values, without overlap. In most columns some of
+/// the first rows already contradict.
 fn tells_by_value(numbers: &[f64], labels: &[u32], classes: usize) -> bool {
     let first = numbers.len().min(FIRST_ROWS);
     lie_in_a_row(&numbers[..first], &labels[..first], classes) && lie_in_a_row(numbers, labels, classes)

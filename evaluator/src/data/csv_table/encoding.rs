@@ -1,5 +1,5 @@
-//! From the columns of a table to the numbers that a network takes. Means, frequencies and names come from the training split
-//! alone.
+//! From the columns of a table to the numbers that a network takes. Means, frequencies and names come from
+//! the training split alone.
 
 use std::collections::BTreeMap;
 
@@ -14,11 +14,13 @@ use crate::data::{NamesFrom, Opening, ReadingRules, offsets};
 pub(super) struct Encoder<'a> {
     cells: &'a Cells,
     inputs: Vec<InputRecord>,
-    /// Of a column of names, the place of each name among the inputs; [`NO_NAME`] for one that training has not.
+    /// Of a column of names, the place of each name among the inputs; [`NO_NAME`] for one that training has
+    /// not.
     places: Vec<u32>,
 }
 
-/// Inputs of a table and their values, `[rows, inputs]`, with how many lines have a name that training has not.
+/// Inputs of a table and their values, `[rows, inputs]`, with how many lines have a name that training has
+/// not.
 pub(super) struct Encoded {
     pub(super) inputs: Vec<InputRecord>,
     pub(super) values: Vec<f32>,

@@ -1,4 +1,5 @@
-//! Lines of a table without a target, made into what a trained network takes: columns and names are those of its card.
+//! Lines of a table without a target, made into what a trained network takes: columns and names are those of
+//! its card.
 
 use std::path::Path;
 

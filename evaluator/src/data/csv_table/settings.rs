@@ -37,7 +37,8 @@ pub(super) struct CsvSettings {
     /// Who is in which split.
     #[serde(default)]
     split: DivisionSettings,
-    /// Whether the first line holds the names of the columns; without them they are called `1`, `2` and so on.
+    /// Whether the first line holds the names of the columns; without them they are called `1`, `2` and so
+    /// on.
     #[serde(default = "yes")]
     pub(super) header: bool,
     #[serde(default = "comma")]
@@ -67,7 +68,8 @@ pub(super) enum TaskKind {
     Regression,
 }
 
-/// What stands in for a missing value of a feature. The network is told by an input of its own that it was missing.
+/// What stands in for a missing value of a feature. The network is told by an input of its own that it was
+/// missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Missing {

@@ -84,7 +84,8 @@ impl Table {
         self.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// The line in which something was met first. It is counted when it is asked for, from the start of the file.
+    /// The line in which something was met first. It is counted when it is asked for, from the start of the
+    /// file.
     pub(super) fn line(&self, met: Met) -> u64 {
         self.files.get(met.file).map_or(0, |path| line_of(path, self.encoding, met.byte))
     }

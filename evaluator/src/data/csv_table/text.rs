@@ -1,4 +1,5 @@
-//! The text of a table: its encoding, its lines as an editor counts them, and a limit on the length of a record.
+//! The text of a table: its encoding, its lines as an editor counts them, and a limit on the length of a
+//! record.
 
 use std::cell::Cell;
 use std::io::{self, BufReader, ErrorKind, Read};
@@ -11,7 +12,8 @@ use serde::Deserialize;
 use crate::data::DataError;
 use crate::data::input_file::{InputFile, Text};
 
-/// Most bytes of a record. Nobody writes a longer one: the file is something else, has no line ends, or a quote is never closed.
+/// Most bytes of a record. Nobody writes a longer one: the file is something else, has no line ends, or a
+/// quote is never closed.
 pub(super) const MAX_RECORD: u64 = 16 << 20;
 
 /// How the bytes of a file are letters.
@@ -169,8 +171,8 @@ fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8
     Ok(text.into_bytes())
 }
 
-/// The line of a file in which the record begins that the reader of lines found at byte `offset`, as an editor counts lines:
-/// `\r\n`, `\n` and `\r` each end one.
+/// The line of a file in which the record begins that the reader of lines found at byte `offset`, as an
+/// editor counts lines: `\r\n`, `\n` and `\r` each end one.
 pub(super) fn line_of(path: &Path, encoding: Encoding, offset: u64) -> u64 {
     let counted = TableText::open(path, encoding)
         .ok()

@@ -1,6 +1,7 @@
 //! Dates and times as people write them into tables: ISO 8601.
 
-/// Seconds since 1970 of a date, or of a date and a time of day, with an offset from UTC or without; `None` for everything else.
+/// Seconds since 1970 of a date, or of a date and a time of day, with an offset from UTC or without; `None`
+/// for everything else.
 pub(super) fn seconds(text: &str) -> Option<f64> {
     let (date, time) = match text.split_once(['T', ' ']) {
         Some((date, time)) => (date, Some(time.trim())),
@@ -21,7 +22,8 @@ fn number(text: &str, least: i64, most: i64) -> Option<i64> {
     text.parse().ok().filter(|value| digits && (least..=most).contains(value))
 }
 
-/// Seconds since midnight UTC of `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fff`, each with `Z` or `+hh:mm` behind it or without.
+/// Seconds since midnight UTC of `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fff`, each with `Z` or `+hh:mm` behind it
+/// or without.
 fn seconds_of_day(text: &str) -> Option<f64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let (clock, offset) = match text.rfind(['+', '-']) {

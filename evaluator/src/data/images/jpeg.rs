@@ -1,10 +1,10 @@
 //! Whether a JPEG file is whole. Decoders fill what is missing with grey and say nothing.
 //!
-//! Source: ITU-T T.81, Information technology, Digital compression and coding of continuous-tone still images, 1992,
-//! annex B.
+//! Source: ITU-T T.81, Information technology, Digital compression and coding of continuous-tone still
+//! images, 1992, annex B.
 
-/// Whether a file that begins like a JPEG has its end marker behind its last scan. Markers within segments, such as those
-/// of a thumbnail, do not count.
+/// Whether a file that begins like a JPEG has its end marker behind its last scan. Markers within segments,
+/// such as those of a thumbnail, do not count.
 pub(super) fn has_end(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
@@ -34,7 +34,8 @@ pub(super) fn has_end(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Start, a segment that holds the end of a thumbnail, a scan with an escaped byte and a restart, and the end.
+    /// Start, a segment that holds the end of a thumbnail, a scan with an escaped byte and a restart, and the
+    /// end.
     fn file() -> Vec<u8> {
         let segment = [0xFF, 0xE1, 0x00, 0x04, 0xFF, 0xD9];
         let scan = [0xFF, 0xDA, 0x00, 0x02, 0x12, 0xFF, 0x00, 0xFF, 0xD0, 0x34];

@@ -1,4 +1,5 @@
-//! Which folders hold the splits, as the world lays them out: `train`, `val` and `test`, or folders of classes alone.
+//! Which folders hold the splits, as the world lays them out: `train`, `val` and `test`, or folders of
+//! classes alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};

@@ -184,8 +184,8 @@ struct Planes {
 }
 
 impl Planes {
-    /// Red, green and blue, or one grey plane where the image has no color; `None` where pixels are transparent
-    /// and no background is stated.
+    /// Red, green and blue, or one grey plane where the image has no color; `None` where pixels are
+    /// transparent and no background is stated.
     fn of(image: &DynamicImage, background: Option<Background>) -> Option<Self> {
         let (width, height) = (image.width() as usize, image.height() as usize);
         let is_whole = !matches!(
@@ -214,14 +214,15 @@ impl Planes {
             DynamicImage::ImageRgba16(image) => {
                 behind(&planar(image.as_raw(), 4, 4, word), background, is_whole)?
             }
-            // Pixels in floating point were refused when the file was loaded; what else there may be has 8 bits.
+            // Pixels in floating point were refused when the file was loaded; what else there may be has 8
+            // bits.
             other => planar(other.to_rgb8().as_raw(), 3, 3, byte),
         };
         Some(Self { channels: 3, height, width, values, is_whole })
     }
 
-    /// One grey plane, by the weights of ITU-R BT.601. Those of an image of 8 bits are rounded, as Pillow's `convert("L")`
-    /// rounds them.
+    /// One grey plane, by the weights of ITU-R BT.601. Those of an image of 8 bits are rounded, as Pillow's
+    /// `convert("L")` rounds them.
     fn make_gray(&mut self) {
         let positions = self.height * self.width;
         let (red, rest) = self.values.split_at(positions);
@@ -258,8 +259,8 @@ impl Planes {
     }
 }
 
-/// Channels one after the other: the `stored` interleaved ones, of which a single one (with or without transparency) is
-/// repeated so that `given` come out.
+/// Channels one after the other: the `stored` interleaved ones, of which a single one (with or without
+/// transparency) is repeated so that `given` come out.
 fn planar<T: Copy>(raw: &[T], stored: usize, given: usize, value: impl Fn(T) -> f32) -> Vec<f32> {
     let mut values = Vec::with_capacity(raw.len() / stored * given);
     for channel in 0..given {
@@ -273,8 +274,8 @@ fn planar<T: Copy>(raw: &[T], stored: usize, given: usize, value: impl Fn(T) -> 
     values
 }
 
-/// Three planes of color laid on a background, from three and one of opacity. Those of an image of 8 bits are rounded, as
-/// Pillow's `paste` rounds them. `None` where pixels are transparent and no background is stated.
+/// Three planes of color laid on a background, from three and one of opacity. Those of an image of 8 bits are
+/// rounded, as Pillow's `paste` rounds them. `None` where pixels are transparent and no background is stated.
 fn behind(planes: &[f32], background: Option<Background>, is_whole: bool) -> Option<Vec<f32>> {
     let positions = planes.len() / 4;
     let (colors, opacity) = planes.split_at(3 * positions);

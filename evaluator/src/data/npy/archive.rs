@@ -1,6 +1,7 @@
 //! Arrays in an archive, as `numpy.savez` writes it: a zip file of `.npy` files, stored or deflated.
 //!
-//! Source: PKWARE, ".ZIP File Format Specification", version 6.3.9, sections 4.3.7, 4.3.12 and 4.3.14 to 4.3.16.
+//! Source: PKWARE, ".ZIP File Format Specification", version 6.3.9, sections 4.3.7, 4.3.12 and 4.3.14 to
+//! 4.3.16.
 
 use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
@@ -27,8 +28,8 @@ struct Entry {
     header: u64,
 }
 
-/// The file and the name of the array in it, of a setting such as `data.npz:x_train`. Unless the setting says it, the array
-/// is called as the setting itself.
+/// The file and the name of the array in it, of a setting such as `data.npz:x_train`. Unless the setting says
+/// it, the array is called as the setting itself.
 pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a str, bool)> {
     let is_archive =
         |name: &str| Path::new(name).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
@@ -39,7 +40,8 @@ pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a 
     Some((file, name, true))
 }
 
-/// Opens the array `name` of an archive. Where the name is not stated, a single array is taken whatever its name.
+/// Opens the array `name` of an archive. Where the name is not stated, a single array is taken whatever its
+/// name.
 pub(super) fn open(path: &Path, name: &str, is_stated: bool) -> Result<InputFile, DataError> {
     // Says what a path leads to that is no file.
     drop(InputFile::open(path)?);
