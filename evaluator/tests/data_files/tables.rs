@@ -311,7 +311,7 @@ fn lines_are_those_of_an_editor() {
         folder.put("t.csv", &text);
         let said = folder.refused(&csv(&json!({})));
         assert!(
-            said.contains(&format!("`n` (numbers, but 1 texts, the first `x` in line {line};")),
+            said.contains(&format!("`n` (numbers, but 1 text, the first `x` in line {line};")),
             "{said}"
         );
         let target =
