@@ -1,0 +1,186 @@
+#!/usr/bin/env python3
+"""Compares Kiln's readers of data with Pillow, pandas and NumPy.
+
+Writes files by these libraries, one variant after the other, has Kiln read them, and compares every value with what the
+library reads. A reader that refuses more than 5 % of the variants that the library reads fails; so does any value that
+differs.
+
+    check.py [--few] [--kiln PROGRAM] [--markdown FILE] [--keep FOLDER]
+
+PROGRAM is the built example `read_data`; without it cargo builds and runs it. `--few` takes every sixth variant. The
+table goes to the standard output, as Markdown to FILE. Exit code 1 if anything does not hold.
+"""
+
+import argparse
+import json
+import subprocess
+import sys
+import tempfile
+from collections import Counter
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy
+import pandas
+import PIL
+
+import arrays
+import images
+import tables
+from variant import Answer, Difference, Few, Variant
+
+# Percent of a reader's variants.
+REFUSED_MAX = 5.0
+# Fewest variants, each of at least one file.
+FEWEST = {True: 60, False: 300}
+STEP = 6
+
+
+@dataclass
+class Result:
+    """What came of a variant."""
+
+    variant: Variant
+    outcome: str
+    # Why Kiln refused it, or what differs.
+    reason: str = ""
+    difference: float = 0.0
+
+
+def make(folder: Path, is_few: bool) -> list[Variant]:
+    made = []
+    for library in (images, tables, arrays):
+        pick = Few(STEP if is_few else 1)
+        made.extend(variant for variant in library.variants(folder, pick) if variant is not None)
+    twice = [key for key, count in Counter(variant.key for variant in made).items() if count > 1]
+    assert not twice, f"two variants are called {twice}"
+    return made
+
+
+def ask(program: list[str], variants: list[Variant], folder: Path) -> dict[str, Any]:
+    """What Kiln reads, in one call for all variants."""
+    jobs, answers = folder / "jobs.json", folder / "answers.json"
+    named = [{"name": v.key, "folder": str(v.folder), "data": v.data} for v in variants]
+    jobs.write_text(json.dumps(named), encoding="utf-8")
+    subprocess.run([*program, jobs, answers], check=True)
+    return json.loads(answers.read_text(encoding="utf-8"))
+
+
+def judge(variant: Variant, answer: dict[str, Any], folder: Path) -> Result:
+    if "error" in answer:
+        reason = answer["error"].replace(f"{variant.folder}/", "").replace(str(variant.folder), "FOLDER")
+        return Result(variant, "refused", reason.replace("\n", " "))
+    try:
+        difference = variant.compare(Answer.of(answer))
+    except Difference as error:
+        return Result(variant, "differs", str(error))
+    if difference > variant.tolerance:
+        reason = f"by {difference:.3g}, allowed are {variant.tolerance:g}"
+        return Result(variant, "differs", reason, difference)
+    return Result(variant, "equal", difference=difference)
+
+
+def summary(results: list[Result], is_few: bool) -> tuple[list[list[str]], list[str]]:
+    """A line for each reader, and what does not hold. Of few variants one refusal is more than 5 %: then those of all formats
+    of images are counted together."""
+    rows, wrong = [], []
+    groups: dict[str, list[Result]] = {}
+    counted: dict[str, Counter[str]] = {}
+    for result in results:
+        reader = result.variant.reader
+        groups.setdefault(reader, []).append(result)
+        counted.setdefault(result.variant.library if is_few else reader, Counter())[result.outcome] += 1
+    for reader, members in groups.items():
+        count = Counter(result.outcome for result in members)
+        largest = max((result.difference for result in members), default=0.0)
+        files = sum(result.variant.files for result in members)
+        share = 100 * count["refused"] / len(members)
+        rows.append([members[0].variant.library, reader, str(len(members)), str(files), str(count["equal"]), str(count["differs"]),
+                     f"{count['refused']} ({share:.1f} %)", f"{largest:.3g}"])
+    for group, count in counted.items():
+        share = 100 * count["refused"] / count.total()
+        if share > REFUSED_MAX:
+            wrong.append(f"{group}: {share:.1f} % are refused, allowed are {REFUSED_MAX:g} %")
+    wrong += [f"{result.variant.key}: {result.reason}" for result in results if result.outcome == "differs"]
+    return rows, wrong
+
+
+HEADS = ["library", "reader", "variants", "files", "equal", "differ", "refused", "largest difference"]
+COLUMNS = ["library", "variant", "result", "largest difference"]
+
+
+def line(result: Result) -> list[str]:
+    outcome = result.outcome if result.outcome == "equal" else f"{result.outcome}: {result.reason}"
+    return [result.variant.library, result.variant.key, outcome, f"{result.difference:.3g}"]
+
+
+def markdown(heads: list[str], rows: list[list[str]]) -> str:
+    escaped = lambda cells: "| " + " | ".join(cell.replace("|", "\\|") for cell in cells) + " |"
+    return "\n".join([escaped(heads), "|" + "---|" * len(heads), *map(escaped, rows)])
+
+
+def plain(heads: list[str], rows: list[list[str]]) -> str:
+    widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
+    widths[2] = min(widths[2], 60)
+    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *rows])
+
+
+PAGE = """# Readers of data
+
+What Kiln reads of the files that other libraries write, value by value. `tests/readers/check.py` writes the files, and this
+page:
+
+```console
+$ python tests/readers/check.py --markdown docs/readers.md
+```
+
+{versions}
+
+Images are compared as a viewer shows them: turned by their EXIF orientation and laid on the stated background. Numbers are equal
+when single precision holds the same value, less the offset that Kiln takes off in double precision. Files with losses (JPEG, WebP)
+may be decoded otherwise by {jpeg:g} steps of 255, because their standards leave the last rounding and the filter for colors open.
+
+{summary}
+
+A variant that Kiln refuses stands here with what Kiln says of it.
+
+{refused}
+
+## All variants
+
+{all}
+"""
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--few", action="store_true", help=f"every {STEP}th variant")
+    parser.add_argument("--kiln", type=Path, help="the built example `read_data`")
+    parser.add_argument("--markdown", type=Path, help="file for the tables")
+    parser.add_argument("--keep", type=Path, help="new folder for the files, which then stay")
+    arguments = parser.parse_args()
+    cargo = ["cargo", "run", "--release", "--locked", "--quiet", "--example", "read_data", "--"]
+    program = cargo if arguments.kiln is None else [str(arguments.kiln.resolve())]
+    with tempfile.TemporaryDirectory() as temporary:
+        folder = arguments.keep or Path(temporary)
+        variants = make(folder, arguments.few)
+        answers = ask(program, variants, folder)
+        results = [judge(variant, answers[variant.key], folder) for variant in variants]
+    rows, wrong = summary(results, arguments.few)
+    if len(results) < FEWEST[arguments.few]:
+        wrong.append(f"{len(results)} variants, expected at least {FEWEST[arguments.few]}")
+    versions = f"Pillow {PIL.__version__}, pandas {pandas.__version__}, NumPy {numpy.__version__}."
+    print(plain(COLUMNS, [line(result) for result in results]), versions, plain(HEADS, rows), sep="\n\n")
+    if arguments.markdown:
+        refused = [line(result)[:3] for result in results if result.outcome == "refused"]
+        text = PAGE.format(versions=versions, jpeg=images.JPEG, summary=markdown(HEADS, rows),
+                           refused=markdown(COLUMNS[:3], refused), all=markdown(COLUMNS, [line(r) for r in results]))
+        arguments.markdown.write_text(text, encoding="utf-8")
+    for problem in wrong:
+        print(f"does not hold: {problem}", file=sys.stderr)
+    return 1 if wrong else 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
