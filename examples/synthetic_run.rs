@@ -1,5 +1,5 @@
-//! Writes the run folder of a study that never ran, with as many trials as wanted: to see how long commands take and how
-//! much memory they need. Genotypes and costs are real, errors are made up.
+//! Writes the run folder of a study that never ran, with any number of trials. It shows how long commands
+//! take and how much memory they need. Genotypes and costs are real, errors are made up.
 //!
 //! ```console
 //! $ cargo run --release --example synthetic_run -- runs/large 200000
@@ -24,10 +24,16 @@ use rand::RngExt;
 
 const CONFIG: &str = r#"
     study = { name = "synthetic", seed = 1 }
-    space = { kind = "mlp", layers = [2, 3, 4], width = [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96], input = [1, 8, 8], outputs = 10 }
     hardware = [{ device = "cortex-a72" }]
     evaluator = { kind = "table", file = "none.csv" }
     search = { strategy = "random", trials = 1000000, objectives = ["error_percent", "latency_us"] }
+
+    [space]
+    kind = "mlp"
+    layers = [2, 3, 4]
+    width = [8, 12, 16, 20, 24, 28, 32, 40, 48, 56, 64, 96]
+    input = [1, 8, 8]
+    outputs = 10
 "#;
 
 fn main() -> Result<()> {

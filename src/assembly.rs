@@ -10,7 +10,7 @@ use std::error::Error;
 use std::path::Path;
 use std::sync::Arc;
 
-use kiln_evaluator::data::{DataError, DataRegistry, DataSet, Opening, ReadingRules};
+use kiln_evaluator::data::{DataError, DataRegistry, DataSet, NamesFrom, Opening, ReadingRules};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, Workload};
 use kiln_hw_models::{HardwareRegistry, HwError};
 use kiln_search::{
@@ -20,7 +20,7 @@ use kiln_search::{
 use kiln_space::{SearchSpace, Settings, Shape, SpaceRegistry, Task, size};
 use serde_json::{Value, json};
 
-use crate::config::{ConfigError, Part, RESOLVED, RunConfig};
+use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
 
 /// Name of the evaluator that looks results up in a table. It trains nothing and needs no data set.
 const TABLE: &str = "table";
@@ -38,6 +38,8 @@ pub struct Registries {
     pub evaluators: EvaluatorRegistry,
     /// `[search] strategy`.
     pub strategies: StrategyRegistry,
+    /// Hears how far reading files of data is: files read, and files in all.
+    pub reading: fn(u64, u64),
 }
 
 /// Where things are outside the config.
@@ -85,6 +87,7 @@ impl Registries {
             hardware: HardwareRegistry::builtin(),
             evaluators: EvaluatorRegistry::builtin(),
             strategies: StrategyRegistry::builtin(),
+            reading: |_, _| (),
         }
     }
 
@@ -191,10 +194,10 @@ impl Registries {
         config: &RunConfig,
         folder: Option<&Path>,
     ) -> Result<Option<Arc<DataSet>>, ConfigError> {
-        self.data_by(config, folder, ReadingRules::CURRENT)
+        self.data_by(config, folder, (ReadingRules::CURRENT, NamesFrom::Training))
     }
 
-    /// The data set, read by these rules: those of an earlier build for networks that were made by it.
+    /// The data set for a network that is there: read by the rules by which its own data were read, with these names as inputs.
     ///
     /// # Errors
     /// As [`Registries::data`].
@@ -202,7 +205,7 @@ impl Registries {
         &self,
         config: &RunConfig,
         folder: Option<&Path>,
-        rules: ReadingRules,
+        (rules, names): (ReadingRules, NamesFrom),
     ) -> Result<Option<Arc<DataSet>>, ConfigError> {
         let Some(Part { kind, settings }) = &config.data else {
             return match config.evaluator.kind.as_str() {
@@ -213,7 +216,7 @@ impl Registries {
                 }
             };
         };
-        let opening = Opening { rules, ..Opening::new(settings, folder) };
+        let opening = Opening { rules, names, progress: &self.reading, ..Opening::new(settings, folder) };
         self.data.open(kind, &opening).map(Some).map_err(|error| match error {
             DataError::Settings(error) => config.document.explain(&error),
             other => part_error(config, "data", other),
@@ -251,7 +254,8 @@ fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigEr
         return Ok(());
     }
     let expected = format!(
-        "a number of trials, or `epochs`, `hours` or a `target`: nothing else ends a search in a space of more than {ENUMERABLE} networks"
+        "a number of trials, or `epochs`, `hours` or a `target`: nothing else ends a search in a space of \
+         more than {ENUMERABLE} networks"
     );
     Err(config.document.missing("search.trials", &expected))
 }
@@ -312,6 +316,7 @@ fn resolve(config: &mut RunConfig, data: &DataSet) {
     document.set(RESOLVED, "input", json!([input.channels, input.height, input.width]));
     document.set(RESOLVED, "outputs", outputs.into());
     document.set(RESOLVED, "data", data.hash().into());
+    document.set(RESOLVED, READING_RULES, data.reading_rules().number().into());
 }
 
 fn resolved_task(config: &RunConfig) -> Option<Task> {
@@ -357,8 +362,10 @@ impl Assembly {
     }
 
     /// Keys of the config that may change between two runs on the same run folder.
-    pub const FREE_KEYS: [&'static str; 4] =
-        ["search.trials", "search.epochs", "search.hours", "search.target"];
+    ///
+    /// Which rules the data were read by is free too: the hash of what was read says whether that made a difference.
+    pub const FREE_KEYS: [&'static str; 5] =
+        ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules"];
 
     /// Whether an error of the study is one of the call, the config or the files given, not of the study's work.
     #[must_use]

@@ -110,10 +110,10 @@ pub struct Audit {
 }
 
 impl Audit {
-    /// Draws feasible architectures of a run's space, trains those that have not been trained before, and compares. What is
-    /// trained is kept in `audit.jsonl` of the run folder, what came of it in `audit.json`; checkpoints of trainings stand in
-    /// `audit/training/` while they go on. Nothing else there is written, but for the supernet's anchors, where
-    /// those in the folder are missing or cannot be used.
+    /// Draws feasible architectures of a run's space, trains those that have not been trained before, and
+    /// compares. The run folder keeps the trainings in `audit.jsonl` and the result in `audit.json`;
+    /// checkpoints stand in `audit/training/` while trainings go on. The supernet's anchors are written where
+    /// those in the folder are missing or cannot be used. Nothing else there is written.
     ///
     /// # Errors
     /// [`AuditError`] for a run without a trained supernet, too few feasible architectures, and files that cannot be read or
@@ -129,7 +129,8 @@ impl Audit {
         let (SUPERNET, Some(context)) = (kind.as_str(), &assembly.context) else {
             return Err(AuditError::Evaluator { kind: kind.clone() });
         };
-        // Trainings of the study have a folder of their own: what the study removes when its search has ended is not the audit's.
+        // Trainings of the study have another folder: the study removes it when its search has ended, and not
+        // the audit's.
         let (folder, own) = (paths.root().to_owned(), RunPaths::new(paths.root().join("audit")));
         let build = |kind: &str, table: Map<String, Value>| {
             let table = Settings::new("evaluator", table);
@@ -234,7 +235,8 @@ impl Audit {
     }
 }
 
-/// Removes folders of trainings. Nothing is in them by now, unless the study or another audit has something there.
+/// Removes folders of trainings. They are empty by now, unless the study or another audit has something
+/// there.
 fn leave(folders: [PathBuf; 3]) {
     for folder in folders {
         let _ = fs::remove_dir(folder);

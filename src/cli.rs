@@ -53,7 +53,8 @@ pub(crate) struct FinishArguments {
     #[arg(value_name = "TRIAL")]
     pub(crate) trials: Vec<u64>,
     /// How many of the front [default: `networks` of the config's `[finish]`, or 1]
-    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1000), conflicts_with = "trials")]
+    #[arg(long, value_name = "N", conflicts_with = "trials")]
+    #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) networks: Option<u16>,
     /// Epochs of each training [default: those of `[finish]`, or of `[evaluator]`]
     #[arg(long, value_name = "N", value_parser = clap::value_parser!(u32).range(1..=100_000))]
@@ -80,7 +81,8 @@ pub(crate) enum Command {
         /// Evaluate again what panicked before
         #[arg(long)]
         retry_failed: bool,
-        /// Stop before the search, with exit code 1, where a check finds that the supernet's estimates may mislead it
+        /// Stop before the search, with exit code 1, where a check finds that the supernet's estimates may
+        /// mislead it
         #[arg(long)]
         strict: bool,
         /// Print lines of progress, also on a terminal
@@ -144,7 +146,8 @@ pub(crate) enum Command {
     Report {
         /// Run folder, or the name of a study
         run: PathBuf,
-        /// File to write [default: `<study>.html` in the current folder]; an earlier report of the study is replaced
+        /// File to write [default: `<study>.html` in the current folder]; an earlier report of the study is
+        /// replaced
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
         /// Overwrite whatever file is there

@@ -18,6 +18,7 @@ pub(crate) use self::likeness::deciding;
 use self::spent::Measure;
 use crate::output::path_shown;
 use crate::text_table::{Align, TextTable};
+use crate::units::Numbers;
 use crate::volume::{self, Scale, Volume};
 use crate::{output, units};
 
@@ -35,7 +36,10 @@ pub(crate) struct Contender {
     pub(crate) seed: u64,
     /// Kind of its evaluator.
     pub(crate) evaluator: String,
-    /// Epochs of the evaluator's whole schedule for one trial; `None` where it trains no trial on its own, or does not say so.
+    /// What the metrics of its trials are.
+    pub(crate) numbers: Numbers,
+    /// Epochs of the evaluator's whole schedule for one trial. `None` where it trains no trial on its own, or
+    /// states no number.
     pub(crate) full_epochs: Option<u32>,
     /// Time for which processes have worked on it.
     pub(crate) seconds: Seconds,
@@ -79,6 +83,8 @@ pub(crate) struct Side {
     pub(crate) epochs: Option<u64>,
     /// How the trials of its front were judged: `after 3 of 9 epochs`.
     pub(crate) judged_at: String,
+    /// Whether shared weights estimated the metrics of its trials.
+    pub(crate) estimated: bool,
     pub(crate) seconds: Seconds,
     /// Networks on its front.
     pub(crate) front: usize,
@@ -145,6 +151,7 @@ impl Comparison {
                 failed: study.trials.iter().filter(|trial| trial.outcome.measurement().is_none()).count(),
                 epochs: study.trials.iter().map(|trial| spent::epochs(trial, study.full_epochs)).sum(),
                 judged_at: judged[index].clone(),
+                estimated: study.numbers == Numbers::Estimated,
                 seconds: study.seconds,
                 front: own.len(),
                 dominated: own.iter().filter(is_dominated).count(),
@@ -163,6 +170,14 @@ impl Comparison {
             best: levels(objectives, &fronts, contenders),
             reference: scale.map(|scale| scale.reference),
         }
+    }
+}
+
+impl Comparison {
+    /// What to call the metrics of all trials together: estimates only where all of them are.
+    fn numbers(&self) -> Numbers {
+        let all = !self.studies.is_empty() && self.studies.iter().all(|study| study.estimated);
+        if all { Numbers::Estimated } else { Numbers::Measured }
     }
 }
 
@@ -268,6 +283,10 @@ impl fmt::Display for Comparison {
             row("epochs", &epochs);
             row("front judged", &|study| study.judged_at.clone());
         }
+        if self.studies.iter().any(|study| study.estimated) {
+            let kind = |study: &Side| if study.estimated { "estimates" } else { "measured" };
+            row("metrics of trials", &|study| kind(study).to_owned());
+        }
         row("time", &|study| units::duration(study.seconds.duration()));
         row("networks on the front", &|study| study.front.to_string());
         row("  dominated by another's", &|study| study.dominated.to_string());
@@ -276,11 +295,12 @@ impl fmt::Display for Comparison {
             study.to_least.map_or_else(|| "-".to_owned(), |spent| format!("{spent:.0}"))
         });
         let objective = self.objectives.first().map_or("", String::as_str);
-        let heading = units::shown(objective, 0.0).0;
+        let numbers = self.numbers();
+        let heading = numbers.heading(objective);
         for (index, level) in self.best.iter().enumerate() {
             let limit = match (&level.limited, level.at_most) {
                 (Some(name), Some(at_most)) => {
-                    let (what, value) = units::shown(name, at_most);
+                    let (what, value) = numbers.shown(name, at_most);
                     format!(", {what} at most {value}")
                 }
                 _ => String::new(),
@@ -300,7 +320,7 @@ impl fmt::Display for Comparison {
         growth::write(&self.growth, self.measure, f)?;
         if let Some(reference) = &self.reference {
             let parts = self.objectives.iter().zip(reference).map(|(name, value)| {
-                let (what, value) = units::shown(name, *value);
+                let (what, value) = numbers.shown(name, *value);
                 format!("{what} {value}")
             });
             let parts: Vec<String> = parts.collect();

@@ -32,7 +32,8 @@ impl fmt::Display for CsvTable {
     }
 }
 
-/// The text in one line; with an apostrophe in front where a spreadsheet would take it for a formula. Numbers stay.
+/// The text in one line, with an apostrophe in front where a spreadsheet would take it for a formula. Numbers
+/// stay.
 fn harmless(cell: &str) -> Cow<'_, str> {
     let plain = plain_text(cell);
     // What begins with a tab or a line end is plain by now. Some spreadsheets know the wide signs too.

@@ -8,7 +8,7 @@ use kiln_evaluator::{Effort, predict};
 use kiln_export::{
     Array, Grid, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays,
 };
-use kiln_search::Seconds;
+use kiln_search::{Fidelities, Fidelity, Seconds};
 use kiln_space::{Architecture, ArchitectureBuilder, Shape};
 use num_bigint::BigUint;
 
@@ -54,17 +54,23 @@ impl Estimate {
         let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
         let memory_bytes = memory::predicted_bytes(assembly, workers)?;
         let seconds_per_example = time_forward(survey, data)?;
-        let time = |effort: &Effort, times: u64| {
+        let time = |effort: &Effort, times: f64| {
             let passes = TRAINING * effort.trained as f64 + effort.judged as f64;
-            Seconds::saturating(seconds_per_example * passes * times as f64)
+            Seconds::saturating(seconds_per_example * passes * times)
         };
         let search = &assembly.config.search;
-        let networks = assembly.config.finish.as_ref().map_or(0, |finish| finish.networks as u64);
-        let prepare = time(&workload.prepare, 1);
-        let all_trials = time(
-            &workload.trial,
-            most_trials(search, &survey.genotypes, assembly.evaluator.fidelities().full_epochs),
-        );
+        let networks = assembly.config.finish.as_ref().map_or(0.0, |finish| finish.networks as f64);
+        let prepare = time(&workload.prepare, 1.0);
+        let answered = assembly.evaluator.fidelities();
+        let asked = assembly.strategy.fidelities(answered);
+        let most = most_trials(search, &survey.genotypes, asked.len());
+        let of_trials = time(&workload.trial, most as f64 * mean_share(&asked, answered));
+        // The epochs are paid for by trainings of any length.
+        let of_epochs = search
+            .epochs
+            .filter(|_| answered.full_epochs > 0)
+            .map(|epochs| time(&workload.trial, epochs as f64 / f64::from(answered.full_epochs)));
+        let all_trials = of_epochs.map_or(of_trials, |epochs| epochs.min(of_trials));
         // The hours are those of all work on the study.
         let hours = search.hours.map(|hours| Seconds::saturating(hours * 3600.0));
         Some(Self {
@@ -82,12 +88,21 @@ impl Estimate {
     }
 }
 
-/// Trials that there can be: those of the budget, in trials or in epochs, and no more than the space has
-/// networks.
-fn most_trials(search: &SearchTable, genotypes: &BigUint, full_epochs: u32) -> u64 {
-    let all = u64::try_from(genotypes).unwrap_or(u64::MAX);
-    let paid = search.epochs.map(|epochs| epochs.div_ceil(u64::from(full_epochs.max(1))));
-    search.trials.into_iter().chain(paid).fold(all, u64::min)
+/// Trials that there can be: those of the budget, and no more than the space has networks, each judged with each of so many
+/// efforts.
+fn most_trials(search: &SearchTable, genotypes: &BigUint, efforts: usize) -> u64 {
+    let all = u64::try_from(genotypes).unwrap_or(u64::MAX).saturating_mul(efforts.max(1) as u64);
+    search.trials.map_or(all, |trials| trials.min(all))
+}
+
+/// Epochs of a trial in the mean, as a share of the whole schedule. Strategies that promote the best to longer trainings
+/// spend about as much on each length, so that the mean is harmonic.
+fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
+    let epochs = asked.iter().map(|fidelity| answered.epochs(*fidelity)).filter(|epochs| *epochs > 0);
+    let (count, inverse) =
+        epochs.fold((0.0, 0.0), |(count, inverse), epochs| (count + 1.0, inverse + 1.0 / f64::from(epochs)));
+    let full = f64::from(answered.full_epochs);
+    if inverse > 0.0 && full > 0.0 { count / inverse / full } else { 1.0 }
 }
 
 /// Seconds for each example of a forward pass of the typical network on all cores. Where the network is too
@@ -223,6 +238,24 @@ mod tests {
         let limited = estimate("[8, 16]", "trials = 9223372036854775807, hours = 1e-4").total();
         assert!((limited.get() - 0.36).abs() < 1e-6, "{limited:?}");
         assert!(estimate("[8, 16]", "target = { error_percent = 1.0 }").search > few);
+    }
+
+    #[test]
+    fn trials_of_less_effort_take_less_time() {
+        let answered = Fidelities::of_schedule(27);
+        let rungs = [Fidelity::Epochs(3), Fidelity::Epochs(9), Fidelity::Full];
+        // A third of the effort each: nine trials of 3 epochs, three of 9, one of 27.
+        assert!((mean_share(&rungs, answered) - 3.0 * 27.0 / (9.0 + 3.0 + 1.0) / 27.0).abs() < 1e-12);
+        assert!((mean_share(&[Fidelity::Full], answered) - 1.0).abs() < 1e-12);
+        assert!((mean_share(&[Fidelity::Full], Fidelities::full_only()) - 1.0).abs() < 1e-12);
+        // The same time whether the epochs of a thousand trainings are given, or their number.
+        let all = estimate("[8, 16, 32, 64]", "trials = 4").search;
+        let paid = estimate("[8, 16, 32, 64]", "epochs = 16000").search;
+        let ratio = paid.get() / all.get();
+        assert!(
+            (0.2..5.0).contains(&ratio),
+            "{paid:?} {all:?}: the machine may be twice as slow at one time"
+        );
     }
 
     #[test]

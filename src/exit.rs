@@ -49,8 +49,8 @@ pub(crate) struct Failure {
 const LONGEST_VALUE: usize = 300;
 
 impl Failure {
-    /// How the program ends. What the user may not do, or where something else stands, is not the program's failure; a limit of the
-    /// system, wherever it is met, is nobody's mistake.
+    /// How the program ends. A forbidden access, or something else in the place of a file, is not the
+    /// program's failure. A limit of the system, wherever it is met, is nobody's mistake.
     pub(crate) fn exit(&self) -> Exit {
         let is_callers = |kind| {
             matches!(
@@ -123,8 +123,8 @@ fn advice(error: &std::io::Error) -> Option<&'static str> {
             Some("; the disk is full: make room, then run the same command again")
         }
         ErrorKind::FileTooLarge => Some(
-            "; longer files may not be written here, as on a full disk: raise the limit (`ulimit -f`), then run the same \
-             command again",
+            "; longer files may not be written here, as on a full disk: raise the limit (`ulimit -f`), then \
+             run the same command again",
         ),
         _ if cfg!(unix) && error.raw_os_error().is_some_and(|number| TOO_MANY_OPEN.contains(&number)) => {
             Some("; raise the limit of open files (`ulimit -n`), then run the same command again")

@@ -80,8 +80,10 @@ mod tests {
             "8 of 20 trials failed:",
             "  7 diverged: the loss was … in epoch … (trials 0, 1, 2, 3, 4, …)",
             "  1 panicked: index out of bounds (trial 9)",
-            "What diverged: try a lower `learning_rate`, `clip_norm = 1.0`, or some `warmup_epochs` in `[evaluator]`",
-            "What panicked: `kiln.log` says more; when the cause is mended, `--retry-failed` tries them again",
+            "What diverged: try a lower `learning_rate`, `clip_norm = 1.0`, or some `warmup_epochs` in \
+             `[evaluator]`",
+            "What panicked: `kiln.log` says more; when the cause is mended, `--retry-failed` tries them \
+             again",
         ];
         assert_eq!(lines(&groups, 20), expected);
         assert_eq!(lines(&groups, 8)[0], "All 8 trials failed:");

@@ -22,7 +22,8 @@ pub(crate) fn problems<'a>(
     }
     if is_unchecked {
         problems.push(
-            "an older build journaled the finished networks without hashes of their files: they are not checked"
+            "an older build journaled the finished networks without hashes of their files: they are not \
+             checked"
                 .to_owned(),
         );
     }

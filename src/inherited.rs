@@ -1,5 +1,5 @@
-//! Signals that whoever started this process had it ignore: `nohup` does so with `SIGHUP`, a shell with `SIGINT` and
-//! `SIGQUIT` for a job in the background. They stay ignored.
+//! Signals that the starter of this process had it ignore: `nohup` does so with `SIGHUP`, a shell with
+//! `SIGINT` and `SIGQUIT` for a job in the background. They stay ignored.
 
 use std::process::{Command, Stdio};
 
@@ -16,8 +16,9 @@ fn from_status(signal: i32) -> Option<bool> {
     Some((mask >> (signal - 1)) & 1 == 1)
 }
 
-/// What a shell says that inherits the signals of this process: POSIX lets it trap none that was ignored on entry, so that it
-/// lives on where it sends itself the signal. This is for systems that do not tell otherwise without `unsafe`.
+/// Asks a shell that inherits the signals of this process. POSIX lets a shell trap no signal that was ignored
+/// on entry, so it survives when it sends itself such a signal. This is for systems that do not tell
+/// otherwise without `unsafe`.
 fn from_shell(signal: i32) -> bool {
     let script = format!("trap 'exit 1' {signal}; kill -{signal} $$; exit 0");
     let mut shell = Command::new("sh");

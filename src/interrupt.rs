@@ -1,4 +1,5 @@
-//! Signals. Ctrl-C once stops the study in good order, twice at once; a limit of the length of files is an error of writing.
+//! Signals. One Ctrl-C stops the study in good order, a second one at once. A limit of the length of files is
+//! an error of writing.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -74,8 +75,8 @@ impl StopFlag {
     }
 }
 
-/// Has writes beyond the longest file that the process may write (`ulimit -f`) fail as those on a full disk do: the signal
-/// `SIGXFSZ` would end the process in the middle of one.
+/// Makes writes beyond the longest allowed file (`ulimit -f`) fail like those on a full disk. Otherwise the
+/// signal `SIGXFSZ` would end the process in the middle of a write.
 pub(crate) fn survive_long_files() {
     #[cfg(unix)]
     {

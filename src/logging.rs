@@ -30,7 +30,8 @@ pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
         .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }
 
-/// A file of one line a message: what steers a terminal is written out, and so is a line end inside a message.
+/// A file of one line a message. What steers a terminal is written out, and so is a line end inside a
+/// message.
 struct PlainLines(File);
 
 impl Write for PlainLines {

@@ -17,6 +17,7 @@ mod model_export;
 mod output;
 mod output_file;
 mod progress;
+mod reading;
 mod report;
 mod run;
 mod study_page;

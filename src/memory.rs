@@ -68,15 +68,18 @@ fn data_bytes(data: &DataSet) -> u64 {
 }
 
 fn values(parameter: &ParameterSpec) -> u64 {
-    let bias = |has: bool, outputs: usize| if has { outputs } else { 0 };
-    let values = match &parameter.kind {
+    let bias = |has: bool, outputs: usize| if has { outputs as u64 } else { 0 };
+    // A space of a library's own may have layers of any size.
+    let product = |sizes: &[usize]| sizes.iter().map(|size| *size as u64).fold(1, u64::saturating_mul);
+    match &parameter.kind {
         ParameterKind::Conv2d { outputs, inputs, kernel, bias: has } => {
-            outputs * inputs * kernel[0] * kernel[1] + bias(*has, *outputs)
+            product(&[*outputs, *inputs, kernel[0], kernel[1]]).saturating_add(bias(*has, *outputs))
         }
-        ParameterKind::Linear { outputs, inputs, bias: has } => outputs * inputs + bias(*has, *outputs),
-        ParameterKind::BatchNorm { channels } => 2 * channels,
-    };
-    values as u64
+        ParameterKind::Linear { outputs, inputs, bias: has } => {
+            product(&[*outputs, *inputs]).saturating_add(bias(*has, *outputs))
+        }
+        ParameterKind::BatchNorm { channels } => product(&[2, *channels]),
+    }
 }
 
 #[cfg(test)]

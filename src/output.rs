@@ -1,5 +1,5 @@
-//! What commands say: results on standard output, everything else on standard error. Nothing that steers a terminal gets out:
-//! a name in a run folder may come from anyone.
+//! What commands print: results on standard output, everything else on standard error. Nothing that steers a
+//! terminal gets out: a name in a run folder may come from anyone.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,7 +9,8 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kiln_export::{plain_json, plain_lines, plain_text};
 use serde::{Serialize, Serializer};
 
-/// Whether standard output and standard error were terminals when the program began: one that was closed is none any more.
+/// Whether standard output and standard error were terminals when the program began. One that was closed
+/// since is none any more.
 static TERMINALS: OnceLock<(bool, bool)> = OnceLock::new();
 /// Whether a reader of either has gone away.
 static LEFT: AtomicBool = AtomicBool::new(false);
@@ -24,8 +25,27 @@ pub(crate) fn is_left() -> bool {
     LEFT.load(Ordering::Relaxed)
 }
 
-/// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) is no error, and neither is a terminal that
-/// was closed: what was asked is done.
+/// Where a command writes.
+#[derive(Clone, Copy, Debug)]
+pub(crate) enum Output {
+    /// Results: standard output.
+    Results,
+    /// Everything else: standard error.
+    Messages,
+}
+
+/// Whether an output was a terminal that is closed now. A command that waits has to ask: a shell may keep the
+/// hang-up signal from its children, and a write that would fail may never come.
+pub(crate) fn is_closed(output: Output) -> bool {
+    let Some((out, err)) = TERMINALS.get() else { return false };
+    match output {
+        Output::Results => *out && !io::stdout().is_terminal(),
+        Output::Messages => *err && !io::stderr().is_terminal(),
+    }
+}
+
+/// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) is no error, and
+/// neither is a terminal that was closed: what was asked is done.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     write(&plain_lines(text.trim_end()))
 }
@@ -63,8 +83,8 @@ pub(crate) fn begin_line() {
     }
 }
 
-/// Whether a failed write means that nobody reads any more: a pipe without a reader, or a terminal that was closed, for which
-/// Unix has the number of any failure of a device.
+/// Whether a failed write means that nobody reads any more: a pipe without a reader, or a terminal that was
+/// closed. For the terminal, Unix uses the number of any failure of a device.
 fn has_left(error: &io::Error, was_terminal: bool) -> bool {
     const DEVICE_FAILED: i32 = 5;
     let is_closed = cfg!(unix) && was_terminal && error.raw_os_error() == Some(DEVICE_FAILED);

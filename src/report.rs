@@ -296,7 +296,8 @@ impl fmt::Display for Report {
             if let Some(qualifier) = self.qualifier() {
                 writeln!(
                     f,
-                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure {qualifier}.\n"
+                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure \
+                     {qualifier}.\n"
                 )?;
             }
             writeln!(f, "Pareto front: {} networks out of {} trials\n", self.front.len(), self.trials)?;
@@ -463,7 +464,8 @@ Run folder: runs/a";
         assert_eq!(json["finished"][0]["files"][0], "runs/a/models/7/model.onnx");
         assert!(json.get("seconds").is_none() && json.get("supernet_health").is_none());
         assert_eq!(json["estimated"], false);
-        let device = serde_json::json!({ "device": "pi", "model": "pi/roofline/datasheet", "batch": 32, "threads": 1 });
+        let model = "pi/roofline/datasheet";
+        let device = serde_json::json!({ "device": "pi", "model": model, "batch": 32, "threads": 1 });
         assert_eq!(json["devices"], serde_json::json!([device]));
     }
 

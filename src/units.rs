@@ -67,8 +67,8 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     (plain_text(&heading).into_owned(), value)
 }
 
-/// A value whose unit stands in the heading: four significant digits, whole numbers below a billion in full. At most 10
-/// characters, which the columns of tables hold.
+/// A value whose unit stands in the heading: four significant digits, whole numbers below a billion in full.
+/// At most 10 characters, which fit the columns of tables.
 pub(crate) fn significant(value: f64) -> String {
     if value.abs() < f64::MIN_POSITIVE {
         return "0".to_owned();

@@ -1,5 +1,6 @@
-//! How much of the space of objectives the trials of a study dominate, and how that grew: the share of the box between a
-//! reference point and the best value of each objective. The screen, the report and `kiln compare` show these numbers.
+//! How much of the space of objectives the trials of a study dominate, and how that grew: the share of the
+//! box between a reference point and the best value of each objective. The screen, the report and
+//! `kiln compare` show these numbers.
 
 mod estimate;
 mod staircase;
@@ -20,7 +21,8 @@ const STEPS: usize = 200;
 const STEPS_MIN: usize = 8;
 /// Points of fronts that all volumes of a curve together may go through: some seconds.
 const EFFORT_MAX: f64 = 2e7;
-/// While trials come, a curve in three objectives and more is computed anew when one in this many of its points is new.
+/// While trials come, a curve in three and more objectives is computed anew once one in `LAG` of its points
+/// is new.
 const LAG: usize = 50;
 
 /// The smallest limit on each objective; `None` for one that has none.
@@ -32,7 +34,8 @@ pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<O
     objectives.iter().map(of).collect()
 }
 
-/// The number of trials after which the volume was another one, and the percentage of the box that was dominated then.
+/// The number of trials after which the volume changed, and the percentage of the box that was dominated
+/// then.
 pub(crate) type Curve = Vec<(usize, f64)>;
 
 /// The trials of one study that count: measured, feasible, at the highest fidelity among them.
@@ -183,8 +186,8 @@ impl Volume {
         self.front.iter().map(|place| &self.entered[*place].1)
     }
 
-    /// How the volume grew. Empty while the box is. In more than two objectives not every change is there, but the last is.
-    /// Where even few volumes would take minutes, all are estimated.
+    /// How the volume grew. Empty while the box is. In more than two objectives some changes are left out,
+    /// but never the last. Where even a few volumes would take minutes, all are estimated.
     pub(crate) fn growth_on(&self, scale: &Scale) -> Growth {
         let Scale { reference, whole, .. } = scale;
         if !(whole.is_finite() && *whole > 0.0) {
@@ -277,9 +280,9 @@ pub(crate) struct Scale {
 }
 
 impl Scale {
-    /// The scale of studies with these limits. The reference point is the limit of an objective that has one. For others it is
-    /// the worst value on the fronts and a tenth of their range; where the fronts have a single value, the trials that count
-    /// stand in for them. `None` where no trial counts.
+    /// The scale of studies with these limits. The reference point is the limit of an objective that has one.
+    /// For another it is the worst value on the fronts plus a tenth of their range. Where the fronts have a
+    /// single value, all counting trials take the fronts' place. `None` where no trial counts.
     pub(crate) fn new<'a>(limits: &[Option<f64>], studies: impl Iterator<Item = &'a Volume>) -> Option<Self> {
         let (mut fronts, mut all) = (nothing(limits.len()), nothing(limits.len()));
         for study in studies.filter(|study| !study.front.is_empty()) {

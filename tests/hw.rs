@@ -75,7 +75,8 @@ fn a_device_fitted_to_measurements_predicts_them() {
         text.contains("12 networks measured, 1 not") && text.contains("slow-pi, fitted to 12 networks"),
         "{text}"
     );
-    // Each network measured twice more, 10 % and 20 % slower: the medians are 10 % slower, of as many networks.
+    // Each network measured twice more, 10 % and 20 % slower: the medians are 10 % slower, of as many
+    // networks.
     let mut table = std::fs::read_to_string(folder.join("measured.csv")).unwrap();
     let rows: Vec<(String, f64)> = table
         .lines()

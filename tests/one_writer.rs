@@ -1,4 +1,5 @@
-//! `kiln-files` is the one writer and reader of whole files: the sources of the other crates are searched for others.
+//! `kiln-files` is the one writer and reader of whole files: the sources of the other crates are searched for
+//! others.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -3,17 +3,17 @@
 
     benches/supernet/health.py KILN DATA OUT [digits|fashion] ..
 
-KILN is the program, DATA the folder of Fashion-MNIST's four files. Trains supernets at several rates and lengths on
-benches/supernet/health-digits.toml and health-fashion.toml, one at a time, and holds what the check says against
-`kiln supernet audit`. The networks of an audit are trained once for each data set. Interrupted, it goes on where it
-was.
+KILN is the program, DATA the folder of Fashion-MNIST's four files. The script trains supernets at several
+rates and lengths, one at a time, with benches/supernet/health-digits.toml and health-fashion.toml. It
+compares what the check says with `kiln supernet audit`. The networks of an audit are trained once for each
+data set. A script that was interrupted goes on where it was.
 
 A supernet misleads if at least one of these holds:
-- order: the 95 % interval of Kendall's tau, of its estimates with the errors of the same networks trained alone,
-  reaches down to 0 (chance would order as well), or tau is more than 0.2 below that of the supernet with the most
-  training on the same data (a longer training would order clearly better);
-- result: the network that its study finished has a lower test accuracy than that of the supernet with the most
-  training on the same data, by more than two standard errors of the difference.
+- order: the 95 % interval of Kendall's tau reaches down to 0 (chance would order as well), or tau is more
+  than 0.2 below that of the supernet with the most training on the same data (a longer training would order
+  clearly better). Tau compares the supernet's estimates with the errors of the same networks trained alone;
+- result: the network that its study finished has a lower test accuracy than that of the supernet with the
+  most training on the same data. The difference exceeds two standard errors.
 The check is wrong where it warns of a supernet that does not mislead, or is silent about one that does.
 """
 

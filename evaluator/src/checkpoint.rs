@@ -42,7 +42,8 @@ impl Checkpoint {
         file.write_all(hasher.finalize().as_bytes())
     }
 
-    /// Reads a file of this training, of at most so many steps: a later state holds what is to be learned only after them.
+    /// Reads a file of this training with at most `steps` steps. A later state holds what the training learns
+    /// only afterwards.
     pub(crate) fn read(identity: &[u8; 32], path: &Path, steps: u64) -> Result<Self, String> {
         let bytes = kiln_files::read(path, LONGEST_BYTES).map_err(|error| error.said())?;
         let (body, hash) = bytes.split_last_chunk::<32>().ok_or("too short for a checkpoint")?;
@@ -103,8 +104,9 @@ impl Checkpoints {
         self.identity
     }
 
-    /// Writes a checkpoint, and removes those of this training but the last two. What the file system has of another
-    /// training stays: it is not this one's to remove, and would otherwise be kept in place of what has just been written.
+    /// Writes a checkpoint, and removes all of this training's but the last two. A file of another training
+    /// stays, because this training must not remove it. Counted with ours, it would push out the checkpoint
+    /// just written.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
         let failed = |source| EvalError::File { path: path.clone(), action: "write a checkpoint", source };
@@ -141,7 +143,8 @@ impl Checkpoints {
         is_own.then(|| number(&header[40..]).ok())?
     }
 
-    /// The newest checkpoint of this training that is whole, of at most so many steps. Others are passed over with a warning.
+    /// The newest whole checkpoint of this training with at most `steps` steps. A warning names each one that
+    /// is passed over.
     pub(crate) fn latest(&self, steps: u64) -> io::Result<Option<Checkpoint>> {
         for path in self.files()?.iter().rev() {
             match Checkpoint::read(&self.identity, path, steps) {

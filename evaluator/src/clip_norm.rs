@@ -1,8 +1,6 @@
 //! The setting `clip_norm`: the longest gradient, none, or what the task usually needs.
 
-use std::fmt;
-
-use serde::de::{Error, Visitor};
+use kiln_space::{Scalar, deserialize_scalar};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 /// The norm to which gradients of a regression are clipped where nothing else is said. One far target among
@@ -10,6 +8,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 /// Deviations of targets are about 1, and so are usual gradients: at 1 a step is as long as a usual one at
 /// most.
 const OF_REGRESSIONS: f64 = 1.0;
+const EXPECTED: &str = "a number above 0, or `false` for gradients as they are";
 
 /// What a config says about the length of gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
@@ -59,33 +58,12 @@ impl Serialize for ClipNorm {
 
 impl<'de> Deserialize<'de> for ClipNorm {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(Written)
-    }
-}
-
-struct Written;
-
-impl Visitor<'_> for Written {
-    type Value = ClipNorm;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str("a number above 0, or `false` for gradients as they are")
-    }
-
-    fn visit_bool<E: Error>(self, clips: bool) -> Result<ClipNorm, E> {
-        if clips { Err(E::invalid_type(serde::de::Unexpected::Bool(true), &self)) } else { Ok(ClipNorm::Off) }
-    }
-
-    fn visit_u64<E: Error>(self, norm: u64) -> Result<ClipNorm, E> {
-        self.visit_f64(norm as f64)
-    }
-
-    fn visit_i64<E: Error>(self, norm: i64) -> Result<ClipNorm, E> {
-        self.visit_f64(norm as f64)
-    }
-
-    fn visit_f64<E: Error>(self, norm: f64) -> Result<ClipNorm, E> {
-        Ok(if norm.abs() < f64::MIN_POSITIVE { ClipNorm::Off } else { ClipNorm::At(norm) })
+        deserialize_scalar(deserializer, EXPECTED, |written| match written {
+            Scalar::Bool(false) => Some(Self::Off),
+            Scalar::Number(norm) if norm.abs() < f64::MIN_POSITIVE => Some(Self::Off),
+            Scalar::Number(norm) => Some(Self::At(norm)),
+            Scalar::Bool(true) | Scalar::Text(_) => None,
+        })
     }
 }
 

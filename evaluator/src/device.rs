@@ -10,8 +10,8 @@ const EXPECTED: &str = "`cpu`, `cuda:0` or `wgpu:0`";
 /// A device by its name in configs (`cpu`, `cuda:0`, `wgpu:0`), which stands at `key`; found to work.
 ///
 /// # Errors
-/// [`SettingsError`] for a name that is none, and a device that this program was not built for, that is not there, that fails at its
-/// first operation, or that computes something else than the CPU.
+/// [`SettingsError`] for a name that is none, and for a device that this program was not built for, that is
+/// not there, that fails at its first operation, or that computes something else than the CPU.
 pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
     let index: usize = index.parse().map_err(|_| SettingsError::value(key, format!("`{name}`"), EXPECTED))?;

@@ -5,8 +5,9 @@ use kiln_search::{RESULTS_VERSION, results_part};
 use crate::Context;
 use crate::devices::Devices;
 
-/// Joins what decides outcomes: evaluator and settings, space, data, seed, version of the results, instruction set and device class,
-/// and hashes of what was learned before: shared weights, and the anchors that correct them.
+/// Joins what decides outcomes: evaluator and settings, space, data, seed, version of the results,
+/// instruction set and device class, and hashes of what was learned before (shared weights, and the anchors
+/// that correct them).
 pub(crate) fn fingerprint(
     kind: &str,
     settings: &str,
@@ -28,8 +29,8 @@ pub(crate) fn start(kind: &str, devices: &Devices) -> String {
     format!("{kind}/{}/{}/", devices.class(), results_part())
 }
 
-/// What a training for a study depends on, as text: its settings, space, data and their augmentation, seed, device class and version of the
-/// results. What has been trained under other conditions is not gone on with.
+/// What a training for a study depends on, as text: its settings, space, data and their augmentation, seed,
+/// device class and version of the results. A state that was trained under other conditions is not used.
 pub(crate) fn conditions(settings: &str, devices: &Devices, context: &Context) -> String {
     let augmentation = format!("{:?}", context.data.augmentation());
     let seed = context.seed.to_string();

@@ -1,5 +1,6 @@
-//! States at which trainings of a network ended that were shorter than the whole schedule. A longer training of the same network
-//! begins with one, which gives the bits that training from new weights gives. So each of them may be missing.
+//! Milestones: the states at which trainings shorter than the whole schedule ended. A longer training of the
+//! same network begins with one, and gives the bits that training from new weights gives. Each of them may
+//! therefore be missing.
 
 use std::error::Error;
 use std::fs;
@@ -27,8 +28,8 @@ pub(crate) struct Milestones {
 }
 
 impl Milestones {
-    /// Those of the network of which `identity` says all that its trainings depend on, for a training of `epochs` of the
-    /// schedule's `full` epochs.
+    /// The milestones of one network, for a training of `epochs` of the schedule's `full` epochs. `identity`
+    /// names all that the network's trainings depend on.
     pub(crate) fn new(folder: PathBuf, identity: String, epochs: u32, full: u32) -> Self {
         Self { folder, identity, epochs, full }
     }
@@ -52,8 +53,9 @@ impl Milestones {
         })
     }
 
-    /// Keeps the state at which this training ended, unless no longer one can follow. The states of shorter ones have had their
-    /// time. That something cannot be written or removed costs a longer training its head start.
+    /// Keeps the state at which this training ended, unless no longer training can follow. Removes the states
+    /// of shorter trainings, which are no longer needed. If a file cannot be written or removed, a longer
+    /// training only loses its head start.
     pub(crate) fn end(&self, state: impl FnOnce() -> Checkpoint) {
         if let Err(error) = self.keep(state) {
             tracing::warn!("{}: cannot keep the end of a training: {error}", self.folder.display());

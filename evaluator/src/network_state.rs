@@ -23,8 +23,8 @@ pub(crate) struct NetworkState {
     pub(crate) loss: f64,
 }
 
-/// Where the checkpoints of a training are, and how far it was when the last one was written. The folder is this training's
-/// alone: it is held from the first moment at which something is in it.
+/// Where the checkpoints of a training are, and how far the training was at the last one. The folder belongs
+/// to this training alone, which holds it from the moment at which something is in it.
 pub(crate) struct Kept {
     checkpoints: Checkpoints,
     folder: PathBuf,
@@ -34,7 +34,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// In the folder that begins with `place` and ends with a hash of `identity`, which says all that the training depends on.
+    /// The folder begins with `place` and ends with a hash of `identity`, which names all that the training
+    /// depends on.
     pub(crate) fn new(place: PathBuf, identity: &str) -> Self {
         let mut folder = place.into_os_string();
         folder.push(&blake3::hash(identity.as_bytes()).to_hex()[..16]);
@@ -48,12 +49,12 @@ impl Kept {
         Self { milestones: Some(milestones), ..self }
     }
 
-    /// The latest state of at most so many steps that is known: that of a checkpoint, or one at which a shorter training ended;
-    /// `fresh` where there is none.
+    /// The latest known state with at most `steps` steps: a checkpoint, or the state at which a shorter
+    /// training ended. `fresh` where there is none.
     ///
     /// # Errors
-    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when they cannot be read,
-    /// [`EvalError::Data`] when one is whole and yet does not fit.
+    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when they cannot
+    /// be read, [`EvalError::Data`] when one is whole and yet does not fit.
     pub(crate) fn restored(&mut self, fresh: NetworkState, steps: u64) -> Result<NetworkState, EvalError> {
         if self.folder.exists() {
             self.hold()?;
@@ -83,7 +84,8 @@ impl Kept {
     /// Writes a checkpoint, unless this state has been read from one or written.
     ///
     /// # Errors
-    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when it cannot be written.
+    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when it cannot be
+    /// written.
     pub(crate) fn save(&mut self, state: &NetworkState) -> Result<(), EvalError> {
         let step = state.learner.step;
         if step != self.saved {
@@ -159,18 +161,7 @@ mod tests {
         let kind = ParameterKind::Linear { outputs: 2, inputs: 3, bias: true };
         let specs = [ParameterSpec { key: "head".to_owned(), kind }];
         let device = Device::flex();
-        let settings = TrainingSettings {
-            epochs: 9,
-            batch: 2,
-            optimizer: OptimizerSettings::default(),
-            warmup_epochs: 0,
-            label_smoothing: 0.0,
-            accumulate: 1,
-            clip_norm: None,
-            ema: None,
-            patience: None,
-            checkpoint_steps: 1,
-        };
+        let settings = TrainingSettings::plain(9, 2, OptimizerSettings::default());
         let weights = Weights::initialize(&specs, step, &device.clone().autodiff());
         let mut learner = Learner::new(weights, &settings, 20, &device);
         learner.step = step;

@@ -154,8 +154,9 @@ impl ScratchEvaluator {
 }
 
 impl ScratchEvaluator {
-    /// Where the training of a network is kept while it goes on: a folder for each fidelity, as several of one network may be
-    /// asked for at one time. Fewer epochs are the beginning of more, so that it may begin where a shorter training ended.
+    /// Where the training of a network is kept while it goes on. Each fidelity has its own folder, since
+    /// several of one network may be asked for at one time. Fewer epochs are the beginning of more, so a
+    /// training may begin where a shorter one ended.
     fn kept(&self, request: &Request<'_>, epochs: u32) -> Kept {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
         let network = [

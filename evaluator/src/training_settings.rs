@@ -38,6 +38,22 @@ pub(crate) const fn checkpoint_steps() -> u64 {
 }
 
 impl TrainingSettings {
+    /// A training that uses none of the options.
+    pub(crate) const fn plain(epochs: u32, batch: usize, optimizer: OptimizerSettings) -> Self {
+        Self {
+            epochs,
+            batch,
+            optimizer,
+            warmup_epochs: 0,
+            label_smoothing: 0.0,
+            accumulate: accumulate(),
+            clip_norm: None,
+            ema: None,
+            patience: None,
+            checkpoint_steps: checkpoint_steps(),
+        }
+    }
+
     /// Refuses impossible values.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         if self.epochs == 0 || self.epochs > 100_000 {
@@ -116,18 +132,8 @@ mod tests {
 
     #[test]
     fn a_step_is_cut_into_batches_of_like_size() {
-        let settings = TrainingSettings {
-            epochs: 2,
-            batch: 4,
-            optimizer: OptimizerSettings::default(),
-            warmup_epochs: 0,
-            label_smoothing: 0.0,
-            accumulate: 3,
-            clip_norm: None,
-            ema: None,
-            patience: None,
-            checkpoint_steps: checkpoint_steps(),
-        };
+        let plain = TrainingSettings::plain(2, 4, OptimizerSettings::default());
+        let settings = TrainingSettings { accumulate: 3, ..plain };
         let sizes = |count: u32| -> Vec<usize> {
             let examples: Vec<u32> = (0..count).collect();
             settings.batches(&examples).map(<[u32]>::len).collect()

@@ -125,7 +125,10 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
 /// Speeds about 5000 and shares about a hundredth: nothing that a network gives by itself.
 fn values() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![5000.0 + 40.0 * a - 3.0 * b, 0.01 + 0.001 * b], |value| value);
-    data_set(examples, Targets::Values { names: vec!["speed".to_owned(), "share".to_owned()], values, offsets: Vec::new() })
+    data_set(
+        examples,
+        Targets::Values { names: vec!["speed".to_owned(), "share".to_owned()], values, offsets: Vec::new() },
+    )
 }
 
 fn classes(test: impl Fn(f32) -> f32) -> Arc<DataSet> {

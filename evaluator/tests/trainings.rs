@@ -1,4 +1,5 @@
-//! Trainings of one network for different numbers of epochs: beside each other, after each other, and each on its own.
+//! Trainings of one network for different numbers of epochs: at the same time, after each other, and each on
+//! its own.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 

@@ -7,7 +7,7 @@ use std::path::Path;
 use kiln_files::{Checked, parse_document, seal_document};
 use serde::{Deserialize, Serialize};
 
-use crate::{ExportError, InputRecord};
+use crate::{ExportError, InputKind, InputRecord};
 
 /// What was measured or predicted, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -141,6 +141,22 @@ impl ModelCard {
                 return Err(refuse(field, (*value).into(), "a positive number"));
             }
         }
+        for (i, input) in self.preprocessing.inputs.iter().enumerate() {
+            let fill = match &input.kind {
+                InputKind::Number { fill: Some(fill), .. } => *fill,
+                _ => 0.0,
+            };
+            for (part, value) in [("offset", input.offset), ("fill", fill)] {
+                if !value.is_finite() {
+                    return Err(refuse(format!("preprocessing.inputs.{i}.{part}"), value, "a finite number"));
+                }
+            }
+        }
+        for (i, offset) in self.preprocessing.target_offsets.iter().enumerate() {
+            if !offset.is_finite() {
+                return Err(refuse(format!("preprocessing.target_offsets.{i}"), *offset, "a finite number"));
+            }
+        }
         for metric in &self.metrics {
             if !metric.value.is_finite() {
                 return Err(refuse(format!("metrics.{}", metric.name), metric.value, "a finite number"));
@@ -210,6 +226,15 @@ mod tests {
             "`metrics.test_accuracy_percent` of the model card is `NaN`, expected a finite number"
         );
         assert!(text.is_empty());
+        let mut card = testing::perceptron().card;
+        card.preprocessing.inputs[1].offset = f64::INFINITY;
+        assert_eq!(
+            card.check().unwrap_err().to_string(),
+            "`preprocessing.inputs.1.offset` of the model card is `inf`, expected a finite number"
+        );
+        let mut card = testing::perceptron().card;
+        card.preprocessing.target_offsets = vec![f64::NAN];
+        assert!(card.check().unwrap_err().to_string().starts_with("`preprocessing.target_offsets.0` of"));
     }
 
     #[test]

@@ -83,9 +83,11 @@ impl TrainedModel {
         let lengths = [
             ("preprocessing.mean", preprocessing.mean.len()),
             ("preprocessing.deviation", preprocessing.deviation.len()),
+            ("preprocessing.inputs", preprocessing.inputs.len()),
         ];
         for (field, found) in lengths {
-            if found != expected {
+            // Cards of earlier builds name no inputs.
+            if found != expected && !(found == 0 && field == "preprocessing.inputs") {
                 return Err(ExportError::CardLength { field, found, expected });
             }
         }

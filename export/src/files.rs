@@ -9,14 +9,15 @@ use crate::{ExportError, Exporter, TrainedModel};
 /// The file of a Rust package without which the folder is none.
 const PACKAGE: &str = "Cargo.toml";
 
-/// Writes a network in one format at `path`: a file, or a folder where the format is one. Gives the files of it.
+/// Writes a network in one format at `path`, which is a file, or a folder where the format is one. Returns
+/// its files.
 ///
-/// A file, or a new folder, appears whole. What is there already is not overwritten, unless it is the same, or with `force`. Other files of an existing
-/// folder stay. A device or a pipe is written to as it is.
+/// A file, or a new folder, appears whole. Existing content is overwritten only where it is the same, or with
+/// `force`. Other files of an existing folder stay. A device or a pipe is written to as it is.
 ///
 /// # Errors
-/// [`ExportError::Unwritable`] when the format cannot hold the network, [`ExportError::Files`] when a file cannot be written or
-/// may not be overwritten.
+/// [`ExportError::Unwritable`] when the format cannot hold the network, [`ExportError::Files`] when a file
+/// cannot be written or may not be overwritten.
 pub fn write_files(
     exporter: &dyn Exporter,
     model: &TrainedModel,

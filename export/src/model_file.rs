@@ -124,8 +124,8 @@ impl TrainedModel {
     /// Writes the model file at `path`: beside it first, then renamed, so that there is never half a file.
     ///
     /// # Errors
-    /// [`ExportError::Files`] when the file cannot be written, [`ExportError::Unwritable`] with the path and what [`TrainedModel::write`]
-    /// says.
+    /// [`ExportError::Files`] when the file cannot be written, [`ExportError::Unwritable`] with the path and
+    /// what [`TrainedModel::write`] says.
     pub fn save(&self, path: &Path) -> Result<(), ExportError> {
         let mut out = WholeFile::create(path)?;
         self.write(&mut out)
@@ -136,8 +136,8 @@ impl TrainedModel {
     /// Reads the model file at `path`.
     ///
     /// # Errors
-    /// [`ExportError::Files`] when it cannot be opened or is no file, [`ExportError::File`] with the path and what
-    /// [`TrainedModel::read`] says.
+    /// [`ExportError::Files`] when it cannot be opened or is no file, [`ExportError::File`] with the path and
+    /// what [`TrainedModel::read`] says.
     pub fn load(path: &Path) -> Result<Self, ExportError> {
         let (file, _) = kiln_files::open(path, FILE_LIMIT)?;
         Self::read(&mut BufReader::new(file)).map_err(|source| at(path, source))

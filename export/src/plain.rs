@@ -1,7 +1,9 @@
-//! Text from elsewhere, made harmless to show. A name in somebody else's run folder may hold an escape sequence that
-//! moves the cursor, a line end that looks like another message, or a mark that turns the direction of what follows.
+//! Makes text from elsewhere harmless to show. A name in somebody else's run folder may hold an escape
+//! sequence that moves the cursor, a line end that looks like another message, or a mark that turns the
+//! direction of what follows.
 //!
-//! Every text for people goes through here: the terminal, the screen, the log, pages. Files for programs hold texts as they are.
+//! Every text for people goes through here: the terminal, the screen, the log, pages. Files for programs hold
+//! texts as they are.
 
 use std::borrow::Cow;
 
@@ -17,7 +19,8 @@ pub fn plain_lines(text: &str) -> Cow<'_, str> {
     written_out(text, |c| c != '\n' && steers(c))
 }
 
-/// JSON of the same value with what steers a terminal or the eye escaped, which JSON allows and seldom does by itself.
+/// JSON of the same value, in which characters that steer a terminal or the eye are escaped. JSON allows
+/// that, but writers seldom do it by themselves.
 #[must_use]
 pub fn plain_json(json: &str) -> Cow<'_, str> {
     // A line end between values, and nowhere else, is JSON's own.
@@ -44,6 +47,8 @@ pub fn steers(c: char) -> bool {
             c,
             // Soft hyphen, Arabic letter mark, Mongolian vowel separator.
             '\u{ad}' | '\u{61c}' | '\u{180e}'
+            // Fillers of Hangul, which are blank.
+            | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
             // Zero width spaces and joiners, marks of direction.
             | '\u{200b}'..='\u{200f}'
             // Separators of lines and paragraphs, embeddings and overrides of direction.
@@ -52,6 +57,8 @@ pub fn steers(c: char) -> bool {
             | '\u{2060}'..='\u{206f}'
             // Byte order mark, marks of annotations, tags.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
+            // Variation selectors that no font shows.
+            | '\u{e0100}'..='\u{e01ef}'
             // What Unicode has no character for.
             | '\u{fffe}' | '\u{ffff}'
         )

@@ -1,6 +1,7 @@
 //! Names beside a place, under which files and folders are written before they are moved to it.
 //!
-//! A writer holds the lock of what it writes. What nobody holds was left by a process that died, and is removed.
+//! A writer holds the lock of what it writes. What nobody holds was left by a process that died, and is
+//! removed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
@@ -24,7 +25,8 @@ pub(crate) fn parent(place: &Path) -> &Path {
     }
 }
 
-/// Removes what dead writers to `place` left, then makes something beside it under a new name with `make`, and locks it.
+/// Removes what dead writers to `place` left. Then makes something beside it with `make`, under a new name,
+/// and locks it.
 ///
 /// `make` fails where something has that name, also where that is a link. It gives the handle to lock.
 pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> io::Result<(PathBuf, File)> {
@@ -46,8 +48,8 @@ pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> 
             }
             Err(error) => return Err(error),
         };
-        // Another process may have taken it for a leftover in the moment before it was locked. A file system without locks
-        // has no leftovers removed either.
+        // Another process may have taken it for a leftover in the moment before the lock. On a file system
+        // without locks nobody removes leftovers either.
         let is_lost = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if !is_lost && beside.symlink_metadata().is_ok() {
             return Ok((beside, file));
@@ -55,6 +57,14 @@ pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> 
         let _ = remove(&beside);
     }
     Err(last)
+}
+
+/// Makes a new or renamed file survive a crash of the machine: syncs the folder that it lies in.
+///
+/// # Errors
+/// When the folder cannot be opened or synced.
+pub fn sync_parent(place: &Path) -> io::Result<()> {
+    sync_folder(parent(place))
 }
 
 /// Makes a rename in a folder, or a new file there, survive a crash of the machine.
@@ -98,7 +108,8 @@ fn beginning(name: &OsStr) -> OsString {
     start
 }
 
-/// Removes leftovers: what has such a name and is held by nobody. What cannot be removed stays, and harms nothing.
+/// Removes leftovers, which have such a name and which nobody holds. A leftover that cannot be removed stays,
+/// and does no harm.
 fn clean(folder: &Path, start: &OsStr) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();

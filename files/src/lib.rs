@@ -10,6 +10,7 @@ mod reader;
 mod whole_file;
 mod whole_folder;
 
+pub use beside::sync_parent;
 pub use content::{Content, ContentHash, NotAHash};
 pub use document::{
     Checked, parse_document, parse_line, read_document, seal_document, seal_line, write_document,

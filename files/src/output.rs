@@ -34,7 +34,8 @@ pub const BEGINNING: usize = 4096;
 /// Writes a file that a user asked for. A pipe or a device is written to as it is, also through a link.
 ///
 /// # Errors
-/// [`FileError::Exists`] when something is there that may not be overwritten, other [`FileError`]s of the system.
+/// [`FileError::Exists`] when something is there that may not be overwritten, other [`FileError`]s of the
+/// system.
 pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Result<Written, FileError> {
     if place.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let written = File::options().write(true).open(place).and_then(|mut out| {
@@ -71,12 +72,12 @@ pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Res
 
 /// Writes a folder that a user asked for, from the content of its files by path.
 ///
-/// A new folder appears whole. With `force`, the files are put into a folder that is there, and others in it stay. The
-/// file `marker` is taken away first and put back last: where it is, the folder is whole.
+/// A new folder appears whole. With `force`, the files are put into a folder that is there, and others in it
+/// stay. The file `marker` is removed first and put back last, so a folder that has it is whole.
 ///
 /// # Errors
-/// [`FileError::Exists`] when a folder with something else in it is there and `force` is not set, other [`FileError`]s of the
-/// system.
+/// [`FileError::Exists`] when a folder with something else in it is there and `force` is not set, other
+/// [`FileError`]s of the system.
 pub fn write_output_folder(
     place: &Path,
     files: &BTreeMap<String, Vec<u8>>,

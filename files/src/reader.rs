@@ -9,8 +9,8 @@ use crate::FileError;
 /// Opens a file of at most `limit` bytes; also gives its length.
 ///
 /// # Errors
-/// [`FileError`] when it cannot be opened, is no file, or is longer. Opening a pipe would wait for a writer, so
-/// what is there is looked at first.
+/// [`FileError`] when it cannot be opened, is no file, or is longer. Opening a pipe would wait for a writer,
+/// so the kind of the file is checked first.
 pub fn open(path: &Path, limit: u64) -> Result<(File, u64), FileError> {
     let failed = || FileError::io(path, "read");
     check(path, &path.metadata().map_err(failed())?)?;

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::reader::kind;
 use crate::{FileError, beside};
 
-/// A file that is being written beside its place. It gets there by [`WholeFile::finish`]; dropped before, it is removed.
+/// A file that is being written beside its place. [`WholeFile::finish`] moves it there; dropped before, it is
+/// removed.
 #[derive(Debug)]
 pub struct WholeFile {
     place: PathBuf,

@@ -7,7 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::reader::kind;
 use crate::{FileError, beside};
 
-/// A folder that is being filled beside its place. It gets there by [`WholeFolder::finish`]; dropped before, it is removed.
+/// A folder that is being filled beside its place. [`WholeFolder::finish`] moves it there; dropped before, it
+/// is removed.
 #[derive(Debug)]
 pub struct WholeFolder {
     place: PathBuf,
@@ -62,7 +63,8 @@ impl WholeFolder {
         }
     }
 
-    /// Syncs all files and moves the folder to its place; a folder that is there goes away with all that is in it.
+    /// Syncs all files and moves the folder to its place. A folder that is there is removed with all that is
+    /// in it.
     ///
     /// # Errors
     /// [`FileError`]. Killed in the middle, the place holds the old folder, nothing, or the new one.

@@ -12,7 +12,8 @@ pub struct Measured {
     pub architecture: Architecture,
     /// Microseconds for the whole batch; the median where it was measured repeatedly.
     pub latency_us: f64,
-    /// Relative standard error of `latency_us` by how repeated measurements scatter; 0 where there is only one.
+    /// Relative standard error of `latency_us`, from the scatter of repeated measurements; 0 where there is
+    /// only one.
     pub standard_error: f64,
 }
 

@@ -54,7 +54,8 @@ pub struct Estimate {
     pub model_bytes: u64,
 }
 
-/// For what a cost model predicts latency, energy and peak memory. Numbers of other conditions are not comparable.
+/// The conditions for which a cost model predicts latency, energy and peak memory. Numbers for other
+/// conditions are not comparable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conditions {
     /// Examples that go through the network together.
@@ -90,7 +91,8 @@ pub trait CostModel: Send + Sync {
         None
     }
 
-    /// What predictions depend on besides name and conditions, as text: two models predict the same if all three are equal.
+    /// What predictions depend on besides name and conditions, as text: two models predict the same if all
+    /// three are equal.
     fn basis(&self) -> String {
         String::new()
     }

@@ -40,8 +40,9 @@ pub struct KeyFile {
 /// A CSV file of measurements, plain or gzipped, and which of its columns mean what.
 ///
 /// Networks are named by their genes joined by `-`, or by a cell of NAS-Bench-201 as its tables write it
-/// (`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`). A latency that is empty or -1 was not measured: the row is counted and left out.
-/// Rows that name the same genotype are repeated measurements of one network, which counts once, with their median.
+/// (`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`). A latency that is empty or -1 was not measured: the row is
+/// counted and left out. Rows that name the same genotype are repeated measurements of one network, which
+/// counts once, with their median.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasurementFile {
     /// The file.

@@ -86,7 +86,8 @@ impl CostSet {
         counted.chain(predicted).collect()
     }
 
-    /// How each cost comes about, by its name: counted, or predicted by which model for how many examples on how many threads.
+    /// How each cost comes about, by its name: counted, or predicted, with the model, the number of examples
+    /// and of threads.
     #[must_use]
     pub fn origins(&self) -> BTreeMap<String, String> {
         let mut origins = BTreeMap::new();

@@ -25,8 +25,8 @@ pub enum StudyError {
     },
     /// A strategy asks for a fidelity that the evaluator does not answer.
     #[error(
-        "the strategy asks for the fidelity `{fidelity}`, and the evaluator answers {answered}; give the strategy rungs among these, or \
-         choose another evaluator"
+        "the strategy asks for the fidelity `{fidelity}`, and the evaluator answers {answered}; give the \
+         strategy rungs among these, or choose another evaluator"
     )]
     Fidelity {
         /// What is asked for.
@@ -36,8 +36,8 @@ pub enum StudyError {
     },
     /// A budget ends before the first network is judged with full effort.
     #[error(
-        "`{key}` is {found}, expected at least {needed}: before that, with {in_flight} trials in flight, the strategy judges no network \
-         with full effort"
+        "`{key}` is {found}, expected at least {needed}: before that, with {in_flight} trials in flight, the \
+         strategy judges no network with full effort"
     )]
     Budget {
         /// Which budget.
@@ -95,8 +95,9 @@ pub enum StudyError {
     },
     /// What this process worked on is not where it was: another process may work on what is there now.
     #[error(
-        "{}: the run folder was removed, moved or replaced while the study ran (`{}` is not what it was), so nothing more is \
-         written; put it back where it was, then run the same command again", path.display(), what.display()
+        "{}: the run folder was removed, moved or replaced while the study ran (`{}` is not what it was), so \
+         nothing more is written; put it back where it was, then run the same command again",
+        path.display(), what.display()
     )]
     Displaced {
         /// The run folder.
@@ -105,7 +106,10 @@ pub enum StudyError {
         what: PathBuf,
     },
     /// The store is damaged, and cannot be built anew.
-    #[error("{}: the store is damaged ({damage}), and it cannot be removed to be rebuilt from the journal", path.display())]
+    #[error(
+        "{}: the store is damaged ({damage}), and it cannot be removed to be rebuilt from the journal",
+        path.display()
+    )]
     Unmended {
         /// Folder of the store.
         path: PathBuf,
@@ -153,8 +157,8 @@ pub enum StudyError {
     },
     /// A link is where a run folder has a file or a folder of its own.
     #[error(
-        "{}: is a link, and a study writes through none in its run folder; put what it leads to in its place (the run \
-         folder itself may be a link)", path.display()
+        "{}: is a link, and a study writes through none in its run folder; put what it leads to in its place \
+         (the run folder itself may be a link)", path.display()
     )]
     Linked {
         /// The link.
@@ -170,8 +174,8 @@ pub enum StudyError {
     },
     /// A line of a journal is not what was written.
     #[error(
-        "{}:{line}: damaged ({problem}); restore the file from a copy, or cut it before this line and run the study again, which \
-         goes on from there", path.display()
+        "{}:{line}: damaged ({problem}); restore the file from a copy, or cut it before this line and run \
+         the study again, which goes on from there", path.display()
     )]
     JournalLine {
         /// The journal.
@@ -203,10 +207,12 @@ pub enum StudyError {
         /// Folder of the store.
         path: PathBuf,
     },
-    /// The store and a line of the journal that has no check say different things, so that nobody knows which is right.
+    /// The store and a line of the journal that has no check say different things. Nobody knows which is
+    /// right.
     #[error(
-        "{}: the store says `{store}` of trial {trial}, and the journal `{journal}`, on a line without a check; one of them is \
-         damaged: restore it from a copy, or remove the store's folder to go by the journal", path.display()
+        "{}: the store says `{store}` of trial {trial}, and the journal `{journal}`, on a line without a \
+         check; one of them is damaged: restore it from a copy, or remove the store's folder to go by the \
+         journal", path.display()
     )]
     Contradiction {
         /// Folder of the store.
@@ -220,8 +226,9 @@ pub enum StudyError {
     },
     /// Two trials of a journal asked the same and have different answers.
     #[error(
-        "trials {} and {} judged the same network with the same effort, and the journal says `{}` and `{}`; one of the lines is \
-         damaged: restore the journal from a copy", trials[0], trials[1], outcomes[0], outcomes[1]
+        "trials {} and {} judged the same network with the same effort, and the journal says `{}` and `{}`; \
+         one of the lines is damaged: restore the journal from a copy",
+        trials[0], trials[1], outcomes[0], outcomes[1]
     )]
     Inconsistent {
         /// The trials.
@@ -242,8 +249,8 @@ pub enum StudyError {
     },
     /// The strategy proposes something else than the journal says.
     #[error(
-        "trial {trial} is `{genotype}` ({fidelity}) now, but `{journaled}` ({journaled_fidelity}) in the journal; {}: use the \
-         same ones, or choose another name for the study", Changed(*has_rungs)
+        "trial {trial} is `{genotype}` ({fidelity}) now, but `{journaled}` ({journaled_fidelity}) in the \
+         journal; {}: use the same ones, or choose another name for the study", Changed(*has_rungs)
     )]
     Replay {
         /// The trial.
@@ -341,6 +348,15 @@ pub enum StudyError {
     Eval(#[from] EvalError),
 }
 
+impl StudyError {
+    /// The whole message on one line, with all that led to it.
+    #[must_use]
+    pub fn said(&self) -> String {
+        let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
+        causes.fold(self.to_string(), |text, cause| format!("{text}: {cause}"))
+    }
+}
+
 /// Names, comma separated, in backticks.
 struct List<'a>(&'a [String]);
 
@@ -363,7 +379,10 @@ impl fmt::Display for Changed {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("the program or its data changed since")?;
         if self.0 {
-            f.write_str(" (an older build planned a full training as one epoch, and told the trials of several fidelities in another order)")?;
+            f.write_str(
+                " (an older build planned a full training as one epoch, and told the trials of several \
+                 fidelities in another order)",
+            )?;
         }
         Ok(())
     }
@@ -392,8 +411,8 @@ impl fmt::Display for Otherwise<'_> {
                     if before.is_some_and(|before| before > after) { "a later" } else { "an earlier" };
                 write!(
                     f,
-                    "{judge} build judged them, by results version {}, and this build gives results version {after}, whose \
-                     bits differ; go on with that build, or choose another name for the study",
+                    "{judge} build judged them, by results version {}, and this build gives results version \
+                     {after}, whose bits differ; go on with that build, or choose another name for the study",
                     before.unwrap_or(0)
                 )
             }

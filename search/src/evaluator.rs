@@ -64,7 +64,8 @@ pub enum EvalError {
     Files(#[from] kiln_files::FileError),
     /// The checkpoints of a training are being written by somebody else.
     #[error(
-        "{}: another training writes its checkpoints there; wait until it has ended, or end it, and run this again",
+        "{}: another training writes its checkpoints there; wait until it has ended, or end it, and run this \
+         again",
         path.display()
     )]
     Held {
@@ -81,7 +82,8 @@ pub enum EvalError {
     },
     /// Preparing trained something that gave no finite numbers.
     #[error(
-        "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set `clip_norm` or `warmup_epochs`"
+        "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set \
+         `clip_norm` or `warmup_epochs`"
     )]
     Diverged {
         /// What was trained.
@@ -136,8 +138,8 @@ pub trait Evaluator: Send + Sync {
     /// Identifies everything that an outcome depends on besides genotype and fidelity; valid after `prepare`.
     fn fingerprint(&self) -> String;
 
-    /// How the fingerprint begins, as far as that is known before `prepare`: a study that other results or another class of device
-    /// began is refused before anything is trained for it.
+    /// How the fingerprint begins, as far as that is known before `prepare`. With it a study that was begun
+    /// with other results, or on another class of device, is refused before anything is trained for it.
     fn fingerprint_start(&self) -> String {
         String::new()
     }
@@ -149,8 +151,8 @@ pub trait Evaluator: Send + Sync {
         Fidelities::full_only()
     }
 
-    /// Checks for seconds whether what was prepared can order networks; `None` where nothing is estimated. It changes no
-    /// outcome. The study asks once after `prepare` and keeps the answer in its journal.
+    /// Checks for seconds whether what was prepared can order networks; `None` where nothing is estimated. It
+    /// changes no outcome. The study asks once after `prepare` and keeps the answer in its journal.
     ///
     /// # Errors
     /// [`EvalError`] when the environment is broken or the user stopped.
@@ -171,8 +173,8 @@ pub trait Evaluator: Send + Sync {
 
 /// Turns a trial of the front into a trained, exported network.
 pub trait Finisher: Send + Sync {
-    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which exists). The study
-    /// syncs the files, journals what they hold, and moves the folder to its place.
+    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which
+    /// exists). The study syncs the files, journals their content, and moves the folder to its place.
     ///
     /// # Errors
     /// [`EvalError`] when the environment is broken or the user stopped.

@@ -162,7 +162,8 @@ mod tests {
         let error = Fidelities::of_schedule(20).with_proxy().check(Fidelity::Epochs(30)).unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the evaluator was asked for the fidelity `30 epochs`; it answers zero-cost proxies, 1 to 19 epochs, full (20 epochs)"
+            "the evaluator was asked for the fidelity `30 epochs`; it answers zero-cost proxies, 1 to 19 \
+             epochs, full (20 epochs)"
         );
         let said = |answered: Fidelities| answered.to_string();
         assert_eq!(said(Fidelities::full_only()), "full");

@@ -25,8 +25,8 @@ pub struct Finished {
 pub struct FinishedFile {
     /// Path, relative to the run folder's `models/<id>/`.
     pub name: String,
-    /// What it holds. A [`Finisher`](crate::Finisher) need not say it: the study reads what was written. Journals of older builds
-    /// lack it.
+    /// Length and hash. A [`Finisher`](crate::Finisher) need not give them: the study reads what was written.
+    /// Journals of older builds lack them.
     pub content: Option<Content>,
 }
 

@@ -107,6 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
+    use crate::pareto::points::points;
 
     /// Inclusion and exclusion over all subsets.
     fn by_inclusion_exclusion(points: &[Vec<f64>], reference: &[f64]) -> f64 {
@@ -154,12 +155,9 @@ mod tests {
     proptest! {
         #[test]
         fn equals_inclusion_and_exclusion(
-            dimensions in 1_usize..=5,
-            values in prop::collection::vec(prop::collection::vec(0_u8..12, 5), 0..9),
+            points in points(5, 12, 9),
         ) {
-            let points: Vec<Vec<f64>> =
-                values.iter().map(|v| v[..dimensions].iter().map(|v| f64::from(*v)).collect()).collect();
-            let reference = vec![10.0; dimensions];
+            let reference = vec![10.0; points.first().map_or(1, Vec::len)];
             let expected = by_inclusion_exclusion(&points, &reference);
             prop_assert!(close(hypervolume(&points, &reference), expected));
         }

@@ -18,7 +18,8 @@ pub(crate) use self::writer::is_free;
 pub use self::writer::{Journal, Opened};
 use crate::{Event, Seconds};
 
-/// Version of the lines written here. Lines of version 1 have no `check`; those of version 2 and of all that may follow have one.
+/// Version of the lines written here. Lines of version 1 have no `check`. Lines of version 2, and of any
+/// later one, have one.
 pub const JOURNAL_VERSION: u32 = 2;
 /// The last version of lines without a check.
 const UNCHECKED_VERSION: u32 = 1;
@@ -43,9 +44,10 @@ pub struct JournalEntry {
 /// The facts of a study, one line each, in an order of their own: two journals tell of the same study when these are
 /// equal.
 ///
-/// Facts are the evaluator's fingerprint, the trials, the last front, and the networks finished. Left out is what belongs to
-/// one process: times, checks, worker names, whether an answer was known, starts, progress, warnings and rejections; and the
-/// health of shared weights, which follows from the fingerprint and is not there in studies of older programs.
+/// Facts are the evaluator's fingerprint, the trials, the last front, and the networks finished. What belongs
+/// to one process is left out: times, checks, worker names, whether an answer was known, starts, progress,
+/// warnings and rejections. The health of shared weights is left out too: it follows from the fingerprint,
+/// and studies of older programs lack it.
 ///
 /// # Example
 /// ```

@@ -1,4 +1,4 @@
-//! Numbers by name, small enough to keep hundreds of thousands of: trials that were measured alike share the names.
+//! Numbers by name, small enough to keep hundreds of thousands: trials with the same names share them.
 
 use std::collections::BTreeMap;
 use std::fmt;

@@ -2,8 +2,8 @@
 
 use crate::{Costs, Fidelity, Objectives, Outcome, StudyError, TrialId};
 
-/// Values of the objectives: what was measured, or else a cost. A failed trial has none. A proxy that measures one thing
-/// alone stands in for every objective that only training can measure.
+/// Values of the objectives: what was measured, or else a cost. A failed trial has none. A proxy that
+/// measures one thing alone stands in for every objective that only training can measure.
 pub(crate) fn objectives(
     trial: TrialId,
     names: &[String],
@@ -27,7 +27,8 @@ pub(crate) fn objectives(
     names.iter().map(value).collect::<Result<_, _>>().map(Objectives)
 }
 
-/// Whether these can be the values of some objectives: each is a metric or a cost, and a failed trial has none.
+/// Whether these can be the values of some objectives: each is a metric or a cost, and a failed trial has
+/// none.
 pub(crate) fn are_possible(objectives: &Objectives, outcome: &Outcome, costs: &Costs) -> bool {
     let Some(measurement) = outcome.measurement() else { return objectives.0.is_empty() };
     let known = || measurement.metrics().values().chain(costs.0.values());

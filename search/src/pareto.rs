@@ -3,6 +3,8 @@
 //! Everything is minimized. What meets the constraints comes before what does not, and what failed comes last.
 
 mod archive;
+#[cfg(test)]
+pub(crate) mod points;
 
 use std::borrow::Borrow;
 use std::cmp::Ordering;
@@ -170,7 +172,8 @@ fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
         }
         return ranks;
     }
-    // In a plane the last member of a front has its lowest second value, and dominates whatever any other member does.
+    // In a plane the last member of a front has its lowest second value, and dominates whatever any other
+    // member does.
     let looked_at = if objectives.iter().all(|point| point.len() == 2) { 1 } else { usize::MAX };
     let mut fronts: Vec<Vec<usize>> = Vec::new();
     for i in order {
@@ -195,6 +198,7 @@ mod tests {
     use kiln_space::Genotype;
     use proptest::prelude::*;
 
+    use super::points::points;
     use super::*;
     use crate::{Costs, FailureKind, Fidelity, Measurement, Objectives, Origin, Outcome, Proposal};
 
@@ -271,15 +275,12 @@ mod tests {
     proptest! {
         #[test]
         fn a_front_is_a_subset_and_mutually_non_dominated(
-            values in prop::collection::vec(prop::collection::vec(0_u8..6, 3), 0..40),
+            values in points(3, 6, 40),
         ) {
             let trials: Vec<Trial> = values
                 .iter()
                 .enumerate()
-                .map(|(i, value)| {
-                    let objectives: Vec<f64> = value.iter().map(|v| f64::from(*v)).collect();
-                    trial(i as TrialId, Fidelity::Full, &objectives, 0.0)
-                })
+                .map(|(i, value)| trial(i as TrialId, Fidelity::Full, value, 0.0))
                 .collect();
             let front = front(&trials);
             let on = |id: &TrialId| trials[*id as usize].objectives.0.as_slice();
@@ -294,12 +295,8 @@ mod tests {
 
         #[test]
         fn ranks_follow_the_definition(
-            dimensions in 1_usize..=3,
-            values in prop::collection::vec(prop::collection::vec(0_u8..5, 3), 0..40),
+            values in points(3, 5, 40),
         ) {
-            let values: Vec<Vec<u8>> = values.iter().map(|value| value[..dimensions].to_vec()).collect();
-            let values: Vec<Vec<f64>> =
-                values.iter().map(|value| value.iter().map(|v| f64::from(*v)).collect()).collect();
             let objectives: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();
             prop_assert_eq!(sort_non_dominated(&objectives), rank_by_definition(&values));
         }

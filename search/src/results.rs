@@ -2,9 +2,9 @@
 
 /// Version of the bits of all results: of trainings, of what networks measure, of proposals.
 ///
-/// It is raised when, and only when, the same config, seed, data and class of device give other bits than before, and is no
-/// version of the package. A study whose trials were judged under another version is not gone on with. Builds before version 1 named
-/// the package's version instead, and count as version 0.
+/// It is raised when, and only when, the same config, seed, data and class of device give other bits than
+/// before. It is not the version of the package. A study whose trials were judged under another version is
+/// not continued. Builds before version 1 named the package's version instead, and count as version 0.
 pub const RESULTS_VERSION: u32 = 1;
 
 /// How a fingerprint names the version.

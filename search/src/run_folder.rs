@@ -57,8 +57,8 @@ impl RunFolder {
                     let path = paths.config();
                     if kept.is_changed {
                         let problem = format!(
-                            "it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in the config that is \
-                             run; put it back"
+                            "it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in \
+                             the config that is run; put it back"
                         );
                         return Err(FileError::Damaged { path, problem }.into());
                     }

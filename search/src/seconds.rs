@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A time in seconds: finite, at least 0, at most [`Seconds::MAX`].
 ///
-/// Every time that a file can hold is read as this type, so that no sum, no text and no [`Duration`] of it can fail.
-/// Sums stop at [`Seconds::MAX`].
+/// Every time that a file can hold is read as this type, so that no sum, no text and no [`Duration`] of it
+/// can fail. Sums stop at [`Seconds::MAX`].
 ///
 /// # Example
 /// ```
@@ -31,8 +31,7 @@ pub struct NotSeconds(pub f64);
 impl Seconds {
     /// No time.
     pub const ZERO: Self = Self(0.0);
-    /// The longest time, about 3,000 years: more than any clock shows, and few enough for a sum to stay exact to a
-    /// millisecond.
+    /// The longest time, about 3,000 years. No clock shows more, and sums stay exact to a millisecond.
     pub const MAX: Self = Self(1e11);
 
     /// The time of this many seconds.

@@ -40,7 +40,7 @@ pub enum HealthQuestion {
     LargestBeatsSmallest,
     /// Does a subnet with shared weights beat guessing by what a short training of it alone reaches?
     BeatsShortTraining,
-    /// Do two halves of the validation split order subnets alike?
+    /// Do subnets differ by more than noise over the validation examples?
     EstimatesRepeat,
 }
 

@@ -185,7 +185,8 @@ mod tests {
         }
         assert_eq!(
             now, known,
-            "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/results.rs), then run this test with KILN_BLESS=1"
+            "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/results.rs), then run this \
+             test with KILN_BLESS=1"
         );
     }
 

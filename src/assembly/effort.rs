@@ -39,15 +39,17 @@ pub(super) fn check_fidelities(
 fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     match answered.full_epochs {
         epochs @ 2.. if answered.shorter => format!(
-            "epochs below {epochs}: the evaluator `{evaluator}` trains for {epochs} epochs, which are the highest rung"
+            "epochs below {epochs}: the evaluator `{evaluator}` trains for {epochs} epochs, which are the \
+             highest rung"
         ),
         1 if answered.shorter => format!(
-            "a longer schedule: the evaluator `{evaluator}` trains for 1 epoch, and none is shorter; raise `evaluator.epochs`, or \
-             choose a strategy without rungs, such as `regularized_evolution`"
+            "a longer schedule: the evaluator `{evaluator}` trains for 1 epoch, and none is shorter; raise \
+             `evaluator.epochs`, or choose a strategy without rungs, such as `regularized_evolution`"
         ),
         _ => format!(
-            "a strategy without rungs of epochs, such as `regularized_evolution`: the evaluator `{evaluator}` answers {answered}, the \
-             same at every rung; `{kind}` needs one that trains each network, such as `scratch`"
+            "a strategy without rungs of epochs, such as `regularized_evolution`: the evaluator \
+             `{evaluator}` answers {answered}, the same at every rung; `{kind}` needs one that trains each \
+             network, such as `scratch`"
         ),
     }
 }
@@ -79,7 +81,8 @@ pub(super) fn check_budget(
     for (key, budget, needed) in budgets {
         if let Some(found) = budget.filter(|budget| *budget < needed) {
             let mut expected = format!(
-                "at least {needed}: only then `{kind}` judges a first network with full effort (fidelities: {}; {} trials in flight)",
+                "at least {needed}: only then `{kind}` judges a first network with full effort (fidelities: \
+                 {}; {} trials in flight)",
                 list(&rungs),
                 search.in_flight
             );

@@ -37,8 +37,8 @@ pub(super) struct Records {
 }
 
 impl Records {
-    /// Opens the file, which is made when it is missing. Says when lines are not checked. A last line without its end was being written when the process
-    /// died, and is cut off.
+    /// Opens the file, which is made when it is missing. Warns of lines that are not checked. A last line
+    /// without its end was being written when the process died, and is cut off.
     pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Self, AuditError> {
         let failed = |action| move |source| AuditError::File { path: path.to_owned(), action, source };
         check_file(path)?;
@@ -92,7 +92,8 @@ impl Records {
     }
 }
 
-/// Refuses a folder, a pipe or a device in the place of the file: opening a pipe would wait for its other end.
+/// Refuses a folder, a pipe or a device in the place of the file: opening a pipe would wait for its other
+/// end.
 fn check_file(path: &Path) -> Result<(), AuditError> {
     match kiln_files::optional(kiln_files::open(path, LONGEST_BYTES)) {
         Ok(_) => Ok(()),

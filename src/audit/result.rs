@@ -40,7 +40,8 @@ impl Audit {
     /// What the last audit of a run found; `None` if there was none. Files of older builds carry no hash.
     ///
     /// # Errors
-    /// [`AuditError::Files`] when the file cannot be read, [`AuditError::Damaged`] when it is not what an audit wrote.
+    /// [`AuditError::Files`] when the file cannot be read, [`AuditError::Damaged`] when it is not what an
+    /// audit wrote.
     pub fn load(paths: &RunPaths) -> Result<Option<Checked<Self>>, AuditError> {
         let path = paths.root().join(FILE);
         let bytes = optional(read(&path, LONGEST_BYTES))?;

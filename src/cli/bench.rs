@@ -143,7 +143,8 @@ pub(crate) struct HardwareArguments {
     /// CSV file of measurements with the column `index`; what is not positive was not measured
     #[arg(long, value_name = "FILE")]
     pub(crate) costs: PathBuf,
-    /// Device whose columns are objectives: those that begin with its name and `_`, and not with another device's longer name
+    /// Device whose columns are objectives: those that begin with its name and `_`, and not with another
+    /// device's longer name
     #[arg(long, value_name = "NAME")]
     pub(crate) device: String,
     /// Column of the accuracy

@@ -3,7 +3,7 @@
 use std::fmt::Write;
 use std::path::Path;
 
-use kiln::assembly::{Assembly, Folders, Registries};
+use kiln::assembly::{Assembly, Folders};
 use kiln::config::RunConfig;
 use kiln::estimate::Estimate;
 use kiln::memory;
@@ -17,7 +17,7 @@ use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::report::PredictedFor;
 use crate::text_table::{Align, TextTable};
-use crate::{output, units};
+use crate::{output, reading, units};
 
 /// Sizes with more digits are also said as a power of ten.
 const DIGITS: usize = 9;
@@ -25,7 +25,8 @@ const DIGITS: usize = 9;
 pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     let config = RunConfig::read(config, common.seed)?;
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
-    let assembly = Registries::builtin().build(config, folders)?;
+    let assembly = reading::registries().build(config, folders)?;
+    let notes = notes(&assembly);
     let seed = assembly.config.study.seed;
     let Assembly { space, costs, constraints, .. } = &assembly;
     let survey = Survey::new(space.as_ref(), costs, constraints, seed);
@@ -35,19 +36,27 @@ pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     let estimate = Estimate::new(&assembly, &survey, common.workers());
     if common.json {
         let mut checked = as_json(&survey, constraints, estimate.as_ref());
+        checked["notes"] = json!(notes);
         checked["fidelities"] = json!(assembly.strategy.fidelities(assembly.evaluator.fidelities()));
         output::print_json(&checked)?;
     } else {
-        output::print(&as_text(&assembly, &survey, estimate.as_ref()))?;
+        output::print(&as_text(&assembly, &notes, &survey, estimate.as_ref()))?;
     }
     Ok(Exit::Done)
 }
 
-fn as_text(assembly: &Assembly, survey: &Survey, estimate: Option<&Estimate>) -> String {
+/// What is odd about the data.
+fn notes(assembly: &Assembly) -> Vec<String> {
+    let Some(data) = &assembly.data else { return Vec::new() };
+    data.notes().iter().cloned().chain(data.findings()).collect()
+}
+
+fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Option<&Estimate>) -> String {
     let mut lines = Vec::new();
     if let Some(data) = &assembly.data {
         lines.push(format!("data         {}", data.describe()));
     }
+    lines.extend(notes.iter().map(|note| format!("note         {note}")));
     lines.push(format!(
         "space        {}: {} decisions, {} genotypes",
         assembly.config.space.kind,

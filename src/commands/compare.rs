@@ -15,6 +15,7 @@ use crate::comparison::{Comparison, Contender, deciding};
 use crate::exit::{Exit, Failure};
 use crate::output;
 use crate::run::{Run, read_record};
+use crate::units::Numbers;
 
 pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
     let registries = Registries::builtin();
@@ -32,6 +33,7 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
             config: deciding(&config),
             seed: config.study.seed,
             evaluator: config.evaluator.kind.clone(),
+            numbers: Numbers::of(&config),
             full_epochs: Some(record.full_epochs)
                 .filter(|epochs| *epochs > 0)
                 .or_else(|| full_epochs(&config)),
@@ -99,7 +101,8 @@ fn models(costs: &CostSet) -> String {
     costs.devices().iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
-/// Epochs that the evaluator of a run trains a network for, if it trains each on its own, for journals that do not say so.
+/// Epochs for which the evaluator of a run trains a network, if it trains each on its own. Used where the
+/// journal lacks them.
 fn full_epochs(config: &RunConfig) -> Option<u32> {
     // A supernet's epochs are those of the shared weights.
     let trains_each = config.evaluator.kind == "scratch";

@@ -5,18 +5,17 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::anyhow;
-use kiln::assembly::Registries;
 use kiln::config::{Document, RESOLVED, RunConfig};
-use kiln_evaluator::data::{ReadingRules, Split};
+use kiln_evaluator::data::{NamesFrom, Split};
 use kiln_evaluator::{Matched, predict, score};
-use kiln_export::{TrainedModel, plain_text};
+use kiln_export::{InputKind, TrainedModel, plain_text};
 use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::model_export::MODEL;
-use crate::{finished_files, output, units};
+use crate::{finished_files, output, reading, units};
 
 pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Result<Exit, Failure> {
     let path = model_file(model)?;
@@ -24,22 +23,14 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let model = TrainedModel::load(&path).map_err(Failure::wrong)?;
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
-    let rules = model.card.preprocessing.reading_rules;
-    let rules = ReadingRules::from_number(rules).ok_or_else(|| {
-        let path = path.display();
-        Failure::wrong(anyhow!(
-            "{path}: its data were read by rules {rules}, which this program does not know; use a newer one"
-        ))
-    })?;
-    if rules != ReadingRules::CURRENT {
-        output::say(&format!(
-            "note: the network was made by an earlier build; data are read by the rules of that time ({})",
-            rules.number()
-        ));
-    }
-    let data = Registries::builtin().data_by(&config, common.data.as_deref(), rules)?;
+    let rules = reading::rules_of(&model, &path)?;
+    // The study's own data have the names that the network was trained on; of others every name may be one of these.
+    let is_own = config.document.root().contains_key(RESOLVED);
+    let names = if is_own { NamesFrom::Training } else { NamesFrom::AllExamples };
+    let data = reading::registries().data_by(&config, common.data.as_deref(), (rules, names))?;
     let file = config.document.path().display();
     let data = data.ok_or_else(|| Failure::wrong(anyhow!("{file}: there is no table `[data]`")))?;
+    reading::say_notes(Some(data.as_ref()));
     let matched = Matched::new(&model, &data)
         .map_err(|why| Failure::wrong(anyhow::Error::new(why).context(path.display().to_string())))?;
     if model.card.preprocessing.inputs.is_empty() {
@@ -55,6 +46,12 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     }
     let examples = data.split(Split::Test);
     let raw: Vec<f32> = examples.iter().flat_map(|index| matched.input(data.example(*index))).collect();
+    for (column, count) in unseen(&model, &raw) {
+        output::say(&format!(
+            "note: column `{column}`: {count} of {} test examples have a name that the network was not trained on",
+            examples.len()
+        ));
+    }
     let began = Instant::now();
     let outputs = predict(&model, &raw);
     let seconds = began.elapsed().as_secs_f64();
@@ -84,6 +81,17 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
         output::print(&lines.join("\n"))?;
     }
     Ok(Exit::Done)
+}
+
+/// For each column of names, how many of the examples that a network takes have one that training did not have.
+fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
+    let inputs = &model.card.preprocessing.inputs;
+    let of_unseen = inputs.iter().enumerate().filter_map(|(at, input)| match &input.kind {
+        InputKind::Unseen { column } => Some((at, column.as_str())),
+        _ => None,
+    });
+    let count = |at: usize| raw.iter().skip(at).step_by(inputs.len()).filter(|value| **value > 0.5).count();
+    of_unseen.map(|(at, column)| (column, count(at))).filter(|(_, count)| *count > 0).collect()
 }
 
 /// The model file: the one named, or that in the folder named.

@@ -3,7 +3,7 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
-use kiln::assembly::Registries;
+use kiln_evaluator::data::NamesFrom;
 use kiln_evaluator::{in_8_bits, in_single_precision};
 use kiln_export::{ExportError, ExporterRegistry, TrainedModel, write_files};
 use kiln_search::FileMismatch;
@@ -15,7 +15,7 @@ use crate::exit::{Exit, Failure};
 use crate::model_export::{MODEL, default_path, how_to_finish, model_file, size};
 use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
-use crate::{finished_files, output_file};
+use crate::{finished_files, output_file, reading};
 
 /// What is to be written, and where.
 pub(crate) struct Output {
@@ -42,7 +42,8 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
         let finished: Vec<String> = run.finished.iter().map(|finished| finished.trial.to_string()).collect();
         let finished = if finished.is_empty() { "none".to_owned() } else { finished.join(", ") };
         return Err(Failure::wrong(anyhow!(
-            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose one of these; {}",
+            "trial {trial} is not finished, so it has no weights of its own (finished: {finished}); choose \
+             one of these; {}",
             how_to_finish(trial, &run.paths)
         )));
     }
@@ -51,7 +52,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     let model = match precision {
         None => model,
         Some(ExportPrecision::F32) => in_single_precision(&model),
-        Some(ExportPrecision::Int8) => in_integers(&model, &run, common)?,
+        Some(ExportPrecision::Int8) => in_integers(&model, &path, &run, common)?,
     };
     let default = default_path(&run.config.study.name, trial, exporter, &model).map_err(Failure::wrong)?;
     let out = out.unwrap_or(default);
@@ -63,8 +64,9 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     if common.json {
         let bytes: u64 = sizes.iter().map(|(_, bytes)| bytes).sum();
         let files: Vec<String> = files.iter().map(|file| path_text(file)).collect();
+        let file = path_text(&out);
         output::print_json(
-            &json!({ "trial": trial, "format": format, "file": path_text(&out), "bytes": bytes, "files": files }),
+            &json!({ "trial": trial, "format": format, "file": file, "bytes": bytes, "files": files }),
         )?;
     } else {
         let lines: Vec<String> =
@@ -92,12 +94,22 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
 
 /// The network in 8 bits. Where layers were finished in single precision, the ranges of their values are taken from the
 /// training images of the study.
-fn in_integers(model: &TrainedModel, run: &Run, common: &Common) -> Result<TrainedModel, Failure> {
+fn in_integers(
+    model: &TrainedModel,
+    path: &Path,
+    run: &Run,
+    common: &Common,
+) -> Result<TrainedModel, Failure> {
     if model.architecture.layers.iter().all(|layer| layer.precision == Precision::uniform(NumberFormat::Int8))
     {
         return Ok(model.clone());
     }
-    let data = Registries::builtin().data(&run.config, common.data.as_deref()).with_context(|| {
+    let rules = reading::rules_of(model, path)?;
+    let data = reading::registries().data_by(
+        &run.config,
+        common.data.as_deref(),
+        (rules, NamesFrom::Training),
+    ).with_context(|| {
         "int8 of a network that was finished in single precision needs the study's training images, for the ranges of values; \
          name their folder with `--data`"
     });

@@ -1,8 +1,7 @@
 //! `kiln finish`: train, test and export networks of a study whose search has ended.
 
-use kiln::assembly::{Assembly, Registries};
 use kiln::config::FinishTable;
-use kiln_search::{FailureGroup, RunFolder, Status, Wanted};
+use kiln_search::{FailureGroup, Status, Wanted};
 use kiln_space::Settings;
 
 use crate::cli::{Common, FinishArguments};
@@ -12,7 +11,7 @@ use crate::progress::Screen;
 use crate::report::Report;
 use crate::run::Run;
 use crate::units::Numbers;
-use crate::{logging, output};
+use crate::{logging, output, reading};
 
 pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, Failure> {
     let FinishArguments { run, trials, networks, epochs } = arguments;
@@ -24,7 +23,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     config.finish = Some(FinishTable { networks, settings: with_epochs(&settings, *epochs) });
     let wanted = if trials.is_empty() { Wanted::Best(networks) } else { Wanted::Trials(trials.clone()) };
 
-    let assembly = Registries::builtin().build_at(config, common.data.as_deref(), paths.clone())?;
+    let assembly = reading::registries().build_at(config, common.data.as_deref(), paths.clone())?;
     let text = assembly.config.document.to_toml();
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
@@ -32,7 +31,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     study.settings.workers = common.workers();
     study.stop = StopFlag::listen()?.flag();
     study.check()?;
-    let folder = RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?;
+    let folder = reading::open_run(&paths, &text)?;
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} finishes networks of {}", env!("CARGO_PKG_VERSION"), paths.root().display());
     study.observers.push(Box::new(Screen::new(objectives.first().map_or("", String::as_str), numbers)));

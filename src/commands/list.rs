@@ -107,7 +107,7 @@ fn listed(paths: &RunPaths) -> Listed {
 
 /// Adds what config and journal say.
 fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), String> {
-    let text = paths.read_config().map_err(|error| said(&error))?;
+    let text = paths.read_config().map_err(|error| error.said())?;
     let document = Document::parse(&paths.config(), &text).map_err(|error| error.to_string())?;
     let config = RunConfig::from_document(document, None).map_err(|error| error.to_string())?;
     study.budget = config.search.trials;
@@ -116,7 +116,7 @@ fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), String> {
         Ok(record) => record,
         // Its first line is not written yet.
         Err(StudyError::NotARun { .. }) => return Ok(()),
-        Err(error) => return Err(said(&error)),
+        Err(error) => return Err(error.said()),
     };
     let trials: Vec<Trial> = record.trials.into_values().map(|journaled| journaled.trial).collect();
     study.trials = trials.len() as u64;
@@ -129,14 +129,6 @@ fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), String> {
     study.last_unix_s = Some(record.unix_s.get());
     study.state = if record.ended { State::Ended } else { State::Interrupted };
     Ok(())
-}
-
-/// An error with its cause.
-fn said(error: &StudyError) -> String {
-    match std::error::Error::source(error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    }
 }
 
 fn as_text(studies: &[Listed]) -> String {

@@ -4,10 +4,10 @@ use std::path::Path;
 use std::sync::Arc;
 use std::thread;
 
-use kiln::assembly::{Assembly, Folders, Registries};
+use kiln::assembly::{Assembly, Folders};
 use kiln::config::RunConfig;
 use kiln::{memory, survey};
-use kiln_search::{RunFolder, RunPaths, Status, Study};
+use kiln_search::{RunPaths, Status, Study};
 
 use super::check::too_much;
 use crate::cli::Common;
@@ -19,7 +19,7 @@ use crate::progress::Screen;
 use crate::report::{PredictedFor, Report};
 use crate::tui::{self, Role, Setup};
 use crate::units::{self, Numbers};
-use crate::{logging, output};
+use crate::{logging, output, reading};
 
 /// What is asked of a search besides its config.
 #[derive(Clone, Copy, Debug)]
@@ -37,7 +37,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let file = config;
     let config = RunConfig::read(file, common.seed)?;
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
-    let assembly = Registries::builtin().build(config, folders)?;
+    let assembly = reading::registries().build(config, folders)?;
+    reading::say_notes(assembly.data.as_deref());
     let Assembly { space, costs, constraints, .. } = &assembly;
     survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
@@ -60,7 +61,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let stop = StopFlag::listen()?;
     study.stop = stop.flag();
     study.check()?;
-    let folder = RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?;
+    let folder = reading::open_run(&paths, &text)?;
     logging::to_file(&paths.log())?;
     tracing::info!("kiln {} searches {}", env!("CARGO_PKG_VERSION"), file.display());
 

@@ -4,7 +4,7 @@ use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
-use kiln::assembly::{Folders, Registries};
+use kiln::assembly::Folders;
 use kiln::audit::{Audit, AuditError, AuditPlan, AuditedNetwork, Predictor};
 use kiln_search::{EvalError, Outcome, Progress, RunFolder};
 use serde_json::json;
@@ -14,7 +14,7 @@ use crate::exit::{Exit, Failure};
 use crate::interrupt::StopFlag;
 use crate::run::Run;
 use crate::text_table::{Align, TextTable};
-use crate::{failures, output, units};
+use crate::{failures, output, reading, units};
 
 pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Failure> {
     let SupernetCommand::Audit { run, networks, epochs, repeats, short } = command;
@@ -27,7 +27,7 @@ pub(crate) fn run(command: &SupernetCommand, common: &Common) -> Result<Exit, Fa
 
 fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failure> {
     let (paths, config) = Run::open(run, &common.runs)?;
-    let registries = Registries::builtin();
+    let registries = reading::registries();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = registries.build(config, folders)?;
     // An audit writes into the run folder, so that no study may at the same time, and no other audit.

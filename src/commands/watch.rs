@@ -11,13 +11,14 @@ use kiln_search::{Event, JournalEntry, RunPaths};
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::inspection::Inspector;
+use crate::interrupt;
 use crate::model_export::ModelExport;
+use crate::output::{self, Output};
 use crate::progress::Screen;
 use crate::report::PredictedFor;
 use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
 use crate::units::Numbers;
-use crate::{interrupt, output};
 
 /// How often the journal is looked at where there is no screen.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -63,8 +64,9 @@ fn lines(
     // Entries since the journal's beginning, and those that were printed.
     let (mut at, mut printed) = (0_u64, 0_u64);
     let (mut ended, mut said) = (false, false);
+    let output = if json { Output::Results } else { Output::Messages };
     loop {
-        if closed.load(Ordering::Relaxed) || output::is_left() {
+        if closed.load(Ordering::Relaxed) || output::is_left() || output::is_closed(output) {
             return Ok(Exit::Done);
         }
         match follow.step()? {

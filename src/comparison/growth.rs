@@ -1,4 +1,5 @@
-//! How fast strategies get there: the hypervolume after some of the effort, over the studies of each strategy.
+//! How fast strategies get there: the hypervolume after a share of the effort, over the studies of each
+//! strategy.
 
 use std::fmt;
 
@@ -28,8 +29,8 @@ pub(crate) struct Growth {
 /// How much a study had spent, and the share of the box that it dominated then.
 pub(super) type Curve = Vec<(f64, f64)>;
 
-/// One line for the seeds of a study, in the order in which they are first named; nothing where each strategy is that of one
-/// study. `curves` are how the volume of each study grew, `totals` what each spent.
+/// One line for the seeds of a study, in the order in which they are first named. No line where each strategy
+/// has one study only. `curves` show how the volume of each study grew, `totals` what each spent.
 pub(super) fn growth(
     contenders: &[Contender],
     measure: Measure,

@@ -1,8 +1,8 @@
 //! Whether two studies are seeds of one: their configs say the same but for name, seed and budget.
 
 use kiln::assembly::Assembly;
-use kiln::config::RunConfig;
-use serde_json::{Map, Value, json};
+use kiln::config::{self, RunConfig};
+use serde_json::{Value, json};
 
 /// Keys that do not make another study of one, beside the budget's.
 const FREE: [&str; 2] = ["study.name", "study.seed"];
@@ -28,33 +28,11 @@ pub(crate) fn deciding(config: &RunConfig) -> Value {
 
 /// What makes two studies others: the first key that differs, with both values.
 pub(super) fn difference(a: &Value, b: &Value) -> Option<String> {
-    let (key, a, b) = first("", a, b)?;
+    let (key, a, b) = config::difference("", a, b)?;
     if key == "resolved.data" {
         return Some("the data or their splits differ".to_owned());
     }
-    let shown =
-        |value: Option<&Value>| value.map_or_else(|| "not set".to_owned(), |value| format!("`{value}`"));
-    Some(format!("`{key}` is {} there and {} here", shown(a), shown(b)))
-}
-
-type Difference<'a> = (String, Option<&'a Value>, Option<&'a Value>);
-
-fn first<'a>(path: &str, a: &'a Value, b: &'a Value) -> Option<Difference<'a>> {
-    let (Value::Object(left), Value::Object(right)) = (a, b) else {
-        return (a != b).then(|| (path.to_owned(), Some(a), Some(b)));
-    };
-    let of = |table: &'a Map<String, Value>, key: &str| table.get(key);
-    // Tables that follow from others come last: what a person wrote says more.
-    let mut keys: Vec<&String> =
-        left.keys().chain(right.keys().filter(|key| !left.contains_key(*key))).collect();
-    keys.sort_by_key(|key| *key == "resolved");
-    keys.into_iter().find_map(|key| {
-        let dotted = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
-        match (of(left, key), of(right, key)) {
-            (Some(a), Some(b)) => first(&dotted, a, b),
-            (a, b) => Some((dotted, a, b)),
-        }
-    })
+    Some(format!("`{key}` is {a} there and {b} here"))
 }
 
 #[cfg(test)]

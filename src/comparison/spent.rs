@@ -22,7 +22,8 @@ pub(crate) enum Measure {
 }
 
 impl Measure {
-    /// Trials where all of them took the same effort; else epochs, where it is known how many each took; else seconds.
+    /// Trials where all of them took the same effort; else epochs, where each trial's number is known; else
+    /// seconds.
     pub(super) fn of(contenders: &[Contender]) -> Self {
         let trials =
             || contenders.iter().flat_map(|study| study.trials.iter().map(move |trial| (study, trial)));

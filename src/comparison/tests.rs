@@ -15,6 +15,7 @@ pub(crate) fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) ->
         config: json!({ "evaluator": { "epochs": 9 } }),
         seed: 1,
         evaluator: "scratch".to_owned(),
+        numbers: Numbers::Measured,
         full_epochs: Some(9),
         seconds: Seconds::saturating(12.0),
         constraints: vec![Constraint::new("latency_us", limit)],
@@ -174,6 +175,27 @@ fn studies_of_several_fidelities_are_compared_by_epochs() {
     second.evaluator = "supernet".to_owned();
     let comparison = Comparison::new(&objectives(), &[first, second]);
     assert_eq!(comparison.warnings, ["a was judged by the evaluator `scratch`, b by `supernet`"]);
+}
+
+#[test]
+fn metrics_of_shared_weights_are_called_estimates() {
+    let measured = contender("a", &[Some((4.0, 4.0))], 10.0);
+    let mut estimated = contender("b", &[Some((5.0, 4.0))], 10.0);
+    estimated.numbers = Numbers::Estimated;
+    let text = |contenders: &[Contender]| Comparison::new(&objectives(), contenders).to_string();
+    let row = |text: &str, name: &str| {
+        let line = text.lines().find(|line| line.trim_start().starts_with(name));
+        line.map(|line| line.split_whitespace().map(str::to_owned).collect::<Vec<_>>())
+    };
+    let both = text(&[estimated.clone(), estimated.clone()]);
+    assert!(both.contains("best estimated accuracy %") && both.contains(": estimated accuracy %"), "{both}");
+    let mixed = text(&[measured.clone(), estimated.clone()]);
+    assert!(mixed.contains("best accuracy %") && !mixed.contains("estimated accuracy"), "{mixed}");
+    let kinds = ["metrics", "of", "trials", "measured", "estimates"].map(str::to_owned);
+    assert_eq!(row(&mixed, "metrics of trials").as_deref(), Some(&kinds[..]), "{mixed}");
+    assert_eq!(row(&text(&[measured.clone(), measured.clone()]), "metrics of trials"), None);
+    let json = serde_json::to_value(Comparison::new(&objectives(), &[measured, estimated])).unwrap();
+    assert_eq!([&json["studies"][0]["estimated"], &json["studies"][1]["estimated"]], [false, true]);
 }
 
 #[test]

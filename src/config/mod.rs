@@ -3,6 +3,7 @@
 
 #[cfg(test)]
 mod damaged;
+mod difference;
 mod document;
 mod error;
 mod explain;
@@ -11,7 +12,10 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
+pub use difference::difference;
 pub use document::Document;
 pub use error::{ConfigError, Place};
 pub use schema::schema;
-pub use tables::{FinishTable, HardwareTable, Part, RESOLVED, RunConfig, SearchTable, StudyTable};
+pub use tables::{
+    FinishTable, HardwareTable, Part, READING_RULES, RESOLVED, RunConfig, SearchTable, StudyTable,
+};

@@ -13,6 +13,8 @@ use super::{ConfigError, Document};
 
 /// Table that Kiln adds when it writes the config of a run: what the study was resolved to.
 pub const RESOLVED: &str = "resolved";
+/// Key of that table for the rules by which the data were read; earlier builds, which had one set of rules, left it out.
+pub const READING_RULES: &str = "reading_rules";
 /// All tables of a config, in the order in which they are usually written.
 pub(super) const TABLES: [&str; 8] =
     ["study", "data", "space", "hardware", "evaluator", "search", "finish", RESOLVED];

@@ -43,7 +43,8 @@ impl StudyPage {
         }
         let low = self.front.first().and_then(|entry| self.qualifier(entry.fidelity)).map(|qualifier| {
             Part::Text(format!(
-                "No network was judged with full effort: values of the front are what networks measure {qualifier}."
+                "No network was judged with full effort: values of the front are what networks measure \
+                 {qualifier}."
             ))
         });
         low.into_iter().chain([Part::Text(format!("Effort: {spent}."))]).collect()

@@ -1,5 +1,5 @@
-//! What the page needs of the lines of a journal that are no trials, taken in line by line: of a long study they are
-//! too many to keep.
+//! What the page needs of the journal's lines that are no trials. It is taken in line by line: a long study
+//! has too many lines to keep.
 
 use std::collections::BTreeMap;
 

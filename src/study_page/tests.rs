@@ -209,8 +209,10 @@ fn a_page_says_with_how_much_effort_its_values_were_measured() {
     ]);
     let html = page.page(&BTreeMap::new()).html();
     for part in [
-        "No network was judged with full effort: values of the front are what networks measure after 3 of 20 epochs.",
-        "Effort: 7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 epochs, 0 with full effort.",
+        "No network was judged with full effort: values of the front are what networks measure after 3 of 20 \
+         epochs.",
+        "Effort: 7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 \
+         epochs, 0 with full effort.",
         "in the search, trial 1, after 3 of 20 epochs",
         "Networks of the front, best first, after 3 of 20 epochs",
         "In the search, after 3 of 20 epochs: accuracy 96.00 %",

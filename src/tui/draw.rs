@@ -88,8 +88,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
     make_plain(frame.buffer_mut());
 }
 
-/// Has no cell hold what steers the terminal, or the eye: names come from the run folder. Such a character has no width, so that it
-/// stands in the cell of another, which goes with it: that something is wrong must be seen.
+/// Replaces what steers the terminal, or the eye, in every cell: names come from the run folder. Such a
+/// character has no width and shares the cell of another character, which is replaced with it. People must
+/// see that something is wrong.
 fn make_plain(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if cell.symbol().contains(steers) {

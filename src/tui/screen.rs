@@ -243,8 +243,8 @@ impl Drop for Screen {
     }
 }
 
-/// Shows a run folder's journal while it grows, until the user leaves or the terminal is `closed`. Gives the warnings that were on the screen, and what
-/// was exported.
+/// Shows a run folder's journal while it grows, until the user leaves or the terminal is `closed`. Returns
+/// the warnings that were on the screen, and what was exported.
 ///
 /// # Errors
 /// When the terminal cannot be used.

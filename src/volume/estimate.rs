@@ -1,5 +1,5 @@
-//! Volume below points of many dimensions, where the exact one would take minutes: the share of points drawn in the box that are
-//! dominated.
+//! Volume below points of many dimensions, where the exact one would take minutes. The estimate is the
+//! dominated share of points drawn in the box.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -9,8 +9,8 @@ pub(super) const SAMPLES: usize = 1 << 16;
 /// Seed of the generator that draws them: always the same, so that equal points give equal estimates.
 const SEED: u64 = 0x766f_6c75_6d65;
 
-/// The share of the box between two corners that the first points dominate, after each point that adds to it, and the largest
-/// standard error of these shares. `best` is the corner at which all values are lowest.
+/// The share of the box between two corners that the first points dominate, after each point that adds to it,
+/// and the largest standard error of these shares. `best` is the corner at which all values are lowest.
 pub(super) fn growth<'a>(
     points: impl Iterator<Item = (usize, &'a [f64])>,
     reference: &[f64],

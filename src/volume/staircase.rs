@@ -1,5 +1,5 @@
-//! Exact volume below points in two to four dimensions, for the points of whole studies: the sweep over the last objective keeps
-//! the area below the first two as a staircase.
+//! Exact volume below points in two to four dimensions, for the points of whole studies. The sweep over the
+//! last objective keeps the area below the first two as a staircase.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -41,8 +41,8 @@ impl Staircase {
         Self { reference, steps: BTreeMap::new() }
     }
 
-    /// Takes in a point, and gives the area that it adds: zero where another one dominates it, or it is not better than the
-    /// reference point in both.
+    /// Takes in a point, and returns the area that it adds. That is zero where another point dominates it, or
+    /// where it is not better than the reference point in both coordinates.
     pub(super) fn insert(&mut self, [x, y]: [f64; 2]) -> f64 {
         let [right, top] = self.reference;
         if !(x.is_finite() && y.is_finite() && x < right && y < top) {
@@ -80,8 +80,9 @@ impl Staircase {
     }
 }
 
-/// Volume between points and the reference point, which has at least two coordinates: the same bits in whichever order the points
-/// are given. In `n log n` steps for three coordinates and `n` times as many for each further one.
+/// Volume between points and the reference point, which has at least two coordinates. The order of the points
+/// changes no bit. It takes `n log n` steps for three coordinates, and `n` times as many for each further
+/// one.
 pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
     let [first, second, ..] = reference else { return 0.0 };
     let plane = [*first, *second];

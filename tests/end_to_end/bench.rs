@@ -192,7 +192,8 @@ fn mistakes_are_named() {
         ([&macros[..], &["latencies.csv"]].concat(), "latencies.csv: no column `arch`; there are `index`"),
         (
             [&hardware[..], &["--device", "watch", "--strategy", "random"]].concat(),
-            "latencies.csv: no column `watch_...`; there are `index`, `phone_latency_ms`, `phone_5g_latency_ms`",
+            "latencies.csv: no column `watch_...`; there are `index`, `phone_latency_ms`, \
+             `phone_5g_latency_ms`",
         ),
     ];
     for (arguments, expected) in cases {

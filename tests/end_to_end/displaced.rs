@@ -1,5 +1,5 @@
-//! The run folder removed, renamed or replaced under a study that runs, its lock removed, and studies started at once: one
-//! process writes, and only into the folder that it began with.
+//! The run folder removed, renamed or replaced under a study that runs, its lock removed, and studies started
+//! at once: one process writes, and only into the folder that it began with.
 
 #![cfg(unix)]
 
@@ -13,36 +13,21 @@ use std::time::{Duration, Instant};
 
 use kiln_search::Event;
 
-use crate::sandbox::{Said, Sandbox};
+use crate::sandbox::{Said, Sandbox, SmallStudy};
 
 /// A study that does not end by itself, with a trial now and then and a checkpoint at every step.
-const CONFIG: &str = r#"[study]
-name = "gone"
-seed = 1
-
-[data]
-kind = "digits"
-limit = 400
-
-[space]
-kind = "mlp"
-layers = [1, 2, 3]
-width = [8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32]
-
-[[hardware]]
-device = "cortex-m7"
-
-[evaluator]
-kind = "scratch"
-epochs = 4
-checkpoint_steps = 2
-
-[search]
-strategy = "random"
-trials = 1000000
-in_flight = 2
-objectives = ["error_percent", "latency_us"]
-"#;
+fn config() -> String {
+    SmallStudy {
+        name: "gone",
+        data: "kind = \"digits\"\nlimit = 400",
+        layers: "[1, 2, 3]",
+        width: "[8, 10, 12, 14, 16, 18, 20, 22, 24, 26, 28, 30, 32]",
+        evaluator: "kind = \"scratch\"\nepochs = 4\ncheckpoint_steps = 2",
+        search: "strategy = \"random\"\ntrials = 1000000\nin_flight = 2",
+        ..SmallStudy::default()
+    }
+    .text()
+}
 
 /// Does something to a run folder, with another place at hand.
 type Displace<'a> = &'a dyn Fn(&Path, &Path);
@@ -111,7 +96,7 @@ fn a_run_folder_that_is_not_where_it_was_stops_its_study() {
     let cases: [(&str, Displace<'_>); 3] =
         [("removed", &removed), ("renamed", &renamed), ("replaced", &replaced)];
     for (what, displace) in cases {
-        let sandbox = Sandbox::new(CONFIG);
+        let sandbox = Sandbox::new(&config());
         let study = start(&sandbox);
         wait_until("the search does not begin", || trials(&sandbox).len() > 3);
         let (run, away) = (sandbox.path("runs/gone"), sandbox.path("away"));
@@ -139,7 +124,7 @@ fn a_run_folder_that_is_not_where_it_was_stops_its_study() {
 
 #[test]
 fn a_removed_lock_stops_its_study_and_lets_no_second_one_in() {
-    let sandbox = Sandbox::new(CONFIG);
+    let sandbox = Sandbox::new(&config());
     let first = start(&sandbox);
     wait_until("the search does not begin", || trials(&sandbox).len() > 3);
     fs::remove_file(sandbox.path("runs/gone/lock")).unwrap();
@@ -165,13 +150,13 @@ fn a_removed_lock_stops_its_study_and_lets_no_second_one_in() {
 #[test]
 fn of_two_studies_started_at_once_one_runs_and_the_other_names_it() {
     let pairs = env::var("KILN_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(PAIRS);
-    let mut sandbox = Sandbox::new(CONFIG);
+    let mut sandbox = Sandbox::new(&config());
     for pair in 0..pairs {
         // Every other pair finds a run folder, and a config that is to be written anew.
         if pair % 2 == 0 {
-            sandbox = Sandbox::new(CONFIG);
+            sandbox = Sandbox::new(&config());
         } else {
-            let text = CONFIG.replace("1000000", &(1_000_000 + pair).to_string());
+            let text = config().replace("1000000", &(1_000_000 + pair).to_string());
             fs::write(sandbox.path("study.toml"), text).unwrap();
         }
         let mut both = [start(&sandbox), start(&sandbox)];

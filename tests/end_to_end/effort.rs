@@ -5,7 +5,7 @@ use std::fs;
 
 use serde_json::json;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SmallStudy};
 
 const EVALUATOR: &str = r#"kind = "scratch"
 epochs = 4
@@ -13,31 +13,21 @@ calibration = 64"#;
 
 /// A study of small perceptrons: two rungs below the whole schedule of four epochs.
 fn config(evaluator: &str, strategy: &str, budget: &str) -> String {
-    format!(
-        r#"[study]
-name = "rungs"
-seed = 7
+    finished(evaluator, strategy, budget, "")
+}
 
-[data]
-kind = "digits"
-
-[space]
-kind = "mlp"
-layers = [1, 2]
-width = [8, 16, 32, 48]
-
-[[hardware]]
-device = "cortex-m7"
-
-[evaluator]
-{evaluator}
-
-[search]
-objectives = ["error_percent", "latency_us"]
-strategy = {strategy}
-{budget}
-"#
-    )
+/// The same with a table that says how its best network is finished.
+fn finished(evaluator: &str, strategy: &str, budget: &str, finish: &str) -> String {
+    SmallStudy {
+        name: "rungs",
+        seed: 7,
+        width: "[8, 16, 32, 48]",
+        evaluator,
+        search: &format!("strategy = {strategy}\n{budget}"),
+        more: finish,
+        ..SmallStudy::default()
+    }
+    .text()
 }
 
 #[track_caller]
@@ -55,15 +45,16 @@ fn rungs_over_shared_weights_are_refused() {
     let supernet = "kind = \"supernet\"\nepochs = 2\ncalibration = 64";
     assert_refused(
         &config(supernet, r#"{ kind = "asha", epochs = [1, 3] }"#, "trials = 20"),
-        "error: study.toml:23: `search.strategy.epochs`: found [1,3], expected a strategy without rungs of epochs, such as \
-         `regularized_evolution`: the evaluator `supernet` answers zero-cost proxies, full, the same at every rung; `asha` needs one \
-         that trains each network, such as `scratch`",
+        "error: study.toml:22: `search.strategy.epochs`: found [1,3], expected a strategy without rungs of \
+         epochs, such as `regularized_evolution`: the evaluator `supernet` answers zero-cost proxies, full, \
+         the same at every rung; `asha` needs one that trains each network, such as `scratch`",
     );
     assert_refused(
         &config(supernet, r#""hyperband""#, "trials = 20"),
-        "error: study.toml:23: `search.strategy`: found `hyperband`, which asks for 1 epoch, 3 epochs, full, expected a strategy \
-         without rungs of epochs, such as `regularized_evolution`: the evaluator `supernet` answers zero-cost proxies, full, the same \
-         at every rung; `hyperband` needs one that trains each network, such as `scratch`",
+        "error: study.toml:22: `search.strategy`: found `hyperband`, which asks for 1 epoch, 3 epochs, full, \
+         expected a strategy without rungs of epochs, such as `regularized_evolution`: the evaluator \
+         `supernet` answers zero-cost proxies, full, the same at every rung; `hyperband` needs one that \
+         trains each network, such as `scratch`",
     );
 }
 
@@ -87,7 +78,8 @@ kind = "nasbench201"
     for name in ["asha", "bohb", "hyperband", "successive_halving"] {
         let (code, said) = sandbox(&format!("\"{name}\""));
         let start = format!(
-            "error: study.toml:3: `search.strategy`: found `{name}`, which asks for 1 epoch, 3 epochs, full, expected a strategy without"
+            "error: study.toml:3: `search.strategy`: found `{name}`, which asks for 1 epoch, 3 epochs, full, \
+             expected a strategy without"
         );
         assert!(code == 2 && said.starts_with(&start), "{said}");
     }
@@ -96,8 +88,9 @@ kind = "nasbench201"
         (code, said.as_str()),
         (
             2,
-            "error: study.toml:3: `search.strategy.proxies`: found the evaluator `table`, which answers full, expected an evaluator \
-             that answers zero-cost proxies, such as `supernet` or `scratch`, or no `proxies`"
+            "error: study.toml:3: `search.strategy.proxies`: found the evaluator `table`, which answers \
+             full, expected an evaluator that answers zero-cost proxies, such as `supernet` or `scratch`, or \
+             no `proxies`"
         )
     );
 }
@@ -107,15 +100,15 @@ fn rungs_beyond_the_schedule_are_refused() {
     let long = EVALUATOR.replace("epochs = 4", "epochs = 20");
     assert_refused(
         &config(&long, r#"{ kind = "asha", epochs = [10, 30] }"#, "trials = 60"),
-        "error: study.toml:23: `search.strategy.epochs`: found [10,30], expected epochs below 20: the evaluator `scratch` trains for \
-         20 epochs, which are the highest rung",
+        "error: study.toml:22: `search.strategy.epochs`: found [10,30], expected epochs below 20: the \
+         evaluator `scratch` trains for 20 epochs, which are the highest rung",
     );
     let short = EVALUATOR.replace("epochs = 4", "epochs = 1");
     assert_refused(
         &config(&short, r#""asha""#, "trials = 60"),
-        "error: study.toml:23: `search.strategy`: found `asha`, which asks for 1 epoch, 3 epochs, full, expected a longer schedule: the \
-         evaluator `scratch` trains for 1 epoch, and none is shorter; raise `evaluator.epochs`, or choose a strategy without rungs, \
-         such as `regularized_evolution`",
+        "error: study.toml:22: `search.strategy`: found `asha`, which asks for 1 epoch, 3 epochs, full, \
+         expected a longer schedule: the evaluator `scratch` trains for 1 epoch, and none is shorter; raise \
+         `evaluator.epochs`, or choose a strategy without rungs, such as `regularized_evolution`",
     );
 }
 
@@ -123,24 +116,27 @@ fn rungs_beyond_the_schedule_are_refused() {
 fn budgets_that_judge_no_network_fully_are_refused() {
     assert_refused(
         &config(EVALUATOR, r#""successive_halving""#, "trials = 12"),
-        "error: study.toml:24: `search.trials`: found 12, expected at least 13: only then `successive_halving` judges a first network \
-         with full effort (fidelities: 1 epoch, 3 epochs, full; 8 trials in flight); raise it, or lower `in_flight`",
+        "error: study.toml:23: `search.trials`: found 12, expected at least 13: only then \
+         `successive_halving` judges a first network with full effort (fidelities: 1 epoch, 3 epochs, full; \
+         8 trials in flight); raise it, or lower `in_flight`",
     );
     assert_refused(
         &config(EVALUATOR, r#""successive_halving""#, "trials = 50\nepochs = 21"),
-        "error: study.toml:25: `search.epochs`: found 21, expected at least 22: only then `successive_halving` judges a first network \
-         with full effort (fidelities: 1 epoch, 3 epochs, full; 8 trials in flight); raise it, or lower `in_flight`",
+        "error: study.toml:24: `search.epochs`: found 21, expected at least 22: only then \
+         `successive_halving` judges a first network with full effort (fidelities: 1 epoch, 3 epochs, full; \
+         8 trials in flight); raise it, or lower `in_flight`",
     );
     assert_refused(
         &config("kind = \"naswot\"", r#""random""#, "trials = 50\nepochs = 21")
             .replace("error_percent", "negative_naswot"),
-        "error: study.toml:23: `search.epochs`: found a budget in epochs, expected no such budget: the trials of the evaluator `naswot` \
-         train nothing; set `trials` or `hours`",
+        "error: study.toml:22: `search.epochs`: found a budget in epochs, expected no such budget: the \
+         trials of the evaluator `naswot` train nothing; set `trials` or `hours`",
     );
     assert_refused(
         &config(EVALUATOR, r#"{ kind = "random", proxies = { draw = 30 } }"#, "trials = 30"),
-        "error: study.toml:24: `search.trials`: found 30, expected at least 31: only then `random` judges a first network with full \
-         effort (fidelities: zero-cost proxy, full; 8 trials in flight); raise it, or lower `in_flight`",
+        "error: study.toml:23: `search.trials`: found 30, expected at least 31: only then `random` judges a \
+         first network with full effort (fidelities: zero-cost proxy, full; 8 trials in flight); raise it, \
+         or lower `in_flight`",
     );
 }
 
@@ -148,20 +144,22 @@ fn budgets_that_judge_no_network_fully_are_refused() {
 #[test]
 fn every_view_of_a_run_says_how_its_values_were_measured() {
     let rungs = r#"{ kind = "successive_halving", epochs = [1] }"#;
-    let finish = "trials = 4\n\n[finish]\nepochs = 1\ncalibration = 64";
-    let sandbox = Sandbox::new(&config(EVALUATOR, rungs, finish));
+    let finish = "\n[finish]\nepochs = 1\ncalibration = 64\n";
+    let sandbox = Sandbox::new(&finished(EVALUATOR, rungs, "trials = 4", finish));
     let found = sandbox.search(&["--workers", "2"]);
     // Three networks after an epoch, the best of them fully.
     assert_eq!(
         found["spent"],
         json!({ "epochs": 7, "full_epochs": 4, "rungs": [
-            { "fidelity": { "epochs": 1 }, "networks": 3, "failed": 0 }, { "fidelity": "full", "networks": 1, "failed": 0 },
+            { "fidelity": { "epochs": 1 }, "networks": 3, "failed": 0 },
+            { "fidelity": "full", "networks": 1, "failed": 0 },
         ] })
     );
     assert_eq!(found["front"][0]["fidelity"], "full");
     let front = sandbox.kiln(&["front", "rungs"]);
     assert!(front.out.contains("\nPareto front: 1 networks out of 4 trials\n"), "{}", front.out);
-    let effort = "\nEffort: 7 epochs (1.8 full trainings); networks judged: 3 after 1 of 4 epochs, 1 with full effort\n";
+    let effort = "\nEffort: 7 epochs (1.8 full trainings); networks judged: 3 after 1 of 4 epochs, 1 with \
+                  full effort\n";
     assert!(front.out.contains(effort), "{}", front.out);
     assert!(sandbox.kiln(&["front", "rungs", "--csv"]).out.starts_with("trial,genotype,error_percent,"));
     assert!(
@@ -180,7 +178,8 @@ fn every_view_of_a_run_says_how_its_values_were_measured() {
     assert_eq!(kept.iter().filter(|line| is_short(line)).count(), 3);
     fs::write(&journal, kept.join("\n") + "\n").unwrap();
     let front = sandbox.kiln(&["front", "rungs"]);
-    let loud = "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after 1 of 4 epochs.\n";
+    let loud = "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after \
+                1 of 4 epochs.\n";
     assert!(front.out.starts_with(loud), "{}", front.out);
     assert!(front.out.lines().any(|line| line.ends_with("  after 1 of 4 epochs")), "{}", front.out);
     let csv = sandbox.kiln(&["front", "rungs", "--csv"]).out;

@@ -5,39 +5,22 @@ use std::fs;
 
 use serde_json::{Value, json};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SmallStudy};
 
 /// A study of six small networks, each trained for an epoch.
-const SMALL: &str = r#"[study]
-name = "small"
-seed = 1
+fn small() -> String {
+    SmallStudy {
+        data: "kind = \"digits\"\nlimit = 300",
+        evaluator: "kind = \"scratch\"\nepochs = 1\nbatch = 48",
+        search: "strategy = \"random\"\ntrials = 100",
+        ..SmallStudy::default()
+    }
+    .text()
+}
 
-[data]
-kind = "digits"
-limit = 300
-
-[space]
-kind = "mlp"
-layers = [1, 2]
-width = [8, 16]
-
-[[hardware]]
-device = "cortex-m7"
-
-[evaluator]
-kind = "scratch"
-epochs = 1
-batch = 48
-
-[search]
-strategy = "random"
-trials = 100
-objectives = ["error_percent", "latency_us"]
-"#;
-
-/// What is said about [`SMALL`] with `from` replaced by `to`, which cannot be.
+/// What is said about [`small`] with `from` replaced by `to`, which cannot be.
 fn refused(from: &str, to: &str) -> String {
-    let sandbox = Sandbox::new(&SMALL.replace(from, to));
+    let sandbox = Sandbox::new(&small().replace(from, to));
     let said = sandbox.kiln(&["search", "study.toml"]);
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(!sandbox.path("runs").exists(), "a config that is refused leaves no run folder");
@@ -47,7 +30,7 @@ fn refused(from: &str, to: &str) -> String {
 #[test]
 fn a_search_in_a_small_space_says_that_it_is_exhausted() {
     for strategy in ["random", "regularized_evolution", "clustered", "local_search"] {
-        let sandbox = Sandbox::new(&SMALL.replace("\"random\"", &format!("\"{strategy}\"")));
+        let sandbox = Sandbox::new(&small().replace("\"random\"", &format!("\"{strategy}\"")));
         let report = sandbox.search(&[]);
         assert_eq!(report["trials"], 6, "{strategy}");
         assert_eq!(
@@ -68,13 +51,13 @@ fn a_search_in_a_small_space_says_that_it_is_exhausted() {
 
 #[test]
 fn trials_are_needed_only_where_nothing_else_ends_the_search() {
-    let sandbox = Sandbox::new(&SMALL.replace("trials = 100\n", ""));
+    let sandbox = Sandbox::new(&small().replace("trials = 100\n", ""));
     assert_eq!(sandbox.search(&[])["trials"], 6);
     let checked = sandbox.kiln(&["check", "study.toml"]);
     assert!(checked.out.contains("all 6 networks of the space at most"), "{}", checked.out);
     let endless = |search: &str| {
         let large =
-            SMALL.replace("width = [8, 16]", "width = [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]");
+            small().replace("width = [8, 16]", "width = [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]");
         Sandbox::new(
             &large.replace("layers = [1, 2]", "layers = [1, 2, 3, 4, 5]").replace("trials = 100\n", search),
         )
@@ -95,7 +78,8 @@ fn trials_are_needed_only_where_nothing_else_ends_the_search() {
 #[test]
 fn a_study_whose_networks_all_fail_says_why_and_ends_with_an_error() {
     let optimizer = "epochs = 2\noptimizer = { kind = \"sgd\", learning_rate = 100 }";
-    let sandbox = Sandbox::new(&SMALL.replace("epochs = 1", optimizer).replace("trials = 100", "trials = 4"));
+    let sandbox =
+        Sandbox::new(&small().replace("epochs = 1", optimizer).replace("trials = 100", "trials = 4"));
     for _ in 0..2 {
         let said = sandbox.kiln(&["search", "study.toml", "--json"]);
         assert_eq!(said.code, 1, "{}", said.err);
@@ -131,7 +115,8 @@ fn genotypes_that_do_not_fit_are_refused_at_their_line() {
     for (list, expected) in [
         (
             "[[1, 0]]",
-            "study.toml:23: `search.strategy.start.0`: `1-0` cannot be tried: the genotype has 2 genes, expected 3",
+            "study.toml:23: `search.strategy.start.0`: `1-0` cannot be tried: the genotype has 2 genes, \
+             expected 3",
         ),
         (
             "[\"0-0-0\", \"0-2-0\"]",
@@ -142,7 +127,7 @@ fn genotypes_that_do_not_fit_are_refused_at_their_line() {
         let said = start(list);
         assert!(said.contains(expected), "{said}");
     }
-    let limited = SMALL.replace("device = \"cortex-m7\"", "device = \"cortex-m7\"\nlatency_max_us = 40");
+    let limited = small().replace("device = \"cortex-m7\"", "device = \"cortex-m7\"\nlatency_max_us = 40");
     let given = limited.replace(strategy, "strategy = { kind = \"random\", start = [\"1-1-1\"] }");
     let said = Sandbox::new(&given).kiln(&["check", "study.toml"]);
     assert_eq!(said.code, 2);
@@ -152,10 +137,10 @@ fn genotypes_that_do_not_fit_are_refused_at_their_line() {
 
 #[test]
 fn a_study_of_another_space_is_no_prior() {
-    let sandbox = Sandbox::new(&SMALL.replace("trials = 100", "trials = 4"));
+    let sandbox = Sandbox::new(&small().replace("trials = 100", "trials = 4"));
     sandbox.search(&[]);
     let transfer = "strategy = { kind = \"random\", transfer = { journal = \"runs/small/journal.jsonl\" } }";
-    let again = SMALL.replace("strategy = \"random\"", transfer).replace("\"small\"", "\"again\"");
+    let again = small().replace("strategy = \"random\"", transfer).replace("\"small\"", "\"again\"");
     fs::write(sandbox.path("again.toml"), &again).unwrap();
     let report = sandbox.kiln(&["search", "again.toml", "--json"]);
     assert_eq!(report.code, 0, "{}", report.err);
@@ -163,8 +148,8 @@ fn a_study_of_another_space_is_no_prior() {
     fs::write(sandbox.path("other.toml"), again.replace("width = [8, 16]", "width = [16, 32]")).unwrap();
     let said = sandbox.kiln(&["search", "other.toml"]);
     assert_eq!(said.code, 2);
-    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl is of another space: \
-                    `space.width` is `[8,16]` there and `[16,32]` here";
+    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl is of \
+                    another space: `space.width` is `[8,16]` there and `[16,32]` here";
     assert!(said.err.contains(expected), "{}", said.err);
 }
 
@@ -177,13 +162,13 @@ fn network(sandbox: &Sandbox, trial: u64) -> Vec<Vec<u8>> {
 #[test]
 fn networks_are_finished_after_the_study_as_in_it() {
     let finish = "\n[finish]\nnetworks = 2\nepochs = 2\n";
-    let whole = Sandbox::new(&format!("{SMALL}{finish}"));
+    let whole = Sandbox::new(&(small() + finish));
     let finished = whole.search(&[])["finished"].clone();
     let trials: Vec<u64> =
         finished.as_array().unwrap().iter().map(|one| one["trial"].as_u64().unwrap()).collect();
     assert_eq!(trials.len(), 2);
 
-    let later = Sandbox::new(SMALL);
+    let later = Sandbox::new(&small());
     let said = later.kiln(&["search", "study.toml"]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.err.contains("`kiln finish small` does that"), "{}", said.err);
@@ -205,9 +190,9 @@ fn networks_are_finished_after_the_study_as_in_it() {
     let said = later.kiln(&["finish", "small", "99"]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("trial 99 cannot be finished"), "{}", said.err);
-    fs::write(later.path("tabled.toml"), SMALL.replace("\"small\"", "\"begun\"")).unwrap();
+    fs::write(later.path("tabled.toml"), small().replace("\"small\"", "\"begun\"")).unwrap();
     fs::create_dir_all(later.path("runs/begun")).unwrap();
-    fs::write(later.path("runs/begun/config.toml"), SMALL.replace("\"small\"", "\"begun\"")).unwrap();
+    fs::write(later.path("runs/begun/config.toml"), small().replace("\"small\"", "\"begun\"")).unwrap();
     assert_eq!(later.kiln(&["finish", "begun"]).code, 2, "its search has not ended");
 
     let listed = later.kiln(&["list", "--json"]).json();

@@ -1,5 +1,6 @@
-//! A run folder from somebody who means no good: names and texts with escape sequences, line ends that look like messages, marks
-//! that turn the direction of a line, formulas. Nothing of it acts, whatever command shows it.
+//! A run folder from somebody who means no good: names and texts with escape sequences, line ends that look
+//! like messages, marks that turn the direction of a line, formulas. None of them acts, whatever command
+//! shows it.
 
 #![cfg(unix)]
 
@@ -124,7 +125,8 @@ fn what_stands_in_a_foreign_run_folder_acts_on_no_output() {
     assert!(page.contains("forged") && !page.contains(|c: char| acts(c) && c != '\t'), "the page");
 
     // Mistakes quote names too.
-    for arguments in [&["show", run, "999999"][..], &["front", HOSTILE], &["export", run, &failed]] {
+    let missing = format!("{HOSTILE}3");
+    for arguments in [&["show", run, "999999"][..], &["front", &missing], &["export", run, &failed]] {
         let said = sandbox.kiln(arguments);
         assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
         // The journal without checks is warned of in a line of its own.

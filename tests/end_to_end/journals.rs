@@ -1,5 +1,5 @@
-//! Journals that changed, that an earlier version wrote, or that hold numbers no study writes, before every command that
-//! reads them.
+//! Journals that changed, that an earlier version wrote, or that hold numbers no study writes. Every command
+//! that reads them is tried.
 
 use std::fs;
 

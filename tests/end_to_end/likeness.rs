@@ -1,44 +1,26 @@
-//! Numbers that are not of one kind: costs say for which batch and threads they are, and comparisons refuse or keep apart what
-//! differs.
+//! Numbers that are not of one kind: costs say for which batch and threads they are predicted, and
+//! comparisons refuse or keep apart what differs.
 
 use std::fs;
 
 use serde_json::Value;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SmallStudy};
 
-/// A study of small perceptrons on a device with these settings, whose evaluator trains for so many epochs.
+/// A study of small perceptrons on a device with these settings, whose evaluator trains for `epochs`.
 fn config(name: &str, seed: u32, device: &str, epochs: u32) -> String {
-    format!(
-        r#"
-[study]
-name = "{name}"
-seed = {seed}
-[data]
-kind = "digits"
-limit = 300
-[space]
-kind = "mlp"
-layers = [1, 2]
-width = [64, 128]
-[[hardware]]
-device = "cortex-a72"
-{device}
-[evaluator]
-kind = "scratch"
-epochs = {epochs}
-batch = 48
-calibration = 64
-[search]
-strategy = "random"
-trials = 3
-objectives = ["error_percent", "latency_us"]
-[finish]
-networks = 1
-epochs = 1
-calibration = 64
-"#
-    )
+    SmallStudy {
+        name,
+        seed,
+        data: "kind = \"digits\"\nlimit = 300",
+        width: "[64, 128]",
+        hardware: &format!("device = \"cortex-a72\"\n{device}"),
+        evaluator: &format!("kind = \"scratch\"\nepochs = {epochs}\nbatch = 48\ncalibration = 64"),
+        search: "strategy = \"random\"\ntrials = 3",
+        more: "[finish]\nnetworks = 1\nepochs = 1\ncalibration = 64\n",
+        ..SmallStudy::default()
+    }
+    .text()
 }
 
 /// A folder with the runs of these configs.
@@ -64,7 +46,8 @@ fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared
         let refused = sandbox.kiln(&["compare", "single", other]);
         assert_eq!(refused.code, 2, "{}", refused.err);
         let why = format!(
-            "cannot be compared: `latency_us` is that of {one} and of cortex-a72/roofline/hw-nas-bench-raspi4-100 for {conditions}"
+            "cannot be compared: `latency_us` is that of {one} and of \
+             cortex-a72/roofline/hw-nas-bench-raspi4-100 for {conditions}"
         );
         assert!(refused.err.contains(&why), "{}", refused.err);
         let front = sandbox.kiln(&["front", other]).out;

@@ -1,5 +1,5 @@
-//! What the system refuses: longer files, more open files, writing where only reading is allowed. The study stops with what was
-//! refused, nothing is lost or called damaged, and it goes on when it may.
+//! What the system refuses: longer files, more open files, writing where only reading is allowed. The study
+//! stops and names what was refused. Nothing is lost or called damaged, and the study goes on when it may.
 
 #![cfg(target_os = "linux")]
 
@@ -30,52 +30,47 @@ fn goes_on(sandbox: &Sandbox, whole: &Sandbox, what: &str) {
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"), "{what}");
 }
 
-#[test]
-fn a_limit_of_the_length_of_files_is_a_full_disk() {
+/// Runs a study under each limit, and to its end without one. Gives how often a limit stopped it; `check` sees
+/// all messages of such an end, and the last of them.
+fn stopped_by(limits: impl IntoIterator<Item = String>, check: impl Fn(&str, &str)) -> usize {
     let whole = Sandbox::new(&config());
     whole.search(&[]);
     let mut stopped = 0;
-    for blocks in [1, 8, 40, 150, 400, 1000, 1100] {
+    for limit in limits {
         let sandbox = Sandbox::new(&config());
-        let limit = format!("ulimit -f {blocks}");
         let said = limited(&sandbox, &limit);
         if said.code != 0 {
             stopped += 1;
             assert_eq!(said.code, 1, "{limit}: {}", said.err);
-            let last = said.err.lines().last().unwrap_or_default();
-            assert!(
-                last.contains("raise the limit (`ulimit -f`), then run the same command again"),
-                "{limit}: {last}"
-            );
-            assert!(!said.err.contains("damaged"), "{limit}: {}", said.err);
+            check(&said.err, said.err.lines().last().unwrap_or_default());
         }
         goes_on(&sandbox, &whole, &limit);
     }
+    stopped
+}
+
+#[test]
+fn a_limit_of_the_length_of_files_is_a_full_disk() {
+    let limits = [1, 8, 40, 150, 400, 1000, 1100].map(|blocks| format!("ulimit -f {blocks}"));
+    let stopped = stopped_by(limits, |all, last| {
+        let advice = "raise the limit (`ulimit -f`), then run the same command again";
+        assert!(last.contains(advice) && !all.contains("damaged"), "{all}");
+    });
     assert!(stopped >= 4, "{stopped}");
 }
 
 #[test]
 fn too_few_open_files_are_said_to_be_so() {
-    let whole = Sandbox::new(&config());
-    whole.search(&[]);
-    let mut stopped = 0;
-    for open in [7, 8, 9, 10, 11, 12, 14, 16] {
-        let sandbox = Sandbox::new(&config());
-        let limit = format!("ulimit -n {open}");
-        let said = limited(&sandbox, &limit);
-        if said.code != 0 {
-            stopped += 1;
-            assert_eq!(said.code, 1, "{limit}: {}", said.err);
-            let last = said.err.lines().last().unwrap_or_default();
-            assert!(last.contains("Too many open files"), "{limit}: {}", said.err);
-            assert!(last.contains("`ulimit -n`") && !last.contains("damaged"), "{limit}: {last}");
-        }
-        goes_on(&sandbox, &whole, &limit);
-    }
+    let limits = [7, 8, 9, 10, 11, 12, 14, 16].map(|open| format!("ulimit -n {open}"));
+    let stopped = stopped_by(limits, |_, last| {
+        assert!(last.contains("Too many open files") && last.contains("`ulimit -n`"), "{last}");
+        assert!(!last.contains("damaged"), "{last}");
+    });
     assert!(stopped >= 3, "{stopped}");
 }
 
-/// Runs a script in a namespace of its own, where anyone may mount; `None`, with the reason, where nobody may.
+/// Runs a script in a namespace of its own, where anyone may mount. `None`, with the reason, where nobody
+/// may.
 fn mounted(test: &str, sandbox: &Sandbox, script: &str) -> Option<Said> {
     let run = |script: &str| {
         let mut command = Command::new("unshare");

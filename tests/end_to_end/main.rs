@@ -22,6 +22,7 @@ mod mistakes;
 mod old_runs;
 mod output;
 mod outputs;
+mod own_data;
 mod sandbox;
 mod screens;
 mod supernets;

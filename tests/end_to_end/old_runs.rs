@@ -1,5 +1,5 @@
-//! Run folders that the build before hashes wrote (`tests/fixtures/v0`): every command that reads them works and says what it
-//! cannot check, and `search` goes on or refuses with the reason.
+//! Run folders that the build before hashes wrote (`tests/fixtures/v0`). Every command that reads them works
+//! and says what it cannot check; `search` goes on or refuses with the reason.
 
 use std::fs;
 use std::path::Path;

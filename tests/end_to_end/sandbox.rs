@@ -93,6 +93,50 @@ impl Said {
     }
 }
 
+/// A study of small perceptrons on the embedded digits, each trained from scratch: the bodies of its tables.
+pub(crate) struct SmallStudy<'a> {
+    pub(crate) name: &'a str,
+    pub(crate) seed: u32,
+    pub(crate) data: &'a str,
+    pub(crate) layers: &'a str,
+    pub(crate) width: &'a str,
+    pub(crate) hardware: &'a str,
+    pub(crate) evaluator: &'a str,
+    /// All but the objectives, which are error and latency.
+    pub(crate) search: &'a str,
+    /// Tables after the search, with their headings.
+    pub(crate) more: &'a str,
+}
+
+impl Default for SmallStudy<'_> {
+    fn default() -> Self {
+        Self {
+            name: "small",
+            seed: 1,
+            data: "kind = \"digits\"",
+            layers: "[1, 2]",
+            width: "[8, 16]",
+            hardware: "device = \"cortex-m7\"",
+            evaluator: "kind = \"scratch\"\nepochs = 1",
+            search: "strategy = \"random\"\ntrials = 4",
+            more: "",
+        }
+    }
+}
+
+impl SmallStudy<'_> {
+    /// The text of its config.
+    pub(crate) fn text(&self) -> String {
+        let Self { name, seed, data, layers, width, hardware, evaluator, search, more } = self;
+        format!(
+            "[study]\nname = \"{name}\"\nseed = {seed}\n\n[data]\n{data}\n\n\
+             [space]\nkind = \"mlp\"\nlayers = {layers}\nwidth = {width}\n\n\
+             [[hardware]]\n{hardware}\n\n[evaluator]\n{evaluator}\n\n\
+             [search]\n{search}\nobjectives = [\"error_percent\", \"latency_us\"]\n{more}"
+        )
+    }
+}
+
 /// A config of this repository, cut down to a few seconds: fewer trials, one epoch, another name.
 pub(crate) fn tiny(file: &str, name: &str) -> Table {
     let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs").join(file);
@@ -129,8 +173,8 @@ pub(crate) fn data(test: &str) -> Option<PathBuf> {
     folder
 }
 
-/// A command that hears every signal, also where these tests run as a job in the background, whose signals are ignored. Where
-/// `env` cannot do that, signals stay as they are.
+/// A command that hears every signal, also where these tests run as a job in the background, whose signals
+/// are ignored. Where `env` cannot do that, signals stay as they are.
 pub(crate) fn hearing_signals(program: &str) -> Command {
     const RESET: &str = "--default-signal=HUP,INT,QUIT,TERM";
     static CAN_RESET: OnceLock<bool> = OnceLock::new();

@@ -194,7 +194,8 @@ fn a_closed_terminal_ends_the_screen_and_not_the_study() {
 fn closed(sandbox: &Sandbox, trap: &str, arguments: &str, is_time: &dyn Fn() -> bool) -> Option<String> {
     let code = sandbox.path("code");
     let _ = fs::remove_file(&code);
-    // The shell outlives its terminal to write the code down. What it traps, its children do not; what it ignores, they do.
+    // The shell outlives its terminal to write the code down. What it traps, its children do not; what it
+    // ignores, they do.
     let line = format!("trap {trap} HUP; {} {arguments}; echo $? > code", env!("CARGO_BIN_EXE_kiln"));
     let mut command = shell_in_terminal(sandbox, &line)?;
     let mut terminal = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -227,9 +228,11 @@ fn a_command_that_outlives_its_terminal_ends_with_0() {
         let text = fs::read_to_string(&journal).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         fs::write(&journal, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
-        // The screen hears of it by itself: the shell is told of the hang-up, and keeps it from its children.
-        let began = Instant::now();
-        let watched = || began.elapsed() > Duration::from_secs(2);
-        assert_eq!(closed(&sandbox, ":", "watch tiny", &watched).as_deref(), Some("0"));
+        // They find out by themselves: only the shell is told of the hang-up.
+        for watch in ["watch tiny", "watch tiny --plain", "watch tiny --json"] {
+            let began = Instant::now();
+            let watched = || began.elapsed() > Duration::from_secs(2);
+            assert_eq!(closed(&sandbox, trap, watch, &watched).as_deref(), Some("0"), "{watch}");
+        }
     }
 }

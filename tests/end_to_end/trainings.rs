@@ -1,4 +1,5 @@
-//! One network trained for two fidelities at the same time: by any number of workers, and killed at random moments.
+//! One network trained for two fidelities at the same time: by any number of workers, and killed at random
+//! moments.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -11,7 +12,7 @@ use std::time::{Duration, Instant};
 use kiln_search::{Event, Fidelity, Outcome, Seconds, seed};
 use rand::{Rng, RngExt};
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SmallStudy};
 
 /// How often studies are killed in all, if this variable of the environment is set.
 const KILLS: &str = "KILN_KILLS";
@@ -22,33 +23,21 @@ const OF_ONE: usize = 4;
 
 /// The first network is given for a whole training, and drawn for a short one while that goes on.
 fn config(epochs: u32, checkpoint_steps: u32) -> String {
-    format!(
-        r#"
-[study]
-name = "coll"
-seed = 7
-[data]
-kind = "digits"
-limit = 300
-[space]
-kind = "mlp"
-layers = 1
-width = [8, 16, 24]
-[[hardware]]
-device = "cortex-m7"
-[evaluator]
-kind = "scratch"
-epochs = {epochs}
-batch = 32
-calibration = 64
-checkpoint_steps = {checkpoint_steps}
-[search]
-strategy = {{ kind = "asha", epochs = [1, 3], start = [[0], [1], [2]] }}
-trials = 9
-in_flight = 6
-objectives = ["error_percent", "latency_us"]
-"#
-    )
+    SmallStudy {
+        name: "coll",
+        seed: 7,
+        data: "kind = \"digits\"\nlimit = 300",
+        layers: "1",
+        width: "[8, 16, 24]",
+        evaluator: &format!(
+            "kind = \"scratch\"\nepochs = {epochs}\nbatch = 32\ncalibration = 64\n\
+             checkpoint_steps = {checkpoint_steps}"
+        ),
+        search: "strategy = { kind = \"asha\", epochs = [1, 3], start = [[0], [1], [2]] }\n\
+                 trials = 9\nin_flight = 6",
+        ..SmallStudy::default()
+    }
+    .text()
 }
 
 /// Outcomes by genotype and fidelity.
@@ -63,7 +52,8 @@ fn outcomes(sandbox: &Sandbox) -> BTreeMap<(String, Fidelity), Outcome> {
     events.into_iter().filter_map(of).collect()
 }
 
-/// Files of the run folder that are there when a study has ended, with the content of those that say nothing of times.
+/// Files of the run folder that are there when a study has ended, with the content of those that hold no
+/// times.
 fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let root = sandbox.run("coll").root().to_owned();
@@ -94,8 +84,8 @@ fn trainings(folder: &Path) -> usize {
     entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("trial-")).count()
 }
 
-/// Starts the study and kills it after this time, unless it has ended by then. Whether it was killed, and the most trainings that
-/// were seen at one time.
+/// Starts the study and kills it after this time, unless it has ended by then. Returns whether it was killed,
+/// and the most trainings that were seen at one time.
 fn kill_after(sandbox: &Sandbox, workers: usize, time: Duration) -> (bool, usize) {
     let workers = workers.to_string();
     let mut command = sandbox.command(&["search", "study.toml", "--workers", &workers]);

@@ -64,7 +64,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     ];
     for (key, share, split) in stated {
         if let Some(share) = share.filter(|_| given.has(split)) {
-            let expected = "no share: the column that `split` names says which lines these are";
+            let expected = "no share: the files, or the column that `split` names, say which lines these are";
             return Err(SettingsError::value(settings.key(key), share, expected).into());
         }
     }
@@ -77,8 +77,10 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
         ReadingRules::First => (0..table.rows as u32).collect(),
         ReadingRules::Second => splits[Split::Train as usize].clone(),
     };
-    let Encoded { inputs, values: examples, notes: unseen } = encode(&table, &training, read.missing, rules);
+    let Encoded { inputs, values: examples, notes: unseen } =
+        encode(&table, &training, read.missing, opening);
     notes.extend(unseen);
+    notes.append(&mut table.notes);
     if (table.rows * inputs.len()) as u64 > MAX_VALUES {
         let found = format!("{} lines of {} inputs", table.rows, inputs.len());
         let expected = format!("at most {MAX_VALUES} values in all");
@@ -123,10 +125,7 @@ fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targe
             return Err(DataError::content(table.path(), "all lines", found, expected));
         }
     }
-    let (values, offsets) = match rules {
-        ReadingRules::First => (values.into_iter().map(|value| value as f32).collect(), Vec::new()),
-        ReadingRules::Second => offsets::to_single(&values, columns.len()),
-    };
+    let (values, offsets) = offsets::to_single(&values, columns.len(), rules);
     let names: Vec<String> = columns.iter().map(|cells| cells.column.name.clone()).collect();
     for (name, offset) in names.iter().zip(&offsets).filter(|(_, offset)| **offset != 0.0) {
         notes.push(format!(
@@ -159,15 +158,17 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
     }
     let name_of = |id: &u32| names[places[*id as usize] as usize].as_str();
     match column {
-        DivisionColumn::Split(_) => {
+        DivisionColumn::Split(column) => {
+            if let Some(fold) = column.folds().find(|fold| !names.contains(fold)) {
+                return refuse(format!("no line with `{fold}`"), "lines of every fold that `split` names");
+            }
             for (split, id) in splits.iter_mut().zip(&cells.ids).filter(|(_, id)| **id != NO_NAME) {
-                *split = Some(match name_of(id).to_ascii_lowercase().as_str() {
-                    "train" | "training" => Split::Train,
-                    "val" | "valid" | "validation" | "dev" => Split::Validation,
-                    "test" | "testing" => Split::Test,
-                    other => {
+                let name = name_of(id);
+                *split = Some(match column.split(name) {
+                    Some(split) => split,
+                    None => {
                         return refuse(
-                            format!("`{other}`"),
+                            format!("`{name}`"),
                             "`train`, `validation`, `test`, or nothing where the split is open",
                         );
                     }
@@ -176,7 +177,16 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
             Ok(Given { splits, division: Division::Shares })
         }
         DivisionColumn::Group(_) => {
-            let groups = cells.ids.iter().map(|id| places[*id as usize]).collect();
+            let groups: Vec<u32> = cells.ids.iter().map(|id| places[*id as usize]).collect();
+            let mut sides = vec![None; names.len()];
+            for (group, split) in groups.iter().zip(&splits) {
+                if *sides[*group as usize].get_or_insert(*split) != *split {
+                    return refuse(
+                        format!("the group `{}` in two files", names[*group as usize]),
+                        "each group in one file, as it must not be on two sides of a split",
+                    );
+                }
+            }
             Ok(Given { splits, division: Division::Groups(groups) })
         }
         DivisionColumn::Time(_) => {

@@ -67,11 +67,12 @@ impl DataSet {
     ) -> Result<Self, DataError> {
         if splits[0].len() < 2 || splits[1..].iter().any(Vec::is_empty) {
             let [training, validation, test] = splits.each_ref().map(Vec::len);
-            return Err(DataError::TooFew { name: raw.name, training, validation, test });
+            let advice = split::advice(&raw.targets, &raw.given);
+            return Err(DataError::TooFew { name: raw.name, training, validation, test, advice });
         }
-        let inputs = Normalization::of_inputs(&raw, &splits[0]);
-        let outputs = Normalization::of_targets(&raw.targets, &splits[0]);
-        let hash = content_hash(&raw, &splits);
+        let inputs = Normalization::of_inputs(&raw, &splits[0], rules);
+        let outputs = Normalization::of_targets(&raw.targets, &splits[0], rules);
+        let hash = content_hash(&raw, &splits, [&inputs, &outputs]);
         let RawData { name, input, shape, examples, inputs: records, targets, notes, given: _ } = raw;
         Ok(Self {
             name,
@@ -230,7 +231,7 @@ impl DataSet {
     }
 }
 
-fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3]) -> String {
+fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normalization; 2]) -> String {
     let mut hasher = blake3::Hasher::new();
     for value in &raw.examples {
         hasher.update(&value.to_le_bytes());
@@ -238,6 +239,10 @@ fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3]) -> String {
     // Data without offsets have the hash that they had before there were any.
     for offset in raw.inputs.iter().map(|input| input.offset).filter(|offset| *offset != 0.0) {
         hasher.update(&offset.to_le_bytes());
+    }
+    // Neither has what varies by a millionth of its mean at least.
+    for deviation in normalizations.into_iter().flat_map(Normalization::small) {
+        hasher.update(&deviation.to_le_bytes());
     }
     raw.targets.hash(&mut hasher);
     for split in splits {

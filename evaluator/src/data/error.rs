@@ -35,7 +35,7 @@ pub enum DataError {
     /// There are not enough examples to train, judge and test with.
     #[error(
         "data set `{name}`: {training} training, {validation} validation and {test} test examples, expected at least 2, 1 \
-         and 1; give more examples, or other shares `validation` and `test`"
+         and 1; {advice}"
     )]
     TooFew {
         /// Data set.
@@ -46,6 +46,8 @@ pub enum DataError {
         validation: usize,
         /// Examples to test on.
         test: usize,
+        /// What to do.
+        advice: String,
     },
     /// Files of a folder cannot be read.
     #[error("{}: {files} cannot be read: {list}{advice}", folder.display())]

@@ -1,4 +1,4 @@
-//! Folders of images: `train/CLASS/*`, and `val/CLASS/*` and `test/CLASS/*` where they are there.
+//! Folders of images: `train/CLASS/*`, and `val/CLASS/*` and `test/CLASS/*` where they are there; or `CLASS/*` alone.
 
 mod background;
 mod jpeg;
@@ -14,7 +14,7 @@ use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
 use self::background::Background;
-use self::layout::{Layout, TRAIN};
+use self::layout::Layout;
 use self::listing::{Labeled, Listing};
 use self::pixels::{Reading, dimensions};
 use self::unreadable::{Problem, Unreadable};
@@ -104,7 +104,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let notes = unreadable.finish()?;
     let labels: Vec<u32> = kept.iter().map(|file| file.label).collect();
     if let Some(empty) = (0..names.len() as u32).find(|class| !labels.contains(class)) {
-        let path = folder.join(TRAIN).join(&names[empty as usize]);
+        let path = layout.train.join(&names[empty as usize]);
         return Err(DataError::content(&path, "folder", "no images", "images of the class"));
     }
     let raw = RawData {

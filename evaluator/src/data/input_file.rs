@@ -51,6 +51,11 @@ impl InputFile {
         Err(DataError::Missing { path: path.to_owned() })
     }
 
+    /// A file within another one.
+    pub(super) fn within(path: PathBuf, reader: Box<dyn Read>) -> Self {
+        Self { path, reader, offset: 0 }
+    }
+
     /// Where the file was found.
     pub(super) fn path(&self) -> &Path {
         &self.path

@@ -81,7 +81,10 @@ mod tests {
 
     use super::*;
 
-    fn read(labels: &[u32], names: &[&str]) -> Result<(Vec<String>, Vec<u32>, Vec<String>), String> {
+    /// Names of the classes, labels, notes.
+    type Found = (Vec<String>, Vec<u32>, Vec<String>);
+
+    fn read(labels: &[u32], names: &[&str]) -> Result<Found, String> {
         let settings = Settings::new("data", Map::new());
         let names = names.iter().map(|name| (*name).to_owned()).collect();
         let found = classes(labels.to_vec(), names, (&settings, "classes"), ReadingRules::CURRENT);

@@ -1,5 +1,6 @@
 //! Pairs of NumPy's `.npy` files: an array of inputs and an array of targets.
 
+mod archive;
 mod array;
 mod header;
 mod targets;
@@ -14,7 +15,7 @@ use self::array::{Array, Content};
 use super::input_file::name_of;
 use super::labels::Labeled;
 use super::preparation::{FIFTH, Offer, Preparation};
-use super::{DataError, DataSet, Given, Opening, RawData, offsets};
+use super::{DataError, DataSet, Given, Opening, RawData, ReadingRules, Split, offsets};
 
 /// `[data]` with `kind = "npy"`.
 #[derive(Deserialize)]
@@ -26,6 +27,9 @@ struct Npy {
     /// Targets: labels or names `[n]` or `[n, 1]`, one-hot rows `[n, classes]`, or values `[n]` or `[n, values]`.
     #[serde(default = "y")]
     y: String,
+    /// Inputs and targets of the validation split, both or neither.
+    validation_x: Option<String>,
+    validation_y: Option<String>,
     /// Inputs and targets of the test split, both or neither.
     test_x: Option<String>,
     test_y: Option<String>,
@@ -72,40 +76,50 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Opening { settings, folder, .. } = *opening;
     let offer = Offer { test: true, augment: true, validation: FIFTH };
     let (read, mut preparation): (Npy, _) = Preparation::read(opening, offer)?;
-    let test_files = match (&read.test_x, &read.test_y, preparation.test) {
-        (Some(x), Some(y), None) => Some((x, y)),
-        (None, None, _) => None,
+    let pair = |split: &str, x: &Option<String>, y: &Option<String>, share: Option<f64>| match (x, y, share) {
+        (Some(x), Some(y), None) => Ok(Some((x.clone(), y.clone()))),
+        (None, None, _) => Ok(None),
         _ => {
-            let expected = "`test_x` and `test_y`, or `test`, a share to hold out, or none of them";
-            return Err(SettingsError::value(settings.key("test_x"), "some of them", expected).into());
+            let expected =
+                format!("`{split}_x` and `{split}_y`, or `{split}`, a share to hold out, or none of them");
+            Err(SettingsError::value(settings.key(&format!("{split}_x")), "some of them", &expected))
         }
     };
+    let validation_files =
+        pair("validation", &read.validation_x, &read.validation_y, preparation.stated_validation)?;
+    let test_files = pair("test", &read.test_x, &read.test_y, preparation.test)?;
     if test_files.is_none() {
         preparation.hold_out();
     }
     let folder = folder.ok_or(DataError::NoFolder { kind: "npy" })?;
-    let train = Pair::read(folder, &read.x, &read.y)?;
+    let train = Pair::read(folder, ("x", &read.x), ("y", &read.y))?;
     let shape = shape(&train.x, read.channels)?;
     let is_interleaved = train.x.dimensions.len() == 4 && read.channels == Channels::Last;
+    let mut splits = vec![None; train.x.count()];
     let mut pairs = vec![train];
-    if let Some((x, y)) = test_files {
-        let test = Pair::read(folder, x, y)?;
-        test.x.check_like(&pairs[0].x)?;
-        test.y.check_like(&pairs[0].y)?;
-        pairs.push(test);
+    let given = [
+        (validation_files, ["validation_x", "validation_y"], Split::Validation),
+        (test_files, ["test_x", "test_y"], Split::Test),
+    ];
+    for (files, [key_x, key_y], split) in given {
+        let Some((x, y)) = files else { continue };
+        let held = Pair::read(folder, (key_x, &x), (key_y, &y))?;
+        held.x.check_like(&pairs[0].x)?;
+        held.y.check_like(&pairs[0].y)?;
+        splits.resize(splits.len() + held.x.count(), Some(split));
+        pairs.push(held);
     }
-    let held = pairs.get(1).map_or(0, |test| test.x.count());
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     for Pair { x, y } in pairs {
         inputs.push(x);
         outputs.push(y);
     }
     let Labeled { targets, notes } = targets::read(read.task, &read.names, outputs, opening)?;
-    let (mut examples, offsets) = numbers(inputs, shape)?;
+    let (mut examples, offsets) = numbers(inputs, shape, opening.rules)?;
     if is_interleaved {
         examples = planes(&examples, shape);
     }
-    let given = Given::test_at_end(targets.len(), held);
+    let given = Given { splits, ..Given::default() };
     let input = "a value of the input array".to_owned();
     let name = name_of(folder);
     let inputs = (0..shape.channels).map(|channel| InputRecord {
@@ -118,7 +132,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
 
 /// Values of all arrays in single precision, less the offset of each channel. Only arrays of features can have one: their
 /// channels are their columns.
-fn numbers(arrays: Vec<Array>, shape: Shape) -> Result<(Vec<f32>, Vec<f64>), DataError> {
+fn numbers(arrays: Vec<Array>, shape: Shape, rules: ReadingRules) -> Result<(Vec<f32>, Vec<f64>), DataError> {
     let is_single = arrays.iter().all(|array| matches!(array.content, Content::Single(_)));
     if is_single {
         let values = arrays.into_iter().flat_map(|array| match array.content {
@@ -132,7 +146,7 @@ fn numbers(arrays: Vec<Array>, shape: Shape) -> Result<(Vec<f32>, Vec<f64>), Dat
         values.extend(array.into_numbers()?);
     }
     if shape.positions() == 1 {
-        return Ok(offsets::to_single(&values, shape.channels));
+        return Ok(offsets::to_single(&values, shape.channels, rules));
     }
     Ok((values.into_iter().map(|value| value as f32).collect(), Vec::new()))
 }
@@ -152,8 +166,8 @@ struct Pair {
 }
 
 impl Pair {
-    fn read(folder: &Path, x: &str, y: &str) -> Result<Self, DataError> {
-        let (x, y) = (Array::read(&folder.join(x))?, Array::read(&folder.join(y))?);
+    fn read(folder: &Path, x: (&str, &str), y: (&str, &str)) -> Result<Self, DataError> {
+        let (x, y) = (Array::read(folder, x)?, Array::read(folder, y)?);
         if x.count() == y.count() {
             return Ok(Self { x, y });
         }

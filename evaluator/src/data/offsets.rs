@@ -1,6 +1,8 @@
 //! Columns of numbers in single precision. Where single precision would lose how the values of a column vary, such as
 //! those of a time stamp over one hour, an offset is taken off first, in double precision.
 
+use super::ReadingRules;
+
 /// Values from which the middle and the spread of a column are estimated.
 const SAMPLE: usize = 10_000;
 /// An offset is taken off where the middle of a column is this many times its spread: single precision has 24 bits, of which
@@ -8,8 +10,11 @@ const SAMPLE: usize = 10_000;
 const FAR: f64 = 4096.0;
 
 /// Values `[rows, columns]` in single precision less the offset of their column, and the offsets: none where no
-/// column needs one.
-pub(super) fn to_single(values: &[f64], columns: usize) -> (Vec<f32>, Vec<f64>) {
+/// column needs one, and none where earlier rules read the values.
+pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> (Vec<f32>, Vec<f64>) {
+    if rules == ReadingRules::First {
+        return (values.iter().map(|value| *value as f32).collect(), Vec::new());
+    }
     let offsets: Vec<f64> = (0..columns).map(|column| offset(values, columns, column)).collect();
     let single = |(index, value): (usize, &f64)| (value - offsets[index % columns]) as f32;
     let single = values.iter().enumerate().map(single).collect();
@@ -44,11 +49,13 @@ fn median(values: &mut [f64]) -> f64 {
 mod tests {
     use super::*;
 
+    const NEW: ReadingRules = ReadingRules::CURRENT;
+
     #[test]
     fn values_that_single_precision_holds_have_no_offset() {
-        let (single, offsets) = to_single(&[0.0, 1.5, 2.0, 1e6, 4.0, -1e6], 2);
+        let (single, offsets) = to_single(&[0.0, 1.5, 2.0, 1e6, 4.0, -1e6], 2, NEW);
         assert_eq!((single, offsets), (vec![0.0, 1.5, 2.0, 1e6, 4.0, -1e6], Vec::new()));
-        let (_, offsets) = to_single(&[5.0; 4], 1);
+        let (_, offsets) = to_single(&[5.0; 4], 1, NEW);
         assert!(offsets.is_empty(), "a constant varies by nothing");
     }
 
@@ -56,8 +63,10 @@ mod tests {
     fn seconds_of_a_time_stamp_are_kept() {
         let values: Vec<f64> =
             (0..100).flat_map(|i| [1_700_000_000.0 + f64::from(i), f64::from(i)]).collect();
-        let (single, offsets) = to_single(&values, 2);
+        let (single, offsets) = to_single(&values, 2, NEW);
         assert_eq!(offsets, [1_700_000_100.0, 0.0], "a multiple of 100, the power of ten above the spread");
+        let (_, earlier) = to_single(&values, 2, ReadingRules::First);
+        assert!(earlier.is_empty(), "as earlier builds read them");
         let back: Vec<f64> = single.iter().enumerate().map(|(i, v)| f64::from(*v) + offsets[i % 2]).collect();
         assert_eq!(back, values);
     }
@@ -66,10 +75,10 @@ mod tests {
     fn an_offset_is_taken_where_most_values_are_equal_or_one_lies_far_off() {
         let mut values = vec![5e9; 20];
         values[3] = 5e9 + 2.0;
-        assert_eq!(to_single(&values, 1).1, [5e9]);
+        assert_eq!(to_single(&values, 1, NEW).1, [5e9]);
         let mut values: Vec<f64> = (0..100).map(|i| 1.7e9 + f64::from(i)).collect();
         values[50] = 0.0;
-        let (_, offsets) = to_single(&values, 1);
+        let (_, offsets) = to_single(&values, 1, NEW);
         assert!((offsets[0] - 1.7e9).abs() <= 100.0, "{offsets:?}");
     }
 }

@@ -43,6 +43,16 @@ impl ReadingRules {
     }
 }
 
+/// Which names of a column of a table are inputs of their own.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum NamesFrom {
+    /// Those of the training split; all others share one input.
+    #[default]
+    Training,
+    /// Those of all examples: for data that a trained network is measured on, which knows names of its own.
+    AllExamples,
+}
+
 /// Hears how far reading is: files read, and files in all.
 pub type ReadingProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
@@ -55,6 +65,8 @@ pub struct Opening<'a> {
     pub folder: Option<&'a Path>,
     /// How files are read.
     pub rules: ReadingRules,
+    /// Which names of a column are inputs.
+    pub names: NamesFrom,
     /// Hears how far reading is; readers of a single file need not report.
     pub progress: ReadingProgress<'a>,
 }
@@ -63,6 +75,12 @@ impl<'a> Opening<'a> {
     /// Opens by the current rules, and reports to nobody.
     #[must_use]
     pub fn new(settings: &'a Settings, folder: Option<&'a Path>) -> Self {
-        Self { settings, folder, rules: ReadingRules::CURRENT, progress: &|_, _| () }
+        Self {
+            settings,
+            folder,
+            rules: ReadingRules::CURRENT,
+            names: NamesFrom::Training,
+            progress: &|_, _| (),
+        }
     }
 }

@@ -19,6 +19,21 @@ pub enum Split {
     Test = 2,
 }
 
+impl Split {
+    /// The split that people mean by a name of a folder or in a column.
+    pub(crate) fn named(name: &str) -> Option<Self> {
+        match name.to_ascii_lowercase().as_str() {
+            "train" | "training" => Some(Self::Train),
+            "val" | "valid" | "validation" | "dev" => Some(Self::Validation),
+            "test" | "testing" => Some(Self::Test),
+            _ => None,
+        }
+    }
+}
+
+/// Classes of more examples give every split some by themselves.
+const MANY: usize = 50;
+
 /// Shares of the splits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
@@ -71,6 +86,42 @@ impl Given {
     pub(crate) fn has(&self, split: Split) -> bool {
         self.splits.contains(&Some(split))
     }
+}
+
+/// What to do where a split has no examples: which shares would give it some.
+pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
+    let few = "give more examples, or other shares `validation` and `test`".to_owned();
+    let (Targets::Classes { labels, names }, Division::Shares) = (targets, &given.division) else {
+        return few;
+    };
+    let mut counts = vec![0_usize; names.len()];
+    for (_, label) in labels.iter().enumerate().filter(|(index, _)| given.of(*index).is_none()) {
+        counts[*label as usize] += 1;
+    }
+    let largest = counts.iter().max().copied().unwrap_or_default();
+    let asked = [("test", Split::Test), ("validation", Split::Validation)];
+    let asked: Vec<&str> =
+        asked.into_iter().filter(|(_, split)| !given.has(*split)).map(|(name, _)| name).collect();
+    if largest > MANY || asked.is_empty() {
+        return few;
+    }
+    // Each class gives a split its share, rounded, and one example at least stays for training.
+    if largest <= asked.len() {
+        return format!(
+            "no shares are possible: each split takes its share of every class, and the largest class has {largest} examples;              give classes of at least {} examples, or files of your own for the splits",
+            asked.len() + 1
+        );
+    }
+    let least = |(before, name): (usize, &&str)| {
+        let share = (500.0 / (largest - before) as f64).ceil() / 1000.0;
+        format!("`{name} = {share}`")
+    };
+    let shares: Vec<String> = asked.iter().enumerate().map(least).collect();
+    format!(
+        "each split takes its share of every class, and the largest class has {largest} examples: shares are possible from {} \
+         on; or give more examples",
+        shares.join(" and ")
+    )
 }
 
 /// The splits of examples with these targets.
@@ -309,6 +360,23 @@ mod tests {
         assert_eq!(count(NEW), 100);
         // 116 of each class are left for it: 100 / 1740 of them, rounded up, twelve times.
         assert_eq!(count(ReadingRules::First), 84, "as earlier builds took them");
+    }
+
+    #[test]
+    fn shares_that_are_possible_are_named_and_give_every_split_examples() {
+        let classes = |each: u32| Targets::Classes {
+            names: (0..40).map(|class| class.to_string()).collect(),
+            labels: (0..40 * each).map(|i| i % 40).collect(),
+        };
+        let said = advice(&classes(2), &Given::default());
+        assert!(said.starts_with("no shares are possible"), "{said}");
+        assert!(said.contains("has 2 examples; give classes of at least 3 examples"), "{said}");
+        let said = advice(&classes(3), &Given::default());
+        assert!(said.contains("from `test = 0.167` and `validation = 0.25` on"), "{said}");
+        let splits = divide_targets(&classes(3), &Given::default(), &sizes(0.167, 0.25), NEW);
+        assert_eq!(splits.map(|split| split.len()), [40, 40, 40]);
+        let fewer = divide_targets(&classes(3), &Given::default(), &sizes(0.166, 0.25), NEW);
+        assert!(fewer[2].is_empty());
     }
 
     #[test]

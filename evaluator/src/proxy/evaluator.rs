@@ -12,7 +12,7 @@ use crate::clip_norm::ClipNorm;
 use crate::data::DataSet;
 use crate::devices::Devices;
 use crate::optimizer::OptimizerSettings;
-use crate::training_settings::{TrainingSettings, checkpoint_steps};
+use crate::training_settings::TrainingSettings;
 use crate::{Built, Context, Effort, Workload, fingerprint, finish};
 
 /// `[evaluator]` with `kind = "naswot"` or `kind = "synflow"`.
@@ -81,16 +81,8 @@ fn build(
 /// What `[finish]` falls back on.
 fn training(data: &DataSet) -> TrainingSettings {
     TrainingSettings {
-        epochs: 1,
-        batch: 64,
-        optimizer: OptimizerSettings::default(),
-        warmup_epochs: 0,
-        label_smoothing: 0.0,
-        accumulate: 1,
         clip_norm: ClipNorm::Unstated.resolved(data.is_regression()).norm(),
-        ema: None,
-        patience: None,
-        checkpoint_steps: checkpoint_steps(),
+        ..TrainingSettings::plain(1, 64, OptimizerSettings::default())
     }
 }
 

@@ -20,7 +20,7 @@ use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::seed;
 use crate::stand_alone::StandAlone;
-use crate::training_settings::{TrainingSettings, accumulate};
+use crate::training_settings::TrainingSettings;
 use crate::{Context, Effort, fingerprint};
 
 /// Name of the file in the run folder.
@@ -62,16 +62,9 @@ const fn batch() -> usize {
 impl AnchorSettings {
     pub(super) const fn training(&self) -> TrainingSettings {
         TrainingSettings {
-            epochs: self.epochs,
-            batch: self.batch,
-            optimizer: self.optimizer,
-            warmup_epochs: 0,
-            label_smoothing: 0.0,
-            accumulate: accumulate(),
             clip_norm: self.clip_norm,
-            ema: None,
-            patience: None,
             checkpoint_steps: CHECKPOINT_STEPS,
+            ..TrainingSettings::plain(self.epochs, self.batch, self.optimizer)
         }
     }
 
@@ -109,7 +102,8 @@ struct Document {
 /// The anchors of a run folder, first those that were drawn first; none where there is no such file.
 ///
 /// # Errors
-/// [`EvalError::Files`] when the file cannot be read or is not what Kiln wrote, [`EvalError::Data`] when its version is not known.
+/// [`EvalError::Files`] when the file cannot be read or is not what Kiln wrote, [`EvalError::Data`] when its
+/// version is not known.
 pub fn anchors(run: &Path) -> Result<Checked<Vec<Anchor>>, EvalError> {
     Ok(match read(run)? {
         Some(Checked { content, is_checked }) => Checked { content: content.anchors, is_checked },
@@ -209,8 +203,8 @@ pub(super) fn train(
     // They were written as they were done. More than are wanted now stay behind them.
     let place_of = |anchor: &Anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype);
     all.sort_by_key(|anchor| place_of(anchor).unwrap_or(usize::MAX));
-    if !matches!(read(&context.folder), Ok(Some(before)) if before.is_checked && before.content.anchors == all)
-    {
+    let is_written = |before: &Checked<Document>| before.is_checked && before.content.anchors == all;
+    if !matches!(read(&context.folder), Ok(Some(before)) if is_written(&before)) {
         place.write(&all)?;
     }
     all.truncate(wanted.len());

@@ -143,7 +143,8 @@ impl Evaluator for SupernetEvaluator {
                 Some((saved, folder)) => {
                     if !saved.is_checked {
                         progress.warn(&format!(
-                            "{}: an older build wrote what it says of the supernet, without a hash: it is not checked",
+                            "{}: an older build wrote what it says of the supernet, without a hash: it is \
+                             not checked",
                             folder.display()
                         ));
                     }

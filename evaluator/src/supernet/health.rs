@@ -97,7 +97,7 @@ fn middling(networks: &[Architecture]) -> Vec<usize> {
     order[from..].iter().copied().take(ALONE).collect()
 }
 
-/// The mean error of always naming the most frequent class of the validation split, or the mean of the values.
+/// The mean error of a guess: the most frequent class of the validation split, or the mean of its values.
 fn guessing(context: &Context) -> f64 {
     let (data, validation) = (&context.data, context.data.split(Split::Validation));
     if data.is_regression() {
@@ -111,7 +111,7 @@ fn guessing(context: &Context) -> f64 {
     1.0 - most as f64 / validation.len().max(1) as f64
 }
 
-/// What a network does on each of the first examples of a split; `None` if an output is not finite.
+/// What a network does on each of the judged examples of a split; `None` if an output is not finite.
 fn examples_judged(
     network: &Frozen,
     context: &Context,

@@ -4,7 +4,7 @@ use image::ImageFormat;
 use kiln_damage::check_damaged;
 use serde_json::{Value, json};
 
-use crate::folder::{Folder, cifar10, cifar100, idx, image, npy};
+use crate::folder::{Folder, cifar10, cifar100, idx, image, npy, npz};
 
 /// Opens the data set with `file` damaged, the others whole.
 fn check(others: &[(&str, Vec<u8>)], file: &str, valid: &[Vec<u8>], settings: &Value) {
@@ -52,6 +52,17 @@ fn tables() {
         packed.finish().unwrap()
     };
     check(&[], "t.csv.gz", &[packed(&table)], &settings);
+    let wide: Vec<u8> = ("\u{FEFF}".to_owned() + &table).encode_utf16().flat_map(u16::to_le_bytes).collect();
+    let settings = json!({
+        "kind": "csv", "file": "t.csv", "target": "y", "categorical": ["color"], "missing": "mean",
+        "split": { "group": "color" }
+    });
+    check(&[], "t.csv", &[wide, table.into_bytes()], &settings);
+    let days = "day,x,y\n".to_owned() + &"2024-05-31T12:30Z,1,a\n1999-01-01,NA,b\n".repeat(8);
+    let settings = json!({
+        "kind": "csv", "file": "t.csv", "target": "y", "missing": "most_frequent", "split": { "time": "day" }
+    });
+    check(&[], "t.csv", &[days.into_bytes()], &settings);
 }
 
 #[test]
@@ -62,6 +73,19 @@ fn array_files() {
     let whole = [("x.npy", x.clone()), ("y.npy", y.clone())];
     check(&whole, "x.npy", &[x.clone(), npy(&[12, 4], (0..48).map(|value| value as u8))], &settings);
     check(&whole, "y.npy", &[y, npy(&[12], (0..12).map(f64::from))], &settings);
+    let header = "{'descr': '<U2', 'fortran_order': True, 'shape': (12,), }\n";
+    let letters = (0..24_u32).flat_map(|i| (97 + i % 3).to_le_bytes());
+    let names: Vec<u8> =
+        [b"\x93NUMPY\x01\0".as_slice(), &(header.len() as u16).to_le_bytes(), header.as_bytes()]
+            .concat()
+            .into_iter()
+            .chain(letters)
+            .collect();
+    let one_hot = npy(&[12, 3], (0..36).map(|i| u8::from(i % 3 == i / 3 % 3)));
+    check(&whole, "y.npy", &[names, one_hot], &settings);
+    let arrays = [("x", whole[0].1.clone()), ("y", whole[1].1.clone())];
+    let archives = [false, true].map(|is_deflated| npz(&arrays, is_deflated));
+    check(&[], "data.npz", &archives, &json!({ "kind": "npy", "x": "data.npz", "y": "data.npz" }));
     check(
         &[("x.npy", x)],
         "y.npy",
@@ -81,6 +105,15 @@ fn images() {
         whole.iter().map(|(name, bytes)| (name.as_str(), bytes.clone())).collect();
     let settings = json!({ "kind": "images", "size": [4, 4] });
     check(&whole, "train/b/1.png", &[red.clone(), image(9, 3, [1, 2, 3], ImageFormat::Jpeg)], &settings);
+    let settings = json!({ "kind": "images", "size": [4, 4], "background": "white" });
+    for (ending, format) in [
+        ("bmp", ImageFormat::Bmp),
+        ("gif", ImageFormat::Gif),
+        ("tiff", ImageFormat::Tiff),
+        ("webp", ImageFormat::WebP),
+    ] {
+        check(&whole, &format!("train/b/1.{ending}"), &[image(5, 7, [200, 30, 7], format)], &settings);
+    }
     // Without a stated size the first image decides.
     let settings = json!({ "kind": "images", "color": "gray" });
     check(&whole, "train/a/1.png", &[red], &settings);

@@ -95,3 +95,51 @@ pub(crate) fn idx(labels: &[u8], side: u32) -> [Vec<u8>; 2] {
     file.extend_from_slice(labels);
     [images, file]
 }
+
+/// An archive of arrays as NumPy writes it: `savez`, or `savez_compressed` where it is deflated. Local headers have the field of
+/// 64 bits that NumPy forces.
+pub(crate) fn npz(arrays: &[(&str, Vec<u8>)], is_deflated: bool) -> Vec<u8> {
+    let (mut archive, mut directory) = (Vec::new(), Vec::new());
+    for (name, bytes) in arrays {
+        let mut crc = flate2::Crc::new();
+        crc.update(bytes);
+        let packed = if is_deflated {
+            let mut encoder = flate2::write::DeflateEncoder::new(Vec::new(), flate2::Compression::fast());
+            std::io::Write::write_all(&mut encoder, bytes).unwrap();
+            encoder.finish().unwrap()
+        } else {
+            bytes.clone()
+        };
+        let name = format!("{name}.npy");
+        let method = if is_deflated { 8_u16 } else { 0 };
+        let sizes = [packed.len() as u32, bytes.len() as u32];
+        let offset = archive.len() as u32;
+        let start = |extra: u16| {
+            let mut fields = [45_u16, 0, method, 0, 33].map(u16::to_le_bytes).concat();
+            fields.extend(crc.sum().to_le_bytes());
+            fields.extend(if extra > 0 { [u32::MAX; 2] } else { sizes }.map(u32::to_le_bytes).concat());
+            fields.extend([name.len() as u16, extra].map(u16::to_le_bytes).concat());
+            fields
+        };
+        archive.extend(b"PK\x03\x04");
+        archive.extend(start(20));
+        archive.extend(name.bytes());
+        archive.extend([1_u16, 16].map(u16::to_le_bytes).concat());
+        archive.extend([bytes.len() as u64, packed.len() as u64].map(u64::to_le_bytes).concat());
+        archive.extend(&packed);
+        directory.extend(b"PK\x01\x02\x2d\x03");
+        directory.extend(start(0));
+        directory.extend([0_u16; 4].map(u16::to_le_bytes).concat());
+        directory.extend([0_u16].map(u16::to_le_bytes).concat());
+        directory.extend(offset.to_le_bytes());
+        directory.extend(name.bytes());
+    }
+    let end = [directory.len() as u32, archive.len() as u32].map(u32::to_le_bytes).concat();
+    let count = (arrays.len() as u16).to_le_bytes();
+    archive.extend(&directory);
+    archive.extend(b"PK\x05\x06\0\0\0\0");
+    archive.extend([count, count].concat());
+    archive.extend(end);
+    archive.extend([0, 0]);
+    archive
+}

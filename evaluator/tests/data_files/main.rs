@@ -3,8 +3,12 @@
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
 mod damaged;
+mod divisions;
 mod folder;
+mod images;
+mod labels;
 mod mistakes;
 mod read;
 mod real;
 mod splits;
+mod tables;

@@ -131,14 +131,21 @@ fn tables() {
     case("x,x,y\n1,2,a\n", "t.csv: line 1: found two columns `x`", "each name once");
     case("x,y\n1,a\n2\n", "t.csv: line 3: found 1 columns", "2 as in the first line");
     let gap = "t.csv: 1 columns need a decision: `x` (1 missing, the first in line 3)";
-    case("x,y\n1,a\n?,b\n", gap, "`missing = \"mean\"` or `\"most_frequent\"`");
-    case("x,y\n1,a\n,b\n", gap, "`missing = \"mean\"` or `\"most_frequent\"`");
-    let text = "t.csv: 1 columns need a decision: `x` (text, 1 different, such as";
-    case("x,y\n1,a\ninf,b\n", text, "`categorical = [\"x\"]`");
-    case("x,y\n1,a\n1e39,b\n", text, "`categorical = [\"x\"]`");
+    case("x,y\n1,a\n?,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");
+    case("x,y\n1,a\n,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");
+    let text = "t.csv: 1 columns need a decision: `x` (numbers, but 1 texts, the first `";
+    case("x,y\n1,a\ninf,b\n", text, "add it to `missing_values`)");
+    case("x,y\n1,a\n1e39,b\n", text, "add it to `missing_values`)");
+    let words = "t.csv: 1 columns need a decision: `x` (text, 2 different, such as `red`)";
+    case("x,y\nred,a\nblue,b\nred,b\n", words, "categorical = [\"x\"]");
     case("x,y\n1,a\n2,\n", "t.csv: line 3, column `y`: found nothing", "must be known");
     case("x,y\n1,a\n2,a\n", "t.csv: all lines: found one class `a` in column `y`", "at least two classes");
-    check(&[("t.csv", b"x,y\n1,a\n\xff,b\n".to_vec())], &settings, "t.csv: line 3: found", "`encoding = \"latin-1\"`");
+    check(
+        &[("t.csv", b"x,y\n1,a\n\xff,b\n".to_vec())],
+        &settings,
+        "t.csv: line 3: found",
+        "`encoding = \"windows-1252\"` or `\"latin-1\"`",
+    );
     let test = json!({ "kind": "csv", "file": "t.csv", "target": "y", "test_file": "u.csv" });
     let files = [("t.csv", b"x,y\n1,a\n2,b\n".to_vec()), ("u.csv", b"x,y\n1,c\n".to_vec())];
     check(&files, &test, "t.csv: column `y`: found `c`", "in this column");
@@ -166,7 +173,7 @@ fn array_files() {
         text.replacen(from, to, 1).chars().map(|c| c as u8).collect::<Vec<u8>>()
     };
     case(&x[..5], &y, "x.npy: byte 0: found the end of the file after 5", "`.npy` file");
-    case(b"PK\x03\x04 and so on", &y, "x.npy: byte 0: found an archive of several arrays", "[\"x\"])`");
+    case(b"PK\x03\x04 and so on", &y, "x.npy: byte 0: found an archive of several arrays", "`FILE.npz:NAME`");
     case(
         &x[..x.len() - 1],
         &y,

@@ -10,7 +10,11 @@ fn raw(value: impl Fn(usize) -> f32) -> RawData {
         input: "a number".to_owned(),
         shape: Shape::vector(1),
         examples: (0..100).map(&value).collect(),
-        targets: Targets::Values { names: vec!["y".to_owned()], values: (0..100).map(value).collect(), offsets: Vec::new() },
+        targets: Targets::Values {
+            names: vec!["y".to_owned()],
+            values: (0..100).map(value).collect(),
+            offsets: Vec::new(),
+        },
         inputs: vec![InputRecord::channel("x")],
         given: Given::test_at_end(100, 20),
         notes: Vec::new(),
@@ -53,7 +57,8 @@ fn values_of_the_test_split_do_not_move_the_targets_scale() {
 fn data_without_enough_examples_are_refused() {
     let mut few = raw(|i| i as f32);
     few.examples.truncate(2);
-    few.targets = Targets::Values { names: vec!["y".to_owned()], values: vec![0.0, 1.0], offsets: Vec::new() };
+    few.targets =
+        Targets::Values { names: vec!["y".to_owned()], values: vec![0.0, 1.0], offsets: Vec::new() };
     few.given = Given::default();
     let sizes = Sizes { test: 0.2, validation: 0.2, seed: 3, limit: None };
     let error = DataSet::new(few, &sizes, Augmentation::default()).unwrap_err();

@@ -1,4 +1,5 @@
-//! The bits of results: pinned for each class of device, so that nobody changes them without raising `RESULTS_VERSION`.
+//! The bits of results. They are pinned for each class of device, so that nobody changes them without raising
+//! `RESULTS_VERSION`.
 
 use std::fs;
 
@@ -98,12 +99,14 @@ fn results_change_only_with_their_version() {
     }
     if known.is_empty() {
         eprintln!(
-            "skipped: no results of version {RESULTS_VERSION} are pinned for `{class}`; KILN_BLESS=1 pins them"
+            "skipped: no results of version {RESULTS_VERSION} are pinned for `{class}`; KILN_BLESS=1 pins \
+             them"
         );
         return;
     }
     assert_eq!(
         now, known,
-        "the bits of results have changed: raise `RESULTS_VERSION` (search/src/results.rs), then run this test with KILN_BLESS=1"
+        "the bits of results have changed: raise `RESULTS_VERSION` (search/src/results.rs), then run this \
+         test with KILN_BLESS=1"
     );
 }

@@ -97,8 +97,8 @@ fn ratio_text(value: f64) -> String {
     }
 }
 
-/// A tick as text: with the decimals that its distance to the next needs, thousands and millions shortened, and with an exponent
-/// where the distance is too small or the value too large for that.
+/// A tick as text, with the decimals that its distance to the next tick needs. Thousands and millions are
+/// shortened. The text has an exponent where the distance is too small or the value too large for that.
 fn text(value: f64, step: f64) -> String {
     if (step < 1e-6 && step > 0.0) || value.abs() >= 1e13 {
         // As many digits as tell a tick from the next one.

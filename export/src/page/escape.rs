@@ -3,8 +3,8 @@
 use crate::plain::steers;
 use crate::plain_text;
 
-/// Text that stands for itself between tags and in quoted attributes; line ends and tabs stay. What steers the reader's eye, and
-/// what XML does not know, is written out.
+/// Text that stands for itself between tags and in quoted attributes; line ends and tabs stay. Characters
+/// that steer the reader's eye, or that XML does not know, are written out.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -119,7 +119,8 @@ impl Html {
             self.text,
             "<!DOCTYPE html>\n<html lang=\"en\">\n<head>\n<meta charset=\"utf-8\">\n\
              <meta name=\"viewport\" content=\"width=device-width, initial-scale=1\">\n\
-             <meta name=\"color-scheme\" content=\"light dark\">\n{GENERATOR}\n<title>{title}</title>\n<style>\n{STYLE}</style>\n\
+             <meta name=\"color-scheme\" content=\"light dark\">\n{GENERATOR}\n\
+             <title>{title}</title>\n<style>\n{STYLE}</style>\n\
              </head>\n<body>\n<main>\n<header>\n<h1>{title}</h1>\n"
         );
         self.element("p", &page.subtitle);

@@ -44,8 +44,9 @@ impl Network {
                 .unwrap_or(std::cmp::Ordering::Equal)
         });
         let kernels = demands.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as f64)).collect();
-        // Repeats show only the noise of the clock. What the formula leaves out stays, however often a network was measured:
-        // ten repeats do not count as ten networks, and repeats that scatter widely count as less than one.
+        // Repeats show only the noise of the clock. The formula's own error stays, however often a network
+        // was measured. So ten repeats do not count as ten networks, and repeats that scatter widely count as
+        // less than one.
         Self { kernels, measured_us, scatter: SCATTER.hypot(standard_error) }
     }
 

@@ -14,7 +14,8 @@ pub struct Repeats {
     pub networks: usize,
     /// Measurements of these networks.
     pub measurements: usize,
-    /// How far a network's slowest measurement is above its fastest, in percent: the median over these networks.
+    /// How far a network's slowest measurement is above its fastest, in percent: the median over these
+    /// networks.
     pub median_spread_percent: f64,
     /// The same for the network where it is largest.
     pub largest_spread_percent: f64,

@@ -140,7 +140,8 @@ fn what_cannot_be_read_names_file_line_and_column() {
     );
     let fields = refused("arch,pi_ms\n0-0-0-0-0-0,1,2\n");
     assert!(
-        fields.contains("not a table of comma-separated values") && fields.contains("line 2: found 3 fields, expected 2"),
+        fields.contains("not a table of comma-separated values")
+            && fields.contains("line 2: found 3 fields, expected 2"),
         "{fields}"
     );
     let (folder, mut file) = file("");

@@ -27,8 +27,8 @@ pub struct HardwareSettings {
     pub file: PathBuf,
     /// The table of measurements, with the column `index`. What is not positive was not measured: the cell fails.
     pub costs: PathBuf,
-    /// Device whose columns are taken: those that begin with its name and `_`, and with the name of no other device that is longer. A
-    /// device's name is what stands before `_latency` or `_energy` in a column.
+    /// Device whose columns are taken. Its columns begin with its name and `_`, and not with the longer name
+    /// of another device. A device's name is what stands before `_latency` or `_energy` in a column.
     pub device: String,
     /// Column of the accuracy in percent.
     pub signal: String,
@@ -102,8 +102,8 @@ fn begins(column: &str, name: &str) -> bool {
     column.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
 }
 
-/// Whether a column is one of this device, and not of another whose name begins like it: `pi_4_latency_ms` is one of `pi_4`,
-/// not of `pi`.
+/// Whether a column belongs to this device, and not to another whose name begins like it: `pi_4_latency_ms`
+/// belongs to `pi_4`, not to `pi`.
 fn is_of(column: &str, device: &str, header: &[String]) -> bool {
     let quantity = |column: &str| QUANTITIES.iter().filter_map(|quantity| column.rfind(quantity)).max();
     let mut devices = header.iter().filter_map(|column| Some(&column[..quantity(column)?]));

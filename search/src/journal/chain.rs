@@ -1,10 +1,10 @@
-//! The checks of a journal's lines. Each is a hash of the line and of the check before it, so that no line can change, go,
-//! come twice or move without being noticed.
+//! The checks of a journal's lines. Each is a hash of the line and of the check before it, so that no line
+//! can change, vanish, repeat or move unnoticed.
 //!
-//! A checked line ends in `,"check":"H"}`, H being 32 hexadecimal digits: the first half of the BLAKE3 hash of the 32 digits
-//! of the previous line's check, followed by the line's own bytes up to that `,"check"`. For the first line that has
-//! a check, the digits before it are those of the hash of all bytes that precede the line: of none in a new journal, of
-//! the old lines in one that began without checks.
+//! A checked line ends in `,"check":"H"}`, where H is 32 hexadecimal digits. They are the first half of the
+//! BLAKE3 hash of the 32 digits of the previous line's check, followed by the line's own bytes up to that
+//! `,"check"`. The first line with a check has no digits before it. It takes those of the hash of all bytes
+//! that precede the line: of none in a new journal, of the old lines in one that began without checks.
 
 use super::JournalEntry;
 

@@ -1,6 +1,7 @@
-//! What a journal can say, line after line: a line that a study cannot have written is damage, with a check or without.
+//! Plausible lines: a line that a study cannot have written is damage, with a check or without.
 
 use std::collections::BTreeSet;
+use std::path::{Component, Path};
 
 use crate::objectives::{are_possible, objectives};
 use crate::study::MAX_IN_FLIGHT;
@@ -24,7 +25,10 @@ pub(super) enum Implausible {
     Twice(TrialId),
     #[error("its trial is {trial}, and only {before} are finished before it")]
     Ahead { trial: TrialId, before: usize },
-    #[error("the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}", wanted(.expected.as_deref()))]
+    #[error(
+        "the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}",
+        wanted(.expected.as_deref())
+    )]
     Objectives { trial: TrialId, found: Vec<f64>, expected: Option<Vec<f64>> },
     #[error("trial {trial} exceeds the constraints by {found:?}{}", wanted(.expected.as_ref()))]
     Violation { trial: TrialId, found: f64, expected: Option<f64> },
@@ -36,10 +40,18 @@ pub(super) enum Implausible {
     Told { told: u64, finished: usize },
     #[error("`{name}` of trial {trial} is {value:?}, expected a finite number")]
     NotFinite { trial: TrialId, name: String, value: f64 },
+    #[error("the finished file `{}` of trial {trial} is not inside the network's folder", name.escape_debug())]
+    Outside { trial: TrialId, name: String },
 }
 
 fn wanted(values: Option<&(impl std::fmt::Debug + ?Sized)>) -> String {
     values.map(|values| format!(", expected {values:?}")).unwrap_or_default()
+}
+
+/// Whether a name, joined to a folder, stays in it.
+fn is_inside(name: &str) -> bool {
+    let mut parts = Path::new(name).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 impl Plausibility {
@@ -61,10 +73,13 @@ impl Plausibility {
                 }
                 self.check_known(front)
             }
-            Event::Finished { finished: Finished { trial, metrics, .. }, .. } => {
+            Event::Finished { finished: Finished { trial, metrics, files }, .. } => {
                 if let Some((name, value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
                     let (trial, name, value) = (*trial, name.clone(), *value);
                     return Err(Implausible::NotFinite { trial, name, value });
+                }
+                if let Some(file) = files.iter().find(|file| !is_inside(&file.name)) {
+                    return Err(Implausible::Outside { trial: *trial, name: file.name.clone() });
                 }
                 self.check_known(&[*trial])
             }

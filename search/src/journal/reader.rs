@@ -67,8 +67,8 @@ impl JournalReader {
         Self::open(&paths.journal())
     }
 
-    /// The same for a study with these objectives: the values of each trial must follow from its metrics and costs. Without
-    /// them, each value must be one of its metrics or costs.
+    /// The same for a study with these objectives: the values of each trial must follow from its metrics and
+    /// costs. Without objectives, each value must be one of its metrics or costs.
     #[must_use]
     pub fn with_objectives(mut self, objectives: &[String]) -> Self {
         self.plausibility.objectives = Some(objectives.to_vec());

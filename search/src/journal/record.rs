@@ -90,13 +90,15 @@ impl Doubts {
         }
         if self.torn_bytes > 0 {
             said.push(format!(
-                "it ends in {} bytes of an unfinished line, which do not count: it is being written, or was cut",
+                "it ends in {} bytes of an unfinished line, which do not count: it is being written, or was \
+                 cut",
                 self.torn_bytes
             ));
         }
         if let Some(trial) = self.unknown_networks.first() {
             said.push(format!(
-                "there is a finished network of trial {trial}, of which it says nothing: its last lines are missing"
+                "there is a finished network of trial {trial}, of which it says nothing: its last lines are \
+                 missing"
             ));
         }
         said
@@ -112,8 +114,8 @@ impl StudyRecord {
         Self::collect(paths, JournalReader::of_run(paths)?, |_| {})
     }
 
-    /// As [`StudyRecord::read`], for a study with these objectives: the values of each trial must follow from its metrics and
-    /// costs. `see` is shown every entry, in order.
+    /// As [`StudyRecord::read`], for a study with these objectives: the values of each trial must follow from
+    /// its metrics and costs. `see` is shown every entry, in order.
     ///
     /// # Errors
     /// As [`StudyRecord::read`].

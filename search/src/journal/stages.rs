@@ -22,7 +22,8 @@ pub(super) struct StageClock {
 }
 
 impl StageClock {
-    /// An entry was written after this time of work on the study; what passed since the one before goes to `spent`.
+    /// An entry was written after this much time of work on the study. The time since the entry before goes
+    /// to `spent`.
     pub(super) fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
         self.stage = match event {
             Event::Trial { .. } | Event::Searched { .. } => Stage::Search,

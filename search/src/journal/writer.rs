@@ -68,6 +68,10 @@ impl Journal {
             }
         }
         file.sync_all().map_err(failed("sync the journal"))?;
+        if reader.bytes() == 0 {
+            // It may be new.
+            kiln_files::sync_parent(path).map_err(failed("sync the folder of the journal"))?;
+        }
         record.doubts = Doubts { torn_bytes: 0, ..reader.doubts() };
         let (path, began, elapsed_before) = (path.to_owned(), Instant::now(), record.elapsed_s);
         let journal = Self { path, file, began, elapsed_before, chain: reader.into_chain() };
@@ -132,7 +136,7 @@ pub(crate) fn is_free(path: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// Keeps other writers away also where the run folder's lock was removed: they wait for nobody and are refused.
+/// Keeps other writers away where the run folder's lock was removed: they are refused.
 fn hold(path: &Path, file: &File) -> Result<(), StudyError> {
     // Elsewhere a lock would keep readers away too.
     if cfg!(not(unix)) {

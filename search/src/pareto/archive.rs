@@ -1,4 +1,5 @@
-//! A Pareto front that is kept while points come, without a look at all of it for each where there are two objectives.
+//! A Pareto front that is kept while points come. With two objectives a new point does not have to be
+//! compared with all of it.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -56,8 +57,8 @@ impl<K> Default for Archive<K> {
 }
 
 impl<K> Archive<K> {
-    /// Takes in a point unless another dominates it; gives the names of those that it dominates, which are gone then. All points have
-    /// equally many objectives, at least one.
+    /// Takes in a point unless another dominates it. Returns the names of those that the point dominates,
+    /// which are removed. All points have equally many objectives, at least one.
     pub fn insert(&mut self, name: K, point: &[f64]) -> Option<Vec<K>> {
         match point {
             [x] => self.insert_in_plane(name, Ordered(*x), Ordered(0.0)),
@@ -103,16 +104,14 @@ impl<K> Archive<K> {
 mod tests {
     use proptest::prelude::*;
 
+    use super::super::points::points;
     use super::*;
 
     proptest! {
         #[test]
         fn what_stays_is_what_nothing_dominates(
-            dimensions in 1_usize..=4,
-            values in prop::collection::vec(prop::collection::vec(0_u8..7, 4), 0..60),
+            points in points(4, 7, 60),
         ) {
-            let points: Vec<Vec<f64>> =
-                values.iter().map(|value| value[..dimensions].iter().map(|v| f64::from(*v)).collect()).collect();
             let mut archive = Archive::default();
             let mut kept: Vec<usize> = Vec::new();
             for (number, point) in points.iter().enumerate() {

@@ -12,8 +12,8 @@ const LOCK: &str = "lock";
 /// Tries, should the folder be removed at the same time.
 const ATTEMPTS: usize = 16;
 
-/// Takes the lock of a folder, which is made where it is missing: it is held until the file that is returned is dropped, or the
-/// process ends. `None` where another writer, of this process or of another one, holds it.
+/// Takes the lock of a folder, which is made where it is missing. The lock is held until the returned file is
+/// dropped, or the process ends. `None` where another writer, of this process or of another one, holds it.
 ///
 /// # Errors
 /// When the folder or its lock cannot be made or locked.

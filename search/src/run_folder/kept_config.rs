@@ -69,7 +69,7 @@ pub(super) fn read(path: &Path) -> Result<Option<Kept>, StudyError> {
     }))
 }
 
-/// Writes the config, with a last line by which changes are noticed: a comment, so that the file stays a config.
+/// Writes the config. Its last line shows later changes; it is a comment, so that the file stays a config.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), StudyError> {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let body = format!("{text}{end}");

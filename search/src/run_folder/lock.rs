@@ -12,8 +12,8 @@ use crate::StudyError;
 /// Tries of a lock that is held, beside the last one, and the pause after each.
 const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
-/// How often the lock file is read for the id of its holder, with a longer pause between: a process that took the lock a
-/// moment ago has yet to write it.
+/// How often the lock file is read for the id of its holder, each time after a longer pause. A process that
+/// has just taken the lock has yet to write its id.
 const HOLDER_ATTEMPTS: u32 = 40;
 const HOLDER_PAUSE: Duration = Duration::from_millis(25);
 

@@ -68,9 +68,9 @@ impl RunPaths {
         self.models().join(trial.to_string())
     }
 
-    /// What evaluators keep of the trainings of trials, and checkpoints of networks that are being finished: a folder for each
-    /// training, whose writer holds it with [`crate::hold_folder`]. When the search has ended, all but the networks' and what
-    /// is held is removed.
+    /// Folders of trainings: what evaluators keep of trials, and checkpoints of networks that are being
+    /// finished. Each training has a folder, whose writer holds it with [`crate::hold_folder`]. When the
+    /// search has ended, all of them are removed but those of the networks and those that are held.
     #[must_use]
     pub fn trainings(&self) -> PathBuf {
         self.0.join("training")

@@ -1,5 +1,6 @@
-//! Whether the files that this process holds open are still those that their names lead to. A run folder may be removed, renamed
-//! or replaced while a study runs; nothing is then to be written into what stands in its place.
+//! Whether the files that this process holds open are still those that their names lead to. A run folder may
+//! be removed, renamed or replaced while a study runs. The study must then write nothing into what stands in
+//! its place.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -100,8 +101,8 @@ impl Drop for Held {
     }
 }
 
-/// Refuses to write at a place in a run folder that this process holds, when the name of the folder leads to another one by now.
-/// Whoever makes a file or a folder there asks before.
+/// Refuses to write into a run folder that this process holds, when the folder's name leads to another one by
+/// now. Every maker of a file or a folder there calls this first.
 ///
 /// # Errors
 /// One that says so.

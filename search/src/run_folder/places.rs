@@ -13,8 +13,8 @@ pub(crate) fn check_file(path: &Path) -> Result<(), StudyError> {
     check(path, "file", Metadata::is_file)
 }
 
-/// Refuses whatever is in the place of a run folder's files and folders and is not one. A link to one is refused too: who made the
-/// run folder would have this process write wherever it leads.
+/// Refuses what stands in the place of a run folder's file or folder and is not one. A link is refused too:
+/// through it, the maker of the run folder would choose where this process writes.
 pub(super) fn check_all(paths: &RunPaths) -> Result<(), StudyError> {
     for file in [paths.lock(), paths.config(), paths.journal(), paths.log()] {
         check_file(&file)?;

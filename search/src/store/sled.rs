@@ -27,7 +27,8 @@ impl SledStore {
     /// Opens the store in this folder, which is made when it is missing.
     ///
     /// # Errors
-    /// [`StudyError::Store`] when it is damaged, [`StudyError::File`] when another process has it open or the system refuses.
+    /// [`StudyError::Store`] when it is damaged, [`StudyError::File`] when another process has it open or the
+    /// system refuses.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
         // sled would panic.
         if SystemTime::now() < SystemTime::UNIX_EPOCH {
@@ -72,8 +73,8 @@ fn broken(path: &Path, source: sled::Error) -> StudyError {
     }
 }
 
-/// Whether a failure is about what stands in the files. Every other one, such as a full disk, too many open files or a folder that
-/// may not be written, comes from the system.
+/// Whether a failure comes from the content of the files. Every other one, such as a full disk, too many open
+/// files or a folder that may not be written, comes from the system.
 fn is_damage(error: &io::Error) -> bool {
     match error.kind() {
         ErrorKind::UnexpectedEof

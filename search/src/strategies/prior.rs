@@ -16,8 +16,8 @@ use self::given::Given;
 use self::proxies::{Proxies, ProxySettings};
 use crate::pareto::{self, Point};
 use crate::{
-    Ask, Domain, Event, Fidelities, Fidelity, JournalReader, Needs, Origin, Proposal, Strategy, Trial,
-    TrialId,
+    Ask, Domain, Event, Fidelities, Fidelity, JournalReader, Needs, Origin, Proposal, Strategy, StudyError,
+    Trial, TrialId,
 };
 
 /// Keys that every strategy takes.
@@ -96,10 +96,7 @@ pub(crate) fn before(
 
 /// The measured trials of a journal.
 fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
-    let said = |error: crate::StudyError| match std::error::Error::source(&error) {
-        Some(source) => format!("{error}: {source}"),
-        None => error.to_string(),
-    };
+    let said = |error: StudyError| error.said();
     let mut reader = JournalReader::open(journal).map_err(said)?;
     let mut trials = Vec::new();
     while let Some(entry) = reader.next_entry().map_err(said)? {
@@ -381,7 +378,8 @@ mod tests {
         assert!(fits(&journals, 5e7).unwrap_err().contains("`1-0-2` is scored there and not of this space"));
         assert_eq!(transfer(&[&[0; 6]], 5e7), Ok(()));
         assert_eq!(fits(&journals, 5e7), Ok(()));
-        let named = json!({ "proxies": { "journals": [folder.path().join("journal.jsonl")], "metrics": ["nasswot"] } });
+        let journal = folder.path().join("journal.jsonl");
+        let named = json!({ "proxies": { "journals": [journal], "metrics": ["nasswot"] } });
         assert!(fits(&named, 5e7).unwrap_err().contains("has all of the scores `nasswot`"));
     }
 

@@ -260,7 +260,7 @@ impl<'a> Search<'a> {
         let panicked = self.count_panic(&trial);
         self.parts.log.show(&Event::Trial { trial, known, seconds, worker });
         let told = self.told.len() as u64;
-        let total = self.pace.total(told, settings, self.parts.log.elapsed().duration());
+        let total = self.pace.total(told, self.epochs, settings, self.parts.log.elapsed().duration());
         self.parts.log.report("search", told, total, "");
         if self.told.len().is_multiple_of(REJECTIONS_EVERY) {
             self.report_rejections()?;

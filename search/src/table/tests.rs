@@ -45,7 +45,11 @@ fn damage_is_named_with_its_place() {
         "t.csv:2: `genes` is `0-300`, expected option indices joined by `-`, such as `0-2-1`",
     );
     assert_refused("genes,acc\n0,\n", ask(), "t.csv: no row has a value in column `acc`");
-    assert_refused("genes,acc\n0\n", ask(), "t.csv: not a table of comma-separated values (line 2: found 1 fields, expected 2 as in the first line)");
+    assert_refused(
+        "genes,acc\n0\n",
+        ask(),
+        "t.csv: not a table of comma-separated values (line 2: found 1 fields, expected 2 as in the first line)",
+    );
     assert_refused(
         "genes,acc\n",
         json!({ "sginal": 1 }),

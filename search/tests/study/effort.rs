@@ -32,8 +32,8 @@ fn a_strategy_that_asks_for_what_is_not_answered_is_refused_before_the_run_folde
         let error = study.check().unwrap_err();
         assert_eq!(
             error.to_string(),
-            "the strategy asks for the fidelity `1 epoch`, and the evaluator answers zero-cost proxies, full; give the strategy rungs \
-             among these, or choose another evaluator"
+            "the strategy asks for the fidelity `1 epoch`, and the evaluator answers zero-cost proxies, \
+             full; give the strategy rungs among these, or choose another evaluator"
         );
         let (study, ..) = over(Fidelities::of_schedule(20), name, r#"{ "epochs": [10, 30] }"#, 100);
         let error = study.check().unwrap_err().to_string();
@@ -184,7 +184,8 @@ fn a_study_without_full_effort_says_so() {
     assert!(seen.warnings().iter().any(|warning| warning == said), "{:?}", seen.warnings());
     assert_eq!(
         summary.spent.to_string(),
-        "7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 epochs, 0 with full effort"
+        "7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 epochs, 0 \
+         with full effort"
     );
     assert_eq!(record(&paths).full_epochs, 20);
 }
@@ -205,8 +206,7 @@ fn a_journal_that_was_planned_otherwise_is_refused_with_the_reason() {
     let error = attempt(30, None).unwrap_err();
     assert!(matches!(error, StudyError::Replay { .. }), "{error}");
     let message = error.to_string();
-    assert!(
-        message.contains("an older build planned a full training as one epoch, and told the trials of several fidelities in another order"),
-        "{message}"
-    );
+    let reason = "an older build planned a full training as one epoch, and told the trials of several \
+                  fidelities in another order";
+    assert!(message.contains(reason), "{message}");
 }

@@ -203,7 +203,7 @@ impl kiln_search::Strategy for Counted {
     }
 }
 
-/// Runs a study of so many trials; gives what came of it, how often its strategy was asked, and what was told.
+/// Runs a study of `trials` trials. Returns its result, how often its strategy was asked, and what was told.
 fn long(paths: &RunPaths, trials: u64) -> (kiln_search::Summary, usize, Seen) {
     let (evaluator, seen) = (Arc::new(Analytic::new()), Seen::default());
     let asked = Arc::default();

@@ -36,7 +36,8 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     if common.json {
         let others = others.map(|(before, after)| json!({ "before": before, "after": after }));
         output::print_json(&json!({
-            "file": output::path_text(out), "measured": measured, "not_measured": not_measured, "repeats": repeats,
+            "file": output::path_text(out), "measured": measured, "not_measured": not_measured,
+            "repeats": repeats,
             "report": fit.report, "others": others,
         }))?;
     } else {
@@ -58,8 +59,9 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
 fn said(repeats: &Repeats) -> String {
     let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
     format!(
-        "{networks} of them more than once ({measurements} measurements): the median of each counts; its slowest is \
-         {median_spread_percent:.1} % above its fastest in the median network, {largest_spread_percent:.1} % at most\n"
+        "{networks} of them more than once ({measurements} measurements): the median of each counts; its \
+         slowest is {median_spread_percent:.1} % above its fastest in the median network, \
+         {largest_spread_percent:.1} % at most\n"
     )
 }
 

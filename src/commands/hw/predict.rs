@@ -79,7 +79,8 @@ fn as_text(architecture: &Architecture, rows: &[Row]) -> String {
     let counts = architecture.counts();
     let (parameters, macs) = (units::count(counts.parameters as f64), units::count(counts.macs as f64));
     format!(
-        "{parameters} parameters, {macs} MACs\nLatency, energy and peak memory are those of a whole batch.\n\n{table}"
+        "{parameters} parameters, {macs} MACs\nLatency, energy and peak memory are those of a whole \
+         batch.\n\n{table}"
     )
 }
 
@@ -91,7 +92,8 @@ fn as_json(architecture: &Architecture, rows: &[Row]) -> Value {
             let conditions = model.conditions();
             json!({
                 "model": model.name(), "batch": conditions.map(|conditions| conditions.batch),
-                "threads": conditions.map(|conditions| conditions.threads), "latency_us": estimate.latency_us, "energy_uj": estimate.energy_uj,
+                "threads": conditions.map(|conditions| conditions.threads),
+                "latency_us": estimate.latency_us, "energy_uj": estimate.energy_uj,
                 "peak_memory_bytes": estimate.peak_memory_bytes, "model_bytes": estimate.model_bytes,
             })
         })

@@ -133,7 +133,8 @@ fn points(state: &State, view: &View, names: (&str, &str)) -> Points {
     points
 }
 
-/// What the signs mean; it is also the title. Where there is no room for all, those that are in the list of trials too are left out.
+/// What the signs mean; it is also the title. Where room is short, the signs that the list of trials has too
+/// are left out.
 fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a> {
     let mut room = usize::from(width).saturating_sub(2);
     let signs = [

@@ -170,8 +170,8 @@ fn decision_lines<'a>(inspection: &Inspection, width: u16) -> Vec<Line<'a>> {
     lines
 }
 
-/// The layers as a table, with a bar for the share of the first device's latency. Where there is no room for all, names are
-/// shortened; then the last columns are left out, and the heading says so.
+/// The layers as a table, with a bar for the share of the first device's latency. Where room is short, names
+/// are shortened first. Then the last columns are left out, and the heading says so.
 fn layer_lines<'a>(inspection: &Inspection, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
     let first = |layer: &LayerView| layer.latency_us.first().copied().unwrap_or(layer.macs as f64);
     let most = inspection.layers.iter().map(first).fold(0.0, f64::max);

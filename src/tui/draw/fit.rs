@@ -1,4 +1,4 @@
-//! Text that fits its room. What does not fit ends in an ellipsis that stands for itself: numbers are never cut.
+//! Text that fits its room. Text that is too long ends in a separate ellipsis: numbers are never cut.
 
 use ratatui::text::Span;
 
@@ -10,7 +10,7 @@ pub(super) fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// A name, with an ellipsis in place of its end where it is too long. For names only: of a number another would be left.
+/// A name that is too long ends in an ellipsis. For names only: a number that is cut is another number.
 pub(super) fn shortened(name: &str, room: usize) -> String {
     if width(name) <= room {
         return name.to_owned();
@@ -26,7 +26,8 @@ pub(super) fn shortened(name: &str, room: usize) -> String {
     if room == 0 { String::new() } else { text.trim_end().to_owned() + MORE }
 }
 
-/// A sentence, which ends behind a whole word that is no number where it is too long. A single word that is too long is left out.
+/// A sentence that is too long ends behind a whole word that is no number. A single word that is too long is
+/// left out.
 pub(super) fn cut(sentence: &str, room: usize) -> String {
     if width(sentence) <= room {
         return sentence.to_owned();
@@ -51,7 +52,8 @@ pub(super) fn cut(sentence: &str, room: usize) -> String {
     if text.is_empty() { MORE.to_owned() } else { format!("{text} {MORE}") }
 }
 
-/// Items in lines of at most `room` columns, `gap` between them. An item that is longer than a line ends like a sentence.
+/// Items in lines of at most `room` columns, `gap` between them. An item longer than a line ends like a
+/// sentence.
 pub(super) fn lines(items: &[String], gap: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for item in items {

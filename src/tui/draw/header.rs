@@ -58,7 +58,7 @@ fn situation<'a>(state: &State, look: &Look<'_>) -> Vec<Span<'a>> {
     spans
 }
 
-/// The stages so far, with the time that each took. Where there is no room for all, the first ones are left out.
+/// The stages so far, each with its time. Where there is no room for all, the first ones are left out.
 fn stage_line<'a>(state: &'a State, look: &Look<'_>, width: u16) -> Line<'a> {
     let mut stages: Vec<Vec<Span<'a>>> = Vec::new();
     for passed in &state.stages {

@@ -116,7 +116,8 @@ fn what_cannot_be_exported_says_why_and_what_to_do() {
     assert_eq!(message(&super::state(&[]), None), "there is no trial to export yet");
     assert_eq!(
         message(&state(&whole()), Some(3)),
-        "trial 3 has no weights of its own to export: it was not finished; `kiln finish runs/digits 3` trains it when the search has ended"
+        "trial 3 has no weights of its own to export: it was not finished; `kiln finish runs/digits 3` \
+         trains it when the search has ended"
     );
     let said = message(&state(&searching()), Some(13));
     assert!(said.ends_with("of the front, the best by the first objective will be finished"), "{said}");

@@ -1,6 +1,6 @@
 //! Broken configs.
 
-use super::{CONFIG, Case, changed, check};
+use super::{Case, changed, check, study};
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -55,13 +55,13 @@ fn configs() {
             &["study.toml:23: `search.objectives`: found 0 objectives"],
         ),
     ];
-    let sandbox = Sandbox::new(CONFIG);
+    let sandbox = Sandbox::new(&study());
     let mut all: Vec<Case<'_>> = cases
         .iter()
         .map(|(from, to, expected)| Case {
             what: to,
             arguments: vec!["search", "study.toml"],
-            files: vec![("study.toml", changed(CONFIG, from, to))],
+            files: vec![("study.toml", changed(&study(), from, to))],
             expected,
         })
         .collect();

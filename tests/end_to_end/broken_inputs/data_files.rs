@@ -1,6 +1,6 @@
 //! Broken data files.
 
-use super::{CONFIG, Case, changed, check};
+use super::{Case, changed, check, study};
 use crate::sandbox::Sandbox;
 
 /// Name, content of files, and what must be said.
@@ -8,7 +8,7 @@ type Files<'a> = (&'a str, &'a str, Vec<(&'a str, Vec<u8>)>, &'a [&'a str]);
 
 #[test]
 fn data_files() {
-    let data = |table: &str| changed(CONFIG, "kind = \"digits\"", table);
+    let data = |table: &str| changed(&study(), "kind = \"digits\"", table);
     let table = "kind = \"csv\"\nfile = \"t.csv\"\ntarget = \"y\"";
     let records = "kind = \"cifar\"\ntrain = [\"a.bin\"]\ntest = 0.2";
     let record = |label: u8| [vec![label], vec![0; 3072]].concat();
@@ -83,7 +83,7 @@ fn data_files() {
             &["x.npy: byte 0: found the end of the file"],
         ),
     ];
-    let sandbox = Sandbox::new(CONFIG);
+    let sandbox = Sandbox::new(&study());
     let cases: Vec<Case<'_>> = cases
         .into_iter()
         .map(|(what, settings, mut files, expected)| {

@@ -1,6 +1,6 @@
 //! Broken device files and measurements.
 
-use super::{CONFIG, Case, changed, check};
+use super::{Case, changed, check, study};
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -29,8 +29,8 @@ fn device_files() {
         ),
         ("[efficiency]", "[efficency]", &["mine.toml:", "unknown field `efficency`"]),
     ];
-    let config = changed(CONFIG, "device = \"cortex-m7\"", "file = \"mine.toml\"");
-    let sandbox = Sandbox::new(CONFIG);
+    let config = changed(&study(), "device = \"cortex-m7\"", "file = \"mine.toml\"");
+    let sandbox = Sandbox::new(&study());
     let mut all: Vec<Case<'_>> = cases
         .iter()
         .map(|(from, to, expected)| Case {

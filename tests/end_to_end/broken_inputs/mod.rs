@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 use std::fs;
 use std::path::Path;
 
-use crate::sandbox::Sandbox;
+use crate::sandbox::{Sandbox, SmallStudy};
 
 /// What is given, and parts of the message that must come of it.
 struct Case<'a> {
@@ -72,30 +72,10 @@ fn check(sandbox: &Sandbox, cases: &[Case<'_>]) {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-const CONFIG: &str = r#"[study]
-name = "broken"
-seed = 1
-
-[data]
-kind = "digits"
-
-[space]
-kind = "mlp"
-layers = [1, 2]
-width = [8, 16]
-
-[[hardware]]
-device = "cortex-m7"
-
-[evaluator]
-kind = "scratch"
-epochs = 1
-
-[search]
-strategy = "random"
-trials = 4
-objectives = ["error_percent", "latency_us"]
-"#;
+/// The config that is broken.
+fn study() -> String {
+    SmallStudy { name: "broken", ..SmallStudy::default() }.text()
+}
 
 fn changed(text: &str, from: &str, to: &str) -> Vec<u8> {
     assert!(text.contains(from), "`{from}` is there");

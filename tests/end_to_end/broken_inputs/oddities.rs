@@ -4,7 +4,7 @@ use std::fs;
 use std::os::unix::fs::symlink;
 use std::process::Command;
 
-use super::{CONFIG, Case, changed, check};
+use super::{Case, changed, check, study};
 use crate::sandbox::Sandbox;
 
 #[test]
@@ -108,7 +108,7 @@ fn absurd_and_contradictory_settings() {
         ),
         ("seed = 1", "seed = 18446744073709551616", "study.toml:3: `study.seed`: found 18446744073709551616"),
     ];
-    let sandbox = Sandbox::new(CONFIG);
+    let sandbox = Sandbox::new(&study());
     let expected: Vec<[&str; 1]> = cases.iter().map(|(_, _, expected)| [*expected]).collect();
     let all: Vec<Case<'_>> = cases
         .iter()
@@ -116,7 +116,7 @@ fn absurd_and_contradictory_settings() {
         .map(|((from, to, _), expected)| Case {
             what: to,
             arguments: vec!["search", "study.toml"],
-            files: vec![("study.toml", changed(CONFIG, from, to))],
+            files: vec![("study.toml", changed(&study(), from, to))],
             expected,
         })
         .collect();
@@ -126,7 +126,7 @@ fn absurd_and_contradictory_settings() {
     let case = |what, from, to: &str, expected| Case {
         what,
         arguments: vec!["search", "study.toml"],
-        files: vec![("study.toml", changed(CONFIG, from, to))],
+        files: vec![("study.toml", changed(&study(), from, to))],
         expected,
     };
     check(
@@ -151,7 +151,7 @@ fn refused(sandbox: &Sandbox, arguments: &[&str]) -> String {
 #[test]
 fn other_things_in_the_place_of_files_and_folders() {
     let table = String::from_utf8(changed(
-        CONFIG,
+        &study(),
         "kind = \"digits\"",
         "kind = \"csv\"\nfile = \"t.csv\"\ntarget = \"y\"",
     ));
@@ -179,7 +179,7 @@ fn other_things_in_the_place_of_files_and_folders() {
     check(&search, &["./t.csv: all lines: found one class `a\\n2,b"]);
     check(&["search", "study.toml", "--data", "study.toml"], &["study.toml/t.csv: cannot read"]);
 
-    fs::write(path("study.toml"), CONFIG).unwrap();
+    fs::write(path("study.toml"), study()).unwrap();
     check(&["search", "."], &[".: cannot be read"]);
     symlink("loop.toml", path("loop.toml")).unwrap();
     check(&["search", "loop.toml"], &["loop.toml: cannot be read"]);

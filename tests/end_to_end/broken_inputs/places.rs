@@ -8,12 +8,12 @@ use std::os::unix::fs::{FileTypeExt, PermissionsExt, symlink};
 use std::path::Path;
 use std::process::Command;
 
-use super::CONFIG;
+use super::study;
 use crate::sandbox::{Said, Sandbox};
 
 /// A study that has ended, with one finished network.
 fn ended() -> (Sandbox, String) {
-    let sandbox = Sandbox::new(&(CONFIG.to_owned() + "\n[finish]\nepochs = 1\n"));
+    let sandbox = Sandbox::new(&(study() + "\n[finish]\nepochs = 1\n"));
     let report = sandbox.search(&[]);
     (sandbox, report["finished"][0]["trial"].to_string())
 }
@@ -118,7 +118,7 @@ fn what_is_asked_for_is_written_where_it_can_be() {
 
 #[test]
 fn a_run_folder_that_is_none() {
-    let sandbox = Sandbox::new(CONFIG);
+    let sandbox = Sandbox::new(&study());
     fs::create_dir(sandbox.path("empty")).unwrap();
     is_refused("a file", &sandbox.kiln(&["front", "study.toml"]), &["study.toml: is no folder"]);
     is_refused("a folder", &sandbox.kiln(&["front", "empty"]), &["error: empty: not a run folder"]);

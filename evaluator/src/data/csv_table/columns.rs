@@ -53,7 +53,13 @@ pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Col
             (None, _) => {
                 let more = if names.len() > LISTED { ", ..." } else { "" };
                 let known = names[..names.len().min(LISTED)].join("`, `");
-                let expected = format!("a header line with it; there are `{known}`{more}");
+                let is_data = wanted.has_header && names.iter().all(|name| name.parse::<f64>().is_ok());
+                let hint = if is_data {
+                    ", which are numbers: of a file without a header line say `header = false`, and call columns \"1\", \"2\" and so on"
+                } else {
+                    ""
+                };
+                let expected = format!("a header line with it; there are `{known}`{more}{hint}");
                 Err(DataError::content(path, "line 1", format!("no column `{name}`"), expected))
             }
         }
@@ -61,7 +67,8 @@ pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Col
     let is_target = |name: &str| wanted.targets.iter().any(|target| target == name);
     let is_ignored = |name: &str| wanted.ignore.iter().any(|ignored| ignored == name);
     let divides = |name: &str| wanted.division.column() == Some(name);
-    for name in &wanted.ignore {
+    // Several columns without a name are ignored together.
+    for name in wanted.ignore.iter().filter(|name| !names.contains(name)) {
         place(name)?;
     }
     let features: Vec<(usize, &str, bool)> = match &wanted.features {

@@ -11,6 +11,10 @@ use crate::data::{DataError, Targets};
 
 /// Fewer lines say too little of what a column is.
 const FEWEST_ROWS: usize = 20;
+/// Squared correlation from which a column is a target in another unit; values are rounded to single precision.
+const LINEAR: f64 = 1.0 - 1e-10;
+/// Rows that are looked at first, where all of them would have to be sorted.
+const FIRST_ROWS: usize = 2000;
 /// Columns that a message names.
 const NAMED: usize = 40;
 
@@ -76,12 +80,12 @@ impl Findings {
                     "{name} (text that is different in almost every line, such as `{example}` in line {line})"
                 ));
                 self.ignore.push(column.name.clone());
-            } else if texts + gaps == rows || texts > rows / 100 {
+            } else if 2 * texts > rows - gaps {
                 self.open.push(format!("{name} (text, {count} different, such as `{example}`)"));
                 self.categorical.push(column.name.clone());
             } else {
                 self.open.push(format!(
-                    "{name} (numbers, but `{example}` in line {line}; if that means a missing value, add it to \
+                    "{name} (numbers, but {texts} texts, the first `{example}` in line {line}; if that means a missing value, add it to \
                      `missing_values`)"
                 ));
             }
@@ -133,16 +137,25 @@ impl Findings {
     /// A column that gives the class away: every value of it goes with one class only, though values repeat, or its
     /// classes lie in a row without overlap.
     fn look_for_leaks(&mut self, cells: &Cells, targets: &Targets) {
-        let Targets::Classes { names, labels } = targets else { return };
         let name = &cells.column.name;
-        let tells = if cells.column.role == Role::Category {
-            labels.len() >= FEWEST_ROWS && tells_by_name(&cells.ids, labels, cells.names.len())
-        } else {
-            labels.len() >= FEWEST_ROWS && tells_by_value(&cells.numbers, labels, names.len())
+        let is_category = cells.column.role == Role::Category;
+        let (tells, what) = match targets {
+            _ if targets.len() < FEWEST_ROWS => (false, ""),
+            Targets::Classes { labels, .. } if is_category => {
+                (tells_by_name(&cells.ids, labels, cells.names.len()), "the class")
+            }
+            Targets::Classes { labels, names } => {
+                (tells_by_value(&cells.numbers, labels, names.len()), "the class")
+            }
+            Targets::Values { names, values, .. } if !is_category => {
+                let quantity = |at: usize| values.iter().skip(at).step_by(names.len());
+                ((0..names.len()).any(|at| is_linear(&cells.numbers, quantity(at))), "a target")
+            }
+            Targets::Values { .. } => (false, ""),
         };
         if tells {
             self.notes.push(format!(
-                "column `{name}` alone determines the class; if it is not known where the network is used, leave it out: \
+                "column `{name}` alone determines {what}; if it is not known where the network is used, leave it out: \
                  `ignore = [\"{name}\"]`"
             ));
         }
@@ -158,24 +171,32 @@ impl Findings {
     fn settings(&self) -> String {
         let list = |key: &str, names: &[String]| {
             let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
-            (!names.is_empty()).then(|| format!("`{key} = [{}]`", quoted.join(", ")))
+            (!names.is_empty()).then(|| format!("{key} = [{}]", quoted.join(", ")))
         };
         let settings: Vec<String> = [
             list("categorical", &self.categorical),
             list("ignore", &self.ignore),
-            self.gaps.then(|| "`missing = \"mean\"` or `\"most_frequent\"`".to_owned()),
+            self.gaps.then(|| "missing = \"mean\" (or \"most_frequent\")".to_owned()),
         ]
         .into_iter()
         .flatten()
         .collect();
-        if settings.is_empty() { String::new() } else { format!("; for instance {}", settings.join(", ")) }
+        if settings.is_empty() {
+            String::new()
+        } else {
+            format!("; settings that decide it: {}", settings.join(", "))
+        }
     }
 }
 
+/// Whether no value occurs twice. Most columns have two equal values among the first.
 fn all_different(numbers: &[f64]) -> bool {
-    let mut sorted = numbers.to_vec();
-    sorted.sort_by(f64::total_cmp);
-    sorted.windows(2).all(|pair| pair[0].to_bits() != pair[1].to_bits())
+    let differ = |numbers: &[f64]| {
+        let mut sorted = numbers.to_vec();
+        sorted.sort_by(f64::total_cmp);
+        sorted.windows(2).all(|pair| pair[0].to_bits() != pair[1].to_bits())
+    };
+    differ(&numbers[..numbers.len().min(FIRST_ROWS)]) && differ(numbers)
 }
 
 /// Whether all values are seconds or milliseconds since 1970 between 1990 and 2100.
@@ -192,7 +213,35 @@ fn tells_by_name(ids: &[u32], labels: &[u32], names: usize) -> bool {
         && known.clone().all(|(id, label)| *class.entry(*id).or_insert(*label) == *label)
 }
 
+/// Whether the target follows from the column by a line, up to rounding: it is the same in another unit.
+fn is_linear<'a>(numbers: &[f64], target: impl Iterator<Item = &'a f32>) -> bool {
+    let pairs: Vec<(f64, f64)> = numbers
+        .iter()
+        .copied()
+        .zip(target.map(|value| f64::from(*value)))
+        .filter(|(x, _)| !x.is_nan())
+        .collect();
+    let count = pairs.len().max(1) as f64;
+    let mean = |of: fn(&(f64, f64)) -> f64| pairs.iter().map(of).sum::<f64>() / count;
+    let (x, y) = (mean(|pair| pair.0), mean(|pair| pair.1));
+    let (mut xx, mut yy, mut xy) = (0.0, 0.0, 0.0);
+    for pair in &pairs {
+        let (dx, dy) = (pair.0 - x, pair.1 - y);
+        xx += dx * dx;
+        yy += dy * dy;
+        xy += dx * dy;
+    }
+    xx > 0.0 && yy > 0.0 && xy * xy > LINEAR * xx * yy
+}
+
+/// Whether the classes lie one behind the other along the values, without overlap. In most columns some of the first rows
+/// already contradict.
 fn tells_by_value(numbers: &[f64], labels: &[u32], classes: usize) -> bool {
+    let first = numbers.len().min(FIRST_ROWS);
+    lie_in_a_row(&numbers[..first], &labels[..first], classes) && lie_in_a_row(numbers, labels, classes)
+}
+
+fn lie_in_a_row(numbers: &[f64], labels: &[u32], classes: usize) -> bool {
     let mut pairs: Vec<(f64, u32)> = numbers.iter().copied().zip(labels.iter().copied()).collect();
     pairs.sort_by(|a, b| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)));
     let changes = pairs.windows(2).filter(|pair| pair[0].1 != pair[1].1);

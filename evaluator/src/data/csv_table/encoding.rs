@@ -8,7 +8,7 @@ use kiln_export::{InputKind, InputRecord};
 use super::columns::Role;
 use super::settings::Missing;
 use super::table::{Cells, NO_NAME, Table};
-use crate::data::{ReadingRules, offsets};
+use crate::data::{NamesFrom, Opening, ReadingRules, offsets};
 
 /// How one column becomes inputs.
 pub(super) struct Encoder<'a> {
@@ -26,9 +26,10 @@ pub(super) struct Encoded {
 }
 
 /// Encodes all features. `training` are the lines that means, frequencies and names are taken from.
-pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, rules: ReadingRules) -> Encoded {
+pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, opening: &Opening<'_>) -> Encoded {
+    let rules = opening.rules;
     let encoders: Vec<Encoder<'_>> =
-        table.features().map(|cells| Encoder::new(cells, training, missing, rules)).collect();
+        table.features().map(|cells| Encoder::new(cells, training, missing, opening)).collect();
     let mut inputs: Vec<InputRecord> = encoders.iter().flat_map(|encoder| encoder.inputs.clone()).collect();
     let mut values = Vec::with_capacity(table.rows.saturating_mul(inputs.len()));
     for row in 0..table.rows {
@@ -36,10 +37,7 @@ pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, rules: R
             encoder.append(row, &mut values);
         }
     }
-    let (values, offsets) = match rules {
-        ReadingRules::First => (values.into_iter().map(|value| value as f32).collect(), Vec::new()),
-        ReadingRules::Second => offsets::to_single(&values, inputs.len()),
-    };
+    let (values, offsets) = offsets::to_single(&values, inputs.len(), rules);
     for (input, offset) in inputs.iter_mut().zip(offsets) {
         input.offset = offset;
     }
@@ -48,9 +46,9 @@ pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, rules: R
 }
 
 impl<'a> Encoder<'a> {
-    fn new(cells: &'a Cells, training: &[u32], missing: Missing, rules: ReadingRules) -> Self {
+    fn new(cells: &'a Cells, training: &[u32], missing: Missing, opening: &Opening<'_>) -> Self {
         if cells.column.role == Role::Category {
-            Self::of_names(cells, training, rules)
+            Self::of_names(cells, training, opening)
         } else {
             Self::of_numbers(cells, training, missing)
         }
@@ -73,7 +71,9 @@ impl<'a> Encoder<'a> {
         Self { cells, inputs, places: Vec::new() }
     }
 
-    fn of_names(cells: &'a Cells, training: &[u32], rules: ReadingRules) -> Self {
+    fn of_names(cells: &'a Cells, training: &[u32], opening: &Opening<'_>) -> Self {
+        let rules = opening.rules;
+        let from_training = rules > ReadingRules::First && opening.names == NamesFrom::Training;
         let column = &cells.column.name;
         let (names, order) = cells.names.sorted(rules);
         let mut counts = vec![0_u64; names.len()];
@@ -87,7 +87,7 @@ impl<'a> Encoder<'a> {
         let mut place_of = vec![NO_NAME; names.len()];
         let mut inputs = Vec::new();
         for (place, name) in names.iter().enumerate() {
-            if counts[place] == 0 && rules > ReadingRules::First {
+            if counts[place] == 0 && from_training {
                 continue;
             }
             place_of[place] = inputs.len() as u32;

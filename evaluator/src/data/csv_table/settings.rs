@@ -5,6 +5,7 @@ use serde::Deserialize;
 
 use super::cell::CellFormat;
 use super::text::Encoding;
+use crate::data::Split;
 
 /// `[data]` with `kind = "csv"`.
 #[derive(Deserialize)]
@@ -83,12 +84,26 @@ pub(super) enum Missing {
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DivisionSettings {
-    /// Column that names the split of each line: `train`, `validation` or `test`.
+    /// Column that names the split of each line: `train`, `validation` or `test`, or else a fold.
     column: Option<String>,
+    /// Folds of that column that are the validation split; with `validation` or `test` all other folds train.
+    #[serde(default)]
+    validation: Vec<Fold>,
+    /// Folds of that column that are the test split.
+    #[serde(default)]
+    test: Vec<Fold>,
     /// Column whose equal values are never on two sides.
     group: Option<String>,
     /// Column of times: the past trains, the future tests.
     time: Option<String>,
+}
+
+/// A part of a table, as a column names or counts it.
+#[derive(Clone, Debug, Deserialize)]
+#[serde(untagged, expecting = "a name or a whole number")]
+enum Fold {
+    Named(String),
+    Counted(i64),
 }
 
 /// By which column lines are divided.
@@ -96,9 +111,36 @@ pub(super) struct DivisionSettings {
 pub(super) enum DivisionColumn {
     #[default]
     None,
-    Split(String),
+    Split(SplitColumn),
     Group(String),
     Time(String),
+}
+
+/// A column that says in which split a line is.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub(super) struct SplitColumn {
+    name: String,
+    /// Folds that are a split; where there are none, the column names the splits.
+    validation: Vec<String>,
+    test: Vec<String>,
+}
+
+impl SplitColumn {
+    /// The split of a line with this text in the column; `None` for a text that names none.
+    pub(super) fn split(&self, text: &str) -> Option<Split> {
+        let is_in = |folds: &[String]| folds.iter().any(|fold| fold == text);
+        match (is_in(&self.validation), is_in(&self.test)) {
+            (true, _) => Some(Split::Validation),
+            (false, true) => Some(Split::Test),
+            (false, false) if self.validation.is_empty() && self.test.is_empty() => Split::named(text),
+            (false, false) => Some(Split::Train),
+        }
+    }
+
+    /// Folds that the settings name.
+    pub(super) fn folds(&self) -> impl Iterator<Item = &String> {
+        self.validation.iter().chain(&self.test)
+    }
 }
 
 /// What is asked of each file.
@@ -130,7 +172,8 @@ impl DivisionColumn {
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Self::None => None,
-            Self::Split(name) | Self::Group(name) | Self::Time(name) => Some(name),
+            Self::Split(column) => Some(&column.name),
+            Self::Group(name) | Self::Time(name) => Some(name),
         }
     }
 }
@@ -167,10 +210,30 @@ impl CsvSettings {
                 "no such list beside `features`, which names all that are read",
             );
         }
-        let DivisionSettings { column, group, time } = &self.split;
+        let DivisionSettings { column, validation, test, group, time } = &self.split;
+        let texts = |folds: &[Fold]| -> Vec<String> {
+            let text = |fold: &Fold| match fold {
+                Fold::Named(name) => name.clone(),
+                Fold::Counted(number) => number.to_string(),
+            };
+            folds.iter().map(text).collect()
+        };
+        let (validation, test) = (texts(validation), texts(test));
+        if column.is_none() && !(validation.is_empty() && test.is_empty()) {
+            return refuse(
+                "split",
+                "folds without a column".to_owned(),
+                "`column`, which says the fold of each line",
+            );
+        }
+        if let Some(fold) = validation.iter().find(|fold| test.contains(fold)) {
+            return refuse("split", format!("`{fold}` for validation and testing"), "each fold in one split");
+        }
         let division = match (column, group, time) {
             (None, None, None) => DivisionColumn::None,
-            (Some(column), None, None) => DivisionColumn::Split(column.clone()),
+            (Some(name), None, None) => {
+                DivisionColumn::Split(SplitColumn { name: name.clone(), validation, test })
+            }
             (None, Some(group), None) => DivisionColumn::Group(group.clone()),
             (None, None, Some(time)) => DivisionColumn::Time(time.clone()),
             _ => return refuse("split", "several of them".to_owned(), "one of `column`, `group` and `time`"),

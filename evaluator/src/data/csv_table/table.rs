@@ -7,7 +7,7 @@ use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use super::cell::Cell;
 use super::columns::{self, Column, Columns, Role};
 use super::settings::{TaskKind, Wanted};
-use super::text::{Encoding, TableText, line_of};
+use super::text::{Encoding, MAX_RECORD, TableText, line_of};
 use crate::data::categories::Categories;
 use crate::data::input_file::{InputFile, MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES};
 use crate::data::{DataError, ReadingRules};
@@ -50,6 +50,8 @@ pub(super) struct Table {
     pub(super) rows: usize,
     files: Vec<PathBuf>,
     encoding: Encoding,
+    /// What a person should know of the files, a sentence each.
+    pub(super) notes: Vec<String>,
 }
 
 impl Cells {
@@ -95,14 +97,18 @@ impl Table {
         rules: ReadingRules,
     ) -> Result<(), DataError> {
         let (path, text) = TableText::open(path, wanted.encoding)?;
-        let file = File { path: &path, number: self.files.len(), wanted, rules };
+        let since_record = text.since_record();
+        let file = File { path: &path, number: self.files.len(), wanted, rules, since_record: &since_record };
+        if text.is_utf_16() {
+            self.notes.push(format!("{}: the text is UTF-16", path.display()));
+        }
         self.encoding = wanted.encoding;
         let mut reader = ReaderBuilder::new()
             .delimiter(wanted.separator)
             .trim(Trim::All)
             .has_headers(wanted.has_header)
             .from_reader(text);
-        let first = reader.headers().map_err(|error| file.refused(error))?.clone();
+        let first = reader.headers().map_err(|error| file.refused(error, 0))?.clone();
         let names: Vec<String> = if wanted.has_header {
             first.iter().map(str::to_owned).collect()
         } else {
@@ -112,7 +118,12 @@ impl Table {
         self.take_columns(found, &path)?;
         let before = self.rows;
         let mut record = StringRecord::new();
-        while reader.read_record(&mut record).map_err(|error| file.refused(error))? {
+        loop {
+            let start = reader.position().byte();
+            since_record.set(0);
+            if !reader.read_record(&mut record).map_err(|error| file.refused(error, start))? {
+                break;
+            }
             file.append(&record, &mut self.cells)?;
             self.rows += 1;
             if (self.rows as u64).saturating_mul(self.cells.len() as u64) > MAX_VALUES
@@ -161,6 +172,8 @@ struct File<'a> {
     number: usize,
     wanted: &'a Wanted,
     rules: ReadingRules,
+    /// Bytes read since the last record.
+    since_record: &'a std::cell::Cell<u64>,
 }
 
 impl File<'_> {
@@ -243,8 +256,11 @@ impl File<'_> {
         }
         cells.ids.push(cells.names.add(text));
         if cells.names.len() > most {
-            let expected = format!("at most {most} different names in the column");
-            return Err(self.unexpected(text, record, cells, &expected));
+            let place = format!("{}, column `{}`", self.place(record), cells.column.name);
+            let found = format!("more than {most} different names, such as `{}`", shortened(text));
+            let expected =
+                "fewer, as each is an input or a class of its own; leave the column out, or join names";
+            return Err(DataError::content(self.path, place, found, expected));
         }
         Ok(())
     }
@@ -275,12 +291,19 @@ impl File<'_> {
         format!("line {}", self.line(record))
     }
 
-    /// What the reader of lines refuses, with its place.
-    fn refused(&self, error: csv::Error) -> DataError {
+    /// What the reader of records refuses, with its place; `start` is where the record begins.
+    fn refused(&self, error: csv::Error, start: u64) -> DataError {
         let line = |position: &Option<Position>| {
             position.as_ref().map_or_else(|| "a line".to_owned(), |at| format!("line {}", self.line_at(at)))
         };
         match error.into_kind() {
+            ErrorKind::Io(_) if self.since_record.get() > MAX_RECORD => {
+                let place = format!("line {}", line_of(self.path, self.wanted.encoding, start));
+                let found = format!("no end of the record within {MAX_RECORD} bytes");
+                let expected =
+                    "one example a line; the file may have no line ends, or a quote that is never closed";
+                DataError::content(self.path, place, found, expected)
+            }
             ErrorKind::Io(source) => InputFile::refused(self.path, source),
             ErrorKind::UnequalLengths { pos, expected_len, len } => DataError::content(
                 self.path,
@@ -290,7 +313,7 @@ impl File<'_> {
             ),
             ErrorKind::Utf8 { pos, err } => {
                 let expected = "text in UTF-8 (or UTF-16 with its mark); of a file from Windows or old spreadsheets say \
-                                `encoding = \"latin-1\"`";
+                                `encoding = \"windows-1252\"` or `\"latin-1\"`";
                 DataError::content(self.path, line(&pos), err.to_string(), expected)
             }
             other => DataError::content(self.path, "a line", format!("{other:?}"), "comma-separated values"),

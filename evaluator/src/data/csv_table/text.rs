@@ -1,7 +1,9 @@
-//! The text of a table: its encoding, its lines as an editor counts them, and a limit on their length.
+//! The text of a table: its encoding, its lines as an editor counts them, and a limit on the length of a record.
 
+use std::cell::Cell;
 use std::io::{self, BufReader, ErrorKind, Read};
 use std::path::{Path, PathBuf};
+use std::rc::Rc;
 
 use kiln_files::LineCounter;
 use serde::Deserialize;
@@ -9,26 +11,32 @@ use serde::Deserialize;
 use crate::data::DataError;
 use crate::data::input_file::{InputFile, Text};
 
-/// Most bytes from one line end to the next. Nobody writes such a line: the file is something else, or has no line ends.
-const MAX_LINE: u64 = 16 << 20;
+/// Most bytes of a record. Nobody writes a longer one: the file is something else, has no line ends, or a quote is never closed.
+pub(super) const MAX_RECORD: u64 = 16 << 20;
 
 /// How the bytes of a file are letters.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Encoding {
-    /// UTF-8, or UTF-16 where the file begins with its byte order mark.
+    /// UTF-8, or UTF-16 where the file begins with its byte order mark, or with letters of UTF-16.
     #[default]
     Unicode,
     /// ISO 8859-1: every byte is a letter.
     #[serde(rename = "latin-1")]
     Latin1,
+    /// Latin-1 with letters of Windows in place of control characters.
+    #[serde(rename = "windows-1252")]
+    Windows1252,
 }
 
 /// A table's text as UTF-8, without a byte order mark.
 pub(super) struct TableText {
     source: Source,
-    /// Bytes since the last line end, and lines before it, for the limit.
-    line: (u64, u64),
+    is_utf_16: bool,
+    /// Most bytes of a record.
+    limit: u64,
+    /// Bytes since the last record, which its reader sets to 0.
+    since_record: Rc<Cell<u64>>,
 }
 
 enum Source {
@@ -41,48 +49,55 @@ enum Source {
 #[derive(Clone, Copy, PartialEq, Eq)]
 enum Unit {
     Latin1,
+    Windows1252,
     Utf16 { is_big_endian: bool },
 }
+
+/// What Windows-1252 has at 0x80 to 0x9F; 0 where it has nothing.
+///
+/// Source: WHATWG, "Encoding Standard", index windows-1252, without its five control characters.
+const WINDOWS: [u16; 32] = [
+    0x20AC, 0, 0x201A, 0x0192, 0x201E, 0x2026, 0x2020, 0x2021, 0x02C6, 0x2030, 0x0160, 0x2039, 0x0152, 0,
+    0x017D, 0, 0, 0x2018, 0x2019, 0x201C, 0x201D, 0x2022, 0x2013, 0x2014, 0x02DC, 0x2122, 0x0161, 0x203A,
+    0x0153, 0, 0x017E, 0x0178,
+];
 
 impl TableText {
     /// Opens a file, plain or gzipped, and gives its path.
     pub(super) fn open(path: &Path, encoding: Encoding) -> Result<(PathBuf, Self), DataError> {
         let mut file = InputFile::open(path)?;
-        let start = file.up_to(3)?;
+        let start = file.up_to(4)?;
         let (path, text) = file.into_text();
         let unit = match (encoding, start.as_slice()) {
             (Encoding::Latin1, _) => Some((0, Unit::Latin1)),
+            (Encoding::Windows1252, _) => Some((0, Unit::Windows1252)),
             (Encoding::Unicode, [0xFF, 0xFE, ..]) => Some((2, Unit::Utf16 { is_big_endian: false })),
             (Encoding::Unicode, [0xFE, 0xFF, ..]) => Some((2, Unit::Utf16 { is_big_endian: true })),
+            // Text has no zeros: these are the upper halves of letters.
+            (Encoding::Unicode, [1..=255, 0, 1..=255, 0]) => Some((0, Unit::Utf16 { is_big_endian: false })),
+            (Encoding::Unicode, [0, 1..=255, 0, 1..=255]) => Some((0, Unit::Utf16 { is_big_endian: true })),
             (Encoding::Unicode, _) => None,
         };
+        let is_utf_16 = matches!(unit, Some((_, Unit::Utf16 { .. })));
         let source = if let Some((mark, unit)) = unit {
-            // Three bytes were read to see the mark, which has two.
+            // Four bytes were read to see the mark, which has two.
             let bytes = BufReader::new(text.preceded(start[mark..].to_vec()));
             Source::Decoded { bytes, unit, ready: Vec::new(), at: 0 }
         } else {
             let bytes = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&start).to_vec();
             Source::Plain(io::Cursor::new(bytes).chain(text))
         };
-        Ok((path, Self { source, line: (0, 1) }))
+        Ok((path, Self { source, is_utf_16, limit: MAX_RECORD, since_record: Rc::default() }))
     }
 
-    /// Follows how long lines are. Buffers are far shorter than the longest line.
-    fn count(&mut self, bytes: &[u8]) -> io::Result<()> {
-        match memchr::memrchr2(b'\n', b'\r', bytes) {
-            Some(last) => {
-                self.line = (
-                    (bytes.len() - last - 1) as u64,
-                    self.line.1 + memchr::memchr_iter(b'\n', bytes).count() as u64,
-                );
-            }
-            None => self.line.0 += bytes.len() as u64,
-        }
-        if self.line.0 > MAX_LINE {
-            let said = format!("line {} is longer than {MAX_LINE} bytes", self.line.1);
-            return Err(io::Error::new(ErrorKind::FileTooLarge, said));
-        }
-        Ok(())
+    /// Whether the text is UTF-16.
+    pub(super) const fn is_utf_16(&self) -> bool {
+        self.is_utf_16
+    }
+
+    /// Where the bytes since the last record are counted.
+    pub(super) fn since_record(&self) -> Rc<Cell<u64>> {
+        Rc::clone(&self.since_record)
     }
 }
 
@@ -100,7 +115,14 @@ impl Read for TableText {
                 count
             }
         };
-        self.count(&buffer[..count])?;
+        let since = self.since_record.get() + count as u64;
+        self.since_record.set(since);
+        if since > self.limit {
+            return Err(io::Error::new(
+                ErrorKind::FileTooLarge,
+                format!("a record is longer than {MAX_RECORD} bytes"),
+            ));
+        }
         Ok(count)
     }
 }
@@ -109,19 +131,28 @@ impl Read for TableText {
 fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8>> {
     let mut next = || -> io::Result<Option<u16>> {
         let mut unit_bytes = [0; 2];
-        let size = if unit == Unit::Latin1 { 1 } else { 2 };
+        let size = if matches!(unit, Unit::Utf16 { .. }) { 2 } else { 1 };
         let mut read = 0;
         while read < size {
             match bytes.read(&mut unit_bytes[read..size]) {
                 Ok(0) if read == 0 => return Ok(None),
-                Ok(0) => return Err(io::Error::new(ErrorKind::InvalidInput, "half of a letter at the end")),
+                Ok(0) => return Err(io::Error::other("UTF-16 ends with half of a letter")),
                 Ok(count) => read += count,
                 Err(error) if error.kind() == ErrorKind::Interrupted => {}
                 Err(error) => return Err(error),
             }
         }
         Ok(Some(match unit {
-            Unit::Latin1 => u16::from(unit_bytes[0]),
+            Unit::Windows1252 if (0x80..0xA0).contains(&unit_bytes[0]) => {
+                match WINDOWS[usize::from(unit_bytes[0] - 0x80)] {
+                    0 => {
+                        let said = format!("no Windows-1252: the byte {:#04x} is no letter", unit_bytes[0]);
+                        return Err(io::Error::other(said));
+                    }
+                    letter => letter,
+                }
+            }
+            Unit::Latin1 | Unit::Windows1252 => u16::from(unit_bytes[0]),
             Unit::Utf16 { is_big_endian: true } => u16::from_be_bytes(unit_bytes),
             Unit::Utf16 { is_big_endian: false } => u16::from_le_bytes(unit_bytes),
         }))
@@ -132,7 +163,7 @@ fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8
         let units =
             if (0xD800..0xDC00).contains(&first) { vec![first, next()?.unwrap_or(0)] } else { vec![first] };
         for letter in char::decode_utf16(units) {
-            text.push(letter.map_err(|error| io::Error::new(ErrorKind::InvalidInput, error.to_string()))?);
+            text.push(letter.map_err(|error| io::Error::other(format!("no UTF-16: {error}")))?);
         }
     }
     Ok(text.into_bytes())
@@ -143,7 +174,8 @@ fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8
 pub(super) fn line_of(path: &Path, encoding: Encoding, offset: u64) -> u64 {
     let counted = TableText::open(path, encoding)
         .ok()
-        .and_then(|(_, text)| LineCounter::new(BufReader::new(text)).line_at(offset).ok());
+        .map(|(_, text)| TableText { limit: u64::MAX, ..text })
+        .and_then(|text| LineCounter::new(BufReader::new(text)).line_at(offset).ok());
     counted.unwrap_or(0)
 }
 
@@ -168,15 +200,19 @@ mod tests {
         {
             assert_eq!(text(&bytes, Encoding::Unicode).unwrap(), "é,𝄞\n");
         }
+        let unmarked: Vec<u8> = "a,é\n".encode_utf16().flat_map(u16::to_be_bytes).collect();
+        assert_eq!(text(&unmarked, Encoding::Unicode).unwrap(), "a,é\n");
         assert_eq!(text(b"\xE9,1\n", Encoding::Latin1).unwrap(), "é,1\n");
+        assert_eq!(text(b"\x80\xE9,1\n", Encoding::Windows1252).unwrap(), "€é,1\n");
+        assert!(text(b"\x81", Encoding::Windows1252).is_err());
         assert!(text(b"\xE9,1\n", Encoding::Unicode).is_err());
         assert!(text(b"\xFF\xFEa", Encoding::Unicode).is_err(), "half of a letter");
         assert_eq!(text(b"", Encoding::Unicode).unwrap(), "");
     }
 
     #[test]
-    fn a_line_without_an_end_is_refused_early() {
-        let error = text(&vec![b'a'; MAX_LINE as usize + 10], Encoding::Unicode).unwrap_err();
-        assert_eq!(error.to_string(), format!("line 1 is longer than {MAX_LINE} bytes"));
+    fn a_record_without_an_end_is_refused_early() {
+        let error = text(&vec![b'a'; MAX_RECORD as usize + 10], Encoding::Unicode).unwrap_err();
+        assert_eq!(error.to_string(), format!("a record is longer than {MAX_RECORD} bytes"));
     }
 }

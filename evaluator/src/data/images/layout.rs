@@ -1,5 +1,6 @@
-//! Which folders hold the splits: `train`, one of `val`, `valid` and `validation`, and `test`.
+//! Which folders hold the splits, as the world lays them out: `train`, `val` and `test`, or folders of classes alone.
 
+use std::fs;
 use std::path::{Path, PathBuf};
 
 use kiln_space::SettingsError;
@@ -9,15 +10,14 @@ use super::listing::{Listing, folders, labeled};
 use crate::data::preparation::Preparation;
 use crate::data::{DataError, Opening, ReadingRules, Split};
 
-/// Names under which the world keeps images for validation.
-const VALIDATION: [&str; 3] = ["val", "valid", "validation"];
-
 /// Folder of training images.
-pub(super) const TRAIN: &str = "train";
+const TRAIN: &str = "train";
+/// Folder of test images.
+const TEST: &str = "test";
 
 /// Folders of classes, by split.
 pub(super) struct Layout {
-    root: PathBuf,
+    pub(super) train: PathBuf,
     validation: Option<PathBuf>,
     pub(super) test: Option<PathBuf>,
     rules: ReadingRules,
@@ -30,20 +30,13 @@ impl Layout {
         preparation: &Preparation,
         opening: &Opening<'_>,
     ) -> Result<Self, DataError> {
-        let there = |name: &str| Some(root.join(name)).filter(|path| path.is_dir());
         let (rules, settings) = (opening.rules, opening.settings);
-        let test = there("test");
         if rules == ReadingRules::First {
             // A stated share made the folder be ignored, and no folder was read for validation.
-            let test = test.filter(|_| preparation.test.is_none());
-            return Ok(Self { root: root.to_owned(), validation: None, test, rules });
+            let test = Some(root.join(TEST)).filter(|path| path.is_dir() && preparation.test.is_none());
+            return Ok(Self { train: root.join(TRAIN), validation: None, test, rules });
         }
-        let found: Vec<PathBuf> = VALIDATION.iter().filter_map(|name| there(name)).collect();
-        if let [first, second, ..] = found.as_slice() {
-            let found = format!("`{}` beside `{}`", name(second), name(first));
-            return Err(DataError::content(root, "folder", found, "one folder of images for validation"));
-        }
-        let validation = found.into_iter().next();
+        let [train, validation, test] = folders_of_splits(root)?;
         let shares =
             [("test", preparation.test, &test), ("validation", preparation.stated_validation, &validation)];
         for (key, share, folder) in shares {
@@ -53,17 +46,30 @@ impl Layout {
                 return Err(SettingsError::value(settings.key(key), share, &expected).into());
             }
         }
-        Ok(Self { root: root.to_owned(), validation, test, rules })
+        let train = match train {
+            Some(train) => train,
+            None if validation.is_none() && test.is_none() => root.to_owned(),
+            None => {
+                let found = "a folder for validation or testing, and none for training";
+                return Err(DataError::content(
+                    root,
+                    "folder",
+                    found,
+                    "a folder `train` with one folder for each class",
+                ));
+            }
+        };
+        Ok(Self { train, validation, test, rules })
     }
 
     /// All images of all splits, and the entries that are none.
     pub(super) fn list(&self) -> Result<Listing, DataError> {
-        let train = self.root.join(TRAIN);
+        let train = &self.train;
         let mut problems = Vec::new();
-        let names = folders(&train, &mut problems)?;
-        check_classes(&train, &names)?;
+        let names = folders(train, &mut problems)?;
+        check_classes(train, &names)?;
         let mut files = Vec::new();
-        let splits = [(Some(&train), None), (self.validation.as_ref(), Some(Split::Validation))];
+        let splits = [(Some(train), None), (self.validation.as_ref(), Some(Split::Validation))];
         for (folder, split) in splits.into_iter().chain([(self.test.as_ref(), Some(Split::Test))]) {
             let Some(folder) = folder else { continue };
             if split.is_some()
@@ -77,6 +83,25 @@ impl Layout {
         }
         Ok(Listing { names, files, problems })
     }
+}
+
+/// The folders for training, validation and testing, whatever their letters' case.
+fn folders_of_splits(root: &Path) -> Result<[Option<PathBuf>; 3], DataError> {
+    let failed = |source| DataError::Read { path: root.to_owned(), source };
+    let mut found = [const { None::<PathBuf> }; 3];
+    let entries = fs::read_dir(root).map_err(failed)?.collect::<Result<Vec<_>, _>>().map_err(failed)?;
+    let mut paths: Vec<PathBuf> =
+        entries.iter().map(fs::DirEntry::path).filter(|path| path.is_dir()).collect();
+    paths.sort();
+    for path in paths {
+        let Some(split) = Split::named(&name(&path)) else { continue };
+        if let Some(first) = &found[split as usize] {
+            let found = format!("`{}` beside `{}`", name(&path), name(first));
+            return Err(DataError::content(root, "folder", found, "one folder for each split"));
+        }
+        found[split as usize] = Some(path);
+    }
+    Ok(found)
 }
 
 fn name(path: &Path) -> String {

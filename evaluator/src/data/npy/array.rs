@@ -2,6 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
+use super::archive;
 use super::header::{self, Element, Header};
 use crate::data::DataError;
 use crate::data::input_file::{InputFile, MAX_EXAMPLES, MAX_VALUES};
@@ -27,9 +28,12 @@ pub(super) enum Content {
 }
 
 impl Array {
-    /// Reads a file, plain or gzipped.
-    pub(super) fn read(path: &Path) -> Result<Self, DataError> {
-        let mut file = InputFile::open(path)?;
+    /// Reads what a setting names in a folder: a file, plain or gzipped, or an array of an archive.
+    pub(super) fn read(folder: &Path, (key, setting): (&str, &str)) -> Result<Self, DataError> {
+        let mut file = match archive::place(setting, key) {
+            Some((file, name, is_stated)) => archive::open(&folder.join(file), name, is_stated)?,
+            None => InputFile::open(&folder.join(setting))?,
+        };
         let Header { element, is_fortran, shape: dimensions } = header::read(&mut file)?;
         let count = dimensions.iter().try_fold(1_u64, |count, size| count.checked_mul(*size as u64));
         let fits = |count: &u64| (1..=MAX_VALUES).contains(count);

@@ -143,8 +143,7 @@ pub(super) struct Header {
 pub(super) fn read(file: &mut InputFile) -> Result<Header, DataError> {
     let start = file.exactly(8, "the start of a `.npy` file")?;
     if start.starts_with(b"PK") {
-        let expected = "one array, as `numpy.save` writes it; save each array of the archive on its own: \
-                        `numpy.save(\"x.npy\", numpy.load(\"FILE.npz\")[\"x\"])`";
+        let expected = "one array; call an archive `FILE.npz`, and name an array in it by `FILE.npz:NAME`";
         return Err(file.content("byte 0", "an archive of several arrays (`.npz`)", expected));
     }
     if &start[..6] != b"\x93NUMPY" {

@@ -43,11 +43,26 @@ fn values(names: &[String], arrays: Vec<Array>, opening: &Opening<'_>) -> Result
         other => return Err(first.refused("shape", format!("{other:?}"), "`(n,)` or `(n, values)`")),
     };
     check_names(names, count, opening)?;
+    let path = first.path.clone();
     let mut values = Vec::new();
     for array in arrays {
         values.extend(array.into_numbers()?);
     }
-    let (values, offsets) = offsets::to_single(&values, count);
+    let constant = |quantity: &usize| {
+        values
+            .iter()
+            .skip(*quantity)
+            .step_by(count)
+            .all(|value| value.to_bits() == values[*quantity].to_bits())
+    };
+    if opening.rules > ReadingRules::First
+        && let Some(quantity) = (0..count).find(constant)
+    {
+        let found = format!("{} in every row of column {quantity}", values[quantity]);
+        let expected = "a target that varies: of a constant nothing can be learned";
+        return Err(DataError::content(&path, "all elements", found, expected));
+    }
+    let (values, offsets) = offsets::to_single(&values, count, opening.rules);
     let names =
         if names.is_empty() { (0..count).map(|number| number.to_string()).collect() } else { names.to_vec() };
     Ok(Labeled { targets: Targets::Values { names, values, offsets }, notes: Vec::new() })

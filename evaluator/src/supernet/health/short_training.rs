@@ -12,16 +12,17 @@ use crate::optimizer::{OptimizerKind, OptimizerSettings};
 use crate::stand_alone::stand_alone;
 use crate::supernet::SupernetSettings;
 use crate::training::Training;
-use crate::training_settings::{TrainingSettings, accumulate, checkpoint_steps};
+use crate::training_settings::TrainingSettings;
 use crate::weights::Weights;
 
 /// Steps of the optimizer.
 pub(super) const STEPS: usize = 50;
 /// Largest batch.
 const BATCH: usize = 64;
-/// Rate of Adam. It does not follow the config: a supernet that was trained at a wrong rate must not lower
-/// what it is held against.
-const LEARNING_RATE: f64 = 0.01;
+/// `AdamW`. It does not follow the config: a supernet that was trained at a wrong rate must not lower what it
+/// is compared with.
+const OPTIMIZER: OptimizerSettings =
+    OptimizerSettings { kind: OptimizerKind::AdamW, learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-4 };
 
 /// Trains from new weights, and gives the network as it is judged; `None` where it diverged.
 pub(super) fn train(
@@ -38,7 +39,7 @@ pub(super) fn train(
     let epochs = (STEPS * batch).div_ceil(split.len()).max(1);
     let count = (STEPS * batch / epochs).clamp(1, split.len());
     let examples: Vec<u32> = (0..count).map(|i| split[i * split.len() / count]).collect();
-    let settings = settings(epochs as u32, batch);
+    let settings = TrainingSettings::plain(epochs as u32, batch, OPTIMIZER);
     let (network, specs) = stand_alone(network);
     let seed = kiln_search::seed::derive(context.seed, "health", &[]);
     let weights = Weights::initialize(&specs, seed, &device.clone().autodiff());
@@ -71,24 +72,4 @@ pub(super) fn train(
         learner = learner.advance(gradients);
     }
     Ok(Frozen::new(&network, &learner.result(), data, supernet.calibration, device))
-}
-
-const fn settings(epochs: u32, batch: usize) -> TrainingSettings {
-    TrainingSettings {
-        epochs,
-        batch,
-        optimizer: OptimizerSettings {
-            kind: OptimizerKind::AdamW,
-            learning_rate: LEARNING_RATE,
-            momentum: 0.9,
-            weight_decay: 1e-4,
-        },
-        warmup_epochs: 0,
-        label_smoothing: 0.0,
-        accumulate: accumulate(),
-        clip_norm: None,
-        ema: None,
-        patience: None,
-        checkpoint_steps: checkpoint_steps(),
-    }
 }

@@ -226,7 +226,8 @@ fn advice(measured: &Measured, short: &HealthCheck) -> String {
     let epochs = (f64::from(measured.epochs) * longer).ceil();
     format!(
         "train the supernet longer (`epochs` about {epochs} instead of {}), or at another `learning_rate` \
-         (higher where the loss in `kiln report` falls slowly, lower where it jumps), or let `[space]` vary less",
+         (higher where the loss in `kiln report` falls slowly, lower where it jumps), or let `[space]` vary \
+         less",
         measured.epochs
     )
 }

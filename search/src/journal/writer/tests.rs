@@ -117,12 +117,16 @@ fn a_line_without_end_is_not_read_into_memory() {
 
 /// The events as an earlier version wrote them, a line each.
 fn unchecked() -> Vec<String> {
+    unchecked_lines(events())
+}
+
+fn unchecked_lines(events: Vec<Event>) -> Vec<String> {
     let line = |event: Event| {
         let (unix_s, elapsed_s) = (Seconds::ZERO, Seconds::ZERO);
         let entry = JournalEntry { version: UNCHECKED_VERSION, unix_s, elapsed_s, event };
         serde_json::to_string(&entry).unwrap() + "\n"
     };
-    events().into_iter().map(line).collect()
+    events.into_iter().map(line).collect()
 }
 
 fn damaged_line(text: &str) -> u64 {
@@ -332,5 +336,24 @@ fn objectives_follow_from_the_names_of_the_study() {
             matches!(read(objectives, limit), Err(StudyError::JournalLine { line: 2, .. })),
             "{objectives:?}"
         );
+    }
+}
+
+#[test]
+fn finished_files_outside_their_folder_are_damage() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("journal.jsonl");
+    let read_with = |name: &str| {
+        let mut events = events();
+        let files = vec![FinishedFile { name: name.to_owned(), content: None }];
+        let finished = Finished { trial: 3, metrics: [].into(), files };
+        events.insert(2, Event::Finished { finished, seconds: Seconds::ZERO });
+        fs::write(&path, unchecked_lines(events).concat()).unwrap();
+        read(&path)
+    };
+    assert_eq!(read_with("package/model.onnx").unwrap().len(), 4);
+    for name in ["../kept", "/etc/hosts", "", ".", "a/../../b"] {
+        let said = read_with(name).unwrap_err().to_string();
+        assert!(said.contains("is not inside the network's folder"), "{name}: {said}");
     }
 }

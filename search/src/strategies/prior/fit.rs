@@ -56,7 +56,8 @@ pub(super) fn check<'a>(
             Source::Trial(id) => {
                 if let Some(problem) = stranger {
                     let problem = format!(
-                        "trial {id} is `{genotype}`, which is not of this space: {problem}; name a study of the same space"
+                        "trial {id} is `{genotype}`, which is not of this space: {problem}; name a study of \
+                         the same space"
                     );
                     return refuse("transfer.journal", problem);
                 }
@@ -72,7 +73,7 @@ pub(super) fn check<'a>(
     match refused {
         Some((id, problem)) if !transferred => refuse(
             "transfer.journal",
-            format!("no trial of it meets the limits of this study; of trial {id}, its best, {problem}"),
+            format!("no trial of it meets the limits of this study; its best is trial {id}: {problem}"),
         ),
         _ => Ok(()),
     }

@@ -92,7 +92,8 @@ impl Proxies {
         for genotype in self.scored.keys() {
             if let Some(problem) = fit::stranger(domain, genotype) {
                 let problem = format!(
-                    "`{genotype}` is scored there and not of this space: {problem}; name studies of the same space"
+                    "`{genotype}` is scored there and not of this space: {problem}; name studies of the same \
+                     space"
                 );
                 return refuse("proxies.journals", problem);
             }
@@ -297,8 +298,8 @@ mod tests {
         let Ask::Misfit(error) = strategy.ask(&domain, &mut ask_generator(1, 2)) else {
             panic!("it is refused")
         };
-        let expected = "`search.proxies.metrics`: no genotype has all of the scores `nasswot`; what was measured is \
-                        `negative_naswot`, and costs count too";
+        let expected = "`search.proxies.metrics`: no genotype has all of the scores `nasswot`; what was \
+                        measured is `negative_naswot`, and costs count too";
         assert_eq!(error.to_string(), expected);
     }
 

@@ -38,16 +38,22 @@ impl Pace {
     }
 
     /// Trials that there will be when the search ends, 0 where nothing says so: those of the budget, as many
-    /// as the hours leave time for after `elapsed` of work on the study, or as many as the space has.
-    pub(super) fn total(&self, told: u64, settings: &StudySettings, elapsed: Duration) -> u64 {
+    /// as the hours leave time for after `elapsed` of work on the study, as many as the epochs pay for after
+    /// the trials so far have cost `epochs`, or as many as the space has.
+    pub(super) fn total(&self, told: u64, epochs: u64, settings: &StudySettings, elapsed: Duration) -> u64 {
         let timely = settings.hours.filter(|_| self.fresh > 0).map(|hours| {
             let left = (hours * 3600.0 - elapsed.as_secs_f64()).max(0.0);
             let speed = self.fresh as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
             // A cast of what is too large gives the largest number.
             told.saturating_add((left * speed) as u64)
         });
+        // Trials that are asked for are paid already, so that the last ones bring the estimate down to `told`.
+        let paid = settings.epochs.filter(|_| epochs > 0 && told > 0).map(|budget| {
+            let trials = u128::from(told) * u128::from(budget) / u128::from(epochs);
+            u64::try_from(trials).unwrap_or(u64::MAX)
+        });
         let all = self.networks.map(|networks| networks * self.fidelities.len().max(1) as u64);
-        let fewest = [settings.trials, timely, all].into_iter().flatten().min();
+        let fewest = [settings.trials, timely, paid, all].into_iter().flatten().min();
         fewest.map_or(0, |fewest| fewest.max(told))
     }
 }
@@ -62,18 +68,29 @@ mod tests {
         let second = Duration::from_secs(1);
         let since = Instant::now().checked_sub(second).unwrap();
         let mut pace = Pace { since, fresh: 0, networks: None, fidelities: BTreeSet::new() };
-        assert_eq!(pace.total(0, &settings(Some(500), Some(1.0)), second), 500, "before there is a speed");
-        assert_eq!(pace.total(0, &settings(None, None), second), 0);
+        assert_eq!(pace.total(0, 0, &settings(Some(500), Some(1.0)), second), 500, "before there is a speed");
+        assert_eq!(pace.total(0, 0, &settings(None, None), second), 0);
         (0..10).for_each(|_| pace.count(Fidelity::Full, false));
         // Ten trials in a second, 3599 seconds left; less where the machine is slow.
-        let total = pace.total(10, &settings(None, Some(1.0)), second);
+        let total = pace.total(10, 0, &settings(None, Some(1.0)), second);
         assert!((30_000..=36_000).contains(&total), "{total}");
-        assert_eq!(pace.total(10, &settings(Some(500), Some(1.0)), second), 500);
-        assert_eq!(pace.total(10, &settings(Some(500), Some(1e-9)), second), 10);
+        assert_eq!(pace.total(10, 0, &settings(Some(500), Some(1.0)), second), 500);
+        assert_eq!(pace.total(10, 0, &settings(Some(500), Some(1e-9)), second), 10);
         pace.networks = Some(20);
-        assert_eq!(pace.total(10, &settings(Some(500), None), second), 20);
+        assert_eq!(pace.total(10, 0, &settings(Some(500), None), second), 20);
         pace.count(Fidelity::Epochs(1), false);
-        assert_eq!(pace.total(10, &settings(None, None), second), 40);
-        assert_eq!(pace.total(50, &settings(None, None), second), 50);
+        assert_eq!(pace.total(10, 0, &settings(None, None), second), 40);
+        assert_eq!(pace.total(50, 0, &settings(None, None), second), 50);
+    }
+
+    #[test]
+    fn epochs_pay_for_as_many_trials_as_the_cost_so_far_allows() {
+        let pace = Pace { since: Instant::now(), fresh: 0, networks: None, fidelities: BTreeSet::new() };
+        let settings = StudySettings { trials: None, epochs: Some(200), ..StudySettings::default() };
+        let total = |told, epochs| pace.total(told, epochs, &settings, Duration::ZERO);
+        assert_eq!(total(0, 0), 0, "nothing is known yet");
+        assert_eq!(total(10, 50), 40);
+        assert_eq!(total(40, 203), 40, "the last trial exceeds the budget");
+        assert_eq!(total(u64::MAX, 1), u64::MAX);
     }
 }

@@ -2,9 +2,12 @@
 
 use std::fmt;
 
-use serde::de::{self, Deserialize, Deserializer, Unexpected, Visitor};
+use serde::{Deserialize, Deserializer};
 
-use crate::{Activity, Choice, Decision, NumberFormat, Options, Settings, SettingsError, Sparsity, Variable};
+use crate::{
+    Activity, Choice, Decision, NumberFormat, Options, Scalar, Settings, SettingsError, Sparsity, Variable,
+    deserialize_scalar,
+};
 
 /// Largest share of zeros.
 const ZEROS_MAX: f64 = 0.99;
@@ -34,41 +37,19 @@ impl From<Zeros> for Choice {
 
 impl<'de> Deserialize<'de> for Zeros {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        deserializer.deserialize_any(ShareOrPattern)
-    }
-}
-
-struct ShareOrPattern;
-
-impl Visitor<'_> for ShareOrPattern {
-    type Value = Zeros;
-
-    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(ZEROS)
-    }
-
-    fn visit_f64<E: de::Error>(self, share: f64) -> Result<Zeros, E> {
-        if !(0.0..=ZEROS_MAX).contains(&share) {
-            return Err(E::invalid_value(Unexpected::Float(share), &self));
-        }
-        let permille = (share * 1000.0).round() as u16;
-        Ok(Zeros(if permille == 0 { Sparsity::Dense } else { Sparsity::Unstructured { permille } }))
-    }
-
-    fn visit_u64<E: de::Error>(self, share: u64) -> Result<Zeros, E> {
-        self.visit_f64(share as f64)
-    }
-
-    fn visit_i64<E: de::Error>(self, share: i64) -> Result<Zeros, E> {
-        self.visit_f64(share as f64)
-    }
-
-    fn visit_str<E: de::Error>(self, pattern: &str) -> Result<Zeros, E> {
-        let parts = pattern.split_once(':').and_then(|(n, m)| Some((n.parse().ok()?, m.parse().ok()?)));
-        match parts {
-            Some((n, m)) if (1..m).contains(&n) && m <= GROUP_MAX => Ok(Zeros(Sparsity::NOfM { n, m })),
-            _ => Err(E::invalid_value(Unexpected::Str(pattern), &self)),
-        }
+        deserialize_scalar(deserializer, ZEROS, |written| match written {
+            Scalar::Number(share) if (0.0..=ZEROS_MAX).contains(&share) => {
+                let permille = (share * 1000.0).round() as u16;
+                Some(Self(if permille == 0 { Sparsity::Dense } else { Sparsity::Unstructured { permille } }))
+            }
+            Scalar::Text(pattern) => {
+                let (n, m) = pattern.split_once(':')?;
+                let (n, m): (u8, u8) = (n.parse().ok()?, m.parse().ok()?);
+                let is_pattern = (1..m).contains(&n) && m <= GROUP_MAX;
+                is_pattern.then_some(Self(Sparsity::NOfM { n, m }))
+            }
+            Scalar::Bool(_) | Scalar::Number(_) => None,
+        })
     }
 }
 

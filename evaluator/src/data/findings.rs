@@ -1,0 +1,173 @@
+//! What is odd about a data set as a whole: inputs that never vary, examples on two sides of a split, classes that cannot be
+//! learned or judged. Nothing is refused here.
+
+use std::collections::BTreeMap;
+
+use kiln_export::InputKind;
+
+use super::{DataSet, Split, Targets};
+
+/// Names that a sentence lists.
+const NAMED: usize = 6;
+/// Bytes of a hash by which examples are compared.
+const HASH_BYTES: usize = 16;
+
+impl DataSet {
+    /// What a person should look at before training, a sentence each. It reads every value once.
+    #[must_use]
+    pub fn findings(&self) -> Vec<String> {
+        [constant_inputs(self), duplicates(self), classes(self)].concat()
+    }
+}
+
+/// Inputs that have one value in the whole training split.
+fn constant_inputs(data: &DataSet) -> Vec<String> {
+    let positions = data.shape().positions();
+    let constant = |(channel, input): &(usize, &kiln_export::InputRecord)| {
+        // An input for what training does not have is 0 there by its nature.
+        if matches!(input.kind, InputKind::Unseen { .. } | InputKind::Missing { .. }) {
+            return false;
+        }
+        let plane = |example: u32| &data.example(example)[channel * positions..][..positions];
+        let examples = data.split(Split::Train);
+        let first = examples.first().map_or(0.0, |example| plane(*example)[0]);
+        examples.iter().all(|example| plane(*example).iter().all(|value| value.to_bits() == first.to_bits()))
+    };
+    let names: Vec<&str> =
+        data.inputs().iter().enumerate().filter(constant).map(|(_, input)| input.name.as_str()).collect();
+    if names.is_empty() {
+        return Vec::new();
+    }
+    vec![format!(
+        "{} of {} inputs have one value in the whole training split, so nothing can be learned from them: {}",
+        names.len(),
+        data.inputs().len(),
+        list(&names)
+    )]
+}
+
+/// Examples of a split whose inputs are equal, to the bit, to those of an example of an earlier split.
+fn duplicates(data: &DataSet) -> Vec<String> {
+    let hash = |example: u32| -> [u8; HASH_BYTES] {
+        let mut hasher = blake3::Hasher::new();
+        for value in data.example(example) {
+            hasher.update(&value.to_le_bytes());
+        }
+        hasher.finalize().as_bytes()[..HASH_BYTES].try_into().expect("a hash is longer")
+    };
+    let splits = [(Split::Train, "training"), (Split::Validation, "validation"), (Split::Test, "test")];
+    // The first split that has an example, by the example's hash.
+    let mut seen: BTreeMap<[u8; HASH_BYTES], usize> = BTreeMap::new();
+    let mut found = Vec::new();
+    for (place, (split, name)) in splits.iter().enumerate() {
+        let examples = data.split(*split);
+        let mut counts = [0_usize; 2];
+        for example in examples {
+            match seen.entry(hash(*example)).or_insert(place) {
+                first if *first < place => counts[*first] += 1,
+                _ => {}
+            }
+        }
+        for (count, (_, other)) in counts.iter().zip(&splits).filter(|(count, _)| **count > 0) {
+            found.push(format!(
+                "{count} of {} {name} examples have exactly the inputs of a {other} example: what is measured on them says \
+                 nothing of new data",
+                examples.len()
+            ));
+        }
+    }
+    found
+}
+
+/// Classes that training does not have, and classes of one example.
+fn classes(data: &DataSet) -> Vec<String> {
+    let Targets::Classes { names, .. } = data.targets() else { return Vec::new() };
+    let mut counts = vec![[0_usize; 3]; names.len()];
+    for split in [Split::Train, Split::Validation, Split::Test] {
+        for example in data.split(split) {
+            counts[data.label(*example) as usize][split as usize] += 1;
+        }
+    }
+    let chosen = |wanted: &dyn Fn(&[usize; 3]) -> bool| -> Vec<&str> {
+        names.iter().zip(&counts).filter(|(_, count)| wanted(count)).map(|(name, _)| name.as_str()).collect()
+    };
+    let mut found = Vec::new();
+    let mut say = |classes: &[&str], what: &str| {
+        if !classes.is_empty() {
+            found.push(format!("{} of {} classes {what}: {}", classes.len(), names.len(), list(classes)));
+        }
+    };
+    say(
+        &chosen(&|[train, validation, test]| *train == 0 && validation + test > 0),
+        "have no training example, so they cannot be learned",
+    );
+    say(
+        &chosen(&|[train, validation, test]| *train == 1 && validation + test == 0),
+        "have one example, which is for training",
+    );
+    say(
+        &chosen(&|[train, _, test]| *train > 1 && *test == 0),
+        "have no test example, so nothing is measured of them",
+    );
+    found
+}
+
+/// Names for people, cut where they are many.
+fn list(names: &[&str]) -> String {
+    let first: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
+    let more = names.len() - first.len();
+    if more > 0 { format!("{} and {more} more", first.join(", ")) } else { first.join(", ") }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_export::InputRecord;
+    use kiln_space::Shape;
+
+    use super::*;
+    use crate::data::{Augmentation, Given, RawData, Sizes};
+
+    /// Two inputs, of which the second is 7 everywhere; 12 examples, of which the last four are the test split.
+    fn data(first: impl Fn(usize) -> f32, labels: Vec<u32>, classes: usize) -> DataSet {
+        let raw = RawData {
+            name: "test".to_owned(),
+            input: "numbers".to_owned(),
+            shape: Shape::vector(2),
+            examples: (0..12).flat_map(|i| [first(i), 7.0]).collect(),
+            inputs: ["a", "b"].map(InputRecord::channel).to_vec(),
+            targets: Targets::Classes {
+                names: (0..classes).map(|class| format!("class {class}")).collect(),
+                labels,
+            },
+            given: Given::test_at_end(12, 4),
+            notes: Vec::new(),
+        };
+        let sizes = Sizes { test: 0.0, validation: 0.25, seed: 1, limit: None };
+        DataSet::new(raw, &sizes, Augmentation::default()).unwrap()
+    }
+
+    #[test]
+    fn constant_inputs_and_copies_in_the_test_split_are_found() {
+        let even = (0..12).map(|i| i % 2).collect();
+        let constant = "1 of 2 inputs have one value in the whole training split, so nothing can be learned from them: `b`";
+        assert_eq!(data(|i| i as f32, even, 2).findings(), [constant]);
+        let even = (0..12).map(|i| i % 2).collect();
+        let found = data(|i| if i < 8 { i as f32 } else { (i - 8) as f32 }, even, 2).findings();
+        let copies: Vec<&String> =
+            found.iter().filter(|said| said.contains(" of 4 test examples have exactly")).collect();
+        let counted: usize = copies.iter().map(|said| said[..1].parse::<usize>().unwrap()).sum();
+        assert_eq!(counted, 4, "{found:?}");
+    }
+
+    #[test]
+    fn classes_without_training_or_with_one_example_are_found() {
+        let found = data(|i| i as f32, vec![0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2], 3).findings();
+        assert_eq!(
+            found[1..],
+            [
+                "1 of 3 classes have no training example, so they cannot be learned: `class 2`",
+                "1 of 3 classes have one example, which is for training: `class 1`"
+            ]
+        );
+    }
+}

@@ -1,0 +1,252 @@
+//! Images are read as a viewer shows them, whatever their kind, and folders as the world lays them out.
+
+use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
+use kiln_evaluator::data::{DataSet, Split};
+use kiln_space::Shape;
+use serde_json::{Value, json};
+
+use crate::folder::{Folder, image};
+
+fn encoded(image: impl Into<DynamicImage>, format: ImageFormat) -> Vec<u8> {
+    let mut bytes = std::io::Cursor::new(Vec::new());
+    image.into().write_to(&mut bytes, format).unwrap();
+    bytes.into_inner()
+}
+
+/// A folder with classes `a` and `b` of four one-colored images each, 4 x 6 pixels.
+fn folder() -> Folder {
+    let folder = Folder::new();
+    for index in 0..4 {
+        folder.put(&format!("train/a/{index}.png"), image(4, 6, [250, index, 0], ImageFormat::Png));
+        folder.put(&format!("train/b/{index}.png"), image(4, 6, [0, index, 250], ImageFormat::Png));
+    }
+    folder
+}
+
+fn settings() -> Value {
+    json!({ "kind": "images", "test": 0.25, "validation": 0.3 })
+}
+
+/// The example that is read of `bytes` in a file of this ending, alone in the test split.
+fn read(ending: &str, bytes: &[u8], extra: &Value) -> Vec<f32> {
+    let folder = folder();
+    folder.put(&format!("test/a/x.{ending}"), bytes);
+    let mut settings = json!({ "kind": "images", "validation": 0.3 });
+    settings.as_object_mut().unwrap().extend(extra.as_object().unwrap().clone());
+    let data = folder.open(&settings).unwrap();
+    data.example(data.split(Split::Test)[0]).to_vec()
+}
+
+/// A JPEG with an EXIF orientation.
+fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
+    let tiff =
+        [b"II*\0\x08\0\0\0\x01\0\x12\x01\x03\0\x01\0\0\0".as_slice(), &[orientation, 0, 0, 0, 0, 0, 0, 0]]
+            .concat();
+    let exif = [b"Exif\0\0".as_slice(), &tiff].concat();
+    let length = (exif.len() as u16 + 2).to_be_bytes();
+    [&jpeg[..2], &[0xFF, 0xE1], &length, &exif, &jpeg[2..]].concat()
+}
+
+#[test]
+fn orientation_is_applied() {
+    // As a camera on its side stores it: 6 rows of 4 pixels, the upper half white.
+    let stored = RgbImage::from_fn(4, 6, |_, y| Rgb(if y < 3 { [255; 3] } else { [0; 3] }));
+    let jpeg = encoded(stored, ImageFormat::Jpeg);
+    let gray = json!({ "color": "gray", "size": [4, 6] });
+    // Turned to the right, the upper half is the right half; turned to the left, the left one.
+    for (orientation, left, right) in [(6, 0.0, 255.0), (8, 255.0, 0.0)] {
+        let values = read("jpg", &turned(&jpeg, orientation), &gray);
+        for row in values.chunks_exact(6) {
+            assert!((row[0] - left).abs() < 16.0 && (row[5] - right).abs() < 16.0, "{orientation}: {row:?}");
+        }
+    }
+    // Its size is that of the picture as it is shown.
+    let values = read("jpg", &turned(&jpeg, 6), &json!({ "color": "gray" }));
+    assert_eq!(values.len(), 24);
+}
+
+#[test]
+fn transparency_lies_on_the_stated_background() {
+    // A drawing that is in the alpha channel alone: black everywhere, opaque on the left.
+    let drawing = ImageBuffer::from_fn(6, 4, |x, _| Rgba([0, 0, 0, if x < 3 { 255 } else { 0_u8 }]));
+    for (ending, format) in
+        [("png", ImageFormat::Png), ("webp", ImageFormat::WebP), ("tiff", ImageFormat::Tiff)]
+    {
+        let bytes = encoded(drawing.clone(), format);
+        let white = read(ending, &bytes, &json!({ "background": "white", "color": "gray" }));
+        assert_eq!(white[..6], [0.0, 0.0, 0.0, 255.0, 255.0, 255.0], "{ending}");
+        let color = read(ending, &bytes, &json!({ "background": [10, 20, 30] }));
+        assert_eq!((color[5], color[24 + 5], color[48 + 5]), (10.0, 20.0, 30.0), "{ending}");
+        let folder = folder();
+        folder.put(&format!("train/a/x.{ending}"), bytes);
+        let said = folder.refused(&settings());
+        assert!(said.contains(&format!("`train/a/x.{ending}` (it has transparent pixels; say")), "{said}");
+    }
+    let faint = ImageBuffer::from_pixel(6, 4, LumaA([100_u8, 51]));
+    let values = read("png", &encoded(faint, ImageFormat::Png), &json!({ "background": "black" }));
+    assert_eq!(values[0].to_bits(), 20_f32.to_bits(), "a fifth of 100");
+}
+
+#[test]
+fn sixteen_bits_are_kept() {
+    let fine = ImageBuffer::from_fn(6, 4, |x, _| Luma([(1000 + x) as u16]));
+    let values = read("png", &encoded(fine.clone(), ImageFormat::Png), &json!({ "color": "gray" }));
+    let expected: Vec<f32> = (0..6_u16).map(|x| f32::from(1000 + x) / 257.0).collect();
+    for (found, expected) in values[..6].iter().zip(&expected) {
+        assert!((found - expected).abs() < 1e-5, "{values:?}");
+    }
+    let tiff = read("tif", &encoded(fine, ImageFormat::Tiff), &json!({ "color": "gray" }));
+    assert_eq!(tiff, values);
+}
+
+#[test]
+fn images_of_every_kind_are_read() {
+    let picture = RgbImage::from_fn(6, 4, |x, y| Rgb([40 * x as u8, 60 * y as u8, 200]));
+    let expected = read("png", &encoded(picture.clone(), ImageFormat::Png), &json!({}));
+    assert_eq!((expected[5], expected[24 + 18], expected[48]), (200.0, 180.0, 200.0));
+    for (ending, format) in [
+        ("bmp", ImageFormat::Bmp),
+        ("webp", ImageFormat::WebP),
+        ("tiff", ImageFormat::Tiff),
+        ("TIF", ImageFormat::Tiff),
+    ] {
+        assert_eq!(read(ending, &encoded(picture.clone(), format), &json!({})), expected, "{ending}");
+    }
+    // A GIF has a palette; of several frames the first counts.
+    let mut bytes = Vec::new();
+    let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
+    for color in [[200, 100, 0, 255], [0, 0, 0, 255]] {
+        encoder.encode_frame(image::Frame::new(ImageBuffer::from_pixel(6, 4, Rgba(color)))).unwrap();
+    }
+    drop(encoder);
+    let values = read("gif", &bytes, &json!({}));
+    assert_eq!((values[0], values[24], values[48]), (200.0, 100.0, 0.0));
+}
+
+#[test]
+fn cut_files_are_refused_by_name_all_in_one_message() {
+    let folder = folder();
+    let noise =
+        RgbImage::from_fn(6, 4, |x, y| Rgb([(37 * x + 91 * y) as u8, (53 * x) as u8, (29 * y) as u8]));
+    let formats = [
+        ("jpg", ImageFormat::Jpeg),
+        ("png", ImageFormat::Png),
+        ("bmp", ImageFormat::Bmp),
+        ("tiff", ImageFormat::Tiff),
+        ("webp", ImageFormat::WebP),
+        ("gif", ImageFormat::Gif),
+    ];
+    for (ending, format) in formats {
+        let bytes = encoded(noise.clone(), format);
+        folder.put(&format!("train/a/cut.{ending}"), &bytes[..bytes.len() / 2]);
+    }
+    folder.put("train/b/empty.png", "");
+    folder.put("train/b/photo.heic", "x");
+    folder.put("train/b/deep/1.png", image(4, 6, [1, 2, 3], ImageFormat::Png));
+    let said = folder.refused(&settings());
+    assert!(said.contains("9 of 17 files cannot be read: "), "{said}");
+    assert!(said.ends_with("; mend or remove them, or set `skip_unreadable = true`"), "{said}");
+    for name in [
+        "`train/b/deep` (a folder within a class)",
+        "`train/b/photo.heic` (an image of a kind that is not read",
+    ] {
+        assert!(said.contains(name), "{said}");
+    }
+    let mut skipping = settings();
+    skipping["skip_unreadable"] = json!(true);
+    let data = folder.open(&skipping).unwrap();
+    assert_eq!(data.targets().len(), 8);
+    let notes = data.notes();
+    assert!(notes[0].starts_with("9 of 17 files are passed over: "), "{notes:?}");
+    for (ending, _) in formats {
+        let alone = self::folder();
+        let bytes = encoded(noise.clone(), ImageFormat::from_extension(ending).unwrap());
+        alone.put(&format!("train/a/cut.{ending}"), &bytes[..bytes.len() / 2]);
+        let said = alone.refused(&settings());
+        assert!(said.contains(&format!("1 of 9 files cannot be read: `train/a/cut.{ending}` (")), "{said}");
+    }
+}
+
+#[test]
+fn what_systems_leave_is_passed_over() {
+    let folder = folder();
+    for name in ["Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", ".hidden/1.png", "__MACOSX/x"] {
+        folder.put(&format!("train/a/{name}"), "x");
+        folder.put(&format!("train/{name}"), "x");
+    }
+    assert_eq!(folder.open(&settings()).unwrap().targets().names(), ["a", "b"]);
+    folder.put("train/a/notes.txt", "x");
+    assert!(
+        folder
+            .refused(&settings())
+            .contains("`train/a/notes.txt` (no image: names of images end with `.png`")
+    );
+}
+
+#[test]
+fn splits_are_folders_as_the_world_lays_them_out() {
+    let sizes =
+        |data: &DataSet| [Split::Train, Split::Validation, Split::Test].map(|split| data.split(split).len());
+    let folder = folder();
+    for name in ["valid/a/1.png", "valid/b/2.png", "Test/b/1.png"] {
+        folder.put(name, image(4, 6, [9, 9, 9], ImageFormat::Png));
+    }
+    let data = folder.open(&json!({ "kind": "images" })).unwrap();
+    assert_eq!((data.shape(), sizes(&data)), (Shape::new(3, 4, 6), [8, 2, 1]));
+    for (key, folder_name) in [("test", "Test"), ("validation", "valid")] {
+        let mut stated = json!({ "kind": "images" });
+        stated[key] = json!(0.2);
+        let said = folder.refused(&stated);
+        let expected =
+            format!("`data.{key}`: found 0.2, expected no share: the folder `{folder_name}` is there");
+        assert!(said.starts_with(&expected), "{said}");
+    }
+    folder.put("val/a/1.png", image(4, 6, [9, 9, 9], ImageFormat::Png));
+    assert!(folder.refused(&json!({ "kind": "images" })).contains("`valid` beside `val`"));
+
+    // Classes alone.
+    let folder = Folder::new();
+    for index in 0..5 {
+        folder.put(&format!("cat/{index}.png"), image(2, 2, [index, 0, 0], ImageFormat::Png));
+        folder.put(&format!("dog/{index}.png"), image(2, 2, [0, index, 0], ImageFormat::Png));
+    }
+    let data = folder.open(&json!({ "kind": "images" })).unwrap();
+    assert_eq!((data.targets().names().join(" ").as_str(), data.split(Split::Test).len()), ("cat dog", 2));
+    folder.put("test/cat/1.png", image(2, 2, [1, 0, 0], ImageFormat::Png));
+    assert!(folder.refused(&json!({ "kind": "images" })).contains("none for training"));
+}
+
+#[test]
+fn copies_across_splits_and_empty_channels_are_found() {
+    let folder = folder();
+    folder.put("test/a/copy.png", image(4, 6, [250, 0, 0], ImageFormat::Png));
+    let found = folder.open(&json!({ "kind": "images", "validation": 0.3 })).unwrap().findings().join("\n");
+    assert!(found.contains("1 of 1 test examples have exactly the inputs of a "), "{found}");
+
+    // What the alpha channel alone shows is gone on a black background.
+    let folder = Folder::new();
+    for index in 0..5 {
+        let drawing = ImageBuffer::from_fn(3, 3, |x, _| Rgba([0, 0, 0, if x < index { 255 } else { 0_u8 }]));
+        folder.put(&format!("train/a/{index}.png"), encoded(drawing.clone(), ImageFormat::Png));
+        folder.put(&format!("train/b/{index}.png"), encoded(drawing, ImageFormat::Png));
+    }
+    let data = folder.open(&json!({ "kind": "images", "background": "black" })).unwrap();
+    let found = data.findings();
+    assert!(found[0].starts_with("3 of 3 inputs have one value in the whole training split"), "{found:?}");
+}
+
+#[test]
+fn progress_is_reported_and_ends() {
+    use std::sync::Mutex;
+
+    use kiln_evaluator::data::{DataRegistry, Opening};
+    use kiln_space::Settings;
+
+    let folder = folder();
+    let heard = Mutex::new(Vec::new());
+    let hear = |done, total| heard.lock().unwrap().push((done, total));
+    let settings = Settings::new("data", serde_json::Map::new());
+    let opening = Opening { progress: &hear, ..Opening::new(&settings, Some(folder.path())) };
+    DataRegistry::builtin().open("images", &opening).unwrap();
+    assert_eq!(*heard.lock().unwrap(), [(0, 8), (8, 8)]);
+}

@@ -1,0 +1,65 @@
+//! How two configs differ.
+
+use serde_json::{Map, Value};
+
+use super::RESOLVED;
+
+/// The first key at which two values differ, with both as people read them. `key` is theirs; empty for whole
+/// configs.
+#[must_use]
+pub fn difference(key: &str, there: &Value, here: &Value) -> Option<(String, String, String)> {
+    let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { format!("`{value}`") };
+    match (there, here) {
+        (Value::Object(there), Value::Object(here)) => {
+            let mut keys: Vec<&String> =
+                there.keys().chain(here.keys().filter(|key| !there.contains_key(*key))).collect();
+            // A table that follows from others comes last: what a person wrote says more.
+            keys.sort_by_key(|inner| *inner == RESOLVED);
+            let of = |table: &Map<String, Value>, key: &str| table.get(key).cloned().unwrap_or_default();
+            let dotted =
+                |inner: &str| if key.is_empty() { inner.to_owned() } else { format!("{key}.{inner}") };
+            keys.into_iter().find_map(|inner| difference(&dotted(inner), &of(there, inner), &of(here, inner)))
+        }
+        (Value::Array(before), Value::Array(now)) if before.len() == now.len() => before
+            .iter()
+            .zip(now)
+            .enumerate()
+            .find_map(|(index, (there, here))| difference(&format!("{key}.{index}"), there, here))
+            .map(|found| {
+                if before.iter().all(Value::is_object) {
+                    found
+                } else {
+                    (key.to_owned(), shown(there), shown(here))
+                }
+            }),
+        (there, here) => (there != here).then(|| (key.to_owned(), shown(there), shown(here))),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::json;
+
+    use super::*;
+
+    #[test]
+    fn the_first_difference_is_named_with_both_values() {
+        let found = |there: Value, here: Value| {
+            difference("space", &there, &here).map(|(key, there, here)| format!("{key} {there} {here}"))
+        };
+        assert_eq!(found(json!({ "width": [8, 16] }), json!({ "width": [8, 16] })), None);
+        let cases = [
+            (json!({ "width": [8, 16] }), json!({ "width": [8, 32] }), "space.width `[8,16]` `[8,32]`"),
+            (json!({ "width": [8] }), json!({ "width": [8, 32] }), "space.width `[8]` `[8,32]`"),
+            (json!({ "width": 8 }), json!({ "width": 8, "b": 1 }), "space.b not set `1`"),
+            (
+                json!({ "stages": [{ "kernel": 3 }, { "kernel": 3 }] }),
+                json!({ "stages": [{ "kernel": 3 }, { "kernel": 5 }] }),
+                "space.stages.1.kernel `3` `5`",
+            ),
+        ];
+        for (there, here, expected) in cases {
+            assert_eq!(found(there, here).as_deref(), Some(expected));
+        }
+    }
+}
