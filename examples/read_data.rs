@@ -65,7 +65,8 @@ fn describe(data: &DataSet) -> Value {
     let (labels, values): (Vec<u32>, Vec<f64>) = match data.targets() {
         Targets::Classes { labels, .. } => (labels.clone(), Vec::new()),
         Targets::Values { names, values, .. } => {
-            let value = |(at, value): (usize, &f32)| f64::from(*value) + data.targets().offset(at % names.len());
+            let value =
+                |(at, value): (usize, &f32)| f64::from(*value) + data.targets().offset(at % names.len());
             (Vec::new(), values.iter().enumerate().map(value).collect())
         }
     };

@@ -23,7 +23,9 @@ def numbers(shape: tuple[int, ...], kind: str) -> np.ndarray:
         return random.random(shape) < 0.5
     if kind[-2] in "iu":
         information = np.iinfo(kind)
-        return random.integers(information.min, information.max, shape, dtype=kind.lstrip("<>=|"), endpoint=True).astype(kind)
+        return random.integers(
+            information.min, information.max, shape, dtype=kind.lstrip("<>=|"), endpoint=True
+        ).astype(kind)
     return random.normal(0, 100, shape).astype(kind)
 
 
@@ -62,10 +64,14 @@ class Arrays:
             if settings.get("channels") == "last":
                 values = np.moveaxis(values, -1, 1)
             if values.ndim < 4:
-                values = values.reshape(len(values), *((-1, 1, 1) if values.ndim == 2 else (1, *values.shape[1:])))
+                values = values.reshape(
+                    len(values), *((-1, 1, 1) if values.ndim == 2 else (1, *values.shape[1:]))
+                )
             same("shape", answer.shape, values.shape[1:])
             expected = in_single(values, answer.offsets.reshape(1, -1, 1, 1))
-            return max(largest_difference("inputs", answer.inputs, expected), compare_targets(answer, goal, settings))
+            return max(
+                largest_difference("inputs", answer.inputs, expected), compare_targets(answer, goal, settings)
+            )
 
         return Variant("NumPy", "npy", name, folder, data, compare, 2)
 
@@ -105,13 +111,19 @@ def types(arrays: Arrays) -> Iterator[Variant | None]:
         x[3, 2] = value
         yield arrays.variant(f"inputs with {what}", x)
     for kind in ("f2", "f8"):
-        x = (10.0 ** np.linspace(-7 if kind == "f2" else -37, 4 if kind == "f2" else 37, ROWS * 5)).reshape(ROWS, 5).astype(kind)
+        x = (
+            (10.0 ** np.linspace(-7 if kind == "f2" else -37, 4 if kind == "f2" else 37, ROWS * 5))
+            .reshape(ROWS, 5)
+            .astype(kind)
+        )
         yield arrays.variant(f"{kind} over its range", x)
     stamps = 1.7e9 + np.arange(ROWS * 3).reshape(ROWS, 3) * 0.125
     yield arrays.variant("seconds since 1970, f8", stamps)
     yield arrays.variant("seconds since 1970, i8", stamps.astype(np.int64))
     yield arrays.variant("2^53 and more, i8", 2**53 + np.arange(ROWS * 2).reshape(ROWS, 2))
-    yield arrays.variant("2^63 and more, u8", np.uint64(2**63) + np.arange(ROWS * 2, dtype=np.uint64).reshape(ROWS, 2))
+    yield arrays.variant(
+        "2^63 and more, u8", np.uint64(2**63) + np.arange(ROWS * 2, dtype=np.uint64).reshape(ROWS, 2)
+    )
 
 
 def shapes(arrays: Arrays) -> Iterator[Variant | None]:
@@ -139,6 +151,7 @@ def with_version(version: tuple[int, int]) -> Save:
     def save(path: Path, array: np.ndarray) -> None:
         with path.open("wb") as file:
             npy.write_array(file, array, version=version)
+
     return save
 
 
@@ -153,15 +166,25 @@ def files(arrays: Arrays) -> Iterator[Variant | None]:
         for kind in ("|u1", "<f4", ">f8"):
             for layout in ("C", "F"):
                 x = np.asarray(numbers((ROWS, 5), kind), order=layout)
-                yield arrays.variant(f"version {version[0]}, {kind}, order {layout}", x, save=with_version(version))
+                yield arrays.variant(
+                    f"version {version[0]}, {kind}, order {layout}", x, save=with_version(version)
+                )
     yield arrays.variant("open_memmap", numbers((ROWS, 5), "<f8"), save=by_memory)
     yield arrays.variant("open_memmap, order F", np.asfortranarray(numbers((ROWS, 5), "<f8")), save=by_memory)
     for what, write in (("savez", np.savez), ("savez_compressed", np.savez_compressed)):
         for kind in ("|u1", "<f8"):
+
             def save(path: Path, array: np.ndarray, write: Any = write) -> None:
                 write(path, data=array, other=np.arange(3))
-            yield arrays.variant(f"{what}, {kind}", numbers((ROWS, 5), kind), save=save, inputs="x.npz", targets="y.npz",
-                                 read=lambda path: np.load(path)["data"])
+
+            yield arrays.variant(
+                f"{what}, {kind}",
+                numbers((ROWS, 5), kind),
+                save=save,
+                inputs="x.npz",
+                targets="y.npz",
+                read=lambda path: np.load(path)["data"],
+            )
 
 
 def targets(arrays: Arrays) -> Iterator[Variant | None]:
@@ -174,7 +197,10 @@ def targets(arrays: Arrays) -> Iterator[Variant | None]:
         yield arrays.variant(f"labels from 1 on, {kind}", y=(labels + 1).astype(kind))
     for kind in ("b1", "u1", "i8", "f2", "f4", "f8"):
         for layout in ("C", "F"):
-            yield arrays.variant(f"one-hot rows of {kind}, order {layout}", y=np.asarray(np.eye(4)[labels].astype(kind), order=layout))
+            yield arrays.variant(
+                f"one-hot rows of {kind}, order {layout}",
+                y=np.asarray(np.eye(4)[labels].astype(kind), order=layout),
+            )
     names = np.array(["ash", "beech", "oak", "hornbeam tree"])[labels]
     odd = np.array(["Ärger", "猫", "🐕🐕", ""])[labels]
     yield arrays.variant("names of U", y=names)
@@ -187,10 +213,14 @@ def targets(arrays: Arrays) -> Iterator[Variant | None]:
     yield arrays.variant("numbers as names", y=(labels * 5).astype(str))
     for kind in ["i4", "u8", *REAL, ">f4"]:
         for shape in ((ROWS,), (ROWS, 1), (ROWS, 3)):
-            yield arrays.variant(f"values of {kind}, shape {shape}", y=numbers(shape, kind), task="regression")
+            yield arrays.variant(
+                f"values of {kind}, shape {shape}", y=numbers(shape, kind), task="regression"
+            )
     far = 1.7e9 + np.random.default_rng(6).normal(0, 170, (ROWS, 2))
     yield arrays.variant("values far from zero", y=far, task="regression")
-    yield arrays.variant("values of order F", y=np.asfortranarray(numbers((ROWS, 3), "f8")), task="regression")
+    yield arrays.variant(
+        "values of order F", y=np.asfortranarray(numbers((ROWS, 3), "f8")), task="regression"
+    )
 
 
 def variants(out: Path, pick: Few) -> Iterator[Variant | None]:

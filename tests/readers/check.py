@@ -96,8 +96,18 @@ def summary(results: list[Result], is_few: bool) -> tuple[list[list[str]], list[
         largest = max((result.difference for result in members), default=0.0)
         files = sum(result.variant.files for result in members)
         share = 100 * count["refused"] / len(members)
-        rows.append([members[0].variant.library, reader, str(len(members)), str(files), str(count["equal"]), str(count["differs"]),
-                     f"{count['refused']} ({share:.1f} %)", f"{largest:.3g}"])
+        rows.append(
+            [
+                members[0].variant.library,
+                reader,
+                str(len(members)),
+                str(files),
+                str(count["equal"]),
+                str(count["differs"]),
+                f"{count['refused']} ({share:.1f} %)",
+                f"{largest:.3g}",
+            ]
+        )
     for group, count in counted.items():
         share = 100 * count["refused"] / count.total()
         if share > REFUSED_MAX:
@@ -123,7 +133,9 @@ def markdown(heads: list[str], rows: list[list[str]]) -> str:
 def plain(heads: list[str], rows: list[list[str]]) -> str:
     widths = [max(len(row[column]) for row in [heads, *rows]) for column in range(len(heads))]
     widths[2] = min(widths[2], 60)
-    return "\n".join("  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *rows])
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(row, widths)).rstrip() for row in [heads, *rows]
+    )
 
 
 PAGE = """# Readers of data
@@ -154,7 +166,9 @@ A variant that Kiln refuses stands here with what Kiln says of it.
 
 
 def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--few", action="store_true", help=f"every {STEP}th variant")
     parser.add_argument("--kiln", type=Path, help="the built example `read_data`")
     parser.add_argument("--markdown", type=Path, help="file for the tables")
@@ -174,8 +188,13 @@ def main() -> int:
     print(plain(COLUMNS, [line(result) for result in results]), versions, plain(HEADS, rows), sep="\n\n")
     if arguments.markdown:
         refused = [line(result)[:3] for result in results if result.outcome == "refused"]
-        text = PAGE.format(versions=versions, jpeg=images.JPEG, summary=markdown(HEADS, rows),
-                           refused=markdown(COLUMNS[:3], refused), all=markdown(COLUMNS, [line(r) for r in results]))
+        text = PAGE.format(
+            versions=versions,
+            jpeg=images.JPEG,
+            summary=markdown(HEADS, rows),
+            refused=markdown(COLUMNS[:3], refused),
+            all=markdown(COLUMNS, [line(r) for r in results]),
+        )
         arguments.markdown.write_text(text, encoding="utf-8")
     for problem in wrong:
         print(f"does not hold: {problem}", file=sys.stderr)

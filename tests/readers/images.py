@@ -162,7 +162,9 @@ def png(at: At) -> Iterator[Variant | None]:
     for mode in ("LA", "RGBA"):
         yield files.variant(f"mode {mode}", mode, background=BACKGROUND)
     for bits in (1, 2, 4, 8):
-        write = lambda picture, path, bits=bits: picture.convert("RGB").quantize(1 << bits).save(path, bits=bits)
+        write = (
+            lambda picture, path, bits=bits: picture.convert("RGB").quantize(1 << bits).save(path, bits=bits)
+        )
         yield files.variant(f"palette of {bits} bits", "RGB", write)
     for level in (0, 1, 6, 9):
         yield files.variant(f"mode RGB, compress_level {level}", "RGB", compress_level=level)
@@ -172,9 +174,11 @@ def png(at: At) -> Iterator[Variant | None]:
         yield files.variant(f"mode {mode}, optimize", mode, optimize=True)
     yield files.variant("mode RGBA, optimize", "RGBA", background=BACKGROUND, optimize=True)
     for mode in ("1", "L", "RGB", "P", "I;16"):
+
         def write(picture: Image.Image, path: Path) -> None:
             color = picture.getpixel((5, 4))
             picture.save(path, transparency=color if isinstance(color, tuple) else int(color))
+
         yield files.variant(f"mode {mode}, one transparent color", mode, write, background=BACKGROUND)
     opacities = bytes(range(0, 256, 4))
     yield files.variant("mode P, opacity of each color", "P", background=BACKGROUND, transparency=opacities)
@@ -186,8 +190,11 @@ def png(at: At) -> Iterator[Variant | None]:
         ("gamma 1/2.2", b"gAMA", (45_455).to_bytes(4, "big")),
         ("gamma 1", b"gAMA", (100_000).to_bytes(4, "big")),
         ("sRGB", b"sRGB", b"\0"),
-        ("chromaticities", b"cHRM", b"".join(n.to_bytes(4, "big") for n in
-                                           (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000))),
+        (
+            "chromaticities",
+            b"cHRM",
+            b"".join(n.to_bytes(4, "big") for n in (31270, 32900, 64000, 33000, 30000, 60000, 15000, 6000)),
+        ),
         ("a private chunk", b"prVt", b"anything"),
     ):
         chunks = PngImagePlugin.PngInfo()
@@ -202,8 +209,12 @@ def png(at: At) -> Iterator[Variant | None]:
     yield files.variant("mode RGB, resolution", "RGB", dpi=(300, 300))
     turned = lambda picture: [picture.transpose(Image.Transpose.ROTATE_180)]
     for mode, is_default in (("RGB", False), ("RGB", True), ("P", False)):
+
         def write(picture: Image.Image, path: Path) -> None:
-            picture.save(path, save_all=True, append_images=turned(picture), duration=100, default_image=is_default)
+            picture.save(
+                path, save_all=True, append_images=turned(picture), duration=100, default_image=is_default
+            )
+
         yield files.variant(f"animation of mode {mode}{', default image' if is_default else ''}", mode, write)
     for mode, channels, depth in (("L", 1, 8), ("RGB", 3, 8), ("RGBA", 4, 8), ("1", 1, 1)):
         write = lambda picture, path, c=channels, d=depth: path.write_bytes(interlaced(picture, c, d))
@@ -218,7 +229,15 @@ def interlaced(picture: Image.Image, channels: int, depth: int) -> bytes:
     """A PNG by Adam7, which Pillow reads but does not write: seven images of ever finer grids."""
     values = np.asarray(picture).astype(np.uint8).reshape(HEIGHT, WIDTH, channels)
     rows = b""
-    for y, x, down, right in ((0, 0, 8, 8), (0, 4, 8, 8), (4, 0, 8, 4), (0, 2, 4, 4), (2, 0, 4, 2), (0, 1, 2, 2), (1, 0, 2, 1)):
+    for y, x, down, right in (
+        (0, 0, 8, 8),
+        (0, 4, 8, 8),
+        (4, 0, 8, 4),
+        (0, 2, 4, 4),
+        (2, 0, 4, 2),
+        (0, 1, 2, 2),
+        (1, 0, 2, 1),
+    ):
         for row in values[y::down, x::right]:
             if row.size:
                 rows += b"\0" + (np.packbits(row.astype(bool)).tobytes() if depth == 1 else row.tobytes())
@@ -242,8 +261,14 @@ def jpeg(at: At) -> Iterator[Variant | None]:
     for subsampling in ("4:4:4", "4:2:2", "4:2:0"):
         for progressive in (False, True):
             kind = "progressive" if progressive else "baseline"
-            yield _jpg(files, f"subsampling {subsampling}, {kind}", "RGB", quality=92, subsampling=subsampling,
-                       progressive=progressive)
+            yield _jpg(
+                files,
+                f"subsampling {subsampling}, {kind}",
+                "RGB",
+                quality=92,
+                subsampling=subsampling,
+                progressive=progressive,
+            )
     yield _jpg(files, "subsampling 4:1:1 (read only)", "RGB", quality=92, subsampling="4:1:1")
     yield _jpg(files, "mode L, progressive", "L", progressive=True)
     yield _jpg(files, "mode CMYK, progressive", "CMYK", progressive=True)
@@ -289,12 +314,16 @@ def gif(at: At) -> Iterator[Variant | None]:
         write = lambda picture, path, few=few: picture.quantize(few).save(path)
         yield files.variant(f"{few} colors", "RGB", write)
     for disposal in (0, 1, 2, 3):
+
         def write(picture: Image.Image, path: Path) -> None:
             later = [picture.transpose(Image.Transpose.ROTATE_180)]
             picture.save(path, save_all=True, append_images=later, duration=50, loop=0, disposal=disposal)
+
         yield files.variant(f"animation, disposal {disposal}", "P", write)
+
     def write(picture: Image.Image, path: Path) -> None:
         picture.save(path, save_all=True, append_images=[picture.transpose(Image.Transpose.ROTATE_180)])
+
     yield files.variant("animation of mode RGBA", "RGBA", write, background=BACKGROUND)
     yield files.variant("animation of mode RGB", "RGB", write)
     yield files.variant("comment", "P", comment="made for a test")
@@ -333,19 +362,26 @@ def webp(at: At) -> Iterator[Variant | None]:
     yield files.variant("lossless, quality 100", "RGB", lossless=True, quality=100)
     yield files.variant("lossless, exact", "RGBA", background=BACKGROUND, lossless=True, exact=True)
     for quality in (0, 50):
-        yield files.variant(f"alpha_quality {quality}", "RGBA", background=BACKGROUND, alpha_quality=quality, **lossy)
+        yield files.variant(
+            f"alpha_quality {quality}", "RGBA", background=BACKGROUND, alpha_quality=quality, **lossy
+        )
     yield files.variant("sharp colors", "RGB", use_sharp_yuv=True, **lossy)
     for orientation in range(1, 9):
         yield files.variant(f"EXIF orientation {orientation}", "RGB", lossless=True, exif=exif(orientation))
     yield files.variant("color profile", "RGB", lossless=True, icc_profile=profile())
     yield files.variant("XMP", "RGB", lossless=True, xmp=b"<x:xmpmeta xmlns:x='adobe:ns:meta/'/>")
     for mode, is_lossless in (("RGB", True), ("RGBA", True), ("RGB", False)):
+
         def write(picture: Image.Image, path: Path) -> None:
             later = [picture.transpose(Image.Transpose.ROTATE_180)]
             picture.save(path, save_all=True, append_images=later, duration=50, lossless=is_lossless)
+
         yield files.variant(
-            f"animation of mode {mode}, {'lossless' if is_lossless else 'lossy'}", mode, write,
-            background=BACKGROUND if mode == "RGBA" else None, tolerance=0.0 if is_lossless else JPEG,
+            f"animation of mode {mode}, {'lossless' if is_lossless else 'lossy'}",
+            mode,
+            write,
+            background=BACKGROUND if mode == "RGBA" else None,
+            tolerance=0.0 if is_lossless else JPEG,
         )
     yield files.variant("lossless, read as grey", "RGB", lossless=True, is_gray=True)
 
@@ -359,7 +395,9 @@ def tiff(at: At) -> Iterator[Variant | None]:
     for compression in ("packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "lzma", "zstd"):
         for mode in ("1", "L", "RGB", "RGBA", "I;16", "P", "CMYK"):
             background = BACKGROUND if mode == "RGBA" else None
-            yield files.variant(f"mode {mode}, {compression}", mode, background=background, compression=compression)
+            yield files.variant(
+                f"mode {mode}, {compression}", mode, background=background, compression=compression
+            )
     for compression in ("group3", "group4", "tiff_ccitt"):
         yield files.variant(f"mode 1, {compression}", "1", compression=compression)
     for mode in ("L", "RGB", "CMYK", "YCbCr"):
@@ -368,18 +406,29 @@ def tiff(at: At) -> Iterator[Variant | None]:
     for mode in ("L", "RGB", "RGBA", "I;16"):
         background = BACKGROUND if mode == "RGBA" else None
         for compression in ("tiff_lzw", "tiff_adobe_deflate"):
-            yield files.variant(f"mode {mode}, {compression}, predictor", mode, background=background,
-                                compression=compression, tiffinfo={317: 2})
+            yield files.variant(
+                f"mode {mode}, {compression}, predictor",
+                mode,
+                background=background,
+                compression=compression,
+                tiffinfo={317: 2},
+            )
     for mode in ("L", "RGB", "I;16"):
         yield files.variant(f"mode {mode}, big_tiff", mode, big_tiff=True)
     for compression in ("raw", "tiff_lzw"):
-        yield files.variant(f"strips of 100 bytes, {compression}", "RGB", compression=compression, strip_size=100)
+        yield files.variant(
+            f"strips of 100 bytes, {compression}", "RGB", compression=compression, strip_size=100
+        )
     for orientation in range(1, 9):
         yield files.variant(f"EXIF orientation {orientation}", "RGB", exif=exif(orientation))
-    yield files.variant("resolution and texts", "RGB", dpi=(300, 300), description="made for a test", software="a test")
+    yield files.variant(
+        "resolution and texts", "RGB", dpi=(300, 300), description="made for a test", software="a test"
+    )
     yield files.variant("color profile", "RGB", icc_profile=profile())
+
     def write(picture: Image.Image, path: Path) -> None:
         picture.save(path, save_all=True, append_images=[picture.transpose(Image.Transpose.ROTATE_180)])
+
     yield files.variant("two pages", "RGB", write)
     yield files.variant("mode RGB, read as grey", "RGB", is_gray=True)
     yield Images(at, "tiff", "tif").variant("default options, `.tif`", "RGB")

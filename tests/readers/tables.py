@@ -19,13 +19,15 @@ MEAN = 1e-6
 def frame() -> pd.DataFrame:
     """Two columns of numbers, one of truths, one of names, and the class."""
     random = np.random.default_rng(17)
-    return pd.DataFrame({
-        "length": random.normal(5, 2, ROWS),
-        "count": random.integers(-5, 200, ROWS),
-        "is wet": random.random(ROWS) < 0.4,
-        "color": random.choice(NAMES, ROWS),
-        "kind": random.choice(["ash", "beech", "oak"], ROWS),
-    })
+    return pd.DataFrame(
+        {
+            "length": random.normal(5, 2, ROWS),
+            "count": random.integers(-5, 200, ROWS),
+            "is wet": random.random(ROWS) < 0.4,
+            "color": random.choice(NAMES, ROWS),
+            "kind": random.choice(["ash", "beech", "oak"], ROWS),
+        }
+    )
 
 
 def with_gaps() -> pd.DataFrame:
@@ -77,7 +79,9 @@ class Tables:
         read = read or {}
         exact = {} if read.get("engine") == "python" else {"float_precision": "round_trip"}
         numbers = read_frame(path, read | exact)
-        texts = read_frame(path, {k: v for k, v in read.items() if k not in ("decimal", "thousands")} | {"dtype": str})
+        texts = read_frame(
+            path, {k: v for k, v in read.items() if k not in ("decimal", "thousands")} | {"dtype": str}
+        )
         names = [column for column in ["color"] if column in numbers] if names is None else names
         data: dict[str, Any] = {"kind": "csv", "file": file, "target": target, **settings}
         if names:
@@ -99,8 +103,15 @@ def read_frame(path: Path, options: dict[str, Any]) -> pd.DataFrame:
 class Expected:
     """What Kiln must make of a table that pandas reads as `numbers` (every type) and as `texts`."""
 
-    def __init__(self, numbers: pd.DataFrame, texts: pd.DataFrame, target: str | list[str], names: list[str],
-                 time: str | None, settings: dict[str, Any]):
+    def __init__(
+        self,
+        numbers: pd.DataFrame,
+        texts: pd.DataFrame,
+        target: str | list[str],
+        names: list[str],
+        time: str | None,
+        settings: dict[str, Any],
+    ):
         self.numbers, self.texts, self.names, self.time, self.settings = numbers, texts, names, time, settings
         self.targets = [target] if isinstance(target, str) else target
         ignored = settings.get("ignore", [])
@@ -117,7 +128,9 @@ class Expected:
             exact = largest_difference(f"input `{name}`", found[~is_filled], expected[~is_filled])
             filled = largest_difference(f"input `{name}`", found[is_filled], expected[is_filled])
             if filled > MEAN * max(1.0, float(np.abs(values).max())):
-                raise Difference(f"input `{name}`: a gap is filled with {found[is_filled][0]}, expected {values[is_filled][0]}")
+                raise Difference(
+                    f"input `{name}`: a gap is filled with {found[is_filled][0]}, expected {values[is_filled][0]}"
+                )
             largest = max(largest, exact)
         return largest
 
@@ -166,7 +179,11 @@ class Expected:
         order = times.argsort(kind="stable").tolist()
         test = round(rows * 0.2)
         validation = round((rows - test) * 0.2)
-        expected = [order[: rows - test - validation], order[rows - test - validation : rows - test], order[rows - test :]]
+        expected = [
+            order[: rows - test - validation],
+            order[rows - test - validation : rows - test],
+            order[rows - test :],
+        ]
         same("splits", answer.splits, [sorted(split) for split in expected])
 
 
@@ -178,11 +195,26 @@ def as_numbers(column: pd.Series) -> np.ndarray:
 
 
 def separators_and_quotes(tables: Tables) -> Iterator[Variant | None]:
-    rules = {"minimal": csv.QUOTE_MINIMAL, "all": csv.QUOTE_ALL, "nonnumeric": csv.QUOTE_NONNUMERIC, "none": csv.QUOTE_NONE}
-    for shown, separator in ((",", ","), (";", ";"), ("tab", "\t"), ("|", "|"), (":", ":"), ("~", "~"), ("^", "^")):
+    rules = {
+        "minimal": csv.QUOTE_MINIMAL,
+        "all": csv.QUOTE_ALL,
+        "nonnumeric": csv.QUOTE_NONNUMERIC,
+        "none": csv.QUOTE_NONE,
+    }
+    for shown, separator in (
+        (",", ","),
+        (";", ";"),
+        ("tab", "\t"),
+        ("|", "|"),
+        (":", ":"),
+        ("~", "~"),
+        ("^", "^"),
+    ):
         for rule, quoting in rules.items():
             save = {"sep": separator, "quoting": quoting}
-            yield tables.variant(f"sep {shown}, quoting {rule}", save=save, read={"sep": separator}, separator=separator)
+            yield tables.variant(
+                f"sep {shown}, quoting {rule}", save=save, read={"sep": separator}, separator=separator
+            )
     save = {"sep": " ", "quoting": csv.QUOTE_NONNUMERIC}
     yield tables.variant("sep space, quoting nonnumeric", save=save, read={"sep": " "}, separator=" ")
     save = {"sep": "§"}
@@ -191,7 +223,9 @@ def separators_and_quotes(tables: Tables) -> Iterator[Variant | None]:
         for rule in ("minimal", "all", "nonnumeric"):
             save = {"quotechar": quote, "quoting": rules[rule]}
             table = frame().replace("dark blue", "blue, dark")
-            yield tables.variant(f"quotechar {quote}, quoting {rule}", table, save, {"quotechar": quote}, quote=quote)
+            yield tables.variant(
+                f"quotechar {quote}, quoting {rule}", table, save, {"quotechar": quote}, quote=quote
+            )
     table = frame().replace({"red": 'a "red"', "green": '"green"', "grey": 'say ""'})
     yield tables.variant("quotes doubled", table)
     save = {"doublequote": False, "escapechar": "\\"}
@@ -203,21 +237,44 @@ def separators_and_quotes(tables: Tables) -> Iterator[Variant | None]:
 
 def encodings_and_lines(tables: Tables) -> Iterator[Variant | None]:
     table = frame().replace({"red": "rød", "green": "grün"}).rename(columns={"length": "longueur d'été"})
-    for encoding, said in (("utf-8", None), ("utf-8-sig", None), ("utf-16", None), ("utf-16-le", None), ("utf-16-be", None),
-                           ("latin-1", "latin-1"), ("cp1252", "windows-1252")):
+    for encoding, said in (
+        ("utf-8", None),
+        ("utf-8-sig", None),
+        ("utf-16", None),
+        ("utf-16-le", None),
+        ("utf-16-be", None),
+        ("latin-1", "latin-1"),
+        ("cp1252", "windows-1252"),
+    ):
         for end in ("\n", "\r\n"):
             settings = {} if said is None else {"encoding": said}
             save = {"encoding": encoding, "lineterminator": end}
-            yield tables.variant(f"encoding {encoding}, lines end with {end!r}", table, save, {"encoding": encoding}, **settings)
+            yield tables.variant(
+                f"encoding {encoding}, lines end with {end!r}",
+                table,
+                save,
+                {"encoding": encoding},
+                **settings,
+            )
     wide = frame().replace({"red": "红", "green": "緑の", "grey": "🦊 e\u0301"})
     for encoding in ("utf-8", "utf-16"):
-        yield tables.variant(f"letters of all planes, {encoding}", wide, {"encoding": encoding}, {"encoding": encoding})
+        yield tables.variant(
+            f"letters of all planes, {encoding}", wide, {"encoding": encoding}, {"encoding": encoding}
+        )
     euro = frame().replace({"red": "5 €", "green": "“green”"})
-    yield tables.variant("quotes of Windows, cp1252", euro, {"encoding": "cp1252"}, {"encoding": "cp1252"}, encoding="windows-1252")
+    yield tables.variant(
+        "quotes of Windows, cp1252",
+        euro,
+        {"encoding": "cp1252"},
+        {"encoding": "cp1252"},
+        encoding="windows-1252",
+    )
     yield tables.variant("encoding ascii", save={"encoding": "ascii"}, read={"encoding": "ascii"})
     for encoding in ("utf-32", "cp1251", "shift_jis"):
         table = frame().replace({"red": "красный"} if encoding == "cp1251" else {"red": "赤い"})
-        yield tables.variant(f"encoding {encoding}", table, {"encoding": encoding}, {"encoding": encoding}, encoding=encoding)
+        yield tables.variant(
+            f"encoding {encoding}", table, {"encoding": encoding}, {"encoding": encoding}, encoding=encoding
+        )
     broken = frame().replace({"red": "red\nlight", "green": "a\r\nb"})
     for end in ("\n", "\r\n", "\r"):
         for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):
@@ -229,26 +286,51 @@ def encodings_and_lines(tables: Tables) -> Iterator[Variant | None]:
 
 def index_and_header(tables: Tables) -> Iterator[Variant | None]:
     yield tables.variant("index True", save={"index": True}, ignore=[""])
-    yield tables.variant("index True, taken as a feature", save={"index": True},
-                         features=["", "length", "count", "is wet", "color"])
-    yield tables.variant("index True, index_label", save={"index": True, "index_label": "number"}, ignore=["number"])
-    yield tables.variant("index True, index_label False", save={"index": True, "index_label": False},
-                         read={"index_col": False, "header": None, "skiprows": 1}, ignore=[""])
+    yield tables.variant(
+        "index True, taken as a feature",
+        save={"index": True},
+        features=["", "length", "count", "is wet", "color"],
+    )
+    yield tables.variant(
+        "index True, index_label", save={"index": True, "index_label": "number"}, ignore=["number"]
+    )
+    yield tables.variant(
+        "index True, index_label False",
+        save={"index": True, "index_label": False},
+        read={"index_col": False, "header": None, "skiprows": 1},
+        ignore=[""],
+    )
     labeled = frame().set_index(pd.Index([f"row {n}" for n in range(ROWS)], name="id"))
     yield tables.variant("index of names", labeled, {"index": True}, ignore=["id"])
     several = frame().set_index(["color", "count"])
     yield tables.variant("index of two levels", several, {"index": True})
     dated = frame().set_index(pd.date_range("2024-01-01", periods=ROWS, freq="h", name="time"))
     yield tables.variant("index of times", dated, {"index": True}, time="time")
-    yield tables.variant("header False", save={"header": False}, read={"header": None}, header=False, target="5", names=["4"])
-    yield tables.variant("header False, index True", save={"header": False, "index": True}, read={"header": None},
-                         header=False, target="6", names=["5"], ignore=["1"])
+    yield tables.variant(
+        "header False", save={"header": False}, read={"header": None}, header=False, target="5", names=["4"]
+    )
+    yield tables.variant(
+        "header False, index True",
+        save={"header": False, "index": True},
+        read={"header": None},
+        header=False,
+        target="6",
+        names=["5"],
+        ignore=["1"],
+    )
     renamed = {"header": ["a", "b", "c", "d", "e"]}
     yield tables.variant("header of other names", save=renamed, target="e", names=["d"])
     for sep in (";", "\t"):
         shown = "tab" if sep == "\t" else sep
-        yield tables.variant(f"header False, sep {shown}", save={"header": False, "sep": sep},
-                             read={"header": None, "sep": sep}, header=False, separator=sep, target="5", names=["4"])
+        yield tables.variant(
+            f"header False, sep {shown}",
+            save={"header": False, "sep": sep},
+            read={"header": None, "sep": sep},
+            header=False,
+            separator=sep,
+            target="5",
+            names=["4"],
+        )
     yield tables.variant("columns in another order", save={"columns": ["kind", "color", "count", "length"]})
     odd = {"length": 'a "length", in cm', "count": "Anzahl\nje Tag", "is wet": "größer als 5 %"}
     yield tables.variant("names with quotes, commas and line ends", frame().rename(columns=odd))
@@ -257,9 +339,11 @@ def index_and_header(tables: Tables) -> Iterator[Variant | None]:
     levels = frame()
     levels.columns = pd.MultiIndex.from_product([["all"], levels.columns])
     yield tables.variant("header of two levels", levels, read={"header": 1})
+
     def append(table: pd.DataFrame, path: Path) -> None:
         table[:30].to_csv(path, index=False)
         table[30:].to_csv(path, index=False, header=False, mode="a")
+
     yield tables.variant("mode a", save=append)
     yield tables.variant("chunksize 7", save={"chunksize": 7})
 
@@ -269,13 +353,28 @@ def gaps(tables: Tables) -> Iterator[Variant | None]:
     for text in ("", "NA", "NaN", "nan", "null", "NULL", "N/A", "n/a", "None", "<NA>", "#N/A"):
         for missing in ("mean", "most_frequent"):
             shown = text or "empty"
-            yield tables.variant(f"na_rep {shown}, missing {missing}", table, {"na_rep": text}, missing=missing)
+            yield tables.variant(
+                f"na_rep {shown}, missing {missing}", table, {"na_rep": text}, missing=missing
+            )
     for text in ("?", "-", ".", "-999", "missing", "unbekannt"):
-        yield tables.variant(f"na_rep {text}, missing_values", table, {"na_rep": text}, {"na_values": [text]}, missing="mean",
-                             missing_values=[text])
+        yield tables.variant(
+            f"na_rep {text}, missing_values",
+            table,
+            {"na_rep": text},
+            {"na_values": [text]},
+            missing="mean",
+            missing_values=[text],
+        )
     yield tables.variant("na_rep empty, quoting all", table, {"quoting": csv.QUOTE_ALL}, missing="mean")
-    yield tables.variant("na_rep NA, decimal ,", table, {"na_rep": "NA", "decimal": ",", "sep": ";"},
-                         {"decimal": ",", "sep": ";"}, separator=";", decimal=",", missing="mean")
+    yield tables.variant(
+        "na_rep NA, decimal ,",
+        table,
+        {"na_rep": "NA", "decimal": ",", "sep": ";"},
+        {"decimal": ",", "sep": ";"},
+        separator=";",
+        decimal=",",
+        missing="mean",
+    )
     truths = frame()
     truths["is wet"] = truths["is wet"].astype("boolean")
     truths.loc[::9, "is wet"] = None
@@ -286,14 +385,26 @@ def numbers(tables: Tables) -> Iterator[Variant | None]:
     for form in ("%.3f", "%.6g", "%e", "%.17g", "%.0f", "%+.2f", "%10.4f", "%G"):
         yield tables.variant(f"float_format {form}", save={"float_format": form})
     yield tables.variant("float_format {:.2f}", save={"float_format": "{:.2f}".format})
-    yield tables.variant("float_format {:,.1f}", large(1000.0), {"float_format": "{:,.1f}".format}, {"thousands": ","})
+    yield tables.variant(
+        "float_format {:,.1f}", large(1000.0), {"float_format": "{:,.1f}".format}, {"thousands": ","}
+    )
     for sep, shown in ((";", ";"), ("\t", "tab"), ("|", "|")):
         for form in (None, "%.4f"):
             save = {"decimal": ",", "sep": sep, "float_format": form}
-            yield tables.variant(f"decimal ,, sep {shown}, float_format {form}", save=save, read={"decimal": ",", "sep": sep},
-                                 separator=sep, decimal=",")
-    yield tables.variant("decimal ,, quoting all", save={"decimal": ",", "sep": ";", "quoting": csv.QUOTE_ALL},
-                         read={"decimal": ",", "sep": ";"}, separator=";", decimal=",")
+            yield tables.variant(
+                f"decimal ,, sep {shown}, float_format {form}",
+                save=save,
+                read={"decimal": ",", "sep": sep},
+                separator=sep,
+                decimal=",",
+            )
+    yield tables.variant(
+        "decimal ,, quoting all",
+        save={"decimal": ",", "sep": ";", "quoting": csv.QUOTE_ALL},
+        read={"decimal": ",", "sep": ";"},
+        separator=";",
+        decimal=",",
+    )
     for scale in (1e-30, 1e-12, 1e12, 1e30):
         yield tables.variant(f"numbers about {scale:g}", large(scale))
     stamps = frame()
@@ -312,8 +423,15 @@ def large(scale: float) -> pd.DataFrame:
 
 def types(tables: Tables) -> Iterator[Variant | None]:
     whole = ["int8", "int16", "int32", "int64", "uint8", "uint16", "uint32", "uint64"]
-    for kind in [*whole, *(name.replace("i", "I", 1).replace("uI", "UI") for name in whole), "float16", "float32", "float64",
-                 "Float32", "Float64"]:
+    for kind in [
+        *whole,
+        *(name.replace("i", "I", 1).replace("uI", "UI") for name in whole),
+        "float16",
+        "float32",
+        "float64",
+        "Float32",
+        "Float64",
+    ]:
         table = frame()
         table["count"] = table["count"].clip(0, 100).astype(kind)
         yield tables.variant(f"column of {kind}", table)
@@ -360,14 +478,33 @@ def times(tables: Tables) -> Iterator[Variant | None]:
         ("milliseconds", pd.date_range("2024-02-28", periods=ROWS, freq="1ms"), {}),
         ("nanoseconds", pd.date_range("2024-02-28", periods=ROWS, freq="1000ns"), {}),
         ("with a zone", pd.date_range("2024-02-28", periods=ROWS, freq="h", tz="Europe/Berlin"), {}),
-        ("over a change of the clock", pd.date_range("2024-10-26 20:00", periods=ROWS, freq="20min", tz="Europe/Berlin"), {}),
+        (
+            "over a change of the clock",
+            pd.date_range("2024-10-26 20:00", periods=ROWS, freq="20min", tz="Europe/Berlin"),
+            {},
+        ),
         ("in UTC", pd.date_range("2024-02-28", periods=ROWS, freq="h", tz="UTC"), {}),
         ("years before 1970", pd.date_range("1901-05-01", periods=ROWS, freq="YS"), {}),
-        ("date_format %Y-%m-%dT%H:%M:%S", pd.date_range("2024-02-28", periods=ROWS, freq="h"), {"date_format": "%Y-%m-%dT%H:%M:%S"}),
-        ("date_format %Y-%m-%dT%H:%M:%SZ", pd.date_range("2024-02-28", periods=ROWS, freq="h"), {"date_format": "%Y-%m-%dT%H:%M:%SZ"}),
-        ("date_format %Y-%m-%d %H:%M", pd.date_range("2024-02-28", periods=ROWS, freq="h"), {"date_format": "%Y-%m-%d %H:%M"}),
-        ("date_format %Y-%m-%dT%H:%M:%S%z", pd.date_range("2024-02-28", periods=ROWS, freq="h", tz="Asia/Kolkata"),
-         {"date_format": "%Y-%m-%dT%H:%M:%S%z"}),
+        (
+            "date_format %Y-%m-%dT%H:%M:%S",
+            pd.date_range("2024-02-28", periods=ROWS, freq="h"),
+            {"date_format": "%Y-%m-%dT%H:%M:%S"},
+        ),
+        (
+            "date_format %Y-%m-%dT%H:%M:%SZ",
+            pd.date_range("2024-02-28", periods=ROWS, freq="h"),
+            {"date_format": "%Y-%m-%dT%H:%M:%SZ"},
+        ),
+        (
+            "date_format %Y-%m-%d %H:%M",
+            pd.date_range("2024-02-28", periods=ROWS, freq="h"),
+            {"date_format": "%Y-%m-%d %H:%M"},
+        ),
+        (
+            "date_format %Y-%m-%dT%H:%M:%S%z",
+            pd.date_range("2024-02-28", periods=ROWS, freq="h", tz="Asia/Kolkata"),
+            {"date_format": "%Y-%m-%dT%H:%M:%S%z"},
+        ),
         ("date_format %Y%m%d", pd.date_range("2024-02-20", periods=ROWS), {"date_format": "%Y%m%d"}),
     ):
         table = frame()
@@ -380,8 +517,11 @@ def times(tables: Tables) -> Iterator[Variant | None]:
 
 def packed(tables: Tables) -> Iterator[Variant | None]:
     yield tables.variant("compression gzip", file="table.csv.gz")
-    yield tables.variant("compression gzip, level 1", save={"compression": {"method": "gzip", "compresslevel": 1}},
-                         file="table.csv.gz")
+    yield tables.variant(
+        "compression gzip, level 1",
+        save={"compression": {"method": "gzip", "compresslevel": 1}},
+        file="table.csv.gz",
+    )
     for method, ending in (("bz2", "bz2"), ("zip", "zip"), ("xz", "xz")):
         yield tables.variant(f"compression {method}", file=f"table.csv.{ending}")
 
@@ -419,5 +559,15 @@ def targets(tables: Tables) -> Iterator[Variant | None]:
 
 def variants(out: Path, pick: Few) -> Iterator[Variant | None]:
     tables = Tables(out, pick)
-    for maker in (separators_and_quotes, encodings_and_lines, index_and_header, gaps, numbers, types, times, packed, targets):
+    for maker in (
+        separators_and_quotes,
+        encodings_and_lines,
+        index_and_header,
+        gaps,
+        numbers,
+        types,
+        times,
+        packed,
+        targets,
+    ):
         yield from maker(tables)

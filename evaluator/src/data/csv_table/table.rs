@@ -105,6 +105,9 @@ impl Table {
         self.encoding = wanted.encoding;
         let mut reader = ReaderBuilder::new()
             .delimiter(wanted.separator)
+            .quote(wanted.quote)
+            .escape(wanted.escape)
+            .double_quote(wanted.escape.is_none())
             .trim(Trim::All)
             .has_headers(wanted.has_header)
             .from_reader(text);

@@ -10,11 +10,11 @@ use kiln_space::Shape;
 
 use super::background::Background;
 use super::unreadable::Problem;
-use super::{Color, MAX_EXAMPLE_SIDE, jpeg};
+use super::{Color, MAX_EXAMPLE_SIDE, jpeg, tiff};
 use crate::data::ReadingRules;
 
 /// Most rows or columns of an image file.
-const MAX_SIDE: u32 = 16_384;
+pub(super) const MAX_SIDE: u32 = 16_384;
 /// Most bytes that one image may take while it is read.
 const MAX_IMAGE_BYTES: u64 = 1 << 30;
 /// Most bytes of one image file.
@@ -119,10 +119,16 @@ fn load(path: &Path) -> Result<DynamicImage, Problem> {
     let refuse = |error: image::ImageError| damaged(path, &error);
     let reader = reader(path)?;
     let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
+    let is_tiff = reader.format() == Some(ImageFormat::Tiff);
     let cursor = reader.into_inner();
     if is_jpeg && !jpeg::has_end(cursor.get_ref()) {
         let why = "the file is cut off: a JPEG without its end".to_owned();
         return Err(Problem::unreadable(path.to_owned(), why));
+    }
+    // What cannot be read here is refused below, with its reason.
+    if is_tiff && let Ok(Some((mut image, orientation))) = tiff::decode(cursor.get_ref()) {
+        image.apply_orientation(orientation);
+        return Ok(image);
     }
     let again = ImageReader::new(cursor).with_guessed_format().expect("memory can be read");
     let mut decoder = with_limits(again).into_decoder().map_err(refuse)?;
