@@ -57,7 +57,7 @@ class Variant:
     data: dict[str, Any]
     compare: Callable[[Answer], float]
     files: int = 1
-    # Largest difference that is allowed, in units of the values; a decoder of a format with losses may round otherwise.
+    # Largest difference that is allowed: decoders of formats with losses may round otherwise.
     tolerance: float = 0.0
 
     @property
@@ -83,7 +83,7 @@ def in_single(values: np.ndarray, offset: float | np.ndarray = 0.0) -> np.ndarra
 
 
 def largest_difference(what: str, found: np.ndarray, expected: np.ndarray) -> float:
-    """The largest difference of two arrays of one shape."""
+    """The largest difference between two arrays of the same shape."""
     if found.shape != expected.shape:
         raise Difference(f"{what}: shape {found.shape}, expected {expected.shape}")
     if not np.isfinite(found).all():

@@ -1,5 +1,5 @@
-//! TIFF images of kinds that the crate `image` does not give: palettes, grey levels of few bits or with opacity, YCbCr,
-//! and CMYK rounded as other readers round it.
+//! Kinds of TIFF images that the crate `image` does not give: palettes, grey levels of few bits or with opacity,
+//! YCbCr, and CMYK rounded as other readers round it.
 //!
 //! Source: Adobe, "TIFF, Revision 6.0", 1992, sections 2, 5, 16, 18 and 21.
 
@@ -81,7 +81,8 @@ fn rgb(width: u32, height: u32, colors: Vec<[u8; 3]>) -> Option<DynamicImage> {
     RgbImage::from_raw(width, height, colors.into_flattened()).map(DynamicImage::ImageRgb8)
 }
 
-/// Says of an image with a palette that its samples are grey levels, because the decoder refuses palettes; `None` for others.
+/// Says of an image with a palette that its samples are grey levels, because the decoder refuses palettes; `None`
+/// for others.
 fn without_palette(bytes: &mut [u8]) -> Option<()> {
     let is_little = match bytes.get(..2)? {
         b"II" => true,
