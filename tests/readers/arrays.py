@@ -54,7 +54,7 @@ class Arrays:
         y = np.arange(ROWS) % 3 if y is None else y
         for array, file in ((x, inputs), (y, targets)):
             save(folder / file.split(":")[0], array)
-        truth, goal = read(folder / inputs), read(folder / targets)
+        truth, goal = (read(folder / file.split(":")[0]) for file in (inputs, targets))
         data: dict[str, Any] = {"kind": "npy", **settings}
         if inputs != "x.npy":
             data |= {"x": inputs, "y": targets}
@@ -181,8 +181,8 @@ def files(arrays: Arrays) -> Iterator[Variant | None]:
                 f"{what}, {kind}",
                 numbers((ROWS, 5), kind),
                 save=save,
-                inputs="x.npz",
-                targets="y.npz",
+                inputs="x.npz:data",
+                targets="y.npz:data",
                 read=lambda path: np.load(path)["data"],
             )
 

@@ -7,7 +7,8 @@ The check fails where a value differs, and where a reader of Kiln refuses more t
     check.py [--few] [--kiln PROGRAM] [--markdown FILE] [--keep FOLDER]
 
 PROGRAM is the built example `read_data`; without it cargo builds and runs it. `--few` takes every sixth
-variant. The table goes to the standard output, and as Markdown to FILE. Exit code 1 if anything does not hold.
+variant. The table goes to the standard output, and as Markdown to FILE. Exit code 1 if anything does not
+hold.
 """
 
 import argparse
@@ -149,8 +150,9 @@ $ python tests/readers/check.py --markdown docs/readers.md
   background.
 - Numbers are equal when single precision holds the same value. Where Kiln takes an offset off in double
   precision, the value is compared less that offset.
-- Decoders of JPEG and of lossy WebP may differ by up to {jpeg:g} of 255: the standards leave open how the last
-  step rounds and how colors at half the size are blown up.
+- Decoders of JPEG and of lossy WebP may differ by up to {jpeg:g} of 255: the standards leave open how the
+  last step rounds and how colors at half the size are blown up.
+- Kiln leaves blanks around the cells of a table out.
 
 {summary}
 

@@ -113,7 +113,7 @@ def types(tables: Tables) -> Iterator[Variant | None]:
         ("category of numbers", pd.Categorical(np.arange(ROWS) * 7 % 11)),
         ("names like 007", [f"{n * 5 % 12:03}" for n in range(ROWS)]),
         ("names like 1e3", [f"{n % 4}e3" for n in range(ROWS)]),
-        ("names with spaces around them", [" red", "red", "red "] * (ROWS // 3)),
+        ("names with blanks around them", [" red", "red", "red "] * (ROWS // 3)),
         ("long names", ["x" * (50 + n % 5) for n in range(ROWS)]),
         ("names in several cases", ["Red", "red", "RED", "True", "true"] * (ROWS // 5)),
     ):

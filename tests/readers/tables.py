@@ -66,8 +66,9 @@ class Tables:
     ) -> Variant | None:
         """Writes a table with the options `save`; nothing unless it is picked.
 
-        `read` are the options with which pandas reads it, `settings` those of Kiln. `names` are columns of names
-        that networks read, `target` is what they learn to give, `time` the column by which the lines are divided.
+        `read` are the options with which pandas reads it, `settings` those of Kiln. `names` are columns of
+        names that networks read, `target` is what they learn to give, `time` the column by which the lines are
+        divided.
         """
         if not self.pick.takes("csv"):
             return None
@@ -85,6 +86,8 @@ class Tables:
             path, {k: v for k, v in read.items() if k not in ("decimal", "thousands")} | {"dtype": str}
         )
         names = [column for column in ["color"] if column in numbers] if names is None else names
+        # Kiln leaves blanks around a cell out.
+        texts = texts.apply(lambda column: column.str.strip())
         data: dict[str, Any] = {"kind": "csv", "file": file, "target": target, **settings}
         if names:
             data["categorical"] = names
