@@ -49,6 +49,7 @@ fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> 
         finisher: None,
         workload: Workload::default(),
         metrics: vec!["error_percent".to_owned()],
+        optional: Vec::new(),
     })
 }
 

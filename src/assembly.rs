@@ -124,10 +124,10 @@ impl Registries {
         check_end(&config, space.as_ref())?;
         priors::check_journals(&config)?;
         let context = data.as_ref().map(|data| context(&config, &space, data, &costs, &paths));
-        let Built { evaluator, finisher, workload, metrics } =
+        let Built { evaluator, finisher, workload, metrics, optional } =
             self.evaluator(&config, context.clone(), data_folder)?;
         objectives::choose(&mut config, &metrics)?;
-        objectives::check(&config, &costs, metrics)?;
+        objectives::check(&config, &costs, &metrics, &optional)?;
         let answered = evaluator.fidelities();
         effort::check_fidelities(&config, strategy.as_ref(), answered)?;
         effort::check_budget(&config, strategy.as_ref(), answered)?;
@@ -273,6 +273,7 @@ fn context(
         space: Arc::clone(space),
         space_settings: config.document.root()["space"].to_string(),
         data: Arc::clone(data),
+        objectives: config.search.objectives.clone(),
         cost_origins: costs.origins(),
         folder: paths.root().to_owned(),
     }
@@ -302,7 +303,8 @@ fn table(config: &RunConfig, settings: &Settings, folder: Option<&Path>) -> Resu
         evaluator.entries().flat_map(|(_, measured)| measured.metrics().keys()).collect();
     let metrics = metrics.into_iter().cloned().collect();
     let evaluator = Arc::new(evaluator);
-    Ok(Built { evaluator, finisher: None, workload: Workload::default(), metrics })
+    let (workload, optional) = (Workload::default(), Vec::new());
+    Ok(Built { evaluator, finisher: None, workload, metrics, optional })
 }
 
 fn part_error(config: &RunConfig, key: &str, source: impl Error + Send + Sync + 'static) -> ConfigError {

@@ -172,6 +172,15 @@ pub(crate) enum Command {
         #[arg(long, value_name = "CONFIG")]
         config: Option<PathBuf>,
     },
+    /// Give classes with probabilities, or values, for new images, tables without a target, or arrays, as
+    /// comma-separated values
+    Predict {
+        /// Model file (`model.kiln`), or the folder that it is in
+        model: PathBuf,
+        /// Images, folders of images, tables with the network's columns, or arrays (`.npy`, `.npz`)
+        #[arg(required = true)]
+        files: Vec<PathBuf>,
+    },
     /// Print a JSON schema of configs, for editors
     Schema,
     /// Write a commented starter config

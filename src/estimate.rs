@@ -5,9 +5,7 @@ use std::time::{Duration, Instant};
 
 use kiln_evaluator::data::{DataSet, ReadingRules, Split};
 use kiln_evaluator::{Effort, predict};
-use kiln_export::{
-    Array, Grid, ModelCard, Prediction, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays,
-};
+use kiln_export::{Array, Grid, ModelCard, Preprocessing, QuantizationPlan, TrainedModel, expected_arrays};
 use kiln_search::{Fidelities, Fidelity, Seconds};
 use kiln_space::{Architecture, ArchitectureBuilder, Shape};
 use num_bigint::BigUint;
@@ -179,25 +177,16 @@ fn untrained(architecture: &Architecture, mean: &[f32], deviation: &[f32]) -> Tr
         .collect();
     let card = ModelCard {
         name: "untrained".to_owned(),
-        decisions: BTreeMap::new(),
-        genotype: String::new(),
-        parameters: 0,
-        macs: 0,
-        predicts: Prediction::Classes,
-        classes: Vec::new(),
-        data: String::new(),
-        training: String::new(),
         preprocessing: Preprocessing {
             input: String::new(),
             mean: mean.to_vec(),
             deviation: deviation.to_vec(),
             inputs: Vec::new(),
             target_offsets: Vec::new(),
+            reading: BTreeMap::new(),
             reading_rules: ReadingRules::CURRENT.number(),
         },
-        metrics: Vec::new(),
-        seed: 0,
-        versions: BTreeMap::new(),
+        ..ModelCard::default()
     };
     let plan = QuantizationPlan::new(architecture);
     let grid = Grid { scale: 1.0, zero_point: 0 };

@@ -21,6 +21,7 @@ mod reading;
 mod report;
 mod run;
 mod study_page;
+mod test_results;
 mod text_table;
 mod tui;
 mod units;

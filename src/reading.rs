@@ -32,7 +32,7 @@ pub(crate) fn registries() -> Registries {
     Registries { reading: show, ..Registries::builtin() }
 }
 
-fn show(done: u64, total: u64) {
+pub(crate) fn show(done: u64, total: u64) {
     let mut shown = SHOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if done >= total {
         if let Some(bar) = shown.take().and_then(|shown| shown.bar) {

@@ -25,6 +25,9 @@ pub(crate) struct Report {
     /// The run folder.
     #[serde(serialize_with = "output::serialize_path")]
     pub(crate) run: PathBuf,
+    /// Names of the objectives, in their order.
+    #[serde(skip)]
+    objectives: Vec<String>,
     /// Finished trials.
     pub(crate) trials: u64,
     /// The Pareto front, by ascending trial. No times: equal runs have equal fronts.
@@ -149,6 +152,7 @@ impl Report {
         });
         Self {
             run: paths.root().to_owned(),
+            objectives: objectives.to_vec(),
             trials,
             front: front.iter().map(network).collect(),
             spent,
@@ -179,8 +183,8 @@ impl Report {
 
     /// The finished network with the best test result, in one line: what the study came to.
     fn headline(&self) -> Option<String> {
-        let (trial, ..) =
-            headline::best(self.finished.iter().map(|network| (network.trial, &network.metrics)))?;
+        let finished = self.finished.iter().map(|network| (network.trial, &network.metrics));
+        let (trial, ..) = headline::best(finished, &self.objectives)?;
         let network = self.finished.iter().find(|network| network.trial == trial)?;
         let said = |(name, value): (&String, &f64)| {
             let (heading, value) = units::shown(name, *value);

@@ -11,7 +11,16 @@ const SMALLEST: f64 = 1e-4;
 const LARGEST: f64 = 1e9;
 
 /// Names of what evaluators measure on the validation split.
-const METRICS: [&str; 4] = ["error_percent", "loss_nats", "mean_squared_error", "rmse_deviations"];
+const METRICS: [&str; 8] = [
+    "error_percent",
+    "loss_nats",
+    "balanced_error_percent",
+    "macro_f1_error_percent",
+    "mean_squared_error",
+    "rmse_deviations",
+    "mean_absolute_error",
+    "one_minus_r2",
+];
 
 /// What the metrics of a study's trials are. Costs and test results have the same headings in both cases.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -44,7 +53,11 @@ impl Numbers {
 /// A metric or cost by its name: heading and value, accuracy instead of error.
 pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     let (base, device) = name.split_once('@').map_or((name, ""), |(base, device)| (base, device));
-    let (heading, value) = if let Some(what) = base.strip_suffix("error_percent") {
+    let (heading, value) = if base == "one_minus_r2" {
+        ("r2".to_owned(), significant(1.0 - value))
+    } else if let Some(what) = base.strip_suffix("f1_error_percent") {
+        (format!("{what}f1 %"), fixed(100.0 - value, 2))
+    } else if let Some(what) = base.strip_suffix("error_percent") {
         (format!("{what}accuracy %"), fixed(100.0 - value, 2))
     } else if let Some(what) = base.strip_suffix("_percent") {
         (format!("{what} %"), fixed(value, 2))
@@ -62,7 +75,12 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
             if matches!(base, "parameters" | "macs") { count(value) } else { significant(value) },
         )
     };
-    let heading = heading.replace('_', " ");
+    let written = |word| match word {
+        "f1" => "F1",
+        "r2" => "R²",
+        word => word,
+    };
+    let heading = heading.split(['_', ' ']).map(written).collect::<Vec<_>>().join(" ");
     let heading = if device.is_empty() { heading } else { format!("{heading} @{device}") };
     (plain_text(&heading).into_owned(), value)
 }
@@ -180,6 +198,11 @@ mod tests {
         let cases = [
             ("error_percent", 1.5, "accuracy %", "98.50"),
             ("test_accuracy_percent", 98.611, "test accuracy %", "98.61"),
+            ("balanced_error_percent", 30.0, "balanced accuracy %", "70.00"),
+            ("macro_f1_error_percent", 40.0, "macro F1 %", "60.00"),
+            ("test_macro_f1_percent", 60.0, "test macro F1 %", "60.00"),
+            ("one_minus_r2", 0.25, "R²", "0.7500"),
+            ("test_r2", 0.75, "test R²", "0.7500"),
             ("latency_us@raspi4", 1234.56, "latency µs @raspi4", "1235"),
             ("model_bytes", 12_345.0, "model", "12.35 kB"),
             ("macs", 1_234_567.0, "macs", "1.235 M"),

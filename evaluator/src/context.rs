@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kiln_search::{Evaluator, Finisher};
+use kiln_search::{CostOrigin, Evaluator, Finisher};
 use kiln_space::SearchSpace;
 
 use crate::Workload;
@@ -23,8 +23,11 @@ pub struct Context {
     pub space_settings: String,
     /// Data to train and judge on.
     pub data: Arc<DataSet>,
+    /// What the study minimizes: metrics among it are measured, also those that are measured only where they
+    /// are asked for.
+    pub objectives: Vec<String>,
     /// How each cost of a trial comes about, by its name; for cards.
-    pub cost_origins: BTreeMap<String, String>,
+    pub cost_origins: BTreeMap<String, CostOrigin>,
     /// The run folder; shared weights go to its folder `supernet`.
     pub folder: PathBuf,
 }
@@ -40,4 +43,6 @@ pub struct Built {
     pub workload: Workload,
     /// Names of the metrics that the evaluator measures.
     pub metrics: Vec<String>,
+    /// Names of others that it measures where an objective or its setting `metrics` names them.
+    pub optional: Vec<String>,
 }

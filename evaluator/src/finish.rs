@@ -8,10 +8,10 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
-    ExportError, ExporterRegistry, MetricRecord, ModelCard, Prediction, Preprocessing, QuantizationPlan,
-    TrainedModel, write_files,
+    CardVersion, ExportError, ExporterRegistry, MetricRecord, ModelCard, PredictedBy, Prediction,
+    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
 };
-use kiln_search::{EvalError, Finished, Finisher, Progress, RunPaths, Trial};
+use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
 
 use self::settings::{FinishSettings, Mode};
@@ -19,13 +19,13 @@ use crate::data::Split;
 use crate::devices::Devices;
 use crate::frozen::Frozen;
 use crate::inference;
-use crate::judgement::Judgement;
+use crate::metrics::{Asked, Score};
 use crate::network_state::Kept;
 use crate::stand_alone::stand_alone;
 use crate::training::{Stopped, Training};
 use crate::training_settings::TrainingSettings;
 use crate::weights::Weights;
-use crate::{Context, Effort, fingerprint, target_scale};
+use crate::{Context, Effort, fingerprint, provenance, target_scale};
 
 /// Where a network's first weights may come from.
 pub(crate) trait Inheritance: Send + Sync {
@@ -39,10 +39,14 @@ pub(crate) trait Inheritance: Send + Sync {
 struct NetworkFinisher {
     settings: FinishSettings,
     training: TrainingSettings,
+    /// What is measured besides what always is.
+    asked: Asked,
     /// Epochs for which the evaluator trains a network with full effort.
     full_epochs: u32,
     context: Context,
     device: Device,
+    /// Class of the device, for cards.
+    device_class: String,
     /// What a training depends on besides the settings.
     conditions: String,
     source: Option<Arc<dyn Inheritance>>,
@@ -50,16 +54,17 @@ struct NetworkFinisher {
 }
 
 /// Builds the finisher, and says how much it computes for each network. `inherited` is the training of `[evaluator]`;
-/// `source` its shared weights, if it has any.
+/// `source` its shared weights, if it has any; `asked` what it measures besides what always is.
 pub(crate) fn build(
     settings: &Settings,
-    inherited: TrainingSettings,
+    inherited: &TrainingSettings,
+    asked: Asked,
     context: Context,
     devices: &Devices,
     source: Option<Arc<dyn Inheritance>>,
 ) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
     let full_epochs = inherited.epochs;
-    let (read, training) = FinishSettings::read(settings, inherited, source.is_some())?;
+    let (read, training) = FinishSettings::read(settings, inherited, source.is_some(), &context.data)?;
     target_scale::check(settings, &context)?;
     let exporters = ExporterRegistry::builtin();
     for (index, format) in read.formats.iter().enumerate() {
@@ -85,9 +90,11 @@ pub(crate) fn build(
     let finisher = NetworkFinisher {
         settings: read,
         training,
+        asked,
         full_epochs,
         context,
         device,
+        device_class: devices.class().to_owned(),
         conditions,
         source,
         exporters,
@@ -116,16 +123,18 @@ impl Finisher for NetworkFinisher {
             frozen.ok_or_else(diverged)
         };
         let frozen = freeze(&weights)?;
-        let judged = inference::judge(&frozen, data, Split::Test, &self.device).ok_or_else(diverged)?;
+        let outputs = inference::outputs(&frozen, data, Split::Test, &self.device);
+        let score = Score::of(&outputs, data, Split::Test).ok_or_else(diverged)?;
         let frozen = if data.is_regression() {
             freeze(&target_scale::in_own_units(&architecture, &weights, data, &self.device))?
         } else {
             frozen
         };
-        let model = frozen.into_model(self.card(trial, &architecture, judged));
+        let model = frozen.into_model(self.card(trial, &architecture, &score));
         let files = self.write(&model, trial, into, progress)?;
         let files = files.into_iter().map(Into::into).collect();
-        let metrics = judged.of_test().map(|(name, value)| (name.to_owned(), value)).into();
+        let metrics = score.asked(&self.asked, data);
+        let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
         Ok(Finished { trial: trial.id, metrics, files })
     }
 }
@@ -181,7 +190,37 @@ impl NetworkFinisher {
         parts.join("\n")
     }
 
-    fn card(&self, trial: &Trial, architecture: &Architecture, judged: Judgement) -> ModelCard {
+    /// How the network was trained, for its card.
+    fn describe_training(&self, trial: &Trial, architecture: &Architecture) -> String {
+        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
+        format!(
+            "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
+             weight decay {}, label smoothing {}{}{}{}",
+            self.training.epochs,
+            self.training.batch,
+            if inherits { "the supernet's" } else { "new" },
+            if self.settings.train_on_validation { " and validation" } else { "" },
+            self.training.optimizer.kind,
+            self.training.optimizer.learning_rate,
+            self.training.optimizer.momentum,
+            self.training.optimizer.weight_decay,
+            self.training.label_smoothing,
+            self.training.describe_options(),
+            if QuantizationPlan::new(architecture).is_empty() {
+                ""
+            } else {
+                "; rounded to 8 bits at the end"
+            },
+            trial
+                .proposal
+                .fidelity
+                .qualifier(self.full_epochs)
+                .map(|judged| format!("; the search judged the architecture {judged}"))
+                .unwrap_or_default(),
+        )
+    }
+
+    fn card(&self, trial: &Trial, architecture: &Architecture, score: &Score) -> ModelCard {
         let (data, space) = (&self.context.data, &self.context.space);
         let genotype = &trial.proposal.genotype;
         let decisions = space.decisions().iter().zip(genotype.genes()).enumerate();
@@ -195,20 +234,34 @@ impl NetworkFinisher {
             .collect();
         let counts = architecture.counts();
         let tested = format!("{} examples of the test split, measured once", data.split(Split::Test).len());
-        let mut metrics: Vec<MetricRecord> = judged
-            .of_test()
-            .into_iter()
-            .map(|(name, value)| MetricRecord { name: name.to_owned(), value, how: tested.clone() })
+        let mut metrics: Vec<MetricRecord> = score
+            .metrics
+            .iter()
+            .map(|(name, value)| MetricRecord {
+                name: (*name).to_owned(),
+                value: *value,
+                how: if name.contains("deviations") {
+                    format!("{tested}; in deviations of the training split")
+                } else {
+                    tested.clone()
+                },
+                predicted_by: None,
+            })
             .collect();
         let predicted = || "predicted by the study's cost models from the architecture".to_owned();
-        metrics.extend(trial.costs.0.iter().map(|(name, value)| MetricRecord {
-            name: name.clone(),
-            value: *value,
-            how: self.context.cost_origins.get(name).cloned().unwrap_or_else(predicted),
+        metrics.extend(trial.costs.0.iter().map(|(name, value)| {
+            let origin = self.context.cost_origins.get(name);
+            MetricRecord {
+                name: name.clone(),
+                value: *value,
+                how: origin.map_or_else(predicted, |origin| origin.how.clone()),
+                predicted_by: origin.and_then(|origin| origin.predictor.as_ref()).map(predicted_by),
+            }
         }));
+        let size = |split: Split| data.split(split).len() as u64;
         let (mean, deviation) = data.normalization();
-        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
         ModelCard {
+            version: CardVersion::CURRENT,
             name: format!("{}/{}", self.context.study, trial.id),
             decisions,
             genotype: genotype.to_string(),
@@ -217,37 +270,14 @@ impl NetworkFinisher {
             predicts: if data.is_regression() { Prediction::Values } else { Prediction::Classes },
             classes: data.targets().names().to_vec(),
             data: data.describe(),
-            training: format!(
-                "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-                 weight decay {}, label smoothing {}{}{}{}",
-                self.training.epochs,
-                self.training.batch,
-                if inherits { "the supernet's" } else { "new" },
-                if self.settings.train_on_validation { " and validation" } else { "" },
-                self.training.optimizer.kind,
-                self.training.optimizer.learning_rate,
-                self.training.optimizer.momentum,
-                self.training.optimizer.weight_decay,
-                self.training.label_smoothing,
-                self.training.describe_options(),
-                if QuantizationPlan::new(architecture).is_empty() {
-                    ""
-                } else {
-                    "; rounded to 8 bits at the end"
-                },
-                trial
-                    .proposal
-                    .fidelity
-                    .qualifier(self.full_epochs)
-                    .map(|judged| format!("; the search judged the architecture {judged}"))
-                    .unwrap_or_default(),
-            ),
+            training: self.describe_training(trial, architecture),
             preprocessing: Preprocessing {
                 input: data.input().to_owned(),
                 mean: mean.to_vec(),
                 deviation: deviation.to_vec(),
                 inputs: data.inputs().to_vec(),
                 target_offsets: data.target_offsets().to_vec(),
+                reading: data.reading().clone(),
                 reading_rules: data.reading_rules().number(),
             },
             metrics,
@@ -256,6 +286,17 @@ impl NetworkFinisher {
                 ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
                 ("burn".to_owned(), "0.22.1".to_owned()),
             ]),
+            fidelity: trial.proposal.fidelity.to_string(),
+            split: Some(SplitSizes {
+                seed: data.split_seed(),
+                training: size(Split::Train),
+                validation: size(Split::Validation),
+                test: size(Split::Test),
+            }),
+            class_weights: self.training.class_weights.by_name(data),
+            test: Some(score.results.clone()),
+            date: provenance::today(),
+            machine: provenance::machine(&self.device_class),
         }
     }
 
@@ -289,5 +330,15 @@ impl NetworkFinisher {
         model.card.save(&into.join("card.json")).map_err(failed)?;
         files.extend(["model.kiln".to_owned(), "card.json".to_owned()]);
         Ok(files)
+    }
+}
+
+fn predicted_by(predictor: &CostPredictor) -> PredictedBy {
+    let conditions = predictor.conditions;
+    PredictedBy {
+        device: predictor.device.clone(),
+        model: predictor.model.clone(),
+        batch: conditions.map(|conditions| conditions.batch),
+        threads: conditions.map(|conditions| conditions.threads),
     }
 }

@@ -10,9 +10,13 @@ use crate::weights::Weights;
 
 /// How well a network does on a split; `None` if an output is not finite.
 pub(crate) fn judge(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Option<Judgement> {
+    Judgement::new(&outputs(network, data, split, device), data, split)
+}
+
+/// Outputs for a whole split, in its order.
+pub(crate) fn outputs(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Vec<f32> {
     let batcher = Batcher::new(data, device.clone(), 0);
-    let outputs = network.outputs(batcher.split(split, BATCH).map(|batch| batch.images));
-    Judgement::new(&outputs, data, split)
+    network.outputs(batcher.split(split, BATCH).map(|batch| batch.images))
 }
 
 /// Loss on the validation split, with statistics of its own; `None` if an output is not finite.

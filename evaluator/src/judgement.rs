@@ -20,8 +20,8 @@ pub(crate) enum Judgement {
     Regression {
         /// Mean squared error over examples and values, each in the target's own unit.
         mean_squared_error: f64,
-        /// Root of the mean squared error where each value counts in its deviations over the training split: 1 is what the
-        /// mean of the training split would do.
+        /// Root of the mean squared error where each value counts in its deviations over the training split.
+        /// On the training split 1 is what its mean would do; on another one see `ValueErrors`.
         rmse_deviations: f64,
     },
 }
@@ -31,12 +31,17 @@ pub(crate) const ERROR: &str = "error_percent";
 /// The share when all are wrong.
 pub(crate) const LARGEST_ERROR: f64 = 100.0;
 
+/// Whether a metric is a share of errors, in percent.
+pub(crate) fn is_error(metric: &str) -> bool {
+    metric.ends_with(ERROR)
+}
+
 /// The natural logarithm of a metric, of an error at least that of half an example of the validation split; `None` where it was not
 /// measured.
 #[must_use]
 pub fn logarithm(outcome: &Outcome, metric: &str, data: &DataSet) -> Option<f64> {
     let examples = data.split(Split::Validation).len().max(1) as f64;
-    let smallest = if metric == ERROR { 0.5 * LARGEST_ERROR / examples } else { f64::MIN_POSITIVE };
+    let smallest = if is_error(metric) { 0.5 * LARGEST_ERROR / examples } else { f64::MIN_POSITIVE };
     Some(outcome.measurement()?.get(metric)?.max(smallest).ln())
 }
 
@@ -177,18 +182,24 @@ fn of_example(row: &[f32], data: &DataSet, example: u32) -> ExampleJudgement {
     ExampleJudgement { error: f64::from(u8::from(!is_right)), loss }
 }
 
+/// The class that the network gives: that of the largest logit.
+pub(crate) fn top(row: &[f32]) -> usize {
+    (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)
+}
+
 /// Whether the largest logit is that of the class, and the cross-entropy.
 fn class_judgement(row: &[f32], label: usize) -> (bool, f64) {
-    let top = (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0);
+    let top = top(row);
     let largest = f64::from(row[top]);
     let sum: f64 = row.iter().map(|logit| (f64::from(*logit) - largest).exp()).sum();
     (top == label, sum.ln() + largest - f64::from(row[label]))
 }
 
-/// A judgement as the search sees it.
-pub(crate) fn outcome(judged: Option<Judgement>, data: &DataSet) -> Outcome {
+/// A judgement as the search sees it, with what else was measured.
+pub(crate) fn outcome(judged: Option<Judgement>, more: Vec<(String, f64)>, data: &DataSet) -> Outcome {
     let measurement = judged.and_then(|judged| {
-        let metrics: BTreeMap<String, f64> = metrics(data).into_iter().zip(judged.values()).collect();
+        let usual = metrics(data).into_iter().zip(judged.values());
+        let metrics: BTreeMap<String, f64> = usual.chain(more).collect();
         Measurement::new(metrics).ok()
     });
     measurement.map_or_else(

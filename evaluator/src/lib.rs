@@ -3,10 +3,12 @@
 pub mod data;
 
 mod checkpoint;
+mod class_weights;
 mod clip_norm;
 mod clipping;
 #[cfg(feature = "cuda")]
 mod collective;
+mod confusion;
 mod context;
 mod conversion;
 mod device;
@@ -24,6 +26,7 @@ mod judgement;
 mod learner;
 mod loss;
 mod matching;
+mod metrics;
 mod milestones;
 mod network_state;
 mod optimizer;
@@ -32,6 +35,7 @@ mod parameters;
 mod patience;
 #[cfg(any(test, feature = "cuda", feature = "wgpu"))]
 mod probe;
+mod provenance;
 mod proxy;
 mod pruning;
 mod registry;
@@ -46,6 +50,7 @@ mod target_scale;
 mod trained;
 mod training;
 mod training_settings;
+mod value_errors;
 mod weights;
 mod workload;
 
@@ -53,6 +58,7 @@ pub use context::{Built, Context};
 pub use conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use judgement::logarithm;
 pub use matching::{Matched, Mismatch};
+pub use metrics::Score;
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
 pub use step_timer::StepTimer;
 pub use supernet::{Anchor, Correction, anchors};

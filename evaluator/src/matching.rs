@@ -62,6 +62,8 @@ enum Source {
 pub struct Matched {
     /// One for each input; none where examples are taken as they are.
     sources: Vec<Source>,
+    /// What the network's outputs are called.
+    names: Vec<String>,
     /// The network's output for each class or value of the data.
     outputs: Vec<usize>,
     /// What is added to each value that the network gives.
@@ -100,7 +102,7 @@ impl Matched {
             Targets::Classes { .. } => Vec::new(),
             Targets::Values { .. } => outputs.iter().enumerate().map(shift).collect(),
         };
-        Ok(Self { sources, outputs, shifts })
+        Ok(Self { sources, names: gives.clone(), outputs, shifts })
     }
 
     /// What the network takes for an example.
@@ -110,6 +112,12 @@ impl Matched {
             return example.to_vec();
         }
         self.sources.iter().map(|source| source.value(example)).collect()
+    }
+
+    /// What the network's outputs are called: classes or values.
+    #[must_use]
+    pub fn names(&self) -> &[String] {
+        &self.names
     }
 
     /// The network's output of each class or value of the data.

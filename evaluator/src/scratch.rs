@@ -7,10 +7,11 @@ use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress,
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
+use crate::class_weights::ClassWeights;
 use crate::clip_norm::ClipNorm;
 use crate::data::Split;
 use crate::devices::Devices;
-use crate::judgement;
+use crate::metrics::{self, Asked};
 use crate::milestones::Milestones;
 use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
@@ -47,6 +48,12 @@ struct ScratchSettings {
     clip_norm: ClipNorm,
     ema: Option<f64>,
     patience: Option<u32>,
+    /// How much each class counts in the loss; in the fingerprint only where it is set.
+    #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
+    class_weights: ClassWeights,
+    /// What is measured besides what always is.
+    #[serde(default, skip_serializing_if = "Asked::is_empty")]
+    metrics: Asked,
     /// What is answered where a strategy asks for a proxy.
     #[serde(default)]
     proxy: Proxy,
@@ -81,6 +88,8 @@ pub(crate) fn build(
 ) -> Result<Built, SettingsError> {
     let mut read: ScratchSettings = settings.read()?;
     read.clip_norm = read.clip_norm.resolved(context.data.is_regression());
+    read.class_weights = read.class_weights.resolved(settings, &context.data)?;
+    read.metrics = read.metrics.resolved(settings, &context.objectives, &context.data)?;
     let training = TrainingSettings {
         epochs: read.epochs,
         batch: read.batch,
@@ -91,12 +100,15 @@ pub(crate) fn build(
         clip_norm: read.clip_norm.norm(),
         ema: read.ema,
         patience: read.patience,
+        class_weights: read.class_weights.clone(),
         checkpoint_steps: read.checkpoint_steps,
     };
     training.check(settings)?;
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
-    let finisher =
-        finish.map(|finish| finish::build(finish, training, context.clone(), &devices, None)).transpose()?;
+    let finisher = finish.map(|finish| {
+        finish::build(finish, &training, read.metrics.clone(), context.clone(), &devices, None)
+    });
+    let finisher = finisher.transpose()?;
     let (finisher, network) = finisher.unzip();
     let data = Arc::clone(&context.data);
     let trial = Effort {
@@ -109,8 +121,9 @@ pub(crate) fn build(
         network: network.unwrap_or_default(),
         examples_in_memory: training.batch,
     };
+    let (metrics, optional) = (read.metrics.names(&data), metrics::optional_names(&data));
     let evaluator = Arc::new(ScratchEvaluator { settings: read, training, devices, context });
-    Ok(Built { evaluator, finisher, workload, metrics: judgement::metrics(&data) })
+    Ok(Built { evaluator, finisher, workload, metrics, optional })
 }
 
 impl Evaluator for ScratchEvaluator {
@@ -148,7 +161,8 @@ impl ScratchEvaluator {
             Fidelity::Full => full,
         };
         let (settings, calibration) = (&self.training, self.settings.calibration);
-        let alone = StandAlone { settings, calibration, context: &self.context, device };
+        let (metrics, context) = (&self.settings.metrics, &self.context);
+        let alone = StandAlone { settings, calibration, metrics, context, device };
         alone.measure(request.architecture, (request.seed, epochs), self.kept(request, epochs), &Silent)
     }
 }

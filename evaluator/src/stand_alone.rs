@@ -4,14 +4,14 @@ use burn::tensor::Device;
 use kiln_search::{EvalError, FailureKind, Outcome, Progress};
 use kiln_space::{Architecture, Op, ParameterKind, ParameterSpec, WeightRef};
 
+use crate::Context;
 use crate::data::Split;
 use crate::frozen::Frozen;
-use crate::judgement::outcome;
+use crate::metrics::Asked;
 use crate::network_state::Kept;
 use crate::training::{Stopped, Training};
 use crate::training_settings::TrainingSettings;
 use crate::weights::Weights;
-use crate::{Context, inference};
 
 /// The same network with parameters of its own: each key is the layer's name and is read whole.
 pub(crate) fn stand_alone(architecture: &Architecture) -> (Architecture, Vec<ParameterSpec>) {
@@ -41,6 +41,8 @@ pub(crate) struct StandAlone<'a> {
     pub(crate) settings: &'a TrainingSettings,
     /// Training images that batch-norm statistics are taken from, after training.
     pub(crate) calibration: usize,
+    /// What is measured.
+    pub(crate) metrics: &'a Asked,
     pub(crate) context: &'a Context,
     pub(crate) device: &'a Device,
 }
@@ -56,7 +58,7 @@ impl StandAlone<'_> {
         progress: &dyn Progress,
     ) -> Result<Outcome, EvalError> {
         let (architecture, specs) = stand_alone(architecture);
-        let Self { settings, calibration, context, device } = *self;
+        let Self { settings, calibration, metrics, context, device } = *self;
         let data = &context.data;
         let weights = Weights::initialize(&specs, seed, &device.clone().autodiff());
         let training = Training {
@@ -81,7 +83,6 @@ impl StandAlone<'_> {
             }
         };
         let frozen = Frozen::new(&architecture, &weights, data, calibration, device);
-        let judged = frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, device));
-        Ok(outcome(judged, data))
+        Ok(metrics.measured(frozen.as_ref(), data, device))
     }
 }

@@ -8,8 +8,8 @@ use kiln_space::{Architecture, LayerId, Op};
 
 use crate::data::{DataSet, Split};
 use crate::frozen::{BATCH, Frozen};
-use crate::judgement::Judgement;
 use crate::matching::Matched;
+use crate::metrics::Score;
 use crate::stand_alone::stand_alone;
 use crate::statistics::Statistics;
 use crate::weights::{Values, Weights};
@@ -86,27 +86,21 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
 }
 
 /// What outputs of [`predict`] for a whole split, in its order, are worth: accuracy or errors by name, as a finished network
-/// reports them. `None` if an output is not finite.
+/// reports them, and results by class or value. `None` if an output is not finite.
 ///
 /// # Panics
 /// When the outputs are not those of the network that was matched.
 #[must_use]
-pub fn score(
-    outputs: &[f32],
-    data: &DataSet,
-    split: Split,
-    matched: &Matched,
-) -> Option<[(&'static str, f64); 2]> {
-    let width = outputs.len() / data.split(split).len().max(1);
-    let judged = if data.is_regression() {
+pub fn score(outputs: &[f32], data: &DataSet, split: Split, matched: &Matched) -> Option<Score> {
+    if data.is_regression() {
+        let width = outputs.len() / data.split(split).len().max(1);
         let outputs: Vec<f32> = outputs.chunks_exact(width).flat_map(|row| matched.values(row)).collect();
         // Finished networks give values in the targets' own units; they are judged in deviations.
         let (mean, deviation) = data.target_normalization();
         let scaled = |(i, value): (usize, &f32)| (value - mean[i % mean.len()]) / deviation[i % mean.len()];
         let outputs: Vec<f32> = outputs.iter().enumerate().map(scaled).collect();
-        Judgement::new(&outputs, data, split)
+        Score::of(&outputs, data, split)
     } else {
-        Judgement::of_classes(outputs, data, split, (width, matched.outputs()))
-    };
-    judged.map(|judged| judged.of_test())
+        Score::of_classes(outputs, data, split, (matched.names(), matched.outputs()))
+    }
 }

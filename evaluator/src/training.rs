@@ -136,7 +136,12 @@ impl Training<'_> {
             let weights = &learner.weights;
             let outputs =
                 executor::forward(self.architecture, weights, batch.images, Normalization::Batch(None));
-            let loss = loss::against_targets(outputs, &batch.targets, self.settings.label_smoothing);
+            let loss = loss::against_targets(
+                outputs,
+                &batch.targets,
+                self.settings.label_smoothing,
+                &self.settings.class_weights,
+            );
             let share = piece.len() as f64 / examples.len() as f64;
             let scaled = if piece.len() == examples.len() { loss.clone() } else { loss.clone() * share };
             let gradients = GradientsParams::from_grads(scaled.backward(), &weights.parameters);

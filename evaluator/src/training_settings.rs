@@ -3,11 +3,12 @@
 use kiln_space::{Settings, SettingsError};
 use serde::Serialize;
 
+use crate::class_weights::ClassWeights;
 use crate::optimizer::OptimizerSettings;
 use crate::schedule::Schedule;
 
 /// How long and how a network is trained.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize)]
+#[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct TrainingSettings {
     pub(crate) epochs: u32,
     pub(crate) batch: usize,
@@ -22,6 +23,9 @@ pub(crate) struct TrainingSettings {
     pub(crate) ema: Option<f64>,
     /// Epochs in a row that may be no better on the validation split before the training ends.
     pub(crate) patience: Option<u32>,
+    /// How much each class counts in the loss. Trainings without weights are those of builds that knew none.
+    #[serde(skip_serializing_if = "ClassWeights::is_equal")]
+    pub(crate) class_weights: ClassWeights,
     /// Steps between checkpoints. No outcome depends on them, so nothing that is compared holds them.
     #[serde(skip_serializing)]
     pub(crate) checkpoint_steps: u64,
@@ -50,6 +54,7 @@ impl TrainingSettings {
             clip_norm: None,
             ema: None,
             patience: None,
+            class_weights: ClassWeights::Unstated,
             checkpoint_steps: checkpoint_steps(),
         }
     }
@@ -96,6 +101,7 @@ impl TrainingSettings {
             self.clip_norm.map(|norm| format!(", gradients clipped to norm {norm}")),
             self.ema.map(|decay| format!(", weights averaged with decay {decay}")),
             self.patience.map(|epochs| format!(", at most {epochs} epochs without progress")),
+            self.class_weights.each().map(|_| ", classes weighted in the loss".to_owned()),
         ];
         parts.into_iter().flatten().collect()
     }

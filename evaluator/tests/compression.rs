@@ -67,6 +67,7 @@ fn build_in(
         space: Arc::clone(&space),
         space_settings: "fixed".to_owned(),
         data: Arc::clone(data),
+        objectives: Vec::new(),
         cost_origins: BTreeMap::new(),
         folder: folder.to_owned(),
     };

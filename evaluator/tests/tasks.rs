@@ -49,6 +49,7 @@ impl Parts {
             space: Arc::clone(&space),
             space_settings: "fixed".to_owned(),
             data: Arc::clone(data),
+            objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
             folder: folder.to_owned(),
         };
@@ -156,7 +157,7 @@ fn a_regression_is_searched_and_finished_in_its_own_units() {
     let genotype = parts.genotype(1);
     let Outcome::Measured(measured) = parts.evaluate(&genotype) else { panic!("it is measured") };
     let relative = measured.get("rmse_deviations").unwrap();
-    assert!(relative < 0.5, "half of what guessing the mean would do: {relative}");
+    assert!(relative < 0.5, "half a deviation of the training split: {relative}");
 
     let finished = parts.finish(genotype, into.path()).unwrap();
     assert!(finished.metrics["test_rmse_deviations"] < 0.3, "{:?}", finished.metrics);
@@ -173,6 +174,44 @@ fn a_regression_is_searched_and_finished_in_its_own_units() {
         squares.map(|(found, wanted)| f64::from(found - wanted).powi(2)).sum::<f64>() / wanted.len() as f64;
     let stated = finished.metrics["test_mean_squared_error"];
     assert!((mean / stated - 1.0).abs() < 1e-3, "{mean} {stated}");
+    check_errors(&model, &predict(&model, &raw), &wanted, data.target_normalization());
+}
+
+/// Whether the card states the absolute error, R² and the error of the training mean that follow from these
+/// outputs.
+fn check_errors(model: &TrainedModel, found: &[f32], wanted: &[f32], (mean, deviation): (&[f32], &[f32])) {
+    let column = |values: &[f32], of: usize| -> Vec<f64> {
+        values.iter().skip(of).step_by(2).map(|value| f64::from(*value)).collect()
+    };
+    let (mut absolute, mut r2, mut guessing) = (0.0, 0.0, 0.0);
+    for (of, result) in model.card.test.as_ref().unwrap().values.iter().enumerate() {
+        let (found, wanted) = (column(found, of), column(wanted, of));
+        let average = |values: Vec<f64>| values.iter().sum::<f64>() / values.len() as f64;
+        let distances = || found.iter().zip(&wanted).map(|(found, wanted)| (found - wanted).abs());
+        let about = |center: f64| average(wanted.iter().map(|wanted| (wanted - center).powi(2)).collect());
+        let own = average(wanted.clone());
+        let squared = average(distances().map(|distance| distance * distance).collect());
+        let near = |stated: f64, expected: f64| {
+            assert!((stated / expected - 1.0).abs() < 1e-2, "{}: {stated} is not {expected}", result.name);
+        };
+        near(result.mean_absolute_error, average(distances().collect()));
+        near(result.mean_squared_error, squared);
+        near(result.r2, 1.0 - squared / about(own));
+        let by_training_mean = about(f64::from(mean[of]));
+        near(result.mean_squared_error_of_training_mean, by_training_mean);
+        absolute += result.mean_absolute_error / 2.0;
+        r2 += result.r2 / 2.0;
+        guessing += by_training_mean / f64::from(deviation[of]).powi(2) / 2.0;
+    }
+    let expected = [
+        ("test_mean_absolute_error", absolute),
+        ("test_r2", r2),
+        ("test_rmse_deviations_of_training_mean", guessing.sqrt()),
+    ];
+    for (name, expected) in expected {
+        let stated = model.card.metrics.iter().find(|metric| metric.name == name).unwrap().value;
+        assert!((stated / expected - 1.0).abs() < 1e-3, "{name}: {stated} is not {expected}");
+    }
 }
 
 #[test]

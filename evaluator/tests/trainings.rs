@@ -49,6 +49,7 @@ impl Parts {
             space: Arc::clone(&self.space),
             space_settings: "fixed".to_owned(),
             data: Arc::clone(&self.data),
+            objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
             folder: folder.to_owned(),
         };

@@ -6,8 +6,9 @@ use std::path::Path;
 
 use kiln_files::{Checked, parse_document, seal_document};
 use serde::{Deserialize, Serialize};
+use serde_json::Value;
 
-use crate::{ExportError, InputKind, InputRecord};
+use crate::{CardVersion, ExportError, InputKind, InputRecord, PredictedBy, SplitSizes, TestResults};
 
 /// What was measured or predicted, and how.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -19,10 +20,13 @@ pub struct MetricRecord {
     pub value: f64,
     /// How it came about: data split and number of examples, or cost model, device, batch and threads.
     pub how: String,
+    /// What predicted it, for costs of a device.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub predicted_by: Option<PredictedBy>,
 }
 
 /// What happens to an input before the first layer: `(raw - mean) / deviation`, per channel, inside the exported graph.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
     /// What a raw value is, such as `grey level 0..255`.
@@ -37,6 +41,10 @@ pub struct Preprocessing {
     /// What is to be added to each value that the network gives, in double precision; empty where nothing is.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_offsets: Vec<f64>,
+    /// How one file becomes examples: the kind of data, the settings that say how its files are read, and what is done to
+    /// images. Empty in cards of earlier builds.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub reading: BTreeMap<String, Value>,
     /// The rules by which files became values, classes and splits.
     #[serde(default = "first_rules")]
     pub reading_rules: u32,
@@ -86,10 +94,15 @@ impl Prediction {
     }
 }
 
-/// Provenance of a trained network.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+/// Provenance of a trained network. What cards of older builds do not say is empty.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelCard {
+    // It stands first, so that a newer card is refused for its version and not for a key that is not known
+    // here.
+    /// Version of the card's format.
+    #[serde(default = "CardVersion::first")]
+    pub version: CardVersion,
     /// Study and trial, such as `quickstart/17`.
     pub name: String,
     /// The choices, as `decision = option`.
@@ -117,6 +130,25 @@ pub struct ModelCard {
     pub seed: u64,
     /// Program and library versions.
     pub versions: BTreeMap<String, String>,
+    /// How much effort the search judged the architecture with: `full`, `3 epochs`, `zero-cost proxy`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub fidelity: String,
+    /// Sizes of the splits.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub split: Option<SplitSizes>,
+    /// Weight of each class in the loss, by name, with a mean of 1 over the training split; empty where all
+    /// weigh the same.
+    #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
+    pub class_weights: BTreeMap<String, f64>,
+    /// Results on the test split by class or value.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub test: Option<TestResults>,
+    /// Day on which the network was finished, in universal time: `2026-11-29`.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub date: String,
+    /// What the network was finished on: system, processor, and class of the device.
+    #[serde(default, skip_serializing_if = "String::is_empty")]
+    pub machine: String,
 }
 
 /// Longest card that is read, in bytes.
@@ -162,7 +194,12 @@ impl ModelCard {
                 return Err(refuse(format!("metrics.{}", metric.name), metric.value, "a finite number"));
             }
         }
-        Ok(())
+        for (class, weight) in &self.class_weights {
+            if !(weight.is_finite() && *weight > 0.0) {
+                return Err(refuse(format!("class_weights.{class}"), *weight, "a positive number"));
+            }
+        }
+        self.test.as_ref().map_or(Ok(()), |test| test.check(&self.classes))
     }
 
     /// Writes the card as indented JSON whose last key `check` is a hash of what stands before it.
@@ -245,6 +282,24 @@ mod tests {
         assert!(matches!(ModelCard::read(&mut &*cut), Err(ExportError::Files(_))));
         let other = String::from_utf8(text).unwrap().replacen("\"seed\"", "\"sead\"", 1);
         assert!(matches!(ModelCard::read(&mut other.as_bytes()), Err(ExportError::Files(_))));
+    }
+
+    #[test]
+    fn cards_without_a_version_are_of_the_first_and_newer_ones_are_refused() {
+        let card = testing::perceptron().card;
+        assert_eq!(card.version, CardVersion::CURRENT);
+        let text = serde_json::to_string(&card).unwrap();
+        let current = "{\"version\":2,";
+        assert!(text.starts_with(current), "{text}");
+        let read = |text: &str| ModelCard::read(&mut text.as_bytes());
+        let old = read(&text.replacen(current, "{", 1)).unwrap().content;
+        assert_eq!(old, ModelCard { version: CardVersion::FIRST, ..card });
+        for version in ["0", "3"] {
+            let other = text.replacen(current, &format!("{{\"version\":{version},\"news\":1,"), 1);
+            let said = read(&other).unwrap_err().to_string();
+            let expected = format!("has version {version}, and this build reads versions 1 to 2");
+            assert!(said.contains(&expected), "{said}");
+        }
     }
 
     #[test]

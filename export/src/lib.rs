@@ -17,6 +17,7 @@ mod reference;
 mod registry;
 mod rust_module;
 mod safetensors;
+mod test_results;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
 
@@ -33,3 +34,6 @@ pub use quantization::{Grid, QuantizationPlan, QuantizedKernel, QuantizedNetwork
 pub use reference::run_reference;
 pub use registry::ExporterRegistry;
 pub use rust_module::{RustModule, WEIGHTS_FILE};
+pub use test_results::{
+    CardVersion, ClassResult, Confused, PredictedBy, SplitSizes, TestResults, ValueResult,
+};

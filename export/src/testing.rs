@@ -195,15 +195,18 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
             deviation: (0..channels).map(|_| rng.random_range(40.0..80.0)).collect(),
             inputs: (0..channels).map(|channel| InputRecord::channel(format!("channel {channel}"))).collect(),
             target_offsets: Vec::new(),
+            reading: BTreeMap::new(),
             reading_rules: 2,
         },
         metrics: vec![MetricRecord {
             name: "test_accuracy_percent".to_owned(),
             value: 10.25,
             how: "test split, 100 examples".to_owned(),
+            predicted_by: None,
         }],
         seed,
         versions: BTreeMap::from([("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned())]),
+        ..ModelCard::default()
     };
     TrainedModel { architecture, arrays, quantization: BTreeMap::new(), card }
 }

@@ -4,7 +4,7 @@ use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::Arc;
 
-use kiln_hw_models::{CostModel, HwError};
+use kiln_hw_models::{Conditions, CostModel, HwError};
 use kiln_space::{Architecture, SpaceError};
 use thiserror::Error;
 
@@ -41,6 +41,26 @@ pub enum CostError {
 pub struct DuplicateDevice {
     /// The name.
     pub device: String,
+}
+
+/// How a cost comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostOrigin {
+    /// In words.
+    pub how: String,
+    /// What predicts it; `None` for what is counted.
+    pub predictor: Option<CostPredictor>,
+}
+
+/// What predicts a cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostPredictor {
+    /// The device.
+    pub device: String,
+    /// Name of the cost model.
+    pub model: String,
+    /// For how many examples and threads, where the model states it.
+    pub conditions: Option<Conditions>,
 }
 
 /// Named cost models. With one device costs are called `latency_us` and so on, with several `latency_us@device`.
@@ -89,10 +109,11 @@ impl CostSet {
     /// How each cost comes about, by its name: counted, or predicted, with the model, the number of examples
     /// and of threads.
     #[must_use]
-    pub fn origins(&self) -> BTreeMap<String, String> {
+    pub fn origins(&self) -> BTreeMap<String, CostOrigin> {
         let mut origins = BTreeMap::new();
         for name in COUNTED {
-            origins.insert(name.to_owned(), "counted in the architecture".to_owned());
+            let how = "counted in the architecture".to_owned();
+            origins.insert(name.to_owned(), CostOrigin { how, predictor: None });
         }
         for (device, model) in &self.devices {
             for cost in PREDICTED {
@@ -100,7 +121,13 @@ impl CostSet {
                 let conditions = model.conditions().filter(|_| cost != "model_bytes");
                 let conditions =
                     conditions.map_or_else(String::new, |conditions| format!(" for {conditions}"));
-                let origin = format!("predicted by {} from the architecture{conditions}", model.name());
+                let how = format!("predicted by {} from the architecture{conditions}", model.name());
+                let predictor = CostPredictor {
+                    device: device.clone(),
+                    model: model.name().to_owned(),
+                    conditions: model.conditions(),
+                };
+                let origin = CostOrigin { how, predictor: Some(predictor) };
                 origins.insert(self.qualified(cost, device), origin);
             }
         }
@@ -202,13 +229,20 @@ mod tests {
         let model: Arc<dyn CostModel> = Arc::new(kiln_hw_models::Roofline::new(device, 32, 4));
         let origins = CostSet::new(vec![("cortex-a72".to_owned(), model)]).unwrap().origins();
         let by = "predicted by cortex-a72/roofline/hw-nas-bench-raspi4-100 from the architecture";
-        assert_eq!(origins["latency_us"], format!("{by} for a batch of 32 examples on 4 threads"));
+        assert_eq!(origins["latency_us"].how, format!("{by} for a batch of 32 examples on 4 threads"));
         assert_eq!(
-            (&origins["model_bytes"], &*origins["macs"]),
-            (&by.to_owned(), "counted in the architecture")
+            (&*origins["model_bytes"].how, &*origins["macs"].how),
+            (by, "counted in the architecture")
         );
+        let predictor = CostPredictor {
+            device: "cortex-a72".to_owned(),
+            model: "cortex-a72/roofline/hw-nas-bench-raspi4-100".to_owned(),
+            conditions: Some(Conditions { batch: 32, threads: 4 }),
+        };
+        assert_eq!(origins["energy_uj"].predictor.as_ref(), Some(&predictor));
+        assert_eq!(origins["macs"].predictor, None);
         let origins = devices(&[("a", 2.0), ("b", 3.0)]).origins();
-        assert_eq!(origins["latency_us@b"], "predicted by per-mac from the architecture");
+        assert_eq!(origins["latency_us@b"].how, "predicted by per-mac from the architecture");
     }
 
     #[test]

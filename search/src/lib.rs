@@ -39,7 +39,7 @@ pub mod testing;
 mod trial;
 
 pub use constraint::Constraint;
-pub use costs::{CostError, CostSet, DuplicateDevice};
+pub use costs::{CostError, CostOrigin, CostPredictor, CostSet, DuplicateDevice};
 pub use denoised::{Denoised, denoised};
 pub use description::Descriptions;
 pub use domain::{Domain, Rejections};

@@ -7,7 +7,7 @@ use std::time::Instant;
 use anyhow::anyhow;
 use kiln::config::{Document, RESOLVED, RunConfig};
 use kiln_evaluator::data::{NamesFrom, Split};
-use kiln_evaluator::{Matched, predict, score};
+use kiln_evaluator::{Matched, Score, predict, score};
 use kiln_export::{InputKind, TrainedModel, plain_text};
 use kiln_search::{RunPaths, StudyRecord};
 use serde_json::json;
@@ -15,7 +15,7 @@ use serde_json::json;
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::model_export::MODEL;
-use crate::{finished_files, output, reading, units};
+use crate::{finished_files, output, reading, test_results, units};
 
 pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Result<Exit, Failure> {
     let path = model_file(model)?;
@@ -55,7 +55,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let began = Instant::now();
     let outputs = predict(&model, &raw);
     let seconds = began.elapsed().as_secs_f64();
-    let metrics = score(&outputs, &data, Split::Test, &matched).ok_or_else(|| {
+    let Score { metrics, results } = score(&outputs, &data, Split::Test, &matched).ok_or_else(|| {
         anyhow!("{}: the network gives values that are no finite numbers on these data", path.display())
     })?;
     let speed = examples.len() as f64 / seconds.max(f64::MIN_POSITIVE);
@@ -63,7 +63,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
         let metrics: BTreeMap<&str, f64> = metrics.into_iter().collect();
         output::print_json(&json!({
             "model": output::path_text(&path), "name": model.card.name, "data": data.describe(), "examples": examples.len(),
-            "metrics": metrics, "seconds": seconds, "examples_per_second": speed,
+            "metrics": metrics, "results": results, "seconds": seconds, "examples_per_second": speed,
         }))?;
     } else {
         let mut lines = vec![
@@ -78,7 +78,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
             "{} test examples in {seconds:.2} s: {speed:.0} examples/s on the CPU",
             examples.len()
         ));
-        output::print(&lines.join("\n"))?;
+        output::print(&format!("{}{}", lines.join("\n"), test_results::text(&results)))?;
     }
     Ok(Exit::Done)
 }
@@ -95,7 +95,7 @@ fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
 }
 
 /// The model file: the one named, or that in the folder named.
-fn model_file(named: &Path) -> Result<PathBuf, Failure> {
+pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     if named.is_dir() {
         let inside = named.join(MODEL);
         let found = inside.is_file();
@@ -115,7 +115,7 @@ fn model_file(named: &Path) -> Result<PathBuf, Failure> {
 }
 
 /// What is to be said of the network's files, where they lie in a run folder: `RUN/models/<trial>/model.kiln`.
-fn problems(model: &Path) -> Vec<String> {
+pub(super) fn problems(model: &Path) -> Vec<String> {
     let Ok(path) = model.canonicalize() else { return Vec::new() };
     let trial = path.ancestors().nth(1).and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
     let (Some(run), Some(trial)) = (path.ancestors().nth(3), trial) else { return Vec::new() };

@@ -10,6 +10,7 @@ mod front;
 mod hw;
 mod init;
 mod list;
+mod predict;
 mod report;
 mod schema;
 mod search;
@@ -41,6 +42,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Report { run, out, force } => report::run(&run, out, force, &common),
         Command::Check { config } => check::run(&config, &common),
         Command::Eval { model, config } => eval::run(&model, config.as_deref(), &common),
+        Command::Predict { model, files } => predict::run(&model, &files, &common),
         Command::Schema => schema::run(),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),

@@ -7,6 +7,7 @@ use kiln::assembly::Registries;
 use kiln::audit::Audit;
 use kiln_export::page::Page;
 use kiln_files::Overwrite;
+use kiln_search::TrialId;
 use serde_json::json;
 
 use crate::cli::Common;
@@ -46,6 +47,9 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
     let finished = page.record().finished.values().map(|(finished, _)| finished);
     let problems = finished_files::problems(&paths, finished);
     finished_files::warn(&problems);
+    let winners: Vec<TrialId> = page.winners().iter().map(|trial| trial.id).collect();
+    let cards = finished_files::cards(&paths, winners.into_iter());
+    let page = page.with_cards(cards);
     let page = page.with_audit(audit.map(|audit| audit.content)).with_problems(problems);
     let inspector = Inspector { space, costs };
     let inspections: BTreeMap<_, _> = page

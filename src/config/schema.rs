@@ -33,6 +33,12 @@ pub fn schema(registries: &Registries) -> Value {
         "description": "How architectures are proposed: a name, or a table with `kind` and settings.",
         "anyOf": [names(strategies.clone()), part("A strategy with its settings.", strategies)],
     });
+    let mut evaluator = part("What judges networks.", trained.chain([table]));
+    evaluator["properties"]["class_weights"] = class_weights();
+    evaluator["properties"]["metrics"] = json!({
+        "description": "Metrics that are measured besides the usual ones and the objectives.",
+        "type": "array", "items": { "type": "string" },
+    });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Kiln config",
@@ -49,7 +55,7 @@ pub fn schema(registries: &Registries) -> Value {
                 "type": "array",
                 "items": hardware(registries),
             },
-            "evaluator": part("What judges networks.", trained.chain([table])),
+            "evaluator": evaluator,
             "search": search,
             "finish": {
                 "description": "The best networks are trained on, tested once and written.",
@@ -64,6 +70,7 @@ pub fn schema(registries: &Registries) -> Value {
                         "type": "array",
                         "items": { "enum": ExporterRegistry::builtin().names().collect::<Vec<_>>() },
                     },
+                    "class_weights": class_weights(),
                 },
             },
             "resolved": { "description": "Written by Kiln into the config of a run.", "type": "object" },
@@ -79,6 +86,22 @@ fn described<T: JsonSchema>(description: &str) -> Value {
     }
     schema.insert("description".to_owned(), description.into());
     schema.to_value()
+}
+
+/// How much each class counts in the loss of a training.
+fn class_weights() -> Value {
+    json!({
+        "description": "How much each class counts in the loss of training: `\"balanced\"`, or a weight for \
+                        each class that does not weigh 1.",
+        "anyOf": [
+            { "const": "balanced" },
+            { "const": false },
+            {
+                "type": "object",
+                "additionalProperties": { "type": "number", "minimum": 1e-6, "maximum": 1e6 },
+            },
+        ],
+    })
 }
 
 /// A table that names a registered part and holds its settings.

@@ -142,8 +142,10 @@ pub(super) struct SearchKeys {
     /// Trials that are out at the same time, however many workers there are.
     #[serde(default = "in_flight")]
     in_flight: usize,
-    /// What to minimize: metrics of the evaluator and costs. Unless stated, the evaluator's first metric: `error_percent` where
-    /// there are classes, `mean_squared_error` where there are values.
+    /// What to minimize: metrics of the evaluator and costs. Unless stated, the evaluator's first metric:
+    /// `error_percent` where there are classes, `mean_squared_error` where there are values.
+    /// `balanced_error_percent` and `macro_f1_error_percent`, or `mean_absolute_error` and `one_minus_r2`,
+    /// are measured where they are named here or in `metrics` of `[evaluator]`.
     #[schemars(length(min = 1, max = 4))]
     #[serde(default = "objectives")]
     objectives: Vec<String>,

@@ -6,6 +6,7 @@ mod health;
 mod history;
 mod names;
 mod progress;
+mod results;
 mod supernet;
 #[cfg(test)]
 mod tests;
@@ -16,6 +17,7 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 
 use kiln::audit::Audit;
+use kiln_export::ModelCard;
 use kiln_export::page::{Figure, Page, Part, Section};
 use kiln_search::{
     Constraint, Fidelity, FrontEntry, JournaledTrial, Seconds, StudyRecord, Trial, TrialId, study_front,
@@ -47,6 +49,8 @@ pub(crate) struct StudyPage {
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
+    /// Cards of finished networks, or why they cannot be read.
+    cards: BTreeMap<TrialId, Result<ModelCard, String>>,
     problems: Vec<String>,
     /// What predicted the costs.
     devices: Vec<PredictedFor>,
@@ -72,7 +76,7 @@ impl StudyPage {
         };
         let trials: Vec<Trial> = std::mem::take(&mut record.trials).into_values().map(trial).collect();
         let front = study_front(&trials);
-        let (audit, problems, devices) = (None, Vec::new(), Vec::new());
+        let (audit, cards, problems, devices) = (None, BTreeMap::new(), Vec::new(), Vec::new());
         Self {
             name,
             run,
@@ -85,6 +89,7 @@ impl StudyPage {
             trials,
             front,
             audit,
+            cards,
             problems,
             devices,
             numbers: Numbers::Measured,
@@ -99,6 +104,11 @@ impl StudyPage {
     /// The same with what an audit of the supernet found.
     pub(crate) fn with_audit(self, audit: Option<Audit>) -> Self {
         Self { audit, ..self }
+    }
+
+    /// The same with the cards of finished networks.
+    pub(crate) fn with_cards(self, cards: BTreeMap<TrialId, Result<ModelCard, String>>) -> Self {
+        Self { cards, ..self }
     }
 
     /// The same with what is to be said of the files of finished networks.
@@ -138,6 +148,7 @@ impl StudyPage {
             (!self.problems.is_empty())
                 .then(|| Section { title: "Files of finished networks".to_owned(), parts: problems }),
             Some(self.front_section(&axes)),
+            results::section(&self.cards),
             self.winners_section(inspections),
             Some(self.trials_section(&axes)),
             self.supernet_section(),
@@ -203,7 +214,7 @@ impl StudyPage {
         }
         // A test result is what the study came to, so it stands first.
         let finished = self.record.finished.values().map(|(finished, _)| (finished.trial, &finished.metrics));
-        if let Some((trial, name, value)) = headline::best(finished) {
+        if let Some((trial, name, value)) = headline::best(finished, &self.objectives) {
             let (label, note) = (names::subject(name), format!("finished, trial {trial}"));
             figures.insert(0, figure(&names::capitalized(&label), with_unit(name, value), note));
         }

@@ -23,7 +23,8 @@ pub(super) struct Axes {
 impl Axes {
     /// The measured objective against the other one, or else a limited cost, or else any cost.
     pub(super) fn choose(objectives: &[String], constraints: &[Constraint], trials: &[Trial]) -> Self {
-        let measured = objectives.iter().find(|name| base(name).contains("error"));
+        let is_measured = |name: &&String| base(name).contains("error") || base(name) == "one_minus_r2";
+        let measured = objectives.iter().find(is_measured);
         let y = measured.or(objectives.first()).cloned().unwrap_or_default();
         let other = objectives.iter().find(|name| **name != y).cloned();
         let costs = trials.iter().map(|trial| &trial.costs.0).find(|costs| !costs.is_empty());
@@ -97,7 +98,11 @@ pub(super) fn value(trial: &Trial, name: &str) -> Option<f64> {
 
 /// The number that people see: accuracy for an error, the value itself otherwise.
 pub(super) fn displayed(name: &str, value: f64) -> f64 {
-    if base(name).ends_with("error_percent") { 100.0 - value } else { value }
+    match base(name) {
+        "one_minus_r2" => 1.0 - value,
+        base if base.ends_with("error_percent") => 100.0 - value,
+        _ => value,
+    }
 }
 
 fn base(name: &str) -> &str {

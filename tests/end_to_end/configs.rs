@@ -151,7 +151,7 @@ fn cifar_records() {
 }
 
 /// A table as configs/tabular.toml describes it: three species, each with its own size, and a weight that follows from it.
-fn plants() -> String {
+pub(crate) fn plants() -> String {
     let plant = |index: usize| {
         let (species, small) = (index % 3, (index * 7 % 10) as f64 / 10.0);
         let (length, width) = (4.0 + species as f64 + small, 3.0 + (index * 3 % 7) as f64 / 7.0);

@@ -41,8 +41,9 @@ impl Evaluator for Brittle {
 
 #[allow(clippy::unnecessary_wraps, reason = "builders may refuse their settings")]
 fn brittle(_: &Settings, _: Option<&Settings>, _: Context) -> Result<Built, SettingsError> {
-    let metrics = vec!["error_percent".to_owned()];
-    Ok(Built { evaluator: Arc::new(Brittle), finisher: None, workload: Workload::default(), metrics })
+    let (metrics, optional) = (vec!["error_percent".to_owned()], Vec::new());
+    let workload = Workload::default();
+    Ok(Built { evaluator: Arc::new(Brittle), finisher: None, workload, metrics, optional })
 }
 
 #[test]

@@ -4,6 +4,7 @@
 use std::fs;
 use std::path::Path;
 
+use kiln_export::{CardVersion, ModelCard};
 use serde_json::Value;
 
 use crate::sandbox::Sandbox;
@@ -95,6 +96,23 @@ fn networks_of_old_runs_are_exported_and_measure_what_they_did() {
     }
     let said = old("supernet").kiln(&["report", "supernet"]);
     assert!(said.err.contains("audit.json: an older build wrote it without a hash"), "{}", said.err);
+}
+
+#[test]
+fn cards_of_old_runs_are_read_and_say_nothing_that_was_not_known() {
+    for (study, trial) in [("supernet", 4), ("scratch", 1)] {
+        let sandbox = old(study);
+        let bytes = fs::read(sandbox.run(study).model(trial).join("card.json")).unwrap();
+        let card = ModelCard::read(&mut bytes.as_slice()).unwrap().content;
+        assert_eq!((card.version, card.test, card.split), (CardVersion::FIRST, None, None));
+        assert!(card.metrics.iter().all(|metric| metric.predicted_by.is_none()));
+        // Results by class are computed anew, and the report has none.
+        let said = sandbox.kiln(&["eval", &format!("runs/{study}/models/{trial}"), "--json"]).json();
+        assert_eq!(said["results"]["classes"].as_array().unwrap().len(), card.classes.len());
+        assert_eq!(sandbox.kiln(&["report", study]).code, 0);
+        let page = fs::read_to_string(sandbox.path(&format!("{study}.html"))).unwrap();
+        assert!(!page.contains("Test results of finished networks"));
+    }
 }
 
 #[test]

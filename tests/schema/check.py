@@ -30,6 +30,8 @@ def wrong(config: dict) -> dict[str, dict]:
         "a space that there is not": lambda c: c["space"].update(kind="stage"),
         "a limit below zero": lambda c: c.update(hardware=[{"device": "cortex-a72", "latency_max_us": -1}]),
         "a device and a file": lambda c: c.update(hardware=[{"device": "cortex-a72", "file": "mine.toml"}]),
+        "a weight of a class that is zero": lambda c: c["evaluator"].update(class_weights={"rare": 0}),
+        "a word for class weights that there is not": lambda c: c["evaluator"].update(class_weights="even"),
         "a format that there is not": lambda c: c.update(finish={"formats": ["onyx"]}),
     }
     changed = {}

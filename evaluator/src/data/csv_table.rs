@@ -4,6 +4,7 @@ mod cell;
 mod columns;
 mod decisions;
 mod encoding;
+mod new_lines;
 mod settings;
 mod table;
 mod text;
@@ -15,6 +16,7 @@ use kiln_space::{SettingsError, Shape};
 
 use self::columns::Role;
 use self::encoding::{Encoded, encode};
+pub(super) use self::new_lines::read_new;
 use self::settings::{CsvSettings, DivisionColumn, TaskKind, Wanted};
 use self::table::{NO_NAME, Table};
 use super::input_file::{MAX_VALUES, name_of};

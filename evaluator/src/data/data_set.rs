@@ -1,7 +1,10 @@
 //! A data set in memory: examples, targets, splits, and what training needs to know of them.
 
+use std::collections::BTreeMap;
+
 use kiln_export::InputRecord;
 use kiln_space::{Shape, Task};
+use serde_json::Value;
 
 use super::normalization::Normalization;
 use super::split::{self, Given, Sizes, Split};
@@ -17,6 +20,8 @@ pub struct DataSet {
     records: Vec<InputRecord>,
     targets: Targets,
     splits: [Vec<u32>; 3],
+    split_seed: u64,
+    reading: BTreeMap<String, Value>,
     inputs: Normalization,
     outputs: Normalization,
     augmentation: Augmentation,
@@ -55,13 +60,13 @@ impl DataSet {
     /// [`DataError::TooFew`] when a split has no examples.
     pub fn new(raw: RawData, sizes: &Sizes, augmentation: Augmentation) -> Result<Self, DataError> {
         let splits = split::divide_targets(&raw.targets, &raw.given, sizes, ReadingRules::CURRENT);
-        Self::divided(raw, splits, augmentation, ReadingRules::CURRENT)
+        Self::divided(raw, (splits, sizes.seed), augmentation, ReadingRules::CURRENT)
     }
 
-    /// A data set with these splits, none of them empty.
+    /// A data set with these splits, none of them empty, and the seed that divided it.
     pub(super) fn divided(
         raw: RawData,
-        splits: [Vec<u32>; 3],
+        (splits, split_seed): ([Vec<u32>; 3], u64),
         augmentation: Augmentation,
         rules: ReadingRules,
     ) -> Result<Self, DataError> {
@@ -82,6 +87,8 @@ impl DataSet {
             records,
             targets,
             splits,
+            split_seed,
+            reading: BTreeMap::new(),
             inputs,
             outputs,
             augmentation,
@@ -125,6 +132,24 @@ impl DataSet {
     #[must_use]
     pub fn split(&self, split: Split) -> &[u32] {
         &self.splits[split as usize]
+    }
+
+    /// The same data, whose files are read like this.
+    pub(super) fn with_reading(self, reading: BTreeMap<String, Value>) -> Self {
+        Self { reading, ..self }
+    }
+
+    /// How one of its files becomes examples, for cards: the kind of data, the settings that say how files are read, and
+    /// what is done to images.
+    #[must_use]
+    pub const fn reading(&self) -> &BTreeMap<String, Value> {
+        &self.reading
+    }
+
+    /// Seed of the shuffle that made the splits.
+    #[must_use]
+    pub const fn split_seed(&self) -> u64 {
+        self.split_seed
     }
 
     /// Raw values of one example, less the offsets of their channels.

@@ -8,9 +8,9 @@ mod pixels;
 mod tiff;
 mod unreadable;
 
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
-use kiln_export::InputRecord;
+use kiln_export::{InputRecord, Preprocessing};
 use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
@@ -21,7 +21,10 @@ use self::pixels::{Reading, dimensions};
 use self::unreadable::{Problem, Unreadable};
 use super::input_file::{MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES, name_of};
 use super::preparation::{Offer, Preparation, TENTH};
-use super::{DataError, DataSet, Given, Opening, RawData, Targets};
+use super::reading::ReadingProgress;
+use super::{
+    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Targets, new_examples,
+};
 use crate::parallel;
 
 /// Most rows or columns of an example.
@@ -119,6 +122,69 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
         notes,
     };
     preparation.finish(raw)
+}
+
+/// The images in a folder, in order of their names; hidden files and what the system leaves there are passed over.
+///
+/// # Errors
+/// [`DataError`] for a folder that cannot be read, or without an image.
+pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let files = listing::images(folder)?;
+    if files.is_empty() {
+        return Err(DataError::content(folder, "folder", "no images", "images, or the names of files"));
+    }
+    Ok(files)
+}
+
+/// What is done to the pixels of an image, for cards.
+pub(super) fn how(channels: usize) -> Vec<(&'static str, &'static str)> {
+    let mut how = vec![
+        ("orientation", "turned as the EXIF orientation says"),
+        ("resize", "a triangle filter that widens where the image shrinks, on values in single precision"),
+    ];
+    if channels == 1 {
+        how.push(("gray", "0.299 red + 0.587 green + 0.114 blue, rounded where the image has 8 bits"));
+    }
+    how
+}
+
+/// Adds images of any size, as a network of this shape takes them.
+pub(super) fn read_new(
+    files: &[PathBuf],
+    preprocessing: &Preprocessing,
+    shape: Shape,
+    progress: ReadingProgress<'_>,
+    read: &mut NewExamples,
+) -> Result<(), DataError> {
+    let Some(first) = files.first() else { return Ok(()) };
+    let kind: Option<String> = new_examples::setting(preprocessing, "kind", first)?;
+    let takes_pixels = matches!(kind.as_deref(), Some("images" | "idx" | "cifar"));
+    let color = match shape.channels {
+        1 if takes_pixels => Color::Gray,
+        3 if takes_pixels => Color::Rgb,
+        _ => {
+            let found = format!("a file of another kind than `{}`", kind.as_deref().unwrap_or("npy"));
+            let expected = format!("an array (`.npy`) of inputs of {shape}: {}", preprocessing.input);
+            return Err(DataError::content(first, "file", found, expected));
+        }
+    };
+    let background = new_examples::setting(preprocessing, "background", first)?;
+    let reading = Reading { shape, color, resize: true, background, rules: ReadingRules::CURRENT };
+    let mut problems = Vec::new();
+    for (index, chunk) in files.chunks(CHUNK).enumerate() {
+        progress((index * CHUNK) as u64, files.len() as u64);
+        for (file, pixels) in chunk.iter().zip(parallel::map(chunk, |_, file| reading.read(file))) {
+            match pixels {
+                Ok(pixels) => {
+                    read.values.extend(pixels);
+                    read.examples.push(Example { file: file.clone(), place: None });
+                }
+                Err(problem) => problems.push(problem),
+            }
+        }
+    }
+    progress(files.len() as u64, files.len() as u64);
+    Unreadable::refuse_all(files.len(), &problems)
 }
 
 fn check_count(folder: &Path, count: usize) -> Result<(), DataError> {

@@ -7,7 +7,7 @@ mod targets;
 
 use std::path::Path;
 
-use kiln_export::InputRecord;
+use kiln_export::{InputRecord, Preprocessing};
 use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
@@ -15,7 +15,10 @@ use self::array::{Array, Content};
 use super::input_file::name_of;
 use super::labels::Labeled;
 use super::preparation::{FIFTH, Offer, Preparation};
-use super::{DataError, DataSet, Given, Opening, RawData, ReadingRules, Split, offsets};
+use super::{
+    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Split, new_examples,
+    offsets,
+};
 
 /// `[data]` with `kind = "npy"`.
 #[derive(Deserialize)]
@@ -128,6 +131,40 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     });
     let inputs = inputs.collect();
     preparation.finish(RawData { name, input, shape, examples, inputs, targets, given, notes })
+}
+
+/// Adds the rows of an array of inputs.
+pub(super) fn read_new(
+    file: &Path,
+    preprocessing: &Preprocessing,
+    shape: Shape,
+    read: &mut NewExamples,
+) -> Result<(), DataError> {
+    let array = Array::read(Path::new(""), ("FILES", &file.to_string_lossy()))?;
+    let channels: Channels = new_examples::setting(preprocessing, "channels", file)?;
+    let found = self::shape(&array, channels)?;
+    if found != shape {
+        let expected = format!("rows of {shape}, as the network takes them");
+        return Err(array.refused("shape", format!("rows of {found}"), expected));
+    }
+    let is_interleaved = array.dimensions.len() == 4 && channels == Channels::Last;
+    let rows = array.count() as u64;
+    let offset = |channel: usize| preprocessing.inputs.get(channel).map_or(0.0, |input| input.offset);
+    let values = array.into_numbers()?;
+    let channel = |index: usize| {
+        if is_interleaved { index % shape.channels } else { index / shape.positions() % shape.channels }
+    };
+    let mut values: Vec<f32> = values
+        .into_iter()
+        .enumerate()
+        .map(|(index, value)| (value - offset(channel(index))) as f32)
+        .collect();
+    if is_interleaved {
+        values = planes(&values, shape);
+    }
+    read.values.extend(values);
+    read.examples.extend((1..=rows).map(|row| Example { file: file.to_owned(), place: Some(row) }));
+    Ok(())
 }
 
 /// Values of all arrays in single precision, less the offset of each channel. Only arrays of features can have one: their

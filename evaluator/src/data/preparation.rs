@@ -125,7 +125,7 @@ impl Preparation {
     /// # Errors
     /// [`DataError`] where there are too few examples.
     pub(super) fn finish_divided(&self, raw: RawData, splits: [Vec<u32>; 3]) -> Result<DataSet, DataError> {
-        DataSet::divided(raw, splits, self.augment, self.rules)
+        DataSet::divided(raw, (splits, self.split_seed), self.augment, self.rules)
     }
 
     fn sizes(&self) -> Sizes {

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use kiln_space::SettingsError;
 
-use super::{DataError, DataSet, Opening, cifar, csv_table, digits, idx, images, npy};
+use super::{DataError, DataSet, Opening, cifar, csv_table, digits, idx, images, new_examples, npy};
 
 /// Opens a data set from its settings and the folder given on the command line.
 pub type DataBuilder = fn(&Opening<'_>) -> Result<DataSet, DataError>;
@@ -50,6 +50,8 @@ impl DataRegistry {
             let expected = format!("one of `{}`", known.join("`, `"));
             SettingsError::value(opening.settings.key("kind"), format!("`{kind}`"), &expected)
         })?;
-        Ok(Arc::new(builder(opening)?))
+        let data = builder(opening)?;
+        let reading = new_examples::reading(kind, opening.settings, data.shape());
+        Ok(Arc::new(data.with_reading(reading)))
     }
 }

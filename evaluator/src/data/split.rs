@@ -108,7 +108,8 @@ pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
     // Each class gives a split its share, rounded, and one example at least stays for training.
     if largest <= asked.len() {
         return format!(
-            "no shares are possible: each split takes its share of every class, and the largest class has {largest} examples;              give classes of at least {} examples, or files of your own for the splits",
+            "no shares are possible: each split takes its share of every class, and the largest class has \
+             {largest} examples; give classes of at least {} examples, or files of your own for the splits",
             asked.len() + 1
         );
     }
@@ -118,8 +119,8 @@ pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
     };
     let shares: Vec<String> = asked.iter().enumerate().map(least).collect();
     format!(
-        "each split takes its share of every class, and the largest class has {largest} examples: shares are possible from {} \
-         on; or give more examples",
+        "each split takes its share of every class, and the largest class has {largest} examples: shares are \
+         possible from {} on; or give more examples",
         shares.join(" and ")
     )
 }

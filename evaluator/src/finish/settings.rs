@@ -3,7 +3,9 @@
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
+use crate::class_weights::ClassWeights;
 use crate::clip_norm::ClipNorm;
+use crate::data::DataSet;
 use crate::optimizer::OptimizerSettings;
 use crate::training_settings::TrainingSettings;
 
@@ -23,6 +25,9 @@ pub(super) struct FinishSettings {
     ema: Option<f64>,
     /// Not taken over from `[evaluator]`: the validation split is usually trained on here.
     patience: Option<u32>,
+    /// How much each class counts in the loss.
+    #[serde(default)]
+    class_weights: ClassWeights,
     /// Steps between checkpoints.
     checkpoint_steps: Option<u64>,
     /// Training images that the batch-norm statistics of the finished network are taken from.
@@ -56,12 +61,14 @@ fn onnx() -> Vec<String> {
 }
 
 impl FinishSettings {
-    /// Reads and checks the settings, and gives the training that they make of `inherited`, that of `[evaluator]`; `has_source`
-    /// says whether there are shared weights.
+    /// Reads and checks the settings, and gives the training that they make of `inherited`, that of
+    /// `[evaluator]`; `has_source` says whether there are shared weights. Classes are balanced over the
+    /// training split, also where the validation split is trained on.
     pub(super) fn read(
         settings: &Settings,
-        inherited: TrainingSettings,
+        inherited: &TrainingSettings,
         has_source: bool,
+        data: &DataSet,
     ) -> Result<(Self, TrainingSettings), SettingsError> {
         let read: Self = settings.read()?;
         let training = TrainingSettings {
@@ -74,6 +81,7 @@ impl FinishSettings {
             clip_norm: read.clip_norm.or(inherited.clip_norm),
             ema: read.ema.or(inherited.ema),
             patience: read.patience,
+            class_weights: read.class_weights.resolved(settings, data)?.or(&inherited.class_weights),
             checkpoint_steps: read.checkpoint_steps.unwrap_or(inherited.checkpoint_steps),
         };
         training.check(settings)?;

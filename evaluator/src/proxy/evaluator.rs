@@ -11,6 +11,7 @@ use super::{Proxy, naswot};
 use crate::clip_norm::ClipNorm;
 use crate::data::DataSet;
 use crate::devices::Devices;
+use crate::metrics::Asked;
 use crate::optimizer::OptimizerSettings;
 use crate::training_settings::TrainingSettings;
 use crate::{Built, Context, Effort, Workload, fingerprint, finish};
@@ -63,7 +64,8 @@ fn build(
                 let expected = "the epochs that a finished network is trained for";
                 return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
             }
-            finish::build(finish, training(&context.data), context.clone(), &devices, None)
+            let (context, asked) = (context.clone(), Asked::default());
+            finish::build(finish, &training(&context.data), asked, context, &devices, None)
         })
         .transpose()?;
     let (finisher, network) = finisher.unzip();
@@ -75,7 +77,8 @@ fn build(
         examples_in_memory: naswot::IMAGES,
     };
     let evaluator = Arc::new(ProxyEvaluator { proxy, devices, context });
-    Ok(Built { evaluator, finisher, workload, metrics: vec![proxy.metric().to_owned()] })
+    let metrics = vec![proxy.metric().to_owned()];
+    Ok(Built { evaluator, finisher, workload, metrics, optional: Vec::new() })
 }
 
 /// What `[finish]` falls back on.

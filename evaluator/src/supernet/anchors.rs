@@ -14,8 +14,10 @@ use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, variation};
 use serde::{Deserialize, Serialize};
 
 use super::correction::FEWEST_POINTS;
+use crate::class_weights::ClassWeights;
 use crate::data::Split;
 use crate::devices::Devices;
+use crate::metrics::Asked;
 use crate::network_state::Kept;
 use crate::optimizer::OptimizerSettings;
 use crate::seed;
@@ -50,6 +52,12 @@ pub(crate) struct AnchorSettings {
     /// Follows from the supernet's, where the task is a regression.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) clip_norm: Option<f64>,
+    /// The supernet's.
+    #[serde(skip_deserializing, skip_serializing_if = "ClassWeights::is_equal")]
+    pub(crate) class_weights: ClassWeights,
+    /// The supernet's.
+    #[serde(skip_deserializing, skip_serializing_if = "Asked::is_empty")]
+    pub(crate) metrics: Asked,
 }
 
 const fn epochs() -> u32 {
@@ -60,9 +68,10 @@ const fn batch() -> usize {
 }
 
 impl AnchorSettings {
-    pub(super) const fn training(&self) -> TrainingSettings {
+    pub(super) fn training(&self) -> TrainingSettings {
         TrainingSettings {
             clip_norm: self.clip_norm,
+            class_weights: self.class_weights.clone(),
             checkpoint_steps: CHECKPOINT_STEPS,
             ..TrainingSettings::plain(self.epochs, self.batch, self.optimizer)
         }
@@ -180,7 +189,8 @@ pub(super) fn train(
         let architecture =
             context.space.decode(genotype).map_err(|source| EvalError::Space { what, source })?;
         let seed = kiln_search::seed::derive(context.seed, "anchor", &[genotype.genes()]);
-        let alone = StandAlone { settings: &training, calibration, context, device };
+        let metrics = &settings.metrics;
+        let alone = StandAlone { settings: &training, calibration, metrics, context, device };
         let kept = kept(&place, genotype, context);
         let trained = alone.measure(&architecture, (seed, settings.epochs), kept, &Quiet(progress))?;
         let mut all = all.lock().expect("no holder panics");

@@ -8,7 +8,8 @@ use kiln_space::{Genotype, SearchSpace, SpaceError, encoding};
 use super::anchors::{self, Anchor};
 use super::correction::{Correction, FEWEST_POINTS};
 use crate::Context;
-use crate::judgement::{self, ERROR, LARGEST_ERROR, logarithm};
+use crate::judgement::{LARGEST_ERROR, is_error, logarithm};
+use crate::metrics::Asked;
 
 /// For each metric, what is learned from the anchors, in logarithms: shared weights are wrong by factors.
 pub(super) struct Corrections(BTreeMap<String, Correction>);
@@ -17,15 +18,15 @@ impl Corrections {
     /// Learns from anchors and what shared weights say of each, and tells how far the two agree.
     pub(super) fn learned(
         context: &Context,
-        anchors: &[Anchor],
-        guesses: &[Outcome],
+        metrics: &Asked,
+        (anchors, guesses): (&[Anchor], &[Outcome]),
         progress: &dyn Progress,
     ) -> Result<Self, EvalError> {
         let space = context.space.as_ref();
         let total = anchors.len() as u64;
         let mut corrections = BTreeMap::new();
         let mut note = String::new();
-        for metric in judgement::metrics(&context.data) {
+        for metric in metrics.names(&context.data) {
             let logarithm = |outcome: &Outcome| logarithm(outcome, &metric, &context.data);
             let mut points = Vec::new();
             for (anchor, guess) in anchors.iter().zip(guesses) {
@@ -60,7 +61,7 @@ impl Corrections {
         let expected = self.0.iter().map(|(metric, correction)| {
             let guess = logarithm(&judged, metric, &context.data);
             let guess = guess.expect("a network is judged by the metrics of the data");
-            let largest = if metric == ERROR { LARGEST_ERROR } else { f64::MAX };
+            let largest = if is_error(metric) { LARGEST_ERROR } else { f64::MAX };
             (metric.clone(), correction.corrected(guess, &description).exp().min(largest))
         });
         Ok(Measurement::new(expected.collect()).map_or_else(

@@ -18,8 +18,7 @@ use crate::data::Split;
 use crate::devices::Devices;
 use crate::finish::{self, Inheritance};
 use crate::frozen::Frozen;
-use crate::inference;
-use crate::judgement;
+use crate::metrics;
 use crate::weights::Weights;
 use crate::{Built, Context, Effort, Workload, fingerprint};
 
@@ -50,7 +49,7 @@ pub(crate) fn build(
     finish: Option<&Settings>,
     context: Context,
 ) -> Result<Built, SettingsError> {
-    let read = SupernetSettings::read(settings)?.of_task(context.data.is_regression());
+    let read = SupernetSettings::read(settings)?.of_data(settings, &context.data, &context.objectives)?;
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let saved = read.supernet.as_deref().map(|run| Saved::read(run, &context)).transpose();
     let saved = saved.map_err(|problem| SettingsError {
@@ -80,8 +79,12 @@ pub(crate) fn build(
     let calibration = evaluator.settings.calibration;
     let alone = anchors.map(|anchors| anchors::effort(anchors, calibration, &context)).unwrap_or_default();
     let anchored = anchors.map_or(0, |anchors| anchors::examples_in_memory(anchors, &evaluator.devices));
-    let finisher =
-        finish.map(|finish| finish::build(finish, training, context, devices, Some(source))).transpose()?;
+    let finisher = finish
+        .map(|finish| {
+            let asked = evaluator.settings.metrics.clone();
+            finish::build(finish, &training, asked, context, devices, Some(source))
+        })
+        .transpose()?;
     let (finisher, network) = finisher.unzip();
     let settings = &evaluator.settings;
     let epochs = if trains { u64::from(settings.epochs) } else { 0 };
@@ -97,7 +100,8 @@ pub(crate) fn build(
         network: network.unwrap_or_default(),
         examples_in_memory: (settings.batch * settings.subnets).max(anchored),
     };
-    Ok(Built { evaluator, finisher, workload, metrics: judgement::metrics(&data) })
+    let (metrics, optional) = (settings.metrics.names(&data), metrics::optional_names(&data));
+    Ok(Built { evaluator, finisher, workload, metrics, optional })
 }
 
 impl SupernetEvaluator {
@@ -109,8 +113,7 @@ impl SupernetEvaluator {
     fn judge(&self, architecture: &Architecture, weights: &Weights, device: &Device) -> Outcome {
         let data = &self.context.data;
         let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, device);
-        let judged = frozen.and_then(|frozen| inference::judge(&frozen, data, Split::Validation, device));
-        judgement::outcome(judged, data)
+        self.settings.metrics.measured(frozen.as_ref(), data, device)
     }
 
     /// Trains the anchors, and learns from what shared weights say of them.
@@ -131,7 +134,8 @@ impl SupernetEvaluator {
         let guesses = devices.map_whole(&genotypes, guess).into_iter().collect::<Result<Vec<Outcome>, _>>();
         let broken = |source| EvalError::Space { what: "an anchor of the supernet", source };
         let guesses = guesses.map_err(broken)?;
-        let corrections = Corrections::learned(context, &trained, &guesses, progress)?;
+        let corrections =
+            Corrections::learned(context, &self.settings.metrics, (&trained, &guesses), progress)?;
         Ok(Some((corrections, anchors::hash(&trained))))
     }
 }

@@ -79,6 +79,10 @@ impl StepGradients {
             // Asked for last: a GPU is waited for here.
             (gradients, deposits, loss::value(&loss))
         };
+        let against_targets = |outputs: Tensor<2>, batch: &Batch| {
+            let (smoothing, weights) = (settings.label_smoothing, &settings.class_weights);
+            loss::against_targets(outputs, &batch.targets, smoothing, weights)
+        };
         let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
         let first = teaches.then(|| {
             let leaves = fork(&subnets[0], &main);
@@ -90,7 +94,7 @@ impl StepGradients {
         let work = |index: usize, subnet: &Architecture, device: &Device| {
             let taken = if index == 0 { first.lock().expect("no holder panics").take() } else { None };
             if let Some((leaves, outputs)) = taken {
-                let loss = loss::against_targets(outputs, &batch.targets, settings.label_smoothing);
+                let loss = against_targets(outputs, batch);
                 return backward(leaves, loss);
             }
             let device = device.clone().autodiff();
@@ -99,9 +103,10 @@ impl StepGradients {
             let outputs = forward(subnet, &leaves.0, &batch);
             let loss = match &taught {
                 Some(taught) => {
-                    loss::against_teacher(outputs, taught.clone().to_device(&device), &batch.targets)
+                    let taught = taught.clone().to_device(&device);
+                    loss::against_teacher(outputs, taught, &batch.targets, &settings.class_weights)
                 }
-                None => loss::against_targets(outputs, &batch.targets, settings.label_smoothing),
+                None => against_targets(outputs, &batch),
             };
             backward(leaves, loss)
         };

@@ -6,7 +6,10 @@ use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
 use super::anchors::AnchorSettings;
+use crate::class_weights::ClassWeights;
 use crate::clip_norm::ClipNorm;
+use crate::data::DataSet;
+use crate::metrics::Asked;
 use crate::optimizer::OptimizerSettings;
 use crate::proxy::Proxy;
 use crate::training_settings::{TrainingSettings, accumulate, checkpoint_steps};
@@ -58,6 +61,12 @@ pub(crate) struct SupernetSettings {
     pub(crate) clip_norm: ClipNorm,
     pub(crate) ema: Option<f64>,
     pub(crate) patience: Option<u32>,
+    /// How much each class counts in the loss; in the fingerprint only where it is set.
+    #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
+    pub(crate) class_weights: ClassWeights,
+    /// What is measured besides what always is.
+    #[serde(default, skip_serializing_if = "Asked::is_empty")]
+    pub(crate) metrics: Asked,
     /// Networks that are trained on their own, to correct the estimates of all.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) anchors: Option<AnchorSettings>,
@@ -122,18 +131,29 @@ impl SupernetSettings {
         Ok(read)
     }
 
-    /// The same with the defaults of the task. Anchors are clipped as the supernet is, in regressions alone.
-    pub(crate) fn of_task(mut self, is_regression: bool) -> Self {
+    /// The same with what follows from data and objectives. Anchors are clipped as the supernet is, in
+    /// regressions alone; their classes weigh what those of the supernet do.
+    pub(crate) fn of_data(
+        mut self,
+        settings: &Settings,
+        data: &DataSet,
+        objectives: &[String],
+    ) -> Result<Self, SettingsError> {
+        let is_regression = data.is_regression();
+        self.class_weights = self.class_weights.resolved(settings, data)?;
+        self.metrics = self.metrics.resolved(settings, objectives, data)?;
         self.clip_norm = self.clip_norm.resolved(is_regression);
         let norm = self.clip_norm.norm().filter(|_| is_regression);
         if let Some(anchors) = &mut self.anchors {
             anchors.clip_norm = norm;
+            anchors.class_weights = self.class_weights.clone();
+            anchors.metrics = self.metrics.clone();
         }
-        self
+        Ok(self)
     }
 
     /// The part that any training has.
-    pub(crate) const fn training(&self) -> TrainingSettings {
+    pub(crate) fn training(&self) -> TrainingSettings {
         TrainingSettings {
             epochs: self.epochs,
             batch: self.batch,
@@ -144,6 +164,7 @@ impl SupernetSettings {
             clip_norm: self.clip_norm.norm(),
             ema: self.ema,
             patience: self.patience,
+            class_weights: self.class_weights.clone(),
             checkpoint_steps: self.checkpoint_steps,
         }
     }
@@ -156,6 +177,7 @@ impl SupernetSettings {
             deciding.calibration = 0;
         }
         deciding.proxy = Proxy::default();
+        deciding.metrics = Asked::default();
         deciding.anchors = None;
         serde_json::to_string(&deciding).expect("settings are plain data")
     }

@@ -175,6 +175,7 @@ mod tests {
             space: Arc::clone(&space),
             space_settings: String::new(),
             data,
+            objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
             folder: folder.path().to_owned(),
         };

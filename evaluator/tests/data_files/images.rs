@@ -272,7 +272,7 @@ fn splits_are_folders_as_the_world_lays_them_out() {
         folder.put(&format!("cat/{index}.png"), image(2, 2, [index, 0, 0], ImageFormat::Png));
         folder.put(&format!("dog/{index}.png"), image(2, 2, [0, index, 0], ImageFormat::Png));
     }
-    let data = folder.open(&json!({ "kind": "images" })).unwrap();
+    let data = folder.open(&json!({ "kind": "images", "validation": 0.3 })).unwrap();
     assert_eq!((data.targets().names().join(" ").as_str(), data.split(Split::Test).len()), ("cat dog", 2));
     folder.put("test/cat/1.png", image(2, 2, [1, 0, 0], ImageFormat::Png));
     assert!(folder.refused(&json!({ "kind": "images" })).contains("none for training"));
@@ -292,7 +292,7 @@ fn copies_across_splits_and_empty_channels_are_found() {
         folder.put(&format!("train/a/{index}.png"), encoded(drawing.clone(), ImageFormat::Png));
         folder.put(&format!("train/b/{index}.png"), encoded(drawing, ImageFormat::Png));
     }
-    let data = folder.open(&json!({ "kind": "images", "background": "black" })).unwrap();
+    let data = folder.open(&json!({ "kind": "images", "background": "black", "validation": 0.3 })).unwrap();
     let found = data.findings();
     assert!(found[0].starts_with("3 of 3 inputs have one value in the whole training split"), "{found:?}");
 }
@@ -307,7 +307,8 @@ fn progress_is_reported_and_ends() {
     let folder = folder();
     let heard = Mutex::new(Vec::new());
     let hear = |done, total| heard.lock().unwrap().push((done, total));
-    let settings = Settings::new("data", serde_json::Map::new());
+    let shares = json!({ "test": 0.25, "validation": 0.3 });
+    let settings = Settings::new("data", shares.as_object().unwrap().clone());
     let opening = Opening { progress: &hear, ..Opening::new(&settings, Some(folder.path())) };
     DataRegistry::builtin().open("images", &opening).unwrap();
     assert_eq!(*heard.lock().unwrap(), [(0, 8), (8, 8)]);

@@ -64,7 +64,12 @@ fn idx_files() {
     );
     let [_, other] = idx(&[0, 1, 0], 3);
     case(&images, &other, "train-labels-idx1-ubyte: byte 4: found 3 labels, expected 4", "ubyte");
-    case(&images, &labels, "data set `", "other shares `validation` and `test`");
+    case(
+        &images,
+        &labels,
+        "data set `",
+        "shares are possible from `validation = 0.25` on; or give more examples",
+    );
 }
 
 #[test]
@@ -107,13 +112,23 @@ fn image_folders() {
     let case = |files: &[(&str, Vec<u8>)], start: &str, end: &str| check(files, &settings, start, end);
     case(&[], "train: cannot read: ", "(os error 2)");
     case(&[("train/red/a.png", red.clone())], "train: folder: found 1 folders", "one for each class");
-    case(&[("train/a.png", red.clone())], "train/a.png: file: found a file", "one for each class");
+    case(&[("train/a.png", red.clone())], "train: folder: found 0 folders", "one for each class");
     let two = [("train/a/1.png", red.clone()), ("train/b/1.png", red.clone())];
     let with = |name: &'static str, bytes: Vec<u8>| [&two[..], &[(name, bytes)]].concat();
-    case(&with("train/b/2.txt", red.clone()), "train/b/2.txt: file: found something", "`.jpeg`");
-    case(&with("train/b/2.png", red[..40].to_vec()), "train/b/2.png: image: found", "16384 pixels");
-    case(&with("train/b/2.png", b"no image".to_vec()), "train/b/2.png: image: found", "16384 pixels");
-    case(&with("train/b/2.png", Vec::new()), "train/b/2.png: image: found", "16384 pixels");
+    // All files in one message, which begins with the folder.
+    let damaged = |file: &'static str, bytes: &[u8], why: &str| {
+        let folder = Folder::new();
+        for (name, bytes) in with(file, bytes.to_vec()) {
+            folder.put(name, bytes);
+        }
+        let said = folder.refused(&settings);
+        assert!(said.contains(&format!("1 of 3 files cannot be read: `{file}` ({why}")), "{said}");
+        assert!(said.ends_with("; mend or remove them, or set `skip_unreadable = true`"), "{said}");
+    };
+    damaged("train/b/2.txt", &red, "no image: names of images end with `.png`");
+    damaged("train/b/2.png", &red[..40], "");
+    damaged("train/b/2.png", b"no image", "");
+    damaged("train/b/2.png", b"", "the file is empty");
     case(&with("train/c/.hidden", Vec::new()), "train/c: folder: found no images", "of the class");
     case(&with("test/c/1.png", red.clone()), "test: folder: found class `c`", "has");
     let wrong = json!({ "kind": "images", "size": [0, 4] });

@@ -38,6 +38,7 @@ pub(crate) fn context(folder: &Path, data: &Arc<DataSet>, space: &Arc<dyn Search
         space: Arc::clone(space),
         space_settings: "fixed".to_owned(),
         data: Arc::clone(data),
+        objectives: Vec::new(),
         cost_origins: BTreeMap::new(),
         folder: folder.to_owned(),
     }

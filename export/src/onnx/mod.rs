@@ -12,6 +12,7 @@ pub(crate) mod text;
 use std::io;
 
 use prost::Message;
+use serde::Serialize;
 
 use crate::quantization::check_precision;
 use crate::{ExportError, Exporter, TrainedModel};
@@ -47,7 +48,8 @@ const LIMIT: usize = i32::MAX as usize;
 /// between two values of 8 bits is rounded by ONNX Runtime itself, unless its graph optimizations are switched off.
 ///
 /// Layers that the output does not depend on are left out. The file also carries name, genotype, classes or values (a
-/// JSON list), data, training, raw input and seed of the [`crate::ModelCard`] as metadata.
+/// JSON list), data, training, raw input and seed of the [`crate::ModelCard`] as metadata, and as JSON `inputs` (a list of
+/// [`crate::InputRecord`]), `reading` and `target_offsets` of its [`crate::Preprocessing`].
 ///
 /// Source: ONNX 1.12 operators (operator set 17), <https://onnx.ai/onnx/operators>.
 #[derive(Clone, Copy, Debug, Default)]
@@ -75,10 +77,13 @@ impl Exporter for Onnx {
     }
 }
 
+fn json(part: &'static str, value: &impl Serialize) -> Result<String, ExportError> {
+    serde_json::to_string(value).map_err(|source| ExportError::Json { part, source })
+}
+
 fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {
     let card = &model.card;
-    let classes = serde_json::to_string(&card.classes)
-        .map_err(|source| ExportError::Json { part: "list of classes", source })?;
+    let classes = json("list of classes", &card.classes)?;
     let metadata = [
         ("name", card.name.clone()),
         ("genotype", card.genotype.clone()),
@@ -86,6 +91,9 @@ fn model_proto(model: &TrainedModel) -> Result<ModelProto, ExportError> {
         ("data", card.data.clone()),
         ("training", card.training.clone()),
         ("input", card.preprocessing.input.clone()),
+        ("inputs", json("list of inputs", &card.preprocessing.inputs)?),
+        ("reading", json("reading of files", &card.preprocessing.reading)?),
+        ("target_offsets", json("list of offsets", &card.preprocessing.target_offsets)?),
         ("seed", card.seed.to_string()),
     ];
     let metadata_props = metadata

@@ -29,7 +29,8 @@ const HEADER_LIMIT: u64 = 100_000_000;
 ///
 /// The metadata hold what is needed to use them, all as text: `name`, `genotype`, `classes` (a JSON list of names; of a regression
 /// `values`, names of numbers that come out in their own units), `input` (what a raw value is), `mean` and `deviation` of each input channel (JSON lists; the network takes `(raw - mean) / deviation`), `input_shape`
-/// (`[channels, height, width]`), `architecture` (the layers, as JSON), `data`, `training`, `seed` and `metrics`.
+/// (`[channels, height, width]`), `inputs` (a JSON list of [`crate::InputRecord`]), `reading` (how files become examples, as
+/// JSON), `target_offsets` (a JSON list of what is added to the values), `architecture` (the layers, as JSON), `data`, `training`, `seed` and `metrics`.
 ///
 /// Equal networks give equal files: arrays and metadata are in the order of their names. (The writer of the crate
 /// `safetensors` keeps metadata in random order.)
@@ -94,11 +95,14 @@ fn metadata(model: &TrainedModel) -> Result<BTreeMap<&'static str, String>, Expo
         ("deviation", json(&card.preprocessing.deviation)?),
         ("genotype", card.genotype.clone()),
         ("input", card.preprocessing.input.clone()),
+        ("inputs", json(&card.preprocessing.inputs)?),
         ("input_shape", json(&[input.channels, input.height, input.width])?),
         ("mean", json(&card.preprocessing.mean)?),
         ("metrics", json(&card.metrics)?),
         ("name", card.name.clone()),
+        ("reading", json(&card.preprocessing.reading)?),
         ("seed", card.seed.to_string()),
+        ("target_offsets", json(&card.preprocessing.target_offsets)?),
         ("training", card.training.clone()),
     ]))
 }

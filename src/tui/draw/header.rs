@@ -182,7 +182,7 @@ struct Best {
 /// The test result of the best finished network, or else the best value of the search.
 fn best(state: &State, look: &Look<'_>) -> Option<Best> {
     let finished = state.finished.iter().map(|(id, (finished, _))| (*id, &finished.metrics));
-    if let Some((trial, name, value)) = headline::best(finished) {
+    if let Some((trial, name, value)) = headline::best(finished, &look.setup.objectives) {
         let (what, value) = (heading(name), text(name, value));
         return Some(Best { what, value, trial, qualifier: String::new(), role: Role::Finished });
     }

@@ -67,6 +67,9 @@ pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Col
     let is_target = |name: &str| wanted.targets.iter().any(|target| target == name);
     let is_ignored = |name: &str| wanted.ignore.iter().any(|ignored| ignored == name);
     let divides = |name: &str| wanted.division.column() == Some(name);
+    for name in wanted.targets.iter().map(String::as_str).chain(wanted.division.column()) {
+        place(name)?;
+    }
     // Several columns without a name are ignored together.
     for name in wanted.ignore.iter().filter(|name| !names.contains(name)) {
         place(name)?;

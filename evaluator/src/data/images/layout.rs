@@ -48,7 +48,14 @@ impl Layout {
         }
         let train = match train {
             Some(train) => train,
-            None if validation.is_none() && test.is_none() => root.to_owned(),
+            // Folders of classes alone; where there are none, `train` is what is missing.
+            None if validation.is_none() && test.is_none() => {
+                if folders(root, &mut Vec::new())?.is_empty() {
+                    root.join(TRAIN)
+                } else {
+                    root.to_owned()
+                }
+            }
             None => {
                 let found = "a folder for validation or testing, and none for training";
                 return Err(DataError::content(

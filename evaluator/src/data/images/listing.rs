@@ -51,6 +51,19 @@ fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(paths)
 }
 
+/// The images in a folder.
+pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
+    let mut files = entries(folder)?;
+    files.retain(|path| path.is_file() && ENDINGS.contains(&ending(path).as_str()));
+    Ok(files)
+}
+
+/// The ending of a name, in lower case.
+fn ending(path: &Path) -> String {
+    let ending = path.extension().map(OsStr::to_ascii_lowercase);
+    ending.as_deref().and_then(OsStr::to_str).unwrap_or_default().to_owned()
+}
+
 /// Names of the folders in a folder that should hold nothing else.
 pub(super) fn folders(folder: &Path, problems: &mut Vec<Problem>) -> Result<Vec<String>, DataError> {
     let mut names = Vec::new();
@@ -83,8 +96,8 @@ pub(super) fn labeled(
             continue;
         }
         for path in entries(&class)? {
-            let ending = path.extension().map(OsStr::to_ascii_lowercase);
-            let ending = ending.as_deref().and_then(OsStr::to_str).unwrap_or_default();
+            let ending = ending(&path);
+            let ending = ending.as_str();
             if known.contains(&ending) && path.is_file() {
                 files.push(Labeled { path, label: label as u32, split });
                 continue;

@@ -67,6 +67,15 @@ impl<'a> Unreadable<'a> {
         Err(self.error(&self.problems, "; mend or remove them, or set `skip_unreadable = true`"))
     }
 
+    /// Refuses files that were named one by one, all problems in one message.
+    pub(super) fn refuse_all(total: usize, problems: &[Problem]) -> Result<(), DataError> {
+        if problems.is_empty() {
+            return Ok(());
+        }
+        let named = Self::new(Path::new("images"), false, total);
+        Err(named.error(problems, "; nothing was predicted"))
+    }
+
     /// The error where none of the files can be read.
     pub(super) fn refused(&self, files: &[Labeled], rules: ReadingRules) -> DataError {
         let found = files.iter().filter_map(|file| dimensions(&file.path, rules).err());

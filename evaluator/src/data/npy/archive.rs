@@ -30,10 +30,12 @@ struct Entry {
 /// The file and the name of the array in it, of a setting such as `data.npz:x_train`. Unless the setting says it, the array
 /// is called as the setting itself.
 pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a str, bool)> {
-    if setting.ends_with(".npz") {
+    let is_archive =
+        |name: &str| Path::new(name).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
+    if is_archive(setting) {
         return Some((setting, key, false));
     }
-    let (file, name) = setting.rsplit_once(':').filter(|(file, _)| file.ends_with(".npz"))?;
+    let (file, name) = setting.rsplit_once(':').filter(|(file, _)| is_archive(file))?;
     Some((file, name, true))
 }
 

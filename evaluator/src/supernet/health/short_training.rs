@@ -39,7 +39,10 @@ pub(super) fn train(
     let epochs = (STEPS * batch).div_ceil(split.len()).max(1);
     let count = (STEPS * batch / epochs).clamp(1, split.len());
     let examples: Vec<u32> = (0..count).map(|i| split[i * split.len() / count]).collect();
-    let settings = TrainingSettings::plain(epochs as u32, batch, OPTIMIZER);
+    let settings = TrainingSettings {
+        class_weights: supernet.class_weights.clone(),
+        ..TrainingSettings::plain(epochs as u32, batch, OPTIMIZER)
+    };
     let (network, specs) = stand_alone(network);
     let seed = kiln_search::seed::derive(context.seed, "health", &[]);
     let weights = Weights::initialize(&specs, seed, &device.clone().autodiff());

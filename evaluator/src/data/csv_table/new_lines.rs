@@ -1,0 +1,149 @@
+//! Lines of a table without a target, made into what a trained network takes: columns and names are those of its card.
+
+use std::path::Path;
+
+use kiln_export::{InputKind, InputRecord, Preprocessing};
+
+use super::cell::CellFormat;
+use super::columns::Role;
+use super::settings::{DivisionColumn, TaskKind, Wanted};
+use super::table::{Cells, NO_NAME, Table};
+use super::text::Encoding;
+use crate::data::new_examples::setting;
+use crate::data::{DataError, Example, NewExamples, ReadingRules};
+
+/// Adds the lines of a file. Columns that the network does not read are passed over.
+pub(in crate::data) fn read_new(
+    file: &Path,
+    preprocessing: &Preprocessing,
+    read: &mut NewExamples,
+) -> Result<(), DataError> {
+    let inputs = &preprocessing.inputs;
+    let wanted = wanted(preprocessing, file)?;
+    let mut table = Table::default();
+    table.read(file, &wanted, ReadingRules::CURRENT)?;
+    if let Some(cells) = table.features().find(|cells| cells.texts.count > 0) {
+        let place = format!("line {}, column `{}`", table.line(cells.texts), cells.column.name);
+        let (found, expected) = (format!("`{}`", cells.text), "a number, as the network was trained on");
+        return Err(DataError::content(table.path(), place, found, expected));
+    }
+    read.notes.append(&mut table.notes);
+    let columns: Vec<Input<'_>> = inputs.iter().map(|input| Input::new(input, inputs, &table)).collect();
+    for input in &columns {
+        input.check(&table)?;
+    }
+    for row in 0..table.rows {
+        read.values.extend(columns.iter().map(|input| (input.value(row) - input.record.offset) as f32));
+        read.examples.push(Example { file: table.path().to_owned(), place: Some(row as u64 + 1) });
+    }
+    for input in columns.iter().filter(|input| matches!(input.record.kind, InputKind::Unseen { .. })) {
+        let count = (0..table.rows).filter(|row| input.value(*row) > 0.5).count();
+        if count > 0 {
+            let (name, rows) = (&input.cells.column.name, table.rows);
+            read.notes.push(format!(
+                "{}: column `{name}`: {count} of {rows} lines have a name that the network was not trained on",
+                table.path().display()
+            ));
+        }
+    }
+    Ok(())
+}
+
+/// The columns of the network's inputs, in the order in which it reads them.
+fn wanted(preprocessing: &Preprocessing, file: &Path) -> Result<Wanted, DataError> {
+    let (mut features, mut categorical): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
+    for kind in preprocessing.inputs.iter().map(|input| &input.kind) {
+        let Some(column) = kind.column() else { continue };
+        let add = |columns: &mut Vec<String>| {
+            if !columns.iter().any(|known| known == column) {
+                columns.push(column.to_owned());
+            }
+        };
+        add(&mut features);
+        if matches!(kind, InputKind::Category { .. } | InputKind::Unseen { .. }) {
+            add(&mut categorical);
+        }
+    }
+    let separator: Option<char> = setting(preprocessing, "separator", file)?;
+    let decimal: Option<char> = setting(preprocessing, "decimal", file)?;
+    let header: Option<bool> = setting(preprocessing, "header", file)?;
+    let encoding: Encoding = setting(preprocessing, "encoding", file)?;
+    Ok(Wanted {
+        targets: Vec::new(),
+        task: TaskKind::Regression,
+        features: Some(features),
+        ignore: Vec::new(),
+        categorical,
+        division: DivisionColumn::None,
+        has_header: header.unwrap_or(true),
+        separator: separator.filter(char::is_ascii).unwrap_or(',') as u8,
+        encoding,
+        cells: CellFormat {
+            decimal: decimal.unwrap_or('.'),
+            missing: setting(preprocessing, "missing_values", file)?,
+        },
+    })
+}
+
+/// An input of the network, and the column that it is made from.
+struct Input<'a> {
+    record: &'a InputRecord,
+    cells: &'a Cells,
+    /// Of each name of the column: whether this input is 1 for it.
+    is_set: Vec<bool>,
+    /// Whether the network is told of missing cells, or has something in their place.
+    has_gaps: bool,
+}
+
+impl<'a> Input<'a> {
+    fn new(record: &'a InputRecord, all: &[InputRecord], table: &'a Table) -> Self {
+        let column = record.kind.column().unwrap_or_default();
+        let cells = table
+            .features()
+            .find(|cells| cells.column.name == column)
+            .expect("a column was found for every input");
+        let of_column = || all.iter().filter(|input| input.kind.column() == Some(column));
+        let is_known = |name: &str| {
+            of_column()
+                .any(|input| matches!(&input.kind, InputKind::Category { category, .. } if category == name))
+        };
+        let is_set = |name: &str| match &record.kind {
+            InputKind::Category { category, .. } => category == name,
+            InputKind::Unseen { .. } => !is_known(name),
+            InputKind::Number { .. } | InputKind::Missing { .. } | InputKind::Channel => false,
+        };
+        let names = 0..cells.names.len() as u32;
+        Self {
+            record,
+            cells,
+            is_set: names.map(|id| is_set(cells.names.name(id))).collect(),
+            has_gaps: of_column().any(|input| matches!(input.kind, InputKind::Missing { .. })),
+        }
+    }
+
+    /// A cell is missing where training had none missing, and the network has no value for it.
+    fn check(&self, table: &Table) -> Result<(), DataError> {
+        if self.cells.missing.count == 0 || self.has_gaps {
+            return Ok(());
+        }
+        let place = format!("line {}, column `{}`", table.line(self.cells.missing), self.cells.column.name);
+        let expected = "a value: in training none was missing here, so the network has nothing in its place";
+        Err(DataError::content(table.path(), place, "nothing", expected))
+    }
+
+    fn value(&self, row: usize) -> f64 {
+        let is_name = self.cells.column.role == Role::Category;
+        let id = if is_name { self.cells.ids[row] } else { NO_NAME };
+        let is_missing = if is_name { id == NO_NAME } else { self.cells.numbers[row].is_nan() };
+        let holds = match &self.record.kind {
+            InputKind::Number { fill, .. } => {
+                return if is_missing { fill.unwrap_or_default() } else { self.cells.numbers[row] };
+            }
+            InputKind::Missing { .. } => is_missing,
+            InputKind::Category { fill, .. } if is_missing => *fill,
+            InputKind::Category { .. } | InputKind::Unseen { .. } => !is_missing && self.is_set[id as usize],
+            InputKind::Channel => false,
+        };
+        f64::from(u8::from(holds))
+    }
+}

@@ -1,0 +1,81 @@
+//! When and on what a network was finished, for its card. No result depends on it.
+
+use std::time::SystemTime;
+
+/// Seconds since the epoch that stand in for the present where this is set.
+///
+/// Source: reproducible-builds.org, "`SOURCE_DATE_EPOCH` specification".
+const PRESENT: &str = "SOURCE_DATE_EPOCH";
+const DAY_S: u64 = 86_400;
+
+/// The day in universal time, as `2026-11-29`.
+pub(crate) fn today() -> String {
+    let stated = std::env::var(PRESENT).ok().and_then(|seconds| seconds.trim().parse().ok());
+    let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
+    day(stated.unwrap_or_else(now))
+}
+
+/// The day of a moment in seconds since the epoch; the last day of year 9999 for later ones.
+///
+/// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
+fn day(unix_s: u64) -> String {
+    const LAST_DAY: u64 = 2_932_896;
+    // Years begin in March, so that the day that some lack is their last.
+    let days = (unix_s / DAY_S).min(LAST_DAY) + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + 400 * era + u64::from(month <= 2);
+    format!("{year:04}-{month:02}-{day:02}")
+}
+
+/// System, processor and class of the device: `linux x86_64, AMD EPYC 7742, device cpu/avx2`.
+pub(crate) fn machine(device_class: &str) -> String {
+    let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
+    let processor = processor().map_or_else(String::new, |name| format!(", {name}"));
+    format!("{system} {architecture}{processor}, device {device_class}")
+}
+
+/// The name of the processor, where the system tells it.
+fn processor() -> Option<String> {
+    named(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
+}
+
+fn named(listing: &str) -> Option<String> {
+    let line = listing.lines().find(|line| line.starts_with("model name"))?;
+    let name = line.split_once(':')?.1.trim();
+    // Whatever stands there, a card is for people.
+    let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
+    (!name.is_empty()).then_some(name)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn days_are_those_of_the_calendar() {
+        let cases = [
+            (0, "1970-01-01"),
+            (951_782_399, "2000-02-28"),
+            (951_782_400, "2000-02-29"),
+            (1_795_943_772, "2026-11-29"),
+            (253_402_300_799, "9999-12-31"),
+            (u64::MAX, "9999-12-31"),
+        ];
+        for (seconds, expected) in cases {
+            assert_eq!(day(seconds), expected);
+        }
+    }
+
+    #[test]
+    fn the_processor_is_named_where_the_system_tells_it() {
+        let listing = "processor\t: 0\nmodel name\t: A Processor (R) 9\u{1b}[31m\nflags\t: fpu\n";
+        assert_eq!(named(listing).as_deref(), Some("A Processor (R) 9[31m"));
+        assert_eq!(named("processor\t: 0\nBogoMIPS\t: 48.00\n"), None);
+        assert!(machine("cpu/avx2").ends_with(", device cpu/avx2"));
+    }
+}
