@@ -71,6 +71,7 @@ fn describe(data: &DataSet) -> Value {
         }
     };
     let offset = |quantity: usize| data.targets().offset(quantity);
+    let splits = [Split::Train, Split::Validation, Split::Test].map(|split| data.split(split));
     json!({
         "shape": [shape.channels, shape.height, shape.width],
         "names": data.inputs().iter().map(|input| input.name.as_str()).collect::<Vec<_>>(),
@@ -80,7 +81,7 @@ fn describe(data: &DataSet) -> Value {
         "labels": labels,
         "values": values,
         "target_offsets": (0..data.targets().names().len()).map(offset).collect::<Vec<_>>(),
-        "splits": [Split::Train, Split::Validation, Split::Test].map(|split| data.split(split)),
+        "splits": splits,
         "notes": data.notes(),
     })
 }

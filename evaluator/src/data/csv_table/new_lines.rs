@@ -65,6 +65,8 @@ fn wanted(preprocessing: &Preprocessing, file: &Path) -> Result<Wanted, DataErro
         }
     }
     let separator: Option<char> = setting(preprocessing, "separator", file)?;
+    let quote: Option<char> = setting(preprocessing, "quote", file)?;
+    let escape: Option<char> = setting(preprocessing, "escape", file)?;
     let decimal: Option<char> = setting(preprocessing, "decimal", file)?;
     let header: Option<bool> = setting(preprocessing, "header", file)?;
     let encoding: Encoding = setting(preprocessing, "encoding", file)?;
@@ -77,6 +79,8 @@ fn wanted(preprocessing: &Preprocessing, file: &Path) -> Result<Wanted, DataErro
         division: DivisionColumn::None,
         has_header: header.unwrap_or(true),
         separator: separator.filter(char::is_ascii).unwrap_or(',') as u8,
+        quote: quote.filter(char::is_ascii).unwrap_or('"') as u8,
+        escape: escape.filter(char::is_ascii).map(|escape| escape as u8),
         encoding,
         cells: CellFormat {
             decimal: decimal.unwrap_or('.'),
