@@ -247,17 +247,23 @@ def webp(at: At) -> Iterator[Variant | None]:
 def tiff(at: At) -> Iterator[Variant | None]:
     files = Images(at, "tiff")
     for mode in ("1", "L", "P", "RGB", "RGBX", "CMYK", "YCbCr", "LAB", "I;16", "I;16B", "I", "F"):
-        yield files.variant(f"mode {mode}", mode, tolerance=JPEG if mode in ("LAB", "YCbCr") else 0.0)
+        outside = {"LAB": "CIE Lab", "I": "signed numbers", "F": "numbers in floating point"}.get(mode)
+        tolerance = JPEG if mode in ("LAB", "YCbCr") else 0.0
+        yield files.variant(f"mode {mode}", mode, tolerance=tolerance, outside=outside)
     for mode in ("LA", "PA", "RGBA"):
         yield files.variant(f"mode {mode}", mode, background=BACKGROUND)
     for compression in ("packbits", "tiff_lzw", "tiff_deflate", "tiff_adobe_deflate", "lzma", "zstd"):
         for mode in ("1", "L", "RGB", "RGBA", "I;16", "P", "CMYK"):
             background = BACKGROUND if mode == "RGBA" else None
             yield files.variant(
-                f"mode {mode}, {compression}", mode, background=background, compression=compression
+                f"mode {mode}, {compression}",
+                mode,
+                background=background,
+                outside={"lzma": "LZMA", "zstd": "Zstandard"}.get(compression),
+                compression=compression,
             )
-    for compression in ("group3", "group4", "tiff_ccitt"):
-        yield files.variant(f"mode 1, {compression}", "1", compression=compression)
+    for compression, outside in (("group3", "fax group 3"), ("group4", None), ("tiff_ccitt", "(CCITT)")):
+        yield files.variant(f"mode 1, {compression}", "1", outside=outside, compression=compression)
     for mode in ("L", "RGB", "CMYK", "YCbCr"):
         yield files.variant(f"mode {mode}, jpeg", mode, tolerance=JPEG, compression="jpeg")
     yield files.variant("mode RGB, jpeg, quality 100", "RGB", tolerance=JPEG, compression="jpeg", quality=100)

@@ -107,6 +107,7 @@ class Images:
         background: list[int] | None = None,
         is_gray: bool = False,
         tolerance: float = 0.0,
+        outside: str | None = None,
         **options: Any,
     ) -> Variant | None:
         """Writes images with `save`, or with Pillow's own and the options; nothing unless it is picked."""
@@ -140,7 +141,7 @@ class Images:
             data["background"] = background
         if is_gray:
             data["color"] = "gray"
-        return Variant("Pillow", self.reader, name, folder, data, compare, len(PLACES), tolerance)
+        return Variant("Pillow", self.reader, name, folder, data, compare, len(PLACES), tolerance, outside)
 
 
 def exif(orientation: int) -> Image.Exif:

@@ -86,10 +86,14 @@ def encodings_and_lines(tables: Tables) -> Iterator[Variant | None]:
         encoding="windows-1252",
     )
     yield tables.variant("encoding ascii", save={"encoding": "ascii"}, read={"encoding": "ascii"})
-    for encoding in ("utf-32", "cp1251", "shift_jis"):
+    for encoding, said, outside in (
+        ("utf-32", {}, "text in UTF-32"),
+        ("cp1251", {"encoding": "cp1251"}, "expected one of `unicode`, `latin-1`, `windows-1252`"),
+        ("shift_jis", {"encoding": "shift_jis"}, "expected one of `unicode`, `latin-1`, `windows-1252`"),
+    ):
         table = frame().replace({"red": "красный"} if encoding == "cp1251" else {"red": "赤い"})
         yield tables.variant(
-            f"encoding {encoding}", table, {"encoding": encoding}, {"encoding": encoding}, encoding=encoding
+            f"encoding {encoding}", table, {"encoding": encoding}, {"encoding": encoding}, outside=outside, **said
         )
     broken = frame().replace({"red": "red\nlight", "green": "a\r\nb"})
     for end in ("\n", "\r\n", "\r"):
@@ -97,7 +101,10 @@ def encodings_and_lines(tables: Tables) -> Iterator[Variant | None]:
             how = "minimal" if quoting == csv.QUOTE_MINIMAL else "all"
             save = {"lineterminator": end, "quoting": quoting}
             yield tables.variant(f"lines end with {end!r}, quoting {how}", save=save)
-        yield tables.variant(f"lines end with {end!r}, line ends in quotes", broken, {"lineterminator": end})
+        # Where lines end with `\r` alone, pandas leaves cells with `\n` bare and reads other ones itself.
+        quoting = csv.QUOTE_NONNUMERIC if end == "\r" else csv.QUOTE_MINIMAL
+        save = {"lineterminator": end, "quoting": quoting}
+        yield tables.variant(f"lines end with {end!r}, line ends in quotes", broken, save)
 
 
 def index_and_header(tables: Tables) -> Iterator[Variant | None]:
@@ -171,8 +178,12 @@ def packed(tables: Tables) -> Iterator[Variant | None]:
         save={"compression": {"method": "gzip", "compresslevel": 1}},
         file="table.csv.gz",
     )
-    for method, ending in (("bz2", "bz2"), ("zip", "zip"), ("xz", "xz")):
-        yield tables.variant(f"compression {method}", file=f"table.csv.{ending}")
+    for method, outside in (
+        ("bz2", "a file packed by bzip2"),
+        ("zip", "a zip archive"),
+        ("xz", "a file packed by xz"),
+    ):
+        yield tables.variant(f"compression {method}", file=f"table.csv.{method}", outside=outside)
 
 
 def variants(tables: Tables) -> Iterator[Variant | None]:

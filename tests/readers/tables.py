@@ -62,6 +62,7 @@ class Tables:
         target: str | list[str] = "kind",
         names: list[str] | None = None,
         time: str | None = None,
+        outside: str | None = None,
         **settings: Any,
     ) -> Variant | None:
         """Writes a table with the options `save`; nothing unless it is picked.
@@ -94,7 +95,7 @@ class Tables:
         if time:
             data["split"] = {"time": time}
         expected = Expected(numbers, texts, target, names, time, settings)
-        return Variant("pandas", "csv", name, folder, data, expected.compare)
+        return Variant("pandas", "csv", name, folder, data, expected.compare, outside=outside)
 
 
 def read_frame(path: Path, options: dict[str, Any]) -> pd.DataFrame:

@@ -59,6 +59,8 @@ class Variant:
     files: int = 1
     # Largest difference that is allowed: decoders of formats with losses may round otherwise.
     tolerance: float = 0.0
+    # For a kind of file that Kiln's README says it does not read: words with which Kiln must refuse it.
+    outside: str | None = None
 
     @property
     def key(self) -> str:

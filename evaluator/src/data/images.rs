@@ -5,6 +5,7 @@ mod jpeg;
 mod layout;
 mod listing;
 mod pixels;
+mod png;
 mod tiff;
 mod unreadable;
 

@@ -4,7 +4,8 @@ use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
 
 use super::cell::CellFormat;
-use super::text::Encoding;
+use super::escapes::Escapes;
+use super::text::{Encoding, TextFormat};
 use crate::data::Split;
 
 /// `[data]` with `kind = "csv"`.
@@ -45,7 +46,7 @@ pub(super) struct CsvSettings {
     /// What stands around a cell that holds separators or line ends.
     #[serde(default = "double_quote")]
     quote: char,
-    /// What stands before a quote within quotes; unless stated it is doubled.
+    /// What stands before a letter that means itself, such as a quote; unless stated quotes are doubled.
     escape: Option<char>,
     #[serde(default = "point")]
     decimal: char,
@@ -159,8 +160,7 @@ pub(super) struct Wanted {
     pub(super) has_header: bool,
     pub(super) separator: u8,
     pub(super) quote: u8,
-    pub(super) escape: Option<u8>,
-    pub(super) encoding: Encoding,
+    pub(super) text: TextFormat,
     pub(super) cells: CellFormat,
 }
 
@@ -273,8 +273,14 @@ impl CsvSettings {
             has_header: self.header,
             separator: self.separator as u8,
             quote: self.quote as u8,
-            escape: self.escape.map(|escape| escape as u8),
-            encoding: self.encoding,
+            text: TextFormat {
+                encoding: self.encoding,
+                escapes: self.escape.map(|escape| Escapes {
+                    escape: escape as u8,
+                    quote: self.quote as u8,
+                    separator: self.separator as u8,
+                }),
+            },
             cells: CellFormat { decimal: self.decimal, missing: self.missing_values.clone() },
         })
     }

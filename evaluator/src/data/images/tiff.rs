@@ -13,8 +13,10 @@ use tiff::{ColorType, TiffResult};
 
 use super::pixels::MAX_SIDE;
 
-/// Values of the tag for how samples are colors.
+/// Tags, and values of the one for how samples are colors.
 const PHOTOMETRIC: u16 = 262;
+const COMPRESSION: u16 = 259;
+const SAMPLE_FORMAT: u16 = 339;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
 /// Opacity by which colors are not multiplied.
@@ -81,40 +83,94 @@ fn rgb(width: u32, height: u32, colors: Vec<[u8; 3]>) -> Option<DynamicImage> {
     RgbImage::from_raw(width, height, colors.into_flattened()).map(DynamicImage::ImageRgb8)
 }
 
+/// Why a kind of TIFF is not read; `None` where it is, or where the file is damaged.
+pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
+    let directory = Directory::of(bytes)?;
+    let has = |tag: u16, value: usize| directory.value(tag) == Some(value);
+    let compression =
+        [(2, "runs of black and white (CCITT)"), (3, "fax group 3"), (34_925, "LZMA"), (50_000, "Zstandard")];
+    if let Some((_, name)) = compression.iter().find(|(value, _)| has(COMPRESSION, *value)) {
+        return Some(format!(
+            "TIFF compressed by {name} is not read; store it with Deflate, LZW or PackBits, or as PNG"
+        ));
+    }
+    if [8, 9, 10].into_iter().any(|lab| has(PHOTOMETRIC, lab)) {
+        return Some("TIFF in colors of CIE Lab is not read; convert it to RGB".to_owned());
+    }
+    let numbers = match directory.value(SAMPLE_FORMAT) {
+        Some(2) => "signed numbers",
+        Some(3) => "numbers in floating point",
+        _ => return None,
+    };
+    Some(format!(
+        "TIFF of {numbers}, which have no range of their own, is not read; convert it to 8 or 16 bits"
+    ))
+}
+
 /// Says of an image with a palette that its samples are grey levels, because the decoder refuses palettes; `None`
 /// for others.
 fn without_palette(bytes: &mut [u8]) -> Option<()> {
-    let is_little = match bytes.get(..2)? {
-        b"II" => true,
-        b"MM" => false,
-        _ => return None,
-    };
-    let number = |bytes: &[u8], at: usize, size: usize| -> Option<usize> {
-        let digits = bytes.get(at..at.checked_add(size)?)?;
-        let add = |sum: u64, digit: &u8| sum << 8 | u64::from(*digit);
-        let value = if is_little { digits.iter().rev().fold(0, add) } else { digits.iter().fold(0, add) };
-        usize::try_from(value).ok()
-    };
-    let is_big = number(bytes, 2, 2)? == 43;
-    // Sizes of the number of entries, of an entry, and of what stands before the value in one.
-    let (offset_at, offset_size, count_size, entry_size, before_value) =
-        if is_big { (8, 8, 8, 20, 12) } else { (4, 4, 2, 12, 8) };
-    let directory = number(bytes, offset_at, offset_size)?;
-    let count = number(bytes, directory, count_size)?.min(usize::from(u16::MAX));
-    for index in 0..count {
-        let entry = directory.checked_add(count_size + index * entry_size)?;
-        if number(bytes, entry, 2)? != usize::from(PHOTOMETRIC) {
-            continue;
-        }
-        let value = entry + before_value;
-        if number(bytes, value, 2)? != usize::from(PALETTE) {
-            return None;
-        }
-        let gray = if is_little { BLACK_IS_ZERO.to_le_bytes() } else { BLACK_IS_ZERO.to_be_bytes() };
-        bytes[value..value + 2].copy_from_slice(&gray);
-        return Some(());
+    let directory = Directory::of(bytes)?;
+    if directory.value(PHOTOMETRIC)? != usize::from(PALETTE) {
+        return None;
     }
-    None
+    let (at, is_little) = (directory.place(PHOTOMETRIC)?, directory.is_little);
+    let gray = if is_little { BLACK_IS_ZERO.to_le_bytes() } else { BLACK_IS_ZERO.to_be_bytes() };
+    bytes.get_mut(at..at + 2)?.copy_from_slice(&gray);
+    Some(())
+}
+
+/// The first list of tags of a file.
+struct Directory<'a> {
+    bytes: &'a [u8],
+    is_little: bool,
+    is_big: bool,
+    /// Where the first entry begins.
+    start: usize,
+    count: usize,
+}
+
+impl<'a> Directory<'a> {
+    fn of(bytes: &'a [u8]) -> Option<Self> {
+        let is_little = match bytes.get(..2)? {
+            b"II" => true,
+            b"MM" => false,
+            _ => return None,
+        };
+        let mut directory = Self { bytes, is_little, is_big: false, start: 0, count: 0 };
+        directory.is_big = directory.number(2, 2)? == 43;
+        let (offset_at, offset_size, count_size) = if directory.is_big { (8, 8, 8) } else { (4, 4, 2) };
+        let at = directory.number(offset_at, offset_size)?;
+        directory.count = directory.number(at, count_size)?.min(usize::from(u16::MAX));
+        directory.start = at.checked_add(count_size)?;
+        Some(directory)
+    }
+
+    fn number(&self, at: usize, size: usize) -> Option<usize> {
+        let digits = self.bytes.get(at..at.checked_add(size)?)?;
+        let add = |sum: u64, digit: &u8| sum << 8 | u64::from(*digit);
+        let value =
+            if self.is_little { digits.iter().rev().fold(0, add) } else { digits.iter().fold(0, add) };
+        usize::try_from(value).ok()
+    }
+
+    /// Where the first value of a tag of 16 bits stands.
+    fn place(&self, tag: u16) -> Option<usize> {
+        let (entry_size, before_value, offset_size) = if self.is_big { (20, 12, 8) } else { (12, 8, 4) };
+        for index in 0..self.count {
+            let entry = self.start.checked_add(index * entry_size)?;
+            if self.number(entry, 2)? == usize::from(tag) {
+                let is_within = self.number(entry + 4, offset_size)?.checked_mul(2)? <= offset_size;
+                let value = entry + before_value;
+                return if is_within { Some(value) } else { self.number(value, offset_size) };
+            }
+        }
+        None
+    }
+
+    fn value(&self, tag: u16) -> Option<usize> {
+        self.number(self.place(tag)?, 2)
+    }
 }
 
 /// One sample a byte, of rows that are filled up to whole bytes.
@@ -172,6 +228,28 @@ mod tests {
         assert_eq!(from_inks(&[100, 100, 100, 55]), [122, 122, 122]);
         assert_eq!(from_ycbcr(&[76, 85, 255]), [254, 0, 0]);
         assert_eq!(from_ycbcr(&[128, 128, 128]), [128; 3]);
+    }
+
+    #[test]
+    fn kinds_that_are_not_read_are_named() {
+        let file = |tag: u16, value: u16| -> Vec<u8> {
+            let head = [b"II".as_slice(), &42_u16.to_le_bytes(), &8_u32.to_le_bytes()].concat();
+            let words = [1, tag, 3, 1, 0, value, 0].map(u16::to_le_bytes);
+            [head, words.concat()].concat()
+        };
+        for (tag, value, name) in [
+            (COMPRESSION, 3, "fax group 3"),
+            (COMPRESSION, 50_000, "Zstandard"),
+            (PHOTOMETRIC, 8, "CIE Lab"),
+            (SAMPLE_FORMAT, 2, "signed numbers"),
+            (SAMPLE_FORMAT, 3, "floating point"),
+        ] {
+            let why = refusal(&file(tag, value)).unwrap();
+            assert!(why.contains(name), "{why}");
+        }
+        assert_eq!(refusal(&file(COMPRESSION, 5)), None);
+        assert_eq!(refusal(&file(SAMPLE_FORMAT, 1)), None);
+        assert_eq!(refusal(b"II"), None);
     }
 
     #[test]
