@@ -4,8 +4,8 @@
 Writes files with these libraries, has Kiln read them, and compares every value with what the library reads.
 The check fails where a value differs, and where a reader of Kiln refuses more than 5 % of the variants.
 Kinds of files that Kiln's README says it does not read are counted and listed as `outside`. Kiln must refuse
-each with its own reason; otherwise it is `refused`. `--few` leaves too few variants of a reader for a share, so
-it judges the refusals of all readers together.
+each with its own reason; otherwise it is `refused`. `--few` leaves too few variants of a reader for a share,
+so it judges the refusals of all readers together.
 
     check.py [--few] [--kiln PROGRAM] [--markdown FILE] [--keep FOLDER]
 
@@ -124,14 +124,16 @@ def summary(results: list[Result], is_few: bool) -> tuple[list[list[str]], list[
     return rows, wrong
 
 
-HEADS = ["library", "reader", "variants", "files", "equal", "differ", "refused", "outside", "largest difference"]
+COUNTS = ["variants", "files", "equal", "differ", "refused", "outside"]
+HEADS = ["library", "reader", *COUNTS, "largest difference"]
 COLUMNS = ["library", "variant", "result", "largest difference"]
 
 
 def line(result: Result) -> list[str]:
     # Of a folder of images the reason for the first says it.
     first, *others = result.reason.split("), `")
-    reason = f"{first}), ..." if others else first
+    is_shortened = others and result.variant.data["kind"] == "images"
+    reason = f"{first}), ..." if is_shortened else result.reason
     outcome = result.outcome if result.outcome == "equal" else f"{result.outcome}: {reason}"
     return [result.variant.library, result.variant.key, outcome, f"{result.difference:.3g}"]
 
@@ -171,8 +173,8 @@ $ python tests/readers/check.py --markdown docs/readers.md
 
 {summary}
 
-`outside` counts variants of kinds of files that the [README](../README.md#your-own-data) says Kiln does not read.
-Kiln refuses each with a reason of its own. The percentage of `refused` is that of the other variants.
+`outside` counts variants of kinds of files that the [README](../README.md#your-own-data) says Kiln does not
+read. Kiln refuses each with a reason of its own. The percentage of `refused` is that of the other variants.
 Of all {count} variants, {not_read} are not read ({share:.1f} %).
 
 ## Refused variants

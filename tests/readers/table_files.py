@@ -92,9 +92,8 @@ def encodings_and_lines(tables: Tables) -> Iterator[Variant | None]:
         ("shift_jis", {"encoding": "shift_jis"}, "expected one of `unicode`, `latin-1`, `windows-1252`"),
     ):
         table = frame().replace({"red": "красный"} if encoding == "cp1251" else {"red": "赤い"})
-        yield tables.variant(
-            f"encoding {encoding}", table, {"encoding": encoding}, {"encoding": encoding}, outside=outside, **said
-        )
+        save = {"encoding": encoding}
+        yield tables.variant(f"encoding {encoding}", table, save, save, outside=outside, **said)
     broken = frame().replace({"red": "red\nlight", "green": "a\r\nb"})
     for end in ("\n", "\r\n", "\r"):
         for quoting in (csv.QUOTE_MINIMAL, csv.QUOTE_ALL):

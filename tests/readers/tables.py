@@ -68,8 +68,8 @@ class Tables:
         """Writes a table with the options `save`; nothing unless it is picked.
 
         `read` are the options with which pandas reads it, `settings` those of Kiln. `names` are columns of
-        names that networks read, `target` is what they learn to give, `time` the column by which the lines are
-        divided.
+        names that networks read, `target` is what they learn to give, `time` the column by which lines are
+        divided, `outside` words of the refusal of a kind of file that Kiln does not read.
         """
         if not self.pick.takes("csv"):
             return None

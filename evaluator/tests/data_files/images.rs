@@ -159,6 +159,9 @@ fn tiff_of_palettes_opacity_inks_and_few_bits_are_read() {
     folder.put("train/a/cut.tif", &tiff(5, 8, 4, &[], &inks)[..60]);
     let said = folder.refused(&settings());
     assert!(said.contains("`train/a/cut.tif` ("), "{said}");
+    folder.put("train/a/cut.tif", &tiff(8, 8, 3, &[], &[0; 72]));
+    let said = folder.refused(&settings());
+    assert!(said.contains("`train/a/cut.tif` (TIFF in colors of CIE Lab is not read"), "{said}");
 }
 
 #[test]

@@ -236,6 +236,10 @@ fn quotes_may_be_other_signs_or_escaped() {
     let escaped = |row: usize| format!(r#""say \"{}\"",{row}.5,{}"#, row / 2 % 2, class(row));
     let folder = table("\"a, b\",x,y", 20, escaped);
     expected(&folder.open(&csv(&json!({ "escape": "\\", "categorical": ["a, b"] }))).unwrap());
+    // Without quotes around the cell too.
+    let bare = |row: usize| format!(r#"say \"{}\",{row}.5,{}"#, row / 2 % 2, class(row));
+    let folder = table(r"a\, b,x,y", 20, bare);
+    expected(&folder.open(&csv(&json!({ "escape": "\\", "categorical": ["a, b"] }))).unwrap());
     for (key, wrong, said) in [
         ("quote", "é", "`data.quote`: found 'é', expected one ASCII character that is no letter"),
         ("quote", ",", "`data.separator`: found ',', expected one ASCII character"),

@@ -1,5 +1,5 @@
-//! Cells with escaped letters, rewritten so that quotes are doubled: the reader of records knows escapes only within
-//! quotes.
+//! Cells with escaped letters, rewritten so that quotes are doubled: the reader of records knows escapes only
+//! within quotes.
 
 /// What marks cells where letters are escaped.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -79,7 +79,8 @@ impl TableText {
         let mut file = InputFile::open(path)?;
         let start = file.up_to(4)?;
         if let Some(found) = other_kind(&start) {
-            let expected = "text, plain or packed by gzip, in UTF-8, UTF-16, Latin-1 or Windows-1252";
+            let expected =
+                "text in UTF-8, UTF-16, Latin-1 or Windows-1252, plain or packed by gzip; save it so";
             return Err(file.content("byte 0", found, expected));
         }
         let (path, text) = file.into_text();
@@ -169,11 +170,11 @@ impl Source {
 /// What a file is whose first bytes are those of no table that is read.
 fn other_kind(start: &[u8]) -> Option<&'static str> {
     match start {
-        [b'B', b'Z', b'h', b'1'..=b'9'] => Some("a file packed by bzip2; unpack it"),
-        [b'P', b'K', 3, 4] => Some("a zip archive or a spreadsheet; unpack it, or save it as CSV"),
-        [0xFD, b'7', b'z', b'X'] => Some("a file packed by xz; unpack it"),
-        [0x28, 0xB5, 0x2F, 0xFD] => Some("a file packed by Zstandard; unpack it"),
-        [0xFF, 0xFE, 0, 0] | [0, 0, 0xFE, 0xFF] => Some("text in UTF-32; store it as UTF-8"),
+        [b'B', b'Z', b'h', b'1'..=b'9'] => Some("a file packed by bzip2"),
+        [b'P', b'K', 3, 4] => Some("a zip archive or a spreadsheet"),
+        [0xFD, b'7', b'z', b'X'] => Some("a file packed by xz"),
+        [0x28, 0xB5, 0x2F, 0xFD] => Some("a file packed by Zstandard"),
+        [0xFF, 0xFE, 0, 0] | [0, 0, 0xFE, 0xFF] => Some("text in UTF-32"),
         _ => None,
     }
 }
