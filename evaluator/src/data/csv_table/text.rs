@@ -288,7 +288,7 @@ mod tests {
         let escapes = Some(Escapes { escape: b'\\', quote: b'"', separator: b',' });
         let (_, mut table) =
             TableText::open(&path, TextFormat { encoding: Encoding::Unicode, escapes }).unwrap();
-        let (mut read, mut piece) = (Vec::new(), [0; 2]);
+        let (mut read, mut piece) = (Vec::<u8>::new(), [0; 2]);
         loop {
             let count = table.read(&mut piece).unwrap();
             if count == 0 {
