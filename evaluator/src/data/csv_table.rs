@@ -4,6 +4,7 @@ mod cell;
 mod columns;
 mod decisions;
 mod encoding;
+mod escapes;
 mod new_lines;
 mod settings;
 mod table;

@@ -6,6 +6,8 @@ mod jpeg;
 mod layout;
 mod listing;
 mod pixels;
+mod png;
+mod tiff;
 mod unreadable;
 
 use std::path::{Path, PathBuf};

@@ -11,13 +11,15 @@ use super::reading::ReadingProgress;
 use super::{DataError, csv_table, images, npy};
 
 /// Settings of `[data]` that say how a file is read; the others say which files there are, or divide them.
-const OF_FILES: [&str; 9] = [
+const OF_FILES: [&str; 11] = [
     "size",
     "color",
     "background",
     "channels",
     "header",
     "separator",
+    "quote",
+    "escape",
     "decimal",
     "encoding",
     "missing_values",

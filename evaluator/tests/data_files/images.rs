@@ -99,6 +99,71 @@ fn sixteen_bits_are_kept() {
     assert_eq!(tiff, values);
 }
 
+/// A TIFF of 6 x 4 pixels with these samples; `tags` are further ones, each with its values.
+fn tiff(photometric: u16, bits: u16, samples: u16, tags: &[(u16, Vec<u16>)], data: &[u8]) -> Vec<u8> {
+    let one = |tag, value: usize| (tag, vec![value as u16]);
+    let mut all = vec![one(256, 6), one(257, 4), (258, vec![bits; samples.into()]), one(259, 1)];
+    all.extend([
+        (262, vec![photometric]),
+        one(273, 8),
+        (277, vec![samples]),
+        one(278, 4),
+        one(279, data.len()),
+    ]);
+    all.extend_from_slice(tags);
+    let directory = 8 + data.len().next_multiple_of(2);
+    let mut behind = directory + 2 + 12 * all.len() + 4;
+    let mut file = b"II*\0".to_vec();
+    file.extend((directory as u32).to_le_bytes());
+    file.extend(data);
+    file.resize(directory, 0);
+    file.extend((all.len() as u16).to_le_bytes());
+    let mut values = Vec::new();
+    for (tag, list) in all {
+        let mut bytes: Vec<u8> = list.iter().flat_map(|value| value.to_le_bytes()).collect();
+        file.extend([&tag.to_le_bytes()[..], &[3, 0], &(list.len() as u32).to_le_bytes()].concat());
+        if bytes.len() > 4 {
+            file.extend((behind as u32).to_le_bytes());
+            behind += bytes.len();
+            values.extend(bytes);
+        } else {
+            bytes.resize(4, 0);
+            file.extend(bytes);
+        }
+    }
+    [file, vec![0; 4], values].concat()
+}
+
+#[test]
+fn tiff_of_palettes_opacity_inks_and_few_bits_are_read() {
+    // Red, green and blue of two colors, in 16 bits each, and 254 that are not used.
+    let mut map = vec![0_u16; 768];
+    (map[0], map[257], map[512]) = (0xFFFF, 0x8080, 0x4040);
+    let indices: Vec<u8> = (0..24).map(|index| u8::from(index % 6 > 2)).collect();
+    let pixel = |values: &[f32], at: usize| [values[at], values[24 + at], values[48 + at]];
+    let values = read("tif", &tiff(3, 8, 1, &[(320, map.clone())], &indices), &json!({}));
+    assert_eq!((pixel(&values, 0), pixel(&values, 23)), ([255.0, 0.0, 64.0], [0.0, 128.0, 0.0]));
+    // The same with opacity: the last column is transparent.
+    let both: Vec<u8> = (0..24).flat_map(|at| [indices[at], if at % 6 == 5 { 0 } else { 255 }]).collect();
+    let file = tiff(3, 8, 2, &[(320, map), (338, vec![2])], &both);
+    let values = read("tif", &file, &json!({ "background": [1, 2, 3] }));
+    assert_eq!((pixel(&values, 4), pixel(&values, 5)), ([0.0, 128.0, 0.0], [1.0, 2.0, 3.0]));
+    let values = read("tif", &tiff(1, 8, 2, &[(338, vec![2])], &both), &json!({ "background": "white" }));
+    assert_eq!((pixel(&values, 4), pixel(&values, 5)), ([1.0; 3], [255.0; 3]));
+    // Two pixels a byte, of 16 levels.
+    let values = read("tif", &tiff(1, 4, 1, &[], &[0x0F; 12]), &json!({ "color": "gray" }));
+    assert_eq!(values[..2], [0.0, 255.0]);
+    let inks = [0, 128, 255, 0].repeat(24);
+    assert_eq!(pixel(&read("tif", &tiff(5, 8, 4, &[], &inks), &json!({})), 0), [255.0, 127.0, 0.0]);
+    let folder = folder();
+    folder.put("train/a/cut.tif", &tiff(5, 8, 4, &[], &inks)[..60]);
+    let said = folder.refused(&settings());
+    assert!(said.contains("`train/a/cut.tif` ("), "{said}");
+    folder.put("train/a/cut.tif", &tiff(8, 8, 3, &[], &[0; 72]));
+    let said = folder.refused(&settings());
+    assert!(said.contains("`train/a/cut.tif` (TIFF in colors of CIE Lab is not read"), "{said}");
+}
+
 #[test]
 fn images_of_every_kind_are_read() {
     let picture = RgbImage::from_fn(6, 4, |x, y| Rgb([40 * x as u8, 60 * y as u8, 200]));

@@ -226,6 +226,33 @@ fn files_without_a_header_and_with_decimal_commas_are_read() {
 }
 
 #[test]
+fn quotes_may_be_other_signs_or_escaped() {
+    let expected = |data: &DataSet| {
+        let names: Vec<&str> = data.inputs().iter().map(|input| input.name.as_str()).collect();
+        assert_eq!(names, ["a, b=say \"0\"", "a, b=say \"1\"", "a, b is unseen", "x"]);
+        assert_eq!((data.targets().len(), data.example(3)), (20, [0.0, 1.0, 0.0, 3.5].as_slice()));
+    };
+    let other = |row: usize| format!("'say \"{}\"','{row}.5',{}", row / 2 % 2, class(row));
+    let folder = table("'a, b','x',y", 20, other);
+    expected(&folder.open(&csv(&json!({ "quote": "'", "categorical": ["a, b"] }))).unwrap());
+    let escaped = |row: usize| format!(r#""say \"{}\"",{row}.5,{}"#, row / 2 % 2, class(row));
+    let folder = table("\"a, b\",x,y", 20, escaped);
+    expected(&folder.open(&csv(&json!({ "escape": "\\", "categorical": ["a, b"] }))).unwrap());
+    // Without quotes around the cell too.
+    let bare = |row: usize| format!(r#"say \"{}\",{row}.5,{}"#, row / 2 % 2, class(row));
+    let folder = table(r"a\, b,x,y", 20, bare);
+    expected(&folder.open(&csv(&json!({ "escape": "\\", "categorical": ["a, b"] }))).unwrap());
+    for (key, wrong, said) in [
+        ("quote", "é", "`data.quote`: found 'é', expected one ASCII character that is no letter"),
+        ("quote", ",", "`data.separator`: found ',', expected one ASCII character"),
+        ("escape", "\"", "`data.escape`: found '\"', expected one ASCII character other than `quote`"),
+    ] {
+        let refused = folder.refused(&csv(&json!({ key: wrong })));
+        assert!(refused.starts_with(said), "{refused}");
+    }
+}
+
+#[test]
 fn encodings_are_recognized_or_named() {
     let line = |row: usize| format!("{row},{}\n", class(row));
     let text = "größe,y\n".to_owned() + &(0..20).map(line).collect::<String>();

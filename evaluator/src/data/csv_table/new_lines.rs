@@ -7,9 +7,10 @@ use kiln_export::{InputKind, InputRecord, Preprocessing};
 
 use super::cell::CellFormat;
 use super::columns::Role;
+use super::escapes::Escapes;
 use super::settings::{DivisionColumn, TaskKind, Wanted};
 use super::table::{Cells, NO_NAME, Table};
-use super::text::Encoding;
+use super::text::{Encoding, TextFormat};
 use crate::data::new_examples::setting;
 use crate::data::{DataError, Example, NewExamples, ReadingRules};
 
@@ -66,9 +67,14 @@ fn wanted(preprocessing: &Preprocessing, file: &Path) -> Result<Wanted, DataErro
         }
     }
     let separator: Option<char> = setting(preprocessing, "separator", file)?;
+    let quote: Option<char> = setting(preprocessing, "quote", file)?;
+    let escape: Option<char> = setting(preprocessing, "escape", file)?;
     let decimal: Option<char> = setting(preprocessing, "decimal", file)?;
     let header: Option<bool> = setting(preprocessing, "header", file)?;
     let encoding: Encoding = setting(preprocessing, "encoding", file)?;
+    let ascii = |letter: Option<char>| letter.filter(char::is_ascii).map(|letter| letter as u8);
+    let (separator, quote) = (ascii(separator).unwrap_or(b','), ascii(quote).unwrap_or(b'"'));
+    let escapes = ascii(escape).map(|escape| Escapes { escape, quote, separator });
     Ok(Wanted {
         targets: Vec::new(),
         task: TaskKind::Regression,
@@ -77,8 +83,9 @@ fn wanted(preprocessing: &Preprocessing, file: &Path) -> Result<Wanted, DataErro
         categorical,
         division: DivisionColumn::None,
         has_header: header.unwrap_or(true),
-        separator: separator.filter(char::is_ascii).unwrap_or(',') as u8,
-        encoding,
+        separator,
+        quote,
+        text: TextFormat { encoding, escapes },
         cells: CellFormat {
             decimal: decimal.unwrap_or('.'),
             missing: setting(preprocessing, "missing_values", file)?,

@@ -4,7 +4,8 @@ use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
 
 use super::cell::CellFormat;
-use super::text::Encoding;
+use super::escapes::Escapes;
+use super::text::{Encoding, TextFormat};
 use crate::data::Split;
 
 /// `[data]` with `kind = "csv"`.
@@ -43,6 +44,11 @@ pub(super) struct CsvSettings {
     pub(super) header: bool,
     #[serde(default = "comma")]
     separator: char,
+    /// What stands around a cell that holds separators or line ends.
+    #[serde(default = "double_quote")]
+    quote: char,
+    /// What stands before a letter that means itself, such as a quote; unless stated quotes are doubled.
+    escape: Option<char>,
     #[serde(default = "point")]
     decimal: char,
     #[serde(default)]
@@ -155,7 +161,8 @@ pub(super) struct Wanted {
     pub(super) division: DivisionColumn,
     pub(super) has_header: bool,
     pub(super) separator: u8,
-    pub(super) encoding: Encoding,
+    pub(super) quote: u8,
+    pub(super) text: TextFormat,
     pub(super) cells: CellFormat,
 }
 
@@ -164,6 +171,9 @@ const fn yes() -> bool {
 }
 const fn comma() -> char {
     ','
+}
+const fn double_quote() -> char {
+    '"'
 }
 const fn point() -> char {
     '.'
@@ -197,7 +207,22 @@ impl CsvSettings {
             let expected = "one column, or with `task = \"regression\"` at least one";
             return refuse("target", format!("{} columns", targets.len()), expected);
         }
-        if !self.separator.is_ascii() || "\"\n\r".contains(self.separator) {
+        if !self.quote.is_ascii() || self.quote.is_ascii_alphanumeric() || "\n\r".contains(self.quote) {
+            let expected = "one ASCII character that is no letter and no digit, such as `\"` or `'`";
+            return refuse("quote", format!("{:?}", self.quote), expected);
+        }
+        if let Some(escape) = self.escape
+            && (!escape.is_ascii() || escape == self.quote || "\n\r".contains(escape))
+        {
+            let expected =
+                "one ASCII character other than `quote`, such as `\\`; quotes that are doubled need none";
+            return refuse("escape", format!("{escape:?}"), expected);
+        }
+        if !self.separator.is_ascii()
+            || "\n\r".contains(self.separator)
+            || self.separator == self.quote
+            || self.escape == Some(self.separator)
+        {
             let expected = "one ASCII character, such as `,`, `;` or a tab";
             return refuse("separator", format!("{:?}", self.separator), expected);
         }
@@ -249,7 +274,15 @@ impl CsvSettings {
             division,
             has_header: self.header,
             separator: self.separator as u8,
-            encoding: self.encoding,
+            quote: self.quote as u8,
+            text: TextFormat {
+                encoding: self.encoding,
+                escapes: self.escape.map(|escape| Escapes {
+                    escape: escape as u8,
+                    quote: self.quote as u8,
+                    separator: self.separator as u8,
+                }),
+            },
             cells: CellFormat { decimal: self.decimal, missing: self.missing_values.clone() },
         })
     }

@@ -7,7 +7,7 @@ use csv::{ErrorKind, Position, ReaderBuilder, StringRecord, Trim};
 use super::cell::Cell;
 use super::columns::{self, Column, Columns, Role};
 use super::settings::{TaskKind, Wanted};
-use super::text::{Encoding, MAX_RECORD, TableText, line_of};
+use super::text::{MAX_RECORD, TableText, TextFormat, line_of};
 use crate::data::categories::Categories;
 use crate::data::input_file::{InputFile, MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES};
 use crate::data::{DataError, ReadingRules};
@@ -49,7 +49,7 @@ pub(super) struct Table {
     pub(super) cells: Vec<Cells>,
     pub(super) rows: usize,
     files: Vec<PathBuf>,
-    encoding: Encoding,
+    format: TextFormat,
     /// What a person should know of the files, a sentence each.
     pub(super) notes: Vec<String>,
 }
@@ -87,7 +87,7 @@ impl Table {
     /// The line in which something was met first. It is counted when it is asked for, from the start of the
     /// file.
     pub(super) fn line(&self, met: Met) -> u64 {
-        self.files.get(met.file).map_or(0, |path| line_of(path, self.encoding, met.byte))
+        self.files.get(met.file).map_or(0, |path| line_of(path, self.format, met.byte))
     }
 
     /// Adds the lines of a file.
@@ -97,15 +97,16 @@ impl Table {
         wanted: &Wanted,
         rules: ReadingRules,
     ) -> Result<(), DataError> {
-        let (path, text) = TableText::open(path, wanted.encoding)?;
+        let (path, text) = TableText::open(path, wanted.text)?;
         let since_record = text.since_record();
         let file = File { path: &path, number: self.files.len(), wanted, rules, since_record: &since_record };
         if text.is_utf_16() {
             self.notes.push(format!("{}: the text is UTF-16", path.display()));
         }
-        self.encoding = wanted.encoding;
+        self.format = wanted.text;
         let mut reader = ReaderBuilder::new()
             .delimiter(wanted.separator)
+            .quote(wanted.quote)
             .trim(Trim::All)
             .has_headers(wanted.has_header)
             .from_reader(text);
@@ -285,7 +286,7 @@ impl File<'_> {
     }
 
     fn line_at(&self, position: &Position) -> u64 {
-        line_of(self.path, self.wanted.encoding, position.byte())
+        line_of(self.path, self.wanted.text, position.byte())
     }
 
     fn place(&self, record: &StringRecord) -> String {
@@ -299,7 +300,7 @@ impl File<'_> {
         };
         match error.into_kind() {
             ErrorKind::Io(_) if self.since_record.get() > MAX_RECORD => {
-                let place = format!("line {}", line_of(self.path, self.wanted.encoding, start));
+                let place = format!("line {}", line_of(self.path, self.wanted.text, start));
                 let found = format!("no end of the record within {MAX_RECORD} bytes");
                 let expected =
                     "one example a line; the file may have no line ends, or a quote that is never closed";

@@ -9,6 +9,7 @@ use std::rc::Rc;
 use kiln_files::LineCounter;
 use serde::Deserialize;
 
+use super::escapes::{Escapes, Rewriter};
 use crate::data::DataError;
 use crate::data::input_file::{InputFile, Text};
 
@@ -31,10 +32,20 @@ pub(super) enum Encoding {
     Windows1252,
 }
 
-/// A table's text as UTF-8, without a byte order mark.
+/// How the bytes of a file are a table's text.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct TextFormat {
+    pub(super) encoding: Encoding,
+    /// Where letters are escaped; otherwise quotes are doubled.
+    pub(super) escapes: Option<Escapes>,
+}
+
+/// A table's text as UTF-8, without a byte order mark and without escapes.
 pub(super) struct TableText {
     source: Source,
     is_utf_16: bool,
+    /// Escaped text: its rewriter, and what is rewritten but not yet read.
+    escaped: Option<(Rewriter, Vec<u8>)>,
     /// Most bytes of a record.
     limit: u64,
     /// Bytes since the last record, which its reader sets to 0.
@@ -66,11 +77,16 @@ const WINDOWS: [u16; 32] = [
 
 impl TableText {
     /// Opens a file, plain or gzipped, and gives its path.
-    pub(super) fn open(path: &Path, encoding: Encoding) -> Result<(PathBuf, Self), DataError> {
+    pub(super) fn open(path: &Path, format: TextFormat) -> Result<(PathBuf, Self), DataError> {
         let mut file = InputFile::open(path)?;
         let start = file.up_to(4)?;
+        if let Some(found) = other_kind(&start) {
+            let expected =
+                "text in UTF-8, UTF-16, Latin-1 or Windows-1252, plain or packed by gzip; save it so";
+            return Err(file.content("byte 0", found, expected));
+        }
         let (path, text) = file.into_text();
-        let unit = match (encoding, start.as_slice()) {
+        let unit = match (format.encoding, start.as_slice()) {
             (Encoding::Latin1, _) => Some((0, Unit::Latin1)),
             (Encoding::Windows1252, _) => Some((0, Unit::Windows1252)),
             (Encoding::Unicode, [0xFF, 0xFE, ..]) => Some((2, Unit::Utf16 { is_big_endian: false })),
@@ -89,7 +105,8 @@ impl TableText {
             let bytes = start.strip_prefix(b"\xEF\xBB\xBF").unwrap_or(&start).to_vec();
             Source::Plain(io::Cursor::new(bytes).chain(text))
         };
-        Ok((path, Self { source, is_utf_16, limit: MAX_RECORD, since_record: Rc::default() }))
+        let escaped = format.escapes.map(|escapes| (Rewriter::new(escapes), Vec::new()));
+        Ok((path, Self { source, is_utf_16, escaped, limit: MAX_RECORD, since_record: Rc::default() }))
     }
 
     /// Whether the text is UTF-16.
@@ -105,17 +122,23 @@ impl TableText {
 
 impl Read for TableText {
     fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
-        let count = match &mut self.source {
-            Source::Plain(bytes) => bytes.read(buffer)?,
-            Source::Decoded { bytes, unit, ready, at } => {
-                if *at == ready.len() {
-                    (*ready, *at) = (decode(bytes, *unit, buffer.len())?, 0);
+        let count = match &mut self.escaped {
+            Some((rewriter, ready)) => {
+                while ready.is_empty() && !buffer.is_empty() {
+                    let mut bytes = vec![0; buffer.len()];
+                    let count = self.source.read(&mut bytes)?;
+                    if count == 0 {
+                        rewriter.end(ready);
+                        break;
+                    }
+                    rewriter.rewrite(&bytes[..count], ready);
                 }
-                let count = buffer.len().min(ready.len() - *at);
-                buffer[..count].copy_from_slice(&ready[*at..*at + count]);
-                *at += count;
+                let count = buffer.len().min(ready.len());
+                buffer[..count].copy_from_slice(&ready[..count]);
+                ready.drain(..count);
                 count
             }
+            None => self.source.read(buffer)?,
         };
         let since = self.since_record.get() + count as u64;
         self.since_record.set(since);
@@ -126,6 +149,35 @@ impl Read for TableText {
             ));
         }
         Ok(count)
+    }
+}
+
+impl Source {
+    fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
+        match self {
+            Self::Plain(bytes) => bytes.read(buffer),
+            Self::Decoded { bytes, unit, ready, at } => {
+                if *at == ready.len() {
+                    (*ready, *at) = (decode(bytes, *unit, buffer.len())?, 0);
+                }
+                let count = buffer.len().min(ready.len() - *at);
+                buffer[..count].copy_from_slice(&ready[*at..*at + count]);
+                *at += count;
+                Ok(count)
+            }
+        }
+    }
+}
+
+/// What a file is whose first bytes are those of no table that is read.
+fn other_kind(start: &[u8]) -> Option<&'static str> {
+    match start {
+        [b'B', b'Z', b'h', b'1'..=b'9'] => Some("a file packed by bzip2"),
+        [b'P', b'K', 3, 4] => Some("a zip archive or a spreadsheet"),
+        [0xFD, b'7', b'z', b'X'] => Some("a file packed by xz"),
+        [0x28, 0xB5, 0x2F, 0xFD] => Some("a file packed by Zstandard"),
+        [0xFF, 0xFE, 0, 0] | [0, 0, 0xFE, 0xFF] => Some("text in UTF-32"),
+        _ => None,
     }
 }
 
@@ -171,10 +223,10 @@ fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8
     Ok(text.into_bytes())
 }
 
-/// The line of a file in which the record begins that the reader of lines found at byte `offset`, as an
-/// editor counts lines: `\r\n`, `\n` and `\r` each end one.
-pub(super) fn line_of(path: &Path, encoding: Encoding, offset: u64) -> u64 {
-    let counted = TableText::open(path, encoding)
+/// The line of a file in which the record begins that the reader of lines found at byte `offset`, as an editor counts lines:
+/// `\r\n`, `\n` and `\r` each end one.
+pub(super) fn line_of(path: &Path, format: TextFormat, offset: u64) -> u64 {
+    let counted = TableText::open(path, format)
         .ok()
         .map(|(_, text)| TableText { limit: u64::MAX, ..text })
         .and_then(|text| LineCounter::new(BufReader::new(text)).line_at(offset).ok());
@@ -190,7 +242,8 @@ mod tests {
         let path = folder.path().join("t.csv");
         std::fs::write(&path, bytes).unwrap();
         let mut text = String::new();
-        TableText::open(&path, encoding).unwrap().1.read_to_string(&mut text).map(|_| text)
+        let format = TextFormat { encoding, escapes: None };
+        TableText::open(&path, format).unwrap().1.read_to_string(&mut text).map(|_| text)
     }
 
     #[test]
@@ -210,6 +263,42 @@ mod tests {
         assert!(text(b"\xE9,1\n", Encoding::Unicode).is_err());
         assert!(text(b"\xFF\xFEa", Encoding::Unicode).is_err(), "half of a letter");
         assert_eq!(text(b"", Encoding::Unicode).unwrap(), "");
+    }
+
+    #[test]
+    fn packed_files_and_utf_32_are_named() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        for (bytes, name) in [
+            (b"BZh91AY".as_slice(), "bzip2"),
+            (b"PK\x03\x04", "a zip archive"),
+            (b"\xFD7zXZ\0", "xz"),
+            (b"\x28\xB5\x2F\xFD", "Zstandard"),
+            (b"\xFF\xFE\0\0a\0\0\0", "UTF-32"),
+        ] {
+            std::fs::write(&path, bytes).unwrap();
+            let error = TableText::open(&path, TextFormat::default()).err().unwrap().to_string();
+            assert!(error.contains(name), "{error}");
+        }
+    }
+
+    #[test]
+    fn escaped_text_is_read_in_small_pieces() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("t.csv");
+        std::fs::write(&path, "a\\,b,c\n").unwrap();
+        let escapes = Some(Escapes { escape: b'\\', quote: b'"', separator: b',' });
+        let (_, mut table) =
+            TableText::open(&path, TextFormat { encoding: Encoding::Unicode, escapes }).unwrap();
+        let (mut read, mut piece) = (Vec::<u8>::new(), [0; 2]);
+        loop {
+            let count = table.read(&mut piece).unwrap();
+            if count == 0 {
+                break;
+            }
+            read.extend(&piece[..count]);
+        }
+        assert_eq!(read, b"\"a,b\",\"c\"\n");
     }
 
     #[test]

@@ -22,14 +22,16 @@ fn number(text: &str, least: i64, most: i64) -> Option<i64> {
     text.parse().ok().filter(|value| digits && (least..=most).contains(value))
 }
 
-/// Seconds since midnight UTC of `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fff`, each with `Z` or `+hh:mm` behind it
-/// or without.
+/// Seconds since midnight UTC of `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fff`, each with `Z`, `+hh:mm` or `+hhmm`
+/// behind it or without.
 fn seconds_of_day(text: &str) -> Option<f64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let (clock, offset) = match text.rfind(['+', '-']) {
         Some(at) => {
             let sign = if text[at..].starts_with('-') { -1.0 } else { 1.0 };
-            let (hours, minutes) = text[at + 1..].split_once(':').unwrap_or((&text[at + 1..], "0"));
+            let offset = &text[at + 1..];
+            let digits = || offset.split_at_checked(2).filter(|(_, minutes)| minutes.len() == 2);
+            let (hours, minutes) = offset.split_once(':').or_else(digits).unwrap_or((offset, "0"));
             let offset = 3600 * number(hours, 0, 23)? + 60 * number(minutes, 0, 59)?;
             (text[..at].trim_end(), sign * offset as f64)
         }
@@ -67,6 +69,8 @@ mod tests {
             ("2000-03-01", 951_868_800.0),
             ("2024-02-29T12:30:15.5Z", 1_709_209_815.5),
             ("2024-02-29 13:30:15.5+01:00", 1_709_209_815.5),
+            ("2024-02-29T13:30:15.5+0100", 1_709_209_815.5),
+            ("2024-02-29T18:00:15.5+0530", 1_709_209_815.5),
             ("1969/12/31 23:59", -60.0),
         ] {
             let found = seconds(text).unwrap_or(f64::NAN);

@@ -10,11 +10,11 @@ use kiln_space::Shape;
 
 use super::background::Background;
 use super::unreadable::Problem;
-use super::{Color, MAX_EXAMPLE_SIDE, jpeg};
+use super::{Color, MAX_EXAMPLE_SIDE, jpeg, png, tiff};
 use crate::data::ReadingRules;
 
 /// Most rows or columns of an image file.
-const MAX_SIDE: u32 = 16_384;
+pub(super) const MAX_SIDE: u32 = 16_384;
 /// Most bytes that one image may take while it is read.
 const MAX_IMAGE_BYTES: u64 = 1 << 30;
 /// Most bytes of one image file.
@@ -119,13 +119,26 @@ fn load(path: &Path) -> Result<DynamicImage, Problem> {
     let refuse = |error: image::ImageError| damaged(path, &error);
     let reader = reader(path)?;
     let is_jpeg = reader.format() == Some(ImageFormat::Jpeg);
-    let cursor = reader.into_inner();
+    let is_tiff = reader.format() == Some(ImageFormat::Tiff);
+    let is_png = reader.format() == Some(ImageFormat::Png);
+    let mut cursor = reader.into_inner();
+    if is_png {
+        png::mend_transparent_level(cursor.get_mut());
+    }
+    if is_tiff && let Some(why) = tiff::refusal(cursor.get_ref()) {
+        return Err(Problem::unreadable(path.to_owned(), why));
+    }
     if is_jpeg && !jpeg::has_end(cursor.get_ref()) {
         let why = "the file is cut off: a JPEG without its end".to_owned();
         return Err(Problem::unreadable(path.to_owned(), why));
     }
-    let again = ImageReader::new(cursor).with_guessed_format().expect("memory can be read");
-    let mut decoder = with_limits(again).into_decoder().map_err(refuse)?;
+    // What cannot be read here is refused below, with its reason.
+    if is_tiff && let Ok(Some((mut image, orientation))) = tiff::decode(cursor.get_ref()) {
+        image.apply_orientation(orientation);
+        return Ok(image);
+    }
+    let mut decoder =
+        with_limits(guessed(cursor).map_err(|error| failed(path, &error))?).into_decoder().map_err(refuse)?;
     let bytes = decoder.total_bytes();
     if bytes > MAX_IMAGE_BYTES {
         let why = format!("{bytes} bytes of pixels, expected at most {MAX_IMAGE_BYTES}");
@@ -144,8 +157,7 @@ fn load(path: &Path) -> Result<DynamicImage, Problem> {
 }
 
 fn reader(path: &Path) -> Result<ImageReader<Cursor<Vec<u8>>>, Problem> {
-    let failed =
-        |error: std::io::Error| Problem::unreadable(path.to_owned(), format!("cannot read it: {error}"));
+    let failed = |error: std::io::Error| failed(path, &error);
     let mut bytes = Vec::new();
     let file = File::open(path).map_err(failed)?;
     file.take(MAX_FILE_BYTES + 1).read_to_end(&mut bytes).map_err(failed)?;
@@ -156,8 +168,21 @@ fn reader(path: &Path) -> Result<ImageReader<Cursor<Vec<u8>>>, Problem> {
     if bytes.is_empty() {
         return Err(Problem::unreadable(path.to_owned(), "the file is empty".to_owned()));
     }
-    let reader = ImageReader::new(Cursor::new(bytes)).with_guessed_format().map_err(failed)?;
-    Ok(with_limits(reader))
+    Ok(with_limits(guessed(Cursor::new(bytes)).map_err(failed)?))
+}
+
+fn failed(path: &Path, error: &std::io::Error) -> Problem {
+    Problem::unreadable(path.to_owned(), format!("cannot read it: {error}"))
+}
+
+/// A reader for the format that the first bytes tell; that of TIFF beyond 4 GiB (BigTIFF) is not told by the crate.
+fn guessed(cursor: Cursor<Vec<u8>>) -> std::io::Result<ImageReader<Cursor<Vec<u8>>>> {
+    let is_big_tiff =
+        matches!(cursor.get_ref().as_slice(), [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]);
+    if is_big_tiff {
+        return Ok(ImageReader::with_format(cursor, ImageFormat::Tiff));
+    }
+    ImageReader::new(cursor).with_guessed_format()
 }
 
 fn with_limits(mut reader: ImageReader<Cursor<Vec<u8>>>) -> ImageReader<Cursor<Vec<u8>>> {
@@ -285,6 +310,10 @@ fn behind(planes: &[f32], background: Option<Background>, is_whole: bool) -> Opt
     let background = background?.rgb().map(f32::from);
     let values = colors.iter().enumerate().map(|(index, color)| {
         let (alpha, behind) = (opacity[index % positions], background[index / positions]);
+        // Where nothing is mixed, no rounding may change the value either.
+        if alpha >= 255.0 {
+            return *color;
+        }
         let mixed = (behind * (255.0 - alpha) + color * alpha) / 255.0;
         if is_whole { mixed.round() } else { mixed }
     });
