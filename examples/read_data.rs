@@ -4,8 +4,8 @@
 //! $ cargo run --release --example read_data -- jobs.json answers.json
 //! ```
 //!
-//! `jobs.json` holds a list of objects with `name`, `folder` (where the files are) and `data` (the table `[data]`
-//! of a config). The answers hold for each name what was read, or under `error` why nothing was.
+//! `jobs.json` holds a list of objects with `name`, `folder` (where the files are) and `data` (the table
+//! `[data]` of a config). The answers hold for each name what was read, or under `error` why nothing was.
 
 use std::collections::BTreeMap;
 use std::env;

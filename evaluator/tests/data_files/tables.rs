@@ -337,10 +337,7 @@ fn lines_are_those_of_an_editor() {
     ] {
         folder.put("t.csv", &text);
         let said = folder.refused(&csv(&json!({})));
-        assert!(
-            said.contains(&format!("`n` (numbers, but 1 text, the first `x` in line {line};")),
-            "{said}"
-        );
+        assert!(said.contains(&format!("`n` (numbers, but 1 text, the first `x` in line {line};")), "{said}");
         let target =
             folder.refused(&csv(&json!({ "target": "n", "features": ["n2"], "task": "regression" })));
         assert!(target.contains("no column `n2`"), "{target}");

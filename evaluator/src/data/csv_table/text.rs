@@ -223,8 +223,8 @@ fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8
     Ok(text.into_bytes())
 }
 
-/// The line of a file in which the record begins that the reader of lines found at byte `offset`, as an editor counts lines:
-/// `\r\n`, `\n` and `\r` each end one.
+/// The line of a file in which the record begins that the reader of lines found at byte `offset`, as an
+/// editor counts lines: `\r\n`, `\n` and `\r` each end one.
 pub(super) fn line_of(path: &Path, format: TextFormat, offset: u64) -> u64 {
     let counted = TableText::open(path, format)
         .ok()

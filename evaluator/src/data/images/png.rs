@@ -1,7 +1,7 @@
 //! The transparent grey level of a PNG of few bits, as other readers take it.
 //!
-//! Source: W3C, "Portable Network Graphics (PNG) Specification", section 11.3.1.1: of the level in `tRNS` only as
-//! many of the lowest bits count as a pixel has.
+//! Source: W3C, "Portable Network Graphics (PNG) Specification", section 11.3.1.1: of the level in `tRNS`
+//! only as many of the lowest bits count as a pixel has.
 
 use flate2::Crc;
 
@@ -10,8 +10,8 @@ const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
 const BEFORE: usize = 8;
 const BEHIND: usize = 4;
 
-/// Leaves only the bits that count. Pillow writes 255 for white in an image of one bit, which the decoder would look
-/// for in vain.
+/// Leaves only the bits that count. Pillow writes 255 for white in an image of one bit, which the decoder
+/// would look for in vain.
 pub(super) fn mend_transparent_level(bytes: &mut [u8]) {
     let Some((at, level)) = level(bytes) else { return };
     bytes[at..at + 2].copy_from_slice(&level.to_be_bytes());

@@ -1,5 +1,5 @@
-//! Kinds of TIFF images that the crate `image` does not give: palettes, grey levels of few bits or with opacity,
-//! YCbCr, and CMYK rounded as other readers round it.
+//! Kinds of TIFF images that the crate `image` does not give: palettes, grey levels of few bits or with
+//! opacity, YCbCr, and CMYK rounded as other readers round it.
 //!
 //! Source: Adobe, "TIFF, Revision 6.0", 1992, sections 2, 5, 16, 18 and 21.
 
@@ -107,8 +107,8 @@ pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
     ))
 }
 
-/// Says of an image with a palette that its samples are grey levels, because the decoder refuses palettes; `None`
-/// for others.
+/// Says of an image with a palette that its samples are grey levels, because the decoder refuses palettes;
+/// `None` for others.
 fn without_palette(bytes: &mut [u8]) -> Option<()> {
     let directory = Directory::of(bytes)?;
     if directory.value(PHOTOMETRIC)? != usize::from(PALETTE) {
