@@ -152,14 +152,14 @@ fn tiff_of_palettes_opacity_inks_and_few_bits_are_read() {
     assert_eq!((pixel(&values, 4), pixel(&values, 5)), ([1.0; 3], [255.0; 3]));
     // Two pixels a byte, of 16 levels.
     let values = read("tif", &tiff(1, 4, 1, &[], &[0x0F; 12]), &json!({ "color": "gray" }));
-    assert_eq!(values[..2], [0.0, 255.0]);
+    assert!(values[0].abs() < 1e-6 && (values[1] - 255.0).abs() < 1e-6, "{values:?}");
     let inks = [0, 128, 255, 0].repeat(24);
     assert_eq!(pixel(&read("tif", &tiff(5, 8, 4, &[], &inks), &json!({})), 0), [255.0, 127.0, 0.0]);
     let folder = folder();
     folder.put("train/a/cut.tif", &tiff(5, 8, 4, &[], &inks)[..60]);
     let said = folder.refused(&settings());
     assert!(said.contains("`train/a/cut.tif` ("), "{said}");
-    folder.put("train/a/cut.tif", &tiff(8, 8, 3, &[], &[0; 72]));
+    folder.put("train/a/cut.tif", tiff(8, 8, 3, &[], &[0; 72]));
     let said = folder.refused(&settings());
     assert!(said.contains("`train/a/cut.tif` (TIFF in colors of CIE Lab is not read"), "{said}");
 }

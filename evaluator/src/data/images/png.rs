@@ -49,9 +49,9 @@ fn level(bytes: &[u8]) -> Option<(usize, u16)> {
 mod tests {
     use super::*;
 
-    fn chunk(name: &[u8; 4], content: &[u8]) -> Vec<u8> {
+    fn chunk(name: [u8; 4], content: &[u8]) -> Vec<u8> {
         let mut sum = Crc::new();
-        sum.update(name);
+        sum.update(&name);
         sum.update(content);
         let length = (content.len() as u32).to_be_bytes();
         [&length, name.as_slice(), content, &sum.sum().to_be_bytes()].concat()
@@ -59,7 +59,7 @@ mod tests {
 
     fn file(bits: u8, kind: u8, level: u16) -> Vec<u8> {
         let head = [0, 0, 0, 1, 0, 0, 0, 1, bits, kind, 0, 0, 0];
-        let chunks = [chunk(b"IHDR", &head), chunk(b"tRNS", &level.to_be_bytes()), chunk(b"IEND", b"")];
+        let chunks = [chunk(*b"IHDR", &head), chunk(*b"tRNS", &level.to_be_bytes()), chunk(*b"IEND", b"")];
         [SIGNATURE.to_vec(), chunks.concat()].concat()
     }
 

@@ -73,8 +73,10 @@ pub(super) fn decode(bytes: &[u8]) -> TiffResult<Option<(DynamicImage, Orientati
         ColorType::Multiband { .. } => {
             GrayAlphaImage::from_raw(width, height, samples).map(DynamicImage::ImageLumaA8)
         }
-        ColorType::CMYK(_) => rgb(width, height, samples.as_chunks().0.iter().map(from_inks).collect()),
-        _ => rgb(width, height, samples.as_chunks().0.iter().map(from_ycbcr).collect()),
+        ColorType::CMYK(_) => {
+            rgb(width, height, samples.as_chunks().0.iter().copied().map(from_inks).collect())
+        }
+        _ => rgb(width, height, samples.as_chunks().0.iter().copied().map(from_ycbcr).collect()),
     };
     Ok(image.map(|image| (image, orientation)))
 }
@@ -197,14 +199,14 @@ fn color_of(map: &[u16], index: u8) -> Option<[u8; 3]> {
 }
 
 /// What four inks leave of white, rounded.
-fn from_inks(inks: &[u8; 4]) -> [u8; 3] {
+fn from_inks(inks: [u8; 4]) -> [u8; 3] {
     let light = 255 - u32::from(inks[3]);
     let left = |ink: u8| (light - (u32::from(ink) * light + 127) / 255) as u8;
     [left(inks[0]), left(inks[1]), left(inks[2])]
 }
 
 /// Red, green and blue by the weights of ITU-R BT.601 over the whole range.
-fn from_ycbcr(sample: &[u8; 3]) -> [u8; 3] {
+fn from_ycbcr(sample: [u8; 3]) -> [u8; 3] {
     let [y, cb, cr] = sample.map(f32::from);
     let (cb, cr) = (cb - 128.0, cr - 128.0);
     let value = |value: f32| value.round().clamp(0.0, 255.0) as u8;
@@ -224,10 +226,10 @@ mod tests {
 
     #[test]
     fn inks_and_ycbcr_are_rounded() {
-        assert_eq!(from_inks(&[0, 128, 255, 0]), [255, 127, 0]);
-        assert_eq!(from_inks(&[100, 100, 100, 55]), [122, 122, 122]);
-        assert_eq!(from_ycbcr(&[76, 85, 255]), [254, 0, 0]);
-        assert_eq!(from_ycbcr(&[128, 128, 128]), [128; 3]);
+        assert_eq!(from_inks([0, 128, 255, 0]), [255, 127, 0]);
+        assert_eq!(from_inks([100, 100, 100, 55]), [122, 122, 122]);
+        assert_eq!(from_ycbcr([76, 85, 255]), [254, 0, 0]);
+        assert_eq!(from_ycbcr([128, 128, 128]), [128; 3]);
     }
 
     #[test]
