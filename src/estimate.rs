@@ -236,14 +236,11 @@ mod tests {
         assert!((mean_share(&rungs, answered) - 3.0 * 27.0 / (9.0 + 3.0 + 1.0) / 27.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], answered) - 1.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], Fidelities::full_only()) - 1.0).abs() < 1e-12);
-        // The same time whether the epochs of a thousand trainings are given, or their number.
+        // The same time whether the epochs of four trainings are given, or their number.
         let all = estimate("[8, 16, 32, 64]", "trials = 4").search;
         let paid = estimate("[8, 16, 32, 64]", "epochs = 16000").search;
         let ratio = paid.get() / all.get();
-        assert!(
-            (0.2..5.0).contains(&ratio),
-            "{paid:?} {all:?}: the machine may be twice as slow at one time"
-        );
+        assert!((0.1..10.0).contains(&ratio), "{paid:?} {all:?}: the machine may be slower at one time");
     }
 
     #[test]

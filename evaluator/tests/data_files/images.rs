@@ -154,7 +154,9 @@ fn tiff_of_palettes_opacity_inks_and_few_bits_are_read() {
     let values = read("tif", &tiff(1, 4, 1, &[], &[0x0F; 12]), &json!({ "color": "gray" }));
     assert!(values[0].abs() < 1e-6 && (values[1] - 255.0).abs() < 1e-6, "{values:?}");
     let inks = [0, 128, 255, 0].repeat(24);
-    assert_eq!(pixel(&read("tif", &tiff(5, 8, 4, &[], &inks), &json!({})), 0), [255.0, 127.0, 0.0]);
+    let read_inks = read("tif", &tiff(5, 8, 4, &[], &inks), &json!({}));
+    let near = pixel(&read_inks, 0).iter().zip([255.0, 127.0, 0.0]).all(|(a, b)| (a - b).abs() < 1e-6);
+    assert!(near, "{read_inks:?}");
     let folder = folder();
     folder.put("train/a/cut.tif", &tiff(5, 8, 4, &[], &inks)[..60]);
     let said = folder.refused(&settings());
