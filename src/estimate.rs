@@ -86,15 +86,15 @@ impl Estimate {
     }
 }
 
-/// Trials that there can be: those of the budget, and no more than the space has networks, each judged with each of so many
-/// efforts.
+/// Trials that there can be: those of the budget, and no more than the space has networks, each judged with
+/// each of so many efforts.
 fn most_trials(search: &SearchTable, genotypes: &BigUint, efforts: usize) -> u64 {
     let all = u64::try_from(genotypes).unwrap_or(u64::MAX).saturating_mul(efforts.max(1) as u64);
     search.trials.map_or(all, |trials| trials.min(all))
 }
 
-/// Epochs of a trial in the mean, as a share of the whole schedule. Strategies that promote the best to longer trainings
-/// spend about as much on each length, so that the mean is harmonic.
+/// Epochs of a trial in the mean, as a share of the whole schedule. Strategies that promote the best to
+/// longer trainings spend about as much on each length, so that the mean is harmonic.
 fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     let epochs = asked.iter().map(|fidelity| answered.epochs(*fidelity)).filter(|epochs| *epochs > 0);
     let (count, inverse) =

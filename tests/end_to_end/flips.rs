@@ -86,8 +86,8 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Whether an error or a warning, of a command or in the log, names this file of the run folder. Other lines of the log do
-/// not count: they tell of every file that is written.
+/// Whether an error or a warning, of a command or in the log, names this file of the run folder. Other lines
+/// of the log do not count: they tell of every file that is written.
 fn names(said: &str, file: &str) -> bool {
     let path = format!("tiny/{file}");
     let complains = |line: &str| {

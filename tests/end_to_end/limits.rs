@@ -30,8 +30,8 @@ fn goes_on(sandbox: &Sandbox, whole: &Sandbox, what: &str) {
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"), "{what}");
 }
 
-/// Runs a study under each limit, and to its end without one. Gives how often a limit stopped it; `check` sees
-/// all messages of such an end, and the last of them.
+/// Runs a study under each limit, and to its end without one. Gives how often a limit stopped it; `check`
+/// sees all messages of such an end, and the last of them.
 fn stopped_by(limits: impl IntoIterator<Item = String>, check: impl Fn(&str, &str)) -> usize {
     let whole = Sandbox::new(&config());
     whole.search(&[]);

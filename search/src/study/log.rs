@@ -51,8 +51,8 @@ impl Log {
     /// Writes events into the journal only, and returns when they will survive a crash.
     ///
     /// # Errors
-    /// [`EvalError::Interrupted`] once anything could not be written: that error is kept for [`Log::settled`],
-    /// so that nobody on the way can lose it.
+    /// [`EvalError::Interrupted`] once anything could not be written: that error is kept for
+    /// [`Log::settled`], so that nobody on the way can lose it.
     pub(super) fn write(&self, events: &[Event]) -> Result<(), StudyError> {
         let mut state = self.state();
         let written = if state.failed.is_some() { Ok(()) } else { state.write(events) };

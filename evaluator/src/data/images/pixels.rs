@@ -175,8 +175,8 @@ fn failed(path: &Path, error: &std::io::Error) -> Problem {
     Problem::unreadable(path.to_owned(), format!("cannot read it: {error}"))
 }
 
-/// A reader for the format that the first bytes tell; that of TIFF beyond 4 GiB (`BigTIFF`) is not told by the
-/// crate.
+/// A reader for the format that the first bytes tell; that of TIFF beyond 4 GiB (`BigTIFF`) is not told by
+/// the crate.
 fn guessed(cursor: Cursor<Vec<u8>>) -> std::io::Result<ImageReader<Cursor<Vec<u8>>>> {
     let is_big_tiff =
         matches!(cursor.get_ref().as_slice(), [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]);

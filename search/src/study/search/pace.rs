@@ -47,7 +47,8 @@ impl Pace {
             // A cast of what is too large gives the largest number.
             told.saturating_add((left * speed) as u64)
         });
-        // Trials that are asked for are paid already, so that the last ones bring the estimate down to `told`.
+        // Trials that are asked for are paid already, so that the last ones bring the estimate down to
+        // `told`.
         let paid = settings.epochs.filter(|_| epochs > 0 && told > 0).map(|budget| {
             let trials = u128::from(told) * u128::from(budget) / u128::from(epochs);
             u64::try_from(trials).unwrap_or(u64::MAX)
