@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kiln::config::RunConfig;
-use kiln_export::plain_text;
+use kiln_export::{civil, plain_text};
 use kiln_search::MAX_HOURS;
 
 /// Values from the one up to the other are written without an exponent.
@@ -159,22 +159,6 @@ pub(crate) fn moment(unix_s: f64) -> String {
     let (days, minute) = (minutes / 1440, minutes % 1440);
     let (year, month, day) = civil(days);
     format!("{year}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
-}
-
-/// The date so many days after the beginning of 1970.
-///
-/// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
-const fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the day that some lack is their last.
-    let days = days + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + 400 * era + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
 }
 
 #[cfg(test)]

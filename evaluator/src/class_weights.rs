@@ -166,27 +166,14 @@ fn shown(value: &Value) -> String {
 
 #[cfg(test)]
 mod tests {
-    use kiln_export::InputRecord;
-    use kiln_space::Shape;
     use serde_json::json;
 
     use super::*;
-    use crate::data::{Augmentation, Given, RawData, Sizes};
+    use crate::data::Sizes;
+    use crate::data::testing::of_targets;
 
     fn data(targets: Targets) -> DataSet {
-        let given = Given::test_at_end(targets.len(), 0);
-        let raw = RawData {
-            name: "test".to_owned(),
-            input: "a number".to_owned(),
-            shape: Shape::vector(1),
-            examples: vec![0.0; targets.len()],
-            targets,
-            inputs: vec![InputRecord::channel("x")],
-            given,
-            notes: Vec::new(),
-        };
-        let sizes = Sizes { test: 0.1, validation: 0.1, seed: 0, limit: None };
-        DataSet::new(raw, &sizes, Augmentation::default()).unwrap()
+        of_targets(targets, 0, &Sizes { test: 0.1, validation: 0.1, seed: 0, limit: None })
     }
 
     /// 80 examples of `many` and 20 of `few`; 65 and 16 of them are trained on. No example is of `none`.

@@ -196,27 +196,14 @@ impl Score {
 
 #[cfg(test)]
 mod tests {
-    use kiln_export::InputRecord;
-    use kiln_space::Shape;
     use serde_json::Map;
 
     use super::*;
-    use crate::data::{Augmentation, Given, RawData, Sizes, Targets};
+    use crate::data::testing::of_targets;
+    use crate::data::{Sizes, Targets};
 
     fn data(targets: Targets, test: usize) -> DataSet {
-        let given = Given::test_at_end(targets.len(), test);
-        let raw = RawData {
-            name: "test".to_owned(),
-            input: "a number".to_owned(),
-            shape: Shape::vector(1),
-            examples: vec![0.0; targets.len()],
-            targets,
-            inputs: vec![InputRecord::channel("x")],
-            given,
-            notes: Vec::new(),
-        };
-        let sizes = Sizes { test: 0.0, validation: 0.3, seed: 0, limit: None };
-        DataSet::new(raw, &sizes, Augmentation::default()).unwrap()
+        of_targets(targets, test, &Sizes { test: 0.0, validation: 0.3, seed: 0, limit: None })
     }
 
     fn classes() -> DataSet {

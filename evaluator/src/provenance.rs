@@ -2,6 +2,8 @@
 
 use std::time::SystemTime;
 
+use kiln_export::civil;
+
 /// Seconds since the epoch that stand in for the present where this is set.
 ///
 /// Source: reproducible-builds.org, "`SOURCE_DATE_EPOCH` specification".
@@ -16,19 +18,9 @@ pub(crate) fn today() -> String {
 }
 
 /// The day of a moment in seconds since the epoch; the last day of year 9999 for later ones.
-///
-/// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
 fn day(unix_s: u64) -> String {
     const LAST_DAY: u64 = 2_932_896;
-    // Years begin in March, so that the day that some lack is their last.
-    let days = (unix_s / DAY_S).min(LAST_DAY) + 719_468;
-    let (era, of_era) = (days / 146_097, days % 146_097);
-    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
-    let of_year = of_era - (365 * year + year / 4 - year / 100);
-    let month = (5 * of_year + 2) / 153;
-    let day = of_year - (153 * month + 2) / 5 + 1;
-    let month = if month < 10 { month + 3 } else { month - 9 };
-    let year = year + 400 * era + u64::from(month <= 2);
+    let (year, month, day) = civil((unix_s / DAY_S).min(LAST_DAY));
     format!("{year:04}-{month:02}-{day:02}")
 }
 

@@ -1,5 +1,6 @@
 #![doc = include_str!("../README.md")]
 
+mod calendar;
 mod card;
 mod check;
 #[cfg(test)]
@@ -22,6 +23,7 @@ mod test_results;
 pub mod testing;
 
 pub use self::safetensors::Safetensors;
+pub use calendar::civil;
 pub use card::{MetricRecord, ModelCard, Prediction, Preprocessing};
 pub use check::expected_arrays;
 pub use error::ExportError;

@@ -22,6 +22,8 @@ mod reading;
 mod registry;
 mod split;
 mod targets;
+#[cfg(test)]
+pub(crate) mod testing;
 
 pub use augment::Augmentation;
 pub use batch::{Batch, BatchTargets, Batcher};

@@ -1,0 +1,18 @@
+//! Dates of the calendar, for cards and for people.
+
+/// Year, month and day, so many days after the beginning of 1970.
+///
+/// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
+#[must_use]
+pub const fn civil(days: u64) -> (u64, u64, u64) {
+    // Years begin in March, so that the day that some lack is their last.
+    let days = days + 719_468;
+    let (era, of_era) = (days / 146_097, days % 146_097);
+    let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
+    let of_year = of_era - (365 * year + year / 4 - year / 100);
+    let month = (5 * of_year + 2) / 153;
+    let day = of_year - (153 * month + 2) / 5 + 1;
+    let month = if month < 10 { month + 3 } else { month - 9 };
+    let year = year + 400 * era + if month <= 2 { 1 } else { 0 };
+    (year, month, day)
+}
