@@ -1,11 +1,14 @@
 //! Tables of comma-separated values: one example a line, one column that networks learn to give, or several numbers.
 
 mod cell;
+mod cells;
 mod columns;
 mod decisions;
 mod encoding;
 mod escapes;
+mod letters;
 mod new_lines;
+mod rows;
 mod settings;
 mod table;
 mod text;
@@ -15,11 +18,12 @@ use std::path::Path;
 
 use kiln_space::{SettingsError, Shape};
 
+use self::cells::{Cells, NO_NAME};
 use self::columns::Role;
 use self::encoding::{Encoded, encode};
 pub(super) use self::new_lines::read_new;
 use self::settings::{CsvSettings, DivisionColumn, TaskKind, Wanted};
-use self::table::{NO_NAME, Table};
+use self::table::Table;
 use super::input_file::{MAX_VALUES, name_of};
 use super::preparation::{FIFTH, Offer, Preparation};
 use super::{DataError, DataSet, Division, Given, Opening, RawData, ReadingRules, Split, Targets, offsets};
@@ -219,7 +223,7 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
 /// refused new names of features too.
 fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules) -> Result<(), DataError> {
     let first = splits.iter().take_while(|split| split.is_none()).count();
-    let refused = |cells: &&table::Cells| match cells.column.role {
+    let refused = |cells: &&Cells| match cells.column.role {
         Role::Target => true,
         Role::Category => rules == ReadingRules::First,
         Role::Number | Role::Division => false,

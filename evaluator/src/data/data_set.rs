@@ -256,10 +256,17 @@ impl DataSet {
     }
 }
 
+/// Values that are hashed at once.
+const HASHED: usize = 16_384;
+
 fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normalization; 2]) -> String {
     let mut hasher = blake3::Hasher::new();
-    for value in &raw.examples {
-        hasher.update(&value.to_le_bytes());
+    // Long updates are several times as fast as those of one value.
+    let mut bytes = Vec::with_capacity(size_of::<f32>() * HASHED);
+    for values in raw.examples.chunks(HASHED) {
+        bytes.clear();
+        bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
+        hasher.update(&bytes);
     }
     // Data without offsets have the hash that they had before there were any.
     for offset in raw.inputs.iter().map(|input| input.offset).filter(|offset| *offset != 0.0) {

@@ -1,16 +1,12 @@
 //! What is odd about a data set as a whole: inputs that never vary, examples on two sides of a split, classes
 //! that cannot be learned or judged. Nothing is refused here.
 
-use std::collections::BTreeMap;
-
 use kiln_export::InputKind;
 
 use super::{DataSet, Split, Targets};
 
 /// Names that a sentence lists.
 const NAMED: usize = 6;
-/// Bytes of a hash by which examples are compared.
-const HASH_BYTES: usize = 16;
 
 impl DataSet {
     /// What a person should look at before training, a sentence each. It reads every value once.
@@ -46,37 +42,57 @@ fn constant_inputs(data: &DataSet) -> Vec<String> {
     )]
 }
 
+/// An example of a split, by its place among the splits.
+struct Member {
+    hash: u64,
+    place: usize,
+    example: u32,
+}
+
 /// Examples of a split whose inputs are equal, to the bit, to those of an example of an earlier split.
 fn duplicates(data: &DataSet) -> Vec<String> {
-    let hash = |example: u32| -> [u8; HASH_BYTES] {
-        let mut hasher = blake3::Hasher::new();
-        for value in data.example(example) {
-            hasher.update(&value.to_le_bytes());
-        }
-        hasher.finalize().as_bytes()[..HASH_BYTES].try_into().expect("a hash is longer")
-    };
     let splits = [(Split::Train, "training"), (Split::Validation, "validation"), (Split::Test, "test")];
-    // The first split that has an example, by the example's hash.
-    let mut seen: BTreeMap<[u8; HASH_BYTES], usize> = BTreeMap::new();
+    let bits = |member: &Member| data.example(member.example).iter().map(|value| value.to_bits());
+    let mut members: Vec<Member> = Vec::new();
+    for (place, (split, _)) in splits.iter().enumerate() {
+        let member = |example: &u32| Member { hash: hash(data.example(*example)), place, example: *example };
+        members.extend(data.split(*split).iter().map(member));
+    }
+    // Equal examples come to lie side by side, those of the earliest split first. Values are compared only
+    // where hashes are equal.
+    members.sort_unstable_by(|a, b| {
+        let by_values = || bits(a).cmp(bits(b)).then(a.place.cmp(&b.place));
+        a.hash.cmp(&b.hash).then_with(by_values)
+    });
+    let mut counts = [[0_usize; 3]; 3];
+    for equal in members.chunk_by(|a, b| a.hash == b.hash && bits(a).eq(bits(b))) {
+        for member in equal {
+            counts[member.place][equal[0].place] += 1;
+        }
+    }
     let mut found = Vec::new();
     for (place, (split, name)) in splits.iter().enumerate() {
-        let examples = data.split(*split);
-        let mut counts = [0_usize; 2];
-        for example in examples {
-            match seen.entry(hash(*example)).or_insert(place) {
-                first if *first < place => counts[*first] += 1,
-                _ => {}
-            }
-        }
-        for (count, (_, other)) in counts.iter().zip(&splits).filter(|(count, _)| **count > 0) {
+        let earlier = counts[place].iter().zip(&splits).take(place);
+        for (count, (_, other)) in earlier.filter(|(count, _)| **count > 0) {
             found.push(format!(
                 "{count} of {} {name} examples have exactly the inputs of a {other} example: what is measured on them says \
                  nothing of new data",
-                examples.len()
+                data.split(*split).len()
             ));
         }
     }
     found
+}
+
+/// A hash for sorting, which need not resist anybody: equal hashes are looked into.
+///
+/// Source: the multiplier of Steele and Vigna, "Computationally easy, spectrally good multipliers for
+/// congruential pseudorandom number generators", Software: Practice and Experience 52, 2022.
+fn hash(values: &[f32]) -> u64 {
+    const MULTIPLIER: u64 = 0xF135_7AEA_2E62_A9C5;
+    values.iter().fold(0, |hash: u64, value| {
+        (hash.rotate_left(26) ^ u64::from(value.to_bits())).wrapping_mul(MULTIPLIER)
+    })
 }
 
 /// Classes that training does not have, and classes of one example.

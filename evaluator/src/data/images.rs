@@ -2,11 +2,15 @@
 //! `CLASS/*` alone.
 
 mod background;
+mod color;
+mod decoding;
 mod jpeg;
 mod layout;
+mod limits;
 mod listing;
 mod pixels;
 mod png;
+mod problem;
 mod tiff;
 mod unreadable;
 
@@ -17,10 +21,14 @@ use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
 use self::background::Background;
+use self::color::Color;
+use self::decoding::dimensions;
 use self::layout::Layout;
+use self::limits::MAX_EXAMPLE_SIDE;
 use self::listing::{Labeled, Listing};
-use self::pixels::{Reading, dimensions};
-use self::unreadable::{Problem, Unreadable};
+use self::pixels::Reading;
+use self::problem::Problem;
+use self::unreadable::Unreadable;
 use super::input_file::{MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES, name_of};
 use super::preparation::{Offer, Preparation, TENTH};
 use super::reading::ReadingProgress;
@@ -29,8 +37,6 @@ use super::{
 };
 use crate::parallel;
 
-/// Most rows or columns of an example.
-const MAX_EXAMPLE_SIDE: usize = 1024;
 /// Images that are decoded between two reports of progress.
 const CHUNK: usize = 256;
 
@@ -47,26 +53,6 @@ struct Images {
     /// Whether files that cannot be read are passed over, and counted, instead of refused.
     #[serde(default)]
     skip_unreadable: bool,
-}
-
-/// Channels of the examples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Color {
-    /// Red, green and blue, 0 to 255 each.
-    #[default]
-    Rgb,
-    /// Grey level, 0 to 255.
-    Gray,
-}
-
-impl Color {
-    const fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Rgb => &["red", "green", "blue"],
-            Self::Gray => &["grey level"],
-        }
-    }
 }
 
 pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {

@@ -15,18 +15,19 @@ pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> 
     if rules == ReadingRules::First {
         return (values.iter().map(|value| *value as f32).collect(), Vec::new());
     }
-    let offsets: Vec<f64> = (0..columns).map(|column| offset(values, columns, column)).collect();
+    let rows = values.len() / columns;
+    let offsets: Vec<f64> =
+        (0..columns).map(|column| of_column(rows, |row| values[row * columns + column])).collect();
     let single = |(index, value): (usize, &f64)| (value - offsets[index % columns]) as f32;
     let single = values.iter().enumerate().map(single).collect();
     let needed = offsets.iter().any(|offset| *offset != 0.0);
     (single, if needed { offsets } else { Vec::new() })
 }
 
-/// What to take off a column: a round number near its middle, or 0.
-fn offset(values: &[f64], columns: usize, column: usize) -> f64 {
-    let rows = values.len() / columns;
+/// What to take off a column of `rows` values: a round number near its middle, or 0.
+pub(super) fn of_column(rows: usize, value: impl Fn(usize) -> f64) -> f64 {
     let step = rows.div_ceil(SAMPLE).max(1);
-    let mut sample: Vec<f64> = (0..rows).step_by(step).map(|row| values[row * columns + column]).collect();
+    let mut sample: Vec<f64> = (0..rows).step_by(step).map(value).collect();
     let middle = median(&mut sample);
     let mut distances: Vec<f64> = sample.iter().map(|value| (value - middle).abs()).collect();
     let typical = median(&mut distances);

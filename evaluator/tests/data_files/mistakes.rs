@@ -144,7 +144,7 @@ fn tables() {
     case("a,b\n1,2\n", "t.csv: line 1: found no column `y`", "there are `a`, `b`");
     case("y\na\n", "t.csv: line 1: found no column but the target", "at least one feature");
     case("x,x,y\n1,2,a\n", "t.csv: line 1: found two columns `x`", "each name once");
-    case("x,y\n1,a\n2\n", "t.csv: line 3: found 1 columns", "2 as in the first line");
+    case("x,y\n1,a\n2\n", "t.csv: line 3: found 1 column", "2 as in the first line");
     let gap = "t.csv: 1 column needs a decision: `x` (1 missing, the first in line 3)";
     case("x,y\n1,a\n?,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");
     case("x,y\n1,a\n,b\n", gap, "missing = \"mean\" (or \"most_frequent\")");

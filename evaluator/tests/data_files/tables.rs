@@ -348,7 +348,7 @@ fn lines_are_those_of_an_editor() {
     for end in ["\n", "\r\n", "\r"] {
         folder.put("t.csv", table(end).replace("x,no", "28"));
         let said = folder.refused(&csv(&json!({})));
-        assert!(said.starts_with("t.csv: line 30: found 1 columns, expected 2"), "{end:?}: {said}");
+        assert!(said.starts_with("t.csv: line 30: found 1 column, expected 2"), "{end:?}: {said}");
     }
 }
 

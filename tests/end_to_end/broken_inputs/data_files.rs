@@ -18,7 +18,7 @@ fn data_files() {
             "a short line",
             table,
             vec![("t.csv", b"x,y\n1,a\n2\n".to_vec())],
-            &["t.csv: line 3: found 1 columns"],
+            &["t.csv: line 3: found 1 column"],
         ),
         (
             "no number",

@@ -2,6 +2,8 @@
 
 /// Texts that stand for a missing value wherever they are, in lower case.
 const MISSING: [&str; 9] = ["", "na", "nan", "null", "?", "n/a", "none", "<na>", "#n/a"];
+/// Bytes of the longest of them.
+const LONGEST_MISSING: usize = 4;
 
 /// How cells are read.
 #[derive(Clone, Debug)]
@@ -23,21 +25,24 @@ pub(super) enum Cell<'a> {
 impl CellFormat {
     /// What a cell holds whose column may hold numbers; `true` and `false` are 1 and 0.
     pub(super) fn read<'a>(&self, text: &'a str) -> Cell<'a> {
-        if self.is_missing(text) {
-            return Cell::Missing;
-        }
+        // Most cells are numbers, and no usual text for a missing value is one.
         match self.number(text) {
-            Some(value) => Cell::Number(value),
-            None if text.eq_ignore_ascii_case("true") => Cell::Number(1.0),
-            None if text.eq_ignore_ascii_case("false") => Cell::Number(0.0),
-            None => Cell::Text(text),
+            Some(value) if !self.is_listed(text) => Cell::Number(value),
+            _ if self.is_missing(text) => Cell::Missing,
+            _ if text.eq_ignore_ascii_case("true") => Cell::Number(1.0),
+            _ if text.eq_ignore_ascii_case("false") => Cell::Number(0.0),
+            _ => Cell::Text(text),
         }
     }
 
     /// Whether nothing is known of a cell.
     pub(super) fn is_missing(&self, text: &str) -> bool {
-        MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing))
-            || self.missing.iter().any(|missing| missing == text)
+        text.len() <= LONGEST_MISSING && MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing))
+            || self.is_listed(text)
+    }
+
+    fn is_listed(&self, text: &str) -> bool {
+        self.missing.iter().any(|missing| missing == text)
     }
 
     /// The number that a cell holds, if it is one of single precision's range.

@@ -3,9 +3,10 @@
 
 use std::collections::BTreeMap;
 
+use super::cells::{Cells, MAX_CATEGORIES, NO_NAME};
 use super::columns::Role;
 use super::settings::Missing;
-use super::table::{Cells, MAX_CATEGORIES, NO_NAME, Table};
+use super::table::Table;
 use super::times;
 use crate::data::{DataError, Targets};
 

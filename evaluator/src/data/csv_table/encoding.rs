@@ -5,10 +5,14 @@ use std::collections::BTreeMap;
 
 use kiln_export::{InputKind, InputRecord};
 
+use super::cells::{Cells, NO_NAME};
 use super::columns::Role;
 use super::settings::Missing;
-use super::table::{Cells, NO_NAME, Table};
+use super::table::Table;
 use crate::data::{NamesFrom, Opening, ReadingRules, offsets};
+
+/// Lines that are encoded together.
+const BLOCK: usize = 256;
 
 /// How one column becomes inputs.
 pub(super) struct Encoder<'a> {
@@ -33,15 +37,22 @@ pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, opening:
     let encoders: Vec<Encoder<'_>> =
         table.features().map(|cells| Encoder::new(cells, training, missing, opening)).collect();
     let mut inputs: Vec<InputRecord> = encoders.iter().flat_map(|encoder| encoder.inputs.clone()).collect();
-    let mut values = Vec::with_capacity(table.rows.saturating_mul(inputs.len()));
-    for row in 0..table.rows {
-        for encoder in &encoders {
-            encoder.append(row, &mut values);
+    let width = inputs.len();
+    let mut first = 0;
+    for encoder in &encoders {
+        if rules > ReadingRules::First {
+            inputs[first].offset = encoder.offset(table.rows);
         }
+        first += encoder.inputs.len();
     }
-    let (values, offsets) = offsets::to_single(&values, inputs.len(), rules);
-    for (input, offset) in inputs.iter_mut().zip(offsets) {
-        input.offset = offset;
+    let mut values = vec![0.0; table.rows.saturating_mul(width)];
+    // Column after column, in blocks of lines that stay in the cache.
+    for (block, lines) in values.chunks_mut(BLOCK * width).enumerate() {
+        let mut first = 0;
+        for encoder in &encoders {
+            encoder.write(block * BLOCK, inputs[first].offset, &mut lines[first..], width);
+            first += encoder.inputs.len();
+        }
     }
     let notes = encoders.iter().filter_map(|encoder| encoder.unseen(table.rows)).collect();
     Encoded { inputs, values, notes }
@@ -114,21 +125,47 @@ impl<'a> Encoder<'a> {
         Self { cells, inputs, places }
     }
 
-    fn append(&self, row: usize, values: &mut Vec<f64>) {
-        let id = self.cells.ids.get(row).copied();
-        let number = self.cells.numbers.get(row).copied();
-        let is_missing = id.map_or_else(|| number.is_some_and(f64::is_nan), |id| id == NO_NAME);
-        let place = id.filter(|id| *id != NO_NAME).map(|id| self.places[id as usize]);
-        for (at, input) in (0_u32..).zip(&self.inputs) {
-            values.push(match &input.kind {
-                InputKind::Number { fill, .. } => {
-                    number.filter(|_| !is_missing).or(*fill).unwrap_or_default()
+    /// What is taken off the first input's values. Inputs that are 0 or 1 need nothing.
+    fn offset(&self, rows: usize) -> f64 {
+        match &self.inputs[0].kind {
+            InputKind::Number { fill, .. } => offsets::of_column(rows, |row| self.number(row, *fill)),
+            _ => 0.0,
+        }
+    }
+
+    fn number(&self, row: usize, fill: Option<f64>) -> f64 {
+        let number = self.cells.numbers[row];
+        if number.is_nan() { fill.unwrap_or_default() } else { number }
+    }
+
+    /// Writes the inputs of lines from `row` on, into places that are 0 and `width` apart.
+    fn write(&self, row: usize, offset: f64, values: &mut [f32], width: usize) {
+        if let InputKind::Number { fill, .. } = &self.inputs[0].kind {
+            for (row, inputs) in (row..).zip(values.chunks_mut(width)) {
+                inputs[0] = (self.number(row, *fill) - offset) as f32;
+                if self.inputs.len() > 1 {
+                    inputs[1] = f32::from(u8::from(self.cells.numbers[row].is_nan()));
                 }
-                InputKind::Category { fill, .. } => one_if(place == Some(at) || (is_missing && *fill)),
-                InputKind::Unseen { .. } => one_if(place == Some(NO_NAME)),
-                InputKind::Missing { .. } => one_if(is_missing),
-                InputKind::Channel => 0.0,
-            });
+            }
+            return;
+        }
+        let sets = |wanted: fn(&InputKind) -> bool| {
+            (0..self.inputs.len()).filter(|at| wanted(&self.inputs[*at].kind)).collect::<Vec<_>>()
+        };
+        let unseen = sets(|kind| matches!(kind, InputKind::Unseen { .. }));
+        let missing =
+            sets(|kind| matches!(kind, InputKind::Missing { .. } | InputKind::Category { fill: true, .. }));
+        for (id, inputs) in self.cells.ids[row..].iter().zip(values.chunks_mut(width)) {
+            let place = if *id == NO_NAME { NO_NAME } else { self.places[*id as usize] };
+            let known = [place as usize];
+            let set = match place {
+                _ if *id == NO_NAME => missing.as_slice(),
+                NO_NAME => unseen.as_slice(),
+                _ => &known,
+            };
+            for at in set {
+                inputs[*at] = 1.0;
+            }
         }
     }
 
@@ -142,10 +179,6 @@ impl<'a> Encoder<'a> {
             format!("column `{name}`: {count} of {rows} lines have a name that no training example has; they share one input")
         })
     }
-}
-
-fn one_if(holds: bool) -> f64 {
-    f64::from(u8::from(holds))
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {

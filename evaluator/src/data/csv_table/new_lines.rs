@@ -6,10 +6,11 @@ use std::path::Path;
 use kiln_export::{InputKind, InputRecord, Preprocessing};
 
 use super::cell::CellFormat;
+use super::cells::{Cells, NO_NAME};
 use super::columns::Role;
 use super::escapes::Escapes;
 use super::settings::{DivisionColumn, TaskKind, Wanted};
-use super::table::{Cells, NO_NAME, Table};
+use super::table::Table;
 use super::text::{Encoding, TextFormat};
 use crate::data::new_examples::setting;
 use crate::data::{DataError, Example, NewExamples, ReadingRules};

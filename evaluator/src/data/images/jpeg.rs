@@ -9,7 +9,7 @@ pub(super) fn has_end(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
         // A marker is 0xFF, which may be repeated, and a byte that is neither 0x00 nor 0xFF.
-        let Some(found) = bytes[at.min(bytes.len())..].iter().position(|byte| *byte == 0xFF) else {
+        let Some(found) = memchr::memchr(0xFF, &bytes[at.min(bytes.len())..]) else {
             return false;
         };
         at += found;

@@ -4,7 +4,7 @@ use std::ffi::OsStr;
 use std::fs;
 use std::path::{Path, PathBuf};
 
-use super::unreadable::Problem;
+use super::problem::Problem;
 use crate::data::{DataError, ReadingRules, Split};
 
 /// Files that desktops leave in folders, in lower case.

@@ -1,34 +1,14 @@
 //! Files that cannot be read: all of them in one message, or passed over and counted.
 
-use std::path::{Path, PathBuf};
+use std::path::Path;
 
+use super::decoding::dimensions;
 use super::listing::Labeled;
-use super::pixels::dimensions;
+use super::problem::Problem;
 use crate::data::{DataError, ReadingRules};
 
 /// Files that a message names.
 const NAMED: usize = 8;
-
-/// A file that cannot be used, and why.
-#[derive(Debug)]
-pub(super) struct Problem {
-    path: PathBuf,
-    why: String,
-    /// Whether it may be passed over: what is damaged may, what only lacks a setting may not.
-    pub(super) is_skippable: bool,
-}
-
-impl Problem {
-    /// The file is damaged, or no image.
-    pub(super) const fn unreadable(path: PathBuf, why: String) -> Self {
-        Self { path, why, is_skippable: true }
-    }
-
-    /// The file is whole, but cannot be used with these settings.
-    pub(super) const fn unfit(path: PathBuf, why: String) -> Self {
-        Self { path, why, is_skippable: false }
-    }
-}
 
 /// What could not be read so far.
 pub(super) struct Unreadable<'a> {

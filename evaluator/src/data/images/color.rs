@@ -1,0 +1,23 @@
+//! Which channels examples have.
+
+use serde::Deserialize;
+
+/// Channels of the examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Color {
+    /// Red, green and blue, 0 to 255 each.
+    #[default]
+    Rgb,
+    /// Grey level, 0 to 255.
+    Gray,
+}
+
+impl Color {
+    pub(super) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Rgb => &["red", "green", "blue"],
+            Self::Gray => &["grey level"],
+        }
+    }
+}
