@@ -4,7 +4,7 @@ mod grouping;
 mod k_means;
 
 pub use self::grouping::Grouping;
-use crate::embedding::squared_distance;
+use kiln_regression::squared_distance;
 
 /// A partition of a set of vectors.
 #[derive(Clone, Debug, PartialEq)]

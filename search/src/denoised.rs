@@ -10,8 +10,9 @@
 
 use std::collections::{BTreeMap, BTreeSet};
 
-use crate::embedding::{Embedder, squared_distance};
-use crate::gaussian_process::GaussianProcess;
+use kiln_regression::{GaussianProcess, Prediction, squared_distance};
+
+use crate::embedding::Embedder;
 use crate::{Domain, Trial, TrialId, seed};
 
 /// Trials that the process is made from: this share, the best ones, but so many at least and at most. What all trials say of
@@ -55,7 +56,7 @@ pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<
     let one = |((trial, measured), point): (&(&Trial, f64), &Vec<f64>)| {
         let mut projection = Vec::with_capacity(points.len());
         process.project(&to(point, &points), &mut projection);
-        let (mean, deviation) = posterior.predict(&projection);
+        let Prediction { mean, deviation } = posterior.predict(&projection);
         Denoised { trial: trial.id, measured: *measured, mean, deviation }
     };
     let mut found: Vec<Denoised> = best.iter().zip(&points).map(one).collect();

@@ -22,8 +22,6 @@ const REFERENCE: usize = 64;
 const LOOKED_AT: u64 = 2_000;
 /// Standardized numbers are cut off at this many standard deviations from the mean.
 const FARTHEST: f64 = 5.0;
-/// Running sums of a distance, enough to keep the processor busy.
-const LANES: usize = 8;
 
 /// Makes the vectors. The blocks are scaled by the spread of a random sample, so that each has a variance of 1 in all;
 /// columns that do not vary in the sample are left out.
@@ -160,43 +158,15 @@ pub(crate) fn sample(domain: &Domain<'_>, count: usize, rng: &mut dyn Rng) -> Ve
     sample
 }
 
-/// Squared distance of two vectors of which the shorter one is filled up with zeros.
-pub(crate) fn squared_distance(a: &[f64], b: &[f64]) -> f64 {
-    let shared = a.len().min(b.len());
-    let mut sums = [0.0; LANES];
-    let (pairs_a, pairs_b) = (a[..shared].chunks_exact(LANES), b[..shared].chunks_exact(LANES));
-    let rest =
-        pairs_a.remainder().iter().zip(pairs_b.remainder()).map(|(a, b)| (a - b) * (a - b)).sum::<f64>();
-    for (a, b) in pairs_a.zip(pairs_b) {
-        for lane in 0..LANES {
-            let difference = a[lane] - b[lane];
-            sums[lane] += difference * difference;
-        }
-    }
-    let tail: f64 = a[shared..].iter().chain(&b[shared..]).map(|value| value * value).sum();
-    sums.iter().sum::<f64>() + rest + tail
-}
-
 #[cfg(test)]
 mod tests {
+    use kiln_regression::squared_distance;
     use kiln_space::spaces::NasBench201;
     use rand::SeedableRng;
     use rand_pcg::Pcg64;
 
     use super::*;
     use crate::CostSet;
-
-    #[test]
-    fn distance_fills_up_with_zeros() {
-        let a = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0, 7.0, 8.0, 9.0, 10.0];
-        assert!(
-            (squared_distance(&a, &[1.0, 2.0, 3.0, 4.0, 3.0, 6.0, 7.0, 7.0, 8.0])
-                - (4.0 + 1.0 + 1.0 + 100.0))
-                .abs()
-                < 1e-12
-        );
-        assert!((squared_distance(&[], &a) - 385.0).abs() < 1e-12);
-    }
 
     #[test]
     fn a_block_has_a_variance_of_one_and_constant_columns_are_left_out() {

@@ -9,7 +9,7 @@ use ndarray::Array2;
 use serde::Deserialize;
 
 use super::{Clusters, rows};
-use crate::embedding::squared_distance;
+use kiln_regression::squared_distance;
 
 /// Numbers of clusters that are tried.
 const TRIED: [usize; 6] = [2, 3, 4, 6, 9, 12];

@@ -6,7 +6,7 @@
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::embedding::squared_distance;
+use kiln_regression::squared_distance;
 
 /// Iterations after which it stops, if labels still change.
 const ITERATIONS: usize = 10;

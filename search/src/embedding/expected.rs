@@ -2,11 +2,10 @@
 
 use std::collections::BTreeMap;
 
+use kiln_regression::{GaussianProcess, Posterior, squared_distance};
 use kiln_space::Genotype;
 
-use super::squared_distance;
 use crate::description::Block;
-use crate::gaussian_process::{GaussianProcess, Posterior};
 
 /// Scored genotypes from which there is something to learn, and that are learned from at most.
 const LEAST: usize = 5;
@@ -43,7 +42,7 @@ impl Expected {
     pub(super) fn block(&self, vector: &[f64]) -> Block {
         let mut projection = Vec::with_capacity(self.points.len());
         self.process.project(&distances(vector, &self.points), &mut projection);
-        Block { values: vec![self.posterior.predict(&projection).0], mixed: true }
+        Block { values: vec![self.posterior.predict(&projection).mean], mixed: true }
     }
 }
 

@@ -25,10 +25,10 @@ use crate::{Domain, TrialId, embedding::Embedder};
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Surrogate {
-    /// [`crate::gaussian_process`].
+    /// [`kiln_regression::GaussianProcess`].
     #[default]
     GaussianProcess,
-    /// [`crate::extra_trees`].
+    /// [`kiln_regression::Forest`].
     Ensemble,
 }
 

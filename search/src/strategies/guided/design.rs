@@ -67,8 +67,8 @@ mod tests {
 
     use super::*;
     use crate::CostSet;
-    use crate::embedding::squared_distance;
     use crate::seed::generator;
+    use kiln_regression::squared_distance;
 
     #[test]
     fn what_was_drawn_is_nearer_to_designed_trials_than_to_the_first_ones_drawn() {

@@ -1,5 +1,6 @@
 //! How promising a candidate is, from what is predicted of its objectives; lower is more promising.
 
+use kiln_regression::Prediction;
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 use statrs::distribution::{Continuous, ContinuousCDF, Normal};
@@ -8,13 +9,6 @@ use super::volume::Volume;
 
 /// Draws of which expected improvements of the hypervolume are the mean; half of them mirror the others.
 const DRAWS: usize = 8;
-
-/// What is predicted of an objective, as its places are; of a cost, its value.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Prediction {
-    pub(super) mean: f64,
-    pub(super) deviation: f64,
-}
 
 /// Of so many proposals one is by the confidence bound, where rules alternate.
 const BY_BOUND: usize = 3;

@@ -4,9 +4,9 @@
 //! probability that there is a result).
 //! Differs: the probability is the mean of a regression on 0 and 1.
 
+use kiln_regression::Prediction;
 use rand::Rng;
 
-use super::acquisition::Prediction;
 use super::candidates::Candidate;
 use super::objective::{Awaited, Fit, Objective};
 use super::points::Points;

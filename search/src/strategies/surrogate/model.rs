@@ -1,8 +1,8 @@
 //! The models of all objectives, kept up to date, and what they say of candidates.
 
+use kiln_regression::Prediction;
 use rand::Rng;
 
-use super::acquisition::Prediction;
 use super::candidates::Candidate;
 use super::failures::{self, Failures};
 use super::objective::{Awaited, Fit, Objective};

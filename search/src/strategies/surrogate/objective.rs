@@ -1,16 +1,13 @@
 //! One objective: how its values are seen, and what was learned about it.
 
+use kiln_regression::{Forest, GaussianProcess, Posterior, Prediction, squared_distance};
 use rand::Rng;
 
-use super::acquisition::Prediction;
 use super::candidates::Candidate;
 use super::places::Places;
 use super::points::Points;
 use super::scale::Scale;
 use super::{Features, Surrogate, Told};
-use crate::embedding::squared_distance;
-use crate::extra_trees::Forest;
-use crate::gaussian_process::{GaussianProcess, Posterior};
 
 /// Places, scale and model of an objective.
 pub(super) struct Objective {
@@ -101,13 +98,12 @@ impl Objective {
             Learned::Process(process, posterior) => {
                 let projection = &mut candidate.projections[index];
                 process.project(&candidate.distances, projection);
-                let (mean, deviation) = posterior.predict(projection);
-                Prediction { mean, deviation }
+                posterior.predict(projection)
             }
             Learned::Forest(forest) => {
                 let vector = &candidate.features.vector;
-                let (mean, deviation) = forest.predict(vector);
-                let shared = awaited.running.iter().map(|other| forest.likeness(vector, &other.vector));
+                let Prediction { mean, deviation } = forest.predict(vector);
+                let shared = awaited.running.iter().map(|other| forest.proximity(vector, &other.vector));
                 Prediction { mean, deviation: deviation * (1.0 - shared.fold(0.0, f64::max)) }
             }
         }
@@ -144,12 +140,12 @@ impl Objective {
     fn expect(&mut self, index: usize, features: &Features, distances: &[f64]) -> f64 {
         match &mut self.learned {
             Learned::Known => self.known(features, index),
-            Learned::Forest(forest) => forest.predict(&features.vector).0,
+            Learned::Forest(forest) => forest.predict(&features.vector).mean,
             Learned::Process(process, posterior) => {
                 let mut projection = Vec::with_capacity(distances.len());
                 process.project(distances, &mut projection);
                 process.push(distances);
-                posterior.predict(&projection).0
+                posterior.predict(&projection).mean
             }
         }
     }

@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::Told;
-use crate::embedding::squared_distance;
+use kiln_regression::squared_distance;
 
 /// Trials a model is made from, and how many of them are the best ones, where there are more.
 const CHOSEN: usize = 200;
