@@ -1,13 +1,17 @@
 //! What stops a study, or keeps it from starting.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
 use kiln_space::{Genotype, SettingsError};
 use thiserror::Error;
 
-use crate::results::version_in;
-use crate::{EvalError, Fidelities, Fidelity, Rejections, SupernetHealth, TrialId};
+use crate::contracts::{EvalError, SupernetHealth};
+use crate::domain::Rejections;
+use crate::trials::objectives::UnknownObjective;
+use crate::trials::results::version_in;
+use crate::trials::{Fidelities, Fidelity, TrialId};
 
 /// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
 #[derive(Debug, Error)]
@@ -80,7 +84,7 @@ pub enum StudyError {
         /// What was tried.
         action: &'static str,
         /// Why it failed.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A whole file cannot be read or written, or is not what was written.
     #[error(transparent)]
@@ -116,7 +120,7 @@ pub enum StudyError {
         /// What is wrong with the store.
         damage: String,
         /// Why it cannot be removed.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A config text is not valid TOML.
     #[error("{}: not a valid config", path.display())]
@@ -348,7 +352,19 @@ pub enum StudyError {
     Eval(#[from] EvalError),
 }
 
+impl From<UnknownObjective> for StudyError {
+    fn from(UnknownObjective { trial, objective, known }: UnknownObjective) -> Self {
+        Self::UnknownObjective { trial, objective, known }
+    }
+}
+
 impl StudyError {
+    /// What turns a failure of the system while `action` was tried on `path` into an error.
+    pub(crate) fn file(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, action, source }
+    }
+
     /// The whole message on one line, with all that led to it.
     #[must_use]
     pub fn said(&self) -> String {

@@ -1,7 +1,6 @@
 //! A study from its parts to its result: prepare, search, finish.
 
 mod effort;
-mod end;
 mod finish;
 mod front;
 mod health;
@@ -11,6 +10,7 @@ mod panics;
 mod search;
 mod settings;
 mod settled;
+mod summary;
 mod trainings;
 mod workers;
 
@@ -19,20 +19,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use kiln_space::SearchSpace;
-use serde::{Deserialize, Serialize};
 
 pub use self::effort::{Rung, Spent};
-pub use self::end::SearchEnd;
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
 pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
-pub(crate) use self::settings::MAX_IN_FLIGHT;
 pub use self::settings::{MAX_HOURS, StudySettings};
-use crate::{
-    Constraint, CostSet, Domain, EvalError, Evaluator, Event, FailureGroup, Finished, Finisher, Journal,
-    JournalReader, Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord,
-    SupernetHealth, Trial, TrialId,
-};
+pub use self::summary::{Status, Summary};
+use crate::contracts::{EvalError, Evaluator, Event, Finished, Finisher, Observer, Strategy, SupernetHealth};
+use crate::domain::{Constraint, CostSet, Domain};
+use crate::error::StudyError;
+use crate::persistence::{Journal, JournalReader, Opened, RunFolder, Store, StudyRecord};
+use crate::trials::{FailureGroup, Seconds, Trial, TrialId};
 
 /// All parts of a study.
 ///
@@ -61,53 +59,6 @@ pub struct Study {
     pub observers: Vec<Box<dyn Observer>>,
     /// Set from outside to stop: running evaluations are finished and kept.
     pub stop: Arc<AtomicBool>,
-}
-
-/// How a study ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// All stages are done.
-    Completed,
-    /// The user stopped it; running it again goes on.
-    Interrupted,
-}
-
-/// Time of work on a study in each stage, over all processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StageSeconds {
-    /// Data, supernet.
-    pub prepare: Seconds,
-    /// Trials.
-    pub search: Seconds,
-    /// Networks.
-    pub finish: Seconds,
-}
-
-/// What came of a study.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// How it ended.
-    pub status: Status,
-    /// Trials told; of an interrupted study, all that are finished.
-    pub trials: u64,
-    /// Why the search stage ended; `None` if it has not.
-    pub end: Option<SearchEnd>,
-    /// Trials that could not be judged, by what went wrong; of an interrupted study, of those told so far.
-    pub failed: Vec<FailureGroup>,
-    /// The Pareto front, by ascending trial.
-    pub front: Vec<FrontEntry>,
-    /// Networks finished, the lowest in the first objective first; behind them those that [`Study::finish`]
-    /// was asked for.
-    pub finished: Vec<Finished>,
-    /// What the trials cost, and how many networks reached which fidelity.
-    #[serde(default)]
-    pub spent: Spent,
-    /// What a check of shared weights found; `None` where there are none, and for a study that ended before
-    /// there was a check.
-    pub health: Option<SupernetHealth>,
-    /// Time by stage, over all processes that worked on the study.
-    pub seconds: StageSeconds,
 }
 
 impl Study {

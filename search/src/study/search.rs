@@ -1,6 +1,7 @@
 //! The search stage: ask, evaluate, remember, tell.
 
 mod judge;
+mod leftover;
 mod pace;
 mod settle;
 mod target;
@@ -15,16 +16,16 @@ use kiln_space::Genotype;
 
 use self::pace::Pace;
 use super::effort::epochs_of;
-use super::end::SearchEnd;
 use super::log::Log;
+use super::settings::StudySettings;
 use super::settled::ASKED_AGAIN;
 use super::workers::{Answer, Job, work};
-use crate::schedule::Schedule;
-use crate::seed::ask_generator;
-use crate::{
-    Ask, Domain, Evaluator, Event, Fidelities, Fidelity, Outcome, Progress, Proposal, Seconds, Store,
-    Strategy, StudyError, StudyRecord, StudySettings, Trial, TrialId,
-};
+use crate::contracts::{Ask, Evaluator, Event, Progress, Schedule, SearchEnd, Strategy};
+use crate::domain::Domain;
+use crate::error::StudyError;
+use crate::persistence::{Store, StudyRecord};
+use crate::trials::seed::ask_generator;
+use crate::trials::{Fidelities, Fidelity, Outcome, Proposal, Seconds, Trial, TrialId};
 
 /// Rejections are reported every so many trials.
 const REJECTIONS_EVERY: usize = 50;
@@ -334,6 +335,6 @@ impl<'a> Search<'a> {
             return Ok(SearchEnd::Epochs { epochs: self.epochs });
         }
         let tried = self.told.iter().map(|trial| &trial.proposal.genotype).collect();
-        Ok(SearchEnd::of_strategy(self.strategy, self.parts.domain, &tried))
+        Ok(leftover::end_of_strategy(self.strategy, self.parts.domain, &tried))
     }
 }

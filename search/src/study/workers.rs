@@ -7,7 +7,8 @@ use std::time::Instant;
 use kiln_space::{Architecture, Genotype};
 
 use super::panics;
-use crate::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Request, Seconds, TrialId};
+use crate::contracts::{EvalError, Evaluator, Request};
+use crate::trials::{FailureKind, Fidelity, Outcome, Seconds, TrialId};
 
 /// One evaluation to be done.
 pub(super) struct Job {

@@ -2,12 +2,25 @@
 
 use kiln_regression::{Forest, GaussianProcess, Posterior, Prediction, squared_distance};
 use rand::Rng;
+use serde::Deserialize;
 
 use super::candidates::Candidate;
 use super::places::Places;
 use super::points::Points;
 use super::scale::Scale;
-use super::{Features, Surrogate, Told};
+use super::told::{Features, Told};
+use super::update::Fit;
+
+/// What learns from the trials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::strategies) enum Surrogate {
+    /// [`kiln_regression::GaussianProcess`].
+    #[default]
+    GaussianProcess,
+    /// [`kiln_regression::Forest`].
+    Ensemble,
+}
 
 /// Places, scale and model of an objective.
 pub(super) struct Objective {
@@ -24,17 +37,6 @@ enum Learned {
     Known,
     Process(GaussianProcess, Posterior),
     Forest(Forest),
-}
-
-/// How a model is brought up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// Everything is chosen anew.
-    Kernel,
-    /// The points are others.
-    Points,
-    /// Points were added from this one on.
-    From(usize),
 }
 
 /// Proposals that are running.

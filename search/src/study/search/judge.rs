@@ -5,10 +5,11 @@ use std::sync::mpsc::Sender;
 use kiln_space::{Architecture, Genotype, variation};
 
 use super::{Answered, Search};
-use crate::seed::trial_seed;
+use crate::error::StudyError;
 use crate::study::memo;
 use crate::study::workers::Job;
-use crate::{FailureKind, Fidelity, Outcome, Proposal, Seconds, StudyError, TrialId};
+use crate::trials::seed::trial_seed;
+use crate::trials::{FailureKind, Fidelity, Outcome, Proposal, Seconds, TrialId};
 
 impl Search<'_> {
     /// Takes a proposal: answers it from the journal or the store, or has it evaluated.

@@ -3,10 +3,13 @@
 use std::sync::mpsc::Receiver;
 
 use super::{Answered, Search};
-use crate::objectives::objectives;
+use crate::contracts::{EvalError, Event};
+use crate::domain::violation;
+use crate::error::StudyError;
 use crate::study::memo;
 use crate::study::workers::Answer;
-use crate::{EvalError, Event, Outcome, Proposal, Seconds, StudyError, Trial, TrialId, constraint};
+use crate::trials::objectives::objectives;
+use crate::trials::{Outcome, Proposal, Seconds, Trial, TrialId};
 
 /// Trial, outcome, whether it was known, time, worker.
 pub(super) type Settled = (TrialId, Outcome, bool, Seconds, usize);
@@ -92,7 +95,7 @@ impl Search<'_> {
     ) -> Result<Trial, StudyError> {
         let domain = self.parts.domain;
         let costs = domain.costs(&proposal.genotype).unwrap_or_default();
-        let violation = constraint::violation(domain.constraints(), &costs).unwrap_or_default();
+        let violation = violation(domain.constraints(), &costs).unwrap_or_default();
         let objectives = objectives(id, domain.objectives(), proposal.fidelity, &outcome, &costs)?;
         Ok(Trial { id, proposal, outcome, costs, objectives, violation })
     }
