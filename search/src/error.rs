@@ -4,7 +4,7 @@ use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kiln_space::{Genotype, SettingsError};
+use kiln_space::{Genotype, SettingsError, SpaceError};
 use thiserror::Error;
 
 use crate::contracts::{EvalError, SupernetHealth};
@@ -271,14 +271,14 @@ pub enum StudyError {
         has_rungs: bool,
     },
     /// A strategy broke a law: its proposal is infeasible, not canonical, or not in the space.
-    #[error("the strategy proposed `{genotype}` as trial {trial}, which is {problem}")]
+    #[error("the strategy proposed `{genotype}` as trial {trial}, which is {fault}")]
     Proposal {
         /// The trial.
         trial: TrialId,
         /// What was proposed.
         genotype: Genotype,
         /// What is wrong with it.
-        problem: String,
+        fault: ProposalFault,
     },
     /// A strategy's settings do not fit the space or the limits.
     #[error(transparent)]
@@ -350,6 +350,23 @@ pub enum StudyError {
     /// The environment of the evaluator is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),
+}
+
+/// Which law a proposal breaks.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ProposalFault {
+    /// It is not a genotype of the space.
+    #[error("not in the space: {0}")]
+    Stranger(SpaceError),
+    /// Another genotype stands for the same network.
+    #[error("not canonical")]
+    NotCanonical,
+    /// It breaks a constraint.
+    #[error("infeasible: it exceeds the constraints by {violation} of their limits")]
+    Infeasible {
+        /// Sum of the relative excesses.
+        violation: f64,
+    },
 }
 
 impl From<UnknownObjective> for StudyError {

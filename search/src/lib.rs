@@ -26,7 +26,7 @@ pub use domain::{
     Constraint, CostError, CostOrigin, CostPredictor, CostSet, Descriptions, Domain, DuplicateDevice,
     Rejections,
 };
-pub use error::StudyError;
+pub use error::{ProposalFault, StudyError};
 pub use learning::{Denoised, cluster, denoised};
 pub use persistence::{
     CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Key,

@@ -7,6 +7,7 @@ mod health;
 mod log;
 mod memo;
 mod panics;
+mod question;
 mod search;
 mod settings;
 mod settled;
@@ -26,11 +27,11 @@ use self::log::Log;
 pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
 pub use self::settings::{MAX_HOURS, StudySettings};
 pub use self::summary::{Status, Summary};
-use crate::contracts::{EvalError, Evaluator, Event, Finished, Finisher, Observer, Strategy, SupernetHealth};
+use crate::contracts::{EvalError, Evaluator, Event, Finisher, Observer, SearchEnd, Strategy};
 use crate::domain::{Constraint, CostSet, Domain};
 use crate::error::StudyError;
 use crate::persistence::{Journal, JournalReader, Opened, RunFolder, Store, StudyRecord};
-use crate::trials::{FailureGroup, Seconds, Trial, TrialId};
+use crate::trials::{FailureGroup, Trial, TrialId};
 
 /// All parts of a study.
 ///
@@ -86,7 +87,7 @@ impl Study {
     /// # Panics
     /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
     pub fn run(mut self, folder: &RunFolder) -> Result<Summary, StudyError> {
-        let (record, cut, log) = self.open(folder, false)?;
+        let Begun { record, cut, log } = self.open(folder, false)?;
         log.settled(self.stages(folder, record, cut, &log))
     }
 
@@ -163,7 +164,7 @@ impl Study {
     /// # Panics
     /// When an observer or a stage of the evaluator panics.
     pub fn finish(mut self, folder: &RunFolder, wanted: &Wanted) -> Result<Summary, StudyError> {
-        let (record, cut, log) = self.open(folder, true)?;
+        let Begun { record, cut, log } = self.open(folder, true)?;
         log.settled(self.finish_wanted(folder, wanted, (record, cut), &log))
     }
 
@@ -195,12 +196,8 @@ impl Study {
         finish_all(&chosen, finisher.as_ref(), folder, (&record, log), summary)
     }
 
-    /// Opens the journal for a run: what it says, and the bytes that were cut from its end.
-    fn open(
-        &mut self,
-        folder: &RunFolder,
-        after_search: bool,
-    ) -> Result<(StudyRecord, Option<usize>, Log), StudyError> {
+    /// Opens the journal for a run.
+    fn open(&mut self, folder: &RunFolder, after_search: bool) -> Result<Begun, StudyError> {
         self.check()?;
         let expect = |reader: JournalReader| {
             reader.with_objectives(&self.objectives).with_constraints(&self.constraints)
@@ -212,7 +209,7 @@ impl Study {
         check_start(&record, &self.evaluator.fingerprint_start())?;
         let observers = std::mem::take(&mut self.observers);
         let log = Log::new(journal, folder, observers, Arc::clone(&self.stop))?;
-        Ok((record, cut, log))
+        Ok(Begun { record, cut, log })
     }
 
     /// Says that a run begins, and prepares the evaluator.
@@ -254,6 +251,15 @@ pub enum Wanted {
     Trials(Vec<TrialId>),
     /// The best so many of the front that are not finished yet.
     Best(usize),
+}
+
+/// A run whose journal is open.
+struct Begun {
+    /// What the journal says.
+    record: StudyRecord,
+    /// Bytes that were cut from its end.
+    cut: Option<usize>,
+    log: Log,
 }
 
 /// A run whose evaluator is ready, or that was stopped before.

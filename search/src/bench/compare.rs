@@ -7,7 +7,7 @@ use super::choice::StrategyChoice;
 use super::comparison::{Comparison, StrategyResult};
 use super::error::BenchError;
 use super::problem::Problem;
-use super::run::{self, Run, RunSettings};
+use super::run::{Run, RunSettings, run};
 use crate::registry::StrategyRegistry;
 
 /// How strategies are compared.

@@ -107,7 +107,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::comparison::pareto::points;
+    use crate::comparison::pareto::points::points;
 
     /// Inclusion and exclusion over all subsets.
     fn by_inclusion_exclusion(points: &[Vec<f64>], reference: &[f64]) -> f64 {

@@ -179,7 +179,7 @@ mod tests {
     use proptest::prelude::*;
 
     use super::*;
-    use crate::comparison::pareto::points;
+    use crate::comparison::pareto::points::points;
     use crate::trials::{Costs, FailureKind, Fidelity, Measurement, Objectives, Origin, Outcome, Proposal};
 
     fn trial(id: TrialId, fidelity: Fidelity, objectives: &[f64], violation: f64) -> Trial {

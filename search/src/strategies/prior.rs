@@ -238,6 +238,7 @@ mod tests {
     use serde_json::json;
 
     use super::*;
+    use crate::contracts::Event;
     use crate::domain::CostSet;
     use crate::persistence::{CheckChain, JOURNAL_VERSION, JournalEntry};
     use crate::registry::StrategyRegistry;
