@@ -20,10 +20,11 @@ const CALLS: [&str; 9] = [
 ];
 
 /// Where else files are opened, and why.
-const OTHERS: [(&str, &str); 17] = [
-    ("search/src/journal/", "a journal is written on, line by line"),
-    ("search/src/run_folder/lock.rs", "the lock is held open"),
-    ("search/src/run_folder/held.rs", "the lock is held open"),
+const OTHERS: [(&str, &str); 18] = [
+    ("search/src/persistence/journal/", "a journal is written on, line by line"),
+    ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
+    ("search/src/persistence/run_folder/held.rs", "the lock is held open"),
+    ("search/src/persistence/run_folder/journal_lock.rs", "the lock is held open"),
     ("search/examples/", "what a user writes"),
     ("evaluator/src/checkpoint.rs", "the first bytes of a checkpoint say of which training it is"),
     ("src/inherited.rs", "reads what the system says of its signals"),

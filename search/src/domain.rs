@@ -1,14 +1,22 @@
 //! What a strategy sees of a study: the space, narrowed to what meets the constraints. Nothing here trains anything.
 
+mod constraint;
+mod costs;
+mod description;
+
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
 use kiln_space::{Genotype, SearchSpace, variation};
 use rand::Rng;
 
-use crate::constraint::violation;
-use crate::description::{Description, Descriptions};
-use crate::{Constraint, CostError, CostSet, Costs};
+pub use self::constraint::Constraint;
+pub(crate) use self::constraint::violation;
+pub use self::costs::{CostError, CostOrigin, CostPredictor, CostSet, DuplicateDevice};
+pub(crate) use self::description::Block;
+use self::description::Description;
+pub use self::description::Descriptions;
+use crate::trials::Costs;
 
 /// Uniform draws before [`Domain::sample`] goes over to repairing.
 const UNIFORM_ATTEMPTS: usize = 2_000;
@@ -276,7 +284,7 @@ mod tests {
     use kiln_space::{Architecture, ArchitectureBuilder, Choice, Decision, ParameterSpec, Shape, SpaceError};
 
     use super::*;
-    use crate::seed::generator;
+    use crate::trials::seed::generator;
 
     /// A layer of 1 to 100 units, then ten layers of 1 or 2; widths above 90 cannot be built.
     struct Widths(Vec<Decision>);

@@ -1,13 +1,17 @@
 //! What stops a study, or keeps it from starting.
 
 use std::fmt;
-use std::path::PathBuf;
+use std::io;
+use std::path::{Path, PathBuf};
 
-use kiln_space::{Genotype, SettingsError};
+use kiln_space::{Genotype, SettingsError, SpaceError};
 use thiserror::Error;
 
-use crate::results::version_in;
-use crate::{EvalError, Fidelities, Fidelity, Rejections, SupernetHealth, TrialId};
+use crate::contracts::{EvalError, SupernetHealth};
+use crate::domain::Rejections;
+use crate::trials::objectives::UnknownObjective;
+use crate::trials::results::version_in;
+use crate::trials::{Fidelities, Fidelity, TrialId};
 
 /// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
 #[derive(Debug, Error)]
@@ -80,7 +84,7 @@ pub enum StudyError {
         /// What was tried.
         action: &'static str,
         /// Why it failed.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A whole file cannot be read or written, or is not what was written.
     #[error(transparent)]
@@ -116,7 +120,7 @@ pub enum StudyError {
         /// What is wrong with the store.
         damage: String,
         /// Why it cannot be removed.
-        source: std::io::Error,
+        source: io::Error,
     },
     /// A config text is not valid TOML.
     #[error("{}: not a valid config", path.display())]
@@ -267,14 +271,14 @@ pub enum StudyError {
         has_rungs: bool,
     },
     /// A strategy broke a law: its proposal is infeasible, not canonical, or not in the space.
-    #[error("the strategy proposed `{genotype}` as trial {trial}, which is {problem}")]
+    #[error("the strategy proposed `{genotype}` as trial {trial}, which is {fault}")]
     Proposal {
         /// The trial.
         trial: TrialId,
         /// What was proposed.
         genotype: Genotype,
         /// What is wrong with it.
-        problem: String,
+        fault: ProposalFault,
     },
     /// A strategy's settings do not fit the space or the limits.
     #[error(transparent)]
@@ -348,7 +352,36 @@ pub enum StudyError {
     Eval(#[from] EvalError),
 }
 
+/// Which law a proposal breaks.
+#[derive(Clone, Debug, PartialEq, Error)]
+pub enum ProposalFault {
+    /// It is not a genotype of the space.
+    #[error("not in the space: {0}")]
+    Stranger(SpaceError),
+    /// Another genotype stands for the same network.
+    #[error("not canonical")]
+    NotCanonical,
+    /// It breaks a constraint.
+    #[error("infeasible: it exceeds the constraints by {violation} of their limits")]
+    Infeasible {
+        /// Sum of the relative excesses.
+        violation: f64,
+    },
+}
+
+impl From<UnknownObjective> for StudyError {
+    fn from(UnknownObjective { trial, objective, known }: UnknownObjective) -> Self {
+        Self::UnknownObjective { trial, objective, known }
+    }
+}
+
 impl StudyError {
+    /// What turns a failure of the system while `action` was tried on `path` into an error.
+    pub(crate) fn file(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
+        let path = path.to_owned();
+        move |source| Self::File { path, action, source }
+    }
+
     /// The whole message on one line, with all that led to it.
     #[must_use]
     pub fn said(&self) -> String {

@@ -1,73 +1,47 @@
 #![doc = include_str!("../README.md")]
 
+// Each room uses only rooms before it: trials, comparison, domain, contracts, error, persistence, learning, table,
+// strategies, registry, study, bench. The laws of strategies (testing) stand beside them.
 pub mod bench;
-pub mod cluster;
-mod constraint;
-mod costs;
-mod denoised;
-mod description;
+mod comparison;
+mod contracts;
 mod domain;
-mod embedding;
 mod error;
-mod evaluator;
-mod event;
-mod extra_trees;
-mod failures;
-mod fidelity;
-mod finished;
-mod gaussian_process;
-pub mod hypervolume;
-mod journal;
-mod named_values;
-mod objectives;
-pub mod pareto;
-mod rank_correlation;
+mod learning;
+mod persistence;
 mod registry;
-mod results;
-mod run_folder;
-mod schedule;
-mod seconds;
-pub mod seed;
-mod store;
 mod strategies;
-mod strategy;
 mod study;
-mod supernet_health;
 mod table;
 #[cfg(any(test, feature = "testing"))]
 pub mod testing;
-mod trial;
+mod trials;
 
-pub use constraint::Constraint;
-pub use costs::{CostError, CostOrigin, CostPredictor, CostSet, DuplicateDevice};
-pub use denoised::{Denoised, denoised};
-pub use description::Descriptions;
-pub use domain::{Domain, Rejections};
-pub use error::StudyError;
-pub use evaluator::{EvalError, Evaluator, Finisher, Progress, Request};
-pub use event::{Event, Observer};
-pub use failures::FailureGroup;
-pub use fidelity::{Fidelities, Fidelity};
-pub use finished::{FileMismatch, Finished, FinishedFile};
-pub use journal::{
-    CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Opened,
-    StudyRecord, facts,
+pub use comparison::{RankCorrelation, hypervolume, pareto, rank_correlation, tau_b};
+pub use contracts::{
+    Ask, EvalError, Evaluator, Event, FileMismatch, Finished, FinishedFile, Finisher, HealthCheck,
+    HealthQuestion, Needs, Observer, Progress, Request, SearchEnd, Strategy, StrategyBuilder, SupernetHealth,
 };
-pub use named_values::NamedValues;
-pub use rank_correlation::{RankCorrelation, rank_correlation, tau_b};
-pub use registry::{StrategyBuilder, StrategyRegistry};
-pub use results::{RESULTS_VERSION, results_part};
-pub use run_folder::{RunFolder, RunPaths, check_held, check_study_name, hold_folder};
-pub use seconds::{NotSeconds, Seconds};
-pub use store::{Key, MemoryStore, SledStore, Store, StoreEntry};
+pub use domain::{
+    Constraint, CostError, CostOrigin, CostPredictor, CostSet, Descriptions, Domain, DuplicateDevice,
+    Rejections,
+};
+pub use error::{ProposalFault, StudyError};
+pub use learning::{Denoised, cluster, denoised};
+pub use persistence::{
+    CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Key,
+    MemoryStore, Opened, RunFolder, RunPaths, SledStore, StageSeconds, Store, StoreEntry, StudyRecord,
+    check_held, check_study_name, facts, hold_folder,
+};
+pub use registry::StrategyRegistry;
 pub use strategies::ENUMERABLE;
-pub use strategy::{Ask, Needs, Strategy};
 pub use study::{
-    FrontEntry, MAX_HOURS, Rung, SearchEnd, Spent, StageSeconds, Status, Study, StudySettings, Summary,
-    Wanted, catch_panic, overhear_panics, study_front,
+    FrontEntry, MAX_HOURS, Rung, Spent, Status, Study, StudySettings, Summary, Wanted, catch_panic,
+    overhear_panics, study_front,
 };
-pub use supernet_health::{HealthCheck, HealthQuestion, SupernetHealth};
 pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
-pub use trial::{
-    Costs, FailureKind, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial, TrialId,
+pub use trials::{
+    Costs, FailureGroup, FailureKind, Fidelities, Fidelity, Measurement, NamedValues, NotFinite, NotSeconds,
+    Objectives, Origin, Outcome, Proposal, RESULTS_VERSION, Seconds, Trial, TrialId, UnansweredFidelity,
+    results_part, seed,
 };

@@ -4,11 +4,8 @@ use std::collections::BTreeMap;
 
 use kiln_space::{Settings, SettingsError};
 
-use crate::Strategy;
-use crate::strategies::{self, prior};
-
-/// Makes a strategy from its settings.
-pub type StrategyBuilder = fn(&Settings) -> Result<Box<dyn Strategy>, SettingsError>;
+use crate::contracts::{Strategy, StrategyBuilder};
+use crate::strategies::{BUILTIN, Builtin, prior};
 
 /// Strategies by name, open to more.
 ///
@@ -36,7 +33,9 @@ impl StrategyRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        strategies::register_all(&mut registry);
+        for &Builtin { name, doc, build } in BUILTIN {
+            registry.register(name, doc, build);
+        }
         registry
     }
 

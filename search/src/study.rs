@@ -1,16 +1,17 @@
 //! A study from its parts to its result: prepare, search, finish.
 
 mod effort;
-mod end;
 mod finish;
 mod front;
 mod health;
 mod log;
 mod memo;
 mod panics;
+mod question;
 mod search;
 mod settings;
 mod settled;
+mod summary;
 mod trainings;
 mod workers;
 
@@ -19,20 +20,18 @@ use std::sync::atomic::AtomicBool;
 use std::time::Instant;
 
 use kiln_space::SearchSpace;
-use serde::{Deserialize, Serialize};
 
 pub use self::effort::{Rung, Spent};
-pub use self::end::SearchEnd;
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
 pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
-pub(crate) use self::settings::MAX_IN_FLIGHT;
 pub use self::settings::{MAX_HOURS, StudySettings};
-use crate::{
-    Constraint, CostSet, Domain, EvalError, Evaluator, Event, FailureGroup, Finished, Finisher, Journal,
-    JournalReader, Observer, Opened, RunFolder, Seconds, Store, Strategy, StudyError, StudyRecord,
-    SupernetHealth, Trial, TrialId,
-};
+pub use self::summary::{Status, Summary};
+use crate::contracts::{EvalError, Evaluator, Event, Finisher, Observer, SearchEnd, Strategy};
+use crate::domain::{Constraint, CostSet, Domain};
+use crate::error::StudyError;
+use crate::persistence::{Journal, JournalReader, Opened, RunFolder, Store, StudyRecord};
+use crate::trials::{FailureGroup, Trial, TrialId};
 
 /// All parts of a study.
 ///
@@ -63,53 +62,6 @@ pub struct Study {
     pub stop: Arc<AtomicBool>,
 }
 
-/// How a study ended.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Status {
-    /// All stages are done.
-    Completed,
-    /// The user stopped it; running it again goes on.
-    Interrupted,
-}
-
-/// Time of work on a study in each stage, over all processes.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct StageSeconds {
-    /// Data, supernet.
-    pub prepare: Seconds,
-    /// Trials.
-    pub search: Seconds,
-    /// Networks.
-    pub finish: Seconds,
-}
-
-/// What came of a study.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Summary {
-    /// How it ended.
-    pub status: Status,
-    /// Trials told; of an interrupted study, all that are finished.
-    pub trials: u64,
-    /// Why the search stage ended; `None` if it has not.
-    pub end: Option<SearchEnd>,
-    /// Trials that could not be judged, by what went wrong; of an interrupted study, of those told so far.
-    pub failed: Vec<FailureGroup>,
-    /// The Pareto front, by ascending trial.
-    pub front: Vec<FrontEntry>,
-    /// Networks finished, the lowest in the first objective first; behind them those that [`Study::finish`]
-    /// was asked for.
-    pub finished: Vec<Finished>,
-    /// What the trials cost, and how many networks reached which fidelity.
-    #[serde(default)]
-    pub spent: Spent,
-    /// What a check of shared weights found; `None` where there are none, and for a study that ended before
-    /// there was a check.
-    pub health: Option<SupernetHealth>,
-    /// Time by stage, over all processes that worked on the study.
-    pub seconds: StageSeconds,
-}
-
 impl Study {
     /// Checks settings, constraints, objectives, and the fidelities of strategy and evaluator against each
     /// other. [`Study::run`] does so too; calling it before [`RunFolder::open`] keeps a study that cannot run
@@ -135,7 +87,7 @@ impl Study {
     /// # Panics
     /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
     pub fn run(mut self, folder: &RunFolder) -> Result<Summary, StudyError> {
-        let (record, cut, log) = self.open(folder, false)?;
+        let Begun { record, cut, log } = self.open(folder, false)?;
         log.settled(self.stages(folder, record, cut, &log))
     }
 
@@ -212,7 +164,7 @@ impl Study {
     /// # Panics
     /// When an observer or a stage of the evaluator panics.
     pub fn finish(mut self, folder: &RunFolder, wanted: &Wanted) -> Result<Summary, StudyError> {
-        let (record, cut, log) = self.open(folder, true)?;
+        let Begun { record, cut, log } = self.open(folder, true)?;
         log.settled(self.finish_wanted(folder, wanted, (record, cut), &log))
     }
 
@@ -244,12 +196,8 @@ impl Study {
         finish_all(&chosen, finisher.as_ref(), folder, (&record, log), summary)
     }
 
-    /// Opens the journal for a run: what it says, and the bytes that were cut from its end.
-    fn open(
-        &mut self,
-        folder: &RunFolder,
-        after_search: bool,
-    ) -> Result<(StudyRecord, Option<usize>, Log), StudyError> {
+    /// Opens the journal for a run.
+    fn open(&mut self, folder: &RunFolder, after_search: bool) -> Result<Begun, StudyError> {
         self.check()?;
         let expect = |reader: JournalReader| {
             reader.with_objectives(&self.objectives).with_constraints(&self.constraints)
@@ -261,7 +209,7 @@ impl Study {
         check_start(&record, &self.evaluator.fingerprint_start())?;
         let observers = std::mem::take(&mut self.observers);
         let log = Log::new(journal, folder, observers, Arc::clone(&self.stop))?;
-        Ok((record, cut, log))
+        Ok(Begun { record, cut, log })
     }
 
     /// Says that a run begins, and prepares the evaluator.
@@ -303,6 +251,15 @@ pub enum Wanted {
     Trials(Vec<TrialId>),
     /// The best so many of the front that are not finished yet.
     Best(usize),
+}
+
+/// A run whose journal is open.
+struct Begun {
+    /// What the journal says.
+    record: StudyRecord,
+    /// Bytes that were cut from its end.
+    cut: Option<usize>,
+    log: Log,
 }
 
 /// A run whose evaluator is ready, or that was stopped before.

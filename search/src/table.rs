@@ -15,7 +15,8 @@ pub use self::error::TableError;
 pub use self::settings::{Direction, KeyFormat};
 
 use self::settings::TableSettings;
-use crate::{EvalError, Evaluator, Measurement, Outcome, Progress, Request};
+use crate::contracts::{EvalError, Evaluator, Progress, Request};
+use crate::trials::{Measurement, Outcome};
 
 /// Answers with what a CSV file (plain or `.gz`) says about a genotype: one number each, so with full effort
 /// alone.

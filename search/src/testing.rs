@@ -7,7 +7,9 @@ use std::collections::BTreeSet;
 use kiln_space::{Genotype, size};
 
 use self::scenario::{Run, Scenario, TRIALS, scenarios};
-use crate::{Domain, Fidelities, Fidelity, Strategy};
+use crate::contracts::Strategy;
+use crate::domain::Domain;
+use crate::trials::{Fidelities, Fidelity};
 
 /// Checks a strategy on spaces of 0, 1, 2, 24 and very many architectures, with one and several objectives, constraints, failed
 /// trials, results that are all equal or of extreme size, one and many proposals in flight, answers in and out of order.
@@ -138,7 +140,9 @@ mod tests {
     use rand::Rng;
 
     use super::*;
-    use crate::{Ask, Origin, Proposal, RESULTS_VERSION, StrategyRegistry, Trial};
+    use crate::contracts::Ask;
+    use crate::registry::StrategyRegistry;
+    use crate::trials::{Origin, Proposal, RESULTS_VERSION, Trial};
 
     #[test]
     fn every_registered_strategy_keeps_the_laws() {
@@ -185,7 +189,7 @@ mod tests {
         }
         assert_eq!(
             now, known,
-            "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/results.rs), then run this \
+            "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/trials/results.rs), then run this \
              test with KILN_BLESS=1"
         );
     }
@@ -274,7 +278,7 @@ mod tests {
     fn unseeded() -> u64 {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
-        crate::seed::derive(NEXT.fetch_add(1, Ordering::Relaxed), "unseeded", &[])
+        crate::trials::seed::derive(NEXT.fetch_add(1, Ordering::Relaxed), "unseeded", &[])
     }
 
     #[test]

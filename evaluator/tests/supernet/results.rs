@@ -106,7 +106,7 @@ fn results_change_only_with_their_version() {
     }
     assert_eq!(
         now, known,
-        "the bits of results have changed: raise `RESULTS_VERSION` (search/src/results.rs), then run this \
+        "the bits of results have changed: raise `RESULTS_VERSION` (search/src/trials/results.rs), then run this \
          test with KILN_BLESS=1"
     );
 }

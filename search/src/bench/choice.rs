@@ -3,8 +3,9 @@
 use kiln_space::Settings;
 use serde_json::{Map, Value};
 
-use super::BenchError;
-use crate::{Strategy, StrategyRegistry};
+use super::error::BenchError;
+use crate::contracts::Strategy;
+use crate::registry::StrategyRegistry;
 
 /// A strategy by name, with settings if it has any.
 #[derive(Clone, Debug, PartialEq)]

@@ -3,8 +3,12 @@
 use rayon::prelude::*;
 
 use super::against::Against;
-use super::{BenchError, Comparison, Problem, Run, RunSettings, StrategyChoice, StrategyResult, run};
-use crate::StrategyRegistry;
+use super::choice::StrategyChoice;
+use super::comparison::{Comparison, StrategyResult};
+use super::error::BenchError;
+use super::problem::Problem;
+use super::run::{Run, RunSettings, run};
+use crate::registry::StrategyRegistry;
 
 /// How strategies are compared.
 #[derive(Clone, Debug, PartialEq)]

@@ -5,7 +5,8 @@ use serde::{Deserialize, Serialize};
 use super::against::Against;
 use super::curve::{Curve, area};
 use super::paired::{Paired, wilcoxon};
-use super::{Run, Sample};
+use super::run::Run;
+use super::statistics::Sample;
 
 /// What came of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -55,7 +56,7 @@ pub struct StrategyResult {
     pub curve: Curve,
 }
 
-/// What is reported of the trial that [`crate::denoised`] puts first.
+/// What is reported of the trial that [`crate::denoised()`] puts first.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DenoisedReport {
     /// What is reported.

@@ -2,7 +2,8 @@
 
 use serde::{Deserialize, Serialize};
 
-use super::{Run, Sample};
+use super::run::Run;
+use super::statistics::Sample;
 
 /// Points of a curve after its beginning.
 const STEPS: usize = 100;

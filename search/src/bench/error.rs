@@ -3,7 +3,8 @@
 use kiln_space::{Genotype, SettingsError};
 use thiserror::Error;
 
-use crate::{Fidelity, TableError};
+use crate::table::TableError;
+use crate::trials::Fidelity;
 
 /// A comparison that cannot be made.
 #[derive(Debug, Error)]

@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 
 use kiln_space::Genotype;
 
-use super::{Answer, BenchError, Problem};
-use crate::{Fidelity, Proposal, TrialId};
+use super::error::BenchError;
+use super::problem::{Answer, Problem};
+use crate::trials::{Fidelity, Proposal, TrialId};
 
 /// The evaluations of a run.
 pub(super) struct Flight<'a> {

@@ -5,8 +5,10 @@ use std::sync::Arc;
 use kiln_space::Genotype;
 
 use super::chain::Chain;
-use super::{Answer, BenchError, Goal, Oracle, Problem};
-use crate::{CostSet, Fidelity, seed};
+use super::error::BenchError;
+use super::problem::{Answer, Goal, Oracle, Problem};
+use crate::domain::CostSet;
+use crate::trials::{Fidelity, seed};
 
 /// Genes of a block of [`Function::Trap`].
 const TRAP: usize = 3;
@@ -159,8 +161,8 @@ impl Oracle for FunctionSettings {
 mod tests {
     use kiln_space::size;
 
-    use super::super::track::Track;
     use super::*;
+    use crate::bench::track::Track;
 
     #[test]
     fn the_optimum_is_what_enumeration_finds() {

@@ -8,11 +8,13 @@ use kiln_space::spaces::NasBench201;
 use kiln_space::{Genotype, SearchSpace, Settings};
 use serde_json::{Map, Value};
 
-use super::{Answer, BenchError, Goal, Oracle, Problem};
-use crate::hypervolume::contribution;
-use crate::pareto::dominates;
-use crate::table::Columns;
-use crate::{CostSet, Fidelity, TableError};
+use super::error::BenchError;
+use super::problem::{Answer, Goal, Oracle, Problem};
+use crate::comparison::hypervolume::contribution;
+use crate::comparison::pareto::dominates;
+use crate::domain::CostSet;
+use crate::table::{Columns, TableError};
+use crate::trials::Fidelity;
 
 /// What stands behind the name of a device in columns of which every table has one for each device.
 const QUANTITIES: [&str; 2] = ["_latency", "_energy"];

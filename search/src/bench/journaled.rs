@@ -5,9 +5,11 @@ use std::sync::Arc;
 
 use kiln_space::{Genotype, SearchSpace};
 
+use super::error::BenchError;
 use super::hardware::goal;
-use super::{Answer, BenchError, Goal, Oracle, Problem};
-use crate::{Constraint, CostSet, Fidelity, Trial};
+use super::problem::{Answer, Goal, Oracle, Problem};
+use crate::domain::{Constraint, CostSet};
+use crate::trials::{Fidelity, Trial};
 
 /// A study, its trials being the answers.
 pub struct Journaled<'a> {

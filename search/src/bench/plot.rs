@@ -2,7 +2,7 @@
 
 use std::fmt::Write;
 
-use super::Comparison;
+use super::comparison::Comparison;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 440.0;

@@ -4,8 +4,9 @@ use std::sync::Arc;
 
 use kiln_space::{Genotype, SearchSpace};
 
-use super::BenchError;
-use crate::{Constraint, CostSet, Descriptions, Fidelity};
+use super::error::BenchError;
+use crate::domain::{Constraint, CostSet, Descriptions};
+use crate::trials::Fidelity;
 
 /// What a problem says about an architecture.
 #[derive(Clone, Debug, PartialEq)]

@@ -6,9 +6,10 @@ use std::path::PathBuf;
 use kiln_space::Genotype;
 use kiln_space::spaces::NasBench201;
 
-use super::{Answer, BenchError, Oracle, Problem};
-use crate::Fidelity;
+use super::error::BenchError;
+use super::problem::{Answer, Oracle, Problem};
 use crate::table::Columns;
+use crate::trials::Fidelity;
 
 /// Published scores of the cells of NAS-Bench-201, of which more is better. They take nothing from the budget.
 #[derive(Clone, Debug, PartialEq)]

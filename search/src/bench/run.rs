@@ -3,13 +3,14 @@
 use std::sync::Arc;
 use std::time::Instant;
 
+use super::error::BenchError;
 use super::flight::Flight;
+use super::problem::{Answer, Goal, Problem};
 use super::track::Track;
-use super::{Answer, BenchError, Goal, Problem};
-use crate::{
-    Ask, Costs, Domain, FailureKind, Fidelity, Objectives, Outcome, Proposal, Strategy, Trial, TrialId,
-    denoised, seed,
-};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::learning::denoised;
+use crate::trials::{Costs, FailureKind, Fidelity, Objectives, Outcome, Proposal, Trial, TrialId, seed};
 
 /// How a run is done.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,8 +7,11 @@ use kiln_space::spaces::{NasBench201, NasBenchMacro};
 use kiln_space::{Genotype, SearchSpace, Settings};
 use serde_json::{Map, Value, json};
 
-use super::{Answer, BenchError, Goal, Oracle, Problem};
-use crate::{CostSet, Fidelity, TableEvaluator};
+use super::error::BenchError;
+use super::problem::{Answer, Goal, Oracle, Problem};
+use crate::domain::CostSet;
+use crate::table::TableEvaluator;
+use crate::trials::Fidelity;
 
 /// What an evaluation takes from the budget.
 #[derive(Clone, Debug, PartialEq)]

@@ -1,8 +1,8 @@
 //! What a run has found so far.
 
-use super::Goal;
-use crate::hypervolume::contribution;
-use crate::pareto::dominates;
+use super::problem::Goal;
+use crate::comparison::hypervolume::contribution;
+use crate::comparison::pareto::dominates;
 
 /// Regret below which the optimum counts as found: rounding, not quality.
 const FOUND: f64 = 1e-9;

@@ -12,8 +12,9 @@ use rand::Rng;
 
 use super::rungs::{Rungs, Told};
 use super::unseen::Unseen;
-use crate::schedule::Schedule;
-use crate::{Ask, Domain, Fidelities, Fidelity, Needs, Origin, Proposal, Strategy, Trial};
+use crate::contracts::{Ask, Needs, Schedule, Strategy};
+use crate::domain::Domain;
+use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
 /// Builds the strategy from `epochs` and `reduction`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {

@@ -13,7 +13,9 @@ use rand::{Rng, RngExt};
 use super::brackets::{Brackets, Sampler, hyperband_shapes};
 use super::rungs::{Rungs, Told};
 use super::unseen::Unseen;
-use crate::{Domain, Origin, Strategy, Trial};
+use crate::contracts::Strategy;
+use crate::domain::Domain;
+use crate::trials::{Origin, Trial};
 
 /// Share of proposals drawn at random (as published).
 const RANDOM: f64 = 1.0 / 3.0;

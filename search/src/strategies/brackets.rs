@@ -8,7 +8,9 @@ use rand::Rng;
 
 use super::rungs::{Rungs, Told};
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Fidelities, Fidelity, Needs, Origin, Proposal, Strategy, Trial};
+use crate::contracts::{Ask, Needs, Strategy};
+use crate::domain::Domain;
+use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
 /// Finds genotypes to begin with.
 pub(super) trait Sampler: Send {

@@ -18,8 +18,8 @@ use serde::Deserialize;
 
 use super::guided::{self, Beginning, Groups, Guide};
 use super::surrogate::{Acquisition, Surrogate};
-use crate::Strategy;
-use crate::cluster::Grouping;
+use crate::contracts::Strategy;
+use crate::learning::cluster::Grouping;
 
 /// Settings of the strategy.
 #[derive(Debug, Deserialize)]

@@ -9,7 +9,7 @@ use kiln_space::{Settings, SettingsError};
 use super::gaussian_process::ModelSettings;
 use super::guided::{self, Groups};
 use super::surrogate::Surrogate;
-use crate::Strategy;
+use crate::contracts::Strategy;
 
 /// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`, `expected_improvement` or `thompson`) and `optimism`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {

@@ -1,7 +1,7 @@
 //! Bayesian optimization: a Gaussian process over what the networks look like chooses among candidates, in any space.
 //!
 //! Candidates are offspring of tournaments, neighbors of the best and random genotypes; vectors come from
-//! [`crate::embedding`], so the process sees layers, surroundings and paths, not only genes.
+//! [`crate::learning::embedding`], so the process sees layers, surroundings and paths, not only genes.
 //!
 //! Source: Snoek, Larochelle, Adams, Practical Bayesian optimization of machine learning algorithms, NeurIPS 2012; Kandasamy et
 //! al., Neural architecture search with Bayesian optimisation and optimal transport, NeurIPS 2018 (evolving candidates).
@@ -11,7 +11,7 @@ use serde::Deserialize;
 
 use super::guided::{self, Beginning, Groups, Guide};
 use super::surrogate::{Acquisition, Surrogate};
-use crate::Strategy;
+use crate::contracts::Strategy;
 
 /// Settings of a model without clusters.
 #[derive(Debug, Deserialize)]

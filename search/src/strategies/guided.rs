@@ -19,7 +19,9 @@ use self::design::Design;
 pub(super) use self::groups::Groups;
 use self::history::History;
 use super::surrogate::{Acquisition, Candidates, Features, Model, Parents, Surrogate};
-use crate::{Ask, Domain, Origin, Strategy, Trial};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::trials::{Origin, Trial};
 
 /// Settings that all of them share.
 #[derive(Clone, Copy, Debug)]
@@ -133,8 +135,10 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::seed::ask_generator;
-    use crate::{Constraint, CostSet, Costs, Fidelity, Objectives, Outcome, Proposal, StrategyRegistry};
+    use crate::domain::{Constraint, CostSet};
+    use crate::registry::StrategyRegistry;
+    use crate::trials::seed::ask_generator;
+    use crate::trials::{Costs, Fidelity, Objectives, Outcome, Proposal};
 
     /// Begins with the eight cells that have convolutions of 1x1 on the first three edges or not; larger cells have lower errors.
     #[test]

@@ -9,7 +9,7 @@ use kiln_space::{Settings, SettingsError};
 
 use super::brackets::{Brackets, Uniform, hyperband_shapes};
 use super::rungs::Rungs;
-use crate::Strategy;
+use crate::contracts::Strategy;
 
 /// Builds the strategy from `epochs` and `reduction`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {

@@ -9,7 +9,9 @@ use rand::{Rng, RngExt};
 use serde::Deserialize;
 
 use super::walk::Walk;
-use crate::{Ask, Domain, Origin, Strategy, Trial};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::trials::{Origin, Trial};
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields)]

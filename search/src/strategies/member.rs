@@ -4,8 +4,9 @@ use kiln_space::Genotype;
 use rand::{Rng, RngExt};
 
 use super::unseen::Unseen;
-use crate::pareto::{self, Point};
-use crate::{Domain, Origin, Trial, TrialId};
+use crate::comparison::pareto::{self, Point};
+use crate::domain::Domain;
+use crate::trials::{Origin, Trial, TrialId};
 
 /// Offspring that are all known before none is given.
 const ATTEMPTS: usize = 64;

@@ -1,6 +1,6 @@
 //! The strategies that come with the crate, one file and one line in the list below each.
 
-use crate::StrategyRegistry;
+use crate::contracts::StrategyBuilder;
 
 mod brackets;
 mod guided;
@@ -14,16 +14,25 @@ mod weighing;
 
 pub use self::unseen::ENUMERABLE;
 
-/// Declares a module for each strategy and registers it under the module's name. What it declares, `cargo fmt` does not find:
-/// the script of the checks hands these files to `rustfmt` by name.
-macro_rules! strategies {
-    ($($name:ident: $about:literal,)*) => {
-        $(pub(crate) mod $name;)*
+/// A strategy of this crate.
+pub(crate) struct Builtin {
+    /// Name in configs.
+    pub(crate) name: &'static str,
+    /// One line about it.
+    pub(crate) doc: &'static str,
+    /// Makes it from its settings.
+    pub(crate) build: StrategyBuilder,
+}
 
-        /// Adds every strategy of this crate.
-        pub(crate) fn register_all(registry: &mut StrategyRegistry) {
-            $(registry.register(stringify!($name), $about, $name::build);)*
-        }
+/// Declares a module for each strategy and lists it under the module's name. `cargo fmt` does not find modules that
+/// a macro declares: the script of the checks hands these files to `rustfmt` by name.
+macro_rules! strategies {
+    ($($name:ident: $doc:literal,)*) => {
+        $(mod $name;)*
+
+        /// Every strategy of this crate.
+        pub(crate) const BUILTIN: &[Builtin] =
+            &[$(Builtin { name: stringify!($name), doc: $doc, build: $name::build },)*];
     };
 }
 

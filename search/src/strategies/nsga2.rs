@@ -13,7 +13,9 @@ use serde::Deserialize;
 
 use super::member::{Member, offspring, order};
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Strategy, Trial};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::trials::Trial;
 
 /// Settings of the strategy; probabilities as published.
 #[derive(Debug, Deserialize)]

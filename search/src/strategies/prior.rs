@@ -1,24 +1,26 @@
 //! What is known before a study begins: genotypes to try first, given, taken from an earlier study's journal, or chosen by
 //! zero-cost proxies.
 
+mod candidate;
 mod fit;
 mod given;
+mod journals;
 mod proxies;
 
 use std::collections::{BTreeMap, BTreeSet, VecDeque};
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kiln_space::{Genotype, Settings, SettingsError};
 use rand::Rng;
 use serde::Deserialize;
 
+use self::candidate::{Candidate, Source};
 use self::given::Given;
+use self::journals::ranked;
 use self::proxies::{Proxies, ProxySettings};
-use crate::pareto::{self, Point};
-use crate::{
-    Ask, Domain, Event, Fidelities, Fidelity, JournalReader, Needs, Origin, Proposal, Strategy, StudyError,
-    Trial, TrialId,
-};
+use crate::contracts::{Ask, Needs, Strategy};
+use crate::domain::Domain;
+use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
 /// Keys that every strategy takes.
 pub(crate) const KEYS: [&str; 3] = ["start", "transfer", "proxies"];
@@ -92,56 +94,6 @@ pub(crate) fn before(
         repeats: false,
         then,
     }))
-}
-
-/// The measured trials of a journal.
-fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
-    let said = |error: StudyError| error.said();
-    let mut reader = JournalReader::open(journal).map_err(said)?;
-    let mut trials = Vec::new();
-    while let Some(entry) = reader.next_entry().map_err(said)? {
-        if let Event::Trial { trial, .. } = entry.event
-            && !trial.objectives.0.is_empty()
-        {
-            trials.push(trial);
-        }
-    }
-    for doubt in reader.doubts().sentences() {
-        tracing::warn!("{}: {doubt}", journal.display());
-    }
-    Ok(trials)
-}
-
-/// The genotypes of a study at its highest fidelity, the best first, by non-dominated rank, then crowding.
-fn ranked(journal: &Path) -> Result<Vec<Candidate>, String> {
-    let trials = trials(journal)?;
-    let highest = trials.iter().map(|trial| trial.proposal.fidelity).max();
-    let trials: Vec<&Trial> =
-        trials.iter().filter(|trial| Some(trial.proposal.fidelity) == highest).collect();
-    let points: Vec<Point<'_>> = trials.iter().map(|trial| Point::from(*trial)).collect();
-    let candidate = |at: usize| Candidate {
-        genotype: trials[at].proposal.genotype.clone(),
-        source: Source::Trial(trials[at].id),
-    };
-    Ok(pareto::order(&points).into_iter().map(candidate).collect())
-}
-
-/// A genotype to try first.
-#[derive(Debug)]
-struct Candidate {
-    genotype: Genotype,
-    source: Source,
-}
-
-/// Where a genotype to try first comes from.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-enum Source {
-    /// The config, at this index of `start`.
-    Given(usize),
-    /// This trial of the study that `transfer` names.
-    Trial(TrialId),
-    /// The proxies.
-    Proxies,
 }
 
 /// Proposes what is known to be good, then what the strategy behind it does, which hears of everything.
@@ -286,11 +238,12 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::seed::ask_generator;
-    use crate::{
-        CheckChain, CostSet, Costs, JOURNAL_VERSION, JournalEntry, Objectives, Outcome, Seconds,
-        StrategyRegistry,
-    };
+    use crate::contracts::Event;
+    use crate::domain::CostSet;
+    use crate::persistence::{CheckChain, JOURNAL_VERSION, JournalEntry};
+    use crate::registry::StrategyRegistry;
+    use crate::trials::seed::ask_generator;
+    use crate::trials::{Costs, Objectives, Outcome, Seconds};
 
     fn proposed(settings: &serde_json::Value, asks: u64) -> Vec<String> {
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
@@ -335,7 +288,7 @@ mod tests {
         let strategy =
             StrategyRegistry::builtin().build("random", &settings).map_err(|error| error.to_string())?;
         let (space, costs) = (NasBench201::default(), CostSet::default());
-        let limits = [crate::Constraint::new("macs", macs)];
+        let limits = [crate::domain::Constraint::new("macs", macs)];
         strategy.fits(&Domain::new(&space, &costs, &limits, &[])).map_err(|error| error.to_string())
     }
 

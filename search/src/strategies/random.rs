@@ -5,7 +5,9 @@ use rand::Rng;
 use serde::Deserialize;
 
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Strategy, Trial};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::trials::Trial;
 
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]

@@ -13,7 +13,9 @@ use serde::Deserialize;
 
 use super::member::{self, Member};
 use super::unseen::Unseen;
-use crate::{Ask, Domain, Origin, Strategy, Trial};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::trials::{Origin, Trial};
 
 /// Offspring that are all known before a random genotype is proposed instead.
 const ATTEMPTS: usize = 64;

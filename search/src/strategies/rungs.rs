@@ -6,7 +6,7 @@ use kiln_space::{Genotype, Settings, SettingsError};
 use serde::Deserialize;
 
 use super::member::{self, Member};
-use crate::{Fidelities, Fidelity, Trial, TrialId};
+use crate::trials::{Fidelities, Fidelity, Trial, TrialId};
 
 /// Epochs of the lower rungs where none are stated, as far as they are fewer than those of the whole
 /// schedule.
@@ -128,9 +128,12 @@ mod tests {
     use kiln_space::spaces::NasBench201;
 
     use super::*;
-    use crate::pareto::dominates;
-    use crate::seed::ask_generator;
-    use crate::{Ask, CostSet, Costs, Domain, Objectives, Outcome, Proposal, StrategyRegistry};
+    use crate::comparison::pareto::dominates;
+    use crate::contracts::Ask;
+    use crate::domain::{CostSet, Domain};
+    use crate::registry::StrategyRegistry;
+    use crate::trials::seed::ask_generator;
+    use crate::trials::{Costs, Objectives, Outcome, Proposal};
 
     /// Two objectives: the first three genes are good for one and bad for the other, the last three bad for the second.
     fn objectives(genotype: &Genotype) -> Vec<f64> {

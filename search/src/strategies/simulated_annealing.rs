@@ -10,7 +10,9 @@ use rand::{Rng, RngExt};
 use serde::Deserialize;
 
 use super::walk::Walk;
-use crate::{Ask, Domain, Origin, Strategy, Trial};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::trials::{Origin, Trial};
 
 /// Steps over known genotypes before a random one is proposed.
 const STEPS: usize = 64;

@@ -11,9 +11,11 @@ use serde::Deserialize;
 
 use super::member::{Member, offspring};
 use super::unseen::Unseen;
-use crate::hypervolume::contribution;
-use crate::pareto::{self, Point, dominates};
-use crate::{Ask, Domain, Strategy, Trial};
+use crate::comparison::hypervolume::contribution;
+use crate::comparison::pareto::{self, Point, dominates};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::Domain;
+use crate::trials::Trial;
 
 /// Where the volume that counts ends, in extents of the front.
 const REFERENCE: f64 = 1.1;

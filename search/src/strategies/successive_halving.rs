@@ -7,7 +7,7 @@ use kiln_space::{Settings, SettingsError};
 
 use super::brackets::{Brackets, Shape, Uniform};
 use super::rungs::Rungs;
-use crate::Strategy;
+use crate::contracts::Strategy;
 
 /// Builds the strategy from `epochs` and `reduction`; a bracket begins with as many genotypes as leave one for the highest rung.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {

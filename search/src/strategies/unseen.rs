@@ -5,7 +5,9 @@ use std::collections::BTreeSet;
 use kiln_space::{Genotype, size};
 use rand::{Rng, RngExt};
 
-use crate::{Ask, Domain, Fidelity, Origin, Proposal};
+use crate::contracts::Ask;
+use crate::domain::Domain;
+use crate::trials::{Fidelity, Origin, Proposal};
 
 /// Draws before small spaces are enumerated.
 const SAMPLE_ATTEMPTS: usize = 24;

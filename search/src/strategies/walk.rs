@@ -6,7 +6,7 @@ use kiln_space::Genotype;
 
 use super::unseen::Unseen;
 use super::weighing::Weighing;
-use crate::{Origin, Trial, TrialId};
+use crate::trials::{Origin, Trial, TrialId};
 
 #[derive(Debug, Default)]
 pub(super) struct Walk {

@@ -2,7 +2,7 @@
 
 use rand::{Rng, RngExt};
 
-use crate::Trial;
+use crate::trials::Trial;
 
 /// Random weights of the objectives, and the ranges that make them comparable.
 #[derive(Clone, Debug, Default)]

@@ -7,8 +7,10 @@ use std::fmt;
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
-use super::StudySettings;
-use crate::{FailureKind, Fidelities, Fidelity, Outcome, Strategy, StudyError, Trial};
+use super::settings::StudySettings;
+use crate::contracts::Strategy;
+use crate::error::StudyError;
+use crate::trials::{FailureKind, Fidelities, Fidelity, Outcome, Trial};
 
 /// Networks that a study judged with one fidelity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
@@ -129,7 +131,7 @@ pub(super) fn check(
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{Costs, Objectives, Origin, Proposal};
+    use crate::trials::{Costs, Objectives, Origin, Proposal};
 
     fn trial(id: u64, gene: u8, fidelity: Fidelity, failed: Option<FailureKind>) -> Trial {
         let outcome = match failed {

@@ -7,11 +7,10 @@ use std::time::Instant;
 use kiln_files::{Content, WholeFolder, make_folder, optional};
 
 use super::log::Log;
-use crate::run_folder::check_held;
-use crate::{
-    EvalError, Event, Finished, Finisher, Outcome, Progress, RunPaths, StudyError, StudyRecord, Trial,
-    TrialId,
-};
+use crate::contracts::{EvalError, Event, Finished, Finisher, Progress};
+use crate::error::StudyError;
+use crate::persistence::{RunPaths, StudyRecord, check_held};
+use crate::trials::{Outcome, Trial, TrialId};
 
 /// Networks finished, and whether the user stopped the stage.
 pub(super) struct Networks {
@@ -68,7 +67,7 @@ fn finish_one(
 ) -> Result<Finished, StudyError> {
     let began = Instant::now();
     let place = paths.model(trial.id);
-    let is_held = || check_held(&place).map_err(failed(&place, "finish a network"));
+    let is_held = || check_held(&place).map_err(StudyError::file(&place, "finish a network"));
     is_held()?;
     make_folder(&paths.models())?;
     // Builds before the present format of names left half a network here when they were killed.
@@ -93,14 +92,11 @@ fn finish_one(
 
 fn remove(folder: &Path) -> Result<(), StudyError> {
     match fs::remove_dir_all(folder) {
-        Err(error) if error.kind() != std::io::ErrorKind::NotFound => Err(failed(folder, "remove")(error)),
+        Err(error) if error.kind() != std::io::ErrorKind::NotFound => {
+            Err(StudyError::file(folder, "remove")(error))
+        }
         _ => Ok(()),
     }
-}
-
-fn failed(path: &Path, action: &'static str) -> impl FnOnce(std::io::Error) -> StudyError {
-    let path = path.to_owned();
-    move |source| StudyError::File { path, action, source }
 }
 
 /// The trials of these ids, which must be there and measured.

@@ -5,7 +5,8 @@ use std::collections::{BTreeMap, BTreeSet};
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
-use crate::{Costs, Fidelity, Objectives, Trial, TrialId, pareto};
+use crate::comparison::pareto;
+use crate::trials::{Costs, Fidelity, Objectives, Trial, TrialId};
 
 /// An architecture on the Pareto front.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]

@@ -1,7 +1,9 @@
 //! The health of shared weights: asked once, between preparing and searching, and kept in the journal.
 
 use super::log::Log;
-use crate::{Evaluator, Event, StudyError, StudyRecord, SupernetHealth};
+use crate::contracts::{Evaluator, Event, SupernetHealth};
+use crate::error::StudyError;
+use crate::persistence::StudyRecord;
 
 /// What the journal says of these weights, or else what the evaluator finds now. A study that has ended is
 /// not checked after the fact, unless it is to be strict.

@@ -4,8 +4,11 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 use std::time::{Duration, Instant};
 
-use crate::run_folder::Places;
-use crate::{EvalError, Event, Journal, Observer, Progress, RunFolder, Seconds, Status, StudyError, Summary};
+use super::summary::{Status, Summary};
+use crate::contracts::{EvalError, Event, Observer, Progress};
+use crate::error::StudyError;
+use crate::persistence::{Journal, Places, RunFolder};
+use crate::trials::Seconds;
 
 /// Progress goes into the journal at most this often.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);

@@ -9,9 +9,9 @@ use kiln_space::Genotype;
 
 use super::log::Log;
 use super::panics;
-use crate::{
-    Fidelity, JournaledTrial, Key, Outcome, Proposal, SledStore, Store, StudyError, StudyRecord, TrialId,
-};
+use crate::error::StudyError;
+use crate::persistence::{JournaledTrial, Key, SledStore, Store, StudyRecord};
+use crate::trials::{Fidelity, Outcome, Proposal, TrialId};
 
 /// The store, holding every answer of the journal: `given`, or the one in the folder `path`, which is rebuilt when it
 /// cannot be read or says something else than a line of the journal whose check holds.

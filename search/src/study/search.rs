@@ -1,35 +1,46 @@
 //! The search stage: ask, evaluate, remember, tell.
+//!
+//! [`Search`] is the loop alone. What it goes through are types of their own: `budget` says whether more may be
+//! asked, `admission` holds proposals against laws and journal, `evaluations` are going on, `ledger` makes
+//! trials that are safe on disk, `told` has what strategy and observers heard.
 
-mod judge;
+mod admission;
+mod budget;
+mod evaluations;
+mod ledger;
+mod leftover;
 mod pace;
-mod settle;
 mod target;
+mod told;
 
-use std::collections::{BTreeMap, BTreeSet};
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicBool, Ordering};
-use std::sync::mpsc::{Receiver, Sender, channel};
+use std::sync::mpsc::channel;
 use std::thread;
 
-use kiln_space::Genotype;
-
+use self::admission::Admission;
+use self::budget::Budget;
+use self::evaluations::Evaluations;
+use self::ledger::{Ledger, Settled};
 use self::pace::Pace;
-use super::effort::epochs_of;
-use super::end::SearchEnd;
+use self::told::Told;
 use super::log::Log;
+use super::question::Question;
+use super::settings::StudySettings;
 use super::settled::ASKED_AGAIN;
-use super::workers::{Answer, Job, work};
-use crate::schedule::Schedule;
-use crate::seed::ask_generator;
-use crate::{
-    Ask, Domain, Evaluator, Event, Fidelities, Fidelity, Outcome, Progress, Proposal, Seconds, Store,
-    Strategy, StudyError, StudyRecord, StudySettings, Trial, TrialId,
-};
+use super::workers::work;
+use crate::contracts::{Ask, Evaluator, Event, Progress, Schedule, SearchEnd, Strategy};
+use crate::domain::Domain;
+use crate::error::StudyError;
+use crate::persistence::{Store, StudyRecord};
+use crate::trials::seed::ask_generator;
+use crate::trials::{FailureKind, Fidelities, Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// Rejections are reported every so many trials.
+/// Rejections are reported each time this many trials were told.
 const REJECTIONS_EVERY: usize = 50;
 
 /// What the search stage works with.
+#[derive(Clone, Copy)]
 pub(super) struct Parts<'a> {
     pub(super) settings: &'a StudySettings,
     pub(super) domain: &'a Domain<'a>,
@@ -53,49 +64,6 @@ pub(super) struct Searched {
     pub(super) end: Option<SearchEnd>,
 }
 
-/// An answered proposal.
-struct Answered {
-    trial: Trial,
-    known: bool,
-    seconds: Seconds,
-    worker: usize,
-}
-
-struct Search<'a> {
-    parts: Parts<'a>,
-    strategy: &'a mut dyn Strategy,
-    schedule: Schedule,
-    /// Number of the next ask.
-    ask: u64,
-    /// Number of the next trial.
-    next: TrialId,
-    /// What was paid for, and its epochs: what is asked for again costs nothing.
-    paid: BTreeSet<(Genotype, Fidelity)>,
-    epochs: u64,
-    /// Nothing more is to be asked.
-    exhausted: bool,
-    /// The hours were used up before the budget was.
-    late: bool,
-    /// The trial that reached the target.
-    reached: Option<TrialId>,
-    interrupted: bool,
-    /// Why it ended, when it has.
-    end: Option<SearchEnd>,
-    pace: Pace,
-    /// Proposals that are being evaluated, with all trials that wait for the answer.
-    evaluating: BTreeMap<(Genotype, Fidelity), Vec<TrialId>>,
-    /// Proposals without an answer.
-    open: BTreeMap<TrialId, Proposal>,
-    /// Trials that are in the journal but not told.
-    answered: BTreeMap<TrialId, Answered>,
-    told: Vec<Trial>,
-    /// Trials in the journal.
-    journaled: u64,
-    /// Evaluations that panicked and are not to be repeated.
-    panicked: BTreeMap<(Genotype, Fidelity), Outcome>,
-    panics_in_a_row: u32,
-}
-
 /// Runs the search stage. On an error, too, running evaluations are finished and journaled.
 pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Searched, StudyError> {
     let (settings, evaluator, log) = (parts.settings, parts.evaluator, parts.log);
@@ -104,75 +72,84 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
     let queue = Mutex::new(queue);
     let ending = AtomicBool::new(false);
     let stopping = || ending.load(Ordering::Relaxed) || log.stop_requested();
-    let mut search = Search::new(parts, strategy);
-    let ended = thread::scope(|scope| {
-        // Owned here, so that workers end with this closure, also when it panics.
-        let jobs = jobs;
+    let panics = parts.record.panics();
+    let panicked = panics.map(|(proposal, outcome)| (proposal.into(), outcome.clone())).collect();
+    let evaluations = Evaluations::new(settings.seed, jobs, answers, panicked);
+    thread::scope(|scope| {
+        // The search owns the sender of jobs. Workers end when it is dropped, at the end of this closure or when
+        // the closure panics; otherwise the scope would wait for them for ever.
+        let mut search = Search::new(parts, strategy, evaluations);
         for worker in 0..settings.workers {
             let (results, queue, stopping) = (results.clone(), &queue, &stopping);
             scope.spawn(move || work(worker, evaluator, queue, &results, stopping));
         }
-        let ended = search.run(&jobs, &answers);
+        let ended = search.run();
         ending.store(true, Ordering::Relaxed);
-        while !search.evaluating.is_empty() {
-            if let Err(error) = search.receive(&answers) {
-                tracing::warn!("while the search stops: {error}");
-            }
-        }
-        ended
-    });
-    let Search { told: trials, journaled, end, .. } = search;
-    ended.map(|()| Searched { trials, journaled, end })
+        search.finish_running();
+        ended.map(|()| search.into_searched())
+    })
+}
+
+struct Search<'a> {
+    parts: Parts<'a>,
+    strategy: &'a mut dyn Strategy,
+    schedule: Schedule,
+    budget: Budget<'a>,
+    admission: Admission<'a>,
+    evaluations: Evaluations,
+    ledger: Ledger<'a>,
+    told: Told<'a>,
+    /// Number of the next ask.
+    ask: u64,
+    /// Nothing more is to be asked.
+    is_exhausted: bool,
+    is_interrupted: bool,
+    /// Why it ended, when it has.
+    end: Option<SearchEnd>,
 }
 
 impl<'a> Search<'a> {
-    fn new(parts: Parts<'a>, strategy: &'a mut dyn Strategy) -> Self {
-        let panics = parts.record.panics();
-        let panicked = panics
-            .map(|(proposal, outcome)| ((proposal.genotype.clone(), proposal.fidelity), outcome.clone()))
-            .collect();
-        let pace = Pace::new(parts.domain.space());
+    fn new(parts: Parts<'a>, strategy: &'a mut dyn Strategy, evaluations: Evaluations) -> Self {
+        let Parts { settings, domain, answered, store, record, fingerprint, is_settled, log, .. } = parts;
+        let trials = settings.trials.unwrap_or(u64::MAX);
+        let trials = if is_settled { trials.min(ASKED_AGAIN) } else { trials };
+        let last = record.trials.last_key_value().map(|(last, _)| *last);
         Self {
-            schedule: Schedule::new(parts.answered),
-            journaled: parts.record.trials.len() as u64,
             parts,
             strategy,
+            schedule: Schedule::new(answered),
+            budget: Budget::new(settings, answered.full_epochs, trials, last),
+            admission: Admission { domain, answered, record },
+            evaluations,
+            ledger: Ledger::new(domain, store, fingerprint, log, record.trials.len() as u64),
+            told: Told::new(settings, log, Pace::new(domain.space())),
             ask: 0,
-            next: 0,
-            paid: BTreeSet::new(),
-            epochs: 0,
-            exhausted: false,
-            late: false,
-            reached: None,
-            interrupted: false,
+            is_exhausted: false,
+            is_interrupted: false,
             end: None,
-            pace,
-            evaluating: BTreeMap::new(),
-            open: BTreeMap::new(),
-            answered: BTreeMap::new(),
-            told: Vec::new(),
-            panicked,
-            panics_in_a_row: 0,
         }
     }
 
-    fn run(&mut self, jobs: &Sender<Job>, answers: &Receiver<Answer>) -> Result<(), StudyError> {
+    /// Tells trials in virtual completion order: the schedule says which trial is next, and the loop waits for its
+    /// answer even when others came before. That keeps the trajectory the same for any number of workers.
+    fn run(&mut self) -> Result<(), StudyError> {
         loop {
-            self.fill(jobs)?;
-            if self.interrupted {
+            self.fill()?;
+            if self.is_interrupted {
                 return Ok(());
             }
             let Some(next) = self.schedule.next() else { break };
-            while !self.answered.contains_key(&next) {
-                self.receive(answers)?;
-                if self.interrupted {
+            while !self.ledger.has(next) {
+                self.receive()?;
+                if self.is_interrupted {
                     return Ok(());
                 }
             }
             self.tell(next)?;
         }
         if self.parts.is_settled {
-            self.take_over();
+            self.told.take_over(self.parts.record, self.budget.next());
+            self.end = Some(SearchEnd::Trials);
             return Ok(());
         }
         self.report_rejections()?;
@@ -180,125 +157,120 @@ impl<'a> Search<'a> {
         Ok(())
     }
 
-    /// Tells the observers of the trials behind those that were asked for again. The strategy is not asked any more.
-    fn take_over(&mut self) {
-        for (_, journaled) in self.parts.record.trials.range(self.next..) {
-            let (trial, seconds, worker) = (journaled.trial.clone(), journaled.seconds, journaled.worker);
-            self.told.push(trial.clone());
-            self.parts.log.show(&Event::Trial { trial, known: true, seconds, worker });
-        }
-        let told = self.told.len() as u64;
-        self.parts.log.report("search", told, told, "");
-        self.end = Some(SearchEnd::Trials);
-    }
-
     /// Asks until all virtual workers are busy, or there is nothing to ask for now.
-    fn fill(&mut self, jobs: &Sender<Job>) -> Result<(), StudyError> {
-        while !self.exhausted && self.schedule.running() < self.parts.settings.in_flight {
-            if self.parts.log.stop_requested() {
-                self.interrupted = true;
+    fn fill(&mut self) -> Result<(), StudyError> {
+        let log = self.parts.log;
+        while !self.is_exhausted && self.schedule.running() < self.parts.settings.in_flight {
+            if log.stop_requested() {
+                self.is_interrupted = true;
                 return Ok(());
             }
-            self.late = self.out_of_time();
-            if self.late || self.reached.is_some() || self.is_spent() {
-                self.exhausted = true;
+            if !self.budget.allows_another(|| log.elapsed()) {
+                self.is_exhausted = true;
                 break;
             }
             let mut rng = ask_generator(self.parts.settings.seed, self.ask);
             self.ask += 1;
             match self.strategy.ask(self.parts.domain, &mut rng) {
-                Ask::Propose(proposal) => self.accept(proposal, jobs)?,
+                Ask::Propose(proposal) => self.accept(proposal)?,
                 Ask::Wait if self.schedule.running() == 0 => {
                     return Err(StudyError::Stuck { trials: self.told.len() as u64 });
                 }
                 Ask::Wait => break,
-                Ask::Done => self.exhausted = true,
+                Ask::Done => self.is_exhausted = true,
                 Ask::Misfit(error) => return Err(StudyError::Strategy(error)),
             }
         }
         Ok(())
     }
 
-    /// Counts an evaluation as it is asked for, so that a budget in epochs ends at the same trial however
-    /// many workers there are.
-    fn pay(&mut self, proposal: &Proposal) {
-        let (genotype, fidelity) = (proposal.genotype.clone(), proposal.fidelity);
-        if self.paid.insert((genotype, fidelity)) {
-            self.epochs = self.epochs.saturating_add(epochs_of(fidelity, self.parts.answered.full_epochs));
+    /// Takes a proposal: answers it from the journal or the store, or has it evaluated.
+    fn accept(&mut self, proposal: Proposal) -> Result<(), StudyError> {
+        let id = self.budget.count();
+        self.admission.check(id, &proposal)?;
+        self.schedule.start(id, proposal.fidelity);
+        if let Some(journaled) = self.admission.journaled(id, &proposal)? {
+            if !matches!(journaled.trial.outcome, Outcome::Failed { kind: FailureKind::Invalid, .. }) {
+                self.budget.pay(&proposal);
+            }
+            return self.ledger.take_over(proposal, journaled);
         }
+        let settled = |proposal, outcome, known| Settled {
+            id,
+            proposal,
+            outcome,
+            known,
+            seconds: Seconds::ZERO,
+            worker: 0,
+        };
+        let architecture = match self.admission.architecture(&proposal.genotype) {
+            Ok(architecture) => architecture,
+            Err(error) => {
+                let outcome = Outcome::Failed { kind: FailureKind::Invalid, reason: error.to_string() };
+                return self.ledger.settle(vec![settled(proposal, outcome, false)]);
+            }
+        };
+        self.budget.pay(&proposal);
+        let known = match self.evaluations.panic_of(&Question::from(&proposal)) {
+            Some(outcome) => Some(outcome.clone()),
+            None => self.ledger.remembered(&proposal)?,
+        };
+        if let Some(outcome) = known {
+            return self.ledger.settle(vec![settled(proposal, outcome, true)]);
+        }
+        self.evaluations.start(id, proposal, architecture);
+        Ok(())
     }
 
-    fn has_spent_epochs(&self) -> bool {
-        self.parts.settings.epochs.is_some_and(|budget| self.epochs >= budget)
+    /// Waits for an answer, and settles it with all others that have come.
+    fn receive(&mut self) -> Result<(), StudyError> {
+        let received = self.evaluations.receive();
+        self.is_interrupted |= received.interrupted;
+        let settled = self.ledger.settle(received.settled);
+        let Some(first) = received.failed else { return settled };
+        if let Err(later) = settled {
+            tracing::warn!("after the error that is told: {later}");
+        }
+        Err(first.into())
     }
 
-    /// Whether all trials or epochs of the budget were asked for.
-    fn is_spent(&self) -> bool {
-        let trials = self.parts.settings.trials.unwrap_or(u64::MAX);
-        let trials = if self.parts.is_settled { trials.min(ASKED_AGAIN) } else { trials };
-        self.next >= trials || self.has_spent_epochs()
-    }
-
-    /// Whether the hours are used up. What an earlier process began is still gone through.
-    fn out_of_time(&self) -> bool {
-        let Some(hours) = self.parts.settings.hours else { return false };
-        let journaled = self.parts.record.trials.last_key_value().is_some_and(|(last, _)| self.next <= *last);
-        !journaled && self.parts.log.elapsed() >= Seconds::saturating(hours * 3600.0)
+    /// Settles what the workers have begun, when nothing more is asked.
+    fn finish_running(&mut self) {
+        while self.evaluations.are_running() {
+            if let Err(error) = self.receive() {
+                tracing::warn!("while the search stops: {error}");
+            }
+        }
     }
 
     /// Tells a trial to the strategy and the observers.
     fn tell(&mut self, id: TrialId) -> Result<(), StudyError> {
-        let answered = self.answered.remove(&id).expect("only answered trials are told");
-        let Answered { trial, known, seconds, worker } = answered;
-        self.strategy.tell(&trial);
-        self.told.push(trial.clone());
-        self.pace.count(trial.proposal.fidelity, known);
-        let settings = self.parts.settings;
-        if self.reached.is_none() && target::is_reached(&settings.target, &trial) {
-            self.reached = Some(id);
-        }
-        let panicked = self.count_panic(&trial);
-        self.parts.log.show(&Event::Trial { trial, known, seconds, worker });
-        let told = self.told.len() as u64;
-        let total = self.pace.total(told, self.epochs, settings, self.parts.log.elapsed().duration());
-        self.parts.log.report("search", told, total, "");
+        let answered = self.ledger.take(id);
+        self.strategy.tell(&answered.trial);
+        self.budget.tell(&answered.trial);
+        let panicked = self.told.push(answered, self.budget.epochs());
         if self.told.len().is_multiple_of(REJECTIONS_EVERY) {
             self.report_rejections()?;
         }
         panicked
     }
 
-    fn count_panic(&mut self, trial: &Trial) -> Result<(), StudyError> {
-        let limit = self.parts.settings.panics_in_a_row;
-        match &trial.outcome {
-            Outcome::Failed { reason, .. } if trial.outcome.is_panic() => {
-                self.panics_in_a_row += 1;
-                if self.panics_in_a_row >= limit {
-                    let reason = reason.clone();
-                    return Err(StudyError::Panics { count: self.panics_in_a_row, trial: trial.id, reason });
-                }
-            }
-            _ => self.panics_in_a_row = 0,
-        }
-        Ok(())
-    }
-
     fn report_rejections(&self) -> Result<(), StudyError> {
         let rejections = self.parts.domain.rejections();
         let (candidates, rejected) = (rejections.candidates, rejections.rejected);
         let event = Event::Rejections { candidates, rejected };
-        // A search that is gone through again has said so before, and waits for the disk each time it writes.
+        // A search that is gone through again has journaled this before, and each line waits for the disk.
         let record = self.parts.record;
-        if self.journaled == record.trials.len() as u64 && record.searched.is_some() {
+        if self.ledger.journaled() == record.trials.len() as u64 && record.searched.is_some() {
             self.parts.log.show(&event);
             return Ok(());
         }
         self.parts.log.record(&event)
     }
 
-    /// Says that all there is was judged with less than full effort.
+    /// Warns when no network was judged with full effort.
     fn warn_of_low_fidelity(&self) -> Result<(), StudyError> {
-        let measured = self.told.iter().filter(|trial| trial.outcome.measurement().is_some());
+        let measured = self.told.trials().iter().filter(|trial| trial.outcome.measurement().is_some());
         let highest = measured.map(|trial| trial.proposal.fidelity).max();
         let full_epochs = self.parts.answered.full_epochs;
         let Some(after) = highest.and_then(|highest| highest.qualifier(full_epochs)) else { return Ok(()) };
@@ -309,31 +281,26 @@ impl<'a> Search<'a> {
 
     /// Why nothing more is asked.
     fn why_ended(&self) -> Result<SearchEnd, StudyError> {
-        let (told, settings) = (self.told.len() as u64, self.parts.settings);
-        if told == 0 && !self.late {
-            let rejections = self.parts.domain.rejections();
+        let told = self.told.len() as u64;
+        let domain = self.parts.domain;
+        if told == 0 && !self.budget.is_late() {
+            let rejections = domain.rejections();
             if rejections.candidates == 0 || rejections.rejected < rejections.candidates {
                 return Err(StudyError::NothingProposed);
             }
-            let constraints = self.parts.domain.constraints();
-            let limits =
-                constraints.iter().map(|constraint| (constraint.cost.clone(), constraint.max)).collect();
+            let limits = domain.constraints().iter().map(|limit| (limit.cost.clone(), limit.max)).collect();
             return Err(StudyError::NothingFeasible { rejections: Box::new(rejections), limits });
         }
         self.warn_of_low_fidelity()?;
-        if settings.trials.is_some_and(|trials| told >= trials) {
-            return Ok(SearchEnd::Trials);
+        if let Some(end) = self.budget.end(told) {
+            return Ok(end);
         }
-        if let Some(trial) = self.reached {
-            return Ok(SearchEnd::Target { trial });
-        }
-        if self.late {
-            return Ok(SearchEnd::Hours);
-        }
-        if self.has_spent_epochs() {
-            return Ok(SearchEnd::Epochs { epochs: self.epochs });
-        }
-        let tried = self.told.iter().map(|trial| &trial.proposal.genotype).collect();
-        Ok(SearchEnd::of_strategy(self.strategy, self.parts.domain, &tried))
+        let tried = self.told.trials().iter().map(|trial| &trial.proposal.genotype).collect();
+        Ok(leftover::end_of_strategy(self.strategy, domain, &tried))
+    }
+
+    fn into_searched(self) -> Searched {
+        let journaled = self.ledger.journaled();
+        Searched { trials: self.told.into_trials(), journaled, end: self.end }
     }
 }

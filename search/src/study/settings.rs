@@ -2,14 +2,13 @@
 
 use std::collections::BTreeMap;
 
-use crate::run_folder::check_study_name;
-use crate::{Constraint, CostSet, StudyError};
+use crate::contracts::MAX_IN_FLIGHT;
+use crate::domain::{Constraint, CostSet};
+use crate::error::StudyError;
+use crate::persistence::check_study_name;
 
 /// Most hours of a study, a century: what is longer cannot be told from no limit.
 pub const MAX_HOURS: f64 = 876_600.0;
-
-/// Most proposals that are out at one time.
-pub(crate) const MAX_IN_FLIGHT: u64 = 4_096;
 
 /// What a study needs to know besides its parts. All but the last six belong to what the study is: changing
 /// them makes another study.

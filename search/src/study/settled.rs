@@ -1,7 +1,9 @@
 //! A study that has ended and is run again as it was: what came of it follows from the journal, without asking the strategy
 //! for every trial once more, which may take as long as the search did.
 
-use crate::{Domain, StudyRecord, StudySettings};
+use super::settings::StudySettings;
+use crate::domain::Domain;
+use crate::persistence::StudyRecord;
 
 /// Trials that are asked for again all the same: another strategy proposes something else among them.
 pub(super) const ASKED_AGAIN: u64 = 64;

@@ -1,11 +1,11 @@
 //! What is left of trainings once a search has ended: nothing more can be asked that would go on from it.
 
-use std::ffi::OsStr;
 use std::fs;
 use std::io;
 use std::path::Path;
 
-use crate::{RunPaths, StudyError, hold_folder};
+use crate::error::StudyError;
+use crate::persistence::{RunPaths, hold_folder};
 
 /// Removes what trainings of trials left behind, but for networks that are being finished and for folders that another process
 /// writes. Nobody goes on from it: every trial has its outcome.
@@ -47,13 +47,6 @@ fn remove(path: &Path) -> io::Result<()> {
     match removed {
         Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(()),
         removed => removed,
-    }
-}
-
-impl RunPaths {
-    /// Whether a folder of [`RunPaths::trainings`] is that of a network that is being finished.
-    fn is_network(name: &OsStr) -> bool {
-        name.to_string_lossy().starts_with(Self::NETWORK)
     }
 }
 

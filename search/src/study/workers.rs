@@ -4,23 +4,25 @@ use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
 use std::time::Instant;
 
-use kiln_space::{Architecture, Genotype};
+use kiln_space::Architecture;
 
 use super::panics;
-use crate::{EvalError, Evaluator, FailureKind, Fidelity, Outcome, Request, Seconds, TrialId};
+use super::question::Question;
+use crate::contracts::{EvalError, Evaluator, Request};
+use crate::trials::{FailureKind, Outcome, Seconds, TrialId};
 
 /// One evaluation to be done.
 pub(super) struct Job {
     pub(super) trial: TrialId,
-    pub(super) genotype: Genotype,
+    pub(super) question: Question,
     pub(super) architecture: Architecture,
-    pub(super) fidelity: Fidelity,
     pub(super) seed: u64,
 }
 
 /// What became of a job.
 pub(super) struct Answer {
     pub(super) trial: TrialId,
+    pub(super) question: Question,
     /// [`EvalError::Interrupted`] for a job that was not begun.
     pub(super) outcome: Result<Outcome, EvalError>,
     pub(super) seconds: Seconds,
@@ -41,7 +43,8 @@ pub(super) fn work(
         let began = Instant::now();
         let outcome = if stopping() { Err(EvalError::Interrupted) } else { evaluate(evaluator, &job) };
         let seconds = began.elapsed().into();
-        if answers.send(Answer { trial: job.trial, outcome, seconds, worker }).is_err() {
+        let Job { trial, question, .. } = job;
+        if answers.send(Answer { trial, question, outcome, seconds, worker }).is_err() {
             return;
         }
     }
@@ -49,9 +52,9 @@ pub(super) fn work(
 
 fn evaluate(evaluator: &dyn Evaluator, job: &Job) -> Result<Outcome, EvalError> {
     let request = Request {
-        genotype: &job.genotype,
+        genotype: &job.question.genotype,
         architecture: &job.architecture,
-        fidelity: job.fidelity,
+        fidelity: job.question.fidelity,
         seed: job.seed,
     };
     panics::catch(|| evaluator.evaluate(&request))

@@ -6,7 +6,8 @@ use std::path::{Path, PathBuf};
 use kiln_files::LineCounter;
 use kiln_space::SpaceError;
 
-use super::{TableError, read};
+use super::error::TableError;
+use super::read;
 
 /// The rows of a CSV file by their key, with the columns asked for as text.
 #[derive(Clone, Debug)]

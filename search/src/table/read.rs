@@ -9,9 +9,9 @@ use flate2::read::MultiGzDecoder;
 use kiln_files::LineCounter;
 use kiln_space::Genotype;
 
-use super::TableError;
+use super::error::TableError;
 use super::settings::TableSettings;
-use crate::Measurement;
+use crate::trials::Measurement;
 
 /// Bytes of a table, packed or not.
 const LIMIT: u64 = 1 << 30;

@@ -115,7 +115,7 @@ fn a_genotype_that_is_not_there_stops_the_study() {
     let request = Request {
         genotype: &genotype,
         architecture: &architecture,
-        fidelity: crate::Fidelity::Full,
+        fidelity: crate::trials::Fidelity::Full,
         seed: 0,
     };
     let error = table.evaluate(&request).unwrap_err();

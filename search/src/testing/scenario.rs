@@ -8,10 +8,9 @@ use kiln_space::spaces::{Mlp, NasBench201};
 use kiln_space::{Genotype, SearchSpace, Settings, Shape, Task};
 use serde_json::{Map, Value, json};
 
-use crate::{
-    Ask, Constraint, CostSet, Costs, Domain, FailureKind, Objectives, Outcome, Proposal, Strategy, Trial,
-    seed,
-};
+use crate::contracts::{Ask, Strategy};
+use crate::domain::{Constraint, CostSet, Domain};
+use crate::trials::{Costs, FailureKind, Objectives, Outcome, Proposal, Trial, seed};
 
 /// Trials of a scenario with a large space.
 pub(super) const TRIALS: usize = 40;

@@ -8,9 +8,9 @@ use kiln_space::Genotype;
 use rand::Rng;
 use serde::Deserialize;
 
-use crate::Domain;
-use crate::cluster::Clusters;
-use crate::embedding::{Embedder, sample};
+use crate::domain::Domain;
+use crate::learning::cluster::Clusters;
+use crate::learning::{Embedder, sample};
 
 /// Random genotypes for each trial.
 const DRAWN: usize = 5;
@@ -66,9 +66,9 @@ mod tests {
     use kiln_space::spaces::NasBench201;
 
     use super::*;
-    use crate::CostSet;
-    use crate::embedding::squared_distance;
-    use crate::seed::generator;
+    use crate::domain::CostSet;
+    use crate::trials::seed::generator;
+    use kiln_regression::squared_distance;
 
     #[test]
     fn what_was_drawn_is_nearer_to_designed_trials_than_to_the_first_ones_drawn() {

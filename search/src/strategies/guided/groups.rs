@@ -3,7 +3,7 @@
 use std::sync::Arc;
 
 use super::shares;
-use crate::cluster::{Clusters, Grouping};
+use crate::learning::cluster::{Clusters, Grouping};
 use crate::strategies::surrogate::{Candidates, Features, Told};
 
 /// Share of new trials at which the clusters are made anew; between, trials join the nearest.

@@ -5,11 +5,13 @@ use std::collections::BTreeMap;
 use kiln_space::Genotype;
 use rand::Rng;
 
-use crate::embedding::Embedder;
-use crate::pareto::{self, Point, dominates};
+use crate::comparison::pareto::{self, Point, dominates};
+use crate::contracts::Ask;
+use crate::domain::Domain;
+use crate::learning::Embedder;
 use crate::strategies::surrogate::{Features, Told};
 use crate::strategies::unseen::Unseen;
-use crate::{Ask, Domain, Origin, Trial};
+use crate::trials::{Origin, Trial};
 
 /// Share of new trials at which all are put in order again; between, each is put behind those that are better.
 const RENEWAL: f64 = 0.01;

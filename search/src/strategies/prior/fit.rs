@@ -2,8 +2,8 @@
 
 use kiln_space::{Genotype, Settings, SettingsError, variation};
 
-use super::{Candidate, Source};
-use crate::Domain;
+use super::candidate::{Candidate, Source};
+use crate::domain::Domain;
 
 /// The canonical form of a genotype; `None` when it is not of the space.
 pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Genotype> {

@@ -12,10 +12,12 @@ use kiln_space::{Genotype, Settings, SettingsError};
 use rand::Rng;
 use serde::Deserialize;
 
-use super::fit;
-use crate::pareto::{self, Point};
+use super::{fit, journals};
+use crate::comparison::pareto::{self, Point};
+use crate::contracts::Ask;
+use crate::domain::Domain;
 use crate::strategies::unseen::Unseen;
-use crate::{Ask, Domain, Fidelity, Measurement, Origin, Proposal, Trial};
+use crate::trials::{Fidelity, Measurement, Origin, Proposal, Trial};
 
 /// Genotypes that are scored where no journals are given.
 const DRAW: usize = 60;
@@ -69,7 +71,7 @@ impl Proxies {
         }
         let mut scored: BTreeMap<Genotype, BTreeMap<String, f64>> = BTreeMap::new();
         for journal in &journals {
-            let trials = super::trials(journal)
+            let trials = journals::trials(journal)
                 .map_err(|problem| SettingsError { key: settings.key("proxies.journals"), problem })?;
             for trial in &trials {
                 let metrics = trial.outcome.measurement().into_iter().flat_map(Measurement::metrics);
@@ -230,8 +232,11 @@ mod tests {
     use serde_json::json;
 
     use super::*;
-    use crate::seed::ask_generator;
-    use crate::{CostSet, Costs, Objectives, Outcome, Strategy, StrategyRegistry};
+    use crate::contracts::Strategy;
+    use crate::domain::CostSet;
+    use crate::registry::StrategyRegistry;
+    use crate::trials::seed::ask_generator;
+    use crate::trials::{Costs, Objectives, Outcome};
 
     #[test]
     fn mean_places_by_hand() {

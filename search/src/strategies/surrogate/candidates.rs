@@ -6,11 +6,13 @@ use std::sync::Arc;
 use kiln_space::Genotype;
 use rand::{Rng, RngExt};
 
-use super::{Change, Features, Told};
-use crate::cluster::Clusters;
-use crate::embedding::Embedder;
+use super::told::{Features, Told};
+use super::update::Change;
+use crate::domain::Domain;
+use crate::learning::Embedder;
+use crate::learning::cluster::Clusters;
 use crate::strategies::unseen::Unseen;
-use crate::{Domain, Origin};
+use crate::trials::Origin;
 
 /// Candidates kept; the oldest leave first.
 const CAPACITY: usize = 160;
@@ -246,7 +248,7 @@ fn weighted(weights: &[f64], rng: &mut dyn Rng) -> usize {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::seed::generator;
+    use crate::trials::seed::generator;
 
     #[test]
     fn a_cluster_without_trials_is_never_drawn_however_high_its_bound() {

@@ -4,13 +4,14 @@
 //! probability that there is a result).
 //! Differs: the probability is the mean of a regression on 0 and 1.
 
+use kiln_regression::Prediction;
 use rand::Rng;
 
-use super::acquisition::Prediction;
 use super::candidates::Candidate;
-use super::objective::{Awaited, Fit, Objective};
+use super::objective::{Awaited, Objective, Surrogate};
 use super::points::Points;
-use super::{Surrogate, Told};
+use super::told::Told;
+use super::update::Fit;
 
 /// A candidate is never quite given up.
 const LEAST: f64 = 0.02;
@@ -66,8 +67,8 @@ mod tests {
 
     use kiln_space::Genotype;
 
-    use super::super::Features;
     use super::*;
+    use crate::strategies::surrogate::told::Features;
 
     #[test]
     fn a_failure_takes_the_target_of_the_nearest_measured_point() {

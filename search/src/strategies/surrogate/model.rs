@@ -1,17 +1,19 @@
 //! The models of all objectives, kept up to date, and what they say of candidates.
 
+use kiln_regression::Prediction;
 use rand::Rng;
 
-use super::acquisition::Prediction;
+use super::acquisition::Rule;
 use super::candidates::Candidate;
 use super::failures::{self, Failures};
-use super::objective::{Awaited, Fit, Objective};
+use super::objective::{Awaited, Objective, Surrogate};
 use super::points::Points;
 use super::scale::Scale;
+use super::told::{Features, Told};
+use super::update::{Change, Fit};
 use super::volume::Volume;
-use super::{Features, Rule, Surrogate, Told};
-use crate::Domain;
-use crate::pareto::dominates;
+use crate::comparison::pareto::dominates;
+use crate::domain::Domain;
 
 /// Growth of the trials at which kernels are chosen anew.
 const REFIT: f64 = 1.15;
@@ -29,17 +31,6 @@ pub(in crate::strategies) struct Model {
     heard: usize,
     /// Trials when kernels were chosen.
     fitted_at: usize,
-}
-
-/// What became of the models, for those who remember something of them.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(in crate::strategies) enum Change {
-    /// At most, points were added.
-    Grown,
-    /// Kernels are others.
-    Kernels,
-    /// Kernels or points are others.
-    Points,
 }
 
 impl Model {

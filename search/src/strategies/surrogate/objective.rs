@@ -1,16 +1,26 @@
 //! One objective: how its values are seen, and what was learned about it.
 
+use kiln_regression::{Forest, GaussianProcess, Posterior, Prediction, squared_distance};
 use rand::Rng;
+use serde::Deserialize;
 
-use super::acquisition::Prediction;
 use super::candidates::Candidate;
 use super::places::Places;
 use super::points::Points;
 use super::scale::Scale;
-use super::{Features, Surrogate, Told};
-use crate::embedding::squared_distance;
-use crate::extra_trees::Forest;
-use crate::gaussian_process::{GaussianProcess, Posterior};
+use super::told::{Features, Told};
+use super::update::Fit;
+
+/// What learns from the trials.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(in crate::strategies) enum Surrogate {
+    /// [`kiln_regression::GaussianProcess`].
+    #[default]
+    GaussianProcess,
+    /// [`kiln_regression::Forest`].
+    Ensemble,
+}
 
 /// Places, scale and model of an objective.
 pub(super) struct Objective {
@@ -27,17 +37,6 @@ enum Learned {
     Known,
     Process(GaussianProcess, Posterior),
     Forest(Forest),
-}
-
-/// How a model is brought up to date.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(super) enum Fit {
-    /// Everything is chosen anew.
-    Kernel,
-    /// The points are others.
-    Points,
-    /// Points were added from this one on.
-    From(usize),
 }
 
 /// Proposals that are running.
@@ -101,13 +100,12 @@ impl Objective {
             Learned::Process(process, posterior) => {
                 let projection = &mut candidate.projections[index];
                 process.project(&candidate.distances, projection);
-                let (mean, deviation) = posterior.predict(projection);
-                Prediction { mean, deviation }
+                posterior.predict(projection)
             }
             Learned::Forest(forest) => {
                 let vector = &candidate.features.vector;
-                let (mean, deviation) = forest.predict(vector);
-                let shared = awaited.running.iter().map(|other| forest.likeness(vector, &other.vector));
+                let Prediction { mean, deviation } = forest.predict(vector);
+                let shared = awaited.running.iter().map(|other| forest.proximity(vector, &other.vector));
                 Prediction { mean, deviation: deviation * (1.0 - shared.fold(0.0, f64::max)) }
             }
         }
@@ -144,12 +142,12 @@ impl Objective {
     fn expect(&mut self, index: usize, features: &Features, distances: &[f64]) -> f64 {
         match &mut self.learned {
             Learned::Known => self.known(features, index),
-            Learned::Forest(forest) => forest.predict(&features.vector).0,
+            Learned::Forest(forest) => forest.predict(&features.vector).mean,
             Learned::Process(process, posterior) => {
                 let mut projection = Vec::with_capacity(distances.len());
                 process.project(distances, &mut projection);
                 process.push(distances);
-                posterior.predict(&projection).0
+                posterior.predict(&projection).mean
             }
         }
     }

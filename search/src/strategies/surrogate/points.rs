@@ -2,8 +2,9 @@
 
 use std::sync::Arc;
 
-use super::Told;
-use crate::embedding::squared_distance;
+use kiln_regression::squared_distance;
+
+use super::told::Told;
 
 /// Trials a model is made from, and how many of them are the best ones, where there are more.
 const CHOSEN: usize = 200;
@@ -61,8 +62,8 @@ fn chosen(order: &[usize]) -> Vec<usize> {
 mod tests {
     use kiln_space::Genotype;
 
-    use super::super::Features;
     use super::*;
+    use crate::strategies::surrogate::told::Features;
 
     fn told(values: std::ops::Range<usize>) -> Vec<Told> {
         let one = |value: usize| Told {

@@ -1,6 +1,6 @@
 //! Values of an objective as the hypervolume counts them: all objectives of one size, that of the front.
 
-use super::Told;
+use super::told::Told;
 
 /// From so many of the front's extents on, what lies behind its best value counts by its logarithm.
 const LINEAR: f64 = 1.1;

@@ -7,7 +7,7 @@
 
 use rand::Rng;
 
-use super::acquisition::normal;
+use super::normal::normal;
 
 /// Directions that the volume is measured along.
 const DIRECTIONS: usize = 128;
@@ -67,7 +67,7 @@ mod tests {
     use rand_pcg::Pcg64;
 
     use super::*;
-    use crate::hypervolume::contribution;
+    use crate::comparison::hypervolume::contribution;
 
     const REFERENCE: f64 = 1.1;
 

@@ -7,7 +7,8 @@ use std::time::{Duration, Instant};
 use kiln_space::{SearchSpace, size};
 
 use crate::strategies::ENUMERABLE;
-use crate::{Fidelity, StudySettings};
+use crate::study::settings::StudySettings;
+use crate::trials::Fidelity;
 
 /// The speed at which trials are told.
 pub(super) struct Pace {

@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use crate::{Fidelity, Trial};
+use crate::trials::{Fidelity, Trial};
 
 /// Whether a trial was measured at the highest fidelity, meets the constraints, and is at most the target in every metric and
 /// cost that the target names. There is no reaching an empty target.
@@ -20,7 +20,7 @@ mod tests {
     use kiln_space::Genotype;
 
     use super::*;
-    use crate::{Costs, FailureKind, Objectives, Origin, Outcome, Proposal};
+    use crate::trials::{Costs, FailureKind, Objectives, Origin, Outcome, Proposal};
 
     fn table(pairs: &[(&str, f64)]) -> BTreeMap<String, f64> {
         pairs.iter().map(|(name, value)| ((*name).to_owned(), *value)).collect()

@@ -1,0 +1,13 @@
+#![doc = include_str!("../README.md")]
+
+mod cholesky;
+mod extra_trees;
+mod gaussian_process;
+mod prediction;
+mod vectors;
+
+pub use cholesky::Cholesky;
+pub use extra_trees::Forest;
+pub use gaussian_process::{GaussianProcess, Kernel, Posterior};
+pub use prediction::Prediction;
+pub use vectors::{dot, squared_distance};

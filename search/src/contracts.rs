@@ -1,0 +1,17 @@
+//! The contracts of a study: what proposes, what judges, what watches, and in which order trials are told.
+
+mod end;
+mod evaluator;
+mod event;
+mod finished;
+mod schedule;
+mod strategy;
+mod supernet_health;
+
+pub use self::end::SearchEnd;
+pub use self::evaluator::{EvalError, Evaluator, Finisher, Progress, Request};
+pub use self::event::{Event, Observer};
+pub use self::finished::{FileMismatch, Finished, FinishedFile};
+pub(crate) use self::schedule::{MAX_IN_FLIGHT, Schedule};
+pub use self::strategy::{Ask, Needs, Strategy, StrategyBuilder};
+pub use self::supernet_health::{HealthCheck, HealthQuestion, SupernetHealth};

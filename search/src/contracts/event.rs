@@ -1,0 +1,108 @@
+//! What happens in a study, for journals, screens and logs.
+
+use serde::{Deserialize, Serialize};
+
+use super::end::SearchEnd;
+use super::finished::Finished;
+use super::supernet_health::SupernetHealth;
+use crate::trials::{Seconds, Trial, TrialId};
+
+/// One thing that happened.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(tag = "kind", rename_all = "snake_case")]
+pub enum Event {
+    /// The study was opened; `resumed` trials are already in the journal.
+    Started {
+        /// Name of the study.
+        study: String,
+        /// Finished trials found.
+        resumed: u64,
+        /// Trials to reach, where there is such a budget.
+        #[serde(default)]
+        trials: Option<u64>,
+    },
+    /// Long work advanced.
+    Progress {
+        /// `data`, `supernet`, `search`, `finish`.
+        stage: String,
+        /// Steps done.
+        done: u64,
+        /// Steps in all, 0 where that is not known.
+        total: u64,
+        /// For people.
+        note: String,
+    },
+    /// The evaluator is ready.
+    Prepared {
+        /// Its fingerprint.
+        fingerprint: String,
+        /// Epochs for which it trains a network with full effort; 0 where a trial trains nothing.
+        #[serde(default, skip_serializing_if = "is_zero")]
+        full_epochs: u32,
+    },
+    /// Shared weights were checked, before networks are judged with them.
+    Health {
+        /// What was found.
+        health: SupernetHealth,
+    },
+    /// A trial was told.
+    Trial {
+        /// The trial.
+        trial: Trial,
+        /// Whether the outcome was already in the store.
+        known: bool,
+        /// Time of its evaluation.
+        seconds: Seconds,
+        /// Worker that evaluated it.
+        worker: usize,
+    },
+    /// Evaluations that had panicked are to be tried again. Every trial is told anew from here on.
+    Retried {
+        /// Trials that had panicked.
+        trials: Vec<TrialId>,
+    },
+    /// Candidates refused by the constraints so far.
+    Rejections {
+        /// Candidates looked at.
+        candidates: u64,
+        /// Of them infeasible.
+        rejected: u64,
+    },
+    /// The search stage ends before its budget of trials is used up.
+    SearchEnd {
+        /// Why.
+        end: SearchEnd,
+    },
+    /// The search stage ended.
+    Searched {
+        /// Trials told.
+        trials: u64,
+        /// Ids of the Pareto front, ascending.
+        front: Vec<TrialId>,
+    },
+    /// A network was finished.
+    Finished {
+        /// What came of it.
+        finished: Finished,
+        /// Time it took.
+        seconds: Seconds,
+    },
+    /// All stages are done.
+    Ended,
+    /// Something a person should know.
+    Warning {
+        /// What.
+        message: String,
+    },
+}
+
+#[allow(clippy::trivially_copy_pass_by_ref, reason = "serde passes a reference")]
+const fn is_zero(number: &u32) -> bool {
+    *number == 0
+}
+
+/// Watches a study. Called from one thread at a time, in order; must not block.
+pub trait Observer: Send {
+    /// Something happened.
+    fn on_event(&mut self, event: &Event);
+}

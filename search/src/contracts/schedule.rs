@@ -1,0 +1,107 @@
+//! The order in which trials are told. It depends on the proposals alone, never on which evaluation was
+//! faster.
+
+use std::collections::BTreeSet;
+
+use crate::trials::{Fidelities, Fidelity, TrialId};
+
+/// Maximum number of proposals that are out at one time.
+pub(crate) const MAX_IN_FLIGHT: u64 = 4_096;
+
+/// Planned cost of a proxy; every other cost is a multiple of an epoch's.
+const PROXY_COST: u64 = 1;
+const EPOCH_COST: u64 = 100;
+
+/// Virtual workers, each busy for the planned cost of its proposal.
+#[derive(Debug)]
+pub(crate) struct Schedule {
+    answered: Fidelities,
+    now: u64,
+    busy: BTreeSet<(u64, TrialId)>,
+}
+
+impl Schedule {
+    /// Nothing is running. Evaluations are planned by the epochs that the evaluator states; where it trains
+    /// nothing, full effort is planned like one epoch.
+    pub(crate) const fn new(answered: Fidelities) -> Self {
+        Self { answered, now: 0, busy: BTreeSet::new() }
+    }
+
+    /// A virtual worker begins with a trial.
+    pub(crate) fn start(&mut self, trial: TrialId, fidelity: Fidelity) {
+        let cost = match fidelity {
+            Fidelity::Proxy => PROXY_COST,
+            trained => EPOCH_COST * u64::from(self.answered.epochs(trained).max(1)),
+        };
+        self.busy.insert((self.now.saturating_add(cost), trial));
+    }
+
+    /// The trial that ends next in virtual time, which advances to that end; the earliest asked among equals.
+    pub(crate) fn next(&mut self) -> Option<TrialId> {
+        let (end, trial) = self.busy.pop_first()?;
+        self.now = end;
+        Some(trial)
+    }
+
+    /// Virtual workers that are busy.
+    pub(crate) fn running(&self) -> usize {
+        self.busy.len()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Tells `fidelities` with `in_flight` virtual workers.
+    fn order(fidelities: &[Fidelity], in_flight: usize) -> Vec<TrialId> {
+        let mut schedule = Schedule::new(Fidelities::of_schedule(30));
+        let mut asked = fidelities.iter().zip(0..);
+        let mut told = Vec::new();
+        loop {
+            while schedule.running() < in_flight
+                && let Some((&fidelity, id)) = asked.next()
+            {
+                schedule.start(id, fidelity);
+            }
+            match schedule.next() {
+                Some(id) => told.push(id),
+                None => return told,
+            }
+        }
+    }
+
+    #[test]
+    fn equal_fidelities_are_told_in_the_order_of_asking() {
+        for in_flight in [1, 2, 3, 8, 20] {
+            assert_eq!(order(&[Fidelity::Full; 10], in_flight), (0..10).collect::<Vec<_>>());
+        }
+    }
+
+    #[test]
+    fn a_long_training_does_not_block_short_ones() {
+        let long = Fidelity::Epochs(9);
+        let short = Fidelity::Epochs(3);
+        // The long one ends at 900, the short ones of the other worker at 300, 600, 900, 1200.
+        assert_eq!(order(&[long, short, short, short, short], 2), [1, 2, 0, 3, 4]);
+        assert_eq!(order(&[Fidelity::Full, long, Fidelity::Proxy, short], 2), [1, 2, 3, 0]);
+        assert_eq!(order(&[long, short, short], 1), [0, 1, 2]);
+    }
+
+    #[test]
+    fn a_full_training_takes_as_long_as_its_epochs() {
+        let short = Fidelity::Epochs(3);
+        // The full training ends at 3000, the tenth short one of the other worker too.
+        let asked: Vec<Fidelity> = std::iter::once(Fidelity::Full).chain([short; 11]).collect();
+        let told = order(&asked, 2);
+        assert_eq!(told.iter().position(|id| *id == 0), Some(9), "{told:?}");
+    }
+
+    #[test]
+    fn full_effort_without_training_is_planned_like_one_epoch() {
+        let mut schedule = Schedule::new(Fidelities::full_only().with_proxy());
+        schedule.start(0, Fidelity::Full);
+        schedule.start(1, Fidelity::Proxy);
+        assert_eq!([schedule.next(), schedule.next(), schedule.next()], [Some(1), Some(0), None]);
+    }
+}

@@ -1,0 +1,53 @@
+//! Hard limits on costs, which hold before anything is trained.
+
+use serde::{Deserialize, Serialize};
+
+use crate::trials::Costs;
+
+/// An upper limit on a cost.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Constraint {
+    /// Name of the cost, with unit and device as in [`Costs`]: `latency_us`, `latency_us@raspi4`, `parameters`.
+    pub cost: String,
+    /// Largest value allowed.
+    pub max: f64,
+}
+
+impl Constraint {
+    /// `cost` may be at most `max`.
+    #[must_use]
+    pub fn new(cost: impl Into<String>, max: f64) -> Self {
+        Self { cost: cost.into(), max }
+    }
+
+    /// How far the costs are above the limit, relative to the limit (absolute, for a limit that is not positive);
+    /// 0 when it holds, `None` when the cost is not among them.
+    #[must_use]
+    pub fn excess(&self, costs: &Costs) -> Option<f64> {
+        let above = (costs.0.get(&self.cost)? - self.max).max(0.0);
+        Some(if self.max > 0.0 { above / self.max } else { above })
+    }
+}
+
+/// Sum of the excesses over all constraints; `None` when a constrained cost is missing.
+pub(crate) fn violation(constraints: &[Constraint], costs: &Costs) -> Option<f64> {
+    constraints.iter().map(|constraint| constraint.excess(costs)).sum()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn excess_is_relative_to_the_limit() {
+        let costs = Costs([("macs".to_owned(), 150.0), ("parameters".to_owned(), 5.0)].into());
+        let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-12;
+        assert!(close(Constraint::new("macs", 100.0).excess(&costs), 0.5));
+        assert!(close(Constraint::new("macs", 150.0).excess(&costs), 0.0));
+        assert!(close(Constraint::new("macs", 0.0).excess(&costs), 150.0));
+        assert_eq!(Constraint::new("latency_us", 1.0).excess(&costs), None);
+        let both = [Constraint::new("macs", 100.0), Constraint::new("parameters", 4.0)];
+        assert!(close(violation(&both, &costs), 0.75));
+    }
+}

@@ -1,0 +1,260 @@
+//! The cost models of a study under one roof: every cost of an architecture, by name with unit.
+
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::Arc;
+
+use kiln_hw_models::{Conditions, CostModel, HwError};
+use kiln_space::{Architecture, SpaceError};
+use thiserror::Error;
+
+use crate::trials::Costs;
+
+/// Costs that need no device.
+const COUNTED: [&str; 2] = ["parameters", "macs"];
+/// Costs that every device gives.
+const PREDICTED: [&str; 4] = ["latency_us", "energy_uj", "peak_memory_bytes", "model_bytes"];
+
+/// Why a genotype has no costs.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum CostError {
+    /// It does not decode to a network.
+    #[error(transparent)]
+    Space(#[from] SpaceError),
+    /// A cost model has no number for it.
+    #[error(transparent)]
+    Hardware(#[from] HwError),
+    /// A cost model gave a number that is not finite.
+    #[error("cost `{name}` is {value}, expected a finite number")]
+    NotFinite {
+        /// Name of the cost.
+        name: String,
+        /// Its value, as text.
+        value: String,
+    },
+}
+
+/// Two devices of a study have the same name.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[error("device `{device}` is named twice; give each device of a study its own name")]
+pub struct DuplicateDevice {
+    /// The name.
+    pub device: String,
+}
+
+/// How a cost comes about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostOrigin {
+    /// In words.
+    pub how: String,
+    /// What predicts it; `None` for what is counted.
+    pub predictor: Option<CostPredictor>,
+}
+
+/// What predicts a cost.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct CostPredictor {
+    /// The device.
+    pub device: String,
+    /// Name of the cost model.
+    pub model: String,
+    /// For how many examples and threads, where the model states it.
+    pub conditions: Option<Conditions>,
+}
+
+/// Named cost models. With one device costs are called `latency_us` and so on, with several `latency_us@device`.
+#[derive(Clone, Default)]
+pub struct CostSet {
+    devices: Vec<(String, Arc<dyn CostModel>)>,
+}
+
+impl CostSet {
+    /// The cost models of these devices, by device name; none are needed for `parameters` and `macs`.
+    ///
+    /// # Errors
+    /// [`DuplicateDevice`] when two have the same name.
+    pub fn new(devices: Vec<(String, Arc<dyn CostModel>)>) -> Result<Self, DuplicateDevice> {
+        for (i, (device, _)) in devices.iter().enumerate() {
+            if devices[..i].iter().any(|(earlier, _)| earlier == device) {
+                return Err(DuplicateDevice { device: device.clone() });
+            }
+        }
+        Ok(Self { devices })
+    }
+
+    /// Devices and their models, in the order given.
+    #[must_use]
+    pub fn devices(&self) -> &[(String, Arc<dyn CostModel>)] {
+        &self.devices
+    }
+
+    /// The name under which `cost` of `device` stands in [`Costs`].
+    #[must_use]
+    pub fn qualified(&self, cost: &str, device: &str) -> String {
+        if self.devices.len() > 1 { format!("{cost}@{device}") } else { cost.to_owned() }
+    }
+
+    /// Names of all costs it computes, counts first.
+    #[must_use]
+    pub fn names(&self) -> Vec<String> {
+        let counted = COUNTED.iter().map(|&name| name.to_owned());
+        let predicted = self
+            .devices
+            .iter()
+            .flat_map(|(device, _)| PREDICTED.iter().map(move |cost| self.qualified(cost, device)));
+        counted.chain(predicted).collect()
+    }
+
+    /// How each cost comes about, by its name: counted, or predicted, with the model, the number of examples
+    /// and of threads.
+    #[must_use]
+    pub fn origins(&self) -> BTreeMap<String, CostOrigin> {
+        let mut origins = BTreeMap::new();
+        for name in COUNTED {
+            let how = "counted in the architecture".to_owned();
+            origins.insert(name.to_owned(), CostOrigin { how, predictor: None });
+        }
+        for (device, model) in &self.devices {
+            for cost in PREDICTED {
+                // The size of a model is that of its weights, whatever goes through it.
+                let conditions = model.conditions().filter(|_| cost != "model_bytes");
+                let conditions =
+                    conditions.map_or_else(String::new, |conditions| format!(" for {conditions}"));
+                let how = format!("predicted by {} from the architecture{conditions}", model.name());
+                let predictor = CostPredictor {
+                    device: device.clone(),
+                    model: model.name().to_owned(),
+                    conditions: model.conditions(),
+                };
+                let origin = CostOrigin { how, predictor: Some(predictor) };
+                origins.insert(self.qualified(cost, device), origin);
+            }
+        }
+        origins
+    }
+
+    /// All costs of an architecture.
+    ///
+    /// # Errors
+    /// [`CostError`] when a model does not know an operation or format, or gives a number that is not finite.
+    pub fn network(&self, architecture: &Architecture) -> Result<Costs, CostError> {
+        let counts = architecture.counts();
+        let mut costs = BTreeMap::new();
+        for (name, value) in COUNTED.iter().zip([counts.parameters, counts.macs]) {
+            costs.insert((*name).to_owned(), value as f64);
+        }
+        for (device, model) in &self.devices {
+            let estimate = model.network(architecture)?;
+            let values = [
+                estimate.latency_us.value,
+                estimate.energy_uj.value,
+                estimate.peak_memory_bytes as f64,
+                estimate.model_bytes as f64,
+            ];
+            for (cost, value) in PREDICTED.iter().zip(values) {
+                let name = self.qualified(cost, device);
+                if !value.is_finite() {
+                    return Err(CostError::NotFinite { name, value: value.to_string() });
+                }
+                costs.insert(name, value);
+            }
+        }
+        Ok(Costs(costs.into()))
+    }
+}
+
+impl fmt::Debug for CostSet {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_map().entries(self.devices.iter().map(|(device, model)| (device, model.name()))).finish()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_hw_models::{Cost, Estimate, Interval};
+    use kiln_space::{ArchitectureBuilder, LayerId, Shape};
+
+    use super::*;
+
+    struct PerMac(f64);
+
+    impl CostModel for PerMac {
+        fn name(&self) -> &'static str {
+            "per-mac"
+        }
+        fn layer(&self, architecture: &Architecture, layer: LayerId) -> Result<Cost, HwError> {
+            let macs = architecture.layer_counts(layer).macs as f64;
+            Ok(Cost { latency_us: self.0 * macs, energy_uj: macs })
+        }
+        fn network(&self, architecture: &Architecture) -> Result<Estimate, HwError> {
+            let macs = architecture.counts().macs as f64;
+            let exact = |value| Interval { value, low: value, high: value };
+            Ok(Estimate { latency_us: exact(self.0 * macs), energy_uj: exact(macs), ..Estimate::default() })
+        }
+    }
+
+    fn network() -> Architecture {
+        let mut builder = ArchitectureBuilder::new(Shape::vector(4));
+        builder.linear("head", builder.input(), 3).unwrap();
+        builder.finish().unwrap()
+    }
+
+    fn devices(rates: &[(&str, f64)]) -> CostSet {
+        let devices = rates.iter().map(|&(name, rate)| {
+            let model: Arc<dyn CostModel> = Arc::new(PerMac(rate));
+            (name.to_owned(), model)
+        });
+        CostSet::new(devices.collect()).unwrap()
+    }
+
+    #[test]
+    fn names_are_qualified_only_with_several_devices() {
+        let one = devices(&[("a", 2.0)]);
+        let costs = one.network(&network()).unwrap();
+        assert!((costs.0["latency_us"] - 24.0).abs() < 1e-12);
+        assert!((costs.0["parameters"] - 15.0).abs() < 1e-12);
+        let two = devices(&[("a", 2.0), ("b", 3.0)]);
+        let costs = two.network(&network()).unwrap();
+        assert!((costs.0["latency_us@b"] - 36.0).abs() < 1e-12);
+        assert!(!costs.0.contains_key("latency_us"));
+        let mut names = two.names();
+        names.sort();
+        assert!(names.iter().eq(costs.0.keys()));
+    }
+
+    #[test]
+    fn the_origin_of_a_cost_says_for_how_many_examples_and_threads_it_is() {
+        let device = kiln_hw_models::Device::builtin("cortex-a72").unwrap();
+        let model: Arc<dyn CostModel> = Arc::new(kiln_hw_models::Roofline::new(device, 32, 4));
+        let origins = CostSet::new(vec![("cortex-a72".to_owned(), model)]).unwrap().origins();
+        let by = "predicted by cortex-a72/roofline/hw-nas-bench-raspi4-100 from the architecture";
+        assert_eq!(origins["latency_us"].how, format!("{by} for a batch of 32 examples on 4 threads"));
+        assert_eq!(
+            (&*origins["model_bytes"].how, &*origins["macs"].how),
+            (by, "counted in the architecture")
+        );
+        let predictor = CostPredictor {
+            device: "cortex-a72".to_owned(),
+            model: "cortex-a72/roofline/hw-nas-bench-raspi4-100".to_owned(),
+            conditions: Some(Conditions { batch: 32, threads: 4 }),
+        };
+        assert_eq!(origins["energy_uj"].predictor.as_ref(), Some(&predictor));
+        assert_eq!(origins["macs"].predictor, None);
+        let origins = devices(&[("a", 2.0), ("b", 3.0)]).origins();
+        assert_eq!(origins["latency_us@b"].how, "predicted by per-mac from the architecture");
+    }
+
+    #[test]
+    fn what_is_not_finite_is_refused() {
+        let error = devices(&[("a", f64::NAN)]).network(&network()).unwrap_err();
+        assert_eq!(error.to_string(), "cost `latency_us` is NaN, expected a finite number");
+    }
+
+    #[test]
+    fn a_device_named_twice_is_refused() {
+        let model: Arc<dyn CostModel> = Arc::new(PerMac(1.0));
+        let twice = vec![("a".to_owned(), Arc::clone(&model)), ("a".to_owned(), model)];
+        assert!(CostSet::new(twice).is_err());
+    }
+}

@@ -1,0 +1,81 @@
+//! What an architecture looks like, in numbers, computed once for each genotype.
+//!
+//! A description depends on space and genotype alone, so it may be shared by all who search one space. It is what
+//! [`crate::learning::embedding`] scales into vectors.
+
+use std::collections::BTreeMap;
+use std::sync::{Arc, Mutex, PoisonError};
+
+use kiln_space::{Architecture, Genotype, SearchSpace, encoding};
+
+use self::neighborhoods::{BUCKETS, DEPTH};
+
+mod neighborhoods;
+
+/// Descriptions that are remembered (at most twice as many).
+const REMEMBERED: usize = 16_384;
+/// Numbers of the structural encoding that describe paths.
+const PATHS: [&str; 3] = ["ln_paths", "longest_path", "shortest_path"];
+
+/// A group of numbers with one weight.
+#[derive(Clone, Debug)]
+pub(crate) struct Block {
+    pub(crate) values: Vec<f64>,
+    /// Whether the numbers have different units, and are brought to one variance each.
+    pub(crate) mixed: bool,
+}
+
+/// The blocks of a genotype: its choices, then, if it decodes, its layers by kind and surroundings, paths, and totals.
+pub(crate) type Description = Vec<Block>;
+
+/// Remembers descriptions. To be shared only by those who search one space.
+#[derive(Debug, Default)]
+pub struct Descriptions(Mutex<Generations>);
+
+/// When the young one is full it becomes the old one.
+#[derive(Debug, Default)]
+struct Generations {
+    young: BTreeMap<Genotype, Arc<Description>>,
+    old: BTreeMap<Genotype, Arc<Description>>,
+}
+
+impl Descriptions {
+    /// The description of a genotype.
+    pub(crate) fn of(&self, space: &dyn SearchSpace, genotype: &Genotype) -> Arc<Description> {
+        let known = {
+            let all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            all.young.get(genotype).or_else(|| all.old.get(genotype)).cloned()
+        };
+        known.unwrap_or_else(|| {
+            let description = Arc::new(describe(space, genotype));
+            let mut all = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+            if all.young.len() >= REMEMBERED {
+                all.old = std::mem::take(&mut all.young);
+            }
+            all.young.insert(genotype.clone(), Arc::clone(&description));
+            description
+        })
+    }
+}
+
+fn describe(space: &dyn SearchSpace, genotype: &Genotype) -> Description {
+    let choices = encoding::one_hot(space.decisions(), genotype).unwrap_or_default();
+    let mut blocks = vec![Block { values: choices, mixed: false }];
+    if let Ok(architecture) = space.decode(genotype) {
+        blocks.extend(described(&architecture));
+    }
+    blocks
+}
+
+fn described(architecture: &Architecture) -> Vec<Block> {
+    let counts = neighborhoods::counts(architecture);
+    let counts = (0..=DEPTH)
+        .map(|depth| Block { values: counts[depth * BUCKETS..(depth + 1) * BUCKETS].to_vec(), mixed: false });
+    let names = encoding::structural_names();
+    let structural = encoding::structural(architecture);
+    let paths = PATHS.iter().filter_map(|path| names.iter().position(|name| name == path));
+    let paths = paths.map(|path| structural[path]).collect();
+    let totals = architecture.counts();
+    let totals = vec![totals.parameters as f64, totals.macs as f64];
+    counts.chain([paths, totals].map(|values| Block { values, mixed: true })).collect()
+}

@@ -1,0 +1,173 @@
+//! A partition of vectors into clusters.
+
+use kiln_regression::squared_distance;
+
+use super::k_means;
+
+/// A partition of a set of vectors.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Clusters {
+    /// Centers, of one length and never empty.
+    pub(super) centroids: Vec<Vec<f64>>,
+    /// Cluster of each vector it was made of.
+    pub(super) labels: Vec<usize>,
+}
+
+impl Clusters {
+    /// Partitions vectors into at most `k` clusters, a pure function of the arguments. Shorter vectors count as filled up
+    /// with zeros, numbers that are not finite as zero. There are fewer clusters where there are fewer distinct vectors.
+    ///
+    /// # Example
+    /// ```
+    /// use kiln_search::cluster::Clusters;
+    /// let clusters = Clusters::fit(&[[0.0], [0.1], [9.0], [9.1]], 2);
+    /// assert_eq!(clusters.count(), 2);
+    /// assert_eq!(clusters.labels()[0], clusters.labels()[1]);
+    /// assert_ne!(clusters.labels()[0], clusters.labels()[2]);
+    /// assert_eq!(clusters.nearest(&[8.0]), clusters.labels()[2]);
+    /// ```
+    #[must_use]
+    pub fn fit<V: AsRef<[f64]>>(vectors: &[V], k: usize) -> Self {
+        let rows = rows(vectors);
+        let k = k.min(distinct(&rows, k));
+        if k <= 1 {
+            let width = rows.first().map_or(0, Vec::len);
+            return Self { centroids: vec![vec![0.0; width]], labels: vec![0; vectors.len()] };
+        }
+        let (centroids, labels) = k_means::fit(&rows, k);
+        Self { centroids, labels }
+    }
+
+    /// The clusters of labeled rows, numbered in the order in which they occur; rows without a label join the nearest. One
+    /// cluster where no row has a label.
+    pub(super) fn of(rows: &[Vec<f64>], found: &[Option<usize>]) -> Self {
+        let mut names: Vec<usize> = Vec::new();
+        let numbered: Vec<Option<usize>> = found
+            .iter()
+            .map(|name| {
+                let name = (*name)?;
+                Some(names.iter().position(|known| *known == name).unwrap_or_else(|| {
+                    names.push(name);
+                    names.len() - 1
+                }))
+            })
+            .collect();
+        let width = rows.first().map_or(0, Vec::len);
+        let mut centroids = vec![vec![0.0; width]; names.len().max(1)];
+        let labeled = || rows.iter().zip(&numbered).filter_map(|(row, label)| Some((row, (*label)?)));
+        k_means::to_means(labeled(), &mut centroids);
+        let mut clusters = Self { centroids, labels: Vec::new() };
+        let labels = rows.iter().zip(numbered);
+        clusters.labels = labels.map(|(row, label)| label.unwrap_or_else(|| clusters.nearest(row))).collect();
+        clusters
+    }
+
+    /// Number of clusters.
+    #[must_use]
+    pub fn count(&self) -> usize {
+        self.centroids.len()
+    }
+
+    /// Cluster of each vector, in the order given.
+    #[must_use]
+    pub fn labels(&self) -> &[usize] {
+        &self.labels
+    }
+
+    /// Of each cluster of the vectors that it was made of, the index of the one nearest to the center, and how many there are.
+    pub(crate) fn medoids<V: AsRef<[f64]>>(&self, vectors: &[V]) -> Vec<(usize, usize)> {
+        let of = |(cluster, center): (usize, &Vec<f64>)| {
+            let members = || (0..self.labels.len()).filter(move |&vector| self.labels[vector] == cluster);
+            let distance = |vector: usize| squared_distance(vectors[vector].as_ref(), center);
+            let nearest = members().min_by(|&a, &b| distance(a).total_cmp(&distance(b)))?;
+            Some((nearest, members().count()))
+        };
+        self.centroids.iter().enumerate().filter_map(of).collect()
+    }
+
+    /// The cluster that a vector is nearest to; the earliest of several.
+    #[must_use]
+    pub fn nearest(&self, vector: &[f64]) -> usize {
+        let finite = |value: &f64| if value.is_finite() { *value } else { 0.0 };
+        let width = self.centroids.first().map_or(0, Vec::len);
+        let vector: Vec<f64> = vector.iter().take(width).map(finite).collect();
+        let distances = self.centroids.iter().map(|centroid| squared_distance(centroid, &vector)).enumerate();
+        distances.min_by(|a, b| a.1.total_cmp(&b.1)).map_or(0, |(cluster, _)| cluster)
+    }
+}
+
+/// Vectors of one length; shorter ones filled up with zeros, numbers that are not finite taken as zero.
+pub(super) fn rows<V: AsRef<[f64]>>(vectors: &[V]) -> Vec<Vec<f64>> {
+    let width = vectors.iter().map(|vector| vector.as_ref().len()).max().unwrap_or(0);
+    let row = |vector: &V| {
+        let finite = |value: &f64| if value.is_finite() { *value } else { 0.0 };
+        let mut row: Vec<f64> = vector.as_ref().iter().map(finite).collect();
+        row.resize(width, 0.0);
+        row
+    };
+    vectors.iter().map(row).collect()
+}
+
+/// Number of distinct rows, counted up to `enough`.
+fn distinct(rows: &[Vec<f64>], enough: usize) -> usize {
+    let mut found: Vec<&Vec<f64>> = Vec::new();
+    for row in rows {
+        if found.len() >= enough {
+            break;
+        }
+        if !found.iter().any(|other| squared_distance(other, row) <= f64::EPSILON) {
+            found.push(row);
+        }
+    }
+    found.len()
+}
+
+#[cfg(test)]
+mod tests {
+    use std::collections::BTreeSet;
+
+    use proptest::prelude::*;
+
+    use super::*;
+
+    #[test]
+    fn degenerate_data_gives_fewer_clusters() {
+        assert_eq!(Clusters::fit::<[f64; 2]>(&[], 3).count(), 1);
+        assert_eq!(Clusters::fit(&[[1.0, 2.0]; 5], 3).count(), 1);
+        assert_eq!(Clusters::fit(&[[1.0], [2.0]], 5).count(), 2);
+        assert_eq!(Clusters::fit(&[[1.0], [2.0]], 0).count(), 1);
+        let without_columns: [[f64; 0]; 2] = [[], []];
+        assert_eq!(Clusters::fit(&without_columns, 2).count(), 1);
+    }
+
+    #[test]
+    fn what_is_not_finite_counts_as_zero() {
+        let vectors = [[f64::NAN, 0.0], [0.0, f64::INFINITY], [50.0, 50.0]];
+        let clusters = Clusters::fit(&vectors, 2);
+        assert_eq!(clusters.labels()[0], clusters.labels()[1]);
+        assert_ne!(clusters.labels()[0], clusters.labels()[2]);
+        assert_eq!(clusters.nearest(&[f64::NAN, 1.0]), clusters.labels()[0]);
+    }
+
+    #[test]
+    fn shorter_vectors_are_filled_up_with_zeros() {
+        let clusters = Clusters::fit(&[vec![0.0], vec![0.0, 0.0], vec![0.0, 9.0]], 2);
+        assert_eq!(clusters.labels()[0], clusters.labels()[1]);
+        assert_eq!(clusters.nearest(&[]), clusters.labels()[0]);
+    }
+
+    proptest! {
+        #[test]
+        fn partitions_are_reproducible_and_in_range(
+            vectors in prop::collection::vec(prop::collection::vec(-3.0_f64..3.0, 3), 1..40),
+            k in 0_usize..8,
+        ) {
+            let clusters = Clusters::fit(&vectors, k);
+            prop_assert_eq!(&clusters, &Clusters::fit(&vectors, k));
+            prop_assert_eq!(clusters.labels().len(), vectors.len());
+            prop_assert!(clusters.count() <= k.max(1));
+            let used: BTreeSet<usize> = clusters.labels().iter().copied().collect();
+            prop_assert!(used.iter().all(|label| *label < clusters.count()));
+        }
+    }
+}

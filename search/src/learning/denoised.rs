@@ -1,0 +1,152 @@
+//! Which architecture to report where evaluations are noisy: an objective as the trials of similar networks tell it together.
+//!
+//! The lowest of many noisy values is also the luckiest one. A Gaussian process over what the networks look like
+//! ([`crate::learning::embedding`]), whose noise is estimated from the trials, says of each evaluated architecture what its objective
+//! is without the noise.
+//!
+//! Source: Frazier, A tutorial on Bayesian optimization, arXiv:1807.02811, 2018 (report the evaluated point with the lowest
+//! posterior mean); Picheny, Wagner, Ginsbourger, A benchmark of kriging-based infill criteria for noisy optimization,
+//! Struct. Multidisc. Optim. 2013.
+
+use std::collections::{BTreeMap, BTreeSet};
+
+use kiln_regression::{GaussianProcess, Prediction, squared_distance};
+
+use super::embedding::Embedder;
+use crate::domain::Domain;
+use crate::trials::{Trial, TrialId, seed};
+
+/// Trials that the process is made from: this share, the best ones, but so many at least and at most. What all trials say of
+/// the bad ones hides how the good ones differ.
+const SHARE: f64 = 0.25;
+const LEAST: usize = 10;
+const MOST: usize = 200;
+
+/// An objective of an evaluated architecture without the noise of its evaluation, in the objective's unit.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Denoised {
+    /// The trial.
+    pub trial: TrialId,
+    /// What was measured.
+    pub measured: f64,
+    /// What is expected of another evaluation.
+    pub mean: f64,
+    /// Standard deviation of that expectation; the noise of a single evaluation comes on top.
+    pub deviation: f64,
+}
+
+/// What the trials say together of an objective of the best quarter of them (10 at least, 200 at most), from the lowest mean to
+/// the highest: the first is the one to report. Where the trials are few, or not alike, that is the order of the signal. Trials
+/// count that are measured, feasible, and of the highest fidelity among these.
+#[must_use]
+pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<Denoised> {
+    let best = best(trials, objective);
+    if best.is_empty() {
+        return Vec::new();
+    }
+    let embedder = Embedder::fit(domain, &BTreeMap::new(), &mut seed::generator(0, "denoised", &[]));
+    let points: Vec<Vec<f64>> =
+        best.iter().map(|(trial, _)| embedder.embed(domain, &trial.proposal.genotype)).collect();
+    let to = |point: &[f64], others: &[Vec<f64>]| -> Vec<f64> {
+        others.iter().map(|other| squared_distance(point, other)).collect()
+    };
+    let before: Vec<Vec<f64>> = (0..points.len()).map(|i| to(&points[i], &points[..i])).collect();
+    let targets: Vec<f64> = best.iter().map(|(_, measured)| *measured).collect();
+    let process = GaussianProcess::fit(&before, &targets);
+    let posterior = process.posterior(&targets);
+    let one = |((trial, measured), point): (&(&Trial, f64), &Vec<f64>)| {
+        let mut projection = Vec::with_capacity(points.len());
+        process.project(&to(point, &points), &mut projection);
+        let Prediction { mean, deviation } = posterior.predict(&projection);
+        Denoised { trial: trial.id, measured: *measured, mean, deviation }
+    };
+    let mut found: Vec<Denoised> = best.iter().zip(&points).map(one).collect();
+    found.sort_by(|a, b| a.mean.total_cmp(&b.mean).then(a.trial.cmp(&b.trial)));
+    found
+}
+
+/// The trials to look at with their values, from best to worst, each architecture once.
+fn best(trials: &[Trial], objective: usize) -> Vec<(&Trial, f64)> {
+    let measured = || {
+        let feasible = trials.iter().filter(|trial| trial.violation <= 0.0);
+        feasible.filter_map(|trial| Some((trial, *trial.objectives.0.get(objective)?)))
+    };
+    let highest = measured().map(|(trial, _)| trial.proposal.fidelity).max();
+    let mut seen = BTreeSet::new();
+    let mut found: Vec<(&Trial, f64)> = measured()
+        .filter(|(trial, _)| Some(trial.proposal.fidelity) == highest)
+        .filter(|(trial, _)| seen.insert(&trial.proposal.genotype))
+        .collect();
+    found.sort_by(|a, b| a.1.total_cmp(&b.1).then(a.0.id.cmp(&b.0.id)));
+    found.truncate(((found.len() as f64 * SHARE).ceil() as usize).clamp(LEAST, MOST));
+    found
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use kiln_space::spaces::NasBench201;
+    use kiln_space::{Genotype, SearchSpace, Settings};
+    use serde_json::Map;
+
+    use super::*;
+    use crate::domain::CostSet;
+    use crate::trials::{Costs, Fidelity, Objectives, Origin, Outcome, Proposal};
+
+    fn trial(id: u64, genes: [u8; 6], value: f64, fidelity: Fidelity, violation: f64) -> Trial {
+        let proposal = Proposal { genotype: Genotype::new(genes), fidelity, origin: Origin::default() };
+        let outcome = Outcome::from_metrics([("error_percent".to_owned(), value)].into());
+        Trial {
+            id,
+            proposal,
+            outcome,
+            costs: Costs::default(),
+            objectives: Objectives(vec![value]),
+            violation,
+        }
+    }
+
+    #[test]
+    fn trials_that_do_not_count_are_left_out() {
+        let full = |id, gene, value| trial(id, [gene, 0, 0, 0, 0, 0], value, Fidelity::Full, 0.0);
+        let mut trials = vec![full(0, 0, 5.0), full(1, 1, 4.0), full(2, 1, 3.0)];
+        trials.push(trial(3, [2; 6], 1.0, Fidelity::Epochs(3), 0.0));
+        trials.push(trial(4, [3; 6], 1.0, Fidelity::Full, 0.5));
+        let ids: Vec<u64> = best(&trials, 0).iter().map(|(trial, _)| trial.id).collect();
+        assert_eq!(ids, [1, 0]);
+        assert!(best(&trials, 1).is_empty());
+        let many: Vec<Trial> = (0..100_u8)
+            .map(|i| {
+                trial(u64::from(i), [i % 5, i / 5 % 5, i / 25, 0, 0, 0], f64::from(i), Fidelity::Full, 0.0)
+            })
+            .collect();
+        assert_eq!(best(&many, 0).len(), 25);
+    }
+
+    #[test]
+    fn the_best_quarter_is_ordered_by_its_means() {
+        let space = NasBench201::from_settings(&Settings::new("space", Map::new()), None).unwrap();
+        let space: Arc<dyn SearchSpace> = Arc::new(space);
+        let (costs, objectives) = (CostSet::default(), ["error_percent".to_owned()]);
+        let domain = Domain::new(space.as_ref(), &costs, &[], &objectives);
+        // Cells with more convolutions are better, with a little noise, and one without any was lucky. That denoising chooses
+        // better than the signal is tested over many runs, in `tests/bench.rs`.
+        let genes = |i: u8| [i % 5, i / 5 % 5, 3, i / 2 % 5, 3, i % 3];
+        let value =
+            |genes: [u8; 6]| 12.0 - genes.map(|gene| f64::from(u8::from(gene == 3))).iter().sum::<f64>();
+        let noise = |i: u8| 0.1 * f64::from(i * 37 % 11);
+        let mut trials: Vec<Trial> = (0..40)
+            .map(|i| trial(u64::from(i), genes(i), value(genes(i)) + noise(i), Fidelity::Full, 0.0))
+            .collect();
+        trials.push(trial(99, [1, 0, 0, 1, 0, 1], 6.5, Fidelity::Full, 0.0));
+        let found = denoised(&domain, &trials, 0);
+        assert_eq!(found.len(), 11);
+        let lucky = found.iter().find(|found| found.trial == 99).map(|found| found.measured);
+        assert_eq!(lucky, Some(6.5), "{found:?}");
+        assert!(found.iter().all(|found| (6.0..10.0).contains(&found.mean)), "{found:?}");
+        assert!(found.windows(2).all(|pair| pair[0].mean <= pair[1].mean));
+        assert!(found.iter().all(|found| found.deviation >= 0.0 && found.deviation.is_finite()));
+        assert!(denoised(&domain, &[], 0).is_empty());
+    }
+}

@@ -1,0 +1,51 @@
+//! What zero-cost proxies let expect of genotypes that they have not scored: a Gaussian process over what the scored ones look like.
+
+use std::collections::BTreeMap;
+
+use kiln_regression::{GaussianProcess, Posterior, squared_distance};
+use kiln_space::Genotype;
+
+use crate::domain::Block;
+
+/// Scored genotypes from which there is something to learn, and that are learned from at most.
+const LEAST: usize = 5;
+const MOST: usize = 200;
+
+/// Expects places.
+#[derive(Debug)]
+pub(super) struct Expected {
+    points: Vec<Vec<f64>>,
+    process: GaussianProcess,
+    posterior: Posterior,
+}
+
+impl Expected {
+    /// Learns the places of some genotypes, evenly chosen where there are many; `None` where there are too few.
+    pub(super) fn fit(
+        places: &BTreeMap<Genotype, f64>,
+        embed: impl Fn(&Genotype) -> Vec<f64>,
+    ) -> Option<Self> {
+        if places.len() < LEAST {
+            return None;
+        }
+        let some = || places.iter().step_by(places.len().div_ceil(MOST));
+        let points: Vec<Vec<f64>> = some().map(|(genotype, _)| embed(genotype)).collect();
+        let targets: Vec<f64> = some().map(|(_, place)| *place).collect();
+        let row = |(i, point): (usize, &Vec<f64>)| distances(point, &points[..i]);
+        let rows: Vec<Vec<f64>> = points.iter().enumerate().map(row).collect();
+        let process = GaussianProcess::fit(&rows, &targets);
+        let posterior = process.posterior(&targets);
+        Some(Self { points, process, posterior })
+    }
+
+    /// The place to expect of a vector, as a block.
+    pub(super) fn block(&self, vector: &[f64]) -> Block {
+        let mut projection = Vec::with_capacity(self.points.len());
+        self.process.project(&distances(vector, &self.points), &mut projection);
+        Block { values: vec![self.posterior.predict(&projection).mean], mixed: true }
+    }
+}
+
+fn distances(point: &[f64], others: &[Vec<f64>]) -> Vec<f64> {
+    others.iter().map(|other| squared_distance(point, other)).collect()
+}

@@ -1,0 +1,136 @@
+//! The checks of a journal's lines. Each is a hash of the line and of the check before it, so that no line
+//! can change, vanish, repeat or move unnoticed.
+//!
+//! A checked line ends in `,"check":"H"}`, where H is 32 hexadecimal digits. They are the first half of the
+//! BLAKE3 hash of the 32 digits of the previous line's check, followed by the line's own bytes up to that
+//! `,"check"`. The first line with a check has no digits before it. It takes those of the hash of all bytes
+//! that precede the line: of none in a new journal, of the old lines in one that began without checks.
+
+use super::entry::JournalEntry;
+
+/// Digits of a check.
+const DIGITS: usize = 32;
+/// What stands before the digits, and behind them.
+const MARK: &[u8] = b",\"check\":\"";
+const END: &[u8] = b"\"}";
+
+/// The digits of a check.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Check([u8; DIGITS]);
+
+/// Makes and verifies the checks of a journal's lines, one after the other.
+///
+/// # Example
+/// A journal as a program writes it that is no study:
+/// ```
+/// use kiln_search::{CheckChain, Event, JOURNAL_VERSION, JournalEntry, Seconds};
+/// let (unix_s, elapsed_s) = (Seconds::ZERO, Seconds::ZERO);
+/// let entry = JournalEntry { version: JOURNAL_VERSION, unix_s, elapsed_s, event: Event::Ended };
+/// let mut chain = CheckChain::default();
+/// let journal = chain.line(&entry) + &chain.line(&entry);
+/// assert!(journal.ends_with("\"}\n"));
+/// ```
+#[derive(Clone, Debug, Default)]
+pub struct CheckChain {
+    /// Bytes of the lines so far, as long as none has a check.
+    unchecked: Box<blake3::Hasher>,
+    /// Their number.
+    unchecked_lines: u64,
+    /// The last check.
+    last: Option<Check>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+pub(super) enum Broken {
+    #[error("its check does not follow from it and the lines before")]
+    Mismatch,
+    #[error("it has no check, and lines before it have one")]
+    Missing,
+}
+
+impl CheckChain {
+    /// The next line of a journal, with its check and a line end.
+    ///
+    /// # Panics
+    /// Never: an entry is plain data.
+    #[must_use]
+    pub fn line(&mut self, entry: &JournalEntry) -> String {
+        let (line, check) = self.sealed(entry);
+        self.advance(check);
+        line
+    }
+
+    /// The next line and its check, which [`CheckChain::advance`] takes once the line is written.
+    pub(super) fn sealed(&self, entry: &JournalEntry) -> (String, Check) {
+        let mut line = serde_json::to_string(entry).expect("an entry is plain data with names as keys");
+        line.pop();
+        let check = self.next(line.as_bytes());
+        line.push_str(",\"check\":\"");
+        line.extend(check.0.map(char::from));
+        line.push_str("\"}\n");
+        (line, check)
+    }
+
+    /// Goes on behind a line with this check.
+    pub(super) const fn advance(&mut self, check: Check) {
+        self.last = Some(check);
+    }
+
+    /// Takes in a line, without its line end, and gives whether it has a check.
+    pub(super) fn verify(&mut self, line: &[u8]) -> Result<bool, Broken> {
+        match split(line) {
+            Some((body, check)) => {
+                if self.next(body) != check {
+                    return Err(Broken::Mismatch);
+                }
+                self.advance(check);
+                Ok(true)
+            }
+            None if self.last.is_some() => Err(Broken::Missing),
+            None => {
+                self.unchecked.update(line).update(b"\n");
+                self.unchecked_lines += 1;
+                Ok(false)
+            }
+        }
+    }
+
+    /// Whether a line had a check.
+    pub(super) const fn has_checks(&self) -> bool {
+        self.last.is_some()
+    }
+
+    /// Lines without a check, which all precede the others.
+    pub(super) const fn unchecked_lines(&self) -> u64 {
+        self.unchecked_lines
+    }
+
+    fn next(&self, body: &[u8]) -> Check {
+        let before = self.last.unwrap_or_else(|| Check::of(&self.unchecked));
+        let mut hasher = blake3::Hasher::new();
+        Check::of(hasher.update(&before.0).update(body))
+    }
+}
+
+impl Check {
+    fn of(hasher: &blake3::Hasher) -> Self {
+        let hash = hasher.finalize().to_hex();
+        Self(*hash.as_bytes().first_chunk().expect("a hash has 64 digits"))
+    }
+}
+
+/// A line's own bytes and its check, if it has one.
+fn split(line: &[u8]) -> Option<(&[u8], Check)> {
+    let (rest, digits) = line.strip_suffix(END)?.split_last_chunk::<DIGITS>()?;
+    Some((rest.strip_suffix(MARK)?, Check(*digits)))
+}
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn documented_verifier_is_the_one_that_runs() {
+        let verifier = include_str!("../../../../tests/journal/verify.py");
+        assert!(include_str!("../../../README.md").contains(&format!("```python\n{verifier}```")));
+    }
+}

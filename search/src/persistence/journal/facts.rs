@@ -1,0 +1,49 @@
+//! What two journals of the same study have in common.
+
+use super::entry::JournalEntry;
+use super::record::StudyRecord;
+use crate::contracts::Event;
+use crate::trials::Seconds;
+
+/// The facts of a study, one line each, in an order of their own: two journals tell of the same study when these are
+/// equal.
+///
+/// Facts are the evaluator's fingerprint, the trials, the last front, and the networks finished. What belongs
+/// to one process is left out: times, checks, worker names, whether an answer was known, starts, progress,
+/// warnings and rejections. The health of shared weights is left out too: it follows from the fingerprint,
+/// and studies of older programs lack it.
+///
+/// # Example
+/// ```
+/// use kiln_search::{Event, JOURNAL_VERSION, JournalEntry, Seconds, facts};
+/// let event = Event::Searched { trials: 2, front: vec![1] };
+/// let entry = |unix_s| JournalEntry {
+///     version: JOURNAL_VERSION,
+///     unix_s: Seconds::saturating(unix_s),
+///     elapsed_s: Seconds::ZERO,
+///     event: event.clone(),
+/// };
+/// assert_eq!(facts([entry(1.0)]), facts([entry(2.0), entry(3.0)]));
+/// ```
+#[must_use]
+pub fn facts(entries: impl IntoIterator<Item = JournalEntry>) -> Vec<String> {
+    let record = StudyRecord::new(entries);
+    let mut events = Vec::new();
+    let full_epochs = record.full_epochs;
+    events.extend(record.fingerprint.map(|fingerprint| Event::Prepared { fingerprint, full_epochs }));
+    events.extend(record.trials.into_values().map(|journaled| Event::Trial {
+        trial: journaled.trial,
+        known: false,
+        seconds: Seconds::ZERO,
+        worker: 0,
+    }));
+    events.extend(record.searched.map(|(trials, front)| Event::Searched { trials, front }));
+    let finished = record.finished.into_values();
+    events.extend(finished.map(|(finished, _)| Event::Finished { finished, seconds: Seconds::ZERO }));
+    events.extend(record.ended.then_some(Event::Ended));
+    events.iter().map(line).collect()
+}
+
+fn line(event: &Event) -> String {
+    serde_json::to_string(event).expect("an event is plain data with names as keys")
+}

@@ -1,0 +1,146 @@
+//! Plausible lines: a line that a study cannot have written is damage, with a check or without.
+
+use std::collections::BTreeSet;
+use std::path::{Component, Path};
+
+use crate::contracts::{Event, Finished, MAX_IN_FLIGHT};
+use crate::domain::{Constraint, violation};
+use crate::trials::objectives::{are_possible, objectives};
+use crate::trials::{Trial, TrialId};
+
+/// What is known of the study beside its journal, and of the journal so far.
+#[derive(Clone, Debug, Default)]
+pub(super) struct Plausibility {
+    /// Names of the study's objectives, where they are known.
+    pub(super) objectives: Option<Vec<String>>,
+    /// Its constraints, where they are known.
+    pub(super) constraints: Vec<Constraint>,
+    /// Trials so far, since the last retry.
+    trials: BTreeSet<TrialId>,
+}
+
+/// What is wrong with a line.
+#[derive(Clone, Debug, PartialEq, thiserror::Error)]
+pub(super) enum Implausible {
+    #[error("trial {0} is there already")]
+    Twice(TrialId),
+    #[error("its trial is {trial}, and only {before} are finished before it")]
+    Ahead { trial: TrialId, before: usize },
+    #[error(
+        "the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}",
+        wanted(.expected.as_deref())
+    )]
+    Objectives { trial: TrialId, found: Vec<f64>, expected: Option<Vec<f64>> },
+    #[error("trial {trial} exceeds the constraints by {found:?}{}", wanted(.expected.as_ref()))]
+    Violation { trial: TrialId, found: f64, expected: Option<f64> },
+    #[error("it speaks of trial {0}, which is not finished")]
+    Unknown(TrialId),
+    #[error("its front is {0:?}, expected ascending trials")]
+    Order(Vec<TrialId>),
+    #[error("it tells of {told} trials, and {finished} are finished")]
+    Told { told: u64, finished: usize },
+    #[error("`{name}` of trial {trial} is {value:?}, expected a finite number")]
+    NotFinite { trial: TrialId, name: String, value: f64 },
+    #[error("the finished file `{}` of trial {trial} is not inside the network's folder", name.escape_debug())]
+    Outside { trial: TrialId, name: String },
+}
+
+fn wanted(values: Option<&(impl std::fmt::Debug + ?Sized)>) -> String {
+    values.map(|values| format!(", expected {values:?}")).unwrap_or_default()
+}
+
+/// Whether a name, joined to a folder, stays in it.
+fn is_inside(name: &str) -> bool {
+    let mut parts = Path::new(name).components().peekable();
+    parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
+}
+
+impl Plausibility {
+    /// Takes in the next event of a journal.
+    pub(super) fn check(&mut self, event: &Event) -> Result<(), Implausible> {
+        match event {
+            Event::Trial { trial, .. } => self.check_trial(trial),
+            Event::Retried { trials } => {
+                self.check_known(trials)?;
+                self.trials.clear();
+                Ok(())
+            }
+            Event::Searched { trials, front } => {
+                if *trials > self.trials.len() as u64 {
+                    return Err(Implausible::Told { told: *trials, finished: self.trials.len() });
+                }
+                if !front.is_sorted_by(|a, b| a < b) {
+                    return Err(Implausible::Order(front.clone()));
+                }
+                self.check_known(front)
+            }
+            Event::Finished { finished: Finished { trial, metrics, files }, .. } => {
+                if let Some((name, value)) = metrics.iter().find(|(_, value)| !value.is_finite()) {
+                    let (trial, name, value) = (*trial, name.clone(), *value);
+                    return Err(Implausible::NotFinite { trial, name, value });
+                }
+                if let Some(file) = files.iter().find(|file| !is_inside(&file.name)) {
+                    return Err(Implausible::Outside { trial: *trial, name: file.name.clone() });
+                }
+                self.check_known(&[*trial])
+            }
+            Event::Started { .. }
+            | Event::Progress { .. }
+            | Event::Prepared { .. }
+            | Event::Health { .. }
+            | Event::SearchEnd { .. }
+            | Event::Rejections { .. }
+            | Event::Ended
+            | Event::Warning { .. } => Ok(()),
+        }
+    }
+
+    fn check_known(&self, trials: &[TrialId]) -> Result<(), Implausible> {
+        match trials.iter().find(|trial| !self.trials.contains(trial)) {
+            Some(unknown) => Err(Implausible::Unknown(*unknown)),
+            None => Ok(()),
+        }
+    }
+
+    fn check_trial(&mut self, trial: &Trial) -> Result<(), Implausible> {
+        let (id, before) = (trial.id, self.trials.len());
+        // Whatever was told is in the journal, and no more than so many proposals are out at one time.
+        if id >= (before as u64).saturating_add(MAX_IN_FLIGHT) {
+            return Err(Implausible::Ahead { trial: id, before });
+        }
+        if let Some((name, value)) = trial.costs.0.iter().find(|(_, value)| !value.is_finite()) {
+            return Err(Implausible::NotFinite { trial: id, name: name.clone(), value: *value });
+        }
+        self.check_objectives(trial)?;
+        self.check_violation(trial)?;
+        if self.trials.insert(id) { Ok(()) } else { Err(Implausible::Twice(id)) }
+    }
+
+    fn check_objectives(&self, trial: &Trial) -> Result<(), Implausible> {
+        let Trial { id, proposal, outcome, costs, objectives: found, .. } = trial;
+        let wrong = |expected| Err(Implausible::Objectives { trial: *id, found: found.0.clone(), expected });
+        let Some(names) = &self.objectives else {
+            return if are_possible(found, outcome, costs) { Ok(()) } else { wrong(None) };
+        };
+        let Ok(expected) = objectives(*id, names, proposal.fidelity, outcome, costs) else {
+            return wrong(None);
+        };
+        let bits = |values: &[f64]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+        if bits(&expected.0) == bits(&found.0) { Ok(()) } else { wrong(Some(expected.0)) }
+    }
+
+    /// A violation follows from the costs of the line, unless a cost is not among them.
+    fn check_violation(&self, trial: &Trial) -> Result<(), Implausible> {
+        let (id, found) = (trial.id, trial.violation);
+        let wrong = |expected| Err(Implausible::Violation { trial: id, found, expected });
+        if !(found >= 0.0 && found.is_finite()) {
+            return wrong(None);
+        }
+        match violation(&self.constraints, &trial.costs) {
+            Some(expected) if !self.constraints.is_empty() && expected.to_bits() != found.to_bits() => {
+                wrong(Some(expected))
+            }
+            _ => Ok(()),
+        }
+    }
+}

@@ -1,0 +1,232 @@
+//! Reading a journal, also while another process writes it.
+
+use std::fs::File;
+use std::io::{BufRead, BufReader, Read};
+use std::path::{Path, PathBuf};
+use std::sync::Arc;
+
+use serde::Deserialize;
+
+use super::chain::CheckChain;
+use super::doubts::Doubts;
+use super::entry::{JOURNAL_VERSION, JournalEntry, LONGEST_LINE, UNCHECKED_VERSION};
+use super::plausibility::Plausibility;
+use crate::contracts::Event;
+use crate::domain::Constraint;
+use crate::error::StudyError;
+use crate::persistence::run_folder::{RunPaths, check_file};
+use crate::trials::{Seconds, Trial};
+
+/// Bytes read from the file at one time.
+const BUFFER: usize = 64 << 10;
+
+/// Reads a journal line by line and remembers where it stopped, so that it can follow a running study.
+#[derive(Debug)]
+pub struct JournalReader {
+    path: PathBuf,
+    file: BufReader<File>,
+    lines: u64,
+    bytes: u64,
+    partial: Vec<u8>,
+    chain: CheckChain,
+    plausibility: Plausibility,
+    checked: bool,
+    /// Names of the metrics and of the costs of the last trial.
+    names: [Arc<[String]>; 2],
+}
+
+impl JournalReader {
+    /// Opens a journal.
+    ///
+    /// # Errors
+    /// [`StudyError::File`] when it cannot be opened, [`StudyError::Misplaced`] when it is no file.
+    pub fn open(path: &Path) -> Result<Self, StudyError> {
+        check_file(path)?;
+        let file = File::open(path).map_err(|source| StudyError::File {
+            path: path.to_owned(),
+            action: "open the journal",
+            source,
+        })?;
+        Ok(Self {
+            path: path.to_owned(),
+            file: BufReader::with_capacity(BUFFER, file),
+            lines: 0,
+            bytes: 0,
+            partial: Vec::new(),
+            chain: CheckChain::default(),
+            plausibility: Plausibility::default(),
+            checked: false,
+            names: [Arc::default(), Arc::default()],
+        })
+    }
+
+    /// Opens the journal of a run folder.
+    ///
+    /// # Errors
+    /// [`StudyError::NotARun`] when there is none; as [`JournalReader::open`].
+    pub fn of_run(paths: &RunPaths) -> Result<Self, StudyError> {
+        if !paths.journal().exists() {
+            let path = paths.root().to_owned();
+            return Err(StudyError::NotARun { path, missing: "journal.jsonl" });
+        }
+        Self::open(&paths.journal())
+    }
+
+    /// The same for a study with these objectives: the values of each trial must follow from its metrics and
+    /// costs. Without objectives, each value must be one of its metrics or costs.
+    #[must_use]
+    pub fn with_objectives(mut self, objectives: &[String]) -> Self {
+        self.plausibility.objectives = Some(objectives.to_vec());
+        self
+    }
+
+    /// The same for a study with these constraints: what a trial exceeds them by must follow from its costs.
+    #[must_use]
+    pub fn with_constraints(mut self, constraints: &[Constraint]) -> Self {
+        self.plausibility.constraints = constraints.to_vec();
+        self
+    }
+
+    /// The entry on the next line; `None` at the end, where more may come later. A line that is not yet whole is kept for
+    /// the next call.
+    ///
+    /// # Errors
+    /// [`StudyError::JournalLine`] for a line that is damaged or longer than 4 MiB, [`StudyError::Newer`] for one that a
+    /// newer program wrote.
+    pub fn next_entry(&mut self) -> Result<Option<JournalEntry>, StudyError> {
+        let room = LONGEST_LINE.saturating_sub(self.partial.len() as u64);
+        let read = self.file.by_ref().take(room).read_until(b'\n', &mut self.partial);
+        read.map_err(|source| StudyError::File {
+            path: self.path.clone(),
+            action: "read the journal",
+            source,
+        })?;
+        let Some(line) = self.partial.strip_suffix(b"\n") else {
+            return if self.partial.len() as u64 >= LONGEST_LINE {
+                Err(self.damaged(format!("longer than {LONGEST_LINE} bytes")))
+            } else {
+                Ok(None)
+            };
+        };
+        let checked = self.chain.verify(line).map_err(|broken| self.damaged(broken.to_string()))?;
+        let mut entry = self.parse(line, checked)?;
+        let plausible = self.plausibility.check(&entry.event);
+        plausible.map_err(|implausible| self.damaged(implausible.to_string()))?;
+        if let Event::Trial { trial, .. } = &mut entry.event {
+            trial.share_names(&mut self.names);
+        }
+        self.checked = checked;
+        self.lines += 1;
+        self.bytes += self.partial.len() as u64;
+        self.partial.clear();
+        Ok(Some(entry))
+    }
+
+    /// All entries up to the end of the file.
+    ///
+    /// # Errors
+    /// As [`JournalReader::next_entry`].
+    pub fn entries(&mut self) -> Result<Vec<JournalEntry>, StudyError> {
+        let mut entries = Vec::new();
+        while let Some(entry) = self.next_entry()? {
+            entries.push(entry);
+        }
+        Ok(entries)
+    }
+
+    /// Whether the line read last has a check.
+    pub(super) const fn is_checked(&self) -> bool {
+        self.checked
+    }
+
+    /// What is known of the journal itself at this place.
+    #[must_use]
+    pub fn doubts(&self) -> Doubts {
+        Doubts {
+            unchecked_lines: self.chain.unchecked_lines(),
+            vouched: self.chain.has_checks(),
+            torn_bytes: self.partial.len(),
+            unknown_networks: Vec::new(),
+        }
+    }
+
+    /// Bytes of the whole lines read.
+    pub(super) const fn bytes(&self) -> u64 {
+        self.bytes
+    }
+
+    /// Takes what stands behind the last whole line for a line whose end is missing.
+    pub(super) fn last_without_end(&mut self) -> Option<JournalEntry> {
+        let checked = self.chain.clone().verify(&self.partial).ok()?;
+        let entry = self.parse(&self.partial, checked).ok()?;
+        self.plausibility.clone().check(&entry.event).ok()?;
+        self.chain.verify(&self.partial).ok()?;
+        self.checked = checked;
+        self.partial.clear();
+        Some(entry)
+    }
+
+    /// The checks up to here, for lines that follow.
+    pub(super) fn into_chain(self) -> CheckChain {
+        self.chain
+    }
+
+    fn parse(&self, line: &[u8], checked: bool) -> Result<JournalEntry, StudyError> {
+        #[derive(Deserialize)]
+        struct Versioned {
+            version: u32,
+        }
+        let problem = match entry(line) {
+            Ok(entry) if entry.version <= JOURNAL_VERSION => {
+                return if checked == (entry.version > UNCHECKED_VERSION) {
+                    Ok(entry)
+                } else {
+                    let without = if checked { "with" } else { "without" };
+                    Err(self.damaged(format!("a line of version {} {without} a check", entry.version)))
+                };
+            }
+            Ok(_) => String::new(),
+            Err(error) => error.to_string(),
+        };
+        match serde_json::from_slice::<Versioned>(line) {
+            Ok(Versioned { version }) if version > JOURNAL_VERSION => {
+                Err(StudyError::Newer { path: self.path.clone(), version })
+            }
+            _ => Err(self.damaged(problem)),
+        }
+    }
+
+    fn damaged(&self, problem: String) -> StudyError {
+        StudyError::JournalLine { path: self.path.clone(), line: self.lines + 1, problem }
+    }
+}
+
+/// A line of a trial. Most lines are, and read as this they need no detour by the tag of the event.
+#[derive(Deserialize)]
+struct TrialLine {
+    version: u32,
+    unix_s: Seconds,
+    elapsed_s: Seconds,
+    #[serde(rename = "kind")]
+    _kind: TrialKind,
+    trial: Trial,
+    known: bool,
+    seconds: Seconds,
+    worker: usize,
+}
+
+#[derive(Deserialize)]
+#[serde(rename_all = "snake_case")]
+enum TrialKind {
+    Trial,
+}
+
+fn entry(line: &[u8]) -> Result<JournalEntry, serde_json::Error> {
+    match serde_json::from_slice(line) {
+        Ok(TrialLine { version, unix_s, elapsed_s, trial, known, seconds, worker, .. }) => {
+            let event = Event::Trial { trial, known, seconds, worker };
+            Ok(JournalEntry { version, unix_s, elapsed_s, event })
+        }
+        Err(_) => serde_json::from_slice(line),
+    }
+}

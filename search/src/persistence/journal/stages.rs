@@ -1,0 +1,92 @@
+//! How long a study has worked in each of its stages, over all processes.
+
+use serde::{Deserialize, Serialize};
+
+use crate::contracts::Event;
+use crate::trials::Seconds;
+
+/// Stages by name of their progress.
+const SEARCH: &str = "search";
+const FINISH: [&str; 2] = ["finish", "network"];
+
+/// Time of work on a study in each stage, over all processes.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct StageSeconds {
+    /// Data, supernet.
+    pub prepare: Seconds,
+    /// Trials.
+    pub search: Seconds,
+    /// Networks.
+    pub finish: Seconds,
+}
+
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+enum Stage {
+    #[default]
+    Prepare,
+    Search,
+    Finish,
+}
+
+/// Adds up the time between entries: it was spent in the stage of the later one.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub(super) struct StageClock {
+    stage: Stage,
+    since: Seconds,
+}
+
+impl StageClock {
+    /// An entry was written after this much time of work on the study. The time since the entry before goes
+    /// to `spent`.
+    pub(super) fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
+        self.stage = match event {
+            Event::Trial { .. } | Event::Searched { .. } => Stage::Search,
+            Event::Finished { .. } => Stage::Finish,
+            Event::Progress { stage, .. } if stage == SEARCH => Stage::Search,
+            Event::Progress { stage, .. } if FINISH.contains(&stage.as_str()) => Stage::Finish,
+            Event::Started { .. }
+            | Event::Prepared { .. }
+            | Event::Health { .. }
+            | Event::Progress { .. } => Stage::Prepare,
+            _ => self.stage,
+        };
+        if elapsed > self.since {
+            let spent = match self.stage {
+                Stage::Prepare => &mut spent.prepare,
+                Stage::Search => &mut spent.search,
+                Stage::Finish => &mut spent.finish,
+            };
+            *spent = spent.saturating_add(elapsed.since(self.since));
+            self.since = elapsed;
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn time_belongs_to_the_stage_of_the_entry_that_ends_it() {
+        let progress =
+            |stage: &str| Event::Progress { stage: stage.to_owned(), done: 1, total: 2, note: String::new() };
+        let (mut clock, mut spent) = (StageClock::default(), StageSeconds::default());
+        for (elapsed_s, event) in [
+            (0.0, Event::Started { study: "a".to_owned(), resumed: 0, trials: Some(4) }),
+            (2.0, progress("supernet")),
+            (3.0, Event::Prepared { fingerprint: "f".to_owned(), full_epochs: 0 }),
+            (7.0, progress("search")),
+            (8.0, Event::Warning { message: String::new() }),
+            (9.0, Event::Searched { trials: 4, front: Vec::new() }),
+            (14.0, progress("network")),
+            (15.0, Event::Ended),
+            // A clock that went back.
+            (12.0, Event::Ended),
+            (16.0, Event::Started { study: "a".to_owned(), resumed: 4, trials: Some(4) }),
+        ] {
+            clock.pass(Seconds::saturating(elapsed_s), &event, &mut spent);
+        }
+        let StageSeconds { prepare, search, finish } = spent;
+        assert_eq!([prepare, search, finish], [4.0, 6.0, 6.0].map(Seconds::saturating));
+    }
+}

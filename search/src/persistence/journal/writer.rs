@@ -1,0 +1,137 @@
+//! Writing a journal, after repairing what a crash left at its end.
+
+use std::fs::{File, OpenOptions};
+use std::io::Write;
+use std::path::{Path, PathBuf};
+use std::time::{Instant, SystemTime};
+
+use super::chain::CheckChain;
+use super::doubts::Doubts;
+use super::entry::{JOURNAL_VERSION, JournalEntry};
+use super::reader::JournalReader;
+use super::record::StudyRecord;
+use crate::contracts::Event;
+use crate::error::StudyError;
+use crate::persistence::run_folder::{Place, hold_journal};
+use crate::trials::Seconds;
+
+/// A journal open for writing. The run folder's lock keeps other writers away.
+#[derive(Debug)]
+pub struct Journal {
+    path: PathBuf,
+    file: File,
+    began: Instant,
+    elapsed_before: Seconds,
+    chain: CheckChain,
+}
+
+/// A journal with what it held.
+#[derive(Debug)]
+pub struct Opened {
+    /// The journal, for writing.
+    pub journal: Journal,
+    /// What it said.
+    pub record: StudyRecord,
+    /// Bytes cut from its end, where a crash had left part of a line.
+    pub cut: Option<usize>,
+}
+
+impl Journal {
+    /// Opens a journal, which is made when it is missing. A last line that was not written to its end is cut off.
+    ///
+    /// # Errors
+    /// [`StudyError`] when it cannot be read or written, or is damaged elsewhere.
+    pub fn open(path: &Path) -> Result<Opened, StudyError> {
+        Self::open_with(path, |reader| reader)
+    }
+
+    /// The same, with a reader that `expect` has told more about the study.
+    ///
+    /// # Errors
+    /// As [`Journal::open`].
+    pub fn open_with(
+        path: &Path,
+        expect: impl FnOnce(JournalReader) -> JournalReader,
+    ) -> Result<Opened, StudyError> {
+        let failed = |action| move |source| StudyError::File { path: path.to_owned(), action, source };
+        let mut file = OpenOptions::new()
+            .append(true)
+            .create(true)
+            .open(path)
+            .map_err(failed("open the journal for writing"))?;
+        hold_journal(path, &file)?;
+        let mut reader = expect(JournalReader::open(path)?);
+        let mut record = StudyRecord::default();
+        record.take_in(&mut reader, |_| {})?;
+        let mut cut = None;
+        let torn = reader.doubts().torn_bytes;
+        if torn > 0 {
+            if record.take_in_last(&mut reader) {
+                file.write_all(b"\n").map_err(failed("repair the journal"))?;
+            } else {
+                file.set_len(reader.bytes()).map_err(failed("repair the journal"))?;
+                cut = Some(torn);
+            }
+        }
+        file.sync_all().map_err(failed("sync the journal"))?;
+        if reader.bytes() == 0 {
+            // It may be new.
+            kiln_files::sync_parent(path).map_err(failed("sync the folder of the journal"))?;
+        }
+        record.doubts = Doubts { torn_bytes: 0, ..reader.doubts() };
+        let (path, began, elapsed_before) = (path.to_owned(), Instant::now(), record.elapsed_s);
+        let journal = Self { path, file, began, elapsed_before, chain: reader.into_chain() };
+        Ok(Opened { journal, record, cut })
+    }
+
+    /// Appends an event as one line. It survives a crash after the next [`Journal::sync`].
+    ///
+    /// # Errors
+    /// [`StudyError::File`] when it cannot be written; a part of the line that was written is taken back.
+    pub fn append(&mut self, event: &Event) -> Result<(), StudyError> {
+        let entry = JournalEntry {
+            version: JOURNAL_VERSION,
+            unix_s: SystemTime::UNIX_EPOCH.elapsed().map_or(Seconds::ZERO, Seconds::from),
+            elapsed_s: self.elapsed(),
+            event: event.clone(),
+        };
+        let (line, check) = self.chain.sealed(&entry);
+        let before = self.file.metadata().map(|metadata| metadata.len());
+        self.file.write_all(line.as_bytes()).map_err(|source| {
+            // On a full disk a later line must not follow half of this one.
+            if let Ok(length) = before {
+                drop(self.file.set_len(length));
+            }
+            self.failed("write the journal", source)
+        })?;
+        // The next check follows from this line only where it is there.
+        self.chain.advance(check);
+        Ok(())
+    }
+
+    /// Returns when all lines will survive a crash.
+    ///
+    /// # Errors
+    /// [`StudyError::File`] when they may not.
+    pub fn sync(&self) -> Result<(), StudyError> {
+        self.file.sync_data().map_err(|source| self.failed("sync the journal", source))
+    }
+
+    /// Where it is.
+    pub(crate) fn place(&self) -> Result<Place, StudyError> {
+        Place::of_file(&self.path, &self.file).map_err(|source| self.failed("look at the journal", source))
+    }
+
+    /// Time for which this and earlier processes have worked on the study.
+    #[must_use]
+    pub fn elapsed(&self) -> Seconds {
+        self.elapsed_before.saturating_add(self.began.elapsed().into())
+    }
+
+    fn failed(&self, action: &'static str, source: std::io::Error) -> StudyError {
+        StudyError::File { path: self.path.clone(), action, source }
+    }
+}
+
+#[cfg(test)]
+mod tests;

@@ -1,0 +1,310 @@
+//! The folder of one study: where its files are, who may write them, and that its config stays what it was.
+
+mod held;
+mod journal_lock;
+mod kept_config;
+mod lock;
+mod paths;
+mod place;
+mod places;
+
+use std::fs;
+use std::io;
+use std::path::Path;
+
+use kiln_files::FileError;
+
+pub use self::held::hold_folder;
+pub(crate) use self::journal_lock::hold_journal;
+use self::kept_config::{difference, parse};
+use self::lock::Lock;
+pub use self::paths::{RunPaths, check_study_name};
+use self::place::Held;
+pub use self::place::check_held;
+pub(crate) use self::place::{Place, Places};
+pub(crate) use self::places::check_file;
+use crate::error::StudyError;
+
+/// A run folder that this process alone may write, until it is dropped.
+#[derive(Debug)]
+pub struct RunFolder {
+    paths: RunPaths,
+    is_unchanged: bool,
+    held: Places,
+    _folder: Held,
+    _lock: Lock,
+}
+
+impl RunFolder {
+    /// Opens the run folder, which is made when it is missing: call this when everything else about the study is known
+    /// to be right.
+    ///
+    /// `config` is the resolved config as TOML. In an existing run folder it must say the same as the text there, but for
+    /// the dotted keys in `free` (`search.trials`) and what lies below them; the new text then takes the old one's place.
+    ///
+    /// # Errors
+    /// [`StudyError::Held`] when another process has it, [`StudyError::Changed`] when the config was edited where it may
+    /// not be, [`StudyError::NotAFolder`] and [`StudyError::Misplaced`] when something else stands in its place or in that of what it
+    /// holds, [`StudyError::File`] when it cannot be made.
+    pub fn open(paths: &RunPaths, config: &str, free: &[&str]) -> Result<Self, StudyError> {
+        let now = parse(&paths.config(), config)?;
+        let root = paths.root();
+        fs::create_dir_all(root).map_err(|source| unmade(root, source))?;
+        let mut folder = Self::hold(paths)?;
+        match kept_config::read(&paths.config())? {
+            Some(kept) => {
+                let before = parse(&paths.config(), &kept.text)?;
+                if let Some((key, before, after)) = difference("", &before, &now, free) {
+                    let path = paths.config();
+                    if kept.is_changed {
+                        let problem = format!(
+                            "it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in \
+                             the config that is run; put it back"
+                        );
+                        return Err(FileError::Damaged { path, problem }.into());
+                    }
+                    return Err(StudyError::Changed { path, key, before, after });
+                }
+                folder.is_unchanged = !kept.is_changed && difference("", &before, &now, &[]).is_none();
+                if kept.text != config || kept.is_changed {
+                    kept_config::write(&paths.config(), config)?;
+                }
+            }
+            None if paths.journal().exists() => {
+                return Err(StudyError::NotARun { path: root.to_owned(), missing: "config.toml" });
+            }
+            None => kept_config::write(&paths.config(), config)?,
+        }
+        Ok(folder)
+    }
+
+    /// Holds a run folder that is there, for work beside that of its study.
+    ///
+    /// # Errors
+    /// As [`RunFolder::open`], but for what is wrong with a config.
+    pub fn hold(paths: &RunPaths) -> Result<Self, StudyError> {
+        paths.check_places()?;
+        let lock = Lock::take(paths)?;
+        let root = paths.root();
+        let folder = Place::of_folder(root).map_err(StudyError::file(root, "look at the run folder"))?;
+        let held = Places::new(root, vec![folder.clone(), lock.place()?]);
+        journal_lock::check_free(&paths.journal())?;
+        Ok(Self { paths: paths.clone(), is_unchanged: false, held, _folder: Held::new(folder), _lock: lock })
+    }
+
+    /// Whether a process works on a run folder. It only looks, and never waits.
+    #[must_use]
+    pub fn is_held(paths: &RunPaths) -> bool {
+        lock::is_held(paths)
+    }
+
+    /// Whether the config says what it said when the folder was opened before, free keys included.
+    pub(crate) const fn is_unchanged(&self) -> bool {
+        self.is_unchanged
+    }
+
+    /// Where its files are.
+    #[must_use]
+    pub const fn paths(&self) -> &RunPaths {
+        &self.paths
+    }
+
+    /// What this process holds of it.
+    pub(crate) const fn held(&self) -> &Places {
+        &self.held
+    }
+}
+
+/// Why a folder could not be made: something else is in its place, or in that of a folder above it.
+fn unmade(root: &Path, source: io::Error) -> StudyError {
+    let in_the_way = root.ancestors().find(|path| path.symlink_metadata().is_ok() && !path.is_dir());
+    match in_the_way {
+        Some(path) => StudyError::NotAFolder { path: path.to_owned() },
+        None => StudyError::file(root, "make the run folder")(source),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::persistence::journal::Journal;
+
+    const CONFIG: &str =
+        "[study]\nname = \"a\"\nseed = 1\n[search]\ntrials = 10\n[[hardware]]\ndevice = \"x\"\n";
+    const FREE: &[&str] = &["search.trials", "search.workers"];
+
+    fn paths() -> (tempfile::TempDir, RunPaths) {
+        let folder = tempfile::tempdir().unwrap();
+        let paths = RunPaths::of_study(&folder.path().join("runs"), "a").unwrap();
+        (folder, paths)
+    }
+
+    #[test]
+    fn only_free_keys_may_change() {
+        let (_folder, paths) = paths();
+        drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+        let more = CONFIG.replace("trials = 10", "trials = 20\nworkers = 4");
+        drop(RunFolder::open(&paths, &more, FREE).unwrap());
+        assert_eq!(paths.read_config().unwrap(), more);
+        for (edit, key, was, is) in [
+            (more.replace("seed = 1", "seed = 2"), "study.seed", "`1`", "`2`"),
+            (more.replace("seed = 1", ""), "study.seed", "`1`", "not set"),
+            (more.replace("seed = 1", "seed = 1\nnew = 1"), "study.new", "not set", "`1`"),
+            (more.replace("\"x\"", "\"y\""), "hardware", "`[{ device = \"x\" }]`", "`[{ device = \"y\" }]`"),
+        ] {
+            match RunFolder::open(&paths, &edit, FREE).unwrap_err() {
+                StudyError::Changed { key: found, before, after, .. } => {
+                    assert_eq!((found.as_str(), before.as_str(), after.as_str()), (key, was, is));
+                }
+                error => panic!("{error}"),
+            }
+        }
+        assert_eq!(paths.read_config().unwrap(), more);
+    }
+
+    #[test]
+    fn config_that_was_changed_in_the_run_folder_is_named() {
+        let (_folder, paths) = paths();
+        drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+        assert!(!paths.config_is_changed().unwrap());
+        let text = fs::read_to_string(paths.config()).unwrap();
+        for (from, to, is_mended) in [("trials = 10", "trials = 11", true), ("seed = 1", "seed = 3", false)] {
+            fs::write(paths.config(), text.replace(from, to)).unwrap();
+            assert!(paths.config_is_changed().unwrap());
+            let opened = RunFolder::open(&paths, CONFIG, FREE).map(drop);
+            assert_eq!(opened.is_ok(), is_mended);
+            assert_eq!(fs::read_to_string(paths.config()).unwrap() == text, is_mended);
+            let said = opened.map_or_else(|error| error.to_string(), |()| String::new());
+            assert_eq!(
+                said.contains("it was changed since Kiln wrote it: `study.seed` is `3` there"),
+                !is_mended
+            );
+        }
+        // An older build wrote no such line.
+        fs::write(paths.config(), CONFIG).unwrap();
+        assert!(!paths.config_is_changed().unwrap());
+        drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+    }
+
+    #[test]
+    fn a_second_holder_is_refused_with_the_process_id_of_the_first() {
+        let (_folder, paths) = paths();
+        let first = RunFolder::open(&paths, CONFIG, FREE).unwrap();
+        match RunFolder::open(&paths, CONFIG, FREE).unwrap_err() {
+            StudyError::Held { pid, .. } => assert_eq!(pid, Some(std::process::id())),
+            error => panic!("{error}"),
+        }
+        drop(first);
+        RunFolder::open(&paths, CONFIG, FREE).unwrap();
+    }
+
+    #[test]
+    fn a_config_that_is_no_toml_leaves_no_folder() {
+        let (_folder, paths) = paths();
+        assert!(matches!(RunFolder::open(&paths, "a =", FREE), Err(StudyError::Config { .. })));
+        assert!(!paths.root().exists());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn other_things_in_the_place_of_files_and_folders_are_named() {
+        use std::os::unix::fs::symlink;
+        for (name, kind) in [
+            ("lock", "file"),
+            ("journal.jsonl", "file"),
+            ("kiln.log", "file"),
+            ("store", "folder"),
+            ("models", "folder"),
+        ] {
+            let (_folder, paths) = paths();
+            drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+            let place = paths.root().join(name);
+            let _ = fs::remove_file(&place);
+            let others: [&dyn Fn(); 3] = [
+                &|| symlink("nowhere", &place).unwrap(),
+                &|| symlink(name, &place).unwrap(),
+                &|| match kind {
+                    "file" => fs::create_dir(&place).unwrap(),
+                    _ => fs::write(&place, "").unwrap(),
+                },
+            ];
+            for put in others {
+                put();
+                match RunFolder::open(&paths, CONFIG, FREE).unwrap_err() {
+                    StudyError::Misplaced { path, kind: found } => {
+                        assert_eq!((path, found), (place.clone(), kind));
+                    }
+                    error => panic!("{name}: {error}"),
+                }
+                if place.symlink_metadata().unwrap().is_dir() {
+                    fs::remove_dir(&place).unwrap();
+                } else {
+                    fs::remove_file(&place).unwrap();
+                }
+            }
+            drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+        }
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn links_in_a_run_folder_are_refused_and_one_to_it_is_not() {
+        use std::os::unix::fs::symlink;
+        let (folder, paths) = paths();
+        drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
+        let (file, elsewhere) = (folder.path().join("file"), folder.path().join("elsewhere"));
+        fs::write(&file, CONFIG).unwrap();
+        fs::create_dir(&elsewhere).unwrap();
+        for (name, target) in
+            [("kiln.log", &file), ("journal.jsonl", &file), ("store", &elsewhere), ("supernet", &elsewhere)]
+        {
+            let place = paths.root().join(name);
+            symlink(target, &place).unwrap();
+            match RunFolder::open(&paths, CONFIG, FREE).unwrap_err() {
+                StudyError::Linked { path } => assert_eq!(path, place),
+                error => panic!("{name}: {error}"),
+            }
+            fs::remove_file(&place).unwrap();
+        }
+        let linked = folder.path().join("linked");
+        symlink(paths.root(), &linked).unwrap();
+        drop(RunFolder::open(&RunPaths::new(linked), CONFIG, FREE).unwrap());
+    }
+
+    #[cfg(unix)]
+    #[test]
+    fn a_journal_that_is_written_keeps_others_away_when_the_lock_is_removed() {
+        let (_folder, paths) = paths();
+        let first = RunFolder::open(&paths, CONFIG, FREE).unwrap();
+        let journal = Journal::open(&paths.journal()).unwrap().journal;
+        first.held().check().unwrap();
+        fs::remove_file(paths.lock()).unwrap();
+        assert!(
+            matches!(first.held().check(), Err(StudyError::Displaced { what, .. }) if what == paths.lock())
+        );
+        assert!(matches!(RunFolder::open(&paths, CONFIG, FREE), Err(StudyError::Held { .. })));
+        drop(journal);
+        RunFolder::open(&paths, CONFIG, FREE).unwrap();
+    }
+
+    #[test]
+    fn a_config_that_is_no_utf8_is_refused_with_line_and_byte() {
+        let (_folder, paths) = paths();
+        fs::create_dir_all(paths.root()).unwrap();
+        fs::write(paths.config(), b"[study]\nname = \"\xe9\"\n").unwrap();
+        for error in [paths.read_config().unwrap_err(), RunFolder::open(&paths, CONFIG, FREE).unwrap_err()] {
+            assert!(error.to_string().contains(":2: byte 16 of the file is no UTF-8"), "{error}");
+        }
+        fs::write(paths.config(), vec![b' '; (16 << 20) + 1]).unwrap();
+        assert!(matches!(paths.read_config(), Err(StudyError::Files(FileError::TooLarge { .. }))));
+    }
+
+    #[test]
+    fn a_journal_without_config_is_refused() {
+        let (_folder, paths) = paths();
+        fs::create_dir_all(paths.root()).unwrap();
+        fs::write(paths.journal(), "").unwrap();
+        assert!(matches!(RunFolder::open(&paths, CONFIG, FREE), Err(StudyError::NotARun { .. })));
+        assert!(matches!(paths.read_config(), Err(StudyError::NotARun { .. })));
+    }
+}

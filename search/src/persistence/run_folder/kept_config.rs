@@ -1,0 +1,83 @@
+//! The config that a run folder keeps: read, compared with another, and written.
+
+use std::path::Path;
+
+use kiln_files::ContentHash;
+use toml::{Table, Value};
+
+use crate::error::StudyError;
+
+/// How the last line begins: what follows is a hash of all lines before it.
+const CHECK: &str = "# check: ";
+/// Bytes of the longest config that is read.
+const LONGEST_BYTES: u64 = 16 << 20;
+
+/// The first key at which two tables differ, with both values; `free` keys and what lies below them do not count.
+pub(super) fn difference(
+    path: &str,
+    before: &Table,
+    now: &Table,
+    free: &[&str],
+) -> Option<(String, String, String)> {
+    let keys = before.keys().chain(now.keys().filter(|key| !before.contains_key(*key)));
+    for key in keys {
+        let dotted = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
+        if free.contains(&dotted.as_str()) {
+            continue;
+        }
+        match (before.get(key), now.get(key)) {
+            (Some(Value::Table(before)), Some(Value::Table(now))) => {
+                if let Some(found) = difference(&dotted, before, now, free) {
+                    return Some(found);
+                }
+            }
+            (before, now) if before == now => {}
+            (before, now) => {
+                let show = |value: Option<&Value>| match value {
+                    Some(value) => format!("`{value}`"),
+                    None => "not set".to_owned(),
+                };
+                return Some((dotted, show(before), show(now)));
+            }
+        }
+    }
+    None
+}
+
+pub(super) fn parse(path: &Path, text: &str) -> Result<Table, StudyError> {
+    toml::from_str(text)
+        .map_err(|source| StudyError::Config { path: path.to_owned(), source: Box::new(source) })
+}
+
+/// The config of a run folder as it was written.
+pub(super) struct Kept {
+    /// Its text without the last line.
+    pub(super) text: String,
+    /// Whether the hash in the last line does not hold. Configs of older builds have no such line.
+    pub(super) is_changed: bool,
+}
+
+/// The config; `None` where there is none.
+pub(super) fn read(path: &Path) -> Result<Option<Kept>, StudyError> {
+    let text = kiln_files::optional(kiln_files::read_text(path, LONGEST_BYTES))?;
+    Ok(text.map(|text| {
+        let last = text.trim_end_matches('\n').rfind('\n').map_or(0, |end| end + 1);
+        let (body, line) = text.split_at(last);
+        let is_changed = line.starts_with(CHECK) && line != check(body);
+        let text = if line.starts_with(CHECK) { body.to_owned() } else { text };
+        Kept { text, is_changed }
+    }))
+}
+
+/// Writes the config. Its last line shows later changes; it is a comment, so that the file stays a config.
+pub(super) fn write(path: &Path, text: &str) -> Result<(), StudyError> {
+    let end = if text.ends_with('\n') { "" } else { "\n" };
+    let body = format!("{text}{end}");
+    let line = check(&body);
+    Ok(kiln_files::write(path, format!("{body}{line}").as_bytes())?)
+}
+
+/// The last line of a config with this text.
+fn check(text: &str) -> String {
+    format!("{CHECK}{}\n", ContentHash::of(text.as_bytes()))
+}

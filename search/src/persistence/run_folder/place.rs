@@ -1,0 +1,178 @@
+//! Whether the files that this process holds open are still those that their names lead to. A run folder may
+//! be removed, renamed or replaced while a study runs. The study must then write nothing into what stands in
+//! its place.
+
+use std::fs::{self, File, Metadata};
+use std::io::{self, ErrorKind};
+use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicU64, Ordering};
+use std::sync::{Mutex, PoisonError};
+
+use crate::error::StudyError;
+
+/// A file or folder as it was when it was opened, and its name.
+#[derive(Clone, Debug)]
+pub(crate) struct Place {
+    path: PathBuf,
+    identity: Identity,
+}
+
+/// Device and number of a file; two files that exist at the same time differ in it.
+#[cfg(unix)]
+type Identity = (u64, u64);
+#[cfg(unix)]
+fn identity(file: &Metadata) -> Identity {
+    use std::os::unix::fs::MetadataExt;
+    (file.dev(), file.ino())
+}
+
+/// Elsewhere nothing tells files apart, and a folder that is in use can neither be removed nor renamed.
+#[cfg(not(unix))]
+type Identity = ();
+#[cfg(not(unix))]
+fn identity(_: &Metadata) -> Identity {}
+
+impl Place {
+    /// The place of a file that is open.
+    pub(crate) fn of_file(path: &Path, file: &File) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(&file.metadata()?) })
+    }
+
+    /// The place of a folder.
+    pub(crate) fn of_folder(path: &Path) -> io::Result<Self> {
+        Ok(Self { path: path.to_owned(), identity: identity(&fs::metadata(path)?) })
+    }
+
+    /// Whether its name still leads to it. Costs one question to the system, no reading.
+    pub(crate) fn is_kept(&self) -> bool {
+        match fs::metadata(&self.path) {
+            Ok(found) => identity(&found) == self.identity,
+            // A system that cannot tell, as one whose network is down for a moment, says nothing against it.
+            Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
+        }
+    }
+}
+
+/// What a process that works on a run folder holds: the folder, its lock, its journal.
+#[derive(Clone, Debug)]
+pub(crate) struct Places {
+    root: PathBuf,
+    places: Vec<Place>,
+}
+
+impl Places {
+    pub(crate) fn new(root: &Path, places: Vec<Place>) -> Self {
+        Self { root: root.to_owned(), places }
+    }
+
+    pub(crate) fn push(&mut self, place: Place) {
+        self.places.push(place);
+    }
+
+    /// # Errors
+    /// [`StudyError::Displaced`] with what is not where it was.
+    pub(crate) fn check(&self) -> Result<(), StudyError> {
+        match self.places.iter().find(|place| !place.is_kept()) {
+            None => Ok(()),
+            Some(place) => Err(StudyError::Displaced { path: self.root.clone(), what: place.path.clone() }),
+        }
+    }
+}
+
+/// The run folders that this process holds. Locks belong to the process, and so does what they protect.
+static HELD: Mutex<Vec<(u64, Place)>> = Mutex::new(Vec::new());
+static NEXT: AtomicU64 = AtomicU64::new(0);
+
+/// A run folder that is held until this is dropped.
+#[derive(Debug)]
+pub(crate) struct Held(u64);
+
+impl Held {
+    pub(crate) fn new(folder: Place) -> Self {
+        let number = NEXT.fetch_add(1, Ordering::Relaxed);
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).push((number, folder));
+        Self(number)
+    }
+}
+
+impl Drop for Held {
+    fn drop(&mut self) {
+        HELD.lock().unwrap_or_else(PoisonError::into_inner).retain(|(number, _)| *number != self.0);
+    }
+}
+
+/// Refuses to write into a run folder that this process holds, when the folder's name leads to another one by
+/// now. Every maker of a file or a folder there calls this first.
+///
+/// # Errors
+/// One that says so.
+pub fn check_held(place: &Path) -> io::Result<()> {
+    let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
+    let displaced = held.iter().find(|(_, folder)| place.starts_with(&folder.path) && !folder.is_kept());
+    match displaced {
+        None => Ok(()),
+        Some(_) => Err(io::Error::new(ErrorKind::NotFound, "the run folder was removed, moved or replaced")),
+    }
+}
+
+#[cfg(all(test, unix))]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn what_is_removed_renamed_or_replaced_is_noticed() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = folder.path().join("run");
+        let (file, away) = (root.join("lock"), folder.path().join("away"));
+        let make = || {
+            fs::create_dir(&root).unwrap();
+            let opened = File::create(&file).unwrap();
+            let places = vec![Place::of_folder(&root).unwrap(), Place::of_file(&file, &opened).unwrap()];
+            (Places::new(&root, places), opened)
+        };
+        let cases: [(&dyn Fn(), &Path); 4] = [
+            (&|| fs::remove_file(&file).unwrap(), &file),
+            (&|| fs::remove_dir_all(&root).unwrap(), &root),
+            (&|| fs::rename(&root, &away).unwrap(), &root),
+            (
+                &|| {
+                    fs::rename(&root, &away).unwrap();
+                    fs::create_dir(&root).unwrap();
+                    File::create(&file).unwrap();
+                },
+                &root,
+            ),
+        ];
+        for (displace, expected) in cases {
+            // The file stays open, so that no new one gets its number.
+            let (places, _opened) = make();
+            places.check().unwrap();
+            displace();
+            match places.check().unwrap_err() {
+                StudyError::Displaced { path, what } => {
+                    assert_eq!((path.as_path(), what.as_path()), (&*root, expected));
+                }
+                error => panic!("{error}"),
+            }
+            for folder in [&root, &away] {
+                let _ = fs::remove_dir_all(folder);
+            }
+        }
+    }
+
+    #[test]
+    fn nothing_is_written_below_a_held_folder_that_was_replaced() {
+        let folder = tempfile::tempdir().unwrap();
+        let (root, away) = (folder.path().join("run"), folder.path().join("away"));
+        fs::create_dir(&root).unwrap();
+        let held = Held::new(Place::of_folder(&root).unwrap());
+        let file = root.join("training/a/step.ckpt");
+        check_held(&file).unwrap();
+        fs::rename(&root, &away).unwrap();
+        fs::create_dir(&root).unwrap();
+        assert!(check_held(&file).is_err());
+        check_held(&folder.path().join("runner")).unwrap();
+        drop(held);
+        check_held(&file).unwrap();
+    }
+}

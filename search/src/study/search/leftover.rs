@@ -1,0 +1,30 @@
+//! What a strategy that says it is done has left untried.
+
+use std::collections::BTreeSet;
+
+use kiln_space::{Genotype, size};
+
+use crate::contracts::{SearchEnd, Strategy};
+use crate::domain::Domain;
+use crate::strategies::ENUMERABLE;
+
+/// Why the search ends when a strategy that has proposed these genotypes says that it is done. Small spaces are
+/// enumerated to count what is left.
+pub(super) fn end_of_strategy(
+    strategy: &dyn Strategy,
+    domain: &Domain<'_>,
+    tried: &BTreeSet<&Genotype>,
+) -> SearchEnd {
+    let why = strategy.why_done();
+    if size::count(domain.space()) > ENUMERABLE.into() {
+        return SearchEnd::Strategy { left: None, why };
+    }
+    let is_feasible =
+        |genotype: &Genotype| domain.violation(genotype).is_some_and(|violation| violation <= 0.0);
+    let (mut networks, mut left) = (0, 0);
+    for genotype in size::enumerate_canonical(domain.space()).filter(is_feasible) {
+        networks += 1;
+        left += u64::from(!tried.contains(&genotype));
+    }
+    if left == 0 { SearchEnd::Exhausted { networks } } else { SearchEnd::Strategy { left: Some(left), why } }
+}

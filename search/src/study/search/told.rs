@@ -1,0 +1,83 @@
+//! The trials that were told, and how people hear of them.
+
+use super::ledger::Answered;
+use super::pace::Pace;
+use crate::contracts::{Event, Progress};
+use crate::error::StudyError;
+use crate::persistence::StudyRecord;
+use crate::study::log::Log;
+use crate::study::settings::StudySettings;
+use crate::trials::{Outcome, Trial, TrialId};
+
+/// Trials in virtual completion order, which is the order in which strategy and observers hear of them.
+pub(super) struct Told<'a> {
+    settings: &'a StudySettings,
+    log: &'a Log,
+    trials: Vec<Trial>,
+    pace: Pace,
+    panics_in_a_row: u32,
+}
+
+impl<'a> Told<'a> {
+    /// Nothing is told.
+    pub(super) const fn new(settings: &'a StudySettings, log: &'a Log, pace: Pace) -> Self {
+        Self { settings, log, trials: Vec::new(), pace, panics_in_a_row: 0 }
+    }
+
+    /// Number of trials told.
+    pub(super) const fn len(&self) -> usize {
+        self.trials.len()
+    }
+
+    /// The trials told.
+    pub(super) fn trials(&self) -> &[Trial] {
+        &self.trials
+    }
+
+    /// The same, at the end.
+    pub(super) fn into_trials(self) -> Vec<Trial> {
+        self.trials
+    }
+
+    /// Tells the observers of a trial; trials so far have cost `epochs`.
+    ///
+    /// # Errors
+    /// [`StudyError::Panics`] when too many evaluations in a row have panicked. The trial is told all the same.
+    pub(super) fn push(&mut self, answered: Answered, epochs: u64) -> Result<(), StudyError> {
+        let Answered { trial, known, seconds, worker } = answered;
+        self.trials.push(trial.clone());
+        self.pace.count(trial.proposal.fidelity, known);
+        let panicked = self.count_panic(&trial);
+        self.log.show(&Event::Trial { trial, known, seconds, worker });
+        let told = self.trials.len() as u64;
+        let total = self.pace.total(told, epochs, self.settings, self.log.elapsed().duration());
+        self.log.report("search", told, total, "");
+        panicked
+    }
+
+    /// Tells the observers of the journal's trials from number `next` on. The strategy is not asked for them any
+    /// more.
+    pub(super) fn take_over(&mut self, record: &StudyRecord, next: TrialId) {
+        for (_, journaled) in record.trials.range(next..) {
+            let (trial, seconds, worker) = (journaled.trial.clone(), journaled.seconds, journaled.worker);
+            self.trials.push(trial.clone());
+            self.log.show(&Event::Trial { trial, known: true, seconds, worker });
+        }
+        let told = self.trials.len() as u64;
+        self.log.report("search", told, told, "");
+    }
+
+    fn count_panic(&mut self, trial: &Trial) -> Result<(), StudyError> {
+        match &trial.outcome {
+            Outcome::Failed { reason, .. } if trial.outcome.is_panic() => {
+                self.panics_in_a_row += 1;
+                if self.panics_in_a_row >= self.settings.panics_in_a_row {
+                    let reason = reason.clone();
+                    return Err(StudyError::Panics { count: self.panics_in_a_row, trial: trial.id, reason });
+                }
+            }
+            _ => self.panics_in_a_row = 0,
+        }
+        Ok(())
+    }
+}

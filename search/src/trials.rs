@@ -1,0 +1,19 @@
+//! What is asked, what is answered, and the numbers in both: plain data that every other room uses.
+
+mod failures;
+mod fidelity;
+mod named_values;
+pub(crate) mod objectives;
+pub(crate) mod results;
+mod seconds;
+pub mod seed;
+mod trial;
+
+pub use self::failures::FailureGroup;
+pub use self::fidelity::{Fidelities, Fidelity, UnansweredFidelity};
+pub use self::named_values::NamedValues;
+pub use self::results::{RESULTS_VERSION, results_part};
+pub use self::seconds::{NotSeconds, Seconds};
+pub use self::trial::{
+    Costs, FailureKind, Measurement, NotFinite, Objectives, Origin, Outcome, Proposal, Trial, TrialId,
+};

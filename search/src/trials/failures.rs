@@ -1,0 +1,170 @@
+//! Trials that failed, by what went wrong.
+
+use std::collections::BTreeMap;
+
+use serde::{Deserialize, Serialize};
+
+use super::trial::{FailureKind, Outcome, Trial, TrialId};
+
+/// Trials of a group that are named.
+const EXAMPLES: usize = 5;
+/// What stands in a reason in place of numbers that differ from trial to trial.
+const VARIES: &str = "…";
+
+/// Trials that failed in the same way: for reasons that differ in numbers only.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct FailureGroup {
+    /// Which way.
+    pub kind: FailureKind,
+    /// What happened; numbers that are not the same in all of them are left out.
+    pub reason: String,
+    /// Trials.
+    pub count: u64,
+    /// The first few of them.
+    pub trials: Vec<TrialId>,
+}
+
+impl FailureGroup {
+    /// The groups of what failed among these trials, the largest first.
+    #[must_use]
+    pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Vec<Self> {
+        let outcomes = trials.into_iter().map(|trial| (trial.id, &trial.outcome));
+        Self::of_outcomes(outcomes)
+    }
+
+    /// The same of outcomes with a number each.
+    #[must_use]
+    pub fn of_outcomes<'a>(outcomes: impl IntoIterator<Item = (TrialId, &'a Outcome)>) -> Vec<Self> {
+        let mut groups: BTreeMap<(FailureKind, Vec<&str>), Alike<'_>> = BTreeMap::new();
+        for (id, outcome) in outcomes {
+            let Outcome::Failed { kind, reason } = outcome else { continue };
+            let (words, numbers) = split(reason);
+            let group = groups.entry((*kind, words)).or_insert_with(|| Alike {
+                numbers: numbers.iter().copied().map(Some).collect(),
+                trials: Vec::new(),
+            });
+            for (known, number) in group.numbers.iter_mut().zip(numbers) {
+                *known = known.filter(|known| *known == number);
+            }
+            group.trials.push(id);
+        }
+        let mut groups: Vec<Self> = groups
+            .into_iter()
+            .map(|((kind, words), Alike { numbers, mut trials })| {
+                let count = trials.len() as u64;
+                trials.sort_unstable();
+                trials.truncate(EXAMPLES);
+                Self { kind, reason: joined(&words, &numbers), count, trials }
+            })
+            .collect();
+        groups.sort_by(|a, b| b.count.cmp(&a.count).then_with(|| a.trials.cmp(&b.trials)));
+        groups
+    }
+}
+
+/// Failures whose reasons have the same words.
+struct Alike<'a> {
+    /// The numbers between the words, where they are the same in all of them.
+    numbers: Vec<Option<&'a str>>,
+    trials: Vec<TrialId>,
+}
+
+/// The words of a reason and the numbers between them: one number fewer than words, the first and last of
+/// which may be empty.
+fn split(reason: &str) -> (Vec<&str>, Vec<&str>) {
+    let (mut words, mut numbers) = (Vec::new(), Vec::new());
+    let (mut word, mut at) = (0, 0);
+    while at < reason.len() {
+        let length = number(reason, at);
+        if length > 0 {
+            words.push(&reason[word..at]);
+            numbers.push(&reason[at..at + length]);
+            at += length;
+            word = at;
+        } else {
+            at += reason[at..].chars().next().map_or(1, char::len_utf8);
+        }
+    }
+    words.push(&reason[word..]);
+    (words, numbers)
+}
+
+/// Bytes of the number that begins here, 0 where none does: digits with sign, point and exponent, or `NaN`
+/// and `inf` as words of their own.
+fn number(text: &str, at: usize) -> usize {
+    let bytes = text.as_bytes();
+    let in_word = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
+    let sign = usize::from(bytes[at] == b'-' && !in_word);
+    let rest = &text[at + sign..];
+    for name in ["NaN", "inf", "infinity"] {
+        let ends = |rest: &str| !rest.starts_with(|c: char| c.is_alphanumeric() || c == '_');
+        if !in_word && rest.strip_prefix(name).is_some_and(ends) {
+            return sign + name.len();
+        }
+    }
+    let digits = |from: &str| from.bytes().take_while(u8::is_ascii_digit).count();
+    let mut length = digits(rest);
+    if length == 0 {
+        return 0;
+    }
+    if let Some(fraction) = rest[length..].strip_prefix('.') {
+        let more = digits(fraction);
+        length += if more > 0 { 1 + more } else { 0 };
+    }
+    if let Some(exponent) = rest[length..].strip_prefix(['e', 'E']) {
+        let sign = usize::from(exponent.starts_with(['+', '-']));
+        let more = digits(&exponent[sign..]);
+        length += if more > 0 { 1 + sign + more } else { 0 };
+    }
+    sign + length
+}
+
+fn joined(words: &[&str], numbers: &[Option<&str>]) -> String {
+    let between = numbers.iter().map(|number| number.unwrap_or(VARIES)).chain(std::iter::once(""));
+    words.iter().zip(between).flat_map(|(word, number)| [*word, number]).collect()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn groups(reasons: &[&str]) -> Vec<(String, u64)> {
+        let outcome =
+            |reason: &&str| Outcome::Failed { kind: FailureKind::Diverged, reason: (*reason).to_owned() };
+        let outcomes: Vec<Outcome> = reasons.iter().map(outcome).collect();
+        let groups = FailureGroup::of_outcomes((0..).zip(&outcomes));
+        groups.into_iter().map(|group| (group.reason, group.count)).collect()
+    }
+
+    #[test]
+    fn reasons_that_differ_in_numbers_only_are_one() {
+        let reasons = [
+            "the loss was NaN in epoch 1",
+            "the loss was 1.5e+12 in epoch 1",
+            "the loss was -3 in epoch 1",
+            "layer2 is missing",
+            "the loss was inf in epoch 1",
+            "layer10 is missing",
+            "information is NaNny",
+        ];
+        let expected = [
+            ("the loss was … in epoch 1".to_owned(), 4),
+            ("layer… is missing".to_owned(), 2),
+            ("information is NaNny".to_owned(), 1),
+        ];
+        assert_eq!(groups(&reasons), expected);
+        assert_eq!(groups(&["", "", "é9", "é8"]), [(String::new(), 2), ("é…".to_owned(), 2)]);
+    }
+
+    #[test]
+    fn kinds_are_told_apart_and_few_trials_named() {
+        let failed = |kind| Outcome::Failed { kind, reason: "it is 7".to_owned() };
+        let mut outcomes = vec![failed(FailureKind::Diverged); 9];
+        outcomes.push(failed(FailureKind::Panicked));
+        outcomes.push(Outcome::from_metrics(BTreeMap::new()));
+        let groups = FailureGroup::of_outcomes((100..).zip(&outcomes));
+        assert_eq!(groups.len(), 2);
+        assert_eq!((groups[0].count, groups[0].trials.as_slice()), (9, [100, 101, 102, 103, 104].as_slice()));
+        assert_eq!((groups[1].kind, groups[1].reason.as_str()), (FailureKind::Panicked, "it is 7"));
+    }
+}

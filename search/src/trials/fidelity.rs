@@ -1,0 +1,203 @@
+//! Effort of an evaluation, and which efforts an evaluator answers.
+
+use std::fmt;
+
+use serde::{Deserialize, Serialize};
+use thiserror::Error;
+
+/// Effort of an evaluation. The Pareto front holds the highest fidelity of a study only.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Fidelity {
+    /// Without training.
+    Proxy,
+    /// The first epochs of the full schedule.
+    Epochs(u32),
+    /// The evaluator's whole schedule.
+    Full,
+}
+
+impl fmt::Display for Fidelity {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Proxy => f.write_str("zero-cost proxy"),
+            Self::Epochs(1) => f.write_str("1 epoch"),
+            Self::Epochs(epochs) => write!(f, "{epochs} epochs"),
+            Self::Full => f.write_str("full"),
+        }
+    }
+}
+
+impl Fidelity {
+    /// What is said of a value that was measured with less than full effort: `after 3 of 20 epochs`, or
+    /// `after 3 epochs` where the whole schedule is not known (0). `None` for full effort.
+    #[must_use]
+    pub fn qualifier(self, full_epochs: u32) -> Option<String> {
+        match self {
+            Self::Proxy => Some("by a zero-cost proxy".to_owned()),
+            Self::Epochs(epochs) if full_epochs > 0 => {
+                let s = if full_epochs == 1 { "" } else { "s" };
+                Some(format!("after {epochs} of {full_epochs} epoch{s}"))
+            }
+            Self::Epochs(_) => Some(format!("after {self}")),
+            Self::Full => None,
+        }
+    }
+
+    /// The fidelity as bytes: its kind, then its epochs.
+    pub(crate) fn bytes(self) -> [u8; 5] {
+        let (kind, epochs) = match self {
+            Self::Proxy => (0, 0),
+            Self::Epochs(epochs) => (1, epochs),
+            Self::Full => (2, 0),
+        };
+        let [a, b, c, d] = u32::to_le_bytes(epochs);
+        [kind, a, b, c, d]
+    }
+
+    /// The fidelity that these bytes stand for, if there is one.
+    pub(crate) fn from_bytes([kind, a, b, c, d]: [u8; 5]) -> Option<Self> {
+        match kind {
+            0 => Some(Self::Proxy),
+            1 => Some(Self::Epochs(u32::from_le_bytes([a, b, c, d]))),
+            2 => Some(Self::Full),
+            _ => None,
+        }
+    }
+}
+
+/// The fidelities that an evaluator answers. Two that it answers differ in effort: the epochs of a shorter
+/// training are fewer than those of the whole schedule, which is [`Fidelity::Full`] alone.
+///
+/// # Example
+/// ```
+/// use kiln_search::{Fidelities, Fidelity};
+///
+/// let scratch = Fidelities::of_schedule(20).with_proxy();
+/// assert!(scratch.answers(Fidelity::Epochs(19)) && scratch.answers(Fidelity::Proxy));
+/// assert!(!scratch.answers(Fidelity::Epochs(20)), "that is `Full`");
+/// assert!(!Fidelities::full_only().answers(Fidelity::Epochs(1)));
+/// ```
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fidelities {
+    /// Whether [`Fidelity::Proxy`] is answered, by a score that needs no training.
+    pub proxy: bool,
+    /// Whether trainings shorter than the whole schedule are answered, from 1 epoch on.
+    pub shorter: bool,
+    /// Epochs for which [`Fidelity::Full`] trains a network; 0 where a trial trains nothing.
+    pub full_epochs: u32,
+}
+
+impl Fidelities {
+    /// [`Fidelity::Full`] alone, which trains nothing: a table, a formula, shared weights.
+    #[must_use]
+    pub const fn full_only() -> Self {
+        Self { proxy: false, shorter: false, full_epochs: 0 }
+    }
+
+    /// A schedule of this many epochs, and every shorter training, which is its beginning.
+    #[must_use]
+    pub const fn of_schedule(epochs: u32) -> Self {
+        Self { proxy: false, shorter: true, full_epochs: epochs }
+    }
+
+    /// Besides these, [`Fidelity::Proxy`].
+    #[must_use]
+    pub const fn with_proxy(self) -> Self {
+        Self { proxy: true, ..self }
+    }
+
+    /// Whether the evaluator answers this fidelity.
+    #[must_use]
+    pub const fn answers(self, fidelity: Fidelity) -> bool {
+        match fidelity {
+            Fidelity::Proxy => self.proxy,
+            Fidelity::Epochs(epochs) => self.shorter && epochs > 0 && epochs < self.full_epochs,
+            Fidelity::Full => true,
+        }
+    }
+
+    /// Epochs for which an evaluation trains a network.
+    #[must_use]
+    pub const fn epochs(self, fidelity: Fidelity) -> u32 {
+        match fidelity {
+            Fidelity::Proxy => 0,
+            Fidelity::Epochs(epochs) => epochs,
+            Fidelity::Full => self.full_epochs,
+        }
+    }
+
+    /// What evaluators call before they judge.
+    ///
+    /// # Errors
+    /// [`UnansweredFidelity`] for one that is not answered.
+    pub const fn check(self, fidelity: Fidelity) -> Result<(), UnansweredFidelity> {
+        if self.answers(fidelity) { Ok(()) } else { Err(UnansweredFidelity { fidelity, answered: self }) }
+    }
+}
+
+/// A fidelity that an evaluator does not state. It is never replaced by another.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error("the evaluator was asked for the fidelity `{fidelity}`; it answers {answered}")]
+pub struct UnansweredFidelity {
+    /// What was asked for.
+    pub fidelity: Fidelity,
+    /// What is answered.
+    pub answered: Fidelities,
+}
+
+impl fmt::Display for Fidelities {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        if self.proxy {
+            f.write_str("zero-cost proxies, ")?;
+        }
+        match self.full_epochs {
+            epochs @ 3.. if self.shorter => write!(f, "1 to {} epochs, ", epochs - 1)?,
+            2 if self.shorter => f.write_str("1 epoch, ")?,
+            _ => {}
+        }
+        match self.full_epochs {
+            0 => f.write_str("full"),
+            1 => f.write_str("full (1 epoch)"),
+            epochs => write!(f, "full ({epochs} epochs)"),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn equal_effort_is_one_fidelity() {
+        let nine = Fidelities::of_schedule(9);
+        let answered = |epochs| nine.answers(Fidelity::Epochs(epochs));
+        assert_eq!([0, 1, 8, 9, 10].map(answered), [false, true, true, false, false]);
+        assert!(nine.answers(Fidelity::Full) && !nine.answers(Fidelity::Proxy));
+        assert_eq!([Fidelity::Proxy, Fidelity::Epochs(3), Fidelity::Full].map(|f| nine.epochs(f)), [0, 3, 9]);
+        assert!(!Fidelities::of_schedule(1).answers(Fidelity::Epochs(1)));
+    }
+
+    #[test]
+    fn less_than_full_effort_is_said() {
+        let said = |fidelity: Fidelity, full| fidelity.qualifier(full).unwrap_or_default();
+        assert_eq!(said(Fidelity::Epochs(1), 20), "after 1 of 20 epochs");
+        assert_eq!(said(Fidelity::Epochs(1), 0), "after 1 epoch");
+        assert_eq!(said(Fidelity::Proxy, 20), "by a zero-cost proxy");
+        assert_eq!(Fidelity::Full.qualifier(20), None);
+    }
+
+    #[test]
+    fn a_fidelity_beyond_the_statement_is_an_error_with_both() {
+        let error = Fidelities::of_schedule(20).with_proxy().check(Fidelity::Epochs(30)).unwrap_err();
+        assert_eq!(
+            error.to_string(),
+            "the evaluator was asked for the fidelity `30 epochs`; it answers zero-cost proxies, 1 to 19 \
+             epochs, full (20 epochs)"
+        );
+        let said = |answered: Fidelities| answered.to_string();
+        assert_eq!(said(Fidelities::full_only()), "full");
+        assert_eq!(said(Fidelities::of_schedule(2)), "1 epoch, full (2 epochs)");
+        assert_eq!(said(Fidelities::of_schedule(1).with_proxy()), "zero-cost proxies, full (1 epoch)");
+    }
+}

@@ -1,0 +1,191 @@
+//! What is asked, what is answered, and what is kept of it.
+
+use std::collections::BTreeMap;
+use std::sync::Arc;
+
+use kiln_space::Genotype;
+use serde::{Deserialize, Serialize};
+
+use super::fidelity::Fidelity;
+use super::named_values::NamedValues;
+
+/// Number of a trial in its study, in the order of asking, from 0.
+pub type TrialId = u64;
+
+/// Where a proposal comes from; for screens and reports, never for decisions of the loop.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Origin {
+    /// How it was made: `random`, `mutation`, `crossover`, ...
+    pub operator: String,
+    /// Trials it descends from.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    pub parents: Vec<TrialId>,
+    /// Cluster it was drawn from, for clustering strategies.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub cluster: Option<usize>,
+}
+
+impl Origin {
+    /// Made by `operator` from `parents`.
+    pub(crate) fn of(operator: &str, parents: Vec<TrialId>) -> Self {
+        Self { operator: operator.to_owned(), parents, cluster: None }
+    }
+}
+
+/// A genotype to be judged, and with what effort.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Proposal {
+    /// What to judge; feasible, and canonical in its space.
+    pub genotype: Genotype,
+    /// Effort.
+    pub fidelity: Fidelity,
+    /// Where it comes from.
+    #[serde(default)]
+    pub origin: Origin,
+}
+
+/// Accuracy-like metrics of one evaluation: finite, minimized, with their unit in the name (`error_percent`).
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(try_from = "NamedValues", into = "NamedValues")]
+pub struct Measurement(NamedValues);
+
+/// A metric that is not a finite number.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("metric `{name}` is {value}, expected a finite number")]
+pub struct NotFinite {
+    /// Name of the metric.
+    pub name: String,
+    /// Its value, as text.
+    pub value: String,
+}
+
+impl Measurement {
+    /// A measurement of these metrics.
+    ///
+    /// # Errors
+    /// [`NotFinite`] when a value is NaN or infinite.
+    pub fn new(metrics: BTreeMap<String, f64>) -> Result<Self, NotFinite> {
+        NamedValues::from(metrics).try_into()
+    }
+
+    /// The value of a metric.
+    #[must_use]
+    pub fn get(&self, name: &str) -> Option<f64> {
+        self.0.get(name).copied()
+    }
+
+    /// All metrics, by name.
+    #[must_use]
+    pub const fn metrics(&self) -> &NamedValues {
+        &self.0
+    }
+}
+
+impl TryFrom<NamedValues> for Measurement {
+    type Error = NotFinite;
+    fn try_from(metrics: NamedValues) -> Result<Self, NotFinite> {
+        match metrics.iter().find(|(_, value)| !value.is_finite()) {
+            Some((name, value)) => Err(NotFinite { name: name.clone(), value: value.to_string() }),
+            None => Ok(Self(metrics)),
+        }
+    }
+}
+
+impl From<Measurement> for NamedValues {
+    fn from(measurement: Measurement) -> Self {
+        measurement.0
+    }
+}
+
+/// Why an architecture could not be judged.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum FailureKind {
+    /// It cannot be built.
+    Invalid,
+    /// Its training gave numbers that are not finite, or a loss that exploded.
+    Diverged,
+    /// The evaluation panicked.
+    Panicked,
+}
+
+/// The answer to a proposal. Failures are answers too.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Outcome {
+    /// Judged.
+    Measured(Measurement),
+    /// Could not be judged.
+    Failed {
+        /// Which way.
+        kind: FailureKind,
+        /// What happened, for people.
+        reason: String,
+    },
+}
+
+impl Outcome {
+    /// The outcome with these metrics: measured, or diverged when one of them is not finite.
+    #[must_use]
+    pub fn from_metrics(metrics: BTreeMap<String, f64>) -> Self {
+        match Measurement::new(metrics) {
+            Ok(measurement) => Self::Measured(measurement),
+            Err(error) => Self::Failed { kind: FailureKind::Diverged, reason: error.to_string() },
+        }
+    }
+
+    /// The measurement, unless it failed.
+    #[must_use]
+    pub const fn measurement(&self) -> Option<&Measurement> {
+        match self {
+            Self::Measured(measurement) => Some(measurement),
+            Self::Failed { .. } => None,
+        }
+    }
+
+    /// Whether the evaluation panicked.
+    pub(crate) const fn is_panic(&self) -> bool {
+        matches!(self, Self::Failed { kind: FailureKind::Panicked, .. })
+    }
+}
+
+/// Costs computed from the architecture by the study's cost models, by name with unit: `latency_us`, `energy_uj`,
+/// `peak_memory_bytes`, `model_bytes` (each followed by `@device` when the study names several devices), `parameters`, `macs`.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Costs(pub NamedValues);
+
+/// Values of the study's objectives, in the order of the config, all minimized; empty for a failed trial.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct Objectives(pub Vec<f64>);
+
+/// A proposal with its answer.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Trial {
+    /// Number in the order of asking.
+    pub id: TrialId,
+    /// What was asked.
+    pub proposal: Proposal,
+    /// What was answered.
+    pub outcome: Outcome,
+    /// Costs of the architecture; empty if it cannot be built.
+    pub costs: Costs,
+    /// Objective values, empty for a failed trial.
+    pub objectives: Objectives,
+    /// Sum of relative excesses over the constraints; 0 when all hold.
+    pub violation: f64,
+}
+
+impl Trial {
+    /// Shares the names of its metrics and costs with those of trials before.
+    pub(crate) fn share_names(&mut self, [metrics, costs]: &mut [Arc<[String]>; 2]) {
+        if let Outcome::Measured(measured) = &mut self.outcome {
+            measured.0.share_names(metrics);
+        }
+        self.costs.0.share_names(costs);
+    }
+}
