@@ -1,11 +1,11 @@
-//! Dates of the calendar, for cards and for people.
+//! Calendar dates, for cards and for people.
 
-/// Year, month and day, so many days after the beginning of 1970.
+/// Converts days since 1970-01-01 to (year, month, day).
 ///
 /// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
 #[must_use]
 pub const fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the day that some lack is their last.
+    // Years start in March here, so that a leap day is the last day of its year.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -1,4 +1,4 @@
-//! JSON with a hash of its own text as the last key, `check`.
+//! JSON documents whose last key, `check`, is the hash of the text before it.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, FileError, reader, whole_file};
 
-/// What stands before and behind the hash.
+/// The fixed text around the hash.
 struct Form {
     before: &'static [u8],
     behind: &'static [u8],
@@ -19,17 +19,18 @@ const DOCUMENT: Form = Form { before: b",\n  \"check\": \"", behind: b"\"\n}\n",
 const LINE: Form = Form { before: b",\"check\":\"", behind: b"\"}", close: b"}" };
 const DIGITS: usize = 64;
 
-/// What was read, and whether a hash held.
+/// Content that was read, and whether it carried a valid hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked<T> {
     /// The content.
     pub content: T,
-    /// Whether the text carries a hash, which held. A text of an older build carries none.
+    /// Whether the text carried a hash. A wrong hash is an error. Texts of older builds carry none.
     pub is_checked: bool,
 }
 
 impl<T> Checked<T> {
-    /// Refuses a text without hash where `is_required`: its version says that it was written with one.
+    /// Refuses a text without a hash if `is_required`. Callers require it when the version in the text says
+    /// that it was written with a hash.
     ///
     /// # Errors
     /// [`FileError::Damaged`]; `path` names the file in it.
@@ -42,28 +43,28 @@ impl<T> Checked<T> {
     }
 }
 
-/// The text of a document, as [`read_document`] reads it.
+/// The text of a document, for [`read_document`].
 ///
 /// # Panics
-/// When `content` is no object with fields: documents are plain data.
+/// When `content` does not serialize to an object with at least one field.
 #[must_use]
 pub fn seal_document(content: &impl Serialize) -> Vec<u8> {
     DOCUMENT.seal(serde_json::to_vec_pretty(content).expect("a document is plain data"))
 }
 
-/// The text of a line, without its line break, as [`parse_line`] reads it.
+/// The text of a line without its line break, for [`parse_line`].
 ///
 /// # Panics
-/// When `content` is no object with fields: lines are plain data.
+/// When `content` does not serialize to an object with at least one field.
 #[must_use]
 pub fn seal_line(content: &impl Serialize) -> Vec<u8> {
     LINE.seal(serde_json::to_vec(content).expect("a line is plain data"))
 }
 
-/// Writes a document whole.
+/// Writes a document whole, or not at all.
 ///
 /// # Errors
-/// [`FileError`]; the place is then as it was before.
+/// [`FileError`]; the old file is then unchanged.
 pub fn write_document(place: &Path, content: &impl Serialize) -> Result<(), FileError> {
     whole_file::write(place, &seal_document(content))
 }
@@ -71,15 +72,15 @@ pub fn write_document(place: &Path, content: &impl Serialize) -> Result<(), File
 /// Reads a document of at most `limit` bytes.
 ///
 /// # Errors
-/// [`FileError`] when it cannot be read, its hash does not hold, or it is not the JSON expected.
+/// [`FileError`] when the file cannot be read, its hash is wrong, or its JSON does not match `T`.
 pub fn read_document<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<Checked<T>, FileError> {
     parse_document(path, &reader::read(path, limit)?)
 }
 
-/// The document in the bytes of a file; `path` names it in errors.
+/// Parses a document from the bytes of a file; `path` names the file in errors.
 ///
 /// # Errors
-/// [`FileError::Damaged`] when its hash does not hold, or it is not the JSON expected.
+/// [`FileError::Damaged`] when the hash is wrong or the JSON does not match `T`.
 pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Checked<T>, FileError> {
     let parsed = DOCUMENT.parse(bytes);
     parsed.map_err(|problem| FileError::Damaged { path: path.to_owned(), problem })
@@ -104,7 +105,7 @@ impl Form {
     fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, String> {
         let json = |bytes: &[u8]| serde_json::from_slice::<T>(bytes).map_err(|error| error.to_string());
         let Some((body, hash)) = self.split(bytes) else {
-            // A hash that was once there is missed where its key is.
+            // A text with a `check` in another form was changed: report that, not an unchecked text.
             if has_check(bytes) {
                 return Err(
                     "its `check` is not as Kiln writes it: the end of the file was changed".to_owned()
@@ -120,7 +121,7 @@ impl Form {
         Ok(Checked { content: json(&[body, self.close].concat())?, is_checked: true })
     }
 
-    /// The text before the hash, and the hash.
+    /// Splits the text into the part before the hash, and the hash.
     fn split<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let rest = bytes.strip_suffix(self.behind)?;
         let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
@@ -155,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn document_reads_back_and_ends_with_its_check() {
+    fn written_document_reads_back_and_ends_with_check() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         write_document(&path, &content()).unwrap();
@@ -168,7 +169,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_named() {
+    fn every_flipped_bit_is_an_error() {
         let (document, line) = (seal_document(&content()), seal_line(&content()));
         for bit in 0..8 * document.len() {
             let mut flipped = document.clone();
@@ -185,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn text_without_check_is_read_and_said_to_be_unchecked() {
+    fn document_without_check_reads_as_unchecked() {
         let old = serde_json::to_vec_pretty(&content()).unwrap();
         let read = parse_document(Path::new("a.json"), &old).unwrap();
         assert_eq!(read, Checked { content: content(), is_checked: false });
@@ -195,7 +196,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_documents() {
+    fn parser_of_damaged_documents_never_panics() {
         let documents = [seal_document(&content()), serde_json::to_vec(&content()).unwrap()];
         kiln_damage::check_damaged(&documents, |bytes| {
             drop(parse_document::<Content>(Path::new("a.json"), bytes));

@@ -1,4 +1,4 @@
-//! What can be wrong with a file.
+//! Errors of reading and writing files.
 
 use std::io;
 use std::path::{Path, PathBuf};
@@ -9,28 +9,28 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The system refused.
+    /// The operating system refused an operation.
     #[error("{}: cannot {action}", path.display())]
     Io {
         /// File or folder.
         path: PathBuf,
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// Why it failed.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something else is where a file is needed.
+    /// The path is not a file.
     #[error("{}: is {found}, expected a file", path.display())]
     NotAFile {
-        /// What is there.
+        /// The path.
         path: PathBuf,
         /// Its kind, with its article.
         found: &'static str,
     },
-    /// Something else is where a folder is needed.
+    /// The path is not a folder.
     #[error("{}: is {found}, expected a folder", path.display())]
     NotAFolder {
-        /// What is there.
+        /// The path.
         path: PathBuf,
         /// Its kind, with its article.
         found: &'static str,
@@ -40,19 +40,19 @@ pub enum FileError {
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The file is no UTF-8.
-    #[error("{}:{line}: byte {byte} of the file is no UTF-8; save the file as UTF-8", path.display())]
+    /// The file is not UTF-8.
+    #[error("{}:{line}: byte {byte} of the file is not UTF-8; save the file as UTF-8", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
-        /// The first line that is none, from 1.
+        /// Line of the first invalid byte, from 1.
         line: usize,
-        /// The first byte that is none, from 0.
+        /// Offset of the first invalid byte, from 0.
         byte: usize,
     },
     /// The content is not what Kiln wrote.
@@ -63,30 +63,30 @@ pub enum FileError {
         /// What is wrong with it.
         problem: String,
     },
-    /// Something is there that may not be overwritten.
-    #[error("{}: is there already{why}", path.display())]
+    /// The path exists and must not be overwritten.
+    #[error("{}: already exists{why}", path.display())]
     Exists {
-        /// What is there.
+        /// The existing path.
         path: PathBuf,
-        /// What else is to be said of it, for the end of the message.
+        /// More about what exists, for the end of the message.
         why: &'static str,
     },
 }
 
 impl FileError {
-    /// Whether nothing is there.
+    /// Whether the path does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether the file is the caller's mistake, not a failure of the system.
+    /// Whether the caller can fix the error, as opposed to a failure of the system.
     #[must_use]
     pub const fn is_callers(&self) -> bool {
         !matches!(self, Self::Io { .. })
     }
 
-    /// What is wrong, without the name of the file.
+    /// The message without the name of the file.
     #[must_use]
     pub fn problem(&self) -> String {
         let said = self.said();
@@ -108,7 +108,7 @@ impl FileError {
         }
     }
 
-    /// The whole message on one line, with what the system said.
+    /// The whole message on one line, including the system's error.
     #[must_use]
     pub fn said(&self) -> String {
         match self {
@@ -117,7 +117,7 @@ impl FileError {
         }
     }
 
-    /// An [`FileError::Io`] from what the system said.
+    /// Wraps a system error in [`FileError::Io`].
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, action, source }

@@ -1,4 +1,4 @@
-//! What can be wrong with a device file or a prediction.
+//! Errors of device files, measurements and predictions.
 
 use kiln_space::{SettingsError, SpaceError};
 use thiserror::Error;
@@ -7,44 +7,42 @@ use thiserror::Error;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum HwError {
-    /// No device file has this name.
+    /// No built-in device has this name.
     #[error("there is no device `{name}`; known: {known}")]
     UnknownDevice {
-        /// Name asked for.
+        /// Requested name.
         name: String,
         /// Known names, comma separated.
         known: String,
     },
-    /// A model has no number for an operation or a format.
+    /// A cost model does not support an operation or a format.
     #[error("`{model}` has no cost for layer `{layer}` ({what})")]
     Unsupported {
         /// Name of the cost model.
         model: String,
         /// Name of the layer.
         layer: String,
-        /// Operation or format without a number.
+        /// The unsupported operation or format.
         what: String,
     },
-    /// A device file or model setting cannot be used.
+    /// A value in a device file is out of range.
     #[error("{file}: `{key}` is {found}, expected {expected}")]
     Value {
-        /// File, or `settings`.
+        /// The file.
         file: String,
         /// Dotted key.
         key: String,
-        /// What was found.
+        /// The value.
         found: String,
         /// What is accepted.
         expected: &'static str,
     },
     /// A device file cannot be read.
-    #[error(
-        "{file}: cannot be read ({problem}); give the path of a device file, or `device` with a known name"
-    )]
+    #[error("{file}: cannot be read ({problem}); give the path of a device file, or a built-in `device`")]
     Read {
         /// File.
         file: String,
-        /// What the operating system says, or that the file is too large.
+        /// The system's error, or that the file is too large.
         problem: String,
     },
     /// The settings of a `[[hardware]]` table cannot be used.
@@ -63,20 +61,20 @@ pub enum HwError {
     ReadMeasurements {
         /// File.
         file: String,
-        /// What the operating system or the unpacking says.
+        /// The error of the system or of decompression.
         problem: String,
     },
-    /// A file of measurements is larger than any that makes sense.
+    /// A file of measurements exceeds a limit.
     #[error("{file}: more than {limit} {what}; split the file")]
     LargeMeasurements {
         /// File.
         file: String,
         /// Bytes or lines.
         what: &'static str,
-        /// How many are read.
+        /// The limit.
         limit: u64,
     },
-    /// A line is not CSV, or has another number of fields than the header.
+    /// A file is not CSV, or a line has a different number of fields than the header.
     #[error("{file}: not a table of comma-separated values ({problem})")]
     Csv {
         /// File.
@@ -85,16 +83,16 @@ pub enum HwError {
         problem: String,
     },
     /// A column is not in the header.
-    #[error("{file}: no column `{column}`; there are {}", known.join(", "))]
+    #[error("{file}: no column `{column}`; the columns are {}", known.join(", "))]
     MissingColumn {
         /// File.
         file: String,
-        /// Column asked for.
+        /// Requested column.
         column: String,
         /// Columns of the file, in backticks.
         known: Vec<String>,
     },
-    /// A field of a table cannot be.
+    /// A field of a table has an invalid value.
     #[error("{file}:{line}: `{column}` is `{found}`, expected {expected}")]
     Field {
         /// File.
@@ -103,13 +101,13 @@ pub enum HwError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The value.
         found: String,
         /// What is accepted.
         expected: String,
     },
-    /// A field of a table names no network of the space.
-    #[error("{file}:{line}: `{column}` is `{found}`, which is no network of the space ({source})")]
+    /// A field of a table does not name a network of the space.
+    #[error("{file}:{line}: `{column}` is `{found}`, which is not a network of the space ({source})")]
     Network {
         /// File.
         file: String,
@@ -117,20 +115,20 @@ pub enum HwError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The value.
         found: String,
-        /// Why.
+        /// Why the space refuses it.
         source: Box<SpaceError>,
     },
-    /// There are not enough measurements for a fit.
+    /// Too few networks were measured for a fit.
     #[error("{found} measured networks are too few for a fit, expected at least {needed}; measure more")]
     TooFewMeasurements {
-        /// Measured networks.
+        /// Number of measured networks.
         found: usize,
-        /// Fewest that are fitted to.
+        /// Minimum number.
         needed: usize,
     },
-    /// A latency is nothing that a fit can use.
+    /// A latency cannot be used in a fit.
     #[error("the latency {what} of network {index} is {found} us, expected a finite number above 0")]
     Latency {
         /// Index among the measurements.
@@ -143,7 +141,7 @@ pub enum HwError {
     /// The solver of a calibration failed.
     #[error("the calibration found no fit ({problem}); check the measurements and the device file")]
     Solver {
-        /// What the solver says.
+        /// The solver's error.
         problem: String,
     },
 }

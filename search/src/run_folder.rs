@@ -297,7 +297,7 @@ mod tests {
         fs::create_dir_all(paths.root()).unwrap();
         fs::write(paths.config(), b"[study]\nname = \"\xe9\"\n").unwrap();
         for error in [paths.read_config().unwrap_err(), RunFolder::open(&paths, CONFIG, FREE).unwrap_err()] {
-            assert!(error.to_string().contains(":2: byte 16 of the file is no UTF-8"), "{error}");
+            assert!(error.to_string().contains(":2: byte 16 of the file is not UTF-8"), "{error}");
         }
         fs::write(paths.config(), vec![b' '; (16 << 20) + 1]).unwrap();
         assert!(matches!(paths.read_config(), Err(StudyError::Files(FileError::TooLarge { .. }))));

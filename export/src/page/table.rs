@@ -1,28 +1,28 @@
-//! Tables, also with a bar in a cell.
+//! Tables. A cell may hold a bar.
 
 use std::fmt::Write;
 
 use super::escape::escape;
 
-/// Rows under headings.
+/// A table with headings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// What it shows, for those who cannot see where it stands.
+    /// What the table shows, for readers who cannot see its surroundings.
     pub caption: String,
     /// Headings of the columns.
     pub headings: Vec<String>,
-    /// As many cells a row as there are headings.
+    /// Rows, each with one cell per heading.
     pub rows: Vec<Vec<Cell>>,
 }
 
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Words, at the left.
+    /// Text, left-aligned.
     Text(String),
-    /// A number, at the right.
+    /// A number, right-aligned.
     Number(String),
-    /// A bar, from 0 to 1, that repeats what another cell says.
+    /// A bar from 0 to 1 that repeats the value of another cell.
     Bar(f64),
 }
 

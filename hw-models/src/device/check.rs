@@ -1,4 +1,4 @@
-//! Which numbers a device file may hold.
+//! Checks the numbers of a device file.
 
 use std::collections::BTreeMap;
 
@@ -80,13 +80,13 @@ impl Device {
         Ok(())
     }
 
-    /// Every number of the file that has a key of its own, by its dotted key.
+    /// Every [`Number`] of the file with its dotted key.
     #[must_use]
     pub fn numbers(&self) -> Vec<(String, &Number)> {
         self.ranged_numbers().into_iter().map(|(key, number, _)| (key, number)).collect()
     }
 
-    /// Every number with its key and the range it must be in.
+    /// Every [`Number`] with its dotted key and its valid range.
     fn ranged_numbers(&self) -> Vec<(String, &Number, Range)> {
         let mut numbers = vec![
             ("cores", &self.cores, Range::Count),
@@ -132,7 +132,7 @@ impl Device {
     }
 }
 
-/// Values that a number of a device file may have.
+/// Valid range of a number.
 #[derive(Clone, Copy)]
 enum Range {
     Count,

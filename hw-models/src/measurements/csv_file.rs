@@ -1,4 +1,4 @@
-//! A CSV file with a header line, plain or gzipped, read with limits.
+//! A CSV file with a header, plain or gzipped, read with limits.
 
 use std::io::Read;
 use std::path::Path;
@@ -10,9 +10,9 @@ use kiln_space::SpaceError;
 
 use crate::HwError;
 
-/// Bytes of a file, packed or not.
+/// Maximum size of a file in bytes, before and after decompression.
 const BYTES_MAX: u64 = 1 << 28;
-/// Lines of a file, the header aside.
+/// Maximum number of lines, without the header.
 const LINES_MAX: usize = 1 << 20;
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -21,11 +21,11 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 pub(super) struct CsvFile {
     path: String,
     header: StringRecord,
-    /// Each with its line.
+    /// Records with their line numbers.
     records: Vec<(u64, StringRecord)>,
 }
 
-/// A line of a table.
+/// A record of a table.
 pub(super) struct Row<'a> {
     file: &'a CsvFile,
     line: u64,
@@ -73,7 +73,7 @@ impl CsvFile {
 }
 
 impl<'a> Row<'a> {
-    /// A field, by the index of its column.
+    /// The field in the column with this index.
     pub(super) fn field(&self, column: usize) -> &'a str {
         &self.record[column]
     }
@@ -83,7 +83,7 @@ impl<'a> Row<'a> {
         self.line
     }
 
-    /// The error that a field cannot be.
+    /// The error for an invalid field.
     pub(super) fn refuse(&self, column: usize, expected: impl Into<String>) -> HwError {
         HwError::Field {
             file: self.file.path.clone(),
@@ -94,7 +94,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The error that a field, or the name it stands for, is no network.
+    /// The error for a field that does not name a network. `name` is the field, or its value in the key file.
     pub(super) fn refuse_network(&self, column: usize, name: &str, source: SpaceError) -> HwError {
         HwError::Network {
             file: self.file.path.clone(),
@@ -106,7 +106,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Why bytes are no table, with the line.
+/// Why the bytes are not a table, with the line.
 fn problem(error: csv::Error, bytes: &[u8]) -> String {
     let line = |position: Option<Position>| {
         let byte = position.as_ref().map_or(0, Position::byte);
@@ -116,13 +116,13 @@ fn problem(error: csv::Error, bytes: &[u8]) -> String {
         ErrorKind::UnequalLengths { pos, expected_len, len } => {
             format!("line {}: found {len} fields, expected {expected_len} as in the first line", line(pos))
         }
-        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are no UTF-8", line(pos)),
+        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are not UTF-8", line(pos)),
         ErrorKind::Io(error) => error.to_string(),
         other => format!("{other:?}"),
     }
 }
 
-/// Everything from a source, if it is not too large.
+/// Reads all of `source`, up to the limit.
 fn limited(file: &str, source: impl Read) -> Result<Vec<u8>, HwError> {
     let mut bytes = Vec::new();
     source

@@ -1,4 +1,4 @@
-//! The stacks of blocks of NAS-Bench-Macro.
+//! The space of NAS-Bench-Macro: stacks of blocks.
 
 use std::sync::Arc;
 
@@ -9,13 +9,14 @@ use crate::{
     ParameterSpec, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, variation,
 };
 
-/// Blocks of each stage, and its channels for each of the first convolution; the first block of a stage halves the map.
+/// Number of blocks of each stage, and its channels as a multiple of the first convolution's. The first block
+/// of a stage halves the feature map.
 const STAGES: [(usize, usize); 3] = [(2, 2), (3, 4), (3, 8)];
 /// Channels of the first convolution in the published networks.
 const CHANNELS: usize = 32;
-/// Channels of the last convolution for each of the first.
+/// Channels of the last convolution as a multiple of the first convolution's.
 const LAST: usize = 40;
-/// What a block may be, in the order of the table's digits: name, expansion and kernel.
+/// The options of a block in the order of the table's digits: name, expansion, kernel.
 const OPTIONS: [(&str, usize, usize); 3] = [("identity", 0, 0), ("mb3_k3", 3, 3), ("mb6_k5", 6, 5)];
 
 /// The settings of a NAS-Bench-Macro space.
@@ -34,14 +35,18 @@ impl Default for MacroSettings {
     }
 }
 
-/// Eight blocks in three stages, each the identity or an inverted bottleneck (3 times as wide with a 3x3 kernel, 6 times with
-/// 5x5). An identity that halves the map is a 1x1 convolution with stride 2.
+/// Eight blocks in three stages. Each block is the identity or an inverted bottleneck (expansion 3 with a 3x3
+/// kernel, or expansion 6 with a 5x5 kernel). An identity that halves the feature map is a 1x1 convolution
+/// with stride 2.
 ///
-/// Source: X. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021, section 4; parameters
-/// and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
+/// Source: X. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021, section
+/// 4. Parameters and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
 ///
-/// Settings: `channels` of the first convolution (32), to which all others are in proportion; `merge_equal` (true: an identity that does nothing counts the same wherever it stands in its stage, which leaves
-/// 3,969 networks; false: as in the table), and `input` (`[3, 32, 32]`) and `outputs` (10) where there are no data.
+/// Settings:
+/// - `channels` (32): channels of the first convolution. All other widths scale with it.
+/// - `merge_equal` (true): an identity without effect counts the same at every position of its stage, which
+///   leaves 3,969 networks. With `false` every network counts, as in the table.
+/// - `input` (`[3, 32, 32]`) and `outputs` (10): without data only.
 #[derive(Clone, Debug)]
 pub struct NasBenchMacro {
     task: Task,
@@ -56,7 +61,8 @@ pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn S
 }
 
 impl NasBenchMacro {
-    /// The space that the settings describe, for the task of the data or else for CIFAR-10.
+    /// Builds the space from its settings, for the task of the data. Without data the task defaults to
+    /// CIFAR-10.
     ///
     /// # Errors
     /// [`SettingsError`] that names the key.
@@ -112,7 +118,8 @@ impl SearchSpace for NasBenchMacro {
         self.network(genotype.genes())
     }
 
-    /// With `merge_equal` the identities of a stage that do nothing stand at its end; without it the genotype itself.
+    /// With `merge_equal`, identities without effect move to the end of their stage. Without it, the genotype
+    /// itself.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         if !self.merge_equal || variation::check(&self.decisions, genotype).is_err() {
             return genotype.clone();
@@ -120,7 +127,7 @@ impl SearchSpace for NasBenchMacro {
         let mut genes = genotype.genes().to_vec();
         let mut from = 0;
         for (blocks, _) in STAGES {
-            // A stable sort: the order of the blocks that do something matters.
+            // The sort is stable because the order of the other blocks matters.
             genes[from + 1..from + blocks].sort_by_key(|gene| *gene == 0);
             from += blocks;
         }
@@ -134,7 +141,7 @@ impl SearchSpace for NasBenchMacro {
     }
 }
 
-/// A convolution (channels, kernel, stride, groups) with batch normalization.
+/// A convolution with batch normalization.
 fn conv_bn(
     net: &mut ArchitectureBuilder,
     name: &str,
@@ -177,7 +184,7 @@ fn block(
 }
 
 impl Default for NasBenchMacro {
-    /// The space of the published table, in which every network stands on its own.
+    /// The space of the published table, without merging.
     fn default() -> Self {
         let settings =
             Settings::new("space", [("merge_equal".to_owned(), false.into())].into_iter().collect());
@@ -191,7 +198,7 @@ mod tests {
     use crate::size;
 
     #[test]
-    fn counts_are_those_of_the_table() {
+    fn counts_equal_published_rows() {
         // Rows of the published table: architecture, params, flops.
         let rows = [("00000000", 387_882, 7_713_280), ("00000001", 791_594, 14_115_328)];
         for (digits, parameters, macs) in rows {
@@ -202,14 +209,14 @@ mod tests {
     }
 
     #[test]
-    fn as_many_networks_differ_as_published() {
+    fn number_of_networks_equals_published_number() {
         assert_eq!(size::enumerate_canonical(&NasBenchMacro::default()).count(), 6_561);
         let merged = NasBenchMacro::from_settings(&Settings::empty("space"), None).unwrap();
         assert_eq!(size::enumerate_canonical(&merged).count(), 3_969);
     }
 
     #[test]
-    fn all_channels_are_in_proportion_to_those_of_the_first_convolution() {
+    fn channels_scale_all_widths() {
         let narrow = Settings::new("space", [("channels".to_owned(), 8.into())].into_iter().collect());
         let narrow = NasBenchMacro::from_settings(&narrow, None).unwrap();
         let genotype = Genotype::new(vec![2, 0, 1, 0, 2, 1, 1, 0]);
@@ -229,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn the_whole_table_agrees() {
+    fn counts_equal_the_whole_published_table() {
         let Some(data) = std::env::var_os("KILN_DATA") else {
             eprintln!("skipped: the environment variable `KILN_DATA` does not name a folder with tables");
             return;

@@ -51,7 +51,7 @@ fn device_files() {
         what: "no text",
         arguments: search(),
         files: vec![("study.toml", config.clone()), ("mine.toml", vec![0xff, 0xfe])],
-        expected: &["mine.toml: cannot be read", "byte ", " of the file is no UTF-8"],
+        expected: &["mine.toml: cannot be read", "byte ", " of the file is not UTF-8"],
     });
     all.push(Case {
         what: "a huge device file",
