@@ -1,5 +1,5 @@
-//! What is odd about a data set as a whole: inputs that never vary, examples on two sides of a split, classes
-//! that cannot be learned or judged. Nothing is refused here.
+//! Warnings about a data set as a whole: constant inputs, examples in two splits, classes that cannot be
+//! learned or evaluated. Nothing is refused here.
 
 use std::collections::BTreeMap;
 
@@ -7,24 +7,24 @@ use kiln_export::InputKind;
 
 use super::{DataSet, Split, Targets};
 
-/// Names that a sentence lists.
+/// Maximum number of names in a sentence.
 const NAMED: usize = 6;
-/// Bytes of a hash by which examples are compared.
+/// Bytes of the hash that identifies equal examples.
 const HASH_BYTES: usize = 16;
 
 impl DataSet {
-    /// What a person should look at before training, a sentence each. It reads every value once.
+    /// Warnings to read before training, one sentence each. Reads every value once.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
         [constant_inputs(self), duplicates(self), classes(self)].concat()
     }
 }
 
-/// Inputs that have one value in the whole training split.
+/// Inputs that are constant over the training split.
 fn constant_inputs(data: &DataSet) -> Vec<String> {
     let positions = data.shape().positions();
     let constant = |(channel, input): &(usize, &kiln_export::InputRecord)| {
-        // An input for what training does not have is 0 there by its nature.
+        // Inputs for unseen and missing values may be 0 throughout training by design.
         if matches!(input.kind, InputKind::Unseen { .. } | InputKind::Missing { .. }) {
             return false;
         }
@@ -46,7 +46,7 @@ fn constant_inputs(data: &DataSet) -> Vec<String> {
     )]
 }
 
-/// Examples of a split whose inputs are equal, to the bit, to those of an example of an earlier split.
+/// Examples with bit-identical inputs to an example of an earlier split.
 fn duplicates(data: &DataSet) -> Vec<String> {
     let hash = |example: u32| -> [u8; HASH_BYTES] {
         let mut hasher = blake3::Hasher::new();
@@ -56,7 +56,7 @@ fn duplicates(data: &DataSet) -> Vec<String> {
         hasher.finalize().as_bytes()[..HASH_BYTES].try_into().expect("a hash is longer")
     };
     let splits = [(Split::Train, "training"), (Split::Validation, "validation"), (Split::Test, "test")];
-    // The first split that has an example, by the example's hash.
+    // Maps an example's hash to the first split that contains it.
     let mut seen: BTreeMap<[u8; HASH_BYTES], usize> = BTreeMap::new();
     let mut found = Vec::new();
     for (place, (split, name)) in splits.iter().enumerate() {
@@ -79,7 +79,7 @@ fn duplicates(data: &DataSet) -> Vec<String> {
     found
 }
 
-/// Classes that training does not have, and classes of one example.
+/// Classes without training examples, and classes with one example.
 fn classes(data: &DataSet) -> Vec<String> {
     let Targets::Classes { names, .. } = data.targets() else { return Vec::new() };
     let mut counts = vec![[0_usize; 3]; names.len()];
@@ -112,7 +112,7 @@ fn classes(data: &DataSet) -> Vec<String> {
     found
 }
 
-/// Names for people, cut where they are many.
+/// Lists names, shortened if there are many.
 fn list(names: &[&str]) -> String {
     let first: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
     let more = names.len() - first.len();
@@ -127,8 +127,7 @@ mod tests {
     use super::*;
     use crate::data::{Augmentation, Given, RawData, Sizes};
 
-    /// Two inputs, of which the second is 7 everywhere; 12 examples, of which the last four are the test
-    /// split.
+    /// 12 examples with two inputs; the second input is always 7. The last four examples are the test split.
     fn data(first: impl Fn(usize) -> f32, labels: Vec<u32>, classes: usize) -> DataSet {
         let raw = RawData {
             name: "test".to_owned(),
@@ -148,7 +147,7 @@ mod tests {
     }
 
     #[test]
-    fn constant_inputs_and_copies_in_the_test_split_are_found() {
+    fn findings_report_constant_inputs_and_duplicates_in_test_split() {
         let even = (0..12).map(|i| i % 2).collect();
         let constant = "1 of 2 inputs have one value in the whole training split, so nothing can be learned from them: `b`";
         assert_eq!(data(|i| i as f32, even, 2).findings(), [constant]);
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_training_or_with_one_example_are_found() {
+    fn findings_report_classes_without_training_or_with_one_example() {
         let found = data(|i| i as f32, vec![0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2], 3).findings();
         assert_eq!(
             found[1..],
