@@ -79,7 +79,7 @@ fn check_device(data: &Path, device: &Device, column: &str, [mean, median, spear
 }
 
 #[test]
-fn fit_to_a_hundred_cells_predicts_the_others() {
+fn a_hundred_measured_cells_predict_the_others() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
         return;
@@ -91,7 +91,7 @@ fn fit_to_a_hundred_cells_predicts_the_others() {
 }
 
 #[test]
-fn fit_to_a_hundred_cells_reproduces_the_cortex_a72_file() {
+fn the_cortex_a72_file_is_what_a_fit_to_a_hundred_cells_gives() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
         return;
@@ -121,7 +121,7 @@ fn fit_to_a_hundred_cells_reproduces_the_cortex_a72_file() {
 }
 
 #[test]
-fn read_counts_and_skips_unmeasured_cells() {
+fn cells_that_were_not_measured_are_counted_and_left_out() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
         return;

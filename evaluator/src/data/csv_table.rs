@@ -1,4 +1,5 @@
-//! Tables of comma-separated values: one example a line, one column that networks learn to give, or several numbers.
+//! Tables of comma-separated values. A line is an example. One column is the target, or several numeric
+//! columns are.
 
 mod cell;
 mod columns;
@@ -24,7 +25,7 @@ use super::input_file::{MAX_VALUES, name_of};
 use super::preparation::{FIFTH, Offer, Preparation};
 use super::{DataError, DataSet, Division, Given, Opening, RawData, ReadingRules, Split, Targets, offsets};
 
-/// Names of inputs that the line for people lists; of more, only the number.
+/// Maximum number of inputs that the description lists by name.
 const NAMED_INPUTS: usize = 64;
 
 pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
@@ -76,7 +77,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     }
     let splits = preparation.divide(&targets, &given);
     let training: Vec<u32> = match rules {
-        // Names of the first file, whichever split they came into.
+        // The first rules took the categories of the first file, whatever splits its lines are in.
         ReadingRules::First => (0..table.rows as u32).collect(),
         ReadingRules::Second => splits[Split::Train as usize].clone(),
     };
@@ -102,7 +103,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish_divided(raw, splits)
 }
 
-/// What networks learn to give, and what a person should know of it.
+/// The targets, and notes about them.
 fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targets, Vec<String>), DataError> {
     let columns: Vec<_> = table.of(Role::Target).collect();
     if wanted.task == TaskKind::Classification {
@@ -139,7 +140,7 @@ fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targe
     Ok((Targets::Values { names, values, offsets }, notes))
 }
 
-/// Which lines the files or a column put into a split, and by what the rest is divided.
+/// The splits that files or a column specify, and how to divide the other lines.
 fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>) -> Result<Given, DataError> {
     let Some(cells) = table.of(Role::Division).next() else {
         if splits.iter().all(Option::is_none) {
@@ -215,8 +216,8 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
     }
 }
 
-/// Refuses classes that only a file for validation or testing has: no network can learn them. Earlier builds
-/// refused new names of features too.
+/// Refuses classes that only a validation or test file has, because no network can learn them. The first
+/// rules also refused new categories of features.
 fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules) -> Result<(), DataError> {
     let first = splits.iter().take_while(|split| split.is_none()).count();
     let refused = |cells: &&table::Cells| match cells.column.role {
@@ -225,7 +226,7 @@ fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules
         Role::Number | Role::Division => false,
     };
     for cells in table.cells.iter().filter(refused).filter(|cells| !cells.ids.is_empty()) {
-        // Names are numbered when they are first seen.
+        // Categories are numbered by first appearance.
         let known = cells.ids[..first].iter().max().map_or(0, |id| id + 1);
         if let Some(new) = cells.ids[first..].iter().find(|id| **id != NO_NAME && **id >= known) {
             let place = format!("column `{}`", cells.column.name);

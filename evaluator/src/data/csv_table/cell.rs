@@ -1,18 +1,18 @@
-//! What a cell of a table holds.
+//! Interprets a cell of a table.
 
-/// Texts that stand for a missing value wherever they are, in lower case.
+/// Lower-case texts that always mean a missing value.
 const MISSING: [&str; 9] = ["", "na", "nan", "null", "?", "n/a", "none", "<na>", "#n/a"];
 
-/// How cells are read.
+/// How cells are interpreted.
 #[derive(Clone, Debug)]
 pub(super) struct CellFormat {
-    /// What separates a number from its fraction.
+    /// The decimal separator.
     pub(super) decimal: char,
-    /// Texts that stand for a missing value besides the usual ones.
+    /// Further texts that mean a missing value.
     pub(super) missing: Vec<String>,
 }
 
-/// What a cell holds.
+/// The content of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Cell<'a> {
     Missing,
@@ -21,7 +21,7 @@ pub(super) enum Cell<'a> {
 }
 
 impl CellFormat {
-    /// What a cell holds whose column may hold numbers; `true` and `false` are 1 and 0.
+    /// Interprets a cell that may be a number. `true` and `false` are 1 and 0.
     pub(super) fn read<'a>(&self, text: &'a str) -> Cell<'a> {
         if self.is_missing(text) {
             return Cell::Missing;
@@ -34,18 +34,18 @@ impl CellFormat {
         }
     }
 
-    /// Whether nothing is known of a cell.
+    /// Whether the text means a missing value.
     pub(super) fn is_missing(&self, text: &str) -> bool {
         MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing))
             || self.missing.iter().any(|missing| missing == text)
     }
 
-    /// The number that a cell holds, if it is one of single precision's range.
+    /// The number in a cell, if single precision can represent its magnitude.
     fn number(&self, text: &str) -> Option<f64> {
         let value = if self.decimal == '.' {
             text.parse::<f64>().ok()?
         } else if text.contains('.') {
-            // A point groups digits where a comma is the decimal sign; which number is meant is not guessed.
+            // With a decimal comma, a point would group digits. Do not guess which number is meant.
             return None;
         } else {
             text.replace(self.decimal, ".").parse::<f64>().ok()?
@@ -59,7 +59,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_numbers_gaps_or_text() {
+    fn read_returns_numbers_missing_values_and_texts() {
         let format = CellFormat { decimal: '.', missing: vec!["-999".to_owned()] };
         for missing in ["", "NA", "NaN", "null", "?", "-999", "None"] {
             assert_eq!(format.read(missing), Cell::Missing, "{missing}");

@@ -1,5 +1,5 @@
-//! From the columns of a table to the numbers that a network takes. Means, frequencies and names come from
-//! the training split alone.
+//! Converts the columns of a table to network inputs. Means, frequencies and categories come from the
+//! training split only.
 
 use std::collections::BTreeMap;
 
@@ -10,24 +10,23 @@ use super::settings::Missing;
 use super::table::{Cells, NO_NAME, Table};
 use crate::data::{NamesFrom, Opening, ReadingRules, offsets};
 
-/// How one column becomes inputs.
+/// Converts one column to inputs.
 pub(super) struct Encoder<'a> {
     cells: &'a Cells,
     inputs: Vec<InputRecord>,
-    /// Of a column of names, the place of each name among the inputs; [`NO_NAME`] for one that training has
-    /// not.
+    /// For a categorical column, the input of each category; [`NO_NAME`] for a category outside the training
+    /// split.
     places: Vec<u32>,
 }
 
-/// Inputs of a table and their values, `[rows, inputs]`, with how many lines have a name that training has
-/// not.
+/// The inputs of a table and their values `[rows, inputs]`. Notes report lines with unseen categories.
 pub(super) struct Encoded {
     pub(super) inputs: Vec<InputRecord>,
     pub(super) values: Vec<f32>,
     pub(super) notes: Vec<String>,
 }
 
-/// Encodes all features. `training` are the lines that means, frequencies and names are taken from.
+/// Encodes all features. Means, frequencies and categories come from the lines in `training`.
 pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, opening: &Opening<'_>) -> Encoded {
     let rules = opening.rules;
     let encoders: Vec<Encoder<'_>> =
@@ -84,7 +83,8 @@ impl<'a> Encoder<'a> {
             counts[order[id as usize] as usize] += 1;
         }
         let has_gaps = cells.missing.count > 0;
-        // Of equally frequent names the first in order.
+        // `max_by_key` returns the last maximum, so iterate backwards to get the first of equally frequent
+        // categories.
         let frequent = (0..names.len()).rev().max_by_key(|place| counts[*place]);
         let mut place_of = vec![NO_NAME; names.len()];
         let mut inputs = Vec::new();
@@ -132,7 +132,7 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// How many lines have a name that training has not.
+    /// Reports lines with categories outside the training split.
     fn unseen(&self, rows: usize) -> Option<String> {
         let unseen = |id: &u32| *id != NO_NAME && self.places[*id as usize] == NO_NAME;
         let count = self.cells.ids.iter().filter(|id| unseen(id)).count();
@@ -149,7 +149,7 @@ fn one_if(holds: bool) -> f64 {
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    // About the first value, so that nothing is lost where the mean is far from zero.
+    // Sum differences from the first value, which avoids cancellation if the mean is far from zero.
     let (mut origin, mut sum, mut count) = (None, 0.0, 0_u64);
     for value in values {
         sum += value - *origin.get_or_insert(value);
@@ -158,11 +158,12 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     origin.unwrap_or_default() + sum / count.max(1) as f64
 }
 
-/// The most frequent value; the smallest of equally frequent ones.
+/// The most frequent value. Ties give the smallest value.
 fn most_frequent(values: impl Iterator<Item = f64>) -> f64 {
     let mut counts: BTreeMap<u64, (u64, f64)> = BTreeMap::new();
     for value in values {
-        // Bits that sort as the values do.
+        // A key with the same order as the values: flip all bits of negative numbers, and the sign bit of
+        // others.
         let bits = value.to_bits();
         let key = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
         counts.entry(key).or_insert((0, value)).0 += 1;
@@ -176,7 +177,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mean_far_from_zero_is_exact_and_the_smallest_frequent_value_wins() {
+    fn mean_is_exact_far_from_zero_and_most_frequent_prefers_smallest() {
         assert!((mean([1.7e9 + 0.25, 1.7e9 + 0.75].into_iter()) - 1.7e9 - 0.5).abs() < 1e-6);
         assert!((most_frequent([3.0, -1.0, 3.0, -1.0, 2.0].into_iter()) + 1.0).abs() < 1e-12);
     }

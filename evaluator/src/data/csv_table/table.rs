@@ -1,4 +1,4 @@
-//! The lines of one or several files with the same columns, which are found by name in each.
+//! The lines of one or more files with the same columns. Columns are found by name in each file.
 
 use std::path::{Path, PathBuf};
 
@@ -12,30 +12,30 @@ use crate::data::categories::Categories;
 use crate::data::input_file::{InputFile, MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES};
 use crate::data::{DataError, ReadingRules};
 
-/// Most names in a column of features.
+/// Maximum number of categories in a feature.
 pub(super) const MAX_CATEGORIES: usize = 1000;
-/// The number of a name where there is none.
+/// Number of a missing category.
 pub(super) const NO_NAME: u32 = u32::MAX;
 
 /// The cells of one column.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     pub(super) column: Column,
-    /// Numbers, NaN where there is none; empty for columns of names.
+    /// Numbers, NaN if missing; empty for categorical columns.
     pub(super) numbers: Vec<f64>,
-    /// Names by number, [`NO_NAME`] where there is none; empty for columns of numbers.
+    /// Category numbers, [`NO_NAME`] if missing; empty for numeric columns.
     pub(super) ids: Vec<u32>,
-    /// The names of a column of names, or the texts among numbers, as far as there are few.
+    /// The categories of a categorical column, or the texts in a numeric column (up to a limit).
     pub(super) names: Categories,
-    /// Cells without a value.
+    /// Missing cells.
     pub(super) missing: Met,
-    /// Cells of text in a column of numbers.
+    /// Text cells in a numeric column.
     pub(super) texts: Met,
-    /// The first of these texts.
+    /// The first text in a numeric column.
     pub(super) text: String,
 }
 
-/// How often something was met, and where first.
+/// Number of occurrences, and the place of the first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Met {
     pub(super) count: usize,
@@ -43,14 +43,14 @@ pub(super) struct Met {
     byte: u64,
 }
 
-/// What was read of files with the same columns.
+/// The content of all files read so far.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) cells: Vec<Cells>,
     pub(super) rows: usize,
     files: Vec<PathBuf>,
     format: TextFormat,
-    /// What a person should know of the files, a sentence each.
+    /// Remarks about the files, one sentence each.
     pub(super) notes: Vec<String>,
 }
 
@@ -74,7 +74,7 @@ impl Table {
         self.cells.iter().filter(move |cells| cells.column.role == role)
     }
 
-    /// Columns that networks read, in order.
+    /// Columns of network inputs, in order.
     pub(super) fn features(&self) -> impl Iterator<Item = &Cells> {
         self.cells.iter().filter(|cells| matches!(cells.column.role, Role::Number | Role::Category))
     }
@@ -84,13 +84,12 @@ impl Table {
         self.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// The line in which something was met first. It is counted when it is asked for, from the start of the
-    /// file.
+    /// The line of the first occurrence. It is counted on demand, from the start of the file.
     pub(super) fn line(&self, met: Met) -> u64 {
         self.files.get(met.file).map_or(0, |path| line_of(path, self.format, met.byte))
     }
 
-    /// Adds the lines of a file.
+    /// Appends the lines of a file.
     pub(super) fn read(
         &mut self,
         path: &Path,
@@ -143,7 +142,7 @@ impl Table {
         Ok(())
     }
 
-    /// The first file decides which columns there are and in which order; in others they may stand elsewhere.
+    /// The first file determines the columns and their order. Other files may have them in another order.
     fn take_columns(&mut self, found: Columns, path: &Path) -> Result<(), DataError> {
         if self.cells.is_empty() {
             self.cells = found.into_iter().map(Cells::new).collect();
@@ -168,7 +167,7 @@ impl Table {
     }
 }
 
-/// A file that is being read.
+/// The file being read.
 struct File<'a> {
     path: &'a Path,
     number: usize,
@@ -245,7 +244,7 @@ impl File<'_> {
             return Err(self.unexpected(text, record, cells, "a name"));
         }
         let is_feature = cells.column.role == Role::Category;
-        // A class may well be called `none`; only an empty cell says nothing of a class.
+        // A class may be called `none`, so only an empty cell means a missing class.
         let is_missing = if is_feature { self.wanted.cells.is_missing(text) } else { text.is_empty() };
         if !is_first && is_missing {
             if cells.column.role == Role::Target {
@@ -293,7 +292,7 @@ impl File<'_> {
         format!("line {}", self.line(record))
     }
 
-    /// What the reader of records refuses, with its place; `start` is where the record begins.
+    /// Converts an error of the CSV reader. `start` is the offset of the record.
     fn refused(&self, error: csv::Error, start: u64) -> DataError {
         let line = |position: &Option<Position>| {
             position.as_ref().map_or_else(|| "a line".to_owned(), |at| format!("line {}", self.line_at(at)))
@@ -323,7 +322,7 @@ impl File<'_> {
     }
 }
 
-/// The start of a text that may be long.
+/// The start of a long text.
 fn shortened(text: &str) -> String {
     if text.chars().count() <= 40 {
         text.to_owned()

@@ -1,4 +1,4 @@
-//! The pixels of one image file, as a viewer shows them.
+//! Reads the pixels of an image file as a viewer shows them.
 
 use std::fs::File;
 use std::io::{Cursor, Read};
@@ -13,27 +13,27 @@ use super::unreadable::Problem;
 use super::{Color, MAX_EXAMPLE_SIDE, jpeg, png, tiff};
 use crate::data::ReadingRules;
 
-/// Most rows or columns of an image file.
+/// Maximum height and width of an image file.
 pub(super) const MAX_SIDE: u32 = 16_384;
-/// Most bytes that one image may take while it is read.
+/// Maximum memory for reading one image, in bytes.
 const MAX_IMAGE_BYTES: u64 = 1 << 30;
-/// Most bytes of one image file.
+/// Maximum size of an image file in bytes.
 const MAX_FILE_BYTES: u64 = 1 << 28;
-/// Steps of a channel of 16 bits in one of 8.
+/// Steps of a 16-bit channel per step of an 8-bit channel.
 const STEPS: f32 = 257.0;
 
-/// How the pixels of a file become an example.
+/// How an image becomes an example.
 pub(super) struct Reading {
     pub(super) shape: Shape,
     pub(super) color: Color,
-    /// Whether images of another size are resized.
+    /// Whether images of another size are resized or refused.
     pub(super) resize: bool,
     pub(super) background: Option<Background>,
     pub(super) rules: ReadingRules,
 }
 
 impl Reading {
-    /// What a value is, for cards.
+    /// Meaning of a value, for cards.
     pub(super) fn describe(&self) -> String {
         match self.color {
             Color::Rgb => "red, green, blue 0..255",
@@ -42,7 +42,7 @@ impl Reading {
         .to_owned()
     }
 
-    /// Values of an image, `[channels, height, width]`.
+    /// The values of an image, `[channels, height, width]`.
     pub(super) fn read(&self, path: &Path) -> Result<Vec<f32>, Problem> {
         if self.rules == ReadingRules::First {
             return self.read_as_stored(path);
@@ -60,7 +60,7 @@ impl Reading {
         Ok(planes.resized(self.shape.height, self.shape.width))
     }
 
-    /// As earlier builds read it: transparency and orientation are ignored, 16 bits become 8.
+    /// Reads by the first rules: transparency and orientation are ignored, 16 bits become 8.
     fn read_as_stored(&self, path: &Path) -> Result<Vec<f32>, Problem> {
         let image = reader(path)?.decode().map_err(|error| damaged(path, &error))?;
         self.check_size(path, image.height(), image.width())?;
@@ -95,7 +95,7 @@ impl Reading {
 const TRANSPARENT: &str = "it has transparent pixels; say what lies behind them: `background = \"white\"`, `\"black\"` or \
      `[red, green, blue]`";
 
-/// Height and width of an image as it is shown.
+/// Height and width of an image as shown.
 pub(super) fn dimensions(path: &Path, rules: ReadingRules) -> Result<[usize; 2], Problem> {
     let (width, height) = match rules {
         ReadingRules::First => reader(path)?.into_dimensions().map_err(|error| damaged(path, &error))?,
@@ -114,7 +114,7 @@ pub(super) fn dimensions(path: &Path, rules: ReadingRules) -> Result<[usize; 2],
     ))
 }
 
-/// The image of a file, turned as its metadata say.
+/// Loads an image and applies its orientation.
 fn load(path: &Path) -> Result<DynamicImage, Problem> {
     let refuse = |error: image::ImageError| damaged(path, &error);
     let reader = reader(path)?;
@@ -132,7 +132,7 @@ fn load(path: &Path) -> Result<DynamicImage, Problem> {
         let why = "the file is cut off: a JPEG without its end".to_owned();
         return Err(Problem::unreadable(path.to_owned(), why));
     }
-    // What cannot be read here is refused below, with its reason.
+    // If this fails, the general decoder below reports why.
     if is_tiff && let Ok(Some((mut image, orientation))) = tiff::decode(cursor.get_ref()) {
         image.apply_orientation(orientation);
         return Ok(image);
@@ -175,8 +175,8 @@ fn failed(path: &Path, error: &std::io::Error) -> Problem {
     Problem::unreadable(path.to_owned(), format!("cannot read it: {error}"))
 }
 
-/// A reader for the format that the first bytes tell; that of TIFF beyond 4 GiB (`BigTIFF`) is not told by
-/// the crate.
+/// A reader for the format that the first bytes indicate. The crate does not recognize `BigTIFF` (TIFF beyond
+/// 4 GiB), so recognize it here.
 fn guessed(cursor: Cursor<Vec<u8>>) -> std::io::Result<ImageReader<Cursor<Vec<u8>>>> {
     let is_big_tiff =
         matches!(cursor.get_ref().as_slice(), [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]);
@@ -199,19 +199,19 @@ fn damaged(path: &Path, error: &image::ImageError) -> Problem {
     Problem::unreadable(path.to_owned(), error.to_string())
 }
 
-/// Values of an image from 0 to 255, channel after channel.
+/// Values of an image from 0 to 255, one plane per channel.
 struct Planes {
     channels: usize,
     height: usize,
     width: usize,
     values: Vec<f32>,
-    /// Whether all values are whole numbers: those of an image of 8 bits.
+    /// Whether the image has 8 bits, so that all values are whole numbers.
     is_whole: bool,
 }
 
 impl Planes {
-    /// Red, green and blue, or one grey plane where the image has no color; `None` where pixels are
-    /// transparent and no background is stated.
+    /// Converts an image to three planes; a grey image gives three equal planes. `None` if pixels are
+    /// transparent and no background is given.
     fn of(image: &DynamicImage, background: Option<Background>) -> Option<Self> {
         let (width, height) = (image.width() as usize, image.height() as usize);
         let is_whole = !matches!(
@@ -240,15 +240,14 @@ impl Planes {
             DynamicImage::ImageRgba16(image) => {
                 behind(&planar(image.as_raw(), 4, 4, word), background, is_whole)?
             }
-            // Pixels in floating point were refused when the file was loaded; what else there may be has 8
-            // bits.
+            // Loading refused floating-point pixels, so any other kind has 8 bits.
             other => planar(other.to_rgb8().as_raw(), 3, 3, byte),
         };
         Some(Self { channels: 3, height, width, values, is_whole })
     }
 
-    /// One grey plane, by the weights of ITU-R BT.601. Those of an image of 8 bits are rounded, as Pillow's
-    /// `convert("L")` rounds them.
+    /// Converts to one grey plane with the weights of ITU-R BT.601. For 8-bit images, rounds as Pillow's
+    /// `convert("L")` does.
     fn make_gray(&mut self) {
         let positions = self.height * self.width;
         let (red, rest) = self.values.split_at(positions);
@@ -266,11 +265,11 @@ impl Planes {
         self.channels = 1;
     }
 
-    /// Values at another size, by a triangle filter that widens where the image shrinks, in single precision.
+    /// Resizes in single precision, with a triangle filter that widens when shrinking.
     fn resized(&self, height: usize, width: usize) -> Vec<f32> {
         let positions = self.height * self.width;
         let plane = |channel: usize| &self.values[channel * positions..][..positions];
-        // The filter keeps values of this type between 0 and 1.
+        // The filter clamps values of this pixel type to 0..1.
         let at = |channel: usize, index: usize| plane(channel.min(self.channels - 1))[index] / 255.0;
         let mut pixels = Vec::with_capacity(3 * positions);
         for index in 0..positions {
@@ -285,8 +284,8 @@ impl Planes {
     }
 }
 
-/// Channels one after the other: the `stored` interleaved ones, of which a single one (with or without
-/// transparency) is repeated so that `given` come out.
+/// Converts `stored` interleaved channels to `given` planes. A single color channel (with or without opacity)
+/// is repeated.
 fn planar<T: Copy>(raw: &[T], stored: usize, given: usize, value: impl Fn(T) -> f32) -> Vec<f32> {
     let mut values = Vec::with_capacity(raw.len() / stored * given);
     for channel in 0..given {
@@ -300,8 +299,8 @@ fn planar<T: Copy>(raw: &[T], stored: usize, given: usize, value: impl Fn(T) -> 
     values
 }
 
-/// Three planes of color laid on a background, from three and one of opacity. Those of an image of 8 bits are
-/// rounded, as Pillow's `paste` rounds them. `None` where pixels are transparent and no background is stated.
+/// Blends three color planes over a background; the fourth plane is the opacity. For 8-bit images, rounds as
+/// Pillow's `paste` does. `None` if pixels are transparent and no background is given.
 fn behind(planes: &[f32], background: Option<Background>, is_whole: bool) -> Option<Vec<f32>> {
     let positions = planes.len() / 4;
     let (colors, opacity) = planes.split_at(3 * positions);
@@ -311,7 +310,7 @@ fn behind(planes: &[f32], background: Option<Background>, is_whole: bool) -> Opt
     let background = background?.rgb().map(f32::from);
     let values = colors.iter().enumerate().map(|(index, color)| {
         let (alpha, behind) = (opacity[index % positions], background[index / positions]);
-        // Where nothing is mixed, no rounding may change the value either.
+        // An opaque pixel must keep its exact value.
         if alpha >= 255.0 {
             return *color;
         }
@@ -326,8 +325,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn transparent_pixels_need_a_background_and_opaque_ones_do_not() {
-        // Two pixels: a half transparent black one and an opaque one.
+    fn behind_needs_background_only_for_transparent_pixels() {
+        // Two pixels: a half-transparent black one and an opaque one.
         let planes = [0.0, 10.0, 0.0, 20.0, 0.0, 30.0, 128.0, 255.0];
         assert_eq!(behind(&planes, None, true), None);
         let white = Some(Background::Rgb([255, 255, 254]));
@@ -337,7 +336,7 @@ mod tests {
     }
 
     #[test]
-    fn gray_is_weighed_as_pillow_weighs_it() {
+    fn make_gray_equals_pillow() {
         let planes = |values: [f32; 3], is_whole| {
             let mut planes = Planes { channels: 3, height: 1, width: 1, values: values.to_vec(), is_whole };
             planes.make_gray();
@@ -350,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn resizing_keeps_fractions_and_the_mean() {
+    fn resized_keeps_fractions_and_the_mean() {
         let values: Vec<f32> = (0..16).map(|value| 10.0 * value as f32).collect();
         let planes = Planes { channels: 1, height: 4, width: 4, values, is_whole: true };
         let small = planes.resized(2, 2);
