@@ -3,6 +3,7 @@
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::ExportError;
 
@@ -203,19 +204,26 @@ impl fmt::Display for CardVersion {
     }
 }
 
-impl TryFrom<u32> for CardVersion {
-    type Error = String;
+/// A card has a version that this build does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the model card has version {found}, and this build reads versions {} to {}; use the build that wrote it",
+    CardVersion::FIRST,
+    CardVersion::CURRENT
+)]
+pub struct UnknownCardVersion {
+    /// Version of the card.
+    pub found: u32,
+}
 
-    fn try_from(version: u32) -> Result<Self, String> {
+impl TryFrom<u32> for CardVersion {
+    type Error = UnknownCardVersion;
+
+    fn try_from(version: u32) -> Result<Self, UnknownCardVersion> {
         if (Self::FIRST.0..=Self::CURRENT.0).contains(&version) {
             return Ok(Self(version));
         }
-        Err(format!(
-            "the model card has version {version}, and this build reads versions {} to {}; use the build that \
-             wrote it",
-            Self::FIRST,
-            Self::CURRENT
-        ))
+        Err(UnknownCardVersion { found: version })
     }
 }
 

@@ -5,7 +5,7 @@ use std::path::Path;
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, FileError, reader, whole_file};
+use crate::{ContentHash, Damage, FileError, reader, whole_file};
 
 /// The fixed text around the hash.
 struct Form {
@@ -38,8 +38,7 @@ impl<T> Checked<T> {
         if self.is_checked || !is_required {
             return Ok(self);
         }
-        let problem = "its `check` is missing: the end of the file was changed".to_owned();
-        Err(FileError::Damaged { path: path.to_owned(), problem })
+        Err(FileError::Damaged { path: path.to_owned(), problem: Damage::MissingCheck })
     }
 }
 
@@ -86,11 +85,11 @@ pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<
     parsed.map_err(|problem| FileError::Damaged { path: path.to_owned(), problem })
 }
 
-/// What a line without its line break says.
+/// Parses a line without its line break.
 ///
 /// # Errors
-/// What is wrong: its hash does not hold, or it is not the JSON expected.
-pub fn parse_line<T: DeserializeOwned>(bytes: &[u8]) -> Result<Checked<T>, String> {
+/// [`Damage`] when the hash is wrong or the JSON does not match `T`.
+pub fn parse_line<T: DeserializeOwned>(bytes: &[u8]) -> Result<Checked<T>, Damage> {
     LINE.parse(bytes)
 }
 
@@ -102,23 +101,18 @@ impl Form {
         [&text, self.before, hash.as_bytes(), self.behind].concat()
     }
 
-    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, String> {
-        let json = |bytes: &[u8]| serde_json::from_slice::<T>(bytes).map_err(|error| error.to_string());
+    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, Damage> {
         let Some((body, hash)) = self.split(bytes) else {
             // A text with a `check` in another form was changed: report that, not an unchecked text.
             if has_check(bytes) {
-                return Err(
-                    "its `check` is not as Kiln writes it: the end of the file was changed".to_owned()
-                );
+                return Err(Damage::ChangedCheck);
             }
-            return Ok(Checked { content: json(bytes)?, is_checked: false });
+            return Ok(Checked { content: serde_json::from_slice(bytes)?, is_checked: false });
         };
         if ContentHash::of(body).to_string().as_bytes() != hash {
-            return Err(
-                "its content does not match its `check`: it was changed since Kiln wrote it".to_owned()
-            );
+            return Err(Damage::ChangedContent);
         }
-        Ok(Checked { content: json(&[body, self.close].concat())?, is_checked: true })
+        Ok(Checked { content: serde_json::from_slice(&[body, self.close].concat())?, is_checked: true })
     }
 
     /// Splits the text into the part before the hash, and the hash.

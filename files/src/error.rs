@@ -1,5 +1,6 @@
 //! Errors of reading and writing files.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -24,16 +25,16 @@ pub enum FileError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// Its kind, with its article.
-        found: &'static str,
+        /// Its kind.
+        found: FileKind,
     },
     /// The path is not a folder.
     #[error("{}: is {found}, expected a folder", path.display())]
     NotAFolder {
         /// The path.
         path: PathBuf,
-        /// Its kind, with its article.
-        found: &'static str,
+        /// Its kind.
+        found: FileKind,
     },
     /// The file is longer than its reader allows.
     #[error("{}: is {bytes} bytes long, and at most {limit} are read", path.display())]
@@ -61,16 +62,84 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        problem: Damage,
     },
     /// The path exists and must not be overwritten.
-    #[error("{}: already exists{why}", path.display())]
+    #[error("{}: already exists{existing}", path.display())]
     Exists {
         /// The existing path.
         path: PathBuf,
-        /// More about what exists, for the end of the message.
-        why: &'static str,
+        /// What exists there.
+        existing: Existing,
     },
+}
+
+/// What is wrong with a damaged document or line.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// The text carries no hash, although its version requires one.
+    #[error("its `check` is missing: the end of the file was changed")]
+    MissingCheck,
+    /// The hash is not in the form that Kiln writes.
+    #[error("its `check` is not as Kiln writes it: the end of the file was changed")]
+    ChangedCheck,
+    /// The hash does not match the content.
+    #[error("its content does not match its `check`: it was changed since Kiln wrote it")]
+    ChangedContent,
+    /// The text is not JSON of the expected type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// The kind of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket or a device.
+    Special,
+}
+
+impl fmt::Display for FileKind {
+    /// Writes the kind with its article.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::Folder => "a folder",
+            Self::Link => "a link",
+            Self::Special => "a pipe, a socket or a device",
+        })
+    }
+}
+
+/// What exists at a path that must not be overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Something, of whatever kind.
+    Any,
+    /// A symbolic link.
+    Link,
+    /// A file that Kiln did not write.
+    Foreign,
+    /// A file or folder with different content.
+    Different,
+}
+
+impl fmt::Display for Existing {
+    /// Writes the end of a message that starts with "already exists".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "",
+            Self::Link => ", and is a link",
+            Self::Foreign => ", and Kiln did not write it",
+            Self::Different => " with different content",
+        })
+    }
 }
 
 impl FileError {

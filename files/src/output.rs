@@ -6,7 +6,7 @@ use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::reader::{kind, open};
-use crate::{Content, FileError, WholeFolder, beside, make_folder, whole_file};
+use crate::{Content, Existing, FileError, WholeFolder, beside, make_folder, whole_file};
 
 /// Which existing files may be overwritten. A file that already holds the same bytes is always left as it is.
 #[derive(Clone, Copy)]
@@ -54,7 +54,7 @@ pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Res
         return whole_file::write(place, bytes).map(|()| Written::Now);
     }
     if found.is_symlink() {
-        return Err(FileError::Exists { path: place.to_owned(), why: ", and is a link" });
+        return Err(FileError::Exists { path: place.to_owned(), existing: Existing::Link });
     }
     if is_same(place, bytes)? {
         return Ok(Written::Before);
@@ -63,10 +63,8 @@ pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Res
         Overwrite::Own(is_own) if is_own(&beginning_of(place)?) => {
             whole_file::write(place, bytes).map(|()| Written::Now)
         }
-        Overwrite::Own(_) => {
-            Err(FileError::Exists { path: place.to_owned(), why: ", and Kiln did not write it" })
-        }
-        _ => Err(FileError::Exists { path: place.to_owned(), why: " with different content" }),
+        Overwrite::Own(_) => Err(FileError::Exists { path: place.to_owned(), existing: Existing::Foreign }),
+        _ => Err(FileError::Exists { path: place.to_owned(), existing: Existing::Different }),
     }
 }
 
@@ -106,7 +104,7 @@ pub fn write_output_folder(
         return Ok(Written::Before);
     }
     if !force {
-        return Err(FileError::Exists { path: place.clone(), why: " with different content" });
+        return Err(FileError::Exists { path: place.clone(), existing: Existing::Different });
     }
     put_into(&staged, place, files, marker).map(|()| Written::Now)
 }

@@ -4,7 +4,7 @@ use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::FileError;
+use crate::{FileError, FileKind};
 
 /// Opens a file of at most `limit` bytes and returns it with its length.
 ///
@@ -72,16 +72,16 @@ fn check(path: &Path, found: &Metadata) -> Result<(), FileError> {
     Err(FileError::NotAFile { path: path.to_owned(), found: kind(found) })
 }
 
-/// The kind of a path, with its article, for messages.
-pub(crate) fn kind(found: &Metadata) -> &'static str {
+/// The kind of a path.
+pub(crate) fn kind(found: &Metadata) -> FileKind {
     if found.is_file() {
-        "a file"
+        FileKind::File
     } else if found.is_dir() {
-        "a folder"
+        FileKind::Folder
     } else if found.is_symlink() {
-        "a link"
+        FileKind::Link
     } else {
-        "a pipe, a socket or a device"
+        FileKind::Special
     }
 }
 

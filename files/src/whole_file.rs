@@ -5,7 +5,7 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::reader::kind;
-use crate::{FileError, beside};
+use crate::{Existing, FileError, beside};
 
 /// A file that is written beside its place. [`WholeFile::finish`] moves it there. Dropping it earlier removes
 /// it.
@@ -60,7 +60,7 @@ impl WholeFile {
         });
         match ended {
             Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Err(FileError::Exists { path: place, why: "" })
+                Err(FileError::Exists { path: place, existing: Existing::Any })
             }
             ended => ended,
         }

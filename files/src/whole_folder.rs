@@ -5,7 +5,7 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::reader::kind;
-use crate::{FileError, beside};
+use crate::{Existing, FileError, beside};
 
 /// A folder that is filled beside its place. [`WholeFolder::finish`] moves it there. Dropping it earlier
 /// removes it.
@@ -56,7 +56,7 @@ impl WholeFolder {
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
                 ) =>
             {
-                Err(FileError::Exists { path: self.place.clone(), why: "" })
+                Err(FileError::Exists { path: self.place.clone(), existing: Existing::Any })
             }
             Err(error) => Err(FileError::io(&self.place, "write the folder")(error)),
             Ok(()) => self.end(),

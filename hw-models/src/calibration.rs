@@ -155,7 +155,7 @@ fn networks(model: &Roofline, measured: &[Measured]) -> Result<Vec<Network>, HwE
         let predicted = network.predicted_us(&model.constants());
         for (what, value) in [("measured", *latency_us), ("predicted", predicted)] {
             if !(value.is_finite() && value > 0.0) {
-                return Err(HwError::Latency { index, what, found: value.to_string() });
+                return Err(HwError::Latency { index, what, found: value });
             }
         }
         networks.push(network);

@@ -2,6 +2,7 @@
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use kiln_space::NumberFormat;
 use serde::{Deserialize, Serialize};
@@ -190,10 +191,7 @@ impl Device {
     /// [`HwError::UnknownDevice`] with the known names.
     pub fn builtin(name: &str) -> Result<Self, HwError> {
         let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) else {
-            return Err(HwError::UnknownDevice {
-                name: name.to_owned(),
-                known: Self::builtin_names().join(", "),
-            });
+            return Err(HwError::UnknownDevice { name: name.to_owned(), known: Self::builtin_names() });
         };
         Self::parse(&format!("device file of `{name}`"), text)
     }
@@ -205,7 +203,7 @@ impl Device {
     pub fn open(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
         let text = kiln_files::read_text(path, FILE_MAX_BYTES)
-            .map_err(|error| HwError::Read { file: file.clone(), problem: error.problem() })?;
+            .map_err(|error| HwError::Read { file: file.clone(), error: Arc::new(error) })?;
         Self::parse(&file, &text)
     }
 
@@ -219,8 +217,8 @@ impl Device {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text.as_bytes()[..at].split(|byte| *byte == b'\n').count();
             let key = text.lines().nth(line - 1).and_then(|text| Some(text.split_once('=')?.0.trim()));
-            let key = key.map_or(String::new(), |key| format!("`{key}`: "));
-            HwError::Parse { file: format!("{file}:{line}"), problem: format!("{key}{}", error.message()) }
+            let key = key.map(str::to_owned);
+            HwError::Parse { file: file.to_owned(), line, key, error: Box::new(error) }
         })?;
         device.check(file)?;
         Ok(device)

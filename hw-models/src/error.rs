@@ -1,29 +1,34 @@
 //! Errors of device files, measurements and predictions.
 
-use kiln_space::{SettingsError, SpaceError};
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use kiln_files::FileError;
+use kiln_space::{NumberFormat, SettingsError, SpaceError};
 use thiserror::Error;
 
-/// An error of this crate.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// An error of this crate. It is cloned with memoized predictions, so inner errors are shared.
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum HwError {
     /// No built-in device has this name.
-    #[error("there is no device `{name}`; known: {known}")]
+    #[error("there is no device `{name}`; known: {}", known.join(", "))]
     UnknownDevice {
         /// Requested name.
         name: String,
-        /// Known names, comma separated.
-        known: String,
+        /// Known names.
+        known: Vec<&'static str>,
     },
     /// A cost model does not support an operation or a format.
-    #[error("`{model}` has no cost for layer `{layer}` ({what})")]
+    #[error("`{model}` has no cost for layer `{layer}` ({lack})")]
     Unsupported {
         /// Name of the cost model.
         model: String,
         /// Name of the layer.
         layer: String,
-        /// The unsupported operation or format.
-        what: String,
+        /// What the model lacks.
+        lack: Lack,
     },
     /// A value in a device file is out of range.
     #[error("{file}: `{key}` is {found}, expected {expected}")]
@@ -38,31 +43,35 @@ pub enum HwError {
         expected: &'static str,
     },
     /// A device file cannot be read.
-    #[error("{file}: cannot be read ({problem}); give the path of a device file, or a built-in `device`")]
+    #[error("{file}: cannot be read ({}); give the path of a device file, or a built-in `device`", error.problem())]
     Read {
         /// File.
         file: String,
         /// The system's error, or that the file is too large.
-        problem: String,
+        error: Arc<FileError>,
     },
     /// The settings of a `[[hardware]]` table cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// A device file is not valid TOML or has unknown or missing keys.
-    #[error("{file}: {problem}")]
+    #[error("{file}:{line}: {}{}", quoted_key(key.as_deref()), error.message())]
     Parse {
         /// File.
         file: String,
-        /// The parser's message, with line.
-        problem: String,
+        /// Line, from 1.
+        line: usize,
+        /// Key at that line, if the line has one.
+        key: Option<String>,
+        /// The parser's error.
+        error: Box<toml::de::Error>,
     },
     /// A file of measurements cannot be read.
-    #[error("{file}: cannot be read ({problem}); give the path of a CSV file, plain or gzipped")]
+    #[error("{file}: cannot be read ({}); give the path of a CSV file, plain or gzipped", error.problem())]
     ReadMeasurements {
         /// File.
         file: String,
         /// The error of the system or of decompression.
-        problem: String,
+        error: Arc<FileError>,
     },
     /// A file of measurements exceeds a limit.
     #[error("{file}: more than {limit} {what}; split the file")]
@@ -79,17 +88,17 @@ pub enum HwError {
     Csv {
         /// File.
         file: String,
-        /// The parser's message, with line.
-        problem: String,
+        /// What is wrong with the file.
+        problem: Arc<CsvProblem>,
     },
     /// A column is not in the header.
-    #[error("{file}: no column `{column}`; the columns are {}", known.join(", "))]
+    #[error("{file}: no column `{column}`; the columns are `{}`", known.join("`, `"))]
     MissingColumn {
         /// File.
         file: String,
         /// Requested column.
         column: String,
-        /// Columns of the file, in backticks.
+        /// Columns of the file.
         known: Vec<String>,
     },
     /// A field of a table has an invalid value.
@@ -135,13 +144,83 @@ pub enum HwError {
         index: usize,
         /// `measured` or `predicted`.
         what: &'static str,
-        /// The latency.
-        found: String,
+        /// The latency in microseconds.
+        found: f64,
     },
     /// The solver of a calibration failed.
-    #[error("the calibration found no fit ({problem}); check the measurements and the device file")]
+    #[error("the calibration found no fit ({error}); check the measurements and the device file")]
     Solver {
         /// The solver's error.
-        problem: String,
+        error: Arc<dyn StdError + Send + Sync>,
     },
+}
+
+/// What a cost model lacks to predict a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lack {
+    /// The device has no rate for the layer's format.
+    Format {
+        /// Operation of the layer.
+        op: &'static str,
+        /// The format.
+        format: NumberFormat,
+        /// Formats of the device.
+        known: Vec<NumberFormat>,
+    },
+    /// The layer's weights and activations have formats that no kernel combines.
+    Formats {
+        /// Operation of the layer.
+        op: &'static str,
+        /// Format of the weights.
+        weights: NumberFormat,
+        /// Format of the activations.
+        activations: NumberFormat,
+    },
+    /// Another lack, in words; for cost models that other programs register.
+    Other(String),
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format { op, format, known } => {
+                let known: Vec<&str> = known.iter().map(|format| format.name()).collect();
+                write!(f, "`{op}` in {format}; the device has {}", known.join(", "))
+            }
+            Self::Formats { op, weights, activations } => {
+                write!(f, "`{op}` with {weights} weights and {activations} activations")
+            }
+            Self::Other(lack) => f.write_str(lack),
+        }
+    }
+}
+
+/// Why a file is not a table of comma-separated values.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CsvProblem {
+    /// A line has a different number of fields than the header.
+    #[error("line {line}: found {found} fields, expected {expected} as in the first line")]
+    Fields {
+        /// Line, from 1.
+        line: u64,
+        /// Number of fields.
+        found: u64,
+        /// Number of fields of the header.
+        expected: u64,
+    },
+    /// A line is not UTF-8.
+    #[error("line {line}: found bytes that are not UTF-8")]
+    NotText {
+        /// Line, from 1.
+        line: u64,
+    },
+    /// Another error of the parser.
+    #[error(transparent)]
+    Parser(csv::Error),
+}
+
+fn quoted_key(key: Option<&str>) -> String {
+    key.map_or_else(String::new, |key| format!("`{key}`: "))
 }

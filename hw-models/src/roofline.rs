@@ -3,13 +3,14 @@
 
 use std::sync::Arc;
 
-use kiln_space::{Architecture, LayerId, NumberFormat, Settings, SettingsError, Sparsity};
+use kiln_space::{Architecture, LayerId, NumberFormat, Precision, Settings, SettingsError, Sparsity};
 use serde::Deserialize;
 
 use crate::demand::{Constants, Demand};
 use crate::work::{Work, working_set_bytes};
 use crate::{
-    Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Schedule, peak_memory_bytes,
+    Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Lack, Schedule,
+    peak_memory_bytes,
 };
 
 /// Predicts the cost of each kernel of a [`Schedule`] from a [`Device`] file alone. The cost of a network is
@@ -142,19 +143,16 @@ impl Roofline {
         format: Option<NumberFormat>,
     ) -> Result<(NumberFormat, f64), HwError> {
         let layer = architecture.layer(id);
-        let refuse = |what: String| HwError::Unsupported {
-            model: self.name.clone(),
-            layer: layer.name.clone(),
-            what: format!("`{}` {what}", layer.op.name()),
-        };
+        let op = layer.op.name();
+        let refuse =
+            |lack: Lack| HwError::Unsupported { model: self.name.clone(), layer: layer.name.clone(), lack };
         let Some(format) = format else {
-            let weights = layer.precision.weights;
-            let activations = layer.precision.activations;
-            return Err(refuse(format!("with {weights} weights and {activations} activations")));
+            let Precision { weights, activations } = layer.precision;
+            return Err(refuse(Lack::Formats { op, weights, activations }));
         };
         let Some(rate) = self.device.macs_per_s(format) else {
-            let known: Vec<&str> = self.device.macs_per_s_per_core.keys().map(|f| f.name()).collect();
-            return Err(refuse(format!("in {format}; the device has {}", known.join(", "))));
+            let known = self.device.macs_per_s_per_core.keys().copied().collect();
+            return Err(refuse(Lack::Format { op, format, known }));
         };
         Ok((format, rate))
     }
@@ -282,7 +280,7 @@ impl Saved {
 
 #[cfg(test)]
 mod tests {
-    use kiln_space::{ArchitectureBuilder, Precision, Shape};
+    use kiln_space::{ArchitectureBuilder, Shape};
 
     use super::*;
 

@@ -11,8 +11,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use kiln_files::FileError;
-
 pub use self::held::hold_folder;
 use self::kept_config::{difference, parse};
 use self::lock::Lock;
@@ -56,11 +54,7 @@ impl RunFolder {
                 if let Some((key, before, after)) = difference("", &before, &now, free) {
                     let path = paths.config();
                     if kept.is_changed {
-                        let problem = format!(
-                            "it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in \
-                             the config that is run; put it back"
-                        );
-                        return Err(FileError::Damaged { path, problem }.into());
+                        return Err(StudyError::KeptConfig { path, key, before, after });
                     }
                     return Err(StudyError::Changed { path, key, before, after });
                 }
@@ -130,6 +124,8 @@ fn failed(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> StudyE
 
 #[cfg(test)]
 mod tests {
+    use kiln_files::FileError;
+
     use super::*;
     use crate::Journal;
 

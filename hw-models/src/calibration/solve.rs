@@ -1,5 +1,8 @@
 //! Minimizes an [`Objective`] by the simplex method of Nelder and Mead.
 
+use std::error::Error as StdError;
+use std::sync::Arc;
+
 use argmin::core::{Error, Executor, State};
 use argmin::solver::neldermead::NelderMead;
 
@@ -86,7 +89,8 @@ fn simplex(
     edge: f64,
     rest: f64,
 ) -> Result<(Vec<f64>, f64), HwError> {
-    let failed = |error: Error| HwError::Solver { problem: error.to_string() };
+    let failed =
+        |error: Error| HwError::Solver { error: Arc::from(Box::<dyn StdError + Send + Sync>::from(error)) };
     let corner = |moved: usize| {
         start.iter().enumerate().map(|(i, log)| if i == moved { log + edge } else { *log }).collect()
     };

@@ -2,13 +2,14 @@
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use csv::{ErrorKind, Position, StringRecord};
 use flate2::read::MultiGzDecoder;
-use kiln_files::LineCounter;
+use kiln_files::{FileError, LineCounter};
 use kiln_space::SpaceError;
 
-use crate::HwError;
+use crate::{CsvProblem, HwError};
 
 /// Maximum size of a file in bytes, before and after decompression.
 const BYTES_MAX: u64 = 1 << 28;
@@ -36,13 +37,13 @@ impl CsvFile {
     pub(super) fn read(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
         let packed = kiln_files::read(path, BYTES_MAX)
-            .map_err(|error| HwError::ReadMeasurements { file: file.clone(), problem: error.problem() })?;
+            .map_err(|error| HwError::ReadMeasurements { file: file.clone(), error: Arc::new(error) })?;
         let bytes = if packed.starts_with(&GZIP) {
-            limited(&file, MultiGzDecoder::new(packed.as_slice()))?
+            limited(path, MultiGzDecoder::new(packed.as_slice()))?
         } else {
             packed
         };
-        let csv = |error| HwError::Csv { file: file.clone(), problem: problem(error, &bytes) };
+        let csv = |error| HwError::Csv { file: file.clone(), problem: Arc::new(problem(error, &bytes)) };
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
         let header = reader.headers().map_err(csv)?.clone();
         let mut lines = LineCounter::new(bytes.as_slice());
@@ -63,7 +64,7 @@ impl CsvFile {
         self.header.iter().position(|known| known == name).ok_or_else(|| HwError::MissingColumn {
             file: self.path.clone(),
             column: name.to_owned(),
-            known: self.header.iter().map(|known| format!("`{known}`")).collect(),
+            known: self.header.iter().map(str::to_owned).collect(),
         })
     }
 
@@ -107,30 +108,30 @@ impl<'a> Row<'a> {
 }
 
 /// Why the bytes are not a table, with the line.
-fn problem(error: csv::Error, bytes: &[u8]) -> String {
-    let line = |position: Option<Position>| {
+fn problem(error: csv::Error, bytes: &[u8]) -> CsvProblem {
+    let line = |position: &Option<Position>| {
         let byte = position.as_ref().map_or(0, Position::byte);
         LineCounter::new(bytes).line_at(byte).expect("memory can be read")
     };
-    match error.into_kind() {
+    match error.kind() {
         ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!("line {}: found {len} fields, expected {expected_len} as in the first line", line(pos))
+            CsvProblem::Fields { line: line(pos), found: *len, expected: *expected_len }
         }
-        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are not UTF-8", line(pos)),
-        ErrorKind::Io(error) => error.to_string(),
-        other => format!("{other:?}"),
+        ErrorKind::Utf8 { pos, .. } => CsvProblem::NotText { line: line(pos) },
+        _ => CsvProblem::Parser(error),
     }
 }
 
-/// Reads all of `source`, up to the limit.
-fn limited(file: &str, source: impl Read) -> Result<Vec<u8>, HwError> {
+/// Reads all of `source`, the content of the packed file at `path`, up to the limit.
+fn limited(path: &Path, source: impl Read) -> Result<Vec<u8>, HwError> {
+    let file = path.display().to_string();
     let mut bytes = Vec::new();
-    source
-        .take(BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| HwError::ReadMeasurements { file: file.to_owned(), problem: error.to_string() })?;
+    if let Err(source) = source.take(BYTES_MAX + 1).read_to_end(&mut bytes) {
+        let error = FileError::Io { path: path.to_owned(), action: "unpack", source };
+        return Err(HwError::ReadMeasurements { file, error: Arc::new(error) });
+    }
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(HwError::LargeMeasurements { file: file.to_owned(), what: "bytes", limit: BYTES_MAX });
+        return Err(HwError::LargeMeasurements { file, what: "bytes", limit: BYTES_MAX });
     }
     Ok(bytes)
 }

@@ -16,8 +16,36 @@ const STAGES: [(usize, usize); 3] = [(2, 2), (3, 4), (3, 8)];
 const CHANNELS: usize = 32;
 /// Channels of the last convolution as a multiple of the first convolution's.
 const LAST: usize = 40;
-/// The options of a block in the order of the table's digits: name, expansion, kernel.
-const OPTIONS: [(&str, usize, usize); 3] = [("identity", 0, 0), ("mb3_k3", 3, 3), ("mb6_k5", 6, 5)];
+/// The options of a block in the order of the table's digits.
+const OPTIONS: [BlockOption; 3] = [
+    BlockOption { name: "identity", expansion: 0, kernel: 0 },
+    BlockOption { name: "mb3_k3", expansion: 3, kernel: 3 },
+    BlockOption { name: "mb6_k5", expansion: 6, kernel: 5 },
+];
+
+/// An option of a block. Expansion 0 is the identity.
+#[derive(Clone, Copy)]
+struct BlockOption {
+    name: &'static str,
+    expansion: usize,
+    kernel: usize,
+}
+
+/// The sizes of a convolution.
+#[derive(Clone, Copy)]
+struct Window {
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+}
+
+impl Window {
+    /// A convolution that reads all channels.
+    const fn dense(channels: usize, kernel: usize, stride: usize) -> Self {
+        Self { channels, kernel, stride, groups: 1 }
+    }
+}
 
 /// The settings of a NAS-Bench-Macro space.
 #[derive(Debug, Deserialize)]
@@ -77,7 +105,7 @@ impl NasBenchMacro {
         let places = STAGES.iter().enumerate().flat_map(|(stage, (blocks, _))| {
             (0..*blocks).map(move |block| format!("stage{stage}.block{block}"))
         });
-        let options: Vec<Choice> = OPTIONS.iter().map(|(name, ..)| Choice::from(*name)).collect();
+        let options: Vec<Choice> = OPTIONS.iter().map(|option| Choice::from(option.name)).collect();
         let decisions = places.map(|name| Decision { name, options: options.clone(), active_if: None });
         Ok(Self {
             task,
@@ -90,7 +118,7 @@ impl NasBenchMacro {
     fn network(&self, genes: &[u8]) -> Result<Architecture, SpaceError> {
         let mut net = ArchitectureBuilder::new(self.task.input);
         let input = net.input();
-        let mut x = conv_bn(&mut net, "stem", input, (self.channels, 3, 1, 1))?;
+        let mut x = conv_bn(&mut net, "stem", input, Window::dense(self.channels, 3, 1))?;
         x = net.activation("stem.act", x, ActivationKind::Relu6)?;
         let mut genes = genes.iter();
         for (stage, (blocks, factor)) in STAGES.into_iter().enumerate() {
@@ -100,7 +128,7 @@ impl NasBenchMacro {
                 x = block(&mut net, &name, x, self.channels * factor, stride, OPTIONS[usize::from(*gene)])?;
             }
         }
-        x = conv_bn(&mut net, "last", x, (self.channels * LAST, 1, 1, 1))?;
+        x = conv_bn(&mut net, "last", x, Window::dense(self.channels * LAST, 1, 1))?;
         x = net.activation("last.act", x, ActivationKind::Relu6)?;
         x = net.global_pool("pool", x)?;
         net.linear("head", x, self.task.outputs)?;
@@ -146,7 +174,7 @@ fn conv_bn(
     net: &mut ArchitectureBuilder,
     name: &str,
     x: LayerId,
-    (channels, kernel, stride, groups): (usize, usize, usize, usize),
+    Window { channels, kernel, stride, groups }: Window,
 ) -> Result<LayerId, SpaceError> {
     let x = net.conv(format!("{name}.conv"), x, channels, kernel, stride, groups)?;
     net.batch_norm(format!("{name}.bn"), x)
@@ -158,7 +186,7 @@ fn block(
     input: LayerId,
     channels: usize,
     stride: usize,
-    (option, expansion, kernel): (&str, usize, usize),
+    BlockOption { name: option, expansion, kernel }: BlockOption,
 ) -> Result<LayerId, SpaceError> {
     let inputs = net.shape(input).channels;
     if expansion == 0 {
@@ -166,16 +194,21 @@ fn block(
         return if passes {
             Ok(input)
         } else {
-            conv_bn(net, &format!("{name}.skip"), input, (channels, 1, stride, 1))
+            conv_bn(net, &format!("{name}.skip"), input, Window::dense(channels, 1, stride))
         };
     }
     let name = format!("{name}.{option}");
     let wide = inputs * expansion;
-    let mut x = conv_bn(net, &format!("{name}.expand"), input, (wide, 1, 1, 1))?;
+    let mut x = conv_bn(net, &format!("{name}.expand"), input, Window::dense(wide, 1, 1))?;
     x = net.activation(format!("{name}.expand.act"), x, ActivationKind::Relu6)?;
-    x = conv_bn(net, &format!("{name}.depthwise"), x, (wide, kernel, stride, wide))?;
+    x = conv_bn(
+        net,
+        &format!("{name}.depthwise"),
+        x,
+        Window { channels: wide, kernel, stride, groups: wide },
+    )?;
     x = net.activation(format!("{name}.depthwise.act"), x, ActivationKind::Relu6)?;
-    x = conv_bn(net, &format!("{name}.project"), x, (channels, 1, 1, 1))?;
+    x = conv_bn(net, &format!("{name}.project"), x, Window::dense(channels, 1, 1))?;
     if stride == 1 && inputs == channels {
         net.add(format!("{name}.add"), Op::Add, &[input, x], None)
     } else {
@@ -236,7 +269,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_equal_the_whole_published_table() {
+    fn the_whole_table_agrees() {
         let Some(data) = std::env::var_os("KILN_DATA") else {
             eprintln!("skipped: the environment variable `KILN_DATA` does not name a folder with tables");
             return;
