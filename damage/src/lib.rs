@@ -1,5 +1,5 @@
-//! Damages valid files for tests of parsers: flips, sets, cuts, removes, inserts, repeats bytes and replaces
-//! numbers. A parser must return an error for a damaged file, not panic.
+//! Damages valid files for tests of parsers: flips, sets, removes, inserts and repeats bytes, cuts files, and
+//! replaces numbers. A parser must return an error for a damaged file, not panic.
 
 use std::env;
 use std::fs;

@@ -1,4 +1,4 @@
-//! Calendar dates, for cards and for people.
+//! Calendar dates for cards and messages.
 
 /// A day of the Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]

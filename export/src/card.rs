@@ -85,8 +85,7 @@ impl Prediction {
         }
     }
 
-    /// Name, in the plural, of what each output stands for. Files list [`ModelCard::classes`] under this
-    /// name.
+    /// Plural name of what the outputs represent. Files list [`ModelCard::classes`] under this name.
     #[must_use]
     pub const fn subjects(self) -> &'static str {
         match self {

@@ -217,7 +217,8 @@ mod tests {
     fn check_errors_name_field_of_card() {
         assert_eq!(
             refused(|m| m.card.classes.truncate(2)),
-            "the network gives 3x1x1, expected a vector with one value for each of the 2 classes or values of the card"
+            "the network outputs 3x1x1, expected a vector with one value for each of the 2 classes or values \
+             of the card"
         );
         assert_eq!(
             refused(|m| m.card.preprocessing.mean.truncate(1)),
@@ -233,11 +234,13 @@ mod tests {
     fn check_errors_name_layer_of_wrong_grid() {
         assert_eq!(
             refused(|m| m.architecture.layers[1].precision.activations = kiln_space::NumberFormat::Int8),
-            "the model does not say on which grid the output of layer `input` is rounded to 8 bits; calibrate it"
+            "the model does not say on which grid the output of layer `input` is rounded to 8 bits; \
+             calibrate it"
         );
         assert_eq!(
             refused(|m| m.quantization.extend([("head".to_owned(), Grid { scale: 1.0, zero_point: 0 })])),
-            "the model has a grid for layer `head`, whose output is not rounded to 8 bits on a grid of its own"
+            "the model has a grid for layer `head`, whose output is not rounded to 8 bits on a grid of its \
+             own"
         );
         assert_eq!(
             refused(|m| {

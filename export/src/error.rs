@@ -55,7 +55,8 @@ pub enum ExportError {
     },
     /// An 8-bit value has no grid.
     #[error(
-        "the model does not say on which grid the output of layer `{layer}` is rounded to 8 bits; calibrate it"
+        "the model does not say on which grid the output of layer `{layer}` is rounded to 8 bits; \
+         calibrate it"
     )]
     MissingGrid {
         /// Name of the layer.
@@ -82,7 +83,8 @@ pub enum ExportError {
     Architecture(#[from] SpaceError),
     /// The output is not a vector with one value per class or predicted value.
     #[error(
-        "the network gives {found}, expected a vector with one value for each of the {classes} classes or values of the card"
+        "the network outputs {found}, expected a vector with one value for each of the {classes} classes or \
+         values of the card"
     )]
     Output {
         /// Shape of the last layer.
@@ -131,7 +133,7 @@ pub enum ExportError {
         what: String,
     },
     /// The file is larger than the format allows.
-    #[error("{format} would take {bytes} bytes, but {limit} is the most that it allows")]
+    #[error("{format} would take {bytes} bytes, but the format allows at most {limit}")]
     TooLarge {
         /// The format, or a part of it.
         format: &'static str,
@@ -158,7 +160,8 @@ pub enum ExportError {
     },
     /// This build does not read the version of a model file.
     #[error(
-        "the model file has version {found}, but this program reads version {expected}; read it with the program that wrote it"
+        "the model file has version {found}, but this program reads version {expected}; read it with the \
+         program that wrote it"
     )]
     Version {
         /// Version of the file.
@@ -168,7 +171,8 @@ pub enum ExportError {
     },
     /// An architecture in a model file holds a number beyond the limit.
     #[error(
-        "the model file states an architecture with the number {found}, but {limit} is the largest that is read"
+        "the model file holds an architecture with the number {found}, but this program reads numbers up \
+         to {limit}"
     )]
     ArchitectureNumber {
         /// The number.

@@ -8,7 +8,7 @@ use serde::{Deserialize, Serialize};
 /// The value is computed in double precision. The network takes `raw[i] = (value - offset) as f32`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputRecord {
-    /// Name for people, such as `age` or `soil=clay`; unique within a network.
+    /// Readable name, such as `age` or `soil=clay`; unique within a network.
     pub name: String,
     /// How the value is computed.
     #[serde(flatten)]

@@ -69,7 +69,7 @@ pub struct ValueResult {
     /// Coefficient of determination: 1 minus the squared error divided by the squared error of the test
     /// examples' mean.
     pub r2: f64,
-    /// Mean squared error, on the same examples, of always predicting the mean of the training split.
+    /// Mean squared error on the same examples if every prediction is the mean of the training split.
     pub mean_squared_error_of_training_mean: f64,
 }
 

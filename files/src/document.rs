@@ -24,13 +24,13 @@ const DIGITS: usize = 64;
 pub struct Checked<T> {
     /// The content.
     pub content: T,
-    /// Whether the text carried a hash. A wrong hash is an error. Texts of older builds carry none.
+    /// Whether the text carried a hash. A wrong hash is an error. Texts of older builds carry no hash.
     pub is_checked: bool,
 }
 
 impl<T> Checked<T> {
-    /// Refuses a text without a hash if `is_required`. Callers require it when the version in the text says
-    /// that it was written with a hash.
+    /// Refuses a text without a hash if `is_required`. Callers require a hash if the version in the text is
+    /// one that writes a hash.
     ///
     /// # Errors
     /// [`FileError::Damaged`]; `path` names the file in it.

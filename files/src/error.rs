@@ -37,7 +37,7 @@ pub enum FileError {
         found: FileKind,
     },
     /// The file is longer than its reader allows.
-    #[error("{}: is {bytes} bytes long, and at most {limit} are read", path.display())]
+    #[error("{}: is {bytes} bytes long, expected at most {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,

@@ -97,7 +97,7 @@ mod tests {
         let path = folder.path().join("a");
         fs::write(&path, [7; 10]).unwrap();
         assert_eq!(read(&path, 10).unwrap(), [7; 10]);
-        let said = format!("{}: is 10 bytes long, and at most 9 are read", path.display());
+        let said = format!("{}: is 10 bytes long, expected at most 9", path.display());
         assert_eq!(read(&path, 9).unwrap_err().to_string(), said);
     }
 

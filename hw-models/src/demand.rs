@@ -1,4 +1,4 @@
-//! The roofline's formula: what a kernel demands, and how long a device takes for it.
+//! The roofline's formula: a kernel's demand, and its latency on a device.
 
 use crate::Device;
 use crate::work::WorkKind;

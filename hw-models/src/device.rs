@@ -293,7 +293,8 @@ mod tests {
                 "`macs_per_s_per_core.f32` is -1, expected a number above 0",
             ),
             (
-                "source = \"Raspberry Pi documentation, processors, BCM2711: quad-core Cortex-A72 at 1.5 GHz\"",
+                "source = \"Raspberry Pi documentation, processors, BCM2711: quad-core Cortex-A72 at \
+                 1.5 GHz\"",
                 "source = \" \"",
                 "`cores.source` is empty, expected where the number comes from",
             ),
@@ -305,8 +306,8 @@ mod tests {
             (
                 "on_chip_bytes_per_s_per_core = { value = 12.0e9",
                 "on_chip_bytes_per_s_per_core = { value = 1e9",
-                "`memory.on_chip_bytes_per_s_per_core` is 1000000000, expected at least what one core gets from \
-                 external memory",
+                "`memory.on_chip_bytes_per_s_per_core` is 1000000000, expected at least what one core gets \
+                 from external memory",
             ),
             (
                 "name = \"cortex-a72\"",
@@ -347,8 +348,7 @@ mod tests {
         std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
         let error = Device::open(&path).unwrap_err().to_string();
         assert!(
-            error
-                .contains("large.toml: cannot be read (is 1048577 bytes long, and at most 1048576 are read)"),
+            error.contains("large.toml: cannot be read (is 1048577 bytes long, expected at most 1048576)"),
             "{error}"
         );
         std::fs::write(&path, [0xff, 0xfe]).unwrap();

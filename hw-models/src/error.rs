@@ -43,7 +43,10 @@ pub enum HwError {
         expected: &'static str,
     },
     /// A device file cannot be read.
-    #[error("{file}: cannot be read ({}); give the path of a device file, or a built-in `device`", error.problem())]
+    #[error(
+        "{file}: cannot be read ({}); give the path of a device file, or a built-in `device`",
+        error.problem()
+    )]
     Read {
         /// File.
         file: String,

@@ -184,7 +184,8 @@ pub fn genotype(text: &str) -> Result<Genotype, SpaceError> {
     let genes: Result<Vec<u8>, _> = text.split('-').map(str::parse).collect();
     genes.map(Genotype::new).map_err(|_| SpaceError::Notation {
         found: text.to_owned(),
-        expected: "option indices joined by `-`, such as `0-2-1`, or a cell `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`",
+        expected: "option indices joined by `-`, such as `0-2-1`, or a cell \
+            `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`",
     })
 }
 

@@ -400,8 +400,8 @@ mod tests {
     fn error_for_missing_format_lists_formats_of_device() {
         let model = Roofline::new(Device::builtin("jetson-tx2").unwrap(), 1, 1);
         let int8 = conv(both(NumberFormat::Int8), Sparsity::Dense);
-        let expected = "`jetson-tx2/roofline/datasheet` has no cost for layer `conv` (`conv2d` in int8; the device \
-                        has f32, f16)";
+        let expected = "`jetson-tx2/roofline/datasheet` has no cost for layer `conv` (`conv2d` in int8; the \
+            device has f32, f16)";
         assert_eq!(model.network(&int8).unwrap_err().to_string(), expected);
         assert_eq!(model.layer(&int8, LayerId(2)).unwrap_err().to_string(), expected);
         let mixed = Precision { weights: NumberFormat::F16, activations: NumberFormat::Bf16 };
@@ -409,7 +409,8 @@ mod tests {
         let model = Roofline::new(Device::builtin("h200").unwrap(), 1, 1);
         assert_eq!(
             model.network(&mixed).unwrap_err().to_string(),
-            "`h200/roofline/datasheet` has no cost for layer `conv` (`conv2d` with f16 weights and bf16 activations)"
+            "`h200/roofline/datasheet` has no cost for layer `conv` (`conv2d` with f16 weights and bf16 \
+             activations)"
         );
     }
 

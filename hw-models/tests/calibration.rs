@@ -33,8 +33,8 @@ fn show(name: &str, seed: u64, agreement: &Agreement) {
     let Agreement { mean_error_percent, median_error_percent, within_a_tenth_percent, spearman, .. } =
         agreement;
     println!(
-        "{name:<24} seed {seed}: mean {mean_error_percent:.1} %, median {median_error_percent:.1} %, within 10 % \
-         {within_a_tenth_percent:.1} %, Spearman {:.3}",
+        "{name:<24} seed {seed}: mean {mean_error_percent:.1} %, median {median_error_percent:.1} %, within \
+         10 % {within_a_tenth_percent:.1} %, Spearman {:.3}",
         spearman.unwrap()
     );
 }

@@ -1,5 +1,4 @@
-//! Damaged device files and tables of parser_of_damaged_measurements_never_panics give an error or usable
-//! numbers, never a panic.
+//! Damaged device files and tables of measurements give an error or usable numbers, never a panic.
 
 use std::fs;
 

@@ -214,8 +214,8 @@ fn roofline_ranks_measured_networks_at_least_as_well_as_macs() {
         let rows: Vec<Row> = rows.collect();
         let found = agreement(&rows);
         println!(
-            "{device} {cost}, {} networks: Spearman {:.3}, of MACs {:.3}, of live MACs {:.3}; {:.1} % in the interval; \
-             measured / predicted {:.2?}",
+            "{device} {cost}, {} networks: Spearman {:.3}, of MACs {:.3}, of live MACs {:.3}; {:.1} % in the \
+             interval; measured / predicted {:.2?}",
             rows.len(),
             found.spearman,
             found.spearman_of_macs,

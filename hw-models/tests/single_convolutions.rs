@@ -115,8 +115,8 @@ impl Table {
         let within = ratios.iter().filter(|ratio| (1.0 / 3.0..=3.0).contains(*ratio)).count();
         let rank = spearman(&predicted, &measured).unwrap();
         println!(
-            "{}, depthwise {depthwise}, {} convolutions: Spearman {rank:.3}, {:.1} % within a factor of 3, measured / \
-             predicted {:.2?}",
+            "{}, depthwise {depthwise}, {} convolutions: Spearman {rank:.3}, {:.1} % within a factor of 3, \
+             measured / predicted {:.2?}",
             self.name,
             ratios.len(),
             100.0 * within as f64 / ratios.len() as f64,
@@ -136,7 +136,8 @@ fn print_gain(device: &Device, wide: &Table, narrow: &Table, among: &BTreeSet<Co
         });
         let (measured, predicted): (Vec<f64>, Vec<f64>) = gains.unzip();
         println!(
-            "{} over {}, depthwise {depthwise}, batch {batch}, {} convolutions: median gain measured {:.2}, predicted {:.2}",
+            "{} over {}, depthwise {depthwise}, batch {batch}, {} convolutions: median gain measured {:.2}, \
+             predicted {:.2}",
             narrow.name,
             wide.name,
             measured.len(),

@@ -68,7 +68,7 @@ impl Architecture {
         self.layer(id).inputs.iter().map(|input| self.layer(*input).output).collect()
     }
 
-    /// For each layer, whether the output depends on it. Layers that are not live count, but need not run.
+    /// For each layer, whether the output depends on it. Other layers count, but need not run.
     #[must_use]
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.layers.len()];

@@ -149,7 +149,9 @@ mod tests {
             "stages" => vec![
                 json!({ "stages": [{ "blocks": "conv", "width": 8 }] }),
                 json!({
-                    "stem": { "width": [4, 8], "kernel": [3, 5], "stride": [1, 2], "activation": ["relu", "silu"] },
+                    "stem": {
+                        "width": [4, 8], "kernel": [3, 5], "stride": [1, 2], "activation": ["relu", "silu"]
+                    },
                     "head": { "width": [0, 16, 32], "activation": ["relu", "gelu"] },
                     "stages": [
                         {
@@ -178,7 +180,10 @@ mod tests {
                 json!({
                     "head": { "width": 24 },
                     "stages": [
-                        { "blocks": ["mbconv", "identity"], "depth": [2, 5], "width": [6, 10], "expansion": 1 }
+                        {
+                            "blocks": ["mbconv", "identity"], "depth": [2, 5], "width": [6, 10],
+                            "expansion": 1
+                        }
                     ]
                 }),
             ],

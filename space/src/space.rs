@@ -18,7 +18,7 @@ pub trait SearchSpace: Send + Sync {
     /// [`SpaceError`] for genes out of range, or for a network whose layers do not fit together.
     fn decode(&self, genotype: &Genotype) -> Result<Architecture, SpaceError>;
 
-    /// The one representative of all genotypes with the same network at the same cost.
+    /// The representative of all genotypes that have the same network and the same cost.
     fn canonical(&self, genotype: &Genotype) -> Genotype;
 
     /// Every weight key with its largest shape.

@@ -197,7 +197,12 @@ mod tests {
 
     fn small() -> Stages {
         space(json!({
-            "stages": [{ "blocks": ["conv", "mbconv", "identity"], "depth": [1, 2], "width": [4, 8], "expansion": [1, 2] }]
+            "stages": [{
+                "blocks": ["conv", "mbconv", "identity"],
+                "depth": [1, 2],
+                "width": [4, 8],
+                "expansion": [1, 2]
+            }]
         }))
     }
 

@@ -68,7 +68,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     ];
     for (key, share, split) in stated {
         if let Some(share) = share.filter(|_| given.has(split)) {
-            let expected = "no share: the files, or the column that `split` names, say which lines these are";
+            let expected = "no share, because the files or the column in `split` determine these lines";
             return Err(SettingsError::value(settings.key(key), share, expected).into());
         }
     }
@@ -77,7 +77,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     }
     let splits = preparation.divide(&targets, &given);
     let training: Vec<u32> = match rules {
-        // The first rules took the categories of the first file, whatever splits its lines are in.
+        // The first rules took the categories of all lines of the first file, regardless of their splits.
         ReadingRules::First => (0..table.rows as u32).collect(),
         ReadingRules::Second => splits[Split::Train as usize].clone(),
     };
@@ -125,7 +125,7 @@ fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targe
         let is_constant = cells.numbers.iter().all(|value| value.to_bits() == cells.numbers[0].to_bits());
         if is_constant && rules > ReadingRules::First {
             let found = format!("{} in every line of column `{}`", cells.numbers[0], cells.column.name);
-            let expected = "a target that varies: of a constant nothing can be learned";
+            let expected = "a target that varies; nothing can be learned from a constant";
             return Err(DataError::content(table.path(), "all lines", found, expected));
         }
     }
@@ -133,8 +133,8 @@ fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targe
     let names: Vec<String> = columns.iter().map(|cells| cells.column.name.clone()).collect();
     for (name, offset) in names.iter().zip(&offsets).filter(|(_, offset)| **offset != 0.0) {
         notes.push(format!(
-            "target `{name}` varies too little about {offset} for single precision: networks give what is to be added to \
-             {offset}, as their cards say"
+            "target `{name}` varies too little around {offset} for single precision: networks output the \
+             difference to {offset}, which their cards state"
         ));
     }
     Ok((Targets::Values { names, values, offsets }, notes))

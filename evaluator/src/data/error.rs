@@ -34,8 +34,8 @@ pub enum DataError {
     },
     /// A split has too few examples.
     #[error(
-        "data set `{name}`: {training} training, {validation} validation and {test} test examples, expected at least 2, 1 \
-         and 1; {advice}"
+        "data set `{name}`: {training} training, {validation} validation and {test} test examples, expected \
+         at least 2, 1 and 1; {advice}"
     )]
     TooFew {
         /// Data set.
@@ -54,9 +54,9 @@ pub enum DataError {
     Unreadable {
         /// The folder.
         folder: PathBuf,
-        /// How many files of how many.
+        /// Number of unreadable files and of all files, as text.
         files: String,
-        /// The first of them, each with its error.
+        /// The first unreadable files, each with its error.
         list: String,
         /// What to do.
         advice: String,

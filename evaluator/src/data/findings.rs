@@ -70,8 +70,8 @@ fn duplicates(data: &DataSet) -> Vec<String> {
         }
         for (count, (_, other)) in counts.iter().zip(&splits).filter(|(count, _)| **count > 0) {
             found.push(format!(
-                "{count} of {} {name} examples have exactly the inputs of a {other} example: what is measured on them says \
-                 nothing of new data",
+                "{count} of {} {name} examples have exactly the inputs of a {other} example: \
+                 measurements on them say nothing about new data",
                 examples.len()
             ));
         }
@@ -149,7 +149,8 @@ mod tests {
     #[test]
     fn findings_report_constant_inputs_and_duplicates_in_test_split() {
         let even = (0..12).map(|i| i % 2).collect();
-        let constant = "1 of 2 inputs have one value in the whole training split, so nothing can be learned from them: `b`";
+        let constant = "1 of 2 inputs have one value in the whole training split, so nothing can be learned \
+            from them: `b`";
         assert_eq!(data(|i| i as f32, even, 2).findings(), [constant]);
         let even = (0..12).map(|i| i % 2).collect();
         let found = data(|i| if i < 8 { i as f32 } else { (i - 8) as f32 }, even, 2).findings();

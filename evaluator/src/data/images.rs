@@ -144,8 +144,8 @@ pub(super) fn how(channels: usize) -> Vec<(&'static str, &'static str)> {
         ("resize", "a triangle filter that widens where the image shrinks, on values in single precision"),
     ];
     if channels == 1 {
-        let gray = "(19595 red + 38470 green + 7471 blue + 32768) / 65536, rounded down, of an image of 8 bits; \
-                    0.299 red + 0.587 green + 0.114 blue of one of 16";
+        let gray = "(19595 red + 38470 green + 7471 blue + 32768) / 65536, rounded down, of an image of \
+            8 bits; 0.299 red + 0.587 green + 0.114 blue of one of 16";
         how.push(("gray", gray));
     }
     how

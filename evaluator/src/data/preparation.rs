@@ -186,8 +186,8 @@ mod tests {
     #[test]
     fn read_errors_name_key_and_accepted_keys() {
         let unknown = read::<Own>(&json!({ "file": "a", "limmit": 9 })).err().unwrap();
-        let expected = "`data.limmit`: unknown field `limmit`, expected one of `file`, `validation`, `split_seed`, `limit`, \
-                        `augment`";
+        let expected = "`data.limmit`: unknown field `limmit`, expected one of `file`, `validation`, \
+            `split_seed`, `limit`, `augment`";
         assert_eq!(unknown, expected);
         let unknown = read::<Nothing>(&json!({ "x": 9 })).err().unwrap();
         assert!(

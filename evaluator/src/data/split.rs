@@ -150,7 +150,7 @@ pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: Readin
             None => free.push(index as u32),
         }
     }
-    // A split that the files give gets no fraction of the rest.
+    // If the files assign a split, it gets no fraction of the other examples.
     let test = if given.has(Split::Test) { 0.0 } else { sizes.test };
     let validation = if given.has(Split::Validation) { 0.0 } else { sizes.validation };
     let drawn = match &given.division {
@@ -257,7 +257,7 @@ fn by_group(groups: &[u32], free: Vec<u32>, [validation, test]: [f64; 2], sizes:
     let test = share(count, test);
     let validation = share(count - test, validation);
     let mut splits = [const { Vec::new() }; 3];
-    // Keep the last group for training. An empty split gives its own error later.
+    // Keep the last group for training. A later check reports an empty split.
     let last = order.len().saturating_sub(1);
     for (at, group) in order.into_iter().enumerate() {
         let lacks = |split: Split, wanted: usize| at < last && splits[split as usize].len() < wanted;

@@ -52,7 +52,7 @@ pub(super) struct Layers<'a> {
     pub(super) model: &'a TrainedModel,
     pub(super) integers: QuantizedNetwork,
     pub(super) graph: GraphBuilder,
-    /// Names that no value of a layer may take, even if the layer has that name.
+    /// Reserved names. The value of a layer with such a name gets another name.
     fixed: BTreeSet<String>,
     pub(super) values: BTreeMap<LayerId, GraphValue>,
     /// Names of scale and zero point, by the layer that owns the grid.

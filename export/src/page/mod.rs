@@ -2,7 +2,7 @@
 //! studies.
 //!
 //! The page loads no script, font or style sheet. It follows the reader's light or dark mode and fits a
-//! phone. Whatever a color says, a shape or a word says too.
+//! phone. A shape or a word repeats the information of every color.
 
 mod axis;
 mod escape;

@@ -130,7 +130,8 @@ impl Plot {
         let _ = write!(
             out,
             "<figure>\n<h3>{title}</h3>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-             aria-labelledby=\"title-{number} about-{number}\">\n<title id=\"title-{number}\">{title}</title>\n\
+             aria-labelledby=\"title-{number} about-{number}\">\n\
+             <title id=\"title-{number}\">{title}</title>\n\
              <desc id=\"about-{number}\">{description}</desc>\n"
         );
         self.write_axes(out, &frame);
@@ -154,7 +155,8 @@ impl Plot {
             let x = frame.x(value);
             let _ = writeln!(
                 out,
-                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/><text class=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{text}</text>",
+                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/><text class=\"middle\" x=\"{x:.1}\" \
+                 y=\"{:.1}\">{text}</text>",
                 bottom + 22.0
             );
         }
@@ -162,7 +164,8 @@ impl Plot {
             let y = frame.y(value);
             let _ = writeln!(
                 out,
-                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"end\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>",
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"end\" x=\"{:.1}\" \
+                 y=\"{:.1}\">{text}</text>",
                 LEFT - 8.0,
                 y + 5.0
             );

@@ -7,7 +7,7 @@ use super::escape::escape;
 /// A table with headings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// What the table shows, for readers who cannot see its surroundings.
+    /// Content of the table, for screen readers.
     pub caption: String,
     /// Headings of the columns.
     pub headings: Vec<String>,
@@ -49,7 +49,8 @@ impl Table {
                         let width = if share.is_finite() { 100.0 * share.clamp(0.0, 1.0) } else { 0.0 };
                         write!(
                             out,
-                            "<td class=\"bar\"><svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+                            "<td class=\"bar\"><svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" \
+                             aria-hidden=\"true\">\
                              <rect class=\"blue\" width=\"{width:.1}\" height=\"8\"/></svg></td>"
                         )
                     }

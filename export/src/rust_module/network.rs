@@ -97,12 +97,14 @@ impl<'a> Network<'a> {
         let mut text =
             "/// The network with its weights.\n#[derive(Module, Debug)]\npub struct Network {\n".to_owned();
         text += "    /// Mean of each input channel, in raw units.\n    pub mean: Tensor<4>,\n";
-        text += "    /// Standard deviation of each input channel, in raw units.\n    pub deviation: Tensor<4>,\n";
+        text += "    /// Standard deviation of each input channel, in raw units.\n";
+        text += "    pub deviation: Tensor<4>,\n";
         for (owner, field) in &self.grids {
             let name = plain(&self.model.architecture.layer(*owner).name);
             let _ = writeln!(
                 text,
-                "    /// The values that `{name}` takes in 8 bits.\n    #[module(skip)]\n    pub {field}: Grid,"
+                "    /// The values that `{name}` takes in 8 bits.\n    #[module(skip)]\n\
+                 \x20   pub {field}: Grid,"
             );
         }
         for (id, layer) in self.live() {
@@ -200,7 +202,8 @@ fn field(field: &str, kind: &str, name: &str, config: &[String]) -> String {
     }
     let config = config.join(&format!("\n{}", " ".repeat(20)));
     format!(
-        "            {field}: weights.{kind}(\n                {name:?},\n                &{config},\n            )?,\n"
+        "            {field}: weights.{kind}(\n                {name:?},\n                &{config},\n\
+         \x20           )?,\n"
     )
 }
 

@@ -130,6 +130,7 @@ fn folder_refuses_unsupported_precision() {
     let error = RustModule.folder(&model).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the Rust module cannot express layer `head` (int8 weights and f32 activations; both may be f32 or int8)"
+        "the Rust module cannot express layer `head` (int8 weights and f32 activations; both may be f32 or \
+         int8)"
     );
 }

@@ -64,7 +64,7 @@ impl fmt::Display for FitReport {
 }
 
 fn write_agreement(f: &mut fmt::Formatter<'_>, name: &str, agreement: &Agreement) -> fmt::Result {
-    let Agreement { networks: _, mean_error_percent, median_error_percent, within_a_tenth_percent, spearman } =
+    let Agreement { mean_error_percent, median_error_percent, within_a_tenth_percent, spearman, .. } =
         agreement;
     let percent = |value: &f64| format!("{value:.1} %");
     let [mean, median, within] =

@@ -130,7 +130,8 @@ fn written_device_predicts_as_reported() {
     );
     let error = &fit.device.error.latency_relative_90;
     assert!((error.value - fit.report.latency_relative_90).abs() < 1e-15);
-    let expected = "nine of ten of 40 networks of measured.csv, column pi_us, each predicted by a fit to the others in 5 folds";
+    let expected = "nine of ten of 40 networks of measured.csv, column pi_us, each predicted by a fit to the \
+        others in 5 folds";
     assert_eq!(error.source, expected);
 }
 
@@ -194,7 +195,8 @@ fn fit_refuses_too_few_and_impossible_measurements() {
 
 #[test]
 fn interval_is_the_conformal_quantile() {
-    // Of 19 residuals, the one of rank ceil(20 * 0.9) = 18. The sign of the error does not matter.
+    // The interval is the residual of rank ceil(20 * 0.9) = 18 among 19. The sign of the error does not
+    // matter.
     let pairs: Vec<(f64, f64)> = (1..=19).map(|tenths| (1.0, (f64::from(tenths) * 0.1).exp())).collect();
     assert!((relative_90(&pairs) - significant(1.8_f64.exp_m1())).abs() < 1e-12);
     let turned: Vec<(f64, f64)> = pairs.into_iter().map(|(a, b)| (b, a)).collect();

@@ -51,7 +51,8 @@ fn read_accepts_cells_and_genes_and_counts_unmeasured_rows() {
 fn read_combines_repeated_measurements_to_median_and_spread() {
     // The first network appears as genes and as a cell. Its slowest measurement is 40 times the fastest.
     let text = format!(
-        "pi_ms,arch\n2,{CELL}\n9,0-0-0-0-0-0\n80,3-0-4-1-2-0\n4,{CELL}\n-1,{CELL}\n8,0-0-0-0-0-0\n5,0-0-0-0-0-1\n"
+        "pi_ms,arch\n2,{CELL}\n9,0-0-0-0-0-0\n80,3-0-4-1-2-0\n4,{CELL}\n-1,{CELL}\n8,0-0-0-0-0-0\n\
+         5,0-0-0-0-0-1\n"
     );
     let (_folder, file) = file(&text);
     let found = file.read(&NasBench201::default()).unwrap();
@@ -118,13 +119,14 @@ fn read_errors_name_file_line_and_column() {
         ("arch,pi_ms\n0-0-0-0-0-0,inf\n", format!("measured.csv:2: `pi_ms` is `inf`, {latency}")),
         (
             "arch,pi_ms\n0-0-0-0-0-5,1\n",
-            "measured.csv:2: `arch` is `0-0-0-0-0-5`, which is not a network of the space (gene 5 (`edge2_3`) is 5, \
-             expected less than 5)"
+            "measured.csv:2: `arch` is `0-0-0-0-0-5`, which is not a network of the space (gene 5 \
+             (`edge2_3`) is 5, expected less than 5)"
                 .to_owned(),
         ),
         (
             "arch,pi_ms\n0-0,1\n",
-            "measured.csv:2: `arch` is `0-0`, which is not a network of the space (the genotype has 2 genes, expected 6)"
+            "measured.csv:2: `arch` is `0-0`, which is not a network of the space (the genotype has 2 genes, \
+             expected 6)"
                 .to_owned(),
         ),
     ];

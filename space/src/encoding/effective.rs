@@ -14,7 +14,8 @@ use crate::{Architecture, Genotype, Layer, LayerId, Op, SearchSpace, SpaceError,
 /// ```
 /// use kiln_space::{encoding, spaces::NasBench201};
 /// // Nothing reads node 2, so the edges to it have no effect.
-/// let cell = NasBench201::genotype_from_arch("|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|none~2|")?;
+/// let arch = "|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|none~2|";
+/// let cell = NasBench201::genotype_from_arch(arch)?;
 /// let encoded = encoding::one_hot_effective(&NasBench201::default(), &cell)?;
 /// let ones: Vec<f64> = encoded.chunks(5).map(|edge| edge.iter().sum()).collect();
 /// assert_eq!(ones, [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);

@@ -77,8 +77,9 @@ const OP_NAMES: [&str; 12] = [
 /// use kiln_space::{SearchSpace, encoding, spaces::NasBench201};
 /// let cell = NasBench201::genotype_from_arch("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")?;
 /// let vector = encoding::structural(&NasBench201::default().decode(&cell)?);
-/// let at = |name| vector[encoding::structural_names().iter().position(|known| *known == name).expect("a known name")];
-/// assert_eq!(at("layers_linear"), 1.0);
+/// let names = encoding::structural_names();
+/// let linear = names.iter().position(|name| *name == "layers_linear").expect("a known name");
+/// assert_eq!(vector[linear], 1.0);
 /// # Ok::<(), kiln_space::SpaceError>(())
 /// ```
 #[must_use]

@@ -13,8 +13,8 @@ use crate::{
 };
 
 /// The text form of an architecture.
-const NOTATION: &str = "a cell `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|` with each op one of `none`, `skip_connect`, \
-                        `nor_conv_1x1`, `nor_conv_3x3`, `avg_pool_3x3`";
+const NOTATION: &str = "a cell `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|` with each op one of `none`, \
+    `skip_connect`, `nor_conv_1x1`, `nor_conv_3x3`, `avg_pool_3x3`";
 
 /// The settings of a NAS-Bench-201 space.
 #[derive(Debug, Deserialize)]
@@ -172,7 +172,7 @@ impl SearchSpace for NasBench201 {
     }
 
     /// With `merge_equal`, the smallest cell that computes the same function with the same live and idle
-    /// layers. Without it, the genotype itself: published tables trained every cell separately.
+    /// layers. Without it, the genotype itself: the published tables trained every cell separately.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         match Cell::from_genotype(genotype) {
             Ok(cell) if self.merge_equal => cell.canonical().genotype(),

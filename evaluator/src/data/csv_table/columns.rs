@@ -55,7 +55,8 @@ pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Col
                 let known = names[..names.len().min(LISTED)].join("`, `");
                 let is_data = wanted.has_header && names.iter().all(|name| name.parse::<f64>().is_ok());
                 let hint = if is_data {
-                    ", which are numbers: of a file without a header line say `header = false`, and call columns \"1\", \"2\" and so on"
+                    ", which are numbers: for a file without a header line set `header = false`, and refer \
+                     to columns as \"1\", \"2\" and so on"
                 } else {
                     ""
                 };

@@ -87,8 +87,8 @@ impl Findings {
             } else {
                 let s = if texts == 1 { "" } else { "s" };
                 self.open.push(format!(
-                    "{name} (numbers, but {texts} text{s}, the first `{example}` in line {line}; if that means a missing value, add it to \
-                     `missing_values`)"
+                    "{name} (numbers, but {texts} text{s}, the first `{example}` in line {line}; if that \
+                     means a missing value, add it to `missing_values`)"
                 ));
             }
             return;
@@ -121,12 +121,13 @@ impl Findings {
         let rises = is_whole && steps && numbers.len() > 1 && (numbers[1] - numbers[0]).abs() > 0.0;
         if rises {
             self.notes.push(format!(
-                "column {shown} counts the lines; if it is no property of the examples, leave it out: `ignore = [\"{name}\"]`"
+                "column {shown} counts the lines; if it is not a property of the examples, leave it out: \
+                 `ignore = [\"{name}\"]`"
             ));
         } else if is_whole && all_different(numbers) {
             self.notes.push(format!(
-                "column {shown} is a whole number that is different in every line, as an identifier is; to leave it out: \
-                 `ignore = [\"{name}\"]`"
+                "column {shown} holds a different whole number in every line, like an identifier; to leave it \
+                 out: `ignore = [\"{name}\"]`"
             ));
         } else if is_time_stamp(numbers) {
             self.notes.push(format!(
@@ -157,8 +158,8 @@ impl Findings {
         };
         if tells {
             self.notes.push(format!(
-                "column `{name}` alone determines {what}; if it is not known where the network is used, leave it out: \
-                 `ignore = [\"{name}\"]`"
+                "column `{name}` alone determines {what}; if it is not known where the network is used, \
+                 leave it out: `ignore = [\"{name}\"]`"
             ));
         }
     }
@@ -210,7 +211,7 @@ fn is_time_stamp(numbers: &[f64]) -> bool {
 fn tells_by_name(ids: &[u32], labels: &[u32], names: usize) -> bool {
     let mut class: BTreeMap<u32, u32> = BTreeMap::new();
     let known = ids.iter().zip(labels).filter(|(id, _)| **id != NO_NAME);
-    // Names that rarely repeat are no evidence.
+    // Names that rarely repeat determine the class by chance.
     2 * names <= labels.len()
         && known.clone().all(|(id, label)| *class.entry(*id).or_insert(*label) == *label)
 }

@@ -139,7 +139,10 @@ impl<'a> Encoder<'a> {
         let has_input = self.inputs.iter().any(|input| matches!(input.kind, InputKind::Unseen { .. }));
         (count > 0 && has_input).then(|| {
             let name = &self.cells.column.name;
-            format!("column `{name}`: {count} of {rows} lines have a name that no training example has; they share one input")
+            format!(
+                "column `{name}`: {count} of {rows} lines have a name that no training example has; they \
+                 share one input"
+            )
         })
     }
 }

@@ -43,7 +43,8 @@ pub(in crate::data) fn read_new(
         if count > 0 {
             let (name, rows) = (&input.cells.column.name, table.rows);
             read.notes.push(format!(
-                "{}: column `{name}`: {count} of {rows} lines have a name that the network was not trained on",
+                "{}: column `{name}`: {count} of {rows} lines have a name that the network was not \
+                 trained on",
                 table.path().display()
             ));
         }
@@ -135,7 +136,7 @@ impl<'a> Input<'a> {
             return Ok(());
         }
         let place = format!("line {}, column `{}`", table.line(self.cells.missing), self.cells.column.name);
-        let expected = "a value: in training none was missing here, so the network has nothing in its place";
+        let expected = "a value: training had no missing value here, so the network has no replacement";
         Err(DataError::content(table.path(), place, "nothing", expected))
     }
 

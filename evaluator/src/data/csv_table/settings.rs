@@ -207,7 +207,7 @@ impl CsvSettings {
             return refuse("target", format!("{} columns", targets.len()), expected);
         }
         if !self.quote.is_ascii() || self.quote.is_ascii_alphanumeric() || "\n\r".contains(self.quote) {
-            let expected = "one ASCII character that is no letter and no digit, such as `\"` or `'`";
+            let expected = "one ASCII character that is neither a letter nor a digit, such as `\"` or `'`";
             return refuse("quote", format!("{:?}", self.quote), expected);
         }
         if let Some(escape) = self.escape
@@ -226,7 +226,7 @@ impl CsvSettings {
             return refuse("separator", format!("{:?}", self.separator), expected);
         }
         if !matches!(self.decimal, '.' | ',') || self.decimal == self.separator {
-            let expected = "`.` or `,`, and not what separates the columns";
+            let expected = "`.` or `,`, and not the separator of columns";
             return refuse("decimal", format!("{:?}", self.decimal), expected);
         }
         if self.features.is_some() && !self.ignore.is_empty() {

@@ -208,7 +208,7 @@ impl File<'_> {
                     text,
                     record,
                     cells,
-                    "a number: what is to be learned must be known",
+                    "a number, because training needs every target",
                 ));
             }
             Cell::Text(_) if cells.column.role == Role::Target => {
@@ -248,7 +248,7 @@ impl File<'_> {
         let is_missing = if is_feature { self.wanted.cells.is_missing(text) } else { text.is_empty() };
         if !is_first && is_missing {
             if cells.column.role == Role::Target {
-                let expected = "the name of a class: what is to be learned must be known";
+                let expected = "the name of a class, because training needs every target";
                 return Err(self.unexpected(text, record, cells, expected));
             }
             self.count(&mut cells.missing, record);
@@ -313,8 +313,8 @@ impl File<'_> {
                 format!("{expected_len} as in the first line"),
             ),
             ErrorKind::Utf8 { pos, err } => {
-                let expected = "text in UTF-8 (or UTF-16 with its mark); of a file from Windows or old spreadsheets say \
-                                `encoding = \"windows-1252\"` or `\"latin-1\"`";
+                let expected = "text in UTF-8 (or UTF-16 with its mark); for a file from Windows or old \
+                    spreadsheets set `encoding = \"windows-1252\"` or `\"latin-1\"`";
                 DataError::content(self.path, line(&pos), err.to_string(), expected)
             }
             other => DataError::content(self.path, "a line", format!("{other:?}"), "comma-separated values"),

@@ -74,7 +74,7 @@ pub(super) fn folders(folder: &Path, problems: &mut Vec<Problem>) -> Result<Vec<
         }
         let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         names.push(name.ok_or_else(|| {
-            DataError::content(&path, "folder", "a name that is no UTF-8", "a name in UTF-8")
+            DataError::content(&path, "folder", "a name that is not UTF-8", "a name in UTF-8")
         })?);
     }
     Ok(names)

@@ -92,8 +92,8 @@ impl Reading {
     }
 }
 
-const TRANSPARENT: &str = "it has transparent pixels; say what lies behind them: `background = \"white\"`, `\"black\"` or \
-     `[red, green, blue]`";
+const TRANSPARENT: &str = "it has transparent pixels; say what lies behind them: `background = \"white\"`, \
+    `\"black\"` or `[red, green, blue]`";
 
 /// Height and width of an image as shown.
 pub(super) fn dimensions(path: &Path, rules: ReadingRules) -> Result<[usize; 2], Problem> {

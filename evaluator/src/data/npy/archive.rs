@@ -74,7 +74,7 @@ pub(super) fn open(path: &Path, name: &str, is_stated: bool) -> Result<InputFile
         return Err(DataError::content(path, place, found, "an array as `numpy.savez` writes it"));
     }
     let Some(start) = start_of(&mut file, entry.header).map_err(failed)? else {
-        return Err(DataError::content(path, place, "no header of a file", "that of the array"));
+        return Err(DataError::content(path, place, "no local header", "the header of the array"));
     };
     file.seek(SeekFrom::Start(start)).map_err(failed)?;
     let packed = BufReader::new(file.take(entry.packed));
@@ -146,7 +146,8 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
     let [name, extra, comment] = [short(bytes, 28)?, short(bytes, 30)?, short(bytes, 32)?].map(usize::from);
     let (mut packed, mut header) = (long(bytes, 20)?, long(bytes, 42)?);
     let extras = bytes.get(46 + name..46 + name + extra)?;
-    // The 64-bit field holds, in this order, those of unpacked size, packed size and offset that did not fit.
+    // The 64-bit field holds only values that did not fit into 32 bits, in the order unpacked size, packed
+    // size, offset.
     let wide = |value: u64| value == u64::from(u32::MAX);
     let mut at = field(extras, 1).unwrap_or_default();
     let mut next = || {

@@ -48,7 +48,7 @@ impl Array {
             Content::Text(elements(&mut file, element, count, |bytes| {
                 element
                     .text(bytes)
-                    .ok_or_else(|| ("a name that is no text".to_owned(), "text in UTF-8 or UTF-32"))
+                    .ok_or_else(|| ("a name that is not text".to_owned(), "text in UTF-8 or UTF-32"))
             })?)
         } else if element.is_single() {
             Content::Single(elements(&mut file, element, count, |bytes| Ok(finite(element, bytes)? as f32))?)

@@ -169,10 +169,10 @@ pub(super) fn read(file: &mut InputFile) -> Result<Header, DataError> {
     let Some(element) = Element::parse(described.element) else {
         let found = format!("elements `{}`", shortened(described.element));
         let expected = if described.element.ends_with('O') {
-            "numbers or text, not Python objects; of names make text with `astype(str)`"
+            "numbers or text, not Python objects; convert names to text with `astype(str)`"
         } else {
-            "numbers (`f2`, `f4`, `f8`, `i1` to `i8`, `u1` to `u8`, `b1`) or text (`U`, `S`); convert numbers \
-             with `astype(numpy.float64)`"
+            "numbers (`f2`, `f4`, `f8`, `i1` to `i8`, `u1` to `u8`, `b1`) or text (`U`, `S`); convert \
+             numbers with `astype(numpy.float64)`"
         };
         return Err(file.content("header", found, expected));
     };

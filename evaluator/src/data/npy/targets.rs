@@ -9,8 +9,8 @@ use crate::data::input_file::MAX_CLASSES;
 use crate::data::labels::{Labeled, classes, is_label};
 use crate::data::{DataError, Opening, ReadingRules, Targets, offsets};
 
-/// Converts the arrays of targets, concatenated. `names` are those of the classes or values; empty means
-/// numbers.
+/// Converts the arrays of targets, concatenated. `names` are the names of the classes or
+/// values; if empty, numbers become their names.
 pub(super) fn read(
     task: TaskKind,
     names: &[String],
@@ -60,7 +60,7 @@ fn values(names: &[String], arrays: Vec<Array>, opening: &Opening<'_>) -> Result
         && let Some(quantity) = (0..count).find(constant)
     {
         let found = format!("{} in every row of column {quantity}", values[quantity]);
-        let expected = "a target that varies: of a constant nothing can be learned";
+        let expected = "a target that varies; nothing can be learned from a constant";
         return Err(DataError::content(&path, "all elements", found, expected));
     }
     let (values, offsets) = offsets::to_single(&values, count, opening.rules);

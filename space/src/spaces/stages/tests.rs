@@ -177,7 +177,8 @@ fn every_declared_parameter_is_read_by_some_network() {
     let space = stages(json!({
         "head": { "width": [0, 12] },
         "stages": [
-            { "blocks": ["mbconv", "residual", "identity"], "width": [8, 16], "depth": [1, 2], "kernel": [3, 5],
+            { "blocks": ["mbconv", "residual", "identity"],
+              "width": [8, 16], "depth": [1, 2], "kernel": [3, 5],
               "expansion": [1, 2] }
         ]
     }))
@@ -273,17 +274,18 @@ fn impossible_settings_name_their_key() {
         (stage("width", json!([8, 8])), "`space.stages.1.width`: found `8` twice, expected each value once"),
         (
             stage("blocks", json!("identity")),
-            "`space.stages.1.blocks`: found `identity` alone, expected a kind besides `identity`, for the first block \
-             of the stage",
+            "`space.stages.1.blocks`: found `identity` alone, expected a kind besides `identity`, for the \
+             first block of the stage",
         ),
         (
             stage("blocks", json!(["conv", "con"])),
-            "`space.stages.1.blocks.1`: unknown variant `con`, expected one of `conv`, `separable`, `mbconv`, \
-             `residual`, `identity`",
+            "`space.stages.1.blocks.1`: unknown variant `con`, expected one of `conv`, `separable`, \
+             `mbconv`, `residual`, `identity`",
         ),
         (
             stage("expansion", json!([2, 4])),
-            "`space.stages.1.expansion`: found a value, expected no such key where `blocks` offers no `mbconv`",
+            "`space.stages.1.expansion`: found a value, expected no such key where `blocks` offers no \
+             `mbconv`",
         ),
         (
             stage("width", json!("wide")),
@@ -295,8 +297,8 @@ fn impossible_settings_name_their_key() {
         ),
         (
             stage("kernels", json!(3)),
-            "`space.stages.1.kernels`: unknown field `kernels`, expected one of `blocks`, `width`, `depth`, `kernel`, \
-             `activation`, `stride`, `expansion`, `squeeze_excitation`, `precision`, `sparsity`",
+            "`space.stages.1.kernels`: unknown field `kernels`, expected one of `blocks`, `width`, `depth`, \
+             `kernel`, `activation`, `stride`, `expansion`, `squeeze_excitation`, `precision`, `sparsity`",
         ),
         (
             stage("precision", json!("f16")),
@@ -304,23 +306,23 @@ fn impossible_settings_name_their_key() {
         ),
         (
             stage("sparsity", json!([0, 1.5])),
-            "`space.stages.1.sparsity.1`: invalid value: floating point `1.5`, expected a share from 0 to 0.99, or \
-             `n:m` with 1 <= n < m <= 16, such as \"2:4\"",
+            "`space.stages.1.sparsity.1`: invalid value: floating point `1.5`, expected a share from 0 to \
+             0.99, or `n:m` with 1 <= n < m <= 16, such as \"2:4\"",
         ),
         (
             stage("sparsity", json!("4:2")),
-            "`space.stages.1.sparsity`: invalid value: string \"4:2\", expected a share from 0 to 0.99, or `n:m` with \
-             1 <= n < m <= 16, such as \"2:4\"",
+            "`space.stages.1.sparsity`: invalid value: string \"4:2\", expected a share from 0 to 0.99, or \
+             `n:m` with 1 <= n < m <= 16, such as \"2:4\"",
         ),
         (
             stage("sparsity", json!([0, "2:16"])),
-            "`space.stages.1.sparsity`: found `2:16`, expected groups of at most the 8 channels that the narrowest \
-             network reads here",
+            "`space.stages.1.sparsity`: found `2:16`, expected groups of at most the 8 channels that the \
+             narrowest network reads here",
         ),
         (
             message(json!({ "stem": { "sparsity": "1:2" }, "stages": [{ "blocks": "conv", "width": 8 }] })),
-            "`space.stem.sparsity`: found `1:2`, expected groups of at most the 1 channels that the narrowest network \
-             reads here",
+            "`space.stem.sparsity`: found `1:2`, expected groups of at most the 1 channels that the \
+             narrowest network reads here",
         ),
         (message(json!({ "stages": [] })), "`space.stages`: found 0 stages, expected 1 to 32 stages"),
         (message(json!({})), "`space`: missing field `stages`"),
@@ -330,14 +332,17 @@ fn impossible_settings_name_their_key() {
         ),
         (
             message(json!({ "stages": vec![json!({ "blocks": "conv", "width": 8, "stride": [1, 2] }); 5] })),
-            "`space.stages.3.stride`: found `2`, where the map may have no more than 1 rows or columns, expected a \
-             stride that fits into the map",
+            "`space.stages.3.stride`: found `2`, where the map may have no more than 1 rows or columns, \
+             expected a stride that fits into the map",
         ),
         (
             message(json!({
-                "stages": vec![json!({ "blocks": ["conv", "residual"], "width": 8, "depth": 100, "kernel": [3, 5] }); 6]
+                "stages": vec![
+                    json!({ "blocks": ["conv", "residual"], "width": 8, "depth": 100, "kernel": [3, 5] }); 6
+                ]
             })),
-            "`space.stages`: found 1200 decisions in all stages, expected at most 1000: fewer blocks or lists",
+            "`space.stages`: found 1200 decisions in all stages, expected at most 1000: fewer blocks or \
+             lists",
         ),
     ];
     for (found, expected) in cases {
@@ -350,7 +355,8 @@ proptest! {
     fn canonical_network_has_identical_layers(seed in any::<[u8; 32]>()) {
         let space = stages(json!({
             "stages": [
-                { "blocks": ["conv", "identity", "mbconv"], "depth": [2, 4, 5], "width": [4, 8], "kernel": [3, 5] },
+                { "blocks": ["conv", "identity", "mbconv"],
+                  "depth": [2, 4, 5], "width": [4, 8], "kernel": [3, 5] },
                 { "blocks": ["residual", "identity"], "depth": [3, 1], "width": [8], "stride": [1, 2] }
             ]
         }))
