@@ -38,7 +38,7 @@ pub enum ExportError {
         name: String,
         /// Actual number of values.
         found: usize,
-        /// Number of values by the shape.
+        /// Number of values that the shape implies.
         expected: usize,
     },
     /// A value of an array cannot be used.

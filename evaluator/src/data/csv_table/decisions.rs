@@ -126,8 +126,8 @@ impl Findings {
             ));
         } else if is_whole && all_different(numbers) {
             self.notes.push(format!(
-                "column {shown} holds a different whole number in every line, like an identifier; to leave it \
-                 out: `ignore = [\"{name}\"]`"
+                "column {shown} holds a different whole number in every line, like an identifier; to leave \
+                 it out: `ignore = [\"{name}\"]`"
             ));
         } else if is_time_stamp(numbers) {
             self.notes.push(format!(
