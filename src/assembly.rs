@@ -387,6 +387,7 @@ impl Assembly {
                 | StudyError::Held { .. }
                 | StudyError::Config { .. }
                 | StudyError::Changed { .. }
+                | StudyError::KeptConfig { .. }
                 | StudyError::NotAFolder { .. }
                 | StudyError::Misplaced { .. }
                 | StudyError::Linked { .. }

@@ -3,7 +3,7 @@
 use std::time::Duration;
 
 use kiln::config::RunConfig;
-use kiln_export::{civil, plain_text};
+use kiln_export::{Date, civil, plain_text};
 use kiln_search::MAX_HOURS;
 
 /// Values from the one up to the other are written without an exponent.
@@ -157,7 +157,7 @@ pub(crate) fn moment(unix_s: f64) -> String {
     }
     let minutes = unix_s as u64 / 60;
     let (days, minute) = (minutes / 1440, minutes % 1440);
-    let (year, month, day) = civil(days);
+    let Date { year, month, day } = civil(days);
     format!("{year}-{month:02}-{day:02} {:02}:{:02}", minute / 60, minute % 60)
 }
 

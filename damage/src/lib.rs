@@ -1,4 +1,5 @@
-//! Damaged files: valid ones with bytes turned, cut, moved and put in, for parsers that must answer and not panic.
+//! Damages valid files for tests of parsers: flips, sets, removes, inserts and repeats bytes, cuts files, and
+//! replaces numbers. A parser must return an error for a damaged file, not panic.
 
 use std::env;
 use std::fs;
@@ -8,15 +9,15 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Seconds of processor time for which [`check_damaged`] goes on, if this variable of the environment is set.
+/// Environment variable: seconds of processor time for which [`check_damaged`] runs.
 const SECONDS: &str = "KILN_FUZZ_SECONDS";
-/// The round with which it begins, if this one is: to go on where an earlier run ended, or to repeat a round that failed.
+/// Environment variable: first round. It continues an earlier run, or repeats a round that failed.
 const ROUND: &str = "KILN_FUZZ_ROUND";
-/// Damaged files of one round.
+/// Number of damaged files per round.
 const CASES: u32 = 256;
-/// Most bytes of memory by which a parser may make the process grow, and which small damaged files have no use for.
+/// Maximum growth of the process in bytes. Parsing small damaged files must not need more.
 const MEMORY: u64 = 2 << 30;
-/// What numbers in a text become.
+/// Replacements for numbers in a text.
 const NUMBERS: [&str; 10] = [
     "0",
     "-1",
@@ -30,7 +31,7 @@ const NUMBERS: [&str; 10] = [
     "0.5",
 ];
 
-/// One change of a file. Places are taken modulo what is there.
+/// One change of a file. Positions are taken modulo the length of the file.
 #[derive(Clone, Debug)]
 enum Change {
     Flip { at: usize, bit: u8 },
@@ -85,12 +86,13 @@ impl Change {
     }
 }
 
-/// Gives `check` one of the `valid` files after up to five changes, 256 times, or for as many seconds of this thread's
-/// processor time as `KILN_FUZZ_SECONDS` says, from round `KILN_FUZZ_ROUND` on. `check` should try to read it; whether that
-/// succeeds is all the same.
+/// Calls `check` with damaged copies of the `valid` files. Each copy has one to five changes.
+///
+/// It checks 256 copies, or as many as fit into `KILN_FUZZ_SECONDS` of this thread's processor time, from
+/// round `KILN_FUZZ_ROUND` on. `check` should try to parse the bytes; both success and error are fine.
 ///
 /// # Panics
-/// When `check` panics, with the smallest damage found that makes it do so, and when memory has grown by gigabytes.
+/// When `check` panics, with the smallest failing copy found, or when the process grows by more than 2 GiB.
 pub fn check_damaged(valid: &[Vec<u8>], check: impl Fn(&[u8])) {
     let seconds = number(SECONDS).map(Duration::from_secs);
     let first = number(ROUND).unwrap_or(0);
@@ -127,13 +129,13 @@ pub fn check_damaged(valid: &[Vec<u8>], check: impl Fn(&[u8])) {
     }
 }
 
-/// A whole number in the environment.
+/// Reads a whole number from an environment variable.
 fn number(variable: &str) -> Option<u64> {
     let text = env::var(variable).ok()?;
     Some(text.parse().unwrap_or_else(|_| panic!("`{variable}` is a whole number")))
 }
 
-/// Time since the start: of the processor on this thread where the system says it, or on the wall.
+/// Measures processor time of this thread, or wall time where the system does not report processor time.
 struct Clock {
     wall: Instant,
     processor: Option<Duration>,
@@ -150,15 +152,16 @@ impl Clock {
     }
 }
 
-/// What this thread has computed so far; `None` where the system does not say.
+/// Processor time of this thread so far; `None` where the system does not report it.
 ///
-/// Source: Linux, `Documentation/scheduler/sched-stats.rst`: nanoseconds on the processor come first.
+/// Source: Linux, `Documentation/scheduler/sched-stats.rst`: the first number is nanoseconds on the
+/// processor.
 fn processor_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// The most memory that this process has asked for, in bytes; 0 where the system does not say.
+/// Peak virtual memory of this process in bytes; 0 where the system does not report it.
 fn peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));
@@ -173,7 +176,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn changes_never_leave_the_file() {
+    fn changes_beyond_the_end_never_panic() {
         for mut bytes in [Vec::new(), vec![7], b"a = 12".to_vec()] {
             for at in [0, 1, 5, 6, 1 << 19] {
                 for change in [
@@ -195,7 +198,7 @@ mod tests {
     }
 
     #[test]
-    fn a_parser_that_panics_is_found() {
+    fn check_damaged_finds_parser_that_panics() {
         let careless = |bytes: &[u8]| assert!(bytes.len() > 3 && bytes[0] == b'k', "careless");
         let found = panic::catch_unwind(|| check_damaged(&[b"kiln".to_vec()], careless));
         assert!(found.is_err());

@@ -2,7 +2,7 @@
 
 use std::time::SystemTime;
 
-use kiln_export::civil;
+use kiln_export::{Date, civil};
 
 /// Seconds since the epoch that stand in for the present where this is set.
 ///
@@ -20,7 +20,7 @@ pub(crate) fn today() -> String {
 /// The day of a moment in seconds since the epoch; the last day of year 9999 for later ones.
 fn day(unix_s: u64) -> String {
     const LAST_DAY: u64 = 2_932_896;
-    let (year, month, day) = civil((unix_s / DAY_S).min(LAST_DAY));
+    let Date { year, month, day } = civil((unix_s / DAY_S).min(LAST_DAY));
     format!("{year:04}-{month:02}-{day:02}")
 }
 

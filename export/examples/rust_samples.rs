@@ -1,8 +1,9 @@
-//! Writes networks with random weights, in single precision and in 8 bits, as Rust packages, with raw inputs and the logits of the reference interpreter:
-//! `cargo run -p kiln-export --example rust_samples --features testing -- FOLDER`.
+//! Writes networks with random weights as Rust packages, in single precision and in 8 bits. Also writes raw
+//! inputs and the logits of the reference interpreter: `cargo run -p kiln-export --example rust_samples
+//! --features testing -- FOLDER`.
 //!
-//! `samples.json` in the folder lists them: for each `package` (a folder), `input` and `expected`. `tests/rust_module/check.py`
-//! in the root package builds and runs them.
+//! `samples.json` in the folder lists each `package` (a folder) with its `input` and `expected` files.
+//! `tests/rust_module/check.py` in the root package builds and runs the packages.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -11,7 +12,7 @@ use anyhow::{Context, Result};
 use kiln_export::{RustModule, run_reference, testing, write_files};
 use serde_json::json;
 
-/// Examples for each network.
+/// Number of examples for each network.
 const EXAMPLES: usize = 128;
 /// Networks that are also written with half of their layers in 8 bits.
 const MIXED: [&str; 2] = ["convolutions", "every-op"];
@@ -28,7 +29,7 @@ fn main() -> Result<()> {
         [Some((name, model)), Some(int8), mixed].into_iter().flatten().collect::<Vec<_>>()
     });
     for (name, mut model) in models {
-        // Packages are named after their networks, and live in one project.
+        // All packages belong to one cargo project, so their names must differ.
         model.card.name = format!("samples/{name}-0");
         write_files(&RustModule, &model, &folder.join(&name), true)?;
         let raw = testing::raw_input(&model.architecture, EXAMPLES, 1);

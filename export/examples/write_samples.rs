@@ -1,7 +1,8 @@
-//! Writes networks with random weights as ONNX, with raw inputs and the logits of the reference interpreter, for a check
-//! in another runtime: `cargo run -p kiln-export --example write_samples --features testing -- FOLDER [RANDOM]`.
+//! Writes networks with random weights as ONNX for a check in another runtime. Also writes raw inputs and the
+//! logits of the reference interpreter: `cargo run -p kiln-export --example write_samples --features testing
+//! -- FOLDER [RANDOM]`.
 //!
-//! `samples.json` in the folder lists the files: for each check `model`, `input`, `shape`, `expected`.
+//! `samples.json` in the folder lists the files of each check: `model`, `input`, `shape`, `expected`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -10,9 +11,10 @@ use anyhow::{Context, Result};
 use kiln_export::{Exporter, Onnx, TrainedModel, run_reference, testing};
 use serde_json::json;
 
-/// Batches that each network is checked on.
+/// Batch sizes of the checks.
 const BATCHES: [usize; 2] = [1, 7];
-/// Least share of examples, percent, of the same class in 8 bits; random networks are seldom sure of one.
+/// Minimum percentage of examples with the same class in 8 bits. It is low because random networks are rarely
+/// confident.
 const AGREEMENT: f64 = 50.0;
 
 fn main() -> Result<()> {

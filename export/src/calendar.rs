@@ -1,11 +1,22 @@
-//! Dates of the calendar, for cards and for people.
+//! Calendar dates for cards and messages.
 
-/// Year, month and day, so many days after the beginning of 1970.
+/// A day of the Gregorian calendar.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct Date {
+    /// Year.
+    pub year: u64,
+    /// Month, from 1 to 12.
+    pub month: u64,
+    /// Day of the month, from 1.
+    pub day: u64,
+}
+
+/// Converts days since 1970-01-01 to a date.
 ///
 /// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
 #[must_use]
-pub const fn civil(days: u64) -> (u64, u64, u64) {
-    // Years begin in March, so that the day that some lack is their last.
+pub const fn civil(days: u64) -> Date {
+    // Years start in March here, so that a leap day is the last day of its year.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;
@@ -14,5 +25,5 @@ pub const fn civil(days: u64) -> (u64, u64, u64) {
     let day = of_year - (153 * month + 2) / 5 + 1;
     let month = if month < 10 { month + 3 } else { month - 9 };
     let year = year + 400 * era + if month <= 2 { 1 } else { 0 };
-    (year, month, day)
+    Date { year, month, day }
 }

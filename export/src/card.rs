@@ -1,4 +1,5 @@
-//! The model card: what a network is, where it comes from, what was measured and how. Written as JSON beside each export.
+//! The model card: description, provenance and measurements of a network. It is written as JSON beside each
+//! export.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -10,60 +11,60 @@ use serde_json::Value;
 
 use crate::{CardVersion, ExportError, InputKind, InputRecord, PredictedBy, SplitSizes, TestResults};
 
-/// What was measured or predicted, and how.
+/// A measured or predicted number.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricRecord {
     /// Name with unit, such as `test_accuracy_percent` or `latency_us`.
     pub name: String,
-    /// The number.
+    /// The value.
     pub value: f64,
-    /// How it came about: data split and number of examples, or cost model, device, batch and threads.
+    /// How it was obtained: data split and number of examples, or cost model, device, batch and threads.
     pub how: String,
-    /// What predicted it, for costs of a device.
+    /// The cost model that predicted it, for costs of a device.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_by: Option<PredictedBy>,
 }
 
-/// What happens to an input before the first layer: `(raw - mean) / deviation`, per channel, inside the exported graph.
+/// Preprocessing of an input inside the exported graph: `(raw - mean) / deviation` per channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
-    /// What a raw value is, such as `grey level 0..255`.
+    /// Meaning of a raw value, such as `grey level 0..255`.
     pub input: String,
     /// Mean of each channel over the training split, in raw units.
     pub mean: Vec<f32>,
     /// Standard deviation of each channel over the training split, in raw units.
     pub deviation: Vec<f32>,
-    /// What each channel is; empty in cards of earlier builds.
+    /// Meaning of each channel; empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputRecord>,
-    /// What is to be added to each value that the network gives, in double precision; empty where nothing is.
+    /// Offset to add, in double precision, to each value that the network outputs; empty if all are 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_offsets: Vec<f64>,
-    /// How one file becomes examples: the kind of data, the settings that say how its files are read, and
-    /// what is done to images. Empty in cards of earlier builds.
+    /// How a file becomes examples: the kind of data, the settings of the reader, and the processing of
+    /// images. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reading: BTreeMap<String, Value>,
-    /// The rules by which files became values, classes and splits.
+    /// Version of the rules by which files became values, classes and splits.
     #[serde(default = "first_rules")]
     pub reading_rules: u32,
 }
 
-/// Earlier builds knew one set of rules, and did not record it.
+/// Earlier builds had only one set of rules and did not record it.
 const fn first_rules() -> u32 {
     1
 }
 
 impl Preprocessing {
-    /// What is to be added to a value that the network gives.
+    /// The offset to add to a value that the network outputs.
     #[must_use]
     pub fn target_offset(&self, output: usize) -> f64 {
         self.target_offsets.get(output).copied().unwrap_or_default()
     }
 }
 
-/// What a network's outputs are.
+/// Meaning of a network's outputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Prediction {
@@ -75,7 +76,7 @@ pub enum Prediction {
 }
 
 impl Prediction {
-    /// What the outputs are called.
+    /// Name of the outputs.
     #[must_use]
     pub const fn outputs(self) -> &'static str {
         match self {
@@ -84,7 +85,7 @@ impl Prediction {
         }
     }
 
-    /// What each output stands for, in the plural: the name under which files list [`ModelCard::classes`].
+    /// Plural name of what the outputs represent. Files list [`ModelCard::classes`] under this name.
     #[must_use]
     pub const fn subjects(self) -> &'static str {
         match self {
@@ -94,18 +95,17 @@ impl Prediction {
     }
 }
 
-/// Provenance of a trained network. What cards of older builds do not say is empty.
+/// Description and provenance of a trained network. Fields that cards of older builds lack are empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelCard {
-    // It stands first, so that a newer card is refused for its version and not for a key that is not known
-    // here.
+    // The version comes first, so that a newer card is refused for its version and not for an unknown key.
     /// Version of the card's format.
     #[serde(default = "CardVersion::first")]
     pub version: CardVersion,
     /// Study and trial, such as `quickstart/17`.
     pub name: String,
-    /// The choices, as `decision = option`.
+    /// The decisions, as name and chosen option.
     pub decisions: BTreeMap<String, String>,
     /// Genes, joined by `-`.
     pub genotype: String,
@@ -113,16 +113,16 @@ pub struct ModelCard {
     pub parameters: u64,
     /// Multiply-accumulates for one example.
     pub macs: u64,
-    /// What the outputs are; logits of classes where the card does not say.
+    /// Meaning of the outputs; class logits if the card does not state it.
     #[serde(default)]
     pub predicts: Prediction,
     /// Names of the classes, or of the predicted values, in output order.
     pub classes: Vec<String>,
-    /// Data set with its sizes and a hash of its content.
+    /// Description of the data set, with its sizes and a hash of its content.
     pub data: String,
-    /// How it was trained: schedule, optimizer, inherited or from scratch.
+    /// Description of the training: schedule, optimizer, inherited weights or from scratch.
     pub training: String,
-    /// What the graph does to raw input.
+    /// Preprocessing of raw input inside the graph.
     pub preprocessing: Preprocessing,
     /// Measured and predicted numbers.
     pub metrics: Vec<MetricRecord>,
@@ -130,14 +130,14 @@ pub struct ModelCard {
     pub seed: u64,
     /// Program and library versions.
     pub versions: BTreeMap<String, String>,
-    /// How much effort the search judged the architecture with: `full`, `3 epochs`, `zero-cost proxy`.
+    /// Effort with which the search evaluated the architecture: `full`, `3 epochs`, `zero-cost proxy`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fidelity: String,
     /// Sizes of the splits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSizes>,
-    /// Weight of each class in the loss, by name, with a mean of 1 over the training split; empty where all
-    /// weigh the same.
+    /// Weight of each class in the loss, by name, with a mean of 1 over the training split; empty if all
+    /// weights are equal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub class_weights: BTreeMap<String, f64>,
     /// Results on the test split by class or value.
@@ -146,19 +146,19 @@ pub struct ModelCard {
     /// Day on which the network was finished, in universal time: `2026-11-29`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub date: String,
-    /// What the network was finished on: system, processor, and class of the device.
+    /// System, processor and device class of the machine that finished the network.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub machine: String,
 }
 
-/// Longest card that is read, in bytes.
+/// Maximum size of a card in bytes.
 const CARD_LIMIT: u64 = 16 << 20;
 
 impl ModelCard {
-    /// Checks that every number is finite and every deviation positive.
+    /// Checks that every number is finite and every deviation and weight is positive.
     ///
     /// # Errors
-    /// [`ExportError::CardValue`] with the first number that is not.
+    /// [`ExportError::CardValue`] for the first invalid number.
     pub fn check(&self) -> Result<(), ExportError> {
         let refuse = |field: String, value: f64, expected| ExportError::CardValue { field, value, expected };
         let Preprocessing { mean, deviation, .. } = &self.preprocessing;
@@ -202,7 +202,7 @@ impl ModelCard {
         self.test.as_ref().map_or(Ok(()), |test| test.check(&self.classes))
     }
 
-    /// Writes the card as indented JSON whose last key `check` is a hash of what stands before it.
+    /// Writes the card as indented JSON. The last key, `check`, is a hash of the text before it.
     ///
     /// # Errors
     /// [`ExportError`] when a number is not finite or writing fails.
@@ -212,7 +212,7 @@ impl ModelCard {
         Ok(())
     }
 
-    /// Writes the card at `path`: beside it first, then renamed.
+    /// Writes the card at `path` whole, or not at all.
     ///
     /// # Errors
     /// [`ExportError`] when a number is not finite or the file cannot be written.
@@ -221,10 +221,11 @@ impl ModelCard {
         Ok(kiln_files::write_document(path, self)?)
     }
 
-    /// Reads a card and checks it; cards of older builds carry no hash.
+    /// Reads and checks a card. Cards of older builds carry no hash.
     ///
     /// # Errors
-    /// [`ExportError`] when it is longer than 16 MiB, was changed, is not a card, or a number is impossible.
+    /// [`ExportError`] when the card is longer than 16 MiB, was changed, is not a card, or holds an invalid
+    /// number.
     pub fn read(input: &mut dyn io::Read) -> Result<Checked<Self>, ExportError> {
         let mut text = Vec::new();
         input.take(CARD_LIMIT + 1).read_to_end(&mut text).map_err(ExportError::Read)?;
@@ -244,7 +245,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn a_card_reads_back_as_written() {
+    fn card_reads_back_as_written() {
         for (name, model) in testing::sample_models() {
             let mut text = Vec::new();
             model.card.write(&mut text).unwrap();
@@ -254,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_number_that_is_not_finite_is_not_written() {
+    fn write_refuses_numbers_that_are_not_finite() {
         let mut card = testing::perceptron().card;
         card.metrics[0].value = f64::NAN;
         let mut text = Vec::new();
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn unknown_fields_and_cut_files_are_refused() {
+    fn read_refuses_unknown_fields_and_truncated_files() {
         let mut text = Vec::new();
         testing::perceptron().card.write(&mut text).unwrap();
         let cut = &text[..text.len() / 2];
@@ -285,7 +286,7 @@ mod tests {
     }
 
     #[test]
-    fn cards_without_a_version_are_of_the_first_and_newer_ones_are_refused() {
+    fn read_accepts_card_without_version_and_refuses_newer_version() {
         let card = testing::perceptron().card;
         assert_eq!(card.version, CardVersion::CURRENT);
         let text = serde_json::to_string(&card).unwrap();
@@ -303,7 +304,7 @@ mod tests {
     }
 
     #[test]
-    fn an_endless_card_is_refused() {
+    fn read_refuses_card_beyond_limit() {
         let error = ModelCard::read(&mut io::repeat(b' ')).unwrap_err();
         assert!(matches!(error, ExportError::TooLarge { .. }), "{error}");
     }

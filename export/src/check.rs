@@ -1,4 +1,4 @@
-//! Whether a model is whole: the arrays that an architecture needs, their shapes and values, and the card beside them.
+//! Validates a model: the arrays that its architecture needs, their shapes and values, and the card.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,10 +6,10 @@ use kiln_space::{Architecture, LayerId, Op, Shape};
 
 use crate::{Array, ExportError, QuantizationPlan, TrainedModel};
 
-/// Name and shape of every array that the network's output depends on (see [`TrainedModel`] for the names).
+/// Name and shape of every array that the output depends on. [`TrainedModel`] describes the names.
 ///
 /// # Panics
-/// When the architecture does not hold together ([`Architecture::validate`]).
+/// When the architecture is invalid ([`Architecture::validate`]).
 ///
 /// # Example
 /// ```
@@ -28,14 +28,16 @@ pub fn expected_arrays(architecture: &Architecture) -> BTreeMap<String, Vec<usiz
 }
 
 impl TrainedModel {
-    /// Checks that the architecture holds together, that every array it needs is there with the right shape and usable
-    /// values, that no array is left over, that what is of 8 bits has a grid, and that the card fits: one class for each
-    /// output, one mean and deviation for each input channel, finite numbers.
+    /// Checks that
+    /// - the architecture is valid,
+    /// - every array that it needs exists, with the right shape and usable values, and no other array does,
+    /// - every 8-bit value has a grid,
+    /// - the card fits: one class per output, one mean and deviation per input channel, finite numbers.
     ///
-    /// Arrays of layers that the output does not depend on may be left out.
+    /// Arrays of layers that the output does not depend on are optional.
     ///
     /// # Errors
-    /// [`ExportError`] with the first thing that does not fit.
+    /// [`ExportError`] for the first mismatch.
     pub fn check(&self) -> Result<(), ExportError> {
         self.architecture.validate()?;
         let allowed = arrays_of(&self.architecture, |_| true);
@@ -86,7 +88,7 @@ impl TrainedModel {
             ("preprocessing.inputs", preprocessing.inputs.len()),
         ];
         for (field, found) in lengths {
-            // Cards of earlier builds name no inputs.
+            // Cards of earlier builds have no `inputs`.
             if found != expected && !(found == 0 && field == "preprocessing.inputs") {
                 return Err(ExportError::CardLength { field, found, expected });
             }
@@ -95,7 +97,7 @@ impl TrainedModel {
     }
 }
 
-/// Arrays of the layers that `keep` accepts.
+/// Name and shape of the arrays of the layers that `keep` accepts.
 fn arrays_of(architecture: &Architecture, keep: impl Fn(LayerId) -> bool) -> BTreeMap<String, Vec<usize>> {
     let mut arrays = BTreeMap::new();
     for id in architecture.ids().filter(|id| keep(*id)) {
@@ -167,7 +169,7 @@ mod tests {
     use super::*;
     use crate::{Grid, testing};
 
-    /// The message of the error that `damage` provokes.
+    /// The error message after `damage` to a valid model.
     fn refused(damage: impl FnOnce(&mut TrainedModel)) -> String {
         let mut model = testing::perceptron();
         model.check().expect("the sample is whole");
@@ -176,14 +178,14 @@ mod tests {
     }
 
     #[test]
-    fn every_sample_is_whole() {
+    fn every_sample_model_is_valid() {
         for (name, model) in testing::sample_models() {
             model.check().unwrap_or_else(|error| panic!("{name}: {error}"));
         }
     }
 
     #[test]
-    fn messages_name_the_array_and_what_was_expected() {
+    fn check_errors_name_array_and_expectation() {
         let name = "head.bias";
         assert_eq!(refused(|m| drop(m.arrays.remove(name))), "array `head.bias` is missing from the model");
         assert_eq!(
@@ -212,10 +214,11 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_what_the_card_lacks() {
+    fn check_errors_name_field_of_card() {
         assert_eq!(
             refused(|m| m.card.classes.truncate(2)),
-            "the network gives 3x1x1, expected a vector with one value for each of the 2 classes or values of the card"
+            "the network outputs 3x1x1, expected a vector with one value for each of the 2 classes or values \
+             of the card"
         );
         assert_eq!(
             refused(|m| m.card.preprocessing.mean.truncate(1)),
@@ -228,14 +231,16 @@ mod tests {
     }
 
     #[test]
-    fn messages_name_the_layer_whose_grid_does_not_fit() {
+    fn check_errors_name_layer_of_wrong_grid() {
         assert_eq!(
             refused(|m| m.architecture.layers[1].precision.activations = kiln_space::NumberFormat::Int8),
-            "the model does not say on which grid the output of layer `input` is rounded to 8 bits; calibrate it"
+            "the model does not say on which grid the output of layer `input` is rounded to 8 bits; \
+             calibrate it"
         );
         assert_eq!(
             refused(|m| m.quantization.extend([("head".to_owned(), Grid { scale: 1.0, zero_point: 0 })])),
-            "the model has a grid for layer `head`, whose output is not rounded to 8 bits on a grid of its own"
+            "the model has a grid for layer `head`, whose output is not rounded to 8 bits on a grid of its \
+             own"
         );
         assert_eq!(
             refused(|m| {
@@ -247,13 +252,13 @@ mod tests {
     }
 
     #[test]
-    fn a_broken_architecture_is_named() {
+    fn check_refuses_invalid_architecture() {
         let message = refused(|m| m.architecture.layers[1].output.channels += 1);
         assert_eq!(message, "the architecture of the model cannot be used");
     }
 
     #[test]
-    fn a_layer_without_values_is_refused() {
+    fn check_refuses_layer_without_values() {
         let message = refused(|m| {
             m.architecture.input.channels = 0;
             m.architecture.layers[0].output.channels = 0;
@@ -262,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn arrays_of_dead_layers_are_optional_but_checked() {
+    fn check_allows_and_checks_arrays_of_dead_layers() {
         let mut model = testing::sample_models().remove("dead-layers").unwrap();
         let dead = "unused.weight";
         assert!(!expected_arrays(&model.architecture).contains_key(dead));

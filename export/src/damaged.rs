@@ -1,10 +1,10 @@
-//! Damaged model files and cards: an error or a whole model that can be exported, never a panic.
+//! A damaged model file or card gives an error or a valid model that can be exported, never a panic.
 
 use kiln_damage::check_damaged;
 
 use crate::{ExporterRegistry, ModelCard, TrainedModel, testing};
 
-/// Reads the file; what is read must be whole enough for every format.
+/// Reads a file. If that succeeds, every format must accept the model without a panic.
 fn read(mut bytes: &[u8]) {
     if let Ok(model) = TrainedModel::read(&mut bytes) {
         let exporters = ExporterRegistry::builtin();
@@ -28,12 +28,12 @@ fn model_files() -> Vec<Vec<u8>> {
 }
 
 #[test]
-fn damaged_model_files() {
+fn parser_of_damaged_model_files_never_panics() {
     check_damaged(&model_files(), read);
 }
 
 #[test]
-fn damaged_descriptions_under_a_right_checksum() {
+fn parser_of_damaged_descriptions_with_valid_checksum_never_panics() {
     let files = model_files();
     let start = files[0][..12].to_vec();
     let descriptions: Vec<Vec<u8>> = files
@@ -49,7 +49,7 @@ fn damaged_descriptions_under_a_right_checksum() {
         bytes.extend_from_slice(description);
         let hash = blake3::hash(&bytes);
         bytes.extend_from_slice(hash.as_bytes());
-        // As many values as the arrays of this description take, if that is few enough, and their checksum.
+        // Append as many values as the described arrays have (limited), and their checksum.
         let text: serde_json::Value = serde_json::from_slice(description).unwrap_or_default();
         let count = |shape: &serde_json::Value| {
             let sizes = shape.as_array().map(Vec::as_slice).unwrap_or_default();
@@ -65,7 +65,7 @@ fn damaged_descriptions_under_a_right_checksum() {
 }
 
 #[test]
-fn damaged_cards() {
+fn parser_of_damaged_cards_never_panics() {
     let mut card = Vec::new();
     testing::perceptron().card.write(&mut card).expect("a sample is whole");
     check_damaged(&[card], |mut bytes| drop(ModelCard::read(&mut bytes)));

@@ -1,4 +1,4 @@
-//! What can go wrong while checking, writing and reading a network.
+//! Errors of checking, writing and reading a network.
 
 use std::path::PathBuf;
 
@@ -15,30 +15,30 @@ pub enum ExportError {
         /// Name of the array.
         name: String,
     },
-    /// The model has an array that belongs to no layer.
+    /// The model has an array that no layer uses.
     #[error("array `{name}` belongs to no layer of the architecture; arrays are named `<layer>.<part>`")]
     UnknownArray {
         /// Name of the array.
         name: String,
     },
-    /// An array does not have the shape that its layer needs.
+    /// The shape of an array differs from what its layer needs.
     #[error("array `{name}` has shape {found:?}, expected {expected:?}")]
     ArrayShape {
         /// Name of the array.
         name: String,
-        /// Shape found.
+        /// Actual shape.
         found: Vec<usize>,
-        /// Shape the layer needs.
+        /// Shape that the layer needs.
         expected: Vec<usize>,
     },
-    /// An array does not hold as many values as its shape says.
+    /// The number of values differs from the shape of the array.
     #[error("array `{name}` holds {found} values, expected {expected} from its shape")]
     ArrayLength {
         /// Name of the array.
         name: String,
-        /// Values found.
+        /// Actual number of values.
         found: usize,
-        /// Values that the shape asks for.
+        /// Number of values that the shape implies.
         expected: usize,
     },
     /// A value of an array cannot be used.
@@ -48,20 +48,21 @@ pub enum ExportError {
         name: String,
         /// Position in the flat array.
         index: usize,
-        /// Value found.
+        /// The value.
         value: f32,
         /// What is accepted.
         expected: &'static str,
     },
-    /// A value is of 8 bits, and the model does not say on which grid.
+    /// An 8-bit value has no grid.
     #[error(
-        "the model does not say on which grid the output of layer `{layer}` is rounded to 8 bits; calibrate it"
+        "the model does not say on which grid the output of layer `{layer}` is rounded to 8 bits; \
+         calibrate it"
     )]
     MissingGrid {
         /// Name of the layer.
         layer: String,
     },
-    /// The model has a grid for a value that is not of 8 bits.
+    /// The model has a grid for a value that is not rounded to 8 bits.
     #[error(
         "the model has a grid for layer `{layer}`, whose output is not rounded to 8 bits on a grid of its own"
     )]
@@ -69,20 +70,21 @@ pub enum ExportError {
         /// Name of the layer.
         layer: String,
     },
-    /// A grid cannot be used.
+    /// A grid has an invalid scale.
     #[error("the grid of layer `{layer}` has a scale of `{scale}`, expected a positive number")]
     GridScale {
         /// Name of the layer.
         layer: String,
-        /// Scale found.
+        /// The scale.
         scale: f32,
     },
-    /// The architecture does not hold together.
+    /// The architecture is invalid.
     #[error("the architecture of the model cannot be used")]
     Architecture(#[from] SpaceError),
-    /// The network does not give one value for each class or quantity.
+    /// The output is not a vector with one value per class or predicted value.
     #[error(
-        "the network gives {found}, expected a vector with one value for each of the {classes} classes or values of the card"
+        "the network outputs {found}, expected a vector with one value for each of the {classes} classes or \
+         values of the card"
     )]
     Output {
         /// Shape of the last layer.
@@ -90,34 +92,34 @@ pub enum ExportError {
         /// Classes or values named by the card.
         classes: usize,
     },
-    /// A number of the card cannot be used.
+    /// A number of the card is invalid.
     #[error("`{field}` of the model card is `{value}`, expected {expected}")]
     CardValue {
         /// Field, with its index or name.
         field: String,
-        /// Value found.
+        /// The value.
         value: f64,
         /// What is accepted.
         expected: &'static str,
     },
-    /// The card does not state one number for each input channel.
+    /// A list of the card does not have one entry per input channel.
     #[error(
         "`{field}` of the model card has {found} entries, expected {expected}, one for each input channel"
     )]
     CardLength {
         /// Name of the field.
         field: &'static str,
-        /// Entries found.
+        /// Actual number of entries.
         found: usize,
-        /// Channels of the input.
+        /// Number of input channels.
         expected: usize,
     },
-    /// An input does not hold as many values as the batch needs.
+    /// The input does not have the number of values that the batch needs.
     #[error("the input holds {found} values, expected {expected}: the input shape times the batch")]
     InputLength {
-        /// Values found.
+        /// Actual number of values.
         found: usize,
-        /// Values expected.
+        /// Expected number of values.
         expected: usize,
     },
     /// The format cannot express a layer.
@@ -127,53 +129,55 @@ pub enum ExportError {
         format: &'static str,
         /// Name of the layer.
         layer: String,
-        /// What it cannot express.
+        /// The property that it cannot express.
         what: String,
     },
-    /// The file would be, or is, larger than the format allows.
-    #[error("{format} would take {bytes} bytes, but {limit} is the most that it allows")]
+    /// The file is larger than the format allows.
+    #[error("{format} would take {bytes} bytes, but the format allows at most {limit}")]
     TooLarge {
-        /// The format, or the part of it.
+        /// The format, or a part of it.
         format: &'static str,
-        /// Size asked for.
+        /// Size in bytes.
         bytes: u64,
-        /// Largest size.
+        /// Maximum size in bytes.
         limit: u64,
     },
     /// No exporter has this name.
     #[error("there is no export format `{name}`; the formats are `{}`", known.join("`, `"))]
     UnknownFormat {
-        /// Name asked for.
+        /// Requested name.
         name: String,
-        /// Names that exist.
+        /// Known names.
         known: Vec<String>,
     },
-    /// A part that is JSON cannot be read or written.
+    /// A part in JSON cannot be read or written.
     #[error("the {part} is not valid JSON of that kind")]
     Json {
         /// Which part.
         part: &'static str,
-        /// Line, column and what was expected.
+        /// Line, column and expectation.
         source: serde_json::Error,
     },
-    /// A model file is of a version that this program does not read.
+    /// This build does not read the version of a model file.
     #[error(
-        "the model file has version {found}, but this program reads version {expected}; read it with the program that wrote it"
+        "the model file has version {found}, but this program reads version {expected}; read it with the \
+         program that wrote it"
     )]
     Version {
-        /// Version found.
+        /// Version of the file.
         found: u32,
-        /// Version that can be read.
+        /// Version that this build reads.
         expected: u32,
     },
-    /// A number in a model file's architecture is not one that a network has.
+    /// An architecture in a model file holds a number beyond the limit.
     #[error(
-        "the model file states an architecture with the number {found}, but {limit} is the largest that is read"
+        "the model file holds an architecture with the number {found}, but this program reads numbers up \
+         to {limit}"
     )]
     ArchitectureNumber {
-        /// Number found.
+        /// The number.
         found: u64,
-        /// Largest number.
+        /// Maximum.
         limit: u64,
     },
     /// A model file is damaged.
@@ -181,12 +185,12 @@ pub enum ExportError {
     Damaged {
         /// Which part.
         part: &'static str,
-        /// Where the part starts.
+        /// Offset at which the part starts, in bytes.
         offset: u64,
         /// What is wrong with it.
         problem: &'static str,
     },
-    /// A file cannot be used; the source says why.
+    /// A model file cannot be used; see the source.
     #[error("cannot use the model file `{}`", path.display())]
     File {
         /// The file.
@@ -194,7 +198,7 @@ pub enum ExportError {
         /// What is wrong with it.
         source: Box<ExportError>,
     },
-    /// An exported network cannot be written; the source says why.
+    /// An exported network cannot be written; see the source.
     #[error("cannot write `{}`", path.display())]
     Unwritable {
         /// The file or folder.
@@ -202,7 +206,7 @@ pub enum ExportError {
         /// What is wrong with it.
         source: Box<ExportError>,
     },
-    /// A whole file cannot be read or written, or is not what was written.
+    /// A file cannot be read or written, or was damaged.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
     /// Reading failed.

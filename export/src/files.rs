@@ -1,4 +1,4 @@
-//! Exported networks on disk.
+//! Writes exported networks to disk.
 
 use std::path::{Path, PathBuf};
 
@@ -6,18 +6,18 @@ use kiln_files::{Overwrite, write_output, write_output_folder};
 
 use crate::{ExportError, Exporter, TrainedModel};
 
-/// The file of a Rust package without which the folder is none.
+/// The file of a Rust package that makes its folder a package.
 const PACKAGE: &str = "Cargo.toml";
 
-/// Writes a network in one format at `path`, which is a file, or a folder where the format is one. Returns
-/// its files.
+/// Writes a network in one format at `path`, which becomes a file or a folder, depending on the format.
+/// Returns the written files.
 ///
-/// A file, or a new folder, appears whole. Existing content is overwritten only where it is the same, or with
-/// `force`. Other files of an existing folder stay. A device or a pipe is written to as it is.
+/// A file or a new folder appears whole. Existing content is overwritten only with `force`, or if it is
+/// already the same. Other files of an existing folder stay. A device or a pipe is written to directly.
 ///
 /// # Errors
-/// [`ExportError::Unwritable`] when the format cannot hold the network, [`ExportError::Files`] when a file
-/// cannot be written or may not be overwritten.
+/// [`ExportError::Unwritable`] when the format cannot express the network, [`ExportError::Files`] when a file
+/// cannot be written or must not be overwritten.
 pub fn write_files(
     exporter: &dyn Exporter,
     model: &TrainedModel,
@@ -45,7 +45,7 @@ mod tests {
     use crate::{Onnx, RustModule, testing};
 
     #[test]
-    fn a_format_is_a_file_or_a_folder() {
+    fn write_files_writes_file_or_folder_by_format() {
         let folder = tempfile::tempdir().unwrap();
         let model = testing::perceptron();
         let onnx = folder.path().join("a.onnx");
@@ -54,13 +54,13 @@ mod tests {
         let written = write_files(&RustModule, &model, &package, false).unwrap();
         assert_eq!(written.len(), 5);
         assert!(written.iter().all(|file| file.is_file()));
-        // The same again.
+        // Writing the same content again succeeds.
         assert_eq!(write_files(&RustModule, &model, &package, false).unwrap(), written);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
 
     #[test]
-    fn another_network_is_overwritten_only_when_forced() {
+    fn write_files_overwrites_other_network_only_with_force() {
         let folder = tempfile::tempdir().unwrap();
         let (model, mut other) = (testing::perceptron(), testing::perceptron());
         other.card.name = "another".to_owned();
@@ -70,7 +70,7 @@ mod tests {
             let bytes = || written.iter().map(|file| fs::read(file).unwrap()).collect::<Vec<_>>();
             let before = bytes();
             let error = write_files(exporter, &other, &path, false).unwrap_err().to_string();
-            assert!(error.contains("is there already"), "{error}");
+            assert!(error.contains("already exists"), "{error}");
             assert_eq!(bytes(), before);
             write_files(exporter, &other, &path, true).unwrap();
             assert_ne!(bytes(), before);
@@ -80,11 +80,11 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_device_is_written_to_and_stays() {
+    fn write_files_writes_to_device() {
         use std::os::unix::fs::FileTypeExt;
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("a.onnx");
-        // Through a link, so that a writer that renames harms nothing but the link.
+        // Use a link, so that a broken writer that renames replaces the link and not the device.
         std::os::unix::fs::symlink("/dev/null", &link).unwrap();
         assert_eq!(
             write_files(&Onnx, &testing::perceptron(), &link, false).unwrap(),
@@ -95,7 +95,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_written_leaves_nothing_and_names_the_path() {
+    fn failed_write_leaves_nothing_and_names_path() {
         let folder = tempfile::tempdir().unwrap();
         let mut model = testing::perceptron();
         model.arrays.clear();
@@ -103,7 +103,7 @@ mod tests {
         let error = write_files(&Onnx, &model, &path, false).unwrap_err();
         assert!(error.to_string().contains("a.onnx"), "{error}");
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 0);
-        // A folder where a file is.
+        // `path` is a file, but the format needs a folder.
         fs::write(&path, "").unwrap();
         assert!(write_files(&RustModule, &testing::perceptron(), &path, true).is_err());
     }

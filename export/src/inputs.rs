@@ -1,54 +1,54 @@
-//! What each number is that a network takes, so that another program can make it from a table or an image.
+//! Describes each number that a network takes, so that another program can compute it from a table or an
+//! image.
 
 use serde::{Deserialize, Serialize};
 
-/// One input of a network: a column of a table, a name that a column may hold, or a channel of an image.
+/// One input of a network: a column of a table, a category of a column, or a channel of an image.
 ///
-/// The value of an input is made in double precision, its offset is taken off, and the rest is given to the
-/// network in single precision: `raw[i] = (value - offset) as f32`.
+/// The value is computed in double precision. The network takes `raw[i] = (value - offset) as f32`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputRecord {
-    /// Name for people, such as `age` or `soil=clay`; no two inputs of a network have the same.
+    /// Readable name, such as `age` or `soil=clay`; unique within a network.
     pub name: String,
-    /// What its value is.
+    /// How the value is computed.
     #[serde(flatten)]
     pub kind: InputKind,
     /// Unit of the value, if it is known.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unit: Option<String>,
-    /// What is taken off the value in double precision before the network takes it.
+    /// Offset that is subtracted from the value in double precision.
     #[serde(default, skip_serializing_if = "is_zero")]
     pub offset: f64,
 }
 
-/// What the value of an input is.
+/// How the value of an input is computed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum InputKind {
-    /// The number in a column, `true` as 1 and `false` as 0.
+    /// The number in a column. `true` counts as 1 and `false` as 0.
     Number {
         /// The column.
         column: String,
-        /// The value where the cell is missing; without it such a row cannot be used.
+        /// The value for a missing cell; `None` if such rows cannot be used.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fill: Option<f64>,
     },
-    /// 1 where a column holds this name, else 0.
+    /// 1 if the column holds this category, else 0.
     Category {
         /// The column.
         column: String,
-        /// The name.
+        /// The category.
         category: String,
-        /// Whether this is what a missing cell counts as.
+        /// Whether a missing cell counts as this category.
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         fill: bool,
     },
-    /// 1 where a column holds a name that the training split did not have, else 0.
+    /// 1 if the column holds a category that the training split lacks, else 0.
     Unseen {
         /// The column.
         column: String,
     },
-    /// 1 where the cell of a column is missing, else 0.
+    /// 1 if the cell is missing, else 0.
     Missing {
         /// The column.
         column: String,
@@ -58,7 +58,7 @@ pub enum InputKind {
 }
 
 impl InputKind {
-    /// The column of a table that it is made from.
+    /// The column of the table; `None` for a channel.
     #[must_use]
     pub fn column(&self) -> Option<&str> {
         match self {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn an_input_is_one_flat_object_that_reads_back() {
+    fn input_record_is_one_flat_object_and_reads_back() {
         let kind = InputKind::Number { column: "age".to_owned(), fill: Some(3.5) };
         let input = InputRecord { name: "age".to_owned(), kind, unit: Some("years".to_owned()), offset: 0.0 };
         let text = serde_json::to_string(&input).unwrap();

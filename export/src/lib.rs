@@ -23,7 +23,7 @@ mod test_results;
 pub mod testing;
 
 pub use self::safetensors::Safetensors;
-pub use calendar::civil;
+pub use calendar::{Date, civil};
 pub use card::{MetricRecord, ModelCard, Prediction, Preprocessing};
 pub use check::expected_arrays;
 pub use error::ExportError;
@@ -37,5 +37,5 @@ pub use reference::run_reference;
 pub use registry::ExporterRegistry;
 pub use rust_module::{RustModule, WEIGHTS_FILE};
 pub use test_results::{
-    CardVersion, ClassResult, Confused, PredictedBy, SplitSizes, TestResults, ValueResult,
+    CardVersion, ClassResult, Confused, PredictedBy, SplitSizes, TestResults, UnknownCardVersion, ValueResult,
 };

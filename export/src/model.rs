@@ -17,9 +17,9 @@ pub struct Array {
     pub data: Vec<f32>,
 }
 
-/// Architecture, arrays and provenance: all that a network is once it is trained.
+/// A complete trained network: architecture, arrays and provenance.
 ///
-/// Arrays are named `<layer>.<part>`, each already cut to the layer's own size:
+/// Arrays are named `<layer>.<part>` and have the layer's own size:
 ///
 /// | operation | part | shape |
 /// |---|---|---|
@@ -28,17 +28,18 @@ pub struct Array {
 /// | `Linear` | `weight` | `[out_features, in_features]` |
 /// | `BatchNorm` | `scale`, `shift`, `mean`, `variance` | `[channels]` |
 ///
-/// They are single precision for layers of 8 bits too, whose integers follow from them ([`crate::QuantizedNetwork`]).
+/// They are in single precision for 8-bit layers too; the integers follow from them
+/// ([`crate::QuantizedNetwork`]).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainedModel {
     /// The network.
     pub architecture: Architecture,
     /// Weights and batch-norm statistics by name.
     pub arrays: BTreeMap<String, Array>,
-    /// Grids of the values that are kept or read in 8 bits, by the layer that gives them
-    /// ([`crate::QuantizationPlan::owners`]); empty for a network in single precision.
+    /// Grids of the values that are stored or read in 8 bits, by the name of the layer that outputs the value
+    /// ([`crate::QuantizationPlan::owners`]). Empty for a network in single precision.
     pub quantization: BTreeMap<String, Grid>,
-    /// Where it comes from, what it expects and what was measured.
+    /// Provenance, preprocessing and measurements.
     pub card: ModelCard,
 }
 
@@ -47,16 +48,18 @@ pub trait Exporter: Send + Sync {
     /// File extension, without the dot.
     fn extension(&self) -> &'static str;
 
-    /// Writes the network. The graph takes raw input values (see [`crate::Preprocessing`]) and normalizes them itself.
+    /// Writes the network. The exported graph takes raw input values (see [`crate::Preprocessing`]) and
+    /// normalizes them itself.
     ///
     /// # Errors
-    /// [`ExportError`] when an array is missing or has the wrong shape, the format cannot express a layer, or writing fails.
+    /// [`ExportError`] when the model is invalid, the format cannot express a layer, or writing fails.
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError>;
 
-    /// The files by their paths, for a format that is a folder of several; `None` for one that is a single file.
+    /// The content of the files by relative path, for a format of several files; `None` for a format of one
+    /// file.
     ///
     /// # Errors
-    /// As [`Exporter::export`], without the writing.
+    /// As [`Exporter::export`], except for errors of writing.
     fn folder(&self, model: &TrainedModel) -> Result<Option<BTreeMap<String, Vec<u8>>>, ExportError> {
         let _ = model;
         Ok(None)

@@ -1,4 +1,5 @@
-//! The model file: a [`TrainedModel`] in a compact form that keeps every bit, so that other formats can be written later.
+//! The model file: a [`TrainedModel`] in a compact form that keeps every bit. Other formats can be written
+//! from it later.
 //!
 //! | part | bytes |
 //! |---|---|
@@ -10,7 +11,7 @@
 //! | values of the arrays in the order of their names, little-endian single precision | 4 each |
 //! | BLAKE3 of the values | 32 |
 //!
-//! Version 1 has no grids, for it has no layers of 8 bits; it is read as well.
+//! Version 1 has no grids, because it has no 8-bit layers. It can be read too.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};
@@ -25,15 +26,15 @@ use crate::{Array, ExportError, Grid, ModelCard, TrainedModel};
 
 const MAGIC: &[u8; 8] = b"KILNMODL";
 const VERSION: u32 = 2;
-/// Oldest version that is read.
+/// Oldest version that can be read.
 const OLDEST: u32 = 1;
-/// Longest description that is read, in bytes.
+/// Maximum size of the description in bytes.
 const DESCRIPTION_LIMIT: u64 = 64 << 20;
-/// Most bytes of values that are read.
+/// Maximum size of all values in bytes.
 const VALUES_LIMIT: u64 = 4 << 30;
-/// Bytes of the longest file that is opened: both parts, and what stands around them.
+/// Maximum size of the file in bytes: both parts and what surrounds them.
 const FILE_LIMIT: u64 = DESCRIPTION_LIMIT + VALUES_LIMIT + 1024;
-/// Largest number in an architecture that is read; products of three stay below 2^64.
+/// Maximum number in an architecture. The product of three such numbers stays below 2^64.
 const NUMBER_LIMIT: u64 = 1 << 21;
 
 #[derive(Serialize)]
@@ -58,7 +59,7 @@ impl TrainedModel {
     /// Checks the model and writes it as a model file.
     ///
     /// # Errors
-    /// [`ExportError`] when the model is not whole ([`TrainedModel::check`]) or writing fails.
+    /// [`ExportError`] when the model is invalid ([`TrainedModel::check`]) or writing fails.
     pub fn write(&self, out: &mut dyn Write) -> Result<(), ExportError> {
         self.check()?;
         let arrays =
@@ -90,7 +91,7 @@ impl TrainedModel {
     /// Reads a model file and checks the model.
     ///
     /// # Errors
-    /// [`ExportError`] when the file is of another kind or version, is damaged, or its model is not whole.
+    /// [`ExportError`] when the file is of another kind or version, is damaged, or holds an invalid model.
     pub fn read(input: &mut dyn Read) -> Result<Self, ExportError> {
         let mut input = Parts { input, hasher: blake3::Hasher::new(), offset: 0 };
         let mut description = input.description()?;
@@ -121,11 +122,11 @@ impl TrainedModel {
         Ok(model)
     }
 
-    /// Writes the model file at `path`: beside it first, then renamed, so that there is never half a file.
+    /// Writes the model file at `path` whole, or not at all.
     ///
     /// # Errors
     /// [`ExportError::Files`] when the file cannot be written, [`ExportError::Unwritable`] with the path and
-    /// what [`TrainedModel::write`] says.
+    /// the error of [`TrainedModel::write`].
     pub fn save(&self, path: &Path) -> Result<(), ExportError> {
         let mut out = WholeFile::create(path)?;
         self.write(&mut out)
@@ -136,8 +137,8 @@ impl TrainedModel {
     /// Reads the model file at `path`.
     ///
     /// # Errors
-    /// [`ExportError::Files`] when it cannot be opened or is no file, [`ExportError::File`] with the path and
-    /// what [`TrainedModel::read`] says.
+    /// [`ExportError::Files`] when the path cannot be opened or is not a file, [`ExportError::File`] with the
+    /// path and the error of [`TrainedModel::read`].
     pub fn load(path: &Path) -> Result<Self, ExportError> {
         let (file, _) = kiln_files::open(path, FILE_LIMIT)?;
         Self::read(&mut BufReader::new(file)).map_err(|source| at(path, source))
@@ -152,7 +153,7 @@ fn as_description_error(source: serde_json::Error) -> ExportError {
     ExportError::Json { part: "description in the model file", source }
 }
 
-/// Reads part after part and hashes what it reads.
+/// Reads a file part by part and hashes it.
 struct Parts<'a> {
     input: &'a mut dyn Read,
     hasher: blake3::Hasher,
@@ -163,7 +164,7 @@ impl Parts<'_> {
     fn description(&mut self) -> Result<Description, ExportError> {
         let magic = self.part("first bytes", MAGIC.len() as u64)?;
         if magic != MAGIC {
-            let problem = "it does not start with `KILNMODL`, so it is no model file";
+            let problem = "it does not start with `KILNMODL`, so it is not a model file";
             return Err(ExportError::Damaged { part: "first bytes", offset: 0, problem });
         }
         let found = u32::from_le_bytes(self.number("version")?);
@@ -185,7 +186,8 @@ impl Parts<'_> {
         Ok(bytes.try_into().expect("a part has the length asked for"))
     }
 
-    /// The next `length` bytes. Memory grows with what is really there, not with what a damaged length asks for.
+    /// Reads the next `length` bytes. Memory grows with the bytes read, not with `length`, which may be
+    /// damaged.
     fn part(&mut self, part: &'static str, length: u64) -> Result<Vec<u8>, ExportError> {
         let mut bytes = Vec::new();
         self.input.take(length).read_to_end(&mut bytes).map_err(ExportError::Read)?;
@@ -197,7 +199,7 @@ impl Parts<'_> {
         Ok(bytes)
     }
 
-    /// Compares what was read since the last checksum with the one that stands here.
+    /// Compares the hash since the last checksum with the checksum that follows.
     fn checksum(&mut self, part: &'static str) -> Result<(), ExportError> {
         let offset = self.offset;
         let found = self.hasher.finalize();
@@ -223,12 +225,12 @@ impl Parts<'_> {
     }
 }
 
-/// Bytes that an array of this shape takes in the file; the largest number there is if they are more.
+/// Bytes of an array of this shape in the file; saturates.
 fn bytes(shape: &[usize]) -> u64 {
     shape.iter().fold(4, |product, size| product.saturating_mul(*size as u64))
 }
 
-/// The largest number anywhere in `value`; what is no natural number counts as the largest of all.
+/// The largest number anywhere in `value`. A number that is not natural counts as `u64::MAX`.
 fn largest(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => Some(number.as_u64().unwrap_or(u64::MAX)),
@@ -255,7 +257,7 @@ mod tests {
         TrainedModel::read(&mut bytes)
     }
 
-    /// `bytes` with another description and its right checksum.
+    /// The model file with `from` replaced by `to` in its description, and a matching checksum.
     fn with_description(model: &TrainedModel, from: &str, to: &str) -> Vec<u8> {
         let bytes = bytes_of(model);
         let length = u64::from_le_bytes(bytes[12..20].try_into().unwrap()) as usize;
@@ -272,7 +274,7 @@ mod tests {
     }
 
     #[test]
-    fn models_read_back_bit_for_bit() {
+    fn model_file_reads_back_bit_for_bit() {
         for (name, model) in testing::sample_models() {
             assert_eq!(read(&bytes_of(&model)).unwrap(), model, "{name}");
         }
@@ -285,7 +287,7 @@ mod tests {
     }
 
     #[test]
-    fn every_damaged_byte_and_every_cut_is_noticed() {
+    fn read_refuses_every_changed_byte_and_every_truncation() {
         let bytes = bytes_of(&testing::perceptron());
         for place in 0..bytes.len() {
             let mut damaged = bytes.clone();
@@ -296,7 +298,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_with_its_place() {
+    fn error_for_damage_names_part_and_offset() {
         let model = testing::perceptron();
         let bytes = bytes_of(&model);
         let values = 4 * model.arrays.values().map(|array| array.data.len()).sum::<usize>();
@@ -315,14 +317,14 @@ mod tests {
                 bytes.len()
             )
         );
-        assert!(read(b"PK\x03\x04 and so on").unwrap_err().to_string().ends_with("it is no model file"));
+        assert!(read(b"PK\x03\x04 and so on").unwrap_err().to_string().ends_with("it is not a model file"));
         let mut newer = bytes;
         newer[8] = 3;
         assert!(matches!(read(&newer), Err(ExportError::Version { found: 3, expected: 2 })));
     }
 
     #[test]
-    fn version_1_without_grids_is_read() {
+    fn read_accepts_version_1_without_grids() {
         let model = testing::perceptron();
         let mut old = with_description(&model, ",\"quantization\":{}", "");
         old[8] = 1;
@@ -333,7 +335,7 @@ mod tests {
     }
 
     #[test]
-    fn sizes_that_would_overflow_or_exhaust_memory_are_refused() {
+    fn read_refuses_huge_sizes() {
         let model = testing::perceptron();
         let huge = u64::MAX.to_string();
         let bytes = with_description(&model, "\"out_features\":3", &format!("\"out_features\":{huge}"));
@@ -348,7 +350,7 @@ mod tests {
     }
 
     #[test]
-    fn a_saved_file_loads_and_errors_name_the_file() {
+    fn saved_model_loads_and_errors_name_the_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("model.kiln");
         let model = testing::perceptron();

@@ -1,29 +1,28 @@
-//! Makes text from elsewhere harmless to show. A name in somebody else's run folder may hold an escape
-//! sequence that moves the cursor, a line end that looks like another message, or a mark that turns the
-//! direction of what follows.
+//! Makes foreign text safe to display. A name in another person's run folder may contain an escape sequence
+//! that moves the cursor, a line end that imitates a message, or a mark that reverses the text direction.
 //!
-//! Every text for people goes through here: the terminal, the screen, the log, pages. Files for programs hold
-//! texts as they are.
+//! All text for people passes through here: terminal, screen, log and pages. Files for programs keep texts
+//! unchanged.
 
 use std::borrow::Cow;
 
-/// The text as one line, with all that steers a terminal or the eye written out as `\u{1b}` is.
+/// The text as one line. Control and invisible characters become visible escapes such as `\u{1b}`.
 #[must_use]
 pub fn plain_text(text: &str) -> Cow<'_, str> {
     written_out(text, steers)
 }
 
-/// As [`plain_text`], but line ends stay.
+/// As [`plain_text`], but line feeds stay.
 #[must_use]
 pub fn plain_lines(text: &str) -> Cow<'_, str> {
     written_out(text, |c| c != '\n' && steers(c))
 }
 
-/// JSON of the same value, in which characters that steer a terminal or the eye are escaped. JSON allows
-/// that, but writers seldom do it by themselves.
+/// Equivalent JSON in which control and invisible characters are escaped. JSON allows these escapes, but most
+/// writers do not use them.
 #[must_use]
 pub fn plain_json(json: &str) -> Cow<'_, str> {
-    // A line end between values, and nowhere else, is JSON's own.
+    // A line feed in JSON text is always between tokens; inside strings it is escaped already.
     let hidden = |c: char| c != '\n' && steers(c);
     if !json.contains(hidden) {
         return Cow::Borrowed(json);
@@ -39,7 +38,7 @@ pub fn plain_json(json: &str) -> Cow<'_, str> {
     Cow::Owned(plain)
 }
 
-/// Whether a character is no part of a text but acts on how it is shown, or cannot be seen at all.
+/// Whether a character controls the display or is invisible.
 #[must_use]
 pub fn steers(c: char) -> bool {
     c.is_control()
@@ -47,19 +46,19 @@ pub fn steers(c: char) -> bool {
             c,
             // Soft hyphen, Arabic letter mark, Mongolian vowel separator.
             '\u{ad}' | '\u{61c}' | '\u{180e}'
-            // Fillers of Hangul, which are blank.
+            // Blank Hangul fillers.
             | '\u{115f}' | '\u{1160}' | '\u{3164}' | '\u{ffa0}'
-            // Zero width spaces and joiners, marks of direction.
+            // Zero-width spaces and joiners, direction marks.
             | '\u{200b}'..='\u{200f}'
-            // Separators of lines and paragraphs, embeddings and overrides of direction.
+            // Line and paragraph separators, direction embeddings and overrides.
             | '\u{2028}'..='\u{202e}'
-            // Word joiner, invisible operators, isolates of direction, deprecated controls.
+            // Word joiner, invisible operators, direction isolates, deprecated controls.
             | '\u{2060}'..='\u{206f}'
-            // Byte order mark, marks of annotations, tags.
+            // Byte order mark, annotation marks, tags.
             | '\u{feff}' | '\u{fff9}'..='\u{fffb}' | '\u{e0000}'..='\u{e007f}'
-            // Variation selectors that no font shows.
+            // Variation selectors that no font displays.
             | '\u{e0100}'..='\u{e01ef}'
-            // What Unicode has no character for.
+            // Noncharacters.
             | '\u{fffe}' | '\u{ffff}'
         )
 }
@@ -84,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_steers_is_written_out_and_words_of_all_languages_stay() {
+    fn plain_text_escapes_control_characters_and_keeps_all_languages() {
         for (text, plain) in [
             ("a\u{1b}[2J\u{7f}\u{9b}1m", r"a\u{1b}[2J\u{7f}\u{9b}1m"),
             ("a\r\nerror: b\tc\0", r"a\r\nerror: b\tc\u{0}"),
@@ -100,12 +99,12 @@ mod tests {
     }
 
     #[test]
-    fn line_ends_stay_where_there_are_several_lines() {
+    fn plain_lines_keeps_line_feeds() {
         assert_eq!(plain_lines("a\nb\u{2028}c\r\n"), "a\nb\\u{2028}c\\r\n");
     }
 
     #[test]
-    fn json_means_the_same_as_before() {
+    fn plain_json_keeps_the_value() {
         let value = serde_json::json!({"a\u{202e}\u{85}": ["\u{7f}\n\u{1b}\u{e0041}é", 1.5]});
         for json in [serde_json::to_string(&value).unwrap(), serde_json::to_string_pretty(&value).unwrap()] {
             let plain = plain_json(&json);

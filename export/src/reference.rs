@@ -1,5 +1,5 @@
-//! A reference for tests: runs a trained network one value at a time, in the plainest way. Exporters and executors are
-//! compared with it. It is slow on purpose and runs nothing in a product.
+//! A reference interpreter for tests. It computes one value at a time in the simplest way; tests compare
+//! exporters and executors with it. It is slow on purpose and no product code uses it.
 
 use std::borrow::Cow;
 
@@ -7,16 +7,16 @@ use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, LayerId, Op, 
 
 use crate::{ExportError, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
 
-/// Logits of a batch of raw inputs.
+/// Outputs for a batch of raw inputs.
 ///
-/// Sums are taken in double precision in the order of the indices; values between layers are single precision. Layers of
-/// 8 bits compute in integers.
+/// Sums use double precision in the order of the indices. Values between layers are in single precision.
+/// 8-bit layers compute in integers.
 ///
 /// # Shapes
 /// `input`: raw values `[batch, channels, height, width]`; returns `[batch, classes]` or `[batch, values]`.
 ///
 /// # Errors
-/// [`ExportError`] when the model is not whole ([`TrainedModel::check`]) or the input has another length.
+/// [`ExportError`] when the model is invalid ([`TrainedModel::check`]) or the input has the wrong length.
 pub fn run_reference(model: &TrainedModel, input: &[f32], batch: usize) -> Result<Vec<f32>, ExportError> {
     model.check()?;
     let elements = model.architecture.input.elements();
@@ -29,7 +29,7 @@ pub fn run_reference(model: &TrainedModel, input: &[f32], batch: usize) -> Resul
     Ok((0..batch).filter_map(run).flatten().collect())
 }
 
-/// The outputs of all layers for one example; empty for layers that do not run.
+/// The outputs of all layers for one example. Layers that do not run have an empty output.
 pub(crate) fn layer_values(model: &TrainedModel, integers: &QuantizedNetwork, raw: &[f32]) -> Vec<Vec<f32>> {
     let architecture = &model.architecture;
     let live = architecture.live();
@@ -134,7 +134,7 @@ fn run_layer(
     }
 }
 
-/// A convolution or fully connected layer in integers, as runtimes for 8 bits do it.
+/// A convolution or fully connected layer in integer arithmetic, as in 8-bit runtimes.
 fn in_integers(
     architecture: &Architecture,
     id: LayerId,
@@ -154,7 +154,7 @@ fn in_integers(
     sums.map(|(index, sum)| (sum * scale(index)) as f32).collect()
 }
 
-/// Sums of a convolution or fully connected layer.
+/// The sums of a convolution or fully connected layer.
 fn sums(architecture: &Architecture, id: LayerId, input: &[f32], weight: &[f32], bias: &[f64]) -> Vec<f64> {
     let layer = architecture.layer(id);
     if matches!(layer.op, Op::Linear { .. }) {
@@ -219,7 +219,7 @@ fn each_output<T>(shape: Shape, mut value: impl FnMut(usize, usize, usize) -> T)
     values
 }
 
-/// Along one axis: positions in the window with the input positions they fall on, padding left out.
+/// Along one axis: positions in the window with the input positions that they cover, without padding.
 fn window(
     output: usize,
     stride: usize,
@@ -250,8 +250,8 @@ fn activate(kind: ActivationKind, x: f64) -> f64 {
 
 /// The error function.
 ///
-/// Source: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, formula 7.1.6: a series of terms of
-/// one sign, so nothing cancels.
+/// Source: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, formula 7.1.6. All terms of
+/// the series have the same sign, so nothing cancels.
 fn erf(x: f64) -> f64 {
     if x.abs() > 6.0 {
         return x.signum();
@@ -300,7 +300,7 @@ mod tests {
         assert!(activate(ActivationKind::HardSwish, -4.0).abs() < 1e-12);
     }
 
-    /// `x -> conv -> flatten` on a 1x2x2 image, with a mean of 1 and a deviation of 2.
+    /// `x -> op -> flatten` on a 1x2x2 image with mean 1 and deviation 2.
     fn convolution(op: Op, arrays: &[(&str, &[usize], &[f32])]) -> TrainedModel {
         let mut b = ArchitectureBuilder::new(Shape::new(1, 2, 2));
         let weights = op.has_weights().then(|| kiln_space::WeightRef::leading("layer", 1, 1));
@@ -316,7 +316,7 @@ mod tests {
     }
 
     #[test]
-    fn a_padded_convolution_by_hand() {
+    fn padded_convolution_matches_hand_computation() {
         let op = Op::Conv2d {
             out_channels: 1,
             kernel: [3, 3],
@@ -327,13 +327,13 @@ mod tests {
         };
         let taps = [0.0, 1.0, 0.0, 2.0, 10.0, 3.0, 0.0, 4.0, 0.0];
         let model = convolution(op, &[("layer.weight", &[1, 1, 3, 3], &taps), ("layer.bias", &[1], &[0.5])]);
-        // Normalized, the image is [[0, 1], [2, 3]].
+        // The normalized image is [[0, 1], [2, 3]].
         let logits = run_reference(&model, &[1.0, 3.0, 5.0, 7.0], 1).unwrap();
         close(&logits, &[0.0 + 3.0 + 8.0 + 0.5, 10.0 + 12.0 + 0.5, 20.0 + 9.0 + 0.5, 30.0 + 1.0 + 4.0 + 0.5]);
     }
 
     #[test]
-    fn average_pooling_leaves_padding_out_of_the_count() {
+    fn average_pooling_ignores_padding() {
         let pool = |kind| Op::Pool { kind, kernel: [3, 3], stride: [2, 2], padding: [1, 1] };
         let raw = [1.0, 3.0, 5.0, 7.0, -5.0, -3.0, -1.0, 1.0];
         let average = run_reference(&convolution(pool(PoolKind::Average), &[]), &raw, 2).unwrap();
@@ -343,7 +343,7 @@ mod tests {
     }
 
     #[test]
-    fn a_batch_gives_what_its_examples_give() {
+    fn batch_equals_its_examples_one_by_one() {
         for (name, model) in testing::sample_models() {
             let input = testing::raw_input(&model.architecture, 3, 5);
             let whole = run_reference(&model, &input, 3).unwrap();
@@ -356,7 +356,7 @@ mod tests {
     }
 
     #[test]
-    fn a_layer_of_8_bits_by_hand() {
+    fn layer_of_8_bits_matches_hand_computation() {
         let mut b = ArchitectureBuilder::new(Shape::vector(2));
         b.linear("head", b.input(), 1).unwrap();
         let mut model = testing::model(b.finish().unwrap(), 1);
@@ -368,13 +368,14 @@ mod tests {
             layer.precision = Precision::uniform(NumberFormat::Int8);
         }
         model.quantization.insert("input".to_owned(), Grid { scale: 0.5, zero_point: -128 });
-        // Inputs 3.1 and 1.2 are 6 and 2 steps of 0.5; weights 127 and -50 steps of 0.01; the bias 50 of 0.005.
+        // Inputs 3.1 and 1.2 are 6 and 2 steps of 0.5. Weights are 127 and -50 steps of 0.01, the bias 50
+        // steps of 0.005.
         let logits = run_reference(&model, &[3.1, 1.2], 1).unwrap();
         close(&logits, &[(6.0 * 127.0 - 2.0 * 50.0 + 50.0) * 0.005]);
     }
 
     #[test]
-    fn networks_of_8_bits_stay_near_those_in_single_precision() {
+    fn network_of_8_bits_stays_near_single_precision() {
         for (name, model) in testing::sample_models() {
             let int8 = testing::quantized(&model, &[]);
             let input = testing::raw_input(&model.architecture, 4, 2);
@@ -388,7 +389,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_of_another_length_is_refused() {
+    fn run_reference_refuses_input_of_wrong_length() {
         let model = testing::perceptron();
         assert!(matches!(
             run_reference(&model, &[0.0; 9], 2),

@@ -1,4 +1,4 @@
-//! Exporters by name; open, so that another program can add its own.
+//! Exporters by name. Other programs can register their own.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -6,7 +6,7 @@ use std::sync::Arc;
 
 use crate::{ExportError, Exporter, Onnx, RustModule, Safetensors};
 
-/// The export formats that a program offers.
+/// Export formats by name.
 ///
 /// # Example
 /// ```
@@ -21,7 +21,7 @@ pub struct ExporterRegistry {
 }
 
 impl ExporterRegistry {
-    /// No formats.
+    /// A registry without formats.
     #[must_use]
     pub fn new() -> Self {
         Self::default()
@@ -37,7 +37,7 @@ impl ExporterRegistry {
         registry
     }
 
-    /// Adds a format; an earlier one of the same name is replaced and given back.
+    /// Adds a format. Returns the format that it replaces, if the name was taken.
     pub fn register(
         &mut self,
         name: impl Into<String>,
@@ -49,7 +49,7 @@ impl ExporterRegistry {
     /// The exporter with this name.
     ///
     /// # Errors
-    /// [`ExportError::UnknownFormat`] with the names that exist.
+    /// [`ExportError::UnknownFormat`] with the known names.
     pub fn get(&self, name: &str) -> Result<&dyn Exporter, ExportError> {
         self.exporters.get(name).map(AsRef::as_ref).ok_or_else(|| ExportError::UnknownFormat {
             name: name.to_owned(),
@@ -75,7 +75,7 @@ mod tests {
     use crate::{WEIGHTS_FILE, testing};
 
     #[test]
-    fn the_laws_hold_for_every_entry() {
+    fn every_registered_exporter_obeys_the_laws() {
         let registry = ExporterRegistry::builtin();
         for name in registry.names() {
             let (exporter, models) = (registry.get(name).unwrap(), testing::sample_models());
@@ -93,7 +93,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_format_is_answered_with_the_known_ones() {
+    fn get_with_unknown_format_lists_known_formats() {
         let message = ExporterRegistry::builtin().get("tflite").map(|_| ()).unwrap_err().to_string();
         assert_eq!(
             message,

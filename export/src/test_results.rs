@@ -1,81 +1,83 @@
-//! What a finished network does on its test split, class by class or value by value.
+//! Results of a finished network on its test split, by class or by value.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
+use thiserror::Error;
 
 use crate::ExportError;
 
-/// Results by class or by value, as the card keeps them and `kiln eval` computes them anew.
+/// Results by class or by value. The card stores them, and `kiln eval` computes them again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestResults {
-    /// Examples that were judged.
+    /// Number of test examples.
     pub examples: u64,
-    /// One entry for each class, in the order of the outputs; none for values.
+    /// One entry per class, in the order of the outputs; empty for a regression.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassResult>,
-    /// Examples by their class (row) and the class that the network gives (column), in the order of the
-    /// outputs. None for more than [`TestResults::MATRIX_MAX`] classes.
+    /// Confusion matrix in the order of the outputs: number of examples by true class (row) and predicted
+    /// class (column). Empty for more than [`TestResults::MATRIX_MAX`] classes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u64>>,
-    /// The most frequent confusions, most frequent first, where there are too many classes for a matrix.
+    /// The most frequent confusions in descending order, if there are too many classes for a matrix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confused: Vec<Confused>,
-    /// One entry for each predicted value, in the order of the outputs; none for classes.
+    /// One entry per predicted value, in the order of the outputs; empty for a classifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<ValueResult>,
 }
 
-/// What a network does on the examples of one class. A share of nothing is 0.
+/// Results on one class. A fraction with denominator 0 is 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassResult {
     /// The class.
     pub name: String,
-    /// Share of the examples given this class that are of it.
+    /// Percentage of examples predicted as this class that belong to it.
     pub precision_percent: f64,
-    /// Share of the examples of this class that are given it.
+    /// Percentage of examples of this class that are predicted as this class.
     pub recall_percent: f64,
     /// Harmonic mean of precision and recall.
     pub f1_percent: f64,
-    /// Examples of this class.
+    /// Number of examples of this class.
     pub support: u64,
 }
 
-/// Examples of one class that a network takes for another.
+/// Number of examples of one class that the network predicts as another class.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Confused {
-    /// Their class.
+    /// True class.
     pub class: String,
-    /// The class that the network gives.
+    /// Predicted class.
     pub predicted: String,
-    /// How many there are.
+    /// Number of examples.
     pub examples: u64,
 }
 
-/// What a network does on one value, in its own unit.
+/// Results on one predicted value, in its own unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueResult {
-    /// The value.
+    /// Name of the value.
     pub name: String,
-    /// Mean distance from what was wanted.
+    /// Mean absolute difference from the target.
     pub mean_absolute_error: f64,
-    /// Mean squared distance from what was wanted.
+    /// Mean squared difference from the target.
     pub mean_squared_error: f64,
-    /// 1 minus the squared error over that of the mean of the judged examples: 0 is what their mean would do.
+    /// Coefficient of determination: 1 minus the squared error divided by the squared error of the test
+    /// examples' mean.
     pub r2: f64,
-    /// Mean squared error of the mean of the training split on the same examples.
+    /// Mean squared error on the same examples if every prediction is the mean of the training split.
     pub mean_squared_error_of_training_mean: f64,
 }
 
 impl TestResults {
-    /// Most classes for which there is a matrix.
+    /// Maximum number of classes with a confusion matrix.
     pub const MATRIX_MAX: usize = 100;
 
-    /// The most frequent confusions, at most so many, the first classes among equals.
+    /// The `most` most frequent confusions. Ties are in the order of the classes.
     #[must_use]
     pub fn most_confused(&self, most: usize) -> Vec<Confused> {
         let named = |class: usize, given: usize, examples: u64| {
@@ -89,17 +91,16 @@ impl TestResults {
             wrong.map(move |(given, count)| named(class, given, *count))
         });
         let mut confused: Vec<Confused> = self.confused.iter().cloned().chain(cells).collect();
-        // Stable, so that equals stay in the order of the classes.
+        // The sort is stable, so ties stay in the order of the classes.
         confused.sort_by_key(|confused| u64::MAX - confused.examples);
         confused.truncate(most);
         confused
     }
 
-    /// Checks that every number can be what it says, and that there is one entry for each of the outputs'
-    /// names.
+    /// Checks that every number is in range, and that there is one entry for each of `names`.
     ///
     /// # Errors
-    /// [`ExportError::CardValue`] with the first number that cannot be.
+    /// [`ExportError::CardValue`] for the first invalid number.
     pub fn check(&self, names: &[String]) -> Result<(), ExportError> {
         let refuse = |field: String, value: f64, expected| ExportError::CardValue { field, value, expected };
         let names_of = |found: Vec<&String>| found.is_empty() || found.into_iter().eq(names);
@@ -139,7 +140,7 @@ impl TestResults {
     }
 }
 
-/// What predicted a cost, and for what.
+/// The cost model of a prediction, and its conditions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PredictedBy {
@@ -147,15 +148,15 @@ pub struct PredictedBy {
     pub device: String,
     /// Device, cost model and calibration, such as `xeon-4210r/roofline/datasheet`.
     pub model: String,
-    /// Examples that go through the network together, where the cost model states it.
+    /// Examples in a batch, if the cost model states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub batch: Option<u64>,
-    /// Threads that work on them, where the cost model states it.
+    /// Number of threads, if the cost model states it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub threads: Option<u64>,
 }
 
-/// How many examples each split has, and the seed of the shuffle that made them.
+/// Number of examples in each split, and the seed of the shuffle.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SplitSizes {
@@ -169,15 +170,15 @@ pub struct SplitSizes {
     pub test: u64,
 }
 
-/// Version of a card. A card without one is of the first version; one of a newer build is refused.
+/// Version of a card. A card without a version has the first; newer versions are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct CardVersion(u32);
 
 impl CardVersion {
-    /// Cards that name no version: they have no results by class, no split, no date.
+    /// Version of cards that state none. They lack results by class, the split and the date.
     pub const FIRST: Self = Self(1);
-    /// What this build writes.
+    /// The version that this build writes.
     pub const CURRENT: Self = Self(2);
 
     /// The number.
@@ -203,19 +204,26 @@ impl fmt::Display for CardVersion {
     }
 }
 
-impl TryFrom<u32> for CardVersion {
-    type Error = String;
+/// A card has a version that this build does not read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
+#[error(
+    "the model card has version {found}, and this build reads versions {} to {}; use the build that wrote it",
+    CardVersion::FIRST,
+    CardVersion::CURRENT
+)]
+pub struct UnknownCardVersion {
+    /// Version of the card.
+    pub found: u32,
+}
 
-    fn try_from(version: u32) -> Result<Self, String> {
+impl TryFrom<u32> for CardVersion {
+    type Error = UnknownCardVersion;
+
+    fn try_from(version: u32) -> Result<Self, UnknownCardVersion> {
         if (Self::FIRST.0..=Self::CURRENT.0).contains(&version) {
             return Ok(Self(version));
         }
-        Err(format!(
-            "the model card has version {version}, and this build reads versions {} to {}; use the build that \
-             wrote it",
-            Self::FIRST,
-            Self::CURRENT
-        ))
+        Err(UnknownCardVersion { found: version })
     }
 }
 
@@ -240,7 +248,7 @@ mod tests {
     }
 
     #[test]
-    fn the_most_frequent_confusions_come_first() {
+    fn most_confused_is_sorted_by_frequency() {
         let mut results = results();
         results.classes.push(ClassResult { name: "c".to_owned(), ..results.classes[0].clone() });
         results.confusion = vec![vec![9, 1, 4], vec![1, 9, 0], vec![0, 0, 9]];
@@ -253,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn results_that_do_not_fit_the_card_are_refused() {
+    fn check_refuses_results_that_do_not_match_the_card() {
         let names = ["a", "b"].map(str::to_owned);
         results().check(&names).unwrap();
         let refused = |change: fn(&mut TestResults)| {

@@ -22,14 +22,16 @@ pub use crate::onnx::text::{arrays as read_onnx, graph_text};
 pub use random::random_model;
 pub use samples::{perceptron, sample_models};
 
-/// Checks what every exporter promises, on every model: the arrays read back equal the model's bit for bit, two exports
-/// are equal bytes, a model that is not whole is refused before anything is written, and an error of the writer is
-/// handed on.
+/// Checks the laws of every exporter on every model:
+/// - The arrays read back equal the model's bit for bit.
+/// - Two exports give equal bytes.
+/// - An invalid model is refused before anything is written.
+/// - An error of the writer is returned.
 ///
-/// `read` gives the arrays of an exported file by name; the file may hold more than the model.
+/// `read` returns the arrays of an exported file by name. The file may hold more than the model.
 ///
 /// # Panics
-/// With the law that does not hold and the name of the model.
+/// When a law does not hold; the message names the law and the model.
 pub fn check_exporter(
     exporter: &dyn Exporter,
     read: impl Fn(&[u8]) -> BTreeMap<String, Array>,
@@ -57,11 +59,14 @@ pub fn check_exporter(
     }
 }
 
-/// Checks what every exporter to a folder promises, on every model: the arrays read back equal the model's bit for bit,
-/// two exports are equal, a model that is not whole is refused, and every path stays inside the folder.
+/// Checks the laws of every exporter to a folder on every model:
+/// - The arrays read back equal the model's bit for bit.
+/// - Two exports are equal.
+/// - An invalid model is refused.
+/// - Every path stays inside the folder.
 ///
 /// # Panics
-/// With the law that does not hold and the name of the model.
+/// When a law does not hold; the message names the law and the model.
 pub fn check_folder_exporter(
     exporter: &dyn Exporter,
     read: impl Fn(&BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Array>,
@@ -104,7 +109,7 @@ fn check_arrays(name: &str, model: &TrainedModel, found: &BTreeMap<String, Array
 /// The arrays of a safetensors file.
 ///
 /// # Panics
-/// When it is none, or holds something else than single precision.
+/// When the bytes are not a safetensors file, or hold an array that is not in single precision.
 #[must_use]
 pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
     let file = SafeTensors::deserialize(bytes).expect("the bytes are a safetensors file");
@@ -116,8 +121,8 @@ pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
     file.iter().map(array).collect()
 }
 
-/// The model without an array, with an array of another shape, with a value that is no number, with another number of
-/// classes, and with layers that do not hold together.
+/// Invalid variants of the model: a missing array, an array of another shape, a NaN, another number of
+/// classes, and inconsistent layers.
 fn damaged(model: &TrainedModel) -> Vec<TrainedModel> {
     let mut all = Vec::new();
     let mut damage = |change: &dyn Fn(&mut TrainedModel)| {
@@ -145,7 +150,7 @@ fn damaged(model: &TrainedModel) -> Vec<TrainedModel> {
     all
 }
 
-/// A writer that takes one byte at once.
+/// A writer that accepts one byte per call.
 struct Trickle(Vec<u8>);
 
 impl io::Write for Trickle {
@@ -159,10 +164,10 @@ impl io::Write for Trickle {
     }
 }
 
-/// A model with random arrays and a card that fits; one class for each output.
+/// A model with random arrays and a matching card, with one class per output.
 ///
 /// # Panics
-/// When the architecture's output is no vector.
+/// When the architecture's output is not a vector.
 #[must_use]
 pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
     let mut rng = Pcg64::seed_from_u64(seed);
@@ -211,7 +216,7 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
     TrainedModel { architecture, arrays, quantization: BTreeMap::new(), card }
 }
 
-/// The network with all layers in 8 bits but those named, calibrated on random inputs.
+/// The network with all layers in 8 bits, except those named in `but`. Grids are calibrated on random inputs.
 ///
 /// # Panics
 /// When a value is not finite.
@@ -263,7 +268,7 @@ mod tests {
     use super::*;
     use crate::Onnx;
 
-    /// Exports, but with another value in the first array.
+    /// An exporter that changes a value of the first array.
     struct Careless;
 
     impl Exporter for Careless {
@@ -282,7 +287,7 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "values of `head.bias`")]
-    fn an_exporter_that_changes_a_value_breaks_the_laws() {
+    fn check_exporter_finds_changed_value() {
         check_exporter(&Careless, read_onnx, &BTreeMap::from([("perceptron".to_owned(), perceptron())]));
     }
 }

@@ -1,7 +1,6 @@
-//! Names beside a place, under which files and folders are written before they are moved to it.
+//! Temporary names beside a place. Files and folders are written there before they are moved to the place.
 //!
-//! A writer holds the lock of what it writes. What nobody holds was left by a process that died, and is
-//! removed.
+//! A writer locks what it writes. An unlocked leftover belongs to a process that died, and is removed.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
@@ -9,14 +8,15 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Tries of a name. One is enough, unless another process takes it for a leftover before it is locked.
+/// Names tried before `create` gives up. Usually the first works; another process can remove it before we
+/// lock it.
 const ATTEMPTS: u32 = 16;
-/// A longer name of the place is replaced by its hash, so that the name beside it stays a legal one.
+/// A longer file name is replaced by its hash, so that the name beside it stays valid for the file system.
 const LONGEST_NAME: usize = 200;
 const ENDING: &str = ".partial";
 const DIGITS: usize = 16;
 
-/// The folder that a place lies in.
+/// The folder that contains `place`.
 pub(crate) fn parent(place: &Path) -> &Path {
     match place.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -25,10 +25,10 @@ pub(crate) fn parent(place: &Path) -> &Path {
     }
 }
 
-/// Removes what dead writers to `place` left. Then makes something beside it with `make`, under a new name,
-/// and locks it.
+/// Removes leftovers of dead writers to `place`, then calls `make` with a new name beside it and locks the
+/// result.
 ///
-/// `make` fails where something has that name, also where that is a link. It gives the handle to lock.
+/// `make` returns the handle to lock. It must fail if the name exists, even as a link.
 pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> io::Result<(PathBuf, File)> {
     let Some(name) = place.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path names no file"));
@@ -48,8 +48,9 @@ pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> 
             }
             Err(error) => return Err(error),
         };
-        // Another process may have taken it for a leftover in the moment before the lock. On a file system
-        // without locks nobody removes leftovers either.
+        // Another process may remove the new file as a leftover before we hold the lock. On a file system
+        // without
+        // locks, no process removes leftovers.
         let is_lost = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if !is_lost && beside.symlink_metadata().is_ok() {
             return Ok((beside, file));
@@ -59,7 +60,7 @@ pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> 
     Err(last)
 }
 
-/// Makes a new or renamed file survive a crash of the machine: syncs the folder that it lies in.
+/// Syncs the parent folder of `place`, so that a new or renamed file survives a crash of the machine.
 ///
 /// # Errors
 /// When the folder cannot be opened or synced.
@@ -67,14 +68,14 @@ pub fn sync_parent(place: &Path) -> io::Result<()> {
     sync_folder(parent(place))
 }
 
-/// Makes a rename in a folder, or a new file there, survive a crash of the machine.
+/// Syncs a folder, so that renames and new files in it survive a crash of the machine.
 pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
-    // Other systems open no folders.
+    // Only Unix can open a folder as a file.
     if cfg!(not(unix)) {
         return Ok(());
     }
     match File::open(folder)?.sync_all() {
-        // Some network file systems sync no folders.
+        // Some network file systems cannot sync folders.
         Err(error) if matches!(error.kind(), io::ErrorKind::InvalidInput | io::ErrorKind::Unsupported) => {
             Ok(())
         }
@@ -82,7 +83,7 @@ pub(crate) fn sync_folder(folder: &Path) -> io::Result<()> {
     }
 }
 
-/// Removes a file, a link, or a folder with all in it. That nothing is there is no error.
+/// Removes a file, a link, or a folder with its content. A missing path is not an error.
 pub(crate) fn remove(path: &Path) -> io::Result<()> {
     let found = match path.symlink_metadata() {
         Ok(found) => found,
@@ -96,7 +97,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// What the names beside a place begin with.
+/// The common start of all temporary names beside a place.
 fn beginning(name: &OsStr) -> OsString {
     let mut start = OsString::from(".");
     if name.len() <= LONGEST_NAME {
@@ -108,8 +109,7 @@ fn beginning(name: &OsStr) -> OsString {
     start
 }
 
-/// Removes leftovers, which have such a name and which nobody holds. A leftover that cannot be removed stays,
-/// and does no harm.
+/// Removes unlocked leftovers. A leftover that cannot be removed stays; it does no harm.
 fn clean(folder: &Path, start: &OsStr) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -119,7 +119,7 @@ fn clean(folder: &Path, start: &OsStr) {
         if !digits.is_some_and(|digits| digits.len() == DIGITS && digits.iter().all(is_digit)) {
             continue;
         }
-        // The kind of the entry itself: a link is nothing that a writer makes.
+        // `file_type` does not follow links. Writers never make links, so a link is not a leftover.
         if !entry.file_type().is_ok_and(|kind| kind.is_file() || kind.is_dir()) {
             continue;
         }
@@ -130,7 +130,7 @@ fn clean(folder: &Path, start: &OsStr) {
     }
 }
 
-/// A number that no other process can foretell: the standard library seeds its hashers from the system.
+/// A number that other processes cannot predict: the system seeds the hashers of the standard library.
 fn unpredictable() -> u64 {
     RandomState::new().build_hasher().finish()
 }
@@ -144,7 +144,7 @@ mod tests {
     }
 
     #[test]
-    fn leftovers_are_removed_unless_held_or_named_otherwise() {
+    fn create_removes_unlocked_leftovers_of_same_place_only() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("a.txt");
         let (held, lock) = create(&place, make).unwrap();
@@ -166,7 +166,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn link_with_name_of_leftover_stays_and_is_not_followed() {
+    fn create_keeps_link_that_has_name_of_leftover() {
         let folder = tempfile::tempdir().unwrap();
         let target = folder.path().join("target");
         fs::write(&target, "mine").unwrap();
@@ -178,7 +178,7 @@ mod tests {
     }
 
     #[test]
-    fn longest_name_of_a_place_is_shortened_beside_it() {
+    fn create_shortens_name_beside_place_of_255_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let (beside, _lock) = create(&folder.path().join("a".repeat(255)), make).unwrap();
         assert!(beside.file_name().unwrap().len() < 80);

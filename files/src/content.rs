@@ -1,4 +1,4 @@
-//! What a file holds, in short: its length and the hash of its bytes.
+//! The identity of a file's content: its length and the hash of its bytes.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -16,7 +16,7 @@ use crate::reader::open;
 pub struct ContentHash(blake3::Hash);
 
 impl ContentHash {
-    /// The hash of these bytes.
+    /// Hashes `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self(blake3::hash(bytes))
@@ -29,16 +29,16 @@ impl fmt::Display for ContentHash {
     }
 }
 
-/// A text that is no hash.
+/// A text that is not a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-#[error("is no BLAKE3 hash, expected 64 digits out of `0123456789abcdef`")]
+#[error("is not a BLAKE3 hash, expected 64 digits out of `0123456789abcdef`")]
 pub struct NotAHash;
 
 impl FromStr for ContentHash {
     type Err = NotAHash;
 
     fn from_str(text: &str) -> Result<Self, NotAHash> {
-        // The digits of a hash have one way to be written.
+        // Each hash has exactly one spelling, so upper-case digits are refused.
         if text.bytes().any(|byte| byte.is_ascii_uppercase()) {
             return Err(NotAHash);
         }
@@ -63,23 +63,23 @@ impl From<ContentHash> for String {
 /// Length and hash of a file's content.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Content {
-    /// Length.
+    /// Length in bytes.
     pub bytes: u64,
     /// Hash of all bytes.
     pub blake3: ContentHash,
 }
 
 impl Content {
-    /// Of these bytes.
+    /// The content of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self { bytes: bytes.len() as u64, blake3: ContentHash::of(bytes) }
     }
 
-    /// Of a file of any length, which is read once and not kept in memory.
+    /// The content of a file of any length. The file is read in pieces, so it need not fit into memory.
     ///
     /// # Errors
-    /// [`FileError`] when it cannot be read, or is no file.
+    /// [`FileError`] when the path cannot be read or is not a file.
     pub fn of_file(path: &Path) -> Result<Self, FileError> {
         let (mut file, _) = open(path, u64::MAX)?;
         let mut hasher = blake3::Hasher::new();
@@ -104,7 +104,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn content_of_file_is_that_of_its_bytes() {
+    fn content_of_file_equals_content_of_its_bytes() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let bytes: Vec<u8> = (0..200_000_u32).map(|i| i as u8).collect();

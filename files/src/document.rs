@@ -1,13 +1,13 @@
-//! JSON with a hash of its own text as the last key, `check`.
+//! JSON documents whose last key, `check`, is the hash of the text before it.
 
 use std::path::Path;
 
 use serde::de::{DeserializeOwned, IgnoredAny};
 use serde::{Deserialize, Serialize};
 
-use crate::{ContentHash, FileError, reader, whole_file};
+use crate::{ContentHash, Damage, FileError, reader, whole_file};
 
-/// What stands before and behind the hash.
+/// The fixed text around the hash.
 struct Form {
     before: &'static [u8],
     behind: &'static [u8],
@@ -19,17 +19,18 @@ const DOCUMENT: Form = Form { before: b",\n  \"check\": \"", behind: b"\"\n}\n",
 const LINE: Form = Form { before: b",\"check\":\"", behind: b"\"}", close: b"}" };
 const DIGITS: usize = 64;
 
-/// What was read, and whether a hash held.
+/// Content that was read, and whether it carried a valid hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked<T> {
     /// The content.
     pub content: T,
-    /// Whether the text carries a hash, which held. A text of an older build carries none.
+    /// Whether the text carried a hash. A wrong hash is an error. Texts of older builds carry no hash.
     pub is_checked: bool,
 }
 
 impl<T> Checked<T> {
-    /// Refuses a text without hash where `is_required`: its version says that it was written with one.
+    /// Refuses a text without a hash if `is_required`. Callers require a hash if the version in the text is
+    /// one that writes a hash.
     ///
     /// # Errors
     /// [`FileError::Damaged`]; `path` names the file in it.
@@ -37,33 +38,32 @@ impl<T> Checked<T> {
         if self.is_checked || !is_required {
             return Ok(self);
         }
-        let problem = "its `check` is missing: the end of the file was changed".to_owned();
-        Err(FileError::Damaged { path: path.to_owned(), problem })
+        Err(FileError::Damaged { path: path.to_owned(), problem: Damage::MissingCheck })
     }
 }
 
-/// The text of a document, as [`read_document`] reads it.
+/// The text of a document, for [`read_document`].
 ///
 /// # Panics
-/// When `content` is no object with fields: documents are plain data.
+/// When `content` does not serialize to an object with at least one field.
 #[must_use]
 pub fn seal_document(content: &impl Serialize) -> Vec<u8> {
     DOCUMENT.seal(serde_json::to_vec_pretty(content).expect("a document is plain data"))
 }
 
-/// The text of a line, without its line break, as [`parse_line`] reads it.
+/// The text of a line without its line break, for [`parse_line`].
 ///
 /// # Panics
-/// When `content` is no object with fields: lines are plain data.
+/// When `content` does not serialize to an object with at least one field.
 #[must_use]
 pub fn seal_line(content: &impl Serialize) -> Vec<u8> {
     LINE.seal(serde_json::to_vec(content).expect("a line is plain data"))
 }
 
-/// Writes a document whole.
+/// Writes a document whole, or not at all.
 ///
 /// # Errors
-/// [`FileError`]; the place is then as it was before.
+/// [`FileError`]; the old file is then unchanged.
 pub fn write_document(place: &Path, content: &impl Serialize) -> Result<(), FileError> {
     whole_file::write(place, &seal_document(content))
 }
@@ -71,25 +71,25 @@ pub fn write_document(place: &Path, content: &impl Serialize) -> Result<(), File
 /// Reads a document of at most `limit` bytes.
 ///
 /// # Errors
-/// [`FileError`] when it cannot be read, its hash does not hold, or it is not the JSON expected.
+/// [`FileError`] when the file cannot be read, its hash is wrong, or its JSON does not match `T`.
 pub fn read_document<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<Checked<T>, FileError> {
     parse_document(path, &reader::read(path, limit)?)
 }
 
-/// The document in the bytes of a file; `path` names it in errors.
+/// Parses a document from the bytes of a file; `path` names the file in errors.
 ///
 /// # Errors
-/// [`FileError::Damaged`] when its hash does not hold, or it is not the JSON expected.
+/// [`FileError::Damaged`] when the hash is wrong or the JSON does not match `T`.
 pub fn parse_document<T: DeserializeOwned>(path: &Path, bytes: &[u8]) -> Result<Checked<T>, FileError> {
     let parsed = DOCUMENT.parse(bytes);
     parsed.map_err(|problem| FileError::Damaged { path: path.to_owned(), problem })
 }
 
-/// What a line without its line break says.
+/// Parses a line without its line break.
 ///
 /// # Errors
-/// What is wrong: its hash does not hold, or it is not the JSON expected.
-pub fn parse_line<T: DeserializeOwned>(bytes: &[u8]) -> Result<Checked<T>, String> {
+/// [`Damage`] when the hash is wrong or the JSON does not match `T`.
+pub fn parse_line<T: DeserializeOwned>(bytes: &[u8]) -> Result<Checked<T>, Damage> {
     LINE.parse(bytes)
 }
 
@@ -101,26 +101,21 @@ impl Form {
         [&text, self.before, hash.as_bytes(), self.behind].concat()
     }
 
-    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, String> {
-        let json = |bytes: &[u8]| serde_json::from_slice::<T>(bytes).map_err(|error| error.to_string());
+    fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, Damage> {
         let Some((body, hash)) = self.split(bytes) else {
-            // A hash that was once there is missed where its key is.
+            // A text with a `check` in another form was changed: report that, not an unchecked text.
             if has_check(bytes) {
-                return Err(
-                    "its `check` is not as Kiln writes it: the end of the file was changed".to_owned()
-                );
+                return Err(Damage::ChangedCheck);
             }
-            return Ok(Checked { content: json(bytes)?, is_checked: false });
+            return Ok(Checked { content: serde_json::from_slice(bytes)?, is_checked: false });
         };
         if ContentHash::of(body).to_string().as_bytes() != hash {
-            return Err(
-                "its content does not match its `check`: it was changed since Kiln wrote it".to_owned()
-            );
+            return Err(Damage::ChangedContent);
         }
-        Ok(Checked { content: json(&[body, self.close].concat())?, is_checked: true })
+        Ok(Checked { content: serde_json::from_slice(&[body, self.close].concat())?, is_checked: true })
     }
 
-    /// The text before the hash, and the hash.
+    /// Splits the text into the part before the hash, and the hash.
     fn split<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let rest = bytes.strip_suffix(self.behind)?;
         let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
@@ -155,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn document_reads_back_and_ends_with_its_check() {
+    fn written_document_reads_back_and_ends_with_check() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a.json");
         write_document(&path, &content()).unwrap();
@@ -168,7 +163,7 @@ mod tests {
     }
 
     #[test]
-    fn every_flipped_bit_is_named() {
+    fn every_flipped_bit_is_an_error() {
         let (document, line) = (seal_document(&content()), seal_line(&content()));
         for bit in 0..8 * document.len() {
             let mut flipped = document.clone();
@@ -185,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn text_without_check_is_read_and_said_to_be_unchecked() {
+    fn document_without_check_reads_as_unchecked() {
         let old = serde_json::to_vec_pretty(&content()).unwrap();
         let read = parse_document(Path::new("a.json"), &old).unwrap();
         assert_eq!(read, Checked { content: content(), is_checked: false });
@@ -195,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_documents() {
+    fn parser_of_damaged_documents_never_panics() {
         let documents = [seal_document(&content()), serde_json::to_vec(&content()).unwrap()];
         kiln_damage::check_damaged(&documents, |bytes| {
             drop(parse_document::<Content>(Path::new("a.json"), bytes));

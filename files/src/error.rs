@@ -1,5 +1,6 @@
-//! What can be wrong with a file.
+//! Errors of reading and writing files.
 
+use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
@@ -9,50 +10,50 @@ use thiserror::Error;
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileError {
-    /// The system refused.
+    /// The operating system refused an operation.
     #[error("{}: cannot {action}", path.display())]
     Io {
         /// File or folder.
         path: PathBuf,
-        /// What was tried.
+        /// The operation.
         action: &'static str,
-        /// Why it failed.
+        /// The system's error.
         source: io::Error,
     },
-    /// Something else is where a file is needed.
+    /// The path is not a file.
     #[error("{}: is {found}, expected a file", path.display())]
     NotAFile {
-        /// What is there.
+        /// The path.
         path: PathBuf,
-        /// Its kind, with its article.
-        found: &'static str,
+        /// Its kind.
+        found: FileKind,
     },
-    /// Something else is where a folder is needed.
+    /// The path is not a folder.
     #[error("{}: is {found}, expected a folder", path.display())]
     NotAFolder {
-        /// What is there.
+        /// The path.
         path: PathBuf,
-        /// Its kind, with its article.
-        found: &'static str,
+        /// Its kind.
+        found: FileKind,
     },
     /// The file is longer than its reader allows.
-    #[error("{}: is {bytes} bytes long, and at most {limit} are read", path.display())]
+    #[error("{}: is {bytes} bytes long, expected at most {limit}", path.display())]
     TooLarge {
         /// The file.
         path: PathBuf,
-        /// Its length.
+        /// Its length in bytes.
         bytes: u64,
-        /// The limit.
+        /// The limit in bytes.
         limit: u64,
     },
-    /// The file is no UTF-8.
-    #[error("{}:{line}: byte {byte} of the file is no UTF-8; save the file as UTF-8", path.display())]
+    /// The file is not UTF-8.
+    #[error("{}:{line}: byte {byte} of the file is not UTF-8; save the file as UTF-8", path.display())]
     NotText {
         /// The file.
         path: PathBuf,
-        /// The first line that is none, from 1.
+        /// Line of the first invalid byte, from 1.
         line: usize,
-        /// The first byte that is none, from 0.
+        /// Offset of the first invalid byte, from 0.
         byte: usize,
     },
     /// The content is not what Kiln wrote.
@@ -61,32 +62,100 @@ pub enum FileError {
         /// The file.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        problem: Damage,
     },
-    /// Something is there that may not be overwritten.
-    #[error("{}: is there already{why}", path.display())]
+    /// The path exists and must not be overwritten.
+    #[error("{}: already exists{existing}", path.display())]
     Exists {
-        /// What is there.
+        /// The existing path.
         path: PathBuf,
-        /// What else is to be said of it, for the end of the message.
-        why: &'static str,
+        /// What exists there.
+        existing: Existing,
     },
 }
 
+/// What is wrong with a damaged document or line.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum Damage {
+    /// The text carries no hash, although its version requires one.
+    #[error("its `check` is missing: the end of the file was changed")]
+    MissingCheck,
+    /// The hash is not in the form that Kiln writes.
+    #[error("its `check` is not as Kiln writes it: the end of the file was changed")]
+    ChangedCheck,
+    /// The hash does not match the content.
+    #[error("its content does not match its `check`: it was changed since Kiln wrote it")]
+    ChangedContent,
+    /// The text is not JSON of the expected type.
+    #[error(transparent)]
+    Json(#[from] serde_json::Error),
+}
+
+/// The kind of a path.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum FileKind {
+    /// A regular file.
+    File,
+    /// A folder.
+    Folder,
+    /// A symbolic link.
+    Link,
+    /// A pipe, a socket or a device.
+    Special,
+}
+
+impl fmt::Display for FileKind {
+    /// Writes the kind with its article.
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::File => "a file",
+            Self::Folder => "a folder",
+            Self::Link => "a link",
+            Self::Special => "a pipe, a socket or a device",
+        })
+    }
+}
+
+/// What exists at a path that must not be overwritten.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Existing {
+    /// Something, of whatever kind.
+    Any,
+    /// A symbolic link.
+    Link,
+    /// A file that Kiln did not write.
+    Foreign,
+    /// A file or folder with different content.
+    Different,
+}
+
+impl fmt::Display for Existing {
+    /// Writes the end of a message that starts with "already exists".
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Any => "",
+            Self::Link => ", and is a link",
+            Self::Foreign => ", and Kiln did not write it",
+            Self::Different => " with different content",
+        })
+    }
+}
+
 impl FileError {
-    /// Whether nothing is there.
+    /// Whether the path does not exist.
     #[must_use]
     pub fn is_missing(&self) -> bool {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether the file is the caller's mistake, not a failure of the system.
+    /// Whether the caller can fix the error, as opposed to a failure of the system.
     #[must_use]
     pub const fn is_callers(&self) -> bool {
         !matches!(self, Self::Io { .. })
     }
 
-    /// What is wrong, without the name of the file.
+    /// The message without the name of the file.
     #[must_use]
     pub fn problem(&self) -> String {
         let said = self.said();
@@ -108,7 +177,7 @@ impl FileError {
         }
     }
 
-    /// The whole message on one line, with what the system said.
+    /// The whole message on one line, including the system's error.
     #[must_use]
     pub fn said(&self) -> String {
         match self {
@@ -117,7 +186,7 @@ impl FileError {
         }
     }
 
-    /// An [`FileError::Io`] from what the system said.
+    /// Wraps a system error in [`FileError::Io`].
     pub(crate) fn io(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::Io { path, action, source }

@@ -15,7 +15,7 @@ pub use content::{Content, ContentHash, NotAHash};
 pub use document::{
     Checked, parse_document, parse_line, read_document, seal_document, seal_line, write_document,
 };
-pub use error::FileError;
+pub use error::{Damage, Existing, FileError, FileKind};
 pub use lines::LineCounter;
 pub use output::{BEGINNING, Overwrite, Written, write_output, write_output_folder};
 pub use reader::{open, optional, read, read_text};

@@ -1,4 +1,4 @@
-//! Lines of a text as an editor counts them, for messages. Readers of tables count records, or line feeds.
+//! Line numbers as an editor counts them, for messages. CSV readers count records or line feeds instead.
 
 use std::io::{self, BufRead, ErrorKind};
 
@@ -6,24 +6,25 @@ use std::io::{self, BufRead, ErrorKind};
 #[derive(Debug)]
 pub struct LineCounter<R> {
     text: R,
-    /// Bytes that were passed.
+    /// Bytes consumed so far.
     at: u64,
     line: u64,
     after_return: bool,
 }
 
 impl<R: BufRead> LineCounter<R> {
-    /// Stands at the start of a text.
+    /// Starts at the beginning of a text.
     pub const fn new(text: R) -> Self {
         Self { text, at: 0, line: 1, after_return: false }
     }
 
-    /// The line, from 1, of the first byte from `offset` on that is no line end: a reader of tables may count
-    /// the line ends before a record as part of it. Offsets must not fall from call to call; the last line is
-    /// that of every offset behind the text.
+    /// The line, from 1, of the first byte at or after `offset` that is not a line end. Line ends are skipped
+    /// because a CSV reader may count those before a record as part of it.
+    ///
+    /// Call with ascending offsets. An offset behind the end gives the last line.
     ///
     /// # Errors
-    /// Those of the text.
+    /// Errors of the underlying reader.
     pub fn line_at(&mut self, offset: u64) -> io::Result<u64> {
         loop {
             let bytes = match self.text.fill_buf() {
@@ -55,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lines_are_those_of_an_editor() {
+    fn line_at_counts_every_line_end_as_an_editor_does() {
         for (text, offset, line) in [
             ("a\r\n1\r\nx\r\n", 5, 3),
             ("a\n1\nx\n", 4, 3),
@@ -72,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn offsets_are_asked_for_one_after_the_other() {
+    fn line_at_accepts_ascending_offsets() {
         let mut lines = LineCounter::new("a\r\nb\r\rc\n".as_bytes());
         let found: Vec<u64> = [0, 0, 3, 4, 6].map(|offset| lines.line_at(offset).unwrap()).to_vec();
         assert_eq!(found, [1, 1, 2, 4, 4]);

@@ -1,4 +1,4 @@
-//! What a user asked for, where the user asked for it: nothing of theirs is overwritten without their word.
+//! Files that a user asked for. Existing files are overwritten only with the user's consent.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -6,36 +6,36 @@ use std::io::{Read, Write};
 use std::path::{Component, Path, PathBuf};
 
 use crate::reader::{kind, open};
-use crate::{Content, FileError, WholeFolder, beside, make_folder, whole_file};
+use crate::{Content, Existing, FileError, WholeFolder, beside, make_folder, whole_file};
 
-/// What may be overwritten. A file that holds the very bytes already is left as it is, whatever is said here.
+/// Which existing files may be overwritten. A file that already holds the same bytes is always left as it is.
 #[derive(Clone, Copy)]
 pub enum Overwrite<'a> {
     /// Nothing.
     Never,
-    /// A file whose beginning (of at most [`BEGINNING`] bytes) Kiln knows as its own.
+    /// A file that Kiln recognizes as its own from the first [`BEGINNING`] bytes.
     Own(&'a dyn Fn(&[u8]) -> bool),
-    /// Any file: the user said so.
+    /// Any file: the user forced it.
     Always,
 }
 
-/// What became of an output.
+/// Result of writing an output.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
-    /// It was written.
+    /// The output was written.
     Now,
-    /// The same was there already.
+    /// The same content already existed.
     Before,
 }
 
-/// Bytes of an old file by which it is known.
+/// Number of bytes at the start of a file by which Kiln recognizes its own files.
 pub const BEGINNING: usize = 4096;
 
-/// Writes a file that a user asked for. A pipe or a device is written to as it is, also through a link.
+/// Writes a file that a user asked for. A pipe or a device is written to directly, also through a link.
 ///
 /// # Errors
-/// [`FileError::Exists`] when something is there that may not be overwritten, other [`FileError`]s of the
-/// system.
+/// [`FileError::Exists`] when the path exists and must not be overwritten, another [`FileError`] when the
+/// system refuses.
 pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Result<Written, FileError> {
     if place.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let written = File::options().write(true).open(place).and_then(|mut out| {
@@ -54,7 +54,7 @@ pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Res
         return whole_file::write(place, bytes).map(|()| Written::Now);
     }
     if found.is_symlink() {
-        return Err(FileError::Exists { path: place.to_owned(), why: ", and is a link" });
+        return Err(FileError::Exists { path: place.to_owned(), existing: Existing::Link });
     }
     if is_same(place, bytes)? {
         return Ok(Written::Before);
@@ -63,21 +63,20 @@ pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Res
         Overwrite::Own(is_own) if is_own(&beginning_of(place)?) => {
             whole_file::write(place, bytes).map(|()| Written::Now)
         }
-        Overwrite::Own(_) => {
-            Err(FileError::Exists { path: place.to_owned(), why: ", and Kiln did not write it" })
-        }
-        _ => Err(FileError::Exists { path: place.to_owned(), why: " with another content" }),
+        Overwrite::Own(_) => Err(FileError::Exists { path: place.to_owned(), existing: Existing::Foreign }),
+        _ => Err(FileError::Exists { path: place.to_owned(), existing: Existing::Different }),
     }
 }
 
-/// Writes a folder that a user asked for, from the content of its files by path.
+/// Writes a folder that a user asked for. `files` maps relative paths to content.
 ///
-/// A new folder appears whole. With `force`, the files are put into a folder that is there, and others in it
-/// stay. The file `marker` is removed first and put back last, so a folder that has it is whole.
+/// A new folder appears whole. With `force`, the files are written into an existing folder, and its other
+/// files stay. The file `marker` is then removed first and written last, so a folder with a marker is
+/// complete.
 ///
 /// # Errors
-/// [`FileError::Exists`] when a folder with something else in it is there and `force` is not set, other
-/// [`FileError`]s of the system.
+/// [`FileError::Exists`] when a folder with different content exists and `force` is not set, another
+/// [`FileError`] when the system refuses.
 pub fn write_output_folder(
     place: &Path,
     files: &BTreeMap<String, Vec<u8>>,
@@ -105,12 +104,12 @@ pub fn write_output_folder(
         return Ok(Written::Before);
     }
     if !force {
-        return Err(FileError::Exists { path: place.clone(), why: " with another content" });
+        return Err(FileError::Exists { path: place.clone(), existing: Existing::Different });
     }
     put_into(&staged, place, files, marker).map(|()| Written::Now)
 }
 
-/// Moves staged files into a folder that is there.
+/// Moves staged files into an existing folder.
 fn put_into(
     staged: &WholeFolder,
     place: &Path,
@@ -134,10 +133,10 @@ fn put_into(
     Ok(())
 }
 
-/// The place itself where it is a link to a folder: the user named that folder.
+/// Resolves a link to a folder: the user named the folder, not the link.
 fn resolved(place: &Path) -> Result<PathBuf, FileError> {
     let is_link = place.symlink_metadata().is_ok_and(|found| found.is_symlink());
-    // A path such as `.` or `a/..` has no name beside which a folder could be made.
+    // A path such as `.` or `a/..` ends in no name, so no name beside it could be made.
     let is_nameless = place.file_name().is_none();
     if place.is_dir() && (is_link || is_nameless) {
         return place.canonicalize().map_err(FileError::io(place, "open the folder"));
@@ -145,7 +144,7 @@ fn resolved(place: &Path) -> Result<PathBuf, FileError> {
     Ok(place.to_owned())
 }
 
-/// Refuses links on the way to a file inside a folder: they lead out of it.
+/// Refuses links among the parent folders of `name` inside `place`, because a link can lead outside.
 fn check_folders(place: &Path, name: &str) -> Result<(), FileError> {
     let mut path = place.to_owned();
     for part in Path::new(name).parent().into_iter().flat_map(Path::components) {
@@ -180,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn file_of_another_is_kept_and_own_or_equal_or_forced_is_not() {
+    fn write_output_overwrites_own_and_forced_files_only() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("a.html");
         let own = |bytes: &[u8]| bytes.starts_with(b"kiln");
@@ -190,7 +189,7 @@ mod tests {
         assert_eq!(write_output(&place, b"kiln 2", Overwrite::Own(&own)).unwrap(), Written::Now);
         fs::write(&place, "mine").unwrap();
         let said = write_output(&place, b"kiln 2", Overwrite::Own(&own)).unwrap_err().to_string();
-        assert!(said.contains("is there already, and Kiln did not write it"), "{said}");
+        assert!(said.contains("already exists, and Kiln did not write it"), "{said}");
         assert_eq!(fs::read(&place).unwrap(), b"mine");
         assert_eq!(write_output(&place, b"kiln 2", Overwrite::Always).unwrap(), Written::Now);
         assert_eq!(fs::read(&place).unwrap(), b"kiln 2");
@@ -198,7 +197,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn link_is_refused_and_forced_away_but_a_device_is_written_to() {
+    fn write_output_refuses_link_replaces_it_by_force_and_writes_to_device() {
         use std::os::unix::fs::symlink;
         let folder = tempfile::tempdir().unwrap();
         let (place, target) = (folder.path().join("a"), folder.path().join("target"));
@@ -223,7 +222,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_appears_whole_and_others_in_it_stay_when_forced() {
+    fn write_output_folder_with_force_keeps_other_files() {
         let outer = tempfile::tempdir().unwrap();
         let place = outer.path().join("a");
         let write = |body: &str, force| write_output_folder(&place, &package(body), "Cargo.toml", force);
@@ -240,7 +239,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn link_inside_a_folder_is_not_written_through() {
+    fn write_output_folder_refuses_link_inside_folder() {
         let outer = tempfile::tempdir().unwrap();
         let (place, other) = (outer.path().join("a"), outer.path().join("other"));
         fs::create_dir_all(&place).unwrap();

@@ -1,16 +1,16 @@
-//! The one reader of whole files: with a limit, and of files only.
+//! The one reader of whole files. It has a size limit and reads regular files only.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
 use std::path::Path;
 
-use crate::FileError;
+use crate::{FileError, FileKind};
 
-/// Opens a file of at most `limit` bytes; also gives its length.
+/// Opens a file of at most `limit` bytes and returns it with its length.
 ///
 /// # Errors
-/// [`FileError`] when it cannot be opened, is no file, or is longer. Opening a pipe would wait for a writer,
-/// so the kind of the file is checked first.
+/// [`FileError`] when the path cannot be opened, is not a file, or is longer than `limit`. The kind is
+/// checked before opening, because opening a pipe would wait for a writer.
 pub fn open(path: &Path, limit: u64) -> Result<(File, u64), FileError> {
     let failed = || FileError::io(path, "read");
     check(path, &path.metadata().map_err(failed())?)?;
@@ -27,11 +27,11 @@ pub fn open(path: &Path, limit: u64) -> Result<(File, u64), FileError> {
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`]; and when the file grows over the limit while it is read.
+/// As [`open`], and when the file grows beyond the limit during reading.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let (file, length) = open(path, limit)?;
     let mut bytes = Vec::new();
-    // A sparse file may be longer than there is memory.
+    // A sparse file may be longer than the memory; allocation must fail with an error, not abort.
     let reserved = bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX));
     reserved.map_err(|_| FileError::io(path, "read")(io::ErrorKind::OutOfMemory.into()))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(FileError::io(path, "read"))?;
@@ -44,7 +44,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 /// Reads a text of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read`]; and when it is no UTF-8.
+/// As [`read`], and when the content is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, limit)?).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
@@ -53,7 +53,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     })
 }
 
-/// What was read; `None` where nothing is there.
+/// Turns a missing file into `None`.
 ///
 /// # Errors
 /// Every error except that of a missing file.
@@ -72,16 +72,16 @@ fn check(path: &Path, found: &Metadata) -> Result<(), FileError> {
     Err(FileError::NotAFile { path: path.to_owned(), found: kind(found) })
 }
 
-/// What something is, with its article.
-pub(crate) fn kind(found: &Metadata) -> &'static str {
+/// The kind of a path.
+pub(crate) fn kind(found: &Metadata) -> FileKind {
     if found.is_file() {
-        "a file"
+        FileKind::File
     } else if found.is_dir() {
-        "a folder"
+        FileKind::Folder
     } else if found.is_symlink() {
-        "a link"
+        FileKind::Link
     } else {
-        "a pipe, a socket or a device"
+        FileKind::Special
     }
 }
 
@@ -92,17 +92,17 @@ mod tests {
     use super::*;
 
     #[test]
-    fn file_at_its_limit_is_read_and_a_longer_one_named_with_both_numbers() {
+    fn read_accepts_file_at_limit_and_error_states_length_and_limit() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         fs::write(&path, [7; 10]).unwrap();
         assert_eq!(read(&path, 10).unwrap(), [7; 10]);
-        let said = format!("{}: is 10 bytes long, and at most 9 are read", path.display());
+        let said = format!("{}: is 10 bytes long, expected at most 9", path.display());
         assert_eq!(read(&path, 9).unwrap_err().to_string(), said);
     }
 
     #[test]
-    fn what_is_no_file_or_no_text_is_named() {
+    fn error_names_folder_missing_file_and_invalid_utf8() {
         let folder = tempfile::tempdir().unwrap();
         let said = read(folder.path(), 9).unwrap_err().to_string();
         assert!(said.ends_with("is a folder, expected a file"), "{said}");
@@ -112,12 +112,12 @@ mod tests {
         let path = folder.path().join("a");
         fs::write(&path, b"one\ntwo\nthree \xff").unwrap();
         let said = read_text(&path, 99).unwrap_err().to_string();
-        assert!(said.ends_with("a:3: byte 14 of the file is no UTF-8; save the file as UTF-8"), "{said}");
+        assert!(said.ends_with("a:3: byte 14 of the file is not UTF-8; save the file as UTF-8"), "{said}");
     }
 
     #[cfg(unix)]
     #[test]
-    fn devices_are_refused() {
+    fn read_refuses_devices() {
         let said = read(Path::new("/dev/zero"), 9).unwrap_err().to_string();
         assert_eq!(said, "/dev/zero: is a pipe, a socket or a device, expected a file");
     }

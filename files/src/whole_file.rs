@@ -5,23 +5,23 @@ use std::io::{self, BufWriter, Write};
 use std::path::{Path, PathBuf};
 
 use crate::reader::kind;
-use crate::{FileError, beside};
+use crate::{Existing, FileError, beside};
 
-/// A file that is being written beside its place. [`WholeFile::finish`] moves it there; dropped before, it is
-/// removed.
+/// A file that is written beside its place. [`WholeFile::finish`] moves it there. Dropping it earlier removes
+/// it.
 #[derive(Debug)]
 pub struct WholeFile {
     place: PathBuf,
-    /// Where it is written; nowhere once it is in its place.
+    /// The temporary path; `None` once the file is in its place.
     beside: Option<PathBuf>,
     out: BufWriter<File>,
 }
 
 impl WholeFile {
-    /// Begins a file. What a dead process left of an earlier try is removed.
+    /// Begins a file. Leftovers of dead writers are removed.
     ///
     /// # Errors
-    /// [`FileError`] when it cannot be made, or when a folder, a pipe or a device is in its place.
+    /// [`FileError`] when the file cannot be created, or when a folder, a pipe or a device is in its place.
     pub fn create(place: &Path) -> Result<Self, FileError> {
         if let Ok(found) = place.symlink_metadata()
             && !found.is_file()
@@ -34,33 +34,33 @@ impl WholeFile {
         Ok(Self { place: place.to_owned(), beside: Some(beside), out: BufWriter::new(file) })
     }
 
-    /// Syncs the file and moves it to its place, over whatever file or link is there.
+    /// Syncs the file and moves it to its place. A file or link there is replaced.
     ///
     /// # Errors
-    /// [`FileError`]; the place is then as it was before.
+    /// [`FileError`]; the place is then unchanged.
     pub fn finish(self) -> Result<(), FileError> {
         self.finish_by(|beside, place| fs::rename(beside, place))
     }
 
-    /// Syncs the file and moves it to its place, where nothing may be.
+    /// Syncs the file and moves it to its place, which must not exist.
     ///
     /// # Errors
-    /// [`FileError::Exists`] when something is there, otherwise as [`WholeFile::finish`].
+    /// [`FileError::Exists`] when the place exists, otherwise as [`WholeFile::finish`].
     pub fn finish_new(self) -> Result<(), FileError> {
         let place = self.place.clone();
         let ended = self.finish_by(|beside, place| {
-            // A second name for the file fails where something is, which a rename would replace.
+            // `hard_link` fails if the place exists; `rename` would silently replace it.
             match fs::hard_link(beside, place) {
                 Ok(()) => fs::remove_file(beside),
                 Err(error) if error.kind() == io::ErrorKind::AlreadyExists => Err(error),
-                // Not every file system knows second names.
+                // Not every file system has hard links.
                 Err(_) if place.symlink_metadata().is_ok() => Err(io::ErrorKind::AlreadyExists.into()),
                 Err(_) => fs::rename(beside, place),
             }
         });
         match ended {
             Err(FileError::Io { source, .. }) if source.kind() == io::ErrorKind::AlreadyExists => {
-                Err(FileError::Exists { path: place, why: "" })
+                Err(FileError::Exists { path: place, existing: Existing::Any })
             }
             ended => ended,
         }
@@ -93,24 +93,24 @@ impl Write for WholeFile {
 impl Drop for WholeFile {
     fn drop(&mut self) {
         if let Some(beside) = &self.beside {
-            // Half a file is of no use. What cannot be removed now is removed by the next write.
+            // A partial file is useless. If it cannot be removed now, the next write removes it.
             let _ = beside::remove(beside);
         }
     }
 }
 
-/// Writes a file, over whatever file or link is in its place.
+/// Writes a file. A file or link in its place is replaced.
 ///
 /// # Errors
-/// [`FileError`]; the place is then as it was before.
+/// [`FileError`]; the place is then unchanged.
 pub fn write(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
     with(place, bytes)?.finish()
 }
 
-/// Writes a file where nothing is.
+/// Writes a file whose place must not exist.
 ///
 /// # Errors
-/// [`FileError::Exists`] when something is there, otherwise as [`write()`].
+/// [`FileError::Exists`] when the place exists, otherwise as [`write()`].
 pub fn write_new(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
     with(place, bytes)?.finish_new()
 }
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn file_is_in_its_place_when_finished_and_nowhere_when_dropped() {
+    fn finished_file_is_in_place_and_dropped_file_is_removed() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("a");
         write(&place, b"one").unwrap();
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn new_file_refuses_what_is_there() {
+    fn write_new_refuses_existing_file() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("a");
         write_new(&place, b"one").unwrap();
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_in_the_place_is_named_and_a_missing_folder_is_an_error_of_the_system() {
+    fn write_to_folder_or_into_missing_folder_is_an_error() {
         let folder = tempfile::tempdir().unwrap();
         let said = write(folder.path(), b"").unwrap_err().to_string();
         assert!(said.ends_with("is a folder, expected a file"), "{said}");
@@ -177,7 +177,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn link_in_the_place_is_replaced_and_not_followed() {
+    fn write_replaces_link_instead_of_following_it() {
         let folder = tempfile::tempdir().unwrap();
         let (place, target) = (folder.path().join("a"), folder.path().join("target"));
         fs::write(&target, "mine").unwrap();

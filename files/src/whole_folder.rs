@@ -5,24 +5,24 @@ use std::io;
 use std::path::{Path, PathBuf};
 
 use crate::reader::kind;
-use crate::{FileError, beside};
+use crate::{Existing, FileError, beside};
 
-/// A folder that is being filled beside its place. [`WholeFolder::finish`] moves it there; dropped before, it
-/// is removed.
+/// A folder that is filled beside its place. [`WholeFolder::finish`] moves it there. Dropping it earlier
+/// removes it.
 #[derive(Debug)]
 pub struct WholeFolder {
     place: PathBuf,
-    /// Where it is filled; nowhere once it is in its place.
+    /// The temporary path; `None` once the folder is in its place.
     beside: Option<PathBuf>,
-    /// Held so that no other process takes the folder for a leftover.
+    /// Keeps other processes from removing the folder as a leftover.
     _lock: File,
 }
 
 impl WholeFolder {
-    /// Begins a folder. What a dead process left of an earlier try is removed.
+    /// Begins a folder. Leftovers of dead writers are removed.
     ///
     /// # Errors
-    /// [`FileError`] when it cannot be made, or when something else than a folder is in its place.
+    /// [`FileError`] when the folder cannot be created, or when its place is not a folder.
     pub fn create(place: &Path) -> Result<Self, FileError> {
         if let Ok(found) = place.symlink_metadata()
             && !found.is_dir()
@@ -43,10 +43,10 @@ impl WholeFolder {
         self.beside.as_deref().expect("the folder is beside its place until it is finished")
     }
 
-    /// Syncs all files and moves the folder to its place, where nothing or an empty folder may be.
+    /// Syncs all files and moves the folder to its place, which must be missing or an empty folder.
     ///
     /// # Errors
-    /// [`FileError::Exists`] when a folder with something in it is there, other [`FileError`]s of the system.
+    /// [`FileError::Exists`] when a non-empty folder exists, another [`FileError`] when the system refuses.
     pub fn finish(mut self) -> Result<(), FileError> {
         self.sync()?;
         match fs::rename(self.path(), &self.place) {
@@ -56,29 +56,29 @@ impl WholeFolder {
                     io::ErrorKind::DirectoryNotEmpty | io::ErrorKind::AlreadyExists
                 ) =>
             {
-                Err(FileError::Exists { path: self.place.clone(), why: "" })
+                Err(FileError::Exists { path: self.place.clone(), existing: Existing::Any })
             }
             Err(error) => Err(FileError::io(&self.place, "write the folder")(error)),
             Ok(()) => self.end(),
         }
     }
 
-    /// Syncs all files and moves the folder to its place. A folder that is there is removed with all that is
-    /// in it.
+    /// Syncs all files and moves the folder to its place. An existing folder is removed with its content.
     ///
     /// # Errors
-    /// [`FileError`]. Killed in the middle, the place holds the old folder, nothing, or the new one.
+    /// [`FileError`]. If the process is killed midway, the place holds the old folder, nothing, or the new
+    /// one.
     pub fn finish_over(mut self) -> Result<(), FileError> {
         self.sync()?;
         let failed = |action| FileError::io(&self.place, action);
-        // A folder beside the place takes the old one, and goes away with it.
+        // The old folder moves into a second temporary folder, which is removed when dropped.
         let old = if self.place.exists() { Some(Self::create(&self.place)?) } else { None };
         if let Some(old) = &old {
             fs::rename(&self.place, old.path()).map_err(failed("move the old folder away"))?;
         }
         fs::rename(self.path(), &self.place).map_err(|error| {
             if let Some(old) = &old {
-                // The first error is the one to tell.
+                // If this fails too, report the first error.
                 let _ = fs::rename(old.path(), &self.place);
             }
             failed("write the folder")(error)
@@ -91,16 +91,16 @@ impl WholeFolder {
         beside::sync_folder(beside::parent(&self.place)).map_err(FileError::io(&self.place, "sync"))
     }
 
-    /// Syncs every file and folder: whoever filled it may not have.
+    /// Syncs every file and folder: the code that filled it may not have.
     fn sync(&self) -> Result<(), FileError> {
         sync_all(self.path()).map_err(FileError::io(&self.place, "sync"))
     }
 }
 
-/// Makes a folder and those above it that are missing, all synced. That it is there is no error.
+/// Makes a folder and its missing parents, all synced. An existing folder is not an error.
 ///
 /// # Errors
-/// [`FileError`] when one cannot be made, or something else is in its place.
+/// [`FileError`] when a folder cannot be made, or a path on the way is not a folder.
 pub fn make_folder(path: &Path) -> Result<(), FileError> {
     match path.metadata() {
         Ok(found) if found.is_dir() => return Ok(()),
@@ -113,7 +113,7 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
     }
     let failed = FileError::io(path, "make the folder");
     match fs::create_dir(path).and_then(|()| beside::sync_folder(parent)) {
-        // Another process may have made it in this moment.
+        // Another process may have made it meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         made => made.map_err(failed),
     }
@@ -135,7 +135,7 @@ fn sync_all(folder: &Path) -> io::Result<()> {
 impl Drop for WholeFolder {
     fn drop(&mut self) {
         if let Some(beside) = &self.beside {
-            // Half a folder is of no use. What cannot be removed now is removed by the next write.
+            // A partial folder is useless. If it cannot be removed now, the next write removes it.
             let _ = beside::remove(beside);
         }
     }
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn folder_is_in_its_place_when_finished_and_nowhere_when_dropped() {
+    fn finished_folder_is_in_place_and_dropped_folder_is_removed() {
         let outer = tempfile::tempdir().unwrap();
         let place = outer.path().join("a");
         let folder = WholeFolder::create(&place).unwrap();
@@ -167,7 +167,7 @@ mod tests {
     }
 
     #[test]
-    fn filled_folder_is_refused_unless_it_is_to_go() {
+    fn finish_refuses_filled_folder_and_finish_over_replaces_it() {
         let outer = tempfile::tempdir().unwrap();
         let place = outer.path().join("a");
         fs::create_dir(&place).unwrap();
@@ -186,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn file_in_the_place_of_a_folder_is_named() {
+    fn create_folder_over_file_is_an_error() {
         let outer = tempfile::tempdir().unwrap();
         let place = outer.path().join("a");
         fs::write(&place, "").unwrap();

@@ -1,49 +1,49 @@
-//! How well predictions agree with measurements.
+//! Agreement between predictions and measurements.
 
 use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 
 use crate::{CostModel, HwError};
 
-/// A network and how long it took on the device.
+/// A network and its measured latency.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// The network; one of a single layer for a layer measured on its own.
+    /// The network. A layer that was measured alone is a network of one layer.
     pub architecture: Architecture,
-    /// Microseconds for the whole batch; the median where it was measured repeatedly.
+    /// Microseconds for the whole batch. With repeated measurements, their median.
     pub latency_us: f64,
-    /// Relative standard error of `latency_us`, from the scatter of repeated measurements; 0 where there is
-    /// only one.
+    /// Relative standard error of `latency_us`, from repeated measurements; 0 with a single measurement.
     pub standard_error: f64,
 }
 
-/// How far predictions are from measurements.
+/// Error statistics of predictions.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Agreement {
-    /// Networks compared.
+    /// Number of compared networks.
     pub networks: usize,
     /// Mean of |predicted - measured| / measured, in percent.
     pub mean_error_percent: f64,
-    /// Median of the same.
+    /// Median of |predicted - measured| / measured, in percent.
     pub median_error_percent: f64,
-    /// Share of the networks predicted within 10 % of their measurement, in percent.
+    /// Percentage of networks whose prediction is within 10 % of the measurement.
     pub within_a_tenth_percent: f64,
-    /// Spearman's rank correlation; none where all predictions or all measurements are equal.
+    /// Spearman's rank correlation; `None` if all predictions or all measurements are equal.
     pub spearman: Option<f64>,
 }
 
-/// A model beside measurements it was not fitted to.
+/// Comparison of a model with measurements that it was not fitted to.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// Of the predicted values.
+    /// Error statistics of the predictions.
     #[serde(flatten)]
     pub agreement: Agreement,
-    /// Share of the measurements within the interval predicted for them, in percent.
+    /// Percentage of measurements inside their predicted interval.
     pub within_interval_percent: f64,
 }
 
 impl Agreement {
-    /// The agreement of pairs of a prediction and a measurement, all finite, measurements above zero. Zeros without pairs.
+    /// Computes the agreement of `(predicted, measured)` pairs. Values must be finite and measurements
+    /// positive. Without pairs all fields are 0.
     #[must_use]
     pub fn new(pairs: &[(f64, f64)]) -> Self {
         let mut errors: Vec<f64> = pairs
@@ -71,7 +71,7 @@ impl Agreement {
 }
 
 impl Comparison {
-    /// Predicts the latency of every network and compares.
+    /// Predicts the latency of every network and compares it with the measurement.
     ///
     /// # Errors
     /// As [`CostModel::network`].
@@ -88,8 +88,8 @@ impl Comparison {
     }
 }
 
-/// Spearman's rank correlation of two lists of equal length, equal values sharing the mean of their ranks; none where
-/// one of them does not vary.
+/// Spearman's rank correlation of two lists of equal length. Equal values share their mean rank. `None` if
+/// one list is constant.
 ///
 /// # Example
 /// ```
@@ -105,7 +105,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     (spread > 0.0).then(|| covariance(&a, &b) / spread.sqrt())
 }
 
-/// Ranks from 0.
+/// Ranks, starting at 0. Equal values share their mean rank.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
@@ -125,9 +125,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ties_share_their_mean_rank() {
+    fn ranks_of_ties_are_their_mean_rank() {
         assert_eq!(ranks(&[5.0, 1.0, 5.0, 7.0]), [1.5, 0.0, 1.5, 3.0]);
-        // By hand: ranks 0 1.5 1.5 3 and 0 1 2 3 around 1.5 give 4.5 / sqrt(4.5 * 5).
+        // By hand: ranks 0 1.5 1.5 3 and 0 1 2 3 have mean 1.5, so the correlation is 4.5 / sqrt(4.5 * 5).
         let found = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]).unwrap();
         assert!((found - 4.5 / 22.5_f64.sqrt()).abs() < 1e-15, "{found}");
         assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), None);
@@ -135,7 +135,7 @@ mod tests {
     }
 
     #[test]
-    fn agreement_by_hand() {
+    fn agreement_matches_hand_computation() {
         let found = Agreement::new(&[(110.0, 100.0), (150.0, 200.0), (29.0, 20.0), (40.0, 40.0)]);
         let expected = Agreement {
             networks: 4,

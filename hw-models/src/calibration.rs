@@ -1,5 +1,4 @@
-//! Calibration: the numbers of a device file that only measurements can say, fitted to measured latencies. See
-//! `docs/calibration.md`.
+//! Calibration: fits the assumed numbers of a device file to measured latencies. See `docs/calibration.md`.
 
 mod objective;
 mod parameter;
@@ -12,14 +11,15 @@ pub use self::report::{FitReport, FittedNumber};
 use crate::demand::Constants;
 use crate::{Agreement, Device, HwError, Measured, Number, Roofline};
 
-/// Fewest networks that a fit is made to: below nine there is no interval for nine of ten.
+/// Minimum number of networks for a fit. An interval for nine of ten needs at least nine residuals.
 pub const NETWORKS_MIN: usize = 10;
-/// Share of measurements that intervals hold.
+/// Fraction of measurements that an interval shall contain.
 const HELD: f64 = 0.9;
-/// Change of a logarithm below which a number keeps its value: the measurements say nothing about it.
+/// If the logarithm of a number changes by less than this, the number keeps its value: the measurements do
+/// not determine it.
 const UNTOLD: f64 = 5e-3;
 
-/// How to fit a device file to measurements.
+/// Settings of a fit.
 ///
 /// # Example
 /// ```
@@ -45,39 +45,41 @@ const UNTOLD: f64 = 5e-3;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calibration {
-    /// File of the measurements, as sources name it.
+    /// File of the measurements, for the sources of fitted numbers.
     pub file: String,
-    /// Column of the measurements, as sources name it.
+    /// Column of the measurements, for the sources of fitted numbers.
     pub column: String,
-    /// Examples at a time in every measurement.
+    /// Batch size of every measurement.
     pub batch: u64,
-    /// Threads in every measurement.
+    /// Number of threads of every measurement.
     pub threads: u64,
-    /// Parts of cross-validation, at least 2; at most as many as networks are used.
+    /// Folds of cross-validation: at least 2, at most the number of networks.
     pub folds: usize,
 }
 
-/// A calibrated device, and how good it is.
+/// A calibrated device and its report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    /// The device; every fitted number's source names the measurements.
+    /// The device. The source of every fitted number names the measurements.
     pub device: Device,
-    /// What changed, and how well it predicts.
+    /// Changed numbers and prediction errors.
     pub report: FitReport,
 }
 
 impl Calibration {
-    /// A calibration by measurements of one example on one thread, with five folds.
+    /// A calibration for measurements with batch 1 on one thread, with five folds.
     #[must_use]
     pub fn new(file: impl Into<String>, column: impl Into<String>) -> Self {
         Self { file: file.into(), column: column.into(), batch: 1, threads: 1, folds: 5 }
     }
 
-    /// Fits the device to measurements. The order of the measurements does not matter, equal latencies aside.
+    /// Fits the device to measurements. Their order does not matter, except among equal latencies.
     ///
     /// # Errors
-    /// [`HwError::TooFewMeasurements`]; [`HwError::Latency`] for one that is not above zero; as [`Roofline`] for a network it
-    /// has no cost for; [`HwError::Solver`].
+    /// - [`HwError::TooFewMeasurements`].
+    /// - [`HwError::Latency`] for a latency that is not positive.
+    /// - [`HwError::Solver`].
+    /// - As [`Roofline`] for a network that it cannot predict.
     pub fn fit(&self, device: &Device, measured: &[Measured]) -> Result<Fit, HwError> {
         if measured.len() < NETWORKS_MIN {
             return Err(HwError::TooFewMeasurements { found: measured.len(), needed: NETWORKS_MIN });
@@ -95,7 +97,7 @@ impl Calibration {
         let folds = self.folds.clamp(2, networks.len());
         let mut held_out = Vec::with_capacity(networks.len());
         for fold in 0..folds {
-            // The networks are sorted by latency, so every fold has fast and slow ones.
+            // The networks are sorted by latency, so striding gives every fold fast and slow networks.
             let others = networks.iter().enumerate().filter(|(i, _)| i % folds != fold);
             let (constants, _) = solve(others.map(|(_, network)| network).collect())?;
             let held = networks.iter().skip(fold).step_by(folds);
@@ -116,7 +118,7 @@ impl Calibration {
         Ok(Fit { device, report })
     }
 
-    /// The device with the fitted values.
+    /// The device with the fitted numbers written into it.
     fn written(
         &self,
         device: &Device,
@@ -145,7 +147,7 @@ impl Calibration {
     }
 }
 
-/// The networks as their kernels, from the fastest to the slowest.
+/// The networks as kernels, sorted by measured latency.
 fn networks(model: &Roofline, measured: &[Measured]) -> Result<Vec<Network>, HwError> {
     let mut networks = Vec::with_capacity(measured.len());
     for (index, Measured { architecture, latency_us, standard_error }) in measured.iter().enumerate() {
@@ -153,7 +155,7 @@ fn networks(model: &Roofline, measured: &[Measured]) -> Result<Vec<Network>, HwE
         let predicted = network.predicted_us(&model.constants());
         for (what, value) in [("measured", *latency_us), ("predicted", predicted)] {
             if !(value.is_finite() && value > 0.0) {
-                return Err(HwError::Latency { index, what, found: value.to_string() });
+                return Err(HwError::Latency { index, what, found: value });
             }
         }
         networks.push(network);
@@ -162,7 +164,7 @@ fn networks(model: &Roofline, measured: &[Measured]) -> Result<Vec<Network>, HwE
     Ok(networks)
 }
 
-/// The constants and values of a fit to some networks, as a device file would hold them.
+/// Fits to `networks`. Returns the constants and the parameter values, rounded as in a device file.
 fn solved(
     parameters: &[Parameter],
     file: &Constants,
@@ -183,7 +185,7 @@ fn solved(
     Ok((constants, values))
 }
 
-/// Whether a fitted value differs from that of the file.
+/// Whether the fit changed a value enough to keep it.
 fn is_told(start: f64, value: f64) -> bool {
     (value / start).ln().abs() >= UNTOLD
 }
@@ -199,11 +201,12 @@ fn fitted(parameters: &[Parameter], file: &Constants, values: &[f64]) -> Vec<Fit
     numbers.collect()
 }
 
-/// The relative interval that holds nine of ten of the pairs of a held-out prediction and its measurement.
+/// The relative interval that contains nine of ten held-out `(predicted, measured)` pairs.
 ///
-/// Source: J. Lei, M. G'Sell, A. Rinaldo, R. Tibshirani, L. Wasserman, Distribution-free predictive inference for
-/// regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2: the quantile of rank
-/// `ceil((n + 1) 0.9)`. Differs: residuals are ratios, and come from cross-validation instead of one split.
+/// Source: J. Lei, M. G'Sell, A. Rinaldo, R. Tibshirani, L. Wasserman, Distribution-free predictive inference
+/// for regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2: the quantile
+/// of rank `ceil((n + 1) 0.9)`. Differs: residuals are log-ratios and come from cross-validation instead of
+/// one split.
 fn relative_90(held_out: &[(f64, f64)]) -> f64 {
     let mut residuals: Vec<f64> =
         held_out.iter().map(|(predicted, measured)| (predicted / measured).ln().abs()).collect();
@@ -212,7 +215,7 @@ fn relative_90(held_out: &[(f64, f64)]) -> f64 {
     significant(residuals[rank.min(residuals.len()) - 1].exp_m1())
 }
 
-/// The last part of a model's name: letters, digits, `-`, `.` and `_` of what it was fitted to.
+/// The last part of the model's name: names the measurements with letters, digits, `-`, `.` and `_`.
 fn identifier(file: &str, column: &str, networks: usize) -> String {
     let text = format!("fitted-{file}-{column}-{networks}").to_lowercase();
     text.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).collect()

@@ -1,4 +1,4 @@
-//! What a layer and a network cost on one device, and the contract of every cost model.
+//! Cost of a layer and of a network on one device, and the contract of cost models.
 
 use std::fmt;
 
@@ -7,16 +7,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::HwError;
 
-/// Cost of one layer, for the batch and threads that the model was made for. A layer fused into another costs zero.
+/// Cost of one layer, for the model's batch and threads. A layer that is fused into another costs zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
-    /// Microseconds.
+    /// Latency in microseconds.
     pub latency_us: f64,
-    /// Microjoules.
+    /// Energy in microjoules.
     pub energy_uj: f64,
 }
 
-/// A predicted value with the interval in which nine of ten measurements are expected.
+/// A prediction with an interval. Nine of ten measurements are expected inside.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The prediction.
@@ -41,26 +41,26 @@ impl Interval {
     }
 }
 
-/// Predicted cost of a whole network for the batch and threads that the model was made for.
+/// Predicted cost of a network, for the model's batch and threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
-    /// Microseconds.
+    /// Latency in microseconds.
     pub latency_us: Interval,
-    /// Microjoules.
+    /// Energy in microjoules.
     pub energy_uj: Interval,
-    /// Most bytes of activations alive at one time.
+    /// Maximum bytes of activations that are live at the same time.
     pub peak_memory_bytes: u64,
     /// Bytes of the stored weights.
     pub model_bytes: u64,
 }
 
-/// The conditions for which a cost model predicts latency, energy and peak memory. Numbers for other
-/// conditions are not comparable.
+/// The conditions under which a cost model predicts latency, energy and peak memory. Predictions under
+/// different conditions are not comparable.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Conditions {
-    /// Examples that go through the network together.
+    /// Examples in a batch.
     pub batch: u64,
-    /// Threads that work on them.
+    /// Number of threads.
     pub threads: u64,
 }
 
@@ -74,8 +74,10 @@ impl fmt::Display for Conditions {
 
 /// Predicts cost from the architecture alone.
 ///
-/// Laws (checked by the functions of `testing`): every number is finite and not negative; an interval holds its value;
-/// an operation or format the model does not know is an error, never zero; equal architectures have equal costs.
+/// Laws, checked by the functions of `testing`:
+/// - Every number is finite and not negative. An interval contains its value.
+/// - An unknown operation or format is an error, never zero.
+/// - Equal architectures have equal costs.
 pub trait CostModel: Send + Sync {
     /// Device, model and calibration id, such as `xeon-4210r/roofline/datasheet`.
     fn name(&self) -> &str;
@@ -86,13 +88,13 @@ pub trait CostModel: Send + Sync {
         name.split_once('/').map_or(name, |(device, _)| device)
     }
 
-    /// For how many examples and threads it predicts; `None` for a model that knows neither.
+    /// Batch and threads of the predictions; `None` for a model that uses neither.
     fn conditions(&self) -> Option<Conditions> {
         None
     }
 
-    /// What predictions depend on besides name and conditions, as text: two models predict the same if all
-    /// three are equal.
+    /// Everything else that predictions depend on, as text. Two models predict the same if name, conditions
+    /// and basis are equal.
     fn basis(&self) -> String {
         String::new()
     }

@@ -1,23 +1,23 @@
-//! What a kernel asks of a device, and how long a device with given constants takes for it: the roofline's formula.
+//! The roofline's formula: a kernel's demand, and its latency on a device.
 
 use crate::Device;
 use crate::work::WorkKind;
 
-/// What one kernel asks of the device, whatever shares of the peaks it reaches.
+/// What one kernel demands of the device. It does not depend on efficiencies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Demand {
     pub(crate) kind: WorkKind,
-    /// Operations, less those that zeros save.
+    /// Operations, without those that zeros save.
     pub(crate) operations: f64,
-    /// Peak operations a second of one core in the kernel's format.
+    /// Peak operations per second of one core in the kernel's format.
     pub(crate) peak_per_s: f64,
-    /// Values that can be worked on apart from each other.
+    /// Number of values that can be computed independently.
     pub(crate) parallel: f64,
     pub(crate) external_bytes: f64,
     pub(crate) on_chip_bytes: f64,
 }
 
-/// The constants of a device that the time of a kernel depends on, for a number of threads.
+/// The constants of a device, for a number of threads, that the latency of a kernel depends on.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Constants {
     thread_speedup: f64,
@@ -29,7 +29,7 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
-    /// The constants of a device; `threads` at least 1 and at most its cores.
+    /// The constants of a device. `threads` is at least 1 and at most the number of cores.
     pub(crate) fn new(device: &Device, threads: f64) -> Self {
         let thread_speedup = threads / (1.0 + device.parallel_loss.value * (threads - 1.0));
         let memory = &device.memory;
@@ -45,7 +45,7 @@ impl Constants {
         }
     }
 
-    /// Microseconds that a kernel takes: the longer of computing and moving bytes, and the overhead.
+    /// Latency of a kernel in microseconds: the larger of compute time and memory time, plus the overhead.
     pub(crate) fn latency_us(&self, demand: &Demand) -> f64 {
         let filled = self.saturating_outputs.map_or(1.0, |full| (demand.parallel / full).min(1.0));
         let rate = demand.peak_per_s * self.efficiency[demand.kind as usize] * self.thread_speedup * filled;

@@ -1,7 +1,8 @@
-//! What a device can do, as its file states it. Every number stands beside its source; nothing here predicts anything.
+//! A device as its file describes it. Every number has a source. Nothing here predicts.
 
 use std::collections::BTreeMap;
 use std::path::Path;
+use std::sync::Arc;
 
 use kiln_space::NumberFormat;
 use serde::{Deserialize, Serialize};
@@ -11,10 +12,10 @@ use crate::work::WorkKind;
 
 mod check;
 
-/// Largest device file that is read, in bytes.
+/// Maximum size of a device file in bytes.
 const FILE_MAX_BYTES: u64 = 1 << 20;
 
-/// The files of the devices known without a path.
+/// The files of the built-in devices.
 const BUILTIN: [(&str, &str); 5] = [
     ("cortex-a72", include_str!("../devices/cortex-a72.toml")),
     ("cortex-m7", include_str!("../devices/cortex-m7.toml")),
@@ -23,67 +24,68 @@ const BUILTIN: [(&str, &str); 5] = [
     ("xeon-4210r", include_str!("../devices/xeon-4210r.toml")),
 ];
 
-/// A number and where it comes from: a document, `derived: ...` or `assumption: ...`.
+/// A number and its source: a document, `derived: ...` or `assumption: ...`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Number {
     /// The number, in the unit of its key.
     pub value: f64,
-    /// Where it comes from.
+    /// Source of the number.
     pub source: String,
 }
 
-/// A device, as its file describes it.
+/// A device as its file describes it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Device {
-    /// Short name, as in configs: lower case letters, digits, `-`, `.` and `_`.
+    /// Short name for configs: lower-case letters, digits, `-`, `.` and `_`.
     pub name: String,
-    /// What it is, for people.
+    /// Description for people.
     pub title: String,
-    /// What its numbers were fitted to, the last part of a model's name; none for a device file written from documents.
+    /// Name of the measurements that the numbers were fitted to, the last part of a model's name; `None` for
+    /// a file written from documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<String>,
-    /// Units over which the threads of one layer spread: processor cores, or 1 for a whole GPU.
+    /// Number of units that share the work of one layer: processor cores, or 1 for a whole GPU.
     pub cores: Number,
-    /// Loss by every thread after the first: `t` threads are `t / (1 + loss (t - 1))` times as fast as one.
+    /// Loss per additional thread: `t` threads are `t / (1 + loss (t - 1))` times as fast as one.
     pub parallel_loss: Number,
-    /// Microseconds that every kernel costs, however small.
+    /// Overhead of every kernel, in microseconds.
     pub layer_overhead_us: Number,
-    /// Outputs of a kernel below which the device is not full; none for a device that one output keeps busy.
+    /// Number of kernel outputs that fills the device; `None` if one output suffices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturating_outputs: Option<Number>,
-    /// Peak multiply-accumulates a second and core, by the formats the device computes in.
+    /// Peak multiply-accumulates per second and core, for each format that the device computes in.
     pub macs_per_s_per_core: BTreeMap<NumberFormat, Number>,
-    /// Shares of the peak that kernels reach.
+    /// Fractions of the peak rate that kernels reach.
     pub efficiency: Efficiency,
-    /// Zeros that the device turns into time or bytes.
+    /// Sparsity that saves time or bytes on the device.
     #[serde(default)]
     pub sparsity: SparsitySupport,
-    /// Memories and their speed.
+    /// Sizes and bandwidths of the memories.
     pub memory: Memory,
-    /// Energy of what is done.
+    /// Energy per operation and byte, and static power.
     pub energy: Energy,
-    /// How far off predictions made from this file are.
+    /// Expected error of predictions from this file.
     pub error: RelativeError,
 }
 
-/// Share of the peak rate that a kernel reaches when nothing else holds it up, by kind of operation.
+/// Fraction of the peak rate that a compute-bound kernel reaches, by kind of operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Efficiency {
-    /// Convolutions that read several channels.
+    /// Convolutions that read several channels per group.
     pub dense_conv: Number,
-    /// Convolutions that read one channel a group.
+    /// Convolutions that read one channel per group.
     pub depthwise_conv: Number,
     /// Fully connected layers.
     pub linear: Number,
-    /// All without weights, and batch normalization that is not folded.
+    /// Layers without weights, and batch normalization that is not folded.
     pub element_wise: Number,
 }
 
 impl Efficiency {
-    /// The share of a kind of work.
+    /// The efficiency of a kind of work.
     pub(crate) const fn of(&self, kind: WorkKind) -> &Number {
         match kind {
             WorkKind::DenseConv => &self.dense_conv,
@@ -103,95 +105,93 @@ impl Efficiency {
     }
 }
 
-/// Zeros among the weights that save something. Those not named here are computed and read like any other number.
+/// Sparsity that the device exploits. Other zeros are computed and read like any number.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparsitySupport {
-    /// Patterns that run faster.
+    /// Patterns that run faster than dense weights.
     #[serde(default)]
     pub n_of_m: Vec<NOfMSpeedup>,
-    /// Where it is given and not 0, unstructured zeros are not stored, at this many bits of index for every weight kept.
+    /// Index bits per kept weight, if the device stores unstructured sparsity without zeros; `None` if it
+    /// stores the zeros.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstructured_index_bits: Option<Number>,
 }
 
-/// A pattern of zeros that runs faster, stored without its zeros and with an index for every weight kept.
+/// A pattern that runs faster than dense weights. It is stored without zeros, with an index per kept weight.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NOfMSpeedup {
-    /// Weights kept.
+    /// Number of weights kept in each group.
     pub n: u8,
-    /// Of so many neighbors.
+    /// Size of a group of neighboring weights.
     pub m: u8,
-    /// Formats in which it holds.
+    /// Formats in which the pattern is supported.
     pub formats: Vec<NumberFormat>,
-    /// Times as fast as dense.
+    /// Speedup over dense weights, as a factor.
     pub speedup: f64,
-    /// Where it comes from.
+    /// Source of the speedup.
     pub source: String,
 }
 
-/// Sizes and speeds of the memories.
+/// Sizes and bandwidths of the memories.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Memory {
-    /// Memory for activations (and for weights where there is no flash).
+    /// Memory for activations, and for weights on devices without flash.
     pub capacity_bytes: Number,
-    /// Memory from which weights are read, on devices that keep them apart.
+    /// Separate memory for weights, on devices that have one.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub flash_bytes: Option<Number>,
-    /// From memory outside the chip (from flash, where weights are kept there), all cores together.
+    /// Bandwidth of the external memory, or of the flash if there is one, for all cores together.
     pub external_bytes_per_s: Number,
-    /// The same for one core, where one core cannot use all of it.
+    /// Bandwidth of the external memory for one core, if one core cannot use all of it.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub external_bytes_per_s_per_core: Option<Number>,
-    /// Cache or memory on the chip.
+    /// Size of the cache or memory on the chip.
     pub on_chip_bytes: Number,
-    /// From there, one core; not slower than external memory.
+    /// Bandwidth of the on-chip memory for one core, at least that of the external memory.
     pub on_chip_bytes_per_s_per_core: Number,
 }
 
-/// Energy of what is done.
+/// Energy per operation and byte, and static power.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Energy {
-    /// Watts drawn while a network runs, whatever it does.
+    /// Watts drawn while a network runs, independent of the work.
     pub static_w: Number,
-    /// Picojoules of a byte from or to external memory.
+    /// Picojoules per byte from or to external memory.
     pub external_pj_per_byte: Number,
-    /// Picojoules of a byte from or to the chip's own memory.
+    /// Picojoules per byte from or to on-chip memory.
     pub on_chip_pj_per_byte: Number,
-    /// Picojoules of a multiply-accumulate, by the formats of [`Device::macs_per_s_per_core`].
+    /// Picojoules per multiply-accumulate, for the formats of [`Device::macs_per_s_per_core`].
     pub pj_per_mac: BTreeMap<NumberFormat, Number>,
 }
 
-/// Nine of ten measurements are expected within a factor of one plus this.
+/// Relative errors: nine of ten measurements are expected within a factor of one plus this.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RelativeError {
-    /// Of latency.
+    /// Relative error of latency.
     pub latency_relative_90: Number,
-    /// Of energy.
+    /// Relative error of energy.
     pub energy_relative_90: Number,
 }
 
 impl Device {
-    /// Names of the devices known without a path, sorted.
+    /// Names of the built-in devices, sorted.
     #[must_use]
     pub fn builtin_names() -> Vec<&'static str> {
         BUILTIN.iter().map(|(name, _)| *name).collect()
     }
 
-    /// A device known by name.
+    /// A built-in device.
     ///
     /// # Errors
     /// [`HwError::UnknownDevice`] with the known names.
     pub fn builtin(name: &str) -> Result<Self, HwError> {
         let Some((_, text)) = BUILTIN.iter().find(|(known, _)| *known == name) else {
-            return Err(HwError::UnknownDevice {
-                name: name.to_owned(),
-                known: Self::builtin_names().join(", "),
-            });
+            return Err(HwError::UnknownDevice { name: name.to_owned(), known: Self::builtin_names() });
         };
         Self::parse(&format!("device file of `{name}`"), text)
     }
@@ -199,32 +199,32 @@ impl Device {
     /// Reads a device file of at most 1 MiB.
     ///
     /// # Errors
-    /// [`HwError::Read`] when there is none or it is too large, otherwise as [`Device::parse`].
+    /// [`HwError::Read`] when the file is missing or too large, otherwise as [`Device::parse`].
     pub fn open(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
         let text = kiln_files::read_text(path, FILE_MAX_BYTES)
-            .map_err(|error| HwError::Read { file: file.clone(), problem: error.problem() })?;
+            .map_err(|error| HwError::Read { file: file.clone(), error: Arc::new(error) })?;
         Self::parse(&file, &text)
     }
 
-    /// Reads the text of a device file; `file` names it in errors.
+    /// Parses the text of a device file; `file` names it in errors.
     ///
     /// # Errors
-    /// [`HwError::Parse`] when it is not TOML, or a key is unknown, missing or of the wrong type;
-    /// [`HwError::Value`] when a value cannot be.
+    /// [`HwError::Parse`] when the text is not TOML, or a key is unknown, missing or of the wrong type.
+    /// [`HwError::Value`] when a value is out of range.
     pub fn parse(file: &str, text: &str) -> Result<Self, HwError> {
         let device: Self = toml::from_str(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
             let line = text.as_bytes()[..at].split(|byte| *byte == b'\n').count();
             let key = text.lines().nth(line - 1).and_then(|text| Some(text.split_once('=')?.0.trim()));
-            let key = key.map_or(String::new(), |key| format!("`{key}`: "));
-            HwError::Parse { file: format!("{file}:{line}"), problem: format!("{key}{}", error.message()) }
+            let key = key.map(str::to_owned);
+            HwError::Parse { file: file.to_owned(), line, key, error: Box::new(error) }
         })?;
         device.check(file)?;
         Ok(device)
     }
 
-    /// The text of its file, as [`Device::parse`] reads it.
+    /// The text of the device file, for [`Device::parse`].
     ///
     /// # Panics
     /// Never: a device is plain data that TOML can hold.
@@ -233,7 +233,8 @@ impl Device {
         toml::to_string(self).expect("a device is plain data")
     }
 
-    /// Peak multiply-accumulates a second of one core in a format, if it computes in it.
+    /// Peak multiply-accumulates per second of one core in a format; `None` if the device does not support
+    /// the format.
     #[must_use]
     pub fn macs_per_s(&self, format: NumberFormat) -> Option<f64> {
         self.macs_per_s_per_core.get(&format).map(|number| number.value)
@@ -253,7 +254,7 @@ mod tests {
     }
 
     #[test]
-    fn embedded_files_hold_and_are_named_as_their_device() {
+    fn builtin_devices_parse_under_their_names() {
         for name in Device::builtin_names() {
             assert_eq!(Device::builtin(name).unwrap().name, name);
         }
@@ -264,7 +265,7 @@ mod tests {
     }
 
     #[test]
-    fn impossible_values_name_file_key_found_and_expected() {
+    fn error_for_impossible_value_names_file_key_and_expectation() {
         let cases = [
             (
                 "cores = { value = 4",
@@ -292,7 +293,8 @@ mod tests {
                 "`macs_per_s_per_core.f32` is -1, expected a number above 0",
             ),
             (
-                "source = \"Raspberry Pi documentation, processors, BCM2711: quad-core Cortex-A72 at 1.5 GHz\"",
+                "source = \"Raspberry Pi documentation, processors, BCM2711: quad-core Cortex-A72 at \
+                 1.5 GHz\"",
                 "source = \" \"",
                 "`cores.source` is empty, expected where the number comes from",
             ),
@@ -304,8 +306,8 @@ mod tests {
             (
                 "on_chip_bytes_per_s_per_core = { value = 12.0e9",
                 "on_chip_bytes_per_s_per_core = { value = 1e9",
-                "`memory.on_chip_bytes_per_s_per_core` is 1000000000, expected at least what one core gets from \
-                 external memory",
+                "`memory.on_chip_bytes_per_s_per_core` is 1000000000, expected at least what one core gets \
+                 from external memory",
             ),
             (
                 "name = \"cortex-a72\"",
@@ -324,7 +326,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_keys_and_types_name_the_line() {
+    fn error_for_wrong_key_or_type_names_the_line() {
         let unknown = refused("parallel_loss =", "paralel_loss =");
         assert!(unknown.starts_with("mine.toml:5: `paralel_loss`: "), "{unknown}");
         assert!(unknown.contains("unknown field `paralel_loss`, expected one of `name`"), "{unknown}");
@@ -340,14 +342,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_a_device_file_is_refused() {
+    fn open_refuses_large_file_invalid_utf8_and_folder() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("large.toml");
         std::fs::write(&path, vec![b'#'; (1 << 20) + 1]).unwrap();
         let error = Device::open(&path).unwrap_err().to_string();
         assert!(
-            error
-                .contains("large.toml: cannot be read (is 1048577 bytes long, and at most 1048576 are read)"),
+            error.contains("large.toml: cannot be read (is 1048577 bytes long, expected at most 1048576)"),
             "{error}"
         );
         std::fs::write(&path, [0xff, 0xfe]).unwrap();

@@ -1,100 +1,110 @@
-//! What can be wrong with a device file or a prediction.
+//! Errors of device files, measurements and predictions.
 
-use kiln_space::{SettingsError, SpaceError};
+use std::error::Error as StdError;
+use std::fmt;
+use std::sync::Arc;
+
+use kiln_files::FileError;
+use kiln_space::{NumberFormat, SettingsError, SpaceError};
 use thiserror::Error;
 
-/// An error of this crate.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+/// An error of this crate. It is cloned with memoized predictions, so inner errors are shared.
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum HwError {
-    /// No device file has this name.
-    #[error("there is no device `{name}`; known: {known}")]
+    /// No built-in device has this name.
+    #[error("there is no device `{name}`; known: {}", known.join(", "))]
     UnknownDevice {
-        /// Name asked for.
+        /// Requested name.
         name: String,
-        /// Known names, comma separated.
-        known: String,
+        /// Known names.
+        known: Vec<&'static str>,
     },
-    /// A model has no number for an operation or a format.
-    #[error("`{model}` has no cost for layer `{layer}` ({what})")]
+    /// A cost model does not support an operation or a format.
+    #[error("`{model}` has no cost for layer `{layer}` ({lack})")]
     Unsupported {
         /// Name of the cost model.
         model: String,
         /// Name of the layer.
         layer: String,
-        /// Operation or format without a number.
-        what: String,
+        /// What the model lacks.
+        lack: Lack,
     },
-    /// A device file or model setting cannot be used.
+    /// A value in a device file is out of range.
     #[error("{file}: `{key}` is {found}, expected {expected}")]
     Value {
-        /// File, or `settings`.
+        /// The file.
         file: String,
         /// Dotted key.
         key: String,
-        /// What was found.
+        /// The value.
         found: String,
         /// What is accepted.
         expected: &'static str,
     },
     /// A device file cannot be read.
     #[error(
-        "{file}: cannot be read ({problem}); give the path of a device file, or `device` with a known name"
+        "{file}: cannot be read ({}); give the path of a device file, or a built-in `device`",
+        error.problem()
     )]
     Read {
         /// File.
         file: String,
-        /// What the operating system says, or that the file is too large.
-        problem: String,
+        /// The system's error, or that the file is too large.
+        error: Arc<FileError>,
     },
     /// The settings of a `[[hardware]]` table cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// A device file is not valid TOML or has unknown or missing keys.
-    #[error("{file}: {problem}")]
+    #[error("{file}:{line}: {}{}", quoted_key(key.as_deref()), error.message())]
     Parse {
         /// File.
         file: String,
-        /// The parser's message, with line.
-        problem: String,
+        /// Line, from 1.
+        line: usize,
+        /// Key at that line, if the line has one.
+        key: Option<String>,
+        /// The parser's error.
+        error: Box<toml::de::Error>,
     },
     /// A file of measurements cannot be read.
-    #[error("{file}: cannot be read ({problem}); give the path of a CSV file, plain or gzipped")]
+    #[error("{file}: cannot be read ({}); give the path of a CSV file, plain or gzipped", error.problem())]
     ReadMeasurements {
         /// File.
         file: String,
-        /// What the operating system or the unpacking says.
-        problem: String,
+        /// The error of the system or of decompression.
+        error: Arc<FileError>,
     },
-    /// A file of measurements is larger than any that makes sense.
+    /// A file of measurements exceeds a limit.
     #[error("{file}: more than {limit} {what}; split the file")]
     LargeMeasurements {
         /// File.
         file: String,
         /// Bytes or lines.
         what: &'static str,
-        /// How many are read.
+        /// The limit.
         limit: u64,
     },
-    /// A line is not CSV, or has another number of fields than the header.
+    /// A file is not CSV, or a line has a different number of fields than the header.
     #[error("{file}: not a table of comma-separated values ({problem})")]
     Csv {
         /// File.
         file: String,
-        /// The parser's message, with line.
-        problem: String,
+        /// What is wrong with the file.
+        problem: Arc<CsvProblem>,
     },
     /// A column is not in the header.
-    #[error("{file}: no column `{column}`; there are {}", known.join(", "))]
+    #[error("{file}: no column `{column}`; the columns are `{}`", known.join("`, `"))]
     MissingColumn {
         /// File.
         file: String,
-        /// Column asked for.
+        /// Requested column.
         column: String,
-        /// Columns of the file, in backticks.
+        /// Columns of the file.
         known: Vec<String>,
     },
-    /// A field of a table cannot be.
+    /// A field of a table has an invalid value.
     #[error("{file}:{line}: `{column}` is `{found}`, expected {expected}")]
     Field {
         /// File.
@@ -103,13 +113,13 @@ pub enum HwError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The value.
         found: String,
         /// What is accepted.
         expected: String,
     },
-    /// A field of a table names no network of the space.
-    #[error("{file}:{line}: `{column}` is `{found}`, which is no network of the space ({source})")]
+    /// A field of a table does not name a network of the space.
+    #[error("{file}:{line}: `{column}` is `{found}`, which is not a network of the space ({source})")]
     Network {
         /// File.
         file: String,
@@ -117,33 +127,103 @@ pub enum HwError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The value.
         found: String,
-        /// Why.
+        /// Why the space refuses it.
         source: Box<SpaceError>,
     },
-    /// There are not enough measurements for a fit.
+    /// Too few networks were measured for a fit.
     #[error("{found} measured networks are too few for a fit, expected at least {needed}; measure more")]
     TooFewMeasurements {
-        /// Measured networks.
+        /// Number of measured networks.
         found: usize,
-        /// Fewest that are fitted to.
+        /// Minimum number.
         needed: usize,
     },
-    /// A latency is nothing that a fit can use.
+    /// A latency cannot be used in a fit.
     #[error("the latency {what} of network {index} is {found} us, expected a finite number above 0")]
     Latency {
         /// Index among the measurements.
         index: usize,
         /// `measured` or `predicted`.
         what: &'static str,
-        /// The latency.
-        found: String,
+        /// The latency in microseconds.
+        found: f64,
     },
     /// The solver of a calibration failed.
-    #[error("the calibration found no fit ({problem}); check the measurements and the device file")]
+    #[error("the calibration found no fit ({error}); check the measurements and the device file")]
     Solver {
-        /// What the solver says.
-        problem: String,
+        /// The solver's error.
+        error: Arc<dyn StdError + Send + Sync>,
     },
+}
+
+/// What a cost model lacks to predict a layer.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum Lack {
+    /// The device has no rate for the layer's format.
+    Format {
+        /// Operation of the layer.
+        op: &'static str,
+        /// The format.
+        format: NumberFormat,
+        /// Formats of the device.
+        known: Vec<NumberFormat>,
+    },
+    /// The layer's weights and activations have formats that no kernel combines.
+    Formats {
+        /// Operation of the layer.
+        op: &'static str,
+        /// Format of the weights.
+        weights: NumberFormat,
+        /// Format of the activations.
+        activations: NumberFormat,
+    },
+    /// Another lack, in words; for cost models that other programs register.
+    Other(String),
+}
+
+impl fmt::Display for Lack {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Format { op, format, known } => {
+                let known: Vec<&str> = known.iter().map(|format| format.name()).collect();
+                write!(f, "`{op}` in {format}; the device has {}", known.join(", "))
+            }
+            Self::Formats { op, weights, activations } => {
+                write!(f, "`{op}` with {weights} weights and {activations} activations")
+            }
+            Self::Other(lack) => f.write_str(lack),
+        }
+    }
+}
+
+/// Why a file is not a table of comma-separated values.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CsvProblem {
+    /// A line has a different number of fields than the header.
+    #[error("line {line}: found {found} fields, expected {expected} as in the first line")]
+    Fields {
+        /// Line, from 1.
+        line: u64,
+        /// Number of fields.
+        found: u64,
+        /// Number of fields of the header.
+        expected: u64,
+    },
+    /// A line is not UTF-8.
+    #[error("line {line}: found bytes that are not UTF-8")]
+    NotText {
+        /// Line, from 1.
+        line: u64,
+    },
+    /// Another error of the parser.
+    #[error(transparent)]
+    Parser(csv::Error),
+}
+
+fn quoted_key(key: Option<&str>) -> String {
+    key.map_or_else(String::new, |key| format!("`{key}`: "))
 }

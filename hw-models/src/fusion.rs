@@ -1,20 +1,20 @@
-//! Which layers run as one kernel, in which order, and which need not run at all.
+//! Fusion: which layers run as one kernel, in which order, and which layers do not run.
 
 use kiln_space::{Architecture, LayerId, Op};
 
-/// Layers that run as one: nothing between them is written to memory.
+/// Layers that run as one kernel. Values between them are not written to memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// The layers in order; the first does the work, the others are fused into it and cost nothing.
+    /// The layers in order. The first carries the cost; the others are fused into it and cost nothing.
     pub layers: Vec<LayerId>,
-    /// Layers whose outputs it reads from memory.
+    /// Layers whose outputs the kernel reads from memory.
     pub inputs: Vec<LayerId>,
     /// Whether a batch normalization is folded into the weights of the first layer.
     pub folded_batch_norm: bool,
 }
 
 impl Kernel {
-    /// The layer that does the work and carries the cost.
+    /// The first layer, which carries the cost.
     #[must_use]
     pub fn head(&self) -> LayerId {
         self.layers[0]
@@ -27,20 +27,23 @@ impl Kernel {
     }
 }
 
-/// The kernels of an architecture in the order in which they run, as inference runtimes do it:
+/// The kernels of an architecture in execution order, fused as inference runtimes do:
 ///
-/// - a batch normalization straight after a convolution or fully connected layer is folded into its weights;
-/// - an activation is applied where its input is computed, unless that is an input, a pooling or a concatenation;
-/// - one sum is fused into the last convolution or fully connected layer it reads, the others are read from memory.
+/// - A batch normalization directly after a convolution or fully connected layer is folded into its weights.
+/// - An activation runs in the kernel that computes its input, unless that is the network's input, a pooling
+///   or a concatenation.
+/// - One sum is fused into the last convolution or fully connected layer that it reads. Its other inputs are
+///   read from memory.
 ///
-/// A layer is fused only when nothing else reads what lies between. Layers on which the output does not depend, constants
-/// ([`Op::Zero`] and sums of nothing else) and views ([`Op::Flatten`], sums with one input that is no constant) are no kernels.
+/// A layer is fused only if nothing else reads the value between the two layers. Three kinds of layers form
+/// no kernel: layers that the output does not depend on, constants ([`Op::Zero`] and sums of constants), and
+/// views ([`Op::Flatten`] and sums with exactly one input that is not constant).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
-    /// In the order in which they run.
+    /// The kernels in execution order.
     pub kernels: Vec<Kernel>,
-    /// For each layer, the layer whose buffer holds its output: itself unless it is a view; none for a constant and a
-    /// layer that does not run.
+    /// For each layer, the layer whose buffer holds its output. That is the layer itself unless it is a view.
+    /// `None` for constants and for layers that do not run.
     pub buffers: Vec<Option<LayerId>>,
 }
 
@@ -87,12 +90,13 @@ impl Schedule {
                 kernels.push(Kernel { layers: vec![id], inputs, folded_batch_norm: false });
             }
         }
-        // Whatever a kernel reads was written by a kernel whose last layer comes before its own last layer.
+        // A kernel's inputs are outputs of kernels that end before it, so ordering by output is an execution
+        // order.
         kernels.sort_by_key(Kernel::output);
         Self { kernels, buffers }
     }
 
-    /// The kernel that a layer is part of; none for a layer that does not run.
+    /// The kernel that contains a layer; `None` for a layer that does not run.
     #[must_use]
     pub fn kernel(&self, layer: LayerId) -> Option<&Kernel> {
         self.kernels.iter().find(|kernel| kernel.layers.contains(&layer))
@@ -122,7 +126,7 @@ fn buffers(architecture: &Architecture) -> Vec<Option<LayerId>> {
     buffers
 }
 
-/// Buffers that a layer reads, each once, in ascending order.
+/// The distinct buffers that a layer reads, in ascending order.
 fn read_buffers(architecture: &Architecture, buffers: &[Option<LayerId>], id: LayerId) -> Vec<LayerId> {
     let mut reads: Vec<LayerId> =
         architecture.layer(id).inputs.iter().filter_map(|input| buffers[input.0]).collect();
@@ -131,7 +135,7 @@ fn read_buffers(architecture: &Architecture, buffers: &[Option<LayerId>], id: La
     reads
 }
 
-/// Whether the layer can run as the end of the kernel.
+/// Whether the layer can be fused to the end of the kernel.
 fn accepts(architecture: &Architecture, kernel: &Kernel, id: LayerId) -> bool {
     let op = |id: LayerId| &architecture.layer(id).op;
     let head = op(kernel.head());
@@ -175,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn what_has_two_readers_is_written() {
+    fn value_with_two_readers_is_not_fused() {
         let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
         let x = b.conv("conv", b.input(), 8, 3, 1, 1).unwrap();
         let a = b.activation("relu", x, RELU).unwrap();
@@ -185,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn the_output_of_the_network_is_written() {
+    fn batch_norm_after_activation_is_its_own_kernel() {
         let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
         let x = b.conv("conv", b.input(), 8, 3, 1, 1).unwrap();
         let y = b.activation("relu", x, RELU).unwrap();
@@ -196,7 +200,7 @@ mod tests {
     }
 
     #[test]
-    fn both_branches_of_a_sum_run_before_it() {
+    fn sum_is_fused_into_the_later_branch() {
         let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
         let left = b.conv("left", b.input(), 8, 3, 1, 1).unwrap();
         let right = b.conv("right", b.input(), 8, 1, 1, 1).unwrap();
@@ -207,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_views_and_dead_layers_do_not_run() {
+    fn schedule_omits_constants_views_and_dead_layers() {
         let mut b = ArchitectureBuilder::new(Shape::new(8, 4, 4));
         let dead = b.conv("dead", b.input(), 8, 3, 1, 1).unwrap();
         let zero = b.add("zero", Op::Zero { channels: 8, stride: 1 }, &[dead], None).unwrap();

@@ -19,7 +19,7 @@ pub use agreement::{Agreement, Comparison, Measured, spearman};
 pub use calibration::{Calibration, Fit, FitReport, FittedNumber, NETWORKS_MIN};
 pub use cost::{Conditions, Cost, CostModel, Estimate, Interval};
 pub use device::{Device, Efficiency, Energy, Memory, NOfMSpeedup, Number, RelativeError, SparsitySupport};
-pub use error::HwError;
+pub use error::{CsvProblem, HwError, Lack};
 pub use fusion::{Kernel, Schedule};
 pub use measurements::{KeyFile, LatencyUnit, MeasurementFile, Measurements, Repeats, genotype};
 pub use memory::{model_bytes, peak_memory_bytes};

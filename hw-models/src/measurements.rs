@@ -1,4 +1,4 @@
-//! Tables of measured latencies, read into networks.
+//! Reads tables of measured latencies.
 
 mod csv_file;
 mod repeats;
@@ -16,7 +16,7 @@ use self::repeats::Pool;
 pub use self::repeats::Repeats;
 use crate::{HwError, Measured};
 
-/// How a number that means "not measured" is written in published tables, where the field is not just empty.
+/// Published tables write this number for "not measured", or leave the field empty.
 const NOT_MEASURED: f64 = -1.0;
 
 /// Unit of a column of latencies.
@@ -28,43 +28,43 @@ pub enum LatencyUnit {
     Ms,
 }
 
-/// A second file, that says which network a row of the measurements stands for.
+/// A second file that maps a column of the measurements to networks.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct KeyFile {
-    /// CSV file, plain or gzipped, with the column that names networks.
+    /// CSV file, plain or gzipped, with the column that identifies networks.
     pub path: PathBuf,
-    /// Column that both files have.
+    /// Column that both files share.
     pub on: String,
 }
 
-/// A CSV file of measurements, plain or gzipped, and which of its columns mean what.
+/// A CSV file of measurements, plain or gzipped, and the meaning of its columns.
 ///
-/// Networks are named by their genes joined by `-`, or by a cell of NAS-Bench-201 as its tables write it
-/// (`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`). A latency that is empty or -1 was not measured: the row is
-/// counted and left out. Rows that name the same genotype are repeated measurements of one network, which
-/// counts once, with their median.
+/// Networks are identified by their genes joined by `-`, or by a cell of NAS-Bench-201 in the notation of its
+/// tables (`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`). An empty latency or -1 means "not measured"; such rows are
+/// counted and skipped. Rows with the same genotype are repeated measurements of one network. It counts once,
+/// with the median.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasurementFile {
     /// The file.
     pub path: PathBuf,
-    /// Column that names networks.
+    /// Column that identifies networks.
     pub key: String,
-    /// Where `key` is, when it is no column of the file itself.
+    /// File that contains `key`, if the measurements do not.
     pub key_file: Option<KeyFile>,
     /// Column of the latencies.
     pub latency_column: String,
-    /// Their unit.
+    /// Unit of the latencies.
     pub unit: LatencyUnit,
 }
 
 /// Measured networks of one file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurements {
-    /// Networks with a latency, in the order in which the file first measures them.
+    /// Networks with a latency, in order of first appearance.
     pub measured: Vec<Measured>,
-    /// Rows without a latency.
+    /// Number of rows without a latency.
     pub not_measured: usize,
-    /// Networks that were measured more than once, if there are any.
+    /// Statistics of repeated measurements; `None` if no network was measured twice.
     pub repeats: Option<Repeats>,
 }
 
@@ -78,11 +78,11 @@ impl LatencyUnit {
 }
 
 impl MeasurementFile {
-    /// Reads the measurements of networks of a space.
+    /// Reads measurements of networks of a space.
     ///
     /// # Errors
-    /// [`HwError`] naming file, and line and column where it is a field: a latency that is no positive number, a key that is no
-    /// network of the space, a row that the key file does not know.
+    /// [`HwError`] with the file and, for a field, line and column. It refuses a latency that is not
+    /// positive, a key that is not a network of the space, and a row that is missing in the key file.
     pub fn read(&self, space: &dyn SearchSpace) -> Result<Measurements, HwError> {
         let table = CsvFile::read(&self.path)?;
         let latency = table.column(&self.latency_column)?;
@@ -100,13 +100,13 @@ impl MeasurementFile {
             }
             let latency_us = value * self.unit.us();
             if !(latency_us.is_finite() && latency_us > 0.0) {
-                return Err(row.refuse(latency, "a number above 0, or -1 or nothing where none was measured"));
+                return Err(row.refuse(latency, "a number above 0, or -1 or nothing if not measured"));
             }
             let name = match &named {
                 None => field,
                 Some(names) => names
                     .get(field)
-                    .ok_or_else(|| row.refuse(key, format!("one that stands in {}", names.file)))?,
+                    .ok_or_else(|| row.refuse(key, format!("a value that {} has", names.file)))?,
             };
             let genotype = genotype(name).map_err(|source| row.refuse_network(key, name, source))?;
             pool.add(genotype, latency_us, |genotype| {
@@ -117,7 +117,7 @@ impl MeasurementFile {
         Ok(Measurements { measured: pool.measured(), not_measured, repeats })
     }
 
-    /// The name of the file, without its folder.
+    /// The file name without its folder.
     #[must_use]
     pub fn name(&self) -> String {
         file_name(&self.path)
@@ -125,14 +125,15 @@ impl MeasurementFile {
 }
 
 impl Measurements {
-    /// Draws `count` networks (all, if there are fewer), every one as likely; the others come second. Both keep their order.
+    /// Draws `count` networks (all, if there are fewer) uniformly. Returns the drawn networks and the others,
+    /// both in their original order.
     #[must_use]
     pub fn draw(self, count: usize, seed: u64) -> (Vec<Measured>, Vec<Measured>) {
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut left = self.measured.len();
         let mut wanted = count.min(left);
         self.measured.into_iter().partition(|_| {
-            // Selection sampling: each is taken with the share of those still wanted among those left.
+            // Selection sampling: take each with probability (still wanted) / (still left).
             let taken = rng.random_range(0..left) < wanted;
             left -= 1;
             wanted -= usize::from(taken);
@@ -141,7 +142,7 @@ impl Measurements {
     }
 }
 
-/// The names of networks by a column that another file has too.
+/// Networks by the value of the shared column.
 struct Names {
     file: String,
     names: BTreeMap<String, String>,
@@ -154,7 +155,7 @@ impl Names {
         let mut names = BTreeMap::new();
         for row in table.rows() {
             if names.insert(row.field(on).to_owned(), row.field(key).to_owned()).is_some() {
-                return Err(row.refuse(on, "a value that stands there once"));
+                return Err(row.refuse(on, "a value that occurs once"));
             }
         }
         Ok(Self { file: file_name(&file.path), names })
@@ -165,10 +166,10 @@ impl Names {
     }
 }
 
-/// The genotype that a text names: genes joined by `-`, or a cell of NAS-Bench-201.
+/// Parses a genotype: genes joined by `-`, or a cell of NAS-Bench-201.
 ///
 /// # Errors
-/// [`SpaceError::Notation`] when it is neither.
+/// [`SpaceError::Notation`] when the text is neither.
 ///
 /// # Example
 /// ```
@@ -183,7 +184,8 @@ pub fn genotype(text: &str) -> Result<Genotype, SpaceError> {
     let genes: Result<Vec<u8>, _> = text.split('-').map(str::parse).collect();
     genes.map(Genotype::new).map_err(|_| SpaceError::Notation {
         found: text.to_owned(),
-        expected: "option indices joined by `-`, such as `0-2-1`, or a cell `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`",
+        expected: "option indices joined by `-`, such as `0-2-1`, or a cell \
+            `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`",
     })
 }
 

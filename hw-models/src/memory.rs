@@ -1,16 +1,15 @@
-//! Peak memory of activations by liveness, and bytes of the stored weights.
+//! Peak memory of activations, and bytes of the stored weights.
 
 use kiln_space::{Architecture, LayerId, Op};
 
 use crate::work::buffer_bytes;
 use crate::{Kernel, Schedule};
 
-/// Most bytes of activations alive at one time, when the kernels run in the order of the schedule.
+/// Maximum bytes of live activations, if the kernels run in the order of the schedule.
 ///
-/// What a kernel reads and what it writes are alive together; a buffer dies after the last kernel that reads it; the
-/// output of the network never does. A kernel without weights that works value by value (an activation, a
-/// normalization, a sum, a product) writes over an input that dies with it and is as large as its output, as
-/// inference runtimes do.
+/// A kernel's inputs and its output are live at the same time. A buffer dies after its last reader; the
+/// network's output never dies. An element-wise kernel without weights (activation, normalization, sum,
+/// product) overwrites an input that dies with it and has the size of its output, as in inference runtimes.
 #[must_use]
 pub fn peak_memory_bytes(architecture: &Architecture, schedule: &Schedule, batch: u64) -> u64 {
     let bytes = |id: LayerId| buffer_bytes(architecture, id, batch);
@@ -39,8 +38,9 @@ pub fn peak_memory_bytes(architecture: &Architecture, schedule: &Schedule, batch
     peak
 }
 
-/// Bytes of the weights a deployed network holds: those of every layer that runs, as [`kiln_space::Counts`] counts them
-/// (zeros and the scales of integer weights included), with folded batch normalizations turned into biases of four bytes a channel.
+/// Bytes of the weights of a deployed network. Only layers that run count, as in [`kiln_space::Counts`] (with
+/// zeros and the scales of integer weights). A folded batch normalization becomes a bias of four bytes per
+/// channel.
 #[must_use]
 pub fn model_bytes(architecture: &Architecture, schedule: &Schedule) -> u64 {
     schedule
@@ -53,8 +53,8 @@ pub fn model_bytes(architecture: &Architecture, schedule: &Schedule) -> u64 {
         .sum()
 }
 
-/// Stored bytes of a kernel: of weights with input channels, and of biases, scales and shifts (integer weights have a
-/// scale for each output channel).
+/// Stored bytes of a kernel: of weights with input channels, and of biases, scales and shifts. Integer
+/// weights have a scale per output channel.
 pub(crate) fn stored_weight_bytes(architecture: &Architecture, kernel: &Kernel) -> (u64, u64) {
     let layer = architecture.layer(kernel.head());
     let channels = layer.output.channels as u64;
@@ -86,8 +86,8 @@ mod tests {
     }
 
     #[test]
-    fn chain_holds_input_and_output_of_the_largest_layer() {
-        // 4x8x8 floats are 1024 bytes, 8x8x8 are 2048, 2x8x8 are 512.
+    fn peak_of_chain_is_input_plus_output_of_largest_layer() {
+        // In f32, 4x8x8 values are 1024 bytes, 8x8x8 are 2048, 2x8x8 are 512.
         let mut b = ArchitectureBuilder::new(Shape::new(4, 8, 8));
         let x = b.conv("a", b.input(), 8, 3, 1, 1).unwrap();
         let x = b.activation("relu", x, ActivationKind::Relu).unwrap();
@@ -103,12 +103,12 @@ mod tests {
         let y = b.conv("wide", x, 8, 3, 1, 1).unwrap();
         let y = b.conv("narrow", y, 4, 3, 1, 1).unwrap();
         b.add("add", Op::Add, &[x, y], None).unwrap();
-        // Shortcut, wide map, and the output of the last convolution with the sum fused.
+        // The shortcut, the wide map, and the output of the last convolution with the fused sum.
         assert_eq!(peak(b, 1), 1024 + 2048 + 1024);
     }
 
     #[test]
-    fn activation_on_its_own_writes_over_its_input() {
+    fn separate_activation_overwrites_its_input() {
         let pool = Op::Pool { kind: PoolKind::Max, kernel: [1, 1], stride: [1, 1], padding: [0, 0] };
         let mut b = ArchitectureBuilder::new(Shape::new(4, 8, 8));
         let x = b.add("pool", pool, &[b.input()], None).unwrap();
@@ -120,7 +120,7 @@ mod tests {
     }
 
     #[test]
-    fn an_input_that_lives_on_is_not_overwritten() {
+    fn live_input_is_not_overwritten() {
         let pool = Op::Pool { kind: PoolKind::Max, kernel: [1, 1], stride: [1, 1], padding: [0, 0] };
         let mut b = ArchitectureBuilder::new(Shape::new(4, 8, 8));
         let p = b.add("pool", pool, &[b.input()], None).unwrap();
@@ -128,17 +128,17 @@ mod tests {
         let w = b.conv("wide", r, 8, 1, 1, 1).unwrap();
         let n = b.conv("narrow", w, 4, 1, 1, 1).unwrap();
         b.add("add", Op::Mul, &[n, p], None).unwrap();
-        // Pooled map, activated map, wide map.
+        // The pooled map, the activated map and the wide map.
         assert_eq!(peak(b, 1), 1024 + 1024 + 2048);
     }
 
     #[test]
-    fn only_an_input() {
+    fn peak_of_network_without_layers_is_its_input() {
         assert_eq!(peak(ArchitectureBuilder::new(Shape::new(4, 8, 8)), 1), 1024);
     }
 
     #[test]
-    fn folded_batch_norm_becomes_a_bias() {
+    fn model_bytes_count_folded_batch_norm_as_bias() {
         let mut b = ArchitectureBuilder::new(Shape::new(4, 8, 8));
         let x = b.conv("conv", b.input(), 8, 3, 1, 1).unwrap();
         b.batch_norm("bn", x).unwrap();
@@ -148,7 +148,7 @@ mod tests {
         let x = b.global_pool("pool", x).unwrap();
         b.linear("head", x, 10).unwrap();
         let without = b.finish().unwrap();
-        // The normalization is dead now: nothing reads it.
+        // Nothing reads the normalization any more, so it is dead.
         assert_eq!(model_bytes(&without, &Schedule::new(&without)), 8 * 4 * 9 * 4 + 10 * 8 * 4 + 10 * 4);
     }
 }

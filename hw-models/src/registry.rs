@@ -10,13 +10,13 @@ use serde_json::{Map, Value};
 
 use crate::{CostModel, Device, HwError, Roofline};
 
-/// Makes a cost model of a device from the settings that are the model's own.
+/// Builds a cost model for a device from the model's own settings.
 pub type ModelBuilder = fn(Device, &Settings) -> Result<Arc<dyn CostModel>, HwError>;
 
-/// Model when the settings name none.
+/// The model if the settings name none.
 const DEFAULT_MODEL: &str = "roofline";
 
-/// Cost models by name, open to more.
+/// Cost models by name. Other programs can register their own.
 ///
 /// # Example
 /// ```
@@ -41,7 +41,7 @@ struct Entry {
     build: ModelBuilder,
 }
 
-/// The keys of every `[[hardware]]` table; the others belong to the model.
+/// The keys that every `[[hardware]]` table may have. Other keys belong to the model.
 #[derive(Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Common {
@@ -63,29 +63,30 @@ impl HardwareRegistry {
         registry
     }
 
-    /// Adds a model, or replaces the one of this name.
+    /// Adds a model or replaces the one with this name. `doc` is a one-line description.
     pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: ModelBuilder) {
         self.models.insert(name.into(), Entry { doc, build });
     }
 
-    /// Names and one line about each model, sorted by name.
+    /// Name and one-line description of each model, sorted by name.
     pub fn models(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.models.iter().map(|(name, entry)| (name.as_str(), entry.doc))
     }
 
-    /// The devices known without a file, sorted by name.
+    /// The built-in devices, sorted by name.
     ///
     /// # Errors
-    /// As [`Device::builtin`], when an embedded file is damaged.
+    /// As [`Device::builtin`], when an embedded file is invalid.
     pub fn devices(&self) -> Result<Vec<Device>, HwError> {
         Device::builtin_names().into_iter().map(Device::builtin).collect()
     }
 
-    /// The cost model that a `[[hardware]]` table asks for: `device` (a known name) or `file` (the path of a device
-    /// file), `model` (by default `roofline`), and the keys of the model, such as `batch` and `threads`.
+    /// Builds the cost model of a `[[hardware]]` table. Its keys are `device` (a built-in name) or `file`
+    /// (the path of a device file), `model` (`roofline` by default), and the model's own keys, such as
+    /// `batch` and `threads`.
     ///
     /// # Errors
-    /// [`HwError::Settings`] naming the key; what is wrong with a device file.
+    /// [`HwError::Settings`] with the key; the errors of [`Device::open`].
     pub fn build(&self, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
         let table: Map<String, Value> = settings.read()?;
         let (common, own) = table.into_iter().partition(|(key, _)| Common::KEYS.contains(&key.as_str()));
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn every_device_builds_under_its_own_name() {
+    fn build_accepts_every_builtin_device() {
         for device in HardwareRegistry::builtin().devices().unwrap() {
             let model = build(&json!({ "device": device.name })).unwrap();
             assert_eq!(model.device(), device.name);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn wrong_settings_name_the_key() {
+    fn build_errors_name_the_key() {
         let devices = "`cortex-a72`, `cortex-m7`, `h200`, `jetson-tx2`, `xeon-4210r`";
         let cases = [
             (
@@ -189,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_of_ones_own_builds() {
+    fn build_accepts_device_file() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("mine.toml");
         let mut device = Device::builtin("cortex-a72").unwrap();
@@ -203,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn a_registered_model_is_found() {
+    fn build_finds_model_registered_by_caller() {
         let mut registry = HardwareRegistry::builtin();
         registry.register("twin", "the roofline under another name", Roofline::from_settings);
         assert_eq!(registry.models().map(|(name, _)| name).collect::<Vec<_>>(), ["roofline", "twin"]);

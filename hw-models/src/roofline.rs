@@ -1,22 +1,24 @@
-//! The roofline cost model: a kernel takes as long as the slower of computing and moving bytes. See `docs/roofline.md`.
+//! The roofline cost model. A kernel's latency is its compute time or its memory time, whichever is larger.
+//! See `docs/roofline.md`.
 
 use std::sync::Arc;
 
-use kiln_space::{Architecture, LayerId, NumberFormat, Settings, SettingsError, Sparsity};
+use kiln_space::{Architecture, LayerId, NumberFormat, Precision, Settings, SettingsError, Sparsity};
 use serde::Deserialize;
 
 use crate::demand::{Constants, Demand};
 use crate::work::{Work, working_set_bytes};
 use crate::{
-    Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Schedule, peak_memory_bytes,
+    Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Lack, Schedule,
+    peak_memory_bytes,
 };
 
-/// Predicts the cost of each kernel of a [`Schedule`] from a [`Device`] file alone. Additive: the network costs what its
-/// layers cost together.
+/// Predicts the cost of each kernel of a [`Schedule`] from a [`Device`] file alone. The cost of a network is
+/// the sum over its layers.
 ///
-/// Source: S. Williams, A. Waterman, D. Patterson, Roofline: an insightful visual performance model for multicore
-/// architectures, Communications of the ACM 52(4), 2009. Differs: the compute roof is lowered by a share for each
-/// kind of operation and for kernels with few outputs; every kernel pays a fixed overhead.
+/// Source: S. Williams, A. Waterman, D. Patterson, Roofline: an insightful visual performance model for
+/// multicore architectures, Communications of the ACM 52(4), 2009. Differs: an efficiency for each kind of
+/// operation, and for kernels with few outputs, lowers the compute roof. Every kernel has a fixed overhead.
 #[derive(Clone, Debug)]
 pub struct Roofline {
     name: String,
@@ -39,12 +41,12 @@ impl Default for RooflineSettings {
     }
 }
 
-/// Largest batch and number of threads that are accepted.
+/// Maximum batch and number of threads.
 const COUNT_MAX: u64 = 65_536;
 
 impl Roofline {
-    /// The model of a device for `batch` examples at a time on `threads` threads, at most one for each core; both at
-    /// least 1.
+    /// The model of a device for this batch size and number of threads. Both are raised to 1; threads are
+    /// limited to the device's cores.
     #[must_use]
     pub fn new(device: Device, batch: u64, threads: u64) -> Self {
         let name =
@@ -58,7 +60,7 @@ impl Roofline {
     /// Reads `batch` and `threads`.
     ///
     /// # Errors
-    /// [`HwError::Settings`] naming the key.
+    /// [`HwError::Settings`] with the key.
     pub(crate) fn from_settings(device: Device, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
         let RooflineSettings { batch, threads } = settings.read()?;
         for (key, value) in [("batch", batch), ("threads", threads)] {
@@ -70,18 +72,18 @@ impl Roofline {
         Ok(Arc::new(Self::new(device, batch, threads)))
     }
 
-    /// What the model knows of the device.
+    /// The device.
     #[must_use]
     pub const fn device_file(&self) -> &Device {
         &self.device
     }
 
-    /// The constants that its times depend on.
+    /// The constants of the latency formula.
     pub(crate) const fn constants(&self) -> Constants {
         self.constants
     }
 
-    /// What each kernel of a network asks of the device, in the order in which they run.
+    /// The demands of all kernels of a network, in execution order.
     ///
     /// # Errors
     /// As [`CostModel::network`].
@@ -92,7 +94,7 @@ impl Roofline {
         demands.map(|demand| demand.map(|(demand, _)| demand)).collect()
     }
 
-    /// What one kernel asks of the device, and the format it computes in.
+    /// The demand of one kernel, and the format that it computes in.
     fn demand(
         &self,
         architecture: &Architecture,
@@ -133,7 +135,7 @@ impl Roofline {
         Ok(Cost { latency_us, energy_uj: dynamic_pj * 1e-6 + energy.static_w.value * latency_us })
     }
 
-    /// The format a layer computes in, and the peak of one core in it.
+    /// The format that a layer computes in, and the peak rate of one core in that format.
     fn rate(
         &self,
         architecture: &Architecture,
@@ -141,24 +143,21 @@ impl Roofline {
         format: Option<NumberFormat>,
     ) -> Result<(NumberFormat, f64), HwError> {
         let layer = architecture.layer(id);
-        let refuse = |what: String| HwError::Unsupported {
-            model: self.name.clone(),
-            layer: layer.name.clone(),
-            what: format!("`{}` {what}", layer.op.name()),
-        };
+        let op = layer.op.name();
+        let refuse =
+            |lack: Lack| HwError::Unsupported { model: self.name.clone(), layer: layer.name.clone(), lack };
         let Some(format) = format else {
-            let weights = layer.precision.weights;
-            let activations = layer.precision.activations;
-            return Err(refuse(format!("with {weights} weights and {activations} activations")));
+            let Precision { weights, activations } = layer.precision;
+            return Err(refuse(Lack::Formats { op, weights, activations }));
         };
         let Some(rate) = self.device.macs_per_s(format) else {
-            let known: Vec<&str> = self.device.macs_per_s_per_core.keys().map(|f| f.name()).collect();
-            return Err(refuse(format!("in {format}; the device has {}", known.join(", "))));
+            let known = self.device.macs_per_s_per_core.keys().copied().collect();
+            return Err(refuse(Lack::Format { op, format, known }));
         };
         Ok((format, rate))
     }
 
-    /// What the zeros among the weights save on this device.
+    /// What sparsity saves on this device.
     fn saved(&self, sparsity: Sparsity, weights: NumberFormat, format: NumberFormat) -> Saved {
         let support = &self.device.sparsity;
         let stored =
@@ -184,7 +183,7 @@ impl Roofline {
         }
     }
 
-    /// Bytes of a kernel's weights as the device stores them: without zeros where it can leave them out.
+    /// Bytes of a kernel's weights as the device stores them, without zeros if it can omit them.
     fn stored_bytes(&self, architecture: &Architecture, kernel: &Kernel) -> Result<u64, HwError> {
         let head = architecture.layer(kernel.head());
         let work = Work::new(architecture, kernel, self.conditions.batch);
@@ -193,7 +192,7 @@ impl Roofline {
         Ok((work.weight_bytes * saved.stored + work.vector_bytes).ceil() as u64)
     }
 
-    /// Where the weights are read from: on the chip when everything the network needs fits there.
+    /// Where weights are read from: on-chip memory if the network's working set fits there.
     fn weights_place(&self, architecture: &Architecture, schedule: &Schedule) -> Place {
         let memory = &self.device.memory;
         let fits =
@@ -243,14 +242,14 @@ impl CostModel for Roofline {
     }
 }
 
-/// Where bytes are read from and written to.
+/// The memory that bytes move from or to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     OnChip,
     External,
 }
 
-/// Bytes moved, by place.
+/// Bytes moved, by memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bytes {
     on_chip: f64,
@@ -266,12 +265,12 @@ impl Bytes {
     }
 }
 
-/// What zeros among the weights save.
+/// Savings by sparsity.
 #[derive(Clone, Copy, Debug)]
 struct Saved {
-    /// Times as fast as dense.
+    /// Speedup over dense weights, as a factor.
     speedup: f64,
-    /// Share of the dense bytes that is stored.
+    /// Fraction of the dense bytes that is stored.
     stored: f64,
 }
 
@@ -281,7 +280,7 @@ impl Saved {
 
 #[cfg(test)]
 mod tests {
-    use kiln_space::{ArchitectureBuilder, Precision, Shape};
+    use kiln_space::{ArchitectureBuilder, Shape};
 
     use super::*;
 
@@ -312,7 +311,7 @@ mod tests {
     }
 
     #[test]
-    fn convolution_on_the_compute_roof_by_hand() {
+    fn latency_of_compute_bound_convolution_matches_hand_computation() {
         let dense = conv(both(NumberFormat::F32), Sparsity::Dense);
         let macs = 64.0 * 64.0 * 9.0 * 1024.0;
         assert_close(latency("cortex-a72", 1, 1, &dense), macs / (6.0e9 * 0.375) * 1e6 + 6.218);
@@ -324,8 +323,8 @@ mod tests {
     }
 
     #[test]
-    fn linear_layer_on_the_memory_roof_by_hand() {
-        // 4 Mi weights are 16 MiB, more than the 1 MiB cache; activations of 16 KiB stay in it.
+    fn cost_of_memory_bound_linear_layer_matches_hand_computation() {
+        // 4 Mi weights are 16 MiB, which exceeds the 1 MiB cache. The activations (16 KiB) fit.
         let mut b = ArchitectureBuilder::new(Shape::vector(2048));
         let head = b.linear("head", b.input(), 2048).unwrap();
         let architecture = b.finish().unwrap();
@@ -340,19 +339,19 @@ mod tests {
     }
 
     #[test]
-    fn narrow_weights_are_widened_and_save_bytes_only() {
+    fn int8_weights_with_f32_activations_save_bytes_only() {
         let weights = Precision { weights: NumberFormat::Int8, activations: NumberFormat::F32 };
         let narrow = conv(weights, Sparsity::Dense);
         let wide = conv(both(NumberFormat::F32), Sparsity::Dense);
         assert_close(latency("cortex-a72", 1, 1, &narrow), latency("cortex-a72", 1, 1, &wide));
         let model = Roofline::new(Device::builtin("cortex-a72").unwrap(), 1, 1);
         let bytes = model.network(&narrow).unwrap().model_bytes;
-        // A byte a weight; a scale and a bias for each output channel.
+        // One byte per weight; a scale and a bias per output channel.
         assert_eq!(bytes, 64 * 64 * 9 + 2 * 64 * 4);
     }
 
     #[test]
-    fn pattern_of_zeros_speeds_up_only_where_the_file_says_so() {
+    fn sparsity_pattern_is_faster_only_if_file_lists_it() {
         let pattern = Sparsity::NOfM { n: 2, m: 4 };
         let macs = 256.0 * 256.0 * 9.0 * 1024.0 * 16.0;
         let half = both(NumberFormat::F16);
@@ -369,7 +368,7 @@ mod tests {
     }
 
     #[test]
-    fn zeros_leave_the_model_only_where_the_device_leaves_them_out() {
+    fn model_bytes_omit_zeros_only_if_device_does() {
         let bytes = |device: &Device, sparsity| {
             let model = Roofline::new(device.clone(), 1, 1);
             model.network(&conv(both(NumberFormat::Int8), sparsity)).unwrap().model_bytes
@@ -379,18 +378,18 @@ mod tests {
         let mut device = Device::builtin("cortex-m7").unwrap();
         assert_eq!(bytes(&device, zeros), weights + vectors);
         assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights + vectors);
-        // A quarter of the weights, each with half a byte of index.
+        // A quarter of the weights, each with 4 bits of index.
         device.sparsity.unstructured_index_bits =
             Some(crate::Number { value: 4.0, source: "a test".to_owned() });
         assert_eq!(bytes(&device, zeros), weights * 3 / 8 + vectors);
-        // Half of the weights, each with two bits of index.
+        // Half of the weights, each with 2 bits of index.
         let device = Device::builtin("h200").unwrap();
         assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights * 5 / 8 + vectors);
         assert_eq!(bytes(&device, zeros), weights + vectors);
     }
 
     #[test]
-    fn stored_share_counts_the_index() {
+    fn stored_fraction_includes_index_bits() {
         let model = Roofline::new(Device::builtin("h200").unwrap(), 1, 1);
         let saved = |weights| model.saved(Sparsity::NOfM { n: 2, m: 4 }, weights, NumberFormat::F16).stored;
         assert_close(saved(NumberFormat::F16), 0.5 * (1.0 + 2.0 / 16.0));
@@ -398,11 +397,11 @@ mod tests {
     }
 
     #[test]
-    fn missing_format_is_an_error_that_says_what_there_is() {
+    fn error_for_missing_format_lists_formats_of_device() {
         let model = Roofline::new(Device::builtin("jetson-tx2").unwrap(), 1, 1);
         let int8 = conv(both(NumberFormat::Int8), Sparsity::Dense);
-        let expected = "`jetson-tx2/roofline/datasheet` has no cost for layer `conv` (`conv2d` in int8; the device \
-                        has f32, f16)";
+        let expected = "`jetson-tx2/roofline/datasheet` has no cost for layer `conv` (`conv2d` in int8; the \
+            device has f32, f16)";
         assert_eq!(model.network(&int8).unwrap_err().to_string(), expected);
         assert_eq!(model.layer(&int8, LayerId(2)).unwrap_err().to_string(), expected);
         let mixed = Precision { weights: NumberFormat::F16, activations: NumberFormat::Bf16 };
@@ -410,12 +409,13 @@ mod tests {
         let model = Roofline::new(Device::builtin("h200").unwrap(), 1, 1);
         assert_eq!(
             model.network(&mixed).unwrap_err().to_string(),
-            "`h200/roofline/datasheet` has no cost for layer `conv` (`conv2d` with f16 weights and bf16 activations)"
+            "`h200/roofline/datasheet` has no cost for layer `conv` (`conv2d` with f16 weights and bf16 \
+             activations)"
         );
     }
 
     #[test]
-    fn few_outputs_do_not_fill_a_gpu() {
+    fn latency_on_gpu_grows_if_outputs_do_not_fill_it() {
         let mut b = ArchitectureBuilder::new(Shape::vector(4096));
         b.linear("head", b.input(), 8).unwrap();
         let small = b.finish().unwrap();

@@ -1,11 +1,11 @@
-//! What a kernel computes and moves, before any device says how long that takes.
+//! The work of a kernel: operations and bytes, independent of the device.
 
 use kiln_space::{ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op, Precision};
 
 use crate::memory::stored_weight_bytes;
 use crate::{Kernel, Schedule};
 
-/// Kinds of work that reach different shares of a device's peak.
+/// Kinds of work with different efficiencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkKind {
     DenseConv,
@@ -16,24 +16,24 @@ pub(crate) enum WorkKind {
 
 impl WorkKind {
     pub(crate) const COUNT: usize = 4;
-    /// In the order of their discriminants.
+    /// Ordered by discriminant.
     pub(crate) const ALL: [Self; Self::COUNT] =
         [Self::DenseConv, Self::DepthwiseConv, Self::Linear, Self::ElementWise];
 }
 
-/// What one kernel computes and moves for a whole batch.
+/// The operations and bytes of one kernel for a whole batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Work {
     pub(crate) kind: WorkKind,
-    /// Multiply-accumulates, or operations that take as long.
+    /// Multiply-accumulates, or operations of equal cost.
     pub(crate) operations: f64,
-    /// Format it computes in; none when its formats do not go together.
+    /// Format of the computation; `None` if the layer's formats cannot be combined.
     pub(crate) format: Option<NumberFormat>,
-    /// Values that can be worked on apart from each other: outputs, or inputs where an average runs over all of them.
+    /// Number of values that can be computed independently: outputs, or inputs for global pooling.
     pub(crate) parallel: f64,
-    /// Of everything it reads and writes, weights aside.
+    /// Bytes read and written, without weights.
     pub(crate) activation_bytes: f64,
-    /// Bytes of multi-dimensional weights, zeros included.
+    /// Bytes of weights with input channels, zeros included.
     pub(crate) weight_bytes: f64,
     /// Bytes of biases, scales and shifts.
     pub(crate) vector_bytes: f64,
@@ -72,7 +72,7 @@ pub(crate) fn buffer_bytes(architecture: &Architecture, id: LayerId, batch: u64)
     layer.precision.activations.bytes(layer.output.elements() as u64 * batch)
 }
 
-/// Bytes that the network's weights and the largest kernel's activations take together.
+/// Bytes of all weights plus the activations of the largest kernel.
 pub(crate) fn working_set_bytes(architecture: &Architecture, schedule: &Schedule, batch: u64) -> f64 {
     let (mut weights, mut activations) = (0.0, 0.0_f64);
     for kernel in &schedule.kernels {
@@ -83,8 +83,8 @@ pub(crate) fn working_set_bytes(architecture: &Architecture, schedule: &Schedule
     weights + activations
 }
 
-/// Layers with weights compute in the wider of their two formats (narrower weights are widened as they are read), all
-/// others in the format of their output.
+/// The format of the computation. Layers with weights use the wider of their two formats, because narrow
+/// weights are widened when read. Other layers use the format of their output.
 fn compute_format(layer: &Layer) -> Option<NumberFormat> {
     let Precision { weights, activations } = layer.precision;
     if !matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. }) || weights == activations {
@@ -97,7 +97,7 @@ fn compute_format(layer: &Layer) -> Option<NumberFormat> {
     }
 }
 
-/// Kind and number of operations of a layer for one example.
+/// Kind of work and number of operations of a layer, for one example.
 fn operations(architecture: &Architecture, id: LayerId) -> (WorkKind, f64) {
     let layer = architecture.layer(id);
     let inputs = architecture.input_shapes(id);
@@ -119,7 +119,7 @@ fn operations(architecture: &Architecture, id: LayerId) -> (WorkKind, f64) {
     }
 }
 
-/// Operations of one value of an activation that runs on its own: those of its formula, ten for an exponential.
+/// Operations per value of an activation that runs as its own kernel. An exponential counts as ten.
 const fn activation_operations(kind: ActivationKind) -> f64 {
     match kind {
         ActivationKind::Relu => 1.0,

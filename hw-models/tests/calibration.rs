@@ -1,5 +1,5 @@
-//! Devices fitted to 100 published measurements each and judged on others: HW-NAS-Bench (C. Li et al., ICLR 2021) on the cells
-//! of NAS-Bench-201. Needs the folder named by `KILN_DATA`.
+//! Fits devices to 100 published measurements and tests them on others: HW-NAS-Bench (C. Li et al., ICLR
+//! 2021) on the cells of NAS-Bench-201. Needs the folder named by `KILN_DATA`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -10,11 +10,11 @@ use kiln_hw_models::{
 };
 use kiln_space::spaces::NasBench201;
 
-/// Networks fitted to.
+/// Number of networks in each fit.
 const NETWORKS: usize = 100;
-/// Every so many of the other networks one is judged.
+/// Every `STRIDE`-th other network is tested.
 const STRIDE: usize = 10;
-/// Draws over which the coverage of the intervals is averaged: one draw's own scatters by about 3 %.
+/// Seeds of the draws. The coverage of a single draw varies by about 3 %, so it is averaged over draws.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
 
 fn measurements(data: &Path, column: &str) -> (String, Measurements) {
@@ -33,18 +33,18 @@ fn show(name: &str, seed: u64, agreement: &Agreement) {
     let Agreement { mean_error_percent, median_error_percent, within_a_tenth_percent, spearman, .. } =
         agreement;
     println!(
-        "{name:<24} seed {seed}: mean {mean_error_percent:.1} %, median {median_error_percent:.1} %, within 10 % \
-         {within_a_tenth_percent:.1} %, Spearman {:.3}",
+        "{name:<24} seed {seed}: mean {mean_error_percent:.1} %, median {median_error_percent:.1} %, within \
+         10 % {within_a_tenth_percent:.1} %, Spearman {:.3}",
         spearman.unwrap()
     );
 }
 
-/// The Cortex-A72 with what was assumed before anything was fitted.
+/// The Cortex-A72 with all numbers assumed.
 fn assumed_cortex_a72() -> Device {
     Device::parse("cortex-a72-assumed.toml", include_str!("devices/cortex-a72-assumed.toml")).unwrap()
 }
 
-/// Largest mean and median error in percent, and smallest rank correlation, on networks that no draw has.
+/// Checks limits on networks outside the draw: mean and median error in percent, and rank correlation.
 fn check_device(data: &Path, device: &Device, column: &str, [mean, median, spearman]: [f64; 3]) {
     let (file, all) = measurements(data, column);
     assert_eq!((all.measured.len(), all.not_measured), (15_625, 0));
@@ -68,7 +68,7 @@ fn check_device(data: &Path, device: &Device, column: &str, [mean, median, spear
         assert!(after_agreement.mean_error_percent < mean, "{column}\n{report}");
         assert!(after_agreement.median_error_percent < median, "{column}\n{report}");
         assert!(after_agreement.spearman.unwrap() > spearman, "{column}\n{report}");
-        // What cross-validation promised is near what came.
+        // Cross-validation must predict the error on the other networks.
         let promised = report.held_out.median_error_percent;
         assert!((promised - after_agreement.median_error_percent).abs() < 7.0, "{column}\n{report}");
         println!("  {:.1} % of the others within their intervals", after.within_interval_percent);
@@ -106,7 +106,7 @@ fn the_cortex_a72_file_is_what_a_fit_to_a_hundred_cells_gives() {
     };
     for ((key, fitted), (name, written)) in values(&fit.device).into_iter().zip(values(&shipped)) {
         assert_eq!(key, name);
-        // The last digit may turn out otherwise with another machine's logarithm.
+        // Logarithms differ between machines in the last bits, so the last digit may differ.
         assert!(
             (fitted - written).abs() <= 2e-3 * written.abs(),
             "{key}: {fitted}, {written}: {}",

@@ -1,4 +1,4 @@
-//! Damaged device files and tables of measurements: an error, or numbers that can be used; never a panic.
+//! Damaged device files and tables of measurements give an error or usable numbers, never a panic.
 
 use std::fs;
 
@@ -8,7 +8,7 @@ use kiln_space::{Genotype, Settings, SpaceRegistry};
 use serde_json::json;
 
 #[test]
-fn device_files() {
+fn parser_of_damaged_device_files_never_panics() {
     let files = Device::builtin_names()
         .into_iter()
         .map(|name| Device::builtin(name).expect("an embedded file is whole").to_toml().into_bytes())
@@ -29,7 +29,7 @@ fn device_files() {
 }
 
 #[test]
-fn measurements() {
+fn parser_of_damaged_measurements_never_panics() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("m.csv");
     let file = MeasurementFile {

@@ -1,5 +1,5 @@
-//! Predictions against published measurements: HW-NAS-Bench (C. Li et al., ICLR 2021) and HELP (H. Lee et al., `NeurIPS`
-//! 2021) on the cells of NAS-Bench-201. Needs the folder named by `KILN_DATA`.
+//! Compares predictions with published measurements of NAS-Bench-201 cells: HW-NAS-Bench (C. Li et al., ICLR
+//! 2021) and HELP (H. Lee et al., `NeurIPS` 2021). Needs the folder named by `KILN_DATA`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -15,10 +15,10 @@ use kiln_space::{
     ActivationKind, Architecture, ArchitectureBuilder, LayerId, Op, PoolKind, Shape, SpaceError,
 };
 
-/// Every so many cells one is taken.
+/// Every `STRIDE`-th cell is compared.
 const STRIDE: usize = 5;
 
-/// Columns of a gzipped CSV file, by name; an empty field or `-1` is `None`.
+/// Columns of a gzipped CSV file by name. An empty field or `-1` gives `None`.
 fn columns(path: &Path, names: &[&str]) -> Vec<Vec<Option<f64>>> {
     let mut reader = csv::Reader::from_reader(GzDecoder::new(File::open(path).unwrap()));
     let header = reader.headers().unwrap().clone();
@@ -45,7 +45,7 @@ fn cells(path: &Path) -> Vec<(Architecture, f64)> {
     cells.collect()
 }
 
-/// The network of a cell, by its published name `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
+/// The network of a cell in the published notation `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
 fn network(cell: &str) -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
     let x = b.conv("stem", b.input(), 16, 3, 1, 1)?;
@@ -114,19 +114,19 @@ fn add_cell(b: &mut ArchitectureBuilder, name: &str, x: LayerId, cell: &str) -> 
     Ok(nodes[3])
 }
 
-/// How well a column is predicted.
+/// Agreement of predictions with a measured column.
 struct Agreement {
     spearman: f64,
     spearman_of_macs: f64,
-    /// Of the MACs of layers that run.
+    /// Spearman correlation of measurements with the MACs of layers that run.
     spearman_of_live_macs: f64,
-    /// Share of measurements within the interval of their prediction.
+    /// Fraction of measurements inside their predicted interval.
     covered: f64,
-    /// Quantiles 5, 50 and 95 % of measured over predicted.
+    /// 5 %, 50 % and 95 % quantiles of measured / predicted.
     ratios: [f64; 3],
 }
 
-/// What is known of one cell, in the order of [`Agreement`].
+/// Prediction and measurement of one cell.
 struct Row {
     predicted: Interval,
     macs: f64,
@@ -150,7 +150,8 @@ fn agreement(rows: &[Row]) -> Agreement {
     }
 }
 
-/// Microseconds of the cells that the file of the Cortex-A72 was fitted to (`tests/calibration.rs`); no others took as long.
+/// Latencies in microseconds of the cells that the Cortex-A72 file was fitted to (`tests/calibration.rs`). No
+/// other cell has one of these latencies.
 fn fitted_cells(data: &Path) -> Vec<f64> {
     let file = MeasurementFile {
         path: data.join("hw_nas_bench/nasbench201_cifar10.csv.gz"),
@@ -163,7 +164,7 @@ fn fitted_cells(data: &Path) -> Vec<f64> {
     fitted.into_iter().map(|cell| cell.latency_us).collect()
 }
 
-/// MACs of the layers that run, and of all.
+/// MACs of the layers that run, and of all layers.
 fn macs(network: &Architecture) -> (f64, f64) {
     let live = network.live();
     let all = network.ids().map(|id| (live[id.0], network.layer_counts(id).macs as f64));
@@ -186,9 +187,9 @@ fn roofline_ranks_measured_networks_at_least_as_well_as_macs() {
     let names = ["raspi4_latency_ms", "edgegpu_latency_ms", "edgegpu_energy_mj"];
     let hw = table("hw_nas_bench/nasbench201_cifar10.csv.gz", &names);
     let help = table("help/nasbench201_latency_ms.csv.gz", &["silver_4210r"]);
-    // The file of the Cortex-A72 was fitted to some of the cells: they are left out.
+    // The Cortex-A72 file was fitted to some of the cells; leave them out.
     let fitted_to = fitted_cells(&data);
-    // HELP ran the networks as written, dead layers included, so there only networks without dead layers compare.
+    // HELP ran dead layers too, so only networks without dead layers are comparable there.
     let columns = [
         ("cortex-a72", "latency", &hw[0], false),
         ("jetson-tx2", "latency", &hw[1], false),
@@ -213,8 +214,8 @@ fn roofline_ranks_measured_networks_at_least_as_well_as_macs() {
         let rows: Vec<Row> = rows.collect();
         let found = agreement(&rows);
         println!(
-            "{device} {cost}, {} networks: Spearman {:.3}, of MACs {:.3}, of live MACs {:.3}; {:.1} % in the interval; \
-             measured / predicted {:.2?}",
+            "{device} {cost}, {} networks: Spearman {:.3}, of MACs {:.3}, of live MACs {:.3}; {:.1} % in the \
+             interval; measured / predicted {:.2?}",
             rows.len(),
             found.spearman,
             found.spearman_of_macs,

@@ -1,5 +1,6 @@
-//! The Cortex-A72 file beside published latencies of networks unlike those it was fitted to: `MobileNet` v1 and v2 (224 x 224)
-//! on four threads of a Raspberry Pi 4, as the README of XNNPACK gives them (64-bit build, 2022-02-08).
+//! Tests the Cortex-A72 file on networks unlike those it was fitted to: published latencies of `MobileNet` v1
+//! and v2 (224 x 224) on four threads of a Raspberry Pi 4, from the README of XNNPACK (64-bit build,
+//! 2022-02-08).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -15,7 +16,7 @@ fn builder(format: NumberFormat) -> ArchitectureBuilder {
     b
 }
 
-/// A convolution with normalization and ReLU; `kernel` 3 with as many groups as channels is depthwise.
+/// A convolution with normalization and ReLU. It is depthwise if `groups` equals the channels.
 fn conv(b: &mut ArchitectureBuilder, x: LayerId, [out, kernel, stride, groups]: [usize; 4]) -> LayerId {
     let name = format!("conv{}", x.0);
     let x = b.conv(&name, x, out, kernel, stride, groups).unwrap();
@@ -79,7 +80,7 @@ fn mobilenet_v2(format: NumberFormat) -> Architecture {
 }
 
 #[test]
-fn mobilenets_on_a_raspberry_pi_4_are_within_the_interval() {
+fn latencies_of_mobilenets_on_raspberry_pi_4_are_within_the_interval() {
     let model = Roofline::new(Device::builtin("cortex-a72").unwrap(), 1, 4);
     let (v1, v2) = (mobilenet_v1(NumberFormat::F32), mobilenet_v2(NumberFormat::F32));
     // The published counts: 569 and 300 million multiply-adds.

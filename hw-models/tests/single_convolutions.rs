@@ -1,5 +1,5 @@
-//! Single convolutions measured on a V100 under `TensorRT` (Alibaba, lightweight-neural-architecture-search) in three
-//! number formats: what shares of the peaks they reach, what the roofline says of them, and what narrow formats gain.
+//! Single convolutions measured on a V100 under `TensorRT` (Alibaba, lightweight-neural-architecture-search)
+//! in three number formats. Tests efficiencies, the roofline's predictions, and the gain of narrow formats.
 //! Needs the folder named by `KILN_DATA`.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
@@ -12,12 +12,12 @@ use flate2::read::GzDecoder;
 use kiln_hw_models::{CostModel, Device, Roofline, spearman};
 use kiln_space::{Architecture, ArchitectureBuilder, LayerId, NumberFormat, Precision, Shape, Sparsity};
 
-/// Of so many convolutions one says what shares of the peaks are reached, and another is predicted.
+/// Of every `STRIDE` convolutions, one determines the efficiencies and another is predicted.
 const STRIDE: usize = 4;
-/// Convolutions that take longer than this at the peak say what share of it they reach.
+/// Only convolutions that take longer than this at the peak rate determine the efficiencies.
 const LONG_US: f64 = 20.0;
 
-/// A convolution in one number format.
+/// The shape of a convolution.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 struct Convolution {
     depthwise: bool,
@@ -40,7 +40,7 @@ impl Convolution {
         b.finish().unwrap()
     }
 
-    /// Microseconds of computing, and of moving activations, at the peaks of a device.
+    /// Microseconds of compute and of moving activations, at the peak rates of a device.
     fn at_the_peaks(&self, device: &Device, format: NumberFormat) -> [f64; 2] {
         let architecture = self.architecture(format);
         let macs = architecture.layer_counts(LayerId(1)).macs * self.batch as u64;
@@ -59,7 +59,7 @@ impl Convolution {
     }
 }
 
-/// Microseconds of every convolution that was measured without an addition fused into it.
+/// Latencies in microseconds of all convolutions without a fused addition.
 fn measurements(data: &Path, file: &str) -> BTreeMap<Convolution, f64> {
     let path = data.join(format!("v100_conv_ops/v100_tensorrt_{file}.csv.gz"));
     let mut reader = csv::Reader::from_reader(GzDecoder::new(File::open(path).unwrap()));
@@ -95,7 +95,7 @@ struct Table {
 }
 
 impl Table {
-    /// The median share of the peak rate that some convolutions reach: dense ones that computing limits, or depthwise ones.
+    /// The median fraction of the peak rate. For dense convolutions only compute-bound ones count.
     fn share(&self, device: &Device, depthwise: bool, among: &BTreeSet<Convolution>) -> f64 {
         let rows = self.measured.iter().filter(|(c, _)| c.depthwise == depthwise && among.contains(c));
         let shares = rows.filter_map(|(convolution, measured_us)| {
@@ -106,7 +106,7 @@ impl Table {
         quantiles(shares.collect())[1]
     }
 
-    /// Prints how predictions agree, and gives their rank correlation.
+    /// Prints the agreement of predictions and returns their rank correlation.
     fn agreement(&self, device: &Device, depthwise: bool, among: &BTreeSet<Convolution>) -> f64 {
         let rows = self.measured.iter().filter(|(c, _)| c.depthwise == depthwise && among.contains(c));
         let pairs = rows.map(|(c, measured_us)| (c.predicted_us(device, self.format), *measured_us));
@@ -115,8 +115,8 @@ impl Table {
         let within = ratios.iter().filter(|ratio| (1.0 / 3.0..=3.0).contains(*ratio)).count();
         let rank = spearman(&predicted, &measured).unwrap();
         println!(
-            "{}, depthwise {depthwise}, {} convolutions: Spearman {rank:.3}, {:.1} % within a factor of 3, measured / \
-             predicted {:.2?}",
+            "{}, depthwise {depthwise}, {} convolutions: Spearman {rank:.3}, {:.1} % within a factor of 3, \
+             measured / predicted {:.2?}",
             self.name,
             ratios.len(),
             100.0 * within as f64 / ratios.len() as f64,
@@ -126,7 +126,7 @@ impl Table {
     }
 }
 
-/// Prints how many times as fast the narrow format is, in the median.
+/// Prints the median speedup of the narrow format.
 fn print_gain(device: &Device, wide: &Table, narrow: &Table, among: &BTreeSet<Convolution>) {
     for (depthwise, batch) in [(false, 1), (false, 32), (false, 128), (true, 1), (true, 32), (true, 128)] {
         let rows = among.iter().filter(|c| c.depthwise == depthwise && c.batch == batch);
@@ -136,7 +136,8 @@ fn print_gain(device: &Device, wide: &Table, narrow: &Table, among: &BTreeSet<Co
         });
         let (measured, predicted): (Vec<f64>, Vec<f64>) = gains.unzip();
         println!(
-            "{} over {}, depthwise {depthwise}, batch {batch}, {} convolutions: median gain measured {:.2}, predicted {:.2}",
+            "{} over {}, depthwise {depthwise}, batch {batch}, {} convolutions: median gain measured {:.2}, \
+             predicted {:.2}",
             narrow.name,
             wide.name,
             measured.len(),
@@ -165,7 +166,7 @@ fn shares_of_the_peak_and_gains_of_narrow_formats_on_a_v100() {
         "shares of the peak, dense and depthwise: fp32 {:.3?}, fp16 {:.3?}, int8 {:.3?}",
         shares[0], shares[1], shares[2]
     );
-    // What devices/h200.toml says: dense convolutions as here in f16, depthwise ones as in f32.
+    // devices/h200.toml takes the dense efficiency from f16 and the depthwise efficiency from f32.
     let h200 = Device::builtin("h200").unwrap().efficiency;
     assert!((h200.dense_conv.value - shares[1][0]).abs() < 0.02, "{shares:?}");
     assert!((h200.depthwise_conv.value - shares[0][1]).abs() < 0.01, "{shares:?}");

@@ -30,7 +30,7 @@ const VARIATION_ATTEMPTS: usize = 200;
 const REMEMBERED: usize = 16_384;
 
 /// Candidates looked at since the domain was made, and what became of them.
-#[derive(Clone, Debug, Default, PartialEq)]
+#[derive(Clone, Debug, Default)]
 pub struct Rejections {
     /// Candidates looked at.
     pub candidates: u64,

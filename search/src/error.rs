@@ -145,6 +145,21 @@ pub enum StudyError {
         /// Value now, or `not set`.
         after: String,
     },
+    /// The config in the run folder was changed since Kiln wrote it.
+    #[error(
+        "{}: damaged (it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in the config \
+         that is run; put it back)", path.display()
+    )]
+    KeptConfig {
+        /// The config in the run folder.
+        path: PathBuf,
+        /// Dotted key.
+        key: String,
+        /// Value in the run folder, or `not set`.
+        before: String,
+        /// Value in the config that is run, or `not set`.
+        after: String,
+    },
     /// A file, or a link to nothing, is where a folder is needed.
     #[error("{}: is no folder, and a run folder is needed there; move it, or choose another folder with `--runs`", path.display())]
     NotAFolder {

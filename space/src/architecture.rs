@@ -1,4 +1,4 @@
-//! The one description of a network from which shapes, counts, cost, weights and exported graphs follow.
+//! The description of a network from which shapes, counts, cost, weights and exported graphs follow.
 
 use serde::{Deserialize, Serialize};
 
@@ -9,7 +9,7 @@ use crate::{Op, Precision, Shape, SpaceError, Sparsity, WeightRef};
 #[serde(transparent)]
 pub struct LayerId(pub usize);
 
-/// One operation of a network, with what it reads and gives.
+/// One layer of a network: its operation, inputs and output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Layer {
     /// Unique name; exported files use it.
@@ -17,17 +17,17 @@ pub struct Layer {
     /// What the layer computes.
     #[serde(flatten)]
     pub op: Op,
-    /// Layers it reads, all earlier.
+    /// Layers that it reads; all come earlier.
     pub inputs: Vec<LayerId>,
     /// Shape of its output for one example.
     pub output: Shape,
-    /// The shared parameter it reads; `Some` exactly for operations with weights.
+    /// Reference to the shared parameter; `Some` exactly for operations with weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightRef>,
     /// Number formats of weights and output.
     #[serde(default)]
     pub precision: Precision,
-    /// Zeros among the weights.
+    /// Which weights are zero.
     #[serde(default)]
     pub sparsity: Sparsity,
 }
@@ -68,7 +68,7 @@ impl Architecture {
         self.layer(id).inputs.iter().map(|input| self.layer(*input).output).collect()
     }
 
-    /// For each layer, whether the output depends on it. Others are counted, but need not run.
+    /// For each layer, whether the output depends on it. Other layers count, but need not run.
     #[must_use]
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.layers.len()];
@@ -103,7 +103,7 @@ impl Architecture {
     /// Checks order, names, shapes and weight references of every layer.
     ///
     /// # Errors
-    /// [`SpaceError::Layer`] with the first layer that does not hold together.
+    /// [`SpaceError::Layer`] for the first inconsistent layer.
     pub fn validate(&self) -> Result<(), SpaceError> {
         let mut names = std::collections::BTreeSet::new();
         if !matches!(self.layers.first().map(|layer| &layer.op), Some(Op::Input)) {

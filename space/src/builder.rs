@@ -1,4 +1,4 @@
-//! Building an [`Architecture`] layer by layer, with shapes inferred on the way.
+//! Builds an [`Architecture`] layer by layer and infers shapes.
 
 use crate::{
     ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op, Precision, Shape, SpaceError, Sparsity,
@@ -55,12 +55,13 @@ impl ArchitectureBuilder {
         self.layers[id.0].output
     }
 
-    /// Number format in which the input is kept.
+    /// Sets the number format of the input.
     pub fn set_input_format(&mut self, format: NumberFormat) {
         self.layers[0].precision.activations = format;
     }
 
-    /// Number formats and sparsity of the layers added from here on (sparsity goes to layers with kernels only).
+    /// Sets number formats and sparsity of all layers added from now on. Only layers with kernels take the
+    /// sparsity.
     pub const fn set_compression(&mut self, precision: Precision, sparsity: Sparsity) {
         self.precision = precision;
         self.sparsity = sparsity;
@@ -92,8 +93,9 @@ impl ArchitectureBuilder {
         Ok(LayerId(self.layers.len() - 1))
     }
 
-    /// Appends a square convolution without bias, padded to keep `size / stride`; its weight key is its name and it
-    /// reads leading channels. `groups` is 1, or the number of input channels for a depthwise convolution.
+    /// Appends a square convolution without bias. Its output has size `size / stride`, rounded up for odd
+    /// kernels. Its weight key is its name, and it reads leading channels. `groups` is 1, or the number of
+    /// input channels for a depthwise convolution.
     ///
     /// # Errors
     /// As [`ArchitectureBuilder::add`].
@@ -151,7 +153,7 @@ impl ArchitectureBuilder {
         self.add(name, Op::GlobalPool, &[input], None)
     }
 
-    /// Appends a fully connected layer with bias; its weight key is its name and it reads leading features.
+    /// Appends a fully connected layer with bias. Its weight key is its name, and it reads leading features.
     ///
     /// # Errors
     /// As [`ArchitectureBuilder::add`].
@@ -166,7 +168,7 @@ impl ArchitectureBuilder {
         self.add(name, Op::Linear { out_features, bias: true }, &[input], Some(weights))
     }
 
-    /// The finished, checked architecture.
+    /// Checks and returns the architecture.
     ///
     /// # Errors
     /// As [`Architecture::validate`].

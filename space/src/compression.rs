@@ -1,4 +1,4 @@
-//! Number formats of weights and activations, and zeros among the weights.
+//! Number formats of weights and activations, and sparsity of weights.
 
 use std::fmt;
 
@@ -51,7 +51,7 @@ impl NumberFormat {
         }
     }
 
-    /// Bytes that `values` values take, rounded up.
+    /// Bytes of `values` values, rounded up.
     #[must_use]
     pub const fn bytes(self, values: u64) -> u64 {
         (values * self.bits()).div_ceil(8)
@@ -67,43 +67,43 @@ impl fmt::Display for NumberFormat {
 /// Number formats of a layer.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct Precision {
-    /// Of the stored weights.
+    /// Format of the stored weights.
     pub weights: NumberFormat,
-    /// Of the layer's output.
+    /// Format of the layer's output.
     pub activations: NumberFormat,
 }
 
 impl Precision {
-    /// Weights and output in one format.
+    /// The same format for weights and output.
     #[must_use]
     pub const fn uniform(format: NumberFormat) -> Self {
         Self { weights: format, activations: format }
     }
 }
 
-/// Which weights of a layer are zero by construction.
+/// Which weights of a layer are always zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Sparsity {
-    /// None.
+    /// No weight is zero by design.
     #[default]
     Dense,
-    /// Anywhere.
+    /// Zeros may be anywhere in the layer.
     Unstructured {
-        /// Thousandths of the weights that are zero.
+        /// Number of zeros per thousand weights.
         permille: u16,
     },
     /// `n` of every `m` neighboring weights are kept.
     NOfM {
-        /// Kept.
+        /// Number of weights kept in each group.
         n: u8,
-        /// Group size.
+        /// Size of a group.
         m: u8,
     },
 }
 
 impl Sparsity {
-    /// Share of the weights that are zero, from 0 to 1.
+    /// Fraction of weights that are zero, from 0 to 1.
     #[must_use]
     pub fn zeros(self) -> f64 {
         match self {
@@ -115,7 +115,7 @@ impl Sparsity {
 }
 
 impl fmt::Display for Sparsity {
-    /// `0`, `0.5`, `2:4`: as configs write it.
+    /// Writes `0`, `0.5` or `2:4`, as in configs.
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::NOfM { n, m } => write!(f, "{n}:{m}"),
@@ -129,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn bytes_are_rounded_up_and_zeros_are_a_share() {
+    fn number_format_bytes_round_up_and_sparsity_is_a_fraction() {
         assert_eq!(NumberFormat::Int4.bytes(3), 2);
         assert_eq!(NumberFormat::Int8.bytes(3), 3);
         let pattern = Sparsity::NOfM { n: 2, m: 4 };

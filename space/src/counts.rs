@@ -4,15 +4,15 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Architecture, LayerId, Op};
 
-/// What a layer or a network holds and does for one example.
+/// Size and work of a layer or a network, for one example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
     /// Trained numbers: weights, biases, and scale and shift of batch normalization.
     pub parameters: u64,
     /// Multiply-accumulates of convolutions and fully connected layers.
     pub macs: u64,
-    /// Bytes of the stored weights at each layer's precision, zeros included; integers with four bytes of scale for each
-    /// output channel.
+    /// Bytes of the stored weights at each layer's precision, zeros included. An integer kernel adds a
+    /// four-byte scale per output channel.
     pub weight_bytes: u64,
     /// Bytes of all layer outputs at each layer's precision.
     pub activation_bytes: u64,

@@ -1,4 +1,5 @@
-//! What may vary: named decisions with ordered options, active under conditions.
+//! Decisions: what may vary. A decision has a name and ordered options, and may depend on an earlier
+//! decision.
 
 use std::fmt;
 
@@ -6,14 +7,14 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ActivationKind, NumberFormat};
 
-/// One thing that may vary. Options are ordered: neighbors in the list are neighbors in meaning, where there is an order.
+/// One thing that may vary. If the options have a natural order, they are listed in that order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Unique name, such as `stage1.block0.kernel`.
     pub name: String,
     /// Between 1 and 255 options.
     pub options: Vec<Choice>,
-    /// The decision counts only while this holds; always, if `None`.
+    /// The condition under which the decision is active; `None` means always.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub active_if: Option<Condition>,
 }
@@ -33,7 +34,7 @@ pub enum Choice {
 }
 
 impl Choice {
-    /// The number behind an ordered option; flags are 0 and 1; `None` for kinds.
+    /// The option as a number, for ordered options. Flags are 0 and 1; kinds give `None`.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -86,7 +87,7 @@ impl fmt::Display for Choice {
     }
 }
 
-/// Holds while an earlier decision is itself active and has one of the given options.
+/// A condition on an earlier decision: that decision is active and has one of the given options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Index of the earlier decision.

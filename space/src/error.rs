@@ -1,4 +1,4 @@
-//! What can be wrong with a search space, a genotype or an architecture.
+//! Errors of search spaces, genotypes and architectures.
 
 use thiserror::Error;
 
@@ -8,17 +8,17 @@ use crate::Shape;
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SpaceError {
-    /// An operation was given inputs it does not accept.
+    /// An operation does not accept the shapes of its inputs.
     #[error("`{op}` does not accept inputs of shape {}: expected {expected}", listed(.inputs))]
     Shape {
         /// Name of the operation.
         op: &'static str,
-        /// Shapes it was given.
+        /// Shapes of the inputs.
         inputs: Vec<Shape>,
-        /// What it accepts.
+        /// Shapes that it accepts.
         expected: &'static str,
     },
-    /// A layer of an architecture does not hold together.
+    /// A layer of an architecture is inconsistent.
     #[error("layer `{layer}`: {problem}")]
     Layer {
         /// Name of the layer.
@@ -29,9 +29,9 @@ pub enum SpaceError {
     /// A genotype has the wrong number of genes.
     #[error("the genotype has {found} genes, expected {expected}")]
     GenotypeLength {
-        /// Genes found.
+        /// Number of genes.
         found: usize,
-        /// Decisions of the space.
+        /// Number of decisions of the space.
         expected: usize,
     },
     /// A gene is out of range.
@@ -41,27 +41,27 @@ pub enum SpaceError {
         index: usize,
         /// Name of the decision.
         decision: String,
-        /// Value found.
+        /// Value of the gene.
         found: u8,
-        /// Number of options.
+        /// Number of options of the decision.
         options: usize,
     },
-    /// A space was described with values that cannot work.
+    /// A description of a space holds an impossible value.
     #[error("`{key}` is {found}, expected {expected}")]
     Description {
-        /// Key of the description, with its path.
+        /// Dotted path of the key.
         key: String,
-        /// Value found.
+        /// The value.
         found: String,
         /// What is accepted.
         expected: &'static str,
     },
-    /// A network written as text cannot be read.
+    /// A text does not follow the notation of architectures.
     #[error("`{found}` is not {expected}")]
     Notation {
         /// The text.
         found: String,
-        /// How it should look.
+        /// The notation.
         expected: &'static str,
     },
 }

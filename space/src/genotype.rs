@@ -1,16 +1,16 @@
-//! Encoded choices: one small integer per decision.
+//! Genotypes: one small integer per decision.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One option index per decision; an inactive gene is 0.
+/// One option index per decision. Genes of inactive decisions are 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Genotype(Box<[u8]>);
 
 impl Genotype {
-    /// A genotype from its genes.
+    /// Creates a genotype from its genes.
     #[must_use]
     pub fn new(genes: impl Into<Box<[u8]>>) -> Self {
         Self(genes.into())
@@ -28,7 +28,7 @@ impl Genotype {
         self.0.len()
     }
 
-    /// Whether there are no genes.
+    /// Whether the genotype has no genes.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.0.is_empty()

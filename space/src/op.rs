@@ -1,4 +1,4 @@
-//! The operations a layer may perform, and the shape each gives.
+//! The operations of layers, and the output shape of each.
 
 use std::fmt;
 
@@ -6,16 +6,16 @@ use serde::{Deserialize, Serialize};
 
 use crate::{Shape, SpaceError};
 
-/// Added to the variance in every batch normalization.
+/// The epsilon that every batch normalization adds to the variance.
 pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 
-/// What a layer computes. Numbers of channels that follow from the inputs are not repeated here.
+/// The operation of a layer. Channel counts that follow from the inputs are not stored.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    /// The network's input; layer 0 and only layer 0.
+    /// The network's input. It is always layer 0, and only layer 0.
     Input,
-    /// A constant of zeros with the shape of its one input, strided (a missing connection that still has a place).
+    /// A constant of zeros, in the shape of its input after the stride. It stands for a missing connection.
     Zero {
         /// Output channels.
         channels: usize,
@@ -32,7 +32,7 @@ pub enum Op {
         stride: [usize; 2],
         /// Zeros added on each side, `[vertical, horizontal]`.
         padding: [usize; 2],
-        /// Groups of channels convolved apart; equal to the channels for a depthwise convolution.
+        /// Number of groups; equal to the input channels for a depthwise convolution.
         groups: usize,
         /// Whether one bias per output channel is added.
         bias: bool,
@@ -51,7 +51,7 @@ pub enum Op {
         /// Which one.
         kind: ActivationKind,
     },
-    /// Pooling over windows. Average pooling leaves padded positions out of the count.
+    /// Pooling over windows. The average counts only positions inside the image.
     Pool {
         /// Maximum or average.
         kind: PoolKind,
@@ -64,11 +64,11 @@ pub enum Op {
     },
     /// Average over all positions of a channel: `[c, h, w]` to `[c, 1, 1]`.
     GlobalPool,
-    /// `[c, h, w]` to `[c * h * w, 1, 1]`, channels outermost.
+    /// `[c, h, w]` to `[c * h * w, 1, 1]`, with channels as the outermost dimension.
     Flatten,
-    /// Sum of two or more inputs of one shape.
+    /// Sum of two or more inputs of equal shape.
     Add,
-    /// Inputs joined along the channels, in order.
+    /// Concatenation of the inputs along the channels, in order.
     Concat,
     /// Product of the first input with the second, which has the same shape or `[c, 1, 1]`.
     Mul,
@@ -109,7 +109,7 @@ impl ActivationKind {
         Self::Gelu,
     ];
 
-    /// The name used in configs: `relu`, `hard_swish`, ...
+    /// The name in configs: `relu`, `hard_swish`, ...
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -131,7 +131,7 @@ impl fmt::Display for ActivationKind {
     }
 }
 
-/// How a pooling window becomes one value.
+/// How pooling reduces a window to one value.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum PoolKind {
@@ -142,7 +142,7 @@ pub enum PoolKind {
 }
 
 impl Op {
-    /// The name used on screens and in layer tables.
+    /// The name on screens and in layer tables.
     #[must_use]
     pub const fn name(&self) -> &'static str {
         match self {
@@ -162,13 +162,13 @@ impl Op {
         }
     }
 
-    /// Whether the operation reads weights.
+    /// Whether the operation has weights.
     #[must_use]
     pub const fn has_weights(&self) -> bool {
         matches!(self, Self::Conv2d { .. } | Self::Linear { .. } | Self::BatchNorm)
     }
 
-    /// The shape this operation gives for inputs of these shapes.
+    /// The output shape for inputs of these shapes.
     ///
     /// # Errors
     /// [`SpaceError::Shape`] when the operation does not accept them.
@@ -239,7 +239,7 @@ impl Op {
     }
 }
 
-/// Height and width after sliding a window, or `None` when it does not fit.
+/// Output height and width of a sliding window; `None` if it does not fit.
 fn window(input: Shape, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Option<[usize; 2]> {
     let along = |size: usize, axis: usize| {
         if stride[axis] == 0 || kernel[axis] == 0 {

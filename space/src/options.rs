@@ -1,4 +1,4 @@
-//! A setting that is one value or a list of values to choose from.
+//! A setting that holds one value or a list of values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -8,15 +8,16 @@ use serde::de::{self, Deserialize, Deserializer, IntoDeserializer, SeqAccess, Vi
 
 use crate::{Settings, SettingsError};
 
-/// Most options of one decision.
+/// Maximum number of options of a decision.
 pub const OPTIONS_MAX: usize = 255;
 
-/// What a user offers for a decision: `3`, or `[3, 5, 7]`. One value leaves nothing to decide.
+/// The options that a user offers: `3`, or `[3, 5, 7]`. A single value leaves nothing to decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options<T>(pub Vec<T>);
 
 impl<T: PartialEq + fmt::Display> Options<T> {
-    /// Checks that there are 1 to 255 different values and that each is accepted; `key` is relative to the settings.
+    /// Checks that there are 1 to 255 distinct values and that `accepts` holds for each. `key` is relative to
+    /// `settings`.
     ///
     /// # Errors
     /// [`SettingsError`] that names the key and the value.
@@ -56,7 +57,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Options<T> {
     }
 }
 
-/// Hands single values on to `T`, so that errors speak of what `T` accepts.
+/// Passes single values on to `T`, so that errors state what `T` accepts.
 struct OneOrMany<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {

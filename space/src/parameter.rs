@@ -1,4 +1,4 @@
-//! Shared parameters by key, and how a layer reads them.
+//! Shared parameters by key, and the part of a parameter that a layer reads.
 
 use std::collections::BTreeMap;
 
@@ -28,20 +28,20 @@ impl Segment {
         self.end - self.start
     }
 
-    /// Whether the segment holds no channel.
+    /// Whether the segment has no channels.
     #[must_use]
     pub const fn is_empty(&self) -> bool {
         self.start >= self.end
     }
 }
 
-/// The part of a shared parameter that a layer reads: segments of output and input channels, in order, and the centre
-/// of the kernel in the size that the layer's operation states.
+/// The part of a shared parameter that a layer reads: segments of output and input channels, in order, and
+/// the center of the kernel in the size of the layer's operation.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WeightRef {
     /// Key of the [`ParameterSpec`].
     pub key: String,
-    /// Segments of output channels (of the channels, for batch normalization).
+    /// Segments of output channels. For batch normalization: segments of its channels.
     pub outputs: Vec<Segment>,
     /// Segments of input channels within a group; empty for batch normalization.
     pub inputs: Vec<Segment>,
@@ -56,37 +56,37 @@ impl WeightRef {
     }
 }
 
-/// One shared parameter, in the largest shape any architecture of the space reads.
+/// One shared parameter, in the largest shape that any architecture of the space reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParameterSpec {
     /// Key, unique in the space.
     pub key: String,
-    /// What it holds, and the largest shape.
+    /// Kind of the parameter, with its largest shape.
     pub kind: ParameterKind,
 }
 
-/// What a shared parameter holds.
+/// Kind and shape of a shared parameter.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ParameterKind {
-    /// Weight `[outputs, inputs, kernel[0], kernel[1]]`, and bias `[outputs]` if stated.
+    /// Weight `[outputs, inputs, kernel[0], kernel[1]]` and, if `bias`, bias `[outputs]`.
     Conv2d {
         /// Output channels.
         outputs: usize,
         /// Input channels of one group.
         inputs: usize,
-        /// Largest window.
+        /// Largest `[height, width]` of the kernel.
         kernel: [usize; 2],
-        /// Whether there is a bias.
+        /// Whether the layer has a bias.
         bias: bool,
     },
-    /// Weight `[outputs, inputs]`, and bias `[outputs]` if stated.
+    /// Weight `[outputs, inputs]` and, if `bias`, bias `[outputs]`.
     Linear {
         /// Output features.
         outputs: usize,
         /// Input features.
         inputs: usize,
-        /// Whether there is a bias.
+        /// Whether the layer has a bias.
         bias: bool,
     },
     /// Scale and shift, `[channels]` each.
@@ -97,12 +97,12 @@ pub enum ParameterKind {
 }
 
 impl ParameterSpec {
-    /// The smallest parameters that hold everything these architectures read, in the order in which they are first read.
+    /// The smallest parameters that hold everything these architectures read, in the order of first use.
     ///
-    /// A space whose sizes only grow together may name its largest architectures here instead of listing parameters.
+    /// A space may pass its largest architectures here if every smaller one reads parts of them.
     ///
     /// # Panics
-    /// When an architecture is not valid, or two of them read one key as different kinds.
+    /// When an architecture is invalid, or two of them read one key as different kinds.
     #[must_use]
     pub fn covering<'a>(architectures: impl IntoIterator<Item = &'a Architecture>) -> Vec<Self> {
         let mut specs: Vec<Self> = Vec::new();
@@ -121,7 +121,7 @@ impl ParameterSpec {
         specs
     }
 
-    /// Whether an operation finds in this parameter what it reads through `weights`.
+    /// Whether the parameter contains everything that `op` reads through `weights`.
     #[must_use]
     pub fn holds(&self, op: &Op, weights: &WeightRef) -> bool {
         let Some(read) = ParameterKind::read(op, weights) else { return false };
@@ -152,7 +152,7 @@ impl ParameterKind {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Takes the larger of both in every direction.
+    /// Grows every dimension to the larger of both.
     fn grow(&mut self, other: &Self) {
         match (self, other) {
             (

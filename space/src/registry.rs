@@ -6,7 +6,7 @@ use std::sync::Arc;
 use crate::spaces::{mlp, nasbench_macro, nasbench201, stages};
 use crate::{SearchSpace, Settings, SettingsError, Shape};
 
-/// What a network is for: the shape of one input example and the number of outputs (classes).
+/// The task of a network: the shape of one input example and the number of outputs (classes).
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Task {
     /// Shape of one example.
@@ -15,10 +15,10 @@ pub struct Task {
     pub outputs: usize,
 }
 
-/// Builds a space from its settings, for the task of the study's data if there are data.
+/// Builds a space from its settings. The task is that of the study's data, or `None` without data.
 pub type SpaceBuilder = fn(&Settings, Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError>;
 
-/// Search spaces by name, open to more.
+/// Search spaces by name. Other programs can register their own.
 ///
 /// # Example
 /// ```
@@ -55,21 +55,22 @@ impl SpaceRegistry {
         registry
     }
 
-    /// Adds a space, or replaces the one of this name; `doc` is one line about it.
+    /// Adds a space or replaces the one with this name. `doc` is a one-line description.
     pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: SpaceBuilder) {
         self.spaces.insert(name.into(), Entry { doc, build });
     }
 
-    /// Names and one line about each space, sorted by name.
+    /// Name and one-line description of each space, sorted by name.
     pub fn spaces(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.spaces.iter().map(|(name, entry)| (name.as_str(), entry.doc))
     }
 
-    /// The space of this kind. `task` is that of the study's data; without data, spaces that need it take it from their
-    /// settings `input` and `outputs`.
+    /// Builds the space of this kind. `task` is the task of the study's data. Without data, spaces that need
+    /// a task read the settings `input` and `outputs`.
     ///
     /// # Errors
-    /// [`SettingsError`] for an unknown kind, with the known ones, and for settings the space cannot use.
+    /// [`SettingsError`] for an unknown kind (the error lists the known ones) and for settings that the space
+    /// refuses.
     pub fn build(
         &self,
         kind: &str,
@@ -86,10 +87,10 @@ impl SpaceRegistry {
 }
 
 impl Task {
-    /// The task of the data, or where there are none that of the settings `input` and `outputs`.
+    /// The task of the data or, without data, of the settings `input` and `outputs`.
     ///
     /// # Errors
-    /// [`SettingsError`] when neither says it, both do and differ, or a size is impossible.
+    /// [`SettingsError`] when both are missing, when they differ, or when a size is out of range.
     pub fn resolve(
         data: Option<Self>,
         settings: &Settings,
@@ -142,13 +143,15 @@ mod tests {
         Settings::new("space", table)
     }
 
-    /// Settings under which the laws are checked; every registered space has some.
+    /// Settings under which the laws are checked. Every registered space needs some.
     fn cases(kind: &str) -> Vec<Value> {
         match kind {
             "stages" => vec![
                 json!({ "stages": [{ "blocks": "conv", "width": 8 }] }),
                 json!({
-                    "stem": { "width": [4, 8], "kernel": [3, 5], "stride": [1, 2], "activation": ["relu", "silu"] },
+                    "stem": {
+                        "width": [4, 8], "kernel": [3, 5], "stride": [1, 2], "activation": ["relu", "silu"]
+                    },
                     "head": { "width": [0, 16, 32], "activation": ["relu", "gelu"] },
                     "stages": [
                         {
@@ -177,7 +180,10 @@ mod tests {
                 json!({
                     "head": { "width": 24 },
                     "stages": [
-                        { "blocks": ["mbconv", "identity"], "depth": [2, 5], "width": [6, 10], "expansion": 1 }
+                        {
+                            "blocks": ["mbconv", "identity"], "depth": [2, 5], "width": [6, 10],
+                            "expansion": 1
+                        }
                     ]
                 }),
             ],
@@ -200,7 +206,7 @@ mod tests {
     }
 
     #[test]
-    fn every_registered_space_keeps_the_laws() {
+    fn every_registered_space_obeys_the_laws() {
         let registry = SpaceRegistry::builtin();
         let tasks = [(Shape::new(1, 8, 8), 10), (Shape::new(3, 12, 16), 3), (Shape::new(6, 1, 100), 4)];
         for (kind, doc) in registry.spaces() {
@@ -222,7 +228,7 @@ mod tests {
     }
 
     #[test]
-    fn an_unknown_kind_lists_the_known_ones() {
+    fn build_with_unknown_kind_lists_known_kinds() {
         let error = SpaceRegistry::builtin().build("stage", &settings(json!({})), None).err().unwrap();
         assert_eq!(
             error.to_string(),
@@ -231,7 +237,7 @@ mod tests {
     }
 
     #[test]
-    fn a_space_from_elsewhere_can_be_registered() {
+    fn registry_builds_space_registered_by_caller() {
         let mut registry = SpaceRegistry::builtin();
         registry.register("cell", "the cell under another name", nasbench201::build);
         let space = registry.build("cell", &settings(json!({})), None).unwrap();

@@ -1,16 +1,16 @@
-//! A setting that is written as a truth value, a number or a text.
+//! A setting that is a boolean, a number or a text.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{Error, Unexpected, Visitor};
 
-/// What a config holds in the place of a setting.
+/// The value of such a setting.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar<'a> {
-    /// A truth value.
+    /// A boolean.
     Bool(bool),
-    /// A number, written with or without a point.
+    /// A number, with or without a decimal point.
     Number(f64),
     /// A text.
     Text(&'a str),
@@ -26,10 +26,10 @@ impl<'a> From<Scalar<'a>> for Unexpected<'a> {
     }
 }
 
-/// Reads a setting with `read`, which gives `None` for what is not `expected`.
+/// Reads a setting with `read`, which returns `None` for a value that is not `expected`.
 ///
 /// # Errors
-/// What was found, and what is expected.
+/// The value found and `expected`.
 pub fn deserialize_scalar<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,
@@ -87,7 +87,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn each_way_to_write_a_value_is_read_and_others_are_refused_with_what_is_expected() {
+    fn deserialize_scalar_reads_numbers_and_texts_and_refuses_others() {
         let read = |value: Value| {
             let read = |scalar: Scalar<'_>| match scalar {
                 Scalar::Bool(_) => None,

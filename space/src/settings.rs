@@ -1,18 +1,19 @@
-//! Settings of a registered part as the user wrote them, read into the part's own type with errors that name the key.
+//! Settings of a registered part as the user wrote them. The part reads them into its own type; errors name
+//! the key.
 
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 use thiserror::Error;
 
-/// A table of settings, with the dotted path at which it stands in the user's file.
+/// A table of settings and its dotted path in the user's file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Settings {
     path: String,
     table: Map<String, Value>,
 }
 
-/// A setting that cannot be used. The binary adds file, line and the nearest known key.
+/// A setting that cannot be used. The binary adds file, line and the nearest accepted key.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("`{key}`: {problem}")]
 pub struct SettingsError {
@@ -31,13 +32,13 @@ impl SettingsError {
 }
 
 impl Settings {
-    /// Settings that stand at `path`.
+    /// Settings at `path`.
     #[must_use]
     pub fn new(path: impl Into<String>, table: Map<String, Value>) -> Self {
         Self { path: path.into(), table }
     }
 
-    /// No settings at all: every default holds.
+    /// An empty table: every default holds.
     #[must_use]
     pub fn empty(path: impl Into<String>) -> Self {
         Self::new(path, Map::new())
@@ -49,7 +50,7 @@ impl Settings {
         &self.path
     }
 
-    /// The values, opaque.
+    /// The raw values.
     #[must_use]
     pub const fn table(&self) -> &Map<String, Value> {
         &self.table
@@ -61,16 +62,16 @@ impl Settings {
         join(&self.path, key)
     }
 
-    /// Reads the table into a type (which should refuse unknown fields).
+    /// Reads the table into a type, which should refuse unknown fields.
     ///
     /// # Errors
-    /// [`SettingsError`] naming the key with an unknown name, a wrong type or a missing value.
+    /// [`SettingsError`] with the key of an unknown name, a wrong type or a missing value.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
         serde_path_to_error::deserialize(Value::Object(self.table.clone())).map_err(|error| {
             let key = error.path().iter().fold(self.path.clone(), |path, segment| match segment {
                 Segment::Seq { index } => join(&path, &index.to_string()),
                 Segment::Map { key } => join(&path, key),
-                // A variant is a value, and an unknown segment has no name: the path ends before them.
+                // An enum variant is a value, not a key, and an unknown segment has no name. Skip both.
                 Segment::Enum { .. } | Segment::Unknown => path,
             });
             SettingsError { key, problem: error.into_inner().to_string() }
@@ -109,7 +110,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_name_the_key_with_its_dotted_path() {
+    fn read_errors_name_the_dotted_path_of_the_key() {
         assert_eq!(
             message(json!({ "inner": [{ "width": 1 }, { "width": "x" }] })),
             "`space.inner.1.width`: invalid type: string \"x\", expected usize"

@@ -1,10 +1,11 @@
-//! The shape of one example as it flows between layers. The batch is never part of it.
+//! The shape of one example. The batch dimension is never part of it.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// Shape of one example: `[channels, height, width]`; a sequence is `[features, 1, length]`, a vector `[features, 1, 1]`.
+/// Shape of one example: `[channels, height, width]`. A sequence is `[features, 1, length]`, a vector
+/// `[features, 1, 1]`.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(from = "[usize; 3]", into = "[usize; 3]")]
 pub struct Shape {
@@ -35,7 +36,7 @@ impl Shape {
         self.channels * self.height * self.width
     }
 
-    /// Whether the shape has values, and few enough (at most 2^32) that nothing computed from it overflows.
+    /// Whether the shape has between 1 and 2^32 elements. Then no count computed from it overflows.
     pub(crate) fn is_countable(&self) -> bool {
         let elements = self.channels.checked_mul(self.height).and_then(|area| area.checked_mul(self.width));
         elements.is_some_and(|elements| (1..=1 << 32).contains(&elements))

@@ -1,7 +1,7 @@
-//! How many genotypes a space has, exactly, and walking through all of them.
+//! The exact number of genotypes of a space, and iterators over them.
 //!
-//! Counted are the genotypes that differ in an active gene. A space's `canonical` may merge some of them further, so
-//! there may be fewer architectures than genotypes, never more.
+//! Genotypes that differ only in inactive genes count once. A space's `canonical` may merge more of them, so
+//! there can be fewer architectures than genotypes, never more.
 
 use num_bigint::BigUint;
 
@@ -9,8 +9,9 @@ use crate::{Decision, Genotype, SearchSpace, variation};
 
 /// Exact number of genotypes that differ in an active gene.
 ///
-/// Conditions make the decisions a forest. A decision stands for the sum over its options of the product of the decisions
-/// that this option makes active; the space is the product of the roots.
+/// The conditions make the decisions a forest. A decision contributes the sum over its options. An option
+/// contributes the product of the decisions that it activates. The size of the space is the product of the
+/// roots.
 ///
 /// # Example
 /// ```
@@ -21,7 +22,8 @@ use crate::{Decision, Genotype, SearchSpace, variation};
 pub fn count(space: &dyn SearchSpace) -> BigUint {
     let decisions = space.decisions();
     let one = BigUint::from(1_u8);
-    // Per option, the product of what it makes active; conditions look back, so the last decisions are ready first.
+    // `options[i][o]`: the product of the decisions that option `o` activates. Conditions refer to earlier
+    // decisions only, so the loop runs backwards and finds each product complete.
     let mut options: Vec<Vec<BigUint>> =
         decisions.iter().map(|decision| vec![one.clone(); decision.options.len()]).collect();
     let mut total = one;
@@ -41,14 +43,14 @@ pub fn count(space: &dyn SearchSpace) -> BigUint {
     total
 }
 
-/// Every genotype that [`count`] counts, in lexicographic order. For spaces that are small.
+/// Every genotype that [`count`] counts, in lexicographic order. Only for small spaces.
 #[must_use]
 pub fn enumerate(space: &dyn SearchSpace) -> Enumeration<'_> {
     let decisions = space.decisions();
     Enumeration { decisions, next: Some(variation::normalize(decisions, &[])) }
 }
 
-/// Every canonical genotype, once, in lexicographic order. For spaces that are small.
+/// Every canonical genotype once, in lexicographic order. Only for small spaces.
 pub fn enumerate_canonical(space: &dyn SearchSpace) -> impl Iterator<Item = Genotype> + '_ {
     enumerate(space).filter(|genotype| space.canonical(genotype) == *genotype)
 }
@@ -70,7 +72,8 @@ impl Iterator for Enumeration<'_> {
     }
 }
 
-/// The next genotype: the last active gene that has an option left moves on, those behind it start again.
+/// The next genotype. Like an odometer: the last active gene with an option left advances, later genes
+/// restart at 0.
 fn successor(decisions: &[Decision], genotype: &Genotype) -> Option<Genotype> {
     let active = variation::active(decisions, genotype.genes());
     let moving = (0..decisions.len()).rev().find(|index| {
@@ -111,7 +114,8 @@ mod tests {
         }
     }
 
-    /// Options and, as numbers to be reduced, the parent and the set of its options.
+    /// Builds decisions from `(options, parent, set)`. `parent` and `set` are reduced to a valid parent and a
+    /// set of its options.
     fn forest(parts: &[(u8, usize, u8)]) -> Forest {
         let mut decisions: Vec<Decision> = Vec::new();
         for (index, (options, parent, set)) in parts.iter().enumerate() {
@@ -141,7 +145,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn counting_and_walking_agree_with_brute_force(
+        fn count_and_enumerate_agree_with_brute_force(
             parts in prop::collection::vec((1_u8..4, 0_usize..10, 0_u8..8), 0..7),
         ) {
             let space = forest(&parts);
@@ -153,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn large_spaces_are_counted_exactly() {
+    fn count_of_large_space_is_exact() {
         let parts = vec![(3, 0, 0); 100];
         assert_eq!(count(&forest(&parts)), BigUint::from(3_u8).pow(100));
     }

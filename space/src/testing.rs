@@ -1,4 +1,4 @@
-//! The laws of a search space, as a function: a new space is tested by naming it.
+//! The laws of a search space as one function, so that one call tests a new space.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -7,10 +7,14 @@ use rand_pcg::Pcg64;
 
 use crate::{Architecture, Genotype, OPTIONS_MAX, ParameterSpec, SearchSpace, encoding, size, variation};
 
-/// Checks the laws of [`SearchSpace`] on `samples` draws: decisions refer back and have options; nothing panics on genotypes
-/// out of range; samples decode to valid networks with unique names whose weights lie inside the declared parameters;
-/// `canonical` is normalized, idempotent and keeps the counts; mutation, crossover and neighbors stay inside and canonical;
-/// encodings are finite and of one length.
+/// Checks the laws of [`SearchSpace`] on `samples` random genotypes:
+/// - Decisions depend on earlier decisions only and have options.
+/// - Nothing panics on genotypes out of range.
+/// - Samples decode to valid networks with unique layer names. Their weights lie inside the declared
+///   parameters.
+/// - `canonical` is normalized, idempotent and keeps the counts.
+/// - Mutation, crossover and neighbors stay in range and are canonical.
+/// - Encodings are finite and have a fixed length.
 ///
 /// # Panics
 /// When a law does not hold, with the genotype.
@@ -80,7 +84,7 @@ impl<'a> Laws<'a> {
         assert_eq!(self.parameters.len(), self.space.parameters().len(), "a weight key is declared twice");
     }
 
-    /// Genotypes of a wrong length or with genes out of range are refused, and nothing panics on them.
+    /// Genotypes of a wrong length, or with genes out of range, are refused without a panic.
     fn check_out_of_range(&self, rng: &mut Pcg64) {
         let decisions = self.space.decisions();
         let right = variation::normalize(decisions, &[]);
@@ -103,7 +107,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// A genotype in range with inactive genes that are not 0.
+    /// A random genotype in range. Inactive genes may be nonzero.
     fn raw(&self, rng: &mut Pcg64) -> Genotype {
         let genes =
             self.space.decisions().iter().map(|decision| rng.random_range(0..decision.options.len() as u8));
@@ -114,7 +118,7 @@ impl<'a> Laws<'a> {
         !variation::neighbors(self.space, genotype).is_empty()
     }
 
-    /// What holds for everything that variation gives.
+    /// Checks a genotype that variation returned.
     fn check_genotype(&self, genotype: &Genotype) {
         let decisions = self.space.decisions();
         variation::check(decisions, genotype).unwrap_or_else(|error| panic!("`{genotype}`: {error}"));
@@ -200,7 +204,7 @@ impl<'a> Laws<'a> {
     }
 }
 
-/// How often each operation is there, live and idle.
+/// Number of layers by operation and by whether they are live.
 fn kinds(network: &Architecture) -> BTreeMap<(&'static str, bool), usize> {
     let live = network.live();
     let mut kinds = BTreeMap::new();
@@ -279,31 +283,31 @@ mod tests {
 
     #[test]
     #[should_panic(expected = "reads outside of")]
-    fn too_small_parameters_are_found() {
+    fn check_space_finds_too_small_parameters() {
         check(Fault::SmallKernels);
     }
 
     #[test]
     #[should_panic(expected = "key `head` is not declared")]
-    fn undeclared_parameters_are_found() {
+    fn check_space_finds_undeclared_parameters() {
         check(Fault::UndeclaredKey);
     }
 
     #[test]
     #[should_panic(expected = "has other counts")]
-    fn canonical_forms_of_another_network_are_found() {
+    fn check_space_finds_canonical_form_of_another_network() {
         check(Fault::WrongCanonical);
     }
 
     #[test]
     #[should_panic(expected = "is not canonical")]
-    fn canonical_forms_that_change_again_are_found() {
+    fn check_space_finds_canonical_that_is_not_idempotent() {
         check(Fault::RestlessCanonical);
     }
 
     #[test]
     #[should_panic(expected = "out of range")]
-    fn panics_out_of_range_are_found() {
+    fn check_space_finds_panic_on_genes_out_of_range() {
         check(Fault::PanicOutOfRange);
     }
 }

@@ -1,19 +1,19 @@
-//! A property of a network that is fixed or decided by a gene: the piece that spaces are put together from.
+//! A property of a network that is fixed or decided by a gene. Spaces are composed of such properties.
 
 use crate::{Choice, Condition, Decision, Options};
 
-/// When a decision counts.
+/// When a decision is active.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Activity {
     /// In every architecture.
     Always,
     /// While a condition holds.
     While(Condition),
-    /// In none: there is nothing to decide.
+    /// In no architecture; no decision is made.
     Never,
 }
 
-/// A property with the values it may take. With several values a decision stands for it.
+/// A property with the values it may take. With more than one value, a decision selects the value.
 ///
 /// # Example
 /// ```
@@ -32,8 +32,8 @@ pub struct Variable<T> {
 }
 
 impl<T: Copy + Into<Choice>> Variable<T> {
-    /// A property with these options, which is looked at under `activity` only; its decision is appended to `decisions`,
-    /// unless there is nothing to decide.
+    /// Creates a property with these options that is active under `activity`. It appends a decision to
+    /// `decisions` if there is more than one option.
     #[must_use]
     pub fn add(
         decisions: &mut Vec<Decision>,
@@ -54,7 +54,7 @@ impl<T: Copy + Into<Choice>> Variable<T> {
         Self { values: options.0.clone(), decision }
     }
 
-    /// The value that the genes give.
+    /// The value under these genes.
     ///
     /// # Panics
     /// When the gene is missing or out of range.
@@ -69,14 +69,14 @@ impl<T: Copy + Into<Choice>> Variable<T> {
         &self.values
     }
 
-    /// Index of the decision, unless the value is fixed.
+    /// Index of the decision; `None` if the value is fixed.
     #[must_use]
     pub const fn decision(&self) -> Option<usize> {
         self.decision
     }
 
-    /// When something counts that counts while this property has an accepted value; `own` is when this property itself
-    /// counts.
+    /// The activity of something that is active exactly while this property has an accepted value. `own` is
+    /// the activity of this property itself.
     #[must_use]
     pub fn activity(&self, own: Activity, accepts: impl Fn(T) -> bool) -> Activity {
         let reachable = if self.decision.is_some() { &self.values[..] } else { &self.values[..1] };

@@ -1,4 +1,5 @@
-//! Drawing and changing genotypes of any space. Whatever is given back is canonical; nothing here decodes or judges.
+//! Samples and changes genotypes of any space. All results are canonical. Nothing here decodes or evaluates
+//! them.
 
 use std::collections::BTreeSet;
 
@@ -6,12 +7,12 @@ use rand::{Rng, RngExt};
 
 use crate::{Decision, Genotype, SearchSpace, SpaceError};
 
-/// Draws before [`mutate`] looks through the neighbors instead.
+/// Random mutations that [`mutate`] tries before it lists all neighbors.
 const MUTATION_ATTEMPTS: usize = 32;
-/// Draws of a whole genotype where a parent has no neighbor but itself.
+/// Random genotypes that [`mutate`] tries when the parent has no neighbor.
 const ESCAPE_ATTEMPTS: usize = 64;
 
-/// A genotype with every active decision drawn uniformly, earlier decisions first.
+/// Draws every active decision uniformly, earlier decisions first.
 ///
 /// # Example
 /// ```
@@ -31,8 +32,8 @@ pub fn sample(space: &dyn SearchSpace, rng: &mut dyn Rng) -> Genotype {
     space.canonical(&grow(decisions, |index| draw(&decisions[index], rng)))
 }
 
-/// A genotype that differs from `parent` in one active decision, drawn uniformly, and in what becomes active by that, drawn
-/// uniformly too. It is `parent` itself only where a bounded search finds no other architecture.
+/// Changes one active decision of `parent`, drawn uniformly. Decisions that become active by the change are
+/// drawn uniformly too. The result equals `parent` only if a bounded search finds no other architecture.
 #[must_use]
 pub fn mutate(space: &dyn SearchSpace, parent: &Genotype, rng: &mut dyn Rng) -> Genotype {
     let decisions = space.decisions();
@@ -67,8 +68,8 @@ pub fn mutate(space: &dyn SearchSpace, parent: &Genotype, rng: &mut dyn Rng) -> 
     (0..ESCAPE_ATTEMPTS).map(|_| sample(space, rng)).find(|other| *other != parent).unwrap_or(parent)
 }
 
-/// A genotype with every active gene taken from one of two parents at random: from the one in which it is active, from
-/// either if it is in both, and drawn uniformly if it is in neither.
+/// Takes every active gene from one of two parents. If it is active in one parent, it comes from that parent;
+/// if in both, from either at random; if in neither, it is drawn uniformly.
 #[must_use]
 pub fn crossover(space: &dyn SearchSpace, a: &Genotype, b: &Genotype, rng: &mut dyn Rng) -> Genotype {
     let decisions = space.decisions();
@@ -82,8 +83,8 @@ pub fn crossover(space: &dyn SearchSpace, a: &Genotype, b: &Genotype, rng: &mut 
     }))
 }
 
-/// All canonical genotypes one active decision away, distinct, without `genotype` itself, in the order of decisions and
-/// options. What becomes active by a change takes its first option.
+/// All distinct canonical genotypes one active decision away from `genotype`, in the order of decisions and
+/// options. `genotype` itself is excluded. Decisions that become active take their first option.
 #[must_use]
 pub fn neighbors(space: &dyn SearchSpace, genotype: &Genotype) -> Vec<Genotype> {
     let decisions = space.decisions();
@@ -103,7 +104,7 @@ pub fn neighbors(space: &dyn SearchSpace, genotype: &Genotype) -> Vec<Genotype> 
     neighbors
 }
 
-/// The genotype with these genes where they are active and 0 elsewhere; missing genes are 0, surplus ones are dropped.
+/// Sets inactive genes to 0. Missing genes are 0, surplus genes are dropped.
 #[must_use]
 pub fn normalize(decisions: &[Decision], genes: &[u8]) -> Genotype {
     grow(decisions, |index| genes.get(index).copied().unwrap_or(0))
@@ -130,7 +131,7 @@ pub fn check(decisions: &[Decision], genotype: &Genotype) -> Result<(), SpaceErr
     Ok(())
 }
 
-/// Whether a decision counts, given these genes.
+/// Whether a decision is active under these genes.
 #[must_use]
 pub fn is_active(decisions: &[Decision], genes: &[u8], index: usize) -> bool {
     decisions[index].active_if.as_ref().is_none_or(|condition| {
@@ -139,7 +140,7 @@ pub fn is_active(decisions: &[Decision], genes: &[u8], index: usize) -> bool {
     })
 }
 
-/// For each decision, whether it counts, given these genes.
+/// For each decision, whether it is active under these genes.
 #[must_use]
 pub fn active(decisions: &[Decision], genes: &[u8]) -> Vec<bool> {
     let mut active: Vec<bool> = Vec::with_capacity(decisions.len());
@@ -153,7 +154,7 @@ pub fn active(decisions: &[Decision], genes: &[u8]) -> Vec<bool> {
     active
 }
 
-/// A genotype whose active genes are chosen in order; a choice may depend on nothing but the index.
+/// Builds a genotype by calling `choose` with the index of each active decision, in order.
 fn grow(decisions: &[Decision], mut choose: impl FnMut(usize) -> u8) -> Genotype {
     let mut genes = vec![0; decisions.len()];
     let mut active = vec![false; decisions.len()];
@@ -172,7 +173,8 @@ fn draw(decision: &Decision, rng: &mut dyn Rng) -> u8 {
     below(decision.options.len(), rng) as u8
 }
 
-/// Uniform below `count`, with 32-bit arithmetic so that the draw is the same on every machine; 0 if there is no choice.
+/// Uniform in `0..count`; 0 if `count` < 2, without a draw. 32-bit arithmetic gives equal draws on every
+/// machine.
 fn below(count: usize, rng: &mut dyn Rng) -> usize {
     if count < 2 { 0 } else { rng.random_range(0..count as u32) as usize }
 }
@@ -195,12 +197,17 @@ mod tests {
 
     fn small() -> Stages {
         space(json!({
-            "stages": [{ "blocks": ["conv", "mbconv", "identity"], "depth": [1, 2], "width": [4, 8], "expansion": [1, 2] }]
+            "stages": [{
+                "blocks": ["conv", "mbconv", "identity"],
+                "depth": [1, 2],
+                "width": [4, 8],
+                "expansion": [1, 2]
+            }]
         }))
     }
 
     #[test]
-    fn samples_are_uniform_over_active_decisions() {
+    fn sample_is_uniform_over_active_decisions() {
         let space = small();
         let index = |name: &str| space.decisions().iter().position(|decision| decision.name == name).unwrap();
         let (kind, expansion) = (index("stage0.block0.kind"), index("stage0.block0.expansion"));
@@ -217,12 +224,12 @@ mod tests {
                 (_, expansion) => seen[1 + usize::from(expansion)] += 1,
             }
         }
-        // Half, a quarter and a quarter of 4,000; five standard deviations are 158 and 137.
+        // Expected 2,000, 1,000 and 1,000 of 4,000. Five standard deviations are 158 and 137.
         assert!(seen[0].abs_diff(2_000) < 158 && seen[1].abs_diff(1_000) < 137, "{seen:?}");
     }
 
     #[test]
-    fn everything_is_reached_by_mutation() {
+    fn mutate_reaches_every_canonical_genotype() {
         let space = small();
         let mut rng = Pcg64::new(5, 0);
         let mut genotype = sample(&space, &mut rng);
@@ -235,7 +242,7 @@ mod tests {
     }
 
     #[test]
-    fn a_space_of_one_architecture_gives_that() {
+    fn variation_in_space_of_one_architecture_returns_it() {
         let space = space(json!({ "stages": [{ "blocks": "conv", "width": 4 }] }));
         let mut rng = Pcg64::new(7, 0);
         let only = Genotype::new([]);
@@ -246,7 +253,7 @@ mod tests {
     }
 
     #[test]
-    fn neighbors_are_those_one_decision_away() {
+    fn neighbors_differ_in_one_decision() {
         let space = space(json!({ "stages": [{ "blocks": "conv", "width": [4, 8, 12], "depth": [1, 2] }] }));
         let of = |genes: [u8; 2]| neighbors(&space, &Genotype::new(genes));
         let expected = |genes: &[[u8; 2]]| genes.iter().copied().map(Genotype::new).collect::<Vec<_>>();
@@ -254,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn checks_name_the_gene() {
+    fn check_names_the_gene() {
         let decisions = small().decisions().to_vec();
         let mut genes = vec![0; decisions.len()];
         genes[0] = 2;
@@ -270,18 +277,18 @@ mod tests {
 
     proptest! {
         #[test]
-        fn children_take_common_genes_from_their_parents(seed in any::<u64>()) {
+        fn crossover_takes_genes_from_parents(seed in any::<u64>()) {
             let space = small();
             let mut rng = Pcg64::new(seed.into(), 0);
             let (a, b) = (sample(&space, &mut rng), sample(&space, &mut rng));
             prop_assert_eq!(crossover(&space, &a, &a, &mut rng), a.clone());
-            // Width, depth and the first block are never touched by the canonical form.
+            // The canonical form never changes width, depth and the first block.
             let child = crossover(&space, &a, &b, &mut rng);
             prop_assert!([a.genes()[0], b.genes()[0]].contains(&child.genes()[0]));
         }
 
         #[test]
-        fn activity_is_the_same_for_one_and_for_all(genes in prop::collection::vec(0_u8..3, 6)) {
+        fn active_and_is_active_agree(genes in prop::collection::vec(0_u8..3, 6)) {
             let space = small();
             let all = active(space.decisions(), &genes);
             for (index, found) in all.into_iter().enumerate() {

@@ -53,7 +53,7 @@ impl Records {
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let parse = |(index, line): (usize, &str)| {
             let damaged = |problem| AuditError::Line { path: path.to_owned(), line: index + 1, problem };
-            parse_line(line.as_bytes()).map_err(damaged)
+            parse_line(line.as_bytes()).map_err(|problem| damaged(problem.to_string()))
         };
         let lines = text[..whole].lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
         if lines.iter().any(|line: &Checked<Record>| !line.is_checked) {

@@ -52,7 +52,7 @@ impl Audit {
     fn parse(bytes: &[u8], path: &Path) -> Result<Checked<Self>, AuditError> {
         let damaged = |problem: String| AuditError::Damaged { path: path.to_owned(), problem };
         let as_damage = |error| match error {
-            FileError::Damaged { problem, .. } => damaged(problem),
+            FileError::Damaged { problem, .. } => damaged(problem.to_string()),
             error => error.into(),
         };
         let read: Checked<Document> = parse_document(path, bytes).map_err(as_damage)?;

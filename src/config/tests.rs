@@ -257,7 +257,7 @@ fn what_is_not_a_config_file() {
     };
     assert_eq!(
         message(b"[study]\nname = \"\xff\""),
-        "a.toml:2: byte 16 of the file is no UTF-8; save the file as UTF-8"
+        "a.toml:2: byte 16 of the file is not UTF-8; save the file as UTF-8"
     );
     assert_eq!(
         message(&vec![b'#'; (1 << 20) + 1]),

@@ -259,5 +259,5 @@ fn the_starter_config_holds_and_is_not_overwritten() {
     assert_eq!(said.code, 0, "{}", said.err);
     let again = sandbox.kiln(&["init"]);
     assert_eq!(again.code, 2);
-    assert!(again.err.contains("is there already"), "{}", again.err);
+    assert!(again.err.contains("already exists"), "{}", again.err);
 }

@@ -48,10 +48,10 @@ fn report_replaces_its_own_and_nothing_else() {
     let page = sandbox.path("supernet.html");
     let own = fs::read_to_string(&page).unwrap();
     fs::write(&page, own.replace("Kiln", "kiln")).unwrap();
-    is_refused(&report(&[]), "supernet.html: is there already, and Kiln did not write it");
+    is_refused(&report(&[]), "supernet.html: already exists, and Kiln did not write it");
     // The page of another study is not its own either.
     fs::write(&page, own.replace("<title>supernet<", "<title>other<")).unwrap();
-    is_refused(&report(&[]), "supernet.html: is there already");
+    is_refused(&report(&[]), "supernet.html: already exists");
     assert_eq!(report(&["--force"]).code, 0);
     assert_eq!(fs::read_to_string(&page).unwrap(), own);
 }
@@ -70,7 +70,7 @@ fn outputs_are_not_written_through_links() {
         // Under the name beside the place that could be foretold, and in the place.
         symlink(&target, sandbox.path(&format!("{name}.partial"))).unwrap();
         symlink(&target, &place).unwrap();
-        is_refused(&sandbox.kiln(command), "is there already, and is a link");
+        is_refused(&sandbox.kiln(command), "already exists, and is a link");
         let said = sandbox.kiln(&[command, &["--force"]].concat());
         assert_eq!(said.code, 0, "{}", said.err);
         assert!(place.symlink_metadata().unwrap().is_file());
@@ -92,7 +92,7 @@ fn export_keeps_what_is_there_unless_it_is_the_same_or_forced() {
         let file = if place.is_dir() { place.join("Cargo.toml") } else { place.clone() };
         let written = fs::read(&file).unwrap();
         fs::write(&file, "mine").unwrap();
-        is_refused(&export(&[]), "is there already with another content");
+        is_refused(&export(&[]), "already exists with different content");
         assert_eq!(fs::read(&file).unwrap(), b"mine");
         if place.is_dir() {
             fs::write(place.join("notes.txt"), "mine").unwrap();
@@ -105,7 +105,7 @@ fn export_keeps_what_is_there_unless_it_is_the_same_or_forced() {
     fs::create_dir(sandbox.path("own")).unwrap();
     fs::write(sandbox.path("own/a"), "mine").unwrap();
     let out = ["export", "supernet", TRIAL, "--format", "rust", "--out", "own"];
-    is_refused(&sandbox.kiln(&out), "own: is there already");
+    is_refused(&sandbox.kiln(&out), "own: already exists");
     assert_eq!(fs::read_dir(sandbox.path("own")).unwrap().count(), 1);
 }
 

@@ -1,30 +1,31 @@
-//! Random changes of training examples that keep their label.
+//! Random changes of training examples that keep the label.
 
 use kiln_space::{Settings, SettingsError, Shape};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// Which changes are made, each drawn anew for each example and epoch. What comes in at the border is the raw value 0.
+/// The changes, drawn again for each example and epoch. Pixels from outside the image have the raw value 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
-    /// Shift by up to this many pixels in each direction: whole pixels, unless the image is turned or scaled as well.
+    /// Maximum shift in each direction, in pixels. Whole pixels, unless the image is rotated or scaled too.
     pub shift: f64,
-    /// Turn by up to this many degrees either way.
+    /// Maximum rotation in both directions, in degrees.
     pub rotate_degrees: f64,
-    /// Enlarge or shrink by up to this factor minus one: `0.1` for 0.9 to 1.1.
+    /// Maximum change of scale: `0.1` means factors from 0.9 to 1.1.
     pub scale: f64,
-    /// Mirror every second image, drawn at random: left becomes right.
+    /// Whether to mirror images horizontally, with probability 1/2.
     pub flip: bool,
-    /// Side of a square of pixels that is put to the channels' means, anywhere in the image; 0 for none.
+    /// Side of a square that is filled with the channel means, in pixels; 0 for none.
     ///
-    /// Source: T. `DeVries` and G. Taylor, "Improved Regularization of Convolutional Neural Networks with Cutout", 2017,
-    /// section 3: the middle of the square is any pixel, so that part of it may lie outside.
+    /// Source: T. `DeVries` and G. Taylor, "Improved Regularization of Convolutional Neural Networks with
+    /// Cutout", 2017, section 3. The center of the square is any pixel, so part of the square may lie outside
+    /// the image.
     pub cutout: usize,
 }
 
 impl Augmentation {
-    /// Refuses impossible values; `settings` is the table that the augmentation stands in.
+    /// Refuses values out of range. `settings` is the table that contains the augmentation.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let bounds = [
             ("shift", self.shift, 0.0..=64.0, "between 0 and 64 pixels"),
@@ -46,7 +47,7 @@ impl Augmentation {
         }
     }
 
-    /// Writes the changed `from` into `to`; `mean` is that of each channel.
+    /// Writes the changed `from` to `to`. `mean` holds the mean of each channel.
     pub(crate) fn apply(&self, shape: Shape, mean: &[f32], from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
         self.apply_geometry(shape, from, to, rng);
         if self.flip && rng.random_bool(0.5) {
@@ -83,7 +84,7 @@ impl Augmentation {
     }
 }
 
-/// Puts a square of `side` pixels about `middle` (row, column) to the mean of each channel.
+/// Fills a square of `side` pixels around `middle` (row, column) with the mean of each channel.
 fn cut_out(shape: Shape, mean: &[f32], to: &mut [f32], middle: [usize; 2], side: usize) {
     let range = |middle: usize, size: usize| {
         let from = middle.saturating_sub(side / 2);
@@ -114,7 +115,8 @@ fn shift(shape: Shape, from: &[f32], to: &mut [f32], down: i64, right: i64) {
     }
 }
 
-/// Reads each target pixel at `matrix` times its place (row, column from the image's middle, less `offset`), bilinearly.
+/// Samples the source bilinearly for each target pixel. The source position is `matrix` times (position -
+/// center - `offset`) + center.
 fn warp(shape: Shape, from: &[f32], to: &mut [f32], matrix: [[f64; 2]; 2], offset: [f64; 2]) {
     let (height, width) = (shape.height, shape.width);
     let middle = [(height as f64 - 1.0) / 2.0, (width as f64 - 1.0) / 2.0];
@@ -143,7 +145,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn shifting_moves_rows_and_columns_and_fills_with_zero() {
+    fn shift_moves_rows_and_columns_and_fills_with_zero() {
         let from: Vec<f32> = (1..=9).map(|i| i as f32).collect();
         let mut to = vec![9.0; 9];
         shift(Shape::new(1, 3, 3), &from, &mut to, 1, -1);
@@ -153,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn a_square_is_cut_out_as_far_as_it_lies_inside() {
+    fn cut_out_fills_the_part_of_the_square_inside_the_image() {
         let shape = Shape::new(2, 3, 4);
         let mut to = vec![1.0; 24];
         cut_out(shape, &[5.0, 7.0], &mut to, [0, 3], 3);
@@ -164,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn flips_mirror_about_half_of_the_images_and_repeat_with_the_generator() {
+    fn flip_mirrors_half_of_the_images_and_repeats_with_the_seed() {
         let shape = Shape::new(1, 2, 3);
         let from = [1.0, 2.0, 3.0, 4.0, 5.0, 6.0];
         let flip = Augmentation { flip: true, ..Augmentation::default() };
@@ -185,7 +187,7 @@ mod tests {
     }
 
     #[test]
-    fn warping_turns_about_the_middle_and_mixes_neighbors() {
+    fn warp_rotates_around_the_center_and_interpolates() {
         let from: Vec<f32> = (1..=9).map(|i| i as f32).collect();
         let shape = Shape::new(1, 3, 3);
         let mut to = vec![9.0; 9];

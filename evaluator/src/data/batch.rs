@@ -1,4 +1,4 @@
-//! Batches: raw examples, augmented and normalized, as tensors.
+//! Batches: augmented and normalized examples as tensors.
 
 use burn::tensor::{Device, Int, Tensor, TensorData};
 use rand::seq::SliceRandom;
@@ -11,7 +11,7 @@ use crate::seed;
 pub struct Batch {
     /// `[batch, channels, height, width]`.
     pub images: Tensor<4>,
-    /// What the network shall give.
+    /// Targets of the network.
     pub targets: BatchTargets,
 }
 
@@ -20,12 +20,12 @@ pub struct Batch {
 pub enum BatchTargets {
     /// Classes, `[batch]`.
     Labels(Tensor<1, Int>),
-    /// Values in deviations from their mean, `[batch, values]`.
+    /// Standardized values, `[batch, values]`: distance from the mean in standard deviations.
     Values(Tensor<2>),
 }
 
 impl Batch {
-    /// The same batch on another device.
+    /// Copies the batch to another device.
     #[must_use]
     pub fn on(&self, device: &Device) -> Self {
         let targets = match &self.targets {
@@ -36,7 +36,7 @@ impl Batch {
     }
 }
 
-/// Draws batches of some examples of a data set, on one device.
+/// Makes batches of a data set on one device.
 #[derive(Clone, Debug)]
 pub struct Batcher<'a> {
     data: &'a DataSet,
@@ -45,7 +45,7 @@ pub struct Batcher<'a> {
 }
 
 impl<'a> Batcher<'a> {
-    /// Batches of `data` on `device`; shuffles and augmentation follow from `seed`.
+    /// Batches of `data` on `device`. Shuffles and augmentation are derived from `seed`.
     #[must_use]
     pub const fn new(data: &'a DataSet, device: Device, seed: u64) -> Self {
         Self { data, device, seed }
@@ -59,7 +59,7 @@ impl<'a> Batcher<'a> {
         order
     }
 
-    /// A training batch, augmented. `step` counts batches over the whole training.
+    /// A training batch with augmentation. `step` is the index of the batch in the whole training.
     #[must_use]
     pub fn training(&self, examples: &[u32], step: u64) -> Batch {
         let mut rng = seed::generator(self.seed, "augmentation", &[step]);
@@ -69,13 +69,13 @@ impl<'a> Batcher<'a> {
         self.batch(examples, |from, to| augmentation.apply(shape, mean, from, to, &mut rng))
     }
 
-    /// A batch as it is.
+    /// A batch without augmentation.
     #[must_use]
     pub fn plain(&self, examples: &[u32]) -> Batch {
         self.batch(examples, |from, to| to.copy_from_slice(from))
     }
 
-    /// Batches of a whole split, in order.
+    /// All batches of a split, in order, without augmentation.
     pub fn split(&self, split: Split, size: usize) -> impl Iterator<Item = Batch> + use<'_, 'a> {
         self.data.split(split).chunks(size).map(|examples| self.plain(examples))
     }

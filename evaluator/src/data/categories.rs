@@ -1,18 +1,18 @@
-//! The names that a column of text holds.
+//! The categories of a text column.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
 use super::ReadingRules;
 
-/// Names in the order in which they were first seen.
+/// Categories in order of first appearance.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Categories {
     ids: BTreeMap<String, u32>,
 }
 
 impl Categories {
-    /// The number of a name; a new one where it is not known yet.
+    /// The number of a category. An unknown category gets a new number.
     pub(super) fn add(&mut self, name: &str) -> u32 {
         if let Some(id) = self.ids.get(name) {
             return *id;
@@ -22,18 +22,18 @@ impl Categories {
         id
     }
 
-    /// The name with this number.
+    /// The category with this number.
     pub(super) fn name(&self, number: u32) -> &str {
         self.ids.iter().find(|(_, id)| **id == number).map_or("", |(name, _)| name.as_str())
     }
 
-    /// How many names there are.
+    /// Number of categories.
     pub(super) fn len(&self) -> usize {
         self.ids.len()
     }
 
-    /// The names in order, numbers by value and before others, and for each number given by [`Self::add`] its
-    /// place in that order.
+    /// The sorted categories: numbers first, by value. Also, for each number returned by [`Self::add`], its
+    /// position in that order.
     pub(super) fn sorted(&self, rules: ReadingRules) -> (Vec<String>, Vec<u32>) {
         let mut names: Vec<(&String, u32)> = self.ids.iter().map(|(name, id)| (name, *id)).collect();
         match rules {
@@ -51,7 +51,7 @@ impl Categories {
     }
 }
 
-/// Numbers by value, then other names by their letters.
+/// Orders numbers by value, then other names alphabetically.
 fn by_value(a: &str, b: &str) -> Ordering {
     let number = |name: &str| name.parse::<f64>().ok().filter(|value| value.is_finite());
     let order = match (number(a), number(b)) {
@@ -76,7 +76,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_are_sorted_by_value() {
+    fn sorted_orders_whole_numbers_by_value() {
         let mut categories = Categories::default();
         let ids: Vec<u32> = ["10", "b", "9", "10", "a"].iter().map(|name| categories.add(name)).collect();
         assert_eq!(ids, [0, 1, 2, 0, 3]);
@@ -87,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_with_a_fraction_are_sorted_by_value_too() {
+    fn sorted_orders_fractions_by_value() {
         let names = ["10.0", "2.0", "-1.5", "1.0", "1e3", "x"];
         assert_eq!(sorted(&names, ReadingRules::CURRENT), "-1.5 1.0 2.0 10.0 1e3 x");
         assert_eq!(sorted(&names, ReadingRules::First), "-1.5 1.0 10.0 1e3 2.0 x", "as earlier builds did");

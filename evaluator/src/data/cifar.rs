@@ -1,7 +1,7 @@
-//! CIFAR-10 and CIFAR-100 in their binary version: records of labels and three planes of 32 x 32 bytes.
+//! CIFAR-10 and CIFAR-100 in the binary version: a record holds labels and three planes of 32 x 32 bytes.
 //!
-//! Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, and the description that comes with
-//! the files.
+//! Source: A. Krizhevsky, "Learning Multiple Layers of Features from Tiny Images", 2009, and the description
+//! in the data set.
 
 use std::fs::File;
 use std::io::Read;
@@ -16,9 +16,9 @@ use super::preparation::{Offer, Preparation, TENTH};
 use super::{DataError, DataSet, Given, Opening, RawData, Targets};
 
 const SHAPE: Shape = Shape::new(3, 32, 32);
-/// Bytes of the pixels of one record.
+/// Bytes of the pixels in a record.
 const PIXELS: usize = SHAPE.elements();
-/// Longest list of class names, in bytes.
+/// Maximum size of a list of class names in bytes.
 const NAMES_LIMIT: u64 = 1 << 20;
 
 /// `[data]` with `kind = "cifar"`.
@@ -27,22 +27,22 @@ const NAMES_LIMIT: u64 = 1 << 20;
 struct Cifar {
     #[serde(default)]
     variant: Variant,
-    /// Files of training records; those of the variant unless stated.
+    /// Files of training records; by default those of the variant.
     train: Option<Vec<String>>,
-    /// File of test records; that of the variant unless stated.
+    /// File of test records; by default that of the variant.
     test_file: Option<String>,
 }
 
-/// What the records are.
+/// Kind of the records.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Variant {
     /// One label, ten classes.
     #[default]
     Cifar10,
-    /// Two labels, of which the second is taken: a hundred classes.
+    /// Two labels; the second has a hundred classes.
     Cifar100,
-    /// Two labels, of which the first is taken: twenty classes.
+    /// Two labels; the first has twenty classes.
     Cifar100Coarse,
 }
 
@@ -55,12 +55,12 @@ impl Variant {
         }
     }
 
-    /// Bytes before the pixels of a record.
+    /// Number of labels (bytes) before the pixels of a record.
     const fn labels(self) -> usize {
         if matches!(self, Self::Cifar10) { 1 } else { 2 }
     }
 
-    /// Place of the label among them.
+    /// Index of the label that this variant uses.
     const fn label(self) -> usize {
         if matches!(self, Self::Cifar100) { 1 } else { 0 }
     }
@@ -76,7 +76,7 @@ impl Variant {
         if matches!(self, Self::Cifar10) { "test_batch.bin" } else { "test.bin" }
     }
 
-    /// File of class names, one a line.
+    /// File of class names, one per line.
     const fn names_file(self) -> &'static str {
         match self {
             Self::Cifar10 => "batches.meta.txt",
@@ -88,7 +88,7 @@ impl Variant {
 
 pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Opening { settings, folder, .. } = *opening;
-    // A share of the training records may be held out instead of a file of test records.
+    // `test` splits the training records; then the file of test records is not used.
     let offer = Offer { test: true, augment: true, validation: TENTH };
     let (cifar, preparation): (Cifar, _) = Preparation::read(opening, offer)?;
     let (variant, test) = (cifar.variant, preparation.test);
@@ -122,7 +122,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish(raw)
 }
 
-/// What the files hold, one after the other.
+/// The records of all files so far.
 struct Records {
     variant: Variant,
     examples: Vec<f32>,
@@ -165,7 +165,7 @@ impl Records {
     }
 }
 
-/// Class names as the file beside the records lists them; numbers where there is no such file.
+/// Class names from the file beside the records. Without that file the names are numbers.
 fn names(path: &Path, variant: Variant) -> Result<Vec<String>, DataError> {
     let file = match File::open(path) {
         Ok(file) => file,

@@ -1,4 +1,5 @@
-//! Tables of comma-separated values: one example a line, one column that networks learn to give, or several numbers.
+//! Tables of comma-separated values. A line is an example. One column is the target, or several numeric
+//! columns are.
 
 mod cell;
 mod cells;
@@ -28,7 +29,7 @@ use super::input_file::{MAX_VALUES, name_of};
 use super::preparation::{FIFTH, Offer, Preparation};
 use super::{DataError, DataSet, Division, Given, Opening, RawData, ReadingRules, Split, Targets, offsets};
 
-/// Names of inputs that the line for people lists; of more, only the number.
+/// Maximum number of inputs that the description lists by name.
 const NAMED_INPUTS: usize = 64;
 
 pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
@@ -71,7 +72,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     ];
     for (key, share, split) in stated {
         if let Some(share) = share.filter(|_| given.has(split)) {
-            let expected = "no share: the files, or the column that `split` names, say which lines these are";
+            let expected = "no share, because the files or the column in `split` determine these lines";
             return Err(SettingsError::value(settings.key(key), share, expected).into());
         }
     }
@@ -80,7 +81,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     }
     let splits = preparation.divide(&targets, &given);
     let training: Vec<u32> = match rules {
-        // Names of the first file, whichever split they came into.
+        // The first rules took the categories of all lines of the first file, regardless of their splits.
         ReadingRules::First => (0..table.rows as u32).collect(),
         ReadingRules::Second => splits[Split::Train as usize].clone(),
     };
@@ -106,7 +107,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish_divided(raw, splits)
 }
 
-/// What networks learn to give, and what a person should know of it.
+/// The targets, and notes about them.
 fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targets, Vec<String>), DataError> {
     let columns: Vec<_> = table.of(Role::Target).collect();
     if wanted.task == TaskKind::Classification {
@@ -128,7 +129,7 @@ fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targe
         let is_constant = cells.numbers.iter().all(|value| value.to_bits() == cells.numbers[0].to_bits());
         if is_constant && rules > ReadingRules::First {
             let found = format!("{} in every line of column `{}`", cells.numbers[0], cells.column.name);
-            let expected = "a target that varies: of a constant nothing can be learned";
+            let expected = "a target that varies; nothing can be learned from a constant";
             return Err(DataError::content(table.path(), "all lines", found, expected));
         }
     }
@@ -136,14 +137,14 @@ fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targe
     let names: Vec<String> = columns.iter().map(|cells| cells.column.name.clone()).collect();
     for (name, offset) in names.iter().zip(&offsets).filter(|(_, offset)| **offset != 0.0) {
         notes.push(format!(
-            "target `{name}` varies too little about {offset} for single precision: networks give what is to be added to \
-             {offset}, as their cards say"
+            "target `{name}` varies too little around {offset} for single precision: networks output the \
+             difference to {offset}, which their cards state"
         ));
     }
     Ok((Targets::Values { names, values, offsets }, notes))
 }
 
-/// Which lines the files or a column put into a split, and by what the rest is divided.
+/// The splits that files or a column specify, and how to divide the other lines.
 fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>) -> Result<Given, DataError> {
     let Some(cells) = table.of(Role::Division).next() else {
         if splits.iter().all(Option::is_none) {
@@ -219,8 +220,8 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
     }
 }
 
-/// Refuses classes that only a file for validation or testing has: no network can learn them. Earlier builds
-/// refused new names of features too.
+/// Refuses classes that only a validation or test file has, because no network can learn them. The first
+/// rules also refused new categories of features.
 fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules) -> Result<(), DataError> {
     let first = splits.iter().take_while(|split| split.is_none()).count();
     let refused = |cells: &&Cells| match cells.column.role {
@@ -229,7 +230,7 @@ fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules
         Role::Number | Role::Division => false,
     };
     for cells in table.cells.iter().filter(refused).filter(|cells| !cells.ids.is_empty()) {
-        // Names are numbered when they are first seen.
+        // Categories are numbered by first appearance.
         let known = cells.ids[..first].iter().max().map_or(0, |id| id + 1);
         if let Some(new) = cells.ids[first..].iter().find(|id| **id != NO_NAME && **id >= known) {
             let place = format!("column `{}`", cells.column.name);

@@ -1,4 +1,4 @@
-//! A data set in memory: examples, targets, splits, and what training needs to know of them.
+//! A data set in memory: examples, targets, splits and normalization.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use super::normalization::Normalization;
 use super::split::{self, Given, Sizes, Split};
 use super::{Augmentation, DataError, ReadingRules, Targets};
 
-/// Examples with fixed splits. The test split is read only when a network is finished.
+/// Examples with fixed splits. Only finishing reads the test split.
 #[derive(Clone, Debug)]
 pub struct DataSet {
     name: String,
@@ -30,31 +30,31 @@ pub struct DataSet {
     rules: ReadingRules,
 }
 
-/// What a reader has found in its files, before it is split.
+/// The data of the files before splitting.
 #[derive(Clone, Debug)]
 pub struct RawData {
     /// Name for people and cards.
     pub name: String,
-    /// What a raw value is, such as `grey level 0..255`.
+    /// Meaning of a raw value, such as `grey level 0..255`.
     pub input: String,
     /// Shape of one example.
     pub shape: Shape,
-    /// Raw values less the offset of their channel, one example after the other, each `[channels, height,
-    /// width]` row-major. All finite.
+    /// Raw values minus the offset of their channel. Examples follow each other, each `[channels, height,
+    /// width]` row-major. All values are finite.
     pub examples: Vec<f32>,
-    /// What each channel is, with what was taken off its values in double precision so that single precision
-    /// holds how they vary.
+    /// Description of each channel, with the offset that was subtracted in double precision so that single
+    /// precision keeps small differences.
     pub inputs: Vec<InputRecord>,
-    /// What networks learn to give for each example.
+    /// Targets of all examples.
     pub targets: Targets,
-    /// Which examples the files put into a split, and by what the others are divided.
+    /// Splits that the files specify, and how to divide the other examples.
     pub given: Given,
-    /// What a person should know of the files, a sentence each.
+    /// Remarks about the files, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl DataSet {
-    /// Splits, measures and fingerprints raw data. Means and deviations come from the training split alone.
+    /// Splits, normalizes and hashes raw data. Means and deviations come from the training split only.
     ///
     /// # Errors
     /// [`DataError::TooFew`] when a split has no examples.
@@ -63,7 +63,7 @@ impl DataSet {
         Self::divided(raw, (splits, sizes.seed), augmentation, ReadingRules::CURRENT)
     }
 
-    /// A data set with these splits, none of them empty, and the seed that divided it.
+    /// A data set with the given splits. `split_seed` is the seed that made them.
     pub(super) fn divided(
         raw: RawData,
         (splits, split_seed): ([Vec<u32>; 3], u64),
@@ -98,7 +98,7 @@ impl DataSet {
         })
     }
 
-    /// What a network for this data takes and gives.
+    /// The input shape and number of outputs of a network for this data.
     #[must_use]
     pub fn task(&self) -> Task {
         Task { input: self.shape, outputs: self.targets.names().len() }
@@ -110,37 +110,37 @@ impl DataSet {
         self.shape
     }
 
-    /// What networks learn to give.
+    /// Targets of all examples.
     #[must_use]
     pub const fn targets(&self) -> &Targets {
         &self.targets
     }
 
-    /// Whether the targets are numbers and not classes.
+    /// Whether the targets are values, not classes.
     #[must_use]
     pub const fn is_regression(&self) -> bool {
         matches!(self.targets, Targets::Values { .. })
     }
 
-    /// What a raw value is.
+    /// Meaning of a raw value.
     #[must_use]
     pub fn input(&self) -> &str {
         &self.input
     }
 
-    /// Examples of a split, by index, ascending.
+    /// Indices of the examples of a split, ascending.
     #[must_use]
     pub fn split(&self, split: Split) -> &[u32] {
         &self.splits[split as usize]
     }
 
-    /// The same data, whose files are read like this.
+    /// The same data set with this record of how its files are read.
     pub(super) fn with_reading(self, reading: BTreeMap<String, Value>) -> Self {
         Self { reading, ..self }
     }
 
-    /// How one of its files becomes examples, for cards: the kind of data, the settings that say how files
-    /// are read, and what is done to images.
+    /// How a file becomes examples, for cards: the kind of data, the settings of the reader, and the
+    /// processing of images.
     #[must_use]
     pub const fn reading(&self) -> &BTreeMap<String, Value> {
         &self.reading
@@ -152,7 +152,7 @@ impl DataSet {
         self.split_seed
     }
 
-    /// Raw values of one example, less the offsets of their channels.
+    /// Raw values of one example, minus the offsets of their channels.
     #[must_use]
     pub fn example(&self, index: u32) -> &[f32] {
         let size = self.shape.elements();
@@ -162,7 +162,7 @@ impl DataSet {
     /// Class of one example.
     ///
     /// # Panics
-    /// When the targets are numbers.
+    /// When the targets are values.
     #[must_use]
     pub fn label(&self, index: u32) -> u32 {
         match &self.targets {
@@ -171,7 +171,7 @@ impl DataSet {
         }
     }
 
-    /// Target values of one example, less their offsets; none where the targets are classes.
+    /// Target values of one example, minus their offsets; empty for classes.
     #[must_use]
     pub fn values(&self, index: u32) -> &[f32] {
         match &self.targets {
@@ -180,13 +180,13 @@ impl DataSet {
         }
     }
 
-    /// What was taken off the raw values of a channel before they were stored.
+    /// The offset that was subtracted from the raw values of a channel.
     #[must_use]
     pub fn offset(&self, channel: usize) -> f64 {
         self.records.get(channel).map_or(0.0, |record| record.offset)
     }
 
-    /// What is to be added to the values of each quantity; empty where nothing is.
+    /// Offsets to add to the target values; empty if all are 0.
     #[must_use]
     pub fn target_offsets(&self) -> &[f64] {
         match &self.targets {
@@ -195,31 +195,32 @@ impl DataSet {
         }
     }
 
-    /// The rules by which the files were read.
+    /// The rules that the files were read by.
     #[must_use]
     pub const fn reading_rules(&self) -> ReadingRules {
         self.rules
     }
 
-    /// What each channel is.
+    /// Description of each channel.
     #[must_use]
     pub fn inputs(&self) -> &[InputRecord] {
         &self.records
     }
 
-    /// Mean and standard deviation of each channel over the training split, in raw units less the offset.
+    /// Mean and standard deviation of each channel over the training split, in raw units minus the offset.
     #[must_use]
     pub fn normalization(&self) -> (&[f32], &[f32]) {
         (&self.inputs.mean, &self.inputs.deviation)
     }
 
-    /// Mean and standard deviation of each target value over the training split, in its own unit; empty for classes.
+    /// Mean and standard deviation of each target value over the training split, in its own unit; empty for
+    /// classes.
     #[must_use]
     pub fn target_normalization(&self) -> (&[f32], &[f32]) {
         (&self.outputs.mean, &self.outputs.deviation)
     }
 
-    /// What a person should know of the data, a sentence each.
+    /// Remarks about the data, one sentence each.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -268,11 +269,11 @@ fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normali
         bytes.extend(values.iter().flat_map(|value| value.to_le_bytes()));
         hasher.update(&bytes);
     }
-    // Data without offsets have the hash that they had before there were any.
+    // Skip zero offsets, so that data without offsets keep the hash of earlier builds.
     for offset in raw.inputs.iter().map(|input| input.offset).filter(|offset| *offset != 0.0) {
         hasher.update(&offset.to_le_bytes());
     }
-    // Neither has what varies by a millionth of its mean at least.
+    // Likewise, hash only deviations that earlier builds replaced by 1.
     for deviation in normalizations.into_iter().flat_map(Normalization::small) {
         hasher.update(&deviation.to_le_bytes());
     }

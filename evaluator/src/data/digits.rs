@@ -1,7 +1,7 @@
 //! The embedded digits: 1,797 grey images of 8 x 8 pixels.
 //!
-//! Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning Repository,
-//! 1998, doi:10.24432/C50P49, CC BY 4.0.
+//! Source: E. Alpaydin and C. Kaynak, "Optical Recognition of Handwritten Digits", UCI Machine Learning
+//! Repository, 1998, doi:10.24432/C50P49, CC BY 4.0.
 
 use std::io::Read;
 
@@ -15,7 +15,7 @@ use super::{DataError, DataSet, Given, Opening, RawData, Targets};
 
 static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
-/// `[data]` with `kind = "digits"`, which has no settings of its own.
+/// `[data]` with `kind = "digits"`; it has no settings of its own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Digits {}

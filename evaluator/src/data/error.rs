@@ -1,4 +1,4 @@
-//! What can be wrong with data and its settings.
+//! Errors of data and its settings.
 
 use std::path::{Path, PathBuf};
 
@@ -12,7 +12,7 @@ pub enum DataError {
     /// A setting cannot be used.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// The data set needs a folder, and none was given.
+    /// The data set needs a folder.
     #[error("data set `{kind}` reads files: name their folder with `--data FOLDER`")]
     NoFolder {
         /// Kind of the data set.
@@ -23,28 +23,28 @@ pub enum DataError {
     Read {
         /// File.
         path: PathBuf,
-        /// Why.
+        /// The system's error.
         source: std::io::Error,
     },
-    /// A file that should be there is not, compressed or plain.
+    /// A required file does not exist, neither plain nor gzipped.
     #[error("{}: not found (looked for it plain and with `.gz`)", path.display())]
     Missing {
         /// File.
         path: PathBuf,
     },
-    /// There are not enough examples to train, judge and test with.
+    /// A split has too few examples.
     #[error(
-        "data set `{name}`: {training} training, {validation} validation and {test} test examples, expected at least 2, 1 \
-         and 1; {advice}"
+        "data set `{name}`: {training} training, {validation} validation and {test} test examples, expected \
+         at least 2, 1 and 1; {advice}"
     )]
     TooFew {
         /// Data set.
         name: String,
-        /// Examples to train on.
+        /// Number of training examples.
         training: usize,
-        /// Examples to judge by.
+        /// Number of validation examples.
         validation: usize,
-        /// Examples to test on.
+        /// Number of test examples.
         test: usize,
         /// What to do.
         advice: String,
@@ -54,35 +54,35 @@ pub enum DataError {
     Unreadable {
         /// The folder.
         folder: PathBuf,
-        /// How many, of how many.
+        /// Number of unreadable files and of all files, as text.
         files: String,
-        /// The first of them, each with the reason.
+        /// The first unreadable files, each with its error.
         list: String,
         /// What to do.
         advice: String,
     },
-    /// Columns of a table leave open how they are to be read.
+    /// Columns of a table are ambiguous, and the user must decide.
     #[error("{}: {}: {list}{settings}", path.display(), undecided(*columns))]
     Decisions {
         /// The table.
         path: PathBuf,
-        /// How many columns.
+        /// Number of ambiguous columns.
         columns: usize,
-        /// Each with what is open.
+        /// The columns, each with its ambiguity.
         list: String,
-        /// Settings that would decide.
+        /// Settings that decide.
         settings: String,
     },
-    /// A file holds something else than it should.
+    /// A file has unexpected content.
     #[error("{}: {place}: found {found}, expected {expected}", path.display())]
     Content {
         /// File.
         path: PathBuf,
         /// Byte, line or record.
         place: String,
-        /// What is there.
+        /// Actual content.
         found: String,
-        /// What should be there.
+        /// Expected content.
         expected: String,
     },
 }
@@ -96,7 +96,7 @@ fn undecided(columns: usize) -> String {
 }
 
 impl DataError {
-    /// A file holds something else than it should: where, what, and what should be there.
+    /// Unexpected content of a file: place, actual and expected content.
     pub fn content(
         path: &Path,
         place: impl Into<String>,

@@ -1,26 +1,26 @@
-//! What is odd about a data set as a whole: inputs that never vary, examples on two sides of a split, classes
-//! that cannot be learned or judged. Nothing is refused here.
+//! Warnings about a data set as a whole: constant inputs, examples in two splits, classes that cannot be
+//! learned or evaluated. Nothing is refused here.
 
 use kiln_export::InputKind;
 
 use super::{DataSet, Split, Targets};
 
-/// Names that a sentence lists.
+/// Maximum number of names in a sentence.
 const NAMED: usize = 6;
 
 impl DataSet {
-    /// What a person should look at before training, a sentence each. It reads every value once.
+    /// Warnings to read before training, one sentence each. Reads every value once.
     #[must_use]
     pub fn findings(&self) -> Vec<String> {
         [constant_inputs(self), duplicates(self), classes(self)].concat()
     }
 }
 
-/// Inputs that have one value in the whole training split.
+/// Inputs that are constant over the training split.
 fn constant_inputs(data: &DataSet) -> Vec<String> {
     let positions = data.shape().positions();
     let constant = |(channel, input): &(usize, &kiln_export::InputRecord)| {
-        // An input for what training does not have is 0 there by its nature.
+        // Inputs for unseen and missing values may be 0 throughout training by design.
         if matches!(input.kind, InputKind::Unseen { .. } | InputKind::Missing { .. }) {
             return false;
         }
@@ -42,14 +42,14 @@ fn constant_inputs(data: &DataSet) -> Vec<String> {
     )]
 }
 
-/// An example of a split, by its place among the splits.
+/// An example, and the place of its split in the order training, validation, test.
 struct Member {
     hash: u64,
     place: usize,
     example: u32,
 }
 
-/// Examples of a split whose inputs are equal, to the bit, to those of an example of an earlier split.
+/// Examples with bit-identical inputs to an example of an earlier split.
 fn duplicates(data: &DataSet) -> Vec<String> {
     let splits = [(Split::Train, "training"), (Split::Validation, "validation"), (Split::Test, "test")];
     let bits = |member: &Member| data.example(member.example).iter().map(|value| value.to_bits());
@@ -58,8 +58,8 @@ fn duplicates(data: &DataSet) -> Vec<String> {
         let member = |example: &u32| Member { hash: hash(data.example(*example)), place, example: *example };
         members.extend(data.split(*split).iter().map(member));
     }
-    // Equal examples come to lie side by side, those of the earliest split first. Values are compared only
-    // where hashes are equal.
+    // Equal examples become neighbors, the earliest split first. Values are compared only if hashes are
+    // equal.
     members.sort_unstable_by(|a, b| {
         let by_values = || bits(a).cmp(bits(b)).then(a.place.cmp(&b.place));
         a.hash.cmp(&b.hash).then_with(by_values)
@@ -75,8 +75,8 @@ fn duplicates(data: &DataSet) -> Vec<String> {
         let earlier = counts[place].iter().zip(&splits).take(place);
         for (count, (_, other)) in earlier.filter(|(count, _)| **count > 0) {
             found.push(format!(
-                "{count} of {} {name} examples have exactly the inputs of a {other} example: what is measured on them says \
-                 nothing of new data",
+                "{count} of {} {name} examples have exactly the inputs of a {other} example: \
+                 measurements on them say nothing about new data",
                 data.split(*split).len()
             ));
         }
@@ -84,7 +84,7 @@ fn duplicates(data: &DataSet) -> Vec<String> {
     found
 }
 
-/// A hash for sorting, which need not resist anybody: equal hashes are looked into.
+/// A hash that only speeds up sorting: examples with equal hashes are compared by value.
 ///
 /// Source: the multiplier of Steele and Vigna, "Computationally easy, spectrally good multipliers for
 /// congruential pseudorandom number generators", Software: Practice and Experience 52, 2022.
@@ -95,7 +95,7 @@ fn hash(values: &[f32]) -> u64 {
     })
 }
 
-/// Classes that training does not have, and classes of one example.
+/// Classes without training examples, and classes with one example.
 fn classes(data: &DataSet) -> Vec<String> {
     let Targets::Classes { names, .. } = data.targets() else { return Vec::new() };
     let mut counts = vec![[0_usize; 3]; names.len()];
@@ -128,7 +128,7 @@ fn classes(data: &DataSet) -> Vec<String> {
     found
 }
 
-/// Names for people, cut where they are many.
+/// Lists names, shortened if there are many.
 fn list(names: &[&str]) -> String {
     let first: Vec<String> = names.iter().take(NAMED).map(|name| format!("`{name}`")).collect();
     let more = names.len() - first.len();
@@ -143,8 +143,7 @@ mod tests {
     use super::*;
     use crate::data::{Augmentation, Given, RawData, Sizes};
 
-    /// Two inputs, of which the second is 7 everywhere; 12 examples, of which the last four are the test
-    /// split.
+    /// 12 examples with two inputs; the second input is always 7. The last four examples are the test split.
     fn data(first: impl Fn(usize) -> f32, labels: Vec<u32>, classes: usize) -> DataSet {
         let raw = RawData {
             name: "test".to_owned(),
@@ -164,9 +163,10 @@ mod tests {
     }
 
     #[test]
-    fn constant_inputs_and_copies_in_the_test_split_are_found() {
+    fn findings_report_constant_inputs_and_duplicates_in_test_split() {
         let even = (0..12).map(|i| i % 2).collect();
-        let constant = "1 of 2 inputs have one value in the whole training split, so nothing can be learned from them: `b`";
+        let constant = "1 of 2 inputs have one value in the whole training split, so nothing can be learned \
+            from them: `b`";
         assert_eq!(data(|i| i as f32, even, 2).findings(), [constant]);
         let even = (0..12).map(|i| i % 2).collect();
         let found = data(|i| if i < 8 { i as f32 } else { (i - 8) as f32 }, even, 2).findings();
@@ -177,7 +177,7 @@ mod tests {
     }
 
     #[test]
-    fn classes_without_training_or_with_one_example_are_found() {
+    fn findings_report_classes_without_training_or_with_one_example() {
         let found = data(|i| i as f32, vec![0, 0, 0, 0, 0, 0, 0, 1, 0, 0, 0, 2], 3).findings();
         assert_eq!(
             found[1..],

@@ -1,6 +1,7 @@
-//! IDX files, the format of MNIST and its relatives: four files, plain or gzipped.
+//! IDX files, the format of MNIST and related data sets: four files, plain or gzipped.
 //!
-//! Source: Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", section "File formats".
+//! Source: Y. LeCun, C. Cortes and C. Burges, "The MNIST database of handwritten digits", section "File
+//! formats".
 
 use std::path::Path;
 
@@ -96,7 +97,7 @@ fn read_pair(images: &Path, labels: &Path) -> Result<Pair, DataError> {
     })
 }
 
-/// Dimensions and bytes of an IDX file of unsigned bytes with `D` dimensions, and the file they were read from.
+/// Reads an IDX file of unsigned bytes with `D` dimensions. Returns dimensions, bytes and the file.
 fn read_idx<const D: usize>(path: &Path) -> Result<([usize; D], Vec<u8>, InputFile), DataError> {
     let mut file = InputFile::open(path)?;
     let length = 4 + 4 * D;

@@ -1,5 +1,4 @@
-//! Folders of images: `train/CLASS/*`, and `val/CLASS/*` and `test/CLASS/*` where they are there; or
-//! `CLASS/*` alone.
+//! Folders of images: `train/CLASS/*` with optional `val/CLASS/*` and `test/CLASS/*`, or `CLASS/*` alone.
 
 mod background;
 mod color;
@@ -37,20 +36,20 @@ use super::{
 };
 use crate::parallel;
 
-/// Images that are decoded between two reports of progress.
+/// Number of images that are decoded between two progress reports.
 const CHUNK: usize = 256;
 
 /// `[data]` with `kind = "images"`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Images {
-    /// Height and width that every image is brought to; without it all must be alike.
+    /// Height and width to which every image is resized. Without it, all images must have the same size.
     size: Option<[usize; 2]>,
     #[serde(default)]
     color: Color,
-    /// What lies behind transparent pixels; without it images that have some are refused.
+    /// Color behind transparent pixels. Without it, images with transparent pixels are refused.
     background: Option<Background>,
-    /// Whether files that cannot be read are passed over, and counted, instead of refused.
+    /// Whether unreadable files are skipped and counted, or refused.
     #[serde(default)]
     skip_unreadable: bool,
 }
@@ -112,11 +111,10 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish(raw)
 }
 
-/// The images in a folder, in order of their names; hidden files and what the system leaves there are passed
-/// over.
+/// The images in a folder, sorted by name. Hidden files and files of the system are ignored.
 ///
 /// # Errors
-/// [`DataError`] for a folder that cannot be read, or without an image.
+/// [`DataError`] for a folder that cannot be read or has no images.
 pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let files = listing::images(folder)?;
     if files.is_empty() {
@@ -125,21 +123,21 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// What is done to the pixels of an image, for cards.
+/// The processing of pixels, for cards.
 pub(super) fn how(channels: usize) -> Vec<(&'static str, &'static str)> {
     let mut how = vec![
         ("orientation", "turned as the EXIF orientation says"),
         ("resize", "a triangle filter that widens where the image shrinks, on values in single precision"),
     ];
     if channels == 1 {
-        let gray = "(19595 red + 38470 green + 7471 blue + 32768) / 65536, rounded down, of an image of 8 bits; \
-                    0.299 red + 0.587 green + 0.114 blue of one of 16";
+        let gray = "(19595 red + 38470 green + 7471 blue + 32768) / 65536, rounded down, of an image of \
+            8 bits; 0.299 red + 0.587 green + 0.114 blue of one of 16";
         how.push(("gray", gray));
     }
     how
 }
 
-/// Adds images of any size, as a network of this shape takes them.
+/// Appends images of any size, converted to the input of a network.
 pub(super) fn read_new(
     files: &[PathBuf],
     preprocessing: &Preprocessing,
@@ -186,7 +184,7 @@ fn check_count(folder: &Path, count: usize) -> Result<(), DataError> {
     Err(DataError::content(folder, "folder", format!("{count} images"), expected))
 }
 
-/// Checks the number of classes of a folder.
+/// Checks the number of class folders.
 fn check_classes(folder: &Path, names: &[String]) -> Result<(), DataError> {
     if (2..=MAX_CLASSES).contains(&names.len()) {
         return Ok(());
@@ -195,7 +193,7 @@ fn check_classes(folder: &Path, names: &[String]) -> Result<(), DataError> {
     Err(DataError::content(folder, "folder", format!("{} folders", names.len()), expected))
 }
 
-/// Height and width of the first image that can be read.
+/// Height and width of the first readable image.
 fn first_dimensions(
     files: &[Labeled],
     unreadable: &mut Unreadable<'_>,
@@ -204,7 +202,7 @@ fn first_dimensions(
     for file in files {
         match dimensions(&file.path, opening.rules) {
             Ok(size) => return Ok(size),
-            // It is met again, and reported, when all are read.
+            // Reading all files reports this problem again.
             Err(problem) if problem.is_skippable => {}
             Err(problem) => unreadable.add(vec![problem])?,
         }
@@ -212,7 +210,7 @@ fn first_dimensions(
     Err(unreadable.refused(files, opening.rules))
 }
 
-/// Values of all images that can be read, in the order of the files, and which files these are.
+/// The values of all readable images in file order, and their files.
 fn decode<'a>(
     files: &'a [Labeled],
     reading: &Reading,

@@ -8,30 +8,30 @@ use flate2::read::MultiGzDecoder;
 
 use super::DataError;
 
-/// Most values in one data set: they lie in memory, four bytes each.
+/// Maximum number of values in a data set. Each takes four bytes of memory.
 pub(super) const MAX_VALUES: u64 = 1 << 30;
-/// Longest text, in bytes.
+/// Maximum size of a text in bytes.
 const MAX_TEXT: u64 = 1 << 31;
-/// Most classes.
+/// Maximum number of classes.
 pub(super) const MAX_CLASSES: usize = 10_000;
-/// Most examples in one data set.
+/// Maximum number of examples in a data set.
 pub(super) const MAX_EXAMPLES: u64 = 100_000_000;
 
-/// A file that has been opened.
+/// An open file.
 pub(super) struct InputFile {
     path: PathBuf,
     reader: Box<dyn Read>,
-    /// Bytes read so far, unpacked.
+    /// Number of decompressed bytes read so far.
     offset: u64,
 }
 
 impl InputFile {
-    /// Opens `path`, or where there is none `path` with `.gz` behind it.
+    /// Opens `path` or, if that does not exist, `path` with `.gz` appended.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let mut zipped = path.as_os_str().to_owned();
         zipped.push(".gz");
         for candidate in [path.to_owned(), PathBuf::from(zipped)] {
-            // Opening a pipe would wait for a writer, and a device may have no end.
+            // Opening a pipe would wait for a writer, and a device may be endless.
             if candidate.metadata().is_ok_and(|data| !data.is_file() && !data.is_dir()) {
                 let found = "a pipe, a socket or a device";
                 return Err(DataError::content(&candidate, "file", found, "a file that ends"));
@@ -51,17 +51,17 @@ impl InputFile {
         Err(DataError::Missing { path: path.to_owned() })
     }
 
-    /// A file within another one.
+    /// A file inside an archive.
     pub(super) fn within(path: PathBuf, reader: Box<dyn Read>) -> Self {
         Self { path, reader, offset: 0 }
     }
 
-    /// Where the file was found.
+    /// The path at which the file was found.
     pub(super) fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The file holds something else than it should.
+    /// An error for unexpected content.
     pub(super) fn content(
         &self,
         place: impl Into<String>,
@@ -71,7 +71,7 @@ impl InputFile {
         DataError::content(&self.path, place, found, expected)
     }
 
-    /// The next bytes, at most `count`; fewer only at the end of the file. Memory grows with what is there.
+    /// Reads up to `count` bytes; fewer only at the end of the file. Memory grows with the bytes read.
     pub(super) fn up_to(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         let read = (&mut self.reader).take(count).read_to_end(&mut bytes);
@@ -79,7 +79,7 @@ impl InputFile {
         read.map(|_| bytes).map_err(|source| Self::refused(&self.path, source))
     }
 
-    /// Exactly `count` bytes, which are called `what` in errors.
+    /// Reads exactly `count` bytes. Errors call them `what`.
     pub(super) fn exactly(&mut self, count: u64, what: &str) -> Result<Vec<u8>, DataError> {
         let place = self.offset;
         let bytes = self.up_to(count)?;
@@ -90,7 +90,7 @@ impl InputFile {
         Err(self.content(format!("byte {place}"), found, what))
     }
 
-    /// Why a file cannot be read on: damage to its compression is damage to its content.
+    /// Converts a read error. Damaged compression counts as unexpected content.
     pub(super) fn refused(path: &Path, source: std::io::Error) -> DataError {
         if matches!(
             source.kind(),
@@ -101,12 +101,12 @@ impl InputFile {
         DataError::Read { path: path.to_owned(), source }
     }
 
-    /// The whole file as text, which ends in an error where it is too long.
+    /// The rest of the file as text. Reading fails beyond [`MAX_TEXT`] bytes.
     pub(super) fn into_text(self) -> (PathBuf, Text) {
         (self.path, Text { reader: self.reader, left: MAX_TEXT })
     }
 
-    /// Refuses bytes behind those that were read.
+    /// Refuses bytes after the expected end.
     pub(super) fn end(&mut self) -> Result<(), DataError> {
         let place = self.offset;
         if self.up_to(1)?.is_empty() {
@@ -116,7 +116,7 @@ impl InputFile {
     }
 }
 
-/// A file of text that may not be longer than [`MAX_TEXT`].
+/// A text file of at most [`MAX_TEXT`] bytes.
 pub(super) struct Text {
     reader: Box<dyn Read>,
     left: u64,
@@ -133,13 +133,13 @@ impl Read for Text {
 }
 
 impl Text {
-    /// The text with these bytes before it, which were read already.
+    /// Puts bytes that were already read back to the front.
     pub(super) fn preceded(self, bytes: Vec<u8>) -> Self {
         Self { reader: Box::new(std::io::Cursor::new(bytes).chain(self.reader)), left: self.left }
     }
 }
 
-/// The last part of a folder's or file's path, for the name of the data set.
+/// The last component of a path, as the name of the data set.
 pub(super) fn name_of(path: &Path) -> String {
     let named =
         path.canonicalize().ok().and_then(|path| Some(path.file_name()?.to_string_lossy().into_owned()));

@@ -1,25 +1,25 @@
-//! Whole-number labels as classes: from 0 on or from 1 on, with names or without.
+//! Converts whole-number labels, starting at 0 or 1, to classes.
 
 use kiln_space::{Settings, SettingsError};
 
 use super::input_file::MAX_CLASSES;
 use super::{ReadingRules, Targets};
 
-/// Labels that a note lists.
+/// Maximum number of labels in a note.
 const LISTED: usize = 10;
 
-/// Labels as targets, and what a person should know of them.
+/// Targets with remarks, one sentence each.
 pub(super) struct Labeled {
     pub(super) targets: Targets,
     pub(super) notes: Vec<String>,
 }
 
-/// The classes of these labels. Labels that begin at 1 are shifted: `1..=n` are `n` classes, as data from
-/// Matlab and EMNIST Letters have them. `names` are the classes' names (none for numbers), from the setting
-/// `key`.
+/// Converts labels to classes. Labels that start at 1 are shifted: `1..=n` are `n` classes, as in data from
+/// Matlab and EMNIST Letters. `names` are the class names from the setting `key`; without names the classes
+/// are numbers.
 ///
 /// # Errors
-/// [`SettingsError`] when there are not as many names as classes.
+/// [`SettingsError`] when the number of names differs from the number of classes.
 pub(super) fn classes(
     labels: Vec<u32>,
     names: Vec<String>,
@@ -30,13 +30,13 @@ pub(super) fn classes(
     let largest = labels.iter().max().copied().unwrap_or_default();
     let from = match rules {
         ReadingRules::First => 0,
-        // Names for `0..=n` say that label 0 is meant to be a class although no example has it.
+        // Names for `0..=n` mean that label 0 is a class, although no example has it.
         ReadingRules::Second if names.len() == largest as usize + 1 => 0,
         ReadingRules::Second => u32::from(smallest == 1),
     };
     let count = (largest + 1 - from) as usize;
     let fits = match rules {
-        // Names for classes that no example has were let through.
+        // The first rules allowed names for classes without examples.
         ReadingRules::First => names.len() >= count,
         ReadingRules::Second => names.len() == count,
     };
@@ -71,7 +71,7 @@ pub(super) fn classes(
     Ok(Labeled { targets: Targets::Classes { names, labels }, notes })
 }
 
-/// Whether a number is a label.
+/// Whether a number is a valid label.
 pub(super) fn is_label(value: f64) -> bool {
     value.fract() == 0.0 && (0.0..MAX_CLASSES as f64).contains(&value)
 }
@@ -97,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn labels_from_one_are_as_many_classes_as_there_are_labels() {
+    fn labels_from_1_to_n_give_n_classes() {
         let (names, labels, notes) = read(&[1, 3, 2, 1], &[]).unwrap();
         assert_eq!((names.join(" ").as_str(), labels), ("1 2 3", vec![0, 2, 1, 0]));
         assert_eq!(notes, ["labels run from 1 to 3: they are read as 3 classes"]);
@@ -106,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn names_that_count_a_class_zero_keep_it_and_the_gap_is_reported() {
+    fn names_with_class_0_keep_it_and_note_reports_the_gap() {
         let (names, labels, notes) = read(&[1, 3, 2], &["none", "A", "B", "C"]).unwrap();
         assert_eq!((names.len(), labels), (4, vec![1, 3, 2]));
         assert_eq!(notes, ["no example has the label 0: 1 of 4 classes cannot be learned"]);
@@ -115,7 +115,7 @@ mod tests {
     }
 
     #[test]
-    fn another_number_of_names_is_refused_with_the_range_of_labels() {
+    fn wrong_number_of_names_is_refused_with_label_range() {
         let said = read(&[1, 2, 3], &["A", "B"]).unwrap_err();
         assert_eq!(said, "`data.classes`: found 2 names, expected 3 names: labels run from 1 to 3");
         assert!(read(&[0, 1], &["A", "B", "C"]).is_err());

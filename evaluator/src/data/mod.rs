@@ -1,4 +1,5 @@
-//! Data sets: examples in memory, their splits, normalization and augmentation, and a reader for each kind of files.
+//! Data sets: examples in memory with splits, normalization and augmentation, and a reader for each kind of
+//! file.
 
 mod augment;
 mod batch;

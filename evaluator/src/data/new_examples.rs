@@ -1,4 +1,4 @@
-//! Examples without targets, for a trained network: image files, tables and arrays, read as its card says.
+//! Examples without targets, for a trained network: image files, tables and arrays, read as its card states.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -10,7 +10,7 @@ use serde_json::Value;
 use super::reading::ReadingProgress;
 use super::{DataError, csv_table, images, npy};
 
-/// Settings of `[data]` that say how a file is read; the others say which files there are, or divide them.
+/// Settings of `[data]` that affect how a file is read. The other settings select or divide files.
 const OF_FILES: [&str; 11] = [
     "size",
     "color",
@@ -25,33 +25,33 @@ const OF_FILES: [&str; 11] = [
     "missing_values",
 ];
 
-/// Where an example comes from.
+/// Origin of an example.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Example {
-    /// Its file.
+    /// The file.
     pub file: PathBuf,
-    /// Its place in a file of several examples: of the rows of a table (without its header) or array, counted
-    /// from 1.
+    /// Position in a file of several examples, from 1: the row of a table (without its header) or of an
+    /// array.
     pub place: Option<u64>,
 }
 
 /// Examples without targets.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct NewExamples {
-    /// Where each comes from.
+    /// Origin of each example.
     pub examples: Vec<Example>,
-    /// Their values as the network takes them, less the offsets of its inputs.
+    /// Values as network inputs, minus the offsets of the inputs.
     pub values: Vec<f32>,
-    /// What a person should know of them, a sentence each.
+    /// Remarks about the files, one sentence each.
     pub notes: Vec<String>,
 }
 
 impl NewExamples {
-    /// Reads files for a network that takes inputs of this shape: tables where its inputs are columns, else
-    /// images where it was trained on images, and arrays of NumPy.
+    /// Reads files for a network with this input shape. If the network's inputs are columns, the files are
+    /// tables. Otherwise they are images or arrays of NumPy.
     ///
     /// # Errors
-    /// [`DataError`] for files that cannot be read or lack an input, with the file and the place.
+    /// [`DataError`] with file and place, for a file that cannot be read or lacks an input.
     pub fn read(
         files: &[PathBuf],
         preprocessing: &Preprocessing,
@@ -69,7 +69,7 @@ impl NewExamples {
             let name = file.to_string_lossy().to_lowercase();
             [".npy", ".npy.gz", ".npz"].iter().any(|ending| name.ends_with(ending)) || name.contains(".npz:")
         };
-        // Arrays and images keep the order in which they are named.
+        // Arrays and images keep the order of the arguments.
         let mut rest = files;
         while let Some(first) = rest.first() {
             if is_array(&first) {
@@ -100,7 +100,7 @@ pub(super) fn reading(kind: &str, settings: &Settings, shape: Shape) -> BTreeMap
     reading
 }
 
-/// One of the settings that a card keeps, or the default where it keeps none.
+/// A setting of the card; the default if the card does not state it.
 pub(super) fn setting<T: serde::de::DeserializeOwned + Default>(
     preprocessing: &Preprocessing,
     key: &str,

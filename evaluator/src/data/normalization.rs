@@ -1,11 +1,11 @@
-//! Mean and deviation of inputs and targets, taken from the training split alone.
+//! Mean and deviation of inputs and targets over the training split.
 
 use super::{RawData, ReadingRules, Targets};
 
-/// Deviation relative to the mean below which the first reading rules took a quantity for constant.
+/// Relative deviation below which the first reading rules treated a quantity as constant.
 const CONSTANT: f64 = 1e-6;
 
-/// Means and standard deviations, one pair a channel or quantity.
+/// Means and standard deviations, one pair per channel or target.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Normalization {
     pub(crate) mean: Vec<f32>,
@@ -13,7 +13,7 @@ pub(crate) struct Normalization {
 }
 
 impl Normalization {
-    /// Of each channel of the inputs, in raw units.
+    /// Statistics of each input channel, in raw units.
     pub(crate) fn of_inputs(raw: &RawData, train: &[u32], rules: ReadingRules) -> Self {
         let (size, positions) = (raw.shape.elements(), raw.shape.positions());
         let mut moments = vec![Moments::default(); raw.shape.channels];
@@ -28,7 +28,7 @@ impl Normalization {
         Self::from_moments(&moments, rules)
     }
 
-    /// Of each quantity of a regression, in its own unit; nothing for classes.
+    /// Statistics of each regression target, in its own unit; empty for classes.
     pub(crate) fn of_targets(targets: &Targets, train: &[u32], rules: ReadingRules) -> Self {
         let Targets::Values { names, values, .. } = targets else {
             return Self { mean: Vec::new(), deviation: Vec::new() };
@@ -48,7 +48,7 @@ impl Normalization {
         Self { mean, deviation }
     }
 
-    /// Deviations of quantities that the first reading rules took for constant and divided by 1.
+    /// Deviations that the first reading rules treated as constant and replaced by 1.
     pub(crate) fn small(&self) -> impl Iterator<Item = f32> + '_ {
         let is_small = |(mean, deviation): &(&f32, &f32)| {
             let is_one = deviation.to_bits() == 1_f32.to_bits();
@@ -58,8 +58,8 @@ impl Normalization {
     }
 }
 
-/// Sums from which mean and variance follow, taken about the first value, so that nothing cancels where the mean is far
-/// from zero.
+/// Sums for mean and variance, relative to the first value. That avoids cancellation if the mean is far from
+/// zero.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moments {
     count: u64,
@@ -81,8 +81,8 @@ impl Moments {
         self.squares += value * value;
     }
 
-    /// A constant quantity gets deviation 1; so does one that varies by less than single precision can divide
-    /// by.
+    /// Mean and deviation. The deviation is 1 for a constant quantity, and for one whose deviation is too
+    /// small to divide by in single precision.
     fn mean_and_deviation(&self, rules: ReadingRules) -> (f32, f32) {
         let count = self.count.max(1) as f64;
         let offset = self.sum / count;
@@ -102,8 +102,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn whatever_varies_is_normalized_whatever_its_mean() {
-        // Two neighbors in single precision.
+    fn deviation_is_exact_for_small_variation_of_large_mean() {
+        // Two neighboring numbers in single precision.
         let values = vec![16_777_215.0, 16_777_214.0];
         let targets = Targets::Values { names: vec!["m".to_owned()], values, offsets: Vec::new() };
         let found = |rules| Normalization::of_targets(&targets, &[0, 1], rules);
@@ -113,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_have_deviation_one_and_small_units_keep_theirs() {
+    fn deviation_is_1_for_constants_and_kept_for_small_units() {
         let names = ["constant", "large", "small"].map(str::to_owned).to_vec();
         let values = vec![7.0, 1e6, 1e-9, 7.0, 1e6 + 4.0, 3e-9];
         let targets = Targets::Values { names, values, offsets: Vec::new() };

@@ -1,4 +1,4 @@
-//! Pairs of NumPy's `.npy` files: an array of inputs and an array of targets.
+//! Pairs of NumPy `.npy` files: an array of inputs and an array of targets.
 
 mod archive;
 mod array;
@@ -39,15 +39,15 @@ struct Npy {
     test_y: Option<String>,
     #[serde(default)]
     task: TaskKind,
-    /// Where the channels of four-dimensional inputs are.
+    /// Position of the channel axis in four-dimensional inputs.
     #[serde(default)]
     channels: Channels,
-    /// Names of the classes or values; numbers unless stated.
+    /// Names of the classes or values; numbers by default.
     #[serde(default)]
     names: Vec<String>,
 }
 
-/// What the targets are.
+/// Kind of the targets.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum TaskKind {
@@ -58,7 +58,7 @@ enum TaskKind {
     Regression,
 }
 
-/// Which axis of four counts channels.
+/// Position of the channel axis.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 enum Channels {
@@ -134,7 +134,7 @@ pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish(RawData { name, input, shape, examples, inputs, targets, given, notes })
 }
 
-/// Adds the rows of an array of inputs.
+/// Appends the rows of an array of inputs.
 pub(super) fn read_new(
     file: &Path,
     preprocessing: &Preprocessing,
@@ -168,8 +168,8 @@ pub(super) fn read_new(
     Ok(())
 }
 
-/// Values of all arrays in single precision, less the offset of each channel. Only arrays of features can
-/// have one: their channels are their columns.
+/// The values of all arrays in single precision, minus the offset of each channel. Only arrays of features
+/// have offsets; their channels are their columns.
 fn numbers(arrays: Vec<Array>, shape: Shape, rules: ReadingRules) -> Result<(Vec<f32>, Vec<f64>), DataError> {
     let is_single = arrays.iter().all(|array| matches!(array.content, Content::Single(_)));
     if is_single {
@@ -189,7 +189,7 @@ fn numbers(arrays: Vec<Array>, shape: Shape, rules: ReadingRules) -> Result<(Vec
     Ok((values.into_iter().map(|value| value as f32).collect(), Vec::new()))
 }
 
-/// Channel after channel, of examples whose channels lie side by side.
+/// Converts examples from interleaved channels to one plane per channel.
 fn planes(examples: &[f32], shape: Shape) -> Vec<f32> {
     let of_example = |example: &[f32]| -> Vec<f32> {
         (0..shape.channels).flat_map(|c| example.iter().skip(c).step_by(shape.channels).copied()).collect()
@@ -197,7 +197,7 @@ fn planes(examples: &[f32], shape: Shape) -> Vec<f32> {
     examples.chunks_exact(shape.elements()).flat_map(of_example).collect()
 }
 
-/// An array of inputs and its targets.
+/// An array of inputs with its array of targets.
 struct Pair {
     x: Array,
     y: Array,

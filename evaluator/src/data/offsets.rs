@@ -1,16 +1,16 @@
-//! Columns of numbers in single precision. Where single precision would lose how the values of a column vary,
-//! such as those of a time stamp over one hour, an offset is taken off first, in double precision.
+//! Converts columns to single precision. If that would lose the variation of a column, such as time stamps
+//! within an hour, an offset is subtracted first in double precision.
 
 use super::ReadingRules;
 
-/// Values from which the middle and the spread of a column are estimated.
+/// Number of values that estimate the middle and the spread of a column.
 const SAMPLE: usize = 10_000;
-/// An offset is taken off where the middle of a column is this many times its spread: single precision has 24
-/// bits, of which fewer than 12 would be left for what varies.
+/// An offset is subtracted if the middle of a column exceeds this multiple of its spread. Single precision
+/// has 24 bits; beyond this, fewer than 12 bits are left for the variation.
 const FAR: f64 = 4096.0;
 
-/// Values `[rows, columns]` in single precision less the offset of their column, and the offsets: none where
-/// no column needs one, and none where earlier rules read the values.
+/// Converts values `[rows, columns]` to single precision, minus the offset of their column. Also returns the
+/// offsets; empty if no column needs one, and under the first reading rules.
 pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> (Vec<f32>, Vec<f64>) {
     if rules == ReadingRules::First {
         return (values.iter().map(|value| *value as f32).collect(), Vec::new());
@@ -24,14 +24,14 @@ pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> 
     (single, if needed { offsets } else { Vec::new() })
 }
 
-/// What to take off a column of `rows` values: a round number near its middle, or 0.
+/// The offset of a column of `rows` values: a round number near its middle, or 0.
 pub(super) fn of_column(rows: usize, value: impl Fn(usize) -> f64) -> f64 {
     let step = rows.div_ceil(SAMPLE).max(1);
     let mut sample: Vec<f64> = (0..rows).step_by(step).map(value).collect();
     let middle = median(&mut sample);
     let mut distances: Vec<f64> = sample.iter().map(|value| (value - middle).abs()).collect();
     let typical = median(&mut distances);
-    // Where more than half of the values are equal, the others say how far the column reaches.
+    // If more than half of the values are equal, the typical distance is 0; then the largest distance counts.
     let largest = distances.iter().copied().fold(0.0, f64::max);
     let spread = if typical > 0.0 { typical } else { largest };
     if spread == 0.0 || middle.abs() <= FAR * spread {
@@ -53,7 +53,7 @@ mod tests {
     const NEW: ReadingRules = ReadingRules::CURRENT;
 
     #[test]
-    fn values_that_single_precision_holds_have_no_offset() {
+    fn to_single_needs_no_offset_for_ordinary_values() {
         let (single, offsets) = to_single(&[0.0, 1.5, 2.0, 1e6, 4.0, -1e6], 2, NEW);
         assert_eq!((single, offsets), (vec![0.0, 1.5, 2.0, 1e6, 4.0, -1e6], Vec::new()));
         let (_, offsets) = to_single(&[5.0; 4], 1, NEW);
@@ -61,7 +61,7 @@ mod tests {
     }
 
     #[test]
-    fn seconds_of_a_time_stamp_are_kept() {
+    fn to_single_keeps_seconds_of_time_stamps() {
         let values: Vec<f64> =
             (0..100).flat_map(|i| [1_700_000_000.0 + f64::from(i), f64::from(i)]).collect();
         let (single, offsets) = to_single(&values, 2, NEW);
@@ -73,7 +73,7 @@ mod tests {
     }
 
     #[test]
-    fn an_offset_is_taken_where_most_values_are_equal_or_one_lies_far_off() {
+    fn to_single_subtracts_offset_despite_equal_values_and_outliers() {
         let mut values = vec![5e9; 20];
         values[3] = 5e9 + 2.0;
         assert_eq!(to_single(&values, 1, NEW).1, [5e9]);

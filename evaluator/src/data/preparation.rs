@@ -1,4 +1,4 @@
-//! Settings that kinds of data sets have in common: splits, augmentation, and how many examples are taken.
+//! Settings that all kinds of data sets share: splits, augmentation, and the number of examples.
 
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
@@ -8,18 +8,18 @@ use serde_json::{Map, Value};
 use super::split::{self, Given, Sizes};
 use super::{Augmentation, DataError, DataSet, Opening, RawData, ReadingRules, Targets};
 
-/// Share that is held out where nothing is said.
+/// Default fraction that is held out.
 pub(super) const FIFTH: f64 = 0.2;
-/// The same for data sets that are large as a rule.
+/// Default fraction for large data sets.
 pub(super) const TENTH: f64 = 0.1;
 
-/// What is said in `[data]` beside the settings of the kind.
+/// The shared settings of `[data]`.
 #[derive(Clone, Debug)]
 pub(super) struct Preparation {
-    /// Share that is held out for testing; none where the data come with a test split.
+    /// Fraction held out for testing; `None` if the data has a test split.
     pub(super) test: Option<f64>,
     validation: f64,
-    /// The share for validation as it is written.
+    /// The fraction for validation, if the user stated it.
     pub(super) stated_validation: Option<f64>,
     split_seed: u64,
     augment: Augmentation,
@@ -27,18 +27,18 @@ pub(super) struct Preparation {
     rules: ReadingRules,
 }
 
-/// Which of the settings a kind has, and what holds where they are not stated.
+/// The shared settings that a kind supports, and their defaults.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Offer {
-    /// Whether a share can be held out for testing.
+    /// Whether a fraction can be held out for testing.
     pub(super) test: bool,
     /// Whether training examples can be augmented.
     pub(super) augment: bool,
-    /// Share of the examples outside the test split that judge networks during the search.
+    /// Default fraction, of the examples outside the test split, that evaluates networks during the search.
     pub(super) validation: f64,
 }
 
-/// The settings as they are written.
+/// The shared settings as written.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
@@ -61,10 +61,11 @@ impl Offer {
 }
 
 impl Preparation {
-    /// Reads a table: what is offered here, and the rest into the kind's own settings, which refuse unknown keys.
+    /// Reads a table: the shared settings, and the rest into the kind's own settings, which must refuse
+    /// unknown keys.
     ///
     /// # Errors
-    /// [`SettingsError`] naming the key.
+    /// [`SettingsError`] with the key.
     pub(super) fn read<T: DeserializeOwned>(
         opening: &Opening<'_>,
         offer: Offer,
@@ -87,7 +88,7 @@ impl Preparation {
         Ok((read, preparation))
     }
 
-    /// Holds a fifth out for testing, unless another share is stated.
+    /// Holds out a fifth for testing, unless the user states another fraction.
     pub(super) fn hold_out(&mut self) {
         self.test.get_or_insert(FIFTH);
     }
@@ -106,24 +107,24 @@ impl Preparation {
         self.augment.check(settings)
     }
 
-    /// The data set.
+    /// Splits the data and builds the data set.
     ///
     /// # Errors
-    /// [`DataError`] where there are too few examples.
+    /// [`DataError`] when a split has too few examples.
     pub(super) fn finish(&self, raw: RawData) -> Result<DataSet, DataError> {
         let splits = self.divide(&raw.targets, &raw.given);
         self.finish_divided(raw, splits)
     }
 
-    /// The splits of examples with these targets, for readers that must know them before they make values.
+    /// The splits of examples with these targets, for readers that need the splits before the values.
     pub(super) fn divide(&self, targets: &Targets, given: &Given) -> [Vec<u32>; 3] {
         split::divide_targets(targets, given, &self.sizes(), self.rules)
     }
 
-    /// The data set with these splits.
+    /// Builds the data set with these splits.
     ///
     /// # Errors
-    /// [`DataError`] where there are too few examples.
+    /// [`DataError`] when a split has too few examples.
     pub(super) fn finish_divided(&self, raw: RawData, splits: [Vec<u32>; 3]) -> Result<DataSet, DataError> {
         DataSet::divided(raw, (splits, self.split_seed), self.augment, self.rules)
     }
@@ -138,7 +139,7 @@ impl Preparation {
     }
 }
 
-/// The error for an unknown key with all the accepted ones, not only those of the kind.
+/// Adds the shared keys to the accepted keys of an error for an unknown key.
 fn with_keys(error: SettingsError, keys: &[&str]) -> SettingsError {
     let Some(rest) = error.problem.strip_prefix("unknown field `") else { return error };
     // Between two names stand the words that serde puts there.
@@ -173,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn a_table_is_read_into_both() {
+    fn read_splits_table_into_own_and_shared_settings() {
         let table = json!({ "file": "a", "limit": 9, "augment": { "shift": 2 } });
         let (own, mut preparation) = read::<Own>(&table).unwrap();
         assert_eq!((own.file.as_str(), preparation.limit, preparation.test), ("a", Some(9), None));
@@ -183,17 +184,17 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_their_key_and_what_is_accepted() {
+    fn read_errors_name_key_and_accepted_keys() {
         let unknown = read::<Own>(&json!({ "file": "a", "limmit": 9 })).err().unwrap();
-        let expected = "`data.limmit`: unknown field `limmit`, expected one of `file`, `validation`, `split_seed`, `limit`, \
-                        `augment`";
+        let expected = "`data.limmit`: unknown field `limmit`, expected one of `file`, `validation`, \
+            `split_seed`, `limit`, `augment`";
         assert_eq!(unknown, expected);
         let unknown = read::<Nothing>(&json!({ "x": 9 })).err().unwrap();
         assert!(
             unknown.ends_with("expected one of `validation`, `split_seed`, `limit`, `augment`"),
             "{unknown}"
         );
-        // Not offered.
+        // `test` is not supported here.
         assert!(read::<Own>(&json!({ "file": "a", "test": 0.1 })).err().unwrap().contains("`data.test`"));
         assert!(read::<Own>(&json!({})).err().unwrap().contains("missing field `file`"));
         for (key, value) in [("limit", json!(1)), ("validation", json!(0.9)), ("split_seed", json!(-1))] {

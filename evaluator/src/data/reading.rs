@@ -1,29 +1,28 @@
-//! What a data set is opened from, and by which rules its files are read.
+//! The inputs of opening a data set, and the rules by which files are read.
 
 use std::path::Path;
 
 use kiln_space::Settings;
 
-/// How files become values, classes and splits.
+/// The rules by which files become values, classes and splits.
 ///
-/// A network is measured on the data that it was made for, so its card records the rules. They change only
-/// when the same files and settings would give other values, other classes or other splits.
+/// A network is measured on data read by its own rules, so its card records them. A new version of the rules
+/// is needed only if the same files and settings would give other values, classes or splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReadingRules {
-    /// Images as they are stored: no orientation, no transparency, 8 bits, grey by ITU-R BT.709, resized in
-    /// 8 bits, cut JPEG files filled up with grey. `limit` takes one example of a class more than its share
-    /// where the share is no whole number. Class names that are numbers with a fraction are sorted as text.
+    /// Images as stored: no orientation, no transparency, 8 bits, grey by ITU-R BT.709, resized in 8 bits,
+    /// truncated JPEG files padded with grey. If a class's part of `limit` is not a whole number, it is
+    /// rounded up. Class names that are numbers with a fraction are sorted as text.
     First,
-    /// Images as a viewer shows them. `limit` takes exactly the number it says. Numeric class names are
-    /// sorted by their values.
+    /// Images as a viewer shows them. `limit` is exact. Numeric class names are sorted by value.
     Second,
 }
 
 impl ReadingRules {
-    /// The rules by which new studies read their data.
+    /// The rules of new studies.
     pub const CURRENT: Self = Self::Second;
 
-    /// The number under which files record the rules.
+    /// The number of the rules in files.
     #[must_use]
     pub const fn number(self) -> u32 {
         match self {
@@ -32,7 +31,7 @@ impl ReadingRules {
         }
     }
 
-    /// The rules of a number; `None` for those of a newer program.
+    /// The rules with this number; `None` for rules of a newer build.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
@@ -43,36 +42,36 @@ impl ReadingRules {
     }
 }
 
-/// Which names of a column of a table are inputs of their own.
+/// Which categories of a table column become separate inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NamesFrom {
-    /// Those of the training split; all others share one input.
+    /// Categories of the training split. All others share one input.
     #[default]
     Training,
-    /// Those of all examples: for data that a trained network is measured on, which knows names of its own.
+    /// Categories of all examples, for measuring a trained network, which has its own list of categories.
     AllExamples,
 }
 
-/// Hears how far reading is: files read, and files in all.
+/// A callback for progress: number of files read, and number of all files.
 pub type ReadingProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// What a data set is opened from.
+/// The inputs of opening a data set.
 #[derive(Clone, Copy)]
 pub struct Opening<'a> {
     /// The table `[data]` without its key `kind`.
     pub settings: &'a Settings,
-    /// Folder that was given for the files, if one was.
+    /// Folder of the files, if given.
     pub folder: Option<&'a Path>,
-    /// How files are read.
+    /// Rules of reading.
     pub rules: ReadingRules,
-    /// Which names of a column are inputs.
+    /// Which categories of a table column become separate inputs.
     pub names: NamesFrom,
-    /// Hears how far reading is; readers of a single file need not report.
+    /// Callback for progress. Readers of a single file need not call it.
     pub progress: ReadingProgress<'a>,
 }
 
 impl<'a> Opening<'a> {
-    /// Opens by the current rules, and reports to nobody.
+    /// The current rules, without a progress callback.
     #[must_use]
     pub fn new(settings: &'a Settings, folder: Option<&'a Path>) -> Self {
         Self {

@@ -1,4 +1,4 @@
-//! Which kinds of data sets there are.
+//! Kinds of data sets by name.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -17,7 +17,7 @@ pub struct DataRegistry {
 }
 
 impl DataRegistry {
-    /// The kinds that come with Kiln.
+    /// The built-in kinds.
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self { builders: BTreeMap::new() };
@@ -30,12 +30,12 @@ impl DataRegistry {
         registry
     }
 
-    /// Adds a kind, or replaces one.
+    /// Adds a kind, or replaces the one with this name.
     pub fn register(&mut self, kind: &'static str, builder: DataBuilder) {
         self.builders.insert(kind, builder);
     }
 
-    /// Known kinds.
+    /// Names of all kinds, sorted.
     pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
         self.builders.keys().copied()
     }
@@ -43,7 +43,7 @@ impl DataRegistry {
     /// Opens a data set.
     ///
     /// # Errors
-    /// [`DataError`] for an unknown kind, impossible settings, and files that are missing or damaged.
+    /// [`DataError`] for an unknown kind, impossible settings, and missing or damaged files.
     pub fn open(&self, kind: &str, opening: &Opening<'_>) -> Result<Arc<DataSet>, DataError> {
         let builder = self.builders.get(kind).ok_or_else(|| {
             let known: Vec<&str> = self.kinds().collect();

@@ -1,5 +1,5 @@
-//! Seeded splits. Every class has the same share of each split, unless the files or a column say who is
-//! where.
+//! Seeded splits. Every class contributes equally to each split, unless the files or a column determine the
+//! splits.
 
 use std::collections::BTreeMap;
 
@@ -12,16 +12,16 @@ use crate::seed;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 #[repr(usize)]
 pub enum Split {
-    /// What networks are trained on.
+    /// For training.
     Train = 0,
-    /// What the search judges them by.
+    /// For evaluation during the search.
     Validation = 1,
-    /// What only finished networks are measured on, once.
+    /// For measuring finished networks, once.
     Test = 2,
 }
 
 impl Split {
-    /// The split that people mean by a name of a folder or in a column.
+    /// The split that a folder name or a column value means.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Self::Train),
@@ -32,46 +32,46 @@ impl Split {
     }
 }
 
-/// Classes of more examples give every split some by themselves.
+/// A class with more examples than this contributes to every split at the usual fractions.
 const MANY: usize = 50;
 
-/// Shares of the splits.
+/// Sizes of the splits.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Sizes {
-    /// Share of the examples that no file put into a split, for testing; ignored when files give a test
-    /// split.
+    /// Test fraction of the examples that no file assigns to a split. Ignored if the files have a test split.
     pub test: f64,
-    /// Share of the remaining ones for validation; ignored when files give a validation split.
+    /// Validation fraction of the remaining examples. Ignored if the files have a validation split.
     pub validation: f64,
-    /// Seed of the shuffle; apart from the study's seed, so that studies with different seeds compare.
+    /// Seed of the shuffle. It is independent of the study's seed, so that studies with different seeds are
+    /// comparable.
     pub seed: u64,
-    /// At most this many examples outside the given test split, if stated.
+    /// Maximum number of examples outside the given test split.
     pub limit: Option<usize>,
 }
 
-/// By what the examples are divided that no file put into a split.
+/// How to divide examples that no file assigns to a split.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub enum Division {
-    /// At random, each class alike.
+    /// Randomly, with equal fractions of each class.
     #[default]
     Shares,
-    /// At random, examples of one group always together.
+    /// Randomly, keeping each group together.
     Groups(Vec<u32>),
-    /// By time: the earliest train, the latest test. Examples of one time stay together.
+    /// By time: training is earliest, test is latest. Equal times stay together.
     Times(Vec<f64>),
 }
 
-/// Which examples the files themselves put into a split, and by what the others are divided.
+/// Splits that the files specify, and how to divide the other examples.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Given {
-    /// The split of each example, `None` where the files leave it open; empty where they say nothing at all.
+    /// The split of each example, `None` if the files do not specify it. Empty if they specify none.
     pub splits: Vec<Option<Split>>,
-    /// By what the rest is divided.
+    /// How to divide the other examples.
     pub division: Division,
 }
 
 impl Given {
-    /// All `count` examples are free, but the last `test` of them are the test split.
+    /// The last `test` of `count` examples are the test split; the others are not assigned.
     #[must_use]
     pub fn test_at_end(count: usize, test: usize) -> Self {
         let split = |index: usize| (index >= count - test).then_some(Split::Test);
@@ -79,18 +79,18 @@ impl Given {
         Self { splits, division: Division::Shares }
     }
 
-    /// The split of an example, if it is given.
+    /// The given split of an example.
     pub(crate) fn of(&self, index: usize) -> Option<Split> {
         self.splits.get(index).copied().flatten()
     }
 
-    /// Whether any example is given to a split.
+    /// Whether the files assign any example to a split.
     pub(crate) fn has(&self, split: Split) -> bool {
         self.splits.contains(&Some(split))
     }
 }
 
-/// What to do where a split has no examples: which shares would give it some.
+/// Advice for an empty split: fractions that would give it examples.
 pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
     let few = "give more examples, or other shares `validation` and `test`".to_owned();
     let (Targets::Classes { labels, names }, Division::Shares) = (targets, &given.division) else {
@@ -107,7 +107,7 @@ pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
     if largest > MANY || asked.is_empty() {
         return few;
     }
-    // Each class gives a split its share, rounded, and one example at least stays for training.
+    // Each class contributes its rounded fraction to each split, and keeps at least one training example.
     if largest <= asked.len() {
         return format!(
             "no shares are possible: each split takes its share of every class, and the largest class has \
@@ -127,7 +127,7 @@ pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
     )
 }
 
-/// The splits of examples with these targets.
+/// Splits examples with these targets.
 pub(crate) fn divide_targets(
     targets: &Targets,
     given: &Given,
@@ -139,9 +139,8 @@ pub(crate) fn divide_targets(
     divide(&targets.strata(&free), given, sizes, rules)
 }
 
-/// Ascending indices of training, validation and test examples. `labels` are the classes (or strata of
-/// values) of which each split has its share, for every example that is not given to the test split; what
-/// they are of the others does not matter.
+/// Ascending indices of training, validation and test examples. `labels` holds the class of every example (or
+/// the stratum, for values); each split gets a fraction of each class. Labels of given examples are ignored.
 pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: ReadingRules) -> [Vec<u32>; 3] {
     let mut splits = [const { Vec::new() }; 3];
     let mut free = Vec::new();
@@ -151,7 +150,7 @@ pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: Readin
             None => free.push(index as u32),
         }
     }
-    // Where files give a split, no share of the rest is held out for it.
+    // If the files assign a split, it gets no fraction of the other examples.
     let test = if given.has(Split::Test) { 0.0 } else { sizes.test };
     let validation = if given.has(Split::Validation) { 0.0 } else { sizes.validation };
     let drawn = match &given.division {
@@ -166,7 +165,7 @@ pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: Readin
     splits
 }
 
-/// Shuffles each class and cuts the shares off its end.
+/// Shuffles each class and cuts the test and validation fractions off its end.
 fn by_class(
     labels: &[u32],
     free: &[u32],
@@ -200,7 +199,7 @@ fn by_class(
     splits
 }
 
-/// The members of each class, in a seeded order.
+/// The members of each class in a seeded random order.
 fn shuffled_classes(labels: &[u32], members: &[u32], seed: u64) -> Vec<Vec<u32>> {
     let label = |index: &u32| labels[*index as usize];
     let classes = members.iter().map(label).max().map_or(0, |label| label as usize + 1);
@@ -214,7 +213,7 @@ fn shuffled_classes(labels: &[u32], members: &[u32], seed: u64) -> Vec<Vec<u32>>
     by_class
 }
 
-/// At most `limit` of the examples, each class in proportion.
+/// At most `limit` of the examples, proportionally from each class.
 fn limited(labels: &[u32], free: Vec<u32>, sizes: &Sizes) -> Vec<u32> {
     let Some(limit) = sizes.limit.filter(|limit| *limit < free.len()) else { return free };
     let mut classes = shuffled_classes(labels, &free, sizes.seed);
@@ -227,14 +226,14 @@ fn limited(labels: &[u32], free: Vec<u32>, sizes: &Sizes) -> Vec<u32> {
     kept
 }
 
-/// How many of each class make `limit` together, by the largest remainders (Hamilton's method); all of them
-/// where there are no more than that.
+/// Distributes `limit` over the classes in proportion, by the largest remainders (Hamilton's method). Takes
+/// everything if the classes have at most `limit` members.
 fn apportioned(counts: &[usize], limit: usize) -> Vec<usize> {
     let all: usize = counts.iter().sum();
     if all <= limit {
         return counts.to_vec();
     }
-    // In 128 bits no product of two sizes overflows.
+    // 128 bits hold the product of any two sizes.
     let scaled = |count: &usize| *count as u128 * limit as u128;
     let mut taken: Vec<usize> = counts.iter().map(|count| (scaled(count) / all as u128) as usize).collect();
     let mut order: Vec<usize> = (0..counts.len()).collect();
@@ -246,7 +245,7 @@ fn apportioned(counts: &[usize], limit: usize) -> Vec<usize> {
     taken
 }
 
-/// Deals whole groups out, in a seeded order, until a split has its share of the examples.
+/// Assigns whole groups in a seeded random order, until each split has its fraction of the examples.
 fn by_group(groups: &[u32], free: Vec<u32>, [validation, test]: [f64; 2], sizes: &Sizes) -> [Vec<u32>; 3] {
     let mut members: BTreeMap<u32, Vec<u32>> = BTreeMap::new();
     let count = free.len();
@@ -258,7 +257,7 @@ fn by_group(groups: &[u32], free: Vec<u32>, [validation, test]: [f64; 2], sizes:
     let test = share(count, test);
     let validation = share(count - test, validation);
     let mut splits = [const { Vec::new() }; 3];
-    // The last group may stay for training: a split without examples is refused with its own message.
+    // Keep the last group for training. A later check reports an empty split.
     let last = order.len().saturating_sub(1);
     for (at, group) in order.into_iter().enumerate() {
         let lacks = |split: Split, wanted: usize| at < last && splits[split as usize].len() < wanted;
@@ -272,8 +271,8 @@ fn by_group(groups: &[u32], free: Vec<u32>, [validation, test]: [f64; 2], sizes:
     splits
 }
 
-/// The earliest examples train, then come those of the validation, the latest test. Examples of one time go
-/// to the later split together: what happens at one moment must not be on both sides.
+/// Splits by time: training, then validation, then test. Examples with equal times go to the later split
+/// together, so that no moment is in two splits.
 fn by_time(times: &[f64], free: Vec<u32>, [validation, test]: [f64; 2]) -> [Vec<u32>; 3] {
     let time = |index: &u32| times[*index as usize];
     let mut order = free;
@@ -329,7 +328,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_test_split_is_kept_and_no_share_is_held_out_beside_it() {
+    fn divide_keeps_given_test_split_and_holds_out_no_more() {
         let labels: Vec<u32> = (0..100).map(|i| i % 2).collect();
         let given = Given::test_at_end(100, 20);
         let splits = divide(&labels, &given, &Sizes { limit: Some(40), ..sizes(0.5, 0.1) }, NEW);
@@ -338,7 +337,7 @@ mod tests {
     }
 
     #[test]
-    fn a_given_validation_split_is_kept_and_the_rest_trains() {
+    fn divide_keeps_given_validation_split() {
         let labels = vec![0; 10];
         let mut splits = vec![None; 10];
         splits[3] = Some(Split::Validation);
@@ -349,8 +348,8 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_takes_exactly_its_number_of_unequal_classes() {
-        // 17, 16 and 67 of a hundred; 10 of them are 1.7, 1.6 and 6.7.
+    fn limit_is_exact_for_unequal_classes() {
+        // Classes have 17, 16 and 67 of 100 examples. The exact parts of 10 are 1.7, 1.6 and 6.7.
         assert_eq!(apportioned(&[17, 16, 67], 10), [2, 1, 7]);
         assert_eq!(apportioned(&[1, 1, 1], 2), [1, 1, 0]);
         assert_eq!(apportioned(&[3, 4], 100), [3, 4]);
@@ -361,12 +360,12 @@ mod tests {
             train.len() + validation.len()
         };
         assert_eq!(count(NEW), 100);
-        // 116 of each class are left for it: 100 / 1740 of them, rounded up, twelve times.
+        // Each of 12 classes has 116 examples left: 116 * 100 / 1740 = 6.67, rounded up to 7, gives 84.
         assert_eq!(count(ReadingRules::First), 84, "as earlier builds took them");
     }
 
     #[test]
-    fn shares_that_are_possible_are_named_and_give_every_split_examples() {
+    fn advice_names_fractions_that_give_every_split_examples() {
         let classes = |each: u32| Targets::Classes {
             names: (0..40).map(|class| class.to_string()).collect(),
             labels: (0..40 * each).map(|i| i % 40).collect(),
@@ -383,7 +382,7 @@ mod tests {
     }
 
     #[test]
-    fn a_group_is_never_on_two_sides() {
+    fn divide_by_group_keeps_groups_together() {
         let labels: Vec<u32> = (0..200).map(|i| i % 2).collect();
         let groups: Vec<u32> = (0..200).map(|i| i / 8).collect();
         let given = Given { splits: Vec::new(), division: Division::Groups(groups.clone()) };
@@ -397,8 +396,8 @@ mod tests {
     }
 
     #[test]
-    fn the_past_trains_and_the_future_tests_with_equal_times_together() {
-        // Times 0, 0, 1, 1, ...: every moment has two examples, listed backwards.
+    fn divide_by_time_orders_splits_and_keeps_equal_times_together() {
+        // Each of the times 0 to 9 has two examples, in descending order.
         let times: Vec<f64> = (0..20).map(|i| f64::from((19 - i) / 2)).collect();
         let given = Given { splits: Vec::new(), division: Division::Times(times.clone()) };
         let splits = divide(&[0; 20], &given, &sizes(0.25, 0.2), NEW);

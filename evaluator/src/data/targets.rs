@@ -1,34 +1,34 @@
-//! What networks learn to give for each example.
+//! Targets of the examples.
 
-/// Classes or numbers, one entry an example.
+/// Classes or values, one entry per example.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Targets {
-    /// Classification: each example is of one class.
+    /// Classification: each example belongs to one class.
     Classes {
         /// Class names in label order.
         names: Vec<String>,
         /// Class of each example.
         labels: Vec<u32>,
     },
-    /// Regression: each example has one value of every named quantity.
+    /// Regression: each example has one value per named target.
     Values {
-        /// Names of the quantities in output order.
+        /// Names of the targets in output order.
         names: Vec<String>,
-        /// Values less their offset, `[examples, names]`, row-major, in each quantity's own unit.
+        /// Values minus their offset, `[examples, names]`, row-major, each in its own unit.
         values: Vec<f32>,
-        /// What was taken off the values of each quantity in double precision, so that single precision holds
-        /// how they vary; empty where nothing was.
+        /// Offsets that were subtracted from the targets in double precision, so that single precision keeps
+        /// small differences; empty if all are 0.
         offsets: Vec<f64>,
     },
 }
 
-/// Groups into which a regression's examples are put at most, so that each split has small and large values alike.
+/// Maximum number of strata for a regression, so that each split has small and large values.
 const STRATA: usize = 10;
-/// Examples that a group should have, so that each split gets some of it.
+/// Minimum number of examples per stratum, so that each split gets some.
 const STRATUM: usize = 10;
 
 impl Targets {
-    /// Names of the outputs: classes, or quantities.
+    /// Names of the outputs: classes or regression targets.
     #[must_use]
     pub fn names(&self) -> &[String] {
         match self {
@@ -45,15 +45,15 @@ impl Targets {
         }
     }
 
-    /// Whether there are no examples.
+    /// Whether the data has no examples.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.len() == 0
     }
 
-    /// The group of each example that splits keep in proportion: its class, or for numbers the tenth of the
-    /// `free` examples in which its first value lies (a larger part where there are few). Of numbers,
-    /// examples that are not free have no group of their own.
+    /// The stratum of each example. Splits keep strata in proportion. For classes it is the class. For values
+    /// it is the decile of the first target among the `free` examples (coarser if these are few); examples
+    /// that are not free get stratum 0.
     pub(crate) fn strata(&self, free: &[u32]) -> Vec<u32> {
         match self {
             Self::Classes { labels, .. } => labels.clone(),
@@ -92,7 +92,7 @@ impl Targets {
         }
     }
 
-    /// What was taken off the values of a quantity.
+    /// The offset that was subtracted from a target.
     #[must_use]
     pub fn offset(&self, quantity: usize) -> f64 {
         match self {
@@ -107,7 +107,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn strata_of_numbers_are_tenths_of_the_first_one() {
+    fn strata_of_values_are_deciles_of_the_first_target() {
         let values = (0..200).flat_map(|i| [((i * 7) % 200) as f32, 0.0]).collect();
         let targets =
             Targets::Values { names: vec!["a".to_owned(), "b".to_owned()], values, offsets: Vec::new() };

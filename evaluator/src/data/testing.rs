@@ -1,11 +1,11 @@
-//! Data sets for tests in which only the targets matter.
+//! Data sets for tests that depend on targets only.
 
 use kiln_export::InputRecord;
 use kiln_space::Shape;
 
 use super::{Augmentation, DataSet, Given, RawData, Sizes, Targets};
 
-/// Examples with these targets and one input that is 0 everywhere; the last `test` are given as the test split.
+/// Examples with these targets and one constant input. The last `test` examples are the test split.
 pub(crate) fn of_targets(targets: Targets, test: usize, sizes: &Sizes) -> DataSet {
     let raw = RawData {
         name: "test".to_owned(),

@@ -140,7 +140,7 @@ fn arrays_of_an_archive_are_read() {
 fn what_cannot_be_read_is_refused_with_advice() {
     let settings = json!({ "kind": "npy" });
     let objects = arrays(&raw_npy("|O", "(12,)", false, b"\x80")).refused(&settings);
-    assert!(objects.contains("not Python objects; of names make text with `astype(str)`"), "{objects}");
+    assert!(objects.contains("not Python objects; convert names to text with `astype(str)`"), "{objects}");
     let scores = arrays(&npy(&[12, 2], (0..24).map(|i| i as f32 / 8.0))).refused(&settings);
     assert!(scores.contains("`argmax(axis=1)`"), "{scores}");
     let constant = arrays(&npy(&[12], [2.5; 12])).refused(&json!({ "kind": "npy", "task": "regression" }));

@@ -153,7 +153,7 @@ fn tables() {
     case("x,y\n1,a\n1e39,b\n", text, "add it to `missing_values`)");
     let words = "t.csv: 1 column needs a decision: `x` (text, 2 different, such as `red`)";
     case("x,y\nred,a\nblue,b\nred,b\n", words, "categorical = [\"x\"]");
-    case("x,y\n1,a\n2,\n", "t.csv: line 3, column `y`: found nothing", "must be known");
+    case("x,y\n1,a\n2,\n", "t.csv: line 3, column `y`: found nothing", "training needs every target");
     case("x,y\n1,a\n2,a\n", "t.csv: all lines: found one class `a` in column `y`", "at least two classes");
     check(
         &[("t.csv", b"x,y\n1,a\n\xff,b\n".to_vec())],

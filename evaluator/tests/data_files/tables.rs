@@ -150,7 +150,7 @@ fn suspicious_columns_are_noted_unless_features_names_them() {
     let notes = folder.open(&csv(&json!({}))).unwrap().notes().join("\n");
     for part in [
         "column `count` counts the lines",
-        "column `id` is a whole number that is different in every line",
+        "column `id` holds a different whole number in every line",
         "column `when` ",
         "column `leak` alone determines the class; if it is not known where the network is used, leave it out: `ignore = \
          [\"leak\"]`",
@@ -195,7 +195,7 @@ fn values_far_from_zero_are_learned_as_well_as_others() {
             assert!((found - expected).abs() < 1e-4, "{offset}: {found} {expected}");
         }
         assert!(
-            data.notes().iter().any(|note| note.contains("varies too little about")),
+            data.notes().iter().any(|note| note.contains("varies too little around")),
             "{:?}",
             data.notes()
         );
@@ -217,10 +217,10 @@ fn files_without_a_header_and_with_decimal_commas_are_read() {
     assert_eq!(data.example(7), [7.5, -12.5]);
     folder.put("t.csv", "1,2,3\n4,5,6\n");
     let said = folder.refused(&csv(&json!({})));
-    assert!(said.contains("of a file without a header line say `header = false`"), "{said}");
+    assert!(said.contains("for a file without a header line set `header = false`"), "{said}");
     let said = folder.refused(&csv(&json!({ "decimal": "," })));
     assert!(
-        said.starts_with("`data.decimal`: found ',', expected `.` or `,`, and not what separates"),
+        said.starts_with("`data.decimal`: found ',', expected `.` or `,`, and not the separator"),
         "{said}"
     );
 }
@@ -243,7 +243,7 @@ fn quotes_may_be_other_signs_or_escaped() {
     let folder = table(r"a\, b,x,y", 20, bare);
     expected(&folder.open(&csv(&json!({ "escape": "\\", "categorical": ["a, b"] }))).unwrap());
     for (key, wrong, said) in [
-        ("quote", "é", "`data.quote`: found 'é', expected one ASCII character that is no letter"),
+        ("quote", "é", "`data.quote`: found 'é', expected one ASCII character that is neither a letter"),
         ("quote", ",", "`data.separator`: found ',', expected one ASCII character"),
         ("escape", "\"", "`data.escape`: found '\"', expected one ASCII character other than `quote`"),
     ] {
@@ -312,8 +312,8 @@ fn constant_targets_are_refused() {
     let said = folder.refused(&csv(&json!({ "task": "regression" })));
     assert_eq!(
         said,
-        "t.csv: all lines: found 5 in every line of column `y`, expected a target that varies: of a constant nothing can be \
-         learned"
+        "t.csv: all lines: found 5 in every line of column `y`, expected a target that varies; nothing can be \
+         learned from a constant"
     );
     assert!(folder.refused(&csv(&json!({}))).contains("found one class `5` in column `y`"));
 }

@@ -1,6 +1,7 @@
-//! From layers to ONNX nodes. Shapes come from the architecture; what is kept here is how each value lies in the graph:
-//! ONNX wants `[batch, channels, height, width]` for windows and `[batch, features]` for matrices, while a vector is
-//! `[features, 1, 1]` to the architecture. A value is rearranged where its reader wants it otherwise.
+//! Converts layers to ONNX nodes. Shapes come from the architecture. This module tracks how each value is
+//! arranged in the graph: ONNX needs `[batch, channels, height, width]` for windows and `[batch, features]`
+//! for matrices, while a vector is `[features, 1, 1]` in the architecture. A value is rearranged if its
+//! reader needs the other arrangement.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -51,21 +52,21 @@ pub(super) struct Layers<'a> {
     pub(super) model: &'a TrainedModel,
     pub(super) integers: QuantizedNetwork,
     pub(super) graph: GraphBuilder,
-    /// Names that no layer's value may take, whatever the layer is called.
+    /// Reserved names. The value of a layer with such a name gets another name.
     fixed: BTreeSet<String>,
     pub(super) values: BTreeMap<LayerId, GraphValue>,
-    /// Names of scale and zero point, by the layer whose grid it is.
+    /// Names of scale and zero point, by the layer that owns the grid.
     pub(super) grids: BTreeMap<LayerId, [String; 2]>,
-    /// Values of single precision that are read in 8 bits, once they are on their grids.
+    /// Single-precision values after rounding to their grids for 8-bit readers.
     pub(super) on_grid: BTreeMap<LayerId, GraphValue>,
-    /// Values in the other arrangement, by layer and whether they are read in 8 bits.
+    /// Names of rearranged values, by layer and by whether the reader takes 8 bits.
     rearranged: BTreeMap<(LayerId, bool), String>,
-    /// Name of the value that holds the size of the batch.
+    /// Name of the value that holds the batch size.
     batch: Option<String>,
 }
 
 impl Layers<'_> {
-    /// `(raw - mean) / deviation`, the value of the input layer.
+    /// Appends `(raw - mean) / deviation`, the value of the input layer.
     fn normalize(&mut self, input: &GraphValue) {
         let shape = match input.rank {
             Rank::Map => vec![input.shape.channels, 1, 1],
@@ -86,7 +87,7 @@ impl Layers<'_> {
         self.values.insert(LayerId(0), value);
     }
 
-    /// Appends a node between layers, with a value that lies like `like`; gives the value's name.
+    /// Appends an intermediate node whose value is arranged like `like`. Returns the value's name.
     pub(super) fn step(
         &mut self,
         op_type: &str,
@@ -102,7 +103,8 @@ impl Layers<'_> {
         name
     }
 
-    /// Name of a layer's value in the wanted arrangement, as `reader` reads it. Only vectors have two arrangements.
+    /// Name of a layer's value for `reader`, in the requested arrangement. Only vectors have two
+    /// arrangements.
     fn read(&mut self, reader: LayerId, id: LayerId, rank: Rank) -> String {
         let in_8_bits = self.integers.read_grid(reader, id).is_some();
         let value = if in_8_bits { self.on_grid(id) } else { self.values[&id].clone() };
@@ -124,7 +126,8 @@ impl Layers<'_> {
                 self.step("Unsqueeze", &layer, "map", &[&value.name, &axes], Vec::new(), &like)
             }
         };
-        // Integer runtimes look for the grid on both sides of a node.
+        // Integer runtimes need the quantization nodes on both sides of a node, so round again after
+        // rearranging.
         let is_on_grid = in_8_bits || self.integers.plan.is_stored(id);
         let name =
             if is_on_grid { self.rounded(id, &layer, &GraphValue { name, ..like }).name } else { name };
@@ -164,12 +167,12 @@ impl Layers<'_> {
         self.values.insert(id, value);
     }
 
-    /// The nodes of a layer; the last one has the layer's name and gives `value`.
+    /// Appends the nodes of a layer. The last one has the layer's name and outputs `value`.
     fn nodes(&mut self, id: LayerId, value: &GraphValue) {
         let layer = self.model.architecture.layer(id);
         let part = |part: &str| format!("{}.{part}", layer.name);
         let read_as = match layer.op {
-            // Flatten reads any arrangement.
+            // Flatten accepts both arrangements.
             Op::Flatten => self.values[&layer.inputs[0]].rank,
             _ => value.rank,
         };
@@ -217,7 +220,7 @@ impl Layers<'_> {
         self.graph.node(op_type, &layer.name, &inputs, &value.name, attributes);
     }
 
-    /// Steps before an activation's last node, whose inputs are left in `inputs`.
+    /// Appends the nodes before an activation's last node. Leaves the inputs of the last node in `inputs`.
     fn activation(
         &mut self,
         kind: ActivationKind,
@@ -243,7 +246,7 @@ impl Layers<'_> {
                 ("Mul", Vec::new())
             }
             ActivationKind::Tanh => ("Tanh", Vec::new()),
-            // Opset 20 has the operator; the steps run on every runtime of opset 17.
+            // Opset 20 has a `Gelu` operator. These nodes run on every runtime with opset 17.
             ActivationKind::Gelu => {
                 let constants = [
                     self.graph.scalar("sqrt_half", std::f32::consts::FRAC_1_SQRT_2),
@@ -262,7 +265,7 @@ impl Layers<'_> {
         }
     }
 
-    /// Name of the value that holds the shape of a constant of zeros: the batch comes from the input.
+    /// Name of the value that holds the shape of a constant of zeros. The batch size comes from the input.
     fn zero_shape(&mut self, layer: &Layer) -> String {
         let batch = self.batch.clone().unwrap_or_else(|| {
             let name = self.graph.unique(&format!("{INPUT}.batch"));
@@ -278,7 +281,7 @@ impl Layers<'_> {
         shape
     }
 
-    /// The graph's output: the last layer's value, made a vector under its fixed name where it is not yet.
+    /// The graph's output: the last layer's value as a vector under its fixed name.
     fn output(&mut self) -> GraphValue {
         let (_, last) = self.values.last_key_value().expect("the input layer has a value");
         let name = self.model.card.predicts.outputs();
@@ -292,7 +295,7 @@ impl Layers<'_> {
     }
 }
 
-/// Names of a kernel's arrays.
+/// Names of the arrays of a kernel.
 fn weights(part: &impl Fn(&str) -> String, bias: bool) -> Vec<String> {
     [("weight", true), ("bias", bias)]
         .into_iter()
@@ -301,7 +304,7 @@ fn weights(part: &impl Fn(&str) -> String, bias: bool) -> Vec<String> {
         .collect()
 }
 
-/// Attributes of a sliding window; the padding is the same at both ends.
+/// Attributes of a sliding window. Padding is equal on both sides.
 fn window(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Vec<AttributeProto> {
     let [vertical, horizontal] = padding;
     vec![

@@ -23,34 +23,39 @@ const INPUT: &str = "input";
 
 /// Version of the operator set.
 const OPSET: i64 = 17;
-/// Version of the file format that came with the operator set.
+/// Version of the file format that belongs to the operator set.
 const IR_VERSION: i64 = 8;
-/// Protobuf's own limit on a message, in bytes.
+/// Protobuf's limit on the size of a message, in bytes.
 const LIMIT: usize = i32::MAX as usize;
 
 /// Writes ONNX in single precision and 8 bits, operator set 17.
 ///
 /// # Shapes
-/// Input `input`: raw values, `[batch, channels, height, width]`; `[batch, features]` where the architecture's input is a
-/// vector `[features, 1, 1]`. Output `logits`: `[batch, classes]`; of a regression `values`: `[batch, values]`, each in its
-/// own unit. The batch is open.
+/// - Input `input`: raw values, `[batch, channels, height, width]`, or `[batch, features]` if the
+///   architecture's input is a vector `[features, 1, 1]`.
+/// - Output `logits`: `[batch, classes]`. For a regression `values`: `[batch, values]`, each in its own unit.
+///
+/// The batch size is not fixed.
 ///
 /// # Names
-/// Every node is called as its layer, and so is its value; weights are `<layer>.<part>` (see [`TrainedModel`]). A layer
-/// that becomes several nodes gives its name to the last; the others are `<layer>.<step>`. Where a name is taken, a
-/// number is added to the value or the step, never to a weight. The first two nodes normalize the raw input.
+/// A node and its value have the name of their layer. Weights are `<layer>.<part>` (see [`TrainedModel`]). If
+/// a layer becomes several nodes, the last has the layer's name and the others are `<layer>.<step>`. If a
+/// name is taken, a number is appended to the value or step, never to a weight. The first two nodes normalize
+/// the raw input.
 ///
 /// # Layers of 8 bits
-/// Where a value is rounded ([`crate::QuantizationPlan`]) stand `QuantizeLinear` and `DequantizeLinear`, called
-/// `<layer>.quantize` and `<layer>.dequantize`, with `<layer>.step` and `<layer>.zero_point`. Weights are `<layer>.weight_int8`
-/// with a step for each output channel, biases `<layer>.bias_int32`; batch normalizations are folded into them.
-/// Activations are unsigned, 128 higher than on their [`crate::Grid`], weights signed. A convolution of single precision
-/// between two values of 8 bits is rounded by ONNX Runtime itself, unless its graph optimizations are switched off.
+/// A rounded value ([`crate::QuantizationPlan`]) passes through `QuantizeLinear` and `DequantizeLinear`. They
+/// are called `<layer>.quantize` and `<layer>.dequantize`, with the constants `<layer>.step` and
+/// `<layer>.zero_point`. Weights are `<layer>.weight_int8` with a step per output channel, biases
+/// `<layer>.bias_int32`. Batch normalizations are folded into them. Weights are signed. Activations are
+/// unsigned: 128 higher than on their [`crate::Grid`]. ONNX Runtime itself rounds a single-precision
+/// convolution between two 8-bit values, unless its graph optimizations are disabled.
 ///
-/// Layers that the output does not depend on are left out. The file also carries name, genotype, classes or values (a
-/// JSON list), data, training, raw input and seed of the [`crate::ModelCard`] as metadata, and as JSON
-/// `inputs` (a list of [`crate::InputRecord`]), `reading` and `target_offsets` of its
-/// [`crate::Preprocessing`].
+/// # Metadata
+/// Layers that the output does not depend on are omitted. The file carries metadata of the
+/// [`crate::ModelCard`]: name, genotype, classes or values (a JSON list), data, training, raw input and seed.
+/// It also carries, as JSON, `inputs` (a list of [`crate::InputRecord`]), `reading` and `target_offsets` of
+/// its [`crate::Preprocessing`].
 ///
 /// Source: ONNX 1.12 operators (operator set 17), <https://onnx.ai/onnx/operators>.
 #[derive(Clone, Copy, Debug, Default)]

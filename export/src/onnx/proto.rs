@@ -1,8 +1,9 @@
-//! The messages of ONNX's protobuf schema that describe a graph of tensors. Generated; not edited by hand.
+//! The messages of ONNX's protobuf schema that describe a graph of tensors. Generated; do not edit.
 //!
-//! Source: `onnx/onnx.proto` of ONNX 1.23.2 (the ONNX Project Contributors, Apache-2.0), compiled with protox 0.9 and
-//! prost-build 0.14. Left out before generating: training, functions, device configurations, quantization annotations,
-//! sparse and non-tensor types, external data; after it: comments and the conversions between enums and their names.
+//! Source: `onnx/onnx.proto` of ONNX 1.23.2 (the ONNX Project Contributors, Apache-2.0), compiled with protox
+//! 0.9 and prost-build 0.14. Removed from the schema: training, functions, device configurations,
+//! quantization annotations, sparse and non-tensor types, external data. Removed from the result: comments,
+//! and conversions between enums and names.
 #![allow(dead_code, clippy::doc_markdown, clippy::enum_variant_names, reason = "generated code")]
 
 #[derive(Clone, PartialEq, ::prost::Message)]

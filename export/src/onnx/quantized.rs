@@ -1,5 +1,5 @@
-//! Layers of 8 bits as `QuantizeLinear` and `DequantizeLinear` around the nodes of single precision, which integer runtimes
-//! turn into nodes that compute in integers.
+//! 8-bit layers: `QuantizeLinear` and `DequantizeLinear` around single-precision nodes. Integer runtimes fuse
+//! them into integer nodes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::graph::{GraphValue, int};
 use super::layers::Layers;
 
 impl Layers<'_> {
-    /// Names of the arrays that do not stand in the file, for their integers do.
+    /// Names of the single-precision arrays that the file omits because it holds their integers.
     pub(super) fn integer_arrays(&self) -> BTreeSet<String> {
         let layer = |id: LayerId| self.model.architecture.layer(id).name.as_str();
         let kernels = self.integers.plan.kernels();
@@ -18,7 +18,7 @@ impl Layers<'_> {
         names.flat_map(|name| parts.map(|part| format!("{name}.{part}"))).collect()
     }
 
-    /// A layer's value as it is kept: rounded, where it is kept in 8 bits.
+    /// A layer's value as it is stored: rounded if the plan stores it in 8 bits.
     pub(super) fn store(&mut self, id: LayerId, value: GraphValue) -> GraphValue {
         if !self.integers.plan.is_stored(id) {
             return value;
@@ -27,7 +27,7 @@ impl Layers<'_> {
         self.rounded(id, &layer, &value)
     }
 
-    /// A value of single precision as layers of 8 bits read it.
+    /// A single-precision value, rounded for 8-bit readers.
     pub(super) fn on_grid(&mut self, id: LayerId) -> GraphValue {
         if let Some(value) = self.on_grid.get(&id) {
             return value.clone();
@@ -39,7 +39,8 @@ impl Layers<'_> {
         value
     }
 
-    /// Rounds a value on the grid of layer `id`, with nodes called `{layer}.quantize` and `{layer}.dequantize`.
+    /// Rounds a value to the grid of layer `id`. The nodes are called `{layer}.quantize` and
+    /// `{layer}.dequantize`.
     pub(super) fn rounded(&mut self, id: LayerId, layer: &str, value: &GraphValue) -> GraphValue {
         let [scale, zero_point] = self.grid(id);
         let integers = self.graph.unique(&format!("{layer}.quantize"));
@@ -50,7 +51,7 @@ impl Layers<'_> {
         GraphValue { name, ..value.clone() }
     }
 
-    /// Names of the scale and the zero point of the grid on which layer `id` is read in 8 bits.
+    /// Names of scale and zero point of the grid on which the value of layer `id` is read in 8 bits.
     fn grid(&mut self, id: LayerId) -> [String; 2] {
         let owner = self.integers.plan.owner(id).expect("what is rounded has a grid");
         if let Some(names) = self.grids.get(&owner) {
@@ -64,8 +65,8 @@ impl Layers<'_> {
         names
     }
 
-    /// Adds the integer weights and bias of a layer; names of the values they stand for. `None` for a layer of single
-    /// precision.
+    /// Adds the integer weights and bias of a layer. Returns the names of the dequantized values; `None` for
+    /// a single-precision layer.
     pub(super) fn kernel(&mut self, id: LayerId) -> Option<Vec<String>> {
         let kernel = self.integers.kernels.get(&id)?.clone();
         let layer = self.model.architecture.layer(id).name.clone();
@@ -93,8 +94,9 @@ impl Layers<'_> {
     }
 }
 
-/// An activation's integer as the file has it, 128 higher: ONNX Runtime computes in unsigned activations on x86, and leaves
-/// layers in single precision where its own conversion to them fails (a value with several readers).
+/// Converts an activation's integer to the file's unsigned form, 128 higher. ONNX Runtime needs unsigned
+/// activations on x86. It converts signed ones itself, but if that fails (a value with several readers) it
+/// keeps the layer in single precision.
 pub(super) const fn unsigned(integer: i8) -> u8 {
     integer.cast_unsigned() ^ 0x80
 }

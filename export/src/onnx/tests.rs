@@ -26,7 +26,8 @@ fn live_layers(architecture: &Architecture) -> impl Iterator<Item = LayerId> {
     architecture.ids().skip(1).filter(move |id| live[id.0])
 }
 
-/// Every value is made once and before it is read, names of nodes and values are unique, and every layer has its node.
+/// Checks that every value is defined once and before use, that names are unique, and that every layer has a
+/// node.
 fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
     let mut values: BTreeSet<&str> = BTreeSet::new();
     for tensor in &graph.initializer {
@@ -56,7 +57,7 @@ fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
 }
 
 #[test]
-fn graphs_are_well_formed_and_carry_every_shape() {
+fn graph_is_well_formed_and_declares_every_shape() {
     let mut models = testing::sample_models();
     models.extend(random_models(300));
     let int8 = models.iter().enumerate().flat_map(|(seed, (name, model))| {
@@ -87,12 +88,12 @@ fn graphs_are_well_formed_and_carry_every_shape() {
 }
 
 #[test]
-fn the_laws_hold_on_random_networks() {
+fn onnx_obeys_the_laws_on_random_networks() {
     testing::check_exporter(&Onnx, testing::read_onnx, &random_models(40));
 }
 
 #[test]
-fn golden_graphs() {
+fn graphs_equal_golden_files() {
     let mut models = testing::sample_models();
     models.insert("int8".to_owned(), testing::quantized(&testing::perceptron(), &[]));
     let goldens = [
@@ -112,7 +113,7 @@ fn golden_graphs() {
 }
 
 #[test]
-fn the_file_says_where_it_comes_from() {
+fn file_carries_producer_and_metadata() {
     let mut model = testing::perceptron();
     model.card.classes[1] = "comma, \"quotes\"".to_owned();
     let proto = decode(&export(&model));
@@ -131,7 +132,7 @@ fn the_file_says_where_it_comes_from() {
 }
 
 #[test]
-fn a_regression_gives_values() {
+fn output_of_regression_is_called_values() {
     let mut model = testing::perceptron();
     model.card.predicts = Prediction::Values;
     let proto = decode(&export(&model));
@@ -142,7 +143,7 @@ fn a_regression_gives_values() {
 }
 
 #[test]
-fn a_precision_that_is_not_written_is_refused() {
+fn export_refuses_unsupported_precision() {
     let mut model = testing::perceptron();
     model.architecture.layers[3].precision.weights = NumberFormat::Int8;
     let error = Onnx.export(&model, &mut Vec::new()).unwrap_err();
@@ -153,7 +154,7 @@ fn a_precision_that_is_not_written_is_refused() {
 }
 
 #[test]
-fn integers_stand_in_the_file_as_the_network_has_them() {
+fn file_holds_integers_of_quantized_network() {
     for (name, model) in random_models(40) {
         let model = testing::quantized(&model, &[]);
         let graph = decode(&export(&model)).graph.unwrap();

@@ -1,4 +1,4 @@
-//! An ONNX file read back: as text for people and golden tests, and its arrays for comparison with the model.
+//! Reads an ONNX file back: as text for golden tests, and its arrays for comparison with the model.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,10 +11,11 @@ use super::proto::tensor_shape_proto::dimension;
 use super::proto::{AttributeProto, ModelProto, TensorProto, ValueInfoProto, type_proto};
 use crate::Array;
 
-/// Opset, input, nodes with the shapes of their outputs, output, and names and shapes of the initializers, a line each.
+/// One line each for opset, input, every node with the shape of its output, output, and every initializer
+/// with its shape.
 ///
 /// # Panics
-/// When the bytes are no ONNX file with a graph.
+/// When the bytes are not an ONNX file with a graph.
 #[must_use]
 pub fn graph_text(bytes: &[u8]) -> String {
     let model = ModelProto::decode(bytes).expect("the bytes are an ONNX file");
@@ -53,7 +54,7 @@ pub fn graph_text(bytes: &[u8]) -> String {
 /// The single-precision initializers by name.
 ///
 /// # Panics
-/// When the bytes are no ONNX file with a graph, or two initializers share a name.
+/// When the bytes are not an ONNX file with a graph, or two initializers share a name.
 #[must_use]
 pub fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
     let model = ModelProto::decode(bytes).expect("the bytes are an ONNX file");
@@ -96,7 +97,7 @@ fn attribute_text(attribute: &AttributeProto) -> String {
     }
 }
 
-/// Shape, and the values of integers and of scalars.
+/// The shape. Integers and scalars are followed by their values.
 fn tensor_text(tensor: &TensorProto) -> String {
     let bytes = tensor.raw_data();
     if tensor.data_type() == DataType::Int64 as i32 {

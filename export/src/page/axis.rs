@@ -1,11 +1,11 @@
-//! From values to places along an axis, and the values that are written beside it.
+//! Maps values to positions along an axis, and selects tick values.
 
-/// Ratio of the largest to the smallest value from which an axis is logarithmic.
+/// If the largest value exceeds the smallest by this factor, the axis is logarithmic.
 const LOGARITHMIC_FROM: f64 = 50.0;
-/// Room at both ends, relative to the range.
+/// Margin at both ends, relative to the range.
 const MARGIN: f64 = 0.05;
 
-/// Values along an axis, as shares of its length.
+/// A mapping of values to fractions of an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
     low: f64,
@@ -14,8 +14,8 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// A scale on which all these values lie. Values that span a wide range of positive numbers are put on a logarithmic one
-    /// where that is allowed.
+    /// A scale that contains all these values. If allowed, positive values that span a wide range get a
+    /// logarithmic scale.
     pub(super) fn new(values: impl Iterator<Item = f64>, may_be_logarithmic: bool) -> Self {
         let (low, high) = values
             .filter(|value| value.is_finite())
@@ -27,24 +27,24 @@ impl Scale {
         let (low, high) = if logarithmic { (low.log10(), high.log10()) } else { (low, high) };
         let range = high - low;
         let margin = if range > 0.0 { MARGIN * range } else { (low.abs() * MARGIN).max(0.5) };
-        // Room beside small positive numbers does not go below zero.
+        // The margin of a nonnegative range must not make the axis start below zero.
         let is_positive = !logarithmic && low >= 0.0;
         let bottom = if is_positive { (low - margin).max(0.0) } else { low - margin };
         Self { low: bottom, high: high + margin, logarithmic }
     }
 
-    /// Where a value is, from 0 to 1.
+    /// Position of a value, from 0 to 1.
     pub(super) fn share(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
-    /// Whether equal distances stand for equal ratios.
+    /// Whether equal distances mean equal ratios.
     pub(super) const fn is_logarithmic(&self) -> bool {
         self.logarithmic
     }
 
-    /// Round values with their text, at most about `count`.
+    /// Round values and their texts; about `count` of them.
     pub(super) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         if self.logarithmic {
             return self.powers(count).into_iter().map(|value| (value, ratio_text(value))).collect();
@@ -53,7 +53,7 @@ impl Scale {
         self.steps(count).into_iter().map(|value| (value, text(value, step))).collect()
     }
 
-    /// Distance of round values.
+    /// Distance between two ticks.
     fn step(&self, count: usize) -> f64 {
         let rough = (self.high - self.low) / count.max(1) as f64;
         let magnitude = 10.0_f64.powf(rough.log10().floor());
@@ -85,11 +85,11 @@ impl Scale {
     }
 }
 
-/// A tick of a logarithmic axis as text: one digit that counts, whatever its size.
+/// A tick of a logarithmic axis as text, with one significant digit.
 fn ratio_text(value: f64) -> String {
     match value.abs() {
         size if (1.0..1e12).contains(&size) => text(value, 1.0),
-        // As many decimals as there are zeros behind the point, and the digit.
+        // The number of decimals is the number of zeros after the point, plus one for the digit.
         size if (1e-4..1.0).contains(&size) => {
             format!("{value:.decimals$}", decimals = (-size.log10() - 1e-9).ceil() as usize)
         }
@@ -97,11 +97,11 @@ fn ratio_text(value: f64) -> String {
     }
 }
 
-/// A tick as text, with the decimals that its distance to the next tick needs. Thousands and millions are
-/// shortened. The text has an exponent where the distance is too small or the value too large for that.
+/// A tick as text, with as many decimals as its distance to the next tick needs. Thousands, millions and
+/// billions get a suffix. Very small distances and very large values get an exponent.
 fn text(value: f64, step: f64) -> String {
     if (step < 1e-6 && step > 0.0) || value.abs() >= 1e13 {
-        // As many digits as tell a tick from the next one.
+        // As many digits as distinguish a tick from the next one.
         let digits = (value.abs().max(step) / step).log10().ceil().clamp(0.0, 15.0) as usize;
         return format!("{value:.digits$e}");
     }
@@ -115,7 +115,7 @@ fn text(value: f64, step: f64) -> String {
     let decimals =
         if step >= 1.0 || step <= 0.0 { 0 } else { (-step.log10()).ceil().clamp(0.0, 6.0) as usize };
     let number = format!("{:.decimals$}", value / divisor);
-    // What rounds to a whole number is written as one.
+    // Drop trailing zeros before a suffix, so that whole numbers look whole.
     let number = if decimals > 0 && divisor > 1.0 {
         number.trim_end_matches('0').trim_end_matches('.')
     } else {
@@ -141,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn wide_ranges_are_logarithmic() {
+    fn scale_of_wide_range_is_logarithmic() {
         assert_eq!(ticks(1.0, 1000.0), ["1", "3", "10", "30", "100", "300", "1000"]);
         assert_eq!(ticks(3e-3, 2.0), ["0.003", "0.01", "0.03", "0.1", "0.3", "1"]);
         assert_eq!(ticks(2e-4, 0.05), ["0.0003", "0.001", "0.003", "0.01", "0.03"]);
@@ -155,7 +155,7 @@ mod tests {
     }
 
     #[test]
-    fn ticks_of_any_range_differ() {
+    fn tick_texts_differ_in_any_range() {
         for low in [1e-30, 3e-7, 2e-4, 0.07, 0.999, 1.0, 17.0, 9_999.0, 123_456.0, 8.7e9, 3e15] {
             for ratio in [1.0 + 1e-5, 1.003, 1.7, 12.0, 49.0, 51.0, 1e4, 1e9] {
                 for may_be_logarithmic in [false, true] {
@@ -172,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn one_value_and_none_have_a_scale() {
+    fn scale_exists_for_one_value_and_for_none() {
         for scale in [Scale::new([5.0].into_iter(), true), Scale::new(std::iter::empty(), true)] {
             assert!(!scale.ticks(5).is_empty());
             assert!(scale.share(scale.low).abs() < 1e-12);

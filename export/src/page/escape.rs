@@ -1,10 +1,10 @@
-//! Text inside HTML and SVG.
+//! Escapes text for HTML and SVG.
 
 use crate::plain::steers;
 use crate::plain_text;
 
-/// Text that stands for itself between tags and in quoted attributes; line ends and tabs stay. Characters
-/// that steer the reader's eye, or that XML does not know, are written out.
+/// Escapes text for element content and quoted attributes. Line ends and tabs stay. Invisible control
+/// characters, and characters that XML does not allow, become visible escapes.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {
@@ -27,7 +27,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn nothing_that_means_something_gets_through() {
+    fn escape_replaces_markup_and_control_characters() {
         assert_eq!(escape("<a href=\"x\">'&'</a>"), "&lt;a href=&quot;x&quot;&gt;&#39;&amp;&#39;&lt;/a&gt;");
         assert_eq!(escape("a\u{0}b\u{1b}[1mc\nd\u{202e}e"), "a\\u{0}b\\u{1b}[1mc\nd\\u{202e}e");
         assert_eq!(escape("größer µs"), "größer µs");

@@ -1,13 +1,13 @@
-//! Signs of plots: colors that people with any kind of color vision can tell apart, each with a shape.
+//! Marks of plots: colors that people with any color vision can distinguish, each with its own shape.
 
 use std::fmt::Write;
 
-/// A color by its use. The style sheet says what it is in light and dark mode.
+/// A color by its role. The style sheet defines it for light and dark mode.
 ///
 /// Source: Okabe, Ito, Color Universal Design (2008), the eight-color palette.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ink {
-    /// What may be overlooked.
+    /// Pale, for points of minor interest.
     Faint,
     /// Blue.
     Blue,
@@ -24,7 +24,7 @@ pub enum Ink {
 }
 
 impl Ink {
-    /// All but the faint one, most different first.
+    /// All colors except the pale one, most distinct first.
     pub const SERIES: [Self; 6] =
         [Self::Blue, Self::Orange, Self::Green, Self::Vermillion, Self::Purple, Self::Sky];
 
@@ -62,13 +62,13 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// Those that go with [`Ink::SERIES`].
+    /// The shapes that belong to [`Ink::SERIES`].
     pub const SERIES: [Self; 6] =
         [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge, Self::Cross];
 
-    /// Path data around a place; `size` is about half its width.
+    /// SVG path data around (`x`, `y`). `size` is about half the width.
     pub(super) fn path(self, x: f64, y: f64, size: f64) -> String {
-        // A star is there to be seen on top of others.
+        // Stars mark points on top of others, so they are larger.
         let size = if self == Self::Star { 1.4 * size } else { size };
         let corners: &[(f64, f64)] = match self {
             Self::Circle => {

@@ -1,7 +1,8 @@
-//! One self-contained HTML page: headings, figures, tables and SVG plots, given as plain data. It knows no studies.
+//! One self-contained HTML page from plain data: headings, figures, tables and SVG plots. It knows nothing of
+//! studies.
 //!
-//! The page loads nothing: no script, no font, no style sheet from elsewhere. It follows the reader's light or dark mode,
-//! fits a phone, and says everything that a color says in a shape or a word too.
+//! The page loads no script, font or style sheet. It follows the reader's light or dark mode and fits a
+//! phone. A shape or a word repeats the information of every color.
 
 mod axis;
 mod escape;
@@ -18,69 +19,69 @@ pub use self::mark::{Ink, Shape};
 pub use self::plot::{Axis, Limit, Line, Plot, Point, Series};
 pub use self::table::{Cell, Table};
 
-/// Colors by name, layout, and what a phone or paper needs otherwise.
+/// Colors, layout, and rules for phones and paper.
 const STYLE: &str = include_str!("style.css");
 
-/// Tells a page from other files.
+/// Marks a page as written by Kiln.
 const GENERATOR: &str = "<meta name=\"generator\" content=\"Kiln\">";
 
 /// A page.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Page {
-    /// Its heading.
+    /// Main heading.
     pub title: String,
     /// One line under the heading.
     pub subtitle: String,
-    /// The numbers that a reader looks for first.
+    /// The most important numbers.
     pub figures: Vec<Figure>,
-    /// What follows, in order.
+    /// Sections in order.
     pub sections: Vec<Section>,
     /// The last line.
     pub footer: String,
 }
 
-/// A number that stands out.
+/// A highlighted number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figure {
-    /// What it is.
+    /// What the number is.
     pub label: String,
     /// The number with its unit.
     pub value: String,
-    /// A few words more.
+    /// A short remark.
     pub note: String,
 }
 
-/// A part of a page with a heading of its own.
+/// A part of a page with its own heading.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Section {
-    /// Its heading.
+    /// Heading.
     pub title: String,
-    /// What is in it.
+    /// Content in order.
     pub parts: Vec<Part>,
 }
 
-/// Something in a section.
+/// An element of a section.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Part {
     /// A paragraph.
     Text(String),
-    /// Plots, beside each other where there is room.
+    /// Plots, side by side if there is room.
     Plots(Vec<Plot>),
     /// A table.
     Table(Table),
-    /// Text as it stands in a file.
+    /// Preformatted text.
     Code(String),
-    /// Something that is hidden until it is asked for.
+    /// An element that is hidden until the reader opens it.
     Folded {
-        /// What is asked for.
+        /// The visible label.
         summary: String,
-        /// What is hidden.
+        /// The hidden element.
         part: Box<Part>,
     },
 }
 
 impl Page {
-    /// Whether a file that begins so is a page with this title, which Kiln wrote.
+    /// Whether a file with this beginning is a page with this title that Kiln wrote.
     #[must_use]
     pub fn is_own(beginning: &[u8], title: &str) -> bool {
         let beginning = String::from_utf8_lossy(beginning);
@@ -97,7 +98,7 @@ impl Page {
     }
 }
 
-/// What has been written, and how many plots: each has identifiers of its own.
+/// The HTML so far, and the number of plots. Each plot has its own identifiers.
 struct Html {
     text: String,
     plots: usize,
@@ -108,7 +109,7 @@ impl Html {
         self.text.push_str(text);
     }
 
-    /// An element that holds nothing but text.
+    /// An element that contains only text.
     fn element(&mut self, tag: &str, text: &str) {
         let _ = writeln!(self.text, "<{tag}>{}</{tag}>", escape(text));
     }

@@ -6,10 +6,10 @@ use super::axis::Scale;
 use super::escape::escape;
 use super::mark::{Ink, Shape};
 
-/// Size of a plot in its own units; it is scaled to the room there is.
+/// Size of a plot in its own units. Browsers scale it to the available room.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 380.0;
-/// Room for what stands beside the axes.
+/// Margins, for the text beside the axes.
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 14.0;
@@ -20,17 +20,17 @@ const POINT: f64 = 4.2;
 /// A plot.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Plot {
-    /// What it shows.
+    /// What the plot shows.
     pub title: String,
-    /// What there is to see in it, in words.
+    /// What the reader can see in it, in words.
     pub description: String,
     /// Horizontal axis.
     pub x: Axis,
     /// Vertical axis.
     pub y: Axis,
-    /// Points and lines, those behind first.
+    /// Points and lines; later ones are drawn on top.
     pub series: Vec<Series>,
-    /// Values that are not to be exceeded.
+    /// Limits on values.
     pub limits: Vec<Limit>,
 }
 
@@ -39,59 +39,59 @@ pub struct Plot {
 pub struct Axis {
     /// What it shows, with its unit.
     pub label: String,
-    /// Whether a wide range may be put on a logarithmic scale.
+    /// Whether a wide range may get a logarithmic scale.
     pub may_be_logarithmic: bool,
 }
 
-/// Points or a line that belong together.
+/// Points or a line with a common meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// What they are; empty keeps them out of the legend.
+    /// Name in the legend; empty for none.
     pub name: String,
-    /// Their color.
+    /// Color.
     pub ink: Ink,
-    /// Shape of each point; none for a line alone.
+    /// Shape of each point; `None` for a line without points.
     pub shape: Option<Shape>,
-    /// How they are joined.
+    /// How the points are connected.
     pub line: Line,
-    /// In the order in which they are joined.
+    /// Points, in the order of the line.
     pub points: Vec<Point>,
 }
 
-/// How points are joined.
+/// How points are connected.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Line {
-    /// Not at all.
+    /// Not connected.
     None,
-    /// Straight.
+    /// Straight lines.
     Straight,
-    /// Level up to the next point, then up or down.
+    /// Horizontal to the next point, then vertical.
     Steps,
 }
 
 /// A point.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Point {
-    /// Along the horizontal axis.
+    /// Position on the horizontal axis.
     pub x: f64,
-    /// Along the vertical axis.
+    /// Position on the vertical axis.
     pub y: f64,
-    /// What it is, for who points at it.
+    /// Text that appears when the reader points at it.
     pub note: String,
 }
 
-/// A largest value on the horizontal axis, or a smallest one on the vertical axis.
+/// A maximum on the horizontal axis, or a minimum on the vertical axis.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Limit {
-    /// Whether it is on the horizontal axis.
+    /// Whether the limit is on the horizontal axis.
     pub horizontal: bool,
     /// The value.
     pub at: f64,
-    /// What it is.
+    /// What the limit is.
     pub label: String,
 }
 
-/// Where values are in the drawing.
+/// Maps values to coordinates of the drawing.
 struct Frame {
     x: Scale,
     y: Scale,
@@ -108,14 +108,14 @@ impl Frame {
 }
 
 impl Axis {
-    /// Its label, which says whether it is logarithmic.
+    /// The label, marked if the axis is logarithmic.
     fn called(&self, scale: &Scale) -> String {
         if scale.is_logarithmic() { format!("{} (logarithmic)", self.label) } else { self.label.clone() }
     }
 }
 
 impl Plot {
-    /// Writes the figure; `number` tells its identifiers from those of other plots.
+    /// Writes the figure. `number` makes its identifiers unique on the page.
     pub(super) fn write(&self, out: &mut String, number: usize) {
         let points =
             || self.series.iter().flat_map(|series| series.points.iter().filter(|point| is_finite(point)));
@@ -130,7 +130,8 @@ impl Plot {
         let _ = write!(
             out,
             "<figure>\n<h3>{title}</h3>\n<svg viewBox=\"0 0 {WIDTH} {HEIGHT}\" role=\"img\" \
-             aria-labelledby=\"title-{number} about-{number}\">\n<title id=\"title-{number}\">{title}</title>\n\
+             aria-labelledby=\"title-{number} about-{number}\">\n\
+             <title id=\"title-{number}\">{title}</title>\n\
              <desc id=\"about-{number}\">{description}</desc>\n"
         );
         self.write_axes(out, &frame);
@@ -154,7 +155,8 @@ impl Plot {
             let x = frame.x(value);
             let _ = writeln!(
                 out,
-                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/><text class=\"middle\" x=\"{x:.1}\" y=\"{:.1}\">{text}</text>",
+                "<path class=\"grid\" d=\"M{x:.1} {TOP}V{bottom}\"/><text class=\"middle\" x=\"{x:.1}\" \
+                 y=\"{:.1}\">{text}</text>",
                 bottom + 22.0
             );
         }
@@ -162,7 +164,8 @@ impl Plot {
             let y = frame.y(value);
             let _ = writeln!(
                 out,
-                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"end\" x=\"{:.1}\" y=\"{:.1}\">{text}</text>",
+                "<path class=\"grid\" d=\"M{LEFT} {y:.1}H{right}\"/><text class=\"end\" x=\"{:.1}\" \
+                 y=\"{:.1}\">{text}</text>",
                 LEFT - 8.0,
                 y + 5.0
             );
@@ -214,7 +217,7 @@ const fn is_finite(point: &Point) -> bool {
     point.x.is_finite() && point.y.is_finite()
 }
 
-/// The limit as a dashed line, and what is beyond it shaded.
+/// Draws the limit as a dashed line and shades the area beyond it.
 fn write_limit(out: &mut String, frame: &Frame, limit: &Limit) {
     let (right, bottom) = (WIDTH - RIGHT, HEIGHT - BOTTOM);
     let label = escape(&limit.label);

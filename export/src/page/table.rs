@@ -1,28 +1,28 @@
-//! Tables, also with a bar in a cell.
+//! Tables. A cell may hold a bar.
 
 use std::fmt::Write;
 
 use super::escape::escape;
 
-/// Rows under headings.
+/// A table with headings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// What it shows, for those who cannot see where it stands.
+    /// Content of the table, for screen readers.
     pub caption: String,
     /// Headings of the columns.
     pub headings: Vec<String>,
-    /// As many cells a row as there are headings.
+    /// Rows, each with one cell per heading.
     pub rows: Vec<Vec<Cell>>,
 }
 
 /// A cell.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Cell {
-    /// Words, at the left.
+    /// Text, left-aligned.
     Text(String),
-    /// A number, at the right.
+    /// A number, right-aligned.
     Number(String),
-    /// A bar, from 0 to 1, that repeats what another cell says.
+    /// A bar from 0 to 1 that repeats the value of another cell.
     Bar(f64),
 }
 
@@ -49,7 +49,8 @@ impl Table {
                         let width = if share.is_finite() { 100.0 * share.clamp(0.0, 1.0) } else { 0.0 };
                         write!(
                             out,
-                            "<td class=\"bar\"><svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" aria-hidden=\"true\">\
+                            "<td class=\"bar\"><svg viewBox=\"0 0 100 8\" preserveAspectRatio=\"none\" \
+                             aria-hidden=\"true\">\
                              <rect class=\"blue\" width=\"{width:.1}\" height=\"8\"/></svg></td>"
                         )
                     }

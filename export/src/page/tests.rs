@@ -1,6 +1,6 @@
 use super::*;
 
-/// A page with everything that there is, and with text that would break it.
+/// A page with every element, filled with text that would break it if not escaped.
 fn page() -> Page {
     let evil = "<script>&\"'\u{1}";
     let point = |x, y| Point { x, y, note: evil.to_owned() };
@@ -44,12 +44,12 @@ fn page() -> Page {
     }
 }
 
-/// Checks that tags are closed in order and attributes are in quotes; gives the names of the tags.
+/// Checks that tags are nested correctly and attributes are quoted. Returns the names of the tags.
 fn check_markup(html: &str) -> Vec<String> {
     let mut open: Vec<String> = Vec::new();
     let mut seen = Vec::new();
     let mut rest = html.strip_prefix("<!DOCTYPE html>").expect("the page says what it is");
-    // Style sheets hold `>` and no tags.
+    // A style sheet contains `>` and quotes, but no tags.
     while let Some(start) = rest.find('<') {
         let text = &rest[..start];
         assert!(!text.contains('"') || open.last().is_some_and(|tag| tag == "style"), "a quote in `{text}`");
@@ -73,7 +73,7 @@ fn check_markup(html: &str) -> Vec<String> {
 }
 
 #[test]
-fn pages_are_well_formed_and_run_nothing() {
+fn page_is_well_formed_and_loads_nothing() {
     for page in [page(), Page::default()] {
         let html = page.html();
         let tags = check_markup(&html);
@@ -85,7 +85,7 @@ fn pages_are_well_formed_and_run_nothing() {
 }
 
 #[test]
-fn page_is_known_by_its_generator_and_title() {
+fn is_own_checks_generator_and_title() {
     let html = Page { title: "a<b".to_owned(), ..Page::default() }.html();
     assert!(Page::is_own(html.as_bytes(), "a<b"));
     assert!(!Page::is_own(html.as_bytes(), "a"));
@@ -94,7 +94,7 @@ fn page_is_known_by_its_generator_and_title() {
 }
 
 #[test]
-fn plots_say_in_words_what_they_show() {
+fn plot_has_title_and_description() {
     let html = page().html();
     assert_eq!(html.matches("role=\"img\"").count(), 4);
     for number in 1..=4 {
@@ -106,7 +106,7 @@ fn plots_say_in_words_what_they_show() {
 }
 
 #[test]
-fn marks_stand_where_their_values_are() {
+fn line_passes_through_positions_of_values() {
     let point = |x, y| Point { x, y, note: format!("{x}/{y}") };
     let plot = Plot {
         series: vec![Series {
@@ -120,12 +120,12 @@ fn marks_stand_where_their_values_are() {
     };
     let mut svg = String::new();
     plot.write(&mut svg, 1);
-    // From the lower left corner, with the room of a twentieth at the upper ends.
+    // From the lower left corner; the margin at the upper ends is a twentieth of the range.
     assert!(svg.contains("<path class=\"line green\" d=\"M78.0 318.0H523.7V28.5\"/>"), "{svg}");
 }
 
 #[test]
-fn a_logarithmic_axis_says_so_and_has_labels_that_differ() {
+fn logarithmic_axis_is_labeled_and_has_distinct_ticks() {
     let point = |x: f64| Point { x, y: x, note: String::new() };
     let plot = Plot {
         x: Axis { label: "energy µJ".to_owned(), may_be_logarithmic: true },

@@ -1,14 +1,16 @@
-//! The 256 values that an activation of 8 bits can take.
+//! The 256 values of an 8-bit activation.
 
 use serde::{Deserialize, Serialize};
 
 /// Smallest and largest integer.
 const RANGE: [f32; 2] = [-128.0, 127.0];
 
-/// An affine grid: the integers `q` from -128 to 127 stand for `(q - zero_point) * scale`, so that zero is met exactly.
+/// An affine grid. The integer `q` from -128 to 127 represents `(q - zero_point) * scale`, so zero is
+/// represented exactly.
 ///
-/// Source: B. Jacob et al., "Quantization and Training of Neural Networks for Efficient Integer-Arithmetic-Only
-/// Inference", CVPR 2018, equation 1. Rounding is half to even, as in ONNX's `QuantizeLinear`.
+/// Source: B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
+/// Integer-Arithmetic-Only Inference", CVPR 2018, equation 1. Rounding is half to even, as in ONNX's
+/// `QuantizeLinear`.
 ///
 /// # Example
 /// ```
@@ -20,14 +22,14 @@ const RANGE: [f32; 2] = [-128.0, 127.0];
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grid {
-    /// Distance between neighbors, in the units of the value.
+    /// Distance between neighboring values, in the unit of the value.
     pub scale: f32,
-    /// The integer that stands for zero.
+    /// The integer that represents zero.
     pub zero_point: i8,
 }
 
 impl Grid {
-    /// The grid over the values seen, widened to hold zero; `None` if an end is not finite.
+    /// The grid that covers `min` to `max`, extended to include zero; `None` if an end is not finite.
     #[must_use]
     pub fn covering(min: f32, max: f32) -> Option<Self> {
         if !(min.is_finite() && max.is_finite()) {
@@ -36,7 +38,7 @@ impl Grid {
         let (min, max) = (f64::from(min).min(0.0), f64::from(max).max(0.0));
         let scale = ((max - min) / 255.0) as f32;
         if !scale.is_normal() {
-            // All values are (nearly) zero; any grid holds them.
+            // All values are (nearly) zero, so any grid represents them.
             return Some(Self { scale: 1.0, zero_point: 0 });
         }
         let zero_point = (f64::from(RANGE[0]) - min / f64::from(scale)).round_ties_even();
@@ -50,7 +52,7 @@ impl Grid {
         ((value / self.scale).round_ties_even() + zero_point).clamp(RANGE[0], RANGE[1]) as i8
     }
 
-    /// What an integer stands for.
+    /// The value that an integer represents.
     #[must_use]
     pub fn dequantize(self, integer: i8) -> f32 {
         f32::from(i16::from(integer) - i16::from(self.zero_point)) * self.scale
@@ -62,7 +64,7 @@ impl Grid {
         self.dequantize(self.quantize(value))
     }
 
-    /// Smallest and largest number of steps away from zero.
+    /// Minimum and maximum of `q - zero_point`.
     #[must_use]
     pub fn steps(self) -> [f32; 2] {
         RANGE.map(|end| end - f32::from(self.zero_point))
@@ -76,8 +78,8 @@ mod tests {
     use rand_pcg::Pcg64;
 
     #[test]
-    fn a_grid_as_computed_by_hand() {
-        // 255 steps of 0.1 from -2.5 to 23: zero is 25 steps above -128.
+    fn grid_matches_hand_computation() {
+        // 255 steps of 0.1 from -2.5 to 23. Zero is 25 steps above -128.
         let grid = Grid::covering(-2.5, 23.0).unwrap();
         assert!((grid.scale - 0.1).abs() < 1e-7);
         assert_eq!(grid.zero_point, -103);
@@ -89,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn ranges_without_zero_are_widened_and_empty_ones_hold_zero() {
+    fn covering_extends_range_to_zero_and_accepts_empty_range() {
         assert_eq!(Grid::covering(5.0, 25.5), Grid::covering(0.0, 25.5));
         assert_eq!(Grid::covering(-3.0, -1.0), Grid::covering(-3.0, 0.0));
         assert_eq!(Grid::covering(0.0, 0.0), Some(Grid { scale: 1.0, zero_point: 0 }));
@@ -99,7 +101,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_is_idempotent_and_off_by_half_a_step_at_most() {
+    fn round_is_idempotent_and_within_half_a_step() {
         let mut rng = Pcg64::seed_from_u64(1);
         for _ in 0..2000 {
             let (a, b): (f32, f32) = (rng.random_range(-50.0..50.0), rng.random_range(-50.0..50.0));

@@ -1,4 +1,5 @@
-//! Weights of 8 bits for one convolution or fully connected layer, with the normalization after it folded in.
+//! 8-bit weights of one convolution or fully connected layer, with the following batch normalization folded
+//! in.
 
 use std::collections::BTreeMap;
 
@@ -6,37 +7,37 @@ use kiln_space::{Architecture, BATCH_NORM_EPSILON, LayerId};
 
 use crate::Array;
 
-/// Largest integer of a weight; the range is symmetric.
+/// Maximum magnitude of a weight's integer. The range is symmetric.
 const WEIGHT_MAX: f64 = 127.0;
-/// Largest sum of two weights of one sign. x86 processors without VNNI add two products of 8-bit numbers in 16 bits and clip
-/// the sum there, without a word; 255 * 128 still fits.
+/// Maximum magnitude of the sum of two weights of one sign. x86 processors without VNNI add two 8-bit
+/// products in 16 bits and saturate silently. 255 * 128 still fits.
 const PAIR_MAX: f64 = 128.0;
-/// Largest integer of a bias that a scale must allow: far from the end of 32 bits, so that sums do not overflow.
+/// Maximum magnitude of a bias's integer. It is far below 2^31, so that sums do not overflow.
 const BIAS_MAX: f64 = (1_u64 << 30) as f64;
 
-/// Integers of a kernel. A sum over `weight * (input - zero_point) + bias` is a multiple of the output channel's
-/// [`QuantizedKernel::bias_scales`].
+/// The integers of a kernel. A sum over `weight * (input - zero_point) + bias` is in units of the output
+/// channel's [`QuantizedKernel::bias_scales`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedKernel {
     /// Shape of the weights, output channels first.
     pub shape: Vec<usize>,
     /// Weights from -127 to 127, row-major.
     pub weights: Vec<i8>,
-    /// What one stands for, for each output channel.
+    /// Value of one weight step, per output channel.
     pub scales: Vec<f32>,
-    /// One for each output channel.
+    /// Bias, per output channel.
     pub bias: Vec<i32>,
-    /// What one of the bias stands for: scale of the input times scale of the weights.
+    /// Value of one bias step, per output channel: scale of the input times scale of the weights.
     pub bias_scales: Vec<f32>,
 }
 
 impl QuantizedKernel {
-    /// Rounds the weights of a layer, and its bias on the grid of its sums. `norm` is the batch normalization that is folded
-    /// in; the arrays are those of a whole [`crate::TrainedModel`].
+    /// Rounds the weights of a layer, and its bias to the unit of its sums. `norm` is the batch normalization
+    /// to fold in. `arrays` belong to a valid [`crate::TrainedModel`].
     ///
-    /// Source: B. Jacob et al., CVPR 2018, section 2.4 (bias), with a scale for each output channel (R. Krishnamoorthi,
-    /// arXiv:1806.08342, section 3.1). Differs: a channel gets a larger scale where its bias would not fit, or two of its
-    /// weights would be more than 16 bits can sum up on x86.
+    /// Source: B. Jacob et al., CVPR 2018, section 2.4 (bias); R. Krishnamoorthi, arXiv:1806.08342, section
+    /// 3.1 (one scale per output channel). Differs: a channel gets a larger scale if its bias would not fit,
+    /// or if two of its weights would overflow 16-bit sums on x86.
     pub(super) fn new(
         architecture: &Architecture,
         arrays: &BTreeMap<String, Array>,
@@ -80,9 +81,9 @@ impl QuantizedKernel {
         kernel
     }
 
-    /// Appends an output channel.
+    /// Rounds and appends one output channel.
     fn push(&mut self, row: &[f32], factor: f64, bias: f64, input_scale: f32) {
-        // The two largest weights of each sign, as magnitudes.
+        // `largest[sign]`: the two largest magnitudes among weights of that sign.
         let mut largest = [[0.0_f64; 2]; 2];
         for weight in row.iter().map(|weight| f64::from(*weight) * factor) {
             let [first, second] = &mut largest[usize::from(weight < 0.0)];
@@ -108,7 +109,7 @@ mod tests {
 
     use super::*;
 
-    /// The values that the weights stand for, row-major.
+    /// The dequantized weights, row-major.
     fn weight_values(kernel: &QuantizedKernel) -> Vec<f32> {
         let row = kernel.weights.len() / kernel.scales.len();
         let value = |(index, weight): (usize, &i8)| f32::from(*weight) * kernel.scales[index / row];
@@ -120,7 +121,7 @@ mod tests {
     }
 
     #[test]
-    fn a_kernel_as_computed_by_hand() {
+    fn kernel_matches_hand_computation() {
         let mut b = ArchitectureBuilder::new(Shape::vector(2));
         let x = b.linear("head", b.input(), 2).unwrap();
         b.batch_norm("norm", x).unwrap();
@@ -136,7 +137,7 @@ mod tests {
         let plain = QuantizedKernel::new(&architecture, &arrays, x, None, 0.5);
         assert_eq!(plain.weights, [127, -50, 0, 0]);
         assert!((plain.scales[0] - 0.01).abs() < 1e-8);
-        // 0.25 / (0.5 * 0.01) = 50; the empty channel's scale is what its bias needs.
+        // 0.25 / (0.5 * 0.01) = 50. The second channel has zero weights; its scale follows from its bias.
         assert_eq!(plain.bias[0], 50);
         assert!((plain.bias[1] as f32 * plain.bias_scales[1] - 3.0).abs() < 1e-6);
         assert!(plain.bias[1] <= 1 << 30);
@@ -150,7 +151,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_off_by_half_a_step_at_most() {
+    fn quantized_weights_are_within_half_a_step() {
         for seed in 0..20 {
             let model = crate::testing::random_model(seed);
             for id in model.architecture.ids() {

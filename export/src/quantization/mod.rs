@@ -1,5 +1,5 @@
-//! Networks of 8 bits: what is rounded, on which grid, and the integers that follow. Everything that runs or writes such a
-//! network takes it from here, so that what is judged is what is exported.
+//! 8-bit networks: which values are rounded, on which grid, and the resulting integers. Every executor and
+//! exporter uses this module, so the exported network is the one that was evaluated.
 
 mod grid;
 mod kernel;
@@ -16,22 +16,22 @@ pub use self::plan::QuantizationPlan;
 pub(crate) use self::precision::check_precision;
 use crate::{Array, TrainedModel};
 
-/// The integers of a network in which some layers are of 8 bits; empty for others.
+/// The integers of a network with 8-bit layers; empty for other networks.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QuantizedNetwork {
-    /// What is rounded, and which layers compute in integers.
+    /// Which values are rounded, and which layers compute in integers.
     pub plan: QuantizationPlan,
-    /// By layer, the grid on which its output is read in 8 bits.
+    /// For each layer whose output is read in 8 bits, the grid of that output.
     pub grids: BTreeMap<LayerId, Grid>,
     /// Weights of the layers that compute in integers.
     pub kernels: BTreeMap<LayerId, QuantizedKernel>,
 }
 
 impl QuantizedNetwork {
-    /// Rounds the weights of a network; `grids` are those of [`TrainedModel::quantization`].
+    /// Rounds the weights of a network. `grids` has the form of [`TrainedModel::quantization`].
     ///
     /// # Panics
-    /// When an array or a grid is missing; [`TrainedModel::check`] says which.
+    /// When an array or a grid is missing; [`TrainedModel::check`] reports which.
     #[must_use]
     pub fn new(
         architecture: &Architecture,
@@ -44,7 +44,7 @@ impl QuantizedNetwork {
             .filter_map(|id| Some((id, grids[&architecture.layer(plan.owner(id)?).name])))
             .collect();
         let kernel = |(id, norm): (LayerId, Option<LayerId>)| {
-            // Constant zeros are the only inputs without a grid.
+            // Only constant zeros have no grid. Any scale fits them.
             let input = architecture.layer(id).inputs[0];
             let scale = grids.get(&input).map_or(1.0, |grid| grid.scale);
             (id, QuantizedKernel::new(architecture, arrays, id, norm, scale))
@@ -53,7 +53,7 @@ impl QuantizedNetwork {
         Self { plan, grids, kernels }
     }
 
-    /// The integers of a checked model.
+    /// The integers of a valid model.
     ///
     /// # Panics
     /// As [`QuantizedNetwork::new`].
@@ -62,15 +62,16 @@ impl QuantizedNetwork {
         Self::new(&model.architecture, &model.arrays, &model.quantization)
     }
 
-    /// The grid on which a layer reads an input; `None` where it reads the value as it is.
+    /// The grid to which a layer rounds an input when it reads it; `None` if it reads the value unchanged.
     #[must_use]
     pub fn read_grid(&self, reader: LayerId, input: LayerId) -> Option<Grid> {
-        // What is stored on its grid is on it already.
+        // A value that is stored on its grid needs no rounding.
         let rounds = self.plan.reads_grids(reader) && !self.plan.is_stored(input);
         if rounds { self.grids.get(&input).copied() } else { None }
     }
 
-    /// The grid on which a layer's output is kept; `None` where it is kept as it is, or is on that grid already.
+    /// The grid to which a layer's output is rounded when stored; `None` if it is stored unchanged or already
+    /// is on that grid.
     #[must_use]
     pub fn stored_grid(&self, id: LayerId) -> Option<Grid> {
         let rounds = self.plan.is_stored(id) && self.plan.owner(id) == Some(id);

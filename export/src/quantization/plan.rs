@@ -1,18 +1,19 @@
-//! Which values of a network are kept in 8 bits, and which layers compute in them.
+//! Decides which values of a network are stored in 8 bits, and which layers compute in 8 bits.
 
 use std::collections::BTreeSet;
 
 use kiln_space::{ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op, PoolKind};
 
-/// What happens to each live layer of a network in which some are of 8 bits.
+/// The role of each live layer in a network with 8-bit layers.
 ///
-/// A layer whose output is of 8 bits reads its inputs on their grids and gives its output on a grid of its own, as integer
-/// runtimes do. Not rounded are
-/// - what lies between a convolution or fully connected layer and the batch normalization folded into it, and between
-///   either, or a sum, and the ReLU that alone reads it: they run as one;
-/// - the output of the network, whose numbers are compared with each other.
+/// A layer with 8-bit output reads its inputs on their grids and writes its output on its own grid, as in
+/// integer runtimes. Two kinds of values are not rounded:
+/// - values inside a fused group: between a convolution or fully connected layer and the batch normalization
+///   folded into it, and between either of them, or a sum, and a ReLU that is its only reader;
+/// - the output of the network, because its values are compared with each other.
 ///
-/// Maximum pooling and flattening choose among values of their input and stay on its grid; zeros are on every grid.
+/// Maximum pooling and flattening only select input values, so they stay on the input's grid. Zero is on
+/// every grid.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuantizationPlan {
     roles: Vec<Role>,
@@ -21,29 +22,29 @@ pub struct QuantizationPlan {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Role {
-    /// The layer on whose grid the output is read in 8 bits.
+    /// The layer that owns the grid on which the output is read in 8 bits.
     owner: Option<LayerId>,
-    /// Whether the output is kept on that grid.
+    /// Whether the output is stored on that grid.
     stored: bool,
     /// Whether inputs are read on their grids.
     reads: bool,
     weights: Weights,
 }
 
-/// What becomes of the weights of a layer.
+/// How the weights of a layer are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Weights {
-    /// Nothing, or there are none.
+    /// In single precision, or there are none.
     #[default]
     Kept,
-    /// Integers, with this batch normalization folded in.
+    /// As integers, with this batch normalization folded in.
     Integers(Option<LayerId>),
-    /// Folded into the integers before.
+    /// Folded into the integers of the layer before.
     Folded,
 }
 
 impl QuantizationPlan {
-    /// The plan of a valid architecture; empty where no layer is of 8 bits.
+    /// The plan of a valid architecture; empty if no layer has 8 bits.
     #[must_use]
     pub fn new(architecture: &Architecture) -> Self {
         let live = architecture.live();
@@ -73,7 +74,7 @@ impl QuantizationPlan {
                     roles[norm.0].weights = Weights::Folded;
                 }
             }
-            // What runs as one reads what the layer before it has just computed.
+            // A fused layer reads the value that the layer before it just computed, unrounded.
             if let Some(input) = layer.inputs.first() {
                 let from = architecture.layer(*input);
                 let alone = readers[input.0].len() == 1;
@@ -107,7 +108,7 @@ impl QuantizationPlan {
         }
     }
 
-    /// Whether no layer is of 8 bits.
+    /// Whether no layer has 8 bits.
     #[must_use]
     pub fn is_empty(&self) -> bool {
         self.roles.is_empty()
@@ -118,13 +119,13 @@ impl QuantizationPlan {
         self.owners.iter().copied()
     }
 
-    /// The layer on whose grid a layer's output is read in 8 bits.
+    /// The layer that owns the grid on which this layer's output is read in 8 bits.
     #[must_use]
     pub fn owner(&self, id: LayerId) -> Option<LayerId> {
         self.role(id).owner
     }
 
-    /// Whether a layer's output is kept on its grid.
+    /// Whether a layer's output is stored on its grid.
     #[must_use]
     pub fn is_stored(&self, id: LayerId) -> bool {
         self.role(id).stored
@@ -136,7 +137,7 @@ impl QuantizationPlan {
         self.role(id).reads
     }
 
-    /// Layers with integer weights, each with the batch normalization folded into it.
+    /// Layers with integer weights, each with the batch normalization that is folded into it.
     pub fn kernels(&self) -> impl Iterator<Item = (LayerId, Option<LayerId>)> + '_ {
         self.roles.iter().enumerate().filter_map(|(index, role)| match role.weights {
             Weights::Integers(norm) => Some((LayerId(index), norm)),
@@ -144,7 +145,8 @@ impl QuantizationPlan {
         })
     }
 
-    /// Whether a layer is a batch normalization folded into the integer weights before it, and does nothing itself.
+    /// Whether a layer is a batch normalization that is folded into the integer weights before it. Such a
+    /// layer does nothing.
     #[must_use]
     pub fn is_folded(&self, id: LayerId) -> bool {
         self.role(id).weights == Weights::Folded
@@ -155,14 +157,14 @@ impl QuantizationPlan {
     }
 }
 
-/// Whether a layer gives 8 bits; one with weights must have them in 8 bits too.
+/// Whether a layer has an 8-bit output and, if it has weights, 8-bit weights.
 fn is_int8(layer: &Layer) -> bool {
     let weights = !matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. })
         || layer.precision.weights == NumberFormat::Int8;
     layer.precision.activations == NumberFormat::Int8 && weights
 }
 
-/// Whether `next`, which alone reads `layer`, runs with it.
+/// Whether `next`, the only reader of `layer`, is fused with it.
 fn runs_as_one(layer: &Layer, next: &Op) -> bool {
     let clips = matches!(next, Op::Activation { kind: ActivationKind::Relu | ActivationKind::Relu6 });
     match layer.op {
@@ -181,8 +183,9 @@ mod tests {
     const INT8: Precision = Precision::uniform(NumberFormat::Int8);
     const F32: Precision = Precision::uniform(NumberFormat::F32);
 
-    /// Input, a convolution with normalization and ReLU, maximum pooling, another convolution with the sum of both,
-    /// hard swish, average, head. What comes after the pooling is in `second`.
+    /// Input, convolution with normalization and ReLU, maximum pooling, second convolution whose output is
+    /// added to the pooled map, hard swish, average, head. `second` is the precision of everything after the
+    /// pooling.
     fn network(first: Precision, second: Precision) -> Architecture {
         let mut b = ArchitectureBuilder::new(Shape::new(1, 8, 8));
         b.set_input_format(first.activations);
@@ -207,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn all_in_eight_bits() {
+    fn plan_of_network_with_all_layers_in_8_bits() {
         let network = network(INT8, INT8);
         let plan = QuantizationPlan::new(&network);
         assert_eq!(names(&network, plan.owners()), ["input", "a.act", "b.bn", "sum", "swish", "mean"]);
@@ -227,7 +230,7 @@ mod tests {
     }
 
     #[test]
-    fn eight_bits_behind_single_precision_and_before_it() {
+    fn plan_of_network_with_half_of_layers_in_8_bits() {
         let network = network(F32, INT8);
         let plan = QuantizationPlan::new(&network);
         assert_eq!(names(&network, plan.owners()), ["pool", "b.bn", "sum", "swish", "mean"]);
@@ -241,7 +244,7 @@ mod tests {
     }
 
     #[test]
-    fn single_precision_has_an_empty_plan() {
+    fn plan_of_single_precision_network_is_empty() {
         assert!(QuantizationPlan::new(&network(F32, F32)).is_empty());
     }
 }

@@ -1,13 +1,13 @@
-//! Which number formats an exported network may have.
+//! Checks the number formats of an exported network.
 
 use kiln_space::{NumberFormat, Op, Precision};
 
 use crate::{ExportError, TrainedModel};
 
-/// Layers are of single precision or of 8 bits, and what they are is not passed over.
+/// Checks that every layer has single precision or 8 bits, so that no format is silently ignored.
 ///
 /// # Errors
-/// [`ExportError::Unsupported`] with the first layer that is neither, in the name of the `format`.
+/// [`ExportError::Unsupported`] for the first other layer. `format` names the export format in the error.
 pub(crate) fn check_precision(model: &TrainedModel, format: &'static str) -> Result<(), ExportError> {
     let live = model.architecture.live();
     for (layer, _) in model.architecture.layers.iter().zip(live).filter(|(_, live)| *live) {

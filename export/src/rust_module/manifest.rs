@@ -1,8 +1,8 @@
-//! The `Cargo.toml` of a package.
+//! Generates the `Cargo.toml` of a package.
 
 use crate::{TrainedModel, plain_text};
 
-/// Features are those that a network needs to run fast on a CPU, and `autodiff` to train it on.
+/// The features of burn that a fast CPU run needs, and `autodiff` for further training.
 const DEPENDENCIES: &str = r#"
 [dependencies]
 # `flex` is the CPU; add `cuda`, `vulkan`, `metal` or `wgpu` for other devices.
@@ -15,14 +15,14 @@ safetensors = { version = "0.8", default-features = false, features = ["std"] }
 [workspace]
 "#;
 
-/// The manifest of the package `name`.
+/// The manifest of package `name`.
 pub(super) fn manifest(name: &str, model: &TrainedModel) -> String {
     let description =
         format!("The network {} as a burn module, written by Kiln", plain_text(&model.card.name));
     format!(
         "[package]\nname = \"{name}\"\nversion = \"0.1.0\"\nedition = \"2024\"\nrust-version = \"1.95\"\n\
          publish = false\ndescription = {}\n{DEPENDENCIES}",
-        // JSON strings are TOML strings.
+        // Every JSON string is a valid TOML string.
         serde_json::Value::from(description)
     )
 }

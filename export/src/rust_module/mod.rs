@@ -1,4 +1,4 @@
-//! A Rust package: the network as source code that runs on burn, with its weights beside it.
+//! A Rust package: the network as source code that runs on burn, with its weights.
 
 mod forward;
 mod manifest;
@@ -14,35 +14,38 @@ use std::io;
 use crate::quantization::check_precision;
 use crate::{ExportError, Exporter, QuantizationPlan, Safetensors, TrainedModel};
 
-/// Name of the weights in the package, as [`RustModule`] writes it.
+/// Name of the weights file in a [`RustModule`] package.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
-/// The code that does not depend on the network.
+/// Code that is independent of the network.
 const LAYERS: &str = include_str!("template/layers.rs");
-/// The code that layers of 8 bits need besides.
+/// Additional code for 8-bit layers.
 const INTEGERS: &str = include_str!("template/integers.rs");
-/// The program of the package; `CRATE` stands for the package's name, `OUTPUTS` for what the network gives.
+/// The program of the package. `CRATE` is replaced by the package's name, `OUTPUTS` by the name of the
+/// outputs.
 const MAIN: &str = include_str!("template/main.rs");
 
-/// Writes a package for burn 0.22 that depends on nothing else of Kiln.
+/// Writes a package that depends on burn 0.22 and on no crate of Kiln.
 ///
 /// | file | holds |
 /// |---|---|
 /// | `Cargo.toml` | the package, named after study and trial |
 /// | `src/lib.rs` | `Network`: a burn module with a field for each layer with weights, and `forward` |
-/// | `src/layers.rs` | reading weights, and operations that burn has no layer for |
-/// | `src/integers.rs` | layers of 8 bits, where the network has any |
+/// | `src/layers.rs` | loads weights, and holds operations that burn has no layer for |
+/// | `src/integers.rs` | 8-bit layers, if the network has any |
 /// | `src/main.rs` | a program that runs the network on a file of raw values |
 /// | `weights.safetensors` | see [`Safetensors`] |
 ///
 /// # Shapes
-/// `forward` takes raw values `[batch, channels, height, width]` and gives logits `[batch, classes]`, or of a regression values
-/// `[batch, values]` in their own units; the normalization is part of it. Layers that the output does not depend on are left out.
+/// `forward` takes raw values `[batch, channels, height, width]`. It returns logits `[batch, classes]` or,
+/// for a regression, values `[batch, values]` in their own units. It includes the normalization. Layers that
+/// the output does not depend on are omitted.
 ///
-/// Layers of 8 bits have integer weights in the file and read and keep values on the grids that were calibrated. As burn has no
-/// convolution of integers, whole numbers are computed in single precision, where their sums are exact below 2^24: the outputs
-/// are those of Kiln's own evaluation.
+/// # Layers of 8 bits
+/// The file holds their integer weights. They read and write values on the calibrated grids. burn has no
+/// integer convolution, so the package computes whole numbers in single precision, where sums are exact below
+/// 2^24. The outputs equal those of Kiln's own evaluation.
 ///
-/// Networks with layers of other number formats are refused.
+/// Networks with other number formats are refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RustModule;
 
@@ -51,7 +54,7 @@ impl Exporter for RustModule {
         "rs"
     }
 
-    /// Writes `src/lib.rs` alone; the whole package is the [folder](Exporter::folder).
+    /// Writes `src/lib.rs` only; the [folder](Exporter::folder) holds the whole package.
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
         model.check()?;
         check_precision(model, "the Rust module")?;

@@ -1,8 +1,8 @@
-//! Names that Rust and cargo accept, made of names that people chose.
+//! Converts arbitrary names to names that Rust and cargo accept.
 
 use std::collections::BTreeSet;
 
-/// Words that no identifier may be, and names that the generated code uses itself.
+/// Rust's keywords, and names that the generated code uses.
 const TAKEN: [&str; 63] = [
     "Self",
     "_",
@@ -69,12 +69,12 @@ const TAKEN: [&str; 63] = [
     "safe",
 ];
 
-/// Identifiers in snake case, each given once.
+/// Unique identifiers in snake case.
 #[derive(Debug, Default)]
 pub(super) struct Identifiers(BTreeSet<String>);
 
 impl Identifiers {
-    /// The identifier for a layer; a number is added where two layers would have the same.
+    /// The identifier of a layer, with a number appended if it is taken.
     pub(super) fn of(&mut self, layer: &str) -> String {
         let plain = snake_case(layer);
         let free = |name: &str| !TAKEN.contains(&name) && !self.0.contains(name);
@@ -89,7 +89,7 @@ impl Identifiers {
     }
 }
 
-/// Lower case letters, digits and single `_`, starting with a letter.
+/// Lower-case letters, digits and single `_`, starting with a letter.
 fn snake_case(name: &str) -> String {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let first = words.next().map_or_else(|| "layer".to_owned(), str::to_ascii_lowercase);
@@ -98,10 +98,10 @@ fn snake_case(name: &str) -> String {
     words.fold(first, |name, word| name + "_" + &word.to_ascii_lowercase())
 }
 
-/// A package's name for a network called `study/trial`.
+/// The package name for a network called `study/trial`.
 pub(super) fn package(network: &str) -> String {
     let name = snake_case(network).replace('_', "-");
-    // Without a number it could be a word of Rust's or the name of a library.
+    // A name without a digit could be a keyword or the name of a library.
     if name.contains(|c: char| c.is_ascii_digit()) { name } else { format!("{name}-network") }
 }
 
@@ -110,7 +110,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn layers_get_identifiers_of_their_own() {
+    fn identifiers_of_layers_are_valid_and_unique() {
         let mut names = Identifiers::default();
         for (layer, expected) in [
             ("stem.conv", "stem_conv"),
@@ -128,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn packages_have_names_that_cargo_takes() {
+    fn package_name_is_valid_for_cargo() {
         for (network, expected) in [
             ("quickstart/17", "quickstart-17"),
             ("my study_2/0", "my-study-2-0"),

@@ -1,4 +1,4 @@
-//! A network as generated code speaks of it: names of its layers and grids, its fields, and how they are loaded.
+//! A network as the generated code sees it: names of layers and grids, fields, and how fields are loaded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,18 +9,18 @@ use super::names::Identifiers;
 use super::source::plain;
 use crate::{QuantizedNetwork, TrainedModel};
 
-/// Characters of a line that is not broken.
+/// Maximum characters in a generated line.
 pub(super) const LINE: usize = 100;
 
-/// A model with an identifier for each layer that the output depends on.
+/// A model with an identifier for each live layer.
 pub(super) struct Network<'a> {
     pub(super) model: &'a TrainedModel,
     pub(super) integers: QuantizedNetwork,
-    /// By layer; a normalization that is folded into the layer before it has that one's name.
+    /// Identifier by layer. A folded normalization has the identifier of the layer that it is folded into.
     pub(super) names: BTreeMap<LayerId, String>,
-    /// Fields of the grids, by the layer whose values they were taken from.
+    /// Field of each grid, by the layer that owns the grid.
     pub(super) grids: BTreeMap<LayerId, String>,
-    /// How often each layer's value is read.
+    /// Number of readers of each layer's value.
     pub(super) reads: BTreeMap<LayerId, usize>,
 }
 
@@ -48,23 +48,23 @@ impl<'a> Network<'a> {
         network
     }
 
-    /// Layers that are computed, in topological order, without the input.
+    /// The layers that the code computes, in topological order, without the input.
     pub(super) fn live(&self) -> impl Iterator<Item = (LayerId, &'a Layer)> {
         let is_computed = |id: &&LayerId| id.0 > 0 && !self.integers.plan.is_folded(**id);
         self.names.keys().filter(is_computed).map(|id| (*id, self.model.architecture.layer(*id)))
     }
 
-    /// The layer under whose name a layer's value stands.
+    /// The layer whose identifier holds this layer's value.
     pub(super) fn source(&self, id: LayerId) -> LayerId {
         if self.integers.plan.is_folded(id) { self.model.architecture.layer(id).inputs[0] } else { id }
     }
 
-    /// Whether the weights of a layer are of single precision.
+    /// Whether a layer computes in single precision.
     pub(super) fn is_float(&self, id: LayerId) -> bool {
         !self.integers.kernels.contains_key(&id)
     }
 
-    /// Whether anything is read from the file.
+    /// Whether the code reads anything from the weights file.
     pub(super) fn reads_weights(&self) -> bool {
         !self.grids.is_empty() || self.live().any(|(_, layer)| layer.op.has_weights())
     }
@@ -80,7 +80,7 @@ impl<'a> Network<'a> {
         types
     }
 
-    /// The type of a layer's field, where it has one.
+    /// The type of a layer's field; `None` if it has no field.
     fn kind(&self, id: LayerId) -> Option<&'static str> {
         match (&self.model.architecture.layer(id).op, self.is_float(id)) {
             (Op::Conv2d { .. }, true) => Some("Conv2d"),
@@ -92,17 +92,19 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// The module's fields: the normalization, grids, and what has weights.
+    /// The module's fields: normalization, grids, and layers with weights.
     pub(super) fn structure(&self) -> String {
         let mut text =
             "/// The network with its weights.\n#[derive(Module, Debug)]\npub struct Network {\n".to_owned();
         text += "    /// Mean of each input channel, in raw units.\n    pub mean: Tensor<4>,\n";
-        text += "    /// Standard deviation of each input channel, in raw units.\n    pub deviation: Tensor<4>,\n";
+        text += "    /// Standard deviation of each input channel, in raw units.\n";
+        text += "    pub deviation: Tensor<4>,\n";
         for (owner, field) in &self.grids {
             let name = plain(&self.model.architecture.layer(*owner).name);
             let _ = writeln!(
                 text,
-                "    /// The values that `{name}` takes in 8 bits.\n    #[module(skip)]\n    pub {field}: Grid,"
+                "    /// The values that `{name}` takes in 8 bits.\n    #[module(skip)]\n\
+                 \x20   pub {field}: Grid,"
             );
         }
         for (id, layer) in self.live() {
@@ -150,7 +152,7 @@ impl<'a> Network<'a> {
         text + "        })\n    }\n"
     }
 
-    /// The function that reads a layer, and burn's description of it: a call and the calls on it, defaults left out.
+    /// The function that loads a layer, and burn's configuration as a chain of calls without defaults.
     fn config(&self, id: LayerId, layer: &Layer) -> Option<(&'static str, Vec<String>)> {
         let inputs = layer.inputs.first().map_or(0, |id| self.model.architecture.layer(*id).output.channels);
         Some(match &layer.op {
@@ -192,7 +194,7 @@ impl<'a> Network<'a> {
     }
 }
 
-/// The line, or lines, that load a field.
+/// The code that loads a field, on one line or several.
 fn field(field: &str, kind: &str, name: &str, config: &[String]) -> String {
     let line = format!("            {field}: weights.{kind}({name:?}, &{})?,\n", config.join(""));
     if line.len() <= LINE {
@@ -200,11 +202,12 @@ fn field(field: &str, kind: &str, name: &str, config: &[String]) -> String {
     }
     let config = config.join(&format!("\n{}", " ".repeat(20)));
     format!(
-        "            {field}: weights.{kind}(\n                {name:?},\n                &{config},\n            )?,\n"
+        "            {field}: weights.{kind}(\n                {name:?},\n                &{config},\n\
+         \x20           )?,\n"
     )
 }
 
-/// The function of burn that an activation is, by its name in `burn::tensor::activation`.
+/// The activation's function in `burn::tensor::activation`; `None` if burn has none.
 pub(super) const fn burn_activation(op: &Op) -> Option<&'static str> {
     match op {
         Op::Activation { kind } => match kind {
@@ -219,7 +222,7 @@ pub(super) const fn burn_activation(op: &Op) -> Option<&'static str> {
     }
 }
 
-/// The layers whose values a layer reads.
+/// The layers that a layer reads.
 pub(super) fn inputs(layer: &Layer) -> &[LayerId] {
     if matches!(layer.op, Op::Zero { .. }) { &[] } else { &layer.inputs }
 }

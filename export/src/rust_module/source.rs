@@ -1,4 +1,4 @@
-//! `src/lib.rs` of a package: documentation, imports, and the network.
+//! Generates `src/lib.rs` of a package: documentation, imports and the network.
 
 use kiln_space::Op;
 
@@ -6,7 +6,7 @@ use super::names::package;
 use super::network::{Network, burn_activation};
 use crate::{Prediction, TrainedModel, plain_text};
 
-/// `src/lib.rs` of a checked model.
+/// `src/lib.rs` of a valid model.
 pub(super) fn library(model: &TrainedModel) -> String {
     let network = Network::new(model);
     let (library, input) = (package(&model.card.name).replace('-', "_"), model.architecture.input);
@@ -35,13 +35,13 @@ pub(super) fn library(model: &TrainedModel) -> String {
     text
 }
 
-/// How the code speaks of what the network gives.
+/// The words of the generated code for a kind of prediction.
 struct Words {
     outputs: &'static str,
-    /// Name of the list of their names, and what is said about it.
+    /// Name of the list of output names.
     list: &'static str,
     names: &'static str,
-    /// What is said about their units.
+    /// Remark about the units.
     unit: &'static str,
     forward: &'static str,
 }
@@ -119,14 +119,14 @@ fn documentation(model: &TrainedModel, library: &str, shape: &str) -> String {
     lines.into_iter().map(comment).collect::<String>() + "\n"
 }
 
-/// Text on one line that a documentation comment shows as it stands.
+/// Escapes text for one line of a documentation comment.
 pub(super) fn plain(text: &str) -> String {
     plain_text(text).replace('[', "\\[").replace('<', "\\<")
 }
 
 fn imports(network: &Network<'_>) -> String {
     let uses = |matches: fn(&Op) -> bool| network.live().any(|(_, layer)| matches(&layer.op));
-    // Layers in single precision; those of 8 bits have types of their own.
+    // Layers in single precision only; 8-bit layers have their own types.
     let keeps = |matches: fn(&Op) -> bool| {
         network.live().any(|(id, layer)| matches(&layer.op) && network.is_float(id))
     };
@@ -169,7 +169,7 @@ fn imports(network: &Network<'_>) -> String {
     format!("{modules}\n\nuse std::path::Path;\n\n{lines}\n\n{own}\n\n")
 }
 
-/// The line that brings these names, in their order, from a module.
+/// The line that imports `names` from a module; `None` without names.
 fn import(module: &str, names: &[&str]) -> Option<String> {
     match names {
         [] => None,

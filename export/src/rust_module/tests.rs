@@ -9,7 +9,7 @@ fn library(model: &TrainedModel) -> String {
     String::from_utf8(bytes).unwrap()
 }
 
-/// `KILN_BLESS=1 cargo test -p kiln-export golden_sources` writes the golden files anew.
+/// `KILN_BLESS=1 cargo test -p kiln-export golden_sources` rewrites the golden files.
 #[test]
 fn golden_sources() {
     let mut models = testing::sample_models();
@@ -28,7 +28,7 @@ fn golden_sources() {
 }
 
 #[test]
-fn every_layer_has_its_line() {
+fn forward_has_a_line_for_every_layer() {
     let models = (0..100).map(|seed| (format!("random-{seed}"), testing::random_model(seed)));
     for (name, model) in testing::sample_models().into_iter().chain(models) {
         let (source, live) = (library(&model), model.architecture.live());
@@ -37,13 +37,13 @@ fn every_layer_has_its_line() {
             model.architecture.layers.iter().any(|layer| matches!(layer.op, kiln_space::Op::Zero { .. }));
         let values = forward.lines().filter(|line| line.starts_with("        let ")).count();
         let layers = live.iter().filter(|live| **live).count();
-        // The size of the batch has a line, and an input that nothing reads has none.
+        // The batch size may add a line, and an unused input has none.
         assert!((layers - 1..=layers + usize::from(zeros)).contains(&values), "{name}: {source}");
     }
 }
 
 #[test]
-fn names_that_people_chose_cannot_break_the_code() {
+fn generated_code_escapes_names_from_users() {
     let mut model = testing::perceptron();
     model.card.classes[1] = "\"];\n#![fail] // ".to_owned();
     model.card.data = "a\n}\nfn b() {".to_owned();
@@ -64,7 +64,7 @@ fn names_that_people_chose_cannot_break_the_code() {
 }
 
 #[test]
-fn a_regression_is_not_spoken_of_as_classes() {
+fn code_of_regression_does_not_mention_classes() {
     let mut model = testing::perceptron();
     model.card.predicts = crate::Prediction::Values;
     model.card.classes = ["speed", "share", "weight"].map(str::to_owned).to_vec();
@@ -87,7 +87,7 @@ fn a_regression_is_not_spoken_of_as_classes() {
 }
 
 #[test]
-fn layers_of_8_bits_have_their_code_and_their_grids() {
+fn package_with_8_bit_layers_has_their_code_and_grids() {
     for seed in 0..60 {
         let float = testing::random_model(seed);
         assert!(!RustModule.folder(&float).unwrap().unwrap().contains_key("src/integers.rs"));
@@ -111,7 +111,7 @@ fn layers_of_8_bits_have_their_code_and_their_grids() {
                 let folded = format!("`{}` folded in", model.architecture.layer(norm).name);
                 assert!(source.contains(&folded), "seed {seed}: {source}");
             }
-            // Constant zeros can make an input of no use.
+            // With constant zeros, the output may not depend on the input.
             let reads_input = forward.contains("(raw - ");
             for owner in network.plan.owners().filter(|owner| owner.0 > 0 || reads_input) {
                 let read = format!("weights.grid({:?})?", model.architecture.layer(owner).name);
@@ -124,12 +124,13 @@ fn layers_of_8_bits_have_their_code_and_their_grids() {
 }
 
 #[test]
-fn a_precision_that_is_not_computed_is_refused() {
+fn folder_refuses_unsupported_precision() {
     let mut model = testing::perceptron();
     model.architecture.layers[3].precision.weights = NumberFormat::Int8;
     let error = RustModule.folder(&model).unwrap_err();
     assert_eq!(
         error.to_string(),
-        "the Rust module cannot express layer `head` (int8 weights and f32 activations; both may be f32 or int8)"
+        "the Rust module cannot express layer `head` (int8 weights and f32 activations; both may be f32 or \
+         int8)"
     );
 }

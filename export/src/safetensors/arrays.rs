@@ -1,4 +1,4 @@
-//! What stands in a file: arrays in single precision, and integers in place of those of layers of 8 bits.
+//! The arrays of a file: single precision, and integers for 8-bit layers.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use ::safetensors::Dtype;
 
 use crate::{Array, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
 
-/// An array as it is written, little-endian.
+/// An array as written: little-endian bytes.
 #[derive(Debug, PartialEq)]
 pub(super) struct StoredArray {
     pub(super) dtype: Dtype,
@@ -31,7 +31,7 @@ impl StoredArray {
     }
 }
 
-/// The arrays of a checked model by name. Parts have no dots in their names, so that no two arrays have the same.
+/// The arrays of a valid model by name. Part names contain no dots, so array names are unique.
 pub(super) fn stored_arrays(model: &TrainedModel) -> BTreeMap<String, StoredArray> {
     let integers = QuantizedNetwork::of(model);
     let layer = |id| model.architecture.layer(id).name.as_str();
@@ -89,7 +89,7 @@ mod tests {
 
     type Shapes = BTreeMap<String, (Dtype, Vec<usize>)>;
 
-    /// The types and shapes in the file of a model, and its bytes.
+    /// The types and shapes in the file of a model, and the file's bytes.
     fn read(model: &TrainedModel) -> (Shapes, Vec<u8>) {
         let mut bytes = Vec::new();
         Safetensors.export(model, &mut bytes).unwrap();
@@ -130,7 +130,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_of_a_network_is_lost_or_there_twice() {
+    fn file_holds_every_array_of_a_network_once() {
         for seed in 0..40 {
             let float = testing::random_model(seed);
             for model in [testing::quantized(&float, &[]), testing::half_quantized(&float, seed)] {

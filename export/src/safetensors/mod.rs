@@ -1,4 +1,4 @@
-//! safetensors: the arrays of a network by name, in the format in which weights are passed around.
+//! safetensors: the arrays of a network by name, in a common exchange format.
 
 mod arrays;
 
@@ -11,36 +11,43 @@ use serde::Serialize;
 use self::arrays::stored_arrays;
 use crate::{ExportError, Exporter, TrainedModel};
 
-/// Most bytes of a header that readers accept.
+/// Maximum header size in bytes that readers accept.
 const HEADER_LIMIT: u64 = 100_000_000;
 
-/// Writes every array in single precision under its name, `<layer>.<part>` (see [`TrainedModel`]), but for layers that compute in
-/// integers and the batch normalizations folded into them. In place of theirs stand
+/// Writes every array in single precision under its name `<layer>.<part>` (see [`TrainedModel`]).
+///
+/// For layers that compute in integers, these arrays replace those of the layer and of the batch
+/// normalization folded into it:
 ///
 /// | part | type and shape | holds |
 /// |---|---|---|
 /// | `weight_int8` | `I8`, as `weight` | weights from -127 to 127 |
-/// | `weight_step` | `F32 [out]` | what one of a weight stands for |
-/// | `bias_int32` | `I32 [out]` | the bias, in the unit of the sums |
-/// | `bias_step` | `F32 [out]` | what one of a sum of `weight * (input - zero_point)` and bias stands for |
+/// | `weight_step` | `F32 [out]` | value of one step of a weight |
+/// | `bias_int32` | `I32 [out]` | the bias, in units of `bias_step` |
+/// | `bias_step` | `F32 [out]` | value of one step of the sum of `weight * (input - zero_point)` and bias |
 ///
-/// and for each layer whose values are kept or read in 8 bits on a grid of its own ([`crate::Grid`]) `step` (`F32 []`) and
-/// `zero_point` (`I8 []`). The names are those of [`crate::Onnx`].
+/// Each layer that owns the grid of a value ([`crate::Grid`]) also has `step` (`F32 []`) and `zero_point`
+/// (`I8 []`). The names are those of [`crate::Onnx`].
 ///
-/// The metadata hold what is needed to use them, all as text: `name`, `genotype`, `classes` (a JSON list of names; of a regression
-/// `values`, names of numbers that come out in their own units), `input` (what a raw value is), `mean` and `deviation` of each input channel (JSON lists; the network takes `(raw - mean) / deviation`), `input_shape`
-/// (`[channels, height, width]`), `inputs` (a JSON list of [`crate::InputRecord`]), `reading` (how files
-/// become examples, as JSON), `target_offsets` (a JSON list of what is added to the values), `architecture`
-/// (the layers, as JSON), `data`, `training`, `seed` and `metrics`.
+/// The metadata, all as text, state how to use the arrays:
+/// - `name`, `genotype`, `data`, `training`, `seed`, `metrics`;
+/// - `classes`, a JSON list of names; for a regression `values`, the names of the predicted values;
+/// - `input`, the meaning of a raw value, and `input_shape`, `[channels, height, width]`;
+/// - `mean` and `deviation`, JSON lists with an entry per input channel: the network takes `(raw - mean) /
+///   deviation`;
+/// - `inputs`, a JSON list of [`crate::InputRecord`];
+/// - `reading`, how files become examples, as JSON;
+/// - `target_offsets`, a JSON list of offsets to add to the outputs;
+/// - `architecture`, the layers, as JSON.
 ///
-/// Equal networks give equal files: arrays and metadata are in the order of their names. (The writer of the crate
-/// `safetensors` keeps metadata in random order.)
+/// Equal networks give equal files, because arrays and metadata are sorted by name. The writer of the crate
+/// `safetensors` is not used, because it orders metadata randomly.
 ///
 /// Source: <https://huggingface.co/docs/safetensors>, the format's description.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Safetensors;
 
-/// The header of a file, in the order in which it is written.
+/// The header of a file, in the order of writing.
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "__metadata__")]
@@ -67,7 +74,7 @@ impl Exporter for Safetensors {
         });
         let header = Header { tensors: tensors.collect(), metadata: metadata(model)? };
         let mut header = serde_json::to_vec(&header).map_err(as_header_error)?;
-        // Readers map the values into memory, so they begin at a multiple of eight bytes.
+        // Readers map the values into memory, so these must start at a multiple of eight bytes.
         header.resize(header.len().next_multiple_of(8), b' ');
         let bytes = header.len() as u64;
         if bytes > HEADER_LIMIT {
@@ -120,7 +127,7 @@ mod tests {
     use crate::testing;
 
     #[test]
-    fn the_metadata_say_how_to_use_the_arrays() {
+    fn metadata_describe_name_shape_classes_and_architecture() {
         let model = testing::perceptron();
         let mut bytes = Vec::new();
         Safetensors.export(&model, &mut bytes).unwrap();
@@ -138,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn a_regression_names_values_and_no_classes() {
+    fn metadata_of_regression_have_values_and_no_classes() {
         let mut model = testing::perceptron();
         model.card.predicts = crate::Prediction::Values;
         model.card.classes = ["speed", "share", "weight"].map(str::to_owned).to_vec();

@@ -8,10 +8,11 @@ use super::model;
 use super::samples::{conv, pool};
 use crate::TrainedModel;
 
-/// A random network with random weights: up to twelve operations on an image or a vector, then two to five classes.
+/// A random network with random weights: up to twelve operations on an image or a vector, then a classifier
+/// with two to five classes.
 ///
 /// # Panics
-/// Never, unless a layer that was accepted does not fit.
+/// Never: every layer that was added fits.
 #[must_use]
 pub fn random_model(seed: u64) -> TrainedModel {
     let mut rng = Pcg64::seed_from_u64(seed);
@@ -23,7 +24,7 @@ pub fn random_model(seed: u64) -> TrainedModel {
     let mut b = ArchitectureBuilder::new(shape);
     let mut ids = vec![b.input()];
     for i in 0..rng.random_range(0..13) {
-        // What does not fit its input is left out.
+        // A layer that does not fit its input is skipped.
         if let Ok(id) = random_layer(&mut b, &ids, &format!("layer{i}"), &mut rng) {
             ids.push(id);
         }
@@ -45,7 +46,7 @@ fn random_layer(
     name: &str,
     rng: &mut dyn Rng,
 ) -> Result<LayerId, SpaceError> {
-    // The newest layer twice as often, so that networks grow deep.
+    // Prefer the newest layer, so that networks grow deep.
     let x = if rng.random() { ids[ids.len() - 1] } else { ids[rng.random_range(0..ids.len())] };
     let shape = b.shape(x);
     let alike: Vec<LayerId> = ids.iter().copied().filter(|id| b.shape(*id) == shape).collect();

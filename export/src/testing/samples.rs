@@ -1,4 +1,4 @@
-//! Networks that use every operation, alone and together.
+//! Sample networks that together use every operation.
 
 use std::collections::BTreeMap;
 
@@ -12,7 +12,7 @@ use crate::TrainedModel;
 /// Small networks by name. Together they use every operation, on feature maps and on vectors.
 ///
 /// # Panics
-/// Never, unless a sample does not fit together.
+/// Never: the samples are valid.
 #[must_use]
 pub fn sample_models() -> BTreeMap<String, TrainedModel> {
     type Sample = fn() -> Result<Architecture, SpaceError>;
@@ -37,7 +37,8 @@ pub fn sample_models() -> BTreeMap<String, TrainedModel> {
         .collect()
 }
 
-/// The smallest sample: five features, batch normalization `norm`, and a fully connected layer `head` to three classes.
+/// The smallest sample: five features, batch normalization `norm`, and a fully connected layer `head` to
+/// three classes.
 ///
 /// # Panics
 /// Never.
@@ -54,7 +55,7 @@ fn perceptron_architecture() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Every operation and every activation, on an image that is not square.
+/// Every operation and every activation, on a rectangular image.
 fn every_op() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(3, 9, 8));
     let stem = b.conv("stem.conv", b.input(), 8, 3, 2, 1)?;
@@ -86,7 +87,7 @@ fn every_op() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Groups, windows that are not square, strides and padding that differ by axis, windows larger than the image.
+/// Groups, rectangular windows, strides and padding that differ by axis, and windows larger than the image.
 fn convolutions() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(2, 11, 7));
     let x = b.input();
@@ -102,7 +103,7 @@ fn convolutions() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Vectors all along, with every operation that takes them.
+/// Vectors only, with every operation that accepts them.
 fn vectors() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::vector(6));
     let mut parts = Vec::new();
@@ -119,7 +120,7 @@ fn vectors() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Values of shape `[c, 1, 1]` that are read as maps and as vectors.
+/// Values of shape `[c, 1, 1]` that are read both as maps and as vectors.
 fn ranks() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::vector(6));
     let map = b.conv("map", b.input(), 5, 3, 1, 1)?;
@@ -136,7 +137,7 @@ fn ranks() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Constants of zeros: beside others, joined, and alone, so that the output does not depend on the input.
+/// Constants of zeros: concatenated and alone, so that the output does not depend on the input.
 fn zeros() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(2, 5, 4));
     let first = b.add("first", Op::Zero { channels: 3, stride: 2 }, &[b.input()], None)?;
@@ -148,7 +149,7 @@ fn zeros() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Layer names that collide with the graph's own and with weights, and such as other tools would not choose.
+/// Layer names that collide with names of the graph and of weights, and unusual names.
 fn names() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(1, 4, 4));
     let x = b.conv("a", b.input(), 2, 3, 1, 1)?;

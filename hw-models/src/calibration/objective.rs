@@ -1,31 +1,31 @@
-//! What a fit minimizes: robust relative errors, and the distance from the device file.
+//! The objective of a fit: robust relative errors plus the distance from the device file.
 
 use argmin::core::{CostFunction, Error};
 
 use super::parameter::Parameter;
 use crate::demand::{Constants, Demand};
 
-/// Relative scatter that errors of networks are expected to have: errors of this size count as one.
+/// Expected relative error of a prediction. It is the unit of errors in the objective.
 const SCATTER: f64 = 0.1;
-/// Errors larger than so many times the scatter count by their size, no longer by its square (P. Huber, Robust
-/// estimation of a location parameter, Annals of Mathematical Statistics 35(1), 1964: 95 % efficient for normal errors).
+/// Errors beyond this many scatters count linearly instead of quadratically (P. Huber, Robust estimation of a
+/// location parameter, Annals of Mathematical Statistics 35(1), 1964: 95 % efficient for normal errors).
 const HUBER: f64 = 1.345;
-/// Logarithm of the factor by which the numbers of a device file are expected to be off: about two.
+/// Expected error of the file's numbers, as the logarithm of a factor of about two.
 const TRUST: f64 = 0.7;
-/// Weight of the squared distance outside the limits of a parameter.
+/// Weight of the squared distance of a parameter from its limits.
 const OUTSIDE: f64 = 1e4;
 
-/// A measured network as its kernels, equal ones together.
+/// A measured network as kernels with their multiplicities.
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     kernels: Vec<(Demand, f64)>,
     pub(super) measured_us: f64,
-    /// Relative scatter that its error is expected to have.
+    /// Expected relative error.
     scatter: f64,
 }
 
 impl Network {
-    /// A network that was measured with this relative standard error.
+    /// Groups equal kernels. `standard_error` is the relative standard error of the measurement.
     pub(super) fn new(mut demands: Vec<Demand>, measured_us: f64, standard_error: f64) -> Self {
         let key = |d: &Demand| {
             [
@@ -44,9 +44,8 @@ impl Network {
                 .unwrap_or(std::cmp::Ordering::Equal)
         });
         let kernels = demands.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as f64)).collect();
-        // Repeats show only the noise of the clock. The formula's own error stays, however often a network
-        // was measured. So ten repeats do not count as ten networks, and repeats that scatter widely count as
-        // less than one.
+        // Repeats reduce only the noise of the clock; the error of the formula remains. So ten repeats do not
+        // count as ten networks, and widely scattered repeats count less than one measurement.
         Self { kernels, measured_us, scatter: SCATTER.hypot(standard_error) }
     }
 
@@ -59,7 +58,7 @@ impl Network {
     }
 }
 
-/// The function of the logarithms of the parameters that a fit minimizes.
+/// The objective, as a function of the logarithms of the parameters.
 #[derive(Clone, Debug)]
 pub(super) struct Objective<'a> {
     parameters: &'a [Parameter],
@@ -79,7 +78,7 @@ impl<'a> Objective<'a> {
         &self.start
     }
 
-    /// The constants with these logarithms of the parameters, held within their limits.
+    /// The constants for these logarithms, clamped to the limits of the parameters.
     fn constants(&self, logs: &[f64]) -> Constants {
         let mut constants = self.file;
         for (parameter, log) in self.parameters.iter().zip(logs) {
@@ -112,7 +111,7 @@ impl CostFunction for &Objective<'_> {
     }
 }
 
-/// Half the square of a small error, linear in a large one.
+/// The Huber loss: quadratic for small errors, linear for large ones.
 fn huber(error: f64) -> f64 {
     let size = error.abs();
     if size <= HUBER { size * size / 2.0 } else { HUBER * (size - HUBER / 2.0) }
@@ -123,7 +122,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn repeats_that_scatter_count_for_less() {
+    fn network_with_scattered_repeats_has_less_weight() {
         let misfit = |standard_error| {
             let network = Network::new(Vec::new(), 100.0, standard_error);
             huber((110.0_f64 / network.measured_us).ln() / network.scatter)
@@ -137,7 +136,7 @@ mod tests {
     }
 
     #[test]
-    fn large_errors_count_by_their_size() {
+    fn huber_is_linear_for_large_errors() {
         assert!((huber(-1.0) - 0.5).abs() < 1e-15);
         assert!((huber(HUBER) - HUBER * HUBER / 2.0).abs() < 1e-15);
         assert!((huber(12.0) - huber(-11.0) - HUBER).abs() < 1e-12);

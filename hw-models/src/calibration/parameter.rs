@@ -4,20 +4,20 @@ use crate::demand::{Constants, Demand};
 use crate::work::WorkKind;
 use crate::{Device, Number};
 
-/// A number that is fitted, on a logarithmic scale.
+/// A fitted number. The fit works on its logarithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parameter {
-    /// Share of the peak that a kind of kernel reaches.
+    /// Efficiency of a kind of kernel.
     Efficiency(WorkKind),
-    /// Factor on the stated bandwidths of all memories.
+    /// One factor on the bandwidths of all memories.
     Bandwidth,
-    /// What every kernel costs.
+    /// Overhead of every kernel.
     LayerOverhead,
-    /// Outputs that fill the device, where its file states them.
+    /// Outputs that fill the device, if its file states them.
     SaturatingOutputs,
 }
 
-/// Smallest overhead that is told from none, in microseconds.
+/// Minimum overhead in microseconds. Zero has no logarithm.
 const OVERHEAD_MIN_US: f64 = 1e-3;
 
 impl Parameter {
@@ -31,7 +31,7 @@ impl Parameter {
         Self::SaturatingOutputs,
     ];
 
-    /// The parameters that the times of these kernels can depend on.
+    /// The parameters that the latencies of these kernels can depend on.
     pub(super) fn of<'a>(
         constants: &Constants,
         kernels: &(impl Iterator<Item = &'a Demand> + Clone),
@@ -59,7 +59,7 @@ impl Parameter {
         }
     }
 
-    /// The value with which a fit starts, and to which it is drawn: that of the device file.
+    /// The initial value of the fit and the center of its prior: the value in the device file.
     pub(super) fn start(self, constants: &Constants) -> f64 {
         match self {
             Self::Efficiency(kind) => constants.efficiency[kind as usize],
@@ -69,7 +69,7 @@ impl Parameter {
         }
     }
 
-    /// Smallest and largest value that is tried.
+    /// Minimum and maximum of the parameter.
     pub(super) const fn limits(self) -> (f64, f64) {
         match self {
             Self::Efficiency(_) => (1e-5, 1.0),
@@ -79,7 +79,7 @@ impl Parameter {
         }
     }
 
-    /// The nearest value that a device file may hold, of four significant digits.
+    /// Rounds to a value that a device file may hold, with four significant digits.
     pub(super) fn rounded(self, value: f64) -> f64 {
         let (low, high) = self.limits();
         match self {
@@ -88,7 +88,7 @@ impl Parameter {
         }
     }
 
-    /// Puts the value among the constants of a model; `file` has those of the device file.
+    /// Sets the value in the constants of a model. `file` holds the constants of the device file.
     pub(super) fn put(self, constants: &mut Constants, file: &Constants, value: f64) {
         match self {
             Self::Efficiency(kind) => constants.efficiency[kind as usize] = value,
@@ -101,7 +101,7 @@ impl Parameter {
         }
     }
 
-    /// Puts the value into a device, with where it comes from.
+    /// Writes the value and its source into a device.
     pub(super) fn write(self, device: &mut Device, value: f64, source: &str) {
         let set = |number: &mut Number, value: f64| {
             *number = Number { value, source: format!("{source}; before {}", number.value) };
@@ -130,7 +130,7 @@ impl Parameter {
     }
 }
 
-/// Four significant digits of a positive number.
+/// Rounds a positive number to four significant digits.
 pub(super) fn significant(value: f64) -> f64 {
     format!("{value:.3e}").parse().expect("a number that was written is read")
 }
@@ -140,7 +140,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_put_into_a_model_is_what_the_written_device_gives() {
+    fn put_and_write_give_the_same_constants() {
         for name in Device::builtin_names() {
             let device = Device::builtin(name).unwrap();
             let threads = device.cores.value.min(3.0);
@@ -168,7 +168,7 @@ mod tests {
     }
 
     #[test]
-    fn four_digits_are_kept() {
+    fn significant_keeps_four_digits() {
         assert!((significant(0.012_345_6) - 0.012_35).abs() < 1e-15);
         assert!(
             (significant(98_765.0) - 98_760.0).abs() < 1e-9

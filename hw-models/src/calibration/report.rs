@@ -1,4 +1,4 @@
-//! What a fit found, for people and programs.
+//! The report of a fit, for people and programs.
 
 use std::fmt;
 
@@ -9,34 +9,34 @@ use crate::Agreement;
 /// A number of the device file that a fit changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedNumber {
-    /// Its key; one with `*` stands for several, and its values are factors on them.
+    /// Key in the device file. A key with `*` stands for several numbers; its values are factors on them.
     pub key: String,
-    /// In the file that the fit started from.
+    /// Value before the fit.
     pub before: f64,
-    /// Fitted.
+    /// Fitted value.
     pub after: f64,
-    /// Whether it ran into a limit, as when a peak rate of the file is too low for what was measured.
+    /// Whether the value reached a limit, for example because the peak rate in the file is too low.
     pub at_limit: bool,
 }
 
-/// What a fit changed, and how well predictions agree with measurements by it.
+/// Changed numbers and prediction errors of a fit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FitReport {
     /// The calibrated device.
     pub device: String,
-    /// Networks fitted to.
+    /// Number of networks in the fit.
     pub networks: usize,
-    /// Parts of cross-validation.
+    /// Folds of cross-validation.
     pub folds: usize,
-    /// Numbers that changed. What the measurements say nothing about keeps its value and source.
+    /// Changed numbers. Numbers that the measurements do not determine are not listed.
     pub fitted: Vec<FittedNumber>,
-    /// By the device file as it was.
+    /// Agreement of the original device file.
     pub before: Agreement,
-    /// By the fit, on the networks it was fitted to.
+    /// Agreement of the fit on its own networks.
     pub in_sample: Agreement,
-    /// Each network by a fit to the other folds: what to expect of one that was not measured.
+    /// Agreement on each network by a fit to the other folds: the expected error on new networks.
     pub held_out: Agreement,
-    /// Nine of ten held-out measurements are within a factor of one plus this.
+    /// Nine of ten held-out measurements are within a factor of `1 + latency_relative_90`.
     pub latency_relative_90: f64,
 }
 
@@ -64,7 +64,7 @@ impl fmt::Display for FitReport {
 }
 
 fn write_agreement(f: &mut fmt::Formatter<'_>, name: &str, agreement: &Agreement) -> fmt::Result {
-    let Agreement { networks: _, mean_error_percent, median_error_percent, within_a_tenth_percent, spearman } =
+    let Agreement { mean_error_percent, median_error_percent, within_a_tenth_percent, spearman, .. } =
         agreement;
     let percent = |value: &f64| format!("{value:.1} %");
     let [mean, median, within] =
@@ -78,7 +78,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reports_are_tables() {
+    fn report_displays_as_table() {
         let agreement = |mean_error_percent: f64, spearman| Agreement {
             networks: 120,
             mean_error_percent,

@@ -1,4 +1,7 @@
-//! The minimum of an [`Objective`], by the simplex method of Nelder and Mead.
+//! Minimizes an [`Objective`] by the simplex method of Nelder and Mead.
+
+use std::error::Error as StdError;
+use std::sync::Arc;
 
 use argmin::core::{Error, Executor, State};
 use argmin::solver::neldermead::NelderMead;
@@ -6,31 +9,33 @@ use argmin::solver::neldermead::NelderMead;
 use super::objective::Objective;
 use crate::HwError;
 
-/// Length of the first simplex's edges, in logarithms: a factor of about 1.6.
+/// Edge length of the first simplex, in logarithms: a factor of about 1.6.
 const EDGE: f64 = 0.5;
-/// Steps of one simplex.
+/// Maximum number of steps of one simplex.
 const STEPS_MAX: u64 = 4000;
-/// Standard deviation of the objective over a simplex that has come to rest.
+/// A simplex has converged when the objective's standard deviation over its corners is below this.
 const REST: f64 = 1e-9;
-/// The same while starts are compared, and a gain by other starts that is worth another round.
+/// Convergence while comparing starting points, and the minimum gain for another round.
 const COARSE: f64 = 1e-3;
-/// Times a new simplex is set up around the best point: the maximum in the formula makes ridges on which one can stall.
+/// Maximum number of new simplexes around the best point. The maximum in the formula makes ridges on which a
+/// simplex stalls.
 const RESTARTS_MAX: usize = 20;
-/// Improvement by a new simplex that is worth another one.
+/// Minimum gain for another new simplex.
 const GAIN: f64 = 1e-6;
 
 /// Logarithms of the factors by which a parameter is moved away from a minimum.
 const AWAY: [f64; 4] = [-3.0, -1.0, 1.0, 3.0];
-/// Times every parameter is moved away, at most.
+/// Maximum number of rounds in which every parameter is moved away.
 const ROUNDS_MAX: usize = 4;
 
-/// The logarithms of the parameters at the lowest minimum found.
+/// Finds the lowest minimum and returns the logarithms of the parameters.
 ///
-/// The maximum in the formula hides a roof that lies below the other one: its parameter changes nothing until something else
-/// has moved. So each parameter is moved away from a minimum in turn, and what is found from there is kept when it is lower.
+/// The formula takes a maximum of two roofs, so the parameter of the lower roof changes nothing until another
+/// parameter moves. The search therefore moves each parameter away from the minimum in turn, descends again,
+/// and keeps lower minima.
 ///
 /// # Errors
-/// [`HwError::Solver`] when the solver gives up.
+/// [`HwError::Solver`] when the solver fails.
 pub(super) fn minimum(objective: &Objective<'_>) -> Result<Vec<f64>, HwError> {
     let mut lowest = descent(objective, objective.start())?;
     for _ in 0..ROUNDS_MAX {
@@ -56,11 +61,11 @@ pub(super) fn minimum(objective: &Objective<'_>) -> Result<Vec<f64>, HwError> {
     Ok(lowest.0)
 }
 
-/// The minimum below a start, and the objective there.
+/// Descends from `start`. Returns the minimum and the objective there.
 fn descent(objective: &Objective<'_>, start: &[f64]) -> Result<(Vec<f64>, f64), HwError> {
     let mut lowest = simplex(objective, start, EDGE, REST)?;
     for restart in 0..RESTARTS_MAX {
-        // Turned around at every restart, so that the new simplex is not the old one.
+        // Flip the direction at every restart; otherwise the new simplex could equal the old one.
         let edge = if restart % 2 == 0 { -EDGE } else { EDGE };
         let found = simplex(objective, &lowest.0, edge, REST)?;
         let gain = lowest.1 - found.1;
@@ -74,17 +79,18 @@ fn descent(objective: &Objective<'_>, start: &[f64]) -> Result<(Vec<f64>, f64), 
     Ok(lowest)
 }
 
-/// Where a simplex with a corner at `start` comes to rest, and the objective there.
+/// Runs one simplex with a corner at `start`. Returns its minimum and the objective there.
 ///
-/// Source: J. A. Nelder, R. Mead, A simplex method for function minimization, The Computer Journal 7(4), 1965. Chosen
-/// because the objective has kinks, few parameters, and is cheap.
+/// Source: J. A. Nelder, R. Mead, A simplex method for function minimization, The Computer Journal 7(4),
+/// 1965. It suits this objective, which has kinks, few parameters, and is cheap to evaluate.
 fn simplex(
     objective: &Objective<'_>,
     start: &[f64],
     edge: f64,
     rest: f64,
 ) -> Result<(Vec<f64>, f64), HwError> {
-    let failed = |error: Error| HwError::Solver { problem: error.to_string() };
+    let failed =
+        |error: Error| HwError::Solver { error: Arc::from(Box::<dyn StdError + Send + Sync>::from(error)) };
     let corner = |moved: usize| {
         start.iter().enumerate().map(|(i, log)| if i == moved { log + edge } else { *log }).collect()
     };

@@ -39,7 +39,7 @@ fn layer(
     }
 }
 
-/// A device that its file does not describe well.
+/// A device that differs from its file.
 fn actual() -> Device {
     let mut device = Device::builtin("cortex-a72").unwrap();
     device.efficiency.dense_conv.value = 0.31;
@@ -52,7 +52,7 @@ fn actual() -> Device {
     device
 }
 
-/// What the device would measure, off by up to 5 % either way; `broken` of them by a factor of ten.
+/// Simulated measurements of the device with up to 5 % noise. The first `broken` are ten times too large.
 fn measured(device: &Device, count: usize, broken: usize, seed: u64) -> Vec<Measured> {
     let mut rng = Pcg64::seed_from_u64(seed);
     let model = Roofline::new(device.clone(), 1, 1);
@@ -89,7 +89,7 @@ fn assert_recovered(fit: &Fit, actual: &Device) {
 }
 
 #[test]
-fn known_constants_are_recovered_from_noisy_measurements() {
+fn fit_recovers_known_constants_from_noisy_measurements() {
     let (file, actual) = (Device::builtin("cortex-a72").unwrap(), actual());
     let measurements = measured(&actual, 120, 0, 1);
     let fit = calibration().fit(&file, &measurements).unwrap();
@@ -104,7 +104,7 @@ fn known_constants_are_recovered_from_noisy_measurements() {
 }
 
 #[test]
-fn a_few_broken_measurements_change_little() {
+fn fit_is_robust_to_few_broken_measurements() {
     let actual = actual();
     let fit =
         calibration().fit(&Device::builtin("cortex-a72").unwrap(), &measured(&actual, 120, 6, 1)).unwrap();
@@ -112,7 +112,7 @@ fn a_few_broken_measurements_change_little() {
 }
 
 #[test]
-fn what_is_written_predicts_as_reported() {
+fn written_device_predicts_as_reported() {
     let measurements = measured(&actual(), 40, 0, 3);
     let fit = calibration().fit(&Device::builtin("cortex-a72").unwrap(), &measurements).unwrap();
     let read = Device::parse("fitted.toml", &fit.device.to_toml()).unwrap();
@@ -130,12 +130,13 @@ fn what_is_written_predicts_as_reported() {
     );
     let error = &fit.device.error.latency_relative_90;
     assert!((error.value - fit.report.latency_relative_90).abs() < 1e-15);
-    let expected = "nine of ten of 40 networks of measured.csv, column pi_us, each predicted by a fit to the others in 5 folds";
+    let expected = "nine of ten of 40 networks of measured.csv, column pi_us, each predicted by a fit to the \
+        others in 5 folds";
     assert_eq!(error.source, expected);
 }
 
 #[test]
-fn equal_measurements_in_any_order_give_equal_fits() {
+fn fit_does_not_depend_on_order_of_measurements() {
     let mut measurements = measured(&actual(), 30, 0, 4);
     let file = Device::builtin("cortex-a72").unwrap();
     let fit = calibration().fit(&file, &measurements).unwrap();
@@ -145,7 +146,7 @@ fn equal_measurements_in_any_order_give_equal_fits() {
 }
 
 #[test]
-fn what_measurements_say_nothing_about_stays() {
+fn fit_keeps_numbers_that_measurements_do_not_determine() {
     let file = Device::builtin("cortex-a72").unwrap();
     let convolutions = |measured: &Measured| {
         let architecture = &measured.architecture;
@@ -164,7 +165,7 @@ fn what_measurements_say_nothing_about_stays() {
 }
 
 #[test]
-fn a_peak_that_is_too_low_is_reported_as_a_limit() {
+fn report_marks_number_at_limit_if_peak_is_too_low() {
     let mut actual = actual();
     for rate in actual.macs_per_s_per_core.values_mut() {
         rate.value *= 10.0;
@@ -177,7 +178,7 @@ fn a_peak_that_is_too_low_is_reported_as_a_limit() {
 }
 
 #[test]
-fn few_and_impossible_measurements_are_refused() {
+fn fit_refuses_too_few_and_impossible_measurements() {
     let file = Device::builtin("cortex-a72").unwrap();
     let mut measurements = measured(&file, 10, 0, 7);
     let error = calibration().fit(&file, &measurements[..9]).unwrap_err().to_string();
@@ -194,7 +195,8 @@ fn few_and_impossible_measurements_are_refused() {
 
 #[test]
 fn interval_is_the_conformal_quantile() {
-    // Of 19 residuals the one of rank ceil(20 * 0.9) = 18, whichever side it is on.
+    // The interval is the residual of rank ceil(20 * 0.9) = 18 among 19. The sign of the error does not
+    // matter.
     let pairs: Vec<(f64, f64)> = (1..=19).map(|tenths| (1.0, (f64::from(tenths) * 0.1).exp())).collect();
     assert!((relative_90(&pairs) - significant(1.8_f64.exp_m1())).abs() < 1e-12);
     let turned: Vec<(f64, f64)> = pairs.into_iter().map(|(a, b)| (b, a)).collect();

@@ -1,4 +1,4 @@
-//! Which numbers a device file may hold.
+//! Checks the numbers of a device file.
 
 use std::collections::BTreeMap;
 
@@ -26,7 +26,7 @@ impl Device {
                 "lower case letters, digits, `-`, `.` and `_`",
             );
         }
-        for (key, number, range) in self.ranged_numbers() {
+        for RangedNumber { key, number, range } in self.ranged_numbers() {
             if !range.holds(number.value) {
                 return refuse(&key, number.value.to_string(), range.expected());
             }
@@ -80,14 +80,14 @@ impl Device {
         Ok(())
     }
 
-    /// Every number of the file that has a key of its own, by its dotted key.
+    /// Every [`Number`] of the file with its dotted key.
     #[must_use]
     pub fn numbers(&self) -> Vec<(String, &Number)> {
-        self.ranged_numbers().into_iter().map(|(key, number, _)| (key, number)).collect()
+        self.ranged_numbers().into_iter().map(|ranged| (ranged.key, ranged.number)).collect()
     }
 
-    /// Every number with its key and the range it must be in.
-    fn ranged_numbers(&self) -> Vec<(String, &Number, Range)> {
+    /// Every [`Number`] with its dotted key and its valid range.
+    fn ranged_numbers(&self) -> Vec<RangedNumber<'_>> {
         let mut numbers = vec![
             ("cores", &self.cores, Range::Count),
             ("parallel_loss", &self.parallel_loss, Range::Share),
@@ -128,11 +128,19 @@ impl Device {
             self.energy.pj_per_mac.iter().map(|entry| ("energy.pj_per_mac", entry, Range::NotNegative));
         let by_format =
             rates.chain(energies).map(|(k, (format, n), range)| (format!("{k}.{format}"), n, range));
-        numbers.into_iter().map(|(k, number, range)| (k.to_owned(), number, range)).chain(by_format).collect()
+        let by_key = numbers.into_iter().map(|(k, number, range)| (k.to_owned(), number, range));
+        by_key.chain(by_format).map(|(key, number, range)| RangedNumber { key, number, range }).collect()
     }
 }
 
-/// Values that a number of a device file may have.
+/// A number of a device file with its dotted key and its valid range.
+struct RangedNumber<'a> {
+    key: String,
+    number: &'a Number,
+    range: Range,
+}
+
+/// Valid range of a number.
 #[derive(Clone, Copy)]
 enum Range {
     Count,

@@ -1,18 +1,19 @@
-//! A CSV file with a header line, plain or gzipped, read with limits.
+//! A CSV file with a header, plain or gzipped, read with limits.
 
 use std::io::Read;
 use std::path::Path;
+use std::sync::Arc;
 
 use csv::{ErrorKind, Position, StringRecord};
 use flate2::read::MultiGzDecoder;
-use kiln_files::LineCounter;
+use kiln_files::{FileError, LineCounter};
 use kiln_space::SpaceError;
 
-use crate::HwError;
+use crate::{CsvProblem, HwError};
 
-/// Bytes of a file, packed or not.
+/// Maximum size of a file in bytes, before and after decompression.
 const BYTES_MAX: u64 = 1 << 28;
-/// Lines of a file, the header aside.
+/// Maximum number of lines, without the header.
 const LINES_MAX: usize = 1 << 20;
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -21,11 +22,11 @@ const GZIP: [u8; 2] = [0x1f, 0x8b];
 pub(super) struct CsvFile {
     path: String,
     header: StringRecord,
-    /// Each with its line.
+    /// Records with their line numbers.
     records: Vec<(u64, StringRecord)>,
 }
 
-/// A line of a table.
+/// A record of a table.
 pub(super) struct Row<'a> {
     file: &'a CsvFile,
     line: u64,
@@ -36,13 +37,13 @@ impl CsvFile {
     pub(super) fn read(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
         let packed = kiln_files::read(path, BYTES_MAX)
-            .map_err(|error| HwError::ReadMeasurements { file: file.clone(), problem: error.problem() })?;
+            .map_err(|error| HwError::ReadMeasurements { file: file.clone(), error: Arc::new(error) })?;
         let bytes = if packed.starts_with(&GZIP) {
-            limited(&file, MultiGzDecoder::new(packed.as_slice()))?
+            limited(path, MultiGzDecoder::new(packed.as_slice()))?
         } else {
             packed
         };
-        let csv = |error| HwError::Csv { file: file.clone(), problem: problem(error, &bytes) };
+        let csv = |error| HwError::Csv { file: file.clone(), problem: Arc::new(problem(error, &bytes)) };
         let mut reader = csv::ReaderBuilder::new().trim(csv::Trim::All).from_reader(bytes.as_slice());
         let header = reader.headers().map_err(csv)?.clone();
         let mut lines = LineCounter::new(bytes.as_slice());
@@ -63,7 +64,7 @@ impl CsvFile {
         self.header.iter().position(|known| known == name).ok_or_else(|| HwError::MissingColumn {
             file: self.path.clone(),
             column: name.to_owned(),
-            known: self.header.iter().map(|known| format!("`{known}`")).collect(),
+            known: self.header.iter().map(str::to_owned).collect(),
         })
     }
 
@@ -73,7 +74,7 @@ impl CsvFile {
 }
 
 impl<'a> Row<'a> {
-    /// A field, by the index of its column.
+    /// The field in the column with this index.
     pub(super) fn field(&self, column: usize) -> &'a str {
         &self.record[column]
     }
@@ -83,7 +84,7 @@ impl<'a> Row<'a> {
         self.line
     }
 
-    /// The error that a field cannot be.
+    /// The error for an invalid field.
     pub(super) fn refuse(&self, column: usize, expected: impl Into<String>) -> HwError {
         HwError::Field {
             file: self.file.path.clone(),
@@ -94,7 +95,7 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The error that a field, or the name it stands for, is no network.
+    /// The error for a field that does not name a network. `name` is the field, or its value in the key file.
     pub(super) fn refuse_network(&self, column: usize, name: &str, source: SpaceError) -> HwError {
         HwError::Network {
             file: self.file.path.clone(),
@@ -106,31 +107,31 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Why bytes are no table, with the line.
-fn problem(error: csv::Error, bytes: &[u8]) -> String {
-    let line = |position: Option<Position>| {
+/// Why the bytes are not a table, with the line.
+fn problem(error: csv::Error, bytes: &[u8]) -> CsvProblem {
+    let line = |position: &Option<Position>| {
         let byte = position.as_ref().map_or(0, Position::byte);
         LineCounter::new(bytes).line_at(byte).expect("memory can be read")
     };
-    match error.into_kind() {
+    match error.kind() {
         ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!("line {}: found {len} fields, expected {expected_len} as in the first line", line(pos))
+            CsvProblem::Fields { line: line(pos), found: *len, expected: *expected_len }
         }
-        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are no UTF-8", line(pos)),
-        ErrorKind::Io(error) => error.to_string(),
-        other => format!("{other:?}"),
+        ErrorKind::Utf8 { pos, .. } => CsvProblem::NotText { line: line(pos) },
+        _ => CsvProblem::Parser(error),
     }
 }
 
-/// Everything from a source, if it is not too large.
-fn limited(file: &str, source: impl Read) -> Result<Vec<u8>, HwError> {
+/// Reads all of `source`, the content of the packed file at `path`, up to the limit.
+fn limited(path: &Path, source: impl Read) -> Result<Vec<u8>, HwError> {
+    let file = path.display().to_string();
     let mut bytes = Vec::new();
-    source
-        .take(BYTES_MAX + 1)
-        .read_to_end(&mut bytes)
-        .map_err(|error| HwError::ReadMeasurements { file: file.to_owned(), problem: error.to_string() })?;
+    if let Err(source) = source.take(BYTES_MAX + 1).read_to_end(&mut bytes) {
+        let error = FileError::Io { path: path.to_owned(), action: "unpack", source };
+        return Err(HwError::ReadMeasurements { file, error: Arc::new(error) });
+    }
     if bytes.len() as u64 > BYTES_MAX {
-        return Err(HwError::LargeMeasurements { file: file.to_owned(), what: "bytes", limit: BYTES_MAX });
+        return Err(HwError::LargeMeasurements { file, what: "bytes", limit: BYTES_MAX });
     }
     Ok(bytes)
 }

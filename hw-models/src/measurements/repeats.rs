@@ -1,4 +1,4 @@
-//! Several measurements of one network, taken together.
+//! Combines repeated measurements of a network.
 
 use std::collections::BTreeMap;
 
@@ -7,21 +7,21 @@ use serde::{Deserialize, Serialize};
 
 use crate::{HwError, Measured};
 
-/// Networks that were measured more than once, and how much their measurements differ.
+/// Statistics of networks that were measured more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Repeats {
-    /// Networks with several measurements.
+    /// Number of networks with several measurements.
     pub networks: usize,
-    /// Measurements of these networks.
+    /// Number of measurements of these networks.
     pub measurements: usize,
-    /// How far a network's slowest measurement is above its fastest, in percent: the median over these
-    /// networks.
+    /// Median over these networks of the spread: how much the slowest measurement exceeds the fastest, in
+    /// percent.
     pub median_spread_percent: f64,
-    /// The same for the network where it is largest.
+    /// Maximum spread, in percent.
     pub largest_spread_percent: f64,
 }
 
-/// Measurements by network, in the order in which networks first come.
+/// Measurements by network, in order of first appearance.
 #[derive(Default)]
 pub(super) struct Pool {
     places: BTreeMap<Genotype, usize>,
@@ -29,7 +29,7 @@ pub(super) struct Pool {
 }
 
 impl Pool {
-    /// Adds a measurement; `decode` is asked at a network's first.
+    /// Adds a measurement. `decode` runs only for the first measurement of a network.
     ///
     /// # Errors
     /// As `decode`.
@@ -48,7 +48,7 @@ impl Pool {
         Ok(())
     }
 
-    /// What was measured more than once, if anything was.
+    /// Statistics of repeated measurements; `None` if there are none.
     pub(super) fn repeats(&self) -> Option<Repeats> {
         let repeated = self.networks.iter().map(|(_, latencies)| latencies).filter(|all| all.len() > 1);
         let mut spreads: Vec<f64> = repeated.clone().map(|all| spread_percent(all)).collect();
@@ -62,10 +62,10 @@ impl Pool {
         })
     }
 
-    /// The networks, each once.
+    /// Each network once, with the median of its measurements.
     pub(super) fn measured(self) -> Vec<Measured> {
         let pooled = |(architecture, mut latencies): (Architecture, Vec<f64>)| {
-            // The median: a measurement during which the device was busy or hot does not move it.
+            // The median ignores single measurements taken while the device was busy or hot.
             latencies.sort_by(f64::total_cmp);
             let standard_error = standard_error(&latencies);
             Measured { architecture, latency_us: median(&latencies), standard_error }
@@ -81,13 +81,13 @@ fn spread_percent(latencies: &[f64]) -> f64 {
     100.0 * (high / low - 1.0)
 }
 
-/// Of sorted values, at least one.
+/// Median of sorted values; at least one value.
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }
 
-/// Deviation of the logarithms over the square root of their number; 0 for a single measurement.
+/// Standard error of the mean logarithm; 0 for a single measurement.
 fn standard_error(latencies: &[f64]) -> f64 {
     let count = latencies.len() as f64;
     if latencies.len() < 2 {

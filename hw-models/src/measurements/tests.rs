@@ -22,7 +22,7 @@ fn file(text: &str) -> (TempDir, MeasurementFile) {
     (folder, file)
 }
 
-/// What is said about a file, without its folder.
+/// The error for a file with this text, without the folder.
 #[track_caller]
 fn refused(text: &str) -> String {
     let (folder, file) = file(text);
@@ -31,7 +31,7 @@ fn refused(text: &str) -> String {
 }
 
 #[test]
-fn cells_and_genes_name_networks_and_gaps_are_counted() {
+fn read_accepts_cells_and_genes_and_counts_unmeasured_rows() {
     let text = format!(
         "pi_ms,arch\n2.5,{CELL}\n-1,0-0-0-0-0-0\n,0-0-0-0-0-1\n-1.0,0-0-0-0-0-2\n 4 , 3-0-4-1-2-1 \n"
     );
@@ -48,10 +48,11 @@ fn cells_and_genes_name_networks_and_gaps_are_counted() {
 }
 
 #[test]
-fn repeated_measurements_of_one_network_are_one_with_their_median_and_spread() {
-    // The first network by its genes and as a cell; its slowest measurement is 40 times the others.
+fn read_combines_repeated_measurements_to_median_and_spread() {
+    // The first network appears as genes and as a cell. Its slowest measurement is 40 times the fastest.
     let text = format!(
-        "pi_ms,arch\n2,{CELL}\n9,0-0-0-0-0-0\n80,3-0-4-1-2-0\n4,{CELL}\n-1,{CELL}\n8,0-0-0-0-0-0\n5,0-0-0-0-0-1\n"
+        "pi_ms,arch\n2,{CELL}\n9,0-0-0-0-0-0\n80,3-0-4-1-2-0\n4,{CELL}\n-1,{CELL}\n8,0-0-0-0-0-0\n\
+         5,0-0-0-0-0-1\n"
     );
     let (_folder, file) = file(&text);
     let found = file.read(&NasBench201::default()).unwrap();
@@ -62,14 +63,15 @@ fn repeated_measurements_of_one_network_are_one_with_their_median_and_spread() {
     assert_eq!((repeats.networks, repeats.measurements), (2, 5));
     assert!((repeats.largest_spread_percent - 3900.0).abs() < 1e-9);
     assert!((repeats.median_spread_percent - f64::midpoint(3900.0, 12.5)).abs() < 1e-9);
-    // Logarithms of 8 and 9: half their difference is the error of their mean.
+    // For the latencies 8 and 9, the standard error of the mean logarithm is half the difference of their
+    // logarithms.
     let errors: Vec<f64> = found.measured.iter().map(|network| network.standard_error).collect();
     assert!((errors[1] - (9.0_f64 / 8.0).ln() / 2.0).abs() < 1e-12, "{errors:?}");
     assert!(errors[0] > 1.0 && errors[2] <= 0.0, "{errors:?}");
 }
 
 #[test]
-fn packed_files_are_read_and_units_matter() {
+fn read_accepts_gzip_and_converts_units() {
     let (folder, mut file) = file("");
     file.path = folder.path().join("measured.csv.gz");
     let mut packed = GzEncoder::new(std::fs::File::create(&file.path).unwrap(), Compression::fast());
@@ -85,7 +87,7 @@ fn packed_files_are_read_and_units_matter() {
 }
 
 #[test]
-fn another_file_may_name_the_networks() {
+fn read_joins_key_file() {
     let (folder, mut file) = file("index,pi_ms\n7,2\n9,3\n");
     let path = folder.path().join("cells.csv");
     std::fs::write(&path, format!("index,arch\n9,0-0-0-0-0-0\n7,{CELL}\n")).unwrap();
@@ -97,36 +99,34 @@ fn another_file_may_name_the_networks() {
     std::fs::write(&path, format!("index,arch\n7,{CELL}\n")).unwrap();
     let error = file.read(&space).unwrap_err().to_string();
     assert!(
-        error.ends_with("measured.csv:3: `index` is `9`, expected one that stands in cells.csv"),
+        error.ends_with("measured.csv:3: `index` is `9`, expected a value that cells.csv has"),
         "{error}"
     );
     std::fs::write(&path, "index,arch\n7,x\n7,y\n").unwrap();
     let error = file.read(&space).unwrap_err().to_string();
-    assert!(
-        error.ends_with("cells.csv:3: `index` is `7`, expected a value that stands there once"),
-        "{error}"
-    );
+    assert!(error.ends_with("cells.csv:3: `index` is `7`, expected a value that occurs once"), "{error}");
 }
 
 #[test]
-fn what_cannot_be_read_names_file_line_and_column() {
-    let latency = "expected a number above 0, or -1 or nothing where none was measured";
+fn read_errors_name_file_line_and_column() {
+    let latency = "expected a number above 0, or -1 or nothing if not measured";
     let cases = [
-        ("arch,ms\n", "measured.csv: no column `pi_ms`; there are `arch`, `ms`".to_owned()),
-        ("cell,pi_ms\n", "measured.csv: no column `arch`; there are `cell`, `pi_ms`".to_owned()),
+        ("arch,ms\n", "measured.csv: no column `pi_ms`; the columns are `arch`, `ms`".to_owned()),
+        ("cell,pi_ms\n", "measured.csv: no column `arch`; the columns are `cell`, `pi_ms`".to_owned()),
         ("arch,pi_ms\n0-0-0-0-0-0,fast\n", format!("measured.csv:2: `pi_ms` is `fast`, {latency}")),
         ("arch,pi_ms\n0-0-0-0-0-0,0\n", format!("measured.csv:2: `pi_ms` is `0`, {latency}")),
         ("arch,pi_ms\n0-0-0-0-0-0,-2\n", format!("measured.csv:2: `pi_ms` is `-2`, {latency}")),
         ("arch,pi_ms\n0-0-0-0-0-0,inf\n", format!("measured.csv:2: `pi_ms` is `inf`, {latency}")),
         (
             "arch,pi_ms\n0-0-0-0-0-5,1\n",
-            "measured.csv:2: `arch` is `0-0-0-0-0-5`, which is no network of the space (gene 5 (`edge2_3`) is 5, \
-             expected less than 5)"
+            "measured.csv:2: `arch` is `0-0-0-0-0-5`, which is not a network of the space (gene 5 \
+             (`edge2_3`) is 5, expected less than 5)"
                 .to_owned(),
         ),
         (
             "arch,pi_ms\n0-0,1\n",
-            "measured.csv:2: `arch` is `0-0`, which is no network of the space (the genotype has 2 genes, expected 6)"
+            "measured.csv:2: `arch` is `0-0`, which is not a network of the space (the genotype has 2 genes, \
+             expected 6)"
                 .to_owned(),
         ),
     ];
@@ -135,7 +135,7 @@ fn what_cannot_be_read_names_file_line_and_column() {
     }
     let notation = refused("arch,pi_ms\nresnet,1\n");
     assert!(
-        notation.starts_with("measured.csv:2: `arch` is `resnet`, which is no network of the space ("),
+        notation.starts_with("measured.csv:2: `arch` is `resnet`, which is not a network of the space ("),
         "{notation}"
     );
     let fields = refused("arch,pi_ms\n0-0-0-0-0-0,1,2\n");
@@ -150,7 +150,7 @@ fn what_cannot_be_read_names_file_line_and_column() {
 }
 
 #[test]
-fn lines_are_those_of_an_editor() {
+fn read_errors_count_lines_as_an_editor_does() {
     for (text, line) in [
         ("arch,pi_ms\r\n0-0-0-0-0-0,1\r\n0-0-0-0-0-1,x\r\n", 3),
         ("arch,pi_ms\r0-0-0-0-0-0,1\r0-0-0-0-0-1,x\r", 3),
@@ -165,7 +165,7 @@ fn lines_are_those_of_an_editor() {
 }
 
 #[test]
-fn draws_are_repeatable_and_leave_nothing_out() {
+fn draw_is_repeatable_and_splits_all_networks() {
     let architecture = NasBench201::default().decode(&Genotype::new([0; 6])).unwrap();
     let measured = |i: u32| Measured {
         architecture: architecture.clone(),

@@ -16,7 +16,7 @@ const COUNTED: [&str; 2] = ["parameters", "macs"];
 const PREDICTED: [&str; 4] = ["latency_us", "energy_uj", "peak_memory_bytes", "model_bytes"];
 
 /// Why a genotype has no costs.
-#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum CostError {
     /// It does not decode to a network.

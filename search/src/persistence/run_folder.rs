@@ -12,8 +12,6 @@ use std::fs;
 use std::io;
 use std::path::Path;
 
-use kiln_files::FileError;
-
 pub use self::held::hold_folder;
 pub(crate) use self::journal_lock::hold_journal;
 use self::kept_config::{difference, parse};
@@ -57,11 +55,7 @@ impl RunFolder {
                 if let Some((key, before, after)) = difference("", &before, &now, free) {
                     let path = paths.config();
                     if kept.is_changed {
-                        let problem = format!(
-                            "it was changed since Kiln wrote it: `{key}` is {before} there, and {after} in \
-                             the config that is run; put it back"
-                        );
-                        return Err(FileError::Damaged { path, problem }.into());
+                        return Err(StudyError::KeptConfig { path, key, before, after });
                     }
                     return Err(StudyError::Changed { path, key, before, after });
                 }
@@ -126,6 +120,8 @@ fn unmade(root: &Path, source: io::Error) -> StudyError {
 
 #[cfg(test)]
 mod tests {
+    use kiln_files::FileError;
+
     use super::*;
     use crate::persistence::journal::Journal;
 
@@ -293,7 +289,7 @@ mod tests {
         fs::create_dir_all(paths.root()).unwrap();
         fs::write(paths.config(), b"[study]\nname = \"\xe9\"\n").unwrap();
         for error in [paths.read_config().unwrap_err(), RunFolder::open(&paths, CONFIG, FREE).unwrap_err()] {
-            assert!(error.to_string().contains(":2: byte 16 of the file is no UTF-8"), "{error}");
+            assert!(error.to_string().contains(":2: byte 16 of the file is not UTF-8"), "{error}");
         }
         fs::write(paths.config(), vec![b' '; (16 << 20) + 1]).unwrap();
         assert!(matches!(paths.read_config(), Err(StudyError::Files(FileError::TooLarge { .. }))));

@@ -1,10 +1,11 @@
-//! One number per option of every decision that makes a difference.
+//! One-hot encoding of the decisions that affect the network.
 
 use super::one_hot;
 use crate::{Architecture, Genotype, Layer, LayerId, Op, SearchSpace, SpaceError, variation};
 
-/// As [`one_hot`], but 0 for decisions that make no difference: with every option of them, the layers that take part in the
-/// output are the same. An edge of a cell is one, where it leads from or to a node that is on no path from input to output.
+/// As [`one_hot`], but all 0 for a decision without effect. A decision has no effect if the live layers that
+/// depend on the input are the same for every option. In a cell, that is an edge from or to a node on no path
+/// from input to output.
 ///
 /// # Errors
 /// As [`SearchSpace::decode`].
@@ -12,8 +13,9 @@ use crate::{Architecture, Genotype, Layer, LayerId, Op, SearchSpace, SpaceError,
 /// # Example
 /// ```
 /// use kiln_space::{encoding, spaces::NasBench201};
-/// // Nothing reads node 2, so that the edges to it make no difference.
-/// let cell = NasBench201::genotype_from_arch("|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|none~2|")?;
+/// // Nothing reads node 2, so the edges to it have no effect.
+/// let arch = "|nor_conv_1x1~0|+|none~0|nor_conv_3x3~1|+|skip_connect~0|avg_pool_3x3~1|none~2|";
+/// let cell = NasBench201::genotype_from_arch(arch)?;
 /// let encoded = encoding::one_hot_effective(&NasBench201::default(), &cell)?;
 /// let ones: Vec<f64> = encoded.chunks(5).map(|edge| edge.iter().sum()).collect();
 /// assert_eq!(ones, [1.0, 0.0, 0.0, 1.0, 1.0, 1.0]);
@@ -32,7 +34,7 @@ pub fn one_hot_effective(space: &dyn SearchSpace, genotype: &Genotype) -> Result
         let differs = |option: u8| {
             let mut genes = genotype.genes().to_vec();
             genes[index] = option;
-            // A network that does not fit together is another one.
+            // An option that does not decode counts as a different network.
             let other = space.decode(&variation::normalize(decisions, &genes));
             other.map_or(true, |other| Participants::of(&other) != network)
         };
@@ -46,7 +48,7 @@ pub fn one_hot_effective(space: &dyn SearchSpace, genotype: &Genotype) -> Result
     Ok(encoded)
 }
 
-/// The layers of a network that its output depends on and that depend on its input.
+/// The layers of a network that depend on its input and affect its output.
 struct Participants<'a> {
     network: &'a Architecture,
     takes_part: Vec<bool>,
@@ -70,7 +72,7 @@ impl<'a> Participants<'a> {
         self.network.ids().filter(|id| self.takes_part[id.0]).map(|id| self.network.layer(id))
     }
 
-    /// Names of the layers that a layer reads, as far as they take part.
+    /// Names of the participating inputs of a layer.
     fn inputs(&self, layer: &'a Layer) -> impl Iterator<Item = &'a str> {
         let taking_part = |id: &&LayerId| self.takes_part[id.0];
         layer.inputs.iter().filter(taking_part).map(|id| self.network.layer(*id).name.as_str())
@@ -97,7 +99,7 @@ mod tests {
     use super::*;
     use crate::spaces::NasBench201;
 
-    /// For each edge of a cell, whether it makes a difference.
+    /// For each edge of a cell, whether it has an effect.
     fn differing(cell: &str) -> Vec<bool> {
         let genotype = NasBench201::genotype_from_arch(cell).unwrap();
         let encoded = one_hot_effective(&NasBench201::default(), &genotype).unwrap();
@@ -112,13 +114,13 @@ mod tests {
     }
 
     #[test]
-    fn edges_that_lie_on_no_path_make_no_difference() {
+    fn one_hot_effective_is_zero_for_edges_on_no_path() {
         let all = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|";
         assert_eq!(differing(all), [true; 6]);
         // Nothing reads node 2.
         let unread = "|nor_conv_3x3~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|none~2|";
         assert_eq!(differing(unread), [true, false, false, true, true, true]);
-        // Nothing gets to node 1.
+        // No path leads from the input to node 1.
         let unreached = "|none~0|+|skip_connect~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|";
         assert_eq!(differing(unreached), [true, true, false, true, false, true]);
     }

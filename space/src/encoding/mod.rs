@@ -1,5 +1,5 @@
-//! Genotypes and architectures as vectors of numbers, for predictors and for grouping similar networks. No vector is
-//! standardized: who learns from them knows the spread.
+//! Genotypes and architectures as vectors of numbers, for predictors and for clustering. Vectors are not
+//! standardized; the learner does that, because it knows the spread.
 
 mod effective;
 mod one_hot;

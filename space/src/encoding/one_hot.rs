@@ -32,7 +32,7 @@ mod tests {
     use crate::{Choice, Condition};
 
     #[test]
-    fn inactive_decisions_are_all_zero() {
+    fn one_hot_is_zero_for_inactive_decisions() {
         let decision = |name: &str, options: usize, active_if| Decision {
             name: name.to_owned(),
             options: (0..options).map(Choice::from).collect(),

@@ -1,10 +1,12 @@
-//! What an architecture looks like, whatever space it comes from.
+//! A description of an architecture that is independent of its search space.
 
 use crate::{ActivationKind, Architecture, LayerId, Op, PoolKind, Shape};
 
-/// Windows of at most so many columns share a bin; larger ones have their own.
+/// Upper bounds of the bins of kernel sizes (the larger of height and width). One more bin takes larger
+/// kernels.
 const KERNEL_BINS: [usize; 3] = [1, 3, 5];
-/// Outputs with more than this share of the input's positions share a bin; smaller ones have their own.
+/// Lower bounds of the bins of resolution: positions of an output divided by positions of the input. One more
+/// bin takes smaller outputs.
 const RESOLUTION_BINS: [f64; 4] = [0.5, 0.125, 0.031_25, 0.007_812_5];
 
 const KERNEL_NAMES: [&str; 8] = [
@@ -63,19 +65,21 @@ const OP_NAMES: [&str; 12] = [
     "layers_zero",
 ];
 
-/// Describes a decoded network by numbers of which each says the same for every space: counts (natural logarithm of one
-/// plus the count), layers by kind, shares of multiply-accumulates by window and resolution, widths, and paths from input
-/// to output. Layers that the output does not depend on are left out, but for the totals and the zeros.
+/// Describes a decoded network by numbers with the same meaning in every search space:
+/// counts (as `ln(1 + count)`), layers by kind, shares of multiply-accumulates by kernel size and resolution,
+/// widths, and paths from input to output.
 ///
-/// Every number is finite; the length is that of [`structural_names`].
+/// Only layers that the output depends on contribute, except to the totals and to the number of zero
+/// operations. Every number is finite. The length is that of [`structural_names`].
 ///
 /// # Example
 /// ```
 /// use kiln_space::{SearchSpace, encoding, spaces::NasBench201};
 /// let cell = NasBench201::genotype_from_arch("|none~0|+|none~0|none~1|+|skip_connect~0|none~1|none~2|")?;
 /// let vector = encoding::structural(&NasBench201::default().decode(&cell)?);
-/// let at = |name| vector[encoding::structural_names().iter().position(|known| *known == name).expect("a known name")];
-/// assert_eq!(at("layers_linear"), 1.0);
+/// let names = encoding::structural_names();
+/// let linear = names.iter().position(|name| *name == "layers_linear").expect("a known name");
+/// assert_eq!(vector[linear], 1.0);
 /// # Ok::<(), kiln_space::SpaceError>(())
 /// ```
 #[must_use]
@@ -173,7 +177,7 @@ impl Sums {
         sums
     }
 
-    /// Adds a live layer that stands at `depth`, from 0 at the input to 1 at the output.
+    /// Adds a live layer at relative `depth`, from 0 at the input to 1 at the output.
     fn add(&mut self, architecture: &Architecture, id: LayerId, depth: f64) {
         let layer = architecture.layer(id);
         let counts = architecture.layer_counts(id);
@@ -224,7 +228,7 @@ impl Widths {
     }
 }
 
-/// Position in [`OP_NAMES`]; zeros are counted apart, live or not.
+/// Position in [`OP_NAMES`]. Zero operations give `None` because they are counted separately, live or not.
 fn operation(op: &Op) -> Option<usize> {
     match op {
         Op::Conv2d { groups, .. } if *groups > 1 => Some(2),
@@ -242,8 +246,8 @@ fn operation(op: &Op) -> Option<usize> {
     }
 }
 
-/// Paths from input to output that lead through no zero, and how many convolutions and fully connected layers are on them.
-/// All are 0 where there is no such path.
+/// Paths from input to output that cross no zero operation, and the number of convolutions and fully
+/// connected layers on them. All fields are 0 if no path exists.
 #[derive(Clone, Copy, Default)]
 struct Paths {
     count: f64,
@@ -253,7 +257,8 @@ struct Paths {
 }
 
 impl Paths {
-    /// Source: dynamic programming over the layers in topological order; the mean is over paths.
+    /// Computes each layer's paths from those of its inputs, in topological order. `mean` is the mean over
+    /// paths.
     fn of(architecture: &Architecture) -> Self {
         let mut reached: Vec<Self> = Vec::with_capacity(architecture.layers.len());
         for layer in &architecture.layers {
@@ -280,7 +285,7 @@ impl Paths {
         if self.count <= 0.0 || other.count <= 0.0 {
             return if self.count > 0.0 { self } else { other };
         }
-        // Half the largest number, so that very many paths stay finite when they are added and weighed.
+        // Half of `f64::MAX`, so that the sums of huge counts below stay finite.
         let count = (self.count + other.count).min(f64::MAX / 2.0);
         let weight = self.count / (self.count + other.count).min(f64::MAX);
         Self {
@@ -310,7 +315,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_unique_and_as_many_as_numbers() {
+    fn structural_names_are_unique_and_match_length() {
         let names = structural_names();
         assert_eq!(names.iter().collect::<BTreeSet<_>>().len(), names.len());
         let network = NasBench201::default().decode(&crate::Genotype::new([1; 6])).unwrap();
@@ -318,7 +323,7 @@ mod tests {
     }
 
     #[test]
-    fn a_net_with_a_shortcut_as_computed_by_hand() {
+    fn structural_of_net_with_shortcut_matches_hand_computation() {
         let mut b = ArchitectureBuilder::new(Shape::new(1, 8, 8));
         let stem = b.conv("stem", b.input(), 4, 3, 2, 1).unwrap();
         let branch = b.conv("depthwise", stem, 4, 5, 1, 4).unwrap();
@@ -327,7 +332,7 @@ mod tests {
         let pooled = b.global_pool("pool", sum).unwrap();
         b.linear("head", pooled, 3).unwrap();
         let network = b.finish().unwrap();
-        // MACs: stem 4 x 9 x 16 = 576, depthwise 4 x 25 x 16 = 1600, head 12; the dead one 256.
+        // MACs: stem 4 x 9 x 16 = 576, depthwise 4 x 25 x 16 = 1600, head 12; the dead layer has 256.
         assert_near(named(&network, "ln_live_macs"), 2_189_f64.ln());
         assert_near(named(&network, "ln_macs"), 2_445_f64.ln());
         assert_near(named(&network, "macs_share_dense_3"), 576.0 / 2188.0);
@@ -344,7 +349,7 @@ mod tests {
     }
 
     #[test]
-    fn formats_and_zeros_are_seen() {
+    fn structural_includes_formats_and_sparsity() {
         let head = |format, sparsity| {
             let mut b = ArchitectureBuilder::new(Shape::vector(8));
             b.set_compression(Precision::uniform(format), sparsity);
@@ -352,17 +357,17 @@ mod tests {
             b.finish().unwrap()
         };
         let int8 = head(NumberFormat::Int8, Sparsity::NOfM { n: 1, m: 4 });
-        // The input in 32 bits, the head in 8; 36 parameters, of whose 32 weights three of four are zero.
+        // The input has 32 bits, the head 8. Of the head's 36 parameters 32 are weights, 3/4 of them zero.
         assert_near(named(&int8, "activation_bits"), 20.0);
         assert_near(named(&int8, "weight_bits"), 8.0);
         assert_near(named(&int8, "zeros_share"), 0.75);
-        // A byte a weight, four for each bias and scale.
+        // One byte per weight, four per bias and per scale.
         assert_near(named(&int8, "ln_weight_bytes"), f64::from(32 + 2 * 4 * 4).ln_1p());
         assert_near(named(&head(NumberFormat::F32, Sparsity::Dense), "weight_bits"), 32.0);
     }
 
     #[test]
-    fn a_cell_without_a_path_has_none() {
+    fn structural_of_cell_without_path_counts_zero_paths() {
         let space = NasBench201::default();
         let network = space.decode(&crate::Genotype::new([0; 6])).unwrap();
         assert_near(named(&network, "ln_paths"), 0.0);

@@ -1,4 +1,4 @@
-//! Fully connected networks: how many hidden layers, how wide each, and which activation.
+//! Fully connected networks. Number of hidden layers, their widths and the activation vary.
 
 use std::sync::Arc;
 
@@ -9,9 +9,9 @@ use crate::{
     ParameterSpec, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, Variable, variation,
 };
 
-/// Most hidden layers.
+/// Maximum number of hidden layers.
 const LAYERS_MAX: usize = 64;
-/// Most neurons of a layer.
+/// Maximum number of neurons in a layer.
 const WIDTH_MAX: usize = 1 << 16;
 
 /// The settings of an MLP space.
@@ -36,11 +36,15 @@ fn off() -> Options<bool> {
     false.into()
 }
 
-/// The space of fully connected networks: hidden layers of linear, batch normalization if wanted and activation, then a
-/// linear layer. A weight belongs to the position of its layer; narrower layers read leading neurons.
+/// The space of fully connected networks. A hidden layer is linear, optional batch normalization, activation.
+/// A linear layer ends the network. A weight belongs to the position of its layer; narrower layers read
+/// leading neurons.
 ///
-/// Settings: `layers` (numbers of hidden layers), `width` (of each hidden layer, its own decision), `activation` (`relu` by
-/// default) and `batch_norm` (`false` by default; one decision each for the whole network). Each takes one value or a list.
+/// Settings, each one value or a list:
+/// - `layers`: number of hidden layers.
+/// - `width`: neurons of a hidden layer; each layer has its own decision.
+/// - `activation` (`relu` by default): one decision for the whole network.
+/// - `batch_norm` (`false` by default): one decision for the whole network.
 #[derive(Clone, Debug)]
 pub struct Mlp {
     task: Task,
@@ -57,7 +61,7 @@ pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn S
 }
 
 impl Mlp {
-    /// The space that the settings describe, for the task of the data.
+    /// Builds the space from its settings. `data` is the task of the study's data.
     ///
     /// # Errors
     /// [`SettingsError`] that names the key.
@@ -99,7 +103,7 @@ impl Mlp {
             }
             x = net.activation(format!("layer{i}.act"), x, activation)?;
         }
-        // A classifier of raw inputs shares nothing with one of hidden neurons.
+        // A linear classifier of raw inputs must not share weights with one of hidden neurons.
         net.linear(if widths.is_empty() { "direct" } else { "head" }, x, self.task.outputs)?;
         net.finish()
     }
@@ -154,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn counts_of_two_layers_as_computed_by_hand() {
+    fn counts_of_two_layers_match_hand_computation() {
         let space = mlp(json!({ "layers": [0, 2], "width": [16, 32], "batch_norm": [false, true] })).unwrap();
         let names: Vec<&str> = space.decisions().iter().map(|decision| decision.name.as_str()).collect();
         assert_eq!(names, ["layers", "batch_norm", "layer0.width", "layer1.width"]);
@@ -168,7 +172,7 @@ mod tests {
     }
 
     #[test]
-    fn weights_are_the_largest() {
+    fn parameters_have_the_largest_shapes() {
         let space = mlp(json!({ "layers": [1, 2], "width": [16, 32] })).unwrap();
         let specs = space.parameters();
         let found = specs.iter().map(|spec| (spec.key.as_str(), spec.kind.clone())).collect::<Vec<_>>();

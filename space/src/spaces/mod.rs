@@ -1,4 +1,4 @@
-//! The search spaces that come with Kiln, one module each.
+//! The built-in search spaces, one module each.
 
 pub(crate) mod mlp;
 pub(crate) mod nasbench201;

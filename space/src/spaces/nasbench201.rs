@@ -1,4 +1,4 @@
-//! The cell space of NAS-Bench-201, in the network around it that the published tables were made with.
+//! The cell space of NAS-Bench-201, inside the network of the published tables.
 
 mod cell;
 
@@ -12,9 +12,9 @@ use crate::{
     ParameterSpec, PoolKind, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, variation,
 };
 
-/// How an architecture of the space is written.
-const NOTATION: &str = "a cell `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|` with each op one of `none`, `skip_connect`, \
-                        `nor_conv_1x1`, `nor_conv_3x3`, `avg_pool_3x3`";
+/// The text form of an architecture.
+const NOTATION: &str = "a cell `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|` with each op one of `none`, \
+    `skip_connect`, `nor_conv_1x1`, `nor_conv_3x3`, `avg_pool_3x3`";
 
 /// The settings of a NAS-Bench-201 space.
 #[derive(Debug, Deserialize)]
@@ -35,14 +35,16 @@ impl Default for NasBench201Settings {
 
 /// The NAS-Bench-201 space: one cell of six edges with five operations each, repeated in three stages.
 ///
-/// Source: X. Dong, Y. Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search", ICLR 2020,
-/// figure 1; layer by layer as in its published code (AutoDL-Projects, `TinyNetwork`, `InferCell`, `ResNetBasicblock`).
+/// Source: X. Dong, Y. Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search",
+/// ICLR 2020, figure 1. Layers follow its published code (AutoDL-Projects, `TinyNetwork`, `InferCell`,
+/// `ResNetBasicblock`).
 ///
-/// Parameters and multiply-accumulates of all 15,625 cells equal the table's `params` and `flops`, with nothing added:
-/// the table counts convolutions (those that no output depends on included) and the classifier, as [`crate::Counts`] does.
+/// Parameters and multiply-accumulates of all 15,625 cells equal the table's `params` and `flops`. Like
+/// [`crate::Counts`], the table counts convolutions and the classifier, including convolutions that no output
+/// depends on.
 ///
-/// Settings: `channels` of the first stage (16), `cells_per_stage` (5), `merge_equal` (true), and `input` (`[3, 32, 32]`) and
-/// `outputs` (10) where there are no data.
+/// Settings: `channels` of the first stage (16), `cells_per_stage` (5) and `merge_equal` (true). Without data
+/// also `input` (`[3, 32, 32]`) and `outputs` (10).
 #[derive(Clone, Debug)]
 pub struct NasBench201 {
     task: Task,
@@ -58,7 +60,7 @@ pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn S
 }
 
 impl Default for NasBench201 {
-    /// The space of the published CIFAR-10 table, equal cells merged.
+    /// The space of the published CIFAR-10 table. Equal cells are merged.
     fn default() -> Self {
         let task = Task { input: Shape::new(3, 32, 32), outputs: 10 };
         Self::new(task, &NasBench201Settings::default())
@@ -66,7 +68,8 @@ impl Default for NasBench201 {
 }
 
 impl NasBench201 {
-    /// The space that the settings describe, for the task of the data or else by default for CIFAR-10.
+    /// Builds the space from its settings, for the task of the data. Without data the task defaults to
+    /// CIFAR-10.
     ///
     /// # Errors
     /// [`SettingsError`] that names the key.
@@ -109,10 +112,10 @@ impl NasBench201 {
         }
     }
 
-    /// The genotype of a cell in the notation of the published tables, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
+    /// Parses a cell in the notation of the published tables, `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
     ///
     /// # Errors
-    /// [`SpaceError::Notation`] when it is not written so.
+    /// [`SpaceError::Notation`] when the text does not follow the notation.
     ///
     /// # Example
     /// ```
@@ -128,15 +131,15 @@ impl NasBench201 {
         Cell::parse(text).map(Cell::genotype).ok_or_else(refuse)
     }
 
-    /// The cell in the notation of the published tables.
+    /// Writes a cell in the notation of the published tables.
     ///
     /// # Errors
-    /// [`SpaceError`] when the genotype is not one of this space.
+    /// [`SpaceError`] when the genotype does not belong to this space.
     pub fn arch_string(genotype: &Genotype) -> Result<String, SpaceError> {
         Ok(Cell::from_genotype(genotype)?.to_string())
     }
 
-    /// The network with this cell everywhere.
+    /// The network that repeats this cell.
     fn network(&self, cell: Cell) -> Result<Architecture, SpaceError> {
         let mut net = ArchitectureBuilder::new(self.task.input);
         let stem = net.conv("stem.conv", net.input(), self.channels, 3, 1, 1)?;
@@ -168,8 +171,8 @@ impl SearchSpace for NasBench201 {
         self.network(Cell::from_genotype(genotype)?)
     }
 
-    /// With `merge_equal` the first of all cells that compute the same function from the same live and idle layers; without
-    /// it the genotype itself, for tables in which every cell was trained on its own.
+    /// With `merge_equal`, the smallest cell that computes the same function with the same live and idle
+    /// layers. Without it, the genotype itself: the published tables trained every cell separately.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         match Cell::from_genotype(genotype) {
             Ok(cell) if self.merge_equal => cell.canonical().genotype(),
@@ -184,7 +187,8 @@ impl SearchSpace for NasBench201 {
     }
 }
 
-/// Appends a cell: node 0 is the input; every later node is the sum of what its edges give. A skip connection is no layer.
+/// Appends a cell. Node 0 is the input; each later node sums its incoming edges. A skip connection adds no
+/// layer.
 fn append(
     net: &mut ArchitectureBuilder,
     prefix: &str,
@@ -233,7 +237,8 @@ fn relu_conv_bn(
     net.batch_norm(format!("{name}.bn"), x)
 }
 
-/// Halves the map: a residual block of two convolutions, with average pooling and a 1x1 convolution beside it.
+/// Halves the feature map with a residual block of two convolutions. The shortcut is average pooling and a
+/// 1x1 convolution.
 fn reduction(
     net: &mut ArchitectureBuilder,
     name: &str,

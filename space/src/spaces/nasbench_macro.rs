@@ -1,4 +1,4 @@
-//! The stacks of blocks of NAS-Bench-Macro.
+//! The space of NAS-Bench-Macro: stacks of blocks.
 
 use std::sync::Arc;
 
@@ -9,14 +9,43 @@ use crate::{
     ParameterSpec, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, variation,
 };
 
-/// Blocks of each stage, and its channels for each of the first convolution; the first block of a stage halves the map.
+/// Number of blocks of each stage, and its channels as a multiple of the first convolution's. The first block
+/// of a stage halves the feature map.
 const STAGES: [(usize, usize); 3] = [(2, 2), (3, 4), (3, 8)];
 /// Channels of the first convolution in the published networks.
 const CHANNELS: usize = 32;
-/// Channels of the last convolution for each of the first.
+/// Channels of the last convolution as a multiple of the first convolution's.
 const LAST: usize = 40;
-/// What a block may be, in the order of the table's digits: name, expansion and kernel.
-const OPTIONS: [(&str, usize, usize); 3] = [("identity", 0, 0), ("mb3_k3", 3, 3), ("mb6_k5", 6, 5)];
+/// The options of a block in the order of the table's digits.
+const OPTIONS: [BlockOption; 3] = [
+    BlockOption { name: "identity", expansion: 0, kernel: 0 },
+    BlockOption { name: "mb3_k3", expansion: 3, kernel: 3 },
+    BlockOption { name: "mb6_k5", expansion: 6, kernel: 5 },
+];
+
+/// An option of a block. Expansion 0 is the identity.
+#[derive(Clone, Copy)]
+struct BlockOption {
+    name: &'static str,
+    expansion: usize,
+    kernel: usize,
+}
+
+/// The sizes of a convolution.
+#[derive(Clone, Copy)]
+struct Window {
+    channels: usize,
+    kernel: usize,
+    stride: usize,
+    groups: usize,
+}
+
+impl Window {
+    /// A convolution that reads all channels.
+    const fn dense(channels: usize, kernel: usize, stride: usize) -> Self {
+        Self { channels, kernel, stride, groups: 1 }
+    }
+}
 
 /// The settings of a NAS-Bench-Macro space.
 #[derive(Debug, Deserialize)]
@@ -34,14 +63,18 @@ impl Default for MacroSettings {
     }
 }
 
-/// Eight blocks in three stages, each the identity or an inverted bottleneck (3 times as wide with a 3x3 kernel, 6 times with
-/// 5x5). An identity that halves the map is a 1x1 convolution with stride 2.
+/// Eight blocks in three stages. Each block is the identity or an inverted bottleneck (expansion 3 with a 3x3
+/// kernel, or expansion 6 with a 5x5 kernel). An identity that halves the feature map is a 1x1 convolution
+/// with stride 2.
 ///
-/// Source: X. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021, section 4; parameters
-/// and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
+/// Source: X. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021, section
+/// 4. Parameters and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
 ///
-/// Settings: `channels` of the first convolution (32), to which all others are in proportion; `merge_equal` (true: an identity that does nothing counts the same wherever it stands in its stage, which leaves
-/// 3,969 networks; false: as in the table), and `input` (`[3, 32, 32]`) and `outputs` (10) where there are no data.
+/// Settings:
+/// - `channels` (32): channels of the first convolution. All other widths scale with it.
+/// - `merge_equal` (true): an identity without effect counts the same at every position of its stage, which
+///   leaves 3,969 networks. With `false` every network counts, as in the table.
+/// - `input` (`[3, 32, 32]`) and `outputs` (10): without data only.
 #[derive(Clone, Debug)]
 pub struct NasBenchMacro {
     task: Task,
@@ -56,7 +89,8 @@ pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn S
 }
 
 impl NasBenchMacro {
-    /// The space that the settings describe, for the task of the data or else for CIFAR-10.
+    /// Builds the space from its settings, for the task of the data. Without data the task defaults to
+    /// CIFAR-10.
     ///
     /// # Errors
     /// [`SettingsError`] that names the key.
@@ -71,7 +105,7 @@ impl NasBenchMacro {
         let places = STAGES.iter().enumerate().flat_map(|(stage, (blocks, _))| {
             (0..*blocks).map(move |block| format!("stage{stage}.block{block}"))
         });
-        let options: Vec<Choice> = OPTIONS.iter().map(|(name, ..)| Choice::from(*name)).collect();
+        let options: Vec<Choice> = OPTIONS.iter().map(|option| Choice::from(option.name)).collect();
         let decisions = places.map(|name| Decision { name, options: options.clone(), active_if: None });
         Ok(Self {
             task,
@@ -84,7 +118,7 @@ impl NasBenchMacro {
     fn network(&self, genes: &[u8]) -> Result<Architecture, SpaceError> {
         let mut net = ArchitectureBuilder::new(self.task.input);
         let input = net.input();
-        let mut x = conv_bn(&mut net, "stem", input, (self.channels, 3, 1, 1))?;
+        let mut x = conv_bn(&mut net, "stem", input, Window::dense(self.channels, 3, 1))?;
         x = net.activation("stem.act", x, ActivationKind::Relu6)?;
         let mut genes = genes.iter();
         for (stage, (blocks, factor)) in STAGES.into_iter().enumerate() {
@@ -94,7 +128,7 @@ impl NasBenchMacro {
                 x = block(&mut net, &name, x, self.channels * factor, stride, OPTIONS[usize::from(*gene)])?;
             }
         }
-        x = conv_bn(&mut net, "last", x, (self.channels * LAST, 1, 1, 1))?;
+        x = conv_bn(&mut net, "last", x, Window::dense(self.channels * LAST, 1, 1))?;
         x = net.activation("last.act", x, ActivationKind::Relu6)?;
         x = net.global_pool("pool", x)?;
         net.linear("head", x, self.task.outputs)?;
@@ -112,7 +146,8 @@ impl SearchSpace for NasBenchMacro {
         self.network(genotype.genes())
     }
 
-    /// With `merge_equal` the identities of a stage that do nothing stand at its end; without it the genotype itself.
+    /// With `merge_equal`, identities without effect move to the end of their stage. Without it, the genotype
+    /// itself.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         if !self.merge_equal || variation::check(&self.decisions, genotype).is_err() {
             return genotype.clone();
@@ -120,7 +155,7 @@ impl SearchSpace for NasBenchMacro {
         let mut genes = genotype.genes().to_vec();
         let mut from = 0;
         for (blocks, _) in STAGES {
-            // A stable sort: the order of the blocks that do something matters.
+            // The sort is stable because the order of the other blocks matters.
             genes[from + 1..from + blocks].sort_by_key(|gene| *gene == 0);
             from += blocks;
         }
@@ -134,12 +169,12 @@ impl SearchSpace for NasBenchMacro {
     }
 }
 
-/// A convolution (channels, kernel, stride, groups) with batch normalization.
+/// A convolution with batch normalization.
 fn conv_bn(
     net: &mut ArchitectureBuilder,
     name: &str,
     x: LayerId,
-    (channels, kernel, stride, groups): (usize, usize, usize, usize),
+    Window { channels, kernel, stride, groups }: Window,
 ) -> Result<LayerId, SpaceError> {
     let x = net.conv(format!("{name}.conv"), x, channels, kernel, stride, groups)?;
     net.batch_norm(format!("{name}.bn"), x)
@@ -151,7 +186,7 @@ fn block(
     input: LayerId,
     channels: usize,
     stride: usize,
-    (option, expansion, kernel): (&str, usize, usize),
+    BlockOption { name: option, expansion, kernel }: BlockOption,
 ) -> Result<LayerId, SpaceError> {
     let inputs = net.shape(input).channels;
     if expansion == 0 {
@@ -159,16 +194,21 @@ fn block(
         return if passes {
             Ok(input)
         } else {
-            conv_bn(net, &format!("{name}.skip"), input, (channels, 1, stride, 1))
+            conv_bn(net, &format!("{name}.skip"), input, Window::dense(channels, 1, stride))
         };
     }
     let name = format!("{name}.{option}");
     let wide = inputs * expansion;
-    let mut x = conv_bn(net, &format!("{name}.expand"), input, (wide, 1, 1, 1))?;
+    let mut x = conv_bn(net, &format!("{name}.expand"), input, Window::dense(wide, 1, 1))?;
     x = net.activation(format!("{name}.expand.act"), x, ActivationKind::Relu6)?;
-    x = conv_bn(net, &format!("{name}.depthwise"), x, (wide, kernel, stride, wide))?;
+    x = conv_bn(
+        net,
+        &format!("{name}.depthwise"),
+        x,
+        Window { channels: wide, kernel, stride, groups: wide },
+    )?;
     x = net.activation(format!("{name}.depthwise.act"), x, ActivationKind::Relu6)?;
-    x = conv_bn(net, &format!("{name}.project"), x, (channels, 1, 1, 1))?;
+    x = conv_bn(net, &format!("{name}.project"), x, Window::dense(channels, 1, 1))?;
     if stride == 1 && inputs == channels {
         net.add(format!("{name}.add"), Op::Add, &[input, x], None)
     } else {
@@ -177,7 +217,7 @@ fn block(
 }
 
 impl Default for NasBenchMacro {
-    /// The space of the published table, in which every network stands on its own.
+    /// The space of the published table, without merging.
     fn default() -> Self {
         let settings =
             Settings::new("space", [("merge_equal".to_owned(), false.into())].into_iter().collect());
@@ -191,7 +231,7 @@ mod tests {
     use crate::size;
 
     #[test]
-    fn counts_are_those_of_the_table() {
+    fn counts_equal_published_rows() {
         // Rows of the published table: architecture, params, flops.
         let rows = [("00000000", 387_882, 7_713_280), ("00000001", 791_594, 14_115_328)];
         for (digits, parameters, macs) in rows {
@@ -202,14 +242,14 @@ mod tests {
     }
 
     #[test]
-    fn as_many_networks_differ_as_published() {
+    fn number_of_networks_equals_published_number() {
         assert_eq!(size::enumerate_canonical(&NasBenchMacro::default()).count(), 6_561);
         let merged = NasBenchMacro::from_settings(&Settings::empty("space"), None).unwrap();
         assert_eq!(size::enumerate_canonical(&merged).count(), 3_969);
     }
 
     #[test]
-    fn all_channels_are_in_proportion_to_those_of_the_first_convolution() {
+    fn channels_scale_all_widths() {
         let narrow = Settings::new("space", [("channels".to_owned(), 8.into())].into_iter().collect());
         let narrow = NasBenchMacro::from_settings(&narrow, None).unwrap();
         let genotype = Genotype::new(vec![2, 0, 1, 0, 2, 1, 1, 0]);

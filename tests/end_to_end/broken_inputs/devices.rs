@@ -51,13 +51,13 @@ fn device_files() {
         what: "no text",
         arguments: search(),
         files: vec![("study.toml", config.clone()), ("mine.toml", vec![0xff, 0xfe])],
-        expected: &["mine.toml: cannot be read", "byte ", " of the file is no UTF-8"],
+        expected: &["mine.toml: cannot be read", "byte ", " of the file is not UTF-8"],
     });
     all.push(Case {
         what: "a huge device file",
         arguments: search(),
         files: vec![("study.toml", config), ("mine.toml", vec![b'#'; (1 << 20) + 1])],
-        expected: &["mine.toml: cannot be read", "at most 1048576 are read"],
+        expected: &["mine.toml: cannot be read", "expected at most 1048576"],
     });
     let measurements: [(&str, &str, &[&str]); 5] = [
         ("no latency", "genotype,a_ms\n0-0-0-0-0-1,fast\n", &["m.csv:2: `a_ms` is `fast`"]),

@@ -95,14 +95,14 @@ fn run_folders_and_model_files() {
             front(),
             kept_name,
             b"[study]\nname = \"\xe9\"\n".to_vec(),
-            &["runs/tiny/config.toml:2: byte 16 of the file is no UTF-8"],
+            &["runs/tiny/config.toml:2: byte 16 of the file is not UTF-8"],
         ),
         case(
             "a run's config that is no UTF-8, gone on with",
             search(),
             kept_name,
             b"\xff\xfe[\0".to_vec(),
-            &["runs/tiny/config.toml:1: byte 0 of the file is no UTF-8"],
+            &["runs/tiny/config.toml:1: byte 0 of the file is not UTF-8"],
         ),
         case("a run's empty config", front(), kept_name, Vec::new(), &["runs/tiny/config.toml"]),
         case(
@@ -162,7 +162,7 @@ fn run_folders_and_model_files() {
             eval(),
             "copy.kiln",
             b"PK\x03\x04 and so on and on and on".to_vec(),
-            &["copy.kiln`", "it is no model file"],
+            &["copy.kiln`", "it is not a model file"],
         ),
         case(
             "an audit that is no JSON",

@@ -1,20 +1,20 @@
-//! What a cell of a table holds.
+//! Interprets a cell of a table.
 
-/// Texts that stand for a missing value wherever they are, in lower case.
+/// Lower-case texts that always mean a missing value.
 const MISSING: [&str; 9] = ["", "na", "nan", "null", "?", "n/a", "none", "<na>", "#n/a"];
 /// Bytes of the longest of them.
 const LONGEST_MISSING: usize = 4;
 
-/// How cells are read.
+/// How cells are interpreted.
 #[derive(Clone, Debug)]
 pub(super) struct CellFormat {
-    /// What separates a number from its fraction.
+    /// The decimal separator.
     pub(super) decimal: char,
-    /// Texts that stand for a missing value besides the usual ones.
+    /// Further texts that mean a missing value.
     pub(super) missing: Vec<String>,
 }
 
-/// What a cell holds.
+/// The content of a cell.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) enum Cell<'a> {
     Missing,
@@ -23,7 +23,7 @@ pub(super) enum Cell<'a> {
 }
 
 impl CellFormat {
-    /// What a cell holds whose column may hold numbers; `true` and `false` are 1 and 0.
+    /// Interprets a cell that may be a number. `true` and `false` are 1 and 0.
     pub(super) fn read<'a>(&self, text: &'a str) -> Cell<'a> {
         // Most cells are numbers, and no usual text for a missing value is one.
         match self.number(text) {
@@ -35,7 +35,7 @@ impl CellFormat {
         }
     }
 
-    /// Whether nothing is known of a cell.
+    /// Whether the text means a missing value.
     pub(super) fn is_missing(&self, text: &str) -> bool {
         text.len() <= LONGEST_MISSING && MISSING.iter().any(|missing| text.eq_ignore_ascii_case(missing))
             || self.is_listed(text)
@@ -45,12 +45,12 @@ impl CellFormat {
         self.missing.iter().any(|missing| missing == text)
     }
 
-    /// The number that a cell holds, if it is one of single precision's range.
+    /// The number in a cell, if single precision can represent its magnitude.
     fn number(&self, text: &str) -> Option<f64> {
         let value = if self.decimal == '.' {
             text.parse::<f64>().ok()?
         } else if text.contains('.') {
-            // A point groups digits where a comma is the decimal sign; which number is meant is not guessed.
+            // With a decimal comma, a point would group digits. Do not guess which number is meant.
             return None;
         } else {
             text.replace(self.decimal, ".").parse::<f64>().ok()?
@@ -64,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn cells_are_numbers_gaps_or_text() {
+    fn read_returns_numbers_missing_values_and_texts() {
         let format = CellFormat { decimal: '.', missing: vec!["-999".to_owned()] };
         for missing in ["", "NA", "NaN", "null", "?", "-999", "None"] {
             assert_eq!(format.read(missing), Cell::Missing, "{missing}");

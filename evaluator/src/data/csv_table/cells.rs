@@ -3,30 +3,30 @@
 use super::columns::Column;
 use crate::data::categories::Categories;
 
-/// Most names in a column of features.
+/// Maximum number of categories in a feature.
 pub(super) const MAX_CATEGORIES: usize = 1000;
-/// The number of a name where there is none.
+/// Number of a missing category.
 pub(super) const NO_NAME: u32 = u32::MAX;
 
 /// The cells of one column.
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     pub(super) column: Column,
-    /// Numbers, NaN where there is none; empty for columns of names.
+    /// Numbers, NaN if missing; empty for categorical columns.
     pub(super) numbers: Vec<f64>,
-    /// Names by number, [`NO_NAME`] where there is none; empty for columns of numbers.
+    /// Category numbers, [`NO_NAME`] if missing; empty for numeric columns.
     pub(super) ids: Vec<u32>,
-    /// The names of a column of names, or the texts among numbers, as far as there are few.
+    /// The categories of a categorical column, or the texts in a numeric column (up to a limit).
     pub(super) names: Categories,
-    /// Cells without a value.
+    /// Missing cells.
     pub(super) missing: Met,
-    /// Cells of text in a column of numbers.
+    /// Text cells in a numeric column.
     pub(super) texts: Met,
-    /// The first of these texts.
+    /// The first text in a numeric column.
     pub(super) text: String,
 }
 
-/// How often something was met, and where first.
+/// Number of occurrences, and the place of the first.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Met {
     pub(super) count: usize,

@@ -1,43 +1,43 @@
-//! Which columns of a table are read, by their names in the header line.
+//! Selects the columns of a table by their names in the header.
 
 use std::path::Path;
 
 use super::settings::Wanted;
 use crate::data::DataError;
 
-/// Most columns of a table.
+/// Maximum number of columns.
 const MAX_COLUMNS: usize = 65_536;
-/// Names of columns that an error lists.
+/// Maximum number of column names in an error.
 const LISTED: usize = 12;
 
-/// What a column is read for.
+/// The use of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// Numbers that networks read.
+    /// Numeric network input.
     Number,
-    /// Names that networks read.
+    /// Categorical network input.
     Category,
-    /// What networks learn to give.
+    /// Target of the network.
     Target,
-    /// Who is in which split.
+    /// Determines the splits.
     Division,
 }
 
-/// A column that is read.
+/// A selected column.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Column {
     pub(super) name: String,
-    /// Place in a line.
+    /// Position in a line.
     pub(super) index: usize,
     pub(super) role: Role,
     /// Whether the settings name it as a feature.
     pub(super) is_stated: bool,
 }
 
-/// The columns that are read, features first in the order in which networks read them.
+/// The selected columns, features first, in the order of the network inputs.
 pub(super) type Columns = Vec<Column>;
 
-/// Finds the wanted columns among the names of the file at `path`.
+/// Finds the wanted columns among the column names of the file at `path`.
 pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Columns, DataError> {
     let refuse = |found: String, expected: &str| Err(DataError::content(path, "line 1", found, expected));
     if names.len() > MAX_COLUMNS {
@@ -55,7 +55,8 @@ pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Col
                 let known = names[..names.len().min(LISTED)].join("`, `");
                 let is_data = wanted.has_header && names.iter().all(|name| name.parse::<f64>().is_ok());
                 let hint = if is_data {
-                    ", which are numbers: of a file without a header line say `header = false`, and call columns \"1\", \"2\" and so on"
+                    ", which are numbers: for a file without a header line set `header = false`, and refer \
+                     to columns as \"1\", \"2\" and so on"
                 } else {
                     ""
                 };
@@ -70,7 +71,7 @@ pub(super) fn find(path: &Path, names: &[String], wanted: &Wanted) -> Result<Col
     for name in wanted.targets.iter().map(String::as_str).chain(wanted.division.column()) {
         place(name)?;
     }
-    // Several columns without a name are ignored together.
+    // An empty name in `ignore` ignores all columns without a name, so it need not be unique.
     for name in wanted.ignore.iter().filter(|name| !names.contains(name)) {
         place(name)?;
     }

@@ -1,5 +1,5 @@
-//! What a table's columns leave open, or look like: everything that needs a decision in one message, and what
-//! a person should know in notes.
+//! Checks the columns of a table. One error lists everything that the user must decide; notes report what the
+//! user should know.
 
 use std::collections::BTreeMap;
 
@@ -10,31 +10,30 @@ use super::table::Table;
 use super::times;
 use crate::data::{DataError, Targets};
 
-/// Fewer lines say too little of what a column is.
+/// Minimum number of lines for guesses about a column.
 const FEWEST_ROWS: usize = 20;
-/// Squared correlation from which a column is a target in another unit; values are rounded to single
-/// precision.
+/// A column with a larger squared correlation is the target in another unit. The margin covers rounding to
+/// single precision.
 const LINEAR: f64 = 1.0 - 1e-10;
-/// Rows that are looked at first, where all of them would have to be sorted.
+/// Number of rows that are checked first, to avoid sorting all rows.
 const FIRST_ROWS: usize = 2000;
-/// Columns that a message names.
+/// Maximum number of columns in a message.
 const NAMED: usize = 40;
 
-/// What must be decided and what should be known.
+/// Open decisions and notes.
 #[derive(Default)]
 struct Findings {
-    /// A column and what has to be decided.
+    /// Columns with open decisions, described for the error.
     open: Vec<String>,
-    /// Columns to suggest for `categorical` and for `ignore`.
+    /// Columns to suggest for the settings `categorical` and `ignore`.
     categorical: Vec<String>,
     ignore: Vec<String>,
-    /// Whether there are gaps and no rule for them.
+    /// Whether values are missing without a setting for them.
     gaps: bool,
     notes: Vec<String>,
 }
 
-/// Refuses a table whose columns need a decision, with all of them in one message; gives what should be
-/// known.
+/// Refuses a table with open decisions and lists all of them in one error. Returns notes.
 pub(super) fn check(table: &Table, targets: &Targets, missing: Missing) -> Result<Vec<String>, DataError> {
     let mut findings = Findings::default();
     for cells in table.features() {
@@ -89,8 +88,8 @@ impl Findings {
             } else {
                 let s = if texts == 1 { "" } else { "s" };
                 self.open.push(format!(
-                    "{name} (numbers, but {texts} text{s}, the first `{example}` in line {line}; if that means a missing value, add it to \
-                     `missing_values`)"
+                    "{name} (numbers, but {texts} text{s}, the first `{example}` in line {line}; if that \
+                     means a missing value, add it to `missing_values`)"
                 ));
             }
             return;
@@ -115,7 +114,7 @@ impl Findings {
         }
     }
 
-    /// Numbers that count lines, or moments.
+    /// Notes columns that count lines, identify lines, or hold times.
     fn look_at_numbers(&mut self, shown: &str, name: &str, numbers: &[f64]) {
         let is_whole = numbers.iter().all(|value| value.fract() == 0.0);
         let steps =
@@ -123,12 +122,13 @@ impl Findings {
         let rises = is_whole && steps && numbers.len() > 1 && (numbers[1] - numbers[0]).abs() > 0.0;
         if rises {
             self.notes.push(format!(
-                "column {shown} counts the lines; if it is no property of the examples, leave it out: `ignore = [\"{name}\"]`"
+                "column {shown} counts the lines; if it is not a property of the examples, leave it out: \
+                 `ignore = [\"{name}\"]`"
             ));
         } else if is_whole && all_different(numbers) {
             self.notes.push(format!(
-                "column {shown} is a whole number that is different in every line, as an identifier is; to leave it out: \
-                 `ignore = [\"{name}\"]`"
+                "column {shown} holds a different whole number in every line, like an identifier; to leave \
+                 it out: `ignore = [\"{name}\"]`"
             ));
         } else if is_time_stamp(numbers) {
             self.notes.push(format!(
@@ -138,8 +138,8 @@ impl Findings {
         }
     }
 
-    /// A column that gives the class away: every value of it goes with one class only, though values repeat,
-    /// or its classes lie in a row without overlap.
+    /// Notes a column that reveals the target: each of its repeated values occurs with one class only, its
+    /// classes occupy disjoint ranges, or it is linear in the target.
     fn look_for_leaks(&mut self, cells: &Cells, targets: &Targets) {
         let name = &cells.column.name;
         let is_category = cells.column.role == Role::Category;
@@ -159,8 +159,8 @@ impl Findings {
         };
         if tells {
             self.notes.push(format!(
-                "column `{name}` alone determines {what}; if it is not known where the network is used, leave it out: \
-                 `ignore = [\"{name}\"]`"
+                "column `{name}` alone determines {what}; if it is not known where the network is used, \
+                 leave it out: `ignore = [\"{name}\"]`"
             ));
         }
     }
@@ -171,7 +171,7 @@ impl Findings {
         if more > 0 { format!("{named} and {more} more") } else { named }
     }
 
-    /// Settings that decide, as they can be pasted into the config.
+    /// Suggested settings, ready to paste into the config.
     fn settings(&self) -> String {
         let list = |key: &str, names: &[String]| {
             let quoted: Vec<String> = names.iter().map(|name| format!("{name:?}")).collect();
@@ -193,7 +193,7 @@ impl Findings {
     }
 }
 
-/// Whether no value occurs twice. Most columns have two equal values among the first.
+/// Whether all values are distinct. Most columns repeat a value among the first rows, so check these first.
 fn all_different(numbers: &[f64]) -> bool {
     let differ = |numbers: &[f64]| {
         let mut sorted = numbers.to_vec();
@@ -203,7 +203,7 @@ fn all_different(numbers: &[f64]) -> bool {
     differ(&numbers[..numbers.len().min(FIRST_ROWS)]) && differ(numbers)
 }
 
-/// Whether all values are seconds or milliseconds since 1970 between 1990 and 2100.
+/// Whether all values are plausible seconds or milliseconds since 1970, between 1990 and 2100.
 fn is_time_stamp(numbers: &[f64]) -> bool {
     const RANGE: std::ops::Range<f64> = 631_152_000.0..4_102_444_800.0;
     [1.0, 1000.0].iter().any(|unit| numbers.iter().all(|value| RANGE.contains(&(value / unit))))
@@ -212,12 +212,12 @@ fn is_time_stamp(numbers: &[f64]) -> bool {
 fn tells_by_name(ids: &[u32], labels: &[u32], names: usize) -> bool {
     let mut class: BTreeMap<u32, u32> = BTreeMap::new();
     let known = ids.iter().zip(labels).filter(|(id, _)| **id != NO_NAME);
-    // Names that hardly repeat say nothing.
+    // Names that rarely repeat determine the class by chance.
     2 * names <= labels.len()
         && known.clone().all(|(id, label)| *class.entry(*id).or_insert(*label) == *label)
 }
 
-/// Whether the target follows from the column by a line, up to rounding: it is the same in another unit.
+/// Whether the target is a linear function of the column, except for rounding.
 fn is_linear<'a>(numbers: &[f64], target: impl Iterator<Item = &'a f32>) -> bool {
     let pairs: Vec<(f64, f64)> = numbers
         .iter()
@@ -238,8 +238,8 @@ fn is_linear<'a>(numbers: &[f64], target: impl Iterator<Item = &'a f32>) -> bool
     xx > 0.0 && yy > 0.0 && xy * xy > LINEAR * xx * yy
 }
 
-/// Whether the classes lie one behind the other along the values, without overlap. In most columns some of
-/// the first rows already contradict.
+/// Whether the classes occupy disjoint ranges of the values. In most columns the first rows already
+/// contradict, so check these first.
 fn tells_by_value(numbers: &[f64], labels: &[u32], classes: usize) -> bool {
     let first = numbers.len().min(FIRST_ROWS);
     lie_in_a_row(&numbers[..first], &labels[..first], classes) && lie_in_a_row(numbers, labels, classes)

@@ -1,5 +1,5 @@
-//! From the columns of a table to the numbers that a network takes. Means, frequencies and names come from
-//! the training split alone.
+//! Converts the columns of a table to network inputs. Means, frequencies and categories come from the
+//! training split only.
 
 use std::collections::BTreeMap;
 
@@ -11,27 +11,26 @@ use super::settings::Missing;
 use super::table::Table;
 use crate::data::{NamesFrom, Opening, ReadingRules, offsets};
 
-/// Lines that are encoded together.
+/// Lines per block of encoding.
 const BLOCK: usize = 256;
 
-/// How one column becomes inputs.
+/// Converts one column to inputs.
 pub(super) struct Encoder<'a> {
     cells: &'a Cells,
     inputs: Vec<InputRecord>,
-    /// Of a column of names, the place of each name among the inputs; [`NO_NAME`] for one that training has
-    /// not.
+    /// For a categorical column, the input of each category; [`NO_NAME`] for a category outside the training
+    /// split.
     places: Vec<u32>,
 }
 
-/// Inputs of a table and their values, `[rows, inputs]`, with how many lines have a name that training has
-/// not.
+/// The inputs of a table and their values `[rows, inputs]`. Notes report lines with unseen categories.
 pub(super) struct Encoded {
     pub(super) inputs: Vec<InputRecord>,
     pub(super) values: Vec<f32>,
     pub(super) notes: Vec<String>,
 }
 
-/// Encodes all features. `training` are the lines that means, frequencies and names are taken from.
+/// Encodes all features. Means, frequencies and categories come from the lines in `training`.
 pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, opening: &Opening<'_>) -> Encoded {
     let rules = opening.rules;
     let encoders: Vec<Encoder<'_>> =
@@ -46,7 +45,7 @@ pub(super) fn encode(table: &Table, training: &[u32], missing: Missing, opening:
         first += encoder.inputs.len();
     }
     let mut values = vec![0.0; table.rows.saturating_mul(width)];
-    // Column after column, in blocks of lines that stay in the cache.
+    // Columns are written one by one, which is fast only while the lines of a block stay in the cache.
     for (block, lines) in values.chunks_mut(BLOCK * width).enumerate() {
         let mut first = 0;
         for encoder in &encoders {
@@ -95,7 +94,8 @@ impl<'a> Encoder<'a> {
             counts[order[id as usize] as usize] += 1;
         }
         let has_gaps = cells.missing.count > 0;
-        // Of equally frequent names the first in order.
+        // `max_by_key` returns the last maximum, so iterate backwards to get the first of equally frequent
+        // categories.
         let frequent = (0..names.len()).rev().max_by_key(|place| counts[*place]);
         let mut place_of = vec![NO_NAME; names.len()];
         let mut inputs = Vec::new();
@@ -125,7 +125,7 @@ impl<'a> Encoder<'a> {
         Self { cells, inputs, places }
     }
 
-    /// What is taken off the first input's values. Inputs that are 0 or 1 need nothing.
+    /// The offset of the first input. Inputs that are 0 or 1 need none.
     fn offset(&self, rows: usize) -> f64 {
         match &self.inputs[0].kind {
             InputKind::Number { fill, .. } => offsets::of_column(rows, |row| self.number(row, *fill)),
@@ -138,7 +138,7 @@ impl<'a> Encoder<'a> {
         if number.is_nan() { fill.unwrap_or_default() } else { number }
     }
 
-    /// Writes the inputs of lines from `row` on, into places that are 0 and `width` apart.
+    /// Writes this column's inputs for the lines from `row` on. `values` holds zeros, `width` per line.
     fn write(&self, row: usize, offset: f64, values: &mut [f32], width: usize) {
         if let InputKind::Number { fill, .. } = &self.inputs[0].kind {
             for (row, inputs) in (row..).zip(values.chunks_mut(width)) {
@@ -169,20 +169,23 @@ impl<'a> Encoder<'a> {
         }
     }
 
-    /// How many lines have a name that training has not.
+    /// Reports lines with categories outside the training split.
     fn unseen(&self, rows: usize) -> Option<String> {
         let unseen = |id: &u32| *id != NO_NAME && self.places[*id as usize] == NO_NAME;
         let count = self.cells.ids.iter().filter(|id| unseen(id)).count();
         let has_input = self.inputs.iter().any(|input| matches!(input.kind, InputKind::Unseen { .. }));
         (count > 0 && has_input).then(|| {
             let name = &self.cells.column.name;
-            format!("column `{name}`: {count} of {rows} lines have a name that no training example has; they share one input")
+            format!(
+                "column `{name}`: {count} of {rows} lines have a name that no training example has; they \
+                 share one input"
+            )
         })
     }
 }
 
 fn mean(values: impl Iterator<Item = f64>) -> f64 {
-    // About the first value, so that nothing is lost where the mean is far from zero.
+    // Sum differences from the first value, which avoids cancellation if the mean is far from zero.
     let (mut origin, mut sum, mut count) = (None, 0.0, 0_u64);
     for value in values {
         sum += value - *origin.get_or_insert(value);
@@ -191,11 +194,12 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     origin.unwrap_or_default() + sum / count.max(1) as f64
 }
 
-/// The most frequent value; the smallest of equally frequent ones.
+/// The most frequent value. Ties give the smallest value.
 fn most_frequent(values: impl Iterator<Item = f64>) -> f64 {
     let mut counts: BTreeMap<u64, (u64, f64)> = BTreeMap::new();
     for value in values {
-        // Bits that sort as the values do.
+        // A key with the same order as the values: flip all bits of negative numbers, and the sign bit of
+        // others.
         let bits = value.to_bits();
         let key = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
         counts.entry(key).or_insert((0, value)).0 += 1;
@@ -209,7 +213,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_mean_far_from_zero_is_exact_and_the_smallest_frequent_value_wins() {
+    fn mean_is_exact_far_from_zero_and_most_frequent_prefers_smallest() {
         assert!((mean([1.7e9 + 0.25, 1.7e9 + 0.75].into_iter()) - 1.7e9 - 0.5).abs() < 1e-6);
         assert!((most_frequent([3.0, -1.0, 3.0, -1.0, 2.0].into_iter()) + 1.0).abs() < 1e-12);
     }

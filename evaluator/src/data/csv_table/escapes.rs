@@ -1,7 +1,7 @@
-//! Cells with escaped letters, rewritten so that quotes are doubled: the reader of records knows escapes only
-//! within quotes.
+//! Rewrites cells with escaped characters to cells with doubled quotes, because the CSV reader supports
+//! escapes only inside quotes.
 
-/// What marks cells where letters are escaped.
+/// The characters that delimit and escape cells.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Escapes {
     pub(super) escape: u8,
@@ -9,7 +9,7 @@ pub(super) struct Escapes {
     pub(super) separator: u8,
 }
 
-/// Rewrites the bytes of a table piece by piece. Line ends and their number stay.
+/// Rewrites a table piece by piece. Line ends are kept.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Rewriter {
     escapes: Escapes,
@@ -17,14 +17,14 @@ pub(super) struct Rewriter {
     is_escaped: bool,
 }
 
-/// Where the next byte stands.
+/// Position of the next byte.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     /// Before the first byte of a cell.
     Start,
-    /// In a cell without quotes, or behind those that end it.
+    /// In an unquoted cell, or behind the closing quote of a cell.
     Bare,
-    /// Between quotes.
+    /// Inside quotes.
     Quoted,
 }
 
@@ -33,16 +33,17 @@ impl Rewriter {
         Self { escapes, place: Place::Start, is_escaped: false }
     }
 
-    /// Adds what stands for these bytes. Every cell that is not empty is put between quotes.
+    /// Appends the rewritten bytes to `text`. Every non-empty cell gets quotes.
     pub(super) fn rewrite(&mut self, bytes: &[u8], text: &mut Vec<u8>) {
         for byte in bytes {
             self.add(*byte, text);
         }
     }
 
-    /// Ends the last cell, where the file does not end with a line end.
+    /// Closes the last cell of a file without a final line end.
     pub(super) fn end(&mut self, text: &mut Vec<u8>) {
-        // A file whose quotes are not closed stays so: its last record is what an unrewritten one would give.
+        // An unclosed quote stays unclosed, so that the CSV reader treats the last record as in the original
+        // file.
         if self.place == Place::Bare {
             text.push(self.escapes.quote);
         }
@@ -81,7 +82,7 @@ impl Rewriter {
         text.push(byte);
     }
 
-    /// Begins a cell.
+    /// Opens a cell.
     fn open(&mut self, text: &mut Vec<u8>) {
         if self.place == Place::Start {
             text.push(self.escapes.quote);
@@ -105,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn escapes_count_within_quotes_and_without() {
+    fn rewrite_handles_escapes_inside_and_outside_quotes() {
         for (text, expected) in [
             ("a,b\n1,2\n", "\"a\",\"b\"\n\"1\",\"2\"\n"),
             (r"a\,b,c", r#""a,b","c""#),

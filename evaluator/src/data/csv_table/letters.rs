@@ -6,9 +6,9 @@ use crate::data::input_file::Text;
 
 /// Where a table's text comes from.
 pub(super) enum Source {
-    /// Bytes as they are; whether they are UTF-8 the reader of lines finds out.
+    /// Unchanged bytes. The CSV reader checks that they are UTF-8.
     Plain(io::Chain<io::Cursor<Vec<u8>>, Text>),
-    /// Code units of two bytes, or letters of one byte, and what is decoded but not yet read.
+    /// Code units of one or two bytes, and decoded bytes that were not read yet.
     Decoded { bytes: BufReader<Text>, unit: Unit, ready: Vec<u8>, at: usize },
 }
 
@@ -20,7 +20,7 @@ pub(super) enum Unit {
     Utf16 { is_big_endian: bool },
 }
 
-/// What Windows-1252 has at 0x80 to 0x9F; 0 where it has nothing.
+/// Characters of Windows-1252 at 0x80 to 0x9F; 0 for undefined bytes.
 ///
 /// Source: WHATWG, "Encoding Standard", index windows-1252, without its five control characters.
 const WINDOWS: [u16; 32] = [
@@ -47,7 +47,7 @@ impl Source {
     }
 }
 
-/// The next letters, about `wanted` bytes of them; none at the end.
+/// Decodes about `wanted` bytes of text; empty at the end.
 fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8>> {
     let mut next = || -> io::Result<Option<u16>> {
         let mut unit_bytes = [0; 2];

@@ -1,5 +1,5 @@
-//! Lines of a table without a target, made into what a trained network takes: columns and names are those of
-//! its card.
+//! Converts lines of a table without targets to inputs of a trained network. Columns and categories come from
+//! the network's card.
 
 use std::path::Path;
 
@@ -15,7 +15,7 @@ use super::text::{Encoding, TextFormat};
 use crate::data::new_examples::setting;
 use crate::data::{DataError, Example, NewExamples, ReadingRules};
 
-/// Adds the lines of a file. Columns that the network does not read are passed over.
+/// Appends the lines of a file. Columns that the network does not read are ignored.
 pub(in crate::data) fn read_new(
     file: &Path,
     preprocessing: &Preprocessing,
@@ -44,7 +44,8 @@ pub(in crate::data) fn read_new(
         if count > 0 {
             let (name, rows) = (&input.cells.column.name, table.rows);
             read.notes.push(format!(
-                "{}: column `{name}`: {count} of {rows} lines have a name that the network was not trained on",
+                "{}: column `{name}`: {count} of {rows} lines have a name that the network was not \
+                 trained on",
                 table.path().display()
             ));
         }
@@ -52,7 +53,7 @@ pub(in crate::data) fn read_new(
     Ok(())
 }
 
-/// The columns of the network's inputs, in the order in which it reads them.
+/// The columns of the network's inputs, in input order.
 fn wanted(preprocessing: &Preprocessing, file: &Path) -> Result<Wanted, DataError> {
     let (mut features, mut categorical): (Vec<String>, Vec<String>) = (Vec::new(), Vec::new());
     for kind in preprocessing.inputs.iter().map(|input| &input.kind) {
@@ -94,13 +95,13 @@ fn wanted(preprocessing: &Preprocessing, file: &Path) -> Result<Wanted, DataErro
     })
 }
 
-/// An input of the network, and the column that it is made from.
+/// A network input and its column.
 struct Input<'a> {
     record: &'a InputRecord,
     cells: &'a Cells,
-    /// Of each name of the column: whether this input is 1 for it.
+    /// For each category of the column, whether this input is 1.
     is_set: Vec<bool>,
-    /// Whether the network is told of missing cells, or has something in their place.
+    /// Whether the network accepts missing cells in the column.
     has_gaps: bool,
 }
 
@@ -130,13 +131,13 @@ impl<'a> Input<'a> {
         }
     }
 
-    /// A cell is missing where training had none missing, and the network has no value for it.
+    /// Refuses missing cells if training had none, because the network has no replacement value then.
     fn check(&self, table: &Table) -> Result<(), DataError> {
         if self.cells.missing.count == 0 || self.has_gaps {
             return Ok(());
         }
         let place = format!("line {}, column `{}`", table.line(self.cells.missing), self.cells.column.name);
-        let expected = "a value: in training none was missing here, so the network has nothing in its place";
+        let expected = "a value: training had no missing value here, so the network has no replacement";
         Err(DataError::content(table.path(), place, "nothing", expected))
     }
 

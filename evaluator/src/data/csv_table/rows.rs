@@ -12,7 +12,7 @@ use super::text::{MAX_RECORD, line_of};
 use crate::data::input_file::{InputFile, MAX_CLASSES};
 use crate::data::{DataError, ReadingRules};
 
-/// A file that is being read.
+/// The file being read.
 pub(super) struct File<'a> {
     pub(super) path: &'a Path,
     pub(super) number: usize,
@@ -54,7 +54,7 @@ impl File<'_> {
                     text,
                     record,
                     cells,
-                    "a number: what is to be learned must be known",
+                    "a number, because training needs every target",
                 ));
             }
             Cell::Text(_) if cells.column.role == Role::Target => {
@@ -90,11 +90,11 @@ impl File<'_> {
             return Err(self.unexpected(text, record, cells, "a name"));
         }
         let is_feature = cells.column.role == Role::Category;
-        // A class may well be called `none`; only an empty cell says nothing of a class.
+        // A class may be called `none`, so only an empty cell means a missing class.
         let is_missing = if is_feature { self.wanted.cells.is_missing(text) } else { text.is_empty() };
         if !is_first && is_missing {
             if cells.column.role == Role::Target {
-                let expected = "the name of a class: what is to be learned must be known";
+                let expected = "the name of a class, because training needs every target";
                 return Err(self.unexpected(text, record, cells, expected));
             }
             self.count(&mut cells.missing, record);
@@ -138,7 +138,7 @@ impl File<'_> {
         format!("line {}", self.line(record))
     }
 
-    /// What the reader of records refuses, with its place; `start` is where the record begins.
+    /// Converts an error of the CSV reader. `start` is the offset of the record.
     pub(super) fn refused(&self, error: csv::Error, start: u64) -> DataError {
         let line = |position: &Option<Position>| {
             position.as_ref().map_or_else(|| "a line".to_owned(), |at| format!("line {}", self.line_at(at)))
@@ -159,8 +159,8 @@ impl File<'_> {
                 format!("{expected_len} as in the first line"),
             ),
             ErrorKind::Utf8 { pos, err } => {
-                let expected = "text in UTF-8 (or UTF-16 with its mark); of a file from Windows or old spreadsheets say \
-                                `encoding = \"windows-1252\"` or `\"latin-1\"`";
+                let expected = "text in UTF-8 (or UTF-16 with its mark); for a file from Windows or old \
+                    spreadsheets set `encoding = \"windows-1252\"` or `\"latin-1\"`";
                 DataError::content(self.path, line(&pos), err.to_string(), expected)
             }
             other => DataError::content(self.path, "a line", format!("{other:?}"), "comma-separated values"),
@@ -168,7 +168,7 @@ impl File<'_> {
     }
 }
 
-/// The start of a text that may be long.
+/// The start of a long text.
 fn shortened(text: &str) -> String {
     if text.chars().count() <= 40 {
         text.to_owned()

@@ -1,4 +1,4 @@
-//! What `[data]` says of a table.
+//! The settings of a table in `[data]`.
 
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
@@ -14,40 +14,39 @@ use crate::data::Split;
 pub(super) struct CsvSettings {
     /// File with a header line, plain or gzipped.
     pub(super) file: String,
-    /// File of examples that judge networks during the search, with the same columns.
+    /// File of validation examples with the same columns.
     pub(super) validation_file: Option<String>,
     /// File of test examples with the same columns.
     pub(super) test_file: Option<String>,
     target: OneOrMany,
     #[serde(default)]
     pub(super) task: TaskKind,
-    /// Columns that networks read; all but the target unless stated.
+    /// Columns that networks read; by default all but the target.
     features: Option<Vec<String>>,
-    /// Columns that are not read.
+    /// Columns to skip.
     #[serde(default)]
     ignore: Vec<String>,
-    /// Features that hold names: each becomes one input for each name, 1 where it stands and 0 elsewhere.
+    /// Categorical features. Each category becomes an input that is 1 or 0.
     #[serde(default)]
     categorical: Vec<String>,
-    /// What stands in for a missing value.
+    /// Replacement for missing values.
     #[serde(default)]
     pub(super) missing: Missing,
-    /// Texts that stand for a missing value besides the usual ones.
+    /// Further texts that mean a missing value.
     #[serde(default)]
     missing_values: Vec<String>,
-    /// Who is in which split.
+    /// Column that determines the splits.
     #[serde(default)]
     split: DivisionSettings,
-    /// Whether the first line holds the names of the columns; without them they are called `1`, `2` and so
-    /// on.
+    /// Whether the first line holds column names. Otherwise columns are called `1`, `2` and so on.
     #[serde(default = "yes")]
     pub(super) header: bool,
     #[serde(default = "comma")]
     separator: char,
-    /// What stands around a cell that holds separators or line ends.
+    /// Quote around cells that contain separators or line ends.
     #[serde(default = "double_quote")]
     quote: char,
-    /// What stands before a letter that means itself, such as a quote; unless stated quotes are doubled.
+    /// Character that escapes the next one, such as a quote. By default quotes are doubled instead.
     escape: Option<char>,
     #[serde(default = "point")]
     decimal: char,
@@ -55,7 +54,7 @@ pub(super) struct CsvSettings {
     encoding: Encoding,
 }
 
-/// One name, or several.
+/// One name or several names.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "the name of a column, or a list of names")]
 enum OneOrMany {
@@ -63,50 +62,50 @@ enum OneOrMany {
     Many(Vec<String>),
 }
 
-/// What the target is.
+/// Kind of the target.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum TaskKind {
-    /// A name of a class.
+    /// A class name.
     #[default]
     Classification,
     /// Numbers.
     Regression,
 }
 
-/// What stands in for a missing value of a feature. The network is told by an input of its own that it was
+/// Replacement for missing values of a feature. An additional input tells the network that the value was
 /// missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Missing {
-    /// Nothing: tables with gaps are refused.
+    /// None: tables with missing values are refused.
     #[default]
     Refuse,
-    /// The mean over the training split; of names the most frequent one.
+    /// The mean over the training split; for categories the most frequent one.
     Mean,
     /// The most frequent value of the training split.
     MostFrequent,
 }
 
-/// Which column decides who is in which split.
+/// The column that determines the splits.
 #[derive(Clone, Debug, Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct DivisionSettings {
-    /// Column that names the split of each line: `train`, `validation` or `test`, or else a fold.
+    /// Column with the split of each line (`train`, `validation` or `test`), or with its fold.
     column: Option<String>,
-    /// Folds of that column that are the validation split; with `validation` or `test` all other folds train.
+    /// Folds for validation. If `validation` or `test` is set, all other folds are for training.
     #[serde(default)]
     validation: Vec<Fold>,
-    /// Folds of that column that are the test split.
+    /// Folds for testing.
     #[serde(default)]
     test: Vec<Fold>,
-    /// Column whose equal values are never on two sides.
+    /// Column of groups. Lines of one group stay in one split.
     group: Option<String>,
-    /// Column of times: the past trains, the future tests.
+    /// Column of times. Training gets the earliest lines, testing the latest.
     time: Option<String>,
 }
 
-/// A part of a table, as a column names or counts it.
+/// A fold, by name or number.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(untagged, expecting = "a name or a whole number")]
 enum Fold {
@@ -114,7 +113,7 @@ enum Fold {
     Counted(i64),
 }
 
-/// By which column lines are divided.
+/// The column that determines the splits.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) enum DivisionColumn {
     #[default]
@@ -124,17 +123,17 @@ pub(super) enum DivisionColumn {
     Time(String),
 }
 
-/// A column that says in which split a line is.
+/// A column with the split or the fold of each line.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(super) struct SplitColumn {
     name: String,
-    /// Folds that are a split; where there are none, the column names the splits.
+    /// Folds for validation. If both lists are empty, the column holds names of splits.
     validation: Vec<String>,
     test: Vec<String>,
 }
 
 impl SplitColumn {
-    /// The split of a line with this text in the column; `None` for a text that names none.
+    /// The split for this text in the column; `None` if the text names no split.
     pub(super) fn split(&self, text: &str) -> Option<Split> {
         let is_in = |folds: &[String]| folds.iter().any(|fold| fold == text);
         match (is_in(&self.validation), is_in(&self.test)) {
@@ -145,13 +144,13 @@ impl SplitColumn {
         }
     }
 
-    /// Folds that the settings name.
+    /// The folds in the settings.
     pub(super) fn folds(&self) -> impl Iterator<Item = &String> {
         self.validation.iter().chain(&self.test)
     }
 }
 
-/// What is asked of each file.
+/// What to read from each file.
 pub(super) struct Wanted {
     pub(super) targets: Vec<String>,
     pub(super) task: TaskKind,
@@ -180,7 +179,7 @@ const fn point() -> char {
 }
 
 impl DivisionColumn {
-    /// Name of the column.
+    /// Name of the column; `None` if no column determines the splits.
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Self::None => None,
@@ -191,10 +190,10 @@ impl DivisionColumn {
 }
 
 impl CsvSettings {
-    /// What is asked of each file.
+    /// What to read from each file.
     ///
     /// # Errors
-    /// [`SettingsError`] for settings that contradict each other.
+    /// [`SettingsError`] for contradicting settings.
     pub(super) fn wanted(&self, settings: &Settings) -> Result<Wanted, SettingsError> {
         let refuse = |key: &str, found: String, expected: &str| {
             Err(SettingsError::value(settings.key(key), found, expected))
@@ -208,7 +207,7 @@ impl CsvSettings {
             return refuse("target", format!("{} columns", targets.len()), expected);
         }
         if !self.quote.is_ascii() || self.quote.is_ascii_alphanumeric() || "\n\r".contains(self.quote) {
-            let expected = "one ASCII character that is no letter and no digit, such as `\"` or `'`";
+            let expected = "one ASCII character that is neither a letter nor a digit, such as `\"` or `'`";
             return refuse("quote", format!("{:?}", self.quote), expected);
         }
         if let Some(escape) = self.escape
@@ -227,7 +226,7 @@ impl CsvSettings {
             return refuse("separator", format!("{:?}", self.separator), expected);
         }
         if !matches!(self.decimal, '.' | ',') || self.decimal == self.separator {
-            let expected = "`.` or `,`, and not what separates the columns";
+            let expected = "`.` or `,`, and not the separator of columns";
             return refuse("decimal", format!("{:?}", self.decimal), expected);
         }
         if self.features.is_some() && !self.ignore.is_empty() {

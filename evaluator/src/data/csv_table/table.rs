@@ -1,4 +1,4 @@
-//! The lines of one or several files with the same columns, which are found by name in each.
+//! The lines of one or more files with the same columns. Columns are found by name in each file.
 
 use std::path::{Path, PathBuf};
 
@@ -12,14 +12,14 @@ use super::text::{TableText, TextFormat, line_of};
 use crate::data::input_file::{MAX_EXAMPLES, MAX_VALUES};
 use crate::data::{DataError, ReadingRules};
 
-/// What was read of files with the same columns.
+/// The content of all files read so far.
 #[derive(Default)]
 pub(super) struct Table {
     pub(super) cells: Vec<Cells>,
     pub(super) rows: usize,
     files: Vec<PathBuf>,
     format: TextFormat,
-    /// What a person should know of the files, a sentence each.
+    /// Remarks about the files, one sentence each.
     pub(super) notes: Vec<String>,
 }
 
@@ -29,7 +29,7 @@ impl Table {
         self.cells.iter().filter(move |cells| cells.column.role == role)
     }
 
-    /// Columns that networks read, in order.
+    /// Columns of network inputs, in order.
     pub(super) fn features(&self) -> impl Iterator<Item = &Cells> {
         self.cells.iter().filter(|cells| matches!(cells.column.role, Role::Number | Role::Category))
     }
@@ -39,13 +39,12 @@ impl Table {
         self.files.first().map_or(Path::new(""), PathBuf::as_path)
     }
 
-    /// The line in which something was met first. It is counted when it is asked for, from the start of the
-    /// file.
+    /// The line of the first occurrence. It is counted on demand, from the start of the file.
     pub(super) fn line(&self, met: Met) -> u64 {
         self.files.get(met.file).map_or(0, |path| line_of(path, self.format, met.byte))
     }
 
-    /// Adds the lines of a file.
+    /// Appends the lines of a file.
     pub(super) fn read(
         &mut self,
         path: &Path,
@@ -97,7 +96,7 @@ impl Table {
         Ok(())
     }
 
-    /// The first file decides which columns there are and in which order; in others they may stand elsewhere.
+    /// The first file determines the columns and their order. Other files may have them in another order.
     fn take_columns(&mut self, found: Columns, path: &Path) -> Result<(), DataError> {
         if self.cells.is_empty() {
             self.cells = found.into_iter().map(Cells::new).collect();

@@ -1,4 +1,4 @@
-//! The text of a table: its encoding, its lines as an editor counts them, and a limit on the length of a
+//! The text of a table: encoding, line numbers as an editor counts them, and a limit on the length of a
 //! record.
 
 use std::cell::Cell;
@@ -14,47 +14,47 @@ use super::letters::{Source, Unit};
 use crate::data::DataError;
 use crate::data::input_file::InputFile;
 
-/// Most bytes of a record. Nobody writes a longer one: the file is something else, has no line ends, or a
-/// quote is never closed.
+/// Maximum size of a record in bytes. A longer record means that the file is not a table, has no line ends,
+/// or has an unclosed quote.
 pub(super) const MAX_RECORD: u64 = 16 << 20;
 
-/// How the bytes of a file are letters.
+/// Encoding of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 pub(super) enum Encoding {
-    /// UTF-8, or UTF-16 where the file begins with its byte order mark, or with letters of UTF-16.
+    /// UTF-8, or UTF-16 if the file starts with a byte order mark or with UTF-16 letters.
     #[default]
     Unicode,
-    /// ISO 8859-1: every byte is a letter.
+    /// ISO 8859-1: every byte is a character.
     #[serde(rename = "latin-1")]
     Latin1,
-    /// Latin-1 with letters of Windows in place of control characters.
+    /// Latin-1 with printable characters instead of control characters.
     #[serde(rename = "windows-1252")]
     Windows1252,
 }
 
-/// How the bytes of a file are a table's text.
+/// Encoding and escapes of a file.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub(super) struct TextFormat {
     pub(super) encoding: Encoding,
-    /// Where letters are escaped; otherwise quotes are doubled.
+    /// Escapes, if the file uses them. Otherwise quotes are doubled.
     pub(super) escapes: Option<Escapes>,
 }
 
-/// A table's text as UTF-8, without a byte order mark and without escapes.
+/// The text of a table as UTF-8, without byte order mark and escapes.
 pub(super) struct TableText {
     source: Source,
     is_utf_16: bool,
-    /// Escaped text: its rewriter, and what is rewritten but not yet read.
+    /// For escaped text: its rewriter, and rewritten bytes that were not read yet.
     escaped: Option<(Rewriter, Vec<u8>)>,
-    /// Most bytes of a record.
+    /// Maximum size of a record in bytes.
     limit: u64,
-    /// Bytes since the last record, which its reader sets to 0.
+    /// Bytes since the last record. The CSV reader's caller resets it to 0.
     since_record: Rc<Cell<u64>>,
 }
 
 impl TableText {
-    /// Opens a file, plain or gzipped, and gives its path.
+    /// Opens a file, plain or gzipped. Also returns its path.
     pub(super) fn open(path: &Path, format: TextFormat) -> Result<(PathBuf, Self), DataError> {
         let mut file = InputFile::open(path)?;
         let start = file.up_to(4)?;
@@ -69,14 +69,14 @@ impl TableText {
             (Encoding::Windows1252, _) => Some((0, Unit::Windows1252)),
             (Encoding::Unicode, [0xFF, 0xFE, ..]) => Some((2, Unit::Utf16 { is_big_endian: false })),
             (Encoding::Unicode, [0xFE, 0xFF, ..]) => Some((2, Unit::Utf16 { is_big_endian: true })),
-            // Text has no zeros: these are the upper halves of letters.
+            // Text contains no zero bytes, so these are upper halves of UTF-16 units.
             (Encoding::Unicode, [1..=255, 0, 1..=255, 0]) => Some((0, Unit::Utf16 { is_big_endian: false })),
             (Encoding::Unicode, [0, 1..=255, 0, 1..=255]) => Some((0, Unit::Utf16 { is_big_endian: true })),
             (Encoding::Unicode, _) => None,
         };
         let is_utf_16 = matches!(unit, Some((_, Unit::Utf16 { .. })));
         let source = if let Some((mark, unit)) = unit {
-            // Four bytes were read to see the mark, which has two.
+            // Four bytes were read to detect the mark; put those behind the mark back.
             let bytes = BufReader::new(text.preceded(start[mark..].to_vec()));
             Source::Decoded { bytes, unit, ready: Vec::new(), at: 0 }
         } else {
@@ -92,7 +92,7 @@ impl TableText {
         self.is_utf_16
     }
 
-    /// Where the bytes since the last record are counted.
+    /// The counter of bytes since the last record.
     pub(super) fn since_record(&self) -> Rc<Cell<u64>> {
         Rc::clone(&self.since_record)
     }
@@ -130,7 +130,7 @@ impl Read for TableText {
     }
 }
 
-/// What a file is whose first bytes are those of no table that is read.
+/// The kind of a file that is not a readable table, by its first bytes.
 fn other_kind(start: &[u8]) -> Option<&'static str> {
     match start {
         [b'B', b'Z', b'h', b'1'..=b'9'] => Some("a file packed by bzip2"),
@@ -142,8 +142,7 @@ fn other_kind(start: &[u8]) -> Option<&'static str> {
     }
 }
 
-/// The line of a file in which the record begins that the reader of lines found at byte `offset`, as an
-/// editor counts lines: `\r\n`, `\n` and `\r` each end one.
+/// The line of the record at byte `offset`, as an editor counts lines: `\r\n`, `\n` and `\r` each end one.
 pub(super) fn line_of(path: &Path, format: TextFormat, offset: u64) -> u64 {
     let counted = TableText::open(path, format)
         .ok()
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn encodings_are_recognized_by_their_mark() {
+    fn open_recognizes_encodings() {
         let words =
             |order: fn(u16) -> [u8; 2]| "\u{FEFF}é,𝄞\n".encode_utf16().flat_map(order).collect::<Vec<_>>();
         for bytes in
@@ -185,7 +184,7 @@ mod tests {
     }
 
     #[test]
-    fn packed_files_and_utf_32_are_named() {
+    fn open_names_unsupported_kinds_of_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         for (bytes, name) in [
@@ -202,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn escaped_text_is_read_in_small_pieces() {
+    fn read_of_escaped_text_works_with_small_buffers() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         std::fs::write(&path, "a\\,b,c\n").unwrap();
@@ -221,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn a_record_without_an_end_is_refused_early() {
+    fn read_refuses_endless_record() {
         let error = text(&vec![b'a'; MAX_RECORD as usize + 10], Encoding::Unicode).unwrap_err();
         assert_eq!(error.to_string(), format!("a record is longer than {MAX_RECORD} bytes"));
     }

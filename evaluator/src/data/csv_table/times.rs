@@ -1,7 +1,7 @@
-//! Dates and times as people write them into tables: ISO 8601.
+//! Parses dates and times of ISO 8601.
 
-/// Seconds since 1970 of a date, or of a date and a time of day, with an offset from UTC or without; `None`
-/// for everything else.
+/// Seconds since 1970 of a date with an optional time and an optional offset from UTC; `None` for other
+/// texts.
 pub(super) fn seconds(text: &str) -> Option<f64> {
     let (date, time) = match text.split_once(['T', ' ']) {
         Some((date, time)) => (date, Some(time.trim())),
@@ -22,8 +22,8 @@ fn number(text: &str, least: i64, most: i64) -> Option<i64> {
     text.parse().ok().filter(|value| digits && (least..=most).contains(value))
 }
 
-/// Seconds since midnight UTC of `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fff`, each with `Z`, `+hh:mm` or `+hhmm`
-/// behind it or without.
+/// Seconds since midnight UTC of `hh:mm`, `hh:mm:ss` or `hh:mm:ss.fff`, optionally followed by `Z`, `+hh:mm`
+/// or `+hhmm`.
 fn seconds_of_day(text: &str) -> Option<f64> {
     let text = text.strip_suffix('Z').unwrap_or(text);
     let (clock, offset) = match text.rfind(['+', '-']) {
@@ -47,7 +47,7 @@ fn seconds_of_day(text: &str) -> Option<f64> {
     parts.next().is_none().then_some((3600 * hours + 60 * minutes) as f64 + seconds - offset)
 }
 
-/// Days from 1970-01-01 in the Gregorian calendar.
+/// Days since 1970-01-01 in the Gregorian calendar.
 ///
 /// Source: H. Hinnant, "chrono-Compatible Low-Level Date Algorithms", `days_from_civil`.
 fn days(year: i64, month: i64, day: i64) -> i64 {
@@ -63,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn dates_are_seconds_since_1970() {
+    fn seconds_parses_iso_8601() {
         for (text, expected) in [
             ("1970-01-01", 0.0),
             ("2000-03-01", 951_868_800.0),

@@ -1,4 +1,4 @@
-//! What lies behind transparent pixels.
+//! The color behind transparent pixels.
 
 use serde::Deserialize;
 
@@ -12,7 +12,7 @@ pub(super) enum Background {
     Rgb([u8; 3]),
 }
 
-/// Colors that have names here.
+/// Named colors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Name {
@@ -21,7 +21,7 @@ pub(super) enum Name {
 }
 
 impl Background {
-    /// Red, green and blue, 0 to 255.
+    /// Red, green and blue, each 0 to 255.
     pub(super) const fn rgb(self) -> [u8; 3] {
         match self {
             Self::Named(Name::White) => [255; 3],

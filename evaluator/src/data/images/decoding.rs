@@ -11,7 +11,7 @@ use super::problem::Problem;
 use super::{jpeg, png, tiff};
 use crate::data::ReadingRules;
 
-/// Height and width of an image as it is shown.
+/// Height and width of an image as shown.
 pub(super) fn dimensions(path: &Path, rules: ReadingRules) -> Result<[usize; 2], Problem> {
     let (width, height) = match rules {
         ReadingRules::First => reader(path)?.into_dimensions().map_err(|error| damaged(path, &error))?,
@@ -30,7 +30,7 @@ pub(super) fn dimensions(path: &Path, rules: ReadingRules) -> Result<[usize; 2],
     ))
 }
 
-/// The image of a file, turned as its metadata say.
+/// Loads an image and applies its orientation.
 pub(super) fn load(path: &Path) -> Result<DynamicImage, Problem> {
     let refuse = |error: image::ImageError| damaged(path, &error);
     let reader = reader(path)?;
@@ -48,7 +48,7 @@ pub(super) fn load(path: &Path) -> Result<DynamicImage, Problem> {
         let why = "the file is cut off: a JPEG without its end".to_owned();
         return Err(Problem::unreadable(path.to_owned(), why));
     }
-    // What cannot be read here is refused below, with its reason.
+    // If this fails, the general decoder below reports why.
     if is_tiff && let Ok(Some((mut image, orientation))) = tiff::decode(cursor.get_ref()) {
         image.apply_orientation(orientation);
         return Ok(image);
@@ -72,7 +72,7 @@ pub(super) fn load(path: &Path) -> Result<DynamicImage, Problem> {
     }
 }
 
-/// A reader for the bytes of a file, with limits.
+/// Opens a file for decoding, with limits on its size.
 pub(super) fn reader(path: &Path) -> Result<ImageReader<Cursor<Vec<u8>>>, Problem> {
     let failed = |error: std::io::Error| failed(path, &error);
     let mut bytes = Vec::new();
@@ -92,8 +92,8 @@ fn failed(path: &Path, error: &std::io::Error) -> Problem {
     Problem::unreadable(path.to_owned(), format!("cannot read it: {error}"))
 }
 
-/// A reader for the format that the first bytes tell; that of TIFF beyond 4 GiB (`BigTIFF`) is not told by
-/// the crate.
+/// A reader for the format that the first bytes indicate. The crate does not recognize `BigTIFF` (TIFF beyond
+/// 4 GiB), so recognize it here.
 fn guessed(cursor: Cursor<Vec<u8>>) -> std::io::Result<ImageReader<Cursor<Vec<u8>>>> {
     let is_big_tiff =
         matches!(cursor.get_ref().as_slice(), [b'I', b'I', 43, 0, ..] | [b'M', b'M', 0, 43, ..]);
@@ -112,7 +112,7 @@ fn with_limits(mut reader: ImageReader<Cursor<Vec<u8>>>) -> ImageReader<Cursor<V
     reader
 }
 
-/// What the decoder says of a file.
+/// The problem of a file that the decoder refuses.
 pub(super) fn damaged(path: &Path, error: &image::ImageError) -> Problem {
     Problem::unreadable(path.to_owned(), error.to_string())
 }

@@ -1,14 +1,14 @@
-//! Whether a JPEG file is whole. Decoders fill what is missing with grey and say nothing.
+//! Detects truncated JPEG files. Decoders silently fill missing parts with grey.
 //!
 //! Source: ITU-T T.81, Information technology, Digital compression and coding of continuous-tone still
 //! images, 1992, annex B.
 
-/// Whether a file that begins like a JPEG has its end marker behind its last scan. Markers within segments,
-/// such as those of a thumbnail, do not count.
+/// Whether a JPEG file has an end marker behind its last scan. Markers inside segments, such as those of a
+/// thumbnail, do not count.
 pub(super) fn has_end(bytes: &[u8]) -> bool {
     let mut at = 2;
     loop {
-        // A marker is 0xFF, which may be repeated, and a byte that is neither 0x00 nor 0xFF.
+        // A marker is one or more bytes 0xFF, then a byte that is neither 0x00 nor 0xFF.
         let Some(found) = memchr::memchr(0xFF, &bytes[at.min(bytes.len())..]) else {
             return false;
         };
@@ -19,7 +19,7 @@ pub(super) fn has_end(bytes: &[u8]) -> bool {
         let Some(marker) = bytes.get(at) else { return false };
         at += 1;
         match marker {
-            // A byte 0xFF of the scan, a restart within it, or a marker without content.
+            // An escaped byte 0xFF, a restart marker, or another marker without content.
             0x00 | 0x01 | 0xD0..=0xD8 => {}
             0xD9 => return true,
             _ => {
@@ -34,8 +34,8 @@ pub(super) fn has_end(bytes: &[u8]) -> bool {
 mod tests {
     use super::*;
 
-    /// Start, a segment that holds the end of a thumbnail, a scan with an escaped byte and a restart, and the
-    /// end.
+    /// A start marker, a segment with the end marker of a thumbnail, a scan with an escaped byte and a
+    /// restart marker, and the end marker.
     fn file() -> Vec<u8> {
         let segment = [0xFF, 0xE1, 0x00, 0x04, 0xFF, 0xD9];
         let scan = [0xFF, 0xDA, 0x00, 0x02, 0x12, 0xFF, 0x00, 0xFF, 0xD0, 0x34];
@@ -43,7 +43,7 @@ mod tests {
     }
 
     #[test]
-    fn a_file_without_its_end_is_cut_wherever_it_was_cut() {
+    fn has_end_detects_truncation_at_every_byte() {
         let whole = file();
         assert!(has_end(&whole));
         for length in 0..whole.len() {

@@ -1,5 +1,4 @@
-//! Which folders hold the splits, as the world lays them out: `train`, `val` and `test`, or folders of
-//! classes alone.
+//! Finds the folders of the splits in the usual layouts: `train`, `val` and `test`, or class folders alone.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -16,7 +15,7 @@ const TRAIN: &str = "train";
 /// Folder of test images.
 const TEST: &str = "test";
 
-/// Folders of classes, by split.
+/// Folders that contain class folders, by split.
 pub(super) struct Layout {
     pub(super) train: PathBuf,
     validation: Option<PathBuf>,
@@ -25,7 +24,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Looks which folders there are, and refuses a share that would be held out beside a folder.
+    /// Finds the folders, and refuses a fraction to hold out if the split has a folder.
     pub(super) fn find(
         root: &Path,
         preparation: &Preparation,
@@ -33,7 +32,8 @@ impl Layout {
     ) -> Result<Self, DataError> {
         let (rules, settings) = (opening.rules, opening.settings);
         if rules == ReadingRules::First {
-            // A stated share made the folder be ignored, and no folder was read for validation.
+            // Under the first rules, a stated fraction disabled the test folder, and a validation folder was
+            // not read.
             let test = Some(root.join(TEST)).filter(|path| path.is_dir() && preparation.test.is_none());
             return Ok(Self { train: root.join(TRAIN), validation: None, test, rules });
         }
@@ -49,7 +49,7 @@ impl Layout {
         }
         let train = match train {
             Some(train) => train,
-            // Folders of classes alone; where there are none, `train` is what is missing.
+            // Class folders alone. Without any, report `train` as missing.
             None if validation.is_none() && test.is_none() => {
                 if folders(root, &mut Vec::new())?.is_empty() {
                     root.join(TRAIN)
@@ -70,7 +70,7 @@ impl Layout {
         Ok(Self { train, validation, test, rules })
     }
 
-    /// All images of all splits, and the entries that are none.
+    /// All images of all splits, and entries that are not images.
     pub(super) fn list(&self) -> Result<Listing, DataError> {
         let train = &self.train;
         let mut problems = Vec::new();
@@ -93,7 +93,7 @@ impl Layout {
     }
 }
 
-/// The folders for training, validation and testing, whatever their letters' case.
+/// The folders for training, validation and testing. Case is ignored.
 fn folders_of_splits(root: &Path) -> Result<[Option<PathBuf>; 3], DataError> {
     let failed = |source| DataError::Read { path: root.to_owned(), source };
     let mut found = [const { None::<PathBuf> }; 3];

@@ -1,10 +1,10 @@
-//! Limits of image files, and of the examples that they become.
+//! Limits of image files and of the examples made from them.
 
-/// Most rows or columns of an example.
+/// Maximum height and width of an example.
 pub(super) const MAX_EXAMPLE_SIDE: usize = 1024;
-/// Most rows or columns of an image file.
+/// Maximum height and width of an image file.
 pub(super) const MAX_SIDE: u32 = 16_384;
-/// Most bytes that one image may take while it is read.
+/// Maximum memory for reading one image, in bytes.
 pub(super) const MAX_IMAGE_BYTES: u64 = 1 << 30;
-/// Most bytes of one image file.
+/// Maximum size of an image file in bytes.
 pub(super) const MAX_FILE_BYTES: u64 = 1 << 28;

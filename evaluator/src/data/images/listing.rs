@@ -1,4 +1,4 @@
-//! Which image files there are, of which class each is, and what lies among them that is no image.
+//! Lists image files with their classes, and entries that are not images.
 
 use std::ffi::OsStr;
 use std::fs;
@@ -7,35 +7,35 @@ use std::path::{Path, PathBuf};
 use super::problem::Problem;
 use crate::data::{DataError, ReadingRules, Split};
 
-/// Files that desktops leave in folders, in lower case.
+/// Files of desktops, in lower case.
 const SYSTEM_FILES: [&str; 4] = ["thumbs.db", "ehthumbs.db", "desktop.ini", "icon\r"];
-/// Folders that archivers leave.
+/// Folders of archivers, in lower case.
 const SYSTEM_FOLDERS: [&str; 2] = ["__macosx", "@eadir"];
-/// How the names of images end, in lower case.
+/// Extensions of images, in lower case.
 const ENDINGS: [&str; 10] = ["png", "jpg", "jpeg", "jpe", "jfif", "gif", "bmp", "webp", "tif", "tiff"];
-/// The same for earlier reading rules.
+/// Extensions of images under the first rules.
 const FIRST_ENDINGS: [&str; 3] = ["png", "jpg", "jpeg"];
-/// Images of kinds that are not read.
+/// Extensions of unsupported image formats.
 const OTHER_IMAGES: [&str; 12] =
     ["heic", "heif", "avif", "jp2", "jxl", "svg", "psd", "ico", "tga", "exr", "raw", "dng"];
 
-/// An image file, its class, and the split that its folder stands for.
+/// An image file with its class and the split of its folder.
 pub(super) struct Labeled {
     pub(super) path: PathBuf,
     pub(super) label: u32,
     pub(super) split: Option<Split>,
 }
 
-/// What the folders hold.
+/// The content of the folders.
 pub(super) struct Listing {
-    /// Classes.
+    /// Names of the classes.
     pub(super) names: Vec<String>,
     pub(super) files: Vec<Labeled>,
-    /// Entries that are no images.
+    /// Entries that are not images.
     pub(super) problems: Vec<Problem>,
 }
 
-/// Entries of a folder in order of their names, without hidden ones and what the system leaves.
+/// Entries of a folder, sorted by name, without hidden files and files of the system.
 fn entries(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     let failed = |source| DataError::Read { path: folder.to_owned(), source };
     let mut paths = Vec::new();
@@ -58,13 +58,13 @@ pub(super) fn images(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// The ending of a name, in lower case.
+/// The lower-case extension of a file.
 fn ending(path: &Path) -> String {
     let ending = path.extension().map(OsStr::to_ascii_lowercase);
     ending.as_deref().and_then(OsStr::to_str).unwrap_or_default().to_owned()
 }
 
-/// Names of the folders in a folder that should hold nothing else.
+/// Names of the folders in a folder that should contain only folders.
 pub(super) fn folders(folder: &Path, problems: &mut Vec<Problem>) -> Result<Vec<String>, DataError> {
     let mut names = Vec::new();
     for path in entries(folder)? {
@@ -74,13 +74,13 @@ pub(super) fn folders(folder: &Path, problems: &mut Vec<Problem>) -> Result<Vec<
         }
         let name = path.file_name().and_then(|name| name.to_str()).map(str::to_owned);
         names.push(name.ok_or_else(|| {
-            DataError::content(&path, "folder", "a name that is no UTF-8", "a name in UTF-8")
+            DataError::content(&path, "folder", "a name that is not UTF-8", "a name in UTF-8")
         })?);
     }
     Ok(names)
 }
 
-/// Adds the images of each class that has a folder here.
+/// Appends the images of each class that has a folder here.
 pub(super) fn labeled(
     folder: &Path,
     names: &[String],

@@ -1,4 +1,4 @@
-//! The pixels of one image file, as a viewer shows them.
+//! Reads the pixels of an image file as a viewer shows them.
 
 use std::path::Path;
 
@@ -12,21 +12,21 @@ use super::decoding::{damaged, load, reader};
 use super::problem::Problem;
 use crate::data::ReadingRules;
 
-/// Steps of a channel of 16 bits in one of 8.
+/// Steps of a 16-bit channel per step of an 8-bit channel.
 const STEPS: f32 = 257.0;
 
-/// How the pixels of a file become an example.
+/// How an image becomes an example.
 pub(super) struct Reading {
     pub(super) shape: Shape,
     pub(super) color: Color,
-    /// Whether images of another size are resized.
+    /// Whether images of another size are resized or refused.
     pub(super) resize: bool,
     pub(super) background: Option<Background>,
     pub(super) rules: ReadingRules,
 }
 
 impl Reading {
-    /// What a value is, for cards.
+    /// Meaning of a value, for cards.
     pub(super) fn describe(&self) -> String {
         match self.color {
             Color::Rgb => "red, green, blue 0..255",
@@ -35,7 +35,7 @@ impl Reading {
         .to_owned()
     }
 
-    /// Values of an image, `[channels, height, width]`.
+    /// The values of an image, `[channels, height, width]`.
     pub(super) fn read(&self, path: &Path) -> Result<Vec<f32>, Problem> {
         if self.rules == ReadingRules::First {
             return self.read_as_stored(path);
@@ -53,7 +53,7 @@ impl Reading {
         Ok(pixels.resized(self.shape.height, self.shape.width))
     }
 
-    /// As earlier builds read it: transparency and orientation are ignored, 16 bits become 8.
+    /// Reads by the first rules: transparency and orientation are ignored, 16 bits become 8.
     fn read_as_stored(&self, path: &Path) -> Result<Vec<f32>, Problem> {
         let image = reader(path)?.decode().map_err(|error| damaged(path, &error))?;
         self.check_size(path, image.height(), image.width())?;
@@ -85,22 +85,23 @@ impl Reading {
     }
 }
 
-const TRANSPARENT: &str = "it has transparent pixels; say what lies behind them: `background = \"white\"`, `\"black\"` or \
-     `[red, green, blue]`";
+const TRANSPARENT: &str = "it has transparent pixels; say what lies behind them: `background = \"white\"`, \
+    `\"black\"` or `[red, green, blue]`";
 
-/// Values of an image from 0 to 255, pixel after pixel.
+/// Values of an image from 0 to 255, with interleaved channels.
 struct Pixels {
     /// 3, or 1 after [`Self::make_gray`].
     channels: usize,
     height: usize,
     width: usize,
     values: Vec<f32>,
-    /// Whether all values are whole numbers: those of an image of 8 bits.
+    /// Whether the image has 8 bits, so that all values are whole numbers.
     is_whole: bool,
 }
 
 impl Pixels {
-    /// Red, green and blue; `None` where pixels are transparent and no background is stated.
+    /// Converts an image to red, green and blue; a grey level becomes three equal colors. `None` if pixels
+    /// are transparent and no background is given.
     fn of(image: &DynamicImage, background: Option<Background>) -> Option<Self> {
         let (width, height) = (image.width() as usize, image.height() as usize);
         let is_whole = !matches!(
@@ -121,15 +122,14 @@ impl Pixels {
             DynamicImage::ImageRgba8(image) => behind::<4, _>(image.as_raw(), byte, background, is_whole)?,
             DynamicImage::ImageLumaA16(image) => behind::<2, _>(image.as_raw(), word, background, is_whole)?,
             DynamicImage::ImageRgba16(image) => behind::<4, _>(image.as_raw(), word, background, is_whole)?,
-            // Pixels in floating point were refused when the file was loaded; what else there may be has 8
-            // bits.
+            // Loading refused floating-point pixels, so any other kind has 8 bits.
             other => other.to_rgb8().as_raw().iter().copied().map(byte).collect(),
         };
         Some(Self { channels: 3, height, width, values, is_whole })
     }
 
-    /// One grey level a pixel, by the weights of ITU-R BT.601. Those of an image of 8 bits are rounded, as
-    /// Pillow's `convert("L")` rounds them.
+    /// Converts to one grey level per pixel with the weights of ITU-R BT.601. For 8-bit images, rounds as
+    /// Pillow's `convert("L")` does.
     fn make_gray(&mut self) {
         let (pixels, _) = self.values.as_chunks::<3>();
         self.values = if self.is_whole {
@@ -144,15 +144,15 @@ impl Pixels {
         self.channels = 1;
     }
 
-    /// Channel after channel.
+    /// Converts to one plane per channel.
     fn planes(self) -> Vec<f32> {
         if self.channels == 1 { self.values } else { planar(&self.values, self.channels, |value| value) }
     }
 
-    /// Channel after channel at another size, by a triangle filter that widens where the image shrinks, in
-    /// single precision.
+    /// Resizes in single precision, with a triangle filter that widens when shrinking, and converts to
+    /// planes.
     fn resized(mut self, height: usize, width: usize) -> Vec<f32> {
-        // The filter keeps values of this type between 0 and 1.
+        // The filter clamps values of this pixel type to 0..1.
         for value in &mut self.values {
             *value /= 255.0;
         }
@@ -166,13 +166,13 @@ impl Pixels {
     }
 }
 
-/// Pixels of an image of `[width, height]` at another such size.
+/// Resizes interleaved pixels between two sizes, each `[width, height]`.
 fn resized<P: Pixel<Subpixel = f32> + 'static>(values: Vec<f32>, from: [u32; 2], to: [u32; 2]) -> Vec<f32> {
     let image = ImageBuffer::<P, _>::from_raw(from[0], from[1], values).expect("the size is the image's own");
     image::imageops::resize(&image, to[0], to[1], FilterType::Triangle).into_raw()
 }
 
-/// Channels one after the other, of `channels` interleaved ones.
+/// Converts interleaved channels to one plane per channel.
 fn planar<T: Copy>(raw: &[T], channels: usize, value: impl Fn(T) -> f32) -> Vec<f32> {
     let mut values = Vec::with_capacity(raw.len());
     for channel in 0..channels {
@@ -181,14 +181,13 @@ fn planar<T: Copy>(raw: &[T], channels: usize, value: impl Fn(T) -> f32) -> Vec<
     values
 }
 
-/// Three equal colors for each grey level.
+/// Converts each grey level to three equal colors.
 fn repeated<T: Copy>(raw: &[T], value: impl Fn(T) -> f32) -> Vec<f32> {
     raw.iter().flat_map(|level| [value(*level); 3]).collect()
 }
 
-/// Colors laid on a background, of pixels whose last of `N` channels is opacity. Those of an image of 8 bits
-/// are rounded, as Pillow's `paste` rounds them. `None` where pixels are transparent and no background is
-/// stated.
+/// Blends pixels over a background; the last of their `N` channels is the opacity. For 8-bit images, rounds
+/// as Pillow's `paste` does. `None` if pixels are transparent and no background is given.
 fn behind<const N: usize, T: Copy>(
     raw: &[T],
     value: impl Fn(T) -> f32,
@@ -202,7 +201,7 @@ fn behind<const N: usize, T: Copy>(
         None => return None,
     };
     let mix = |color: f32, behind: f32, alpha: f32| {
-        // Where nothing is mixed, no rounding may change the value either.
+        // An opaque pixel must keep its exact value.
         if alpha >= 255.0 {
             return color;
         }
@@ -222,8 +221,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn transparent_pixels_need_a_background_and_opaque_ones_do_not() {
-        // Two pixels: a half transparent black one and an opaque one.
+    fn behind_needs_background_only_for_transparent_pixels() {
+        // Two pixels: a half-transparent black one and an opaque one.
         let pixels = [0, 0, 0, 128, 10, 20, 30, 255_u8];
         assert_eq!(behind::<4, _>(&pixels, f32::from, None, true), None);
         let white = Some(Background::Rgb([255, 255, 254]));
@@ -235,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn gray_is_weighed_as_pillow_weighs_it() {
+    fn make_gray_equals_pillow() {
         let gray_of = |values: [f32; 3], is_whole| {
             let mut pixels = Pixels { channels: 3, height: 1, width: 1, values: values.to_vec(), is_whole };
             pixels.make_gray();
@@ -248,7 +247,7 @@ mod tests {
     }
 
     #[test]
-    fn resizing_keeps_fractions_and_the_mean() {
+    fn resized_keeps_fractions_and_the_mean() {
         let values: Vec<f32> = (0..16).map(|value| 10.0 * value as f32).collect();
         let pixels = Pixels { channels: 1, height: 4, width: 4, values, is_whole: true };
         let small = pixels.resized(2, 2);

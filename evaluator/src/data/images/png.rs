@@ -1,17 +1,17 @@
-//! The transparent grey level of a PNG of few bits, as other readers take it.
+//! Corrects the transparent grey level of PNG files with few bits per pixel, as other readers do.
 //!
-//! Source: W3C, "Portable Network Graphics (PNG) Specification", section 11.3.1.1: of the level in `tRNS`
-//! only as many of the lowest bits count as a pixel has.
+//! Source: W3C, "Portable Network Graphics (PNG) Specification", section 11.3.1.1: only the lowest bits of
+//! the level in `tRNS` count, as many as a pixel has.
 
 use flate2::Crc;
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// Bytes of a chunk before its content, and behind it.
+/// Bytes of a chunk before and behind its content.
 const BEFORE: usize = 8;
 const BEHIND: usize = 4;
 
-/// Leaves only the bits that count. Pillow writes 255 for white in an image of one bit, which the decoder
-/// would look for in vain.
+/// Clears the unused bits of the level. Pillow writes 255 for white in a 1-bit image, a level that the
+/// decoder would never match.
 pub(super) fn mend_transparent_level(bytes: &mut [u8]) {
     let Some((at, level)) = level(bytes) else { return };
     bytes[at..at + 2].copy_from_slice(&level.to_be_bytes());
@@ -20,9 +20,9 @@ pub(super) fn mend_transparent_level(bytes: &mut [u8]) {
     bytes[at + 2..at + 2 + BEHIND].copy_from_slice(&sum.sum().to_be_bytes());
 }
 
-/// Where a whole chunk with a level stands that has too many bits, and what they should be.
+/// Position of a level with unused bits set, and the corrected level.
 fn level(bytes: &[u8]) -> Option<(usize, u16)> {
-    // Signature, length and name of the first chunk, width, height, bits, kind of color.
+    // After the signature: length and name of the first chunk, width, height, then bit depth and color type.
     let [bits, kind] = *bytes.strip_prefix(SIGNATURE)?.get(16..18)? else { return None };
     if kind != 0 || bits > 8 {
         return None;
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn only_the_bits_of_a_pixel_count() {
+    fn mend_transparent_level_keeps_bits_of_a_pixel_only() {
         for (bits, kind, stored, expected) in [
             (1, 0, 255, 1),
             (2, 0, 255, 3),
@@ -80,7 +80,7 @@ mod tests {
     }
 
     #[test]
-    fn cut_files_are_left_as_they_are() {
+    fn mend_transparent_level_ignores_truncated_files() {
         let whole = file(1, 0, 255);
         for length in 0..47 {
             let mut cut = whole[..length].to_vec();

@@ -2,22 +2,22 @@
 
 use std::path::PathBuf;
 
-/// A file that cannot be used, and why.
+/// A file that cannot be used, and the reason.
 #[derive(Debug)]
 pub(super) struct Problem {
     pub(super) path: PathBuf,
     pub(super) why: String,
-    /// Whether it may be passed over: what is damaged may, what only lacks a setting may not.
+    /// Whether it may be skipped: damaged files may, files that need another setting may not.
     pub(super) is_skippable: bool,
 }
 
 impl Problem {
-    /// The file is damaged, or no image.
+    /// The file is damaged or not an image.
     pub(super) const fn unreadable(path: PathBuf, why: String) -> Self {
         Self { path, why, is_skippable: true }
     }
 
-    /// The file is whole, but cannot be used with these settings.
+    /// The file is intact but does not fit the settings.
     pub(super) const fn unfit(path: PathBuf, why: String) -> Self {
         Self { path, why, is_skippable: false }
     }

@@ -1,5 +1,5 @@
-//! Kinds of TIFF images that the crate `image` does not give: palettes, grey levels of few bits or with
-//! opacity, YCbCr, and CMYK rounded as other readers round it.
+//! Decodes TIFF images that the crate `image` does not support: palettes, grey with few bits or with opacity,
+//! YCbCr, and CMYK with the rounding of other readers.
 //!
 //! Source: Adobe, "TIFF, Revision 6.0", 1992, sections 2, 5, 16, 18 and 21.
 
@@ -13,16 +13,16 @@ use tiff::{ColorType, TiffResult};
 
 use super::limits::MAX_SIDE;
 
-/// Tags, and values of the one for how samples are colors.
+/// Tags, and values of the photometric tag.
 const PHOTOMETRIC: u16 = 262;
 const COMPRESSION: u16 = 259;
 const SAMPLE_FORMAT: u16 = 339;
 const BLACK_IS_ZERO: u16 = 1;
 const PALETTE: u16 = 3;
-/// Opacity by which colors are not multiplied.
+/// Opacity that is not premultiplied into the colors.
 const PLAIN_OPACITY: u16 = 2;
 
-/// The image and how it is turned; `None` for the kinds that the crate `image` gives.
+/// The image and its orientation; `None` for kinds that the crate `image` supports.
 pub(super) fn decode(bytes: &[u8]) -> TiffResult<Option<(DynamicImage, Orientation)>> {
     let mut bytes = bytes.to_vec();
     let is_palette = without_palette(&mut bytes).is_some();
@@ -85,7 +85,7 @@ fn rgb(width: u32, height: u32, colors: Vec<[u8; 3]>) -> Option<DynamicImage> {
     RgbImage::from_raw(width, height, colors.into_flattened()).map(DynamicImage::ImageRgb8)
 }
 
-/// Why a kind of TIFF is not read; `None` where it is, or where the file is damaged.
+/// Why this kind of TIFF is refused; `None` if it is supported or damaged.
 pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
     let directory = Directory::of(bytes)?;
     let has = |tag: u16, value: usize| directory.value(tag) == Some(value);
@@ -109,8 +109,8 @@ pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
     ))
 }
 
-/// Says of an image with a palette that its samples are grey levels, because the decoder refuses palettes;
-/// `None` for others.
+/// Marks the samples of a palette image as grey levels, because the decoder refuses palettes. `None` for
+/// other images.
 fn without_palette(bytes: &mut [u8]) -> Option<()> {
     let directory = Directory::of(bytes)?;
     if directory.value(PHOTOMETRIC)? != usize::from(PALETTE) {
@@ -122,12 +122,12 @@ fn without_palette(bytes: &mut [u8]) -> Option<()> {
     Some(())
 }
 
-/// The first list of tags of a file.
+/// The first tag directory of a file.
 struct Directory<'a> {
     bytes: &'a [u8],
     is_little: bool,
     is_big: bool,
-    /// Where the first entry begins.
+    /// Offset of the first entry.
     start: usize,
     count: usize,
 }
@@ -156,7 +156,7 @@ impl<'a> Directory<'a> {
         usize::try_from(value).ok()
     }
 
-    /// Where the first value of a tag of 16 bits stands.
+    /// Offset of the first value of a 16-bit tag.
     fn place(&self, tag: u16) -> Option<usize> {
         let (entry_size, before_value, offset_size) = if self.is_big { (20, 12, 8) } else { (12, 8, 4) };
         for index in 0..self.count {
@@ -175,7 +175,7 @@ impl<'a> Directory<'a> {
     }
 }
 
-/// One sample a byte, of rows that are filled up to whole bytes.
+/// Unpacks samples to one per byte. Rows are padded to whole bytes.
 fn unpacked(samples: &[u8], bits: u8, width: usize) -> Vec<u8> {
     if bits == 8 {
         return samples.to_vec();
@@ -189,7 +189,7 @@ fn unpacked(samples: &[u8], bits: u8, width: usize) -> Vec<u8> {
     samples.chunks_exact(width.div_ceil(in_byte)).flat_map(row).collect()
 }
 
-/// Red, green and blue of an entry of a palette: all red ones come first, each in 16 bits.
+/// The color of a palette entry. The palette holds all red values first, then green and blue, in 16 bits.
 fn color_of(map: &[u16], index: u8) -> Option<[u8; 3]> {
     let entries = map.len() / 3;
     let part = |part: usize| {
@@ -198,14 +198,14 @@ fn color_of(map: &[u16], index: u8) -> Option<[u8; 3]> {
     Some([part(0)?, part(1)?, part(2)?])
 }
 
-/// What four inks leave of white, rounded.
+/// Converts CMYK to RGB, rounded.
 fn from_inks(inks: [u8; 4]) -> [u8; 3] {
     let light = 255 - u32::from(inks[3]);
     let left = |ink: u8| (light - (u32::from(ink) * light + 127) / 255) as u8;
     [left(inks[0]), left(inks[1]), left(inks[2])]
 }
 
-/// Red, green and blue by the weights of ITU-R BT.601 over the whole range.
+/// Converts full-range YCbCr to RGB with the weights of ITU-R BT.601.
 fn from_ycbcr(sample: [u8; 3]) -> [u8; 3] {
     let [y, cb, cr] = sample.map(f32::from);
     let (cb, cr) = (cb - 128.0, cr - 128.0);
@@ -218,14 +218,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn samples_of_few_bits_are_unpacked_row_after_row() {
+    fn unpacked_splits_bytes_into_samples_by_row() {
         assert_eq!(unpacked(&[0b0001_1011, 0b1100_0000], 2, 3), [0, 1, 2, 3, 0, 0]);
         assert_eq!(unpacked(&[0x12, 0x30], 4, 3), [1, 2, 3]);
         assert_eq!(unpacked(&[0b1010_0000], 1, 3), [1, 0, 1]);
     }
 
     #[test]
-    fn inks_and_ycbcr_are_rounded() {
+    fn from_inks_and_from_ycbcr_round() {
         assert_eq!(from_inks([0, 128, 255, 0]), [255, 127, 0]);
         assert_eq!(from_inks([100, 100, 100, 55]), [122, 122, 122]);
         assert_eq!(from_ycbcr([76, 85, 255]), [254, 0, 0]);
@@ -233,7 +233,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_that_are_not_read_are_named() {
+    fn refusal_names_unsupported_kinds() {
         let file = |tag: u16, value: u16| -> Vec<u8> {
             let head = [b"II".as_slice(), &42_u16.to_le_bytes(), &8_u32.to_le_bytes()].concat();
             let words = [1, tag, 3, 1, 0, value, 0].map(u16::to_le_bytes);
@@ -255,7 +255,7 @@ mod tests {
     }
 
     #[test]
-    fn a_palette_is_found_in_either_order_of_bytes() {
+    fn without_palette_works_in_both_byte_orders() {
         let file = |little: bool, value: u16| -> Vec<u8> {
             let two = |n: u16| if little { n.to_le_bytes() } else { n.to_be_bytes() };
             let four = |n: u32| if little { n.to_le_bytes() } else { n.to_be_bytes() };

@@ -1,4 +1,4 @@
-//! Files that cannot be read: all of them in one message, or passed over and counted.
+//! Unreadable files: reports all of them in one error, or skips and counts them.
 
 use std::path::Path;
 
@@ -7,14 +7,14 @@ use super::listing::Labeled;
 use super::problem::Problem;
 use crate::data::{DataError, ReadingRules};
 
-/// Files that a message names.
+/// Maximum number of files in a message.
 const NAMED: usize = 8;
 
-/// What could not be read so far.
+/// The problems found so far.
 pub(super) struct Unreadable<'a> {
     root: &'a Path,
     skip: bool,
-    /// Files in all.
+    /// Number of all files.
     total: usize,
     problems: Vec<Problem>,
 }
@@ -24,7 +24,7 @@ impl<'a> Unreadable<'a> {
         Self { root, skip, total, problems: Vec::new() }
     }
 
-    /// Takes problems in; refuses at once what no setting passes over.
+    /// Adds problems. Fails immediately for those that may not be skipped.
     pub(super) fn add(&mut self, problems: Vec<Problem>) -> Result<(), DataError> {
         let (skippable, unfit): (Vec<_>, Vec<_>) =
             problems.into_iter().partition(|problem| problem.is_skippable);
@@ -32,7 +32,7 @@ impl<'a> Unreadable<'a> {
         if unfit.is_empty() { Ok(()) } else { Err(self.error(&unfit, "")) }
     }
 
-    /// Refuses what was found, or says what is passed over.
+    /// Fails if there are problems, or returns a note about skipped files.
     pub(super) fn finish(self) -> Result<Vec<String>, DataError> {
         if self.problems.is_empty() {
             return Ok(Vec::new());
@@ -47,7 +47,7 @@ impl<'a> Unreadable<'a> {
         Err(self.error(&self.problems, "; mend or remove them, or set `skip_unreadable = true`"))
     }
 
-    /// Refuses files that were named one by one, all problems in one message.
+    /// Reports all problems with files that the user named one by one.
     pub(super) fn refuse_all(total: usize, problems: &[Problem]) -> Result<(), DataError> {
         if problems.is_empty() {
             return Ok(());
@@ -56,7 +56,7 @@ impl<'a> Unreadable<'a> {
         Err(named.error(problems, "; nothing was predicted"))
     }
 
-    /// The error where none of the files can be read.
+    /// The error when no file is readable.
     pub(super) fn refused(&self, files: &[Labeled], rules: ReadingRules) -> DataError {
         let found = files.iter().filter_map(|file| dimensions(&file.path, rules).err());
         let problems: Vec<Problem> = found.take(NAMED).collect();

@@ -1,4 +1,4 @@
-//! Arrays in an archive, as `numpy.savez` writes it: a zip file of `.npy` files, stored or deflated.
+//! Arrays in an archive of `numpy.savez`: a zip file of `.npy` files, stored or deflated.
 //!
 //! Source: PKWARE, ".ZIP File Format Specification", version 6.3.9, sections 4.3.7, 4.3.12 and 4.3.14 to
 //! 4.3.16.
@@ -12,14 +12,15 @@ use flate2::read::DeflateDecoder;
 use crate::data::DataError;
 use crate::data::input_file::InputFile;
 
-/// Bytes behind which no end of a directory is looked for: its longest comment and itself.
+/// The end record of the directory starts at most this many bytes before the end: its longest comment plus
+/// its own size.
 const END_MAX: u64 = 65_535 + 22;
-/// Longest directory that is read, in bytes.
+/// Maximum size of the directory in bytes.
 const DIRECTORY_MAX: u64 = 16 << 20;
-/// Names that a message lists.
+/// Maximum number of names in a message.
 const LISTED: usize = 12;
 
-/// What a directory says of one file.
+/// A directory entry of one file.
 struct Entry {
     name: String,
     is_encrypted: bool,
@@ -28,8 +29,8 @@ struct Entry {
     header: u64,
 }
 
-/// The file and the name of the array in it, of a setting such as `data.npz:x_train`. Unless the setting says
-/// it, the array is called as the setting itself.
+/// Splits a setting such as `data.npz:x_train` into the file, the name of the array, and whether the setting
+/// states that name. The default name is the setting's key.
 pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a str, bool)> {
     let is_archive =
         |name: &str| Path::new(name).extension().is_some_and(|ending| ending.eq_ignore_ascii_case("npz"));
@@ -40,10 +41,10 @@ pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a 
     Some((file, name, true))
 }
 
-/// Opens the array `name` of an archive. Where the name is not stated, a single array is taken whatever its
-/// name.
+/// Opens the array `name` of an archive. If the name is not stated and the archive holds one array, that
+/// array is taken under any name.
 pub(super) fn open(path: &Path, name: &str, is_stated: bool) -> Result<InputFile, DataError> {
-    // Says what a path leads to that is no file.
+    // Reports a path that is missing or not a file.
     drop(InputFile::open(path)?);
     let failed = |source| DataError::Read { path: path.to_owned(), source };
     let mut file = File::open(path).map_err(failed)?;
@@ -73,7 +74,7 @@ pub(super) fn open(path: &Path, name: &str, is_stated: bool) -> Result<InputFile
         return Err(DataError::content(path, place, found, "an array as `numpy.savez` writes it"));
     }
     let Some(start) = start_of(&mut file, entry.header).map_err(failed)? else {
-        return Err(DataError::content(path, place, "no header of a file", "that of the array"));
+        return Err(DataError::content(path, place, "no local header", "the header of the array"));
     };
     file.seek(SeekFrom::Start(start)).map_err(failed)?;
     let packed = BufReader::new(file.take(entry.packed));
@@ -104,7 +105,7 @@ fn read_at(file: &mut File, start: u64, count: u64) -> std::io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// All files of an archive; `None` where there is no whole directory.
+/// All directory entries of an archive; `None` if the directory is missing or damaged.
 fn directory(file: &mut File) -> std::io::Result<Option<Vec<Entry>>> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(END_MAX);
@@ -113,7 +114,7 @@ fn directory(file: &mut File) -> std::io::Result<Option<Vec<Entry>>> {
     let of_end = || Some((long(&end, at + 12)?, long(&end, at + 16)?));
     let Some((mut size, mut start)) = of_end() else { return Ok(None) };
     if size == u64::from(u32::MAX) || start == u64::from(u32::MAX) {
-        // The numbers are in a record of 64 bits, to which a locator before the end leads.
+        // The numbers are in a 64-bit record. A locator before the end record points to it.
         let locator = at
             .checked_sub(20)
             .and_then(|at| end.get(at..at + 20))
@@ -137,7 +138,7 @@ fn directory(file: &mut File) -> std::io::Result<Option<Vec<Entry>>> {
     Ok(Some(entries).filter(|entries| !entries.is_empty()))
 }
 
-/// The first entry of a directory, and its length.
+/// The first entry of a directory, and its length in bytes.
 fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
     if !bytes.starts_with(b"PK\x01\x02") {
         return None;
@@ -145,7 +146,8 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
     let [name, extra, comment] = [short(bytes, 28)?, short(bytes, 30)?, short(bytes, 32)?].map(usize::from);
     let (mut packed, mut header) = (long(bytes, 20)?, long(bytes, 42)?);
     let extras = bytes.get(46 + name..46 + name + extra)?;
-    // Of unpacked size, packed size and place those stand in the field of 64 bits that did not fit.
+    // The 64-bit field holds only values that did not fit into 32 bits, in the order unpacked size, packed
+    // size, offset.
     let wide = |value: u64| value == u64::from(u32::MAX);
     let mut at = field(extras, 1).unwrap_or_default();
     let mut next = || {
@@ -173,7 +175,7 @@ fn entry(bytes: &[u8]) -> Option<(Entry, usize)> {
     Some((entry, 46 + name + extra + comment))
 }
 
-/// The field of an entry with this number.
+/// The extra field with this number.
 fn field(mut extras: &[u8], number: u16) -> Option<&[u8]> {
     loop {
         let (found, length) = (short(extras, 0)?, usize::from(short(extras, 2)?));
@@ -185,7 +187,7 @@ fn field(mut extras: &[u8], number: u16) -> Option<&[u8]> {
     }
 }
 
-/// Where the bytes of a file begin whose own header is at `header`.
+/// Offset of a file's data; `header` is the offset of its local header.
 fn start_of(file: &mut File, header: u64) -> std::io::Result<Option<u64>> {
     let bytes = read_at(file, header, 30)?;
     let lengths = || Some(u64::from(short(&bytes, 26)?) + u64::from(short(&bytes, 28)?));

@@ -7,10 +7,10 @@ use super::header::{self, Element, Header};
 use crate::data::DataError;
 use crate::data::input_file::{InputFile, MAX_EXAMPLES, MAX_VALUES};
 
-/// Bytes that are read at one time.
+/// Bytes per read.
 const CHUNK: usize = 1 << 20;
 
-/// Elements in rows, with at least one axis and no empty one. Numbers are finite.
+/// An array in row-major order with at least one axis, no empty axis, and finite numbers.
 pub(super) struct Array {
     pub(super) path: PathBuf,
     pub(super) dimensions: Vec<usize>,
@@ -19,16 +19,16 @@ pub(super) struct Array {
 
 /// The elements of an array.
 pub(super) enum Content {
-    /// Numbers of which single precision holds every one.
+    /// Numbers of a type that single precision represents exactly.
     Single(Vec<f32>),
-    /// Numbers that may need double precision.
+    /// Numbers of a type that may need double precision.
     Double(Vec<f64>),
     /// Names.
     Text(Vec<String>),
 }
 
 impl Array {
-    /// Reads what a setting names in a folder: a file, plain or gzipped, or an array of an archive.
+    /// Reads the array that a setting names in a folder: a file, plain or gzipped, or an array in an archive.
     pub(super) fn read(folder: &Path, (key, setting): (&str, &str)) -> Result<Self, DataError> {
         let mut file = match archive::place(setting, key) {
             Some((file, name, is_stated)) => archive::open(&folder.join(file), name, is_stated)?,
@@ -48,7 +48,7 @@ impl Array {
             Content::Text(elements(&mut file, element, count, |bytes| {
                 element
                     .text(bytes)
-                    .ok_or_else(|| ("a name that is no text".to_owned(), "text in UTF-8 or UTF-32"))
+                    .ok_or_else(|| ("a name that is not text".to_owned(), "text in UTF-8 or UTF-32"))
             })?)
         } else if element.is_single() {
             Content::Single(elements(&mut file, element, count, |bytes| Ok(finite(element, bytes)? as f32))?)
@@ -60,17 +60,17 @@ impl Array {
         Ok(Self { path: file.path().to_owned(), dimensions, content })
     }
 
-    /// Rows: the size of the first axis.
+    /// Number of rows: the size of the first axis.
     pub(super) fn count(&self) -> usize {
         self.dimensions[0]
     }
 
-    /// The array cannot be used as it is.
+    /// An error for an array that cannot be used.
     pub(super) fn refused(&self, place: &str, found: String, expected: impl Into<String>) -> DataError {
         DataError::content(&self.path, place, found, expected)
     }
 
-    /// Refuses an array whose rows have another shape than `other`'s.
+    /// Refuses an array whose rows have a different shape than those of `other`.
     pub(super) fn check_like(&self, other: &Self) -> Result<(), DataError> {
         if self.dimensions[1..] == other.dimensions[1..] {
             return Ok(());
@@ -79,7 +79,7 @@ impl Array {
         Err(self.refused("shape", format!("rows of {:?}", &self.dimensions[1..]), expected))
     }
 
-    /// The numbers, in double precision; refuses names.
+    /// The numbers in double precision. Refuses names.
     pub(super) fn into_numbers(self) -> Result<Vec<f64>, DataError> {
         match self.content {
             Content::Single(values) => Ok(values.into_iter().map(f64::from).collect()),
@@ -91,7 +91,7 @@ impl Array {
     }
 }
 
-/// What a value is instead of what it should be.
+/// Actual and expected value.
 type Wrong = (String, &'static str);
 
 fn finite(element: Element, bytes: &[u8]) -> Result<f64, Wrong> {
@@ -102,7 +102,7 @@ fn finite(element: Element, bytes: &[u8]) -> Result<f64, Wrong> {
     Err((value.to_string(), "a finite number in single precision"))
 }
 
-/// All elements in the order of the file.
+/// Reads all elements in file order.
 fn elements<T>(
     file: &mut InputFile,
     element: Element,
@@ -127,7 +127,7 @@ fn elements<T>(
 }
 
 impl Content {
-    /// Elements that were stored column after column, row after row.
+    /// Converts column-major to row-major order.
     fn in_rows(self, dimensions: &[usize]) -> Self {
         match self {
             Self::Single(values) => Self::Single(rows(&values, dimensions)),
@@ -166,7 +166,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_become_rows() {
+    fn rows_converts_column_major_to_row_major() {
         // [[1, 2, 3], [4, 5, 6]] column after column.
         assert_eq!(rows(&[1, 4, 2, 5, 3, 6], &[2, 3]), [1, 2, 3, 4, 5, 6]);
         let cube: Vec<usize> = (0..24).collect();

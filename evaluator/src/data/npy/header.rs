@@ -1,41 +1,43 @@
-//! The header of a `.npy` file: what the elements are, and how many along each axis.
+//! The header of a `.npy` file: type of the elements, order and shape.
 //!
 //! Source: NumPy Enhancement Proposal 1, "A Simple File Format for NumPy Arrays", versions 1.0 to 3.0.
+
+use half::f16;
 
 use crate::data::DataError;
 use crate::data::input_file::InputFile;
 
-/// Longest header, in bytes; NumPy writes 128.
+/// Maximum size of a header in bytes. NumPy writes 128.
 const HEADER_LIMIT: u64 = 65_536;
 const EXPECTED: &str = "a header `{'descr': '<f4', 'fortran_order': False, 'shape': (n, ...), }`";
 
-/// A number as it lies in the file.
+/// The type of an element.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Element {
     pub(super) kind: Kind,
-    /// Bytes of one.
+    /// Bytes per element.
     pub(super) size: usize,
     pub(super) is_big_endian: bool,
 }
 
-/// Kinds of numbers.
+/// Kinds of elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Kind {
     Bool,
     Unsigned,
     Signed,
     Float,
-    /// Characters of four bytes.
+    /// Text of four-byte characters.
     Unicode,
-    /// Bytes.
+    /// Text of bytes.
     Bytes,
 }
 
-/// Longest name in an array, in characters.
+/// Maximum length of a name in characters.
 const MAX_CHARACTERS: usize = 4096;
 
 impl Element {
-    /// Reads a description such as `<f4`.
+    /// Parses a type such as `<f4`.
     fn parse(text: &str) -> Option<Self> {
         let mut characters = text.chars();
         let order = characters.next()?;
@@ -60,12 +62,12 @@ impl Element {
         (known && ordered).then_some(Self { kind, size, is_big_endian: order == '>' })
     }
 
-    /// Whether the elements are names.
+    /// Whether the elements are text.
     pub(super) const fn is_text(self) -> bool {
         matches!(self.kind, Kind::Unicode | Kind::Bytes)
     }
 
-    /// Whether single precision holds every number of this kind.
+    /// Whether single precision represents every number of this type exactly.
     pub(super) const fn is_single(self) -> bool {
         match self.kind {
             Kind::Bool => true,
@@ -75,7 +77,7 @@ impl Element {
         }
     }
 
-    /// The number in `bytes`, of which there are [`Self::size`].
+    /// Decodes a number. `bytes` has length [`Self::size`].
     pub(super) fn value(self, bytes: &[u8]) -> f64 {
         let mut wide = [0; 8];
         let wide = &mut wide[..self.size];
@@ -93,14 +95,14 @@ impl Element {
                 let unused = 64 - 8 * size as u32;
                 (((word << unused) as i64) >> unused) as f64
             }
-            (Kind::Float, 2) => half(word as u16),
+            (Kind::Float, 2) => f16::from_bits(word as u16).to_f64(),
             (Kind::Float, 4) => f64::from(f32::from_bits(word as u32)),
             (Kind::Float, _) => f64::from_bits(word),
             (Kind::Unicode | Kind::Bytes, _) => f64::NAN,
         }
     }
 
-    /// The name in `bytes`, without the zeros that fill it up; `None` if it is no text.
+    /// Decodes a text without its zero padding; `None` if it is not valid text.
     pub(super) fn text(self, bytes: &[u8]) -> Option<String> {
         let text = if self.kind == Kind::Bytes {
             std::str::from_utf8(bytes).ok()?.to_owned()
@@ -119,19 +121,7 @@ impl Element {
     }
 }
 
-/// A number of half precision (IEEE 754 binary16).
-fn half(bits: u16) -> f64 {
-    let sign = if bits >> 15 == 1 { -1.0 } else { 1.0 };
-    let (exponent, fraction) = (i32::from(bits >> 10 & 31), f64::from(bits & 1023));
-    sign * match exponent {
-        0 => fraction * 2_f64.powi(-24),
-        31 if fraction == 0.0 => f64::INFINITY,
-        31 => f64::NAN,
-        _ => (1024.0 + fraction) * 2_f64.powi(exponent - 25),
-    }
-}
-
-/// What stands before the elements.
+/// The content of a header.
 pub(super) struct Header {
     pub(super) element: Element,
     /// Whether the first axis varies fastest.
@@ -139,7 +129,7 @@ pub(super) struct Header {
     pub(super) shape: Vec<usize>,
 }
 
-/// Reads magic, version and description from the start of the file.
+/// Reads the header at the start of the file.
 pub(super) fn read(file: &mut InputFile) -> Result<Header, DataError> {
     let start = file.exactly(8, "the start of a `.npy` file")?;
     if start.starts_with(b"PK") {
@@ -179,10 +169,10 @@ pub(super) fn read(file: &mut InputFile) -> Result<Header, DataError> {
     let Some(element) = Element::parse(described.element) else {
         let found = format!("elements `{}`", shortened(described.element));
         let expected = if described.element.ends_with('O') {
-            "numbers or text, not Python objects; of names make text with `astype(str)`"
+            "numbers or text, not Python objects; convert names to text with `astype(str)`"
         } else {
-            "numbers (`f2`, `f4`, `f8`, `i1` to `i8`, `u1` to `u8`, `b1`) or text (`U`, `S`); convert numbers \
-             with `astype(numpy.float64)`"
+            "numbers (`f2`, `f4`, `f8`, `i1` to `i8`, `u1` to `u8`, `b1`) or text (`U`, `S`); convert \
+             numbers with `astype(numpy.float64)`"
         };
         return Err(file.content("header", found, expected));
     };
@@ -190,14 +180,14 @@ pub(super) fn read(file: &mut InputFile) -> Result<Header, DataError> {
     Ok(Header { element, is_fortran, shape })
 }
 
-/// What a header says.
+/// The three values of a header's dictionary.
 struct Described<'a> {
     element: &'a str,
     is_fortran: bool,
     shape: Vec<usize>,
 }
 
-/// Reads the dictionary of a header, whose three values cannot hold each other's keys.
+/// Parses the dictionary of a header. Searching for the keys is safe, because no value can contain a key.
 fn described(text: &str) -> Option<Described<'_>> {
     let after = |key: &str| {
         let (_, rest) =
@@ -231,7 +221,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn numbers_of_every_kind_are_read() {
+    fn element_decodes_numbers_of_every_kind() {
         let cases: [(&str, &[u8], f64); 11] = [
             ("<f4", &1.5_f32.to_le_bytes(), 1.5),
             (">f4", &1.5_f32.to_be_bytes(), 1.5),
@@ -252,11 +242,12 @@ mod tests {
         for text in ["", "f4", "<c8", "|O", "<U0", "|f4", "<f16", "<i3", "<M8[ns]"] {
             assert_eq!(Element::parse(text), None, "{text}");
         }
+        let half = |bits: u16| Element::parse("<f2").unwrap().value(&bits.to_le_bytes());
         assert!(half(0x7C00).is_infinite() && half(0x7E00).is_nan());
     }
 
     #[test]
-    fn names_are_read_without_what_fills_them_up() {
+    fn element_decodes_text_without_padding() {
         let wide = |text: &str| text.chars().flat_map(|c| (c as u32).to_le_bytes()).collect::<Vec<u8>>();
         assert_eq!(Element::parse("<U4").unwrap().text(&wide("bé\0\0")).unwrap(), "bé");
         assert_eq!(Element::parse("|S4").unwrap().text(b"bus\0").unwrap(), "bus");

@@ -1,4 +1,4 @@
-//! What an array of targets says: labels, names, one-hot rows, or values.
+//! Converts arrays of targets: labels, names, one-hot rows, or values.
 
 use kiln_space::SettingsError;
 
@@ -9,7 +9,8 @@ use crate::data::input_file::MAX_CLASSES;
 use crate::data::labels::{Labeled, classes, is_label};
 use crate::data::{DataError, Opening, ReadingRules, Targets, offsets};
 
-/// Targets of all arrays, one after the other; `names` are those of the classes or values, none for numbers.
+/// Converts the arrays of targets, concatenated. `names` are the names of the classes or
+/// values; if empty, numbers become their names.
 pub(super) fn read(
     task: TaskKind,
     names: &[String],
@@ -25,7 +26,7 @@ pub(super) fn read(
     }
 }
 
-/// Refuses a list of another length.
+/// Refuses a list of names with the wrong length.
 fn check_names(names: &[String], count: usize, opening: &Opening<'_>) -> Result<(), SettingsError> {
     if names.is_empty() || names.len() == count {
         return Ok(());
@@ -59,7 +60,7 @@ fn values(names: &[String], arrays: Vec<Array>, opening: &Opening<'_>) -> Result
         && let Some(quantity) = (0..count).find(constant)
     {
         let found = format!("{} in every row of column {quantity}", values[quantity]);
-        let expected = "a target that varies: of a constant nothing can be learned";
+        let expected = "a target that varies; nothing can be learned from a constant";
         return Err(DataError::content(&path, "all elements", found, expected));
     }
     let (values, offsets) = offsets::to_single(&values, count, opening.rules);
@@ -68,12 +69,12 @@ fn values(names: &[String], arrays: Vec<Array>, opening: &Opening<'_>) -> Result
     Ok(Labeled { targets: Targets::Values { names, values, offsets }, notes: Vec::new() })
 }
 
-/// Whether the array has one entry a row.
+/// Whether the array has one entry per row.
 fn is_column(array: &Array) -> bool {
     matches!(array.dimensions.as_slice(), [_] | [_, 1])
 }
 
-/// Names are the classes.
+/// Each distinct name is a class.
 fn named(names: &[String], arrays: &[Array], opening: &Opening<'_>) -> Result<Labeled, DataError> {
     let mut categories = Categories::default();
     let mut ids = Vec::new();
@@ -101,7 +102,7 @@ fn named(names: &[String], arrays: &[Array], opening: &Opening<'_>) -> Result<La
     Ok(Labeled { targets: Targets::Classes { names: found, labels }, notes: Vec::new() })
 }
 
-/// Whole numbers are the classes, or the places of ones among zeros.
+/// Labels are whole numbers or one-hot rows.
 fn numbered(names: &[String], arrays: Vec<Array>, opening: &Opening<'_>) -> Result<Labeled, DataError> {
     let mut labels = Vec::new();
     let (path, mut columns) = (arrays[0].path.clone(), None);
@@ -125,7 +126,7 @@ fn numbered(names: &[String], arrays: Vec<Array>, opening: &Opening<'_>) -> Resu
         return Err(DataError::content(&path, "all elements", found, "labels of at least two classes"));
     }
     if let Some(columns) = columns {
-        // Every column is a class, also one in which no row has its 1.
+        // Every column is a class, even one that no row selects.
         check_names(names, columns, opening)?;
         let numbers = || (0..columns).map(|class| class.to_string()).collect();
         let names = if names.is_empty() { numbers() } else { names.to_vec() };

@@ -1,4 +1,4 @@
-//! The cell itself: six edges between four nodes, its notation, and which cells are the same.
+//! The cell: six edges between four nodes, its notation, and its equivalences.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -8,7 +8,7 @@ use crate::{Genotype, SpaceError};
 /// The edges `(from, to)`, in the order of the notation and of the genes.
 pub(super) const EDGES: [(usize, usize); 6] = [(0, 1), (0, 2), (1, 2), (0, 3), (1, 3), (2, 3)];
 
-/// What an edge does; a gene is the position in [`EdgeOp::ALL`].
+/// The operation of an edge. A gene is a position in [`EdgeOp::ALL`].
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) enum EdgeOp {
     None,
@@ -78,12 +78,12 @@ impl Cell {
         (edge == ops.len()).then_some(Self(ops))
     }
 
-    /// The edges into a node, as `(from, operation)`.
+    /// The incoming edges of a node, as `(from, operation)`.
     pub(super) fn terms(self, node: usize) -> impl Iterator<Item = (usize, EdgeOp)> {
         (0..6).filter(move |edge| EDGES[*edge].1 == node).map(move |edge| (EDGES[edge].0, self.0[edge]))
     }
 
-    /// The first of all cells that exchanges lead to which change neither the function nor what runs; see [`Cell::twins`].
+    /// The smallest cell that a sequence of exchanges leads to; see [`Cell::twins`].
     pub(super) fn canonical(self) -> Self {
         let mut seen = BTreeSet::from([self]);
         let mut open = vec![self];
@@ -93,12 +93,13 @@ impl Cell {
         *seen.first().expect("the cell itself is there")
     }
 
-    /// Cells one exchange away that compute the same function with the same live and the same idle layers:
-    /// - nodes 1 and 2 change places, where no edge joins them;
-    /// - two edges into one node are exchanged, where they start from nodes of equal value;
-    /// - two edges into nodes that nothing reads are exchanged.
+    /// Cells that one exchange leads to and that compute the same function with the same live and idle
+    /// layers:
+    /// - Nodes 1 and 2 swap, if no edge joins them.
+    /// - Two edges into one node swap, if their source nodes have equal values.
+    /// - Two edges into nodes that nothing reads swap.
     ///
-    /// Each exchange undoes itself, so cells that reach each other form classes.
+    /// Each exchange is its own inverse, so "reachable by exchanges" is an equivalence relation.
     fn twins(self) -> impl Iterator<Item = Self> {
         let values = self.values();
         let live = self.live_nodes();
@@ -124,7 +125,7 @@ impl Cell {
         Self(ops)
     }
 
-    /// What each node holds.
+    /// The value of each node, as a sum of terms.
     fn values(self) -> [Value; 4] {
         let mut values = [Value(vec![Term::Input]), Value::default(), Value::default(), Value::default()];
         for (edge, (from, to)) in EDGES.iter().enumerate() {
@@ -151,7 +152,8 @@ impl Cell {
         live
     }
 
-    /// How often each operation is live, and which sums are: two cells of one class run the same layers.
+    /// Number of live edges by operation, and whether node 2 is live. Cells with equal profiles run the same
+    /// layers.
     fn profile(self) -> ([usize; 5], bool) {
         let live = self.live_nodes();
         let mut counts = [0; 5];
@@ -176,11 +178,11 @@ impl fmt::Display for Cell {
     }
 }
 
-/// A sum of terms, sorted; zero if there are none.
+/// A sorted sum of terms. The empty sum is zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq, PartialOrd, Ord)]
 struct Value(Vec<Term>);
 
-/// What an edge may add. Two convolutions are never equal, as each has its own weights.
+/// A term of a sum. Two convolutions are never equal because each has its own weights.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 enum Term {
     Input,

@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 use super::*;
 use crate::size;
 
-/// One row in so many is decoded in full networks where a check is slow.
+/// Slow checks decode only every `STRIDE`-th cell to a full network.
 const STRIDE: usize = 16;
 
 fn op(cell: Cell, edge: usize) -> EdgeOp {
@@ -70,7 +70,7 @@ fn all_cells_have_the_parameters_and_macs_of_the_published_table() {
 }
 
 #[test]
-fn other_notations_are_refused() {
+fn genotype_from_arch_refuses_other_notations() {
     for text in [
         "",
         "|none~0|",
@@ -88,28 +88,28 @@ fn other_notations_are_refused() {
 }
 
 #[test]
-fn unmergeable_spaces_keep_every_cell_apart() {
+fn space_without_merging_keeps_every_cell() {
     let table = Map::from_iter([("merge_equal".to_owned(), json!(false))]);
     let space = NasBench201::from_settings(&Settings::new("space", table), None).unwrap();
     assert_eq!(size::enumerate_canonical(&space).count(), 15_625);
 }
 
 #[test]
-fn swapped_nodes_merge() {
+fn canonical_merges_swapped_nodes() {
     let space = NasBench201::default();
     let canonical = |text| space.canonical(&NasBench201::genotype_from_arch(text).unwrap());
     assert_eq!(
         canonical("|nor_conv_3x3~0|+|avg_pool_3x3~0|none~1|+|none~0|nor_conv_1x1~1|skip_connect~2|"),
         canonical("|avg_pool_3x3~0|+|nor_conv_3x3~0|none~1|+|none~0|skip_connect~1|nor_conv_1x1~2|"),
     );
-    // Node 1 is node 0 here, so it does not matter from which of them an edge starts.
+    // Node 1 equals node 0 here, so edges may start from either.
     assert_eq!(
         canonical("|skip_connect~0|+|nor_conv_3x3~0|avg_pool_3x3~1|+|none~0|nor_conv_1x1~1|skip_connect~2|"),
         canonical("|skip_connect~0|+|avg_pool_3x3~0|nor_conv_3x3~1|+|nor_conv_1x1~0|none~1|skip_connect~2|"),
     );
 }
 
-/// The output of a cell on a number, with a weight for each edge; every operation is told apart by its nonlinearity.
+/// The output of a cell on a number, with one weight per edge. Each operation has its own nonlinearity.
 fn output(cell: Cell, weights: &[f64; 6], input: f64) -> f64 {
     let mut nodes = [input, 0.0, 0.0, 0.0];
     for (edge, (from, to)) in EDGES.iter().enumerate() {
@@ -125,7 +125,7 @@ fn output(cell: Cell, weights: &[f64; 6], input: f64) -> f64 {
     nodes[3]
 }
 
-/// Whether some assignment of the weights of one cell to the edges of the other gives the same outputs.
+/// Whether some permutation of the weights makes both cells give the same outputs.
 fn compute_the_same(a: Cell, b: Cell) -> bool {
     const WEIGHTS: [f64; 6] = [0.83, 1.37, 2.11, 0.59, 1.73, 3.07];
     let is_conv = |cell: Cell, edge: usize| matches!(op(cell, edge), EdgeOp::Conv1x1 | EdgeOp::Conv3x3);
@@ -152,8 +152,8 @@ fn compute_the_same(a: Cell, b: Cell) -> bool {
 }
 
 #[test]
-fn merged_cells_compute_the_same() {
-    // 11,395 is what this merging gives; published merging goes further, as it ignores what idle edges and zeros cost.
+fn canonical_cell_computes_the_same_function() {
+    // 11,395 classes. Published counts are smaller because they ignore the cost of idle edges and zeros.
     let mut classes = BTreeSet::new();
     for cell in all_cells() {
         let canonical = cell.canonical();

@@ -1,4 +1,4 @@
-//! The blocks: how each kind becomes layers. A layer's name is its weight key, so it says stage, block, kind and role.
+//! Blocks as layers. A layer's name is its weight key, so it contains stage, block, kind and role.
 
 use super::compression::Compression;
 use super::settings::BlockKind;
@@ -6,10 +6,10 @@ use crate::{
     ActivationKind, ArchitectureBuilder, LayerId, Op, Precision, Shape, SpaceError, Sparsity, WeightRef,
 };
 
-/// Hidden channels of squeeze-and-excitation are the block's divided by this, rounded up.
+/// Squeeze-and-excitation has the block's channels divided by this, rounded up, as hidden channels.
 const SQUEEZE: usize = 4;
 
-/// A block whose every property is decided.
+/// A block with all properties decided.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Block {
     pub(super) kind: BlockKind,
@@ -22,7 +22,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Appends the block to the network; its layers are called `{name}.{kind}...`.
+    /// Appends the block to the network. Its layers are called `{name}.{kind}...`.
     pub(super) fn append(&self, net: &mut Net, name: &str, x: LayerId) -> Result<LayerId, SpaceError> {
         let name = format!("{name}.{}", self.kind);
         match self.kind {
@@ -46,8 +46,9 @@ impl Block {
         net.activation(name, "pointwise.", x, self.activation)
     }
 
-    /// Source: M. Sandler et al., "`MobileNetV2`", CVPR 2018, figure 4; squeeze-and-excitation where `MobileNetV3` has it
-    /// (A. Howard et al., ICCV 2019, figure 4). With expansion 1 there is no expanding convolution.
+    /// Source: M. Sandler et al., "`MobileNetV2`", CVPR 2018, figure 4. Squeeze-and-excitation as in
+    /// `MobileNetV3` (A. Howard et al., ICCV 2019, figure 4). With expansion 1 the expanding convolution is
+    /// omitted.
     fn mbconv(&self, net: &mut Net, name: &str, input: LayerId) -> Result<LayerId, SpaceError> {
         let inputs = net.channels(input);
         let expanded = inputs * self.expansion;
@@ -98,13 +99,13 @@ impl Window {
         Self { channels, kernel, stride, groups: 1 }
     }
 
-    /// Every channel by itself.
+    /// Every channel is convolved separately.
     const fn depthwise(channels: usize, kernel: usize, stride: usize) -> Self {
         Self { channels, kernel, stride, groups: channels }
     }
 }
 
-/// A network in the making. In sequences, whose inputs have one row, windows have one row too.
+/// A network under construction. In sequences (inputs of one row), windows have one row too.
 pub(super) struct Net {
     pub(super) builder: ArchitectureBuilder,
     is_sequence: bool,
@@ -117,13 +118,13 @@ impl Net {
         Self { builder, is_sequence: input.height == 1, compression: Compression::default() }
     }
 
-    /// What the layers added from here on are stored in.
+    /// Sets the compression of the layers added from now on.
     pub(super) const fn compress(&mut self, compression: Compression) {
         self.compression = compression;
         self.builder.set_compression(Precision::uniform(compression.format), Sparsity::Dense);
     }
 
-    /// Adds a layer among whose weights there may be zeros; all others have none.
+    /// Adds a layer that takes the sparsity of the current compression. Other layers stay dense.
     fn add_sparse(
         &mut self,
         name: &str,
@@ -155,7 +156,8 @@ impl Net {
         self.builder.shape(x).channels
     }
 
-    /// Convolution and batch normalization; zeros go to convolutions that sum over channels. They are called `{block}.{role}conv` and `{block}.{role}bn`.
+    /// Appends a convolution and a batch normalization, called `{block}.{role}conv` and `{block}.{role}bn`.
+    /// Only convolutions that sum over channels (`groups` = 1) take the sparsity.
     pub(super) fn conv_bn(
         &mut self,
         block: &str,
@@ -183,7 +185,7 @@ impl Net {
         self.builder.batch_norm(format!("{block}.{role}bn"), x)
     }
 
-    /// Activation, called `{block}.{role}act`.
+    /// Appends an activation, called `{block}.{role}act`.
     pub(super) fn activation(
         &mut self,
         block: &str,
@@ -194,9 +196,10 @@ impl Net {
         self.builder.activation(format!("{block}.{role}act"), x, kind)
     }
 
-    /// Scales every channel by what a small network says about the averages of all.
+    /// Scales every channel by a factor that a small network computes from the means of all channels.
     ///
-    /// Source: J. Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3, with the hard sigmoid of `MobileNetV3`.
+    /// Source: J. Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3. The gate is the hard
+    /// sigmoid of `MobileNetV3`.
     fn squeeze_excitation(&mut self, block: &str, x: LayerId) -> Result<LayerId, SpaceError> {
         let channels = self.channels(x);
         let gate = self.builder.global_pool(format!("{block}.se.pool"), x)?;

@@ -1,4 +1,4 @@
-//! Number format and zeros of a part of the network: how a config writes them, and the decisions they become.
+//! Number format and sparsity of a part of the network: their form in a config and their decisions.
 
 use std::fmt;
 
@@ -9,14 +9,14 @@ use crate::{
     deserialize_scalar,
 };
 
-/// Largest share of zeros.
+/// Maximum fraction of zeros.
 const ZEROS_MAX: f64 = 0.99;
-/// Largest group of an `n:m` pattern.
+/// Maximum group size of an `n:m` pattern.
 const GROUP_MAX: u8 = 16;
 const FORMATS: &str = "`f32` or `int8`";
 const ZEROS: &str = "a share from 0 to 0.99, or `n:m` with 1 <= n < m <= 16, such as \"2:4\"";
 
-/// Zeros among weights as a config writes them: `0.5` for a share anywhere, `"2:4"` for two kept of four neighbors.
+/// Sparsity as written in a config: `0.5` for a fraction anywhere, `"2:4"` for two kept of four neighbors.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Zeros(pub(super) Sparsity);
 
@@ -53,7 +53,7 @@ impl<'de> Deserialize<'de> for Zeros {
     }
 }
 
-/// What a part of the network is stored in, decided.
+/// The decided compression of a part of the network.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Compression {
     pub(super) format: NumberFormat,
@@ -61,7 +61,7 @@ pub(super) struct Compression {
 }
 
 impl Compression {
-    /// The zeros of a kernel that reads `inputs` channels: a pattern needs a whole group of them.
+    /// The sparsity of a kernel that reads `inputs` channels. A pattern applies only if a whole group fits.
     pub(super) fn zeros(self, inputs: usize) -> Sparsity {
         match self.sparsity {
             Sparsity::NOfM { m, .. } if inputs < usize::from(m) => Sparsity::Dense,
@@ -70,7 +70,7 @@ impl Compression {
     }
 }
 
-/// The decisions on format and zeros of a part.
+/// The decisions on number format and sparsity of a part.
 #[derive(Clone, Debug)]
 pub(super) struct CompressionPlan {
     precision: Variable<NumberFormat>,
@@ -96,8 +96,8 @@ impl CompressionPlan {
     }
 }
 
-/// Refuses formats that nothing runs in, and patterns of which a part that reads `inputs` channels, at the least, would
-/// have none: two options would be one network.
+/// Refuses formats that no executor supports, and patterns that do not fit into `inputs` channels, the
+/// minimum that the part reads. Such a pattern would be ignored, so two options would give the same network.
 pub(super) fn check(
     settings: &Settings,
     part: &str,

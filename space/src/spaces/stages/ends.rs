@@ -4,7 +4,7 @@ use super::block::{Net, Window};
 use super::compression::Compression;
 use crate::{ActivationKind, LayerId, SpaceError};
 
-/// The first layers, decided.
+/// The first layers, with all properties decided.
 pub(super) struct Stem {
     pub(super) width: usize,
     pub(super) kernel: usize,
@@ -13,7 +13,7 @@ pub(super) struct Stem {
     pub(super) compression: Compression,
 }
 
-/// The last layers, decided.
+/// The last layers, with all properties decided.
 pub(super) struct Head {
     pub(super) width: usize,
     pub(super) activation: ActivationKind,
@@ -35,7 +35,8 @@ impl Stem {
 }
 
 impl Head {
-    /// A classifier that reads the last stage directly shares nothing with one behind the head's convolution.
+    /// A classifier directly behind the last stage has its own weights; it shares none with one behind the
+    /// head's convolution.
     pub(super) fn append(
         &self,
         net: &mut Net,

@@ -1,4 +1,4 @@
-//! The declarative space: a stem, stages of blocks and a head, with every option written in the config.
+//! The declarative space: a stem, stages of blocks, and a head. The config lists every option.
 
 mod block;
 mod compression;
@@ -16,7 +16,7 @@ use crate::{
     variation,
 };
 
-/// The declarative space: a stem, stages of blocks and a head, with every option written in the config.
+/// The declarative space: a stem, stages of blocks, and a head. The config lists every option.
 ///
 /// ```toml
 /// [space]
@@ -36,19 +36,26 @@ use crate::{
 /// sparsity = [0, 0.5, "2:4"]                       # in stem and head too
 /// ```
 ///
-/// Each takes one value or a list; a list of several values is a decision. Width, stride and depth belong to the stage, as
-/// residual sums couple the channels of its blocks; kind, kernel, activation, expansion and squeeze-and-excitation belong to
-/// the block. The first block of a stage changes stride and width, so it is never `identity`. Identity blocks stand behind the
-/// others in canonical genotypes.
+/// Each key takes one value or a list; a list of several values is a decision.
+/// - Width, stride and depth belong to the stage, because residual sums couple the channels of its blocks.
+/// - Kind, kernel, activation, expansion and squeeze-and-excitation belong to the block.
+/// - The first block of a stage changes stride and width, so it is never `identity`. In canonical genotypes
+///   identity blocks come last.
+/// - Precision is the format of all weights and activations of a part. The input has the format of the stem.
+/// - Sparsity is the fraction of zeros among the weights of fully connected layers and of convolutions that
+///   sum over channels. Depthwise convolutions and squeeze-and-excitation stay dense. Zeros are anywhere in a
+///   layer, or `n` of every `m` neighboring input channels are kept.
 ///
-/// Precision is the format of all weights and activations of the part (the input is kept in the stem's). Sparsity is the
-/// share of zeros among the weights of convolutions and fully connected layers that sum over channels (not of depthwise
-/// convolutions and squeeze-and-excitation): anywhere in a layer, or `n` kept of every `m` neighboring input channels.
+/// Weights belong to (stage, block, kind, role). Narrower networks read leading channels, smaller kernels the
+/// center.
 ///
-/// Weights belong to (stage, block, kind, role): narrower networks read leading channels, smaller kernels the centre.
+/// Defaults:
+/// - Stem: width 16, kernel 3, stride 1, `relu`.
+/// - Head: no convolution.
+/// - Stage: depth 1, kernel 3, stride 1, `relu`, expansion 4, no squeeze-and-excitation.
+/// - Everywhere: `f32`, no zeros.
 ///
-/// Defaults: stem of width 16, kernel 3, stride 1 and `relu`; no convolution in the head; depth 1, kernel 3, stride 1, `relu`,
-/// expansion 4 and no squeeze-and-excitation in a stage; `f32` and no zeros everywhere. In sequences (inputs of one row) windows and strides have one row too.
+/// In sequences (inputs of one row) windows and strides have one row too.
 #[derive(Clone, Debug)]
 pub struct Stages {
     task: Task,
@@ -62,7 +69,7 @@ pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn S
 }
 
 impl Stages {
-    /// The space that the settings describe, for the task of the data.
+    /// Builds the space from its settings, for the task of the data.
     ///
     /// # Errors
     /// [`SettingsError`] that names the key.

@@ -1,4 +1,4 @@
-//! Which property of the network stands in which gene, and the parameters that all networks share.
+//! Maps genes to properties of the network, and lists the shared parameters of all networks.
 
 use super::block::{Block, Net};
 use super::compression::{Compression, CompressionPlan};
@@ -9,9 +9,9 @@ use crate::{
     Task, Variable,
 };
 
-/// Expansion of inverted residuals where the settings do not state it.
+/// Default expansion of inverted residuals.
 const EXPANSION: usize = 4;
-/// Rows and columns of the networks from which parameters are read; padded windows fit into any.
+/// Height and width of the networks from which parameters are read. Every padded window fits.
 const PROBE_SIZE: usize = 16;
 
 /// All properties of the space's networks.
@@ -49,7 +49,7 @@ struct BlockPlan {
 }
 
 impl Plan {
-    /// Lays out the decisions: stem, stage by stage, head.
+    /// Adds the decisions: stem, stage by stage, head.
     pub(super) fn new(settings: &StagesSettings, decisions: &mut Vec<Decision>) -> Self {
         let always = Activity::Always;
         let stem = &settings.stem;
@@ -101,8 +101,8 @@ impl Plan {
         }
     }
 
-    /// Every weight key with its largest shape, read from networks of one part each in the sizes that matter: all shapes
-    /// grow with their widths, and a shortcut that some pair of widths needs is needed by a pair of extremes.
+    /// Every weight key with its largest shape. Shapes grow with widths, so networks of one part each, in the
+    /// extreme widths, cover all. If some pair of widths needs a shortcut, a pair of extremes needs one too.
     pub(super) fn parameters(&self, task: Task) -> Vec<ParameterSpec> {
         let relu = ActivationKind::Relu;
         let mut networks = Vec::new();
@@ -159,12 +159,12 @@ impl StagePlan {
         Self { width, stride, depth, compression, blocks }
     }
 
-    /// What the stage is stored in.
+    /// The compression of the stage.
     pub(super) fn compression(&self, genes: &[u8]) -> Compression {
         self.compression.value(genes)
     }
 
-    /// The blocks that the genes give, in order.
+    /// The blocks under these genes, in order.
     pub(super) fn blocks<'a>(&'a self, genes: &'a [u8]) -> impl Iterator<Item = Block> + 'a {
         let width = self.width.value(genes);
         self.blocks[..self.depth.value(genes)].iter().enumerate().map(move |(b, block)| Block {
@@ -178,8 +178,8 @@ impl StagePlan {
         })
     }
 
-    /// Moves identity blocks behind the others, and lessens the depth as far as the space offers, which leaves the network as
-    /// it is. All blocks but the first have the same decisions, so their genes can change places.
+    /// Moves identity blocks behind the others and takes the smallest offered depth that keeps them. The
+    /// network stays the same. All blocks but the first have the same decisions, so their genes can swap.
     pub(super) fn gather_identities(&self, genes: &mut [u8]) {
         let blocks = &self.blocks[..self.depth.value(genes)];
         let is_kept = |block: &BlockPlan, genes: &[u8]| block.kind.value(genes) != BlockKind::Identity;
@@ -245,7 +245,7 @@ impl BlockPlan {
         all.into_iter().flatten()
     }
 
-    /// The block of this kind and width that reads most.
+    /// The block of this kind and width with the largest parameters.
     fn largest(&self, kind: BlockKind, width: usize, stride: usize) -> Block {
         Block {
             kind,
@@ -263,7 +263,7 @@ fn most(sizes: &Variable<usize>) -> usize {
     sizes.values().iter().copied().max().expect("settings have at least one value")
 }
 
-/// The least and the most, once if they are equal.
+/// Minimum and maximum; one value if they are equal.
 fn extremes(sizes: &Variable<usize>) -> Vec<usize> {
     let least = sizes.values().iter().copied().min().expect("settings have at least one value");
     let mut extremes = vec![least, most(sizes)];
@@ -271,7 +271,7 @@ fn extremes(sizes: &Variable<usize>) -> Vec<usize> {
     extremes
 }
 
-/// A network of one part, on `channels` channels.
+/// A network of one part, with `channels` input channels.
 fn probe(
     task: Task,
     channels: usize,

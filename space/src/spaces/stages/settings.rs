@@ -1,4 +1,4 @@
-//! The stage space as written in a config, and what is refused.
+//! The settings of the stage space, and their checks.
 
 use std::fmt;
 
@@ -7,11 +7,11 @@ use serde::Deserialize;
 use super::compression::{self, Zeros};
 use crate::{ActivationKind, Choice, NumberFormat, Options, Settings, SettingsError, Shape, Sparsity, Task};
 
-/// Most decisions of a space.
+/// Maximum number of decisions of a space.
 const DECISIONS_MAX: usize = 1_000;
-/// Most blocks of a stage.
+/// Maximum number of blocks in a stage.
 const DEPTH_MAX: usize = 100;
-/// Most stages.
+/// Maximum number of stages.
 const STAGES_MAX: usize = 32;
 const WIDTH_MAX: usize = 16_384;
 const EXPANSION_MAX: usize = 32;
@@ -116,9 +116,9 @@ pub(super) struct StageSettings {
     pub(super) activation: Options<ActivationKind>,
     #[serde(default = "one")]
     pub(super) stride: Options<usize>,
-    /// Of inverted residuals; 4 if not stated.
+    /// For inverted residuals; default 4.
     pub(super) expansion: Option<Options<usize>>,
-    /// Of inverted residuals; `false` if not stated.
+    /// For inverted residuals; default `false`.
     pub(super) squeeze_excitation: Option<Options<bool>>,
     #[serde(default = "single")]
     pub(super) precision: Options<NumberFormat>,
@@ -179,7 +179,7 @@ impl StagesSettings {
         compression::check(settings, "head", &self.head.precision, &self.head.sparsity, inputs)
     }
 
-    /// Refuses strides that leave less than one position of the map, whatever is decided.
+    /// Refuses strides that could shrink the feature map below one position.
     fn check_strides(&self, settings: &Settings, task: Task) -> Result<(), SettingsError> {
         let stem = ("stem.stride".to_owned(), &self.stem.stride);
         let stages =
@@ -266,7 +266,7 @@ const fn is_kernel(kernel: usize) -> bool {
     kernel % 2 == 1 && kernel <= KERNEL_MAX
 }
 
-/// Least and most of a size.
+/// Minimum and maximum of a size.
 struct Range(usize, usize);
 
 impl Range {

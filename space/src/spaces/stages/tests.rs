@@ -24,7 +24,7 @@ fn names(network: &Architecture) -> Vec<&str> {
 }
 
 #[test]
-fn counts_of_two_convolutions_as_computed_by_hand() {
+fn counts_of_two_convolutions_match_hand_computation() {
     let network = only(json!({
         "stem": { "width": 4, "kernel": 5, "stride": 2 },
         "stages": [{ "blocks": "conv", "width": 6 }]
@@ -48,7 +48,7 @@ fn counts_of_two_convolutions_as_computed_by_hand() {
 }
 
 #[test]
-fn counts_of_an_inverted_residual_as_computed_by_hand() {
+fn counts_of_inverted_residual_match_hand_computation() {
     let network = only(json!({
         "stem": { "width": 8 },
         "head": { "width": 20, "activation": "silu" },
@@ -57,8 +57,8 @@ fn counts_of_an_inverted_residual_as_computed_by_hand() {
               "activation": "hard_swish" }
         ]
     }));
-    // Stem 72; expand 8 x 24; depthwise 24 x 25; project 24 x 8; head 8 x 20, each on 64 positions; squeeze-and-excitation
-    // 24 x 6 + 6 and 6 x 24 + 24 on one; classifier 20 x 10 + 10.
+    // Stem 72, expand 8 x 24, depthwise 24 x 25, project 24 x 8, head 8 x 20, each on 64 positions.
+    // Squeeze-and-excitation 24 x 6 + 6 and 6 x 24 + 24 on one position. Classifier 20 x 10 + 10.
     let counts = network.counts();
     assert_eq!(counts.macs, (72 + 192 + 600 + 192 + 160) * 64 + 144 + 144 + 200);
     let norms = 2 * (8 + 24 + 24 + 8 + 20);
@@ -67,7 +67,7 @@ fn counts_of_an_inverted_residual_as_computed_by_hand() {
 }
 
 #[test]
-fn a_residual_block_projects_its_shortcut_only_where_the_shape_changes() {
+fn residual_block_projects_shortcut_only_if_shape_changes() {
     let network = only(json!({
         "stem": { "width": 8 },
         "stages": [{ "blocks": "residual", "width": 8, "depth": 2, "stride": 2 }]
@@ -80,7 +80,7 @@ fn a_residual_block_projects_its_shortcut_only_where_the_shape_changes() {
 }
 
 #[test]
-fn a_separable_block_as_computed_by_hand() {
+fn macs_of_separable_block_match_hand_computation() {
     let network = only(json!({
         "stem": { "width": 4 },
         "stages": [{ "blocks": "separable", "width": 6, "stride": 2, "kernel": 5 }]
@@ -99,7 +99,7 @@ fn sequences_have_windows_of_one_row() {
 }
 
 #[test]
-fn decisions_are_there_only_where_there_is_a_choice() {
+fn decisions_exist_only_for_several_options() {
     let space = stages(json!({
         "stages": [{ "blocks": ["conv", "identity"], "depth": [1, 3], "width": [8, 16], "kernel": [3, 5] }]
     }))
@@ -117,29 +117,30 @@ fn decisions_are_there_only_where_there_is_a_choice() {
             "stage0.block2.kernel",
         ]
     );
-    // Per width: the first block's kernel times one (depth 1) and two further blocks of two kernels or identity (depth 3).
+    // Per width: the first block's kernel (2), times 1 for depth 1, or two more blocks of two kernels or
+    // identity for depth 3.
     assert_eq!(size::count(&space), (2 * 2 * (1 + 3 * 3_u32)).into());
-    // Without two and one, identities add nothing that a smaller depth offers: depth 3 has 4 with two kept, 2 with one.
+    // Canonically, depth 3 adds 4 networks with two more blocks and 2 with one; with none it equals depth 1.
     assert_eq!(size::enumerate_canonical(&space).count(), 2 * 2 * (1 + 4 + 2));
 }
 
 #[test]
-fn identities_go_behind_and_lessen_the_depth() {
+fn canonical_moves_identities_last_and_reduces_depth() {
     let space = stages(json!({
         "stages": [{ "blocks": ["conv", "identity"], "depth": [1, 2, 4], "width": 8, "kernel": [3, 5] }]
     }))
     .unwrap();
     // Genes: depth, kernel, then (kind, kernel) of blocks 1 to 3.
     let canonical = |genes: [u8; 8]| space.canonical(&Genotype::new(genes)).genes().to_vec();
-    // identity, conv 5x5, identity after the first block: one block more than the first, which depth 2 offers.
+    // After the first block: identity, conv 5x5, identity. One block is kept, so depth 2 suffices.
     assert_eq!(canonical([2, 0, 1, 1, 0, 1, 1, 0]), [1, 0, 0, 1, 0, 0, 0, 0]);
-    // identity, conv 3x3, conv 5x5: three blocks in all, which only depth 4 holds.
+    // After the first block: identity, conv 3x3, conv 5x5. Two blocks are kept; only depth 4 holds them.
     assert_eq!(canonical([2, 1, 1, 0, 0, 0, 0, 1]), [2, 1, 0, 0, 0, 1, 1, 0]);
     assert_eq!(canonical([2, 1, 1, 0, 1, 0, 1, 1]), [0, 1, 0, 0, 0, 0, 0, 0]);
 }
 
 #[test]
-fn parameters_are_the_largest_that_any_network_reads() {
+fn parameters_have_the_largest_shapes_of_any_network() {
     let space = stages(json!({
         "stem": { "width": [4, 8] },
         "head": { "width": [0, 12, 24] },
@@ -176,7 +177,8 @@ fn every_declared_parameter_is_read_by_some_network() {
     let space = stages(json!({
         "head": { "width": [0, 12] },
         "stages": [
-            { "blocks": ["mbconv", "residual", "identity"], "width": [8, 16], "depth": [1, 2], "kernel": [3, 5],
+            { "blocks": ["mbconv", "residual", "identity"],
+              "width": [8, 16], "depth": [1, 2], "kernel": [3, 5],
               "expansion": [1, 2] }
         ]
     }))
@@ -191,14 +193,14 @@ fn every_declared_parameter_is_read_by_some_network() {
 }
 
 #[test]
-fn the_output_is_what_the_task_asks_for() {
+fn output_shape_equals_outputs_of_task() {
     let network = only(json!({ "stages": [{ "blocks": "conv", "width": 6 }] }));
     assert_eq!(network.output(), Shape::vector(10));
     assert_eq!(network.layer(LayerId(0)).output, Shape::new(1, 8, 8));
 }
 
 #[test]
-fn formats_and_zeros_are_decisions_of_a_part() {
+fn precision_and_sparsity_are_decisions_of_a_part() {
     let space = stages(json!({
         "stem": { "width": 4, "precision": "int8" },
         "head": { "sparsity": 0.25 },
@@ -238,15 +240,17 @@ fn formats_and_zeros_are_decisions_of_a_part() {
 }
 
 #[test]
-fn bytes_of_a_mixed_network_as_computed_by_hand() {
+fn bytes_of_mixed_network_match_hand_computation() {
     let network = only(json!({
         "stem": { "width": 4, "precision": "int8" },
         "stages": [{ "blocks": "conv", "width": 6 }]
     }));
-    // Stem: 36 weights of one byte, 4 scales, 8 numbers of the normalization; conv: 216 weights and 12; classifier 60 + 10.
+    // Stem: 36 one-byte weights, 4 scales, 8 numbers of batch normalization. Conv: 216 weights and 12.
+    // Classifier: 60 + 10.
     let counts = network.counts();
     assert_eq!(counts.weight_bytes, 36 + 4 * 4 + 8 * 4 + (216 + 12 + 70) * 4);
-    // Input and three layers of the stem in one byte a value; three layers of 6 x 64, pooling and classifier in four.
+    // Input and the stem's three layers have one byte per value. Three layers of 6 x 64, pooling and
+    // classifier have four.
     assert_eq!(counts.activation_bytes, 64 + 3 * 256 + (3 * 384 + 6 + 10) * 4);
 }
 
@@ -270,17 +274,18 @@ fn impossible_settings_name_their_key() {
         (stage("width", json!([8, 8])), "`space.stages.1.width`: found `8` twice, expected each value once"),
         (
             stage("blocks", json!("identity")),
-            "`space.stages.1.blocks`: found `identity` alone, expected a kind besides `identity`, for the first block \
-             of the stage",
+            "`space.stages.1.blocks`: found `identity` alone, expected a kind besides `identity`, for the \
+             first block of the stage",
         ),
         (
             stage("blocks", json!(["conv", "con"])),
-            "`space.stages.1.blocks.1`: unknown variant `con`, expected one of `conv`, `separable`, `mbconv`, \
-             `residual`, `identity`",
+            "`space.stages.1.blocks.1`: unknown variant `con`, expected one of `conv`, `separable`, \
+             `mbconv`, `residual`, `identity`",
         ),
         (
             stage("expansion", json!([2, 4])),
-            "`space.stages.1.expansion`: found a value, expected no such key where `blocks` offers no `mbconv`",
+            "`space.stages.1.expansion`: found a value, expected no such key where `blocks` offers no \
+             `mbconv`",
         ),
         (
             stage("width", json!("wide")),
@@ -292,8 +297,8 @@ fn impossible_settings_name_their_key() {
         ),
         (
             stage("kernels", json!(3)),
-            "`space.stages.1.kernels`: unknown field `kernels`, expected one of `blocks`, `width`, `depth`, `kernel`, \
-             `activation`, `stride`, `expansion`, `squeeze_excitation`, `precision`, `sparsity`",
+            "`space.stages.1.kernels`: unknown field `kernels`, expected one of `blocks`, `width`, `depth`, \
+             `kernel`, `activation`, `stride`, `expansion`, `squeeze_excitation`, `precision`, `sparsity`",
         ),
         (
             stage("precision", json!("f16")),
@@ -301,23 +306,23 @@ fn impossible_settings_name_their_key() {
         ),
         (
             stage("sparsity", json!([0, 1.5])),
-            "`space.stages.1.sparsity.1`: invalid value: floating point `1.5`, expected a share from 0 to 0.99, or \
-             `n:m` with 1 <= n < m <= 16, such as \"2:4\"",
+            "`space.stages.1.sparsity.1`: invalid value: floating point `1.5`, expected a share from 0 to \
+             0.99, or `n:m` with 1 <= n < m <= 16, such as \"2:4\"",
         ),
         (
             stage("sparsity", json!("4:2")),
-            "`space.stages.1.sparsity`: invalid value: string \"4:2\", expected a share from 0 to 0.99, or `n:m` with \
-             1 <= n < m <= 16, such as \"2:4\"",
+            "`space.stages.1.sparsity`: invalid value: string \"4:2\", expected a share from 0 to 0.99, or \
+             `n:m` with 1 <= n < m <= 16, such as \"2:4\"",
         ),
         (
             stage("sparsity", json!([0, "2:16"])),
-            "`space.stages.1.sparsity`: found `2:16`, expected groups of at most the 8 channels that the narrowest \
-             network reads here",
+            "`space.stages.1.sparsity`: found `2:16`, expected groups of at most the 8 channels that the \
+             narrowest network reads here",
         ),
         (
             message(json!({ "stem": { "sparsity": "1:2" }, "stages": [{ "blocks": "conv", "width": 8 }] })),
-            "`space.stem.sparsity`: found `1:2`, expected groups of at most the 1 channels that the narrowest network \
-             reads here",
+            "`space.stem.sparsity`: found `1:2`, expected groups of at most the 1 channels that the \
+             narrowest network reads here",
         ),
         (message(json!({ "stages": [] })), "`space.stages`: found 0 stages, expected 1 to 32 stages"),
         (message(json!({})), "`space`: missing field `stages`"),
@@ -327,14 +332,17 @@ fn impossible_settings_name_their_key() {
         ),
         (
             message(json!({ "stages": vec![json!({ "blocks": "conv", "width": 8, "stride": [1, 2] }); 5] })),
-            "`space.stages.3.stride`: found `2`, where the map may have no more than 1 rows or columns, expected a \
-             stride that fits into the map",
+            "`space.stages.3.stride`: found `2`, where the map may have no more than 1 rows or columns, \
+             expected a stride that fits into the map",
         ),
         (
             message(json!({
-                "stages": vec![json!({ "blocks": ["conv", "residual"], "width": 8, "depth": 100, "kernel": [3, 5] }); 6]
+                "stages": vec![
+                    json!({ "blocks": ["conv", "residual"], "width": 8, "depth": 100, "kernel": [3, 5] }); 6
+                ]
             })),
-            "`space.stages`: found 1200 decisions in all stages, expected at most 1000: fewer blocks or lists",
+            "`space.stages`: found 1200 decisions in all stages, expected at most 1000: fewer blocks or \
+             lists",
         ),
     ];
     for (found, expected) in cases {
@@ -344,10 +352,11 @@ fn impossible_settings_name_their_key() {
 
 proptest! {
     #[test]
-    fn the_canonical_network_is_the_same_layer_by_layer(seed in any::<[u8; 32]>()) {
+    fn canonical_network_has_identical_layers(seed in any::<[u8; 32]>()) {
         let space = stages(json!({
             "stages": [
-                { "blocks": ["conv", "identity", "mbconv"], "depth": [2, 4, 5], "width": [4, 8], "kernel": [3, 5] },
+                { "blocks": ["conv", "identity", "mbconv"],
+                  "depth": [2, 4, 5], "width": [4, 8], "kernel": [3, 5] },
                 { "blocks": ["residual", "identity"], "depth": [3, 1], "width": [8], "stride": [1, 2] }
             ]
         }))
