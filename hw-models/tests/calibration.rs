@@ -79,7 +79,7 @@ fn check_device(data: &Path, device: &Device, column: &str, [mean, median, spear
 }
 
 #[test]
-fn a_hundred_measured_cells_predict_the_others() {
+fn fit_to_a_hundred_cells_predicts_the_others() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
         return;
@@ -91,7 +91,7 @@ fn a_hundred_measured_cells_predict_the_others() {
 }
 
 #[test]
-fn the_cortex_a72_file_is_what_a_fit_to_a_hundred_cells_gives() {
+fn fit_to_a_hundred_cells_reproduces_the_cortex_a72_file() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
         return;
@@ -121,7 +121,7 @@ fn the_cortex_a72_file_is_what_a_fit_to_a_hundred_cells_gives() {
 }
 
 #[test]
-fn cells_that_were_not_measured_are_counted_and_left_out() {
+fn read_counts_and_skips_unmeasured_cells() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
         return;
