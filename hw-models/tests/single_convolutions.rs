@@ -147,6 +147,7 @@ fn print_gain(device: &Device, wide: &Table, narrow: &Table, among: &BTreeSet<Co
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: measured convolutions"]
 fn shares_of_the_peak_and_gains_of_narrow_formats_on_a_v100() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");

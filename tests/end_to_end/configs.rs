@@ -56,9 +56,10 @@ fn a_seed_from_the_command_line_is_the_seed_of_the_study() {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: MNIST and Fashion-MNIST"]
 fn idx_images() {
     for (file, folder) in [("mnist.toml", "mnist"), ("fashion-mnist.toml", "fashion-mnist")] {
-        let Some(data) = data("idx_images") else { return };
+        let data = data();
         let mut config = tiny(file, "tiny");
         set(&mut config, "data", "limit", 1000.into());
         set(&mut config, "search", "trials", 6.into());
@@ -137,8 +138,9 @@ fn two_devices() {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: CIFAR-10"]
 fn cifar_records() {
-    let Some(data) = data("cifar_records") else { return };
+    let data = data();
     let mut config = tiny("cifar10.toml", "tiny");
     // What is there of CIFAR-10: some training images.
     set(&mut config, "data", "train", vec!["data_batch_1_first4000.bin"].into());
@@ -202,8 +204,9 @@ fn numbers_of_a_table() {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn a_table_of_published_results() {
-    let Some(data) = data("a_table_of_published_results") else { return };
+    let data = data();
     let mut config = tiny("nasbench201.toml", "table");
     set(&mut config, "search", "trials", 50.into());
     let sandbox = Sandbox::new(&config.to_string());

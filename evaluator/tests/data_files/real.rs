@@ -10,17 +10,15 @@ use serde_json::json;
 
 use crate::folder::{Folder, open};
 
-fn data(test: &str) -> Option<PathBuf> {
-    let folder = env::var_os("KILN_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("{test}: skipped, KILN_DATA does not name the folder of data sets");
-    }
-    folder
+/// The folder of real data. Tests that need it are ignored, and run where `KILN_DATA` names it.
+fn data() -> PathBuf {
+    env::var_os("KILN_DATA").map(PathBuf::from).expect("`KILN_DATA` names the folder of real data")
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: CIFAR-10"]
 fn cifar10_as_it_was_published() {
-    let Some(folder) = data("cifar10_as_it_was_published") else { return };
+    let folder = data();
     let settings = json!({ "kind": "cifar", "train": ["data_batch_1_first4000.bin"], "test": 0.25 });
     let data = open(&settings, Some(&folder.join("cifar10"))).unwrap();
     assert_eq!(data.shape(), Shape::new(3, 32, 32));
@@ -38,8 +36,9 @@ fn cifar10_as_it_was_published() {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: the UCI tables"]
 fn tables_as_they_were_published() {
-    let Some(folder) = data("tables_as_they_were_published") else { return };
+    let folder = data();
     for (file, rows, features, classes) in
         [("iris", 150, 4, 3), ("wine_data", 178, 13, 3), ("breast_cancer", 569, 30, 2)]
     {
