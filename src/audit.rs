@@ -22,7 +22,7 @@ use kiln_space::{Genotype, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::error::AuditError;
+pub use self::error::{AuditDamage, AuditError};
 pub use self::predictors::Predictor;
 use self::records::{Record, Records};
 use self::rivals::RivalSources;
@@ -83,17 +83,28 @@ impl AuditedNetwork {
         predictors::mean(&self.trained, metric)
     }
 
-    /// What failed of it, the first time: which of its numbers is missing, and why.
+    /// The first of its evaluations that failed.
     #[must_use]
-    pub fn failure(&self) -> Option<(&'static str, FailureKind, &str)> {
+    pub fn failure(&self) -> Option<AuditFailure<'_>> {
         let trained = self.trained.iter().map(|outcome| ("training", outcome));
         let short = self.short.values().map(|outcome| ("a short training", outcome));
         let judged = [("the supernet's estimate", &self.estimated), ("naswot", &self.proxy)];
         trained.chain(short).chain(judged).find_map(|(what, outcome)| match outcome {
-            Outcome::Failed { kind, reason } => Some((what, *kind, reason.as_str())),
+            Outcome::Failed { kind, reason } => Some(AuditFailure { what, kind: *kind, reason }),
             Outcome::Measured(_) => None,
         })
     }
+}
+
+/// An evaluation of an audited network that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditFailure<'a> {
+    /// The evaluation: `training`, `naswot` and the like.
+    pub what: &'static str,
+    /// How it failed.
+    pub kind: FailureKind,
+    /// Why, in a sentence.
+    pub reason: &'a str,
 }
 
 /// What an audit found.

@@ -2,9 +2,10 @@
 
 use std::collections::BTreeMap;
 
-use kiln_export::ModelCard;
-use kiln_files::optional;
+use kiln_export::{ExportError, ModelCard};
+use kiln_files::{FileError, optional};
 use kiln_search::{Finished, RunPaths, TrialId};
+use thiserror::Error;
 
 use crate::output;
 
@@ -39,18 +40,34 @@ const CARD: &str = "card.json";
 /// Kiln writes no longer card.
 const LONGEST_CARD_BYTES: u64 = 16 << 20;
 
+/// A card that cannot be shown.
+#[derive(Debug, Error)]
+pub(crate) enum CardError {
+    /// The file cannot be read.
+    #[error("{}", .0.said())]
+    File(FileError),
+    /// The file is not a card.
+    #[error(transparent)]
+    Content(#[from] ExportError),
+}
+
+impl From<FileError> for CardError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
 /// The cards of those of these trials that have one, or why a card cannot be read.
 pub(crate) fn cards(
     paths: &RunPaths,
     trials: impl Iterator<Item = TrialId>,
-) -> BTreeMap<TrialId, Result<ModelCard, String>> {
+) -> BTreeMap<TrialId, Result<ModelCard, CardError>> {
     let card = |trial: TrialId| {
         let path = paths.model(trial).join(CARD);
-        let read = || -> Result<Option<ModelCard>, String> {
-            let bytes =
-                optional(kiln_files::read(&path, LONGEST_CARD_BYTES)).map_err(|error| error.said())?;
-            let card = bytes.map(|bytes| ModelCard::read(&mut bytes.as_slice())).transpose();
-            Ok(card.map_err(|error| error.to_string())?.map(|card| card.content))
+        let read = || -> Result<Option<ModelCard>, CardError> {
+            let bytes = optional(kiln_files::read(&path, LONGEST_CARD_BYTES))?;
+            let card = bytes.map(|bytes| ModelCard::read(&mut bytes.as_slice())).transpose()?;
+            Ok(card.map(|card| card.content))
         };
         read().transpose().map(|card| (trial, card))
     };

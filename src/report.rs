@@ -184,8 +184,8 @@ impl Report {
     /// The finished network with the best test result, in one line: what the study came to.
     fn headline(&self) -> Option<String> {
         let finished = self.finished.iter().map(|network| (network.trial, &network.metrics));
-        let (trial, ..) = headline::best(finished, &self.objectives)?;
-        let network = self.finished.iter().find(|network| network.trial == trial)?;
+        let best = headline::best(finished, &self.objectives)?;
+        let network = self.finished.iter().find(|network| network.trial == best.trial)?;
         let said = |(name, value): (&String, &f64)| {
             let (heading, value) = units::shown(name, *value);
             format!("{heading} {value}")

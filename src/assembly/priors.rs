@@ -6,7 +6,7 @@ use kiln_search::RunPaths;
 use kiln_space::SettingsError;
 use serde_json::{Map, Value};
 
-use crate::config::{ConfigError, Document, RunConfig, difference};
+use crate::config::{ConfigError, Difference, Document, RunConfig, difference};
 
 /// Refuses journals of studies that searched another space, as the configs in their run folders say. A
 /// journal that lies alone is held against the space by its genotypes only.
@@ -15,13 +15,13 @@ pub(super) fn check_journals(config: &RunConfig) -> Result<(), ConfigError> {
     for (key, journal) in journals(settings.table()) {
         let Some(space) = space_of(&journal) else { continue };
         let own = &config.document.root()["space"];
-        if let Some((at, there, here)) = difference("space", &space, own) {
+        if let Some(Difference { key: at, there, here }) = difference("space", &space, own) {
             let problem = format!(
                 "{} is of another space: `{at}` is {there} there and {here} here; name a study of the same \
                  space",
                 journal.display()
             );
-            return Err(config.document.explain(&SettingsError { key: settings.key(&key), problem }));
+            return Err(config.document.explain(&SettingsError::rule(settings.key(&key), problem)));
         }
     }
     Ok(())

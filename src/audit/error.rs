@@ -52,28 +52,49 @@ pub enum AuditError {
         path: PathBuf,
     },
     /// A line of the file of trained networks is damaged.
-    #[error("{}:{line}: {problem}; remove the line, and its network is trained again", path.display())]
+    #[error("{}:{line}: {damage}; remove the line, and its network is trained again", path.display())]
     Line {
         /// File.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
         /// What is wrong with it.
-        problem: String,
+        damage: AuditDamage,
     },
     /// The file of what an audit found is not what an audit writes.
     #[error(
-        "{}: damaged ({problem}); remove it, or run `kiln supernet audit` again, which trains nothing twice", path.display()
+        "{}: damaged ({damage}); remove it, or run `kiln supernet audit` again, which trains nothing twice", path.display()
     )]
     Damaged {
         /// File.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        damage: AuditDamage,
     },
     /// An evaluation was stopped, or its environment is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),
+}
+
+/// What is wrong with a file of an audit.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AuditDamage {
+    /// Its text is not what Kiln wrote.
+    #[error("{0}")]
+    Text(String),
+    /// A later build wrote it, or nobody did.
+    #[error("version {0} of its format is not known")]
+    Version(u32),
+    /// It has no predictor, and every audit has one.
+    #[error("it names no predictor")]
+    NoPredictor,
+    /// A rank correlation is out of its range.
+    #[error("tau of `{predictor}` is not between -1 and 1")]
+    Tau {
+        /// The predictor.
+        predictor: String,
+    },
 }
 
 impl AuditError {

@@ -10,7 +10,7 @@ use kiln_search::{Outcome, Progress};
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
-use super::AuditError;
+use super::{AuditDamage, AuditError};
 
 /// Kiln writes no longer file.
 const LONGEST_BYTES: u64 = 256 << 20;
@@ -52,8 +52,11 @@ impl Records {
         let text = read_text(path, LONGEST_BYTES)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let parse = |(index, line): (usize, &str)| {
-            let damaged = |problem| AuditError::Line { path: path.to_owned(), line: index + 1, problem };
-            parse_line(line.as_bytes()).map_err(damaged)
+            parse_line(line.as_bytes()).map_err(|problem| AuditError::Line {
+                path: path.to_owned(),
+                line: index + 1,
+                damage: AuditDamage::Text(problem.to_string()),
+            })
         };
         let lines = text[..whole].lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
         if lines.iter().any(|line: &Checked<Record>| !line.is_checked) {

@@ -6,7 +6,7 @@ use kiln_files::{Checked, FileError, optional, parse_document, read, write_docum
 use kiln_search::RunPaths;
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, AuditError};
+use super::{Audit, AuditDamage, AuditError};
 
 /// Name of the file.
 const FILE: &str = "audit.json";
@@ -50,15 +50,15 @@ impl Audit {
 
     /// The audit in the bytes of a file.
     fn parse(bytes: &[u8], path: &Path) -> Result<Checked<Self>, AuditError> {
-        let damaged = |problem: String| AuditError::Damaged { path: path.to_owned(), problem };
+        let damaged = |damage| AuditError::Damaged { path: path.to_owned(), damage };
         let as_damage = |error| match error {
-            FileError::Damaged { problem, .. } => damaged(problem),
+            FileError::Damaged { problem, .. } => damaged(AuditDamage::Text(problem.to_string())),
             error => error.into(),
         };
         let read: Checked<Document> = parse_document(path, bytes).map_err(as_damage)?;
         let version = read.content.version;
         if !(OLDEST..=VERSION).contains(&version) {
-            return Err(damaged(format!("version {version} of its format is not known")));
+            return Err(damaged(AuditDamage::Version(version)));
         }
         let Checked { content, is_checked } = read.required(path, version > OLDEST).map_err(as_damage)?;
         content.audit.check(path)?;
@@ -67,15 +67,15 @@ impl Audit {
 
     /// Holds the numbers against what they mean.
     fn check(&self, path: &Path) -> Result<(), AuditError> {
-        let damaged = |problem: String| Err(AuditError::Damaged { path: path.to_owned(), problem });
+        let damaged = |damage| Err(AuditError::Damaged { path: path.to_owned(), damage });
         if self.predictors.is_empty() {
-            return damaged("it names no predictor".to_owned());
+            return damaged(AuditDamage::NoPredictor);
         }
         for predictor in &self.predictors {
             if let Some(found) = predictor.correlation
                 && ![found.tau, found.low, found.high].iter().all(|tau| tau.abs() <= LARGEST_TAU)
             {
-                return damaged(format!("tau of `{}` is not between -1 and 1", predictor.name));
+                return damaged(AuditDamage::Tau { predictor: predictor.name.clone() });
             }
         }
         Ok(())

@@ -4,6 +4,7 @@ use std::num::NonZeroUsize;
 use std::path::PathBuf;
 
 use clap::{Args, Subcommand, ValueEnum};
+use thiserror::Error;
 
 #[derive(Debug, Subcommand)]
 pub(crate) enum BenchCommand {
@@ -114,9 +115,18 @@ pub(crate) struct CellsArguments {
     pub(crate) compared: Compared,
 }
 
-fn fidelity(text: &str) -> Result<(u32, String), String> {
-    let (epochs, column) = text.split_once('=').ok_or("expected `EPOCHS=COLUMN`, such as `12=e12_acc`")?;
-    let epochs = epochs.parse().map_err(|_| format!("`{epochs}` is not a number of epochs"))?;
+/// An argument that names no fidelity.
+#[derive(Debug, Error)]
+enum NoFidelity {
+    #[error("expected `EPOCHS=COLUMN`, such as `12=e12_acc`")]
+    Form,
+    #[error("`{0}` is not a number of epochs")]
+    Epochs(String),
+}
+
+fn fidelity(text: &str) -> Result<(u32, String), NoFidelity> {
+    let (epochs, column) = text.split_once('=').ok_or(NoFidelity::Form)?;
+    let epochs = epochs.parse().map_err(|_| NoFidelity::Epochs(epochs.to_owned()))?;
     Ok((epochs, column.to_owned()))
 }
 

@@ -9,6 +9,7 @@ use kiln::assembly::Registries;
 use kiln::config::RunConfig;
 use kiln_hw_models::CostModel;
 use kiln_search::{CostSet, study_front};
+use thiserror::Error;
 
 use crate::cli::Common;
 use crate::comparison::{Comparison, Contender, deciding};
@@ -70,11 +71,22 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
+/// Why two studies cannot be compared.
+#[derive(Debug, Error)]
+enum Difference {
+    #[error("their objectives are `{}` and `{}`", one.join("`, `"), other.join("`, `"))]
+    Objectives { one: Vec<String>, other: Vec<String> },
+    #[error("`{cost}` is that of {one} and of {other}")]
+    Models { cost: String, one: String, other: String },
+    #[error("`{cost}` is that of {models} by device files that differ")]
+    DeviceFiles { cost: String, models: String },
+}
+
 /// Whether the objectives of two studies are the same numbers.
-fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> Result<(), String> {
-    let objectives = |config: &RunConfig| format!("`{}`", config.search.objectives.join("`, `"));
+fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> Result<(), Difference> {
     if a.search.objectives != b.search.objectives {
-        return Err(format!("their objectives are {} and {}", objectives(a), objectives(b)));
+        let [one, other] = [a, b].map(|config| config.search.objectives.clone());
+        return Err(Difference::Objectives { one, other });
     }
     // Costs that need no device are the same everywhere.
     let predicted: BTreeSet<String> =
@@ -82,13 +94,13 @@ fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> 
     let Some(cost) = a.search.objectives.iter().find(|name| predicted.contains(*name)) else { return Ok(()) };
     let (a, b) = (models(a_costs), models(b_costs));
     if a != b {
-        return Err(format!("`{cost}` is that of {a} and of {b}"));
+        return Err(Difference::Models { cost: cost.clone(), one: a, other: b });
     }
     let bases = |costs: &CostSet| costs.devices().iter().map(|(_, model)| model.basis()).collect::<Vec<_>>();
     if bases(a_costs) == bases(b_costs) {
         Ok(())
     } else {
-        Err(format!("`{cost}` is that of {a} by device files that differ"))
+        Err(Difference::DeviceFiles { cost: cost.clone(), models: a })
     }
 }
 

@@ -4,9 +4,10 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use kiln::config::{Document, RunConfig};
+use kiln::config::{ConfigError, Document, RunConfig};
 use kiln_search::{RunFolder, RunPaths, StudyError, StudyRecord, Trial, study_front};
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
@@ -97,7 +98,7 @@ fn listed(paths: &RunPaths) -> Listed {
     };
     if let Err(problem) = fill(&mut study, paths) {
         study.state = State::Damaged;
-        study.problem = Some(problem);
+        study.problem = Some(problem.to_string());
     }
     if RunFolder::is_held(paths) {
         study.state = State::Running;
@@ -105,18 +106,33 @@ fn listed(paths: &RunPaths) -> Listed {
     study
 }
 
+/// A run folder that cannot be summed up.
+#[derive(Debug, Error)]
+enum DamagedRun {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}", .0.said())]
+    Journal(StudyError),
+}
+
+impl From<StudyError> for DamagedRun {
+    fn from(error: StudyError) -> Self {
+        Self::Journal(error)
+    }
+}
+
 /// Adds what config and journal say.
-fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), String> {
-    let text = paths.read_config().map_err(|error| error.said())?;
-    let document = Document::parse(&paths.config(), &text).map_err(|error| error.to_string())?;
-    let config = RunConfig::from_document(document, None).map_err(|error| error.to_string())?;
+fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), DamagedRun> {
+    let text = paths.read_config()?;
+    let document = Document::parse(&paths.config(), &text)?;
+    let config = RunConfig::from_document(document, None)?;
     study.budget = config.search.trials;
     study.objective = config.search.objectives.first().cloned();
     let record = match StudyRecord::read(paths) {
         Ok(record) => record,
         // Its first line is not written yet.
         Err(StudyError::NotARun { .. }) => return Ok(()),
-        Err(error) => return Err(error.said()),
+        Err(error) => return Err(error.into()),
     };
     let trials: Vec<Trial> = record.trials.into_values().map(|journaled| journaled.trial).collect();
     study.trials = trials.len() as u64;

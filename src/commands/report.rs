@@ -52,11 +52,8 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
     let page = page.with_cards(cards);
     let page = page.with_audit(audit.map(|audit| audit.content)).with_problems(problems);
     let inspector = Inspector { space, costs };
-    let inspections: BTreeMap<_, _> = page
-        .winners()
-        .into_iter()
-        .map(|trial| (trial.id, inspector.inspect(trial).map_err(|error| format!("{error:#}"))))
-        .collect();
+    let inspections: BTreeMap<_, _> =
+        page.winners().into_iter().map(|trial| (trial.id, inspector.inspect(trial))).collect();
     let html = page.page(&inspections).html();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{study}.html")));
     let is_own = |beginning: &[u8]| Page::is_own(beginning, &study);

@@ -5,7 +5,7 @@ use std::num::NonZeroUsize;
 use std::path::Path;
 
 use kiln::assembly::Folders;
-use kiln::audit::{Audit, AuditError, AuditPlan, AuditedNetwork, Predictor};
+use kiln::audit::{Audit, AuditError, AuditFailure, AuditPlan, AuditedNetwork, Predictor};
 use kiln_search::{EvalError, Outcome, Progress, RunFolder};
 use serde_json::json;
 
@@ -65,7 +65,7 @@ impl Progress for Lines {
 fn failed(audit: &Audit) -> String {
     let mut kinds = BTreeSet::new();
     let failed = audit.networks.iter().filter_map(|network| {
-        let (what, kind, reason) = network.failure()?;
+        let AuditFailure { what, kind, reason } = network.failure()?;
         kinds.insert(kind);
         Some(format!("\n  {}: {what} {}: {reason}", network.genotype, failures::said(kind)))
     });

@@ -28,11 +28,11 @@ pub(crate) fn deciding(config: &RunConfig) -> Value {
 
 /// What makes two studies others: the first key that differs, with both values.
 pub(super) fn difference(a: &Value, b: &Value) -> Option<String> {
-    let (key, a, b) = config::difference("", a, b)?;
+    let config::Difference { key, there, here } = config::difference("", a, b)?;
     if key == "resolved.data" {
         return Some("the data or their splits differ".to_owned());
     }
-    Some(format!("`{key}` is {a} there and {b} here"))
+    Some(format!("`{key}` is {there} there and {here} here"))
 }
 
 #[cfg(test)]

@@ -4,11 +4,27 @@ use serde_json::{Map, Value};
 
 use super::RESOLVED;
 
+/// A key at which two configs differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Dotted path of the key; empty for whole configs.
+    pub key: String,
+    /// Its value in the first config, as text.
+    pub there: String,
+    /// Its value in the second config, as text.
+    pub here: String,
+}
+
 /// The first key at which two values differ, with both as people read them. `key` is theirs; empty for whole
 /// configs.
 #[must_use]
-pub fn difference(key: &str, there: &Value, here: &Value) -> Option<(String, String, String)> {
+pub fn difference(key: &str, there: &Value, here: &Value) -> Option<Difference> {
     let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { format!("`{value}`") };
+    let differ = |there: &Value, here: &Value| Difference {
+        key: key.to_owned(),
+        there: shown(there),
+        here: shown(here),
+    };
     match (there, here) {
         (Value::Object(there), Value::Object(here)) => {
             let mut keys: Vec<&String> =
@@ -25,14 +41,8 @@ pub fn difference(key: &str, there: &Value, here: &Value) -> Option<(String, Str
             .zip(now)
             .enumerate()
             .find_map(|(index, (there, here))| difference(&format!("{key}.{index}"), there, here))
-            .map(|found| {
-                if before.iter().all(Value::is_object) {
-                    found
-                } else {
-                    (key.to_owned(), shown(there), shown(here))
-                }
-            }),
-        (there, here) => (there != here).then(|| (key.to_owned(), shown(there), shown(here))),
+            .map(|found| if before.iter().all(Value::is_object) { found } else { differ(there, here) }),
+        (there, here) => (there != here).then(|| differ(there, here)),
     }
 }
 
@@ -45,7 +55,8 @@ mod tests {
     #[test]
     fn the_first_difference_is_named_with_both_values() {
         let found = |there: Value, here: Value| {
-            difference("space", &there, &here).map(|(key, there, here)| format!("{key} {there} {here}"))
+            let found = difference("space", &there, &here);
+            found.map(|Difference { key, there, here }| format!("{key} {there} {here}"))
         };
         assert_eq!(found(json!({ "width": [8, 16] }), json!({ "width": [8, 16] })), None);
         let cases = [

@@ -6,6 +6,7 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use kiln_space::SettingsProblem;
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
@@ -55,7 +56,7 @@ impl Document {
                 path: path.to_owned(),
                 line: line_at(text.as_bytes(), at),
                 column: String::from_utf8_lossy(&text.as_bytes()[line_start..at]).chars().count() + 1,
-                problem: error.message().to_owned(),
+                error: Box::new(error),
             }
         })?;
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
@@ -148,12 +149,12 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, at: &str, value: &DeValue<'_>, span: Range<usize>) -> Result<Value, ConfigError> {
-        let refuse = |found: String, expected| {
+        let refuse = |found: String, expected: &str| {
             let line = Some(self.line(span.start));
             let place = Place { path: self.path.to_owned(), line, key: at.to_owned() };
             Err(ConfigError::Value {
                 place,
-                problem: format!("found {found}, expected {expected}"),
+                problem: SettingsProblem::Value { found, expected: expected.to_owned() },
                 nearest: None,
             })
         };

@@ -3,6 +3,7 @@
 use std::fmt;
 use std::path::PathBuf;
 
+use kiln_space::SettingsProblem;
 use thiserror::Error;
 
 /// Where a key stands.
@@ -57,7 +58,7 @@ pub enum ConfigError {
         byte: usize,
     },
     /// The file is not TOML.
-    #[error("{}:{line}:{column}: not valid TOML: {problem}", path.display())]
+    #[error("{}:{line}:{column}: not valid TOML: {}", path.display(), error.message())]
     Syntax {
         /// The config file.
         path: PathBuf,
@@ -66,7 +67,7 @@ pub enum ConfigError {
         /// Column, from 1.
         column: usize,
         /// What the parser found and expected.
-        problem: String,
+        error: Box<toml::de::Error>,
     },
     /// A key that nothing reads.
     #[error("{place}: unknown key; accepted: {}{}", listed(accepted), suggestion(nearest.as_deref()))]
@@ -92,7 +93,7 @@ pub enum ConfigError {
         /// The key.
         place: Place,
         /// What was found and what is accepted.
-        problem: String,
+        problem: SettingsProblem,
         /// The accepted value most like it.
         nearest: Option<String>,
     },

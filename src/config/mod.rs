@@ -12,7 +12,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use difference::difference;
+pub use difference::{Difference, difference};
 pub use document::Document;
 pub use error::{ConfigError, Place};
 pub use schema::schema;

@@ -1,6 +1,6 @@
 //! Whether the supernet ranks: what the last `kiln supernet audit` found, as a table and plots.
 
-use kiln::audit::{Audit, AuditedNetwork, Predictor};
+use kiln::audit::{Audit, AuditFailure, AuditedNetwork, Predictor};
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
 
 use super::names::{displayed, heading, subject, with_unit};
@@ -58,7 +58,7 @@ fn predictors(predictors: &[Predictor]) -> Table {
 /// The networks that failed, with the reason.
 fn failed(audit: &Audit) -> Option<Table> {
     let row = |network: &AuditedNetwork| {
-        let (what, kind, reason) = network.failure()?;
+        let AuditFailure { what, kind, reason } = network.failure()?;
         let said = format!("{what} {}", failures::said(kind));
         Some(vec![Cell::Text(network.genotype.to_string()), Cell::Text(said), Cell::Text(reason.to_owned())])
     };

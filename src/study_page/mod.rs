@@ -25,6 +25,7 @@ use kiln_search::{
 
 pub(crate) use self::history::History;
 use self::names::{Axes, with_unit};
+use crate::finished_files::CardError;
 use crate::headline;
 use crate::inspection::Inspection;
 use crate::report::PredictedFor;
@@ -50,7 +51,7 @@ pub(crate) struct StudyPage {
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
     /// Cards of finished networks, or why they cannot be read.
-    cards: BTreeMap<TrialId, Result<ModelCard, String>>,
+    cards: BTreeMap<TrialId, Result<ModelCard, CardError>>,
     problems: Vec<String>,
     /// What predicted the costs.
     devices: Vec<PredictedFor>,
@@ -107,7 +108,7 @@ impl StudyPage {
     }
 
     /// The same with the cards of finished networks.
-    pub(crate) fn with_cards(self, cards: BTreeMap<TrialId, Result<ModelCard, String>>) -> Self {
+    pub(crate) fn with_cards(self, cards: BTreeMap<TrialId, Result<ModelCard, CardError>>) -> Self {
         Self { cards, ..self }
     }
 
@@ -141,7 +142,7 @@ impl StudyPage {
     }
 
     /// The page. `inspections` are what there is to see of the winners, or why it cannot be seen.
-    pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, Result<Inspection, String>>) -> Page {
+    pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, anyhow::Result<Inspection>>) -> Page {
         let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials).with_numbers(self.numbers);
         let problems = self.problems.iter().cloned().map(Part::Text).collect();
         let sections = [
@@ -214,9 +215,9 @@ impl StudyPage {
         }
         // A test result is what the study came to, so it stands first.
         let finished = self.record.finished.values().map(|(finished, _)| (finished.trial, &finished.metrics));
-        if let Some((trial, name, value)) = headline::best(finished, &self.objectives) {
-            let (label, note) = (names::subject(name), format!("finished, trial {trial}"));
-            figures.insert(0, figure(&names::capitalized(&label), with_unit(name, value), note));
+        if let Some(best) = headline::best(finished, &self.objectives) {
+            let (label, note) = (names::subject(best.metric), format!("finished, trial {}", best.trial));
+            figures.insert(0, figure(&names::capitalized(&label), with_unit(best.metric, best.value), note));
         }
         let elapsed = units::duration(self.record.elapsed_s.duration());
         figures.push(figure("Time", elapsed, "of work on the study".to_owned()));

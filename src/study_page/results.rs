@@ -7,6 +7,7 @@ use kiln_export::page::{Cell, Part, Section, Table};
 use kiln_export::{ClassResult, ModelCard, TestResults, ValueResult};
 use kiln_search::TrialId;
 
+use crate::finished_files::CardError;
 use crate::units;
 
 /// Most classes whose confusion matrix is shown.
@@ -17,7 +18,7 @@ const OPEN: usize = 30;
 const CONFUSIONS: usize = 20;
 
 /// The section of these cards; `None` where no card has results, as those of older builds have none.
-pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, String>>) -> Option<Section> {
+pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, CardError>>) -> Option<Section> {
     let mut parts = Vec::new();
     for (trial, card) in cards {
         match card {

@@ -71,7 +71,7 @@ fn study() -> StudyPage {
     ])
 }
 
-fn inspections() -> BTreeMap<TrialId, Result<Inspection, String>> {
+fn inspections() -> BTreeMap<TrialId, anyhow::Result<Inspection>> {
     let layer = |name: &str, latency| LayerView {
         name: name.to_owned(),
         operation: "conv2d 3x3".to_owned(),
@@ -165,7 +165,7 @@ fn an_audit_is_shown_where_there_was_one() {
 #[test]
 fn studies_that_have_hardly_begun_have_a_page() {
     let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: Some(4) };
-    let none: BTreeMap<TrialId, Result<Inspection, String>> = BTreeMap::new();
+    let none: BTreeMap<TrialId, anyhow::Result<Inspection>> = BTreeMap::new();
     for events in [
         Vec::new(),
         vec![started.clone()],

@@ -13,7 +13,7 @@ use crate::units;
 impl StudyPage {
     pub(super) fn winners_section(
         &self,
-        inspections: &BTreeMap<TrialId, Result<Inspection, String>>,
+        inspections: &BTreeMap<TrialId, anyhow::Result<Inspection>>,
     ) -> Option<Section> {
         let winners = self.winners();
         if winners.is_empty() {
@@ -29,6 +29,7 @@ impl StudyPage {
             match inspections.get(&trial.id) {
                 Some(Ok(inspection)) => parts.extend(layers(trial, inspection)),
                 Some(Err(problem)) => {
+                    let problem = format!("{problem:#}");
                     parts.push(Part::Text(format!("Its layers cannot be shown: {problem}.")));
                 }
                 None => {}

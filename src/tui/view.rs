@@ -1,6 +1,7 @@
 //! What the user looks at: panel, order, filter, selection. Changed by keys only.
 
 use std::cmp::Reverse;
+use std::fmt;
 
 use kiln_search::TrialId;
 
@@ -54,12 +55,28 @@ pub(super) enum Order {
     Seconds,
 }
 
+/// Why an architecture cannot be shown, as the screen shows it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unseen(String);
+
+impl From<anyhow::Error> for Unseen {
+    fn from(error: anyhow::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
 /// A trial that is looked into.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Opened {
     pub(super) trial: TrialId,
-    /// Its architecture, or why there is none.
-    pub(super) inspection: Result<Inspection, String>,
+    /// Its architecture, or the lines that say why there is none.
+    pub(super) inspection: Result<Inspection, Unseen>,
     /// Lines scrolled.
     pub(super) scrolled: usize,
 }
@@ -128,7 +145,7 @@ impl View {
             _ if self.help => self.help = false,
             Key::Char('e') => match self.export(state, setup) {
                 Ok(trial) => return Some(Action::Export(trial)),
-                Err(message) => self.message = Some(message),
+                Err(why) => self.message = Some(why.to_string()),
             },
             _ if self.opened.is_some() => self.move_in_details(key, state, inspect),
             Key::Tab => self.turn(1),
@@ -235,7 +252,7 @@ impl View {
     fn open(&mut self, state: &State, inspect: &dyn Inspect) {
         let rows = self.rows(state);
         let Some(told) = rows.get(self.row(&rows)) else { return };
-        let inspection = inspect.inspect(&told.trial).map_err(|error| format!("{error:#}"));
+        let inspection = inspect.inspect(&told.trial).map_err(Unseen::from);
         self.selected = Some(told.trial.id);
         self.opened = Some(Opened { trial: told.trial.id, inspection, scrolled: 0 });
     }
@@ -274,30 +291,59 @@ impl View {
         }
     }
 
-    /// The trial to export, or why there is none and what to do.
-    fn export(&self, state: &State, setup: &Setup) -> Result<TrialId, String> {
+    /// The trial to export.
+    fn export(&self, state: &State, setup: &Setup) -> Result<TrialId, NoExport> {
         let rows = self.rows(state);
         let shown = self.opened.as_ref().map(|opened| opened.trial);
         let Some(id) = shown.or_else(|| rows.get(self.row(&rows)).map(|told| told.trial.id)) else {
-            return Err("there is no trial to export yet".to_owned());
+            return Err(NoExport::NoTrial);
         };
         if state.finished.contains_key(&id) {
             return Ok(id);
         }
-        let when = match setup.networks {
-            _ if state.ended => "it was not finished".to_owned(),
-            0 => "the study has no `[finish]`".to_owned(),
-            1 => "of the front, the best by the first objective will be finished".to_owned(),
-            count => format!("of the front, the {count} best by the first objective will be finished"),
+        let is_measured =
+            state.trials.get(&id).is_some_and(|told| told.trial.outcome.measurement().is_some());
+        Err(NoExport::NotFinished {
+            trial: id,
+            has_ended: state.ended,
+            networks: setup.networks,
+            advice: is_measured.then(|| how_to_finish(id, &setup.paths)),
+        })
+    }
+}
+
+/// Why there is nothing to export, and what to do.
+#[derive(Debug)]
+enum NoExport {
+    NoTrial,
+    NotFinished {
+        trial: TrialId,
+        has_ended: bool,
+        /// Networks that the study finishes at its end.
+        networks: usize,
+        /// How to finish this one.
+        advice: Option<String>,
+    },
+}
+
+impl fmt::Display for NoExport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::NotFinished { trial, has_ended, networks, advice } = self else {
+            return f.write_str("there is no trial to export yet");
         };
-        let way = match state.trials.get(&id).map(|told| &told.trial) {
-            Some(trial) if trial.outcome.measurement().is_some() => {
-                let way = how_to_finish(trial.id, &setup.paths);
-                format!("; {way}")
-            }
-            _ => String::new(),
-        };
-        Err(format!("trial {id} has no weights of its own to export: {when}{way}"))
+        write!(f, "trial {trial} has no weights of its own to export: ")?;
+        match networks {
+            _ if *has_ended => f.write_str("it was not finished"),
+            0 => f.write_str("the study has no `[finish]`"),
+            1 => f.write_str(
+                "the study will finish the network of the front that is best by the first objective",
+            ),
+            count => write!(
+                f,
+                "the study will finish the {count} networks of the front that are best by the first objective"
+            ),
+        }?;
+        advice.iter().try_for_each(|advice| write!(f, "; {advice}"))
     }
 }
 

@@ -1,6 +1,6 @@
 //! Settings that kinds of data sets have in common: splits, augmentation, and how many examples are taken.
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Settings, SettingsError, SettingsProblem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -139,14 +139,11 @@ impl Preparation {
 }
 
 /// The error for an unknown key with all the accepted ones, not only those of the kind.
-fn with_keys(error: SettingsError, keys: &[&str]) -> SettingsError {
-    let Some(rest) = error.problem.strip_prefix("unknown field `") else { return error };
-    // Between two names stand the words that serde puts there.
-    let mut names = rest.split('`').step_by(2);
-    let unknown = names.next().unwrap_or_default();
-    let names: Vec<&str> = names.chain(keys.iter().copied()).collect();
-    let problem = format!("unknown field `{unknown}`, expected one of `{}`", names.join("`, `"));
-    SettingsError { problem, ..error }
+fn with_keys(mut error: SettingsError, keys: &[&str]) -> SettingsError {
+    if let SettingsProblem::UnknownKey { accepted, .. } = &mut error.problem {
+        accepted.extend(keys.iter().map(|key| (*key).to_owned()));
+    }
+    error
 }
 
 #[cfg(test)]

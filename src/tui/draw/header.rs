@@ -182,9 +182,15 @@ struct Best {
 /// The test result of the best finished network, or else the best value of the search.
 fn best(state: &State, look: &Look<'_>) -> Option<Best> {
     let finished = state.finished.iter().map(|(id, (finished, _))| (*id, &finished.metrics));
-    if let Some((trial, name, value)) = headline::best(finished, &look.setup.objectives) {
-        let (what, value) = (heading(name), text(name, value));
-        return Some(Best { what, value, trial, qualifier: String::new(), role: Role::Finished });
+    if let Some(tested) = headline::best(finished, &look.setup.objectives) {
+        let (what, value) = (heading(tested.metric), text(tested.metric, tested.value));
+        return Some(Best {
+            what,
+            value,
+            trial: tested.trial,
+            qualifier: String::new(),
+            role: Role::Finished,
+        });
     }
     let ((value, trial), name) = state.best.zip(look.setup.objectives.first())?;
     let qualifier = state.qualifier().map_or_else(String::new, |qualifier| format!(" {qualifier}"));

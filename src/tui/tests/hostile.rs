@@ -86,7 +86,7 @@ fn no_name_of_a_run_folder_acts_on_the_terminal() {
         message: Some(HOSTILE.to_owned()),
         ..View::default()
     }));
-    let opened = Opened { trial: failed, inspection: Err(HOSTILE.to_owned()), scrolled: 0 };
+    let opened = Opened { trial: failed, inspection: Err(anyhow::anyhow!(HOSTILE).into()), scrolled: 0 };
     views.push(View { opened: Some(opened), ..View::default() });
     for view in &views {
         for (width, height) in [(60, 16), (120, 40), (200, 50)] {

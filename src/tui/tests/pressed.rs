@@ -120,7 +120,10 @@ fn what_cannot_be_exported_says_why_and_what_to_do() {
          trains it when the search has ended"
     );
     let said = message(&state(&searching()), Some(13));
-    assert!(said.ends_with("of the front, the best by the first objective will be finished"), "{said}");
+    assert!(
+        said.ends_with("the study will finish the network of the front that is best by the first objective"),
+        "{said}"
+    );
 }
 
 #[test]

@@ -14,7 +14,7 @@ use crate::tui::draw::{Look, draw};
 use crate::tui::palette::{Depth, Palette};
 use crate::tui::setup::{Role, Setup};
 use crate::tui::state::State;
-use crate::tui::view::{Opened, Panel, View};
+use crate::tui::view::{Opened, Panel, Unseen, View};
 
 const OBJECTIVES: [&str; 5] = [
     "mean_corpus_error_percent",
@@ -161,7 +161,7 @@ fn views() -> Vec<View> {
     views.extend(Panel::ALL.map(|focus| View { focus, ..View::default() }));
     views.extend(Panel::ALL.map(|focus| View { focus, zoomed: true, ..View::default() }));
     for id in [1_234_001, 1_234_013] {
-        let inspection = Long.inspect(&trial(1)).map_err(|error| error.to_string());
+        let inspection = Long.inspect(&trial(1)).map_err(Unseen::from);
         for scrolled in [0, 25] {
             let inspection = inspection.clone();
             views.push(View { opened: Some(Opened { trial: id, inspection, scrolled }), ..View::default() });
@@ -191,7 +191,7 @@ fn no_terminal_shows_a_number_that_a_large_one_does_not() {
 #[test]
 fn values_of_details_are_whole_at_every_size() {
     let state = state();
-    let inspection = Long.inspect(&trial(1)).map_err(|error| error.to_string());
+    let inspection = Long.inspect(&trial(1)).map_err(Unseen::from);
     let view = View { opened: Some(Opened { trial: 1_234_001, inspection, scrolled: 0 }), ..View::default() };
     for size in SIZES {
         let frame = rows((size.0, 100), &state, &view).join("\n");
