@@ -1,7 +1,5 @@
-//! Frames against golden files. `KILN_BLESS=1 cargo test --bin kiln frames` writes them anew.
+//! Frames against snapshots. `INSTA_UPDATE=always cargo test --bin kiln frames` writes them again.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use kiln_search::{Event, Fidelity};
@@ -15,7 +13,7 @@ use crate::tui::keys::Key;
 use crate::tui::palette::{Depth, Palette};
 use crate::tui::setup::Role;
 use crate::tui::state::State;
-use crate::tui::view::{Opened, Panel, View};
+use crate::tui::view::{Opened, Panel, Unseen, View};
 
 fn render(width: u16, height: u16, state: &State, view: &View, depth: Depth, now: Duration) -> String {
     let setup = setup(Role::Runs);
@@ -33,17 +31,16 @@ fn render(width: u16, height: u16, state: &State, view: &View, depth: Depth, now
 fn check(name: &str, (width, height): (u16, u16), state: &State, view: &View) {
     let now = state.last_event.max(Duration::from_secs(67));
     let found = render(width, height, state, view, Depth::True, now);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tui/golden").join(format!("{name}.txt"));
-    if std::env::var_os("KILN_BLESS").is_some() {
-        fs::write(&path, &found).unwrap();
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "{}: another frame:\n{found}", path.display());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, found));
 }
 
 fn opened() -> View {
     let trial = best(150);
-    let inspection = Small.inspect(&super::trial(trial)).map_err(|error| error.to_string());
+    let inspection = Small.inspect(&super::trial(trial)).map_err(Unseen::from);
     View { opened: Some(Opened { trial, inspection, scrolled: 0 }), selected: Some(trial), ..View::default() }
 }
 
@@ -172,7 +169,7 @@ fn a_study_of_several_fidelities_says_with_how_much_effort() {
     for part in ["after 3 of 20 epochs (trial", " effort ", " 1 epoch ", " 3 epochs "] {
         assert!(frame.contains(part), "`{part}` is not in\n{frame}");
     }
-    let inspection = Small.inspect(&super::trial(4)).map_err(|error| error.to_string());
+    let inspection = Small.inspect(&super::trial(4)).map_err(Unseen::from);
     let opened = Opened { trial: 4, inspection, scrolled: 0 };
     let frame = shown(&View { opened: Some(opened), selected: Some(4), ..View::default() });
     assert!(frame.contains(" trial 4, after 1 of 20 epochs, "), "{frame}");
