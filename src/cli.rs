@@ -7,16 +7,18 @@ mod supernet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub(crate) use self::bench::{
     BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName, StudyArguments,
 };
 pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
 pub(crate) use self::supernet::SupernetCommand;
+use crate::version;
 
 /// Neural architecture search: from a config file to an exported network.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, long_version = version::text(), about, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -183,6 +185,12 @@ pub(crate) enum Command {
     },
     /// Print a JSON schema of configs, for editors
     Schema,
+    /// Print a script that completes commands and options in a shell
+    Completions {
+        /// Shell that reads the script
+        #[arg(value_enum)]
+        shell: Shell,
+    },
     /// Write a commented starter config
     Init {
         /// File to write

@@ -25,6 +25,7 @@ mod test_results;
 mod text_table;
 mod tui;
 mod units;
+mod version;
 mod volume;
 
 use std::process::ExitCode;

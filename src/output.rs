@@ -55,6 +55,11 @@ pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     write(&plain_json(&serde_json::to_string(value)?))
 }
 
+/// Prints a script for a shell as it is. It holds nothing that comes from a file.
+pub(crate) fn print_script(script: &str) -> io::Result<()> {
+    write(script.trim_end())
+}
+
 fn write(text: &str) -> io::Result<()> {
     let mut out = io::stdout().lock();
     let written =

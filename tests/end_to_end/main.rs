@@ -4,6 +4,7 @@
 
 mod bench;
 mod broken_inputs;
+mod command_line;
 mod configs;
 mod crashes;
 mod displaced;
