@@ -1,4 +1,4 @@
-//! Whether the files of finished networks are still what was written, for people.
+//! Checks for people whether the files of finished networks are unchanged.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use crate::output;
 
-/// What is to be said of the files of these networks; nothing where all are what was written.
+/// Problems with the files of these networks. Empty if all files are unchanged.
 pub(crate) fn problems<'a>(
     paths: &RunPaths,
     finished: impl IntoIterator<Item = &'a Finished>,
@@ -35,9 +35,9 @@ pub(crate) fn problems<'a>(
     problems
 }
 
-/// Name of a card in the folder of its network.
+/// File name of a card in the folder of its network.
 const CARD: &str = "card.json";
-/// Kiln writes no longer card.
+/// Kiln writes no larger card.
 const LONGEST_CARD_BYTES: u64 = 16 << 20;
 
 /// A card that cannot be shown.
@@ -57,7 +57,7 @@ impl From<FileError> for CardError {
     }
 }
 
-/// The cards of those of these trials that have one, or why a card cannot be read.
+/// The cards of these trials, or why a card cannot be read. Trials without a card are left out.
 pub(crate) fn cards(
     paths: &RunPaths,
     trials: impl Iterator<Item = TrialId>,
@@ -74,7 +74,7 @@ pub(crate) fn cards(
     trials.filter_map(card).collect()
 }
 
-/// Says each problem on standard error.
+/// Prints each problem on standard error.
 pub(crate) fn warn(problems: &[String]) {
     for problem in problems {
         output::say(&format!("warning: {problem}"));

@@ -1,4 +1,4 @@
-//! The headline of a study: the test result of the best network that was finished. An estimate is none.
+//! The headline of a study: the test result of its best finished network. Estimates do not count.
 
 use std::collections::BTreeMap;
 
@@ -24,14 +24,14 @@ pub(crate) fn best<'a>(
         let (name, value) = tested.or_else(|| metrics.first_key_value())?;
         Some(TestResult { trial, metric: name, value: *value })
     };
-    // Test metrics are errors and losses, except for these.
+    // Test metrics are minimized, except for these.
     let is_maximized = |name: &str| ["accuracy", "f1", "r2"].iter().any(|kind| name.contains(kind));
     let minimized =
         |result: &TestResult<'_>| if is_maximized(result.metric) { -result.value } else { result.value };
     finished.filter_map(result).min_by(|a, b| minimized(a).total_cmp(&minimized(b)))
 }
 
-/// The name of what is tested for an objective.
+/// The name of the test metric for an objective.
 fn of_test(objective: &str) -> String {
     match objective {
         "macro_f1_error_percent" => "test_macro_f1_percent".to_owned(),
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_test_result_wins_whether_it_is_an_accuracy_or_an_error() {
+    fn best_result_maximizes_accuracy_and_minimizes_error() {
         let best_of = |name: &str, values: [f64; 3]| {
             let networks = values.map(|value| BTreeMap::from([(name.to_owned(), value)]));
             best((4..).zip(&networks), &[]).map(|best| (best.trial, best.metric.to_owned(), best.value))
@@ -62,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_objective_that_was_tested_decides() {
+    fn first_tested_objective_decides() {
         let network = |accuracy, balanced| {
             let named = [("test_accuracy_percent", accuracy), ("test_balanced_accuracy_percent", balanced)];
             BTreeMap::from(named.map(|(name, value)| (name.to_owned(), value)))

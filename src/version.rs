@@ -1,11 +1,11 @@
-//! What `kiln --version` prints: the release, and what else decides how a build behaves. Files that Kiln writes
-//! name the release alone.
+//! The text of `kiln --version`: release, commit, features and instruction set. Files that Kiln writes
+//! contain the release alone.
 
 use std::sync::LazyLock;
 
 use kiln_evaluator::InstructionSet;
 
-/// The release, the commit where it is known, the features, and the instructions that the kernels use here.
+/// The release, the commit if known, the features, and the instruction set of the kernels on this machine.
 pub(crate) fn text() -> &'static str {
     static TEXT: LazyLock<String> = LazyLock::new(|| {
         let commit =
@@ -20,7 +20,7 @@ pub(crate) fn text() -> &'static str {
     &TEXT
 }
 
-/// Features of this build.
+/// The features of this build.
 fn features() -> String {
     let features = [
         ("cuda", cfg!(feature = "cuda")),

@@ -1,4 +1,4 @@
-//! `kiln bench`: strategies on problems whose answers are known.
+//! `kiln bench`: compares strategies on problems with known results.
 
 use std::fmt::Write;
 

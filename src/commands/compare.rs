@@ -1,4 +1,4 @@
-//! `kiln compare`: studies beside each other.
+//! `kiln compare`: compares studies.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -82,13 +82,13 @@ enum Difference {
     DeviceFiles { cost: String, models: String },
 }
 
-/// Whether the objectives of two studies are the same numbers.
+/// Checks that the objectives of two studies mean the same quantities.
 fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> Result<(), Difference> {
     if a.search.objectives != b.search.objectives {
         let [one, other] = [a, b].map(|config| config.search.objectives.clone());
         return Err(Difference::Objectives { one, other });
     }
-    // Costs that need no device are the same everywhere.
+    // Costs that do not depend on a device always compare.
     let predicted: BTreeSet<String> =
         a_costs.names().into_iter().filter(|name| !matches!(name.as_str(), "macs" | "parameters")).collect();
     let Some(cost) = a.search.objectives.iter().find(|name| predicted.contains(*name)) else { return Ok(()) };
@@ -104,7 +104,7 @@ fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> 
     }
 }
 
-/// The models of a study with what they predict for.
+/// The cost models of a study with their conditions.
 fn models(costs: &CostSet) -> String {
     let model = |(_, model): &(String, Arc<dyn CostModel>)| match model.conditions() {
         Some(conditions) => format!("{} for {conditions}", model.name()),
@@ -113,10 +113,10 @@ fn models(costs: &CostSet) -> String {
     costs.devices().iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
-/// Epochs for which the evaluator of a run trains a network, if it trains each on its own. Used where the
-/// journal lacks them.
+/// Epochs for which the evaluator of a run trains each network. `None` if it does not train each on its own.
+/// For journals that do not record the number.
 fn full_epochs(config: &RunConfig) -> Option<u32> {
-    // A supernet's epochs are those of the shared weights.
+    // For a supernet, `epochs` refers to the shared weights.
     let trains_each = config.evaluator.kind == "scratch";
     let epochs = config.evaluator.settings.table().get("epochs").filter(|_| trains_each)?;
     epochs.as_u64().and_then(|epochs| u32::try_from(epochs).ok())

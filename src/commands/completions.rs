@@ -1,4 +1,4 @@
-//! `kiln completions`: scripts that complete commands and options in a shell.
+//! `kiln completions`: prints a script that completes commands and options in a shell.
 
 use clap::CommandFactory;
 use clap_complete::{Shell, generate};

@@ -1,4 +1,4 @@
-//! `kiln export`: write a finished network in another format.
+//! `kiln export`: writes a finished network in another format.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
 use crate::{finished_files, output_file, reading};
 
-/// What is to be written, and where.
+/// What to write, and where.
 pub(crate) struct Output {
     pub(crate) format: String,
     pub(crate) precision: Option<ExportPrecision>,
@@ -76,7 +76,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     Ok(Exit::Done)
 }
 
-/// Refuses a model file that is not what was written; says which of the other files are not.
+/// Refuses a changed model file, and warns of other files that were changed.
 fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     let Some(finished) = run.finished.iter().find(|finished| finished.trial == trial) else { return Ok(()) };
     let model = finished.files.iter().find(|file| file.name == MODEL);
@@ -92,8 +92,8 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The network in 8 bits. Where layers were finished in single precision, the ranges of their values are taken from the
-/// training images of the study.
+/// The network in 8 bits. For layers that were finished in single precision, the ranges of values come from
+/// the study's training images.
 fn in_integers(
     model: &TrainedModel,
     path: &Path,

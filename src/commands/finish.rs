@@ -1,4 +1,4 @@
-//! `kiln finish`: train, test and export networks of a study whose search has ended.
+//! `kiln finish`: trains, tests and exports networks of a study whose search has ended.
 
 use kiln::config::FinishTable;
 use kiln_search::{FailureGroup, Status, Wanted};
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// `[finish]` with another number of epochs, where one is given.
+/// `[finish]` with the number of epochs replaced, if one is given.
 fn with_epochs(settings: &Settings, epochs: Option<u32>) -> Settings {
     let mut table = settings.table().clone();
     if let Some(epochs) = epochs {

@@ -1,4 +1,4 @@
-//! One file a command.
+//! The commands of the program, one in each file.
 
 mod bench;
 mod check;
@@ -22,7 +22,7 @@ mod watch;
 use crate::cli::{Arguments, Command};
 use crate::exit::{Exit, Failure};
 
-/// Does what was asked.
+/// Runs the requested command.
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let common = arguments.common;
     match arguments.command {

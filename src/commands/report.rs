@@ -1,4 +1,4 @@
-//! `kiln report`: a study on one HTML page.
+//! `kiln report`: writes a study as one HTML page.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};

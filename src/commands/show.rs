@@ -1,4 +1,4 @@
-//! `kiln show`: one architecture, its layers, shapes and cost by layer.
+//! `kiln show`: prints one architecture with its layers, shapes and cost by layer.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -122,7 +122,7 @@ fn as_json(
     }))
 }
 
-/// Number format of a layer, and zeros among its weights.
+/// Number format of a layer, and the share of zeros among its weights.
 fn stored(layer: &Layer) -> String {
     let Precision { weights, activations } = layer.precision;
     let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });

@@ -1,4 +1,4 @@
-//! How two configs differ.
+//! Differences between two configs.
 
 use serde_json::{Map, Value};
 
@@ -15,8 +15,7 @@ pub struct Difference {
     pub here: String,
 }
 
-/// The first key at which two values differ, with both as people read them. `key` is theirs; empty for whole
-/// configs.
+/// The first key at which two values differ. `key` is the path of the values, and is empty for whole configs.
 #[must_use]
 pub fn difference(key: &str, there: &Value, here: &Value) -> Option<Difference> {
     let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { format!("`{value}`") };
@@ -29,7 +28,8 @@ pub fn difference(key: &str, there: &Value, here: &Value) -> Option<Difference> 
         (Value::Object(there), Value::Object(here)) => {
             let mut keys: Vec<&String> =
                 there.keys().chain(here.keys().filter(|key| !there.contains_key(*key))).collect();
-            // A table that follows from others comes last: what a person wrote says more.
+            // Kiln derives the table `resolved` from the others, so a difference in what the user wrote is
+            // more helpful.
             keys.sort_by_key(|inner| *inner == RESOLVED);
             let of = |table: &Map<String, Value>, key: &str| table.get(key).cloned().unwrap_or_default();
             let dotted =
@@ -53,7 +53,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_difference_is_named_with_both_values() {
+    fn difference_names_first_key_with_both_values() {
         let found = |there: Value, here: Value| {
             let found = difference("space", &there, &here);
             found.map(|Difference { key, there, here }| format!("{key} {there} {here}"))

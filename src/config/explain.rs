@@ -1,11 +1,12 @@
-//! From the error of a part's settings to what a person reads: place, plain words, the nearest accepted name.
+//! Turns an error of a part's settings into a message for the user: with the place, in plain words, and with
+//! the most similar accepted name.
 
 use kiln_space::{Found, SettingsError, SettingsProblem};
 
 use super::tables::keys_beside_settings;
 use super::{ConfigError, Document};
 
-/// How serde names types, and how people do.
+/// Names of types in serde's errors, and what the user reads instead.
 const WORDS: [(&str, &str); 12] = [
     ("u8", "a whole number from 0 to 255"),
     ("u16", "a whole number from 0 to 65535"),
@@ -21,7 +22,7 @@ const WORDS: [(&str, &str); 12] = [
     ("a map", "a table"),
 ];
 
-/// The name most like `found`, if one is like it at all.
+/// The accepted name that is most similar to `found`, if any is similar enough.
 pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let alike = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
     let closest = accepted.into_iter().min_by_key(|name| (alike(name), *name))?;
@@ -30,7 +31,7 @@ pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a st
 }
 
 impl Document {
-    /// The error of a part's settings, shown where the key stands.
+    /// An error of a part's settings with the place of the key.
     #[must_use]
     pub fn explain(&self, error: &SettingsError) -> ConfigError {
         let SettingsError { key, problem } = error;
@@ -45,7 +46,7 @@ impl Document {
             SettingsProblem::UnknownName { found, accepted } => {
                 (in_words(problem), nearest(found, accepted.iter().map(String::as_str)))
             }
-            // A part names values in backticks.
+            // Parts put accepted names in backticks.
             SettingsProblem::Value { found, expected } => {
                 let accepted = quoted(expected);
                 let found = quoted(found).into_iter().next();
@@ -57,7 +58,7 @@ impl Document {
         ConfigError::Value { place: self.place(key), problem, nearest }
     }
 
-    /// A key that nothing reads; `accepted` are those that are read in its table.
+    /// The error for a key that no part reads. `accepted` lists the keys of its table.
     pub(super) fn unknown_key(&self, table: &str, key: &str, mut accepted: Vec<String>) -> ConfigError {
         let place = self.place(&join(table, key));
         let table = self.place(table).key;
@@ -70,12 +71,12 @@ impl Document {
         ConfigError::UnknownKey { place, accepted, nearest }
     }
 
-    /// A key that must be there and is not.
+    /// The error for a required key that is missing.
     pub(crate) fn missing(&self, key: &str, expected: &str) -> ConfigError {
         ConfigError::Missing { place: self.place(key), expected: expected.to_owned() }
     }
 
-    /// An impossible value.
+    /// The error for an impossible value.
     pub(crate) fn value(&self, key: &str, found: impl std::fmt::Display, expected: &str) -> ConfigError {
         self.explain(&SettingsError::value(key, found, expected))
     }
@@ -85,7 +86,7 @@ fn join(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
@@ -122,7 +123,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_only_named_when_it_is_near() {
+    fn nearest_name_is_given_only_if_similar() {
         let names = ["trials", "strategy", "objectives"];
         assert_eq!(nearest("trails", names).as_deref(), Some("trials"));
         assert_eq!(nearest("Objective", names).as_deref(), Some("objectives"));
@@ -131,7 +132,7 @@ mod tests {
     }
 
     #[test]
-    fn a_mismatch_is_told_without_serdes_names_of_types() {
+    fn mismatch_is_shown_without_serde_type_names() {
         let told = |found: Found, expected: &str| {
             let expected = expected.to_owned();
             in_words(&SettingsProblem::Mismatch { kind: Mismatch::Type, found, expected }).to_string()

@@ -1,5 +1,5 @@
-//! A JSON schema of config files, for editors. The tables that are read here are described by their types; a registered part
-//! has its own settings, which stay open, but its name must be a known one.
+//! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads. The
+//! settings of a registered part stay open, but its name must be registered.
 
 use std::collections::BTreeMap;
 
@@ -78,7 +78,7 @@ pub fn schema(registries: &Registries) -> Value {
     })
 }
 
-/// The schema of a type, as a part of another one.
+/// The schema of a type for use inside another schema.
 fn described<T: JsonSchema>(description: &str) -> Value {
     let mut schema: Schema = schema_for!(T);
     for key in ["$schema", "title"] {
@@ -88,7 +88,7 @@ fn described<T: JsonSchema>(description: &str) -> Value {
     schema.to_value()
 }
 
-/// How much each class counts in the loss of a training.
+/// The schema of `class_weights`.
 fn class_weights() -> Value {
     json!({
         "description": "How much each class counts in the loss of training: `\"balanced\"`, or a weight for \
@@ -114,9 +114,9 @@ fn part(description: &str, kinds: impl IntoIterator<Item = (String, &'static str
     })
 }
 
-/// One of these names, each with a line about it.
+/// One of these names, each with a line of documentation.
 fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
-    // In the order of the names, whatever order they came in.
+    // Sorted by name, for any order of registration.
     let names: BTreeMap<String, &str> = names.into_iter().collect();
     let one = |(name, doc): (String, &str)| match doc {
         "" => json!({ "const": name }),
@@ -152,7 +152,7 @@ mod tests {
     use crate::config::tables::TABLES;
 
     #[test]
-    fn every_table_and_every_registered_part_is_in_it() {
+    fn schema_contains_every_table_and_registered_part() {
         let registries = Registries::builtin();
         let schema = schema(&registries);
         let tables: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();

@@ -1,10 +1,10 @@
-//! Broken configs and exactly what is said about them.
+//! Broken configs and their exact messages.
 
 use std::path::Path;
 
 use super::*;
 
-/// A config that is right, for tests to break.
+/// A valid config for tests to break.
 const RIGHT: &str = r#"[study]
 name = "a"
 seed = 1
@@ -37,14 +37,14 @@ fn read(text: &str) -> Result<RunConfig, ConfigError> {
     RunConfig::from_document(Document::parse(Path::new("a.toml"), text)?, None)
 }
 
-/// The message for [`RIGHT`] with `from` replaced by `to`.
+/// The message for [`RIGHT`] after `from` is replaced with `to`.
 fn message(from: &str, to: &str) -> String {
     assert!(RIGHT.contains(from), "`{from}` is in the config");
     read(&RIGHT.replacen(from, to, 1)).map_or_else(|error| error.to_string(), |_| "accepted".to_owned())
 }
 
 #[test]
-fn the_right_config_is_read_as_written() {
+fn valid_config_is_read_as_written() {
     let config = read(RIGHT).unwrap();
     assert_eq!(config.study, StudyTable { name: "a".to_owned(), seed: 1 });
     assert_eq!(config.search.strategy.kind, "random");
@@ -54,7 +54,7 @@ fn the_right_config_is_read_as_written() {
 }
 
 #[test]
-fn a_seed_from_outside_belongs_to_the_config() {
+fn given_seed_replaces_seed_of_config() {
     let document = Document::parse(Path::new("a.toml"), RIGHT).unwrap();
     let config = RunConfig::from_document(document, Some(7)).unwrap();
     assert_eq!(config.study.seed, 7);
@@ -62,7 +62,7 @@ fn a_seed_from_outside_belongs_to_the_config() {
 }
 
 #[test]
-fn unknown_keys() {
+fn unknown_key_is_refused_with_accepted_keys() {
     let cases = [
         (
             "[study]",
@@ -91,7 +91,7 @@ fn unknown_keys() {
 }
 
 #[test]
-fn missing_keys() {
+fn missing_key_is_refused_with_expected_value() {
     let cases = [
         ("name = \"a\"\n", "", "a.toml:1: `study.name`: missing; expected a value"),
         ("kind = \"digits\"", "", "a.toml:5: `data.kind`: missing; expected a name in quotes"),
@@ -113,7 +113,7 @@ fn missing_keys() {
 }
 
 #[test]
-fn wrong_types() {
+fn wrong_type_is_refused_with_found_and_expected() {
     let cases = [
         (
             "seed = 1",
@@ -170,7 +170,7 @@ fn wrong_types() {
 }
 
 #[test]
-fn impossible_values() {
+fn impossible_value_is_refused_with_found_and_expected() {
     let cases = [
         ("trials = 10", "trials = 0", "a.toml:22: `search.trials`: found 0, expected at least 1"),
         (
@@ -230,7 +230,7 @@ fn impossible_values() {
 }
 
 #[test]
-fn what_is_not_toml() {
+fn invalid_toml_is_refused_with_line_and_column() {
     let cases = [
         ("seed = 1", "seed = 1\nseed = 2", "a.toml:4:1: not valid TOML: duplicate key"),
         (
@@ -247,7 +247,7 @@ fn what_is_not_toml() {
 }
 
 #[test]
-fn what_is_not_a_config_file() {
+fn unreadable_config_file_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("a.toml");
     let message = |bytes: &[u8]| {

@@ -1,4 +1,4 @@
-//! Whether the supernet ranks: what the last `kiln supernet audit` found, as a table and plots.
+//! The last `kiln supernet audit` of a study, as a table and plots.
 
 use kiln::audit::{Audit, AuditFailure, AuditedNetwork, Predictor};
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
@@ -6,7 +6,7 @@ use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Serie
 use super::names::{displayed, heading, subject, with_unit};
 use crate::{failures, units};
 
-/// What a predictor of the audit is called among people.
+/// The name of a predictor for people.
 fn called(name: &str) -> String {
     match name.split_once(' ') {
         Some(("supernet", metric)) => format!("supernet's {}", subject(metric)),
@@ -55,7 +55,7 @@ fn predictors(predictors: &[Predictor]) -> Table {
     }
 }
 
-/// The networks that failed, with the reason.
+/// The failed networks with their reasons. `None` if none failed.
 fn failed(audit: &Audit) -> Option<Table> {
     let row = |network: &AuditedNetwork| {
         let AuditFailure { what, kind, reason } = network.failure()?;
@@ -70,12 +70,13 @@ fn failed(audit: &Audit) -> Option<Table> {
     })
 }
 
-/// Networks with what was measured after training each.
+/// Networks with the mean of the metric over their trainings.
 fn measured(audit: &Audit) -> impl Iterator<Item = (&AuditedNetwork, f64)> {
     audit.networks.iter().filter_map(|network| Some((network, network.trained(&audit.metric)?)))
 }
 
-/// The estimates against what training gave. Their scales differ as a rule, so the line on which both are the same is not drawn.
+/// The estimates against the results of training. Their scales usually differ, so the line of equal values is
+/// not drawn.
 fn estimates(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {
@@ -102,7 +103,7 @@ fn estimates(audit: &Audit) -> Plot {
     }
 }
 
-/// The simplest rival of a supernet.
+/// The number of parameters against the results of training. It is the simplest rival of a supernet.
 fn parameters(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {

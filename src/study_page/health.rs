@@ -1,4 +1,4 @@
-//! What went wrong, and where the time went.
+//! Failures and warnings of a study, and the time of its stages.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::StudyPage;
 use crate::failures::{self, advice, said};
 use crate::units;
 
-/// Failures that are listed.
+/// Maximum number of failures in the list.
 const LISTED: usize = 200;
 const STAGES: [&str; super::history::STAGES] =
     ["prepare: data and supernet", "search", "finish: train on and export"];
@@ -88,7 +88,7 @@ impl StudyPage {
             .then(|| Part::Folded { summary, part: Box::new(Part::Code(warnings.join("\n"))) })
     }
 
-    /// Time that processes worked in each stage.
+    /// Time of work in each stage.
     fn stage_times(&self) -> Table {
         let seconds = self.history.stages;
         let whole: Seconds = seconds.iter().copied().sum();
@@ -126,7 +126,7 @@ impl StudyPage {
     }
 }
 
-/// Failures by reason.
+/// Failures, grouped by reason.
 fn reasons(groups: &[FailureGroup]) -> Table {
     let row = |group: &FailureGroup| {
         vec![

@@ -1,4 +1,4 @@
-//! How the search went on: the volume that its front dominates, and the best network so far.
+//! Progress of the search: the hypervolume of the front, and the best network so far.
 
 use kiln_export::page::{Axis, Ink, Line, Plot, Point, Series, Shape};
 
@@ -6,7 +6,7 @@ use super::StudyPage;
 use super::names::{Axes, displayed, value, with_unit};
 use crate::volume::{self, Volume};
 
-/// Most points that a curve is drawn with.
+/// Maximum number of points in a curve.
 const POINTS: usize = 1000;
 
 impl StudyPage {

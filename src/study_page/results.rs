@@ -1,4 +1,4 @@
-//! What finished networks do on the test split, class by class or value by value, from their cards.
+//! Test results of finished networks by class or by value, from their cards.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -10,14 +10,14 @@ use kiln_search::TrialId;
 use crate::finished_files::CardError;
 use crate::units;
 
-/// Most classes whose confusion matrix is shown.
+/// Maximum number of classes for a confusion matrix.
 const MATRIX: usize = 30;
-/// Classes beyond which the table is folded.
+/// With more classes than this, the table is folded.
 const OPEN: usize = 30;
-/// Confusions that are listed where the matrix is too large.
+/// Number of confusions listed instead of a matrix that is too large.
 const CONFUSIONS: usize = 20;
 
-/// The section of these cards; `None` where no card has results, as those of older builds have none.
+/// The section for these cards. `None` if no card has results. Cards of older builds have none.
 pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, CardError>>) -> Option<Section> {
     let mut parts = Vec::new();
     for (trial, card) in cards {
@@ -95,7 +95,7 @@ fn classes(trial: TrialId, classes: &[ClassResult]) -> Table {
     }
 }
 
-/// The confusion matrix, or the most frequent confusions where it is too large.
+/// The confusion matrix. If it is too large, the most frequent confusions.
 fn confusions(trial: TrialId, test: &TestResults) -> Table {
     if test.confusion.len() == test.classes.len() && test.classes.len() <= MATRIX {
         let row = |(class, row): (&ClassResult, &Vec<u64>)| {
@@ -151,7 +151,7 @@ mod tests {
     use crate::test_results::tests::of_classes;
 
     #[test]
-    fn a_card_gives_tables_and_an_old_one_gives_nothing() {
+    fn card_gives_tables_and_old_card_gives_none() {
         let mut card = ModelCard {
             classes: vec!["cat".to_owned(), "dog".to_owned()],
             class_weights: [("dog".to_owned(), 2.5)].into(),

@@ -89,7 +89,7 @@ fn inspections() -> BTreeMap<TrialId, anyhow::Result<Inspection>> {
 }
 
 #[test]
-fn a_study_has_every_section() {
+fn page_has_every_section() {
     let html = study().page(&inspections()).html();
     for part in [
         "<h1>&lt;quick&gt;</h1>",
@@ -112,14 +112,14 @@ fn a_study_has_every_section() {
     ] {
         assert!(html.contains(part), "`{part}` is not in the page");
     }
-    // Until the supernet was ready, from then to the end of the search, and to the end.
+    // The times: until the supernet was ready, until the end of the search, and until the end of the study.
     for time in ["3.0 s", "7.0 s", "2.0 s"] {
         assert!(html.contains(&format!("<td class=\"number\">{time}</td>")), "{time}");
     }
 }
 
 #[test]
-fn an_audit_is_shown_where_there_was_one() {
+fn page_shows_audit_if_present() {
     let measured = |value: f64| Outcome::from_metrics([("error_percent".to_owned(), value)].into());
     let network = |gene: u8, trained: f64| AuditedNetwork {
         genotype: Genotype::new([gene]),
@@ -163,7 +163,7 @@ fn an_audit_is_shown_where_there_was_one() {
 }
 
 #[test]
-fn studies_that_have_hardly_begun_have_a_page() {
+fn page_of_unfinished_study_has_no_invalid_numbers() {
     let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: Some(4) };
     let none: BTreeMap<TrialId, anyhow::Result<Inspection>> = BTreeMap::new();
     for events in [
@@ -181,7 +181,7 @@ fn studies_that_have_hardly_begun_have_a_page() {
 }
 
 #[test]
-fn a_single_objective_is_shown_against_what_limits_it() {
+fn single_objective_is_plotted_against_constrained_cost() {
     let mut page = study();
     page.objectives.truncate(1);
     let axes = Axes::choose(&page.objectives, &page.constraints, &page.trials);
@@ -194,7 +194,7 @@ fn a_single_objective_is_shown_against_what_limits_it() {
 }
 
 #[test]
-fn a_page_says_with_how_much_effort_its_values_were_measured() {
+fn page_states_fidelity_of_values() {
     let short = |id, values, epochs| {
         let mut trial = trial(id, Some(values), "random");
         trial.proposal.fidelity = Fidelity::Epochs(epochs);
@@ -202,7 +202,7 @@ fn a_page_says_with_how_much_effort_its_values_were_measured() {
     };
     let page = page_of(vec![
         Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 20 },
-        // Better, but after fewer epochs.
+        // A lower error, but after fewer epochs.
         short(0, (1.0, 100.0), 1),
         short(1, (4.0, 100.0), 3),
         short(2, (5.0, 300.0), 3),
@@ -228,7 +228,7 @@ fn a_page_says_with_how_much_effort_its_values_were_measured() {
 }
 
 #[test]
-fn a_page_of_a_supernet_shows_estimates_its_health_and_the_test_result_first() {
+fn supernet_page_shows_estimates_health_and_test_result() {
     let check = |question, passed, answer: &str| HealthCheck {
         question,
         passed,

@@ -1,4 +1,4 @@
-//! The winners: what was chosen, what was measured, and what each layer costs.
+//! The winners: their genotypes, their measurements, and the cost of each layer.
 
 use std::collections::BTreeMap;
 
@@ -57,17 +57,17 @@ impl StudyPage {
     }
 }
 
-/// Values by name, as people read them.
+/// Values by name as text.
 fn said<'a>(values: impl IntoIterator<Item = (&'a String, &'a f64)>) -> String {
     let said =
         |(name, value): (&'a String, &'a f64)| format!("{} {}", subject(name), with_unit(name, *value));
     values.into_iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
-/// A table of the layers that cost something, and the choices that led to them.
+/// A table of the layers that have a cost, and the chosen options.
 fn layers(trial: &Trial, inspection: &Inspection) -> Vec<Part> {
     let devices = &inspection.devices;
-    // What the bars show: time on the first device, or multiplications where there is none.
+    // The bars show the latency on the first device, or multiply-accumulates if there is no device.
     let weight = |layer: &LayerView| layer.latency_us.first().copied().unwrap_or(layer.macs as f64);
     let total: f64 = inspection.layers.iter().map(weight).sum();
     let most = inspection.layers.iter().map(weight).fold(0.0, f64::max);

@@ -1,4 +1,4 @@
-//! What the user looks at: panel, order, filter, selection. Changed by keys only.
+//! The user's view: panel, order, filter, selection. Only keys change it.
 
 use std::cmp::Reverse;
 use std::fmt;
@@ -12,10 +12,10 @@ use super::state::{State, Told};
 use crate::inspection::{Inspect, Inspection};
 use crate::model_export::how_to_finish;
 
-/// Rows that a page key moves by.
+/// Number of rows that a page key moves.
 const PAGE: usize = 10;
 
-/// A part of the screen that can have the keys.
+/// A panel that can have the focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Panel {
     Front,
@@ -33,18 +33,18 @@ impl Panel {
     }
 }
 
-/// Which trials are listed.
+/// The trials that are listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
     All,
     Front,
     Finished,
     Failed,
-    /// Those of a cluster, or of an operator.
+    /// The trials of a cluster or an operator.
     Group(String),
 }
 
-/// What the trials are ordered by.
+/// The order of the trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Newest first.
@@ -55,7 +55,7 @@ pub(super) enum Order {
     Seconds,
 }
 
-/// Why an architecture cannot be shown, as the screen shows it.
+/// Why an architecture cannot be shown, as text for the screen.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) struct Unseen(String);
 
@@ -71,13 +71,13 @@ impl fmt::Display for Unseen {
     }
 }
 
-/// A trial that is looked into.
+/// A trial whose details are open.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Opened {
     pub(super) trial: TrialId,
-    /// Its architecture, or the lines that say why there is none.
+    /// Its architecture, or why it cannot be shown.
     pub(super) inspection: Result<Inspection, Unseen>,
-    /// Lines scrolled.
+    /// Number of lines scrolled.
     pub(super) scrolled: usize,
 }
 
@@ -90,23 +90,23 @@ pub(super) enum Action {
     Export(TrialId),
 }
 
-/// What the user looks at.
+/// The user's view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct View {
     pub(super) focus: Panel,
-    /// The panel in focus has all the room.
+    /// Whether the focused panel fills the screen.
     pub(super) zoomed: bool,
     pub(super) order: Order,
     pub(super) reversed: bool,
     pub(super) filter: Filter,
     pub(super) selected: Option<TrialId>,
-    /// The group at which the cursor is.
+    /// The group under the cursor.
     pub(super) group: usize,
-    /// Lines between the end of the log and what is shown of it.
+    /// Number of lines between the end of the log and the last visible line.
     pub(super) log_back: usize,
     pub(super) help: bool,
     pub(super) opened: Option<Opened>,
-    /// An answer to the last key.
+    /// The answer to the last key.
     pub(super) message: Option<String>,
 }
 
@@ -129,7 +129,7 @@ impl Default for View {
 }
 
 impl View {
-    /// Does what a key asks for; says what the program must do.
+    /// Handles a key, and returns what the program must do.
     pub(super) fn press(
         &mut self,
         key: Key,
@@ -161,7 +161,7 @@ impl View {
         None
     }
 
-    /// Trials as they are listed.
+    /// The listed trials in their order.
     pub(super) fn rows<'a>(&self, state: &'a State) -> Vec<&'a Told> {
         let mut rows: Vec<&Told> = state.trials.values().filter(|told| self.lists(told, state)).collect();
         match self.order {
@@ -178,7 +178,7 @@ impl View {
         rows
     }
 
-    /// The row of the selected trial: the first one, if none is selected or listed.
+    /// The row of the selected trial. The first row, if no listed trial is selected.
     pub(super) fn row(&self, rows: &[&Told]) -> usize {
         rows.iter().position(|told| Some(told.trial.id) == self.selected).unwrap_or(0)
     }
@@ -266,7 +266,7 @@ impl View {
                 self.open(state, inspect);
             }
             _ => {
-                // The end is not known before it is drawn: drawing stops there.
+                // The end is unknown before drawing, so drawing limits the value.
                 opened.scrolled = moved(opened.scrolled, key, usize::MAX);
             }
         }
@@ -276,7 +276,7 @@ impl View {
         match self.focus {
             Panel::Groups => self.group = moved(self.group, key, groups(state).len()),
             Panel::Log => {
-                // Up goes back in time.
+                // Up moves back in time.
                 let lines = state.lines.iter().len();
                 let from_start = lines.saturating_sub(self.log_back + 1);
                 self.log_back = lines.saturating_sub(moved(from_start, key, lines) + 1);
@@ -284,7 +284,7 @@ impl View {
             Panel::Front | Panel::Volume | Panel::Trials => {
                 let rows = self.rows(state);
                 let row = moved(self.row(&rows), key, rows.len());
-                // At the top the newest trial is followed.
+                // At the top, the selection follows the newest trial.
                 let follows = row == 0 && self.order == Order::Trial && !self.reversed;
                 self.selected = rows.get(row).map(|told| told.trial.id).filter(|_| !follows);
             }
@@ -312,16 +312,16 @@ impl View {
     }
 }
 
-/// Why there is nothing to export, and what to do.
+/// Why there is nothing to export, with advice.
 #[derive(Debug)]
 enum NoExport {
     NoTrial,
     NotFinished {
         trial: TrialId,
         has_ended: bool,
-        /// Networks that the study finishes at its end.
+        /// Number of networks that the study finishes after the search.
         networks: usize,
-        /// How to finish this one.
+        /// How to finish this trial.
         advice: Option<String>,
     },
 }
@@ -347,7 +347,7 @@ impl fmt::Display for NoExport {
     }
 }
 
-/// A position after a key, among `count`.
+/// A position among `count` after a key was pressed.
 fn moved(position: usize, key: Key, count: usize) -> usize {
     let last = count.saturating_sub(1);
     match key {
@@ -362,7 +362,7 @@ fn moved(position: usize, key: Key, count: usize) -> usize {
     .min(last)
 }
 
-/// What leaving means.
+/// The effect of quitting.
 pub(super) const fn quit_means(role: Role) -> &'static str {
     match role {
         Role::Runs => "stop the study in good order; twice: at once",

@@ -1,11 +1,11 @@
-//! What the command line says of itself: its version, and scripts that complete it in a shell.
+//! The version that the program prints, and its scripts for shell completion.
 
 use std::io::Write;
 use std::process::{Command, Stdio};
 
 use crate::sandbox::Sandbox;
 
-/// Names of all commands, as `kiln help` lists them.
+/// Names of all commands that `kiln help` lists.
 fn commands(sandbox: &Sandbox) -> Vec<String> {
     let help = sandbox.kiln(&["help"]).out;
     let (_, listed) = help.split_once("Commands:\n").unwrap();

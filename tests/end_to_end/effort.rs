@@ -1,5 +1,5 @@
-//! Fidelities: a strategy asks for what the evaluator answers, a budget suffices for it, and everything that
-//! shows a value says with how much effort it was measured.
+//! Fidelities: the evaluator must answer those of the strategy, the budget must suffice for them, and every
+//! shown value must state its fidelity.
 
 use std::fs;
 
@@ -11,12 +11,12 @@ const EVALUATOR: &str = r#"kind = "scratch"
 epochs = 4
 calibration = 64"#;
 
-/// A study of small perceptrons: two rungs below the whole schedule of four epochs.
+/// A study of small perceptrons with two rungs below the full schedule of four epochs.
 fn config(evaluator: &str, strategy: &str, budget: &str) -> String {
     finished(evaluator, strategy, budget, "")
 }
 
-/// The same with a table that says how its best network is finished.
+/// The same with a `[finish]` table.
 fn finished(evaluator: &str, strategy: &str, budget: &str, finish: &str) -> String {
     SmallStudy {
         name: "rungs",
@@ -41,7 +41,7 @@ fn assert_refused(config: &str, message: &str) {
 }
 
 #[test]
-fn rungs_over_shared_weights_are_refused() {
+fn rungs_with_supernet_are_refused() {
     let supernet = "kind = \"supernet\"\nepochs = 2\ncalibration = 64";
     assert_refused(
         &config(supernet, r#"{ kind = "asha", epochs = [1, 3] }"#, "trials = 20"),
@@ -59,7 +59,7 @@ fn rungs_over_shared_weights_are_refused() {
 }
 
 #[test]
-fn rungs_and_proxies_over_a_table_are_refused() {
+fn rungs_and_proxies_with_table_are_refused() {
     let sandbox = |strategy: &str| {
         let config = format!(
             r#"study = {{ name = "rungs" }}
@@ -96,7 +96,7 @@ kind = "nasbench201"
 }
 
 #[test]
-fn rungs_beyond_the_schedule_are_refused() {
+fn rungs_above_schedule_are_refused() {
     let long = EVALUATOR.replace("epochs = 4", "epochs = 20");
     assert_refused(
         &config(&long, r#"{ kind = "asha", epochs = [10, 30] }"#, "trials = 60"),
@@ -113,7 +113,7 @@ fn rungs_beyond_the_schedule_are_refused() {
 }
 
 #[test]
-fn budgets_that_judge_no_network_fully_are_refused() {
+fn budget_without_full_fidelity_trial_is_refused() {
     assert_refused(
         &config(EVALUATOR, r#""successive_halving""#, "trials = 12"),
         "error: study.toml:23: `search.trials`: found 12, expected at least 13: only then \
@@ -140,14 +140,15 @@ fn budgets_that_judge_no_network_fully_are_refused() {
     );
 }
 
-/// The study runs to its end; the same run folder cut off after its first trials has judged nothing fully.
+/// The study runs to its end. Then the journal is cut off after the first trials, when no network has been
+/// judged with full effort.
 #[test]
-fn every_view_of_a_run_says_how_its_values_were_measured() {
+fn every_view_states_fidelity_of_values() {
     let rungs = r#"{ kind = "successive_halving", epochs = [1] }"#;
     let finish = "\n[finish]\nepochs = 1\ncalibration = 64\n";
     let sandbox = Sandbox::new(&finished(EVALUATOR, rungs, "trials = 4", finish));
     let found = sandbox.search(&["--workers", "2"]);
-    // Three networks after an epoch, the best of them fully.
+    // Three networks after one epoch, and the best of them after the full schedule.
     assert_eq!(
         found["spent"],
         json!({ "epochs": 7, "full_epochs": 4, "rungs": [
@@ -194,7 +195,7 @@ fn every_view_of_a_run_says_how_its_values_were_measured() {
 }
 
 #[test]
-fn a_study_ends_by_its_budget_in_epochs_and_goes_on_with_a_larger_one() {
+fn epoch_budget_ends_study_and_larger_one_resumes_it() {
     let budget = |epochs: u32| {
         config(
             EVALUATOR,
@@ -211,7 +212,7 @@ fn a_study_ends_by_its_budget_in_epochs_and_goes_on_with_a_larger_one() {
 }
 
 #[test]
-fn a_check_says_the_rungs_and_when_a_network_is_judged_fully() {
+fn check_states_rungs_and_first_full_trial() {
     let effort = |strategy: &str| {
         let sandbox = Sandbox::new(&config(EVALUATOR, strategy, "trials = 40"));
         let said = sandbox.kiln(&["check", "study.toml"]);

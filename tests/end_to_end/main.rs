@@ -1,4 +1,4 @@
-//! The real binary from the outside: configs, mistakes, interruptions, crashes.
+//! Runs the real binary: configs, mistakes, interruptions, crashes.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

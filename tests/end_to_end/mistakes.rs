@@ -1,11 +1,11 @@
-//! Wrong calls, configs and data: one clear message with its place, exit code 2, no run folder.
+//! Mistakes in arguments, configs and data: one clear message with its place, exit code 2, no run folder.
 
 use std::fs;
 use std::io::Write;
 
 use crate::sandbox::{Sandbox, data, tiny_quickstart};
 
-/// The message of `kiln search` on this config, which must be refused without a trace.
+/// The message of `kiln search` for this config, which must be refused without writing anything.
 fn refused(config: &str, arguments: &[&str]) -> String {
     let sandbox = Sandbox::new(config);
     let said = sandbox.kiln(&[&["search", "study.toml"], arguments].concat());
@@ -49,14 +49,14 @@ objectives = ["error_percent", "latency_us"]
 networks = 1
 "#;
 
-/// What is said about [`RIGHT`] with `from` replaced by `to`.
+/// The error for [`RIGHT`] with `from` replaced by `to`.
 fn message(from: &str, to: &str) -> String {
     assert!(RIGHT.contains(from), "`{from}` is in the config");
     refused(&RIGHT.replacen(from, to, 1), &[])
 }
 
 #[test]
-fn names_that_no_registry_knows() {
+fn unknown_names_are_refused_with_nearest() {
     let cases = [
         (
             "\"digits\"",
@@ -96,7 +96,7 @@ fn names_that_no_registry_knows() {
 }
 
 #[test]
-fn settings_that_no_part_knows() {
+fn unknown_settings_are_refused_with_nearest() {
     let cases = [
         (
             "depth = 2",
@@ -142,7 +142,7 @@ fn settings_that_no_part_knows() {
 }
 
 #[test]
-fn values_that_cannot_be() {
+fn impossible_values_are_refused() {
     let cases = [
         ("kernel = 3", "kernel = 4", "error: study.toml:15: `space.stages.0.kernel"),
         ("width = [8, 16]", "width = [8, \"16\"]", "error: study.toml:14: `space.stages.0.width"),
@@ -178,7 +178,7 @@ fn values_that_cannot_be() {
 }
 
 #[test]
-fn limits_that_nothing_can_meet() {
+fn unreachable_limits_are_refused() {
     let said = message("latency_max_us = 500", "latency_max_us = 1");
     assert!(said.starts_with("error: no architecture meets the constraints: 100.0 % of"), "{said}");
     assert!(said.contains("the smallest `latency_us` seen is"), "{said}");
@@ -186,7 +186,7 @@ fn limits_that_nothing_can_meet() {
 }
 
 #[test]
-fn wrong_calls() {
+fn wrong_arguments_are_refused() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let cases: [(&[&str], &str); 7] = [
         (&["search"], "required arguments were not provided"),
@@ -210,7 +210,7 @@ fn idx_config() -> String {
 }
 
 #[test]
-fn data_that_are_not_there() {
+fn missing_data_are_refused() {
     let said = refused(&idx_config(), &[]);
     assert!(said.starts_with("error: study.toml:4: `data`: "), "{said}");
     assert!(said.contains("name their folder with `--data FOLDER`"), "{said}");
@@ -218,7 +218,7 @@ fn data_that_are_not_there() {
     assert!(said.contains("nowhere/train-images-idx3-ubyte: not found"), "{said}");
 }
 
-/// Files of 200 images of 4 x 4 pixels; `change` may break one of them.
+/// Files of 200 images of 4 x 4 pixels. `change` may break one of them.
 fn idx_files(sandbox: &Sandbox, change: impl Fn(&str, &mut Vec<u8>)) {
     for (prefix, count) in [("train", 200_u32), ("t10k", 100)] {
         let header =
@@ -237,7 +237,7 @@ fn idx_files(sandbox: &Sandbox, change: impl Fn(&str, &mut Vec<u8>)) {
 }
 
 #[test]
-fn data_that_are_damaged() {
+fn damaged_data_are_refused() {
     type Change = fn(&str, &mut Vec<u8>);
     let cases: [(&str, Change, &str); 4] = [
         (
@@ -294,7 +294,7 @@ fn data_that_are_damaged() {
 
 #[test]
 #[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
-fn tables_that_are_damaged() {
+fn damaged_result_tables_are_refused() {
     let data = data();
     let config =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/nasbench201.toml")).unwrap();

@@ -1,11 +1,11 @@
-//! What commands print about a run that has ended.
+//! The output of commands for a run that has ended.
 
 use std::process::Stdio;
 
 use crate::sandbox::{Sandbox, tiny_quickstart};
 
 #[test]
-fn runs_are_shown_and_exported() {
+fn commands_show_and_export_finished_run() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let report = sandbox.search(&[]);
     let front = sandbox.kiln(&["front", "tiny", "--json"]).json();
@@ -66,7 +66,7 @@ fn runs_are_shown_and_exported() {
 }
 
 #[test]
-fn studies_are_compared_when_they_want_the_same() {
+fn compare_requires_equal_objectives() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     sandbox.search(&[]);
     let mut other = tiny_quickstart("other");
@@ -91,7 +91,7 @@ fn studies_are_compared_when_they_want_the_same() {
 }
 
 #[test]
-fn what_is_not_there_is_refused() {
+fn missing_runs_and_trials_are_refused() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let report = sandbox.search(&[]);
     let finished = report["finished"][0]["trial"].as_u64().unwrap();
@@ -110,7 +110,7 @@ fn what_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn closed_pipe_is_not_an_error() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     sandbox.search(&[]);
     let mut child =

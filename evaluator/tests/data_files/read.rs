@@ -1,4 +1,4 @@
-//! What is read from each form of files.
+//! What is read from each file format.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,7 +15,7 @@ fn labels(data: &DataSet, split: Split) -> Vec<u32> {
 }
 
 #[test]
-fn cifar_records() {
+fn cifar_records_are_read() {
     let folder = Folder::new();
     let batch: Vec<u8> = (0..20).map(|i| i % 10).collect();
     for number in 1..=5 {
@@ -41,13 +41,13 @@ fn cifar_records() {
 }
 
 #[test]
-fn both_labels_of_cifar100() {
+fn cifar100_fine_and_coarse_labels_are_read() {
     let folder = Folder::new();
     let pairs: Vec<[u8; 2]> = (0..100).map(|fine| [fine % 20, fine]).collect();
     folder.put("train.bin", cifar100(&pairs));
     folder.put("test.bin", cifar100(&[[3, 99]]));
     let fine = folder.open(&json!({ "kind": "cifar", "variant": "cifar100", "validation": 0.4 }));
-    // One example a class: 40 % of one rounds to none, so nothing is left to judge by.
+    // One example in each class: 40 % of one rounds to zero, so the validation split would be empty.
     assert!(fine.unwrap_err().to_string().contains("0 validation"));
     let fine = folder.open(&json!({ "kind": "cifar", "variant": "cifar100", "validation": 0.6 }));
     assert!(fine.unwrap_err().to_string().contains("0 training"));
@@ -60,7 +60,7 @@ fn both_labels_of_cifar100() {
 }
 
 #[test]
-fn folders_of_images() {
+fn image_folders_are_read() {
     let folder = Folder::new();
     for index in 0..10 {
         folder.put(&format!("train/red/{index}.png"), image(4, 6, [200, index, 0], ImageFormat::Png));
@@ -88,7 +88,7 @@ fn folders_of_images() {
 }
 
 #[test]
-fn tables_of_classes() {
+fn tables_with_classes_are_read() {
     let folder = Folder::new();
     let row = |row: usize| {
         let (color, kind) = (["red", "blue"][row % 2], ["10", "9", "\"b, c\""][row % 3]);
@@ -116,7 +116,7 @@ fn tables_of_classes() {
 }
 
 #[test]
-fn tables_of_values() {
+fn tables_with_values_are_read() {
     let folder = Folder::new();
     let rows = (0..40).map(|row| format!("{row};{};{}", 2 * row, 100 - row)).collect::<Vec<_>>().join("\n");
     folder.put("table.csv", format!("\u{feff}x;y;z\n{rows}"));
@@ -137,7 +137,7 @@ fn tables_of_values() {
 }
 
 #[test]
-fn arrays() {
+fn arrays_are_read() {
     let folder = Folder::new();
     folder.put("x.npy", npy(&[40, 2, 3, 2], (0..480).map(|value| value as u8)));
     folder.put("y.npy", npy(&[40], (0..40).map(|value| i64::from(value % 4))));

@@ -1,4 +1,4 @@
-//! Real files, where the environment variable `KILN_DATA` names their folder.
+//! Real data sets, in the folder that the environment variable `KILN_DATA` names.
 
 use std::env;
 use std::fs;
@@ -10,14 +10,14 @@ use serde_json::json;
 
 use crate::folder::{Folder, open};
 
-/// The folder of real data. Tests that need it are ignored, and run where `KILN_DATA` names it.
+/// The folder of real data. Tests that need it are marked `ignore`, and run where `KILN_DATA` is set.
 fn data() -> PathBuf {
     env::var_os("KILN_DATA").map(PathBuf::from).expect("`KILN_DATA` names the folder of real data")
 }
 
 #[test]
 #[ignore = "needs KILN_DATA: CIFAR-10"]
-fn cifar10_as_it_was_published() {
+fn published_cifar10_is_read() {
     let folder = data();
     let settings = json!({ "kind": "cifar", "train": ["data_batch_1_first4000.bin"], "test": 0.25 });
     let data = open(&settings, Some(&folder.join("cifar10"))).unwrap();
@@ -37,13 +37,13 @@ fn cifar10_as_it_was_published() {
 
 #[test]
 #[ignore = "needs KILN_DATA: the UCI tables"]
-fn tables_as_they_were_published() {
+fn published_uci_tables_are_read() {
     let folder = data();
     for (file, rows, features, classes) in
         [("iris", 150, 4, 3), ("wine_data", 178, 13, 3), ("breast_cancer", 569, 30, 2)]
     {
         let text = fs::read_to_string(folder.join("uci_tabular").join(format!("{file}.csv"))).unwrap();
-        // The first line says how many there are, where others name the columns.
+        // The first line holds counts instead of column names.
         let (_, lines) = text.split_once('\n').unwrap();
         let names: Vec<String> = (0..features).map(|i| format!("x{i}")).collect();
         let own = Folder::new();

@@ -10,7 +10,7 @@ use super::SettingsProblem;
 /// A value that is read into a type.
 pub(super) struct Values(pub(super) Value);
 
-impl<'de> IntoDeserializer<'de, SettingsProblem> for Values {
+impl IntoDeserializer<'_, SettingsProblem> for Values {
     type Deserializer = Self;
 
     fn into_deserializer(self) -> Self {

@@ -1,4 +1,4 @@
-//! `kiln hw list`: the known devices, or every number of one.
+//! `kiln hw list`: lists the known devices, or every number of one device.
 
 use std::path::Path;
 
@@ -68,7 +68,7 @@ fn numbers(device: &Device) -> TextTable {
     table
 }
 
-/// A value as short as it can be read.
+/// The shortest text that reads back as the same value.
 fn shown(value: f64) -> String {
     if value.abs() >= 1e7 { format!("{value:e}") } else { value.to_string() }
 }

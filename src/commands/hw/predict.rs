@@ -1,4 +1,4 @@
-//! `kiln hw predict`: what an architecture costs on devices.
+//! `kiln hw predict`: predicts the cost of an architecture on devices.
 
 use std::sync::Arc;
 
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-/// The cost models of the devices asked for, or of all known ones.
+/// The cost models of the requested devices, or of all known ones.
 fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failure> {
     let registry = HardwareRegistry::builtin();
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;
@@ -52,7 +52,7 @@ fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failu
     tables.into_iter().map(build).collect()
 }
 
-/// A model and what it predicts.
+/// A model and its prediction.
 type Row = (Arc<dyn CostModel>, Estimate);
 
 fn as_text(architecture: &Architecture, rows: &[Row]) -> String {

@@ -45,7 +45,7 @@ fn opened() -> View {
 }
 
 #[test]
-fn the_search_at_three_sizes() {
+fn search_frames_match_snapshots() {
     let state = state(&searching());
     check("search-80x24", (80, 24), &state, &View::default());
     check("search-120x40", (120, 40), &state, &View::default());
@@ -53,7 +53,7 @@ fn the_search_at_three_sizes() {
 }
 
 #[test]
-fn the_end_at_three_sizes() {
+fn end_frames_match_snapshots() {
     let state = state(&whole());
     let view = View { selected: Some(best(150)), ..View::default() };
     check("end-80x24", (80, 24), &state, &view);
@@ -62,7 +62,7 @@ fn the_end_at_three_sizes() {
 }
 
 #[test]
-fn other_lists_of_a_small_terminal() {
+fn small_terminal_frames_match_snapshots() {
     let state = state(&searching());
     check("groups-80x24", (80, 24), &state, &View { focus: Panel::Groups, ..View::default() });
     check("log-80x24", (80, 24), &state, &View { focus: Panel::Log, ..View::default() });
@@ -75,7 +75,7 @@ fn other_lists_of_a_small_terminal() {
 }
 
 #[test]
-fn details_and_help() {
+fn details_and_help_frames_match_snapshots() {
     let state = state(&whole());
     check("details-80x24", (80, 24), &state, &opened());
     check("details-120x40", (120, 40), &state, &opened());
@@ -83,7 +83,7 @@ fn details_and_help() {
 }
 
 #[test]
-fn an_answer_takes_the_lines_it_needs() {
+fn answer_frame_matches_snapshot() {
     let state = state(&searching());
     let mut view = View { selected: Some(88), ..View::default() };
     view.press(Key::Char('e'), &state, &setup(Role::Runs), &Small);
@@ -91,7 +91,7 @@ fn an_answer_takes_the_lines_it_needs() {
 }
 
 #[test]
-fn the_beginning_and_a_tiny_terminal() {
+fn early_and_tiny_frames_match_snapshots() {
     let begun = state(&searching()[..8]);
     check("supernet-80x24", (80, 24), &begun, &View::default());
     check("nothing-80x24", (80, 24), &state(&[]), &View::default());
@@ -99,7 +99,7 @@ fn the_beginning_and_a_tiny_terminal() {
 }
 
 #[test]
-fn any_size_can_be_drawn() {
+fn every_terminal_size_can_be_drawn() {
     let states = [state(&[]), state(&searching()[..25]), state(&whole())];
     let mut views = vec![View { help: true, ..View::default() }, opened(), View::default()];
     views.extend(Panel::ALL.map(|focus| View { focus, zoomed: true, ..View::default() }));
@@ -113,7 +113,7 @@ fn any_size_can_be_drawn() {
 }
 
 #[test]
-fn nothing_is_told_by_color_alone() {
+fn frames_without_color_have_same_text() {
     let state = state(&whole());
     let now = Duration::from_secs(67);
     let colored = render(120, 40, &state, &opened(), Depth::True, now);
@@ -127,7 +127,7 @@ fn nothing_is_told_by_color_alone() {
 }
 
 #[test]
-fn a_study_of_one_objective_without_limit_has_no_scatter() {
+fn single_objective_without_limit_has_no_scatter() {
     let mut setup = setup(Role::Runs);
     setup.objectives.truncate(1);
     setup.constraints.clear();
@@ -151,7 +151,7 @@ fn a_study_of_one_objective_without_limit_has_no_scatter() {
 }
 
 #[test]
-fn a_study_of_several_fidelities_says_with_how_much_effort() {
+fn frames_state_fidelity_of_values() {
     let mut events = searching();
     for (event, _) in &mut events {
         match event {
