@@ -1,13 +1,13 @@
-//! Writes the outputs of this program for finished networks, so that another runtime's outputs for the exported
-//! files can be compared with them:
+//! Writes the outputs of this program for finished networks, so that they can be compared with another
+//! runtime's outputs for the exported files:
 //!
 //! ```console
 //! $ cargo run --release --example onnx_samples -- runs/quickstart samples [DATA]
 //! $ python tests/onnx/check.py --samples samples
 //! ```
 //!
-//! For each finished network of the run, it writes the ONNX file, 1,000 images (those of the test split first)
-//! and the logits for them. It writes the same for the network with all layers in 8 bits.
+//! For each finished network of the run, it writes the ONNX file, 1,000 images (those of the test split
+//! first) and the logits for them. It writes the same for the network with all layers in 8 bits.
 
 use std::env;
 use std::fs::{self, File};

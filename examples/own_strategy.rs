@@ -1,5 +1,5 @@
-//! A custom search strategy: hill climbing with random restarts. A config names it like any other strategy, and
-//! this program runs it without the binary.
+//! A custom search strategy: hill climbing with random restarts. A config names it like any other strategy,
+//! and this program runs it without the binary.
 //!
 //! ```console
 //! $ cargo run --release --example own_strategy

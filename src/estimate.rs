@@ -203,8 +203,10 @@ mod tests {
 
     fn estimate(width: &str, search: &str) -> Estimate {
         let text = format!(
-            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = 'scratch', epochs = 4000 }}\n\
-             space = {{ kind = 'mlp', layers = [1, 2], width = {width} }}\nsearch = {{ strategy = 'random', {search} }}\n"
+            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = 'scratch', \
+             epochs = 4000 }}\n\
+             space = {{ kind = 'mlp', layers = [1, 2], width = {width} }}\nsearch = {{ strategy = 'random', \
+             {search} }}\n"
         );
         let config =
             RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap();

@@ -123,8 +123,7 @@ fn advice(error: &std::io::Error) -> Option<&'static str> {
             Some("; the disk is full: make room, then run the same command again")
         }
         ErrorKind::FileTooLarge => Some(
-            "; longer files may not be written here, as on a full disk: raise the limit (`ulimit -f`), then \
-             run the same command again",
+            "; the limit on file sizes is reached: raise it (`ulimit -f`), then run the same command again",
         ),
         _ if cfg!(unix) && error.raw_os_error().is_some_and(|number| TOO_MANY_OPEN.contains(&number)) => {
             Some("; raise the limit of open files (`ulimit -n`), then run the same command again")

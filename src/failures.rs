@@ -22,11 +22,9 @@ pub(crate) const fn advice(kind: FailureKind) -> &'static str {
             "try a lower `learning_rate`, `clip_norm = 1.0`, or some `warmup_epochs` in `[evaluator]`"
         }
         FailureKind::Panicked => {
-            "`kiln.log` says more; when the cause is mended, `--retry-failed` tries them again"
+            "`kiln.log` has details; after you fix the cause, `--retry-failed` repeats them"
         }
-        FailureKind::Invalid => {
-            "the space holds networks that cannot be built: narrow the decision that is named"
-        }
+        FailureKind::Invalid => "the space contains networks that cannot be built: narrow the named decision",
     }
 }
 
@@ -82,8 +80,7 @@ mod tests {
             "  1 panicked: index out of bounds (trial 9)",
             "What diverged: try a lower `learning_rate`, `clip_norm = 1.0`, or some `warmup_epochs` in \
              `[evaluator]`",
-            "What panicked: `kiln.log` says more; when the cause is mended, `--retry-failed` tries them \
-             again",
+            "What panicked: `kiln.log` has details; after you fix the cause, `--retry-failed` repeats them",
         ];
         assert_eq!(lines(&groups, 20), expected);
         assert_eq!(lines(&groups, 8)[0], "All 8 trials failed:");

@@ -19,16 +19,12 @@ pub(crate) fn problems<'a>(
     for network in finished {
         is_unchecked |= network.is_unchecked();
         problems.extend(network.mismatches(&paths.model(network.trial)).iter().map(|mismatch| {
-            format!(
-                "finished trial {}: {mismatch}; run the study again to have it finished again",
-                network.trial
-            )
+            format!("finished trial {}: {mismatch}; run the study again to finish it again", network.trial)
         }));
     }
     if is_unchecked {
         problems.push(
-            "an older build journaled the finished networks without hashes of their files: they are not \
-             checked"
+            "an older build recorded the finished networks without hashes, so their files are not checked"
                 .to_owned(),
         );
     }

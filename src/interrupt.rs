@@ -47,7 +47,7 @@ impl StopFlag {
         }
         if !tui::is_shown() {
             output::begin_line();
-            output::say("stopping: what is running is finished and kept; once more to stop at once");
+            output::say("stopping: running work is finished and kept; interrupt again to stop at once");
         }
     }
 

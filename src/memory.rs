@@ -92,8 +92,10 @@ mod tests {
 
     fn predicted(width: &str, evaluator: &str) -> u64 {
         let text = format!(
-            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = '{evaluator}', epochs = 1 }}\n\
-             space = {{ kind = 'mlp', layers = 2, width = {width} }}\nsearch = {{ strategy = 'random', trials = 3 }}\n"
+            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = '{evaluator}', \
+             epochs = 1 }}\n\
+             space = {{ kind = 'mlp', layers = 2, width = {width} }}\nsearch = {{ strategy = 'random', \
+             trials = 3 }}\n"
         );
         let config =
             RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap();

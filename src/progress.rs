@@ -217,8 +217,8 @@ pub(crate) fn started(study: &str, resumed: u64, trials: Option<u64>) -> String 
     match (resumed, trials) {
         (0, None) => format!("{study}: as many trials as there is time for"),
         (0, Some(trials)) => format!("{study}: {trials} trials"),
-        (resumed, None) => format!("{study}: going on, {resumed} trials are there"),
-        (resumed, Some(trials)) => format!("{study}: going on, {resumed} of {trials} trials are there"),
+        (resumed, None) => format!("{study}: resuming with {resumed} trials"),
+        (resumed, Some(trials)) => format!("{study}: resuming with {resumed} of {trials} trials"),
     }
 }
 

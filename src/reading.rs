@@ -80,9 +80,11 @@ pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Fail
             if key.starts_with(&format!("{RESOLVED}.")) && began != now =>
         {
             Err(Failure::wrong(anyhow!(
-                "{}: another build began this study and read its data by rules {began}; this build reads the same files by \
-                 rules {now}, which gives other values, classes or splits; choose another name for the study, or go on with \
-                 that build",
+                "{}: another build started this study and read its data by rules {began}; this build reads \
+                 the \
+                 same files by rules {now}, which gives other values, classes or splits; choose another \
+                 name for \
+                 the study, or continue with that build",
                 path.display()
             )))
         }
@@ -104,12 +106,13 @@ pub(crate) fn rules_of(model: &TrainedModel, path: &Path) -> Result<ReadingRules
     let rules = ReadingRules::from_number(number).ok_or_else(|| {
         let path = path.display();
         Failure::wrong(anyhow!(
-            "{path}: its data were read by rules {number}, which this program does not know; use a newer one"
+            "{path}: its data were read by rules {number}, which this build does not know; use a newer build"
         ))
     })?;
     if rules != ReadingRules::CURRENT {
         output::say(&format!(
-            "note: {}: an earlier build made this network; its data are read by the rules of that time ({number})",
+            "note: {}: an earlier build made this network; its data are read by the rules of that build \
+             ({number})",
             path.display()
         ));
     }

@@ -300,8 +300,7 @@ impl fmt::Display for Report {
             if let Some(qualifier) = self.qualifier() {
                 writeln!(
                     f,
-                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure \
-                     {qualifier}.\n"
+                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front were measured {qualifier}.\n"
                 )?;
             }
             writeln!(f, "Pareto front: {} networks out of {} trials\n", self.front.len(), self.trials)?;
@@ -406,7 +405,7 @@ Run folder: runs/a";
         let expected = "\
 Result: trial 7, finished: test accuracy % 98.60, accuracy % 98.50 in the search after 3 of 20 epochs
 
-NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after 3 of 20 epochs.
+NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front were measured after 3 of 20 epochs.
 
 Pareto front: 2 networks out of 20 trials
 

@@ -61,11 +61,11 @@ fn confusions(results: &TestResults) -> String {
         for (class, row) in results.classes.iter().zip(&results.confusion) {
             table.row(std::iter::once(class.name.clone()).chain(row.iter().map(u64::to_string)));
         }
-        return format!("Confusion matrix: a row is a class, a column what the network gives\n{table}");
+        return format!("Confusion matrix: rows are classes, columns are predictions\n{table}");
     }
     let confused = results.most_confused(CONFUSIONS);
     if confused.is_empty() {
-        return "No example is given a wrong class".to_owned();
+        return "No example is misclassified".to_owned();
     }
     let mut table =
         TextTable::new([("class", Align::Left), ("given", Align::Left), ("examples", Align::Right)]);
@@ -126,7 +126,7 @@ class  precision %  recall %   F1 %  support
 cat         100.00     66.67  80.00        3
 dog          50.00    100.00  66.67        1
 
-Confusion matrix: a row is a class, a column what the network gives
+Confusion matrix: rows are classes, columns are predictions
      cat  dog
 cat    2    1
 dog    0    1";

@@ -78,9 +78,7 @@ impl Growth {
                 ))
             }
             (None, 0) => None,
-            (None, left_out) => {
-                Some(format!("exact, and computed at one in {} changes of the front", left_out + 1))
-            }
+            (None, left_out) => Some(format!("exact at one in {} changes of the front", left_out + 1)),
         }
     }
 }

@@ -236,7 +236,8 @@ impl Progress for Steps {
 #[test]
 fn interrupted_finishing_resumes_to_same_network() {
     let finish = json!({
-        "epochs": 6, "calibration": 128, "ema": 0.9, "patience": 6, "train_on_validation": false, "checkpoint_steps": 4,
+        "epochs": 6, "calibration": 128, "ema": 0.9, "patience": 6, "train_on_validation": false,
+        "checkpoint_steps": 4,
     });
     let data = digits(300);
     let run = |folder: &Path, into: &Path, most: u64| {

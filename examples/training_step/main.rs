@@ -7,8 +7,9 @@
 //! ```
 //!
 //! With the name of a network, it reads commands from standard input and answers each with a line of JSON:
-//! `train N` and `judge N` with the milliseconds of `N` steps, `memory` with the resident and the peak resident
-//! size of the process in MiB (Linux only). A second argument (`portable`, `avx2`) limits the instruction set.
+//! `train N` and `judge N` with the milliseconds of `N` steps, `memory` with the resident and the peak
+//! resident size of the process in MiB (Linux only). A second argument (`portable`, `avx2`) limits the
+//! instruction set.
 
 #![allow(clippy::print_stdout, reason = "answers are what this program is for")]
 

@@ -73,7 +73,7 @@ pub(super) fn check_budget(
         return Err(refusal(config, "search.epochs", "a budget in epochs", &expected));
     }
     let Some(needs) = strategy.needs(answered, search.in_flight) else {
-        let expected = "fewer rungs or a smaller `reduction`: no network ever comes to the highest rung";
+        let expected = "fewer rungs or a smaller `reduction`: no network reaches the highest rung";
         let found = format!("`{kind}` over {}", list(&strategy.fidelities(answered)));
         return Err(refusal(config, "search.strategy", &found, expected));
     };
@@ -83,7 +83,7 @@ pub(super) fn check_budget(
     for (key, budget, needed) in budgets {
         if let Some(found) = budget.filter(|budget| *budget < needed) {
             let mut expected = format!(
-                "at least {needed}: only then `{kind}` judges a first network with full effort (fidelities: \
+                "at least {needed}, so that `{kind}` judges one network with full effort (fidelities: \
                  {}; {} trials in flight)",
                 list(&rungs),
                 search.in_flight

@@ -17,8 +17,8 @@ pub(super) fn check_journals(config: &RunConfig) -> Result<(), ConfigError> {
         let own = &config.document.root()["space"];
         if let Some(Difference { key: at, there, here }) = difference("space", &space, own) {
             let problem = format!(
-                "{} is of another space: `{at}` is {there} there and {here} here; name a study of the same \
-                 space",
+                "{}: its study searched another space, where `{at}` is {there} (here {here}); name a study \
+                 of the same space",
                 journal.display()
             );
             return Err(config.document.explain(&SettingsError::rule(settings.key(&key), problem)));

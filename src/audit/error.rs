@@ -11,7 +11,7 @@ use thiserror::Error;
 #[non_exhaustive]
 pub enum AuditError {
     /// The study has no supernet.
-    #[error("the evaluator of this run is `{kind}`; an audit is for runs with the evaluator `supernet`")]
+    #[error("the evaluator of this run is `{kind}`; audits need the evaluator `supernet`")]
     Evaluator {
         /// Kind of the study's evaluator.
         kind: String,
@@ -24,7 +24,8 @@ pub enum AuditError {
     Space(#[source] SpaceError),
     /// Fewer architectures meet the constraints than the audit needs.
     #[error(
-        "only {found} different architectures meet the constraints, {wanted} were asked for; lower `--networks`"
+        "only {found} different architectures meet the constraints, {wanted} were asked for; lower \
+         `--networks`"
     )]
     TooFew {
         /// Architectures found.
@@ -46,13 +47,13 @@ pub enum AuditError {
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
     /// Another process holds the lock on the file of trained networks.
-    #[error("{}: another audit of this run is under way; wait for it, or stop it", path.display())]
+    #[error("{}: another audit of this run is running; wait for it, or stop it", path.display())]
     Held {
         /// File.
         path: PathBuf,
     },
     /// A line of the file of trained networks is damaged.
-    #[error("{}:{line}: {damage}; remove the line, and its network is trained again", path.display())]
+    #[error("{}:{line}: {damage}; remove the line to train its network again", path.display())]
     Line {
         /// File.
         path: PathBuf,
@@ -63,7 +64,8 @@ pub enum AuditError {
     },
     /// The result file of the audit is damaged.
     #[error(
-        "{}: damaged ({damage}); remove it, or run `kiln supernet audit` again, which trains nothing twice", path.display()
+        "{}: damaged ({damage}); remove it, or run `kiln supernet audit` again, which trains nothing \
+         twice", path.display()
     )]
     Damaged {
         /// File.
@@ -84,10 +86,10 @@ pub enum AuditDamage {
     #[error("{0}")]
     Text(String),
     /// The version of the format is unknown, because a later build wrote the file or because it is damaged.
-    #[error("version {0} of its format is not known")]
+    #[error("unknown format version {0}")]
     Version(u32),
     /// Every audit has at least one predictor, and the file has none.
-    #[error("it names no predictor")]
+    #[error("it has no predictor")]
     NoPredictor,
     /// A rank correlation is outside its range.
     #[error("tau of `{predictor}` is not between -1 and 1")]

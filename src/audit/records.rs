@@ -62,7 +62,7 @@ impl Records {
         let lines = text[..whole].lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
         if lines.iter().any(|line: &Checked<Record>| !line.is_checked) {
             progress.warn(&format!(
-                "{}: an older build wrote lines without a hash: they are not checked",
+                "{}: lines of an older build have no hash and are not checked",
                 path.display()
             ));
         }
@@ -70,7 +70,7 @@ impl Records {
         if whole < text.len() {
             file.set_len(whole as u64).map_err(failed("cut off an unfinished line"))?;
         }
-        file.seek(SeekFrom::Start(whole as u64)).map_err(failed("go to the end"))?;
+        file.seek(SeekFrom::Start(whole as u64)).map_err(failed("seek to the end"))?;
         Ok(Self { path: path.to_owned(), state: Mutex::new((file, records)) })
     }
 

@@ -138,7 +138,7 @@ fn records_drop_unfinished_line_and_report_damaged_line() {
     fs::write(&path, format!("{text}{old}\n")).unwrap();
     let records = Records::open(&path, &said).unwrap();
     assert_eq!(records.get("a", &Genotype::new([3]), 1), Some(record(3).outcome));
-    assert!(said.0.lock().unwrap()[0].contains("they are not checked"));
+    assert!(said.0.lock().unwrap()[0].contains("are not checked"));
 }
 
 /// Collects warnings.

@@ -40,10 +40,12 @@ pub(crate) struct PredictArguments {
     #[arg(long, value_name = "NAME", default_value = "roofline")]
     pub(crate) model: String,
     /// Number of examples in a batch
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     pub(crate) batch: u64,
     /// Number of threads, at most the number of cores of the device
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     pub(crate) threads: u64,
 }
 
@@ -83,10 +85,12 @@ pub(crate) struct FitArguments {
     #[arg(long, value_name = "TEXT")]
     pub(crate) title: Option<String>,
     /// Number of examples in a batch of every measurement
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     pub(crate) batch: u64,
     /// Number of threads of every measurement
-    #[arg(long, value_name = "N", default_value_t = 1, value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
+    #[arg(long, value_name = "N", default_value_t = 1)]
+    #[arg(value_parser = clap::value_parser!(u64).range(1..=COUNT_MAX))]
     pub(crate) threads: u64,
     /// Fit to this many networks, drawn with `--seed` (default 0), and test the fit on all others
     #[arg(long, value_name = "N")]

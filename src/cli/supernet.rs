@@ -13,7 +13,8 @@ pub(crate) enum SupernetCommand {
         /// Run folder or name of a study
         run: PathBuf,
         /// Number of architectures. Those of earlier audits are not trained again
-        #[arg(long, value_name = "N", default_value_t = 20, value_parser = clap::value_parser!(u16).range(2..))]
+        #[arg(long, value_name = "N", default_value_t = 20)]
+        #[arg(value_parser = clap::value_parser!(u16).range(2..))]
         networks: u16,
         /// Epochs of each training [default: those of `[finish]`, or those of the supernet]. Other settings
         /// of the training also come from `[finish]`
@@ -25,7 +26,8 @@ pub(crate) enum SupernetCommand {
         repeats: NonZeroU32,
         /// Also train each architecture for this many epochs, with other seeds, and report how these short
         /// trainings rank. This shows whether the supernet is worth its cost
-        #[arg(long, value_name = "N,...", value_delimiter = ',', value_parser = clap::value_parser!(u32).range(1..=100_000))]
+        #[arg(long, value_name = "N,...", value_delimiter = ',')]
+        #[arg(value_parser = clap::value_parser!(u32).range(1..=100_000))]
         short: Vec<u32>,
     },
 }

@@ -78,7 +78,7 @@ fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Opt
     lines.push(format!("constraints  {limits}"));
     lines.push(format!("feasible     {:.1} % of {} samples", survey.feasible_percent(), survey.samples));
     if let Some(error) = &survey.without_costs {
-        lines.push(format!("without costs, so refused: {error}"));
+        lines.push(format!("cost unknown, so refused: {error}"));
     }
     lines.extend(effort(assembly).map(|effort| format!("effort       {effort}")));
     lines.push(format!("ends after   {}", ends(assembly, survey)));
@@ -88,8 +88,8 @@ fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Opt
                 [estimate.prepare, estimate.search, estimate.finish, estimate.total()]
                     .map(|time| units::duration(time.duration()));
             lines.push(format!(
-                "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from a forward pass \
-                 timed here; it may be twice as long, or half)"
+                "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from one \
+                 timed forward pass; may be half or double)"
             ));
             let more =
                 too_much(estimate.memory_bytes).map_or_else(String::new, |problem| format!(": {problem}"));
@@ -138,9 +138,7 @@ fn ends(assembly: &Assembly, survey: &Survey) -> String {
     let genotypes = &survey.genotypes;
     let trials = search.trials.map(|trials| {
         if BigUint::from(trials) > *genotypes {
-            format!(
-                "{trials} trials, or when the space is exhausted: it has no more than {genotypes} networks"
-            )
+            format!("{trials} trials, or when the space is exhausted: it has {genotypes} networks")
         } else {
             format!("{trials} trials")
         }
@@ -153,7 +151,7 @@ fn ends(assembly: &Assembly, survey: &Survey) -> String {
     });
     let ends: Vec<String> = trials.into_iter().chain(epochs).chain(hours).chain(target).collect();
     if ends.is_empty() {
-        format!("all {genotypes} networks of the space at most")
+        format!("at most all {genotypes} networks of the space")
     } else {
         ends.join(", or ")
     }
@@ -164,7 +162,8 @@ pub(super) fn too_much(bytes: u64) -> Option<String> {
     let available = memory::available_bytes().filter(|available| bytes > *available)?;
     let available = units::bytes(available as f64);
     Some(format!(
-        "more than the {available} that this process may use; narrow the widths of the space, or lower `batch` or `--workers`"
+        "more than the {available} that this process may use; narrow the widths of the space, or lower \
+         `batch` or `--workers`"
     ))
 }
 

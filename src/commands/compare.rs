@@ -50,7 +50,7 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
         read.push((contender, config, costs));
     }
     let Some(((first, config, costs), rest)) = read.split_first() else {
-        return Err(Failure::wrong(anyhow!("name at least two runs")));
+        return Err(Failure::wrong(anyhow!("name two runs or more")));
     };
     for (other, other_config, other_costs) in rest {
         let (a, b) = (first.run.display(), other.run.display());
@@ -76,9 +76,9 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
 enum Difference {
     #[error("their objectives are `{}` and `{}`", one.join("`, `"), other.join("`, `"))]
     Objectives { one: Vec<String>, other: Vec<String> },
-    #[error("`{cost}` is that of {one} and of {other}")]
+    #[error("`{cost}` comes from {one} and from {other}")]
     Models { cost: String, one: String, other: String },
-    #[error("`{cost}` is that of {models} by device files that differ")]
+    #[error("`{cost}` comes from {models} with different device files")]
     DeviceFiles { cost: String, models: String },
 }
 

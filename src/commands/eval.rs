@@ -36,20 +36,22 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
         .map_err(|why| Failure::wrong(anyhow::Error::new(why).context(path.display().to_string())))?;
     if model.card.preprocessing.inputs.is_empty() {
         output::say(&format!(
-            "warning: {}: the card of an earlier build names no inputs; they are taken in the order of the data",
+            "warning: {}: the card of an earlier build names no inputs; they are taken in the order of the \
+             data",
             path.display()
         ));
     }
 
     let resolved = config.document.root().get(RESOLVED).and_then(|resolved| resolved.get("data")?.as_str());
     if resolved.is_some_and(|hash| hash != data.hash()) {
-        output::say(&format!("warning: {file}: the study was run on data with another content"));
+        output::say(&format!("warning: {file}: the study used data with other content"));
     }
     let examples = data.split(Split::Test);
     let raw: Vec<f32> = examples.iter().flat_map(|index| matched.input(data.example(*index))).collect();
     for (column, count) in unseen(&model, &raw) {
         output::say(&format!(
-            "note: column `{column}`: {count} of {} test examples have a name that the network was not trained on",
+            "note: column `{column}`: {count} of {} test examples have a name that the network was not \
+             trained on",
             examples.len()
         ));
     }
@@ -57,13 +59,14 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let outputs = predict(&model, &raw);
     let seconds = began.elapsed().as_secs_f64();
     let Score { metrics, results } = score(&outputs, &data, Split::Test, &matched).ok_or_else(|| {
-        anyhow!("{}: the network gives values that are no finite numbers on these data", path.display())
+        anyhow!("{}: the network gives values that are not finite on these data", path.display())
     })?;
     let speed = examples.len() as f64 / seconds.max(f64::MIN_POSITIVE);
     if common.json {
         let metrics: BTreeMap<&str, f64> = metrics.into_iter().collect();
         output::print_json(&json!({
-            "model": output::path_text(&path), "name": model.card.name, "data": data.describe(), "examples": examples.len(),
+            "model": output::path_text(&path), "name": model.card.name, "data": data.describe(),
+            "examples": examples.len(),
             "metrics": metrics, "results": results, "seconds": seconds, "examples_per_second": speed,
         }))?;
     } else {
@@ -108,7 +111,7 @@ pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     }
     match named.extension().and_then(|extension| extension.to_str()) {
         Some(format @ ("onnx" | "safetensors" | "rs")) => Err(Failure::wrong(anyhow!(
-            "{}: `{format}` files are for other runtimes; name the `{MODEL}` that stands beside them in the run folder",
+            "{}: `{format}` files are for other runtimes; name the `{MODEL}` beside them in the run folder",
             named.display()
         ))),
         _ => Ok(named.to_owned()),
@@ -142,7 +145,8 @@ fn config_of(model: &Path) -> Result<PathBuf, Failure> {
     let config = run.as_deref().and_then(|path| Some(path.ancestors().nth(3)?.join("config.toml")));
     config.filter(|config| config.is_file()).ok_or_else(|| {
         Failure::wrong(anyhow!(
-            "{}: not in a run folder, so its data set is not known; name a config with a table `[data]` by `--config`",
+            "{}: not in a run folder, so its data set is not known; name a config with a table `[data]` by \
+             `--config`",
             model.display()
         ))
     })

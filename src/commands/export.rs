@@ -34,7 +34,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     let path = model_file(&run.paths, trial);
     if run.finished.iter().any(|finished| finished.trial == trial) && !path.is_file() {
         return Err(Failure::wrong(anyhow!(
-            "{}: is missing, or no file; move away what is there, and run the study again: it is written anew",
+            "{}: is missing or not a file; move away what is there, and run the study again to write it",
             path.display()
         )));
     }
@@ -84,7 +84,7 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
         None | Some(Ok(())) => {}
         Some(Err(FileMismatch::Unreadable(error))) => return Err(Failure::wrong(error)),
         Some(Err(mismatch)) => {
-            let advice = "run the study again: the network is finished again";
+            let advice = "run the study again to finish the network again";
             return Err(Failure::wrong(anyhow!("{mismatch}; {advice}")));
         }
     }
@@ -110,7 +110,8 @@ fn in_integers(
         common.data.as_deref(),
         (rules, NamesFrom::Training),
     ).with_context(|| {
-        "int8 of a network that was finished in single precision needs the study's training images, for the ranges of values; \
+        "int8 of a network that was finished in single precision needs the study's training images, for the \
+         ranges of values; \
          name their folder with `--data`"
     });
     let data = data.map_err(Failure::wrong)?;

@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let ended = study.finish(&folder, &wanted).inspect_err(|error| tracing::error!("stopped: {error}"));
     let summary = ended?;
     if summary.status == Status::Interrupted {
-        output::say("interrupted; run the same command again to go on");
+        output::say("interrupted; run the same command again to continue");
         return Ok(Exit::Interrupted);
     }
     if summary.finished.is_empty() {

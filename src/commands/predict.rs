@@ -34,7 +34,7 @@ pub(crate) fn run(model: &Path, files: &[PathBuf], common: &Common) -> Result<Ex
         read.values.chunks(CHUNK * shape.elements()).flat_map(|chunk| predict(&model, chunk)).collect();
     if outputs.iter().any(|value| !value.is_finite()) {
         let path = path.display();
-        return Err(anyhow!("{path}: the network gives values that are no finite numbers for these").into());
+        return Err(anyhow!("{path}: the network gives values that are not finite for these").into());
     }
     let width = model.architecture.output().elements();
     let predictions: Vec<Predicted> = read
@@ -60,8 +60,8 @@ fn check(model: &TrainedModel, path: &Path) -> Result<(), Failure> {
         preprocessing.reading.is_empty() || preprocessing.reading_rules != ReadingRules::CURRENT.number();
     if is_old {
         return Err(Failure::wrong(anyhow!(
-            "{}: the card of this network does not say how files are read, as another build made it; finish it again \
-             (`kiln finish`) with this one",
+            "{}: another build wrote the card of this network, which does not say how files are read; \
+             finish the network again with this build (`kiln finish`)",
             path.display()
         )));
     }

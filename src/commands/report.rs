@@ -42,7 +42,7 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
     .with_devices(PredictedFor::all(&costs));
     let audit = Audit::load(&paths)?;
     if audit.as_ref().is_some_and(|audit| !audit.is_checked) {
-        output::say("warning: audit.json: an older build wrote it without a hash: it is not checked");
+        output::say("warning: audit.json: an older build wrote it without a hash, so it is not checked");
     }
     let finished = page.record().finished.values().map(|(finished, _)| finished);
     let problems = finished_files::problems(&paths, finished);

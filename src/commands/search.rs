@@ -82,7 +82,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     if summary.status == Status::Interrupted {
         let trials = summary.trials;
         output::say(&format!(
-            "interrupted with {trials} trials finished; run the same command again to go on"
+            "interrupted with {trials} trials finished; run the same command again to continue"
         ));
         return Ok(Exit::Interrupted);
     }
@@ -98,11 +98,11 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
         output::print(&report.to_string())?;
     }
     if summary.front.is_empty() {
-        output::say("no trial gave a result: change the config as said above, and the name of the study");
+        output::say("no trial succeeded: change the config as advised above, and the name of the study");
         return Ok(Exit::Stopped);
     }
     if !finishes && report.finished.is_empty() {
-        output::say(&format!("nothing is trained on or exported yet: `kiln finish {name}` does that"));
+        output::say(&format!("no network is finished yet: `kiln finish {name}` trains and exports some"));
     }
     Ok(Exit::Done)
 }

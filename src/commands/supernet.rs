@@ -38,7 +38,7 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
         }
         Ok(audit) => output::print(&as_text(&audit))?,
         Err(AuditError::Eval(EvalError::Interrupted)) => {
-            output::say("interrupted; run the same command again to go on");
+            output::say("interrupted; run the same command again to continue");
             return Ok(Exit::Interrupted);
         }
         Err(error) => return Err(error.into()),

@@ -69,7 +69,7 @@ pub(super) fn growth(
         let first = first_of(kind).filter(|first| *first != group[0]).map(|first| &contenders[first]);
         let apart = first.and_then(|first| {
             let why = likeness::difference(&first.config, &study.config)?;
-            Some(format!("apart from {}: {why}", first.run.display()))
+            Some(format!("not pooled with {}: {why}", first.run.display()))
         });
         let after = amounts.iter().filter_map(|amount| {
             let shares: Vec<f64> = group.iter().map(|index| after(&curves[*index], *amount)).collect();

@@ -45,7 +45,8 @@ mod tests {
 
     fn config(evaluator: &str, search: &str) -> RunConfig {
         let text = format!(
-            "[study]\nname = \"a\"\nseed = 1\n[space]\nkind = \"mlp\"\n[evaluator]\nkind = \"scratch\"\n{evaluator}\n\
+            "[study]\nname = \"a\"\nseed = 1\n[space]\nkind = \"mlp\"\n[evaluator]\nkind = \
+             \"scratch\"\n{evaluator}\n\
              [search]\ntrials = 3\n{search}\n"
         );
         RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap()

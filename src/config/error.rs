@@ -48,7 +48,7 @@ pub enum ConfigError {
         max_bytes: u64,
     },
     /// The file is not text.
-    #[error("{}:{line}: byte {byte} of the file is no UTF-8; save the file as UTF-8", path.display())]
+    #[error("{}:{line}: byte {byte} of the file is not UTF-8; save the file as UTF-8", path.display())]
     NotUtf8 {
         /// The config file.
         path: PathBuf,

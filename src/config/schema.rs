@@ -33,7 +33,7 @@ pub fn schema(registries: &Registries) -> Value {
         "description": "How architectures are proposed: a name, or a table with `kind` and settings.",
         "anyOf": [names(strategies.clone()), part("A strategy with its settings.", strategies)],
     });
-    let mut evaluator = part("What judges networks.", trained.chain([table]));
+    let mut evaluator = part("Evaluates networks.", trained.chain([table]));
     evaluator["properties"]["class_weights"] = class_weights();
     evaluator["properties"]["metrics"] = json!({
         "description": "Metrics that are measured besides the usual ones and the objectives.",
@@ -42,23 +42,23 @@ pub fn schema(registries: &Registries) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Kiln config",
-        "description": "A study: what is searched, on which data and devices, and what is done with the best.",
+        "description": "A study: the search, its data and devices, and what happens to the best networks.",
         "type": "object",
         "required": NEEDED,
         "additionalProperties": false,
         "properties": {
             "study": described::<StudyTable>("Name and seed."),
-            "data": part("What networks are trained and judged on.", data),
+            "data": part("The data set.", data),
             "space": part("What may vary. A list is a decision, a single value is fixed.", spaces),
             "hardware": {
-                "description": "Devices; limits hold before anything is trained.",
+                "description": "Devices. Their limits are checked before anything is trained.",
                 "type": "array",
                 "items": hardware(registries),
             },
             "evaluator": evaluator,
             "search": search,
             "finish": {
-                "description": "The best networks are trained on, tested once and written.",
+                "description": "The best networks are trained further, tested once and exported.",
                 "type": "object",
                 "properties": {
                     "networks": {
@@ -131,7 +131,7 @@ fn hardware(registries: &Registries) -> Value {
     properties.insert("device".to_owned(), json!({ "enum": Device::builtin_names() }));
     properties.insert(
         "file".to_owned(),
-        json!({ "description": "A device file of one's own, instead of `device`.", "type": "string" }),
+        json!({ "description": "A custom device file, instead of `device`.", "type": "string" }),
     );
     properties.insert("model".to_owned(), names(models));
     for (key, cost) in LIMITS {

@@ -67,12 +67,14 @@ fn unknown_key_is_refused_with_accepted_keys() {
         (
             "[study]",
             "[studi]",
-            "a.toml:1: `studi`: unknown key; accepted: `study`, `data`, `space`, `hardware`, `evaluator`, `search`, `finish`, `resolved`; did you mean `study`?",
+            "a.toml:1: `studi`: unknown key; accepted: `study`, `data`, `space`, `hardware`, `evaluator`, \
+             `search`, `finish`, `resolved`; did you mean `study`?",
         ),
         (
             "[study]",
             "colour = 1\n[study]",
-            "a.toml:1: `colour`: unknown key; accepted: `study`, `data`, `space`, `hardware`, `evaluator`, `search`, `finish`, `resolved`",
+            "a.toml:1: `colour`: unknown key; accepted: `study`, `data`, `space`, `hardware`, `evaluator`, \
+             `search`, `finish`, `resolved`",
         ),
         (
             "seed = 1",
@@ -82,7 +84,9 @@ fn unknown_key_is_refused_with_accepted_keys() {
         (
             "trials = 10",
             "trails = 10",
-            "a.toml:22: `search.trails`: unknown key; accepted: `strategy`, `trials`, `epochs`, `in_flight`, `objectives`, `parameters_max`, `macs_max`, `hours`, `target`, `panics_in_a_row`; did you mean `trials`?",
+            "a.toml:22: `search.trails`: unknown key; accepted: `strategy`, `trials`, `epochs`, \
+             `in_flight`, `objectives`, `parameters_max`, `macs_max`, `hours`, `target`, `panics_in_a_row`; \
+             did you mean `trials`?",
         ),
     ];
     for (from, to, expected) in cases {
@@ -139,7 +143,8 @@ fn wrong_type_is_refused_with_found_and_expected() {
         (
             "{ kind = \"random\" }",
             "3",
-            "a.toml:21: `search.strategy`: found `3`, expected the name of a strategy, or a table with its `kind`",
+            "a.toml:21: `search.strategy`: found `3`, expected the name of a strategy, or a table with its \
+             `kind`",
         ),
         (
             "[\"error_percent\", \"latency_us\"]",
@@ -216,7 +221,8 @@ fn impossible_value_is_refused_with_found_and_expected() {
         (
             "name = \"a\"",
             "name = \"../a\"",
-            "a.toml:2: `study.name`: found `../a`, expected 1 to 100 letters, digits, `-`, `_` or `.`, not starting with `.` (it names the run folder)",
+            "a.toml:2: `study.name`: found `../a`, expected 1 to 100 letters, digits, `-`, `_` or `.`, not \
+             starting with `.` (it names the run folder)",
         ),
         (
             "latency_max_us = 300",
@@ -257,7 +263,7 @@ fn unreadable_config_file_is_refused() {
     };
     assert_eq!(
         message(b"[study]\nname = \"\xff\""),
-        "a.toml:2: byte 16 of the file is no UTF-8; save the file as UTF-8"
+        "a.toml:2: byte 16 of the file is not UTF-8; save the file as UTF-8"
     );
     assert_eq!(
         message(&vec![b'#'; (1 << 20) + 1]),

@@ -22,11 +22,14 @@ pub(super) fn section(audit: &Audit) -> Section {
     let measured = measured(audit).count();
     let repeats = audit.networks.iter().map(|network| network.trained.len()).max().unwrap_or(0);
     let text = format!(
-        "{measured} architectures, drawn at random, were trained on their own and compared with what the supernet says of them. A \
-         tau of 1 is the same order, 0 is none. A supernet that does not order networks better than their number of \
-         parameters does not help the search.{}",
+        "{measured} random architectures were trained on their own, and the results were compared with the \
+         supernet's estimates. A tau of 1 means the same order, and 0 means no relation. A supernet that \
+         ranks \
+         networks no better than their number of parameters does not help the search.{}",
         if repeats > 1 {
-            " Each was trained several times, and its mean counts; a training again shows how far the order is chance."
+            " Each was trained several times, and the mean counts. The repeated training shows how much of \
+             the \
+             order is chance."
         } else {
             ""
         }
@@ -37,7 +40,7 @@ pub(super) fn section(audit: &Audit) -> Section {
         Part::Table(predictors(&audit.predictors)),
     ];
     parts.extend(failed(audit).map(Part::Table));
-    Section { title: "Whether the supernet ranks".to_owned(), parts }
+    Section { title: "How well the supernet ranks".to_owned(), parts }
 }
 
 fn predictors(predictors: &[Predictor]) -> Table {
@@ -49,7 +52,7 @@ fn predictors(predictors: &[Predictor]) -> Table {
         vec![Cell::Text(called(&predictor.name)), Cell::Number(tau), Cell::Number(interval)]
     };
     Table {
-        caption: "Each number's order against that of training".to_owned(),
+        caption: "Order by each number against order by training".to_owned(),
         headings: ["by", "Kendall's tau", "95 % interval"].map(str::to_owned).to_vec(),
         rows: predictors.iter().map(row).collect(),
     }
@@ -93,10 +96,10 @@ fn estimates(audit: &Audit) -> Plot {
     let label = |what: &str| format!("{} {what}", heading(metric));
     Plot {
         title: "Estimate against training".to_owned(),
-        description: "Each network as the supernet sees it, and as it is after it was trained on its own. What counts is the order: \
-                      points should rise from left to right, wherever they lie."
+        description: "The supernet's estimate of each network against the result of training it on its own. \
+                      Only the order matters: points should rise from left to right."
             .to_owned(),
-        x: Axis { label: label("in the supernet"), may_be_logarithmic: false },
+        x: Axis { label: label("estimated by the supernet"), may_be_logarithmic: false },
         y: Axis { label: label("trained on its own"), may_be_logarithmic: false },
         series: vec![networks(points)],
         limits: Vec::new(),
@@ -118,7 +121,7 @@ fn parameters(audit: &Audit) -> Plot {
     };
     Plot {
         title: "Parameters against training".to_owned(),
-        description: "The same networks by their number of parameters, which costs nothing to know."
+        description: "The same networks by their number of parameters, which is known without training."
             .to_owned(),
         x: Axis { label: "parameters".to_owned(), may_be_logarithmic: true },
         y: Axis { label: format!("{} trained on its own", heading(metric)), may_be_logarithmic: false },

@@ -32,7 +32,7 @@ impl StudyPage {
                 table
             });
         }
-        Section { title: "What came of it".to_owned(), parts }
+        Section { title: "Results".to_owned(), parts }
     }
 
     /// How the networks were judged, if any of them had less than full effort.
@@ -43,8 +43,7 @@ impl StudyPage {
         }
         let low = self.front.first().and_then(|entry| self.qualifier(entry.fidelity)).map(|qualifier| {
             Part::Text(format!(
-                "No network was judged with full effort: values of the front are what networks measure \
-                 {qualifier}."
+                "No network was judged with full effort: values of the front were measured {qualifier}."
             ))
         });
         low.into_iter().chain([Part::Text(format!("Effort: {spent}."))]).collect()
@@ -72,16 +71,17 @@ impl StudyPage {
         ];
         let finished = points(&|trial| is_finished(trial));
         if !finished.is_empty() {
-            all.push(series("trained on and exported", Ink::Orange, Shape::Star, Line::None, finished));
+            all.push(series("finished", Ink::Orange, Shape::Star, Line::None, finished));
         }
         Plot {
             title: "Pareto front".to_owned(),
             description: format!(
-                "{count} networks of {} trials are on the front: no other one is at least as good in everything and better in \
-                 something. {}{}.",
+                "{count} networks of {} trials are on the front: no other network is at least as good in \
+                 every \
+                 objective and better in one. {}{}.",
                 self.trials.len(),
                 match self.numbers {
-                    Numbers::Measured => "Values are those of the search",
+                    Numbers::Measured => "Values were measured in the search",
                     Numbers::Estimated =>
                         "Accuracies and losses are estimates by shared weights, not test results",
                 },

@@ -76,7 +76,7 @@ impl StudyPage {
         self.history.rejections.filter(|(candidates, _)| *candidates > 0).map(|(candidates, rejected)| {
             let share = 100.0 * rejected as f64 / candidates as f64;
             format!(
-                "Of {candidates} candidates {rejected} ({share:.1} %) were beyond a limit and were not tried."
+                "{rejected} of {candidates} candidates ({share:.1} %) exceeded a limit and were not tried."
             )
         })
     }

@@ -36,7 +36,8 @@ impl StudyPage {
         Plot {
             title: "Hypervolume".to_owned(),
             description: format!(
-                "Share of the box between the reference point and the best value of each objective that the front \
+                "Share of the box between the reference point and the best value of each objective that the \
+                 front \
                  dominates.{}{reached}{}",
                 reference.unwrap_or_default(),
                 volume.growth().remark().map(|remark| format!(" It is {remark}.")).unwrap_or_default()

@@ -104,9 +104,7 @@ fn confusions(trial: TrialId, test: &TestResults) -> Table {
         };
         let names = test.classes.iter().map(|class| class.name.clone());
         return Table {
-            caption: format!(
-                "Confusion matrix of trial {trial}: a row is a class, a column what the network gives"
-            ),
+            caption: format!("Confusion matrix of trial {trial}: rows are classes, columns are predictions"),
             headings: std::iter::once("class".to_owned()).chain(names).collect(),
             rows: test.classes.iter().zip(&test.confusion).map(row).collect(),
         };
@@ -137,7 +135,7 @@ fn values(trial: TrialId, values: &[ValueResult]) -> Table {
         std::iter::once(Cell::Text(value.name.clone())).chain(errors).collect()
     };
     let headings =
-        ["value", "mean absolute error", "root mean squared error", "the same by the training mean", "R²"];
+        ["value", "mean absolute error", "root mean squared error", "the same for the training mean", "R²"];
     Table {
         caption: format!("Results of trial {trial} by value, each in its own unit"),
         headings: headings.map(str::to_owned).to_vec(),

@@ -78,8 +78,8 @@ impl StudyPage {
         Some(Plot {
             title: title.to_owned(),
             description: format!(
-                "Training loss as it was reported, {last} in the end. It should fall and settle; jumps are a learning rate that is \
-                 too large."
+                "Reported training loss, {last} at the end. It should fall and settle. Jumps mean that the \
+                 learning rate is too large."
             ),
             x: Axis { label: "training done %".to_owned(), may_be_logarithmic: false },
             y: Axis { label: "loss".to_owned(), may_be_logarithmic: true },
@@ -111,7 +111,7 @@ impl StudyPage {
             .collect();
         let headings = ["trial", "in the search, on the validation split", "trained on"].map(str::to_owned);
         (!rows.is_empty()).then(|| Table {
-            caption: "Estimates and what came of them".to_owned(),
+            caption: "Estimates and test results".to_owned(),
             headings: headings.to_vec(),
             rows,
         })

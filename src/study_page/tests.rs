@@ -98,14 +98,14 @@ fn page_has_every_section() {
         "limit: 400.0 µs",
         "trial 2: accuracy 98.00 %, latency 200.0 µs",
         "Loss of the supernet",
-        "Training loss as it was reported, 0.5 in the end",
+        "Reported training loss, 0.5 at the end",
         "1 of 4 trials failed: 1 diverged.",
         "loss is NaN &lt;b&gt;",
-        "Of 10 candidates 4 (40.0 %) were beyond a limit",
+        "4 of 10 candidates (40.0 %) exceeded a limit",
         "a &lt;warning&gt;",
-        "share of the predicted latency on raspi4; 1 that are fused into others",
+        "share of the predicted latency on raspi4; 1 fused layers have no cost",
         "<td class=\"number\">75.0</td>",
-        "Trained on for 7 s: test accuracy 98.25 %.",
+        "Finished in 7 s: test accuracy 98.25 %.",
         "name = &quot;&lt;quick&gt;&quot;",
         "All trials by origin",
         "<td>mutation</td><td class=\"number\">2</td>",
@@ -144,7 +144,7 @@ fn page_shows_audit_if_present() {
             predictor("negative_naswot", Some(0.5)),
         ],
     };
-    let title = "Whether the supernet ranks";
+    let title = "How well the supernet ranks";
     assert!(!study().page(&inspections()).html().contains(title));
     let html = study().with_audit(Some(audit)).page(&inspections()).html();
     for part in [
@@ -154,7 +154,8 @@ fn page_shows_audit_if_present() {
         "accuracy % trained on its own",
         "2: 96.00 % trained, 80.00 % estimated",
         "2: 2.000 k parameters, 96.00 % trained",
-        "<td>supernet&#39;s accuracy</td><td class=\"number\">0.625</td><td class=\"number\">0.375 to 1.000</td>",
+        "<td>supernet&#39;s accuracy</td><td class=\"number\">0.625</td><td class=\"number\">0.375 to \
+         1.000</td>",
         "<td>MACs</td><td class=\"number\">none</td>",
         "<td>naswot</td>",
     ] {
@@ -209,7 +210,7 @@ fn page_states_fidelity_of_values() {
     ]);
     let html = page.page(&BTreeMap::new()).html();
     for part in [
-        "No network was judged with full effort: values of the front are what networks measure after 3 of 20 \
+        "No network was judged with full effort: values of the front were measured after 3 of 20 \
          epochs.",
         "Effort: 7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 \
          epochs, 0 with full effort.",

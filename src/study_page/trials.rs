@@ -77,9 +77,9 @@ fn groups_plot(axes: &Axes, groups: &[(String, Vec<&Trial>)], clustered: bool) -
         series.insert(0, points_alone("beyond a limit", Ink::Faint, Shape::Cross, beyond));
     }
     let (title, what) = if clustered {
-        ("All trials by cluster", "cluster of architectures it was drawn from")
+        ("All trials by cluster", "cluster of architectures that it was drawn from")
     } else {
-        ("All trials by origin", "way in which it was made")
+        ("All trials by origin", "operator that created it")
     };
     Plot {
         title: title.to_owned(),

@@ -21,7 +21,7 @@ impl StudyPage {
         }
         let mut parts = Vec::new();
         if self.record.finished.is_empty() {
-            let text = "No network was trained on and exported yet; this is the best one of the front.";
+            let text = "No network is finished yet. This is the best network of the front.";
             parts.push(Part::Text(text.to_owned()));
         }
         for trial in winners {
@@ -41,7 +41,7 @@ impl StudyPage {
     fn what_was_measured(&self, trial: &Trial) -> String {
         let mut parts = vec![format!("Trial {}, genotype {}.", trial.id, trial.proposal.genotype)];
         if let Some((finished, seconds)) = self.record.finished.get(&trial.id) {
-            parts.push(format!("Trained on for {seconds:.0} s: {}.", said(&finished.metrics)));
+            parts.push(format!("Finished in {seconds:.0} s: {}.", said(&finished.metrics)));
         }
         if let Some(measured) = trial.outcome.measurement() {
             let qualifier = self.qualifier(trial.proposal.fidelity);
@@ -94,7 +94,7 @@ fn layers(trial: &Trial, inspection: &Inspection) -> Vec<Part> {
         (Some(device), 0) => (format!("predicted latency on {device}"), String::new()),
         (Some(device), rest) => (
             format!("predicted latency on {device}"),
-            format!("; {rest} that are fused into others cost nothing of their own"),
+            format!("; {rest} fused layers have no cost of their own"),
         ),
         (None, _) => ("multiply-accumulates".to_owned(), String::new()),
     };

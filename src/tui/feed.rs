@@ -62,7 +62,8 @@ impl Observer for Feed {
         }
         match event {
             Event::Progress { stage, .. } => {
-                let same = matches!(&pending.progress, Some((Event::Progress { stage: last, .. }, _)) if last == stage);
+                let last = pending.progress.as_ref().map(|(event, _)| event);
+                let same = matches!(last, Some(Event::Progress { stage: last, .. }) if last == stage);
                 if !same {
                     pending.settle_progress();
                 }

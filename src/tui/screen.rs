@@ -213,7 +213,7 @@ impl Screen {
             let end = show_here(&mut tap, &mut state, &parts).unwrap_or(End::Gone);
             terminal::restore();
             if end == End::Gone {
-                tracing::warn!("the terminal has gone; the study goes on without a screen");
+                tracing::warn!("the terminal was closed; the study continues without a screen");
             }
             // After a panic of the study, nobody waits for this thread.
             let _ = sender.send(state);

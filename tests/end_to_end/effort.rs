@@ -116,14 +116,14 @@ fn rungs_above_schedule_are_refused() {
 fn budget_without_full_fidelity_trial_is_refused() {
     assert_refused(
         &config(EVALUATOR, r#""successive_halving""#, "trials = 12"),
-        "error: study.toml:23: `search.trials`: found 12, expected at least 13: only then \
-         `successive_halving` judges a first network with full effort (fidelities: 1 epoch, 3 epochs, full; \
+        "error: study.toml:23: `search.trials`: found 12, expected at least 13, so that \
+         `successive_halving` judges one network with full effort (fidelities: 1 epoch, 3 epochs, full; \
          8 trials in flight); raise it, or lower `in_flight`",
     );
     assert_refused(
         &config(EVALUATOR, r#""successive_halving""#, "trials = 50\nepochs = 21"),
-        "error: study.toml:24: `search.epochs`: found 21, expected at least 22: only then \
-         `successive_halving` judges a first network with full effort (fidelities: 1 epoch, 3 epochs, full; \
+        "error: study.toml:24: `search.epochs`: found 21, expected at least 22, so that \
+         `successive_halving` judges one network with full effort (fidelities: 1 epoch, 3 epochs, full; \
          8 trials in flight); raise it, or lower `in_flight`",
     );
     assert_refused(
@@ -134,8 +134,8 @@ fn budget_without_full_fidelity_trial_is_refused() {
     );
     assert_refused(
         &config(EVALUATOR, r#"{ kind = "random", proxies = { draw = 30 } }"#, "trials = 30"),
-        "error: study.toml:23: `search.trials`: found 30, expected at least 31: only then `random` judges a \
-         first network with full effort (fidelities: zero-cost proxy, full; 8 trials in flight); raise it, \
+        "error: study.toml:23: `search.trials`: found 30, expected at least 31, so that `random` judges one \
+         network with full effort (fidelities: zero-cost proxy, full; 8 trials in flight); raise it, \
          or lower `in_flight`",
     );
 }
@@ -179,7 +179,7 @@ fn every_view_states_fidelity_of_values() {
     assert_eq!(kept.iter().filter(|line| is_short(line)).count(), 3);
     fs::write(&journal, kept.join("\n") + "\n").unwrap();
     let front = sandbox.kiln(&["front", "rungs"]);
-    let loud = "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after \
+    let loud = "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front were measured after \
                 1 of 4 epochs.\n";
     assert!(front.out.starts_with(loud), "{}", front.out);
     assert!(front.out.lines().any(|line| line.ends_with("  after 1 of 4 epochs")), "{}", front.out);

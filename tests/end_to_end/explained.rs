@@ -54,7 +54,7 @@ fn trials_are_required_unless_something_else_ends_search() {
     let sandbox = Sandbox::new(&small().replace("trials = 100\n", ""));
     assert_eq!(sandbox.search(&[])["trials"], 6);
     let checked = sandbox.kiln(&["check", "study.toml"]);
-    assert!(checked.out.contains("all 6 networks of the space at most"), "{}", checked.out);
+    assert!(checked.out.contains("at most all 6 networks of the space"), "{}", checked.out);
     let endless = |search: &str| {
         let large =
             small().replace("width = [8, 16]", "width = [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]");
@@ -148,8 +148,9 @@ fn prior_of_other_space_is_refused() {
     fs::write(sandbox.path("other.toml"), again.replace("width = [8, 16]", "width = [16, 32]")).unwrap();
     let said = sandbox.kiln(&["search", "other.toml"]);
     assert_eq!(said.code, 2);
-    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl is of \
-                    another space: `space.width` is `[8,16]` there and `[16,32]` here";
+    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl: its study \
+                    searched another \
+                    space, where `space.width` is `[8,16]` (here `[16,32]`)";
     assert!(said.err.contains(expected), "{}", said.err);
 }
 

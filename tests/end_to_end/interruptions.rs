@@ -41,7 +41,7 @@ fn interrupted_study_exits_130_and_resumes() {
     interrupt(&child);
     let said = Said::new(child.wait_with_output().unwrap());
     assert_eq!(said.code, 130, "{}", said.err);
-    assert!(said.err.contains("run the same command again to go on"), "{}", said.err);
+    assert!(said.err.contains("run the same command again to continue"), "{}", said.err);
     assert!(said.out.is_empty());
     assert_eq!(sandbox.search(&[])["front"], expected["front"]);
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));

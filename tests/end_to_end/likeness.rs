@@ -46,7 +46,7 @@ fn latencies_state_conditions_and_compare_only_under_equal_ones() {
         let refused = sandbox.kiln(&["compare", "single", other]);
         assert_eq!(refused.code, 2, "{}", refused.err);
         let why = format!(
-            "cannot be compared: `latency_us` is that of {one} and of \
+            "cannot be compared: `latency_us` comes from {one} and from \
              cortex-a72/roofline/hw-nas-bench-raspi4-100 for {conditions}"
         );
         assert!(refused.err.contains(&why), "{}", refused.err);

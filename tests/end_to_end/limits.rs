@@ -53,7 +53,7 @@ fn stopped_by(limits: impl IntoIterator<Item = String>, check: impl Fn(&str, &st
 fn file_size_limit_is_reported_as_full_disk() {
     let limits = [1, 8, 40, 150, 400, 1000, 1100].map(|blocks| format!("ulimit -f {blocks}"));
     let stopped = stopped_by(limits, |all, last| {
-        let advice = "raise the limit (`ulimit -f`), then run the same command again";
+        let advice = "raise it (`ulimit -f`), then run the same command again";
         assert!(last.contains(advice) && !all.contains("damaged"), "{all}");
     });
     assert!(stopped >= 4, "{stopped}");

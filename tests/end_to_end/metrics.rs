@@ -124,7 +124,7 @@ fn regression_reports_absolute_error_and_r2() {
     assert!(judged["metrics"]["test_rmse_deviations_of_training_mean"].as_f64() > Some(0.5), "{judged}");
     let said = sandbox.kiln(&["eval", &folder, "--data", "."]).out;
     assert!(said.contains("by the training mean") && said.contains("test R²: "), "{said}");
-    assert!(page(&sandbox, "values").contains("the same by the training mean"));
+    assert!(page(&sandbox, "values").contains("the same for the training mean"));
 }
 
 #[test]

@@ -61,27 +61,35 @@ fn unknown_names_are_refused_with_nearest() {
         (
             "\"digits\"",
             "\"digit\"",
-            "error: study.toml:5: `data.kind`: found `digit`, expected one of `cifar`, `csv`, `digits`, `idx`, `images`, `npy`; did you mean `digits`?",
+            "error: study.toml:5: `data.kind`: found `digit`, expected one of `cifar`, `csv`, `digits`, \
+             `idx`, `images`, `npy`; did you mean `digits`?",
         ),
         (
             "\"stages\"",
             "\"stage\"",
-            "error: study.toml:8: `space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, `nasbench_macro`, `stages`; did you mean `stages`?",
+            "error: study.toml:8: `space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, \
+             `nasbench_macro`, `stages`; did you mean `stages`?",
         ),
         (
             "\"supernet\"",
             "\"super\"",
-            "error: study.toml:22: `evaluator.kind`: found `super`, expected one of `naswot`, `scratch`, `supernet`, `synflow`, `table`; did you mean `supernet`?",
+            "error: study.toml:22: `evaluator.kind`: found `super`, expected one of `naswot`, `scratch`, \
+             `supernet`, `synflow`, `table`; did you mean `supernet`?",
         ),
         (
             "\"random\"",
             "\"randon\"",
-            "error: study.toml:26: `search.strategy`: found `randon`, expected one of `asha`, `bohb`, `clustered`, `ensemble`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`; did you mean `random`?",
+            "error: study.toml:26: `search.strategy`: found `randon`, expected one of `asha`, `bohb`, \
+             `clustered`, `ensemble`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, \
+             `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`; did you mean \
+             `random`?",
         ),
         (
             "\"latency_us\"]",
             "\"latency\"]",
-            "error: study.toml:28: `search.objectives.1`: found `latency`, expected one of `error_percent`, `loss_nats`, `balanced_error_percent`, `macro_f1_error_percent`, `parameters`, `macs`, `latency_us`, `energy_uj`, `peak_memory_bytes`, `model_bytes`; did you mean `latency_us`?",
+            "error: study.toml:28: `search.objectives.1`: found `latency`, expected one of `error_percent`, \
+             `loss_nats`, `balanced_error_percent`, `macro_f1_error_percent`, `parameters`, `macs`, \
+             `latency_us`, `energy_uj`, `peak_memory_bytes`, `model_bytes`; did you mean `latency_us`?",
         ),
     ];
     for (from, to, expected) in cases {
@@ -161,7 +169,8 @@ fn impossible_values_are_refused() {
         (
             "networks = 1",
             "networks = 1\nformats = [\"onx\"]",
-            "error: study.toml:32: `finish.formats.0`: found `onx`, expected one of `onnx`, `rust`, `safetensors`; did you \
+            "error: study.toml:32: `finish.formats.0`: found `onx`, expected one of `onnx`, `rust`, \
+             `safetensors`; did you \
              mean `onnx`?",
         ),
         ("[data]\nkind = \"digits\"\n", "", "error: study.toml: `data`: missing; expected a table `[data]`"),

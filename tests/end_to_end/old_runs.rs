@@ -9,7 +9,7 @@ use serde_json::Value;
 
 use crate::sandbox::Sandbox;
 
-const UNCHECKED: &str = "journaled the finished networks without hashes of their files";
+const UNCHECKED: &str = "recorded the finished networks without hashes";
 
 /// A sandbox with the run folder of a study and its files.
 pub(crate) fn old(study: &str) -> Sandbox {
@@ -143,7 +143,8 @@ fn old_training_study_is_refused_with_reason_and_unchanged() {
         let said = sandbox.kiln(&["search", "study.toml", "--plain"]);
         assert_eq!(said.code, 2, "{study}: {}", said.err);
         // The reading rules of this build select other examples for their `limit`.
-        let reason = "another build began this study and read its data by rules 1; this build reads the same files by rules 2";
+        let reason = "another build started this study and read its data by rules 1; this build reads the \
+                      same files by rules 2";
         assert!(said.err.contains(reason), "{study}: {}", said.err);
         assert!(kept(&root) == before, "{study}: nothing is trained or written");
     }

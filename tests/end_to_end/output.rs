@@ -85,7 +85,8 @@ fn compare_requires_equal_objectives() {
     assert_eq!(sandbox.kiln(&["search", "other.toml"]).code, 0);
     let refused = sandbox.kiln(&["compare", "tiny", "accurate"]);
     assert_eq!(refused.code, 2);
-    let expected = "tiny and accurate cannot be compared: their objectives are `error_percent`, `latency_us` and `error_percent`";
+    let expected = "tiny and accurate cannot be compared: their objectives are `error_percent`, \
+                    `latency_us` and `error_percent`";
     assert!(refused.err.contains(expected), "{}", refused.err);
     assert_eq!(sandbox.kiln(&["compare", "tiny"]).code, 2, "one study is not compared");
 }

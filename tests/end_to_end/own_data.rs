@@ -226,7 +226,7 @@ fn new_networks_apply_orientation_and_old_ones_do_not() {
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(
         said.err
-            .contains("an earlier build made this network; its data are read by the rules of that time (1)"),
+            .contains("an earlier build made this network; its data are read by the rules of that build (1)"),
         "{}",
         said.err
     );
@@ -235,7 +235,7 @@ fn new_networks_apply_orientation_and_old_ones_do_not() {
     old.save(&file).unwrap();
     let said = sandbox.kiln(&phone);
     assert_eq!(said.code, 2, "{}", said.out);
-    assert!(said.err.contains("rules 99, which this program does not know; use a newer one"), "{}", said.err);
+    assert!(said.err.contains("rules 99, which this build does not know; use a newer build"), "{}", said.err);
 }
 
 #[test]
@@ -257,7 +257,8 @@ fn study_with_other_reading_rules_is_refused_with_reason() {
     for command in [["search", "study.toml", "--data", "flat"], ["finish", "before", "--data", "flat"]] {
         let said = sandbox.kiln(&command);
         assert_eq!(said.code, 2, "{}", said.err);
-        let reason = "another build began this study and read its data by rules 1; this build reads the same files by rules 2, which \
+        let reason = "another build started this study and read its data by rules 1; this build reads the \
+                      same files by rules 2, which \
                       gives other values, classes or splits; choose another name for the study";
         assert!(said.err.contains(reason), "{}", said.err);
     }

@@ -188,7 +188,7 @@ fn closed_terminal_ends_screen_but_not_study() {
     }
     assert_eq!(trials(), 200);
     let log = fs::read_to_string(sandbox.run("tiny").root().join("kiln.log")).unwrap();
-    assert!(log.contains("the terminal has gone"), "{log}");
+    assert!(log.contains("the terminal was closed"), "{log}");
 }
 
 /// Closes the terminal of a shell that runs this command once `is_time` is true. Returns the exit code of the

@@ -127,7 +127,8 @@ fn npz_archive_arrays_are_read() {
             );
         }
         let said = folder.refused(&json!({ "kind": "npy", "x": "data.npz:images", "y": "data.npz" }));
-        let expected = "data.npz: the archive: found no array `images`, expected one of `x`, `y`, `y_new`, such as `FILE.npz:x`";
+        let expected = "data.npz: the archive: found no array `images`, expected one of `x`, `y`, `y_new`, \
+                        such as `FILE.npz:x`";
         assert_eq!(said, expected);
         let bytes = npz(&[("x", x.clone()), ("y", y.clone())], is_deflated);
         folder.put("data.npz", &bytes[..bytes.len() - 30]);

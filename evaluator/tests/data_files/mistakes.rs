@@ -19,7 +19,9 @@ fn check(files: &[(&str, Vec<u8>)], settings: &Value, start: &str, end: &str) {
 #[test]
 fn wrong_idx_files_are_refused() {
     let [images, labels] = idx(&[0, 1, 0, 1], 3);
-    let settings = json!({ "kind": "idx", "test_images": "train-images-idx3-ubyte", "test_labels": "train-labels-idx1-ubyte" });
+    let settings = json!({
+        "kind": "idx", "test_images": "train-images-idx3-ubyte", "test_labels": "train-labels-idx1-ubyte",
+    });
     let case = |images: &[u8], labels: &[u8], start: &str, end: &str| {
         let files =
             [("train-images-idx3-ubyte", images.to_vec()), ("train-labels-idx1-ubyte", labels.to_vec())];

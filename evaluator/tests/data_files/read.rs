@@ -35,7 +35,10 @@ fn cifar_records_are_read() {
 
     folder
         .put("batches.meta.txt", "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n");
-    let data = folder.open(&json!({ "kind": "cifar", "train": ["data_batch_2.bin", "data_batch_4.bin"], "test": 0.5, "validation": 0.5 })).unwrap();
+    let settings = json!({
+        "kind": "cifar", "train": ["data_batch_2.bin", "data_batch_4.bin"], "test": 0.5, "validation": 0.5,
+    });
+    let data = folder.open(&settings).unwrap();
     assert_eq!(data.targets().names()[9], "truck");
     assert_eq!(data.split(Split::Test).len(), 20, "held out of the training files");
 }
@@ -78,7 +81,8 @@ fn image_folders_are_read() {
 
     folder.put("train/red/large.png", image(9, 9, [200, 0, 0], ImageFormat::Png));
     let said = folder.refused(&json!({ "kind": "images" }));
-    let expected = "1 of 22 files cannot be read: `train/red/large.png` (9 x 9 pixels, expected 4 x 6 as in the first image; \
+    let expected = "1 of 22 files cannot be read: `train/red/large.png` (9 x 9 pixels, expected 4 x 6 as in \
+                    the first image; \
                     set `size = [height, width]` to resize)";
     assert!(said.ends_with(expected), "{said}");
     let settings = json!({ "kind": "images", "size": [5, 3], "color": "gray" });
@@ -97,7 +101,8 @@ fn tables_with_classes_are_read() {
     let table = "id,size,color,kind\n".to_owned() + &(0..30).map(row).collect::<String>();
     folder.put("table.csv", table);
     let settings = json!({
-        "kind": "csv", "file": "table.csv", "target": "kind", "features": ["size", "color"], "categorical": ["color"]
+        "kind": "csv", "file": "table.csv", "target": "kind",
+        "features": ["size", "color"], "categorical": ["color"]
     });
     let data = folder.open(&settings).unwrap();
     assert_eq!(data.shape(), Shape::vector(4));
@@ -156,6 +161,8 @@ fn arrays_are_read() {
         folder.open(&json!({ "kind": "npy", "x": "a.npy", "y": "b.npy", "task": "regression" })).unwrap();
     assert_eq!((data.shape(), data.values(2)), (Shape::vector(3), [1.0, 1.25].as_slice()));
     assert!(matches!(data.targets(), Targets::Values { names, .. } if names.len() == 2));
-    let files = json!({ "kind": "npy", "x": "a.npy", "y": "b.npy", "test_x": "a.npy", "test_y": "b.npy", "task": "regression" });
+    let files = json!({
+        "kind": "npy", "x": "a.npy", "y": "b.npy", "test_x": "a.npy", "test_y": "b.npy", "task": "regression",
+    });
     assert_eq!(folder.open(&files).unwrap().split(Split::Test).len(), 40);
 }

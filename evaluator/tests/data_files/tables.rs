@@ -57,7 +57,8 @@ fn open_columns_are_listed_in_one_error_and_settled_in_two_edits() {
         "`seen` (it holds times, such as `2024-05-01T08:00`)",
         "`key` (text that is different in almost every line, such as `id-0` in line 2)",
         "`void` (it is empty)",
-        "settings that decide it: categorical = [\"color\", \"town\"], ignore = [\"\", \"seen\", \"key\", \"void\"], missing = \"mean\"",
+        "settings that decide it: categorical = [\"color\", \"town\"], ignore = [\"\", \"seen\", \"key\", \
+         \"void\"], missing = \"mean\"",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
@@ -151,7 +152,8 @@ fn suspicious_columns_are_noted_unless_listed_in_features() {
         "column `count` counts the lines",
         "column `id` is a whole number that is different in every line",
         "column `when` ",
-        "column `leak` alone determines the class; if it is not known where the network is used, leave it out: `ignore = \
+        "column `leak` alone determines the class; if it is not known where the network is used, leave it \
+         out: `ignore = \
          [\"leak\"]`",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");
@@ -311,7 +313,8 @@ fn constant_targets_are_refused() {
     let said = folder.refused(&csv(&json!({ "task": "regression" })));
     assert_eq!(
         said,
-        "t.csv: all lines: found 5 in every line of column `y`, expected a target that varies: of a constant nothing can be \
+        "t.csv: all lines: found 5 in every line of column `y`, expected a target that varies: of a \
+         constant nothing can be \
          learned"
     );
     assert!(folder.refused(&csv(&json!({}))).contains("found one class `5` in column `y`"));

@@ -18,7 +18,8 @@ use crate::parts::{StopAfter, build, context, data, evaluate, never, settings, s
 #[test]
 fn interrupted_training_with_all_options_resumes_to_same_weights() {
     let options = json!({
-        "epochs": 6, "accumulate": 2, "clip_norm": 0.5, "ema": 0.9, "patience": 2, "batch": 16, "affine": false,
+        "epochs": 6, "accumulate": 2, "clip_norm": 0.5, "ema": 0.9, "patience": 2, "batch": 16,
+        "affine": false,
     });
     let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(whole.path(), &options);

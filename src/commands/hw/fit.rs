@@ -59,8 +59,9 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
 fn said(repeats: &Repeats) -> String {
     let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
     format!(
-        "{networks} of them more than once ({measurements} measurements): the median of each counts; its \
-         slowest is {median_spread_percent:.1} % above its fastest in the median network, \
+        "{networks} of them more than once ({measurements} measurements): the fit uses the median of each; \
+         the \
+         slowest measurement is {median_spread_percent:.1} % above the fastest in the median network, \
          {largest_spread_percent:.1} % at most\n"
     )
 }

@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     let text = &arguments.architecture;
     let architecture = genotype(text)
         .and_then(|genotype| space.decode(&genotype))
-        .with_context(|| format!("`{text}` is no architecture of the space"))
+        .with_context(|| format!("`{text}` is not an architecture of the space"))
         .map_err(Failure::wrong)?;
     let mut rows = Vec::new();
     for model in models(arguments)? {

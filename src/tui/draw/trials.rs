@@ -33,7 +33,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let block = look.block(title(rows.len(), state, view, look), view.focus == Panel::Trials);
     if rows.is_empty() {
         let text =
-            if state.trials.is_empty() { " no trial yet" } else { " no trial is like that; f shows others" };
+            if state.trials.is_empty() { " no trial yet" } else { " no trial matches; f changes the filter" };
         return frame.render_widget(Paragraph::new(text).block(block), area);
     }
     let id = state.trials.keys().last().map_or(0, |last| last.to_string().len()) as u16;

@@ -70,9 +70,9 @@ fn broken_configs_are_refused() {
         (
             "bytes that are no text",
             b"[study]\nname = \"\xff\"\n".to_vec(),
-            &["study.toml:2: byte 16 of the file is no UTF-8"],
+            &["study.toml:2: byte 16 of the file is not UTF-8"],
         ),
-        ("a picture", b"\x89PNG\r\n\x1a\n\0\0".to_vec(), &["study.toml:1: byte 0 of the file is no UTF-8"]),
+        ("a picture", b"\x89PNG\r\n\x1a\n\0\0".to_vec(), &["study.toml:1: byte 0 of the file is not UTF-8"]),
         ("a huge file", vec![b'#'; (1 << 20) + 1], &["study.toml: larger than 1048576 bytes"]),
     ];
     all.extend(whole.into_iter().map(|(what, bytes, expected)| Case {

@@ -125,7 +125,7 @@ fn broken_run_folders_and_model_files_are_refused() {
             export(),
             &model_file,
             flipped(model.len() - 100),
-            &["model.kiln: was changed since it was written", "is finished again"],
+            &["model.kiln: was changed since it was written", "to finish the network again"],
         ),
         case("an empty model", eval(), "copy.kiln", Vec::new(), &["copy.kiln`", "byte 0"]),
         case(
