@@ -1,4 +1,5 @@
-"""Times ask and tell of Kiln's strategies and of Optuna's samplers on a space of equal categories, one by one.
+"""Times ask and tell of Kiln's strategies and of Optuna's samplers on a space of equal categories, one by
+one.
 
 Every process has one thread, so the processor time of a trial does not depend on other running work.
 """

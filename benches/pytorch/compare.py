@@ -16,7 +16,7 @@ LAYOUTS = ["default", "channels_last"]
 
 
 class Worker:
-    """A program that answers commands line by line, on this many processors. `avx2` keeps it from using AVX-512."""
+    """A program that answers commands line by line on this many processors. `avx2` switches AVX-512 off."""
 
     def __init__(self, command, processors, instructions):
         def pin():

@@ -37,7 +37,7 @@ def cut(weight, axis, segments):
 
 
 class Network(nn.Module):
-    """An architecture on shared parameters. Its layers read slices of them (as in once-for-all) or all of them."""
+    """An architecture on shared parameters. Its layers read slices of them (as in once-for-all) or all."""
 
     def __init__(self, architecture, parameters):
         super().__init__()

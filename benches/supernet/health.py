@@ -4,16 +4,16 @@
     benches/supernet/health.py KILN DATA OUT [digits|fashion] ..
 
 KILN is the program, DATA the folder of Fashion-MNIST's four files. The script trains supernets with several
-learning rates and lengths, one at a time, with benches/supernet/health-digits.toml and health-fashion.toml. It
-compares the result of the check with `kiln supernet audit`. The networks of an audit are trained once for each
-data set. After an interruption, run the script again to continue.
+learning rates and lengths, one at a time, with benches/supernet/health-digits.toml and health-fashion.toml.
+It compares the result of the check with `kiln supernet audit`. The networks of an audit are trained once for
+each data set. After an interruption, run the script again to continue.
 
 A supernet misleads if at least one of these holds:
-- order: the 95 % interval of Kendall's tau includes 0 (a random order would do as well), or tau is more than 0.2
-  below that of the supernet with the most training on the same data (a longer training would rank clearly
+- order: the 95 % interval of Kendall's tau includes 0 (a random order would do as well), or tau is more than
+  0.2 below that of the supernet with the most training on the same data (a longer training would rank clearly
   better). Tau compares the supernet's estimates with the errors of the same networks trained on their own;
-- result: the network that its study finished has a lower test accuracy than that of the supernet with the most
-  training on the same data. The difference exceeds two standard errors.
+- result: the network that its study finished has a lower test accuracy than that of the supernet with the
+  most training on the same data. The difference exceeds two standard errors.
 The check is wrong if it warns of a supernet that does not mislead, or if it is silent about one that does.
 """
 

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Kendall's tau between a supernet's estimates of networks in a published table and their accuracy there, beside
-predictors that cost nothing.
+"""Kendall's tau between a supernet's estimates of networks in a published table and their accuracy there,
+beside predictors that cost nothing.
 
     benches/supernet/published.py JOURNAL TABLE [COLUMN]
 
 JOURNAL is the `journal.jsonl` of a study that judged networks of `nasbench201` or `nasbench_macro` with a
-supernet. TABLE is the published `nasbench201.csv.gz` or `nas_bench_macro_cifar10.csv.gz`, and COLUMN its accuracy.
-For cells, it also prints an effect of each operation: by how much of the ranking a cell moves up for each edge with
-it, according to the supernet and according to the table.
+supernet. TABLE is the published `nasbench201.csv.gz` or `nas_bench_macro_cifar10.csv.gz`, and COLUMN its
+accuracy. For cells, it also prints an effect of each operation: by how much of the ranking a cell moves up
+for each edge with it, according to the supernet and according to the table.
 """
 
 import csv

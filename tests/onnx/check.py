@@ -1,10 +1,11 @@
 #!/usr/bin/env python3
 """Checks exported ONNX files against the standard and against known outputs.
 
-Each model passes `onnx.checker` with the full check, and strict shape inference with data propagation, in which
-every value must have a known type and shape. Then ONNX Runtime runs it on the CPU, and its outputs must equal the
-expected ones within a tolerance. In 8 bits, a value halfway between two steps may be rounded either way. So for
-8-bit networks, the class of the largest output must be the expected one for a share of the examples.
+Each model passes `onnx.checker` with the full check, and strict shape inference with data propagation, in
+which every value must have a known type and shape. Then ONNX Runtime runs it on the CPU, and its outputs must
+equal the expected ones within a tolerance. In 8 bits, a value halfway between two steps may be rounded either
+way. So for 8-bit networks, the class of the largest output must be the expected one for a share of the
+examples.
 
     check.py MODEL --input FILE --expected FILE [--shape N,C,H,W] [--tolerance 1e-4]
     check.py --samples FOLDER [--tolerance 1e-4]

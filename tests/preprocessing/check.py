@@ -4,10 +4,10 @@
     check.py --kiln PROGRAM
 
 Trains small networks: one on a table with gaps, names and large numbers, two on images. Then prepares new
-examples with NumPy and Pillow alone, as `card.json` describes, and runs the exported file in ONNX Runtime. The
-results are compared with `kiln predict`, on lines with gaps and unseen names, and on images of every mode of
-Pillow. Logarithms of probabilities may differ by 1e-4. The metadata of the ONNX file must describe the same
-inputs. Exit code 1 if a check fails.
+examples with NumPy and Pillow alone, as `card.json` describes, and runs the exported file in ONNX Runtime.
+The results are compared with `kiln predict`, on lines with gaps and unseen names, and on images of every mode
+of Pillow. Logarithms of probabilities may differ by 1e-4. The metadata of the ONNX file must describe the
+same inputs. Exit code 1 if a check fails.
 """
 
 import argparse

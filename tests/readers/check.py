@@ -2,10 +2,10 @@
 """Compares Kiln's readers of data with Pillow, pandas and NumPy.
 
 Writes files with these libraries, reads them with Kiln, and compares every value with what the library reads.
-The check fails if a value differs, or if a reader of Kiln refuses more than 5 % of the variants. Kinds of files
-that Kiln does not support, according to its README, are counted and listed as `outside`. Kiln must refuse each
-with its own reason. Otherwise it counts as `refused`. With `--few`, a reader has too few variants for a
-percentage, so the refusals of all readers are judged together.
+The check fails if a value differs, or if a reader of Kiln refuses more than 5 % of the variants. Kinds of
+files that Kiln does not support, according to its README, are counted and listed as `outside`. Kiln must
+refuse each with its own reason. Otherwise it counts as `refused`. With `--few`, a reader has too few variants
+for a percentage, so the refusals of all readers are judged together.
 
     check.py [--few] [--kiln PROGRAM] [--markdown FILE] [--keep FOLDER]
 

@@ -3,9 +3,9 @@
 
     check.py --project FOLDER [--samples FOLDER]... [--sample PACKAGE INPUT EXPECTED]... [--tolerance 1e-5]
 
-A folder of samples holds `samples.json`: a list of objects with `package` (a folder), `input` and `expected` (raw
-little-endian single-precision numbers). The script writes a cargo project that depends on the packages and builds
-their programs. The project uses the versions and features of Kiln's own libraries and, through
+A folder of samples holds `samples.json`: a list of objects with `package` (a folder), `input` and `expected`
+(raw little-endian single-precision numbers). The script writes a cargo project that depends on the packages
+and builds their programs. The project uses the versions and features of Kiln's own libraries and, through
 `CARGO_TARGET_DIR`, their compiled form. Compiling burn again is a failure, and so are compiler warnings. An
 output may differ by the tolerance times the largest value of its example. Exit code 1 if a check fails.
 """

@@ -3,8 +3,8 @@
 
     check.py SCHEMA CONFIG...
 
-The schema itself must be valid, every config must match it, and it must reject each of the changed configs below.
-Exit code 1 if a check fails.
+The schema itself must be valid, every config must match it, and it must reject each of the changed configs
+below. Exit code 1 if a check fails.
 """
 
 import copy
