@@ -52,7 +52,7 @@ struct Accelerator {
     clock_mhz: f64,
 }
 
-/// Reads the settings. This function is the one that is registered. `device` is the device that the table
+/// Reads the settings. `main` registers this function. `device` is the device that the table
 /// names.
 #[allow(clippy::needless_pass_by_value, reason = "what the registry calls has this signature")]
 fn build(device: Device, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {

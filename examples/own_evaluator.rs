@@ -40,7 +40,7 @@ struct Formula {
     best_error_percent: f64,
 }
 
-/// Reads the settings. This function is the one that is registered. The context holds data, space and seed of
+/// Reads the settings. `main` registers this function. The context holds data, space and seed of
 /// the study.
 fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> Result<Built, SettingsError> {
     let formula: Formula = settings.read()?;

@@ -50,7 +50,7 @@ struct Funnel {
 /// Options for the number of hidden layers.
 const LAYERS: [usize; 3] = [1, 2, 3];
 
-/// Reads the settings. This function is the one that is registered.
+/// Reads the settings. `main` registers this function.
 fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
     let FunnelSettings { width: widths } = settings.read()?;
     // The task follows from the data of the study. Without data, `Task::resolve` returns an error.
