@@ -1,4 +1,5 @@
-//! Kiln without its binary: a study is built from a config, watched while it runs, and its best network is loaded and used.
+//! Kiln without its binary: builds a study from a config, observes it while it runs, then loads and uses its
+//! best network.
 //!
 //! ```console
 //! $ cargo run --release --example library
@@ -27,7 +28,7 @@ const CONFIG: &str = r#"
     finish = { networks = 1, epochs = 10 }
 "#;
 
-/// Prints each trial when it is told. Observers are called in order and must not block.
+/// Prints each trial when its outcome is known. Observers are called in order and must not block.
 struct Printer;
 
 impl Observer for Printer {
@@ -43,11 +44,11 @@ fn main() -> Result<()> {
     let config = RunConfig::from_document(Document::parse(Path::new("library.toml"), CONFIG)?, None)?;
     let assembly = Registries::builtin().build(config, Folders { data: None, runs: runs.path() })?;
 
-    // What the config describes, before anything is trained.
+    // The config is checked here, before anything is trained.
     let survey = Survey::new(assembly.space.as_ref(), &assembly.costs, &assembly.constraints, 1);
     println!("{} genotypes in {} decisions", survey.genotypes, survey.decisions);
 
-    // The run folder holds everything; running again on the same one goes on where it stopped.
+    // The run folder holds everything. A second run on the same folder continues where the first one stopped.
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());
     let data = assembly.data.clone().context("the config names data")?;
     let mut study = assembly.into_study();
@@ -55,7 +56,7 @@ fn main() -> Result<()> {
     study.check()?;
     let summary = study.run(&RunFolder::open(&paths, &text, &Assembly::FREE_KEYS)?)?;
 
-    // The finished network as plain data: run it, or write it in another format.
+    // The finished network is plain data. Run it, or write it in another format.
     let finished = summary.finished.first().context("one network is finished")?;
     let model = TrainedModel::load(&paths.model(finished.trial).join("model.kiln"))?;
     let first = data.split(Split::Test)[0];

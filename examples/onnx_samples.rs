@@ -1,13 +1,13 @@
-//! Writes what this program computes for finished networks, to be compared with what another runtime computes from the
-//! exported files:
+//! Writes the outputs of this program for finished networks, so that they can be compared with another
+//! runtime's outputs for the exported files:
 //!
 //! ```console
 //! $ cargo run --release --example onnx_samples -- runs/quickstart samples [DATA]
 //! $ python tests/onnx/check.py --samples samples
 //! ```
 //!
-//! For each finished network of the run: the ONNX file, 1,000 images (of the test split first, then of the others), and the
-//! logits for them; the same for the network with all layers in 8 bits.
+//! For each finished network of the run, it writes the ONNX file, 1,000 images (those of the test split
+//! first) and the logits for them. It writes the same for the network with all layers in 8 bits.
 
 use std::env;
 use std::fs::{self, File};
@@ -23,8 +23,8 @@ use serde_json::json;
 
 /// Images for each network.
 const IMAGES: usize = 1000;
-/// Least share of images, percent, for which both give the same class in 8 bits, where a value between two steps may be
-/// rounded to either.
+/// Smallest accepted percentage of images for which both programs give the same class in 8 bits. A value
+/// halfway between two steps may be rounded either way.
 const AGREEMENT: f64 = 99.0;
 
 fn main() -> Result<()> {
@@ -72,14 +72,14 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Raw values of the images, the test split first.
+/// Pixel values of the images. The test split comes first.
 fn images(data: &DataSet) -> Vec<f32> {
     let splits = [Split::Test, Split::Validation, Split::Train];
     let all = splits.into_iter().flat_map(|split| data.split(split)).take(IMAGES);
     all.flat_map(|index| data.example(*index)).copied().collect()
 }
 
-/// Little-endian single precision, nothing else.
+/// Writes values as little-endian floats in single precision, without a header.
 fn write(path: &Path, values: &[f32]) -> Result<()> {
     let bytes: Vec<u8> = values.iter().flat_map(|value| value.to_le_bytes()).collect();
     fs::write(path, bytes).with_context(|| path.display().to_string())

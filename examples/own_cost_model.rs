@@ -1,5 +1,5 @@
-//! A cost model of one's own: an accelerator that does 256 multiplications in a cycle and waits for memory otherwise. Studies
-//! keep to limits on what it predicts, and screens and tables show it.
+//! A custom cost model: an accelerator with 256 multiplications in a cycle, which otherwise waits for memory.
+//! Studies enforce limits on its predictions, and screens and tables show them.
 //!
 //! ```console
 //! $ cargo run --release --example own_cost_model
@@ -32,14 +32,15 @@ const CONFIG: &str = r#"
     objectives = ["error_percent", "latency_us"]
 "#;
 
-/// Multiplications that are done in a cycle.
+/// Multiplications in each cycle.
 const MACS_PER_CYCLE: f64 = 256.0;
-/// Bytes that are read in a cycle.
+/// Bytes read in each cycle.
 const BYTES_PER_CYCLE: f64 = 64.0;
-/// How far predictions may be from measurements. Yours should come from measurements: see `kiln hw fit`.
+/// Relative difference between predictions and measurements. Derive yours from measurements: see `kiln hw
+/// fit`.
 const RELATIVE_ERROR: f64 = 0.2;
 
-/// The keys of `[[hardware]]` that belong to this model.
+/// The keys of `[[hardware]]` that this model reads.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct AcceleratorSettings {
@@ -51,7 +52,8 @@ struct Accelerator {
     clock_mhz: f64,
 }
 
-/// Reads the settings; this function is what is registered. The device is the one that the table names.
+/// Reads the settings. `main` registers this function. `device` is the device that the table
+/// names.
 #[allow(clippy::needless_pass_by_value, reason = "what the registry calls has this signature")]
 fn build(device: Device, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
     let AcceleratorSettings { clock_mhz } = settings.read()?;
@@ -68,7 +70,7 @@ impl CostModel for Accelerator {
         let compute = counts.macs as f64 / MACS_PER_CYCLE;
         let memory = counts.weight_bytes as f64 / BYTES_PER_CYCLE;
         let latency_us = compute.max(memory) / self.clock_mhz;
-        // 20 mW while it works.
+        // The accelerator draws 20 mW while it works.
         Ok(Cost { latency_us, energy_uj: 0.02 * latency_us })
     }
 

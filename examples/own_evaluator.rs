@@ -1,5 +1,5 @@
-//! An evaluator of one's own: it trains nothing, but asks how well a formula likes an architecture. Yours may call a simulator, a
-//! program on another machine, or another framework.
+//! A custom evaluator. It trains nothing: a formula gives the error of an architecture. Yours may call a
+//! simulator, a program on another machine, or another framework.
 //!
 //! ```console
 //! $ cargo run --release --example own_evaluator
@@ -36,11 +36,12 @@ const CONFIG: &str = r#"
 #[derive(Clone, Copy, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Formula {
-    /// Error of an endlessly large network.
+    /// Error of an infinitely large network.
     best_error_percent: f64,
 }
 
-/// Reads the settings; this function is what is registered. The context holds data, space and seed of the study.
+/// Reads the settings. `main` registers this function. The context holds data, space and seed of
+/// the study.
 fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> Result<Built, SettingsError> {
     let formula: Formula = settings.read()?;
     Ok(Built {
@@ -54,24 +55,24 @@ fn build(settings: &Settings, _finish: Option<&Settings>, _context: Context) -> 
 }
 
 impl Evaluator for Formula {
-    /// Here a supernet would be trained or a machine be reached.
+    /// A supernet would be trained here, or a remote machine contacted.
     fn prepare(&self, _progress: &dyn Progress) -> Result<(), EvalError> {
         Ok(())
     }
 
-    /// Everything that outcomes depend on: a study does not go on with another one.
+    /// Everything that outcomes depend on. A study cannot resume with a different fingerprint.
     fn fingerprint(&self) -> String {
         format!("formula/1 best_error_percent={}", self.best_error_percent)
     }
 
-    /// What it can be asked for. Full effort alone is what holds unless stated: a formula has no epochs. One
-    /// that trains for 20 epochs and can stop after fewer says `Fidelities::of_schedule(20)`, and strategies
-    /// such as `asha` make use of it.
+    /// The fidelities that this evaluator answers. The default is full effort alone, which is right here
+    /// because a formula has no epochs. An evaluator that trains for 20 epochs and can stop earlier returns
+    /// `Fidelities::of_schedule(20)`. Strategies such as `asha` then use the lower fidelities.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
     }
 
-    /// Equal requests must give equal outcomes. Whatever is random here has to come from `request.seed`.
+    /// Equal requests must give equal outcomes. Derive everything random from `request.seed`.
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         self.fidelities().check(request.fidelity)?;
         let parameters = request.architecture.counts().parameters as f64;

@@ -1,5 +1,5 @@
-//! A search space of one's own: fully connected networks whose layers narrow by a constant factor. It is registered under a name
-//! and then searched like any other.
+//! A custom search space: fully connected networks in which each layer has half the width of the one before.
+//! It is registered under a name and then searched like any other.
 //!
 //! ```console
 //! $ cargo run --release --example own_space
@@ -32,28 +32,28 @@ const CONFIG: &str = r#"
     objectives = ["error_percent", "latency_us"]
 "#;
 
-/// What the config says of the space.
+/// Settings of the space.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct FunnelSettings {
-    /// Widths that the first layer may have.
+    /// Widths of the first layer, as options.
     width: Vec<usize>,
 }
 
-/// `layers` hidden layers, the first `width` wide and each next one half as wide.
+/// `layers` hidden layers. The first is `width` wide, and each following one has half the width.
 struct Funnel {
     task: Task,
     widths: Vec<usize>,
     decisions: Vec<Decision>,
 }
 
-/// Hidden layers that a network may have.
+/// Options for the number of hidden layers.
 const LAYERS: [usize; 3] = [1, 2, 3];
 
-/// Reads the settings; this function is what is registered.
+/// Reads the settings. `main` registers this function.
 fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
     let FunnelSettings { width: widths } = settings.read()?;
-    // A network for the data of the study. `Task::resolve` complains where there are none.
+    // The task follows from the data of the study. Without data, `Task::resolve` returns an error.
     let task = Task::resolve(data, settings, None, None)?;
     if widths.is_empty() || widths.iter().any(|width| !(8..=4096).contains(width)) {
         return Err(SettingsError::value(
@@ -79,11 +79,11 @@ impl Funnel {
             x = net.add("flatten", Op::Flatten, &[x], None)?;
         }
         for layer in 0..layers {
-            // Layers of one name share weights; narrower ones read the first neurons.
+            // Layers with the same name share weights. A narrower layer reads the first neurons.
             x = net.linear(format!("layer{layer}"), x, width >> layer)?;
             x = net.activation(format!("layer{layer}.act"), x, ActivationKind::Relu)?;
         }
-        // What follows another layer shares no weights with it.
+        // The name contains the number of layers, so that heads behind different layers share no weights.
         net.linear(format!("head{layers}"), x, self.task.outputs)?;
         net.finish()
     }
@@ -100,12 +100,12 @@ impl SearchSpace for Funnel {
         self.network(self.widths[usize::from(genes[0])], LAYERS[usize::from(genes[1])])
     }
 
-    /// No two genotypes mean the same network here.
+    /// In this space, different genotypes always mean different networks.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         genotype.clone()
     }
 
-    /// The largest networks hold every weight.
+    /// The largest networks contain every weight.
     fn parameters(&self) -> Vec<ParameterSpec> {
         let widest = self.widths.iter().copied().max().unwrap_or(8);
         let largest = LAYERS.map(|layers| self.network(widest, layers).expect("sizes were checked"));

@@ -1,4 +1,5 @@
-//! A search strategy of one's own: hill climbing from random starts, named in a config like any other, and run without the binary.
+//! A custom search strategy: hill climbing with random restarts. A config names it like any other strategy,
+//! and this program runs it without the binary.
 //!
 //! ```console
 //! $ cargo run --release --example own_strategy
@@ -30,7 +31,7 @@ const CONFIG: &str = r#"
     objectives = ["error_percent"]
 "#;
 
-/// Looks around the best trial since the last start, and starts anew after `patience` trials without a better one.
+/// Mutates the best trial since the last restart, and restarts after `patience` trials without improvement.
 struct HillClimbing {
     patience: usize,
     best: Option<(f64, Genotype)>,

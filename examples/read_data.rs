@@ -1,11 +1,11 @@
-//! Writes what the readers of data make of files, to be compared with what other libraries read from them:
+//! Writes what Kiln's readers read from files, so that it can be compared with what other libraries read:
 //!
 //! ```console
 //! $ cargo run --release --example read_data -- jobs.json answers.json
 //! ```
 //!
-//! `jobs.json` holds a list of objects with `name`, `folder` (where the files are) and `data` (the table
-//! `[data]` of a config). The answers hold for each name what was read, or under `error` why nothing was.
+//! `jobs.json` holds a list of objects with `name`, `folder` (the folder of the files) and `data` (the table
+//! `[data]` of a config). The answers hold what was read for each name, or under `error` why nothing was.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -18,7 +18,7 @@ use kiln_space::Settings;
 use serde::Deserialize;
 use serde_json::{Map, Value, json};
 
-/// Files to read, and how.
+/// Files to read, with their settings.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Job {
@@ -53,7 +53,7 @@ fn open(
     registry.open(&kind, &Opening::new(&Settings::new("data", data), Some(folder)))
 }
 
-/// All values with what was taken off them, in the order of the files.
+/// All values in the order of the files, together with what was subtracted from them.
 fn describe(data: &DataSet) -> Value {
     let shape = data.shape();
     let examples = 0..data.targets().len() as u32;

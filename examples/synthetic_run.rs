@@ -1,12 +1,12 @@
-//! Writes the run folder of a study that never ran, with any number of trials. It shows how long commands
-//! take and how much memory they need. Genotypes and costs are real, errors are made up.
+//! Writes the run folder of a made-up study with any number of trials, to measure how long commands take and
+//! how much memory they need. Genotypes and costs are real, errors are made up.
 //!
 //! ```console
 //! $ cargo run --release --example synthetic_run -- runs/large 200000
 //! $ /usr/bin/time -v kiln front runs/large
 //! ```
 //!
-//! With `unchecked` behind the number, lines are written as before they had checks.
+//! With `unchecked` after the number, lines have no checks, as in journals of earlier builds.
 
 use std::fs::{self, File};
 use std::io::{BufWriter, Write};
@@ -80,10 +80,10 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Writes a journal without waiting for the disk.
+/// Writes a journal without syncing it to disk.
 struct Writer {
     file: BufWriter<File>,
-    /// None for lines without checks.
+    /// `None` for lines without checks.
     chain: Option<CheckChain>,
     lines: u64,
 }

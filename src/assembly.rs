@@ -1,5 +1,5 @@
-//! From a config to a study: names are looked up in the registries, files are opened, and everything that can be known to
-//! be wrong before the run folder exists is found here.
+//! Turns a config into a study: looks up names in the registries, opens files, and reports every mistake that
+//! can be found before the run folder exists.
 
 mod effort;
 mod objectives;
@@ -25,7 +25,7 @@ use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
 /// Name of the evaluator that looks results up in a table. It trains nothing and needs no data set.
 const TABLE: &str = "table";
 
-/// Every part that a config can name. All of them are open: register more before building.
+/// All parts that a config can name. Every registry is open: register your own parts before building.
 #[derive(Clone, Debug)]
 pub struct Registries {
     /// `[data]`.
@@ -38,30 +38,30 @@ pub struct Registries {
     pub evaluators: EvaluatorRegistry,
     /// `[search] strategy`.
     pub strategies: StrategyRegistry,
-    /// Hears how far reading files of data is: files read, and files in all.
+    /// Is called with the number of data files read so far, and with the number of all files.
     pub reading: fn(u64, u64),
 }
 
-/// Where things are outside the config.
+/// Folders that the config does not name.
 #[derive(Clone, Copy, Debug)]
 pub struct Folders<'a> {
-    /// Folder of the data sets and tables, if one was named.
+    /// Folder of data sets and tables, if given.
     pub data: Option<&'a Path>,
-    /// Folder of the run folders.
+    /// Folder that holds the run folders.
     pub runs: &'a Path,
 }
 
-/// Everything that a study is made of. Nothing has been trained or written yet.
+/// All parts of a study. Nothing has been trained or written yet.
 pub struct Assembly {
-    /// The config, with what it was resolved to.
+    /// The config, with the values that were resolved from the data.
     pub config: RunConfig,
-    /// Files of the run folder, which need not exist.
+    /// Paths in the run folder. The folder need not exist.
     pub paths: RunPaths,
     /// The data set, if the config names one.
     pub data: Option<Arc<DataSet>>,
-    /// What evaluators are built from; a table of results needs none.
+    /// Input of the evaluator builders. A table of results needs none.
     pub context: Option<Context>,
-    /// Where architectures come from.
+    /// The search space.
     pub space: Arc<dyn SearchSpace>,
     /// Cost models.
     pub costs: CostSet,
@@ -69,7 +69,7 @@ pub struct Assembly {
     pub constraints: Vec<Constraint>,
     /// Judges architectures.
     pub evaluator: Arc<dyn Evaluator>,
-    /// Finishes networks, if the config has a finish stage.
+    /// Finishes networks, if the config has a `[finish]` table.
     pub finisher: Option<Arc<dyn Finisher>>,
     /// How much evaluator and finisher compute.
     pub workload: Workload,
@@ -91,17 +91,17 @@ impl Registries {
         }
     }
 
-    /// The study that a config describes.
+    /// Builds the study that a config describes.
     ///
     /// # Errors
-    /// [`ConfigError`] with file, line and key of what cannot be used.
+    /// [`ConfigError`] with file, line and key of the value that cannot be used.
     pub fn build(&self, config: RunConfig, folders: Folders<'_>) -> Result<Assembly, ConfigError> {
         let paths = RunPaths::of_study(folders.runs, &config.study.name)
             .map_err(|error| part_error(&config, "study.name", error))?;
         self.build_at(config, folders.data, paths)
     }
 
-    /// The same for a study in the run folder of these paths, whatever the folder is called.
+    /// Builds the same study in the run folder of these paths, whatever the name of the folder.
     ///
     /// # Errors
     /// As [`Registries::build`].
@@ -151,8 +151,8 @@ impl Registries {
         })
     }
 
-    /// The search space of a config, for data with this task. Without one, the task to which a run's config was resolved
-    /// stands in.
+    /// The search space of a config for data with this task. If `task` is `None`, the task recorded in the
+    /// run's config is used.
     ///
     /// # Errors
     /// [`ConfigError`] for an unknown kind or impossible settings.
@@ -165,7 +165,7 @@ impl Registries {
     /// The cost models and constraints of a config.
     ///
     /// # Errors
-    /// [`ConfigError`] for unknown devices and models, and for a device named twice.
+    /// [`ConfigError`] for unknown devices and models, and for a device that is named twice.
     pub fn costs(&self, config: &RunConfig) -> Result<(CostSet, Vec<Constraint>), ConfigError> {
         let mut devices = Vec::new();
         for table in &config.hardware {
@@ -185,7 +185,7 @@ impl Registries {
         Ok((costs, constraints))
     }
 
-    /// The data set, which every evaluator but the table needs.
+    /// The data set. Every evaluator except the table needs one.
     ///
     /// # Errors
     /// [`ConfigError`] for an unknown kind, impossible settings, and files that are missing or damaged.
@@ -197,8 +197,8 @@ impl Registries {
         self.data_by(config, folder, (ReadingRules::CURRENT, NamesFrom::Training))
     }
 
-    /// The data set for a network that is there: read by the rules by which its own data were read, with
-    /// these names as inputs.
+    /// The data set for an existing network. It is read with the rules that were used for the network's own
+    /// data, and with these names as inputs.
     ///
     /// # Errors
     /// As [`Registries::data`].
@@ -246,7 +246,8 @@ impl Registries {
     }
 }
 
-/// Something must end the search: a budget, a target, or a space so small that strategies use it up.
+/// Checks that the search ends: by a budget, by a target, or because the space is so small that strategies
+/// exhaust it.
 fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigError> {
     let search = &config.search;
     let budget = search.trials.is_some() || search.epochs.is_some() || search.hours.is_some();
@@ -280,7 +281,7 @@ fn context(
     }
 }
 
-/// Refuses a name that is not among the known ones.
+/// Refuses a name that is not in the list of known names.
 fn check_known<'a>(
     config: &RunConfig,
     key: &str,
@@ -312,7 +313,8 @@ fn part_error(config: &RunConfig, key: &str, source: impl Error + Send + Sync + 
     ConfigError::Part { place: config.document.place(key), source: Box::new(source) }
 }
 
-/// Adds what the data turned out to be, so that a run folder can be read without them, and is not gone on with on others.
+/// Records the properties of the data in the config. The run folder can then be read without the data, and a
+/// study cannot resume on different data.
 fn resolve(config: &mut RunConfig, data: &DataSet) {
     let Task { input, outputs } = data.task();
     let document = &mut config.document;
@@ -333,7 +335,7 @@ fn resolved_task(config: &RunConfig) -> Option<Task> {
 }
 
 impl Assembly {
-    /// The study, to run with one worker and nobody watching until more is said.
+    /// The study, with one worker and no observers. Both can be set afterwards.
     #[must_use]
     pub fn into_study(self) -> Study {
         let RunConfig { study, search, finish, .. } = self.config;
@@ -366,12 +368,12 @@ impl Assembly {
 
     /// Keys of the config that may change between two runs on the same run folder.
     ///
-    /// Which rules the data were read by is free too: the hash of what was read says whether that made a
-    /// difference.
+    /// The reading rules may change too: the hash of the data shows whether they made a difference.
     pub const FREE_KEYS: [&'static str; 5] =
         ["search.trials", "search.epochs", "search.hours", "search.target", "resolved.reading_rules"];
 
-    /// Whether an error of the study is one of the call, the config or the files given, not of the study's work.
+    /// Whether the user can fix this error in the command, the config or the files. Other errors happen while
+    /// the study works.
     #[must_use]
     pub const fn is_callers(error: &StudyError) -> bool {
         if let StudyError::Files(error) = error {

@@ -1,5 +1,5 @@
-//! Whether a supernet ranks: its estimates of some architectures against the same architectures trained on their own, beside
-//! what needs no supernet at all.
+//! Measures how well a supernet ranks networks. The audit compares its estimates of some architectures with
+//! the same architectures trained on their own, and with predictors that need no supernet.
 
 mod error;
 mod predictors;
@@ -22,102 +22,115 @@ use kiln_space::{Genotype, Settings};
 use serde::{Deserialize, Serialize};
 use serde_json::{Map, Value};
 
-pub use self::error::AuditError;
+pub use self::error::{AuditDamage, AuditError};
 pub use self::predictors::Predictor;
 use self::records::{Record, Records};
 use self::rivals::RivalSources;
 pub use self::rivals::Rivals;
 use crate::assembly::{Assembly, Registries};
 
-/// The evaluator that is audited.
+/// The evaluator under audit.
 const SUPERNET: &str = "supernet";
-/// The evaluator that trains what it is held against.
+/// The evaluator that trains networks on their own.
 const SCRATCH: &str = "scratch";
 
-/// How much is audited.
+/// Size of an audit.
 #[derive(Clone, Copy, Debug)]
 pub struct AuditPlan<'a> {
-    /// Architectures to train.
+    /// Number of architectures to train.
     pub networks: NonZeroUsize,
-    /// Epochs of each, instead of those of `[finish]`.
+    /// Epochs of each training, instead of those of `[finish]`.
     pub epochs: Option<u32>,
-    /// Trainings of each, from other first weights and in another order of the examples; their mean is what predictors are
-    /// held against.
+    /// Number of trainings of each architecture, each with other initial weights and another order of the
+    /// examples. Predictors are compared with the mean.
     pub repeats: NonZeroU32,
-    /// Epochs of shorter trainings of each, which are predictors too.
+    /// Epochs of shorter trainings. Their results are predictors too.
     pub short: &'a [u32],
-    /// Networks that are trained at one time. It changes the time taken and nothing else.
+    /// Number of networks that are trained at the same time. It changes the duration and no result.
     pub workers: usize,
-    /// Set from outside to stop: networks that are being trained are finished and kept.
+    /// Set by the caller to stop the audit. Trainings in progress are completed and kept.
     pub stop: &'a AtomicBool,
 }
 
-/// An architecture with what is known of it.
+/// An audited architecture with its measurements.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct AuditedNetwork {
-    /// Which.
+    /// The architecture.
     pub genotype: Genotype,
-    /// Measured after it was trained on its own, once for each repeat.
+    /// Outcomes after training on its own, one for each repeat.
     pub trained: Vec<Outcome>,
-    /// Measured after shorter trainings, by their epochs.
+    /// Outcomes after shorter trainings, by number of epochs.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub short: BTreeMap<u32, Outcome>,
-    /// What the supernet says it measures.
+    /// The estimate of the supernet.
     pub estimated: Outcome,
-    /// The two rivals of an estimate that anchors correct; `None` where there are no anchors.
+    /// Alternatives to an estimate that anchors correct. `None` where there are no anchors.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub rivals: Option<Rivals>,
-    /// Its zero-cost proxy.
+    /// Outcome of the zero-cost proxy.
     pub proxy: Outcome,
-    /// Trained numbers.
+    /// Number of trained parameters.
     pub parameters: u64,
     /// Multiply-accumulates for one example.
     pub macs: u64,
 }
 
 impl AuditedNetwork {
-    /// Mean of a metric over the trainings; `None` if one of them did not give it.
+    /// Mean of a metric over the trainings. `None` if a training did not produce it.
     #[must_use]
     pub fn trained(&self, metric: &str) -> Option<f64> {
         predictors::mean(&self.trained, metric)
     }
 
-    /// What failed of it, the first time: which of its numbers is missing, and why.
+    /// The first of its evaluations that failed.
     #[must_use]
-    pub fn failure(&self) -> Option<(&'static str, FailureKind, &str)> {
+    pub fn failure(&self) -> Option<AuditFailure<'_>> {
         let trained = self.trained.iter().map(|outcome| ("training", outcome));
         let short = self.short.values().map(|outcome| ("a short training", outcome));
         let judged = [("the supernet's estimate", &self.estimated), ("naswot", &self.proxy)];
         trained.chain(short).chain(judged).find_map(|(what, outcome)| match outcome {
-            Outcome::Failed { kind, reason } => Some((what, *kind, reason.as_str())),
+            Outcome::Failed { kind, reason } => Some(AuditFailure { what, kind: *kind, reason }),
             Outcome::Measured(_) => None,
         })
     }
+}
+
+/// An evaluation of an audited network that failed.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct AuditFailure<'a> {
+    /// The evaluation: `training`, `naswot` and the like.
+    pub what: &'static str,
+    /// How it failed.
+    pub kind: FailureKind,
+    /// Why, in a sentence.
+    pub reason: &'a str,
 }
 
 /// What an audit found.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Audit {
-    /// Name of the metric by which networks are ordered.
+    /// Name of the metric that orders the networks.
     pub metric: String,
     /// The networks, in the order in which they were drawn.
     pub networks: Vec<AuditedNetwork>,
-    /// The supernet's estimates first; last, where there are repeats, the first training of each network against the mean of
-    /// the others, which says how far the order of trained networks is chance.
+    /// Predictors, the supernet's estimates first. With repeats, the last one compares the first training of
+    /// each network with the mean of the others. It shows how much of the order of trained networks is
+    /// chance.
     pub predictors: Vec<Predictor>,
 }
 
 impl Audit {
-    /// Draws feasible architectures of a run's space, trains those that have not been trained before, and
-    /// compares. The run folder keeps the trainings in `audit.jsonl` and the result in `audit.json`;
-    /// checkpoints stand in `audit/training/` while trainings go on. The supernet's anchors are written where
-    /// those in the folder are missing or cannot be used. Nothing else there is written.
+    /// Draws feasible architectures from the space of a run, trains those that no earlier audit has trained,
+    /// and compares them with the estimates. The run folder keeps the trainings in `audit.jsonl` and the
+    /// result in `audit.json`. During the trainings, `audit/training/` holds checkpoints. Anchors of the
+    /// supernet that are missing or unusable are written again. The audit writes nothing else there.
     ///
     /// # Errors
-    /// [`AuditError`] for a run without a trained supernet, too few feasible architectures, and files that cannot be read or
-    /// written; [`kiln_search::EvalError::Interrupted`] in it when stopped.
+    /// [`AuditError`] for a run without a trained supernet, too few feasible architectures, and files that
+    /// cannot be read or written. It contains [`kiln_search::EvalError::Interrupted`] when the audit was
+    /// stopped.
     pub fn run(
         registries: &Registries,
         assembly: &Assembly,
@@ -129,8 +142,8 @@ impl Audit {
         let (SUPERNET, Some(context)) = (kind.as_str(), &assembly.context) else {
             return Err(AuditError::Evaluator { kind: kind.clone() });
         };
-        // Trainings of the study have another folder: the study removes it when its search has ended, and not
-        // the audit's.
+        // The trainings of an audit have their own folder, because the study removes its own at the end of
+        // the search.
         let (folder, own) = (paths.root().to_owned(), RunPaths::new(paths.root().join("audit")));
         let build = |kind: &str, table: Map<String, Value>| {
             let table = Settings::new("evaluator", table);
@@ -153,7 +166,7 @@ impl Audit {
         supernet.evaluator.prepare(progress)?;
         let estimating = estimating(settings, paths.root());
         let anchors = rivals::correcting(&estimating, paths.root())?;
-        // What has corrected the estimates is no test of them.
+        // Networks that corrected the estimates cannot also test them.
         let drawn: Vec<Genotype> = anchors.iter().map(|anchor| anchor.genotype.clone()).collect();
         let genotypes = sample::draw(assembly, plan.networks, &drawn)?;
         let space = assembly.space.as_ref();
@@ -178,7 +191,7 @@ impl Audit {
             records.get(&training.reference, &genotypes[index], repeat)
         };
         let repeats = plan.repeats.get();
-        // All networks shortly, then all at full length, then all of them again.
+        // First all short trainings, then one full training of each network, then the repeats.
         let passes = short.iter().map(|(_, training)| (training, reference::SHORT));
         let passes = passes.chain((0..repeats).map(|repeat| (&long, repeat)));
         let trainings: Vec<(&Training, u32, usize)> = passes
@@ -206,7 +219,7 @@ impl Audit {
             let counts = architectures[index].counts();
             networks.push(AuditedNetwork {
                 genotype: genotype.clone(),
-                // Every one of them has been trained by now.
+                // Every network has been trained by now.
                 trained: (0..repeats).filter_map(|repeat| known(&long, index, repeat)).collect(),
                 short: short
                     .iter()
@@ -235,15 +248,14 @@ impl Audit {
     }
 }
 
-/// Removes folders of trainings. They are empty by now, unless the study or another audit has something
-/// there.
+/// Removes the folders of trainings. They are empty, unless the study or another audit is using them.
 fn leave(folders: [PathBuf; 3]) {
     for folder in folders {
         let _ = fs::remove_dir(folder);
     }
 }
 
-/// Ends what prepares an audit when the user stops it.
+/// Stops the preparation of an audit when the user asks for it.
 struct Stoppable<'a> {
     progress: &'a dyn Progress,
     stop: &'a AtomicBool,
@@ -263,13 +275,13 @@ impl Progress for Stoppable<'_> {
     }
 }
 
-/// A way to train networks on their own, by what its records are found.
+/// One way to train networks on their own, with the fingerprint that identifies its records.
 struct Training {
     built: Built,
     reference: String,
 }
 
-/// Settings of the run's evaluator that take its own trained supernet over.
+/// The settings of the run's evaluator, changed so that it uses the supernet that is already trained.
 fn estimating(settings: &Settings, run: &Path) -> Map<String, Value> {
     let mut table = settings.table().clone();
     table.entry(SUPERNET).or_insert_with(|| run.to_string_lossy().into_owned().into());

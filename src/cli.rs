@@ -1,4 +1,4 @@
-//! What can be said on the command line.
+//! Arguments of the command line.
 
 mod bench;
 mod hw;
@@ -7,16 +7,18 @@ mod supernet;
 use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
+use clap_complete::Shell;
 
 pub(crate) use self::bench::{
     BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName, StudyArguments,
 };
 pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
 pub(crate) use self::supernet::SupernetCommand;
+use crate::version;
 
 /// Neural architecture search: from a config file to an exported network.
 #[derive(Debug, Parser)]
-#[command(version, about, propagate_version = true)]
+#[command(version, long_version = version::text(), about, propagate_version = true)]
 pub(crate) struct Arguments {
     #[command(subcommand)]
     pub(crate) command: Command,
@@ -27,32 +29,34 @@ pub(crate) struct Arguments {
 /// Options of every command.
 #[derive(Debug, Args)]
 pub(crate) struct Common {
-    /// Folder of the run folders
+    /// Folder that holds the run folders
     #[arg(long, global = true, value_name = "DIR", default_value = "runs")]
     pub(crate) runs: PathBuf,
-    /// Folder of the data set or table
+    /// Folder that holds the data set or table
     #[arg(long, global = true, value_name = "DIR")]
     pub(crate) data: Option<PathBuf>,
-    /// Threads that evaluate networks; they change the time a study takes and nothing else [default: all cores]
+    /// Number of threads that evaluate networks. It changes the duration of a study and no result [default:
+    /// all cores]
     #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub(crate) workers: Option<u16>,
-    /// Seed of the study, instead of the one in the config
-    #[arg(long, global = true, value_name = "N", value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
+    /// Seed of the study, overriding the seed in the config
+    #[arg(long, global = true, value_name = "N")]
+    #[arg(value_parser = clap::value_parser!(u64).range(..=i64::MAX as u64))]
     pub(crate) seed: Option<u64>,
     /// Print the result as JSON
     #[arg(long, global = true)]
     pub(crate) json: bool,
 }
 
-/// What `kiln finish` is told.
+/// Arguments of `kiln finish`.
 #[derive(Debug, Args)]
 pub(crate) struct FinishArguments {
-    /// Run folder, or the name of a study
+    /// Run folder or name of a study
     pub(crate) run: PathBuf,
-    /// Numbers of the trials [default: the best of the front that are not finished yet]
+    /// Trials to finish [default: the best networks of the front that are not finished yet]
     #[arg(value_name = "TRIAL")]
     pub(crate) trials: Vec<u64>,
-    /// How many of the front [default: `networks` of the config's `[finish]`, or 1]
+    /// Number of networks of the front to finish [default: `networks` of the config's `[finish]`, or 1]
     #[arg(long, value_name = "N", conflicts_with = "trials")]
     #[arg(value_parser = clap::value_parser!(u16).range(1..=1000))]
     pub(crate) networks: Option<u16>,
@@ -70,126 +74,137 @@ pub(crate) enum ExportPrecision {
     Int8,
 }
 
-// Parsed once: its size does not matter.
+// One value exists, so its size does not matter.
 #[allow(clippy::large_enum_variant)]
 #[derive(Debug, Subcommand)]
 pub(crate) enum Command {
-    /// Run a study; on an existing run folder, go on where it stopped
+    /// Run a study, or continue it where it stopped
     Search {
         /// Config file
         config: PathBuf,
-        /// Evaluate again what panicked before
+        /// Repeat evaluations that panicked in an earlier run
         #[arg(long)]
         retry_failed: bool,
-        /// Stop before the search, with exit code 1, where a check finds that the supernet's estimates may
+        /// End before the search, with exit code 1, if a check finds that the supernet's estimates may
         /// mislead it
         #[arg(long)]
         strict: bool,
-        /// Print lines of progress, also on a terminal
+        /// Print progress as lines, even on a terminal
         #[arg(long)]
         plain: bool,
     },
-    /// Watch a study that another process runs, or that has ended
+    /// Watch a study that runs in another process or has ended
     Watch {
-        /// Run folder, or the name of a study
+        /// Run folder or name of a study
         run: PathBuf,
-        /// Print lines of progress until the study ends, also on a terminal; with `--json`, its events
+        /// Print progress as lines until the study ends, even on a terminal. With `--json`, print its events
         #[arg(long)]
         plain: bool,
     },
     /// Show the Pareto front of a run
     Front {
-        /// Run folder, or the name of a study
+        /// Run folder or name of a study
         run: PathBuf,
-        /// Print comma-separated values
+        /// Print comma-separated values (CSV)
         #[arg(long, conflicts_with = "json")]
         csv: bool,
     },
     /// Train, test and export networks of a study whose search has ended
     Finish(FinishArguments),
-    /// List the studies in the folder of the run folders
+    /// List the studies in the folder of run folders
     List,
-    /// Show one architecture: layers, shapes, cost by layer
+    /// Show one architecture with its layers, shapes and cost by layer
     Show {
-        /// Run folder, or the name of a study
+        /// Run folder or name of a study
         run: PathBuf,
         /// Number of the trial
         trial: u64,
     },
     /// Write a finished network in another format
     Export {
-        /// Run folder, or the name of a study
+        /// Run folder or name of a study
         run: PathBuf,
         /// Number of the trial
         trial: u64,
-        /// Format: `onnx`, `safetensors`, or `rust`, which is a folder
+        /// Format: `onnx`, `safetensors`, or `rust` (a folder)
         #[arg(long, default_value = "onnx")]
         format: String,
-        /// Number format of all layers [default: that of the architecture]; int8 of layers that were not finished in it
-        /// needs the study's data, for the ranges of values
+        /// Number format of all layers [default: that of the architecture]. To convert layers that were
+        /// finished in single precision, `int8` needs the study's data, from which it takes the ranges of
+        /// values
         #[arg(long, value_enum)]
         precision: Option<ExportPrecision>,
-        /// File or folder to write [default: `<study>-<trial>`, with the format's extension, in the current folder]
+        /// File or folder to write [default: `<study>-<trial>` with the extension of the format, in the
+        /// current folder]
         #[arg(long, value_name = "PATH")]
         out: Option<PathBuf>,
-        /// Overwrite what is there
+        /// Overwrite an existing file or folder
         #[arg(long)]
         force: bool,
     },
-    /// Compare studies: fronts, hypervolume under one reference point, budgets, the best under equal limits
+    /// Compare studies: fronts, hypervolume with a common reference point, budgets, best networks under equal
+    /// limits
     Compare {
-        /// Run folders, or names of studies
+        /// Run folders or names of studies
         #[arg(required = true, num_args = 2.., value_name = "RUN")]
         studies: Vec<PathBuf>,
     },
-    /// Write a study as one HTML page: plots, tables, settings
+    /// Write a report of a study as one HTML page with plots, tables and settings
     Report {
-        /// Run folder, or the name of a study
+        /// Run folder or name of a study
         run: PathBuf,
-        /// File to write [default: `<study>.html` in the current folder]; an earlier report of the study is
-        /// replaced
+        /// File to write [default: `<study>.html` in the current folder]. An earlier report of the same study
+        /// is overwritten
         #[arg(long, value_name = "FILE")]
         out: Option<PathBuf>,
-        /// Overwrite whatever file is there
+        /// Overwrite any existing file
         #[arg(long)]
         force: bool,
     },
-    /// Trained supernets: do they rank networks as training them does
+    /// Check whether a trained supernet ranks networks as training them on their own does
     Supernet {
         #[command(subcommand)]
         command: SupernetCommand,
     },
-    /// Check a config without training: the space, the constraints, time and memory
+    /// Check a config without training: search space, constraints, time and memory
     Check {
         /// Config file
         config: PathBuf,
     },
-    /// Run a finished network on the test split of its data set, or of another one
+    /// Evaluate a finished network on the test split of its data set or of another one
     Eval {
-        /// Model file (`model.kiln`), or the folder that it is in
+        /// Model file (`model.kiln`) or its folder
         model: PathBuf,
-        /// Config whose table `[data]` describes the data set [default: that of the run folder the model is in]
+        /// Config whose table `[data]` describes the data set [default: the config of the run folder that
+        /// holds the model]
         #[arg(long, value_name = "CONFIG")]
         config: Option<PathBuf>,
     },
-    /// Give classes with probabilities, or values, for new images, tables without a target, or arrays, as
-    /// comma-separated values
+    /// Predict classes with probabilities, or values, for new examples: images, tables without a target, or
+    /// arrays. Prints comma-separated values
     Predict {
-        /// Model file (`model.kiln`), or the folder that it is in
+        /// Model file (`model.kiln`) or its folder
         model: PathBuf,
-        /// Images, folders of images, tables with the network's columns, or arrays (`.npy`, `.npz`)
+        /// Images, folders of images, tables with the columns of the network's inputs, or arrays (`.npy`,
+        /// `.npz`)
         #[arg(required = true)]
         files: Vec<PathBuf>,
     },
-    /// Print a JSON schema of configs, for editors
+    /// Print a JSON schema of configs for editors
     Schema,
-    /// Write a commented starter config
+    /// Print a script that completes commands and options in a shell
+    Completions {
+        /// Shell for which the script is
+        #[arg(value_enum)]
+        shell: Shell,
+    },
+    /// Write a starter config with comments
     Init {
         /// File to write
         #[arg(default_value = "kiln.toml")]
         file: PathBuf,
     },
-    /// Devices: what is known of them, what networks cost on them, and fitting them to measurements
+    /// Devices: list them, predict the cost of networks, fit device files to measurements
     Hw {
         #[command(subcommand)]
         command: HwCommand,

@@ -1,5 +1,5 @@
-//! Studies beside each other: their fronts under one reference point, what each spent, and the best that each has under
-//! equal limits.
+//! Compares studies: their fronts with a common reference point, their effort, and the best network of each
+//! under equal limits.
 
 mod growth;
 mod likeness;
@@ -22,55 +22,55 @@ use crate::units::Numbers;
 use crate::volume::{self, Scale, Volume};
 use crate::{output, units};
 
-/// Limits at which the best networks are compared, as shares of the networks on all fronts.
+/// Limits for the comparison of best networks, as quantiles over the networks of all fronts.
 const LEVELS: [f64; 4] = [0.25, 0.5, 0.75, 1.0];
 
-/// What is known of a study.
+/// A study to compare.
 #[derive(Clone, Debug)]
 pub(crate) struct Contender {
     pub(crate) run: PathBuf,
-    /// Kind of its strategy.
+    /// Name of its strategy.
     pub(crate) strategy: String,
-    /// What of its config makes it another study, from [`deciding`].
+    /// The part of its config that distinguishes studies, from [`deciding`].
     pub(crate) config: Value,
     pub(crate) seed: u64,
     /// Kind of its evaluator.
     pub(crate) evaluator: String,
-    /// What the metrics of its trials are.
+    /// Whether the metrics of its trials are measured or estimated.
     pub(crate) numbers: Numbers,
-    /// Epochs of the evaluator's whole schedule for one trial. `None` where it trains no trial on its own, or
-    /// states no number.
+    /// Epochs of the evaluator's full schedule for one trial. `None` if it does not train each trial on its
+    /// own, or does not state a number.
     pub(crate) full_epochs: Option<u32>,
-    /// Time for which processes have worked on it.
+    /// Total time of work on the study.
     pub(crate) seconds: Seconds,
     pub(crate) constraints: Vec<Constraint>,
-    /// By ascending number.
+    /// In ascending order of their numbers.
     pub(crate) trials: Vec<Trial>,
-    /// Seconds of the evaluation of each.
+    /// Evaluation time of each trial, in seconds.
     pub(crate) seconds_of: Vec<Seconds>,
     pub(crate) front: Vec<FrontEntry>,
     /// Metrics of the finished networks.
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,
 }
 
-/// What comes out of comparing them.
+/// The result of a comparison.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Comparison {
     pub(crate) objectives: Vec<String>,
-    /// The point from which all hypervolumes are measured; none without a network.
+    /// The reference point of all hypervolumes. `None` if no study has a network.
     pub(crate) reference: Option<Vec<f64>>,
-    /// What effort is counted in.
+    /// The unit of effort.
     pub(crate) measure: Measure,
     pub(crate) studies: Vec<Side>,
-    /// What makes the numbers of these studies different things.
+    /// Reasons why the numbers of these studies differ in meaning.
     pub(crate) warnings: Vec<String>,
-    /// Hypervolume against effort, where a strategy has several studies.
+    /// Hypervolume against effort, for strategies with several studies.
     pub(crate) growth: Vec<Growth>,
     /// The best first objective under equal limits.
     pub(crate) best: Vec<Level>,
 }
 
-/// One study of a comparison.
+/// One study in the result.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Side {
     #[serde(serialize_with = "output::serialize_path")]
@@ -79,36 +79,37 @@ pub(crate) struct Side {
     pub(crate) seed: u64,
     pub(crate) trials: usize,
     pub(crate) failed: usize,
-    /// Epochs of training over all trials, as if each had been trained from new weights.
+    /// Epochs of training over all trials. A trial counts as if it was trained from new weights.
     pub(crate) epochs: Option<u64>,
-    /// How the trials of its front were judged: `after 3 of 9 epochs`.
+    /// Fidelity of the trials on its front: `after 3 of 9 epochs`.
     pub(crate) judged_at: String,
     /// Whether shared weights estimated the metrics of its trials.
     pub(crate) estimated: bool,
     pub(crate) seconds: Seconds,
-    /// Networks on its front.
+    /// Number of networks on its front.
     pub(crate) front: usize,
-    /// Of them dominated by a network of another study.
+    /// Number of these that a network of another study dominates.
     pub(crate) dominated: usize,
-    /// Share of the box between the reference point and the best value of each objective, percent.
+    /// Dominated share of the box between the reference point and the best value of each objective, in
+    /// percent.
     pub(crate) hypervolume_percent: f64,
-    /// Effort after which the hypervolume was that of the study that ended with the least.
+    /// Effort until the hypervolume reached that of the study with the smallest final hypervolume.
     pub(crate) to_least: Option<f64>,
     pub(crate) finished: Vec<(u64, Vec<(String, f64)>)>,
 }
 
-/// The best networks under a limit.
+/// The best networks under one limit.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Level {
-    /// What is limited; nothing for the last level of a single objective.
+    /// The limit as text. `None` for the last level of a single objective.
     pub(crate) limited: Option<String>,
     pub(crate) at_most: Option<f64>,
-    /// Lowest first objective of each study, in their order, with its trial.
+    /// Lowest first objective of each study with its trial, in the order of the studies.
     pub(crate) best: Vec<Option<(f64, u64)>>,
 }
 
 impl Comparison {
-    /// Compares studies of equal objectives.
+    /// Compares studies with the same objectives.
     pub(crate) fn new(objectives: &[String], contenders: &[Contender]) -> Self {
         let fronts: Vec<Vec<&[f64]>> = contenders
             .iter()
@@ -174,14 +175,14 @@ impl Comparison {
 }
 
 impl Comparison {
-    /// What to call the metrics of all trials together: estimates only where all of them are.
+    /// How to label the metrics of all studies together: as estimates only if all of them are.
     fn numbers(&self) -> Numbers {
         let all = !self.studies.is_empty() && self.studies.iter().all(|study| study.estimated);
         if all { Numbers::Estimated } else { Numbers::Measured }
     }
 }
 
-/// Limits that all studies have, the loosest of each.
+/// The constraints that all studies have, each with its loosest value.
 fn common_limits(contenders: &[Contender]) -> Vec<Constraint> {
     let Some((first, rest)) = contenders.split_first() else { return Vec::new() };
     let of = |study: &Contender, cost: &str| {
@@ -196,14 +197,14 @@ fn common_limits(contenders: &[Contender]) -> Vec<Constraint> {
     common.collect()
 }
 
-/// Effort after which the share reached `least`, if it is above zero.
+/// Effort until the share reached `least`. `None` if `least` is zero.
 fn reached(curve: &Curve, least: f64) -> Option<f64> {
-    // Sums in another order may differ in the last bits.
+    // Sums in a different order may differ in the last bits.
     let is_there = |(_, share): &&(f64, f64)| least > 0.0 && *share >= least * (1.0 - 1e-9);
     curve.iter().find(is_there).map(|(spent, _)| *spent)
 }
 
-/// What is to be said of the hypervolumes of all studies.
+/// A remark about hypervolumes that are not exact.
 fn inexact(growths: &[volume::Growth]) -> Option<String> {
     let worst = growths.iter().max_by(|a, b| {
         let error = |growth: &volume::Growth| growth.standard_error.unwrap_or(-1.0);
@@ -212,7 +213,7 @@ fn inexact(growths: &[volume::Growth]) -> Option<String> {
     worst.and_then(volume::Growth::remark).map(|remark| format!("hypervolumes are {remark}"))
 }
 
-/// What makes the numbers of studies different things though their objectives have the same names.
+/// Reasons why objectives of the same name mean different things in these studies.
 fn warnings(contenders: &[Contender], judged: &[String]) -> Vec<String> {
     let Some((first, rest)) = contenders.split_first() else { return Vec::new() };
     let part = |study: &Contender, table: &str| study.config.get(table).cloned().unwrap_or_default();

@@ -1,4 +1,4 @@
-//! Comma-separated values (RFC 4180) for spreadsheets, which take some texts for formulas and run them.
+//! Comma-separated values (RFC 4180) that are safe to open in spreadsheets, which would run formulas.
 
 use std::borrow::Cow;
 use std::fmt;
@@ -14,7 +14,7 @@ impl CsvTable {
         Self(vec![headings.into_iter().collect()])
     }
 
-    /// Adds a row, with one cell for each heading.
+    /// Adds a row with one cell for each heading.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
         self.0.push(cells.into_iter().collect());
     }
@@ -32,17 +32,17 @@ impl fmt::Display for CsvTable {
     }
 }
 
-/// The text in one line, with an apostrophe in front where a spreadsheet would take it for a formula. Numbers
-/// stay.
+/// The text on one line. Text that a spreadsheet would run as a formula gets an apostrophe in front. Numbers
+/// stay as they are.
 fn harmless(cell: &str) -> Cow<'_, str> {
     let plain = plain_text(cell);
-    // What begins with a tab or a line end is plain by now. Some spreadsheets know the wide signs too.
+    // Tabs and line ends are already escaped here. Some spreadsheets also accept the full-width signs.
     let begins = plain.trim_start().starts_with(['=', '+', '-', '@', '＝', '＋', '－', '＠']);
     let is_number = cell.parse().is_ok_and(f64::is_finite);
     if begins && !is_number { format!("'{plain}").into() } else { plain }
 }
 
-/// The cell in quotes where something in it could be taken for the end of a cell.
+/// The cell, in quotes if it contains a separator, a quote or a line end.
 fn quoted(cell: &str) -> Cow<'_, str> {
     if cell.contains(|c: char| matches!(c, ',' | ';' | '"' | '\'' | '|') || c.is_whitespace()) {
         format!("\"{}\"", cell.replace('"', "\"\"")).into()
@@ -56,7 +56,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn formulas_are_texts_and_numbers_stay_numbers() {
+    fn formulas_become_text_and_numbers_stay() {
         for (cell, expected) in [
             ("=1+1", "'=1+1"),
             ("@SUM(A1)", "'@SUM(A1)"),
@@ -75,7 +75,7 @@ mod tests {
     }
 
     #[test]
-    fn cells_end_where_they_should() {
+    fn cells_with_separators_are_quoted() {
         let mut table = CsvTable::new(["a".to_owned(), "b\nc".to_owned()]);
         table.row(["x,y".to_owned(), "=HYPERLINK(\"http://x\";\"y\")".to_owned()]);
         table.row(["-1".to_owned(), String::new()]);

@@ -1,4 +1,4 @@
-//! About how long a study will take and how much memory, from one forward pass timed on this machine.
+//! Estimates the duration and the memory of a study from one forward pass that is timed on this machine.
 
 use std::collections::BTreeMap;
 use std::time::{Duration, Instant};
@@ -15,38 +15,38 @@ use crate::config::SearchTable;
 use crate::memory;
 use crate::survey::Survey;
 
-/// Most examples of a timed pass, and as many as the first one has.
+/// Number of examples in the first timed pass, and the maximum for later ones.
 const EXAMPLES: usize = 256;
 const FIRST_EXAMPLES: usize = 4;
-/// Timed passes; the fastest counts, after one to warm up.
+/// Number of timed passes after one warm-up pass. The fastest one counts.
 const PASSES: u32 = 3;
-/// Most time that all of them should take, and most bytes that one should.
+/// Limits for all passes together (time) and for one pass (bytes).
 const LONGEST: Duration = Duration::from_secs(2);
 const MOST_BYTES: u64 = 512 << 20;
-/// Copies of a network's arrays while it is timed.
+/// Copies of a network's arrays during a timed pass.
 const COPIES: u64 = 3;
-/// A training step costs about as much as this many forward passes: the pass itself, two of the same size back, and the
-/// optimizer with what is kept for it.
+/// Cost of a training step in forward passes: the pass itself, two of the same size for the gradients, and
+/// the optimizer with its memory.
 const TRAINING: f64 = 4.0;
-/// Units of the layers of the network that is timed where those of the space are too large.
+/// Units in the layers of the reference network, which is timed when the networks of the space are too large.
 const REFERENCE_UNITS: usize = 1024;
 
-/// What a study will take, within a factor of two or three.
+/// Expected duration and memory of a study, within a factor of two or three.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Estimate {
-    /// Before the search.
+    /// Time before the search.
     pub prepare: Seconds,
-    /// All trials, or what the hours leave for them.
+    /// Time for all trials, or the part of the budget in hours that remains.
     pub search: Seconds,
-    /// All networks that are finished.
+    /// Time to finish the networks.
     pub finish: Seconds,
-    /// Bytes of data, weights and activations.
+    /// Bytes for data, weights and activations.
     pub memory_bytes: u64,
 }
 
 impl Estimate {
-    /// The estimate for this study with so many workers; `None` where nothing is computed (a table of results) or nothing
-    /// is known about the networks.
+    /// The estimate for a study with this many workers. `None` if nothing is computed (a table of results),
+    /// or if no network can be built.
     #[must_use]
     pub fn new(assembly: &Assembly, survey: &Survey, workers: usize) -> Option<Self> {
         let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
@@ -63,13 +63,13 @@ impl Estimate {
         let asked = assembly.strategy.fidelities(answered);
         let most = most_trials(search, &survey.genotypes, asked.len());
         let of_trials = time(&workload.trial, most as f64 * mean_share(&asked, answered));
-        // The epochs are paid for by trainings of any length.
+        // Trainings of any length draw from the budget of epochs.
         let of_epochs = search
             .epochs
             .filter(|_| answered.full_epochs > 0)
             .map(|epochs| time(&workload.trial, epochs as f64 / f64::from(answered.full_epochs)));
         let all_trials = of_epochs.map_or(of_trials, |epochs| epochs.min(of_trials));
-        // The hours are those of all work on the study.
+        // The budget in hours covers all work on the study.
         let hours = search.hours.map(|hours| Seconds::saturating(hours * 3600.0));
         Some(Self {
             prepare,
@@ -79,22 +79,21 @@ impl Estimate {
         })
     }
 
-    /// All stages together.
+    /// Sum of all stages.
     #[must_use]
     pub fn total(&self) -> Seconds {
         [self.prepare, self.search, self.finish].into_iter().sum()
     }
 }
 
-/// Trials that there can be: those of the budget, and no more than the space has networks, each judged with
-/// each of so many efforts.
+/// Maximum number of trials: the budget in trials, or each network of the space once with each fidelity.
 fn most_trials(search: &SearchTable, genotypes: &BigUint, efforts: usize) -> u64 {
     let all = u64::try_from(genotypes).unwrap_or(u64::MAX).saturating_mul(efforts.max(1) as u64);
     search.trials.map_or(all, |trials| trials.min(all))
 }
 
-/// Epochs of a trial in the mean, as a share of the whole schedule. Strategies that promote the best to
-/// longer trainings spend about as much on each length, so that the mean is harmonic.
+/// Mean epochs of a trial, as a share of the full schedule. Strategies that promote the best networks to
+/// longer trainings spend about the same effort on each length, so the mean is harmonic.
 fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     let epochs = asked.iter().map(|fidelity| answered.epochs(*fidelity)).filter(|epochs| *epochs > 0);
     let (count, inverse) =
@@ -103,8 +102,8 @@ fn mean_share(asked: &[Fidelity], answered: Fidelities) -> f64 {
     if inverse > 0.0 && full > 0.0 { count / inverse / full } else { 1.0 }
 }
 
-/// Seconds for each example of a forward pass of the typical network on all cores. Where the network is too
-/// large to be timed, a smaller one is, and the time grows with the multiply-accumulates.
+/// Seconds of a forward pass for each example, on all cores, for the typical network. If that network is too
+/// large, a smaller one is timed and its time is scaled by the multiply-accumulates.
 fn time_forward(survey: &Survey, data: &DataSet) -> Option<f64> {
     let typical = survey.typical.as_ref()?;
     let fits = |network: &&Architecture| bytes(network, FIRST_EXAMPLES) <= MOST_BYTES;
@@ -123,7 +122,7 @@ fn time_forward(survey: &Survey, data: &DataSet) -> Option<f64> {
     Some(seconds * macs(typical) / timed.map_or_else(|| macs(&reference()), macs))
 }
 
-/// Seconds for each example of a forward pass.
+/// Seconds of a forward pass for each example.
 fn seconds_of(model: &TrainedModel, raw: &[f32]) -> Option<f64> {
     let elements = model.architecture.input.elements();
     let all = raw.len() / elements;
@@ -149,15 +148,15 @@ fn seconds_of(model: &TrainedModel, raw: &[f32]) -> Option<f64> {
     Some(fastest.as_secs_f64() / examples as f64)
 }
 
-/// Bytes of a pass of so many examples: arrays and all outputs of layers.
+/// Bytes of a pass: arrays, and the outputs of all layers for this many examples.
 fn bytes(network: &Architecture, examples: usize) -> u64 {
     let counts = network.counts();
     let arrays = counts.parameters.saturating_mul(4 * COPIES);
-    // In single precision, whatever the layers are deployed in.
+    // Trained in single precision, whatever the deployed precision is.
     arrays.saturating_add(counts.activation_bytes.saturating_mul(4 * examples as u64))
 }
 
-/// A network of known size, to time where those of a space are too large.
+/// A network of known size to time when those of the space are too large.
 fn reference() -> Architecture {
     let mut builder = ArchitectureBuilder::new(Shape::vector(REFERENCE_UNITS));
     let input = builder.input();
@@ -166,7 +165,7 @@ fn reference() -> Architecture {
     builder.finish().expect("its layers fit")
 }
 
-/// A network whose arrays have the right shapes and no meaning.
+/// A network whose arrays have the right shapes and arbitrary values.
 fn untrained(architecture: &Architecture, mean: &[f32], deviation: &[f32]) -> TrainedModel {
     let arrays: BTreeMap<String, Array> = expected_arrays(architecture)
         .into_iter()
@@ -204,8 +203,10 @@ mod tests {
 
     fn estimate(width: &str, search: &str) -> Estimate {
         let text = format!(
-            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = 'scratch', epochs = 4000 }}\n\
-             space = {{ kind = 'mlp', layers = [1, 2], width = {width} }}\nsearch = {{ strategy = 'random', {search} }}\n"
+            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = 'scratch', \
+             epochs = 4000 }}\n\
+             space = {{ kind = 'mlp', layers = [1, 2], width = {width} }}\nsearch = {{ strategy = 'random', \
+             {search} }}\n"
         );
         let config =
             RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap();
@@ -216,11 +217,12 @@ mod tests {
     }
 
     #[test]
-    fn hours_and_the_space_limit_the_estimate() {
+    fn hours_and_space_size_limit_estimate() {
         let all = estimate("[8, 16]", "trials = 1000000000").search;
-        // One layer of two widths, and two of them.
+        // The first network has one layer of two units, the second has two.
         let few = estimate("[8, 16]", "trials = 3").search;
-        // Twice as many, not 300 million times; the machine may be slower at one time.
+        // About twice as long, and not 300 million times as long. The factor allows for a machine of varying
+        // speed.
         assert!(all.get() > 0.1 * few.get() && all.get() < 100.0 * few.get(), "{all:?} {few:?}");
         let limited = estimate("[8, 16]", "trials = 9223372036854775807, hours = 1e-4").total();
         assert!((limited.get() - 0.36).abs() < 1e-6, "{limited:?}");
@@ -229,14 +231,14 @@ mod tests {
     }
 
     #[test]
-    fn trials_of_less_effort_take_less_time() {
+    fn lower_fidelities_shorten_estimate() {
         let answered = Fidelities::of_schedule(27);
         let rungs = [Fidelity::Epochs(3), Fidelity::Epochs(9), Fidelity::Full];
-        // A third of the effort each: nine trials of 3 epochs, three of 9, one of 27.
+        // Each length takes a third of the effort: nine trials of 3 epochs, three of 9, one of 27.
         assert!((mean_share(&rungs, answered) - 3.0 * 27.0 / (9.0 + 3.0 + 1.0) / 27.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], answered) - 1.0).abs() < 1e-12);
         assert!((mean_share(&[Fidelity::Full], Fidelities::full_only()) - 1.0).abs() < 1e-12);
-        // The same time whether the epochs of four trainings are given, or their number.
+        // A budget of the epochs of four trainings gives the same time as a budget of four trials.
         let all = estimate("[8, 16, 32, 64]", "trials = 4").search;
         let paid = estimate("[8, 16, 32, 64]", "epochs = 16000").search;
         let ratio = paid.get() / all.get();
@@ -244,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn networks_too_large_to_time_are_judged_by_a_smaller_one() {
+    fn huge_network_is_timed_through_smaller_one() {
         // Two layers of 65,536 units would take 17 GB.
         let began = Instant::now();
         let wide = estimate("[65536]", "trials = 1");

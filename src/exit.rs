@@ -1,4 +1,4 @@
-//! How the program ends: exit codes, and errors with the code they lead to.
+//! Exit codes, and errors with their exit code.
 
 use std::io::ErrorKind;
 use std::process::ExitCode;
@@ -9,21 +9,21 @@ use kiln::config::ConfigError;
 use kiln_export::plain_text;
 use kiln_search::StudyError;
 
-/// Ways to end.
+/// Outcomes of the program.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Exit {
-    /// What was asked is done.
+    /// The command was successful.
     Done,
-    /// A study, or what a command does, was stopped by an error.
+    /// An error stopped a study or a command while it worked.
     Stopped,
-    /// The call, the config or the data are wrong.
+    /// The arguments, the config or the data are wrong.
     Wrong,
-    /// The user interrupted a study; it can be gone on with.
+    /// The user interrupted a study. It can be resumed.
     Interrupted,
 }
 
 impl Exit {
-    /// The number that the shell sees.
+    /// The exit code of the process.
     pub(crate) fn code(self) -> ExitCode {
         ExitCode::from(self.number())
     }
@@ -38,19 +38,19 @@ impl Exit {
     }
 }
 
-/// An error, and how the program ends by it.
+/// An error with its exit code.
 #[derive(Debug)]
 pub(crate) struct Failure {
     exit: Exit,
     pub(crate) error: anyhow::Error,
 }
 
-/// Characters of a quoted value that are shown.
+/// Maximum number of characters of a quoted value.
 const LONGEST_VALUE: usize = 300;
 
 impl Failure {
-    /// How the program ends. A forbidden access, or something else in the place of a file, is not the
-    /// program's failure. A limit of the system, wherever it is met, is nobody's mistake.
+    /// The exit code of this error. A denied access, or something else in the place of a file, is the user's
+    /// to fix. A limit of the system (a full disk, too many open files) is not.
     pub(crate) fn exit(&self) -> Exit {
         let is_callers = |kind| {
             matches!(
@@ -72,28 +72,28 @@ impl Failure {
         }
     }
 
-    /// Failures of files that led to it.
+    /// The input and output errors in the chain of causes.
     fn files(&self) -> impl Iterator<Item = &std::io::Error> {
         self.error.chain().filter_map(|cause| cause.downcast_ref::<std::io::Error>())
     }
 
-    /// Their kinds.
+    /// The kinds of these errors.
     fn kinds(&self) -> impl Iterator<Item = ErrorKind> {
         self.files().map(std::io::Error::kind)
     }
 
-    /// What is wrong, and what to do where the error cannot know it.
+    /// The message, with advice that the error itself cannot give.
     pub(crate) fn message(&self) -> String {
         let advice = self.files().find_map(advice).unwrap_or_default();
         plain_text(&shortened(&format!("error: {:#}{advice}", self.error))).into_owned()
     }
 
-    /// The user asked for something that cannot be.
+    /// The user asked for something impossible.
     pub(crate) fn wrong(error: impl Into<anyhow::Error>) -> Self {
         Self { exit: Exit::Wrong, error: error.into() }
     }
 
-    /// A file that was asked for cannot be written: that its folder is not there is a wrong call.
+    /// A requested file cannot be written. A missing folder is the user's mistake.
     pub(crate) fn unwritable(error: impl Into<anyhow::Error>) -> Self {
         let failure = Self { exit: Exit::Stopped, error: error.into() };
         let is_missing = failure.kinds().any(|kind| kind == ErrorKind::NotFound);
@@ -101,7 +101,7 @@ impl Failure {
     }
 }
 
-/// The text with what is quoted in backticks cut to a length that can be read: a value of a file may be the whole file.
+/// The text with long values in backticks shortened. A value from a file may be as long as the file.
 fn shortened(text: &str) -> String {
     let parts = text.split('`').enumerate().map(|(index, part)| {
         let end = part.char_indices().nth(LONGEST_VALUE).map(|(end, _)| end);
@@ -113,18 +113,17 @@ fn shortened(text: &str) -> String {
     parts.collect::<Vec<_>>().join("`")
 }
 
-/// Numbers of the errors of Unix that a process, and a system, has too many files open.
+/// Unix error numbers for too many open files, in the process and in the system.
 const TOO_MANY_OPEN: [i32; 2] = [24, 23];
 
-/// What to do about a failure that comes from a limit, after which the same command goes on.
+/// Advice for an error that comes from a limit of the system. After it the same command continues.
 fn advice(error: &std::io::Error) -> Option<&'static str> {
     match error.kind() {
         ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
             Some("; the disk is full: make room, then run the same command again")
         }
         ErrorKind::FileTooLarge => Some(
-            "; longer files may not be written here, as on a full disk: raise the limit (`ulimit -f`), then \
-             run the same command again",
+            "; the limit on file sizes is reached: raise it (`ulimit -f`), then run the same command again",
         ),
         _ if cfg!(unix) && error.raw_os_error().is_some_and(|number| TOO_MANY_OPEN.contains(&number)) => {
             Some("; raise the limit of open files (`ulimit -n`), then run the same command again")
@@ -174,7 +173,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_value_as_long_as_a_file_is_cut() {
+    fn long_quoted_value_is_shortened() {
         let failure =
             Failure::wrong(anyhow!("found `{}`, expected `{}`", "é".repeat(1 << 20), "b".repeat(300)));
         let expected = format!("error: found `{}…`, expected `{}`", "é".repeat(300), "b".repeat(300));
@@ -182,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn what_the_user_can_mend_is_told_from_what_broke() {
+    fn user_errors_and_failures_have_different_exit_codes() {
         let exit = |kind: io::ErrorKind| {
             let error = Err::<(), _>(io::Error::from(kind)).context("runs/a").unwrap_err();
             (Failure::from(error).exit(), Failure::unwritable(io::Error::from(kind)).exit())
@@ -197,7 +196,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn limits_of_the_system_are_told_with_what_to_do() {
+    fn system_limits_are_reported_with_advice() {
         for (number, expected) in [(24, "`ulimit -n`"), (27, "`ulimit -f`"), (28, "make room")] {
             let failure = Failure::wrong(io::Error::from_raw_os_error(number));
             assert_eq!(failure.exit(), Exit::Stopped);
@@ -206,7 +205,7 @@ mod tests {
     }
 
     #[test]
-    fn a_message_is_one_line_whatever_it_quotes() {
+    fn message_is_one_line_for_any_quoted_value() {
         let failure = Failure::wrong(anyhow!("found `a\nerror: b\u{1b}[2J\u{202e}`"));
         assert_eq!(failure.message(), r"error: found `a\nerror: b\u{1b}[2J\u{202e}`");
     }

@@ -1,12 +1,12 @@
-//! What failed, as people read it, and what can be done about it.
+//! Failed trials for people, with advice.
 
 use kiln_export::plain_text;
 use kiln_search::{FailureGroup, FailureKind, TrialId};
 
-/// Groups that are listed.
+/// Number of groups that are listed.
 const LISTED: usize = 5;
 
-/// How a network failed.
+/// The kind of failure as text.
 pub(crate) const fn said(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Invalid => "cannot be built",
@@ -15,22 +15,20 @@ pub(crate) const fn said(kind: FailureKind) -> &'static str {
     }
 }
 
-/// What to try against failures of this kind.
+/// Advice for this kind of failure.
 pub(crate) const fn advice(kind: FailureKind) -> &'static str {
     match kind {
         FailureKind::Diverged => {
             "try a lower `learning_rate`, `clip_norm = 1.0`, or some `warmup_epochs` in `[evaluator]`"
         }
         FailureKind::Panicked => {
-            "`kiln.log` says more; when the cause is mended, `--retry-failed` tries them again"
+            "`kiln.log` has details; after you fix the cause, `--retry-failed` repeats them"
         }
-        FailureKind::Invalid => {
-            "the space holds networks that cannot be built: narrow the decision that is named"
-        }
+        FailureKind::Invalid => "the space contains networks that cannot be built: narrow the named decision",
     }
 }
 
-/// A line with the numbers, one for each group, and what to try; nothing where nothing failed.
+/// One line with the numbers, one line for each group, and the advice. Empty if nothing failed.
 pub(crate) fn lines(groups: &[FailureGroup], trials: u64) -> Vec<String> {
     let failed: u64 = groups.iter().map(|group| group.count).sum();
     if failed == 0 {
@@ -65,7 +63,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn failures_are_counted_by_reason_with_what_to_try() {
+    fn failures_are_counted_by_reason_with_advice() {
         let group = |kind, reason: &str, trials: &[TrialId], count| FailureGroup {
             kind,
             reason: reason.to_owned(),
@@ -82,8 +80,7 @@ mod tests {
             "  1 panicked: index out of bounds (trial 9)",
             "What diverged: try a lower `learning_rate`, `clip_norm = 1.0`, or some `warmup_epochs` in \
              `[evaluator]`",
-            "What panicked: `kiln.log` says more; when the cause is mended, `--retry-failed` tries them \
-             again",
+            "What panicked: `kiln.log` has details; after you fix the cause, `--retry-failed` repeats them",
         ];
         assert_eq!(lines(&groups, 20), expected);
         assert_eq!(lines(&groups, 8)[0], "All 8 trials failed:");

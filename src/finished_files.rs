@@ -1,14 +1,15 @@
-//! Whether the files of finished networks are still what was written, for people.
+//! Checks for people whether the files of finished networks are unchanged.
 
 use std::collections::BTreeMap;
 
-use kiln_export::ModelCard;
-use kiln_files::optional;
+use kiln_export::{ExportError, ModelCard};
+use kiln_files::{FileError, optional};
 use kiln_search::{Finished, RunPaths, TrialId};
+use thiserror::Error;
 
 use crate::output;
 
-/// What is to be said of the files of these networks; nothing where all are what was written.
+/// Problems with the files of these networks. Empty if all files are unchanged.
 pub(crate) fn problems<'a>(
     paths: &RunPaths,
     finished: impl IntoIterator<Item = &'a Finished>,
@@ -18,46 +19,58 @@ pub(crate) fn problems<'a>(
     for network in finished {
         is_unchecked |= network.is_unchecked();
         problems.extend(network.mismatches(&paths.model(network.trial)).iter().map(|mismatch| {
-            format!(
-                "finished trial {}: {mismatch}; run the study again to have it finished again",
-                network.trial
-            )
+            format!("finished trial {}: {mismatch}; run the study again to finish it again", network.trial)
         }));
     }
     if is_unchecked {
         problems.push(
-            "an older build journaled the finished networks without hashes of their files: they are not \
-             checked"
+            "an older build recorded the finished networks without hashes, so their files are not checked"
                 .to_owned(),
         );
     }
     problems
 }
 
-/// Name of a card in the folder of its network.
+/// File name of a card in the folder of its network.
 const CARD: &str = "card.json";
-/// Kiln writes no longer card.
+/// Kiln writes no larger card.
 const LONGEST_CARD_BYTES: u64 = 16 << 20;
 
-/// The cards of those of these trials that have one, or why a card cannot be read.
+/// A card that cannot be shown.
+#[derive(Debug, Error)]
+pub(crate) enum CardError {
+    /// The file cannot be read.
+    #[error("{}", .0.said())]
+    File(FileError),
+    /// The file is not a card.
+    #[error(transparent)]
+    Content(#[from] ExportError),
+}
+
+impl From<FileError> for CardError {
+    fn from(error: FileError) -> Self {
+        Self::File(error)
+    }
+}
+
+/// The cards of these trials, or why a card cannot be read. Trials without a card are left out.
 pub(crate) fn cards(
     paths: &RunPaths,
     trials: impl Iterator<Item = TrialId>,
-) -> BTreeMap<TrialId, Result<ModelCard, String>> {
+) -> BTreeMap<TrialId, Result<ModelCard, CardError>> {
     let card = |trial: TrialId| {
         let path = paths.model(trial).join(CARD);
-        let read = || -> Result<Option<ModelCard>, String> {
-            let bytes =
-                optional(kiln_files::read(&path, LONGEST_CARD_BYTES)).map_err(|error| error.said())?;
-            let card = bytes.map(|bytes| ModelCard::read(&mut bytes.as_slice())).transpose();
-            Ok(card.map_err(|error| error.to_string())?.map(|card| card.content))
+        let read = || -> Result<Option<ModelCard>, CardError> {
+            let bytes = optional(kiln_files::read(&path, LONGEST_CARD_BYTES))?;
+            let card = bytes.map(|bytes| ModelCard::read(&mut bytes.as_slice())).transpose()?;
+            Ok(card.map(|card| card.content))
         };
         read().transpose().map(|card| (trial, card))
     };
     trials.filter_map(card).collect()
 }
 
-/// Says each problem on standard error.
+/// Prints each problem on standard error.
 pub(crate) fn warn(problems: &[String]) {
     for problem in problems {
         output::say(&format!("warning: {problem}"));

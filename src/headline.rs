@@ -1,29 +1,37 @@
-//! The headline of a study: the test result of the best network that was finished. An estimate is none.
+//! The headline of a study: the test result of its best finished network. Estimates do not count.
 
 use std::collections::BTreeMap;
 
 use kiln_search::TrialId;
 
-/// The finished network with the best test result of the first objective that was tested, the first among
-/// equals: its trial, the name of the metric and its value.
+/// The test result of a finished network.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub(crate) struct TestResult<'a> {
+    pub(crate) trial: TrialId,
+    /// Name of the metric.
+    pub(crate) metric: &'a str,
+    pub(crate) value: f64,
+}
+
+/// The finished network with the best test result. The first objective that has a test result decides; among
+/// equal networks the first one wins.
 pub(crate) fn best<'a>(
     finished: impl Iterator<Item = (TrialId, &'a BTreeMap<String, f64>)>,
     objectives: &[String],
-) -> Option<(TrialId, &'a str, f64)> {
+) -> Option<TestResult<'a>> {
     let result = |(trial, metrics): (TrialId, &'a BTreeMap<String, f64>)| {
         let tested = objectives.iter().find_map(|objective| metrics.get_key_value(&of_test(objective)));
         let (name, value) = tested.or_else(|| metrics.first_key_value())?;
-        Some((trial, name.as_str(), *value))
+        Some(TestResult { trial, metric: name, value: *value })
     };
-    // Test metrics are errors and losses, except for these.
+    // Test metrics are minimized, except for these.
     let is_maximized = |name: &str| ["accuracy", "f1", "r2"].iter().any(|kind| name.contains(kind));
-    let minimized = |(_, name, value): &(TrialId, &str, f64)| {
-        if is_maximized(name) { -*value } else { *value }
-    };
+    let minimized =
+        |result: &TestResult<'_>| if is_maximized(result.metric) { -result.value } else { result.value };
     finished.filter_map(result).min_by(|a, b| minimized(a).total_cmp(&minimized(b)))
 }
 
-/// The name of what is tested for an objective.
+/// The name of the test metric for an objective.
 fn of_test(objective: &str) -> String {
     match objective {
         "macro_f1_error_percent" => "test_macro_f1_percent".to_owned(),
@@ -40,10 +48,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_best_test_result_wins_whether_it_is_an_accuracy_or_an_error() {
+    fn best_result_maximizes_accuracy_and_minimizes_error() {
         let best_of = |name: &str, values: [f64; 3]| {
             let networks = values.map(|value| BTreeMap::from([(name.to_owned(), value)]));
-            best((4..).zip(&networks), &[]).map(|(trial, name, value)| (trial, name.to_owned(), value))
+            best((4..).zip(&networks), &[]).map(|best| (best.trial, best.metric.to_owned(), best.value))
         };
         let accuracy = "test_accuracy_percent";
         assert_eq!(best_of(accuracy, [97.0, 99.0, 99.0]), Some((5, accuracy.to_owned(), 99.0)));
@@ -54,7 +62,7 @@ mod tests {
     }
 
     #[test]
-    fn the_first_objective_that_was_tested_decides() {
+    fn first_tested_objective_decides() {
         let network = |accuracy, balanced| {
             let named = [("test_accuracy_percent", accuracy), ("test_balanced_accuracy_percent", balanced)];
             BTreeMap::from(named.map(|(name, value)| (name.to_owned(), value)))
@@ -62,7 +70,7 @@ mod tests {
         let networks = [network(95.0, 60.0), network(90.0, 80.0)];
         let best_for = |objectives: &[&str]| {
             let objectives: Vec<String> = objectives.iter().map(|name| (*name).to_owned()).collect();
-            best((0..).zip(&networks), &objectives).map(|(trial, ..)| trial)
+            best((0..).zip(&networks), &objectives).map(|best| best.trial)
         };
         assert_eq!(best_for(&["latency_us", "error_percent"]), Some(0));
         assert_eq!(best_for(&["latency_us", "balanced_error_percent"]), Some(1));

@@ -1,14 +1,14 @@
-//! Signals that the starter of this process had it ignore: `nohup` does so with `SIGHUP`, a shell with
-//! `SIGINT` and `SIGQUIT` for a job in the background. They stay ignored.
+//! Signals that the parent process made this process ignore. `nohup` does so for `SIGHUP`, and a shell for
+//! `SIGINT` and `SIGQUIT` of a background job. They stay ignored.
 
 use std::process::{Command, Stdio};
 
-/// Whether this signal was ignored when the process began. Ask before a handler of it is installed.
+/// Whether this signal was ignored when the process started. Call it before a handler is installed.
 pub(crate) fn is_ignored(signal: i32) -> bool {
     from_status(signal).unwrap_or_else(|| from_shell(signal))
 }
 
-/// What the kernel says, where there is a `/proc` of Linux.
+/// The answer of the Linux kernel in `/proc`, if there is one.
 fn from_status(signal: i32) -> Option<bool> {
     let status = std::fs::read_to_string("/proc/self/status").ok()?;
     let mask = status.lines().find_map(|line| line.strip_prefix("SigIgn:"))?;
@@ -16,14 +16,14 @@ fn from_status(signal: i32) -> Option<bool> {
     Some((mask >> (signal - 1)) & 1 == 1)
 }
 
-/// Asks a shell that inherits the signals of this process. POSIX lets a shell trap no signal that was ignored
-/// on entry, so it survives when it sends itself such a signal. This is for systems that do not tell
-/// otherwise without `unsafe`.
+/// Asks a shell that inherits the signals of this process. POSIX forbids a shell to trap a signal that was
+/// ignored when it started. So the shell survives such a signal that it sends to itself. Other ways to find
+/// out need `unsafe` on systems without `/proc`.
 fn from_shell(signal: i32) -> bool {
     let script = format!("trap 'exit 1' {signal}; kill -{signal} $$; exit 0");
     let mut shell = Command::new("sh");
     shell.args(["-c", &script]).stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::null());
-    // Without a shell nothing is known, and most programs are started with no signal ignored.
+    // Without a shell the answer is unknown, and most programs start with no signal ignored.
     shell.status().is_ok_and(|status| status.success())
 }
 
@@ -32,9 +32,9 @@ mod tests {
     use super::*;
 
     #[test]
-    fn kernel_and_shell_agree_about_signals_that_are_ignored_and_those_that_are_not() {
+    fn kernel_and_shell_agree_on_ignored_signals() {
         use signal_hook::consts::{SIGHUP, SIGPIPE, SIGTERM, SIGUSR2};
-        // Programs in Rust ignore SIGPIPE from their start, but have their children not do so.
+        // Rust programs ignore SIGPIPE, but restore it for their children.
         if let Some(ignored) = from_status(SIGPIPE) {
             assert!(ignored);
             for signal in [SIGHUP, SIGTERM, SIGUSR2] {

@@ -1,4 +1,4 @@
-//! One architecture for people: the options taken, the layers, what each costs.
+//! One architecture for people: its options, its layers, and the cost of each layer.
 
 use std::sync::Arc;
 
@@ -6,18 +6,18 @@ use anyhow::Context;
 use kiln_search::{CostSet, Trial};
 use kiln_space::{Op, SearchSpace, variation};
 
-/// What there is to see of the architecture of a trial.
+/// The architecture of a trial, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Inspection {
-    /// Active decisions with the options taken.
+    /// Active decisions with the chosen options.
     pub(crate) decisions: Vec<(String, String)>,
-    /// Devices, in the order of the latencies of each layer.
+    /// Devices, in the order of each layer's latencies.
     pub(crate) devices: Vec<String>,
     /// Layers in topological order.
     pub(crate) layers: Vec<LayerView>,
 }
 
-/// What there is to see of a layer.
+/// A layer, for display.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct LayerView {
     pub(crate) name: String,
@@ -29,16 +29,16 @@ pub(crate) struct LayerView {
     pub(crate) latency_us: Vec<f64>,
 }
 
-/// Looks into the architectures of trials.
+/// Decodes the architectures of trials for display.
 pub(crate) trait Inspect: Send + Sync {
     /// The architecture of a trial.
     ///
     /// # Errors
-    /// When it cannot be built, or has a layer that a cost model does not know.
+    /// If it cannot be built, or if a cost model does not support one of its layers.
     fn inspect(&self, trial: &Trial) -> anyhow::Result<Inspection>;
 }
 
-/// Looks by the space and the cost models of a study.
+/// Uses the space and the cost models of a study.
 pub(crate) struct Inspector {
     pub(crate) space: Arc<dyn SearchSpace>,
     pub(crate) costs: CostSet,
@@ -67,7 +67,7 @@ impl Inspect for Inspector {
     }
 }
 
-/// Active decisions with the options taken.
+/// Active decisions with the chosen options.
 pub(crate) fn decisions(trial: &Trial, space: &dyn SearchSpace) -> Vec<(String, String)> {
     let (decisions, genes) = (space.decisions(), trial.proposal.genotype.genes());
     let active = variation::active(decisions, genes);
@@ -79,7 +79,7 @@ pub(crate) fn decisions(trial: &Trial, space: &dyn SearchSpace) -> Vec<(String, 
         .collect()
 }
 
-/// An operation with what tells it from others of its kind.
+/// An operation with the properties that distinguish it from others of its kind.
 pub(crate) fn operation(op: &Op) -> String {
     let window = |kernel: &[usize; 2], stride: &[usize; 2]| {
         let step =

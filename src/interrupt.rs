@@ -1,5 +1,5 @@
-//! Signals. One Ctrl-C stops the study in good order, a second one at once. A limit of the length of files is
-//! an error of writing.
+//! Signals. The first Ctrl-C stops the study in good order, and the second one ends the process at once. A
+//! limit on file sizes becomes a write error.
 
 use std::sync::Arc;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -11,12 +11,12 @@ use crate::exit::Exit;
 use crate::inherited;
 use crate::{output, tui};
 
-/// A flag that is set by the first Ctrl-C, `SIGTERM` or request of the screen; the second ends the process.
+/// A flag that the first Ctrl-C, `SIGTERM` or the screen sets. The second one ends the process.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct StopFlag(Arc<AtomicBool>);
 
 impl StopFlag {
-    /// A flag that signals set from now on; those that are ignored stay ignored.
+    /// A flag that signals set from now on. Signals that were ignored stay ignored.
     pub(crate) fn listen() -> anyhow::Result<Self> {
         let stop = Self::default();
         #[cfg(unix)]
@@ -27,7 +27,7 @@ impl StopFlag {
         }
         let handler = stop.clone();
         let set = ctrlc::set_handler(move || handler.set()).map_err(|error| match error {
-            // As it is, so that what to do about it can be said.
+            // Kept as an `io::Error`, so that advice for it can be given.
             ctrlc::Error::System(source) => source.into(),
             other => anyhow::Error::from(other),
         });
@@ -35,7 +35,7 @@ impl StopFlag {
         Ok(stop)
     }
 
-    /// What the study looks at.
+    /// The flag that the study reads.
     pub(crate) fn flag(&self) -> Arc<AtomicBool> {
         Arc::clone(&self.0)
     }
@@ -47,7 +47,7 @@ impl StopFlag {
         }
         if !tui::is_shown() {
             output::begin_line();
-            output::say("stopping: what is running is finished and kept; once more to stop at once");
+            output::say("stopping: running work is finished and kept; interrupt again to stop at once");
         }
     }
 
@@ -65,7 +65,7 @@ impl StopFlag {
         let stop = self.clone();
         let listen = move || {
             for signal in signals.forever() {
-                // A study with a screen goes on when its terminal is closed: `kiln watch` shows it again.
+                // A study with a screen continues when its terminal is closed. `kiln watch` shows it again.
                 if signal != SIGHUP || !tui::was_shown() {
                     stop.set();
                 }
@@ -75,27 +75,27 @@ impl StopFlag {
     }
 }
 
-/// Makes writes beyond the longest allowed file (`ulimit -f`) fail like those on a full disk. Otherwise the
-/// signal `SIGXFSZ` would end the process in the middle of a write.
+/// Makes writes beyond the file size limit (`ulimit -f`) fail as on a full disk. Without this, the signal
+/// `SIGXFSZ` would end the process in the middle of a write.
 pub(crate) fn survive_long_files() {
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGXFSZ;
         if !inherited::is_ignored(SIGXFSZ) {
-            // Where no handler can be installed the signal ends the process, and running again goes on.
+            // If the handler cannot be installed, the signal ends the process, and the next run resumes.
             let _ = signal_hook::flag::register(SIGXFSZ, Arc::default());
         }
     }
 }
 
-/// A flag that is set when the terminal is closed, for commands that then have nobody to show something to.
+/// A flag that is set when the terminal is closed, for commands that only show something.
 pub(crate) fn hang_up() -> Arc<AtomicBool> {
     let closed = Arc::new(AtomicBool::new(false));
     #[cfg(unix)]
     {
         use signal_hook::consts::SIGHUP;
         if !inherited::is_ignored(SIGHUP) {
-            // Where no handler can be installed the signal ends the process, which only reads.
+            // If the handler cannot be installed, the signal ends the process, which only reads.
             let _ = signal_hook::flag::register(SIGHUP, Arc::clone(&closed));
         }
     }

@@ -1,4 +1,4 @@
-//! The log of a run, beside its journal; never on the screen.
+//! The log file of a run, beside its journal. The log never appears on the screen.
 
 use std::fs::{File, OpenOptions};
 use std::io::{self, Write};
@@ -9,10 +9,10 @@ use anyhow::Context;
 use kiln_export::plain_text;
 use tracing_subscriber::EnvFilter;
 
-/// Environment variable that says what is logged, such as `debug` or `kiln_search=trace`.
+/// Environment variable that filters the log, such as `debug` or `kiln_search=trace`.
 const FILTER: &str = "KILN_LOG";
 
-/// Appends what is logged from now on to the file.
+/// Appends log messages to the file from now on.
 pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
     let file = OpenOptions::new()
         .create(true)
@@ -23,19 +23,19 @@ pub(crate) fn to_file(path: &Path) -> anyhow::Result<()> {
     tracing_subscriber::fmt()
         .with_env_filter(filter)
         .with_ansi(false)
-        // A full disk is told by the study itself; a message of the log would stand across the screen.
+        // The study itself reports a full disk. An error of the log would overwrite the screen.
         .log_internal_errors(false)
         .with_writer(Mutex::new(PlainLines(file)))
         .try_init()
         .map_err(|error| anyhow::anyhow!("cannot start the log: {error}"))
 }
 
-/// A file of one line a message. What steers a terminal is written out, and so is a line end inside a
+/// A file with one line for each message. Control characters are escaped, including line ends inside a
 /// message.
 struct PlainLines(File);
 
 impl Write for PlainLines {
-    /// Takes a whole message, which is how they come.
+    /// Called with one whole message at a time.
     fn write(&mut self, message: &[u8]) -> io::Result<usize> {
         let text = String::from_utf8_lossy(message);
         writeln!(self.0, "{}", plain_text(text.trim_end_matches('\n')))?;
@@ -52,7 +52,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_message_is_one_line_of_the_log_whatever_it_holds() {
+    fn log_message_is_one_line_for_any_text() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("kiln.log");
         let mut lines = PlainLines(File::create(&path).unwrap());

@@ -1,4 +1,4 @@
-//! The command line. Commands say what was asked of the library and show what came of it; nothing is decided here.
+//! The command line. Commands call the library and print its results. They decide nothing themselves.
 
 mod cli;
 mod commands;
@@ -25,6 +25,7 @@ mod test_results;
 mod text_table;
 mod tui;
 mod units;
+mod version;
 mod volume;
 
 use std::process::ExitCode;

@@ -1,4 +1,4 @@
-//! About how much memory a study takes, from counts alone: nothing is allocated for it.
+//! Estimates the memory of a study from counts. Nothing is allocated.
 
 use std::fs;
 
@@ -8,19 +8,19 @@ use kiln_space::{Architecture, ParameterKind, ParameterSpec, variation};
 
 use crate::assembly::Assembly;
 
-/// Genotypes that are drawn to see how large networks are.
+/// Number of genotypes drawn to find the size of networks.
 const DRAWN: usize = 100;
-/// Copies of weights while they train: values, gradients, momentum, and a checkpoint that is written.
+/// Copies of the weights during training: values, gradients, momentum, and a checkpoint being written.
 const WEIGHT_COPIES: u64 = 4;
-/// Activations are kept for the way back, where each has a gradient.
+/// Activations are kept for the backward pass, where each has a gradient.
 const ACTIVATION_COPIES: u64 = 2;
-/// Examples that are judged at one time.
+/// Number of examples in a batch when a network is judged.
 const JUDGED: u64 = 256;
-/// The evaluator whose networks share their weights.
+/// The evaluator whose networks share weights.
 const SUPERNET: &str = "supernet";
 
-/// Bytes of data, weights and activations of a study with so many workers; `None` where nothing is computed
-/// (a table of results), or no network can be built. It may be twice as many, or half.
+/// Bytes for data, weights and activations of a study with this many workers. `None` if nothing is computed
+/// (a table of results), or if no network can be built. The actual number may be half or double.
 #[must_use]
 pub fn predicted_bytes(assembly: &Assembly, workers: usize) -> Option<u64> {
     let (data, workload) = (assembly.data.as_deref()?, &assembly.workload);
@@ -38,8 +38,8 @@ pub fn predicted_bytes(assembly: &Assembly, workers: usize) -> Option<u64> {
     Some(data_bytes(data).saturating_add(trained).saturating_add(activations.saturating_mul(at_once)))
 }
 
-/// Bytes of memory that this process may use: those of the machine, or of its control group where that allows
-/// fewer. `None` where the system does not say.
+/// Bytes of memory that this process may use: those of the machine, or the limit of its control group if that
+/// is lower. `None` if the system does not report them.
 #[must_use]
 pub fn available_bytes() -> Option<u64> {
     let groups = ["/sys/fs/cgroup/memory.max", "/sys/fs/cgroup/memory/memory.limit_in_bytes"];
@@ -54,7 +54,7 @@ fn total(text: &str) -> Option<u64> {
     line.trim().strip_suffix("kB")?.trim().parse::<u64>().ok()?.checked_mul(1024)
 }
 
-/// Networks of the space, those that nothing refuses.
+/// Networks drawn from the space. Genotypes that cannot be decoded are skipped.
 fn drawn(assembly: &Assembly) -> Vec<Architecture> {
     let space = assembly.space.as_ref();
     let mut rng = seed::generator(assembly.config.study.seed, "memory", &[]);
@@ -69,7 +69,7 @@ fn data_bytes(data: &DataSet) -> u64 {
 
 fn values(parameter: &ParameterSpec) -> u64 {
     let bias = |has: bool, outputs: usize| if has { outputs as u64 } else { 0 };
-    // A space of a library's own may have layers of any size.
+    // The space of another program may have layers of any size.
     let product = |sizes: &[usize]| sizes.iter().map(|size| *size as u64).fold(1, u64::saturating_mul);
     match &parameter.kind {
         ParameterKind::Conv2d { outputs, inputs, kernel, bias: has } => {
@@ -92,8 +92,10 @@ mod tests {
 
     fn predicted(width: &str, evaluator: &str) -> u64 {
         let text = format!(
-            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = '{evaluator}', epochs = 1 }}\n\
-             space = {{ kind = 'mlp', layers = 2, width = {width} }}\nsearch = {{ strategy = 'random', trials = 3 }}\n"
+            "study = {{ name = 'a' }}\ndata = {{ kind = 'digits' }}\nevaluator = {{ kind = '{evaluator}', \
+             epochs = 1 }}\n\
+             space = {{ kind = 'mlp', layers = 2, width = {width} }}\nsearch = {{ strategy = 'random', \
+             trials = 3 }}\n"
         );
         let config =
             RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap();
@@ -102,11 +104,11 @@ mod tests {
     }
 
     #[test]
-    fn weights_of_wide_layers_are_counted_not_allocated() {
-        // The layer between two of 65,536 has 2^32 weights, of four bytes and in four copies: 69 GB.
+    fn memory_of_wide_layers_is_counted_without_allocation() {
+        // The layer between two of 65,536 units has 2^32 weights of four bytes, in four copies: 69 GB.
         let wide = predicted("[32768, 65536]", "supernet");
         assert!((65_000_000_000..90_000_000_000).contains(&wide), "{wide}");
-        // Two workers may each train the largest network.
+        // Each of two workers may train the largest network.
         let alone = predicted("[32768, 65536]", "scratch");
         assert!(alone > wide && alone < 3 * wide, "{alone}");
         let small = predicted("[8, 16]", "supernet");
@@ -114,7 +116,7 @@ mod tests {
     }
 
     #[test]
-    fn the_machines_memory_is_read_from_what_the_system_says() {
+    fn total_memory_is_parsed_from_meminfo() {
         assert_eq!(total("MemTotal:       24605044 kB\nMemFree: 1 kB\n"), Some(25_195_565_056));
         assert_eq!(total("MemFree: 1 kB\n"), None);
         assert_eq!(total("MemTotal: 99999999999999999999 kB"), None);

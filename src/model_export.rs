@@ -1,5 +1,5 @@
-//! Finished networks in other formats, as `kiln export` and the screen write them. Which trial and which formats is said
-//! elsewhere.
+//! Exports finished networks for `kiln export` and for the screen. The callers choose the trial and the
+//! formats.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -13,32 +13,32 @@ use serde::Deserialize;
 /// The file of a finished network from which every format can be written.
 pub(crate) const MODEL: &str = "model.kiln";
 
-/// What was written of a network.
+/// Files that an export wrote.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Written {
-    /// Files and folders, one a format, with their bytes.
+    /// Files and folders, one for each format, with their size in bytes.
     pub(crate) files: Vec<(PathBuf, u64)>,
-    /// Formats that cannot hold the network, with the reason.
+    /// Formats that cannot represent the network, with the reason.
     pub(crate) left_out: Vec<String>,
 }
 
-/// Writes finished networks of a study.
+/// Exports finished networks of a study.
 pub(crate) trait Export: Send + Sync {
     /// Writes the network of a finished trial in the formats of the study.
     ///
     /// # Errors
-    /// When its files cannot be read or written, or no format can hold it.
+    /// If its files cannot be read or written, or if no format can represent it.
     fn export(&self, trial: TrialId) -> anyhow::Result<Written>;
 }
 
-/// Writes what a run folder holds into the current folder.
+/// Exports from a run folder into the current folder.
 pub(crate) struct ModelExport {
     study: String,
     paths: RunPaths,
     formats: Vec<String>,
 }
 
-/// The part of `[finish]` that says what is written.
+/// The part of `[finish]` that sets the formats.
 #[derive(Default, Deserialize)]
 struct Formats {
     #[serde(default)]
@@ -46,7 +46,7 @@ struct Formats {
 }
 
 impl ModelExport {
-    /// The exports of a study: in the formats of its `[finish]`, or in ONNX where it names none.
+    /// The exports of a study: in the formats of its `[finish]`, or in ONNX without any.
     pub(crate) fn new(config: &RunConfig, paths: &RunPaths) -> Self {
         let named = config.finish.as_ref().and_then(|finish| finish.settings.read::<Formats>().ok());
         let mut formats = named.unwrap_or_default().formats;
@@ -81,12 +81,12 @@ impl Export for ModelExport {
     }
 }
 
-/// The file of a finished network from which every format can be written.
+/// The path of the model file of a finished network.
 pub(crate) fn model_file(paths: &RunPaths, trial: TrialId) -> PathBuf {
     paths.model(trial).join(MODEL)
 }
 
-/// Where a network is written when nobody says where: in the current folder, named after study and trial.
+/// The default output: in the current folder, named after study and trial.
 pub(crate) fn default_path(
     study: &str,
     trial: TrialId,
@@ -98,12 +98,12 @@ pub(crate) fn default_path(
     Ok(PathBuf::from(if is_folder { name } else { format!("{name}.{}", exporter.extension()) }))
 }
 
-/// What to do for weights of a network that its study did not finish.
+/// Advice for a network without weights of its own.
 pub(crate) fn how_to_finish(trial: TrialId, paths: &RunPaths) -> String {
     format!("`kiln finish {} {trial}` trains it when the search has ended", paths.root().display())
 }
 
-/// Bytes of a file that was just written.
+/// Size in bytes of a file that was just written.
 pub(crate) fn size(file: &Path) -> anyhow::Result<u64> {
     Ok(fs::metadata(file).with_context(|| anyhow!("{}: cannot be read", file.display()))?.len())
 }

@@ -1,5 +1,5 @@
-//! What commands print: results on standard output, everything else on standard error. Nothing that steers a
-//! terminal gets out: a name in a run folder may come from anyone.
+//! Output of commands: results on standard output, everything else on standard error. Control characters are
+//! escaped, because a name in a run folder may come from anyone.
 
 use std::io::{self, ErrorKind, IsTerminal, Write};
 use std::path::{Path, PathBuf};
@@ -9,33 +9,33 @@ use std::sync::atomic::{AtomicBool, Ordering};
 use kiln_export::{plain_json, plain_lines, plain_text};
 use serde::{Serialize, Serializer};
 
-/// Whether standard output and standard error were terminals when the program began. One that was closed
-/// since is none any more.
+/// Whether standard output and standard error were terminals when the program started. They no longer are
+/// once the terminal is closed.
 static TERMINALS: OnceLock<(bool, bool)> = OnceLock::new();
-/// Whether a reader of either has gone away.
+/// Whether a reader of either output has gone away.
 static LEFT: AtomicBool = AtomicBool::new(false);
 
-/// Remembers which outputs are terminals. To be called first.
+/// Records which outputs are terminals. Call it first.
 pub(crate) fn remember_terminals() {
     let _ = TERMINALS.set((io::stdout().is_terminal(), io::stderr().is_terminal()));
 }
 
-/// Whether a reader of what was said has gone away: nobody hears what else there is to say.
+/// Whether a reader of the output has gone away, so that further output is useless.
 pub(crate) fn is_left() -> bool {
     LEFT.load(Ordering::Relaxed)
 }
 
-/// Where a command writes.
+/// An output stream.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Output {
-    /// Results: standard output.
+    /// Results, on standard output.
     Results,
-    /// Everything else: standard error.
+    /// Everything else, on standard error.
     Messages,
 }
 
-/// Whether an output was a terminal that is closed now. A command that waits has to ask: a shell may keep the
-/// hang-up signal from its children, and a write that would fail may never come.
+/// Whether an output was a terminal that is closed now. A waiting command has to ask, because a shell may
+/// hide the hang-up signal from its children, and the command may never write again.
 pub(crate) fn is_closed(output: Output) -> bool {
     let Some((out, err)) = TERMINALS.get() else { return false };
     match output {
@@ -44,8 +44,8 @@ pub(crate) fn is_closed(output: Output) -> bool {
     }
 }
 
-/// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) is no error, and
-/// neither is a terminal that was closed: what was asked is done.
+/// Prints text with a line end. A reader that has gone away (`kiln front run | head -1`) and a closed
+/// terminal are not errors: the command has done its work.
 pub(crate) fn print(text: &str) -> io::Result<()> {
     write(&plain_lines(text.trim_end()))
 }
@@ -53,6 +53,11 @@ pub(crate) fn print(text: &str) -> io::Result<()> {
 /// Prints a value as one JSON object on one line.
 pub(crate) fn print_json(value: &impl Serialize) -> io::Result<()> {
     write(&plain_json(&serde_json::to_string(value)?))
+}
+
+/// Prints a shell script unchanged. It contains nothing from a file.
+pub(crate) fn print_script(script: &str) -> io::Result<()> {
+    write(script.trim_end())
 }
 
 fn write(text: &str) -> io::Result<()> {
@@ -68,7 +73,7 @@ fn write(text: &str) -> io::Result<()> {
     }
 }
 
-/// Says something on standard error, in one line. Who has gone away meanwhile does not hear it, and need not.
+/// Prints a message on standard error, on one line. A reader that has gone away is not an error.
 pub(crate) fn say(text: &str) {
     let said = writeln!(io::stderr(), "{}", plain_text(text));
     if said.is_err_and(|error| has_left(&error, TERMINALS.get().is_some_and(|(_, err)| *err))) {
@@ -76,27 +81,27 @@ pub(crate) fn say(text: &str) {
     }
 }
 
-/// Begins a new line on a terminal where somebody has typed.
+/// Starts a new line on a terminal in which the user may have typed.
 pub(crate) fn begin_line() {
     if TERMINALS.get().is_some_and(|(_, err)| *err) {
         let _ = writeln!(io::stderr());
     }
 }
 
-/// Whether a failed write means that nobody reads any more: a pipe without a reader, or a terminal that was
-/// closed. For the terminal, Unix uses the number of any failure of a device.
+/// Whether a failed write means that the reader has gone: a pipe without a reader, or a closed terminal. For
+/// a closed terminal, Unix gives the number of a general device error.
 fn has_left(error: &io::Error, was_terminal: bool) -> bool {
     const DEVICE_FAILED: i32 = 5;
     let is_closed = cfg!(unix) && was_terminal && error.raw_os_error() == Some(DEVICE_FAILED);
     error.kind() == ErrorKind::BrokenPipe || is_closed
 }
 
-/// A path as text for JSON, which knows no other: bytes that are no UTF-8 are replaced.
+/// A path as text for JSON. Bytes that are not UTF-8 are replaced.
 pub(crate) fn path_text(path: &Path) -> String {
     path.to_string_lossy().into_owned()
 }
 
-/// [`path_text`] for a field of a value that is printed as JSON.
+/// [`path_text`] for a field that is printed as JSON.
 pub(crate) fn serialize_path<S: Serializer>(path: &Path, serializer: S) -> Result<S::Ok, S::Error> {
     serializer.serialize_str(&path_text(path))
 }
@@ -106,7 +111,7 @@ pub(crate) fn serialize_paths<S: Serializer>(paths: &[PathBuf], serializer: S) -
     serializer.collect_seq(paths.iter().map(|path| path_text(path)))
 }
 
-/// A path for people, in one line.
+/// A path for people, on one line.
 pub(crate) fn path_shown(path: &Path) -> String {
     plain_text(&path.to_string_lossy()).into_owned()
 }
@@ -116,7 +121,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_terminal_that_was_closed_is_told_from_a_disk_that_fails() {
+    fn closed_terminal_is_distinguished_from_failing_disk() {
         let failed = io::Error::from_raw_os_error(5);
         assert!(!has_left(&failed, false));
         assert_eq!(has_left(&failed, true), cfg!(unix));

@@ -1,4 +1,4 @@
-//! Files that a command was asked to write, where it was asked to.
+//! Output files of commands, at a path that the user chose.
 
 use std::path::Path;
 
@@ -7,12 +7,12 @@ use kiln_files::{FileError, Overwrite, write_output};
 
 use crate::exit::Failure;
 
-/// Writes a file, whole. What is there is overwritten as far as `overwrite` allows.
+/// Writes a whole file. `overwrite` decides about an existing one.
 pub(crate) fn write(path: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Result<(), Failure> {
     write_output(path, bytes, overwrite).map(drop).map_err(refused)
 }
 
-/// The failure of an output: with what to do where something is in its place.
+/// The error for an output. If something is in its place, the message says what to do.
 pub(crate) fn refused(error: FileError) -> Failure {
     match error {
         FileError::Exists { .. } => {

@@ -1,4 +1,5 @@
-//! How far a study is, on standard error: a bar on a terminal, now and then a line elsewhere. Both know the time left.
+//! Progress of a study on standard error: a bar on a terminal, occasional lines elsewhere. Both show the
+//! remaining time.
 
 pub(crate) mod stage;
 
@@ -13,7 +14,7 @@ use self::stage::Stage;
 use crate::output;
 use crate::units::{self, Numbers};
 
-/// Where there is no terminal, lines of one stage are at least this far apart.
+/// Minimum interval between lines of one stage where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
 /// Shows a study's events.
@@ -24,21 +25,21 @@ pub(crate) struct Screen {
     last_line: Duration,
     /// The first objective.
     objective: String,
-    /// What its values are.
+    /// Whether its values are measured or estimated.
     numbers: Numbers,
-    /// Its lowest value, of the trials of the highest fidelity so far.
+    /// Its lowest value among the trials of the highest fidelity so far.
     best: Option<(Fidelity, f64)>,
-    /// Epochs of a full training, if they are known.
+    /// Epochs of a full training, if known.
     full_epochs: u32,
     failed: u64,
 }
 
-/// Where the time comes from.
+/// The clock of the progress.
 #[derive(Clone, Copy, Debug)]
 enum Clock {
-    /// This process runs the study, since then.
+    /// This process has run the study since then.
     Runs(Instant),
-    /// The study's own time, as its journal tells it.
+    /// The time of the study, from its journal.
     Told(Duration),
 }
 
@@ -52,7 +53,7 @@ impl Clock {
 }
 
 impl Screen {
-    /// For a study with this first objective.
+    /// Shows a study with this first objective.
     pub(crate) fn new(objective: &str, numbers: Numbers) -> Self {
         let style = ProgressStyle::with_template("{prefix:<9} {wide_bar} {percent:>3} %  {msg}")
             .expect("the template is valid")
@@ -73,7 +74,7 @@ impl Screen {
         }
     }
 
-    /// Something happened in a study that another process runs, or ran: times are those of its journal.
+    /// Shows an event of a study in another process. Times come from its journal.
     pub(crate) fn on_entry(&mut self, entry: &JournalEntry) {
         let now = entry.elapsed_s.duration();
         self.clock = Clock::Told(now.max(match self.clock {
@@ -83,7 +84,7 @@ impl Screen {
         self.on_event(&entry.event);
     }
 
-    /// A line of its own, above the bar.
+    /// Prints a line above the bar.
     fn line(&self, text: &str) {
         match &self.bar {
             Some(bar) => bar.suspend(|| output::say(text)),
@@ -134,7 +135,7 @@ impl Screen {
         parts.join(", ")
     }
 
-    /// Takes in a measured value: only those of the highest fidelity are compared.
+    /// Records a measured value. Only values of the highest fidelity are compared.
     fn judge(&mut self, trial: &Trial, value: f64) {
         let fidelity = trial.proposal.fidelity;
         match self.best {
@@ -143,7 +144,7 @@ impl Screen {
         }
     }
 
-    /// Ends the stage at hand, with a line about it.
+    /// Ends the current stage with a line about it.
     fn close(&mut self) {
         let Some(stage) = self.stage.take() else { return };
         if let Some(bar) = &self.bar {
@@ -211,13 +212,13 @@ impl Observer for Screen {
     }
 }
 
-/// What is said when a study begins or goes on.
+/// The message when a study starts or resumes.
 pub(crate) fn started(study: &str, resumed: u64, trials: Option<u64>) -> String {
     match (resumed, trials) {
         (0, None) => format!("{study}: as many trials as there is time for"),
         (0, Some(trials)) => format!("{study}: {trials} trials"),
-        (resumed, None) => format!("{study}: going on, {resumed} trials are there"),
-        (resumed, Some(trials)) => format!("{study}: going on, {resumed} of {trials} trials are there"),
+        (resumed, None) => format!("{study}: resuming with {resumed} trials"),
+        (resumed, Some(trials)) => format!("{study}: resuming with {resumed} of {trials} trials"),
     }
 }
 

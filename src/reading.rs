@@ -1,5 +1,4 @@
-//! Reading of data, for people: how far it is, what is odd about them, and why a study does not go on with
-//! them.
+//! Messages about reading data: progress, unusual properties, and why a study cannot resume with them.
 
 use std::io::{self, IsTerminal};
 use std::path::Path;
@@ -17,10 +16,10 @@ use kiln_search::{RunFolder, RunPaths, StudyError};
 use crate::exit::Failure;
 use crate::output;
 
-/// Where there is no terminal, lines are at least this far apart.
+/// Minimum interval between lines where there is no terminal.
 const LINE_EVERY: Duration = Duration::from_secs(10);
 
-/// How far the reading of one data set is.
+/// Progress of reading one data set.
 struct Shown {
     bar: Option<ProgressBar>,
     said: Instant,
@@ -28,7 +27,7 @@ struct Shown {
 
 static SHOWN: Mutex<Option<Shown>> = Mutex::new(None);
 
-/// The parts that come with Kiln; readers of many files say how far they are.
+/// The built-in parts. Readers of many files report their progress.
 pub(crate) fn registries() -> Registries {
     Registries { reading: show, ..Registries::builtin() }
 }
@@ -61,15 +60,15 @@ fn bar() -> Option<ProgressBar> {
     })
 }
 
-/// Says what readers noted of their files.
+/// Prints the notes of the readers about their files.
 pub(crate) fn say_notes(data: Option<&DataSet>) {
     for note in data.map(DataSet::notes).unwrap_or_default() {
         output::say(&format!("note: data: {note}"));
     }
 }
 
-/// Opens a run folder. Where its study read the data by other rules than this build, that is the reason why
-/// it does not go on.
+/// Opens a run folder. If its study read the data with other rules than this build, the error gives that as
+/// the reason.
 pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Failure> {
     let error = match RunFolder::open(paths, config, &Assembly::FREE_KEYS) {
         Ok(folder) => return Ok(folder),
@@ -81,9 +80,11 @@ pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Fail
             if key.starts_with(&format!("{RESOLVED}.")) && began != now =>
         {
             Err(Failure::wrong(anyhow!(
-                "{}: another build began this study and read its data by rules {began}; this build reads the same files by \
-                 rules {now}, which gives other values, classes or splits; choose another name for the study, or go on with \
-                 that build",
+                "{}: another build started this study and read its data by rules {began}; this build reads \
+                 the \
+                 same files by rules {now}, which gives other values, classes or splits; choose another \
+                 name for \
+                 the study, or continue with that build",
                 path.display()
             )))
         }
@@ -91,7 +92,7 @@ pub(crate) fn open_run(paths: &RunPaths, config: &str) -> Result<RunFolder, Fail
     }
 }
 
-/// The rules by which the study of a run folder read its data.
+/// The reading rules of the study in a run folder.
 fn began_with(paths: &RunPaths) -> Option<u32> {
     let config: toml::Table = toml::from_str(&paths.read_config().ok()?).ok()?;
     let resolved = config.get(RESOLVED)?.as_table()?;
@@ -99,18 +100,19 @@ fn began_with(paths: &RunPaths) -> Option<u32> {
     u32::try_from(rules).ok()
 }
 
-/// The rules by which the data of a network were read; what an earlier build did is said.
+/// The reading rules of a network's data. Prints how an earlier build read them differently.
 pub(crate) fn rules_of(model: &TrainedModel, path: &Path) -> Result<ReadingRules, Failure> {
     let number = model.card.preprocessing.reading_rules;
     let rules = ReadingRules::from_number(number).ok_or_else(|| {
         let path = path.display();
         Failure::wrong(anyhow!(
-            "{path}: its data were read by rules {number}, which this program does not know; use a newer one"
+            "{path}: its data were read by rules {number}, which this build does not know; use a newer build"
         ))
     })?;
     if rules != ReadingRules::CURRENT {
         output::say(&format!(
-            "note: {}: an earlier build made this network; its data are read by the rules of that time ({number})",
+            "note: {}: an earlier build made this network; its data are read by the rules of that build \
+             ({number})",
             path.display()
         ));
     }

@@ -1,4 +1,4 @@
-//! What came of a study: for programs as one JSON object, for people as tables.
+//! The result of a study: a JSON object for programs, tables for people.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -19,7 +19,7 @@ use crate::text_table::{Align, TextTable};
 use crate::units::{self, Numbers};
 use crate::{failures, output};
 
-/// The result of a study, or of what there is of it.
+/// The result of a study, complete or so far.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Report {
     /// The run folder.
@@ -28,36 +28,36 @@ pub(crate) struct Report {
     /// Names of the objectives, in their order.
     #[serde(skip)]
     objectives: Vec<String>,
-    /// Finished trials.
+    /// Number of trials.
     pub(crate) trials: u64,
-    /// The Pareto front, by ascending trial. No times: equal runs have equal fronts.
+    /// The Pareto front in ascending order of trials. It holds no times, so equal runs have equal fronts.
     pub(crate) front: Vec<Network>,
-    /// What the trials cost, and how many networks reached which fidelity.
+    /// Cost of the trials, and number of networks at each fidelity.
     pub(crate) spent: Spent,
-    /// Whether the front's metrics are estimates by shared weights.
+    /// Whether shared weights estimated the metrics of the front.
     pub(crate) estimated: bool,
-    /// What a check of the shared weights found.
+    /// Result of the health check of the shared weights.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) supernet_health: Option<SupernetHealth>,
-    /// Why the search ended before its budget of trials was used up.
+    /// Why the search ended before its budget of trials was used.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) ended: Option<Ended>,
-    /// Trials that could not be judged, by what went wrong.
+    /// Failed trials, grouped by reason.
     pub(crate) failed: Vec<FailureGroup>,
-    /// Networks that were trained on and written.
+    /// Networks that were finished.
     pub(crate) finished: Vec<FinishedNetwork>,
-    /// Files of finished networks that are not what was written.
+    /// Files of finished networks that were changed.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) warnings: Vec<String>,
-    /// What predicted the costs.
+    /// The cost models.
     #[serde(skip_serializing_if = "Vec::is_empty")]
     pub(crate) devices: Vec<PredictedFor>,
-    /// Time of work on the study in each stage.
+    /// Time of work in each stage.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) seconds: Option<StageSeconds>,
 }
 
-/// A cost model, and for what it predicts.
+/// A cost model and the conditions of its predictions.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize)]
 pub(crate) struct PredictedFor {
     pub(crate) device: String,
@@ -67,7 +67,7 @@ pub(crate) struct PredictedFor {
 }
 
 impl PredictedFor {
-    /// Those of a study.
+    /// The cost models of a study.
     pub(crate) fn all(costs: &CostSet) -> Vec<Self> {
         let of = |(device, model): &(String, Arc<dyn CostModel>)| {
             let (device, conditions) = (device.clone(), model.conditions());
@@ -86,7 +86,7 @@ impl fmt::Display for PredictedFor {
     }
 }
 
-/// Why a search ended early: for programs and, in words, for people.
+/// Why a search ended early: as data for programs, as text for people.
 #[derive(Clone, Debug, Serialize)]
 pub(crate) struct Ended {
     #[serde(flatten)]
@@ -99,7 +99,7 @@ pub(crate) struct Ended {
 pub(crate) struct Network {
     pub(crate) trial: TrialId,
     pub(crate) genotype: String,
-    /// The effort with which it was judged.
+    /// The fidelity of its trial.
     pub(crate) fidelity: Fidelity,
     pub(crate) objectives: BTreeMap<String, f64>,
     pub(crate) metrics: BTreeMap<String, f64>,
@@ -113,7 +113,7 @@ pub(crate) struct FinishedNetwork {
     /// Measured on the test split: `test_accuracy_percent` and the like.
     #[serde(flatten)]
     pub(crate) metrics: BTreeMap<String, f64>,
-    /// Predicted.
+    /// Predicted costs.
     pub(crate) costs: BTreeMap<String, f64>,
     /// Written files.
     #[serde(serialize_with = "output::serialize_paths")]
@@ -167,12 +167,12 @@ impl Report {
         }
     }
 
-    /// The same with what predicted the costs.
+    /// Adds the cost models.
     pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
         Self { devices, ..self }
     }
 
-    /// The same with what its numbers are, and what a check of shared weights found.
+    /// Adds whether the metrics are estimates, and the result of the health check.
     pub(crate) fn with_numbers(self, numbers: Numbers, supernet_health: Option<SupernetHealth>) -> Self {
         Self { estimated: numbers == Numbers::Estimated, supernet_health, ..self }
     }
@@ -181,11 +181,11 @@ impl Report {
         if self.estimated { Numbers::Estimated } else { Numbers::Measured }
     }
 
-    /// The finished network with the best test result, in one line: what the study came to.
+    /// One line about the finished network with the best test result.
     fn headline(&self) -> Option<String> {
         let finished = self.finished.iter().map(|network| (network.trial, &network.metrics));
-        let (trial, ..) = headline::best(finished, &self.objectives)?;
-        let network = self.finished.iter().find(|network| network.trial == trial)?;
+        let best = headline::best(finished, &self.objectives)?;
+        let network = self.finished.iter().find(|network| network.trial == best.trial)?;
         let said = |(name, value): (&String, &f64)| {
             let (heading, value) = units::shown(name, *value);
             format!("{heading} {value}")
@@ -200,14 +200,14 @@ impl Report {
         Some(format!("Result: trial {}, finished: {}", network.trial, parts.join(", ")))
     }
 
-    /// The same with why the search ended, and what failed.
+    /// Adds why the search ended, and which trials failed.
     pub(crate) fn explained(self, end: Option<&SearchEnd>, failed: Vec<FailureGroup>) -> Self {
         let early = end.filter(|end| **end != SearchEnd::Trials);
         let ended = early.map(|end| Ended { end: end.clone(), text: end.to_string() });
         Self { ended, failed, ..self }
     }
 
-    /// The same with the costs of finished networks that are not on the front.
+    /// Adds the costs of finished networks that are not on the front.
     pub(crate) fn with_costs(mut self, trials: &[Trial]) -> Self {
         for network in self.finished.iter_mut().filter(|network| network.costs.is_empty()) {
             let trial = trials.iter().find(|trial| trial.id == network.trial);
@@ -216,13 +216,13 @@ impl Report {
         self
     }
 
-    /// What is said of the values of the front, if they were not measured with full effort.
+    /// The qualifier of the front's values. `None` if they were measured with full effort.
     fn qualifier(&self) -> Option<String> {
         self.front.first().and_then(|network| network.fidelity.qualifier(self.spent.full_epochs))
     }
 
-    /// The front as comma-separated values: trial, genotype, then all metrics and costs; with the fidelity
-    /// before these where it is not full.
+    /// The front as comma-separated values: trial, genotype, all metrics, all costs. A column for the
+    /// fidelity precedes the metrics unless every trial had full effort.
     pub(crate) fn csv(&self) -> String {
         let names = |of: fn(&Network) -> &BTreeMap<String, f64>| -> BTreeSet<&String> {
             self.front.iter().flat_map(|network| of(network).keys()).collect()
@@ -246,7 +246,7 @@ impl Report {
 
     fn front_table(&self) -> TextTable {
         let names: Vec<String> = self.front.first().map(columns).unwrap_or_default();
-        // Short, so that a table of all costs fits a terminal of 80 columns.
+        // Short, so that a table of all costs fits 80 columns.
         let heading = |name: &String| self.numbers().heading(name).replace("parameters", "params");
         let headings = names.iter().map(|name| (heading(name), Align::Right));
         let qualifier = self.qualifier();
@@ -273,7 +273,7 @@ impl Report {
     }
 }
 
-/// What a table of the front shows of each network: the objectives, then what else is known of it.
+/// The columns of a network in the table of the front: the objectives first, then other metrics and costs.
 fn columns(network: &Network) -> Vec<String> {
     let mut names: Vec<String> =
         network.metrics.keys().filter(|name| name.contains("error")).cloned().collect();
@@ -300,8 +300,7 @@ impl fmt::Display for Report {
             if let Some(qualifier) = self.qualifier() {
                 writeln!(
                     f,
-                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure \
-                     {qualifier}.\n"
+                    "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front were measured {qualifier}.\n"
                 )?;
             }
             writeln!(f, "Pareto front: {} networks out of {} trials\n", self.front.len(), self.trials)?;
@@ -375,7 +374,7 @@ mod tests {
     }
 
     #[test]
-    fn people_read_tables() {
+    fn report_as_text_has_tables() {
         let expected = "\
 Result: trial 7, finished: test accuracy % 98.60, accuracy % 98.50 in the search
 
@@ -393,7 +392,7 @@ Run folder: runs/a";
         assert_eq!(report().to_string(), expected);
     }
 
-    /// Ten networks after an epoch, three after three, of 20.
+    /// Full trainings take 20 epochs. Ten networks were trained for one epoch, and three for three.
     fn short() -> Report {
         let rung = |epochs, networks| Rung { fidelity: Fidelity::Epochs(epochs), networks, failed: 0 };
         let spent =
@@ -402,11 +401,11 @@ Run folder: runs/a";
     }
 
     #[test]
-    fn a_front_without_full_effort_says_so_in_every_row() {
+    fn partial_effort_is_stated_in_every_row_of_front() {
         let expected = "\
 Result: trial 7, finished: test accuracy % 98.60, accuracy % 98.50 in the search after 3 of 20 epochs
 
-NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after 3 of 20 epochs.
+NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front were measured after 3 of 20 epochs.
 
 Pareto front: 2 networks out of 20 trials
 
@@ -440,7 +439,7 @@ Run folder: runs/a";
     }
 
     #[test]
-    fn a_front_by_shared_weights_shows_estimates_and_a_warning() {
+    fn supernet_front_shows_estimates_and_warning() {
         let check = HealthCheck {
             question: HealthQuestion::EstimatesRepeat,
             passed: false,
@@ -460,7 +459,7 @@ Run folder: runs/a";
     }
 
     #[test]
-    fn programs_read_one_object() {
+    fn report_as_json_is_one_object() {
         let json = serde_json::to_value(report()).unwrap();
         assert_eq!(json["front"][0]["objectives"]["error_percent"], 2.5);
         assert_eq!(json["finished"][0]["test_accuracy_percent"], 98.6);
@@ -474,7 +473,7 @@ Run folder: runs/a";
     }
 
     #[test]
-    fn spreadsheets_read_comma_separated_values() {
+    fn report_as_csv_has_all_columns() {
         let expected =
             "trial,genotype,error_percent,latency_us,macs\n3,3-1,2.5,10,1200000\n7,7-1,1.5,123.4,1200000\n";
         assert_eq!(report().csv(), expected);

@@ -1,4 +1,4 @@
-//! A run folder as commands read it that only look: its config and what its journal says.
+//! A run folder for commands that only read it: its config and its journal.
 
 use std::path::Path;
 
@@ -12,22 +12,22 @@ use kiln_search::{
 use crate::exit::Failure;
 use crate::output;
 
-/// What a run folder says.
+/// Content of a run folder.
 pub(crate) struct Run {
     pub(crate) paths: RunPaths,
     pub(crate) config: RunConfig,
     pub(crate) trials: Vec<Trial>,
     pub(crate) finished: Vec<Finished>,
-    /// Epochs of a full training; 0 where nothing is trained or the journal does not say it.
+    /// Epochs of a full training. 0 if nothing is trained or the journal does not state it.
     pub(crate) full_epochs: u32,
-    /// What a check of shared weights found.
+    /// Result of the health check of the shared weights.
     pub(crate) health: Option<SupernetHealth>,
     /// Why the search ended early, if it did.
     pub(crate) search_end: Option<SearchEnd>,
 }
 
 impl Run {
-    /// Reads the run folder `run`, or that of the study of this name in `runs`.
+    /// Reads the run folder `run`, or the run folder of the study with this name in `runs`.
     pub(crate) fn read(run: &Path, runs: &Path) -> Result<Self, Failure> {
         let (paths, config) = Self::open(run, runs)?;
         let record = read_record(&paths, &config, |_| {})?;
@@ -38,12 +38,12 @@ impl Run {
         Ok(Self { paths, config, trials, finished, full_epochs, health, search_end })
     }
 
-    /// The files and the config of a run folder, without what its journal says.
+    /// Paths and config of a run folder, without its journal.
     pub(crate) fn open(run: &Path, runs: &Path) -> Result<(RunPaths, RunConfig), Failure> {
         let in_runs = runs.join(run);
         let named = [run, &in_runs];
         let found = named.into_iter().find(|folder| folder.join("config.toml").is_file());
-        // Where there is none, the message is about what is there.
+        // Without a config, the error is about a path that exists, if there is one.
         let found = found.or_else(|| named.into_iter().find(|path| path.exists()));
         let paths = RunPaths::new(found.unwrap_or(&in_runs));
         let text = paths.read_config()?;
@@ -55,12 +55,12 @@ impl Run {
         Ok((paths, config))
     }
 
-    /// The Pareto front, by ascending trial.
+    /// The Pareto front, in ascending order of trials.
     pub(crate) fn front(&self) -> Vec<FrontEntry> {
         study_front(&self.trials)
     }
 
-    /// What the trials cost.
+    /// The effort of the trials.
     pub(crate) fn spent(&self) -> Spent {
         Spent::of(&self.trials, self.full_epochs)
     }
@@ -74,7 +74,7 @@ impl Run {
     }
 }
 
-/// What the journal of a run says, `see` being shown every entry. Doubts about the journal are said.
+/// Reads the journal of a run and passes every entry to `see`. Prints warnings about the journal.
 pub(crate) fn read_record(
     paths: &RunPaths,
     config: &RunConfig,
@@ -85,7 +85,7 @@ pub(crate) fn read_record(
     Ok(record)
 }
 
-/// Says what keeps a journal from being all that was written.
+/// Warns of a journal that is incomplete or unchecked.
 pub(crate) fn say_doubts(paths: &RunPaths, doubts: &Doubts) {
     for doubt in doubts.sentences() {
         output::say(&format!("warning: {}: {doubt}", paths.journal().display()));

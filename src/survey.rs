@@ -1,4 +1,4 @@
-//! A look at a search space before a study: how large it is, how much of it meets the constraints, what networks cost.
+//! Samples a search space before a study: its size, the feasible share, and the costs of its networks.
 
 use std::collections::BTreeMap;
 
@@ -6,31 +6,32 @@ use kiln_search::{Constraint, CostError, CostSet, Domain, StudyError, seed};
 use kiln_space::{Architecture, SearchSpace, size, variation};
 use num_bigint::BigUint;
 
-/// Genotypes that are drawn.
+/// Number of genotypes to draw.
 const SAMPLES: usize = 1000;
 
-/// What a sample of a space says about it.
+/// Statistics of a sample.
 #[derive(Clone, Debug)]
 pub struct Survey {
-    /// Decisions of the space.
+    /// Number of decisions of the space.
     pub decisions: usize,
-    /// Exact number of genotypes.
+    /// Exact number of genotypes in the space.
     pub genotypes: BigUint,
-    /// Genotypes drawn.
+    /// Number of genotypes drawn.
     pub samples: usize,
-    /// Of them, those that meet all constraints.
+    /// Number of drawn genotypes that meet all constraints.
     pub feasible: usize,
-    /// Each cost over the sample.
+    /// Spread of each cost over the sample.
     pub costs: BTreeMap<String, Spread>,
-    /// Why a genotype has no costs, if there was one.
+    /// Why the first genotype without costs has none.
     pub without_costs: Option<CostError>,
-    /// The feasible network with the median number of multiply-accumulates (of all networks, if none is feasible).
+    /// The feasible network with the median number of multiply-accumulates. If none is feasible, the median
+    /// of all networks.
     pub typical: Option<Architecture>,
     /// The drawn network with the fewest multiply-accumulates.
     pub smallest: Option<Architecture>,
 }
 
-/// Smallest, middle and largest of the values seen.
+/// Smallest, median and largest value.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Spread {
     /// Smallest.
@@ -42,7 +43,7 @@ pub struct Spread {
 }
 
 impl Survey {
-    /// Draws genotypes uniformly, with a generator derived from the study's seed.
+    /// Draws genotypes uniformly. The generator derives from the study's seed.
     #[must_use]
     pub fn new(
         space: &dyn SearchSpace,
@@ -109,10 +110,10 @@ fn median_network(networks: Vec<(bool, Architecture)>, only_feasible: bool) -> O
     (!eligible.is_empty()).then(|| eligible.swap_remove(middle))
 }
 
-/// Looks for one architecture that meets the constraints, as a strategy would.
+/// Searches for one architecture that meets the constraints, in the same way as strategies do.
 ///
 /// # Errors
-/// [`StudyError::NothingFeasible`] with the rejection rate and the smallest value seen of each constrained cost.
+/// [`StudyError::NothingFeasible`] with the rejection rate and the smallest value of each constrained cost.
 pub fn find_feasible(
     space: &dyn SearchSpace,
     costs: &CostSet,
@@ -140,20 +141,21 @@ mod tests {
     }
 
     #[test]
-    fn the_sample_shows_size_costs_and_feasible_share() {
-        // 7,783,040 + 3,932,160 n(1x1) + 35,389,440 n(3x3), each edge one of five operations.
+    fn survey_reports_size_costs_and_feasible_share() {
+        // Each of six edges has one of five operations: 7,783,040 + 3,932,160 n(1x1) + 35,389,440 n(3x3).
         let survey = survey(7_783_040.0);
         assert_eq!(survey.genotypes, BigUint::from(15_625_u32));
         let macs = survey.costs["macs"];
         assert!((macs.smallest - 7_783_040.0).abs() < 0.5, "{macs:?}");
         assert!(macs.largest <= 7_783_040.0 + 6.0 * 35_389_440.0);
-        // Feasible are the cells without convolutions: (3/5)^6 = 4.7 %; four standard deviations are 2.7 points.
+        // Only cells without convolutions are feasible: (3/5)^6 = 4.7 %. Four standard deviations are 2.7
+        // points.
         assert!((survey.feasible_percent() - 4.7).abs() < 2.7, "{}", survey.feasible_percent());
         assert_eq!(survey.typical.unwrap().counts().macs, 7_783_040);
     }
 
     #[test]
-    fn a_limit_below_everything_is_said_to_be_so() {
+    fn unreachable_limit_is_refused_with_smallest_value_seen() {
         let space = NasBench201::default();
         let constraints = [Constraint::new("macs", 1000.0)];
         let error = find_feasible(&space, &CostSet::default(), &constraints, 1).unwrap_err().to_string();

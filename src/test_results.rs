@@ -1,20 +1,20 @@
-//! Results of a test by class or by value, as text.
+//! Test results by class or by value as text.
 
 use kiln_export::{TestResults, ValueResult};
 
 use crate::text_table::{Align, TextTable};
 use crate::units;
 
-/// Most classes whose confusion matrix fits a terminal.
+/// Maximum number of classes for a confusion matrix in a terminal.
 const MATRIX: usize = 12;
-/// Most classes that are listed; of more, those with the smallest recall.
+/// Maximum number of classes in the table. If there are more, those with the smallest recall are shown.
 const CLASSES: usize = 100;
-/// Confusions that are listed where the matrix does not fit.
+/// Number of confusions listed instead of a matrix that is too large.
 const CONFUSIONS: usize = 10;
-/// Characters of a class's name above its column.
+/// Maximum length of a class name above its column.
 const HEADING: usize = 10;
 
-/// The tables, each after an empty line; nothing where there are no results.
+/// The tables, each preceded by an empty line. Empty if there are no results.
 pub(crate) fn text(results: &TestResults) -> String {
     let mut tables = Vec::new();
     if !results.classes.is_empty() {
@@ -33,7 +33,7 @@ fn classes(results: &TestResults) -> String {
     let mut shown: Vec<_> = results.classes.iter().collect();
     let is_long = shown.len() > CLASSES;
     if is_long {
-        // A class without examples has no recall that says anything.
+        // Without examples, the recall of a class is undefined.
         shown.retain(|class| class.support > 0);
         shown.sort_by(|a, b| a.recall_percent.total_cmp(&b.recall_percent));
         shown.truncate(CLASSES);
@@ -61,11 +61,11 @@ fn confusions(results: &TestResults) -> String {
         for (class, row) in results.classes.iter().zip(&results.confusion) {
             table.row(std::iter::once(class.name.clone()).chain(row.iter().map(u64::to_string)));
         }
-        return format!("Confusion matrix: a row is a class, a column what the network gives\n{table}");
+        return format!("Confusion matrix: rows are classes, columns are predictions\n{table}");
     }
     let confused = results.most_confused(CONFUSIONS);
     if confused.is_empty() {
-        return "No example is given a wrong class".to_owned();
+        return "No example is misclassified".to_owned();
     }
     let mut table =
         TextTable::new([("class", Align::Left), ("given", Align::Left), ("examples", Align::Right)]);
@@ -98,7 +98,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// Two classes, `cat` and `dog`, of 3 and 1 examples; one cat is taken for a dog.
+    /// Two classes, `cat` with 3 and `dog` with 1 examples. One cat is classified as a dog.
     pub(crate) fn of_classes() -> TestResults {
         let class = |name: &str, precision_percent, recall_percent, f1_percent, support| ClassResult {
             name: name.to_owned(),
@@ -119,14 +119,14 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn classes_and_their_confusions_are_tables() {
+    fn class_results_have_table_and_confusion_matrix() {
         let expected = "
 
 class  precision %  recall %   F1 %  support
 cat         100.00     66.67  80.00        3
 dog          50.00    100.00  66.67        1
 
-Confusion matrix: a row is a class, a column what the network gives
+Confusion matrix: rows are classes, columns are predictions
      cat  dog
 cat    2    1
 dog    0    1";
@@ -134,7 +134,7 @@ dog    0    1";
     }
 
     #[test]
-    fn many_classes_are_cut_to_the_worst() {
+    fn many_classes_are_cut_to_smallest_recall() {
         let class = |number: u32| ClassResult {
             name: format!("c{number}"),
             precision_percent: 50.0,
@@ -156,7 +156,7 @@ dog    0    1";
     }
 
     #[test]
-    fn values_stand_beside_what_the_training_mean_would_do() {
+    fn value_results_include_error_of_training_mean() {
         let value = ValueResult {
             name: "speed".to_owned(),
             mean_absolute_error: 0.75,

@@ -1,10 +1,10 @@
-//! Tables for people: columns as wide as they must be, numbers to the right.
+//! Text tables: columns as wide as their content, numbers aligned to the right.
 
 use std::fmt;
 
 use kiln_export::plain_text;
 
-/// How a column is set.
+/// Alignment of a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Align {
     Left,
@@ -25,9 +25,9 @@ impl TextTable {
         Self { columns, rows: Vec::new() }
     }
 
-    /// Adds a row, with one cell for each column.
+    /// Adds a row with one cell for each column.
     pub(crate) fn row(&mut self, cells: impl IntoIterator<Item = String>) {
-        // A line end in a cell would begin a row.
+        // A line end inside a cell would break the row.
         self.rows.push(cells.into_iter().map(|cell| plain_text(&cell).into_owned()).collect());
     }
 }
@@ -61,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn columns_are_as_wide_as_their_widest_cell() {
+    fn column_is_as_wide_as_widest_cell() {
         let mut table =
             TextTable::new([("trial", Align::Right), ("name", Align::Left), ("µs", Align::Right)]);
         table.row(["1".to_owned(), "a long one".to_owned(), "12.5".to_owned()]);

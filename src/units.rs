@@ -1,4 +1,4 @@
-//! Numbers with units, as people read them. The names of metrics and costs end in their unit.
+//! Numbers with units for people. Names of metrics and costs end in their unit.
 
 use std::time::Duration;
 
@@ -6,11 +6,11 @@ use kiln::config::RunConfig;
 use kiln_export::{Date, civil, plain_text};
 use kiln_search::MAX_HOURS;
 
-/// Values from the one up to the other are written without an exponent.
+/// Values from this one to the next are written without an exponent.
 const SMALLEST: f64 = 1e-4;
 const LARGEST: f64 = 1e9;
 
-/// Names of what evaluators measure on the validation split.
+/// Metrics that evaluators measure on the validation split.
 const METRICS: [&str; 8] = [
     "error_percent",
     "loss_nats",
@@ -22,22 +22,23 @@ const METRICS: [&str; 8] = [
     "one_minus_r2",
 ];
 
-/// What the metrics of a study's trials are. Costs and test results have the same headings in both cases.
+/// Whether the metrics of a study's trials are measured or estimated. The headings of costs and test results
+/// are the same for both.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Numbers {
-    /// Measured, or from a table.
+    /// Measured, or read from a table.
     Measured,
-    /// Estimated by shared weights, whether anchors correct them or not.
+    /// Estimated with shared weights, with or without correction by anchors.
     Estimated,
 }
 
 impl Numbers {
-    /// Those of a study with this config.
+    /// For a study with this config.
     pub(crate) fn of(config: &RunConfig) -> Self {
         if config.evaluator.kind == "supernet" { Self::Estimated } else { Self::Measured }
     }
 
-    /// A metric or cost of a trial by its name: heading and value. An estimate is called one.
+    /// Heading and value of a trial's metric or cost. The heading says when it is an estimate.
     pub(crate) fn shown(self, name: &str, value: f64) -> (String, String) {
         let (heading, value) = shown(name, value);
         let is_estimate = self == Self::Estimated && METRICS.contains(&name);
@@ -50,7 +51,7 @@ impl Numbers {
     }
 }
 
-/// A metric or cost by its name: heading and value, accuracy instead of error.
+/// Heading and value of a metric or cost. Errors are shown as accuracies.
 pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     let (base, device) = name.split_once('@').map_or((name, ""), |(base, device)| (base, device));
     let (heading, value) = if base == "one_minus_r2" {
@@ -85,8 +86,8 @@ pub(crate) fn shown(name: &str, value: f64) -> (String, String) {
     (plain_text(&heading).into_owned(), value)
 }
 
-/// A value whose unit stands in the heading: four significant digits, whole numbers below a billion in full.
-/// At most 10 characters, which fit the columns of tables.
+/// A value whose unit is in the heading: four significant digits, and whole numbers below a billion in full.
+/// At most 10 characters, so that it fits the columns of tables.
 pub(crate) fn significant(value: f64) -> String {
     if value.abs() < f64::MIN_POSITIVE {
         return "0".to_owned();
@@ -99,12 +100,12 @@ pub(crate) fn significant(value: f64) -> String {
     format!("{value:.decimals$}")
 }
 
-/// A value with so many decimals, or in the notation with an exponent where it would be too long for a table.
+/// A value with this many decimals. With an exponent if it would be too long for a table.
 fn fixed(value: f64, decimals: usize) -> String {
     if value.abs() < 1e6 { format!("{value:.decimals$}") } else { significant(value) }
 }
 
-/// A count, in thousands and millions where it is large.
+/// A count. Large counts are in thousands, millions and so on.
 pub(crate) fn count(value: f64) -> String {
     scaled(value, 1000.0, &["", " k", " M", " G", " T"])
 }
@@ -128,10 +129,10 @@ fn scaled(value: f64, step: f64, units: &[&str]) -> String {
     }
 }
 
-/// Longer times say nothing.
+/// Longer times are not shown in full.
 const CENTURY_S: f64 = 3600.0 * MAX_HOURS;
 
-/// A time as people say it.
+/// A duration as text.
 pub(crate) fn duration(duration: Duration) -> String {
     let seconds = duration.as_secs_f64();
     if seconds >= CENTURY_S {
@@ -148,8 +149,8 @@ pub(crate) fn duration(duration: Duration) -> String {
     }
 }
 
-/// A moment given in seconds since the epoch, in universal time, to the minute; nothing for what is no time
-/// of ours.
+/// A time in seconds since the Unix epoch as a UTC date and time, to the minute. Empty if the value is not a
+/// valid time.
 pub(crate) fn moment(unix_s: f64) -> String {
     const YEAR_10000: f64 = 253_402_300_800.0;
     if !(0.0..YEAR_10000).contains(&unix_s) {
@@ -168,7 +169,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn moments_are_dates_of_the_calendar() {
+    fn moment_is_calendar_date_and_time() {
         assert_eq!(moment(0.0), "1970-01-01 00:00");
         assert_eq!(moment(951_782_399.0), "2000-02-28 23:59");
         assert_eq!(moment(951_782_400.0), "2000-02-29 00:00");
@@ -178,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn names_give_headings_and_values_with_units() {
+    fn names_become_headings_and_values_with_units() {
         let cases = [
             ("error_percent", 1.5, "accuracy %", "98.50"),
             ("test_accuracy_percent", 98.611, "test accuracy %", "98.61"),
@@ -198,7 +199,7 @@ mod tests {
     }
 
     #[test]
-    fn metrics_of_a_supernet_are_called_estimates_and_costs_are_not() {
+    fn supernet_metrics_are_labeled_as_estimates_and_costs_are_not() {
         let heading = |name| (Numbers::Estimated.heading(name), Numbers::Measured.heading(name));
         let both = |estimated: &str, measured: &str| (estimated.to_owned(), measured.to_owned());
         assert_eq!(heading("error_percent"), both("estimated accuracy %", "accuracy %"));
@@ -210,7 +211,7 @@ mod tests {
     }
 
     #[test]
-    fn small_and_large_numbers_keep_four_digits() {
+    fn significant_keeps_four_digits() {
         assert_eq!(significant(0.012_345), "0.01235");
         assert_eq!(significant(12.345), "12.35");
         assert_eq!(significant(0.0), "0");
@@ -219,7 +220,7 @@ mod tests {
     }
 
     #[test]
-    fn numbers_of_any_size_fit_a_column_and_keep_their_digits() {
+    fn numbers_of_any_size_fit_column() {
         assert_eq!(significant(1.2341e-9), "1.234e-9");
         assert_eq!(significant(-1.5e12), "-1.500e12");
         assert_eq!(shown("loss_nats", 1.5e30).1, "1.500e30");
@@ -235,7 +236,7 @@ mod tests {
     }
 
     #[test]
-    fn times_are_said_in_their_own_size() {
+    fn durations_use_suitable_units() {
         let said = |seconds| duration(Seconds::saturating(seconds).duration());
         assert_eq!(said(2.34), "2.3 s");
         assert_eq!(said(59.9), "59 s");

@@ -1,6 +1,6 @@
-//! How much of the space of objectives the trials of a study dominate, and how that grew: the share of the
-//! box between a reference point and the best value of each objective. The screen, the report and
-//! `kiln compare` show these numbers.
+//! Hypervolume of a study's trials, and how it grew: the share of the box between a reference point and the
+//! best value of each objective that the trials dominate. The screen, the report and `kiln compare` show
+//! these numbers.
 
 mod estimate;
 mod staircase;
@@ -13,19 +13,20 @@ use kiln_search::{Constraint, Fidelity, Trial};
 
 use self::staircase::Staircase;
 
-/// Room behind the worst value where nothing limits an objective, relative to the range of values.
+/// Margin behind the worst value of an objective without a limit, relative to the range of its values.
 const MARGIN: f64 = 0.1;
-/// Most points of a curve in three objectives and more: each of them is computed anew.
+/// Maximum number of points in a curve with three or more objectives. Each of them is computed from the
+/// start.
 const STEPS: usize = 200;
-/// Fewest such points; where even they would take too long, volumes are estimated.
+/// Minimum number of such points. If even these would take too long, volumes are estimated.
 const STEPS_MIN: usize = 8;
-/// Points of fronts that all volumes of a curve together may go through: some seconds.
+/// Maximum number of front points that all exact volumes of a curve may process, which takes a few seconds.
 const EFFORT_MAX: f64 = 2e7;
-/// While trials come, a curve in three and more objectives is computed anew once one in `LAG` of its points
-/// is new.
+/// While trials arrive, a curve with three or more objectives is computed again when one in `LAG` of its
+/// points is new.
 const LAG: usize = 50;
 
-/// The smallest limit on each objective; `None` for one that has none.
+/// The smallest limit on each objective. `None` if it has none.
 pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<Option<f64>> {
     let of = |objective: &String| {
         let limits = constraints.iter().filter(|limit| limit.cost == *objective).map(|limit| limit.max);
@@ -34,11 +35,10 @@ pub(crate) fn limits(objectives: &[String], constraints: &[Constraint]) -> Vec<O
     objectives.iter().map(of).collect()
 }
 
-/// The number of trials after which the volume changed, and the percentage of the box that was dominated
-/// then.
+/// The number of trials after which the volume changed, with the dominated percentage of the box.
 pub(crate) type Curve = Vec<(usize, f64)>;
 
-/// The trials of one study that count: measured, feasible, at the highest fidelity among them.
+/// The trials of one study that count: measured, feasible, and of the highest fidelity.
 #[derive(Clone, Debug)]
 pub(crate) struct Volume {
     limits: Vec<Option<f64>>,
@@ -46,29 +46,29 @@ pub(crate) struct Volume {
     fidelity: Option<Fidelity>,
     /// Smallest and largest value of each objective.
     ranges: Vec<(f64, f64)>,
-    /// What no trial before it dominated, with the number of trials then.
+    /// Points that no earlier trial dominated, with the number of trials at that time.
     entered: Vec<(usize, Vec<f64>)>,
     archive: Archive<usize>,
-    /// What no trial dominates, by its place in `entered`.
+    /// Indices into `entered` of the points that no trial dominates.
     front: BTreeSet<usize>,
-    /// On the scale of this study alone.
+    /// The scale and the growth of this study alone.
     own: OnceLock<(Option<Scale>, Growth)>,
-    /// Points in `entered` when `own` was given up last.
+    /// Number of points in `entered` when `own` was last discarded.
     counted: usize,
 }
 
-/// How a volume grew, and how exactly that is known.
+/// The growth of a volume, and its precision.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Growth {
     pub(crate) curve: Curve,
-    /// Changes between two steps that are left out.
+    /// Number of changes between two steps that are left out.
     pub(crate) left_out: usize,
-    /// Largest standard error of estimates, in percent of the box; `None` where volumes are exact.
+    /// Largest standard error of the estimates, in percent of the box. `None` if the volumes are exact.
     pub(crate) standard_error: Option<f64>,
 }
 
 impl Growth {
-    /// What is not exact or not whole, for people.
+    /// A remark for people about estimated or omitted values.
     pub(crate) fn remark(&self) -> Option<String> {
         match (self.standard_error, self.left_out) {
             (Some(error), _) => {
@@ -78,14 +78,12 @@ impl Growth {
                 ))
             }
             (None, 0) => None,
-            (None, left_out) => {
-                Some(format!("exact, and computed at one in {} changes of the front", left_out + 1))
-            }
+            (None, left_out) => Some(format!("exact at one in {} changes of the front", left_out + 1)),
         }
     }
 }
 
-/// What follows from the rest does not count.
+/// Compares the trials. All other fields follow from them.
 impl PartialEq for Volume {
     fn eq(&self, other: &Self) -> bool {
         let parts = |volume: &Self| (volume.limits.clone(), volume.fidelity, volume.ranges.clone());
@@ -94,7 +92,7 @@ impl PartialEq for Volume {
 }
 
 impl Volume {
-    /// Nothing yet, with these limits on the objectives.
+    /// An empty volume with these limits on the objectives.
     pub(crate) fn new(limits: Vec<Option<f64>>) -> Self {
         Self {
             ranges: nothing(limits.len()),
@@ -108,7 +106,7 @@ impl Volume {
         }
     }
 
-    /// That of these trials, in this order.
+    /// The volume of these trials in this order.
     pub(crate) fn of<'a>(limits: Vec<Option<f64>>, trials: impl IntoIterator<Item = &'a Trial>) -> Self {
         let mut volume = Self::new(limits);
         trials.into_iter().zip(1..).for_each(|(trial, number)| volume.add(number, trial));
@@ -116,12 +114,12 @@ impl Volume {
         volume
     }
 
-    /// Forgets all trials.
+    /// Removes all trials.
     pub(crate) fn clear(&mut self) {
         *self = Self::new(std::mem::take(&mut self.limits));
     }
 
-    /// Takes in trial number `number`, counted from 1.
+    /// Adds trial `number`, counted from 1.
     pub(crate) fn add(&mut self, number: usize, trial: &Trial) {
         let (values, fidelity) = (&trial.objectives.0, Some(trial.proposal.fidelity));
         if values.is_empty() || values.len() != self.limits.len() || trial.violation > 0.0 {
@@ -142,13 +140,13 @@ impl Volume {
             self.front.insert(place);
             self.entered.push((number, values.clone()));
         }
-        // In a plane all is computed anew in milliseconds.
+        // With two objectives, recomputing takes milliseconds.
         if values.len() <= 2 || self.entered.len() - self.counted > self.counted / LAG {
             self.settle();
         }
     }
 
-    /// Makes curve and scale those of all trials so far: while trials come they may be a little behind.
+    /// Updates curve and scale to all trials so far. While trials arrive they may lag behind.
     pub(crate) fn settle(&mut self) {
         self.own = OnceLock::new();
         self.counted = self.entered.len();
@@ -159,7 +157,7 @@ impl Volume {
         self.fidelity
     }
 
-    /// The scale of this study alone; `None` while no trial counts.
+    /// The scale of this study alone. `None` while no trial counts.
     pub(crate) fn scale(&self) -> Option<&Scale> {
         self.measured().0.as_ref()
     }
@@ -169,7 +167,7 @@ impl Volume {
         &self.growth().curve
     }
 
-    /// The same, with how exactly it is known.
+    /// The curve of this study alone, with its precision.
     pub(crate) fn growth(&self) -> &Growth {
         &self.measured().1
     }
@@ -186,8 +184,9 @@ impl Volume {
         self.front.iter().map(|place| &self.entered[*place].1)
     }
 
-    /// How the volume grew. Empty while the box is. In more than two objectives some changes are left out,
-    /// but never the last. Where even a few volumes would take minutes, all are estimated.
+    /// The growth of the volume. It is empty if the box is. With more than two objectives some changes are
+    /// left out, but never the last one. If even a few exact volumes would take minutes, all of them are
+    /// estimated.
     pub(crate) fn growth_on(&self, scale: &Scale) -> Growth {
         let Scale { reference, whole, .. } = scale;
         if !(whole.is_finite() && *whole > 0.0) {
@@ -198,7 +197,7 @@ impl Volume {
         match reference.as_slice() {
             [] => {}
             [_] | [_, _] => {
-                // A single objective is the width of a strip.
+                // With a single objective, the volume is the width of a strip.
                 let flat = |values: &[f64], other: f64| [values[0], values.get(1).copied().unwrap_or(other)];
                 let mut staircase = Staircase::new(flat(reference, 1.0));
                 let mut area = 0.0;
@@ -209,7 +208,8 @@ impl Volume {
                         curve.push((*number, percent(area)));
                     }
                 }
-                // The sum of the gains depends on their order in its last bits.
+                // The last bits of a sum depend on the order of its terms. `area` sums from left to right,
+                // so the final value does not depend on the order of the trials.
                 if let Some((_, last)) = curve.last_mut() {
                     *last = percent(staircase.area());
                 }
@@ -228,7 +228,7 @@ impl Volume {
                 for (index, (number, values)) in self.entered.iter().enumerate() {
                     front.retain(|member| !dominates(values, member));
                     front.push(values);
-                    // Evenly among all changes, the last one in any case.
+                    // Steps are spread evenly over all changes and include the last one.
                     if (index + 1) * steps / count == index * steps / count && count > steps {
                         continue;
                     }
@@ -243,7 +243,7 @@ impl Volume {
         Growth { curve, left_out, standard_error: None }
     }
 
-    /// Points on the front when it had most.
+    /// Largest number of points that the front ever had.
     fn largest_front(&self) -> usize {
         let mut archive = Archive::default();
         let (mut size, mut largest) = (0_usize, 0);
@@ -255,7 +255,7 @@ impl Volume {
         largest
     }
 
-    /// The curve by points of the box that are dominated.
+    /// The curve, estimated from the dominated share of random points in the box.
     fn estimated_on(&self, scale: &Scale) -> Growth {
         let points = self.entered.iter().map(|(number, values)| (*number, values.as_slice()));
         let (shares, error) = estimate::growth(points, &scale.reference, &scale.best);
@@ -268,21 +268,21 @@ impl Volume {
     }
 }
 
-/// From where volume is measured, and what all of it is.
+/// The box in which volume is measured.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Scale {
     /// The reference point, in the order of the objectives.
     pub(crate) reference: Vec<f64>,
-    /// Best value of each objective.
+    /// The best value of each objective.
     best: Vec<f64>,
-    /// Volume of the box between the two.
+    /// Volume of the whole box.
     whole: f64,
 }
 
 impl Scale {
-    /// The scale of studies with these limits. The reference point is the limit of an objective that has one.
-    /// For another it is the worst value on the fronts plus a tenth of their range. Where the fronts have a
-    /// single value, all counting trials take the fronts' place. `None` where no trial counts.
+    /// The common scale of studies with these limits. For an objective with a limit, the reference point is
+    /// the limit. For another one, it is the worst value on the fronts plus a tenth of their range. If the
+    /// fronts have a single value, the range of all counting trials is used. `None` if no trial counts.
     pub(crate) fn new<'a>(limits: &[Option<f64>], studies: impl Iterator<Item = &'a Volume>) -> Option<Self> {
         let (mut fronts, mut all) = (nothing(limits.len()), nothing(limits.len()));
         for study in studies.filter(|study| !study.front.is_empty()) {
@@ -304,12 +304,12 @@ impl Scale {
     }
 }
 
-/// The ranges of no values.
+/// Empty ranges.
 fn nothing(objectives: usize) -> Vec<(f64, f64)> {
     vec![(f64::INFINITY, f64::NEG_INFINITY); objectives]
 }
 
-/// Widens ranges by the values of a point.
+/// Extends ranges by the values of a point.
 fn see(ranges: &mut [(f64, f64)], values: &[f64]) {
     for ((low, high), value) in ranges.iter_mut().zip(values) {
         (*low, *high) = (low.min(*value), high.max(*value));
@@ -324,7 +324,7 @@ pub(crate) mod tests {
 
     use super::*;
 
-    /// A trial with an error in percent and a latency; failed without them.
+    /// A trial with an error in percent and a latency. `None` makes a failed trial.
     pub(crate) fn trial(id: TrialId, values: Option<(f64, f64)>, operator: &str) -> Trial {
         let origin = Origin { operator: operator.to_owned(), ..Origin::default() };
         let proposal = Proposal { genotype: Genotype::new([id as u8]), fidelity: Fidelity::Full, origin };
@@ -361,10 +361,10 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_curve_by_hand() {
+    fn curve_matches_hand_computation() {
         let values = [Some((4.0, 4.0)), None, Some((2.0, 6.0)), Some((5.0, 5.0)), Some((3.0, 2.0))];
         let volume = Volume::of(vec![Some(10.0); 2], &trials(&values));
-        // The box is 8 by 8, from (10, 10) to (2, 2).
+        // The box is 8 by 8: from (10, 10) to (2, 2).
         assert_curve(volume.curve(), &[(1, 56.25), (3, 68.75), (5, 93.75)]);
         assert_eq!(volume.scale().unwrap().reference, [10.0, 10.0]);
         let failed = Volume::of(vec![Some(10.0); 2], &trials(&[None]));
@@ -372,18 +372,18 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn the_reference_is_the_limit_or_else_the_worst_of_the_front_with_some_room() {
+    fn reference_point_is_limit_or_worst_front_value_plus_margin() {
         let constraints = [Constraint::new("latency_us", 400.0), Constraint::new("latency_us", 500.0)];
         let limits = limits(&objectives(), &constraints);
         assert_eq!(limits, [None, Some(400.0)]);
-        // The last one is dominated; its error is not one of the front.
+        // The last trial is dominated, so its error does not count for the front.
         let values = [Some((1.0, 300.0)), Some((3.0, 200.0)), Some((9.0, 300.0))];
         let reference = |values: &[Option<(f64, f64)>]| {
             Volume::of(limits.clone(), &trials(values)).scale().unwrap().reference.clone()
         };
         let found = reference(&values);
         assert!((found[0] - 3.2).abs() < 1e-12 && (found[1] - 400.0).abs() < 1e-12, "{found:?}");
-        // A front of one network: the range is that of all trials.
+        // The front has one network, so the range is that of all trials.
         let found = reference(&[Some((1.0, 200.0)), Some((9.0, 300.0))]);
         assert!((found[0] - 9.8).abs() < 1e-12, "{found:?}");
         let found = reference(&values[..1]);
@@ -391,21 +391,21 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn only_feasible_trials_of_the_highest_fidelity_count() {
+    fn only_feasible_trials_of_highest_fidelity_count() {
         let mut all = trials(&[Some((1.0, 1.0)), Some((6.0, 2.0)), Some((0.5, 0.5)), None, Some((2.0, 6.0))]);
         all[0].proposal.fidelity = Fidelity::Epochs(3);
         all[2].violation = 0.1;
         let volume = Volume::of(vec![Some(10.0); 2], &all);
         assert_eq!(volume.fidelity(), Some(Fidelity::Full));
         assert_curve(volume.curve(), &[(2, 50.0), (5, 75.0)]);
-        // Whatever the order, the end is the same to the last bit.
+        // The final value has the same bits for every order of the trials.
         let other = Volume::of(vec![Some(10.0); 2], all.iter().rev());
         assert_eq!(volume.scale(), other.scale());
         assert_eq!(volume.curve().last().unwrap().1.to_bits(), other.curve().last().unwrap().1.to_bits());
     }
 
     #[test]
-    fn one_objective_and_three_have_a_curve_too() {
+    fn curve_exists_for_one_and_three_objectives() {
         let with = |values: &[&[f64]]| {
             let mut all = trials(&vec![Some((1.0, 1.0)); values.len()]);
             for (trial, values) in all.iter_mut().zip(values) {
@@ -413,17 +413,17 @@ pub(crate) mod tests {
             }
             Volume::of(vec![None; values[0].len()], &all)
         };
-        // From 5.3 down to 2.
+        // The range is from 5.3 down to 2.
         let one = with(&[&[5.0], &[2.0], &[3.0]]);
         assert_curve(one.curve(), &[(1, 100.0 * 0.3 / 3.3), (2, 100.0)]);
         let three = with(&[&[1.0, 1.0, 2.0], &[2.0, 2.0, 1.0], &[3.0, 3.0, 3.0]]);
-        // Both first objectives reach to 2.1, the last one too: a box with sides of 1.1.
+        // The first two objectives reach 2.1 and the last one does too, so the box has sides of 1.1.
         let whole = 1.1_f64.powi(3);
         let first = 1.1 * 1.1 * 0.1;
         assert_curve(three.curve(), &[(1, 100.0 * first / whole), (2, 100.0 * (first + 0.1 * 0.1) / whole)]);
     }
 
-    /// Trials of which none dominates another: points of a plane, pushed back and forth along it.
+    /// Trials of which none dominates another: points of a plane, shifted back and forth along it.
     fn front_of(count: usize, dimensions: usize) -> Vec<Trial> {
         let mut all = trials(&vec![Some((1.0, 1.0)); count]);
         let mut state = 1_u64;
@@ -441,23 +441,23 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn thousands_of_networks_on_the_front_take_seconds() {
+    fn front_of_thousands_is_computed_in_seconds() {
         let began = std::time::Instant::now();
         for (count, dimensions) in [(20_000, 2), (4000, 3), (1000, 4), (1000, 6)] {
             let volume = Volume::of(vec![Some(1.0); dimensions], &front_of(count, dimensions));
             let growth = volume.growth();
-            // The last network may add less to an estimate than there are points.
+            // The last network may add less than the resolution of the estimate.
             assert!(growth.curve.last().unwrap().0 == count || dimensions > 4, "{dimensions}");
             assert_eq!(growth.standard_error.is_some(), dimensions > 4, "{dimensions}");
             assert_eq!(growth.remark().is_some(), dimensions > 2, "{dimensions}");
         }
-        // Seconds where nothing else runs; computed anew for each trial they took minutes to hours.
+        // It takes seconds on an idle machine. Recomputing for every trial would take minutes to hours.
         assert!(began.elapsed().as_secs() < 90, "{:?}", began.elapsed());
     }
 
     #[test]
-    fn what_would_take_minutes_is_estimated_within_its_error() {
-        // Two more objectives that are the same for all: the share of the box stays what it was.
+    fn expensive_volume_is_estimated_within_its_error() {
+        // Two further objectives that are equal for all trials leave the share unchanged.
         let mut all = front_of(300, 4);
         for trial in &mut all {
             trial.objectives.0.extend([0.5, 0.25]);
@@ -477,7 +477,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn while_trials_come_a_curve_is_a_little_behind_and_in_the_end_it_is_not() {
+    fn curve_lags_while_trials_arrive_and_catches_up() {
         let all = front_of(400, 3);
         let mut volume = Volume::new(vec![Some(1.0); 3]);
         for (number, trial) in all.iter().enumerate() {
@@ -490,7 +490,7 @@ pub(crate) mod tests {
     }
 
     #[test]
-    fn a_long_curve_in_three_objectives_keeps_its_end() {
+    fn thinned_curve_keeps_last_value() {
         let mut all = trials(&vec![Some((1.0, 1.0)); 900]);
         for (index, trial) in all.iter_mut().enumerate() {
             let x = index as f64;

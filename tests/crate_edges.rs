@@ -1,10 +1,11 @@
-//! Which crate may use which: the edges that ARCHITECTURE.md draws, held over what cargo says.
+//! Holds the dependencies between crates, as cargo reports them, against the edges that ARCHITECTURE.md
+//! draws.
 
 use std::collections::{BTreeMap, BTreeSet};
 
 use cargo_metadata::{DependencyKind, MetadataCommand, Package};
 
-/// Crates of this workspace that each may use, tests aside.
+/// For each crate, the crates of this workspace that it may use outside tests.
 const ALLOWED: [(&str, &[&str]); 10] = [
     ("kiln-damage", &[]),
     ("kiln-files", &[]),
@@ -21,7 +22,7 @@ const ALLOWED: [(&str, &[&str]); 10] = [
     ("kiln", &["kiln-evaluator", "kiln-export", "kiln-files", "kiln-hw-models", "kiln-search", "kiln-space"]),
 ];
 
-/// Outside crates (by the start of their names) that one crate alone may use.
+/// External crates (by the start of their names) that only some crates may use.
 const OWNED: [(&str, &[&str]); 6] = [
     ("burn", &["kiln-evaluator", "kiln-kernels"]),
     ("sled", &["kiln-search"]),
@@ -36,7 +37,7 @@ fn packages() -> Vec<Package> {
     metadata.workspace_packages().into_iter().cloned().collect()
 }
 
-/// Names of what a package uses when it is not tested.
+/// Names of a package's dependencies without those for tests.
 fn used(package: &Package) -> BTreeSet<String> {
     let normal =
         package.dependencies.iter().filter(|dependency| dependency.kind != DependencyKind::Development);
@@ -44,7 +45,7 @@ fn used(package: &Package) -> BTreeSet<String> {
 }
 
 #[test]
-fn crates_use_only_what_lies_below_them() {
+fn crates_use_only_allowed_crates() {
     let allowed: BTreeMap<_, _> = ALLOWED.into_iter().collect();
     let packages = packages();
     let names: BTreeSet<&str> = packages.iter().map(|package| package.name.as_str()).collect();
@@ -64,7 +65,7 @@ fn crates_use_only_what_lies_below_them() {
 }
 
 #[test]
-fn outside_crates_are_used_where_they_belong() {
+fn external_crates_are_used_only_by_their_owners() {
     for package in &packages() {
         for used in used(package) {
             for (owned, owners) in OWNED {
@@ -81,8 +82,8 @@ fn outside_crates_are_used_where_they_belong() {
 }
 
 #[test]
-fn owners_do_use_what_they_own() {
-    // A renamed crate would make the test above hold for nothing.
+fn owners_use_external_crates_listed_for_them() {
+    // If a crate is renamed, the test above would check nothing.
     let packages = packages();
     for (owned, owners) in OWNED.iter().filter(|(owned, _)| *owned != "ratatui") {
         let uses =

@@ -1,4 +1,4 @@
-//! `kiln hw` from the outside, on the real binary.
+//! `kiln hw`, on the real binary.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -26,14 +26,14 @@ fn refused(folder: &Path, arguments: &[&str]) -> String {
     String::from_utf8(output.stderr).unwrap()
 }
 
-/// Latency in microseconds by one device, or device file.
+/// Latency in microseconds on one device, or for one device file.
 fn predicted(folder: &Path, cell: &str, device: [&str; 2]) -> f64 {
     let found = json(folder, &["hw", "predict", cell, device[0], device[1], "--json"]);
     found["predictions"][0]["latency_us"]["value"].as_f64().unwrap()
 }
 
 #[test]
-fn devices_are_listed_with_their_sources() {
+fn hw_list_shows_devices_with_sources() {
     let folder = tempfile::tempdir().unwrap();
     let devices = json(folder.path(), &["hw", "list", "--json"]);
     assert!(devices.as_array().unwrap().iter().any(|device| device["name"] == "cortex-m7"));
@@ -45,10 +45,10 @@ fn devices_are_listed_with_their_sources() {
 }
 
 #[test]
-fn a_device_fitted_to_measurements_predicts_them() {
+fn hw_fit_device_predicts_its_measurements() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
-    // A device on which everything takes twice as long as its file says.
+    // A device whose operations take twice as long as its file says.
     let cells = ["3-0-4-1-2-0", "1-1-1-1-1-1", "3-3-3-3-3-3", "2-2-2-2-2-2", "4-4-4-4-4-4", "1-2-3-4-0-1"];
     let more = ["3-1-1-0-1-2", "2-3-2-1-0-1", "1-4-2-3-1-1", "3-2-1-3-1-4", "1-1-3-1-1-2", "2-1-1-4-3-3"];
     let mut table = "genotype,pi_ms\n0-0-0-0-0-1,-1\n".to_owned();
@@ -75,8 +75,8 @@ fn a_device_fitted_to_measurements_predicts_them() {
         text.contains("12 networks measured, 1 not") && text.contains("slow-pi, fitted to 12 networks"),
         "{text}"
     );
-    // Each network measured twice more, 10 % and 20 % slower: the medians are 10 % slower, of as many
-    // networks.
+    // Each network is measured twice more, 10 % and 20 % slower. The medians are 10 % slower, and the number
+    // of networks is unchanged.
     let mut table = std::fs::read_to_string(folder.join("measured.csv")).unwrap();
     let rows: Vec<(String, f64)> = table
         .lines()
@@ -105,7 +105,7 @@ fn a_device_fitted_to_measurements_predicts_them() {
 }
 
 #[test]
-fn broken_measurements_name_file_line_and_column_and_write_nothing() {
+fn broken_measurements_are_refused_with_place() {
     let folder = tempfile::tempdir().unwrap();
     let folder = folder.path();
     std::fs::write(folder.join("measured.csv"), "arch,pi_us\n0-0-0-0-0-1,12\n0-0-0-0-0-2,fast\n").unwrap();

@@ -1,8 +1,8 @@
-//! What the program is built from may be used under licenses like its own.
+//! All dependencies have licenses that are compatible with Kiln's own.
 
 use std::process::Command;
 
-/// Licenses that ask for no more than to be named.
+/// Licenses that require nothing but attribution.
 const ACCEPTED: [&str; 13] = [
     "0BSD",
     "Apache-2.0",
@@ -20,11 +20,11 @@ const ACCEPTED: [&str; 13] = [
 ];
 /// Crates that are accepted under another license, with the reason.
 const EXCEPTIONS: [(&str, &str); 1] = [
-    // Weak copyleft by file: it is used unchanged.
+    // Weak copyleft for each file. Kiln uses the crate unchanged.
     ("colored", "MPL-2.0"),
 ];
 
-/// Whether one of the alternatives holds in each part that must hold.
+/// Whether at least one alternative is accepted in every required part.
 fn is_accepted(expression: &str) -> bool {
     expression.split(" AND ").all(|part| {
         let part = part.trim().trim_start_matches('(').trim_end_matches(')').replace('/', " OR ");
@@ -33,7 +33,7 @@ fn is_accepted(expression: &str) -> bool {
 }
 
 #[test]
-fn dependencies_are_licensed_like_this_program() {
+fn dependencies_have_accepted_licenses() {
     let output = Command::new(env!("CARGO"))
         .args(["tree", "--workspace", "--locked", "--edges", "normal,build", "--prefix", "none"])
         .args(["--format", "{p}|{l}"])
@@ -57,7 +57,7 @@ fn dependencies_are_licensed_like_this_program() {
 }
 
 #[test]
-fn expressions_are_read() {
+fn license_expressions_are_parsed() {
     for accepted in ["MIT", "MIT/Apache-2.0", "GPL-3.0 OR MIT", "(MIT OR Apache-2.0) AND Unicode-3.0"] {
         assert!(is_accepted(accepted), "{accepted}");
     }

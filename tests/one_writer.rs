@@ -1,12 +1,11 @@
-//! `kiln-files` is the one writer and reader of whole files: the sources of the other crates are searched for
-//! others.
+//! Only `kiln-files` writes and reads whole files. The test searches the sources of all other crates.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 use std::fs;
 use std::path::{Path, PathBuf};
 
-/// What a writer or reader of files of one's own would call.
+/// Calls that write or read files directly.
 const CALLS: [&str; 9] = [
     "File::create",
     "File::open",
@@ -19,7 +18,7 @@ const CALLS: [&str; 9] = [
     "fs::copy(",
 ];
 
-/// Where else files are opened, and why.
+/// Files that open other files directly, with the reason.
 const OTHERS: [(&str, &str); 18] = [
     ("search/src/persistence/journal/", "a journal is written on, line by line"),
     ("search/src/persistence/run_folder/lock.rs", "the lock is held open"),
@@ -55,14 +54,14 @@ fn sources(folder: &Path, found: &mut Vec<PathBuf>) {
     }
 }
 
-/// The code of a file without its tests, which stand at its end.
+/// The code of a file without its tests, which stand at the end.
 fn code(text: &str) -> impl Iterator<Item = (usize, &str)> {
     let code = text.lines().enumerate().take_while(|(_, line)| !line.starts_with("mod tests {"));
     code.filter(|(_, line)| !line.trim_start().starts_with("//"))
 }
 
 #[test]
-fn whole_files_are_written_and_read_in_one_crate() {
+fn only_kiln_files_writes_and_reads_whole_files() {
     let root = Path::new(env!("CARGO_MANIFEST_DIR"));
     let mut files = Vec::new();
     sources(root, &mut files);

@@ -1,6 +1,7 @@
-"""Times ask and tell of Kiln's strategies and of Optuna's samplers on a space of equal categories, one after the other.
+"""Times ask and tell of Kiln's strategies and of Optuna's samplers on a space of equal categories, one by
+one.
 
-Every process has one thread for it, so the processor time tells what a trial costs also where other work runs beside.
+Every process has one thread, so the processor time of a trial does not depend on other running work.
 """
 
 import json
@@ -20,7 +21,7 @@ optuna.logging.set_verbosity(optuna.logging.ERROR)
 
 
 def cost(at, before, gene):
-    """A number between 0 and 1 without meaning; what is timed does not depend on it."""
+    """An arbitrary number between 0 and 1. The timed code does not depend on it."""
     return ((at * 2654435761 + before * 40503 + gene * 97) % 10007) / 10007
 
 
@@ -29,7 +30,7 @@ def value(drawn):
 
 
 def ask_and_tell(study):
-    """Seconds of one trial without the objective: of the processor, and by the clock."""
+    """Seconds of one trial without the objective: processor time and wall time."""
     clocks = time.process_time, time.perf_counter
     began = [clock() for clock in clocks]
     trial = study.ask()
@@ -43,7 +44,7 @@ def ask_and_tell(study):
 
 
 def measure(sampler):
-    """Seconds of each trial, as many as fit into the limit of processor time."""
+    """Seconds of each trial, until the limit of processor time is reached."""
     study, seconds, spent = optuna.create_study(sampler=sampler), [], 0.0
     while len(seconds) < trials and spent < limit_s:
         seconds.append(ask_and_tell(study))
@@ -52,7 +53,7 @@ def measure(sampler):
 
 
 def measure_last(sampler):
-    """Seconds of each of the last trials alone, after random ones that are only entered."""
+    """Seconds of each of the last trials, after random trials that are only recorded."""
     study = optuna.create_study(sampler=sampler)
     names = [f"gene{at}" for at in range(genes)]
     kinds = {name: optuna.distributions.CategoricalDistribution(list(range(options))) for name in names}
@@ -65,7 +66,7 @@ def measure_last(sampler):
 
 
 def measure_kiln(strategy):
-    """Milliseconds a trial: of the processor for the whole program, its start included; by the clock; of the last tenth."""
+    """Milliseconds per trial: processor time of the whole program, wall time, and that of the last tenth."""
     used = lambda: sum(resource.getrusage(resource.RUSAGE_CHILDREN)[:2])
     command = [kiln, "bench", "functions", "--function", "chained", "--decisions", str(genes), "--options", str(options)]
     command += ["--budget", str(trials), "--strategy", strategy, "--seeds", "1", "--json"]

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# Milliseconds of ask and tell for each trial, Kiln's strategies beside Optuna's samplers: the same space (genes of equally
-# many options), the same number of trials, one after the other on this machine, one thread each.
+# Measures the milliseconds of ask and tell for each trial, for Kiln's strategies and Optuna's samplers. Both
+# get the same space (genes with equally many options) and the same number of trials. They run one after the
+# other, with one thread.
 #
 #   benches/optuna/compare.sh [TRIALS] [GENES] [OPTIONS] [SECONDS]
 #
-# A sampler that has not made all TRIALS after SECONDS (60) of processor time is stopped; the time of its last trials is then
-# measured after random ones that are only entered.
-# The first use makes a virtual environment with Optuna from PyPI in target/optuna.
+# A sampler that has not finished TRIALS after SECONDS (60) of processor time is stopped. The time of its last
+# trials is then measured separately, after random trials that were only recorded. The first use creates a
+# virtual environment with Optuna in target/optuna.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

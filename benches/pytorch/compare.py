@@ -1,6 +1,6 @@
-"""Kiln and PyTorch alternately on the same networks: images a second of training steps and of inference.
+"""Runs Kiln and PyTorch alternately on the same networks: images per second of training and of inference.
 
-Called by compare.sh, which says what the options are.
+compare.sh calls it and documents the options.
 """
 
 import argparse
@@ -16,7 +16,7 @@ LAYOUTS = ["default", "channels_last"]
 
 
 class Worker:
-    """A program that answers orders line by line, on so many processors, without AVX-512 if `instructions` is `avx2`."""
+    """A program that answers commands line by line on this many processors. `avx2` switches AVX-512 off."""
 
     def __init__(self, command, processors, instructions):
         def pin():
@@ -26,7 +26,7 @@ class Worker:
         environment = {**os.environ, "RAYON_NUM_THREADS": str(len(processors))}
         environment["OMP_NUM_THREADS"] = str(len(processors))
         if instructions == "avx2":
-            # Those of PyTorch, its oneDNN and its MKL.
+            # Variables of PyTorch, oneDNN and MKL.
             environment["ATEN_CPU_CAPABILITY"] = "avx2"
             environment["ONEDNN_MAX_CPU_ISA"] = environment["MKL_ENABLE_INSTRUCTIONS"] = "AVX2"
         self.process = subprocess.Popen(
@@ -53,13 +53,13 @@ class Worker:
 
 
 def alternate(workers, kind, seconds):
-    """Steps of each worker in turn, in runs of like length, until each had its seconds."""
+    """Runs steps of each worker in turn, in runs of similar length, until each has had its seconds."""
     for worker in workers.values():
         worker.ask(f"{kind} 2")  # warm up
     runs = {}
     for name, worker in workers.items():
         typical = statistics.median(worker.ask(f"{kind} 3"))
-        # Eight runs each.
+        # About eight runs for each worker.
         runs[name] = max(1, round(seconds * 1e3 / 8 / typical))
     for _ in range(8):
         for name, worker in workers.items():
@@ -76,7 +76,7 @@ def compare(case, threads, options):
         for layout in LAYOUTS:
             command = [sys.executable, os.path.join(HERE, "worker.py"), file.name, str(threads), layout]
             workers[f"pytorch_{layout}"] = Worker(command, processors, options.instructions)
-        # All are there before any is timed, so that none is disturbed by another's start.
+        # All workers start before any is timed, so that no start disturbs a measurement.
         idle = {name: worker.ask("memory")[0] for name, worker in workers.items()}
         alternate(workers, "train", options.seconds)
         peak = {name: worker.ask("memory")[1] for name, worker in workers.items()}

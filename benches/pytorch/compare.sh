@@ -1,15 +1,16 @@
 #!/usr/bin/env bash
-# Images a second of training steps and of inference, Kiln beside PyTorch (its default layout and channels last): the same
-# networks, batches and optimizers, in turns on the same processors. Medians, and how many times as fast as the faster PyTorch
-# Kiln is. A step of training is a batch drawn, forward and backward pass, and step of the optimizer. The last columns are the
-# peak resident size of a process that only trains, and how far it has grown beyond what the idle program takes.
+# Measures images per second of training and inference, for Kiln and PyTorch (default layout and channels
+# last). Both run the same networks, batches and optimizers in turns on the same processors. The table shows
+# medians, and the speed of Kiln relative to the faster layout of PyTorch. A training step draws a batch, runs
+# the forward and the backward pass, and updates the weights. The last columns are the peak resident size of a
+# process that only trains, and its growth over the idle program.
 #
 #   benches/pytorch/compare.sh [--json] [--threads 1,2] [--networks lenet,mobilenet,...] [--seconds 3] [--instructions avx2]
 #
-# `--json` prints a line a case, with milliseconds. `--seconds` is the time for each program, network and kind of step; with 0.8
-# the whole takes 11 minutes. `--instructions avx2` keeps all programs from using AVX-512. The first use makes a virtual
-# environment with PyTorch from PyPI in target/pytorch (several GB: the wheel asks for the libraries of GPUs, which nothing
-# here uses).
+# `--json` prints one line for each case, with milliseconds. `--seconds` is the time for each program, network
+# and kind of step. With 0.8, the whole takes 11 minutes. `--instructions avx2` keeps all programs from using
+# AVX-512. The first use creates a virtual environment with PyTorch in target/pytorch. It takes several GB,
+# because the wheel depends on GPU libraries, which are not used here.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 

@@ -2,7 +2,7 @@
 
     worker.py CASE.json THREADS default|channels_last
 
-CASE.json is one entry of `training_step --list`. Orders and answers are those of that program.
+CASE.json is one entry of `training_step --list`. Commands and answers are those of that program.
 """
 
 import json
@@ -37,7 +37,7 @@ def cut(weight, axis, segments):
 
 
 class Network(nn.Module):
-    """An architecture on shared parameters, which its layers read slices of (as once-for-all does) or whole."""
+    """An architecture on shared parameters. Its layers read slices of them (as in once-for-all) or all."""
 
     def __init__(self, architecture, parameters):
         super().__init__()
@@ -47,7 +47,7 @@ class Network(nn.Module):
         for number, layer in enumerate(self.layers):
             for source in layer["inputs"]:
                 readers.setdefault(source, []).append(number)
-        # An activation that alone reads its input may overwrite it.
+        # An activation may overwrite its input if nothing else reads it.
         self.in_place = [
             layer["op"] == "activation"
             and len(readers[layer["inputs"][0]]) == 1

@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Do supernets rank? Trains one of benches/supernet/small.toml in each of several ways, in which as many images go through
-# subnets, and holds their estimates against the same networks trained on their own. Interrupted, it goes on where it was.
+# How well do supernets rank networks? Trains the supernet of benches/supernet/small.toml in several ways that
+# process equally many images, and compares the estimates with the same networks trained on their own. After
+# an interruption, run it again to continue.
 #
 #     benches/supernet/audit.sh DATA OUT [NETWORKS [REPEATS]]
 set -euo pipefail
@@ -14,7 +15,7 @@ cargo build --release --locked --quiet
 kiln="${CARGO_TARGET_DIR:-target}/release/kiln"
 
 mkdir -p "$out"
-# Networks that one audit has trained are not trained by the next.
+# An audit reuses the networks that an earlier audit trained.
 known="$out/trained.jsonl"
 audit() { # name, sampling, subnets a step, rate, epochs
     sed -e "s/^name = .*/name = \"$1\"/" -e "s/^sampling = .*/sampling = \"$2\"/" -e "s/^subnets = .*/subnets = $3/" \

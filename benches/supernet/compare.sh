@@ -1,7 +1,7 @@
 #!/usr/bin/env bash
-# Strategies on real networks: every strategy with every seed judges networks with the weights of one supernet, which an earlier
-# `kiln search configs/fashion-mnist.toml` has trained, so that they differ in what they propose alone. Prints hypervolume
-# against trials. Interrupted, it goes on where it was.
+# Compares strategies on real networks. Every strategy with every seed judges networks with the weights of one
+# supernet, which an earlier `kiln search configs/fashion-mnist.toml` has trained. So the runs differ only in
+# their proposals. Prints hypervolume against trials. After an interruption, run it again to continue.
 #
 #     benches/supernet/compare.sh RUN DATA OUT [SEEDS [TRIALS]]
 set -euo pipefail
@@ -16,7 +16,7 @@ kiln="${CARGO_TARGET_DIR:-target}/release/kiln"
 
 mkdir -p "$out"
 for strategy in random regularized_evolution nsga2 clustered; do
-    # The study of the config, on the given supernet and without finishing.
+    # The study of the config with the given supernet and without `[finish]`.
     sed -e "s/^strategy = .*/strategy = \"$strategy\"/" -e "s/^trials = .*/trials = $trials/" \
         -e "s/^name = .*/name = \"$strategy\"/" -e '/^\[finish\]/,$d' \
         -e "/^kind = \"supernet\"/a supernet = \"$run\"" configs/fashion-mnist.toml >"$out/$strategy.toml"

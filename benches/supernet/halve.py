@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
-"""Images of 28x28 in IDX files at half the resolution, each pixel the mean of four, with a border of one black pixel: 16x16.
+"""Halves the resolution of 28 x 28 images in IDX files: each pixel is the mean of four, with a black border
+of one pixel, which gives 16 x 16.
 
     benches/supernet/halve.py FROM TO
 
-FROM is a folder with the four `.gz` files of MNIST or Fashion-MNIST, TO the folder to write, which `kiln --data` reads.
+FROM is a folder with the four `.gz` files of MNIST or Fashion-MNIST. TO is the folder to write, for `kiln
+--data`.
 """
 
 import gzip

@@ -1,20 +1,20 @@
 #!/usr/bin/env python3
-"""Does the health check warn of the supernets that mislead, and of no others?
+"""Checks that the health check warns of the supernets that mislead, and of no others.
 
     benches/supernet/health.py KILN DATA OUT [digits|fashion] ..
 
-KILN is the program, DATA the folder of Fashion-MNIST's four files. The script trains supernets at several
-rates and lengths, one at a time, with benches/supernet/health-digits.toml and health-fashion.toml. It
-compares what the check says with `kiln supernet audit`. The networks of an audit are trained once for each
-data set. A script that was interrupted goes on where it was.
+KILN is the program, DATA the folder of Fashion-MNIST's four files. The script trains supernets with several
+learning rates and lengths, one at a time, with benches/supernet/health-digits.toml and health-fashion.toml.
+It compares the result of the check with `kiln supernet audit`. The networks of an audit are trained once for
+each data set. After an interruption, run the script again to continue.
 
 A supernet misleads if at least one of these holds:
-- order: the 95 % interval of Kendall's tau reaches down to 0 (chance would order as well), or tau is more
-  than 0.2 below that of the supernet with the most training on the same data (a longer training would order
-  clearly better). Tau compares the supernet's estimates with the errors of the same networks trained alone;
+- order: the 95 % interval of Kendall's tau includes 0 (a random order would do as well), or tau is more than
+  0.2 below that of the supernet with the most training on the same data (a longer training would rank clearly
+  better). Tau compares the supernet's estimates with the errors of the same networks trained on their own;
 - result: the network that its study finished has a lower test accuracy than that of the supernet with the
   most training on the same data. The difference exceeds two standard errors.
-The check is wrong where it warns of a supernet that does not mislead, or is silent about one that does.
+The check is wrong if it warns of a supernet that does not mislead, or if it is silent about one that does.
 """
 
 import json
@@ -26,7 +26,7 @@ from pathlib import Path
 
 HERE = Path(__file__).parent
 NETWORKS = "32"
-# Rate and epochs. The last has had the most training.
+# Learning rate and epochs. The last case has the most training.
 SUPERNETS = {
     "digits": [
         (0.05, 8), (0.05, 40), (0.05, 120), (0.15, 3), (0.15, 12),
@@ -96,7 +96,7 @@ def row(data, rate, epochs, said, audit):
 
 
 def misleads(found, reference):
-    """Why it does; nothing where it does not."""
+    """The reason for the warning. Empty without a warning."""
     why = []
     if found["tau"]["low"] <= 0.0 or found["tau"]["tau"] < reference["tau"]["tau"] - 0.2:
         why.append("order")

@@ -1,10 +1,12 @@
 #!/usr/bin/env python3
-"""How far a supernet's estimates order networks better than other numbers do, by what `kiln supernet audit` wrote.
+"""Compares how well a supernet's estimates and other numbers rank networks, from the output of `kiln supernet
+audit`.
 
     benches/supernet/lead.py RUN/audit.json ..
 
-For each other number: Kendall's tau of the supernet's estimate minus that of the number, as a mean over the files, and the interval that holds 95 % of it when
-networks are drawn again from those of each audit (4,000 times; all predictors, and all files with the same networks, on the same draws).
+For each other number, it prints Kendall's tau of the supernet's estimate minus that of the number, as a mean
+over the files, with a 95 % bootstrap interval. The bootstrap draws networks of each audit 4,000 times. All
+predictors, and all files with the same networks, use the same draws.
 """
 
 import json

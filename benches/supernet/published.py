@@ -1,11 +1,13 @@
 #!/usr/bin/env python3
-"""Kendall's tau between what a supernet says of networks of a published table and their accuracy there, beside what costs nothing.
+"""Kendall's tau between a supernet's estimates of networks in a published table and their accuracy there,
+beside predictors that cost nothing.
 
     benches/supernet/published.py JOURNAL TABLE [COLUMN]
 
-JOURNAL is the `journal.jsonl` of a study that has judged networks of `nasbench201` or `nasbench_macro` with a supernet, TABLE the published
-`nasbench201.csv.gz` or `nas_bench_macro_cifar10.csv.gz`, COLUMN the accuracy that counts. Of cells also by operation: by how much of the
-ranking a cell moves up for each edge with it, by the supernet and by the table.
+JOURNAL is the `journal.jsonl` of a study that judged networks of `nasbench201` or `nasbench_macro` with a
+supernet. TABLE is the published `nasbench201.csv.gz` or `nas_bench_macro_cifar10.csv.gz`, and COLUMN its
+accuracy. For cells, it also prints an effect of each operation: by how much of the ranking a cell moves up
+for each edge with it, according to the supernet and according to the table.
 """
 
 import csv
@@ -28,7 +30,7 @@ def tau(a, b):
 
 
 def places(values):
-    """From 0, the lowest value, to 1."""
+    """Ranks, scaled from 0 (lowest value) to 1."""
     order = sorted(range(len(values)), key=values.__getitem__)
     found = [0.0] * len(values)
     for place, index in enumerate(order):

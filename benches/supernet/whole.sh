@@ -1,6 +1,7 @@
 #!/usr/bin/env bash
-# Strategies on the answers of one supernet, which an earlier `kiln search configs/fashion-mnist.toml` has trained: judges every network of the
-# space once, then runs every strategy on what is known, with as many seeds as one likes. Interrupted, it goes on where it was.
+# Compares strategies on the estimates of one supernet, which an earlier `kiln search
+# configs/fashion-mnist.toml` has trained. Judges every network of the space once, and then runs every
+# strategy on these results with any number of seeds. After an interruption, run it again to continue.
 #
 #     benches/supernet/whole.sh RUN DATA OUT [SEEDS [TRIALS]]
 set -euo pipefail
@@ -14,7 +15,7 @@ cd "$(dirname "$0")/../.."
 kiln="${KILN:-${CARGO_TARGET_DIR:-target}/release/kiln}"
 
 mkdir -p "$out"
-# The study of the config, on the given supernet and without finishing; it ends when nothing is left to propose.
+# The study of the config with the given supernet and without `[finish]`. It ends when the space is exhausted.
 sed -e 's/^strategy = .*/strategy = "random"/' -e 's/^trials = .*/trials = 1000000/' -e 's/^name = .*/name = "whole"/' \
     -e '/^\[finish\]/,$d' -e "/^kind = \"supernet\"/a supernet = \"$run\"" configs/fashion-mnist.toml >"$out/whole.toml"
 "$kiln" search "$out/whole.toml" --data "$data" --runs "$out" --plain

@@ -1,12 +1,13 @@
 #!/usr/bin/env bash
-# The tables of docs/benchmarks.md, section Strategies: one Markdown row for each strategy, and the processor time it took.
+# Makes the tables of strategies in docs/benchmarks.md: one Markdown row for each strategy, with its processor
+# time.
 #
 #   benches/tables/run.sh DATA OUT [TABLE ...]
 #
-# DATA is a folder with the published tables (nasbench201, nas_bench_macro, hw_nas_bench); OUT gets a file for each TABLE, and
-# plots. TABLES are cells, denoised, equal, ablations, proxies, epochs, macro, edgegpu, raspi4, edgetpu; without one all are
-# made.
-# SEEDS (500) and SEEDS_SEVERAL (50, for several objectives) may be set, and RUN_WITH, a command to run each part with.
+# DATA is a folder with the published tables (nasbench201, nas_bench_macro, hw_nas_bench). OUT gets one file
+# for each TABLE, and plots. The tables are cells, denoised, equal, ablations, proxies, epochs, macro,
+# edgegpu, raspi4, edgetpu. Without a TABLE, all are made. The variables SEEDS (500) and SEEDS_SEVERAL (50,
+# for several objectives) set the number of seeds, and RUN_WITH names a command that runs each part.
 set -euo pipefail
 cd "$(dirname "$0")/../.."
 data="$1" out="$2"

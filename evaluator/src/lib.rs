@@ -57,6 +57,7 @@ mod workload;
 pub use context::{Built, Context};
 pub use conversion::{ConversionError, in_8_bits, in_single_precision};
 pub use judgement::logarithm;
+pub use kiln_kernels::InstructionSet;
 pub use matching::{Matched, Mismatch};
 pub use metrics::Score;
 pub use registry::{EvaluatorBuilder, EvaluatorRegistry};

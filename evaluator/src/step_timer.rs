@@ -60,7 +60,7 @@ impl StepTimer {
         let settings = Settings::new("step_timer", table);
         let (read, devices) = (SupernetSettings::read(&settings)?, Devices::read(None, &[], &settings)?);
         let data = noise(&subnets[0], batch)
-            .map_err(|error| SettingsError { key: settings.key("batch"), problem: error.to_string() })?;
+            .map_err(|error| SettingsError::rule(settings.key("batch"), error.to_string()))?;
         let weights = Weights::initialize(parameters, 1, &devices.main().clone().autodiff());
         let learner = Learner::new(weights, &read.training(), data.split(Split::Train).len(), devices.main());
         Ok(Self { subnets, data, settings: read, devices, learner: Some(learner), frozen: None })

@@ -28,7 +28,7 @@ fn digits(limit: usize) -> Arc<DataSet> {
     DataRegistry::builtin().open("digits", &Opening::new(&table, None)).expect("embedded")
 }
 
-/// Genes: precision and sparsity of the only stage. Stem and head are of 8 bits and dense where `precision` is.
+/// Genes: precision and sparsity of the only stage. Stem and head always have 8 bits and no zeros.
 fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
     let table = json!({
         "stem": { "width": 8, "precision": "int8" },
@@ -120,7 +120,7 @@ fn finished(built: &Built, genes: [u8; 2]) -> (TrainedModel, f64) {
     (model, finished.metrics["test_accuracy_percent"])
 }
 
-/// Shares of right answers, percent, on the test split.
+/// Accuracy on the test split, in percent.
 fn accuracy(data: &DataSet, logits: &[f32]) -> f64 {
     let test = data.split(Split::Test);
     let right = logits.chunks_exact(10).zip(test).filter(|(row, example)| {
@@ -140,7 +140,7 @@ fn zeros(model: &TrainedModel, array: &str) -> f64 {
 }
 
 #[test]
-fn subnets_are_judged_with_their_zeros_and_in_their_precision() {
+fn subnet_estimate_depends_on_sparsity_and_precision() {
     let folder = tempfile::tempdir().unwrap();
     let data = digits(400);
     let (built, space) = build("supernet", folder.path(), &data, 12);
@@ -157,12 +157,13 @@ fn subnets_are_judged_with_their_zeros_and_in_their_precision() {
 }
 
 #[test]
-fn a_finished_network_keeps_its_zeros_and_runs_in_8_bits() {
+fn finished_network_keeps_zeros_and_runs_in_8_bits() {
     let folder = tempfile::tempdir().unwrap();
     let data = digits(400);
     let (built, _) = build("scratch", folder.path(), &data, 6);
     let (model, measured) = finished(&built, [1, 2]);
-    // Stem, two convolutions of the block, its shortcut and the sum, pooling; the head gives the output.
+    // The stem, two convolutions of the block, its shortcut, the sum and the pooling. The head produces the
+    // output.
     let grids: Vec<&str> = model.quantization.keys().map(String::as_str).collect();
     let block = "stage0.block0.residual";
     let expected = ["a.act", "act", "b.bn", "shortcut.bn"].map(|part| format!("{block}.{part}"));
@@ -183,7 +184,7 @@ fn a_finished_network_keeps_its_zeros_and_runs_in_8_bits() {
 }
 
 #[test]
-fn networks_are_converted_to_8_bits_and_back() {
+fn conversion_to_8_bits_and_back_restores_network() {
     let folder = tempfile::tempdir().unwrap();
     let data = digits(400);
     let (built, _) = build("scratch", folder.path(), &data, 6);
@@ -203,13 +204,13 @@ fn networks_are_converted_to_8_bits_and_back() {
     );
     assert!(int8.quantization.len() > mixed.quantization.len());
     assert!((accuracy(&data, &predict(&int8, &raw)) - measured).abs() < 5.0);
-    // The same images give the same grids.
+    // Equal images give equal grids.
     assert_eq!(int8.quantization["input"], mixed.quantization["input"]);
     let refused = in_8_bits(&float, &digits(300)).unwrap_err();
     assert_eq!(refused, ConversionError::OtherData { what: "mean or deviation" });
 }
 
-/// Asks to stop after so many steps, and counts what was done and said.
+/// Asks to stop after a number of steps, and counts steps and warnings.
 #[derive(Default)]
 struct Steps {
     most: u64,
@@ -233,15 +234,16 @@ impl Progress for Steps {
 }
 
 #[test]
-fn an_interrupted_finishing_goes_on_to_the_same_network() {
+fn interrupted_finishing_resumes_to_same_network() {
     let finish = json!({
-        "epochs": 6, "calibration": 128, "ema": 0.9, "patience": 6, "train_on_validation": false, "checkpoint_steps": 4,
+        "epochs": 6, "calibration": 128, "ema": 0.9, "patience": 6, "train_on_validation": false,
+        "checkpoint_steps": 4,
     });
     let data = digits(300);
     let run = |folder: &Path, into: &Path, most: u64| {
         let (built, _) = build_with("scratch", folder, &data, 6, &finish);
         let steps = Steps { most, ..Steps::default() };
-        // Half of the weights become zero while it is trained.
+        // Half of the weights become zero during training.
         let result = built.finisher.unwrap().finish(&trial([0, 1]), into, &steps);
         (result, steps.done.into_inner())
     };
@@ -249,7 +251,8 @@ fn an_interrupted_finishing_goes_on_to_the_same_network() {
     let (finished, all) = run(whole.path(), one.path(), u64::MAX);
     let finished = finished.unwrap();
     let mut done = 0;
-    // Between checkpoints, on one, in the second half when no zeros are chosen anew, and at once.
+    // Stops between two checkpoints, on a checkpoint, in the second half (where no new zeros are chosen), and
+    // at the start.
     for most in [5, 3, all / 2, 0] {
         let (result, steps) = run(pieces.path(), other.path(), most);
         assert!(matches!(result, Err(EvalError::Interrupted)), "{result:?}");
@@ -260,12 +263,12 @@ fn an_interrupted_finishing_goes_on_to_the_same_network() {
     assert_eq!(resumed.unwrap().metrics, finished.metrics);
     let model = |folder: &Path| std::fs::read(folder.join("model.kiln")).unwrap();
     assert!(model(one.path()) == model(other.path()), "the same bits");
-    // Checkpoints of another network are not taken up.
+    // A training does not resume from the checkpoints of another network.
     let (result, steps) = run(tempfile::tempdir().unwrap().path(), other.path(), 1);
     assert!(matches!(result, Err(EvalError::Interrupted)) && steps == 1);
 }
 
-/// A space of which the last convolution has weights of 8 bits between activations in single precision.
+/// A space whose last convolution has 8-bit weights and single-precision activations.
 struct WeightsAlone(Arc<dyn SearchSpace>);
 
 impl SearchSpace for WeightsAlone {
@@ -290,7 +293,7 @@ impl SearchSpace for WeightsAlone {
     }
 }
 
-/// What finishing a network of 8 bits writes, and the warnings.
+/// The files that finishing an 8-bit network writes, and the warnings.
 fn written(space: impl Fn(&DataSet) -> Arc<dyn SearchSpace>, formats: &[&str]) -> (Vec<String>, Vec<String>) {
     let (folder, into) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let data = digits(200);
@@ -304,7 +307,7 @@ fn written(space: impl Fn(&DataSet) -> Arc<dyn SearchSpace>, formats: &[&str]) -
 }
 
 #[test]
-fn every_format_holds_networks_of_8_bits() {
+fn every_format_exports_8_bit_network() {
     let (files, warnings) = written(space, &["onnx", "rust", "safetensors"]);
     for file in ["model.onnx", "model.safetensors", "rust/src/integers.rs", "rust/weights.safetensors"] {
         assert!(files.iter().any(|found| found == file), "{file} is not among {files:?}");
@@ -313,7 +316,7 @@ fn every_format_holds_networks_of_8_bits() {
 }
 
 #[test]
-fn a_format_that_cannot_hold_a_network_is_left_out_with_a_warning() {
+fn unsupported_format_is_skipped_with_warning() {
     let (files, warnings) = written(|data| Arc::new(WeightsAlone(space(data))), &["rust", "safetensors"]);
     assert_eq!(files, ["model.safetensors", "model.kiln", "card.json"]);
     assert!(

@@ -1,4 +1,4 @@
-//! The executor against the reference interpreter, which shares no code with it.
+//! Compares the executor with the reference interpreter, which shares no code with it.
 
 use kiln_evaluator::predict;
 use kiln_export::testing::{half_quantized, quantized, random_model, raw_input, sample_models};
@@ -19,7 +19,7 @@ fn check(name: &str, model: &TrainedModel, batch: usize) {
 }
 
 #[test]
-fn every_operation_gives_what_the_reference_gives() {
+fn every_operation_matches_reference_interpreter() {
     for (name, model) in sample_models() {
         check(&name, &model, 1);
         check(&name, &model, 5);
@@ -27,14 +27,14 @@ fn every_operation_gives_what_the_reference_gives() {
 }
 
 #[test]
-fn random_networks_give_what_the_reference_gives() {
+fn random_networks_match_reference_interpreter() {
     for seed in 0..60 {
         check(&format!("random {seed}"), &random_model(seed), 3);
     }
 }
 
-/// In 8 bits a value between two steps may be rounded to either by the last bit of a sum, so few outputs may differ, and none
-/// by much.
+/// In 8 bits, the last bit of a sum decides how a value halfway between two steps is rounded. So a few
+/// outputs may differ, and none by much.
 fn check_rounded(name: &str, model: &TrainedModel) {
     let raw = raw_input(&model.architecture, 4, 7);
     let expected = run_reference(model, &raw, 4).expect("a sample model is whole");
@@ -46,7 +46,7 @@ fn check_rounded(name: &str, model: &TrainedModel) {
 }
 
 #[test]
-fn layers_of_8_bits_give_what_integers_give() {
+fn int8_layers_match_integer_arithmetic() {
     let mut models: Vec<(String, TrainedModel)> = sample_models().into_iter().collect();
     models.extend((0..60).map(|seed| (format!("random {seed}"), random_model(seed))));
     let (mut exact, mut all) = (0, 0);

@@ -1,4 +1,5 @@
-//! Studies by hand, from data to finished network: regression, and what the search may see of the data.
+//! Studies built by hand, from data to finished network: regression, and which parts of the data the search
+//! may read.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -32,7 +33,7 @@ fn settings(path: &str, value: &Value) -> Settings {
     Settings::new(path, value.as_object().unwrap().clone())
 }
 
-/// A study on `data` with fully connected networks.
+/// A study of fully connected networks on `data`.
 struct Parts {
     built: Built,
     space: Arc<dyn SearchSpace>,
@@ -96,7 +97,7 @@ impl Parts {
 const EXAMPLES: usize = 300;
 const TESTED: usize = 60;
 
-/// Two inputs and what follows from them, with the test split's inputs as `test` makes them.
+/// Two inputs and the targets that follow from them. `test` produces the inputs of the test split.
 fn raw(targets: impl Fn(f32, f32) -> Vec<f32>, test: impl Fn(f32) -> f32) -> (Vec<f32>, Vec<f32>) {
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     for index in 0..EXAMPLES {
@@ -123,7 +124,7 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
     Arc::new(DataSet::new(raw, &sizes, Augmentation::default()).unwrap())
 }
 
-/// Speeds about 5000 and shares about a hundredth: nothing that a network gives by itself.
+/// Speeds near 5000 and shares near 0.01: a network without scaling produces neither.
 fn values() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![5000.0 + 40.0 * a - 3.0 * b, 0.01 + 0.001 * b], |value| value);
     data_set(
@@ -149,7 +150,7 @@ fn supernet() -> Value {
 }
 
 #[test]
-fn a_regression_is_searched_and_finished_in_its_own_units() {
+fn regression_metrics_use_target_units() {
     let data = values();
     let (folder, into) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let parts = Parts::new("supernet", &supernet(), &data, folder.path());
@@ -165,7 +166,7 @@ fn a_regression_is_searched_and_finished_in_its_own_units() {
     model.check().unwrap();
     assert_eq!(model.card.predicts, Prediction::Values);
     assert_eq!(model.card.classes, ["speed", "share"]);
-    // What the file gives for raw inputs is in the targets' own units.
+    // For raw inputs, the file gives values in the units of the targets.
     let test = data.split(Split::Test);
     let raw: Vec<f32> = test.iter().flat_map(|example| data.example(*example)).copied().collect();
     let wanted: Vec<f32> = test.iter().flat_map(|example| data.values(*example)).copied().collect();
@@ -177,8 +178,8 @@ fn a_regression_is_searched_and_finished_in_its_own_units() {
     check_errors(&model, &predict(&model, &raw), &wanted, data.target_normalization());
 }
 
-/// Whether the card states the absolute error, R² and the error of the training mean that follow from these
-/// outputs.
+/// Checks that the card states the absolute error, R² and the error of the training mean that follow from
+/// these outputs.
 fn check_errors(model: &TrainedModel, found: &[f32], wanted: &[f32], (mean, deviation): (&[f32], &[f32])) {
     let column = |values: &[f32], of: usize| -> Vec<f64> {
         values.iter().skip(of).step_by(2).map(|value| f64::from(*value)).collect()
@@ -215,7 +216,7 @@ fn check_errors(model: &TrainedModel, found: &[f32], wanted: &[f32], (mean, devi
 }
 
 #[test]
-fn a_regression_is_trained_from_scratch_too() {
+fn scratch_evaluator_trains_regression() {
     let folder = tempfile::tempdir().unwrap();
     let table = json!({ "epochs": 15, "batch": 16, "optimizer": { "kind": "sgd", "learning_rate": 0.05 } });
     let parts = Parts::new("scratch", &table, &values(), folder.path());
@@ -223,14 +224,14 @@ fn a_regression_is_trained_from_scratch_too() {
     assert!(measured.get("rmse_deviations").unwrap() < 0.7, "{measured:?}");
 }
 
-/// Targets most of which are small and few very far: the last ones of an exponential.
+/// Targets of which most are small and a few are far away: quantiles of an exponential distribution.
 fn far_targets() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![(1.2 * a - 0.05 * b).exp()], |value| value);
     data_set(examples, Targets::Values { names: vec!["price".to_owned()], values, offsets: Vec::new() })
 }
 
 #[test]
-fn a_regression_that_diverges_without_clipping_is_learned_with_the_default() {
+fn regression_converges_with_default_clipping() {
     let folder = tempfile::tempdir().unwrap();
     let outcomes = |clip_norm: Option<Value>| {
         let mut table =
@@ -260,8 +261,8 @@ fn a_regression_that_diverges_without_clipping_is_learned_with_the_default() {
 }
 
 #[test]
-fn no_evaluator_sees_the_test_split() {
-    // The second data set's test inputs are no numbers: whoever reads them gives something else.
+fn no_evaluator_reads_test_split() {
+    // The test inputs of the second data set are NaN. Reading them changes the result.
     let (whole, poisoned) = (classes(|value| value), classes(|_| f32::NAN));
     assert_ne!(whole.hash(), poisoned.hash());
     for kind in EvaluatorRegistry::builtin().kinds() {
@@ -282,14 +283,14 @@ fn no_evaluator_sees_the_test_split() {
             (outcomes, finished)
         });
         assert_eq!(one.0, other.0, "{kind}");
-        // Finishing does read it, so the poison works.
+        // Finishing reads the test split, so the NaNs have an effect.
         assert!(one.1.unwrap()["test_accuracy_percent"] > 60.0);
         assert!(matches!(other.1, Err(EvalError::Diverged { .. })), "{kind}");
     }
 }
 
 #[test]
-fn evaluators_answer_the_fidelities_that_they_state_and_refuse_all_others() {
+fn evaluators_answer_stated_fidelities_and_refuse_others() {
     let data = classes(|value| value);
     let scratch = json!({ "epochs": 3, "batch": 16, "calibration": 64 });
     let short = json!({ "epochs": 2, "batch": 16, "calibration": 64 });
@@ -326,7 +327,7 @@ fn evaluators_answer_the_fidelities_that_they_state_and_refuse_all_others() {
 }
 
 #[test]
-fn a_card_says_with_how_much_effort_the_search_judged_the_network() {
+fn card_states_fidelity_of_search() {
     let folder = tempfile::tempdir().unwrap();
     let table = json!({ "epochs": 3, "batch": 16, "calibration": 64 });
     let parts = Parts::new("scratch", &table, &classes(|value| value), folder.path());

@@ -1,5 +1,5 @@
-//! Trainings of one network for different numbers of epochs: at the same time, after each other, and each on
-//! its own.
+//! Trainings of one network for different numbers of epochs: at the same time, one after the other, and each
+//! on its own.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -22,7 +22,7 @@ fn settings(path: &str, value: &Value) -> Settings {
     Settings::new(path, value.as_object().unwrap().clone())
 }
 
-/// A small space of dense and sparse networks on a few digits, whose last batch of an epoch is not full.
+/// A small space of dense and sparse networks on a few digits. The last batch of an epoch is not full.
 struct Parts {
     data: Arc<DataSet>,
     space: Arc<dyn SearchSpace>,
@@ -41,7 +41,7 @@ impl Parts {
         Self { data, space }
     }
 
-    /// The evaluator `scratch` with these settings, in a run folder.
+    /// The evaluator `scratch` with these settings in a run folder.
     fn build(&self, folder: &Path, more: &Value) -> Built {
         let context = Context {
             study: "test".to_owned(),
@@ -70,21 +70,21 @@ impl Parts {
         built.evaluator.evaluate(&request)
     }
 
-    /// A measured outcome; equal ones have equal bits.
+    /// A measured outcome. Equal outcomes have equal bits.
     fn evaluate(&self, built: &Built, genes: [u8; 2], fidelity: Fidelity) -> Outcome {
         let outcome = self.try_evaluate(built, genes, fidelity).unwrap();
         assert!(outcome.measurement().is_some(), "{outcome:?}");
         outcome
     }
 
-    /// What it measures in a run folder where nothing is.
+    /// The outcome in an empty run folder.
     fn alone(&self, more: &Value, genes: [u8; 2], fidelity: Fidelity) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
         self.evaluate(&self.build(folder.path(), more), genes, fidelity)
     }
 }
 
-/// Names in a folder of trainings.
+/// Names of the entries in a folder of trainings.
 fn names(folder: &Path) -> Vec<String> {
     let entries = fs::read_dir(folder).into_iter().flatten();
     let mut names: Vec<String> =
@@ -94,7 +94,7 @@ fn names(folder: &Path) -> Vec<String> {
 }
 
 #[test]
-fn a_training_gives_the_same_bits_from_new_weights_and_from_where_a_shorter_one_ended() {
+fn training_resumed_from_shorter_one_equals_training_from_start() {
     let parts = Parts::new();
     let all = [
         json!({}),
@@ -112,11 +112,11 @@ fn a_training_gives_the_same_bits_from_new_weights_and_from_where_a_shorter_one_
             for (rung, fidelity) in rungs.into_iter().enumerate() {
                 let climbed = parts.evaluate(&built, genes, fidelity);
                 assert_eq!(climbed, parts.alone(more, genes, fidelity), "{more} {genes:?} {fidelity:?}");
-                // What a longer training may begin with, and nothing else, is left.
+                // Only the checkpoint from which a longer training may resume is left.
                 assert_eq!(names(&milestones).len(), usize::from(rung + 1 < rungs.len()), "{more}");
             }
             assert_eq!(names(&RunPaths::new(folder.path()).trainings()), ["milestones"]);
-            // Asked for again, a short training is what it was, though the longer ones have been there.
+            // A repeated short training gives the same outcome, although longer ones have run.
             assert_eq!(
                 parts.evaluate(&built, genes, Fidelity::Epochs(1)),
                 parts.alone(more, genes, Fidelity::Epochs(1))
@@ -126,7 +126,7 @@ fn a_training_gives_the_same_bits_from_new_weights_and_from_where_a_shorter_one_
 }
 
 #[test]
-fn fidelities_of_one_network_train_beside_each_other() {
+fn fidelities_of_one_network_train_in_parallel() {
     let parts = Parts::new();
     let more = json!({ "checkpoint_steps": 1 });
     let rungs = [Fidelity::Full, Fidelity::Epochs(1), Fidelity::Epochs(3), Fidelity::Epochs(2)];
@@ -147,7 +147,7 @@ fn fidelities_of_one_network_train_beside_each_other() {
 }
 
 #[test]
-fn whoever_asks_for_a_training_that_runs_is_refused() {
+fn training_in_progress_refuses_second_caller() {
     let parts = Parts::new();
     let folder = tempfile::tempdir().unwrap();
     let built = parts.build(folder.path(), &json!({ "epochs": 60, "checkpoint_steps": 1 }));
@@ -167,7 +167,7 @@ fn whoever_asks_for_a_training_that_runs_is_refused() {
             Err(EvalError::Held { path }) => assert_eq!(Some(path), running()),
             other => panic!("a second writer of one folder: {other:?}"),
         }
-        // Another length of the same training has a folder of its own.
+        // A training with another schedule length has its own folder.
         parts.evaluate(&built, [0, 0], Fidelity::Epochs(1));
         first.join().unwrap();
     });

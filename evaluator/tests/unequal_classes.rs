@@ -1,5 +1,5 @@
-//! Classes of unequal size: weights in the loss of every training, metrics that are asked for, and what the
-//! card says.
+//! Classes of unequal size: class weights in the loss of every training, optional metrics, and what the card
+//! states.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -31,8 +31,8 @@ impl Progress for Silent {
 const EXAMPLES: usize = 600;
 const TESTED: usize = 120;
 
-/// Two classes that overlap, one example in ten of the second: whoever says the first is right nine times in
-/// ten.
+/// Two overlapping classes. One example in ten belongs to the second, so always answering with the first is
+/// right in nine of ten cases.
 fn data() -> Arc<DataSet> {
     let is_rare = |index: usize| index.is_multiple_of(10);
     let spread = |index: usize, by: usize| (index * by % 97) as f32 / 97.0;
@@ -133,7 +133,7 @@ impl Parts {
 }
 
 #[test]
-fn weights_make_rare_classes_count_in_every_training() {
+fn class_weights_raise_rare_class_recall_in_every_training() {
     let balanced = json!({ "class_weights": "balanced" });
     let supernet = |more: &Value| {
         let mut table = json!({ "subnets": 2 });
@@ -166,7 +166,7 @@ fn weights_make_rare_classes_count_in_every_training() {
 }
 
 #[test]
-fn finished_networks_are_trained_with_the_weights_of_the_evaluator_or_their_own() {
+fn finishing_uses_class_weights_of_evaluator_or_its_own() {
     let recall = |more: &Value, finish: &Value| {
         let folder = tempfile::tempdir().unwrap();
         let parts = try_build("scratch", (more, finish), &[], folder.path()).unwrap();
@@ -188,7 +188,7 @@ fn finished_networks_are_trained_with_the_weights_of_the_evaluator_or_their_own(
 }
 
 #[test]
-fn what_is_not_set_or_asked_for_changes_no_fingerprint_and_no_bit() {
+fn unset_class_weights_and_metrics_change_no_fingerprint() {
     let bits = |parts: &Parts| -> Vec<(String, u64)> {
         parts.evaluate().into_iter().map(|(name, value)| (name, value.to_bits())).collect()
     };
@@ -225,7 +225,7 @@ fn what_is_not_set_or_asked_for_changes_no_fingerprint_and_no_bit() {
 }
 
 #[test]
-fn mistakes_in_class_weights_and_metrics_are_refused() {
+fn wrong_class_weights_and_metrics_are_refused() {
     let refused = |kind: &str, more: &Value, finish: &Value| {
         let folder = tempfile::tempdir().unwrap();
         try_build(kind, (more, finish), &[], folder.path()).err().unwrap().to_string()
@@ -245,7 +245,7 @@ fn mistakes_in_class_weights_and_metrics_are_refused() {
 }
 
 #[test]
-fn the_card_states_what_was_measured_and_where_it_comes_from() {
+fn card_states_measurements_and_provenance() {
     let folder = tempfile::tempdir().unwrap();
     let more = json!({ "class_weights": { "rare": 4.0 } });
     let parts =
@@ -271,7 +271,7 @@ fn the_card_states_what_was_measured_and_where_it_comes_from() {
     assert_eq!((by.device.as_str(), by.model.as_str()), ("pi", "pi/roofline/datasheet"));
     assert_eq!((by.batch, by.threads), (Some(4), Some(2)));
 
-    // The results follow from what the exported network gives.
+    // The results follow from the outputs of the exported network.
     let data = data();
     let test = data.split(Split::Test);
     let raw: Vec<f32> = test.iter().flat_map(|index| data.example(*index)).copied().collect();

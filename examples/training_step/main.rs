@@ -1,4 +1,4 @@
-//! Times single steps of training and judging, for `benches/pytorch/compare.sh`, which runs this beside `PyTorch`.
+//! Times single steps of training and judging. `benches/pytorch/compare.sh` runs it beside `PyTorch`.
 //!
 //! ```console
 //! $ cargo run --release --example training_step -- --list          # the networks as JSON
@@ -6,9 +6,10 @@
 //! $ cargo run --release --example training_step -- lenet avx2 <<< 'train 20'
 //! ```
 //!
-//! With the name of a network it reads orders from standard input and answers each with a line of JSON: `train N` and
-//! `judge N` with the milliseconds of `N` steps, `memory` with the resident and the peak resident size of the process in MiB
-//! (Linux only). The name of an instruction set (`portable`, `avx2`) after it is the fastest that is used.
+//! With the name of a network, it reads commands from standard input and answers each with a line of JSON:
+//! `train N` and `judge N` with the milliseconds of `N` steps, `memory` with the resident and the peak
+//! resident size of the process in MiB (Linux only). A second argument (`portable`, `avx2`) limits the
+//! instruction set.
 
 #![allow(clippy::print_stdout, reason = "answers are what this program is for")]
 
@@ -37,7 +38,7 @@ fn main() -> Result<()> {
     Ok(())
 }
 
-/// Answers orders about one network until there are no more.
+/// Answers commands about one network until standard input ends.
 fn answer(name: &str) -> Result<()> {
     let idle = memory();
     let mut cases = networks::all()?.into_iter();
@@ -63,7 +64,7 @@ fn milliseconds(count: usize, mut step: impl FnMut() -> Duration) -> Vec<f64> {
     (0..count).map(|_| step().as_secs_f64() * 1e3).collect()
 }
 
-/// Resident and peak resident size of this process in MiB; not a number where the system does not say.
+/// Resident and peak resident size of this process in MiB. NaN where the system does not report them.
 fn memory() -> (f64, f64) {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let size = |key: &str| {

@@ -79,6 +79,7 @@ fn check_device(data: &Path, device: &Device, column: &str, [mean, median, spear
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: measured latencies of NAS-Bench-201"]
 fn fit_to_a_hundred_cells_predicts_the_others() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
@@ -91,6 +92,7 @@ fn fit_to_a_hundred_cells_predicts_the_others() {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: measured latencies of NAS-Bench-201"]
 fn fit_to_a_hundred_cells_reproduces_the_cortex_a72_file() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");
@@ -121,6 +123,7 @@ fn fit_to_a_hundred_cells_reproduces_the_cortex_a72_file() {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: measured latencies of NAS-Bench-201"]
 fn read_counts_and_skips_unmeasured_cells() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");

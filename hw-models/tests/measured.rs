@@ -174,6 +174,7 @@ fn macs(network: &Architecture) -> (f64, f64) {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: measured latencies of NAS-Bench-201"]
 fn roofline_ranks_measured_networks_at_least_as_well_as_macs() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         println!("skipped: KILN_DATA names no folder with the measurements");

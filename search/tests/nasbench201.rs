@@ -60,18 +60,21 @@ fn assert_better(problem: &Problem, strategies: &str, test: fn(&StrategyResult) 
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn strategies_beat_random_search() {
     let Some(problem) = problem(Protocol::Queries, 100.0, Vec::new()) else { return };
     assert_better(&problem, "random,regularized_evolution,local_search,simulated_annealing", at_the_end);
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn strategies_with_a_model_beat_evolution() {
     let Some(problem) = problem(Protocol::Queries, 60.0, Vec::new()) else { return };
     assert_better(&problem, "regularized_evolution,clustered,gaussian_process", at_the_end);
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn early_stopping_beats_random_search_in_equal_time() {
     let cost = "train_s_per_epoch_cifar10_valid".to_owned();
     let protocol = Protocol::Time { cost, factor: 200.0 * 1.029 };
@@ -85,6 +88,7 @@ fn early_stopping_beats_random_search_in_equal_time() {
 
 /// After 12 epochs of CIFAR-100, the luckiest of the cells near each other is not the best of them.
 #[test]
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn without_the_noise_local_search_reports_better_cells() {
     let cost = "train_s_per_epoch_cifar10_valid".to_owned();
     let protocol = Protocol::Time { cost, factor: 24.0 * 1.029 };

@@ -35,7 +35,7 @@ pub use options::{OPTIONS_MAX, Options};
 pub use parameter::{ParameterKind, ParameterSpec, Segment, WeightRef};
 pub use registry::{SpaceBuilder, SpaceRegistry, Task};
 pub use scalar::{Scalar, deserialize_scalar};
-pub use settings::{Settings, SettingsError};
+pub use settings::{Found, Mismatch, Settings, SettingsError, SettingsProblem};
 pub use shape::Shape;
 pub use space::SearchSpace;
 pub use variable::{Activity, Variable};

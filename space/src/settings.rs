@@ -1,10 +1,16 @@
 //! Settings of a registered part as the user wrote them. The part reads them into its own type; errors name
 //! the key.
 
+mod problem;
+mod values;
+
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
 use serde_path_to_error::Segment;
 use thiserror::Error;
+
+pub use self::problem::{Found, Mismatch, SettingsProblem};
+use self::values::Values;
 
 /// A table of settings and its dotted path in the user's file.
 #[derive(Clone, Debug, PartialEq)]
@@ -19,15 +25,22 @@ pub struct Settings {
 pub struct SettingsError {
     /// Dotted path of the key, such as `space.stages.0.width`.
     pub key: String,
-    /// What was found and what is accepted.
-    pub problem: String,
+    /// What is wrong with it.
+    pub problem: SettingsProblem,
 }
 
 impl SettingsError {
     /// An impossible value at `key`: what was found and what is accepted.
     #[must_use]
     pub fn value(key: impl Into<String>, found: impl std::fmt::Display, expected: &str) -> Self {
-        Self { key: key.into(), problem: format!("found {found}, expected {expected}") }
+        let problem = SettingsProblem::Value { found: found.to_string(), expected: expected.to_owned() };
+        Self { key: key.into(), problem }
+    }
+
+    /// Settings that break a rule of their part, which the sentence states.
+    #[must_use]
+    pub fn rule(key: impl Into<String>, sentence: impl Into<String>) -> Self {
+        Self { key: key.into(), problem: SettingsProblem::Rule(sentence.into()) }
     }
 }
 
@@ -67,14 +80,14 @@ impl Settings {
     /// # Errors
     /// [`SettingsError`] with the key of an unknown name, a wrong type or a missing value.
     pub fn read<T: DeserializeOwned>(&self) -> Result<T, SettingsError> {
-        serde_path_to_error::deserialize(Value::Object(self.table.clone())).map_err(|error| {
+        serde_path_to_error::deserialize(Values(Value::Object(self.table.clone()))).map_err(|error| {
             let key = error.path().iter().fold(self.path.clone(), |path, segment| match segment {
                 Segment::Seq { index } => join(&path, &index.to_string()),
                 Segment::Map { key } => join(&path, key),
                 // An enum variant is a value, not a key, and an unknown segment has no name. Skip both.
                 Segment::Enum { .. } | Segment::Unknown => path,
             });
-            SettingsError { key, problem: error.into_inner().to_string() }
+            SettingsError { key, problem: error.into_inner() }
         })
     }
 }
@@ -121,5 +134,70 @@ mod tests {
         );
         assert_eq!(message(json!({ "inner": [{}] })), "`space.inner.0`: missing field `width`");
         assert_eq!(message(json!({})), "`space`: missing field `inner`");
+    }
+
+    /// Every kind of value that settings are made of.
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(deny_unknown_fields)]
+    struct Every {
+        flag: Option<bool>,
+        count: Option<u32>,
+        signed: Option<i64>,
+        share: Option<f32>,
+        pair: Option<[u8; 2]>,
+        name: Option<Name>,
+        scalar: Option<Scalar>,
+        open: Option<Value>,
+        by_name: Option<std::collections::BTreeMap<String, f64>>,
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(rename_all = "snake_case")]
+    enum Name {
+        Plain,
+        Wide(u8),
+        Deep { layers: u8 },
+    }
+
+    #[derive(Debug, PartialEq, Deserialize)]
+    #[serde(untagged)]
+    enum Scalar {
+        Number(f64),
+        Text(String),
+    }
+
+    #[test]
+    fn settings_are_read_and_refused_as_by_serde_json() {
+        let values = [
+            json!(true),
+            json!(3),
+            json!(-3),
+            json!(1.5),
+            json!(1e300),
+            json!("plain"),
+            json!("wide"),
+            json!(null),
+            json!([1, 2]),
+            json!([1, 2, 3]),
+            json!([1]),
+            json!([1, "x"]),
+            json!({ "wide": 3 }),
+            json!({ "wide": 300 }),
+            json!({ "deep": { "layers": 2 } }),
+            json!({ "deep": { "layer": 2 } }),
+            json!({ "deep": {} }),
+            json!({ "deep": 1, "wide": 2 }),
+            json!({}),
+        ];
+        for key in ["flag", "count", "signed", "share", "pair", "name", "scalar", "open", "by_name", "other"]
+        {
+            for value in &values {
+                let table = json!({ key: value });
+                let settings = Settings::new("space", table.as_object().unwrap().clone());
+                let own = settings.read::<Every>().map_err(|error| error.problem.to_string());
+                let theirs = serde_json::from_value::<Every>(table).map_err(|error| error.to_string());
+                assert_eq!(own, theirs, "{key} = {value}");
+            }
+        }
     }
 }

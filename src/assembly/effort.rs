@@ -1,10 +1,12 @@
-//! Whether strategy, evaluator and budget fit each other: which efforts are asked for, answered and paid for.
+//! Whether strategy, evaluator and budget fit together: the strategy's fidelities must be answered, and the
+//! budget must suffice for them.
 
 use kiln_search::{Fidelities, Fidelity, Strategy};
+use kiln_space::SettingsProblem;
 
 use crate::config::{ConfigError, RunConfig};
 
-/// Refuses a strategy that asks for what the evaluator does not answer.
+/// Refuses a strategy that uses a fidelity that the evaluator does not answer.
 pub(super) fn check_fidelities(
     config: &RunConfig,
     strategy: &dyn Strategy,
@@ -35,7 +37,7 @@ pub(super) fn check_fidelities(
     Err(refusal(config, key, &found, &expected))
 }
 
-/// What a strategy of several rungs needs from the evaluator, and what to do without.
+/// What a strategy with several rungs needs from the evaluator, and what to use instead.
 fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     match answered.full_epochs {
         epochs @ 2.. if answered.shorter => format!(
@@ -54,8 +56,8 @@ fn instead(kind: &str, evaluator: &str, answered: Fidelities) -> String {
     }
 }
 
-/// Refuses a budget that ends before a network is judged with full effort, and one of epochs where nothing is
-/// trained.
+/// Refuses a budget that ends before any network is judged with full effort, and a budget of epochs for an
+/// evaluator that does not train each network.
 pub(super) fn check_budget(
     config: &RunConfig,
     strategy: &dyn Strategy,
@@ -71,7 +73,7 @@ pub(super) fn check_budget(
         return Err(refusal(config, "search.epochs", "a budget in epochs", &expected));
     }
     let Some(needs) = strategy.needs(answered, search.in_flight) else {
-        let expected = "fewer rungs or a smaller `reduction`: no network ever comes to the highest rung";
+        let expected = "fewer rungs or a smaller `reduction`: no network reaches the highest rung";
         let found = format!("`{kind}` over {}", list(&strategy.fidelities(answered)));
         return Err(refusal(config, "search.strategy", &found, expected));
     };
@@ -81,7 +83,7 @@ pub(super) fn check_budget(
     for (key, budget, needed) in budgets {
         if let Some(found) = budget.filter(|budget| *budget < needed) {
             let mut expected = format!(
-                "at least {needed}: only then `{kind}` judges a first network with full effort (fidelities: \
+                "at least {needed}, so that `{kind}` judges one network with full effort (fidelities: \
                  {}; {} trials in flight)",
                 list(&rungs),
                 search.in_flight
@@ -95,13 +97,15 @@ pub(super) fn check_budget(
     Ok(())
 }
 
-/// Names in these messages are explanations: none of them is a better spelling of another.
+/// Names in backticks explain these errors. They are no alternative spellings, so no nearest name is
+/// suggested.
 fn refusal(config: &RunConfig, key: &str, found: &str, expected: &str) -> ConfigError {
-    let problem = format!("found {found}, expected {expected}");
+    let problem =
+        Box::new(SettingsProblem::Value { found: found.to_owned(), expected: expected.to_owned() });
     ConfigError::Value { place: config.document.place(key), problem, nearest: None }
 }
 
-/// Fidelities as people list them.
+/// A list of fidelities as text.
 fn list(fidelities: &[Fidelity]) -> String {
     let said: Vec<String> = fidelities.iter().map(ToString::to_string).collect();
     said.join(", ")

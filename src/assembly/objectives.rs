@@ -1,4 +1,4 @@
-//! What is minimized, and what a target names: it must be measured or computed.
+//! Checks that every objective and every target is measured or computed.
 
 use kiln_search::CostSet;
 use serde_json::json;
@@ -6,14 +6,15 @@ use serde_json::json;
 use super::TABLE;
 use crate::config::{ConfigError, RunConfig};
 
-/// Where no objective is stated and the usual one is not measured, takes what is: the run folder says so then.
+/// Without stated objectives, and where the evaluator does not measure the default one, takes the first
+/// metric that it measures. The run folder records the choice.
 pub(super) fn choose(config: &mut RunConfig, metrics: &[String]) -> Result<(), ConfigError> {
     let stated = config.document.root()["search"].get("objectives").is_some();
     if stated || config.search.objectives.iter().all(|usual| metrics.contains(usual)) {
         return Ok(());
     }
     let first = match (config.evaluator.kind.as_str(), metrics) {
-        // The columns of a table are in no order that says which one matters.
+        // The order of a table's columns does not show which one matters.
         (TABLE, [_, _, ..]) | (_, []) => {
             let expected = format!("some of `{}`", metrics.join("`, `"));
             return Err(config.document.missing("search.objectives", &expected));
@@ -25,9 +26,9 @@ pub(super) fn choose(config: &mut RunConfig, metrics: &[String]) -> Result<(), C
     Ok(())
 }
 
-/// An objective, and what a target names, must be measured by the evaluator or be a cost. `optional` are the
-/// metrics that the evaluator measures where they are asked for: an objective asks for them, a target does
-/// not, for it may change between two runs.
+/// Checks that objectives and target names are metrics of the evaluator or costs. `optional` lists the
+/// metrics that the evaluator measures only on request. An objective requests them. A target does not,
+/// because it may change between two runs.
 pub(super) fn check(
     config: &RunConfig,
     costs: &CostSet,

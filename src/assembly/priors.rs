@@ -1,4 +1,4 @@
-//! What a strategy is given to begin with must be of the study's own space.
+//! Earlier results that a strategy starts from must come from the same search space.
 
 use std::path::{Path, PathBuf};
 
@@ -6,28 +6,28 @@ use kiln_search::RunPaths;
 use kiln_space::SettingsError;
 use serde_json::{Map, Value};
 
-use crate::config::{ConfigError, Document, RunConfig, difference};
+use crate::config::{ConfigError, Difference, Document, RunConfig, difference};
 
-/// Refuses journals of studies that searched another space, as the configs in their run folders say. A
-/// journal that lies alone is held against the space by its genotypes only.
+/// Refuses journals of studies that searched another space, according to the config in their run folder. A
+/// journal outside a run folder is compared by its genotypes alone.
 pub(super) fn check_journals(config: &RunConfig) -> Result<(), ConfigError> {
     let settings = &config.search.strategy.settings;
     for (key, journal) in journals(settings.table()) {
         let Some(space) = space_of(&journal) else { continue };
         let own = &config.document.root()["space"];
-        if let Some((at, there, here)) = difference("space", &space, own) {
+        if let Some(Difference { key: at, there, here }) = difference("space", &space, own) {
             let problem = format!(
-                "{} is of another space: `{at}` is {there} there and {here} here; name a study of the same \
-                 space",
+                "{}: its study searched another space, where `{at}` is {there} (here {here}); name a study \
+                 of the same space",
                 journal.display()
             );
-            return Err(config.document.explain(&SettingsError { key: settings.key(&key), problem }));
+            return Err(config.document.explain(&SettingsError::rule(settings.key(&key), problem)));
         }
     }
     Ok(())
 }
 
-/// The journals that a strategy's settings name, each with its key.
+/// The journals that the settings of a strategy name, each with its key.
 fn journals(settings: &Map<String, Value>) -> Vec<(String, PathBuf)> {
     let under = |table: &str, key: &str| settings.get(table).and_then(|table| table.get(key)).cloned();
     let path = |value: &Value| value.as_str().map(PathBuf::from);
@@ -39,7 +39,7 @@ fn journals(settings: &Map<String, Value>) -> Vec<(String, PathBuf)> {
     named
 }
 
-/// The table `[space]` of the study whose journal this is, if its run folder is around it.
+/// The table `[space]` of the study that wrote this journal, if the journal is in a run folder.
 fn space_of(journal: &Path) -> Option<Value> {
     let paths = RunPaths::new(journal.parent()?);
     let text = paths.read_config().ok()?;

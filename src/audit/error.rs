@@ -1,4 +1,4 @@
-//! What can go wrong in an audit.
+//! Errors of an audit.
 
 use std::path::PathBuf;
 
@@ -6,14 +6,14 @@ use kiln_search::EvalError;
 use kiln_space::{SettingsError, SpaceError};
 use thiserror::Error;
 
-/// An audit cannot be made, or was stopped.
+/// An audit that cannot be made, or that was stopped.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum AuditError {
     /// The study has no supernet.
-    #[error("the evaluator of this run is `{kind}`; an audit is for runs with the evaluator `supernet`")]
+    #[error("the evaluator of this run is `{kind}`; audits need the evaluator `supernet`")]
     Evaluator {
-        /// Its evaluator.
+        /// Kind of the study's evaluator.
         kind: String,
     },
     /// A part cannot be built from the run's settings.
@@ -22,9 +22,10 @@ pub enum AuditError {
     /// A drawn architecture cannot be built.
     #[error("an architecture of the run's space cannot be built")]
     Space(#[source] SpaceError),
-    /// The space is small, or the constraints are tight.
+    /// Fewer architectures meet the constraints than the audit needs.
     #[error(
-        "only {found} different architectures meet the constraints, {wanted} were asked for; lower `--networks`"
+        "only {found} different architectures meet the constraints, {wanted} were asked for; lower \
+         `--networks`"
     )]
     TooFew {
         /// Architectures found.
@@ -37,43 +38,65 @@ pub enum AuditError {
     File {
         /// File.
         path: PathBuf,
-        /// What was tried.
+        /// Operation that failed.
         action: &'static str,
         /// Why it failed.
         source: std::io::Error,
     },
-    /// A whole file cannot be read or written, or is not what was written.
+    /// A file cannot be read or written, or its content is damaged.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
-    /// Another process writes the file of trained networks.
-    #[error("{}: another audit of this run is under way; wait for it, or stop it", path.display())]
+    /// Another process holds the lock on the file of trained networks.
+    #[error("{}: another audit of this run is running; wait for it, or stop it", path.display())]
     Held {
         /// File.
         path: PathBuf,
     },
     /// A line of the file of trained networks is damaged.
-    #[error("{}:{line}: {problem}; remove the line, and its network is trained again", path.display())]
+    #[error("{}:{line}: {damage}; remove the line to train its network again", path.display())]
     Line {
         /// File.
         path: PathBuf,
         /// Line, from 1.
         line: usize,
         /// What is wrong with it.
-        problem: String,
+        damage: AuditDamage,
     },
-    /// The file of what an audit found is not what an audit writes.
+    /// The result file of the audit is damaged.
     #[error(
-        "{}: damaged ({problem}); remove it, or run `kiln supernet audit` again, which trains nothing twice", path.display()
+        "{}: damaged ({damage}); remove it, or run `kiln supernet audit` again, which trains nothing \
+         twice", path.display()
     )]
     Damaged {
         /// File.
         path: PathBuf,
         /// What is wrong with it.
-        problem: String,
+        damage: AuditDamage,
     },
     /// An evaluation was stopped, or its environment is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),
+}
+
+/// Damage in a file of an audit.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum AuditDamage {
+    /// The text is not JSON in the expected form, or its hash does not match.
+    #[error("{0}")]
+    Text(String),
+    /// The version of the format is unknown, because a later build wrote the file or because it is damaged.
+    #[error("unknown format version {0}")]
+    Version(u32),
+    /// Every audit has at least one predictor, and the file has none.
+    #[error("it has no predictor")]
+    NoPredictor,
+    /// A rank correlation is outside its range.
+    #[error("tau of `{predictor}` is not between -1 and 1")]
+    Tau {
+        /// The predictor.
+        predictor: String,
+    },
 }
 
 impl AuditError {
@@ -81,7 +104,7 @@ impl AuditError {
         Self::Eval(EvalError::Interrupted)
     }
 
-    /// Whether it is one of the call, not of the work.
+    /// Whether the user can fix the error. Other errors happen while the audit works.
     #[must_use]
     pub const fn is_callers(&self) -> bool {
         match self {

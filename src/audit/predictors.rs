@@ -1,29 +1,31 @@
-//! How well numbers that are known without training order networks as training does.
+//! Rank correlations between the results of training and numbers that need no training.
 
 use kiln_search::{Outcome, RankCorrelation, rank_correlation};
 use serde::{Deserialize, Serialize};
 
 use super::AuditedNetwork;
 
-/// The first training as a predictor of the others.
+/// Name of the first training as a predictor of the others.
 const TRAINED_AGAIN: &str = "trained again";
 
-/// Before a metric: by the shared weights, where the supernet's estimate is corrected.
+/// Prefix of a metric that shared weights measured and anchors did not correct.
 const SHARED: &str = "uncorrected";
-/// The number of parameters, corrected as the supernet's estimate is.
+/// Name of the number of parameters after the same correction as the supernet's estimate.
 const CORRECTED_PARAMETERS: &str = "corrected parameters";
 
-/// How well one number orders the networks as training them does.
+/// How well one number ranks the networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Predictor {
     /// Name of the number.
     pub name: String,
-    /// Kendall's tau-b, 1 for the same order; `None` where all values are the same, or too few networks could be measured.
+    /// Kendall's tau-b: 1 means the same order as training. `None` where all values are equal, or where too
+    /// few networks were measured.
     pub correlation: Option<RankCorrelation>,
 }
 
-/// Correlations over the networks for which every number is known. `metrics` are the evaluator's; the first orders.
+/// Correlations over the networks for which every number is known. `metrics` are those of the evaluator. The
+/// first one ranks the networks.
 pub(super) fn compare(
     networks: &[AuditedNetwork],
     metrics: &[String],
@@ -35,7 +37,7 @@ pub(super) fn compare(
     let columns = |network: &AuditedNetwork| {
         let mut row =
             metrics.iter().map(|name| value(&network.estimated, name)).collect::<Option<Vec<f64>>>()?;
-        // More of them should mean less error.
+        // More parameters or MACs should mean less error.
         row.extend([-(network.parameters as f64), -(network.macs as f64)]);
         row.push(value(&network.proxy, proxy)?);
         if has_rivals {
@@ -78,19 +80,19 @@ pub(super) fn compare(
     predictors
 }
 
-/// What a metric of a short training is called: by the epochs alone where it is the metric that orders.
+/// Name of a metric of a short training: the epochs alone for the metric that ranks the networks.
 fn trained_for(epochs: u32, metric: &str, ordering: &str) -> String {
     let trained = format!("trained {epochs} epoch{}", if epochs == 1 { "" } else { "s" });
     if metric == ordering { trained } else { format!("{trained}, {metric}") }
 }
 
-/// A metric of the first training, and its mean over the others; `None` where there are no others.
+/// A metric of the first training, and its mean over the others. `None` where there are no others.
 fn first_and_others(network: &AuditedNetwork, metric: &str) -> Option<(f64, f64)> {
     let (first, others) = network.trained.split_first()?;
     Some((value(first, metric)?, mean(others, metric)?))
 }
 
-/// The mean of a metric; `None` if an outcome does not have it, or there is none.
+/// The mean of a metric. `None` without outcomes, or if an outcome lacks it.
 pub(super) fn mean(outcomes: &[Outcome], metric: &str) -> Option<f64> {
     let found = outcomes.iter().map(|outcome| value(outcome, metric)).collect::<Option<Vec<f64>>>()?;
     (!found.is_empty()).then(|| found.iter().sum::<f64>() / found.len() as f64)

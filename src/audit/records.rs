@@ -1,4 +1,5 @@
-//! Networks that an audit has trained, one a line of a file in the run folder, so that none is trained twice.
+//! Networks that an audit has trained. The file in the run folder has one line for each, so none is trained
+//! twice.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Seek, SeekFrom, Write};
@@ -10,35 +11,35 @@ use kiln_search::{Outcome, Progress};
 use kiln_space::Genotype;
 use serde::{Deserialize, Serialize};
 
-use super::AuditError;
+use super::{AuditDamage, AuditError};
 
-/// Kiln writes no longer file.
+/// Kiln writes no larger file.
 const LONGEST_BYTES: u64 = 256 << 20;
 
-/// One network.
+/// The outcome of one training.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Record {
     /// Fingerprint of the evaluator that trained it.
     pub(super) reference: String,
     pub(super) genotype: Genotype,
-    /// Which training of it.
+    /// Number of the repeat.
     #[serde(default)]
     pub(super) repeat: u32,
     pub(super) outcome: Outcome,
-    /// How long it took.
+    /// Duration of the training.
     pub(super) seconds: f64,
 }
 
-/// The file, which this process alone may write.
+/// The file. The lock on it makes this process the only writer.
 pub(super) struct Records {
     path: PathBuf,
     state: Mutex<(File, Vec<Record>)>,
 }
 
 impl Records {
-    /// Opens the file, which is made when it is missing. Warns of lines that are not checked. A last line
-    /// without its end was being written when the process died, and is cut off.
+    /// Opens the file, and creates a missing one. Warns of lines without a check. A last line without a line
+    /// end was being written when a process died, so it is cut off.
     pub(super) fn open(path: &Path, progress: &dyn Progress) -> Result<Self, AuditError> {
         let failed = |action| move |source| AuditError::File { path: path.to_owned(), action, source };
         check_file(path)?;
@@ -52,13 +53,16 @@ impl Records {
         let text = read_text(path, LONGEST_BYTES)?;
         let whole = text.rfind('\n').map_or(0, |end| end + 1);
         let parse = |(index, line): (usize, &str)| {
-            let damaged = |problem| AuditError::Line { path: path.to_owned(), line: index + 1, problem };
-            parse_line(line.as_bytes()).map_err(|problem| damaged(problem.to_string()))
+            parse_line(line.as_bytes()).map_err(|problem| AuditError::Line {
+                path: path.to_owned(),
+                line: index + 1,
+                damage: AuditDamage::Text(problem.to_string()),
+            })
         };
         let lines = text[..whole].lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;
         if lines.iter().any(|line: &Checked<Record>| !line.is_checked) {
             progress.warn(&format!(
-                "{}: an older build wrote lines without a hash: they are not checked",
+                "{}: lines of an older build have no hash and are not checked",
                 path.display()
             ));
         }
@@ -66,11 +70,11 @@ impl Records {
         if whole < text.len() {
             file.set_len(whole as u64).map_err(failed("cut off an unfinished line"))?;
         }
-        file.seek(SeekFrom::Start(whole as u64)).map_err(failed("go to the end"))?;
+        file.seek(SeekFrom::Start(whole as u64)).map_err(failed("seek to the end"))?;
         Ok(Self { path: path.to_owned(), state: Mutex::new((file, records)) })
     }
 
-    /// What is known of a network.
+    /// The recorded outcome of a training.
     pub(super) fn get(&self, reference: &str, genotype: &Genotype, repeat: u32) -> Option<Outcome> {
         let state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut records = state.1.iter();
@@ -80,7 +84,7 @@ impl Records {
         found.map(|known| known.outcome.clone())
     }
 
-    /// Keeps a network; it is on disk afterwards.
+    /// Appends a record and syncs it to disk.
     pub(super) fn append(&self, record: Record) -> Result<(), AuditError> {
         let mut state = self.state.lock().unwrap_or_else(PoisonError::into_inner);
         let mut line = seal_line(&record);
@@ -92,8 +96,8 @@ impl Records {
     }
 }
 
-/// Refuses a folder, a pipe or a device in the place of the file: opening a pipe would wait for its other
-/// end.
+/// Refuses a folder, a pipe or a device in the place of the file. Opening a pipe would block until its other
+/// end is opened.
 fn check_file(path: &Path) -> Result<(), AuditError> {
     match kiln_files::optional(kiln_files::open(path, LONGEST_BYTES)) {
         Ok(_) => Ok(()),

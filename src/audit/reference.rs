@@ -1,4 +1,4 @@
-//! The trainings that estimates are held against: how each is done, and several at one time.
+//! The trainings that estimates are compared with: their settings, and running several at the same time.
 
 use std::sync::Mutex;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -10,7 +10,7 @@ use serde_json::{Map, Value};
 
 use super::{AuditError, AuditPlan};
 
-/// Settings that say how a network is trained, in `[evaluator]` and in `[finish]`.
+/// Keys of `[evaluator]` and `[finish]` that define how a network is trained.
 const TRAINING_KEYS: [&str; 9] = [
     "epochs",
     "batch",
@@ -22,13 +22,14 @@ const TRAINING_KEYS: [&str; 9] = [
     "ema",
     "patience",
 ];
-/// Those of `[evaluator]` alone that hold for a network of its own too.
+/// Keys of `[evaluator]` that also apply when a network is trained on its own.
 const EVALUATOR_KEYS: [&str; 3] = ["device", "devices", "checkpoint_steps"];
-/// Those that `[finish]` does not take over from the supernet.
+/// Keys that `[finish]` does not take from the supernet.
 const NOT_INHERITED: [&str; 2] = ["warmup_epochs", "patience"];
 
-/// Settings with which a network is trained on its own: as `[finish]` trains what a search has found, but from new weights and
-/// without the validation split. A supernet's own rate is of the gradients of several subnets, and no network is used after it.
+/// Settings for training a network on its own. They are those of `[finish]`, but with new weights and without
+/// the validation split. The supernet's learning rate is not used, because it applies to gradients summed
+/// over several subnets.
 pub(super) fn training(
     supernet: &Settings,
     finish: Option<&Settings>,
@@ -52,10 +53,11 @@ pub(super) fn training(
     table
 }
 
-/// What stands for the repeat where a training is a short one: its seed is its own, so that it is no beginning of another.
+/// Stands for the repeat of a short training. It gives the training its own seed, so that no longer training
+/// begins with it.
 pub(super) const SHORT: u32 = u32::MAX;
 
-/// The seed of a training; those of the first repeat are the trial's own.
+/// The seed of a training. The first repeat uses the seed of the trial.
 pub(super) fn seed(study_seed: u64, repeat: u32, genotype: &Genotype) -> u64 {
     let seed = match repeat {
         0 => study_seed,
@@ -64,7 +66,7 @@ pub(super) fn seed(study_seed: u64, repeat: u32, genotype: &Genotype) -> u64 {
     seed::trial_seed(seed, genotype)
 }
 
-/// Works on the items with so many threads until all are done, one fails or the user stops.
+/// Processes the items on this many threads until all are done, one fails, or the user stops.
 pub(super) fn side_by_side<T: Copy + Sync>(
     items: &[T],
     plan: AuditPlan<'_>,

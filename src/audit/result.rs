@@ -1,4 +1,4 @@
-//! What an audit found, as a file of the run folder: `kiln report` shows it without training anything.
+//! The result of an audit as a file of the run folder. `kiln report` shows it without training anything.
 
 use std::path::Path;
 
@@ -6,76 +6,75 @@ use kiln_files::{Checked, FileError, optional, parse_document, read, write_docum
 use kiln_search::RunPaths;
 use serde::{Deserialize, Serialize};
 
-use super::{Audit, AuditError};
+use super::{Audit, AuditDamage, AuditError};
 
 /// Name of the file.
 const FILE: &str = "audit.json";
 /// Version of its format.
 const VERSION: u32 = 3;
-/// Oldest version that is read. It has no `check`.
+/// Oldest version that can be read. It has no `check`.
 const OLDEST: u32 = 2;
-/// Longest file that is read, in bytes.
+/// Size limit for reading, in bytes.
 const LONGEST_BYTES: u64 = 64 << 20;
 
-/// Largest tau: 1, but for rounding.
+/// Largest accepted tau: 1 with room for rounding.
 const LARGEST_TAU: f64 = 1.0 + 1e-9;
 
-/// The file.
+/// Content of the file.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
-    /// Epochs of each network, where they are not those of `[finish]`.
+    /// Epochs of each training, unless they are those of `[finish]`.
     epochs: Option<u32>,
     audit: Audit,
 }
 
 impl Audit {
-    /// Writes what was found into `audit.json` of the run folder.
+    /// Writes the result into `audit.json` of the run folder.
     pub(super) fn save(&self, paths: &RunPaths, epochs: Option<u32>) -> Result<(), AuditError> {
         let document = Document { version: VERSION, epochs, audit: self.clone() };
         Ok(write_document(&paths.root().join(FILE), &document)?)
     }
 
-    /// What the last audit of a run found; `None` if there was none. Files of older builds carry no hash.
+    /// The result of the last audit of a run. `None` without an audit. Files of older builds carry no hash.
     ///
     /// # Errors
-    /// [`AuditError::Files`] when the file cannot be read, [`AuditError::Damaged`] when it is not what an
-    /// audit wrote.
+    /// [`AuditError::Files`] when the file cannot be read, [`AuditError::Damaged`] when it is damaged.
     pub fn load(paths: &RunPaths) -> Result<Option<Checked<Self>>, AuditError> {
         let path = paths.root().join(FILE);
         let bytes = optional(read(&path, LONGEST_BYTES))?;
         bytes.map(|bytes| Self::parse(&bytes, &path)).transpose()
     }
 
-    /// The audit in the bytes of a file.
+    /// Parses the bytes of a file.
     fn parse(bytes: &[u8], path: &Path) -> Result<Checked<Self>, AuditError> {
-        let damaged = |problem: String| AuditError::Damaged { path: path.to_owned(), problem };
+        let damaged = |damage| AuditError::Damaged { path: path.to_owned(), damage };
         let as_damage = |error| match error {
-            FileError::Damaged { problem, .. } => damaged(problem.to_string()),
+            FileError::Damaged { problem, .. } => damaged(AuditDamage::Text(problem.to_string())),
             error => error.into(),
         };
         let read: Checked<Document> = parse_document(path, bytes).map_err(as_damage)?;
         let version = read.content.version;
         if !(OLDEST..=VERSION).contains(&version) {
-            return Err(damaged(format!("version {version} of its format is not known")));
+            return Err(damaged(AuditDamage::Version(version)));
         }
         let Checked { content, is_checked } = read.required(path, version > OLDEST).map_err(as_damage)?;
         content.audit.check(path)?;
         Ok(Checked { content: content.audit, is_checked })
     }
 
-    /// Holds the numbers against what they mean.
+    /// Checks that the numbers are possible.
     fn check(&self, path: &Path) -> Result<(), AuditError> {
-        let damaged = |problem: String| Err(AuditError::Damaged { path: path.to_owned(), problem });
+        let damaged = |damage| Err(AuditError::Damaged { path: path.to_owned(), damage });
         if self.predictors.is_empty() {
-            return damaged("it names no predictor".to_owned());
+            return damaged(AuditDamage::NoPredictor);
         }
         for predictor in &self.predictors {
             if let Some(found) = predictor.correlation
                 && ![found.tau, found.low, found.high].iter().all(|tau| tau.abs() <= LARGEST_TAU)
             {
-                return damaged(format!("tau of `{}` is not between -1 and 1", predictor.name));
+                return damaged(AuditDamage::Tau { predictor: predictor.name.clone() });
             }
         }
         Ok(())
@@ -114,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_written_is_read() {
+    fn audit_round_trips_through_file() {
         let folder = tempfile::tempdir().unwrap();
         let paths = RunPaths::new(folder.path());
         assert_eq!(Audit::load(&paths).unwrap(), None);
@@ -125,7 +124,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_named_by_its_file() {
+    fn damaged_audit_error_names_file() {
         let folder = tempfile::tempdir().unwrap();
         let paths = RunPaths::new(folder.path());
         audit().save(&paths, None).unwrap();
@@ -166,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_audits() {
+    fn damaged_audits_do_not_panic() {
         let folder = tempfile::tempdir().unwrap();
         audit().save(&RunPaths::new(folder.path()), None).unwrap();
         let bytes = fs::read(folder.path().join(FILE)).unwrap();

@@ -1,5 +1,5 @@
-//! What an estimate that anchors correct is held against: the same shared weights without them, and what the same anchors make of
-//! the number of parameters.
+//! Alternatives to an estimate that anchors correct: the estimate of the shared weights alone, and the number
+//! of parameters corrected with the same anchors.
 
 use std::path::Path;
 
@@ -12,39 +12,42 @@ use serde_json::{Map, Value};
 
 use super::AuditError;
 
-/// Key of `[evaluator]` that says which networks correct a supernet's estimates.
+/// Key of `[evaluator]` for the networks that correct a supernet's estimates.
 const ANCHORS: &str = "anchors";
 
-/// An estimate that is corrected should be better than what it is made of.
+/// A corrected estimate should rank better than either of these.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Rivals {
-    /// Measured with the shared weights, not corrected.
+    /// Measured with the shared weights, without correction.
     pub shared: Outcome,
-    /// The metric by which networks are ordered, as the number of parameters gives it when the same anchors correct that in the same way.
+    /// The metric that ranks the networks, predicted from the number of parameters with the same anchors and
+    /// the same correction.
     pub parameters: f64,
 }
 
-/// The anchors that correct a prepared supernet's estimates, from its run folder; none where its settings name none.
+/// The anchors that correct the estimates of a prepared supernet, from its run folder. Empty if the settings
+/// name none.
 pub(super) fn correcting(settings: &Map<String, Value>, run: &Path) -> Result<Vec<Anchor>, AuditError> {
     let networks = settings.get(ANCHORS).and_then(|anchors| anchors.get("networks")).and_then(Value::as_u64);
     let wanted = networks.and_then(|networks| usize::try_from(networks).ok()).unwrap_or(0);
-    // That they are of an older build was said when the supernet was prepared.
+    // The user was already warned of anchors from an older build when the supernet was prepared.
     let mut found = if wanted > 0 { anchors(run)?.content } else { Vec::new() };
-    // Behind them there may be others, of a time when more were wanted.
+    // The file may hold more anchors, from a run that used more.
     found.truncate(wanted);
     Ok(found)
 }
 
-/// What the rivals of estimates come from.
+/// Inputs for computing the rivals of an estimate.
 pub(super) struct RivalSources {
     shared: Built,
     parameters: Correction,
 }
 
 impl RivalSources {
-    /// The sources for a supernet that is prepared, so that its anchors stand in the run folder; `None` where it has none. `settings` are its
-    /// own, and `build` builds a supernet. The anchors are those that correct its estimates.
+    /// The inputs for a prepared supernet, whose run folder holds the anchors. `None` if it has no anchors.
+    /// `settings` are those of the supernet, and `build` builds one. The anchors are those that correct its
+    /// estimates.
     pub(super) fn prepared(
         mut settings: Map<String, Value>,
         build: impl FnOnce(Map<String, Value>) -> Result<Built, AuditError>,
@@ -69,7 +72,7 @@ impl RivalSources {
         Ok(Correction::fit(&points).map(|parameters| Self { shared, parameters }))
     }
 
-    /// The rivals of an estimate; `judge` judges the network by an evaluator.
+    /// The rivals of an estimate. `judge` evaluates the network with an evaluator.
     pub(super) fn of(
         &self,
         space: &dyn SearchSpace,
@@ -81,7 +84,7 @@ impl RivalSources {
     }
 }
 
-/// A guess at the logarithm of the metric: more parameters should mean less error.
+/// A rough prediction of the metric's logarithm: more parameters mean less error.
 fn by_parameters(architecture: &Architecture) -> f64 {
     -(architecture.counts().parameters.max(1) as f64).ln()
 }

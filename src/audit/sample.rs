@@ -1,4 +1,4 @@
-//! Which architectures are audited.
+//! Chooses the architectures of an audit.
 
 use std::num::NonZeroUsize;
 
@@ -8,10 +8,11 @@ use kiln_space::Genotype;
 use super::AuditError;
 use crate::assembly::Assembly;
 
-/// Draws for each architecture that is wanted.
+/// Draws for each wanted architecture.
 const ATTEMPTS: usize = 100;
 
-/// Different feasible architectures, none of `excluded`, the same for a study whenever it is asked; fewer of them are the first of more.
+/// Different feasible architectures that are not in `excluded`. The same study always gives the same list,
+/// and a shorter list is the beginning of a longer one.
 pub(super) fn draw(
     assembly: &Assembly,
     wanted: NonZeroUsize,

@@ -1,4 +1,4 @@
-//! The comparison, and the file of trained networks.
+//! The comparison of predictors, and the file of trained networks.
 
 use std::collections::BTreeMap;
 use std::fs;
@@ -28,11 +28,11 @@ fn network(index: u8, error: f64, estimate: f64) -> AuditedNetwork {
 }
 
 #[test]
-fn each_number_is_held_against_what_training_measured() {
-    // Estimates in the order of the errors, parameters against it, MACs all the same.
+fn every_predictor_is_compared_with_training() {
+    // Estimates follow the order of the errors, parameters the reverse order, and all MACs are equal.
     let mut networks: Vec<AuditedNetwork> =
         (1..=6).map(|i| network(i, f64::from(i), 50.0 + f64::from(i))).collect();
-    // What could not be trained does not count.
+    // Networks whose training failed are not counted.
     networks.push(AuditedNetwork {
         trained: vec![measured(&[("error_percent", f64::NAN)])],
         ..network(9, 0.0, 99.0)
@@ -53,7 +53,8 @@ fn each_number_is_held_against_what_training_measured() {
         ("trained 2 epochs", Some(-1.0)),
     ];
     assert_eq!(taus, expected);
-    // Trained again, the first two change places: their mean is the same, and 13 of 15 pairs are as in the first training.
+    // In the second training the first two networks change places. The mean order stays the same, and 13 of
+    // 15 pairs are ordered as in the first training.
     for (network, again) in networks.iter_mut().zip([2.0, 1.0, 3.0, 4.0, 5.0, 6.0, 7.0]) {
         network.trained.push(measured(&[("error_percent", again)]));
     }
@@ -64,7 +65,7 @@ fn each_number_is_held_against_what_training_measured() {
 }
 
 #[test]
-fn short_trainings_are_compared_by_every_metric() {
+fn short_trainings_give_predictor_for_every_metric() {
     let mut networks: Vec<AuditedNetwork> = (1..=6).map(|i| network(i, f64::from(i), f64::from(i))).collect();
     for (index, network) in (1..).map(f64::from).zip(&mut networks) {
         network.estimated = measured(&[("error_percent", index), ("loss_nats", -index)]);
@@ -79,7 +80,7 @@ fn short_trainings_are_compared_by_every_metric() {
 }
 
 #[test]
-fn a_corrected_estimate_stands_beside_what_it_is_made_of() {
+fn corrected_estimate_is_listed_with_its_rivals() {
     let mut networks: Vec<AuditedNetwork> = (1..=6).map(|i| network(i, f64::from(i), f64::from(i))).collect();
     let names = |networks: &[AuditedNetwork]| -> Vec<(String, Option<f64>)> {
         let found = predictors::compare(networks, &["error_percent".to_owned()], "negative_naswot", 1);
@@ -100,7 +101,7 @@ fn a_corrected_estimate_stands_beside_what_it_is_made_of() {
 }
 
 #[test]
-fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
+fn records_drop_unfinished_line_and_report_damaged_line() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("audit.jsonl");
     let said = Warnings::default();
@@ -137,10 +138,10 @@ fn records_survive_an_unfinished_line_and_name_a_damaged_one() {
     fs::write(&path, format!("{text}{old}\n")).unwrap();
     let records = Records::open(&path, &said).unwrap();
     assert_eq!(records.get("a", &Genotype::new([3]), 1), Some(record(3).outcome));
-    assert!(said.0.lock().unwrap()[0].contains("they are not checked"));
+    assert!(said.0.lock().unwrap()[0].contains("are not checked"));
 }
 
-/// Keeps what a person is warned of.
+/// Collects warnings.
 #[derive(Default)]
 struct Warnings(Mutex<Vec<String>>);
 
@@ -157,7 +158,7 @@ impl Progress for Warnings {
 }
 
 #[test]
-fn a_network_of_its_own_is_trained_as_the_supernet_with_fewer_epochs() {
+fn reference_training_inherits_supernet_settings_with_given_epochs() {
     let table = serde_json::json!({ "epochs": 30, "warmup_epochs": 3, "subnets": 4, "batch": 8, "ema": 0.9 });
     let settings = Settings::new("evaluator", table.as_object().unwrap().clone());
     let training = |finish, epochs| Value::Object(reference::training(&settings, finish, epochs));
@@ -167,7 +168,7 @@ fn a_network_of_its_own_is_trained_as_the_supernet_with_fewer_epochs() {
 }
 
 #[test]
-fn a_network_of_its_own_is_trained_as_networks_are_finished() {
+fn reference_training_uses_finish_settings() {
     let table = |value: Value| value.as_object().unwrap().clone();
     let supernet = table(serde_json::json!({ "epochs": 30, "warmup_epochs": 3, "batch": 8, "patience": 2 }));
     let finish =
@@ -178,7 +179,7 @@ fn a_network_of_its_own_is_trained_as_networks_are_finished() {
 }
 
 #[test]
-fn repeats_begin_from_other_weights() {
+fn repeats_have_different_seeds() {
     let genotype = Genotype::new([1, 2]);
     let seeds: std::collections::BTreeSet<u64> =
         (0..5).map(|repeat| reference::seed(7, repeat, &genotype)).collect();
@@ -187,7 +188,7 @@ fn repeats_begin_from_other_weights() {
 }
 
 #[test]
-fn the_first_failure_ends_the_work() {
+fn first_failure_stops_all_threads() {
     let stop = AtomicBool::new(false);
     let plan = AuditPlan {
         networks: NonZeroUsize::MIN,

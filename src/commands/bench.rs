@@ -1,4 +1,4 @@
-//! `kiln bench`: strategies on problems whose answers are known.
+//! `kiln bench`: compares strategies on problems with known results.
 
 use std::fmt::Write;
 
@@ -156,8 +156,8 @@ fn text(comparison: &Comparison) -> String {
     }
     let mut text = format!("{problem}: budget {budget} {unit}, {seeds} seeds\n\n{table}");
     if denoised {
-        text += "\ndenoised: of the architecture that a Gaussian process over the trials puts first; p: that it is better than \
-                 the best by the signal\n";
+        text += "\ndenoised: regret of the architecture that a Gaussian process over the trials ranks \
+                 first; p: for being better than the best by the signal\n";
     }
     if !baselines.is_empty() {
         let _ = write!(text, "\n{}", tests(comparison));
@@ -165,7 +165,8 @@ fn text(comparison: &Comparison) -> String {
     if denoised || !baselines.is_empty() {
         let _ = writeln!(
             text,
-            "\np: one-sided Wilcoxon signed-rank test on the same seeds that it is better; * below {alpha}, ! worse at that level"
+            "\np: one-sided Wilcoxon signed-rank test on the same seeds, for being better; * below {alpha}, \
+             ! worse at that level"
         );
     }
     text

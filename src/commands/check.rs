@@ -1,4 +1,4 @@
-//! `kiln check`: what a config describes, without training anything.
+//! `kiln check`: describes a study without training anything.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -19,7 +19,7 @@ use crate::report::PredictedFor;
 use crate::text_table::{Align, TextTable};
 use crate::{output, reading, units};
 
-/// Sizes with more digits are also said as a power of ten.
+/// Sizes with more digits are also shown as a power of ten.
 const DIGITS: usize = 9;
 
 pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
@@ -45,7 +45,7 @@ pub(crate) fn run(config: &Path, common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// What is odd about the data.
+/// Notes about unusual properties of the data.
 fn notes(assembly: &Assembly) -> Vec<String> {
     let Some(data) = &assembly.data else { return Vec::new() };
     data.notes().iter().cloned().chain(data.findings()).collect()
@@ -78,7 +78,7 @@ fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Opt
     lines.push(format!("constraints  {limits}"));
     lines.push(format!("feasible     {:.1} % of {} samples", survey.feasible_percent(), survey.samples));
     if let Some(error) = &survey.without_costs {
-        lines.push(format!("without costs, so refused: {error}"));
+        lines.push(format!("cost unknown, so refused: {error}"));
     }
     lines.extend(effort(assembly).map(|effort| format!("effort       {effort}")));
     lines.push(format!("ends after   {}", ends(assembly, survey)));
@@ -88,8 +88,8 @@ fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Opt
                 [estimate.prepare, estimate.search, estimate.finish, estimate.total()]
                     .map(|time| units::duration(time.duration()));
             lines.push(format!(
-                "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from a forward pass \
-                 timed here; it may be twice as long, or half)"
+                "time         about {total}: prepare {prepare}, search {search}, finish {finish} (from one \
+                 timed forward pass; may be half or double)"
             ));
             let more =
                 too_much(estimate.memory_bytes).map_or_else(String::new, |problem| format!(": {problem}"));
@@ -114,7 +114,7 @@ fn as_text(assembly: &Assembly, notes: &[String], survey: &Survey, estimate: Opt
     text
 }
 
-/// The rungs of a study of several fidelities, and from which trial on networks are judged fully.
+/// The rungs of a study with several fidelities, and the first trial that is judged with full effort.
 fn effort(assembly: &Assembly) -> Option<String> {
     let answered = assembly.evaluator.fidelities();
     let rungs = assembly.strategy.fidelities(answered);
@@ -138,9 +138,7 @@ fn ends(assembly: &Assembly, survey: &Survey) -> String {
     let genotypes = &survey.genotypes;
     let trials = search.trials.map(|trials| {
         if BigUint::from(trials) > *genotypes {
-            format!(
-                "{trials} trials, or when the space is exhausted: it has no more than {genotypes} networks"
-            )
+            format!("{trials} trials, or when the space is exhausted: it has {genotypes} networks")
         } else {
             format!("{trials} trials")
         }
@@ -153,22 +151,23 @@ fn ends(assembly: &Assembly, survey: &Survey) -> String {
     });
     let ends: Vec<String> = trials.into_iter().chain(epochs).chain(hours).chain(target).collect();
     if ends.is_empty() {
-        format!("all {genotypes} networks of the space at most")
+        format!("at most all {genotypes} networks of the space")
     } else {
         ends.join(", or ")
     }
 }
 
-/// That a study needs more memory than there is, and what to do.
+/// A warning that a study needs more memory than the machine has, with advice.
 pub(super) fn too_much(bytes: u64) -> Option<String> {
     let available = memory::available_bytes().filter(|available| bytes > *available)?;
     let available = units::bytes(available as f64);
     Some(format!(
-        "more than the {available} that this process may use; narrow the widths of the space, or lower `batch` or `--workers`"
+        "more than the {available} that this process may use; narrow the widths of the space, or lower \
+         `batch` or `--workers`"
     ))
 }
 
-/// A size in full, and where that is long also as a power of ten.
+/// A size in full. A long one is also shown as a power of ten.
 fn size(genotypes: &BigUint) -> String {
     let digits = genotypes.to_string();
     if digits.len() <= DIGITS {
@@ -205,7 +204,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn large_sizes_are_also_powers_of_ten() {
+    fn large_size_is_also_shown_as_power_of_ten() {
         assert_eq!(size(&BigUint::from(15_625_u32)), "15625");
         assert_eq!(size(&BigUint::from(12_345_678_901_u64)), "1.23e10 (12345678901)");
     }

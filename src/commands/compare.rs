@@ -1,4 +1,4 @@
-//! `kiln compare`: studies beside each other.
+//! `kiln compare`: compares studies.
 
 use std::collections::BTreeSet;
 use std::path::PathBuf;
@@ -9,6 +9,7 @@ use kiln::assembly::Registries;
 use kiln::config::RunConfig;
 use kiln_hw_models::CostModel;
 use kiln_search::{CostSet, study_front};
+use thiserror::Error;
 
 use crate::cli::Common;
 use crate::comparison::{Comparison, Contender, deciding};
@@ -49,7 +50,7 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
         read.push((contender, config, costs));
     }
     let Some(((first, config, costs), rest)) = read.split_first() else {
-        return Err(Failure::wrong(anyhow!("name at least two runs")));
+        return Err(Failure::wrong(anyhow!("name two runs or more")));
     };
     for (other, other_config, other_costs) in rest {
         let (a, b) = (first.run.display(), other.run.display());
@@ -70,29 +71,40 @@ pub(crate) fn run(runs: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// Whether the objectives of two studies are the same numbers.
-fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> Result<(), String> {
-    let objectives = |config: &RunConfig| format!("`{}`", config.search.objectives.join("`, `"));
+/// Why two studies cannot be compared.
+#[derive(Debug, Error)]
+enum Difference {
+    #[error("their objectives are `{}` and `{}`", one.join("`, `"), other.join("`, `"))]
+    Objectives { one: Vec<String>, other: Vec<String> },
+    #[error("`{cost}` comes from {one} and from {other}")]
+    Models { cost: String, one: String, other: String },
+    #[error("`{cost}` comes from {models} with different device files")]
+    DeviceFiles { cost: String, models: String },
+}
+
+/// Checks that the objectives of two studies mean the same quantities.
+fn check(a: &RunConfig, a_costs: &CostSet, b: &RunConfig, b_costs: &CostSet) -> Result<(), Difference> {
     if a.search.objectives != b.search.objectives {
-        return Err(format!("their objectives are {} and {}", objectives(a), objectives(b)));
+        let [one, other] = [a, b].map(|config| config.search.objectives.clone());
+        return Err(Difference::Objectives { one, other });
     }
-    // Costs that need no device are the same everywhere.
+    // Costs that do not depend on a device always compare.
     let predicted: BTreeSet<String> =
         a_costs.names().into_iter().filter(|name| !matches!(name.as_str(), "macs" | "parameters")).collect();
     let Some(cost) = a.search.objectives.iter().find(|name| predicted.contains(*name)) else { return Ok(()) };
     let (a, b) = (models(a_costs), models(b_costs));
     if a != b {
-        return Err(format!("`{cost}` is that of {a} and of {b}"));
+        return Err(Difference::Models { cost: cost.clone(), one: a, other: b });
     }
     let bases = |costs: &CostSet| costs.devices().iter().map(|(_, model)| model.basis()).collect::<Vec<_>>();
     if bases(a_costs) == bases(b_costs) {
         Ok(())
     } else {
-        Err(format!("`{cost}` is that of {a} by device files that differ"))
+        Err(Difference::DeviceFiles { cost: cost.clone(), models: a })
     }
 }
 
-/// The models of a study with what they predict for.
+/// The cost models of a study with their conditions.
 fn models(costs: &CostSet) -> String {
     let model = |(_, model): &(String, Arc<dyn CostModel>)| match model.conditions() {
         Some(conditions) => format!("{} for {conditions}", model.name()),
@@ -101,10 +113,10 @@ fn models(costs: &CostSet) -> String {
     costs.devices().iter().map(model).collect::<Vec<_>>().join(", ")
 }
 
-/// Epochs for which the evaluator of a run trains a network, if it trains each on its own. Used where the
-/// journal lacks them.
+/// Epochs for which the evaluator of a run trains each network. `None` if it does not train each on its own.
+/// For journals that do not record the number.
 fn full_epochs(config: &RunConfig) -> Option<u32> {
-    // A supernet's epochs are those of the shared weights.
+    // For a supernet, `epochs` refers to the shared weights.
     let trains_each = config.evaluator.kind == "scratch";
     let epochs = config.evaluator.settings.table().get("epochs").filter(|_| trains_each)?;
     epochs.as_u64().and_then(|epochs| u32::try_from(epochs).ok())

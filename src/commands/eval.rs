@@ -1,4 +1,4 @@
-//! `kiln eval`: a finished network on the test split of a data set.
+//! `kiln eval`: evaluates a finished network on the test split of a data set.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -24,8 +24,8 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let config = config.map_or_else(|| config_of(&path), |config| Ok(config.to_owned()))?;
     let config = RunConfig::from_document(Document::read(&config)?, None)?;
     let rules = reading::rules_of(&model, &path)?;
-    // The study's own data have the names that the network was trained on; of others every name may be one of
-    // these.
+    // The study's own data contain only names that the network was trained on. In other data, any name may be
+    // new.
     let is_own = config.document.root().contains_key(RESOLVED);
     let names = if is_own { NamesFrom::Training } else { NamesFrom::AllExamples };
     let data = reading::registries().data_by(&config, common.data.as_deref(), (rules, names))?;
@@ -36,20 +36,22 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
         .map_err(|why| Failure::wrong(anyhow::Error::new(why).context(path.display().to_string())))?;
     if model.card.preprocessing.inputs.is_empty() {
         output::say(&format!(
-            "warning: {}: the card of an earlier build names no inputs; they are taken in the order of the data",
+            "warning: {}: the card of an earlier build names no inputs; they are taken in the order of the \
+             data",
             path.display()
         ));
     }
 
     let resolved = config.document.root().get(RESOLVED).and_then(|resolved| resolved.get("data")?.as_str());
     if resolved.is_some_and(|hash| hash != data.hash()) {
-        output::say(&format!("warning: {file}: the study was run on data with another content"));
+        output::say(&format!("warning: {file}: the study used data with other content"));
     }
     let examples = data.split(Split::Test);
     let raw: Vec<f32> = examples.iter().flat_map(|index| matched.input(data.example(*index))).collect();
     for (column, count) in unseen(&model, &raw) {
         output::say(&format!(
-            "note: column `{column}`: {count} of {} test examples have a name that the network was not trained on",
+            "note: column `{column}`: {count} of {} test examples have a name that the network was not \
+             trained on",
             examples.len()
         ));
     }
@@ -57,13 +59,14 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     let outputs = predict(&model, &raw);
     let seconds = began.elapsed().as_secs_f64();
     let Score { metrics, results } = score(&outputs, &data, Split::Test, &matched).ok_or_else(|| {
-        anyhow!("{}: the network gives values that are no finite numbers on these data", path.display())
+        anyhow!("{}: the network gives values that are not finite on these data", path.display())
     })?;
     let speed = examples.len() as f64 / seconds.max(f64::MIN_POSITIVE);
     if common.json {
         let metrics: BTreeMap<&str, f64> = metrics.into_iter().collect();
         output::print_json(&json!({
-            "model": output::path_text(&path), "name": model.card.name, "data": data.describe(), "examples": examples.len(),
+            "model": output::path_text(&path), "name": model.card.name, "data": data.describe(),
+            "examples": examples.len(),
             "metrics": metrics, "results": results, "seconds": seconds, "examples_per_second": speed,
         }))?;
     } else {
@@ -84,8 +87,7 @@ pub(crate) fn run(model: &Path, config: Option<&Path>, common: &Common) -> Resul
     Ok(Exit::Done)
 }
 
-/// For each column of names, how many of the examples that a network takes have one that training did not
-/// have.
+/// For each column of names, the number of test examples with a name that training never saw.
 fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
     let inputs = &model.card.preprocessing.inputs;
     let of_unseen = inputs.iter().enumerate().filter_map(|(at, input)| match &input.kind {
@@ -96,7 +98,7 @@ fn unseen<'a>(model: &'a TrainedModel, raw: &[f32]) -> Vec<(&'a str, usize)> {
     of_unseen.map(|(at, column)| (column, count(at))).filter(|(_, count)| *count > 0).collect()
 }
 
-/// The model file: the one named, or that in the folder named.
+/// The model file: the named file, or the one in the named folder.
 pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     if named.is_dir() {
         let inside = named.join(MODEL);
@@ -109,14 +111,14 @@ pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
     }
     match named.extension().and_then(|extension| extension.to_str()) {
         Some(format @ ("onnx" | "safetensors" | "rs")) => Err(Failure::wrong(anyhow!(
-            "{}: `{format}` files are for other runtimes; name the `{MODEL}` that stands beside them in the run folder",
+            "{}: `{format}` files are for other runtimes; name the `{MODEL}` beside them in the run folder",
             named.display()
         ))),
         _ => Ok(named.to_owned()),
     }
 }
 
-/// What is to be said of the network's files, where they lie in a run folder: `RUN/models/<trial>/model.kiln`.
+/// Problems with the files of the network, if they are in a run folder: `RUN/models/<trial>/model.kiln`.
 pub(super) fn problems(model: &Path) -> Vec<String> {
     let Ok(path) = model.canonicalize() else { return Vec::new() };
     let trial = path.ancestors().nth(1).and_then(|folder| folder.file_name()?.to_str()?.parse::<u64>().ok());
@@ -132,18 +134,19 @@ pub(super) fn problems(model: &Path) -> Vec<String> {
                 vec![format!("{}: the journal does not say that trial {trial} was finished", run.display())]
             }
         },
-        // Not a run folder, or one whose journal another command is better to be asked about.
+        // The folder is not a run folder, or its journal has a problem that other commands report.
         Err(error) => vec![format!("the network's files are not checked: {error}")],
     }
 }
 
-/// The config of the run folder that a model file lies in: `RUN/models/<trial>/model.kiln`.
+/// The config of the run folder that holds a model file: `RUN/models/<trial>/model.kiln`.
 fn config_of(model: &Path) -> Result<PathBuf, Failure> {
     let run = model.canonicalize().ok();
     let config = run.as_deref().and_then(|path| Some(path.ancestors().nth(3)?.join("config.toml")));
     config.filter(|config| config.is_file()).ok_or_else(|| {
         Failure::wrong(anyhow!(
-            "{}: not in a run folder, so its data set is not known; name a config with a table `[data]` by `--config`",
+            "{}: not in a run folder, so its data set is not known; name a config with a table `[data]` by \
+             `--config`",
             model.display()
         ))
     })

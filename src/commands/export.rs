@@ -1,4 +1,4 @@
-//! `kiln export`: write a finished network in another format.
+//! `kiln export`: writes a finished network in another format.
 
 use std::path::{Path, PathBuf};
 
@@ -17,7 +17,7 @@ use crate::output::{self, path_shown, path_text};
 use crate::run::Run;
 use crate::{finished_files, output_file, reading};
 
-/// What is to be written, and where.
+/// What to write, and where.
 pub(crate) struct Output {
     pub(crate) format: String,
     pub(crate) precision: Option<ExportPrecision>,
@@ -34,7 +34,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     let path = model_file(&run.paths, trial);
     if run.finished.iter().any(|finished| finished.trial == trial) && !path.is_file() {
         return Err(Failure::wrong(anyhow!(
-            "{}: is missing, or no file; move away what is there, and run the study again: it is written anew",
+            "{}: is missing or not a file; move away what is there, and run the study again to write it",
             path.display()
         )));
     }
@@ -76,7 +76,7 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     Ok(Exit::Done)
 }
 
-/// Refuses a model file that is not what was written; says which of the other files are not.
+/// Refuses a changed model file, and warns of other files that were changed.
 fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     let Some(finished) = run.finished.iter().find(|finished| finished.trial == trial) else { return Ok(()) };
     let model = finished.files.iter().find(|file| file.name == MODEL);
@@ -84,7 +84,7 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
         None | Some(Ok(())) => {}
         Some(Err(FileMismatch::Unreadable(error))) => return Err(Failure::wrong(error)),
         Some(Err(mismatch)) => {
-            let advice = "run the study again: the network is finished again";
+            let advice = "run the study again to finish the network again";
             return Err(Failure::wrong(anyhow!("{mismatch}; {advice}")));
         }
     }
@@ -92,8 +92,8 @@ fn check_files(run: &Run, trial: u64) -> Result<(), Failure> {
     Ok(())
 }
 
-/// The network in 8 bits. Where layers were finished in single precision, the ranges of their values are taken from the
-/// training images of the study.
+/// The network in 8 bits. For layers that were finished in single precision, the ranges of values come from
+/// the study's training images.
 fn in_integers(
     model: &TrainedModel,
     path: &Path,
@@ -110,7 +110,8 @@ fn in_integers(
         common.data.as_deref(),
         (rules, NamesFrom::Training),
     ).with_context(|| {
-        "int8 of a network that was finished in single precision needs the study's training images, for the ranges of values; \
+        "int8 of a network that was finished in single precision needs the study's training images, for the \
+         ranges of values; \
          name their folder with `--data`"
     });
     let data = data.map_err(Failure::wrong)?;

@@ -1,4 +1,4 @@
-//! `kiln finish`: train, test and export networks of a study whose search has ended.
+//! `kiln finish`: trains, tests and exports networks of a study whose search has ended.
 
 use kiln::config::FinishTable;
 use kiln_search::{FailureGroup, Status, Wanted};
@@ -38,7 +38,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     let ended = study.finish(&folder, &wanted).inspect_err(|error| tracing::error!("stopped: {error}"));
     let summary = ended?;
     if summary.status == Status::Interrupted {
-        output::say("interrupted; run the same command again to go on");
+        output::say("interrupted; run the same command again to continue");
         return Ok(Exit::Interrupted);
     }
     if summary.finished.is_empty() {
@@ -58,7 +58,7 @@ pub(crate) fn run(arguments: &FinishArguments, common: &Common) -> Result<Exit, 
     Ok(Exit::Done)
 }
 
-/// `[finish]` with another number of epochs, where one is given.
+/// `[finish]` with the number of epochs replaced, if one is given.
 fn with_epochs(settings: &Settings, epochs: Option<u32>) -> Settings {
     let mut table = settings.table().clone();
     if let Some(epochs) = epochs {

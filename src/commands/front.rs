@@ -1,4 +1,4 @@
-//! `kiln front`: the Pareto front of a run.
+//! `kiln front`: prints the Pareto front of a run.
 
 use std::path::Path;
 
@@ -22,7 +22,8 @@ pub(crate) fn run(run: &Path, csv: bool, common: &Common) -> Result<Exit, Failur
         .with_costs(&run.trials);
     report.warnings = finished_files::problems(&run.paths, &run.finished);
     finished_files::warn(&report.warnings);
-    // The trials have their costs; a device file that is gone by now takes only the model's name with it.
+    // The journal holds the costs of the trials. A missing device file removes only the name of the cost
+    // model.
     let costs = Registries::builtin().costs(&run.config);
     let devices = costs.map(|(costs, _)| PredictedFor::all(&costs));
     let report = report.with_devices(devices.unwrap_or_default());

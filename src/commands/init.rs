@@ -1,4 +1,4 @@
-//! `kiln init`: a commented config to start from.
+//! `kiln init`: writes a starter config with comments.
 
 use std::path::Path;
 
@@ -10,7 +10,7 @@ use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::output;
 
-/// What is written: the quickstart, which is known to run.
+/// The starter config is the quickstart, which tests run.
 const STARTER: &str = include_str!("../../configs/quickstart.toml");
 
 pub(crate) fn run(file: &Path, common: &Common) -> Result<Exit, Failure> {

@@ -4,36 +4,37 @@ use std::fs;
 use std::path::{Path, PathBuf};
 
 use anyhow::anyhow;
-use kiln::config::{Document, RunConfig};
+use kiln::config::{ConfigError, Document, RunConfig};
 use kiln_search::{RunFolder, RunPaths, StudyError, StudyRecord, Trial, study_front};
 use serde::Serialize;
+use thiserror::Error;
 
 use crate::cli::Common;
 use crate::exit::{Exit, Failure};
 use crate::text_table::{Align, TextTable};
 use crate::{output, units};
 
-/// Where a study stands.
+/// State of a study.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 enum State {
-    /// A process works on it.
+    /// A process is running it.
     Running,
-    /// All its stages are done.
+    /// All stages are done.
     Ended,
-    /// It can be gone on with.
+    /// It can be resumed.
     Interrupted,
     /// Its files cannot be read.
     Damaged,
 }
 
-/// One study.
+/// One study in the list.
 #[derive(Clone, Debug, Serialize)]
 struct Listed {
     run: PathBuf,
     name: String,
     state: State,
-    /// Trials in the journal, and the budget of them if there is one.
+    /// Trials in the journal, and the budget in trials if there is one.
     trials: u64,
     budget: Option<u64>,
     /// Trials that failed.
@@ -42,11 +43,11 @@ struct Listed {
     objective: Option<String>,
     best: Option<f64>,
     finished: usize,
-    /// Seconds of work on it.
+    /// Seconds of work on the study.
     worked_s: f64,
-    /// Seconds since the epoch at its last entry.
+    /// Time of the last entry, in seconds since the Unix epoch.
     last_unix_s: Option<f64>,
-    /// What is damaged.
+    /// Description of the damage.
     problem: Option<String>,
 }
 
@@ -62,7 +63,7 @@ pub(crate) fn run(common: &Common) -> Result<Exit, Failure> {
     Ok(Exit::Done)
 }
 
-/// The studies in a folder, by name. What is no run folder is passed over.
+/// The studies in a folder, by name. Folders that are not run folders are skipped.
 fn studies(runs: &Path) -> Result<Vec<Listed>, Failure> {
     let unreadable = |error: std::io::Error| {
         let text = format!("{}: cannot be read as a folder of run folders", runs.display());
@@ -97,7 +98,7 @@ fn listed(paths: &RunPaths) -> Listed {
     };
     if let Err(problem) = fill(&mut study, paths) {
         study.state = State::Damaged;
-        study.problem = Some(problem);
+        study.problem = Some(problem.to_string());
     }
     if RunFolder::is_held(paths) {
         study.state = State::Running;
@@ -105,18 +106,33 @@ fn listed(paths: &RunPaths) -> Listed {
     study
 }
 
-/// Adds what config and journal say.
-fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), String> {
-    let text = paths.read_config().map_err(|error| error.said())?;
-    let document = Document::parse(&paths.config(), &text).map_err(|error| error.to_string())?;
-    let config = RunConfig::from_document(document, None).map_err(|error| error.to_string())?;
+/// A run folder that cannot be summarized.
+#[derive(Debug, Error)]
+enum DamagedRun {
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    #[error("{}", .0.said())]
+    Journal(StudyError),
+}
+
+impl From<StudyError> for DamagedRun {
+    fn from(error: StudyError) -> Self {
+        Self::Journal(error)
+    }
+}
+
+/// Fills in the facts from config and journal.
+fn fill(study: &mut Listed, paths: &RunPaths) -> Result<(), DamagedRun> {
+    let text = paths.read_config()?;
+    let document = Document::parse(&paths.config(), &text)?;
+    let config = RunConfig::from_document(document, None)?;
     study.budget = config.search.trials;
     study.objective = config.search.objectives.first().cloned();
     let record = match StudyRecord::read(paths) {
         Ok(record) => record,
-        // Its first line is not written yet.
+        // The first line of the journal has not been written yet.
         Err(StudyError::NotARun { .. }) => return Ok(()),
-        Err(error) => return Err(error.said()),
+        Err(error) => return Err(error.into()),
     };
     let trials: Vec<Trial> = record.trials.into_values().map(|journaled| journaled.trial).collect();
     study.trials = trials.len() as u64;
@@ -177,7 +193,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn foreign_things_are_passed_over_and_damage_is_named() {
+    fn list_skips_foreign_folders_and_reports_damage() {
         let runs = tempfile::tempdir().unwrap();
         let put = |name: &str, text: &str| {
             let path = runs.path().join(name);

@@ -1,8 +1,9 @@
-//! One file a command.
+//! The commands of the program, one in each file.
 
 mod bench;
 mod check;
 mod compare;
+mod completions;
 mod eval;
 mod export;
 mod finish;
@@ -21,7 +22,7 @@ mod watch;
 use crate::cli::{Arguments, Command};
 use crate::exit::{Exit, Failure};
 
-/// Does what was asked.
+/// Runs the requested command.
 pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
     let common = arguments.common;
     match arguments.command {
@@ -44,6 +45,7 @@ pub(crate) fn run(arguments: Arguments) -> Result<Exit, Failure> {
         Command::Eval { model, config } => eval::run(&model, config.as_deref(), &common),
         Command::Predict { model, files } => predict::run(&model, &files, &common),
         Command::Schema => schema::run(),
+        Command::Completions { shell } => completions::run(shell),
         Command::Init { file } => init::run(&file, &common),
         Command::Bench { command } => bench::run(command, &common),
         Command::Hw { command } => hw::run(command, &common),

@@ -1,4 +1,4 @@
-//! `kiln predict`: what a finished network says of new examples.
+//! `kiln predict`: predictions of a finished network for new examples.
 
 use std::path::{Path, PathBuf};
 
@@ -15,7 +15,7 @@ use crate::csv_table::CsvTable;
 use crate::exit::{Exit, Failure};
 use crate::{finished_files, output, reading};
 
-/// Examples that go through the network before the next ones are prepared.
+/// Number of examples that are prepared and run at a time.
 const CHUNK: usize = 1024;
 
 pub(crate) fn run(model: &Path, files: &[PathBuf], common: &Common) -> Result<Exit, Failure> {
@@ -34,7 +34,7 @@ pub(crate) fn run(model: &Path, files: &[PathBuf], common: &Common) -> Result<Ex
         read.values.chunks(CHUNK * shape.elements()).flat_map(|chunk| predict(&model, chunk)).collect();
     if outputs.iter().any(|value| !value.is_finite()) {
         let path = path.display();
-        return Err(anyhow!("{path}: the network gives values that are no finite numbers for these").into());
+        return Err(anyhow!("{path}: the network gives values that are not finite for these").into());
     }
     let width = model.architecture.output().elements();
     let predictions: Vec<Predicted> = read
@@ -53,22 +53,22 @@ pub(crate) fn run(model: &Path, files: &[PathBuf], common: &Common) -> Result<Ex
     Ok(Exit::Done)
 }
 
-/// Cards of earlier builds do not say how files become what the network takes.
+/// Cards of earlier builds do not record how inputs are prepared.
 fn check(model: &TrainedModel, path: &Path) -> Result<(), Failure> {
     let preprocessing = &model.card.preprocessing;
     let is_old =
         preprocessing.reading.is_empty() || preprocessing.reading_rules != ReadingRules::CURRENT.number();
     if is_old {
         return Err(Failure::wrong(anyhow!(
-            "{}: the card of this network does not say how files are read, as another build made it; finish it again \
-             (`kiln finish`) with this one",
+            "{}: another build wrote the card of this network, which does not say how files are read; \
+             finish the network again with this build (`kiln finish`)",
             path.display()
         )));
     }
     Ok(())
 }
 
-/// The files, with the images in place of folders.
+/// The files. Folders are replaced by the images in them.
 fn listed(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     let mut listed = Vec::new();
     for file in files {
@@ -81,7 +81,7 @@ fn listed(files: &[PathBuf]) -> Result<Vec<PathBuf>, Failure> {
     Ok(listed)
 }
 
-/// What the network says of one example.
+/// The prediction for one example.
 #[derive(Debug, Serialize)]
 struct Predicted {
     #[serde(serialize_with = "output::serialize_path")]
@@ -90,7 +90,7 @@ struct Predicted {
     row: Option<u64>,
     #[serde(skip_serializing_if = "Option::is_none")]
     class: Option<String>,
-    /// Probabilities of the classes, or the values, by name.
+    /// Class probabilities or values, by name.
     #[serde(flatten)]
     outputs: Outputs,
 }
@@ -134,7 +134,7 @@ fn softmax(logits: &[f32]) -> Vec<f64> {
     shares.into_iter().map(|share| share / sum).collect()
 }
 
-/// A row for each example: file, row in it, class, and a column for each probability or value.
+/// One row for each example: file, row in the file, class, and one column for each probability or value.
 fn table(predictions: &[Predicted], model: &TrainedModel) -> CsvTable {
     let is_classes = model.card.predicts == Prediction::Classes;
     let column = |name: &String| if is_classes { format!("probability {name}") } else { name.clone() };
@@ -155,7 +155,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn probabilities_sum_to_one_and_large_logits_do_not_overflow() {
+    fn softmax_sums_to_one_for_large_logits() {
         let probabilities = softmax(&[1000.0, 1000.0, f32::MIN]);
         assert!((probabilities[0] - 0.5).abs() < 1e-12 && probabilities[2].abs() < 1e-12);
         let [small, large] = softmax(&[0.0, 1.0])[..] else { panic!("two") };

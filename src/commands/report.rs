@@ -1,4 +1,4 @@
-//! `kiln report`: a study on one HTML page.
+//! `kiln report`: writes a study as one HTML page.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -42,7 +42,7 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
     .with_devices(PredictedFor::all(&costs));
     let audit = Audit::load(&paths)?;
     if audit.as_ref().is_some_and(|audit| !audit.is_checked) {
-        output::say("warning: audit.json: an older build wrote it without a hash: it is not checked");
+        output::say("warning: audit.json: an older build wrote it without a hash, so it is not checked");
     }
     let finished = page.record().finished.values().map(|(finished, _)| finished);
     let problems = finished_files::problems(&paths, finished);
@@ -52,11 +52,8 @@ pub(crate) fn run(run: &Path, out: Option<PathBuf>, force: bool, common: &Common
     let page = page.with_cards(cards);
     let page = page.with_audit(audit.map(|audit| audit.content)).with_problems(problems);
     let inspector = Inspector { space, costs };
-    let inspections: BTreeMap<_, _> = page
-        .winners()
-        .into_iter()
-        .map(|trial| (trial.id, inspector.inspect(trial).map_err(|error| format!("{error:#}"))))
-        .collect();
+    let inspections: BTreeMap<_, _> =
+        page.winners().into_iter().map(|trial| (trial.id, inspector.inspect(trial))).collect();
     let html = page.page(&inspections).html();
     let out = out.unwrap_or_else(|| PathBuf::from(format!("{study}.html")));
     let is_own = |beginning: &[u8]| Page::is_own(beginning, &study);

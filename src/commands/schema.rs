@@ -1,4 +1,4 @@
-//! `kiln schema`: a JSON schema of configs, for editors.
+//! `kiln schema`: prints a JSON schema of configs for editors.
 
 use kiln::assembly::Registries;
 use kiln::config::schema;

@@ -1,4 +1,4 @@
-//! `kiln search`: run a study, or go on with it.
+//! `kiln search`: runs or resumes a study.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -21,14 +21,14 @@ use crate::tui::{self, Role, Setup};
 use crate::units::{self, Numbers};
 use crate::{logging, output, reading};
 
-/// What is asked of a search besides its config.
+/// Options of a search that are not in its config.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Wishes {
-    /// Evaluate again what panicked before.
+    /// Repeat evaluations that panicked.
     pub(crate) retry_failed: bool,
-    /// Stop before the search where shared weights are not healthy.
+    /// End before the search if the shared weights are unhealthy.
     pub(crate) strict: bool,
-    /// Lines, also on a terminal.
+    /// Print progress as lines, even on a terminal.
     pub(crate) plain: bool,
 }
 
@@ -45,7 +45,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let objectives = assembly.config.search.objectives.clone();
     let numbers = Numbers::of(&assembly.config);
     let name = assembly.config.study.name.clone();
-    // A table of results holds nothing that could be finished.
+    // A table of results contains no network that could be finished.
     let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
     let export = ModelExport::new(&assembly.config, &paths);
 
@@ -82,7 +82,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     if summary.status == Status::Interrupted {
         let trials = summary.trials;
         output::say(&format!(
-            "interrupted with {trials} trials finished; run the same command again to go on"
+            "interrupted with {trials} trials finished; run the same command again to continue"
         ));
         return Ok(Exit::Interrupted);
     }
@@ -98,16 +98,16 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
         output::print(&report.to_string())?;
     }
     if summary.front.is_empty() {
-        output::say("no trial gave a result: change the config as said above, and the name of the study");
+        output::say("no trial succeeded: change the config as advised above, and the name of the study");
         return Ok(Exit::Stopped);
     }
     if !finishes && report.finished.is_empty() {
-        output::say(&format!("nothing is trained on or exported yet: `kiln finish {name}` does that"));
+        output::say(&format!("no network is finished yet: `kiln finish {name}` trains and exports some"));
     }
     Ok(Exit::Done)
 }
 
-/// Shows the study on the whole terminal, if there is one for it.
+/// Shows the study on the whole terminal, if there is a suitable one.
 fn open_screen(
     study: &mut Study,
     numbers: Numbers,
@@ -142,7 +142,7 @@ fn open_screen(
 }
 
 impl Common {
-    /// Threads that evaluate.
+    /// Number of threads that evaluate.
     pub(super) fn workers(&self) -> usize {
         let cores = || thread::available_parallelism().map_or(1, usize::from);
         self.workers.map_or_else(cores, usize::from)

@@ -1,4 +1,4 @@
-//! `kiln show`: one architecture, its layers, shapes and cost by layer.
+//! `kiln show`: prints one architecture with its layers, shapes and cost by layer.
 
 use std::fmt::Write;
 use std::path::Path;
@@ -30,7 +30,7 @@ pub(crate) fn run(run: &Path, trial: u64, common: &Common) -> Result<Exit, Failu
     let numbers = Numbers::of(&run.config);
     let genotype = &trial.proposal.genotype;
     let architecture = space.decode(genotype).with_context(|| {
-        format!("trial {} of `{}` does not fit the space in its config", trial.id, run.paths.root().display())
+        format!("trial {} of `{}` does not fit the space in the config", trial.id, run.paths.root().display())
     });
     let architecture = architecture.map_err(Failure::wrong)?;
     if common.json {
@@ -110,7 +110,8 @@ fn as_json(
         layers.push(json!({
             "name": layer.name, "operation": operation(&layer.op), "output": layer.output,
             "precision": layer.precision, "sparsity": layer.sparsity.to_string(),
-            "inputs": layer.inputs, "parameters": counts.parameters, "macs": counts.macs, "latency_us": latency_us,
+            "inputs": layer.inputs, "parameters": counts.parameters, "macs": counts.macs,
+            "latency_us": latency_us,
         }));
     }
     let decisions: serde_json::Map<String, Value> =
@@ -122,7 +123,7 @@ fn as_json(
     }))
 }
 
-/// Number format of a layer, and zeros among its weights.
+/// Number format of a layer, and the share of zeros among its weights.
 fn stored(layer: &Layer) -> String {
     let Precision { weights, activations } = layer.precision;
     let has_kernel = matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. });

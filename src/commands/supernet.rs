@@ -1,11 +1,11 @@
-//! `kiln supernet`: whether a trained supernet ranks networks as training them does.
+//! `kiln supernet`: measures whether a trained supernet ranks networks as training them does.
 
 use std::collections::BTreeSet;
 use std::num::NonZeroUsize;
 use std::path::Path;
 
 use kiln::assembly::Folders;
-use kiln::audit::{Audit, AuditError, AuditPlan, AuditedNetwork, Predictor};
+use kiln::audit::{Audit, AuditError, AuditFailure, AuditPlan, AuditedNetwork, Predictor};
 use kiln_search::{EvalError, Outcome, Progress, RunFolder};
 use serde_json::json;
 
@@ -30,7 +30,7 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
     let registries = reading::registries();
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
     let assembly = registries.build(config, folders)?;
-    // An audit writes into the run folder, so that no study may at the same time, and no other audit.
+    // An audit writes into the run folder, so it holds the lock that studies and other audits need.
     let _folder = RunFolder::hold(&paths)?;
     match Audit::run(&registries, &assembly, &paths, plan, &Lines) {
         Ok(audit) if common.json => {
@@ -38,7 +38,7 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
         }
         Ok(audit) => output::print(&as_text(&audit))?,
         Err(AuditError::Eval(EvalError::Interrupted)) => {
-            output::say("interrupted; run the same command again to go on");
+            output::say("interrupted; run the same command again to continue");
             return Ok(Exit::Interrupted);
         }
         Err(error) => return Err(error.into()),
@@ -46,7 +46,7 @@ fn audit(run: &Path, plan: AuditPlan<'_>, common: &Common) -> Result<Exit, Failu
     Ok(Exit::Done)
 }
 
-/// Says on standard error how far it is.
+/// Prints the progress on standard error.
 struct Lines;
 
 impl Progress for Lines {
@@ -55,17 +55,17 @@ impl Progress for Lines {
         output::say(&format!("{stage}: {done} of {total} trainings done{note}"));
     }
 
-    /// Asked where there is something to save; an audit keeps what it has as it goes.
+    /// The evaluator asks this at points where it can save its state. An audit saves each result at once.
     fn stop_requested(&self) -> bool {
         false
     }
 }
 
-/// The networks that failed, with the reason; nothing where none did.
+/// The failed networks with their reasons. Empty if none failed.
 fn failed(audit: &Audit) -> String {
     let mut kinds = BTreeSet::new();
     let failed = audit.networks.iter().filter_map(|network| {
-        let (what, kind, reason) = network.failure()?;
+        let AuditFailure { what, kind, reason } = network.failure()?;
         kinds.insert(kind);
         Some(format!("\n  {}: {what} {}: {reason}", network.genotype, failures::said(kind)))
     });

@@ -1,4 +1,4 @@
-//! `kiln watch`: the screen of a study that another process runs, or that has ended. Only reads.
+//! `kiln watch`: shows a study that runs in another process or has ended. It only reads.
 
 use std::path::Path;
 use std::sync::atomic::{AtomicBool, Ordering};
@@ -20,7 +20,7 @@ use crate::run::{Run, say_doubts};
 use crate::tui::{self, Follow, Role, Setup, Step};
 use crate::units::Numbers;
 
-/// How often the journal is looked at where there is no screen.
+/// Interval for reading the journal where there is no screen.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
 
 pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Failure> {
@@ -52,7 +52,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     Ok(Exit::Done)
 }
 
-/// Prints what the journal tells until the study ends, or nobody is there to read it: as progress, or as the events themselves.
+/// Prints new journal entries, as progress or as JSON events, until the study ends or the output is closed.
 fn lines(
     mut follow: Follow,
     paths: &RunPaths,
@@ -61,7 +61,7 @@ fn lines(
     closed: &AtomicBool,
 ) -> Result<Exit, Failure> {
     let mut progress = Screen::new(objective, numbers);
-    // Entries since the journal's beginning, and those that were printed.
+    // Number of entries since the beginning of the journal, and number of entries printed.
     let (mut at, mut printed) = (0_u64, 0_u64);
     let (mut ended, mut said) = (false, false);
     let output = if json { Output::Results } else { Output::Messages };
@@ -92,7 +92,7 @@ fn lines(
     }
 }
 
-/// Whether a study that had ended is run again.
+/// Whether this entry starts a new run of a study that had ended.
 fn starts(entry: &JournalEntry) -> bool {
     matches!(entry.event, Event::Started { .. })
 }

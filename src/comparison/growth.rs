@@ -1,4 +1,4 @@
-//! How fast strategies get there: the hypervolume after a share of the effort, over the studies of each
+//! How fast strategies improve: the hypervolume after a share of the effort, over the studies of each
 //! strategy.
 
 use std::fmt;
@@ -10,27 +10,28 @@ use super::spent::Measure;
 use super::{Contender, likeness};
 use crate::text_table::{Align, TextTable};
 
-/// Parts of the smallest study's effort after which volumes are compared.
+/// The hypervolume is compared after these fractions (one over each number) of the smallest study's effort.
 const PARTS: [usize; 4] = [8, 4, 2, 1];
 
-/// The studies that are seeds of one.
+/// Studies that differ only in their seed.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct Growth {
-    /// Kind of the strategy; with the first run where others have the same kind.
+    /// Name of the strategy. If several groups have the same strategy, the first run follows.
     pub(crate) strategy: String,
     pub(crate) seeds: Vec<u64>,
-    /// Why these studies are not pooled with others of the same kind of strategy.
+    /// Why these studies are not pooled with others of the same strategy.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub(crate) apart: Option<String>,
-    /// Effort, and the hypervolume after it over the seeds, percent of the box of the comparison.
+    /// Effort, and the hypervolume after it over the seeds, in percent of the box of the comparison.
     pub(crate) after: Vec<(f64, Sample)>,
 }
 
-/// How much a study had spent, and the share of the box that it dominated then.
+/// Pairs of effort spent and dominated share of the box at that time.
 pub(super) type Curve = Vec<(f64, f64)>;
 
-/// One line for the seeds of a study, in the order in which they are first named. No line where each strategy
-/// has one study only. `curves` show how the volume of each study grew, `totals` what each spent.
+/// One row for each group of studies that differ only in their seed, in order of first mention. Empty if
+/// every strategy has a single study. `curves` holds the hypervolume over time of each study, `totals` its
+/// total effort.
 pub(super) fn growth(
     contenders: &[Contender],
     measure: Measure,
@@ -68,7 +69,7 @@ pub(super) fn growth(
         let first = first_of(kind).filter(|first| *first != group[0]).map(|first| &contenders[first]);
         let apart = first.and_then(|first| {
             let why = likeness::difference(&first.config, &study.config)?;
-            Some(format!("apart from {}: {why}", first.run.display()))
+            Some(format!("not pooled with {}: {why}", first.run.display()))
         });
         let after = amounts.iter().filter_map(|amount| {
             let shares: Vec<f64> = group.iter().map(|index| after(&curves[*index], *amount)).collect();
@@ -80,13 +81,13 @@ pub(super) fn growth(
     groups.iter().map(of).collect()
 }
 
-/// The share after so much effort. Sums of seconds may differ in the last bits.
+/// The share after this effort. The comparison allows for sums of seconds that differ in the last bits.
 fn after(curve: &Curve, amount: f64) -> f64 {
     let reached = curve.iter().take_while(|(spent, _)| *spent <= amount * (1.0 + 1e-12));
     reached.last().map_or(0.0, |(_, share)| *share)
 }
 
-/// Writes the table, if there is one.
+/// Writes the table, if it has rows.
 pub(super) fn write(growth: &[Growth], measure: Measure, f: &mut fmt::Formatter<'_>) -> fmt::Result {
     let Some(first) = growth.first() else { return Ok(()) };
     let amounts =
@@ -115,7 +116,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn studies_of_one_strategy_are_taken_together() {
+    fn seeds_of_one_strategy_are_pooled() {
         let slow = contender("a", &[Some((4.0, 4.0)), Some((4.0, 4.0)), Some((2.0, 2.0))], 10.0);
         let fast = contender("b", &[Some((2.0, 2.0)), Some((4.0, 4.0)), None], 10.0);
         let of = |studies: &[&Contender]| {
@@ -140,7 +141,7 @@ mod tests {
     }
 
     #[test]
-    fn other_evaluators_of_one_strategy_are_not_seeds_of_one() {
+    fn studies_with_different_evaluators_are_not_pooled() {
         let one = contender("a", &[Some((4.0, 4.0))], 10.0);
         let seed = Contender { seed: 2, ..contender("b", &[Some((2.0, 2.0))], 10.0) };
         let mut longer = contender("c", &[Some((1.0, 1.0))], 10.0);

@@ -1,16 +1,16 @@
-//! Whether two studies are seeds of one: their configs say the same but for name, seed and budget.
+//! Whether two studies differ only in name, seed and budget.
 
 use kiln::assembly::Assembly;
 use kiln::config::{self, RunConfig};
 use serde_json::{Value, json};
 
-/// Keys that do not make another study of one, beside the budget's.
+/// Keys that may differ between seeds of one study, besides the budget.
 const FREE: [&str; 2] = ["study.name", "study.seed"];
 
-/// What of a config must be equal, as plain data.
+/// The part of a config that must be equal, as plain data.
 pub(crate) fn deciding(config: &RunConfig) -> Value {
     let mut root = config.document.root().clone();
-    // A name alone and a table with a name are the same strategy.
+    // `strategy = "name"` and `strategy = { kind = "name" }` mean the same.
     let strategy = &config.search.strategy;
     let mut table = strategy.settings.table().clone();
     table.insert("kind".to_owned(), json!(strategy.kind));
@@ -26,13 +26,13 @@ pub(crate) fn deciding(config: &RunConfig) -> Value {
     root.into()
 }
 
-/// What makes two studies others: the first key that differs, with both values.
+/// The first key at which two studies differ, with both values.
 pub(super) fn difference(a: &Value, b: &Value) -> Option<String> {
-    let (key, a, b) = config::difference("", a, b)?;
+    let config::Difference { key, there, here } = config::difference("", a, b)?;
     if key == "resolved.data" {
         return Some("the data or their splits differ".to_owned());
     }
-    Some(format!("`{key}` is {a} there and {b} here"))
+    Some(format!("`{key}` is {there} there and {here} here"))
 }
 
 #[cfg(test)]
@@ -45,14 +45,15 @@ mod tests {
 
     fn config(evaluator: &str, search: &str) -> RunConfig {
         let text = format!(
-            "[study]\nname = \"a\"\nseed = 1\n[space]\nkind = \"mlp\"\n[evaluator]\nkind = \"scratch\"\n{evaluator}\n\
+            "[study]\nname = \"a\"\nseed = 1\n[space]\nkind = \"mlp\"\n[evaluator]\nkind = \
+             \"scratch\"\n{evaluator}\n\
              [search]\ntrials = 3\n{search}\n"
         );
         RunConfig::from_document(Document::parse(Path::new("a.toml"), &text).unwrap(), None).unwrap()
     }
 
     #[test]
-    fn name_seed_and_budget_are_free_and_nothing_else_is() {
+    fn only_name_seed_and_budget_may_differ() {
         let one = config("epochs = 9", "strategy = \"random\"");
         let mut other = config("epochs = 9", "hours = 2.0\nstrategy = { kind = \"random\" }");
         other.document.set("study", "name", "b".into());

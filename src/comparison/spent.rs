@@ -1,4 +1,4 @@
-//! What studies spent: the measure by which they are compared, and how much of it was spent after each trial.
+//! The effort of studies: its unit, and the effort spent after each trial.
 
 use std::fmt;
 use std::time::Duration;
@@ -9,21 +9,21 @@ use serde::Serialize;
 use super::Contender;
 use crate::units;
 
-/// What effort is counted in.
+/// The unit of effort.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Measure {
-    /// Trials: each took the same effort.
+    /// Trials. Every trial took the same effort.
     Trials,
-    /// Epochs of training, summed over the trials. Each counts as if it had been trained from new weights.
+    /// Epochs of training, summed over the trials. A trial counts as if it was trained from new weights.
     Epochs,
     /// Seconds of evaluation, summed over the trials.
     Seconds,
 }
 
 impl Measure {
-    /// Trials where all of them took the same effort; else epochs, where each trial's number is known; else
-    /// seconds.
+    /// Trials if all of them took the same effort. Otherwise epochs if the epochs of every trial are known.
+    /// Otherwise seconds.
     pub(super) fn of(contenders: &[Contender]) -> Self {
         let trials =
             || contenders.iter().flat_map(|study| study.trials.iter().map(move |trial| (study, trial)));
@@ -42,7 +42,7 @@ impl Measure {
         }
     }
 
-    /// How much a study had spent after each of its trials.
+    /// Effort spent after each trial of a study.
     pub(super) fn spent(self, study: &Contender) -> Vec<f64> {
         let mut total = 0.0;
         let of = |(index, trial): (usize, &Trial)| match self {
@@ -57,7 +57,7 @@ impl Measure {
         study.trials.iter().enumerate().map(of).map(add).collect()
     }
 
-    /// A part of so much, one over `parts`: whole trials and epochs.
+    /// One part of `parts` of an amount, rounded to whole trials and epochs.
     pub(super) fn part(self, all: f64, parts: usize) -> f64 {
         let part = all / parts as f64;
         if self == Self::Seconds { part } else { part.floor() }
@@ -83,7 +83,7 @@ impl fmt::Display for Measure {
     }
 }
 
-/// Epochs that a trial was trained for; `None` where nobody says how many the whole schedule has.
+/// Epochs for which a trial was trained. `None` if the length of the full schedule is unknown.
 pub(super) fn epochs(trial: &Trial, full: Option<u32>) -> Option<u64> {
     match trial.proposal.fidelity {
         Fidelity::Proxy => Some(0),
@@ -92,7 +92,7 @@ pub(super) fn epochs(trial: &Trial, full: Option<u32>) -> Option<u64> {
     }
 }
 
-/// How the trials were judged that a study's front is of, as people say it.
+/// The fidelity of the trials on a study's front, as text.
 pub(super) fn judged(fidelity: Option<Fidelity>, full: Option<u32>) -> String {
     let Some(fidelity) = fidelity else { return "-".to_owned() };
     fidelity.qualifier(full.unwrap_or(0)).unwrap_or_else(|| {

@@ -1,4 +1,4 @@
-//! Comparisons by hand.
+//! Comparisons computed by hand.
 
 use kiln_search::{Fidelity, study_front};
 use serde_json::json;
@@ -27,11 +27,11 @@ pub(crate) fn contender(run: &str, values: &[Option<(f64, f64)>], limit: f64) ->
 }
 
 #[test]
-fn two_studies_by_hand() {
+fn comparison_of_two_studies_matches_hand_computation() {
     let first = contender("a", &[Some((4.0, 2.0)), None, Some((2.0, 4.0))], 10.0);
     let second = contender("b", &[Some((5.0, 5.0)), Some((4.0, 3.0))], 8.0);
     let comparison = Comparison::new(&objectives(), &[first, second]);
-    // The worst error is 4 with a tenth of the range as room; the looser limit is 10.
+    // The worst error is 4, plus a tenth of the range as a margin. The looser limit is 10.
     assert_eq!(comparison.reference, Some(vec![4.2, 10.0]));
     let [first, second] = comparison.studies.as_slice() else { panic!("two studies") };
     assert_eq!((first.front, first.dominated, first.failed), (2, 0, 1));
@@ -48,7 +48,7 @@ fn two_studies_by_hand() {
 }
 
 #[test]
-fn studies_without_a_network_are_compared_too() {
+fn study_without_network_can_be_compared() {
     let empty = contender("a", &[None], 10.0);
     let comparison = Comparison::new(&objectives(), &[empty.clone(), empty]);
     assert_eq!(comparison.reference, None);
@@ -59,15 +59,16 @@ fn studies_without_a_network_are_compared_too() {
 }
 
 #[test]
-fn each_study_is_measured_from_a_point_that_all_reach() {
-    // Without a limit that both have, the reference is the worst of both fronts with a tenth of the range as room.
+fn reference_point_is_common_to_all_studies() {
+    // Without a common limit, the reference point is the worst value of both fronts plus a tenth of the
+    // range.
     let first = contender("a", &[Some((2.0, 10.0))], 20.0);
     let mut second = contender("b", &[Some((4.0, 5.0))], 20.0);
     second.constraints = vec![Constraint::new("macs", 1e6)];
     let comparison = Comparison::new(&objectives(), &[first.clone(), second]);
     let reference = comparison.reference.unwrap();
     assert!((reference[0] - 4.2).abs() < 1e-9 && (reference[1] - 10.5).abs() < 1e-9, "{reference:?}");
-    // Whatever study comes first, each has the same share.
+    // The shares do not depend on the order of the studies.
     let third = contender("c", &[Some((3.0, 3.0)), Some((1.0, 8.0))], 30.0);
     let shares = |order: &[&Contender]| -> Vec<(String, f64)> {
         let studies: Vec<Contender> = order.iter().map(|study| (*study).clone()).collect();
@@ -89,11 +90,12 @@ fn each_study_is_measured_from_a_point_that_all_reach() {
 }
 
 #[test]
-fn the_best_under_equal_limits() {
+fn best_networks_are_compared_under_equal_limits() {
     let first = contender("a", &[Some((4.0, 1.0)), Some((3.0, 2.0)), Some((1.0, 8.0))], 10.0);
     let second = contender("b", &[Some((2.0, 4.0))], 10.0);
     let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
-    // Latencies of all four networks on the fronts: 1, 2, 4 and 8, a level at each quarter.
+    // The four networks on the fronts have the latencies 1, 2, 4 and 8, which gives one level for each
+    // quarter.
     let levels: Vec<_> =
         comparison.best.iter().map(|level| (level.at_most.unwrap(), level.best.clone())).collect();
     let expected = [
@@ -123,7 +125,7 @@ fn the_best_under_equal_limits() {
 }
 
 #[test]
-fn the_json_has_every_number_of_the_table() {
+fn json_contains_every_number_of_table() {
     let first = contender("a", &[Some((4.0, 2.0)), None, Some((2.0, 4.0))], 10.0);
     let second = contender("b", &[Some((5.0, 5.0)), Some((4.0, 3.0))], 8.0);
     let json = serde_json::to_value(Comparison::new(&objectives(), &[first, second])).unwrap();
@@ -136,7 +138,7 @@ fn the_json_has_every_number_of_the_table() {
 }
 
 #[test]
-fn studies_of_several_fidelities_are_compared_by_epochs() {
+fn studies_with_several_fidelities_are_compared_by_epochs() {
     let first = contender("a", &[Some((4.0, 4.0)), Some((2.0, 6.0))], 10.0);
     let mut second =
         contender("b", &[Some((9.0, 4.0)), Some((1.0, 1.0)), Some((4.0, 4.0)), Some((2.0, 6.0))], 10.0);
@@ -149,21 +151,22 @@ fn studies_of_several_fidelities_are_compared_by_epochs() {
     assert_eq!(comparison.measure, Measure::Epochs);
     let [one, two] = comparison.studies.as_slice() else { panic!("two studies") };
     assert_eq!((one.epochs, two.epochs), (Some(18), Some(1 + 3 + 9 + 9)));
-    // Equal fronts: the first has it after its second training, the other after two more that were short.
+    // Both studies reach the same front: the first after its second training, the other after two further
+    // short ones.
     assert_eq!((one.to_least, two.to_least), (Some(18.0), Some(22.0)));
     assert!((one.hypervolume_percent - two.hypervolume_percent).abs() < 1e-12);
     assert_eq!((one.judged_at.as_str(), &comparison.warnings), ("after 9 epochs", &Vec::new()));
     let text = comparison.to_string();
     assert!(text.contains("epochs to the least of these"), "{text}");
 
-    // Who does not say how long a training is, is compared by time.
+    // If a study does not state the length of a training, time is compared.
     second.full_epochs = None;
     second.seconds_of = [1.0, 3.0, 9.0, 9.0].map(Seconds::saturating).to_vec();
     let comparison = Comparison::new(&objectives(), &[first.clone(), second.clone()]);
     assert_eq!(comparison.measure, Measure::Seconds);
     assert_eq!((comparison.studies[0].to_least, comparison.studies[1].to_least), (Some(4.0), Some(22.0)));
 
-    // Fronts of another effort, and estimates of another evaluator, are no like things.
+    // Fronts of different fidelities, and estimates and measurements, cannot be compared.
     second.trials.truncate(2);
     second.full_epochs = Some(9);
     second.front = study_front(&second.trials);
@@ -178,7 +181,7 @@ fn studies_of_several_fidelities_are_compared_by_epochs() {
 }
 
 #[test]
-fn metrics_of_shared_weights_are_called_estimates() {
+fn supernet_metrics_are_labeled_as_estimates() {
     let measured = contender("a", &[Some((4.0, 4.0))], 10.0);
     let mut estimated = contender("b", &[Some((5.0, 4.0))], 10.0);
     estimated.numbers = Numbers::Estimated;
@@ -199,7 +202,7 @@ fn metrics_of_shared_weights_are_called_estimates() {
 }
 
 #[test]
-fn trainings_of_other_lengths_are_compared_by_epochs() {
+fn trainings_of_different_lengths_are_compared_by_epochs() {
     let short = contender("a", &[Some((4.0, 4.0))], 10.0);
     let mut long = contender("b", &[Some((4.0, 4.0))], 10.0);
     assert_eq!(Comparison::new(&objectives(), &[short.clone(), long.clone()]).measure, Measure::Trials);

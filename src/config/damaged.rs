@@ -1,4 +1,4 @@
-//! Damaged configs: an error or a study, never a panic.
+//! Damaged configs give an error or a study, and never a panic.
 
 use std::path::Path;
 
@@ -7,7 +7,7 @@ use kiln_damage::check_damaged;
 use super::{Document, RunConfig};
 use crate::assembly::{Folders, Registries};
 
-/// The configs that come with Kiln and need no files.
+/// The configs of this repository that need no files.
 const CONFIGS: [&str; 2] = [
     include_str!("../../configs/quickstart.toml"),
     r#"
@@ -22,14 +22,14 @@ finish = { networks = 2, formats = ["onnx"] }
 ];
 
 #[test]
-fn damaged_configs() {
+fn damaged_configs_do_not_panic() {
     let registries = Registries::builtin();
     let folders = Folders { data: None, runs: Path::new("nowhere") };
     let configs = CONFIGS.map(|config| config.as_bytes().to_vec());
     check_damaged(&configs, |bytes| {
         let text = String::from_utf8_lossy(bytes);
         let Ok(document) = Document::parse(Path::new("damaged.toml"), &text) else { return };
-        // What can be read can be written into a run folder, and be read there.
+        // Every config that can be read can also be written into a run folder and read again.
         let again = Document::parse(Path::new("config.toml"), &document.to_toml()).expect("written by us");
         assert_eq!(again.root(), document.root());
         if let Ok(config) = RunConfig::from_document(document, None) {

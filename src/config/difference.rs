@@ -1,19 +1,35 @@
-//! How two configs differ.
+//! Differences between two configs.
 
 use serde_json::{Map, Value};
 
 use super::RESOLVED;
 
-/// The first key at which two values differ, with both as people read them. `key` is theirs; empty for whole
-/// configs.
+/// A key at which two configs differ.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Difference {
+    /// Dotted path of the key; empty for whole configs.
+    pub key: String,
+    /// Its value in the first config, as text.
+    pub there: String,
+    /// Its value in the second config, as text.
+    pub here: String,
+}
+
+/// The first key at which two values differ. `key` is the path of the values, and is empty for whole configs.
 #[must_use]
-pub fn difference(key: &str, there: &Value, here: &Value) -> Option<(String, String, String)> {
+pub fn difference(key: &str, there: &Value, here: &Value) -> Option<Difference> {
     let shown = |value: &Value| if value.is_null() { "not set".to_owned() } else { format!("`{value}`") };
+    let differ = |there: &Value, here: &Value| Difference {
+        key: key.to_owned(),
+        there: shown(there),
+        here: shown(here),
+    };
     match (there, here) {
         (Value::Object(there), Value::Object(here)) => {
             let mut keys: Vec<&String> =
                 there.keys().chain(here.keys().filter(|key| !there.contains_key(*key))).collect();
-            // A table that follows from others comes last: what a person wrote says more.
+            // Kiln derives the table `resolved` from the others, so a difference in what the user wrote is
+            // more helpful.
             keys.sort_by_key(|inner| *inner == RESOLVED);
             let of = |table: &Map<String, Value>, key: &str| table.get(key).cloned().unwrap_or_default();
             let dotted =
@@ -25,14 +41,8 @@ pub fn difference(key: &str, there: &Value, here: &Value) -> Option<(String, Str
             .zip(now)
             .enumerate()
             .find_map(|(index, (there, here))| difference(&format!("{key}.{index}"), there, here))
-            .map(|found| {
-                if before.iter().all(Value::is_object) {
-                    found
-                } else {
-                    (key.to_owned(), shown(there), shown(here))
-                }
-            }),
-        (there, here) => (there != here).then(|| (key.to_owned(), shown(there), shown(here))),
+            .map(|found| if before.iter().all(Value::is_object) { found } else { differ(there, here) }),
+        (there, here) => (there != here).then(|| differ(there, here)),
     }
 }
 
@@ -43,9 +53,10 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_first_difference_is_named_with_both_values() {
+    fn difference_names_first_key_with_both_values() {
         let found = |there: Value, here: Value| {
-            difference("space", &there, &here).map(|(key, there, here)| format!("{key} {there} {here}"))
+            let found = difference("space", &there, &here);
+            found.map(|Difference { key, there, here }| format!("{key} {there} {here}"))
         };
         assert_eq!(found(json!({ "width": [8, 16] }), json!({ "width": [8, 16] })), None);
         let cases = [

@@ -1,4 +1,4 @@
-//! A TOML file with the place of every key, so that whatever is wrong later can be shown where it stands.
+//! A TOML file with the position of every key, so that later errors can name the line.
 
 use std::collections::BTreeMap;
 use std::fs::File;
@@ -6,12 +6,13 @@ use std::io::Read;
 use std::ops::Range;
 use std::path::{Path, PathBuf};
 
+use kiln_space::SettingsProblem;
 use serde_json::{Map, Number, Value};
 use toml::de::{DeTable, DeValue};
 
 use super::{ConfigError, Place};
 
-/// Largest config file that is read.
+/// Size limit of a config file.
 const MAX_BYTES: u64 = 1 << 20;
 
 /// A parsed file: its values as plain data, and the line of every key.
@@ -26,7 +27,8 @@ impl Document {
     /// Reads and parses a file.
     ///
     /// # Errors
-    /// [`ConfigError`] for a file that cannot be read, is too large, is not UTF-8 or not TOML, or holds a key twice.
+    /// [`ConfigError`] if the file cannot be read, is too large, is not UTF-8, is not TOML, or holds a key
+    /// twice.
     pub fn read(path: &Path) -> Result<Self, ConfigError> {
         let unreadable = |source| ConfigError::Read { path: path.to_owned(), source };
         let mut bytes = Vec::new();
@@ -42,10 +44,10 @@ impl Document {
         Self::parse(path, &text)
     }
 
-    /// Parses text as if it stood in the file `path`.
+    /// Parses `text`. Errors name `path` as its file.
     ///
     /// # Errors
-    /// As [`Document::read`], except for those of reading.
+    /// As [`Document::read`], without those of reading.
     pub fn parse(path: &Path, text: &str) -> Result<Self, ConfigError> {
         let parsed = DeTable::parse(text).map_err(|error| {
             let at = error.span().map_or(0, |span| span.start.min(text.len()));
@@ -55,7 +57,7 @@ impl Document {
                 path: path.to_owned(),
                 line: line_at(text.as_bytes(), at),
                 column: String::from_utf8_lossy(&text.as_bytes()[line_start..at]).chars().count() + 1,
-                problem: error.message().to_owned(),
+                error: Box::new(error),
             }
         })?;
         let breaks = text.bytes().enumerate().filter(|(_, byte)| *byte == b'\n').map(|(at, _)| at).collect();
@@ -64,19 +66,19 @@ impl Document {
         Ok(Self { path: path.to_owned(), root, lines: reader.lines })
     }
 
-    /// The file.
+    /// The path of the file.
     #[must_use]
     pub fn path(&self) -> &Path {
         &self.path
     }
 
-    /// The values, tables as objects.
+    /// The values. Tables are objects.
     #[must_use]
     pub const fn root(&self) -> &Map<String, Value> {
         &self.root
     }
 
-    /// Replaces a value of a top-level table, which is made if it is missing.
+    /// Sets a value in a top-level table, and creates the table if it is missing.
     pub fn set(&mut self, table: &str, key: &str, value: Value) {
         let table = self.root.entry(table).or_insert_with(|| Value::Object(Map::new()));
         if let Value::Object(table) = table {
@@ -84,9 +86,9 @@ impl Document {
         }
     }
 
-    /// Where a key stands: its own line, or that of the nearest table around it.
+    /// The place of a key: its own line, or the line of the nearest enclosing table.
     ///
-    /// Positions in lists may be written `stages.1` or `stages[1]`.
+    /// List positions may be written as `stages.1` or `stages[1]`.
     #[must_use]
     pub fn place(&self, key: &str) -> Place {
         let key = normalized(key);
@@ -103,17 +105,17 @@ impl Document {
         Place { path: self.path.clone(), line, key }
     }
 
-    /// The values as TOML, without comments, tables after plain values.
+    /// The values as TOML, without comments. Plain values stand before tables.
     ///
     /// # Panics
-    /// Never for values that came from TOML; when [`Document::set`] was given a null.
+    /// If [`Document::set`] was called with a null. TOML has no null.
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(&self.root).expect("values that came from TOML can be written as TOML")
     }
 }
 
-/// `stages[1].kernel` as `stages.1.kernel`.
+/// Turns `stages[1].kernel` into `stages.1.kernel`.
 fn normalized(key: &str) -> String {
     key.replace('[', ".").replace(']', "").trim_matches('.').to_owned()
 }
@@ -148,12 +150,12 @@ impl Reader<'_> {
     }
 
     fn value(&mut self, at: &str, value: &DeValue<'_>, span: Range<usize>) -> Result<Value, ConfigError> {
-        let refuse = |found: String, expected| {
+        let refuse = |found: String, expected: &str| {
             let line = Some(self.line(span.start));
             let place = Place { path: self.path.to_owned(), line, key: at.to_owned() };
             Err(ConfigError::Value {
                 place,
-                problem: format!("found {found}, expected {expected}"),
+                problem: Box::new(SettingsProblem::Value { found, expected: expected.to_owned() }),
                 nearest: None,
             })
         };
@@ -208,7 +210,7 @@ stride.first = 2
     }
 
     #[test]
-    fn every_key_has_its_line() {
+    fn place_gives_line_of_every_key() {
         let document = parse(TEXT).unwrap();
         let line = |key: &str| document.place(key).line;
         assert_eq!(line("study.name"), Some(2));
@@ -221,7 +223,7 @@ stride.first = 2
     }
 
     #[test]
-    fn a_missing_key_stands_at_its_table() {
+    fn place_of_missing_key_is_its_table() {
         let document = parse(TEXT).unwrap();
         assert_eq!(document.place("study.seed").line, Some(1));
         assert_eq!(document.place("space.stages.1.kernel").line, Some(9));
@@ -229,14 +231,14 @@ stride.first = 2
     }
 
     #[test]
-    fn what_is_written_reads_back_equal() {
+    fn document_round_trips_through_toml() {
         let document = parse(TEXT).unwrap();
         let again = parse(&document.to_toml()).unwrap();
         assert_eq!(document.root(), again.root());
     }
 
     #[test]
-    fn infinities_and_dates_have_no_place_in_a_config() {
+    fn infinity_date_and_large_integer_are_refused() {
         let message = |text| parse(text).unwrap_err().to_string();
         assert_eq!(message("\na = inf"), "a.toml:2: `a`: found `inf`, expected a finite number");
         assert!(message("a = 1979-05-27").contains("found the date `1979-05-27`"));

@@ -1,18 +1,19 @@
-//! What can be wrong with a config, and where.
+//! Errors of a config, with their place.
 
 use std::fmt;
 use std::path::PathBuf;
 
+use kiln_space::SettingsProblem;
 use thiserror::Error;
 
-/// Where a key stands.
+/// The place of a key.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Place {
     /// The config file.
     pub path: PathBuf,
-    /// Line, from 1; `None` for something that is missing from the file as a whole.
+    /// Line, counted from 1. `None` if something is missing from the file as a whole.
     pub line: Option<usize>,
-    /// Dotted path of the key; positions in lists count from 0.
+    /// Dotted path of the key. List positions count from 0.
     pub key: String,
 }
 
@@ -26,7 +27,7 @@ impl fmt::Display for Place {
     }
 }
 
-/// A config that cannot be used. Every message names the file, and line and key where there are any.
+/// A config that cannot be used. Every message names the file, and the line and key if there are any.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum ConfigError {
@@ -35,15 +36,15 @@ pub enum ConfigError {
     Read {
         /// The config file.
         path: PathBuf,
-        /// Why.
+        /// Why the system refused.
         source: std::io::Error,
     },
-    /// The file is larger than any config.
+    /// The file is too large for a config.
     #[error("{}: larger than {max_bytes} bytes; is this a config file?", path.display())]
     TooLarge {
         /// The config file.
         path: PathBuf,
-        /// Most bytes that are read.
+        /// Size limit.
         max_bytes: u64,
     },
     /// The file is not text.
@@ -53,11 +54,11 @@ pub enum ConfigError {
         path: PathBuf,
         /// Line of the first wrong byte.
         line: usize,
-        /// Bytes before it.
+        /// Number of bytes before it.
         byte: usize,
     },
     /// The file is not TOML.
-    #[error("{}:{line}:{column}: not valid TOML: {problem}", path.display())]
+    #[error("{}:{line}:{column}: not valid TOML: {}", path.display(), error.message())]
     Syntax {
         /// The config file.
         path: PathBuf,
@@ -66,24 +67,24 @@ pub enum ConfigError {
         /// Column, from 1.
         column: usize,
         /// What the parser found and expected.
-        problem: String,
+        error: Box<toml::de::Error>,
     },
-    /// A key that nothing reads.
+    /// A key that no part reads.
     #[error("{place}: unknown key; accepted: {}{}", listed(accepted), suggestion(nearest.as_deref()))]
     UnknownKey {
         /// The key.
         place: Place,
-        /// Keys that are read there.
+        /// Accepted keys of this table.
         accepted: Vec<String>,
-        /// The accepted key most like it.
+        /// The accepted key with the most similar name.
         nearest: Option<String>,
     },
-    /// A key that must be there is not.
+    /// A required key is missing.
     #[error("{place}: missing; expected {expected}")]
     Missing {
         /// The key, at the line of its table.
         place: Place,
-        /// What should stand there.
+        /// The expected value.
         expected: String,
     },
     /// A value of the wrong type, or one that cannot be used.
@@ -92,16 +93,16 @@ pub enum ConfigError {
         /// The key.
         place: Place,
         /// What was found and what is accepted.
-        problem: String,
-        /// The accepted value most like it.
+        problem: Box<SettingsProblem>,
+        /// The accepted value with the most similar name.
         nearest: Option<String>,
     },
-    /// What a table describes cannot be made: its data are missing, its device is unknown, and the like.
+    /// The part that a table describes cannot be built: data are missing, a device is unknown, and so on.
     #[error("{place}")]
     Part {
         /// The table.
         place: Place,
-        /// Why.
+        /// Why it cannot be built.
         source: Box<dyn std::error::Error + Send + Sync>,
     },
 }

@@ -1,11 +1,12 @@
-//! From what a part says about its settings to what a person reads: place, kinder words, the nearest accepted name.
+//! Turns an error of a part's settings into a message for the user: with the place, in plain words, and with
+//! the most similar accepted name.
 
-use kiln_space::SettingsError;
+use kiln_space::{Found, SettingsError, SettingsProblem};
 
 use super::tables::keys_beside_settings;
 use super::{ConfigError, Document};
 
-/// How serde names types, and how people do.
+/// Names of types in serde's errors, and what the user reads instead.
 const WORDS: [(&str, &str); 12] = [
     ("u8", "a whole number from 0 to 255"),
     ("u16", "a whole number from 0 to 65535"),
@@ -21,7 +22,7 @@ const WORDS: [(&str, &str); 12] = [
     ("a map", "a table"),
 ];
 
-/// The name most like `found`, if one is like it at all.
+/// The accepted name that is most similar to `found`, if any is similar enough.
 pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a str>) -> Option<String> {
     let alike = |name: &str| strsim::damerau_levenshtein(&found.to_lowercase(), &name.to_lowercase());
     let closest = accepted.into_iter().min_by_key(|name| (alike(name), *name))?;
@@ -30,27 +31,34 @@ pub(super) fn nearest<'a>(found: &str, accepted: impl IntoIterator<Item = &'a st
 }
 
 impl Document {
-    /// The error of a part's settings, shown where the key stands.
+    /// An error of a part's settings with the place of the key.
     #[must_use]
     pub fn explain(&self, error: &SettingsError) -> ConfigError {
         let SettingsError { key, problem } = error;
-        if let Some(field) = problem.strip_prefix("unknown field `").and_then(|rest| rest.split('`').next()) {
-            let table = key.strip_suffix(field).map_or(key.as_str(), |table| table.trim_end_matches('.'));
-            let listed = problem.split_once(", ").map_or("", |(_, rest)| rest);
-            return self.unknown_key(table, field, quoted(listed));
-        }
-        if let Some(field) = problem.strip_prefix("missing field `").and_then(|rest| rest.split('`').next()) {
-            return self.missing(&join(key, field), "a value");
-        }
-        let problem = in_words(problem);
-        let nearest = problem.split_once("expected").and_then(|(found, expected)| {
-            let found = quoted(found).into_iter().next()?;
-            nearest(&found, quoted(expected).iter().map(String::as_str))
-        });
-        ConfigError::Value { place: self.place(key), problem, nearest }
+        let (problem, nearest) = match problem {
+            SettingsProblem::UnknownKey { found, accepted } => {
+                let table = key.strip_suffix(found.as_str()).unwrap_or(key).trim_end_matches('.');
+                return self.unknown_key(table, found, accepted.clone());
+            }
+            SettingsProblem::MissingKey { key: missing } => {
+                return self.missing(&join(key, missing), "a value");
+            }
+            SettingsProblem::UnknownName { found, accepted } => {
+                (in_words(problem), nearest(found, accepted.iter().map(String::as_str)))
+            }
+            // Parts put accepted names in backticks.
+            SettingsProblem::Value { found, expected } => {
+                let accepted = quoted(expected);
+                let found = quoted(found).into_iter().next();
+                let nearest = found.and_then(|found| nearest(&found, accepted.iter().map(String::as_str)));
+                (problem.clone(), nearest)
+            }
+            problem => (in_words(problem), None),
+        };
+        ConfigError::Value { place: self.place(key), problem: Box::new(problem), nearest }
     }
 
-    /// A key that nothing reads; `accepted` are those that are read in its table.
+    /// The error for a key that no part reads. `accepted` lists the keys of its table.
     pub(super) fn unknown_key(&self, table: &str, key: &str, mut accepted: Vec<String>) -> ConfigError {
         let place = self.place(&join(table, key));
         let table = self.place(table).key;
@@ -63,12 +71,12 @@ impl Document {
         ConfigError::UnknownKey { place, accepted, nearest }
     }
 
-    /// A key that must be there and is not.
+    /// The error for a required key that is missing.
     pub(crate) fn missing(&self, key: &str, expected: &str) -> ConfigError {
         ConfigError::Missing { place: self.place(key), expected: expected.to_owned() }
     }
 
-    /// An impossible value.
+    /// The error for an impossible value.
     pub(crate) fn value(&self, key: &str, found: impl std::fmt::Display, expected: &str) -> ConfigError {
         self.explain(&SettingsError::value(key, found, expected))
     }
@@ -78,35 +86,44 @@ fn join(table: &str, key: &str) -> String {
     if table.is_empty() { key.to_owned() } else { format!("{table}.{key}") }
 }
 
-/// What stands in backticks.
+/// The texts in backticks.
 fn quoted(text: &str) -> Vec<String> {
     text.split('`').skip(1).step_by(2).map(str::to_owned).collect()
 }
 
-/// serde's sentence in the project's words: `found .., expected ..`.
-fn in_words(problem: &str) -> String {
-    let stripped = ["invalid type: ", "invalid value: ", "invalid length ", "unknown variant "]
-        .iter()
-        .find_map(|prefix| problem.strip_prefix(prefix));
-    let Some((found, expected)) = stripped.and_then(|rest| rest.split_once(", expected ")) else {
-        return problem.to_owned();
-    };
-    let plain = WORDS.iter().find(|(word, _)| *word == expected).map(|(_, plain)| *plain);
-    let expected = plain.unwrap_or(if expected.starts_with("struct ") { "a table" } else { expected });
-    let found = match found {
-        "map" => "a table",
-        "sequence" => "a list",
-        other => other,
-    };
-    format!("found {found}, expected {expected}")
+/// A mismatch in plain words, `found .., expected ..`, without serde's names of types.
+fn in_words(problem: &SettingsProblem) -> SettingsProblem {
+    match problem {
+        SettingsProblem::Mismatch { found, expected, .. } => {
+            let plain = WORDS.iter().find(|(word, _)| word == expected).map(|(_, plain)| *plain);
+            let a_struct = if expected.starts_with("struct ") { "a table" } else { expected };
+            let found = match found {
+                Found::Table => "a table".to_owned(),
+                Found::List => "a list".to_owned(),
+                Found::Plain(value) => value.clone(),
+            };
+            SettingsProblem::Value { found, expected: plain.unwrap_or(a_struct).to_owned() }
+        }
+        SettingsProblem::UnknownName { found, accepted } => {
+            let expected = match accepted.as_slice() {
+                [one] => format!("`{one}`"),
+                [one, other] => format!("`{one}` or `{other}`"),
+                _ => format!("one of `{}`", accepted.join("`, `")),
+            };
+            SettingsProblem::Value { found: format!("`{found}`"), expected }
+        }
+        other => other.clone(),
+    }
 }
 
 #[cfg(test)]
 mod tests {
+    use kiln_space::Mismatch;
+
     use super::*;
 
     #[test]
-    fn the_nearest_name_is_only_named_when_it_is_near() {
+    fn nearest_name_is_given_only_if_similar() {
         let names = ["trials", "strategy", "objectives"];
         assert_eq!(nearest("trails", names).as_deref(), Some("trials"));
         assert_eq!(nearest("Objective", names).as_deref(), Some("objectives"));
@@ -115,12 +132,18 @@ mod tests {
     }
 
     #[test]
-    fn serde_speaks_in_words() {
+    fn mismatch_is_shown_without_serde_type_names() {
+        let told = |found: Found, expected: &str| {
+            let expected = expected.to_owned();
+            in_words(&SettingsProblem::Mismatch { kind: Mismatch::Type, found, expected }).to_string()
+        };
         assert_eq!(
-            in_words("invalid type: string \"a\", expected u32"),
+            told(Found::Plain("string \"a\"".to_owned()), "u32"),
             "found string \"a\", expected a whole number from 0 to 4294967295"
         );
-        assert_eq!(in_words("invalid type: map, expected f64"), "found a table, expected a number");
-        assert_eq!(in_words("found 1, expected at least 2"), "found 1, expected at least 2");
+        assert_eq!(told(Found::Table, "f64"), "found a table, expected a number");
+        assert_eq!(told(Found::List, "struct Stage"), "found a list, expected a table");
+        let rule = SettingsProblem::Rule("`a` and `b` exclude each other".to_owned());
+        assert_eq!(in_words(&rule), rule);
     }
 }

@@ -1,5 +1,5 @@
-//! The config file: what the user wrote, where it stands, and what is wrong with it. Looking names up and opening files is
-//! [`crate::assembly`]'s part.
+//! The config file: the user's values, their places, and errors. [`crate::assembly`] looks up names and opens
+//! files.
 
 #[cfg(test)]
 mod damaged;
@@ -12,7 +12,7 @@ mod tables;
 #[cfg(test)]
 mod tests;
 
-pub use difference::difference;
+pub use difference::{Difference, difference};
 pub use document::Document;
 pub use error::{ConfigError, Place};
 pub use schema::schema;

@@ -1,5 +1,5 @@
-//! A JSON schema of config files, for editors. The tables that are read here are described by their types; a registered part
-//! has its own settings, which stay open, but its name must be a known one.
+//! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads. The
+//! settings of a registered part stay open, but its name must be registered.
 
 use std::collections::BTreeMap;
 
@@ -33,7 +33,7 @@ pub fn schema(registries: &Registries) -> Value {
         "description": "How architectures are proposed: a name, or a table with `kind` and settings.",
         "anyOf": [names(strategies.clone()), part("A strategy with its settings.", strategies)],
     });
-    let mut evaluator = part("What judges networks.", trained.chain([table]));
+    let mut evaluator = part("Evaluates networks.", trained.chain([table]));
     evaluator["properties"]["class_weights"] = class_weights();
     evaluator["properties"]["metrics"] = json!({
         "description": "Metrics that are measured besides the usual ones and the objectives.",
@@ -42,23 +42,23 @@ pub fn schema(registries: &Registries) -> Value {
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Kiln config",
-        "description": "A study: what is searched, on which data and devices, and what is done with the best.",
+        "description": "A study: the search, its data and devices, and what happens to the best networks.",
         "type": "object",
         "required": NEEDED,
         "additionalProperties": false,
         "properties": {
             "study": described::<StudyTable>("Name and seed."),
-            "data": part("What networks are trained and judged on.", data),
+            "data": part("The data set.", data),
             "space": part("What may vary. A list is a decision, a single value is fixed.", spaces),
             "hardware": {
-                "description": "Devices; limits hold before anything is trained.",
+                "description": "Devices. Their limits are checked before anything is trained.",
                 "type": "array",
                 "items": hardware(registries),
             },
             "evaluator": evaluator,
             "search": search,
             "finish": {
-                "description": "The best networks are trained on, tested once and written.",
+                "description": "The best networks are trained further, tested once and exported.",
                 "type": "object",
                 "properties": {
                     "networks": {
@@ -78,7 +78,7 @@ pub fn schema(registries: &Registries) -> Value {
     })
 }
 
-/// The schema of a type, as a part of another one.
+/// The schema of a type for use inside another schema.
 fn described<T: JsonSchema>(description: &str) -> Value {
     let mut schema: Schema = schema_for!(T);
     for key in ["$schema", "title"] {
@@ -88,7 +88,7 @@ fn described<T: JsonSchema>(description: &str) -> Value {
     schema.to_value()
 }
 
-/// How much each class counts in the loss of a training.
+/// The schema of `class_weights`.
 fn class_weights() -> Value {
     json!({
         "description": "How much each class counts in the loss of training: `\"balanced\"`, or a weight for \
@@ -114,9 +114,9 @@ fn part(description: &str, kinds: impl IntoIterator<Item = (String, &'static str
     })
 }
 
-/// One of these names, each with a line about it.
+/// One of these names, each with a line of documentation.
 fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
-    // In the order of the names, whatever order they came in.
+    // Sorted by name, for any order of registration.
     let names: BTreeMap<String, &str> = names.into_iter().collect();
     let one = |(name, doc): (String, &str)| match doc {
         "" => json!({ "const": name }),
@@ -131,7 +131,7 @@ fn hardware(registries: &Registries) -> Value {
     properties.insert("device".to_owned(), json!({ "enum": Device::builtin_names() }));
     properties.insert(
         "file".to_owned(),
-        json!({ "description": "A device file of one's own, instead of `device`.", "type": "string" }),
+        json!({ "description": "A custom device file, instead of `device`.", "type": "string" }),
     );
     properties.insert("model".to_owned(), names(models));
     for (key, cost) in LIMITS {
@@ -152,7 +152,7 @@ mod tests {
     use crate::config::tables::TABLES;
 
     #[test]
-    fn every_table_and_every_registered_part_is_in_it() {
+    fn schema_contains_every_table_and_registered_part() {
         let registries = Registries::builtin();
         let schema = schema(&registries);
         let tables: Vec<&String> = schema["properties"].as_object().unwrap().keys().collect();

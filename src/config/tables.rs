@@ -1,4 +1,5 @@
-//! The tables of a config as the user wrote them. Registered parts stay opaque here; each part reads its own settings.
+//! The tables of a config as the user wrote them. The settings of registered parts stay opaque, because each
+//! part reads its own.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -11,27 +12,27 @@ use serde_json::{Map, Value};
 
 use super::{ConfigError, Document};
 
-/// Table that Kiln adds when it writes the config of a run: what the study was resolved to.
+/// Table that Kiln adds to the config of a run. It records the properties of the data.
 pub const RESOLVED: &str = "resolved";
-/// Key of that table for the rules by which the data were read; earlier builds, which had one set of rules,
-/// left it out.
+/// Key of that table for the reading rules of the data. Earlier builds had one set of rules and did not write
+/// it.
 pub const READING_RULES: &str = "reading_rules";
-/// All tables of a config, in the order in which they are usually written.
+/// All tables of a config in their usual order.
 pub(super) const TABLES: [&str; 8] =
     ["study", "data", "space", "hardware", "evaluator", "search", "finish", RESOLVED];
-/// Tables without which there is no study.
+/// Tables that every study needs.
 pub(super) const NEEDED: [&str; 4] = ["study", "space", "evaluator", "search"];
-/// Limits that a `[[hardware]]` table may set, and the cost that each limits.
+/// Limits that a `[[hardware]]` table may set, each with its cost.
 pub(super) const LIMITS: [(&str, &str); 4] = [
     ("latency_max_us", "latency_us"),
     ("energy_max_uj", "energy_uj"),
     ("peak_memory_max_bytes", "peak_memory_bytes"),
     ("model_max_bytes", "model_bytes"),
 ];
-/// Most objectives: beyond them the hypervolume is slow and everything is on the front.
+/// Maximum number of objectives. With more, the hypervolume is slow and almost every trial is on the front.
 const MAX_OBJECTIVES: usize = 4;
 
-/// Keys that are read here and not by the part whose table they stand in.
+/// Keys of a part's table that Kiln reads itself.
 pub(super) fn keys_beside_settings(table: &str) -> &'static [&'static str] {
     const HARDWARE_KEYS: [&str; 7] =
         ["device", "file", "model", LIMITS[0].0, LIMITS[1].0, LIMITS[2].0, LIMITS[3].0];
@@ -48,7 +49,7 @@ pub(super) fn keys_beside_settings(table: &str) -> &'static [&'static str] {
 pub struct Part {
     /// Name in the registry.
     pub kind: String,
-    /// Everything else in its table.
+    /// All other keys of its table.
     pub settings: Settings,
 }
 
@@ -68,7 +69,7 @@ pub struct StudyTable {
 pub struct HardwareTable {
     /// Settings of the cost model.
     pub settings: Settings,
-    /// Largest values allowed, by cost (`latency_us`).
+    /// Upper limits by cost (`latency_us`).
     pub limits: Vec<(&'static str, f64)>,
 }
 
@@ -77,41 +78,41 @@ pub struct HardwareTable {
 pub struct SearchTable {
     /// The strategy.
     pub strategy: Part,
-    /// Budget in trials, of whatever fidelity, where there is one.
+    /// Budget in trials of any fidelity, if there is one.
     pub trials: Option<u64>,
-    /// Budget in epochs that trials train for, all together.
+    /// Budget in epochs, summed over all trials.
     pub epochs: Option<u64>,
-    /// Trials that are out at the same time, however many workers there are.
+    /// Number of pending trials, for any number of workers.
     pub in_flight: usize,
-    /// What to minimize.
+    /// Metrics and costs to minimize.
     pub objectives: Vec<String>,
     /// Limits on `parameters` and `macs`.
     pub limits: Vec<(&'static str, f64)>,
-    /// Budget in hours, for the search stage.
+    /// Budget in hours for the search stage.
     pub hours: Option<f64>,
-    /// Metrics or costs, each with the most it may be, at which the search ends.
+    /// The search ends when a trial reaches these values of metrics or costs.
     pub target: BTreeMap<String, f64>,
-    /// Evaluations that panic one after the other before the study stops.
+    /// Number of consecutive panics that stops the study.
     pub panics_in_a_row: u32,
 }
 
 /// `[finish]`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct FinishTable {
-    /// Networks of the front that are finished.
+    /// Number of networks of the front to finish.
     pub networks: usize,
-    /// Read by the evaluator's finisher.
+    /// Settings that the evaluator's finisher reads.
     pub settings: Settings,
 }
 
-/// A config exactly as the user wrote it, with defaults for what is not stated.
+/// A config as the user wrote it, with defaults for missing keys.
 #[derive(Clone, Debug, PartialEq)]
 pub struct RunConfig {
-    /// The file it came from.
+    /// The file it was read from.
     pub document: Document,
     /// `[study]`.
     pub study: StudyTable,
-    /// `[data]`; evaluators that train nothing need none.
+    /// `[data]`. Evaluators that train nothing do not need it.
     pub data: Option<Part>,
     /// `[space]`.
     pub space: Part,
@@ -125,44 +126,44 @@ pub struct RunConfig {
     pub finish: Option<FinishTable>,
 }
 
-/// `[search]` in the file, without the strategy.
+/// `[search]` in the file, without the settings of the strategy.
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(super) struct SearchKeys {
     /// How architectures are proposed.
     strategy: Value,
-    /// Budget in trials, of whatever fidelity: a network that goes up a rung is another trial. Needed where
-    /// nothing else ends the search: `epochs`, `hours`, a `target`, or a space of at most 20000 networks,
-    /// which strategies use up.
+    /// Budget in trials of any fidelity. A network that is promoted to a higher fidelity counts as another
+    /// trial. Required, unless something else ends the search: `epochs`, `hours`, a `target`, or a space of
+    /// at most 20000 networks, which strategies exhaust.
     #[schemars(range(min = 1))]
     trials: Option<u64>,
-    /// Budget in epochs that trials train for, all together; the last one may exceed it. For evaluators that
-    /// train each network.
+    /// Budget in epochs, summed over all trials. The last trial may exceed it. For evaluators that train each
+    /// network.
     #[schemars(range(min = 1))]
     epochs: Option<u64>,
-    /// Trials that are out at the same time, however many workers there are.
+    /// Number of pending trials, for any number of workers.
     #[serde(default = "in_flight")]
     in_flight: usize,
-    /// What to minimize: metrics of the evaluator and costs. Unless stated, the evaluator's first metric:
-    /// `error_percent` where there are classes, `mean_squared_error` where there are values.
-    /// `balanced_error_percent` and `macro_f1_error_percent`, or `mean_absolute_error` and `one_minus_r2`,
-    /// are measured where they are named here or in `metrics` of `[evaluator]`.
+    /// Metrics and costs to minimize. The default is the evaluator's first metric: `error_percent` for
+    /// classes, `mean_squared_error` for values. The metrics `balanced_error_percent`,
+    /// `macro_f1_error_percent`, `mean_absolute_error` and `one_minus_r2` are measured only if they are
+    /// listed here or in `metrics` of `[evaluator]`.
     #[schemars(length(min = 1, max = 4))]
     #[serde(default = "objectives")]
     objectives: Vec<String>,
-    /// Most trainable parameters.
+    /// Maximum number of trainable parameters.
     #[schemars(range(min = 0))]
     parameters_max: Option<f64>,
-    /// Most multiply-accumulates for one example.
+    /// Maximum number of multiply-accumulates for one example.
     #[schemars(range(min = 0))]
     macs_max: Option<f64>,
-    /// Budget in hours, for the search stage.
+    /// Budget in hours for the search stage.
     #[schemars(range(min = 0))]
     hours: Option<f64>,
-    /// Metrics or costs that end the search once a feasible trial reaches all of them.
+    /// Metrics or costs with target values. The search ends when a feasible trial reaches all of them.
     #[serde(default)]
     target: BTreeMap<String, f64>,
-    /// Evaluations that panic one after the other before the study stops.
+    /// Number of consecutive panics that stops the study.
     #[schemars(range(min = 1))]
     #[serde(default = "panics_in_a_row")]
     panics_in_a_row: u32,
@@ -179,10 +180,10 @@ const fn panics_in_a_row() -> u32 {
 }
 
 impl RunConfig {
-    /// Reads a config file. `seed` replaces the one written there and then belongs to the config.
+    /// Reads a config file. `seed` replaces the seed in the file and becomes part of the config.
     ///
     /// # Errors
-    /// [`ConfigError`] naming file, line and key.
+    /// [`ConfigError`] with file, line and key.
     pub fn read(path: &Path, seed: Option<u64>) -> Result<Self, ConfigError> {
         Self::from_document(Document::read(path)?, seed)
     }
@@ -225,7 +226,7 @@ fn object(document: &Document, key: &str, value: &Value) -> Result<Map<String, V
     }
 }
 
-/// A value as an error names it.
+/// A value as errors show it.
 fn found(value: &Value) -> String {
     match value {
         Value::Array(_) => "a list".to_owned(),

@@ -1,15 +1,15 @@
-//! One stage of a study: how far it is, and how long it will still take. Times are given from outside, since some moment
-//! that stays the same.
+//! One stage of a study: its progress and the remaining time. Callers pass times, measured from a fixed
+//! moment.
 
 use std::time::Duration;
 
-/// Stage in which networks are finished, and the one inside it in which each of them trains.
+/// The stage that finishes networks, and the inner stage that trains each of them.
 const FINISH: &str = "finish";
 const NETWORK: &str = "network";
-/// Steps into which the finishing of one network is divided.
+/// Number of steps that stand for finishing one network.
 const NETWORK_STEPS: u64 = 1000;
 
-/// Times that are longer say nothing: a century.
+/// Longer times are not shown.
 const LONGEST: Duration = Duration::from_hours(876_600);
 
 #[derive(Clone, Debug, PartialEq)]
@@ -19,7 +19,7 @@ pub(crate) struct Stage {
     began: Duration,
     done: u64,
     total: u64,
-    /// Where counting began, and when; what was done before says nothing about the speed.
+    /// Count and time when counting began. Earlier work says nothing about the speed.
     counted_from: Option<(u64, Duration)>,
 }
 
@@ -29,7 +29,7 @@ impl Stage {
         Self { name: name.to_owned(), note: String::new(), began: now, done: 0, total: 0, counted_from: None }
     }
 
-    /// Whether progress under this name belongs to this stage.
+    /// Whether progress of this name belongs to this stage.
     pub(crate) fn covers(&self, name: &str) -> bool {
         self.name == name || (self.name == FINISH && name == NETWORK)
     }
@@ -40,7 +40,7 @@ impl Stage {
             self.total = total.saturating_mul(NETWORK_STEPS);
         } else if name == NETWORK {
             let whole = self.done / NETWORK_STEPS * NETWORK_STEPS;
-            // A network is through when the study says so: files are still to be written.
+            // After its training, a network still has files to write. The study reports when it is done.
             let part = share(done, total, NETWORK_STEPS - 1);
             self.done = whole.saturating_add(part.min(NETWORK_STEPS - 1));
             self.total = self.total.max(NETWORK_STEPS);
@@ -52,7 +52,7 @@ impl Stage {
         self.counted_from.get_or_insert((self.done, now));
     }
 
-    /// What is done up to now took no time that counts.
+    /// Leaves the work up to now out of the speed.
     pub(crate) fn discount(&mut self, now: Duration) {
         self.counted_from = Some((self.done.saturating_add(1), now));
     }
@@ -81,12 +81,12 @@ impl Stage {
         if self.total == 0 { 0 } else { share(self.done, self.total, 100) }
     }
 
-    /// How far it is: in percent, or in steps where nobody knows how many there will be.
+    /// The progress in percent, or in steps if their total is unknown.
     pub(crate) fn progress(&self) -> String {
         if self.total == 0 { self.done.to_string() } else { format!("{} %", self.percent()) }
     }
 
-    /// How many of the trials, if this is the search, are through.
+    /// Number of completed trials, if this stage is the search.
     pub(crate) fn trials(&self) -> String {
         if self.total == 0 {
             format!("{} trials", self.done)
@@ -99,18 +99,18 @@ impl Stage {
         now.saturating_sub(self.began)
     }
 
-    /// The time left at the speed so far; `None` before there is one.
+    /// The remaining time at the speed so far. `None` while there is no speed.
     pub(crate) fn left(&self, now: Duration) -> Option<Duration> {
         let (from, since) = self.counted_from.filter(|_| self.total > 0)?;
         let counted = self.done.checked_sub(from).filter(|counted| *counted > 0)?;
         let each = now.saturating_sub(since).as_secs_f64() / counted as f64;
         let left = each * self.total.saturating_sub(self.done) as f64;
-        // What is longer than can be said is not said.
+        // Times that are too long to show are not shown.
         Duration::try_from_secs_f64(left).ok().filter(|left| *left < LONGEST)
     }
 }
 
-/// The part of `whole` that `done` of `total` is; counts in a journal may be any.
+/// The fraction `done / total` of `whole`. Counts in a journal may have any value.
 fn share(done: u64, total: u64, whole: u64) -> u64 {
     let part = u128::from(done) * u128::from(whole) / u128::from(total.max(1));
     u64::try_from(part).unwrap_or(u64::MAX)
@@ -125,7 +125,7 @@ mod tests {
     }
 
     #[test]
-    fn time_left_follows_the_speed_since_counting_began() {
+    fn remaining_time_follows_speed_since_counting_began() {
         let start = Duration::ZERO;
         let at = Duration::from_secs;
         let mut stage = Stage::new("supernet", start);
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn answers_that_were_known_say_nothing_about_the_speed() {
+    fn stored_outcomes_do_not_count_for_speed() {
         let start = Duration::ZERO;
         let at = Duration::from_secs;
         let mut stage = Stage::new("search", start);
@@ -150,7 +150,7 @@ mod tests {
     }
 
     #[test]
-    fn no_count_is_too_large() {
+    fn largest_counts_do_not_overflow() {
         let at = Duration::from_secs;
         for name in ["finish", "network", "search"] {
             let mut stage = Stage::new(name, at(0));
@@ -165,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn a_stage_without_an_end_says_how_much_is_done() {
+    fn stage_without_total_shows_count() {
         let mut stage = Stage::new("search", Duration::ZERO);
         stage.update("search", 7, 0, "", Duration::ZERO);
         stage.update("search", 12, 0, "", Duration::from_secs(3));
@@ -176,7 +176,7 @@ mod tests {
     }
 
     #[test]
-    fn a_network_in_training_is_a_part_of_the_finish_stage() {
+    fn network_training_advances_finish_stage() {
         let now = Duration::from_secs(5);
         let mut stage = Stage::new("finish", now);
         stage.update("finish", 1, 4, "", now);

@@ -1,12 +1,12 @@
-//! Whether the supernet ranks: what the last `kiln supernet audit` found, as a table and plots.
+//! The last `kiln supernet audit` of a study, as a table and plots.
 
-use kiln::audit::{Audit, AuditedNetwork, Predictor};
+use kiln::audit::{Audit, AuditFailure, AuditedNetwork, Predictor};
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
 
 use super::names::{displayed, heading, subject, with_unit};
 use crate::{failures, units};
 
-/// What a predictor of the audit is called among people.
+/// The name of a predictor for people.
 fn called(name: &str) -> String {
     match name.split_once(' ') {
         Some(("supernet", metric)) => format!("supernet's {}", subject(metric)),
@@ -22,11 +22,14 @@ pub(super) fn section(audit: &Audit) -> Section {
     let measured = measured(audit).count();
     let repeats = audit.networks.iter().map(|network| network.trained.len()).max().unwrap_or(0);
     let text = format!(
-        "{measured} architectures, drawn at random, were trained on their own and compared with what the supernet says of them. A \
-         tau of 1 is the same order, 0 is none. A supernet that does not order networks better than their number of \
-         parameters does not help the search.{}",
+        "{measured} random architectures were trained on their own, and the results were compared with the \
+         supernet's estimates. A tau of 1 means the same order, and 0 means no relation. A supernet that \
+         ranks \
+         networks no better than their number of parameters does not help the search.{}",
         if repeats > 1 {
-            " Each was trained several times, and its mean counts; a training again shows how far the order is chance."
+            " Each was trained several times, and the mean counts. The repeated training shows how much of \
+             the \
+             order is chance."
         } else {
             ""
         }
@@ -37,7 +40,7 @@ pub(super) fn section(audit: &Audit) -> Section {
         Part::Table(predictors(&audit.predictors)),
     ];
     parts.extend(failed(audit).map(Part::Table));
-    Section { title: "Whether the supernet ranks".to_owned(), parts }
+    Section { title: "How well the supernet ranks".to_owned(), parts }
 }
 
 fn predictors(predictors: &[Predictor]) -> Table {
@@ -49,16 +52,16 @@ fn predictors(predictors: &[Predictor]) -> Table {
         vec![Cell::Text(called(&predictor.name)), Cell::Number(tau), Cell::Number(interval)]
     };
     Table {
-        caption: "Each number's order against that of training".to_owned(),
+        caption: "Order by each number against order by training".to_owned(),
         headings: ["by", "Kendall's tau", "95 % interval"].map(str::to_owned).to_vec(),
         rows: predictors.iter().map(row).collect(),
     }
 }
 
-/// The networks that failed, with the reason.
+/// The failed networks with their reasons. `None` if none failed.
 fn failed(audit: &Audit) -> Option<Table> {
     let row = |network: &AuditedNetwork| {
-        let (what, kind, reason) = network.failure()?;
+        let AuditFailure { what, kind, reason } = network.failure()?;
         let said = format!("{what} {}", failures::said(kind));
         Some(vec![Cell::Text(network.genotype.to_string()), Cell::Text(said), Cell::Text(reason.to_owned())])
     };
@@ -70,12 +73,13 @@ fn failed(audit: &Audit) -> Option<Table> {
     })
 }
 
-/// Networks with what was measured after training each.
+/// Networks with the mean of the metric over their trainings.
 fn measured(audit: &Audit) -> impl Iterator<Item = (&AuditedNetwork, f64)> {
     audit.networks.iter().filter_map(|network| Some((network, network.trained(&audit.metric)?)))
 }
 
-/// The estimates against what training gave. Their scales differ as a rule, so the line on which both are the same is not drawn.
+/// The estimates against the results of training. Their scales usually differ, so the line of equal values is
+/// not drawn.
 fn estimates(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {
@@ -92,17 +96,17 @@ fn estimates(audit: &Audit) -> Plot {
     let label = |what: &str| format!("{} {what}", heading(metric));
     Plot {
         title: "Estimate against training".to_owned(),
-        description: "Each network as the supernet sees it, and as it is after it was trained on its own. What counts is the order: \
-                      points should rise from left to right, wherever they lie."
+        description: "The supernet's estimate of each network against the result of training it on its own. \
+                      Only the order matters: points should rise from left to right."
             .to_owned(),
-        x: Axis { label: label("in the supernet"), may_be_logarithmic: false },
+        x: Axis { label: label("estimated by the supernet"), may_be_logarithmic: false },
         y: Axis { label: label("trained on its own"), may_be_logarithmic: false },
         series: vec![networks(points)],
         limits: Vec::new(),
     }
 }
 
-/// The simplest rival of a supernet.
+/// The number of parameters against the results of training. It is the simplest rival of a supernet.
 fn parameters(audit: &Audit) -> Plot {
     let metric = audit.metric.as_str();
     let point = |(network, trained): (&AuditedNetwork, f64)| {
@@ -117,7 +121,7 @@ fn parameters(audit: &Audit) -> Plot {
     };
     Plot {
         title: "Parameters against training".to_owned(),
-        description: "The same networks by their number of parameters, which costs nothing to know."
+        description: "The same networks by their number of parameters, which is known without training."
             .to_owned(),
         x: Axis { label: "parameters".to_owned(), may_be_logarithmic: true },
         y: Axis { label: format!("{} trained on its own", heading(metric)), may_be_logarithmic: false },

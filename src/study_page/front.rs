@@ -9,7 +9,7 @@ use super::StudyPage;
 use super::names::Axes;
 use crate::units::{self, Numbers};
 
-/// Rows of a table that is not folded.
+/// Tables with more rows than this are folded.
 const OPEN: usize = 15;
 
 impl StudyPage {
@@ -32,10 +32,10 @@ impl StudyPage {
                 table
             });
         }
-        Section { title: "What came of it".to_owned(), parts }
+        Section { title: "Results".to_owned(), parts }
     }
 
-    /// How networks were judged, where that was not with full effort alone.
+    /// How the networks were judged, if any of them had less than full effort.
     fn effort(&self) -> Vec<Part> {
         let spent = Spent::of(&self.trials, self.record.full_epochs);
         if !spent.has_rungs() {
@@ -43,8 +43,7 @@ impl StudyPage {
         }
         let low = self.front.first().and_then(|entry| self.qualifier(entry.fidelity)).map(|qualifier| {
             Part::Text(format!(
-                "No network was judged with full effort: values of the front are what networks measure \
-                 {qualifier}."
+                "No network was judged with full effort: values of the front were measured {qualifier}."
             ))
         });
         low.into_iter().chain([Part::Text(format!("Effort: {spent}."))]).collect()
@@ -58,7 +57,7 @@ impl StudyPage {
         };
         let mut members = points(&|trial| front.contains(&trial.id));
         members.sort_by(|a, b| a.x.total_cmp(&b.x).then(a.y.total_cmp(&b.y)));
-        // Of more than two objectives the plot shows two, and nothing lies between the networks.
+        // With more than two objectives the plot shows two of them, so no line may connect the networks.
         let line = if self.objectives.len() == 2 { Line::Steps } else { Line::None };
         let series = |name: &str, ink, shape, line, points| {
             let name = name.to_owned();
@@ -72,16 +71,17 @@ impl StudyPage {
         ];
         let finished = points(&|trial| is_finished(trial));
         if !finished.is_empty() {
-            all.push(series("trained on and exported", Ink::Orange, Shape::Star, Line::None, finished));
+            all.push(series("finished", Ink::Orange, Shape::Star, Line::None, finished));
         }
         Plot {
             title: "Pareto front".to_owned(),
             description: format!(
-                "{count} networks of {} trials are on the front: no other one is at least as good in everything and better in \
-                 something. {}{}.",
+                "{count} networks of {} trials are on the front: no other network is at least as good in \
+                 every \
+                 objective and better in one. {}{}.",
                 self.trials.len(),
                 match self.numbers {
-                    Numbers::Measured => "Values are those of the search",
+                    Numbers::Measured => "Values were measured in the search",
                     Numbers::Estimated =>
                         "Accuracies and losses are estimates by shared weights, not test results",
                 },
@@ -121,7 +121,7 @@ impl StudyPage {
     }
 }
 
-/// What the table shows of a network: the objectives, then what else is known of it.
+/// The columns of a network: the objectives first, then other metrics and costs.
 fn columns(objectives: &[String], entry: &FrontEntry) -> Vec<String> {
     let mut names = objectives.to_vec();
     for name in entry.metrics.keys().chain(entry.costs.0.keys()) {

@@ -1,4 +1,4 @@
-//! What went wrong, and where the time went.
+//! Failures and warnings of a study, and the time of its stages.
 
 use std::collections::BTreeMap;
 
@@ -9,7 +9,7 @@ use super::StudyPage;
 use crate::failures::{self, advice, said};
 use crate::units;
 
-/// Failures that are listed.
+/// Maximum number of failures in the list.
 const LISTED: usize = 200;
 const STAGES: [&str; super::history::STAGES] =
     ["prepare: data and supernet", "search", "finish: train on and export"];
@@ -76,7 +76,7 @@ impl StudyPage {
         self.history.rejections.filter(|(candidates, _)| *candidates > 0).map(|(candidates, rejected)| {
             let share = 100.0 * rejected as f64 / candidates as f64;
             format!(
-                "Of {candidates} candidates {rejected} ({share:.1} %) were beyond a limit and were not tried."
+                "{rejected} of {candidates} candidates ({share:.1} %) exceeded a limit and were not tried."
             )
         })
     }
@@ -88,7 +88,7 @@ impl StudyPage {
             .then(|| Part::Folded { summary, part: Box::new(Part::Code(warnings.join("\n"))) })
     }
 
-    /// Time that processes worked in each stage.
+    /// Time of work in each stage.
     fn stage_times(&self) -> Table {
         let seconds = self.history.stages;
         let whole: Seconds = seconds.iter().copied().sum();
@@ -126,7 +126,7 @@ impl StudyPage {
     }
 }
 
-/// Failures by reason.
+/// Failures, grouped by reason.
 fn reasons(groups: &[FailureGroup]) -> Table {
     let row = |group: &FailureGroup| {
         vec![

@@ -1,33 +1,33 @@
-//! What the page needs of the journal's lines that are no trials. It is taken in line by line: a long study
-//! has too many lines to keep.
+//! Facts from journal entries other than trials. Entries are processed one by one, because a long study has
+//! too many to keep.
 
 use std::collections::BTreeMap;
 
 use kiln_search::{Event, JournalEntry, Seconds};
 
-/// Stages of a study: prepare, search, finish.
+/// Number of stages: prepare, search, finish.
 pub(super) const STAGES: usize = 3;
 /// Stages that report losses.
 pub(super) const TRAINING_STAGES: [&str; 2] = ["supernet", "network"];
-/// Warnings that are kept.
+/// Maximum number of warnings that are kept.
 const WARNINGS: usize = 200;
 
-/// What happened beside the trials.
+/// Facts from entries other than trials.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct History {
-    /// Time that processes worked in each stage.
+    /// Time of work in each stage.
     pub(super) stages: [Seconds; STAGES],
-    /// The stage at hand, and the study's time of the last entry.
+    /// The current stage, and the study's time of the last entry.
     at: (usize, Seconds),
-    /// Candidates looked at, and of them infeasible.
+    /// Number of candidates, and how many of them were infeasible.
     pub(super) rejections: Option<(u64, u64)>,
     /// The first warnings.
     pub(super) warnings: Vec<String>,
-    /// Losses that a stage reported, in order.
+    /// Losses that a stage reported, in their order.
     pub(super) losses: BTreeMap<&'static str, Vec<Loss>>,
 }
 
-/// A loss while something trained.
+/// A loss during a training.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(super) struct Loss {
     pub(super) done: u64,
@@ -36,11 +36,11 @@ pub(super) struct Loss {
 }
 
 impl History {
-    /// Takes in the next entry.
+    /// Processes the next entry.
     pub(crate) fn see(&mut self, entry: &JournalEntry) {
         let (stage, since) = &mut self.at;
         let now = entry.elapsed_s.max(*since);
-        // The check of shared weights belongs to preparing, and comes after `Prepared`.
+        // The health check belongs to the stage `prepare`, although it follows the event `Prepared`.
         let spent_in = if matches!(entry.event, Event::Health { .. }) { 0 } else { *stage };
         self.stages[spent_in] = self.stages[spent_in].saturating_add(now.since(*since));
         *since = now;

@@ -1,4 +1,5 @@
-//! A study on one page, for `kiln report`: what its journal says, as plots and tables. Pure: no clock, no file.
+//! The page of `kiln report`: the journal of a study as plots and tables. Pure: it reads no clock and no
+//! file.
 
 mod audit;
 mod front;
@@ -25,15 +26,16 @@ use kiln_search::{
 
 pub(crate) use self::history::History;
 use self::names::{Axes, with_unit};
+use crate::finished_files::CardError;
 use crate::headline;
 use crate::inspection::Inspection;
 use crate::report::PredictedFor;
 use crate::units::{self, Numbers};
 
-/// Finished networks, or else networks of the front, that are looked into.
+/// Maximum number of networks whose layers are shown: finished ones, or else those of the front.
 const WINNERS: usize = 5;
 
-/// What there is to know of a study.
+/// Everything that the page needs to know of a study.
 pub(crate) struct StudyPage {
     name: String,
     run: PathBuf,
@@ -41,25 +43,25 @@ pub(crate) struct StudyPage {
     constraints: Vec<Constraint>,
     config: String,
     history: History,
-    /// All but the trials.
+    /// Facts of the journal other than the trials.
     record: StudyRecord,
-    /// Times of the evaluations of each worker.
+    /// Evaluation times of each worker.
     workers: BTreeMap<usize, Vec<Seconds>>,
-    /// Trials by ascending number.
+    /// Trials in ascending order of their numbers.
     trials: Vec<Trial>,
     front: Vec<FrontEntry>,
     audit: Option<Audit>,
-    /// Cards of finished networks, or why they cannot be read.
-    cards: BTreeMap<TrialId, Result<ModelCard, String>>,
+    /// Cards of finished networks, or why a card cannot be read.
+    cards: BTreeMap<TrialId, Result<ModelCard, CardError>>,
     problems: Vec<String>,
-    /// What predicted the costs.
+    /// The cost models.
     devices: Vec<PredictedFor>,
-    /// What the metrics of trials are.
+    /// Whether the metrics of trials are measured or estimated.
     numbers: Numbers,
 }
 
 impl StudyPage {
-    /// A page of what a journal says.
+    /// A page for the facts of a journal.
     pub(crate) fn new(
         name: String,
         run: PathBuf,
@@ -96,37 +98,37 @@ impl StudyPage {
         }
     }
 
-    /// The same with what predicted the costs.
+    /// Adds the cost models.
     pub(crate) fn with_devices(self, devices: Vec<PredictedFor>) -> Self {
         Self { devices, ..self }
     }
 
-    /// The same with what an audit of the supernet found.
+    /// Adds the result of an audit of the supernet.
     pub(crate) fn with_audit(self, audit: Option<Audit>) -> Self {
         Self { audit, ..self }
     }
 
-    /// The same with the cards of finished networks.
-    pub(crate) fn with_cards(self, cards: BTreeMap<TrialId, Result<ModelCard, String>>) -> Self {
+    /// Adds the cards of finished networks.
+    pub(crate) fn with_cards(self, cards: BTreeMap<TrialId, Result<ModelCard, CardError>>) -> Self {
         Self { cards, ..self }
     }
 
-    /// The same with what is to be said of the files of finished networks.
+    /// Adds the problems with files of finished networks.
     pub(crate) fn with_problems(self, problems: Vec<String>) -> Self {
         Self { problems, ..self }
     }
 
-    /// What the journal says.
+    /// The facts of the journal.
     pub(crate) const fn record(&self) -> &StudyRecord {
         &self.record
     }
 
-    /// The same for a study whose metrics are these.
+    /// Sets whether the metrics are measured or estimated.
     pub(crate) fn with_numbers(self, numbers: Numbers) -> Self {
         Self { numbers, ..self }
     }
 
-    /// The trials whose networks are looked into: finished ones, or else the best of the front.
+    /// The trials whose layers are shown: finished ones, or else the best of the front.
     pub(crate) fn winners(&self) -> Vec<&Trial> {
         let finished: Vec<TrialId> = self.record.finished.keys().copied().collect();
         let mut front: Vec<&FrontEntry> = self.front.iter().collect();
@@ -140,8 +142,8 @@ impl StudyPage {
         chosen.iter().filter_map(trial).take(WINNERS).collect()
     }
 
-    /// The page. `inspections` are what there is to see of the winners, or why it cannot be seen.
-    pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, Result<Inspection, String>>) -> Page {
+    /// Builds the page. `inspections` holds the architectures of the winners, or why one cannot be shown.
+    pub(crate) fn page(&self, inspections: &BTreeMap<TrialId, anyhow::Result<Inspection>>) -> Page {
         let axes = Axes::choose(&self.objectives, &self.constraints, &self.trials).with_numbers(self.numbers);
         let problems = self.problems.iter().cloned().map(Part::Text).collect();
         let sections = [
@@ -212,18 +214,18 @@ impl StudyPage {
                 self.judged(&format!("in the search, trial {}", best.trial)),
             ));
         }
-        // A test result is what the study came to, so it stands first.
+        // The test result matters most, so it stands first.
         let finished = self.record.finished.values().map(|(finished, _)| (finished.trial, &finished.metrics));
-        if let Some((trial, name, value)) = headline::best(finished, &self.objectives) {
-            let (label, note) = (names::subject(name), format!("finished, trial {trial}"));
-            figures.insert(0, figure(&names::capitalized(&label), with_unit(name, value), note));
+        if let Some(best) = headline::best(finished, &self.objectives) {
+            let (label, note) = (names::subject(best.metric), format!("finished, trial {}", best.trial));
+            figures.insert(0, figure(&names::capitalized(&label), with_unit(best.metric, best.value), note));
         }
         let elapsed = units::duration(self.record.elapsed_s.duration());
         figures.push(figure("Time", elapsed, "of work on the study".to_owned()));
         figures
     }
 
-    /// What is said of the values of the front, with how they were judged where that was not full effort.
+    /// A label for values of the front. It adds the fidelity if that is not full effort.
     fn judged(&self, what: &str) -> String {
         let qualifier = self.front.first().and_then(|entry| self.qualifier(entry.fidelity));
         qualifier.map_or_else(|| what.to_owned(), |qualifier| format!("{what}, {qualifier}"))
@@ -233,7 +235,7 @@ impl StudyPage {
         fidelity.qualifier(self.record.full_epochs)
     }
 
-    /// The highest fidelity at which a network was measured: only its values are compared.
+    /// The highest fidelity of any measured trial. Only values of that fidelity are compared.
     fn highest(&self) -> Option<Fidelity> {
         let measured = self.trials.iter().filter(|trial| trial.outcome.measurement().is_some());
         measured.map(|trial| trial.proposal.fidelity).max()

@@ -1,27 +1,28 @@
-//! Which numbers the plots of a study show, and how they are called.
+//! Which numbers the plots of a study show, and their names.
 
 use kiln_export::page::{Axis, Limit, Point};
 use kiln_search::{Constraint, NamedValues, Trial};
 
 use crate::units::{self, Numbers};
 
-/// Costs that are shown where neither objectives nor limits name one, best first.
+/// Costs to show if neither objectives nor constraints name one, in order of preference.
 const COSTS: [&str; 3] = ["latency_us", "macs", "parameters"];
 
-/// The two numbers of a trial that plots show.
+/// The two quantities on the axes of a plot.
 pub(super) struct Axes {
-    /// What is bought with it: an objective that is measured.
+    /// A measured objective.
     pub(super) y: String,
-    /// What it costs; the trial's number where nothing is known of costs.
+    /// A cost. `None` stands for the number of the trial, if no cost is known.
     pub(super) x: Option<String>,
-    /// Largest value of the cost.
+    /// Upper limit of the cost.
     limit: Option<f64>,
-    /// What the metrics of trials are.
+    /// Whether the metrics are measured or estimated.
     pub(super) numbers: Numbers,
 }
 
 impl Axes {
-    /// The measured objective against the other one, or else a limited cost, or else any cost.
+    /// Chooses the measured objective against the other objective, or else against a constrained cost, or
+    /// else against any cost.
     pub(super) fn choose(objectives: &[String], constraints: &[Constraint], trials: &[Trial]) -> Self {
         let is_measured = |name: &&String| base(name).contains("error") || base(name) == "one_minus_r2";
         let measured = objectives.iter().find(is_measured);
@@ -43,7 +44,7 @@ impl Axes {
         Self { y, x, limit, numbers: Numbers::Measured }
     }
 
-    /// The same for a study whose metrics are these.
+    /// Sets whether the metrics are measured or estimated.
     pub(super) fn with_numbers(self, numbers: Numbers) -> Self {
         Self { numbers, ..self }
     }
@@ -68,7 +69,7 @@ impl Axes {
         limit.into_iter().collect()
     }
 
-    /// Where a trial is, unless it failed.
+    /// The position of a trial. `None` if it failed.
     pub(super) fn point(&self, trial: &Trial) -> Option<Point> {
         let measured = displayed(&self.y, value(trial, &self.y)?);
         let (x, cost) = match &self.x {
@@ -90,7 +91,7 @@ impl Axes {
     }
 }
 
-/// What a name stands for in a trial: a metric, or else a cost.
+/// A value of a trial by its name: a metric, or else a cost.
 pub(super) fn value(trial: &Trial, name: &str) -> Option<f64> {
     let measured = trial.outcome.measurement().and_then(|measurement| measurement.get(name));
     measured.or_else(|| trial.costs.0.get(name).copied())
@@ -109,17 +110,17 @@ fn base(name: &str) -> &str {
     name.split('@').next().unwrap_or(name)
 }
 
-/// What a name is and in which unit: `accuracy %`.
+/// The name with its unit: `accuracy %`.
 pub(super) fn heading(name: &str) -> String {
     units::shown(name, 0.0).0
 }
 
-/// What a test result or a cost is, without its unit: `accuracy`.
+/// The name of a test result or a cost without its unit: `accuracy`.
 pub(super) fn subject(name: &str) -> String {
     subject_of(name, Numbers::Measured)
 }
 
-/// What a trial's metric or cost is, without its unit: `estimated accuracy`.
+/// The name of a trial's metric or cost without its unit: `estimated accuracy`.
 pub(super) fn subject_of(name: &str, numbers: Numbers) -> String {
     let heading = numbers.heading(name);
     let (what, device) = heading.split_once(" @").unwrap_or((&heading, ""));
@@ -140,7 +141,7 @@ fn is_unit(word: &str) -> bool {
     matches!(word, "%" | "µs" | "µJ" | "nats")
 }
 
-/// With a large first letter.
+/// The text with its first letter in upper case.
 pub(super) fn capitalized(text: &str) -> String {
     let mut chars = text.chars();
     chars.next().map_or_else(String::new, |first| first.to_uppercase().collect::<String>() + chars.as_str())
@@ -151,7 +152,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_are_said_with_and_without_their_unit() {
+    fn names_have_forms_with_and_without_unit() {
         for (name, what, value, text) in [
             ("error_percent", "accuracy", 1.5, "98.50 %"),
             ("latency_us@raspi4", "latency on raspi4", 1234.0, "1234 µs"),

@@ -1,4 +1,4 @@
-//! How the search went on: the volume that its front dominates, and the best network so far.
+//! Progress of the search: the hypervolume of the front, and the best network so far.
 
 use kiln_export::page::{Axis, Ink, Line, Plot, Point, Series, Shape};
 
@@ -6,7 +6,7 @@ use super::StudyPage;
 use super::names::{Axes, displayed, value, with_unit};
 use crate::volume::{self, Volume};
 
-/// Most points that a curve is drawn with.
+/// Maximum number of points in a curve.
 const POINTS: usize = 1000;
 
 impl StudyPage {
@@ -36,7 +36,8 @@ impl StudyPage {
         Plot {
             title: "Hypervolume".to_owned(),
             description: format!(
-                "Share of the box between the reference point and the best value of each objective that the front \
+                "Share of the box between the reference point and the best value of each objective that the \
+                 front \
                  dominates.{}{reached}{}",
                 reference.unwrap_or_default(),
                 volume.growth().remark().map(|remark| format!(" It is {remark}.")).unwrap_or_default()

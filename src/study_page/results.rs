@@ -1,4 +1,4 @@
-//! What finished networks do on the test split, class by class or value by value, from their cards.
+//! Test results of finished networks by class or by value, from their cards.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -7,17 +7,18 @@ use kiln_export::page::{Cell, Part, Section, Table};
 use kiln_export::{ClassResult, ModelCard, TestResults, ValueResult};
 use kiln_search::TrialId;
 
+use crate::finished_files::CardError;
 use crate::units;
 
-/// Most classes whose confusion matrix is shown.
+/// Maximum number of classes for a confusion matrix.
 const MATRIX: usize = 30;
-/// Classes beyond which the table is folded.
+/// With more classes than this, the table is folded.
 const OPEN: usize = 30;
-/// Confusions that are listed where the matrix is too large.
+/// Number of confusions listed instead of a matrix that is too large.
 const CONFUSIONS: usize = 20;
 
-/// The section of these cards; `None` where no card has results, as those of older builds have none.
-pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, String>>) -> Option<Section> {
+/// The section for these cards. `None` if no card has results. Cards of older builds have none.
+pub(super) fn section(cards: &BTreeMap<TrialId, Result<ModelCard, CardError>>) -> Option<Section> {
     let mut parts = Vec::new();
     for (trial, card) in cards {
         match card {
@@ -94,7 +95,7 @@ fn classes(trial: TrialId, classes: &[ClassResult]) -> Table {
     }
 }
 
-/// The confusion matrix, or the most frequent confusions where it is too large.
+/// The confusion matrix. If it is too large, the most frequent confusions.
 fn confusions(trial: TrialId, test: &TestResults) -> Table {
     if test.confusion.len() == test.classes.len() && test.classes.len() <= MATRIX {
         let row = |(class, row): (&ClassResult, &Vec<u64>)| {
@@ -103,9 +104,7 @@ fn confusions(trial: TrialId, test: &TestResults) -> Table {
         };
         let names = test.classes.iter().map(|class| class.name.clone());
         return Table {
-            caption: format!(
-                "Confusion matrix of trial {trial}: a row is a class, a column what the network gives"
-            ),
+            caption: format!("Confusion matrix of trial {trial}: rows are classes, columns are predictions"),
             headings: std::iter::once("class".to_owned()).chain(names).collect(),
             rows: test.classes.iter().zip(&test.confusion).map(row).collect(),
         };
@@ -136,7 +135,7 @@ fn values(trial: TrialId, values: &[ValueResult]) -> Table {
         std::iter::once(Cell::Text(value.name.clone())).chain(errors).collect()
     };
     let headings =
-        ["value", "mean absolute error", "root mean squared error", "the same by the training mean", "R²"];
+        ["value", "mean absolute error", "root mean squared error", "the same for the training mean", "R²"];
     Table {
         caption: format!("Results of trial {trial} by value, each in its own unit"),
         headings: headings.map(str::to_owned).to_vec(),
@@ -150,15 +149,16 @@ mod tests {
     use crate::test_results::tests::of_classes;
 
     #[test]
-    fn a_card_gives_tables_and_an_old_one_gives_nothing() {
+    fn card_gives_tables_and_old_card_gives_none() {
         let mut card = ModelCard {
             classes: vec!["cat".to_owned(), "dog".to_owned()],
             class_weights: [("dog".to_owned(), 2.5)].into(),
             ..ModelCard::default()
         };
-        assert_eq!(section(&[(3, Ok(card.clone()))].into()), None);
+        assert!(section(&[(3, Ok(card.clone()))].into()).is_none());
         card.test = Some(of_classes());
-        let parts = section(&[(3, Ok(card)), (4, Err("it is empty".to_owned()))].into()).unwrap().parts;
+        let empty = ModelCard::read(&mut [].as_slice()).unwrap_err().into();
+        let parts = section(&[(3, Ok(card)), (4, Err(empty))].into()).unwrap().parts;
         let [Part::Text(text), Part::Table(classes), Part::Table(matrix), Part::Text(problem)] = &parts[..]
         else {
             panic!("{parts:?}")

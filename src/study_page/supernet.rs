@@ -1,4 +1,4 @@
-//! The health of what was trained: losses while training, and how well the search's estimates held.
+//! Trainings and estimates: the losses, and how well the search's estimates agree with test results.
 
 use kiln_export::page::{Axis, Cell, Ink, Line, Part, Plot, Point, Section, Series, Shape, Table};
 use kiln_search::HealthCheck;
@@ -8,11 +8,11 @@ use super::history::{Loss, TRAINING_STAGES};
 use super::names::{subject, subject_of, value, with_unit};
 use crate::units::Numbers;
 
-/// Points of a curve; of more, some are left out.
+/// Maximum number of points in a curve.
 const POINTS: usize = 400;
 
 impl StudyPage {
-    /// `None` where nothing was trained, as with results from a table.
+    /// `None` if nothing was trained, as for a table of results.
     pub(super) fn supernet_section(&self) -> Option<Section> {
         let titles = ["Loss of the supernet", "Loss of the finished networks"];
         let stages = TRAINING_STAGES.into_iter().zip(titles);
@@ -27,7 +27,7 @@ impl StudyPage {
         Some(Section { title: "Health of the supernet and of the training".to_owned(), parts })
     }
 
-    /// What a check of the shared weights found; that there was none, where there should have been one.
+    /// The result of the health check of the shared weights, or a note that it is missing.
     fn health_check(&self) -> Vec<Part> {
         let Some(health) = &self.record.health else {
             let text = "The shared weights were not checked before the search.";
@@ -47,14 +47,14 @@ impl StudyPage {
         std::iter::once(Part::Table(table)).chain(advice).collect()
     }
 
-    /// The losses that were reported while a stage trained.
+    /// The losses that a stage reported.
     fn loss_plot(&self, stage: &str, title: &str) -> Option<Plot> {
         let mut runs: Vec<Vec<Point>> = Vec::new();
         for Loss { done, total, value: loss } in self.history.losses.get(stage).into_iter().flatten() {
             let share = 100.0 * *done as f64 / (*total).max(1) as f64;
             let note = format!("step {done} of {total}: loss {loss}");
             let point = Point { x: share, y: *loss, note };
-            // A training that begins again, or another network, is a curve of its own.
+            // Each network, and each new start of a training, gets its own curve.
             match runs.last_mut() {
                 Some(run) if run.last().is_some_and(|last| last.x <= point.x) => run.push(point),
                 _ => runs.push(vec![point]),
@@ -78,8 +78,8 @@ impl StudyPage {
         Some(Plot {
             title: title.to_owned(),
             description: format!(
-                "Training loss as it was reported, {last} in the end. It should fall and settle; jumps are a learning rate that is \
-                 too large."
+                "Reported training loss, {last} at the end. It should fall and settle. Jumps mean that the \
+                 learning rate is too large."
             ),
             x: Axis { label: "training done %".to_owned(), may_be_logarithmic: false },
             y: Axis { label: "loss".to_owned(), may_be_logarithmic: true },
@@ -88,7 +88,7 @@ impl StudyPage {
         })
     }
 
-    /// What the search thought of the finished networks beside what was measured.
+    /// Estimates of the finished networks beside their test results.
     fn estimates(&self) -> Option<Table> {
         let rows: Vec<Vec<Cell>> = self
             .record
@@ -111,7 +111,7 @@ impl StudyPage {
             .collect();
         let headings = ["trial", "in the search, on the validation split", "trained on"].map(str::to_owned);
         (!rows.is_empty()).then(|| Table {
-            caption: "Estimates and what came of them".to_owned(),
+            caption: "Estimates and test results".to_owned(),
             headings: headings.to_vec(),
             rows,
         })

@@ -71,7 +71,7 @@ fn study() -> StudyPage {
     ])
 }
 
-fn inspections() -> BTreeMap<TrialId, Result<Inspection, String>> {
+fn inspections() -> BTreeMap<TrialId, anyhow::Result<Inspection>> {
     let layer = |name: &str, latency| LayerView {
         name: name.to_owned(),
         operation: "conv2d 3x3".to_owned(),
@@ -89,7 +89,7 @@ fn inspections() -> BTreeMap<TrialId, Result<Inspection, String>> {
 }
 
 #[test]
-fn a_study_has_every_section() {
+fn page_has_every_section() {
     let html = study().page(&inspections()).html();
     for part in [
         "<h1>&lt;quick&gt;</h1>",
@@ -98,28 +98,28 @@ fn a_study_has_every_section() {
         "limit: 400.0 µs",
         "trial 2: accuracy 98.00 %, latency 200.0 µs",
         "Loss of the supernet",
-        "Training loss as it was reported, 0.5 in the end",
+        "Reported training loss, 0.5 at the end",
         "1 of 4 trials failed: 1 diverged.",
         "loss is NaN &lt;b&gt;",
-        "Of 10 candidates 4 (40.0 %) were beyond a limit",
+        "4 of 10 candidates (40.0 %) exceeded a limit",
         "a &lt;warning&gt;",
-        "share of the predicted latency on raspi4; 1 that are fused into others",
+        "share of the predicted latency on raspi4; 1 fused layers have no cost",
         "<td class=\"number\">75.0</td>",
-        "Trained on for 7 s: test accuracy 98.25 %.",
+        "Finished in 7 s: test accuracy 98.25 %.",
         "name = &quot;&lt;quick&gt;&quot;",
         "All trials by origin",
         "<td>mutation</td><td class=\"number\">2</td>",
     ] {
         assert!(html.contains(part), "`{part}` is not in the page");
     }
-    // Until the supernet was ready, from then to the end of the search, and to the end.
+    // The times: until the supernet was ready, until the end of the search, and until the end of the study.
     for time in ["3.0 s", "7.0 s", "2.0 s"] {
         assert!(html.contains(&format!("<td class=\"number\">{time}</td>")), "{time}");
     }
 }
 
 #[test]
-fn an_audit_is_shown_where_there_was_one() {
+fn page_shows_audit_if_present() {
     let measured = |value: f64| Outcome::from_metrics([("error_percent".to_owned(), value)].into());
     let network = |gene: u8, trained: f64| AuditedNetwork {
         genotype: Genotype::new([gene]),
@@ -144,7 +144,7 @@ fn an_audit_is_shown_where_there_was_one() {
             predictor("negative_naswot", Some(0.5)),
         ],
     };
-    let title = "Whether the supernet ranks";
+    let title = "How well the supernet ranks";
     assert!(!study().page(&inspections()).html().contains(title));
     let html = study().with_audit(Some(audit)).page(&inspections()).html();
     for part in [
@@ -154,7 +154,8 @@ fn an_audit_is_shown_where_there_was_one() {
         "accuracy % trained on its own",
         "2: 96.00 % trained, 80.00 % estimated",
         "2: 2.000 k parameters, 96.00 % trained",
-        "<td>supernet&#39;s accuracy</td><td class=\"number\">0.625</td><td class=\"number\">0.375 to 1.000</td>",
+        "<td>supernet&#39;s accuracy</td><td class=\"number\">0.625</td><td class=\"number\">0.375 to \
+         1.000</td>",
         "<td>MACs</td><td class=\"number\">none</td>",
         "<td>naswot</td>",
     ] {
@@ -163,9 +164,9 @@ fn an_audit_is_shown_where_there_was_one() {
 }
 
 #[test]
-fn studies_that_have_hardly_begun_have_a_page() {
+fn page_of_unfinished_study_has_no_invalid_numbers() {
     let started = Event::Started { study: "quick".to_owned(), resumed: 0, trials: Some(4) };
-    let none: BTreeMap<TrialId, Result<Inspection, String>> = BTreeMap::new();
+    let none: BTreeMap<TrialId, anyhow::Result<Inspection>> = BTreeMap::new();
     for events in [
         Vec::new(),
         vec![started.clone()],
@@ -181,7 +182,7 @@ fn studies_that_have_hardly_begun_have_a_page() {
 }
 
 #[test]
-fn a_single_objective_is_shown_against_what_limits_it() {
+fn single_objective_is_plotted_against_constrained_cost() {
     let mut page = study();
     page.objectives.truncate(1);
     let axes = Axes::choose(&page.objectives, &page.constraints, &page.trials);
@@ -194,7 +195,7 @@ fn a_single_objective_is_shown_against_what_limits_it() {
 }
 
 #[test]
-fn a_page_says_with_how_much_effort_its_values_were_measured() {
+fn page_states_fidelity_of_values() {
     let short = |id, values, epochs| {
         let mut trial = trial(id, Some(values), "random");
         trial.proposal.fidelity = Fidelity::Epochs(epochs);
@@ -202,14 +203,14 @@ fn a_page_says_with_how_much_effort_its_values_were_measured() {
     };
     let page = page_of(vec![
         Event::Prepared { fingerprint: "abc".to_owned(), full_epochs: 20 },
-        // Better, but after fewer epochs.
+        // A lower error, but after fewer epochs.
         short(0, (1.0, 100.0), 1),
         short(1, (4.0, 100.0), 3),
         short(2, (5.0, 300.0), 3),
     ]);
     let html = page.page(&BTreeMap::new()).html();
     for part in [
-        "No network was judged with full effort: values of the front are what networks measure after 3 of 20 \
+        "No network was judged with full effort: values of the front were measured after 3 of 20 \
          epochs.",
         "Effort: 7 epochs (0.3 full trainings); networks judged: 1 after 1 of 20 epochs, 2 after 3 of 20 \
          epochs, 0 with full effort.",
@@ -228,7 +229,7 @@ fn a_page_says_with_how_much_effort_its_values_were_measured() {
 }
 
 #[test]
-fn a_page_of_a_supernet_shows_estimates_its_health_and_the_test_result_first() {
+fn supernet_page_shows_estimates_health_and_test_result() {
     let check = |question, passed, answer: &str| HealthCheck {
         question,
         passed,

@@ -1,4 +1,4 @@
-//! All trials: what they cost and gave, and where they come from.
+//! All trials: their metrics, costs and origins.
 
 use std::collections::BTreeMap;
 
@@ -77,9 +77,9 @@ fn groups_plot(axes: &Axes, groups: &[(String, Vec<&Trial>)], clustered: bool) -
         series.insert(0, points_alone("beyond a limit", Ink::Faint, Shape::Cross, beyond));
     }
     let (title, what) = if clustered {
-        ("All trials by cluster", "cluster of architectures it was drawn from")
+        ("All trials by cluster", "cluster of architectures that it was drawn from")
     } else {
-        ("All trials by origin", "way in which it was made")
+        ("All trials by origin", "operator that created it")
     };
     Plot {
         title: title.to_owned(),
@@ -95,7 +95,7 @@ fn points_alone(name: &str, ink: Ink, shape: Shape, points: Vec<Point>) -> Serie
     Series { name: name.to_owned(), ink, shape: Some(shape), line: Line::None, points }
 }
 
-/// Trials by where they come from: clusters by number, then operators by name.
+/// Trials by origin: clusters in ascending order, then operators by name.
 fn groups(trials: &[Trial]) -> Vec<(String, Vec<&Trial>)> {
     let mut groups: BTreeMap<(bool, Option<usize>, String), Vec<&Trial>> = BTreeMap::new();
     for trial in trials {

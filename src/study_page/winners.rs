@@ -1,4 +1,4 @@
-//! The winners: what was chosen, what was measured, and what each layer costs.
+//! The winners: their genotypes, their measurements, and the cost of each layer.
 
 use std::collections::BTreeMap;
 
@@ -13,7 +13,7 @@ use crate::units;
 impl StudyPage {
     pub(super) fn winners_section(
         &self,
-        inspections: &BTreeMap<TrialId, Result<Inspection, String>>,
+        inspections: &BTreeMap<TrialId, anyhow::Result<Inspection>>,
     ) -> Option<Section> {
         let winners = self.winners();
         if winners.is_empty() {
@@ -21,7 +21,7 @@ impl StudyPage {
         }
         let mut parts = Vec::new();
         if self.record.finished.is_empty() {
-            let text = "No network was trained on and exported yet; this is the best one of the front.";
+            let text = "No network is finished yet. This is the best network of the front.";
             parts.push(Part::Text(text.to_owned()));
         }
         for trial in winners {
@@ -29,6 +29,7 @@ impl StudyPage {
             match inspections.get(&trial.id) {
                 Some(Ok(inspection)) => parts.extend(layers(trial, inspection)),
                 Some(Err(problem)) => {
+                    let problem = format!("{problem:#}");
                     parts.push(Part::Text(format!("Its layers cannot be shown: {problem}.")));
                 }
                 None => {}
@@ -40,7 +41,7 @@ impl StudyPage {
     fn what_was_measured(&self, trial: &Trial) -> String {
         let mut parts = vec![format!("Trial {}, genotype {}.", trial.id, trial.proposal.genotype)];
         if let Some((finished, seconds)) = self.record.finished.get(&trial.id) {
-            parts.push(format!("Trained on for {seconds:.0} s: {}.", said(&finished.metrics)));
+            parts.push(format!("Finished in {seconds:.0} s: {}.", said(&finished.metrics)));
         }
         if let Some(measured) = trial.outcome.measurement() {
             let qualifier = self.qualifier(trial.proposal.fidelity);
@@ -56,17 +57,17 @@ impl StudyPage {
     }
 }
 
-/// Values by name, as people read them.
+/// Values by name as text.
 fn said<'a>(values: impl IntoIterator<Item = (&'a String, &'a f64)>) -> String {
     let said =
         |(name, value): (&'a String, &'a f64)| format!("{} {}", subject(name), with_unit(name, *value));
     values.into_iter().map(said).collect::<Vec<_>>().join(", ")
 }
 
-/// A table of the layers that cost something, and the choices that led to them.
+/// A table of the layers that have a cost, and the chosen options.
 fn layers(trial: &Trial, inspection: &Inspection) -> Vec<Part> {
     let devices = &inspection.devices;
-    // What the bars show: time on the first device, or multiplications where there is none.
+    // The bars show the latency on the first device, or multiply-accumulates if there is no device.
     let weight = |layer: &LayerView| layer.latency_us.first().copied().unwrap_or(layer.macs as f64);
     let total: f64 = inspection.layers.iter().map(weight).sum();
     let most = inspection.layers.iter().map(weight).fold(0.0, f64::max);
@@ -93,7 +94,7 @@ fn layers(trial: &Trial, inspection: &Inspection) -> Vec<Part> {
         (Some(device), 0) => (format!("predicted latency on {device}"), String::new()),
         (Some(device), rest) => (
             format!("predicted latency on {device}"),
-            format!("; {rest} that are fused into others cost nothing of their own"),
+            format!("; {rest} fused layers have no cost of their own"),
         ),
         (None, _) => ("multiply-accumulates".to_owned(), String::new()),
     };

@@ -1,4 +1,4 @@
-//! Frames: a function of the state and the view.
+//! Drawing of frames. A frame is a function of the state and the view.
 
 mod charts;
 mod details;
@@ -24,25 +24,25 @@ use super::setup::Setup;
 use super::state::State;
 use super::view::{Panel, View};
 
-/// Smallest size on which there is a screen.
+/// Smallest terminal on which the screen is drawn.
 const SMALLEST: (u16, u16) = (60, 16);
-/// Size from which all panels are shown together.
+/// From this size on, all panels are shown together.
 const WIDE: (u16, u16) = (110, 32);
-/// What stands before the further lines of an answer to a key.
+/// Indentation of further lines of an answer to a key.
 const MARK: &str = "   ";
-/// Most lines of such an answer.
+/// Maximum number of lines of such an answer.
 const MESSAGE_LINES: usize = 6;
-/// Width from which the panel at the right has room for more.
+/// From this width on, the panel on the right has more columns.
 const VERY_WIDE: u16 = 160;
 
-/// What frames depend on beside state and view.
+/// What a frame depends on, besides state and view.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Look<'a> {
     pub(super) setup: &'a Setup,
     pub(super) palette: Palette,
-    /// By the clock of the events.
+    /// The present time on the clock of the events.
     pub(super) now: Duration,
-    /// The study was asked to stop.
+    /// Whether the study was asked to stop.
     pub(super) stopping: bool,
 }
 
@@ -51,7 +51,7 @@ impl Look<'_> {
         Span::styled(text, self.palette.style(role))
     }
 
-    /// The frame of a panel; the one with the keys has a thick one.
+    /// The border of a panel. It is thick for the panel that has the focus.
     fn block<'b>(&self, title: Line<'b>, focused: bool) -> Block<'b> {
         use ratatui::widgets::BorderType;
         let (kind, role) =
@@ -60,7 +60,7 @@ impl Look<'_> {
     }
 }
 
-/// Draws everything.
+/// Draws the whole screen.
 pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Look<'_>) {
     let area = frame.area();
     if area.width < SMALLEST.0 || area.height < SMALLEST.1 {
@@ -88,9 +88,9 @@ pub(super) fn draw(frame: &mut Frame<'_>, state: &State, view: &View, look: &Loo
     make_plain(frame.buffer_mut());
 }
 
-/// Replaces what steers the terminal, or the eye, in every cell: names come from the run folder. Such a
-/// character has no width and shares the cell of another character, which is replaced with it. People must
-/// see that something is wrong.
+/// Replaces control characters in every cell, because names from the run folder may contain them. Such a
+/// character has no width and shares the cell of another character, so both are replaced. The user must see
+/// that something is wrong.
 fn make_plain(buffer: &mut Buffer) {
     for cell in &mut buffer.content {
         if cell.symbol().contains(steers) {
@@ -109,7 +109,7 @@ fn draw_panel(frame: &mut Frame<'_>, area: Rect, panel: Panel, state: &State, vi
     }
 }
 
-/// Which panels are shown, and where.
+/// The visible panels with their areas.
 fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     if view.zoomed {
         return vec![(view.focus, area)];
@@ -117,7 +117,7 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     let halves =
         |area, left| Layout::horizontal([Constraint::Percentage(left), Constraint::Min(1)]).areas::<2>(area);
     if area.width < WIDE.0 || area.height + 5 < WIDE.1 {
-        // The charts above, and below them one of the lists.
+        // The charts are above, and one of the lists is below.
         let [top, bottom] = Layout::vertical([Constraint::Percentage(53), Constraint::Min(1)]).areas(area);
         let [front, volume] = halves(top, 58);
         let list = match view.focus {
@@ -141,10 +141,10 @@ fn panels(area: Rect, view: &View) -> Vec<(Panel, Rect)> {
     ]
 }
 
-/// An answer to a key, over as many lines as it needs.
+/// An answer to a key on as many lines as it needs.
 fn said<'a>(message: &str, width: u16, look: &Look<'_>) -> Vec<Line<'a>> {
     let room = usize::from(width).saturating_sub(MARK.len());
-    // What is longer than a line, as a path may be, goes on in the next one.
+    // A word that is longer than a line, such as a path, continues on the next line.
     let pieces = |word: &str| -> Vec<String> {
         let characters: Vec<char> = word.chars().collect();
         characters.chunks(room.max(1)).map(|piece| piece.iter().collect()).collect()

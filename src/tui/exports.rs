@@ -1,4 +1,4 @@
-//! Networks that are being exported, each on a thread of its own: keys are answered and frames drawn meanwhile.
+//! Exports that run on their own threads, so that the screen keeps answering keys and drawing frames.
 
 use std::thread::{Scope, ScopedJoinHandle};
 
@@ -9,10 +9,10 @@ use super::state::Level;
 use crate::model_export::{Export, Written};
 use crate::units;
 
-/// What came of an export, for a person.
+/// A message about an export with its level.
 pub(super) type Said = (Level, String);
 
-/// An export that has begun.
+/// An export in progress.
 struct Running<'scope> {
     trial: TrialId,
     thread: ScopedJoinHandle<'scope, anyhow::Result<Written>>,
@@ -25,7 +25,7 @@ impl Running<'_> {
     }
 }
 
-/// Exports that have begun and were not told of.
+/// Exports that were started and not yet reported.
 pub(super) struct Exports<'scope, 'env> {
     scope: &'scope Scope<'scope, 'env>,
     export: &'env dyn Export,
@@ -37,7 +37,8 @@ impl<'scope, 'env> Exports<'scope, 'env> {
         Self { scope, export, running: Vec::new() }
     }
 
-    /// Begins with the network of a trial, unless it is at it; says so.
+    /// Starts the export of a trial's network, unless it is already in progress, and returns a message about
+    /// it.
     pub(super) fn begin(&mut self, trial: TrialId) -> String {
         if self.running.iter().all(|running| running.trial != trial) {
             let export = self.export;
@@ -46,13 +47,13 @@ impl<'scope, 'env> Exports<'scope, 'env> {
         format!("trial {trial} is being exported")
     }
 
-    /// What has ended since the last call.
+    /// Messages about the exports that have ended since the last call.
     pub(super) fn ended(&mut self) -> Vec<Said> {
         let ended = self.running.extract_if(.., |running| running.thread.is_finished());
         ended.map(Running::end).collect()
     }
 
-    /// Waits for everything that has begun.
+    /// Waits for all exports in progress.
     pub(super) fn wait(&mut self) -> Vec<Said> {
         self.running.drain(..).map(Running::end).collect()
     }

@@ -1,8 +1,8 @@
-//! From the study to the screen: a queue that never makes the study wait.
+//! A queue from the study to the screen that never makes the study wait.
 //!
-//! Progress is bounded: what the screen did not take yet is replaced by what is newer, and dropped when too much waits.
-//! Everything else is kept, trials above all; the study itself keeps them too, so that their number is bounded by its
-//! budget.
+//! Progress is bounded. Newer progress replaces older progress that the screen has not taken yet, and is
+//! dropped when too much is waiting. All other events are kept, above all trials. The study itself keeps
+//! those too, so the budget bounds their number.
 
 use std::collections::VecDeque;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,20 +10,20 @@ use std::time::{Duration, Instant};
 
 use kiln_search::{Event, Observer};
 
-/// Events that may wait before progress is dropped.
+/// Progress is dropped while at least this many events are waiting.
 pub(crate) const CAPACITY: usize = 256;
 
-/// An event, and when it happened.
+/// An event with its time.
 pub(crate) type Timed = (Event, Duration);
 
 #[derive(Debug, Default)]
 struct Pending {
     events: VecDeque<Timed>,
-    /// The newest progress, behind all events.
+    /// The latest progress. It follows all events.
     progress: Option<Timed>,
-    /// The study is over.
+    /// Whether the study has ended.
     closed: bool,
-    /// Nobody takes any more.
+    /// Whether the receiver has gone.
     abandoned: bool,
 }
 
@@ -39,15 +39,15 @@ impl Queue {
     }
 }
 
-/// The study's end: an observer that only puts events into the queue.
+/// The sending end: an observer that only puts events into the queue.
 #[derive(Debug)]
 pub(crate) struct Feed(Arc<Queue>);
 
-/// The screen's end.
+/// The receiving end.
 #[derive(Debug)]
 pub(crate) struct Tap(Arc<Queue>);
 
-/// A queue with its two ends.
+/// Creates a queue and returns its two ends.
 pub(crate) fn channel() -> (Feed, Tap) {
     let queue = Arc::new(Queue { pending: Mutex::default(), began: Instant::now() });
     (Feed(Arc::clone(&queue)), Tap(queue))
@@ -62,7 +62,8 @@ impl Observer for Feed {
         }
         match event {
             Event::Progress { stage, .. } => {
-                let same = matches!(&pending.progress, Some((Event::Progress { stage: last, .. }, _)) if last == stage);
+                let last = pending.progress.as_ref().map(|(event, _)| event);
+                let same = matches!(last, Some(Event::Progress { stage: last, .. }) if last == stage);
                 if !same {
                     pending.settle_progress();
                 }
@@ -84,7 +85,7 @@ impl Drop for Feed {
 }
 
 impl Pending {
-    /// Puts the newest progress among the events, if there is room.
+    /// Moves the latest progress into the events, if there is room.
     fn settle_progress(&mut self) {
         if let Some(progress) = self.progress.take().filter(|_| self.events.len() < CAPACITY) {
             self.events.push_back(progress);
@@ -93,7 +94,7 @@ impl Pending {
 }
 
 impl Tap {
-    /// Everything that waits, and whether the study is over.
+    /// All waiting events, and whether the study has ended.
     pub(crate) fn take(&self) -> (VecDeque<Timed>, bool) {
         let mut pending = self.0.lock();
         let mut events = std::mem::take(&mut pending.events);
@@ -101,7 +102,7 @@ impl Tap {
         (events, pending.closed)
     }
 
-    /// Time since the queue was made.
+    /// Time since the queue was created.
     pub(crate) fn now(&self) -> Duration {
         self.0.began.elapsed()
     }
@@ -127,7 +128,7 @@ mod tests {
     }
 
     #[test]
-    fn progress_is_replaced_by_newer_progress_and_nothing_else_is_lost() {
+    fn newer_progress_replaces_older_and_other_events_stay() {
         let (mut feed, tap) = channel();
         for done in 0..1000 {
             feed.on_event(&progress("supernet", done));
@@ -141,7 +142,7 @@ mod tests {
     }
 
     #[test]
-    fn a_full_queue_drops_progress_only() {
+    fn full_queue_drops_progress_only() {
         let (mut feed, tap) = channel();
         for number in 0..10_000 {
             feed.on_event(&warning(number));
@@ -157,7 +158,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_kept_for_a_screen_that_has_gone() {
+    fn feed_keeps_nothing_after_receiver_is_gone() {
         let (mut feed, tap) = channel();
         drop(tap);
         feed.on_event(&warning(0));

@@ -1,4 +1,5 @@
-//! From the journal of another process to the screen. Only reads: the journal, and nothing else of the run folder.
+//! Follows the journal of another process for the screen. It reads the journal and nothing else in the run
+//! folder.
 
 use std::fs;
 use std::path::PathBuf;
@@ -10,32 +11,34 @@ use super::screen::{News, Source};
 use super::setup::Setup;
 use super::state::{Level, State};
 
-/// Time for which entries are read before what there is of them is drawn and keys are answered.
+/// Maximum time of reading before the screen is drawn and keys are answered.
 const AT_ONCE: Duration = Duration::from_millis(60);
 
-/// What a step through a journal gives.
+/// Result of one step through a journal.
 #[derive(Debug)]
 pub(crate) enum Step {
     /// The next entry.
     Entry(Box<JournalEntry>),
-    /// Nothing now; more may come.
+    /// No entry now. More may follow.
     Nothing,
-    /// The end of the journal was cut off, as after a crash. It is read from its beginning again: what came before is void.
+    /// The end of the journal was cut off, as after a crash. The journal is read again from its beginning,
+    /// and earlier entries are void.
     Again,
 }
 
-/// Follows a journal while it grows.
+/// Follows a growing journal.
 #[derive(Debug)]
 pub(crate) struct Follow {
     path: PathBuf,
-    /// Names of the study's objectives, where they are known.
+    /// Names of the study's objectives, if known.
     objectives: Option<Vec<String>>,
     reader: JournalReader,
     /// Largest length of the file since it was opened.
     longest: u64,
-    /// A damaged line may be the rest of one that was cut off while it was read; it is damage when it is there again.
+    /// A line was damaged when it was last read. It may have been cut off and rewritten at that moment. It
+    /// counts as damage if it is still there at the next read.
     suspected: bool,
-    /// The times of the last entry: the study's own, and seconds since the epoch.
+    /// Times of the last entry: the study's own time, and seconds since the Unix epoch.
     last: Option<(Seconds, Seconds)>,
 }
 
@@ -43,22 +46,22 @@ impl Follow {
     /// Opens the journal of a run folder.
     ///
     /// # Errors
-    /// [`StudyError`] when there is none, or it cannot be read.
+    /// [`StudyError`] if there is none, or if it cannot be read.
     pub(crate) fn open(paths: &RunPaths) -> Result<Self, StudyError> {
         let reader = JournalReader::of_run(paths)?;
         Ok(Self { path: paths.journal(), objectives: None, reader, longest: 0, suspected: false, last: None })
     }
 
-    /// The same for a study with these objectives, which those of each trial are held against.
+    /// Sets the objectives of the study. Those of each trial are compared with them.
     pub(crate) fn with_objectives(self, objectives: &[String]) -> Self {
         let (objectives, reader) = (Some(objectives.to_vec()), self.reader.with_objectives(objectives));
         Self { objectives, reader, ..self }
     }
 
-    /// Goes on by one entry.
+    /// Reads the next entry.
     ///
     /// # Errors
-    /// [`StudyError`] when the journal is damaged or cannot be read any more.
+    /// [`StudyError`] if the journal is damaged or can no longer be read.
     pub(crate) fn step(&mut self) -> Result<Step, StudyError> {
         let length = fs::metadata(&self.path).map_or(self.longest, |file| file.len());
         if length < self.longest {
@@ -82,9 +85,9 @@ impl Follow {
         }
     }
 
-    /// What is known of the journal itself, so far.
+    /// Doubts about the journal so far.
     pub(crate) fn doubts(&self) -> Doubts {
-        // A line that is being written is nothing to speak of while it can still be waited for.
+        // An unfinished last line is not worth a warning while its rest may still be written.
         Doubts { torn_bytes: 0, ..self.reader.doubts() }
     }
 
@@ -100,12 +103,12 @@ impl Follow {
     }
 }
 
-/// A journal as a source of the screen.
+/// A journal as a source of events.
 pub(super) struct Journal {
     follow: Follow,
     setup: Setup,
     broken: bool,
-    /// Whether doubts about the journal were said.
+    /// Whether the doubts were reported.
     said: bool,
 }
 
@@ -116,7 +119,7 @@ impl Journal {
 }
 
 impl Journal {
-    /// Says doubts about the journal once it is read to its end; whether there were any.
+    /// Reports doubts about the journal once all of it has been read. Returns whether there were any.
     fn say_doubts(&mut self, state: &mut State) -> bool {
         if std::mem::replace(&mut self.said, true) {
             return false;
@@ -174,7 +177,7 @@ mod tests {
 
     use super::*;
 
-    /// Lines that follow each other in a journal.
+    /// Consecutive lines of a journal.
     fn lines<const COUNT: usize>(numbers: [u32; COUNT]) -> [String; COUNT] {
         let mut chain = CheckChain::default();
         numbers.map(|number| {
@@ -189,7 +192,7 @@ mod tests {
         file.write_all(text.as_bytes()).unwrap();
     }
 
-    /// Messages up to where the journal ends for now; begun anew when it was cut.
+    /// Messages up to the present end of the journal. They start again when the journal was cut.
     fn messages(follow: &mut Follow) -> Result<Vec<String>, StudyError> {
         let mut messages = Vec::new();
         loop {
@@ -211,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_that_is_being_written_is_read_when_it_is_whole() {
+    fn unfinished_line_is_read_once_complete() {
         let (_folder, paths) = run();
         let [first, second] = lines([1, 2]);
         append(&paths.journal(), &first);
@@ -224,7 +227,7 @@ mod tests {
     }
 
     #[test]
-    fn a_torn_end_that_is_cut_off_is_no_damage() {
+    fn repaired_end_of_journal_is_not_damage() {
         for torn in [10, 60] {
             let (_folder, paths) = run();
             let path = paths.journal();
@@ -234,7 +237,8 @@ mod tests {
             append(&path, &torn_off[..torn]);
             let mut follow = Follow::open(&paths).unwrap();
             assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);
-            // The journal is repaired and written on: shorter than it was, or longer.
+            // The other process repairs the journal and writes on. The file may then be shorter or longer
+            // than before.
             OpenOptions::new().write(true).open(&path).unwrap().set_len(first.len() as u64).unwrap();
             if torn == 60 {
                 assert_eq!(messages(&mut follow).unwrap(), ["number 1"]);
@@ -247,7 +251,7 @@ mod tests {
     }
 
     #[test]
-    fn damage_is_an_error_that_names_the_line() {
+    fn damaged_line_is_error_with_its_number() {
         let (_folder, paths) = run();
         let [first, second, third] = lines([1, 2, 3]);
         for damaged in
@@ -262,7 +266,7 @@ mod tests {
     }
 
     #[test]
-    fn a_folder_without_journal_is_no_run() {
+    fn folder_without_journal_is_refused() {
         let (_folder, paths) = run();
         assert!(matches!(Follow::open(&paths), Err(StudyError::NotARun { .. })));
     }

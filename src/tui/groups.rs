@@ -1,23 +1,23 @@
-//! Trials by where they come from.
+//! Groups of trials by origin.
 
 use std::collections::BTreeMap;
 
 use super::state::{State, Told};
 
-/// Trials that have something in common: the cluster they were drawn from, or else how they were made.
+/// Trials with the same origin: a cluster, or else an operator.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Group {
     pub(super) name: String,
-    /// Number of the cluster, if it is one.
+    /// Number of the cluster, if the group is one.
     pub(super) cluster: Option<usize>,
     pub(super) trials: u64,
-    /// Of them on the front.
+    /// Number of trials on the front.
     pub(super) front: u64,
-    /// Lowest value of the first objective among trials of the highest fidelity.
+    /// Lowest value of the first objective among the trials of the highest fidelity.
     pub(super) best: Option<f64>,
 }
 
-/// Name of the group of a trial.
+/// The name of a trial's group.
 pub(super) fn group_of(told: &Told) -> String {
     let origin = &told.trial.proposal.origin;
     match origin.cluster {
@@ -27,7 +27,7 @@ pub(super) fn group_of(told: &Told) -> String {
     }
 }
 
-/// All groups: clusters by number, then operators by name.
+/// All groups: clusters in ascending order, then operators by name.
 pub(super) fn groups(state: &State) -> Vec<Group> {
     let mut groups = BTreeMap::new();
     for told in state.trials.values() {

@@ -1,24 +1,24 @@
-//! Where keys come from.
+//! Input from the keyboard.
 
 use std::io;
 use std::time::Duration;
 
 use crossterm::event::{self, Event, KeyCode, KeyEvent, KeyEventKind, KeyModifiers};
 
-/// Something the user did.
+/// An input event.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Input {
-    /// A key went down.
+    /// A key was pressed.
     Key(Key),
-    /// The terminal has another size.
+    /// The terminal was resized.
     Resized,
 }
 
-/// A key, as far as the screen cares.
+/// The keys that the screen distinguishes.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Key {
     Char(char),
-    /// Ctrl-C: in raw mode it is no signal.
+    /// Ctrl-C. In raw mode it is a key and not a signal.
     Interrupt,
     Enter,
     Escape,
@@ -32,12 +32,12 @@ pub(super) enum Key {
     End,
 }
 
-/// Gives what the user does.
+/// A source of input.
 pub(super) trait Keys {
-    /// The next input, if one comes within `wait`.
+    /// The next input, if one arrives within `wait`.
     ///
     /// # Errors
-    /// When the terminal has gone.
+    /// If the terminal is closed.
     fn next(&mut self, wait: Duration) -> io::Result<Option<Input>>;
 }
 

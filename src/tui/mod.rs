@@ -1,6 +1,6 @@
-//! The screen of a study on a terminal. What is drawn is a function of the state, to which events are applied one by
-//! one; where events come from (this process, or the journal of another one) is not known here to anything but the two
-//! sources.
+//! The screen of a study in a terminal. Events are applied to a state one by one, and a frame is a function
+//! of that state. Only the two sources know where events come from: this process, or the journal of another
+//! one.
 
 mod draw;
 mod exports;

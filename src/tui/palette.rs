@@ -1,40 +1,41 @@
-//! Colors that people with any kind of color vision can tell apart; whatever they say, a sign or a word says too.
+//! Colors that people with any color vision can distinguish. A sign or a word always says the same as the
+//! color.
 //!
 //! Source: Okabe, Ito, Color Universal Design (2008), the eight-color palette.
 
 use ratatui::style::{Color, Modifier, Style};
 
-/// How many colors the terminal has.
+/// Number of colors of the terminal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Depth {
-    /// None are wanted.
+    /// Colors are switched off.
     None,
-    /// The sixteen of every terminal, whatever they look like there.
+    /// The sixteen colors of every terminal. Their appearance is up to the terminal.
     Sixteen,
-    /// A fixed palette of 256.
+    /// A fixed palette of 256 colors.
     Indexed,
-    /// Any.
+    /// 24-bit colors.
     True,
 }
 
-/// What a color is used for.
+/// Meaning of a color.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Role {
-    /// The Pareto front, and what else is good.
+    /// The Pareto front, and other good things.
     Front,
-    /// A limit, and what else is bad.
+    /// A limit, and other bad things.
     Limit,
     /// A curve.
     Curve,
     /// A finished network.
     Finished,
-    /// What is selected or has the keys.
+    /// The selected item or the focused panel.
     Focus,
-    /// What may be overlooked.
+    /// Less important text.
     Dim,
 }
 
-/// Styles by use.
+/// Styles by role.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Palette(Depth);
 
@@ -43,7 +44,7 @@ impl Palette {
         Self(depth)
     }
 
-    /// The palette for the terminal that these environment variables describe. See <https://no-color.org>.
+    /// The palette for a terminal that these environment variables describe. See <https://no-color.org>.
     pub(super) fn detect(variable: &dyn Fn(&str) -> Option<String>) -> Self {
         let contains = |name, part| variable(name).is_some_and(|value: String| value.contains(part));
         Self::new(if variable("NO_COLOR").is_some_and(|value| !value.is_empty()) {
@@ -57,7 +58,7 @@ impl Palette {
         })
     }
 
-    /// The style for a use.
+    /// The style of a role.
     pub(super) fn style(self, role: Role) -> Style {
         let style = match self.color(role) {
             Some(color) => Style::new().fg(color),
@@ -70,7 +71,7 @@ impl Palette {
         }
     }
 
-    /// The style of the row that is selected.
+    /// The style of the selected row.
     pub(super) fn selected() -> Style {
         Style::new().add_modifier(Modifier::REVERSED)
     }
@@ -84,7 +85,7 @@ impl Palette {
             (Depth::True, Role::Curve) => Color::Rgb(0, 158, 115),
             (Depth::True, Role::Finished) => Color::Rgb(240, 228, 66),
             (Depth::True, Role::Focus) => Color::Rgb(230, 159, 0),
-            // The nearest of the 6 x 6 x 6 cube.
+            // The nearest color of the 6 x 6 x 6 cube.
             (Depth::Indexed, Role::Front) => Color::Indexed(74),
             (Depth::Indexed, Role::Limit) => Color::Indexed(166),
             (Depth::Indexed, Role::Curve) => Color::Indexed(36),
@@ -112,7 +113,7 @@ mod tests {
     }
 
     #[test]
-    fn the_environment_says_how_many_colors_there_are() {
+    fn color_depth_follows_environment() {
         assert_eq!(detected(&[("TERM", "xterm-256color")]), Depth::Indexed);
         assert_eq!(detected(&[("TERM", "xterm-256color"), ("COLORTERM", "truecolor")]), Depth::True);
         assert_eq!(detected(&[("TERM", "linux")]), Depth::Sixteen);
@@ -121,7 +122,7 @@ mod tests {
     }
 
     #[test]
-    fn without_colors_no_style_has_one() {
+    fn palette_without_colors_has_no_colored_style() {
         let palette = Palette::new(Depth::None);
         for role in [Role::Front, Role::Limit, Role::Curve, Role::Finished, Role::Focus, Role::Dim] {
             assert_eq!(palette.style(role).fg, None);

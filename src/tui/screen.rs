@@ -1,4 +1,4 @@
-//! The loop of the screen: take in events, draw, answer keys.
+//! The main loop of the screen: apply events, draw, answer keys.
 
 use std::io::{self, BufWriter};
 use std::mem::ManuallyDrop;
@@ -24,29 +24,29 @@ use super::view::{Action, View};
 use crate::inspection::Inspect;
 use crate::model_export::Export;
 
-/// Name of the thread that draws.
+/// Name of the drawing thread.
 pub(super) const THREAD: &str = "screen";
-/// Frames are at least this far apart, unless a key is pressed.
+/// Minimum interval between frames, unless a key is pressed.
 const FRAME: Duration = Duration::from_millis(100);
-/// Times on the screen move on at least this often.
+/// Maximum interval between frames, so that times on the screen advance.
 const TICK: Duration = Duration::from_secs(1);
 /// How long the end of a study waits for a slow terminal.
 const PATIENCE: Duration = Duration::from_secs(3);
 
-/// What a source gave.
+/// Result of one step of a source.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct News {
-    /// Something to draw.
+    /// Whether the screen must be drawn.
     pub(super) changed: bool,
-    /// Nothing will come any more.
+    /// Whether the source has ended.
     pub(super) over: bool,
 }
 
-/// Where events come from.
+/// A source of events.
 pub(super) trait Source {
-    /// Applies what happened since the last call.
+    /// Applies the events since the last call.
     fn advance(&mut self, state: &mut State) -> News;
-    /// Time by the clock that the events are told with.
+    /// The present time on the clock of the events.
     fn now(&self, state: &State) -> Duration;
 }
 
@@ -64,38 +64,39 @@ impl Source for Tap {
     }
 }
 
-/// What the screen can ask of the study.
+/// How the screen stops the study.
 pub(crate) trait Stop: Send + Sync {
-    /// Asks the study to stop; at the second time, ends the process.
+    /// Asks the study to stop. The second request ends the process.
     fn request(&self);
-    /// Whether it was asked, from here or elsewhere.
+    /// Whether a stop was requested, by the screen or otherwise.
     fn requested(&self) -> bool;
 }
 
 /// Why the loop ended.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum End {
-    /// The source has no more.
+    /// The source ended.
     Over,
-    /// The user left.
+    /// The user quit.
     Left,
-    /// The terminal cannot be used any more.
+    /// The terminal is closed or otherwise unusable.
     Gone,
 }
 
-/// Everything that the loop works with beside terminal and keys.
+/// Everything the loop needs, besides terminal and keys.
 pub(super) struct Parts<'a> {
     pub(super) setup: &'a Setup,
     pub(super) palette: Palette,
     pub(super) inspect: &'a dyn Inspect,
     pub(super) export: &'a dyn Export,
-    /// `None` for a screen that only watches.
+    /// `None` if the screen only watches.
     pub(super) stop: Option<&'a dyn Stop>,
-    /// Whether the terminal is still the screen's.
+    /// Whether the screen still owns the terminal.
     pub(super) shown: &'a dyn Fn() -> bool,
 }
 
-/// Shows a source until it is over, the user leaves, or the terminal goes; then waits for exports that have begun.
+/// Shows a source until it ends, the user quits, or the terminal is closed. Then waits for exports in
+/// progress.
 pub(super) fn show<B: Backend>(
     terminal: &mut Terminal<B>,
     keys: &mut dyn Keys,
@@ -158,7 +159,7 @@ fn go_on<B: Backend>(
     }
 }
 
-/// Puts what came of exports into the log; gives the last of it.
+/// Writes the results of exports into the log, and returns the last one.
 fn note(said: Vec<Said>, state: &mut State, at: Duration) -> Option<String> {
     let last = said.last().map(|(_, message)| message.clone());
     for (level, message) in said {
@@ -167,7 +168,7 @@ fn note(said: Vec<Said>, state: &mut State, at: Duration) -> Option<String> {
     last
 }
 
-/// Draws one frame; says whether that was possible.
+/// Draws one frame, and returns whether that succeeded.
 fn frame<B: Backend>(
     terminal: &mut Terminal<B>,
     source: &dyn Source,
@@ -180,16 +181,16 @@ fn frame<B: Backend>(
     (parts.shown)() && terminal.draw(|frame| draw(frame, state, view, &look)).is_ok()
 }
 
-/// The screen of a study that this process runs, on a thread of its own.
+/// The screen of a study that this process runs. It has its own thread.
 pub(crate) struct Screen {
     state: Receiver<State>,
 }
 
 impl Screen {
-    /// Takes the terminal, and begins to draw what the feed is told.
+    /// Takes over the terminal and starts to draw the events of the feed.
     ///
     /// # Errors
-    /// When the terminal cannot be used so.
+    /// If the terminal cannot be switched to raw mode.
     pub(crate) fn start(
         setup: Setup,
         inspect: Arc<dyn Inspect>,
@@ -212,9 +213,9 @@ impl Screen {
             let end = show_here(&mut tap, &mut state, &parts).unwrap_or(End::Gone);
             terminal::restore();
             if end == End::Gone {
-                tracing::warn!("the terminal has gone; the study goes on without a screen");
+                tracing::warn!("the terminal was closed; the study continues without a screen");
             }
-            // Nobody waits for it when the study ended by a panic.
+            // After a panic of the study, nobody waits for this thread.
             let _ = sender.send(state);
         };
         if let Err(error) = thread::Builder::new().name(THREAD.to_owned()).spawn(drawing) {
@@ -224,8 +225,9 @@ impl Screen {
         Ok((Self { state }, feed))
     }
 
-    /// Waits until everything is drawn and the terminal is given back. The feed must be gone. Gives the warnings that
-    /// were on the screen, and what was exported; a terminal that does not move is not waited for long.
+    /// Waits until everything is drawn and the terminal is restored. Drop the feed before. Returns the
+    /// warnings that the screen showed, and the exported files. A terminal that takes no output is not waited
+    /// for long.
     pub(crate) fn finish(self) -> Vec<String> {
         match self.state.recv_timeout(PATIENCE) {
             Ok(state) => state.lines.to_keep(),
@@ -235,7 +237,7 @@ impl Screen {
 }
 
 impl Drop for Screen {
-    /// Gives the terminal back while a panic unwinds.
+    /// Restores the terminal while a panic unwinds.
     fn drop(&mut self) {
         if thread::panicking() {
             terminal::restore();
@@ -243,11 +245,11 @@ impl Drop for Screen {
     }
 }
 
-/// Shows a run folder's journal while it grows, until the user leaves or the terminal is `closed`. Returns
-/// the warnings that were on the screen, and what was exported.
+/// Shows a growing journal until the user quits or the terminal is `closed`. Returns the warnings that the
+/// screen showed, and the exported files.
 ///
 /// # Errors
-/// When the terminal cannot be used.
+/// If the terminal cannot be used.
 pub(crate) fn watch(
     setup: &Setup,
     follow: Follow,
@@ -265,11 +267,11 @@ pub(crate) fn watch(
     end.map(|_| state.lines.to_keep())
 }
 
-/// Shows a source on the terminal of this process, which must have been taken.
+/// Shows a source on the terminal of this process, which the screen already owns.
 fn show_here(source: &mut dyn Source, state: &mut State, parts: &Parts<'_>) -> io::Result<End> {
-    // A frame is written at once, whatever its size.
+    // Each frame is written in one piece, whatever its size.
     let out = BufWriter::with_capacity(1 << 20, io::stdout());
-    // Not dropped: dropping shows the cursor, which is done elsewhere, and panics when the terminal has gone.
+    // Dropping would show the cursor, which `restore` does, and panics if the terminal is closed.
     let mut terminal = ManuallyDrop::new(Terminal::new(CrosstermBackend::new(out))?);
     Ok(show(&mut *terminal, &mut Keyboard, source, state, parts))
 }

@@ -1,4 +1,4 @@
-//! What is known of a study from its events. Pure: no clock, no file, no terminal.
+//! The state of a study, built from its events. Pure: it uses no clock, no file and no terminal.
 
 mod front;
 mod lines;
@@ -21,61 +21,61 @@ use crate::volume::{self, Volume};
 /// Name of the stage that evaluates trials.
 const SEARCH: &str = "search";
 
-/// A trial as it was told.
+/// A trial with facts from its event.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Told {
     pub(crate) trial: Trial,
-    /// Whether the answer was there before.
+    /// Whether its outcome was already in the store.
     pub(crate) known: bool,
-    /// Time of its evaluation.
+    /// Duration of its evaluation.
     pub(crate) seconds: Seconds,
     pub(crate) worker: usize,
 }
 
-/// A stage, and the time at which it ended.
+/// A stage with the time of its end.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Passed {
     pub(crate) stage: Stage,
     pub(crate) ended: Option<Duration>,
 }
 
-/// What the events of a study told so far.
+/// The state of a study after the events so far.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct State {
     /// Names of the objectives.
     objectives: Vec<String>,
-    /// What the metrics of trials are.
+    /// Whether the metrics of trials are measured or estimated.
     numbers: Numbers,
-    /// Trials to reach.
+    /// Budget in trials.
     pub(crate) target: u64,
-    /// Epochs of a full training; 0 where they are not known or nothing is trained.
+    /// Epochs of a full training. 0 if it is unknown or nothing is trained.
     pub(crate) full_epochs: u32,
-    /// Stages in the order in which they began.
+    /// Stages in order of their start.
     pub(crate) stages: Vec<Passed>,
     /// Trials by number.
     pub(crate) trials: BTreeMap<TrialId, Told>,
     pub(crate) front: Front,
     pub(crate) volume: Volume,
     pub(crate) workers: BTreeMap<usize, Worker>,
-    /// Trials that failed.
+    /// Number of failed trials.
     pub(crate) failed: u64,
-    /// Candidates looked at, and of them infeasible.
+    /// Number of candidates, and how many of them were infeasible.
     pub(crate) rejections: Option<(u64, u64)>,
-    /// Networks finished, with the time each took.
+    /// Finished networks with the time each took.
     pub(crate) finished: BTreeMap<TrialId, (Finished, Seconds)>,
-    /// Whether a check found that shared weights may mislead the search.
+    /// Whether the health check found that shared weights may mislead the search.
     pub(crate) is_unhealthy: bool,
-    /// Lowest value of the first objective among trials of the highest fidelity, and the trial that has it.
+    /// Lowest value of the first objective among the trials of the highest fidelity, with its trial.
     pub(crate) best: Option<(f64, TrialId)>,
     pub(crate) lines: Lines,
-    /// When the last event came.
+    /// Time of the last event.
     pub(crate) last_event: Duration,
-    /// Whether all stages are done.
+    /// Whether all stages have ended.
     pub(crate) ended: bool,
 }
 
 impl State {
-    /// A study of which nothing is known yet.
+    /// The state before the first event.
     pub(crate) fn new(setup: &Setup) -> Self {
         let limits = volume::limits(&setup.objectives, &setup.constraints);
         Self {
@@ -99,13 +99,13 @@ impl State {
         }
     }
 
-    /// Takes in what happened, `at` this time since some moment that stays the same.
+    /// Applies an event. `at` is its time since a fixed moment.
     pub(crate) fn apply(&mut self, event: &Event, at: Duration) {
         self.last_event = self.last_event.max(at);
         match event {
             Event::Started { study, resumed, trials } => self.start(study, *resumed, *trials, at),
             Event::Progress { stage, done, total, note } => {
-                // Trials are counted as they come: reports of them may have been left out.
+                // Trials are counted one by one, because progress events may have been dropped.
                 if stage == SEARCH {
                     self.target = *total;
                 }
@@ -155,12 +155,12 @@ impl State {
         }
     }
 
-    /// What is said of the values of the front, if they were not measured with full effort.
+    /// The qualifier of the front's values. `None` if they were measured with full effort.
     pub(crate) fn qualifier(&self) -> Option<String> {
         self.front.fidelity().and_then(|fidelity| fidelity.qualifier(self.full_epochs))
     }
 
-    /// The stage at hand.
+    /// The current stage.
     pub(crate) fn stage(&self) -> Option<&Stage> {
         self.stages.last().filter(|passed| passed.ended.is_none()).map(|passed| &passed.stage)
     }
@@ -182,7 +182,7 @@ impl State {
         }
     }
 
-    /// Ends the stage at hand.
+    /// Ends the current stage.
     fn close(&mut self, at: Duration) {
         let Some(current) = self.stages.last_mut().filter(|passed| passed.ended.is_none()) else { return };
         current.ended = Some(at);
@@ -213,12 +213,12 @@ impl State {
         self.advance(SEARCH, self.trials.len() as u64, self.target, "", at);
     }
 
-    /// Takes in what was measured: the front, its volume, the best trial.
+    /// Adds a measured trial to the front, the hypervolume and the best value.
     fn judge(&mut self, trial: &Trial, at: Duration) {
         let before = self.front.fidelity();
         self.front.insert(trial);
         self.volume.add(self.trials.len() + 1, trial);
-        // Values of less effort are not compared with those of more.
+        // Values of lower fidelity are not compared with those of higher fidelity.
         if self.front.fidelity() > before {
             self.best = None;
         }
@@ -228,7 +228,7 @@ impl State {
             self.best = Some((value, trial.id));
             return;
         };
-        // Of two that are equally good, one that is on the front is meant.
+        // Among equal values, a trial on the front is preferred.
         let takes_over = self.front.contains(trial.id) && !self.front.contains(before);
         match value.total_cmp(&best) {
             Ordering::Less => {
@@ -260,7 +260,7 @@ impl State {
         self.finished.insert(finished.trial, (finished.clone(), seconds));
     }
 
-    /// Forgets everything that trials told: they are told anew.
+    /// Removes all trials, because the journal is read again from its beginning.
     fn forget_trials(&mut self) {
         self.trials.clear();
         self.front = Front::default();

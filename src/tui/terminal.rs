@@ -1,4 +1,4 @@
-//! Taking the terminal of this process, and giving it back however the program goes on.
+//! Takes over the terminal of this process, and restores it however the program ends.
 
 use std::io::{self, IsTerminal, Write};
 use std::panic;
@@ -10,33 +10,33 @@ use crossterm::cursor::Show;
 use crossterm::execute;
 use crossterm::terminal::{EnterAlternateScreen, LeaveAlternateScreen, disable_raw_mode, enable_raw_mode};
 
-/// Whether the screen has the terminal.
+/// Whether the screen owns the terminal.
 static SHOWN: AtomicBool = AtomicBool::new(false);
-/// Whether it ever had.
+/// Whether it ever did.
 static WAS_SHOWN: AtomicBool = AtomicBool::new(false);
 
-/// Whether there is a terminal for a screen: both outputs are one, and it is not a plain one.
+/// Whether a screen is possible: both outputs are terminals, and the terminal is not a dumb one.
 pub(crate) fn is_possible() -> bool {
     let plain = std::env::var_os("TERM").is_none_or(|term| term.is_empty() || term == "dumb");
     io::stdout().is_terminal() && io::stderr().is_terminal() && !plain
 }
 
-/// Whether the screen has the terminal now, so that nothing else may write there.
+/// Whether the screen owns the terminal now. Nothing else may write there then.
 pub(crate) fn is_shown() -> bool {
     SHOWN.load(Ordering::SeqCst)
 }
 
-/// Whether the screen has the terminal, or had it until the terminal was closed or given back.
+/// Whether the screen owns the terminal, or did until the terminal was closed or restored.
 pub(crate) fn was_shown() -> bool {
     WAS_SHOWN.load(Ordering::SeqCst)
 }
 
-/// Whether the screen has a terminal to draw on: nobody took it back, and it was not closed.
+/// Whether the screen can draw: it owns the terminal, and the terminal is not closed.
 pub(super) fn is_usable() -> bool {
     is_shown() && io::stdout().is_terminal()
 }
 
-/// Takes the terminal.
+/// Takes over the terminal.
 pub(super) fn take() -> io::Result<()> {
     restore_after_panics();
     SHOWN.store(true, Ordering::SeqCst);
@@ -48,20 +48,22 @@ pub(super) fn take() -> io::Result<()> {
     taken
 }
 
-/// Gives the terminal back, if the screen has it. May be called from any thread, and more than once.
+/// Restores the terminal, if the screen owns it. Can be called from any thread, and repeatedly.
 pub(crate) fn restore() {
     if SHOWN.swap(false, Ordering::SeqCst) {
-        // A terminal that has gone cannot be restored, and need not be.
+        // A closed terminal cannot be restored and need not be.
         let _ = disable_raw_mode();
         let _ = execute!(io::stdout(), LeaveAlternateScreen, Show);
         let _ = io::stdout().flush();
     }
 }
 
-/// Has a panic that ends the program, or the screen, give the terminal back before its message is printed.
+/// Installs a panic hook that restores the terminal before the message is printed, if the panic ends the
+/// program or the screen.
 ///
-/// A panic on another thread than these two may be caught where its work was asked for, and the screen goes on; it goes
-/// to the log. If it is not caught, it reaches the main thread, and the terminal is given back while that unwinds.
+/// A panic on any other thread may be caught by whoever started its work. The screen then continues, and the
+/// message goes to the log. If nobody catches it, it reaches the main thread, and the terminal is restored
+/// while that thread unwinds.
 fn restore_after_panics() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {

@@ -1,6 +1,7 @@
-//! What the user looks at: panel, order, filter, selection. Changed by keys only.
+//! The user's view: panel, order, filter, selection. Only keys change it.
 
 use std::cmp::Reverse;
+use std::fmt;
 
 use kiln_search::TrialId;
 
@@ -11,10 +12,10 @@ use super::state::{State, Told};
 use crate::inspection::{Inspect, Inspection};
 use crate::model_export::how_to_finish;
 
-/// Rows that a page key moves by.
+/// Number of rows that a page key moves.
 const PAGE: usize = 10;
 
-/// A part of the screen that can have the keys.
+/// A panel that can have the focus.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Panel {
     Front,
@@ -32,18 +33,18 @@ impl Panel {
     }
 }
 
-/// Which trials are listed.
+/// The trials that are listed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum Filter {
     All,
     Front,
     Finished,
     Failed,
-    /// Those of a cluster, or of an operator.
+    /// The trials of a cluster or an operator.
     Group(String),
 }
 
-/// What the trials are ordered by.
+/// The order of the trials.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Order {
     /// Newest first.
@@ -54,13 +55,29 @@ pub(super) enum Order {
     Seconds,
 }
 
-/// A trial that is looked into.
+/// Why an architecture cannot be shown, as text for the screen.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(super) struct Unseen(String);
+
+impl From<anyhow::Error> for Unseen {
+    fn from(error: anyhow::Error) -> Self {
+        Self(format!("{error:#}"))
+    }
+}
+
+impl fmt::Display for Unseen {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(&self.0)
+    }
+}
+
+/// A trial whose details are open.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Opened {
     pub(super) trial: TrialId,
-    /// Its architecture, or why there is none.
-    pub(super) inspection: Result<Inspection, String>,
-    /// Lines scrolled.
+    /// Its architecture, or why it cannot be shown.
+    pub(super) inspection: Result<Inspection, Unseen>,
+    /// Number of lines scrolled.
     pub(super) scrolled: usize,
 }
 
@@ -73,23 +90,23 @@ pub(super) enum Action {
     Export(TrialId),
 }
 
-/// What the user looks at.
+/// The user's view.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct View {
     pub(super) focus: Panel,
-    /// The panel in focus has all the room.
+    /// Whether the focused panel fills the screen.
     pub(super) zoomed: bool,
     pub(super) order: Order,
     pub(super) reversed: bool,
     pub(super) filter: Filter,
     pub(super) selected: Option<TrialId>,
-    /// The group at which the cursor is.
+    /// The group under the cursor.
     pub(super) group: usize,
-    /// Lines between the end of the log and what is shown of it.
+    /// Number of lines between the end of the log and the last visible line.
     pub(super) log_back: usize,
     pub(super) help: bool,
     pub(super) opened: Option<Opened>,
-    /// An answer to the last key.
+    /// The answer to the last key.
     pub(super) message: Option<String>,
 }
 
@@ -112,7 +129,7 @@ impl Default for View {
 }
 
 impl View {
-    /// Does what a key asks for; says what the program must do.
+    /// Handles a key, and returns what the program must do.
     pub(super) fn press(
         &mut self,
         key: Key,
@@ -128,7 +145,7 @@ impl View {
             _ if self.help => self.help = false,
             Key::Char('e') => match self.export(state, setup) {
                 Ok(trial) => return Some(Action::Export(trial)),
-                Err(message) => self.message = Some(message),
+                Err(why) => self.message = Some(why.to_string()),
             },
             _ if self.opened.is_some() => self.move_in_details(key, state, inspect),
             Key::Tab => self.turn(1),
@@ -144,7 +161,7 @@ impl View {
         None
     }
 
-    /// Trials as they are listed.
+    /// The listed trials in their order.
     pub(super) fn rows<'a>(&self, state: &'a State) -> Vec<&'a Told> {
         let mut rows: Vec<&Told> = state.trials.values().filter(|told| self.lists(told, state)).collect();
         match self.order {
@@ -161,7 +178,7 @@ impl View {
         rows
     }
 
-    /// The row of the selected trial: the first one, if none is selected or listed.
+    /// The row of the selected trial. The first row, if no listed trial is selected.
     pub(super) fn row(&self, rows: &[&Told]) -> usize {
         rows.iter().position(|told| Some(told.trial.id) == self.selected).unwrap_or(0)
     }
@@ -235,7 +252,7 @@ impl View {
     fn open(&mut self, state: &State, inspect: &dyn Inspect) {
         let rows = self.rows(state);
         let Some(told) = rows.get(self.row(&rows)) else { return };
-        let inspection = inspect.inspect(&told.trial).map_err(|error| format!("{error:#}"));
+        let inspection = inspect.inspect(&told.trial).map_err(Unseen::from);
         self.selected = Some(told.trial.id);
         self.opened = Some(Opened { trial: told.trial.id, inspection, scrolled: 0 });
     }
@@ -249,7 +266,7 @@ impl View {
                 self.open(state, inspect);
             }
             _ => {
-                // The end is not known before it is drawn: drawing stops there.
+                // The end is unknown before drawing, so drawing limits the value.
                 opened.scrolled = moved(opened.scrolled, key, usize::MAX);
             }
         }
@@ -259,7 +276,7 @@ impl View {
         match self.focus {
             Panel::Groups => self.group = moved(self.group, key, groups(state).len()),
             Panel::Log => {
-                // Up goes back in time.
+                // Up moves back in time.
                 let lines = state.lines.iter().len();
                 let from_start = lines.saturating_sub(self.log_back + 1);
                 self.log_back = lines.saturating_sub(moved(from_start, key, lines) + 1);
@@ -267,41 +284,70 @@ impl View {
             Panel::Front | Panel::Volume | Panel::Trials => {
                 let rows = self.rows(state);
                 let row = moved(self.row(&rows), key, rows.len());
-                // At the top the newest trial is followed.
+                // At the top, the selection follows the newest trial.
                 let follows = row == 0 && self.order == Order::Trial && !self.reversed;
                 self.selected = rows.get(row).map(|told| told.trial.id).filter(|_| !follows);
             }
         }
     }
 
-    /// The trial to export, or why there is none and what to do.
-    fn export(&self, state: &State, setup: &Setup) -> Result<TrialId, String> {
+    /// The trial to export.
+    fn export(&self, state: &State, setup: &Setup) -> Result<TrialId, NoExport> {
         let rows = self.rows(state);
         let shown = self.opened.as_ref().map(|opened| opened.trial);
         let Some(id) = shown.or_else(|| rows.get(self.row(&rows)).map(|told| told.trial.id)) else {
-            return Err("there is no trial to export yet".to_owned());
+            return Err(NoExport::NoTrial);
         };
         if state.finished.contains_key(&id) {
             return Ok(id);
         }
-        let when = match setup.networks {
-            _ if state.ended => "it was not finished".to_owned(),
-            0 => "the study has no `[finish]`".to_owned(),
-            1 => "of the front, the best by the first objective will be finished".to_owned(),
-            count => format!("of the front, the {count} best by the first objective will be finished"),
-        };
-        let way = match state.trials.get(&id).map(|told| &told.trial) {
-            Some(trial) if trial.outcome.measurement().is_some() => {
-                let way = how_to_finish(trial.id, &setup.paths);
-                format!("; {way}")
-            }
-            _ => String::new(),
-        };
-        Err(format!("trial {id} has no weights of its own to export: {when}{way}"))
+        let is_measured =
+            state.trials.get(&id).is_some_and(|told| told.trial.outcome.measurement().is_some());
+        Err(NoExport::NotFinished {
+            trial: id,
+            has_ended: state.ended,
+            networks: setup.networks,
+            advice: is_measured.then(|| how_to_finish(id, &setup.paths)),
+        })
     }
 }
 
-/// A position after a key, among `count`.
+/// Why there is nothing to export, with advice.
+#[derive(Debug)]
+enum NoExport {
+    NoTrial,
+    NotFinished {
+        trial: TrialId,
+        has_ended: bool,
+        /// Number of networks that the study finishes after the search.
+        networks: usize,
+        /// How to finish this trial.
+        advice: Option<String>,
+    },
+}
+
+impl fmt::Display for NoExport {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self::NotFinished { trial, has_ended, networks, advice } = self else {
+            return f.write_str("there is no trial to export yet");
+        };
+        write!(f, "trial {trial} has no weights of its own to export: ")?;
+        match networks {
+            _ if *has_ended => f.write_str("it was not finished"),
+            0 => f.write_str("the study has no `[finish]`"),
+            1 => f.write_str(
+                "the study will finish the network of the front that is best by the first objective",
+            ),
+            count => write!(
+                f,
+                "the study will finish the {count} networks of the front that are best by the first objective"
+            ),
+        }?;
+        advice.iter().try_for_each(|advice| write!(f, "; {advice}"))
+    }
+}
+
+/// A position among `count` after a key was pressed.
 fn moved(position: usize, key: Key, count: usize) -> usize {
     let last = count.saturating_sub(1);
     match key {
@@ -316,7 +362,7 @@ fn moved(position: usize, key: Key, count: usize) -> usize {
     .min(last)
 }
 
-/// What leaving means.
+/// The effect of quitting.
 pub(super) const fn quit_means(role: Role) -> &'static str {
     match role {
         Role::Runs => "stop the study in good order; twice: at once",

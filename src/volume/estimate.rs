@@ -1,16 +1,16 @@
-//! Volume below points of many dimensions, where the exact one would take minutes. The estimate is the
-//! dominated share of points drawn in the box.
+//! Estimates the volume below points of many dimensions, for which the exact volume would take minutes. The
+//! estimate is the dominated share of random points in the box.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// Points drawn in the box.
+/// Number of random points.
 pub(super) const SAMPLES: usize = 1 << 16;
-/// Seed of the generator that draws them: always the same, so that equal points give equal estimates.
+/// Seed of the random points. It is constant, so that equal fronts give equal estimates.
 const SEED: u64 = 0x766f_6c75_6d65;
 
-/// The share of the box between two corners that the first points dominate, after each point that adds to it,
-/// and the largest standard error of these shares. `best` is the corner at which all values are lowest.
+/// The dominated share of the box after each point that increases it, and the largest standard error of these
+/// shares. `best` is the corner at which all values are lowest.
 pub(super) fn growth<'a>(
     points: impl Iterator<Item = (usize, &'a [f64])>,
     reference: &[f64],

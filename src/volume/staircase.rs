@@ -1,10 +1,10 @@
-//! Exact volume below points in two to four dimensions, for the points of whole studies. The sweep over the
-//! last objective keeps the area below the first two as a staircase.
+//! Exact volume below points in two to four dimensions, fast enough for all points of a study. The sweep over
+//! the last objective keeps the area below the first two as a staircase.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
 
-/// A coordinate, ordered as numbers are.
+/// A coordinate, ordered as a number.
 #[derive(Clone, Copy, Debug)]
 struct Coordinate(f64);
 
@@ -28,11 +28,11 @@ impl Ord for Coordinate {
     }
 }
 
-/// The points in a plane that no other one dominates, and the area between them and the reference point.
+/// The points of a plane that no other point dominates, and the area between them and the reference point.
 #[derive(Clone, Debug)]
 pub(super) struct Staircase {
     reference: [f64; 2],
-    /// First coordinate to second; the second falls as the first grows.
+    /// Maps the first coordinate to the second. The second one falls as the first one grows.
     steps: BTreeMap<Coordinate, f64>,
 }
 
@@ -41,8 +41,8 @@ impl Staircase {
         Self { reference, steps: BTreeMap::new() }
     }
 
-    /// Takes in a point, and returns the area that it adds. That is zero where another point dominates it, or
-    /// where it is not better than the reference point in both coordinates.
+    /// Adds a point and returns the area that it adds. The area is zero if another point dominates it, or if
+    /// it is not better than the reference point in both coordinates.
     pub(super) fn insert(&mut self, [x, y]: [f64; 2]) -> f64 {
         let [right, top] = self.reference;
         if !(x.is_finite() && y.is_finite() && x < right && y < top) {
@@ -72,7 +72,7 @@ impl Staircase {
         gain
     }
 
-    /// The area, summed from left to right: the same bits in whichever order the points came.
+    /// The area, summed from left to right, so that the order of insertion changes no bit.
     pub(super) fn area(&self) -> f64 {
         let [right, top] = self.reference;
         let mut ends = self.steps.keys().skip(1).map(|step| step.0);
@@ -80,9 +80,8 @@ impl Staircase {
     }
 }
 
-/// Volume between points and the reference point, which has at least two coordinates. The order of the points
-/// changes no bit. It takes `n log n` steps for three coordinates, and `n` times as many for each further
-/// one.
+/// Volume between points and the reference point, in at least two dimensions. The order of the points changes
+/// no bit. It takes `n log n` steps in three dimensions, and `n` times as many for each further dimension.
 pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
     let [first, second, ..] = reference else { return 0.0 };
     let plane = [*first, *second];
@@ -103,7 +102,7 @@ pub(super) fn volume(points: &[&[f64]], reference: &[f64]) -> f64 {
         backwards.map(|(a, b)| a.total_cmp(b)).find(|order| order.is_ne()).unwrap_or(Ordering::Equal)
     });
     let mut staircase = Staircase::new(plane);
-    // Summed in the order of the sorted points, whatever the order in which they were given.
+    // Terms are added in sorted order, so that the order of the points does not matter.
     let mut area = 0.0;
     let mut total = 0.0;
     for (index, point) in sorted.iter().enumerate() {
@@ -130,7 +129,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_point_adds_what_no_other_one_dominates() {
+    fn point_adds_area_not_yet_dominated() {
         let mut staircase = Staircase::new([10.0, 10.0]);
         let points = [[4.0, 4.0], [2.0, 6.0], [5.0, 5.0], [3.0, 2.0], [3.0, 2.0], [1.0, 11.0], [3.0, 1.0]];
         let gains = points.map(|point| staircase.insert(point));
@@ -143,11 +142,11 @@ mod tests {
     }
 
     #[test]
-    fn volumes_are_those_of_the_search_in_any_order() {
+    fn volume_matches_search_crate_in_any_order() {
         let mut rng = seed::generator(1, "volumes", &[]);
         for case in 0..600 {
             let (dimensions, count) = (2 + case % 3, rng.random_range(0..14));
-            // Whole numbers among them, so that coordinates are equal and points lie on the border.
+            // Includes whole numbers, so that coordinates coincide and points lie on the border.
             let mut value =
                 || (12.0 * rng.random::<f64>() * 4.0).round() / if case % 2 == 0 { 4.0 } else { 3.7 };
             let points: Vec<Vec<f64>> =

@@ -1,4 +1,4 @@
-//! `kiln bench` on tables written for the purpose.
+//! `kiln bench` on tables that the tests write.
 
 use std::fmt::Write;
 use std::fs;
@@ -8,7 +8,8 @@ use kiln_space::spaces::NasBench201;
 
 use crate::sandbox::Sandbox;
 
-/// Every cell, with accuracies, seconds and a latency that follow from the genes; cells without convolution do not run.
+/// Every cell, with accuracies, seconds and a latency that follow from the genes. Cells without convolutions
+/// have no latency.
 fn write_cells(sandbox: &Sandbox) {
     let mut accuracies = "index,arch,valid,test,other,seconds\n".to_owned();
     let mut latencies = "index,phone_latency_ms,phone_5g_latency_ms\n".to_owned();
@@ -25,7 +26,7 @@ fn write_cells(sandbox: &Sandbox) {
 }
 
 #[test]
-fn strategies_are_compared_on_a_table() {
+fn bench_compares_strategies_on_table() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);
     let table = ["bench", "nasbench201", "--table", "cells.csv", "--signal", "valid", "--report", "test"];
@@ -35,7 +36,8 @@ fn strategies_are_compared_on_a_table() {
     let found = sandbox.kiln(&[&all[..], &["--json"]].concat()).json();
     assert_eq!(found["unit"], "s");
     for strategy in found["strategies"].as_array().unwrap() {
-        // 30 evaluations of 20 seconds; six convolutions are best, and the test accuracy is ten points higher.
+        // The budget is 30 evaluations of 20 seconds. Six convolutions are best, and the test accuracy is ten
+        // points higher than that of validation.
         assert_eq!(strategy["evaluations"]["mean"], 30.0, "{strategy}");
         let (regret, report) = (&strategy["regret"]["mean"], &strategy["report"]["mean"]);
         assert!((regret.as_f64().unwrap() + report.as_f64().unwrap() - 66.0).abs() < 1e-9, "{strategy}");
@@ -53,12 +55,12 @@ fn strategies_are_compared_on_a_table() {
     let found = sandbox.kiln(&[hardware[0], hardware[1], &["--json"]].concat()).json();
     let regret = found["strategies"][0]["regret"]["mean"].as_f64().unwrap();
     assert!((0.0..1.0).contains(&regret), "{found}");
-    // The other phone, whose name begins like it, cannot run any cell.
+    // The other phone has a longer name with the same beginning, and cannot run any cell.
     assert_eq!(found["problem"], "NAS-Bench-201, valid, 4 objectives on phone");
 }
 
 #[test]
-fn a_study_that_judged_its_whole_space_answers_others() {
+fn bench_uses_exhaustive_study_as_table() {
     let config = |trials: u32| {
         format!(
             r#"
@@ -93,10 +95,10 @@ fn a_study_that_judged_its_whole_space_answers_others() {
 }
 
 #[test]
-fn proxies_come_from_a_table_and_cost_nothing() {
+fn bench_reads_free_proxies_from_table() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);
-    // A score that is the accuracy, and none for the first cell.
+    // The score is the accuracy. The first cell has none.
     let cells = fs::read_to_string(sandbox.path("cells.csv")).unwrap();
     let scores = cells.lines().skip(1).map(|line| {
         let fields: Vec<&str> = line.split(',').collect();
@@ -120,7 +122,7 @@ fn proxies_come_from_a_table_and_cost_nothing() {
 }
 
 #[test]
-fn equal_cells_may_be_one() {
+fn bench_merges_equal_cells() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);
     let table = ["bench", "nasbench201", "--table", "cells.csv", "--signal", "valid", "--report", "test"];
@@ -131,8 +133,8 @@ fn equal_cells_may_be_one() {
         assert_eq!(found["strategies"][0]["hit_rate"], 1.0, "{found}");
         found["strategies"][0]["evaluations"]["mean"].as_f64().unwrap()
     };
-    // 6,466 cells compute different functions (X. Dong and Y. Yang, NAS-Bench-201, ICLR 2020); those are merged of which the same
-    // operations run, too.
+    // 6,466 cells compute different functions (X. Dong and Y. Yang, NAS-Bench-201, ICLR 2020). Kiln merges
+    // cells that also run the same operations.
     assert!((6_466.0..12_000.0).contains(&evaluations("merged")));
     for how in ["apart", "alike"] {
         assert!((evaluations(how) - 15_625.0).abs() < 0.5, "{how}");
@@ -140,7 +142,7 @@ fn equal_cells_may_be_one() {
 }
 
 #[test]
-fn mistakes_are_named() {
+fn bench_mistakes_are_refused() {
     let sandbox = Sandbox::new("");
     write_cells(&sandbox);
     let functions = ["bench", "functions", "--function", "trap", "--budget", "10", "--seeds", "1"];
@@ -153,7 +155,7 @@ fn mistakes_are_named() {
     };
     let whole = fs::read_to_string(sandbox.path("cells.csv")).unwrap();
     fs::write(sandbox.path("text.csv"), whole.replacen(",50,", ",good,", 1)).unwrap();
-    // The beginning of a gzip file: its ten bytes of header and the first of a block.
+    // The beginning of a gzip file: ten bytes of header and the first byte of a block.
     fs::write(sandbox.path("cut.csv.gz"), [0x1f, 0x8b, 8, 0, 0, 0, 0, 0, 0, 3, 0x4b]).unwrap();
     fs::write(
         sandbox.path("gap.csv"),

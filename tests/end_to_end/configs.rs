@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::sandbox::{Sandbox, data, set, tiny, tiny_quickstart};
 
-/// What every study that finishes networks must have printed and written.
+/// Checks what every study that finishes networks must print and write.
 fn check_finished(sandbox: &Sandbox, report: &Value, name: &str, trials: u64) {
     assert_eq!(report["run"], format!("runs/{name}"));
     assert_eq!(report["trials"], trials);
@@ -30,7 +30,7 @@ fn check_finished(sandbox: &Sandbox, report: &Value, name: &str, trials: u64) {
 }
 
 #[test]
-fn quickstart() {
+fn quickstart_config_runs() {
     let config = tiny_quickstart("tiny");
     let limit = &config["hardware"][0]["latency_max_us"];
     let limit = limit.as_float().or_else(|| limit.as_integer().map(|limit| limit as f64)).unwrap();
@@ -46,7 +46,7 @@ fn quickstart() {
 }
 
 #[test]
-fn a_seed_from_the_command_line_is_the_seed_of_the_study() {
+fn seed_option_becomes_seed_of_study() {
     let sandbox = Sandbox::new(&tiny_quickstart("seeded").to_string());
     sandbox.search(&["--seed", "5", "--runs", "a"]);
     assert!(fs::read_to_string(sandbox.path("a/seeded/config.toml")).unwrap().contains("seed = 5"));
@@ -56,16 +56,17 @@ fn a_seed_from_the_command_line_is_the_seed_of_the_study() {
 }
 
 #[test]
-fn idx_images() {
+#[ignore = "needs KILN_DATA: MNIST and Fashion-MNIST"]
+fn idx_configs_run() {
     for (file, folder) in [("mnist.toml", "mnist"), ("fashion-mnist.toml", "fashion-mnist")] {
-        let Some(data) = data("idx_images") else { return };
+        let data = data();
         let mut config = tiny(file, "tiny");
         set(&mut config, "data", "limit", 1000.into());
         set(&mut config, "search", "trials", 6.into());
         let sandbox = Sandbox::new(&config.to_string());
         let report = sandbox.search(&["--data", data.join(folder).to_str().unwrap()]);
         check_finished(&sandbox, &report, "tiny", 6);
-        // The shape of the data is known without the data.
+        // The run folder records the shape of the data, so the data are not needed.
         let trial = report["front"][0]["trial"].to_string();
         let shown = sandbox.kiln(&["show", "tiny", &trial]);
         assert_eq!(shown.code, 0, "{}", shown.err);
@@ -74,9 +75,10 @@ fn idx_images() {
 }
 
 #[test]
-fn a_microcontroller() {
+fn tiny_mcu_config_runs_and_exports_8_bits() {
     let mut config = tiny("tiny-mcu.toml", "tiny");
-    // Of the small networks some have so few weights that the steps between integers take more bytes than these save.
+    // Some of the small networks have so few weights that the quantization steps take more bytes than 8-bit
+    // weights save.
     let stage = &mut config["space"]["stages"][1];
     stage["blocks"] = toml::Value::from(vec!["conv", "residual"]);
     stage["width"] = toml::Value::from(48);
@@ -90,7 +92,7 @@ fn a_microcontroller() {
     let trial = report["finished"][0]["trial"].to_string();
     let shown = sandbox.kiln(&["show", "tiny", &trial]);
     assert!(shown.out.contains("int8"), "{}", shown.out);
-    // A byte a weight in the file, four in single precision.
+    // A weight takes one byte in this file, and four in single precision.
     let bytes = |precision: &str| {
         let said = sandbox.kiln(&["export", "tiny", &trial, "--precision", precision, "--json", "--force"]);
         assert_eq!(said.code, 0, "{}", said.err);
@@ -100,7 +102,7 @@ fn a_microcontroller() {
 }
 
 #[test]
-fn a_network_of_single_precision_is_exported_in_8_bits_where_its_data_are() {
+fn int8_export_of_f32_network_needs_data() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let report = sandbox.search(&[]);
     let trial = report["finished"][0]["trial"].to_string();
@@ -108,7 +110,7 @@ fn a_network_of_single_precision_is_exported_in_8_bits_where_its_data_are() {
     assert_eq!(said.code, 0, "{}", said.err);
     let file = fs::read(sandbox.path("int8.onnx")).unwrap();
     assert!(file.windows(14).any(|window| window == b"QuantizeLinear"), "the file has integers");
-    // Without its data there are no ranges.
+    // Without the data, the ranges of values cannot be measured.
     let config = sandbox.run("tiny").config();
     let text = fs::read_to_string(&config).unwrap().replace("kind = \"digits\"", "kind = \"idx\"");
     fs::write(&config, text).unwrap();
@@ -118,7 +120,7 @@ fn a_network_of_single_precision_is_exported_in_8_bits_where_its_data_are() {
 }
 
 #[test]
-fn two_devices() {
+fn two_devices_config_runs() {
     let mut config = tiny("two-devices.toml", "tiny");
     config["search"].as_table_mut().unwrap().remove("target");
     let sandbox = Sandbox::new(&config.to_string());
@@ -137,10 +139,11 @@ fn two_devices() {
 }
 
 #[test]
-fn cifar_records() {
-    let Some(data) = data("cifar_records") else { return };
+#[ignore = "needs KILN_DATA: CIFAR-10"]
+fn cifar_config_runs() {
+    let data = data();
     let mut config = tiny("cifar10.toml", "tiny");
-    // What is there of CIFAR-10: some training images.
+    // The folder of real data holds only some training images of CIFAR-10.
     set(&mut config, "data", "train", vec!["data_batch_1_first4000.bin"].into());
     set(&mut config, "data", "test", 0.1.into());
     set(&mut config, "data", "limit", 500.into());
@@ -150,7 +153,8 @@ fn cifar_records() {
     check_finished(&sandbox, &report, "tiny", 6);
 }
 
-/// A table as configs/tabular.toml describes it: three species, each with its own size, and a weight that follows from it.
+/// A table as configs/tabular.toml describes it: three species of different sizes, and a weight that follows
+/// from the size.
 pub(crate) fn plants() -> String {
     let plant = |index: usize| {
         let (species, small) = (index % 3, (index * 7 % 10) as f64 / 10.0);
@@ -162,7 +166,7 @@ pub(crate) fn plants() -> String {
 }
 
 #[test]
-fn a_table_of_ones_own() {
+fn tabular_config_runs_on_own_table() {
     let sandbox = Sandbox::new(&tiny("tabular.toml", "tiny").to_string());
     fs::write(sandbox.path("plants.csv"), plants()).unwrap();
     let report = sandbox.search(&["--data", "."]);
@@ -170,7 +174,7 @@ fn a_table_of_ones_own() {
 }
 
 #[test]
-fn numbers_of_a_table() {
+fn regression_on_table_runs() {
     let mut config = tiny("tabular.toml", "numbers");
     set(&mut config, "data", "target", "weight".into());
     set(&mut config, "data", "task", "regression".into());
@@ -180,7 +184,7 @@ fn numbers_of_a_table() {
     let said = sandbox.kiln(&["search", "study.toml", "--data", "."]);
     assert_eq!(said.code, 2);
     assert!(said.err.contains("found `error_percent`, expected one of `mean_squared_error`"), "{}", said.err);
-    // Without any, the objective is what is measured of values.
+    // Without stated objectives, the metric for values is used.
     config["search"].as_table_mut().unwrap().remove("objectives");
     set(&mut config, "study", "name", "usual".into());
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
@@ -202,20 +206,21 @@ fn numbers_of_a_table() {
 }
 
 #[test]
-fn a_table_of_published_results() {
-    let Some(data) = data("a_table_of_published_results") else { return };
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
+fn nasbench201_config_runs() {
+    let data = data();
     let mut config = tiny("nasbench201.toml", "table");
     set(&mut config, "search", "trials", 50.into());
     let sandbox = Sandbox::new(&config.to_string());
     let report = sandbox.search(&["--data", data.to_str().unwrap()]);
     assert_eq!(report["trials"], 50);
     let best = &report["front"][0]["metrics"]["error_percent"];
-    // Fifty of 15,625 cells: the best half of a percent tests above 93.5 %.
+    // Fifty of 15,625 cells. Half a percent of all cells has a test accuracy above 93.5 %.
     assert!(best.as_f64().unwrap() < 9.5, "{best}");
 }
 
 #[test]
-fn every_config_is_run_by_a_test_of_this_file() {
+fn every_config_has_a_test_in_this_file() {
     let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("configs");
     let mut names: Vec<String> = fs::read_dir(folder)
         .unwrap()
@@ -238,7 +243,7 @@ fn every_config_is_run_by_a_test_of_this_file() {
 }
 
 #[test]
-fn a_config_is_checked_without_training() {
+fn check_describes_config_without_training() {
     let sandbox = Sandbox::new(&tiny_quickstart("checked").to_string());
     let said = sandbox.kiln(&["check", "study.toml"]);
     assert_eq!(said.code, 0, "{}", said.err);
@@ -252,7 +257,7 @@ fn a_config_is_checked_without_training() {
 }
 
 #[test]
-fn the_starter_config_holds_and_is_not_overwritten() {
+fn init_writes_valid_config_and_overwrites_nothing() {
     let sandbox = Sandbox::new("");
     assert_eq!(sandbox.kiln(&["init"]).code, 0);
     let said = sandbox.kiln(&["check", "kiln.toml"]);

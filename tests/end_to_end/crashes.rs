@@ -1,4 +1,4 @@
-//! `kill -9` at random moments, then the same command again: as if nothing had happened.
+//! `kill -9` at random moments, then the same command again. The result must be that of an undisturbed run.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -14,7 +14,7 @@ use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
 const TRIALS: usize = 40;
 
-/// When to kill: this many trials are in the journal, and then this much time has passed.
+/// When to kill: this long after the journal holds this many trials.
 #[derive(Clone, Copy, Debug)]
 struct Moment {
     trials: usize,
@@ -29,7 +29,7 @@ fn config() -> String {
     config.to_string()
 }
 
-/// Starts the study and kills it at this moment, unless it has ended by then. Whether it was killed.
+/// Starts the study and kills it at this moment, unless it has ended by then. Returns whether it was killed.
 fn kill_at(sandbox: &Sandbox, moment: Moment) -> bool {
     let mut child = sandbox
         .command(&["search", "study.toml", "--workers", "2"])
@@ -55,7 +55,7 @@ fn kill_at(sandbox: &Sandbox, moment: Moment) -> bool {
     true
 }
 
-/// Ten random moments: three while the supernet is trained, four during the search, three while networks are finished.
+/// Ten random moments: three during supernet training, four during the search, three during finishing.
 fn moments(seconds: &serde_json::Value) -> Vec<Moment> {
     let mut rng = seed::generator(2026, "moments to kill at", &[]);
     let mut within = |stage: &str| {
@@ -69,7 +69,7 @@ fn moments(seconds: &serde_json::Value) -> Vec<Moment> {
     moments
 }
 
-/// Ids of the trials that the journal holds.
+/// Ids of the trials in the journal.
 fn finished_trials(events: &[Event]) -> Vec<TrialId> {
     let trial = |event: &Event| match event {
         Event::Trial { trial, .. } => Some(trial.id),
@@ -78,7 +78,7 @@ fn finished_trials(events: &[Event]) -> Vec<TrialId> {
     events.iter().filter_map(trial).collect()
 }
 
-/// How often each genotype was evaluated, not looked up.
+/// For each genotype, the number of evaluations. Answers from the store do not count.
 fn evaluations(events: &[Event]) -> BTreeMap<String, usize> {
     let mut counts = BTreeMap::new();
     for event in events {
@@ -90,7 +90,7 @@ fn evaluations(events: &[Event]) -> BTreeMap<String, usize> {
 }
 
 #[test]
-fn killed_studies_go_on_as_if_nothing_had_happened() {
+fn killed_study_resumes_to_same_result() {
     let whole = Sandbox::new(&config());
     let expected = whole.search(&["--workers", "2"]);
     let facts = whole.facts("tiny");
@@ -126,13 +126,13 @@ fn killed_studies_go_on_as_if_nothing_had_happened() {
 }
 
 #[test]
-fn a_study_killed_again_and_again_comes_to_the_same_end() {
+fn repeatedly_killed_study_reaches_same_result() {
     let whole = Sandbox::new(&config());
     let expected = whole.search(&["--workers", "2"]);
     let sandbox = Sandbox::new(&config());
     let mut moment = Duration::from_millis(300);
     while kill_at(&sandbox, Moment { trials: 0, then: moment }) {
-        // Every run gets further: checkpoints and finished trials are kept.
+        // Every run makes progress, because checkpoints and trials are kept.
         moment += Duration::from_millis(200);
     }
     let report = sandbox.search(&[]);
@@ -140,23 +140,23 @@ fn a_study_killed_again_and_again_comes_to_the_same_end() {
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
 }
 
-/// Whether a training in this folder of trainings has a checkpoint.
+/// Whether a training in this folder has a checkpoint.
 fn has_checkpoint(trainings: &Path, is_wanted: impl Fn(&str) -> bool) -> bool {
     let files = |folder: &Path| -> Vec<PathBuf> {
-        // Folders come and go while the study runs.
+        // Folders appear and disappear while the study runs.
         let entries = fs::read_dir(folder).into_iter().flatten();
         entries.filter_map(|entry| Some(entry.ok()?.path())).collect()
     };
     let name = |path: &Path| path.file_name().map(|name| name.to_string_lossy().into_owned());
     let wanted = files(trainings).into_iter().filter(|path| name(path).is_some_and(|name| is_wanted(&name)));
-    // A network that is finished has a folder in its folder.
+    // The folder of a network that is being finished contains one more folder.
     let mut all =
         wanted.flat_map(|folder| files(&folder)).flat_map(|path| [files(&path), vec![path]]).flatten();
     all.any(|file| file.extension().is_some_and(|end| end == "ckpt"))
 }
 
 #[test]
-fn a_training_that_is_killed_goes_on_from_its_checkpoint() {
+fn killed_training_resumes_from_checkpoint() {
     let mut config = tiny_quickstart("tiny");
     let evaluator = "kind = \"scratch\"\nepochs = 30\ncheckpoint_steps = 5\ncalibration = 64";
     config.insert("evaluator".to_owned(), evaluator.parse::<toml::Table>().unwrap().into());
@@ -182,7 +182,7 @@ fn a_training_that_is_killed_goes_on_from_its_checkpoint() {
         child.kill().unwrap();
         child.wait().unwrap();
         assert!(trainings.exists());
-        // The run that was killed while finishing had taken the network up that the one before it had left.
+        // The run that was killed during finishing had resumed the network that the previous run left.
         assert_eq!(resumed(), usize::from(finishing), "{}", log());
     }
     let report = sandbox.search(&["--workers", "2"]);

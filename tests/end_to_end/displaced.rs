@@ -1,5 +1,5 @@
-//! The run folder removed, renamed or replaced under a study that runs, its lock removed, and studies started
-//! at once: one process writes, and only into the folder that it began with.
+//! The run folder of a running study is removed, renamed or replaced, its lock is removed, or studies start
+//! at the same time. One process writes, and only into the folder that it started with.
 
 #![cfg(unix)]
 
@@ -15,7 +15,7 @@ use kiln_search::Event;
 
 use crate::sandbox::{Said, Sandbox, SmallStudy};
 
-/// A study that does not end by itself, with a trial now and then and a checkpoint at every step.
+/// A study that does not end by itself. It has a trial now and then, and a checkpoint at every step.
 fn config() -> String {
     SmallStudy {
         name: "gone",
@@ -29,10 +29,10 @@ fn config() -> String {
     .text()
 }
 
-/// Does something to a run folder, with another place at hand.
+/// Changes a run folder. The second path is free for use.
 type Displace<'a> = &'a dyn Fn(&Path, &Path);
 
-/// Pairs of studies that are started at once; `KILN_PAIRS` says another number.
+/// Number of pairs of studies that start at the same time. `KILN_PAIRS` overrides it.
 const PAIRS: usize = 10;
 
 fn start(sandbox: &Sandbox) -> Child {
@@ -57,7 +57,7 @@ fn wait_until(what: &str, mut is_so: impl FnMut() -> bool) {
     }
 }
 
-/// Waits for the end of a study that should end by itself.
+/// Waits for a study that should end by itself.
 fn ended(mut child: Child) -> Said {
     wait_until("the study goes on", || child.try_wait().unwrap().is_some());
     Said::new(child.wait_with_output().unwrap())
@@ -80,7 +80,7 @@ fn files(folder: &Path) -> Vec<(String, u64)> {
 }
 
 #[test]
-fn a_run_folder_that_is_not_where_it_was_stops_its_study() {
+fn displaced_run_folder_stops_study() {
     let replaced = |run: &Path, away: &Path| {
         fs::rename(run, away).unwrap();
         fs::create_dir(run).unwrap();
@@ -111,7 +111,7 @@ fn a_run_folder_that_is_not_where_it_was_stops_its_study() {
         );
         assert_eq!(run.exists().then(|| files(&run)), there, "{what}: something was written there");
         if what == "renamed" {
-            // Put back, it goes on.
+            // When the folder is put back, the study continues.
             fs::rename(&away, &run).unwrap();
             let before = trials(&sandbox).len();
             let mut study = start(&sandbox);
@@ -123,7 +123,7 @@ fn a_run_folder_that_is_not_where_it_was_stops_its_study() {
 }
 
 #[test]
-fn a_removed_lock_stops_its_study_and_lets_no_second_one_in() {
+fn removed_lock_stops_study_and_admits_no_second_one() {
     let sandbox = Sandbox::new(&config());
     let first = start(&sandbox);
     wait_until("the search does not begin", || trials(&sandbox).len() > 3);
@@ -132,7 +132,7 @@ fn a_removed_lock_stops_its_study_and_lets_no_second_one_in() {
     let said = ended(first);
     assert_eq!(said.code, 1, "{}", said.err);
     assert!(said.err.contains("lock` is not what it was"), "{}", said.err);
-    // It was refused, or came when the first had left.
+    // The second study was refused, or it started after the first one had ended.
     let mut second = second;
     thread::sleep(Duration::from_secs(2));
     if second.try_wait().unwrap().is_none() {
@@ -148,11 +148,11 @@ fn a_removed_lock_stops_its_study_and_lets_no_second_one_in() {
 }
 
 #[test]
-fn of_two_studies_started_at_once_one_runs_and_the_other_names_it() {
+fn simultaneous_start_runs_one_study_and_refuses_other() {
     let pairs = env::var("KILN_PAIRS").ok().and_then(|pairs| pairs.parse().ok()).unwrap_or(PAIRS);
     let mut sandbox = Sandbox::new(&config());
     for pair in 0..pairs {
-        // Every other pair finds a run folder, and a config that is to be written anew.
+        // Every other pair finds an existing run folder with a config that must be written again.
         if pair % 2 == 0 {
             sandbox = Sandbox::new(&config());
         } else {

@@ -1,5 +1,5 @@
-//! Fidelities: a strategy asks for what the evaluator answers, a budget suffices for it, and everything that
-//! shows a value says with how much effort it was measured.
+//! Fidelities: the evaluator must answer those of the strategy, the budget must suffice for them, and every
+//! shown value must state its fidelity.
 
 use std::fs;
 
@@ -11,12 +11,12 @@ const EVALUATOR: &str = r#"kind = "scratch"
 epochs = 4
 calibration = 64"#;
 
-/// A study of small perceptrons: two rungs below the whole schedule of four epochs.
+/// A study of small perceptrons with two rungs below the full schedule of four epochs.
 fn config(evaluator: &str, strategy: &str, budget: &str) -> String {
     finished(evaluator, strategy, budget, "")
 }
 
-/// The same with a table that says how its best network is finished.
+/// The same with a `[finish]` table.
 fn finished(evaluator: &str, strategy: &str, budget: &str, finish: &str) -> String {
     SmallStudy {
         name: "rungs",
@@ -41,7 +41,7 @@ fn assert_refused(config: &str, message: &str) {
 }
 
 #[test]
-fn rungs_over_shared_weights_are_refused() {
+fn rungs_with_supernet_are_refused() {
     let supernet = "kind = \"supernet\"\nepochs = 2\ncalibration = 64";
     assert_refused(
         &config(supernet, r#"{ kind = "asha", epochs = [1, 3] }"#, "trials = 20"),
@@ -59,7 +59,7 @@ fn rungs_over_shared_weights_are_refused() {
 }
 
 #[test]
-fn rungs_and_proxies_over_a_table_are_refused() {
+fn rungs_and_proxies_with_table_are_refused() {
     let sandbox = |strategy: &str| {
         let config = format!(
             r#"study = {{ name = "rungs" }}
@@ -96,7 +96,7 @@ kind = "nasbench201"
 }
 
 #[test]
-fn rungs_beyond_the_schedule_are_refused() {
+fn rungs_above_schedule_are_refused() {
     let long = EVALUATOR.replace("epochs = 4", "epochs = 20");
     assert_refused(
         &config(&long, r#"{ kind = "asha", epochs = [10, 30] }"#, "trials = 60"),
@@ -113,17 +113,17 @@ fn rungs_beyond_the_schedule_are_refused() {
 }
 
 #[test]
-fn budgets_that_judge_no_network_fully_are_refused() {
+fn budget_without_full_fidelity_trial_is_refused() {
     assert_refused(
         &config(EVALUATOR, r#""successive_halving""#, "trials = 12"),
-        "error: study.toml:23: `search.trials`: found 12, expected at least 13: only then \
-         `successive_halving` judges a first network with full effort (fidelities: 1 epoch, 3 epochs, full; \
+        "error: study.toml:23: `search.trials`: found 12, expected at least 13, so that \
+         `successive_halving` judges one network with full effort (fidelities: 1 epoch, 3 epochs, full; \
          8 trials in flight); raise it, or lower `in_flight`",
     );
     assert_refused(
         &config(EVALUATOR, r#""successive_halving""#, "trials = 50\nepochs = 21"),
-        "error: study.toml:24: `search.epochs`: found 21, expected at least 22: only then \
-         `successive_halving` judges a first network with full effort (fidelities: 1 epoch, 3 epochs, full; \
+        "error: study.toml:24: `search.epochs`: found 21, expected at least 22, so that \
+         `successive_halving` judges one network with full effort (fidelities: 1 epoch, 3 epochs, full; \
          8 trials in flight); raise it, or lower `in_flight`",
     );
     assert_refused(
@@ -134,20 +134,21 @@ fn budgets_that_judge_no_network_fully_are_refused() {
     );
     assert_refused(
         &config(EVALUATOR, r#"{ kind = "random", proxies = { draw = 30 } }"#, "trials = 30"),
-        "error: study.toml:23: `search.trials`: found 30, expected at least 31: only then `random` judges a \
-         first network with full effort (fidelities: zero-cost proxy, full; 8 trials in flight); raise it, \
+        "error: study.toml:23: `search.trials`: found 30, expected at least 31, so that `random` judges one \
+         network with full effort (fidelities: zero-cost proxy, full; 8 trials in flight); raise it, \
          or lower `in_flight`",
     );
 }
 
-/// The study runs to its end; the same run folder cut off after its first trials has judged nothing fully.
+/// The study runs to its end. Then the journal is cut off after the first trials, when no network has been
+/// judged with full effort.
 #[test]
-fn every_view_of_a_run_says_how_its_values_were_measured() {
+fn every_view_states_fidelity_of_values() {
     let rungs = r#"{ kind = "successive_halving", epochs = [1] }"#;
     let finish = "\n[finish]\nepochs = 1\ncalibration = 64\n";
     let sandbox = Sandbox::new(&finished(EVALUATOR, rungs, "trials = 4", finish));
     let found = sandbox.search(&["--workers", "2"]);
-    // Three networks after an epoch, the best of them fully.
+    // Three networks after one epoch, and the best of them after the full schedule.
     assert_eq!(
         found["spent"],
         json!({ "epochs": 7, "full_epochs": 4, "rungs": [
@@ -178,7 +179,7 @@ fn every_view_of_a_run_says_how_its_values_were_measured() {
     assert_eq!(kept.iter().filter(|line| is_short(line)).count(), 3);
     fs::write(&journal, kept.join("\n") + "\n").unwrap();
     let front = sandbox.kiln(&["front", "rungs"]);
-    let loud = "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front are what networks measure after \
+    let loud = "NO NETWORK WAS JUDGED WITH FULL EFFORT: values of the front were measured after \
                 1 of 4 epochs.\n";
     assert!(front.out.starts_with(loud), "{}", front.out);
     assert!(front.out.lines().any(|line| line.ends_with("  after 1 of 4 epochs")), "{}", front.out);
@@ -194,7 +195,7 @@ fn every_view_of_a_run_says_how_its_values_were_measured() {
 }
 
 #[test]
-fn a_study_ends_by_its_budget_in_epochs_and_goes_on_with_a_larger_one() {
+fn epoch_budget_ends_study_and_larger_one_resumes_it() {
     let budget = |epochs: u32| {
         config(
             EVALUATOR,
@@ -211,7 +212,7 @@ fn a_study_ends_by_its_budget_in_epochs_and_goes_on_with_a_larger_one() {
 }
 
 #[test]
-fn a_check_says_the_rungs_and_when_a_network_is_judged_fully() {
+fn check_states_rungs_and_first_full_trial() {
     let effort = |strategy: &str| {
         let sandbox = Sandbox::new(&config(EVALUATOR, strategy, "trials = 40"));
         let said = sandbox.kiln(&["check", "study.toml"]);

@@ -1,4 +1,4 @@
-//! Studies explain themselves: why they ended, what failed, what does not fit; and networks are finished
+//! Messages that explain a study: why it ended, what failed, what does not fit. Also finishing networks
 //! later.
 
 use std::fs;
@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Sandbox, SmallStudy};
 
-/// A study of six small networks, each trained for an epoch.
+/// A study of six small networks that train for one epoch each.
 fn small() -> String {
     SmallStudy {
         data: "kind = \"digits\"\nlimit = 300",
@@ -18,7 +18,7 @@ fn small() -> String {
     .text()
 }
 
-/// What is said about [`small`] with `from` replaced by `to`, which cannot be.
+/// The error for [`small`] with `from` replaced by `to`, which must be refused.
 fn refused(from: &str, to: &str) -> String {
     let sandbox = Sandbox::new(&small().replace(from, to));
     let said = sandbox.kiln(&["search", "study.toml"]);
@@ -28,7 +28,7 @@ fn refused(from: &str, to: &str) -> String {
 }
 
 #[test]
-fn a_search_in_a_small_space_says_that_it_is_exhausted() {
+fn exhausted_space_ends_search_with_reason() {
     for strategy in ["random", "regularized_evolution", "clustered", "local_search"] {
         let sandbox = Sandbox::new(&small().replace("\"random\"", &format!("\"{strategy}\"")));
         let report = sandbox.search(&[]);
@@ -50,11 +50,11 @@ fn a_search_in_a_small_space_says_that_it_is_exhausted() {
 }
 
 #[test]
-fn trials_are_needed_only_where_nothing_else_ends_the_search() {
+fn trials_are_required_unless_something_else_ends_search() {
     let sandbox = Sandbox::new(&small().replace("trials = 100\n", ""));
     assert_eq!(sandbox.search(&[])["trials"], 6);
     let checked = sandbox.kiln(&["check", "study.toml"]);
-    assert!(checked.out.contains("all 6 networks of the space at most"), "{}", checked.out);
+    assert!(checked.out.contains("at most all 6 networks of the space"), "{}", checked.out);
     let endless = |search: &str| {
         let large =
             small().replace("width = [8, 16]", "width = [8, 9, 10, 11, 12, 13, 14, 15, 16, 17, 18, 19]");
@@ -76,7 +76,7 @@ fn trials_are_needed_only_where_nothing_else_ends_the_search() {
 }
 
 #[test]
-fn a_study_whose_networks_all_fail_says_why_and_ends_with_an_error() {
+fn study_with_only_failures_ends_with_reason_and_error() {
     let optimizer = "epochs = 2\noptimizer = { kind = \"sgd\", learning_rate = 100 }";
     let sandbox =
         Sandbox::new(&small().replace("epochs = 1", optimizer).replace("trials = 100", "trials = 4"));
@@ -108,7 +108,7 @@ fn a_study_whose_networks_all_fail_says_why_and_ends_with_an_error() {
 }
 
 #[test]
-fn genotypes_that_do_not_fit_are_refused_at_their_line() {
+fn unfit_start_genotypes_are_refused_with_line() {
     let strategy = "strategy = \"random\"";
     let start =
         |list: &str| refused(strategy, &format!("strategy = {{ kind = \"random\", start = {list} }}"));
@@ -136,7 +136,7 @@ fn genotypes_that_do_not_fit_are_refused_at_their_line() {
 }
 
 #[test]
-fn a_study_of_another_space_is_no_prior() {
+fn prior_of_other_space_is_refused() {
     let sandbox = Sandbox::new(&small().replace("trials = 100", "trials = 4"));
     sandbox.search(&[]);
     let transfer = "strategy = { kind = \"random\", transfer = { journal = \"runs/small/journal.jsonl\" } }";
@@ -144,23 +144,24 @@ fn a_study_of_another_space_is_no_prior() {
     fs::write(sandbox.path("again.toml"), &again).unwrap();
     let report = sandbox.kiln(&["search", "again.toml", "--json"]);
     assert_eq!(report.code, 0, "{}", report.err);
-    // The same number of genes and of options, and other networks.
+    // The same numbers of genes and options, but other networks.
     fs::write(sandbox.path("other.toml"), again.replace("width = [8, 16]", "width = [16, 32]")).unwrap();
     let said = sandbox.kiln(&["search", "other.toml"]);
     assert_eq!(said.code, 2);
-    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl is of \
-                    another space: `space.width` is `[8,16]` there and `[16,32]` here";
+    let expected = "other.toml:23: `search.strategy.transfer.journal`: runs/small/journal.jsonl: its study \
+                    searched another \
+                    space, where `space.width` is `[8,16]` (here `[16,32]`)";
     assert!(said.err.contains(expected), "{}", said.err);
 }
 
-/// Bytes of the files of a finished network.
+/// Content of the files of a finished network.
 fn network(sandbox: &Sandbox, trial: u64) -> Vec<Vec<u8>> {
     let folder = sandbox.run("small").model(trial);
     ["model.onnx", "model.kiln"].map(|file| fs::read(folder.join(file)).unwrap()).to_vec()
 }
 
 #[test]
-fn networks_are_finished_after_the_study_as_in_it() {
+fn finish_command_gives_same_network_as_study() {
     let finish = "\n[finish]\nnetworks = 2\nepochs = 2\n";
     let whole = Sandbox::new(&(small() + finish));
     let finished = whole.search(&[])["finished"].clone();
@@ -175,7 +176,7 @@ fn networks_are_finished_after_the_study_as_in_it() {
     let said = later.kiln(&["finish", "small", "--networks", "1", "--epochs", "2", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(said.json()["finished"][0], finished[0]);
-    // Named by its folder, under another name than that of the study.
+    // The run folder is named by its path, and its name differs from that of the study.
     fs::rename(later.path("runs/small"), later.path("moved")).unwrap();
     let second = trials[1].to_string();
     let said = later.kiln(&["finish", "moved", &second, "--epochs", "2"]);

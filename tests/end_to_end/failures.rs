@@ -1,4 +1,4 @@
-//! Trials that fail are results: recorded with their reason, and the search goes on.
+//! Failed trials are results: they are recorded with their reason, and the search continues.
 
 use std::path::Path;
 use std::sync::Arc;
@@ -14,7 +14,7 @@ use toml::Value;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// Judges by the number of parameters; some networks diverge, some make it panic.
+/// Judges networks by their number of parameters. Some networks diverge, and some cause a panic.
 struct Brittle;
 
 impl Evaluator for Brittle {
@@ -47,7 +47,7 @@ fn brittle(_: &Settings, _: Option<&Settings>, _: Context) -> Result<Built, Sett
 }
 
 #[test]
-fn failures_are_recorded_and_the_search_goes_on() {
+fn failed_trials_are_recorded_and_search_continues() {
     let mut config = tiny_quickstart("brittle");
     config.remove("finish");
     config.insert(
@@ -92,7 +92,7 @@ fn failures_are_recorded_and_the_search_goes_on() {
 }
 
 #[test]
-fn networks_whose_training_diverges_are_recorded() {
+fn diverging_trainings_are_recorded() {
     let mut config = tiny_quickstart("diverging");
     config.remove("finish");
     let optimizer: Value = "kind = \"sgd\"\nlearning_rate = 100.0".parse::<toml::Table>().unwrap().into();

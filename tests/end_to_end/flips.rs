@@ -1,4 +1,4 @@
-//! Flipped bits in every kind of file of a run folder: each is named, or without effect on any result.
+//! Flipped bits in every kind of file of a run folder. Each flip is reported, or it changes no result.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -12,7 +12,7 @@ use serde_json::Value;
 use crate::old_runs::copy;
 use crate::sandbox::{Said, Sandbox, set, tiny_quickstart};
 
-/// Flips where `KILN_FLIPS` does not say how many.
+/// Default number of flips. `KILN_FLIPS` overrides it.
 const FLIPS: usize = 50;
 
 fn config() -> String {
@@ -23,7 +23,7 @@ fn config() -> String {
     config.to_string()
 }
 
-/// What the study gives: its front, its networks, and what these measure.
+/// The results of a study: its front, its networks, and their measurements.
 #[derive(Debug, PartialEq)]
 struct Results {
     front: Value,
@@ -33,8 +33,8 @@ struct Results {
     files: BTreeMap<PathBuf, Vec<u8>>,
 }
 
-/// Runs each command that reads the run folder; the last of them may mend it. Returns the result, which is
-/// `None` where a command refused, and all that was printed.
+/// Runs each command that reads the run folder. The last command may repair it. Returns the results (`None`
+/// if a command refused) and everything that was printed.
 fn ask(sandbox: &Sandbox, trial: &str) -> (Option<Results>, String) {
     let mut said = String::new();
     let mut run = |arguments: &[&str]| -> Said {
@@ -68,7 +68,7 @@ fn ask(sandbox: &Sandbox, trial: &str) -> (Option<Results>, String) {
     (Some(results), said)
 }
 
-/// Files whose content is a result, times and the process aside.
+/// Files whose content is a result. Times and facts of the process are left out.
 fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     for entry in fs::read_dir(folder).unwrap() {
         let path = entry.unwrap().path();
@@ -86,8 +86,8 @@ fn collect(root: &Path, folder: &Path, files: &mut BTreeMap<PathBuf, Vec<u8>>) {
     }
 }
 
-/// Whether an error or a warning, of a command or in the log, names this file of the run folder. Other lines
-/// of the log do not count: they tell of every file that is written.
+/// Whether an error or a warning names this file of the run folder, in the output or in the log. Other lines
+/// of the log do not count, because they mention every file that is written.
 fn names(said: &str, file: &str) -> bool {
     let path = format!("tiny/{file}");
     let complains = |line: &str| {
@@ -97,7 +97,7 @@ fn names(said: &str, file: &str) -> bool {
 }
 
 #[test]
-fn flipped_bits_are_named_or_without_effect() {
+fn flipped_bits_are_reported_or_harmless() {
     let whole = Sandbox::new(&config());
     let trial = whole.search(&["--workers", "2"])["finished"][0]["trial"].to_string();
     let audit = whole.kiln(&["supernet", "audit", "tiny", "--networks", "4", "--epochs", "1"]);
@@ -140,7 +140,7 @@ fn flipped_bits_are_named_or_without_effect() {
         let (found, said) = ask(&sandbox, &trial);
         let is_named = names(&said, name);
         *if is_named { &mut named } else { &mut harmless } += 1;
-        // What is named is refused, or mended so that the results are the same.
+        // A reported file is refused, or repaired so that the results stay the same.
         match found {
             Some(found) => assert!(found == expected, "{name}, bit {bit}: other results: {said}"),
             None => assert!(is_named, "{name}, bit {bit}: refused, but not named: {said}"),

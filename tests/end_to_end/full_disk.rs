@@ -1,5 +1,5 @@
-//! A disk that is full, at one moment after the other: the study stops with a message, loses nothing, and goes on when there is
-//! room again as if nothing had happened.
+//! A disk that becomes full at various moments. The study stops with a message and loses nothing. When there
+//! is room again, it continues and gives the same result.
 
 #![cfg(target_os = "linux")]
 
@@ -11,8 +11,8 @@ use kiln_search::{Event, JournalReader, RunPaths, facts};
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// Runs a study on a disk of `$2` bytes, and again when there is room; in a namespace of its own, where anyone may mount. Both
-/// times the exit code, what was said, and the disk as it then was stay in `full` and `after`.
+/// Runs a study on a disk of `$2` bytes, and again after the disk was enlarged, in a namespace where any user
+/// may mount. Exit code, output and disk content of both runs are kept in `full` and `after`.
 const SCRIPT: &str = r#"
 mkdir disk full after
 mount -t tmpfs -o size="$2" kiln disk
@@ -31,7 +31,7 @@ fn in_namespace(script: &str, arguments: &[&str]) -> Command {
     command
 }
 
-/// Why nothing can be mounted here, if so.
+/// Why nothing can be mounted on this machine. `None` if it can.
 fn refused() -> Option<String> {
     let folder = tempfile::tempdir().unwrap();
     let probe =
@@ -45,7 +45,8 @@ fn refused() -> Option<String> {
 
 fn config() -> String {
     let mut config = tiny_quickstart("tiny");
-    // One checkpoint of the supernet at its end: later there is no more room than it left.
+    // One checkpoint of the supernet, at its end. Before the checkpoint there is more free room than after
+    // it.
     set(&mut config, "evaluator", "checkpoint_steps", 1_000_000.into());
     set(&mut config, "finish", "checkpoint_steps", 10.into());
     set(&mut config, "search", "trials", 16.into());
@@ -53,7 +54,7 @@ fn config() -> String {
 }
 
 #[test]
-fn a_study_on_a_full_disk_stops_and_goes_on_when_there_is_room() {
+fn full_disk_stops_study_and_room_resumes_it() {
     if let Some(why) = refused() {
         eprintln!("a_study_on_a_full_disk: skipped, no disk can be mounted here: {why}");
         return;

@@ -1,4 +1,4 @@
-//! The health check of a supernet: silent on the quickstart, a warning on a tenth of its epochs.
+//! The health check of a supernet: no warning on the quickstart, a warning with a tenth of its epochs.
 
 use std::fs;
 
@@ -6,7 +6,7 @@ use kiln_search::Event;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// The quickstart with its whole data and so many epochs, but few trials.
+/// The quickstart with all its data and this many epochs, but few trials.
 fn quickstart(name: &str, epochs: i64) -> Sandbox {
     let mut config = fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/quickstart.toml"))
         .unwrap()
@@ -20,7 +20,7 @@ fn quickstart(name: &str, epochs: i64) -> Sandbox {
 }
 
 #[test]
-fn quickstart_supernet_is_healthy_and_its_trials_are_estimates() {
+fn quickstart_supernet_is_healthy_and_gives_estimates() {
     let sandbox = quickstart("whole", 14);
     let said = sandbox.kiln(&["search", "study.toml", "--json", "--strict"]);
     assert_eq!(said.code, 0, "{}", said.err);
@@ -39,7 +39,7 @@ fn quickstart_supernet_is_healthy_and_its_trials_are_estimates() {
 }
 
 #[test]
-fn tenth_of_the_epochs_warns_and_strict_stops_until_it_is_left_out() {
+fn short_supernet_training_warns_and_strict_stops() {
     let sandbox = quickstart("short", 1);
     let strict = sandbox.kiln(&["search", "study.toml", "--plain", "--strict"]);
     assert_eq!(strict.code, 1, "{}", strict.err);
@@ -67,7 +67,7 @@ fn tenth_of_the_epochs_warns_and_strict_stops_until_it_is_left_out() {
 }
 
 #[test]
-fn health_is_the_same_for_any_workers_and_for_a_supernet_that_is_taken_over() {
+fn health_does_not_depend_on_workers_or_reuse() {
     let health = |sandbox: &Sandbox, name: &str| {
         let events = sandbox.events(name).into_iter();
         let found: Vec<Event> = events.filter(|event| matches!(event, Event::Health { .. })).collect();

@@ -1,6 +1,5 @@
-//! A run folder from somebody who means no good: names and texts with escape sequences, line ends that look
-//! like messages, marks that turn the direction of a line, formulas. None of them acts, whatever command
-//! shows it.
+//! A hostile run folder: its names and texts contain escape sequences, line ends, marks that reverse the
+//! direction of a line, and formulas. No command passes any of them on.
 
 #![cfg(unix)]
 
@@ -14,18 +13,18 @@ use serde_json::{Value, json};
 
 use crate::sandbox::{Said, Sandbox, tiny_quickstart};
 
-/// A title of the terminal, a message, and a line turned round.
+/// A terminal title, a fake message, and a reversed line.
 const HOSTILE: &str =
     "\u{1b}]0;owned\u{7}\u{9b}31m\nerror: forged\r\u{202e}txet\u{2066}\u{200b}\u{feff}\u{2028}x";
 const FORMULA: &str = "=HYPERLINK(\"http://x\",\"y\")";
 
-/// Whether a character has no business in what a command says.
+/// Whether a character must not appear in the output of a command.
 fn acts(c: char) -> bool {
     let hidden = ['\u{200b}', '\u{feff}', '\u{2028}', '\u{202e}', '\u{2066}'];
     (c.is_control() && c != '\n') || hidden.contains(&c)
 }
 
-/// Puts hostile texts wherever a journal has texts that no check of Kiln's own compares with something else.
+/// Puts hostile texts everywhere in a journal where no check of Kiln refuses them.
 fn poison(journal: &Path) -> (u64, u64) {
     let text = fs::read_to_string(journal).unwrap();
     let mut entries: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
@@ -33,7 +32,7 @@ fn poison(journal: &Path) -> (u64, u64) {
     let front = front.as_array().unwrap().clone();
     let (mut measured, mut failed) = (None, None);
     for entry in &mut entries {
-        // Without its checks, as journals were before they had any.
+        // The lines have no checks, like those of old journals.
         entry.as_object_mut().unwrap().remove("check");
         entry["version"] = 1.into();
         match entry["kind"].as_str().unwrap() {
@@ -74,7 +73,7 @@ fn poison(journal: &Path) -> (u64, u64) {
 }
 
 #[test]
-fn what_stands_in_a_foreign_run_folder_acts_on_no_output() {
+fn hostile_texts_never_reach_output() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let report = sandbox.search(&[]);
     let finished = report["finished"][0]["trial"].to_string();
@@ -124,12 +123,12 @@ fn what_stands_in_a_foreign_run_folder_acts_on_no_output() {
     let page = fs::read_to_string(sandbox.path("page.html")).unwrap();
     assert!(page.contains("forged") && !page.contains(|c: char| acts(c) && c != '\t'), "the page");
 
-    // Mistakes quote names too.
+    // Error messages quote names too.
     let missing = format!("{HOSTILE}3");
     for arguments in [&["show", run, "999999"][..], &["front", &missing], &["export", run, &failed]] {
         let said = sandbox.kiln(arguments);
         assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
-        // The journal without checks is warned of in a line of its own.
+        // The warning about the journal without checks has its own line.
         let others: Vec<&str> = said.err.lines().filter(|line| !line.starts_with("warning: runs/")).collect();
         assert!(others.len() == 1 && others[0].starts_with("error: "), "{}", said.err);
         assert!(!said.err.contains(acts), "{arguments:?}: {:?}", said.err);
@@ -137,7 +136,7 @@ fn what_stands_in_a_foreign_run_folder_acts_on_no_output() {
 }
 
 #[test]
-fn a_study_that_goes_on_in_a_foreign_run_folder_logs_one_line_a_message() {
+fn hostile_texts_are_logged_on_one_line() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     sandbox.search(&[]);
     poison(&sandbox.run("tiny").journal());
@@ -155,7 +154,7 @@ fn a_study_that_goes_on_in_a_foreign_run_folder_logs_one_line_a_message() {
 }
 
 #[test]
-fn folders_whose_names_are_no_text_work() {
+fn folders_with_non_utf8_names_work() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let runs = Path::new(OsStr::from_bytes(b"r\xff\xfe"));
     let kiln = |arguments: &[&str]| {

@@ -1,4 +1,4 @@
-//! Ctrl-C, a second process, and edits of a config between two runs.
+//! Ctrl-C, a second process, and config changes between two runs.
 
 #![cfg(unix)]
 
@@ -13,13 +13,13 @@ fn start(sandbox: &Sandbox) -> Child {
     command.stdout(Stdio::piped()).stderr(Stdio::piped()).spawn().unwrap()
 }
 
-/// What Ctrl-C sends.
+/// Sends the signal of Ctrl-C.
 fn interrupt(child: &Child) {
     let sent = Command::new("sh").args(["-c", &format!("kill -INT {}", child.id())]).status().unwrap();
     assert!(sent.success());
 }
 
-/// Waits until the journal of the study has so many lines.
+/// Waits until the journal of the study has this many lines.
 fn wait_for_lines(sandbox: &Sandbox, study: &str, lines: usize) {
     let began = Instant::now();
     while sandbox.events(study).len() < lines {
@@ -29,7 +29,7 @@ fn wait_for_lines(sandbox: &Sandbox, study: &str, lines: usize) {
 }
 
 #[test]
-fn interrupted_studies_end_with_130_and_go_on() {
+fn interrupted_study_exits_130_and_resumes() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "search", "trials", 120.into());
     let whole = Sandbox::new(&config.to_string());
@@ -41,14 +41,14 @@ fn interrupted_studies_end_with_130_and_go_on() {
     interrupt(&child);
     let said = Said::new(child.wait_with_output().unwrap());
     assert_eq!(said.code, 130, "{}", said.err);
-    assert!(said.err.contains("run the same command again to go on"), "{}", said.err);
+    assert!(said.err.contains("run the same command again to continue"), "{}", said.err);
     assert!(said.out.is_empty());
     assert_eq!(sandbox.search(&[])["front"], expected["front"]);
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
 }
 
 #[test]
-fn interrupted_twice_it_ends_at_once() {
+fn second_interrupt_ends_at_once() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "evaluator", "epochs", 2000.into());
     set(&mut config, "evaluator", "checkpoint_steps", 1_000_000.into());
@@ -62,7 +62,7 @@ fn interrupted_twice_it_ends_at_once() {
 }
 
 #[test]
-fn a_second_process_is_refused_with_the_id_of_the_first() {
+fn second_process_is_refused_with_id_of_first() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "evaluator", "epochs", 2000.into());
     let sandbox = Sandbox::new(&config.to_string());
@@ -76,7 +76,7 @@ fn a_second_process_is_refused_with_the_id_of_the_first() {
 }
 
 #[test]
-fn more_trials_go_on_and_other_edits_are_refused() {
+fn raised_budget_resumes_and_other_changes_are_refused() {
     let mut config = tiny_quickstart("tiny");
     let sandbox = Sandbox::new(&config.to_string());
     sandbox.search(&[]);
@@ -98,7 +98,7 @@ fn more_trials_go_on_and_other_edits_are_refused() {
     );
 }
 
-/// The study started by a shell that first does something about signals.
+/// The study, started by a shell that first sets up signals.
 fn start_after(sandbox: &Sandbox, traps: &str) -> Child {
     let script = format!("{traps}; exec \"$0\" search study.toml");
     let mut shell = hearing_signals("sh");
@@ -112,12 +112,12 @@ fn send(child: &Child, signal: &str) {
 }
 
 #[test]
-fn signals_that_are_ignored_at_the_start_stay_ignored() {
+fn signals_ignored_at_start_stay_ignored() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "search", "trials", 120.into());
     let whole = Sandbox::new(&config.to_string());
     whole.search(&[]);
-    // As `nohup` does, and a shell for a job in the background.
+    // As `nohup` does, and as a shell does for a background job.
     let sandbox = Sandbox::new(&config.to_string());
     let child = start_after(&sandbox, "trap '' HUP INT QUIT TERM");
     wait_for_lines(&sandbox, "tiny", 12);
@@ -127,7 +127,7 @@ fn signals_that_are_ignored_at_the_start_stay_ignored() {
     let said = Said::new(child.wait_with_output().unwrap());
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"));
-    // One that is ignored says nothing of the others.
+    // An ignored signal does not affect the others.
     for (ignored, signal) in [("HUP", "TERM"), ("HUP", "INT"), ("INT", "HUP"), ("INT", "TERM")] {
         let sandbox = Sandbox::new(&config.to_string());
         let child = start_after(&sandbox, &format!("trap '' {ignored}"));

@@ -1,5 +1,5 @@
-//! Journals that changed, that an earlier version wrote, or that hold numbers no study writes. Every command
-//! that reads them is tried.
+//! Journals that were changed, that an earlier version wrote, or that hold impossible numbers, with every
+//! command that reads journals.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use kiln_search::JournalEntry;
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// A study that ended, without a network finished, and its journal.
+/// A study that ended without a finished network, and its journal.
 fn ended() -> (Sandbox, String) {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "data", "limit", 300.into());
@@ -36,11 +36,11 @@ fn unchecked(line: &str) -> String {
 }
 
 #[test]
-fn a_changed_digit_stops_every_command_with_the_line() {
+fn changed_digit_is_reported_with_line_by_every_command() {
     let (sandbox, journal) = ended();
     let (number, line) =
         journal.lines().enumerate().find(|(_, line)| line.contains("\"error_percent\":")).unwrap();
-    // The first digit of an error is another one: a better network than there is.
+    // The first digit of an error changes, so that the network looks better.
     let at = line.find("\"error_percent\":").unwrap() + "\"error_percent\":".len();
     let digit = if line.as_bytes()[at] == b'1' { "2" } else { "1" };
     let changed = format!("{}{digit}{}", &line[..at], &line[at + 1..]);
@@ -51,7 +51,7 @@ fn a_changed_digit_stops_every_command_with_the_line() {
         let place = format!("journal.jsonl:{}: damaged (its check", number + 1);
         assert!(said.err.contains(&place), "{reader:?}: {}", said.err);
     }
-    // So it is without checks, where the objectives tell.
+    // Without checks the change is noticed too, because the objectives no longer match.
     let lines: Vec<String> = journal.replace(line, &changed).lines().map(unchecked).collect();
     fs::write(sandbox.run("tiny").journal(), lines.join("\n") + "\n").unwrap();
     for reader in READERS {
@@ -62,7 +62,7 @@ fn a_changed_digit_stops_every_command_with_the_line() {
 }
 
 #[test]
-fn a_journal_of_an_earlier_version_is_read_and_said_to_be_unchecked() {
+fn journal_without_checks_is_read_with_warning() {
     let (sandbox, journal) = ended();
     let front = sandbox.kiln(&["front", "tiny"]);
     assert_eq!((front.code, front.err.as_str()), (0, ""));
@@ -79,7 +79,7 @@ fn a_journal_of_an_earlier_version_is_read_and_said_to_be_unchecked() {
 }
 
 #[test]
-fn impossible_times_are_damage_and_no_panic() {
+fn impossible_times_are_reported_as_damage() {
     let (sandbox, journal) = ended();
     let lines: Vec<String> = journal.lines().map(unchecked).collect();
     for (key, value) in
@@ -104,7 +104,7 @@ fn impossible_times_are_damage_and_no_panic() {
 }
 
 #[test]
-fn counts_as_large_as_a_config_can_say_are_planned_and_begun() {
+fn largest_configurable_counts_start() {
     let mut config = tiny_quickstart("tiny");
     let target = toml::Value::Table([("parameters".to_owned(), 1e9.into())].into_iter().collect());
     set(&mut config, "search", "trials", i64::MAX.into());
@@ -117,6 +117,6 @@ fn counts_as_large_as_a_config_can_say_are_planned_and_begun() {
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(said.out.contains("search more than 100 years"), "{}", said.out);
     let report = sandbox.search(&[]);
-    // What was out when the first trial reached the target.
+    // The trials that were pending when the first trial reached the target.
     assert!((1..=8).contains(&report["trials"].as_u64().unwrap()), "{report}");
 }

@@ -1,5 +1,5 @@
-//! Numbers that are not of one kind: costs say for which batch and threads they are predicted, and
-//! comparisons refuse or keep apart what differs.
+//! Numbers of different kinds. Costs state the batch and threads of their predictions, and comparisons refuse
+//! or separate what differs.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 
 use crate::sandbox::{Sandbox, SmallStudy};
 
-/// A study of small perceptrons on a device with these settings, whose evaluator trains for `epochs`.
+/// A study of small perceptrons on a device with these settings. The evaluator trains for `epochs`.
 fn config(name: &str, seed: u32, device: &str, epochs: u32) -> String {
     SmallStudy {
         name,
@@ -34,7 +34,7 @@ fn runs(configs: &[String]) -> Sandbox {
 }
 
 #[test]
-fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared_with_others() {
+fn latencies_state_conditions_and_compare_only_under_equal_ones() {
     let single = config("single", 1, "batch = 1", 1);
     let batched = config("batched", 1, "batch = 32", 1);
     let four = config("four", 1, "batch = 1\nthreads = 4", 1);
@@ -46,7 +46,7 @@ fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared
         let refused = sandbox.kiln(&["compare", "single", other]);
         assert_eq!(refused.code, 2, "{}", refused.err);
         let why = format!(
-            "cannot be compared: `latency_us` is that of {one} and of \
+            "cannot be compared: `latency_us` comes from {one} and from \
              cortex-a72/roofline/hw-nas-bench-raspi4-100 for {conditions}"
         );
         assert!(refused.err.contains(&why), "{}", refused.err);
@@ -82,7 +82,7 @@ fn latencies_say_for_how_many_examples_and_threads_they_are_and_are_not_compared
 }
 
 #[test]
-fn only_seeds_of_one_study_are_pooled() {
+fn only_seeds_of_one_config_are_pooled() {
     let device = "batch = 1";
     let sandbox =
         runs(&[config("one", 1, device, 1), config("two", 2, device, 1), config("longer", 3, device, 2)]);
@@ -99,7 +99,7 @@ fn only_seeds_of_one_study_are_pooled() {
     assert_eq!(seeds, [&serde_json::json!([1, 2]), &serde_json::json!([3])]);
     let why = "apart from one: `evaluator.epochs` is `1` there and `2` here";
     assert_eq!(compared["growth"][1]["apart"], why);
-    // A training of two epochs is no more than two of one.
+    // A training of two epochs counts as much as two of one epoch.
     assert_eq!(compared["measure"], "epochs");
     let epochs: Vec<&Value> =
         compared["studies"].as_array().unwrap().iter().map(|study| &study["epochs"]).collect();

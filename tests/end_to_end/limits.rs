@@ -1,5 +1,5 @@
-//! What the system refuses: longer files, more open files, writing where only reading is allowed. The study
-//! stops and names what was refused. Nothing is lost or called damaged, and the study goes on when it may.
+//! Limits of the system: file size, open files, read-only folders. The study stops and names what was
+//! refused. Nothing is lost or reported as damaged, and the study continues when the limit is gone.
 
 #![cfg(target_os = "linux")]
 
@@ -22,7 +22,7 @@ fn limited(sandbox: &Sandbox, limit: &str) -> Said {
     Said::new(shell.stdin(Stdio::null()).output().unwrap())
 }
 
-/// Goes on with a study that was stopped, to the same end as one that was not.
+/// Resumes a study that was stopped, and checks that it gives the same result as an undisturbed one.
 fn goes_on(sandbox: &Sandbox, whole: &Sandbox, what: &str) {
     let said = sandbox.kiln(&["search", "study.toml"]);
     assert_eq!(said.code, 0, "{what}: {}", said.err);
@@ -30,8 +30,8 @@ fn goes_on(sandbox: &Sandbox, whole: &Sandbox, what: &str) {
     assert_eq!(sandbox.facts("tiny"), whole.facts("tiny"), "{what}");
 }
 
-/// Runs a study under each limit, and to its end without one. Gives how often a limit stopped it; `check`
-/// sees all messages of such an end, and the last of them.
+/// Runs a study under each limit, and then to its end without one. Returns how often a limit stopped it.
+/// `check` gets all messages of each stop, and the last one.
 fn stopped_by(limits: impl IntoIterator<Item = String>, check: impl Fn(&str, &str)) -> usize {
     let whole = Sandbox::new(&config());
     whole.search(&[]);
@@ -50,17 +50,17 @@ fn stopped_by(limits: impl IntoIterator<Item = String>, check: impl Fn(&str, &st
 }
 
 #[test]
-fn a_limit_of_the_length_of_files_is_a_full_disk() {
+fn file_size_limit_is_reported_as_full_disk() {
     let limits = [1, 8, 40, 150, 400, 1000, 1100].map(|blocks| format!("ulimit -f {blocks}"));
     let stopped = stopped_by(limits, |all, last| {
-        let advice = "raise the limit (`ulimit -f`), then run the same command again";
+        let advice = "raise it (`ulimit -f`), then run the same command again";
         assert!(last.contains(advice) && !all.contains("damaged"), "{all}");
     });
     assert!(stopped >= 4, "{stopped}");
 }
 
 #[test]
-fn too_few_open_files_are_said_to_be_so() {
+fn open_file_limit_is_reported() {
     let limits = [7, 8, 9, 10, 11, 12, 14, 16].map(|open| format!("ulimit -n {open}"));
     let stopped = stopped_by(limits, |_, last| {
         assert!(last.contains("Too many open files") && last.contains("`ulimit -n`"), "{last}");
@@ -69,8 +69,8 @@ fn too_few_open_files_are_said_to_be_so() {
     assert!(stopped >= 3, "{stopped}");
 }
 
-/// Runs a script in a namespace of its own, where anyone may mount. `None`, with the reason, where nobody
-/// may.
+/// Runs a script in a namespace where any user may mount. `None` if mounting is not possible; the reason is
+/// printed.
 fn mounted(test: &str, sandbox: &Sandbox, script: &str) -> Option<Said> {
     let run = |script: &str| {
         let mut command = Command::new("unshare");
@@ -86,7 +86,7 @@ fn mounted(test: &str, sandbox: &Sandbox, script: &str) -> Option<Said> {
 }
 
 #[test]
-fn a_store_that_may_not_be_written_is_not_called_damaged() {
+fn read_only_store_is_not_reported_as_damaged() {
     let sandbox = Sandbox::new(&config());
     sandbox.search(&[]);
     let before = sandbox.facts("tiny");
@@ -102,7 +102,7 @@ fn a_store_that_may_not_be_written_is_not_called_damaged() {
 }
 
 #[test]
-fn a_damaged_store_that_cannot_be_removed_is_said_with_both_reasons() {
+fn unremovable_damaged_store_is_reported_with_both_reasons() {
     let sandbox = Sandbox::new(&config());
     sandbox.search(&[]);
     fs::write(sandbox.path("runs/tiny/store/conf"), "no configuration of a store").unwrap();
@@ -118,7 +118,7 @@ fn a_damaged_store_that_cannot_be_removed_is_said_with_both_reasons() {
 }
 
 #[test]
-fn a_run_folder_that_may_not_be_written_is_named() {
+fn read_only_run_folder_is_reported() {
     let sandbox = Sandbox::new(&config());
     sandbox.search(&[]);
     let script = "
@@ -134,7 +134,7 @@ fn a_run_folder_that_may_not_be_written_is_named() {
 }
 
 #[test]
-fn outputs_that_are_closed_or_full_end_a_command_as_they_should() {
+fn closed_or_full_outputs_end_command_with_right_code() {
     let sandbox = Sandbox::new(&config());
     sandbox.search(&[]);
     let run = |redirection: &str| {
@@ -152,10 +152,10 @@ fn outputs_that_are_closed_or_full_end_a_command_as_they_should() {
 }
 
 #[test]
-fn watching_ends_when_nobody_reads_any_more() {
+fn watch_ends_when_reader_is_gone() {
     let sandbox = Sandbox::new(&config());
     sandbox.search(&[]);
-    // As if the study had been killed: it never says that it has ended.
+    // The result is as if the study had been killed: the journal has no entry for its end.
     let journal = sandbox.run("tiny").journal();
     let text = fs::read_to_string(&journal).unwrap();
     let lines: Vec<&str> = text.lines().collect();

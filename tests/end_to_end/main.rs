@@ -1,9 +1,10 @@
-//! The real binary from the outside: configs, mistakes, interruptions, crashes.
+//! Runs the real binary: configs, mistakes, interruptions, crashes.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
 mod bench;
 mod broken_inputs;
+mod command_line;
 mod configs;
 mod crashes;
 mod displaced;

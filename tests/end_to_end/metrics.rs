@@ -1,5 +1,4 @@
-//! Metrics that are asked for, class weights, and the results by class or value in card, report and `kiln
-//! eval`.
+//! Optional metrics, class weights, and results by class or by value in card, report and `kiln eval`.
 
 use std::fs;
 
@@ -34,7 +33,7 @@ fn page(sandbox: &Sandbox, study: &str) -> String {
 }
 
 #[test]
-fn classes_are_weighted_balanced_and_shown_one_by_one() {
+fn class_weights_and_results_by_class_are_shown() {
     let mut config = table("classes");
     set(&mut config, "evaluator", "class_weights", "balanced".into());
     set(&mut config, "evaluator", "metrics", vec!["macro_f1_error_percent"].into());
@@ -91,7 +90,7 @@ fn classes_are_weighted_balanced_and_shown_one_by_one() {
         assert!(page.contains(part), "`{part}` is not in the report");
     }
 
-    // What decides outcomes cannot change within a study.
+    // Settings that decide outcomes cannot change within a study.
     set(&mut config, "evaluator", "class_weights", false.into());
     set(&mut config, "search", "trials", 20.into());
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
@@ -100,7 +99,7 @@ fn classes_are_weighted_balanced_and_shown_one_by_one() {
 }
 
 #[test]
-fn values_have_absolute_errors_and_r2() {
+fn regression_reports_absolute_error_and_r2() {
     let mut config = table("values");
     set(&mut config, "data", "target", "weight".into());
     set(&mut config, "data", "task", "regression".into());
@@ -125,11 +124,11 @@ fn values_have_absolute_errors_and_r2() {
     assert!(judged["metrics"]["test_rmse_deviations_of_training_mean"].as_f64() > Some(0.5), "{judged}");
     let said = sandbox.kiln(&["eval", &folder, "--data", "."]).out;
     assert!(said.contains("by the training mean") && said.contains("test R²: "), "{said}");
-    assert!(page(&sandbox, "values").contains("the same by the training mean"));
+    assert!(page(&sandbox, "values").contains("the same for the training mean"));
 }
 
 #[test]
-fn mistakes_name_the_line_and_what_is_accepted() {
+fn wrong_metrics_are_refused_with_line_and_accepted_names() {
     let said = |change: fn(&mut Table)| {
         let mut config = table("wrong");
         change(&mut config);

@@ -1,11 +1,11 @@
-//! Wrong calls, configs and data: one clear message with its place, exit code 2, no run folder.
+//! Mistakes in arguments, configs and data: one clear message with its place, exit code 2, no run folder.
 
 use std::fs;
 use std::io::Write;
 
 use crate::sandbox::{Sandbox, data, tiny_quickstart};
 
-/// The message of `kiln search` on this config, which must be refused without a trace.
+/// The message of `kiln search` for this config, which must be refused without writing anything.
 fn refused(config: &str, arguments: &[&str]) -> String {
     let sandbox = Sandbox::new(config);
     let said = sandbox.kiln(&[&["search", "study.toml"], arguments].concat());
@@ -49,39 +49,47 @@ objectives = ["error_percent", "latency_us"]
 networks = 1
 "#;
 
-/// What is said about [`RIGHT`] with `from` replaced by `to`.
+/// The error for [`RIGHT`] with `from` replaced by `to`.
 fn message(from: &str, to: &str) -> String {
     assert!(RIGHT.contains(from), "`{from}` is in the config");
     refused(&RIGHT.replacen(from, to, 1), &[])
 }
 
 #[test]
-fn names_that_no_registry_knows() {
+fn unknown_names_are_refused_with_nearest() {
     let cases = [
         (
             "\"digits\"",
             "\"digit\"",
-            "error: study.toml:5: `data.kind`: found `digit`, expected one of `cifar`, `csv`, `digits`, `idx`, `images`, `npy`; did you mean `digits`?",
+            "error: study.toml:5: `data.kind`: found `digit`, expected one of `cifar`, `csv`, `digits`, \
+             `idx`, `images`, `npy`; did you mean `digits`?",
         ),
         (
             "\"stages\"",
             "\"stage\"",
-            "error: study.toml:8: `space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, `nasbench_macro`, `stages`; did you mean `stages`?",
+            "error: study.toml:8: `space.kind`: found `stage`, expected one of `mlp`, `nasbench201`, \
+             `nasbench_macro`, `stages`; did you mean `stages`?",
         ),
         (
             "\"supernet\"",
             "\"super\"",
-            "error: study.toml:22: `evaluator.kind`: found `super`, expected one of `naswot`, `scratch`, `supernet`, `synflow`, `table`; did you mean `supernet`?",
+            "error: study.toml:22: `evaluator.kind`: found `super`, expected one of `naswot`, `scratch`, \
+             `supernet`, `synflow`, `table`; did you mean `supernet`?",
         ),
         (
             "\"random\"",
             "\"randon\"",
-            "error: study.toml:26: `search.strategy`: found `randon`, expected one of `asha`, `bohb`, `clustered`, `ensemble`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`; did you mean `random`?",
+            "error: study.toml:26: `search.strategy`: found `randon`, expected one of `asha`, `bohb`, \
+             `clustered`, `ensemble`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, \
+             `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`; did you mean \
+             `random`?",
         ),
         (
             "\"latency_us\"]",
             "\"latency\"]",
-            "error: study.toml:28: `search.objectives.1`: found `latency`, expected one of `error_percent`, `loss_nats`, `balanced_error_percent`, `macro_f1_error_percent`, `parameters`, `macs`, `latency_us`, `energy_uj`, `peak_memory_bytes`, `model_bytes`; did you mean `latency_us`?",
+            "error: study.toml:28: `search.objectives.1`: found `latency`, expected one of `error_percent`, \
+             `loss_nats`, `balanced_error_percent`, `macro_f1_error_percent`, `parameters`, `macs`, \
+             `latency_us`, `energy_uj`, `peak_memory_bytes`, `model_bytes`; did you mean `latency_us`?",
         ),
     ];
     for (from, to, expected) in cases {
@@ -96,7 +104,7 @@ fn names_that_no_registry_knows() {
 }
 
 #[test]
-fn settings_that_no_part_knows() {
+fn unknown_settings_are_refused_with_nearest() {
     let cases = [
         (
             "depth = 2",
@@ -142,7 +150,7 @@ fn settings_that_no_part_knows() {
 }
 
 #[test]
-fn values_that_cannot_be() {
+fn impossible_values_are_refused() {
     let cases = [
         ("kernel = 3", "kernel = 4", "error: study.toml:15: `space.stages.0.kernel"),
         ("width = [8, 16]", "width = [8, \"16\"]", "error: study.toml:14: `space.stages.0.width"),
@@ -161,7 +169,8 @@ fn values_that_cannot_be() {
         (
             "networks = 1",
             "networks = 1\nformats = [\"onx\"]",
-            "error: study.toml:32: `finish.formats.0`: found `onx`, expected one of `onnx`, `rust`, `safetensors`; did you \
+            "error: study.toml:32: `finish.formats.0`: found `onx`, expected one of `onnx`, `rust`, \
+             `safetensors`; did you \
              mean `onnx`?",
         ),
         ("[data]\nkind = \"digits\"\n", "", "error: study.toml: `data`: missing; expected a table `[data]`"),
@@ -178,7 +187,7 @@ fn values_that_cannot_be() {
 }
 
 #[test]
-fn limits_that_nothing_can_meet() {
+fn unreachable_limits_are_refused() {
     let said = message("latency_max_us = 500", "latency_max_us = 1");
     assert!(said.starts_with("error: no architecture meets the constraints: 100.0 % of"), "{said}");
     assert!(said.contains("the smallest `latency_us` seen is"), "{said}");
@@ -186,7 +195,7 @@ fn limits_that_nothing_can_meet() {
 }
 
 #[test]
-fn wrong_calls() {
+fn wrong_arguments_are_refused() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let cases: [(&[&str], &str); 7] = [
         (&["search"], "required arguments were not provided"),
@@ -210,7 +219,7 @@ fn idx_config() -> String {
 }
 
 #[test]
-fn data_that_are_not_there() {
+fn missing_data_are_refused() {
     let said = refused(&idx_config(), &[]);
     assert!(said.starts_with("error: study.toml:4: `data`: "), "{said}");
     assert!(said.contains("name their folder with `--data FOLDER`"), "{said}");
@@ -218,7 +227,7 @@ fn data_that_are_not_there() {
     assert!(said.contains("nowhere/train-images-idx3-ubyte: not found"), "{said}");
 }
 
-/// Files of 200 images of 4 x 4 pixels; `change` may break one of them.
+/// Files of 200 images of 4 x 4 pixels. `change` may break one of them.
 fn idx_files(sandbox: &Sandbox, change: impl Fn(&str, &mut Vec<u8>)) {
     for (prefix, count) in [("train", 200_u32), ("t10k", 100)] {
         let header =
@@ -237,7 +246,7 @@ fn idx_files(sandbox: &Sandbox, change: impl Fn(&str, &mut Vec<u8>)) {
 }
 
 #[test]
-fn data_that_are_damaged() {
+fn damaged_data_are_refused() {
     type Change = fn(&str, &mut Vec<u8>);
     let cases: [(&str, Change, &str); 4] = [
         (
@@ -293,8 +302,9 @@ fn data_that_are_damaged() {
 }
 
 #[test]
-fn tables_that_are_damaged() {
-    let Some(data) = data("tables_that_are_damaged") else { return };
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
+fn damaged_result_tables_are_refused() {
+    let data = data();
     let config =
         fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/configs/nasbench201.toml")).unwrap();
     let folder = data.to_str().unwrap();

@@ -1,5 +1,5 @@
-//! Run folders that the build before hashes wrote (`tests/fixtures/v0`). Every command that reads them works
-//! and says what it cannot check; `search` goes on or refuses with the reason.
+//! Run folders of the build before hashes (`tests/fixtures/v0`). Every command that reads them works, and
+//! says what it cannot check. `search` resumes, or refuses with the reason.
 
 use std::fs;
 use std::path::Path;
@@ -9,9 +9,9 @@ use serde_json::Value;
 
 use crate::sandbox::Sandbox;
 
-const UNCHECKED: &str = "journaled the finished networks without hashes of their files";
+const UNCHECKED: &str = "recorded the finished networks without hashes";
 
-/// A sandbox with the run folder of a study and what belongs to it.
+/// A sandbox with the run folder of a study and its files.
 pub(crate) fn old(study: &str) -> Sandbox {
     let fixture = Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0").join(study);
     let sandbox = Sandbox::new("");
@@ -32,12 +32,12 @@ pub(crate) fn copy(from: &Path, to: &Path) {
     }
 }
 
-/// What the old build's `front --json` said.
+/// The output of the old build's `front --json`.
 fn expected(sandbox: &Sandbox) -> Value {
     serde_json::from_slice(&fs::read(sandbox.path("front.json")).unwrap()).unwrap()
 }
 
-/// Whether all that `expected` says stands in `found`, which may say more.
+/// Whether `found` contains everything in `expected`. It may contain more.
 fn holds(found: &Value, expected: &Value) -> bool {
     match (found, expected) {
         (Value::Object(found), Value::Object(expected)) => {
@@ -51,7 +51,7 @@ fn holds(found: &Value, expected: &Value) -> bool {
 }
 
 #[test]
-fn old_runs_are_read_by_every_command() {
+fn every_command_reads_old_runs() {
     for study in ["supernet", "scratch", "table"] {
         let sandbox = old(study);
         let said = sandbox.kiln(&["front", study, "--json"]);
@@ -74,7 +74,7 @@ fn old_runs_are_read_by_every_command() {
 }
 
 #[test]
-fn networks_of_old_runs_are_exported_and_measure_what_they_did() {
+fn old_networks_export_and_reproduce_their_metrics() {
     for study in ["supernet", "scratch"] {
         let sandbox = old(study);
         let finished = &expected(&sandbox)["finished"][0];
@@ -88,7 +88,7 @@ fn networks_of_old_runs_are_exported_and_measure_what_they_did() {
         assert_eq!(said.code, 0, "{study}: {}", said.err);
         let (found, expected) =
             (&said.json()["metrics"], finished["test_accuracy_percent"].as_f64().unwrap());
-        // The last bits belong to the instruction set.
+        // The last bits depend on the instruction set.
         assert!(
             (found["test_accuracy_percent"].as_f64().unwrap() - expected).abs() < 0.5,
             "{study}: {found}"
@@ -99,14 +99,14 @@ fn networks_of_old_runs_are_exported_and_measure_what_they_did() {
 }
 
 #[test]
-fn cards_of_old_runs_are_read_and_say_nothing_that_was_not_known() {
+fn old_cards_are_read_without_invented_facts() {
     for (study, trial) in [("supernet", 4), ("scratch", 1)] {
         let sandbox = old(study);
         let bytes = fs::read(sandbox.run(study).model(trial).join("card.json")).unwrap();
         let card = ModelCard::read(&mut bytes.as_slice()).unwrap().content;
         assert_eq!((card.version, card.test, card.split), (CardVersion::FIRST, None, None));
         assert!(card.metrics.iter().all(|metric| metric.predicted_by.is_none()));
-        // Results by class are computed anew, and the report has none.
+        // `eval` computes the results by class again. The report has none.
         let said = sandbox.kiln(&["eval", &format!("runs/{study}/models/{trial}"), "--json"]).json();
         assert_eq!(said["results"]["classes"].as_array().unwrap().len(), card.classes.len());
         assert_eq!(sandbox.kiln(&["report", study]).code, 0);
@@ -116,7 +116,7 @@ fn cards_of_old_runs_are_read_and_say_nothing_that_was_not_known() {
 }
 
 #[test]
-fn old_study_of_a_table_goes_on() {
+fn old_table_study_resumes() {
     let sandbox = old("table");
     let before = expected(&sandbox)["trials"].as_u64().unwrap();
     let journal = sandbox.run("table").journal();
@@ -128,7 +128,7 @@ fn old_study_of_a_table_goes_on() {
 }
 
 #[test]
-fn old_study_that_trained_is_refused_with_the_reason_and_left_as_it_is() {
+fn old_training_study_is_refused_with_reason_and_unchanged() {
     for study in ["supernet", "scratch"] {
         let sandbox = old(study);
         let config = fs::read_to_string(sandbox.path("study.toml")).unwrap();
@@ -142,15 +142,16 @@ fn old_study_that_trained_is_refused_with_the_reason_and_left_as_it_is() {
         let before = kept(&root);
         let said = sandbox.kiln(&["search", "study.toml", "--plain"]);
         assert_eq!(said.code, 2, "{study}: {}", said.err);
-        // Their `limit` is another sample by the rules of this build.
-        let reason = "another build began this study and read its data by rules 1; this build reads the same files by rules 2";
+        // The reading rules of this build select other examples for their `limit`.
+        let reason = "another build started this study and read its data by rules 1; this build reads the \
+                      same files by rules 2";
         assert!(said.err.contains(reason), "{study}: {}", said.err);
         assert!(kept(&root) == before, "{study}: nothing is trained or written");
     }
 }
 
 #[test]
-fn supernet_of_an_old_run_is_not_taken_over_where_its_data_were_read_otherwise() {
+fn old_supernet_with_other_reading_rules_is_refused() {
     let sandbox = old("supernet");
     let config = fs::read_to_string(sandbox.path("study.toml")).unwrap();
     let config = config

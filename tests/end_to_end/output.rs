@@ -1,11 +1,11 @@
-//! What commands print about a run that has ended.
+//! The output of commands for a run that has ended.
 
 use std::process::Stdio;
 
 use crate::sandbox::{Sandbox, tiny_quickstart};
 
 #[test]
-fn runs_are_shown_and_exported() {
+fn commands_show_and_export_finished_run() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let report = sandbox.search(&[]);
     let front = sandbox.kiln(&["front", "tiny", "--json"]).json();
@@ -66,7 +66,7 @@ fn runs_are_shown_and_exported() {
 }
 
 #[test]
-fn studies_are_compared_when_they_want_the_same() {
+fn compare_requires_equal_objectives() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     sandbox.search(&[]);
     let mut other = tiny_quickstart("other");
@@ -85,13 +85,14 @@ fn studies_are_compared_when_they_want_the_same() {
     assert_eq!(sandbox.kiln(&["search", "other.toml"]).code, 0);
     let refused = sandbox.kiln(&["compare", "tiny", "accurate"]);
     assert_eq!(refused.code, 2);
-    let expected = "tiny and accurate cannot be compared: their objectives are `error_percent`, `latency_us` and `error_percent`";
+    let expected = "tiny and accurate cannot be compared: their objectives are `error_percent`, \
+                    `latency_us` and `error_percent`";
     assert!(refused.err.contains(expected), "{}", refused.err);
     assert_eq!(sandbox.kiln(&["compare", "tiny"]).code, 2, "one study is not compared");
 }
 
 #[test]
-fn what_is_not_there_is_refused() {
+fn missing_runs_and_trials_are_refused() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let report = sandbox.search(&[]);
     let finished = report["finished"][0]["trial"].as_u64().unwrap();
@@ -110,7 +111,7 @@ fn what_is_not_there_is_refused() {
 }
 
 #[test]
-fn a_reader_that_goes_away_is_no_error() {
+fn closed_pipe_is_not_an_error() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     sandbox.search(&[]);
     let mut child =

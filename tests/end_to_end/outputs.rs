@@ -1,4 +1,4 @@
-//! What commands are asked to write: whole, not through links, and over nothing that is not theirs.
+//! Output files of commands: they appear whole, never through links, and never over files of others.
 
 use std::fs;
 use std::path::Path;
@@ -24,10 +24,10 @@ fn is_refused(said: &Said, words: &str) {
 
 #[cfg(unix)]
 #[test]
-fn package_whose_export_ends_in_the_middle_is_not_there() {
+fn interrupted_package_export_leaves_nothing() {
     let sandbox = old("supernet");
     let export = ["export", "supernet", TRIAL, "--format", "rust", "--out", "package"];
-    // A limit of 4 KiB a file ends the process, or its write, at the weights.
+    // A limit of 4 KiB for files ends the process, or makes its write fail, while it writes the weights.
     let line = format!("ulimit -f 8; exec {} {}", env!("CARGO_BIN_EXE_kiln"), export.join(" "));
     let ended = Command::new("sh").args(["-c", &line]).current_dir(sandbox.path("")).output().unwrap();
     assert!(!ended.status.success());
@@ -39,7 +39,7 @@ fn package_whose_export_ends_in_the_middle_is_not_there() {
 }
 
 #[test]
-fn report_replaces_its_own_and_nothing_else() {
+fn report_overwrites_only_its_own_page() {
     let sandbox = old("supernet");
     let report = |more: &[&str]| sandbox.kiln(&[&["report", "supernet"], more].concat());
     for _ in 0..2 {
@@ -49,7 +49,7 @@ fn report_replaces_its_own_and_nothing_else() {
     let own = fs::read_to_string(&page).unwrap();
     fs::write(&page, own.replace("Kiln", "kiln")).unwrap();
     is_refused(&report(&[]), "supernet.html: already exists, and Kiln did not write it");
-    // The page of another study is not its own either.
+    // The page of another study is a foreign file too.
     fs::write(&page, own.replace("<title>supernet<", "<title>other<")).unwrap();
     is_refused(&report(&[]), "supernet.html: already exists");
     assert_eq!(report(&["--force"]).code, 0);
@@ -58,7 +58,7 @@ fn report_replaces_its_own_and_nothing_else() {
 
 #[cfg(unix)]
 #[test]
-fn outputs_are_not_written_through_links() {
+fn outputs_never_follow_links() {
     use std::os::unix::fs::symlink;
     let sandbox = old("supernet");
     let target = sandbox.path("precious");
@@ -67,7 +67,7 @@ fn outputs_are_not_written_through_links() {
         [(&["report", "supernet"], "supernet.html"), (&["export", "supernet", TRIAL], "supernet-4.onnx")];
     for (command, name) in commands {
         let place = sandbox.path(name);
-        // Under the name beside the place that could be foretold, and in the place.
+        // Links with the name of the temporary file, if it is predictable, and in the place of the output.
         symlink(&target, sandbox.path(&format!("{name}.partial"))).unwrap();
         symlink(&target, &place).unwrap();
         is_refused(&sandbox.kiln(command), "already exists, and is a link");
@@ -79,7 +79,7 @@ fn outputs_are_not_written_through_links() {
 }
 
 #[test]
-fn export_keeps_what_is_there_unless_it_is_the_same_or_forced() {
+fn export_overwrites_only_equal_files_or_with_force() {
     let sandbox = old("supernet");
     for (format, name) in [("onnx", "supernet-4.onnx"), ("rust", "supernet-4")] {
         let export = |more: &[&str]| {
@@ -101,7 +101,7 @@ fn export_keeps_what_is_there_unless_it_is_the_same_or_forced() {
         assert!(fs::read(&file).unwrap() == written);
         assert!(!place.is_dir() || place.join("notes.txt").exists(), "other files stay");
     }
-    // A folder of the user's own is not taken for a package, and is not emptied.
+    // A folder of the user is not mistaken for a package, and is not emptied.
     fs::create_dir(sandbox.path("own")).unwrap();
     fs::write(sandbox.path("own/a"), "mine").unwrap();
     let out = ["export", "supernet", TRIAL, "--format", "rust", "--out", "own"];
@@ -110,7 +110,7 @@ fn export_keeps_what_is_there_unless_it_is_the_same_or_forced() {
 }
 
 #[test]
-fn files_of_a_network_that_are_not_what_was_written_are_named_by_every_command() {
+fn changed_network_files_are_reported_by_every_command() {
     let sandbox = old("supernet");
     let root = sandbox.run("supernet").root().to_owned();
     hashed(&root);
@@ -137,7 +137,7 @@ fn files_of_a_network_that_are_not_what_was_written_are_named_by_every_command()
     assert!(page.contains("is 0 bytes long, but 16403 were written"));
     let front = sandbox.kiln(&["front", "supernet", "--json"]).json();
     assert!(front["warnings"][0].as_str().unwrap().contains("model.onnx"), "{front}");
-    // Another network, whole in itself.
+    // Another network, undamaged in itself.
     fs::copy(old("scratch").path("runs/scratch/models/1/model.kiln"), root.join("models/4/model.kiln"))
         .unwrap();
     let said = sandbox.kiln(commands[3]);
@@ -145,7 +145,7 @@ fn files_of_a_network_that_are_not_what_was_written_are_named_by_every_command()
     assert!(sandbox.kiln(commands[4]).err.contains("model.kiln: is 7558 bytes long"));
 }
 
-/// Puts lengths and hashes into the journal of a run folder, as the present build writes them.
+/// Adds lengths and hashes to the journal of a run folder, as the present build writes them.
 fn hashed(root: &Path) {
     let journal = root.join("journal.jsonl");
     let text = fs::read_to_string(&journal).unwrap();

@@ -1,5 +1,5 @@
-//! Data as people have them, from the outside: what `check` says of them, what a trained network makes of
-//! other data, and networks and studies of builds that read them otherwise.
+//! Users' own data: the notes of `check`, a trained network on other data, and networks and studies of builds
+//! with other reading rules.
 
 use std::fs;
 use std::path::Path;
@@ -20,7 +20,7 @@ fn learns(file: &str, name: &str) -> Table {
     config
 }
 
-/// Columns of a table by name, in the order of `columns`: the class follows from all but `noise`.
+/// Columns of a table by name, in the order of `columns`. The class follows from all columns except `noise`.
 fn soils(columns: &[&str], rows: std::ops::Range<usize>) -> String {
     let cell = |row: usize, column: &str| match column {
         "acid" => format!("{:.2}", (row % 3) as f64 * 2.0 + (row * 7 % 10) as f64 / 10.0),
@@ -40,7 +40,7 @@ fn accuracy(said: &Value) -> f64 {
 }
 
 #[test]
-fn a_network_finds_columns_categories_and_classes_by_name() {
+fn columns_categories_and_classes_match_by_name() {
     let mut config = learns("tabular.toml", "soils");
     let plain = ["acid", "wet", "noise", "soil", "kind"];
     let mixed = ["kind", "soil", "noise", "wet", "acid"];
@@ -99,7 +99,7 @@ fn a_network_finds_columns_categories_and_classes_by_name() {
 }
 
 #[test]
-fn check_reports_what_is_odd_about_a_table_and_gaps_are_learned() {
+fn check_notes_odd_columns_and_training_accepts_gaps() {
     let mut config = learns("tabular.toml", "gaps");
     set(&mut config, "data", "file", "t.csv".into());
     set(&mut config, "data", "target", "kind".into());
@@ -165,12 +165,13 @@ fn check_reports_what_is_odd_about_a_table_and_gaps_are_learned() {
     );
 }
 
-/// An image whose right or upper half is white, as a file; `turned` as a camera on its side stores it, with
-/// its orientation.
+/// An image whose right or upper half is white, as a file. With `turned` it is stored as by a camera held
+/// sideways, with its orientation.
 fn arrow(class: &str, shade: u8, turned: bool) -> Vec<u8> {
     let is_white = |x: u32, y: u32| if class == "right" { x >= 4 } else { y < 4 };
     let image = RgbImage::from_fn(8, 8, |x, y| {
-        // Turning the stored image to the right shows it: its row x from below is the column x that is shown.
+        // Rotating the stored image to the right gives the shown one: row x from below is column x of the
+        // shown image.
         let (x, y) = if turned { (7 - y, x) } else { (x, y) };
         Rgb(if is_white(x, y) { [255 - shade; 3] } else { [shade; 3] })
     });
@@ -202,7 +203,7 @@ fn arrows(name: &str) -> Table {
 }
 
 #[test]
-fn photos_are_seen_as_viewers_show_them_and_old_networks_see_what_they_saw() {
+fn new_networks_apply_orientation_and_old_ones_do_not() {
     let sandbox = Sandbox::new(&arrows("arrows").to_string());
     put_arrows(&sandbox.path("flat"), "train", 60, false);
     put_arrows(&sandbox.path("flat"), "test", 20, false);
@@ -215,7 +216,7 @@ fn photos_are_seen_as_viewers_show_them_and_old_networks_see_what_they_saw() {
     assert!(accuracy(&said.json()) > 95.0, "{}", said.out);
     assert!(!said.err.contains("earlier build"), "{}", said.err);
 
-    // A network of a build that did not know orientation records no rules.
+    // A network of a build that ignored orientation does not record reading rules.
     let file = sandbox.path(&format!("{model}/model.kiln"));
     let mut old = TrainedModel::load(&file).unwrap();
     old.card.preprocessing.reading_rules = 1;
@@ -225,7 +226,7 @@ fn photos_are_seen_as_viewers_show_them_and_old_networks_see_what_they_saw() {
     assert_eq!(said.code, 0, "{}", said.err);
     assert!(
         said.err
-            .contains("an earlier build made this network; its data are read by the rules of that time (1)"),
+            .contains("an earlier build made this network; its data are read by the rules of that build (1)"),
         "{}",
         said.err
     );
@@ -234,18 +235,19 @@ fn photos_are_seen_as_viewers_show_them_and_old_networks_see_what_they_saw() {
     old.save(&file).unwrap();
     let said = sandbox.kiln(&phone);
     assert_eq!(said.code, 2, "{}", said.out);
-    assert!(said.err.contains("rules 99, which this program does not know; use a newer one"), "{}", said.err);
+    assert!(said.err.contains("rules 99, which this build does not know; use a newer build"), "{}", said.err);
 }
 
 #[test]
-fn a_study_whose_data_another_build_read_otherwise_is_refused_with_that_reason() {
+fn study_with_other_reading_rules_is_refused_with_reason() {
     let sandbox = Sandbox::new(&arrows("before").to_string());
     put_arrows(&sandbox.path("flat"), "train", 10, false);
     sandbox.search(&["--data", "flat"]);
     let config = sandbox.run("before").config();
     let mut kept: Table = fs::read_to_string(&config).unwrap().parse().unwrap();
     assert_eq!(kept["resolved"]["reading_rules"].as_integer(), Some(2));
-    // As that build left it: no rules, and the hash of what it read. Without what differs, it goes on.
+    // The run folder of that build: no reading rules, and the hash of the data that it read. If the rules
+    // make no difference for the data, the study resumes.
     kept["resolved"].as_table_mut().unwrap().remove("reading_rules");
     fs::write(&config, kept.to_string()).unwrap();
     assert_eq!(sandbox.kiln(&["search", "study.toml", "--data", "flat", "--plain"]).code, 0);
@@ -255,14 +257,15 @@ fn a_study_whose_data_another_build_read_otherwise_is_refused_with_that_reason()
     for command in [["search", "study.toml", "--data", "flat"], ["finish", "before", "--data", "flat"]] {
         let said = sandbox.kiln(&command);
         assert_eq!(said.code, 2, "{}", said.err);
-        let reason = "another build began this study and read its data by rules 1; this build reads the same files by rules 2, which \
+        let reason = "another build started this study and read its data by rules 1; this build reads the \
+                      same files by rules 2, which \
                       gives other values, classes or splits; choose another name for the study";
         assert!(said.err.contains(reason), "{}", said.err);
     }
 }
 
 #[test]
-fn the_starting_config_fits_folders_with_a_test_split() {
+fn starter_config_fits_folders_with_test_split() {
     let sandbox = Sandbox::new("");
     assert_eq!(sandbox.kiln(&["init", "my.toml"]).code, 0);
     put_arrows(&sandbox.path("mine"), "train", 10, false);

@@ -1,4 +1,4 @@
-//! `kiln predict`: examples without a target, as files of the kinds that networks are trained on.
+//! `kiln predict`: examples without a target, in the file formats that networks are trained on.
 
 use std::fmt::Write;
 use std::fs;
@@ -23,7 +23,7 @@ fn lines(text: &str) -> Vec<Vec<String>> {
     text.lines().map(|line| line.split(',').map(str::to_owned).collect()).collect()
 }
 
-/// Plants of three kinds: `length,soil,kind`, every tenth length missing.
+/// Plants of three kinds as `length,soil,kind`. Every tenth length is missing.
 fn plants(rows: std::ops::Range<usize>) -> Vec<[String; 3]> {
     let plant = |row: usize| {
         let length =
@@ -34,7 +34,7 @@ fn plants(rows: std::ops::Range<usize>) -> Vec<[String; 3]> {
 }
 
 #[test]
-fn lines_without_a_target_are_given_classes_with_probabilities() {
+fn predict_gives_class_probabilities_for_table_without_target() {
     let mut config = learns("tabular.toml", "plants");
     set(&mut config, "data", "file", "train.csv".into());
     set(&mut config, "data", "target", "kind".into());
@@ -52,7 +52,8 @@ fn lines_without_a_target_are_given_classes_with_probabilities() {
     let model = format!("runs/plants/models/{}", report["finished"][0]["trial"]);
     let measured = sandbox.kiln(&["eval", &model, "--data", ".", "--json"]).json();
 
-    // Columns in another order, one that nobody knows, no target, and a soil that training had not.
+    // The columns have another order, one is unknown, the target is missing, and one soil was not in the
+    // training data.
     let tested = plants(240..300);
     let mut new = "soil,note,length\n".to_owned();
     for [length, soil, _] in &tested {
@@ -62,7 +63,7 @@ fn lines_without_a_target_are_given_classes_with_probabilities() {
     let said = sandbox.kiln(&["predict", &model, "new.csv"]);
     assert_eq!(said.code, 0, "{}", said.err);
     let rows = lines(&said.out);
-    // Classes that are numbers stand before others, as everywhere.
+    // Numeric classes come before others, as in every list of classes.
     let headings =
         ["file", "row", "class", "\"probability 10\"", "\"probability bog\"", "\"probability heath\""];
     assert_eq!(rows[0], headings);
@@ -102,7 +103,7 @@ fn lines_without_a_target_are_given_classes_with_probabilities() {
 }
 
 #[test]
-fn values_are_in_their_own_unit_also_where_it_is_large() {
+fn predict_gives_values_in_target_units() {
     let mut config = learns("tabular.toml", "heights");
     set(&mut config, "data", "file", "train.csv".into());
     set(&mut config, "data", "target", "north".into());
@@ -125,7 +126,7 @@ fn values_are_in_their_own_unit_also_where_it_is_large() {
 }
 
 #[test]
-fn images_of_any_size_are_read_as_in_training_and_bad_ones_are_named_together() {
+fn predict_resizes_images_and_lists_unreadable_ones() {
     let mut config = learns("quickstart.toml", "halves");
     let images: Table = "kind = \"images\"\nsize = [8, 8]\nbackground = \"white\"".parse().unwrap();
     config.insert("data".to_owned(), images.into());
@@ -167,7 +168,7 @@ fn images_of_any_size_are_read_as_in_training_and_bad_ones_are_named_together() 
 }
 
 #[test]
-fn networks_of_earlier_builds_are_refused_with_what_to_do() {
+fn predict_refuses_old_networks_with_advice() {
     let sandbox = Sandbox::new("");
     let fixtures = std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("tests/fixtures/v0/scratch/runs");
     copy(&fixtures, &sandbox.path("runs"));
@@ -176,8 +177,7 @@ fn networks_of_earlier_builds_are_refused_with_what_to_do() {
     assert!(said.err.contains("does not say how files are read"), "{}", said.err);
 }
 
-/// Thirty columns as an export of a data base has them: an index, numbers, gaps, names, dates, an empty
-/// column.
+/// Thirty columns, as exported from a database: an index, numbers, gaps, names, dates, an empty column.
 fn survey() -> String {
     let mut text = String::new();
     let numbers: Vec<String> = (0..20).map(|column| format!("m{column}")).collect();
@@ -203,7 +203,7 @@ fn survey() -> String {
     text
 }
 
-/// What a message says that decides its open columns: `key = value`, as it can be pasted.
+/// The settings `key = value` in a message, which can be pasted into the config.
 fn settings(said: &str) -> Table {
     let (_, settings) = said.split_once("settings that decide it: ").unwrap_or_else(|| panic!("{said}"));
     let settings = settings.lines().next().unwrap().replace(" (or \"most_frequent\")", "");
@@ -214,7 +214,7 @@ fn settings(said: &str) -> Table {
 }
 
 #[test]
-fn a_survey_of_thirty_columns_takes_two_edits_to_an_exported_network() {
+fn table_of_thirty_columns_needs_two_config_edits() {
     let mut config = learns("tabular.toml", "survey");
     config["data"] =
         "kind = \"csv\"\nfile = \"survey.csv\"\ntarget = \"kind\"".parse::<Table>().unwrap().into();
@@ -223,7 +223,7 @@ fn a_survey_of_thirty_columns_takes_two_edits_to_an_exported_network() {
     let text = survey();
     assert_eq!(text.lines().next().unwrap().split(',').count(), 30);
     fs::write(sandbox.path("survey.csv"), text).unwrap();
-    // The first edit: everything that the one message asks for.
+    // The first edit: every setting that the one message asks for.
     let said = sandbox.kiln(&["check", "study.toml", "--data", "."]);
     assert_eq!(said.code, 2, "{}", said.out);
     for part in
@@ -235,7 +235,7 @@ fn a_survey_of_thirty_columns_takes_two_edits_to_an_exported_network() {
         set(&mut config, "data", &key, value);
     }
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
-    // The second, if there is anything left.
+    // The second edit, if anything is left.
     let said = sandbox.kiln(&["check", "study.toml", "--data", "."]);
     if said.code != 0 {
         for (key, value) in settings(&said.err) {

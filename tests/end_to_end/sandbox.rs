@@ -1,4 +1,4 @@
-//! A folder of its own for each test, in which the binary runs.
+//! A folder for each test, in which the binary runs.
 
 use std::env;
 use std::fs;
@@ -28,11 +28,11 @@ impl Sandbox {
         self.folder.path().join(name)
     }
 
-    /// The binary with these arguments, in this folder.
+    /// A command that runs the binary with these arguments in this folder.
     pub(crate) fn command(&self, arguments: &[&str]) -> Command {
         let mut command = hearing_signals(env!("CARGO_BIN_EXE_kiln"));
         command.args(arguments).current_dir(self.folder.path()).stdin(Stdio::null());
-        // Cards are compared to the bit, also when a test runs at midnight.
+        // Cards are compared bit by bit, so the date is fixed.
         command.env("SOURCE_DATE_EPOCH", "1795943772");
         command
     }
@@ -42,19 +42,19 @@ impl Sandbox {
         Said::new(self.command(arguments).output().unwrap())
     }
 
-    /// Runs the study to its end, which must be a good one, and gives the JSON it prints.
+    /// Runs the study to its end and returns the JSON that it prints. The study must succeed.
     pub(crate) fn search(&self, more: &[&str]) -> Value {
         let said = self.kiln(&[&["search", "study.toml", "--json"], more].concat());
         assert_eq!(said.code, 0, "{}", said.err);
         said.json()
     }
 
-    /// What the journal of the study `name` says, times and workers aside.
+    /// The facts in the journal of the study `name`, without times and workers.
     pub(crate) fn facts(&self, name: &str) -> Vec<String> {
         facts(JournalReader::open(&self.run(name).journal()).unwrap().entries().unwrap())
     }
 
-    /// Every event of the journal of the study `name`; none, where there is no journal yet.
+    /// All events in the journal of the study `name`. Empty if there is no journal yet.
     pub(crate) fn events(&self, name: &str) -> Vec<Event> {
         let journal = self.run(name).journal();
         if !journal.exists() {
@@ -69,7 +69,7 @@ impl Sandbox {
     }
 }
 
-/// What the binary said, and its exit code.
+/// Output and exit code of the binary.
 pub(crate) struct Said {
     pub(crate) code: i32,
     pub(crate) out: String,
@@ -95,7 +95,7 @@ impl Said {
     }
 }
 
-/// A study of small perceptrons on the embedded digits, each trained from scratch: the bodies of its tables.
+/// A study of small perceptrons on the embedded digits. The fields are the bodies of its tables.
 pub(crate) struct SmallStudy<'a> {
     pub(crate) name: &'a str,
     pub(crate) seed: u32,
@@ -104,9 +104,9 @@ pub(crate) struct SmallStudy<'a> {
     pub(crate) width: &'a str,
     pub(crate) hardware: &'a str,
     pub(crate) evaluator: &'a str,
-    /// All but the objectives, which are error and latency.
+    /// Everything except the objectives, which are error and latency.
     pub(crate) search: &'a str,
-    /// Tables after the search, with their headings.
+    /// Further tables with their headings.
     pub(crate) more: &'a str,
 }
 
@@ -166,17 +166,13 @@ pub(crate) fn set(config: &mut Table, table: &str, key: &str, value: toml::Value
     config[table].as_table_mut().unwrap().insert(key.to_owned(), value);
 }
 
-/// The folder of real data; a test without it says that it is skipped.
-pub(crate) fn data(test: &str) -> Option<PathBuf> {
-    let folder = env::var_os("KILN_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("{test}: skipped, KILN_DATA does not name the folder of data sets");
-    }
-    folder
+/// The folder of real data. Tests that need it are marked `ignore`, and run where `KILN_DATA` is set.
+pub(crate) fn data() -> PathBuf {
+    env::var_os("KILN_DATA").map(PathBuf::from).expect("`KILN_DATA` names the folder of real data")
 }
 
-/// A command that hears every signal, also where these tests run as a job in the background, whose signals
-/// are ignored. Where `env` cannot do that, signals stay as they are.
+/// A command that receives every signal, even if these tests run as a background job whose signals are
+/// ignored. If `env` does not support that, signals stay as they are.
 pub(crate) fn hearing_signals(program: &str) -> Command {
     const RESET: &str = "--default-signal=HUP,INT,QUIT,TERM";
     static CAN_RESET: OnceLock<bool> = OnceLock::new();

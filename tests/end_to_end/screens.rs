@@ -12,16 +12,17 @@ use serde_json::Value;
 
 use crate::sandbox::{Said, Sandbox, hearing_signals, set, tiny_quickstart};
 
-/// What turns the other screen of a terminal on and off.
+/// The escape sequences that switch to the alternate screen and back.
 const ENTER: &str = "\u{1b}[?1049h";
 const LEAVE: &str = "\u{1b}[?1049l";
 
-/// The binary in a pseudo-terminal of 80 x 24; `None`, with the reason, where there is no program to make one.
+/// A command that runs the binary in a pseudo-terminal of 80 x 24. `None`, with a message, if no program for
+/// pseudo-terminals is installed.
 fn terminal(sandbox: &Sandbox, arguments: &str) -> Option<Command> {
     shell_in_terminal(sandbox, &format!("{} {arguments}", env!("CARGO_BIN_EXE_kiln")))
 }
 
-/// A line of a shell in such a terminal.
+/// A command that runs a shell command in such a terminal.
 fn shell_in_terminal(sandbox: &Sandbox, line: &str) -> Option<Command> {
     if Command::new("script").arg("--version").output().is_err() {
         eprintln!("skipped: there is no `script` (util-linux) to make a terminal");
@@ -41,7 +42,7 @@ fn in_terminal(sandbox: &Sandbox, arguments: &str, variables: &[(&str, &str)]) -
 }
 
 #[test]
-fn a_search_on_a_terminal_has_a_screen_and_then_prints_its_result() {
+fn search_in_terminal_shows_screen_then_prints_result() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let Some(said) = in_terminal(&sandbox, "search study.toml", &[]) else { return };
     assert_eq!(said.code, 0, "{}", said.out);
@@ -50,13 +51,13 @@ fn a_search_on_a_terminal_has_a_screen_and_then_prints_its_result() {
     assert!(!before.contains("trials"), "{before}");
     assert!(screen.contains("hypervolume") && screen.contains("\u{1b}[38;5;"), "{screen}");
     assert!(after.contains("Pareto front:") && after.contains("Run folder: runs/tiny"), "{after}");
-    // Again, without colors: everything is known.
+    // A second run without colors. All trials are already in the store.
     let Some(said) = in_terminal(&sandbox, "search study.toml", &[("NO_COLOR", "1")]) else { return };
     assert!(said.out.contains(ENTER) && !said.out.contains("\u{1b}[38;"), "{}", said.out);
 }
 
 #[test]
-fn a_finished_network_is_exported_from_the_screen() {
+fn export_key_writes_finished_network() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "finish", "formats", toml::Value::Array(vec!["onnx".into(), "rust".into()]));
     let sandbox = Sandbox::new(&config.to_string());
@@ -65,7 +66,7 @@ fn a_finished_network_is_exported_from_the_screen() {
     let Some(mut command) = terminal(&sandbox, "watch tiny") else { return };
     let command = command.stdin(Stdio::piped()).stdout(Stdio::piped()).stderr(Stdio::piped());
     let mut watch = command.spawn().unwrap();
-    // The finished trials alone are listed; the first of them is exported.
+    // The list shows finished trials only. The first of them is exported.
     let mut keys = watch.stdin.take().unwrap();
     thread::sleep(Duration::from_millis(300));
     keys.write_all(b"ffe").unwrap();
@@ -87,7 +88,7 @@ fn a_finished_network_is_exported_from_the_screen() {
 }
 
 #[test]
-fn plain_terminals_get_lines() {
+fn dumb_terminal_and_plain_option_give_lines() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     for (arguments, variables) in [
         ("search study.toml --plain", &[][..]),
@@ -101,7 +102,7 @@ fn plain_terminals_get_lines() {
     }
 }
 
-/// Every file below a folder, with its content and when it was written.
+/// Every file below a folder with its content and modification time.
 fn files(folder: &Path) -> Vec<(String, SystemTime, Vec<u8>)> {
     let mut found = Vec::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -117,7 +118,7 @@ fn files(folder: &Path) -> Vec<(String, SystemTime, Vec<u8>)> {
     found
 }
 
-/// Entries, without the checks that belong to the lines of a file.
+/// Entries of a journal without the checks, which depend on the preceding lines.
 fn lines(text: &str) -> Vec<Value> {
     let entry = |line| {
         let mut entry: Value = serde_json::from_str(line).unwrap();
@@ -128,7 +129,7 @@ fn lines(text: &str) -> Vec<Value> {
 }
 
 #[test]
-fn watching_an_ended_study_gives_its_journal_and_writes_nothing() {
+fn watch_of_ended_study_prints_journal_and_writes_nothing() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     sandbox.search(&[]);
     let before = files(sandbox.run("tiny").root());
@@ -140,7 +141,7 @@ fn watching_an_ended_study_gives_its_journal_and_writes_nothing() {
 }
 
 #[test]
-fn a_running_study_is_watched_to_its_end() {
+fn watch_follows_running_study_to_its_end() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let mut search = sandbox.command(&["search", "study.toml", "--json"]);
     let mut search = search.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -155,7 +156,7 @@ fn a_running_study_is_watched_to_its_end() {
 }
 
 #[test]
-fn there_must_be_something_to_watch() {
+fn watch_refuses_missing_study() {
     let sandbox = Sandbox::new("");
     let said = sandbox.kiln(&["watch", "nothing"]);
     assert_eq!(said.code, 2, "{}", said.err);
@@ -163,7 +164,7 @@ fn there_must_be_something_to_watch() {
 }
 
 #[test]
-fn a_closed_terminal_ends_the_screen_and_not_the_study() {
+fn closed_terminal_ends_screen_but_not_study() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "search", "trials", 200.into());
     let sandbox = Sandbox::new(&config.to_string());
@@ -187,15 +188,16 @@ fn a_closed_terminal_ends_the_screen_and_not_the_study() {
     }
     assert_eq!(trials(), 200);
     let log = fs::read_to_string(sandbox.run("tiny").root().join("kiln.log")).unwrap();
-    assert!(log.contains("the terminal has gone"), "{log}");
+    assert!(log.contains("the terminal was closed"), "{log}");
 }
 
-/// Closes the terminal in which a shell runs this command when `is_time`, and gives the command's exit code.
+/// Closes the terminal of a shell that runs this command once `is_time` is true. Returns the exit code of the
+/// command.
 fn closed(sandbox: &Sandbox, trap: &str, arguments: &str, is_time: &dyn Fn() -> bool) -> Option<String> {
     let code = sandbox.path("code");
     let _ = fs::remove_file(&code);
-    // The shell outlives its terminal to write the code down. What it traps, its children do not; what it
-    // ignores, they do.
+    // The shell survives its terminal, so that it can record the exit code. A signal that it traps still
+    // reaches its children. A signal that it ignores does not.
     let line = format!("trap {trap} HUP; {} {arguments}; echo $? > code", env!("CARGO_BIN_EXE_kiln"));
     let mut command = shell_in_terminal(sandbox, &line)?;
     let mut terminal = command.stdout(Stdio::null()).stderr(Stdio::null()).spawn().unwrap();
@@ -214,7 +216,7 @@ fn closed(sandbox: &Sandbox, trap: &str, arguments: &str, is_time: &dyn Fn() -> 
 }
 
 #[test]
-fn a_command_that_outlives_its_terminal_ends_with_0() {
+fn command_outliving_its_terminal_exits_0() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "search", "trials", 200.into());
     for (trap, arguments) in [(":", "search study.toml"), ("''", "search study.toml --plain")] {
@@ -223,12 +225,12 @@ fn a_command_that_outlives_its_terminal_ends_with_0() {
         let Some(code) = closed(&sandbox, trap, arguments, &has_begun) else { return };
         assert_eq!(sandbox.events("tiny").last(), Some(&Event::Ended), "{arguments}");
         assert_eq!(code, "0", "{arguments}");
-        // Nobody is left to watch.
+        // Nobody is watching any more.
         let journal = sandbox.run("tiny").journal();
         let text = fs::read_to_string(&journal).unwrap();
         let lines: Vec<&str> = text.lines().collect();
         fs::write(&journal, lines[..lines.len() - 1].join("\n") + "\n").unwrap();
-        // They find out by themselves: only the shell is told of the hang-up.
+        // The commands notice it themselves, because only the shell gets the hang-up signal.
         for watch in ["watch tiny", "watch tiny --plain", "watch tiny --json"] {
             let began = Instant::now();
             let watched = || began.elapsed() > Duration::from_secs(2);

@@ -1,4 +1,4 @@
-//! Supernets: audited, taken over by another study; and searches that end at a target.
+//! Supernets: audits, use by another study, and searches that end at a target.
 
 use std::fs;
 
@@ -7,7 +7,7 @@ use serde_json::Value;
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
 #[test]
-fn an_audit_holds_the_estimates_against_networks_trained_on_their_own() {
+fn audit_compares_estimates_with_networks_trained_alone() {
     let sandbox = Sandbox::new(&tiny_quickstart("tiny").to_string());
     let none = sandbox.kiln(&["supernet", "audit", "tiny"]);
     assert_eq!(none.code, 2, "{}", none.err);
@@ -47,14 +47,14 @@ fn an_audit_holds_the_estimates_against_networks_trained_on_their_own() {
     let repeated =
         ["supernet", "audit", "tiny", "--networks", "5", "--epochs", "2", "--repeats", "2", "--short", "1"];
     let table = sandbox.kiln(&repeated);
-    // One epoch is not the training of before: its seeds are others.
+    // A training of one epoch is not a part of the longer training, because it has other seeds.
     assert_eq!(trained().lines().count(), 5 + 3 * 5, "each shortly, and twice for two epochs");
     assert!(table.out.contains("trained again") && table.out.contains("trained 1 epoch "), "{}", table.out);
     assert!(table.out.contains("Kendall tau") && table.out.contains("95 % interval"), "{}", table.out);
 }
 
 #[test]
-fn anchors_correct_estimates_and_an_audit_shows_what_they_are_made_of() {
+fn audit_of_corrected_estimates_shows_rivals() {
     let mut config = tiny_quickstart("tiny");
     let anchors = "networks = 5".parse::<toml::Table>().unwrap();
     set(&mut config, "evaluator", "anchors", anchors.into());
@@ -78,7 +78,7 @@ fn anchors_correct_estimates_and_an_audit_shows_what_they_are_made_of() {
     assert_eq!(sandbox.kiln(&["report", "tiny"]).code, 0);
     let page = fs::read_to_string(sandbox.path("tiny.html")).unwrap();
     assert!(page.contains("not corrected") && page.contains("corrected as the supernet is"));
-    // Damaged, they are trained again, and the search that goes on is the same study.
+    // Damaged files are trained again, and the resumed search gives the same study.
     fs::write(&file, &written[..written.len() / 2]).unwrap();
     set(&mut config, "search", "trials", 14.into());
     fs::write(sandbox.path("study.toml"), config.to_string()).unwrap();
@@ -89,7 +89,7 @@ fn anchors_correct_estimates_and_an_audit_shows_what_they_are_made_of() {
 }
 
 #[test]
-fn a_study_takes_over_the_supernet_of_another() {
+fn study_reuses_supernet_of_another() {
     let sandbox = Sandbox::new(&tiny_quickstart("first").to_string());
     sandbox.search(&[]);
     let mut config = tiny_quickstart("second");
@@ -108,14 +108,14 @@ fn a_study_takes_over_the_supernet_of_another() {
 }
 
 #[test]
-fn a_search_ends_when_a_trial_reaches_the_target() {
+fn search_ends_when_trial_reaches_target() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "search", "trials", 500.into());
     let target = "error_percent = 99.0".parse::<toml::Table>().unwrap();
     set(&mut config, "search", "target", target.into());
     let sandbox = Sandbox::new(&config.to_string());
     let report = sandbox.search(&["--workers", "1"]);
-    // The first trial reaches it; those that were out with it are told too.
+    // The first trial reaches the target. The pending trials are still recorded.
     assert_eq!(report["trials"], 8, "{report}");
     let again = sandbox.search(&["--runs", "b", "--workers", "3"]);
     assert_eq!(report["front"], again["front"]);
@@ -128,7 +128,7 @@ fn a_search_ends_when_a_trial_reaches_the_target() {
 }
 
 #[test]
-fn a_search_by_a_zero_cost_proxy() {
+fn zero_cost_proxy_search_runs() {
     let mut config = tiny_quickstart("proxy");
     config.remove("evaluator");
     config.insert("evaluator".to_owned(), "kind = \"naswot\"".parse::<toml::Table>().unwrap().into());
@@ -140,7 +140,7 @@ fn a_search_by_a_zero_cost_proxy() {
 }
 
 #[test]
-fn a_device_that_is_not_compiled_in_is_refused_before_there_is_a_run() {
+fn unavailable_device_is_refused_before_run_folder_exists() {
     for (device, feature) in [("cuda:0", "--features cuda"), ("wgpu:0", "--features wgpu")] {
         if cfg!(any(feature = "cuda", feature = "wgpu")) {
             eprintln!("skipped: this build has other devices");

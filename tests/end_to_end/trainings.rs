@@ -1,4 +1,4 @@
-//! One network trained for two fidelities at the same time: by any number of workers, and killed at random
+//! One network trained for two fidelities at the same time, with any number of workers, and killed at random
 //! moments.
 
 use std::collections::BTreeMap;
@@ -14,14 +14,15 @@ use rand::{Rng, RngExt};
 
 use crate::sandbox::{Sandbox, SmallStudy};
 
-/// How often studies are killed in all, if this variable of the environment is set.
+/// Environment variable for the total number of kills.
 const KILLS: &str = "KILN_KILLS";
-/// Kills where nothing is said.
+/// Default number of kills.
 const FEW: usize = 10;
-/// Most kills of one study: each restart finds less to do.
+/// Maximum number of kills of one study. Each restart has less left to do.
 const OF_ONE: usize = 4;
 
-/// The first network is given for a whole training, and drawn for a short one while that goes on.
+/// The first network starts a full training. While it runs, the strategy draws the same network for a short
+/// one.
 fn config(epochs: u32, checkpoint_steps: u32) -> String {
     SmallStudy {
         name: "coll",
@@ -52,8 +53,7 @@ fn outcomes(sandbox: &Sandbox) -> BTreeMap<(String, Fidelity), Outcome> {
     events.into_iter().filter_map(of).collect()
 }
 
-/// Files of the run folder that are there when a study has ended, with the content of those that hold no
-/// times.
+/// Files in the run folder of an ended study. Content is included unless it contains times.
 fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
     let mut found = BTreeMap::new();
     let root = sandbox.run("coll").root().to_owned();
@@ -62,7 +62,7 @@ fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
         for entry in fs::read_dir(&folder).unwrap() {
             let path = entry.unwrap().path();
             let name = path.strip_prefix(&root).unwrap().display().to_string();
-            // The store's files are those of its library.
+            // The files of the store belong to its library.
             if name == "store" {
                 continue;
             }
@@ -77,15 +77,15 @@ fn files(sandbox: &Sandbox) -> BTreeMap<String, Option<Vec<u8>>> {
     found
 }
 
-/// Folders in which trials are trained.
+/// Number of folders in which trials are trained.
 fn trainings(folder: &Path) -> usize {
-    // They come and go while the study runs.
+    // They appear and disappear while the study runs.
     let entries = fs::read_dir(folder).into_iter().flatten().filter_map(Result::ok);
     entries.filter(|entry| entry.file_name().to_string_lossy().starts_with("trial-")).count()
 }
 
 /// Starts the study and kills it after this time, unless it has ended by then. Returns whether it was killed,
-/// and the most trainings that were seen at one time.
+/// and the largest number of simultaneous trainings seen.
 fn kill_after(sandbox: &Sandbox, workers: usize, time: Duration) -> (bool, usize) {
     let workers = workers.to_string();
     let mut command = sandbox.command(&["search", "study.toml", "--workers", &workers]);
@@ -103,12 +103,12 @@ fn kill_after(sandbox: &Sandbox, workers: usize, time: Duration) -> (bool, usize
     }
     child.kill().unwrap();
     let status = child.wait().unwrap();
-    // It may have ended at the last moment, and then well.
+    // If it ended at the last moment, it must have succeeded.
     (!status.success(), most)
 }
 
 #[test]
-fn two_fidelities_of_one_network_at_once_are_what_each_is_alone() {
+fn simultaneous_fidelities_equal_separate_trainings() {
     let config = config(9, 1);
     let sandboxes: Vec<Sandbox> = (1..=4).map(|_| Sandbox::new(&config)).collect();
     for (sandbox, workers) in sandboxes.iter().zip(1..) {
@@ -124,7 +124,7 @@ fn two_fidelities_of_one_network_at_once_are_what_each_is_alone() {
     let fidelities = |genotype: &str| found.keys().filter(|(other, _)| other == genotype).count();
     assert!(fidelities("0") > 1, "one network has several fidelities: {found:?}");
 
-    // With one proposal at a time no two trainings ever meet.
+    // With one pending proposal, two trainings never run at the same time.
     let alone = Sandbox::new(&config.replace("in_flight = 6", "in_flight = 1"));
     alone.search(&[]);
     let alone = outcomes(&alone);
@@ -136,7 +136,7 @@ fn two_fidelities_of_one_network_at_once_are_what_each_is_alone() {
 }
 
 #[test]
-fn two_fidelities_of_one_network_are_killed_and_go_on_with_any_number_of_workers() {
+fn killed_simultaneous_fidelities_resume_with_any_workers() {
     let kills = env::var(KILLS).map_or(FEW, |kills| kills.parse().expect("KILN_KILLS is a number"));
     let config = config(60, 5);
     let whole = Sandbox::new(&config);
@@ -169,7 +169,7 @@ fn two_fidelities_of_one_network_are_killed_and_go_on_with_any_number_of_workers
     assert!(met > 0, "no kill hit several trainings at one time");
 }
 
-/// A moment within the time that a whole study takes.
+/// A random moment within the duration of a whole study.
 fn moment(took: Duration, rng: &mut impl Rng) -> Duration {
     let share = 0.02 + 0.9 * rng.random::<f64>();
     Seconds::saturating(took.as_secs_f64() * share).duration()

@@ -1,9 +1,9 @@
-//! The number of workers changes how long a study takes, and nothing else.
+//! The number of workers changes the duration of a study and no result.
 
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
 #[test]
-fn one_worker_and_two_take_the_same_course() {
+fn number_of_workers_does_not_change_journal() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "search", "trials", 40.into());
     let sandboxes = [1, 2].map(|_| Sandbox::new(&config.to_string()));

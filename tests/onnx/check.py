@@ -1,16 +1,18 @@
 #!/usr/bin/env python3
-"""Checks exported ONNX files against the standard and against outputs that are known.
+"""Checks exported ONNX files against the standard and against known outputs.
 
-For each model: `onnx.checker` with full check, strict shape inference with data propagation (every value must have a
-known type and shape), then ONNX Runtime on the CPU, whose outputs must equal the expected ones within a tolerance. For
-networks of 8 bits, where a value between two steps may be rounded to either, the class of the largest output must be the
-expected one for a share of the examples.
+Each model passes `onnx.checker` with the full check, and strict shape inference with data propagation, in
+which every value must have a known type and shape. Then ONNX Runtime runs it on the CPU, and its outputs must
+equal the expected ones within a tolerance. In 8 bits, a value halfway between two steps may be rounded either
+way. So for 8-bit networks, the class of the largest output must be the expected one for a share of the
+examples.
 
     check.py MODEL --input FILE --expected FILE [--shape N,C,H,W] [--tolerance 1e-4]
     check.py --samples FOLDER [--tolerance 1e-4]
 
-FILE is `.npy`, or raw little-endian single-precision numbers; raw inputs need `--shape`. FOLDER holds `samples.json`: a
-list of objects with `model`, `input`, `shape` and `expected`, and for networks of 8 bits `agreement`, percent. Exit code 1 if anything does not hold.
+FILE is `.npy`, or raw little-endian single-precision numbers. Raw inputs need `--shape`. FOLDER holds
+`samples.json`: a list of objects with `model`, `input`, `shape` and `expected`, and for 8-bit networks
+`agreement` in percent. Exit code 1 if a check fails.
 """
 
 import argparse
@@ -25,7 +27,7 @@ import onnxruntime
 
 
 class Problem(Exception):
-    """What does not hold, in one line."""
+    """A check that failed, in one line."""
 
 
 def read_values(path: Path, shape: list[int] | None) -> np.ndarray:
@@ -38,7 +40,7 @@ def read_values(path: Path, shape: list[int] | None) -> np.ndarray:
 
 
 def check_standard(path: Path) -> None:
-    """The checker, and a known shape for every value; the batch alone may be open."""
+    """Runs the checker, and requires a known shape for every value. Only the batch may be open."""
     model = onnx.load(path)
     onnx.checker.check_model(model, full_check=True)
     inferred = onnx.shape_inference.infer_shapes(model, check_type=True, strict_mode=True, data_prop=True)
@@ -57,7 +59,7 @@ def check_standard(path: Path) -> None:
 
 
 def check_without_stated_shapes(model: onnx.ModelProto) -> None:
-    """The shapes that the file states are the ones that inference finds on its own."""
+    """The stated shapes must equal those of shape inference."""
     bare = onnx.ModelProto()
     bare.CopyFrom(model)
     del bare.graph.value_info[:]
@@ -74,7 +76,7 @@ def check_without_stated_shapes(model: onnx.ModelProto) -> None:
 
 
 def run(path: Path, inputs: np.ndarray, expected: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
-    """ONNX Runtime's outputs as anyone gets them who opens the file, and the expected ones in their shape."""
+    """ONNX Runtime's outputs with default options, and the expected outputs in the same shape."""
     session = onnxruntime.InferenceSession(path, providers=["CPUExecutionProvider"])
     (outputs,) = session.run(None, {"input": inputs})
     if outputs.shape[0] != inputs.shape[0] or outputs.size != expected.size:
@@ -128,7 +130,7 @@ def main() -> int:
     arguments = parser.parse_args()
     if not arguments.samples and not (arguments.model and arguments.input and arguments.expected):
         parser.error("give a model with --input and --expected, or --samples")
-    # Its warnings are for people; what counts is checked here.
+    # Warnings are for people. The checks below decide.
     onnxruntime.set_default_logger_severity(3)
     largest, examples, problems, checked, agreements = 0.0, 0, 0, set(), []
     for sample in read_samples(arguments):

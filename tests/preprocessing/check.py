@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Does a network's card say enough to use its ONNX file without Kiln?
+"""Checks that a network's card suffices to use its ONNX file without Kiln.
 
     check.py --kiln PROGRAM
 
-Trains small networks: one of a table with gaps, names and large numbers, two of images. Then prepares new
-examples with NumPy and Pillow alone, as `card.json` describes, runs the exported file in ONNX Runtime, and
-compares with `kiln predict`: lines with gaps and names that training had not, images of every mode of Pillow.
-Logarithms of probabilities may differ by 1e-4. The metadata of the ONNX file must describe the same inputs.
-Exit code 1 if anything does not hold.
+Trains small networks: one on a table with gaps, names and large numbers, two on images. Then prepares new
+examples with NumPy and Pillow alone, as `card.json` describes, and runs the exported file in ONNX Runtime.
+The results are compared with `kiln predict`, on lines with gaps and unseen names, and on images of every mode
+of Pillow. Logarithms of probabilities may differ by 1e-4. The metadata of the ONNX file must describe the
+same inputs. Exit code 1 if a check fails.
 """
 
 import argparse
@@ -69,7 +69,7 @@ background = [10, 200, 90]
 
 
 def table_values(row: dict[str, str], card: dict) -> np.ndarray:
-    """One line of a table as the network takes it: all that the card's `inputs` say."""
+    """One line of a table as input of the network, prepared as the card's `inputs` describe."""
     reading, inputs = card["preprocessing"]["reading"], card["preprocessing"]["inputs"]
     gaps = {"", "na", "nan", "null", "?", "n/a", "none", "<na>", "#n/a", *reading.get("missing_values", [])}
     known = {(i["column"], i["category"]) for i in inputs if i["kind"] == "category"}
@@ -87,7 +87,7 @@ def table_values(row: dict[str, str], card: dict) -> np.ndarray:
 
 
 def image_values(path: Path, card: dict) -> np.ndarray:
-    """One image as the network takes it: `[channels, height, width]`."""
+    """One image as input of the network: `[channels, height, width]`."""
     reading = card["preprocessing"]["reading"]
     image = ImageOps.exif_transpose(Image.open(path))
     if image.mode.startswith("I;16"):
@@ -145,7 +145,7 @@ def compare(
     theirs = np.array([[one["probabilities"][name] for name in card["classes"]] for one in said])
     if theirs.shape != ours.shape:
         sys.exit(f"{network}: {theirs.shape} probabilities, expected {ours.shape}")
-    # Logarithms are logits up to a constant: a difference shows also where a probability is close to 0 or 1.
+    # Logarithms equal logits up to a constant, so they show differences in probabilities near 0 and 1 too.
     worst = np.abs(np.log(theirs) - np.log(ours)).max(axis=1)
     for index in np.flatnonzero(worst > TOLERANCE):
         print(f"{said[index]['file']}, row {said[index].get('row')}: {theirs[index]} and {ours[index]}")

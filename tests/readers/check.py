@@ -1,17 +1,16 @@
 #!/usr/bin/env python3
 """Compares Kiln's readers of data with Pillow, pandas and NumPy.
 
-Writes files with these libraries, has Kiln read them, and compares every value with what the library reads.
-The check fails where a value differs, and where a reader of Kiln refuses more than 5 % of the variants.
-Kinds of files that Kiln's README says it does not read are counted and listed as `outside`. Kiln must refuse
-each with its own reason; otherwise it is `refused`. `--few` leaves too few variants of a reader for a share,
-so it judges the refusals of all readers together.
+Writes files with these libraries, reads them with Kiln, and compares every value with what the library reads.
+The check fails if a value differs, or if a reader of Kiln refuses more than 5 % of the variants. Kinds of
+files that Kiln does not support, according to its README, are counted and listed as `outside`. Kiln must
+refuse each with its own reason. Otherwise it counts as `refused`. With `--few`, a reader has too few variants
+for a percentage, so the refusals of all readers are judged together.
 
     check.py [--few] [--kiln PROGRAM] [--markdown FILE] [--keep FOLDER]
 
-PROGRAM is the built example `read_data`; without it cargo builds and runs it. `--few` takes every sixth
-variant. The table goes to the standard output, and as Markdown to FILE. Exit code 1 if anything does not
-hold.
+PROGRAM is the built example `read_data`. Without it, cargo builds and runs it. `--few` takes every sixth
+variant. The table goes to standard output, and as Markdown to FILE. Exit code 1 if a check fails.
 """
 
 import argparse
@@ -36,7 +35,7 @@ import table_files
 from tables import Tables
 from variant import Answer, Difference, Few, Variant
 
-# Percent of a reader's variants of the kinds of files that it reads.
+# Percentage of a reader's variants, among the kinds of files that it reads.
 REFUSED_MAX = 5.0
 # Fewest variants, each of at least one file.
 FEWEST = {True: 60, False: 300}
@@ -45,7 +44,7 @@ STEP = 6
 
 @dataclass
 class Result:
-    """What came of a variant."""
+    """The result of a variant."""
 
     variant: Variant
     outcome: str
@@ -55,7 +54,7 @@ class Result:
 
 
 def make(folder: Path, is_few: bool) -> list[Variant]:
-    """Writes the files of all variants, or of the first of every few of each reader."""
+    """Writes the files of all variants, or of every `step`-th variant of each reader."""
     pick = Few(STEP if is_few else 1)
     tables = Tables(folder, pick)
     every = [
@@ -95,13 +94,13 @@ def judge(variant: Variant, answer: dict[str, Any], folder: Path) -> Result:
 
 
 def refused_share(results: list[Result]) -> float:
-    """Percent of the variants of kinds of files that Kiln reads."""
+    """Percentage of the variants among the kinds of files that Kiln reads."""
     count = Counter(result.outcome for result in results)
     return 100 * count["refused"] / max(1, len(results) - count["outside"])
 
 
 def summary(results: list[Result], is_few: bool) -> tuple[list[list[str]], list[str]]:
-    """A line for each format, one for each reader, and what does not hold."""
+    """One line for each format, one for each reader, and the failures."""
     groups: dict[tuple[str, str], list[Result]] = {}
     for result in results:
         variant = result.variant
@@ -130,7 +129,7 @@ COLUMNS = ["library", "variant", "result", "largest difference"]
 
 
 def line(result: Result) -> list[str]:
-    # Of a folder of images the reason for the first says it.
+    # For a folder of images, the reason for the first image suffices.
     first, *others = result.reason.split("), `")
     is_shortened = others and result.variant.data["kind"] == "images"
     reason = f"{first}), ..." if is_shortened else result.reason

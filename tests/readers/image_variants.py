@@ -84,7 +84,7 @@ def png(at: At) -> Iterator[Variant | None]:
 
 
 def interlaced(picture: Image.Image, channels: int, depth: int) -> bytes:
-    """A PNG by Adam7, which Pillow reads but does not write: seven images of ever finer grids."""
+    """An interlaced PNG (Adam7), which Pillow reads but does not write: seven images on ever finer grids."""
     values = np.asarray(picture).astype(np.uint8).reshape(HEIGHT, WIDTH, channels)
     rows = b""
     for y, x, down, right in (
@@ -204,7 +204,7 @@ def bmp(at: At) -> Iterator[Variant | None]:
 
 def webp(at: At) -> Iterator[Variant | None]:
     files = Images(at, "webp")
-    # Chroma at half the size is blown up by a filter; libwebp and Kiln's decoder may round it otherwise.
+    # A filter enlarges chroma of half the size. libwebp and Kiln's decoder may round differently.
     lossy = {"tolerance": JPEG}
     for mode in ("1", "L", "P", "RGB"):
         yield files.variant(f"mode {mode}, lossless", mode, lossless=True)

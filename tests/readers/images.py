@@ -1,4 +1,4 @@
-"""Images in every mode of Pillow, and what Kiln must make of the files."""
+"""Images in every mode of Pillow, and what Kiln must read from the files."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -14,8 +14,9 @@ BACKGROUND = [30, 200, 120]
 ORIENTATION = 0x0112
 # Folders of the four images of a variant, in the order in which Kiln reads them.
 PLACES = ["train/a", "train/b", "val/a", "test/b"]
-# What decoders of JPEG may differ by. ITU-T T.83 lets the inverse transform be off by one, the conversion of
-# colors rounds once more, and the standard leaves open how chroma of half the size is blown up.
+# Largest difference between JPEG decoders. ITU-T T.83 lets the inverse transform be off by one, the
+# conversion of colors rounds once more, and the standard does not define how chroma of half the size is
+# enlarged.
 JPEG = 4.0
 
 Save = Callable[[Image.Image, Path], None]
@@ -110,7 +111,7 @@ class Images:
         outside: str | None = None,
         **options: Any,
     ) -> Variant | None:
-        """Writes images with `save`, or with Pillow's own and the options; nothing unless it is picked."""
+        """Writes images with `save`, or with Pillow's `save` and the options, if the variant is selected."""
         if not self.pick.takes(self.reader):
             return None
         folder = folder_of(self.out, self.reader, name)

@@ -1,4 +1,4 @@
-"""Columns of every type that pandas writes: gaps, numbers, names, times, and what networks learn to give."""
+"""Columns of every type that pandas writes: gaps, numbers, names, times, and targets."""
 
 import csv
 from collections.abc import Iterator

@@ -100,7 +100,8 @@ def encodings_and_lines(tables: Tables) -> Iterator[Variant | None]:
             how = "minimal" if quoting == csv.QUOTE_MINIMAL else "all"
             save = {"lineterminator": end, "quoting": quoting}
             yield tables.variant(f"lines end with {end!r}, quoting {how}", save=save)
-        # Where lines end with `\r` alone, pandas leaves cells with `\n` bare and reads other ones itself.
+        # With `\r` as the line end, pandas writes cells with `\n` unquoted, and reads other values from them
+        # itself.
         quoting = csv.QUOTE_NONNUMERIC if end == "\r" else csv.QUOTE_MINIMAL
         save = {"lineterminator": end, "quoting": quoting}
         yield tables.variant(f"lines end with {end!r}, line ends in quotes", broken, save)

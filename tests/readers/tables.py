@@ -1,4 +1,4 @@
-"""Tables that pandas writes with `to_csv`, and what Kiln must make of them."""
+"""Tables that pandas writes with `to_csv`, and what Kiln must read from them."""
 
 from collections.abc import Callable
 from pathlib import Path
@@ -11,12 +11,12 @@ from variant import Answer, Difference, Few, Variant, folder_of, in_single, larg
 
 ROWS = 60
 NAMES = ["red", "green", "dark blue", "grey"]
-# A mean over other sums than Kiln's may round otherwise.
+# A mean that is summed in another order than Kiln's may round differently.
 MEAN = 1e-6
 
 
 def frame() -> pd.DataFrame:
-    """Two columns of numbers, one of truths, one of names, and the class."""
+    """Two columns of numbers, one of booleans, one of names, and the class."""
     random = np.random.default_rng(17)
     return pd.DataFrame(
         {
@@ -65,7 +65,7 @@ class Tables:
         outside: str | None = None,
         **settings: Any,
     ) -> Variant | None:
-        """Writes a table with the options `save`; nothing unless it is picked.
+        """Writes a table with the options `save`, if the variant is selected.
 
         `read` are the options with which pandas reads it, `settings` those of Kiln. `names` are columns of
         names that networks read, `target` is what they learn to give, `time` the column by which lines are
@@ -87,7 +87,7 @@ class Tables:
             path, {k: v for k, v in read.items() if k not in ("decimal", "thousands")} | {"dtype": str}
         )
         names = [column for column in ["color"] if column in numbers] if names is None else names
-        # Kiln leaves blanks around a cell out.
+        # Kiln strips spaces around a cell.
         texts = texts.apply(lambda column: column.str.strip())
         data: dict[str, Any] = {"kind": "csv", "file": file, "target": target, **settings}
         if names:
@@ -107,7 +107,7 @@ def read_frame(path: Path, options: dict[str, Any]) -> pd.DataFrame:
 
 
 class Expected:
-    """What Kiln must make of a table that pandas reads as `numbers` (every type) and as `texts`."""
+    """What Kiln must read from a table that pandas reads as `numbers` (every type) and as `texts`."""
 
     def __init__(
         self,
@@ -140,7 +140,7 @@ class Expected:
         return largest
 
     def inputs(self, column: str, training: list[int]) -> list[tuple[str, np.ndarray, np.ndarray]]:
-        """Name and values of each input that a column becomes, and which of them stand in for a gap."""
+        """Name and values of each input that a column becomes, and which values fill a gap."""
         whole = np.zeros(len(self.numbers), dtype=bool)
         if column not in self.names:
             values = as_numbers(self.numbers[column])
@@ -193,7 +193,7 @@ class Expected:
 
 
 def as_numbers(column: pd.Series) -> np.ndarray:
-    """Numbers, with truths as 1 and 0 and gaps as NaN."""
+    """Numbers, with booleans as 1 and 0, and gaps as NaN."""
     if column.dtype == object or pd.api.types.is_string_dtype(column.dtype):
         column = column.map({True: 1.0, False: 0.0, "True": 1.0, "False": 0.0})
     return column.to_numpy(dtype=np.float64, na_value=np.nan)

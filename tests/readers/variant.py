@@ -1,4 +1,4 @@
-"""A variant of files: what another library wrote, how Kiln is to read it, and how the values are compared."""
+"""A variant of files: what another library wrote, how Kiln must read it, and how the values are compared."""
 
 from collections import Counter
 from collections.abc import Callable
@@ -10,12 +10,12 @@ import numpy as np
 
 
 class Difference(Exception):
-    """What Kiln reads otherwise than the library, in one line."""
+    """A difference between Kiln and the library, in one line."""
 
 
 @dataclass
 class Answer:
-    """What Kiln read: values with what was taken off them, in the order of the files."""
+    """The values that Kiln read in the order of the files, and what was subtracted from them."""
 
     shape: tuple[int, int, int]
     names: list[str]
@@ -48,7 +48,7 @@ class Answer:
 
 @dataclass
 class Variant:
-    """Files of one kind, and what Kiln is asked to make of them."""
+    """Files of one kind, and the settings with which Kiln reads them."""
 
     library: str
     reader: str
@@ -57,7 +57,7 @@ class Variant:
     data: dict[str, Any]
     compare: Callable[[Answer], float]
     files: int = 1
-    # Largest difference that is allowed: decoders of formats with losses may round otherwise.
+    # Largest allowed difference. Decoders of lossy formats may round differently.
     tolerance: float = 0.0
     # For a kind of file that Kiln's README says it does not read: words with which Kiln must refuse it.
     outside: str | None = None
@@ -68,7 +68,7 @@ class Variant:
 
 
 class Few:
-    """Takes the first of every `step` variants of a reader."""
+    """Selects every `step`-th variant of a reader."""
 
     def __init__(self, step: int):
         self.step, self.counts = step, Counter()
@@ -79,7 +79,7 @@ class Few:
 
 
 def in_single(values: np.ndarray, offset: float | np.ndarray = 0.0) -> np.ndarray:
-    """Values as single precision holds them after an offset is taken off in double precision."""
+    """Values in single precision, after an offset is subtracted in double precision."""
     values = np.asarray(values, dtype=np.float64)
     return (values - offset).astype(np.float32).astype(np.float64) + offset
 
@@ -104,7 +104,7 @@ def shortened(value: Any) -> str:
 
 
 def folder_of(out: Path, reader: str, name: str) -> Path:
-    """A folder for a variant; its name only has letters that every system allows."""
+    """A folder for a variant. Its name has only characters that every system allows."""
     safe = "".join(c if c.isalnum() else "-" for c in name.lower())
     folder = out / reader / safe
     number = 2

@@ -1,13 +1,13 @@
 #!/usr/bin/env python3
-"""Builds exported Rust packages as a project of their own and compares what they compute with what is expected.
+"""Builds exported Rust packages in a separate project and compares their outputs with expected ones.
 
     check.py --project FOLDER [--samples FOLDER]... [--sample PACKAGE INPUT EXPECTED]... [--tolerance 1e-5]
 
-A folder of samples holds `samples.json`: a list of objects with `package` (a folder), `input` and `expected` (raw little-endian
-single-precision numbers). The project is a cargo project that is written; it depends on the packages, and its programs are
-theirs. It takes the versions and features of Kiln's own libraries and, through `CARGO_TARGET_DIR`, what is built of them: compiling
-burn again is a failure here, as are compiler warnings. An output may differ by the tolerance times the largest value of its
-example. Exit code 1 if anything does not hold.
+A folder of samples holds `samples.json`: a list of objects with `package` (a folder), `input` and `expected`
+(raw little-endian single-precision numbers). The script writes a cargo project that depends on the packages
+and builds their programs. The project uses the versions and features of Kiln's own libraries and, through
+`CARGO_TARGET_DIR`, their compiled form. Compiling burn again is a failure, and so are compiler warnings. An
+output may differ by the tolerance times the largest value of its example. Exit code 1 if a check fails.
 """
 
 import argparse
@@ -24,11 +24,11 @@ ROOT = Path(__file__).resolve().parents[2]
 
 
 class Problem(Exception):
-    """What does not hold, in one line."""
+    """A check that failed, in one line."""
 
 
 def toml_value(value) -> str:
-    """A dependency as it stands in a manifest; JSON strings, numbers and lists are TOML."""
+    """A dependency as written in a manifest. JSON strings, numbers and lists are also TOML."""
     if isinstance(value, dict):
         return "{ " + ", ".join(f"{key} = {toml_value(item)}" for key, item in value.items()) + " }"
     return json.dumps(value)
@@ -99,7 +99,7 @@ def compare(program: Path, sample: dict, tolerance: float) -> tuple[int, float]:
         wanted = expected[index * classes :][:classes]
         scale = max(1.0, max(abs(value) for value in wanted))
         difference = max(abs(a - b) for a, b in zip(row, wanted)) / scale
-        # Written so that a value that is no number is refused.
+        # The comparison is written so that NaN fails it.
         if not difference <= tolerance:
             raise Problem(f"example {index} differs by {difference:.3g}, more than {tolerance:.3g}")
         worst = max(worst, difference)

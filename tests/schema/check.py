@@ -3,8 +3,8 @@
 
     check.py SCHEMA CONFIG...
 
-The schema must be valid itself, every config must fulfil it, and what is wrong with the changed configs below must be
-noticed. Exit code 1 if anything does not hold.
+The schema itself must be valid, every config must match it, and it must reject each of the changed configs
+below. Exit code 1 if a check fails.
 """
 
 import copy
@@ -17,7 +17,7 @@ import jsonschema
 
 
 def wrong(config: dict) -> dict[str, dict]:
-    """The config with one mistake each, by what is wrong."""
+    """Copies of the config with one mistake each, by the name of the mistake."""
     mistakes = {
         "a table that there is not": lambda c: c.update(serch={}),
         "a missing table": lambda c: c.pop("space"),

@@ -1,6 +1,6 @@
 //! Settings that all kinds of data sets share: splits, augmentation, and the number of examples.
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Settings, SettingsError, SettingsProblem};
 use serde::Deserialize;
 use serde::de::DeserializeOwned;
 use serde_json::{Map, Value};
@@ -139,15 +139,12 @@ impl Preparation {
     }
 }
 
-/// Adds the shared keys to the accepted keys of an error for an unknown key.
-fn with_keys(error: SettingsError, keys: &[&str]) -> SettingsError {
-    let Some(rest) = error.problem.strip_prefix("unknown field `") else { return error };
-    // Between two names stand the words that serde puts there.
-    let mut names = rest.split('`').step_by(2);
-    let unknown = names.next().unwrap_or_default();
-    let names: Vec<&str> = names.chain(keys.iter().copied()).collect();
-    let problem = format!("unknown field `{unknown}`, expected one of `{}`", names.join("`, `"));
-    SettingsError { problem, ..error }
+/// The error for an unknown key with all the accepted ones, not only those of the kind.
+fn with_keys(mut error: SettingsError, keys: &[&str]) -> SettingsError {
+    if let SettingsProblem::UnknownKey { accepted, .. } = &mut error.problem {
+        accepted.extend(keys.iter().map(|key| (*key).to_owned()));
+    }
+    error
 }
 
 #[cfg(test)]

@@ -52,9 +52,9 @@ pub(crate) fn build(
     let read = SupernetSettings::read(settings)?.of_data(settings, &context.data, &context.objectives)?;
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let saved = read.supernet.as_deref().map(|run| Saved::read(run, &context)).transpose();
-    let saved = saved.map_err(|problem| SettingsError {
-        key: settings.key("supernet"),
-        problem: format!("{problem}; name the run folder of a study of the same space on the same data"),
+    let saved = saved.map_err(|problem| {
+        let advice = "name the run folder of a study of the same space on the same data";
+        SettingsError::rule(settings.key("supernet"), format!("{problem}; {advice}"))
     })?;
     if read.anchors.is_some() {
         let drawn = anchors::draw(context.space.as_ref(), FEWEST_POINTS, context.seed).len();

@@ -1,4 +1,5 @@
-//! Damaged files of every form: the readers answer, they do not panic, and take no memory that the files do not ask for.
+//! Damaged files of every format: readers return data or an error. They neither panic nor allocate more
+//! memory than the file justifies.
 
 use image::ImageFormat;
 use kiln_damage::check_damaged;
@@ -6,7 +7,7 @@ use serde_json::{Value, json};
 
 use crate::folder::{Folder, cifar10, cifar100, idx, image, npy, npz};
 
-/// Opens the data set with `file` damaged, the others whole.
+/// Opens the data set with a damaged `file`. The other files are intact.
 fn check(others: &[(&str, Vec<u8>)], file: &str, valid: &[Vec<u8>], settings: &Value) {
     let folder = Folder::new();
     for (name, bytes) in others {
@@ -19,7 +20,7 @@ fn check(others: &[(&str, Vec<u8>)], file: &str, valid: &[Vec<u8>], settings: &V
 }
 
 #[test]
-fn idx_files() {
+fn damaged_idx_files_do_not_panic() {
     let labels: Vec<u8> = (0..20).map(|i| i % 4).collect();
     let [images, labels] = idx(&labels, 3);
     let settings = json!({
@@ -31,7 +32,7 @@ fn idx_files() {
 }
 
 #[test]
-fn cifar_files() {
+fn damaged_cifar_files_do_not_panic() {
     let settings = json!({ "kind": "cifar", "train": ["a.bin"], "test": 0.2 });
     check(&[], "a.bin", &[cifar10(&[0, 1, 0, 1, 0, 1])], &settings);
     let settings = json!({ "kind": "cifar", "variant": "cifar100", "train": ["a.bin"], "test": 0.2 });
@@ -39,7 +40,7 @@ fn cifar_files() {
 }
 
 #[test]
-fn tables() {
+fn damaged_tables_do_not_panic() {
     let table = "size,color,y\n".to_owned() + &"1.5,red,a\n-2e3,\"blue\",b\n".repeat(8);
     let settings = json!({ "kind": "csv", "file": "t.csv", "target": "y", "categorical": ["color"] });
     check(&[], "t.csv", &[table.clone().into_bytes()], &settings);
@@ -66,7 +67,7 @@ fn tables() {
 }
 
 #[test]
-fn array_files() {
+fn damaged_array_files_do_not_panic() {
     let x = npy(&[12, 2, 2], (0..48).map(|value| value as f32));
     let y = npy(&[12], (0..12).map(|value| i64::from(value % 3)));
     let settings = json!({ "kind": "npy" });
@@ -95,7 +96,7 @@ fn array_files() {
 }
 
 #[test]
-fn images() {
+fn damaged_images_do_not_panic() {
     let red = image(5, 7, [200, 30, 7], ImageFormat::Png);
     let whole: Vec<(String, Vec<u8>)> = ["a/1", "a/2", "a/3", "a/4", "b/2", "b/3", "b/4"]
         .iter()
@@ -114,7 +115,7 @@ fn images() {
     ] {
         check(&whole, &format!("train/b/1.{ending}"), &[image(5, 7, [200, 30, 7], format)], &settings);
     }
-    // Without a stated size the first image decides.
+    // Without a configured size, the first image sets it.
     let settings = json!({ "kind": "images", "color": "gray" });
     check(&whole, "train/a/1.png", &[red], &settings);
 }

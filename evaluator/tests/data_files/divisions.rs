@@ -1,4 +1,4 @@
-//! Splits of one's own: files, a column, groups, time.
+//! Splits that the user defines: by files, by a column, by groups, by time.
 
 use std::collections::BTreeSet;
 
@@ -13,7 +13,7 @@ fn sizes(data: &DataSet) -> [usize; 3] {
     SPLITS.map(|split| data.split(split).len())
 }
 
-/// 60 lines: `x` counts them, 12 patients have 5 each, days fall from line to line.
+/// 60 lines. `x` counts them, each of 12 patients has 5 of them, and the day decreases from line to line.
 fn folder() -> Folder {
     let folder = Folder::new();
     let row = |row: usize| {
@@ -36,7 +36,7 @@ fn csv(split: &Value) -> Value {
 }
 
 #[test]
-fn a_column_says_who_is_where() {
+fn split_column_assigns_examples() {
     let data = folder().open(&csv(&json!({ "column": "part" }))).unwrap();
     assert_eq!(sizes(&data), [30, 15, 15]);
     assert!(data.split(Split::Test).iter().all(|row| row % 4 == 3));
@@ -49,7 +49,7 @@ fn a_column_says_who_is_where() {
 }
 
 #[test]
-fn folds_are_splits() {
+fn fold_columns_assign_examples() {
     let data = folder().open(&csv(&json!({ "column": "fold", "validation": [3], "test": ["4"] }))).unwrap();
     assert_eq!(sizes(&data), [36, 12, 12]);
     assert!(data.split(Split::Test).iter().all(|row| row % 5 == 4));
@@ -62,7 +62,7 @@ fn folds_are_splits() {
 }
 
 #[test]
-fn a_patient_is_never_on_both_sides() {
+fn groups_are_never_divided_between_splits() {
     for seed in 0..5 {
         let mut settings = csv(&json!({ "group": "patient" }));
         settings["split_seed"] = json!(seed);
@@ -85,9 +85,9 @@ fn a_patient_is_never_on_both_sides() {
 }
 
 #[test]
-fn the_past_trains_and_the_future_tests() {
+fn time_split_trains_on_past_and_tests_on_future() {
     let data = folder().open(&csv(&json!({ "time": "day" }))).unwrap();
-    // The first line is the latest day.
+    // The first line has the latest day.
     let [train, validation, test] = SPLITS.map(|split| data.split(split).to_vec());
     assert_eq!([train.len(), validation.len(), test.len()], [38, 10, 12]);
     assert!(test.iter().all(|row| validation.iter().all(|earlier| earlier > row)));
@@ -99,7 +99,7 @@ fn the_past_trains_and_the_future_tests() {
 }
 
 #[test]
-fn a_validation_file_is_used() {
+fn validation_file_becomes_validation_split() {
     let folder = folder();
     folder.put("judge.csv", "y,x,patient,part,fold,day\n1,500,,,,\n0,501,,,,\n");
     let settings = json!({

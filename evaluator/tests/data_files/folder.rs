@@ -1,4 +1,4 @@
-//! A folder with small files of every form.
+//! A folder with small files of every format.
 
 use std::fs;
 use std::path::{Path, PathBuf};
@@ -35,7 +35,7 @@ impl Folder {
         open(settings, Some(self.path()))
     }
 
-    /// What is said of data that cannot be opened, without the folder.
+    /// The error for data that cannot be opened, without the name of the folder.
     pub(crate) fn refused(&self, settings: &Value) -> String {
         let error = self.open(settings).unwrap_err();
         let source = std::error::Error::source(&error).map_or(String::new(), |source| format!(": {source}"));
@@ -43,7 +43,7 @@ impl Folder {
     }
 }
 
-/// Opens a data set with these settings, `kind` among them.
+/// Opens a data set with these settings, which include `kind`.
 pub(crate) fn open(settings: &Value, folder: Option<&Path>) -> Result<Arc<DataSet>, DataError> {
     let mut table = settings.as_object().unwrap().clone();
     let kind = table.remove("kind").unwrap();
@@ -51,7 +51,7 @@ pub(crate) fn open(settings: &Value, folder: Option<&Path>) -> Result<Arc<DataSe
     DataRegistry::builtin().open(kind.as_str().unwrap(), &Opening::new(&settings, folder))
 }
 
-/// CIFAR-10 records with these labels; the pixels of record `i` are `i`, `i + 1` and so on.
+/// CIFAR-10 records with these labels. Record `i` has the pixels `i`, `i + 1` and so on.
 pub(crate) fn cifar10(labels: &[u8]) -> Vec<u8> {
     let record = |(index, label): (usize, &u8)| {
         [*label].into_iter().chain((0..3072).map(move |pixel| ((index + pixel) % 256) as u8))
@@ -96,8 +96,8 @@ pub(crate) fn idx(labels: &[u8], side: u32) -> [Vec<u8>; 2] {
     [images, file]
 }
 
-/// An archive of arrays as NumPy writes it: `savez`, or `savez_compressed` where it is deflated. Local
-/// headers have the field of 64 bits that NumPy forces.
+/// An archive of arrays as NumPy writes it: `savez`, or `savez_compressed` when it is deflated. Local headers
+/// have the 64-bit field that NumPy always writes.
 pub(crate) fn npz(arrays: &[(&str, Vec<u8>)], is_deflated: bool) -> Vec<u8> {
     let (mut archive, mut directory) = (Vec::new(), Vec::new());
     for (name, bytes) in arrays {

@@ -1,4 +1,4 @@
-//! Images are read as a viewer shows them, whatever their kind, and folders as the world lays them out.
+//! Images are read as a viewer shows them, in every file format, from folders in the usual layouts.
 
 use image::{DynamicImage, ImageBuffer, ImageFormat, Luma, LumaA, Rgb, RgbImage, Rgba};
 use kiln_evaluator::data::{DataSet, Split};
@@ -27,7 +27,7 @@ fn settings() -> Value {
     json!({ "kind": "images", "test": 0.25, "validation": 0.3 })
 }
 
-/// The example that is read of `bytes` in a file of this ending, alone in the test split.
+/// Reads `bytes` from a file with this extension as the only example of the test split.
 fn read(ending: &str, bytes: &[u8], extra: &Value) -> Vec<f32> {
     let folder = folder();
     folder.put(&format!("test/a/x.{ending}"), bytes);
@@ -48,26 +48,26 @@ fn turned(jpeg: &[u8], orientation: u8) -> Vec<u8> {
 }
 
 #[test]
-fn orientation_is_applied() {
-    // As a camera on its side stores it: 6 rows of 4 pixels, the upper half white.
+fn exif_orientation_is_applied() {
+    // The pixels that a camera held sideways stores: 6 rows of 4 pixels, the upper half white.
     let stored = RgbImage::from_fn(4, 6, |_, y| Rgb(if y < 3 { [255; 3] } else { [0; 3] }));
     let jpeg = encoded(stored, ImageFormat::Jpeg);
     let gray = json!({ "color": "gray", "size": [4, 6] });
-    // Turned to the right, the upper half is the right half; turned to the left, the left one.
+    // Rotated right, the upper half becomes the right half. Rotated left, it becomes the left half.
     for (orientation, left, right) in [(6, 0.0, 255.0), (8, 255.0, 0.0)] {
         let values = read("jpg", &turned(&jpeg, orientation), &gray);
         for row in values.chunks_exact(6) {
             assert!((row[0] - left).abs() < 16.0 && (row[5] - right).abs() < 16.0, "{orientation}: {row:?}");
         }
     }
-    // Its size is that of the picture as it is shown.
+    // The size is that of the rotated picture.
     let values = read("jpg", &turned(&jpeg, 6), &json!({ "color": "gray" }));
     assert_eq!(values.len(), 24);
 }
 
 #[test]
-fn transparency_lies_on_the_stated_background() {
-    // A drawing that is in the alpha channel alone: black everywhere, opaque on the left.
+fn transparent_pixels_show_configured_background() {
+    // A drawing in the alpha channel alone: black everywhere, opaque on the left.
     let drawing = ImageBuffer::from_fn(6, 4, |x, _| Rgba([0, 0, 0, if x < 3 { 255 } else { 0_u8 }]));
     for (ending, format) in
         [("png", ImageFormat::Png), ("webp", ImageFormat::WebP), ("tiff", ImageFormat::Tiff)]
@@ -88,7 +88,7 @@ fn transparency_lies_on_the_stated_background() {
 }
 
 #[test]
-fn sixteen_bits_are_kept() {
+fn sixteen_bit_images_keep_precision() {
     let fine = ImageBuffer::from_fn(6, 4, |x, _| Luma([(1000 + x) as u16]));
     let values = read("png", &encoded(fine.clone(), ImageFormat::Png), &json!({ "color": "gray" }));
     let expected: Vec<f32> = (0..6_u16).map(|x| f32::from(1000 + x) / 257.0).collect();
@@ -99,7 +99,7 @@ fn sixteen_bits_are_kept() {
     assert_eq!(tiff, values);
 }
 
-/// A TIFF of 6 x 4 pixels with these samples; `tags` are further ones, each with its values.
+/// A TIFF of 6 x 4 pixels with these samples. `tags` adds further tags with their values.
 fn tiff(photometric: u16, bits: u16, samples: u16, tags: &[(u16, Vec<u16>)], data: &[u8]) -> Vec<u8> {
     let one = |tag, value: usize| (tag, vec![value as u16]);
     let mut all = vec![one(256, 6), one(257, 4), (258, vec![bits; samples.into()]), one(259, 1)];
@@ -135,22 +135,22 @@ fn tiff(photometric: u16, bits: u16, samples: u16, tags: &[(u16, Vec<u16>)], dat
 }
 
 #[test]
-fn tiff_of_palettes_opacity_inks_and_few_bits_are_read() {
-    // Red, green and blue of two colors, in 16 bits each, and 254 that are not used.
+fn tiff_with_palette_alpha_cmyk_or_few_bits_is_read() {
+    // Red, green and blue of two colors, in 16 bits each, and 254 unused entries.
     let mut map = vec![0_u16; 768];
     (map[0], map[257], map[512]) = (0xFFFF, 0x8080, 0x4040);
     let indices: Vec<u8> = (0..24).map(|index| u8::from(index % 6 > 2)).collect();
     let pixel = |values: &[f32], at: usize| [values[at], values[24 + at], values[48 + at]];
     let values = read("tif", &tiff(3, 8, 1, &[(320, map.clone())], &indices), &json!({}));
     assert_eq!((pixel(&values, 0), pixel(&values, 23)), ([255.0, 0.0, 64.0], [0.0, 128.0, 0.0]));
-    // The same with opacity: the last column is transparent.
+    // The same with an alpha channel: the last column is transparent.
     let both: Vec<u8> = (0..24).flat_map(|at| [indices[at], if at % 6 == 5 { 0 } else { 255 }]).collect();
     let file = tiff(3, 8, 2, &[(320, map), (338, vec![2])], &both);
     let values = read("tif", &file, &json!({ "background": [1, 2, 3] }));
     assert_eq!((pixel(&values, 4), pixel(&values, 5)), ([0.0, 128.0, 0.0], [1.0, 2.0, 3.0]));
     let values = read("tif", &tiff(1, 8, 2, &[(338, vec![2])], &both), &json!({ "background": "white" }));
     assert_eq!((pixel(&values, 4), pixel(&values, 5)), ([1.0; 3], [255.0; 3]));
-    // Two pixels a byte, of 16 levels.
+    // Two pixels in each byte, 16 levels.
     let values = read("tif", &tiff(1, 4, 1, &[], &[0x0F; 12]), &json!({ "color": "gray" }));
     assert!(values[0].abs() < 1e-6 && (values[1] - 255.0).abs() < 1e-6, "{values:?}");
     let inks = [0, 128, 255, 0].repeat(24);
@@ -167,7 +167,7 @@ fn tiff_of_palettes_opacity_inks_and_few_bits_are_read() {
 }
 
 #[test]
-fn images_of_every_kind_are_read() {
+fn every_image_format_is_read() {
     let picture = RgbImage::from_fn(6, 4, |x, y| Rgb([40 * x as u8, 60 * y as u8, 200]));
     let expected = read("png", &encoded(picture.clone(), ImageFormat::Png), &json!({}));
     assert_eq!((expected[5], expected[24 + 18], expected[48]), (200.0, 180.0, 200.0));
@@ -179,7 +179,7 @@ fn images_of_every_kind_are_read() {
     ] {
         assert_eq!(read(ending, &encoded(picture.clone(), format), &json!({})), expected, "{ending}");
     }
-    // A GIF has a palette; of several frames the first counts.
+    // A GIF has a palette, and its first frame is read.
     let mut bytes = Vec::new();
     let mut encoder = image::codecs::gif::GifEncoder::new(&mut bytes);
     for color in [[200, 100, 0, 255], [0, 0, 0, 255]] {
@@ -191,7 +191,7 @@ fn images_of_every_kind_are_read() {
 }
 
 #[test]
-fn cut_files_are_refused_by_name_all_in_one_message() {
+fn truncated_images_are_listed_in_one_error() {
     let folder = folder();
     let noise =
         RgbImage::from_fn(6, 4, |x, y| Rgb([(37 * x + 91 * y) as u8, (53 * x) as u8, (29 * y) as u8]));
@@ -235,7 +235,7 @@ fn cut_files_are_refused_by_name_all_in_one_message() {
 }
 
 #[test]
-fn what_systems_leave_is_passed_over() {
+fn system_files_in_image_folders_are_ignored() {
     let folder = folder();
     for name in ["Thumbs.db", "desktop.ini", ".DS_Store", "._0.png", ".hidden/1.png", "__MACOSX/x"] {
         folder.put(&format!("train/a/{name}"), "x");
@@ -251,7 +251,7 @@ fn what_systems_leave_is_passed_over() {
 }
 
 #[test]
-fn splits_are_folders_as_the_world_lays_them_out() {
+fn split_folders_in_usual_layouts_are_recognized() {
     let sizes =
         |data: &DataSet| [Split::Train, Split::Validation, Split::Test].map(|split| data.split(split).len());
     let folder = folder();
@@ -271,7 +271,7 @@ fn splits_are_folders_as_the_world_lays_them_out() {
     folder.put("val/a/1.png", image(4, 6, [9, 9, 9], ImageFormat::Png));
     assert!(folder.refused(&json!({ "kind": "images" })).contains("`valid` beside `val`"));
 
-    // Classes alone.
+    // Class folders without folders for splits.
     let folder = Folder::new();
     for index in 0..5 {
         folder.put(&format!("cat/{index}.png"), image(2, 2, [index, 0, 0], ImageFormat::Png));
@@ -284,13 +284,13 @@ fn splits_are_folders_as_the_world_lays_them_out() {
 }
 
 #[test]
-fn copies_across_splits_and_empty_channels_are_found() {
+fn duplicates_across_splits_and_empty_channels_are_noted() {
     let folder = folder();
     folder.put("test/a/copy.png", image(4, 6, [250, 0, 0], ImageFormat::Png));
     let found = folder.open(&json!({ "kind": "images", "validation": 0.3 })).unwrap().findings().join("\n");
     assert!(found.contains("1 of 1 test examples have exactly the inputs of a "), "{found}");
 
-    // What the alpha channel alone shows is gone on a black background.
+    // A drawing in the alpha channel alone disappears on a black background.
     let folder = Folder::new();
     for index in 0..5 {
         let drawing = ImageBuffer::from_fn(3, 3, |x, _| Rgba([0, 0, 0, if x < index { 255 } else { 0_u8 }]));
@@ -303,7 +303,7 @@ fn copies_across_splits_and_empty_channels_are_found() {
 }
 
 #[test]
-fn progress_is_reported_and_ends() {
+fn image_reading_reports_progress_to_end() {
     use std::sync::Mutex;
 
     use kiln_evaluator::data::{DataRegistry, Opening};

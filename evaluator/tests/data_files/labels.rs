@@ -1,18 +1,18 @@
-//! Labels as libraries write them: from 1 on, names, one-hot rows, columns, half precision.
+//! Labels as other libraries write them: counted from 1, names, one-hot rows, columns, half precision.
 
 use kiln_evaluator::data::{DataSet, Split};
 use serde_json::{Value, json};
 
 use crate::folder::{Folder, idx, npy, npz};
 
-/// A `.npy` file with this description of its elements.
+/// A `.npy` file with this element type in its header.
 fn raw_npy(description: &str, shape: &str, is_fortran: bool, bytes: &[u8]) -> Vec<u8> {
     let order = if is_fortran { "True" } else { "False" };
     let text = format!("{{'descr': '{description}', 'fortran_order': {order}, 'shape': {shape}, }}\n");
     [b"\x93NUMPY\x01\0".as_slice(), &(text.len() as u16).to_le_bytes(), text.as_bytes(), bytes].concat()
 }
 
-/// Inputs of 12 examples beside these labels.
+/// Inputs of 12 examples with these labels.
 fn arrays(y: &[u8]) -> Folder {
     let folder = Folder::new();
     folder.put("x.npy", npy(&[12, 2], (0..24).map(|value| value as f32)));
@@ -27,7 +27,7 @@ fn labels(data: &DataSet) -> Vec<u32> {
 const EXPECTED: [u32; 12] = [0, 1, 2, 0, 1, 2, 0, 1, 2, 0, 1, 2];
 
 #[test]
-fn labels_from_one_are_as_many_classes_as_there_are() {
+fn labels_counted_from_one_give_right_number_of_classes() {
     let folder = arrays(&npy(&[12], (0..12).map(|i| i64::from(i % 3 + 1))));
     let data = folder.open(&json!({ "kind": "npy", "test": 0.25, "validation": 0.3 })).unwrap();
     assert_eq!(
@@ -54,14 +54,14 @@ fn labels_from_one_are_as_many_classes_as_there_are() {
 }
 
 #[test]
-fn a_label_that_no_example_has_is_reported() {
+fn unused_label_is_noted() {
     let folder = arrays(&npy(&[12], (0..12).map(|i| [0_i64, 1, 4][i % 3])));
     let data = folder.open(&json!({ "kind": "npy", "test": 0.25, "validation": 0.3 })).unwrap();
     assert_eq!(data.notes(), ["no example has the label 2, 3: 2 of 5 classes cannot be learned"]);
 }
 
 #[test]
-fn names_columns_and_one_hot_rows_are_labels() {
+fn names_columns_and_one_hot_rows_are_read_as_labels() {
     let settings = json!({ "kind": "npy", "test": 0.25, "validation": 0.3 });
     let unicode: Vec<u8> = EXPECTED
         .iter()
@@ -86,14 +86,14 @@ fn names_columns_and_one_hot_rows_are_labels() {
             (names, EXPECTED.as_slice())
         );
     }
-    // Column after column, as `numpy.asfortranarray` writes it.
+    // Column-major order, as `numpy.asfortranarray` writes it.
     let columns: Vec<u8> = (0..36).map(|i| u8::from(i % 12 % 3 == i / 12)).collect();
     let data = arrays(&raw_npy("|u1", "(12, 3)", true, &columns)).open(&settings).unwrap();
     assert_eq!(labels(&data), EXPECTED);
 }
 
 #[test]
-fn half_precision_is_read() {
+fn half_precision_arrays_are_read() {
     let halves: Vec<u8> = (0..24_u16).flat_map(|i| (0x3C00 + (i << 4)).to_le_bytes()).collect();
     let folder = arrays(&npy(&[12], EXPECTED.map(i64::from)));
     folder.put("x.npy", raw_npy("<f2", "(12, 2)", false, &halves));
@@ -102,7 +102,7 @@ fn half_precision_is_read() {
 }
 
 #[test]
-fn arrays_of_an_archive_are_read() {
+fn npz_archive_arrays_are_read() {
     let x = npy(&[12, 2], (0..24).map(|value| value as f32));
     let y = npy(&[12], EXPECTED.map(i64::from));
     let shares = json!({ "test": 0.25, "validation": 0.3 });
@@ -127,7 +127,8 @@ fn arrays_of_an_archive_are_read() {
             );
         }
         let said = folder.refused(&json!({ "kind": "npy", "x": "data.npz:images", "y": "data.npz" }));
-        let expected = "data.npz: the archive: found no array `images`, expected one of `x`, `y`, `y_new`, such as `FILE.npz:x`";
+        let expected = "data.npz: the archive: found no array `images`, expected one of `x`, `y`, `y_new`, \
+                        such as `FILE.npz:x`";
         assert_eq!(said, expected);
         let bytes = npz(&[("x", x.clone()), ("y", y.clone())], is_deflated);
         folder.put("data.npz", &bytes[..bytes.len() - 30]);
@@ -137,7 +138,7 @@ fn arrays_of_an_archive_are_read() {
 }
 
 #[test]
-fn what_cannot_be_read_is_refused_with_advice() {
+fn unreadable_arrays_are_refused_with_advice() {
     let settings = json!({ "kind": "npy" });
     let objects = arrays(&raw_npy("|O", "(12,)", false, b"\x80")).refused(&settings);
     assert!(objects.contains("not Python objects; convert names to text with `astype(str)`"), "{objects}");
@@ -151,8 +152,8 @@ fn what_cannot_be_read_is_refused_with_advice() {
 }
 
 #[test]
-fn a_limit_takes_its_number_and_rare_classes_are_reported() {
-    // 1740 examples of which one class has 1 and another 2.
+fn limit_selects_exact_number_and_notes_rare_classes() {
+    // 1740 examples. One class has 1 example, and another has 2.
     let class = |i: u32| {
         if i == 0 {
             11

@@ -1,4 +1,4 @@
-//! Data sets from files: every form that users have, what is said of wrong ones, and damaged ones.
+//! Data sets from files: every supported format, the errors for wrong files, and damaged files.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 

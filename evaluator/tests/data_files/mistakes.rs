@@ -1,11 +1,11 @@
-//! What is said of wrong files: one message with the file, the place, what was found and what was expected.
+//! Errors for wrong files: one message with the file, the place, what was found and what was expected.
 
 use image::ImageFormat;
 use serde_json::{Value, json};
 
 use crate::folder::{Folder, cifar10, idx, image, npy};
 
-/// Every message that `settings` give on a folder with these files must begin and end so.
+/// Checks the beginning and the end of every error that `settings` cause on a folder with these files.
 fn check(files: &[(&str, Vec<u8>)], settings: &Value, start: &str, end: &str) {
     let folder = Folder::new();
     for (name, bytes) in files {
@@ -17,9 +17,11 @@ fn check(files: &[(&str, Vec<u8>)], settings: &Value, start: &str, end: &str) {
 }
 
 #[test]
-fn idx_files() {
+fn wrong_idx_files_are_refused() {
     let [images, labels] = idx(&[0, 1, 0, 1], 3);
-    let settings = json!({ "kind": "idx", "test_images": "train-images-idx3-ubyte", "test_labels": "train-labels-idx1-ubyte" });
+    let settings = json!({
+        "kind": "idx", "test_images": "train-images-idx3-ubyte", "test_labels": "train-labels-idx1-ubyte",
+    });
     let case = |images: &[u8], labels: &[u8], start: &str, end: &str| {
         let files =
             [("train-images-idx3-ubyte", images.to_vec()), ("train-labels-idx1-ubyte", labels.to_vec())];
@@ -73,7 +75,7 @@ fn idx_files() {
 }
 
 #[test]
-fn gzip_files() {
+fn wrong_gzip_files_are_refused() {
     let [images, labels] = idx(&[0, 1], 3);
     let settings = json!({ "kind": "idx" });
     let files = [("train-images-idx3-ubyte.gz", images), ("train-labels-idx1-ubyte", labels)];
@@ -86,7 +88,7 @@ fn gzip_files() {
 }
 
 #[test]
-fn cifar_files() {
+fn wrong_cifar_files_are_refused() {
     let good = cifar10(&[1, 2, 3, 9]);
     let settings = json!({ "kind": "cifar", "train": ["a.bin"], "test": 0.2 });
     let case =
@@ -106,7 +108,7 @@ fn cifar_files() {
 }
 
 #[test]
-fn image_folders() {
+fn wrong_image_folders_are_refused() {
     let settings = json!({ "kind": "images", "size": [4, 4] });
     let red = image(4, 4, [200, 0, 0], ImageFormat::Png);
     let case = |files: &[(&str, Vec<u8>)], start: &str, end: &str| check(files, &settings, start, end);
@@ -115,7 +117,7 @@ fn image_folders() {
     case(&[("train/a.png", red.clone())], "train: folder: found 0 folders", "one for each class");
     let two = [("train/a/1.png", red.clone()), ("train/b/1.png", red.clone())];
     let with = |name: &'static str, bytes: Vec<u8>| [&two[..], &[(name, bytes)]].concat();
-    // All files in one message, which begins with the folder.
+    // One message names all files and begins with the folder.
     let damaged = |file: &'static str, bytes: &[u8], why: &str| {
         let folder = Folder::new();
         for (name, bytes) in with(file, bytes.to_vec()) {
@@ -136,7 +138,7 @@ fn image_folders() {
 }
 
 #[test]
-fn tables() {
+fn wrong_tables_are_refused() {
     let settings = json!({ "kind": "csv", "file": "t.csv", "target": "y" });
     let case = |text: &str, start: &str, end: &str| check(&[("t.csv", text.into())], &settings, start, end);
     case("", "t.csv: line 1: found no column `y`", "");
@@ -175,7 +177,7 @@ fn tables() {
 }
 
 #[test]
-fn array_files() {
+fn wrong_array_files_are_refused() {
     let x = npy(&[4, 2], (0..8).map(|value| value as f32));
     let y = npy(&[4], [0_i64, 1, 0, 1]);
     let settings = json!({ "kind": "npy" });

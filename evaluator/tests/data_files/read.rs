@@ -1,4 +1,4 @@
-//! What is read from each form of files.
+//! What is read from each file format.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -15,7 +15,7 @@ fn labels(data: &DataSet, split: Split) -> Vec<u32> {
 }
 
 #[test]
-fn cifar_records() {
+fn cifar_records_are_read() {
     let folder = Folder::new();
     let batch: Vec<u8> = (0..20).map(|i| i % 10).collect();
     for number in 1..=5 {
@@ -35,19 +35,22 @@ fn cifar_records() {
 
     folder
         .put("batches.meta.txt", "airplane\nautomobile\nbird\ncat\ndeer\ndog\nfrog\nhorse\nship\ntruck\n\n");
-    let data = folder.open(&json!({ "kind": "cifar", "train": ["data_batch_2.bin", "data_batch_4.bin"], "test": 0.5, "validation": 0.5 })).unwrap();
+    let settings = json!({
+        "kind": "cifar", "train": ["data_batch_2.bin", "data_batch_4.bin"], "test": 0.5, "validation": 0.5,
+    });
+    let data = folder.open(&settings).unwrap();
     assert_eq!(data.targets().names()[9], "truck");
     assert_eq!(data.split(Split::Test).len(), 20, "held out of the training files");
 }
 
 #[test]
-fn both_labels_of_cifar100() {
+fn cifar100_fine_and_coarse_labels_are_read() {
     let folder = Folder::new();
     let pairs: Vec<[u8; 2]> = (0..100).map(|fine| [fine % 20, fine]).collect();
     folder.put("train.bin", cifar100(&pairs));
     folder.put("test.bin", cifar100(&[[3, 99]]));
     let fine = folder.open(&json!({ "kind": "cifar", "variant": "cifar100", "validation": 0.4 }));
-    // One example a class: 40 % of one rounds to none, so nothing is left to judge by.
+    // One example in each class: 40 % of one rounds to zero, so the validation split would be empty.
     assert!(fine.unwrap_err().to_string().contains("0 validation"));
     let fine = folder.open(&json!({ "kind": "cifar", "variant": "cifar100", "validation": 0.6 }));
     assert!(fine.unwrap_err().to_string().contains("0 training"));
@@ -60,7 +63,7 @@ fn both_labels_of_cifar100() {
 }
 
 #[test]
-fn folders_of_images() {
+fn image_folders_are_read() {
     let folder = Folder::new();
     for index in 0..10 {
         folder.put(&format!("train/red/{index}.png"), image(4, 6, [200, index, 0], ImageFormat::Png));
@@ -78,7 +81,8 @@ fn folders_of_images() {
 
     folder.put("train/red/large.png", image(9, 9, [200, 0, 0], ImageFormat::Png));
     let said = folder.refused(&json!({ "kind": "images" }));
-    let expected = "1 of 22 files cannot be read: `train/red/large.png` (9 x 9 pixels, expected 4 x 6 as in the first image; \
+    let expected = "1 of 22 files cannot be read: `train/red/large.png` (9 x 9 pixels, expected 4 x 6 as in \
+                    the first image; \
                     set `size = [height, width]` to resize)";
     assert!(said.ends_with(expected), "{said}");
     let settings = json!({ "kind": "images", "size": [5, 3], "color": "gray" });
@@ -88,7 +92,7 @@ fn folders_of_images() {
 }
 
 #[test]
-fn tables_of_classes() {
+fn tables_with_classes_are_read() {
     let folder = Folder::new();
     let row = |row: usize| {
         let (color, kind) = (["red", "blue"][row % 2], ["10", "9", "\"b, c\""][row % 3]);
@@ -97,7 +101,8 @@ fn tables_of_classes() {
     let table = "id,size,color,kind\n".to_owned() + &(0..30).map(row).collect::<String>();
     folder.put("table.csv", table);
     let settings = json!({
-        "kind": "csv", "file": "table.csv", "target": "kind", "features": ["size", "color"], "categorical": ["color"]
+        "kind": "csv", "file": "table.csv", "target": "kind",
+        "features": ["size", "color"], "categorical": ["color"]
     });
     let data = folder.open(&settings).unwrap();
     assert_eq!(data.shape(), Shape::vector(4));
@@ -116,7 +121,7 @@ fn tables_of_classes() {
 }
 
 #[test]
-fn tables_of_values() {
+fn tables_with_values_are_read() {
     let folder = Folder::new();
     let rows = (0..40).map(|row| format!("{row};{};{}", 2 * row, 100 - row)).collect::<Vec<_>>().join("\n");
     folder.put("table.csv", format!("\u{feff}x;y;z\n{rows}"));
@@ -137,7 +142,7 @@ fn tables_of_values() {
 }
 
 #[test]
-fn arrays() {
+fn arrays_are_read() {
     let folder = Folder::new();
     folder.put("x.npy", npy(&[40, 2, 3, 2], (0..480).map(|value| value as u8)));
     folder.put("y.npy", npy(&[40], (0..40).map(|value| i64::from(value % 4))));
@@ -156,6 +161,8 @@ fn arrays() {
         folder.open(&json!({ "kind": "npy", "x": "a.npy", "y": "b.npy", "task": "regression" })).unwrap();
     assert_eq!((data.shape(), data.values(2)), (Shape::vector(3), [1.0, 1.25].as_slice()));
     assert!(matches!(data.targets(), Targets::Values { names, .. } if names.len() == 2));
-    let files = json!({ "kind": "npy", "x": "a.npy", "y": "b.npy", "test_x": "a.npy", "test_y": "b.npy", "task": "regression" });
+    let files = json!({
+        "kind": "npy", "x": "a.npy", "y": "b.npy", "test_x": "a.npy", "test_y": "b.npy", "task": "regression",
+    });
     assert_eq!(folder.open(&files).unwrap().split(Split::Test).len(), 40);
 }

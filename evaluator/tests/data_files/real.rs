@@ -1,4 +1,4 @@
-//! Real files, where the environment variable `KILN_DATA` names their folder.
+//! Real data sets, in the folder that the environment variable `KILN_DATA` names.
 
 use std::env;
 use std::fs;
@@ -10,17 +10,15 @@ use serde_json::json;
 
 use crate::folder::{Folder, open};
 
-fn data(test: &str) -> Option<PathBuf> {
-    let folder = env::var_os("KILN_DATA").map(PathBuf::from);
-    if folder.is_none() {
-        eprintln!("{test}: skipped, KILN_DATA does not name the folder of data sets");
-    }
-    folder
+/// The folder of real data. Tests that need it are marked `ignore`, and run where `KILN_DATA` is set.
+fn data() -> PathBuf {
+    env::var_os("KILN_DATA").map(PathBuf::from).expect("`KILN_DATA` names the folder of real data")
 }
 
 #[test]
-fn cifar10_as_it_was_published() {
-    let Some(folder) = data("cifar10_as_it_was_published") else { return };
+#[ignore = "needs KILN_DATA: CIFAR-10"]
+fn published_cifar10_is_read() {
+    let folder = data();
     let settings = json!({ "kind": "cifar", "train": ["data_batch_1_first4000.bin"], "test": 0.25 });
     let data = open(&settings, Some(&folder.join("cifar10"))).unwrap();
     assert_eq!(data.shape(), Shape::new(3, 32, 32));
@@ -38,13 +36,14 @@ fn cifar10_as_it_was_published() {
 }
 
 #[test]
-fn tables_as_they_were_published() {
-    let Some(folder) = data("tables_as_they_were_published") else { return };
+#[ignore = "needs KILN_DATA: the UCI tables"]
+fn published_uci_tables_are_read() {
+    let folder = data();
     for (file, rows, features, classes) in
         [("iris", 150, 4, 3), ("wine_data", 178, 13, 3), ("breast_cancer", 569, 30, 2)]
     {
         let text = fs::read_to_string(folder.join("uci_tabular").join(format!("{file}.csv"))).unwrap();
-        // The first line says how many there are, where others name the columns.
+        // The first line holds counts instead of column names.
         let (_, lines) = text.split_once('\n').unwrap();
         let names: Vec<String> = (0..features).map(|i| format!("x{i}")).collect();
         let own = Folder::new();

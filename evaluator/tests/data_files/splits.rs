@@ -1,4 +1,4 @@
-//! What the splits may depend on: the training split alone gives the normalization.
+//! What splits may depend on. Normalization depends on the training split alone.
 
 use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
 use kiln_export::InputRecord;
@@ -22,13 +22,14 @@ fn raw(value: impl Fn(usize) -> f32) -> RawData {
 }
 
 #[test]
-fn normalization_comes_from_the_training_split_alone() {
+fn normalization_depends_on_training_split_alone() {
     let sizes = Sizes { test: 0.0, validation: 0.2, seed: 3, limit: None };
     let data = DataSet::new(raw(|i| i as f32), &sizes, Augmentation::default()).unwrap();
     let held_out: Vec<u32> =
         [Split::Validation, Split::Test].iter().flat_map(|split| data.split(*split)).copied().collect();
     assert_eq!(held_out.len(), 36, "two of ten in each of eight groups, and the test split");
-    // Of the held-out examples only the inputs change: the strata of a regression follow its targets.
+    // The held-out examples get other inputs and keep their targets, because the strata of a regression
+    // follow from the targets.
     let mut other = raw(|i| i as f32);
     for index in held_out {
         other.examples[index as usize] = 1e6;
@@ -40,7 +41,7 @@ fn normalization_comes_from_the_training_split_alone() {
 }
 
 #[test]
-fn values_of_the_test_split_do_not_move_the_targets_scale() {
+fn target_scale_does_not_depend_on_test_split() {
     let sizes = Sizes { test: 0.0, validation: 0.25, seed: 3, limit: None };
     let data = DataSet::new(raw(|i| i as f32), &sizes, Augmentation::default()).unwrap();
     let other = DataSet::new(
@@ -54,7 +55,7 @@ fn values_of_the_test_split_do_not_move_the_targets_scale() {
 }
 
 #[test]
-fn data_without_enough_examples_are_refused() {
+fn too_few_examples_are_refused() {
     let mut few = raw(|i| i as f32);
     few.examples.truncate(2);
     few.targets =

@@ -1,5 +1,5 @@
-//! Tables as people have them: gaps, text, dates, indices, other signs and encodings, and numbers far from
-//! zero.
+//! Tables as users have them: gaps, text, dates, indices, other separators and encodings, and numbers far
+//! from zero.
 
 use kiln_evaluator::data::{DataSet, Split, Targets};
 use serde_json::{Value, json};
@@ -25,9 +25,8 @@ fn class(row: usize) -> &'static str {
 }
 
 #[test]
-fn columns_that_need_a_decision_are_named_in_one_message_and_two_edits_do() {
-    // Thirty columns: an index without a name, numbers, gaps, booleans, text, dates, an identifier, an empty
-    // one.
+fn open_columns_are_listed_in_one_error_and_settled_in_two_edits() {
+    // Thirty columns: an unnamed index, numbers, gaps, booleans, text, dates, an identifier, an empty column.
     let mut header = vec![String::new()];
     header.extend((0..20).map(|column| format!("x{column}")));
     header
@@ -58,11 +57,12 @@ fn columns_that_need_a_decision_are_named_in_one_message_and_two_edits_do() {
         "`seen` (it holds times, such as `2024-05-01T08:00`)",
         "`key` (text that is different in almost every line, such as `id-0` in line 2)",
         "`void` (it is empty)",
-        "settings that decide it: categorical = [\"color\", \"town\"], ignore = [\"\", \"seen\", \"key\", \"void\"], missing = \"mean\"",
+        "settings that decide it: categorical = [\"color\", \"town\"], ignore = [\"\", \"seen\", \"key\", \
+         \"void\"], missing = \"mean\"",
     ] {
         assert!(said.contains(part), "{part}: {said}");
     }
-    // The message can be pasted.
+    // The settings in the message can be pasted into the config.
     let decided = csv(&json!({
         "categorical": ["color", "town"], "ignore": ["", "seen", "key", "void"], "missing": "mean"
     }));
@@ -90,7 +90,7 @@ fn columns_that_need_a_decision_are_named_in_one_message_and_two_edits_do() {
 }
 
 #[test]
-fn gaps_are_filled_from_the_training_split_and_told() {
+fn gaps_are_filled_from_training_split_and_noted() {
     let row = |row: usize| {
         let x = ["3", "null", "1", "3", "?", "-99", "2"][row % 7];
         format!("{x},{row},{}", class(row))
@@ -127,7 +127,7 @@ fn gaps_are_filled_from_the_training_split_and_told() {
 }
 
 #[test]
-fn an_index_without_a_name_and_an_empty_column_at_the_end_are_refused() {
+fn unnamed_index_and_trailing_empty_column_are_refused() {
     let folder =
         table(",a,b,y", 40, |row| format!("{row},{},{},{}", row * 7 % 5, row * 3 % 4, ["u", "v"][row / 20]));
     let said = folder.refused(&csv(&json!({})));
@@ -141,7 +141,7 @@ fn an_index_without_a_name_and_an_empty_column_at_the_end_are_refused() {
 }
 
 #[test]
-fn suspicious_columns_are_noted_unless_features_names_them() {
+fn suspicious_columns_are_noted_unless_listed_in_features() {
     let row = |row: usize| {
         let when = 1_700_000_000 + row * 37 % 3600;
         format!("{row},{},{when},{},{},{}", 100_000 + row * 7919 % 5003, row % 2, row * 5 % 13, class(row))
@@ -152,7 +152,8 @@ fn suspicious_columns_are_noted_unless_features_names_them() {
         "column `count` counts the lines",
         "column `id` holds a different whole number in every line",
         "column `when` ",
-        "column `leak` alone determines the class; if it is not known where the network is used, leave it out: `ignore = \
+        "column `leak` alone determines the class; if it is not known where the network is used, leave it \
+         out: `ignore = \
          [\"leak\"]`",
     ] {
         assert!(notes.contains(part), "{part}: {notes}");
@@ -171,7 +172,7 @@ fn suspicious_columns_are_noted_unless_features_names_them() {
 }
 
 #[test]
-fn values_far_from_zero_are_learned_as_well_as_others() {
+fn values_far_from_zero_keep_precision() {
     let of = |offset: f64| {
         let folder = table("t,y", 100, |row| {
             let x = (row * 37 % 100) as f64;
@@ -191,7 +192,7 @@ fn values_far_from_zero_are_learned_as_well_as_others() {
         let data = of(offset);
         assert_ne!(data.offset(0).to_bits(), 0);
         for (found, expected) in standard(&data).iter().zip(&plain) {
-            // Text has 1.7e9 + 3.4 x to about 1e-7 of a deviation, 5e12 to 1e-5.
+            // Text holds 1.7e9 + 3.4 x to about 1e-7 of a standard deviation, and 5e12 to 1e-5.
             assert!((found - expected).abs() < 1e-4, "{offset}: {found} {expected}");
         }
         assert!(
@@ -205,7 +206,7 @@ fn values_far_from_zero_are_learned_as_well_as_others() {
 }
 
 #[test]
-fn files_without_a_header_and_with_decimal_commas_are_read() {
+fn headerless_table_with_decimal_commas_is_read() {
     let folder = Folder::new();
     let line = |row: usize| format!("{row},5;-1,25e1;{}\n", class(row));
     folder.put("t.csv", (0..20).map(line).collect::<String>());
@@ -226,7 +227,7 @@ fn files_without_a_header_and_with_decimal_commas_are_read() {
 }
 
 #[test]
-fn quotes_may_be_other_signs_or_escaped() {
+fn custom_and_escaped_quotes_are_read() {
     let expected = |data: &DataSet| {
         let names: Vec<&str> = data.inputs().iter().map(|input| input.name.as_str()).collect();
         assert_eq!(names, ["a, b=say \"0\"", "a, b=say \"1\"", "a, b is unseen", "x"]);
@@ -238,7 +239,7 @@ fn quotes_may_be_other_signs_or_escaped() {
     let escaped = |row: usize| format!(r#""say \"{}\"",{row}.5,{}"#, row / 2 % 2, class(row));
     let folder = table("\"a, b\",x,y", 20, escaped);
     expected(&folder.open(&csv(&json!({ "escape": "\\", "categorical": ["a, b"] }))).unwrap());
-    // Without quotes around the cell too.
+    // The same cell without quotes.
     let bare = |row: usize| format!(r#"say \"{}\",{row}.5,{}"#, row / 2 % 2, class(row));
     let folder = table(r"a\, b,x,y", 20, bare);
     expected(&folder.open(&csv(&json!({ "escape": "\\", "categorical": ["a, b"] }))).unwrap());
@@ -253,7 +254,7 @@ fn quotes_may_be_other_signs_or_escaped() {
 }
 
 #[test]
-fn encodings_are_recognized_or_named() {
+fn unicode_encodings_are_detected_and_others_configured() {
     let line = |row: usize| format!("{row},{}\n", class(row));
     let text = "größe,y\n".to_owned() + &(0..20).map(line).collect::<String>();
     let folder = Folder::new();
@@ -282,14 +283,14 @@ fn encodings_are_recognized_or_named() {
 }
 
 #[test]
-fn numeric_class_names_are_sorted_as_numbers() {
+fn numeric_classes_are_sorted_as_numbers() {
     let folder = table("x,y", 60, |row| format!("{},{}.0", row * 7 % 13, row % 12 + 1));
     let names = folder.open(&csv(&json!({}))).unwrap().targets().names().join(" ");
     assert_eq!(names, "1.0 2.0 3.0 4.0 5.0 6.0 7.0 8.0 9.0 10.0 11.0 12.0");
 }
 
 #[test]
-fn names_that_training_has_not_share_an_input_and_are_counted() {
+fn unseen_categories_share_one_input_and_are_counted() {
     let folder = table("soil,y", 40, |row| format!("{},{}", ["clay", "sand"][row / 2 % 2], class(row)));
     folder.put("new.csv", "soil,y\nclay,no\npeat,yes\nloam,no\n");
     let settings = csv(&json!({ "categorical": ["soil"], "test_file": "new.csv" }));
@@ -319,14 +320,14 @@ fn constant_targets_are_refused() {
 }
 
 #[test]
-fn lines_are_those_of_an_editor() {
+fn error_lines_match_editor_lines() {
     let table = |end: &str| {
         let lines = (0..40)
             .map(|row| if row == 28 { format!("x,{}", class(row)) } else { format!("{row},{}", class(row)) });
         ["n,y".to_owned()].into_iter().chain(lines).collect::<Vec<_>>().join(end)
     };
     let folder = Folder::new();
-    // Line 1 is the header, so line 30 is that of row 28.
+    // Line 1 is the header, so line 30 holds row 28.
     for (text, line) in [
         (table("\n"), 30),
         (table("\r\n"), 30),
@@ -353,7 +354,7 @@ fn lines_are_those_of_an_editor() {
 }
 
 #[test]
-fn a_file_without_line_ends_and_a_quote_that_is_never_closed_are_refused_early() {
+fn endless_line_and_unclosed_quote_are_refused_early() {
     let folder = table("x,y", 40, |row| format!("{row},{}", class(row)));
     let long = "1,".repeat(9 << 20);
     folder.put("t.csv", &long);

@@ -1,4 +1,4 @@
-//! Estimates that networks trained on their own correct.
+//! Estimates that are corrected with anchors, which are networks trained on their own.
 
 use std::fs;
 use std::sync::atomic::AtomicU64;
@@ -26,7 +26,7 @@ fn estimates(built: &Built, space: &dyn SearchSpace) -> Vec<Outcome> {
 }
 
 #[test]
-fn estimates_are_what_a_network_measures_when_it_is_trained_as_anchors_are() {
+fn corrected_estimate_predicts_training_with_anchor_settings() {
     let (plain_folder, corrected) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(plain_folder.path(), &json!({}));
     built.evaluator.prepare(&never()).unwrap();
@@ -38,12 +38,13 @@ fn estimates_are_what_a_network_measures_when_it_is_trained_as_anchors_are() {
     let trained = anchors(corrected.path()).unwrap().content;
     assert_eq!(trained.len(), 12);
     let get = |outcome: &Outcome| outcome.measurement().unwrap().get("loss_nats").unwrap();
-    // One epoch of ten steps from new weights is less than three of shared ones; estimates are of the former.
+    // One epoch of ten steps from new weights reaches less accuracy than three epochs of shared weights.
+    // Corrected estimates predict the former.
     let mean = |losses: Vec<f64>| losses.iter().sum::<f64>() / losses.len() as f64;
     let trained = mean(trained.iter().map(|anchor| get(&anchor.trained)).collect());
     let [before, after] = [plain, corrected_estimates].map(|found| mean(found.iter().map(get).collect()));
     assert!((after - trained).abs() < 0.5 * (before - trained).abs(), "{before} {after} {trained}");
-    // The shared weights are the same.
+    // The shared weights are unchanged.
     let of = |folder: &std::path::Path| fs::read_to_string(folder.join("supernet/trained.json")).unwrap();
     assert_eq!(of(plain_folder.path()), of(corrected.path()));
     let (again, ..) = build(corrected.path(), &json!({}));
@@ -52,7 +53,7 @@ fn estimates_are_what_a_network_measures_when_it_is_trained_as_anchors_are() {
 }
 
 #[test]
-fn interrupted_anchors_go_on_and_any_number_of_workers_gives_the_same() {
+fn interrupted_anchors_resume_with_same_result_for_any_workers() {
     let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(whole.path(), &with_anchors(6));
     built.evaluator.prepare(&never()).unwrap();
@@ -61,7 +62,7 @@ fn interrupted_anchors_go_on_and_any_number_of_workers_gives_the_same() {
         extra["devices"] = json!(["cpu", "cpu", "cpu"]);
         extra
     };
-    // A few looks at the flag are enough for the supernet's eighteen steps and some anchors.
+    // A few reads of the stop flag suffice for the supernet's eighteen steps and some anchors.
     for looks in [20, 26, 12] {
         let (built, ..) = build(pieces.path(), &extra(6));
         let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(looks)));
@@ -74,7 +75,7 @@ fn interrupted_anchors_go_on_and_any_number_of_workers_gives_the_same() {
     let trained = |folder: &std::path::Path| anchors(folder).unwrap().content;
     assert_eq!(trained(whole.path()), trained(pieces.path()));
     assert!(!pieces.path().join("training").exists());
-    // More of them begin with the same ones. What a damaged file holds is trained again.
+    // A longer list of anchors begins with the same ones. Anchors in a damaged file are trained again.
     let six = fs::read_to_string(whole.path().join("anchors.json")).unwrap();
     let (more, ..) = build(whole.path(), &with_anchors(8));
     more.evaluator.prepare(&never()).unwrap();
@@ -92,7 +93,7 @@ fn interrupted_anchors_go_on_and_any_number_of_workers_gives_the_same() {
 }
 
 #[test]
-fn what_anchors_measured_is_part_of_the_fingerprint_and_damage_of_it_is_not() {
+fn fingerprint_depends_on_anchor_values_and_not_on_damage() {
     let folder = tempfile::tempdir().unwrap();
     let (built, ..) = build(folder.path(), &with_anchors(6));
     built.evaluator.prepare(&never()).unwrap();
@@ -105,12 +106,12 @@ fn what_anchors_measured_is_part_of_the_fingerprint_and_damage_of_it_is_not() {
         again.evaluator.prepare(&never()).unwrap();
         again.evaluator.fingerprint()
     };
-    // Changed without its hash, the anchors are trained again, to the same.
+    // When the values change and the hash does not, the anchors are trained again and give the same values.
     fs::write(&file, &changed).unwrap();
     assert!(anchors(folder.path()).unwrap_err().to_string().contains("does not match its `check`"));
     assert_eq!(again(), built.evaluator.fingerprint());
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
-    // Changed with it, they are other anchors.
+    // When the hash changes too, they count as other anchors.
     let (body, _) = changed.split_once(",\n  \"check\"").unwrap();
     let hash = kiln_files::ContentHash::of(body.as_bytes());
     fs::write(&file, format!("{body},\n  \"check\": \"{hash}\"\n}}\n")).unwrap();
@@ -118,7 +119,7 @@ fn what_anchors_measured_is_part_of_the_fingerprint_and_damage_of_it_is_not() {
 }
 
 #[test]
-fn anchors_that_cannot_be_are_refused_with_their_key() {
+fn impossible_anchor_settings_are_refused_with_key() {
     let (data, folder) = (data(), tempfile::tempdir().unwrap());
     let space = space(&data);
     let message = |anchors: Value| {
@@ -142,7 +143,7 @@ fn anchors_that_cannot_be_are_refused_with_their_key() {
 }
 
 #[test]
-fn anchors_that_all_diverge_end_the_study_with_what_to_do() {
+fn diverging_anchors_stop_study_with_advice() {
     let folder = tempfile::tempdir().unwrap();
     let optimizer = json!({ "kind": "sgd", "learning_rate": 100 });
     let (built, ..) =

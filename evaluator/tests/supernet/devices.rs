@@ -1,4 +1,4 @@
-//! Several devices: on the CPU they are slots, and change nothing.
+//! Several devices. On the CPU they are slots, and their number changes no result.
 
 use kiln_space::variation;
 use rand_pcg::Pcg64;
@@ -8,8 +8,9 @@ use serde_json::{Value, json};
 use crate::parts::{build, evaluate, never};
 
 #[test]
-fn twenty_steps_on_several_slots_are_those_on_one() {
-    // Six steps an epoch. Equal fingerprints hold the hash of equal weights.
+fn training_on_several_slots_equals_training_on_one() {
+    // Six steps in each epoch. A fingerprint holds the hash of the weights, so equal fingerprints mean equal
+    // weights.
     let trained = |extra: Value| {
         let folder = tempfile::tempdir().unwrap();
         let mut table = json!({ "epochs": 4, "subnets": 5 });

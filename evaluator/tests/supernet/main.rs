@@ -1,4 +1,4 @@
-//! The supernet on a few embedded digits: resuming, judging and finishing.
+//! The supernet on a few embedded digits: resuming, judging, finishing.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
@@ -24,11 +24,11 @@ use serde_json::json;
 use parts::{StopAfter, build, evaluate, never};
 
 #[test]
-fn an_interrupted_training_goes_on_to_the_same_weights() {
+fn interrupted_training_resumes_to_same_weights() {
     let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(whole.path(), &json!({}));
     built.evaluator.prepare(&never()).unwrap();
-    // Stops between checkpoints, on one, and right at the start.
+    // Stops between two checkpoints, on a checkpoint, and at the start.
     for steps in [6, 4, 0, 5] {
         let (built, _, _) = build(pieces.path(), &json!({}));
         let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(steps)));
@@ -42,7 +42,7 @@ fn an_interrupted_training_goes_on_to_the_same_weights() {
 }
 
 #[test]
-fn a_checkpoint_of_other_settings_is_not_taken_up() {
+fn checkpoint_of_other_settings_is_ignored() {
     let folder = tempfile::tempdir().unwrap();
     let (first, ..) = build(folder.path(), &json!({}));
     first.evaluator.prepare(&never()).unwrap();
@@ -52,7 +52,7 @@ fn a_checkpoint_of_other_settings_is_not_taken_up() {
 }
 
 #[test]
-fn single_path_training_judges_networks_too() {
+fn single_path_supernet_judges_networks() {
     let folder = tempfile::tempdir().unwrap();
     let (built, space, _) = build(folder.path(), &json!({ "sampling": "single_path", "subnets": 1 }));
     built.evaluator.prepare(&never()).unwrap();
@@ -67,7 +67,7 @@ fn single_path_training_judges_networks_too() {
 }
 
 #[test]
-fn a_learning_rate_that_explodes_is_an_error_that_says_so() {
+fn exploding_learning_rate_is_reported_as_divergence() {
     let folder = tempfile::tempdir().unwrap();
     let optimizer = json!({ "optimizer": { "kind": "sgd", "learning_rate": 100.0 }, "epochs": 60 });
     let (built, ..) = build(folder.path(), &optimizer);
@@ -78,7 +78,7 @@ fn a_learning_rate_that_explodes_is_an_error_that_says_so() {
 }
 
 #[test]
-fn a_finished_network_is_written_whole_and_measures_what_it_says() {
+fn finished_files_are_complete_and_reproduce_stated_metrics() {
     let folder = tempfile::tempdir().unwrap();
     let (built, space, data) = build(folder.path(), &json!({ "epochs": 20 }));
     built.evaluator.prepare(&never()).unwrap();

@@ -1,4 +1,4 @@
-//! Gradient accumulation, clipping, averaged weights and early stopping.
+//! Options of training: gradient accumulation, clipping, averaged weights, early stopping.
 
 use std::fs;
 use std::path::Path;
@@ -16,14 +16,15 @@ use serde_json::{Value, json};
 use crate::parts::{StopAfter, build, context, data, evaluate, never, settings, space, try_build};
 
 #[test]
-fn with_every_option_an_interrupted_training_goes_on_to_the_same_weights() {
+fn interrupted_training_with_all_options_resumes_to_same_weights() {
     let options = json!({
-        "epochs": 6, "accumulate": 2, "clip_norm": 0.5, "ema": 0.9, "patience": 2, "batch": 16, "affine": false,
+        "epochs": 6, "accumulate": 2, "clip_norm": 0.5, "ema": 0.9, "patience": 2, "batch": 16,
+        "affine": false,
     });
     let (whole, pieces) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (built, space, _) = build(whole.path(), &options);
     built.evaluator.prepare(&never()).unwrap();
-    // Within an epoch, at its end, right at the start.
+    // Stops within an epoch, at its end, and at the start.
     for steps in [4, 2, 0, 7] {
         let (built, _, _) = build(pieces.path(), &options);
         let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(steps)));
@@ -42,21 +43,21 @@ fn trained_steps(folder: &Path) -> u64 {
 }
 
 #[test]
-fn patience_ends_a_training_that_gets_no_better() {
-    // A rate at which the loss goes up and down.
+fn patience_ends_training_without_improvement() {
+    // At this learning rate the loss goes up and down.
     let optimizer = json!({ "kind": "sgd", "learning_rate": 0.6 });
     let folder = tempfile::tempdir().unwrap();
     let (built, ..) = build(folder.path(), &json!({ "epochs": 40, "patience": 1, "optimizer": optimizer }));
     built.evaluator.prepare(&never()).unwrap();
     let (patient, whole) = (trained_steps(folder.path()), 40 * 6);
     assert!(patient < whole && patient.is_multiple_of(6), "{patient} of {whole}, whole epochs");
-    // Running again finds it ended.
+    // A second run finds that the training has ended.
     let (again, ..) = build(folder.path(), &json!({ "epochs": 40, "patience": 1, "optimizer": optimizer }));
     again.evaluator.prepare(&StopAfter(AtomicU64::new(0))).unwrap();
     assert_eq!(built.evaluator.fingerprint(), again.evaluator.fingerprint());
 }
 
-/// Validation loss of a network without batch normalization, trained on its own with `extra` settings.
+/// Validation loss of a network without batch normalization, trained on its own with the settings `extra`.
 fn scratch_loss(extra: &Value) -> f64 {
     let table = settings("data", &json!({ "limit": 300 }));
     let data = DataRegistry::builtin().open("digits", &Opening::new(&table, None)).unwrap();
@@ -81,7 +82,7 @@ fn scratch_loss(extra: &Value) -> f64 {
 }
 
 #[test]
-fn two_batches_of_half_the_size_are_as_one() {
+fn two_accumulated_half_batches_equal_one_batch() {
     let (one, two) = (scratch_loss(&json!({})), scratch_loss(&json!({ "batch": 32, "accumulate": 2 })));
     assert!((one - two).abs() < 1e-3, "{one} {two}");
     let half = scratch_loss(&json!({ "batch": 32 }));
@@ -89,11 +90,12 @@ fn two_batches_of_half_the_size_are_as_one() {
 }
 
 #[test]
-fn clipping_and_averaging_change_what_is_learned() {
+fn clipping_and_weight_averaging_change_result() {
     let plain = scratch_loss(&json!({}));
     let never_reached = scratch_loss(&json!({ "clip_norm": 1e9 }));
     assert!((plain - never_reached).abs() < 1e-12, "{plain} {never_reached}");
-    // Steps of at most a thousandth times the rate leave the network as it was: guessing costs ln 10 = 2.3.
+    // Each step is at most a thousandth times the learning rate, so the network stays near its start, where
+    // guessing costs ln 10 = 2.3.
     let clipped = scratch_loss(&json!({ "clip_norm": 0.001 }));
     assert!(clipped > 2.0 && plain < 1.0, "{clipped} {plain}");
     let averaged = scratch_loss(&json!({ "ema": 0.9 }));
@@ -101,7 +103,7 @@ fn clipping_and_averaging_change_what_is_learned() {
 }
 
 #[test]
-fn options_that_cannot_be_are_refused_with_their_key() {
+fn impossible_options_are_refused_with_key() {
     let (data, folder) = (data(), tempfile::tempdir().unwrap());
     let space = space(&data);
     let message = |extra: Value, finish: Value| {

@@ -1,4 +1,4 @@
-//! A small supernet on a few embedded digits, and ways to stop it.
+//! A small supernet on a few embedded digits, and ways to interrupt it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,7 +17,7 @@ pub(crate) fn settings(path: &str, value: &Value) -> Settings {
 
 pub(crate) fn data() -> Arc<DataSet> {
     let table = settings("data", &json!({ "limit": 300, "augment": { "shift": 1 } }));
-    // By the first rules, which choose the examples that the pinned results are of.
+    // Uses the first reading rules: the pinned results were computed with the examples that those select.
     let opening = Opening { rules: ReadingRules::First, ..Opening::new(&table, None) };
     DataRegistry::builtin().open("digits", &opening).expect("embedded")
 }
@@ -46,7 +46,7 @@ pub(crate) fn context(folder: &Path, data: &Arc<DataSet>, space: &Arc<dyn Search
     }
 }
 
-/// The supernet evaluator with `extra` settings.
+/// The supernet evaluator with the settings `extra`.
 pub(crate) fn try_build(context: Context, extra: &Value, finish: &Value) -> Result<Built, SettingsError> {
     let mut table = json!({
         "epochs": 3, "batch": 32, "subnets": 3, "calibration": 64, "checkpoint_steps": 4,
@@ -67,7 +67,7 @@ pub(crate) fn build(folder: &Path, extra: &Value) -> (Built, Arc<dyn SearchSpace
     (built.expect("valid settings"), space, data)
 }
 
-/// Asks to stop after so many looks at the flag.
+/// Asks to stop after the flag was read this many times.
 pub(crate) struct StopAfter(pub(crate) AtomicU64);
 
 impl Progress for StopAfter {

@@ -1,5 +1,4 @@
-//! The bits of results. They are pinned for each class of device, so that nobody changes them without raising
-//! `RESULTS_VERSION`.
+//! Pins the bits of results for each class of device. Whoever changes a bit must raise `RESULTS_VERSION`.
 
 use std::fs;
 
@@ -13,21 +12,21 @@ use serde_json::json;
 
 use crate::parts::{build, context, data, evaluate, never, settings};
 
-/// Lines `version class what hash`.
+/// Each line is `version class what hash`.
 const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/tests/supernet/results.txt");
 
 fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..32].to_owned()
 }
 
-/// The bits of everything measured.
+/// The bits of every measured value.
 fn bits(outcome: &Outcome) -> String {
     let measured = outcome.measurement().expect("nothing diverges here").metrics();
     let lines = measured.iter().map(|(name, value)| format!("{name} {:016x}", value.to_bits()));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The weights of a network without its card, which names the version of the package.
+/// The weights of a network without its card, because the card names the version of the package.
 fn weights(model: &TrainedModel) -> String {
     let mut bytes = Vec::new();
     for (name, array) in &model.arrays {
@@ -37,7 +36,7 @@ fn weights(model: &TrainedModel) -> String {
     hash(&bytes)
 }
 
-/// What this build computes: the class of its device, and a hash of each kind of result.
+/// The results of this build: the class of its device, and a hash of each kind of result.
 fn computed() -> (String, Vec<(&'static str, String)>) {
     let folder = tempfile::tempdir().unwrap();
     let (built, space, _) = build(folder.path(), &json!({ "ema": 0.5 }));
@@ -84,7 +83,7 @@ fn computed() -> (String, Vec<(&'static str, String)>) {
 }
 
 #[test]
-fn results_change_only_with_their_version() {
+fn results_match_pinned_hashes_of_their_version() {
     let (class, results) = computed();
     let pinned = fs::read_to_string(PINNED).unwrap();
     let start = format!("{RESULTS_VERSION} {class} ");

@@ -1,4 +1,4 @@
-//! A trained supernet taken over by another study.
+//! A study uses the trained supernet of another study.
 
 use std::fs;
 use std::path::Path;
@@ -18,7 +18,7 @@ fn at(path: &Path) -> Value {
 }
 
 #[test]
-fn a_saved_supernet_judges_as_it_did_without_being_trained() {
+fn saved_supernet_gives_same_estimates_without_training() {
     let (first, second) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (trained, space, _) = build(first.path(), &json!({ "ema": 0.5 }));
     trained.evaluator.prepare(&never()).unwrap();
@@ -26,7 +26,7 @@ fn a_saved_supernet_judges_as_it_did_without_being_trained() {
     let expected = evaluate(&trained, space.as_ref(), &genotype);
     for path in [first.path().to_owned(), first.path().join("supernet")] {
         let (taken, ..) = build(second.path(), &at(&path));
-        // Who trains asks whether to stop.
+        // Training reads the stop flag, so this flag shows whether anything was trained.
         taken.evaluator.prepare(&StopAfter(AtomicU64::new(0))).unwrap();
         assert_eq!(evaluate(&taken, space.as_ref(), &genotype), expected);
         assert_ne!(taken.evaluator.fingerprint(), trained.evaluator.fingerprint());
@@ -35,7 +35,7 @@ fn a_saved_supernet_judges_as_it_did_without_being_trained() {
 }
 
 #[test]
-fn a_supernet_that_does_not_fit_is_refused_with_the_reason() {
+fn supernet_of_other_space_or_data_is_refused_with_reason() {
     let (run, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (data, finish) = (data(), json!({ "epochs": 1 }));
     let space = space(&data);
@@ -66,7 +66,7 @@ fn a_supernet_that_does_not_fit_is_refused_with_the_reason() {
 }
 
 #[test]
-fn a_supernet_whose_checkpoint_is_damaged_is_an_error_of_its_folder() {
+fn damaged_supernet_checkpoint_error_names_its_folder() {
     let (run, other) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
     let (trained, ..) = build(run.path(), &json!({}));
     trained.evaluator.prepare(&never()).unwrap();

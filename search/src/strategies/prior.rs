@@ -74,7 +74,7 @@ pub(crate) fn before(
         if !(1..=100_000).contains(&count) {
             return Err(SettingsError::value(settings.key("transfer.count"), count, "1 to 100000"));
         }
-        let refuse = |problem| SettingsError { key: settings.key("transfer.journal"), problem };
+        let refuse = |problem: String| SettingsError::rule(settings.key("transfer.journal"), problem);
         let ranked = ranked(&journal).map_err(refuse)?;
         if ranked.is_empty() {
             return Err(refuse(format!("{}: no trial in it was measured", journal.display())));

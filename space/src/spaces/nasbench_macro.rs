@@ -269,6 +269,7 @@ mod tests {
     }
 
     #[test]
+    #[ignore = "needs KILN_DATA: the table of NAS-Bench-Macro"]
     fn counts_equal_the_whole_published_table() {
         let Some(data) = std::env::var_os("KILN_DATA") else {
             eprintln!("skipped: the environment variable `KILN_DATA` does not name a folder with tables");

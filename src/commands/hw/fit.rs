@@ -1,4 +1,4 @@
-//! `kiln hw fit`: a device file fitted to measured latencies.
+//! `kiln hw fit`: fits a device file to measured latencies.
 
 use std::fmt::Write;
 
@@ -55,17 +55,18 @@ pub(super) fn run(arguments: &FitArguments, common: &Common) -> Result<Exit, Fai
     Ok(Exit::Done)
 }
 
-/// What was measured more than once, as a line.
+/// A line about networks that were measured more than once.
 fn said(repeats: &Repeats) -> String {
     let Repeats { networks, measurements, median_spread_percent, largest_spread_percent } = repeats;
     format!(
-        "{networks} of them more than once ({measurements} measurements): the median of each counts; its \
-         slowest is {median_spread_percent:.1} % above its fastest in the median network, \
+        "{networks} of them more than once ({measurements} measurements): the fit uses the median of each; \
+         the \
+         slowest measurement is {median_spread_percent:.1} % above the fastest in the median network, \
          {largest_spread_percent:.1} % at most\n"
     )
 }
 
-/// The device that the fit starts from, under the name it shall have.
+/// The device that the fit starts from, with the name of the fitted device.
 fn started_from(arguments: &FitArguments) -> Result<Device, Failure> {
     let device = super::device(arguments.device.as_deref(), arguments.file.as_deref())?;
     let mut device = device.expect("the command line asks for a device or a file");
@@ -75,7 +76,7 @@ fn started_from(arguments: &FitArguments) -> Result<Device, Failure> {
     if let Some(title) = &arguments.title {
         device.title.clone_from(title);
     }
-    // Read again, so that a name that no device file may have is refused before the work.
+    // Parses the device again, so that an invalid name is refused before the fit.
     Device::parse("--name", &device.to_toml()).map_err(Failure::wrong)
 }
 
@@ -93,7 +94,7 @@ fn measurement_file(arguments: &FitArguments) -> MeasurementFile {
     }
 }
 
-/// How the networks that were not fitted to are predicted before and after, if there are any.
+/// How well the held-out networks are predicted before and after the fit, if there are any.
 fn compared(
     arguments: &FitArguments,
     before: Device,

@@ -1,4 +1,4 @@
-//! `kiln hw list`: the known devices, or every number of one.
+//! `kiln hw list`: lists the known devices, or every number of one device.
 
 use std::path::Path;
 
@@ -24,7 +24,7 @@ pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> R
         if common.json {
             output::print_json(&devices)?;
         } else {
-            let hint = "`kiln hw list DEVICE` shows every number of one, and where it comes from";
+            let hint = "`kiln hw list DEVICE` shows every number of a device with its source";
             output::print(&format!("{}\n{hint}", table(&devices)))?;
         }
     }
@@ -34,7 +34,7 @@ pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> R
 /// The main numbers of each device.
 fn table(devices: &[Device]) -> TextTable {
     let columns =
-        ["device", "cores", "f32 MAC/s and core", "bytes/s", "memory", "on chip", "latency within", "title"];
+        ["device", "cores", "f32 MAC/s per core", "bytes/s", "memory", "on chip", "latency within", "title"];
     let mut table = TextTable::new(columns.map(|column| {
         (column, if matches!(column, "device" | "title") { Align::Left } else { Align::Right })
     }));
@@ -68,7 +68,7 @@ fn numbers(device: &Device) -> TextTable {
     table
 }
 
-/// A value as short as it can be read.
+/// The shortest text that reads back as the same value.
 fn shown(value: f64) -> String {
     if value.abs() >= 1e7 { format!("{value:e}") } else { value.to_string() }
 }

@@ -1,4 +1,4 @@
-//! `kiln hw predict`: what an architecture costs on devices.
+//! `kiln hw predict`: predicts the cost of an architecture on devices.
 
 use std::sync::Arc;
 
@@ -17,7 +17,7 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     let text = &arguments.architecture;
     let architecture = genotype(text)
         .and_then(|genotype| space.decode(&genotype))
-        .with_context(|| format!("`{text}` is no architecture of the space"))
+        .with_context(|| format!("`{text}` is not an architecture of the space"))
         .map_err(Failure::wrong)?;
     let mut rows = Vec::new();
     for model in models(arguments)? {
@@ -32,7 +32,7 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
     Ok(Exit::Done)
 }
 
-/// The cost models of the devices asked for, or of all known ones.
+/// The cost models of the requested devices, or of all known ones.
 fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failure> {
     let registry = HardwareRegistry::builtin();
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;
@@ -52,7 +52,7 @@ fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failu
     tables.into_iter().map(build).collect()
 }
 
-/// A model and what it predicts.
+/// A model and its prediction.
 type Row = (Arc<dyn CostModel>, Estimate);
 
 fn as_text(architecture: &Architecture, rows: &[Row]) -> String {

@@ -1,4 +1,4 @@
-//! The two charts: where the trials are, and how the front grew.
+//! The two charts: the scatter of the trials, and the growth of the front.
 
 use ratatui::Frame;
 use ratatui::layout::{Constraint, Rect};
@@ -13,13 +13,13 @@ use crate::tui::state::{State, Told};
 use crate::tui::view::{Panel, View};
 use crate::units;
 
-/// Share of the trials at the bad end that the scatter leaves out, so that a few bad ones do not press the rest together.
+/// Share of the worst trials that the scatter leaves out, so that a few outliers do not compress the rest.
 const LEFT_OUT: f64 = 0.1;
 
-/// Columns that a name keeps beside numbers.
+/// Minimum width of a name beside numbers.
 const NAME_MIN: usize = 6;
 
-/// Points of the scatter by what they are.
+/// Points of the scatter by kind.
 #[derive(Default)]
 struct Points {
     others: Vec<(f64, f64)>,
@@ -28,7 +28,7 @@ struct Points {
     selected: Vec<(f64, f64)>,
 }
 
-/// Draws the Pareto scatter.
+/// Draws the scatter of the Pareto front.
 pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
     let focused = view.focus == Panel::Front;
     let Some(names) = axes(look.setup) else {
@@ -38,16 +38,16 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
     };
     let points = points(state, view, names);
     let block = look.block(legend(&points, names.1, area.width, look), focused);
-    // With the whole screen for it, the chart shows every trial.
+    // When the chart is zoomed, it shows every trial.
     let left_out = if view.zoomed { 0.0 } else { LEFT_OUT };
     let Some(((left, right), (bottom, top))) = bounds(&points, names, left_out) else {
         return frame.render_widget(Paragraph::new(" no trial was measured yet").block(block), area);
     };
     let limit = look.setup.limit(names.0).unwrap_or(f64::INFINITY);
-    // A limit that is far away would leave no room for the trials: it is said, not drawn.
+    // A distant limit would leave no room for the trials, so it is written and not drawn.
     let far = limit > right + 2.0 * (right - left);
     let right = if far { right } else { right.max(limit) + 0.03 * (right.max(limit) - left) };
-    // Taller than the chart has rows, so that there are no gaps.
+    // The line of the limit has more points than the chart has rows, so that it has no gaps.
     let line: Vec<(f64, f64)> =
         (0..=400).map(|i| (limit, bottom + (top - bottom) * f64::from(i) / 400.0)).collect();
     let set = |points, sign, role| {
@@ -75,7 +75,7 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
         0 => String::new(),
         count => format!(" {count} {} ", if is_error(names.1) { "lie lower" } else { "lie higher" }),
     };
-    // The name gives way to the numbers.
+    // If room is short, the name is shortened and the numbers are not.
     let taken = fit::width(&said) + fit::width(&outside) + fit::width("  → ") + 2;
     let across = fit::shortened(
         &look.setup.heading(names.0),
@@ -94,7 +94,7 @@ pub(super) fn front(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vie
     frame.render_widget(chart, area);
 }
 
-/// Names of the two quantities of the scatter: across, and upwards.
+/// Names of the horizontal and the vertical quantity of the scatter.
 fn axes(setup: &Setup) -> Option<(&str, &str)> {
     let up = setup.objectives.first()?;
     let limited = setup.constraints.iter().map(|constraint| &constraint.cost).find(|cost| *cost != up);
@@ -102,13 +102,13 @@ fn axes(setup: &Setup) -> Option<(&str, &str)> {
     Some((across, up))
 }
 
-/// Where a trial is in the scatter.
+/// The position of a trial in the scatter.
 fn position(told: &Told, (across, up): (&str, &str)) -> Option<(f64, f64)> {
     told.trial.outcome.measurement()?;
     Some((value(&told.trial, across)?, displayed(up, value(&told.trial, up)?)))
 }
 
-/// A number at an axis: of an error, the accuracy that is drawn.
+/// The number at an axis. For an error it is the accuracy, because the chart shows accuracy.
 fn label(name: &str, drawn: f64) -> String {
     text(name, displayed(name, drawn))
 }
@@ -133,8 +133,8 @@ fn points(state: &State, view: &View, names: (&str, &str)) -> Points {
     points
 }
 
-/// What the signs mean; it is also the title. Where room is short, the signs that the list of trials has too
-/// are left out.
+/// The meaning of the signs, which also serves as the title. If room is short, it omits signs that the list
+/// of trials has too.
 fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a> {
     let mut room = usize::from(width).saturating_sub(2);
     let signs = [
@@ -159,7 +159,7 @@ fn legend<'a>(points: &Points, up: &str, width: u16, look: &Look<'_>) -> Line<'a
 
 type Range = (f64, f64);
 
-/// Ranges of the two axes. Of the trials far from the front a share is left out, those that are worst.
+/// Ranges of the two axes. A share of the trials is left out: the worst of those that are not on the front.
 fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Range, Range)> {
     let front = || points.front.iter().chain(&points.finished).chain(&points.selected);
     let all = || front().chain(&points.others);
@@ -167,26 +167,26 @@ fn bounds(points: &Points, (_, up): (&str, &str), left_out: f64) -> Option<(Rang
     let mut heights: Vec<f64> = all().map(|point| point.1).collect();
     heights.sort_by(f64::total_cmp);
     let left_out = (heights.len() as f64 * left_out) as usize;
-    // Accuracy is better the higher it is; everything else the lower it is.
+    // Accuracy is maximized. Everything else is minimized.
     let most = if is_error(up) { &heights[left_out..] } else { &heights[..heights.len() - left_out] };
     let (bottom, top) = range(most.iter().copied().chain(front().map(|point| point.1)))?;
     Some(((left, right), (bottom, top)))
 }
 
-/// Smallest and largest value, apart by a little.
+/// Smallest and largest value, with at least a small distance between them.
 fn range(values: impl Iterator<Item = f64>) -> Option<Range> {
     let (low, high) = values
         .fold((f64::INFINITY, f64::NEG_INFINITY), |(low, high), value| (low.min(value), high.max(value)));
     if low > high {
         return None;
     }
-    // Relative to the values, which may all be tiny.
+    // The distance is relative to the values, because all of them may be tiny.
     let size = high.abs().max(low.abs());
     let least = if size > 0.0 { 1e-3 * size } else { 1e-6 };
     Some(if high - low < least { (low - least, high + least) } else { (low, high) })
 }
 
-/// Draws the hypervolume over the trials.
+/// Draws the hypervolume against the number of trials.
 pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
     let mut curve = stairs(state.volume.curve());
     let last = curve.last().map(|point| point.1);
@@ -213,7 +213,7 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
         .map(|(name, value)| format!("{} {}", look.setup.heading(name), text(name, *value)))
         .collect();
     let reference = format!(" from {} ", reference.join(", "));
-    // What is not exact is said first.
+    // The note on precision comes first, so that it is never cut off.
     let remark = growth.remark().map(|remark| format!(" {remark} "));
     let mut room = usize::from(area.width).saturating_sub(2);
     if let Some(remark) = remark.filter(|remark| fit::width(remark) <= room) {
@@ -241,7 +241,7 @@ pub(super) fn volume(frame: &mut Frame<'_>, area: Rect, state: &State, view: &Vi
     frame.render_widget(chart, area);
 }
 
-/// The corners of a curve that stays level between its points.
+/// The corners of a step curve through these points.
 fn stairs(points: &[(usize, f64)]) -> Vec<(f64, f64)> {
     let mut corners: Vec<(f64, f64)> = Vec::with_capacity(2 * points.len() + 1);
     for &(number, value) in points {

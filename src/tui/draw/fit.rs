@@ -1,16 +1,17 @@
-//! Text that fits its room. Text that is too long ends in a separate ellipsis: numbers are never cut.
+//! Fits text into its room. Text that is too long ends in an ellipsis. Numbers are never cut.
 
 use ratatui::text::Span;
 
-/// What stands for text that is left out.
+/// The ellipsis for omitted text.
 pub(super) const MORE: &str = "…";
 
-/// Columns of a terminal that a text takes.
+/// Width of a text in columns of the terminal.
 pub(super) fn width(text: &str) -> usize {
     Span::raw(text).width()
 }
 
-/// A name that is too long ends in an ellipsis. For names only: a number that is cut is another number.
+/// A name that is too long ends in an ellipsis. Never use it for numbers, because a cut number is a wrong
+/// number.
 pub(super) fn shortened(name: &str, room: usize) -> String {
     if width(name) <= room {
         return name.to_owned();
@@ -26,15 +27,15 @@ pub(super) fn shortened(name: &str, room: usize) -> String {
     if room == 0 { String::new() } else { text.trim_end().to_owned() + MORE }
 }
 
-/// A sentence that is too long ends behind a whole word that is no number. A single word that is too long is
-/// left out.
+/// Cuts a sentence after a whole word that is not a number. A single word that is too long is omitted.
 pub(super) fn cut(sentence: &str, room: usize) -> String {
     if width(sentence) <= room {
         return sentence.to_owned();
     }
     let mut text = String::new();
     for word in sentence.split_inclusive(' ') {
-        // Between the last word and the ellipsis is a space, so that it belongs to no number.
+        // A space separates the last word from the ellipsis, so that the ellipsis does not look like a part
+        // of a number.
         if width(&text) + width(word.trim_end()) + 1 + width(MORE) > room {
             break;
         }
@@ -43,7 +44,7 @@ pub(super) fn cut(sentence: &str, room: usize) -> String {
     if room == 0 {
         return String::new();
     }
-    // A number in front of the ellipsis might lack its unit.
+    // A number before the ellipsis could lack its unit.
     while text.split_whitespace().next_back().is_some_and(|word| word.contains(|c: char| c.is_ascii_digit()))
     {
         text.truncate(text.trim_end().rfind(' ').map_or(0, |space| space + 1));
@@ -52,8 +53,8 @@ pub(super) fn cut(sentence: &str, room: usize) -> String {
     if text.is_empty() { MORE.to_owned() } else { format!("{text} {MORE}") }
 }
 
-/// Items in lines of at most `room` columns, `gap` between them. An item longer than a line ends like a
-/// sentence.
+/// Distributes items over lines of at most `room` columns, separated by `gap`. An item that is longer than a
+/// line is cut like a sentence.
 pub(super) fn lines(items: &[String], gap: &str, room: usize) -> Vec<String> {
     let mut lines: Vec<String> = Vec::new();
     for item in items {
@@ -73,7 +74,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_end_in_an_ellipsis_and_sentences_behind_a_word() {
+    fn names_end_in_ellipsis_and_sentences_after_word() {
         assert_eq!(shortened("cortex-a72", 10), "cortex-a72");
         assert_eq!(shortened("cortex-a72", 7), "cortex…");
         assert_eq!(shortened("a b c", 3), "a…");
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn items_go_to_the_next_line_and_are_never_cut() {
+    fn items_wrap_to_next_line_uncut() {
         let items = ["macs 1.749 M", "model 34.99 kB", "parameters 8.747 k"].map(str::to_owned);
         assert_eq!(lines(&items, "   ", 30), ["macs 1.749 M   model 34.99 kB", "parameters 8.747 k"]);
         assert_eq!(lines(&items, "   ", 13), ["macs 1.749 M", "model …", "parameters …"]);

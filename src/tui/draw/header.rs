@@ -1,4 +1,4 @@
-//! The first lines: which study, which stage, how far, how long still, how good.
+//! The first lines of the screen: study, stage, progress, remaining time, best value.
 
 use std::time::Duration;
 
@@ -14,16 +14,16 @@ use crate::tui::setup::{self, heading, text};
 use crate::tui::state::State;
 use crate::units;
 
-/// A study from which nothing is heard for so long may have been stopped.
+/// If a study has been silent for this long, it may have been stopped.
 const SILENCE: Duration = Duration::from_mins(2);
 
-/// Width from which everything is said in full.
+/// From this width on, everything is written in full.
 const ROOMY: u16 = 110;
-/// Columns that the name of an objective keeps.
+/// Minimum width of an objective's name.
 const NAME_MIN: usize = 10;
-/// Fewest columns of the bar, and what stands around it.
+/// Minimum width of the bar, and the texts around it.
 const BAR_MIN: usize = 14;
-/// What stands before the study's name.
+/// Text before the name of the study.
 const NAME: &str = " kiln ";
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: &Look<'_>) {
@@ -38,7 +38,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, look: &Look
     frame.render_widget(fact_line(state, look, facts.width), facts);
 }
 
-/// What the study does at large, and since when.
+/// State of the study, and its elapsed time.
 fn situation<'a>(state: &State, look: &Look<'_>) -> Vec<Span<'a>> {
     let watching = look.setup.role == setup::Role::Watches;
     let silent = look.now.saturating_sub(state.last_event);
@@ -58,7 +58,7 @@ fn situation<'a>(state: &State, look: &Look<'_>) -> Vec<Span<'a>> {
     spans
 }
 
-/// The stages so far, each with its time. Where there is no room for all, the first ones are left out.
+/// The stages so far, each with its time. If room is short, the first ones are omitted.
 fn stage_line<'a>(state: &'a State, look: &Look<'_>, width: u16) -> Line<'a> {
     let mut stages: Vec<Vec<Span<'a>>> = Vec::new();
     for passed in &state.stages {
@@ -89,7 +89,7 @@ fn stage_line<'a>(state: &'a State, look: &Look<'_>, width: u16) -> Line<'a> {
     line(&stages[first..], first > 0)
 }
 
-/// A bar for the stage at hand, and what it says of itself.
+/// The bar of the current stage with its note.
 fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     let Some(stage) = state.stage() else {
         return Line::from("");
@@ -101,7 +101,7 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     }
     parts.extend(stage.left(look.now).map(|left| format!("{} left", units::duration(left))));
     if !stage.covers("search") && !stage.note().is_empty() {
-        // Before the time that is left, in what room there is.
+        // The note stands before the remaining time, and uses the room between.
         let others: usize = parts.iter().map(|part| fit::width(part) + 2).sum();
         let note = fit::cut(stage.note(), usize::from(width).saturating_sub(others + BAR_MIN));
         parts.insert(parts.len().min(1), note);
@@ -117,7 +117,7 @@ fn bar_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     ])
 }
 
-/// How good it is so far, and what was refused or failed.
+/// The best value so far, and the numbers of rejected and failed trials.
 fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     let mut parts: Vec<(String, Option<Role>)> = Vec::new();
     let mut say = |text: String, role| parts.push((text, role));
@@ -146,7 +146,7 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
         let trial = format!(" (trial {trial}), ");
         let others: usize = parts.iter().map(|(text, _)| fit::width(text) + 2).sum();
         let taken = [value.as_str(), &qualifier, &trial, " "].map(fit::width).iter().sum::<usize>();
-        // The name gives way to the numbers behind it, down to what can still be read.
+        // If room is short, the name is shortened down to its minimum width. The numbers behind it are not.
         let name = fit::shortened(&what, room.saturating_sub(taken + others).max(NAME_MIN));
         room = room.saturating_sub(taken + fit::width(&name));
         spans.push(Span::raw(format!("{name} ")));
@@ -169,22 +169,28 @@ fn fact_line<'a>(state: &State, look: &Look<'_>, width: u16) -> Line<'a> {
     Line::from(spans)
 }
 
-/// The best number so far.
+/// The best value so far.
 struct Best {
     what: String,
     value: String,
     trial: TrialId,
-    /// What is said of a value that was not measured with full effort.
+    /// Qualifier of a value that was not measured with full effort.
     qualifier: String,
     role: Role,
 }
 
-/// The test result of the best finished network, or else the best value of the search.
+/// The test result of the best finished network. If none is finished, the best value of the search.
 fn best(state: &State, look: &Look<'_>) -> Option<Best> {
     let finished = state.finished.iter().map(|(id, (finished, _))| (*id, &finished.metrics));
-    if let Some((trial, name, value)) = headline::best(finished, &look.setup.objectives) {
-        let (what, value) = (heading(name), text(name, value));
-        return Some(Best { what, value, trial, qualifier: String::new(), role: Role::Finished });
+    if let Some(tested) = headline::best(finished, &look.setup.objectives) {
+        let (what, value) = (heading(tested.metric), text(tested.metric, tested.value));
+        return Some(Best {
+            what,
+            value,
+            trial: tested.trial,
+            qualifier: String::new(),
+            role: Role::Finished,
+        });
     }
     let ((value, trial), name) = state.best.zip(look.setup.objectives.first())?;
     let qualifier = state.qualifier().map_or_else(String::new, |qualifier| format!(" {qualifier}"));

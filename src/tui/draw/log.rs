@@ -1,4 +1,4 @@
-//! The last things that happened.
+//! The panel of the log.
 
 use ratatui::Frame;
 use ratatui::layout::Rect;

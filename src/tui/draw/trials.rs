@@ -15,17 +15,17 @@ use crate::tui::state::{State, Told};
 use crate::tui::view::{Filter, Order, Panel, View};
 use crate::units;
 
-/// Width of a column of numbers.
+/// Width of a numeric column.
 const NUMBER: u16 = 13;
-/// Widths of the columns of signs, of where trials come from, and of seconds.
+/// Widths of the columns for signs, origins and seconds.
 const SIGN: u16 = 2;
 const FROM: u16 = 10;
 const SECONDS: u16 = 10;
-/// Least width of the column of trials' numbers.
+/// Minimum width of the column of trial numbers.
 const TRIAL: u16 = 6;
-/// Least width of the column of fidelities, in studies that have several.
+/// Minimum width of the column of fidelities, for studies with several fidelities.
 const EFFORT: u16 = 10;
-/// Width from which the costs are listed too.
+/// From this width on, the table has columns for costs.
 const WITH_COSTS: u16 = 100;
 
 pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View, look: &Look<'_>) {
@@ -33,7 +33,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let block = look.block(title(rows.len(), state, view, look), view.focus == Panel::Trials);
     if rows.is_empty() {
         let text =
-            if state.trials.is_empty() { " no trial yet" } else { " no trial is like that; f shows others" };
+            if state.trials.is_empty() { " no trial yet" } else { " no trial matches; f changes the filter" };
         return frame.render_widget(Paragraph::new(text).block(block), area);
     }
     let id = state.trials.keys().last().map_or(0, |last| last.to_string().len()) as u16;
@@ -47,7 +47,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
     let height = usize::from(area.height.saturating_sub(3)).max(1);
     let selected = view.row(&rows);
     let has_keys = !matches!(view.focus, Panel::Groups | Panel::Log);
-    // The selected row stays in the middle where it can.
+    // The selected row stays in the middle of the panel where possible.
     let first = selected.saturating_sub(height / 2).min(rows.len().saturating_sub(height));
     let visible = rows.iter().enumerate().skip(first).take(height);
     let lines = visible.map(|(index, told)| {
@@ -59,7 +59,7 @@ pub(super) fn draw(frame: &mut Frame<'_>, area: Rect, state: &State, view: &View
         .chain(names.iter().map(|_| Constraint::Length(NUMBER)))
         .chain(effort_width.map(Constraint::Length))
         .chain([Constraint::Length(FROM), Constraint::Length(SECONDS), Constraint::Min(0)]);
-    // Objectives for which there is no column are those that `enter` shows.
+    // The key `enter` shows the objectives that have no column.
     let more = if left_out > 0 { fit::MORE } else { "" };
     let headings = [String::new(), right("trial", id)]
         .into_iter()
@@ -103,7 +103,7 @@ fn title<'a>(listed: usize, state: &State, view: &View, look: &Look<'_>) -> Line
     ])
 }
 
-/// As many objectives as there is room for, then costs; and how many objectives are left out.
+/// As many objectives as fit, then costs. Also returns the number of objectives that do not fit.
 fn columns(rows: &[&Told], look: &Look<'_>, width: u16, room: usize) -> (Vec<String>, usize) {
     let objectives = &look.setup.objectives;
     let mut names: Vec<String> = objectives.iter().take(room).cloned().collect();
@@ -151,7 +151,7 @@ fn row<'a>(
     Row::new(cells)
 }
 
-/// A fidelity that fits into a column.
+/// A fidelity as a short text for a column.
 fn effort(fidelity: Fidelity) -> String {
     match fidelity {
         Fidelity::Proxy => "proxy".to_owned(),
@@ -159,7 +159,7 @@ fn effort(fidelity: Fidelity) -> String {
     }
 }
 
-/// A heading that fits into a column.
+/// A heading as a short text for a column.
 fn short(heading: &str) -> String {
     fit::shortened(&abbreviated(heading), usize::from(NUMBER))
 }

@@ -1,4 +1,4 @@
-//! The Pareto front, kept while trials come.
+//! The Pareto front, updated with each trial.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,19 +6,19 @@ use kiln_search::pareto::Archive;
 use kiln_search::{Fidelity, Trial, TrialId};
 use kiln_space::Genotype;
 
-/// The trials that none of the trials so far dominates: as `kiln_search::study_front`, but kept while they come.
+/// The trials that no other trial dominates: as `kiln_search::study_front`, but updated with each trial.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Front {
-    /// Highest fidelity so far, the one that counts.
+    /// The highest fidelity so far. Only its trials count.
     fidelity: Option<Fidelity>,
     archive: Archive<Genotype>,
-    /// The trial that stands for each architecture.
+    /// The trial that represents each architecture.
     members: BTreeMap<Genotype, TrialId>,
     trials: BTreeSet<TrialId>,
 }
 
 impl Front {
-    /// Takes in a trial; says whether the front is another one now.
+    /// Adds a trial, and returns whether the front changed.
     pub(crate) fn insert(&mut self, trial: &Trial) -> bool {
         let (id, objectives, genotype) = (trial.id, &trial.objectives.0, &trial.proposal.genotype);
         let fidelity = Some(trial.proposal.fidelity);
@@ -28,7 +28,7 @@ impl Front {
         if fidelity > self.fidelity {
             *self = Self { fidelity, ..Self::default() };
         }
-        // The earliest trial stands for its architecture, whichever answer came first.
+        // The earliest trial represents its architecture, in whatever order the outcomes arrive.
         if let Some(same) = self.members.get_mut(genotype) {
             let is_earlier = id < *same;
             if is_earlier {
@@ -49,17 +49,17 @@ impl Front {
         true
     }
 
-    /// The effort with which its members were judged; `None` before there is one.
+    /// The fidelity of its members. `None` while it is empty.
     pub(crate) const fn fidelity(&self) -> Option<Fidelity> {
         self.fidelity
     }
 
-    /// Whether a trial is on it.
+    /// Whether a trial is on the front.
     pub(crate) fn contains(&self, id: TrialId) -> bool {
         self.trials.contains(&id)
     }
 
-    /// Networks on it.
+    /// Number of networks on the front.
     pub(crate) fn len(&self) -> usize {
         self.trials.len()
     }

@@ -1,30 +1,30 @@
-//! The last things that a person may want to read.
+//! The log of the screen: its latest messages.
 
 use std::collections::VecDeque;
 use std::time::Duration;
 
 use kiln_export::{plain_text, steers};
 
-/// Lines that are kept.
+/// Number of lines that are kept.
 const KEPT: usize = 1000;
 
-/// What a line is about.
+/// Kind of a line.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum Level {
-    /// It goes on.
+    /// Ordinary progress.
     Info,
-    /// It goes well.
+    /// Good news.
     Good,
     /// A network was exported.
     Exported,
-    /// Something a person should know.
+    /// A warning.
     Warning,
     /// A trial failed.
     Failure,
 }
 
 impl Level {
-    /// A sign for it, so that color alone never tells.
+    /// The sign of the kind, so that nothing is said by color alone.
     pub(crate) const fn sign(self) -> char {
         match self {
             Self::Info => ' ',
@@ -36,7 +36,7 @@ impl Level {
     }
 }
 
-/// One thing that happened.
+/// One message.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Line {
     pub(crate) at: Duration,
@@ -44,12 +44,12 @@ pub(crate) struct Line {
     pub(crate) message: String,
 }
 
-/// The last lines, oldest first.
+/// The latest lines. The oldest comes first.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub(crate) struct Lines(VecDeque<Line>);
 
 impl Lines {
-    /// Adds a line; the oldest goes when there are too many.
+    /// Adds a line, and drops the oldest if there are too many.
     pub(crate) fn push(&mut self, at: Duration, level: Level, message: String) {
         if self.0.len() == KEPT {
             self.0.pop_front();
@@ -58,7 +58,7 @@ impl Lines {
         self.0.push_back(Line { at, level, message });
     }
 
-    /// Those that a person wants to read when the screen has gone.
+    /// The lines to print after the screen has closed.
     pub(crate) fn to_keep(&self) -> Vec<String> {
         let kept = self.0.iter().filter_map(|line| match line.level {
             Level::Exported => Some(line.message.clone()),
@@ -68,7 +68,7 @@ impl Lines {
         kept.collect()
     }
 
-    /// All of them, oldest first.
+    /// All lines. The oldest comes first.
     pub(crate) fn iter(&self) -> impl DoubleEndedIterator<Item = &Line> + ExactSizeIterator {
         self.0.iter()
     }

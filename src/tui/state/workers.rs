@@ -1,4 +1,4 @@
-//! What each worker did.
+//! Statistics of each worker.
 
 use std::time::Duration;
 
@@ -7,23 +7,23 @@ use kiln_search::{Seconds, TrialId};
 /// A thread that evaluates.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(crate) struct Worker {
-    /// Evaluations.
+    /// Number of evaluations.
     pub(crate) trials: u64,
-    /// Time of all of them.
+    /// Total time of the evaluations.
     pub(crate) busy: Seconds,
-    /// Its last evaluation, and when its answer came.
+    /// Its last evaluation, and the time of its end.
     pub(crate) last: Option<(TrialId, Duration)>,
 }
 
 impl Worker {
-    /// Counts an evaluation.
+    /// Adds an evaluation.
     pub(super) fn add(&mut self, trial: TrialId, seconds: Seconds, at: Duration) {
         self.trials += 1;
         self.busy = self.busy.saturating_add(seconds);
         self.last = Some((trial, at));
     }
 
-    /// Seconds of an evaluation, on average.
+    /// Mean time of an evaluation, in seconds.
     pub(crate) fn mean_s(&self) -> f64 {
         self.busy.get() / self.trials.max(1) as f64
     }

@@ -1,7 +1,5 @@
-//! Frames against golden files. `KILN_BLESS=1 cargo test --bin kiln frames` writes them anew.
+//! Frames against snapshots. `INSTA_UPDATE=always cargo test --bin kiln frames` writes them again.
 
-use std::fs;
-use std::path::Path;
 use std::time::Duration;
 
 use kiln_search::{Event, Fidelity};
@@ -15,7 +13,7 @@ use crate::tui::keys::Key;
 use crate::tui::palette::{Depth, Palette};
 use crate::tui::setup::Role;
 use crate::tui::state::State;
-use crate::tui::view::{Opened, Panel, View};
+use crate::tui::view::{Opened, Panel, Unseen, View};
 
 fn render(width: u16, height: u16, state: &State, view: &View, depth: Depth, now: Duration) -> String {
     let setup = setup(Role::Runs);
@@ -33,22 +31,21 @@ fn render(width: u16, height: u16, state: &State, view: &View, depth: Depth, now
 fn check(name: &str, (width, height): (u16, u16), state: &State, view: &View) {
     let now = state.last_event.max(Duration::from_secs(67));
     let found = render(width, height, state, view, Depth::True, now);
-    let path = Path::new(env!("CARGO_MANIFEST_DIR")).join("src/tui/golden").join(format!("{name}.txt"));
-    if std::env::var_os("KILN_BLESS").is_some() {
-        fs::write(&path, &found).unwrap();
-    }
-    let expected = fs::read_to_string(&path).unwrap_or_default();
-    assert!(found == expected, "{}: another frame:\n{found}", path.display());
+    let mut settings = insta::Settings::clone_current();
+    settings.set_snapshot_path("../snapshots");
+    settings.set_prepend_module_to_snapshot(false);
+    settings.set_omit_expression(true);
+    settings.bind(|| insta::assert_snapshot!(name, found));
 }
 
 fn opened() -> View {
     let trial = best(150);
-    let inspection = Small.inspect(&super::trial(trial)).map_err(|error| error.to_string());
+    let inspection = Small.inspect(&super::trial(trial)).map_err(Unseen::from);
     View { opened: Some(Opened { trial, inspection, scrolled: 0 }), selected: Some(trial), ..View::default() }
 }
 
 #[test]
-fn the_search_at_three_sizes() {
+fn search_frames_match_snapshots() {
     let state = state(&searching());
     check("search-80x24", (80, 24), &state, &View::default());
     check("search-120x40", (120, 40), &state, &View::default());
@@ -56,7 +53,7 @@ fn the_search_at_three_sizes() {
 }
 
 #[test]
-fn the_end_at_three_sizes() {
+fn end_frames_match_snapshots() {
     let state = state(&whole());
     let view = View { selected: Some(best(150)), ..View::default() };
     check("end-80x24", (80, 24), &state, &view);
@@ -65,7 +62,7 @@ fn the_end_at_three_sizes() {
 }
 
 #[test]
-fn other_lists_of_a_small_terminal() {
+fn small_terminal_frames_match_snapshots() {
     let state = state(&searching());
     check("groups-80x24", (80, 24), &state, &View { focus: Panel::Groups, ..View::default() });
     check("log-80x24", (80, 24), &state, &View { focus: Panel::Log, ..View::default() });
@@ -78,7 +75,7 @@ fn other_lists_of_a_small_terminal() {
 }
 
 #[test]
-fn details_and_help() {
+fn details_and_help_frames_match_snapshots() {
     let state = state(&whole());
     check("details-80x24", (80, 24), &state, &opened());
     check("details-120x40", (120, 40), &state, &opened());
@@ -86,7 +83,7 @@ fn details_and_help() {
 }
 
 #[test]
-fn an_answer_takes_the_lines_it_needs() {
+fn answer_frame_matches_snapshot() {
     let state = state(&searching());
     let mut view = View { selected: Some(88), ..View::default() };
     view.press(Key::Char('e'), &state, &setup(Role::Runs), &Small);
@@ -94,7 +91,7 @@ fn an_answer_takes_the_lines_it_needs() {
 }
 
 #[test]
-fn the_beginning_and_a_tiny_terminal() {
+fn early_and_tiny_frames_match_snapshots() {
     let begun = state(&searching()[..8]);
     check("supernet-80x24", (80, 24), &begun, &View::default());
     check("nothing-80x24", (80, 24), &state(&[]), &View::default());
@@ -102,7 +99,7 @@ fn the_beginning_and_a_tiny_terminal() {
 }
 
 #[test]
-fn any_size_can_be_drawn() {
+fn every_terminal_size_can_be_drawn() {
     let states = [state(&[]), state(&searching()[..25]), state(&whole())];
     let mut views = vec![View { help: true, ..View::default() }, opened(), View::default()];
     views.extend(Panel::ALL.map(|focus| View { focus, zoomed: true, ..View::default() }));
@@ -116,7 +113,7 @@ fn any_size_can_be_drawn() {
 }
 
 #[test]
-fn nothing_is_told_by_color_alone() {
+fn frames_without_color_have_same_text() {
     let state = state(&whole());
     let now = Duration::from_secs(67);
     let colored = render(120, 40, &state, &opened(), Depth::True, now);
@@ -130,7 +127,7 @@ fn nothing_is_told_by_color_alone() {
 }
 
 #[test]
-fn a_study_of_one_objective_without_limit_has_no_scatter() {
+fn single_objective_without_limit_has_no_scatter() {
     let mut setup = setup(Role::Runs);
     setup.objectives.truncate(1);
     setup.constraints.clear();
@@ -154,7 +151,7 @@ fn a_study_of_one_objective_without_limit_has_no_scatter() {
 }
 
 #[test]
-fn a_study_of_several_fidelities_says_with_how_much_effort() {
+fn frames_state_fidelity_of_values() {
     let mut events = searching();
     for (event, _) in &mut events {
         match event {
@@ -172,7 +169,7 @@ fn a_study_of_several_fidelities_says_with_how_much_effort() {
     for part in ["after 3 of 20 epochs (trial", " effort ", " 1 epoch ", " 3 epochs "] {
         assert!(frame.contains(part), "`{part}` is not in\n{frame}");
     }
-    let inspection = Small.inspect(&super::trial(4)).map_err(|error| error.to_string());
+    let inspection = Small.inspect(&super::trial(4)).map_err(Unseen::from);
     let opened = Opened { trial: 4, inspection, scrolled: 0 };
     let frame = shown(&View { opened: Some(opened), selected: Some(4), ..View::default() });
     assert!(frame.contains(" trial 4, after 1 of 20 epochs, "), "{frame}");

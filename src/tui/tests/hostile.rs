@@ -1,4 +1,4 @@
-//! Names from a run folder of somebody who means no good, in every panel.
+//! Hostile names from a run folder, in every panel.
 
 use std::time::Duration;
 
@@ -16,7 +16,7 @@ use crate::tui::setup::{Role, Setup};
 use crate::tui::state::State;
 use crate::tui::view::{Opened, Panel, View};
 
-/// Names that would act on the terminal, or turn a line round.
+/// Names with escape sequences, or with marks that reverse a line.
 const HOSTILE: &str = "a\u{1b}]0;owned\u{7}\u{9b}31m\nb\u{202e}c\u{2066}d\u{200b}e\u{feff}f\u{61c}";
 
 /// These values, and one more under a hostile name.
@@ -26,7 +26,7 @@ fn with(values: &NamedValues, value: f64) -> NamedValues {
 }
 
 #[test]
-fn no_name_of_a_run_folder_acts_on_the_terminal() {
+fn control_characters_in_names_never_reach_terminal() {
     let mut events = whole();
     for (event, _) in &mut events {
         match event {
@@ -86,7 +86,7 @@ fn no_name_of_a_run_folder_acts_on_the_terminal() {
         message: Some(HOSTILE.to_owned()),
         ..View::default()
     }));
-    let opened = Opened { trial: failed, inspection: Err(HOSTILE.to_owned()), scrolled: 0 };
+    let opened = Opened { trial: failed, inspection: Err(anyhow::anyhow!(HOSTILE).into()), scrolled: 0 };
     views.push(View { opened: Some(opened), ..View::default() });
     for view in &views {
         for (width, height) in [(60, 16), (120, 40), (200, 50)] {

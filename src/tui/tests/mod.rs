@@ -1,4 +1,4 @@
-//! The screen on made-up studies: frames held against golden files, keys, slow terminals.
+//! The screen on made-up studies: frames against snapshots, keys, slow terminals.
 
 mod frames;
 mod hostile;
@@ -40,13 +40,13 @@ fn setup(role: Role) -> Setup {
     }
 }
 
-/// Numbers that look random, from a trial's number.
+/// Pseudo-random numbers that follow from a trial's number.
 fn noise(id: u64) -> f64 {
     let mixed = (id + 1).wrapping_mul(0x9e37_79b9_7f4a_7c15);
     (mixed ^ (mixed >> 29)).wrapping_mul(0xbf58_476d_1ce4_e5b9) as f64 / u64::MAX as f64
 }
 
-/// A trial whose accuracy grows with its latency and over time; every twentieth diverged.
+/// A trial whose accuracy grows with its latency and over time. Every twentieth trial diverged.
 fn trial(id: u64) -> Trial {
     let latency = 40.0 + 155.0 * noise(id);
     let error = 1.5 + 300.0 / latency + 20.0 * noise(id + 1000) / (1.0 + id as f64 / 10.0);
@@ -148,7 +148,7 @@ fn state(events: &[(Event, Duration)]) -> State {
     state
 }
 
-/// Two layers and three decisions, whatever the trial.
+/// Two layers and three decisions for every trial.
 struct Small;
 
 impl Inspect for Small {

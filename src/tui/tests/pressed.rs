@@ -1,4 +1,4 @@
-//! What keys do.
+//! The effect of each key.
 
 use super::{Small, best, searching, setup, state, whole};
 use crate::tui::groups::groups;
@@ -21,7 +21,7 @@ fn listed(view: &View, state: &State) -> Vec<u64> {
 }
 
 #[test]
-fn trials_are_ordered_by_every_column() {
+fn sort_key_orders_trials_by_every_column() {
     let state = state(&searching());
     let mut view = View::default();
     assert_eq!(listed(&view, &state)[..2], [89, 88]);
@@ -40,7 +40,7 @@ fn trials_are_ordered_by_every_column() {
 }
 
 #[test]
-fn trials_are_filtered() {
+fn filter_key_filters_trials() {
     let state = state(&whole());
     let mut view = View::default();
     press(&mut view, &state, &chars("f"));
@@ -54,7 +54,7 @@ fn trials_are_filtered() {
 }
 
 #[test]
-fn a_cluster_lists_its_trials() {
+fn enter_on_cluster_lists_its_trials() {
     let state = state(&searching());
     let names: Vec<String> = groups(&state).into_iter().map(|group| group.name).collect();
     assert_eq!(names, ["cluster 0", "cluster 1", "cluster 2", "cluster 3", "random"]);
@@ -68,7 +68,7 @@ fn a_cluster_lists_its_trials() {
 }
 
 #[test]
-fn the_selection_stays_with_its_trial_and_the_top_follows_the_newest() {
+fn selection_keeps_its_trial_and_top_row_follows_newest() {
     let mut state = state(&searching());
     let mut view = View::default();
     press(&mut view, &state, &[Key::Down, Key::Char('j')]);
@@ -83,7 +83,7 @@ fn the_selection_stays_with_its_trial_and_the_top_follows_the_newest() {
 }
 
 #[test]
-fn details_open_move_and_close() {
+fn details_open_scroll_and_close() {
     let state = state(&whole());
     let mut view = View::default();
     press(&mut view, &state, &[Key::Down, Key::Enter]);
@@ -97,7 +97,7 @@ fn details_open_move_and_close() {
 }
 
 #[test]
-fn a_finished_network_is_exported_from_the_list_and_from_its_details() {
+fn export_key_works_in_list_and_details() {
     let state = state(&whole());
     let mut view = View { selected: Some(best(150)), ..View::default() };
     assert_eq!(press(&mut view, &state, &chars("e")), Some(Action::Export(best(150))));
@@ -107,7 +107,7 @@ fn a_finished_network_is_exported_from_the_list_and_from_its_details() {
 }
 
 #[test]
-fn what_cannot_be_exported_says_why_and_what_to_do() {
+fn export_of_unfinished_trial_answers_with_reason_and_advice() {
     let message = |state: &State, selected: Option<u64>| {
         let mut view = View { selected, ..View::default() };
         assert_eq!(press(&mut view, state, &chars("e")), None);
@@ -120,11 +120,14 @@ fn what_cannot_be_exported_says_why_and_what_to_do() {
          trains it when the search has ended"
     );
     let said = message(&state(&searching()), Some(13));
-    assert!(said.ends_with("of the front, the best by the first objective will be finished"), "{said}");
+    assert!(
+        said.ends_with("the study will finish the network of the front that is best by the first objective"),
+        "{said}"
+    );
 }
 
 #[test]
-fn panels_are_chosen_by_tab_and_number() {
+fn tab_and_number_keys_move_focus() {
     let state = state(&[]);
     let mut view = View::default();
     press(&mut view, &state, &[Key::Tab]);
@@ -144,7 +147,7 @@ fn panels_are_chosen_by_tab_and_number() {
 }
 
 #[test]
-fn the_log_scrolls_back_and_stops_at_its_ends() {
+fn log_scrolls_and_stops_at_its_ends() {
     let state = state(&whole());
     let lines = state.lines.iter().len();
     let mut view = View { focus: Panel::Log, ..View::default() };
@@ -157,7 +160,7 @@ fn the_log_scrolls_back_and_stops_at_its_ends() {
 }
 
 #[test]
-fn leaving_is_asked_of_the_program() {
+fn quit_keys_return_quit_action() {
     let state = state(&[]);
     assert_eq!(press(&mut View::default(), &state, &chars("q")), Some(Action::Quit));
     assert_eq!(

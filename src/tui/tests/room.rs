@@ -1,4 +1,4 @@
-//! Long names and long numbers on terminals of every size: names give way, numbers are never cut.
+//! Long names and long numbers on terminals of every size: names are shortened, and numbers are never cut.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::time::Duration;
@@ -14,7 +14,7 @@ use crate::tui::draw::{Look, draw};
 use crate::tui::palette::{Depth, Palette};
 use crate::tui::setup::{Role, Setup};
 use crate::tui::state::State;
-use crate::tui::view::{Opened, Panel, View};
+use crate::tui::view::{Opened, Panel, Unseen, View};
 
 const OBJECTIVES: [&str; 5] = [
     "mean_corpus_error_percent",
@@ -137,7 +137,7 @@ fn rows((width, height): (u16, u16), state: &State, view: &View) -> Vec<String> 
     (0..height).map(|y| (0..width).map(|x| buffer[(x, y)].symbol()).collect()).collect()
 }
 
-/// Numbers of a frame with the units that belong to them. What has an ellipsis is no number.
+/// The numbers of a frame with their units. A text with an ellipsis is not a number.
 fn numbers(rows: &[String]) -> BTreeSet<String> {
     const UNITS: [&str; 11] = ["k", "M", "G", "T", "B", "kB", "MB", "GB", "TB", "%", "µs"];
     let mut found = BTreeSet::new();
@@ -161,7 +161,7 @@ fn views() -> Vec<View> {
     views.extend(Panel::ALL.map(|focus| View { focus, ..View::default() }));
     views.extend(Panel::ALL.map(|focus| View { focus, zoomed: true, ..View::default() }));
     for id in [1_234_001, 1_234_013] {
-        let inspection = Long.inspect(&trial(1)).map_err(|error| error.to_string());
+        let inspection = Long.inspect(&trial(1)).map_err(Unseen::from);
         for scrolled in [0, 25] {
             let inspection = inspection.clone();
             views.push(View { opened: Some(Opened { trial: id, inspection, scrolled }), ..View::default() });
@@ -171,7 +171,7 @@ fn views() -> Vec<View> {
 }
 
 #[test]
-fn no_terminal_shows_a_number_that_a_large_one_does_not() {
+fn small_terminals_never_cut_numbers() {
     let state = state();
     let large: BTreeSet<String> =
         views().iter().flat_map(|view| numbers(&rows((700, 250), &state, view))).collect();
@@ -189,16 +189,16 @@ fn no_terminal_shows_a_number_that_a_large_one_does_not() {
 }
 
 #[test]
-fn values_of_details_are_whole_at_every_size() {
+fn details_never_cut_values() {
     let state = state();
-    let inspection = Long.inspect(&trial(1)).map_err(|error| error.to_string());
+    let inspection = Long.inspect(&trial(1)).map_err(Unseen::from);
     let view = View { opened: Some(Opened { trial: 1_234_001, inspection, scrolled: 0 }), ..View::default() };
     for size in SIZES {
         let frame = rows((size.0, 100), &state, &view).join("\n");
         for value in ["1.152 MB", "3.456 G", "123457", "1234 T", "98.61", "-1.500e-9", "100240.125"] {
             assert!(frame.contains(value), "{value} at {size:?}:\n{frame}");
         }
-        // Columns that are left out are said to be.
+        // The screen says when it omits columns.
         for column in ["params", "MACs"] {
             let heading =
                 frame.lines().find(|line| line.contains("operat") || line.contains("layer")).unwrap();
@@ -208,12 +208,12 @@ fn values_of_details_are_whole_at_every_size() {
 }
 
 #[test]
-fn the_front_says_how_many_trials_lie_outside() {
+fn front_chart_states_number_of_trials_outside() {
     let setup = super::setup(Role::Runs);
     let mut state = State::new(&setup);
     for id in 0..40 {
         let mut trial = super::trial(id);
-        // A few much worse than the rest.
+        // A few outliers that are much worse than the rest.
         if id % 10 == 5 && trial.outcome.measurement().is_some() {
             let latency = trial.objectives.0[1];
             trial.objectives = Objectives(vec![90.0 + id as f64 / 10.0, latency]);
@@ -233,7 +233,7 @@ fn the_front_says_how_many_trials_lie_outside() {
     };
     let text = frame(&View::default());
     assert!(text.contains(" 3 lie lower "), "{text}");
-    // Zoomed in on, all are shown.
+    // The zoomed chart shows all trials.
     let text = frame(&View { focus: Panel::Front, zoomed: true, ..View::default() });
     assert!(!text.contains("lie lower"), "{text}");
 }

@@ -1,4 +1,4 @@
-//! The loop: slow, closed and resized terminals, quitting, and a journal as the source.
+//! The main loop: slow, closed and resized terminals, quitting, and a journal as the source.
 
 use std::collections::VecDeque;
 use std::io;
@@ -24,12 +24,12 @@ use crate::tui::screen::{End, Parts, Stop, show};
 use crate::tui::setup::{Role, Setup};
 use crate::tui::state::{Level, State};
 
-/// A terminal that takes nothing for a while, or breaks after some frames.
+/// A terminal that blocks for a while, or fails after some frames.
 struct Difficult {
     inner: TestBackend,
-    /// Nothing is drawn until the other end is dropped.
+    /// Blocks until the other end is dropped.
     gate: Option<Receiver<()>>,
-    /// Frames until it breaks.
+    /// Number of frames until it fails.
     frames: u32,
     drawn: u32,
 }
@@ -87,7 +87,7 @@ impl Backend for Difficult {
     }
 }
 
-/// Keys pressed one after the other, then none.
+/// Presses these keys one after the other, then none.
 struct Pressed(VecDeque<Input>);
 
 impl Pressed {
@@ -118,10 +118,10 @@ impl Stop for Requests {
     }
 }
 
-/// Exports when it may, or has nothing to write.
+/// An exporter that can be blocked, or that has nothing to write.
 #[derive(Default)]
 struct Exporter {
-    /// Nothing is written until the other end is dropped.
+    /// Blocks until the other end is dropped.
     gate: Mutex<Option<Receiver<()>>>,
     missing: bool,
     done: AtomicU32,
@@ -143,12 +143,12 @@ impl Export for Exporter {
 /// For screens on which nothing is exported.
 static NEVER: Exporter = Exporter { gate: Mutex::new(None), missing: true, done: AtomicU32::new(0) };
 
-/// Presses `e` twice, lets the exporter go on when that was answered, and leaves when it is done and told of.
+/// Presses `e` twice, unblocks the exporter after the answer, and quits after the export was reported.
 struct Exporting<'a> {
     keys: Pressed,
     exporter: &'a Exporter,
     gate: Option<mpsc::Sender<()>>,
-    /// Inputs asked for since it was done.
+    /// Number of inputs since the export was reported.
     since: u32,
 }
 
@@ -157,7 +157,7 @@ impl Keys for Exporting<'_> {
         if !self.keys.0.is_empty() {
             return self.keys.next(wait);
         }
-        // Held until the exporter was found waiting: without it the exporter goes on.
+        // Held until the exporter was seen waiting. Dropping it unblocks the exporter.
         if let Some(_gate) = self.gate.take() {
             assert_eq!(self.exporter.done.load(Ordering::SeqCst), 0, "the screen waited for the exporter");
         }
@@ -180,7 +180,7 @@ fn parts<'a>(setup: &'a Setup, stop: Option<&'a dyn Stop>) -> Parts<'a> {
 }
 
 #[test]
-fn a_slow_terminal_does_not_slow_the_search_and_loses_no_trial() {
+fn slow_terminal_neither_slows_search_nor_loses_trials() {
     const TRIALS: u64 = 5000;
     let (mut feed, mut tap) = channel();
     let (let_draw, gate) = mpsc::channel();
@@ -191,7 +191,7 @@ fn a_slow_terminal_does_not_slow_the_search_and_loses_no_trial() {
         let end = show(&mut terminal, &mut Pressed::new(&[]), &mut tap, &mut state, &parts(&setup, None));
         (end, state)
     });
-    // The terminal takes nothing until all events are told: an observer that waited for a frame would wait for ever.
+    // The terminal blocks until all events are sent. An observer that waited for a frame would wait forever.
     for id in 0..TRIALS {
         feed.on_event(&told(id));
         feed.on_event(&progress("search", id + 1, TRIALS, ""));
@@ -203,7 +203,7 @@ fn a_slow_terminal_does_not_slow_the_search_and_loses_no_trial() {
 }
 
 #[test]
-fn a_terminal_that_breaks_ends_the_screen_and_not_the_study() {
+fn broken_terminal_ends_screen_but_not_study() {
     let (mut feed, mut tap) = channel();
     let setup = setup(Role::Runs);
     let mut state = State::new(&setup);
@@ -218,7 +218,7 @@ fn a_terminal_that_breaks_ends_the_screen_and_not_the_study() {
 }
 
 #[test]
-fn quitting_asks_the_study_to_stop_and_shows_it_to_its_end() {
+fn quitting_stops_study_and_shows_its_end() {
     let (mut feed, mut tap) = channel();
     let setup = setup(Role::Runs);
     let stop = Requests::default();
@@ -235,7 +235,7 @@ fn quitting_asks_the_study_to_stop_and_shows_it_to_its_end() {
             assert!(Instant::now() < until, "the key was not seen");
             thread::sleep(Duration::from_millis(1));
         }
-        // What was running is still told.
+        // An export in progress is still reported.
         feed.on_event(&told(0));
         drop(feed);
         screen.join().unwrap()
@@ -259,7 +259,7 @@ fn exporting(exporter: &Exporter, gate: Option<mpsc::Sender<()>>) -> (String, St
 }
 
 #[test]
-fn exporting_does_not_hold_up_the_screen_and_is_told_of() {
+fn export_runs_beside_screen_and_is_reported() {
     let (sender, gate) = mpsc::channel();
     let exporter = Exporter { gate: Mutex::new(Some(gate)), ..Exporter::default() };
     let (frame, state) = exporting(&exporter, Some(sender));
@@ -275,7 +275,7 @@ fn exporting_does_not_hold_up_the_screen_and_is_told_of() {
 }
 
 #[test]
-fn an_export_that_fails_is_told_of() {
+fn failed_export_is_reported() {
     let exporter = Exporter { missing: true, ..Exporter::default() };
     let (frame, state) = exporting(&exporter, None);
     let trial = best(150);
@@ -285,7 +285,7 @@ fn an_export_that_fails_is_told_of() {
 }
 
 #[test]
-fn a_resized_terminal_is_drawn_anew() {
+fn resized_terminal_is_redrawn() {
     let (feed, mut tap) = channel();
     drop(feed);
     let setup = setup(Role::Runs);
@@ -302,7 +302,7 @@ fn a_resized_terminal_is_drawn_anew() {
 }
 
 #[test]
-fn a_journal_shows_what_the_study_itself_shows() {
+fn journal_gives_same_screen_as_study() {
     let folder = tempfile::tempdir().unwrap();
     let paths = kiln_search::RunPaths::new(folder.path());
     let mut journal = Journal::open(&paths.journal()).unwrap().journal;

@@ -1,4 +1,4 @@
-//! What events make of the state.
+//! The effect of events on the state.
 
 use std::collections::BTreeMap;
 use std::time::Duration;
@@ -14,9 +14,9 @@ use crate::tui::setup::{Role, Setup};
 use crate::tui::state::{Front, Level, State};
 
 #[test]
-fn the_front_is_that_of_the_study_whatever_the_order() {
+fn front_matches_study_for_any_order_of_trials() {
     let mut trials: Vec<Trial> = (0..200).map(trial).collect();
-    // The same architecture once more, a lower fidelity, and one over a limit.
+    // A repeated architecture, a lower fidelity, and a trial that breaks a limit.
     for (id, source) in (200..220).zip(60..80) {
         let same = Trial { id, ..trial(source) };
         trials.push(same);
@@ -36,7 +36,7 @@ fn the_front_is_that_of_the_study_whatever_the_order() {
 }
 
 #[test]
-fn the_hypervolume_is_that_of_the_front_and_never_falls() {
+fn hypervolume_matches_front_and_never_falls() {
     let state = state(&whole());
     let reference = state.volume.scale().unwrap().reference.clone();
     assert!((reference[1] - 200.0).abs() < 1e-12, "the limit is the reference");
@@ -53,8 +53,8 @@ fn the_hypervolume_is_that_of_the_front_and_never_falls() {
 }
 
 #[test]
-fn screen_watch_report_and_compare_tell_one_hypervolume() {
-    // Short trainings with errors that no whole one has, and failures.
+fn screen_watch_report_and_compare_show_same_hypervolume() {
+    // Short trainings with lower errors than any full one, and failures.
     let trials: Vec<Trial> = (0..150)
         .map(|id| {
             let mut trial = trial(id);
@@ -73,7 +73,7 @@ fn screen_watch_report_and_compare_tell_one_hypervolume() {
         worker: 0,
     };
     let Setup { objectives, constraints, .. } = setup(Role::Runs);
-    // The screen of the process that searches hears of them in one order, `watch` reads them in another.
+    // The searching process receives them in one order, and `watch` reads them in another.
     let [screen, watch] = [Role::Runs, Role::Watches].map(|role| {
         let mut state = State::new(&setup(role));
         let mut order: Vec<&Trial> = trials.iter().collect();
@@ -120,7 +120,7 @@ fn screen_watch_report_and_compare_tell_one_hypervolume() {
 }
 
 #[test]
-fn stages_know_the_time_left_though_progress_was_left_out() {
+fn remaining_time_survives_dropped_progress() {
     let trials_only: Vec<_> = searching()
         .into_iter()
         .filter(|(event, _)| !matches!(event, Event::Progress { stage, .. } if stage == "search"))
@@ -135,7 +135,7 @@ fn stages_know_the_time_left_though_progress_was_left_out() {
 }
 
 #[test]
-fn known_answers_say_nothing_about_the_speed() {
+fn stored_outcomes_do_not_count_for_speed() {
     let mut state = State::new(&setup(Role::Runs));
     let second = Duration::from_secs;
     state.apply(&Event::Started { study: "digits".to_owned(), resumed: 50, trials: Some(100) }, second(0));
@@ -153,7 +153,7 @@ fn known_answers_say_nothing_about_the_speed() {
 }
 
 #[test]
-fn a_retry_tells_all_trials_anew() {
+fn retry_replaces_all_trials() {
     let mut state = state(&searching());
     let before = state.clone();
     state.apply(&Event::Retried { trials: vec![13] }, Duration::from_secs(70));
@@ -167,7 +167,7 @@ fn a_retry_tells_all_trials_anew() {
 }
 
 #[test]
-fn failures_warnings_and_the_end_are_in_the_log() {
+fn log_contains_failures_warnings_and_end() {
     let state = state(&whole());
     let count = |level| state.lines.iter().filter(|line| line.level == level).count();
     assert_eq!((count(Level::Failure), count(Level::Warning)), (7, 1));
@@ -185,7 +185,7 @@ fn failures_warnings_and_the_end_are_in_the_log() {
 }
 
 #[test]
-fn a_stage_that_is_left_ends() {
+fn new_stage_ends_previous_stage() {
     let mut state = State::new(&setup(Role::Runs));
     state.apply(&progress("data", 1, 1, ""), Duration::from_secs(1));
     state.apply(&progress("supernet", 1, 10, ""), Duration::from_secs(3));
@@ -194,7 +194,7 @@ fn a_stage_that_is_left_ends() {
 }
 
 #[test]
-fn of_equally_accurate_trials_the_best_is_on_the_front() {
+fn best_among_equal_values_is_on_front() {
     let mut state = State::new(&setup(Role::Runs));
     for (id, latency) in [(0, 50.0), (1, 40.0), (2, 60.0)] {
         let mut trial = trial(id);
@@ -206,7 +206,7 @@ fn of_equally_accurate_trials_the_best_is_on_the_front() {
 }
 
 #[test]
-fn values_of_less_effort_are_not_compared_with_those_of_more_and_say_so() {
+fn lower_fidelities_are_not_compared_with_higher_ones() {
     let mut state = State::new(&setup(Role::Runs));
     let second = Duration::from_secs;
     state.apply(&Event::Prepared { fingerprint: "f".to_owned(), full_epochs: 20 }, second(0));

@@ -4,7 +4,7 @@ use super::{Case, changed, check, study};
 use crate::sandbox::Sandbox;
 
 #[test]
-fn configs() {
+fn broken_configs_are_refused() {
     let cases: [(&str, &str, &[&str]); 24] = [
         ("name = \"broken\"", "name = \"broken", &["study.toml:2:", "not valid TOML"]),
         ("seed = 1", "seed = 1\nseed = 2", &["study.toml:4:", "duplicate key"]),

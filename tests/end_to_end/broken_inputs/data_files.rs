@@ -3,11 +3,11 @@
 use super::{Case, changed, check, study};
 use crate::sandbox::Sandbox;
 
-/// Name, content of files, and what must be said.
+/// Name of the case, content of the files, and parts of the expected message.
 type Files<'a> = (&'a str, &'a str, Vec<(&'a str, Vec<u8>)>, &'a [&'a str]);
 
 #[test]
-fn data_files() {
+fn broken_data_files_are_refused() {
     let data = |table: &str| changed(&study(), "kind = \"digits\"", table);
     let table = "kind = \"csv\"\nfile = \"t.csv\"\ntarget = \"y\"";
     let records = "kind = \"cifar\"\ntrain = [\"a.bin\"]\ntest = 0.2";

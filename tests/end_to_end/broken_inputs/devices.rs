@@ -4,7 +4,7 @@ use super::{Case, changed, check, study};
 use crate::sandbox::Sandbox;
 
 #[test]
-fn device_files() {
+fn broken_device_files_are_refused() {
     let device = include_str!("../../../hw-models/devices/cortex-m7.toml");
     let cases: [(&str, &str, &[&str]); 9] = [
         ("name = \"cortex-m7\"", "name = \"cortex-m7", &["mine.toml:1"]),

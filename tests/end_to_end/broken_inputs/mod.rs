@@ -1,4 +1,4 @@
-//! A list of broken inputs: each gets one message that names file and place, exit code 2, and leaves everything as it was.
+//! A list of broken inputs. Each gives one message with file and place and exit code 2, and changes nothing.
 
 mod configs;
 mod data_files;
@@ -13,7 +13,7 @@ use std::path::Path;
 
 use crate::sandbox::{Sandbox, SmallStudy};
 
-/// What is given, and parts of the message that must come of it.
+/// An input, and parts of the message that it must cause.
 struct Case<'a> {
     what: &'a str,
     arguments: Vec<&'a str>,
@@ -22,7 +22,7 @@ struct Case<'a> {
     expected: &'a [&'a str],
 }
 
-/// Every file below a folder, but the run folders' locks and logs, with its content.
+/// Every file below a folder with its content, except the locks and logs of run folders.
 fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     let mut found = BTreeMap::new();
     for entry in fs::read_dir(folder).unwrap() {
@@ -36,7 +36,7 @@ fn contents(folder: &Path) -> BTreeMap<String, Vec<u8>> {
     found
 }
 
-/// Runs every case in `sandbox` and shows all that do not hold.
+/// Runs every case in `sandbox`, and reports all that fail.
 fn check(sandbox: &Sandbox, cases: &[Case<'_>]) {
     let mut wrong = Vec::new();
     for case in cases {
@@ -72,7 +72,7 @@ fn check(sandbox: &Sandbox, cases: &[Case<'_>]) {
     assert!(wrong.is_empty(), "{} of {} cases:\n{}", wrong.len(), cases.len(), wrong.join("\n"));
 }
 
-/// The config that is broken.
+/// The config that the cases break.
 fn study() -> String {
     SmallStudy { name: "broken", ..SmallStudy::default() }.text()
 }

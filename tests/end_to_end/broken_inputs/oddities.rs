@@ -1,4 +1,4 @@
-//! Inputs that no one writes by chance: absurd numbers, contradictions, and things in the place of files.
+//! Unlikely inputs: absurd numbers, contradictions, folders in the place of files.
 
 use std::fs;
 use std::os::unix::fs::symlink;
@@ -9,7 +9,7 @@ use crate::sandbox::Sandbox;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a list of cases")]
-fn absurd_and_contradictory_settings() {
+fn absurd_and_contradictory_settings_are_refused() {
     let cases: [(&str, &str, &str); 40] = [
         (
             "epochs = 1",
@@ -139,7 +139,7 @@ fn absurd_and_contradictory_settings() {
     assert!(!sandbox.path("runs").exists());
 }
 
-/// The message of a command that must be refused and change nothing.
+/// The message of a command that must refuse its input and change nothing.
 fn refused(sandbox: &Sandbox, arguments: &[&str]) -> String {
     let said = sandbox.kiln(arguments);
     assert_eq!(said.code, 2, "{arguments:?}: {}", said.err);
@@ -149,7 +149,7 @@ fn refused(sandbox: &Sandbox, arguments: &[&str]) -> String {
 }
 
 #[test]
-fn other_things_in_the_place_of_files_and_folders() {
+fn wrong_kinds_of_file_are_refused() {
     let table = String::from_utf8(changed(
         &study(),
         "kind = \"digits\"",

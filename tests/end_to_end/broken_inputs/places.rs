@@ -1,5 +1,5 @@
-//! A run folder in which something else is in a file's or a folder's place, or that may not be read or written, and files
-//! that cannot be written where they were asked for.
+//! Run folders in which another kind of file is in the place of a file or folder, or that cannot be read or
+//! written. Also output files that cannot be written.
 
 #![cfg(unix)]
 
@@ -18,14 +18,14 @@ fn ended() -> (Sandbox, String) {
     (sandbox, report["finished"][0]["trial"].to_string())
 }
 
-/// Holds what was said against what is right: exit code 2 and one line with these parts.
+/// Checks that a command was refused: exit code 2, and one line that contains these parts.
 fn is_refused(what: &str, said: &Said, expected: &[&str]) {
     assert_eq!(said.code, 2, "{what}: {}", said.err);
     let is_one = said.err.starts_with("error: ") && said.err.lines().count() == 1;
     assert!(is_one && expected.iter().all(|part| said.err.contains(part)), "{what}: {}", said.err);
 }
 
-/// Puts something else in the place of a file.
+/// Replaces a file with something else.
 type Put = fn(&Path);
 
 fn make_pipe(path: &Path) {
@@ -33,7 +33,7 @@ fn make_pipe(path: &Path) {
 }
 
 #[test]
-fn other_things_in_the_place_of_what_a_run_folder_holds() {
+fn wrong_kinds_of_file_in_run_folder_are_refused() {
     let (sandbox, trial) = ended();
     let export = ["export", "broken", &trial, "--out", "out.onnx"];
     let search: &[&str] = &["search", "study.toml"];
@@ -93,7 +93,7 @@ fn other_things_in_the_place_of_what_a_run_folder_holds() {
 }
 
 #[test]
-fn what_is_asked_for_is_written_where_it_can_be() {
+fn outputs_are_written_or_refused_by_kind_of_target() {
     let (sandbox, trial) = ended();
     let export = |out| sandbox.kiln(&["export", "broken", &trial, "--out", out]);
     let report = |out| sandbox.kiln(&["report", "broken", "--out", out]);
@@ -102,7 +102,8 @@ fn what_is_asked_for_is_written_where_it_can_be() {
     is_refused("a folder", &report("runs"), &["runs: is a folder, expected a file"]);
     is_refused("no folder", &report("no/where.html"), &["no/where.html: cannot write"]);
     is_refused("below a file", &report("study.toml/a.html"), &["study.toml/a.html: cannot write"]);
-    // A device stays one: through a link, so that a program that renames harms nothing but the link.
+    // A device stays a device. The test uses a link to it, so that a program that renames would only replace
+    // the link.
     symlink("/dev/null", sandbox.path("null")).unwrap();
     for said in [export("null"), report("null")] {
         assert_eq!(said.code, 0, "{}", said.err);
@@ -117,7 +118,7 @@ fn what_is_asked_for_is_written_where_it_can_be() {
 }
 
 #[test]
-fn a_run_folder_that_is_none() {
+fn wrong_run_folder_is_refused() {
     let sandbox = Sandbox::new(&study());
     fs::create_dir(sandbox.path("empty")).unwrap();
     is_refused("a file", &sandbox.kiln(&["front", "study.toml"]), &["study.toml: is no folder"]);
@@ -125,11 +126,11 @@ fn a_run_folder_that_is_none() {
     is_refused("nothing", &sandbox.kiln(&["front", "none"]), &["error: runs/none: not a run folder"]);
 }
 
-/// Whoever owns nothing, where the tests are run by somebody who may do everything.
+/// A user without files, for tests that run as root.
 const NOBODY: &str = "65534";
 
 #[test]
-fn what_may_not_be_read_or_written() {
+fn missing_permissions_are_refused() {
     let (sandbox, trial) = ended();
     let binary = sandbox.path("kiln");
     fs::copy(env!("CARGO_BIN_EXE_kiln"), &binary).unwrap();

@@ -5,13 +5,13 @@ use std::fs;
 use super::{Case, changed, check};
 use crate::sandbox::{Sandbox, set, tiny_quickstart};
 
-/// What an audit of no networks would write.
+/// The file of an audit without networks.
 const AUDIT: &str = r#"{"version": 2, "epochs": null, "audit": {"metric": "error_percent", "networks": [],
     "predictors": [{"name": "macs", "correlation": {"tau": 0.5, "low": 0.0, "high": 1.0}}]}}"#;
 
 #[test]
 #[expect(clippy::too_many_lines, reason = "a list of cases")]
-fn run_folders_and_model_files() {
+fn broken_run_folders_and_model_files_are_refused() {
     let mut config = tiny_quickstart("tiny");
     set(&mut config, "data", "limit", 300.into());
     let sandbox = Sandbox::new(&config.to_string());
@@ -125,7 +125,7 @@ fn run_folders_and_model_files() {
             export(),
             &model_file,
             flipped(model.len() - 100),
-            &["model.kiln: was changed since it was written", "is finished again"],
+            &["model.kiln: was changed since it was written", "to finish the network again"],
         ),
         case("an empty model", eval(), "copy.kiln", Vec::new(), &["copy.kiln`", "byte 0"]),
         case(
@@ -213,6 +213,6 @@ fn run_folders_and_model_files() {
     ];
     check(&sandbox, &cases);
     assert!(!sandbox.path("out.onnx").exists());
-    // Nothing is lost: the study is still whole.
+    // The study itself is undamaged.
     assert_eq!(sandbox.search(&[])["front"], report["front"]);
 }

@@ -40,7 +40,7 @@ pub(super) fn check<'a>(
     domain: &Domain<'_>,
     settings: &Settings,
 ) -> Result<(), SettingsError> {
-    let refuse = |key: &str, problem: String| Err(SettingsError { key: settings.key(key), problem });
+    let refuse = |key: &str, problem: String| Err(SettingsError::rule(settings.key(key), problem));
     let (mut transferred, mut refused) = (false, None);
     for Candidate { genotype, source } in candidates {
         let stranger = stranger(domain, genotype);

@@ -72,7 +72,7 @@ impl Proxies {
         let mut scored: BTreeMap<Genotype, BTreeMap<String, f64>> = BTreeMap::new();
         for journal in &journals {
             let trials = journals::trials(journal)
-                .map_err(|problem| SettingsError { key: settings.key("proxies.journals"), problem })?;
+                .map_err(|problem| SettingsError::rule(settings.key("proxies.journals"), problem))?;
             for trial in &trials {
                 let metrics = trial.outcome.measurement().into_iter().flat_map(Measurement::metrics);
                 let metrics = metrics.map(|(name, value)| (name.clone(), *value));
@@ -90,7 +90,7 @@ impl Proxies {
 
     /// Refuses scores of genotypes of another space, and journals that score nothing completely.
     pub(super) fn fits(&self, domain: &Domain<'_>, settings: &Settings) -> Result<(), SettingsError> {
-        let refuse = |key: &str, problem: String| Err(SettingsError { key: settings.key(key), problem });
+        let refuse = |key: &str, problem: String| Err(SettingsError::rule(settings.key(key), problem));
         for genotype in self.scored.keys() {
             if let Some(problem) = fit::stranger(domain, genotype) {
                 let problem = format!(
@@ -177,7 +177,7 @@ impl Proxies {
             self.names().join("`, `"),
             measured.join("`, `")
         );
-        SettingsError { key: settings.key(key), problem }
+        SettingsError::rule(settings.key(key), problem)
     }
 
     /// Names of the scores that count.

@@ -37,6 +37,7 @@ fn counts_follow_the_published_formulas() {
 }
 
 #[test]
+#[ignore = "needs KILN_DATA: the table of NAS-Bench-201"]
 fn counts_equal_the_published_table_for_all_cells() {
     let Some(folder) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         eprintln!("skipped: KILN_DATA does not name the folder with nasbench201/nasbench201.csv.gz");

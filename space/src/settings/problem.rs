@@ -1,0 +1,166 @@
+//! What can be wrong with a setting, as facts. The texts are those of serde, so that errors that it finds and
+//! errors that a part finds read alike.
+
+use std::fmt;
+
+use serde::de::{self, Expected, Unexpected};
+
+/// What is wrong with a setting.
+#[derive(Clone, Debug, PartialEq, Eq)]
+#[non_exhaustive]
+pub enum SettingsProblem {
+    /// A key that nothing reads.
+    UnknownKey {
+        /// The key.
+        found: String,
+        /// Keys that are read there.
+        accepted: Vec<String>,
+    },
+    /// A name that is not one of a list.
+    UnknownName {
+        /// The name.
+        found: String,
+        /// The list.
+        accepted: Vec<String>,
+    },
+    /// A key that must be there and is not.
+    MissingKey {
+        /// The key.
+        key: String,
+    },
+    /// A value that does not fit the type that reads it.
+    Mismatch {
+        /// What does not fit.
+        kind: Mismatch,
+        /// What was found.
+        found: Found,
+        /// The type, or the values that it accepts.
+        expected: String,
+    },
+    /// A value that a part refuses.
+    Value {
+        /// What was found.
+        found: String,
+        /// What is accepted.
+        expected: String,
+    },
+    /// A rule that concerns more than one value, in a sentence.
+    Rule(String),
+}
+
+/// How a value does not fit a type.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Mismatch {
+    /// It has another type.
+    Type,
+    /// It has the right type and cannot be used.
+    Value,
+    /// It is a list of another length.
+    Length,
+}
+
+/// A value that was found in the place of another.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Found {
+    /// A table.
+    Table,
+    /// A list.
+    List,
+    /// A plain value, as serde shows it.
+    Plain(String),
+}
+
+impl fmt::Display for SettingsProblem {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::UnknownKey { found, accepted } if accepted.is_empty() => {
+                write!(f, "unknown field `{found}`, there are no fields")
+            }
+            Self::UnknownKey { found, accepted } => {
+                write!(f, "unknown field `{found}`, expected {}", one_of(accepted))
+            }
+            Self::UnknownName { found, accepted } => {
+                write!(f, "unknown variant `{found}`, expected {}", one_of(accepted))
+            }
+            Self::MissingKey { key } => write!(f, "missing field `{key}`"),
+            Self::Mismatch { kind, found, expected } => {
+                let kind = match kind {
+                    Mismatch::Type => "type:",
+                    Mismatch::Value => "value:",
+                    Mismatch::Length => "length",
+                };
+                write!(f, "invalid {kind} {found}, expected {expected}")
+            }
+            Self::Value { found, expected } => write!(f, "found {found}, expected {expected}"),
+            Self::Rule(sentence) => f.write_str(sentence),
+        }
+    }
+}
+
+impl fmt::Display for Found {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Table => f.write_str("map"),
+            Self::List => f.write_str("sequence"),
+            Self::Plain(value) => f.write_str(value),
+        }
+    }
+}
+
+impl std::error::Error for SettingsProblem {}
+
+impl de::Error for SettingsProblem {
+    fn custom<T: fmt::Display>(message: T) -> Self {
+        Self::Rule(message.to_string())
+    }
+
+    fn invalid_type(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::Mismatch { kind: Mismatch::Type, found: found.into(), expected: expected.to_string() }
+    }
+
+    fn invalid_value(found: Unexpected<'_>, expected: &dyn Expected) -> Self {
+        Self::Mismatch { kind: Mismatch::Value, found: found.into(), expected: expected.to_string() }
+    }
+
+    fn invalid_length(length: usize, expected: &dyn Expected) -> Self {
+        let found = Found::Plain(length.to_string());
+        Self::Mismatch { kind: Mismatch::Length, found, expected: expected.to_string() }
+    }
+
+    fn unknown_variant(found: &str, accepted: &'static [&'static str]) -> Self {
+        Self::UnknownName { found: found.to_owned(), accepted: owned(accepted) }
+    }
+
+    fn unknown_field(found: &str, accepted: &'static [&'static str]) -> Self {
+        Self::UnknownKey { found: found.to_owned(), accepted: owned(accepted) }
+    }
+
+    fn missing_field(key: &'static str) -> Self {
+        Self::MissingKey { key: key.to_owned() }
+    }
+}
+
+impl From<Unexpected<'_>> for Found {
+    fn from(found: Unexpected<'_>) -> Self {
+        match found {
+            Unexpected::Map => Self::Table,
+            Unexpected::Seq => Self::List,
+            Unexpected::Unit => Self::Plain("null".to_owned()),
+            Unexpected::Float(value) => Self::Plain(format!("floating point `{value:?}`")),
+            plain => Self::Plain(plain.to_string()),
+        }
+    }
+}
+
+fn owned(names: &[&str]) -> Vec<String> {
+    names.iter().map(|name| (*name).to_owned()).collect()
+}
+
+/// Names as serde lists them.
+fn one_of(names: &[String]) -> String {
+    match names {
+        [one] => format!("`{one}`"),
+        [one, other] => format!("`{one}` or `{other}`"),
+        _ => format!("one of `{}`", names.join("`, `")),
+    }
+}
