@@ -3,6 +3,7 @@
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 
+mod accepted;
 mod commands;
 mod config_keys;
 mod links;
