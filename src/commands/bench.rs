@@ -8,7 +8,7 @@ use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
     BenchError, CompareSettings, Comparison, EqualCells, Function, FunctionSettings, HardwareSettings,
     Journaled, MacroSettings, NasBench201Settings, Paired, Problem, Protocol, ProxySettings, RunSettings,
-    Sample, StrategyChoice, compare, is_svg, svg,
+    Sample, StrategyChoice, StrategyResult, compare, is_svg, svg,
 };
 
 use crate::cli::{
@@ -155,6 +155,7 @@ fn text(comparison: &Comparison) -> String {
         table.row(row);
     }
     let mut text = format!("{problem}: budget {budget} {unit}, {seeds} seeds\n\n{table}");
+    let _ = write!(text, "\n{}", few_evaluations(strategies));
     if denoised {
         text += "\ndenoised: regret of the architecture that a Gaussian process over the trials ranks \
                  first; p: for being better than the best by the signal\n";
@@ -170,6 +171,31 @@ fn text(comparison: &Comparison) -> String {
         );
     }
     text
+}
+
+/// What strategies find with few evaluations, and how many they need for the optimum.
+fn few_evaluations(strategies: &[StrategyResult]) -> TextTable {
+    let mut milestones: Vec<u64> = strategies
+        .iter()
+        .flat_map(|found| found.regret_after.iter().map(|milestone| milestone.evaluations))
+        .collect();
+    milestones.sort_unstable();
+    milestones.dedup();
+    let titles: Vec<String> = milestones.iter().map(|after| format!("regret after {after} ± 95 %")).collect();
+    let mut columns = vec![("strategy", Align::Left), ("evaluations to optimum ± 95 %", Align::Right)];
+    columns.extend(titles.iter().map(|title| (title.as_str(), Align::Right)));
+    let mut table = TextTable::new(columns);
+    for found in strategies {
+        let to_optimum = found.evaluations_to_optimum;
+        let mut row = vec![found.strategy.clone()];
+        row.push(to_optimum.map_or("-".to_owned(), |sample| interval(&sample, 1)));
+        row.extend(milestones.iter().map(|after| {
+            let milestone = found.regret_after.iter().find(|milestone| milestone.evaluations == *after);
+            milestone.map_or("-".to_owned(), |milestone| interval(&milestone.regret, 4))
+        }));
+        table.row(row);
+    }
+    table
 }
 
 /// The paired tests as a table.

@@ -7,6 +7,7 @@ mod difference;
 mod document;
 mod error;
 mod explain;
+mod part_keys;
 mod schema;
 mod tables;
 #[cfg(test)]

@@ -1,5 +1,5 @@
-//! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads. The
-//! settings of a registered part stay open, but its name must be registered.
+//! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads.
+//! `keys.toml` describes the settings of built-in parts; settings of other registered parts stay open.
 
 use std::collections::BTreeMap;
 
@@ -8,6 +8,7 @@ use kiln_hw_models::Device;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::{Map, Value, json};
 
+use super::part_keys::PartKeys;
 use super::tables::{LIMITS, NEEDED, SearchKeys, StudyTable};
 use crate::assembly::Registries;
 
@@ -28,51 +29,32 @@ pub fn schema(registries: &Registries) -> Value {
     let table = ("table".to_owned(), "Looks published results up; trains nothing.");
     let strategies: Vec<_> =
         registries.strategies.strategies().map(|(name, doc)| (name.to_owned(), doc)).collect();
+    let keys = PartKeys::builtin();
     let mut search = described::<SearchKeys>("What is searched for, how, and how long.");
     search["properties"]["strategy"] = json!({
         "description": "How architectures are proposed: a name, or a table with `kind` and settings.",
-        "anyOf": [names(strategies.clone()), part("A strategy with its settings.", strategies)],
-    });
-    let mut evaluator = part("Evaluates networks.", trained.chain([table]));
-    evaluator["properties"]["class_weights"] = class_weights();
-    evaluator["properties"]["metrics"] = json!({
-        "description": "Metrics that are measured besides the usual ones and the objectives.",
-        "type": "array", "items": { "type": "string" },
+        "anyOf": [names(strategies.clone()), part("A strategy with its settings.", &keys, "strategy", strategies)],
     });
     json!({
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         "title": "Kiln config",
         "description": "A study: the search, its data and devices, and what happens to the best networks.",
         "type": "object",
+        "$defs": keys.definitions(),
         "required": NEEDED,
         "additionalProperties": false,
         "properties": {
             "study": described::<StudyTable>("Name and seed."),
-            "data": part("The data set.", data),
-            "space": part("What may vary. A list is a decision, a single value is fixed.", spaces),
+            "data": part("The data set.", &keys, "data", data),
+            "space": part("What may vary. A list is a decision, a single value is fixed.", &keys, "space", spaces),
             "hardware": {
                 "description": "Devices. Their limits are checked before anything is trained.",
                 "type": "array",
-                "items": hardware(registries),
+                "items": hardware(registries, &keys),
             },
-            "evaluator": evaluator,
+            "evaluator": part("Evaluates networks.", &keys, "evaluator", trained.chain([table])),
             "search": search,
-            "finish": {
-                "description": "The best networks are trained further, tested once and exported.",
-                "type": "object",
-                "properties": {
-                    "networks": {
-                        "description": "Networks of the front that are finished.",
-                        "type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
-                    },
-                    "formats": {
-                        "description": "Formats in which they are written.",
-                        "type": "array",
-                        "items": { "enum": ExporterRegistry::builtin().names().collect::<Vec<_>>() },
-                    },
-                    "class_weights": class_weights(),
-                },
-            },
+            "finish": finish(&keys),
             "resolved": { "description": "Written by Kiln into the config of a run.", "type": "object" },
         },
     })
@@ -88,29 +70,49 @@ fn described<T: JsonSchema>(description: &str) -> Value {
     schema.to_value()
 }
 
-/// The schema of `class_weights`.
-fn class_weights() -> Value {
-    json!({
-        "description": "How much each class counts in the loss of training: `\"balanced\"`, or a weight for \
-                        each class that does not weigh 1.",
-        "anyOf": [
-            { "const": "balanced" },
-            { "const": false },
-            {
-                "type": "object",
-                "additionalProperties": { "type": "number", "minimum": 1e-6, "maximum": 1e6 },
-            },
-        ],
-    })
-}
-
 /// A table that names a registered part and holds its settings.
-fn part(description: &str, kinds: impl IntoIterator<Item = (String, &'static str)>) -> Value {
+fn part(
+    description: &str,
+    keys: &PartKeys,
+    table: &str,
+    kinds: impl IntoIterator<Item = (String, &'static str)>,
+) -> Value {
+    let kinds: Vec<(String, &str)> = kinds.into_iter().collect();
+    let mut properties = keys.all(table);
+    let limits = keys.limits(table, kinds.iter().map(|(name, _)| name.as_str()));
+    properties.insert("kind".to_owned(), names(kinds));
     json!({
         "description": description,
         "type": "object",
         "required": ["kind"],
-        "properties": { "kind": names(kinds) },
+        "properties": properties,
+        "allOf": limits,
+    })
+}
+
+/// `[finish]`, whose keys are read by the evaluator's finisher.
+fn finish(keys: &PartKeys) -> Value {
+    let mut properties = keys.all("finish");
+    properties.insert(
+        "networks".to_owned(),
+        json!({
+            "description": "Networks of the front that are finished.",
+            "type": "integer", "minimum": 1, "maximum": 1000, "default": 1,
+        }),
+    );
+    properties.insert(
+        "formats".to_owned(),
+        json!({
+            "description": "Formats in which they are written.",
+            "type": "array",
+            "items": { "enum": ExporterRegistry::builtin().names().collect::<Vec<_>>() },
+        }),
+    );
+    json!({
+        "description": "The best networks are trained on, tested once and written. What is not stated is as in \
+                        `[evaluator]`.",
+        "type": "object",
+        "properties": properties,
     })
 }
 
@@ -125,10 +127,11 @@ fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
     json!({ "oneOf": names.into_iter().map(one).collect::<Vec<_>>() })
 }
 
-fn hardware(registries: &Registries) -> Value {
+fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
     let models = registries.hardware.models().map(|(name, doc)| (name.to_owned(), doc));
-    let mut properties = Map::new();
-    properties.insert("device".to_owned(), json!({ "enum": Device::builtin_names() }));
+    let mut properties: Map<String, Value> = keys.all("hardware");
+    let device = json!({ "description": "A device that Kiln knows.", "enum": Device::builtin_names() });
+    properties.insert("device".to_owned(), device);
     properties.insert(
         "file".to_owned(),
         json!({ "description": "A custom device file, instead of `device`.", "type": "string" }),

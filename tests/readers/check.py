@@ -126,6 +126,7 @@ def summary(results: list[Result], is_few: bool) -> tuple[list[list[str]], list[
 COUNTS = ["variants", "files", "equal", "differ", "refused", "outside"]
 HEADS = ["library", "reader", *COUNTS, "largest difference"]
 COLUMNS = ["library", "variant", "result", "largest difference"]
+GROUPED = ["library", "variants", "message"]
 
 
 def line(result: Result) -> list[str]:
@@ -135,6 +136,19 @@ def line(result: Result) -> list[str]:
     reason = f"{first}), ..." if is_shortened else result.reason
     outcome = result.outcome if result.outcome == "equal" else f"{result.outcome}: {reason}"
     return [result.variant.library, result.variant.key, outcome, f"{result.difference:.3g}"]
+
+
+def grouped(results: list[Result]) -> list[list[str]]:
+    """A line for each reason, with the variants that are refused for it."""
+    groups: dict[tuple[str, str], list[str]] = {}
+    for result in results:
+        library, key, outcome, _ = line(result)
+        reason = outcome.split(": ", 1)[1]
+        # What stands in brackets behind the name of the first image is the reason for all.
+        if "files cannot be read" in reason:
+            reason = reason[reason.index("(") + 1 : reason.rindex(")")]
+        groups.setdefault((library, reason), []).append(key)
+    return [[library, "; ".join(keys), reason] for (library, reason), keys in groups.items()]
 
 
 def markdown(heads: list[str], rows: list[list[str]]) -> str:
@@ -152,8 +166,8 @@ def plain(heads: list[str], rows: list[list[str]]) -> str:
 
 PAGE = """# Readers of data
 
-Kiln reads the files that Pillow, pandas and NumPy write. This page compares what both read, value by value.
-`tests/readers/check.py` writes the files and this page:
+Kiln reads the files that Pillow, pandas and NumPy write. This page says how often both read the same values,
+and what Kiln refuses. `tests/readers/check.py` writes the files and this page:
 
 ```console
 $ pip install -r tests/onnx/requirements.txt
@@ -162,19 +176,18 @@ $ python tests/readers/check.py --markdown docs/readers.md
 
 {versions}
 
-- Images are compared as a viewer shows them: turned by their EXIF orientation, and laid on the stated
-  background.
-- Numbers are equal when single precision holds the same value. Where Kiln takes an offset off in double
-  precision, the value is compared less that offset.
-- Decoders of JPEG and of lossy WebP may differ by up to {jpeg:g} of 255: the standards leave open how the
-  last step rounds and how colors at half the size are blown up.
-- Kiln leaves blanks around the cells of a table out.
+- Images are compared as a viewer shows them: turned by their EXIF orientation, on the stated background.
+- Numbers are equal when single precision holds the same value. Where Kiln subtracts an offset in double
+  precision, it is subtracted from the other value too.
+- Decoders of JPEG and of lossy WebP may differ by up to {jpeg:g} of 255. The standards leave open how the last
+  step rounds and how colors at half the size are enlarged.
+- Kiln ignores blanks around the cells of a table.
 
 {summary}
 
-`outside` counts variants of kinds of files that the [README](../README.md#your-own-data) says Kiln does not
-read. Kiln refuses each with a reason of its own. The percentage of `refused` is that of the other variants.
-Of all {count} variants, {not_read} are not read ({share:.1f} %).
+`outside` counts variants of kinds of files that the [guide](guide/src/data.md) says Kiln does not read. Kiln
+refuses each with a reason of its own. The percentage of `refused` is that of the other variants. Of all
+{count} variants, {not_read} are not read ({share:.1f} %). Without `--markdown` the script lists every variant.
 
 ## Refused variants
 
@@ -183,10 +196,6 @@ Of all {count} variants, {not_read} are not read ({share:.1f} %).
 ## Kinds of files that Kiln does not read
 
 {outside}
-
-## All variants
-
-{all}
 """
 
 
@@ -213,7 +222,7 @@ def main() -> int:
     print(plain(COLUMNS, [line(result) for result in results]), versions, plain(HEADS, rows), sep="\n\n")
     if arguments.markdown:
         not_read = sum(result.outcome in ("refused", "outside") for result in results)
-        listed = lambda outcome: [line(result)[:3] for result in results if result.outcome == outcome]
+        listed = lambda outcome: grouped([result for result in results if result.outcome == outcome])
         text = PAGE.format(
             versions=versions,
             jpeg=images.JPEG,
@@ -221,9 +230,8 @@ def main() -> int:
             not_read=not_read,
             share=100 * not_read / len(results),
             summary=markdown(HEADS, rows),
-            refused=markdown(COLUMNS[:3], listed("refused")),
-            outside=markdown(COLUMNS[:3], listed("outside")),
-            all=markdown(COLUMNS, [line(r) for r in results]),
+            refused=markdown(GROUPED, listed("refused")),
+            outside=markdown(GROUPED, listed("outside")),
         )
         arguments.markdown.write_text(text, encoding="utf-8")
     for problem in wrong:

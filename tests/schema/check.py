@@ -32,6 +32,17 @@ def wrong(config: dict) -> dict[str, dict]:
         "a device and a file": lambda c: c.update(hardware=[{"device": "cortex-a72", "file": "mine.toml"}]),
         "a weight of a class that is zero": lambda c: c["evaluator"].update(class_weights={"rare": 0}),
         "a word for class weights that there is not": lambda c: c["evaluator"].update(class_weights="even"),
+        "a setting that the strategy does not have": lambda c: c["search"].update(
+            strategy={"kind": "random", "population": 3}
+        ),
+        "a setting that the data do not have": lambda c: c.update(data={"kind": "digits", "file": "a.csv"}),
+        "a setting that the evaluator does not have": lambda c: c.update(
+            evaluator={"kind": "scratch", "epochs": 1, "anchors": {"networks": 3}}
+        ),
+        "a setting that the space does not have": lambda c: c["space"].update(stems=1),
+        "a learning rate that is a word": lambda c: c.update(
+            finish={"optimizer": {"kind": "sgd", "learning_rate": "high"}}
+        ),
         "a format that there is not": lambda c: c.update(finish={"formats": ["onyx"]}),
     }
     changed = {}

@@ -4,6 +4,7 @@ use serde::{Deserialize, Serialize};
 
 use super::against::Against;
 use super::curve::{Curve, area};
+use super::milestone::{Milestone, evaluations_to_optimum};
 use super::paired::{Paired, wilcoxon};
 use super::run::Run;
 use super::statistics::Sample;
@@ -44,6 +45,10 @@ pub struct StrategyResult {
     pub mean_regret: Sample,
     /// Spent until the optimum was found, over the seeds that found it.
     pub found_at: Option<Sample>,
+    /// Evaluations until the optimum was found, over the seeds that found it.
+    pub evaluations_to_optimum: Option<Sample>,
+    /// Regret after 10, 20 and 50 evaluations, as far as runs went.
+    pub regret_after: Vec<Milestone>,
     /// Evaluations made.
     pub evaluations: Sample,
     /// Milliseconds of ask and tell together, for each trial.
@@ -73,6 +78,7 @@ impl StrategyResult {
         };
         let reports: Vec<f64> = runs.iter().filter_map(|run| run.report).collect();
         let found: Vec<f64> = runs.iter().filter_map(|run| run.found_at).collect();
+        let to_optimum: Vec<f64> = runs.iter().filter_map(evaluations_to_optimum).collect();
         let asks: f64 = runs.iter().map(|run| run.asks as f64).sum();
         let last_asks: f64 = runs.iter().map(|run| run.asks.div_ceil(10) as f64).sum();
         let seconds = |value: fn(&Run) -> f64| runs.iter().map(value).sum::<f64>();
@@ -84,6 +90,8 @@ impl StrategyResult {
             hit_rate: found.len() as f64 / runs.len() as f64,
             mean_regret: sample(&|run| area(run, budget)),
             found_at: Sample::of(&found),
+            evaluations_to_optimum: Sample::of(&to_optimum),
+            regret_after: Milestone::of(runs),
             evaluations: sample(&|run| run.evaluations as f64),
             ask_tell_ms: 1e3 * seconds(|run| run.strategy_seconds) / asks,
             last_ask_tell_ms: 1e3 * seconds(|run| run.last_seconds) / last_asks,

@@ -67,6 +67,7 @@ mod tests {
             evaluations: 0,
             found_at: None,
             improvements: improvements.to_vec(),
+            improved_after: (1..).take(improvements.len()).collect(),
             strategy_seconds: 0.0,
             asks: 0,
             last_seconds: 0.0,

@@ -44,6 +44,8 @@ pub struct Run {
     pub found_at: Option<f64>,
     /// Regret after each improvement: spent so far, regret.
     pub improvements: Vec<(f64, f64)>,
+    /// Evaluations that had ended at each improvement.
+    pub improved_after: Vec<u64>,
     /// Seconds that the strategy took, and asks.
     pub strategy_seconds: f64,
     /// Asks, the one that ended the run included.
@@ -72,6 +74,7 @@ pub fn run(
     let mut flight = Flight::new(problem);
     let mut track = Track::new(&problem.goal);
     let (mut spent, mut ended) = (0.0, false);
+    let (mut evaluated, mut improved_after) = (0, Vec::new());
     let mut improvements = Vec::new();
     let mut clock: Vec<f64> = Vec::new();
     let mut trials = Vec::new();
@@ -93,8 +96,11 @@ pub fn run(
         }
         let Some((id, proposal, answer)) = flight.next() else { break };
         spent += answer.cost;
+        // What is known already and proxies cost nothing.
+        evaluated += u64::from(answer.cost > 0.0);
         if proposal.fidelity == Fidelity::Full && track.add(&answer.objectives, answer.report) {
             improvements.push((spent, track.regret()));
+            improved_after.push(evaluated);
         }
         let trial = trial(problem, &domain, id, proposal, &answer);
         let began = Instant::now();
@@ -119,6 +125,7 @@ pub fn run(
         evaluations: flight.evaluations(),
         found_at: improvements.last().filter(|(_, regret)| *regret <= 0.0).map(|(spent, _)| *spent),
         improvements,
+        improved_after,
         strategy_seconds: clock.iter().sum(),
         asks: clock.len() as u64,
         last_seconds: clock[last..].iter().sum(),

@@ -1,0 +1,152 @@
+//! The schema of configs has the keys that registered parts accept, and no others.
+
+use std::collections::BTreeSet;
+use std::path::Path;
+
+use kiln::assembly::{Folders, Registries};
+use kiln::config::{ConfigError, Document, RunConfig};
+use serde_json::Value;
+
+/// A key that nothing reads.
+const UNKNOWN: &str = "zzqqzz";
+
+/// The tables of a small study, of which one is replaced.
+fn config(table: &str, text: &str) -> String {
+    let tables = [
+        ("study", "[study]\nname = \"a\""),
+        ("data", "[data]\nkind = \"digits\""),
+        ("space", "[space]\nkind = \"mlp\"\nlayers = 1\nwidth = [16, 32]"),
+        ("hardware", "[[hardware]]\ndevice = \"cortex-a72\""),
+        ("evaluator", "[evaluator]\nkind = \"scratch\"\nepochs = 3"),
+        ("search", "[search]\nstrategy = \"random\"\ntrials = 4"),
+        ("finish", "[finish]"),
+    ];
+    tables.map(|(name, right)| if name == table { text } else { right }).join("\n")
+}
+
+/// The error of a study with this table; `None` where it is right.
+fn refused(table: &str, text: &str) -> Option<ConfigError> {
+    let document = Document::parse(Path::new("a.toml"), &config(table, text)).unwrap();
+    let folders = Folders { data: Some(Path::new("nowhere")), runs: Path::new("runs") };
+    match RunConfig::from_document(document, None) {
+        Ok(config) => Registries::builtin().build(config, folders).err(),
+        Err(error) => Some(error),
+    }
+}
+
+/// Keys that are accepted beside an unknown one.
+fn accepted(table: &str, text: &str) -> BTreeSet<String> {
+    match refused(table, text) {
+        Some(ConfigError::UnknownKey { accepted, .. }) => accepted.into_iter().collect(),
+        other => panic!("{text}: {:?}", other.map(|error| error.to_string())),
+    }
+}
+
+fn parts() -> Vec<(&'static str, Vec<String>)> {
+    let registries = Registries::builtin();
+    let evaluators = registries.evaluators.kinds().map(str::to_owned).chain(["table".to_owned()]);
+    vec![
+        ("data", registries.data.kinds().map(str::to_owned).collect()),
+        ("space", registries.spaces.spaces().map(|(name, _)| name.to_owned()).collect()),
+        ("evaluator", evaluators.collect()),
+        ("strategy", registries.strategies.strategies().map(|(name, _)| name.to_owned()).collect()),
+    ]
+}
+
+#[test]
+fn keys_of_every_part_are_those_that_it_accepts() {
+    let schema = kiln::config::schema(&Registries::builtin());
+    for (table, kinds) in parts() {
+        for kind in kinds {
+            let mut found = match table {
+                "strategy" => {
+                    let strategy = format!("{{ kind = \"{kind}\", {UNKNOWN} = 1 }}");
+                    accepted("search", &format!("[search]\ntrials = 4\nstrategy = {strategy}"))
+                }
+                table => accepted(table, &format!("[{table}]\nkind = \"{kind}\"\n{UNKNOWN} = 1")),
+            };
+            assert!(found.remove("kind"));
+            if table == "strategy" {
+                // Read by what wraps every strategy.
+                found.extend(["start", "transfer", "proxies"].map(str::to_owned));
+            }
+            let stated: BTreeSet<String> =
+                keys_of(&schema, table, &kind).into_iter().map(|(key, _)| key).collect();
+            assert_eq!(stated, found, "{table}, {kind}: `keys.toml` and the part differ");
+        }
+    }
+}
+
+#[test]
+fn keys_of_tables_within_tables_are_those_that_are_accepted() {
+    let schema = kiln::config::schema(&Registries::builtin());
+    let inner = |table: &str, inner: &str| match table {
+        "data" => format!("[data]\nkind = \"digits\"\n{inner}"),
+        "evaluator" => format!("[evaluator]\nkind = \"supernet\"\nepochs = 1\n{inner}"),
+        "space" => format!("[space]\nkind = \"stages\"\n{inner}"),
+        _ => format!("[search]\ntrials = 4\nstrategy = {{ kind = \"random\", {inner} }}"),
+    };
+    let stage = "[[space.stages]]\nblocks = \"conv\"\nwidth = 8";
+    for (name, table, text) in [
+        ("augment", "data", format!("augment = {{ {UNKNOWN} = 1 }}")),
+        ("optimizer", "evaluator", format!("optimizer = {{ {UNKNOWN} = 1 }}")),
+        ("anchors", "evaluator", format!("anchors = {{ {UNKNOWN} = 1 }}")),
+        ("stem", "space", format!("stem = {{ {UNKNOWN} = 1 }}\n{stage}")),
+        ("head", "space", format!("head = {{ {UNKNOWN} = 1 }}\n{stage}")),
+        ("stage", "space", format!("{stage}\n{UNKNOWN} = 1")),
+        ("transfer", "search", format!("transfer = {{ {UNKNOWN} = 1 }}")),
+        ("proxies", "search", format!("proxies = {{ {UNKNOWN} = 1 }}")),
+    ] {
+        let stated = schema["$defs"][name]["properties"].as_object().unwrap();
+        let stated: BTreeSet<String> = stated.keys().cloned().collect();
+        assert_eq!(stated, accepted(table, &inner(table, &text)), "`{name}`");
+    }
+}
+
+#[test]
+fn keys_of_hardware_and_finish_are_those_that_are_accepted() {
+    let schema = kiln::config::schema(&Registries::builtin());
+    let of = |properties: &Value| properties.as_object().unwrap().keys().cloned().collect::<BTreeSet<_>>();
+    let hardware = accepted("hardware", &format!("[[hardware]]\ndevice = \"cortex-a72\"\n{UNKNOWN} = 1"));
+    assert_eq!(of(&schema["properties"]["hardware"]["items"]["properties"]), hardware);
+    let finish = accepted("finish", &format!("[finish]\n{UNKNOWN} = 1"));
+    assert_eq!(of(&schema["properties"]["finish"]["properties"]), finish);
+}
+
+#[test]
+fn every_key_has_a_description_and_its_default_is_accepted() {
+    let schema = kiln::config::schema(&Registries::builtin());
+    for (table, kinds) in parts() {
+        for kind in kinds {
+            for (key, schema) in keys_of(&schema, table, &kind) {
+                assert!(schema["description"].is_string(), "{table}, {kind}, {key}");
+                let Some(default) = schema.get("default") else { continue };
+                let value = toml::Value::try_from(default).unwrap();
+                let text = match table {
+                    "strategy" => {
+                        let strategy = format!("{{ kind = \"{kind}\", {key} = {value} }}");
+                        format!("[search]\ntrials = 4\nstrategy = {strategy}")
+                    }
+                    table => format!("[{table}]\nkind = \"{kind}\"\n{key} = {value}"),
+                };
+                let place = if table == "strategy" { "search" } else { table };
+                // Something else may be missing, but the key holds nothing that is refused.
+                let error = refused(place, &text).map(|error| error.to_string()).unwrap_or_default();
+                assert!(!error.contains(&format!("{key}`")), "{kind}: {error}");
+            }
+        }
+    }
+}
+
+/// Keys of one part of a table, and what the schema says of each.
+fn keys_of(schema: &Value, table: &str, kind: &str) -> Vec<(String, Value)> {
+    let table = match table {
+        "strategy" => &schema["properties"]["search"]["properties"]["strategy"]["anyOf"][1],
+        table => &schema["properties"][table],
+    };
+    let limits = table["allOf"].as_array().unwrap();
+    let limit = limits.iter().find(|limit| limit["if"]["properties"]["kind"]["const"] == kind);
+    let limit = limit.unwrap_or_else(|| panic!("the schema has no keys of `{kind}`"));
+    let keys = limit["then"]["properties"].as_object().unwrap();
+    keys.iter().map(|(key, schema)| (key.clone(), schema.clone())).collect()
+}
