@@ -4,6 +4,7 @@
 mod background;
 mod jpeg;
 mod layout;
+mod limits;
 mod listing;
 mod pixels;
 mod png;
@@ -18,19 +19,18 @@ use serde::Deserialize;
 
 use self::background::Background;
 use self::layout::Layout;
+use self::limits::MAX_EXAMPLE_SIDE;
 use self::listing::{Labeled, Listing};
-use self::pixels::{Reading, dimensions};
+use self::pixels::{Color, Reading, dimensions};
 use self::unreadable::{Problem, Unreadable};
-use super::input_file::{MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES, name_of};
+use super::input_file::{MAX_EXAMPLES, MAX_VALUES, name_of};
 use super::preparation::{Offer, Preparation, TENTH};
 use super::reading::ReadingProgress;
 use super::{
-    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Targets, new_examples,
+    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Targets, examples,
 };
-use crate::parallel;
+use crate::devices::parallel;
 
-/// Most rows or columns of an example.
-const MAX_EXAMPLE_SIDE: usize = 1024;
 /// Images that are decoded between two reports of progress.
 const CHUNK: usize = 256;
 
@@ -47,26 +47,6 @@ struct Images {
     /// Whether files that cannot be read are passed over, and counted, instead of refused.
     #[serde(default)]
     skip_unreadable: bool,
-}
-
-/// Channels of the examples.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum Color {
-    /// Red, green and blue, 0 to 255 each.
-    #[default]
-    Rgb,
-    /// Grey level, 0 to 255.
-    Gray,
-}
-
-impl Color {
-    const fn names(self) -> &'static [&'static str] {
-        match self {
-            Self::Rgb => &["red", "green", "blue"],
-            Self::Gray => &["grey level"],
-        }
-    }
 }
 
 pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
@@ -162,7 +142,7 @@ pub(super) fn read_new(
     read: &mut NewExamples,
 ) -> Result<(), DataError> {
     let Some(first) = files.first() else { return Ok(()) };
-    let kind: Option<String> = new_examples::setting(preprocessing, "kind", first)?;
+    let kind: Option<String> = examples::setting(preprocessing, "kind", first)?;
     let takes_pixels = matches!(kind.as_deref(), Some("images" | "idx" | "cifar"));
     let color = match shape.channels {
         1 if takes_pixels => Color::Gray,
@@ -173,7 +153,7 @@ pub(super) fn read_new(
             return Err(DataError::content(first, "file", found, expected));
         }
     };
-    let background = new_examples::setting(preprocessing, "background", first)?;
+    let background = examples::setting(preprocessing, "background", first)?;
     let reading = Reading { shape, color, resize: true, background, rules: ReadingRules::CURRENT };
     let mut problems = Vec::new();
     for (index, chunk) in files.chunks(CHUNK).enumerate() {
@@ -200,15 +180,6 @@ fn check_count(folder: &Path, count: usize) -> Result<(), DataError> {
     Err(DataError::content(folder, "folder", format!("{count} images"), expected))
 }
 
-/// Checks the number of classes of a folder.
-fn check_classes(folder: &Path, names: &[String]) -> Result<(), DataError> {
-    if (2..=MAX_CLASSES).contains(&names.len()) {
-        return Ok(());
-    }
-    let expected = format!("2 to {MAX_CLASSES} folders, one for each class");
-    Err(DataError::content(folder, "folder", format!("{} folders", names.len()), expected))
-}
-
 /// Height and width of the first image that can be read.
 fn first_dimensions(
     files: &[Labeled],
@@ -223,7 +194,7 @@ fn first_dimensions(
             Err(problem) => unreadable.add(vec![problem])?,
         }
     }
-    Err(unreadable.refused(files, opening.rules))
+    Err(unreadable.refused(files.iter().filter_map(|file| dimensions(&file.path, opening.rules).err())))
 }
 
 /// Values of all images that can be read, in the order of the files, and which files these are.

@@ -1,14 +1,14 @@
 //! Examples without targets, for a trained network: image files, tables and arrays, read as its card says.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kiln_export::Preprocessing;
 use kiln_space::{Settings, Shape};
 use serde_json::Value;
 
 use super::reading::ReadingProgress;
-use super::{DataError, csv_table, images, npy};
+use super::{DataError, NewExamples, csv_table, images, npy};
 
 /// Settings of `[data]` that say how a file is read; the others say which files there are, or divide them.
 const OF_FILES: [&str; 11] = [
@@ -24,27 +24,6 @@ const OF_FILES: [&str; 11] = [
     "encoding",
     "missing_values",
 ];
-
-/// Where an example comes from.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Example {
-    /// Its file.
-    pub file: PathBuf,
-    /// Its place in a file of several examples: of the rows of a table (without its header) or array, counted
-    /// from 1.
-    pub place: Option<u64>,
-}
-
-/// Examples without targets.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct NewExamples {
-    /// Where each comes from.
-    pub examples: Vec<Example>,
-    /// Their values as the network takes them, less the offsets of its inputs.
-    pub values: Vec<f32>,
-    /// What a person should know of them, a sentence each.
-    pub notes: Vec<String>,
-}
 
 impl NewExamples {
     /// Reads files for a network that takes inputs of this shape: tables where its inputs are columns, else
@@ -98,17 +77,4 @@ pub(super) fn reading(kind: &str, settings: &Settings, shape: Shape) -> BTreeMap
         }
     }
     reading
-}
-
-/// One of the settings that a card keeps, or the default where it keeps none.
-pub(super) fn setting<T: serde::de::DeserializeOwned + Default>(
-    preprocessing: &Preprocessing,
-    key: &str,
-    file: &Path,
-) -> Result<T, DataError> {
-    let Some(value) = preprocessing.reading.get(key) else { return Ok(T::default()) };
-    serde_json::from_value(value.clone()).map_err(|error| {
-        let expected = "a card as this program writes it";
-        DataError::content(file, "the network's card", format!("`{key}` is {value} ({error})"), expected)
-    })
 }

@@ -11,7 +11,7 @@ use super::escapes::Escapes;
 use super::settings::{DivisionColumn, TaskKind, Wanted};
 use super::table::{Cells, NO_NAME, Table};
 use super::text::{Encoding, TextFormat};
-use crate::data::new_examples::setting;
+use crate::data::examples::setting;
 use crate::data::{DataError, Example, NewExamples, ReadingRules};
 
 /// Adds the lines of a file. Columns that the network does not read are passed over.

@@ -7,20 +7,36 @@ use std::path::Path;
 use image::imageops::FilterType;
 use image::{DynamicImage, GenericImageView, ImageDecoder, ImageFormat, ImageReader, Limits, Rgb32FImage};
 use kiln_space::Shape;
+use serde::Deserialize;
 
 use super::background::Background;
+use super::limits::{MAX_EXAMPLE_SIDE, MAX_FILE_BYTES, MAX_IMAGE_BYTES, MAX_SIDE};
 use super::unreadable::Problem;
-use super::{Color, MAX_EXAMPLE_SIDE, jpeg, png, tiff};
+use super::{jpeg, png, tiff};
 use crate::data::ReadingRules;
 
-/// Most rows or columns of an image file.
-pub(super) const MAX_SIDE: u32 = 16_384;
-/// Most bytes that one image may take while it is read.
-const MAX_IMAGE_BYTES: u64 = 1 << 30;
-/// Most bytes of one image file.
-const MAX_FILE_BYTES: u64 = 1 << 28;
 /// Steps of a channel of 16 bits in one of 8.
 const STEPS: f32 = 257.0;
+
+/// Channels of the examples.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum Color {
+    /// Red, green and blue, 0 to 255 each.
+    #[default]
+    Rgb,
+    /// Grey level, 0 to 255.
+    Gray,
+}
+
+impl Color {
+    pub(super) const fn names(self) -> &'static [&'static str] {
+        match self {
+            Self::Rgb => &["red", "green", "blue"],
+            Self::Gray => &["grey level"],
+        }
+    }
+}
 
 /// How the pixels of a file become an example.
 pub(super) struct Reading {

@@ -11,7 +11,7 @@ use tiff::decoder::{Decoder, DecodingResult};
 use tiff::tags::Tag;
 use tiff::{ColorType, TiffResult};
 
-use super::pixels::MAX_SIDE;
+use super::limits::MAX_SIDE;
 
 /// Tags, and values of the one for how samples are colors.
 const PHOTOMETRIC: u16 = 262;

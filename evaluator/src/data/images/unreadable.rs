@@ -2,9 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::listing::Labeled;
-use super::pixels::dimensions;
-use crate::data::{DataError, ReadingRules};
+use crate::data::DataError;
 
 /// Files that a message names.
 const NAMED: usize = 8;
@@ -76,10 +74,9 @@ impl<'a> Unreadable<'a> {
         Err(named.error(problems, "; nothing was predicted"))
     }
 
-    /// The error where none of the files can be read.
-    pub(super) fn refused(&self, files: &[Labeled], rules: ReadingRules) -> DataError {
-        let found = files.iter().filter_map(|file| dimensions(&file.path, rules).err());
-        let problems: Vec<Problem> = found.take(NAMED).collect();
+    /// The error where none of the files can be read. Only as many problems are looked for as are named.
+    pub(super) fn refused(&self, problems: impl Iterator<Item = Problem>) -> DataError {
+        let problems: Vec<Problem> = problems.take(NAMED).collect();
         self.error(&problems, "")
     }
 

@@ -1,13 +1,24 @@
 //! What an array of targets says: labels, names, one-hot rows, or values.
 
 use kiln_space::SettingsError;
+use serde::Deserialize;
 
-use super::TaskKind;
 use super::array::{Array, Content};
 use crate::data::categories::Categories;
 use crate::data::input_file::MAX_CLASSES;
 use crate::data::labels::{Labeled, classes, is_label};
 use crate::data::{DataError, Opening, ReadingRules, Targets, offsets};
+
+/// What the targets are.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TaskKind {
+    /// Labels.
+    #[default]
+    Classification,
+    /// Numbers.
+    Regression,
+}
 
 /// Targets of all arrays, one after the other; `names` are those of the classes or values, none for numbers.
 pub(super) fn read(
