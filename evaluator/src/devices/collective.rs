@@ -1,7 +1,8 @@
 //! Tensors of several GPUs, added up by NCCL instead of by the main device.
 //!
-//! NCCL fixes the order of the sum for one set of GPUs, links and sizes, and not across them: here, and here alone, the number
-//! of devices changes the last bits. It could not be tried where this was written; the type checker has seen it, no GPU has.
+//! NCCL fixes the order of the sum for one set of GPUs, links and sizes, and not across them: here, and here
+//! alone, the number of devices changes the last bits. It could not be tried where this was written; the type
+//! checker has seen it, no GPU has.
 
 use std::thread;
 
@@ -37,9 +38,11 @@ pub(crate) fn probe(devices: &[Device]) -> Result<(), String> {
     })
 }
 
-/// Begins to add up a tensor that is on this device, and zeros where there is none, with those of the other devices.
+/// Begins to add up a tensor that is on this device, and zeros where there is none, with those of the other
+/// devices.
 ///
-/// Every device takes part in the same sums in the same order, each from a thread of its own: NCCL waits for all.
+/// Every device takes part in the same sums in the same order, each from a thread of its own: NCCL waits for
+/// all.
 pub(crate) fn started<const D: usize>(
     tensor: Option<Tensor<D>>,
     dims: [usize; D],

@@ -9,7 +9,8 @@ use super::executor::{self, Normalization};
 use super::statistics::{Statistics, to_vec};
 use super::weights::Weights;
 
-/// Runs the batches through the network and pools what each batch-norm layer sees, all examples weighted alike.
+/// Runs the batches through the network and pools what each batch-norm layer sees, all examples weighted
+/// alike.
 pub(crate) fn statistics(
     architecture: &Architecture,
     weights: &Weights,

@@ -1,5 +1,5 @@
-//! Weights by key, and the executor that runs an architecture on them. It knows no data sets, and neither how networks are
-//! trained nor what for.
+//! Weights by key, and the executor that runs an architecture on them. It knows no data sets, and neither how
+//! networks are trained nor what for.
 
 pub(crate) mod collected;
 pub(crate) mod executor;

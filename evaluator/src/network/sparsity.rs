@@ -8,8 +8,9 @@ use super::weights::Values;
 
 /// Sets the weights of sparse layers that are of least magnitude to zero.
 ///
-/// Source: S. Han et al., "Learning both Weights and Connections for Efficient Neural Networks", `NeurIPS` 2015; groups of
-/// neighboring input channels as in A. Mishra et al., "Accelerating Sparse Deep Neural Networks", arXiv:2104.08378.
+/// Source: S. Han et al., "Learning both Weights and Connections for Efficient Neural Networks", `NeurIPS`
+/// 2015; groups of neighboring input channels as in A. Mishra et al., "Accelerating Sparse Deep Neural
+/// Networks", arXiv:2104.08378.
 pub(crate) fn prune(architecture: &Architecture, arrays: &mut BTreeMap<String, Values>) {
     for (name, sparsity) in sparse_layers(architecture) {
         if let Some(Values { shape, data }) = arrays.get_mut(&format!("{name}.weight")) {
@@ -33,8 +34,8 @@ pub(crate) fn sparse_layers(architecture: &Architecture) -> impl Iterator<Item =
     sums.filter(|layer| layer.sparsity != Sparsity::Dense).map(|layer| (layer.name.as_str(), layer.sparsity))
 }
 
-/// 1 for each weight that is kept, 0 for each that is not; of equal magnitudes the earlier is kept in a group, and set to
-/// zero elsewhere.
+/// 1 for each weight that is kept, 0 for each that is not; of equal magnitudes the earlier is kept in a
+/// group, and set to zero elsewhere.
 ///
 /// # Shapes
 /// `weights`: `[outputs, inputs, ..]`

@@ -8,10 +8,12 @@ use burn::tensor::Device;
 use crate::devices::collective;
 use crate::network::parameters::{ParameterOf, Parameters};
 
-/// The sum of the gradients that are on the devices, one entry each and in their order, on the first device. A parameter that a
-/// device has no gradient of counts as zero there; one that no device has a gradient of stays without.
+/// The sum of the gradients that are on the devices, one entry each and in their order, on the first device.
+/// A parameter that a device has no gradient of counts as zero there; one that no device has a gradient of
+/// stays without.
 ///
-/// Every device takes part in the same reductions in the same order, each from a thread of its own: NCCL waits for all.
+/// Every device takes part in the same reductions in the same order, each from a thread of its own: NCCL
+/// waits for all.
 pub(crate) fn sum(
     mut gradients: Vec<GradientsParams>,
     parameters: &Parameters,

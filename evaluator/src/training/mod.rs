@@ -1,4 +1,5 @@
-//! Training: loss, optimizers, and all that a training goes on from after it was interrupted. It knows no studies.
+//! Training: loss, optimizers, and all that a training goes on from after it was interrupted. It knows no
+//! studies.
 
 pub(crate) mod checkpoint;
 pub(crate) mod class_weights;
