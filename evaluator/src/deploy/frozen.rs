@@ -12,9 +12,10 @@ use kiln_space::{Architecture, LayerId};
 use super::arrays;
 use crate::data::{Batcher, DataSet, Split};
 use crate::devices::parallel;
-use crate::network::executor::{self, Normalization};
-use crate::network::folding::Folded;
+use crate::network::executor;
 use crate::network::integers::Integers;
+use crate::network::observer::Outputs;
+use crate::network::plan::Plan;
 use crate::network::stand_alone::stand_alone;
 use crate::network::statistics::Statistics;
 use crate::network::weights::Weights;
@@ -33,7 +34,8 @@ pub(crate) struct Frozen {
     statistics: Statistics,
     grids: BTreeMap<String, Grid>,
     integers: Option<Integers>,
-    folded: OnceLock<Folded>,
+    /// What runs to give outputs, decided when they are first asked for.
+    plan: OnceLock<Plan>,
 }
 
 impl Frozen {
@@ -78,8 +80,8 @@ impl Frozen {
     }
 
     fn of_parts(architecture: Architecture, weights: Weights, statistics: Statistics) -> Self {
-        let (grids, integers, folded) = (BTreeMap::new(), None, OnceLock::new());
-        Self { architecture, weights, statistics, grids, integers, folded }
+        let (grids, integers, plan) = (BTreeMap::new(), None, OnceLock::new());
+        Self { architecture, weights, statistics, grids, integers, plan }
     }
 
     /// Takes grids from these batches, where the network has values of 8 bits.
@@ -88,19 +90,20 @@ impl Frozen {
         batches: impl Iterator<Item = Tensor<4>>,
         device: &Device,
     ) -> Option<()> {
-        let plan = QuantizationPlan::new(&self.architecture);
-        if plan.is_empty() {
+        let quantized = QuantizationPlan::new(&self.architecture);
+        if quantized.is_empty() {
             return Some(());
         }
-        let mut ranges: BTreeMap<LayerId, [f32; 2]> = plan.owners().map(|owner| (owner, [0.0; 2])).collect();
+        let plan = Plan::calibration(&self.architecture, &self.weights, &self.statistics);
+        let mut ranges: BTreeMap<LayerId, [f32; 2]> =
+            quantized.owners().map(|owner| (owner, [0.0; 2])).collect();
         for images in batches {
-            let mut see = |id: LayerId, value: &Tensor<4>| {
+            let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
                 if let Some(range) = ranges.get_mut(&id) {
                     widen(range, value);
                 }
-            };
-            let normalization = Normalization::Observed(&self.statistics, &mut see);
-            executor::forward(&self.architecture, &self.weights, images, normalization);
+            });
+            executor::forward(&plan, &self.architecture, &self.weights, images, &mut observer);
         }
         let name = |id: LayerId| self.architecture.layer(id).name.clone();
         let grids = ranges.into_iter().map(|(id, [min, max])| Some((name(id), Grid::covering(min, max)?)));
@@ -109,6 +112,7 @@ impl Frozen {
         let network = QuantizedNetwork::new(&self.architecture, &arrays, &grids);
         self.integers = Some(Integers::new(network, device));
         self.grids = grids;
+        self.plan = OnceLock::new();
         Some(())
     }
 
@@ -119,11 +123,7 @@ impl Frozen {
     pub(crate) fn outputs(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
         let mut all = Vec::new();
         let forward = |images: Tensor<4>| {
-            let normalization = match &self.integers {
-                Some(integers) => Normalization::Integers(&self.statistics, integers),
-                None => Normalization::Fixed(&self.statistics, self.folded()),
-            };
-            let output = executor::forward(&self.architecture, &self.weights, images, normalization);
+            let output = executor::forward(self.plan(), &self.architecture, &self.weights, images, &mut ());
             output.into_data().try_to_vec::<f32>().expect("outputs are single precision")
         };
         for images in batches {
@@ -144,9 +144,12 @@ impl Frozen {
         all
     }
 
-    /// The network's convolutions, made when they are first asked for.
-    fn folded(&self) -> &Folded {
-        self.folded.get_or_init(|| Folded::new(&self.architecture, &self.weights, &self.statistics))
+    fn plan(&self) -> &Plan {
+        let Self { architecture, weights, statistics, .. } = self;
+        self.plan.get_or_init(|| match &self.integers {
+            Some(integers) => Plan::integers(architecture, weights, statistics, integers),
+            None => Plan::inference(architecture, weights, statistics),
+        })
     }
 
     /// How many images of a batch go through the network at once: at most as many as the cache holds, and as many on each thread.
@@ -227,8 +230,8 @@ mod tests {
             (id, values(0.1), values(0.7))
         });
         let statistics = Statistics::from_values(statistics, &device);
-        let (grids, integers, folded) = (BTreeMap::new(), None, OnceLock::new());
-        Frozen { architecture, weights, statistics, grids, integers, folded }
+        let (grids, integers, plan) = (BTreeMap::new(), None, OnceLock::new());
+        Frozen { architecture, weights, statistics, grids, integers, plan }
     }
 
     fn images(count: usize) -> Tensor<4> {
@@ -254,9 +257,8 @@ mod tests {
     fn folded_normalizations_are_those_of_burn() {
         let (frozen, all) = (frozen(), images(4));
         let found = frozen.outputs(std::iter::once(all.clone()));
-        let mut see = |_: LayerId, _: &Tensor<4>| {};
-        let observed = Normalization::Observed(&frozen.statistics, &mut see);
-        let expected = executor::forward(&frozen.architecture, &frozen.weights, all, observed);
+        let plan = Plan::calibration(&frozen.architecture, &frozen.weights, &frozen.statistics);
+        let expected = executor::forward(&plan, &frozen.architecture, &frozen.weights, all, &mut ());
         let expected = expected.into_data().try_to_vec::<f32>().unwrap();
         let size = expected.iter().fold(0.0f32, |size, value| size.max(value.abs()));
         for (found, expected) in found.iter().zip(&expected) {

@@ -5,7 +5,9 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor};
 use kiln_space::{Architecture, LayerId};
 
-use super::executor::{self, Normalization};
+use super::executor;
+use super::observer::Observer;
+use super::plan::Plan;
 use super::statistics::{Statistics, to_vec};
 use super::weights::Weights;
 
@@ -17,12 +19,14 @@ pub(crate) fn statistics(
     batches: impl Iterator<Item = Tensor<4>>,
     device: &Device,
 ) -> Statistics {
+    let plan = Plan::training(architecture);
     let mut pooled: BTreeMap<LayerId, Pooled> = BTreeMap::new();
     for images in batches {
         let examples = images.dims()[0] as f64;
-        let mut seen = Vec::new();
-        executor::forward(architecture, weights, images, Normalization::Batch(Some(&mut seen)));
-        for (id, mean, variance) in seen {
+        let mut seen = Seen::default();
+        executor::forward(&plan, architecture, weights, images, &mut seen);
+        // A GPU is waited for here, and not at each layer.
+        for (id, mean, variance) in seen.0 {
             pooled.entry(id).or_default().add(examples, &to_vec(mean), &to_vec(variance));
         }
     }
@@ -31,6 +35,16 @@ pub(crate) fn statistics(
         (id, mean, variance)
     });
     Statistics::from_values(values, device)
+}
+
+/// Mean and variance of what each batch-norm layer normalized.
+#[derive(Default)]
+struct Seen(Vec<(LayerId, Tensor<1>, Tensor<1>)>);
+
+impl Observer for Seen {
+    fn statistics(&mut self, layer: LayerId, mean: Tensor<1>, variance: Tensor<1>) {
+        self.0.push((layer, mean, variance));
+    }
 }
 
 #[derive(Default)]

@@ -1,14 +1,18 @@
-//! Weights by key, and the executor that runs an architecture on them. It knows no data sets, and neither how
+//! Weights by key, and plans of what runs, and the executor that follows them. It knows no data sets, and neither how
 //! networks are trained nor what for.
 
 pub(crate) mod collected;
 pub(crate) mod executor;
-pub(crate) mod folding;
+mod folding;
 mod initialization;
 pub(crate) mod integers;
+pub(crate) mod observer;
 mod operations;
 pub(crate) mod parameters;
+pub(crate) mod plan;
+mod rounding;
 pub(crate) mod sparsity;
 pub(crate) mod stand_alone;
 pub(crate) mod statistics;
+mod step;
 pub(crate) mod weights;

@@ -1,90 +1,94 @@
-//! What each layer computes from its inputs.
+//! The kernel of each kind of step.
 
 use burn::tensor::Tensor;
+use burn::tensor::module::{avg_pool2d as avg_pool2d_by_burn, batch_norm};
+use burn::tensor::ops::AvgPoolOptions;
 use kiln_kernels::{
-    Activation, activate, add, avg_pool2d, conv2d, conv2d_sliced, global_avg_pool2d, linear_sliced,
-    max_pool2d,
+    activate, add, avg_pool2d, batch_norm_activation_train, conv2d, conv2d_sliced, global_avg_pool2d,
+    linear_sliced, max_pool2d,
 };
-use kiln_space::{ActivationKind, Layer, Op, PoolKind};
+use kiln_space::{BATCH_NORM_EPSILON, Layer};
 
+use super::observer::Observer;
+use super::step::{Step, StepKind, Window};
 use super::weights::Weights;
 
-/// Convolution with the layer's stride, padding and groups.
-pub(super) fn convolve(
-    layer: &Layer,
-    input: Tensor<4>,
-    kernel: Tensor<4>,
-    bias: Option<Tensor<1>>,
-) -> Tensor<4> {
-    let Op::Conv2d { stride, padding, groups, .. } = layer.op else {
-        unreachable!("only convolutions are convolved")
-    };
-    conv2d(input, kernel, bias, stride, padding, groups)
-}
-
-/// A layer with weights as they are, or none; `after` is the nonlinearity behind a fully connected one.
-pub(super) fn run(
+/// The output of a step for its inputs. `images` are what the network runs on.
+pub(super) fn compute(
+    step: &Step,
     layer: &Layer,
     weights: &Weights,
+    images: &Tensor<4>,
     mut inputs: Vec<Tensor<4>>,
-    batch: usize,
-    values: &[Option<Tensor<4>>],
-    after: Activation,
+    observer: &mut dyn Observer,
 ) -> Tensor<4> {
-    match &layer.op {
-        Op::Zero { .. } => {
-            let input = values[0].as_ref().expect("the input stays");
-            let [channels, height, width] = layer.output.into();
-            Tensor::zeros([batch, channels, height, width], (&input.device(), input.dtype()))
+    let epsilon = f64::from(BATCH_NORM_EPSILON);
+    match &step.kind {
+        StepKind::Pass => one(inputs),
+        StepKind::Zero(shape) => {
+            let [channels, height, width] = (*shape).into();
+            let [batch, ..] = images.dims();
+            Tensor::zeros([batch, channels, height, width], (&images.device(), images.dtype()))
         }
-        Op::Conv2d { stride, padding, groups, .. } => {
+        StepKind::Conv(Window { stride, padding, groups, .. }) => {
             let bias = weights.bias(layer);
             conv2d_sliced(one(inputs), weights.shared_kernel(layer), bias, *stride, *padding, *groups)
         }
-        Op::Linear { .. } => {
+        StepKind::FoldedConv { kernel, bias, window: Window { stride, padding, groups, .. } } => {
+            conv2d(one(inputs), kernel.clone(), Some(bias.clone()), *stride, *padding, *groups)
+        }
+        StepKind::FixedConv(convolution) => convolution.forward(one(inputs)),
+        StepKind::IntegerSums { kernel, window: Window { stride, padding, groups, .. } } => {
+            kernel.forward(one(inputs), (*stride, *padding, *groups))
+        }
+        StepKind::BatchNorm { after } => {
+            let (scale, shift) = weights.affine(layer);
+            let result = batch_norm_activation_train(one(inputs), scale, shift, epsilon, *after);
+            observer.statistics(step.layer, result.mean, result.variance);
+            result.output
+        }
+        StepKind::FixedBatchNorm { scale, shift, mean, variance } => {
+            let [scale, shift, mean, variance] = [scale, shift, mean, variance].map(Tensor::clone);
+            batch_norm(one(inputs), scale, shift, mean, variance, epsilon)
+        }
+        StepKind::Linear { after } => {
             let bias = weights.bias(layer);
             let (whole, part, deposit) = weights.shared_matrix(layer);
-            linear_sliced(one(inputs), whole, part, bias, after, deposit)
+            linear_sliced(one(inputs), whole, part, bias, *after, deposit)
         }
-        Op::Activation { .. } => activate(one(inputs), nonlinearity(layer)),
-        Op::Pool { kind: PoolKind::Max, kernel, stride, padding } => {
-            max_pool2d(one(inputs), *kernel, *stride, *padding)
+        StepKind::Activate(activation) => activate(one(inputs), *activation),
+        StepKind::ActivateByBurn(activation) => activation.by_burn(one(inputs)),
+        StepKind::MaxPool(Window { size, stride, padding, .. }) => {
+            max_pool2d(one(inputs), *size, *stride, *padding)
         }
-        Op::Pool { kind: PoolKind::Average, kernel, stride, padding } => {
-            avg_pool2d(one(inputs), *kernel, *stride, *padding)
+        StepKind::AveragePool(Window { size, stride, padding, .. }) => {
+            avg_pool2d(one(inputs), *size, *stride, *padding)
         }
-        Op::GlobalPool => global_avg_pool2d(one(inputs)),
-        Op::Flatten => {
+        StepKind::AveragePoolByBurn(Window { size, stride, padding, .. }) => {
+            let options = AvgPoolOptions::new(*size).with_stride(*stride).with_padding(*padding);
+            avg_pool2d_by_burn(one(inputs), options.with_count_include_pad(false))
+        }
+        StepKind::GlobalPool => global_avg_pool2d(one(inputs)),
+        StepKind::GlobalPoolByBurn => {
+            let input = one(inputs);
+            let [batch, channels, _, _] = input.dims();
+            input.flatten::<3>(2, 3).mean_dim(2).reshape([batch, channels, 1, 1])
+        }
+        StepKind::Flatten => {
             let input = one(inputs);
             let [batch, channels, height, width] = input.dims();
             input.reshape([batch, channels * height * width, 1, 1])
         }
-        Op::Add => inputs.into_iter().reduce(add).expect("a sum has inputs"),
-        Op::Concat => Tensor::cat(inputs, 1),
-        Op::Mul => {
+        StepKind::Add => inputs.into_iter().reduce(add).expect("a sum has inputs"),
+        StepKind::Concat => Tensor::cat(inputs, 1),
+        StepKind::Multiply => {
             let right = inputs.pop().expect("a product has two inputs");
             one(inputs) * right
         }
-        Op::Input | Op::BatchNorm => unreachable!("handled by the caller"),
     }
 }
 
-/// The kernels' name for what an activation layer computes.
-pub(super) fn nonlinearity(layer: &Layer) -> Activation {
-    let Op::Activation { kind } = layer.op else { unreachable!("only activations have a nonlinearity") };
-    match kind {
-        ActivationKind::Relu => Activation::Relu,
-        ActivationKind::Relu6 => Activation::Relu6,
-        ActivationKind::HardSwish => Activation::HardSwish,
-        ActivationKind::HardSigmoid => Activation::HardSigmoid,
-        ActivationKind::Sigmoid => Activation::Sigmoid,
-        ActivationKind::Silu => Activation::Silu,
-        ActivationKind::Tanh => Activation::Tanh,
-        ActivationKind::Gelu => Activation::Gelu,
-    }
-}
-
-/// The input of a layer that has one.
-pub(super) fn one(mut inputs: Vec<Tensor<4>>) -> Tensor<4> {
+/// The input of a step that has one.
+fn one(mut inputs: Vec<Tensor<4>>) -> Tensor<4> {
     inputs.pop().expect("a validated layer has its input")
 }

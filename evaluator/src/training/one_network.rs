@@ -7,8 +7,9 @@ use kiln_space::Architecture;
 
 use crate::data::{Batcher, DataSet};
 use crate::deploy::inference;
-use crate::network::executor::{self, Normalization};
+use crate::network::executor;
 use crate::network::parameters::Parameters;
+use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 use crate::training::learner::Learner;
 use crate::training::loss;
@@ -131,12 +132,12 @@ impl Training<'_> {
     ) -> (GradientsParams, f64) {
         let mut accumulator: GradientsAccumulator<Parameters> = GradientsAccumulator::new();
         let mut sum = 0.0;
+        let plan = Plan::training(self.architecture);
         for (index, piece) in self.settings.batches(examples).enumerate() {
             let batch =
                 batcher.training(piece, learner.step * self.settings.accumulate as u64 + index as u64);
             let weights = &learner.weights;
-            let outputs =
-                executor::forward(self.architecture, weights, batch.images, Normalization::Batch(None));
+            let outputs = executor::forward(&plan, self.architecture, weights, batch.images, &mut ());
             let loss = loss::against_targets(
                 outputs,
                 &batch.targets,

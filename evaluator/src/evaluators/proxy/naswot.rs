@@ -6,7 +6,9 @@ use burn::tensor::{Device, Tensor};
 use kiln_space::{Architecture, LayerId, Op, ParameterSpec};
 
 use crate::data::{Batcher, DataSet, Split};
-use crate::network::executor::{self, Normalization};
+use crate::network::executor;
+use crate::network::observer::Outputs;
+use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 
 /// Images that are told apart, as in the source.
@@ -39,14 +41,15 @@ pub(super) fn score(
         .filter_map(|layer| layer.inputs.first().copied())
         .collect();
     let mut alike = vec![0.0; count * count];
-    let mut observe = |id: LayerId, output: &Tensor<4>| {
+    let mut observer = Outputs(|id: LayerId, output: &Tensor<4>| {
         if activated.contains(&id) {
             for (sum, layer) in alike.iter_mut().zip(agreements(output.clone())) {
                 *sum += layer;
             }
         }
-    };
-    executor::forward(architecture, &weights, images, Normalization::BatchObserved(&mut observe));
+    });
+    let plan = Plan::layer_by_layer(architecture);
+    executor::forward(&plan, architecture, &weights, images, &mut observer);
     for image in 0..count {
         alike[image * count + image] += 1.0;
     }

@@ -4,8 +4,9 @@ use burn::module::Param;
 use burn::tensor::{DType, Device, Gradients, Tensor};
 use kiln_space::{Architecture, ParameterSpec};
 
-use crate::network::executor::{self, Normalization};
+use crate::network::executor;
 use crate::network::parameters::Parameters;
+use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 
 /// `ln(1 + sum |w dR/dw|)` over the weights of convolutions and fully connected layers, where `R` is the sum of the outputs for
@@ -21,7 +22,8 @@ pub(super) fn score(architecture: &Architecture, specs: &[ParameterSpec], seed: 
     let weights = magnitudes(&Weights::initialize(specs, seed, &device), &autodiff);
     let shape = architecture.input;
     let ones = Tensor::ones([1, shape.channels, shape.height, shape.width], (&autodiff, DType::F64));
-    let output = executor::forward(architecture, &weights, ones, Normalization::Skipped);
+    let plan = Plan::without_normalization(architecture);
+    let output = executor::forward(&plan, architecture, &weights, ones, &mut ());
     let gradients = output.sum().backward();
     flow(&weights.parameters, &gradients).ln_1p()
 }

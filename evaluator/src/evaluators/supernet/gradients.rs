@@ -11,8 +11,9 @@ use kiln_space::Architecture;
 use super::settings::{Sampling, SupernetSettings};
 use crate::data::Batch;
 use crate::devices::pool::Devices;
-use crate::network::executor::{self, Normalization};
+use crate::network::executor;
 use crate::network::parameters::Parameters;
+use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 use crate::training::loss;
 
@@ -70,7 +71,7 @@ impl StepGradients {
         let main = devices.main().clone().autodiff();
         let share = 1.0 / subnets.len() as f64;
         let forward = |subnet: &Architecture, leaves: &Weights, batch: &Batch| {
-            executor::forward(subnet, leaves, batch.images.clone(), Normalization::Batch(None))
+            executor::forward(&Plan::training(subnet), subnet, leaves, batch.images.clone(), &mut ())
         };
         let fork = |subnet: &Architecture, device: &Device| weights.forked(subnet, device).depositing();
         let backward = |(leaves, deposits): (Weights, Deposits), loss: Tensor<1>| {
