@@ -21,7 +21,7 @@ pub(crate) fn outputs(network: &Frozen, data: &DataSet, split: Split, device: &D
     network.outputs(batcher.split(split, BATCH).map(|batch| batch.images))
 }
 
-/// What a network measures on the validation split; `None` stands for one whose values are not finite.
+/// What a network measures on the validation split. `None` stands for one whose values are not finite.
 pub(crate) fn measured(
     network: Option<&Frozen>,
     metrics: &Asked,

@@ -109,7 +109,8 @@ impl Asked {
         names
     }
 
-    /// What a network measures whose outputs for the validation split are these; `None` if it has none.
+    /// What a network with these outputs for the validation split measures. A network that could not be run
+    /// has none.
     pub(crate) fn measured(&self, outputs: Option<&[f32]>, data: &DataSet) -> Outcome {
         let judged = outputs.and_then(|outputs| Judgement::new(outputs, data, Split::Validation));
         let more = match (outputs, &judged) {

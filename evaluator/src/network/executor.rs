@@ -1,5 +1,5 @@
-//! The one executor: runs the plan of an architecture on weights by key, for supernets, subnets and stand-alone networks
-//! alike.
+//! The one executor: runs the plan of an architecture on weights by key, for supernets, subnets and
+//! stand-alone networks alike.
 
 use burn::tensor::Tensor;
 use kiln_space::{Architecture, LayerId};
@@ -18,8 +18,8 @@ use super::weights::Weights;
 /// - output: `[batch, features]`, the flattened output of the last layer
 ///
 /// # Panics
-/// When the plan is that of another architecture, or the weights do not fit it (a validated one, and the space's own
-/// parameters, always do).
+/// When the plan is that of another architecture, or the weights do not fit it (a validated one, and the
+/// space's own parameters, always do).
 pub(crate) fn forward(
     plan: &Plan,
     architecture: &Architecture,

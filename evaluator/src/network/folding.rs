@@ -1,4 +1,5 @@
-//! Normalization by collected statistics as a factor and a bias for each channel, and folded into the convolution before it.
+//! Normalization by collected statistics as a factor and a bias for each channel, and folded into the
+//! convolution before it.
 
 use burn::tensor::Tensor;
 use kiln_space::{BATCH_NORM_EPSILON, Layer, LayerId};

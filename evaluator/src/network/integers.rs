@@ -1,5 +1,6 @@
-//! Layers of 8 bits as integer runtimes run them: whole numbers in, whole numbers as weights, and values between layers on
-//! their grids. All of it is held in single precision, where sums of whole numbers below 2^24 are exact in any order.
+//! Layers of 8 bits as integer runtimes run them: whole numbers in, whole numbers as weights, and values
+//! between layers on their grids. All of it is held in single precision, where sums of whole numbers below
+//! 2^24 are exact in any order.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! Weights by key, and plans of what runs, and the executor that follows them. It knows no data sets, and neither how
-//! networks are trained nor what for.
+//! Weights by key, plans of what runs, and the executor that follows them. It knows no data sets and no
+//! training.
 
 pub(crate) mod collected;
 pub(crate) mod executor;

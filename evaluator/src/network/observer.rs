@@ -5,8 +5,8 @@ use kiln_space::LayerId;
 
 /// Sees the values of a network. `()` looks at nothing.
 pub(crate) trait Observer {
-    /// The output of a layer before it is rounded. Where an earlier step computes a layer, it is the output of
-    /// that step.
+    /// The output of a layer before it is rounded. Where an earlier step computes a layer, it is the output
+    /// of that step.
     fn output(&mut self, _layer: LayerId, _value: &Tensor<4>) {}
 
     /// Mean and variance of what a layer normalizes by the batch, `[channels]` each.

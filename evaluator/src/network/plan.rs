@@ -1,5 +1,6 @@
-//! What runs for an architecture, decided once for a way of running it: which kernel computes each layer, what is folded
-//! or joined into it, and what is rounded. The [executor](super::executor) follows the plan and decides nothing.
+//! What runs for an architecture, decided once for a way of running it: which kernel computes each layer,
+//! what is folded or joined into it, and what is rounded. The [executor](super::executor) follows the plan
+//! and decides nothing.
 
 use kiln_export::Grid;
 use kiln_kernels::{Activation, FixedConv2d};
@@ -45,8 +46,8 @@ impl Plan {
         })
     }
 
-    /// To give outputs: normalization by `statistics`, folded into the convolution before it where there is one, and
-    /// nonlinearities computed with what they alone read.
+    /// To give outputs: normalization by `statistics`, folded into the convolution before it where there is
+    /// one, and nonlinearities computed with what they alone read.
     pub(crate) fn inference(architecture: &Architecture, weights: &Weights, statistics: &Statistics) -> Self {
         Self::new(architecture, |planner, id, layer| {
             let (last, kernel, bias) = match layer.op {
@@ -75,8 +76,8 @@ impl Plan {
         })
     }
 
-    /// As [`Self::inference`], for those who look at the output of each layer: nothing but normalization is computed with
-    /// another layer.
+    /// As [`Self::inference`], for those who look at the output of each layer: nothing but normalization is
+    /// computed with another layer.
     pub(crate) fn calibration(
         architecture: &Architecture,
         weights: &Weights,
@@ -191,7 +192,8 @@ impl<'a> Planner<'a> {
         nonlinearity(kind)
     }
 
-    /// Folds the normalization that alone reads a convolution into it, if there is one and it `may` be folded.
+    /// Folds the normalization that alone reads a convolution into it, if there is one and it `may` be
+    /// folded.
     fn fold_normalization(&mut self, conv: LayerId, may: impl Fn(LayerId) -> bool) -> Option<LayerId> {
         let is_norm = |id: &LayerId| matches!(self.architecture.layer(*id).op, Op::BatchNorm);
         let norm = self.only_reader(conv).filter(is_norm).filter(|norm| may(*norm))?;
@@ -199,7 +201,8 @@ impl<'a> Planner<'a> {
         Some(norm)
     }
 
-    /// A convolution with the normalization behind it, or a normalization behind none, by collected statistics.
+    /// A convolution with the normalization behind it, or a normalization behind none, by collected
+    /// statistics.
     fn by_statistics(
         &mut self,
         id: LayerId,

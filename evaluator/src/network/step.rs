@@ -102,7 +102,8 @@ impl Window {
 }
 
 impl StepKind {
-    /// What computes a layer as it is, with weights by key and normalization by the batch, and nothing joined.
+    /// What computes a layer as it is, with weights by key and normalization by the batch, and nothing
+    /// joined.
     pub(super) fn plain(layer: &Layer) -> Self {
         let window = Window::of(layer);
         match layer.op {
