@@ -1,67 +1,29 @@
 #![doc = include_str!("../README.md")]
 
+mod seed;
+
+mod devices;
+
 pub mod data;
 
-mod checkpoint;
-mod class_weights;
-mod clip_norm;
-mod clipping;
-#[cfg(feature = "cuda")]
-mod collective;
-mod confusion;
-mod context;
-mod conversion;
-mod device;
-mod devices;
-mod executor;
-mod fingerprint;
-mod finish;
-mod folding;
-mod frozen;
-mod fused_optimizer;
-mod inference;
-mod initialization;
-mod integers;
-mod judgement;
-mod learner;
-mod loss;
-mod matching;
-mod metrics;
-mod milestones;
-mod network_state;
-mod optimizer;
-mod parallel;
-mod parameters;
-mod patience;
-#[cfg(any(test, feature = "cuda", feature = "wgpu"))]
-mod probe;
-mod provenance;
-mod proxy;
-mod pruning;
-mod registry;
-mod schedule;
-mod scratch;
-mod seed;
-mod stand_alone;
-mod statistics;
-mod step_timer;
-mod supernet;
-mod target_scale;
-mod trained;
-mod training;
-mod training_settings;
-mod value_errors;
-mod weights;
-mod workload;
+mod judging;
 
-pub use context::{Built, Context};
-pub use conversion::{ConversionError, in_8_bits, in_single_precision};
-pub use judgement::logarithm;
+mod network;
+
+mod deploy;
+
+mod training;
+
+mod evaluators;
+
+pub use deploy::conversion::{ConversionError, in_8_bits, in_single_precision};
+pub use deploy::matching::{Matched, Mismatch};
+pub use deploy::trained::{predict, score};
+pub use evaluators::context::{Built, Context};
+pub use evaluators::registry::{EvaluatorBuilder, EvaluatorRegistry};
+pub use evaluators::step_timer::StepTimer;
+pub use evaluators::supernet::{Anchor, Correction, anchors};
+pub use evaluators::workload::{Effort, Workload};
+pub use judging::judgement::logarithm;
+pub use judging::metrics::Score;
 pub use kiln_kernels::InstructionSet;
-pub use matching::{Matched, Mismatch};
-pub use metrics::Score;
-pub use registry::{EvaluatorBuilder, EvaluatorRegistry};
-pub use step_timer::StepTimer;
-pub use supernet::{Anchor, Correction, anchors};
-pub use trained::{predict, score};
-pub use workload::{Effort, Workload};

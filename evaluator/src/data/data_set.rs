@@ -7,8 +7,8 @@ use kiln_space::{Shape, Task};
 use serde_json::Value;
 
 use super::normalization::Normalization;
-use super::split::{self, Given, Sizes, Split};
-use super::{Augmentation, DataError, ReadingRules, Targets};
+use super::split::{self, Sizes, Split};
+use super::{Augmentation, DataError, RawData, ReadingRules, Targets};
 
 /// Examples with fixed splits. Only finishing reads the test split.
 #[derive(Clone, Debug)]
@@ -28,29 +28,6 @@ pub struct DataSet {
     hash: String,
     notes: Vec<String>,
     rules: ReadingRules,
-}
-
-/// The data of the files before splitting.
-#[derive(Clone, Debug)]
-pub struct RawData {
-    /// Name for people and cards.
-    pub name: String,
-    /// Meaning of a raw value, such as `grey level 0..255`.
-    pub input: String,
-    /// Shape of one example.
-    pub shape: Shape,
-    /// Raw values minus the offset of their channel. Examples follow each other, each `[channels, height,
-    /// width]` row-major. All values are finite.
-    pub examples: Vec<f32>,
-    /// Description of each channel, with the offset that was subtracted in double precision so that single
-    /// precision keeps small differences.
-    pub inputs: Vec<InputRecord>,
-    /// Targets of all examples.
-    pub targets: Targets,
-    /// Splits that the files specify, and how to divide the other examples.
-    pub given: Given,
-    /// Remarks about the files, one sentence each.
-    pub notes: Vec<String>,
 }
 
 impl DataSet {

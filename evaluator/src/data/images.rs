@@ -28,13 +28,13 @@ use self::listing::{Labeled, Listing};
 use self::pixels::Reading;
 use self::problem::Problem;
 use self::unreadable::Unreadable;
-use super::input_file::{MAX_CLASSES, MAX_EXAMPLES, MAX_VALUES, name_of};
+use super::input_file::{MAX_EXAMPLES, MAX_VALUES, name_of};
 use super::preparation::{Offer, Preparation, TENTH};
 use super::reading::ReadingProgress;
 use super::{
-    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Targets, new_examples,
+    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Targets, examples,
 };
-use crate::parallel;
+use crate::devices::parallel;
 
 /// Number of images that are decoded between two progress reports.
 const CHUNK: usize = 256;
@@ -146,7 +146,7 @@ pub(super) fn read_new(
     read: &mut NewExamples,
 ) -> Result<(), DataError> {
     let Some(first) = files.first() else { return Ok(()) };
-    let kind: Option<String> = new_examples::setting(preprocessing, "kind", first)?;
+    let kind: Option<String> = examples::setting(preprocessing, "kind", first)?;
     let takes_pixels = matches!(kind.as_deref(), Some("images" | "idx" | "cifar"));
     let color = match shape.channels {
         1 if takes_pixels => Color::Gray,
@@ -157,7 +157,7 @@ pub(super) fn read_new(
             return Err(DataError::content(first, "file", found, expected));
         }
     };
-    let background = new_examples::setting(preprocessing, "background", first)?;
+    let background = examples::setting(preprocessing, "background", first)?;
     let reading = Reading { shape, color, resize: true, background, rules: ReadingRules::CURRENT };
     let mut problems = Vec::new();
     for (index, chunk) in files.chunks(CHUNK).enumerate() {
@@ -184,15 +184,6 @@ fn check_count(folder: &Path, count: usize) -> Result<(), DataError> {
     Err(DataError::content(folder, "folder", format!("{count} images"), expected))
 }
 
-/// Checks the number of class folders.
-fn check_classes(folder: &Path, names: &[String]) -> Result<(), DataError> {
-    if (2..=MAX_CLASSES).contains(&names.len()) {
-        return Ok(());
-    }
-    let expected = format!("2 to {MAX_CLASSES} folders, one for each class");
-    Err(DataError::content(folder, "folder", format!("{} folders", names.len()), expected))
-}
-
 /// Height and width of the first readable image.
 fn first_dimensions(
     files: &[Labeled],
@@ -207,7 +198,7 @@ fn first_dimensions(
             Err(problem) => unreadable.add(vec![problem])?,
         }
     }
-    Err(unreadable.refused(files, opening.rules))
+    Err(unreadable.refused(files.iter().filter_map(|file| dimensions(&file.path, opening.rules).err())))
 }
 
 /// The values of all readable images in file order, and their files.

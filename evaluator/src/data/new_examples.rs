@@ -1,14 +1,14 @@
 //! Examples without targets, for a trained network: image files, tables and arrays, read as its card states.
 
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
+use std::path::PathBuf;
 
 use kiln_export::Preprocessing;
 use kiln_space::{Settings, Shape};
 use serde_json::Value;
 
 use super::reading::ReadingProgress;
-use super::{DataError, csv_table, images, npy};
+use super::{DataError, NewExamples, csv_table, images, npy};
 
 /// Settings of `[data]` that affect how a file is read. The other settings select or divide files.
 const OF_FILES: [&str; 11] = [
@@ -24,27 +24,6 @@ const OF_FILES: [&str; 11] = [
     "encoding",
     "missing_values",
 ];
-
-/// Origin of an example.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct Example {
-    /// The file.
-    pub file: PathBuf,
-    /// Position in a file of several examples, from 1: the row of a table (without its header) or of an
-    /// array.
-    pub place: Option<u64>,
-}
-
-/// Examples without targets.
-#[derive(Clone, Debug, Default, PartialEq)]
-pub struct NewExamples {
-    /// Origin of each example.
-    pub examples: Vec<Example>,
-    /// Values as network inputs, minus the offsets of the inputs.
-    pub values: Vec<f32>,
-    /// Remarks about the files, one sentence each.
-    pub notes: Vec<String>,
-}
 
 impl NewExamples {
     /// Reads files for a network with this input shape. If the network's inputs are columns, the files are
@@ -98,17 +77,4 @@ pub(super) fn reading(kind: &str, settings: &Settings, shape: Shape) -> BTreeMap
         }
     }
     reading
-}
-
-/// A setting of the card; the default if the card does not state it.
-pub(super) fn setting<T: serde::de::DeserializeOwned + Default>(
-    preprocessing: &Preprocessing,
-    key: &str,
-    file: &Path,
-) -> Result<T, DataError> {
-    let Some(value) = preprocessing.reading.get(key) else { return Ok(T::default()) };
-    serde_json::from_value(value.clone()).map_err(|error| {
-        let expected = "a card as this program writes it";
-        DataError::content(file, "the network's card", format!("`{key}` is {value} ({error})"), expected)
-    })
 }

@@ -12,12 +12,12 @@ use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
 use self::array::{Array, Content};
+use self::targets::TaskKind;
 use super::input_file::name_of;
 use super::labels::Labeled;
 use super::preparation::{FIFTH, Offer, Preparation};
 use super::{
-    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Split, new_examples,
-    offsets,
+    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Split, examples, offsets,
 };
 
 /// `[data]` with `kind = "npy"`.
@@ -45,17 +45,6 @@ struct Npy {
     /// Names of the classes or values; numbers by default.
     #[serde(default)]
     names: Vec<String>,
-}
-
-/// Kind of the targets.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
-#[serde(rename_all = "snake_case")]
-enum TaskKind {
-    /// Labels.
-    #[default]
-    Classification,
-    /// Numbers.
-    Regression,
 }
 
 /// Position of the channel axis.
@@ -142,7 +131,7 @@ pub(super) fn read_new(
     read: &mut NewExamples,
 ) -> Result<(), DataError> {
     let array = Array::read(Path::new(""), ("FILES", &file.to_string_lossy()))?;
-    let channels: Channels = new_examples::setting(preprocessing, "channels", file)?;
+    let channels: Channels = examples::setting(preprocessing, "channels", file)?;
     let found = self::shape(&array, channels)?;
     if found != shape {
         let expected = format!("rows of {shape}, as the network takes them");

@@ -12,7 +12,7 @@ use super::escapes::Escapes;
 use super::settings::{DivisionColumn, TaskKind, Wanted};
 use super::table::Table;
 use super::text::{Encoding, TextFormat};
-use crate::data::new_examples::setting;
+use crate::data::examples::setting;
 use crate::data::{DataError, Example, NewExamples, ReadingRules};
 
 /// Appends the lines of a file. Columns that the network does not read are ignored.

@@ -5,8 +5,8 @@ use std::path::{Path, PathBuf};
 
 use kiln_space::SettingsError;
 
-use super::check_classes;
 use super::listing::{Listing, folders, labeled};
+use crate::data::input_file::MAX_CLASSES;
 use crate::data::preparation::Preparation;
 use crate::data::{DataError, Opening, ReadingRules, Split};
 
@@ -91,6 +91,15 @@ impl Layout {
         }
         Ok(Listing { names, files, problems })
     }
+}
+
+/// Checks the number of class folders.
+fn check_classes(folder: &Path, names: &[String]) -> Result<(), DataError> {
+    if (2..=MAX_CLASSES).contains(&names.len()) {
+        return Ok(());
+    }
+    let expected = format!("2 to {MAX_CLASSES} folders, one for each class");
+    Err(DataError::content(folder, "folder", format!("{} folders", names.len()), expected))
 }
 
 /// The folders for training, validation and testing. Case is ignored.

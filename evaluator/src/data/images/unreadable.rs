@@ -2,10 +2,8 @@
 
 use std::path::Path;
 
-use super::decoding::dimensions;
-use super::listing::Labeled;
 use super::problem::Problem;
-use crate::data::{DataError, ReadingRules};
+use crate::data::DataError;
 
 /// Maximum number of files in a message.
 const NAMED: usize = 8;
@@ -56,10 +54,9 @@ impl<'a> Unreadable<'a> {
         Err(named.error(problems, "; nothing was predicted"))
     }
 
-    /// The error when no file is readable.
-    pub(super) fn refused(&self, files: &[Labeled], rules: ReadingRules) -> DataError {
-        let found = files.iter().filter_map(|file| dimensions(&file.path, rules).err());
-        let problems: Vec<Problem> = found.take(NAMED).collect();
+    /// The error when no file is readable. Takes only as many problems as it names.
+    pub(super) fn refused(&self, problems: impl Iterator<Item = Problem>) -> DataError {
+        let problems: Vec<Problem> = problems.take(NAMED).collect();
         self.error(&problems, "")
     }
 

@@ -1,13 +1,24 @@
 //! Converts arrays of targets: labels, names, one-hot rows, or values.
 
 use kiln_space::SettingsError;
+use serde::Deserialize;
 
-use super::TaskKind;
 use super::array::{Array, Content};
 use crate::data::categories::Categories;
 use crate::data::input_file::MAX_CLASSES;
 use crate::data::labels::{Labeled, classes, is_label};
 use crate::data::{DataError, Opening, ReadingRules, Targets, offsets};
+
+/// Kind of the targets.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(super) enum TaskKind {
+    /// Labels.
+    #[default]
+    Classification,
+    /// Numbers.
+    Regression,
+}
 
 /// Converts the arrays of targets, concatenated. `names` are the names of the classes or
 /// values; if empty, numbers become their names.

@@ -1,0 +1,30 @@
+//! What a reader finds in its files.
+
+use kiln_export::InputRecord;
+use kiln_space::Shape;
+
+use super::split::Given;
+use super::targets::Targets;
+
+/// The data of the files before splitting.
+#[derive(Clone, Debug)]
+pub struct RawData {
+    /// Name for people and cards.
+    pub name: String,
+    /// Meaning of a raw value, such as `grey level 0..255`.
+    pub input: String,
+    /// Shape of one example.
+    pub shape: Shape,
+    /// Raw values minus the offset of their channel. Examples follow each other, each `[channels, height,
+    /// width]` row-major. All values are finite.
+    pub examples: Vec<f32>,
+    /// Description of each channel, with the offset that was subtracted in double precision so that single
+    /// precision keeps small differences.
+    pub inputs: Vec<InputRecord>,
+    /// Targets of all examples.
+    pub targets: Targets,
+    /// Splits that the files specify, and how to divide the other examples.
+    pub given: Given,
+    /// Remarks about the files, one sentence each.
+    pub notes: Vec<String>,
+}

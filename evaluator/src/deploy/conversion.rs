@@ -1,0 +1,83 @@
+//! A trained network in another number format than its own: rounded to 8 bits after training, or as it was before.
+
+use burn::tensor::Device;
+use kiln_export::{QuantizationPlan, TrainedModel};
+use kiln_space::{NumberFormat, Precision};
+use thiserror::Error;
+
+use crate::data::DataSet;
+use crate::deploy::frozen::{Frozen, calibration_batches};
+
+/// Training images from which grids are taken.
+const CALIBRATION: usize = 2048;
+
+/// Why a network cannot be had in 8 bits.
+#[derive(Clone, Debug, PartialEq, Eq, Error)]
+#[non_exhaustive]
+pub enum ConversionError {
+    /// The data are others than the network was trained on.
+    #[error(
+        "the data are not those that the network was trained on: {what} differs; name the folder of those with `--data`"
+    )]
+    OtherData {
+        /// What differs.
+        what: &'static str,
+    },
+    /// A layer gives values that are not finite.
+    #[error("the network gives values that are not finite on its training images, so they have no range")]
+    NotFinite,
+}
+
+/// The network with every layer in single precision, for which it has all weights.
+#[must_use]
+pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
+    let mut model = model.clone();
+    if !model.quantization.is_empty() {
+        model.card.training.push_str("; in single precision here, unlike in the measurements");
+    }
+    set_format(&mut model, NumberFormat::F32);
+    model.quantization.clear();
+    model
+}
+
+/// The network with every layer in 8 bits. Grids are taken from the training images of the data that it was trained on:
+/// those of its values that had one keep it only by chance.
+///
+/// # Errors
+/// [`ConversionError`] when the data are others, or a range is not finite.
+///
+/// # Panics
+/// When arrays are missing or do not fit the architecture; check a model that comes from outside first.
+pub fn in_8_bits(model: &TrainedModel, data: &DataSet) -> Result<TrainedModel, ConversionError> {
+    let (mean, deviation) = data.normalization();
+    let preprocessing = &model.card.preprocessing;
+    let differences = [
+        ("the shape of an image", data.shape() == model.architecture.input),
+        ("the list of classes", data.targets().names() == model.card.classes),
+        ("mean or deviation", mean == preprocessing.mean && deviation == preprocessing.deviation),
+    ];
+    if let Some((what, _)) = differences.into_iter().find(|(_, is_same)| !is_same) {
+        return Err(ConversionError::OtherData { what });
+    }
+    let mut converted = model.clone();
+    set_format(&mut converted, NumberFormat::Int8);
+    let plan = QuantizationPlan::new(&converted.architecture);
+    converted.quantization.clear();
+    if plan.is_empty() {
+        return Ok(converted);
+    }
+    let device = Device::flex();
+    let mut frozen = Frozen::unrounded(&converted, &device);
+    frozen
+        .calibrate(calibration_batches(data, CALIBRATION, &device), &device)
+        .ok_or(ConversionError::NotFinite)?;
+    converted.quantization = frozen.into_grids();
+    converted.card.training.push_str("; all layers rounded to 8 bits after the measurements");
+    Ok(converted)
+}
+
+fn set_format(model: &mut TrainedModel, format: NumberFormat) {
+    for layer in &mut model.architecture.layers {
+        layer.precision = Precision::uniform(format);
+    }
+}

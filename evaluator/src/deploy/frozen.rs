@@ -1,0 +1,268 @@
+//! A network as it is deployed: pruned, with batch-norm statistics of its own, and rounded where it is of 8 bits. What is
+//! judged here is what is exported.
+
+use std::collections::BTreeMap;
+use std::sync::OnceLock;
+
+use burn::tensor::{Device, Tensor};
+use kiln_export::{Grid, ModelCard, QuantizationPlan, QuantizedNetwork, TrainedModel};
+use kiln_kernels::runs_on;
+use kiln_space::{Architecture, LayerId};
+
+use super::arrays;
+use crate::data::{Batcher, DataSet, Split};
+use crate::devices::parallel;
+use crate::network::executor;
+use crate::network::integers::Integers;
+use crate::network::observer::Outputs;
+use crate::network::plan::Plan;
+use crate::network::stand_alone::stand_alone;
+use crate::network::statistics::Statistics;
+use crate::network::weights::Weights;
+use crate::network::{collected, sparsity};
+
+/// Images that go through a network at once.
+pub(crate) const BATCH: usize = 256;
+
+/// Values around a layer, read and written, that stay in the second level of the cache.
+const CACHED: usize = 256 * 1024;
+
+/// A network that is not trained any more.
+pub(crate) struct Frozen {
+    architecture: Architecture,
+    weights: Weights,
+    statistics: Statistics,
+    grids: BTreeMap<String, Grid>,
+    integers: Option<Integers>,
+    /// What runs to give outputs, decided when they are first asked for.
+    plan: OnceLock<Plan>,
+}
+
+impl Frozen {
+    /// Freezes a network that reads these weights, shared or its own: sets the zeros of sparse layers, takes statistics from
+    /// the first `count` training images, and then from the same images the ranges of what is of 8 bits (the least and the
+    /// greatest value). `None` if a range is not finite.
+    pub(crate) fn new(
+        architecture: &Architecture,
+        weights: &Weights,
+        data: &DataSet,
+        count: usize,
+        device: &Device,
+    ) -> Option<Self> {
+        let (architecture, weights) = if sparsity::is_sparse(architecture) {
+            let mut arrays = weights.detached().arrays(architecture);
+            sparsity::prune(architecture, &mut arrays);
+            (stand_alone(architecture).0, Weights::from_values(arrays, device))
+        } else {
+            (architecture.clone(), weights.clone())
+        };
+        let batches = || calibration_batches(data, count, device);
+        let statistics = collected::statistics(&architecture, &weights, batches(), device);
+        let mut frozen = Self::of_parts(architecture, weights, statistics);
+        frozen.calibrate(batches(), device)?;
+        Some(frozen)
+    }
+
+    /// The network of a trained model, whose arrays must fit.
+    pub(crate) fn of(model: &TrainedModel, device: &Device) -> Self {
+        let mut frozen = Self::unrounded(model, device);
+        if !QuantizationPlan::new(&model.architecture).is_empty() {
+            frozen.grids = model.quantization.clone();
+            frozen.integers = Some(Integers::new(QuantizedNetwork::of(model), device));
+        }
+        frozen
+    }
+
+    /// The same before anything is rounded.
+    pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
+        let (architecture, weights, statistics) = arrays::parts(model, device);
+        Self::of_parts(architecture, weights, statistics)
+    }
+
+    fn of_parts(architecture: Architecture, weights: Weights, statistics: Statistics) -> Self {
+        let (grids, integers, plan) = (BTreeMap::new(), None, OnceLock::new());
+        Self { architecture, weights, statistics, grids, integers, plan }
+    }
+
+    /// Takes grids from these batches, where the network has values of 8 bits.
+    pub(crate) fn calibrate(
+        &mut self,
+        batches: impl Iterator<Item = Tensor<4>>,
+        device: &Device,
+    ) -> Option<()> {
+        let quantized = QuantizationPlan::new(&self.architecture);
+        if quantized.is_empty() {
+            return Some(());
+        }
+        let plan = Plan::calibration(&self.architecture, &self.weights, &self.statistics);
+        let mut ranges: BTreeMap<LayerId, [f32; 2]> =
+            quantized.owners().map(|owner| (owner, [0.0; 2])).collect();
+        for images in batches {
+            let mut observer = Outputs(|id: LayerId, value: &Tensor<4>| {
+                if let Some(range) = ranges.get_mut(&id) {
+                    widen(range, value);
+                }
+            });
+            executor::forward(&plan, &self.architecture, &self.weights, images, &mut observer);
+        }
+        let name = |id: LayerId| self.architecture.layer(id).name.clone();
+        let grids = ranges.into_iter().map(|(id, [min, max])| Some((name(id), Grid::covering(min, max)?)));
+        let grids = grids.collect::<Option<BTreeMap<_, _>>>()?;
+        let arrays = arrays::arrays(&self.architecture, &self.weights, &self.statistics);
+        let network = QuantizedNetwork::new(&self.architecture, &arrays, &grids);
+        self.integers = Some(Integers::new(network, device));
+        self.grids = grids;
+        self.plan = OnceLock::new();
+        Some(())
+    }
+
+    /// Outputs for batches, in their order: `[examples][classes]` or `[examples][values]`.
+    ///
+    /// On the CPU a batch goes through the network in pieces whose values stay in the cache, side by side where there are several
+    /// threads; no output depends on it.
+    pub(crate) fn outputs(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
+        let mut all = Vec::new();
+        let forward = |images: Tensor<4>| {
+            let output = executor::forward(self.plan(), &self.architecture, &self.weights, images, &mut ());
+            output.into_data().try_to_vec::<f32>().expect("outputs are single precision")
+        };
+        for images in batches {
+            let (threads, batch) = (rayon::current_num_threads(), images.dims()[0]);
+            let together = if runs_on(&images.device()) { self.together(batch, threads) } else { batch };
+            if together == batch {
+                all.extend(forward(images));
+                continue;
+            }
+            let starts = (0..batch).step_by(together);
+            let parts: Vec<_> =
+                starts.map(|from| images.clone().narrow(0, from, together.min(batch - from))).collect();
+            let run = || parallel::map_on(threads, &parts, |_, part| forward(part.clone()));
+            // Of one thread's operations none waits for another thread.
+            let outputs = if threads == 1 { parallel::on_one_thread(run) } else { run() };
+            all.extend(outputs.into_iter().flatten());
+        }
+        all
+    }
+
+    fn plan(&self) -> &Plan {
+        let Self { architecture, weights, statistics, .. } = self;
+        self.plan.get_or_init(|| match &self.integers {
+            Some(integers) => Plan::integers(architecture, weights, statistics, integers),
+            None => Plan::inference(architecture, weights, statistics),
+        })
+    }
+
+    /// How many images of a batch go through the network at once: at most as many as the cache holds, and as many on each thread.
+    fn together(&self, batch: usize, threads: usize) -> usize {
+        let elements = |id: &LayerId| self.architecture.layer(*id).output.elements();
+        let around = |id: LayerId| {
+            elements(&id) + self.architecture.layer(id).inputs.iter().map(elements).sum::<usize>()
+        };
+        let values = self.architecture.ids().map(around).max().unwrap_or(0).max(1);
+        let fitting = (CACHED / values).max(1);
+        if batch <= fitting {
+            return batch;
+        }
+        batch.div_ceil(batch.div_ceil(fitting).next_multiple_of(threads))
+    }
+
+    /// The grids that were taken.
+    pub(crate) fn into_grids(self) -> BTreeMap<String, Grid> {
+        self.grids
+    }
+
+    /// The network as plain data. Its layers must have weights of their own.
+    pub(crate) fn into_model(self, card: ModelCard) -> TrainedModel {
+        let arrays = arrays::arrays(&self.architecture, &self.weights, &self.statistics);
+        TrainedModel { architecture: self.architecture, arrays, quantization: self.grids, card }
+    }
+}
+
+/// The first `count` training images, as they are, spread evenly: the split is in file order, and files may be sorted by
+/// class.
+pub(crate) fn calibration_batches(
+    data: &DataSet,
+    count: usize,
+    device: &Device,
+) -> impl Iterator<Item = Tensor<4>> {
+    let batcher = Batcher::new(data, device.clone(), 0);
+    let train = data.split(Split::Train);
+    let count = count.clamp(1, train.len());
+    let chosen: Vec<u32> = (0..count).map(|i| train[i * train.len() / count]).collect();
+    let batches: Vec<Vec<u32>> = chosen.chunks(BATCH).map(<[u32]>::to_vec).collect();
+    batches.into_iter().map(move |examples| batcher.plain(&examples).images)
+}
+
+/// Widens a range to hold all values of a tensor.
+fn widen(range: &mut [f32; 2], value: &Tensor<4>) {
+    let ends = Tensor::cat(vec![value.clone().min(), value.clone().max()], 0);
+    let ends: Vec<f32> = ends.into_data().try_to_vec().expect("values are single precision");
+    // A value that is no number stays in sight.
+    let wider = |kept: f32, end: f32, is_wider: bool| if is_wider || end.is_nan() { end } else { kept };
+    *range = [wider(range[0], ends[0], ends[0] < range[0]), wider(range[1], ends[1], ends[1] > range[1])];
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::TensorData;
+    use kiln_space::{ActivationKind, ArchitectureBuilder, Op, ParameterSpec, Shape};
+    use rayon::ThreadPoolBuilder;
+
+    use super::*;
+
+    /// A network with a normalization behind a convolution and one behind none, and statistics for both.
+    fn frozen() -> Frozen {
+        let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
+        let x = b.batch_norm("first", b.input()).unwrap();
+        let x = b.conv("conv", x, 60, 3, 1, 1).unwrap();
+        let x = b.batch_norm("norm", x).unwrap();
+        let x = b.add("relu", Op::Activation { kind: ActivationKind::Relu }, &[x], None).unwrap();
+        let x = b.conv("down", x, 20, 3, 2, 1).unwrap();
+        let x = b.global_pool("pool", x).unwrap();
+        b.linear("head", x, 5).unwrap();
+        let architecture = b.finish().unwrap();
+        let device = Device::flex();
+        let weights = Weights::initialize(&ParameterSpec::covering([&architecture]), 3, &device);
+        let norms = architecture.ids().filter(|id| matches!(architecture.layer(*id).op, Op::BatchNorm));
+        let statistics = norms.map(|id| {
+            let channels = architecture.layer(id).output.channels;
+            let values = |from: f32| (0..channels).map(|channel| from + channel as f32 * 0.03).collect();
+            (id, values(0.1), values(0.7))
+        });
+        let statistics = Statistics::from_values(statistics, &device);
+        let (grids, integers, plan) = (BTreeMap::new(), None, OnceLock::new());
+        Frozen { architecture, weights, statistics, grids, integers, plan }
+    }
+
+    fn images(count: usize) -> Tensor<4> {
+        let values: Vec<f32> =
+            (0..count * 3 * 32 * 32).map(|i| (i * 7919 % 997) as f32 / 500.0 - 1.0).collect();
+        Tensor::from_data(TensorData::new(values, [count, 3, 32, 32]), &Device::flex())
+    }
+
+    #[test]
+    fn outputs_do_not_depend_on_how_a_batch_is_cut_or_on_the_threads() {
+        let (frozen, all) = (frozen(), images(11));
+        assert!(frozen.together(11, 1) < 11, "the batch is too small to be cut");
+        let singly = frozen.outputs((0..11).map(|image| all.clone().narrow(0, image, 1)));
+        for threads in [1, 2, 3] {
+            let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let outputs = pool.install(|| frozen.outputs(std::iter::once(all.clone())));
+            let bits = |values: &[f32]| values.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
+            assert_eq!(bits(&outputs), bits(&singly), "{threads} threads");
+        }
+    }
+
+    #[test]
+    fn folded_normalizations_are_those_of_burn() {
+        let (frozen, all) = (frozen(), images(4));
+        let found = frozen.outputs(std::iter::once(all.clone()));
+        let plan = Plan::calibration(&frozen.architecture, &frozen.weights, &frozen.statistics);
+        let expected = executor::forward(&plan, &frozen.architecture, &frozen.weights, all, &mut ());
+        let expected = expected.into_data().try_to_vec::<f32>().unwrap();
+        let size = expected.iter().fold(0.0f32, |size, value| size.max(value.abs()));
+        for (found, expected) in found.iter().zip(&expected) {
+            assert!((found - expected).abs() <= 1e-5 * size, "{found}, not {expected} (of {size})");
+        }
+    }
+}

@@ -1,0 +1,45 @@
+//! Judging a network on a split.
+
+use burn::tensor::Device;
+use kiln_search::Outcome;
+use kiln_space::Architecture;
+
+use crate::data::{Batcher, DataSet, Split};
+use crate::deploy::frozen::{BATCH, Frozen};
+use crate::judging::judgement::Judgement;
+use crate::judging::metrics::Asked;
+use crate::network::weights::Weights;
+
+/// How well a network does on a split; `None` if an output is not finite.
+pub(crate) fn judge(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Option<Judgement> {
+    Judgement::new(&outputs(network, data, split, device), data, split)
+}
+
+/// Outputs for a whole split, in its order.
+pub(crate) fn outputs(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Vec<f32> {
+    let batcher = Batcher::new(data, device.clone(), 0);
+    network.outputs(batcher.split(split, BATCH).map(|batch| batch.images))
+}
+
+/// What a network measures on the validation split. `None` stands for one whose values are not finite.
+pub(crate) fn measured(
+    network: Option<&Frozen>,
+    metrics: &Asked,
+    data: &DataSet,
+    device: &Device,
+) -> Outcome {
+    let outputs = network.map(|network| outputs(network, data, Split::Validation, device));
+    metrics.measured(outputs.as_deref(), data)
+}
+
+/// Loss on the validation split, with statistics of its own; `None` if an output is not finite.
+pub(crate) fn validation_loss(
+    architecture: &Architecture,
+    weights: &Weights,
+    data: &DataSet,
+    calibration: usize,
+    device: &Device,
+) -> Option<f64> {
+    let frozen = Frozen::new(architecture, weights, data, calibration, device)?;
+    Some(judge(&frozen, data, Split::Validation, device)?.loss())
+}

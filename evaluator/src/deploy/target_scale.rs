@@ -1,0 +1,76 @@
+//! A regression's unit, folded into the last layer: what is trained gives deviations from the mean, what is exported gives
+//! values in the target's own unit.
+
+use burn::tensor::Device;
+use kiln_space::{Architecture, Genotype, Layer, Op, SearchSpace, Settings, SettingsError};
+
+use crate::data::DataSet;
+use crate::network::weights::{Values, Weights};
+
+/// A regression's networks must end in a layer into which the unit of its targets can be folded.
+pub(crate) fn check(
+    settings: &Settings,
+    space: &dyn SearchSpace,
+    data: &DataSet,
+) -> Result<(), SettingsError> {
+    let first = Genotype::new(vec![0; space.decisions().len()]);
+    let decoded = space.decode(&space.canonical(&first));
+    if !data.is_regression() || decoded.is_ok_and(|network| output_layer(&network).is_some()) {
+        return Ok(());
+    }
+    let expected = "no such table, or a space whose networks end in a fully connected layer with a bias: the unit of a \
+                    regression's targets is folded into it";
+    Err(SettingsError::value(settings.path(), "a table for a space with another last layer", expected))
+}
+
+/// The weights with which a regression's network gives values in the targets' own units; others as they are.
+pub(crate) fn in_own_units(
+    architecture: &Architecture,
+    weights: &Weights,
+    data: &DataSet,
+    device: &Device,
+) -> Weights {
+    let Some(layer) = output_layer(architecture).filter(|_| data.is_regression()) else {
+        return weights.clone();
+    };
+    let mut values = weights.arrays(architecture);
+    let [weight, bias] = ["weight", "bias"].map(|part| format!("{}.{part}", layer.name));
+    let mut matrix = values.remove(&weight).expect("the layer's weight was declared");
+    let vector = values.get_mut(&bias).expect("the layer's bias was declared");
+    let (mean, deviation) = data.target_normalization();
+    fold(&mut matrix, vector, mean, deviation);
+    values.insert(weight, matrix);
+    Weights::from_values(values, device)
+}
+
+/// The layer into which the unit can be folded: the last one, if it is fully connected with a bias.
+fn output_layer(architecture: &Architecture) -> Option<&Layer> {
+    architecture.layers.last().filter(|layer| matches!(layer.op, Op::Linear { bias: true, .. }))
+}
+
+/// Turns `weight` `[values, inputs]` and `bias` `[values]` of the last layer so that it gives `output * deviation + mean`.
+fn fold(weight: &mut Values, bias: &mut Values, mean: &[f32], deviation: &[f32]) {
+    let inputs = weight.data.len() / mean.len().max(1);
+    for (row, deviation) in weight.data.chunks_exact_mut(inputs.max(1)).zip(deviation) {
+        for weight in row {
+            *weight *= deviation;
+        }
+    }
+    for ((bias, mean), deviation) in bias.data.iter_mut().zip(mean).zip(deviation) {
+        *bias = *bias * deviation + mean;
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_folded_layer_gives_values_in_their_own_unit() {
+        let mut weight = Values { shape: vec![2, 3], data: vec![1.0, 2.0, 3.0, -1.0, 0.0, 1.0] };
+        let mut bias = Values { shape: vec![2], data: vec![0.5, -0.5] };
+        fold(&mut weight, &mut bias, &[10.0, 100.0], &[2.0, 4.0]);
+        assert_eq!(weight.data, [2.0, 4.0, 6.0, -4.0, 0.0, 4.0]);
+        assert_eq!(bias.data, [11.0, 98.0]);
+    }
+}

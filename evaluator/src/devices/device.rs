@@ -1,0 +1,99 @@
+//! Which device trains and runs networks.
+
+use burn::tensor::Device;
+use kiln_kernels::InstructionSet;
+use kiln_space::SettingsError;
+
+/// What a config may say.
+const EXPECTED: &str = "`cpu`, `cuda:0` or `wgpu:0`";
+
+/// A device by its name in configs (`cpu`, `cuda:0`, `wgpu:0`), which stands at `key`; found to work.
+///
+/// # Errors
+/// [`SettingsError`] for a name that is none, and for a device that this program was not built for, that is
+/// not there, that fails at its first operation, or that computes something else than the CPU.
+pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
+    let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
+    let index: usize = index.parse().map_err(|_| SettingsError::value(key, format!("`{name}`"), EXPECTED))?;
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    let probed = |open: Box<dyn FnOnce() -> Device + Send>| {
+        crate::devices::probe::probe(open).map_err(|problem| {
+            let expected = format!("a device that works ({problem}); look after its driver, or use `cpu`");
+            SettingsError::value(key, format!("`{name}`"), &expected)
+        })
+    };
+    match (kind, index) {
+        ("cpu", 0) => Ok(Device::flex()),
+        #[cfg(feature = "cuda")]
+        ("cuda", index) => probed(Box::new(move || Device::cuda(index))),
+        #[cfg(feature = "wgpu")]
+        ("wgpu", index) => {
+            // GPUs of their own first, then those that are part of a processor, then what only imitates one.
+            probed(Box::new(move || {
+                let mut found = Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec();
+                assert!(index < found.len(), "Vulkan finds {} devices here", found.len());
+                found.swap_remove(index)
+            }))
+        }
+        #[cfg(not(feature = "cuda"))]
+        ("cuda", _) => Err(not_built(name, key, kind)),
+        #[cfg(not(feature = "wgpu"))]
+        ("wgpu", _) => Err(not_built(name, key, kind)),
+        _ => Err(SettingsError::value(key, format!("`{name}`"), EXPECTED)),
+    }
+}
+
+/// A device of a kind that this program was built without.
+#[cfg(not(all(feature = "cuda", feature = "wgpu")))]
+fn not_built(name: &str, key: &str, kind: &str) -> SettingsError {
+    let expected = format!("`cpu`; for `{kind}` build with `--features {kind}`");
+    SettingsError::value(key, format!("`{name}`"), &expected)
+}
+
+/// The kind of a device by its name: `cpu`, `cuda` or `wgpu`.
+pub(crate) fn kind(name: &str) -> &str {
+    name.split(':').next().unwrap_or(name)
+}
+
+/// The class of a device of this kind, for fingerprints: outcomes are compared within one class only. Two models of GPU get
+/// kernels of different sizes, and add up in different orders.
+pub(crate) fn class(kind: &str, device: &Device) -> String {
+    if kind == "cpu" {
+        return format!("cpu/{}", instruction_set(InstructionSet::best()));
+    }
+    let tuned = if cfg!(feature = "autotune") { "/autotune" } else { "" };
+    format!("{kind}/{}{tuned}", model(device))
+}
+
+/// What a GPU calls itself, without spaces.
+fn model(device: &Device) -> String {
+    #[cfg(any(feature = "cuda", feature = "wgpu"))]
+    if let Some(identity) = device.identity() {
+        return identity.name.split_whitespace().collect::<Vec<_>>().join("-");
+    }
+    let _ = device;
+    "unnamed".to_owned()
+}
+
+/// A set of vector instructions of the kernels, which alone find out what there is, as fingerprints name it.
+fn instruction_set(set: InstructionSet) -> String {
+    match set {
+        InstructionSet::Portable => std::env::consts::ARCH.to_owned(),
+        InstructionSet::Avx2 | InstructionSet::Avx512 => format!("x86-64-{}", set.name()),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn the_class_of_a_cpu_names_the_instructions_that_the_kernels_use() {
+        let class = class("cpu", &Device::flex());
+        assert_eq!(class, format!("cpu/{}", instruction_set(InstructionSet::best())));
+        // Run folders hold these names.
+        assert_eq!(instruction_set(InstructionSet::Avx2), "x86-64-avx2");
+        assert_eq!(instruction_set(InstructionSet::Avx512), "x86-64-avx512");
+        assert_eq!(instruction_set(InstructionSet::Portable), std::env::consts::ARCH);
+    }
+}

@@ -1,0 +1,9 @@
+//! Where work runs: threads, one device, and several side by side. It knows no networks.
+
+#[cfg(feature = "cuda")]
+pub(crate) mod collective;
+pub(crate) mod device;
+pub(crate) mod parallel;
+pub(crate) mod pool;
+#[cfg(any(test, feature = "cuda", feature = "wgpu"))]
+mod probe;

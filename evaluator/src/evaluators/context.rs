@@ -1,0 +1,48 @@
+//! What an evaluator is built from, and what building gives.
+
+use std::collections::BTreeMap;
+use std::path::PathBuf;
+use std::sync::Arc;
+
+use kiln_search::{CostOrigin, Evaluator, Finisher};
+use kiln_space::SearchSpace;
+
+use crate::data::DataSet;
+use crate::evaluators::workload::Workload;
+
+/// Everything of the study that an evaluator may use.
+#[derive(Clone)]
+pub struct Context {
+    /// Name of the study.
+    pub study: String,
+    /// Seed of the study.
+    pub seed: u64,
+    /// Where architectures come from.
+    pub space: Arc<dyn SearchSpace>,
+    /// The space's settings as text; part of the fingerprint.
+    pub space_settings: String,
+    /// Data to train and judge on.
+    pub data: Arc<DataSet>,
+    /// What the study minimizes: metrics among it are measured, also those that are measured only where they
+    /// are asked for.
+    pub objectives: Vec<String>,
+    /// How each cost of a trial comes about, by its name; for cards.
+    pub cost_origins: BTreeMap<String, CostOrigin>,
+    /// The run folder; shared weights go to its folder `supernet`.
+    pub folder: PathBuf,
+}
+
+/// An evaluator and what finishes its best networks.
+#[derive(Clone)]
+pub struct Built {
+    /// Judges architectures.
+    pub evaluator: Arc<dyn Evaluator>,
+    /// Finishes networks; `None` when the config has no finish stage.
+    pub finisher: Option<Arc<dyn Finisher>>,
+    /// How much they compute.
+    pub workload: Workload,
+    /// Names of the metrics that the evaluator measures.
+    pub metrics: Vec<String>,
+    /// Names of others that it measures where an objective or its setting `metrics` names them.
+    pub optional: Vec<String>,
+}

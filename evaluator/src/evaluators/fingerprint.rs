@@ -1,0 +1,48 @@
+//! What an outcome depends on besides genotype and fidelity.
+
+use kiln_search::{RESULTS_VERSION, results_part};
+
+use crate::devices::pool::Devices;
+use crate::evaluators::context::Context;
+
+/// Joins what decides outcomes: evaluator and settings, space, data, seed, version of the results,
+/// instruction set and device class, and hashes of what was learned before (shared weights, and the anchors
+/// that correct them).
+pub(crate) fn fingerprint(
+    kind: &str,
+    settings: &str,
+    devices: &Devices,
+    context: &Context,
+    learned: &[&str],
+) -> String {
+    let mut hasher = blake3::Hasher::new();
+    let parts = [kind, settings, &context.space_settings, context.data.hash(), &context.seed.to_string()];
+    for part in parts.iter().chain(learned) {
+        hasher.update(&(part.len() as u64).to_le_bytes());
+        hasher.update(part.as_bytes());
+    }
+    format!("{}{}", start(kind, devices), &hasher.finalize().to_hex()[..32])
+}
+
+/// How a fingerprint begins: what is known of it before anything is trained.
+pub(crate) fn start(kind: &str, devices: &Devices) -> String {
+    format!("{kind}/{}/{}/", devices.class(), results_part())
+}
+
+/// What a training for a study depends on, as text: its settings, space, data and their augmentation, seed,
+/// device class and version of the results. A state that was trained under other conditions is not used.
+pub(crate) fn conditions(settings: &str, devices: &Devices, context: &Context) -> String {
+    let augmentation = format!("{:?}", context.data.augmentation());
+    let seed = context.seed.to_string();
+    let version = RESULTS_VERSION.to_string();
+    let parts = [
+        settings,
+        &context.space_settings,
+        context.data.hash(),
+        &augmentation,
+        &seed,
+        devices.class(),
+        &version,
+    ];
+    parts.join("\n")
+}

@@ -1,0 +1,346 @@
+//! The finish stage: train a network of the front on, measure it once on the test split, and write it out.
+
+mod settings;
+
+use std::collections::BTreeMap;
+use std::path::Path;
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use kiln_export::{
+    CardVersion, ExportError, ExporterRegistry, MetricRecord, ModelCard, PredictedBy, Prediction,
+    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
+};
+use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
+use kiln_space::{Architecture, Settings, SettingsError};
+
+use self::settings::{FinishSettings, Mode};
+use crate::data::Split;
+use crate::deploy::frozen::Frozen;
+use crate::deploy::{inference, provenance, target_scale};
+use crate::devices::pool::Devices;
+use crate::evaluators::context::Context;
+use crate::evaluators::fingerprint;
+use crate::evaluators::workload::Effort;
+use crate::judging::metrics::{Asked, Score};
+use crate::network::stand_alone::stand_alone;
+use crate::network::weights::Weights;
+use crate::training::one_network::{Stopped, Training};
+use crate::training::settings::TrainingSettings;
+use crate::training::state::Kept;
+
+/// Where a network's first weights may come from.
+pub(crate) trait Inheritance: Send + Sync {
+    /// The architecture's own copy of shared weights, on `device`.
+    fn inherit(&self, architecture: &Architecture, device: &Device) -> Weights;
+
+    /// Hash of the shared weights.
+    fn hash(&self) -> String;
+}
+
+struct NetworkFinisher {
+    settings: FinishSettings,
+    training: TrainingSettings,
+    /// What is measured besides what always is.
+    asked: Asked,
+    /// Epochs for which the evaluator trains a network with full effort.
+    full_epochs: u32,
+    context: Context,
+    device: Device,
+    /// Class of the device, for cards.
+    device_class: String,
+    /// What a training depends on besides the settings.
+    conditions: String,
+    source: Option<Arc<dyn Inheritance>>,
+    exporters: ExporterRegistry,
+}
+
+/// Builds the finisher, and says how much it computes for each network. `inherited` is the training of `[evaluator]`;
+/// `source` its shared weights, if it has any; `asked` what it measures besides what always is.
+pub(crate) fn build(
+    settings: &Settings,
+    inherited: &TrainingSettings,
+    asked: Asked,
+    context: Context,
+    devices: &Devices,
+    source: Option<Arc<dyn Inheritance>>,
+) -> Result<(Arc<dyn Finisher>, Effort), SettingsError> {
+    let full_epochs = inherited.epochs;
+    let (read, training) = FinishSettings::read(settings, inherited, source.is_some(), &context.data)?;
+    target_scale::check(settings, context.space.as_ref(), &context.data)?;
+    let exporters = ExporterRegistry::builtin();
+    for (index, format) in read.formats.iter().enumerate() {
+        if read.formats[..index].contains(format) {
+            let key = settings.key(&format!("formats[{index}]"));
+            return Err(SettingsError::value(key, format!("`{format}` again"), "each format once"));
+        }
+        if exporters.get(format).is_err() {
+            let known: Vec<&str> = exporters.names().collect();
+            let expected = format!("one of `{}`", known.join("`, `"));
+            let key = settings.key(&format!("formats[{index}]"));
+            return Err(SettingsError::value(key, format!("`{format}`"), &expected));
+        }
+    }
+    let data = &context.data;
+    let validation = if read.train_on_validation { data.split(Split::Validation).len() } else { 0 };
+    let effort = Effort {
+        trained: u64::from(training.epochs) * (data.split(Split::Train).len() + validation) as u64,
+        judged: read.calibration.saturating_add(data.split(Split::Test).len()) as u64,
+    };
+    let conditions = fingerprint::conditions(&read.identity(&training), devices, &context);
+    let device = devices.main().clone();
+    let finisher = NetworkFinisher {
+        settings: read,
+        training,
+        asked,
+        full_epochs,
+        context,
+        device,
+        device_class: devices.class().to_owned(),
+        conditions,
+        source,
+        exporters,
+    };
+    Ok((Arc::new(finisher), effort))
+}
+
+impl Finisher for NetworkFinisher {
+    fn finish(&self, trial: &Trial, into: &Path, progress: &dyn Progress) -> Result<Finished, EvalError> {
+        let genotype = &trial.proposal.genotype;
+        let shared = self
+            .context
+            .space
+            .decode(genotype)
+            .map_err(|source| EvalError::Space { what: "a network to finish", source })?;
+        let (architecture, _) = stand_alone(&shared);
+        let weights = self.train(&shared, &architecture, trial, progress)?;
+        let data = &self.context.data;
+        let diverged = || EvalError::Diverged {
+            what: "finished network",
+            step: u64::from(self.training.epochs),
+            loss: f64::NAN,
+        };
+        let freeze = |weights: &Weights| {
+            let frozen = Frozen::new(&architecture, weights, data, self.settings.calibration, &self.device);
+            frozen.ok_or_else(diverged)
+        };
+        let frozen = freeze(&weights)?;
+        let outputs = inference::outputs(&frozen, data, Split::Test, &self.device);
+        let score = Score::of(&outputs, data, Split::Test).ok_or_else(diverged)?;
+        let frozen = if data.is_regression() {
+            freeze(&target_scale::in_own_units(&architecture, &weights, data, &self.device))?
+        } else {
+            frozen
+        };
+        let model = frozen.into_model(self.card(trial, &architecture, &score));
+        let files = self.write(&model, trial, into, progress)?;
+        let files = files.into_iter().map(Into::into).collect();
+        let metrics = score.asked(&self.asked, data);
+        let metrics = metrics.map(|(name, value)| (name.to_owned(), value)).collect();
+        Ok(Finished { trial: trial.id, metrics, files })
+    }
+}
+
+impl NetworkFinisher {
+    fn train(
+        &self,
+        shared: &Architecture,
+        own: &Architecture,
+        trial: &Trial,
+        progress: &dyn Progress,
+    ) -> Result<Weights, EvalError> {
+        let autodiff = self.device.clone().autodiff();
+        let seed = self.context.seed ^ trial.id.wrapping_mul(0x9e37_79b9_7f4a_7c15);
+        let weights = match &self.source {
+            Some(source) if self.settings.mode != Some(Mode::Scratch) => source.inherit(shared, &autodiff),
+            _ => Weights::initialize(&stand_alone(shared).1, seed, &autodiff),
+        };
+        let data = &self.context.data;
+        let mut examples = data.split(Split::Train).to_vec();
+        if self.settings.train_on_validation {
+            examples.extend_from_slice(data.split(Split::Validation));
+        }
+        let training = Training {
+            architecture: own,
+            data,
+            examples: &examples,
+            settings: &self.training,
+            seed,
+            calibration: self.settings.calibration,
+            device: &self.device,
+        };
+        let folder = RunPaths::new(&self.context.folder).training(trial.id);
+        let mut kept = Kept::new(folder.join(""), &self.identity(trial));
+        match training.run(weights, self.training.epochs, &mut kept, "network", progress) {
+            Ok(weights) => Ok(weights),
+            Err(Stopped::Ended(error)) => Err(error),
+            Err(Stopped::Diverged { epoch, loss }) => {
+                Err(EvalError::Diverged { what: "finished network", step: u64::from(epoch), loss })
+            }
+        }
+    }
+
+    /// What the weights of the finished network depend on, as text.
+    fn identity(&self, trial: &Trial) -> String {
+        let parts = [
+            "network".to_owned(),
+            self.conditions.clone(),
+            trial.id.to_string(),
+            trial.proposal.genotype.to_string(),
+            self.source.as_ref().map(|source| source.hash()).unwrap_or_default(),
+        ];
+        parts.join("\n")
+    }
+
+    /// How the network was trained, for its card.
+    fn describe_training(&self, trial: &Trial, architecture: &Architecture) -> String {
+        let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
+        format!(
+            "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
+             weight decay {}, label smoothing {}{}{}{}",
+            self.training.epochs,
+            self.training.batch,
+            if inherits { "the supernet's" } else { "new" },
+            if self.settings.train_on_validation { " and validation" } else { "" },
+            self.training.optimizer.kind,
+            self.training.optimizer.learning_rate,
+            self.training.optimizer.momentum,
+            self.training.optimizer.weight_decay,
+            self.training.label_smoothing,
+            self.training.describe_options(),
+            if QuantizationPlan::new(architecture).is_empty() {
+                ""
+            } else {
+                "; rounded to 8 bits at the end"
+            },
+            trial
+                .proposal
+                .fidelity
+                .qualifier(self.full_epochs)
+                .map(|judged| format!("; the search judged the architecture {judged}"))
+                .unwrap_or_default(),
+        )
+    }
+
+    fn card(&self, trial: &Trial, architecture: &Architecture, score: &Score) -> ModelCard {
+        let (data, space) = (&self.context.data, &self.context.space);
+        let genotype = &trial.proposal.genotype;
+        let decisions = space.decisions().iter().zip(genotype.genes()).enumerate();
+        let decisions = decisions
+            .filter(|(index, _)| {
+                kiln_space::variation::is_active(space.decisions(), genotype.genes(), *index)
+            })
+            .map(|(_, (decision, gene))| {
+                (decision.name.clone(), decision.options[usize::from(*gene)].to_string())
+            })
+            .collect();
+        let counts = architecture.counts();
+        let tested = format!("{} examples of the test split, measured once", data.split(Split::Test).len());
+        let mut metrics: Vec<MetricRecord> = score
+            .metrics
+            .iter()
+            .map(|(name, value)| MetricRecord {
+                name: (*name).to_owned(),
+                value: *value,
+                how: if name.contains("deviations") {
+                    format!("{tested}; in deviations of the training split")
+                } else {
+                    tested.clone()
+                },
+                predicted_by: None,
+            })
+            .collect();
+        let predicted = || "predicted by the study's cost models from the architecture".to_owned();
+        metrics.extend(trial.costs.0.iter().map(|(name, value)| {
+            let origin = self.context.cost_origins.get(name);
+            MetricRecord {
+                name: name.clone(),
+                value: *value,
+                how: origin.map_or_else(predicted, |origin| origin.how.clone()),
+                predicted_by: origin.and_then(|origin| origin.predictor.as_ref()).map(predicted_by),
+            }
+        }));
+        let size = |split: Split| data.split(split).len() as u64;
+        let (mean, deviation) = data.normalization();
+        ModelCard {
+            version: CardVersion::CURRENT,
+            name: format!("{}/{}", self.context.study, trial.id),
+            decisions,
+            genotype: genotype.to_string(),
+            parameters: counts.parameters,
+            macs: counts.macs,
+            predicts: if data.is_regression() { Prediction::Values } else { Prediction::Classes },
+            classes: data.targets().names().to_vec(),
+            data: data.describe(),
+            training: self.describe_training(trial, architecture),
+            preprocessing: Preprocessing {
+                input: data.input().to_owned(),
+                mean: mean.to_vec(),
+                deviation: deviation.to_vec(),
+                inputs: data.inputs().to_vec(),
+                target_offsets: data.target_offsets().to_vec(),
+                reading: data.reading().clone(),
+                reading_rules: data.reading_rules().number(),
+            },
+            metrics,
+            seed: self.context.seed,
+            versions: BTreeMap::from([
+                ("kiln".to_owned(), env!("CARGO_PKG_VERSION").to_owned()),
+                ("burn".to_owned(), "0.22.1".to_owned()),
+            ]),
+            fidelity: trial.proposal.fidelity.to_string(),
+            split: Some(SplitSizes {
+                seed: data.split_seed(),
+                training: size(Split::Train),
+                validation: size(Split::Validation),
+                test: size(Split::Test),
+            }),
+            class_weights: self.training.class_weights.by_name(data),
+            test: Some(score.results.clone()),
+            date: provenance::today(),
+            machine: provenance::machine(&self.device_class),
+        }
+    }
+
+    /// Writes the network in every format, whole and with its card. Formats that cannot hold it are left out with a warning:
+    /// which number formats its layers have is not known before the search.
+    fn write(
+        &self,
+        model: &TrainedModel,
+        trial: &Trial,
+        into: &Path,
+        progress: &dyn Progress,
+    ) -> Result<Vec<String>, EvalError> {
+        let failed = |source| EvalError::Export { trial: trial.id, source: Box::new(source) };
+        let mut files = Vec::new();
+        for format in &self.settings.formats {
+            let exporter = self.exporters.get(format).expect("formats were checked when the study was built");
+            let is_folder = match exporter.folder(model) {
+                Ok(folder) => folder.is_some(),
+                Err(error @ ExportError::Unsupported { .. }) => {
+                    progress.warn(&format!("trial {} is not written as `{format}`: {error}", trial.id));
+                    continue;
+                }
+                Err(error) => return Err(failed(error)),
+            };
+            let name = if is_folder { format.clone() } else { format!("model.{}", exporter.extension()) };
+            let written = write_files(exporter, model, &into.join(name), false).map_err(failed)?;
+            files.extend(written.iter().map(|file| file.strip_prefix(into).unwrap_or(file).to_owned()));
+        }
+        let mut files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();
+        model.save(&into.join("model.kiln")).map_err(failed)?;
+        model.card.save(&into.join("card.json")).map_err(failed)?;
+        files.extend(["model.kiln".to_owned(), "card.json".to_owned()]);
+        Ok(files)
+    }
+}
+
+fn predicted_by(predictor: &CostPredictor) -> PredictedBy {
+    let conditions = predictor.conditions;
+    PredictedBy {
+        device: predictor.device.clone(),
+        model: predictor.model.clone(),
+        batch: conditions.map(|conditions| conditions.batch),
+        threads: conditions.map(|conditions| conditions.threads),
+    }
+}

@@ -1,0 +1,12 @@
+//! What a study asks for outcomes: evaluators by name, and finishing of the best networks.
+
+pub(crate) mod context;
+mod fingerprint;
+mod finish;
+mod proxy;
+pub(crate) mod registry;
+mod scratch;
+mod stand_alone;
+pub(crate) mod step_timer;
+pub(crate) mod supernet;
+pub(crate) mod workload;

@@ -1,0 +1,114 @@
+//! Judging architectures by a proxy alone.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use kiln_search::{EvalError, Evaluator, Outcome, Progress, Request};
+use kiln_space::{Settings, SettingsError};
+use serde::Deserialize;
+
+use super::{Proxy, naswot};
+use crate::data::DataSet;
+use crate::devices::pool::Devices;
+use crate::evaluators::context::{Built, Context};
+use crate::evaluators::workload::{Effort, Workload};
+use crate::evaluators::{fingerprint, finish};
+use crate::judging::metrics::Asked;
+use crate::training::clip_norm::ClipNorm;
+use crate::training::optimizer_settings::OptimizerSettings;
+use crate::training::settings::TrainingSettings;
+
+/// `[evaluator]` with `kind = "naswot"` or `kind = "synflow"`.
+#[derive(Clone, Debug, PartialEq, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ProxySettings {
+    device: Option<String>,
+    #[serde(default)]
+    devices: Vec<String>,
+}
+
+struct ProxyEvaluator {
+    proxy: Proxy,
+    devices: Devices,
+    context: Context,
+}
+
+/// Builds the evaluator `naswot`, and its finisher.
+pub(crate) fn build_naswot(
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    build(Proxy::Naswot, settings, finish, context)
+}
+
+/// Builds the evaluator `synflow`, and its finisher.
+pub(crate) fn build_synflow(
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    build(Proxy::Synflow, settings, finish, context)
+}
+
+fn build(
+    proxy: Proxy,
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    let read: ProxySettings = settings.read()?;
+    let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
+    let finisher = finish
+        .map(|finish| {
+            // Nothing is trained before, so there is nothing to take the number of epochs from.
+            if !finish.table().contains_key("epochs") {
+                let expected = "the epochs that a finished network is trained for";
+                return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
+            }
+            let (context, asked) = (context.clone(), Asked::default());
+            finish::build(finish, &training(&context.data), asked, context, &devices, None)
+        })
+        .transpose()?;
+    let (finisher, network) = finisher.unzip();
+    let judged = if proxy == Proxy::Naswot { naswot::IMAGES as u64 } else { 1 };
+    let workload = Workload {
+        prepare: Effort::default(),
+        trial: Effort { trained: 0, judged },
+        network: network.unwrap_or_default(),
+        examples_in_memory: naswot::IMAGES,
+    };
+    let evaluator = Arc::new(ProxyEvaluator { proxy, devices, context });
+    let metrics = vec![proxy.metric().to_owned()];
+    Ok(Built { evaluator, finisher, workload, metrics, optional: Vec::new() })
+}
+
+/// What `[finish]` falls back on.
+fn training(data: &DataSet) -> TrainingSettings {
+    TrainingSettings {
+        clip_norm: ClipNorm::Unstated.resolved(data.is_regression()).norm(),
+        ..TrainingSettings::plain(1, 64, OptimizerSettings::default())
+    }
+}
+
+impl Evaluator for ProxyEvaluator {
+    fn prepare(&self, _progress: &dyn Progress) -> Result<(), EvalError> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        fingerprint::fingerprint(self.proxy.metric(), "", &self.devices, &self.context, &[])
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start(self.proxy.metric(), &self.devices)
+    }
+
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        // The score is all that this evaluator has, so that it is full effort: as a proxy before it, it would
+        // say the same twice.
+        self.fidelities().check(request.fidelity)?;
+        let outcome = |device: &Device| self.proxy.outcome(request.architecture, &self.context, device);
+        Ok(self.devices.lease().run(outcome))
+    }
+}

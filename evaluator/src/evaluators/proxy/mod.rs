@@ -1,0 +1,50 @@
+//! Zero-cost proxies: scores of a network that need no training. Each is an evaluator of its own, and can be what another
+//! evaluator answers where a strategy asks for [`Fidelity::Proxy`](kiln_search::Fidelity::Proxy).
+
+mod evaluator;
+mod naswot;
+mod synflow;
+
+use std::collections::BTreeMap;
+
+use burn::tensor::Device;
+use kiln_search::Outcome;
+use kiln_space::Architecture;
+use serde::{Deserialize, Serialize};
+
+pub(crate) use evaluator::{build_naswot, build_synflow};
+
+use crate::evaluators::context::Context;
+use crate::network::stand_alone::stand_alone;
+
+/// Which score.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Proxy {
+    /// How differently the network's activations answer to different images.
+    #[default]
+    Naswot,
+    /// How much flows through all weights together.
+    Synflow,
+}
+
+impl Proxy {
+    /// Name of the score as a metric. The methods score good networks high; metrics are minimized.
+    pub(crate) const fn metric(self) -> &'static str {
+        match self {
+            Self::Naswot => "negative_naswot",
+            Self::Synflow => "negative_log_synflow",
+        }
+    }
+
+    /// The score of a network with new weights, which are drawn from the study's seed: the same for layers of the same name,
+    /// so that networks differ by their architecture and not by luck.
+    pub(crate) fn outcome(self, architecture: &Architecture, context: &Context, device: &Device) -> Outcome {
+        let (own, specs) = stand_alone(architecture);
+        let score = match self {
+            Self::Naswot => naswot::score(&own, &specs, &context.data, context.seed, device),
+            Self::Synflow => synflow::score(&own, &specs, context.seed),
+        };
+        Outcome::from_metrics(BTreeMap::from([(self.metric().to_owned(), -score)]))
+    }
+}

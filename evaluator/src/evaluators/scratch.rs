@@ -1,0 +1,202 @@
+//! Judging architectures by training each one on its own.
+
+use std::sync::Arc;
+
+use burn::tensor::Device;
+use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, RunPaths};
+use kiln_space::{Settings, SettingsError};
+use serde::{Deserialize, Serialize};
+
+use crate::data::Split;
+use crate::devices::pool::Devices;
+use crate::evaluators::context::{Built, Context};
+use crate::evaluators::proxy::Proxy;
+use crate::evaluators::stand_alone::StandAlone;
+use crate::evaluators::workload::{Effort, Workload};
+use crate::evaluators::{fingerprint, finish};
+use crate::judging::metrics::{self, Asked};
+use crate::training::class_weights::ClassWeights;
+use crate::training::clip_norm::ClipNorm;
+use crate::training::milestones::Milestones;
+use crate::training::optimizer_settings::OptimizerSettings;
+use crate::training::settings::{TrainingSettings, accumulate};
+use crate::training::state::Kept;
+
+/// `[evaluator]` with `kind = "scratch"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct ScratchSettings {
+    // Which device of a class it is matters to no outcome, so the fingerprint does without.
+    #[serde(skip_serializing)]
+    device: Option<String>,
+    #[serde(default, skip_serializing)]
+    devices: Vec<String>,
+    epochs: u32,
+    #[serde(default = "batch")]
+    batch: usize,
+    #[serde(default)]
+    optimizer: OptimizerSettings,
+    #[serde(default)]
+    warmup_epochs: u32,
+    #[serde(default)]
+    label_smoothing: f64,
+    /// Training images that batch-norm statistics are taken from, after training.
+    #[serde(default = "calibration")]
+    calibration: usize,
+    #[serde(default = "accumulate")]
+    accumulate: usize,
+    /// With the default of the task, so that the fingerprint holds it.
+    #[serde(default)]
+    clip_norm: ClipNorm,
+    ema: Option<f64>,
+    patience: Option<u32>,
+    /// How much each class counts in the loss; in the fingerprint only where it is set.
+    #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
+    class_weights: ClassWeights,
+    /// What is measured besides what always is.
+    #[serde(default, skip_serializing_if = "Asked::is_empty")]
+    metrics: Asked,
+    /// What is answered where a strategy asks for a proxy.
+    #[serde(default)]
+    proxy: Proxy,
+    /// Steps between checkpoints of each training.
+    #[serde(default = "checkpoint_steps", skip_serializing)]
+    checkpoint_steps: u64,
+}
+
+const fn batch() -> usize {
+    64
+}
+const fn calibration() -> usize {
+    2048
+}
+/// Small networks take thousands of steps in seconds, and each checkpoint waits for the disk.
+const fn checkpoint_steps() -> u64 {
+    1000
+}
+
+struct ScratchEvaluator {
+    settings: ScratchSettings,
+    training: TrainingSettings,
+    devices: Devices,
+    context: Context,
+}
+
+/// Builds the evaluator and its finisher.
+pub(crate) fn build(
+    settings: &Settings,
+    finish: Option<&Settings>,
+    context: Context,
+) -> Result<Built, SettingsError> {
+    let mut read: ScratchSettings = settings.read()?;
+    read.clip_norm = read.clip_norm.resolved(context.data.is_regression());
+    read.class_weights = read.class_weights.resolved(settings, &context.data)?;
+    read.metrics = read.metrics.resolved(settings, &context.objectives, &context.data)?;
+    let training = TrainingSettings {
+        epochs: read.epochs,
+        batch: read.batch,
+        optimizer: read.optimizer,
+        warmup_epochs: read.warmup_epochs,
+        label_smoothing: read.label_smoothing,
+        accumulate: read.accumulate,
+        clip_norm: read.clip_norm.norm(),
+        ema: read.ema,
+        patience: read.patience,
+        class_weights: read.class_weights.clone(),
+        checkpoint_steps: read.checkpoint_steps,
+    };
+    training.check(settings)?;
+    let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
+    let finisher = finish.map(|finish| {
+        finish::build(finish, &training, read.metrics.clone(), context.clone(), &devices, None)
+    });
+    let finisher = finisher.transpose()?;
+    let (finisher, network) = finisher.unzip();
+    let data = Arc::clone(&context.data);
+    let trial = Effort {
+        trained: u64::from(training.epochs) * data.split(Split::Train).len() as u64,
+        judged: read.calibration.saturating_add(data.split(Split::Validation).len()) as u64,
+    };
+    let workload = Workload {
+        prepare: Effort::default(),
+        trial,
+        network: network.unwrap_or_default(),
+        examples_in_memory: training.batch,
+    };
+    let (metrics, optional) = (read.metrics.names(&data), metrics::optional_names(&data));
+    let evaluator = Arc::new(ScratchEvaluator { settings: read, training, devices, context });
+    Ok(Built { evaluator, finisher, workload, metrics, optional })
+}
+
+impl Evaluator for ScratchEvaluator {
+    fn prepare(&self, _progress: &dyn Progress) -> Result<(), EvalError> {
+        Ok(())
+    }
+
+    fn fingerprint(&self) -> String {
+        let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
+        fingerprint::fingerprint("scratch", &settings, &self.devices, &self.context, &[])
+    }
+
+    fn fingerprint_start(&self) -> String {
+        fingerprint::start("scratch", &self.devices)
+    }
+
+    fn fidelities(&self) -> Fidelities {
+        Fidelities::of_schedule(self.training.epochs).with_proxy()
+    }
+
+    fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        self.fidelities().check(request.fidelity)?;
+        self.devices.lease().run(|device| self.evaluate_on(device, request))
+    }
+}
+
+impl ScratchEvaluator {
+    fn evaluate_on(&self, device: &Device, request: &Request<'_>) -> Result<Outcome, EvalError> {
+        let full = self.training.epochs;
+        let epochs = match request.fidelity {
+            Fidelity::Proxy => {
+                return Ok(self.settings.proxy.outcome(request.architecture, &self.context, device));
+            }
+            Fidelity::Epochs(epochs) => epochs,
+            Fidelity::Full => full,
+        };
+        let (settings, calibration) = (&self.training, self.settings.calibration);
+        let (metrics, context) = (&self.settings.metrics, &self.context);
+        let alone = StandAlone { settings, calibration, metrics, context, device };
+        alone.measure(request.architecture, (request.seed, epochs), self.kept(request, epochs), &Silent)
+    }
+}
+
+impl ScratchEvaluator {
+    /// Where the training of a network is kept while it goes on. Each fidelity has its own folder, since
+    /// several of one network may be asked for at one time. Fewer epochs are the beginning of more, so a
+    /// training may begin where a shorter one ended.
+    fn kept(&self, request: &Request<'_>, epochs: u32) -> Kept {
+        let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
+        let network = [
+            self.fingerprint(),
+            fingerprint::conditions(&settings, &self.devices, &self.context),
+            request.genotype.to_string(),
+            format!("{:?}", request.architecture),
+            request.seed.to_string(),
+        ];
+        let network = network.join("\n");
+        let training = format!("{network}\n{:?}\n{epochs}", request.fidelity);
+        let trainings = RunPaths::new(&self.context.folder).trainings();
+        let milestones = Milestones::new(trainings.join("milestones"), network, epochs, self.training.epochs);
+        Kept::new(trainings.join("trial-"), &training).beginning_at(milestones)
+    }
+}
+
+/// A single evaluation reports nothing, and finishes when the study stops: what runs is not lost.
+pub(crate) struct Silent;
+
+impl Progress for Silent {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        false
+    }
+}

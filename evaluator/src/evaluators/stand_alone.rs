@@ -1,0 +1,67 @@
+//! What networks measure after they are trained on their own, from new weights.
+
+use burn::tensor::Device;
+use kiln_search::{EvalError, FailureKind, Outcome, Progress};
+use kiln_space::Architecture;
+
+use crate::data::Split;
+use crate::deploy::frozen::Frozen;
+use crate::deploy::inference;
+use crate::evaluators::context::Context;
+use crate::judging::metrics::Asked;
+use crate::network::stand_alone::stand_alone;
+use crate::network::weights::Weights;
+use crate::training::one_network::{Stopped, Training};
+use crate::training::settings::TrainingSettings;
+use crate::training::state::Kept;
+
+/// How networks are trained on their own, on what.
+pub(crate) struct StandAlone<'a> {
+    pub(crate) settings: &'a TrainingSettings,
+    /// Training images that batch-norm statistics are taken from, after training.
+    pub(crate) calibration: usize,
+    /// What is measured.
+    pub(crate) metrics: &'a Asked,
+    pub(crate) context: &'a Context,
+    pub(crate) device: &'a Device,
+}
+
+impl StandAlone<'_> {
+    /// Trains a network for the first `epochs` epochs of the schedule, from new weights or from where `kept` was left, and judges it on
+    /// the validation split. `kept` is cleared when the training is over.
+    pub(crate) fn measure(
+        &self,
+        architecture: &Architecture,
+        (seed, epochs): (u64, u32),
+        mut kept: Kept,
+        progress: &dyn Progress,
+    ) -> Result<Outcome, EvalError> {
+        let (architecture, specs) = stand_alone(architecture);
+        let Self { settings, calibration, metrics, context, device } = *self;
+        let data = &context.data;
+        let weights = Weights::initialize(&specs, seed, &device.clone().autodiff());
+        let training = Training {
+            architecture: &architecture,
+            data,
+            examples: data.split(Split::Train),
+            settings,
+            seed,
+            calibration,
+            device,
+        };
+        let trained = training.run(weights, epochs, &mut kept, "scratch", progress);
+        if !matches!(trained, Err(Stopped::Ended(_))) {
+            kept.clear()?;
+        }
+        let weights = match trained {
+            Ok(weights) => weights,
+            Err(Stopped::Ended(error)) => return Err(error),
+            Err(Stopped::Diverged { epoch, loss }) => {
+                let reason = format!("training diverged in epoch {epoch}: loss {loss}");
+                return Ok(Outcome::Failed { kind: FailureKind::Diverged, reason });
+            }
+        };
+        let frozen = Frozen::new(&architecture, &weights, data, calibration, device);
+        Ok(inference::measured(frozen.as_ref(), metrics, data, device))
+    }
+}

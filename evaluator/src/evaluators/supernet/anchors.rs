@@ -1,0 +1,302 @@
+//! Anchors: a few networks that are trained shortly on their own, by which the estimates of all others are corrected.
+
+use std::collections::BTreeSet;
+use std::fs;
+use std::path::{Path, PathBuf};
+use std::sync::Mutex;
+use std::sync::atomic::{AtomicBool, AtomicUsize, Ordering};
+use std::thread;
+
+use burn::tensor::Device;
+use kiln_files::{Checked, optional, read_document, write_document};
+use kiln_search::{EvalError, Outcome, Progress, RunPaths};
+use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, variation};
+use serde::{Deserialize, Serialize};
+
+use super::correction::FEWEST_POINTS;
+use crate::data::Split;
+use crate::devices::pool::Devices;
+use crate::evaluators::context::Context;
+use crate::evaluators::fingerprint;
+use crate::evaluators::stand_alone::StandAlone;
+use crate::evaluators::workload::Effort;
+use crate::judging::metrics::Asked;
+use crate::seed;
+use crate::training::class_weights::ClassWeights;
+use crate::training::optimizer_settings::OptimizerSettings;
+use crate::training::settings::TrainingSettings;
+use crate::training::state::Kept;
+
+/// Name of the file in the run folder.
+pub(super) const FILE: &str = "anchors.json";
+const VERSION: u32 = 2;
+/// Oldest version that is read. It has no `check`.
+const OLDEST: u32 = 1;
+/// Kiln writes no longer file.
+const LONGEST_BYTES: u64 = 16 << 20;
+const MOST: usize = 1024;
+/// Draws for each network that is wanted.
+const ATTEMPTS: usize = 100;
+/// Steps between checkpoints of each training.
+const CHECKPOINT_STEPS: u64 = 1000;
+
+/// `[evaluator.anchors]`: how many, and how each is trained.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct AnchorSettings {
+    pub(crate) networks: usize,
+    #[serde(default = "epochs")]
+    pub(crate) epochs: u32,
+    #[serde(default = "batch")]
+    pub(crate) batch: usize,
+    #[serde(default)]
+    pub(crate) optimizer: OptimizerSettings,
+    /// Follows from the supernet's, where the task is a regression.
+    #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
+    pub(crate) clip_norm: Option<f64>,
+    /// The supernet's.
+    #[serde(skip_deserializing, skip_serializing_if = "ClassWeights::is_equal")]
+    pub(crate) class_weights: ClassWeights,
+    /// The supernet's.
+    #[serde(skip_deserializing, skip_serializing_if = "Asked::is_empty")]
+    pub(crate) metrics: Asked,
+}
+
+const fn epochs() -> u32 {
+    1
+}
+const fn batch() -> usize {
+    64
+}
+
+impl AnchorSettings {
+    pub(super) fn training(&self) -> TrainingSettings {
+        TrainingSettings {
+            clip_norm: self.clip_norm,
+            class_weights: self.class_weights.clone(),
+            checkpoint_steps: CHECKPOINT_STEPS,
+            ..TrainingSettings::plain(self.epochs, self.batch, self.optimizer)
+        }
+    }
+
+    /// Refuses impossible values. `settings` are those of the evaluator.
+    pub(super) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
+        let own = Settings::empty(settings.key("anchors"));
+        if self.networks < FEWEST_POINTS || self.networks > MOST {
+            let expected = format!("between {FEWEST_POINTS} and {MOST}");
+            return Err(SettingsError::value(own.key("networks"), self.networks, &expected));
+        }
+        self.training().check(&own)
+    }
+}
+
+/// A network that was trained on its own, to correct what shared weights say of others.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub struct Anchor {
+    /// Which network.
+    pub genotype: Genotype,
+    /// What it measured after its training.
+    pub trained: Outcome,
+}
+
+/// The file, as far as networks have been trained.
+#[derive(Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Document {
+    version: u32,
+    /// Hash of what the trainings depend on.
+    identity: String,
+    anchors: Vec<Anchor>,
+}
+
+/// The anchors of a run folder, first those that were drawn first; none where there is no such file.
+///
+/// # Errors
+/// [`EvalError::Files`] when the file cannot be read or is not what Kiln wrote, [`EvalError::Data`] when its
+/// version is not known.
+pub fn anchors(run: &Path) -> Result<Checked<Vec<Anchor>>, EvalError> {
+    Ok(match read(run)? {
+        Some(Checked { content, is_checked }) => Checked { content: content.anchors, is_checked },
+        None => Checked { content: Vec::new(), is_checked: true },
+    })
+}
+
+fn read(run: &Path) -> Result<Option<Checked<Document>>, EvalError> {
+    let path = run.join(FILE);
+    let Some(read) = optional(read_document::<Document>(&path, LONGEST_BYTES))? else { return Ok(None) };
+    let version = read.content.version;
+    if !(OLDEST..=VERSION).contains(&version) {
+        let problem = format!("version {version} is not the version {VERSION} of this program");
+        return Err(EvalError::Data { path, problem });
+    }
+    Ok(Some(read.required(&path, version > OLDEST)?))
+}
+
+/// Where anchors are written, whole each time.
+struct Place {
+    path: PathBuf,
+    identity: String,
+}
+
+impl Place {
+    fn write(&self, anchors: &[Anchor]) -> Result<(), EvalError> {
+        let document =
+            Document { version: VERSION, identity: self.identity.clone(), anchors: anchors.to_vec() };
+        Ok(write_document(&self.path, &document)?)
+    }
+}
+
+/// Different networks of a space, the same for a study whenever it is asked; fewer of them are the first of more.
+pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Genotype> {
+    let mut rng = seed::generator(seed, "anchors", &[]);
+    let mut known = BTreeSet::new();
+    let mut drawn = Vec::new();
+    for _ in 0..ATTEMPTS * wanted {
+        if drawn.len() == wanted {
+            break;
+        }
+        let genotype = variation::sample(space, &mut rng);
+        if known.insert(genotype.clone()) {
+            drawn.push(genotype);
+        }
+    }
+    drawn
+}
+
+/// Trains the networks that have not been trained before, side by side, and keeps each in the run folder.
+pub(super) fn train(
+    settings: &AnchorSettings,
+    calibration: usize,
+    devices: &Devices,
+    context: &Context,
+    progress: &dyn Progress,
+) -> Result<Vec<Anchor>, EvalError> {
+    let wanted = draw(context.space.as_ref(), settings.networks, context.seed);
+    let identity = identity(settings, calibration, devices, context);
+    let place = Place { path: context.folder.join(FILE), identity };
+    let before = trained_before(&place, context, progress);
+    let is_open = |genotype: &&Genotype| before.iter().all(|anchor| anchor.genotype != **genotype);
+    let open: Vec<&Genotype> = wanted.iter().filter(is_open).collect();
+    let total = wanted.len() as u64;
+    let left = AtomicUsize::new(open.len());
+    progress.report("anchors", total - open.len() as u64, total, "");
+    let training = settings.training();
+    let (all, has_failed) = (Mutex::new(before), AtomicBool::new(false));
+    let train = |genotype: &Genotype, device: &Device| -> Result<(), EvalError> {
+        if progress.stop_requested() {
+            return Err(EvalError::Interrupted);
+        }
+        let what = "an anchor of the supernet";
+        let architecture =
+            context.space.decode(genotype).map_err(|source| EvalError::Space { what, source })?;
+        let seed = kiln_search::seed::derive(context.seed, "anchor", &[genotype.genes()]);
+        let metrics = &settings.metrics;
+        let alone = StandAlone { settings: &training, calibration, metrics, context, device };
+        let kept = kept(&place, genotype, context);
+        let trained = alone.measure(&architecture, (seed, settings.epochs), kept, &Quiet(progress))?;
+        let mut all = all.lock().expect("no holder panics");
+        all.push(Anchor { genotype: genotype.clone(), trained });
+        let left = left.fetch_sub(1, Ordering::Relaxed) - 1;
+        progress.report("anchors", total - left as u64, total, "");
+        place.write(&all)
+    };
+    let results = devices.map_whole(&open, |_, genotype, device| {
+        // The error of another is reported; no more is begun.
+        if has_failed.load(Ordering::Relaxed) {
+            return Ok(());
+        }
+        train(genotype, device).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
+    });
+    results.into_iter().collect::<Result<(), EvalError>>()?;
+    // Empty by now, unless a study has something in it.
+    let _ = fs::remove_dir(RunPaths::new(&context.folder).trainings());
+    let mut all = all.into_inner().expect("no holder panics");
+    // They were written as they were done. More than are wanted now stay behind them.
+    let place_of = |anchor: &Anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype);
+    all.sort_by_key(|anchor| place_of(anchor).unwrap_or(usize::MAX));
+    let is_written = |before: &Checked<Document>| before.is_checked && before.content.anchors == all;
+    if !matches!(read(&context.folder), Ok(Some(before)) if is_written(&before)) {
+        place.write(&all)?;
+    }
+    all.truncate(wanted.len());
+    Ok(all)
+}
+
+/// What was trained before under the same conditions. A file that cannot be used costs the trainings, nothing else.
+fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> Vec<Anchor> {
+    match read(&context.folder) {
+        Ok(Some(before)) if before.content.identity == place.identity => {
+            if !before.is_checked {
+                let path = place.path.display();
+                progress.warn(&format!("{path}: an older build wrote it without a hash: it is not checked"));
+            }
+            before.content.anchors
+        }
+        Ok(None) => Vec::new(),
+        Ok(Some(_)) => {
+            let path = place.path.display();
+            progress.warn(&format!(
+                "{path}: made under other settings, data, build or device; the anchors are trained again"
+            ));
+            Vec::new()
+        }
+        Err(error) => {
+            progress.warn(&format!("{error}; the anchors are trained again"));
+            Vec::new()
+        }
+    }
+}
+
+/// Where the training of a network is kept while it goes on.
+fn kept(place: &Place, genotype: &Genotype, context: &Context) -> Kept {
+    let identity = format!("anchor\n{}\n{genotype}", place.identity);
+    Kept::new(RunPaths::new(&context.folder).trainings().join("anchor-"), &identity)
+}
+
+/// Hash of what anchors measured, for the fingerprint: estimates depend on it.
+pub(super) fn hash(anchors: &[Anchor]) -> String {
+    let text = serde_json::to_vec(anchors).expect("anchors are plain data");
+    blake3::hash(&text).to_hex().to_string()
+}
+
+fn identity(settings: &AnchorSettings, calibration: usize, devices: &Devices, context: &Context) -> String {
+    let mut deciding = settings.clone();
+    // More of them begin with these.
+    deciding.networks = 0;
+    let deciding = serde_json::to_string(&deciding).expect("settings are plain data");
+    let conditions = fingerprint::conditions(&format!("{deciding}\n{calibration}"), devices, context);
+    blake3::hash(conditions.as_bytes()).to_hex().to_string()
+}
+
+/// What training and judging so many networks computes.
+pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Context) -> Effort {
+    let networks = settings.networks as u64;
+    let of = |split: Split| context.data.split(split).len() as u64;
+    // Each is judged with its own weights and with the shared ones.
+    let judged = (calibration as u64).saturating_add(of(Split::Validation)).saturating_mul(2);
+    Effort {
+        trained: networks * u64::from(settings.epochs) * of(Split::Train),
+        judged: networks.saturating_mul(judged),
+    }
+}
+
+/// Examples whose activations are in memory at one time.
+pub(super) fn examples_in_memory(settings: &AnchorSettings, devices: &Devices) -> usize {
+    let side_by_side = match devices.all() {
+        [one] if kiln_kernels::runs_on(one) => thread::available_parallelism().map_or(1, usize::from),
+        several => several.len(),
+    };
+    settings.batch * settings.networks.min(side_by_side)
+}
+
+/// A training of many says nothing of its steps, and ends when the user asks.
+struct Quiet<'a>(&'a dyn Progress);
+
+impl Progress for Quiet<'_> {
+    fn report(&self, _stage: &str, _done: u64, _total: u64, _note: &str) {}
+
+    fn stop_requested(&self) -> bool {
+        self.0.stop_requested()
+    }
+}

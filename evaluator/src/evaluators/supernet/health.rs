@@ -1,0 +1,133 @@
+//! Whether trained shared weights can order networks: asked for seconds, before they are asked about every
+//! network.
+//!
+//! What is measured is a function of config, seed and data. It draws from a generator of its own and changes
+//! no weights.
+
+mod short_training;
+mod verdict;
+
+use burn::tensor::Device;
+use kiln_search::{EvalError, Progress, SupernetHealth};
+use kiln_space::{Architecture, Genotype, SearchSpace, SpaceError, variation};
+
+use self::verdict::{Measured, Probe, ShortTraining};
+use super::extremes::{self, Extreme};
+use super::settings::SupernetSettings;
+use crate::data::{Batcher, Split};
+use crate::deploy::frozen::{BATCH, Frozen};
+use crate::devices::pool::Devices;
+use crate::evaluators::context::Context;
+use crate::judging::{judgement, value_errors};
+use crate::network::weights::Weights;
+use crate::seed;
+
+/// Networks drawn between the extremes.
+const DRAWN: usize = 12;
+/// Of them those that are also trained alone.
+const ALONE: usize = 2;
+/// Examples of a split that networks are judged on, spread evenly.
+const EXAMPLES: usize = 2048;
+/// Name of the stage in progress reports.
+const STAGE: &str = "health";
+
+/// Measures and judges the shared weights, which are the same on each device.
+pub(super) fn check(
+    settings: &SupernetSettings,
+    devices: &Devices,
+    context: &Context,
+    weights: &[Weights],
+    progress: &dyn Progress,
+) -> Result<SupernetHealth, EvalError> {
+    let genotypes = probes(context.space.as_ref(), context.seed);
+    let networks = genotypes.iter().map(|genotype| context.space.decode(genotype));
+    let networks: Vec<Architecture> = networks.collect::<Result<_, _>>().map_err(broken)?;
+    let alone: Vec<usize> = middling(&networks[2..]).into_iter().map(|index| index + 2).collect();
+    let total = (networks.len() + alone.len()) as u64;
+    progress.report(STAGE, 0, total, "");
+    let judge = |index: usize, network: &Architecture, device: &Device| {
+        let weights = &weights[index % weights.len()];
+        let frozen = Frozen::new(network, weights, &context.data, settings.calibration, device)?;
+        let of = |split: Split| examples_judged(&frozen, context, split, device);
+        Some(Probe { training: of(Split::Train)?, validation: of(Split::Validation)? })
+    };
+    let judged: Vec<Option<Probe>> = devices.map(&networks, judge);
+    progress.report(STAGE, networks.len() as u64, total, "");
+    let train = |_: usize, index: &usize, device: &Device| {
+        let trained = short_training::train(&networks[*index], settings, context, device, progress)?;
+        Ok(trained.and_then(|frozen| examples_judged(&frozen, context, Split::Validation, device)))
+    };
+    let trained = devices.map_whole(&alone, train).into_iter().collect::<Result<Vec<_>, EvalError>>()?;
+    progress.report(STAGE, total, total, "");
+    let trained =
+        alone.iter().zip(trained).map(|(network, alone)| ShortTraining { network: *network, alone });
+    let measured = Measured {
+        is_regression: context.data.is_regression(),
+        guessing: guessing(context),
+        probes: judged,
+        steps: short_training::STEPS as u64,
+        trained: trained.collect(),
+        epochs: settings.epochs,
+    };
+    Ok(verdict::verdict(&measured))
+}
+
+/// The largest, the smallest, and different networks drawn between them.
+fn probes(space: &dyn SearchSpace, study_seed: u64) -> Vec<Genotype> {
+    let mut rng = seed::generator(study_seed, "health", &[]);
+    let mut probes =
+        [Extreme::Largest, Extreme::Smallest].map(|extreme| extremes::find(space, extreme)).to_vec();
+    // A small space may not have so many.
+    for _ in 0..100 * DRAWN {
+        if probes.len() == 2 + DRAWN {
+            break;
+        }
+        let genotype = variation::sample(space, &mut rng);
+        if !probes.contains(&genotype) {
+            probes.push(genotype);
+        }
+    }
+    probes
+}
+
+/// Indices of the networks around the median of multiply-accumulates, the first among equals.
+fn middling(networks: &[Architecture]) -> Vec<usize> {
+    let mut order: Vec<usize> = (0..networks.len()).collect();
+    order.sort_by_key(|index| networks[*index].counts().macs);
+    let from = (order.len() - order.len().min(ALONE)) / 2;
+    order[from..].iter().copied().take(ALONE).collect()
+}
+
+/// The mean error, on the validation split, of always naming its most frequent class, or of always giving the
+/// mean of the training split, which is 1 only where both splits have the same mean and deviation.
+fn guessing(context: &Context) -> f64 {
+    let (data, validation) = (&context.data, context.data.split(Split::Validation));
+    if data.is_regression() {
+        return value_errors::of_training_mean(data, validation);
+    }
+    let mut counts = vec![0_usize; data.targets().names().len()];
+    for example in validation {
+        counts[data.label(*example) as usize] += 1;
+    }
+    let most = counts.into_iter().max().unwrap_or(0);
+    1.0 - most as f64 / validation.len().max(1) as f64
+}
+
+/// What a network does on each of the judged examples of a split; `None` if an output is not finite.
+fn examples_judged(
+    network: &Frozen,
+    context: &Context,
+    split: Split,
+    device: &Device,
+) -> Option<Vec<judgement::ExampleJudgement>> {
+    let (data, all) = (&context.data, context.data.split(split));
+    let count = EXAMPLES.min(all.len());
+    let chosen: Vec<u32> = (0..count).map(|i| all[i * all.len() / count]).collect();
+    let batcher = Batcher::new(data, device.clone(), 0);
+    let outputs = network.outputs(chosen.chunks(BATCH).map(|examples| batcher.plain(examples).images));
+    judgement::of_examples(&outputs, data, &chosen)
+}
+
+fn broken(source: SpaceError) -> EvalError {
+    EvalError::Space { what: "a subnet of the supernet", source }
+}

@@ -1,0 +1,78 @@
+//! A short training of one network alone: what its shared weights have to beat.
+
+use burn::tensor::Device;
+use kiln_search::{EvalError, Progress};
+use kiln_space::Architecture;
+
+use crate::data::{Batcher, Split};
+use crate::deploy::frozen::Frozen;
+use crate::evaluators::context::Context;
+use crate::evaluators::supernet::SupernetSettings;
+use crate::network::stand_alone::stand_alone;
+use crate::network::weights::Weights;
+use crate::training::learner::Learner;
+use crate::training::one_network::Training;
+use crate::training::optimizer_settings::{OptimizerKind, OptimizerSettings};
+use crate::training::settings::TrainingSettings;
+
+/// Steps of the optimizer.
+pub(super) const STEPS: usize = 50;
+/// Largest batch.
+const BATCH: usize = 64;
+/// `AdamW`. It does not follow the config: a supernet that was trained at a wrong rate must not lower what it
+/// is compared with.
+const OPTIMIZER: OptimizerSettings =
+    OptimizerSettings { kind: OptimizerKind::AdamW, learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-4 };
+
+/// Trains from new weights, and gives the network as it is judged; `None` where it diverged.
+pub(super) fn train(
+    network: &Architecture,
+    supernet: &SupernetSettings,
+    context: &Context,
+    device: &Device,
+    progress: &dyn Progress,
+) -> Result<Option<Frozen>, EvalError> {
+    let data = &context.data;
+    let split = data.split(Split::Train);
+    let batch = supernet.batch.min(BATCH).min(split.len().max(2));
+    // Spread evenly over the split, so many that a whole number of epochs has the steps.
+    let epochs = (STEPS * batch).div_ceil(split.len()).max(1);
+    let count = (STEPS * batch / epochs).clamp(1, split.len());
+    let examples: Vec<u32> = (0..count).map(|i| split[i * split.len() / count]).collect();
+    let settings = TrainingSettings {
+        class_weights: supernet.class_weights.clone(),
+        ..TrainingSettings::plain(epochs as u32, batch, OPTIMIZER)
+    };
+    let (network, specs) = stand_alone(network);
+    let seed = kiln_search::seed::derive(context.seed, "health", &[]);
+    let weights = Weights::initialize(&specs, seed, &device.clone().autodiff());
+    let training = Training {
+        architecture: &network,
+        data,
+        examples: &examples,
+        settings: &settings,
+        seed,
+        calibration: supernet.calibration,
+        device,
+    };
+    let batcher = Batcher::new(data, device.clone().autodiff(), seed);
+    let per_epoch = settings.steps_per_epoch(examples.len());
+    let mut learner = Learner::new(weights, &settings, examples.len(), device);
+    let mut order = Vec::new();
+    while !learner.is_over() {
+        if progress.stop_requested() {
+            return Err(EvalError::Interrupted);
+        }
+        let (epoch, index) = (learner.step / per_epoch, (learner.step % per_epoch) as usize);
+        if index == 0 {
+            order = batcher.shuffled(&examples, epoch);
+        }
+        let of_step = &order[index * batch..((index + 1) * batch).min(order.len())];
+        let (gradients, loss) = training.gradients(&learner, &batcher, of_step);
+        if !loss.is_finite() {
+            return Ok(None);
+        }
+        learner = learner.advance(gradients);
+    }
+    Ok(Frozen::new(&network, &learner.result(), data, supernet.calibration, device))
+}

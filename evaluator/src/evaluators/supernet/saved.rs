@@ -1,0 +1,138 @@
+//! What a trained supernet is, in a file beside its checkpoints: enough to use it in another study.
+
+use std::collections::BTreeMap;
+use std::path::{Path, PathBuf};
+
+use burn::tensor::Device;
+use kiln_files::{Checked, FileError, read, read_document, seal_document, write};
+use kiln_search::EvalError;
+use serde::{Deserialize, Serialize};
+
+use super::trained::Trained;
+use crate::evaluators::context::Context;
+use crate::network::weights::Weights;
+use crate::training::checkpoint::Checkpoints;
+use crate::training::learner;
+
+const FILE: &str = "trained.json";
+const VERSION: u32 = 2;
+/// Oldest version that is read. It has no `check`.
+const OLDEST: u32 = 1;
+/// Kiln writes no longer file.
+const LONGEST_BYTES: u64 = 64 << 20;
+
+/// Written when a supernet is trained.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(super) struct Saved {
+    version: u32,
+    /// Hash of what the training depended on; that of its checkpoints.
+    identity: String,
+    /// Step of the checkpoint.
+    step: u64,
+    /// Hash of the weights that subnets are judged with.
+    weights: String,
+    /// Hash of the data set and its splits.
+    data: String,
+    /// Shape of each shared parameter.
+    parameters: BTreeMap<String, Vec<usize>>,
+}
+
+impl Saved {
+    pub(super) fn new(trained: &Trained, step: u64, checkpoints: &Checkpoints, context: &Context) -> Self {
+        Self {
+            version: VERSION,
+            identity: blake3::Hash::from(checkpoints.identity()).to_hex().to_string(),
+            step,
+            weights: trained.hash.clone(),
+            data: context.data.hash().to_owned(),
+            parameters: Weights::declared(&context.space.parameters()),
+        }
+    }
+
+    /// Writes the file whole, unless it says so already.
+    pub(super) fn write(&self, folder: &Path) -> Result<(), FileError> {
+        let path = folder.join(FILE);
+        let text = seal_document(self);
+        if read(&path, LONGEST_BYTES).is_ok_and(|before| before == text) {
+            return Ok(());
+        }
+        write(&path, &text)
+    }
+
+    /// Reads what is said in a run folder, or in its folder `supernet`, and holds it against a study.
+    ///
+    /// # Errors
+    /// What is wrong, with the file.
+    pub(super) fn read(run: &Path, context: &Context) -> Result<(Checked<Self>, PathBuf), String> {
+        let folders = [run.join("supernet"), run.to_owned()];
+        let Some(folder) = folders.iter().find(|folder| folder.join(FILE).is_file()) else {
+            let [inside, _] = folders;
+            return Err(format!(
+                "there is no `{}`: no supernet was trained there",
+                inside.join(FILE).display()
+            ));
+        };
+        let path = folder.join(FILE);
+        let said = |problem: String| format!("{}: {problem}", path.display());
+        let saved: Checked<Self> = read_document(&path, LONGEST_BYTES).map_err(|error| error.said())?;
+        saved.content.check(context).map_err(said)?;
+        let is_required = saved.content.version > OLDEST;
+        let saved = saved.required(&path, is_required).map_err(|error| error.to_string())?;
+        Ok((saved, folder.clone()))
+    }
+
+    fn check(&self, context: &Context) -> Result<(), String> {
+        if !(OLDEST..=VERSION).contains(&self.version) {
+            return Err(format!("version {} is not the version {VERSION} of this program", self.version));
+        }
+        if self.data != context.data.hash() {
+            return Err(
+                "it was trained on other data, on other splits of them, or by a build that read them \
+                        otherwise; judged here, it would have seen what it is judged on"
+                    .to_owned(),
+            );
+        }
+        let wanted = Weights::declared(&context.space.parameters());
+        let names = wanted.keys().chain(self.parameters.keys());
+        let mut differing = names.filter(|name| wanted.get(*name) != self.parameters.get(*name));
+        match differing.next() {
+            None => Ok(()),
+            Some(name) => {
+                let shape = |of: &BTreeMap<String, Vec<usize>>| match of.get(name) {
+                    Some(shape) => format!("{shape:?}"),
+                    None => "missing".to_owned(),
+                };
+                let (here, there) = (shape(&wanted), shape(&self.parameters));
+                Err(format!("it belongs to another space: `{name}` is {there} there and {here} in this one"))
+            }
+        }
+    }
+
+    /// The weights, from the checkpoint in this folder.
+    pub(super) fn load(
+        &self,
+        folder: &Path,
+        context: &Context,
+        device: &Device,
+    ) -> Result<Trained, EvalError> {
+        let failed = |problem: String| EvalError::Data { path: folder.to_owned(), problem };
+        let identity = blake3::Hash::from_hex(&self.identity)
+            .map_err(|error| failed(format!("`{FILE}`: `identity`: {error}")))?;
+        let checkpoints = Checkpoints::of(folder.to_owned(), *identity.as_bytes());
+        let latest = checkpoints.latest(self.step).map_err(|source| EvalError::File {
+            path: folder.to_owned(),
+            action: "read checkpoints",
+            source,
+        })?;
+        let checkpoint = latest
+            .filter(|checkpoint| checkpoint.step == self.step)
+            .ok_or_else(|| failed(format!("the checkpoint of step {} is not there or damaged", self.step)))?;
+        let like = Weights::initialize(&context.space.parameters(), 0, device);
+        let trained = Trained::new(learner::result(like, checkpoint).map_err(failed)?);
+        if trained.hash != self.weights {
+            return Err(failed(format!("the weights are not those that `{FILE}` tells of")));
+        }
+        Ok(trained)
+    }
+}

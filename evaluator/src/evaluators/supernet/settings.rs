@@ -1,0 +1,204 @@
+//! Settings of the supernet evaluator.
+
+use std::path::PathBuf;
+
+use kiln_space::{Settings, SettingsError};
+use serde::{Deserialize, Serialize};
+
+use super::anchors::AnchorSettings;
+use crate::data::DataSet;
+use crate::evaluators::proxy::Proxy;
+use crate::judging::metrics::Asked;
+use crate::training::class_weights::ClassWeights;
+use crate::training::clip_norm::ClipNorm;
+use crate::training::optimizer_settings::OptimizerSettings;
+use crate::training::settings::{TrainingSettings, accumulate, checkpoint_steps};
+
+/// `[evaluator]` with `kind = "supernet"`.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct SupernetSettings {
+    // Which device of a class it is matters to no outcome, so nothing that is compared holds it.
+    #[serde(skip_serializing)]
+    pub(crate) device: Option<String>,
+    #[serde(default, skip_serializing)]
+    pub(crate) devices: Vec<String>,
+    /// Run folder of a study whose trained supernet is taken as it is. Its weights are in the fingerprint, their place is not.
+    #[serde(skip_serializing)]
+    pub(crate) supernet: Option<PathBuf>,
+    /// Passes over the training split.
+    pub(crate) epochs: u32,
+    #[serde(default = "batch")]
+    pub(crate) batch: usize,
+    #[serde(default)]
+    pub(crate) optimizer: OptimizerSettings,
+    #[serde(default)]
+    pub(crate) warmup_epochs: u32,
+    #[serde(default)]
+    pub(crate) label_smoothing: f64,
+    #[serde(default)]
+    pub(crate) sampling: Sampling,
+    /// Subnets trained in each step.
+    #[serde(default = "subnets")]
+    pub(crate) subnets: usize,
+    /// Whether the largest subnet teaches the others (sandwich sampling only).
+    #[serde(default = "yes")]
+    pub(crate) distillation: bool,
+    /// Whether batch norms learn a scale and a shift while weights are shared. Without, whatever subnet is drawn, what a layer reads is in
+    /// the same range.
+    ///
+    /// Source: the published code of X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, whose `SearchCell` has `affine=False`; there it
+    /// concerns the norms of cells, here all.
+    #[serde(default = "yes")]
+    pub(crate) affine: bool,
+    /// Training images that batch-norm statistics of a subnet are taken from.
+    #[serde(default = "calibration")]
+    pub(crate) calibration: usize,
+    #[serde(default = "accumulate")]
+    pub(crate) accumulate: usize,
+    /// With the default of the task, so that the fingerprint holds it.
+    #[serde(default)]
+    pub(crate) clip_norm: ClipNorm,
+    pub(crate) ema: Option<f64>,
+    pub(crate) patience: Option<u32>,
+    /// How much each class counts in the loss; in the fingerprint only where it is set.
+    #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
+    pub(crate) class_weights: ClassWeights,
+    /// What is measured besides what always is.
+    #[serde(default, skip_serializing_if = "Asked::is_empty")]
+    pub(crate) metrics: Asked,
+    /// Networks that are trained on their own, to correct the estimates of all.
+    #[serde(default, skip_serializing_if = "Option::is_none")]
+    pub(crate) anchors: Option<AnchorSettings>,
+    /// What is answered where a strategy asks for a proxy.
+    #[serde(default)]
+    pub(crate) proxy: Proxy,
+    /// Steps between checkpoints.
+    #[serde(default = "checkpoint_steps")]
+    pub(crate) checkpoint_steps: u64,
+}
+
+/// Which subnets a step trains.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub(crate) enum Sampling {
+    /// The largest, the smallest, and random ones between.
+    ///
+    /// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019.
+    #[default]
+    Sandwich,
+    /// Random ones only.
+    ///
+    /// Source: Z. Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
+    SinglePath,
+    /// Ones in which every decision goes through all its options before it takes one again, so that within as many subnets as a decision has
+    /// options, each is trained once. A turn in which the decision is not active is lost.
+    ///
+    /// Source: X. Chu, B. Zhang, R. Xu, "`FairNAS`: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search",
+    /// ICCV 2021, strict fairness where `subnets` is the number of options.
+    Fair,
+}
+
+const fn batch() -> usize {
+    64
+}
+const fn subnets() -> usize {
+    4
+}
+const fn yes() -> bool {
+    true
+}
+const fn calibration() -> usize {
+    512
+}
+
+impl SupernetSettings {
+    /// Reads and checks the settings.
+    pub(crate) fn read(settings: &Settings) -> Result<Self, SettingsError> {
+        let read: Self = settings.read()?;
+        read.training().check(settings)?;
+        let least = if read.sampling == Sampling::Sandwich { 2 } else { 1 };
+        if read.subnets < least || read.subnets > 64 {
+            let expected = format!("between {least} and 64");
+            return Err(SettingsError::value(settings.key("subnets"), read.subnets, &expected));
+        }
+        if read.calibration < 2 {
+            return Err(SettingsError::value(settings.key("calibration"), read.calibration, "at least 2"));
+        }
+        if let Some(anchors) = &read.anchors {
+            anchors.check(settings)?;
+        }
+        Ok(read)
+    }
+
+    /// The same with what follows from data and objectives. Anchors are clipped as the supernet is, in
+    /// regressions alone; their classes weigh what those of the supernet do.
+    pub(crate) fn of_data(
+        mut self,
+        settings: &Settings,
+        data: &DataSet,
+        objectives: &[String],
+    ) -> Result<Self, SettingsError> {
+        let is_regression = data.is_regression();
+        self.class_weights = self.class_weights.resolved(settings, data)?;
+        self.metrics = self.metrics.resolved(settings, objectives, data)?;
+        self.clip_norm = self.clip_norm.resolved(is_regression);
+        let norm = self.clip_norm.norm().filter(|_| is_regression);
+        if let Some(anchors) = &mut self.anchors {
+            anchors.clip_norm = norm;
+            anchors.class_weights = self.class_weights.clone();
+            anchors.metrics = self.metrics.clone();
+        }
+        Ok(self)
+    }
+
+    /// The part that any training has.
+    pub(crate) fn training(&self) -> TrainingSettings {
+        TrainingSettings {
+            epochs: self.epochs,
+            batch: self.batch,
+            optimizer: self.optimizer,
+            warmup_epochs: self.warmup_epochs,
+            label_smoothing: self.label_smoothing,
+            accumulate: self.accumulate,
+            clip_norm: self.clip_norm.norm(),
+            ema: self.ema,
+            patience: self.patience,
+            class_weights: self.class_weights.clone(),
+            checkpoint_steps: self.checkpoint_steps,
+        }
+    }
+
+    /// What the trained weights depend on, as text.
+    pub(crate) fn identity(&self) -> String {
+        let mut deciding = self.clone();
+        deciding.checkpoint_steps = 1;
+        if deciding.patience.is_none() {
+            deciding.calibration = 0;
+        }
+        deciding.proxy = Proxy::default();
+        deciding.metrics = Asked::default();
+        deciding.anchors = None;
+        serde_json::to_string(&deciding).expect("settings are plain data")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use serde_json::{Value, json};
+
+    use super::*;
+
+    fn read(table: &Value) -> SupernetSettings {
+        SupernetSettings::read(&Settings::new("evaluator", table.as_object().unwrap().clone())).unwrap()
+    }
+
+    #[test]
+    fn anchors_are_no_part_of_the_weights_and_of_nothing_where_there_are_none() {
+        let without = read(&json!({ "epochs": 1 }));
+        let with = read(&json!({ "epochs": 1, "anchors": { "networks": 8 } }));
+        let written = |settings: &SupernetSettings| serde_json::to_string(settings).unwrap();
+        assert!(!written(&without).contains("anchors") && written(&with).contains("anchors"));
+        assert_eq!(without.identity(), with.identity());
+    }
+}

@@ -1,0 +1,50 @@
+//! The one executor: runs the plan of an architecture on weights by key, for supernets, subnets and
+//! stand-alone networks alike.
+
+use burn::tensor::Tensor;
+use kiln_space::{Architecture, LayerId};
+
+use super::observer::Observer;
+use super::operations::compute;
+use super::plan::Plan;
+use super::rounding::rounded;
+use super::step::Read;
+use super::weights::Weights;
+
+/// Runs the network.
+///
+/// # Shapes
+/// - `images`: `[batch, channels, height, width]`, the architecture's input
+/// - output: `[batch, features]`, the flattened output of the last layer
+///
+/// # Panics
+/// When the plan is that of another architecture, or the weights do not fit it (a validated one, and the
+/// space's own parameters, always do).
+pub(crate) fn forward(
+    plan: &Plan,
+    architecture: &Architecture,
+    weights: &Weights,
+    images: Tensor<4>,
+    observer: &mut dyn Observer,
+) -> Tensor<2> {
+    observer.output(LayerId(0), &images);
+    let images = rounded(images, plan.input_grid);
+    let mut values: Vec<Option<Tensor<4>>> = vec![None; plan.layers];
+    values[0] = Some(images.clone());
+    for step in &plan.steps {
+        let inputs = step.reads.iter().map(|read| take(&mut values, read)).collect();
+        let output = compute(step, architecture.layer(step.layer), weights, &images, inputs, observer);
+        observer.output(step.layer, &output);
+        values[step.layer.0] = Some(rounded(output, step.grid));
+    }
+    let output = values.pop().flatten().expect("the last layer is live");
+    let [batch, channels, height, width] = output.dims();
+    output.reshape([batch, channels * height * width])
+}
+
+/// An earlier value as a step reads it; moved out when it is read for the last time.
+fn take(values: &mut [Option<Tensor<4>>], read: &Read) -> Tensor<4> {
+    let place = &mut values[read.layer.0];
+    let value = if read.is_last { place.take() } else { place.clone() };
+    read.rounding.apply(value.expect("an earlier live layer has a value"))
+}

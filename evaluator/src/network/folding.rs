@@ -1,0 +1,39 @@
+//! Normalization by collected statistics as a factor and a bias for each channel, and folded into the
+//! convolution before it.
+
+use burn::tensor::Tensor;
+use kiln_space::{BATCH_NORM_EPSILON, Layer, LayerId};
+
+use super::statistics::Statistics;
+use super::weights::Weights;
+
+/// Weight and bias of a convolution with the normalization after it.
+pub(super) fn fold(
+    conv: &Layer,
+    norm: &Layer,
+    norm_id: LayerId,
+    weights: &Weights,
+    statistics: &Statistics,
+) -> (Tensor<4>, Tensor<1>) {
+    let (factor, shift) = scaling(norm, norm_id, weights, statistics);
+    let channels = factor.dims()[0];
+    let kernel = weights.kernel(conv) * factor.clone().reshape([channels, 1, 1, 1]);
+    let bias = match weights.bias(conv) {
+        Some(bias) => shift + bias * factor,
+        None => shift,
+    };
+    (kernel, bias)
+}
+
+/// What a normalization with fixed statistics multiplies with and adds.
+pub(super) fn scaling(
+    norm: &Layer,
+    norm_id: LayerId,
+    weights: &Weights,
+    statistics: &Statistics,
+) -> (Tensor<1>, Tensor<1>) {
+    let (mean, variance) = statistics.layer(norm_id);
+    let (scale, shift) = weights.affine(norm);
+    let factor = scale / (variance + BATCH_NORM_EPSILON).sqrt();
+    (factor.clone(), shift - mean * factor)
+}

@@ -1,0 +1,109 @@
+//! Layers of 8 bits as integer runtimes run them: whole numbers in, whole numbers as weights, and values
+//! between layers on their grids. All of it is held in single precision, where sums of whole numbers below
+//! 2^24 are exact in any order.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_export::{Grid, QuantizedKernel, QuantizedNetwork};
+use kiln_kernels::conv2d;
+use kiln_space::LayerId;
+
+use super::rounding::Rounding;
+
+/// A network's grids and its integer weights.
+#[derive(Clone, Debug)]
+pub(crate) struct Integers {
+    network: QuantizedNetwork,
+    kernels: BTreeMap<LayerId, IntegerKernel>,
+}
+
+/// A layer with integer weights, the normalization after it folded in.
+#[derive(Clone, Debug)]
+pub(super) struct IntegerKernel {
+    weight: Weight,
+    bias: Tensor<1>,
+    /// What one of a sum stands for, `[1, out, 1, 1]`.
+    step: Tensor<4>,
+}
+
+/// Of a convolution, `[out, in / groups, height, width]`, or of a fully connected layer, `[out, in]`.
+#[derive(Clone, Debug)]
+enum Weight {
+    Window(Tensor<4>),
+    Matrix(Tensor<2>),
+}
+
+impl Integers {
+    pub(crate) fn new(network: QuantizedNetwork, device: &Device) -> Self {
+        let kernels =
+            network.kernels.iter().map(|(id, kernel)| (*id, IntegerKernel::new(kernel, device))).collect();
+        Self { network, kernels }
+    }
+
+    /// The integer weights of a layer, if it has them.
+    pub(super) fn kernel(&self, id: LayerId) -> Option<&IntegerKernel> {
+        self.kernels.get(&id)
+    }
+
+    /// Whether a layer is a normalization that is folded into integer weights.
+    pub(super) fn is_folded(&self, id: LayerId) -> bool {
+        self.network.plan.is_folded(id)
+    }
+
+    /// Whether a layer reads its inputs in 8 bits.
+    pub(super) fn reads_grids(&self, id: LayerId) -> bool {
+        self.network.plan.reads_grids(id)
+    }
+
+    /// How `reader` reads the value of `input`: with integer weights, in whole steps.
+    pub(super) fn rounding(&self, reader: LayerId, input: LayerId) -> Rounding {
+        if self.kernels.contains_key(&reader) {
+            // Constant zeros have no grid, and are zero steps of any.
+            return self.network.grids.get(&input).map_or(Rounding::None, |grid| Rounding::Steps(*grid));
+        }
+        self.network.read_grid(reader, input).map_or(Rounding::None, Rounding::Nearest)
+    }
+
+    /// The grid on which the output of a layer is kept.
+    pub(super) fn stored_grid(&self, id: LayerId) -> Option<Grid> {
+        self.network.stored_grid(id)
+    }
+}
+
+impl IntegerKernel {
+    fn new(kernel: &QuantizedKernel, device: &Device) -> Self {
+        let weights: Vec<f32> = kernel.weights.iter().map(|weight| f32::from(*weight)).collect();
+        let data = TensorData::new(weights, kernel.shape.clone());
+        let weight = match kernel.shape.len() {
+            4 => Weight::Window(Tensor::from_data(data, device)),
+            _ => Weight::Matrix(Tensor::from_data(data, device)),
+        };
+        let outputs = kernel.bias.len();
+        let bias: Vec<f32> = kernel.bias.iter().map(|bias| *bias as f32).collect();
+        let bias = Tensor::from_data(TensorData::new(bias, [outputs]), device);
+        let step = TensorData::new(kernel.bias_scales.clone(), [1, outputs, 1, 1]);
+        Self { weight, bias, step: Tensor::from_data(step, device) }
+    }
+
+    /// The output for whole steps of the input; of a convolution, with its stride, padding and groups.
+    pub(super) fn forward(
+        &self,
+        steps: Tensor<4>,
+        (stride, padding, groups): ([usize; 2], [usize; 2], usize),
+    ) -> Tensor<4> {
+        let bias = self.bias.clone();
+        let sums = match &self.weight {
+            Weight::Window(window) => conv2d(steps, window.clone(), Some(bias), stride, padding, groups),
+            Weight::Matrix(matrix) => connect(steps, matrix.clone(), bias),
+        };
+        sums * self.step.clone()
+    }
+}
+
+/// Fully connected: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
+fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Tensor<1>) -> Tensor<4> {
+    let ([batch, features, _, _], [outputs, _]) = (input.dims(), matrix.dims());
+    let sums = input.reshape([batch, features]).matmul(matrix.transpose());
+    (sums + bias.unsqueeze()).reshape([batch, outputs, 1, 1])
+}

@@ -1,0 +1,18 @@
+//! Weights by key, plans of what runs, and the executor that follows them. It knows no data sets and no
+//! training.
+
+pub(crate) mod collected;
+pub(crate) mod executor;
+mod folding;
+mod initialization;
+pub(crate) mod integers;
+pub(crate) mod observer;
+mod operations;
+pub(crate) mod parameters;
+pub(crate) mod plan;
+mod rounding;
+pub(crate) mod sparsity;
+pub(crate) mod stand_alone;
+pub(crate) mod statistics;
+mod step;
+pub(crate) mod weights;

@@ -1,0 +1,303 @@
+//! What runs for an architecture, decided once for a way of running it: which kernel computes each layer,
+//! what is folded or joined into it, and what is rounded. The [executor](super::executor) follows the plan
+//! and decides nothing.
+
+use kiln_export::Grid;
+use kiln_kernels::{Activation, FixedConv2d};
+use kiln_space::{Architecture, Layer, LayerId, Op};
+
+use super::folding::{fold, scaling};
+use super::integers::Integers;
+use super::rounding::Rounding;
+use super::statistics::Statistics;
+use super::step::{Read, Step, StepKind, Window, nonlinearity};
+use super::weights::Weights;
+
+/// The steps of a forward pass, in the order of the layers.
+#[derive(Debug)]
+pub(crate) struct Plan {
+    pub(super) steps: Vec<Step>,
+    /// The grid on which the images are kept.
+    pub(super) input_grid: Option<Grid>,
+    /// Layers of the architecture, live or not.
+    pub(super) layers: usize,
+}
+
+impl Plan {
+    /// To train: normalization by the batch, and nonlinearities computed with what they alone read.
+    pub(crate) fn training(architecture: &Architecture) -> Self {
+        Self::new(architecture, |planner, id, layer| match layer.op {
+            Op::BatchNorm => StepKind::BatchNorm { after: planner.join_nonlinearity(id) },
+            Op::Linear { .. } => StepKind::Linear { after: planner.join_nonlinearity(id) },
+            _ => StepKind::plain(layer),
+        })
+    }
+
+    /// The same with nothing joined, for those who look at the output of each layer.
+    pub(crate) fn layer_by_layer(architecture: &Architecture) -> Self {
+        Self::new(architecture, |_, _, layer| StepKind::plain(layer))
+    }
+
+    /// Without normalization: its input passes as it is.
+    pub(crate) fn without_normalization(architecture: &Architecture) -> Self {
+        Self::new(architecture, |_, _, layer| match layer.op {
+            Op::BatchNorm => StepKind::Pass,
+            _ => StepKind::plain(layer),
+        })
+    }
+
+    /// To give outputs: normalization by `statistics`, folded into the convolution before it where there is
+    /// one, and nonlinearities computed with what they alone read.
+    pub(crate) fn inference(architecture: &Architecture, weights: &Weights, statistics: &Statistics) -> Self {
+        Self::new(architecture, |planner, id, layer| {
+            let (last, kernel, bias) = match layer.op {
+                Op::Linear { .. } => return StepKind::Linear { after: planner.join_nonlinearity(id) },
+                Op::Conv2d { .. } => match planner.fold_normalization(id, |_| true) {
+                    Some(norm) => {
+                        let (kernel, bias) = fold(layer, architecture.layer(norm), norm, weights, statistics);
+                        (norm, kernel, Some(bias))
+                    }
+                    None => (id, weights.kernel(layer), weights.bias(layer)),
+                },
+                // Behind no convolution, it is one with a factor for each channel.
+                Op::BatchNorm => {
+                    let (factor, bias) = scaling(layer, id, weights, statistics);
+                    let channels = factor.dims()[0];
+                    (id, factor.reshape([channels, 1, 1, 1]), Some(bias))
+                }
+                _ => return StepKind::plain(layer),
+            };
+            let Window { stride, padding, groups, .. } = match layer.op {
+                Op::BatchNorm => Window::single(kernel.dims()[0]),
+                _ => Window::of(layer),
+            };
+            let after = planner.join_nonlinearity(last);
+            StepKind::FixedConv(FixedConv2d::new(kernel, bias, stride, padding, groups, after))
+        })
+    }
+
+    /// As [`Self::inference`], for those who look at the output of each layer: nothing but normalization is
+    /// computed with another layer.
+    pub(crate) fn calibration(
+        architecture: &Architecture,
+        weights: &Weights,
+        statistics: &Statistics,
+    ) -> Self {
+        Self::new(architecture, |planner, id, layer| match layer.op {
+            Op::Conv2d { .. } | Op::BatchNorm => {
+                planner.by_statistics(id, layer, weights, statistics, |_| true)
+            }
+            _ => StepKind::plain(layer),
+        })
+    }
+
+    /// As integer runtimes run layers of 8 bits; the others as in [`Self::calibration`].
+    pub(crate) fn integers(
+        architecture: &Architecture,
+        weights: &Weights,
+        statistics: &Statistics,
+        integers: &Integers,
+    ) -> Self {
+        let mut plan = Self::new(architecture, |planner, id, layer| {
+            if let Some(kernel) = integers.kernel(id) {
+                return StepKind::IntegerSums { kernel: kernel.clone(), window: Window::of(layer) };
+            }
+            match layer.op {
+                _ if integers.is_folded(id) => StepKind::Pass,
+                // A normalization that reads its input in 8 bits cannot be folded into what gives it.
+                Op::Conv2d { .. } | Op::BatchNorm => {
+                    planner.by_statistics(id, layer, weights, statistics, |norm| !integers.reads_grids(norm))
+                }
+                _ => StepKind::by_burn(layer),
+            }
+        });
+        plan.input_grid = integers.stored_grid(LayerId(0));
+        for step in &mut plan.steps {
+            step.grid = integers.stored_grid(step.layer);
+            for read in &mut step.reads {
+                read.rounding = integers.rounding(step.layer, read.layer);
+            }
+        }
+        plan
+    }
+
+    /// Plans each live layer, the first ones first.
+    fn new(
+        architecture: &Architecture,
+        mut decide: impl FnMut(&mut Planner<'_>, LayerId, &Layer) -> StepKind,
+    ) -> Self {
+        let live = architecture.live();
+        let mut planner = Planner::new(architecture);
+        let mut steps = Vec::with_capacity(architecture.layers.len());
+        for id in architecture.ids().skip(1).filter(|id| live[id.0]) {
+            let layer = architecture.layer(id);
+            let kind =
+                if planner.is_computed[id.0] { StepKind::Pass } else { decide(&mut planner, id, layer) };
+            let reads = match kind {
+                StepKind::Zero(_) => Vec::new(),
+                _ => layer.inputs.iter().map(|input| Read::new(*input)).collect(),
+            };
+            steps.push(Step { layer: id, reads, kind, grid: None });
+        }
+        mark_last_reads(&mut steps, architecture.layers.len());
+        Self { steps, input_grid: None, layers: architecture.layers.len() }
+    }
+}
+
+impl Read {
+    const fn new(layer: LayerId) -> Self {
+        Self { layer, is_last: false, rounding: Rounding::None }
+    }
+}
+
+/// Finds the last read of each value. The images stay: zeros are made like them.
+fn mark_last_reads(steps: &mut [Step], layers: usize) {
+    let mut is_read = vec![false; layers];
+    is_read[0] = true;
+    for read in steps.iter_mut().rev().flat_map(|step| step.reads.iter_mut().rev()) {
+        read.is_last = !is_read[read.layer.0];
+        is_read[read.layer.0] = true;
+    }
+}
+
+/// An architecture while it is planned.
+struct Planner<'a> {
+    architecture: &'a Architecture,
+    readers: Vec<Vec<LayerId>>,
+    /// Layers that an earlier step computes with its own.
+    is_computed: Vec<bool>,
+}
+
+impl<'a> Planner<'a> {
+    fn new(architecture: &'a Architecture) -> Self {
+        let is_computed = vec![false; architecture.layers.len()];
+        Self { architecture, readers: architecture.readers(), is_computed }
+    }
+
+    /// The only layer that reads this one.
+    fn only_reader(&self, id: LayerId) -> Option<LayerId> {
+        match self.readers[id.0].as_slice() {
+            [reader] => Some(*reader),
+            _ => None,
+        }
+    }
+
+    /// Computes the nonlinearity that alone reads a layer with that layer, if there is one.
+    fn join_nonlinearity(&mut self, id: LayerId) -> Activation {
+        let Some(reader) = self.only_reader(id) else { return Activation::Identity };
+        let Op::Activation { kind } = self.architecture.layer(reader).op else {
+            return Activation::Identity;
+        };
+        self.is_computed[reader.0] = true;
+        nonlinearity(kind)
+    }
+
+    /// Folds the normalization that alone reads a convolution into it, if there is one and it `may` be
+    /// folded.
+    fn fold_normalization(&mut self, conv: LayerId, may: impl Fn(LayerId) -> bool) -> Option<LayerId> {
+        let is_norm = |id: &LayerId| matches!(self.architecture.layer(*id).op, Op::BatchNorm);
+        let norm = self.only_reader(conv).filter(is_norm).filter(|norm| may(*norm))?;
+        self.is_computed[norm.0] = true;
+        Some(norm)
+    }
+
+    /// A convolution with the normalization behind it, or a normalization behind none, by collected
+    /// statistics.
+    fn by_statistics(
+        &mut self,
+        id: LayerId,
+        layer: &Layer,
+        weights: &Weights,
+        statistics: &Statistics,
+        may: impl Fn(LayerId) -> bool,
+    ) -> StepKind {
+        if let Op::BatchNorm = layer.op {
+            let ((scale, shift), (mean, variance)) = (weights.affine(layer), statistics.layer(id));
+            return StepKind::FixedBatchNorm { scale, shift, mean, variance };
+        }
+        match self.fold_normalization(id, may) {
+            Some(norm) => {
+                let norm_layer = self.architecture.layer(norm);
+                let (kernel, bias) = fold(layer, norm_layer, norm, weights, statistics);
+                StepKind::FoldedConv { kernel, bias, window: Window::of(layer) }
+            }
+            None => StepKind::plain(layer),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use kiln_space::{ActivationKind, ArchitectureBuilder, ParameterSpec, Shape};
+
+    use super::*;
+
+    /// Two normalizations, the second behind a convolution, and two nonlinearities, the second behind a fully
+    /// connected layer, whose output is added to itself.
+    fn architecture() -> Architecture {
+        let mut b = ArchitectureBuilder::new(Shape::new(2, 4, 4));
+        let x = b.batch_norm("first", b.input()).unwrap();
+        let x = b.conv("conv", x, 3, 3, 1, 1).unwrap();
+        let x = b.batch_norm("norm", x).unwrap();
+        let x = b.add("relu", Op::Activation { kind: ActivationKind::Relu }, &[x], None).unwrap();
+        let x = b.global_pool("pool", x).unwrap();
+        let x = b.linear("head", x, 3).unwrap();
+        let x = b.add("relu6", Op::Activation { kind: ActivationKind::Relu6 }, &[x], None).unwrap();
+        b.add("sum", Op::Add, &[x, x], None).unwrap();
+        b.finish().unwrap()
+    }
+
+    /// The kinds of the steps, without what they hold.
+    fn kinds(plan: &Plan) -> Vec<String> {
+        let name = |kind: &StepKind| {
+            let text = format!("{kind:?}");
+            let is_joined = text.contains("after: Relu") || text.contains("activation: Relu");
+            let name: String = text.chars().take_while(char::is_ascii_alphanumeric).collect();
+            if is_joined { format!("{name} with Relu") } else { name }
+        };
+        plan.steps.iter().map(|step| name(&step.kind)).collect()
+    }
+
+    #[test]
+    fn what_runs_follows_from_the_way_of_running() {
+        let own = architecture();
+        let device = Device::flex();
+        let weights = Weights::initialize(&ParameterSpec::covering([&own]), 1, &device);
+        let norms = own.ids().filter(|id| matches!(own.layer(*id).op, Op::BatchNorm));
+        let ones = |id: LayerId| vec![1.0; own.layer(id).output.channels];
+        let statistics = Statistics::from_values(norms.map(|id| (id, ones(id), ones(id))), &device);
+        let ends = ["GlobalPool", "Linear with Relu", "Pass", "Add"];
+        let plain_ends = ["GlobalPool", "Linear", "Activate", "Add"];
+        assert_eq!(
+            kinds(&Plan::training(&own)),
+            [["BatchNorm", "Conv", "BatchNorm with Relu", "Pass"], ends].concat()
+        );
+        assert_eq!(
+            kinds(&Plan::layer_by_layer(&own)),
+            [["BatchNorm", "Conv", "BatchNorm", "Activate"], plain_ends].concat()
+        );
+        assert_eq!(
+            kinds(&Plan::without_normalization(&own)),
+            [["Pass", "Conv", "Pass", "Activate"], plain_ends].concat()
+        );
+        assert_eq!(
+            kinds(&Plan::inference(&own, &weights, &statistics)),
+            [["FixedConv", "FixedConv with Relu", "Pass", "Pass"], ends].concat()
+        );
+        assert_eq!(
+            kinds(&Plan::calibration(&own, &weights, &statistics)),
+            [["FixedBatchNorm", "FoldedConv", "Pass", "Activate"], plain_ends].concat()
+        );
+    }
+
+    #[test]
+    fn a_value_is_moved_at_its_last_read_and_images_never() {
+        let plan = Plan::training(&architecture());
+        let lasts: Vec<Vec<bool>> =
+            plan.steps.iter().map(|step| step.reads.iter().map(|read| read.is_last).collect()).collect();
+        let (first, sum) = (lasts.first().unwrap(), lasts.last().unwrap());
+        assert_eq!((first.as_slice(), sum.as_slice()), ([false].as_slice(), [false, true].as_slice()));
+        assert!(lasts[1..lasts.len() - 1].iter().all(|lasts| lasts.as_slice() == [true]), "{lasts:?}");
+    }
+}

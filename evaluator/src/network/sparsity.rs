@@ -1,0 +1,100 @@
+//! Which weights of a sparse layer are zero: those of least magnitude.
+
+use std::collections::BTreeMap;
+
+use kiln_space::{Architecture, Op, Sparsity};
+
+use super::weights::Values;
+
+/// Sets the weights of sparse layers that are of least magnitude to zero.
+///
+/// Source: S. Han et al., "Learning both Weights and Connections for Efficient Neural Networks", `NeurIPS`
+/// 2015; groups of neighboring input channels as in A. Mishra et al., "Accelerating Sparse Deep Neural
+/// Networks", arXiv:2104.08378.
+pub(crate) fn prune(architecture: &Architecture, arrays: &mut BTreeMap<String, Values>) {
+    for (name, sparsity) in sparse_layers(architecture) {
+        if let Some(Values { shape, data }) = arrays.get_mut(&format!("{name}.weight")) {
+            let kept = kept(sparsity, shape, data);
+            for (value, kept) in data.iter_mut().zip(kept) {
+                *value *= kept;
+            }
+        }
+    }
+}
+
+/// Whether any weights of the network are zero by construction.
+pub(crate) fn is_sparse(architecture: &Architecture) -> bool {
+    sparse_layers(architecture).next().is_some()
+}
+
+/// Names of the layers whose weights are partly zero.
+pub(crate) fn sparse_layers(architecture: &Architecture) -> impl Iterator<Item = (&str, Sparsity)> {
+    let sums =
+        architecture.layers.iter().filter(|layer| matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. }));
+    sums.filter(|layer| layer.sparsity != Sparsity::Dense).map(|layer| (layer.name.as_str(), layer.sparsity))
+}
+
+/// 1 for each weight that is kept, 0 for each that is not; of equal magnitudes the earlier is kept in a
+/// group, and set to zero elsewhere.
+///
+/// # Shapes
+/// `weights`: `[outputs, inputs, ..]`
+pub(crate) fn kept(sparsity: Sparsity, shape: &[usize], weights: &[f32]) -> Vec<f32> {
+    let mut kept = vec![1.0; weights.len()];
+    let by_magnitude = |a: &usize, b: &usize| weights[*a].abs().total_cmp(&weights[*b].abs());
+    match sparsity {
+        Sparsity::Dense => {}
+        Sparsity::Unstructured { permille } => {
+            let zeros = weights.len() * usize::from(permille.min(1000)) / 1000;
+            let mut order: Vec<usize> = (0..weights.len()).collect();
+            order.sort_by(by_magnitude);
+            order[..zeros].iter().for_each(|index| kept[*index] = 0.0);
+        }
+        Sparsity::NOfM { n, m } => {
+            let (n, m) = (usize::from(n), usize::from(m).max(1));
+            let window: usize = shape[2..].iter().product();
+            let inputs = shape[1];
+            for row in 0..shape[0] {
+                for position in 0..window {
+                    // Channels beyond the last whole group are all kept.
+                    for group in 0..inputs / m {
+                        let index = |channel: usize| (row * inputs + group * m + channel) * window + position;
+                        let mut order: Vec<usize> = (0..m).map(index).collect();
+                        order.sort_by(|a, b| by_magnitude(b, a));
+                        order[n.min(m)..].iter().for_each(|index| kept[*index] = 0.0);
+                    }
+                }
+            }
+        }
+    }
+    kept
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn ones(kept: &[f32]) -> Vec<usize> {
+        (0..kept.len()).filter(|index| kept[*index] > 0.5).collect()
+    }
+
+    #[test]
+    fn the_smallest_go_first() {
+        let weights = [0.1, -0.5, 0.0, 0.3, -0.2, 0.4];
+        let found = kept(Sparsity::Unstructured { permille: 500 }, &[2, 3], &weights);
+        assert_eq!(ones(&found), [1, 3, 5]);
+        // 6 * 0.34 is two whole weights.
+        assert_eq!(ones(&kept(Sparsity::Unstructured { permille: 340 }, &[2, 3], &weights)), [1, 3, 4, 5]);
+        assert_eq!(ones(&kept(Sparsity::Dense, &[2, 3], &weights)).len(), 6);
+    }
+
+    #[test]
+    fn groups_are_neighboring_input_channels_at_one_place_of_the_window() {
+        // One output, five inputs, a window of two: the fifth input is in no whole group.
+        let weights = [1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0, 0.0, 0.0];
+        let found = kept(Sparsity::NOfM { n: 2, m: 4 }, &[1, 5, 1, 2], &weights);
+        assert_eq!(ones(&found), [1, 3, 4, 6, 8, 9]);
+        let equal = kept(Sparsity::NOfM { n: 1, m: 2 }, &[2, 2], &[1.0, 1.0, -1.0, 1.0]);
+        assert_eq!(ones(&equal), [0, 2]);
+    }
+}

@@ -1,0 +1,48 @@
+//! Batch-norm statistics of one subnet: never shared, taken anew whenever a subnet is judged.
+
+use std::collections::BTreeMap;
+
+use burn::tensor::{Device, Tensor, TensorData};
+use kiln_space::LayerId;
+
+/// Mean and variance of each batch-norm layer's input.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Statistics {
+    layers: BTreeMap<LayerId, (Tensor<1>, Tensor<1>)>,
+}
+
+impl Statistics {
+    /// Mean and variance of a layer, `[channels]` each.
+    ///
+    /// # Panics
+    /// When the statistics belong to another architecture.
+    pub(crate) fn layer(&self, id: LayerId) -> (Tensor<1>, Tensor<1>) {
+        self.layers.get(&id).expect("statistics of every batch-norm layer").clone()
+    }
+
+    /// Statistics with the given values: `(mean, variance)` by layer.
+    pub(crate) fn from_values(
+        values: impl IntoIterator<Item = (LayerId, Vec<f32>, Vec<f32>)>,
+        device: &Device,
+    ) -> Self {
+        let layers = values
+            .into_iter()
+            .map(|(id, mean, variance)| (id, (vector(mean, device), vector(variance, device))));
+        Self { layers: layers.collect() }
+    }
+
+    /// Values by layer: mean, then variance.
+    pub(crate) fn values(&self) -> impl Iterator<Item = (LayerId, Vec<f32>, Vec<f32>)> + '_ {
+        self.layers.iter().map(|(id, (mean, variance))| (*id, to_vec(mean.clone()), to_vec(variance.clone())))
+    }
+}
+
+fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
+    let size = values.len();
+    Tensor::from_data(TensorData::new(values, [size]), device)
+}
+
+/// Values of a vector.
+pub(super) fn to_vec(tensor: Tensor<1>) -> Vec<f32> {
+    tensor.into_data().try_to_vec::<f32>().expect("statistics are single precision")
+}

@@ -1,0 +1,166 @@
+//! Weights on their way through a training: with the optimizer's state and, where asked for, a moving average of theirs and
+//! the best ones so far.
+
+use burn::optim::GradientsParams;
+use burn::tensor::Device;
+
+use crate::network::weights::Weights;
+use crate::training::checkpoint::Checkpoint;
+use crate::training::clipping;
+use crate::training::optimizer::Optimizer;
+use crate::training::patience::Patience;
+use crate::training::schedule::Schedule;
+use crate::training::settings::TrainingSettings;
+
+/// Names of the parts of a checkpoint.
+const WEIGHTS: &str = "weights";
+const OPTIMIZER: &str = "optimizer";
+const AVERAGE: &str = "average";
+const PATIENCE: &str = "patience";
+const BEST: &str = "best";
+
+/// State of a training after so many steps.
+pub(crate) struct Learner {
+    /// Steps of the optimizer.
+    pub(crate) step: u64,
+    /// What is trained, with gradients.
+    pub(crate) weights: Weights,
+    optimizer: Optimizer,
+    schedule: Schedule,
+    clip_norm: Option<f64>,
+    average: Option<Average>,
+    patience: Option<Patience>,
+    /// Weights of the best epoch, where patience looks for one.
+    best: Option<Weights>,
+}
+
+/// Exponential moving average of weights.
+///
+/// Source: B. Polyak and A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control and
+/// Optimization 30, 1992. The decay of step `t` is `min(decay, (1 + t) / (10 + t))`, as in TensorFlow's
+/// `ExponentialMovingAverage` with `num_updates`, so that short trainings forget where they began.
+struct Average {
+    decay: f64,
+    weights: Weights,
+}
+
+impl Learner {
+    /// Weights (made on the device with autodiff) before the first step, to be trained on so many examples.
+    pub(crate) fn new(
+        weights: Weights,
+        settings: &TrainingSettings,
+        examples: usize,
+        device: &Device,
+    ) -> Self {
+        let average = settings.ema.map(|decay| Average { decay, weights: weights.detached() });
+        Self {
+            step: 0,
+            optimizer: Optimizer::new(&settings.optimizer, &weights.parameters, device),
+            schedule: settings.schedule(examples),
+            clip_norm: settings.clip_norm,
+            average,
+            patience: settings.patience.map(Patience::new),
+            best: None,
+            weights,
+        }
+    }
+
+    /// One step of the optimizer.
+    pub(crate) fn advance(self, gradients: GradientsParams) -> Self {
+        self.advance_and(gradients, |_| ())
+    }
+
+    /// One step of the optimizer, after which `hold` may put the weights right.
+    pub(crate) fn advance_and(mut self, gradients: GradientsParams, hold: impl FnOnce(&mut Weights)) -> Self {
+        let gradients = match self.clip_norm {
+            Some(limit) => clipping::clip(gradients, &self.weights.parameters, limit),
+            None => gradients,
+        };
+        let rate = self.schedule.rate(self.step);
+        self.weights.parameters = self.optimizer.step(rate, self.weights.parameters, gradients);
+        hold(&mut self.weights);
+        self.step += 1;
+        if let Some(Average { decay, weights }) = &mut self.average {
+            let steps = self.step as f64;
+            let decay = decay.min((1.0 + steps) / (10.0 + steps));
+            weights.parameters = weights.parameters.towards(&self.weights.detached().parameters, 1.0 - decay);
+        }
+        self
+    }
+
+    /// Whether the validation loss of each epoch is to be known.
+    pub(crate) const fn watches(&self) -> bool {
+        self.patience.is_some()
+    }
+
+    /// Takes in the validation loss of [`Learner::current`] after an epoch; `None` if it is not finite.
+    pub(crate) fn look(&mut self, loss_nats: Option<f64>) {
+        if self.patience.as_mut().is_some_and(|patience| patience.look(loss_nats)) {
+            self.best = Some(self.current());
+        }
+    }
+
+    /// Whether the training is over: its steps are done, or patience is.
+    pub(crate) fn is_over(&self) -> bool {
+        self.step >= self.schedule.steps || self.patience.as_ref().is_some_and(Patience::is_over)
+    }
+
+    /// The weights to judge now, without gradients: their average where there is one.
+    pub(crate) fn current(&self) -> Weights {
+        self.average.as_ref().map_or_else(|| self.weights.detached(), |average| average.weights.clone())
+    }
+
+    /// What the training gave, without gradients: the weights of the best epoch where one was looked for.
+    pub(crate) fn result(&self) -> Weights {
+        self.best.clone().unwrap_or_else(|| self.current())
+    }
+
+    /// Everything that going on needs.
+    pub(crate) fn checkpoint(&self) -> Checkpoint {
+        let mut parts =
+            vec![(WEIGHTS, self.weights.parameters.to_bytes()), (OPTIMIZER, self.optimizer.to_bytes())];
+        parts.extend(self.average.as_ref().map(|average| (AVERAGE, average.weights.parameters.to_bytes())));
+        if let Some(patience) = &self.patience {
+            parts.push((PATIENCE, serde_json::to_vec(patience).expect("plain data")));
+        }
+        parts.extend(self.best.as_ref().map(|best| (BEST, best.parameters.to_bytes())));
+        let parts = parts.into_iter().map(|(name, bytes)| (name.to_owned(), bytes)).collect();
+        Checkpoint { step: self.step, parts }
+    }
+
+    /// The state of a checkpoint, put into a learner with the same settings.
+    ///
+    /// # Errors
+    /// What is wrong with the checkpoint.
+    pub(crate) fn restored(mut self, checkpoint: Checkpoint) -> Result<Self, String> {
+        let mut parts = checkpoint.parts;
+        let mut take = |name: &str| parts.remove(name).ok_or(format!("the checkpoint has no part `{name}`"));
+        self.step = checkpoint.step;
+        self.weights.parameters = self.weights.parameters.loaded(take(WEIGHTS)?)?;
+        self.optimizer = self.optimizer.loaded(take(OPTIMIZER)?)?;
+        if let Some(average) = &mut self.average {
+            average.weights.parameters = average.weights.parameters.clone().loaded(take(AVERAGE)?)?;
+        }
+        if self.patience.is_some() {
+            let patience = serde_json::from_slice(&take(PATIENCE)?).map_err(|error| error.to_string())?;
+            self.patience = Some(patience);
+            if let Ok(best) = take(BEST) {
+                let mut weights = self.weights.detached();
+                weights.parameters = weights.parameters.loaded(best)?;
+                self.best = Some(weights);
+            }
+        }
+        Ok(self)
+    }
+}
+
+/// What a finished training gave, read from its checkpoint into weights of the same shapes.
+///
+/// # Errors
+/// What is wrong with the checkpoint.
+pub(crate) fn result(mut like: Weights, checkpoint: Checkpoint) -> Result<Weights, String> {
+    let mut parts = checkpoint.parts;
+    let found = [BEST, AVERAGE, WEIGHTS].into_iter().find_map(|name| parts.remove(name));
+    like.parameters = like.parameters.loaded(found.ok_or("the checkpoint has no weights")?)?;
+    Ok(like)
+}

@@ -1,0 +1,181 @@
+//! What training minimizes: cross-entropy for classes, squared error for values, and the same against a teacher.
+
+use burn::tensor::activation::{log_softmax, softmax};
+use burn::tensor::{Int, Tensor};
+use kiln_kernels::cross_entropy;
+
+use crate::data::{BatchTargets, DataSet};
+use crate::training::class_weights::ClassWeights;
+
+/// The loss of outputs against the targets of their batch; `smoothing` and `weights` are for classes only.
+///
+/// # Shapes
+/// - `outputs`: `[batch, classes]`, or `[batch, values]`
+pub(crate) fn against_targets(
+    outputs: Tensor<2>,
+    targets: &BatchTargets,
+    smoothing: f64,
+    weights: &ClassWeights,
+) -> Tensor<1> {
+    match targets {
+        BatchTargets::Labels(labels) => match weights.of_examples(labels, &outputs.device()) {
+            None => cross_entropy(outputs, labels.clone(), smoothing),
+            Some(weights) => weighted_cross_entropy(outputs, labels, smoothing, weights),
+        },
+        BatchTargets::Values(values) => squared_error(outputs, values.clone()),
+    }
+}
+
+/// The loss of outputs against a teacher's, which gets no gradient. `targets` say what the outputs mean, and
+/// of which classes the examples are.
+pub(crate) fn against_teacher(
+    outputs: Tensor<2>,
+    teacher: Tensor<2>,
+    targets: &BatchTargets,
+    weights: &ClassWeights,
+) -> Tensor<1> {
+    match targets {
+        BatchTargets::Labels(labels) => {
+            let weights = weights.of_examples(labels, &outputs.device());
+            distillation(outputs, teacher, weights)
+        }
+        BatchTargets::Values(_) => squared_error(outputs, teacher.detach()),
+    }
+}
+
+/// The loss, on the training split, of a network that knows nothing but the shares of the classes, taken as
+/// equal, or the mean of the values over that split. Class weights have a mean of 1 there and do not change
+/// it.
+pub(crate) fn of_guessing(data: &DataSet) -> f64 {
+    if data.is_regression() { 1.0 } else { (data.targets().names().len() as f64).ln() }
+}
+
+/// Mean squared error over examples and values, each in deviations from its mean.
+fn squared_error(outputs: Tensor<2>, values: Tensor<2>) -> Tensor<1> {
+    let difference = outputs - values;
+    (difference.clone() * difference).mean()
+}
+
+/// Mean cross-entropy against a teacher's logits at temperature 1 (the gradient of the divergence from the teacher).
+/// The teacher gets no gradient.
+///
+/// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, section 3.3.
+fn distillation(logits: Tensor<2>, teacher: Tensor<2>, weights: Option<Tensor<2>>) -> Tensor<1> {
+    let targets = softmax(teacher.detach(), 1);
+    let likelihoods = (targets * log_softmax(logits, 1)).sum_dim(1);
+    match weights {
+        None => likelihoods.mean().neg(),
+        Some(weights) => (likelihoods * weights).mean().neg(),
+    }
+}
+
+/// Mean over the batch of the examples' cross-entropies, each times the weight of its class. The sum is
+/// divided by the number of examples, not by their weights: a step that is cut into batches has the gradient
+/// of the whole.
+///
+/// # Shapes
+/// - `logits`: `[batch, classes]`
+/// - `labels`: `[batch]`
+/// - `weights`: `[batch, 1]`
+fn weighted_cross_entropy(
+    logits: Tensor<2>,
+    labels: &Tensor<1, Int>,
+    smoothing: f64,
+    weights: Tensor<2>,
+) -> Tensor<1> {
+    let logs = log_softmax(logits, 1);
+    let picked = logs.clone().gather(1, labels.clone().unsqueeze_dim::<2>(1));
+    let each =
+        if smoothing > 0.0 { picked * (1.0 - smoothing) + logs.mean_dim(1) * smoothing } else { picked };
+    (each * weights).mean().neg()
+}
+
+/// The value of a one-element tensor.
+pub(crate) fn value(loss: &Tensor<1>) -> f64 {
+    f64::from(loss.clone().into_data().try_to_vec::<f32>().expect("a loss is single precision")[0])
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::Arc;
+
+    use burn::tensor::{Device, TensorData};
+
+    use super::*;
+
+    const LABELS: [i64; 3] = [0, 2, 0];
+
+    fn logits(device: &Device) -> Tensor<2> {
+        let values: Vec<f32> = vec![1.0, -0.5, 0.25, 0.0, 2.0, -1.0, 0.5, 0.5, 1.5];
+        Tensor::from_data(TensorData::new(values, [3, 3]), device)
+    }
+
+    fn labels(device: &Device) -> BatchTargets {
+        BatchTargets::Labels(Tensor::from_data(TensorData::new(LABELS.to_vec(), [3]), device))
+    }
+
+    fn weights(each: [f32; 3]) -> ClassWeights {
+        ClassWeights::Each(Arc::from(each))
+    }
+
+    fn rows(tensor: Tensor<2>) -> Vec<f64> {
+        let values: Vec<f32> = tensor.into_data().try_to_vec().unwrap();
+        values.into_iter().map(f64::from).collect()
+    }
+
+    fn probabilities(device: &Device) -> Vec<f64> {
+        rows(logits(device)).chunks(3).flat_map(shares).collect()
+    }
+
+    fn shares(row: &[f64]) -> Vec<f64> {
+        let sum: f64 = row.iter().map(|logit| logit.exp()).sum();
+        row.iter().map(|logit| logit.exp() / sum).collect()
+    }
+
+    #[test]
+    fn examples_count_by_the_weight_of_their_class_in_value_and_gradient() {
+        let device = Device::flex().autodiff();
+        let each = [0.5_f32, 7.0, 3.0];
+        for smoothing in [0.0, 0.3] {
+            let inputs = logits(&device).require_grad();
+            let loss = against_targets(inputs.clone(), &labels(&device), smoothing, &weights(each));
+            let found = value(&loss);
+            let gradient = rows(inputs.grad(&loss.backward()).unwrap());
+            let shares = probabilities(&device);
+            let mut expected = 0.0;
+            for (row, label) in LABELS.iter().enumerate() {
+                let weight = f64::from(each[*label as usize]);
+                for class in 0..3 {
+                    let is_label = f64::from(u8::from(class == *label as usize));
+                    let target = (1.0 - smoothing) * is_label + smoothing / 3.0;
+                    let share = shares[3 * row + class];
+                    expected -= weight * target * share.ln() / 3.0;
+                    let slope = weight * (share - target) / 3.0;
+                    let found = gradient[3 * row + class];
+                    assert!((found - slope).abs() < 1e-6, "{smoothing}: {found} is not {slope}");
+                }
+            }
+            assert!((found - expected).abs() < 1e-6, "{smoothing}: {found} is not {expected}");
+        }
+    }
+
+    #[test]
+    fn equal_weights_are_no_weights_and_a_teacher_is_weighed_too() {
+        let device = Device::flex();
+        let (plain, ones) = (ClassWeights::default(), weights([1.0; 3]));
+        let of =
+            |weights: &ClassWeights| value(&against_targets(logits(&device), &labels(&device), 0.1, weights));
+        assert!((of(&plain) - of(&ones)).abs() < 1e-6);
+        let teacher = || logits(&device).flip([1]);
+        let of = |weights: &ClassWeights| {
+            value(&against_teacher(logits(&device), teacher(), &labels(&device), weights))
+        };
+        assert!((of(&plain) - of(&ones)).abs() < 1e-6);
+        let (shares, taught) = (probabilities(&device), rows(softmax(teacher(), 1)));
+        let entropy =
+            |row: usize| -> f64 { (3 * row..3 * row + 3).map(|at| -taught[at] * shares[at].ln()).sum() };
+        let expected = (0.5 * entropy(0) + 3.0 * entropy(1) + 0.5 * entropy(2)) / 3.0;
+        let found = of(&weights([0.5, 7.0, 3.0]));
+        assert!((found - expected).abs() < 1e-6, "{found} is not {expected}");
+    }
+}

@@ -1,0 +1,21 @@
+//! Training: loss, optimizers, and all that a training goes on from after it was interrupted. It knows no
+//! studies.
+
+pub(crate) mod checkpoint;
+pub(crate) mod class_weights;
+pub(crate) mod clip_norm;
+mod clipping;
+mod fused_optimizer;
+#[cfg(feature = "cuda")]
+pub(crate) mod gradient_sum;
+pub(crate) mod learner;
+pub(crate) mod loss;
+pub(crate) mod milestones;
+pub(crate) mod one_network;
+mod optimizer;
+pub(crate) mod optimizer_settings;
+mod patience;
+mod pruning;
+mod schedule;
+pub(crate) mod settings;
+pub(crate) mod state;

@@ -1,0 +1,161 @@
+//! Training one stand-alone network.
+
+use burn::optim::{GradientsAccumulator, GradientsParams};
+use burn::tensor::Device;
+use kiln_search::{EvalError, Progress};
+use kiln_space::Architecture;
+
+use crate::data::{Batcher, DataSet};
+use crate::deploy::inference;
+use crate::network::executor;
+use crate::network::parameters::Parameters;
+use crate::network::plan::Plan;
+use crate::network::weights::Weights;
+use crate::training::learner::Learner;
+use crate::training::loss;
+use crate::training::pruning::Pruning;
+use crate::training::settings::TrainingSettings;
+use crate::training::state::{Kept, NetworkState};
+
+/// A mean loss beyond this many times that of guessing counts as divergence.
+const EXPLODED: f64 = 20.0;
+
+/// Why a training ended early.
+#[derive(Debug)]
+pub(crate) enum Stopped {
+    /// The user asked, or the environment is broken.
+    Ended(EvalError),
+    /// The loss is not finite or has exploded.
+    Diverged { epoch: u32, loss: f64 },
+}
+
+impl From<EvalError> for Stopped {
+    fn from(error: EvalError) -> Self {
+        Self::Ended(error)
+    }
+}
+
+/// What is trained, on what.
+pub(crate) struct Training<'a> {
+    pub(crate) architecture: &'a Architecture,
+    pub(crate) data: &'a DataSet,
+    pub(crate) examples: &'a [u32],
+    pub(crate) settings: &'a TrainingSettings,
+    pub(crate) seed: u64,
+    /// Training images that batch-norm statistics are taken from where the network is judged after an epoch.
+    pub(crate) calibration: usize,
+    /// Without autodiff; the training adds it.
+    pub(crate) device: &'a Device,
+}
+
+impl Training<'_> {
+    /// Trains `weights` (made on the device with autodiff) for the first `epochs` epochs of the schedule, and gives what is
+    /// to be judged, without gradients. A training that was interrupted goes on from its newest checkpoint in `kept`.
+    ///
+    /// # Panics
+    /// When the schedule has fewer epochs.
+    pub(crate) fn run(
+        &self,
+        weights: Weights,
+        epochs: u32,
+        kept: &mut Kept,
+        stage: &str,
+        progress: &dyn Progress,
+    ) -> Result<Weights, Stopped> {
+        let settings = self.settings;
+        let (per_epoch, of_step) = (settings.steps_per_epoch(self.examples.len()), settings.step_examples());
+        let batcher = Batcher::new(self.data, self.device.clone().autodiff(), self.seed);
+        let guessing = loss::of_guessing(self.data);
+        assert!(
+            epochs <= settings.epochs,
+            "nobody asks for {epochs} epochs of a schedule of {}",
+            settings.epochs
+        );
+        let total = u64::from(epochs) * per_epoch;
+        let fresh = NetworkState {
+            learner: Learner::new(weights, settings, self.examples.len(), self.device),
+            pruning: Pruning::new(self.architecture, settings.epochs),
+            loss: 0.0,
+        };
+        let mut state = kept.restored(fresh, total)?;
+        let mut order = (u64::MAX, Vec::new());
+        while state.learner.step < total && !state.learner.is_over() {
+            if progress.stop_requested() {
+                kept.save(&state)?;
+                return Err(EvalError::Interrupted.into());
+            }
+            let step = state.learner.step;
+            let (epoch, index) = (step / per_epoch, (step % per_epoch) as usize);
+            if order.0 != epoch {
+                order = (epoch, batcher.shuffled(self.examples, epoch));
+            }
+            let epoch = epoch as u32;
+            if index == 0 {
+                state.pruning.begin(epoch, &mut state.learner.weights);
+                state.loss = 0.0;
+            }
+            let from = index * of_step;
+            let examples = &order.1[from..(from + of_step).min(order.1.len())];
+            let (gradients, value) = self.gradients(&state.learner, &batcher, examples);
+            if !value.is_finite() {
+                return Err(Stopped::Diverged { epoch, loss: value });
+            }
+            state.loss += value;
+            if step.is_multiple_of(20) {
+                progress.report(stage, step, total, &format!("loss {value:.4}"));
+            }
+            state.learner = state.learner.advance_and(gradients, |weights| state.pruning.hold(weights));
+            if state.learner.step.is_multiple_of(per_epoch) {
+                let mean = state.loss / per_epoch as f64;
+                if mean > EXPLODED * guessing {
+                    return Err(Stopped::Diverged { epoch, loss: mean });
+                }
+                if state.learner.watches() {
+                    state.learner.look(self.validation_loss(&state.learner.current()));
+                }
+            }
+            if state.learner.step.is_multiple_of(settings.checkpoint_steps) {
+                kept.save(&state)?;
+            }
+        }
+        kept.end(&state);
+        progress.report(stage, total, total, "trained");
+        Ok(state.learner.result())
+    }
+
+    /// Gradients and loss of one step, averaged over its examples.
+    pub(crate) fn gradients(
+        &self,
+        learner: &Learner,
+        batcher: &Batcher<'_>,
+        examples: &[u32],
+    ) -> (GradientsParams, f64) {
+        let mut accumulator: GradientsAccumulator<Parameters> = GradientsAccumulator::new();
+        let mut sum = 0.0;
+        let plan = Plan::training(self.architecture);
+        for (index, piece) in self.settings.batches(examples).enumerate() {
+            let batch =
+                batcher.training(piece, learner.step * self.settings.accumulate as u64 + index as u64);
+            let weights = &learner.weights;
+            let outputs = executor::forward(&plan, self.architecture, weights, batch.images, &mut ());
+            let loss = loss::against_targets(
+                outputs,
+                &batch.targets,
+                self.settings.label_smoothing,
+                &self.settings.class_weights,
+            );
+            let share = piece.len() as f64 / examples.len() as f64;
+            let scaled = if piece.len() == examples.len() { loss.clone() } else { loss.clone() * share };
+            let gradients = GradientsParams::from_grads(scaled.backward(), &weights.parameters);
+            accumulator.accumulate(&weights.parameters, gradients);
+            // Asked for last: a GPU is waited for here.
+            sum += loss::value(&loss) * share;
+        }
+        (accumulator.grads(), sum)
+    }
+
+    /// Loss on the validation split; `None` if it is not finite.
+    fn validation_loss(&self, weights: &Weights) -> Option<f64> {
+        inference::validation_loss(self.architecture, weights, self.data, self.calibration, self.device)
+    }
+}

@@ -1,0 +1,196 @@
+//! State of the training of one network: what is learned, its zeros, the loss of the epoch so far; and where it is kept, so that
+//! a training which is interrupted goes on as if nothing had happened.
+
+use std::fs::{self, File};
+use std::io;
+use std::path::PathBuf;
+
+use kiln_search::EvalError;
+
+use crate::training::checkpoint::{self, Checkpoint, Checkpoints};
+use crate::training::learner::Learner;
+use crate::training::milestones::Milestones;
+use crate::training::pruning::Pruning;
+
+/// Name of the part that holds the epoch's loss.
+const LOSS: &str = "epoch loss";
+
+/// State of a training between two steps.
+pub(crate) struct NetworkState {
+    pub(crate) learner: Learner,
+    pub(crate) pruning: Pruning,
+    /// Sum of the losses of the epoch's steps so far.
+    pub(crate) loss: f64,
+}
+
+/// Where the checkpoints of a training are, and how far the training was at the last one. The folder belongs
+/// to this training alone, which holds it from the moment at which something is in it.
+pub(crate) struct Kept {
+    checkpoints: Checkpoints,
+    folder: PathBuf,
+    held: Option<File>,
+    saved: u64,
+    milestones: Option<Milestones>,
+}
+
+impl Kept {
+    /// The folder begins with `place` and ends with a hash of `identity`, which names all that the training
+    /// depends on.
+    pub(crate) fn new(place: PathBuf, identity: &str) -> Self {
+        let mut folder = place.into_os_string();
+        folder.push(&blake3::hash(identity.as_bytes()).to_hex()[..16]);
+        let folder = PathBuf::from(folder);
+        let checkpoints = Checkpoints::new(folder.clone(), identity);
+        Self { checkpoints, folder, held: None, saved: 0, milestones: None }
+    }
+
+    /// The same for a training that may begin where a shorter one of the same network ended.
+    pub(crate) fn beginning_at(self, milestones: Milestones) -> Self {
+        Self { milestones: Some(milestones), ..self }
+    }
+
+    /// The latest known state with at most `steps` steps: a checkpoint, or the state at which a shorter
+    /// training ended. `fresh` where there is none.
+    ///
+    /// # Errors
+    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when they cannot
+    /// be read, [`EvalError::Data`] when one is whole and yet does not fit.
+    pub(crate) fn restored(&mut self, fresh: NetworkState, steps: u64) -> Result<NetworkState, EvalError> {
+        if self.folder.exists() {
+            self.hold()?;
+        }
+        let own = self.checkpoints.latest(steps).map_err(|source| self.failed("read checkpoints", source))?;
+        let done = own.as_ref().map_or(0, |checkpoint| checkpoint.step);
+        let earlier = self.milestones.as_ref().and_then(|milestones| milestones.latest(steps));
+        let earlier = earlier.filter(|checkpoint| checkpoint.step > done);
+        let how =
+            if earlier.is_some() { "beginning where a shorter training ended," } else { "going on from" };
+        let Some(checkpoint) = earlier.or(own) else { return Ok(fresh) };
+        let step = checkpoint.step;
+        self.saved = step;
+        let state = fresh.restored(checkpoint);
+        let state = state.map_err(|problem| EvalError::Data { path: self.folder.clone(), problem })?;
+        tracing::info!("{}: {how} step {step}", self.folder.display());
+        Ok(state)
+    }
+
+    fn hold(&mut self) -> Result<(), EvalError> {
+        if self.held.is_none() {
+            self.held = Some(checkpoint::hold(&self.folder)?);
+        }
+        Ok(())
+    }
+
+    /// Writes a checkpoint, unless this state has been read from one or written.
+    ///
+    /// # Errors
+    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when it cannot be
+    /// written.
+    pub(crate) fn save(&mut self, state: &NetworkState) -> Result<(), EvalError> {
+        let step = state.learner.step;
+        if step != self.saved {
+            self.hold()?;
+            self.checkpoints.save(&state.checkpoint())?;
+            self.saved = step;
+        }
+        Ok(())
+    }
+
+    /// Takes in the state at which the training ended, for longer ones to begin with.
+    pub(crate) fn end(&self, state: &NetworkState) {
+        if let Some(milestones) = &self.milestones {
+            milestones.end(|| state.checkpoint());
+        }
+    }
+
+    /// Removes the checkpoints of a training that is over.
+    ///
+    /// # Errors
+    /// [`EvalError::File`] when they cannot be removed.
+    pub(crate) fn clear(self) -> Result<(), EvalError> {
+        // What is not held was never written.
+        if self.held.is_none() {
+            return Ok(());
+        }
+        match fs::remove_dir_all(&self.folder) {
+            Err(source) if source.kind() != io::ErrorKind::NotFound => {
+                Err(self.failed("remove checkpoints", source))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    fn failed(&self, action: &'static str, source: io::Error) -> EvalError {
+        EvalError::File { path: self.folder.clone(), action, source }
+    }
+}
+
+impl NetworkState {
+    fn checkpoint(&self) -> Checkpoint {
+        let mut checkpoint = self.learner.checkpoint();
+        checkpoint.parts.insert(LOSS.to_owned(), self.loss.to_le_bytes().to_vec());
+        checkpoint.parts.extend(self.pruning.parts());
+        checkpoint
+    }
+
+    /// The state of a checkpoint, put into one with the same settings.
+    fn restored(mut self, mut checkpoint: Checkpoint) -> Result<Self, String> {
+        let loss = checkpoint.parts.remove(LOSS).ok_or("the checkpoint has no loss")?;
+        let loss: [u8; 8] = loss.try_into().map_err(|_| "the loss is not a number".to_owned())?;
+        self.loss = f64::from_le_bytes(loss);
+        self.pruning.restore(&mut checkpoint.parts, &self.learner.weights)?;
+        self.learner = self.learner.restored(checkpoint)?;
+        Ok(self)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use burn::tensor::Device;
+    use kiln_space::{ArchitectureBuilder, ParameterKind, ParameterSpec, Shape};
+
+    use super::*;
+    use crate::network::weights::Weights;
+    use crate::training::optimizer_settings::OptimizerSettings;
+    use crate::training::settings::TrainingSettings;
+
+    /// The state of a small network after so many steps.
+    fn state(step: u64) -> NetworkState {
+        let mut b = ArchitectureBuilder::new(Shape::vector(3));
+        b.linear("head", b.input(), 2).unwrap();
+        let kind = ParameterKind::Linear { outputs: 2, inputs: 3, bias: true };
+        let specs = [ParameterSpec { key: "head".to_owned(), kind }];
+        let device = Device::flex();
+        let settings = TrainingSettings::plain(9, 2, OptimizerSettings::default());
+        let weights = Weights::initialize(&specs, step, &device.clone().autodiff());
+        let mut learner = Learner::new(weights, &settings, 20, &device);
+        learner.step = step;
+        NetworkState { learner, pruning: Pruning::new(&b.finish().unwrap(), 9), loss: 0.5 }
+    }
+
+    fn kept(folder: &std::path::Path, epochs: u32) -> Kept {
+        let milestones = Milestones::new(folder.join("milestones"), "a".to_owned(), epochs, 9);
+        Kept::new(folder.join("trial-"), &format!("a for {epochs} epochs")).beginning_at(milestones)
+    }
+
+    #[test]
+    fn the_latest_state_that_is_not_beyond_the_training_is_gone_on_with() {
+        let folder = tempfile::tempdir().unwrap();
+        let restored = |epochs: u32| {
+            let state = kept(folder.path(), epochs).restored(state(0), 10 * u64::from(epochs)).unwrap();
+            let weights = state.learner.weights.values("head.weight").data;
+            (state.learner.step, weights)
+        };
+        let weights = |step: u64| (step, state(step).learner.weights.values("head.weight").data);
+        assert_eq!(restored(3), weights(0));
+        kept(folder.path(), 1).end(&state(10));
+        assert_eq!((restored(1), restored(3)), (weights(10), weights(10)));
+        kept(folder.path(), 3).save(&state(7)).unwrap();
+        assert_eq!(restored(3), weights(10), "the shorter training was longer than what is kept of this one");
+        kept(folder.path(), 3).save(&state(17)).unwrap();
+        assert_eq!((restored(3), restored(9)), (weights(17), weights(10)));
+        // What a longer training left in this folder is not the state of a shorter one.
+        kept(folder.path(), 3).save(&state(60)).unwrap();
+        assert_eq!(restored(3), weights(17));
+    }
+}

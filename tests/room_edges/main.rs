@@ -1,0 +1,176 @@
+//! Which folder of a crate may use which, and that no two files use each other: held over the paths in the
+//! sources.
+
+#![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
+
+mod modules;
+mod tokens;
+
+use std::collections::{BTreeMap, BTreeSet};
+use std::path::Path;
+
+use modules::{Edge, Modules};
+
+/// What holds in the sources of a crate.
+struct Rules {
+    /// The folder of the sources.
+    sources: &'static str,
+    /// Its modules, each of which uses only those before it. Nothing is held if none are listed.
+    order: &'static [&'static str],
+    /// Whether no file uses itself by way of others.
+    has_no_circles: bool,
+}
+
+const RULES: [Rules; 3] = [
+    Rules {
+        sources: "evaluator/src",
+        order: &["seed", "devices", "data", "judging", "network", "deploy", "training", "evaluators"],
+        has_no_circles: true,
+    },
+    Rules { sources: "evaluator/kernels/src", order: &[], has_no_circles: false },
+    Rules { sources: "search/src", order: &[], has_no_circles: false },
+];
+
+impl Rules {
+    /// What does not hold, a line each.
+    fn broken(&self, modules: &Modules) -> Vec<String> {
+        let edges = modules.edges();
+        let mut broken = if self.order.is_empty() { Vec::new() } else { self.misplaced(modules, &edges) };
+        if self.has_no_circles {
+            broken.extend(circles(&edges));
+        }
+        broken
+    }
+
+    /// Modules without a place in the order, and uses against it.
+    fn misplaced(&self, modules: &Modules, edges: &BTreeSet<Edge>) -> Vec<String> {
+        let place = |file: &str| self.order.iter().position(|known| *known == room(file));
+        let rooms: BTreeSet<&str> = modules.files().filter(|file| *file != "lib.rs").map(room).collect();
+        let new = rooms.iter().filter(|room| !self.order.contains(room));
+        let new = new.map(|room| format!("`{room}` needs its place in the order"));
+        let gone = self.order.iter().filter(|known| !rooms.contains(*known));
+        let gone = gone.map(|known| format!("`{known}` is no longer there"));
+        let upwards = edges.iter().filter(|edge| place(&edge.from) < place(&edge.to));
+        let upwards = upwards.map(|Edge { from, to, item }| {
+            format!("{from} must not use `{item}` of {to}: `{}` comes after `{}`", room(to), room(from))
+        });
+        new.chain(gone).chain(upwards).collect()
+    }
+}
+
+/// The module of the crate that a file belongs to.
+fn room(file: &str) -> &str {
+    file.split('/').next().unwrap_or(file).trim_end_matches(".rs")
+}
+
+/// Every use that is part of a circle.
+fn circles(edges: &BTreeSet<Edge>) -> Vec<String> {
+    let mut uses: BTreeMap<&str, BTreeSet<&str>> = BTreeMap::new();
+    for Edge { from, to, .. } in edges {
+        uses.entry(from).or_default().insert(to);
+    }
+    let reached: BTreeMap<&str, BTreeSet<&str>> =
+        uses.keys().map(|file| (*file, reached(file, &uses))).collect();
+    let leads = |from: &str, to: &str| reached.get(from).is_some_and(|files| files.contains(to));
+    let circular = edges.iter().filter(|edge| leads(&edge.to, &edge.from));
+    circular.map(|Edge { from, to, item }| format!("{from} -> {to} (`{item}`) is part of a circle")).collect()
+}
+
+/// All files that a file uses, itself or by way of others.
+fn reached<'a>(file: &str, uses: &BTreeMap<&'a str, BTreeSet<&'a str>>) -> BTreeSet<&'a str> {
+    let mut reached = BTreeSet::new();
+    let mut open = vec![file];
+    while let Some(file) = open.pop() {
+        for used in uses.get(file).into_iter().flatten() {
+            if reached.insert(*used) {
+                open.push(used);
+            }
+        }
+    }
+    reached
+}
+
+#[test]
+fn folders_keep_their_order_and_files_make_no_circles() {
+    let mut broken = Vec::new();
+    for rules in &RULES {
+        let modules = Modules::read(&Path::new(env!("CARGO_MANIFEST_DIR")).join(rules.sources));
+        assert!(
+            modules.files().count() > 20 && modules.edges().len() > 50,
+            "{}: sources are read",
+            rules.sources
+        );
+        broken.extend(rules.broken(&modules).into_iter().map(|what| format!("{}: {what}", rules.sources)));
+    }
+    assert!(broken.is_empty(), "{}", broken.join("\n"));
+}
+
+/// What breaks the rules of a made-up crate with two folders.
+fn broken(sources: &[(&str, &str)]) -> Vec<String> {
+    let rules = Rules { sources: "", order: &["low", "high"], has_no_circles: true };
+    rules.broken(&Modules::of([LIB].iter().chain(sources).copied()))
+}
+
+const LIB: (&str, &str) = ("lib.rs", "mod high;\nmod low;\npub use low::Stone;");
+const LOW: (&str, &str) = ("low/mod.rs", "mod stone;\nmod wall;\npub(crate) use stone::Stone;");
+const STONE: (&str, &str) =
+    ("low/stone.rs", "pub(crate) struct Stone;\nimpl Stone { fn new() -> Self { Self } }");
+const HIGH: (&str, &str) = ("high.rs", "use crate::low::Stone;\nfn roof() { Stone::new(); }");
+
+#[test]
+fn a_crate_in_order_breaks_nothing() {
+    // The wall uses what its parent only passes on, so it does not use its parent.
+    let wall = ("low/wall.rs", "use super::Stone;\nstruct Wall(Stone);");
+    assert_eq!(broken(&[LOW, STONE, wall, HIGH]), [""; 0]);
+}
+
+#[test]
+fn uses_against_the_order_are_found_however_they_are_written() {
+    let expected = "low/wall.rs must not use `roof` of high.rs: `high` comes after `low`";
+    for wall in [
+        "use crate::high::roof;",
+        "use crate::{high::{self, roof as top}, low::Stone};",
+        "use crate::high;\nfn build() { high::roof() }",
+        "fn build() { vec![super::super::high::roof()]; }",
+        "use crate::high::*;\nfn build() { roof() }",
+        "fn build() { let (quote, lifetime) = ('\"', &'static str); crate::high::roof() }",
+    ] {
+        assert_eq!(broken(&[LOW, STONE, ("low/wall.rs", wall), HIGH]), [expected], "{wall}");
+    }
+}
+
+#[test]
+fn circles_are_found_also_by_way_of_a_parent() {
+    let wall = ("low/wall.rs", "use super::stone::Stone;\npub(super) struct Wall(Stone);");
+    let stone = ("low/stone.rs", "pub(crate) struct Stone;\nfn build() { super::wall::Wall; }");
+    let expected = [
+        "low/stone.rs -> low/wall.rs (`Wall`) is part of a circle",
+        "low/wall.rs -> low/stone.rs (`Stone`) is part of a circle",
+    ];
+    assert_eq!(broken(&[LOW, stone, wall, HIGH]), expected);
+    // Here the parent defines what its child uses, and uses the child.
+    let low = ("low/mod.rs", "mod stone;\npub(crate) use stone::Stone;\npub(crate) fn lay(stone: Stone) {}");
+    let stone = ("low/stone.rs", "pub(crate) struct Stone;\nfn build() { super::lay(Stone) }");
+    let expected = [
+        "low/mod.rs -> low/stone.rs (`Stone`) is part of a circle",
+        "low/stone.rs -> low/mod.rs (`lay`) is part of a circle",
+    ];
+    assert_eq!(broken(&[low, stone, HIGH]), expected);
+}
+
+#[test]
+fn comments_texts_tests_and_other_crates_are_not_uses() {
+    let wall = "//! [`roof`](crate::high::roof)\n/* /* crate::high::roof */ */\nuse high::roof;\n\
+                const TEXT: &str = \"\\\" crate::high::roof\";\nconst RAW: &str = r#\"\" crate::high::roof\"#;\n\
+                #[cfg(test)]\nuse crate::high::{roof};\n#[cfg(test)]\nmod tests { use crate::high::roof; }\n\
+                #[cfg(test)]\nmod testing;";
+    let testing = ("low/wall/testing.rs", "use crate::high::roof;");
+    assert_eq!(broken(&[LOW, STONE, ("low/wall.rs", wall), testing, HIGH]), [""; 0]);
+}
+
+#[test]
+fn folders_without_a_place_and_places_without_a_folder_are_found() {
+    let cellar = ("cellar.rs", "");
+    let expected = ["`cellar` needs its place in the order", "`high` is no longer there"];
+    assert_eq!(broken(&[LOW, STONE, ("low/wall.rs", ""), cellar]), expected);
+}
