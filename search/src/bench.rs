@@ -28,7 +28,7 @@ pub use self::choice::StrategyChoice;
 pub use self::compare::{CompareSettings, compare};
 pub use self::comparison::{Comparison, DenoisedReport, StrategyResult};
 pub use self::curve::Curve;
-pub use self::error::BenchError;
+pub use self::error::{BenchError, ChoiceFault};
 pub use self::functions::{Function, FunctionSettings};
 pub use self::hardware::HardwareSettings;
 pub use self::journaled::Journaled;

@@ -1,12 +1,17 @@
 //! What stops a study, or keeps it from starting.
 
+mod faults;
+mod journal_line;
+
 use std::fmt;
 use std::io;
 use std::path::{Path, PathBuf};
 
-use kiln_space::{Genotype, SettingsError, SpaceError};
+use kiln_space::{Genotype, SettingsError};
 use thiserror::Error;
 
+pub use self::faults::{Contradiction, ProposalFault, StoreDamage, Unfinishable};
+pub use self::journal_line::{ChainBreak, Implausible, LineDamage};
 use crate::contracts::{EvalError, SupernetHealth};
 use crate::domain::Rejections;
 use crate::trials::objectives::UnknownObjective;
@@ -118,7 +123,7 @@ pub enum StudyError {
         /// Folder of the store.
         path: PathBuf,
         /// What is wrong with the store.
-        damage: String,
+        damage: StoreDamage,
         /// Why it cannot be removed.
         source: io::Error,
     },
@@ -178,7 +183,7 @@ pub enum StudyError {
     },
     /// A line of a journal is not what was written.
     #[error(
-        "{}:{line}: damaged ({problem}); restore the file from a copy, or cut it before this line and run \
+        "{}:{line}: damaged ({damage}); restore the file from a copy, or cut it before this line and run \
          the study again, which goes on from there", path.display()
     )]
     JournalLine {
@@ -187,7 +192,7 @@ pub enum StudyError {
         /// Line, from 1.
         line: u64,
         /// What is wrong with it.
-        problem: String,
+        damage: LineDamage,
     },
     /// A record was written by a newer version of this program.
     #[error("{}: written in version {version} of its format, which this program does not know; use a newer one", path.display())]
@@ -337,12 +342,12 @@ pub enum StudyError {
         path: PathBuf,
     },
     /// A trial that is not there, or failed, cannot be finished.
-    #[error("trial {trial} cannot be finished: {problem}")]
+    #[error("trial {trial} cannot be finished: {reason}")]
     NotATrial {
         /// The trial.
         trial: TrialId,
-        /// What is wrong with it.
-        problem: String,
+        /// Why.
+        reason: Unfinishable,
     },
     /// The evaluator trains nothing.
     #[error("the evaluator of this study trains no networks, so that none can be finished")]
@@ -350,23 +355,6 @@ pub enum StudyError {
     /// The environment of the evaluator is broken.
     #[error(transparent)]
     Eval(#[from] EvalError),
-}
-
-/// Which law a proposal breaks.
-#[derive(Clone, Debug, PartialEq, Error)]
-pub enum ProposalFault {
-    /// It is not a genotype of the space.
-    #[error("not in the space: {0}")]
-    Stranger(SpaceError),
-    /// Another genotype stands for the same network.
-    #[error("not canonical")]
-    NotCanonical,
-    /// It breaks a constraint.
-    #[error("infeasible: it exceeds the constraints by {violation} of their limits")]
-    Infeasible {
-        /// Sum of the relative excesses.
-        violation: f64,
-    },
 }
 
 impl From<UnknownObjective> for StudyError {

@@ -24,7 +24,7 @@ use kiln_space::SearchSpace;
 pub use self::effort::{Rung, Spent};
 pub use self::front::{FrontEntry, study_front};
 use self::log::Log;
-pub use self::panics::{catch as catch_panic, overhear as overhear_panics};
+pub use self::panics::{Panicked, catch as catch_panic, overhear as overhear_panics};
 pub use self::settings::{MAX_HOURS, StudySettings};
 pub use self::summary::{Status, Summary};
 use crate::contracts::{EvalError, Evaluator, Event, Finisher, Observer, SearchEnd, Strategy};

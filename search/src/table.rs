@@ -11,7 +11,7 @@ use std::path::{Path, PathBuf};
 use kiln_space::{Genotype, Settings};
 
 pub(crate) use self::columns::Columns;
-pub use self::error::TableError;
+pub use self::error::{CsvFault, TableError};
 pub use self::settings::{Direction, KeyFormat};
 
 use self::settings::TableSettings;

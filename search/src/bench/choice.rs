@@ -3,7 +3,7 @@
 use kiln_space::Settings;
 use serde_json::{Map, Value};
 
-use super::error::BenchError;
+use super::error::{BenchError, ChoiceFault};
 use crate::contracts::Strategy;
 use crate::registry::StrategyRegistry;
 
@@ -24,14 +24,14 @@ impl StrategyChoice {
     pub fn parse(text: &str) -> Result<Self, BenchError> {
         let text = text.trim();
         let (name, table) = text.split_once(':').unwrap_or((text, "{}"));
-        let refuse = |problem: String| BenchError::Strategy { text: text.to_owned(), problem };
+        let refuse = |fault| BenchError::Strategy { text: text.to_owned(), fault };
         if name.is_empty() {
-            return Err(refuse("the name is missing".to_owned()));
+            return Err(refuse(ChoiceFault::NoName));
         }
         match serde_json::from_str(table) {
             Ok(Value::Object(table)) => Ok(Self::new(text, name, table)),
-            Ok(_) => Err(refuse("settings are a JSON object".to_owned())),
-            Err(error) => Err(refuse(format!("settings are not JSON: {error}"))),
+            Ok(_) => Err(refuse(ChoiceFault::NotAnObject)),
+            Err(error) => Err(refuse(ChoiceFault::NotJson(error))),
         }
     }
 

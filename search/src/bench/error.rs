@@ -17,12 +17,12 @@ pub enum BenchError {
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// A strategy is not written as it must be.
-    #[error("strategy `{text}`: {problem}; write `NAME` or `NAME:{{\"setting\": value}}`")]
+    #[error("strategy `{text}`: {fault}; write `NAME` or `NAME:{{\"setting\": value}}`")]
     Strategy {
         /// What was written.
         text: String,
         /// What is wrong with it.
-        problem: String,
+        fault: ChoiceFault,
     },
     /// A number that was asked for is impossible.
     #[error("`{name}` is {found}, expected {expected}")]
@@ -87,4 +87,18 @@ pub enum BenchError {
         /// Its unit.
         unit: &'static str,
     },
+}
+
+/// What is wrong with a strategy as it was written.
+#[derive(Debug, Error)]
+pub enum ChoiceFault {
+    /// Nothing stands before the settings.
+    #[error("the name is missing")]
+    NoName,
+    /// The settings are JSON, but no object.
+    #[error("settings are a JSON object")]
+    NotAnObject,
+    /// The settings are not JSON.
+    #[error("settings are not JSON: {0}")]
+    NotJson(serde_json::Error),
 }

@@ -13,11 +13,24 @@ pub(super) struct Flight<'a> {
     problem: &'a Problem,
     /// Answers that have been paid for.
     known: BTreeMap<(Genotype, Fidelity), Answer>,
-    /// With the time when each ends.
-    running: Vec<(f64, TrialId, Proposal, Answer)>,
+    running: Vec<Running>,
     now: f64,
     /// What all evaluations that have begun cost.
     committed: f64,
+}
+
+/// An evaluation that goes on.
+struct Running {
+    /// When it ends.
+    end: f64,
+    evaluated: Evaluated,
+}
+
+/// An evaluation that has ended.
+pub(super) struct Evaluated {
+    pub(super) id: TrialId,
+    pub(super) proposal: Proposal,
+    pub(super) answer: Answer,
 }
 
 impl<'a> Flight<'a> {
@@ -44,17 +57,20 @@ impl<'a> Flight<'a> {
             self.known.insert(key, answer.clone());
             answer
         };
-        self.running.push((self.now + answer.cost, id, proposal, answer));
+        let end = self.now + answer.cost;
+        self.running.push(Running { end, evaluated: Evaluated { id, proposal, answer } });
         Ok(true)
     }
 
     /// The evaluation that ends next, the earliest asked among equals; time goes on to that end.
-    pub(super) fn next(&mut self) -> Option<(TrialId, Proposal, Answer)> {
+    pub(super) fn next(&mut self) -> Option<Evaluated> {
         let ends = self.running.iter().enumerate();
-        let (next, _) = ends.min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))?;
-        let (end, id, proposal, answer) = self.running.remove(next);
+        let order =
+            |a: &Running, b: &Running| a.end.total_cmp(&b.end).then(a.evaluated.id.cmp(&b.evaluated.id));
+        let (next, _) = ends.min_by(|(_, a), (_, b)| order(a, b))?;
+        let Running { end, evaluated } = self.running.remove(next);
         self.now = end;
-        Some((id, proposal, answer))
+        Some(evaluated)
     }
 
     /// Evaluations going on.

@@ -4,7 +4,7 @@ use std::sync::Arc;
 use std::time::Instant;
 
 use super::error::BenchError;
-use super::flight::Flight;
+use super::flight::{Evaluated, Flight};
 use super::problem::{Answer, Goal, Problem};
 use super::track::Track;
 use crate::contracts::{Ask, Strategy};
@@ -91,7 +91,7 @@ pub fn run(
                 Ask::Wait => break,
             }
         }
-        let Some((id, proposal, answer)) = flight.next() else { break };
+        let Some(Evaluated { id, proposal, answer }) = flight.next() else { break };
         spent += answer.cost;
         if proposal.fidelity == Fidelity::Full && track.add(&answer.objectives, answer.report) {
             improvements.push((spent, track.regret()));

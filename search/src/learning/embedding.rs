@@ -106,25 +106,34 @@ impl Embedder {
     }
 }
 
+/// Mean and variance of a column over the sample.
+struct Spread {
+    index: usize,
+    mean: f64,
+    variance: f64,
+}
+
 impl Scaling {
     fn fit(sample: &[&Block]) -> Self {
         let width = sample.iter().map(|block| block.values.len()).max().unwrap_or(0);
         let mixed = sample.iter().any(|block| block.mixed);
         let n = sample.len().max(1) as f64;
-        let mut columns: Vec<(usize, f64, f64)> = (0..width)
+        let mut spreads: Vec<Spread> = (0..width)
             .map(|index| {
                 let values = || sample.iter().map(|block| block.values.get(index).copied().unwrap_or(0.0));
                 let mean = values().sum::<f64>() / n;
-                (index, mean, values().map(|value| (value - mean).powi(2)).sum::<f64>() / n)
+                let variance = values().map(|value| (value - mean).powi(2)).sum::<f64>() / n;
+                Spread { index, mean, variance }
             })
             .collect();
-        columns.retain(|(_, _, variance)| *variance > f64::EPSILON);
-        let (count, total) = (columns.len() as f64, columns.iter().map(|column| column.2).sum::<f64>());
-        let column = |(index, mean, variance): (usize, f64, f64)| {
+        spreads.retain(|spread| spread.variance > f64::EPSILON);
+        let total = spreads.iter().map(|spread| spread.variance).sum::<f64>();
+        let count = spreads.len() as f64;
+        let column = |Spread { index, mean, variance }| {
             let factor = if mixed { (variance * count).sqrt().recip() } else { total.sqrt().recip() };
             Column { index, mean, factor, limit: FARTHEST * variance.sqrt() * factor }
         };
-        Self { columns: columns.into_iter().map(column).collect() }
+        Self { columns: spreads.into_iter().map(column).collect() }
     }
 
     /// Appends the scaled values; a column without a value stands at its mean.

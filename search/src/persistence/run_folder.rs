@@ -16,7 +16,7 @@ use kiln_files::FileError;
 
 pub use self::held::hold_folder;
 pub(crate) use self::journal_lock::hold_journal;
-use self::kept_config::{difference, parse};
+use self::kept_config::{Difference, difference, parse};
 use self::lock::Lock;
 pub use self::paths::{RunPaths, check_study_name};
 use self::place::Held;
@@ -54,7 +54,7 @@ impl RunFolder {
         match kept_config::read(&paths.config())? {
             Some(kept) => {
                 let before = parse(&paths.config(), &kept.text)?;
-                if let Some((key, before, after)) = difference("", &before, &now, free) {
+                if let Some(Difference { key, before, after }) = difference("", &before, &now, free) {
                     let path = paths.config();
                     if kept.is_changed {
                         let problem = format!(

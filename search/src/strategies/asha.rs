@@ -35,6 +35,13 @@ struct Asha {
     running: BTreeSet<(Genotype, Fidelity)>,
 }
 
+/// A genotype for a rung.
+struct Next {
+    rung: usize,
+    genotype: Genotype,
+    origin: Origin,
+}
+
 impl Asha {
     fn new(rungs: Rungs) -> Self {
         let count = rungs.count();
@@ -48,7 +55,7 @@ impl Asha {
     }
 
     /// The best that may go on, from the highest rung down.
-    fn promotion(&mut self) -> Option<(usize, Genotype, Origin)> {
+    fn promotion(&mut self) -> Option<Next> {
         for rung in (0..self.rungs.count() - 1).rev() {
             let may = self.told[rung].len() / self.rungs.reduction;
             if may <= self.promoted[rung].len() {
@@ -64,7 +71,7 @@ impl Asha {
                     return self.promotion();
                 }
                 let origin = Origin::of("promotion", vec![id]);
-                return Some((rung + 1, genotype, origin));
+                return Some(Next { rung: rung + 1, genotype, origin });
             }
         }
         None
@@ -116,10 +123,9 @@ impl Strategy for Asha {
     }
 
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        let random = || Origin::of("random", Vec::new());
-        let next = self.promotion();
-        let next = next.or_else(|| self.unseen.sample(domain, rng).map(|genotype| (0, genotype, random())));
-        let Some((rung, genotype, origin)) = next else {
+        let random = |genotype| Next { rung: 0, genotype, origin: Origin::of("random", Vec::new()) };
+        let next = self.promotion().or_else(|| self.unseen.sample(domain, rng).map(random));
+        let Some(Next { rung, genotype, origin }) = next else {
             return if self.running.is_empty() { Ask::Done } else { Ask::Wait };
         };
         self.unseen.insert(&genotype);

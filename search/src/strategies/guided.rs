@@ -17,7 +17,7 @@ use rand::Rng;
 pub(super) use self::design::Beginning;
 use self::design::Design;
 pub(super) use self::groups::Groups;
-use self::history::History;
+use self::history::{Found, History};
 use super::surrogate::{Acquisition, Candidates, Features, Model, Parents, Surrogate};
 use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
@@ -69,7 +69,7 @@ struct Guided {
 
 impl Guided {
     /// One of the first trials, `None` where they are to be random.
-    fn designed(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Features, Origin)> {
+    fn designed(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Found> {
         if self.guide.design == Beginning::Random {
             return None;
         }
@@ -77,11 +77,11 @@ impl Guided {
         let is_known = |genotype: &Genotype| unseen.is_known(genotype);
         let genotype = self.design.next(self.guide.initial, is_known, (domain, embedder), rng)?;
         let features = Features::of(&genotype, embedder, domain);
-        Some((genotype, features, Origin::of("design", Vec::new())))
+        Some(Found { genotype, features, origin: Origin::of("design", Vec::new()) })
     }
 
     /// The proposal of the model, `None` without a candidate.
-    fn guided(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Features, Origin)> {
+    fn guided(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Found> {
         let known = self.history.learn(domain, rng);
         let change = self.model.update(known.told, known.order, domain, rng);
         self.candidates.follow(change);
@@ -101,7 +101,7 @@ impl Guided {
         let (best, _) = lowest[cluster]?;
         let chosen = self.candidates.take(best);
         let origin = Origin { cluster: self.groups.are_several().then_some(cluster), ..chosen.origin };
-        Some((chosen.genotype, chosen.features, origin))
+        Some(Found { genotype: chosen.genotype, features: chosen.features, origin })
     }
 }
 

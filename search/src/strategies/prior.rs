@@ -75,7 +75,7 @@ pub(crate) fn before(
             return Err(SettingsError::value(settings.key("transfer.count"), count, "1 to 100000"));
         }
         let refuse = |problem| SettingsError { key: settings.key("transfer.journal"), problem };
-        let ranked = ranked(&journal).map_err(refuse)?;
+        let ranked = ranked(&journal).map_err(|error| refuse(error.said()))?;
         if ranked.is_empty() {
             return Err(refuse(format!("{}: no trial in it was measured", journal.display())));
         }

@@ -8,7 +8,7 @@ use kiln_files::{Content, WholeFolder, make_folder, optional};
 
 use super::log::Log;
 use crate::contracts::{EvalError, Event, Finished, Finisher, Progress};
-use crate::error::StudyError;
+use crate::error::{StudyError, Unfinishable};
 use crate::persistence::{RunPaths, StudyRecord, check_held};
 use crate::trials::{Outcome, Trial, TrialId};
 
@@ -102,14 +102,12 @@ fn remove(folder: &Path) -> Result<(), StudyError> {
 /// The trials of these ids, which must be there and measured.
 pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a Trial>, StudyError> {
     let named = |id: &TrialId| {
-        let refuse = |problem: String| StudyError::NotATrial { trial: *id, problem };
+        let refuse = |reason| StudyError::NotATrial { trial: *id, reason };
         let trial = trials.iter().find(|trial| trial.id == *id);
-        let trial = trial.ok_or_else(|| {
-            refuse(format!("the study has {} trials, and it is none of them", trials.len()))
-        })?;
+        let trial = trial.ok_or_else(|| refuse(Unfinishable::Unknown { trials: trials.len() }))?;
         match &trial.outcome {
             Outcome::Measured(_) => Ok(trial),
-            Outcome::Failed { reason, .. } => Err(refuse(format!("it failed in the search ({reason})"))),
+            Outcome::Failed { reason, .. } => Err(refuse(Unfinishable::Failed { reason: reason.clone() })),
         }
     };
     ids.iter().map(named).collect()

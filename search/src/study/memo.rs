@@ -1,7 +1,6 @@
 //! The store as the study uses it: opened, held against the journal, and completed from it where it lacks something.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -9,9 +8,9 @@ use kiln_space::Genotype;
 
 use super::log::Log;
 use super::panics;
-use crate::error::StudyError;
+use crate::error::{Contradiction, StoreDamage, StudyError};
 use crate::persistence::{JournaledTrial, Key, SledStore, Store, StudyRecord};
-use crate::trials::{Fidelity, Outcome, Proposal, TrialId};
+use crate::trials::{Fidelity, Outcome, Proposal};
 
 /// The store, holding every answer of the journal: `given`, or the one in the folder `path`, which is rebuilt when it
 /// cannot be read or says something else than a line of the journal whose check holds.
@@ -25,9 +24,9 @@ pub(super) fn open(
     let answers = Answers::new(fingerprint, record)?;
     if let Some(store) = given {
         let compared = answers.look_up(store.as_ref())?;
-        for contradiction in &compared.contradictions {
-            contradiction.check(path)?;
-            log.warn(format!("the store {contradiction}; it takes over the journal's"))?;
+        for found in &compared.contradictions {
+            found.check(path)?;
+            log.warn(format!("the store {}; it takes over the journal's", found.contradiction))?;
         }
         compared.complete(store.as_ref(), &answers, log)?;
         return Ok(store);
@@ -38,45 +37,35 @@ pub(super) fn open(
         let compared = answers.compare(store.as_ref())?;
         Ok((store, compared))
     });
-    let problem = match opened {
+    let damage = match opened {
         Ok((store, compared)) => {
-            for contradiction in &compared.contradictions {
-                contradiction.check(path)?;
+            for found in &compared.contradictions {
+                found.check(path)?;
             }
             match compared.contradictions.first() {
                 None => {
                     compared.complete(store.as_ref(), &answers, log)?;
                     return Ok(store);
                 }
-                Some(contradiction) => format!("the store is damaged: it {contradiction}"),
+                Some(first) => StoreDamage::Contradicts(first.contradiction.clone()),
             }
         }
         Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) if is_old => {
-            format!("the store could not be read ({})", chain(&error))
+            StoreDamage::Unreadable(error.into())
         }
         Err(error) => return Err(error),
     };
-    remove(path, &problem)?;
-    // Where a new one fails too, the old one was perhaps whole: both reasons are told.
-    let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {problem}"))?;
-    let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
-    log.warn(format!("{problem}; rebuilt from the journal with {restored} outcomes"))?;
-    Ok(store)
-}
-
-/// Removes a store that is damaged so.
-fn remove(path: &Path, damage: &str) -> Result<(), StudyError> {
+    let said = damage.to_string();
     fs::remove_dir_all(path).map_err(|source| StudyError::Unmended {
         path: path.to_owned(),
-        damage: damage.to_owned(),
+        damage,
         source,
-    })
-}
-
-/// An error with what led to it.
-fn chain(error: &StudyError) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    })?;
+    // Where a new one fails too, the old one was perhaps whole: both reasons are told.
+    let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {said}"))?;
+    let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
+    log.warn(format!("{said}; rebuilt from the journal with {restored} outcomes"))?;
+    Ok(store)
 }
 
 /// The key of a proposal.
@@ -97,7 +86,7 @@ fn open_sled(path: &Path) -> Result<Box<dyn Store>, StudyError> {
     // sled panics on some kinds of damage.
     match panics::catch(|| SledStore::open(path)) {
         Ok(opened) => Ok(Box::new(opened?)),
-        Err(reason) => Err(StudyError::Store { path: path.to_owned(), source: reason.into() }),
+        Err(panic) => Err(StudyError::Store { path: path.to_owned(), source: panic.into() }),
     }
 }
 
@@ -118,17 +107,15 @@ struct Answers<'a> {
 struct Compared<'a> {
     /// What both know.
     found: BTreeSet<Asked<'a>>,
-    contradictions: Vec<Contradiction>,
+    contradictions: Vec<Found>,
     /// Answers that the journal lacks, where they were looked for.
     unknown: u64,
 }
 
-/// A store that says something else than the journal.
-struct Contradiction {
-    trial: TrialId,
+/// A contradiction, and whether the journal's line has a check.
+struct Found {
+    contradiction: Contradiction,
     checked: bool,
-    journal: String,
-    store: String,
 }
 
 impl<'a> Answers<'a> {
@@ -193,12 +180,9 @@ impl<'a> Compared<'a> {
         if *outcome == answer.trial.outcome {
             self.found.insert(asked(answer));
         } else {
-            self.contradictions.push(Contradiction {
-                trial: answer.trial.id,
-                checked: answer.checked,
-                journal: said(&answer.trial.outcome),
-                store: said(outcome),
-            });
+            let (journal, store) = (said(&answer.trial.outcome), said(outcome));
+            let contradiction = Contradiction { trial: answer.trial.id, journal, store };
+            self.contradictions.push(Found { contradiction, checked: answer.checked });
         }
     }
 
@@ -219,25 +203,14 @@ impl<'a> Compared<'a> {
     }
 }
 
-impl Contradiction {
+impl Found {
     /// Without a check on the journal's line, nobody knows which of them is right.
     fn check(&self, store: &Path) -> Result<(), StudyError> {
         if self.checked {
             return Ok(());
         }
-        Err(StudyError::Contradiction {
-            path: store.to_owned(),
-            trial: self.trial,
-            journal: self.journal.clone(),
-            store: self.store.clone(),
-        })
-    }
-}
-
-impl std::fmt::Display for Contradiction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { trial, journal, store, .. } = self;
-        write!(f, "says `{store}` of trial {trial}, and the journal, whose check holds, says `{journal}`")
+        let Contradiction { trial, journal, store: found } = self.contradiction.clone();
+        Err(StudyError::Contradiction { path: store.to_owned(), trial, journal, store: found })
     }
 }
 

@@ -9,20 +9,28 @@ thread_local! {
     static CATCHING: Cell<bool> = const { Cell::new(false) };
 }
 
+/// A panic, caught.
+#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{message}")]
+pub struct Panicked {
+    /// What the panic said.
+    pub message: String,
+}
+
 /// What panics on any thread say, while somebody listens.
 static OVERHEARD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
 /// Runs `work`; a panic in it is not printed but gives its message. It goes to the log with its place.
 ///
 /// # Errors
-/// The message of the panic.
-pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, String> {
+/// [`Panicked`] with the message of the panic.
+pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     keep_quiet_while_catching();
     CATCHING.set(true);
     // What an evaluator shares between evaluations is its own to keep whole: it is told so in its contract.
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     CATCHING.set(false);
-    result.map_err(|payload| message(payload.as_ref()))
+    result.map_err(|payload| Panicked { message: message(payload.as_ref()) })
 }
 
 /// Runs `work`, and gives the message of the first panic meanwhile on a thread that does not catch its own, if there was one. Such
@@ -69,12 +77,12 @@ mod tests {
 
     #[test]
     fn a_panic_gives_its_message() {
+        let message = |caught: Result<(), Panicked>| caught.unwrap_err().message;
         assert_eq!(catch(|| 1), Ok(1));
         let number = 7;
-        assert_eq!(catch(|| panic!("number {number}")), Err::<(), _>("number 7".to_owned()));
-        assert_eq!(catch(|| panic!("plain")), Err::<(), _>("plain".to_owned()));
-        let odd: Result<(), _> = catch(|| panic::panic_any(3));
-        assert_eq!(odd, Err("a panic without a message".to_owned()));
+        assert_eq!(message(catch(|| panic!("number {number}"))), "number 7");
+        assert_eq!(message(catch(|| panic!("plain"))), "plain");
+        assert_eq!(message(catch(|| panic::panic_any(3))), "a panic without a message");
     }
 
     #[test]

@@ -58,5 +58,5 @@ fn evaluate(evaluator: &dyn Evaluator, job: &Job) -> Result<Outcome, EvalError> 
         seed: job.seed,
     };
     panics::catch(|| evaluator.evaluate(&request))
-        .unwrap_or_else(|reason| Ok(Outcome::Failed { kind: FailureKind::Panicked, reason }))
+        .unwrap_or_else(|panic| Ok(Outcome::Failed { kind: FailureKind::Panicked, reason: panic.message }))
 }

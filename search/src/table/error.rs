@@ -37,12 +37,12 @@ pub enum TableError {
         limit: u64,
     },
     /// A line is not CSV, or has another number of fields than the header.
-    #[error("{}: not a table of comma-separated values ({problem})", path.display())]
+    #[error("{}: not a table of comma-separated values ({fault})", path.display())]
     Csv {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        problem: String,
+        fault: CsvFault,
     },
     /// A column is not in the header.
     #[error("{}: no column `{column}`; there are {}", path.display(), listed(known))]
@@ -110,6 +110,34 @@ pub enum TableError {
         /// Column of the signal.
         column: String,
     },
+}
+
+/// Why bytes are not CSV.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CsvFault {
+    /// A line has another number of fields than the header.
+    #[error("line {line}: found {found} fields, expected {expected} as in the first line")]
+    Fields {
+        /// Line, from 1.
+        line: u64,
+        /// Fields of the line.
+        found: u64,
+        /// Fields of the header.
+        expected: u64,
+    },
+    /// A line is not text.
+    #[error("line {line}: found bytes that are no UTF-8")]
+    Utf8 {
+        /// Line, from 1.
+        line: u64,
+    },
+    /// The bytes cannot be read.
+    #[error("{0}")]
+    Io(std::io::Error),
+    /// The parser says something else.
+    #[error("{0:?}")]
+    Other(csv::ErrorKind),
 }
 
 impl TableError {

@@ -9,7 +9,7 @@ use flate2::read::MultiGzDecoder;
 use kiln_files::LineCounter;
 use kiln_space::Genotype;
 
-use super::error::TableError;
+use super::error::{CsvFault, TableError};
 use super::settings::TableSettings;
 use crate::trials::Measurement;
 
@@ -107,15 +107,15 @@ pub(super) fn line(counter: &mut LineCounter<&[u8]>, position: Option<&Position>
 /// Why bytes are no table, with the line.
 pub(super) fn refused(path: &Path, bytes: &[u8], error: csv::Error) -> TableError {
     let line = |position: Option<Position>| line(&mut LineCounter::new(bytes), position.as_ref());
-    let problem = match error.into_kind() {
+    let fault = match error.into_kind() {
         ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!("line {}: found {len} fields, expected {expected_len} as in the first line", line(pos))
+            CsvFault::Fields { line: line(pos), found: len, expected: expected_len }
         }
-        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are no UTF-8", line(pos)),
-        ErrorKind::Io(error) => error.to_string(),
-        other => format!("{other:?}"),
+        ErrorKind::Utf8 { pos, .. } => CsvFault::Utf8 { line: line(pos) },
+        ErrorKind::Io(error) => CsvFault::Io(error),
+        other => CsvFault::Other(other),
     };
-    TableError::Csv { path: path.to_owned(), problem }
+    TableError::Csv { path: path.to_owned(), fault }
 }
 
 fn column(path: &Path, header: &StringRecord, name: &str) -> Result<usize, TableError> {

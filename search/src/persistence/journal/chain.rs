@@ -7,6 +7,7 @@
 //! that precede the line: of none in a new journal, of the old lines in one that began without checks.
 
 use super::entry::JournalEntry;
+use crate::error::ChainBreak;
 
 /// Digits of a check.
 const DIGITS: usize = 32;
@@ -40,15 +41,6 @@ pub struct CheckChain {
     last: Option<Check>,
 }
 
-/// What is wrong with a line.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
-pub(super) enum Broken {
-    #[error("its check does not follow from it and the lines before")]
-    Mismatch,
-    #[error("it has no check, and lines before it have one")]
-    Missing,
-}
-
 impl CheckChain {
     /// The next line of a journal, with its check and a line end.
     ///
@@ -78,16 +70,16 @@ impl CheckChain {
     }
 
     /// Takes in a line, without its line end, and gives whether it has a check.
-    pub(super) fn verify(&mut self, line: &[u8]) -> Result<bool, Broken> {
+    pub(super) fn verify(&mut self, line: &[u8]) -> Result<bool, ChainBreak> {
         match split(line) {
             Some((body, check)) => {
                 if self.next(body) != check {
-                    return Err(Broken::Mismatch);
+                    return Err(ChainBreak::Mismatch);
                 }
                 self.advance(check);
                 Ok(true)
             }
-            None if self.last.is_some() => Err(Broken::Missing),
+            None if self.last.is_some() => Err(ChainBreak::Missing),
             None => {
                 self.unchecked.update(line).update(b"\n");
                 self.unchecked_lines += 1;

@@ -5,6 +5,7 @@ use std::path::{Component, Path};
 
 use crate::contracts::{Event, Finished, MAX_IN_FLIGHT};
 use crate::domain::{Constraint, violation};
+use crate::error::Implausible;
 use crate::trials::objectives::{are_possible, objectives};
 use crate::trials::{Trial, TrialId};
 
@@ -17,36 +18,6 @@ pub(super) struct Plausibility {
     pub(super) constraints: Vec<Constraint>,
     /// Trials so far, since the last retry.
     trials: BTreeSet<TrialId>,
-}
-
-/// What is wrong with a line.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(super) enum Implausible {
-    #[error("trial {0} is there already")]
-    Twice(TrialId),
-    #[error("its trial is {trial}, and only {before} are finished before it")]
-    Ahead { trial: TrialId, before: usize },
-    #[error(
-        "the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}",
-        wanted(.expected.as_deref())
-    )]
-    Objectives { trial: TrialId, found: Vec<f64>, expected: Option<Vec<f64>> },
-    #[error("trial {trial} exceeds the constraints by {found:?}{}", wanted(.expected.as_ref()))]
-    Violation { trial: TrialId, found: f64, expected: Option<f64> },
-    #[error("it speaks of trial {0}, which is not finished")]
-    Unknown(TrialId),
-    #[error("its front is {0:?}, expected ascending trials")]
-    Order(Vec<TrialId>),
-    #[error("it tells of {told} trials, and {finished} are finished")]
-    Told { told: u64, finished: usize },
-    #[error("`{name}` of trial {trial} is {value:?}, expected a finite number")]
-    NotFinite { trial: TrialId, name: String, value: f64 },
-    #[error("the finished file `{}` of trial {trial} is not inside the network's folder", name.escape_debug())]
-    Outside { trial: TrialId, name: String },
-}
-
-fn wanted(values: Option<&(impl std::fmt::Debug + ?Sized)>) -> String {
-    values.map(|values| format!(", expected {values:?}")).unwrap_or_default()
 }
 
 /// Whether a name, joined to a folder, stays in it.

@@ -13,7 +13,7 @@ use super::entry::{JOURNAL_VERSION, JournalEntry, LONGEST_LINE, UNCHECKED_VERSIO
 use super::plausibility::Plausibility;
 use crate::contracts::Event;
 use crate::domain::Constraint;
-use crate::error::StudyError;
+use crate::error::{LineDamage, StudyError};
 use crate::persistence::run_folder::{RunPaths, check_file};
 use crate::trials::{Seconds, Trial};
 
@@ -103,15 +103,15 @@ impl JournalReader {
         })?;
         let Some(line) = self.partial.strip_suffix(b"\n") else {
             return if self.partial.len() as u64 >= LONGEST_LINE {
-                Err(self.damaged(format!("longer than {LONGEST_LINE} bytes")))
+                Err(self.damaged(LineDamage::TooLong { limit: LONGEST_LINE }))
             } else {
                 Ok(None)
             };
         };
-        let checked = self.chain.verify(line).map_err(|broken| self.damaged(broken.to_string()))?;
+        let checked = self.chain.verify(line).map_err(|broken| self.damaged(broken.into()))?;
         let mut entry = self.parse(line, checked)?;
         let plausible = self.plausibility.check(&entry.event);
-        plausible.map_err(|implausible| self.damaged(implausible.to_string()))?;
+        plausible.map_err(|implausible| self.damaged(implausible.into()))?;
         if let Event::Trial { trial, .. } = &mut entry.event {
             trial.share_names(&mut self.names);
         }
@@ -171,33 +171,26 @@ impl JournalReader {
         self.chain
     }
 
-    fn parse(&self, line: &[u8], checked: bool) -> Result<JournalEntry, StudyError> {
+    fn parse(&self, line: &[u8], is_checked: bool) -> Result<JournalEntry, StudyError> {
         #[derive(Deserialize)]
         struct Versioned {
             version: u32,
         }
-        let problem = match entry(line) {
-            Ok(entry) if entry.version <= JOURNAL_VERSION => {
-                return if checked == (entry.version > UNCHECKED_VERSION) {
-                    Ok(entry)
-                } else {
-                    let without = if checked { "with" } else { "without" };
-                    Err(self.damaged(format!("a line of version {} {without} a check", entry.version)))
-                };
-            }
-            Ok(_) => String::new(),
-            Err(error) => error.to_string(),
-        };
-        match serde_json::from_slice::<Versioned>(line) {
-            Ok(Versioned { version }) if version > JOURNAL_VERSION => {
-                Err(StudyError::Newer { path: self.path.clone(), version })
-            }
-            _ => Err(self.damaged(problem)),
+        let newer = |version| StudyError::Newer { path: self.path.clone(), version };
+        match entry(line) {
+            Ok(entry) if entry.version > JOURNAL_VERSION => Err(newer(entry.version)),
+            Ok(entry) if is_checked == (entry.version > UNCHECKED_VERSION) => Ok(entry),
+            Ok(entry) => Err(self.damaged(LineDamage::Version { version: entry.version, is_checked })),
+            // Lines of a newer program may have events that this one does not know.
+            Err(error) => match serde_json::from_slice::<Versioned>(line) {
+                Ok(Versioned { version }) if version > JOURNAL_VERSION => Err(newer(version)),
+                _ => Err(self.damaged(LineDamage::Json(error))),
+            },
         }
     }
 
-    fn damaged(&self, problem: String) -> StudyError {
-        StudyError::JournalLine { path: self.path.clone(), line: self.lines + 1, problem }
+    fn damaged(&self, damage: LineDamage) -> StudyError {
+        StudyError::JournalLine { path: self.path.clone(), line: self.lines + 1, damage }
     }
 }
 

@@ -12,13 +12,18 @@ const CHECK: &str = "# check: ";
 /// Bytes of the longest config that is read.
 const LONGEST_BYTES: u64 = 16 << 20;
 
-/// The first key at which two tables differ, with both values; `free` keys and what lies below them do not count.
-pub(super) fn difference(
-    path: &str,
-    before: &Table,
-    now: &Table,
-    free: &[&str],
-) -> Option<(String, String, String)> {
+/// Where two configs differ.
+pub(super) struct Difference {
+    /// Dotted key.
+    pub(super) key: String,
+    /// Its value in the one, or `not set`.
+    pub(super) before: String,
+    /// Its value in the other, or `not set`.
+    pub(super) after: String,
+}
+
+/// The first key at which two tables differ. `free` keys and what lies below them do not count.
+pub(super) fn difference(path: &str, before: &Table, now: &Table, free: &[&str]) -> Option<Difference> {
     let keys = before.keys().chain(now.keys().filter(|key| !before.contains_key(*key)));
     for key in keys {
         let dotted = if path.is_empty() { key.clone() } else { format!("{path}.{key}") };
@@ -37,7 +42,7 @@ pub(super) fn difference(
                     Some(value) => format!("`{value}`"),
                     None => "not set".to_owned(),
                 };
-                return Some((dotted, show(before), show(now)));
+                return Some(Difference { key: dotted, before: show(before), after: show(now) });
             }
         }
     }

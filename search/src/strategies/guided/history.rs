@@ -44,6 +44,13 @@ pub(super) struct Known<'a> {
     pub(super) unseen: &'a Unseen,
 }
 
+/// A genotype that is to be proposed.
+pub(super) struct Found {
+    pub(super) genotype: Genotype,
+    pub(super) features: Features,
+    pub(super) origin: Origin,
+}
+
 impl History {
     /// Proposals made.
     pub(super) const fn asked(&self) -> usize {
@@ -95,14 +102,9 @@ impl History {
     }
 
     /// Proposes what was found, or a random genotype where nothing was.
-    pub(super) fn propose(
-        &mut self,
-        found: Option<(Genotype, Features, Origin)>,
-        domain: &Domain<'_>,
-        rng: &mut dyn Rng,
-    ) -> Ask {
+    pub(super) fn propose(&mut self, found: Option<Found>, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         let (found, features) =
-            found.map(|(genotype, features, origin)| ((genotype, origin), features)).unzip();
+            found.map(|Found { genotype, features, origin }| ((genotype, origin), features)).unzip();
         let ask = self.unseen.propose(found, domain, rng);
         if let Ask::Propose(proposal) = &ask {
             self.asked += 1;

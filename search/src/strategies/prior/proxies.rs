@@ -71,8 +71,10 @@ impl Proxies {
         }
         let mut scored: BTreeMap<Genotype, BTreeMap<String, f64>> = BTreeMap::new();
         for journal in &journals {
-            let trials = journals::trials(journal)
-                .map_err(|problem| SettingsError { key: settings.key("proxies.journals"), problem })?;
+            let trials = journals::trials(journal).map_err(|error| SettingsError {
+                key: settings.key("proxies.journals"),
+                problem: error.said(),
+            })?;
             for trial in &trials {
                 let metrics = trial.outcome.measurement().into_iter().flat_map(Measurement::metrics);
                 let metrics = metrics.map(|(name, value)| (name.clone(), *value));
