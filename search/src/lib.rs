@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-// Each room uses only rooms before it: trials, comparison, domain, contracts, error, persistence, learning, table,
-// strategies, registry, study, bench. The laws of strategies (testing) stand beside them.
+// Each room uses only rooms before it: trials, comparison, domain, contracts, error, persistence, learning,
+// table, strategies, registry, study, bench. The laws of strategies (testing) stand beside them.
 pub mod bench;
 mod comparison;
 mod contracts;
@@ -26,7 +26,9 @@ pub use domain::{
     Constraint, CostError, CostOrigin, CostPredictor, CostSet, Descriptions, Domain, DuplicateDevice,
     Rejections,
 };
-pub use error::{ProposalFault, StudyError};
+pub use error::{
+    ChainBreak, Contradiction, Implausible, LineDamage, ProposalFault, StoreDamage, StudyError, Unfinishable,
+};
 pub use learning::{Denoised, cluster, denoised};
 pub use persistence::{
     CheckChain, Doubts, JOURNAL_VERSION, Journal, JournalEntry, JournalReader, JournaledTrial, Key,
@@ -36,10 +38,10 @@ pub use persistence::{
 pub use registry::StrategyRegistry;
 pub use strategies::ENUMERABLE;
 pub use study::{
-    FrontEntry, MAX_HOURS, Rung, Spent, Status, Study, StudySettings, Summary, Wanted, catch_panic,
+    FrontEntry, MAX_HOURS, Panicked, Rung, Spent, Status, Study, StudySettings, Summary, Wanted, catch_panic,
     overhear_panics, study_front,
 };
-pub use table::{Direction, KeyFormat, TableError, TableEvaluator};
+pub use table::{CsvFault, Direction, KeyFormat, TableError, TableEvaluator};
 pub use trials::{
     Costs, FailureGroup, FailureKind, Fidelities, Fidelity, Measurement, NamedValues, NotFinite, NotSeconds,
     Objectives, Origin, Outcome, Proposal, RESULTS_VERSION, Seconds, Trial, TrialId, UnansweredFidelity,

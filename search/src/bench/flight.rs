@@ -1,4 +1,4 @@
-//! Proposals whose evaluation is going on, in simulated time, and what they have taken from the budget.
+//! The evaluations of a run in simulated time, and what they have taken from the budget.
 
 use std::collections::BTreeMap;
 
@@ -11,13 +11,26 @@ use crate::trials::{Fidelity, Proposal, TrialId};
 /// The evaluations of a run.
 pub(super) struct Flight<'a> {
     problem: &'a Problem,
-    /// Answers that have been paid for.
+    /// Answers that are paid for.
     known: BTreeMap<(Genotype, Fidelity), Answer>,
-    /// With the time when each ends.
-    running: Vec<(f64, TrialId, Proposal, Answer)>,
+    running: Vec<Running>,
     now: f64,
-    /// What all evaluations that have begun cost.
+    /// Cost of all evaluations that have started.
     committed: f64,
+}
+
+/// An evaluation that goes on.
+struct Running {
+    /// When it ends.
+    end: f64,
+    evaluated: Evaluated,
+}
+
+/// An evaluation that has ended.
+pub(super) struct Evaluated {
+    pub(super) id: TrialId,
+    pub(super) proposal: Proposal,
+    pub(super) answer: Answer,
 }
 
 impl<'a> Flight<'a> {
@@ -26,8 +39,8 @@ impl<'a> Flight<'a> {
         Self { problem, known: BTreeMap::new(), running: Vec::new(), now: 0.0, committed: 0.0 }
     }
 
-    /// Begins with a proposal, which takes no time and costs nothing where it was evaluated before. False where it does not fit
-    /// into what is left of the budget.
+    /// Starts the evaluation of a proposal. One that was evaluated before takes no time and costs nothing.
+    /// False if the evaluation does not fit into the rest of the budget.
     pub(super) fn start(&mut self, id: TrialId, proposal: Proposal, label: &str) -> Result<bool, BenchError> {
         let key = (proposal.genotype.clone(), proposal.fidelity);
         let answer = if let Some(known) = self.known.get(&key) {
@@ -44,30 +57,33 @@ impl<'a> Flight<'a> {
             self.known.insert(key, answer.clone());
             answer
         };
-        self.running.push((self.now + answer.cost, id, proposal, answer));
+        let end = self.now + answer.cost;
+        self.running.push(Running { end, evaluated: Evaluated { id, proposal, answer } });
         Ok(true)
     }
 
-    /// The evaluation that ends next, the earliest asked among equals; time goes on to that end.
-    pub(super) fn next(&mut self) -> Option<(TrialId, Proposal, Answer)> {
+    /// The evaluation that ends next; of several, the one asked for first. Time advances to that end.
+    pub(super) fn next(&mut self) -> Option<Evaluated> {
         let ends = self.running.iter().enumerate();
-        let (next, _) = ends.min_by(|(_, a), (_, b)| a.0.total_cmp(&b.0).then(a.1.cmp(&b.1)))?;
-        let (end, id, proposal, answer) = self.running.remove(next);
+        let order =
+            |a: &Running, b: &Running| a.end.total_cmp(&b.end).then(a.evaluated.id.cmp(&b.evaluated.id));
+        let (next, _) = ends.min_by(|(_, a), (_, b)| order(a, b))?;
+        let Running { end, evaluated } = self.running.remove(next);
         self.now = end;
-        Some((id, proposal, answer))
+        Some(evaluated)
     }
 
-    /// Evaluations going on.
+    /// Number of running evaluations.
     pub(super) fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Evaluations that were paid for, proxies aside.
+    /// Number of evaluations paid for, without proxies.
     pub(super) fn evaluations(&self) -> u64 {
         self.known.keys().filter(|(_, fidelity)| *fidelity != Fidelity::Proxy).count() as u64
     }
 
-    /// What an evaluation has said.
+    /// The answer of an evaluation.
     pub(super) fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Option<&Answer> {
         self.known.get(&(genotype.clone(), fidelity))
     }

@@ -1,7 +1,6 @@
-//! The store as the study uses it: opened, held against the journal, and completed from it where it lacks something.
+//! Opens the store, compares it with the journal, and completes it from the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
-use std::error::Error;
 use std::fs;
 use std::path::Path;
 
@@ -9,12 +8,12 @@ use kiln_space::Genotype;
 
 use super::log::Log;
 use super::panics;
-use crate::error::StudyError;
+use crate::error::{Contradiction, StoreDamage, StudyError};
 use crate::persistence::{JournaledTrial, Key, SledStore, Store, StudyRecord};
-use crate::trials::{Fidelity, Outcome, Proposal, TrialId};
+use crate::trials::{Fidelity, Outcome, Proposal};
 
-/// The store, holding every answer of the journal: `given`, or the one in the folder `path`, which is rebuilt when it
-/// cannot be read or says something else than a line of the journal whose check holds.
+/// The store with every answer of the journal: `given`, or the one in the folder `path`. That one is rebuilt
+/// when it cannot be read, or contradicts a line of the journal whose check holds.
 pub(super) fn open(
     given: Option<Box<dyn Store>>,
     path: &Path,
@@ -25,58 +24,49 @@ pub(super) fn open(
     let answers = Answers::new(fingerprint, record)?;
     if let Some(store) = given {
         let compared = answers.look_up(store.as_ref())?;
-        for contradiction in &compared.contradictions {
-            contradiction.check(path)?;
-            log.warn(format!("the store {contradiction}; it takes over the journal's"))?;
+        for found in &compared.contradictions {
+            found.check(path)?;
+            log.warn(format!("the store {}; it takes over the journal's", found.contradiction))?;
         }
         compared.complete(store.as_ref(), &answers, log)?;
         return Ok(store);
     }
-    // A store that was not there before is new: what is wrong with it is no damage, and another new one has it too.
+    // A store that did not exist before is new. An error of it is not damage, and would occur with another
+    // new store too.
     let is_old = path.exists();
     let opened = open_sled(path).and_then(|store| {
         let compared = answers.compare(store.as_ref())?;
         Ok((store, compared))
     });
-    let problem = match opened {
+    let damage = match opened {
         Ok((store, compared)) => {
-            for contradiction in &compared.contradictions {
-                contradiction.check(path)?;
+            for found in &compared.contradictions {
+                found.check(path)?;
             }
             match compared.contradictions.first() {
                 None => {
                     compared.complete(store.as_ref(), &answers, log)?;
                     return Ok(store);
                 }
-                Some(contradiction) => format!("the store is damaged: it {contradiction}"),
+                Some(first) => StoreDamage::Contradicts(first.contradiction.clone()),
             }
         }
         Err(error @ (StudyError::Store { .. } | StudyError::StoreRecord { .. })) if is_old => {
-            format!("the store could not be read ({})", chain(&error))
+            StoreDamage::Unreadable(error.into())
         }
         Err(error) => return Err(error),
     };
-    remove(path, &problem)?;
-    // Where a new one fails too, the old one was perhaps whole: both reasons are told.
-    let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {problem}"))?;
-    let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
-    log.warn(format!("{problem}; rebuilt from the journal with {restored} outcomes"))?;
-    Ok(store)
-}
-
-/// Removes a store that is damaged so.
-fn remove(path: &Path, damage: &str) -> Result<(), StudyError> {
+    let said = damage.to_string();
     fs::remove_dir_all(path).map_err(|source| StudyError::Unmended {
         path: path.to_owned(),
-        damage: damage.to_owned(),
+        damage,
         source,
-    })
-}
-
-/// An error with what led to it.
-fn chain(error: &StudyError) -> String {
-    let causes = std::iter::successors(error.source(), |cause| (*cause).source());
-    causes.fold(error.to_string(), |text, cause| format!("{text}: {cause}"))
+    })?;
+    // If a new store fails too, the old one may have been intact. Both errors are reported.
+    let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {said}"))?;
+    let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
+    log.warn(format!("{said}; rebuilt from the journal with {restored} outcomes"))?;
+    Ok(store)
 }
 
 /// The key of a proposal.
@@ -88,7 +78,8 @@ pub(super) fn key(fingerprint: &str, proposal: &Proposal) -> Key {
     }
 }
 
-/// Whether an outcome belongs into the store. A panic may have causes besides the key, so only the journal keeps it.
+/// Whether an outcome belongs in the store. A panic may have causes other than the key, so only the journal
+/// keeps it.
 pub(super) const fn belongs(outcome: &Outcome) -> bool {
     !outcome.is_panic()
 }
@@ -97,7 +88,7 @@ fn open_sled(path: &Path) -> Result<Box<dyn Store>, StudyError> {
     // sled panics on some kinds of damage.
     match panics::catch(|| SledStore::open(path)) {
         Ok(opened) => Ok(Box::new(opened?)),
-        Err(reason) => Err(StudyError::Store { path: path.to_owned(), source: reason.into() }),
+        Err(panic) => Err(StudyError::Store { path: path.to_owned(), source: panic.into() }),
     }
 }
 
@@ -107,32 +98,30 @@ fn asked(answer: &JournaledTrial) -> Asked<'_> {
     (&answer.trial.proposal.genotype, answer.trial.proposal.fidelity)
 }
 
-/// Answers of a journal that belong into the store, by what was asked.
+/// The answers of a journal that belong in the store, by their questions.
 struct Answers<'a> {
     fingerprint: &'a str,
     by_question: BTreeMap<Asked<'a>, &'a JournaledTrial>,
 }
 
-/// What a store holds beside the journal.
+/// A store compared with the journal.
 #[derive(Default)]
 struct Compared<'a> {
-    /// What both know.
+    /// Questions that both answer.
     found: BTreeSet<Asked<'a>>,
-    contradictions: Vec<Contradiction>,
-    /// Answers that the journal lacks, where they were looked for.
+    contradictions: Vec<Found>,
+    /// Number of answers that the journal lacks, if they were counted.
     unknown: u64,
 }
 
-/// A store that says something else than the journal.
-struct Contradiction {
-    trial: TrialId,
+/// A contradiction, and whether the journal's line has a check.
+struct Found {
+    contradiction: Contradiction,
     checked: bool,
-    journal: String,
-    store: String,
 }
 
 impl<'a> Answers<'a> {
-    /// Answers are a function of what was asked, so two that differ are an error.
+    /// Equal questions have equal answers, so two different answers are an error.
     fn new(fingerprint: &'a str, record: &'a StudyRecord) -> Result<Self, StudyError> {
         let mut by_question: BTreeMap<Asked<'a>, &'a JournaledTrial> = BTreeMap::new();
         for answer in record.answers().filter(|answer| belongs(&answer.trial.outcome)) {
@@ -147,7 +136,7 @@ impl<'a> Answers<'a> {
         Ok(Self { fingerprint, by_question })
     }
 
-    /// Holds what the store says to each answer of the journal against it.
+    /// Compares the answers of the journal with the store, one by one.
     fn look_up(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
         let mut compared = Compared::default();
         for answer in self.by_question.values() {
@@ -158,7 +147,7 @@ impl<'a> Answers<'a> {
         Ok(compared)
     }
 
-    /// Holds everything that the store says against the journal.
+    /// Compares all entries of the store with the journal.
     fn compare(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
         let mut compared = Compared::default();
         for entry in store.iter() {
@@ -174,7 +163,7 @@ impl<'a> Answers<'a> {
         Ok(compared)
     }
 
-    /// Puts the answers that are not among those `found` into the store, and gives their number.
+    /// Puts the answers that are not in `found` into the store, and returns their number.
     fn put_missing(&self, store: &dyn Store, found: &BTreeSet<Asked<'_>>) -> Result<u64, StudyError> {
         let mut missing = 0;
         for answer in self.by_question.values().filter(|answer| !found.contains(&asked(answer))) {
@@ -193,16 +182,13 @@ impl<'a> Compared<'a> {
         if *outcome == answer.trial.outcome {
             self.found.insert(asked(answer));
         } else {
-            self.contradictions.push(Contradiction {
-                trial: answer.trial.id,
-                checked: answer.checked,
-                journal: said(&answer.trial.outcome),
-                store: said(outcome),
-            });
+            let (journal, store) = (said(&answer.trial.outcome), said(outcome));
+            let contradiction = Contradiction { trial: answer.trial.id, journal, store };
+            self.contradictions.push(Found { contradiction, checked: answer.checked });
         }
     }
 
-    /// Completes the store, and says what it lacked, and what the journal does.
+    /// Completes the store, and warns about what the store and the journal lacked.
     fn complete(&self, store: &dyn Store, answers: &Answers<'_>, log: &Log) -> Result<(), StudyError> {
         let missing = answers.put_missing(store, &self.found)?;
         if missing > 0 {
@@ -210,8 +196,8 @@ impl<'a> Compared<'a> {
         }
         if self.unknown > 0 {
             log.warn(format!(
-                "the store holds {} outcomes that the journal lacks: lines were cut from the journal; these outcomes \
-                 answer where they are asked for again",
+                "the store holds {} outcomes that the journal lacks: lines were cut from the journal; these \
+                 outcomes answer where they are asked for again",
                 self.unknown
             ))?;
         }
@@ -219,25 +205,14 @@ impl<'a> Compared<'a> {
     }
 }
 
-impl Contradiction {
-    /// Without a check on the journal's line, nobody knows which of them is right.
+impl Found {
+    /// Without a check on the journal's line, nothing tells which of the two is right.
     fn check(&self, store: &Path) -> Result<(), StudyError> {
         if self.checked {
             return Ok(());
         }
-        Err(StudyError::Contradiction {
-            path: store.to_owned(),
-            trial: self.trial,
-            journal: self.journal.clone(),
-            store: self.store.clone(),
-        })
-    }
-}
-
-impl std::fmt::Display for Contradiction {
-    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        let Self { trial, journal, store, .. } = self;
-        write!(f, "says `{store}` of trial {trial}, and the journal, whose check holds, says `{journal}`")
+        let Contradiction { trial, journal, store: found } = self.contradiction.clone();
+        Err(StudyError::Contradiction { path: store.to_owned(), trial, journal, store: found })
     }
 }
 

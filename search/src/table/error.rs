@@ -1,11 +1,11 @@
-//! Why a table cannot be used.
+//! The errors of tables.
 
 use std::path::{Path, PathBuf};
 
 use kiln_space::{SettingsError, SpaceError};
 use thiserror::Error;
 
-/// A table of results that cannot be read, or that does not hold together.
+/// A table of results that cannot be read, or that contradicts itself.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TableError {
@@ -20,7 +20,7 @@ pub enum TableError {
         /// Why.
         source: kiln_files::FileError,
     },
-    /// The file begins like a gzip file and cannot be unpacked.
+    /// The file starts like a gzip file and cannot be unpacked.
     #[error("{}: the gzip file ends too early or is damaged; get it anew", path.display())]
     Packed {
         /// The file.
@@ -28,7 +28,7 @@ pub enum TableError {
         /// What is wrong with it.
         source: std::io::Error,
     },
-    /// The file is larger than tables are.
+    /// The file is larger than allowed.
     #[error("{}: more than {limit} bytes when unpacked; split the table", path.display())]
     TooLarge {
         /// The file.
@@ -37,19 +37,19 @@ pub enum TableError {
         limit: u64,
     },
     /// A line is not CSV, or has another number of fields than the header.
-    #[error("{}: not a table of comma-separated values ({problem})", path.display())]
+    #[error("{}: not a table of comma-separated values ({fault})", path.display())]
     Csv {
         /// The file.
         path: PathBuf,
         /// Where and why.
-        problem: String,
+        fault: CsvFault,
     },
     /// A column is not in the header.
     #[error("{}: no column `{column}`; there are {}", path.display(), listed(known))]
     MissingColumn {
         /// The file.
         path: PathBuf,
-        /// Column asked for.
+        /// The missing column.
         column: String,
         /// Columns of the file, in backticks.
         known: Vec<String>,
@@ -63,7 +63,7 @@ pub enum TableError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The field.
         found: String,
     },
     /// A key does not name a genotype.
@@ -75,11 +75,11 @@ pub enum TableError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The field.
         found: String,
         /// What is accepted.
         expected: &'static str,
-        /// More about it, where there is more.
+        /// Details, if there are any.
         source: Option<Box<SpaceError>>,
     },
     /// Two rows have one key.
@@ -94,7 +94,7 @@ pub enum TableError {
         /// Line of the first one.
         first: u64,
     },
-    /// A table that is joined with another lacks a row of it.
+    /// A table that is joined with another one lacks a row of it.
     #[error("{}: no row `{key}`, which the other table has", path.display())]
     MissingRow {
         /// The file.
@@ -112,6 +112,34 @@ pub enum TableError {
     },
 }
 
+/// Why bytes are not CSV.
+#[derive(Debug, Error)]
+#[non_exhaustive]
+pub enum CsvFault {
+    /// A line has another number of fields than the header.
+    #[error("line {line}: found {found} fields, expected {expected} as in the first line")]
+    Fields {
+        /// Line, from 1.
+        line: u64,
+        /// Fields of the line.
+        found: u64,
+        /// Fields of the header.
+        expected: u64,
+    },
+    /// A line is not text.
+    #[error("line {line}: found bytes that are no UTF-8")]
+    Utf8 {
+        /// Line, from 1.
+        line: u64,
+    },
+    /// The bytes cannot be read.
+    #[error("{0}")]
+    Io(std::io::Error),
+    /// The parser says something else.
+    #[error("{0:?}")]
+    Other(csv::ErrorKind),
+}
+
 impl TableError {
     pub(crate) fn missing_column(path: &Path, column: &str, header: &[String]) -> Self {
         Self::MissingColumn {
@@ -122,7 +150,7 @@ impl TableError {
     }
 }
 
-/// Columns in a row.
+/// Names of columns as a list.
 fn listed(columns: &[String]) -> String {
     if columns.is_empty() { "none, the file is empty".to_owned() } else { columns.join(", ") }
 }

@@ -1,4 +1,4 @@
-//! Reading a table with limits and checks.
+//! Reads a table, with limits and checks.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -9,11 +9,11 @@ use flate2::read::MultiGzDecoder;
 use kiln_files::LineCounter;
 use kiln_space::Genotype;
 
-use super::error::TableError;
+use super::error::{CsvFault, TableError};
 use super::settings::TableSettings;
 use crate::trials::Measurement;
 
-/// Bytes of a table, packed or not.
+/// Maximum size of a table in bytes, packed and unpacked.
 const LIMIT: u64 = 1 << 30;
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -99,23 +99,23 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// The line in which a record begins. Records are asked for in their order.
+/// The line on which a record begins. Records must be asked for in order.
 pub(super) fn line(counter: &mut LineCounter<&[u8]>, position: Option<&Position>) -> u64 {
     counter.line_at(position.map_or(0, Position::byte)).expect("memory can be read")
 }
 
-/// Why bytes are no table, with the line.
+/// Why the bytes are not a table, with the line.
 pub(super) fn refused(path: &Path, bytes: &[u8], error: csv::Error) -> TableError {
     let line = |position: Option<Position>| line(&mut LineCounter::new(bytes), position.as_ref());
-    let problem = match error.into_kind() {
+    let fault = match error.into_kind() {
         ErrorKind::UnequalLengths { pos, expected_len, len } => {
-            format!("line {}: found {len} fields, expected {expected_len} as in the first line", line(pos))
+            CsvFault::Fields { line: line(pos), found: len, expected: expected_len }
         }
-        ErrorKind::Utf8 { pos, .. } => format!("line {}: found bytes that are no UTF-8", line(pos)),
-        ErrorKind::Io(error) => error.to_string(),
-        other => format!("{other:?}"),
+        ErrorKind::Utf8 { pos, .. } => CsvFault::Utf8 { line: line(pos) },
+        ErrorKind::Io(error) => CsvFault::Io(error),
+        other => CsvFault::Other(other),
     };
-    TableError::Csv { path: path.to_owned(), problem }
+    TableError::Csv { path: path.to_owned(), fault }
 }
 
 fn column(path: &Path, header: &StringRecord, name: &str) -> Result<usize, TableError> {

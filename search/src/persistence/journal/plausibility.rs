@@ -1,62 +1,33 @@
-//! Plausible lines: a line that a study cannot have written is damage, with a check or without.
+//! Plausibility of lines. A line that no study writes is damage, whether it has a check or not.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
 
 use crate::contracts::{Event, Finished, MAX_IN_FLIGHT};
 use crate::domain::{Constraint, violation};
+use crate::error::Implausible;
 use crate::trials::objectives::{are_possible, objectives};
 use crate::trials::{Trial, TrialId};
 
-/// What is known of the study beside its journal, and of the journal so far.
+/// What is known about the study from elsewhere, and about the journal so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plausibility {
-    /// Names of the study's objectives, where they are known.
+    /// Names of the study's objectives, if they are known.
     pub(super) objectives: Option<Vec<String>>,
-    /// Its constraints, where they are known.
+    /// Its constraints; empty if they are not known.
     pub(super) constraints: Vec<Constraint>,
     /// Trials so far, since the last retry.
     trials: BTreeSet<TrialId>,
 }
 
-/// What is wrong with a line.
-#[derive(Clone, Debug, PartialEq, thiserror::Error)]
-pub(super) enum Implausible {
-    #[error("trial {0} is there already")]
-    Twice(TrialId),
-    #[error("its trial is {trial}, and only {before} are finished before it")]
-    Ahead { trial: TrialId, before: usize },
-    #[error(
-        "the objectives {found:?} of trial {trial} do not follow from its metrics and costs{}",
-        wanted(.expected.as_deref())
-    )]
-    Objectives { trial: TrialId, found: Vec<f64>, expected: Option<Vec<f64>> },
-    #[error("trial {trial} exceeds the constraints by {found:?}{}", wanted(.expected.as_ref()))]
-    Violation { trial: TrialId, found: f64, expected: Option<f64> },
-    #[error("it speaks of trial {0}, which is not finished")]
-    Unknown(TrialId),
-    #[error("its front is {0:?}, expected ascending trials")]
-    Order(Vec<TrialId>),
-    #[error("it tells of {told} trials, and {finished} are finished")]
-    Told { told: u64, finished: usize },
-    #[error("`{name}` of trial {trial} is {value:?}, expected a finite number")]
-    NotFinite { trial: TrialId, name: String, value: f64 },
-    #[error("the finished file `{}` of trial {trial} is not inside the network's folder", name.escape_debug())]
-    Outside { trial: TrialId, name: String },
-}
-
-fn wanted(values: Option<&(impl std::fmt::Debug + ?Sized)>) -> String {
-    values.map(|values| format!(", expected {values:?}")).unwrap_or_default()
-}
-
-/// Whether a name, joined to a folder, stays in it.
+/// Whether a file of this name lies inside the folder that the name is joined to.
 fn is_inside(name: &str) -> bool {
     let mut parts = Path::new(name).components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 impl Plausibility {
-    /// Takes in the next event of a journal.
+    /// Checks the next event of a journal.
     pub(super) fn check(&mut self, event: &Event) -> Result<(), Implausible> {
         match event {
             Event::Trial { trial, .. } => self.check_trial(trial),
@@ -104,7 +75,8 @@ impl Plausibility {
 
     fn check_trial(&mut self, trial: &Trial) -> Result<(), Implausible> {
         let (id, before) = (trial.id, self.trials.len());
-        // Whatever was told is in the journal, and no more than so many proposals are out at one time.
+        // Every trial that was told is in the journal, and at most `MAX_IN_FLIGHT` others are out at one
+        // time.
         if id >= (before as u64).saturating_add(MAX_IN_FLIGHT) {
             return Err(Implausible::Ahead { trial: id, before });
         }
@@ -129,7 +101,7 @@ impl Plausibility {
         if bits(&expected.0) == bits(&found.0) { Ok(()) } else { wrong(Some(expected.0)) }
     }
 
-    /// A violation follows from the costs of the line, unless a cost is not among them.
+    /// The violation follows from the costs of the line, unless a constrained cost is missing there.
     fn check_violation(&self, trial: &Trial) -> Result<(), Implausible> {
         let (id, found) = (trial.id, trial.violation);
         let wrong = |expected| Err(Implausible::Violation { trial: id, found, expected });

@@ -1,40 +1,69 @@
 //! Whether genotypes to try first fit the space and the limits of a study.
 
-use kiln_space::{Genotype, Settings, SettingsError, variation};
+use kiln_space::{Genotype, Settings, SettingsError, SpaceError, variation};
+use thiserror::Error;
 
 use super::candidate::{Candidate, Source};
-use crate::domain::Domain;
+use crate::domain::{CostError, Domain};
 
-/// The canonical form of a genotype; `None` when it is not of the space.
+/// The canonical form of a genotype; `None` if it is not in the space.
 pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Genotype> {
     let decisions = domain.space().decisions();
     variation::check(decisions, genotype).ok()?;
     Some(domain.space().canonical(&variation::normalize(decisions, genotype.genes())))
 }
 
-/// Why a genotype is not of the space.
-pub(super) fn stranger(domain: &Domain<'_>, genotype: &Genotype) -> Option<String> {
-    variation::check(domain.space().decisions(), genotype).err().map(|error| error.to_string())
+/// Why a genotype cannot be tried.
+#[derive(Debug, Error)]
+enum Unfit {
+    /// It is not in the space.
+    #[error(transparent)]
+    Stranger(SpaceError),
+    /// It has no costs.
+    #[error(transparent)]
+    Costs(CostError),
+    /// It exceeds limits.
+    #[error("{}", listed(.0))]
+    Limits(Vec<Exceeded>),
 }
 
-/// Which limit a genotype of the space breaks, or why it has no costs.
-fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<String> {
+/// A limit that a genotype exceeds.
+#[derive(Debug, Error)]
+#[error("`{cost}` is {value}, the limit {max}")]
+struct Exceeded {
+    cost: String,
+    value: f64,
+    max: f64,
+}
+
+fn listed(limits: &[Exceeded]) -> String {
+    limits.iter().map(Exceeded::to_string).collect::<Vec<_>>().join(", ")
+}
+
+/// Why a genotype is not in the space.
+pub(super) fn stranger(domain: &Domain<'_>, genotype: &Genotype) -> Option<SpaceError> {
+    variation::check(domain.space().decisions(), genotype).err()
+}
+
+/// Which limits a genotype of the space exceeds, or why it has no costs.
+fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<Unfit> {
     let genotype = canonical(domain, genotype)?;
     if domain.violation(&genotype).is_some_and(|violation| violation <= 0.0) {
         return None;
     }
     let costs = match domain.costs(&genotype) {
         Ok(costs) => costs,
-        Err(error) => return Some(error.to_string()),
+        Err(error) => return Some(Unfit::Costs(error)),
     };
     let broken = domain.constraints().iter().filter_map(|limit| {
         let value = *costs.0.get(&limit.cost)?;
-        (value > limit.max).then(|| format!("`{}` is {value}, the limit {}", limit.cost, limit.max))
+        (value > limit.max).then(|| Exceeded { cost: limit.cost.clone(), value, max: limit.max })
     });
-    Some(broken.collect::<Vec<_>>().join(", "))
+    Some(Unfit::Limits(broken.collect()))
 }
 
-/// Refuses what is not of the space, given genotypes beyond a limit, and an earlier study of which all are.
+/// Refuses genotypes that are not in the space, given genotypes that exceed a limit, and an earlier study
+/// whose genotypes all exceed one.
 pub(super) fn check<'a>(
     candidates: impl IntoIterator<Item = &'a Candidate>,
     domain: &Domain<'_>,
@@ -46,7 +75,7 @@ pub(super) fn check<'a>(
         let stranger = stranger(domain, genotype);
         match source {
             Source::Given(index) => {
-                if let Some(problem) = stranger.or_else(|| beyond(domain, genotype)) {
+                if let Some(problem) = stranger.map(Unfit::Stranger).or_else(|| beyond(domain, genotype)) {
                     return refuse(
                         &format!("start.{index}"),
                         format!("`{genotype}` cannot be tried: {problem}"),

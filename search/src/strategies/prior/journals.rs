@@ -10,11 +10,10 @@ use crate::persistence::JournalReader;
 use crate::trials::Trial;
 
 /// The measured trials of a journal.
-pub(super) fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
-    let said = |error: StudyError| error.said();
-    let mut reader = JournalReader::open(journal).map_err(said)?;
+pub(super) fn trials(journal: &Path) -> Result<Vec<Trial>, StudyError> {
+    let mut reader = JournalReader::open(journal)?;
     let mut trials = Vec::new();
-    while let Some(entry) = reader.next_entry().map_err(said)? {
+    while let Some(entry) = reader.next_entry()? {
         if let Event::Trial { trial, .. } = entry.event
             && !trial.objectives.0.is_empty()
         {
@@ -27,8 +26,8 @@ pub(super) fn trials(journal: &Path) -> Result<Vec<Trial>, String> {
     Ok(trials)
 }
 
-/// The genotypes of a study at its highest fidelity, the best first, by non-dominated rank, then crowding.
-pub(super) fn ranked(journal: &Path) -> Result<Vec<Candidate>, String> {
+/// The genotypes of a study at its highest fidelity, from best to worst by non-dominated rank, then crowding.
+pub(super) fn ranked(journal: &Path) -> Result<Vec<Candidate>, StudyError> {
     let trials = trials(journal)?;
     let highest = trials.iter().map(|trial| trial.proposal.fidelity).max();
     let trials: Vec<&Trial> =
