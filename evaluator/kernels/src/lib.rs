@@ -1,62 +1,36 @@
 #![doc = include_str!("../README.md")]
 
-mod activation;
-mod activation_pass;
-mod addition;
-mod box_sums;
-mod convolution;
-mod correlation;
-mod correlation_task;
-mod cross_entropy;
-mod curves;
+mod simd;
+
+mod shared;
+
+mod planes;
+
+mod dense;
 mod depthwise;
-mod depthwise_gradient;
-mod depthwise_rows;
-mod exponential;
-mod fixed_convolution;
-mod geometry;
-mod global_pooling;
-mod instruction_set;
+mod elementwise;
 mod linear;
-mod linear_operations;
-mod linear_tensors;
-mod lines;
+mod pooling;
+
+mod convolution;
+
+mod tensors;
+
 #[doc(hidden)]
 pub mod measurement;
-mod memory;
-mod normalization;
-mod operations;
-mod optimizer;
-mod outer_products;
-mod packing;
-mod panel;
-mod plane_operations;
-mod plane_tensors;
-mod pooling;
-mod pooling_kernels;
-mod product;
 #[cfg(test)]
 mod reference;
-mod shared_gradient;
-mod simd;
-mod strips;
-mod sums;
-mod tensors;
-mod tile;
-mod unpacking;
-mod weight_gradient;
-mod weight_slice;
 
-pub use activation::Activation;
-pub use addition::add;
-pub use cross_entropy::cross_entropy;
-pub use fixed_convolution::FixedConv2d;
-pub use instruction_set::InstructionSet;
-pub use linear_tensors::{linear, linear_sliced};
-pub use optimizer::{UpdateRule, update};
-pub use plane_tensors::{activate, avg_pool2d, global_avg_pool2d, max_pool2d};
-pub use shared_gradient::{Deposit, Deposits, SharedGradient};
-pub use tensors::{
-    BatchNorm, SharedWeight, batch_norm_activation_train, conv2d, conv2d_sliced, cut, runs_on,
-};
-pub use weight_slice::WeightSlice;
+pub use elementwise::addition::add;
+pub use elementwise::cross_entropy::cross_entropy;
+pub use elementwise::optimizer::{UpdateRule, update};
+pub use shared::activation::Activation;
+pub use shared::primitives::runs_on;
+pub use shared::shared_gradient::{Deposit, Deposits, SharedGradient};
+pub use shared::weight_slice::WeightSlice;
+pub use simd::InstructionSet;
+pub use tensors::batch_norm::{BatchNorm, batch_norm_activation_train};
+pub use tensors::convolution::{SharedWeight, conv2d, conv2d_sliced, cut};
+pub use tensors::fixed_convolution::FixedConv2d;
+pub use tensors::linear::{linear, linear_sliced};
+pub use tensors::planes::{activate, avg_pool2d, global_avg_pool2d, max_pool2d};

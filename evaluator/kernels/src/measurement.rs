@@ -1,17 +1,16 @@
-//! The kernels of convolution and of matrix products without tensors, for programs that measure them (`examples/roofline.rs`).
+//! Times of convolution and of fully connected layers without tensors, for `examples/roofline.rs`.
 
 use std::hint::black_box;
 use std::time::Instant;
 
-use crate::activation::Activation;
-use crate::convolution::{self, Prepared};
-use crate::geometry::Geometry;
-use crate::instruction_set::InstructionSet;
-use crate::linear::Linear;
-use crate::simd::{Kernel, Simd};
-use crate::weight_slice::{Places, WeightSlice, WeightValues};
+use crate::convolution::passes::{self, Prepared};
+use crate::linear::layer::Linear;
+use crate::planes::geometry::Geometry;
+use crate::shared::activation::Activation;
+use crate::shared::weight_slice::{Places, WeightSlice, WeightValues};
+use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Seconds of the fastest of several runs, which other work on the machine has disturbed least.
+/// Seconds of the fastest of several runs: the one that other work on the machine disturbed least.
 pub fn fastest<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
     let seconds = |work: &mut dyn FnMut() -> T| {
         let start = Instant::now();
@@ -21,7 +20,7 @@ pub fn fastest<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
     (0..=repeats).map(|_| seconds(&mut work)).min_by(f64::total_cmp).unwrap_or(f64::NAN)
 }
 
-/// GFLOP/s of one thread with nothing but multiply-adds in registers.
+/// GFLOP/s of one thread that computes only multiply-adds in registers.
 #[must_use]
 pub fn peak() -> f64 {
     const STEPS: usize = 1_000_000;
@@ -29,7 +28,7 @@ pub fn peak() -> f64 {
     (STEPS * 12 * set.lanes() * 2) as f64 * 1e-9 / fastest(9, || set.run(Peak(STEPS)))
 }
 
-/// Multiply-adds in twelve registers, as in the kernels' inner loops.
+/// Multiply-adds on twelve registers, as in the inner loops of the kernels.
 struct Peak(usize);
 
 impl Kernel for Peak {
@@ -48,12 +47,12 @@ impl Kernel for Peak {
     }
 }
 
-/// Seconds that a layer takes at best.
+/// Shortest times of a layer, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Seconds {
-    /// Multiply-adds of a pass forward, and of each gradient, times two.
+    /// Floating-point operations of the forward pass, and of each gradient: two for each multiply-add.
     pub operations: f64,
-    /// Forward.
+    /// The forward pass.
     pub forward: f64,
     /// The gradient of the input alone.
     pub input: f64,
@@ -63,7 +62,7 @@ pub struct Seconds {
     pub both: f64,
 }
 
-/// A convolution with a padding of half its kernel: image `[batch, channels, height, width]`, weight, stride, groups.
+/// Times of a convolution with a padding of half its kernel. `image` is `[batch, channels, height, width]`.
 #[must_use]
 pub fn convolution(
     repeats: usize,
@@ -74,7 +73,8 @@ pub fn convolution(
 ) -> Seconds {
     let set = InstructionSet::current();
     let geometry = Geometry::new(image, weight, [stride; 2], [weight[2] / 2, weight[3] / 2], groups);
-    let pixels = geometry.output[0] * geometry.output[1];
+    let [height, width] = geometry.output();
+    let pixels = height * width;
     let (x, gradient) = (values(image.iter().product()), values(image[0] * weight[0] * pixels));
     let (whole, places) = (values(weight.iter().product()), Places::new(&WeightSlice::whole(weight), weight));
     let view = WeightValues { values: &whole, places: &places };
@@ -84,36 +84,29 @@ pub fn convolution(
     Seconds {
         operations: (2 * image[0] * pixels * whole.len()) as f64,
         forward: fastest(repeats, || Prepared::new(set, &geometry, view).run(&x, None, Activation::Identity)),
-        input: fastest(repeats, || convolution::input_gradient(set, &geometry, view, &gradient)),
+        input: fastest(repeats, || passes::input_gradient(set, &geometry, view, &gradient)),
         weight: fastest(repeats, || {
             let mut sums = vec![0.0; whole.len()];
-            convolution::weight_gradient(set, &geometry, &x, &gradient, |output, input, tap, value| {
+            passes::weight_gradient(set, &geometry, &x, &gradient, |output, input, tap, value| {
                 add(&mut sums, [output, input], tap, value);
             });
             sums
         }),
         both: fastest(repeats, || {
             let mut sums = vec![0.0; whole.len()];
-            let of_x =
-                convolution::gradients(set, &geometry, &x, view, &gradient, |output, input, tap, value| {
-                    add(&mut sums, [output, input], tap, value);
-                });
+            let of_x = passes::gradients(set, &geometry, &x, view, &gradient, |output, input, tap, value| {
+                add(&mut sums, [output, input], tap, value);
+            });
             (of_x, sums)
         }),
     }
 }
 
-/// A fully connected layer: examples, inputs, outputs.
+/// Times of a fully connected layer.
 #[must_use]
 pub fn linear(repeats: usize, [batch, inputs, outputs]: [usize; 3]) -> Seconds {
     let set = InstructionSet::current();
-    let layer = Linear {
-        batch,
-        whole: [outputs, inputs],
-        part: [0..outputs, 0..inputs],
-        activation: Activation::Identity,
-        deposit: None,
-    };
+    let layer = Linear::new(batch, [outputs, inputs], [0..outputs, 0..inputs], Activation::Identity, None);
     let (x, weight) = (values(batch * inputs), values(outputs * inputs));
     let gradient = values(batch * outputs);
     let of_input = || layer.input_gradient(set, &weight, &gradient);

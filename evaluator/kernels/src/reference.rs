@@ -1,44 +1,46 @@
-//! Convolution as its definition says, in double precision, and the kernels compared with it on every instruction set.
+//! Convolution by its definition in double precision, and the kernels of every instruction set compared with
+//! it.
 //!
-//! Where the processor has no AVX-512, the code for its width runs on portable vectors. Nothing of burn runs here, so
-//! that a memory checker has only the kernels to watch.
+//! Where the processor has no AVX-512, the code for 16 lanes runs on portable vectors. No code of burn runs
+//! here, so a memory checker watches only the kernels.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-use crate::activation::Activation;
-use crate::convolution::{self, Prepared};
-use crate::geometry::Geometry;
-use crate::instruction_set::InstructionSet;
-use crate::weight_slice::{Places, WeightSlice, WeightValues};
+use crate::convolution::passes::{self, Prepared};
+use crate::planes::geometry::Geometry;
+use crate::shared::activation::Activation;
+use crate::shared::weight_slice::{Places, WeightSlice, WeightValues};
+use crate::simd::InstructionSet;
 
-/// Output and the three gradients.
+/// Output, and the gradients of input and weight.
 struct Results {
     output: Vec<f64>,
     x: Vec<f64>,
     weight: Vec<f64>,
 }
 
-/// Visits every product of the definition: output place, input place, and output channel, input channel within the
-/// group, and tap.
+/// Passes every product of the definition to `see`: index in the output, index in the input, and output
+/// channel, input channel within the group and tap.
 fn visit(geometry: &Geometry, mut see: impl FnMut(usize, usize, (usize, usize, [usize; 2]))) {
-    let ([height, width], [out_height, out_width]) = (geometry.input, geometry.output);
+    let ([height, width], [out_height, out_width]) = (geometry.input(), geometry.output());
     let (in_group, out_group) = (geometry.in_group(), geometry.out_group());
-    for image in 0..geometry.batch {
-        for output in 0..geometry.out_channels {
+    for image in 0..geometry.batch() {
+        for output in 0..geometry.out_channels() {
             for place in 0..out_height * out_width {
                 for input in 0..in_group {
-                    for tap in 0..geometry.kernel[0] * geometry.kernel[1] {
-                        let tap = [tap / geometry.kernel[1], tap % geometry.kernel[1]];
+                    for tap in 0..geometry.kernel()[0] * geometry.kernel()[1] {
+                        let tap = [tap / geometry.kernel()[1], tap % geometry.kernel()[1]];
                         let at = [place / out_width, place % out_width];
-                        let row = (at[0] * geometry.stride[0] + tap[0]).checked_sub(geometry.padding[0]);
-                        let column = (at[1] * geometry.stride[1] + tap[1]).checked_sub(geometry.padding[1]);
+                        let row = (at[0] * geometry.stride()[0] + tap[0]).checked_sub(geometry.padding()[0]);
+                        let column =
+                            (at[1] * geometry.stride()[1] + tap[1]).checked_sub(geometry.padding()[1]);
                         let (Some(row), Some(column)) = (row, column) else { continue };
                         if row >= height || column >= width {
                             continue;
                         }
-                        let channel = image * geometry.in_channels + output / out_group * in_group + input;
-                        let to = (image * geometry.out_channels + output) * out_height * out_width + place;
+                        let channel = image * geometry.in_channels() + output / out_group * in_group + input;
+                        let to = (image * geometry.out_channels() + output) * out_height * out_width + place;
                         see(to, channel * height * width + row * width + column, (output, input, tap));
                     }
                 }
@@ -53,8 +55,8 @@ fn expected(
     [x, weight, bias, gradient]: [&[f32]; 4],
     activation: Activation,
 ) -> Results {
-    let pixels = geometry.output[0] * geometry.output[1];
-    let start = |place: usize| f64::from(bias[place / pixels % geometry.out_channels]);
+    let pixels = geometry.output()[0] * geometry.output()[1];
+    let start = |place: usize| f64::from(bias[place / pixels % geometry.out_channels()]);
     let mut results = Results {
         output: (0..gradient.len()).map(start).collect(),
         x: vec![0.0; x.len()],
@@ -81,7 +83,7 @@ fn assert_close(what: &str, found: &[f32], expected: &[f64]) {
     }
 }
 
-/// Compares everything for one geometry whose weight is a slice of a larger one.
+/// Compares output and gradients for one geometry, whose weight is a slice of a larger one.
 fn check(
     geometry: &Geometry,
     slice: &WeightSlice,
@@ -89,13 +91,13 @@ fn check(
     activation: Activation,
     rng: &mut Pcg64,
 ) {
-    // Vectors of just the right size, so that a memory checker sees what lies beyond.
+    // Boxes have exactly this size, so a memory checker sees accesses beyond it.
     let mut draw = |len: usize| (0..len).map(|_| rng.random_range(-1.0..1.0f32)).collect::<Box<[f32]>>();
-    let pixels = geometry.output[0] * geometry.output[1];
-    let x = draw(geometry.batch * geometry.in_channels * geometry.input[0] * geometry.input[1]);
+    let pixels = geometry.output()[0] * geometry.output()[1];
+    let x = draw(geometry.batch() * geometry.in_channels() * geometry.input()[0] * geometry.input()[1]);
     let weight = draw(whole.iter().product());
     let (bias, gradient) =
-        (draw(geometry.out_channels), draw(geometry.batch * geometry.out_channels * pixels));
+        (draw(geometry.out_channels()), draw(geometry.batch() * geometry.out_channels() * pixels));
     let places = Places::new(slice, whole);
     let expected = expected(geometry, &places, [&x, &weight, &bias, &gradient], activation);
     for set in
@@ -105,15 +107,15 @@ fn check(
         let view = WeightValues { values: &weight, places: &places };
         let output = Prepared::new(set, geometry, view).run(&x, Some(&bias), activation);
         assert_close(&what("output"), output.values(), &expected.output);
-        let of_x = convolution::input_gradient(set, geometry, view, &gradient);
+        let of_x = passes::input_gradient(set, geometry, view, &gradient);
         assert_close(&what("input gradient"), of_x.values(), &expected.x);
         let mut of_weight = vec![0.0; weight.len()];
-        convolution::weight_gradient(set, geometry, &x, &gradient, |output, input, tap, value| {
+        passes::weight_gradient(set, geometry, &x, &gradient, |output, input, tap, value| {
             of_weight[places.at(output, input, tap)] += value;
         });
         assert_close(&what("weight gradient"), &of_weight, &expected.weight);
         let mut again = vec![0.0; weight.len()];
-        let both = convolution::gradients(set, geometry, &x, view, &gradient, |output, input, tap, value| {
+        let both = passes::gradients(set, geometry, &x, view, &gradient, |output, input, tap, value| {
             again[places.at(output, input, tap)] += value;
         });
         assert!(both.values() == of_x.values(), "{}", what("input gradient together with the weight's"));
@@ -121,7 +123,7 @@ fn check(
     }
 }
 
-/// Ranges of channels in no order, and how many there are.
+/// Ranges of in all `channels` channels below `size`, in any order.
 fn ranges(rng: &mut Pcg64, channels: usize, size: usize) -> Vec<std::ops::Range<usize>> {
     if size < channels + 2 || channels < 2 || rng.random_bool(0.4) {
         let start = rng.random_range(0..=size - channels);
@@ -132,7 +134,7 @@ fn ranges(rng: &mut Pcg64, channels: usize, size: usize) -> Vec<std::ops::Range<
     Vec::from([gap..gap + channels - first, 0..first])
 }
 
-/// Draws a geometry, and a slice of a weight for it; `None` if the kernel does not fit.
+/// Draws a geometry, and a slice of a weight for it. `None` if the kernel does not fit.
 fn draw(rng: &mut Pcg64, depthwise: bool) -> Option<(Geometry, WeightSlice, [usize; 4])> {
     let of = |rng: &mut Pcg64, choices: &[usize]| choices[rng.random_range(0..choices.len())];
     let groups = if depthwise { rng.random_range(2..=9) } else { of(rng, &[1, 1, 1, 2, 3]) };
@@ -175,11 +177,11 @@ fn check_many(seed: u64, depthwise: bool) {
 }
 
 #[test]
-fn dense_kernels_compute_what_the_definition_says() {
+fn dense_convolutions_equal_the_definition_for_random_shapes_and_slices() {
     check_many(1, false);
 }
 
 #[test]
-fn depthwise_kernels_compute_what_the_definition_says() {
+fn depthwise_convolutions_equal_the_definition_for_random_shapes_and_slices() {
     check_many(2, true);
 }

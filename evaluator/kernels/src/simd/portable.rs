@@ -1,9 +1,10 @@
-//! Vectors as arrays, for processors without the instructions that have a module of their own, and for tests of what
-//! the kernels do with wider vectors than the processor has.
+//! Vectors as plain arrays, for processors without AVX2.
+//!
+//! Tests also use them to run the code for 16 lanes on processors without AVX-512.
 
-use super::Simd;
+use super::vectors::Simd;
 
-/// Vectors of `N` floats, a power of two, that any processor has.
+/// Vectors of `N` floats on any processor; `N` is a power of two.
 #[derive(Clone, Copy)]
 pub(crate) struct Portable<const N: usize>;
 
@@ -53,7 +54,7 @@ impl<const N: usize> Simd for Portable<N> {
 
     #[inline(always)]
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
-        // Not `f32::mul_add`: without the instruction it is a slow library call.
+        // Not `f32::mul_add`: without the FMA instruction it is a slow library call.
         self.add(self.mul(a, b), c)
     }
 
@@ -105,20 +106,20 @@ impl<const N: usize> Simd for Portable<N> {
 
     #[inline(always)]
     unsafe fn load(self, from: *const f32) -> Self::Vector {
-        // SAFETY: the caller answers for `N` readable floats; an array of floats needs no more alignment than one.
+        // SAFETY: the caller guarantees `N` readable floats; an array of floats is aligned like one float.
         unsafe { from.cast::<[f32; N]>().read() }
     }
 
     #[inline(always)]
     unsafe fn store(self, to: *mut f32, value: Self::Vector) {
-        // SAFETY: the caller answers for `N` writable floats; an array of floats needs no more alignment than one.
+        // SAFETY: the caller guarantees `N` writable floats; an array of floats is aligned like one float.
         unsafe { to.cast::<[f32; N]>().write(value) }
     }
 
     #[inline(always)]
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector {
         let mut value = [0.0; N];
-        // SAFETY: the caller answers for `count` readable floats, and `count <= N`.
+        // SAFETY: the caller guarantees `count` readable floats and `count <= N`.
         unsafe { std::ptr::copy_nonoverlapping(from, value.as_mut_ptr(), count) };
         value
     }
@@ -126,14 +127,14 @@ impl<const N: usize> Simd for Portable<N> {
     #[inline(always)]
     unsafe fn load_masked(self, from: *const f32, mask: [bool; N]) -> Self::Vector {
         std::array::from_fn(|lane| {
-            // SAFETY: the caller answers for the mask's floats.
+            // SAFETY: the caller guarantees that the floats of the mask can be read.
             if mask[lane] { unsafe { *from.wrapping_add(lane) } } else { 0.0 }
         })
     }
 
     #[inline(always)]
     unsafe fn store_first(self, to: *mut f32, value: Self::Vector, count: usize) {
-        // SAFETY: the caller answers for `count` writable floats, and `count <= N`.
+        // SAFETY: the caller guarantees `count` writable floats and `count <= N`.
         unsafe { std::ptr::copy_nonoverlapping(value.as_ptr(), to, count) };
     }
 
@@ -141,7 +142,7 @@ impl<const N: usize> Simd for Portable<N> {
     unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
         for row in 0..8 {
             for column in 0..8 {
-                // SAFETY: the caller answers for eight lines of eight floats on both sides.
+                // SAFETY: the caller guarantees eight lines of eight floats on both sides.
                 unsafe { *to.add(column * to_pitch + row) = *from.add(row * from_pitch + column) };
             }
         }

@@ -3,7 +3,7 @@
 #[allow(clippy::wildcard_imports, reason = "intrinsics are named after what they are")]
 use std::arch::x86_64::*;
 
-use super::{Kernel, Simd};
+use super::vectors::{Kernel, Simd};
 
 /// Proof that the processor has AVX2 and FMA.
 #[derive(Clone, Copy)]
@@ -31,10 +31,10 @@ impl Avx512 {
     }
 }
 
-/// Calls intrinsics that touch no memory.
+/// Calls intrinsics that access no memory.
 macro_rules! compute {
     ($call:expr) => {{
-        // SAFETY: `self` exists only where the processor was found to have the instructions.
+        // SAFETY: `self` exists only where the processor has the instructions.
         unsafe { $call }
     }};
 }
@@ -42,8 +42,8 @@ macro_rules! compute {
 /// Calls intrinsics that read or write memory.
 macro_rules! access {
     ($call:expr) => {{
-        // SAFETY: `self` exists only where the processor was found to have the instructions, and the caller answers
-        // for the memory, of which masked lanes touch none.
+        // SAFETY: `self` exists only where the processor has the instructions. The caller guarantees the
+        // memory, and lanes outside a mask access none.
         unsafe { $call }
     }};
 }
@@ -250,7 +250,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn mask(self, contains: impl Fn(usize) -> bool) -> __m256i {
         let lanes: [i32; Self::LANES] = std::array::from_fn(|lane| if contains(lane) { -1 } else { 0 });
-        // Eight integers are as long as the vector.
+        // The array of eight integers has the size of the vector.
         access!(_mm256_loadu_si256(lanes.as_ptr().cast()))
     }
 
@@ -288,14 +288,14 @@ impl Simd for Avx2 {
 /// Transposes an `8 x 8` block in registers.
 ///
 /// # Safety
-/// The processor has AVX; lines of eight floats can be read and written as [`Simd::transpose`] says.
+/// The processor has AVX. Lines of eight floats can be read and written as [`Simd::transpose`] requires.
 #[inline(always)]
 unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize) {
-    // SAFETY: the caller answers for the instructions and the memory.
+    // SAFETY: the caller guarantees the instructions and the memory.
     unsafe {
         let line = |row: usize| _mm256_loadu_ps(from.add(row * from_pitch));
         let rows = [line(0), line(1), line(2), line(3), line(4), line(5), line(6), line(7)];
-        // Pairs of rows, then of columns, then halves.
+        // Three rounds: interleave pairs of rows, then pairs of columns, then exchange the halves.
         let low = |at: usize| _mm256_unpacklo_ps(rows[at], rows[at + 1]);
         let high = |at: usize| _mm256_unpackhi_ps(rows[at], rows[at + 1]);
         for half in 0..2 {
@@ -325,7 +325,7 @@ unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch:
 impl Avx2 {
     /// The mask of the first `count <= 8` lanes.
     #[inline(always)]
-    #[allow(clippy::unused_self, reason = "it is the proof that the processor has the instructions")]
+    #[allow(clippy::unused_self, reason = "it proves that the processor has the instructions")]
     fn first(self, count: usize) -> __m256i {
         compute!(_mm256_cmpgt_epi32(
             _mm256_set1_epi32(count as i32),

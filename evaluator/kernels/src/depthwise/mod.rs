@@ -1,0 +1,7 @@
+//! Depthwise convolution: sums of each channel's own plane, read in place row by row or from shifted copies.
+
+pub(crate) mod plan;
+mod row_by_row;
+mod rows;
+mod strips;
+pub(crate) mod weight_gradient;

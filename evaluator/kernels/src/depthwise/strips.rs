@@ -1,0 +1,186 @@
+//! Depthwise sums of strips of columns. A strip is a vector wide, and its unfinished rows are sums in
+//! registers.
+
+use crate::depthwise::rows::{MASKS, Rows};
+use crate::shared::activation::Activation;
+use crate::simd::Simd;
+
+/// Columns of a plane, or of planes side by side, that fit a vector.
+#[derive(Clone, Copy)]
+pub(super) struct Strip<S: Simd> {
+    /// Where the first tap reads for the first position, in row zero.
+    pub(super) input: *const f32,
+    pub(super) weights: *const f32,
+    /// Start of the sums.
+    pub(super) start: S::Vector,
+    pub(super) masks: [S::Mask; MASKS],
+    pub(super) output: *mut f32,
+}
+
+/// Strips that are computed together. While one waits for its sums, the processor computes another.
+pub(super) struct Strips<'a, S: Simd, const P: usize> {
+    pub(super) rows: &'a Rows,
+    /// Distance between read rows, and between written rows.
+    pub(super) pitches: [usize; 2],
+    /// Number of lanes that are written.
+    pub(super) count: usize,
+    pub(super) activation: Activation,
+    pub(super) each: [Strip<S>; P],
+}
+
+impl<S: Simd, const P: usize> Strips<'_, S, P> {
+    /// Computes all rows of the strips.
+    ///
+    /// `SAME`: all strips have the weights of the first. `LANES`: there is a weight for each lane.
+    ///
+    /// # Safety
+    /// For each strip, the read rows can be read where the masks allow it, there are weights for all taps,
+    /// and the written rows can be written.
+    #[inline(always)]
+    pub(super) unsafe fn run<const K: usize, const STRIDE: usize, const SAME: bool, const LANES: bool>(
+        &self,
+        simd: S,
+    ) {
+        // SAFETY: the caller's guarantees are those of the callees.
+        unsafe {
+            if STRIDE == 1 {
+                self.rolling::<K, SAME, LANES>(simd);
+            } else {
+                self.striding::<K, SAME, LANES>(simd);
+            }
+        }
+    }
+
+    /// Sums with stride 1: each read row contributes to `K` written rows, whose sums are under way together.
+    /// Each element is loaded once a column of the kernel, not once a tap.
+    ///
+    /// # Safety
+    /// That of `run`.
+    #[inline(always)]
+    unsafe fn rolling<const K: usize, const SAME: bool, const LANES: bool>(&self, simd: S) {
+        let (height, written) = (self.rows.read()[0] as isize, self.rows.written()[0]);
+        let mut sums = [[simd.zero(); K]; P];
+        for (sums, strip) in sums.iter_mut().zip(&self.each) {
+            *sums = [strip.start; K];
+        }
+        for step in 0..written + K - 1 {
+            let row = step as isize + self.rows.first()[0];
+            if (0..height).contains(&row) {
+                let from = row as usize * self.pitches[0];
+                for column in 0..K {
+                    let mut values = [simd.zero(); P];
+                    for (value, strip) in values.iter_mut().zip(&self.each) {
+                        // SAFETY: the row is one of the read rows, and the mask leaves out what is not in it.
+                        *value = unsafe {
+                            simd.load_masked(strip.input.wrapping_add(from + column), strip.masks[column])
+                        };
+                    }
+                    for tap in 0..K {
+                        // SAFETY: there are weights for all taps.
+                        let weights = unsafe { self.weights::<SAME, LANES>(simd, tap * K + column) };
+                        for ((sums, value), weight) in sums.iter_mut().zip(values).zip(weights) {
+                            sums[K - 1 - tap] = simd.mul_add(weight, value, sums[K - 1 - tap]);
+                        }
+                    }
+                }
+            }
+            // The oldest row is complete and is stored. The others move up by one; `K` is a constant, so
+            // these are moves between registers.
+            for (sums, strip) in sums.iter_mut().zip(&self.each) {
+                if let Some(done) = (step + 1).checked_sub(K) {
+                    // SAFETY: this is one of the written rows.
+                    unsafe { self.store(simd, strip, done, sums[0]) };
+                }
+                for tap in 1..K {
+                    sums[tap - 1] = sums[tap];
+                }
+                sums[K - 1] = strip.start;
+            }
+        }
+    }
+
+    /// Sums with stride 2, one written row after the other.
+    ///
+    /// # Safety
+    /// That of `run`.
+    #[inline(always)]
+    unsafe fn striding<const K: usize, const SAME: bool, const LANES: bool>(&self, simd: S) {
+        let height = self.rows.read()[0] as isize;
+        for written in 0..self.rows.written()[0] {
+            let mut sums = [simd.zero(); P];
+            for (sum, strip) in sums.iter_mut().zip(&self.each) {
+                *sum = strip.start;
+            }
+            for tap in 0..K {
+                let row = (2 * written + tap) as isize + self.rows.first()[0];
+                if !(0..height).contains(&row) {
+                    continue;
+                }
+                let from = row as usize * self.pitches[0];
+                let mut values = [[simd.zero(); K]; P];
+                for (values, strip) in values.iter_mut().zip(&self.each) {
+                    // Two loads give two taps: the even elements of both belong to one, the odd ones to the
+                    // next.
+                    for pair in 0..K.div_ceil(2) {
+                        let at = strip.input.wrapping_add(from + 2 * pair);
+                        // SAFETY: the row is one of the read rows, and the masks leave out what is not in it.
+                        let both = unsafe {
+                            let first = simd.load_masked(at, strip.masks[2 * pair]);
+                            [first, simd.load_masked(at.wrapping_add(S::LANES), strip.masks[2 * pair + 1])]
+                        };
+                        values[2 * pair] = simd.even(both[0], both[1]);
+                        if 2 * pair + 1 < K {
+                            values[2 * pair + 1] = simd.odd(both[0], both[1]);
+                        }
+                    }
+                }
+                for column in 0..K {
+                    // SAFETY: there are weights for all taps.
+                    let weights = unsafe { self.weights::<SAME, LANES>(simd, tap * K + column) };
+                    for ((sum, values), weight) in sums.iter_mut().zip(&values).zip(weights) {
+                        *sum = simd.mul_add(weight, values[column], *sum);
+                    }
+                }
+            }
+            for (sum, strip) in sums.into_iter().zip(&self.each) {
+                // SAFETY: this is one of the written rows.
+                unsafe { self.store(simd, strip, written, sum) };
+            }
+        }
+    }
+
+    /// The weight of a tap for each strip.
+    ///
+    /// # Safety
+    /// There are weights for the tap.
+    #[inline(always)]
+    unsafe fn weights<const SAME: bool, const LANES: bool>(&self, simd: S, tap: usize) -> [S::Vector; P] {
+        let mut weights = [simd.zero(); P];
+        for (index, weight) in weights.iter_mut().enumerate() {
+            let from = self.each[if SAME { 0 } else { index }].weights;
+            // SAFETY: the caller guarantees the weights.
+            *weight = unsafe {
+                if LANES { simd.load(from.add(tap * S::LANES)) } else { simd.splat(*from.add(tap)) }
+            };
+        }
+        weights
+    }
+
+    /// Stores the sums of a row.
+    ///
+    /// # Safety
+    /// The row can be written.
+    #[inline(always)]
+    unsafe fn store(&self, simd: S, strip: &Strip<S>, row: usize, sum: S::Vector) {
+        let value = self.activation.stored(simd, sum);
+        // SAFETY: the caller guarantees the row.
+        unsafe {
+            let to = strip.output.add(row * self.pitches[1]);
+            if self.count == S::LANES {
+                simd.store(to, value);
+            } else {
+                simd.store_first(to, value, self.count);
+            }
+        }
+    }
+}

@@ -1,0 +1,10 @@
+//! Operations on values one by one: nonlinearities, sums, batch normalization, losses and steps of
+//! optimizers.
+
+pub(crate) mod activation_pass;
+pub(crate) mod addition;
+pub(crate) mod cross_entropy;
+mod curves;
+mod exponential;
+pub(crate) mod normalization;
+pub(crate) mod optimizer;

@@ -1,0 +1,148 @@
+//! Windows over planes of one size.
+
+use std::ops::Range;
+
+use crate::pooling::box_sums::{Boxes, Sides};
+
+/// The result of a window.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Kind {
+    Max,
+    /// Over the positions inside the image.
+    Average,
+}
+
+/// Windows along one axis of a plane.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Axis {
+    size: usize,
+    output: usize,
+    kernel: usize,
+    stride: usize,
+    padding: usize,
+}
+
+/// Windows over planes of one size.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Pooling {
+    kind: Kind,
+    rows: Axis,
+    columns: Axis,
+}
+
+impl Axis {
+    /// # Panics
+    /// When no window fits, or a window could lie in the padding alone.
+    pub(crate) fn new(size: usize, kernel: usize, stride: usize, padding: usize) -> Self {
+        assert!(stride > 0 && kernel > 0, "windows and strides are positive");
+        assert!(2 * padding <= kernel, "the padding of a pooling is at most half its window");
+        assert!(size + 2 * padding >= kernel, "a window is not larger than a padded image");
+        Self { size, output: (size + 2 * padding - kernel) / stride + 1, kernel, stride, padding }
+    }
+
+    /// Positions of the image along this axis.
+    #[inline]
+    pub(super) const fn size(&self) -> usize {
+        self.size
+    }
+
+    /// Number of windows.
+    #[inline]
+    pub(crate) const fn output(&self) -> usize {
+        self.output
+    }
+
+    /// Positions of a window.
+    #[inline]
+    pub(super) const fn kernel(&self) -> usize {
+        self.kernel
+    }
+
+    #[inline]
+    pub(super) const fn stride(&self) -> usize {
+        self.stride
+    }
+
+    /// The positions of the image that a window covers.
+    pub(super) fn window(&self, output: usize) -> Range<usize> {
+        let start = output * self.stride;
+        start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(self.size)
+    }
+
+    /// The windows as weighted sums, where they move by one position. Forward, they give means; backward, the
+    /// gradient of each position.
+    fn sides(&self, backward: bool) -> Sides {
+        let means: Vec<f32> = (0..self.output).map(|output| 1.0 / self.window(output).len() as f32).collect();
+        let (window, ones) = (self.kernel, vec![1.0; self.size]);
+        if backward {
+            Sides::new([means, ones], window, window - 1 - self.padding)
+        } else {
+            Sides::new([ones, means], window, self.padding)
+        }
+    }
+
+    /// The windows whose position `tap` lies inside the image, and that position for the first of them.
+    #[inline(always)]
+    pub(super) fn inside(&self, tap: usize) -> (Range<usize>, usize) {
+        let from = self.padding.saturating_sub(tap).div_ceil(self.stride);
+        let to = match (self.size + self.padding).checked_sub(tap + 1) {
+            Some(last) => (last / self.stride + 1).min(self.output),
+            None => 0,
+        };
+        (from..to.max(from), (from * self.stride + tap).saturating_sub(self.padding))
+    }
+}
+
+impl Pooling {
+    /// Windows along rows and columns.
+    pub(crate) const fn new(kind: Kind, [rows, columns]: [Axis; 2]) -> Self {
+        Self { kind, rows, columns }
+    }
+
+    #[inline]
+    pub(crate) const fn kind(&self) -> Kind {
+        self.kind
+    }
+
+    #[inline]
+    pub(crate) const fn rows(&self) -> &Axis {
+        &self.rows
+    }
+
+    #[inline]
+    pub(crate) const fn columns(&self) -> &Axis {
+        &self.columns
+    }
+
+    /// Floats of an input plane and of an output plane.
+    pub(super) const fn planes(&self) -> [usize; 2] {
+        [self.rows.size * self.columns.size, self.rows.output * self.columns.output]
+    }
+
+    /// Floats of a task's scratch: a line of the image and two lines of the output.
+    ///
+    /// The scratch is lent outside the code for the instruction set: a closure inside would not be compiled
+    /// for it.
+    pub(super) const fn scratch(&self) -> usize {
+        self.columns.size + 2 * self.columns.output
+    }
+
+    /// Splits the scratch into a line of the image, a line of the output, and the number of columns of the
+    /// image in each window.
+    #[inline(always)]
+    pub(super) fn lines<'a>(&self, scratch: &'a mut [f32]) -> [&'a mut [f32]; 3] {
+        let (line, rest) = scratch.split_at_mut(self.columns.size);
+        let (output, counts) = rest.split_at_mut(self.columns.output);
+        for (column, count) in counts.iter_mut().enumerate() {
+            *count = self.columns.window(column).len() as f32;
+        }
+        [line, output, counts]
+    }
+
+    /// An average without stride as weighted sums over windows; `None` for other poolings.
+    pub(super) fn boxes(&self, backward: bool) -> Option<Boxes> {
+        let without_stride = self.rows.stride == 1 && self.columns.stride == 1;
+        let boxes = || Boxes::new([self.rows.sides(backward), self.columns.sides(backward)]);
+        (self.kind == Kind::Average && without_stride).then(boxes)
+    }
+}

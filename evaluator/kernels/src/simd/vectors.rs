@@ -1,0 +1,80 @@
+//! Vectors of floats behind one trait. Each kernel is written once and compiled for every instruction set.
+//!
+//! A value of an implementing type proves that the processor has the instructions. Arithmetic is therefore
+//! safe; only access to memory through pointers is `unsafe`.
+
+/// Work that is compiled for every instruction set.
+///
+/// `run` must be `#[inline(always)]`, and so must everything generic that it calls. Code that is not inlined
+/// into the function with the `target_feature` is compiled without the vector instructions.
+pub(crate) trait Kernel {
+    type Output;
+
+    fn run<S: Simd>(self, simd: S) -> Self::Output;
+}
+
+/// Vectors of `LANES` floats.
+pub(crate) trait Simd: Copy {
+    const LANES: usize;
+    type Vector: Copy;
+    /// A subset of the lanes.
+    type Mask: Copy;
+
+    fn splat(self, value: f32) -> Self::Vector;
+    fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The larger of both; `b` where either is NaN.
+    fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The smaller of both; `b` where either is NaN.
+    fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// `a * b + c`.
+    fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
+    /// `value` where `control > 0`, zero elsewhere.
+    fn where_positive(self, control: Self::Vector, value: Self::Vector) -> Self::Vector;
+    /// Keeps the first `count <= LANES` lanes and sets the others to zero.
+    fn keep_first(self, value: Self::Vector, count: usize) -> Self::Vector;
+    /// The even lanes (0, 2, 4, ..) of `a`, then those of `b`.
+    fn even(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// The odd lanes (1, 3, 5, ..) of `a`, then those of `b`.
+    fn odd(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
+    /// Lanes of `a` and `b` alternating, as two vectors.
+    fn interleave(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
+    /// The sum of the lanes, in a fixed order.
+    fn sum(self, value: Self::Vector) -> f32;
+
+    /// The lanes for which `contains` is true.
+    fn mask(self, contains: impl Fn(usize) -> bool) -> Self::Mask;
+
+    /// # Safety
+    /// `LANES` floats can be read at `from`.
+    unsafe fn load(self, from: *const f32) -> Self::Vector;
+    /// # Safety
+    /// `LANES` floats can be written at `to`.
+    unsafe fn store(self, to: *mut f32, value: Self::Vector);
+    /// Reads the first `count <= LANES` lanes and sets the others to zero.
+    ///
+    /// # Safety
+    /// `count` floats can be read at `from`.
+    unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
+    /// Reads the lanes of a mask and sets the others to zero. Their addresses need not be readable.
+    ///
+    /// # Safety
+    /// For each lane `i` of the mask, `from + i` can be read.
+    unsafe fn load_masked(self, from: *const f32, mask: Self::Mask) -> Self::Vector;
+    /// Writes the first `count <= LANES` lanes.
+    ///
+    /// # Safety
+    /// `count` floats can be written at `to`.
+    unsafe fn store_first(self, to: *mut f32, value: Self::Vector, count: usize);
+    /// Transposes an `8 x 8` block. Lines are `from_pitch` floats apart in `from`, `to_pitch` in `to`.
+    ///
+    /// # Safety
+    /// Eight floats can be read in each line of `from`, and written in each line of `to`.
+    unsafe fn transpose(self, from: *const f32, from_pitch: usize, to: *mut f32, to_pitch: usize);
+
+    #[inline(always)]
+    fn zero(self) -> Self::Vector {
+        self.splat(0.0)
+    }
+}
