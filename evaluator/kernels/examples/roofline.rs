@@ -1,20 +1,20 @@
-//! The kernels alone, beside what the processor can do: a roofline of this machine.
+//! Roofline of the kernels on this machine, without burn.
 //!
-//! `cargo run --release -p kiln-kernels --example roofline -- [REPEATS] [FILTER] [BATCH]` prints one table: for the convolutions and
-//! fully connected layers of typical small networks, GFLOP/s forward, of the gradient of the input and of the gradient of the
-//! weight, without burn. `RAYON_NUM_THREADS` sets the threads; the share is that of as many times what one thread reaches with
-//! nothing but multiply-adds in registers.
-#![allow(clippy::print_stdout, reason = "the table is what this program is for")]
+//! `cargo run --release -p kiln-kernels --example roofline -- [REPEATS] [FILTER] [BATCH]` prints one table:
+//! GFLOP/s of the forward pass, of the gradient of the input and of the gradient of the weight, for the
+//! convolutions and fully connected layers of typical small networks. `RAYON_NUM_THREADS` sets the number of
+//! threads. The peak is that of one thread with only multiply-adds in registers, times the number of threads.
+#![allow(clippy::print_stdout, reason = "this program prints a table")]
 
 use std::hint::black_box;
 
 use kiln_kernels::InstructionSet;
 use kiln_kernels::measurement::{self, Seconds, fastest};
 
-/// Images, unless said otherwise.
+/// Default number of images.
 const BATCH: usize = 64;
 
-/// Floats of an array that is copied: as many as the values of 64 channels of 32x32.
+/// Floats of the array that is copied: the values of 64 channels of 32x32.
 const COPIED: usize = BATCH * 64 * 32 * 32;
 
 /// Input channels, output channels, groups, size of the image, kernel, stride.

@@ -1,9 +1,10 @@
-//! Times a training step of convolution, batch normalization and ReLU: burn's own operations beside these kernels.
+//! Times a training step of convolution, batch normalization and ReLU, with burn's own operations and with
+//! these kernels.
 //!
-//! `cargo run --release -p kiln-kernels --example step [REPEATS]` prints one table. The two are run alternately, so that
-//! whatever else the machine does meets both; the times are medians of forward and backward pass. On Linux the time that
-//! the threads were running is printed too: with one thread (`RAYON_NUM_THREADS=1`) it says what the kernels cost on a
-//! machine that is busy with other things.
+//! `cargo run --release -p kiln-kernels --example step [REPEATS]` prints one table. Both run alternately, so
+//! that other work on the machine disturbs both. Times are medians of forward and backward pass. On Linux it
+//! also prints the time that the threads were running. With one thread (`RAYON_NUM_THREADS=1`), that is the
+//! cost of the kernels on a busy machine.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use std::fs;
@@ -49,9 +50,9 @@ struct Inputs {
     shift: Tensor<1>,
 }
 
-/// Seconds that the threads of this process have run, where the system says so.
+/// Seconds that the threads of this process have run; `None` where the system does not tell.
 fn running() -> Option<f64> {
-    // The system counts a thread's time when it stops running; yielding makes it count this one's.
+    // The system adds up the time of a thread when it stops running, so this thread yields first.
     thread::yield_now();
     let tasks = fs::read_dir("/proc/self/task").ok()?;
     let nanoseconds = tasks.map(|task| {
@@ -61,7 +62,7 @@ fn running() -> Option<f64> {
     Some(nanoseconds.sum::<Option<u64>>()? as f64 * 1e-9)
 }
 
-/// Seconds of one step: passed, and run by the threads.
+/// Seconds of one step: elapsed, and run by the threads.
 fn step(case: Case, inputs: &Inputs, ours: bool) -> [f64; 2] {
     let (x, weight) = (inputs.x.clone(), inputs.weight.clone());
     let (scale, shift) = (inputs.scale.clone(), inputs.shift.clone());
@@ -98,7 +99,8 @@ fn main() {
     let threads = rayon::current_num_threads();
     println!("batch {BATCH}, {threads} threads, {}, {repeats} repeats\n", InstructionSet::current().name());
     println!(
-        "| kernel | channels | image | burn ms | ours ms | burn / ours | run: burn ms | ours ms | burn / ours |"
+        "| kernel | channels | image | burn ms | ours ms | burn / ours | run: burn ms | ours ms | \
+         burn / ours |"
     );
     println!("|---|---|---|---|---|---|---|---|---|");
     for (name, kernel, depthwise) in
@@ -117,7 +119,7 @@ fn main() {
                 let (mut burn, mut ours) = (Vec::new(), Vec::new());
                 for repeat in 0..repeats + 2 {
                     let times = (step(case, &inputs, false), step(case, &inputs, true));
-                    // The first two warm caches and allocator up.
+                    // The first two runs warm up caches and allocator.
                     if repeat >= 2 {
                         burn.push(times.0);
                         ours.push(times.1);
@@ -125,7 +127,8 @@ fn main() {
                 }
                 let ([burn, burn_run], [ours, ours_run]) = (median(&burn), median(&ours));
                 println!(
-                    "| {} | {channels} | {size}x{size} | {burn:.2} | {ours:.2} | {:.1} | {burn_run:.2} | {ours_run:.2} | {:.1} |",
+                    "| {} | {channels} | {size}x{size} | {burn:.2} | {ours:.2} | {:.1} | {burn_run:.2} | \
+                     {ours_run:.2} | {:.1} |",
                     case.name,
                     burn / ours,
                     burn_run / ours_run,

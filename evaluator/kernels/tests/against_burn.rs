@@ -1,4 +1,5 @@
-//! Results and gradients beside those of burn's own operations, finite differences, and other numbers of threads.
+//! Convolution and batch normalization, compared with burn's own operations, with finite differences, and
+//! between numbers of threads.
 
 mod comparison;
 
@@ -19,7 +20,7 @@ const EPSILON: f64 = 1e-5;
 struct Conv {
     batch: usize,
     input: [usize; 2],
-    /// Channels of a group, in and out.
+    /// Input and output channels of a group.
     channels: [usize; 2],
     groups: usize,
     kernel: [usize; 2],
@@ -45,7 +46,7 @@ fn tensor<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     Tensor::<D>::from_data(data, &Device::flex().autodiff()).require_grad()
 }
 
-/// Output, and the gradients of the inputs for a sum of the output with fixed weights.
+/// Output, and the gradients of all inputs for a weighted sum of the output.
 fn outputs<const D: usize, const E: usize>(
     output: Tensor<D>,
     inputs: (Tensor<D>, Tensor<E>, Option<Tensor<1>>),
@@ -160,22 +161,24 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn dense_convolutions_agree(conv in dense().prop_filter("kernel fits", Conv::fits)) {
+    fn dense_convolution_of_any_shape_equals_burn(conv in dense().prop_filter("kernel fits", Conv::fits)) {
         check_conv(&conv);
     }
 
     #[test]
-    fn square_convolutions_agree(conv in square()) {
+    fn square_convolution_of_any_shape_equals_burn(conv in square()) {
         check_conv(&conv);
     }
 
     #[test]
-    fn depthwise_convolutions_agree(conv in depthwise().prop_filter("kernel fits", Conv::fits)) {
+    fn depthwise_convolution_of_any_shape_equals_burn(
+        conv in depthwise().prop_filter("kernel fits", Conv::fits),
+    ) {
         check_conv(&conv);
     }
 
     #[test]
-    fn normalizations_agree(
+    fn normalization_of_any_shape_equals_burn(
         batch in 1..=9usize,
         channels in 1..=7usize,
         [height, width] in pair(1..=21),
@@ -187,7 +190,7 @@ proptest! {
 }
 
 #[test]
-fn shapes_of_real_networks_agree() {
+fn convolutions_of_common_shapes_equal_burn() {
     let conv = |batch, size, channels, groups, kernel, stride| Conv {
         batch,
         input: [size; 2],
@@ -218,7 +221,7 @@ fn shapes_of_real_networks_agree() {
 }
 
 #[test]
-fn inputs_need_no_gradient() {
+fn convolution_of_an_untracked_input_gives_the_gradient_of_the_weight_alone() {
     let device = Device::flex().autodiff();
     let image = Tensor::<4>::from_data(TensorData::new(values(1, 2 * 3 * 64), [2, 3, 8, 8]), &device);
     let weight = tensor(2, [4, 3, 3, 3]);
@@ -231,7 +234,7 @@ fn inputs_need_no_gradient() {
 }
 
 #[test]
-fn a_plain_device_and_sliced_weights_agree() {
+fn convolution_without_autodiff_of_a_sliced_tensor_equals_burn() {
     let device = Device::flex();
     let plain = |seed, shape: [usize; 4]| {
         Tensor::<4>::from_data(TensorData::new(values(seed, shape.iter().product()), shape), &device)
@@ -243,13 +246,13 @@ fn a_plain_device_and_sliced_weights_agree() {
     assert_close("sliced", &[read(found)], &[read(expected)]);
 }
 
-/// A slice with these channels from the first of each pair to before the second.
+/// A slice with the channels from the first of each pair to before the second.
 fn slice(outputs: &[[usize; 2]], inputs: &[[usize; 2]], kernel: usize) -> WeightSlice {
     let ranges = |pairs: &[[usize; 2]]| pairs.iter().map(|[start, end]| *start..*end).collect();
     WeightSlice { outputs: ranges(outputs), inputs: ranges(inputs), kernel: [kernel; 2] }
 }
 
-/// Weights and slices of them, each with the channels of the input, the groups and the stride.
+/// Shapes of weights with slices of them, each with input channels, groups and stride.
 fn slices() -> Vec<([usize; 4], WeightSlice, [usize; 3])> {
     Vec::from([
         ([24, 20, 5, 5], slice(&[[0, 16]], &[[0, 12]], 3), [12, 1, 1]),
@@ -261,7 +264,7 @@ fn slices() -> Vec<([usize; 4], WeightSlice, [usize; 3])> {
 }
 
 #[test]
-fn slices_in_place_agree_with_copied_ones() {
+fn slice_read_in_place_gives_the_bits_of_a_copied_slice() {
     for (whole, slice, [inputs, groups, stride]) in slices() {
         let run = |in_place: bool| {
             let (x, weight) = (tensor(1, [3, inputs, 9, 9]), tensor(2, whole));
@@ -277,13 +280,13 @@ fn slices_in_place_agree_with_copied_ones() {
         };
         for set in supported() {
             let (found, expected) = set.force(|| (run(true), run(false)));
-            assert!(found == expected, "{} {slice:?}: in place is not what a copy gives", set.name());
+            assert!(found == expected, "{} {slice:?}: in place differs from a copy", set.name());
         }
     }
 }
 
 #[test]
-fn a_slice_used_twice_adds_both_gradients() {
+fn slice_used_twice_gets_the_sum_of_both_gradients() {
     let whole = [6, 4, 3, 3];
     let run = |in_place: bool| {
         let (x, weight) = (tensor(1, [2, 4, 6, 6]), tensor(2, whole));
@@ -305,7 +308,7 @@ fn a_slice_used_twice_adds_both_gradients() {
 }
 
 #[test]
-fn an_activation_in_the_same_pass_agrees() {
+fn fixed_convolution_with_an_activation_equals_both_in_turn() {
     for (channels, groups, kernel) in [([6, 9], 1, 3), ([8, 16], 1, 1), ([1, 1], 12, 5)] {
         let run = |device: &Device, activation: Activation| {
             let plain = |seed, shape: [usize; 4]| {
@@ -319,7 +322,7 @@ fn an_activation_in_the_same_pass_agrees() {
         };
         for activation in Activation::ALL {
             for set in supported() {
-                // With gradients, convolution and activation run apart.
+                // With autodiff, convolution and activation are two passes.
                 let device = Device::flex();
                 let found = set.force(|| run(&device, activation));
                 let expected = set.force(|| run(&device.clone().autodiff(), activation));
@@ -330,7 +333,7 @@ fn an_activation_in_the_same_pass_agrees() {
 }
 
 #[test]
-fn gradients_are_finite_differences() {
+fn convolution_gradients_equal_finite_differences() {
     let conv = |groups, channels, kernel, stride| Conv {
         batch: 2,
         input: [6, 5],
@@ -373,7 +376,7 @@ fn gradients_are_finite_differences() {
 }
 
 #[test]
-fn normalization_gradients_are_finite_differences() {
+fn normalization_gradients_equal_finite_differences() {
     let shape = [3, 2, 3, 3];
     let inputs = [values(1, 54).iter().map(|value| value * 3.0 + 5.0).collect(), values(2, 2), values(3, 2)];
     let loss = |inputs: &[Vec<f32>; 3]| {
@@ -402,7 +405,7 @@ fn normalization_gradients_are_finite_differences() {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bits() {
+fn operations_on_any_number_of_threads_give_the_same_bits() {
     let conv = |groups, channels, kernel, stride| Conv {
         batch: 37,
         input: [13, 11],
@@ -434,7 +437,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_so() {
+fn normalization_keeps_nan_within_its_channel() {
     let shape = [2, 2, 5, 7];
     for set in supported() {
         for activation in Activation::ALL {
@@ -454,6 +457,6 @@ fn what_is_not_a_number_stays_so() {
 
 #[test]
 #[should_panic(expected = "larger than a padded image")]
-fn a_kernel_larger_than_the_padded_image_is_refused() {
+fn convolution_with_a_kernel_larger_than_the_padded_image_panics() {
     let _ = conv2d(tensor(1, [1, 1, 2, 2]), tensor(2, [1, 1, 5, 5]), None, [1, 1], [1, 1], 1);
 }

@@ -1,9 +1,9 @@
-//! The limit of instruction sets, which holds for a whole process and so has a test program of its own.
+//! The limit of instruction sets. It holds for a whole process, so it has a test program of its own.
 
 use kiln_kernels::InstructionSet;
 
 #[test]
-fn nothing_faster_than_the_limit_is_used_unless_forced() {
+fn limit_holds_on_all_threads_unless_a_set_is_forced() {
     let fastest = InstructionSet::best();
     for limit in InstructionSet::ALL {
         limit.limit();
@@ -11,6 +11,6 @@ fn nothing_faster_than_the_limit_is_used_unless_forced() {
         assert_eq!(InstructionSet::current(), limit.min(fastest));
         assert_eq!(fastest.force(InstructionSet::current), fastest);
         let elsewhere = std::thread::spawn(InstructionSet::current).join().unwrap();
-        assert_eq!(elsewhere, limit.min(fastest), "threads have it too");
+        assert_eq!(elsewhere, limit.min(fastest), "other threads have the same limit");
     }
 }

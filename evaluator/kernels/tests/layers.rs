@@ -1,4 +1,5 @@
-//! Fully connected layers and cross-entropy beside burn's own operations, finite differences, and other numbers of threads.
+//! Fully connected layers and cross-entropy, compared with burn's own operations, with finite differences,
+//! and between numbers of threads.
 
 mod comparison;
 
@@ -35,7 +36,7 @@ fn tracked<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     tensor(values(seed, shape.iter().product()), shape, &Device::flex().autodiff()).require_grad()
 }
 
-/// What a layer gives for plain tensors.
+/// The output of a layer with burn's own operations.
 fn by_burn(layer: &Layer, x: Tensor<4>, weight: Tensor<2>, bias: Option<Tensor<1>>) -> Tensor<4> {
     let [outputs, inputs] = [layer.part[0].len(), layer.part[1].len()];
     let sums = x.reshape([layer.batch, inputs]).matmul(weight.slice(layer.part.clone()).transpose());
@@ -43,7 +44,7 @@ fn by_burn(layer: &Layer, x: Tensor<4>, weight: Tensor<2>, bias: Option<Tensor<1
     layer.activation.by_burn(sums.reshape([layer.batch, outputs, 1, 1]))
 }
 
-/// Output, and the gradients of the inputs for a sum of the output with fixed weights.
+/// Output, and the gradients of all inputs for a weighted sum of the output.
 fn connect(layer: &Layer, ours: bool) -> Vec<Vec<f32>> {
     let [outputs, inputs] = [layer.part[0].len(), layer.part[1].len()];
     let (x, weight) = (tracked(1, [layer.batch, inputs, 1, 1]), tracked(2, layer.whole));
@@ -70,7 +71,7 @@ fn check(layer: &Layer) {
     }
 }
 
-/// Cross-entropy as a definition says it, of burn's operations.
+/// Cross-entropy by its definition, with burn's own operations.
 fn entropy_by_burn(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     let logs = log_softmax(logits, 1);
     let picked = logs.clone().gather(1, labels.unsqueeze_dim::<2>(1)).mean().neg();
@@ -112,12 +113,12 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 128, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn layers_agree(layer in layer()) {
+    fn linear_of_any_part_equals_burn(layer in layer()) {
         check(&layer);
     }
 
     #[test]
-    fn cross_entropies_agree(
+    fn cross_entropy_of_any_batch_equals_burn(
         batch in 1..=9usize,
         classes in 1..=21usize,
         scale in 0.1..30.0f32,
@@ -132,7 +133,7 @@ proptest! {
 }
 
 #[test]
-fn layers_of_real_networks_agree() {
+fn linear_of_common_sizes_equals_burn() {
     for sizes in [[256, 784], [256, 256], [10, 256], [120, 400], [1, 1280]] {
         check(&Layer::whole(64, sizes, Activation::Relu));
         check(&Layer::whole(1, sizes, Activation::Identity));
@@ -140,7 +141,7 @@ fn layers_of_real_networks_agree() {
 }
 
 #[test]
-fn an_input_with_pixels_is_read_as_it_lies() {
+fn linear_of_an_image_equals_that_of_its_flattened_values() {
     let (x, weight) = (tracked(1, [3, 4, 2, 5]), tracked(2, [6, 40]));
     let found = linear(x.clone(), weight.clone(), None, Activation::Identity);
     assert_eq!(found.dims(), [3, 6, 1, 1]);
@@ -149,7 +150,7 @@ fn an_input_with_pixels_is_read_as_it_lies() {
 }
 
 #[test]
-fn gradients_are_finite_differences() {
+fn linear_gradients_equal_finite_differences() {
     let layer = Layer { part: [1..4, 2..7], ..Layer::whole(3, [5, 8], Activation::Identity) };
     let inputs = [values(1, 15), values(2, 40), values(3, 3)];
     let loss = |inputs: &[Vec<f32>; 3]| {
@@ -178,7 +179,7 @@ fn gradients_are_finite_differences() {
 }
 
 #[test]
-fn the_gradient_of_cross_entropy_is_finite_differences() {
+fn cross_entropy_gradient_equals_finite_differences() {
     let (shape, smoothing) = ([3, 4], 0.1);
     let found = entropy(shape, 2.0, smoothing, true);
     let logits: Vec<f32> = values(1, 12).into_iter().map(|value| value * 2.0).collect();
@@ -198,7 +199,7 @@ fn the_gradient_of_cross_entropy_is_finite_differences() {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bits() {
+fn linear_on_any_number_of_threads_gives_the_same_bits() {
     let layers =
         [Layer::whole(64, [300, 200], Activation::Relu), Layer::whole(7, [10, 900], Activation::Silu)];
     for set in supported() {
@@ -214,7 +215,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
-fn what_is_not_a_number_shows_in_the_loss() {
+fn cross_entropy_of_a_logit_that_is_not_finite_is_not_finite() {
     let device = Device::flex();
     for value in [f32::NAN, f32::INFINITY] {
         let logits = tensor(vec![0.5, value, 0.1, 0.2, 0.3, 0.4], [2, 3], &device);
@@ -228,14 +229,14 @@ fn what_is_not_a_number_shows_in_the_loss() {
 
 #[test]
 #[should_panic(expected = "one of the classes")]
-fn a_label_beyond_the_classes_is_refused() {
+fn cross_entropy_of_a_label_beyond_the_classes_panics() {
     let labels = Tensor::<1, Int>::from_data(TensorData::new(vec![3i64], [1]), &Device::flex());
     let _ = cross_entropy(Tensor::ones([1, 3], &Device::flex()), labels, 0.0);
 }
 
 #[test]
 #[should_panic(expected = "inside its weight")]
-fn a_slice_beyond_the_weight_is_refused() {
+fn linear_with_a_part_beyond_the_weight_panics() {
     let _ =
         linear_sliced(tracked(1, [2, 3]), tracked(2, [4, 3]), [2..5, 0..3], None, Activation::Identity, None);
 }

@@ -1,4 +1,4 @@
-//! Steps of optimizers beside burn's own, and with other numbers of threads.
+//! Steps of optimizers, compared with burn's own, and between numbers of threads.
 
 use burn::module::{Module, Param, ParamId};
 use burn::optim::decay::WeightDecayConfig;
@@ -11,7 +11,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::ThreadPoolBuilder;
 
-/// What a difference may be, relative to the largest value expected.
+/// Largest accepted difference, relative to the largest expected value.
 const TOLERANCE: f32 = 1e-5;
 
 const STEPS: u64 = 5;
@@ -57,7 +57,7 @@ impl Case {
     }
 }
 
-/// What burn's optimizers train.
+/// A module with one parameter, for burn's optimizers.
 #[derive(Module, Debug)]
 struct Weight {
     values: Param<Tensor<1>>,
@@ -73,7 +73,7 @@ fn read(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("a tensor of `f32`")
 }
 
-/// The weight after each step; every step has a gradient of its own.
+/// The weight after each step. Each step has another gradient.
 fn ours(case: &Case) -> Vec<f32> {
     let mut weight = tensor(0, case.len);
     let mut memory = vec![Tensor::<1>::zeros([case.len], &Device::flex()); case.rule(1).memories()];
@@ -135,13 +135,13 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn steps_are_those_of_burns_optimizers(case in case()) {
+    fn update_equals_the_step_of_burns_optimizer(case in case()) {
         check(&case);
     }
 }
 
 #[test]
-fn large_parameters_move_alike_on_any_number_of_threads() {
+fn update_of_a_large_parameter_on_any_number_of_threads_gives_the_same_bits() {
     for kind in [Kind::Sgd, Kind::AdamW] {
         let case = Case { kind, len: 70_001, rate: 0.05, momentum: 0.9, decay: 1e-3 };
         check(&case);

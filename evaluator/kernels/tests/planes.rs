@@ -1,4 +1,5 @@
-//! Nonlinearities and pooling beside burn's own operations, finite differences, and other numbers of threads.
+//! Nonlinearities, pooling and sums, compared with burn's own operations, with finite differences, and
+//! between numbers of threads.
 
 use burn::tensor::ops::{AvgPoolOptions, MaxPoolOptions};
 use burn::tensor::{Device, Tensor, TensorData, module};
@@ -8,7 +9,7 @@ use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 use rayon::ThreadPoolBuilder;
 
-/// What a difference may be, relative to the largest value expected.
+/// Largest accepted difference, relative to the largest expected value.
 const TOLERANCE: f32 = 1e-4;
 
 #[derive(Debug, Clone, Copy)]
@@ -17,7 +18,8 @@ enum Op {
     Max(Window),
     Average(Window),
     Global,
-    /// With itself and what an activation makes of it, so that gradients meet.
+    /// The sum of a tensor, its activation and the tensor again, so that gradients of several paths are
+    /// added.
     Sum,
 }
 
@@ -77,7 +79,7 @@ fn read(tensor: Tensor<4>) -> Vec<f32> {
     tensor.into_data().try_into_vec().expect("a tensor of `f32`")
 }
 
-/// Output, and the gradient of the input for a sum of the output with fixed weights.
+/// Output, and the gradient of the input for a weighted sum of the output.
 fn run(op: Op, shape: [usize; 4], ours: bool) -> [Vec<f32>; 2] {
     let device = Device::flex().autodiff();
     let data = TensorData::new(values(1, shape.iter().product()), shape);
@@ -131,29 +133,32 @@ proptest! {
     #![proptest_config(ProptestConfig { cases: 96, failure_persistence: None, ..ProptestConfig::default() })]
 
     #[test]
-    fn activations_agree(shape in shape(), activation in prop::sample::select(Activation::ALL.to_vec())) {
+    fn activation_of_any_shape_equals_burn(
+        shape in shape(),
+        activation in prop::sample::select(Activation::ALL.to_vec()),
+    ) {
         check(Op::Activation(activation), shape);
     }
 
     #[test]
-    fn poolings_agree(shape in shape(), window in window()) {
+    fn pooling_with_any_window_equals_burn(shape in shape(), window in window()) {
         prop_assume!(window.fits(shape));
         check(Op::Max(window), shape);
         check(Op::Average(window), shape);
     }
 
     #[test]
-    fn global_poolings_agree(shape in shape()) {
+    fn global_pooling_of_any_shape_equals_burn(shape in shape()) {
         check(Op::Global, shape);
     }
 
     #[test]
-    fn sums_agree(shape in shape()) {
+    fn sum_of_any_shape_equals_burn(shape in shape()) {
         check(Op::Sum, shape);
     }
 
     #[test]
-    fn averages_without_stride_agree(
+    fn average_without_stride_equals_burn(
         shape in shape(),
         kernel in pair(1..=7),
         padding in pair(0..=3),
@@ -165,14 +170,14 @@ proptest! {
 }
 
 #[test]
-fn shapes_of_real_networks_agree() {
+fn operations_on_common_shapes_equal_burn() {
     let window =
         |kernel, stride, padding| Window { kernel: [kernel; 2], stride: [stride; 2], padding: [padding; 2] };
     check(Op::Average(window(3, 1, 1)), [16, 16, 32, 32]);
     check(Op::Average(window(2, 2, 0)), [16, 16, 32, 32]);
     check(Op::Max(window(2, 2, 0)), [64, 6, 28, 28]);
     check(Op::Max(window(3, 2, 1)), [8, 16, 15, 15]);
-    // A window larger than the image, which its padding makes room for.
+    // A window larger than the image, which fits because of its padding.
     check(Op::Average(window(5, 1, 2)), [2, 3, 2, 1]);
     check(Op::Global, [64, 64, 8, 8]);
     check(Op::Sum, [64, 16, 28, 28]);
@@ -182,7 +187,7 @@ fn shapes_of_real_networks_agree() {
 }
 
 #[test]
-fn gradients_are_finite_differences() {
+fn plane_gradients_equal_finite_differences() {
     let shape = [2, 2, 5, 6];
     let window = Window { kernel: [3, 2], stride: [2, 1], padding: [1, 0] };
     let smooth = Window { kernel: [3, 4], stride: [1, 1], padding: [1, 2] };
@@ -202,7 +207,7 @@ fn gradients_are_finite_differences() {
             let above = loss(&moved);
             moved[place] -= 0.01;
             let difference = (above - loss(&moved)) / 0.01;
-            // The values are far from every bend and tie.
+            // No value is near a kink or a tie, where finite differences would be wrong.
             assert!(
                 (f64::from(*found) - difference).abs() < 1e-2,
                 "{op:?} at {place}: {found}, not {difference}"
@@ -212,7 +217,7 @@ fn gradients_are_finite_differences() {
 }
 
 #[test]
-fn any_number_of_threads_gives_the_same_bits() {
+fn operations_on_any_number_of_threads_give_the_same_bits() {
     let window = Window { kernel: [3, 3], stride: [2, 1], padding: [1, 1] };
     let smooth = Window { stride: [1, 1], ..window };
     let mut ops = vec![Op::Average(window), Op::Average(smooth), Op::Max(window), Op::Global, Op::Sum];
@@ -230,7 +235,7 @@ fn any_number_of_threads_gives_the_same_bits() {
 }
 
 #[test]
-fn what_is_not_a_number_stays_so_and_the_first_of_equals_gets_the_gradient() {
+fn maximum_keeps_nan_and_gives_the_gradient_to_the_first_of_equal_values() {
     let device = Device::flex().autodiff();
     for set in supported() {
         let data = TensorData::new(vec![1.0f32, f32::NAN, 1.0, 1.0], [1, 1, 1, 4]);
@@ -255,6 +260,6 @@ fn what_is_not_a_number_stays_so_and_the_first_of_equals_gets_the_gradient() {
 
 #[test]
 #[should_panic(expected = "at most half its window")]
-fn windows_that_lie_in_the_padding_are_refused() {
+fn pooling_with_padding_larger_than_half_the_window_panics() {
     let _ = avg_pool2d(Tensor::ones([1, 1, 4, 4], &Device::flex()), [2, 2], [1, 1], [2, 2]);
 }

@@ -1,4 +1,4 @@
-//! Gradients that networks leave of the parts of shared weights they read, beside burn's gradients of whole weights.
+//! Sums of deposited gradients of slices, compared with burn's gradients of whole weights.
 
 mod comparison;
 
@@ -21,7 +21,8 @@ fn tracked<const D: usize>(seed: u64, shape: [usize; D]) -> Tensor<D> {
     Tensor::from_data(data, &Device::flex().autodiff()).require_grad()
 }
 
-/// What a network reads: output channels of the kernel (all that the matrix reads), its size, and outputs of the matrix.
+/// The slices of a network: output channels of the kernel (which the matrix reads), its input channels and
+/// size, and the outputs of the matrix.
 struct Network {
     channels: Range<usize>,
     inputs: Range<usize>,
@@ -34,7 +35,7 @@ fn networks() -> [Network; 3] {
     [network(0..5, 1..8, 3, 2..9), network(4..12, 0..8, 5, 0..10), network(2..9, 0..3, 1, 0..4)]
 }
 
-/// A network with one convolution, used twice, and a fully connected layer; gives its loss.
+/// The loss of a network with one convolution, which is used twice, and a fully connected layer.
 fn loss(network: &Network, kernel: &Tensor<4>, matrix: Tensor<2>, deposits: Option<&Deposits>) -> Tensor<1> {
     let of = |weight: u64| -> Option<Deposit> { deposits.map(|deposits| deposits.of(weight)) };
     let shared = || SharedWeight {
@@ -56,7 +57,7 @@ fn loss(network: &Network, kernel: &Tensor<4>, matrix: Tensor<2>, deposits: Opti
     (x.clone() * x).sum()
 }
 
-/// Gradients of kernel and matrix, for so many rounds of all networks.
+/// Gradients of kernel and matrix after `rounds` of all networks.
 fn deposited(rounds: usize) -> Vec<Vec<f32>> {
     let mut shared = SharedGradient::default();
     for _ in 0..rounds {
@@ -77,7 +78,7 @@ fn deposited(rounds: usize) -> Vec<Vec<f32>> {
 }
 
 #[test]
-fn what_networks_leave_adds_up_to_the_gradient_of_their_losses() {
+fn deposits_of_several_networks_add_up_to_the_gradient_of_their_total_loss() {
     for set in supported() {
         set.force(|| {
             let (kernel, matrix) = (tracked(3, SHAPES.0), tracked(4, SHAPES.1));
@@ -92,7 +93,7 @@ fn what_networks_leave_adds_up_to_the_gradient_of_their_losses() {
 }
 
 #[test]
-fn the_sum_is_the_same_on_any_number_of_threads() {
+fn deposits_added_on_any_number_of_threads_give_the_same_bits() {
     let on = |threads| {
         let pool = ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
         pool.install(|| deposited(2))

@@ -1,11 +1,11 @@
-//! What tests against burn's operations share: random values, and a comparison with tolerance.
+//! Shared by the tests against burn's operations: random values, and a comparison with tolerance.
 
 use burn::tensor::Tensor;
 use kiln_kernels::InstructionSet;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// What a difference may be, relative to the largest value expected.
+/// Largest accepted difference, relative to the largest expected value.
 const TOLERANCE: f32 = 1e-4;
 
 pub(crate) fn values(seed: u64, len: usize) -> Vec<f32> {
