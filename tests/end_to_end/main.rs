@@ -13,6 +13,7 @@ mod explained;
 mod failures;
 mod flips;
 mod full_disk;
+mod goldens;
 mod health;
 mod hostile_names;
 mod interruptions;
