@@ -4,6 +4,7 @@
 use std::fmt;
 
 use serde::de::{self, Expected, Unexpected};
+use serde_json::Number;
 
 /// What is wrong with a setting.
 #[derive(Clone, Debug, PartialEq, Eq)]
@@ -146,7 +147,11 @@ impl From<Unexpected<'_>> for Found {
             Unexpected::Map => Self::Table,
             Unexpected::Seq => Self::List,
             Unexpected::Unit => Self::Plain("null".to_owned()),
-            Unexpected::Float(value) => Self::Plain(format!("floating point `{value:?}`")),
+            Unexpected::Float(value) => {
+                let shown =
+                    Number::from_f64(value).map_or_else(|| value.to_string(), |number| number.to_string());
+                Self::Plain(format!("floating point `{shown}`"))
+            }
             plain => Self::Plain(plain.to_string()),
         }
     }
