@@ -35,7 +35,7 @@ fn parsed(text: &str) -> Help {
     let mut section = "";
     for line in lines {
         if let Some(usage) = line.strip_prefix("Usage: ") {
-            found.usage = usage.to_owned();
+            usage.clone_into(&mut found.usage);
         } else if line.ends_with(':') && !line.starts_with(' ') {
             section = line;
         } else if !line.trim().is_empty() {
