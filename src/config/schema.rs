@@ -1,5 +1,5 @@
-//! A JSON schema of config files, for editors. The tables that are read here are described by their types. The
-//! settings of registered parts are described in `keys.toml`; those of parts that others register stay open.
+//! A JSON schema of config files, for editors. The tables that are read here are described by their types.
+//! `keys.toml` describes the settings of registered parts. Those of parts that others register stay open.
 
 use std::collections::BTreeMap;
 
