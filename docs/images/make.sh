@@ -1,6 +1,6 @@
 #!/usr/bin/env bash
-# Draws the pictures of README.md anew: the screen of the quickstart in the middle of its search, and the front of
-# its report. Needs tmux and python3.
+# Draws the pictures of README.md anew: the screen of the quickstart in the middle of its search, and the front
+# of its report. Needs tmux and python3.
 #
 #   docs/images/make.sh [KILN]
 set -euo pipefail

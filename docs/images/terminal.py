@@ -1,7 +1,7 @@
 #!/usr/bin/env python3
 """Draws a captured terminal screen as an SVG file.
 
-    tmux capture-pane -p -e -t SESSION | python3 docs/images/terminal.py >docs/images/screen.svg
+    tmux capture-pane -p -e -t NAME | python3 docs/images/terminal.py >docs/images/screen.svg
 
 Knows what Kiln's screen uses: 24-bit and 256 colors, bold, reverse. Exits with an error on anything else,
 so that a picture never silently lacks a color.

@@ -1,5 +1,6 @@
 //! Keys of the tables that registered parts read themselves, with what they hold. They stand in `keys.toml`,
-//! because the parts' settings are private to their crates; `tests/guide` holds them against what parts accept.
+//! because the parts' settings are private to their crates. `tests/guide` compares them with what parts
+//! accept.
 
 use std::collections::BTreeMap;
 

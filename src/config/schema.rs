@@ -136,7 +136,9 @@ fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
         "file".to_owned(),
         json!({ "description": "A custom device file, instead of `device`.", "type": "string" }),
     );
-    properties.insert("model".to_owned(), names(models));
+    let mut model = names(models);
+    model["description"] = "How costs are predicted; `roofline` unless stated.".into();
+    properties.insert("model".to_owned(), model);
     for (key, cost) in LIMITS {
         let description = format!("Largest `{cost}` of a network.");
         let limit = json!({ "description": description, "type": "number", "exclusiveMinimum": 0 });

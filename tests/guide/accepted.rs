@@ -19,7 +19,7 @@ fn config(table: &str, text: &str) -> String {
         ("hardware", "[[hardware]]\ndevice = \"cortex-a72\""),
         ("evaluator", "[evaluator]\nkind = \"scratch\"\nepochs = 3"),
         ("search", "[search]\nstrategy = \"random\"\ntrials = 4"),
-        ("finish", "[finish]"),
+        ("finish", ""),
     ];
     tables.map(|(name, right)| if name == table { text } else { right }).join("\n")
 }

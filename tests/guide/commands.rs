@@ -83,7 +83,8 @@ fn the_page_of_commands_is_what_the_commands_say() {
     let all = help(&[]);
     let common = all.options;
     let mut page = String::from(
-        "# Commands\n\nThis page is written from `kiln COMMAND --help`. RUN is a run folder or the name of a study.\n\n\
+        "# Commands\n\nThis page is written from `kiln COMMAND --help`. RUN is a run folder or the name of a \
+         study.\n\n\
          ## Options of every command\n",
     );
     table(&mut page, "option", &common);
@@ -99,8 +100,8 @@ fn the_page_of_commands_is_what_the_commands_say() {
 #[test]
 fn help_texts_are_taken_apart() {
     let found = parsed(
-        "Does it\n\nUsage: kiln it [OPTIONS] <FILE>\n\nArguments:\n  <FILE>  A file\n\nOptions:\n      --out <DIR>  \
-         Where to\n  -h, --help       Print help\n",
+        "Does it\n\nUsage: kiln it [OPTIONS] <FILE>\n\nArguments:\n  <FILE>  A file\n\nOptions:\n      \
+         --out <DIR>  Where to\n  -h, --help       Print help\n",
     );
     assert_eq!((found.about.as_str(), found.usage.as_str()), ("Does it", "kiln it [OPTIONS] <FILE>"));
     assert_eq!(found.arguments, [("<FILE>".to_owned(), "A file".to_owned())]);

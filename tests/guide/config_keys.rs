@@ -10,8 +10,8 @@ use super::hold;
 
 const BEGINNING: &str = "# Config keys
 
-This page is written from `kiln schema`. In `[space]` a list is a decision and a single value is fixed. A default of
-`-` means that the key may be left out, or that its description says what then holds.
+This page is written from `kiln schema`. In `[space]` a list is a decision and a single value is fixed. Where no
+default stands, the description says what holds without the key, or the key is needed.
 ";
 
 /// What a key may hold, in words.
@@ -123,7 +123,7 @@ fn page(schema: &Value) -> String {
             let mut keys = keys["properties"].as_object().unwrap().clone();
             if let Some(strategy) = keys.get_mut("strategy") {
                 *strategy = serde_json::json!({
-                    "description": "A name, or a table with `kind` and settings: the [strategies](#strategies) below.",
+                    "description": "A name, or a table with `kind` and settings ([strategies](#strategies)).",
                     "enum": strategy["anyOf"][0]["oneOf"].as_array().unwrap().iter()
                         .map(|name| name["const"].clone()).collect::<Vec<_>>(),
                 });

@@ -1,5 +1,5 @@
-//! The pages: their links and anchors lead somewhere, the guide's summary lists every page, and the reference is
-//! what the program says of itself. `KILN_BLESS=1 cargo test --test guide` writes the reference anew.
+//! The pages: their links and anchors lead somewhere, the guide's summary lists every page, and the reference
+//! is what the program says of itself. `KILN_BLESS=1 cargo test --test guide` writes the reference anew.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

@@ -179,15 +179,15 @@ $ python tests/readers/check.py --markdown docs/readers.md
 - Images are compared as a viewer shows them: turned by their EXIF orientation, on the stated background.
 - Numbers are equal when single precision holds the same value. Where Kiln subtracts an offset in double
   precision, it is subtracted from the other value too.
-- Decoders of JPEG and of lossy WebP may differ by up to {jpeg:g} of 255. The standards leave open how the last
-  step rounds and how colors at half the size are enlarged.
+- Decoders of JPEG and of lossy WebP may differ by up to {jpeg:g} of 255. The standards leave open how the
+  last step rounds and how colors at half the size are enlarged.
 - Kiln ignores blanks around the cells of a table.
 
 {summary}
 
 `outside` counts variants of kinds of files that the [guide](guide/src/data.md) says Kiln does not read. Kiln
 refuses each with a reason of its own. The percentage of `refused` is that of the other variants. Of all
-{count} variants, {not_read} are not read ({share:.1f} %). Without `--markdown` the script lists every variant.
+{count} variants, {not_read} are not read ({share:.1f} %). Without `--markdown` the script lists all variants.
 
 ## Refused variants
 
