@@ -1,10 +1,13 @@
-//! Prints the tables of `docs/benchmarks.md` as Markdown: the results of several calls of `kiln bench`, one row for each strategy.
+//! Prints the tables of `docs/benchmarks.md` as Markdown: the results of several calls of `kiln bench`, one
+//! row for each strategy.
 //!
 //! ```sh
 //! cargo run --release -p kiln-search --example tables -- DATA TABLE SEEDS STRATEGY[:JSON],... [PLOT.svg]
 //! ```
 //!
-//! `DATA` is a folder with `nasbench201/nasbench201.csv.gz`, `nas_bench_macro/nas_bench_macro_cifar10.csv.gz` and `hw_nas_bench/nasbench201_cifar10.csv.gz`. `TABLE` is `cells`, `denoised`, `equal`, `epochs`, `proxies`, `macro`, or a measured device as `DEVICE` or `DEVICE:BUDGET`.
+//! `DATA` is a folder with `nasbench201/nasbench201.csv.gz`, `nas_bench_macro/nas_bench_macro_cifar10.csv.gz`
+//! and `hw_nas_bench/nasbench201_cifar10.csv.gz`. `TABLE` is `cells`, `denoised`, `equal`, `epochs`,
+//! `proxies`, `macro`, or a measured device as `DEVICE` or `DEVICE:BUDGET`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};

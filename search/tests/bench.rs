@@ -1,4 +1,5 @@
-//! Tests of comparisons: the same numbers for any number of threads, clear errors, and one-sided Wilcoxon signed-rank tests over 20 seeds at level 0.01 on functions with a known optimum.
+//! Tests of comparisons: the same numbers for any number of threads, clear errors, and one-sided Wilcoxon
+//! signed-rank tests over 20 seeds at level 0.01 on functions with a known optimum.
 
 use std::sync::{Arc, Mutex};
 

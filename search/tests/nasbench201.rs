@@ -1,4 +1,5 @@
-//! Statistical tests on a published table: strategies compared on NAS-Bench-201 over 24 seeds, by one-sided Wilcoxon signed-rank tests of the final regret or the regret over the whole budget, at level 0.01.
+//! Statistical tests on a published table: strategies compared on NAS-Bench-201 over 24 seeds, by one-sided
+//! Wilcoxon signed-rank tests of the final regret or the regret over the whole budget, at level 0.01.
 //!
 //! The environment variable `KILN_DATA` names the folder with the table.
 

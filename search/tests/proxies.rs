@@ -1,4 +1,5 @@
-//! A warm start by published zero-cost scores of NAS-Bench-201: the best cells by the scores are far better than random cells.
+//! A warm start by published zero-cost scores of NAS-Bench-201: the best cells by the scores are far better
+//! than random cells.
 //!
 //! The environment variable `KILN_DATA` names the folder with the tables.
 
@@ -18,7 +19,8 @@ use serde_json::json;
 const SCORED: usize = 300;
 const KEPT: usize = 10;
 
-/// Scores by the index of the cell. Cells without a path from input to output have no score, since its logarithm is not a number.
+/// Scores by the index of the cell. Cells without a path from input to output have no score, since its
+/// logarithm is not a number.
 fn scores(file: &Path, column: &str) -> BTreeMap<u64, f64> {
     let file = std::fs::File::open(file).expect("the scores can be opened");
     let mut text = String::new();

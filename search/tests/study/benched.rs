@@ -1,4 +1,5 @@
-//! A study that has evaluated its whole space as a problem: a run on its answers takes the same trajectory as the study.
+//! A study that has evaluated its whole space as a problem: a run on its answers takes the same trajectory as
+//! the study.
 
 use std::sync::Arc;
 

@@ -17,7 +17,8 @@ use kiln_space::{
 };
 use rand::{Rng, RngExt};
 
-/// A multi-layer perceptron with four layers of 1 to 4 units each. If `hole` is set, networks whose first layer has 4 units cannot be built.
+/// A multi-layer perceptron with four layers of 1 to 4 units each. If `hole` is set, networks whose first
+/// layer has 4 units cannot be built.
 pub(crate) struct Layers {
     decisions: Vec<Decision>,
     hole: bool,
@@ -63,7 +64,8 @@ impl SearchSpace for Layers {
 /// What an evaluator does instead of measuring, by genotype.
 pub(crate) type Misfortune = fn(&Genotype) -> Option<Result<Outcome, EvalError>>;
 
-/// An error that falls with the widths, plus noise from the trial's seed. Some threads are slower than others.
+/// An error that falls with the widths, plus noise from the trial's seed. Some threads are slower than
+/// others.
 pub(crate) struct Analytic {
     pub(crate) misfortune: Misfortune,
     pub(crate) fingerprint: &'static str,
@@ -131,7 +133,8 @@ impl Evaluator for Analytic {
     }
 }
 
-/// Random draws first, then mutations of the best of the last trials, sometimes with little effort first. Its proposals depend on every trial told and on their order.
+/// Random draws first, then mutations of the best of the last trials, sometimes with little effort first. Its
+/// proposals depend on every trial told and on their order.
 #[derive(Default)]
 pub(crate) struct Climb {
     pub(crate) fidelities: bool,

@@ -26,7 +26,8 @@ fn entries() -> Vec<(Key, Outcome)> {
     entries
 }
 
-/// Checks `get` after `put`, that other keys have nothing, that the last `put` wins, and that `iter` gives each entry once.
+/// Checks `get` after `put`, that other keys have nothing, that the last `put` wins, and that `iter` gives
+/// each entry once.
 fn check_store(store: &dyn Store) {
     let mut entries = entries();
     for (key, outcome) in &entries {
