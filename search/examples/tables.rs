@@ -1,12 +1,13 @@
-//! The tables of `docs/benchmarks.md`, as Markdown: what several calls of `kiln bench` give, one row for each strategy.
+//! Prints the tables of `docs/benchmarks.md` as Markdown: the results of several calls of `kiln bench`, one
+//! row for each strategy.
 //!
 //! ```sh
 //! cargo run --release -p kiln-search --example tables -- DATA TABLE SEEDS STRATEGY[:JSON],... [PLOT.svg]
 //! ```
 //!
-//! `DATA` is a folder with `nasbench201/nasbench201.csv.gz`, `nas_bench_macro/nas_bench_macro_cifar10.csv.gz` and
-//! `hw_nas_bench/nasbench201_cifar10.csv.gz`; `TABLE` is `cells`, `denoised`, `equal`, `epochs`, `proxies`, `macro`, or `DEVICE` and `DEVICE:BUDGET`
-//! of the measured hardware.
+//! `DATA` is a folder with `nasbench201/nasbench201.csv.gz`, `nas_bench_macro/nas_bench_macro_cifar10.csv.gz`
+//! and `hw_nas_bench/nasbench201_cifar10.csv.gz`. `TABLE` is `cells`, `denoised`, `equal`, `epochs`,
+//! `proxies`, `macro`, or a measured device as `DEVICE` or `DEVICE:BUDGET`.
 
 use std::io::Write;
 use std::path::{Path, PathBuf};
@@ -21,16 +22,16 @@ use kiln_search::bench::{
 const ALPHA: f64 = 0.01;
 const TEST_10: &str = "e200_cifar10_test_acc_mean";
 const TEST_100: &str = "e200_cifar100_test_acc_mean";
-/// Signal, reported column, epochs that an evaluation costs (`None` for queries), budget.
+/// Signal, reported column, epochs of an evaluation (`None` for queries), budget.
 const PROTOCOLS: [(&str, &str, Option<f64>, f64); 4] = [
     ("e12_cifar10_valid_valid_acc", TEST_10, Some(12.0), 20_000.0),
     ("e12_cifar100_valid_acc", TEST_100, Some(24.0), 40_000.0),
     ("e200_cifar10_valid_valid_acc_mean", TEST_10, None, 100.0),
     ("e200_cifar100_valid_acc_mean", TEST_100, None, 100.0),
 ];
-/// With validation an epoch takes so many times as long as without.
+/// Time of an epoch with validation, relative to one without.
 const VALIDATION: f64 = 1.029;
-/// What the paired tests are against, where it is among the strategies.
+/// The baseline of the paired tests, if it is among the strategies.
 const BASELINES: [&str; 3] = ["random", "regularized_evolution", "nsga2"];
 
 fn main() -> Result<()> {

@@ -1,7 +1,7 @@
-//! Strategies compared on problems whose every answer is known: published tables and synthetic functions.
+//! Compares strategies on problems with known answers: published tables and synthetic functions.
 //!
-//! A [`Problem`] is a space, what it answers, what an evaluation costs, and the budget. [`compare`] runs strategies on it,
-//! each with the same seeds, and sums up what they found. Nothing here trains anything.
+//! A [`Problem`] is a space, its answers, the cost of each evaluation, and a budget. [`compare()`] runs
+//! strategies on it, all with the same seeds, and sums up what they found. Nothing here trains.
 
 mod against;
 mod chain;

@@ -1,4 +1,5 @@
-//! What compares: trials by several objectives, sets of points by their volume, scores by the order they give.
+//! What compares: trials by several objectives, sets of points by their volume, scores by the order they
+//! give.
 
 pub mod hypervolume;
 pub mod pareto;

@@ -1,4 +1,5 @@
-//! What a strategy sees of a study: the space, narrowed to what meets the constraints. Nothing here trains anything.
+//! What a strategy sees of a study: the search space, restricted to what meets the constraints. Nothing here
+//! trains.
 
 mod constraint;
 mod costs;
@@ -18,34 +19,34 @@ use self::description::Description;
 pub use self::description::Descriptions;
 use crate::trials::Costs;
 
-/// Uniform draws before [`Domain::sample`] goes over to repairing.
+/// Uniform draws of [`Domain::sample`] before it repairs the best one.
 const UNIFORM_ATTEMPTS: usize = 2_000;
-/// Mutations of the least violating draw before [`Domain::sample`] descends.
+/// Mutations of [`Domain::sample`] before it descends.
 const REPAIR_ATTEMPTS: usize = 2_000;
-/// Neighbors that the descent after these looks at, about.
+/// Approximate number of neighbors that the descent looks at.
 const DESCENT_ATTEMPTS: usize = 10_000;
-/// Attempts of [`Domain::mutate`] and [`Domain::crossover`].
+/// Attempts of [`Domain::mutate`] and [`Domain::crossover`] before they give up.
 const VARIATION_ATTEMPTS: usize = 200;
-/// Genotypes whose costs are remembered (at most twice as many).
+/// Size of one generation of remembered costs; two generations are kept.
 const REMEMBERED: usize = 16_384;
 
-/// Candidates looked at since the domain was made, and what became of them.
+/// Counts of the candidates looked at since the domain was made.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Rejections {
     /// Candidates looked at.
     pub candidates: u64,
-    /// Of them refused.
+    /// Candidates refused.
     pub rejected: u64,
-    /// For each constraint, by cost name, the smallest value seen.
+    /// Smallest value seen of each constrained cost, by its name.
     pub smallest: BTreeMap<String, f64>,
-    /// Why a candidate was refused that has no costs at all, if there was one.
+    /// Why the first candidate without costs has none, if there was one.
     pub without_costs: Option<CostError>,
 }
 
-/// A search space under constraints. Everything it offers is canonical and feasible.
+/// A search space under constraints. Every genotype it offers is canonical and feasible.
 ///
-/// A candidate is feasible when all its costs are known and no constraint is exceeded. Where the study has neither
-/// devices nor constraints nothing is computed and every candidate passes.
+/// A candidate is feasible when all its costs are known and it exceeds no constraint. A study without devices
+/// and constraints computes no costs, and every candidate is feasible.
 #[derive(Debug)]
 pub struct Domain<'a> {
     space: Space<'a>,
@@ -58,7 +59,7 @@ pub struct Domain<'a> {
 }
 
 impl<'a> Domain<'a> {
-    /// The part of `space` in which `constraints` hold for what `costs` says.
+    /// The part of `space` in which the costs meet the constraints.
     #[must_use]
     pub fn new(
         space: &'a dyn SearchSpace,
@@ -77,7 +78,7 @@ impl<'a> Domain<'a> {
         }
     }
 
-    /// The domain with descriptions that others, who search the same space, have a part in.
+    /// The same domain with descriptions that are shared with other domains over the same space.
     #[must_use]
     pub fn with_descriptions(self, descriptions: Arc<Descriptions>) -> Self {
         Self { descriptions, ..self }
@@ -101,7 +102,7 @@ impl<'a> Domain<'a> {
         self.constraints
     }
 
-    /// Costs of the network that a genotype stands for.
+    /// Costs of the network that a genotype decodes to.
     ///
     /// # Errors
     /// [`CostError`] when it does not decode or a cost model has no number for it.
@@ -117,12 +118,13 @@ impl<'a> Domain<'a> {
         costs
     }
 
-    /// What the network of a genotype looks like.
+    /// The description of a genotype's network.
     pub(crate) fn description(&self, genotype: &Genotype) -> Arc<Description> {
         self.descriptions.of(self.space(), genotype)
     }
 
-    /// Sum of the relative excesses over the constraints, 0 when all hold; `None` when the costs are not known.
+    /// Sum of the relative excesses over the constraints: 0 when all hold, `None` when the costs are not
+    /// known.
     #[must_use]
     pub fn violation(&self, genotype: &Genotype) -> Option<f64> {
         if self.is_free() {
@@ -131,14 +133,15 @@ impl<'a> Domain<'a> {
         violation(self.constraints, &self.costs(genotype).ok()?)
     }
 
-    /// Whether a genotype may be proposed. It counts as a candidate.
+    /// Whether a genotype may be proposed. Counts it as a candidate.
     #[must_use]
     pub fn is_feasible(&self, candidate: &Genotype) -> bool {
         self.judge(candidate).is_some_and(|violation| violation <= 0.0)
     }
 
-    /// A feasible genotype: a uniform draw, or where these keep failing the least violating draw, repaired by mutations and
-    /// then by steepest descent. `None` after a bounded number of attempts.
+    /// A feasible genotype: a uniform draw where possible. Where feasible draws are rare, the draw with the
+    /// smallest violation is repaired by mutations, then by steepest descent. `None` after a bounded number
+    /// of attempts.
     #[must_use]
     pub fn sample(&self, rng: &mut dyn Rng) -> Option<Genotype> {
         let mut nearest: Option<(f64, Genotype)> = None;
@@ -184,18 +187,18 @@ impl<'a> Domain<'a> {
         neighbors
     }
 
-    /// Candidates looked at and refused so far.
+    /// Counts of candidates so far.
     #[must_use]
     pub fn rejections(&self) -> Rejections {
         lock(&self.rejections).clone()
     }
 
-    /// Whether there is nothing to compute before a proposal.
+    /// Whether every candidate is feasible without computing costs.
     fn is_free(&self) -> bool {
         self.constraints.is_empty() && self.costs.devices().is_empty()
     }
 
-    /// Goes to the least violating neighbor again and again, until it is feasible or no better.
+    /// Moves to the neighbor with the smallest violation until one is feasible or none is better.
     fn descend(&self, mut least: f64, mut genotype: Genotype) -> Option<Genotype> {
         let mut attempts = 0;
         while attempts < DESCENT_ATTEMPTS {
@@ -219,7 +222,7 @@ impl<'a> Domain<'a> {
         })
     }
 
-    /// The violation of a candidate, counted.
+    /// The violation of a candidate, which is counted.
     fn judge(&self, candidate: &Genotype) -> Option<f64> {
         if self.is_free() {
             lock(&self.rejections).candidates += 1;
@@ -245,7 +248,7 @@ impl<'a> Domain<'a> {
     }
 }
 
-/// A search space that can stand in a type with `Debug`.
+/// A search space with `Debug`, so that [`Domain`] can derive it.
 struct Space<'a>(&'a dyn SearchSpace);
 
 impl std::fmt::Debug for Space<'_> {
@@ -254,7 +257,8 @@ impl std::fmt::Debug for Space<'_> {
     }
 }
 
-/// Costs of the genotypes seen last, in two generations: when the young one is full it becomes the old one.
+/// Costs of the genotypes seen last, in two generations. When the young one is full it replaces the old one.
+/// So memory is bounded without keeping track of use.
 #[derive(Debug, Default)]
 struct Memo {
     young: BTreeMap<Genotype, Result<Costs, CostError>>,
@@ -274,7 +278,7 @@ impl Memo {
     }
 }
 
-/// The lock, also after a panic elsewhere: what it guards is never left half written.
+/// Locks, also after a panic in another thread: what the lock guards is never left half written.
 fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
     mutex.lock().unwrap_or_else(PoisonError::into_inner)
 }
@@ -325,7 +329,7 @@ mod tests {
     }
 
     #[test]
-    fn everything_offered_is_feasible() {
+    fn samples_mutants_offspring_and_neighbors_are_feasible() {
         let (space, costs) = (Widths::new(), CostSet::default());
         let constraints = [Constraint::new("parameters", 120.0)];
         let domain = Domain::new(&space, &costs, &constraints, &[]);
@@ -351,7 +355,7 @@ mod tests {
     }
 
     #[test]
-    fn a_limit_that_one_in_a_hundred_thousand_meets_is_found_by_repair() {
+    fn sample_repairs_draws_where_one_in_a_hundred_thousand_is_feasible() {
         let (space, costs) = (Widths::new(), CostSet::default());
         // One unit everywhere: 2 parameters in each of the eleven layers.
         let constraints = [Constraint::new("parameters", 22.0)];
@@ -361,7 +365,7 @@ mod tests {
     }
 
     #[test]
-    fn what_nothing_meets_is_given_up_with_the_smallest_value_seen() {
+    fn sample_without_feasible_genotypes_is_none_and_counts_the_smallest_value() {
         let (space, costs) = (Widths::new(), CostSet::default());
         let constraints = [Constraint::new("parameters", 21.0), Constraint::new("macs", 1e9)];
         let domain = Domain::new(&space, &costs, &constraints, &[]);
@@ -375,7 +379,7 @@ mod tests {
     }
 
     #[test]
-    fn without_constraints_and_devices_everything_passes() {
+    fn genotype_without_costs_is_feasible_only_without_constraints() {
         let (space, costs) = (Widths::new(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
         let broken = Genotype::new([95, 0, 0, 0, 0, 0, 0, 0, 0, 0, 0]);
@@ -387,7 +391,7 @@ mod tests {
     }
 
     #[test]
-    fn the_memo_forgets_the_oldest_and_stays_small() {
+    fn memo_forgets_the_oldest_costs_and_stays_bounded() {
         let mut memo = Memo::default();
         let genotype = |i: usize| Genotype::new((i as u32).to_le_bytes());
         for i in 0..5 * REMEMBERED {

@@ -1,4 +1,4 @@
-//! What stops a study, or keeps it from starting.
+//! The errors that stop a study or keep it from starting.
 
 mod faults;
 mod journal_line;
@@ -18,11 +18,11 @@ use crate::trials::objectives::UnknownObjective;
 use crate::trials::results::version_in;
 use crate::trials::{Fidelities, Fidelity, TrialId};
 
-/// An error of a study, its journal, its store or its run folder. No finished trial is lost by any of them.
+/// An error of a study, its journal, its store or its run folder. None of them loses a finished trial.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum StudyError {
-    /// A setting cannot work.
+    /// A setting has an impossible value.
     #[error("`{key}` is {found}, expected {expected}")]
     Setting {
         /// Name of the setting.
@@ -38,18 +38,18 @@ pub enum StudyError {
          strategy rungs among these, or choose another evaluator"
     )]
     Fidelity {
-        /// What is asked for.
+        /// The fidelity that is asked for.
         fidelity: Fidelity,
-        /// What is answered.
+        /// The fidelities that are answered.
         answered: Fidelities,
     },
-    /// A budget ends before the first network is judged with full effort.
+    /// A budget ends before the first network is evaluated with full effort.
     #[error(
         "`{key}` is {found}, expected at least {needed}: before that, with {in_flight} trials in flight, the \
          strategy judges no network with full effort"
     )]
     Budget {
-        /// Which budget.
+        /// Name of the budget.
         key: &'static str,
         /// Its size.
         found: u64,
@@ -58,7 +58,7 @@ pub enum StudyError {
         /// Proposals that are out at one time.
         in_flight: usize,
     },
-    /// The strategy never comes to its highest rung.
+    /// The strategy never reaches its highest rung.
     #[error(
         "the strategy never judges a network with full effort; give it fewer rungs, or a smaller `reduction`"
     )]
@@ -91,18 +91,22 @@ pub enum StudyError {
         /// Why it failed.
         source: io::Error,
     },
-    /// A whole file cannot be read or written, or is not what was written.
+    /// A whole file cannot be read or written, or its content is not what was written.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
     /// Another process works on the run folder.
-    #[error("{}: in use by {}; wait for it, stop it, or choose another name for the study", path.display(), Holder(*pid))]
+    #[error(
+        "{}: in use by {}; wait for it, stop it, or choose another name for the study",
+        path.display(), Holder(*pid)
+    )]
     Held {
         /// The run folder.
         path: PathBuf,
-        /// Process that holds it, if it said so.
+        /// Process that holds it, if its id is known.
         pid: Option<u32>,
     },
-    /// What this process worked on is not where it was: another process may work on what is there now.
+    /// The run folder of this process was removed, moved or replaced. Another process may work on what is
+    /// there now.
     #[error(
         "{}: the run folder was removed, moved or replaced while the study ran (`{}` is not what it was), so \
          nothing more is written; put it back where it was, then run the same command again",
@@ -111,10 +115,10 @@ pub enum StudyError {
     Displaced {
         /// The run folder.
         path: PathBuf,
-        /// The file or folder that is not there any more, or another one now.
+        /// The file or folder that is missing or replaced.
         what: PathBuf,
     },
-    /// The store is damaged, and cannot be built anew.
+    /// The store is damaged and cannot be rebuilt.
     #[error(
         "{}: the store is damaged ({damage}), and it cannot be removed to be rebuilt from the journal",
         path.display()
@@ -137,8 +141,8 @@ pub enum StudyError {
     },
     /// The config of an existing run folder was edited where it may not be.
     #[error(
-        "{}: `{key}` was {before} when this study began and is now {after}; put it back, or choose another name for the \
-         study", path.display()
+        "{}: `{key}` was {before} when this study began and is now {after}; put it back, or choose another \
+         name for the study", path.display()
     )]
     Changed {
         /// The config in the run folder.
@@ -150,8 +154,11 @@ pub enum StudyError {
         /// Value now, or `not set`.
         after: String,
     },
-    /// A file, or a link to nothing, is where a folder is needed.
-    #[error("{}: is no folder, and a run folder is needed there; move it, or choose another folder with `--runs`", path.display())]
+    /// A file, or a link that leads nowhere, is where a folder is needed.
+    #[error(
+        "{}: is no folder, and a run folder is needed there; move it, or choose another folder with `--runs`",
+        path.display()
+    )]
     NotAFolder {
         /// What is there.
         path: PathBuf,
@@ -195,7 +202,10 @@ pub enum StudyError {
         damage: LineDamage,
     },
     /// A record was written by a newer version of this program.
-    #[error("{}: written in version {version} of its format, which this program does not know; use a newer one", path.display())]
+    #[error(
+        "{}: written in version {version} of its format, which this program does not know; use a newer one",
+        path.display()
+    )]
     Newer {
         /// File or folder.
         path: PathBuf,
@@ -216,8 +226,7 @@ pub enum StudyError {
         /// Folder of the store.
         path: PathBuf,
     },
-    /// The store and a line of the journal that has no check say different things. Nobody knows which is
-    /// right.
+    /// The store and a line of the journal without a check disagree. Nothing tells which of them is right.
     #[error(
         "{}: the store says `{store}` of trial {trial}, and the journal `{journal}`, on a line without a \
          check; one of them is damaged: restore it from a copy, or remove the store's folder to go by the \
@@ -233,7 +242,7 @@ pub enum StudyError {
         /// What the store says, as JSON.
         store: String,
     },
-    /// Two trials of a journal asked the same and have different answers.
+    /// Two trials of a journal ask the same question and have different answers.
     #[error(
         "trials {} and {} judged the same network with the same effort, and the journal says `{}` and `{}`; \
          one of the lines is damaged: restore the journal from a copy",
@@ -245,7 +254,7 @@ pub enum StudyError {
         /// What the journal says of each, as JSON.
         outcomes: [String; 2],
     },
-    /// The evaluator is not the one that judged the trials in the journal.
+    /// The evaluator is not the one that evaluated the trials in the journal.
     #[error(
         "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; {}",
         Otherwise(before, after)
@@ -256,7 +265,7 @@ pub enum StudyError {
         /// Fingerprint now.
         after: String,
     },
-    /// The strategy proposes something else than the journal says.
+    /// The strategy proposes something other than the journal says.
     #[error(
         "trial {trial} is `{genotype}` ({fidelity}) now, but `{journaled}` ({journaled_fidelity}) in the \
          journal; {}: use the same ones, or choose another name for the study", Changed(*has_rungs)
@@ -294,21 +303,21 @@ pub enum StudyError {
         /// Trials told.
         trials: u64,
     },
-    /// The strategy ended without one proposal, and not for want of feasible candidates.
+    /// The strategy proposed nothing, although there are feasible candidates.
     #[error("the strategy proposed nothing")]
     NothingProposed,
     /// No candidate meets the constraints.
     #[error("no architecture meets the constraints: {}", Refused(rejections, limits))]
     NothingFeasible {
-        /// What was looked at.
+        /// Counts of the candidates.
         rejections: Box<Rejections>,
         /// The constraints: cost and largest value allowed.
         limits: Vec<(String, f64)>,
     },
     /// Evaluations keep panicking.
     #[error(
-        "{count} evaluations in a row panicked, the last one was trial {trial} ({reason}); when the cause is mended, go on \
-         with failed trials retried"
+        "{count} evaluations in a row panicked, the last one was trial {trial} ({reason}); when the cause is \
+         mended, go on with failed trials retried"
     )]
     Panics {
         /// How many.
@@ -335,13 +344,13 @@ pub enum StudyError {
         /// The file, relative to the network's folder.
         file: String,
     },
-    /// Networks are finished when the search is over.
+    /// The search has not ended, so no network can be finished.
     #[error("{}: the search has not ended; go on with `kiln search` first", path.display())]
     NotEnded {
         /// The run folder.
         path: PathBuf,
     },
-    /// A trial that is not there, or failed, cannot be finished.
+    /// A trial cannot be finished because it does not exist or failed.
     #[error("trial {trial} cannot be finished: {reason}")]
     NotATrial {
         /// The trial.
@@ -349,7 +358,7 @@ pub enum StudyError {
         /// Why.
         reason: Unfinishable,
     },
-    /// The evaluator trains nothing.
+    /// The evaluator trains no networks.
     #[error("the evaluator of this study trains no networks, so that none can be finished")]
     NoFinisher,
     /// The environment of the evaluator is broken.
@@ -364,13 +373,13 @@ impl From<UnknownObjective> for StudyError {
 }
 
 impl StudyError {
-    /// What turns a failure of the system while `action` was tried on `path` into an error.
+    /// Turns a failure of the system into an error: `action` was tried on `path`.
     pub(crate) fn file(path: &Path, action: &'static str) -> impl FnOnce(io::Error) -> Self {
         let path = path.to_owned();
         move |source| Self::File { path, action, source }
     }
 
-    /// The whole message on one line, with all that led to it.
+    /// The message with those of all its sources, on one line.
     #[must_use]
     pub fn said(&self) -> String {
         let causes = std::iter::successors(std::error::Error::source(self), |cause| cause.source());
@@ -393,7 +402,7 @@ impl fmt::Display for List<'_> {
     }
 }
 
-/// Why trials are others now.
+/// Why a strategy proposes other trials now.
 struct Changed(bool);
 
 impl fmt::Display for Changed {
@@ -420,7 +429,7 @@ impl fmt::Display for Holder {
     }
 }
 
-/// Why two fingerprints differ, as far as they say, and what to do.
+/// Why two fingerprints differ, as far as they tell, and what to do.
 struct Otherwise<'a>(&'a str, &'a str);
 
 impl fmt::Display for Otherwise<'_> {

@@ -1,7 +1,7 @@
 #![doc = include_str!("../README.md")]
 
-// Each room uses only rooms before it: trials, comparison, domain, contracts, error, persistence, learning, table,
-// strategies, registry, study, bench. The laws of strategies (testing) stand beside them.
+// Each room uses only rooms before it: trials, comparison, domain, contracts, error, persistence, learning,
+// table, strategies, registry, study, bench. The laws of strategies (testing) stand beside them.
 pub mod bench;
 mod comparison;
 mod contracts;

@@ -7,7 +7,7 @@ use kiln_space::{Settings, SettingsError};
 use crate::contracts::{Strategy, StrategyBuilder};
 use crate::strategies::{BUILTIN, Builtin, prior};
 
-/// Strategies by name, open to more.
+/// Strategies by name. More can be registered.
 ///
 /// # Example
 /// ```
@@ -44,17 +44,18 @@ impl StrategyRegistry {
         self.strategies.insert(name.into(), Entry { doc, build });
     }
 
-    /// Names and one line about each strategy, sorted by name.
+    /// Each name with one line about the strategy, sorted by name.
     pub fn strategies(&self) -> impl Iterator<Item = (&str, &'static str)> {
         self.strategies.iter().map(|(name, entry)| (name.as_str(), entry.doc))
     }
 
-    /// The strategy of this name, with the settings that are its own. Every strategy also takes `start` (genotypes to try first),
-    /// `transfer` (`journal` of an earlier study, whose best `count` are tried first) and `proxies` (what zero-cost proxies find
-    /// best is tried first).
+    /// The strategy of this name with its settings. Every strategy also takes `start` (genotypes to try
+    /// first), `transfer` (`journal` of an earlier study whose best `count` genotypes are tried first) and
+    /// `proxies` (genotypes that zero-cost proxies score best are tried first).
     ///
     /// # Errors
-    /// [`SettingsError`] for an unknown name, with the known ones, and for settings the strategy cannot use.
+    /// [`SettingsError`] for an unknown name, with the known names, and for settings that the strategy cannot
+    /// use.
     pub fn build(&self, name: &str, settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
         let Some(entry) = self.strategies.get(name) else {
             let known = self.strategies.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
@@ -82,11 +83,12 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_work_is_named_with_its_key() {
+    fn impossible_settings_are_refused_with_their_key() {
         assert_eq!(
             message("anealing", json!({})),
-            "`search.strategy`: found `anealing`, expected one of `asha`, `bohb`, `clustered`, `ensemble`, `gaussian_process`, `hyperband`, `local_search`, `nsga2`, \
-             `random`, `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`"
+            "`search.strategy`: found `anealing`, expected one of `asha`, `bohb`, `clustered`, `ensemble`, \
+             `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, \
+             `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`"
         );
         assert!(message("random", json!({ "population": 3 })).contains("search.population"));
         assert_eq!(

@@ -35,37 +35,37 @@ use crate::trials::{FailureGroup, Trial, TrialId};
 
 /// All parts of a study.
 ///
-/// The trajectory is a function of the parts and the settings' seed: it is the same for any number of workers, and after any
-/// interruption. Going on is running again: what the journal knows is not evaluated anew.
+/// The trajectory is a function of the parts and the seed: it is the same for any number of workers and after
+/// any interruption. Running a study again resumes it: answers of the journal are not evaluated anew.
 pub struct Study {
     /// Seed, budgets and the like.
     pub settings: StudySettings,
-    /// Where to search.
+    /// The search space.
     pub space: Arc<dyn SearchSpace>,
-    /// What proposes.
+    /// The strategy, which proposes.
     pub strategy: Box<dyn Strategy>,
-    /// What judges.
+    /// The evaluator.
     pub evaluator: Arc<dyn Evaluator>,
-    /// What finishes the best of the front, if anything should.
+    /// Finishes the best networks of the front, if any should be finished.
     pub finisher: Option<Arc<dyn Finisher>>,
-    /// What computes costs.
+    /// The cost models.
     pub costs: CostSet,
     /// Limits on costs.
     pub constraints: Vec<Constraint>,
     /// Names of metrics or costs to minimize.
     pub objectives: Vec<String>,
-    /// The memo table; `None` for the one in the run folder.
+    /// The store; `None` for the one in the run folder.
     pub store: Option<Box<dyn Store>>,
-    /// Who watches.
+    /// The observers.
     pub observers: Vec<Box<dyn Observer>>,
-    /// Set from outside to stop: running evaluations are finished and kept.
+    /// Set from outside to stop the study. Running evaluations are finished and kept.
     pub stop: Arc<AtomicBool>,
 }
 
 impl Study {
-    /// Checks settings, constraints, objectives, and the fidelities of strategy and evaluator against each
-    /// other. [`Study::run`] does so too; calling it before [`RunFolder::open`] keeps a study that cannot run
-    /// from leaving a folder.
+    /// Checks settings, constraints and objectives, and that strategy and evaluator fit each other.
+    /// [`Study::run`] does this too. Call it before [`RunFolder::open`], so that a study that cannot run
+    /// leaves no folder.
     ///
     /// # Errors
     /// [`StudyError::Setting`], [`StudyError::UnknownCost`], [`StudyError::Fidelity`],
@@ -79,10 +79,10 @@ impl Study {
         self.strategy.fits(&domain).map_err(StudyError::Strategy)
     }
 
-    /// Runs all stages, or what is left of them.
+    /// Runs all stages, or those that are left.
     ///
     /// # Errors
-    /// [`StudyError`]; every finished trial is kept, and running again goes on.
+    /// [`StudyError`]. Every finished trial is kept, and running again resumes the study.
     ///
     /// # Panics
     /// When a strategy, an observer or a stage of the evaluator other than `evaluate` panics.
@@ -155,11 +155,11 @@ impl Study {
         Ok(summary)
     }
 
-    /// Finishes networks of a study whose search has ended, as its own finish stage does: what is finished
-    /// already is left as it is, and running again goes on. Nothing is searched.
+    /// Finishes networks of a study whose search has ended, as its own finish stage does. Finished networks
+    /// stay as they are, and running again resumes. Nothing is searched.
     ///
     /// # Errors
-    /// [`StudyError`]; networks that were finished are kept.
+    /// [`StudyError`]. Finished networks are kept.
     ///
     /// # Panics
     /// When an observer or a stage of the evaluator panics.
@@ -212,7 +212,7 @@ impl Study {
         Ok(Begun { record, cut, log })
     }
 
-    /// Says that a run begins, and prepares the evaluator.
+    /// Journals that a run begins, and prepares the evaluator.
     fn begin(
         &mut self,
         record: &mut StudyRecord,
@@ -244,12 +244,12 @@ impl Study {
     }
 }
 
-/// Which networks of a study that has ended are to be finished.
+/// Which networks of an ended study to finish.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Wanted {
-    /// Those of these trials, in this order.
+    /// The networks of these trials, in this order.
     Trials(Vec<TrialId>),
-    /// The best so many of the front that are not finished yet.
+    /// This many of the best networks of the front that are not finished yet.
     Best(usize),
 }
 
@@ -262,13 +262,13 @@ struct Begun {
     log: Log,
 }
 
-/// A run whose evaluator is ready, or that was stopped before.
+/// A run whose evaluator is ready, or that was stopped before that.
 enum Prepared {
     Ready(Summary),
     Interrupted(Summary),
 }
 
-/// Finishes these trials, and ends the run.
+/// Finishes these trials and ends the run.
 fn finish_all(
     trials: &[&Trial],
     finisher: &dyn Finisher,
@@ -283,13 +283,13 @@ fn finish_all(
     if networks.interrupted { Ok(summary) } else { end_run(log, summary) }
 }
 
-/// Journals that all is done.
+/// Journals that all stages are done.
 fn end_run(log: &Log, summary: Summary) -> Result<Summary, StudyError> {
     log.record(&Event::Ended)?;
     Ok(Summary { status: Status::Completed, ..summary })
 }
 
-/// Says that a run begins, what had to be repaired, and what is to be tried again.
+/// Journals that a run begins, what had to be repaired, and what will be tried again.
 fn open_run(
     settings: &StudySettings,
     record: &mut StudyRecord,
@@ -316,7 +316,7 @@ fn open_run(
     Ok(())
 }
 
-/// Refuses what `prepare` would work for in vain.
+/// Refuses another fingerprint before `prepare` works for it in vain.
 fn check_start(record: &StudyRecord, start: &str) -> Result<(), StudyError> {
     match &record.fingerprint {
         Some(before) if record.answers().next().is_some() && !before.starts_with(start) => {
@@ -326,7 +326,7 @@ fn check_start(record: &StudyRecord, start: &str) -> Result<(), StudyError> {
     }
 }
 
-/// Holds the evaluator against the one that the journal knows.
+/// Compares the evaluator's fingerprint with that of the journal.
 fn check_fingerprint(
     record: &StudyRecord,
     fingerprint: &str,
@@ -357,7 +357,7 @@ fn report_front(summary: &Summary, record: &StudyRecord, log: &Log) -> Result<()
     }
 }
 
-/// Says why the search ended, where that is not the budget of trials; in the journal once.
+/// Journals why the search ended, unless that is the budget of trials or is journaled already.
 fn report_end(end: &SearchEnd, record: &StudyRecord, log: &Log) -> Result<(), StudyError> {
     let event = Event::SearchEnd { end: end.clone() };
     if *end == SearchEnd::Trials {

@@ -1,4 +1,4 @@
-//! Tables of published results as an evaluator: every outcome is looked up, nothing is trained.
+//! Tables of published results as an evaluator. Every outcome is looked up; nothing is trained.
 
 mod columns;
 mod error;
@@ -18,8 +18,8 @@ use self::settings::TableSettings;
 use crate::contracts::{EvalError, Evaluator, Progress, Request};
 use crate::trials::{Measurement, Outcome};
 
-/// Answers with what a CSV file (plain or `.gz`) says about a genotype: one number each, so with full effort
-/// alone.
+/// Answers from a CSV file, plain or `.gz`. The table has one result for each genotype, so it answers full
+/// effort only.
 ///
 /// # Example
 /// ```
@@ -29,7 +29,9 @@ use crate::trials::{Measurement, Outcome};
 ///
 /// let folder = tempfile::tempdir()?;
 /// std::fs::write(folder.path().join("table.csv"), "genes,accuracy\n0-1,93.5\n1-0,90.0\n")?;
-/// let settings = json!({ "file": "table.csv", "key": "genes", "key_format": "genotype", "signal": "accuracy" });
+/// let settings = json!({
+///     "file": "table.csv", "key": "genes", "key_format": "genotype", "signal": "accuracy",
+/// });
 /// let settings = Settings::new("evaluator", settings.as_object().cloned().unwrap_or_default());
 /// let table = TableEvaluator::open(&settings, Some(folder.path()))?;
 /// let found = table.get(&Genotype::new([0, 1])).and_then(|found| found.get("error_percent"));
@@ -46,15 +48,15 @@ pub struct TableEvaluator {
 
 impl TableEvaluator {
     /// Reads a table. Settings:
-    /// - `file`: its path, from `data_dir` where it is relative;
-    /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell string),
-    ///   `genotype` (option indices joined by `-`) or `digits` (one digit each);
-    /// - `signal`: the column that is searched on, and `direction`: `maximize` (the default; for accuracies in percent,
-    ///   taken as 100 minus the value) or `minimize` (taken as it is);
-    /// - `metric`: what the signal is called, `error_percent` by default;
-    /// - `report`: further metrics, name to column, taken like the signal.
+    /// - `file`: its path; relative paths start at `data_dir`;
+    /// - `key`: the column that names the architecture, and `key_format`: `nasbench201` (the official cell
+    ///   string), `genotype` (option indices joined by `-`) or `digits` (one digit each);
+    /// - `signal`: the column to search on, and `direction`: `maximize` (the default, for accuracies in
+    ///   percent; the metric is 100 minus the value) or `minimize` (the metric is the value);
+    /// - `metric`: name of the signal's metric, `error_percent` by default;
+    /// - `report`: further metrics, each with its column; `direction` applies to them too.
     ///
-    /// A row without a value in the signal's column is no entry; an empty field elsewhere leaves that metric out.
+    /// A row without a value of the signal is not an entry. Another empty field leaves that metric out.
     ///
     /// # Errors
     /// [`TableError`] naming the setting, or the place in the file.
@@ -66,7 +68,7 @@ impl TableEvaluator {
         Ok(Self { path, key_format: read.key_format, fingerprint: read.fingerprint(&hash), rows })
     }
 
-    /// What the table says about a genotype.
+    /// The entry of a genotype.
     #[must_use]
     pub fn get(&self, genotype: &Genotype) -> Option<&Measurement> {
         self.rows.get(genotype)

@@ -1,4 +1,4 @@
-//! Laws that every strategy keeps, to run over a new one. They are those of [`Strategy`](crate::Strategy).
+//! Checks the laws of [`Strategy`](crate::Strategy), for every registered strategy and for new ones.
 
 mod scenario;
 
@@ -11,9 +11,9 @@ use crate::contracts::Strategy;
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity};
 
-/// Checks a strategy on spaces of 0, 1, 2, 24 and very many architectures, with one and several objectives, constraints, failed
-/// trials, results that are all equal or of extreme size, one and many proposals in flight, answers in and out of order.
-/// `build` makes it anew, always equal.
+/// Checks a strategy on spaces with 0, 1, 2, 24 and very many feasible architectures; with one and several
+/// objectives; with constraints, failed trials, equal and extreme results; with one and many proposals in
+/// flight, answered in order and out of order. `build` makes a new strategy that is always the same.
 ///
 /// # Example
 /// ```
@@ -25,15 +25,18 @@ use crate::trials::{Fidelities, Fidelity};
 /// ```
 ///
 /// # Panics
-/// When it breaks a law: a proposal is infeasible, not canonical, does not decode or was proposed before; it
-/// waits with nothing running; asks with equal seeds differ, also where the domain has answered before; a
-/// small space is not used up, or it does not say that it is done; it asks for a fidelity that it does not
-/// state, states two of equal effort, or comes to full effort earlier than it says.
+/// When it breaks a law:
+/// - a proposal is infeasible, not canonical, does not decode, or was proposed before;
+/// - it waits while nothing is running;
+/// - equal seeds give different asks, also with a domain that was used before;
+/// - it does not use up a small space, or does not say that it is done;
+/// - it asks for a fidelity that it does not state, states two of equal effort, or reaches full effort
+///   earlier than it says.
 pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     for scenario in scenarios() {
         let run = scenario.with_domain(|domain| {
             let run = scenario.run(domain, build());
-            // What a domain remembers of its costs and looks saves time and changes nothing.
+            // The second run uses the caches of the domain. They must not change anything.
             assert_eq!(
                 run,
                 scenario.run(domain, build()),
@@ -49,7 +52,7 @@ pub fn check_strategy(build: &dyn Fn() -> Box<dyn Strategy>) {
     }
 }
 
-/// What the evaluators answer over which strategies state their fidelities.
+/// Fidelities of the evaluators for which strategies state their own.
 const STATEMENTS: [Fidelities; 4] = [
     Fidelities::full_only(),
     Fidelities::full_only().with_proxy(),
@@ -57,8 +60,7 @@ const STATEMENTS: [Fidelities; 4] = [
     Fidelities::of_schedule(20).with_proxy(),
 ];
 
-/// Whether a strategy keeps to the fidelities that it states over an evaluator, and comes to full effort when
-/// it says.
+/// Checks that a strategy asks only for the fidelities that it states, and reaches full effort when it says.
 fn check_statement(build: &dyn Fn() -> Box<dyn Strategy>, answered: Fidelities) {
     let mut strategy = build();
     let (stated, needs) = (strategy.fidelities(answered), strategy.needs(answered, 1));
@@ -84,7 +86,7 @@ fn check_statement(build: &dyn Fn() -> Box<dyn Strategy>, answered: Fidelities) 
         run.proposals[..trials].iter().map(|one| u64::from(answered.epochs(one.fidelity))).sum()
     };
     match (full.map(|at| at + 1), needs) {
-        // It may take longer: what a prior names need not be in this space.
+        // It may take longer, since genotypes of a prior need not be in this space.
         (Some(trials), Some(needs)) => assert!(
             needs.trials <= trials as u64 && needs.epochs <= spent(trials),
             "over {answered} it comes to full effort at trial {trials}, and says that it needs {needs:?}"
@@ -118,7 +120,7 @@ fn check_end(scenario: &Scenario, run: &Run) {
         let proposed: BTreeSet<Genotype> =
             run.proposals.iter().map(|proposal| proposal.genotype.clone()).collect();
         assert_eq!(proposed, feasible, "{scenario}: not all architectures are proposed, or others");
-        // With many rungs, the last promotions may lie behind the end of the run.
+        // With many rungs, the last promotions may come after the end of the run.
         let is_cut = run.proposals.len() >= TRIALS;
         assert!(run.done || is_cut, "{scenario}: it does not say that it is done");
     } else {
@@ -126,7 +128,7 @@ fn check_end(scenario: &Scenario, run: &Run) {
     }
 }
 
-/// All that may be proposed, where the space is small.
+/// All feasible genotypes of a small space; `None` for a large one.
 fn feasible(domain: &Domain<'_>) -> Option<BTreeSet<Genotype>> {
     let small = size::count(domain.space()) <= 1000_u32.into();
     small.then(|| {
@@ -155,7 +157,7 @@ mod tests {
     /// Lines `version architecture strategy hash`.
     const PINNED: &str = concat!(env!("CARGO_MANIFEST_DIR"), "/src/testing/proposals.txt");
 
-    /// A hash of what a strategy with its defaults proposes in all scenarios.
+    /// A hash of all proposals of a strategy with default settings in all scenarios.
     fn proposed(name: &str) -> String {
         let registry = StrategyRegistry::builtin();
         let mut hasher = blake3::Hasher::new();
@@ -189,8 +191,8 @@ mod tests {
         }
         assert_eq!(
             now, known,
-            "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/trials/results.rs), then run this \
-             test with KILN_BLESS=1"
+            "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/trials/results.rs), then run \
+             this test with KILN_BLESS=1"
         );
     }
 
@@ -244,7 +246,7 @@ mod tests {
         }
     }
 
-    /// Breaks one law or another.
+    /// Breaks the law that it is named after.
     struct Broken(&'static str, u32, BTreeSet<Genotype>);
 
     impl Strategy for Broken {
@@ -274,7 +276,7 @@ mod tests {
         fn tell(&mut self, _: &Trial) {}
     }
 
-    /// Another number at each call, whatever the seed.
+    /// A different number at each call, for any seed.
     fn unseeded() -> u64 {
         use std::sync::atomic::{AtomicU64, Ordering};
         static NEXT: AtomicU64 = AtomicU64::new(0);
@@ -282,7 +284,7 @@ mod tests {
     }
 
     #[test]
-    fn the_laws_find_faults() {
+    fn broken_laws_are_found() {
         let faults = [
             ("waits", "waits although nothing is running"),
             ("ends", "not all architectures are proposed"),

@@ -1,5 +1,5 @@
-//! Comparing strategies: the same numbers for any number of threads, mistakes that are named, and one-sided Wilcoxon
-//! signed-rank tests over 20 seeds at level 0.01 on functions whose optimum is known.
+//! Tests of comparisons: the same numbers for any number of threads, clear errors, and one-sided Wilcoxon
+//! signed-rank tests over 20 seeds at level 0.01 on functions with a known optimum.
 
 use std::sync::{Arc, Mutex};
 
@@ -29,7 +29,7 @@ fn chained(decisions: usize, evaluations: u64) -> FunctionSettings {
     FunctionSettings { function: Function::Chained, decisions, options: 4, evaluations }
 }
 
-/// Every strategy but the first is better than the first, by the regret over the whole budget.
+/// Asserts that every strategy is better than the first one, by the regret over the whole budget.
 #[track_caller]
 fn assert_better(settings: FunctionSettings, strategies: &str) {
     let baseline = strategies.split(',').next().expect("a first strategy");
@@ -54,14 +54,14 @@ fn strategies_with_a_model_beat_evolution() {
 }
 
 #[test]
-fn evolution_spreads_along_a_front() {
+fn evolution_beats_random_search_on_two_objectives() {
     let function = Function::LeadingTrailing;
     let settings = FunctionSettings { function, decisions: 12, options: 2, evaluations: 300 };
     assert_better(settings, "random,nsga2:{\"population\":20},regularized_evolution");
 }
 
 #[test]
-fn the_number_of_threads_changes_nothing() {
+fn comparison_is_equal_for_any_number_of_threads() {
     let found_by = |threads: usize| {
         let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().expect("a pool of threads");
         let found = pool.install(|| compared(chained(6, 40), "random,clustered,nsga2", 5, "random"));
@@ -75,7 +75,7 @@ fn the_number_of_threads_changes_nothing() {
 }
 
 #[test]
-fn the_plot_has_a_line_for_each_strategy() {
+fn plot_has_a_line_for_each_strategy() {
     let comparison =
         compared(chained(6, 30), "random,local_search", 3, "").expect("the comparison is possible");
     let drawn = svg(&comparison);
@@ -84,7 +84,7 @@ fn the_plot_has_a_line_for_each_strategy() {
     assert!(drawn.contains(">local_search</text>"));
 }
 
-/// A function whose every answer is off by noise; the report is without it.
+/// A function with noise in every answer and without noise in the report.
 struct Noisy(Box<dyn Oracle>);
 
 impl Oracle for Noisy {
@@ -97,7 +97,7 @@ impl Oracle for Noisy {
 }
 
 #[test]
-fn denoising_reports_an_architecture_that_was_tried() {
+fn denoised_report_is_of_an_architecture_that_was_tried() {
     let mut problem =
         FunctionSettings { function: Function::Separable, ..chained(8, 150) }.problem().unwrap();
     problem.oracle = Box::new(Noisy(problem.oracle));
@@ -110,13 +110,13 @@ fn denoising_reports_an_architecture_that_was_tried() {
         let denoised = strategy.denoised.expect("it was asked for");
         let Paired { better, worse, equal, .. } = denoised.against_signal;
         assert_eq!(better + worse + equal, 20, "{denoised:?}");
-        // The report is free of noise, and the best that there is reports 0.
+        // The report has no noise, and the best architecture reports 0.
         assert!(denoised.report.mean <= 0.0 && better + worse > 0, "{}: {denoised:?}", strategy.strategy);
     }
 }
 
 #[test]
-fn a_run_may_end_when_the_optimum_is_found() {
+fn run_until_found_ends_at_the_optimum() {
     let problem = chained(4, 256).problem().expect("a problem");
     let strategies = StrategyChoice::parse_list("random,local_search,nsga2").expect("three strategies");
     let baselines = vec!["random".to_owned(), "nsga2".to_owned()];
@@ -134,7 +134,7 @@ fn a_run_may_end_when_the_optimum_is_found() {
     }
 }
 
-/// Draws, and counts at each ask what it has heard.
+/// Draws at random, and counts the trials heard at each ask.
 struct Listens {
     heard: usize,
     at_ask: Arc<Mutex<Vec<usize>>>,
@@ -154,7 +154,7 @@ impl Strategy for Listens {
 }
 
 #[test]
-fn with_several_in_flight_answers_come_later_and_cost_the_same() {
+fn answers_come_later_and_cost_the_same_with_several_in_flight() {
     let problem = chained(8, 20).problem().expect("a problem");
     let with = |in_flight| {
         let at_ask = Arc::<Mutex<Vec<usize>>>::default();
@@ -165,7 +165,7 @@ fn with_several_in_flight_answers_come_later_and_cost_the_same() {
         (found, at_ask)
     };
     let (one, heard) = with(1);
-    // The last ask is for what does not fit into the budget any more.
+    // The last ask is for an evaluation that no longer fits into the budget.
     assert_eq!(heard, (0..=20).collect::<Vec<_>>());
     let (several, heard) = with(5);
     assert_eq!(heard, (0..=20_usize).map(|ask| ask.saturating_sub(4)).collect::<Vec<_>>());
@@ -173,7 +173,7 @@ fn with_several_in_flight_answers_come_later_and_cost_the_same() {
 }
 
 #[test]
-fn what_cannot_be_compared_is_named() {
+fn impossible_comparisons_are_refused_with_the_reason() {
     let message = |settings, strategies, seeds, baseline| {
         compared(settings, strategies, seeds, baseline).expect_err("it cannot be compared").to_string()
     };

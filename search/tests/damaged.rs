@@ -1,4 +1,4 @@
-//! Damaged tables of results and journals: an error or what is still whole, never a panic.
+//! Damaged tables of results and damaged journals give an error or their intact part, never a panic.
 
 use std::fs;
 use std::path::Path;
@@ -11,11 +11,13 @@ use kiln_space::Settings;
 use serde_json::json;
 
 #[test]
-fn tables_of_results() {
+fn damaged_tables_give_an_error_or_results() {
     let folder = tempfile::tempdir().expect("a folder");
     let path = folder.path().join("t.csv");
     let genes = json!({ "file": "t.csv", "key": "genes", "key_format": "genotype", "signal": "acc" });
-    let cells = json!({ "file": "t.csv", "key": "arch", "key_format": "nasbench201", "signal": "acc", "direction": "maximize" });
+    let cells = json!({
+        "file": "t.csv", "key": "arch", "key_format": "nasbench201", "signal": "acc", "direction": "maximize",
+    });
     let check = |settings: &serde_json::Value, table: &str| {
         let settings = Settings::new("evaluator", settings.as_object().expect("a table").clone());
         check_damaged(&[table.as_bytes().to_vec()], |bytes| {
@@ -30,7 +32,7 @@ fn tables_of_results() {
     check(&cells, &format!("arch,acc\n{cell},94.2\n{},93\n", cell.replace("3x3~0", "1x1~0")));
 }
 
-/// A journal as a study writes it.
+/// A journal that a study wrote.
 fn journal(path: &Path) -> Vec<u8> {
     let event = |text: &str| serde_json::from_str::<Event>(text).expect("an event");
     let trial = |id: u64, outcome: &str| {
@@ -54,7 +56,7 @@ fn journal(path: &Path) -> Vec<u8> {
     fs::read(path).expect("the journal")
 }
 
-/// The same lines as an earlier version wrote them, without checks.
+/// The same lines without checks, as an earlier version wrote them.
 fn unchecked(journal: &[u8]) -> Vec<u8> {
     let line = |line: &str| {
         let mut entry: JournalEntry = serde_json::from_str(line).expect("a line");
@@ -64,7 +66,7 @@ fn unchecked(journal: &[u8]) -> Vec<u8> {
     std::str::from_utf8(journal).expect("text").lines().map(line).collect::<String>().into_bytes()
 }
 
-/// Reads a journal in every way; gives its entries, if it can be read.
+/// Reads a journal in every way. Returns its entries if it can be read.
 fn read(paths: &RunPaths, bytes: &[u8]) -> Option<Vec<JournalEntry>> {
     fs::write(paths.journal(), bytes).expect("a file");
     let entries = JournalReader::open(&paths.journal()).expect("it is there").entries().ok();
@@ -74,14 +76,14 @@ fn read(paths: &RunPaths, bytes: &[u8]) -> Option<Vec<JournalEntry>> {
         let trials: Vec<_> = record.trials.into_values().map(|journaled| journaled.trial).collect();
         drop(study_front(&trials));
     }
-    // Opening it to go on repairs a torn end, and nothing else.
+    // Opening it for writing repairs an incomplete last line, and nothing else.
     let repaired = Journal::open(&paths.journal()).is_ok();
     assert!(!repaired || StudyRecord::read(paths).is_ok(), "what was repaired is whole");
     entries
 }
 
 #[test]
-fn journals_with_checks_give_what_was_written_or_nothing() {
+fn damaged_journals_with_checks_give_what_was_written_or_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let paths = RunPaths::new(folder.path());
     let whole = journal(&paths.journal());
@@ -94,7 +96,7 @@ fn journals_with_checks_give_what_was_written_or_nothing() {
 }
 
 #[test]
-fn journals_without_checks() {
+fn damaged_journals_without_checks_give_entries_or_an_error() {
     let folder = tempfile::tempdir().expect("a folder");
     let paths = RunPaths::new(folder.path());
     let whole = unchecked(&journal(&paths.journal()));

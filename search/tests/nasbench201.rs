@@ -1,7 +1,7 @@
-//! Statistical tests on a published table: strategies against each other on NAS-Bench-201 over 24 seeds, by one-sided Wilcoxon
-//! signed-rank tests of the regret at the end or over the whole budget, at level 0.01.
+//! Statistical tests on a published table: strategies compared on NAS-Bench-201 over 24 seeds, by one-sided
+//! Wilcoxon signed-rank tests of the final regret or the regret over the whole budget, at level 0.01.
 //!
-//! The table is looked for in the folder that the environment variable `KILN_DATA` names.
+//! The environment variable `KILN_DATA` names the folder with the table.
 
 use std::path::PathBuf;
 
@@ -43,7 +43,7 @@ fn over_the_budget(found: &StrategyResult) -> Paired {
     found.against[0].mean_regret
 }
 
-/// The strategies are better than the first one.
+/// Asserts that every strategy is better than the first one.
 #[track_caller]
 fn assert_better(problem: &Problem, strategies: &str, test: fn(&StrategyResult) -> Paired) {
     let strategies = StrategyChoice::parse_list(strategies).expect("a list of strategies");
@@ -76,16 +76,16 @@ fn early_stopping_beats_random_search_in_equal_time() {
     let cost = "train_s_per_epoch_cifar10_valid".to_owned();
     let protocol = Protocol::Time { cost, factor: 200.0 * 1.029 };
     let fidelities = vec![(12, "e12_cifar10_valid_valid_acc".to_owned())];
-    // About 30 trainings of 200 epochs.
+    // The time of about 30 trainings of 200 epochs.
     let Some(problem) = problem(protocol, 60_000.0, fidelities) else { return };
     let strategies = ["successive_halving", "hyperband", "asha", "bohb"];
     let strategies = strategies.map(|name| format!("{name}:{{\"epochs\":[12],\"reduction\":8}}"));
     assert_better(&problem, &format!("random,{}", strategies.join(",")), over_the_budget);
 }
 
-/// After 12 epochs of CIFAR-100, the luckiest of the cells near each other is not the best of them.
+/// After 12 epochs on CIFAR-100, the lowest error among similar cells is often a lucky one.
 #[test]
-fn without_the_noise_local_search_reports_better_cells() {
+fn local_search_reports_better_cells_with_denoised_objectives() {
     let cost = "train_s_per_epoch_cifar10_valid".to_owned();
     let protocol = Protocol::Time { cost, factor: 24.0 * 1.029 };
     let Some(settings) = settings(protocol, 40_000.0, Vec::new()) else { return };

@@ -1,6 +1,7 @@
-//! A warm start by published zero-cost scores of NAS-Bench-201: what the scores find best is far better than what is drawn.
+//! A warm start by published zero-cost scores of NAS-Bench-201: the best cells by the scores are far better
+//! than random cells.
 //!
-//! The tables are looked for in the folder that the environment variable `KILN_DATA` names.
+//! The environment variable `KILN_DATA` names the folder with the tables.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -14,11 +15,12 @@ use kiln_search::{
 use kiln_space::{Genotype, SearchSpace, Settings, size};
 use serde_json::json;
 
-/// Scored cells, of all 15,625.
+/// Number of scored cells, of all 15,625.
 const SCORED: usize = 300;
 const KEPT: usize = 10;
 
-/// Scores by the cell's index; where nothing flows, the logarithm is no number and the cell has no score.
+/// Scores by the index of the cell. Cells without a path from input to output have no score, since its
+/// logarithm is not a number.
 fn scores(file: &Path, column: &str) -> BTreeMap<u64, f64> {
     let file = std::fs::File::open(file).expect("the scores can be opened");
     let mut text = String::new();
@@ -31,7 +33,7 @@ fn scores(file: &Path, column: &str) -> BTreeMap<u64, f64> {
     all.filter(|(_, score): &(u64, f64)| score.is_finite()).collect()
 }
 
-/// A journal of a study whose evaluator is one proxy.
+/// Writes the journal of a study whose evaluator is a proxy.
 fn journal(file: &Path, name: &str, scored: &[(Genotype, f64)]) {
     let mut chain = CheckChain::default();
     let line = |(id, (genotype, score)): (usize, &(Genotype, f64))| {
@@ -69,7 +71,7 @@ fn first_error(problem: &Problem, journals: &[&Path]) -> f64 {
 }
 
 #[test]
-fn what_published_proxies_find_best_is_better_than_what_is_drawn() {
+fn first_cells_by_published_proxies_are_better_than_random_cells() {
     let Some(data) = std::env::var_os("KILN_DATA").map(PathBuf::from) else {
         eprintln!("skipped: the environment variable `KILN_DATA` does not name a folder with tables");
         return;
@@ -104,11 +106,11 @@ fn what_published_proxies_find_best_is_better_than_what_is_drawn() {
         "mean error: drawn {mean:.2} %, naswot {:.2} %, synflow {:.2} %, both {both:.2} %",
         alone[0], alone[1]
     );
-    // The mean of all cells is spoiled by those that learn nothing; the best tenth has about 10 %.
+    // The mean over all cells is high because some learn nothing. The best tenth has errors of about 10 %.
     assert!(both < 12.0 && both < mean - 3.0, "{both} of {mean}");
 }
 
-/// The cells by their number in the table.
+/// The cells by their index in the table.
 fn indices(data: &Path, space: &dyn SearchSpace) -> BTreeMap<u64, Genotype> {
     let file =
         std::fs::File::open(data.join("nasbench201/nasbench201.csv.gz")).expect("the table can be opened");

@@ -1,4 +1,4 @@
-//! A strategy against a baseline on the same seeds.
+//! Tests a strategy against a baseline on the same seeds.
 
 use serde::{Deserialize, Serialize};
 
@@ -15,7 +15,7 @@ pub struct Against {
     pub regret: Paired,
     /// Mean regret over the whole budget.
     pub mean_regret: Paired,
-    /// Spent until the optimum was found; where it was not, the whole budget.
+    /// Budget spent until the optimum was found; the whole budget if it was not found.
     pub found_at: Paired,
 }
 

@@ -1,4 +1,4 @@
-//! A strategy with its settings, as it is written on a command line.
+//! A strategy with its settings, as written on a command line.
 
 use kiln_space::Settings;
 use serde_json::{Map, Value};
@@ -7,10 +7,10 @@ use super::error::{BenchError, ChoiceFault};
 use crate::contracts::Strategy;
 use crate::registry::StrategyRegistry;
 
-/// A strategy by name, with settings if it has any.
+/// The name of a strategy, with its settings.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StrategyChoice {
-    /// As it was written: what it is called in results.
+    /// The text as it was written. Results use it as the strategy's name.
     pub label: String,
     name: String,
     settings: Settings,
@@ -20,7 +20,7 @@ impl StrategyChoice {
     /// Reads `NAME` or `NAME:{"setting": value}`.
     ///
     /// # Errors
-    /// [`BenchError::Strategy`] when what follows the name is not a JSON object.
+    /// [`BenchError::Strategy`] when the text after the name is not a JSON object.
     pub fn parse(text: &str) -> Result<Self, BenchError> {
         let text = text.trim();
         let (name, table) = text.split_once(':').unwrap_or((text, "{}"));
@@ -35,7 +35,7 @@ impl StrategyChoice {
         }
     }
 
-    /// Reads strategies separated by commas; those inside settings separate nothing.
+    /// Reads strategies separated by commas. Commas inside settings do not separate.
     ///
     /// # Errors
     /// As [`StrategyChoice::parse`].
@@ -69,10 +69,10 @@ impl StrategyChoice {
         Self { label: label.to_owned(), name: name.to_owned(), settings: Settings::new("strategy", table) }
     }
 
-    /// The strategy, new.
+    /// A new strategy of this choice.
     ///
     /// # Errors
-    /// [`BenchError::Settings`] for an unknown name and for settings it cannot use.
+    /// [`BenchError::Settings`] for an unknown name, and for settings that the strategy cannot use.
     pub fn build(&self, registry: &StrategyRegistry) -> Result<Box<dyn Strategy>, BenchError> {
         Ok(registry.build(&self.name, &self.settings)?)
     }
@@ -83,7 +83,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn lists_are_split_outside_of_settings() {
+    fn parse_list_splits_at_commas_outside_of_settings() {
         let text = r#"random, clustered:{"a": [1, 2], "b": 3},x"#;
         let labels: Vec<String> =
             StrategyChoice::parse_list(text).unwrap().into_iter().map(|choice| choice.label).collect();
@@ -91,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_read_is_named() {
+    fn parse_names_what_is_wrong_with_a_strategy() {
         for (text, problem) in [
             ("", "the name is missing"),
             ("random:3", "settings are a JSON object"),

@@ -1,4 +1,4 @@
-//! Several strategies on one problem, many seeds each.
+//! Runs several strategies on one problem, with many seeds each.
 
 use rayon::prelude::*;
 
@@ -13,20 +13,21 @@ use crate::registry::StrategyRegistry;
 /// How strategies are compared.
 #[derive(Clone, Debug, PartialEq)]
 pub struct CompareSettings {
-    /// Runs of each strategy; run number `i` of all of them has seed `i`.
+    /// Number of runs of each strategy. Run number `i` has seed `i`.
     pub seeds: u64,
-    /// Labels of the strategies that the others are tested against.
+    /// Labels of the strategies that all others are tested against.
     pub baselines: Vec<String>,
     /// Level of the paired tests.
     pub alpha: f64,
-    /// How each run is done.
+    /// Settings of each run.
     pub runs: RunSettings,
 }
 
-/// Runs every strategy with every seed, on all threads. The result does not depend on their number, the times aside.
+/// Runs every strategy with every seed, on all threads. Apart from times, the result does not depend on the
+/// number of threads.
 ///
 /// # Errors
-/// [`BenchError`] for numbers that cannot be, strategies that cannot be built, and problems without an answer.
+/// [`BenchError`] for impossible numbers, strategies that cannot be built, and problems without an answer.
 pub fn compare(
     problem: &Problem,
     registry: &StrategyRegistry,

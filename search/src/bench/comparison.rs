@@ -1,4 +1,4 @@
-//! What came of a comparison, as plain data: what `kiln bench --json` writes.
+//! The result of a comparison as plain data, which `kiln bench --json` writes.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,65 +8,66 @@ use super::paired::{Paired, wilcoxon};
 use super::run::Run;
 use super::statistics::Sample;
 
-/// What came of a comparison.
+/// The result of a comparison.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
-    /// The problem, in words.
+    /// Name of the problem.
     pub problem: String,
     /// Budget of a run.
     pub budget: f64,
     /// Unit of the budget.
     pub unit: String,
-    /// Seeds of each strategy.
+    /// Number of seeds of each strategy.
     pub seeds: u64,
     /// The baselines of the paired tests.
     pub baselines: Vec<String>,
     /// Level of the paired tests.
     pub alpha: f64,
-    /// In the order given.
+    /// The results, in the order of the strategies given.
     pub strategies: Vec<StrategyResult>,
 }
 
-/// What one strategy found over all seeds.
+/// The results of one strategy over all seeds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct StrategyResult {
-    /// The strategy, as it was written.
+    /// The strategy as it was written.
     pub strategy: String,
-    /// What the problem reports of the best, such as test accuracy in percent.
+    /// What the problem reports of the best architecture, such as test accuracy in percent.
     pub report: Option<Sample>,
-    /// The same of another choice among the trials, where that was asked for.
+    /// The same for the choice by denoised objectives, if that was asked for.
     pub denoised: Option<DenoisedReport>,
     /// Regret at the end.
     pub regret: Sample,
-    /// Share of the seeds that found the optimum.
+    /// Share of the seeds whose runs found the optimum.
     pub hit_rate: f64,
     /// Mean regret over the whole budget: the area under the curve, divided by the budget.
     pub mean_regret: Sample,
-    /// Spent until the optimum was found, over the seeds that found it.
+    /// Budget spent until the optimum was found, over the seeds that found it.
     pub found_at: Option<Sample>,
-    /// Evaluations made.
+    /// Number of evaluations.
     pub evaluations: Sample,
-    /// Milliseconds of ask and tell together, for each trial.
+    /// Milliseconds of ask and tell together for each trial.
     pub ask_tell_ms: f64,
-    /// The same over the last tenth of the trials.
+    /// The same for the last tenth of the trials.
     pub last_ask_tell_ms: f64,
-    /// The paired tests against each baseline but itself.
+    /// The paired tests against each other strategy that is a baseline.
     pub against: Vec<Against>,
     /// Regret against budget.
     pub curve: Curve,
 }
 
-/// What is reported of the trial that [`crate::denoised()`] puts first.
+/// What is reported of the trial with the best denoised objective; see [`crate::denoised()`].
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DenoisedReport {
     /// What is reported.
     pub report: Sample,
-    /// The paired test against the report of the best by the signal; better is a higher report.
+    /// The paired test against the report of the trial with the best measured value. A higher report is
+    /// better.
     pub against_signal: Paired,
 }
 
 impl StrategyResult {
-    /// Sums up runs, of which there is one at least, within a budget.
+    /// Sums up runs within a budget. There is at least one run.
     pub(super) fn of(label: &str, runs: &[Run], against: Vec<Against>, budget: f64) -> Self {
         let sample = |value: &dyn Fn(&Run) -> f64| {
             Sample::of(&runs.iter().map(value).collect::<Vec<f64>>()).expect("there is at least one seed")

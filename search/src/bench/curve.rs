@@ -5,15 +5,15 @@ use serde::{Deserialize, Serialize};
 use super::run::Run;
 use super::statistics::Sample;
 
-/// Points of a curve after its beginning.
+/// Number of points of a curve after the first one.
 const STEPS: usize = 100;
 
-/// Mean regret when so much of the budget is spent. It begins where every seed has found something.
+/// Mean regret against the budget spent. The curve begins where every seed has a result.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Curve {
     /// Budget spent, ascending, in the unit of the problem.
     pub spent: Vec<f64>,
-    /// Mean regret there, over seeds.
+    /// Mean regret over the seeds at that point.
     pub regret: Vec<f64>,
     /// Half the width of its 95 % confidence interval.
     pub confidence_95: Vec<f64>,
@@ -38,13 +38,13 @@ impl Curve {
     }
 }
 
-/// Regret when `spent` is spent; `None` before the first result.
+/// Regret when `spent` of the budget is spent; `None` before the first result.
 fn regret_at(run: &Run, spent: f64) -> Option<f64> {
     let known = run.improvements.partition_point(|(at, _)| *at <= spent);
     Some(run.improvements[known.checked_sub(1)?].1)
 }
 
-/// Mean regret over the whole budget; before the first result it counts as that of the first.
+/// Mean regret over the whole budget. Before the first result, the regret of the first result counts.
 pub(super) fn area(run: &Run, budget: f64) -> f64 {
     let Some(&(_, first)) = run.improvements.first() else { return run.regret };
     let (mut at, mut regret, mut total) = (0.0, first, 0.0);
@@ -74,7 +74,7 @@ mod tests {
     }
 
     #[test]
-    fn a_staircase_by_hand() {
+    fn area_and_curve_of_a_staircase_by_hand() {
         let run = run(&[(2.0, 4.0), (6.0, 1.0)]);
         // 4 until 6 is spent, then 1 until 10.
         assert!((area(&run, 10.0) - 2.8).abs() < 1e-12);

@@ -1,4 +1,4 @@
-//! Why strategies cannot be compared.
+//! The errors of comparisons.
 
 use kiln_space::{Genotype, SettingsError};
 use thiserror::Error;
@@ -16,7 +16,7 @@ pub enum BenchError {
     /// A strategy or a problem cannot be built from its settings.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A strategy is not written as it must be.
+    /// A strategy is written wrongly.
     #[error("strategy `{text}`: {fault}; write `NAME` or `NAME:{{\"setting\": value}}`")]
     Strategy {
         /// What was written.
@@ -24,60 +24,62 @@ pub enum BenchError {
         /// What is wrong with it.
         fault: ChoiceFault,
     },
-    /// A number that was asked for is impossible.
+    /// A number is impossible.
     #[error("`{name}` is {found}, expected {expected}")]
     Value {
-        /// What it is.
+        /// Name of the number.
         name: &'static str,
-        /// What was given.
+        /// The value found.
         found: String,
         /// What is accepted.
         expected: &'static str,
     },
     /// The table has no answer for an architecture that a strategy asked for.
     #[error(
-        "the table has no `{column}` for {genotype}; take a table of all architectures, perhaps this one was cut off"
+        "the table has no `{column}` for {genotype}; take a table of all architectures, perhaps this one was \
+         cut off"
     )]
     MissingAnswer {
         /// The architecture.
         genotype: String,
-        /// What is missing.
+        /// The missing column.
         column: String,
     },
     /// A study has no answer for an architecture that a strategy asked for.
     #[error(
-        "the study has no trial of {genotype}; take one that has judged its whole space, as `random` does with enough trials"
+        "the study has no trial of {genotype}; take one that has judged its whole space, as `random` does \
+         with enough trials"
     )]
     MissingTrial {
         /// The architecture.
         genotype: String,
     },
-    /// A study without a measured trial at the highest fidelity.
+    /// A study has no measured trial with full effort.
     #[error("study `{study}` has no measured trial, so that there is nothing to find")]
     NoTrials {
         /// Its name.
         study: String,
     },
-    /// A strategy asked for an effort that the table does not know.
+    /// A strategy asked for a fidelity that the problem does not know.
     #[error(
-        "`{strategy}` asks for {fidelity:?} of {genotype}, which the problem does not know; name the table's columns for \
-         fewer epochs, or take a strategy of one fidelity"
+        "`{strategy}` asks for {fidelity:?} of {genotype}, which the problem does not know; name the table's \
+         columns for fewer epochs, or take a strategy of one fidelity"
     )]
     Fidelity {
         /// The strategy.
         strategy: String,
         /// The architecture.
         genotype: Genotype,
-        /// The effort.
+        /// The fidelity.
         fidelity: Fidelity,
     },
-    /// A strategy broke its contract.
+    /// A strategy broke its contract: it waits although nothing is running.
     #[error("`{strategy}` waits although nothing is running")]
     Waits {
         /// The strategy.
         strategy: String,
     },
-    /// Not one evaluation fits into the budget.
+    /// No evaluation fits into the budget.
     #[error("`{strategy}` found nothing within the budget of {budget} {unit}; give a larger one")]
     NothingFound {
         /// The strategy.
@@ -89,7 +91,7 @@ pub enum BenchError {
     },
 }
 
-/// What is wrong with a strategy as it was written.
+/// What is wrong with the text of a strategy.
 #[derive(Debug, Error)]
 pub enum ChoiceFault {
     /// Nothing stands before the settings.

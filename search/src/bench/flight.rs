@@ -1,4 +1,4 @@
-//! Proposals whose evaluation is going on, in simulated time, and what they have taken from the budget.
+//! The evaluations of a run in simulated time, and what they have taken from the budget.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::trials::{Fidelity, Proposal, TrialId};
 /// The evaluations of a run.
 pub(super) struct Flight<'a> {
     problem: &'a Problem,
-    /// Answers that have been paid for.
+    /// Answers that are paid for.
     known: BTreeMap<(Genotype, Fidelity), Answer>,
     running: Vec<Running>,
     now: f64,
-    /// What all evaluations that have begun cost.
+    /// Cost of all evaluations that have started.
     committed: f64,
 }
 
@@ -39,8 +39,8 @@ impl<'a> Flight<'a> {
         Self { problem, known: BTreeMap::new(), running: Vec::new(), now: 0.0, committed: 0.0 }
     }
 
-    /// Begins with a proposal, which takes no time and costs nothing where it was evaluated before. False where it does not fit
-    /// into what is left of the budget.
+    /// Starts the evaluation of a proposal. One that was evaluated before takes no time and costs nothing.
+    /// False if the evaluation does not fit into the rest of the budget.
     pub(super) fn start(&mut self, id: TrialId, proposal: Proposal, label: &str) -> Result<bool, BenchError> {
         let key = (proposal.genotype.clone(), proposal.fidelity);
         let answer = if let Some(known) = self.known.get(&key) {
@@ -62,7 +62,7 @@ impl<'a> Flight<'a> {
         Ok(true)
     }
 
-    /// The evaluation that ends next, the earliest asked among equals; time goes on to that end.
+    /// The evaluation that ends next; of several, the one asked for first. Time advances to that end.
     pub(super) fn next(&mut self) -> Option<Evaluated> {
         let ends = self.running.iter().enumerate();
         let order =
@@ -73,17 +73,17 @@ impl<'a> Flight<'a> {
         Some(evaluated)
     }
 
-    /// Evaluations going on.
+    /// Number of running evaluations.
     pub(super) fn running(&self) -> usize {
         self.running.len()
     }
 
-    /// Evaluations that were paid for, proxies aside.
+    /// Number of evaluations paid for, without proxies.
     pub(super) fn evaluations(&self) -> u64 {
         self.known.keys().filter(|(_, fidelity)| *fidelity != Fidelity::Proxy).count() as u64
     }
 
-    /// What an evaluation has said.
+    /// The answer of an evaluation.
     pub(super) fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Option<&Answer> {
         self.known.get(&(genotype.clone(), fidelity))
     }

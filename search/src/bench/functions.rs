@@ -16,34 +16,37 @@ const TRAP: usize = 3;
 /// A function to minimize.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Function {
-    /// Every gene has a cost of its own: the easiest.
+    /// Every gene has its own cost. The easiest function.
     Separable,
-    /// Neighboring genes have costs together, as in an NK landscape with K = 1; the optimum follows by dynamic programming.
+    /// Each pair of neighboring genes has a cost, as in an NK landscape with K = 1. Dynamic programming finds
+    /// the optimum.
     ///
-    /// Source: Kauffman, Weinberger, The NK model of rugged fitness landscapes, J. Theor. Biol. 1989; Wright, Thompson,
-    /// Zhang, The computational complexity of NK fitness functions, IEEE TEC 2000 (adjacent neighborhoods).
+    /// Source: Kauffman, Weinberger, The NK model of rugged fitness landscapes, J. Theor. Biol. 1989; Wright,
+    /// Thompson, Zhang, The computational complexity of NK fitness functions, IEEE TEC 2000 (adjacent
+    /// neighborhoods).
     Chained,
-    /// Blocks of three genes whose slope leads away from their optimum.
+    /// Blocks of three genes whose slopes lead away from the optimum.
     ///
     /// Source: Deb, Goldberg, Analyzing deception in trap functions, FOGA 1993.
     Trap,
-    /// Two objectives: as many leading genes as possible at their first option, as many trailing ones at their last.
+    /// Two objectives: many leading genes at their first option, and many trailing genes at their last
+    /// option.
     ///
-    /// Source: Laumanns, Thiele, Zitzler, Running time analysis of multiobjective evolutionary algorithms, IEEE TEC 2004
-    /// (LOTZ).
+    /// Source: Laumanns, Thiele, Zitzler, Running time analysis of multiobjective evolutionary algorithms,
+    /// IEEE TEC 2004 (LOTZ).
     LeadingTrailing,
 }
 
-/// A function, and how large it is.
+/// A function and its size.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct FunctionSettings {
     /// The function.
     pub function: Function,
-    /// Genes.
+    /// Number of genes.
     pub decisions: usize,
-    /// Options of each.
+    /// Number of options of each gene.
     pub options: usize,
-    /// Evaluations of a run.
+    /// Number of evaluations of a run.
     pub evaluations: u64,
 }
 
@@ -51,7 +54,7 @@ impl FunctionSettings {
     /// The problem.
     ///
     /// # Errors
-    /// [`BenchError::Value`] for sizes that cannot be.
+    /// [`BenchError::Value`] for impossible sizes.
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let refuse = |name, found: usize, expected| {
             Err(BenchError::Value { name, found: found.to_string(), expected })
@@ -88,7 +91,8 @@ impl FunctionSettings {
             Function::Chained => Goal::Lowest { optimum: self.shortest_chain() / n },
             Function::Trap => Goal::Lowest { optimum: 0.0 },
             Function::LeadingTrailing => {
-                // The front is the staircase of `i` leading and `n - i` trailing ones below the reference (n + 1, n + 1).
+                // The front is a staircase of `i` leading and `n - i` trailing genes. The reference point is
+                // (n + 1, n + 1).
                 let optimum = (0..=self.decisions).map(|leading| leading as f64 + 1.0).sum();
                 Goal::Hypervolume { reference: vec![n + 1.0; 2], optimum }
             }
@@ -111,7 +115,8 @@ impl FunctionSettings {
                 let block = |block: &[u8]| {
                     let steps: f64 = block.iter().map(|gene| f64::from(*gene) / f64::from(last)).sum();
                     let share = steps / block.len() as f64;
-                    // All at the last option is the optimum; everything else is better the nearer it is to the first.
+                    // All genes at the last option are the optimum. Otherwise a block is better the nearer it
+                    // is to the first options.
                     if block.iter().all(|gene| *gene == last) { 0.0 } else { 0.2 + 0.8 * share }
                 };
                 let blocks = genes.chunks(TRAP);
@@ -144,7 +149,7 @@ impl FunctionSettings {
     }
 }
 
-/// A number between 0 and 1 without meaning, always the same.
+/// A pseudo-random cost between 0 and 1, always the same for the same arguments.
 fn cost(at: usize, before: u8, gene: u8) -> f64 {
     let hash = seed::derive(1, "function", &[&(at as u64).to_le_bytes(), &[before, gene]]);
     (hash >> 11) as f64 / (1_u64 << 53) as f64
@@ -165,7 +170,7 @@ mod tests {
     use crate::bench::track::Track;
 
     #[test]
-    fn the_optimum_is_what_enumeration_finds() {
+    fn known_optimum_equals_the_enumerated_one() {
         for function in [Function::Separable, Function::Chained, Function::Trap, Function::LeadingTrailing] {
             for (decisions, options) in [(1, 2), (5, 3), (6, 2)] {
                 let settings = FunctionSettings { function, decisions, options, evaluations: 10 };

@@ -1,4 +1,4 @@
-//! Accuracy against measured cost: a table of accuracies joined with one of device measurements.
+//! Accuracy against measured cost: a table of accuracies joined with a table of device measurements.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,29 +16,31 @@ use crate::domain::CostSet;
 use crate::table::{Columns, TableError};
 use crate::trials::Fidelity;
 
-/// What stands behind the name of a device in columns of which every table has one for each device.
+/// Endings of columns that exist for every device. The device's name precedes them.
 const QUANTITIES: [&str; 2] = ["_latency", "_energy"];
-/// The reference point lies so far behind the worst values of the true front, as a share of the front's extent.
+/// Distance of the reference point behind the worst values of the true front, as a share of the front's
+/// extent.
 const BEHIND: f64 = 0.1;
 
-/// Several objectives on NAS-Bench-201: the error, parameters, multiply-accumulates, and every column that a device has in a
-/// table of measurements (its name in front: `edgegpu_latency_ms`). The tables belong together by their column `index`.
+/// Several objectives on NAS-Bench-201: error, parameters, multiply-accumulates, and all columns of one
+/// device in a table of measurements (such as `edgegpu_latency_ms`). The column `index` joins the tables.
 #[derive(Clone, Debug, PartialEq)]
 pub struct HardwareSettings {
     /// The table of accuracies, with the columns `index` and `arch`.
     pub file: PathBuf,
-    /// The table of measurements, with the column `index`. What is not positive was not measured: the cell fails.
+    /// The table of measurements, with the column `index`. A value that is not positive means that the cell
+    /// was not measured; it fails.
     pub costs: PathBuf,
-    /// Device whose columns are taken. Its columns begin with its name and `_`, and not with the longer name
-    /// of another device. A device's name is what stands before `_latency` or `_energy` in a column.
+    /// The device. Its columns begin with its name and `_`, and not with the longer name of another device.
+    /// The text before `_latency` or `_energy` in a column is the name of a device.
     pub device: String,
     /// Column of the accuracy in percent.
     pub signal: String,
-    /// Evaluations of a run.
+    /// Number of evaluations of a run.
     pub budget: f64,
 }
 
-/// Objectives of every cell, empty where the device cannot run it.
+/// Objectives of every cell; empty for cells that the device cannot run.
 struct Objectives(BTreeMap<Genotype, Vec<f64>>);
 
 impl HardwareSettings {
@@ -58,7 +60,7 @@ impl HardwareSettings {
             let column = format!("{}_...", self.device);
             return Err(TableError::missing_column(&self.costs, &column, measured.header()).into());
         }
-        // Cells are told apart as in the tables: each was trained and measured on its own.
+        // Equal cells stay distinct, as in the tables: each was trained and measured on its own.
         let merge = Map::from_iter([("merge_equal".to_owned(), Value::Bool(false))]);
         let space = NasBench201::from_settings(&Settings::new("space", merge), None)?;
         let mut all = BTreeMap::new();
@@ -104,8 +106,8 @@ fn begins(column: &str, name: &str) -> bool {
     column.strip_prefix(name).is_some_and(|rest| rest.starts_with('_'))
 }
 
-/// Whether a column belongs to this device, and not to another whose name begins like it: `pi_4_latency_ms`
-/// belongs to `pi_4`, not to `pi`.
+/// Whether a column belongs to this device, and not to one with a longer name: `pi_4_latency_ms` belongs to
+/// `pi_4`, not to `pi`.
 fn is_of(column: &str, device: &str, header: &[String]) -> bool {
     let quantity = |column: &str| QUANTITIES.iter().filter_map(|quantity| column.rfind(quantity)).max();
     let mut devices = header.iter().filter_map(|column| Some(&column[..quantity(column)?]));
@@ -116,8 +118,8 @@ fn nothing(path: &Path) -> TableError {
     TableError::Empty { path: path.to_owned(), column: "the device".to_owned() }
 }
 
-/// The hypervolume of the true front, and the reference point: the limit of an objective that has one, and what follows from the front
-/// otherwise. `None` where nothing was measured.
+/// The hypervolume of the true front and the reference point. The reference of an objective is its limit, or
+/// follows from the front if it has none. `None` where nothing was measured.
 pub(super) fn goal<'a>(
     all: impl Iterator<Item = &'a Vec<f64>>,
     limit: impl Fn(usize) -> Option<f64>,

@@ -1,4 +1,4 @@
-//! A study that has judged every architecture of its space, as a problem: what strategies would have found with its answers.
+//! A study that has evaluated its whole space, used as a problem: other strategies run on its answers.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -11,32 +11,33 @@ use super::problem::{Answer, Goal, Oracle, Problem};
 use crate::domain::{Constraint, CostSet};
 use crate::trials::{Fidelity, Trial};
 
-/// A study, its trials being the answers.
+/// A study whose trials are the answers.
 pub struct Journaled<'a> {
-    /// Its name, for people.
+    /// Its name.
     pub name: String,
-    /// Where it searched.
+    /// Its space.
     pub space: Arc<dyn SearchSpace>,
     /// The costs of its devices.
     pub costs: CostSet,
-    /// What it asked of every network.
+    /// Its constraints.
     pub constraints: Vec<Constraint>,
     /// Names of its objectives.
     pub objectives: Vec<String>,
-    /// What it knows.
+    /// Its trials.
     pub trials: &'a [Trial],
-    /// Evaluations of a run.
+    /// Number of evaluations of a run.
     pub budget: f64,
 }
 
-/// Objectives of every genotype at the highest fidelity, empty where it failed.
+/// Objectives of every genotype with full effort; empty for failed ones.
 struct Objectives(BTreeMap<Genotype, Vec<f64>>);
 
 impl Journaled<'_> {
-    /// The problem: the lowest value of one objective, the largest hypervolume of several, up to their limits.
+    /// The problem. With one objective the goal is the lowest value, with several the largest hypervolume up
+    /// to their limits.
     ///
     /// # Errors
-    /// [`BenchError::NoTrials`] where the study has measured nothing.
+    /// [`BenchError::NoTrials`] if the study has measured nothing.
     pub fn problem(self) -> Result<Problem, BenchError> {
         let full = self.trials.iter().filter(|trial| trial.proposal.fidelity == Fidelity::Full);
         let all: BTreeMap<Genotype, Vec<f64>> = full

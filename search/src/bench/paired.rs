@@ -1,32 +1,32 @@
-//! Is one strategy better than another on the same seeds?
+//! Tests whether one strategy is better than another on the same seeds.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, Normal};
 
-/// Pairs up to which the distribution of the statistic is computed exactly (where no two differences are equal).
+/// Maximum number of pairs for which the distribution of the statistic is computed exactly.
 const EXACT: usize = 50;
 
-/// A comparison with the baseline, seed by seed.
+/// A comparison with a baseline, seed by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
-    /// Seeds on which it is better, worse, and neither.
+    /// Seeds on which it is better.
     pub better: usize,
     /// Seeds on which it is worse.
     pub worse: usize,
-    /// Seeds on which there is no difference.
+    /// Seeds on which both are equal.
     pub equal: usize,
-    /// Probability of so much evidence that it is better, if there were no difference.
+    /// p-value of "better": the probability of at least this much evidence if there is no difference.
     pub p_better: f64,
-    /// Probability of so much evidence that it is worse, if there were no difference.
+    /// p-value of "worse", likewise.
     pub p_worse: f64,
 }
 
-/// One-sided Wilcoxon signed-rank tests of `found` against `baseline`, where lower is better. Equal pairs are left out; equal
-/// differences share their middle rank. Exact for up to 50 pairs without equal differences, otherwise by the normal
-/// approximation with corrections for ties and continuity.
+/// One-sided Wilcoxon signed-rank tests of `found` against `baseline`, where lower is better. Equal pairs are
+/// left out, and equal differences share their middle rank. The test is exact for up to 50 pairs without
+/// equal differences. Otherwise it uses the normal approximation with corrections for ties and continuity.
 ///
-/// Source: Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1945; Hollander, Wolfe, Chicken,
-/// Nonparametric statistical methods, Wiley 2014, section 3.1.
+/// Source: Wilcoxon, Individual comparisons by ranking methods, Biometrics Bulletin 1945; Hollander, Wolfe,
+/// Chicken, Nonparametric statistical methods, Wiley 2014, section 3.1.
 ///
 /// # Panics
 /// When the two have different lengths.
@@ -51,7 +51,7 @@ pub fn wilcoxon(found: &[f64], baseline: &[f64]) -> Paired {
     Paired { better, worse: n - better, equal: found.len() - n, p_better: p(lower), p_worse: p(higher) }
 }
 
-/// Probability that the ranks of one sign sum up to at least `sum`, if each sign is a coin's.
+/// Probability that the ranks of one sign add up to at least `sum` when each sign is drawn by a fair coin.
 fn exact(n: usize, sum: f64) -> f64 {
     let mut share = vec![1.0];
     for rank in 1..=n {
@@ -79,33 +79,33 @@ mod tests {
     use super::*;
 
     #[test]
-    fn small_samples_by_hand() {
-        // All four lower: one of 16 sign patterns.
+    fn p_values_of_small_samples_by_hand() {
+        // All four are lower: one of 16 sign patterns.
         let all = wilcoxon(&[1.0, 1.0, 1.0, 1.0, 7.0], &[2.0, 3.0, 4.0, 5.0, 7.0]);
         assert_eq!((all.better, all.worse, all.equal), (4, 0, 1));
         assert!((all.p_better - 1.0 / 16.0).abs() < 1e-12 && (all.p_worse - 1.0).abs() < 1e-12);
-        // Ranks 2, 3, 4 lower, 1 higher: sums of at least 9 have 2 of 16 patterns.
+        // Ranks 2, 3, 4 are lower, rank 1 is higher. 2 of 16 patterns have a sum of at least 9.
         let most = wilcoxon(&[3.0, 1.0, 1.0, 1.0], &[2.0, 3.0, 4.0, 5.0]);
         assert!((most.p_better - 2.0 / 16.0).abs() < 1e-12, "{most:?}");
     }
 
     #[test]
-    fn nothing_different_is_no_evidence() {
+    fn equal_samples_have_p_values_of_one() {
         let same = wilcoxon(&[1.0, 2.0], &[1.0, 2.0]);
         assert!((same.p_better - 1.0).abs() < 1e-12 && (same.p_worse - 1.0).abs() < 1e-12);
         assert_eq!(same.equal, 2);
     }
 
     #[test]
-    fn the_approximation_agrees_with_the_exact_distribution() {
+    fn normal_approximation_agrees_with_the_exact_distribution() {
         for sum in [700.0, 800.0, 900.0] {
             assert!((exact(50, sum) - approximate(50, sum, 0.0)).abs() < 2e-3, "{sum}");
         }
     }
 
     #[test]
-    fn ties_share_ranks() {
-        // 60 pairs that all differ by 1, 45 of them lower: a sign test by another way; z = 3.873 without the correction.
+    fn ties_share_ranks_in_the_approximation() {
+        // 60 pairs differ by 1, and 45 of them are lower. That is a sign test; z = 3.873 without correction.
         let found: Vec<f64> = (0..60).map(|i| if i < 45 { 0.0 } else { 2.0 }).collect();
         let paired = wilcoxon(&found, &[1.0; 60]);
         assert!(paired.p_better < 1e-4 && paired.p_better > 1e-5, "{paired:?}");

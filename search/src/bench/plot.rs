@@ -1,4 +1,4 @@
-//! Regret against budget as a drawing.
+//! Plots regret against budget.
 
 use std::fmt::Write;
 
@@ -6,36 +6,37 @@ use super::comparison::Comparison;
 
 const WIDTH: f64 = 720.0;
 const HEIGHT: f64 = 440.0;
-/// Space around the axes: left, top, right, bottom.
+/// Margins around the axes: left, top, right, bottom.
 const MARGIN: [f64; 4] = [72.0, 40.0, 20.0, 52.0];
-/// Colors that people with color blindness tell apart.
+/// Colors that people with color blindness can distinguish.
 ///
 /// Source: Okabe, Ito, Color universal design, 2008.
 const COLORS: [&str; 7] = ["#0072b2", "#d55e00", "#009e73", "#cc79a7", "#e69f00", "#56b4e9", "#000000"];
-/// Strategies after so many share colors and are drawn with another dash.
+/// Dashes of the lines. Strategies that share a color have different dashes.
 const DASHES: [&str; 3] = ["none", "6 3", "2 2"];
-/// Width of a letter of the legend, about.
+/// Approximate width of a letter in the legend.
 const LETTER: f64 = 6.3;
-/// Decades of the regret that are drawn below the largest.
+/// Number of decades drawn below the largest regret.
 const DECADES: f64 = 4.0;
 
-/// Tells a plot from other files.
+/// Identifies plots of Kiln.
 const MARK: &str = "<!-- written by Kiln -->";
 
-/// Whether a file that begins so is a plot by [`svg`].
+/// Whether a file with this beginning is a plot by [`svg`].
 #[must_use]
 pub fn is_svg(beginning: &[u8]) -> bool {
     beginning.starts_with(b"<svg ") && String::from_utf8_lossy(beginning).contains(MARK)
 }
 
-/// The curves of a comparison as an SVG file: the budget from left to right, the mean regret on a logarithmic scale, with its
-/// 95 % confidence interval. What is more than four decades below the largest regret lies on the lower edge.
+/// The curves of a comparison as an SVG file: mean regret with its 95 % confidence interval on a logarithmic
+/// scale, against the budget. Values more than four decades below the largest regret lie on the lower edge.
 #[must_use]
 pub fn svg(comparison: &Comparison) -> String {
     let scale = Scale::of(comparison);
     let mut out = format!(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" font-family=\"sans-serif\" \
-         font-size=\"12\">\n{MARK}\n<rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 {WIDTH} {HEIGHT}\" \
+         font-family=\"sans-serif\" font-size=\"12\">\n{MARK}\n\
+         <rect width=\"{WIDTH}\" height=\"{HEIGHT}\" fill=\"white\"/>\n"
     );
     let title = format!("{}, {} seeds", comparison.problem, comparison.seeds);
     text(&mut out, WIDTH / 2.0, 18.0, "middle", &title);
@@ -58,8 +59,8 @@ pub fn svg(comparison: &Comparison) -> String {
         band.extend(points(-1.0).into_iter().rev());
         let _ = writeln!(
             out,
-            "<polygon points=\"{}\" fill=\"{color}\" fill-opacity=\"0.15\"/>\n<polyline points=\"{}\" fill=\"none\" \
-             stroke=\"{color}\" stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/>",
+            "<polygon points=\"{}\" fill=\"{color}\" fill-opacity=\"0.15\"/>\n<polyline points=\"{}\" \
+             fill=\"none\" stroke=\"{color}\" stroke-width=\"1.5\" stroke-dasharray=\"{dash}\"/>",
             band.join(" "),
             points(0.0).join(" ")
         );
@@ -76,7 +77,7 @@ pub fn svg(comparison: &Comparison) -> String {
     out
 }
 
-/// From values to places on the drawing.
+/// Converts values to positions on the plot.
 struct Scale {
     begin: f64,
     end: f64,
@@ -134,7 +135,8 @@ fn axes(out: &mut String, scale: &Scale, unit: &str) {
     let (x, y) = (18.0, f64::midpoint(top, bottom));
     let _ = writeln!(
         out,
-        "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" transform=\"rotate(-90 {x} {y})\">mean regret</text>"
+        "<text x=\"{x}\" y=\"{y}\" text-anchor=\"middle\" transform=\"rotate(-90 {x} {y})\">mean \
+         regret</text>"
     );
 }
 

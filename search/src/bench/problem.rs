@@ -1,4 +1,4 @@
-//! What strategies are compared on.
+//! The problems that strategies are compared on.
 
 use std::sync::Arc;
 
@@ -8,35 +8,36 @@ use super::error::BenchError;
 use crate::domain::{Constraint, CostSet, Descriptions};
 use crate::trials::Fidelity;
 
-/// What a problem says about an architecture.
+/// The answer of a problem for an architecture.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Answer {
-    /// Values of the objectives, or of the proxies, minimized; empty for an architecture that fails.
+    /// Values of the objectives or proxies, minimized. Empty for an architecture that fails.
     pub objectives: Vec<f64>,
-    /// What is reported of the best architecture but never shown to the strategy, such as the test error in percent.
+    /// A value that is reported of the best architecture and never shown to the strategy, such as test
+    /// accuracy in percent.
     pub report: Option<f64>,
-    /// What the evaluation takes from the budget, in its unit.
+    /// Cost of the evaluation in the unit of the budget.
     pub cost: f64,
 }
 
 /// Knows every answer.
 pub trait Oracle: Send + Sync {
-    /// The answer for a genotype; `None` where the problem has no such fidelity.
+    /// The answer for a genotype; `None` if the problem has no such fidelity.
     ///
     /// # Errors
-    /// [`BenchError::MissingAnswer`] where a table has a gap.
+    /// [`BenchError::MissingAnswer`] if a table lacks the genotype.
     fn answer(&self, genotype: &Genotype, fidelity: Fidelity) -> Result<Option<Answer>, BenchError>;
 }
 
-/// What is to be found.
+/// The goal of a search.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Goal {
-    /// The lowest value of the one objective. Regret is in the objective's own unit.
+    /// The lowest value of a single objective. Regret is in the unit of the objective.
     Lowest {
-        /// The lowest value there is.
+        /// The lowest value in the space.
         optimum: f64,
     },
-    /// The largest hypervolume. Regret is the share of the largest one that is missing.
+    /// The largest hypervolume. Regret is the missing share of it.
     Hypervolume {
         /// The reference point.
         reference: Vec<f64>,
@@ -45,29 +46,29 @@ pub enum Goal {
     },
 }
 
-/// A space with known answers, and the protocol under which it is searched.
+/// A space with known answers, and the protocol of searching it.
 pub struct Problem {
-    /// What it is, for people: the table, the signal, the protocol.
+    /// Its name for people: table, signal, protocol.
     pub name: String,
-    /// Where to search.
+    /// The search space.
     pub space: Arc<dyn SearchSpace>,
-    /// Names of the objectives. Those named like a cost (`parameters`, `macs`) are known to strategies before an evaluation,
-    /// as they are in a study.
+    /// Names of the objectives. As in a study, strategies know objectives that are named like a cost
+    /// (`parameters`, `macs`) before an evaluation.
     pub objectives: Vec<String>,
-    /// Costs that strategies know besides, those of a study's devices.
+    /// Further costs that strategies know: those of a study's devices.
     pub costs: CostSet,
-    /// What every proposal meets.
+    /// Constraints that every proposal meets.
     pub constraints: Vec<Constraint>,
-    /// Names of what [`Fidelity::Proxy`] answers, in order; no such answers without one.
+    /// Names of the answers for [`Fidelity::Proxy`], in order. Empty if it is not answered.
     pub proxies: Vec<String>,
-    /// What is known.
+    /// The answers.
     pub oracle: Box<dyn Oracle>,
-    /// Evaluations end before one that does not fit into what is left of it.
+    /// The budget. A run ends before an evaluation that does not fit into the rest of it.
     pub budget: f64,
     /// Unit of the budget: `s`, `evaluations`.
     pub unit: &'static str,
-    /// What is to be found.
+    /// The goal of a search.
     pub goal: Goal,
-    /// What the architectures look like, for all runs together: each is looked at once.
+    /// Descriptions of the architectures. All runs share them, so each is computed once.
     pub descriptions: Arc<Descriptions>,
 }

@@ -1,4 +1,4 @@
-//! A problem with a table of zero-cost scores beside it, for strategies that begin with `proxies`.
+//! Adds a table of zero-cost scores to a problem, for strategies that start with `proxies`.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,26 +11,27 @@ use super::problem::{Answer, Oracle, Problem};
 use crate::table::Columns;
 use crate::trials::Fidelity;
 
-/// Published scores of the cells of NAS-Bench-201, of which more is better. They take nothing from the budget.
+/// Published scores of the cells of NAS-Bench-201. Higher scores are better. They take nothing from the
+/// budget.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ProxySettings {
     /// A table of scores with the column `index`.
     pub scores: PathBuf,
     /// Columns of the scores.
     pub columns: Vec<String>,
-    /// A table with the columns `index` and `arch`, which says what the cells are.
+    /// A table with the columns `index` and `arch`, which tells what the cells are.
     pub cells: PathBuf,
 }
 
-/// Answers proxies from scores, and everything else as before.
+/// Answers proxies from the scores, and other fidelities as before.
 struct Proxied {
     scores: BTreeMap<Genotype, Vec<f64>>,
     others: Box<dyn Oracle>,
 }
 
 impl ProxySettings {
-    /// The problem with the scores. They are named `negative_` and the column, as lower is better for a strategy; a cell without
-    /// a finite number in each column fails.
+    /// The problem with the scores. Their names are `negative_` and the column, since strategies minimize. A
+    /// cell without a finite number in each column fails.
     ///
     /// # Errors
     /// [`BenchError`] naming file and column.

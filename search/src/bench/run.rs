@@ -1,4 +1,4 @@
-//! One strategy on one problem with one seed.
+//! Runs one strategy on one problem with one seed.
 
 use std::sync::Arc;
 use std::time::Instant;
@@ -12,14 +12,14 @@ use crate::domain::Domain;
 use crate::learning::denoised;
 use crate::trials::{Costs, FailureKind, Fidelity, Objectives, Outcome, Proposal, Trial, TrialId, seed};
 
-/// How a run is done.
+/// Settings of a run.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct RunSettings {
-    /// Whether it ends when the optimum is found.
+    /// Whether the run ends when the optimum is found.
     pub until_found: bool,
-    /// Whether the architecture to report is also chosen by the objective without its noise; see [`denoised`].
+    /// Whether an architecture to report is also chosen by denoised objectives; see [`denoised`].
     pub denoise: bool,
-    /// Proposals that are out at a time, each until its evaluation would end; 1 at least.
+    /// Number of proposals that are out at one time, each until its evaluation would end. At least 1.
     pub in_flight: usize,
 }
 
@@ -29,32 +29,32 @@ impl Default for RunSettings {
     }
 }
 
-/// What a run found, and on the way.
+/// The result of a run.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Run {
-    /// How far the best is from the optimum; see [`Goal`].
+    /// Distance of the best architecture from the optimum; see [`Goal`].
     pub regret: f64,
-    /// What the problem reports of the best.
+    /// What the problem reports of the best architecture.
     pub report: Option<f64>,
-    /// The same of the architecture that [`denoised`] puts first, if that was asked for.
+    /// The same for the best architecture by [`denoised`] objectives, if that was asked for.
     pub denoised_report: Option<f64>,
-    /// Evaluations made.
+    /// Number of evaluations.
     pub evaluations: u64,
-    /// Spent when the optimum was found, if it was.
+    /// Budget spent when the optimum was found, if it was.
     pub found_at: Option<f64>,
-    /// Regret after each improvement: spent so far, regret.
+    /// Each improvement: budget spent so far, and regret after it.
     pub improvements: Vec<(f64, f64)>,
-    /// Seconds that the strategy took, and asks.
+    /// Seconds that the strategy took for asks and tells.
     pub strategy_seconds: f64,
-    /// Asks, the one that ended the run included.
+    /// Number of asks, including the one that ended the run.
     pub asks: u64,
     /// Seconds that the strategy took for the last tenth of the asks.
     pub last_seconds: f64,
 }
 
-/// Runs a strategy until the budget is used up, the optimum is found if that is enough, or it has nothing more to propose. The
-/// budget is spent by evaluations alone, and asking for what is known already is free. With several proposals in flight, the
-/// strategy hears of each when its evaluation would end, as in a study.
+/// Runs a strategy until the budget is used up, it has nothing more to propose, or the optimum is found and
+/// `until_found` is set. Only evaluations take from the budget; asking for a known answer is free. With
+/// several proposals in flight, the strategy hears of each when its evaluation would end, as in a study.
 ///
 /// # Errors
 /// [`BenchError`] when the problem has no answer, or the strategy breaks its contract.
@@ -125,7 +125,7 @@ pub fn run(
     })
 }
 
-/// What is reported of the trial that is best without the noise.
+/// What is reported of the trial with the best denoised objective.
 fn denoised_report(domain: &Domain<'_>, trials: &[Trial], flight: &Flight<'_>) -> Option<f64> {
     let best = denoised(domain, trials, 0).first()?.trial;
     let Proposal { genotype, fidelity, .. } = &trials.iter().find(|trial| trial.id == best)?.proposal;

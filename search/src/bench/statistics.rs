@@ -1,9 +1,9 @@
-//! Numbers that sum up a sample.
+//! Summary statistics of a sample.
 
 use serde::{Deserialize, Serialize};
 use statrs::distribution::{ContinuousCDF, StudentsT};
 
-/// Mean, deviation and the interval in which the true mean lies with 95 % confidence.
+/// Mean, deviation, and the 95 % confidence interval of the mean.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Sample {
     /// Arithmetic mean.
@@ -15,7 +15,7 @@ pub struct Sample {
 }
 
 impl Sample {
-    /// Sums up values; `None` where there are none.
+    /// The statistics of these values; `None` without values.
     #[must_use]
     pub fn of(values: &[f64]) -> Option<Self> {
         let n = values.len() as f64;
@@ -37,7 +37,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_sample_by_hand() {
+    fn statistics_of_four_values_by_hand() {
         let sample = Sample::of(&[1.0, 2.0, 3.0, 4.0]).unwrap();
         assert!((sample.mean - 2.5).abs() < 1e-12);
         assert!((sample.deviation - (5.0_f64 / 3.0).sqrt()).abs() < 1e-12);

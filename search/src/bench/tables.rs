@@ -13,35 +13,36 @@ use crate::domain::CostSet;
 use crate::table::TableEvaluator;
 use crate::trials::Fidelity;
 
-/// What an evaluation takes from the budget.
+/// The cost of an evaluation.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Protocol {
-    /// The budget is simulated seconds: a column of the table times a factor for each evaluation.
+    /// The budget is simulated seconds. Each evaluation takes a column of the table times a factor.
     ///
     /// Source: Dong, Liu, Musial, Gabrys, NATS-Bench, TPAMI 2021, section 5.
     Time {
         /// Column of seconds.
         cost: String,
-        /// Its factor: the epochs of an evaluation, and what validation takes.
+        /// Factor: the epochs of an evaluation, including the time for validation.
         factor: f64,
     },
     /// The budget is a number of evaluations.
     Queries,
 }
 
-/// What becomes of cells that are the same network, each of which was trained on its own.
+/// How cells count that are the same network. Each of them was trained on its own.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum EqualCells {
     /// Each has its own result.
     #[default]
     Apart,
-    /// They have one result, that of the first of them; a strategy that is not told pays for each.
+    /// They have one result, that of the first cell. The strategy does not know, and pays for each.
     Alike,
-    /// They are one architecture for strategies too, as in a study.
+    /// They are one architecture, as in a study.
     Merged,
 }
 
-/// NAS-Bench-201: every cell of the space, from a table with a column `arch` of cells in the official notation.
+/// NAS-Bench-201: every cell of the space, from a table whose column `arch` has cells in the official
+/// notation.
 #[derive(Clone, Debug, PartialEq)]
 pub struct NasBench201Settings {
     /// The table, plain or gzipped.
@@ -54,23 +55,24 @@ pub struct NasBench201Settings {
     pub protocol: Protocol,
     /// Budget of a run, in seconds or evaluations.
     pub budget: f64,
-    /// Columns of the signal after fewer epochs, for strategies of several fidelities, with their epochs; each costs its share
-    /// of `full_epochs`.
+    /// Columns of the signal after fewer epochs, with these epochs, for strategies with several fidelities.
+    /// Each costs its share of `full_epochs`.
     pub fidelities: Vec<(u32, String)>,
     /// Epochs of the signal.
     pub full_epochs: u32,
-    /// Cells that are the same network.
+    /// How equal cells count.
     pub equal_cells: EqualCells,
 }
 
-/// NAS-Bench-Macro: 3^8 stacks of blocks, from a table with a column `arch` of eight digits. The signal is what is reported.
+/// NAS-Bench-Macro: 3^8 stacks of blocks, from a table whose column `arch` has eight digits. The signal is
+/// also reported.
 #[derive(Clone, Debug, PartialEq)]
 pub struct MacroSettings {
     /// The table, plain or gzipped.
     pub file: PathBuf,
     /// Column of the accuracy in percent.
     pub signal: String,
-    /// Evaluations of a run.
+    /// Number of evaluations of a run.
     pub budget: f64,
 }
 
@@ -79,11 +81,11 @@ struct Tables {
     /// Column of the signal.
     column: String,
     signal: TableEvaluator,
-    /// Signal after fewer epochs, ascending.
+    /// Tables of the signal after fewer epochs, ascending.
     fidelities: Vec<(u32, TableEvaluator)>,
     full_epochs: u32,
     cost: Option<(TableEvaluator, f64)>,
-    /// Where equal architectures have one result: the space that says which one stands for all.
+    /// The space that tells which of equal architectures represents them, if they have one result.
     representatives: Option<Arc<dyn SearchSpace>>,
 }
 
@@ -91,7 +93,7 @@ impl NasBench201Settings {
     /// Reads the table.
     ///
     /// # Errors
-    /// [`BenchError`] naming the column or the number that is wrong.
+    /// [`BenchError`] with the column or number that is wrong.
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let open = |table: Value| open(&self.file, "nasbench201", table);
         let signal = json!({ "signal": self.signal, "report": { "report": self.report } });
@@ -141,7 +143,7 @@ impl MacroSettings {
     /// Reads the table.
     ///
     /// # Errors
-    /// [`BenchError`] naming the column that is wrong.
+    /// [`BenchError`] with the column that is wrong.
     pub fn problem(&self) -> Result<Problem, BenchError> {
         let table = json!({ "signal": self.signal, "report": { "report": self.signal } });
         let signal = open(&self.file, "digits", table)?;
@@ -159,13 +161,13 @@ impl MacroSettings {
     }
 }
 
-/// Opens a table whose architectures stand in the column `arch`.
+/// Opens a table whose column `arch` has the architectures.
 pub(super) fn open(
     file: &std::path::Path,
     key_format: &str,
     mut table: Value,
 ) -> Result<TableEvaluator, BenchError> {
-    // A table's own relative path is from its data folder; here it is from where the program runs.
+    // Relative paths of tables start at a data folder. Here that is the working directory.
     let folder = std::env::current_dir().ok();
     table["file"] = json!(file);
     table["key"] = json!("arch");

@@ -1,13 +1,13 @@
-//! What a run has found so far.
+//! The best result of a run so far.
 
 use super::problem::Goal;
 use crate::comparison::hypervolume::contribution;
 use crate::comparison::pareto::dominates;
 
-/// Regret below which the optimum counts as found: rounding, not quality.
+/// Regret below which the optimum counts as found. Such differences are rounding errors.
 const FOUND: f64 = 1e-9;
 
-/// The best of a run, by the goal of the problem.
+/// The best result of a run, by the goal of the problem.
 #[derive(Clone, Debug)]
 pub(super) struct Track<'a> {
     goal: &'a Goal,
@@ -22,7 +22,7 @@ impl<'a> Track<'a> {
         Self { goal, lowest: f64::INFINITY, report: None, front: Vec::new(), volume: 0.0 }
     }
 
-    /// Takes in an answer at full fidelity; true if it made the regret smaller.
+    /// Takes in an answer with full effort. Returns whether it lowered the regret.
     pub(super) fn add(&mut self, objectives: &[f64], report: Option<f64>) -> bool {
         match self.goal {
             Goal::Lowest { .. } => {
@@ -48,8 +48,8 @@ impl<'a> Track<'a> {
         }
     }
 
-    /// How far the best is from the optimum, never negative; infinite before there is one objective value, and 1 before
-    /// there is a volume.
+    /// Distance of the best result from the optimum, never negative. Without a result it is infinite, or 1 if
+    /// the goal is a hypervolume.
     pub(super) fn regret(&self) -> f64 {
         let regret = match self.goal {
             Goal::Lowest { optimum } => self.lowest - optimum,
@@ -59,7 +59,7 @@ impl<'a> Track<'a> {
         if regret < FOUND { 0.0 } else { regret }
     }
 
-    /// What is reported of the best.
+    /// What is reported of the best architecture.
     pub(super) const fn report(&self) -> Option<f64> {
         self.report
     }
@@ -70,7 +70,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_lowest_value_counts() {
+    fn regret_follows_the_lowest_value() {
         let goal = Goal::Lowest { optimum: 1.0 };
         let mut track = Track::new(&goal);
         assert!(track.regret().is_infinite());
@@ -82,7 +82,7 @@ mod tests {
     }
 
     #[test]
-    fn the_volume_grows_by_what_a_point_adds() {
+    fn regret_falls_by_the_volume_that_a_point_adds() {
         let goal = Goal::Hypervolume { reference: vec![4.0, 4.0], optimum: 6.0 };
         let mut track = Track::new(&goal);
         assert!((track.regret() - 1.0).abs() < 1e-12);

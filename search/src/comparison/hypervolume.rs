@@ -1,14 +1,15 @@
-//! The volume that a set of points dominates, exactly.
+//! The exact volume that a set of points dominates.
 
 use std::cmp::Ordering;
 
 use super::pareto::dominates;
 
-/// Volume between the points and the reference point that at least one point dominates (everything is minimized). Points
-/// that are not better than the reference point everywhere, or not finite, add nothing.
+/// Volume that at least one point dominates, up to the reference point. Everything is minimized. Points that
+/// are not finite, or not better than the reference point in every objective, add nothing.
 ///
-/// Source: While, Bradstreet, Barone, A fast way of calculating exact hypervolumes, IEEE TEC 2012 (WFG). Two objectives
-/// take `n log n` steps; the worst case is exponential in the number of objectives, and four are fine.
+/// Source: While, Bradstreet, Barone, A fast way of calculating exact hypervolumes, IEEE TEC 2012 (WFG). Two
+/// objectives take `n log n` steps. The worst case is exponential in the number of objectives; four are fast
+/// enough.
 ///
 /// # Example
 /// ```
@@ -29,7 +30,8 @@ pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
     if reference.is_empty() { 0.0 } else { volume(non_dominated(points), reference) }
 }
 
-/// Volume that `point` adds to what `others` dominate; 0 where it is not better than the reference point everywhere.
+/// Volume that `point` adds to what `others` dominate. 0 where it is not better than the reference point in
+/// every objective.
 ///
 /// # Panics
 /// When a point and the reference point have different numbers of objectives.
@@ -49,13 +51,14 @@ pub fn contribution<P: AsRef<[f64]>>(point: &[f64], others: &[P], reference: &[f
     inclusive - hypervolume(&limited, reference)
 }
 
-/// Volume of mutually non-dominated points, all inside the reference point.
+/// Volume of mutually non-dominated points that are all better than the reference point.
 fn volume(mut points: Vec<Vec<f64>>, reference: &[f64]) -> f64 {
     match reference.len() {
         1 => points.iter().map(|point| reference[0] - point[0]).fold(0.0, f64::max),
         2 => area(points, reference),
         last => {
-            // Worst last objective first keeps the limited sets small.
+            // Each point is limited by those after it. With the worst last objective first, the limited
+            // points are equal in that objective, so more of them are dominated and drop out.
             points.sort_by(|a, b| b[last - 1].total_cmp(&a[last - 1]));
             (0..points.len()).map(|i| exclusive(&points[i], &points[i + 1..], reference)).sum()
         }
@@ -84,7 +87,7 @@ fn exclusive(point: &[f64], others: &[Vec<f64>], reference: &[f64]) -> f64 {
     inclusive - volume(non_dominated(limited), reference)
 }
 
-/// The points that no other one dominates, each once.
+/// The non-dominated points, each once.
 fn non_dominated(mut points: Vec<Vec<f64>>) -> Vec<Vec<f64>> {
     let compare = |a: &f64, b: &f64| a.total_cmp(b);
     points.sort_by(|a, b| {
@@ -131,22 +134,23 @@ mod tests {
     }
 
     #[test]
-    fn four_points_by_hand() {
-        // Columns of width 1, 2, 1 and 2 from x = 1 on, with heights 1, 3, 5 and 6 below the reference point (7, 7).
+    fn volume_of_four_points_in_a_plane_by_hand() {
+        // Columns of width 1, 2, 1 and 2 from x = 1 on, with heights 1, 3, 5 and 6 below the reference point
+        // (7, 7).
         let front = [[1.0, 6.0], [2.0, 4.0], [4.0, 2.0], [5.0, 1.0]];
         assert!(close(hypervolume(&front, &[7.0, 7.0]), 1.0 + 6.0 + 5.0 + 12.0));
     }
 
     #[test]
-    fn four_points_in_three_dimensions_by_hand() {
-        // Unit cubes: the union of a 1x2x2, a 2x1x2 and a 2x2x1 box at one corner has 12 - 3 * 2 + 1 = 7 cubes; the
-        // fourth point is dominated.
+    fn volume_of_four_points_in_three_dimensions_by_hand() {
+        // Unit cubes: the union of a 1x2x2, a 2x1x2 and a 2x2x1 box at one corner has 12 - 3 * 2 + 1 = 7
+        // cubes; the fourth point is dominated.
         let points = [[2.0, 1.0, 1.0], [1.0, 2.0, 1.0], [1.0, 1.0, 2.0], [2.0, 2.0, 2.0]];
         assert!(close(hypervolume(&points, &[3.0, 3.0, 3.0]), 7.0));
     }
 
     #[test]
-    fn what_is_not_inside_the_reference_point_adds_nothing() {
+    fn points_beyond_the_reference_point_add_nothing() {
         assert!(close(hypervolume(&[[1.0, 1.0], [0.0, 5.0], [f64::NAN, 0.0]], &[2.0, 2.0]), 1.0));
         assert!(close(hypervolume::<[f64; 2]>(&[], &[2.0, 2.0]), 0.0));
         assert!(close(hypervolume(&[[1.0], [0.5]], &[2.0]), 1.5));
@@ -154,7 +158,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn equals_inclusion_and_exclusion(
+        fn hypervolume_equals_inclusion_and_exclusion(
             points in points(5, 12, 9),
         ) {
             let reference = vec![10.0; points.first().map_or(1, Vec::len)];

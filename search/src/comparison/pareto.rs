@@ -1,6 +1,6 @@
-//! Comparing trials by several objectives: dominance, non-dominated ranks, crowding distance and the Pareto front.
+//! Compares trials by several objectives: dominance, non-dominated ranks, crowding distance, Pareto front.
 //!
-//! Everything is minimized. What meets the constraints comes before what does not, and what failed comes last.
+//! Everything is minimized. Feasible trials come before infeasible ones, and failed trials come last.
 
 mod archive;
 mod dominance;
@@ -15,7 +15,7 @@ pub use self::dominance::dominates;
 
 use crate::trials::{Trial, TrialId};
 
-/// What a trial is compared by.
+/// The values by which a trial is compared.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Point<'a> {
     /// Values of the objectives, finite; empty for a failed trial.
@@ -38,8 +38,8 @@ impl Point<'_> {
     }
 }
 
-/// Ids of the Pareto front, ascending: trials at the highest fidelity of all measured ones that meet the constraints
-/// and are not dominated. Trials with equal objectives are all on it.
+/// Ids of the Pareto front, ascending: feasible trials at the highest fidelity measured that no other one
+/// dominates. Trials with equal objectives are all on it.
 #[must_use]
 pub fn front<T: Borrow<Trial>>(trials: &[T]) -> Vec<TrialId> {
     let feasible = || trials.iter().map(Borrow::borrow).filter(|trial| Point::from(*trial).is_feasible());
@@ -53,8 +53,9 @@ pub fn front<T: Borrow<Trial>>(trials: &[T]) -> Vec<TrialId> {
     ids
 }
 
-/// Rank of each point: 0 for the feasible ones that none dominates, 1 for those that only rank 0 dominates, and so on;
-/// then the infeasible ones by their violation, then the failed ones, all of one rank.
+/// Rank of each point. Feasible points come first: rank 0 for those that no point dominates, rank 1 for those
+/// that only rank 0 dominates, and so on. Infeasible points follow by their violation. Failed points share
+/// the last rank.
 #[must_use]
 pub fn ranks(points: &[Point<'_>]) -> Vec<usize> {
     let mut ranks = vec![0; points.len()];
@@ -81,10 +82,11 @@ pub fn ranks(points: &[Point<'_>]) -> Vec<usize> {
     ranks
 }
 
-/// Crowding distance of each point among these (of one rank): the sum over the objectives of the gap between its two
-/// neighbors, relative to the range; infinite at the ends.
+/// Crowding distance of each of these points, which share a rank: the sum over the objectives of the gap
+/// between its two neighbors, relative to the range. Infinite at the ends.
 ///
-/// Source: Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE TEC 2002, section III.B.
+/// Source: Deb et al., A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE TEC 2002, section
+/// III.B.
 #[must_use]
 pub fn crowding(objectives: &[&[f64]]) -> Vec<f64> {
     let mut distances = vec![0.0; objectives.len()];
@@ -108,7 +110,8 @@ pub fn crowding(objectives: &[&[f64]]) -> Vec<f64> {
     distances
 }
 
-/// Indices from best to worst: by rank, inside a rank by falling crowding distance, then in the order given.
+/// Indices from best to worst: by rank, within a rank by descending crowding distance, then in the order
+/// given.
 ///
 /// # Example
 /// ```
@@ -139,8 +142,9 @@ pub fn order(points: &[Point<'_>]) -> Vec<usize> {
 
 /// Rank of each point by dominance alone.
 ///
-/// Source: Zhang et al., An efficient approach to non-dominated sorting, IEEE TEC 2015 (ENS-BS): in lexicographic order a
-/// point can only be dominated by earlier ones, so its front is found by bisection over the fronts so far.
+/// Source: Zhang et al., An efficient approach to non-dominated sorting, IEEE TEC 2015 (ENS-BS). In
+/// lexicographic order only earlier points can dominate a point, so bisection over the fronts so far finds
+/// its front.
 fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..objectives.len()).collect();
     order.sort_by(|&a, &b| lexicographic(objectives[a], objectives[b]));
@@ -152,8 +156,8 @@ fn sort_non_dominated(objectives: &[&[f64]]) -> Vec<usize> {
         }
         return ranks;
     }
-    // In a plane the last member of a front has its lowest second value, and dominates whatever any other
-    // member does.
+    // With two objectives the last member of a front has the lowest second value of the front. If any member
+    // dominates a later point, that one does.
     let looked_at = if objectives.iter().all(|point| point.len() == 2) { 1 } else { usize::MAX };
     let mut fronts: Vec<Vec<usize>> = Vec::new();
     for i in order {
@@ -199,7 +203,7 @@ mod tests {
     }
 
     #[test]
-    fn the_front_leaves_out_failed_infeasible_and_cheaply_judged_trials() {
+    fn front_leaves_out_failed_infeasible_and_low_fidelity_trials() {
         let trials = [
             trial(5, Fidelity::Full, &[2.0, 2.0], 0.0),
             trial(1, Fidelity::Full, &[1.0, 3.0], 0.0),
@@ -230,7 +234,7 @@ mod tests {
     }
 
     #[test]
-    fn crowding_by_hand() {
+    fn crowding_of_four_points_by_hand() {
         let points: [&[f64]; 4] = [&[0.0, 4.0], &[1.0, 2.0], &[3.0, 1.0], &[4.0, 0.0]];
         let distances = crowding(&points);
         assert!(distances[0].is_infinite() && distances[3].is_infinite());
@@ -254,7 +258,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_front_is_a_subset_and_mutually_non_dominated(
+        fn front_holds_exactly_the_non_dominated_trials(
             values in points(3, 6, 40),
         ) {
             let trials: Vec<Trial> = values
@@ -274,7 +278,7 @@ mod tests {
         }
 
         #[test]
-        fn ranks_follow_the_definition(
+        fn sort_equals_ranks_by_definition(
             values in points(3, 5, 40),
         ) {
             let objectives: Vec<&[f64]> = values.iter().map(Vec::as_slice).collect();

@@ -1,4 +1,4 @@
-//! How well one score orders networks as another does: Kendall's rank correlation, with an interval.
+//! Kendall's rank correlation with a confidence interval: how well one score orders networks as another does.
 
 use rand::RngExt;
 use serde::{Deserialize, Serialize};
@@ -7,14 +7,14 @@ use crate::trials::seed;
 
 /// Resamples of the bootstrap.
 const RESAMPLES: usize = 2_000;
-/// Share of the resamples below the interval, and above it.
+/// Share of the resamples below the interval, and the share above it.
 const TAIL: f64 = 0.025;
 
-/// A rank correlation with its 95 % interval.
+/// A rank correlation with its 95 % confidence interval.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RankCorrelation {
-    /// 1 for the same order, -1 for the opposite one, about 0 for unrelated ones.
+    /// 1 for the same order, -1 for the opposite order, about 0 for unrelated orders.
     pub tau: f64,
     /// Lower end of the interval.
     pub low: f64,
@@ -22,14 +22,14 @@ pub struct RankCorrelation {
     pub high: f64,
 }
 
-/// Kendall's tau-b of two scores of the same items; `None` where one of them is the same for all.
+/// Kendall's tau-b of two scores of the same items; `None` where all values of a score are equal.
 ///
 /// `(concordant - discordant) / sqrt((pairs - ties in a) (pairs - ties in b))`
 ///
 /// Source: M. G. Kendall, "The Treatment of Ties in Ranking Problems", Biometrika 33, 1945.
 ///
 /// # Panics
-/// When there are not as many values of one score as of the other.
+/// When the two scores have different numbers of values.
 #[must_use]
 pub fn tau_b(a: &[f64], b: &[f64]) -> Option<f64> {
     assert_eq!(a.len(), b.len(), "each item has both scores");
@@ -46,11 +46,10 @@ pub fn tau_b(a: &[f64], b: &[f64]) -> Option<f64> {
     (apart_in_a > 0 && apart_in_b > 0).then(|| agreement as f64 / scale)
 }
 
-/// [`tau_b`] with the percentile interval of a bootstrap over the items, drawn from `seed`. `None` where tau is, and where
-/// hardly any resample has one.
+/// [`tau_b`] with the percentile interval of a bootstrap over the items, drawn from `seed`. `None` where
+/// [`tau_b`] gives none, or gives none for most resamples.
 ///
-/// Source: B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7, 1979; percentiles of 2,000
-/// resamples.
+/// Source: B. Efron, "Bootstrap Methods: Another Look at the Jackknife", Annals of Statistics 7, 1979.
 ///
 /// # Panics
 /// As [`tau_b`].
@@ -82,15 +81,15 @@ mod tests {
     }
 
     #[test]
-    fn by_hand_without_ties() {
+    fn tau_without_ties_by_hand() {
         assert!((tau(&[1.0, 2.0, 3.0], &[10.0, 20.0, 30.0]) - 1.0).abs() < 1e-12);
         assert!((tau(&[1.0, 2.0, 3.0], &[3.0, 2.0, 1.0]) + 1.0).abs() < 1e-12);
-        // Of six pairs one is the other way round: (5 - 1) / 6.
+        // One of six pairs is discordant: (5 - 1) / 6.
         assert!((tau(&[1.0, 2.0, 3.0, 4.0], &[1.0, 3.0, 2.0, 4.0]) - 4.0 / 6.0).abs() < 1e-12);
     }
 
     #[test]
-    fn by_hand_with_ties() {
+    fn tau_with_ties_by_hand() {
         // Pairs: (1,2) tied in a; (1,3), (1,4), (2,3), (2,4) concordant; (3,4) tied in b: 4 / sqrt(5 * 5).
         assert!((tau(&[1.0, 1.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 3.0]) - 0.8).abs() < 1e-12);
         assert_eq!(tau_b(&[1.0, 1.0], &[1.0, 2.0]), None);
@@ -98,7 +97,7 @@ mod tests {
     }
 
     #[test]
-    fn an_interval_holds_tau_and_narrows_with_more_items() {
+    fn interval_holds_tau_and_narrows_with_more_items() {
         let noisy = |items: usize| {
             let a: Vec<f64> = (0..items).map(|i| i as f64).collect();
             let b: Vec<f64> = (0..items).map(|i| (i + 7 * (i % 3)) as f64).collect();

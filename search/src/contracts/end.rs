@@ -16,22 +16,22 @@ pub enum SearchEnd {
     Hours,
     /// The epochs are used up.
     Epochs {
-        /// Epochs for which trials have trained.
+        /// Epochs that trials have trained for.
         epochs: u64,
     },
     /// A trial reached the target.
     Target {
-        /// Which.
+        /// The trial.
         trial: TrialId,
     },
-    /// Every feasible network of the space was tried.
+    /// Every feasible network of the space was evaluated.
     Exhausted {
-        /// How many there are.
+        /// Number of feasible networks.
         networks: u64,
     },
     /// The strategy has nothing more to propose.
     Strategy {
-        /// Feasible networks that were not tried; `None` in a space too large to go through.
+        /// Feasible networks that were not tried; `None` for a space too large to enumerate.
         left: Option<u64>,
         /// The strategy's own reason, if it has one.
         why: Option<String>,
@@ -69,7 +69,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn reasons_are_read_as_they_were_written() {
+    fn search_ends_survive_serialization_and_read_well() {
         let ends = [
             SearchEnd::Trials,
             SearchEnd::Hours,
@@ -84,7 +84,8 @@ mod tests {
         }
         assert_eq!(
             ends[5].to_string(),
-            "the strategy has nothing left to propose; 2 networks that meet the limits were not tried (it has converged)"
+            "the strategy has nothing left to propose; 2 networks that meet the limits were not tried (it \
+             has converged)"
         );
         assert!(ends[4].to_string().starts_with("the space is exhausted: all 6 networks"));
     }

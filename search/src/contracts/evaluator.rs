@@ -1,4 +1,4 @@
-//! The contracts of judging an architecture and of finishing the best ones.
+//! The contracts of evaluating architectures and of finishing the best ones.
 
 use std::path::{Path, PathBuf};
 
@@ -9,12 +9,12 @@ use super::finished::Finished;
 use super::supernet_health::SupernetHealth;
 use crate::trials::{Fidelities, Fidelity, Outcome, Trial, UnansweredFidelity};
 
-/// One evaluation: what to judge, how hard, and the seed to use for everything random in it.
+/// One evaluation: what to evaluate, the effort, and the seed of everything random in it.
 #[derive(Clone, Copy, Debug)]
 pub struct Request<'a> {
     /// The canonical genotype.
     pub genotype: &'a Genotype,
-    /// What it decodes to.
+    /// The architecture that it decodes to.
     pub architecture: &'a Architecture,
     /// Effort.
     pub fidelity: Fidelity,
@@ -22,21 +22,21 @@ pub struct Request<'a> {
     pub seed: u64,
 }
 
-/// Where long work reports how far it is, and asks whether it should stop.
+/// Long work reports its progress here, and asks whether it should stop.
 pub trait Progress: Send + Sync {
-    /// `done` of `total` steps of `stage` are through; `note` is for people (a loss, a file name).
+    /// Reports that `done` of `total` steps of `stage` are done. `note` is for people: a loss, a file name.
     fn report(&self, stage: &str, done: u64, total: u64, note: &str);
 
-    /// Whether the user asked to stop. Long work then saves what it has and returns [`EvalError::Interrupted`].
+    /// Whether the user asked to stop. Long work then saves its state and returns [`EvalError::Interrupted`].
     fn stop_requested(&self) -> bool;
 
-    /// Says what a person should know although the work goes on.
+    /// Tells people something they should know. The work goes on.
     fn warn(&self, message: &str) {
         tracing::warn!("{message}");
     }
 }
 
-/// The environment is broken, or the user stopped. Architectures that fail are outcomes, not errors.
+/// The environment is broken, or the user stopped the work. Architectures that fail are outcomes, not errors.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum EvalError {
@@ -61,10 +61,10 @@ pub enum EvalError {
         /// Why it failed.
         source: std::io::Error,
     },
-    /// A whole file cannot be read or written, or is not what was written.
+    /// A whole file cannot be read or written, or its content is not what was written.
     #[error(transparent)]
     Files(#[from] kiln_files::FileError),
-    /// The checkpoints of a training are being written by somebody else.
+    /// Another training writes the checkpoints.
     #[error(
         "{}: another training writes its checkpoints there; wait until it has ended, or end it, and run this \
          again",
@@ -82,7 +82,7 @@ pub enum EvalError {
         /// What is wrong and what to do.
         problem: String,
     },
-    /// Preparing trained something that gave no finite numbers.
+    /// A training of the preparation gave numbers that are not finite.
     #[error(
         "training of the {what} diverged at step {step} (loss {loss}); lower `learning_rate`, or set \
          `clip_norm` or `warmup_epochs`"
@@ -90,12 +90,12 @@ pub enum EvalError {
     Diverged {
         /// What was trained.
         what: &'static str,
-        /// Step at which it was noticed.
+        /// Step at which that was noticed.
         step: u64,
-        /// The loss there.
+        /// The loss at that step.
         loss: f64,
     },
-    /// The space gives an architecture that does not hold together, where none should.
+    /// The space decodes to an architecture that cannot be built.
     #[error("{what} cannot be built")]
     Space {
         /// What was to be built.
@@ -103,15 +103,15 @@ pub enum EvalError {
         /// Why it cannot.
         source: kiln_space::SpaceError,
     },
-    /// A table of results does not know a genotype.
+    /// A table of results has no entry for a genotype.
     #[error("{}: no entry for `{entry}`", path.display())]
     MissingEntry {
         /// Table.
         path: PathBuf,
-        /// Key that is not there.
+        /// The missing key.
         entry: String,
     },
-    /// A fidelity that the evaluator does not state: it is never replaced by another.
+    /// The evaluator does not state this fidelity. It is never replaced by another.
     #[error("{}", UnansweredFidelity { fidelity: *fidelity, answered: *answered })]
     Fidelity {
         /// What was asked for.
@@ -135,32 +135,35 @@ impl From<UnansweredFidelity> for EvalError {
     }
 }
 
-/// Judges architectures. Shared by all workers.
+/// Evaluates architectures. All workers share it.
 pub trait Evaluator: Send + Sync {
-    /// Loads data, trains a supernet, or whatever else is needed once. Checkpointed and resumable.
+    /// Does what is needed once: loads data, trains a supernet. Long work saves checkpoints and can be
+    /// resumed.
     ///
     /// # Errors
     /// [`EvalError`] when the environment is broken or the user stopped.
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError>;
 
-    /// Identifies everything that an outcome depends on besides genotype and fidelity; valid after `prepare`.
+    /// Identifies everything that an outcome depends on besides genotype and fidelity. Valid after `prepare`.
     fn fingerprint(&self) -> String;
 
-    /// How the fingerprint begins, as far as that is known before `prepare`. With it a study that was begun
-    /// with other results, or on another class of device, is refused before anything is trained for it.
+    /// The beginning of the fingerprint, as far as it is known before `prepare`. The study compares it with
+    /// the journal before anything is trained. So a study with another results version or class of device is
+    /// refused at once.
     fn fingerprint_start(&self) -> String {
         String::new()
     }
 
-    /// The fidelities that it answers, and how long its whole schedule is. Known before `prepare`, and always
-    /// the same: a study refuses a strategy that asks for others, and plans and counts effort by it. Unless
-    /// stated, [`Fidelity::Full`] alone.
+    /// The fidelities that it answers, with the length of its whole schedule. They are known before `prepare`
+    /// and never change. The study plans and counts effort by them, and refuses a strategy that asks for
+    /// others. The default is [`Fidelity::Full`] only.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only()
     }
 
-    /// Checks for seconds whether what was prepared can order networks; `None` where nothing is estimated. It
-    /// changes no outcome. The study asks once after `prepare` and keeps the answer in its journal.
+    /// Checks, within seconds, whether the prepared supernet can order networks; `None` where there is no
+    /// supernet. It changes no outcome. The study asks once after `prepare` and keeps the answer in its
+    /// journal.
     ///
     /// # Errors
     /// [`EvalError`] when the environment is broken or the user stopped.
@@ -169,20 +172,20 @@ pub trait Evaluator: Send + Sync {
         Ok(None)
     }
 
-    /// Judges one architecture. Pure: equal requests give equal outcomes. A panic is caught and becomes an outcome, so what
-    /// evaluations share must stay usable after one.
+    /// Evaluates one architecture. It must be pure: equal requests give equal outcomes. A panic is caught and
+    /// becomes an outcome, so state that evaluations share must stay usable after a panic.
     ///
     /// # Errors
-    /// [`EvalError::Fidelity`] for a fidelity that it does not state ([`Fidelities::check`]): one that
-    /// answers with another effort than was asked for misleads. Other [`EvalError`]s when the environment is
-    /// broken; an architecture that fails is an [`Outcome`].
+    /// [`EvalError::Fidelity`] for a fidelity that it does not state ([`Fidelities::check`]): an answer of
+    /// another effort would mislead the strategy. Other [`EvalError`]s when the environment is broken. An
+    /// architecture that fails is an [`Outcome`].
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError>;
 }
 
 /// Turns a trial of the front into a trained, exported network.
 pub trait Finisher: Send + Sync {
-    /// Trains on or anew, measures once on the test split, and writes files into the folder `into` (which
-    /// exists). The study syncs the files, journals their content, and moves the folder to its place.
+    /// Trains the network, measures it once on the test split, and writes files into the existing folder
+    /// `into`. The study then syncs the files, journals their content, and moves the folder to its place.
     ///
     /// # Errors
     /// [`EvalError`] when the environment is broken or the user stopped.

@@ -1,4 +1,4 @@
-//! What happens in a study, for journals, screens and logs.
+//! The events of a study, for journals, screens and logs.
 
 use serde::{Deserialize, Serialize};
 
@@ -11,13 +11,13 @@ use crate::trials::{Seconds, Trial, TrialId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum Event {
-    /// The study was opened; `resumed` trials are already in the journal.
+    /// The study was opened. The journal already has `resumed` trials.
     Started {
         /// Name of the study.
         study: String,
-        /// Finished trials found.
+        /// Finished trials in the journal.
         resumed: u64,
-        /// Trials to reach, where there is such a budget.
+        /// Budget of trials, if there is one.
         #[serde(default)]
         trials: Option<u64>,
     },
@@ -27,7 +27,7 @@ pub enum Event {
         stage: String,
         /// Steps done.
         done: u64,
-        /// Steps in all, 0 where that is not known.
+        /// Total number of steps, 0 where it is not known.
         total: u64,
         /// For people.
         note: String,
@@ -40,7 +40,7 @@ pub enum Event {
         #[serde(default, skip_serializing_if = "is_zero")]
         full_epochs: u32,
     },
-    /// Shared weights were checked, before networks are judged with them.
+    /// Shared weights were checked before networks are evaluated with them.
     Health {
         /// What was found.
         health: SupernetHealth,
@@ -56,7 +56,7 @@ pub enum Event {
         /// Worker that evaluated it.
         worker: usize,
     },
-    /// Evaluations that had panicked are to be tried again. Every trial is told anew from here on.
+    /// Evaluations that panicked will be tried again. From here on every trial is told anew.
     Retried {
         /// Trials that had panicked.
         trials: Vec<TrialId>,
@@ -65,10 +65,10 @@ pub enum Event {
     Rejections {
         /// Candidates looked at.
         candidates: u64,
-        /// Of them infeasible.
+        /// Infeasible ones among them.
         rejected: u64,
     },
-    /// The search stage ends before its budget of trials is used up.
+    /// The search stage ended before it used up its budget of trials.
     SearchEnd {
         /// Why.
         end: SearchEnd,
@@ -82,7 +82,7 @@ pub enum Event {
     },
     /// A network was finished.
     Finished {
-        /// What came of it.
+        /// Its metrics and files.
         finished: Finished,
         /// Time it took.
         seconds: Seconds,
@@ -101,8 +101,8 @@ const fn is_zero(number: &u32) -> bool {
     *number == 0
 }
 
-/// Watches a study. Called from one thread at a time, in order; must not block.
+/// Watches a study. It is called in order, from one thread at a time, and must not block.
 pub trait Observer: Send {
-    /// Something happened.
+    /// Takes the next event.
     fn on_event(&mut self, event: &Event);
 }

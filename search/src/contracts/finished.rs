@@ -1,4 +1,4 @@
-//! What finishing gave for a trial, and whether its files are still what was written.
+//! The result of finishing a trial, and whether its files are still what was written.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -7,13 +7,13 @@ use kiln_files::{Content, FileError, optional};
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// What finishing gave for one trial.
+/// The result of finishing one trial.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Finished {
     /// The trial.
     pub trial: u64,
-    /// Metrics measured on the held-out test split and the like, by name with unit (`test_accuracy_percent`).
+    /// Metrics, such as those of the test split, by name with unit (`test_accuracy_percent`).
     pub metrics: BTreeMap<String, f64>,
     /// Files written.
     pub files: Vec<FinishedFile>,
@@ -25,7 +25,7 @@ pub struct Finished {
 pub struct FinishedFile {
     /// Path, relative to the run folder's `models/<id>/`.
     pub name: String,
-    /// Length and hash. A [`Finisher`](crate::Finisher) need not give them: the study reads what was written.
+    /// Length and hash. A [`Finisher`](crate::Finisher) need not set them: the study reads the files.
     /// Journals of older builds lack them.
     pub content: Option<Content>,
 }
@@ -36,7 +36,7 @@ impl<T: Into<String>> From<T> for FinishedFile {
     }
 }
 
-/// How a file stands in a journal: older builds wrote its name alone.
+/// A file in a journal. Older builds wrote its name only.
 #[derive(Serialize, Deserialize)]
 #[serde(untagged)]
 enum Journaled {
@@ -66,11 +66,11 @@ impl From<FinishedFile> for Journaled {
     }
 }
 
-/// Why a file is not what was written.
+/// How a file differs from what was written.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileMismatch {
-    /// Nothing is there.
+    /// The file does not exist.
     #[error("{}: is missing", path.display())]
     Missing {
         /// The file.
@@ -86,13 +86,13 @@ pub enum FileMismatch {
         /// What the journal says.
         written: u64,
     },
-    /// It has another content of the same length.
+    /// It has the same length and other content.
     #[error("{}: was changed since it was written (its hash is not the one in the journal)", path.display())]
     Content {
         /// The file.
         path: PathBuf,
     },
-    /// It is empty, and the journal, of an older build, does not say what was written.
+    /// It is empty. The journal is of an older build and does not say what was written.
     #[error("{}: is empty", path.display())]
     Empty {
         /// The file.
@@ -110,7 +110,7 @@ impl Finished {
         self.files.iter().filter_map(|file| file.check(folder).err()).collect()
     }
 
-    /// Whether the journal, of an older build, does not say what some file held.
+    /// Whether the content of a file is not in the journal, as in journals of older builds.
     #[must_use]
     pub fn is_unchecked(&self) -> bool {
         self.files.iter().any(|file| file.content.is_none())
@@ -118,10 +118,10 @@ impl Finished {
 }
 
 impl FinishedFile {
-    /// Holds the file in the network's folder against what was written.
+    /// Compares the file in the network's folder with what was written.
     ///
     /// # Errors
-    /// [`FileMismatch`] when it is not that.
+    /// [`FileMismatch`] when they differ.
     pub fn check(&self, folder: &Path) -> Result<(), FileMismatch> {
         let path = folder.join(&self.name);
         let found = optional(Content::of_file(&path)).map_err(FileMismatch::Unreadable)?;
@@ -144,7 +144,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn journals_of_older_builds_name_files_alone() {
+    fn file_without_content_is_read_and_written_as_its_name() {
         let text = r#"{"trial":7,"metrics":{},"files":["model.onnx"]}"#;
         let old: Finished = serde_json::from_str(text).unwrap();
         assert_eq!(
@@ -159,7 +159,7 @@ mod tests {
     }
 
     #[test]
-    fn files_that_are_not_what_was_written_are_named() {
+    fn check_names_missing_changed_and_empty_files() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("a");
         let (old, new) = (

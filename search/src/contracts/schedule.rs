@@ -1,5 +1,9 @@
-//! The order in which trials are told. It depends on the proposals alone, never on which evaluation was
-//! faster.
+//! The virtual completion order: the order in which trials are told. It depends on the proposals only, never
+//! on which evaluation was faster.
+//!
+//! Telling trials as they really end would make the trajectory depend on the machine and its load. So the
+//! schedule simulates workers: each proposal takes a planned time that follows from its fidelity, and trials
+//! are told in the order in which these plans end.
 
 use std::collections::BTreeSet;
 
@@ -8,11 +12,13 @@ use crate::trials::{Fidelities, Fidelity, TrialId};
 /// Maximum number of proposals that are out at one time.
 pub(crate) const MAX_IN_FLIGHT: u64 = 4_096;
 
-/// Planned cost of a proxy; every other cost is a multiple of an epoch's.
+/// Planned cost of a proxy. Proxies take next to nothing, but not zero time: they still end in the order of
+/// asking.
 const PROXY_COST: u64 = 1;
+/// Planned cost of an epoch.
 const EPOCH_COST: u64 = 100;
 
-/// Virtual workers, each busy for the planned cost of its proposal.
+/// Virtual workers. Each is busy for the planned cost of its proposal.
 #[derive(Debug)]
 pub(crate) struct Schedule {
     answered: Fidelities,
@@ -21,13 +27,13 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Nothing is running. Evaluations are planned by the epochs that the evaluator states; where it trains
-    /// nothing, full effort is planned like one epoch.
+    /// A schedule where nothing is running. Evaluations are planned by the epochs that the evaluator states.
+    /// Where it trains nothing, full effort is planned like one epoch.
     pub(crate) const fn new(answered: Fidelities) -> Self {
         Self { answered, now: 0, busy: BTreeSet::new() }
     }
 
-    /// A virtual worker begins with a trial.
+    /// A virtual worker starts a trial.
     pub(crate) fn start(&mut self, trial: TrialId, fidelity: Fidelity) {
         let cost = match fidelity {
             Fidelity::Proxy => PROXY_COST,
@@ -36,14 +42,14 @@ impl Schedule {
         self.busy.insert((self.now.saturating_add(cost), trial));
     }
 
-    /// The trial that ends next in virtual time, which advances to that end; the earliest asked among equals.
+    /// The trial that ends next; of several, the one asked for first. Virtual time advances to that end.
     pub(crate) fn next(&mut self) -> Option<TrialId> {
         let (end, trial) = self.busy.pop_first()?;
         self.now = end;
         Some(trial)
     }
 
-    /// Virtual workers that are busy.
+    /// Number of busy virtual workers.
     pub(crate) fn running(&self) -> usize {
         self.busy.len()
     }
@@ -72,26 +78,26 @@ mod tests {
     }
 
     #[test]
-    fn equal_fidelities_are_told_in_the_order_of_asking() {
+    fn trials_of_equal_fidelity_are_told_in_the_order_of_asking() {
         for in_flight in [1, 2, 3, 8, 20] {
             assert_eq!(order(&[Fidelity::Full; 10], in_flight), (0..10).collect::<Vec<_>>());
         }
     }
 
     #[test]
-    fn a_long_training_does_not_block_short_ones() {
+    fn short_trainings_are_told_before_a_long_one_that_started_earlier() {
         let long = Fidelity::Epochs(9);
         let short = Fidelity::Epochs(3);
-        // The long one ends at 900, the short ones of the other worker at 300, 600, 900, 1200.
+        // The long one ends at 900; the short ones of the other worker end at 300, 600, 900, 1200.
         assert_eq!(order(&[long, short, short, short, short], 2), [1, 2, 0, 3, 4]);
         assert_eq!(order(&[Fidelity::Full, long, Fidelity::Proxy, short], 2), [1, 2, 3, 0]);
         assert_eq!(order(&[long, short, short], 1), [0, 1, 2]);
     }
 
     #[test]
-    fn a_full_training_takes_as_long_as_its_epochs() {
+    fn full_training_takes_the_planned_time_of_its_epochs() {
         let short = Fidelity::Epochs(3);
-        // The full training ends at 3000, the tenth short one of the other worker too.
+        // The full training and the tenth short one of the other worker end at 3000.
         let asked: Vec<Fidelity> = std::iter::once(Fidelity::Full).chain([short; 11]).collect();
         let told = order(&asked, 2);
         assert_eq!(told.iter().position(|id| *id == 0), Some(9), "{told:?}");

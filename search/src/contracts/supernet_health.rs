@@ -1,32 +1,32 @@
-//! What a short check of trained shared weights found. Plain data: the evaluator measures and judges.
+//! The result of a short check of trained shared weights. Plain data: the evaluator measures and decides.
 
 use std::collections::BTreeMap;
 
 use serde::{Deserialize, Serialize};
 
-/// Whether estimates by shared weights can order networks: a few questions with their numbers, asked before
-/// the search.
+/// Whether estimates by shared weights can order networks: the answers to a few questions that are asked
+/// before the search.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SupernetHealth {
-    /// Whether every question was answered with yes.
+    /// Whether every check passed.
     pub healthy: bool,
-    /// The questions, in the order in which they were asked.
+    /// The checks, in their order.
     pub checks: Vec<HealthCheck>,
-    /// What to do; empty for a healthy supernet.
+    /// Advice on what to do; empty for a healthy supernet.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub advice: String,
 }
 
-/// One question to the shared weights, and its answer.
+/// One question to the shared weights, with its answer.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct HealthCheck {
-    /// What was asked.
+    /// The question.
     pub question: HealthQuestion,
-    /// Whether the answer is the one of a trained supernet.
+    /// Whether the answer is that of a well-trained supernet.
     pub passed: bool,
-    /// What was measured, by name with unit.
+    /// Measured numbers, by name with unit.
     pub numbers: BTreeMap<String, f64>,
     /// The answer with its numbers, for people.
     pub answer: String,
@@ -36,23 +36,25 @@ pub struct HealthCheck {
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum HealthQuestion {
-    /// Does the largest subnet fit the training data at least as well as the smallest?
+    /// Does the largest subnet fit the training data at least as well as the smallest one?
     LargestBeatsSmallest,
-    /// Does a subnet with shared weights beat guessing by what a short training of it alone reaches?
+    /// Does a subnet with shared weights do at least as well as a short training of it alone, relative to
+    /// guessing?
     BeatsShortTraining,
-    /// Do subnets differ by more than noise over the validation examples?
+    /// Do subnets differ by more than the noise over the validation examples?
     EstimatesRepeat,
 }
 
 impl SupernetHealth {
-    /// The health that these answers say. `advice` is kept where one of them is no.
+    /// The health that follows from these checks. `advice` is kept only when one of them failed.
     #[must_use]
     pub fn new(checks: Vec<HealthCheck>, advice: String) -> Self {
         let healthy = checks.iter().all(|check| check.passed);
         Self { healthy, checks, advice: if healthy { String::new() } else { advice } }
     }
 
-    /// One line for people: of a healthy supernet all answers, otherwise those that are wrong and what to do.
+    /// One line for people. It has all answers of a healthy supernet; otherwise the failed answers and the
+    /// advice.
     #[must_use]
     pub fn message(&self) -> String {
         let shown = self.checks.iter().filter(|check| self.healthy || !check.passed);

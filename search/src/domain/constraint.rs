@@ -1,4 +1,4 @@
-//! Hard limits on costs, which hold before anything is trained.
+//! Hard limits on costs. They are checked before anything is trained.
 
 use serde::{Deserialize, Serialize};
 
@@ -8,7 +8,8 @@ use crate::trials::Costs;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Constraint {
-    /// Name of the cost, with unit and device as in [`Costs`]: `latency_us`, `latency_us@raspi4`, `parameters`.
+    /// Name of the cost, with unit and device as in [`Costs`]: `latency_us`, `latency_us@raspi4`,
+    /// `parameters`.
     pub cost: String,
     /// Largest value allowed.
     pub max: f64,
@@ -21,8 +22,8 @@ impl Constraint {
         Self { cost: cost.into(), max }
     }
 
-    /// How far the costs are above the limit, relative to the limit (absolute, for a limit that is not positive);
-    /// 0 when it holds, `None` when the cost is not among them.
+    /// How far the cost exceeds the limit, relative to the limit; absolute where the limit is not positive. 0
+    /// when the limit holds, `None` when the cost is missing.
     #[must_use]
     pub fn excess(&self, costs: &Costs) -> Option<f64> {
         let above = (costs.0.get(&self.cost)? - self.max).max(0.0);
@@ -40,7 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn excess_is_relative_to_the_limit() {
+    fn excess_is_relative_to_a_positive_limit() {
         let costs = Costs([("macs".to_owned(), 150.0), ("parameters".to_owned(), 5.0)].into());
         let close = |found: Option<f64>, expected: f64| (found.unwrap() - expected).abs() < 1e-12;
         assert!(close(Constraint::new("macs", 100.0).excess(&costs), 0.5));

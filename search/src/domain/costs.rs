@@ -1,4 +1,4 @@
-//! The cost models of a study under one roof: every cost of an architecture, by name with unit.
+//! All cost models of a study: every cost of an architecture, by name with unit.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -12,7 +12,7 @@ use crate::trials::Costs;
 
 /// Costs that need no device.
 const COUNTED: [&str; 2] = ["parameters", "macs"];
-/// Costs that every device gives.
+/// Costs that are predicted for every device.
 const PREDICTED: [&str; 4] = ["latency_us", "energy_uj", "peak_memory_bytes", "model_bytes"];
 
 /// Why a genotype has no costs.
@@ -35,7 +35,7 @@ pub enum CostError {
     },
 }
 
-/// Two devices of a study have the same name.
+/// Two devices of a study have one name.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("device `{device}` is named twice; give each device of a study its own name")]
 pub struct DuplicateDevice {
@@ -43,12 +43,12 @@ pub struct DuplicateDevice {
     pub device: String,
 }
 
-/// How a cost comes about.
+/// How a cost is computed.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct CostOrigin {
     /// In words.
     pub how: String,
-    /// What predicts it; `None` for what is counted.
+    /// What predicts it; `None` for a count.
     pub predictor: Option<CostPredictor>,
 }
 
@@ -59,18 +59,19 @@ pub struct CostPredictor {
     pub device: String,
     /// Name of the cost model.
     pub model: String,
-    /// For how many examples and threads, where the model states it.
+    /// Batch size and threads, where the model states them.
     pub conditions: Option<Conditions>,
 }
 
-/// Named cost models. With one device costs are called `latency_us` and so on, with several `latency_us@device`.
+/// Named cost models. With one device the costs are called `latency_us` and so on, with several devices
+/// `latency_us@device`.
 #[derive(Clone, Default)]
 pub struct CostSet {
     devices: Vec<(String, Arc<dyn CostModel>)>,
 }
 
 impl CostSet {
-    /// The cost models of these devices, by device name; none are needed for `parameters` and `macs`.
+    /// The cost models of these devices, by device name. `parameters` and `macs` need none.
     ///
     /// # Errors
     /// [`DuplicateDevice`] when two have the same name.
@@ -89,7 +90,7 @@ impl CostSet {
         &self.devices
     }
 
-    /// The name under which `cost` of `device` stands in [`Costs`].
+    /// The name of `cost` of `device` in [`Costs`].
     #[must_use]
     pub fn qualified(&self, cost: &str, device: &str) -> String {
         if self.devices.len() > 1 { format!("{cost}@{device}") } else { cost.to_owned() }
@@ -106,8 +107,8 @@ impl CostSet {
         counted.chain(predicted).collect()
     }
 
-    /// How each cost comes about, by its name: counted, or predicted, with the model, the number of examples
-    /// and of threads.
+    /// How each cost is computed, by its name: counted, or predicted by which model for which batch size and
+    /// number of threads.
     #[must_use]
     pub fn origins(&self) -> BTreeMap<String, CostOrigin> {
         let mut origins = BTreeMap::new();
@@ -117,7 +118,7 @@ impl CostSet {
         }
         for (device, model) in &self.devices {
             for cost in PREDICTED {
-                // The size of a model is that of its weights, whatever goes through it.
+                // The size of a model does not depend on batch size and threads.
                 let conditions = model.conditions().filter(|_| cost != "model_bytes");
                 let conditions =
                     conditions.map_or_else(String::new, |conditions| format!(" for {conditions}"));
@@ -209,7 +210,7 @@ mod tests {
     }
 
     #[test]
-    fn names_are_qualified_only_with_several_devices() {
+    fn cost_names_have_devices_only_with_several_devices() {
         let one = devices(&[("a", 2.0)]);
         let costs = one.network(&network()).unwrap();
         assert!((costs.0["latency_us"] - 24.0).abs() < 1e-12);
@@ -224,7 +225,7 @@ mod tests {
     }
 
     #[test]
-    fn the_origin_of_a_cost_says_for_how_many_examples_and_threads_it_is() {
+    fn origin_of_a_predicted_cost_names_batch_size_and_threads() {
         let device = kiln_hw_models::Device::builtin("cortex-a72").unwrap();
         let model: Arc<dyn CostModel> = Arc::new(kiln_hw_models::Roofline::new(device, 32, 4));
         let origins = CostSet::new(vec![("cortex-a72".to_owned(), model)]).unwrap().origins();
@@ -246,13 +247,13 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_is_refused() {
+    fn cost_that_is_not_finite_is_refused() {
         let error = devices(&[("a", f64::NAN)]).network(&network()).unwrap_err();
         assert_eq!(error.to_string(), "cost `latency_us` is NaN, expected a finite number");
     }
 
     #[test]
-    fn a_device_named_twice_is_refused() {
+    fn device_named_twice_is_refused() {
         let model: Arc<dyn CostModel> = Arc::new(PerMac(1.0));
         let twice = vec![("a".to_owned(), Arc::clone(&model)), ("a".to_owned(), model)];
         assert!(CostSet::new(twice).is_err());

@@ -1,7 +1,7 @@
-//! What an architecture looks like, in numbers, computed once for each genotype.
+//! An architecture described in numbers, computed once for each genotype.
 //!
-//! A description depends on space and genotype alone, so it may be shared by all who search one space. It is what
-//! [`crate::learning::embedding`] scales into vectors.
+//! A description depends on the space and the genotype only, so all searches over one space can share it. The
+//! embedding (`learning/embedding.rs`) scales descriptions into vectors.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -12,27 +12,28 @@ use self::neighborhoods::{BUCKETS, DEPTH};
 
 mod neighborhoods;
 
-/// Descriptions that are remembered (at most twice as many).
+/// Size of one generation of remembered descriptions; two generations are kept.
 const REMEMBERED: usize = 16_384;
-/// Numbers of the structural encoding that describe paths.
+/// Entries of the structural encoding that describe paths.
 const PATHS: [&str; 3] = ["ln_paths", "longest_path", "shortest_path"];
 
-/// A group of numbers with one weight.
+/// A group of numbers that share one weight in the embedding.
 #[derive(Clone, Debug)]
 pub(crate) struct Block {
     pub(crate) values: Vec<f64>,
-    /// Whether the numbers have different units, and are brought to one variance each.
+    /// Whether the numbers have different units. Then each is scaled to the same variance.
     pub(crate) mixed: bool,
 }
 
-/// The blocks of a genotype: its choices, then, if it decodes, its layers by kind and surroundings, paths, and totals.
+/// The blocks of a genotype: its choices and, if it decodes, its layers by kind and surroundings, its paths,
+/// and its totals.
 pub(crate) type Description = Vec<Block>;
 
-/// Remembers descriptions. To be shared only by those who search one space.
+/// Remembers descriptions. Only searches over the same space may share it.
 #[derive(Debug, Default)]
 pub struct Descriptions(Mutex<Generations>);
 
-/// When the young one is full it becomes the old one.
+/// When the young generation is full it replaces the old one.
 #[derive(Debug, Default)]
 struct Generations {
     young: BTreeMap<Genotype, Arc<Description>>,

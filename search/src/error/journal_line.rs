@@ -107,7 +107,10 @@ pub enum Implausible {
         value: f64,
     },
     /// A finished file would lie outside of its network's folder.
-    #[error("the finished file `{}` of trial {trial} is not inside the network's folder", name.escape_debug())]
+    #[error(
+        "the finished file `{}` of trial {trial} is not inside the network's folder",
+        name.escape_debug()
+    )]
     Outside {
         /// The trial.
         trial: TrialId,

@@ -1,4 +1,5 @@
-//! Groups of similar vectors, reproducible, and without surprises on degenerate data.
+//! Clusters of similar vectors. They are reproducible, and degenerate data gives fewer clusters instead of
+//! errors.
 
 mod grouping;
 mod k_means;

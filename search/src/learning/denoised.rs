@@ -1,12 +1,12 @@
-//! Which architecture to report where evaluations are noisy: an objective as the trials of similar networks tell it together.
+//! Estimates objectives without the noise of single evaluations, to choose the architecture to report.
 //!
-//! The lowest of many noisy values is also the luckiest one. A Gaussian process over what the networks look like
-//! ([`crate::learning::embedding`]), whose noise is estimated from the trials, says of each evaluated architecture what its objective
-//! is without the noise.
+//! The lowest of many noisy values is usually a lucky one. A Gaussian process over the embedding of the
+//! networks estimates the noise from the trials. Its mean at an evaluated architecture is the objective
+//! without noise, as the trials of similar networks suggest it.
 //!
-//! Source: Frazier, A tutorial on Bayesian optimization, arXiv:1807.02811, 2018 (report the evaluated point with the lowest
-//! posterior mean); Picheny, Wagner, Ginsbourger, A benchmark of kriging-based infill criteria for noisy optimization,
-//! Struct. Multidisc. Optim. 2013.
+//! Source: Frazier, A tutorial on Bayesian optimization, arXiv:1807.02811, 2018 (report the evaluated point
+//! with the lowest posterior mean); Picheny, Wagner, Ginsbourger, A benchmark of kriging-based infill
+//! criteria for noisy optimization, Struct. Multidisc. Optim. 2013.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -16,28 +16,28 @@ use super::embedding::Embedder;
 use crate::domain::Domain;
 use crate::trials::{Trial, TrialId, seed};
 
-/// Trials that the process is made from: this share, the best ones, but so many at least and at most. What all trials say of
-/// the bad ones hides how the good ones differ.
+/// The process is fitted to this share of the trials, the best ones, within the two limits below. Fitted to
+/// all trials it would describe the bad networks and blur the differences between the good ones.
 const SHARE: f64 = 0.25;
 const LEAST: usize = 10;
 const MOST: usize = 200;
 
-/// An objective of an evaluated architecture without the noise of its evaluation, in the objective's unit.
+/// Estimate of an objective of an evaluated architecture without noise, in the objective's unit.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Denoised {
     /// The trial.
     pub trial: TrialId,
-    /// What was measured.
+    /// The measured value.
     pub measured: f64,
-    /// What is expected of another evaluation.
+    /// The value to expect from another evaluation.
     pub mean: f64,
-    /// Standard deviation of that expectation; the noise of a single evaluation comes on top.
+    /// Standard deviation of the estimate, without the noise of a single evaluation.
     pub deviation: f64,
 }
 
-/// What the trials say together of an objective of the best quarter of them (10 at least, 200 at most), from the lowest mean to
-/// the highest: the first is the one to report. Where the trials are few, or not alike, that is the order of the signal. Trials
-/// count that are measured, feasible, and of the highest fidelity among these.
+/// Estimates an objective for the best quarter of the trials (at least 10, at most 200), from the lowest mean
+/// to the highest. The first one is the one to report. With few or dissimilar trials this is the order of the
+/// measured values. Only feasible trials with a measurement at the highest fidelity count.
 #[must_use]
 pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<Denoised> {
     let best = best(trials, objective);
@@ -65,7 +65,7 @@ pub fn denoised(domain: &Domain<'_>, trials: &[Trial], objective: usize) -> Vec<
     found
 }
 
-/// The trials to look at with their values, from best to worst, each architecture once.
+/// The trials to fit to, with their values, from best to worst, each architecture once.
 fn best(trials: &[Trial], objective: usize) -> Vec<(&Trial, f64)> {
     let measured = || {
         let feasible = trials.iter().filter(|trial| trial.violation <= 0.0);
@@ -108,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn trials_that_do_not_count_are_left_out() {
+    fn best_leaves_out_infeasible_low_fidelity_and_repeated_trials() {
         let full = |id, gene, value| trial(id, [gene, 0, 0, 0, 0, 0], value, Fidelity::Full, 0.0);
         let mut trials = vec![full(0, 0, 5.0), full(1, 1, 4.0), full(2, 1, 3.0)];
         trials.push(trial(3, [2; 6], 1.0, Fidelity::Epochs(3), 0.0));
@@ -125,13 +125,14 @@ mod tests {
     }
 
     #[test]
-    fn the_best_quarter_is_ordered_by_its_means() {
+    fn denoised_trials_are_ordered_by_their_means() {
         let space = NasBench201::from_settings(&Settings::new("space", Map::new()), None).unwrap();
         let space: Arc<dyn SearchSpace> = Arc::new(space);
         let (costs, objectives) = (CostSet::default(), ["error_percent".to_owned()]);
         let domain = Domain::new(space.as_ref(), &costs, &[], &objectives);
-        // Cells with more convolutions are better, with a little noise, and one without any was lucky. That denoising chooses
-        // better than the signal is tested over many runs, in `tests/bench.rs`.
+        // Cells with more convolutions are better, with a little noise. One cell without convolutions was
+        // lucky. `tests/bench.rs` tests over many runs that denoising chooses better than the measured values
+        // do.
         let genes = |i: u8| [i % 5, i / 5 % 5, 3, i / 2 % 5, 3, i % 3];
         let value =
             |genes: [u8; 6]| 12.0 - genes.map(|gene| f64::from(u8::from(gene == 3))).iter().sum::<f64>();

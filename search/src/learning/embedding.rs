@@ -1,8 +1,12 @@
-//! Genotypes as vectors in which similar networks are near each other, for any search space.
+//! Genotypes as vectors, for any search space. Similar networks have near vectors.
 //!
-//! A vector joins blocks of equal weight: the one-hot genotype; how many layers of each kind the network has; the lengths
-//! of its paths; each kind of layer with what it reads, one and two steps back; parameters and multiply-accumulates;
-//! its costs, where they matter; and where zero-cost proxies have scored some genotypes, the place that these let expect.
+//! A vector joins blocks of equal weight:
+//! - the one-hot genotype;
+//! - counts of each kind of layer, alone and with what it reads one and two steps back;
+//! - lengths of paths, then parameters and multiply-accumulates;
+//! - costs, if the study constrains or minimizes them;
+//! - the place that zero-cost proxies predict, if they have scored some genotypes.
+//!
 //! Nothing here learns from trials.
 
 mod expected;
@@ -17,23 +21,23 @@ use crate::domain::{Block, Domain};
 
 /// Feasible genotypes drawn to learn the spread of each block.
 const REFERENCE: usize = 64;
-/// Candidates looked at after which the sample is completed by mutation.
+/// After this many candidates the rest of the sample are mutants.
 const LOOKED_AT: u64 = 2_000;
-/// Standardized numbers are cut off at this many standard deviations from the mean.
+/// Scaled numbers are clamped to this many standard deviations from the mean.
 const FARTHEST: f64 = 5.0;
 
-/// Makes the vectors. The blocks are scaled by the spread of a random sample, so that each has a variance of 1 in all;
-/// columns that do not vary in the sample are left out.
+/// Makes the vectors. A random sample sets the scale of each block, so that the variances of its columns add
+/// up to 1. Columns that do not vary in the sample are left out.
 #[derive(Debug)]
 pub(crate) struct Embedder {
     with_costs: bool,
     blocks: Vec<Scaling>,
     costs: Scaling,
-    /// What zero-cost proxies let expect.
+    /// Places that zero-cost proxies predict.
     proxies: Option<(Expected, Scaling)>,
 }
 
-/// The columns of a block that vary: index, mean, factor, and the largest value either side.
+/// The columns of a block that vary.
 #[derive(Debug)]
 struct Scaling {
     columns: Vec<Column>,
@@ -48,8 +52,8 @@ struct Column {
 }
 
 impl Embedder {
-    /// Learns the spread of each block from feasible genotypes drawn with `rng`. Costs are part of the vectors where the
-    /// study constrains or minimizes them. `places` are those that zero-cost proxies give to some genotypes, if there are any.
+    /// Learns the scale of each block from feasible genotypes drawn with `rng`. `places` is the ranking of
+    /// some genotypes by zero-cost proxies, if there is one.
     pub(crate) fn fit(domain: &Domain<'_>, places: &BTreeMap<Genotype, f64>, rng: &mut dyn Rng) -> Self {
         let sample = sample(domain, REFERENCE, rng);
         let costs = sample.first().and_then(|first| domain.costs(first).ok()).unwrap_or_default();
@@ -79,12 +83,12 @@ impl Embedder {
         embedder
     }
 
-    /// Whether costs matter in the study.
+    /// Whether the study constrains or minimizes costs.
     pub(crate) const fn with_costs(&self) -> bool {
         self.with_costs
     }
 
-    /// The vector of a genotype; of one that does not decode, only the one-hot block says something.
+    /// The vector of a genotype. For one that does not decode, only the one-hot block carries information.
     pub(crate) fn embed(&self, domain: &Domain<'_>, genotype: &Genotype) -> Vec<f64> {
         let described = domain.description(genotype);
         let empty = Block { values: Vec::new(), mixed: false };
@@ -136,7 +140,7 @@ impl Scaling {
         Self { columns: spreads.into_iter().map(column).collect() }
     }
 
-    /// Appends the scaled values; a column without a value stands at its mean.
+    /// Appends the scaled values. A missing value counts as the mean of its column.
     fn append(&self, block: &Block, vector: &mut Vec<f64>) {
         vector.extend(self.columns.iter().map(|column| {
             let value =
@@ -146,8 +150,8 @@ impl Scaling {
     }
 }
 
-/// So many random genotypes, or where it takes long to find feasible ones, mutants of the first ones found. Equal ones may be among
-/// them, and there are none where none is found.
+/// Draws `count` feasible genotypes. Where feasible draws are rare, mutants of the first ones complete the
+/// sample. Genotypes may repeat. Empty if none is found.
 pub(crate) fn sample(domain: &Domain<'_>, count: usize, rng: &mut dyn Rng) -> Vec<Genotype> {
     let mut sample: Vec<Genotype> = Vec::with_capacity(count);
     let before = domain.rejections().candidates;
@@ -177,7 +181,7 @@ mod tests {
     use crate::domain::CostSet;
 
     #[test]
-    fn a_block_has_a_variance_of_one_and_constant_columns_are_left_out() {
+    fn scaled_block_has_variance_one_and_no_constant_columns() {
         let block = |mixed, values: [f64; 3]| Block { values: values.to_vec(), mixed };
         for mixed in [false, true] {
             let sample = [block(mixed, [1.0, 7.0, 10.0]), block(mixed, [3.0, 7.0, 90.0])];
@@ -196,10 +200,10 @@ mod tests {
     }
 
     #[test]
-    fn what_proxies_say_of_some_cells_is_expected_of_others() {
+    fn last_number_predicts_the_place_of_cells_that_proxies_did_not_score() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
-        // Good is who has few convolutions of 3x3 (gene 3).
+        // Cells with few 3x3 convolutions (gene 3) are good.
         let place = |genotype: &Genotype| {
             genotype.genes().iter().map(|gene| f64::from(u8::from(*gene == 3))).sum::<f64>()
         };
@@ -209,7 +213,7 @@ mod tests {
         let fit =
             |places: &BTreeMap<Genotype, f64>| Embedder::fit(&domain, places, &mut Pcg64::seed_from_u64(1));
         let (with, without) = (fit(&places), fit(&BTreeMap::new()));
-        // Of cells that were not scored the last number says what to expect.
+        // The last number orders cells that were not scored.
         let others = sample(&domain, 40, &mut Pcg64::seed_from_u64(3));
         let last = |genotype: &Genotype| {
             let vector = with.embed(&domain, genotype);
@@ -221,13 +225,13 @@ mod tests {
         let (right, all) = differing
             .fold((0_u32, 0_u32), |(right, all), (a, b)| (right + u32::from(last(a) < last(b)), all + 1));
         assert!(f64::from(right) > 0.95 * f64::from(all), "{right} of {all}");
-        // Too few to learn from: nothing is added.
+        // With too few scores no number is added.
         let few: BTreeMap<Genotype, f64> = places.into_iter().take(4).collect();
         assert_eq!(fit(&few).embed(&domain, &others[0]), without.embed(&domain, &others[0]));
     }
 
     #[test]
-    fn similar_cells_are_near() {
+    fn similar_cells_have_near_vectors() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
         let embedder = Embedder::fit(&domain, &BTreeMap::new(), &mut Pcg64::seed_from_u64(1));

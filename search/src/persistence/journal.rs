@@ -1,6 +1,6 @@
-//! The journal: one event a line, the authority on what happened in a study.
+//! The journal: one event a line. It is the authority on what happened in a study.
 //!
-//! What a study is, as against how one process went through it, are its facts: see [`facts`].
+//! [`facts`] are the part of a journal that belongs to the study, not to the processes that ran it.
 
 mod chain;
 mod doubts;

@@ -1,4 +1,5 @@
-//! The folder of one study: where its files are, who may write them, and that its config stays what it was.
+//! The folder of one study: where its files are, which process may write them, and that its config stays the
+//! same.
 
 mod held;
 mod journal_lock;
@@ -25,7 +26,7 @@ pub(crate) use self::place::{Place, Places};
 pub(crate) use self::places::check_file;
 use crate::error::StudyError;
 
-/// A run folder that this process alone may write, until it is dropped.
+/// A run folder that only this process may write, until this is dropped.
 #[derive(Debug)]
 pub struct RunFolder {
     paths: RunPaths,
@@ -36,16 +37,17 @@ pub struct RunFolder {
 }
 
 impl RunFolder {
-    /// Opens the run folder, which is made when it is missing: call this when everything else about the study is known
-    /// to be right.
+    /// Opens the run folder, or creates it. Call this last, when everything else about the study is known to
+    /// be right.
     ///
-    /// `config` is the resolved config as TOML. In an existing run folder it must say the same as the text there, but for
-    /// the dotted keys in `free` (`search.trials`) and what lies below them; the new text then takes the old one's place.
+    /// `config` is the resolved config as TOML. In an existing run folder it must equal the config there,
+    /// except for the dotted keys in `free` (such as `search.trials`) and the keys below them. The new text
+    /// then replaces the old one.
     ///
     /// # Errors
-    /// [`StudyError::Held`] when another process has it, [`StudyError::Changed`] when the config was edited where it may
-    /// not be, [`StudyError::NotAFolder`] and [`StudyError::Misplaced`] when something else stands in its place or in that of what it
-    /// holds, [`StudyError::File`] when it cannot be made.
+    /// [`StudyError::Held`] when another process holds it; [`StudyError::Changed`] when the config differs in
+    /// a key that is not free; [`StudyError::NotAFolder`] and [`StudyError::Misplaced`] when something else
+    /// is in the place of the folder or of its content; [`StudyError::File`] when it cannot be created.
     pub fn open(paths: &RunPaths, config: &str, free: &[&str]) -> Result<Self, StudyError> {
         let now = parse(&paths.config(), config)?;
         let root = paths.root();
@@ -78,10 +80,10 @@ impl RunFolder {
         Ok(folder)
     }
 
-    /// Holds a run folder that is there, for work beside that of its study.
+    /// Holds an existing run folder, for work other than that of its study.
     ///
     /// # Errors
-    /// As [`RunFolder::open`], but for what is wrong with a config.
+    /// As [`RunFolder::open`], except for errors of the config.
     pub fn hold(paths: &RunPaths) -> Result<Self, StudyError> {
         paths.check_places()?;
         let lock = Lock::take(paths)?;
@@ -92,13 +94,13 @@ impl RunFolder {
         Ok(Self { paths: paths.clone(), is_unchanged: false, held, _folder: Held::new(folder), _lock: lock })
     }
 
-    /// Whether a process works on a run folder. It only looks, and never waits.
+    /// Whether a process works on a run folder. Never waits.
     #[must_use]
     pub fn is_held(paths: &RunPaths) -> bool {
         lock::is_held(paths)
     }
 
-    /// Whether the config says what it said when the folder was opened before, free keys included.
+    /// Whether the config is the same as in the run before, free keys included.
     pub(crate) const fn is_unchanged(&self) -> bool {
         self.is_unchanged
     }
@@ -109,13 +111,14 @@ impl RunFolder {
         &self.paths
     }
 
-    /// What this process holds of it.
+    /// What this process holds in it.
     pub(crate) const fn held(&self) -> &Places {
         &self.held
     }
 }
 
-/// Why a folder could not be made: something else is in its place, or in that of a folder above it.
+/// The error when a folder cannot be created. Something else may be in its place, or in that of a parent
+/// folder.
 fn unmade(root: &Path, source: io::Error) -> StudyError {
     let in_the_way = root.ancestors().find(|path| path.symlink_metadata().is_ok() && !path.is_dir());
     match in_the_way {
@@ -140,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn only_free_keys_may_change() {
+    fn config_may_change_in_free_keys_only() {
         let (_folder, paths) = paths();
         drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
         let more = CONFIG.replace("trials = 10", "trials = 20\nworkers = 4");
@@ -163,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn config_that_was_changed_in_the_run_folder_is_named() {
+    fn config_edited_in_the_run_folder_is_mended_where_free_and_refused_elsewhere() {
         let (_folder, paths) = paths();
         drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
         assert!(!paths.config_is_changed().unwrap());
@@ -187,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn a_second_holder_is_refused_with_the_process_id_of_the_first() {
+    fn second_holder_is_refused_with_the_process_id_of_the_first() {
         let (_folder, paths) = paths();
         let first = RunFolder::open(&paths, CONFIG, FREE).unwrap();
         match RunFolder::open(&paths, CONFIG, FREE).unwrap_err() {
@@ -199,7 +202,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_is_no_toml_leaves_no_folder() {
+    fn config_that_is_not_toml_leaves_no_folder() {
         let (_folder, paths) = paths();
         assert!(matches!(RunFolder::open(&paths, "a =", FREE), Err(StudyError::Config { .. })));
         assert!(!paths.root().exists());
@@ -207,7 +210,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn other_things_in_the_place_of_files_and_folders_are_named() {
+    fn misplaced_files_and_folders_are_named() {
         use std::os::unix::fs::symlink;
         for (name, kind) in [
             ("lock", "file"),
@@ -248,7 +251,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn links_in_a_run_folder_are_refused_and_one_to_it_is_not() {
+    fn links_inside_a_run_folder_are_refused_and_a_link_to_it_is_not() {
         use std::os::unix::fs::symlink;
         let (folder, paths) = paths();
         drop(RunFolder::open(&paths, CONFIG, FREE).unwrap());
@@ -273,7 +276,7 @@ mod tests {
 
     #[cfg(unix)]
     #[test]
-    fn a_journal_that_is_written_keeps_others_away_when_the_lock_is_removed() {
+    fn open_journal_keeps_others_away_when_the_lock_file_is_removed() {
         let (_folder, paths) = paths();
         let first = RunFolder::open(&paths, CONFIG, FREE).unwrap();
         let journal = Journal::open(&paths.journal()).unwrap().journal;
@@ -288,7 +291,7 @@ mod tests {
     }
 
     #[test]
-    fn a_config_that_is_no_utf8_is_refused_with_line_and_byte() {
+    fn config_that_is_not_utf8_is_refused_with_line_and_byte() {
         let (_folder, paths) = paths();
         fs::create_dir_all(paths.root()).unwrap();
         fs::write(paths.config(), b"[study]\nname = \"\xe9\"\n").unwrap();
@@ -300,7 +303,7 @@ mod tests {
     }
 
     #[test]
-    fn a_journal_without_config_is_refused() {
+    fn journal_without_config_is_refused() {
         let (_folder, paths) = paths();
         fs::create_dir_all(paths.root()).unwrap();
         fs::write(paths.journal(), "").unwrap();

@@ -1,5 +1,5 @@
-//! The memo table: what the evaluator answered, by fingerprint, genotype and fidelity. The journal is the authority; a
-//! store can always be rebuilt from it.
+//! The store remembers what the evaluator answered, by fingerprint, genotype and fidelity. The journal is the
+//! authority: a store can always be rebuilt from it.
 
 mod contract;
 mod memory;

@@ -1,9 +1,9 @@
-//! ASHA: successive halving without waiting. Whoever is among the best third of a rung goes on to the next one at once, and
-//! new genotypes fill the lowest rung otherwise.
+//! ASHA: successive halving without waiting. A genotype in the best third of its rung is promoted to the next
+//! rung at once. Where none is, a new genotype starts on the lowest rung.
 //!
-//! Source: Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar, A system for massively parallel hyperparameter
-//! tuning, MLSys 2020, algorithm 2; several objectives by non-dominated rank, then crowding: Schmucker, Donini, Zafar, Salinas,
-//! Archambeau, Multi-objective asynchronous successive halving, 2021.
+//! Source: Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar, A system for massively parallel
+//! hyperparameter tuning, MLSys 2020, algorithm 2; several objectives by non-dominated rank, then crowding:
+//! Schmucker, Donini, Zafar, Salinas, Archambeau, Multi-objective asynchronous successive halving, 2021.
 
 use std::collections::BTreeSet;
 
@@ -21,16 +21,16 @@ pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsEr
     Ok(Box::new(Asha::new(Rungs::read(settings)?)))
 }
 
-/// Trials after which [`Asha::needs`] gives up.
+/// Maximum number of trials that [`Asha::needs`] simulates.
 const MOST_NEEDED: u64 = 100_000;
 
 #[derive(Debug)]
 struct Asha {
     rungs: Rungs,
     unseen: Unseen,
-    /// By rung.
+    /// Trials told, by rung.
     told: Vec<Told>,
-    /// Those that went on from each rung.
+    /// Genotypes promoted from each rung.
     promoted: Vec<BTreeSet<Genotype>>,
     running: BTreeSet<(Genotype, Fidelity)>,
 }
@@ -54,9 +54,10 @@ impl Asha {
         }
     }
 
-    /// The best that may go on, from the highest rung down.
+    /// The next promotion, looking from the highest rung down.
     fn promotion(&mut self) -> Option<Next> {
         for rung in (0..self.rungs.count() - 1).rev() {
+            // One promotion for every `reduction` trials of the rung.
             let may = self.told[rung].len() / self.rungs.reduction;
             if may <= self.promoted[rung].len() {
                 continue;
@@ -78,13 +79,13 @@ impl Asha {
     }
 }
 
-/// Counts how trials climb these rungs in the order in which a study tells them, if none fails and there is
-/// always a new genotype: who is promoted does not matter, only how many.
+/// Simulates how trials climb these rungs in virtual completion order, if none fails and there is always a
+/// new genotype. Only the number of promotions matters, not which genotypes are promoted.
 fn needs(rungs: &Rungs, answered: Fidelities, in_flight: usize) -> Option<Needs> {
     let highest = rungs.count() - 1;
     let (mut told, mut promoted) = (vec![0_usize; highest + 1], vec![0_usize; highest + 1]);
     let mut schedule = Schedule::new(answered);
-    // By trial.
+    // Rung of each trial.
     let mut asked: Vec<usize> = Vec::new();
     let mut needs = Needs { trials: 0, epochs: 0 };
     while needs.trials < MOST_NEEDED {

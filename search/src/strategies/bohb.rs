@@ -1,8 +1,9 @@
-//! Hyperband that begins its brackets with what resembles the best so far.
+//! Hyperband whose brackets start with genotypes that resemble the best trials so far.
 //!
-//! Source: Falkner, Klein, Hutter, BOHB: robust and efficient hyperparameter optimization at scale, ICML 2018, algorithm 2
-//! (densities of good and bad trials on the highest rung that has enough); Aitchison, Aitken, Multivariate binary discrimination
-//! by the kernel method, Biometrika 1976 (the kernel for categories).
+//! Source: Falkner, Klein, Hutter, BOHB: robust and efficient hyperparameter optimization at scale, ICML
+//! 2018, algorithm 2 (densities of good and bad trials on the highest rung with enough trials); Aitchison,
+//! Aitken, Multivariate binary discrimination by the kernel method, Biometrika 1976 (the kernel for
+//! categories).
 //! Differs: one bandwidth for all genes; several objectives by non-dominated rank, then crowding.
 
 use std::collections::BTreeMap;
@@ -17,13 +18,13 @@ use crate::contracts::Strategy;
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Share of proposals drawn at random (as published).
+/// Share of proposals drawn at random, as published.
 const RANDOM: f64 = 1.0 / 3.0;
-/// Share of the trials that are good (as published).
+/// Share of the trials that count as good, as published.
 const GOOD: f64 = 0.15;
-/// Candidates drawn from the density of the good (as published: 64).
+/// Candidates drawn from the density of the good trials, as published.
 const CANDIDATES: usize = 64;
-/// Probability of another option than the kernel's own.
+/// Probability that the kernel redraws a gene uniformly.
 const BANDWIDTH: f64 = 0.3;
 
 /// Builds the strategy from `epochs` and `reduction`.
@@ -39,7 +40,7 @@ struct Densities {
 }
 
 impl Densities {
-    /// A candidate that is likely among the good and unlikely among the others.
+    /// The candidate with the largest ratio of its density among good trials to that among bad trials.
     fn guided(&self, domain: &Domain<'_>, unseen: &Unseen, rng: &mut dyn Rng) -> Option<Genotype> {
         let decisions = domain.space().decisions();
         let enough = decisions.len() + 2;
@@ -71,7 +72,7 @@ impl Densities {
     }
 }
 
-/// Logarithm of the mean kernel between a genotype and some others.
+/// Logarithm of the mean kernel value between a genotype and some others.
 fn ln_density(domain: &Domain<'_>, others: &[&Genotype], genotype: &Genotype) -> f64 {
     let decisions = domain.space().decisions();
     let kernel = |other: &&Genotype| -> f64 {

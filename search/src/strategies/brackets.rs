@@ -1,5 +1,5 @@
-//! Brackets of successive halving, one after the other: so many genotypes begin on a rung, the best of them go on to the
-//! next when all are told, and so on to the highest.
+//! Brackets of successive halving, one after the other. A bracket starts some genotypes on a rung. When all
+//! of them are told, the best are promoted to the next rung, and so on up to the highest.
 
 use std::collections::BTreeSet;
 
@@ -12,9 +12,9 @@ use crate::contracts::{Ask, Needs, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
-/// Finds genotypes to begin with.
+/// Finds genotypes to start a bracket with.
 pub(super) trait Sampler: Send {
-    /// A feasible genotype that is not known, and how it was made.
+    /// A feasible new genotype, and how it was made.
     fn sample(
         &mut self,
         domain: &Domain<'_>,
@@ -44,28 +44,28 @@ impl Sampler for Uniform {
     fn tell(&mut self, _: usize, _: &Trial) {}
 }
 
-/// What a bracket begins with: the rung, and how many genotypes.
+/// The start of a bracket: its rung, and the number of genotypes.
 pub(super) type Shape = (usize, usize);
 
-/// Runs brackets of the given shapes in turn.
+/// Runs brackets of some shapes in turn.
 pub(super) struct Brackets {
     rungs: Rungs,
-    /// The shapes over given rungs.
+    /// Gives the shapes for some rungs.
     shaped: fn(&Rungs) -> Vec<Shape>,
     shapes: Vec<Shape>,
     sampler: Box<dyn Sampler>,
     unseen: Unseen,
-    /// Brackets begun.
+    /// Number of brackets started.
     begun: usize,
-    /// Where the bracket stands.
+    /// Current rung of the bracket.
     rung: usize,
-    /// Genotypes still to be drawn on the bracket's first rung.
+    /// Genotypes still to draw on the first rung of the bracket.
     to_draw: usize,
-    /// Those that go on, still to be proposed, last first.
+    /// Promoted genotypes that are not proposed yet, the next one last.
     to_promote: Vec<(Genotype, Origin)>,
     running: BTreeSet<Genotype>,
     told: Told,
-    /// No genotype is left to draw.
+    /// Whether no genotype is left to draw.
     used_up: bool,
 }
 
@@ -89,7 +89,8 @@ impl Brackets {
         }
     }
 
-    /// The next rung of this bracket, or the next bracket, when all of this rung were told. False when nothing is left.
+    /// Goes to the next rung, or to the next bracket, when all trials of the current rung are told. False
+    /// when nothing is left.
     fn advance(&mut self) -> bool {
         let go_on = self.told.len() / self.rungs.reduction;
         if self.rung + 1 < self.rungs.count() && go_on > 0 {
@@ -123,8 +124,8 @@ impl Brackets {
     }
 }
 
-/// What brackets of these shapes spend until one of them comes to the highest rung: each goes up as long as
-/// its rung has enough trials for one to go on.
+/// What brackets of these shapes spend until one of them reaches the highest rung. A bracket climbs as long
+/// as its rung has enough trials for one promotion.
 fn needs(rungs: &Rungs, shapes: &[Shape], answered: Fidelities) -> Option<Needs> {
     let mut spent = Needs { trials: 0, epochs: 0 };
     for (first, begin) in shapes {
@@ -187,7 +188,7 @@ impl Strategy for Brackets {
     }
 }
 
-/// The brackets of Hyperband: from many genotypes on the lowest rung to few on the highest.
+/// The brackets of Hyperband, from many genotypes on the lowest rung to few on the highest.
 pub(super) fn hyperband_shapes(rungs: &Rungs) -> Vec<Shape> {
     let most = rungs.count() - 1;
     let shape = |first: usize| {

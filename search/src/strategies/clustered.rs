@@ -1,17 +1,21 @@
-//! Clustered search: candidates and trials are grouped by what their networks look like (k-means by default), parents come from
-//! clusters by what these have shown, and proposals by what a model promises of their candidates.
+//! Clustered search. Candidates and trials are clustered by the vectors of their networks, with k-means by
+//! default. Clusters with good trials give more parents, and the cluster with the largest expected
+//! improvement proposes next.
 //!
-//! The first trials (`guided/design.rs`) are the middles of as many k-means clusters of random genotypes. Each ask after them:
-//! 1. **Candidates** (`surrogate/candidates.rs`). Offspring of parents chosen by tournaments inside clusters, neighbors of the
-//!    best, random ones. A cluster gives parents the more readily the larger `(best_c + mean_c) / 2 + bonus_c` is, where the
-//!    value of a trial is `1 - (place + 1/2) / n` by its place among all (rank, then crowding), and a cluster without trials
-//!    has the mean value 1/2.
-//! 2. **Promises** (`surrogate/model.rs`). The model says what improvement to expect of every candidate.
-//! 3. **Turn** (`guided/shares.rs`). The cluster with the largest `improvement_c / improvement + bonus_c` has its turn: the largest
-//!    improvement in it as a share of the largest of all, and `bonus_c = exploration * sqrt(ln(n + 1) / (n_c + 1))`, where `n_c`
-//!    counts the cluster's trials and those running. Its most promising candidate is proposed.
+//! The first trials (`guided/design.rs`) are the centers of k-means clusters of random genotypes. Each later
+//! ask has three steps:
+//! 1. **Candidates** (`surrogate/candidates.rs`). Offspring of parents from tournaments inside clusters,
+//!    neighbors of the best trials, random genotypes. A cluster `c` gives parents more often the larger
+//!    `(best_c + mean_c) / 2 + bonus_c` is. The value of a trial is `1 - (place + 1/2) / n` by its place
+//!    among all trials (rank, then crowding). A cluster without trials has the value 1/2.
+//! 2. **Expected improvement** (`surrogate/model.rs`). A model rates every candidate.
+//! 3. **Turn** (`guided/shares.rs`). The cluster with the largest `improvement_c / improvement + bonus_c`
+//!    proposes its best candidate. `improvement_c` is the largest expected improvement in the cluster,
+//!    `improvement` the largest of all. `bonus_c = exploration * sqrt(ln(n + 1) / (n_c + 1))`, where `n_c`
+//!    counts the cluster's trials, running ones included.
 //!
-//! Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures). The composition is our own.
+//! Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures). The composition
+//! is our own.
 
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
@@ -25,19 +29,19 @@ use crate::learning::cluster::Grouping;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct ClusteredSettings {
-    /// Trials at the beginning.
+    /// Number of first trials.
     initial: usize,
-    /// How these are chosen.
+    /// How the first trials are chosen.
     design: Beginning,
-    /// Most clusters; how many there are follows from how well they are separated.
+    /// Maximum number of clusters. Their separation decides the actual number.
     clusters: usize,
-    /// How clusters are found.
+    /// Method that finds the clusters.
     grouping: Grouping,
     /// Weight of the bonus for clusters with few trials.
     exploration: f64,
-    /// What learns from the trials.
+    /// Model that learns from the trials.
     surrogate: Surrogate,
-    /// The rules of choice.
+    /// Rule that rates candidates.
     acquisition: Acquisition,
     /// Standard deviations below the mean, for the confidence bound.
     optimism: f64,
@@ -58,8 +62,9 @@ impl Default for ClusteredSettings {
     }
 }
 
-/// Builds the strategy from `initial`, `design` (`k_means` or `random`), `clusters`, `grouping` (`k_means`, `hierarchical` or `dbscan`), `exploration`,
-/// `surrogate` (`gaussian_process` or `ensemble`), `acquisition` and `optimism`.
+/// Builds the strategy from `initial`, `design` (`k_means` or `random`), `clusters`, `grouping` (`k_means`,
+/// `hierarchical` or `dbscan`), `exploration`, `surrogate` (`gaussian_process` or `ensemble`), `acquisition`
+/// and `optimism`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ClusteredSettings = settings.read()?;
     if !(1..=64).contains(&read.clusters) {

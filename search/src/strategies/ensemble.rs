@@ -1,8 +1,9 @@
-//! An ensemble over what the networks look like chooses among candidates: extremely randomized trees, which may say another
-//! thing each.
+//! Bayesian optimization with an ensemble of extremely randomized trees over the vectors of the networks. The
+//! disagreement of the trees is the uncertainty.
 //!
-//! Source: Hutter, Hoos, Leyton-Brown, Sequential model-based optimization for general algorithm configuration, LION 2011
-//! (forests in place of Gaussian processes); White, Neiswanger, Savani, BANANAS, AAAI 2021 (ensembles for architectures).
+//! Source: Hutter, Hoos, Leyton-Brown, Sequential model-based optimization for general algorithm
+//! configuration, LION 2011 (forests in place of Gaussian processes); White, Neiswanger, Savani, BANANAS,
+//! AAAI 2021 (ensembles for architectures).
 
 use kiln_space::{Settings, SettingsError};
 
@@ -11,7 +12,8 @@ use super::guided::{self, Groups};
 use super::surrogate::Surrogate;
 use crate::contracts::Strategy;
 
-/// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`, `expected_improvement` or `thompson`) and `optimism`.
+/// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`,
+/// `expected_improvement` or `thompson`) and `optimism`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ModelSettings = settings.read()?;
     guided::build(settings, read.guide(Surrogate::Ensemble), Groups::one())

@@ -1,10 +1,11 @@
-//! Bayesian optimization: a Gaussian process over what the networks look like chooses among candidates, in any space.
+//! Bayesian optimization with a Gaussian process over the vectors of the networks, in any space.
 //!
-//! Candidates are offspring of tournaments, neighbors of the best and random genotypes; vectors come from
-//! [`crate::learning::embedding`], so the process sees layers, surroundings and paths, not only genes.
+//! Candidates are offspring of tournaments, neighbors of the best trials and random genotypes. The vectors
+//! describe layers, their surroundings and paths, not only genes (`learning/embedding.rs`).
 //!
-//! Source: Snoek, Larochelle, Adams, Practical Bayesian optimization of machine learning algorithms, NeurIPS 2012; Kandasamy et
-//! al., Neural architecture search with Bayesian optimisation and optimal transport, NeurIPS 2018 (evolving candidates).
+//! Source: Snoek, Larochelle, Adams, Practical Bayesian optimization of machine learning algorithms, NeurIPS
+//! 2012; Kandasamy et al., Neural architecture search with Bayesian optimisation and optimal transport,
+//! NeurIPS 2018 (evolving candidates).
 
 use kiln_space::{Settings, SettingsError};
 use serde::Deserialize;
@@ -13,13 +14,13 @@ use super::guided::{self, Beginning, Groups, Guide};
 use super::surrogate::{Acquisition, Surrogate};
 use crate::contracts::Strategy;
 
-/// Settings of a model without clusters.
+/// Settings of a strategy with a model and without clusters.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ModelSettings {
-    /// Random trials at the beginning.
+    /// Number of random first trials.
     initial: usize,
-    /// The rules of choice.
+    /// Rule that rates candidates.
     acquisition: Acquisition,
     /// Standard deviations below the mean, for the confidence bound.
     optimism: f64,
@@ -32,14 +33,15 @@ impl Default for ModelSettings {
 }
 
 impl ModelSettings {
-    /// What they and a model make.
+    /// The guide with these settings and this model.
     pub(super) const fn guide(&self, surrogate: Surrogate) -> Guide {
         let Self { initial, acquisition, optimism } = *self;
         Guide { initial, design: Beginning::Random, surrogate, acquisition, optimism }
     }
 }
 
-/// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`, `expected_improvement` or `thompson`) and `optimism`.
+/// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`,
+/// `expected_improvement` or `thompson`) and `optimism`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ModelSettings = settings.read()?;
     guided::build(settings, read.guide(Surrogate::GaussianProcess), Groups::one())

@@ -1,8 +1,10 @@
-//! Search guided by a model: the strategies `clustered`, `gaussian_process` and `ensemble`, which differ in their settings.
+//! Search guided by a model. The strategies `clustered`, `gaussian_process` and `ensemble` are settings of
+//! it.
 //!
-//! The first trials are spread over the space (`guided/design.rs`), or random. Each ask after them:
-//! candidates are made and kept (`surrogate/candidates.rs`), a model says what each of them promises (`surrogate/model.rs`), and the
-//! most promising one of the cluster whose turn it is is proposed (`guided/groups.rs`, `guided/shares.rs`).
+//! The first trials are random, or spread over the space (`guided/design.rs`). Each later ask makes new
+//! candidates (`surrogate/candidates.rs`), rates all of them by a model (`surrogate/model.rs`), and chooses
+//! the cluster whose turn it is (`guided/groups.rs`, `guided/shares.rs`). The best candidate of that cluster
+//! is proposed.
 
 mod design;
 mod groups;
@@ -23,20 +25,20 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Settings that all of them share.
+/// Settings that these strategies share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guide {
-    /// Trials at the beginning, before there is a model.
+    /// Number of first trials, before there is a model.
     pub(super) initial: usize,
     pub(super) design: Beginning,
     pub(super) surrogate: Surrogate,
-    /// The rules of choice.
+    /// Rule that rates candidates.
     pub(super) acquisition: Acquisition,
     /// Standard deviations below the mean, for the confidence bound.
     pub(super) optimism: f64,
 }
 
-/// Checks the settings, and builds the strategy over these clusters.
+/// Checks the settings and builds the strategy with these clusters.
 pub(super) fn build(
     settings: &Settings,
     guide: Guide,
@@ -68,7 +70,7 @@ struct Guided {
 }
 
 impl Guided {
-    /// One of the first trials, `None` where they are to be random.
+    /// The next of the designed first trials; `None` where first trials are random, or all are given.
     fn designed(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Found> {
         if self.guide.design == Beginning::Random {
             return None;
@@ -80,7 +82,11 @@ impl Guided {
         Some(Found { genotype, features, origin: Origin::of("design", Vec::new()) })
     }
 
-    /// The proposal of the model, `None` without a candidate.
+    /// The proposal of the model; `None` without a candidate.
+    ///
+    /// The order of the steps matters. The model is updated before candidates are rated. Candidates follow
+    /// its change before new ones come, so that no old projection is used with a new kernel. Clusters are
+    /// updated before parents are chosen, since parents come from clusters.
     fn guided(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Found> {
         let known = self.history.learn(domain, rng);
         let change = self.model.update(known.told, known.order, domain, rng);
@@ -92,6 +98,7 @@ impl Guided {
         let parents = Parents::new(known.told, places, self.groups.labels(), &bounds);
         self.candidates.refresh(&parents, known.embedder, domain, known.unseen, rng);
         self.candidates.assign(self.groups.clusters(), regrouped);
+        // The rule depends on the number of proposals, not of asks: a prior's trials count here too.
         let proposals = known.told.len() + known.running.len();
         let rule = (self.guide.acquisition.rule(proposals), self.guide.optimism);
         let values = self.model.rate(known.told, self.candidates.all(), &known.running, rule, rng);
@@ -107,7 +114,7 @@ impl Guided {
 
 impl Strategy for Guided {
     fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
-        // What a prior has tried counts too.
+        // Trials of a prior count among the first trials.
         let (told, asked) = (self.history.told_count(), self.history.asked());
         let found = if told.max(asked) < self.guide.initial {
             self.designed(domain, rng)
@@ -140,9 +147,9 @@ mod tests {
     use crate::trials::seed::ask_generator;
     use crate::trials::{Costs, Fidelity, Objectives, Outcome, Proposal};
 
-    /// Begins with the eight cells that have convolutions of 1x1 on the first three edges or not; larger cells have lower errors.
+    /// Starts with eight small cells. Larger cells have lower errors.
     #[test]
-    fn what_costs_more_than_all_trials_is_proposed_within_the_limit() {
+    fn guided_search_proposes_networks_larger_than_all_trials_within_the_limit() {
         let start: Vec<[u8; 6]> =
             (0..8).map(|i: u8| [1 + (i & 1), 1 + (i >> 1 & 1), 1 + (i >> 2), 1, 1, 1]).collect();
         let (space, costs) = (NasBench201::default(), CostSet::default());

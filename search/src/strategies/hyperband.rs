@@ -1,8 +1,8 @@
-//! Hyperband: brackets of successive halving that begin with more or less effort in turn, as it is not known how much a
-//! little effort tells.
+//! Hyperband: brackets of successive halving that start on different rungs in turn. It hedges against low
+//! fidelities that order networks badly.
 //!
-//! Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband: a novel bandit-based approach to hyperparameter
-//! optimization, JMLR 2018, algorithm 1.
+//! Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband: a novel bandit-based approach to
+//! hyperparameter optimization, JMLR 2018, algorithm 1.
 //! Differs: several objectives by non-dominated rank, then crowding.
 
 use kiln_space::{Settings, SettingsError};

@@ -1,8 +1,9 @@
-//! Local search: from a random start to the first better neighbor again and again, and a new start where none is better.
+//! Local search: moves from a random start to the first better neighbor, repeatedly. Where no neighbor is
+//! better it starts anew.
 //!
 //! Source: White, Nolen, Savani, Exploring the loss landscape in neural architecture search, UAI 2021.
-//! Differs: the first improvement is taken, not the best; several objectives are summed with weights that are drawn at
-//! each start; proposals in flight do not hold up the next one.
+//! Differs: the first improvement is taken, not the best. Several objectives are summed with weights that are
+//! drawn at each start. Proposals in flight do not delay the next one.
 
 use kiln_space::{Genotype, Settings, SettingsError};
 use rand::{Rng, RngExt};
@@ -25,11 +26,11 @@ pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsEr
 
 #[derive(Debug, Default)]
 struct LocalSearch {
-    /// Its news are starts that were told while another climb went on.
+    /// Its news are random starts that were told while another climb went on.
     walk: Walk,
-    /// Where the climb stands.
+    /// Where the climb is.
     current: Option<Genotype>,
-    /// Neighbors of it that were not looked at, in the order of looking, last first.
+    /// Neighbors that were not looked at yet, the next one last.
     open: Vec<Genotype>,
 }
 
@@ -38,7 +39,7 @@ impl LocalSearch {
         self.current.as_ref().is_none_or(|current| self.walk.value(genotype) < self.walk.value(current))
     }
 
-    /// Goes on from here.
+    /// Continues the climb from here.
     fn stand(&mut self, genotype: Genotype, domain: &Domain<'_>, rng: &mut dyn Rng) {
         self.open = domain.neighbors(&genotype);
         for at in (1..self.open.len()).rev() {
@@ -47,7 +48,7 @@ impl LocalSearch {
         self.current = Some(genotype);
     }
 
-    /// A neighbor that nothing is known about, after moving to known ones that are better.
+    /// The next neighbor that is not known. Moves to known neighbors that are better on the way.
     fn neighbor(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Genotype> {
         while let Some(neighbor) = self.open.pop() {
             if !self.walk.unseen.is_known(&neighbor) {
@@ -60,7 +61,7 @@ impl LocalSearch {
         None
     }
 
-    /// Begins a climb at a start that was told; false if there is none.
+    /// Starts a climb at a start that was told. False if there is none.
     fn restart(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> bool {
         self.current = None;
         self.walk.weighing.draw(domain.objectives().len(), rng);
@@ -73,7 +74,7 @@ impl LocalSearch {
 
     /// The next step of a climb.
     fn next(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<(Genotype, Origin)> {
-        // Known genotypes that are better cost nothing to go to: the best of those told since the last ask.
+        // Moving to a told genotype that is better costs nothing.
         let better: Vec<Genotype> = std::mem::take(&mut self.walk.news);
         for genotype in better {
             let beside =

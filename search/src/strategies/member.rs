@@ -1,4 +1,4 @@
-//! A member of a population, and how offspring are made.
+//! Members of a population, and their offspring.
 
 use kiln_space::Genotype;
 use rand::{Rng, RngExt};
@@ -8,10 +8,10 @@ use crate::comparison::pareto::{self, Point};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial, TrialId};
 
-/// Offspring that are all known before none is given.
+/// Attempts to make an offspring that is not known.
 const ATTEMPTS: usize = 64;
 
-/// What is kept of a trial.
+/// A trial in a population.
 #[derive(Clone, Debug)]
 pub(super) struct Member {
     pub(super) id: TrialId,
@@ -42,13 +42,13 @@ pub(super) fn order(members: &[Member]) -> Vec<usize> {
     pareto::order(&members.iter().map(Point::from).collect::<Vec<_>>())
 }
 
-/// A new genotype from parents that `select` gives: crossed over with a probability, then every gene mutated with a probability
-/// of one over their number.
+/// A new genotype from parents that `select` chooses: crossed over with probability `crossover`, then each
+/// gene mutated with probability one over the number of genes.
 ///
-/// Source: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE TEC 2002, section
-/// V.
-/// Differs: genes are categories, so crossover is uniform and a mutation draws another option; known genotypes are not
-/// proposed again.
+/// Source: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II,
+/// IEEE TEC 2002, section V.
+/// Differs: genes are categories, so crossover is uniform and a mutation draws another option. Known
+/// genotypes are not proposed again.
 pub(super) fn offspring<'a>(
     mut select: impl FnMut(&mut dyn Rng) -> Option<&'a Member>,
     crossover: f64,

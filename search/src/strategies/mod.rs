@@ -1,4 +1,4 @@
-//! The strategies that come with the crate, one file and one line in the list below each.
+//! The strategies of this crate. Each has a file and a line in the list below.
 
 use crate::contracts::StrategyBuilder;
 
@@ -24,8 +24,8 @@ pub(crate) struct Builtin {
     pub(crate) build: StrategyBuilder,
 }
 
-/// Declares a module for each strategy and lists it under the module's name. `cargo fmt` does not find modules that
-/// a macro declares: the script of the checks hands these files to `rustfmt` by name.
+/// Declares a module for each strategy and lists it under the module's name. `cargo fmt` does not find
+/// modules that a macro declares: the script of the checks hands these files to `rustfmt` by name.
 macro_rules! strategies {
     ($($name:ident: $doc:literal,)*) => {
         $(mod $name;)*

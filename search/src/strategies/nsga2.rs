@@ -1,9 +1,9 @@
-//! NSGA-II: generations of offspring of binary tournaments, of which the better half by rank and crowding survives.
+//! NSGA-II: generations of offspring from binary tournaments. The better half by rank and crowding survives.
 //!
-//! Source: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II, IEEE TEC 2002,
-//! sections III.C and VI (constraints by feasibility first).
-//! Differs: genes are categories, so crossover is uniform and a mutation draws another option; known genotypes are not
-//! proposed again.
+//! Source: Deb, Pratap, Agarwal, Meyarivan, A fast and elitist multiobjective genetic algorithm: NSGA-II,
+//! IEEE TEC 2002, sections III.C and VI (constraints by feasibility first).
+//! Differs: genes are categories, so crossover is uniform and a mutation draws another option. Known
+//! genotypes are not proposed again.
 
 use std::collections::BTreeSet;
 
@@ -21,7 +21,7 @@ use crate::trials::Trial;
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct Nsga2Settings {
-    /// Trials that survive a generation, and offspring of each.
+    /// Number of trials that survive a generation, and of offspring in a generation.
     population: usize,
     /// Probability that an offspring has two parents.
     crossover: f64,
@@ -66,7 +66,7 @@ struct Nsga2 {
 }
 
 impl Nsga2 {
-    /// The next generation, if this one is complete.
+    /// Selects the next generation, if this one is complete.
     fn select(&mut self) {
         if self.asked < self.settings.population || !self.running.is_empty() {
             return;
@@ -79,7 +79,7 @@ impl Nsga2 {
         self.asked = 0;
     }
 
-    /// The better of two drawn at random: the parents stand in order.
+    /// The better of two random parents. Parents are sorted, so the lower index is better.
     fn tournament(&self, rng: &mut dyn Rng) -> Option<&Member> {
         let mut drawn = || rng.random_range(0..self.parents.len().max(1));
         self.parents.get(drawn().min(drawn()))

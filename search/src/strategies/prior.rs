@@ -1,4 +1,4 @@
-//! What is known before a study begins: genotypes to try first, given, taken from an earlier study's journal, or chosen by
+//! Genotypes to try first: given in the config, taken from the journal of an earlier study, or chosen by
 //! zero-cost proxies.
 
 mod candidate;
@@ -25,7 +25,7 @@ use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 /// Keys that every strategy takes.
 pub(crate) const KEYS: [&str; 3] = ["start", "transfer", "proxies"];
 
-/// Known answers that one ask gives to the strategy behind before it counts as having nothing new.
+/// Number of known proposals in a row after which the inner strategy counts as having nothing new.
 const KNOWN_IN_A_ROW: usize = 1000;
 
 #[derive(Debug, Default, Deserialize)]
@@ -33,9 +33,9 @@ const KNOWN_IN_A_ROW: usize = 1000;
 struct PriorSettings {
     /// Genotypes to try first.
     start: Vec<Given>,
-    /// An earlier study to take more from.
+    /// An earlier study to take genotypes from.
     transfer: Option<Transfer>,
-    /// What zero-cost proxies say of others.
+    /// Choice by zero-cost proxies.
     proxies: Option<ProxySettings>,
 }
 
@@ -45,7 +45,7 @@ struct PriorSettings {
 struct Transfer {
     /// Its `journal.jsonl`.
     journal: PathBuf,
-    /// The best so many of those that meet the limits of this study.
+    /// Number of genotypes to take: the best ones that meet the limits of this study.
     #[serde(default = "ten")]
     count: usize,
 }
@@ -54,7 +54,7 @@ const fn ten() -> usize {
     10
 }
 
-/// Puts a prior in front of a strategy, if the settings (of [`KEYS`] alone) say so.
+/// Puts a prior in front of a strategy, if the settings ask for one. They hold keys of [`KEYS`] only.
 ///
 /// # Errors
 /// [`SettingsError`] when they cannot be read, or the journal cannot.
@@ -96,29 +96,30 @@ pub(crate) fn before(
     }))
 }
 
-/// Proposes what is known to be good, then what the strategy behind it does, which hears of everything.
+/// Proposes genotypes to try first, then what the inner strategy proposes. The inner strategy hears of every
+/// trial except those of proxies.
 struct Prior {
-    /// Those it was built from, for the keys in errors.
+    /// Settings that it was built from, for the keys in errors.
     settings: Settings,
     start: VecDeque<Candidate>,
-    /// Genotypes of an earlier study that are still to be taken from `start`.
+    /// Number of genotypes of an earlier study still to take from `start`.
     to_transfer: usize,
-    /// Until they have spoken.
+    /// Present until all scores are known.
     proxies: Option<Proxies>,
     tried: BTreeSet<Genotype>,
-    /// Of them what was told.
+    /// Trials told of these genotypes.
     told: BTreeMap<Genotype, Trial>,
-    /// Proposals that were not told yet.
+    /// Number of running proposals.
     running: usize,
-    /// The strategy behind proposed nothing but what the prior had tried.
+    /// Whether the inner strategy proposed nothing but genotypes that the prior had tried.
     repeats: bool,
     then: Box<dyn Strategy>,
 }
 
 impl Prior {
-    /// The next genotype to try first. A study has refused those that do not fit before its first ask
-    /// ([`Strategy::fits`]), but for trials of an earlier study beyond its limits: the next best take their
-    /// places.
+    /// The next genotype to try first. Before the first ask the study has refused genotypes that do not fit
+    /// ([`Strategy::fits`]). Only trials of an earlier study may still exceed the limits; the next best
+    /// replace them.
     fn next(&mut self, domain: &Domain<'_>) -> Option<Proposal> {
         while let Some(Candidate { genotype, source }) = self.start.pop_front() {
             if matches!(source, Source::Trial(_)) && self.to_transfer == 0 {
@@ -139,7 +140,8 @@ impl Prior {
         None
     }
 
-    /// What the strategy behind proposes, without what the prior has tried: of that it hears at once.
+    /// The next proposal of the inner strategy that the prior has not tried. Of genotypes that the prior has
+    /// tried, the inner strategy hears the answer at once.
     fn pass_on(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         for _ in 0..KNOWN_IN_A_ROW {
             let ask = self.then.ask(domain, rng);
@@ -147,12 +149,12 @@ impl Prior {
             if proposal.fidelity != Fidelity::Full || !self.tried.contains(&proposal.genotype) {
                 return ask;
             }
-            // Its answer is known, or will be heard of when it comes.
+            // The answer is known, or comes later.
             if let Some(trial) = self.told.get(&proposal.genotype) {
                 self.then.tell(trial);
             }
         }
-        // Only what is running can bring the strategy to something new.
+        // Only a running trial can lead the strategy to something new.
         self.repeats = self.running == 0;
         if self.repeats { Ask::Done } else { Ask::Wait }
     }
@@ -191,7 +193,8 @@ impl Strategy for Prior {
         self.then.hear_fidelities(answered);
     }
 
-    /// What is tried first is judged with full effort, what proxies choose after they have spoken.
+    /// Given genotypes are evaluated with full effort at once, the choice of proxies after all scores are
+    /// known.
     fn needs(&self, answered: Fidelities, _in_flight: usize) -> Option<Needs> {
         let scored = match &self.proxies {
             Some(proxies) if self.start.is_empty() => proxies.to_draw() as u64,
@@ -259,8 +262,8 @@ mod tests {
 
     #[test]
     fn given_genotypes_come_first_in_order_once_and_canonical() {
-        // The second has a gene too few, the third an option too many; the last is the first in another writing: nodes 1 and 2
-        // change places.
+        // The second has too few genes, the third an option too many. The last is the same cell as the first
+        // with nodes 1 and 2 swapped.
         let start =
             json!([[3, 1, 0, 0, 3, 3], [3, 3], [9, 0, 0, 0, 0, 0], [3, 3, 3, 3, 3, 3], [1, 3, 0, 0, 3, 3]]);
         let proposed = proposed(&json!({ "start": start }), 3);
@@ -269,7 +272,7 @@ mod tests {
     }
 
     #[test]
-    fn genotypes_may_be_written_as_they_are_shown() {
+    fn given_genotypes_may_be_text_or_lists() {
         let proposed = proposed(&json!({ "start": ["3-3-3-3-3-3", [3, 1, 0, 0, 3, 3]] }), 2);
         assert_eq!(proposed[0], "prior 3-3-3-3-3-3");
         assert!(proposed[1].starts_with("prior "), "{proposed:?}");
@@ -282,7 +285,7 @@ mod tests {
         assert!(refused(json!([300])).starts_with("`search.start.0.0`: "));
     }
 
-    /// Whether a prior fits cells with at most so many multiply-accumulates.
+    /// Whether a prior fits cells with at most `macs` multiply-accumulates.
     fn fits(settings: &serde_json::Value, macs: f64) -> Result<(), String> {
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
         let strategy =
@@ -293,7 +296,7 @@ mod tests {
     }
 
     #[test]
-    fn what_does_not_fit_is_refused_with_its_key_and_the_limit() {
+    fn given_genotype_that_does_not_fit_is_refused_with_key_and_limit() {
         let start = |genotype: &str| fits(&json!({ "start": ["0-0-0-0-0-0", genotype] }), 5e7);
         assert_eq!(start("1-0-0-1-0-0"), Ok(()));
         assert_eq!(
@@ -310,7 +313,7 @@ mod tests {
     }
 
     #[test]
-    fn a_study_of_another_space_or_beyond_all_limits_is_refused() {
+    fn transfer_from_another_space_or_beyond_all_limits_is_refused() {
         let folder = tempfile::tempdir().unwrap();
         let transfer = |genotypes: &[&[u8]], macs: f64| {
             let trials: Vec<(u64, &[u8], f64)> =
@@ -336,7 +339,7 @@ mod tests {
         assert!(fits(&named, 5e7).unwrap_err().contains("has all of the scores `nasswot`"));
     }
 
-    /// Goes from one genotype to another and back for ever.
+    /// Alternates between two genotypes forever.
     struct Swing(bool);
 
     impl Strategy for Swing {
@@ -349,7 +352,7 @@ mod tests {
     }
 
     #[test]
-    fn a_strategy_that_knows_nothing_but_the_start_ends() {
+    fn strategy_that_repeats_the_start_only_is_done() {
         let settings = json!({ "start": ["0-0-0-0-0-0", "3-3-3-3-3-3"] });
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
         let mut strategy = before(&settings, Box::new(Swing(false))).unwrap();
@@ -390,7 +393,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_an_earlier_study_come_first() {
+    fn best_trials_of_an_earlier_study_come_first() {
         let folder = tempfile::tempdir().unwrap();
         let journal = folder.path().join("journal.jsonl");
         let text = journal_of(&[(0, &[1; 6], 9.0), (1, &[2; 6], 5.0), (2, &[3; 6], 7.0)]);

@@ -1,4 +1,4 @@
-//! Random search: the baseline that every other strategy has to beat.
+//! Random search: the baseline that every other strategy must beat.
 
 use kiln_space::{Settings, SettingsError};
 use rand::Rng;

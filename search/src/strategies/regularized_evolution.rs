@@ -1,9 +1,10 @@
-//! Regularized (aging) evolution: tournaments choose the parents, age alone decides who leaves the population.
+//! Regularized (aging) evolution. Tournaments choose the parents; the oldest member leaves the population.
 //!
-//! Source: Real, Aggarwal, Huang, Le, Regularized evolution for image classifier architecture search, AAAI 2019,
-//! algorithm 1.
-//! Differs: several objectives are compared by non-dominated rank, then crowding distance, with feasibility first; known
-//! genotypes are not proposed again; crossover is offered; proposals in flight do not hold up the next one.
+//! Source: Real, Aggarwal, Huang, Le, Regularized evolution for image classifier architecture search, AAAI
+//! 2019, algorithm 1.
+//! Differs: several objectives are compared by feasibility, then non-dominated rank, then crowding distance.
+//! Known genotypes are not proposed again. Crossover is possible. Proposals in flight do not delay the next
+//! one.
 
 use std::collections::VecDeque;
 
@@ -17,16 +18,16 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Offspring that are all known before a random genotype is proposed instead.
+/// Attempts to make an offspring that is not known, before a random genotype is proposed.
 const ATTEMPTS: usize = 64;
 
 /// Settings of the strategy. The defaults did best on NAS-Bench-201 within 100 evaluations.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct EvolutionSettings {
-    /// Trials in the population; as many random ones are the beginning.
+    /// Size of the population. As many first trials are random.
     population: usize,
-    /// Trials drawn for a tournament, whose best becomes parent.
+    /// Trials drawn for a tournament. The best one becomes a parent.
     tournament: usize,
     /// Probability that an offspring has two parents.
     crossover: f64,
@@ -64,7 +65,7 @@ struct RegularizedEvolution {
     unseen: Unseen,
     /// Oldest first.
     population: VecDeque<Member>,
-    /// Place of each member among all, 0 the best; empty until it is needed again.
+    /// Place of each member, 0 for the best. Empty until it is needed again.
     places: Vec<usize>,
     asked: usize,
 }

@@ -1,4 +1,4 @@
-//! Efforts of strategies of several fidelities, and which trials of an effort are the better ones.
+//! The rungs of strategies with several fidelities, and the order of trials on a rung.
 
 use std::collections::BTreeMap;
 
@@ -8,17 +8,17 @@ use serde::Deserialize;
 use super::member::{self, Member};
 use crate::trials::{Fidelities, Fidelity, Trial, TrialId};
 
-/// Epochs of the lower rungs where none are stated, as far as they are fewer than those of the whole
-/// schedule.
+/// Default epochs of the lower rungs. Those that are not fewer than the epochs of the whole schedule are left
+/// out.
 const EPOCHS: [u32; 2] = [1, 3];
 
-/// Settings that all of them share.
+/// Settings that these strategies share.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct RungSettings {
     /// Epochs of the lower rungs, ascending; the highest rung is the whole schedule.
     epochs: Option<Vec<u32>>,
-    /// One of so many goes on to the next rung.
+    /// One of this many trials is promoted to the next rung.
     reduction: usize,
 }
 
@@ -28,17 +28,17 @@ impl Default for RungSettings {
     }
 }
 
-/// The rungs, lowest first, and how many go on.
+/// The rungs, lowest first, and the share of promotions.
 #[derive(Clone, Debug)]
 pub(super) struct Rungs {
-    /// Epochs of the lower rungs, if they were stated.
+    /// Epochs of the lower rungs, if the settings state them.
     stated: Option<Vec<u32>>,
     fidelities: Vec<Fidelity>,
     pub(super) reduction: usize,
 }
 
 impl Rungs {
-    /// The rungs that settings of `epochs` and `reduction` describe.
+    /// The rungs that the settings `epochs` and `reduction` describe.
     pub(super) fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let RungSettings { epochs, reduction } = settings.read()?;
         let stated = epochs.as_deref().unwrap_or(&EPOCHS);
@@ -55,13 +55,13 @@ impl Rungs {
         Ok(Self { stated: epochs, fidelities, reduction })
     }
 
-    /// The rungs over an evaluator that answers these fidelities. A stated rung of as many epochs as the
-    /// whole schedule has is the highest rung: no network is judged twice with the same effort.
+    /// The rungs with an evaluator that answers these fidelities. A stated rung with the epochs of the whole
+    /// schedule is the highest rung: no network is evaluated twice with the same effort.
     pub(super) fn over(&self, answered: Fidelities) -> Self {
         let epochs: Vec<u32> = match &self.stated {
             Some(stated) => stated.iter().copied().filter(|epochs| *epochs != answered.full_epochs).collect(),
-            // Where no default is shorter than the schedule, they stay, and the evaluator does not answer
-            // them.
+            // Where the evaluator answers no shorter training, the defaults stay, so that the study is
+            // refused with a clear message.
             None if !answered.answers(Fidelity::Epochs(EPOCHS[0])) => EPOCHS.to_vec(),
             None => EPOCHS.into_iter().filter(|epochs| *epochs < answered.full_epochs).collect(),
         };
@@ -69,7 +69,7 @@ impl Rungs {
         Self { fidelities, ..self.clone() }
     }
 
-    /// Efforts of all rungs, lowest first.
+    /// Fidelities of all rungs, lowest first.
     pub(super) fn fidelities(&self) -> &[Fidelity] {
         &self.fidelities
     }
@@ -79,12 +79,12 @@ impl Rungs {
         self.fidelities.len()
     }
 
-    /// Effort on a rung.
+    /// Fidelity of a rung.
     pub(super) fn fidelity(&self, rung: usize) -> Fidelity {
         self.fidelities[rung]
     }
 
-    /// The rung of an effort.
+    /// The rung of a fidelity.
     pub(super) fn rung(&self, fidelity: Fidelity) -> Option<usize> {
         self.fidelities.iter().position(|known| *known == fidelity)
     }
@@ -113,7 +113,8 @@ impl Told {
         self.places.contains_key(genotype)
     }
 
-    /// Genotypes and trials from best to worst: by non-dominated rank, then crowding; what failed is left out.
+    /// Genotypes and trials from best to worst by non-dominated rank, then crowding. Failed trials are left
+    /// out.
     pub(super) fn best(&self) -> Vec<(&Genotype, TrialId)> {
         let order = member::order(&self.members).into_iter().map(|at| &self.members[at]);
         order
@@ -135,7 +136,8 @@ mod tests {
     use crate::trials::seed::ask_generator;
     use crate::trials::{Costs, Objectives, Outcome, Proposal};
 
-    /// Two objectives: the first three genes are good for one and bad for the other, the last three bad for the second.
+    /// Two objectives. High first genes are bad for the first objective and good for the second; high last
+    /// genes are bad for the second.
     fn objectives(genotype: &Genotype) -> Vec<f64> {
         let sum = |genes: &[u8]| genes.iter().map(|gene| f64::from(*gene)).sum::<f64>();
         let (first, last) = genotype.genes().split_at(3);
@@ -161,7 +163,7 @@ mod tests {
         found
     }
 
-    /// Nobody who was stopped is better than somebody who went on.
+    /// Asserts that no stopped genotype dominates a promoted one.
     #[track_caller]
     fn assert_stopped(all: &[Proposal], went_on: &[Proposal]) {
         let is_among = |one: &Proposal| went_on.iter().any(|other| other.genotype == one.genotype);
@@ -173,7 +175,7 @@ mod tests {
                 "{stopped:?}"
             );
         }
-        // The lowest of either objective went on, so that it is not one objective alone that decides.
+        // The lowest value of each objective was promoted, so not one objective alone decides.
         for objective in 0..2 {
             let lowest = |some: &[Proposal]| {
                 some.iter().map(|one| objectives(&one.genotype)[objective]).fold(f64::INFINITY, f64::min)
@@ -188,7 +190,7 @@ mod tests {
     }
 
     #[test]
-    fn rungs_of_equal_effort_are_one() {
+    fn stated_rung_of_the_whole_schedule_is_the_highest_rung() {
         let [one, three, nine, thirty] = [1, 3, 9, 30].map(Fidelity::Epochs);
         let over = |table, epochs| rungs(table, Fidelities::of_schedule(epochs));
         assert_eq!(over(r#"{ "epochs": [3, 9] }"#, 9), [three, Fidelity::Full]);
@@ -202,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn brackets_stop_early_by_the_ranks_of_several_objectives() {
+    fn brackets_promote_by_ranks_of_several_objectives() {
         for strategy in ["successive_halving", "hyperband", "bohb"] {
             let found = proposed(strategy, 13);
             let on = |fidelity| found.iter().filter(|one| one.fidelity == fidelity).count();
@@ -212,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn asha_goes_on_with_whom_nobody_left_behind_dominates() {
+    fn asha_promotes_genotypes_that_no_waiting_one_dominates() {
         let found = proposed("asha", 60);
         let mut promotions = 0;
         for (at, one) in found.iter().enumerate().filter(|(_, one)| one.fidelity == Fidelity::Epochs(3)) {

@@ -1,9 +1,9 @@
-//! Simulated annealing: a walk that also goes to worse neighbors, ever less often.
+//! Simulated annealing: a walk that also moves to worse neighbors, less and less often.
 //!
 //! Source: Kirkpatrick, Gelatt, Vecchi, Optimization by simulated annealing, Science 1983.
-//! Differs: differences are relative to the range of the values seen, so that one temperature fits every objective; the walk
-//! begins again at the best when it is cold; several objectives are summed with weights that are drawn at each beginning;
-//! known genotypes are walked over for nothing.
+//! Differs: differences are relative to the range of the values seen, so that one temperature fits every
+//! objective. When it is cold, the walk restarts at the best trial. Several objectives are summed with
+//! weights that are drawn at each start. Steps over known genotypes cost nothing.
 
 use kiln_space::{Genotype, Settings, SettingsError};
 use rand::{Rng, RngExt};
@@ -14,19 +14,19 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
-/// Steps over known genotypes before a random one is proposed.
+/// Maximum number of steps over known genotypes, before a random one is proposed.
 const STEPS: usize = 64;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct AnnealingSettings {
-    /// Random trials before the walk.
+    /// Number of random trials before the walk.
     initial: usize,
-    /// Temperature at the beginning, as a share of the range of values.
+    /// Initial temperature, as a share of the range of values.
     temperature: f64,
-    /// Factor of the temperature for each trial.
+    /// Factor on the temperature for each trial.
     cooling: f64,
-    /// Temperature at which the walk begins again.
+    /// Temperature below which the walk restarts.
     coldest: f64,
 }
 
@@ -64,7 +64,7 @@ pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsEr
 #[derive(Debug)]
 struct SimulatedAnnealing {
     settings: AnnealingSettings,
-    /// Its news were told since the last ask.
+    /// Its news are the trials told since the last ask.
     walk: Walk,
     current: Option<Genotype>,
     temperature: f64,
@@ -72,7 +72,7 @@ struct SimulatedAnnealing {
 }
 
 impl SimulatedAnnealing {
-    /// Whether the walk goes there.
+    /// Whether the walk moves there.
     fn accepts(&self, genotype: &Genotype, rng: &mut dyn Rng) -> bool {
         let Some(current) = &self.current else { return true };
         let worse = self.walk.value(genotype) - self.walk.value(current);

@@ -1,9 +1,12 @@
-//! SMS-EMOA: one offspring at a time; who adds the least hypervolume to the worst front leaves the population.
+//! SMS-EMOA: one offspring at a time. The member of the worst front that adds the least hypervolume leaves
+//! the population.
 //!
-//! Source: Beume, Naujoks, Emmerich, SMS-EMOA: multiobjective selection based on dominated hypervolume, EJOR 2007, algorithms
-//! 1 and 2 (with dominated members, those that most dominate leave; the ends of a front stay).
-//! Differs: objectives are scaled to the front's extent, so that no unit outweighs another, and the reference point lies a
-//! tenth behind it; constraints by feasibility first; proposals in flight do not hold up the next one; offspring are NSGA-II's.
+//! Source: Beume, Naujoks, Emmerich, SMS-EMOA: multiobjective selection based on dominated hypervolume, EJOR
+//! 2007, algorithms 1 and 2 (with several fronts the member with the most dominating points leaves; the ends
+//! of a front stay).
+//! Differs: objectives are scaled to the extent of the front, so that no unit outweighs another. The
+//! reference point lies a tenth of the extent behind it. Feasible members come first. Proposals in flight do
+//! not delay the next one. Offspring are made as in NSGA-II.
 
 use kiln_space::{Settings, SettingsError};
 use rand::{Rng, RngExt};
@@ -17,14 +20,14 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
-/// Where the volume that counts ends, in extents of the front.
+/// Reference point, in extents of the front.
 const REFERENCE: f64 = 1.1;
 
 /// Settings of the strategy.
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 struct SmsEmoaSettings {
-    /// Trials in the population; as many random ones are the beginning.
+    /// Size of the population. As many first trials are random.
     population: usize,
     /// Probability that an offspring has two parents.
     crossover: f64,
@@ -39,7 +42,7 @@ impl Default for SmsEmoaSettings {
 /// Builds the strategy from `population` and `crossover`.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let SmsEmoaSettings { population, crossover } = settings.read()?;
-    // Each trial takes the volumes of a front, which grow fast with its members.
+    // Each trial computes the volumes of a front, which take much longer with more members.
     if !(1..=1_000).contains(&population) {
         return Err(SettingsError::value(settings.key("population"), population, "1 to 1000"));
     }
@@ -83,8 +86,8 @@ impl Strategy for SmsEmoa {
     }
 }
 
-/// Who leaves: of the members of the worst rank the one that most members dominate or, where nobody is dominated, that adds the
-/// least volume; the youngest of equals.
+/// The member that leaves. Of the worst rank it is the one that most members dominate. Where there is one
+/// rank only, it is the one that adds the least volume. Of equal members the youngest leaves.
 fn dispensable(members: &[Member]) -> usize {
     let points: Vec<Point<'_>> = members.iter().map(Point::from).collect();
     let ranks = pareto::ranks(&points);
@@ -107,7 +110,8 @@ fn dispensable(members: &[Member]) -> usize {
     least.into_iter().min_by(order).map_or(0, |(_, member)| member)
 }
 
-/// The volume that each point of a front adds, in its extents; infinite for the lowest of each objective.
+/// The volume that each point of a front adds, in extents of the front. Infinite for the lowest point of each
+/// objective.
 fn contributions(front: &[&[f64]]) -> Vec<f64> {
     let dimensions = front.first().map_or(0, |point| point.len());
     let range = |d: usize| {
@@ -159,8 +163,9 @@ mod tests {
     }
 
     #[test]
-    fn volumes_by_hand() {
-        // Extents of 4: the points are (0, 1), (.25, .5), (.5, .25) and (1, 0). The second adds .25 * .5, so does the third.
+    fn contributions_of_four_points_by_hand() {
+        // Scaled by the extent of 4 the points are (0, 1), (.25, .5), (.5, .25), (1, 0). The second and the
+        // third add .25 * .5.
         let front: [&[f64]; 4] = [&[0.0, 4.0], &[1.0, 2.0], &[2.0, 1.0], &[4.0, 0.0]];
         let found = contributions(&front);
         assert!(found[0].is_infinite() && found[3].is_infinite());
@@ -168,11 +173,11 @@ mod tests {
     }
 
     #[test]
-    fn who_adds_least_is_dominated_violates_or_failed_leaves() {
+    fn failed_infeasible_dominated_and_least_contributing_members_leave_in_this_order() {
         let front: [(&[f64], f64); 4] =
             [(&[0.0, 4.0], 0.0), (&[1.0, 2.0], 0.0), (&[1.1, 1.9], 0.0), (&[4.0, 0.0], 0.0)];
         let leaves = |more: &[(&[f64], f64)]| dispensable(&members(&[&front[..], more].concat()));
-        // In extents of 4: the second adds .025 * .5, the third .725 * .025.
+        // Scaled by 4: the second adds .025 * .5, the third .725 * .025.
         assert_eq!(leaves(&[]), 1);
         assert_eq!(leaves(&[(&[3.0, 3.0], 0.0)]), 4);
         assert_eq!(leaves(&[(&[3.0, 3.0], 0.0), (&[3.5, 3.5], 0.0)]), 5);
@@ -181,7 +186,7 @@ mod tests {
     }
 
     #[test]
-    fn with_one_objective_the_worst_leaves() {
+    fn worst_member_leaves_with_one_objective() {
         assert_eq!(dispensable(&members(&[(&[2.0], 0.0), (&[3.0], 0.0), (&[1.0], 0.0)])), 1);
         assert_eq!(dispensable(&members(&[(&[1.0], 0.0), (&[1.0], 0.0)])), 1);
     }

@@ -1,7 +1,10 @@
-//! Successive halving: many genotypes with little effort, the best third of them with three times as much, and so on.
+//! Successive halving: many genotypes with little effort, the best third of them with three times the effort,
+//! and so on.
 //!
-//! Source: Jamieson, Talwalkar, Non-stochastic best arm identification and hyperparameter optimization, AISTATS 2016.
-//! Differs: several objectives by non-dominated rank, then crowding; when one bracket is through the next begins.
+//! Source: Jamieson, Talwalkar, Non-stochastic best arm identification and hyperparameter optimization,
+//! AISTATS 2016.
+//! Differs: several objectives by non-dominated rank, then crowding. When a bracket is complete the next one
+//! starts.
 
 use kiln_space::{Settings, SettingsError};
 
@@ -9,7 +12,8 @@ use super::brackets::{Brackets, Shape, Uniform};
 use super::rungs::Rungs;
 use crate::contracts::Strategy;
 
-/// Builds the strategy from `epochs` and `reduction`; a bracket begins with as many genotypes as leave one for the highest rung.
+/// Builds the strategy from `epochs` and `reduction`. A bracket starts with enough genotypes for one to reach
+/// the highest rung.
 pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
     Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Uniform))))

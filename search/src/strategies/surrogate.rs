@@ -1,5 +1,5 @@
-//! What is expected of a candidate: for each objective its cost, where it is one, and what a model says otherwise; and which
-//! candidate is the most promising by that.
+//! Rates candidates. Each objective that is a cost is computed; a model predicts the others. An acquisition
+//! rule turns the predictions into a rating.
 
 mod acquisition;
 mod candidates;

@@ -1,4 +1,4 @@
-//! Genotypes that a strategy has not proposed yet. Every search for one is bounded.
+//! Finds genotypes that a strategy has not proposed yet. Every such search is bounded.
 
 use std::collections::BTreeSet;
 
@@ -9,18 +9,18 @@ use crate::contracts::Ask;
 use crate::domain::Domain;
 use crate::trials::{Fidelity, Origin, Proposal};
 
-/// Draws before small spaces are enumerated.
+/// Random draws before a small space is enumerated.
 const SAMPLE_ATTEMPTS: usize = 24;
-/// Genotypes of a space up to which strategies go through all of them, and end when they have.
+/// Maximum size of a space that strategies enumerate. They end when they have proposed all of it.
 pub const ENUMERABLE: u32 = 20_000;
 /// Mutations of known genotypes in a space too large to enumerate.
 const MUTATION_ATTEMPTS: usize = 200;
 
-/// Keeps what was proposed or told, and finds what was not.
+/// Remembers the genotypes proposed or told, and finds others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
     known: BTreeSet<Genotype>,
-    /// Of a small space that was enumerated: what is open, and some that became known since.
+    /// Genotypes of an enumerated space that were not known then. Some may be known by now.
     open: Option<Vec<Genotype>>,
 }
 
@@ -30,12 +30,12 @@ impl Unseen {
         self.known.contains(genotype)
     }
 
-    /// Marks a genotype; false if it was known.
+    /// Marks a genotype as known. False if it was known before.
     pub(super) fn insert(&mut self, genotype: &Genotype) -> bool {
         self.known.insert(genotype.clone())
     }
 
-    /// Proposes what was found, or a random genotype where nothing was, with full effort; done where none is left.
+    /// Proposes `found` with full effort, or a random genotype without it. `Done` if none is left.
     pub(super) fn propose(
         &mut self,
         found: Option<(Genotype, Origin)>,
@@ -48,8 +48,9 @@ impl Unseen {
         Ask::Propose(Proposal { genotype, fidelity: Fidelity::Full, origin })
     }
 
-    /// A feasible genotype that is not known: a draw of [`Domain::sample`] as long as these bring something new, then one
-    /// of those left or a mutant of something known. `None` when the space is used up, or nothing was found in bounded attempts.
+    /// A feasible genotype that is not known: a draw of [`Domain::sample`] while that gives new ones. After
+    /// that it is one of those left in a small space, or a mutant of a known one in a large space. `None`
+    /// when the space is used up, or after a bounded number of attempts.
     pub(super) fn sample(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Genotype> {
         if self.open.is_none() {
             for _ in 0..SAMPLE_ATTEMPTS {
@@ -83,7 +84,7 @@ impl Unseen {
         None
     }
 
-    /// In a space too large to enumerate: a mutant of something known.
+    /// A mutant of a known genotype, for a space too large to enumerate.
     fn near_known(&self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Genotype> {
         (0..MUTATION_ATTEMPTS).find_map(|_| {
             let parent = self.known.iter().nth(rng.random_range(0..self.known.len().max(1)))?;

@@ -1,4 +1,4 @@
-//! Several objectives as one number, for strategies that follow one.
+//! Several objectives as one number, for strategies that follow a single value.
 
 use rand::{Rng, RngExt};
 
@@ -13,12 +13,12 @@ pub(super) struct Weighing {
 }
 
 impl Weighing {
-    /// Weights drawn anew, uniform on the simplex.
+    /// Draws new weights, uniformly on the simplex.
     pub(super) fn draw(&mut self, objectives: usize, rng: &mut dyn Rng) {
         self.weights = weights(objectives, rng);
     }
 
-    /// Takes a trial's values into the ranges.
+    /// Extends the ranges by the values of a trial.
     pub(super) fn widen(&mut self, trial: &Trial) {
         self.ranges.resize(self.ranges.len().max(trial.objectives.0.len()), (f64::INFINITY, f64::MIN));
         for ((low, high), value) in self.ranges.iter_mut().zip(&trial.objectives.0) {
@@ -26,8 +26,7 @@ impl Weighing {
         }
     }
 
-    /// The weighted sum of the values, each between 0 and 1 by its range; infinite for a failed trial. With one objective it is
-    /// the place of its value in the range.
+    /// The weighted sum of the values, each scaled to 0..1 by its range. Infinite for a failed trial.
     pub(super) fn value(&self, objectives: &[f64]) -> f64 {
         if objectives.is_empty() {
             return f64::INFINITY;
@@ -43,7 +42,7 @@ impl Weighing {
     }
 }
 
-/// Uniform on the simplex; one weight is 1.
+/// Weights drawn uniformly on the simplex. A single weight is 1.
 pub(super) fn weights(n: usize, rng: &mut dyn Rng) -> Vec<f64> {
     if n <= 1 {
         return vec![1.0; n];

@@ -1,5 +1,4 @@
-//! Effort of a study: whether strategy, evaluator and budget fit each other, and what was spent on which
-//! fidelity.
+//! The effort of a study: whether strategy, evaluator and budget fit each other, and what each fidelity took.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fmt;
@@ -12,25 +11,25 @@ use crate::contracts::Strategy;
 use crate::error::StudyError;
 use crate::trials::{FailureKind, Fidelities, Fidelity, Outcome, Trial};
 
-/// Networks that a study judged with one fidelity.
+/// Number of networks that a study evaluated with one fidelity.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Rung {
-    /// The effort.
+    /// The fidelity.
     pub fidelity: Fidelity,
-    /// Networks measured, each once.
+    /// Networks measured, each counted once.
     pub networks: u64,
-    /// Networks that failed, each once.
+    /// Networks that failed, each counted once.
     pub failed: u64,
 }
 
-/// What a study has spent, and how far its networks have come.
+/// What a study has spent, and how many networks reached which fidelity.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Spent {
-    /// Each fidelity that was asked for, lowest first.
+    /// The fidelities that were asked for, lowest first.
     pub rungs: Vec<Rung>,
-    /// Epochs of all trials. Those that were answered from memory or could not be built cost nothing.
+    /// Epochs of all trials. Repeated questions and networks that cannot be built cost nothing.
     pub epochs: u64,
-    /// Epochs of a full training; 0 where a trial trains nothing, or the run folder does not say it.
+    /// Epochs of a full training; 0 where a trial trains nothing, or the run folder does not tell.
     pub full_epochs: u32,
 }
 
@@ -58,7 +57,7 @@ impl Spent {
         Self { rungs: rungs.into_values().collect(), epochs, full_epochs }
     }
 
-    /// Whether something else than full effort was asked for.
+    /// Whether less than full effort was asked for.
     #[must_use]
     pub fn has_rungs(&self) -> bool {
         self.rungs.iter().any(|rung| rung.fidelity != Fidelity::Full)
@@ -70,7 +69,7 @@ impl Spent {
         self.rungs.iter().rev().find(|rung| rung.networks > 0).map(|rung| rung.fidelity)
     }
 
-    /// The epochs in full trainings; `None` where nothing is known of their length.
+    /// The epochs in units of full trainings; `None` where their length is not known.
     #[must_use]
     pub fn full_trainings(&self) -> Option<f64> {
         (self.full_epochs > 0).then(|| self.epochs as f64 / f64::from(self.full_epochs))
@@ -102,8 +101,8 @@ pub(super) fn epochs_of(fidelity: Fidelity, full_epochs: u32) -> u64 {
     u64::from(Fidelities::of_schedule(full_epochs).epochs(fidelity))
 }
 
-/// Refuses a strategy that asks for what the evaluator does not answer, and a budget that judges no network
-/// with full effort.
+/// Refuses a strategy that asks for fidelities that the evaluator does not answer, and a budget that is too
+/// small to evaluate a network with full effort.
 pub(super) fn check(
     settings: &StudySettings,
     strategy: &dyn Strategy,
@@ -144,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_and_networks_are_counted_by_rung_each_once() {
+    fn spent_counts_epochs_and_networks_of_each_rung_once() {
         let [one, three] = [1, 3].map(Fidelity::Epochs);
         let trials = [
             trial(0, 0, Fidelity::Proxy, None),
@@ -160,7 +159,7 @@ mod tests {
         let rungs =
             [rung(Fidelity::Proxy, 1, 0), rung(one, 1, 2), rung(three, 1, 0), rung(Fidelity::Full, 1, 0)];
         assert_eq!(spent.rungs, rungs);
-        // One that was trained, one that diverged, three epochs once, twenty.
+        // One epoch trained, one diverged, three epochs once, twenty epochs.
         assert_eq!((spent.epochs, spent.full_trainings()), (25, Some(1.25)));
         assert!(spent.has_rungs() && spent.highest() == Some(Fidelity::Full));
         assert_eq!(Spent::of(&trials[..3], 0).highest(), Some(one));
@@ -168,8 +167,8 @@ mod tests {
         assert_eq!(Spent::of(&trials[6..], 0).full_trainings(), None);
         assert_eq!(
             spent.to_string(),
-            "25 epochs (1.2 full trainings); networks judged: 1 by a zero-cost proxy, 1 after 1 of 20 epochs (2 failed), 1 after 3 of \
-             20 epochs, 1 with full effort"
+            "25 epochs (1.2 full trainings); networks judged: 1 by a zero-cost proxy, 1 after 1 of 20 epochs \
+             (2 failed), 1 after 3 of 20 epochs, 1 with full effort"
         );
         assert_eq!(
             Spent::of(&trials[..1], 0).to_string(),

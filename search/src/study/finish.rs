@@ -1,4 +1,4 @@
-//! The finish stage: the best of the front become trained, exported networks.
+//! The finish stage: the best architectures of the front become trained, exported networks.
 
 use std::fs;
 use std::path::Path;
@@ -12,13 +12,13 @@ use crate::error::{StudyError, Unfinishable};
 use crate::persistence::{RunPaths, StudyRecord, check_held};
 use crate::trials::{Outcome, Trial, TrialId};
 
-/// Networks finished, and whether the user stopped the stage.
+/// The finished networks, and whether the user stopped the stage.
 pub(super) struct Networks {
     pub(super) finished: Vec<Finished>,
     pub(super) interrupted: bool,
 }
 
-/// Finishes trials in this order. Those that the journal and the folder already have, unchanged, are left as they are.
+/// Finishes trials in this order. A network stays as it is if the journal has it and its files are unchanged.
 pub(super) fn finish(
     trials: &[&Trial],
     finisher: &dyn Finisher,
@@ -58,7 +58,8 @@ pub(super) fn finish(
     Ok(networks)
 }
 
-/// Has one network finished beside its place, moves it there, and journals it with what its files hold.
+/// Finishes one network in a folder beside its place, moves it to its place, and journals it with the content
+/// of its files.
 fn finish_one(
     trial: &Trial,
     finisher: &dyn Finisher,
@@ -70,7 +71,7 @@ fn finish_one(
     let is_held = || check_held(&place).map_err(StudyError::file(&place, "finish a network"));
     is_held()?;
     make_folder(&paths.models())?;
-    // Builds before the present format of names left half a network here when they were killed.
+    // Older builds left part of a network here when they were killed.
     remove(&paths.models().join(format!(".{}.partial", trial.id)))?;
     let folder = WholeFolder::create(&place)?;
     let mut finished = finisher.finish(trial, folder.path(), log)?;
@@ -85,7 +86,7 @@ fn finish_one(
     let seconds = began.elapsed().into();
     log.record(&Event::Finished { finished: finished.clone(), seconds })?;
     remove(&paths.training(trial.id))?;
-    // The folder stays where something else is in it.
+    // Removing it fails, as it should, while something else is in it.
     let _ = fs::remove_dir(paths.trainings());
     Ok(finished)
 }
@@ -99,7 +100,7 @@ fn remove(folder: &Path) -> Result<(), StudyError> {
     }
 }
 
-/// The trials of these ids, which must be there and measured.
+/// The trials with these ids. They must exist and be measured.
 pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a Trial>, StudyError> {
     let named = |id: &TrialId| {
         let refuse = |reason| StudyError::NotATrial { trial: *id, reason };
@@ -113,13 +114,13 @@ pub(super) fn named<'a>(trials: &'a [Trial], ids: &[TrialId]) -> Result<Vec<&'a 
     ids.iter().map(named).collect()
 }
 
-/// Networks that are finished: journaled, with their files in place.
+/// Finished networks that are journaled and have their files in place.
 pub(super) fn kept<'a>(record: &'a StudyRecord, paths: &'a RunPaths) -> impl Iterator<Item = &'a Finished> {
     let finished = record.finished.values().map(|(finished, _)| finished);
     finished.filter(|finished| finished.mismatches(&paths.model(finished.trial)).is_empty())
 }
 
-/// Trials by id, in the order of the ids.
+/// The trials with these ids, in their order.
 pub(super) fn by_id(trials: &[Trial], ids: impl Iterator<Item = TrialId>) -> Vec<&Trial> {
     ids.filter_map(|id| trials.iter().find(|trial| trial.id == id)).collect()
 }

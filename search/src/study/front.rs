@@ -1,4 +1,4 @@
-//! The Pareto front of a study: of its feasible trials at the highest fidelity, each architecture once.
+//! The Pareto front of a study: its feasible trials at the highest fidelity, each architecture once.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,11 +12,11 @@ use crate::trials::{Costs, Fidelity, Objectives, Trial, TrialId};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct FrontEntry {
-    /// The trial that judged it.
+    /// The trial that evaluated it.
     pub trial: TrialId,
-    /// Its choices.
+    /// Its genotype.
     pub genotype: Genotype,
-    /// The effort with which it was judged: the same for all of a front.
+    /// The fidelity of that trial, the same for the whole front.
     #[serde(default = "full")]
     pub fidelity: Fidelity,
     /// Values of the objectives.
@@ -27,13 +27,13 @@ pub struct FrontEntry {
     pub metrics: BTreeMap<String, f64>,
 }
 
-/// Entries that do not say it were written when fronts held full effort.
+/// Entries without a fidelity are of builds whose fronts held full effort only.
 const fn full() -> Fidelity {
     Fidelity::Full
 }
 
-/// The Pareto front of these trials, by ascending id: of those that are measured and feasible, at the highest fidelity
-/// among them, and the earliest of those that judged the same architecture.
+/// The Pareto front of these trials, by ascending id. Only feasible trials with a measurement at the highest
+/// fidelity count, and of several with the same genotype the first one.
 #[must_use]
 pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
     let measured = |trial: &&Trial| trial.outcome.measurement().is_some() && trial.violation <= 0.0;
@@ -59,8 +59,9 @@ pub fn study_front(trials: &[Trial]) -> Vec<FrontEntry> {
     eligible.into_iter().filter(|trial| front.contains(&trial.id)).map(entry).collect()
 }
 
-/// The `count` entries to finish: those lowest in the first objective, ties broken by the objectives after it. The
-/// extremes of the other objectives are rarely worth a training; who wants one asks for more networks.
+/// The `count` entries to finish: the lowest in the first objective, ties broken by the objectives after it.
+/// The extremes of the other objectives are rarely worth a training. A user who wants one asks for more
+/// networks.
 pub(super) fn chosen(front: &[FrontEntry], count: usize) -> Vec<&FrontEntry> {
     let mut entries: Vec<&FrontEntry> = front.iter().collect();
     entries.sort_by(|a, b| {

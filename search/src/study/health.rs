@@ -1,15 +1,16 @@
-//! The health of shared weights: asked once, between preparing and searching, and kept in the journal.
+//! The health of shared weights. It is asked for once, between preparing and searching, and kept in the
+//! journal.
 
 use super::log::Log;
 use crate::contracts::{Evaluator, Event, SupernetHealth};
 use crate::error::StudyError;
 use crate::persistence::StudyRecord;
 
-/// What the journal says of these weights, or else what the evaluator finds now. A study that has ended is
-/// not checked after the fact, unless it is to be strict.
+/// The health in the journal if it belongs to these weights, otherwise what the evaluator finds now. A study
+/// that has ended is not checked afterwards, unless it is strict.
 ///
 /// # Errors
-/// [`StudyError::Unhealthy`] where the study is to be strict; the evaluator's and the journal's own errors.
+/// [`StudyError::Unhealthy`] if the study is strict; errors of the evaluator and the journal.
 pub(super) fn check(
     evaluator: &dyn Evaluator,
     fingerprint: &str,

@@ -1,4 +1,4 @@
-//! The one place through which everything that happens goes: into the journal, and to the observers.
+//! Every event goes through the log: into the journal, then to the observers.
 
 use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
@@ -10,30 +10,30 @@ use crate::error::StudyError;
 use crate::persistence::{Journal, Places, RunFolder};
 use crate::trials::Seconds;
 
-/// Progress goes into the journal at most this often.
+/// Minimum time between progress events of a stage in the journal.
 const PROGRESS_EVERY: Duration = Duration::from_secs(1);
 
 pub(super) struct Log {
     state: Mutex<State>,
     stop: Arc<AtomicBool>,
-    /// Whether an error is kept that could not be returned where it happened.
+    /// Whether `failed` holds an error. A copy outside of the lock, since workers ask often.
     is_broken: AtomicBool,
 }
 
 struct State {
     journal: Journal,
-    /// What this process must still hold to write on.
+    /// Places that must be kept for this process to continue writing.
     held: Places,
     observers: Vec<Box<dyn Observer>>,
-    /// When progress of this stage went into the journal last.
+    /// The stage and time of the last progress in the journal.
     progress: Option<(String, Instant)>,
-    /// An error that could not be returned where it happened.
+    /// The first error that could not be returned where it happened.
     failed: Option<StudyError>,
 }
 
 impl Log {
     /// # Errors
-    /// [`StudyError::File`] when the journal cannot be looked at.
+    /// [`StudyError::File`] when the journal cannot be inspected.
     pub(super) fn new(
         journal: Journal,
         folder: &RunFolder,
@@ -51,11 +51,11 @@ impl Log {
         self.state().show(event);
     }
 
-    /// Writes events into the journal only, and returns when they will survive a crash.
+    /// Writes events into the journal only, and returns when they survive a crash.
     ///
     /// # Errors
-    /// [`EvalError::Interrupted`] once anything could not be written: that error is kept for
-    /// [`Log::settled`], so that nobody on the way can lose it.
+    /// [`EvalError::Interrupted`] once something could not be written. The error itself is kept for
+    /// [`Log::settled`], so that no caller in between can lose it.
     pub(super) fn write(&self, events: &[Event]) -> Result<(), StudyError> {
         let mut state = self.state();
         let written = if state.failed.is_some() { Ok(()) } else { state.write(events) };
@@ -65,7 +65,7 @@ impl Log {
         if state.failed.is_some() { Err(EvalError::Interrupted.into()) } else { Ok(()) }
     }
 
-    /// The error to be told of a study that was stopped by this one: the first that happened, or what led to all of them.
+    /// The error to report for a study that ended with `error`: the first one that happened.
     fn first(&self, error: StudyError) -> StudyError {
         let Some(first) = self.failed() else { return error };
         if !matches!(error, StudyError::Eval(EvalError::Interrupted)) {
@@ -74,7 +74,8 @@ impl Log {
         first
     }
 
-    /// What a run came to: what failed where no error could be returned asks for a stop too, and comes first.
+    /// The result of a run. An error that could not be returned where it happened stopped the study, so it
+    /// takes precedence.
     pub(super) fn settled(&self, ended: Result<Summary, StudyError>) -> Result<Summary, StudyError> {
         match ended {
             Err(error) => Err(self.first(error)),
@@ -83,13 +84,14 @@ impl Log {
         }
     }
 
-    /// What went wrong where no error could be returned, if anything did.
+    /// The kept error, if there is one. A displaced run folder comes first, since it explains all others.
     fn failed(&self) -> Option<StudyError> {
         let mut state = self.state();
         state.held.check().err().or_else(|| state.failed.take())
     }
 
-    /// Keeps an error that cannot be returned, and has the study stop; a later one says nothing new.
+    /// Keeps an error that cannot be returned, and makes the study stop. Later errors only follow from the
+    /// first.
     fn fail(&self, state: &mut State, error: StudyError) {
         state.failed.get_or_insert(error);
         self.is_broken.store(true, Ordering::Relaxed);
@@ -102,13 +104,13 @@ impl Log {
         Ok(())
     }
 
-    /// Records something that a person should know.
+    /// Records a warning for people.
     pub(super) fn warn(&self, message: String) -> Result<(), StudyError> {
         tracing::warn!("{message}");
         self.record(&Event::Warning { message })
     }
 
-    /// Time for which this and earlier processes have worked on the study.
+    /// Time that this and earlier processes have worked on the study.
     pub(super) fn elapsed(&self) -> Seconds {
         self.state().journal.elapsed()
     }
@@ -125,7 +127,7 @@ impl State {
             self.journal.append(event)?;
         }
         self.journal.sync()?;
-        // Once more: what was written meanwhile into a folder that is gone is not kept.
+        // Checked again: lines that were written into a folder that has been moved meanwhile do not count.
         self.held.check()
     }
 
@@ -153,7 +155,7 @@ impl Progress for Log {
     }
 
     fn warn(&self, message: &str) {
-        // Where it cannot be written, the next event stops the study.
+        // If it cannot be written, the study stops at the next event.
         if let Err(error) = Self::warn(self, message.to_owned()) {
             self.fail(&mut self.state(), error);
         }

@@ -1,4 +1,4 @@
-//! The store as the study uses it: opened, held against the journal, and completed from it where it lacks something.
+//! Opens the store, compares it with the journal, and completes it from the journal.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,8 +12,8 @@ use crate::error::{Contradiction, StoreDamage, StudyError};
 use crate::persistence::{JournaledTrial, Key, SledStore, Store, StudyRecord};
 use crate::trials::{Fidelity, Outcome, Proposal};
 
-/// The store, holding every answer of the journal: `given`, or the one in the folder `path`, which is rebuilt when it
-/// cannot be read or says something else than a line of the journal whose check holds.
+/// The store with every answer of the journal: `given`, or the one in the folder `path`. That one is rebuilt
+/// when it cannot be read, or contradicts a line of the journal whose check holds.
 pub(super) fn open(
     given: Option<Box<dyn Store>>,
     path: &Path,
@@ -31,7 +31,8 @@ pub(super) fn open(
         compared.complete(store.as_ref(), &answers, log)?;
         return Ok(store);
     }
-    // A store that was not there before is new: what is wrong with it is no damage, and another new one has it too.
+    // A store that did not exist before is new. An error of it is not damage, and would occur with another
+    // new store too.
     let is_old = path.exists();
     let opened = open_sled(path).and_then(|store| {
         let compared = answers.compare(store.as_ref())?;
@@ -61,7 +62,7 @@ pub(super) fn open(
         damage,
         source,
     })?;
-    // Where a new one fails too, the old one was perhaps whole: both reasons are told.
+    // If a new store fails too, the old one may have been intact. Both errors are reported.
     let store = open_sled(path).inspect_err(|_| tracing::warn!("before that: {said}"))?;
     let restored = answers.put_missing(store.as_ref(), &BTreeSet::new())?;
     log.warn(format!("{said}; rebuilt from the journal with {restored} outcomes"))?;
@@ -77,7 +78,8 @@ pub(super) fn key(fingerprint: &str, proposal: &Proposal) -> Key {
     }
 }
 
-/// Whether an outcome belongs into the store. A panic may have causes besides the key, so only the journal keeps it.
+/// Whether an outcome belongs in the store. A panic may have causes other than the key, so only the journal
+/// keeps it.
 pub(super) const fn belongs(outcome: &Outcome) -> bool {
     !outcome.is_panic()
 }
@@ -96,19 +98,19 @@ fn asked(answer: &JournaledTrial) -> Asked<'_> {
     (&answer.trial.proposal.genotype, answer.trial.proposal.fidelity)
 }
 
-/// Answers of a journal that belong into the store, by what was asked.
+/// The answers of a journal that belong in the store, by their questions.
 struct Answers<'a> {
     fingerprint: &'a str,
     by_question: BTreeMap<Asked<'a>, &'a JournaledTrial>,
 }
 
-/// What a store holds beside the journal.
+/// A store compared with the journal.
 #[derive(Default)]
 struct Compared<'a> {
-    /// What both know.
+    /// Questions that both answer.
     found: BTreeSet<Asked<'a>>,
     contradictions: Vec<Found>,
-    /// Answers that the journal lacks, where they were looked for.
+    /// Number of answers that the journal lacks, if they were counted.
     unknown: u64,
 }
 
@@ -119,7 +121,7 @@ struct Found {
 }
 
 impl<'a> Answers<'a> {
-    /// Answers are a function of what was asked, so two that differ are an error.
+    /// Equal questions have equal answers, so two different answers are an error.
     fn new(fingerprint: &'a str, record: &'a StudyRecord) -> Result<Self, StudyError> {
         let mut by_question: BTreeMap<Asked<'a>, &'a JournaledTrial> = BTreeMap::new();
         for answer in record.answers().filter(|answer| belongs(&answer.trial.outcome)) {
@@ -134,7 +136,7 @@ impl<'a> Answers<'a> {
         Ok(Self { fingerprint, by_question })
     }
 
-    /// Holds what the store says to each answer of the journal against it.
+    /// Compares the answers of the journal with the store, one by one.
     fn look_up(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
         let mut compared = Compared::default();
         for answer in self.by_question.values() {
@@ -145,7 +147,7 @@ impl<'a> Answers<'a> {
         Ok(compared)
     }
 
-    /// Holds everything that the store says against the journal.
+    /// Compares all entries of the store with the journal.
     fn compare(&self, store: &dyn Store) -> Result<Compared<'a>, StudyError> {
         let mut compared = Compared::default();
         for entry in store.iter() {
@@ -161,7 +163,7 @@ impl<'a> Answers<'a> {
         Ok(compared)
     }
 
-    /// Puts the answers that are not among those `found` into the store, and gives their number.
+    /// Puts the answers that are not in `found` into the store, and returns their number.
     fn put_missing(&self, store: &dyn Store, found: &BTreeSet<Asked<'_>>) -> Result<u64, StudyError> {
         let mut missing = 0;
         for answer in self.by_question.values().filter(|answer| !found.contains(&asked(answer))) {
@@ -186,7 +188,7 @@ impl<'a> Compared<'a> {
         }
     }
 
-    /// Completes the store, and says what it lacked, and what the journal does.
+    /// Completes the store, and warns about what the store and the journal lacked.
     fn complete(&self, store: &dyn Store, answers: &Answers<'_>, log: &Log) -> Result<(), StudyError> {
         let missing = answers.put_missing(store, &self.found)?;
         if missing > 0 {
@@ -194,8 +196,8 @@ impl<'a> Compared<'a> {
         }
         if self.unknown > 0 {
             log.warn(format!(
-                "the store holds {} outcomes that the journal lacks: lines were cut from the journal; these outcomes \
-                 answer where they are asked for again",
+                "the store holds {} outcomes that the journal lacks: lines were cut from the journal; these \
+                 outcomes answer where they are asked for again",
                 self.unknown
             ))?;
         }
@@ -204,7 +206,7 @@ impl<'a> Compared<'a> {
 }
 
 impl Found {
-    /// Without a check on the journal's line, nobody knows which of them is right.
+    /// Without a check on the journal's line, nothing tells which of the two is right.
     fn check(&self, store: &Path) -> Result<(), StudyError> {
         if self.checked {
             return Ok(());

@@ -1,4 +1,4 @@
-//! Panics of evaluations and the like, turned into values.
+//! Turns panics of evaluations into values.
 
 use std::any::Any;
 use std::cell::Cell;
@@ -17,24 +17,25 @@ pub struct Panicked {
     pub message: String,
 }
 
-/// What panics on any thread say, while somebody listens.
+/// Messages of panics on any thread, while [`overhear`] runs.
 static OVERHEARD: Mutex<Option<Vec<String>>> = Mutex::new(None);
 
-/// Runs `work`; a panic in it is not printed but gives its message. It goes to the log with its place.
+/// Runs `work`. A panic in it is not printed: it goes to the log with its place, and is returned.
 ///
 /// # Errors
 /// [`Panicked`] with the message of the panic.
 pub fn catch<T>(work: impl FnOnce() -> T) -> Result<T, Panicked> {
     keep_quiet_while_catching();
     CATCHING.set(true);
-    // What an evaluator shares between evaluations is its own to keep whole: it is told so in its contract.
+    // The contract of evaluators says that shared state must stay usable after a panic.
     let result = panic::catch_unwind(AssertUnwindSafe(work));
     CATCHING.set(false);
     result.map_err(|payload| Panicked { message: message(payload.as_ref()) })
 }
 
-/// Runs `work`, and gives the message of the first panic meanwhile on a thread that does not catch its own, if there was one. Such
-/// panics go to the log instead of being printed: a library's threads fail one after the other for one reason, which only the first says.
+/// Runs `work`, and returns the message of the first panic meanwhile on any thread that does not catch its
+/// own. These panics go to the log instead of being printed. The threads of a library often fail one after
+/// the other for one reason, which only the first message tells.
 pub fn overhear<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
     keep_quiet_while_catching();
     let overheard = || OVERHEARD.lock().unwrap_or_else(PoisonError::into_inner);
@@ -44,7 +45,7 @@ pub fn overhear<T>(work: impl FnOnce() -> T) -> (T, Option<String>) {
     (result, first)
 }
 
-/// Puts a hook before the one in place, once per process.
+/// Installs a panic hook in front of the present one, once per process.
 fn keep_quiet_while_catching() {
     static HOOK: Once = Once::new();
     HOOK.call_once(|| {
@@ -76,7 +77,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_panic_gives_its_message() {
+    fn caught_panic_has_its_message() {
         let message = |caught: Result<(), Panicked>| caught.unwrap_err().message;
         assert_eq!(catch(|| 1), Ok(1));
         let number = 7;
@@ -86,7 +87,7 @@ mod tests {
     }
 
     #[test]
-    fn panics_of_other_threads_are_overheard_and_the_first_is_given() {
+    fn overhear_returns_the_first_panic_of_other_threads() {
         let fail = |text: &'static str| std::thread::spawn(move || panic!("{text}")).join().is_err();
         let (failed, first) = overhear(|| fail("no driver") && fail("no device"));
         assert!(failed);

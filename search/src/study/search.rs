@@ -1,7 +1,7 @@
 //! The search stage: ask, evaluate, remember, tell.
 //!
-//! [`Search`] is the loop alone. What it goes through are types of their own: `budget` says whether more may be
-//! asked, `admission` holds proposals against laws and journal, `evaluations` are going on, `ledger` makes
+//! [`Search`] is the loop alone. What it goes through are types of their own: `budget` says whether more may
+//! be asked, `admission` holds proposals against laws and journal, `evaluations` are going on, `ledger` makes
 //! trials that are safe on disk, `told` has what strategy and observers heard.
 
 mod admission;
@@ -76,8 +76,8 @@ pub(super) fn search(parts: Parts<'_>, strategy: &mut dyn Strategy) -> Result<Se
     let panicked = panics.map(|(proposal, outcome)| (proposal.into(), outcome.clone())).collect();
     let evaluations = Evaluations::new(settings.seed, jobs, answers, panicked);
     thread::scope(|scope| {
-        // The search owns the sender of jobs. Workers end when it is dropped, at the end of this closure or when
-        // the closure panics; otherwise the scope would wait for them for ever.
+        // The search owns the sender of jobs. Workers end when it is dropped, at the end of this closure or
+        // when the closure panics; otherwise the scope would wait for them for ever.
         let mut search = Search::new(parts, strategy, evaluations);
         for worker in 0..settings.workers {
             let (results, queue, stopping) = (results.clone(), &queue, &stopping);
@@ -130,8 +130,9 @@ impl<'a> Search<'a> {
         }
     }
 
-    /// Tells trials in virtual completion order: the schedule says which trial is next, and the loop waits for its
-    /// answer even when others came before. That keeps the trajectory the same for any number of workers.
+    /// Tells trials in virtual completion order: the schedule says which trial is next, and the loop waits
+    /// for its answer even when others came before. That keeps the trajectory the same for any number of
+    /// workers.
     fn run(&mut self) -> Result<(), StudyError> {
         loop {
             self.fill()?;

@@ -1,4 +1,4 @@
-//! Settings of a study, and what they must be.
+//! Settings of a study, and their valid values.
 
 use std::collections::BTreeMap;
 
@@ -7,39 +7,40 @@ use crate::domain::{Constraint, CostSet};
 use crate::error::StudyError;
 use crate::persistence::check_study_name;
 
-/// Most hours of a study, a century: what is longer cannot be told from no limit.
+/// Maximum hours of a study: a century. More would be no limit in practice.
 pub const MAX_HOURS: f64 = 876_600.0;
 
-/// What a study needs to know besides its parts. All but the last six belong to what the study is: changing
-/// them makes another study.
+/// Settings of a study besides its parts. A resumed study may differ in the fields from `trials` on only.
 #[derive(Clone, Debug, PartialEq)]
 pub struct StudySettings {
     /// Name of the study and of its run folder.
     pub name: String,
-    /// From which every other seed is derived.
+    /// Every other seed is derived from it.
     pub seed: u64,
-    /// Proposals that are out at one time. More let more workers run, and let the strategy know less when it is asked.
+    /// Number of proposals that are out at one time. More of them keep more workers busy, and leave the
+    /// strategy with less knowledge at each ask.
     pub in_flight: usize,
-    /// Evaluations that panic one after the other before the study stops.
+    /// Number of panics in a row at which the study stops.
     pub panics_in_a_row: u32,
-    /// Networks of the front to finish.
+    /// Number of networks of the front to finish.
     pub networks: usize,
-    /// Trials to reach, of whatever fidelity; `None` where something else ends the search: epochs, hours, a
-    /// target, or a strategy that has used the space up.
+    /// Budget of trials of any fidelity. `None` if something else ends the search: epochs, hours, a target,
+    /// or a strategy that has used up the space.
     pub trials: Option<u64>,
-    /// Epochs for which trials train networks, all together, after which nothing more is asked: the last
-    /// trial may exceed them.
+    /// Budget of epochs over all trials. When they are used up, nothing more is asked; the last trial may
+    /// exceed the budget.
     pub epochs: Option<u64>,
-    /// Hours of work, over all processes that worked on the study, after which nothing more is asked.
+    /// Budget of hours over all processes that work on the study. When they are used up, nothing more is
+    /// asked.
     pub hours: Option<f64>,
-    /// Metrics or costs, each with the most it may be, at which the search ends: when a feasible trial of the whole schedule is
-    /// told that meets all of them. Empty for none.
+    /// Metrics or costs with maximum values. The search ends when a feasible trial with full effort meets all
+    /// of them. Empty for no target.
     pub target: BTreeMap<String, f64>,
-    /// Threads that evaluate. They change how long it takes, and nothing else.
+    /// Number of threads that evaluate. It changes nothing but the duration.
     pub workers: usize,
     /// Whether evaluations that panicked are tried again.
     pub retry_failed: bool,
-    /// Whether the study stops before the search where shared weights are not healthy.
+    /// Whether the study stops before the search if shared weights are not healthy.
     pub strict: bool,
 }
 

@@ -1,21 +1,24 @@
-//! A study that has ended and is run again as it was: what came of it follows from the journal, without asking the strategy
-//! for every trial once more, which may take as long as the search did.
+//! Recognizes a study that has ended and is run again unchanged. Its result follows from the journal. Asking
+//! the strategy for every trial again may take as long as the search did.
 
 use super::settings::StudySettings;
 use crate::domain::Domain;
 use crate::persistence::StudyRecord;
 
-/// Trials that are asked for again all the same: another strategy proposes something else among them.
+/// Number of trials that are asked for again all the same. A changed strategy would propose something else
+/// among them.
 pub(super) const ASKED_AGAIN: u64 = 64;
-/// Trials whose costs are computed again: another device file gives other costs for nearly every network.
+/// Number of trials whose costs are computed again. A changed device file gives other costs for nearly every
+/// network.
 const COSTED_AGAIN: usize = 256;
 
 /// Whether the search of this record is over and would give the same trials again.
 ///
-/// It is over where the last run went to the end of the study, its budget of trials is that of now and is used up, and
-/// front and trials are those that it ended with. A study that ended for another reason (a target, hours, epochs, nothing
-/// left to propose) goes through its search again, since that reason may have changed. `is_unchanged` says that the config
-/// is what it was at the last run. Every line of the journal must have a check: one without might have changed since.
+/// It is over if the last run completed the study, its budget of trials is the present one and is used up,
+/// and the journal ends with this front and these trials. A study that ended for another reason (a target,
+/// hours, epochs, nothing left to propose) goes through its search again, since that reason may no longer
+/// hold. `is_unchanged` means that the config is the same as in the last run. Every line of the journal must
+/// have a check, since a line without one may have changed.
 pub(super) fn is_settled(
     record: &StudyRecord,
     settings: &StudySettings,
@@ -41,7 +44,7 @@ fn costs_are_the_same(record: &StudyRecord, domain: &Domain<'_>) -> bool {
     let front = record.searched.iter().flat_map(|(_, front)| front).take(COSTED_AGAIN);
     let looked_at = record.trials.values().step_by(every).chain(front.filter_map(|id| record.trials.get(id)));
     looked_at.map(|known| &known.trial).all(|trial| {
-        // Numbers go through the journal's text without a change.
+        // Numbers survive the text of the journal unchanged, so they compare exactly.
         domain.costs(&trial.proposal.genotype).unwrap_or_default() == trial.costs
     })
 }

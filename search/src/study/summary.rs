@@ -1,4 +1,4 @@
-//! What came of a study.
+//! The result of a study.
 
 use serde::{Deserialize, Serialize};
 
@@ -14,32 +14,31 @@ use crate::trials::FailureGroup;
 pub enum Status {
     /// All stages are done.
     Completed,
-    /// The user stopped it; running it again goes on.
+    /// The user stopped it. Running it again resumes it.
     Interrupted,
 }
 
-/// What came of a study.
+/// The result of a study.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Summary {
     /// How it ended.
     pub status: Status,
-    /// Trials told; of an interrupted study, all that are finished.
+    /// Number of trials told; for an interrupted study, of all finished trials.
     pub trials: u64,
     /// Why the search stage ended; `None` if it has not.
     pub end: Option<SearchEnd>,
-    /// Trials that could not be judged, by what went wrong; of an interrupted study, of those told so far.
+    /// Failed trials, grouped by what went wrong; for an interrupted study, those told so far.
     pub failed: Vec<FailureGroup>,
     /// The Pareto front, by ascending trial.
     pub front: Vec<FrontEntry>,
-    /// Networks finished, the lowest in the first objective first; behind them those that [`Study::finish`](crate::Study::finish)
-    /// was asked for.
+    /// Finished networks: first those of this run, the lowest in the first objective first, then earlier ones
+    /// that [`Study::finish`](crate::Study::finish) finished.
     pub finished: Vec<Finished>,
-    /// What the trials cost, and how many networks reached which fidelity.
+    /// What the trials took, and how many networks reached which fidelity.
     #[serde(default)]
     pub spent: Spent,
-    /// What a check of shared weights found; `None` where there are none, and for a study that ended before
-    /// there was a check.
+    /// The health of shared weights; `None` if there are none, or the study ended before builds checked them.
     pub health: Option<SupernetHealth>,
-    /// Time by stage, over all processes that worked on the study.
+    /// Time spent in each stage, over all processes.
     pub seconds: StageSeconds,
 }

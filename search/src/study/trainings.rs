@@ -1,4 +1,4 @@
-//! What is left of trainings once a search has ended: nothing more can be asked that would go on from it.
+//! Removes states of trainings once a search has ended. No later trial can continue from them.
 
 use std::fs;
 use std::io;
@@ -7,8 +7,8 @@ use std::path::Path;
 use crate::error::StudyError;
 use crate::persistence::{RunPaths, hold_folder};
 
-/// Removes what trainings of trials left behind, but for networks that are being finished and for folders that another process
-/// writes. Nobody goes on from it: every trial has its outcome.
+/// Removes the states of trainings, except those of networks that are being finished and folders that another
+/// process writes. Every trial has its outcome, so nothing continues from these states.
 pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
     let trainings = paths.trainings();
     let failed = |path: &Path, source| StudyError::File {
@@ -28,7 +28,7 @@ pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
         }
         remove(&path).map_err(|source| failed(&path, source))?;
     }
-    // The folder stays where something else is in it.
+    // Removing it fails, as it should, while something else is in it.
     let _ = fs::remove_dir(&trainings);
     Ok(())
 }
@@ -36,7 +36,7 @@ pub(super) fn clear(paths: &RunPaths) -> Result<(), StudyError> {
 fn remove(path: &Path) -> io::Result<()> {
     let removed = if path.is_dir() {
         let held = hold_folder(path)?;
-        // It is somebody's: an audit may train beside the study.
+        // Another process writes it: an audit may train beside the study.
         if held.is_none() {
             return Ok(());
         }
@@ -55,7 +55,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_trials_left_behind_goes_and_what_is_in_use_stays() {
+    fn clear_removes_states_of_trials_and_keeps_networks_and_held_folders() {
         let folder = tempfile::tempdir().unwrap();
         let paths = RunPaths::new(folder.path());
         clear(&paths).unwrap();

@@ -1,4 +1,4 @@
-//! The threads that evaluate. They know nothing of trials told or waiting.
+//! The threads that evaluate. They know nothing about waiting trials.
 
 use std::sync::mpsc::{Receiver, Sender};
 use std::sync::{Mutex, PoisonError};
@@ -11,7 +11,7 @@ use super::question::Question;
 use crate::contracts::{EvalError, Evaluator, Request};
 use crate::trials::{FailureKind, Outcome, Seconds, TrialId};
 
-/// One evaluation to be done.
+/// An evaluation to do.
 pub(super) struct Job {
     pub(super) trial: TrialId,
     pub(super) question: Question,
@@ -19,17 +19,17 @@ pub(super) struct Job {
     pub(super) seed: u64,
 }
 
-/// What became of a job.
+/// The answer to a job.
 pub(super) struct Answer {
     pub(super) trial: TrialId,
     pub(super) question: Question,
-    /// [`EvalError::Interrupted`] for a job that was not begun.
+    /// [`EvalError::Interrupted`] for a job that was not started.
     pub(super) outcome: Result<Outcome, EvalError>,
     pub(super) seconds: Seconds,
     pub(super) worker: usize,
 }
 
-/// Evaluates jobs until there will be no more. Jobs that come when `stopping` are answered without being begun.
+/// Evaluates jobs until the channel closes. While `stopping`, jobs are answered without being started.
 pub(super) fn work(
     worker: usize,
     evaluator: &dyn Evaluator,

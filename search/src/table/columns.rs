@@ -1,4 +1,4 @@
-//! Some columns of a table, for those who join tables.
+//! Some columns of a table, for joining tables.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -9,7 +9,7 @@ use kiln_space::SpaceError;
 use super::error::TableError;
 use super::read;
 
-/// The rows of a CSV file by their key, with the columns asked for as text.
+/// The rows of a CSV file by their key, with some columns as text.
 #[derive(Clone, Debug)]
 pub(crate) struct Columns {
     path: PathBuf,
@@ -19,10 +19,10 @@ pub(crate) struct Columns {
 }
 
 impl Columns {
-    /// Reads the columns whose names are `wanted`, by the column `key`.
+    /// Reads the columns whose names are `wanted`; the column `key` names the rows.
     ///
     /// # Errors
-    /// [`TableError`] for a file that cannot be read, a key that is missing, and one that stands there twice.
+    /// [`TableError`] for a file that cannot be read, a missing key column, and a key that occurs twice.
     pub(crate) fn read(path: &Path, key: &str, wanted: impl Fn(&str) -> bool) -> Result<Self, TableError> {
         let (bytes, _) = read::bytes(path)?;
         let csv = |error| read::refused(path, &bytes, error);
@@ -46,7 +46,7 @@ impl Columns {
         Ok(Self { path: path.to_owned(), header, names, rows })
     }
 
-    /// Names of the columns, in the order of the file.
+    /// Names of the columns read, in the order of the file.
     pub(crate) fn names(&self) -> &[String] {
         &self.names
     }
@@ -61,7 +61,7 @@ impl Columns {
         self.rows.iter().map(|(key, (_, fields))| (key.as_str(), fields.as_slice()))
     }
 
-    /// The place of a column among those asked for.
+    /// The index of a column among those read.
     ///
     /// # Errors
     /// [`TableError::MissingColumn`].
@@ -70,10 +70,11 @@ impl Columns {
         found.ok_or_else(|| TableError::missing_column(&self.path, name, &self.header))
     }
 
-    /// The finite number in a row.
+    /// The finite number in a row and column.
     ///
     /// # Errors
-    /// [`TableError::Key`] for a row that is missing, [`TableError::Number`] for a field that is no number.
+    /// [`TableError::MissingRow`] for a missing row, [`TableError::Number`] for a field that is not a finite
+    /// number.
     pub(crate) fn number(&self, key: &str, column: usize) -> Result<f64, TableError> {
         let Some((line, fields)) = self.rows.get(key) else {
             return Err(TableError::MissingRow { path: self.path.clone(), key: key.to_owned() });
@@ -105,7 +106,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_missing_or_damaged_is_named() {
+    fn missing_columns_rows_and_numbers_are_named() {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("t.csv");
         let read = |content: &str| {

@@ -1,11 +1,11 @@
-//! Why a table cannot be used.
+//! The errors of tables.
 
 use std::path::{Path, PathBuf};
 
 use kiln_space::{SettingsError, SpaceError};
 use thiserror::Error;
 
-/// A table of results that cannot be read, or that does not hold together.
+/// A table of results that cannot be read, or that contradicts itself.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum TableError {
@@ -20,7 +20,7 @@ pub enum TableError {
         /// Why.
         source: kiln_files::FileError,
     },
-    /// The file begins like a gzip file and cannot be unpacked.
+    /// The file starts like a gzip file and cannot be unpacked.
     #[error("{}: the gzip file ends too early or is damaged; get it anew", path.display())]
     Packed {
         /// The file.
@@ -28,7 +28,7 @@ pub enum TableError {
         /// What is wrong with it.
         source: std::io::Error,
     },
-    /// The file is larger than tables are.
+    /// The file is larger than allowed.
     #[error("{}: more than {limit} bytes when unpacked; split the table", path.display())]
     TooLarge {
         /// The file.
@@ -49,7 +49,7 @@ pub enum TableError {
     MissingColumn {
         /// The file.
         path: PathBuf,
-        /// Column asked for.
+        /// The missing column.
         column: String,
         /// Columns of the file, in backticks.
         known: Vec<String>,
@@ -63,7 +63,7 @@ pub enum TableError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The field.
         found: String,
     },
     /// A key does not name a genotype.
@@ -75,11 +75,11 @@ pub enum TableError {
         line: u64,
         /// Column.
         column: String,
-        /// What stands there.
+        /// The field.
         found: String,
         /// What is accepted.
         expected: &'static str,
-        /// More about it, where there is more.
+        /// Details, if there are any.
         source: Option<Box<SpaceError>>,
     },
     /// Two rows have one key.
@@ -94,7 +94,7 @@ pub enum TableError {
         /// Line of the first one.
         first: u64,
     },
-    /// A table that is joined with another lacks a row of it.
+    /// A table that is joined with another one lacks a row of it.
     #[error("{}: no row `{key}`, which the other table has", path.display())]
     MissingRow {
         /// The file.
@@ -150,7 +150,7 @@ impl TableError {
     }
 }
 
-/// Columns in a row.
+/// Names of columns as a list.
 fn listed(columns: &[String]) -> String {
     if columns.is_empty() { "none, the file is empty".to_owned() } else { columns.join(", ") }
 }

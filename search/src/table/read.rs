@@ -1,4 +1,4 @@
-//! Reading a table with limits and checks.
+//! Reads a table, with limits and checks.
 
 use std::collections::BTreeMap;
 use std::io::Read;
@@ -13,7 +13,7 @@ use super::error::{CsvFault, TableError};
 use super::settings::TableSettings;
 use crate::trials::Measurement;
 
-/// Bytes of a table, packed or not.
+/// Maximum size of a table in bytes, packed and unpacked.
 const LIMIT: u64 = 1 << 30;
 /// The first bytes of a gzip file.
 const GZIP: [u8; 2] = [0x1f, 0x8b];
@@ -99,12 +99,12 @@ pub(super) fn rows(
     Ok(rows)
 }
 
-/// The line in which a record begins. Records are asked for in their order.
+/// The line on which a record begins. Records must be asked for in order.
 pub(super) fn line(counter: &mut LineCounter<&[u8]>, position: Option<&Position>) -> u64 {
     counter.line_at(position.map_or(0, Position::byte)).expect("memory can be read")
 }
 
-/// Why bytes are no table, with the line.
+/// Why the bytes are not a table, with the line.
 pub(super) fn refused(path: &Path, bytes: &[u8], error: csv::Error) -> TableError {
     let line = |position: Option<Position>| line(&mut LineCounter::new(bytes), position.as_ref());
     let fault = match error.into_kind() {

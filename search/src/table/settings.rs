@@ -1,4 +1,4 @@
-//! Which columns of a table mean what.
+//! The meaning of a table's columns.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -19,14 +19,14 @@ pub enum KeyFormat {
     Digits,
 }
 
-/// Which way a column is better.
+/// Whether larger or smaller values of a column are better.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Direction {
-    /// Larger is better: an accuracy in percent.
+    /// Larger values are better: an accuracy in percent.
     #[default]
     Maximize,
-    /// Smaller is better.
+    /// Smaller values are better.
     Minimize,
 }
 
@@ -78,7 +78,7 @@ impl TableSettings {
         }
     }
 
-    /// What outcomes depend on: the file's content, and how it is read.
+    /// The fingerprint: the file's content, and how it is read.
     pub(super) fn fingerprint(&self, hash: &blake3::Hash) -> String {
         let Self { file: _, key, key_format, signal, direction, metric, report } = self;
         let reading = format!("{key:?} {key_format:?} {signal:?} {direction:?} {metric:?} {report:?}");
@@ -96,7 +96,7 @@ impl KeyFormat {
         }
     }
 
-    /// The genotype that a key names; `Err` has more about what is wrong, where there is more.
+    /// The genotype that a key names. The error holds details, if there are any.
     pub(super) fn parse(self, text: &str) -> Result<Genotype, Option<SpaceError>> {
         match self {
             Self::Nasbench201 => NasBench201::genotype_from_arch(text).map_err(Some),

@@ -29,7 +29,7 @@ fn assert_refused(content: &str, table: Value, message: &str) {
 }
 
 #[test]
-fn damage_is_named_with_its_place() {
+fn damaged_tables_are_refused_with_the_place() {
     let ask = || json!({});
     assert_refused("genes,top\n0,1\n", ask(), "t.csv: no column `acc`; there are `genes`, `top`");
     assert_refused("genes,acc\n0,1\n1,x\n", ask(), "t.csv:3: `acc` is `x`, expected a finite number");
@@ -48,7 +48,8 @@ fn damage_is_named_with_its_place() {
     assert_refused(
         "genes,acc\n0\n",
         ask(),
-        "t.csv: not a table of comma-separated values (line 2: found 1 fields, expected 2 as in the first line)",
+        "t.csv: not a table of comma-separated values (line 2: found 1 fields, expected 2 as in the first \
+         line)",
     );
     assert_refused(
         "genes,acc\n",
@@ -63,7 +64,7 @@ fn damage_is_named_with_its_place() {
 }
 
 #[test]
-fn lines_are_those_of_an_editor() {
+fn line_numbers_count_like_an_editor() {
     for (text, line) in
         [("genes,acc\r\n0,1\r\n1,x\r\n", 3), ("genes,acc\r0,1\r1,x\r", 3), ("genes,acc\n\n0,1\n\n1,x\n", 5)]
     {
@@ -72,7 +73,7 @@ fn lines_are_those_of_an_editor() {
 }
 
 #[test]
-fn a_missing_or_truncated_file_is_an_error() {
+fn missing_or_truncated_file_is_an_error() {
     let folder = tempfile::tempdir().unwrap();
     let missing = TableEvaluator::open(&settings(json!({})), Some(folder.path())).unwrap_err();
     assert!(matches!(missing, TableError::File { .. }), "{missing}");
@@ -108,7 +109,7 @@ fn values_are_minimized_and_empty_fields_left_out() {
 }
 
 #[test]
-fn a_genotype_that_is_not_there_stops_the_study() {
+fn genotype_without_an_entry_is_an_error() {
     let table = open(b"genes,acc\n0-1,90\n", json!({})).unwrap();
     let genotype = Genotype::new([1, 1]);
     let architecture = kiln_space::Architecture { input: kiln_space::Shape::vector(1), layers: Vec::new() };

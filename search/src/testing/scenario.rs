@@ -1,4 +1,4 @@
-//! Small studies without a loop, store or evaluator: a space, what is asked of it, and a formula for every outcome.
+//! Small studies without study loop, store or evaluator: a space, objectives, and a formula for each outcome.
 
 use std::collections::{BTreeMap, VecDeque};
 use std::fmt;
@@ -12,35 +12,35 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::{Constraint, CostSet, Domain};
 use crate::trials::{Costs, FailureKind, Objectives, Outcome, Proposal, Trial, seed};
 
-/// Trials of a scenario with a large space.
+/// Number of trials in a large space.
 pub(super) const TRIALS: usize = 40;
-/// Asks answered by `Propose` or `Done` that are enough to use up the small spaces.
+/// Maximum number of asks, enough to use up the small spaces.
 const ASKS: u64 = 2_000;
 
-/// A study in small.
+/// A small study.
 pub(super) struct Scenario {
     name: &'static str,
     space: Arc<dyn SearchSpace>,
     /// Names of the objectives.
     objectives: Vec<String>,
     constraints: Vec<Constraint>,
-    /// Every so many of the genotypes fail.
+    /// One of this many genotypes fails.
     fails: Option<u64>,
     in_flight: usize,
-    /// Whether answers come in another order than proposals, as they do where fidelities differ.
+    /// Whether answers come in another order than proposals, as with different fidelities.
     overtaking: bool,
-    /// What the measurements are.
+    /// The measurements.
     outcomes: Outcomes,
 }
 
-/// Measurements of a scenario.
+/// The measurements of a scenario.
 #[derive(Clone, Copy, PartialEq)]
 enum Outcomes {
-    /// An error that falls towards one genotype, in steps.
+    /// The error falls in steps towards one genotype.
     Slope,
-    /// The same for all, so that nothing can be learned.
+    /// All are equal, so nothing can be learned.
     Equal,
-    /// Of sizes from the smallest to the largest that are numbers.
+    /// The smallest and largest finite numbers.
     Extreme,
 }
 
@@ -65,7 +65,7 @@ fn mlp(settings: &Value) -> Arc<dyn SearchSpace> {
     Arc::new(space.expect("the settings describe a space"))
 }
 
-/// A large space in which no trial fails, asked one after the other.
+/// A large space without failures, with one proposal at a time.
 pub(super) fn large() -> Scenario {
     Scenario {
         name: "30 decisions, one at a time",
@@ -142,8 +142,8 @@ impl Scenario {
         then(&Domain::new(self.space.as_ref(), &costs, &self.constraints, &self.objectives))
     }
 
-    /// Runs a strategy: it is asked while fewer than `in_flight` proposals are out, and told the oldest one otherwise, or, where
-    /// answers overtake each other, any.
+    /// Runs a strategy. It is asked while fewer than `in_flight` proposals are out. Otherwise it is told the
+    /// oldest one, or a random one if answers overtake each other.
     pub(super) fn run(&self, domain: &Domain<'_>, mut strategy: Box<dyn Strategy>) -> Run {
         let mut run = Run { proposals: Vec::new(), done: false, waited_for_nothing: false };
         let mut running: VecDeque<(u64, Proposal)> = VecDeque::new();
@@ -183,7 +183,7 @@ impl Scenario {
 }
 
 impl Outcomes {
-    /// An error, and a measurement of no meaning.
+    /// An error, and a second metric without meaning.
     fn metrics(self, genotype: &Genotype) -> BTreeMap<String, f64> {
         let distance: f64 = genotype.genes().iter().map(|gene| (f64::from(*gene) - 3.0).abs()).sum();
         let wobble = (seed::derive(0, "wobble", &[genotype.genes()]) % 10) as f64;

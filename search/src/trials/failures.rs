@@ -1,4 +1,4 @@
-//! Trials that failed, by what went wrong.
+//! Failed trials, grouped by what went wrong.
 
 use std::collections::BTreeMap;
 
@@ -6,33 +6,33 @@ use serde::{Deserialize, Serialize};
 
 use super::trial::{FailureKind, Outcome, Trial, TrialId};
 
-/// Trials of a group that are named.
+/// Number of trials that a group names.
 const EXAMPLES: usize = 5;
-/// What stands in a reason in place of numbers that differ from trial to trial.
+/// Replaces numbers that differ from trial to trial.
 const VARIES: &str = "…";
 
-/// Trials that failed in the same way: for reasons that differ in numbers only.
+/// Trials that failed for the same reason, numbers in the reason aside.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct FailureGroup {
-    /// Which way.
+    /// The kind of failure.
     pub kind: FailureKind,
-    /// What happened; numbers that are not the same in all of them are left out.
+    /// What happened. Numbers that differ between the trials are replaced by `…`.
     pub reason: String,
-    /// Trials.
+    /// Number of trials.
     pub count: u64,
-    /// The first few of them.
+    /// The first few trials.
     pub trials: Vec<TrialId>,
 }
 
 impl FailureGroup {
-    /// The groups of what failed among these trials, the largest first.
+    /// Groups the failed ones among these trials, the largest group first.
     #[must_use]
     pub fn of<'a>(trials: impl IntoIterator<Item = &'a Trial>) -> Vec<Self> {
         let outcomes = trials.into_iter().map(|trial| (trial.id, &trial.outcome));
         Self::of_outcomes(outcomes)
     }
 
-    /// The same of outcomes with a number each.
+    /// The same for outcomes with the numbers of their trials.
     #[must_use]
     pub fn of_outcomes<'a>(outcomes: impl IntoIterator<Item = (TrialId, &'a Outcome)>) -> Vec<Self> {
         let mut groups: BTreeMap<(FailureKind, Vec<&str>), Alike<'_>> = BTreeMap::new();
@@ -64,13 +64,13 @@ impl FailureGroup {
 
 /// Failures whose reasons have the same words.
 struct Alike<'a> {
-    /// The numbers between the words, where they are the same in all of them.
+    /// The numbers between the words; `None` where they differ.
     numbers: Vec<Option<&'a str>>,
     trials: Vec<TrialId>,
 }
 
-/// The words of a reason and the numbers between them: one number fewer than words, the first and last of
-/// which may be empty.
+/// Splits a reason at its numbers. There is one number fewer than words; the first and the last word may be
+/// empty.
 fn split(reason: &str) -> (Vec<&str>, Vec<&str>) {
     let (mut words, mut numbers) = (Vec::new(), Vec::new());
     let (mut word, mut at) = (0, 0);
@@ -89,8 +89,8 @@ fn split(reason: &str) -> (Vec<&str>, Vec<&str>) {
     (words, numbers)
 }
 
-/// Bytes of the number that begins here, 0 where none does: digits with sign, point and exponent, or `NaN`
-/// and `inf` as words of their own.
+/// Length in bytes of the number that begins at `at`, or 0: digits with sign, point and exponent, or one of
+/// the words `NaN`, `inf`, `infinity`.
 fn number(text: &str, at: usize) -> usize {
     let bytes = text.as_bytes();
     let in_word = at > 0 && (bytes[at - 1].is_ascii_alphanumeric() || bytes[at - 1] == b'_');
@@ -137,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn reasons_that_differ_in_numbers_only_are_one() {
+    fn reasons_that_differ_in_numbers_only_form_one_group() {
         let reasons = [
             "the loss was NaN in epoch 1",
             "the loss was 1.5e+12 in epoch 1",
@@ -157,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn kinds_are_told_apart_and_few_trials_named() {
+    fn groups_differ_by_kind_and_name_at_most_five_trials() {
         let failed = |kind| Outcome::Failed { kind, reason: "it is 7".to_owned() };
         let mut outcomes = vec![failed(FailureKind::Diverged); 9];
         outcomes.push(failed(FailureKind::Panicked));

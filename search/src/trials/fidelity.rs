@@ -1,11 +1,11 @@
-//! Effort of an evaluation, and which efforts an evaluator answers.
+//! Effort of an evaluation, and which efforts an evaluator supports.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 use thiserror::Error;
 
-/// Effort of an evaluation. The Pareto front holds the highest fidelity of a study only.
+/// Effort of an evaluation. The Pareto front of a study holds its highest fidelity only.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Fidelity {
@@ -29,8 +29,8 @@ impl fmt::Display for Fidelity {
 }
 
 impl Fidelity {
-    /// What is said of a value that was measured with less than full effort: `after 3 of 20 epochs`, or
-    /// `after 3 epochs` where the whole schedule is not known (0). `None` for full effort.
+    /// Words that qualify a value measured with less than full effort: `after 3 of 20 epochs`, or `after 3
+    /// epochs` where `full_epochs` is 0 because the schedule is not known. `None` for full effort.
     #[must_use]
     pub fn qualifier(self, full_epochs: u32) -> Option<String> {
         match self {
@@ -66,8 +66,8 @@ impl Fidelity {
     }
 }
 
-/// The fidelities that an evaluator answers. Two that it answers differ in effort: the epochs of a shorter
-/// training are fewer than those of the whole schedule, which is [`Fidelity::Full`] alone.
+/// The fidelities that an evaluator answers. No two of them are the same effort: a shorter training has fewer
+/// epochs than the whole schedule, and the whole schedule is [`Fidelity::Full`] only.
 ///
 /// # Example
 /// ```
@@ -89,19 +89,20 @@ pub struct Fidelities {
 }
 
 impl Fidelities {
-    /// [`Fidelity::Full`] alone, which trains nothing: a table, a formula, shared weights.
+    /// [`Fidelity::Full`] only, without training: a table, a formula, shared weights.
     #[must_use]
     pub const fn full_only() -> Self {
         Self { proxy: false, shorter: false, full_epochs: 0 }
     }
 
-    /// A schedule of this many epochs, and every shorter training, which is its beginning.
+    /// A schedule of this many epochs, and every shorter training. A shorter training is the beginning of the
+    /// schedule.
     #[must_use]
     pub const fn of_schedule(epochs: u32) -> Self {
         Self { proxy: false, shorter: true, full_epochs: epochs }
     }
 
-    /// Besides these, [`Fidelity::Proxy`].
+    /// The same with [`Fidelity::Proxy`].
     #[must_use]
     pub const fn with_proxy(self) -> Self {
         Self { proxy: true, ..self }
@@ -127,7 +128,7 @@ impl Fidelities {
         }
     }
 
-    /// What evaluators call before they judge.
+    /// Evaluators call this before they evaluate.
     ///
     /// # Errors
     /// [`UnansweredFidelity`] for one that is not answered.
@@ -169,7 +170,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn equal_effort_is_one_fidelity() {
+    fn epochs_of_the_whole_schedule_are_not_a_fidelity_of_their_own() {
         let nine = Fidelities::of_schedule(9);
         let answered = |epochs| nine.answers(Fidelity::Epochs(epochs));
         assert_eq!([0, 1, 8, 9, 10].map(answered), [false, true, true, false, false]);
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn less_than_full_effort_is_said() {
+    fn qualifier_names_epochs_or_proxy_and_is_none_for_full() {
         let said = |fidelity: Fidelity, full| fidelity.qualifier(full).unwrap_or_default();
         assert_eq!(said(Fidelity::Epochs(1), 20), "after 1 of 20 epochs");
         assert_eq!(said(Fidelity::Epochs(1), 0), "after 1 epoch");
@@ -188,7 +189,7 @@ mod tests {
     }
 
     #[test]
-    fn a_fidelity_beyond_the_statement_is_an_error_with_both() {
+    fn check_of_an_unanswered_fidelity_names_it_and_the_answered_ones() {
         let error = Fidelities::of_schedule(20).with_proxy().check(Fidelity::Epochs(30)).unwrap_err();
         assert_eq!(
             error.to_string(),

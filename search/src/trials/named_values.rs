@@ -1,4 +1,5 @@
-//! Numbers by name, small enough to keep hundreds of thousands: trials with the same names share them.
+//! Numbers by name. Trials with the same names share one list of them, so that hundreds of thousands of
+//! trials fit into memory.
 
 use std::collections::BTreeMap;
 use std::fmt;
@@ -66,7 +67,7 @@ impl NamedValues {
         self.values.iter()
     }
 
-    /// Makes equal names of this and of what was last given one list.
+    /// Replaces the list of names by `last` where both are equal; otherwise `last` becomes this list.
     pub(crate) fn share_names(&mut self, last: &mut Arc<[String]>) {
         if self.names == *last {
             self.names = Arc::clone(last);
@@ -137,7 +138,7 @@ impl<'de> Deserialize<'de> for NamedValues {
     }
 }
 
-/// Reads a map, which is in the order of the names where it was written here.
+/// Reads a map. Maps that Kiln wrote are sorted, and need no sorting.
 struct Pairs;
 
 impl<'de> Visitor<'de> for Pairs {
@@ -166,7 +167,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn values_are_those_of_a_map() {
+    fn named_values_serialize_and_iterate_like_a_sorted_map() {
         let map: BTreeMap<String, f64> =
             [("b", 2.0), ("a", 1.0), ("c", -0.0)].map(|(name, value)| (name.to_owned(), value)).into();
         let values = NamedValues::from(map.clone());
@@ -179,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_names_are_shared() {
+    fn share_names_of_equal_lists_keeps_one_list() {
         let mut last = Arc::default();
         let mut values = [1.0, 2.0].map(|value| NamedValues::from([("a".to_owned(), value)]));
         for values in &mut values {

@@ -1,4 +1,4 @@
-//! Values of a trial's objectives: they follow from what was measured, and from costs.
+//! Values of a trial's objectives, which follow from its metrics and costs.
 
 use super::fidelity::Fidelity;
 use super::trial::{Costs, Objectives, Outcome, TrialId};
@@ -14,8 +14,8 @@ pub(crate) struct UnknownObjective {
     pub(crate) known: Vec<String>,
 }
 
-/// Values of the objectives: what was measured, or else a cost. A failed trial has none. A proxy that
-/// measures one thing alone stands in for every objective that only training can measure.
+/// Values of the objectives: for each the metric of that name, or else the cost. A failed trial has no
+/// values. A proxy evaluation with a single metric uses that metric for every objective that is neither.
 pub(crate) fn objectives(
     trial: TrialId,
     names: &[String],
@@ -39,8 +39,8 @@ pub(crate) fn objectives(
     names.iter().map(value).collect::<Result<_, _>>().map(Objectives)
 }
 
-/// Whether these can be the values of some objectives: each is a metric or a cost, and a failed trial has
-/// none.
+/// Whether these can be objective values when the names are not known: each equals a metric or a cost, and a
+/// failed trial has none.
 pub(crate) fn are_possible(objectives: &Objectives, outcome: &Outcome, costs: &Costs) -> bool {
     let Some(measurement) = outcome.measurement() else { return objectives.0.is_empty() };
     let known = || measurement.metrics().values().chain(costs.0.values());
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn a_proxy_stands_in_for_what_only_training_measures() {
+    fn proxy_with_one_metric_stands_in_for_unmeasured_objectives() {
         assert_eq!(values(Fidelity::Proxy, &[("negative_naswot", -3.0)]).unwrap(), [-3.0, 7.0]);
         assert_eq!(values(Fidelity::Full, &[("error_percent", 2.0), ("loss", 9.0)]).unwrap(), [2.0, 7.0]);
         assert!(values(Fidelity::Full, &[("negative_naswot", -3.0)]).is_err(), "only at its own fidelity");
@@ -72,7 +72,7 @@ mod tests {
     }
 
     #[test]
-    fn values_without_names_are_metrics_or_costs() {
+    fn values_that_are_no_metric_or_cost_are_impossible() {
         let costs = Costs([("macs".to_owned(), 7.0)].into());
         let measured = Outcome::from_metrics([("error_percent".to_owned(), 2.0)].into());
         let failed = Outcome::from_metrics([("error_percent".to_owned(), f64::NAN)].into());

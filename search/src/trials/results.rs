@@ -1,22 +1,22 @@
-//! Which results the present build gives: the version that fingerprints name.
+//! The version of the results that this build gives. Fingerprints contain it.
 
-/// Version of the bits of all results: of trainings, of what networks measure, of proposals.
+/// Version of all results bit by bit: trainings, measurements, proposals.
 ///
-/// It is raised when, and only when, the same config, seed, data and class of device give other bits than
-/// before. It is not the version of the package. A study whose trials were judged under another version is
-/// not continued. Builds before version 1 named the package's version instead, and count as version 0.
+/// Raise it when, and only when, the same config, seed, data and class of device give other bits than before.
+/// It is not the version of the package. A study whose trials were evaluated under another version cannot be
+/// resumed. Builds before version 1 wrote the package's version instead, and count as version 0.
 pub const RESULTS_VERSION: u32 = 1;
 
-/// How a fingerprint names the version.
+/// What precedes the version in a fingerprint.
 const PART: &str = "results-";
 
-/// The part of a fingerprint that names the version of the results: `results-1`.
+/// The part of a fingerprint with the version of the results: `results-1`.
 #[must_use]
 pub fn results_part() -> String {
     format!("{PART}{RESULTS_VERSION}")
 }
 
-/// The version that a fingerprint names, if it names one.
+/// The version in a fingerprint, if it has one.
 pub(crate) fn version_in(fingerprint: &str) -> Option<u32> {
     fingerprint.split('/').find_map(|part| part.strip_prefix(PART)?.parse().ok())
 }

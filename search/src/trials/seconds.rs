@@ -1,4 +1,4 @@
-//! Times in seconds that are known to be times: finite, not negative, and short enough to add up.
+//! A time in seconds that is known to be valid: finite, not negative, and small enough to add up.
 
 use std::fmt;
 use std::iter::Sum;
@@ -8,8 +8,8 @@ use serde::{Deserialize, Serialize};
 
 /// A time in seconds: finite, at least 0, at most [`Seconds::MAX`].
 ///
-/// Every time that a file can hold is read as this type, so that no sum, no text and no [`Duration`] of it
-/// can fail. Sums stop at [`Seconds::MAX`].
+/// Every time in a file is read as this type. So no sum, no text and no [`Duration`] of it can fail. Sums
+/// saturate at [`Seconds::MAX`].
 ///
 /// # Example
 /// ```
@@ -23,7 +23,7 @@ use serde::{Deserialize, Serialize};
 #[serde(try_from = "f64", into = "f64")]
 pub struct Seconds(f64);
 
-/// A number that is no time.
+/// A number that is not a valid time.
 #[derive(Clone, Copy, Debug, PartialEq, thiserror::Error)]
 #[error("{0:?} seconds, expected 0 to {max:?}", max = Seconds::MAX.get())]
 pub struct NotSeconds(pub f64);
@@ -31,7 +31,7 @@ pub struct NotSeconds(pub f64);
 impl Seconds {
     /// No time.
     pub const ZERO: Self = Self(0.0);
-    /// The longest time, about 3,000 years. No clock shows more, and sums stay exact to a millisecond.
+    /// The longest time, about 3,000 years. No clock exceeds it, and sums stay exact to a millisecond.
     pub const MAX: Self = Self(1e11);
 
     /// The time of this many seconds.
@@ -39,7 +39,7 @@ impl Seconds {
     /// # Errors
     /// [`NotSeconds`] for a number that is negative, not finite, or above [`Seconds::MAX`].
     pub fn new(seconds: f64) -> Result<Self, NotSeconds> {
-        // Zero may carry a sign, which a text would show.
+        // `abs` removes the sign of negative zero, which would show in text.
         if (0.0..=Self::MAX.0).contains(&seconds) {
             Ok(Self(seconds.abs()))
         } else {
@@ -47,7 +47,7 @@ impl Seconds {
         }
     }
 
-    /// The nearest time to this many seconds; [`Seconds::ZERO`] for what is no number.
+    /// The valid time nearest to this many seconds; [`Seconds::ZERO`] for NaN.
     #[must_use]
     pub fn saturating(seconds: f64) -> Self {
         if seconds.is_nan() { Self::ZERO } else { Self(seconds.clamp(0.0, Self::MAX.0).abs()) }
@@ -59,7 +59,7 @@ impl Seconds {
         self.0
     }
 
-    /// The same time for the standard library.
+    /// The same time as a [`Duration`].
     #[must_use]
     #[allow(
         clippy::disallowed_methods,
@@ -69,13 +69,13 @@ impl Seconds {
         Duration::from_secs_f64(self.0)
     }
 
-    /// Both times together, at most [`Seconds::MAX`].
+    /// The sum, at most [`Seconds::MAX`].
     #[must_use]
     pub fn saturating_add(self, more: Self) -> Self {
         Self::saturating(self.0 + more.0)
     }
 
-    /// The time from an earlier one to this one; none where the other is later.
+    /// The time that passed since `earlier`; zero where `earlier` is later.
     #[must_use]
     pub fn since(self, earlier: Self) -> Self {
         Self::saturating(self.0 - earlier.0)
@@ -138,11 +138,11 @@ mod tests {
     use super::*;
 
     #[test]
-    fn only_times_are_times() {
+    fn seconds_outside_the_range_are_refused_and_saturate() {
         for seconds in [-1e-300, -1e19, 1.1e11, 1e300, f64::NAN, f64::INFINITY, f64::NEG_INFINITY] {
             assert!(Seconds::new(seconds).is_err(), "{seconds}");
             assert!(serde_json::from_str::<Seconds>(&format!("{seconds}")).is_err(), "{seconds}");
-            // Whatever it was, a time comes out that has a duration.
+            // Saturating always gives a time with a duration.
             let nearest = Seconds::saturating(seconds);
             assert!(Seconds::new(nearest.get()).is_ok() && nearest.duration() <= Seconds::MAX.duration());
         }
@@ -156,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn sums_and_differences_stay_times() {
+    fn sums_and_differences_stay_in_range() {
         let all: Seconds = [Seconds::MAX; 3].into_iter().sum();
         assert_eq!(all, Seconds::MAX);
         assert_eq!(Seconds::ZERO.since(Seconds::MAX), Seconds::ZERO);

@@ -1,10 +1,10 @@
-//! Every seed of a study, derived from the study's one seed. There is no other source of randomness.
+//! Every seed of a study is derived from the study's one seed. There is no other source of randomness.
 
 use kiln_space::Genotype;
 use rand::SeedableRng;
 use rand_pcg::Pcg64;
 
-/// A seed for one purpose: a function of the study's seed, a label that names the purpose, and what it depends on.
+/// A seed for one purpose. It depends on the study's seed, a label that names the purpose, and `parts`.
 #[must_use]
 pub fn derive(seed: u64, label: &str, parts: &[&[u8]]) -> u64 {
     let hash = hash(seed, label, parts);
@@ -17,14 +17,14 @@ pub fn generator(seed: u64, label: &str, parts: &[&[u8]]) -> Pcg64 {
     Pcg64::from_seed(hash(seed, label, parts))
 }
 
-/// The generator that goes with ask number `ask` of a study.
+/// The generator for ask number `ask` of a study.
 #[must_use]
 pub fn ask_generator(seed: u64, ask: u64) -> Pcg64 {
     generator(seed, "ask", &[&ask.to_le_bytes()])
 }
 
-/// The seed of everything random in the evaluations of one architecture. It is the same at every fidelity, so that a short
-/// training is the beginning of the long one.
+/// The seed of everything random in the evaluations of one genotype. It is the same at every fidelity, so
+/// that a short training is the beginning of a long one.
 #[must_use]
 pub fn trial_seed(seed: u64, genotype: &Genotype) -> u64 {
     derive(seed, "trial", &[genotype.genes()])
@@ -33,7 +33,7 @@ pub fn trial_seed(seed: u64, genotype: &Genotype) -> u64 {
 fn hash(seed: u64, label: &str, parts: &[&[u8]]) -> [u8; 32] {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());
-    // Lengths keep `ab`, `c` apart from `a`, `bc`.
+    // The lengths distinguish `ab`, `c` from `a`, `bc`.
     for part in std::iter::once(label.as_bytes()).chain(parts.iter().copied()) {
         hasher.update(&(part.len() as u64).to_le_bytes());
         hasher.update(part);
@@ -48,7 +48,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn every_input_matters() {
+    fn seeds_differ_for_different_inputs() {
         let genes = |genes: &[u8]| Genotype::new(genes);
         let seeds = [
             derive(1, "a", &[]),
@@ -65,7 +65,7 @@ mod tests {
 
     #[test]
     fn seeds_do_not_change_between_versions() {
-        // As first published: studies on disk go on only while this holds.
+        // Studies on disk can be resumed only while these values hold.
         assert_eq!(derive(1, "a", &[b"b"]), 253_826_723_582_648_840);
         assert_ne!(ask_generator(1, 0), ask_generator(1, 1));
     }

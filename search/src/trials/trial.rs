@@ -9,10 +9,10 @@ use serde::{Deserialize, Serialize};
 use super::fidelity::Fidelity;
 use super::named_values::NamedValues;
 
-/// Number of a trial in its study, in the order of asking, from 0.
+/// Number of a trial in its study: trials are numbered in the order of asking, from 0.
 pub type TrialId = u64;
 
-/// Where a proposal comes from; for screens and reports, never for decisions of the loop.
+/// Where a proposal comes from. Screens and reports show it; the study decides nothing by it.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Origin {
@@ -33,11 +33,11 @@ impl Origin {
     }
 }
 
-/// A genotype to be judged, and with what effort.
+/// A genotype to evaluate, and the effort to spend on it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Proposal {
-    /// What to judge; feasible, and canonical in its space.
+    /// What to evaluate: feasible, and canonical in its space.
     pub genotype: Genotype,
     /// Effort.
     pub fidelity: Fidelity,
@@ -46,7 +46,7 @@ pub struct Proposal {
     pub origin: Origin,
 }
 
-/// Accuracy-like metrics of one evaluation: finite, minimized, with their unit in the name (`error_percent`).
+/// Metrics of one evaluation: finite, minimized, with their unit in the name (`error_percent`).
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(try_from = "NamedValues", into = "NamedValues")]
 pub struct Measurement(NamedValues);
@@ -99,27 +99,27 @@ impl From<Measurement> for NamedValues {
     }
 }
 
-/// Why an architecture could not be judged.
+/// Why an architecture could not be evaluated.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum FailureKind {
     /// It cannot be built.
     Invalid,
-    /// Its training gave numbers that are not finite, or a loss that exploded.
+    /// Its training gave numbers that are not finite, or the loss exploded.
     Diverged,
     /// The evaluation panicked.
     Panicked,
 }
 
-/// The answer to a proposal. Failures are answers too.
+/// The answer to a proposal. A failure is an answer too.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Outcome {
-    /// Judged.
+    /// It was evaluated.
     Measured(Measurement),
-    /// Could not be judged.
+    /// It could not be evaluated.
     Failed {
-        /// Which way.
+        /// The kind of failure.
         kind: FailureKind,
         /// What happened, for people.
         reason: String,
@@ -151,8 +151,9 @@ impl Outcome {
     }
 }
 
-/// Costs computed from the architecture by the study's cost models, by name with unit: `latency_us`, `energy_uj`,
-/// `peak_memory_bytes`, `model_bytes` (each followed by `@device` when the study names several devices), `parameters`, `macs`.
+/// Costs that the study's cost models compute from the architecture, by name with unit: `latency_us`,
+/// `energy_uj`, `peak_memory_bytes`, `model_bytes`, `parameters`, `macs`. With several devices, all but the
+/// last two end in `@device`.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Costs(pub NamedValues);
@@ -181,7 +182,7 @@ pub struct Trial {
 }
 
 impl Trial {
-    /// Shares the names of its metrics and costs with those of trials before.
+    /// Shares the lists of its metric and cost names with earlier trials, to save memory.
     pub(crate) fn share_names(&mut self, [metrics, costs]: &mut [Arc<[String]>; 2]) {
         if let Outcome::Measured(measured) = &mut self.outcome {
             measured.0.share_names(metrics);

@@ -1,4 +1,5 @@
-//! A study that has judged its whole space answers others: a run on its answers takes the way of the study itself.
+//! A study that has evaluated its whole space as a problem: a run on its answers takes the same trajectory as
+//! the study.
 
 use std::sync::Arc;
 
@@ -9,7 +10,7 @@ use kiln_space::{Genotype, Settings};
 
 use crate::parts::{Analytic, Layers, Seen, folder, record, run, study};
 
-/// Trials of a study with this strategy.
+/// The trials of a study with this strategy.
 fn trials(strategy: &str, count: u64) -> Vec<Trial> {
     let (_folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
@@ -33,7 +34,7 @@ fn problem(trials: &[Trial]) -> Problem {
     studied.problem().unwrap()
 }
 
-/// After which trials the volume grew, and the share of the whole that was missing then.
+/// The trials after which the volume grew, with the missing share of the whole volume.
 fn improvements(trials: &[Trial], goal: &Goal) -> Vec<(f64, f64)> {
     let Goal::Hypervolume { reference, optimum } = goal else { panic!("several objectives") };
     let points: Vec<&[f64]> = trials.iter().map(|trial| trial.objectives.0.as_slice()).collect();
@@ -43,9 +44,9 @@ fn improvements(trials: &[Trial], goal: &Goal) -> Vec<(f64, f64)> {
 }
 
 #[test]
-fn a_run_on_the_answers_of_a_study_finds_what_the_study_would() {
+fn run_on_the_answers_of_a_study_finds_what_the_study_found() {
     let problem = problem(&trials("random", 256));
-    // The limit of 45 parameters is where the volume ends.
+    // The volume ends at the limit of 45 parameters.
     let Goal::Hypervolume { reference, .. } = &problem.goal else { panic!("several objectives") };
     assert!((reference[1] - 45.0).abs() < 1e-12, "{reference:?}");
     let registry = StrategyRegistry::builtin();
@@ -63,7 +64,7 @@ fn a_run_on_the_answers_of_a_study_finds_what_the_study_would() {
 }
 
 #[test]
-fn what_the_study_has_not_judged_is_named() {
+fn genotype_without_a_trial_is_named() {
     let problem = problem(&trials("random", 10));
     let found = problem.oracle.answer(&Genotype::new([3, 3, 3, 3]), Fidelity::Full);
     assert!(matches!(found, Err(BenchError::MissingTrial { .. })), "{found:?}");

@@ -1,4 +1,4 @@
-//! A journal and a store that say different things, and journals that lost lines.
+//! A journal and a store that contradict each other, and journals that lost lines.
 
 use std::fs;
 use std::sync::Arc;
@@ -9,21 +9,21 @@ use kiln_search::{
 
 use crate::parts::{Analytic, Seen, facts, folder, run, study};
 
-/// A study that ran to its end, in its folder.
+/// A completed study in its folder.
 fn ended() -> (tempfile::TempDir, RunPaths) {
     let (folder, paths) = folder();
     run(study(&Arc::new(Analytic::new()), &Seen::default()), &paths).unwrap();
     (folder, paths)
 }
 
-/// Runs it again: what it warns of, or why it stops, and the number of evaluations.
+/// Runs it again. Returns its warnings or its error, and the number of evaluations.
 fn again(paths: &RunPaths) -> (Result<Vec<String>, StudyError>, usize) {
     let (evaluator, seen) = (Arc::new(Analytic::new()), Seen::default());
     let ended = run(study(&evaluator, &seen), paths).map(|_| seen.warnings());
     (ended, evaluator.count())
 }
 
-/// Takes the checks off, as an earlier version wrote the lines.
+/// Removes the checks, as an earlier version wrote the lines.
 fn uncheck(paths: &RunPaths) {
     let line = |line: &str| {
         let mut entry: JournalEntry = serde_json::from_str(line).unwrap();
@@ -91,7 +91,7 @@ fn store_that_contradicts_an_unchecked_line_stops_the_study_and_neither_changes(
 }
 
 #[test]
-fn whole_lines_missing_at_the_end_are_noticed_by_what_the_store_holds() {
+fn lines_missing_at_the_end_are_noticed_by_the_store() {
     let (_folder, paths) = ended();
     let expected = facts(&paths);
     let journal = fs::read_to_string(paths.journal()).unwrap();
@@ -107,10 +107,10 @@ fn whole_lines_missing_at_the_end_are_noticed_by_what_the_store_holds() {
 }
 
 #[test]
-fn two_answers_of_a_journal_to_one_question_stop_the_study() {
+fn two_answers_to_one_question_in_a_journal_stop_the_study() {
     let (_folder, paths) = ended();
     uncheck(&paths);
-    // Trial 40 as trial 5, but for its answer.
+    // Trial 40 repeats trial 5 with another answer.
     let journal = fs::read_to_string(paths.journal()).unwrap();
     let line = journal.lines().find(|line| line.contains("\"trial\":{\"id\":5,")).unwrap();
     let mut entry: JournalEntry = serde_json::from_str(line).unwrap();

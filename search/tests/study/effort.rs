@@ -1,4 +1,4 @@
-//! Fidelities: what is asked for is what is answered, counted, and reached.
+//! Fidelities: stated, asked for, counted and reached.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -26,7 +26,7 @@ fn over(answered: Fidelities, strategy: &str, settings: &str, trials: u64) -> (S
 const RUNGS: [&str; 4] = ["asha", "bohb", "hyperband", "successive_halving"];
 
 #[test]
-fn a_strategy_that_asks_for_what_is_not_answered_is_refused_before_the_run_folder() {
+fn strategy_with_unanswered_fidelities_is_refused_before_the_run_folder() {
     for name in RUNGS {
         let (study, ..) = over(Fidelities::full_only().with_proxy(), name, "{}", 100);
         let error = study.check().unwrap_err();
@@ -49,7 +49,7 @@ fn a_strategy_that_asks_for_what_is_not_answered_is_refused_before_the_run_folde
 }
 
 #[test]
-fn a_fidelity_that_nobody_stated_stops_the_study_and_is_not_clamped() {
+fn unstated_fidelity_stops_the_study() {
     let (mut study, evaluator, _) = over(Fidelities::of_schedule(20), "random", "{}", 100);
     study.strategy = Box::new(Listed(vec![propose([0; 4], Fidelity::Epochs(20))]));
     let (_folder, paths) = folder();
@@ -59,7 +59,7 @@ fn a_fidelity_that_nobody_stated_stops_the_study_and_is_not_clamped() {
 }
 
 #[test]
-fn a_rung_of_the_whole_schedule_is_the_highest_rung() {
+fn rung_of_the_whole_schedule_is_the_highest_rung() {
     for name in RUNGS {
         let (study, evaluator, _) = over(Fidelities::of_schedule(9), name, r#"{ "epochs": [3, 9] }"#, 40);
         let (_folder, paths) = folder();
@@ -73,7 +73,7 @@ fn a_rung_of_the_whole_schedule_is_the_highest_rung() {
     }
 }
 
-/// The smallest budget in trials that is not refused.
+/// The smallest budget of trials that is accepted.
 fn least(name: &str, answered: Fidelities, in_flight: usize) -> u64 {
     let refusal = |trials| {
         let (mut study, ..) = over(answered, name, "{}", trials);
@@ -90,7 +90,7 @@ fn least(name: &str, answered: Fidelities, in_flight: usize) -> u64 {
 }
 
 #[test]
-fn the_smallest_budget_that_is_accepted_judges_one_network_fully_with_its_last_trial() {
+fn smallest_accepted_budget_evaluates_one_network_fully_with_its_last_trial() {
     for name in RUNGS {
         for in_flight in [1, 3, 8] {
             let answered = Fidelities::of_schedule(20);
@@ -112,13 +112,13 @@ fn the_smallest_budget_that_is_accepted_judges_one_network_fully_with_its_last_t
             assert_eq!(summary.front.len(), 1);
         }
     }
-    // Nine after one epoch, three after three, one fully.
+    // Nine networks after one epoch, three after three epochs, one with full effort.
     assert_eq!(least("successive_halving", Fidelities::of_schedule(20), 8), 13);
     assert_eq!(least("asha", Fidelities::of_schedule(20), 1), 13);
 }
 
 #[test]
-fn a_budget_in_epochs_counts_what_is_spent_whatever_the_workers() {
+fn budget_of_epochs_ends_at_the_same_trial_for_any_number_of_workers() {
     let attempt = |workers, stop_after, paths: &_| {
         let (mut study, _, mut seen) = over(Fidelities::of_schedule(20), "asha", "{}", 1_000);
         (study.settings.epochs, study.settings.workers) = (Some(200), workers);
@@ -150,7 +150,7 @@ fn a_budget_in_epochs_counts_what_is_spent_whatever_the_workers() {
 }
 
 #[test]
-fn a_budget_in_epochs_needs_an_evaluator_that_trains_and_enough_for_one_network() {
+fn budget_of_epochs_without_training_or_for_no_network_is_refused() {
     let (mut study, ..) = over(Fidelities::full_only(), "random", "{}", 10);
     study.settings.epochs = Some(10);
     let error = study.check().unwrap_err().to_string();
@@ -158,7 +158,7 @@ fn a_budget_in_epochs_needs_an_evaluator_that_trains_and_enough_for_one_network(
     let (mut study, ..) = over(Fidelities::of_schedule(20), "successive_halving", "{}", 100);
     study.settings.epochs = Some(37);
     let error = study.check().unwrap_err();
-    // 9 of one epoch, 3 of three, one of twenty.
+    // 9 trainings of one epoch, 3 of three, one of twenty.
     assert!(matches!(error, StudyError::Budget { key: "epochs", found: 37, needed: 38, .. }), "{error}");
     study_with(&mut study, 38).unwrap();
     let (mut study, ..) = over(Fidelities::of_schedule(20), "random", "{}", 100);
@@ -171,7 +171,7 @@ fn study_with(study: &mut Study, epochs: u64) -> Result<(), StudyError> {
 }
 
 #[test]
-fn a_study_without_full_effort_says_so() {
+fn study_without_full_effort_warns() {
     let (mut study, _, seen) = over(Fidelities::of_schedule(20), "random", "{}", 100);
     let list = [([0; 4], 1), ([1; 4], 3), ([0, 1, 0, 0], 3)];
     let proposed = list.map(|(genes, epochs)| propose(genes, Fidelity::Epochs(epochs)));
@@ -190,9 +190,9 @@ fn a_study_without_full_effort_says_so() {
     assert_eq!(record(&paths).full_epochs, 20);
 }
 
-/// A journal of a build that planned a full training as one epoch: the same evaluator, with another plan.
+/// The journal is of a build that planned a full training as one epoch: the same evaluator with another plan.
 #[test]
-fn a_journal_that_was_planned_otherwise_is_refused_with_the_reason() {
+fn journal_with_another_plan_is_refused_with_the_reason() {
     let (_folder, paths) = folder();
     let attempt = |full_epochs, stop_after: Option<usize>| {
         let answered = Fidelities { full_epochs, ..Fidelities::of_schedule(30).with_proxy() };

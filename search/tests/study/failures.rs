@@ -7,7 +7,7 @@ use kiln_search::{Ask, Constraint, EvalError, FailureKind, Fidelity, Outcome, St
 
 use crate::parts::{Analytic, Layers, Listed, Misfortune, Seen, facts, folder, propose, record, run, study};
 
-/// Panics, diverges, or gives up, by the second gene.
+/// Panics, diverges, or gives up, depending on the second gene.
 const MISFORTUNES: Misfortune = |genotype| match genotype.genes()[1] {
     1 => panic!("index out of range"),
     2 => Some(Ok(Outcome::from_metrics([("error_percent".to_owned(), f64::NAN)].into()))),
@@ -25,7 +25,7 @@ fn kinds(paths: &kiln_search::RunPaths) -> Vec<Option<(FailureKind, String)>> {
 }
 
 #[test]
-fn failures_are_recorded_with_their_reason_and_the_search_goes_on() {
+fn failures_are_recorded_with_their_reason_and_the_search_continues() {
     let (_folder, paths) = folder();
     let list = [[0, 0, 0, 0], [0, 1, 0, 0], [0, 2, 0, 0], [3, 0, 0, 0], [1, 0, 0, 0]];
     let evaluator = Arc::new(Analytic { misfortune: MISFORTUNES, ..Analytic::new() });
@@ -63,7 +63,7 @@ fn failures_are_recorded_with_their_reason_and_the_search_goes_on() {
     assert_eq!(kinds(&paths)[2], expected[2]);
 }
 
-/// Has its second proposal depend on how the first one went.
+/// Its second proposal depends on the outcome of the first one.
 struct Learns(Option<bool>);
 
 impl Strategy for Learns {
@@ -84,7 +84,7 @@ impl Strategy for Learns {
 }
 
 #[test]
-fn a_retried_trial_may_change_what_comes_after_it() {
+fn retried_trial_may_change_later_proposals() {
     let (_folder, paths) = folder();
     let attempt = |evaluator: &Arc<Analytic>, retry_failed| {
         let mut study = study(evaluator, &Seen::default());
@@ -128,7 +128,7 @@ fn panics_in_a_row_stop_the_study_and_lose_nothing() {
 }
 
 #[test]
-fn a_broken_environment_stops_the_study_and_keeps_finished_trials() {
+fn broken_environment_stops_the_study_and_keeps_finished_trials() {
     static BROKEN: AtomicBool = AtomicBool::new(true);
     let misfortune: Misfortune = |genotype| {
         let lost = EvalError::Device { device: "gpu".to_owned(), problem: "was lost".to_owned() };
@@ -154,13 +154,13 @@ fn a_broken_environment_stops_the_study_and_keeps_finished_trials() {
 }
 
 #[test]
-fn constraints_that_nothing_meets_are_reported_with_the_smallest_values_seen() {
+fn constraints_without_feasible_networks_are_reported_with_the_smallest_values_seen() {
     let (_folder, paths) = folder();
     let evaluator = Arc::new(Analytic::new());
     let mut study = study(&evaluator, &Seen::default());
     study.constraints = vec![Constraint::new("parameters", 10.0), Constraint::new("macs", 1e6)];
     let error = run(study, &paths).unwrap_err();
-    // 4 + 1 weights, then three times 1 + 1: the smallest network has 11 parameters.
+    // 4 + 1 parameters, then three times 1 + 1: the smallest network has 11.
     let message = error.to_string();
     assert!(message.starts_with("no architecture meets the constraints: 100.0 % of "), "{message}");
     assert!(message.contains("the smallest `parameters` seen is 11, the limit 10"), "{message}");
@@ -168,7 +168,7 @@ fn constraints_that_nothing_meets_are_reported_with_the_smallest_values_seen() {
 }
 
 #[test]
-fn constraints_that_little_meets_are_met() {
+fn constraints_with_few_feasible_networks_are_met() {
     let (_folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
     study.constraints = vec![Constraint::new("parameters", 11.0)];
@@ -179,7 +179,7 @@ fn constraints_that_little_meets_are_met() {
 }
 
 #[test]
-fn proposals_against_the_laws_are_refused() {
+fn proposals_that_break_a_law_are_refused() {
     for (ask, problem) in [
         (propose([3; 4], Fidelity::Full), "infeasible"),
         (propose([9, 0, 0, 0], Fidelity::Full), "not in the space"),

@@ -1,4 +1,4 @@
-//! The finish stage: each network once, whole or not at all.
+//! The finish stage: each network is finished once, completely or not at all.
 
 use std::fs;
 use std::sync::Arc;
@@ -22,7 +22,7 @@ fn folders(paths: &RunPaths) -> Vec<String> {
 }
 
 #[test]
-fn the_lowest_in_the_first_objective_are_finished_once() {
+fn lowest_networks_in_the_first_objective_are_finished_once() {
     let (_folder, paths) = folder();
     let finisher = Arc::new(Writes::default());
     let summary = run(finishing(&finisher), &paths).unwrap();
@@ -40,7 +40,7 @@ fn the_lowest_in_the_first_objective_are_finished_once() {
 }
 
 #[test]
-fn a_finish_stage_that_broke_off_goes_on() {
+fn interrupted_finish_stage_resumes() {
     let (_folder, whole) = folder();
     run(finishing(&Arc::new(Writes::default())), &whole).unwrap();
     let (_folder, paths) = folder();
@@ -55,7 +55,7 @@ fn a_finish_stage_that_broke_off_goes_on() {
 }
 
 #[test]
-fn a_network_whose_files_are_gone_is_finished_again() {
+fn network_with_missing_files_is_finished_again() {
     let (_folder, paths) = folder();
     let summary = run(finishing(&Arc::new(Writes::default())), &paths).unwrap();
     let gone = summary.finished[1].trial;
@@ -67,7 +67,7 @@ fn a_network_whose_files_are_gone_is_finished_again() {
 }
 
 #[test]
-fn network_whose_file_was_changed_is_finished_again_with_a_warning() {
+fn network_with_a_changed_file_is_finished_again_with_a_warning() {
     let (_folder, paths) = folder();
     let summary = run(finishing(&Arc::new(Writes::default())), &paths).unwrap();
     let changed = summary.finished[1].trial;
@@ -92,7 +92,7 @@ fn network_whose_file_was_changed_is_finished_again_with_a_warning() {
 }
 
 #[test]
-fn a_file_that_was_promised_must_be_there() {
+fn finisher_that_names_a_missing_file_is_an_error() {
     let (_folder, paths) = folder();
     let finisher = Arc::new(Writes { lies: true, ..Writes::default() });
     let error = run(finishing(&finisher), &paths).unwrap_err();
@@ -100,13 +100,13 @@ fn a_file_that_was_promised_must_be_there() {
     assert!(record(&paths).finished.is_empty());
 }
 
-/// Finishes networks of a study that has ended.
+/// Finishes networks of an ended study.
 fn finish(finisher: &Arc<Writes>, paths: &RunPaths, wanted: &Wanted) -> Result<Summary, StudyError> {
     finishing(finisher).finish(&RunFolder::open(paths, "", &[])?, wanted)
 }
 
 #[test]
-fn networks_of_a_study_that_has_ended_are_finished_later_to_the_same_files() {
+fn networks_finished_after_the_study_have_the_same_files() {
     let (_folder, whole) = folder();
     let mut front = run(finishing(&Arc::new(Writes::default())), &whole).unwrap().front;
     front.sort_by(|a, b| a.objectives.0[0].total_cmp(&b.objectives.0[0]).then(a.trial.cmp(&b.trial)));
@@ -115,21 +115,21 @@ fn networks_of_a_study_that_has_ended_are_finished_later_to_the_same_files() {
     let finisher = Arc::new(Writes::default());
     let two = finish(&finisher, &paths, &Wanted::Best(2)).unwrap();
     assert_eq!((two.status, two.finished.len()), (Status::Completed, 2));
-    // The next call takes the next best, and what is there is left as it is.
+    // The next call finishes the next best networks, and keeps those that are there.
     finish(&finisher, &paths, &Wanted::Best(1)).unwrap();
     let best: Vec<_> = front.iter().take(3).map(|entry| entry.trial).collect();
     assert_eq!(*finisher.finished.lock().unwrap(), best);
     finish(&finisher, &paths, &Wanted::Trials(best.clone())).unwrap();
     assert_eq!(*finisher.finished.lock().unwrap(), best, "nothing is finished twice");
     assert_eq!((facts(&paths), folders(&paths)), (facts(&whole), folders(&whole)));
-    // A trial that is not on the front has its network, too.
+    // A trial outside of the front can be finished too.
     let other = (0..40).find(|id| front.iter().all(|entry| entry.trial != *id)).unwrap();
     finish(&finisher, &paths, &Wanted::Trials(vec![other])).unwrap();
     assert!(paths.model(other).join("network.txt").exists() && record(&paths).ended);
 }
 
 #[test]
-fn what_cannot_be_finished_is_refused() {
+fn trials_that_cannot_be_finished_are_refused() {
     let (_folder, paths) = folder();
     let finisher = Arc::new(Writes::default());
     let all = Wanted::Best(1);
@@ -153,7 +153,7 @@ fn what_cannot_be_finished_is_refused() {
 }
 
 #[test]
-fn a_finish_command_that_broke_off_goes_on() {
+fn interrupted_finish_command_resumes() {
     let (_folder, paths) = folder();
     run(study(&Arc::new(Analytic::new()), &Seen::default()), &paths).unwrap();
     let broken = Arc::new(Writes { fails_after: Some(1), ..Writes::default() });

@@ -1,4 +1,4 @@
-//! The check of shared weights: asked once, kept in the journal, without effect on any trial.
+//! The check of shared weights: made once, kept in the journal, without effect on any trial.
 
 use std::fs;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use kiln_search::{
 
 use crate::parts::{Analytic, Seen, facts, folder, record, run, study};
 
-/// Judges as [`Analytic`] does, and says how healthy it is.
+/// Evaluates like [`Analytic`], and has a health.
 struct Checked {
     analytic: Analytic,
     healthy: bool,
@@ -123,7 +123,7 @@ fn strict_study_stops_before_the_search_and_resumes_without_strict() {
 fn ended_study_from_before_the_check_is_not_checked_and_an_open_one_is() {
     let (_folder, paths) = folder();
     run_checked(&Checked::new(true), false, &paths).1.unwrap();
-    // As a program without the check has written it.
+    // The journal of a build without the check.
     let entries = JournalReader::open(&paths.journal()).unwrap().entries().unwrap();
     let old: Vec<JournalEntry> =
         entries.into_iter().filter(|entry| !matches!(entry.event, Event::Health { .. })).collect();

@@ -1,5 +1,5 @@
-//! The study loop from outside: trajectories, interruptions, failures and the finish stage, on a small space with an
-//! evaluator whose outcomes are known in advance.
+//! Tests of the study loop from outside: trajectories, interruptions, failures and the finish stage. The
+//! space is small, and the outcomes of the evaluator are known in advance.
 #![allow(clippy::unwrap_used, reason = "a test fails by panicking")]
 
 mod benched;

@@ -1,4 +1,4 @@
-//! The parts that the tests put together: a space, an evaluator, strategies, and a study in a temporary folder.
+//! The parts of the tests: a space, an evaluator, strategies, and a study in a temporary folder.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -17,8 +17,8 @@ use kiln_space::{
 };
 use rand::{Rng, RngExt};
 
-/// A multi-layer perceptron with four layers of 1 to 4 units each; where `hole` is set, no network can be built whose first
-/// layer has 4 units.
+/// A multi-layer perceptron with four layers of 1 to 4 units each. If `hole` is set, networks whose first
+/// layer has 4 units cannot be built.
 pub(crate) struct Layers {
     decisions: Vec<Decision>,
     hole: bool,
@@ -64,15 +64,16 @@ impl SearchSpace for Layers {
 /// What an evaluator does instead of measuring, by genotype.
 pub(crate) type Misfortune = fn(&Genotype) -> Option<Result<Outcome, EvalError>>;
 
-/// An error that falls with the widths, blurred by the trial's seed; slower for some threads than for others.
+/// An error that falls with the widths, plus noise from the trial's seed. Some threads are slower than
+/// others.
 pub(crate) struct Analytic {
     pub(crate) misfortune: Misfortune,
     pub(crate) fingerprint: &'static str,
-    /// What it states.
+    /// Fidelities that it states.
     pub(crate) answered: Fidelities,
-    /// Longest sleep.
+    /// Maximum sleep.
     pub(crate) jitter_us: u64,
-    /// Requests, in the order in which they came.
+    /// Requests, in their order.
     pub(crate) evaluated: Mutex<Vec<(Genotype, Fidelity)>>,
     pub(crate) ticks: AtomicU64,
 }
@@ -111,7 +112,7 @@ impl Evaluator for Analytic {
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
         self.evaluated.lock().unwrap().push((request.genotype.clone(), request.fidelity));
         if self.jitter_us > 0 {
-            // Differs from run to run, as the time of a training does.
+            // The time differs between runs, as that of a training.
             let tick = self.ticks.fetch_add(1, Ordering::Relaxed);
             let mut moment = std::time::UNIX_EPOCH.elapsed().unwrap().as_nanos() as u64;
             moment = seed::derive(moment, "jitter", &[&tick.to_le_bytes()]);
@@ -132,8 +133,8 @@ impl Evaluator for Analytic {
     }
 }
 
-/// Random draws first, then mutations of the best of the trials told last, sometimes with little effort first: what it
-/// proposes depends on every trial told and on their order.
+/// Random draws first, then mutations of the best of the last trials, sometimes with little effort first. Its
+/// proposals depend on every trial told and on their order.
 #[derive(Default)]
 pub(crate) struct Climb {
     pub(crate) fidelities: bool,
@@ -170,7 +171,7 @@ impl Strategy for Climb {
     }
 }
 
-/// Proposes what it was given, in order.
+/// Proposes given genotypes in order.
 pub(crate) struct Listed(pub(crate) Vec<Ask>);
 
 impl Listed {
@@ -191,7 +192,7 @@ pub(crate) fn propose(genes: [u8; 4], fidelity: Fidelity) -> Ask {
     Ask::Propose(Proposal { genotype: Genotype::new(genes), fidelity, origin: Origin::default() })
 }
 
-/// Keeps all events, and may stop the study when a number of trials was told.
+/// Keeps all events, and may stop the study after a number of trials.
 #[derive(Clone, Default)]
 pub(crate) struct Seen {
     pub(crate) events: Arc<Mutex<Vec<Event>>>,
@@ -228,11 +229,11 @@ impl Observer for Seen {
     }
 }
 
-/// Writes one file a network, whose content is the trial.
+/// Writes one file for each network, with the trial as its content.
 #[derive(Default)]
 pub(crate) struct Writes {
     pub(crate) finished: Mutex<Vec<u64>>,
-    /// Fails when it has finished so many.
+    /// Fails after this many networks.
     pub(crate) fails_after: Option<usize>,
     /// Names a file that it does not write.
     pub(crate) lies: bool,

@@ -1,4 +1,4 @@
-//! Several processes: this test program starts itself as another one.
+//! Several processes: this test program starts itself as the other process.
 
 use std::collections::BTreeSet;
 use std::io::{BufRead, BufReader};
@@ -22,7 +22,7 @@ fn slow_study(jitter_us: u64) -> (Arc<Analytic>, kiln_search::Study) {
     (evaluator, study)
 }
 
-/// What the other process does; nothing when the tests run as usual.
+/// The work of the other process. Does nothing when the tests run as usual.
 #[test]
 fn as_the_other_process() {
     let Some(root) = std::env::var_os(FOLDER) else {
@@ -32,7 +32,7 @@ fn as_the_other_process() {
     run(slow_study(20_000).1, &RunPaths::new(root)).unwrap();
 }
 
-/// Starts the other process and waits until it has begun to evaluate.
+/// Starts the other process and waits until it evaluates.
 fn start(paths: &RunPaths) -> Child {
     let mut command = Command::new(std::env::current_exe().unwrap());
     command.args(["--exact", "processes::as_the_other_process"]).env(FOLDER, paths.root());
@@ -54,7 +54,7 @@ fn wait_for_lock(paths: &RunPaths, child: &mut Child) {
 }
 
 #[test]
-fn a_second_process_is_refused_with_the_process_id_of_the_first() {
+fn second_process_is_refused_with_the_process_id_of_the_first() {
     let (_folder, paths) = folder();
     let mut child = start(&paths);
     wait_for_lock(&paths, &mut child);
@@ -69,7 +69,7 @@ fn a_second_process_is_refused_with_the_process_id_of_the_first() {
 }
 
 #[test]
-fn a_killed_study_loses_no_trial_and_evaluates_none_twice() {
+fn killed_study_loses_no_trial_and_evaluates_none_twice() {
     let (_folder, whole) = folder();
     run(slow_study(0).1, &whole).unwrap();
     let (_folder, paths) = folder();

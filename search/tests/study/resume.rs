@@ -1,4 +1,4 @@
-//! Going on is running again: from any moment, with or without the store.
+//! Running a study again resumes it, from any moment, with or without the store.
 
 use std::fs;
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use kiln_space::Settings;
 
 use crate::parts::{Analytic, Climb, Listed, Misfortune, Seen, Writes, facts, folder, record, run, study};
 
-/// A whole study in its folder, and the bytes of its journal.
+/// A completed study in its folder, and the bytes of its journal.
 fn whole() -> (tempfile::TempDir, RunPaths, Vec<u8>) {
     let (folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
@@ -35,12 +35,12 @@ fn again(paths: &RunPaths, memory: bool) -> (Arc<Analytic>, Seen, kiln_search::S
 }
 
 #[test]
-fn from_every_moment_the_same_study_follows() {
+fn journal_cut_anywhere_resumes_to_the_same_facts() {
     let (_folder, finished, journal) = whole();
     let expected = facts(&finished);
     let ends = journal.iter().enumerate().filter(|(_, byte)| **byte == b'\n').map(|(i, _)| i + 1);
     for (line, end) in std::iter::once(0).chain(ends).enumerate() {
-        // After the line, inside the next one, or at its end but for the line end.
+        // Cut after the line, inside the next one, or before its line end.
         let next = journal[end..].iter().position(|byte| *byte == b'\n').unwrap_or(0);
         let (cut, torn) = [(end, false), (end + next / 2, next > 1), (end + next, false)][line % 3];
         let (_folder, paths) = folder();
@@ -59,7 +59,7 @@ fn from_every_moment_the_same_study_follows() {
 }
 
 #[test]
-fn a_store_with_more_than_the_journal_spares_evaluations() {
+fn answers_that_only_the_store_has_are_not_evaluated_again() {
     let (_folder, paths, journal) = whole();
     let expected = facts(&paths);
     let half = journal.len() / 2;
@@ -70,7 +70,7 @@ fn a_store_with_more_than_the_journal_spares_evaluations() {
 }
 
 #[test]
-fn a_study_that_ended_is_told_again_without_work() {
+fn ended_study_is_told_again_without_evaluations() {
     let (_folder, paths, _) = whole();
     let expected = facts(&paths);
     let (evaluator, seen, summary) = again(&paths, false);
@@ -82,7 +82,7 @@ fn a_study_that_ended_is_told_again_without_work() {
 }
 
 #[test]
-fn a_damaged_store_is_rebuilt_from_the_journal() {
+fn damaged_store_is_rebuilt_from_the_journal() {
     let (_folder, paths, _) = whole();
     let expected = facts(&paths);
     let files: Vec<_> = fs::read_dir(paths.store()).unwrap().map(|entry| entry.unwrap().path()).collect();
@@ -100,7 +100,7 @@ fn a_damaged_store_is_rebuilt_from_the_journal() {
 }
 
 #[test]
-fn a_study_may_be_stopped_and_goes_on() {
+fn stopped_study_resumes() {
     let (_folder, finished) = folder();
     run(study(&Arc::new(Analytic::new()), &Seen::default()), &finished).unwrap();
     let (_folder, paths) = folder();
@@ -122,7 +122,7 @@ fn a_study_may_be_stopped_and_goes_on() {
 }
 
 #[test]
-fn a_larger_budget_goes_on_where_the_smaller_one_ended() {
+fn larger_budget_resumes_where_the_smaller_one_ended() {
     let (_folder, small) = folder();
     let with = |trials, paths: &RunPaths| {
         let evaluator = Arc::new(Analytic::new());
@@ -139,11 +139,11 @@ fn a_larger_budget_goes_on_where_the_smaller_one_ended() {
 }
 
 #[test]
-fn every_strategy_goes_on_where_it_stopped() {
+fn every_strategy_resumes_where_it_stopped() {
     let registry = StrategyRegistry::builtin();
     for (name, _) in registry.strategies() {
         let with = |trials, workers, paths: &RunPaths| {
-            // A third of the networks cannot be trained.
+            // A third of the networks fails.
             let misfortune: Misfortune = |genotype| {
                 let sum: u32 = genotype.genes().iter().map(|gene| u32::from(*gene)).sum();
                 let reason = "the loss is NaN".to_owned();
@@ -165,7 +165,7 @@ fn every_strategy_goes_on_where_it_stopped() {
 }
 
 #[test]
-fn a_rerun_that_proposes_something_else_names_the_trial() {
+fn rerun_with_other_proposals_names_the_trial() {
     let (_folder, paths) = folder();
     let listed = |last: u8| {
         let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
@@ -203,7 +203,7 @@ impl kiln_search::Strategy for Counted {
     }
 }
 
-/// Runs a study of `trials` trials. Returns its result, how often its strategy was asked, and what was told.
+/// Runs a study of `trials` trials. Returns its result, the number of asks, and the events.
 fn long(paths: &RunPaths, trials: u64) -> (kiln_search::Summary, usize, Seen) {
     let (evaluator, seen) = (Arc::new(Analytic::new()), Seen::default());
     let asked = Arc::default();
@@ -216,7 +216,7 @@ fn long(paths: &RunPaths, trials: u64) -> (kiln_search::Summary, usize, Seen) {
 }
 
 #[test]
-fn an_ended_study_is_shown_again_from_its_journal() {
+fn ended_study_is_shown_from_its_journal_with_few_asks() {
     let (_folder, paths) = folder();
     let (first, asked, told) = long(&paths, 300);
     assert_eq!(asked, 300);
@@ -231,7 +231,7 @@ fn an_ended_study_is_shown_again_from_its_journal() {
         told
     };
     assert_eq!(sorted(&told_again), sorted(&told));
-    // A larger budget is gone on with, and a run that was cut off before its end is gone through again.
+    // A larger budget is searched on. A run that was cut off before its end is searched again.
     let (more, asked, _) = long(&paths, 310);
     assert_eq!((more.trials, asked), (310, 310));
     let journal = fs::read_to_string(paths.journal()).unwrap();
@@ -241,7 +241,7 @@ fn an_ended_study_is_shown_again_from_its_journal() {
 }
 
 #[test]
-fn an_ended_study_with_another_strategy_or_lines_without_checks_is_gone_through() {
+fn ended_study_with_another_strategy_or_unchecked_lines_is_searched_again() {
     let (_folder, paths) = folder();
     long(&paths, 300);
     let other = Listed::full(&[[0, 0, 0, 0]; 300]);

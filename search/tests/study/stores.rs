@@ -1,4 +1,4 @@
-//! The laws of stores, over every store.
+//! The laws of stores, checked for every store.
 
 use std::path::Path;
 use std::thread;
@@ -26,7 +26,8 @@ fn entries() -> Vec<(Key, Outcome)> {
     entries
 }
 
-/// `get` after `put`, nothing under other keys, the last `put` wins, `iter` gives everything once.
+/// Checks `get` after `put`, that other keys have nothing, that the last `put` wins, and that `iter` gives
+/// each entry once.
 fn check_store(store: &dyn Store) {
     let mut entries = entries();
     for (key, outcome) in &entries {
@@ -60,7 +61,7 @@ fn every_store_keeps_the_laws() {
 }
 
 #[test]
-fn what_was_flushed_survives_reopening() {
+fn flushed_entries_survive_reopening() {
     let folder = tempfile::tempdir().unwrap();
     let entries = entries();
     let store = SledStore::open(folder.path()).unwrap();
@@ -68,7 +69,7 @@ fn what_was_flushed_survives_reopening() {
         store.put(key, outcome).unwrap();
     }
     store.flush().unwrap();
-    // A copy made now is what a crash would leave behind.
+    // A copy of the files at this moment is what a crash would leave.
     let copy = tempfile::tempdir().unwrap();
     copy_files(folder.path(), copy.path());
     check_holds(&SledStore::open(copy.path()).unwrap(), &entries);
@@ -77,14 +78,14 @@ fn what_was_flushed_survives_reopening() {
 }
 
 #[test]
-fn a_record_of_a_newer_program_is_refused() {
+fn record_of_a_newer_build_is_refused() {
     let folder = tempfile::tempdir().unwrap();
     let (key, outcome) = entries().swap_remove(0);
     let store = SledStore::open(folder.path()).unwrap();
     store.put(&key, &outcome).unwrap();
     store.flush().unwrap();
     drop(store);
-    // A test beside this one that starts a process holds all locks for a moment.
+    // Another test that starts a process keeps all locks for a moment.
     let db = (0..20)
         .find_map(|_| sled::open(folder.path()).map_err(|_| thread::sleep(Duration::from_millis(10))).ok())
         .expect("the store was closed");

@@ -1,4 +1,4 @@
-//! One trajectory, whatever the workers do.
+//! The trajectory is the same whatever the workers do.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -11,7 +11,7 @@ use kiln_space::Settings;
 use crate::parts::{Analytic, Climb, Listed, Seen, facts, folder, propose, record, run, study};
 
 #[test]
-fn any_number_of_workers_gives_the_same_trials_in_the_same_order() {
+fn trials_and_their_order_are_equal_for_any_number_of_workers() {
     let mut all = Vec::new();
     for (workers, fidelities) in [(1, true), (4, true), (9, true), (1, false), (4, false)] {
         let evaluator = Arc::new(Analytic { jitter_us: 3_000, ..Analytic::new() });
@@ -76,7 +76,7 @@ fn equal_proposals_in_flight_are_evaluated_once() {
 }
 
 #[test]
-fn the_front_holds_the_highest_fidelity_only() {
+fn front_holds_the_highest_fidelity_only() {
     let (_folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
     study.strategy = Box::new(Listed(vec![
@@ -92,7 +92,7 @@ fn the_front_holds_the_highest_fidelity_only() {
 }
 
 #[test]
-fn hours_end_the_asking_and_keep_what_was_told() {
+fn used_up_hours_end_the_search_and_keep_the_trials() {
     let seen = Seen::default();
     let (_folder, paths) = folder();
     let mut late = study(&Arc::new(Analytic { jitter_us: 4_000, ..Analytic::new() }), &seen);
@@ -108,7 +108,7 @@ fn hours_end_the_asking_and_keep_what_was_told() {
 }
 
 #[test]
-fn settings_that_cannot_work_are_named_before_anything_is_made() {
+fn impossible_settings_are_named_before_a_folder_is_created() {
     let (_folder, paths) = folder();
     let fresh = || study(&Arc::new(Analytic::new()), &Seen::default());
     let mut cases = Vec::new();
@@ -131,7 +131,7 @@ fn settings_that_cannot_work_are_named_before_anything_is_made() {
 }
 
 #[test]
-fn an_objective_that_nothing_gives_is_named_with_what_there_is() {
+fn unknown_objective_is_named_with_the_known_values() {
     let (_folder, paths) = folder();
     let mut study = study(&Arc::new(Analytic::new()), &Seen::default());
     study.objectives = vec!["loss".to_owned()];
@@ -145,7 +145,7 @@ fn an_objective_that_nothing_gives_is_named_with_what_there_is() {
 }
 
 #[test]
-fn every_registered_strategy_keeps_its_trajectory_with_any_number_of_workers_and_after_a_stop() {
+fn every_strategy_keeps_its_trajectory_for_any_number_of_workers_and_after_a_stop() {
     let registry = StrategyRegistry::builtin();
     let settings = Settings::empty("search.strategy");
     for (name, _) in registry.strategies() {
@@ -167,7 +167,7 @@ fn every_registered_strategy_keeps_its_trajectory_with_any_number_of_workers_and
 }
 
 #[test]
-fn a_search_that_ends_early_says_why_once() {
+fn search_that_ends_early_journals_the_reason_once() {
     let (_folder, paths) = folder();
     let exhaust = |seen: &Seen| {
         let mut study = study(&Arc::new(Analytic::new()), seen);

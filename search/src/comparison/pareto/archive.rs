@@ -1,5 +1,5 @@
-//! A Pareto front that is kept while points come. With two objectives a new point does not have to be
-//! compared with all of it.
+//! A Pareto front that grows point by point. With one or two objectives a search tree replaces comparing each
+//! new point with the whole front.
 
 use std::cmp::Ordering;
 use std::collections::BTreeMap;
@@ -7,7 +7,7 @@ use std::ops::Bound;
 
 use super::dominance::dominates;
 
-/// A number in the order of `f64::total_cmp`, by which dominance goes.
+/// A number ordered by `f64::total_cmp`, the order that dominance uses.
 #[derive(Clone, Copy, Debug)]
 struct Ordered(f64);
 
@@ -31,7 +31,7 @@ impl PartialEq for Ordered {
 
 impl Eq for Ordered {}
 
-/// Points that none of them dominates, each with a name. Equal points stand side by side.
+/// Mutually non-dominated points, each with a name. Equal points are all kept.
 ///
 /// # Example
 /// ```
@@ -44,9 +44,10 @@ impl Eq for Ordered {}
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Archive<K> {
-    /// Of one or two objectives: by ascending first value, and so by falling second value.
+    /// Points of one or two objectives, by ascending first value. Their second values descend, since none
+    /// dominates another.
     plane: BTreeMap<Ordered, (Ordered, Vec<K>)>,
-    /// Of more.
+    /// Points of more objectives.
     space: Vec<(Vec<f64>, K)>,
 }
 
@@ -57,8 +58,8 @@ impl<K> Default for Archive<K> {
 }
 
 impl<K> Archive<K> {
-    /// Takes in a point unless another dominates it. Returns the names of those that the point dominates,
-    /// which are removed. All points have equally many objectives, at least one.
+    /// Adds a point unless a kept one dominates it, which returns `None`. Removes the points that it
+    /// dominates and returns their names. All points have the same number of objectives, at least one.
     pub fn insert(&mut self, name: K, point: &[f64]) -> Option<Vec<K>> {
         match point {
             [x] => self.insert_in_plane(name, Ordered(*x), Ordered(0.0)),
@@ -76,7 +77,7 @@ impl<K> Archive<K> {
     }
 
     fn insert_in_plane(&mut self, name: K, x: Ordered, y: Ordered) -> Option<Vec<K>> {
-        // Of those that are as good in the first value, the last one is best in the second.
+        // Among points with a first value of at most `x`, the last one has the lowest second value.
         if let Some((before, (lowest, names))) = self.plane.range_mut(..=x).next_back()
             && *lowest <= y
         {
@@ -109,7 +110,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn what_stays_is_what_nothing_dominates(
+        fn archive_keeps_exactly_the_non_dominated_points(
             points in points(4, 7, 60),
         ) {
             let mut archive = Archive::default();

@@ -1,8 +1,8 @@
-//! Dominance, by which everything else compares.
+//! Dominance: when one point is better than another.
 
 use std::cmp::Ordering;
 
-/// Whether `a` is at least as good as `b` everywhere and better somewhere.
+/// Whether `a` is at least as good as `b` in every objective and better in one.
 ///
 /// # Example
 /// ```

@@ -1,7 +1,8 @@
-//! How often each kind of layer occurs, alone and together with what it reads.
+//! Counts how often each kind of layer occurs, alone and together with the layers that it reads.
 //!
-//! Source: Shervashidze et al., Weisfeiler-Lehman graph kernels, JMLR 2011; for architectures Ru, Wan, Dong, Osborne,
-//! Interpretable neural architecture search via Bayesian optimisation with Weisfeiler-Lehman kernels, ICLR 2021.
+//! Source: Shervashidze et al., Weisfeiler-Lehman graph kernels, JMLR 2011; for architectures Ru, Wan, Dong,
+//! Osborne, Interpretable neural architecture search via Bayesian optimisation with Weisfeiler-Lehman
+//! kernels, ICLR 2021.
 //! Differs: labels look towards the input only, and are hashed into a fixed number of counters.
 
 use kiln_space::{Architecture, Op};
@@ -11,11 +12,11 @@ pub(super) const DEPTH: usize = 2;
 /// Counters for each depth.
 pub(super) const BUCKETS: usize = 64;
 
-/// A layer as seen from each depth; `None` where its value does not depend on the input.
+/// A label of a layer for each depth; `None` where its value does not depend on the network's input.
 type Labels = Option<[u64; DEPTH + 1]>;
 
-/// Counts of the labels at depth 0, then 1, then 2. Normalization, activations and changes of shape are looked through, and
-/// layers that do not connect input and output are left out.
+/// Counts of the labels at depth 0, then 1, then 2. Normalization, activations and changes of shape pass on
+/// the label of what they read. Layers that do not connect input and output are left out.
 pub(super) fn counts(architecture: &Architecture) -> Vec<f64> {
     let live = architecture.live();
     let mut counts = vec![0.0; (DEPTH + 1) * BUCKETS];
@@ -41,7 +42,8 @@ pub(super) fn counts(architecture: &Architecture) -> Vec<f64> {
     counts
 }
 
-/// A kind with the labels of what it reads, in any order; at depth 0 the kind alone.
+/// The labels of a layer. At depth 0 that is its kind; at depth `d` it is the label of depth `d - 1` joined
+/// with those of what it reads, in any order.
 fn refined(kind: u64, read: &[[u64; DEPTH + 1]]) -> [u64; DEPTH + 1] {
     let mut label = [kind; DEPTH + 1];
     for depth in 1..=DEPTH {
@@ -52,7 +54,7 @@ fn refined(kind: u64, read: &[[u64; DEPTH + 1]]) -> [u64; DEPTH + 1] {
     label
 }
 
-/// The kind of a layer: its name, window, and whether it is grouped or strided.
+/// The kind of a layer: its operation, window, and whether it is grouped or strided.
 fn kind(op: &Op) -> u64 {
     let (window, grouped, strided) = match op {
         Op::Conv2d { kernel, stride, groups, .. } => (kernel[0].max(kernel[1]), *groups > 1, stride[0] > 1),
@@ -95,8 +97,8 @@ mod tests {
     }
 
     #[test]
-    fn every_connected_layer_is_counted_once_at_each_depth() {
-        // Two convolutions, the sum and the head; normalization and pooling are looked through.
+    fn connected_layers_count_once_at_each_depth() {
+        // Two convolutions, the sum and the head. Normalization and pooling are not counted.
         let counts = counts(&network(3, 1, false));
         for depth in 0..=DEPTH {
             assert!((at_depth(&counts, depth).iter().sum::<f64>() - 4.0).abs() < 1e-12);
@@ -106,7 +108,7 @@ mod tests {
     }
 
     #[test]
-    fn order_matters_from_depth_one_on() {
+    fn swapped_layers_differ_from_depth_one_on() {
         let (a, b) = (counts(&network(3, 1, false)), counts(&network(1, 3, false)));
         assert_eq!(at_depth(&a, 0), at_depth(&b, 0));
         assert_ne!(at_depth(&a, 1), at_depth(&b, 1));

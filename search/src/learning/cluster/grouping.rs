@@ -1,4 +1,4 @@
-//! Ways to group vectors when it is not known how many groups there are.
+//! Methods to cluster vectors when the number of clusters is not known.
 
 use kiln_regression::squared_distance;
 use linfa::DatasetBase;
@@ -13,30 +13,32 @@ use super::partition::{Clusters, rows};
 
 /// Numbers of clusters that are tried.
 const TRIED: [usize; 6] = [2, 3, 4, 6, 9, 12];
-/// How well separated clusters must be to be told apart at all.
+/// Minimum silhouette of a partition into several clusters.
 const SEPARATED: f64 = 0.1;
-/// Vectors that make a neighborhood dense, the vector itself included.
+/// Number of vectors that makes a neighborhood dense, including the vector itself.
 const DENSE: usize = 4;
 
-/// A way to group vectors.
+/// A method to cluster vectors.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub enum Grouping {
-    /// k-means; of several numbers of clusters the one with the best silhouette.
+    /// k-means with the number of clusters that has the best silhouette.
     #[default]
     KMeans,
-    /// Merging the nearest clusters by their average distance, cut where the silhouette is best.
+    /// Merges the clusters with the smallest average distance, and stops where the silhouette is best.
     ///
-    /// Source: Sokal, Michener, A statistical method for evaluating systematic relationships, Univ. Kansas Sci. Bull. 1958.
+    /// Source: Sokal, Michener, A statistical method for evaluating systematic relationships, Univ. Kansas
+    /// Sci. Bull. 1958.
     Hierarchical,
-    /// Dense regions, with the radius in which nine of ten vectors have three others; what lies between joins the nearest.
+    /// Dense regions. The radius is the one within which nine of ten vectors have three others. Vectors
+    /// between regions join the nearest one.
     ///
     /// Source: Ester, Kriegel, Sander, Xu, A density-based algorithm for discovering clusters, KDD 1996.
     Dbscan,
 }
 
 impl Grouping {
-    /// Groups vectors into at most `most` clusters, a pure function of the arguments.
+    /// Clusters vectors into at most `most` clusters, as a pure function of the arguments.
     ///
     /// # Example
     /// ```
@@ -66,10 +68,10 @@ impl Grouping {
     }
 }
 
-/// How much nearer vectors are to their own cluster's center than to the next, on average; 1 is perfect.
+/// How much nearer vectors are to their own center than to the next one, on average. 1 is perfect.
 ///
-/// Source: Rousseeuw, Silhouettes, J. Comput. Appl. Math. 1987; simplified to centers: Hruschka, de Castro, Campello,
-/// Evolutionary algorithms for clustering gene-expression data, ICDM 2004.
+/// Source: Rousseeuw, Silhouettes, J. Comput. Appl. Math. 1987; simplified to centers: Hruschka, de Castro,
+/// Campello, Evolutionary algorithms for clustering gene-expression data, ICDM 2004.
 fn silhouette(rows: &[Vec<f64>], clusters: &Clusters) -> f64 {
     let centers = &clusters.centroids;
     let one = |(row, label): (&Vec<f64>, &usize)| {
@@ -98,7 +100,8 @@ fn merged(rows: &[Vec<f64>], k: usize) -> Vec<Option<usize>> {
     if farthest <= 0.0 {
         return vec![Some(0); rows.len()];
     }
-    // The similarity `exp(-d^2 / farthest)`, of which the merging takes the logarithm: distances are squared, up to 1.
+    // The crate takes similarities and merges by the negative logarithm of them. With `exp(-d^2 / farthest)`
+    // that is the squared distance, scaled to at most 1.
     let kernel = Kernel::params().method(KernelMethod::Gaussian(farthest)).transform(&matrix(rows));
     let grouped: Result<DatasetBase<Kernel<f64>, Vec<usize>>, _> =
         HierarchicalCluster::default().num_clusters(k).transform(kernel);
@@ -106,7 +109,7 @@ fn merged(rows: &[Vec<f64>], k: usize) -> Vec<Option<usize>> {
         .map_or_else(|_| vec![Some(0); rows.len()], |grouped| grouped.targets.into_iter().map(Some).collect())
 }
 
-/// Labels of dense regions; `None` for what lies between.
+/// Labels of dense regions; `None` for vectors between them.
 fn dense(rows: &[Vec<f64>]) -> Vec<Option<usize>> {
     let mut reach: Vec<f64> = squared_distances(rows)
         .into_iter()
@@ -132,7 +135,7 @@ mod tests {
 
     const ALL: [Grouping; 3] = [Grouping::KMeans, Grouping::Hierarchical, Grouping::Dbscan];
 
-    /// Clouds of 40 vectors around these places, denser in the middle.
+    /// Clouds of 40 vectors near these places, denser in the middle.
     fn clouds(places: &[[f64; 2]]) -> Vec<[f64; 2]> {
         let mut rng = Pcg64::seed_from_u64(5);
         let mut off = || (0..4).map(|_| rng.random::<f64>()).sum::<f64>();
@@ -141,13 +144,14 @@ mod tests {
     }
 
     #[test]
-    fn as_many_clusters_as_there_are_clouds() {
+    fn groupings_find_as_many_clusters_as_clouds() {
         for places in [&[[0.0, 0.0], [20.0, 0.0]][..], &[[0.0, 0.0], [20.0, 0.0], [0.0, 20.0], [20.0, 20.0]]]
         {
             let vectors = clouds(places);
             for grouping in ALL {
                 let clusters = grouping.fit(&vectors, 12);
-                // A cloud may fall apart into several dense regions; for the others it is one cluster.
+                // DBSCAN may split a cloud into several dense regions. The other methods find one cluster for
+                // each.
                 if grouping != Grouping::Dbscan {
                     assert_eq!(clusters.count(), places.len(), "{grouping:?}");
                 }
@@ -162,7 +166,7 @@ mod tests {
     }
 
     #[test]
-    fn degenerate_data_is_one_cluster_and_equal_calls_give_equal_clusters() {
+    fn equal_vectors_are_one_cluster_and_equal_calls_give_equal_clusters() {
         for grouping in ALL {
             assert_eq!(grouping.fit::<[f64; 2]>(&[], 5).count(), 1);
             assert_eq!(grouping.fit(&[[1.0, 2.0]; 7], 5).count(), 1);

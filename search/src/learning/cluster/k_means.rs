@@ -1,18 +1,18 @@
 //! k-means.
 //!
-//! Source: Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 1982; Arthur, Vassilvitskii, k-means++: the
-//! advantages of careful seeding, SODA 2007, section 2.2.
+//! Source: Lloyd, Least squares quantization in PCM, IEEE Trans. Inf. Theory 1982; Arthur, Vassilvitskii,
+//! k-means++: the advantages of careful seeding, SODA 2007, section 2.2.
 
 use kiln_regression::squared_distance;
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
 
-/// Iterations after which it stops, if labels still change.
+/// Maximum number of iterations.
 const ITERATIONS: usize = 10;
-/// Seed of the draws, a constant: the partition depends on the rows only.
+/// Seed of the draws. It is constant, so the partition depends on the rows only.
 const SEED: u64 = 42;
 
-/// Centroids and labels of rows of one length, of which at least `k` are distinct.
+/// Centroids and labels for rows of one length. At least `k` rows are distinct.
 pub(super) fn fit(rows: &[Vec<f64>], k: usize) -> (Vec<Vec<f64>>, Vec<usize>) {
     let mut centroids = seeds(rows, k);
     let mut labels = nearest(rows, &centroids);
@@ -26,7 +26,7 @@ pub(super) fn fit(rows: &[Vec<f64>], k: usize) -> (Vec<Vec<f64>>, Vec<usize>) {
     (centroids, labels)
 }
 
-/// Moves each centroid to the mean of the rows with its label, where there are any.
+/// Moves each centroid to the mean of the rows with its label. A centroid without rows stays.
 pub(super) fn to_means<'a>(labeled: impl Iterator<Item = (&'a Vec<f64>, usize)>, centroids: &mut [Vec<f64>]) {
     let mut sums: Vec<(Vec<f64>, f64)> =
         centroids.iter().map(|centroid| (vec![0.0; centroid.len()], 0.0)).collect();
@@ -40,7 +40,8 @@ pub(super) fn to_means<'a>(labeled: impl Iterator<Item = (&'a Vec<f64>, usize)>,
     }
 }
 
-/// Rows drawn one after the other, by their squared distances to those drawn before.
+/// Draws rows one after the other, with probabilities proportional to the squared distance to the nearest row
+/// drawn before.
 fn seeds(rows: &[Vec<f64>], k: usize) -> Vec<Vec<f64>> {
     let mut rng = Pcg64::seed_from_u64(SEED);
     let mut seeds = vec![rows[rng.random_range(0..rows.len())].clone()];
@@ -64,7 +65,7 @@ fn seeds(rows: &[Vec<f64>], k: usize) -> Vec<Vec<f64>> {
     seeds
 }
 
-/// The nearest centroid of each row, the earliest of several.
+/// The nearest centroid of each row; the first of several.
 fn nearest(rows: &[Vec<f64>], centroids: &[Vec<f64>]) -> Vec<usize> {
     let one = |row: &Vec<f64>| {
         let distances = centroids.iter().map(|centroid| squared_distance(row, centroid)).enumerate();
@@ -78,7 +79,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_at_the_means() {
+    fn fit_ends_at_the_means_of_two_groups() {
         let rows = [0.0, 1.0, 2.0, 10.0, 12.0].map(|value| vec![value]);
         let (mut centroids, labels) = fit(&rows, 2);
         assert_eq!(labels[..3], [labels[0]; 3]);
@@ -88,7 +89,7 @@ mod tests {
     }
 
     #[test]
-    fn a_centroid_without_rows_stays() {
+    fn centroid_without_rows_stays() {
         let mut centroids = vec![vec![3.0], vec![7.0]];
         let row = vec![1.0];
         to_means([(&row, 0)].into_iter(), &mut centroids);

@@ -7,15 +7,16 @@ use super::k_means;
 /// A partition of a set of vectors.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Clusters {
-    /// Centers, of one length and never empty.
+    /// Centers of the clusters: at least one, all of one length.
     pub(super) centroids: Vec<Vec<f64>>,
-    /// Cluster of each vector it was made of.
+    /// Cluster of each vector that the partition was made from.
     pub(super) labels: Vec<usize>,
 }
 
 impl Clusters {
-    /// Partitions vectors into at most `k` clusters, a pure function of the arguments. Shorter vectors count as filled up
-    /// with zeros, numbers that are not finite as zero. There are fewer clusters where there are fewer distinct vectors.
+    /// Partitions vectors into at most `k` clusters, as a pure function of the arguments. Shorter vectors
+    /// count as padded with zeros, and numbers that are not finite count as zero. Fewer distinct vectors give
+    /// fewer clusters.
     ///
     /// # Example
     /// ```
@@ -38,8 +39,8 @@ impl Clusters {
         Self { centroids, labels }
     }
 
-    /// The clusters of labeled rows, numbered in the order in which they occur; rows without a label join the nearest. One
-    /// cluster where no row has a label.
+    /// The clusters of labeled rows, numbered in the order of occurrence. Rows without a label join the
+    /// nearest cluster. One cluster if no row has a label.
     pub(super) fn of(rows: &[Vec<f64>], found: &[Option<usize>]) -> Self {
         let mut names: Vec<usize> = Vec::new();
         let numbered: Vec<Option<usize>> = found
@@ -74,7 +75,8 @@ impl Clusters {
         &self.labels
     }
 
-    /// Of each cluster of the vectors that it was made of, the index of the one nearest to the center, and how many there are.
+    /// For each cluster of the vectors that the partition was made from: the index of the vector nearest to
+    /// the center, and the number of vectors.
     pub(crate) fn medoids<V: AsRef<[f64]>>(&self, vectors: &[V]) -> Vec<(usize, usize)> {
         let of = |(cluster, center): (usize, &Vec<f64>)| {
             let members = || (0..self.labels.len()).filter(move |&vector| self.labels[vector] == cluster);
@@ -85,7 +87,7 @@ impl Clusters {
         self.centroids.iter().enumerate().filter_map(of).collect()
     }
 
-    /// The cluster that a vector is nearest to; the earliest of several.
+    /// The cluster whose center is nearest to a vector; the first of several.
     #[must_use]
     pub fn nearest(&self, vector: &[f64]) -> usize {
         let finite = |value: &f64| if value.is_finite() { *value } else { 0.0 };
@@ -96,7 +98,7 @@ impl Clusters {
     }
 }
 
-/// Vectors of one length; shorter ones filled up with zeros, numbers that are not finite taken as zero.
+/// Vectors of one length: shorter ones are padded with zeros, numbers that are not finite become zero.
 pub(super) fn rows<V: AsRef<[f64]>>(vectors: &[V]) -> Vec<Vec<f64>> {
     let width = vectors.iter().map(|vector| vector.as_ref().len()).max().unwrap_or(0);
     let row = |vector: &V| {
@@ -108,7 +110,7 @@ pub(super) fn rows<V: AsRef<[f64]>>(vectors: &[V]) -> Vec<Vec<f64>> {
     vectors.iter().map(row).collect()
 }
 
-/// Number of distinct rows, counted up to `enough`.
+/// Number of distinct rows, at most `enough`.
 fn distinct(rows: &[Vec<f64>], enough: usize) -> usize {
     let mut found: Vec<&Vec<f64>> = Vec::new();
     for row in rows {
@@ -131,7 +133,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn degenerate_data_gives_fewer_clusters() {
+    fn fewer_distinct_vectors_than_k_give_fewer_clusters() {
         assert_eq!(Clusters::fit::<[f64; 2]>(&[], 3).count(), 1);
         assert_eq!(Clusters::fit(&[[1.0, 2.0]; 5], 3).count(), 1);
         assert_eq!(Clusters::fit(&[[1.0], [2.0]], 5).count(), 2);
@@ -141,7 +143,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_not_finite_counts_as_zero() {
+    fn numbers_that_are_not_finite_count_as_zero() {
         let vectors = [[f64::NAN, 0.0], [0.0, f64::INFINITY], [50.0, 50.0]];
         let clusters = Clusters::fit(&vectors, 2);
         assert_eq!(clusters.labels()[0], clusters.labels()[1]);
@@ -150,7 +152,7 @@ mod tests {
     }
 
     #[test]
-    fn shorter_vectors_are_filled_up_with_zeros() {
+    fn shorter_vectors_are_padded_with_zeros() {
         let clusters = Clusters::fit(&[vec![0.0], vec![0.0, 0.0], vec![0.0, 9.0]], 2);
         assert_eq!(clusters.labels()[0], clusters.labels()[1]);
         assert_eq!(clusters.nearest(&[]), clusters.labels()[0]);

@@ -1,4 +1,5 @@
-//! What zero-cost proxies let expect of genotypes that they have not scored: a Gaussian process over what the scored ones look like.
+//! Predicts the ranking by zero-cost proxies for genotypes that they have not scored, with a Gaussian process
+//! over the vectors of the scored ones.
 
 use std::collections::BTreeMap;
 
@@ -7,11 +8,11 @@ use kiln_space::Genotype;
 
 use crate::domain::Block;
 
-/// Scored genotypes from which there is something to learn, and that are learned from at most.
+/// Minimum number of scored genotypes to learn from, and the maximum number used.
 const LEAST: usize = 5;
 const MOST: usize = 200;
 
-/// Expects places.
+/// Predicts places.
 #[derive(Debug)]
 pub(super) struct Expected {
     points: Vec<Vec<f64>>,
@@ -20,7 +21,7 @@ pub(super) struct Expected {
 }
 
 impl Expected {
-    /// Learns the places of some genotypes, evenly chosen where there are many; `None` where there are too few.
+    /// Learns from the places of some genotypes. Of many, evenly spaced ones are used. `None` for too few.
     pub(super) fn fit(
         places: &BTreeMap<Genotype, f64>,
         embed: impl Fn(&Genotype) -> Vec<f64>,
@@ -38,7 +39,7 @@ impl Expected {
         Some(Self { points, process, posterior })
     }
 
-    /// The place to expect of a vector, as a block.
+    /// The predicted place for a vector, as a block.
     pub(super) fn block(&self, vector: &[f64]) -> Block {
         let mut projection = Vec::with_capacity(self.points.len());
         self.process.project(&distances(vector, &self.points), &mut projection);

@@ -1,17 +1,18 @@
-//! The checks of a journal's lines. Each is a hash of the line and of the check before it, so that no line
+//! The checks of a journal's lines. Each check is a hash of the line and of the previous check. So no line
 //! can change, vanish, repeat or move unnoticed.
 //!
-//! A checked line ends in `,"check":"H"}`, where H is 32 hexadecimal digits. They are the first half of the
-//! BLAKE3 hash of the 32 digits of the previous line's check, followed by the line's own bytes up to that
-//! `,"check"`. The first line with a check has no digits before it. It takes those of the hash of all bytes
-//! that precede the line: of none in a new journal, of the old lines in one that began without checks.
+//! A checked line ends in `,"check":"H"}`, where H is 32 hexadecimal digits: the first half of a BLAKE3 hash.
+//! The hash is over the 32 digits of the previous line's check, then the line's own bytes up to that
+//! `,"check"`. Before the first checked line there is no check. In its place stand the first 32 digits of the
+//! hash of all bytes before that line: of no bytes in a new journal, of the old lines in a journal that began
+//! without checks.
 
 use super::entry::JournalEntry;
 use crate::error::ChainBreak;
 
 /// Digits of a check.
 const DIGITS: usize = 32;
-/// What stands before the digits, and behind them.
+/// The bytes before the digits, and those after them.
 const MARK: &[u8] = b",\"check\":\"";
 const END: &[u8] = b"\"}";
 
@@ -19,10 +20,10 @@ const END: &[u8] = b"\"}";
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Check([u8; DIGITS]);
 
-/// Makes and verifies the checks of a journal's lines, one after the other.
+/// Makes and verifies the checks of a journal's lines, in their order.
 ///
 /// # Example
-/// A journal as a program writes it that is no study:
+/// A program writes a journal of its own:
 /// ```
 /// use kiln_search::{CheckChain, Event, JOURNAL_VERSION, JournalEntry, Seconds};
 /// let (unix_s, elapsed_s) = (Seconds::ZERO, Seconds::ZERO);
@@ -33,9 +34,9 @@ pub(super) struct Check([u8; DIGITS]);
 /// ```
 #[derive(Clone, Debug, Default)]
 pub struct CheckChain {
-    /// Bytes of the lines so far, as long as none has a check.
+    /// Hash of all lines so far, as long as none has a check.
     unchecked: Box<blake3::Hasher>,
-    /// Their number.
+    /// Number of lines without a check.
     unchecked_lines: u64,
     /// The last check.
     last: Option<Check>,
@@ -53,7 +54,8 @@ impl CheckChain {
         line
     }
 
-    /// The next line and its check, which [`CheckChain::advance`] takes once the line is written.
+    /// The next line and its check. Call [`CheckChain::advance`] with the check once the line is written: a
+    /// line that could not be written must not become part of the chain.
     pub(super) fn sealed(&self, entry: &JournalEntry) -> (String, Check) {
         let mut line = serde_json::to_string(entry).expect("an entry is plain data with names as keys");
         line.pop();
@@ -64,12 +66,12 @@ impl CheckChain {
         (line, check)
     }
 
-    /// Goes on behind a line with this check.
+    /// Continues after a line with this check.
     pub(super) const fn advance(&mut self, check: Check) {
         self.last = Some(check);
     }
 
-    /// Takes in a line, without its line end, and gives whether it has a check.
+    /// Verifies the next line, without its line end, and returns whether it has a check.
     pub(super) fn verify(&mut self, line: &[u8]) -> Result<bool, ChainBreak> {
         match split(line) {
             Some((body, check)) => {
@@ -88,12 +90,12 @@ impl CheckChain {
         }
     }
 
-    /// Whether a line had a check.
+    /// Whether any line had a check.
     pub(super) const fn has_checks(&self) -> bool {
         self.last.is_some()
     }
 
-    /// Lines without a check, which all precede the others.
+    /// Number of lines without a check. They all precede the checked ones.
     pub(super) const fn unchecked_lines(&self) -> u64 {
         self.unchecked_lines
     }
@@ -112,7 +114,7 @@ impl Check {
     }
 }
 
-/// A line's own bytes and its check, if it has one.
+/// Splits a line into its own bytes and its check, if it has one.
 fn split(line: &[u8]) -> Option<(&[u8], Check)> {
     let (rest, digits) = line.strip_suffix(END)?.split_last_chunk::<DIGITS>()?;
     Some((rest.strip_suffix(MARK)?, Check(*digits)))
@@ -121,7 +123,7 @@ fn split(line: &[u8]) -> Option<(&[u8], Check)> {
 #[cfg(test)]
 mod tests {
     #[test]
-    fn documented_verifier_is_the_one_that_runs() {
+    fn verifier_in_the_readme_equals_the_tested_script() {
         let verifier = include_str!("../../../../tests/journal/verify.py");
         assert!(include_str!("../../../README.md").contains(&format!("```python\n{verifier}```")));
     }

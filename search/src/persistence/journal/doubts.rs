@@ -2,21 +2,21 @@
 
 use crate::trials::TrialId;
 
-/// What keeps a journal from being all that was written, as far as it can be seen.
+/// Signs that a journal does not hold everything that was written.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Doubts {
-    /// Lines at its beginning that have no check.
+    /// Number of lines at its beginning without a check.
     pub unchecked_lines: u64,
-    /// Whether a line behind them vouches for them.
+    /// Whether a later line has a check, which covers them.
     pub vouched: bool,
-    /// Bytes behind its last whole line.
+    /// Bytes after its last complete line.
     pub torn_bytes: usize,
-    /// Networks that are in the run folder and belong to trials that the journal does not have.
+    /// Trials that have a finished network in the run folder and are not in the journal.
     pub unknown_networks: Vec<TrialId>,
 }
 
 impl Doubts {
-    /// What a person should be told, a sentence each.
+    /// What people should know, one sentence for each doubt.
     #[must_use]
     pub fn sentences(&self) -> Vec<String> {
         let mut said = Vec::new();

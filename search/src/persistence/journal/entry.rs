@@ -5,23 +5,23 @@ use serde::{Deserialize, Serialize};
 use crate::contracts::Event;
 use crate::trials::Seconds;
 
-/// Version of the lines written here. Lines of version 1 have no `check`. Lines of version 2, and of any
-/// later one, have one.
+/// Version of the lines that this build writes. Lines of version 1 have no `check`; lines of all later
+/// versions have one.
 pub const JOURNAL_VERSION: u32 = 2;
 /// The last version of lines without a check.
 pub(super) const UNCHECKED_VERSION: u32 = 1;
 
-/// Bytes of the longest line that is read.
+/// Maximum length of a line in bytes.
 pub(super) const LONGEST_LINE: u64 = 4 << 20;
 
-/// One line of a journal, but for its check (see [`CheckChain`](crate::CheckChain)).
+/// One line of a journal without its check, which [`CheckChain`](crate::CheckChain) adds.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct JournalEntry {
-    /// Version of the format.
+    /// Version of the line.
     pub version: u32,
     /// Seconds since the epoch, for people.
     pub unix_s: Seconds,
-    /// Seconds for which processes have worked on the study.
+    /// Time that processes have worked on the study.
     pub elapsed_s: Seconds,
     /// What happened.
     #[serde(flatten)]

@@ -5,13 +5,13 @@ use super::record::StudyRecord;
 use crate::contracts::Event;
 use crate::trials::Seconds;
 
-/// The facts of a study, one line each, in an order of their own: two journals tell of the same study when these are
-/// equal.
+/// The facts of a study, one line each, in a fixed order. Two journals belong to the same study when their
+/// facts are equal.
 ///
-/// Facts are the evaluator's fingerprint, the trials, the last front, and the networks finished. What belongs
-/// to one process is left out: times, checks, worker names, whether an answer was known, starts, progress,
-/// warnings and rejections. The health of shared weights is left out too: it follows from the fingerprint,
-/// and studies of older programs lack it.
+/// Facts are the evaluator's fingerprint, the trials, the last front, and the finished networks. Facts leave
+/// out what belongs to one process: times, checks, workers, whether an answer was known, starts, progress,
+/// warnings and rejections. They also leave out the health of shared weights: it follows from the
+/// fingerprint, and journals of older builds lack it.
 ///
 /// # Example
 /// ```

@@ -1,4 +1,4 @@
-//! Plausible lines: a line that a study cannot have written is damage, with a check or without.
+//! Plausibility of lines. A line that no study writes is damage, whether it has a check or not.
 
 use std::collections::BTreeSet;
 use std::path::{Component, Path};
@@ -9,25 +9,25 @@ use crate::error::Implausible;
 use crate::trials::objectives::{are_possible, objectives};
 use crate::trials::{Trial, TrialId};
 
-/// What is known of the study beside its journal, and of the journal so far.
+/// What is known about the study from elsewhere, and about the journal so far.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Plausibility {
-    /// Names of the study's objectives, where they are known.
+    /// Names of the study's objectives, if they are known.
     pub(super) objectives: Option<Vec<String>>,
-    /// Its constraints, where they are known.
+    /// Its constraints; empty if they are not known.
     pub(super) constraints: Vec<Constraint>,
     /// Trials so far, since the last retry.
     trials: BTreeSet<TrialId>,
 }
 
-/// Whether a name, joined to a folder, stays in it.
+/// Whether a file of this name lies inside the folder that the name is joined to.
 fn is_inside(name: &str) -> bool {
     let mut parts = Path::new(name).components().peekable();
     parts.peek().is_some() && parts.all(|part| matches!(part, Component::Normal(_)))
 }
 
 impl Plausibility {
-    /// Takes in the next event of a journal.
+    /// Checks the next event of a journal.
     pub(super) fn check(&mut self, event: &Event) -> Result<(), Implausible> {
         match event {
             Event::Trial { trial, .. } => self.check_trial(trial),
@@ -75,7 +75,8 @@ impl Plausibility {
 
     fn check_trial(&mut self, trial: &Trial) -> Result<(), Implausible> {
         let (id, before) = (trial.id, self.trials.len());
-        // Whatever was told is in the journal, and no more than so many proposals are out at one time.
+        // Every trial that was told is in the journal, and at most `MAX_IN_FLIGHT` others are out at one
+        // time.
         if id >= (before as u64).saturating_add(MAX_IN_FLIGHT) {
             return Err(Implausible::Ahead { trial: id, before });
         }
@@ -100,7 +101,7 @@ impl Plausibility {
         if bits(&expected.0) == bits(&found.0) { Ok(()) } else { wrong(Some(expected.0)) }
     }
 
-    /// A violation follows from the costs of the line, unless a cost is not among them.
+    /// The violation follows from the costs of the line, unless a constrained cost is missing there.
     fn check_violation(&self, trial: &Trial) -> Result<(), Implausible> {
         let (id, found) = (trial.id, trial.violation);
         let wrong = |expected| Err(Implausible::Violation { trial: id, found, expected });

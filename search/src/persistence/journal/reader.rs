@@ -1,4 +1,4 @@
-//! Reading a journal, also while another process writes it.
+//! Reads a journal, also while another process writes it.
 
 use std::fs::File;
 use std::io::{BufRead, BufReader, Read};
@@ -17,10 +17,10 @@ use crate::error::{LineDamage, StudyError};
 use crate::persistence::run_folder::{RunPaths, check_file};
 use crate::trials::{Seconds, Trial};
 
-/// Bytes read from the file at one time.
+/// Size of the read buffer in bytes.
 const BUFFER: usize = 64 << 10;
 
-/// Reads a journal line by line and remembers where it stopped, so that it can follow a running study.
+/// Reads a journal line by line. It remembers where it stopped, so it can follow a running study.
 #[derive(Debug)]
 pub struct JournalReader {
     path: PathBuf,
@@ -39,7 +39,7 @@ impl JournalReader {
     /// Opens a journal.
     ///
     /// # Errors
-    /// [`StudyError::File`] when it cannot be opened, [`StudyError::Misplaced`] when it is no file.
+    /// [`StudyError::File`] when it cannot be opened, [`StudyError::Misplaced`] when it is not a file.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
         check_file(path)?;
         let file = File::open(path).map_err(|source| StudyError::File {
@@ -72,27 +72,28 @@ impl JournalReader {
         Self::open(&paths.journal())
     }
 
-    /// The same for a study with these objectives: the values of each trial must follow from its metrics and
-    /// costs. Without objectives, each value must be one of its metrics or costs.
+    /// The same reader for a study with these objectives: the values of each trial must follow from its
+    /// metrics and costs. Without objectives, each value must equal one of its metrics or costs.
     #[must_use]
     pub fn with_objectives(mut self, objectives: &[String]) -> Self {
         self.plausibility.objectives = Some(objectives.to_vec());
         self
     }
 
-    /// The same for a study with these constraints: what a trial exceeds them by must follow from its costs.
+    /// The same reader for a study with these constraints: the violation of each trial must follow from its
+    /// costs.
     #[must_use]
     pub fn with_constraints(mut self, constraints: &[Constraint]) -> Self {
         self.plausibility.constraints = constraints.to_vec();
         self
     }
 
-    /// The entry on the next line; `None` at the end, where more may come later. A line that is not yet whole is kept for
-    /// the next call.
+    /// The entry on the next line; `None` at the end of the file, where more lines may follow later. An
+    /// incomplete line is kept for the next call.
     ///
     /// # Errors
-    /// [`StudyError::JournalLine`] for a line that is damaged or longer than 4 MiB, [`StudyError::Newer`] for one that a
-    /// newer program wrote.
+    /// [`StudyError::JournalLine`] for a line that is damaged or longer than 4 MiB, [`StudyError::Newer`] for
+    /// a line that a newer build wrote.
     pub fn next_entry(&mut self) -> Result<Option<JournalEntry>, StudyError> {
         let room = LONGEST_LINE.saturating_sub(self.partial.len() as u64);
         let read = self.file.by_ref().take(room).read_until(b'\n', &mut self.partial);
@@ -134,12 +135,12 @@ impl JournalReader {
         Ok(entries)
     }
 
-    /// Whether the line read last has a check.
+    /// Whether the last line read has a check.
     pub(super) const fn is_checked(&self) -> bool {
         self.checked
     }
 
-    /// What is known of the journal itself at this place.
+    /// The doubts about the lines read so far.
     #[must_use]
     pub fn doubts(&self) -> Doubts {
         Doubts {
@@ -150,12 +151,12 @@ impl JournalReader {
         }
     }
 
-    /// Bytes of the whole lines read.
+    /// Bytes of the complete lines read.
     pub(super) const fn bytes(&self) -> u64 {
         self.bytes
     }
 
-    /// Takes what stands behind the last whole line for a line whose end is missing.
+    /// Reads what follows the last complete line as a line whose line end is missing.
     pub(super) fn last_without_end(&mut self) -> Option<JournalEntry> {
         let checked = self.chain.clone().verify(&self.partial).ok()?;
         let entry = self.parse(&self.partial, checked).ok()?;
@@ -166,7 +167,7 @@ impl JournalReader {
         Some(entry)
     }
 
-    /// The checks up to here, for lines that follow.
+    /// The chain of checks up to here, for writing on.
     pub(super) fn into_chain(self) -> CheckChain {
         self.chain
     }
@@ -194,7 +195,8 @@ impl JournalReader {
     }
 }
 
-/// A line of a trial. Most lines are, and read as this they need no detour by the tag of the event.
+/// A line of a trial. Most lines are trials. Reading them directly avoids the detour that `serde` takes to
+/// find the tag of an event.
 #[derive(Deserialize)]
 struct TrialLine {
     version: u32,

@@ -1,4 +1,4 @@
-//! What a journal says about its study, all lines together.
+//! What all lines of a journal together say about the study.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::fs;
@@ -12,7 +12,7 @@ use crate::error::StudyError;
 use crate::persistence::run_folder::RunPaths;
 use crate::trials::{Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// What is known about a trial from its line.
+/// What the journal says about a trial.
 #[derive(Clone, Debug, PartialEq)]
 pub struct JournaledTrial {
     /// The trial.
@@ -21,45 +21,45 @@ pub struct JournaledTrial {
     pub seconds: Seconds,
     /// Worker that evaluated it.
     pub worker: usize,
-    /// Whether its line has a check. What stands on a line without one may have changed since.
+    /// Whether its line has a check. A line without one may have changed.
     pub checked: bool,
 }
 
 /// What a journal says about its study.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct StudyRecord {
-    /// Fingerprint of the evaluator, once it was prepared.
+    /// Fingerprint of the evaluator, once it is prepared.
     pub fingerprint: Option<String>,
-    /// Epochs for which the evaluator trains a network with full effort; 0 where it trains nothing, or the
-    /// journal is of a build that did not write it.
+    /// Epochs of a full training; 0 where the evaluator trains nothing, or the journal is of a build that did
+    /// not write them.
     pub full_epochs: u32,
-    /// What a check of the shared weights found, under this fingerprint.
+    /// Health of the shared weights with this fingerprint.
     pub health: Option<SupernetHealth>,
-    /// Finished trials by id (since the last retry of failed ones).
+    /// Trials by id, since the last retry of failed ones.
     pub trials: BTreeMap<TrialId, Box<JournaledTrial>>,
-    /// Trials told and the Pareto front, if the search stage ended.
+    /// Number of trials told and the Pareto front, if the search stage ended.
     pub searched: Option<(u64, Vec<TrialId>)>,
-    /// Why the search stage ended before its budget of trials was used up, if it did.
+    /// Why the search stage ended before it used up its budget of trials, if it did.
     pub search_end: Option<SearchEnd>,
-    /// Networks finished, with the time each took.
+    /// Finished networks, with the time that each took.
     pub finished: BTreeMap<TrialId, (Finished, Seconds)>,
-    /// Whether the last thing that happened is the end.
+    /// Whether the last event is the end of the study.
     pub ended: bool,
-    /// The budget of trials of the last run, if that run went to the end of the study.
+    /// The budget of trials of the last run, if that run completed the study.
     pub(crate) completed: Option<u64>,
     /// The budget of trials of the last run.
     budget: Option<u64>,
-    /// Time for which processes have worked on the study.
+    /// Time that processes have worked on the study.
     pub elapsed_s: Seconds,
-    /// The same by stage.
+    /// The same time by stage.
     pub stages: StageSeconds,
     /// Time since the epoch at the last entry.
     pub unix_s: Seconds,
-    /// The stage at hand.
+    /// The current stage.
     clock: StageClock,
-    /// What a reader should know about the journal itself.
+    /// Doubts about the journal itself.
     pub doubts: Doubts,
-    /// Answers from before the last retry that still count.
+    /// Answers from before the last retry that are still valid.
     earlier: Vec<JournaledTrial>,
 }
 
@@ -73,7 +73,7 @@ impl StudyRecord {
     }
 
     /// As [`StudyRecord::read`], for a study with these objectives: the values of each trial must follow from
-    /// its metrics and costs. `see` is shown every entry, in order.
+    /// its metrics and costs. `see` gets every entry, in order.
     ///
     /// # Errors
     /// As [`StudyRecord::read`].
@@ -90,12 +90,14 @@ impl StudyRecord {
         mut reader: JournalReader,
         see: impl FnMut(&JournalEntry),
     ) -> Result<Self, StudyError> {
-        // Before the journal, so that no network is here whose trial was written in between.
+        // The networks are listed before the journal is read. Otherwise a running study could finish a
+        // network after its trial was missed here.
         let networks = networks(paths);
         let mut record = Self::default();
         record.take_in(&mut reader, see)?;
         record.doubts = reader.doubts();
-        // A retry makes all trials be told anew, while networks stay.
+        // After a retry the trials are told anew while their networks stay, so missing trials are no sign of
+        // damage.
         if record.earlier.is_empty() {
             let unknown = networks.into_iter().filter(|id| !record.trials.contains_key(id));
             record.doubts.unknown_networks = unknown.collect();
@@ -103,7 +105,7 @@ impl StudyRecord {
         Ok(record)
     }
 
-    /// Takes in all lines up to the end of a journal.
+    /// Applies all lines up to the end of a journal.
     pub(super) fn take_in(
         &mut self,
         reader: &mut JournalReader,
@@ -117,7 +119,7 @@ impl StudyRecord {
         Ok(())
     }
 
-    /// Takes in a last line that lacks its end only; false where what is there is no line.
+    /// Applies a last line that lacks only its line end; false where the rest of the file is not such a line.
     pub(super) fn take_in_last(&mut self, reader: &mut JournalReader) -> bool {
         let Some(entry) = reader.last_without_end() else { return false };
         self.pass(&entry);
@@ -125,14 +127,14 @@ impl StudyRecord {
         true
     }
 
-    /// Takes in the times of an entry.
+    /// Applies the times of an entry.
     fn pass(&mut self, entry: &JournalEntry) {
         self.clock.pass(entry.elapsed_s, &entry.event, &mut self.stages);
         self.unix_s = entry.unix_s;
         self.elapsed_s = self.elapsed_s.max(entry.elapsed_s);
     }
 
-    /// What these entries say, in the order of the journal.
+    /// The record of these entries, in the order of the journal.
     #[must_use]
     pub fn new(entries: impl IntoIterator<Item = JournalEntry>) -> Self {
         let mut record = Self::default();
@@ -143,16 +145,16 @@ impl StudyRecord {
         record
     }
 
-    /// What it says after one more event.
+    /// Applies one more event.
     pub fn apply(&mut self, event: Event) {
         self.apply_from(event, true);
     }
 
-    /// The same, for an event whose line had a check, or none.
+    /// The same for an event whose line had a check, or had none.
     fn apply_from(&mut self, event: Event, checked: bool) {
         match event {
             Event::Prepared { fingerprint, full_epochs } => {
-                // Other weights have another health.
+                // The health belongs to the weights of one fingerprint.
                 if self.fingerprint.as_ref() != Some(&fingerprint) {
                     self.health = None;
                 }
@@ -167,7 +169,8 @@ impl StudyRecord {
             }
             Event::Retried { .. } => {
                 self.completed = None;
-                // Trials after a retried one may be others now, so all are told anew; answers are kept.
+                // A different answer may lead the strategy to different proposals, so all trials are told
+                // anew. Answers stay valid for the same question.
                 self.ended = false;
                 self.searched = None;
                 self.search_end = None;
@@ -200,19 +203,19 @@ impl StudyRecord {
         }
     }
 
-    /// Trials with every answer that still counts, also from before a retry.
+    /// All answers that are still valid, also from before a retry.
     pub(crate) fn answers(&self) -> impl Iterator<Item = &JournaledTrial> {
         self.earlier.iter().chain(self.trials.values().map(AsRef::as_ref))
     }
 
-    /// Panics among the answers, with what was proposed.
+    /// The panics among the trials, with their proposals.
     pub(crate) fn panics(&self) -> impl Iterator<Item = (&Proposal, &Outcome)> {
         let trials = self.trials.values().map(|journaled| &journaled.trial);
         trials.filter(|trial| trial.outcome.is_panic()).map(|trial| (&trial.proposal, &trial.outcome))
     }
 }
 
-/// Trials whose finished networks are in the run folder, ascending.
+/// Trials with a finished network in the run folder, ascending.
 fn networks(paths: &RunPaths) -> BTreeSet<TrialId> {
     let Ok(folder) = fs::read_dir(paths.models()) else { return BTreeSet::new() };
     let names = folder.filter_map(|entry| entry.ok()?.file_name().into_string().ok());

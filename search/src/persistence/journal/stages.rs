@@ -1,22 +1,22 @@
-//! How long a study has worked in each of its stages, over all processes.
+//! The time that a study has spent in each of its stages, over all processes.
 
 use serde::{Deserialize, Serialize};
 
 use crate::contracts::Event;
 use crate::trials::Seconds;
 
-/// Stages by name of their progress.
+/// Names of progress that belong to the later stages.
 const SEARCH: &str = "search";
 const FINISH: [&str; 2] = ["finish", "network"];
 
-/// Time of work on a study in each stage, over all processes.
+/// Time spent in each stage of a study, over all processes.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct StageSeconds {
-    /// Data, supernet.
+    /// Preparing data and supernet.
     pub prepare: Seconds,
-    /// Trials.
+    /// Searching.
     pub search: Seconds,
-    /// Networks.
+    /// Finishing networks.
     pub finish: Seconds,
 }
 
@@ -28,7 +28,7 @@ enum Stage {
     Finish,
 }
 
-/// Adds up the time between entries: it was spent in the stage of the later one.
+/// Adds up the time between entries. The time belongs to the stage of the later entry.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct StageClock {
     stage: Stage,
@@ -36,8 +36,8 @@ pub(super) struct StageClock {
 }
 
 impl StageClock {
-    /// An entry was written after this much time of work on the study. The time since the entry before goes
-    /// to `spent`.
+    /// Takes in an entry that was written after `elapsed` of work. Adds the time since the previous entry to
+    /// `spent`.
     pub(super) fn pass(&mut self, elapsed: Seconds, event: &Event, spent: &mut StageSeconds) {
         self.stage = match event {
             Event::Trial { .. } | Event::Searched { .. } => Stage::Search,
@@ -67,7 +67,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn time_belongs_to_the_stage_of_the_entry_that_ends_it() {
+    fn time_between_entries_belongs_to_the_stage_of_the_later_one() {
         let progress =
             |stage: &str| Event::Progress { stage: stage.to_owned(), done: 1, total: 2, note: String::new() };
         let (mut clock, mut spent) = (StageClock::default(), StageSeconds::default());
@@ -80,7 +80,7 @@ mod tests {
             (9.0, Event::Searched { trials: 4, front: Vec::new() }),
             (14.0, progress("network")),
             (15.0, Event::Ended),
-            // A clock that went back.
+            // The clock went back.
             (12.0, Event::Ended),
             (16.0, Event::Started { study: "a".to_owned(), resumed: 4, trials: Some(4) }),
         ] {

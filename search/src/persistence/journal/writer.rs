@@ -1,4 +1,4 @@
-//! Writing a journal, after repairing what a crash left at its end.
+//! Writes a journal, after repairing what a crash left at its end.
 
 use std::fs::{File, OpenOptions};
 use std::io::Write;
@@ -15,7 +15,7 @@ use crate::error::StudyError;
 use crate::persistence::run_folder::{Place, hold_journal};
 use crate::trials::Seconds;
 
-/// A journal open for writing. The run folder's lock keeps other writers away.
+/// A journal that is open for writing. The run folder's lock keeps other writers away.
 #[derive(Debug)]
 pub struct Journal {
     path: PathBuf,
@@ -25,19 +25,19 @@ pub struct Journal {
     chain: CheckChain,
 }
 
-/// A journal with what it held.
+/// An opened journal with what it says.
 #[derive(Debug)]
 pub struct Opened {
     /// The journal, for writing.
     pub journal: Journal,
-    /// What it said.
+    /// What it says.
     pub record: StudyRecord,
-    /// Bytes cut from its end, where a crash had left part of a line.
+    /// Bytes cut from its end, where a crash left part of a line.
     pub cut: Option<usize>,
 }
 
 impl Journal {
-    /// Opens a journal, which is made when it is missing. A last line that was not written to its end is cut off.
+    /// Opens a journal, or creates it. An incomplete last line is cut off.
     ///
     /// # Errors
     /// [`StudyError`] when it cannot be read or written, or is damaged elsewhere.
@@ -45,7 +45,7 @@ impl Journal {
         Self::open_with(path, |reader| reader)
     }
 
-    /// The same, with a reader that `expect` has told more about the study.
+    /// The same; `expect` tells the reader more about the study.
     ///
     /// # Errors
     /// As [`Journal::open`].
@@ -75,7 +75,7 @@ impl Journal {
         }
         file.sync_all().map_err(failed("sync the journal"))?;
         if reader.bytes() == 0 {
-            // It may be new.
+            // The file may be new: its entry in the folder must survive a crash too.
             kiln_files::sync_parent(path).map_err(failed("sync the folder of the journal"))?;
         }
         record.doubts = Doubts { torn_bytes: 0, ..reader.doubts() };
@@ -84,10 +84,10 @@ impl Journal {
         Ok(Opened { journal, record, cut })
     }
 
-    /// Appends an event as one line. It survives a crash after the next [`Journal::sync`].
+    /// Appends an event as one line. The line survives a crash after the next [`Journal::sync`].
     ///
     /// # Errors
-    /// [`StudyError::File`] when it cannot be written; a part of the line that was written is taken back.
+    /// [`StudyError::File`] when it cannot be written. A partly written line is taken back.
     pub fn append(&mut self, event: &Event) -> Result<(), StudyError> {
         let entry = JournalEntry {
             version: JOURNAL_VERSION,
@@ -98,18 +98,18 @@ impl Journal {
         let (line, check) = self.chain.sealed(&entry);
         let before = self.file.metadata().map(|metadata| metadata.len());
         self.file.write_all(line.as_bytes()).map_err(|source| {
-            // On a full disk a later line must not follow half of this one.
+            // On a full disk, half of this line may be written. A later line must not follow it.
             if let Ok(length) = before {
                 drop(self.file.set_len(length));
             }
             self.failed("write the journal", source)
         })?;
-        // The next check follows from this line only where it is there.
+        // Only a line that was written is part of the chain.
         self.chain.advance(check);
         Ok(())
     }
 
-    /// Returns when all lines will survive a crash.
+    /// Returns when all lines survive a crash.
     ///
     /// # Errors
     /// [`StudyError::File`] when they may not.
@@ -117,12 +117,12 @@ impl Journal {
         self.file.sync_data().map_err(|source| self.failed("sync the journal", source))
     }
 
-    /// Where it is.
+    /// Its place in the file system.
     pub(crate) fn place(&self) -> Result<Place, StudyError> {
         Place::of_file(&self.path, &self.file).map_err(|source| self.failed("look at the journal", source))
     }
 
-    /// Time for which this and earlier processes have worked on the study.
+    /// Time that this and earlier processes have worked on the study.
     #[must_use]
     pub fn elapsed(&self) -> Seconds {
         self.elapsed_before.saturating_add(self.began.elapsed().into())

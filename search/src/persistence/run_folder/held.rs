@@ -1,4 +1,4 @@
-//! Folders inside a run folder that one writer has for itself: those of trainings.
+//! Locks on folders inside a run folder: each training's folder has one writer.
 
 use std::fs::{self, File, OpenOptions, TryLockError};
 use std::io;
@@ -7,16 +7,16 @@ use std::path::Path;
 use super::lock::patiently;
 use super::place::check_held;
 
-/// Name of the file whose lock the writer holds.
+/// Name of the lock file.
 const LOCK: &str = "lock";
-/// Tries, should the folder be removed at the same time.
+/// Attempts, in case the folder is removed at the same time.
 const ATTEMPTS: usize = 16;
 
-/// Takes the lock of a folder, which is made where it is missing. The lock is held until the returned file is
-/// dropped, or the process ends. `None` where another writer, of this process or of another one, holds it.
+/// Locks a folder, which is created if it is missing. The lock is held until the returned file is dropped or
+/// the process ends. `None` where another writer, in this process or another one, holds it.
 ///
 /// # Errors
-/// When the folder or its lock cannot be made or locked.
+/// When the folder or its lock file cannot be created or locked.
 pub fn hold_folder(folder: &Path) -> io::Result<Option<File>> {
     let path = folder.join(LOCK);
     for _ in 0..ATTEMPTS {
@@ -29,7 +29,8 @@ pub fn hold_folder(folder: &Path) -> io::Result<Option<File>> {
         };
         match patiently(&file) {
             Ok(()) if is_at(&file, &path) => return Ok(Some(file)),
-            // Who held it has removed the folder: this lock is of a file that nobody else will see.
+            // The holder before has removed the folder. This lock is on a file that nobody else can find, so
+            // it protects nothing.
             Ok(()) => {}
             Err(TryLockError::WouldBlock) => return Ok(None),
             Err(TryLockError::Error(error)) => return Err(error),
@@ -45,7 +46,7 @@ fn is_at(file: &File, path: &Path) -> bool {
     file.metadata().ok().zip(fs::metadata(path).ok()).is_some_and(|(open, there)| same(open, there))
 }
 
-/// Elsewhere a file that is open cannot be removed.
+/// On other systems an open file cannot be removed.
 #[cfg(not(unix))]
 fn is_at(_file: &File, path: &Path) -> bool {
     path.exists()
@@ -56,13 +57,13 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_folder_has_one_writer_at_a_time() {
+    fn folder_has_one_writer_at_a_time() {
         let folder = tempfile::tempdir().unwrap();
         let place = folder.path().join("training").join("a");
         let held = hold_folder(&place).unwrap();
         assert!(held.is_some() && hold_folder(&place).unwrap().is_none());
         assert!(hold_folder(&place.with_file_name("b")).unwrap().is_some());
-        // Removed by its writer, it is another folder to the next.
+        // Its writer removes the folder. The next writer creates another one.
         fs::remove_dir_all(&place).unwrap();
         let next = hold_folder(&place).unwrap();
         assert!(next.is_some() && hold_folder(&place).unwrap().is_none());

@@ -7,18 +7,18 @@ use toml::{Table, Value};
 
 use crate::error::StudyError;
 
-/// How the last line begins: what follows is a hash of all lines before it.
+/// Beginning of the last line. A hash of all lines before it follows.
 const CHECK: &str = "# check: ";
-/// Bytes of the longest config that is read.
+/// Maximum size of a config in bytes.
 const LONGEST_BYTES: u64 = 16 << 20;
 
 /// Where two configs differ.
 pub(super) struct Difference {
     /// Dotted key.
     pub(super) key: String,
-    /// Its value in the one, or `not set`.
+    /// Its value in the first config, or `not set`.
     pub(super) before: String,
-    /// Its value in the other, or `not set`.
+    /// Its value in the second config, or `not set`.
     pub(super) after: String,
 }
 
@@ -54,11 +54,11 @@ pub(super) fn parse(path: &Path, text: &str) -> Result<Table, StudyError> {
         .map_err(|source| StudyError::Config { path: path.to_owned(), source: Box::new(source) })
 }
 
-/// The config of a run folder as it was written.
+/// The config of a run folder.
 pub(super) struct Kept {
     /// Its text without the last line.
     pub(super) text: String,
-    /// Whether the hash in the last line does not hold. Configs of older builds have no such line.
+    /// Whether the text does not match the hash in the last line. Configs of older builds have no such line.
     pub(super) is_changed: bool,
 }
 
@@ -74,7 +74,8 @@ pub(super) fn read(path: &Path) -> Result<Option<Kept>, StudyError> {
     }))
 }
 
-/// Writes the config. Its last line shows later changes; it is a comment, so that the file stays a config.
+/// Writes the config with a hash in its last line, which reveals later changes. The line is a comment, so the
+/// file stays a valid config.
 pub(super) fn write(path: &Path, text: &str) -> Result<(), StudyError> {
     let end = if text.ends_with('\n') { "" } else { "\n" };
     let body = format!("{text}{end}");

@@ -1,4 +1,4 @@
-//! The lock of a run folder: which process may write it.
+//! The lock of a run folder, which decides which process may write it.
 
 use std::fs::{File, OpenOptions, TryLockError};
 use std::io::{Read, Seek, Write};
@@ -10,16 +10,16 @@ use super::paths::RunPaths;
 use super::place::Place;
 use crate::error::StudyError;
 
-/// Tries of a lock that is held, beside the last one, and the pause after each.
+/// Attempts to take a lock that is held, not counting the last one, and the pause after each.
 const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
-/// How often the lock file is read for the id of its holder, each time after a longer pause. A process that
-/// has just taken the lock has yet to write its id.
+/// Attempts to read the holder's id from the lock file, and the pause between them. A process that has just
+/// taken the lock may not have written its id yet.
 const HOLDER_ATTEMPTS: u32 = 40;
 const HOLDER_PAUSE: Duration = Duration::from_millis(25);
 
-/// Tries the lock a few times: a child process that is just being started holds its parent's files open until it runs its
-/// program, and with them a lock that was given back.
+/// Tries to take a lock a few times. A child process inherits its parent's open files until it starts its own
+/// program. With them it keeps a lock for a moment that the parent has released.
 pub(super) fn patiently(file: &File) -> Result<(), TryLockError> {
     for _ in 0..LOCK_ATTEMPTS {
         match file.try_lock() {
@@ -52,7 +52,7 @@ impl Lock {
                 Err(TryLockError::Error(source)) => return Err(StudyError::file(&path, "lock")(source)),
             }
             let lock = Self { file, path: path.clone() };
-            // Removed between opening and locking, it would keep nobody away.
+            // A file that was removed between opening and locking would keep nobody away.
             if lock.place()?.is_kept() {
                 lock.sign().map_err(StudyError::file(&path, "write the lock file"))?;
                 return Ok(lock);
@@ -60,7 +60,7 @@ impl Lock {
         }
     }
 
-    /// Where it is.
+    /// Its place in the file system.
     pub(super) fn place(&self) -> Result<Place, StudyError> {
         Place::of_file(&self.path, &self.file).map_err(StudyError::file(&self.path, "look at the lock file"))
     }
@@ -72,13 +72,13 @@ impl Lock {
 }
 
 impl Drop for Lock {
-    /// Takes the id back, so that nobody names a process that is gone. After a crash it stays.
+    /// Removes the id, so that nobody names a process that has ended. After a crash the id stays.
     fn drop(&mut self) {
         let _ = self.file.set_len(0);
     }
 }
 
-/// The process that holds a lock, as soon as it has said so; `None` when it has not after a second.
+/// The process that holds a lock, once it has written its id; `None` if it has not within a second.
 fn holder(mut file: File) -> Option<u32> {
     for attempt in 0..HOLDER_ATTEMPTS {
         if attempt > 0 {
@@ -94,14 +94,15 @@ fn holder(mut file: File) -> Option<u32> {
     None
 }
 
-/// Whether a process may be running: the id that a crash left behind is not that of the holder.
+/// Whether a process with this id may be running. After a crash the lock file may name a process that has
+/// ended.
 fn is_there(pid: u32) -> bool {
     let processes = std::path::Path::new("/proc");
     !processes.join("self").exists() || processes.join(pid.to_string()).exists()
 }
 
-/// Whether another process has the lock. It is taken only together with others who look, and given back at
-/// once.
+/// Whether another process holds the lock. The check takes a shared lock for a moment, so two processes that
+/// check do not disturb each other.
 pub(super) fn is_held(paths: &RunPaths) -> bool {
     let looked = File::open(paths.lock()).map(|file| file.try_lock_shared());
     matches!(looked, Ok(Err(TryLockError::WouldBlock)))

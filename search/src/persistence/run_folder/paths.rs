@@ -1,4 +1,4 @@
-//! Where the files of a run folder are.
+//! The paths of a run folder's files.
 
 use std::ffi::OsStr;
 use std::path::{Path, PathBuf};
@@ -8,21 +8,21 @@ use super::places::{check_file, check_folder, check_link};
 use crate::error::StudyError;
 use crate::trials::TrialId;
 
-/// Where the files of a run folder are.
+/// The paths of a run folder's files.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct RunPaths(PathBuf);
 
 impl RunPaths {
-    /// The files of the run folder `root`.
+    /// The paths in the run folder `root`.
     #[must_use]
     pub fn new(root: impl Into<PathBuf>) -> Self {
         Self(root.into())
     }
 
-    /// The files of a study among the run folders in `runs`.
+    /// The paths of a study whose run folder is in `runs`.
     ///
     /// # Errors
-    /// [`StudyError::Setting`] when the name cannot be a folder's.
+    /// [`StudyError::Setting`] when the name cannot be that of a folder.
     pub fn of_study(runs: &Path, study: &str) -> Result<Self, StudyError> {
         check_study_name(study)?;
         Ok(Self(runs.join(study)))
@@ -46,7 +46,7 @@ impl RunPaths {
         self.0.join("journal.jsonl")
     }
 
-    /// What happened, for people.
+    /// The log for people.
     #[must_use]
     pub fn log(&self) -> PathBuf {
         self.0.join("kiln.log")
@@ -70,21 +70,21 @@ impl RunPaths {
         self.models().join(trial.to_string())
     }
 
-    /// Folders of trainings: what evaluators keep of trials, and checkpoints of networks that are being
-    /// finished. Each training has a folder, whose writer holds it with [`crate::hold_folder`]. When the
-    /// search has ended, all of them are removed but those of the networks and those that are held.
+    /// Folders of trainings: states that evaluators keep of trials, and checkpoints of networks that are
+    /// being finished. Each training has a folder, which its writer holds with [`crate::hold_folder`]. When
+    /// the search has ended, all these folders are removed, except those of networks and those that are held.
     #[must_use]
     pub fn trainings(&self) -> PathBuf {
         self.0.join("training")
     }
 
-    /// Checkpoints of a network that is being finished. They are removed when the journal says that it is.
+    /// Checkpoints of a network that is being finished. They are removed once it is journaled.
     #[must_use]
     pub fn training(&self, trial: TrialId) -> PathBuf {
         self.trainings().join(format!("{}{trial}", Self::NETWORK))
     }
 
-    /// What the names of networks' folders begin with.
+    /// Prefix of the folders of networks that are being finished.
     const NETWORK: &str = "network-";
 
     /// Whether a folder of [`RunPaths::trainings`] is that of a network that is being finished.
@@ -92,17 +92,17 @@ impl RunPaths {
         name.to_string_lossy().starts_with(Self::NETWORK)
     }
 
-    /// The file whose lock the working process holds.
+    /// The lock file.
     #[must_use]
     pub fn lock(&self) -> PathBuf {
         self.0.join("lock")
     }
 
-    /// The text of the config with which the study began, for programs that only read the run folder.
+    /// The text of the study's config, for programs that only read the run folder.
     ///
     /// # Errors
-    /// [`StudyError::NotARun`] when there is none, [`StudyError::NotAFolder`] when a file is in the run folder's place,
-    /// [`StudyError::Misplaced`] when something else is in the config's.
+    /// [`StudyError::NotARun`] when there is none, [`StudyError::NotAFolder`] when a file is in the place of
+    /// the run folder, [`StudyError::Misplaced`] when something else is in the place of the config.
     pub fn read_config(&self) -> Result<String, StudyError> {
         if self.0.is_file() {
             return Err(StudyError::NotAFolder { path: self.0.clone() });
@@ -110,7 +110,8 @@ impl RunPaths {
         Ok(self.kept_config()?.text)
     }
 
-    /// Whether the config was changed since Kiln wrote it. Nobody knows of one that an older build wrote.
+    /// Whether the config was changed since Kiln wrote it. Changes of a config that an older build wrote are
+    /// not noticed.
     ///
     /// # Errors
     /// As [`RunPaths::read_config`].
@@ -118,7 +119,7 @@ impl RunPaths {
         Ok(self.kept_config()?.is_changed)
     }
 
-    /// Refuses what stands in the place of a file or folder of the run folder and is not one, and links.
+    /// Refuses links and whatever else is in the place of a file or folder of the run folder.
     pub(super) fn check_places(&self) -> Result<(), StudyError> {
         for file in [self.lock(), self.config(), self.journal(), self.log()] {
             check_file(&file)?;
@@ -138,7 +139,7 @@ impl RunPaths {
     }
 }
 
-/// Checks that a study's name can be that of its run folder.
+/// Checks that a study's name can be the name of its run folder.
 ///
 /// # Errors
 /// [`StudyError::Setting`] when it cannot.
@@ -156,7 +157,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn names_stay_inside_the_folder_of_runs() {
+    fn study_names_that_leave_the_folder_of_runs_are_refused() {
         for name in ["", ".", "..", "a/b", "a\\b", ".hidden", "é", &"a".repeat(101)] {
             assert!(check_study_name(name).is_err(), "{name}");
         }

@@ -1,6 +1,5 @@
-//! Whether the files that this process holds open are still those that their names lead to. A run folder may
-//! be removed, renamed or replaced while a study runs. The study must then write nothing into what stands in
-//! its place.
+//! Checks that the paths of open files still lead to these files. A run folder may be removed, renamed or
+//! replaced while a study runs. The study must not write into what is then in its place.
 
 use std::fs::{self, File, Metadata};
 use std::io::{self, ErrorKind};
@@ -10,14 +9,14 @@ use std::sync::{Mutex, PoisonError};
 
 use crate::error::StudyError;
 
-/// A file or folder as it was when it was opened, and its name.
+/// A path, and the file or folder that it led to when it was opened.
 #[derive(Clone, Debug)]
 pub(crate) struct Place {
     path: PathBuf,
     identity: Identity,
 }
 
-/// Device and number of a file; two files that exist at the same time differ in it.
+/// Device and inode number, which differ between any two files that exist at the same time.
 #[cfg(unix)]
 type Identity = (u64, u64);
 #[cfg(unix)]
@@ -26,14 +25,14 @@ fn identity(file: &Metadata) -> Identity {
     (file.dev(), file.ino())
 }
 
-/// Elsewhere nothing tells files apart, and a folder that is in use can neither be removed nor renamed.
+/// Other systems offer no such identity. There, a folder that is in use can be neither removed nor renamed.
 #[cfg(not(unix))]
 type Identity = ();
 #[cfg(not(unix))]
 fn identity(_: &Metadata) -> Identity {}
 
 impl Place {
-    /// The place of a file that is open.
+    /// The place of an open file.
     pub(crate) fn of_file(path: &Path, file: &File) -> io::Result<Self> {
         Ok(Self { path: path.to_owned(), identity: identity(&file.metadata()?) })
     }
@@ -43,17 +42,17 @@ impl Place {
         Ok(Self { path: path.to_owned(), identity: identity(&fs::metadata(path)?) })
     }
 
-    /// Whether its name still leads to it. Costs one question to the system, no reading.
+    /// Whether its path still leads to it. Takes one call to the system and reads no content.
     pub(crate) fn is_kept(&self) -> bool {
         match fs::metadata(&self.path) {
             Ok(found) => identity(&found) == self.identity,
-            // A system that cannot tell, as one whose network is down for a moment, says nothing against it.
+            // Other failures, such as a network that is down for a moment, do not show that the file is gone.
             Err(error) => !matches!(error.kind(), ErrorKind::NotFound | ErrorKind::NotADirectory),
         }
     }
 }
 
-/// What a process that works on a run folder holds: the folder, its lock, its journal.
+/// What a process holds that works on a run folder: the folder, its lock, its journal.
 #[derive(Clone, Debug)]
 pub(crate) struct Places {
     root: PathBuf,
@@ -70,7 +69,7 @@ impl Places {
     }
 
     /// # Errors
-    /// [`StudyError::Displaced`] with what is not where it was.
+    /// [`StudyError::Displaced`] with the first place that is not kept.
     pub(crate) fn check(&self) -> Result<(), StudyError> {
         match self.places.iter().find(|place| !place.is_kept()) {
             None => Ok(()),
@@ -79,7 +78,7 @@ impl Places {
     }
 }
 
-/// The run folders that this process holds. Locks belong to the process, and so does what they protect.
+/// The run folders that this process holds. A lock belongs to the whole process, so this list does too.
 static HELD: Mutex<Vec<(u64, Place)>> = Mutex::new(Vec::new());
 static NEXT: AtomicU64 = AtomicU64::new(0);
 
@@ -101,11 +100,11 @@ impl Drop for Held {
     }
 }
 
-/// Refuses to write into a run folder that this process holds, when the folder's name leads to another one by
-/// now. Every maker of a file or a folder there calls this first.
+/// Refuses to write into a run folder that this process holds when the path no longer leads to it. Call this
+/// before creating a file or folder there.
 ///
 /// # Errors
-/// One that says so.
+/// When the run folder was removed, moved or replaced.
 pub fn check_held(place: &Path) -> io::Result<()> {
     let held = HELD.lock().unwrap_or_else(PoisonError::into_inner);
     let displaced = held.iter().find(|(_, folder)| place.starts_with(&folder.path) && !folder.is_kept());
@@ -120,7 +119,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_is_removed_renamed_or_replaced_is_noticed() {
+    fn places_that_are_removed_renamed_or_replaced_are_displaced() {
         let folder = tempfile::tempdir().unwrap();
         let root = folder.path().join("run");
         let (file, away) = (root.join("lock"), folder.path().join("away"));
@@ -144,7 +143,7 @@ mod tests {
             ),
         ];
         for (displace, expected) in cases {
-            // The file stays open, so that no new one gets its number.
+            // The file stays open, so that no new file gets its inode number.
             let (places, _opened) = make();
             places.check().unwrap();
             displace();
@@ -161,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_is_written_below_a_held_folder_that_was_replaced() {
+    fn check_held_refuses_paths_below_a_held_folder_that_was_replaced() {
         let folder = tempfile::tempdir().unwrap();
         let (root, away) = (folder.path().join("run"), folder.path().join("away"));
         fs::create_dir(&root).unwrap();

@@ -19,10 +19,10 @@ pub struct Key {
 /// An entry of a store.
 pub type StoreEntry = (Key, Outcome);
 
-/// Remembers outcomes. Shared by all threads.
+/// Remembers outcomes. All threads share it.
 ///
-/// Laws (checked for every store): `get` gives what was `put` last under a key; what was put before a `flush` is there
-/// after the process died; `iter` gives every entry once.
+/// Laws, which are checked for every store: `get` returns what was last `put` under a key. What was put
+/// before a `flush` is still there after the process died. `iter` gives every entry once.
 pub trait Store: Send + Sync {
     /// The outcome under a key.
     ///
@@ -30,7 +30,7 @@ pub trait Store: Send + Sync {
     /// [`StudyError`] when the store cannot be read, or holds a record of a newer version.
     fn get(&self, key: &Key) -> Result<Option<Outcome>, StudyError>;
 
-    /// Remembers an outcome, in place of an earlier one.
+    /// Remembers an outcome, replacing an earlier one.
     ///
     /// # Errors
     /// [`StudyError`] when the store cannot be written.
@@ -39,7 +39,7 @@ pub trait Store: Send + Sync {
     /// All entries.
     fn iter(&self) -> Box<dyn Iterator<Item = Result<StoreEntry, StudyError>> + '_>;
 
-    /// Returns when all that was put will survive a crash.
+    /// Returns when all entries survive a crash.
     ///
     /// # Errors
     /// [`StudyError`] when the store cannot be written.

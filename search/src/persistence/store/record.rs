@@ -1,15 +1,15 @@
-//! Keys and outcomes as bytes, with a version in front.
+//! Keys and outcomes as bytes that begin with a version.
 
 use kiln_space::Genotype;
 
 use super::contract::Key;
 use crate::trials::{Fidelity, Outcome};
 
-/// Version of the keys written here. Another one would make every key another.
+/// Version of the keys. A new version would change every key.
 const KEY_VERSION: u8 = 1;
-/// Version of the outcomes written here.
+/// Version of the outcomes.
 const OUTCOME_VERSION: u8 = 2;
-/// The version before, without a check.
+/// The version before, which has no check.
 const UNCHECKED_VERSION: u8 = 1;
 /// Bytes of a check.
 const CHECK: usize = 16;
@@ -17,9 +17,9 @@ const CHECK: usize = 16;
 /// Why bytes are not a record.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Unreadable {
-    /// Written by a newer program.
+    /// A newer build wrote them.
     Newer(u8),
-    /// Not what was written.
+    /// They are not what was written.
     Damaged,
 }
 
@@ -90,7 +90,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn records_survive_the_way_through_bytes_and_refuse_what_they_do_not_know() {
+    fn records_survive_bytes_and_refuse_damage_and_newer_versions() {
         for fidelity in [Fidelity::Proxy, Fidelity::Epochs(70_000), Fidelity::Full] {
             for genes in [&[][..], &[0, 255, 7]] {
                 let fingerprint = "data/é".to_owned();
@@ -128,7 +128,7 @@ mod tests {
         for bit in 0..8 {
             let mut bytes = whole.clone();
             bytes[0] ^= 1 << bit;
-            // Read as a record of the version before, the check's bytes are no JSON.
+            // Read as the version before, the bytes of the check are not JSON.
             assert!(read_outcome(b"key", &bytes).is_err(), "bit {bit} of the version");
         }
     }

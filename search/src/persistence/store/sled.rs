@@ -11,10 +11,10 @@ use super::record::{Unreadable, key_bytes, outcome_bytes, read_key, read_outcome
 use crate::error::StudyError;
 use crate::trials::Outcome;
 
-/// Bytes of pages that sled keeps in memory.
+/// Size of the page cache of sled in bytes.
 const CACHE_BYTES: u64 = 32 << 20;
 
-/// Tries of a lock that is held, beside the last one, and the pause after each.
+/// Attempts to open a store that is locked, not counting the last one, and the pause after each.
 const LOCK_ATTEMPTS: u32 = 8;
 const LOCK_PAUSE: Duration = Duration::from_millis(5);
 
@@ -25,13 +25,13 @@ pub struct SledStore {
 }
 
 impl SledStore {
-    /// Opens the store in this folder, which is made when it is missing.
+    /// Opens the store in this folder, or creates it.
     ///
     /// # Errors
     /// [`StudyError::Store`] when it is damaged, [`StudyError::File`] when another process has it open or the
     /// system refuses.
     pub fn open(path: &Path) -> Result<Self, StudyError> {
-        // sled would panic.
+        // sled would panic on such a clock.
         if SystemTime::now() < SystemTime::UNIX_EPOCH {
             let source = io::Error::other("the clock of this machine stands before 1970; set it");
             return Err(StudyError::File { path: path.to_owned(), action: "open the store", source });
@@ -39,7 +39,7 @@ impl SledStore {
         let config = sled::Config::new().path(path).cache_capacity(CACHE_BYTES).flush_every_ms(None);
         for _ in 0..LOCK_ATTEMPTS {
             match config.open() {
-                // A child process that is just being started holds the lock of a store that was closed.
+                // A child process that is just starting keeps the lock of a store that its parent closed.
                 Err(sled::Error::Io(error)) if error.to_string().contains("could not acquire lock") => {
                     thread::sleep(LOCK_PAUSE);
                 }
@@ -66,7 +66,7 @@ impl SledStore {
 fn broken(path: &Path, source: sled::Error) -> StudyError {
     let path = path.to_owned();
     match source {
-        // Nothing is wrong with the store, and a new one would fail in the same way.
+        // The store itself is fine, and a new one would fail in the same way.
         sled::Error::Io(error) if !is_damage(&error) => {
             StudyError::File { path, action: "use the store", source: as_it_was(error) }
         }
@@ -74,8 +74,8 @@ fn broken(path: &Path, source: sled::Error) -> StudyError {
     }
 }
 
-/// Whether a failure comes from the content of the files. Every other one, such as a full disk, too many open
-/// files or a folder that may not be written, comes from the system.
+/// Whether a failure comes from the content of the files. Other failures come from the system: a full disk,
+/// too many open files, a folder that may not be written.
 fn is_damage(error: &io::Error) -> bool {
     match error.kind() {
         ErrorKind::UnexpectedEof
@@ -84,13 +84,15 @@ fn is_damage(error: &io::Error) -> bool {
         | ErrorKind::NotFound
         | ErrorKind::IsADirectory
         | ErrorKind::NotADirectory => true,
-        // In words of its own, sled complains about what it read, or that another process has the lock.
+        // sled uses `Other` for errors of its own: damaged content, or a lock that another process holds.
+        // Only the text tells them apart.
         ErrorKind::Other => !error.to_string().contains("could not acquire lock"),
         _ => false,
     }
 }
 
-/// The error of the system: sled passes copies on, which hold its text and not its number.
+/// Restores the error of the system. sled passes on a copy that holds the text of the error but not its
+/// number.
 fn as_it_was(error: io::Error) -> io::Error {
     let text = error.to_string();
     let number = text.strip_prefix("Os { code: ").and_then(|rest| rest.split_once(','));
@@ -137,14 +139,14 @@ mod tests {
     use super::*;
 
     #[test]
-    fn what_the_system_refuses_is_no_damage() {
+    fn failures_of_the_system_are_not_damage() {
         let damage = |error: io::Error| {
             matches!(broken(Path::new("store"), sled::Error::Io(error)), StudyError::Store { .. })
         };
         for number in [24, 13, 28, 30, 27, 5, 122] {
             let error = || io::Error::from_raw_os_error(number);
             assert!(!damage(error()), "{number}");
-            // As sled copies it.
+            // A copy as sled makes it.
             let copy = io::Error::new(error().kind(), format!("{:?}", error()));
             match broken(Path::new("store"), sled::Error::Io(copy)) {
                 StudyError::File { source, .. } => assert_eq!(source.raw_os_error(), Some(number)),

@@ -1,8 +1,9 @@
-//! The first trials: of more random genotypes than there will be trials, those in the middle of
-//! as many groups.
+//! The first trials. More random genotypes are drawn than there are trials, and clustered into as many
+//! clusters as trials. The genotypes nearest to the centers are the first trials.
 //!
-//! Source: Kennard, Stone, Computer aided design of experiments, Technometrics 1969 (trials spread evenly over candidates);
-//! Zhdanov, Diverse mini-batch active learning, arXiv:1901.05954, 2019 (k-means, and what is nearest to each center).
+//! Source: Kennard, Stone, Computer aided design of experiments, Technometrics 1969 (trials spread evenly
+//! over candidates); Zhdanov, Diverse mini-batch active learning, arXiv:1901.05954, 2019 (k-means, and what
+//! is nearest to each center).
 
 use kiln_space::Genotype;
 use rand::Rng;
@@ -12,30 +13,30 @@ use crate::domain::Domain;
 use crate::learning::cluster::Clusters;
 use crate::learning::{Embedder, sample};
 
-/// Random genotypes for each trial.
+/// Random genotypes drawn for each first trial.
 const DRAWN: usize = 5;
-/// Trials that are designed, at most.
+/// Maximum number of designed trials.
 const MOST: usize = 64;
 
 /// How the first trials are chosen.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Beginning {
-    /// By [`Design`].
+    /// Centers of clusters, see [`Design`].
     #[default]
     KMeans,
     /// At random.
     Random,
 }
 
-/// What is left of the first trials, the most typical one last.
+/// The first trials that are left, the next one last.
 #[derive(Default)]
 pub(super) struct Design {
     left: Option<Vec<Genotype>>,
 }
 
 impl Design {
-    /// The next of `trials` genotypes that is not known; `None` when all have been given.
+    /// The next of `trials` genotypes that is not known; `None` when all are given.
     pub(super) fn next(
         &mut self,
         trials: usize,
@@ -48,7 +49,7 @@ impl Design {
     }
 }
 
-/// Genotypes in the middle of so many groups, that of the largest group last.
+/// The genotypes nearest to the centers of `trials` clusters, that of the largest cluster last.
 fn design(trials: usize, domain: &Domain<'_>, embedder: &Embedder, rng: &mut dyn Rng) -> Vec<Genotype> {
     let mut drawn = sample(domain, DRAWN * trials, rng);
     drawn.sort_unstable();
@@ -71,7 +72,7 @@ mod tests {
     use kiln_regression::squared_distance;
 
     #[test]
-    fn what_was_drawn_is_nearer_to_designed_trials_than_to_the_first_ones_drawn() {
+    fn designed_trials_cover_the_draws_better_than_the_first_draws_do() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
         let embedder = Embedder::fit(&domain, &BTreeMap::new(), &mut generator(1, "test", &[]));
@@ -99,7 +100,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_known_is_left_out() {
+    fn design_leaves_out_known_genotypes() {
         let (space, costs) = (NasBench201::default(), CostSet::default());
         let domain = Domain::new(&space, &costs, &[], &[]);
         let embedder = Embedder::fit(&domain, &BTreeMap::new(), &mut generator(1, "test", &[]));

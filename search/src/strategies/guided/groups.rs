@@ -1,4 +1,4 @@
-//! The clusters of trials and candidates, brought up to date as trials come in.
+//! The clusters of trials and candidates, updated as trials come in.
 
 use std::sync::Arc;
 
@@ -6,9 +6,10 @@ use super::shares;
 use crate::learning::cluster::{Clusters, Grouping};
 use crate::strategies::surrogate::{Candidates, Features, Told};
 
-/// Share of new trials at which the clusters are made anew; between, trials join the nearest.
+/// Share of new trials at which clusters are made anew. In between, trials join the nearest cluster. Making
+/// clusters at every ask would cost more than it gains.
 const REGROUPING: f64 = 0.25;
-/// Trials and candidates that clusters are made from, at most; the others join the nearest.
+/// Maximum number of trials and candidates that clusters are made from. The others join the nearest cluster.
 const GROUPED: usize = 96;
 
 pub(in crate::strategies) struct Groups {
@@ -18,23 +19,23 @@ pub(in crate::strategies) struct Groups {
     clusters: Clusters,
     /// Cluster of each trial.
     labels: Vec<usize>,
-    /// Trials when the clusters were made.
+    /// Number of trials when the clusters were made.
     grouped_at: usize,
 }
 
 impl Groups {
-    /// At most so many clusters; `exploration` is the weight of the bonus for those with few trials.
+    /// At most `most` clusters. `exploration` is the weight of the bonus for clusters with few trials.
     pub(in crate::strategies) fn new(grouping: Grouping, most: usize, exploration: f64) -> Self {
         let clusters = Clusters::fit::<[f64; 0]>(&[], 1);
         Self { grouping, most, exploration, clusters, labels: Vec::new(), grouped_at: 0 }
     }
 
-    /// All in one.
+    /// One cluster.
     pub(in crate::strategies) fn one() -> Self {
         Self::new(Grouping::KMeans, 1, 0.0)
     }
 
-    /// Takes in the trials told since the last time; true if the clusters are new.
+    /// Takes in the trials told since the last update. Returns whether the clusters are new.
     pub(super) fn update(&mut self, told: &[Told], candidates: &Candidates) -> bool {
         let n = told.len();
         let new = self.most > 1 && (n - self.grouped_at) as f64 >= (REGROUPING * n as f64).max(1.0);
@@ -65,7 +66,7 @@ impl Groups {
         self.most > 1
     }
 
-    /// Bonus of each cluster for having few trials, those running included.
+    /// Bonus of each cluster for having few trials, running ones included.
     pub(super) fn bonuses(&self, running: &[Features]) -> Vec<f64> {
         let mut trials = vec![0; self.clusters.count()];
         let running = running.iter().map(|features| self.clusters.nearest(&features.vector));
@@ -73,7 +74,7 @@ impl Groups {
         shares::bonuses(&trials, self.exploration)
     }
 
-    /// How readily parents are taken from each cluster: what its trials, which have these values, have shown, and its bonus.
+    /// How readily each cluster gives parents: the standing of its trials by these values, plus its bonus.
     pub(super) fn bounds(&self, values: &[f64], bonuses: &[f64]) -> Vec<f64> {
         let standings = shares::standings(&self.labels, values, self.clusters.count());
         standings.iter().zip(bonuses).map(|(standing, bonus)| standing + bonus).collect()

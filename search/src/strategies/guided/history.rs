@@ -1,4 +1,5 @@
-//! What a strategy with a model keeps of a study: trials with their vectors and places, and proposals without an answer.
+//! What a strategy with a model remembers of a study: trials with their vectors and places, and running
+//! proposals.
 
 use std::collections::BTreeMap;
 
@@ -13,28 +14,29 @@ use crate::strategies::surrogate::{Features, Told};
 use crate::strategies::unseen::Unseen;
 use crate::trials::{Origin, Trial};
 
-/// Share of new trials at which all are put in order again; between, each is put behind those that are better.
+/// Share of new trials at which all trials are sorted again. In between, each new trial is inserted into the
+/// order. Sorting all of them at every ask takes quadratic time with several objectives.
 const RENEWAL: f64 = 0.01;
 
 #[derive(Default)]
 pub(super) struct History {
     unseen: Unseen,
-    /// What zero-cost proxies say.
+    /// Ranking of some genotypes by zero-cost proxies.
     proxies: BTreeMap<Genotype, f64>,
     embedder: Option<Embedder>,
     told: Vec<Told>,
-    /// Trials from best to worst, of those that had been told at the last ask.
+    /// The trials known at the last ask, from best to worst.
     order: Vec<usize>,
-    /// Trials when all of them were put in order.
+    /// Number of trials when all of them were sorted.
     ordered_at: usize,
-    /// Value of each trial between 0 and 1, by its place in the order.
+    /// Value of each trial between 0 and 1, by its place in the order; 1 is best.
     values: Vec<f64>,
-    /// Proposals without an answer, with their features as far as they have been needed.
+    /// Running proposals, with their features once these are needed.
     running: BTreeMap<Genotype, Option<Features>>,
     asked: usize,
 }
 
-/// What there is to learn from; every trial has its features.
+/// What there is to learn from. Every trial has its features.
 pub(super) struct Known<'a> {
     pub(super) told: &'a [Told],
     pub(super) order: &'a [usize],
@@ -52,23 +54,23 @@ pub(super) struct Found {
 }
 
 impl History {
-    /// Proposals made.
+    /// Number of proposals made.
     pub(super) const fn asked(&self) -> usize {
         self.asked
     }
 
-    /// Trials told.
+    /// Number of trials told.
     pub(super) const fn told_count(&self) -> usize {
         self.told.len()
     }
 
-    /// What makes vectors, and what was proposed or told.
+    /// The embedder, and the genotypes proposed or told.
     pub(super) fn embedder(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> (&Embedder, &Unseen) {
         let fit = || Embedder::fit(domain, &self.proxies, rng);
         (self.embedder.get_or_insert_with(fit), &self.unseen)
     }
 
-    /// Looks at what is new.
+    /// Embeds new trials and proposals, and brings the order up to date.
     pub(super) fn learn(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Known<'_> {
         let embedder = self.embedder.get_or_insert_with(|| Embedder::fit(domain, &self.proxies, rng));
         for told in &mut self.told[self.order.len()..] {
@@ -101,7 +103,7 @@ impl History {
         }
     }
 
-    /// Proposes what was found, or a random genotype where nothing was.
+    /// Proposes `found`, or a random genotype without it.
     pub(super) fn propose(&mut self, found: Option<Found>, domain: &Domain<'_>, rng: &mut dyn Rng) -> Ask {
         let (found, features) =
             found.map(|Found { genotype, features, origin }| ((genotype, origin), features)).unzip();
@@ -113,7 +115,7 @@ impl History {
         ask
     }
 
-    /// What is seen of genotypes from now on is seen with what proxies say of them.
+    /// Vectors made from now on contain the places that these predict.
     pub(super) fn hear_proxies(&mut self, places: &BTreeMap<Genotype, f64>) {
         self.proxies.clone_from(places);
     }
@@ -135,8 +137,8 @@ fn point(told: &Told) -> Point<'_> {
     Point { objectives: &told.objectives, violation: told.violation }
 }
 
-/// Where a new trial stands among those in order: with one objective behind those that are not worse, with several behind the
-/// last one that dominates it, and behind all if it failed or violates a constraint.
+/// The place of a new trial in the order. With one objective it follows all trials that are not worse, with
+/// several the last one that dominates it. Failed and infeasible trials come last.
 fn place(told: &[Told], ordered: &[usize], trial: usize) -> usize {
     let new = point(&told[trial]);
     if !new.is_feasible() {
@@ -163,7 +165,7 @@ mod tests {
 
     proptest! {
         #[test]
-        fn a_trial_put_between_others_stands_where_it_would_if_all_were_sorted(
+        fn inserted_trials_stand_where_sorting_would_put_them(
             values in prop::collection::vec((0_u8..6, 0_u8..3), 1..30),
         ) {
             let told: Vec<Told> = values
@@ -186,7 +188,7 @@ mod tests {
     }
 
     #[test]
-    fn with_several_objectives_it_stands_behind_who_dominates_it() {
+    fn inserted_trial_with_several_objectives_follows_the_last_that_dominates_it() {
         let told = |objectives: &[f64]| Told {
             id: 0,
             genotype: Genotype::new([0]),

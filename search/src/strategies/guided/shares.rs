@@ -1,15 +1,17 @@
-//! What is known of each cluster, and which one has its turn.
+//! What is known of each cluster, and which cluster proposes next.
 //!
-//! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine Learning 2002 (the bonus).
+//! Source: Auer, Cesa-Bianchi, Fischer, Finite-time analysis of the multiarmed bandit problem, Machine
+//! Learning 2002 (the bonus).
 
-/// Bonus of each cluster of which so many trials were told or are running: `exploration * sqrt(ln(n + 1) / (n_c + 1))`.
+/// Bonus of each cluster: `exploration * sqrt(ln(n + 1) / (n_c + 1))`, where `trials` are the numbers `n_c`
+/// of its trials, running ones included, and `n` is their sum.
 pub(super) fn bonuses(trials: &[usize], exploration: f64) -> Vec<f64> {
     let all = (trials.iter().sum::<usize>() + 1) as f64;
     trials.iter().map(|&n| exploration * (all.ln() / (n + 1) as f64).sqrt()).collect()
 }
 
-/// Value of each cluster as a source of parents: the mean of its best and its average trial, 1/2 for one without trials. `labels` and
-/// `values` are those of the trials.
+/// Value of each cluster as a source of parents: the mean of its best and its average value, 1/2 without
+/// trials. `labels` and `values` belong to the trials.
 pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Vec<f64> {
     let mut trials = vec![0_usize; clusters];
     let mut sums = vec![0.0; clusters];
@@ -23,17 +25,20 @@ pub(super) fn standings(labels: &[usize], values: &[f64], clusters: usize) -> Ve
     (0..clusters).map(one).collect()
 }
 
-/// The cluster with the largest sum of promise and bonus, the earliest of several. `lowest` is what the most promising candidate of
-/// each cluster is rated, lower being better; the promise is 1 for the best of all, and 0 for what promises nothing: for a
-/// rating of 0, or the worst one where that is worse.
+/// The cluster with the largest sum of expected improvement and bonus; the first of several. `lowest` is the
+/// rating of the best candidate in each cluster, lower is better.
+///
+/// Improvements are scaled so that bonuses compare with them: 1 for the best rating of all clusters, 0 for a
+/// rating of 0, which expects no improvement, or for the worst rating where that is above 0.
 pub(super) fn turn(lowest: &[Option<f64>], bonuses: &[f64]) -> Option<usize> {
     let rated = || lowest.iter().flatten();
     let best = rated().copied().fold(f64::INFINITY, f64::min);
+    // Ratings above 0 occur where no candidate improves anything. Then the nearest one still has to win.
     let nothing = rated().copied().fold(0.0, f64::max);
     let score = |(cluster, lowest): (usize, &Option<f64>)| {
         let lowest = (*lowest)?;
-        let promise = if nothing > best { (nothing - lowest) / (nothing - best) } else { 1.0 };
-        Some((cluster, promise + bonuses[cluster]))
+        let improvement = if nothing > best { (nothing - lowest) / (nothing - best) } else { 1.0 };
+        Some((cluster, improvement + bonuses[cluster]))
     };
     let scores = lowest.iter().enumerate().filter_map(score);
     scores.min_by(|a, b| b.1.total_cmp(&a.1)).map(|(cluster, _)| cluster)
@@ -45,7 +50,8 @@ mod tests {
 
     #[test]
     fn standings_and_bonuses_by_hand() {
-        // Cluster 0 holds values .9 and .5, cluster 1 holds .1, cluster 2 nothing; one proposal runs in cluster 1.
+        // Cluster 0 has the values .9 and .5, cluster 1 has .1, cluster 2 has none. One proposal runs in
+        // cluster 1.
         let standings = standings(&[0, 1, 0], &[0.9, 0.1, 0.5], 3);
         assert!(standings.iter().zip([0.8, 0.1, 0.5]).all(|(a, b)| (a - b).abs() < 1e-12), "{standings:?}");
         let bonuses = bonuses(&[2, 2, 0], 0.2);
@@ -54,13 +60,13 @@ mod tests {
     }
 
     #[test]
-    fn who_promises_most_has_its_turn_unless_another_was_hardly_looked_at() {
-        // Improvements of 4, 3 and 1: promises 1, 3/4 and 1/4.
+    fn turn_goes_to_highest_expected_improvement_plus_exploration_bonus() {
+        // Improvements of 4, 3 and 1 are scaled to 1, 3/4 and 1/4.
         let lowest = [Some(-4.0), Some(-3.0), Some(-1.0), None];
         assert_eq!(turn(&lowest, &[0.0, 0.0, 0.0, 9.0]), Some(0));
         assert_eq!(turn(&lowest, &[0.0, 0.3, 0.3, 9.0]), Some(1));
         assert_eq!(turn(&lowest, &[0.0, 0.3, 0.9, 9.0]), Some(2));
-        // Nobody improves anything: the nearer to it the better.
+        // No candidate improves anything: the nearest to an improvement wins.
         assert_eq!(turn(&[Some(2.0), Some(1.0), Some(4.0)], &[0.0; 3]), Some(1));
         assert_eq!(turn(&[Some(0.0), Some(0.0)], &[0.0, 0.1]), Some(1));
         assert_eq!(turn(&[None, None], &[0.0; 2]), None);

@@ -18,6 +18,6 @@ pub(super) enum Source {
     Given(usize),
     /// This trial of the study that `transfer` names.
     Trial(TrialId),
-    /// The proxies.
+    /// The choice of proxies.
     Proxies,
 }

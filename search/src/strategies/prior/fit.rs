@@ -6,7 +6,7 @@ use thiserror::Error;
 use super::candidate::{Candidate, Source};
 use crate::domain::{CostError, Domain};
 
-/// The canonical form of a genotype; `None` when it is not of the space.
+/// The canonical form of a genotype; `None` if it is not in the space.
 pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Genotype> {
     let decisions = domain.space().decisions();
     variation::check(decisions, genotype).ok()?;
@@ -16,18 +16,18 @@ pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Geno
 /// Why a genotype cannot be tried.
 #[derive(Debug, Error)]
 enum Unfit {
-    /// It is not of the space.
+    /// It is not in the space.
     #[error(transparent)]
     Stranger(SpaceError),
     /// It has no costs.
     #[error(transparent)]
     Costs(CostError),
-    /// It breaks limits.
+    /// It exceeds limits.
     #[error("{}", listed(.0))]
     Limits(Vec<Exceeded>),
 }
 
-/// A limit that a genotype breaks.
+/// A limit that a genotype exceeds.
 #[derive(Debug, Error)]
 #[error("`{cost}` is {value}, the limit {max}")]
 struct Exceeded {
@@ -40,12 +40,12 @@ fn listed(limits: &[Exceeded]) -> String {
     limits.iter().map(Exceeded::to_string).collect::<Vec<_>>().join(", ")
 }
 
-/// Why a genotype is not of the space.
+/// Why a genotype is not in the space.
 pub(super) fn stranger(domain: &Domain<'_>, genotype: &Genotype) -> Option<SpaceError> {
     variation::check(domain.space().decisions(), genotype).err()
 }
 
-/// Which limits a genotype of the space breaks, or why it has no costs.
+/// Which limits a genotype of the space exceeds, or why it has no costs.
 fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<Unfit> {
     let genotype = canonical(domain, genotype)?;
     if domain.violation(&genotype).is_some_and(|violation| violation <= 0.0) {
@@ -62,7 +62,8 @@ fn beyond(domain: &Domain<'_>, genotype: &Genotype) -> Option<Unfit> {
     Some(Unfit::Limits(broken.collect()))
 }
 
-/// Refuses what is not of the space, given genotypes beyond a limit, and an earlier study of which all are.
+/// Refuses genotypes that are not in the space, given genotypes that exceed a limit, and an earlier study
+/// whose genotypes all exceed one.
 pub(super) fn check<'a>(
     candidates: impl IntoIterator<Item = &'a Candidate>,
     domain: &Domain<'_>,

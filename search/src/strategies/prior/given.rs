@@ -1,4 +1,4 @@
-//! A genotype as people write it: a list of option indices, or text as `kiln show` prints it.
+//! Genotypes as people write them: a list of option indices, or text as `kiln show` prints it.
 
 use std::fmt;
 

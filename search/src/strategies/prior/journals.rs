@@ -26,7 +26,7 @@ pub(super) fn trials(journal: &Path) -> Result<Vec<Trial>, StudyError> {
     Ok(trials)
 }
 
-/// The genotypes of a study at its highest fidelity, the best first, by non-dominated rank, then crowding.
+/// The genotypes of a study at its highest fidelity, from best to worst by non-dominated rank, then crowding.
 pub(super) fn ranked(journal: &Path) -> Result<Vec<Candidate>, StudyError> {
     let trials = trials(journal)?;
     let highest = trials.iter().map(|trial| trial.proposal.fidelity).max();

@@ -1,9 +1,10 @@
-//! A warm start by zero-cost proxies: many genotypes are scored without training, and those that the scores together find
-//! best are tried first.
+//! A warm start by zero-cost proxies. Many genotypes are scored without training. The best by all scores
+//! together are trained first.
 //!
-//! Source: Abdelfattah, Mehrotra, Dudziak, Lane, Zero-cost proxies for lightweight NAS, ICLR 2021, section 4 (warm-up, and
-//! votes of several proxies).
-//! Differs: scores are joined by their mean place; several objectives by non-dominated rank of that and the costs.
+//! Source: Abdelfattah, Mehrotra, Dudziak, Lane, Zero-cost proxies for lightweight NAS, ICLR 2021, section 4
+//! (warm-up, and votes of several proxies).
+//! Differs: scores are joined by the mean of their places. With several objectives, genotypes are sorted by
+//! non-dominated rank of that mean and the costs.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::path::PathBuf;
@@ -19,19 +20,20 @@ use crate::domain::Domain;
 use crate::strategies::unseen::Unseen;
 use crate::trials::{Fidelity, Measurement, Origin, Proposal, Trial};
 
-/// Genotypes that are scored where no journals are given.
+/// Number of genotypes to score where no journals are given.
 const DRAW: usize = 60;
 
 #[derive(Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub(super) struct ProxySettings {
-    /// Genotypes that the study's evaluator scores first, without training.
+    /// Number of genotypes that the study's evaluator scores first, without training.
     draw: Option<usize>,
-    /// The best so many are trained first.
+    /// Number of the best genotypes to train first.
     keep: usize,
-    /// Scores that count, metrics or costs, lower being better, or higher with `-` in front; all metrics if none is named.
+    /// Scores that count: names of metrics or costs. Lower is better, or higher with `-` in front. All
+    /// metrics if none is named.
     metrics: Vec<String>,
-    /// Journals of studies with proxies as evaluators.
+    /// Journals of studies whose evaluators were proxies.
     journals: Vec<PathBuf>,
 }
 
@@ -41,14 +43,14 @@ impl Default for ProxySettings {
     }
 }
 
-/// The best genotypes, best first, and the place of each.
+/// The best genotypes, best first, and the place of every scored genotype.
 pub(super) type Concluded = (Vec<Genotype>, BTreeMap<Genotype, f64>);
 
-/// What the proxies said so far.
+/// The scores so far.
 pub(super) struct Proxies {
     keep: usize,
     metrics: Vec<String>,
-    /// Genotypes still to be drawn.
+    /// Number of genotypes still to draw.
     to_draw: usize,
     unseen: Unseen,
     running: BTreeSet<Genotype>,
@@ -57,7 +59,7 @@ pub(super) struct Proxies {
 }
 
 impl Proxies {
-    /// Checks the settings, which stand in `settings` under `proxies`, and reads the journals.
+    /// Checks the settings and reads the journals. `settings` is the table that has them under `proxies`.
     pub(super) fn new(read: ProxySettings, settings: &Settings) -> Result<Self, SettingsError> {
         let ProxySettings { draw, keep, metrics, journals } = read;
         let to_draw = draw.unwrap_or(if journals.is_empty() { DRAW } else { 0 });
@@ -85,12 +87,12 @@ impl Proxies {
         Ok(Self { keep, metrics, to_draw, unseen, running, scored })
     }
 
-    /// Genotypes that are still to be scored.
+    /// Number of genotypes still to score.
     pub(super) const fn to_draw(&self) -> usize {
         self.to_draw
     }
 
-    /// Refuses scores of genotypes of another space, and journals that score nothing completely.
+    /// Refuses scores of genotypes of another space, and journals where no genotype has all scores.
     pub(super) fn fits(&self, domain: &Domain<'_>, settings: &Settings) -> Result<(), SettingsError> {
         let refuse = |key: &str, problem: String| Err(SettingsError { key: settings.key(key), problem });
         for genotype in self.scored.keys() {
@@ -108,7 +110,7 @@ impl Proxies {
         Ok(())
     }
 
-    /// Has the next genotype scored, or waits for those that are; `None` when all are.
+    /// Proposes the next genotype to score, or waits for scores; `None` when all are known.
     pub(super) fn ask(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> Option<Ask> {
         if self.to_draw > 0 {
             self.to_draw -= 1;
@@ -123,7 +125,7 @@ impl Proxies {
         (!self.running.is_empty()).then_some(Ask::Wait)
     }
 
-    /// Takes in a score; false if the trial is none.
+    /// Takes in a trial if it is one of these scores, and returns whether it was.
     pub(super) fn tell(&mut self, trial: &Trial) -> bool {
         let Proposal { genotype, fidelity, .. } = &trial.proposal;
         if *fidelity != Fidelity::Proxy || !self.running.remove(genotype) {
@@ -135,11 +137,11 @@ impl Proxies {
         true
     }
 
-    /// The best genotypes, best first, and the place of each from 0 to 1; those that lack a score are left
-    /// out. Nothing where nothing was measured.
+    /// The best genotypes, best first, and the place of each from 0 to 1. Genotypes that lack a score are
+    /// left out. Empty if nothing was measured.
     ///
     /// # Errors
-    /// [`SettingsError`] when all lack one: it is none of those measured.
+    /// [`SettingsError`] when every genotype lacks a score: then a named score was not measured at all.
     pub(super) fn conclude(
         &self,
         domain: &Domain<'_>,
@@ -166,10 +168,8 @@ impl Proxies {
         let each = genotypes.iter().zip(&places).map(|(genotype, place)| ((*genotype).clone(), place / last));
         Ok((best.collect(), each.collect()))
     }
-}
 
-impl Proxies {
-    /// No genotype has all scores that count.
+    /// The error when no genotype has all scores that count.
     fn incomplete(&self, key: &str, settings: &Settings) -> SettingsError {
         let measured: BTreeSet<&str> =
             self.scored.values().flat_map(BTreeMap::keys).map(String::as_str).collect();
@@ -192,7 +192,7 @@ impl Proxies {
         self.metrics.iter().map(String::as_str).collect()
     }
 
-    /// Genotypes that have all scores that count, with these, the lower the better.
+    /// Genotypes that have all scores that count, with these scores; lower is better.
     fn complete(&self, domain: &Domain<'_>) -> (Vec<&Genotype>, Vec<Vec<f64>>) {
         let all = self.names();
         let score = |genotype: &Genotype, metrics: &BTreeMap<String, f64>, name: &str| {
@@ -212,7 +212,8 @@ impl Proxies {
     }
 }
 
-/// The mean over the scores of the place that each has in them, 0 the lowest; equal values share the middle of their places.
+/// The mean place of each genotype over the scores, 0 for the lowest. Equal values share the middle of their
+/// places.
 fn places(scores: &[Vec<f64>]) -> Vec<f64> {
     let count = scores.first().map_or(0, Vec::len);
     let mut sums = vec![0.0; scores.len()];
@@ -241,7 +242,7 @@ mod tests {
     use crate::trials::{Costs, Objectives, Outcome};
 
     #[test]
-    fn mean_places_by_hand() {
+    fn mean_places_of_two_scores_by_hand() {
         // Places 0, 1.5, 1.5, 3 by the first score and 3, 2, 1, 0 by the second.
         let scores = [[1.0, 9.0], [5.0, 8.0], [5.0, 7.0], [6.0, 0.0]].map(|scores| scores.to_vec());
         assert_eq!(places(&scores), [1.5, 1.75, 1.25, 1.5]);
@@ -275,7 +276,7 @@ mod tests {
     }
 
     #[test]
-    fn the_best_of_those_scored_are_tried_first() {
+    fn best_scored_genotypes_are_trained_first() {
         let found = proposed(json!({ "draw": 20, "keep": 3 }), &["error_percent"], 25);
         assert!(found[..20].iter().all(|proposal| proposal.fidelity == Fidelity::Proxy));
         assert!(found[20..].iter().all(|proposal| proposal.fidelity == Fidelity::Full));
@@ -288,7 +289,7 @@ mod tests {
     }
 
     #[test]
-    fn a_score_that_nothing_has_is_refused_once_the_others_are_known() {
+    fn score_that_no_genotype_has_is_refused_when_all_scores_are_known() {
         let settings = json!({ "proxies": { "draw": 2, "metrics": ["nasswot"] } });
         let settings = Settings::new("search", settings.as_object().cloned().unwrap());
         let mut strategy = StrategyRegistry::builtin().build("random", &settings).unwrap();
@@ -311,7 +312,7 @@ mod tests {
     }
 
     #[test]
-    fn costs_are_scores_too_and_the_cheapest_belongs_to_the_front() {
+    fn costs_count_as_scores_and_the_cheapest_genotype_is_kept() {
         let space = NasBench201::default();
         let costs = CostSet::default();
         let domain = Domain::new(&space, &costs, &[], &[]);

@@ -1,4 +1,4 @@
-//! How promising a candidate is, from what is predicted of its objectives; lower is more promising.
+//! Rates candidates by the predictions of their objectives. Lower ratings are better.
 
 use kiln_regression::Prediction;
 use rand::Rng;
@@ -8,18 +8,19 @@ use statrs::distribution::{Continuous, ContinuousCDF, Normal};
 use super::normal::normal;
 use super::volume::Volume;
 
-/// Draws of which expected improvements of the hypervolume are the mean; half of them mirror the others.
+/// Draws over which the expected improvement of the hypervolume is averaged. Half of them mirror the other
+/// half, which removes the error of the mean in the linear part.
 const DRAWS: usize = 8;
 
-/// Of so many proposals one is by the confidence bound, where rules alternate.
+/// With alternating rules, every proposal of this number uses the confidence bound.
 const BY_BOUND: usize = 3;
 
-/// The rules of choice of a study.
+/// The acquisition of a study: which rule rates which proposal.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(in crate::strategies) enum Acquisition {
-    /// Two proposals by expected improvement, which also looks where the model is unsure, then one by the confidence bound, which goes
-    /// through what the model finds best.
+    /// Two proposals by expected improvement, then one by the confidence bound. Expected improvement also
+    /// explores where the model is uncertain; the confidence bound exploits what the model finds best.
     ///
     /// Source: Hoffman, Brochu, de Freitas, Portfolio allocation for Bayesian optimization, UAI 2011.
     /// Differs: the rules have fixed turns.
@@ -34,7 +35,7 @@ pub(in crate::strategies) enum Acquisition {
 }
 
 impl Acquisition {
-    /// The rule for the proposal before which there were so many.
+    /// The rule for the proposal after `proposals` others.
     pub(in crate::strategies) const fn rule(self, proposals: usize) -> Rule {
         match self {
             Self::Alternating if proposals % BY_BOUND == BY_BOUND - 1 => Rule::ConfidenceBound,
@@ -45,29 +46,32 @@ impl Acquisition {
     }
 }
 
-/// The rule of one choice.
+/// The rule that rates the candidates of one proposal.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::strategies) enum Rule {
-    /// Mean minus deviations; with several objectives, the hypervolume that a candidate there would add.
+    /// The mean minus some deviations. With several objectives, the hypervolume that a candidate with these
+    /// values would add.
     ///
-    /// Source: Srinivas, Krause, Kakade, Seeger, Gaussian process optimization in the bandit setting, ICML 2010; Ponweiser,
-    /// Wagner, Biermann, Vincze, Multiobjective optimization on a limited budget of evaluations using model-assisted S-metric
-    /// selection, PPSN 2008.
+    /// Source: Srinivas, Krause, Kakade, Seeger, Gaussian process optimization in the bandit setting, ICML
+    /// 2010; Ponweiser, Wagner, Biermann, Vincze, Multiobjective optimization on a limited budget of
+    /// evaluations using model-assisted S-metric selection, PPSN 2008.
     ConfidenceBound,
-    /// Expected improvement on the best so far; with several objectives, of the hypervolume.
+    /// Expected improvement on the best trial so far. With several objectives, expected improvement of the
+    /// hypervolume.
     ///
-    /// Source: Jones, Schonlau, Welch, Efficient global optimization of expensive black-box functions, J. Global Optim. 1998,
-    /// equation 15.
+    /// Source: Jones, Schonlau, Welch, Efficient global optimization of expensive black-box functions, J.
+    /// Global Optim. 1998, equation 15.
     ExpectedImprovement,
-    /// A draw from each candidate's own distribution; with several objectives, the hypervolume it would add.
+    /// A draw from the predicted distribution of each candidate. With several objectives, the hypervolume
+    /// that the draw would add.
     ///
     /// Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (independent Thompson sampling).
     Thompson,
 }
 
 impl Rule {
-    /// The value of each candidate, of which the objectives are predicted; lower is better. `best` is the lowest scaled value of
-    /// all trials, `optimism` how many deviations below the mean the confidence bound is.
+    /// The rating of each candidate from the predictions of one objective. `best` is the lowest value of all
+    /// trials. The confidence bound is `optimism` deviations below the mean.
     pub(super) fn of_one(
         self,
         predicted: &[Prediction],
@@ -83,7 +87,8 @@ impl Rule {
         predicted.iter().map(&mut value).collect()
     }
 
-    /// The same with several objectives; `scaled` brings what is predicted of one to the scale of the volume.
+    /// The same for several objectives. `scaled` converts a predicted value of an objective to the scale of
+    /// the volume.
     pub(super) fn of_several(
         self,
         predicted: &[Vec<Prediction>],
@@ -112,7 +117,8 @@ impl Rule {
                         volume.gain(&at(found, &mut |index| sign * draw[index])).max(0.0)
                     });
                     let expected = drawn.sum::<f64>() / DRAWS as f64;
-                    // Where no draw adds anything, the bound tells the nearer from the farther.
+                    // Where no draw adds volume, the distance of the bound to the front still orders
+                    // candidates.
                     if expected > 0.0 { -expected } else { -volume.gain(&bound(found)).min(0.0) }
                 };
                 predicted.iter().map(mean).collect()
@@ -121,7 +127,8 @@ impl Rule {
     }
 }
 
-/// Mean of what is below `gain` standardized; of the same size as the gain.
+/// Expected improvement, where `gain` is how far the predicted mean is below the best value. In the unit of
+/// `gain`.
 fn expected_improvement(gain: f64, deviation: f64) -> f64 {
     if deviation <= f64::EPSILON {
         return gain.max(0.0);
@@ -139,8 +146,8 @@ mod tests {
     use super::*;
 
     #[test]
-    fn improvements_by_hand() {
-        // At the mean of the best: deviation over the square root of 2 pi.
+    fn expected_improvements_by_hand() {
+        // For a mean equal to the best value it is the deviation over sqrt(2 pi).
         assert!((expected_improvement(0.0, 2.0) - 2.0 * 0.398_942_280_4).abs() < 1e-9);
         assert!(
             (expected_improvement(3.0, 0.0) - 3.0).abs() < 1e-12 && expected_improvement(-1.0, 0.0) <= 0.0
@@ -150,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn every_third_proposal_is_by_the_bound_where_rules_alternate() {
+    fn alternating_rules_use_the_bound_for_every_third_proposal() {
         let rules: Vec<Rule> = (0..6).map(|proposals| Acquisition::default().rule(proposals)).collect();
         let three = [Rule::ExpectedImprovement, Rule::ExpectedImprovement, Rule::ConfidenceBound];
         assert_eq!(rules, [three, three].concat());
@@ -158,7 +165,7 @@ mod tests {
     }
 
     #[test]
-    fn every_rule_prefers_the_better_of_two_equally_sure_ones() {
+    fn rules_rate_better_means_lower_at_equal_deviations() {
         let at = |mean: f64| Prediction { mean, deviation: 0.1 };
         for rule in [Rule::ConfidenceBound, Rule::ExpectedImprovement, Rule::Thompson] {
             let mut rng = Pcg64::seed_from_u64(2);

@@ -1,4 +1,5 @@
-//! Genotypes that may be proposed next, kept from ask to ask as long as they are recent.
+//! Genotypes that may be proposed next. They are kept from ask to ask while they are recent: most of the work
+//! on a candidate, its vector and its projections, is used again at the next ask.
 
 use std::collections::BTreeSet;
 use std::sync::Arc;
@@ -14,22 +15,22 @@ use crate::learning::cluster::Clusters;
 use crate::strategies::unseen::Unseen;
 use crate::trials::Origin;
 
-/// Candidates kept; the oldest leave first.
+/// Maximum number of candidates kept. The oldest leave first.
 const CAPACITY: usize = 160;
 /// Offspring made at each ask.
 const OFFSPRING: usize = 12;
 /// Random genotypes drawn at each ask.
 const RANDOM: usize = 6;
-/// Genotypes looked at for them, feasible or not, after which no more are drawn.
+/// Maximum number of genotypes looked at for these draws, feasible or not.
 const LOOKED_AT: u64 = 100;
-/// Best trials whose neighbors become candidates, and neighbors of each at most.
+/// Number of best trials whose neighbors become candidates, and maximum number of neighbors of each.
 const EXPANDED: usize = 2;
 const NEIGHBORS: usize = 64;
-/// Trials in a tournament inside a cluster.
+/// Number of trials in a tournament inside a cluster.
 const TOURNAMENT: usize = 5;
-/// How much worse a cluster's bound may be to be drawn for parents less often by a factor e.
+/// A cluster whose bound is worse by this much is drawn for parents less often by a factor of e.
 const TEMPERATURE: f64 = 0.1;
-/// Probability that an offspring has two parents, and that it is mutated once more.
+/// Probability that an offspring has two parents, and probability that it is mutated once more.
 const CROSSOVER: f64 = 0.3;
 const SECOND_MUTATION: f64 = 0.4;
 
@@ -38,24 +39,25 @@ pub(in crate::strategies) struct Candidate {
     pub(in crate::strategies) genotype: Genotype,
     pub(in crate::strategies) features: Features,
     pub(in crate::strategies) origin: Origin,
-    /// Squared distances to the model's points, extended as they grow.
+    /// Squared distances to the model's points, extended as points are added.
     pub(super) distances: Vec<f64>,
-    /// Projection on each objective's model, then that of failures, extended as the models grow.
+    /// Projection on the model of each objective, then on the model of failures, extended as points are
+    /// added.
     pub(super) projections: Vec<Vec<f64>>,
-    /// Absent when the clusters are new.
+    /// `None` until it is assigned to one of the current clusters.
     cluster: Option<usize>,
 }
 
-/// What offspring are made from.
+/// The trials that offspring are made from.
 pub(in crate::strategies) struct Parents<'a> {
     told: &'a [Told],
     /// Trials from best to worst.
     order: &'a [usize],
     /// Value of each trial by its place in the order.
     values: &'a [f64],
-    /// Trials of each cluster.
+    /// Trials in each cluster.
     members: Vec<Vec<usize>>,
-    /// How readily parents are taken from each cluster; 0 where it has no trials.
+    /// Weight with which each cluster is drawn for parents; 0 without trials.
     weights: Vec<f64>,
 }
 
@@ -69,7 +71,7 @@ pub(in crate::strategies) struct Candidates {
 }
 
 impl Candidates {
-    /// Drops what became known or old, and adds new candidates.
+    /// Adds new candidates, and drops those that became known or old.
     pub(in crate::strategies) fn refresh(
         &mut self,
         parents: &Parents<'_>,
@@ -121,19 +123,21 @@ impl Candidates {
         });
     }
 
-    /// Puts every candidate into its cluster, also those that have one if the clusters are `new`.
+    /// Assigns candidates to clusters: all of them if the clusters are `new`, otherwise those without a
+    /// cluster.
     pub(in crate::strategies) fn assign(&mut self, clusters: &Clusters, new: bool) {
         for candidate in self.all.iter_mut().filter(|candidate| new || candidate.cluster.is_none()) {
             candidate.cluster = Some(clusters.nearest(&candidate.features.vector));
         }
     }
 
-    /// All of them, oldest first.
+    /// All candidates, oldest first.
     pub(in crate::strategies) fn all(&mut self) -> &mut [Candidate] {
         &mut self.all
     }
 
-    /// Index and value of the candidate with the lowest of these values in each cluster of so many, the earliest of several.
+    /// For each of the `clusters`, index and value of the candidate with the lowest of these values; the
+    /// first of several.
     pub(in crate::strategies) fn lowest(&self, values: &[f64], clusters: usize) -> Vec<Option<(usize, f64)>> {
         let mut lowest: Vec<Option<(usize, f64)>> = vec![None; clusters];
         for (index, (candidate, &value)) in self.all.iter().zip(values).enumerate() {
@@ -157,7 +161,7 @@ impl Candidates {
         self.all.iter().map(|candidate| Arc::clone(&candidate.features.vector))
     }
 
-    /// Forgets what followed from models that have changed.
+    /// Drops distances and projections that a change of the models made invalid.
     pub(in crate::strategies) fn follow(&mut self, change: Change) {
         for candidate in self.all.iter_mut().filter(|_| change != Change::Grown) {
             candidate.projections.iter_mut().for_each(Vec::clear);
@@ -169,7 +173,7 @@ impl Candidates {
 }
 
 impl Candidate {
-    /// Keeps what concerns the first so many points.
+    /// Drops the numbers that belong to points after the first `points`.
     pub(super) fn forget_after(&mut self, points: usize) {
         self.distances.truncate(points);
         self.projections.iter_mut().for_each(|projection| projection.truncate(points));
@@ -177,7 +181,8 @@ impl Candidate {
 }
 
 impl<'a> Parents<'a> {
-    /// Trials from best to worst with their values, `labels` their clusters, and `bounds` how promising each cluster is.
+    /// `order` has the trials from best to worst, `values` and `labels` their values and clusters. A cluster
+    /// with a higher bound gives more parents.
     pub(in crate::strategies) fn new(
         told: &'a [Told],
         (order, values): (&'a [usize], &'a [f64]),
@@ -211,7 +216,7 @@ impl<'a> Parents<'a> {
         Some((genotype, origin))
     }
 
-    /// A trial: a cluster that has trials is drawn with a weight that falls with its bound, and there the best of a few.
+    /// Draws a cluster by its weight, then a few of its trials, and returns the best of these.
     fn tournament(&self, rng: &mut dyn Rng) -> usize {
         let members = &self.members[weighted(&self.weights, rng)];
         let drawn = (0..TOURNAMENT).map(|_| members[rng.random_range(0..members.len())]);
@@ -220,7 +225,8 @@ impl<'a> Parents<'a> {
     }
 }
 
-/// Weights of clusters with these bounds and members: 1 for the highest bound of those that have members, 0 without members.
+/// Weights of clusters: 1 for the highest bound among clusters with members, less for lower bounds, 0 without
+/// members.
 fn weights(bounds: &[f64], members: &[Vec<usize>]) -> Vec<f64> {
     let pairs = || bounds.iter().zip(members);
     let highest =
@@ -231,7 +237,8 @@ fn weights(bounds: &[f64], members: &[Vec<usize>]) -> Vec<f64> {
     pairs().map(weight).collect()
 }
 
-/// An index drawn with these weights, of which one at least is positive; never one of weight zero.
+/// Draws an index with these weights, at least one of which is positive. Never draws one of weight zero, not
+/// even after rounding errors.
 fn weighted(weights: &[f64], rng: &mut dyn Rng) -> usize {
     let mut left = rng.random::<f64>() * weights.iter().sum::<f64>();
     let mut last = 0;
@@ -251,7 +258,7 @@ mod tests {
     use crate::trials::seed::generator;
 
     #[test]
-    fn a_cluster_without_trials_is_never_drawn_however_high_its_bound() {
+    fn cluster_without_trials_is_never_drawn_even_with_the_highest_bound() {
         let weights = weights(&[1e6, 0.5, 0.4], &[vec![], vec![0], vec![1, 2]]);
         assert_eq!(weights[..2], [0.0, 1.0]);
         assert!((weights[2] - (-0.1 / TEMPERATURE).exp()).abs() < 1e-12, "{weights:?}");

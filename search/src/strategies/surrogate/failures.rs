@@ -1,7 +1,7 @@
-//! What is learned of trials that failed, with several objectives: how likely a candidate is to fail.
+//! Learns from failed trials, with several objectives, how likely a candidate is to fail.
 //!
-//! Source: Gelbart, Snoek, Adams, Bayesian optimization with unknown constraints, UAI 2014 (improvement weighted by the
-//! probability that there is a result).
+//! Source: Gelbart, Snoek, Adams, Bayesian optimization with unknown constraints, UAI 2014 (improvement
+//! weighted by the probability that there is a result).
 //! Differs: the probability is the mean of a regression on 0 and 1.
 
 use kiln_regression::Prediction;
@@ -13,10 +13,10 @@ use super::points::Points;
 use super::told::Told;
 use super::update::Fit;
 
-/// A candidate is never quite given up.
+/// Minimum probability of a result, so that no candidate is ruled out completely.
 const LEAST: f64 = 0.02;
 
-/// Learns from the first failure on.
+/// A model of failures. It learns from the first failure on.
 pub(super) struct Failures {
     model: Objective,
     learning: bool,
@@ -38,7 +38,7 @@ impl Failures {
         }
     }
 
-    /// The probability that a candidate gives a result, whose projections are those of the objectives and one more.
+    /// The probability that a candidate gives a result. The last of its projections belongs to this model.
     pub(super) fn survival(&self, candidate: &mut Candidate, awaited: &Awaited<'_>) -> f64 {
         if !self.learning {
             return 1.0;
@@ -48,7 +48,8 @@ impl Failures {
     }
 }
 
-/// Gives points that failed the target of the nearest one that did not: of its objectives a failure says nothing.
+/// Gives each failed point the target of the nearest point that did not fail. A failure carries no
+/// information about objectives, and a bad value in its place would distort their models.
 pub(super) fn fill(targets: &mut [f64], told: &[Told], points: &Points) {
     let failed: Vec<bool> = points.trials.iter().map(|&trial| told[trial].objectives.is_empty()).collect();
     let distance = |a: usize, b: usize| points.distances[a.max(b)][a.min(b)];
@@ -71,7 +72,7 @@ mod tests {
     use crate::strategies::surrogate::told::Features;
 
     #[test]
-    fn a_failure_takes_the_target_of_the_nearest_measured_point() {
+    fn failed_point_takes_the_target_of_the_nearest_measured_one() {
         let told = |at: f64, objectives: &[f64]| Told {
             id: 0,
             genotype: Genotype::new([0]),

@@ -1,4 +1,4 @@
-//! The models of all objectives, kept up to date, and what they say of candidates.
+//! The models of all objectives, and the ratings of candidates by them.
 
 use kiln_regression::Prediction;
 use rand::Rng;
@@ -15,7 +15,8 @@ use super::volume::Volume;
 use crate::comparison::pareto::dominates;
 use crate::domain::Domain;
 
-/// Growth of the trials at which kernels are chosen anew.
+/// Growth of the number of trials at which kernels are chosen anew. Choosing at every ask would fit a dozen
+/// processes each time and hardly change the kernel.
 const REFIT: f64 = 1.15;
 
 /// Places, scale and model of each objective.
@@ -23,13 +24,13 @@ pub(in crate::strategies) struct Model {
     surrogate: Surrogate,
     points: Points,
     objectives: Vec<Objective>,
-    /// With several objectives.
+    /// Used with several objectives.
     failures: Failures,
-    /// Feasible trials that none dominates.
+    /// The Pareto front of the trials.
     front: Vec<usize>,
-    /// Trials taken in.
+    /// Number of trials taken in.
     heard: usize,
-    /// Trials when kernels were chosen.
+    /// Number of trials when kernels were chosen.
     fitted_at: usize,
 }
 
@@ -40,7 +41,7 @@ impl Model {
         Self { surrogate, points, objectives, failures, front: Vec::new(), heard: 0, fitted_at: 0 }
     }
 
-    /// Takes in the trials told since the last time; `order` is from best to worst.
+    /// Takes in the trials told since the last update. `order` has the trials from best to worst.
     pub(in crate::strategies) fn update(
         &mut self,
         told: &[Told],
@@ -92,7 +93,7 @@ impl Model {
         }
     }
 
-    /// Places, front and scales with the new trials.
+    /// Updates places, front and scales with the new trials.
     fn rescale(&mut self, told: &[Told]) {
         let several = self.objectives.len() > 1;
         for (trial, new) in told.iter().enumerate().skip(self.heard) {
@@ -112,8 +113,9 @@ impl Model {
         }
     }
 
-    /// How promising each candidate is by `rule`, lower being more so. Proposals that are `running` make their surroundings less
-    /// uncertain, and with several objectives count as what is predicted of them.
+    /// Rates each candidate by `rule`; lower is better. Proposals that are `running` make the model more
+    /// certain around them, and with several objectives they count as if they had their predicted values. So
+    /// proposals in flight differ from each other.
     pub(in crate::strategies) fn rate(
         &mut self,
         told: &[Told],
@@ -122,6 +124,8 @@ impl Model {
         (rule, optimism): (Rule, f64),
         rng: &mut dyn Rng,
     ) -> Vec<f64> {
+        // Running proposals are added to the models for this rating only: `forget_after` removes them at the
+        // end.
         let awaited = Awaited::new(running, &self.points);
         let expected: Vec<Vec<f64>> = awaited.expect(&mut self.objectives);
         let count = self.points.trials.len();
@@ -155,6 +159,8 @@ impl Model {
             }
             let scaled = |index: usize, predicted| self.objectives[index].scaled(predicted);
             let values = rule.of_several(&predicted, scaled, &volume, optimism, rng);
+            // The rating is weighted by the probability of a result, so that a likely failure rates worse on
+            // either side of zero.
             let weighted =
                 |(value, survival): (f64, f64)| if value < 0.0 { value * survival } else { value / survival };
             values.into_iter().zip(survival).map(weighted).collect()

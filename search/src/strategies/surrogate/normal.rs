@@ -18,7 +18,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn draws_have_mean_zero_and_variance_one() {
+    fn normal_draws_have_mean_zero_and_variance_one() {
         let mut rng = Pcg64::seed_from_u64(1);
         let drawn: Vec<f64> = (0..4_000).map(|_| normal(&mut rng)).collect();
         let mean = drawn.iter().sum::<f64>() / 4_000.0;

@@ -1,4 +1,4 @@
-//! One objective: how its values are seen, and what was learned about it.
+//! One objective: the places and the scale of its values, and the model that predicts them.
 
 use kiln_regression::{Forest, GaussianProcess, Posterior, Prediction, squared_distance};
 use rand::Rng;
@@ -25,21 +25,21 @@ pub(in crate::strategies) enum Surrogate {
 /// Places, scale and model of an objective.
 pub(super) struct Objective {
     pub(super) places: Places,
-    /// With several objectives.
+    /// Used with several objectives.
     pub(super) scale: Scale,
-    /// The highest value that the study allows.
+    /// The highest value that the study allows, if it limits this objective.
     pub(super) limit: Option<f64>,
     learned: Learned,
 }
 
 enum Learned {
-    /// A cost, which needs no model.
+    /// A cost. It is computed and needs no model.
     Known,
     Process(GaussianProcess, Posterior),
     Forest(Forest),
 }
 
-/// Proposals that are running.
+/// The running proposals.
 pub(super) struct Awaited<'a> {
     running: &'a [Features],
     /// Row `i` holds the squared distances of running proposal `i` to the points, then to those before it.
@@ -61,7 +61,7 @@ impl Objective {
         Self { places: Places::default(), scale: Scale::default(), limit, learned }
     }
 
-    /// Places of the points; this is objective number `index`.
+    /// Targets of the points: the places of their values. This is objective number `index`.
     pub(super) fn targets(&self, index: usize, told: &[Told], points: &Points) -> Vec<f64> {
         let value = |&trial: &usize| told[trial].objectives.get(index).copied();
         points.trials.iter().map(|trial| self.places.of(value(trial))).collect()
@@ -74,7 +74,8 @@ impl Objective {
             Learned::Forest(forest) => *forest = Forest::fit(&points.vectors, targets, rng),
             Learned::Process(process, posterior) => {
                 match fit {
-                    // Whoever has not followed the points so far begins anew.
+                    // A process that did not follow the points so far, as that of failures before the first
+                    // failure, starts anew.
                     Fit::From(first) if process.len() == first => {
                         points.distances[first..].iter().for_each(|row| process.push(row));
                     }
@@ -88,7 +89,7 @@ impl Objective {
         }
     }
 
-    /// What is expected of a candidate whose distances are measured.
+    /// The prediction for a candidate whose distances are complete.
     pub(super) fn predict(
         &self,
         index: usize,
@@ -111,12 +112,12 @@ impl Objective {
         }
     }
 
-    /// What a cost is, in its own unit; that of a genotype without costs is behind all.
+    /// The cost of a genotype in its own unit. A genotype without costs counts as the worst trial.
     fn known(&self, features: &Features, index: usize) -> f64 {
         features.known[index].unwrap_or_else(|| self.places.value(f64::INFINITY))
     }
 
-    /// What was predicted, by its place.
+    /// A prediction in places. Models predict places already; the value of a cost is converted.
     pub(super) fn placed(&self, predicted: Prediction) -> Prediction {
         if matches!(self.learned, Learned::Known) {
             Prediction { mean: self.places.of(Some(predicted.mean)), deviation: 0.0 }
@@ -125,20 +126,20 @@ impl Objective {
         }
     }
 
-    /// What was predicted, or drawn from that, on the scale of the hypervolume.
+    /// A predicted or drawn value on the scale of the hypervolume.
     pub(super) fn scaled(&self, predicted: f64) -> f64 {
         let is_cost = matches!(self.learned, Learned::Known);
         self.scale.at(if is_cost { predicted } else { self.places.value(predicted) })
     }
 
-    /// Removes what is running.
+    /// Removes the running proposals from the model.
     pub(super) fn forget_after(&mut self, count: usize) {
         if let Learned::Process(process, _) = &mut self.learned {
             process.truncate(count);
         }
     }
 
-    /// The mean for a running proposal, which is made part of the model without a target.
+    /// Predicts the mean of a running proposal, and adds it to the model as a point without a target.
     fn expect(&mut self, index: usize, features: &Features, distances: &[f64]) -> f64 {
         match &mut self.learned {
             Learned::Known => self.known(features, index),
@@ -168,7 +169,7 @@ impl<'a> Awaited<'a> {
         }
     }
 
-    /// Makes the running proposals part of the models, and gives what is expected of each.
+    /// Adds the running proposals to the models, and returns the predicted means of each.
     pub(super) fn expect(&self, objectives: &mut [Objective]) -> Vec<Vec<f64>> {
         let one = |(features, distances): (&Features, &Vec<f64>)| {
             let objectives = objectives.iter_mut().enumerate();
@@ -177,7 +178,7 @@ impl<'a> Awaited<'a> {
         self.running.iter().zip(&self.distances).map(one).collect()
     }
 
-    /// Completes the distances of a candidate to points and running proposals.
+    /// Completes the distances of a candidate to the points and the running proposals.
     pub(super) fn measure(&self, candidate: &mut Candidate, points: &Points) {
         let vector = &candidate.features.vector;
         let known = candidate.distances.len().min(self.points);

@@ -1,17 +1,18 @@
-//! Values of an objective as a model sees them: by their places among the trials.
+//! Values of an objective as a model sees them: their places among the trials instead of the values.
 
-/// The places of an objective's values: `ln(p / (1 - p)) / 1.7` for the share `p` of trials that are better, which looks hard at
-/// the best and does not mind outliers. A failed trial stands behind all others.
+/// The places of an objective's values: `ln(p / (1 - p)) / 1.7`, where `p` is the share of trials that are
+/// better. Places spread the best values apart, which matter most, and outliers do not distort them. The
+/// factor makes places nearly standard normal. A failed trial has the last place.
 #[derive(Default)]
 pub(super) struct Places {
     /// Values of the measured trials, ascending.
     sorted: Vec<f64>,
-    /// Trials, failed ones included.
+    /// Number of trials, failed ones included.
     trials: usize,
 }
 
 impl Places {
-    /// Takes in a trial's value.
+    /// Takes in the value of a trial; `None` if it failed.
     pub(super) fn insert(&mut self, value: Option<f64>) {
         self.trials += 1;
         if let Some(value) = value {
@@ -24,7 +25,7 @@ impl Places {
         self.of(self.sorted.first().copied())
     }
 
-    /// The place of a value; equal values share the middle of theirs.
+    /// The place of a value. Equal values share the middle of their places.
     pub(super) fn of(&self, value: Option<f64>) -> f64 {
         let n = self.count();
         let place = value.map_or(n - 0.5, |value| {
@@ -35,8 +36,8 @@ impl Places {
         logit(place / n, n)
     }
 
-    /// The value at a place: between those of the trials, below them as steeply as over their first tenth, and never above
-    /// them. 0 without a measured trial.
+    /// The value at a place. Between trials it is interpolated. Below them it continues with the slope of the
+    /// best tenth. It is never above the highest value. 0 without a measured trial.
     pub(super) fn value(&self, place: f64) -> f64 {
         let (Some(&first), Some(&last)) = (self.sorted.first(), self.sorted.last()) else { return 0.0 };
         let n = self.count();
@@ -59,7 +60,7 @@ impl Places {
     }
 }
 
-/// Of a share of `n` trials, half a trial from either end at least.
+/// The scaled logit of a share of `n` trials, which is kept half a trial away from 0 and 1.
 fn logit(share: f64, n: f64) -> f64 {
     let share = share.clamp(0.5 / n, 1.0 - 0.5 / n);
     (share / (1.0 - share)).ln() / 1.7
@@ -78,10 +79,11 @@ mod tests {
     }
 
     #[test]
-    fn places_by_hand() {
+    fn places_of_four_trials_by_hand() {
         let places = places(&[Some(3.0), Some(1.0), Some(3.0), None]);
         let logit = |share: f64| (share / (1.0 - share)).ln() / 1.7;
-        // Of four trials: half a place is the least; the two of 3 share the places from 1 to 3; failed stands last.
+        // Four trials: the lowest share is half a place, the two values of 3 share places 1 to 3, the failed
+        // trial is last.
         let expected =
             [(Some(1.0), 0.5 / 4.0), (Some(3.0), 2.0 / 4.0), (None, 3.5 / 4.0), (Some(0.0), 0.5 / 4.0)];
         for (value, share) in expected {
@@ -90,13 +92,13 @@ mod tests {
     }
 
     #[test]
-    fn values_and_places_lead_to_each_other() {
+    fn value_inverts_the_place_of_each_trial() {
         let places = places(&[Some(8.0), Some(1.0), Some(2.0), Some(4.0)]);
         for value in [1.0, 2.0, 4.0, 8.0] {
-            // The value of trial i of n is found at the share (i + 1/2) / n.
+            // Trial i of n has the share (i + 1/2) / n.
             assert!((places.value(places.of(Some(value))) - value).abs() < 1e-9, "{value}");
         }
-        // Between the second and the third, above all, and as far below the first as the second lies above it.
+        // Between the second and the third; above all; as far below the first as the second is above it.
         assert!((places.value(0.0) - 3.0).abs() < 1e-9 && (places.value(50.0) - 8.0).abs() < 1e-12);
         let (first, second) = (places.of(Some(1.0)), places.of(Some(2.0)));
         assert!(places.value(2.0 * first - second) < 1e-9);

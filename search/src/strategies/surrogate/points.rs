@@ -1,4 +1,4 @@
-//! The trials that a model is made from, with their squared distances.
+//! The trials that models are fitted to, with their squared distances.
 
 use std::sync::Arc;
 
@@ -6,10 +6,11 @@ use kiln_regression::squared_distance;
 
 use super::told::Told;
 
-/// Trials a model is made from, and how many of them are the best ones, where there are more.
+/// Number of trials that are chosen when there are too many, and how many of these are the best ones. A
+/// Gaussian process takes cubic time in the number of points.
 const CHOSEN: usize = 200;
 const BEST: usize = 140;
-/// Trials that are added before they are chosen anew.
+/// Number of trials that may be added before trials are chosen anew.
 const GROWTH: usize = 40;
 
 /// Trials in the order of telling.
@@ -22,8 +23,8 @@ pub(super) struct Points {
 }
 
 impl Points {
-    /// Takes in the trials from `heard` on. True if the points were chosen anew; otherwise the new ones were added. `order` is
-    /// from best to worst.
+    /// Takes in the trials from `heard` on. Returns whether the points were chosen anew; otherwise the new
+    /// trials were added. `order` has the trials from best to worst.
     pub(super) fn update(&mut self, told: &[Told], heard: usize, order: &[usize]) -> bool {
         let anew = self.trials.len() + told.len() - heard > CHOSEN + GROWTH;
         let mut added: Vec<usize> = if anew {
@@ -48,7 +49,7 @@ impl Points {
     }
 }
 
-/// The best trials and some of the others, evenly over their places, where there are too many.
+/// All trials, or if there are too many, the best ones and evenly spaced others.
 fn chosen(order: &[usize]) -> Vec<usize> {
     if order.len() <= CHOSEN {
         return order.to_vec();
@@ -77,7 +78,7 @@ mod tests {
     }
 
     #[test]
-    fn grows_and_is_chosen_anew_when_there_are_too_many() {
+    fn points_grow_and_are_chosen_anew_when_there_are_too_many() {
         let (mut points, all) = (Points::default(), told(0..1_000));
         let order: Vec<usize> = (0..1_000).collect();
         assert!(!points.update(&all[..3], 0, &order[..3]));
@@ -86,7 +87,7 @@ mod tests {
         assert!(points.update(&all, CHOSEN + GROWTH, &order));
         assert_eq!((points.trials.len(), &points.trials[..BEST]), (CHOSEN, &order[..BEST]));
         assert!(points.trials.is_sorted_by(|a, b| a < b) && points.trials[CHOSEN - 1] > 980);
-        // The distance of points 5 and 2, which are trials 5 and 2.
+        // Points 5 and 2 are trials 5 and 2.
         assert!((points.distances[5][2] - 9.0).abs() < 1e-12 && points.distances[5].len() == 5);
     }
 }

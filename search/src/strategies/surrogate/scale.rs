@@ -1,10 +1,11 @@
-//! Values of an objective as the hypervolume counts them: all objectives of one size, that of the front.
+//! Values of an objective on the scale of the hypervolume. The front has the same extent in each objective,
+//! so no unit outweighs another.
 
 use super::told::Told;
 
-/// From so many of the front's extents on, what lies behind its best value counts by its logarithm.
+/// Beyond this many extents of the front, scaled values grow logarithmically.
 const LINEAR: f64 = 1.1;
-/// The volume that counts ends so many extents behind the worst trial, where nothing limits it.
+/// Without a limit, the reference point is this many extents behind the worst trial.
 const BEHIND: f64 = 0.1;
 
 /// 0 at the front's lowest value, 1 at its highest.
@@ -14,12 +15,12 @@ pub(super) struct Scale {
     extent: f64,
     /// Highest value of all trials.
     highest: f64,
-    /// Highest value that is allowed.
+    /// Highest value that the study allows.
     limit: Option<f64>,
 }
 
 impl Scale {
-    /// Given the values of objective `index` on the front and of all trials, and what the study limits it to.
+    /// The scale of objective `index`, from its values on the front and in all trials, and its limit.
     pub(super) fn new(index: usize, told: &[Told], front: &[usize], limit: Option<f64>) -> Self {
         let measured = || told.iter().filter_map(|told| told.objectives.get(index).copied());
         let range = |values: &mut dyn Iterator<Item = f64>| {
@@ -43,9 +44,10 @@ impl Scale {
         if scaled > LINEAR { LINEAR + (scaled - LINEAR).ln_1p() } else { scaled }
     }
 
-    /// The component of the reference point: the limit, up to which every value is welcome: a network that costs more than all before is
-    /// not worthless for that. Without a limit it lies behind all trials, not the front alone: a network that is better than all
-    /// in one objective makes the front longer in the others.
+    /// The component of the reference point. With a limit it is the limit: every value up to it is welcome,
+    /// and a network that costs more than all before is not worthless for that. Without a limit it lies
+    /// behind all trials, not only behind the front: a network that is the best in one objective extends the
+    /// front in the others.
     pub(super) fn reference(&self) -> f64 {
         let behind = self.at(self.highest).max(1.0) + BEHIND;
         self.limit.map_or(behind, |limit| self.at(limit).max(behind))
@@ -59,7 +61,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_front_is_the_unit_and_what_is_far_behind_is_drawn_near() {
+    fn scaled_front_spans_zero_to_one_and_far_values_grow_logarithmically() {
         let told = |value: Option<f64>| Told {
             id: 0,
             genotype: Genotype::new([0]),
@@ -74,12 +76,12 @@ mod tests {
             assert!((scale.at(value) - scaled).abs() < 1e-12, "{value}");
         }
         assert!((scale.reference() - (LINEAR + 9.9_f64.ln() + BEHIND)).abs() < 1e-12);
-        // A limit counts where it lies behind the trials.
+        // A limit sets the reference if it lies behind the trials.
         for (limit, scaled) in [(210.0, LINEAR + 18.9_f64.ln_1p()), (50.0, LINEAR + 9.9_f64.ln() + BEHIND)] {
             let reference = Scale::new(0, &all, &[0, 1], Some(limit)).reference();
             assert!((reference - scaled).abs() < 1e-12, "{limit}");
         }
-        // One value alone, and none: something finite.
+        // With one value or none the scale is finite.
         for (all, front) in [(&all[..1], &[0][..]), (&all[3..], &[])] {
             let scale = Scale::new(0, all, front, None);
             assert!(scale.at(10.0).is_finite() && scale.reference() >= 1.0);

@@ -1,4 +1,4 @@
-//! What is kept of a trial, and what a model knows of a genotype before it is judged.
+//! Trials and genotypes as models see them.
 
 use std::sync::Arc;
 
@@ -8,19 +8,19 @@ use crate::domain::Domain;
 use crate::learning::Embedder;
 use crate::trials::TrialId;
 
-/// What a model knows of a genotype before it is judged.
+/// What is known of a genotype before it is evaluated.
 #[derive(Clone, Debug)]
 pub(in crate::strategies) struct Features {
     pub(in crate::strategies) vector: Arc<[f64]>,
-    /// Cost of each objective that is a cost.
+    /// The value of each objective that is a cost.
     pub(in crate::strategies) known: Arc<[Option<f64>]>,
 }
 
-/// What is kept of a trial.
+/// What models keep of a trial.
 pub(in crate::strategies) struct Told {
     pub(in crate::strategies) id: TrialId,
     pub(in crate::strategies) genotype: Genotype,
-    /// Absent until it is needed.
+    /// `None` until it is needed.
     pub(in crate::strategies) features: Option<Features>,
     pub(in crate::strategies) objectives: Vec<f64>,
     pub(in crate::strategies) violation: f64,

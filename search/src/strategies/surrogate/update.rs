@@ -3,21 +3,21 @@
 /// How a model is brought up to date.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Fit {
-    /// Everything is chosen anew.
+    /// The kernel is chosen anew.
     Kernel,
-    /// The points are others.
+    /// The points were chosen anew.
     Points,
-    /// Points were added from this one on.
+    /// Points from this one on were added.
     From(usize),
 }
 
-/// What became of the models, for those who remember something of them.
+/// How an update changed the models. It decides which cached numbers of candidates stay valid.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(in crate::strategies) enum Change {
-    /// At most, points were added.
+    /// Points were added, or nothing changed.
     Grown,
-    /// Kernels are others.
+    /// Kernels changed.
     Kernels,
-    /// Kernels or points are others.
+    /// Points were chosen anew. Kernels may have changed too.
     Points,
 }

@@ -1,27 +1,29 @@
-//! Several objectives as one: how much hypervolume a candidate adds to the front.
+//! Several objectives as one value: the hypervolume that a candidate adds to the front, estimated along
+//! random directions. The exact volume of every draw of every candidate would take too long.
 //!
-//! Source: Emmerich, Giannakoglou, Naujoks, Single- and multiobjective evolutionary optimization assisted by Gaussian random
-//! field metamodels, IEEE TEC 2006 (expected hypervolume improvement); Deng, Zhang, Approximating hypervolume and
-//! hypervolume contributions using polar coordinate, IEEE TEC 2019; Zhang, Golovin, Random hypervolume scalarizations for
-//! provable multi-objective black box optimization, ICML 2020, lemma 5 (the hypervolume as a mean over directions).
+//! Source: Emmerich, Giannakoglou, Naujoks, Single- and multiobjective evolutionary optimization assisted by
+//! Gaussian random field metamodels, IEEE TEC 2006 (expected hypervolume improvement); Deng, Zhang,
+//! Approximating hypervolume and hypervolume contributions using polar coordinate, IEEE TEC 2019; Zhang,
+//! Golovin, Random hypervolume scalarizations for provable multi-objective black box optimization, ICML 2020,
+//! lemma 5 (the hypervolume as a mean over directions).
 
 use rand::Rng;
 
 use super::normal::normal;
 
-/// Directions that the volume is measured along.
+/// Number of directions along which the volume is measured.
 const DIRECTIONS: usize = 128;
 
 /// How far the front reaches from the reference point along random directions.
 pub(super) struct Volume {
-    /// Reciprocals of the components of each direction.
+    /// Reciprocals of the components of each direction, since only divisions by them occur.
     directions: Vec<Vec<f64>>,
     reached: Vec<f64>,
     reference: Vec<f64>,
 }
 
 impl Volume {
-    /// The volume that scaled points dominate, up to the reference point.
+    /// An empty front below this reference point.
     pub(super) fn new(reference: Vec<f64>, rng: &mut dyn Rng) -> Self {
         let objectives = reference.len();
         let direction = |_| {
@@ -33,14 +35,15 @@ impl Volume {
         Self { reached: vec![0.0; directions.len()], directions, reference }
     }
 
-    /// Takes in a point of the front.
+    /// Adds a point to the front.
     pub(super) fn insert(&mut self, point: &[f64]) {
         for (direction, reached) in self.directions.iter().zip(&mut self.reached) {
             *reached = reached.max(reach(direction, &self.reference, point));
         }
     }
 
-    /// What a point adds to the volume, up to a constant factor; where it adds nothing, how much it lacks, negative.
+    /// The volume that a point adds, up to a constant factor. For a point that adds nothing it is negative:
+    /// how far it is from adding something.
     pub(super) fn gain(&self, point: &[f64]) -> f64 {
         let dimensions = point.len() as i32;
         let (mut gain, mut nearest) = (0.0, f64::NEG_INFINITY);
@@ -55,7 +58,8 @@ impl Volume {
     }
 }
 
-/// How far one can go from the reference point along a direction within what a point dominates; negative outside.
+/// How far the region that a point dominates reaches from the reference point along a direction. Negative for
+/// points beyond the reference.
 fn reach(direction: &[f64], reference: &[f64], point: &[f64]) -> f64 {
     let sides = reference.iter().zip(point).map(|(reference, value)| reference - value);
     direction.iter().zip(sides).map(|(reciprocal, side)| reciprocal * side).fold(f64::INFINITY, f64::min)
@@ -71,13 +75,13 @@ mod tests {
 
     const REFERENCE: f64 = 1.1;
 
-    /// Share of the unit ball in the positive orthant, which the mean over directions is multiplied with.
+    /// Volume of the unit ball in the positive orthant, the constant factor of the mean over directions.
     fn factor(dimensions: usize) -> f64 {
         [1.0, std::f64::consts::FRAC_PI_4, std::f64::consts::PI / 6.0][dimensions - 1]
     }
 
     #[test]
-    fn the_mean_over_directions_is_the_hypervolume() {
+    fn mean_gain_over_directions_equals_the_hypervolume_added() {
         let front = [[0.2, 0.8, 0.5], [0.5, 0.4, 0.6], [0.9, 0.1, 0.3]];
         let points = [[0.3, 0.3, 0.3], [0.1, 1.0, 1.0], [0.8, 0.2, 0.2]];
         for dimensions in [2, 3] {
@@ -94,14 +98,14 @@ mod tests {
                 });
                 let mean = mean.sum::<f64>() * factor(dimensions);
                 let exact = contribution(&point, &others, &vec![REFERENCE; dimensions]);
-                // 25,600 directions: a few percent of the largest volume there is.
+                // With 25,600 directions the error is a few percent of the largest volume.
                 assert!((mean - exact).abs() < 0.01, "{point:?}: {mean} {exact}");
             }
         }
     }
 
     #[test]
-    fn what_is_dominated_lacks_the_more_the_farther_behind_it_is() {
+    fn gain_of_a_dominated_point_is_lower_the_farther_it_is() {
         let mut volume = Volume::new(vec![REFERENCE; 2], &mut Pcg64::seed_from_u64(1));
         volume.insert(&[0.2, 0.2]);
         let (near, far) = (volume.gain(&[0.3, 0.3]), volume.gain(&[2.0, 2.0]));

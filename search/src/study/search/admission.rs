@@ -1,5 +1,5 @@
-//! Whether a proposal may become a trial, and what its answer comes from: the journal, or a network that can be
-//! built.
+//! Whether a proposal may become a trial, and what its answer comes from: the journal, or a network that can
+//! be built.
 
 use kiln_space::{Architecture, Genotype, variation};
 

@@ -90,8 +90,8 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Writes outcomes into the journal, then into the store, and makes them ready to be told. One that cannot be
-    /// a trial does not keep the others from it.
+    /// Writes outcomes into the journal, then into the store, and makes them ready to be told. One that
+    /// cannot be a trial does not keep the others from it.
     pub(super) fn settle(&mut self, settled: Vec<Settled>) -> Result<(), StudyError> {
         let mut failed = None;
         let mut events = Vec::new();

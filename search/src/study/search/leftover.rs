@@ -8,8 +8,8 @@ use crate::contracts::{SearchEnd, Strategy};
 use crate::domain::Domain;
 use crate::strategies::ENUMERABLE;
 
-/// Why the search ends when a strategy that has proposed these genotypes says that it is done. Small spaces are
-/// enumerated to count what is left.
+/// Why the search ends when a strategy that has proposed these genotypes says that it is done. Small spaces
+/// are enumerated to count what is left.
 pub(super) fn end_of_strategy(
     strategy: &dyn Strategy,
     domain: &Domain<'_>,

@@ -1,5 +1,5 @@
-//! How many trials a search will come to, as far as can be told while it goes on. For screens alone: nothing
-//! is decided by it.
+//! Estimates the number of trials that a search will have at its end. Screens show it; nothing is decided by
+//! it.
 
 use std::collections::BTreeSet;
 use std::time::{Duration, Instant};
@@ -13,11 +13,11 @@ use crate::trials::Fidelity;
 /// The speed at which trials are told.
 pub(super) struct Pace {
     since: Instant,
-    /// Trials that this process has evaluated.
+    /// Number of trials that this process has evaluated.
     fresh: u64,
-    /// Networks of a space that strategies use up.
+    /// Number of networks, for a space that strategies can use up.
     networks: Option<u64>,
-    /// Efforts of trials so far: each network may be judged with each of them.
+    /// Fidelities of the trials so far. Each network may be evaluated with each of them.
     fidelities: BTreeSet<Fidelity>,
 }
 
@@ -28,7 +28,7 @@ impl Pace {
         Self { since: Instant::now(), fresh: 0, networks, fidelities: BTreeSet::new() }
     }
 
-    /// A trial was told. What was known already says nothing about the speed.
+    /// Counts a trial that was told. Known answers do not count for the speed.
     pub(super) fn count(&mut self, fidelity: Fidelity, known: bool) {
         self.fidelities.insert(fidelity);
         if !known {
@@ -38,18 +38,17 @@ impl Pace {
         }
     }
 
-    /// Trials that there will be when the search ends, 0 where nothing says so: those of the budget, as many
-    /// as the hours leave time for after `elapsed` of work on the study, as many as the epochs pay for after
-    /// the trials so far have cost `epochs`, or as many as the space has.
+    /// The estimated number of trials at the end of the search, 0 if there is no estimate. It is the smallest
+    /// of the budget of trials, the number that the hours leave time for after `elapsed` of work, the number
+    /// that the budget of epochs pays for after `epochs` so far, and the number that the space has.
     pub(super) fn total(&self, told: u64, epochs: u64, settings: &StudySettings, elapsed: Duration) -> u64 {
         let timely = settings.hours.filter(|_| self.fresh > 0).map(|hours| {
             let left = (hours * 3600.0 - elapsed.as_secs_f64()).max(0.0);
             let speed = self.fresh as f64 / self.since.elapsed().as_secs_f64().max(1e-9);
-            // A cast of what is too large gives the largest number.
+            // The cast saturates.
             told.saturating_add((left * speed) as u64)
         });
-        // Trials that are asked for are paid already, so that the last ones bring the estimate down to
-        // `told`.
+        // Running trials are paid already. So the estimate falls to `told` towards the end.
         let paid = settings.epochs.filter(|_| epochs > 0 && told > 0).map(|budget| {
             let trials = u128::from(told) * u128::from(budget) / u128::from(epochs);
             u64::try_from(trials).unwrap_or(u64::MAX)
@@ -65,7 +64,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn hours_leave_time_for_as_many_trials_as_the_speed_so_far_allows() {
+    fn total_follows_from_hours_and_the_speed_so_far() {
         let settings = |trials, hours| StudySettings { trials, hours, ..StudySettings::default() };
         let second = Duration::from_secs(1);
         let since = Instant::now().checked_sub(second).unwrap();
@@ -73,7 +72,7 @@ mod tests {
         assert_eq!(pace.total(0, 0, &settings(Some(500), Some(1.0)), second), 500, "before there is a speed");
         assert_eq!(pace.total(0, 0, &settings(None, None), second), 0);
         (0..10).for_each(|_| pace.count(Fidelity::Full, false));
-        // Ten trials in a second, 3599 seconds left; less where the machine is slow.
+        // Ten trials in a second with 3599 seconds left; fewer on a slow machine.
         let total = pace.total(10, 0, &settings(None, Some(1.0)), second);
         assert!((30_000..=36_000).contains(&total), "{total}");
         assert_eq!(pace.total(10, 0, &settings(Some(500), Some(1.0)), second), 500);
@@ -86,7 +85,7 @@ mod tests {
     }
 
     #[test]
-    fn epochs_pay_for_as_many_trials_as_the_cost_so_far_allows() {
+    fn total_follows_from_epochs_and_the_cost_so_far() {
         let pace = Pace { since: Instant::now(), fresh: 0, networks: None, fidelities: BTreeSet::new() };
         let settings = StudySettings { trials: None, epochs: Some(200), ..StudySettings::default() };
         let total = |told, epochs| pace.total(told, epochs, &settings, Duration::ZERO);

@@ -4,8 +4,8 @@ use std::collections::BTreeMap;
 
 use crate::trials::{Fidelity, Trial};
 
-/// Whether a trial was measured at the highest fidelity, meets the constraints, and is at most the target in every metric and
-/// cost that the target names. There is no reaching an empty target.
+/// Whether a trial reaches the target: it has full effort, is feasible, and each metric or cost that the
+/// target names is at most its value. No trial reaches an empty target.
 pub(super) fn is_reached(target: &BTreeMap<String, f64>, trial: &Trial) -> bool {
     let Some(measured) = trial.outcome.measurement() else { return false };
     let value = |name: &String| measured.get(name).or_else(|| trial.costs.0.get(name).copied());
@@ -42,7 +42,7 @@ mod tests {
     }
 
     #[test]
-    fn a_feasible_measured_trial_reaches_what_it_is_at_most() {
+    fn target_is_reached_by_feasible_full_trials_with_values_at_most_its_own() {
         let target = table(&[("error_percent", 1.5), ("latency_us", 10.0)]);
         assert!(is_reached(&target, &trial(1.5)));
         assert!(!is_reached(&target, &trial(1.6)));

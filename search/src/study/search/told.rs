@@ -42,7 +42,8 @@ impl<'a> Told<'a> {
     /// Tells the observers of a trial; trials so far have cost `epochs`.
     ///
     /// # Errors
-    /// [`StudyError::Panics`] when too many evaluations in a row have panicked. The trial is told all the same.
+    /// [`StudyError::Panics`] when too many evaluations in a row have panicked. The trial is told all the
+    /// same.
     pub(super) fn push(&mut self, answered: Answered, epochs: u64) -> Result<(), StudyError> {
         let Answered { trial, known, seconds, worker } = answered;
         self.trials.push(trial.clone());
@@ -55,8 +56,8 @@ impl<'a> Told<'a> {
         panicked
     }
 
-    /// Tells the observers of the journal's trials from number `next` on. The strategy is not asked for them any
-    /// more.
+    /// Tells the observers of the journal's trials from number `next` on. The strategy is not asked for them
+    /// any more.
     pub(super) fn take_over(&mut self, record: &StudyRecord, next: TrialId) {
         for (_, journaled) in record.trials.range(next..) {
             let (trial, seconds, worker) = (journaled.trial.clone(), journaled.seconds, journaled.worker);

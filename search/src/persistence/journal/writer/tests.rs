@@ -34,14 +34,14 @@ fn read(path: &Path) -> Result<Vec<Event>, StudyError> {
 }
 
 #[test]
-fn what_was_written_is_read() {
+fn written_events_are_read_back() {
     let (_folder, path, lines) = written();
     assert_eq!(lines.len(), 3);
     assert_eq!(read(&path).unwrap(), events());
 }
 
 #[test]
-fn a_reader_follows_a_journal_that_grows() {
+fn reader_follows_a_growing_journal() {
     let (_folder, path, lines) = written();
     fs::write(&path, &lines[0][..10]).unwrap();
     let mut reader = JournalReader::open(&path).unwrap();
@@ -54,7 +54,7 @@ fn a_reader_follows_a_journal_that_grows() {
 }
 
 #[test]
-fn an_unfinished_last_line_is_cut_off_and_a_whole_one_kept() {
+fn incomplete_last_line_is_cut_off_and_one_without_line_end_kept() {
     let (_folder, path, lines) = written();
     let whole = lines[..2].concat();
     for cut in 1..lines[2].len() {
@@ -70,7 +70,7 @@ fn an_unfinished_last_line_is_cut_off_and_a_whole_one_kept() {
 }
 
 #[test]
-fn time_goes_on_where_the_last_process_left_off() {
+fn elapsed_time_continues_from_the_last_process() {
     let (_folder, path, lines) = written();
     let mut entry: JournalEntry = serde_json::from_str(&lines[0]).unwrap();
     entry.elapsed_s = Seconds::saturating(50.0);
@@ -79,7 +79,7 @@ fn time_goes_on_where_the_last_process_left_off() {
 }
 
 #[test]
-fn damage_elsewhere_is_named_by_file_and_line() {
+fn damage_before_the_last_line_is_named_by_file_and_line() {
     let (_folder, path, lines) = written();
     let [first, second, third] = [&lines[0], &lines[1], &lines[2]];
     for (text, line) in [
@@ -100,7 +100,7 @@ fn damage_elsewhere_is_named_by_file_and_line() {
 }
 
 #[test]
-fn a_line_of_a_newer_program_is_refused() {
+fn line_of_a_newer_build_is_refused() {
     let (_folder, path, lines) = written();
     let mut entry: JournalEntry = serde_json::from_str(&lines[0]).unwrap();
     entry.version = JOURNAL_VERSION + 1;
@@ -109,13 +109,13 @@ fn a_line_of_a_newer_program_is_refused() {
 }
 
 #[test]
-fn a_line_without_end_is_not_read_into_memory() {
+fn endless_line_is_not_read_into_memory() {
     let (_folder, path, _) = written();
     fs::write(&path, vec![b' '; (LONGEST_LINE + 10) as usize]).unwrap();
     assert!(matches!(read(&path), Err(StudyError::JournalLine { line: 1, .. })));
 }
 
-/// The events as an earlier version wrote them, a line each.
+/// The events as an earlier version wrote them, one line each.
 fn unchecked() -> Vec<String> {
     unchecked_lines(events())
 }
@@ -143,7 +143,7 @@ fn damaged_line(text: &str) -> u64 {
 }
 
 #[test]
-fn journal_of_an_earlier_version_is_read_and_said_to_be_unchecked() {
+fn journal_of_an_earlier_version_is_read_with_a_doubt() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
     fs::write(&path, unchecked().concat()).unwrap();
@@ -157,7 +157,7 @@ fn journal_of_an_earlier_version_is_read_and_said_to_be_unchecked() {
 }
 
 #[test]
-fn first_line_behind_unchecked_ones_vouches_for_them() {
+fn first_checked_line_covers_the_unchecked_ones() {
     let folder = tempfile::tempdir().unwrap();
     let path = folder.path().join("journal.jsonl");
     fs::write(&path, unchecked().concat()).unwrap();
@@ -172,7 +172,7 @@ fn first_line_behind_unchecked_ones_vouches_for_them() {
 }
 
 #[test]
-fn lines_that_go_come_twice_or_move_are_damage() {
+fn removed_repeated_and_moved_lines_are_damage() {
     let (_folder, _path, lines) = written();
     let [first, second, third] = [&lines[0], &lines[1], &lines[2]];
     for (text, line) in [
@@ -181,10 +181,10 @@ fn lines_that_go_come_twice_or_move_are_damage() {
         (format!("{first}{first}{second}{third}"), 2),
         (format!("{first}{second}{second}{third}"), 3),
         (format!("{first}{third}{second}"), 2),
-        // A line of an earlier version behind one that has a check.
+        // A line of an earlier version after one with a check.
         (format!("{first}{}", unchecked()[1]), 2),
         (format!("{first}{second}{}", unchecked()[2]), 3),
-        // A check taken off, as by someone who edits.
+        // A line without its check, as an editor may leave it.
         (format!("{}{second}", first.split(",\"check\"").next().unwrap().to_owned() + "}\n"), 1),
     ] {
         assert_eq!(damaged_line(&text), line, "{text}");
@@ -227,7 +227,7 @@ fn of_all_kinds() -> (tempfile::TempDir, PathBuf, Vec<String>) {
 }
 
 #[test]
-fn any_flipped_bit_is_named_or_cut_off_as_a_torn_end() {
+fn flipped_bit_is_damage_or_cuts_the_last_line() {
     let (_folder, path, lines) = of_all_kinds();
     let whole = lines.concat().into_bytes();
     let (kept, last) = (lines.len() - 1, lines[lines.len() - 1].len());
@@ -261,7 +261,7 @@ fn any_flipped_bit_is_named_or_cut_off_as_a_torn_end() {
 }
 
 #[test]
-fn times_that_are_none_are_damage() {
+fn impossible_times_are_damage() {
     let old = unchecked();
     for (key, value) in
         [("elapsed_s", "1e300"), ("elapsed_s", "-1"), ("unix_s", "-1e19"), ("unix_s", "1e999")]
@@ -275,7 +275,7 @@ fn times_that_are_none_are_damage() {
 }
 
 #[test]
-fn lines_that_no_study_writes_are_damage() {
+fn implausible_lines_are_damage() {
     let old = unchecked();
     let trial = &old[1];
     let line = |event: &str| format!("{{\"version\":1,\"unix_s\":0.0,\"elapsed_s\":0.0,\"kind\":{event}}}\n");
@@ -319,7 +319,7 @@ fn lines_that_no_study_writes_are_damage() {
 }
 
 #[test]
-fn objectives_follow_from_the_names_of_the_study() {
+fn objectives_must_follow_from_the_names_of_the_study() {
     let (_folder, path, _) = written();
     let names = |names: &[&str]| names.iter().map(|name| (*name).to_owned()).collect::<Vec<_>>();
     let read = |objectives: &[&str], constraint: f64| {
