@@ -151,7 +151,7 @@ mod tests {
         let [pooled, apart] = lines.as_slice() else { panic!("{lines:?}") };
         assert_eq!((pooled.strategy.as_str(), pooled.seeds.as_slice()), ("random (as in a)", &[1, 2][..]));
         assert_eq!((apart.strategy.as_str(), apart.seeds.as_slice()), ("random (as in c)", &[1][..]));
-        let why = "apart from a: `evaluator.epochs` is `9` there and `20` here";
+        let why = "not pooled with a: `evaluator.epochs` is `9` there and `20` here";
         assert_eq!((pooled.apart.as_deref(), apart.apart.as_deref()), (None, Some(why)));
     }
 }

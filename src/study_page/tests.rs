@@ -149,7 +149,7 @@ fn page_shows_audit_if_present() {
     let html = study().with_audit(Some(audit)).page(&inspections()).html();
     for part in [
         title,
-        "2 architectures, drawn at random",
+        "2 random architectures were trained on their own",
         "Estimate against training",
         "accuracy % trained on its own",
         "2: 96.00 % trained, 80.00 % estimated",

@@ -172,7 +172,7 @@ fn finish_command_gives_same_network_as_study() {
     let later = Sandbox::new(&small());
     let said = later.kiln(&["search", "study.toml"]);
     assert_eq!(said.code, 0, "{}", said.err);
-    assert!(said.err.contains("`kiln finish small` does that"), "{}", said.err);
+    assert!(said.err.contains("`kiln finish small` trains and exports some"), "{}", said.err);
     let said = later.kiln(&["finish", "small", "--networks", "1", "--epochs", "2", "--json"]);
     assert_eq!(said.code, 0, "{}", said.err);
     assert_eq!(said.json()["finished"][0], finished[0]);

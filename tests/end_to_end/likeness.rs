@@ -97,7 +97,7 @@ fn only_seeds_of_one_config_are_pooled() {
     let seeds: Vec<&Value> =
         compared["growth"].as_array().unwrap().iter().map(|line| &line["seeds"]).collect();
     assert_eq!(seeds, [&serde_json::json!([1, 2]), &serde_json::json!([3])]);
-    let why = "apart from one: `evaluator.epochs` is `1` there and `2` here";
+    let why = "not pooled with one: `evaluator.epochs` is `1` there and `2` here";
     assert_eq!(compared["growth"][1]["apart"], why);
     // A training of two epochs counts as much as two of one epoch.
     assert_eq!(compared["measure"], "epochs");

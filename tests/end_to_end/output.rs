@@ -53,7 +53,7 @@ fn commands_show_and_export_finished_run() {
     assert!((again - first).abs() < 1e-9, "{again} and {first}");
     let refused = sandbox.kiln(&["eval", &format!("{folder}/model.onnx")]);
     assert_eq!(refused.code, 2);
-    assert!(refused.err.contains("name the `model.kiln` that stands beside them"), "{}", refused.err);
+    assert!(refused.err.contains("name the `model.kiln` beside them"), "{}", refused.err);
     let refused = sandbox.kiln(&["eval", "again.onnx.kiln"]);
     assert_eq!(refused.code, 2, "{}", refused.err);
 

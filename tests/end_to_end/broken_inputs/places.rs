@@ -67,8 +67,8 @@ fn wrong_kinds_of_file_in_run_folder_are_refused() {
             &["report", "broken"],
             "runs/broken/audit.json: is a pipe, a socket or a device, expected a file",
         ),
-        (&model, pipe, &export, "model.kiln: is missing, or no file"),
-        (&model, folder, &export, "model.kiln: is missing, or no file"),
+        (&model, pipe, &export, "model.kiln: is missing or not a file"),
+        (&model, folder, &export, "model.kiln: is missing or not a file"),
     ];
     let aside = sandbox.path("aside");
     for (name, put, arguments, expected) in cases {

@@ -176,7 +176,7 @@ fn broken_run_folders_and_model_files_are_refused() {
             vec!["report", "tiny"],
             "runs/tiny/audit.json",
             changed(AUDIT, "2", "7"),
-            &["runs/tiny/audit.json: damaged (version 7"],
+            &["runs/tiny/audit.json: damaged (unknown format version 7"],
         ),
         case(
             "an audit with an impossible tau",
