@@ -101,7 +101,7 @@ pub(super) fn check_budget(
 /// suggested.
 fn refusal(config: &RunConfig, key: &str, found: &str, expected: &str) -> ConfigError {
     let problem = SettingsProblem::Value { found: found.to_owned(), expected: expected.to_owned() };
-    ConfigError::Value { place: config.document.place(key), problem, nearest: None }
+    ConfigError::Value { place: config.document.place(key), problem: Box::new(problem), nearest: None }
 }
 
 /// A list of fidelities as text.

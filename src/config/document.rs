@@ -155,7 +155,7 @@ impl Reader<'_> {
             let place = Place { path: self.path.to_owned(), line, key: at.to_owned() };
             Err(ConfigError::Value {
                 place,
-                problem: SettingsProblem::Value { found, expected: expected.to_owned() },
+                problem: Box::new(SettingsProblem::Value { found, expected: expected.to_owned() }),
                 nearest: None,
             })
         };

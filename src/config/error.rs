@@ -93,7 +93,7 @@ pub enum ConfigError {
         /// The key.
         place: Place,
         /// What was found and what is accepted.
-        problem: SettingsProblem,
+        problem: Box<SettingsProblem>,
         /// The accepted value with the most similar name.
         nearest: Option<String>,
     },

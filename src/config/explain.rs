@@ -55,7 +55,7 @@ impl Document {
             }
             problem => (in_words(problem), None),
         };
-        ConfigError::Value { place: self.place(key), problem, nearest }
+        ConfigError::Value { place: self.place(key), problem: Box::new(problem), nearest }
     }
 
     /// The error for a key that no part reads. `accepted` lists the keys of its table.

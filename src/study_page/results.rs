@@ -145,6 +145,8 @@ fn values(trial: TrialId, values: &[ValueResult]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use kiln_files::FileError;
+
     use super::*;
     use crate::test_results::tests::of_classes;
 
@@ -157,7 +159,8 @@ mod tests {
         };
         assert_eq!(section(&[(3, Ok(card.clone()))].into()), None);
         card.test = Some(of_classes());
-        let parts = section(&[(3, Ok(card)), (4, Err("it is empty".to_owned()))].into()).unwrap().parts;
+        let missing = FileError::TooLarge { path: "card.json".into(), bytes: 2, limit: 1 };
+        let parts = section(&[(3, Ok(card)), (4, Err(missing.into()))].into()).unwrap().parts;
         let [Part::Text(text), Part::Table(classes), Part::Table(matrix), Part::Text(problem)] = &parts[..]
         else {
             panic!("{parts:?}")
