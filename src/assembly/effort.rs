@@ -100,8 +100,8 @@ pub(super) fn check_budget(
 /// Names in backticks explain these errors. They are no alternative spellings, so no nearest name is
 /// suggested.
 fn refusal(config: &RunConfig, key: &str, found: &str, expected: &str) -> ConfigError {
-    let problem = Box::new(SettingsProblem::Value { found: found.to_owned(), expected: expected.to_owned() });
-    ConfigError::Value { place: config.document.place(key), problem, nearest: None }
+    let problem = SettingsProblem::Value { found: found.to_owned(), expected: expected.to_owned() };
+    ConfigError::Value { place: config.document.place(key), problem: Box::new(problem), nearest: None }
 }
 
 /// A list of fidelities as text.

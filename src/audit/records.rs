@@ -56,7 +56,7 @@ impl Records {
             parse_line(line.as_bytes()).map_err(|problem| AuditError::Line {
                 path: path.to_owned(),
                 line: index + 1,
-                damage: AuditDamage::Text(problem.to_string()),
+                damage: AuditDamage::Text(problem),
             })
         };
         let lines = text[..whole].lines().enumerate().map(parse).collect::<Result<Vec<_>, _>>()?;

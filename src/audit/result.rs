@@ -51,7 +51,7 @@ impl Audit {
     fn parse(bytes: &[u8], path: &Path) -> Result<Checked<Self>, AuditError> {
         let damaged = |damage| AuditError::Damaged { path: path.to_owned(), damage };
         let as_damage = |error| match error {
-            FileError::Damaged { problem, .. } => damaged(AuditDamage::Text(problem.to_string())),
+            FileError::Damaged { problem, .. } => damaged(AuditDamage::Text(problem)),
             error => error.into(),
         };
         let read: Checked<Document> = parse_document(path, bytes).map_err(as_damage)?;

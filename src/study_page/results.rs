@@ -145,6 +145,8 @@ fn values(trial: TrialId, values: &[ValueResult]) -> Table {
 
 #[cfg(test)]
 mod tests {
+    use kiln_files::FileError;
+
     use super::*;
     use crate::test_results::tests::of_classes;
 
@@ -157,8 +159,8 @@ mod tests {
         };
         assert!(section(&[(3, Ok(card.clone()))].into()).is_none());
         card.test = Some(of_classes());
-        let empty = ModelCard::read(&mut [].as_slice()).unwrap_err().into();
-        let parts = section(&[(3, Ok(card)), (4, Err(empty))].into()).unwrap().parts;
+        let missing = FileError::TooLarge { path: "card.json".into(), bytes: 2, limit: 1 };
+        let parts = section(&[(3, Ok(card)), (4, Err(missing.into()))].into()).unwrap().parts;
         let [Part::Text(text), Part::Table(classes), Part::Table(matrix), Part::Text(problem)] = &parts[..]
         else {
             panic!("{parts:?}")
