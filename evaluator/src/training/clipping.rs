@@ -8,8 +8,8 @@ use crate::network::parameters::Parameters;
 
 /// Scales the gradients down to the norm `limit` if they exceed it. A missing gradient counts as zero.
 ///
-/// Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
-/// algorithm 1.
+/// Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML
+/// 2013, algorithm 1.
 pub(crate) fn clip(gradients: GradientsParams, parameters: &Parameters, limit: f64) -> GradientsParams {
     let norm = norm(&gradients, parameters);
     // A gradient that is not finite passes: the loss of the next step shows it.

@@ -58,7 +58,8 @@ fn squared_error(outputs: Tensor<2>, values: Tensor<2>) -> Tensor<1> {
 /// Mean cross-entropy against the teacher's probabilities at temperature 1. Its gradient is that of the
 /// divergence from the teacher, which gets no gradient itself.
 ///
-/// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, section 3.3.
+/// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019,
+/// section 3.3.
 fn distillation(logits: Tensor<2>, teacher: Tensor<2>, weights: Option<Tensor<2>>) -> Tensor<1> {
     let targets = softmax(teacher.detach(), 1);
     let likelihoods = (targets * log_softmax(logits, 1)).sum_dim(1);

@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// How many epochs in a row may pass without a new best validation loss.
 ///
-/// Source: L. Prechelt, "Early Stopping - But When?", in "Neural Networks: Tricks of the Trade", 1998 (criterion UP, on
-/// epochs).
+/// Source: L. Prechelt, "Early Stopping - But When?", in "Neural Networks: Tricks of the Trade", 1998
+/// (criterion UP, on epochs).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Patience {

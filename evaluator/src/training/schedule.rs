@@ -4,8 +4,8 @@ use serde::{Deserialize, Serialize};
 
 /// Linear warm-up, then a half cosine down to zero.
 ///
-/// Source: I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5, with
-/// one period.
+/// Source: I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+/// equation 5, with one period.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Schedule {
     pub(crate) learning_rate: f64,
