@@ -19,10 +19,10 @@ const INDEPENDENT: f64 = 1e-9;
 /// ```
 /// use kiln_evaluator::Correction;
 /// // Guesses are right for kind 0, and 1 too low for kind 1.
-/// let points = |kind: f64| [1.0, 2.0, 3.0, 4.0, 5.0].map(|guess| (vec![kind, 1.0 - kind], guess, guess +
-/// kind)); let correction = Correction::fit(&[points(0.0), points(1.0)].concat()).expect("enough points");
-/// let by = |kind: f64| correction.corrected(2.5, &[kind, 1.0 - kind]) - 2.5; assert!(by(1.0) > by(0.0) +
-/// 0.5);
+/// let points = |kind: f64| [1.0, 2.0, 3.0, 4.0, 5.0].map(|guess| (vec![kind, 1.0 - kind], guess, guess + kind));
+/// let correction = Correction::fit(&[points(0.0), points(1.0)].concat()).expect("enough points");
+/// let by = |kind: f64| correction.corrected(2.5, &[kind, 1.0 - kind]) - 2.5;
+/// assert!(by(1.0) > by(0.0) + 0.5);
 /// ```
 #[derive(Clone, Debug, PartialEq)]
 pub struct Correction {
