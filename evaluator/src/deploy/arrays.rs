@@ -1,4 +1,4 @@
-//! From weights to plain data and back: the arrays of the trained network that exporters take.
+//! Converts weights to plain data and back: the arrays of `TrainedModel`, which exporters take.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +10,7 @@ use crate::network::stand_alone::stand_alone;
 use crate::network::statistics::Statistics;
 use crate::network::weights::{Values, Weights};
 
-/// All arrays of a network, as `TrainedModel` names them.
+/// All arrays of a network, with the names that `TrainedModel` gives them.
 pub(crate) fn arrays(
     architecture: &Architecture,
     weights: &Weights,
@@ -32,7 +32,7 @@ pub(crate) fn arrays(
     arrays
 }
 
-/// Architecture, weights and statistics of a trained network whose arrays fit.
+/// Architecture, weights and statistics of a trained network, whose arrays must fit.
 pub(crate) fn parts(model: &TrainedModel, device: &Device) -> (Architecture, Weights, Statistics) {
     let (architecture, _) = stand_alone(&model.architecture);
     let statistic = |name: &str, part: &str| model.arrays[&format!("{name}.{part}")].data.clone();

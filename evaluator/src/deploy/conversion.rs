@@ -1,4 +1,4 @@
-//! A trained network in another number format than its own: rounded to 8 bits after training, or as it was before.
+//! Converts a trained network to another number format: to 8 bits after training, or to single precision.
 
 use burn::tensor::Device;
 use kiln_export::{QuantizationPlan, TrainedModel};
@@ -8,16 +8,17 @@ use thiserror::Error;
 use crate::data::DataSet;
 use crate::deploy::frozen::{Frozen, calibration_batches};
 
-/// Training images from which grids are taken.
+/// Training images that ranges of values are taken from.
 const CALIBRATION: usize = 2048;
 
-/// Why a network cannot be had in 8 bits.
+/// Why a network cannot be converted to 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConversionError {
-    /// The data are others than the network was trained on.
+    /// The data differ from those that the network was trained on.
     #[error(
-        "the data are not those that the network was trained on: {what} differs; name the folder of those with `--data`"
+        "the network was trained on other data: {what} differs; name the folder of its training data with \
+         `--data`"
     )]
     OtherData {
         /// What differs.
@@ -28,7 +29,7 @@ pub enum ConversionError {
     NotFinite,
 }
 
-/// The network with every layer in single precision, for which it has all weights.
+/// The network with every layer in single precision, in which its weights are stored anyway.
 #[must_use]
 pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
     let mut model = model.clone();
@@ -40,14 +41,14 @@ pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
     model
 }
 
-/// The network with every layer in 8 bits. Grids are taken from the training images of the data that it was trained on:
-/// those of its values that had one keep it only by chance.
+/// The network with every layer in 8 bits. The grids of all values are taken anew from the training images of
+/// its data, so a value that had a grid may get another one.
 ///
 /// # Errors
-/// [`ConversionError`] when the data are others, or a range is not finite.
+/// [`ConversionError`] when the data differ from the training data, or a range is not finite.
 ///
 /// # Panics
-/// When arrays are missing or do not fit the architecture; check a model that comes from outside first.
+/// When arrays are missing or do not fit the architecture. Check a model from outside before.
 pub fn in_8_bits(model: &TrainedModel, data: &DataSet) -> Result<TrainedModel, ConversionError> {
     let (mean, deviation) = data.normalization();
     let preprocessing = &model.card.preprocessing;

@@ -1,5 +1,5 @@
-//! A network as it is deployed: pruned, with batch-norm statistics of its own, and rounded where it is of 8 bits. What is
-//! judged here is what is exported.
+//! A network as it is deployed: pruned, with batch-norm statistics of its own, and with its 8-bit values
+//! rounded. Networks are judged and exported in this form.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -24,24 +24,24 @@ use crate::network::{collected, sparsity};
 /// Images that go through a network at once.
 pub(crate) const BATCH: usize = 256;
 
-/// Values around a layer, read and written, that stay in the second level of the cache.
+/// Number of values read and written by one layer that fit into the second-level cache.
 const CACHED: usize = 256 * 1024;
 
-/// A network that is not trained any more.
+/// A network whose training is over.
 pub(crate) struct Frozen {
     architecture: Architecture,
     weights: Weights,
     statistics: Statistics,
     grids: BTreeMap<String, Grid>,
     integers: Option<Integers>,
-    /// What runs to give outputs, decided when they are first asked for.
+    /// The plan for outputs, made when they are first asked for.
     plan: OnceLock<Plan>,
 }
 
 impl Frozen {
-    /// Freezes a network that reads these weights, shared or its own: sets the zeros of sparse layers, takes statistics from
-    /// the first `count` training images, and then from the same images the ranges of what is of 8 bits (the least and the
-    /// greatest value). `None` if a range is not finite.
+    /// Freezes a network that reads these weights, shared or its own. First sets the zeros of sparse layers.
+    /// Then takes statistics from `count` training images, and from the same images the range of each 8-bit
+    /// value (its least and greatest number). `None` if a range is not finite.
     pub(crate) fn new(
         architecture: &Architecture,
         weights: &Weights,
@@ -84,7 +84,8 @@ impl Frozen {
         Self { architecture, weights, statistics, grids, integers, plan }
     }
 
-    /// Takes grids from these batches, where the network has values of 8 bits.
+    /// Takes the grids of 8-bit values from these batches, if there are such values. `None` if a range is not
+    /// finite.
     pub(crate) fn calibrate(
         &mut self,
         batches: impl Iterator<Item = Tensor<4>>,
@@ -118,8 +119,8 @@ impl Frozen {
 
     /// Outputs for batches, in their order: `[examples][classes]` or `[examples][values]`.
     ///
-    /// On the CPU a batch goes through the network in pieces whose values stay in the cache, side by side where there are several
-    /// threads; no output depends on it.
+    /// On the CPU, a batch is cut into pieces whose values stay in the cache. Threads run the pieces side by
+    /// side. No output depends on how a batch is cut.
     pub(crate) fn outputs(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
         let mut all = Vec::new();
         let forward = |images: Tensor<4>| {
@@ -137,7 +138,7 @@ impl Frozen {
             let parts: Vec<_> =
                 starts.map(|from| images.clone().narrow(0, from, together.min(batch - from))).collect();
             let run = || parallel::map_on(threads, &parts, |_, part| forward(part.clone()));
-            // Of one thread's operations none waits for another thread.
+            // On one thread, operations cannot wait for other threads.
             let outputs = if threads == 1 { parallel::on_one_thread(run) } else { run() };
             all.extend(outputs.into_iter().flatten());
         }
@@ -152,7 +153,8 @@ impl Frozen {
         })
     }
 
-    /// How many images of a batch go through the network at once: at most as many as the cache holds, and as many on each thread.
+    /// How many images of a batch go through the network at once: at most as many as the cache holds, and
+    /// about as many on each thread.
     fn together(&self, batch: usize, threads: usize) -> usize {
         let elements = |id: &LayerId| self.architecture.layer(*id).output.elements();
         let around = |id: LayerId| {
@@ -166,7 +168,7 @@ impl Frozen {
         batch.div_ceil(batch.div_ceil(fitting).next_multiple_of(threads))
     }
 
-    /// The grids that were taken.
+    /// The grids of the network's 8-bit values.
     pub(crate) fn into_grids(self) -> BTreeMap<String, Grid> {
         self.grids
     }
@@ -178,8 +180,8 @@ impl Frozen {
     }
 }
 
-/// The first `count` training images, as they are, spread evenly: the split is in file order, and files may be sorted by
-/// class.
+/// `count` training images without augmentation, spread evenly over the split. The split is in file order,
+/// and files may be sorted by class.
 pub(crate) fn calibration_batches(
     data: &DataSet,
     count: usize,
@@ -197,7 +199,7 @@ pub(crate) fn calibration_batches(
 fn widen(range: &mut [f32; 2], value: &Tensor<4>) {
     let ends = Tensor::cat(vec![value.clone().min(), value.clone().max()], 0);
     let ends: Vec<f32> = ends.into_data().try_to_vec().expect("values are single precision");
-    // A value that is no number stays in sight.
+    // NaN stays in the range, so that the caller finds it.
     let wider = |kept: f32, end: f32, is_wider: bool| if is_wider || end.is_nan() { end } else { kept };
     *range = [wider(range[0], ends[0], ends[0] < range[0]), wider(range[1], ends[1], ends[1] > range[1])];
 }
@@ -210,7 +212,7 @@ mod tests {
 
     use super::*;
 
-    /// A network with a normalization behind a convolution and one behind none, and statistics for both.
+    /// A network with a normalization of the input and one after a convolution, and statistics for both.
     fn frozen() -> Frozen {
         let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
         let x = b.batch_norm("first", b.input()).unwrap();
@@ -241,7 +243,7 @@ mod tests {
     }
 
     #[test]
-    fn outputs_do_not_depend_on_how_a_batch_is_cut_or_on_the_threads() {
+    fn outputs_do_not_depend_on_cuts_of_a_batch_or_on_threads() {
         let (frozen, all) = (frozen(), images(11));
         assert!(frozen.together(11, 1) < 11, "the batch is too small to be cut");
         let singly = frozen.outputs((0..11).map(|image| all.clone().narrow(0, image, 1)));
@@ -254,7 +256,7 @@ mod tests {
     }
 
     #[test]
-    fn folded_normalizations_are_those_of_burn() {
+    fn folded_normalization_gives_the_outputs_of_burns_batch_norm() {
         let (frozen, all) = (frozen(), images(4));
         let found = frozen.outputs(std::iter::once(all.clone()));
         let plan = Plan::calibration(&frozen.architecture, &frozen.weights, &frozen.statistics);

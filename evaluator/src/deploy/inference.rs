@@ -1,4 +1,4 @@
-//! Judging a network on a split.
+//! Judges a network on a split.
 
 use burn::tensor::Device;
 use kiln_search::Outcome;
@@ -10,7 +10,7 @@ use crate::judging::judgement::Judgement;
 use crate::judging::metrics::Asked;
 use crate::network::weights::Weights;
 
-/// How well a network does on a split; `None` if an output is not finite.
+/// Judges a network on a split; `None` if an output is not finite.
 pub(crate) fn judge(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Option<Judgement> {
     Judgement::new(&outputs(network, data, split, device), data, split)
 }
@@ -21,7 +21,8 @@ pub(crate) fn outputs(network: &Frozen, data: &DataSet, split: Split, device: &D
     network.outputs(batcher.split(split, BATCH).map(|batch| batch.images))
 }
 
-/// What a network measures on the validation split. `None` stands for one whose values are not finite.
+/// What a network measures on the validation split. `None` stands for a network with values that are not
+/// finite.
 pub(crate) fn measured(
     network: Option<&Frozen>,
     metrics: &Asked,
@@ -32,7 +33,8 @@ pub(crate) fn measured(
     metrics.measured(outputs.as_deref(), data)
 }
 
-/// Loss on the validation split, with statistics of its own; `None` if an output is not finite.
+/// Freezes a network with statistics of its own, and gives its loss on the validation split; `None` if an
+/// output is not finite.
 pub(crate) fn validation_loss(
     architecture: &Architecture,
     weights: &Weights,

@@ -1,45 +1,45 @@
-//! Inputs and outputs of a network found in other data by their meaning: columns, categories and classes by
-//! name.
+//! Matches inputs and outputs of a network with those of a data set by name: columns, categories and classes.
 
 use kiln_export::{InputKind, InputRecord, TrainedModel};
 use thiserror::Error;
 
 use crate::data::{DataSet, Targets};
 
-/// Names that a message lists.
+/// Maximum number of names that a message lists.
 const LISTED: usize = 12;
 
-/// Data do not have what a network takes or gives.
+/// Why a data set does not fit a network.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// Examples of another shape.
+    /// The examples have another shape.
     #[error("the network takes inputs of {takes}, but the data have {has}")]
     Shape {
-        /// Of the network.
+        /// Shape that the network takes.
         takes: String,
-        /// Of the data.
+        /// Shape of the data's examples.
         has: String,
     },
-    /// Inputs that the data do not have.
+    /// The data lack inputs.
     #[error("the network takes {takes}, but the data have {has}; the data lack `{}`", missing.join("`, `"))]
     Inputs {
         /// Inputs of the network.
         takes: String,
         /// Inputs of the data.
         has: String,
-        /// Columns that are missing.
+        /// Columns that the data lack.
         missing: Vec<String>,
     },
-    /// A column has gaps, and no example that the network was trained on had one there.
+    /// A column has missing values, but had none in the network's training data.
     #[error(
-        "column `{column}` has missing values here, but had none in training, so the network has no value for them"
+        "column `{column}` has missing values here, but had none in training, so the network has no value for \
+         them"
     )]
     Gaps {
         /// The column.
         column: String,
     },
-    /// Outputs that are called otherwise.
+    /// The outputs have other names.
     #[error("the network gives {gives}, but the data have {has}")]
     Outputs {
         /// Outputs of the network.
@@ -49,32 +49,33 @@ pub enum Mismatch {
     },
 }
 
-/// Where a value that a network takes is found in an example.
+/// Where an example holds a value that the network takes.
 #[derive(Clone, Debug)]
 enum Source {
-    /// The value at a place, moved by the difference of the offsets; where the place `gap` holds 1, `fill`
-    /// instead.
+    /// The value at `at`, plus `shift`, the difference of the two offsets. `gap` is a place and a fill value:
+    /// if the place holds 1, the cell is missing, and the fill value is used.
     Value { at: usize, shift: f64, gap: Option<(usize, f32)> },
-    /// Where the place `gap` holds 1, whether it is said there; elsewhere 1 if one of these places holds 1.
+    /// 1 if one of these places holds 1, else 0. `gap` is a place and a flag: if the place holds 1, the cell
+    /// is missing, and the flag is used.
     Any { places: Vec<usize>, gap: Option<(usize, bool)> },
 }
 
-/// How examples of a data set become inputs of a network, and its outputs those of the data set.
+/// How examples of a data set become inputs of a network, and how its outputs become those of the data set.
 #[derive(Clone, Debug)]
 pub struct Matched {
-    /// One for each input; none where examples are taken as they are.
+    /// One for each input; empty if examples are taken as they are.
     sources: Vec<Source>,
-    /// What the network's outputs are called.
+    /// Names of the network's outputs.
     names: Vec<String>,
-    /// The network's output for each class or value of the data.
+    /// Index of the network's output for each class or value of the data.
     outputs: Vec<usize>,
-    /// What is added to each value that the network gives.
+    /// Number that is added to each value of the network.
     shifts: Vec<f64>,
 }
 
 impl Matched {
-    /// Finds what `model` takes and gives in `data`. A card of an earlier build names no inputs: they are
-    /// taken in the order of the data then.
+    /// Finds the inputs and outputs of `model` in `data`. Cards of earlier builds name no inputs. They are
+    /// then taken in the order of the data.
     ///
     /// # Errors
     /// [`Mismatch`] with the names on both sides.
@@ -93,7 +94,7 @@ impl Matched {
         let (gives, has) = (&model.card.classes, data.targets().names());
         let place = |name: &String| gives.iter().position(|known| known == name);
         let outputs: Option<Vec<usize>> = has.iter().map(place).collect();
-        // Of classes the data may lack some; values must all be there.
+        // The data may lack classes of the network, but must have each of its values.
         let fits = !data.is_regression() || gives.len() == has.len();
         let mismatch = || Mismatch::Outputs { gives: list(gives), has: list(has) };
         let outputs = outputs.filter(|_| fits).ok_or_else(mismatch)?;
@@ -107,7 +108,7 @@ impl Matched {
         Ok(Self { sources, names: gives.clone(), outputs, shifts })
     }
 
-    /// What the network takes for an example.
+    /// The network's input for an example.
     #[must_use]
     pub fn input(&self, example: &[f32]) -> Vec<f32> {
         if self.sources.is_empty() {
@@ -116,19 +117,20 @@ impl Matched {
         self.sources.iter().map(|source| source.value(example)).collect()
     }
 
-    /// What the network's outputs are called: classes or values.
+    /// Names of the network's outputs: classes or values.
     #[must_use]
     pub fn names(&self) -> &[String] {
         &self.names
     }
 
-    /// The network's output of each class or value of the data.
+    /// Index of the network's output for each class or value of the data.
     #[must_use]
     pub fn outputs(&self) -> &[usize] {
         &self.outputs
     }
 
-    /// Values for one example as the data have them: in their order, less their offsets.
+    /// The network's values for one example as the data hold them: in the order of the data, minus their
+    /// offsets.
     #[must_use]
     pub fn values(&self, row: &[f32]) -> Vec<f32> {
         let value = |(output, shift): (&usize, &f64)| (f64::from(row[*output]) + shift) as f32;
@@ -151,7 +153,7 @@ impl Source {
     }
 }
 
-/// Where each input is found among those of the data.
+/// Finds each input of the network among those of the data.
 fn sources(takes: &[InputRecord], has: &[InputRecord]) -> Result<Vec<Source>, Mismatch> {
     let column_is_there = |column: &str| has.iter().any(|input| input.kind.column() == Some(column));
     let mut missing: Vec<String> = Vec::new();
@@ -190,7 +192,8 @@ fn source(input: &InputRecord, takes: &[InputRecord], has: &[InputRecord]) -> Re
             Source::Value { at, shift: has[at].offset - input.offset, gap }
         }
         InputKind::Category { column, fill, .. } => {
-            // The data give a missing cell their own most frequent name, which must not count here.
+            // In place of a missing cell the data hold their own most frequent category, which must not
+            // count.
             let gap = gap_of(column).map(|gap| (gap, *fill));
             Source::Any { places: place(&input.kind).into_iter().collect(), gap }
         }
@@ -214,7 +217,7 @@ fn source(input: &InputRecord, takes: &[InputRecord], has: &[InputRecord]) -> Re
     })
 }
 
-/// Whether two inputs are the same one; what stands in for missing values does not count.
+/// Whether two inputs have the same meaning. Fill values for missing cells do not matter.
 fn same(a: &InputKind, b: &InputKind) -> bool {
     match (a, b) {
         (InputKind::Number { column: a, .. }, InputKind::Number { column: b, .. })
@@ -232,7 +235,7 @@ fn names(inputs: &[InputRecord]) -> Vec<String> {
     inputs.iter().map(|input| input.name.clone()).collect()
 }
 
-/// Names for people, cut where they are many.
+/// Names for a message, cut if there are many.
 fn list(names: &[String]) -> String {
     let first: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
     let more = if names.len() > first.len() { ", ..." } else { "" };

@@ -1,4 +1,4 @@
-//! A network as it is handed over: frozen, run, measured and converted. It trains nothing.
+//! A network as it is handed over: frozen, run, measured and converted. Nothing is trained here.
 
 mod arrays;
 pub(crate) mod conversion;

@@ -1,37 +1,37 @@
-//! When and on what a network was finished, for its card. No result depends on it.
+//! Date and machine of a finished network, for its card. No result depends on them.
 
 use std::time::SystemTime;
 
 use kiln_export::{Date, civil};
 
-/// Seconds since the epoch that stand in for the present where this is set.
+/// Environment variable whose value, seconds since the epoch, replaces the present time.
 ///
 /// Source: reproducible-builds.org, "`SOURCE_DATE_EPOCH` specification".
 const PRESENT: &str = "SOURCE_DATE_EPOCH";
 const DAY_S: u64 = 86_400;
 
-/// The day in universal time, as `2026-11-29`.
+/// Today's date in universal time, such as `2026-11-29`.
 pub(crate) fn today() -> String {
     let stated = std::env::var(PRESENT).ok().and_then(|seconds| seconds.trim().parse().ok());
     let now = || SystemTime::UNIX_EPOCH.elapsed().map_or(0, |passed| passed.as_secs());
     day(stated.unwrap_or_else(now))
 }
 
-/// The day of a moment in seconds since the epoch; the last day of year 9999 for later ones.
+/// The date of a time in seconds since the epoch. Times after year 9999 give its last day.
 fn day(unix_s: u64) -> String {
     const LAST_DAY: u64 = 2_932_896;
     let Date { year, month, day } = civil((unix_s / DAY_S).min(LAST_DAY));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// System, processor and class of the device: `linux x86_64, AMD EPYC 7742, device cpu/avx2`.
+/// System, processor and device class, such as `linux x86_64, AMD EPYC 7742, device cpu/avx2`.
 pub(crate) fn machine(device_class: &str) -> String {
     let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     let processor = processor().map_or_else(String::new, |name| format!(", {name}"));
     format!("{system} {architecture}{processor}, device {device_class}")
 }
 
-/// The name of the processor, where the system tells it.
+/// The name of the processor, if the system tells it.
 fn processor() -> Option<String> {
     named(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
 }
@@ -39,7 +39,7 @@ fn processor() -> Option<String> {
 fn named(listing: &str) -> Option<String> {
     let line = listing.lines().find(|line| line.starts_with("model name"))?;
     let name = line.split_once(':')?.1.trim();
-    // Whatever stands there, a card is for people.
+    // People read cards, so control characters are removed and long names are cut.
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
     (!name.is_empty()).then_some(name)
 }
@@ -49,7 +49,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn days_are_those_of_the_calendar() {
+    fn dates_follow_the_calendar() {
         let cases = [
             (0, "1970-01-01"),
             (951_782_399, "2000-02-28"),
@@ -64,7 +64,7 @@ mod tests {
     }
 
     #[test]
-    fn the_processor_is_named_where_the_system_tells_it() {
+    fn processor_name_comes_from_the_system_without_control_characters() {
         let listing = "processor\t: 0\nmodel name\t: A Processor (R) 9\u{1b}[31m\nflags\t: fpu\n";
         assert_eq!(named(listing).as_deref(), Some("A Processor (R) 9[31m"));
         assert_eq!(named("processor\t: 0\nBogoMIPS\t: 48.00\n"), None);

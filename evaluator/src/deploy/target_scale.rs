@@ -1,5 +1,5 @@
-//! A regression's unit, folded into the last layer: what is trained gives deviations from the mean, what is exported gives
-//! values in the target's own unit.
+//! Folds the unit of a regression's targets into the last layer. A network is trained to give deviations from
+//! the mean. The exported network gives values in the target's own unit.
 
 use burn::tensor::Device;
 use kiln_space::{Architecture, Genotype, Layer, Op, SearchSpace, Settings, SettingsError};
@@ -7,7 +7,7 @@ use kiln_space::{Architecture, Genotype, Layer, Op, SearchSpace, Settings, Setti
 use crate::data::DataSet;
 use crate::network::weights::{Values, Weights};
 
-/// A regression's networks must end in a layer into which the unit of its targets can be folded.
+/// Refuses a regression whose networks do not end in a layer that can include the targets' unit.
 pub(crate) fn check(
     settings: &Settings,
     space: &dyn SearchSpace,
@@ -18,12 +18,13 @@ pub(crate) fn check(
     if !data.is_regression() || decoded.is_ok_and(|network| output_layer(&network).is_some()) {
         return Ok(());
     }
-    let expected = "no such table, or a space whose networks end in a fully connected layer with a bias: the unit of a \
-                    regression's targets is folded into it";
+    let expected = "no such table, or a space whose networks end in a fully connected layer with a bias: the unit of \
+                    a regression's targets is folded into it";
     Err(SettingsError::value(settings.path(), "a table for a space with another last layer", expected))
 }
 
-/// The weights with which a regression's network gives values in the targets' own units; others as they are.
+/// The weights with which a regression's network gives values in the targets' own units. Other weights stay
+/// unchanged.
 pub(crate) fn in_own_units(
     architecture: &Architecture,
     weights: &Weights,
@@ -43,12 +44,13 @@ pub(crate) fn in_own_units(
     Weights::from_values(values, device)
 }
 
-/// The layer into which the unit can be folded: the last one, if it is fully connected with a bias.
+/// The layer that includes the unit: the last one, if it is fully connected with a bias.
 fn output_layer(architecture: &Architecture) -> Option<&Layer> {
     architecture.layers.last().filter(|layer| matches!(layer.op, Op::Linear { bias: true, .. }))
 }
 
-/// Turns `weight` `[values, inputs]` and `bias` `[values]` of the last layer so that it gives `output * deviation + mean`.
+/// Changes `weight`, `[values, inputs]`, and `bias`, `[values]`, of the last layer: its output becomes
+/// `output * deviation + mean`.
 fn fold(weight: &mut Values, bias: &mut Values, mean: &[f32], deviation: &[f32]) {
     let inputs = weight.data.len() / mean.len().max(1);
     for (row, deviation) in weight.data.chunks_exact_mut(inputs.max(1)).zip(deviation) {
@@ -66,7 +68,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_folded_layer_gives_values_in_their_own_unit() {
+    fn folded_layer_gives_values_in_their_own_unit() {
         let mut weight = Values { shape: vec![2, 3], data: vec![1.0, 2.0, 3.0, -1.0, 0.0, 1.0] };
         let mut bias = Values { shape: vec![2], data: vec![0.5, -0.5] };
         fold(&mut weight, &mut bias, &[10.0, 100.0], &[2.0, 4.0]);

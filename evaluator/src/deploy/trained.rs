@@ -1,4 +1,4 @@
-//! A trained network as plain data, run by the executor and scored.
+//! Runs and scores a trained network that is plain data.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_export::TrainedModel;
@@ -8,15 +8,15 @@ use crate::deploy::frozen::{BATCH, Frozen};
 use crate::deploy::matching::Matched;
 use crate::judging::metrics::Score;
 
-/// Outputs of a trained network for raw inputs, computed by the executor on the CPU; layers of 8 bits as integer runtimes
-/// compute them, up to the order of sums.
+/// Outputs of a trained network for raw inputs, computed on the CPU. Layers of 8 bits give what integer
+/// runtimes give, up to the order of sums.
 ///
 /// # Shapes
 /// - `raw`: `[examples, channels, height, width]`, row-major, in the units of the model card
 /// - output: logits `[examples, classes]`, or values `[examples, values]` in the targets' own units
 ///
 /// # Panics
-/// When arrays are missing or do not fit the architecture; check a model that comes from outside first.
+/// When arrays are missing or do not fit the architecture. Check a model from outside before.
 #[must_use]
 pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
     let device = Device::flex();
@@ -36,17 +36,17 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
     Frozen::of(model, &device).outputs(batches)
 }
 
-/// What outputs of [`predict`] for a whole split, in its order, are worth: accuracy or errors by name, as a finished network
-/// reports them, and results by class or value. `None` if an output is not finite.
+/// Scores outputs of [`predict`] for a whole split, in its order: the numbers that a finished network
+/// reports, and results by class or value. `None` if an output is not finite.
 ///
 /// # Panics
-/// When the outputs are not those of the network that was matched.
+/// When the outputs come from another network than the one that was matched.
 #[must_use]
 pub fn score(outputs: &[f32], data: &DataSet, split: Split, matched: &Matched) -> Option<Score> {
     if data.is_regression() {
         let width = outputs.len() / data.split(split).len().max(1);
         let outputs: Vec<f32> = outputs.chunks_exact(width).flat_map(|row| matched.values(row)).collect();
-        // Finished networks give values in the targets' own units; they are judged in deviations.
+        // Finished networks give values in the targets' own units. They are judged in deviations.
         let (mean, deviation) = data.target_normalization();
         let scaled = |(i, value): (usize, &f32)| (value - mean[i % mean.len()]) / deviation[i % mean.len()];
         let outputs: Vec<f32> = outputs.iter().enumerate().map(scaled).collect();

@@ -1,8 +1,8 @@
-//! Tensors of several GPUs, added up by NCCL instead of by the main device.
+//! Sums tensors of several GPUs with NCCL instead of on the main device.
 //!
-//! NCCL fixes the order of the sum for one set of GPUs, links and sizes, and not across them: here, and here
-//! alone, the number of devices changes the last bits. It could not be tried where this was written; the type
-//! checker has seen it, no GPU has.
+//! NCCL fixes the order of a sum for one set of GPUs, links and sizes, but not across them. In this file
+//! alone, the number of devices changes the last bits. This code compiles, but it has not yet run on several
+//! GPUs.
 
 use std::thread;
 
@@ -11,10 +11,10 @@ use burn::tensor::{Device, Tensor};
 
 use super::probe;
 
-/// Finds out whether the devices reach each other: each gives a one, and all must get their number.
+/// Checks that the devices reach each other: each gives a one, and all must get the number of devices.
 ///
 /// # Errors
-/// Why they cannot be used together, for people.
+/// Why the devices cannot be used together, for people.
 pub(crate) fn probe(devices: &[Device]) -> Result<(), String> {
     let devices = devices.to_vec();
     probe::within(probe::LIMIT, move || {
@@ -38,11 +38,11 @@ pub(crate) fn probe(devices: &[Device]) -> Result<(), String> {
     })
 }
 
-/// Begins to add up a tensor that is on this device, and zeros where there is none, with those of the other
-/// devices.
+/// Starts the sum of this device's tensor with those of the other devices. A device without a tensor gives
+/// zeros.
 ///
-/// Every device takes part in the same sums in the same order, each from a thread of its own: NCCL waits for
-/// all.
+/// Every device must join the same sums in the same order, from a thread of its own, because NCCL waits for
+/// all devices.
 pub(crate) fn started<const D: usize>(
     tensor: Option<Tensor<D>>,
     dims: [usize; D],

@@ -1,24 +1,25 @@
-//! Which device trains and runs networks.
+//! Opens the device that trains and runs networks.
 
 use burn::tensor::Device;
 use kiln_kernels::InstructionSet;
 use kiln_space::SettingsError;
 
-/// What a config may say.
+/// The names that a config may give.
 const EXPECTED: &str = "`cpu`, `cuda:0` or `wgpu:0`";
 
-/// A device by its name in configs (`cpu`, `cuda:0`, `wgpu:0`), which stands at `key`; found to work.
+/// Opens a device by its name in configs (`cpu`, `cuda:0`, `wgpu:0`) and checks that it works. `key` is the
+/// setting with the name.
 ///
 /// # Errors
-/// [`SettingsError`] for a name that is none, and for a device that this program was not built for, that is
-/// not there, that fails at its first operation, or that computes something else than the CPU.
+/// [`SettingsError`] for an unknown name, and for a device that this program was not built for, that is
+/// missing, that fails at its first operation, or that computes other results than the CPU.
 pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
     let index: usize = index.parse().map_err(|_| SettingsError::value(key, format!("`{name}`"), EXPECTED))?;
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     let probed = |open: Box<dyn FnOnce() -> Device + Send>| {
         crate::devices::probe::probe(open).map_err(|problem| {
-            let expected = format!("a device that works ({problem}); look after its driver, or use `cpu`");
+            let expected = format!("a device that works ({problem}); check its driver, or use `cpu`");
             SettingsError::value(key, format!("`{name}`"), &expected)
         })
     };
@@ -28,7 +29,7 @@ pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
         ("cuda", index) => probed(Box::new(move || Device::cuda(index))),
         #[cfg(feature = "wgpu")]
         ("wgpu", index) => {
-            // GPUs of their own first, then those that are part of a processor, then what only imitates one.
+            // The order is: discrete GPUs, GPUs inside a processor, software that imitates a GPU.
             probed(Box::new(move || {
                 let mut found = Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec();
                 assert!(index < found.len(), "Vulkan finds {} devices here", found.len());
@@ -43,7 +44,7 @@ pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
     }
 }
 
-/// A device of a kind that this program was built without.
+/// The error for a kind of device that this program was built without.
 #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
 fn not_built(name: &str, key: &str, kind: &str) -> SettingsError {
     let expected = format!("`cpu`; for `{kind}` build with `--features {kind}`");
@@ -55,8 +56,8 @@ pub(crate) fn kind(name: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
-/// The class of a device of this kind, for fingerprints: outcomes are compared within one class only. Two models of GPU get
-/// kernels of different sizes, and add up in different orders.
+/// The class of a device, for fingerprints: only outcomes of one class are compared. Kernels for two models
+/// of GPU have different sizes, so their sums have different orders.
 pub(crate) fn class(kind: &str, device: &Device) -> String {
     if kind == "cpu" {
         return format!("cpu/{}", instruction_set(InstructionSet::best()));
@@ -65,7 +66,7 @@ pub(crate) fn class(kind: &str, device: &Device) -> String {
     format!("{kind}/{}{tuned}", model(device))
 }
 
-/// What a GPU calls itself, without spaces.
+/// The name that a GPU gives itself, without spaces.
 fn model(device: &Device) -> String {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     if let Some(identity) = device.identity() {
@@ -75,7 +76,7 @@ fn model(device: &Device) -> String {
     "unnamed".to_owned()
 }
 
-/// A set of vector instructions of the kernels, which alone find out what there is, as fingerprints name it.
+/// The name of an instruction set in fingerprints. The kernels alone choose the set.
 fn instruction_set(set: InstructionSet) -> String {
     match set {
         InstructionSet::Portable => std::env::consts::ARCH.to_owned(),
@@ -88,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_class_of_a_cpu_names_the_instructions_that_the_kernels_use() {
+    fn class_of_a_cpu_names_the_instruction_set_of_the_kernels() {
         let class = class("cpu", &Device::flex());
         assert_eq!(class, format!("cpu/{}", instruction_set(InstructionSet::best())));
         // Run folders hold these names.

@@ -1,4 +1,4 @@
-//! Where work runs: threads, one device, and several side by side. It knows no networks.
+//! Where work runs: threads, one device, or several devices. It knows no networks.
 
 #[cfg(feature = "cuda")]
 pub(crate) mod collective;

@@ -1,7 +1,7 @@
-//! Independent pieces of work on threads of their own, with results in order.
+//! Runs independent pieces of work on threads of their own, with results in order.
 //!
-//! These are not workers of rayon's common pool: a worker that waits inside a tensor operation takes up other work, and would
-//! then wait for the autodiff lock that it holds itself.
+//! These threads are not workers of rayon's common pool. A worker that waits inside a tensor operation takes
+//! up other work. It could then wait for an autodiff lock that it holds itself.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,13 +9,14 @@ use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Pools of one thread that nobody uses.
+/// Idle pools of one thread each.
 static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
 
-/// Runs `work` so that all tensor operations in it stay on one thread. Several pieces of work side by side are done sooner so
-/// than if each operation were spread over all cores: no operation waits for another's. No result depends on it.
+/// Runs `work` with all its tensor operations on one thread. Several pieces of work side by side finish
+/// sooner this way than with each operation spread over all cores, because no operation waits for another. No
+/// result depends on it.
 ///
-/// The thread is the only one of a pool of its own, so that it takes up nothing else while it waits.
+/// The thread is the only one of its pool, so it takes up no other work while it waits.
 pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     if rayon::current_thread_index().is_some() && rayon::current_num_threads() == 1 {
         return work();
@@ -23,7 +24,7 @@ pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let pooled = idle().pop();
     let made = pooled.map_or_else(|| ThreadPoolBuilder::new().num_threads(1).build(), Ok);
-    // Where the system gives no more threads the work is done all the same.
+    // If the system gives no more threads, the work runs on the present one.
     let Ok(pool) = made else { return work() };
     let result = pool.install(work);
     idle().push(pool);
@@ -35,7 +36,8 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R +
     map_on(thread::available_parallelism().map_or(1, usize::from), items, work)
 }
 
-/// Applies `work` to every item, on so many threads at most. Each takes the next item when it is done with one.
+/// Applies `work` to every item, on at most `threads` threads. A thread takes the next item when it has
+/// finished one.
 pub(crate) fn map_on<T: Sync, R: Send>(
     threads: usize,
     items: &[T],
@@ -52,7 +54,7 @@ pub(crate) fn map_on<T: Sync, R: Send>(
     })
 }
 
-/// Applies `work` to every item on one thread a lane: item `i` in lane `i` modulo `lanes`.
+/// Applies `work` to every item, with one thread for each lane. Item `i` runs in lane `i` modulo `lanes`.
 pub(crate) fn map_in_lanes<T: Sync, R: Send>(
     items: &[T],
     lanes: usize,
@@ -64,7 +66,7 @@ pub(crate) fn map_in_lanes<T: Sync, R: Send>(
     })
 }
 
-/// Runs every lane on one thread, and puts the results in the order of their numbers. A single lane may use all cores.
+/// Runs each lane on one thread, and orders the results by their indices. A single lane may use all cores.
 fn side_by_side<R: Send>(lanes: usize, run: impl Fn(usize) -> Vec<(usize, R)> + Sync) -> Vec<R> {
     if lanes < 2 {
         return run(0).into_iter().map(|(_, result)| result).collect();
@@ -88,7 +90,7 @@ fn side_by_side<R: Send>(lanes: usize, run: impl Fn(usize) -> Vec<(usize, R)> + 
 #[cfg(test)]
 mod tests {
     #[test]
-    fn results_come_in_order() {
+    fn results_have_the_order_of_the_items() {
         let items: Vec<u64> = (0..100).collect();
         let expected: Vec<u64> = (0..100).map(|i| 2 * i).collect();
         assert_eq!(super::map(&items, |index, item| index as u64 + item), expected);
@@ -100,7 +102,7 @@ mod tests {
     }
 
     #[test]
-    fn work_side_by_side_has_one_thread_each() {
+    fn each_piece_of_work_side_by_side_has_one_thread() {
         let threads = super::map_in_lanes(&[(), ()], 2, |_, ()| rayon::current_num_threads());
         assert_eq!(threads, [1, 1]);
         assert_eq!(super::on_one_thread(rayon::current_num_threads), 1);

@@ -1,5 +1,5 @@
-//! The devices that a study trains and judges on, side by side: all of one class, so that it matters to no outcome which of
-//! them did what. On the CPU a device is a slot for a worker.
+//! The devices that a study trains and judges on. All have one class, so no outcome depends on which device
+//! did what. On the CPU a device is a slot for a worker.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -8,33 +8,34 @@ use kiln_space::{Settings, SettingsError};
 
 use crate::devices::{device, parallel};
 
-/// Most devices.
+/// Maximum number of devices.
 const MOST: usize = 64;
 
 /// One or several devices.
 pub(crate) struct Devices {
     class: String,
     all: Vec<Device>,
-    /// Whether gradients are added up by the devices themselves.
+    /// Whether the devices sum gradients among themselves.
     has_collective: bool,
-    /// Evaluations that each device is busy with.
+    /// Number of evaluations that run on each device.
     busy: Mutex<Vec<usize>>,
 }
 
 /// A device in use, until it is dropped.
 pub(crate) struct Lease<'a> {
     devices: &'a Devices,
-    /// Which device.
+    /// Index of the device.
     pub(crate) index: usize,
-    /// Whether other evaluations are running.
+    /// Whether other evaluations run at the same time.
     shared: bool,
 }
 
 impl Devices {
-    /// The devices of `device = "cpu"` or `devices = ["cuda:0", "cuda:1"]`, found to work.
+    /// Opens the devices of `device = "cpu"` or `devices = ["cuda:0", "cuda:1"]` and checks that they work.
     ///
     /// # Errors
-    /// [`SettingsError`] when both are stated, there are none or too many, or a device is unknown, missing, or of another class than the first.
+    /// [`SettingsError`] when both settings are stated, there are no devices or too many, or a device is
+    /// unknown, missing, or of another class than the first.
     pub(crate) fn read(
         device: Option<&str>,
         devices: &[String],
@@ -58,7 +59,7 @@ impl Devices {
         let kind = device::kind(named[0].1);
         if let Some((key, other)) = named.iter().find(|(_, name)| device::kind(name) != kind) {
             let expected =
-                format!("devices of one kind, as `{}`: a study's outcomes are compared", named[0].1);
+                format!("devices of one kind, such as `{}`: their outcomes are compared", named[0].1);
             return Err(SettingsError::value(key, format!("`{other}`"), &expected));
         }
         let all = named.iter().map(|(key, name)| device::open(name, key)).collect::<Result<Vec<_>, _>>()?;
@@ -66,20 +67,23 @@ impl Devices {
         for ((key, name), device) in named.iter().zip(&all) {
             let other = device::class(kind, device);
             if other != class {
-                let expected =
-                    format!("GPUs of one model, as `{}` ({class}): outcomes are compared", named[0].1);
+                let expected = format!(
+                    "GPUs of one model, such as `{}` ({class}): their outcomes are compared",
+                    named[0].1
+                );
                 return Err(SettingsError::value(key, format!("`{name}` ({other})"), &expected));
             }
         }
         let busy = Mutex::new(vec![0; all.len()]);
-        // One GPU named twice is a slot for a worker each time, and cannot wait for itself.
+        // One GPU that is named twice is two slots for workers. It cannot sum with itself, because it would
+        // wait for itself.
         let distinct = (1..all.len()).all(|index| !all[..index].contains(&all[index]));
         let has_collective = cfg!(feature = "cuda") && kind == "cuda" && all.len() > 1 && distinct;
         #[cfg(feature = "cuda")]
         if has_collective {
             crate::devices::collective::probe(&all).map_err(|problem| {
                 let expected =
-                    format!("GPUs that NCCL can add up ({problem}); look after NCCL, or name one device");
+                    format!("GPUs that NCCL can sum over ({problem}); check NCCL, or name one device");
                 SettingsError::value(settings.key("devices"), format!("{} of them", all.len()), &expected)
             })?;
         }
@@ -87,12 +91,13 @@ impl Devices {
         Ok(Self { class, all, has_collective, busy })
     }
 
-    /// The class of all of them, for fingerprints.
+    /// The class of the devices, for fingerprints.
     pub(crate) fn class(&self) -> &str {
         &self.class
     }
 
-    /// Whether the devices add up gradients themselves. Their sum then depends on their number, which is in their class.
+    /// Whether the devices sum gradients among themselves. The sum then depends on their number, so their
+    /// class includes it.
     pub(crate) const fn has_collective(&self) -> bool {
         self.has_collective
     }
@@ -107,7 +112,7 @@ impl Devices {
         &self.all
     }
 
-    /// The device that is least busy, the first among equals.
+    /// The device with the fewest evaluations, the first among equals.
     pub(crate) fn lease(&self) -> Lease<'_> {
         let mut busy = self.lock();
         let index = (0..busy.len()).min_by_key(|index| busy[*index]).unwrap_or(0);
@@ -115,8 +120,8 @@ impl Devices {
         Lease { devices: self, index, shared: busy.iter().sum::<usize>() > 1 }
     }
 
-    /// Applies `work` to every item side by side, with results in order. Item `i` is the part of device `i` modulo their
-    /// number; a single device gets as many threads as there are cores.
+    /// Applies `work` to every item side by side, with results in order. Item `i` runs on device `i` modulo
+    /// their number. A single device gets as many threads as there are cores.
     pub(crate) fn map<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -130,7 +135,7 @@ impl Devices {
         }
     }
 
-    /// As [`Self::map`], for work that fills a device: one item at a time on each GPU.
+    /// As [`Self::map`], for work that fills a device: each GPU works on one item at a time.
     pub(crate) fn map_whole<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -153,7 +158,7 @@ impl Lease<'_> {
         &self.devices.all[self.index]
     }
 
-    /// Runs an evaluation: on one thread of the CPU where others are running, on all of them where it is alone.
+    /// Runs an evaluation. On the CPU it gets one thread if others run, and all threads if it is alone.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce(&Device) -> R + Send) -> R {
         if self.shared { parallel::on_one_thread(|| work(self.device())) } else { work(self.device()) }
     }
@@ -175,7 +180,7 @@ mod tests {
     }
 
     #[test]
-    fn evaluations_go_to_the_device_that_is_least_busy() {
+    fn evaluations_go_to_the_least_busy_device() {
         let devices = read(None, &["cpu", "cpu"]).unwrap();
         let (first, second) = (devices.lease(), devices.lease());
         assert_eq!((first.index, second.index), (0, 1));
@@ -186,7 +191,7 @@ mod tests {
     }
 
     #[test]
-    fn what_cannot_be_used_is_said_with_its_key() {
+    fn unusable_devices_are_refused_with_their_key() {
         let both = read(Some("cpu"), &["cpu"]).err().unwrap();
         assert!(both.contains("`evaluator.devices`") && both.contains("either"), "{both}");
         let unknown = read(None, &["cpu", "tpu:0"]).err().unwrap();

@@ -1,5 +1,5 @@
-//! Whether a device works: found out by its first operation, and by comparing what training is made of with the CPU, on a
-//! thread that may hang or panic.
+//! Checks whether a device works. Runs a first operation, then compares all operations of training with the
+//! CPU. Both run on a thread that may hang or panic.
 
 mod comparison;
 mod operations;
@@ -11,16 +11,17 @@ use std::time::Duration;
 use burn::tensor::{Device, Tensor};
 use kiln_search::{catch_panic, overhear_panics};
 
-/// A driver that has not answered by then will not. Compiling the first kernel takes some seconds.
+/// Time limit for the first operation. Compiling the first kernel takes some seconds. A driver that needs
+/// longer than this will not answer.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-/// The same for all operations that are compared: a slow driver compiles some hundred kernels.
+/// Time limit for the comparison, in which a slow driver compiles more than a hundred kernels.
 const COMPARISON_LIMIT: Duration = Duration::from_mins(5);
 
-/// Opens a device, adds on it, and compares what it computes with the CPU.
+/// Opens a device, computes a sum on it, and compares its operations with the CPU.
 ///
 /// # Errors
-/// Why it cannot be used, for people: what went wrong first, which is often on a thread of the driver's, or which operation gives
-/// something else than on the CPU.
+/// Why the device cannot be used, for people: the first panic, which is often on a thread of the driver, or
+/// the operation that differs from the CPU.
 pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<Device, String> {
     let (result, first) = overhear_panics(|| {
         let device = within(LIMIT, move || {
@@ -43,7 +44,7 @@ pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<De
     })
 }
 
-/// The beginning of what a driver says, which may name every file that it has looked for.
+/// The beginning of a driver's message, which may name every file that the driver looked for.
 fn beginning(text: &str) -> String {
     const LONGEST: usize = 160;
     match text.char_indices().nth(LONGEST) {
@@ -52,7 +53,8 @@ fn beginning(text: &str) -> String {
     }
 }
 
-/// What a first operation gives, unless it panics or takes longer than `limit`. A thread that hangs is left to itself.
+/// The result of a first operation, unless it panics or takes longer than `limit`. A thread that hangs is
+/// abandoned.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, String> + Send + 'static,
@@ -67,7 +69,7 @@ fn attempt<T: Send + 'static>(
 ) -> Result<T, String> {
     let (answers, answer) = channel();
     let started = thread::Builder::new().name("probe".to_owned()).spawn(move || {
-        // Nobody listens any more when it took too long.
+        // After the time limit nobody receives the answer.
         let _ = answers.send(catch_panic(work));
     });
     started.map_err(|error| format!("no thread to try it on: {error}"))?;
@@ -86,12 +88,12 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_cpu_works() {
+    fn cpu_passes_the_probe() {
         probe(Device::flex).unwrap();
     }
 
     #[test]
-    fn what_fails_first_is_the_reason_in_short() {
+    fn first_panic_is_the_reason_and_is_cut() {
         let open = || {
             let driver = || panic!("no driver{}", ", not there either".repeat(30));
             let failed = std::thread::spawn(driver).join().is_err();
@@ -104,7 +106,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_that_panics_hangs_or_errs_is_said_to() {
+    fn panics_errors_and_hangs_are_reported() {
         let second = Duration::from_secs(30);
         let panicked = within::<()>(second, || panic!("no driver")).unwrap_err();
         assert_eq!(panicked, "its first operation failed: no driver");

@@ -1,4 +1,4 @@
-//! What an evaluator is built from, and what building gives.
+//! What an evaluator is built from, and the result of building it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -10,7 +10,7 @@ use kiln_space::SearchSpace;
 use crate::data::DataSet;
 use crate::evaluators::workload::Workload;
 
-/// Everything of the study that an evaluator may use.
+/// Everything about the study that an evaluator may use.
 #[derive(Clone)]
 pub struct Context {
     /// Name of the study.
@@ -23,26 +23,25 @@ pub struct Context {
     pub space_settings: String,
     /// Data to train and judge on.
     pub data: Arc<DataSet>,
-    /// What the study minimizes: metrics among it are measured, also those that are measured only where they
-    /// are asked for.
+    /// The study's objectives. The evaluator measures optional metrics among them.
     pub objectives: Vec<String>,
-    /// How each cost of a trial comes about, by its name; for cards.
+    /// How each cost of a trial is obtained, by its name; for cards.
     pub cost_origins: BTreeMap<String, CostOrigin>,
-    /// The run folder; shared weights go to its folder `supernet`.
+    /// The run folder. Shared weights are written to its folder `supernet`.
     pub folder: PathBuf,
 }
 
-/// An evaluator and what finishes its best networks.
+/// An evaluator, and the finisher of its best networks.
 #[derive(Clone)]
 pub struct Built {
     /// Judges architectures.
     pub evaluator: Arc<dyn Evaluator>,
-    /// Finishes networks; `None` when the config has no finish stage.
+    /// Finishes networks; `None` if the config has no finish stage.
     pub finisher: Option<Arc<dyn Finisher>>,
-    /// How much they compute.
+    /// How much both compute.
     pub workload: Workload,
     /// Names of the metrics that the evaluator measures.
     pub metrics: Vec<String>,
-    /// Names of others that it measures where an objective or its setting `metrics` names them.
+    /// Names of optional metrics: it measures those that an objective or its setting `metrics` names.
     pub optional: Vec<String>,
 }

@@ -1,13 +1,13 @@
-//! What an outcome depends on besides genotype and fidelity.
+//! Everything that an outcome depends on besides genotype and fidelity.
 
 use kiln_search::{RESULTS_VERSION, results_part};
 
 use crate::devices::pool::Devices;
 use crate::evaluators::context::Context;
 
-/// Joins what decides outcomes: evaluator and settings, space, data, seed, version of the results,
-/// instruction set and device class, and hashes of what was learned before (shared weights, and the anchors
-/// that correct them).
+/// Joins everything that decides outcomes: evaluator and settings, space, data, seed, version of the results,
+/// instruction set and device class, and `learned`, hashes of what was learned before (shared weights, and
+/// the anchors that correct them).
 pub(crate) fn fingerprint(
     kind: &str,
     settings: &str,
@@ -24,13 +24,14 @@ pub(crate) fn fingerprint(
     format!("{}{}", start(kind, devices), &hasher.finalize().to_hex()[..32])
 }
 
-/// How a fingerprint begins: what is known of it before anything is trained.
+/// The beginning of a fingerprint, which is known before anything is trained.
 pub(crate) fn start(kind: &str, devices: &Devices) -> String {
     format!("{kind}/{}/{}/", devices.class(), results_part())
 }
 
-/// What a training for a study depends on, as text: its settings, space, data and their augmentation, seed,
-/// device class and version of the results. A state that was trained under other conditions is not used.
+/// Everything that a study's training depends on, as text: its settings, space, data and their augmentation,
+/// seed, device class and version of the results. A state is used only under the conditions in which it was
+/// trained.
 pub(crate) fn conditions(settings: &str, devices: &Devices, context: &Context) -> String {
     let augmentation = format!("{:?}", context.data.augmentation());
     let seed = context.seed.to_string();

@@ -1,4 +1,4 @@
-//! The finish stage: train a network of the front on, measure it once on the test split, and write it out.
+//! The finish stage: trains a network of the front, measures it once on the test split, and writes its files.
 
 mod settings;
 
@@ -29,9 +29,9 @@ use crate::training::one_network::{Stopped, Training};
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
 
-/// Where a network's first weights may come from.
+/// Gives a network its initial weights.
 pub(crate) trait Inheritance: Send + Sync {
-    /// The architecture's own copy of shared weights, on `device`.
+    /// The architecture's part of the shared weights, copied to `device`.
     fn inherit(&self, architecture: &Architecture, device: &Device) -> Weights;
 
     /// Hash of the shared weights.
@@ -41,22 +41,23 @@ pub(crate) trait Inheritance: Send + Sync {
 struct NetworkFinisher {
     settings: FinishSettings,
     training: TrainingSettings,
-    /// What is measured besides what always is.
+    /// Optional metrics to measure.
     asked: Asked,
-    /// Epochs for which the evaluator trains a network with full effort.
+    /// Epochs of a training with full effort in the evaluator.
     full_epochs: u32,
     context: Context,
     device: Device,
     /// Class of the device, for cards.
     device_class: String,
-    /// What a training depends on besides the settings.
+    /// What a training depends on besides the trial and the shared weights.
     conditions: String,
     source: Option<Arc<dyn Inheritance>>,
     exporters: ExporterRegistry,
 }
 
-/// Builds the finisher, and says how much it computes for each network. `inherited` is the training of `[evaluator]`;
-/// `source` its shared weights, if it has any; `asked` what it measures besides what always is.
+/// Builds the finisher, and gives how much it computes for each network. `inherited` are the training
+/// settings of `[evaluator]`, `source` are its shared weights if it has any, `asked` are the optional
+/// metrics.
 pub(crate) fn build(
     settings: &Settings,
     inherited: &TrainingSettings,
@@ -180,7 +181,7 @@ impl NetworkFinisher {
         }
     }
 
-    /// What the weights of the finished network depend on, as text.
+    /// Everything that the weights of the finished network depend on, as text.
     fn identity(&self, trial: &Trial) -> String {
         let parts = [
             "network".to_owned(),
@@ -302,8 +303,9 @@ impl NetworkFinisher {
         }
     }
 
-    /// Writes the network in every format, whole and with its card. Formats that cannot hold it are left out with a warning:
-    /// which number formats its layers have is not known before the search.
+    /// Writes the network in every format, with its model file and its card. A format that cannot hold the
+    /// network is left out with a warning: before the search, nobody knows which number formats the layers
+    /// will have.
     fn write(
         &self,
         model: &TrainedModel,

@@ -1,4 +1,4 @@
-//! What a study asks for outcomes: evaluators by name, and finishing of the best networks.
+//! Evaluators by name, and the finish stage. A study asks them for outcomes and finished networks.
 
 pub(crate) mod context;
 mod fingerprint;

@@ -1,4 +1,4 @@
-//! Which evaluators there are.
+//! The registry of evaluators.
 
 use std::collections::BTreeMap;
 
@@ -28,7 +28,7 @@ impl EvaluatorRegistry {
         registry
     }
 
-    /// Adds a kind, or replaces one.
+    /// Adds a kind, or replaces the kind of this name.
     pub fn register(&mut self, kind: &'static str, builder: EvaluatorBuilder) {
         self.builders.insert(kind, builder);
     }

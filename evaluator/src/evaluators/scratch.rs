@@ -1,4 +1,4 @@
-//! Judging architectures by training each one on its own.
+//! Judges architectures by training each one on its own.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::training::state::Kept;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ScratchSettings {
-    // Which device of a class it is matters to no outcome, so the fingerprint does without.
+    // No outcome depends on which device of a class is used, so the fingerprint leaves it out.
     #[serde(skip_serializing)]
     device: Option<String>,
     #[serde(default, skip_serializing)]
@@ -40,23 +40,23 @@ struct ScratchSettings {
     warmup_epochs: u32,
     #[serde(default)]
     label_smoothing: f64,
-    /// Training images that batch-norm statistics are taken from, after training.
+    /// Training images for the batch-norm statistics after training.
     #[serde(default = "calibration")]
     calibration: usize,
     #[serde(default = "accumulate")]
     accumulate: usize,
-    /// With the default of the task, so that the fingerprint holds it.
+    /// Includes the default of the task, so that the fingerprint does too.
     #[serde(default)]
     clip_norm: ClipNorm,
     ema: Option<f64>,
     patience: Option<u32>,
-    /// How much each class counts in the loss; in the fingerprint only where it is set.
+    /// How much each class counts in the loss. The fingerprint includes it only if weights differ.
     #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
     class_weights: ClassWeights,
-    /// What is measured besides what always is.
+    /// Optional metrics to measure.
     #[serde(default, skip_serializing_if = "Asked::is_empty")]
     metrics: Asked,
-    /// What is answered where a strategy asks for a proxy.
+    /// The score for strategies that ask for a proxy.
     #[serde(default)]
     proxy: Proxy,
     /// Steps between checkpoints of each training.
@@ -170,9 +170,9 @@ impl ScratchEvaluator {
 }
 
 impl ScratchEvaluator {
-    /// Where the training of a network is kept while it goes on. Each fidelity has its own folder, since
-    /// several of one network may be asked for at one time. Fewer epochs are the beginning of more, so a
-    /// training may begin where a shorter one ended.
+    /// Where the checkpoints of a training are kept. Each fidelity has its own folder, because several
+    /// fidelities of one network may run at the same time. The first epochs are the same at each fidelity, so
+    /// a training may start where a shorter one ended.
     fn kept(&self, request: &Request<'_>, epochs: u32) -> Kept {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
         let network = [
@@ -190,7 +190,8 @@ impl ScratchEvaluator {
     }
 }
 
-/// A single evaluation reports nothing, and finishes when the study stops: what runs is not lost.
+/// Reports nothing and never stops. An evaluation finishes even if the study stops, so that its work is not
+/// lost.
 pub(crate) struct Silent;
 
 impl Progress for Silent {

@@ -1,4 +1,4 @@
-//! What networks measure after they are trained on their own, from new weights.
+//! Trains networks on their own, from new weights, and measures them.
 
 use burn::tensor::Device;
 use kiln_search::{EvalError, FailureKind, Outcome, Progress};
@@ -15,20 +15,20 @@ use crate::training::one_network::{Stopped, Training};
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
 
-/// How networks are trained on their own, on what.
+/// How networks are trained on their own, and on which data.
 pub(crate) struct StandAlone<'a> {
     pub(crate) settings: &'a TrainingSettings,
-    /// Training images that batch-norm statistics are taken from, after training.
+    /// Training images for the batch-norm statistics after training.
     pub(crate) calibration: usize,
-    /// What is measured.
+    /// Optional metrics to measure.
     pub(crate) metrics: &'a Asked,
     pub(crate) context: &'a Context,
     pub(crate) device: &'a Device,
 }
 
 impl StandAlone<'_> {
-    /// Trains a network for the first `epochs` epochs of the schedule, from new weights or from where `kept` was left, and judges it on
-    /// the validation split. `kept` is cleared when the training is over.
+    /// Trains a network for the first `epochs` epochs of the schedule, and judges it on the validation split.
+    /// It starts from the state in `kept`, or from new weights. Clears `kept` when the training is over.
     pub(crate) fn measure(
         &self,
         architecture: &Architecture,

@@ -1,5 +1,5 @@
-//! Steps of training and judging one at a time, for programs that measure them. Each goes the way that the steps of a search
-//! go; the data are noise.
+//! Runs and times single steps of training and judging. The steps run the same code as those of a search. The
+//! data are noise.
 
 use std::time::{Duration, Instant};
 
@@ -18,13 +18,13 @@ use crate::seed;
 use crate::training::learner::Learner;
 use crate::training::one_network::Training;
 
-/// Batches of the training split.
+/// Batches in the training split.
 const BATCHES: usize = 4;
 
-/// Steps of the learning rate's schedule, which measurements shall not reach the end of.
+/// Epochs of the schedule: so many that no measurement reaches its end.
 const EPOCHS: u32 = 100_000;
 
-/// A network, or subnets of shared weights, on the CPU with noise to train on.
+/// A network, or subnets of shared weights, on the CPU with noise as data.
 pub struct StepTimer {
     subnets: Vec<Architecture>,
     data: DataSet,
@@ -35,14 +35,14 @@ pub struct StepTimer {
 }
 
 impl StepTimer {
-    /// Fresh weights for `parameters`. One architecture is trained as a network of its own is, several as the subnets of one step
-    /// of a supernet are. `optimizer` is what a config says: `sgd` or `adamw`.
+    /// Draws weights for `parameters`. One architecture is trained like a stand-alone network, several like
+    /// the subnets of one supernet step. `optimizer` is a name from configs: `sgd` or `adamw`.
     ///
     /// # Errors
-    /// [`SettingsError`] for another optimizer, or a batch that no config may have.
+    /// [`SettingsError`] for another optimizer, or a batch size that no config may have.
     ///
     /// # Panics
-    /// When there is no architecture, or one does not read `parameters` or not take and give what the first does.
+    /// When there is no architecture, one does not read `parameters`, or their inputs and outputs differ.
     pub fn new(
         subnets: Vec<Architecture>,
         parameters: &[ParameterSpec],
@@ -66,7 +66,7 @@ impl StepTimer {
         Ok(Self { subnets, data, settings: read, devices, learner: Some(learner), frozen: None })
     }
 
-    /// Time of one step of training: a batch is drawn, forward and backward pass, step of the optimizer.
+    /// Time of one training step: drawing a batch, forward and backward pass, and the step of the optimizer.
     ///
     /// # Panics
     /// When an earlier call panicked.
@@ -101,7 +101,7 @@ impl StepTimer {
         passed
     }
 
-    /// Time of one batch through the first architecture, frozen as networks are that are judged.
+    /// Time of one batch through the first architecture, frozen as for judging.
     ///
     /// # Panics
     /// When an earlier call panicked, or training has diverged.
@@ -122,11 +122,11 @@ impl StepTimer {
     }
 }
 
-/// Noise of the shape that a network takes, in as many classes as it tells apart.
+/// Noise with the input shape of a network, in as many classes as the network has outputs.
 fn noise(architecture: &Architecture, batch: usize) -> Result<DataSet, DataError> {
     let mut rng = seed::generator(1, "noise", &[]);
     let classes = architecture.output().channels;
-    // Some for validation and test, which every data set has.
+    // Each data set also needs examples for validation and test.
     let count = (BATCHES + 1) * batch + 20 * classes;
     let raw = RawData {
         name: "noise".to_owned(),
@@ -161,7 +161,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_move_the_weights() {
+    fn training_steps_change_the_weights() {
         let whole = network(4);
         let specs = ParameterSpec::covering([&whole]);
         for subnets in [vec![whole.clone()], vec![network(4), network(2)]] {
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn another_optimizer_is_refused() {
+    fn unknown_optimizer_is_refused() {
         let whole = network(4);
         let refused = StepTimer::new(vec![whole.clone()], &ParameterSpec::covering([&whole]), 8, "magic");
         let error = refused.err().unwrap().to_string();

@@ -1,6 +1,6 @@
-//! How much an evaluator and its finisher compute, for estimates of time and memory. Nothing is decided by it.
+//! How much an evaluator and its finisher compute, for estimates of time and memory. It decides nothing.
 
-/// Passes of examples through a network of typical size, by stage.
+/// Number of examples that pass through a network of typical size, by stage.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
     /// Once, before the search.
@@ -9,11 +9,11 @@ pub struct Workload {
     pub trial: Effort,
     /// For each network that is finished.
     pub network: Effort,
-    /// Examples whose activations are in memory at one time while networks train.
+    /// Examples whose activations are in memory at the same time during training.
     pub examples_in_memory: usize,
 }
 
-/// Passes of examples through a network.
+/// Number of examples that pass through a network.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
     /// Forward and backward.

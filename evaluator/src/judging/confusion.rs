@@ -1,7 +1,6 @@
-//! Which classes a network takes for which, and what follows from that: precision, recall, F1, balanced
-//! error.
+//! The confusion matrix of a network, and what follows from it: precision, recall, F1 and balanced error.
 //!
-//! Definitions are those of scikit-learn with `zero_division=0`: a share of nothing is 0.
+//! The definitions are those of scikit-learn with `zero_division=0`: a ratio with denominator 0 is 0.
 
 use std::collections::BTreeMap;
 
@@ -10,23 +9,23 @@ use kiln_export::{ClassResult, Confused, TestResults};
 use crate::data::{DataSet, Split};
 use crate::judging::judgement;
 
-/// Most confusions that are listed where there are too many classes for a matrix.
+/// Maximum number of confusions that are listed where there are too many classes for a matrix.
 const CONFUSED: usize = 1000;
 
 /// Examples by their class and the class that the network gives.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Confusion {
-    /// Pairs that occur: the class, and what the network gives.
+    /// Number of examples for each pair that occurs: the class, and the class that the network gives.
     cells: BTreeMap<(usize, usize), u64>,
     /// Examples of each class.
     support: Vec<u64>,
-    /// Examples that are given each class.
+    /// Number of examples for which the network gives each class.
     given: Vec<u64>,
 }
 
 impl Confusion {
-    /// That of logits for a whole split, in its order: `classes` for each example, of which class `i` of the
-    /// data has that at `places[i]`.
+    /// The confusion of logits for a whole split, in its order. Each example has `classes` logits. The logit
+    /// of class `i` of the data is at `places[i]`.
     pub(crate) fn of(
         outputs: &[f32],
         data: &DataSet,
@@ -39,7 +38,7 @@ impl Confusion {
         Self::new(classes, rows.map(pair))
     }
 
-    /// That of these pairs of a class and what is given.
+    /// The confusion of pairs: the class of an example, and the class that the network gives.
     pub(crate) fn new(classes: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let mut found = Self { cells: BTreeMap::new(), support: vec![0; classes], given: vec![0; classes] };
         for (class, given) in pairs {
@@ -62,8 +61,8 @@ impl Confusion {
         share(self.right(class), self.support[class])
     }
 
-    /// Twice what is right over all that is of the class or given it, which is the harmonic mean of precision
-    /// and recall.
+    /// Twice the right answers, divided by the sum of examples of the class and examples that are given it.
+    /// This is the harmonic mean of precision and recall.
     fn f1(&self, class: usize) -> f64 {
         share(2.0 * self.right(class), self.support[class] + self.given[class])
     }
@@ -102,7 +101,7 @@ impl Confusion {
         }
     }
 
-    /// The most frequent confusions, the first classes among equals.
+    /// The most frequent confusions. Equal counts have the order of the classes.
     fn confused(&self, names: &[String]) -> Vec<Confused> {
         let mut wrong: Vec<_> = self.cells.iter().filter(|((class, given), _)| class != given).collect();
         wrong.sort_by_key(|(pair, count)| (u64::MAX - **count, **pair));
@@ -115,7 +114,7 @@ impl Confusion {
     }
 }
 
-/// A share; that of nothing is 0.
+/// A ratio; 0 if the denominator is 0.
 fn share(part: f64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { part / of as f64 }
 }
@@ -134,7 +133,8 @@ mod tests {
     }
 
     /// Ten examples: 6 of class 0 (4 right, 2 given 1), 3 of class 1 (1 right, 1 given 0, 1 given 3), 1 of
-    /// class 2, given 0. Class 3 has no example but is given, class 4 has neither.
+    /// class 2 (given 0). Class 3 has no example but is given once. Class 4 has no example and is never
+    /// given.
     fn example() -> Confusion {
         let pairs = [(0, 0), (0, 0), (0, 0), (0, 0), (0, 1), (0, 1), (1, 1), (1, 0), (1, 3), (2, 0)];
         Confusion::new(5, pairs)
@@ -145,7 +145,7 @@ mod tests {
     }
 
     #[test]
-    fn results_by_class_are_those_by_hand() {
+    fn results_by_class_match_numbers_by_hand() {
         let results = example().results(&names(5));
         assert_eq!(results.examples, 10);
         assert_eq!(results.confusion[0], [4, 2, 0, 0, 0]);
@@ -170,19 +170,20 @@ mod tests {
     }
 
     #[test]
-    fn balanced_error_is_over_the_classes_that_have_examples() {
+    fn balanced_error_averages_classes_with_examples() {
         // Recalls 2/3, 1/3 and 0; the two classes without examples do not count.
         near(example().balanced_error_percent(), 100.0 * (1.0 - 1.0 / 3.0));
         let all_right = Confusion::new(3, [(0, 0), (2, 2)]);
         near(all_right.balanced_error_percent(), 0.0);
-        // Nine in ten are of class 0: always saying so is 10 % wrong, and 50 % where classes count alike.
+        // Nine of ten examples are of class 0. Always giving 0 is wrong for 10 %, and for 50 % if classes
+        // count alike.
         let guessing = Confusion::new(2, (0..10).map(|example| (usize::from(example == 0), 0)));
         near(guessing.balanced_error_percent(), 50.0);
     }
 
     #[test]
-    fn macro_f1_is_over_the_classes_that_have_examples_or_are_given() {
-        // F1 of 2/3, 1/3, 0, and 0 of the class that is only given.
+    fn macro_f1_averages_classes_that_have_examples_or_are_given() {
+        // The classes with examples have an F1 of 2/3, 1/3 and 0. The class that is only given has 0.
         near(example().macro_f1_error_percent(), 100.0 * (1.0 - 0.25));
         near(Confusion::new(3, [(0, 0), (2, 2)]).macro_f1_error_percent(), 0.0);
         // Precision 9/10 and recall 1 give an F1 of 18/19; the other class has 0.
@@ -191,7 +192,7 @@ mod tests {
     }
 
     #[test]
-    fn too_many_classes_give_a_list_of_the_most_frequent_confusions() {
+    fn many_classes_give_a_list_of_the_most_frequent_confusions() {
         let pairs = (0..150).map(|class| (class, class)).chain([(7, 8), (3, 120), (7, 8)]);
         let results = Confusion::new(150, pairs).results(&names(150));
         assert!(results.confusion.is_empty());

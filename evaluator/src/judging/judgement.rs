@@ -1,4 +1,4 @@
-//! How well a network does on a split: which numbers, under which names, and how they follow from its outputs.
+//! Judges a network's outputs on a split: which numbers describe them, under which names.
 
 use std::collections::BTreeMap;
 
@@ -6,29 +6,30 @@ use kiln_search::{FailureKind, Measurement, Outcome};
 
 use crate::data::{DataSet, Split, Targets};
 
-/// What a network's outputs on a split are worth. Everything is minimized; people see accuracy where there are classes.
+/// How good a network's outputs on a split are. Each number is minimized. People see accuracy where there are
+/// classes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Judgement {
-    /// Of classes.
+    /// For classes.
     Classification {
         /// Share of wrong answers, percent.
         error_percent: f64,
         /// Mean cross-entropy, nats.
         loss_nats: f64,
     },
-    /// Of values.
+    /// For values.
     Regression {
         /// Mean squared error over examples and values, each in the target's own unit.
         mean_squared_error: f64,
-        /// Root of the mean squared error where each value counts in its deviations over the training split.
-        /// On the training split 1 is what its mean would do; on another one see `ValueErrors`.
+        /// Root of the mean squared error, each value in its standard deviations over the training split. On
+        /// the training split, always giving the mean measures 1. For other splits see `ValueErrors`.
         rmse_deviations: f64,
     },
 }
 
-/// Name of the share of wrong answers.
+/// Name of the metric for the share of wrong answers.
 pub(crate) const ERROR: &str = "error_percent";
-/// The share when all are wrong.
+/// Its value if all answers are wrong.
 pub(crate) const LARGEST_ERROR: f64 = 100.0;
 
 /// Whether a metric is a share of errors, in percent.
@@ -36,8 +37,8 @@ pub(crate) fn is_error(metric: &str) -> bool {
     metric.ends_with(ERROR)
 }
 
-/// The natural logarithm of a metric, of an error at least that of half an example of the validation split; `None` where it was not
-/// measured.
+/// The natural logarithm of a metric. An error counts as at least half an example of the validation split, so
+/// that its logarithm is finite. `None` if the metric was not measured.
 #[must_use]
 pub fn logarithm(outcome: &Outcome, metric: &str, data: &DataSet) -> Option<f64> {
     let examples = data.split(Split::Validation).len().max(1) as f64;
@@ -45,7 +46,7 @@ pub fn logarithm(outcome: &Outcome, metric: &str, data: &DataSet) -> Option<f64>
     Some(outcome.measurement()?.get(metric)?.max(smallest).ln())
 }
 
-/// Names of what is measured on this data.
+/// Names of the metrics that are always measured on these data.
 pub(crate) fn metrics(data: &DataSet) -> Vec<String> {
     let names =
         if data.is_regression() { ["mean_squared_error", "rmse_deviations"] } else { [ERROR, "loss_nats"] };
@@ -53,8 +54,8 @@ pub(crate) fn metrics(data: &DataSet) -> Vec<String> {
 }
 
 impl Judgement {
-    /// Judges the outputs for a whole split, in its order: logits, or values in deviations from their mean. `None` if one is
-    /// not finite.
+    /// Judges outputs for a whole split, in its order: logits, or values in deviations from their mean.
+    /// `None` if an output is not finite.
     pub(crate) fn new(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
         let width = data.targets().names().len();
         match data.targets() {
@@ -66,7 +67,7 @@ impl Judgement {
         }
     }
 
-    /// Judges logits, `width` for each example, of which class `i` of the data has that at `places[i]`.
+    /// Judges logits, `width` for each example. The logit of class `i` of the data is at `places[i]`.
     pub(crate) fn of_classes(
         outputs: &[f32],
         data: &DataSet,
@@ -114,7 +115,7 @@ impl Judgement {
         Some(found).filter(|_| (own + relative).is_finite())
     }
 
-    /// The smooth one of the numbers: cross-entropy in nats, or the error in deviations.
+    /// The number that changes smoothly with the weights: cross-entropy in nats, or the error in deviations.
     pub(crate) const fn loss(&self) -> f64 {
         match self {
             Self::Classification { loss_nats, .. } => *loss_nats,
@@ -132,7 +133,8 @@ impl Judgement {
         }
     }
 
-    /// What a finished network reports of its test split, by name with unit: accuracy where there are classes.
+    /// The test results of a finished network, by name with unit. People see accuracy where there are
+    /// classes.
     pub(crate) const fn of_test(&self) -> [(&'static str, f64); 2] {
         match self {
             Self::Classification { error_percent, loss_nats } => {
@@ -145,7 +147,7 @@ impl Judgement {
     }
 }
 
-/// What a network does on one example: both numbers are means over examples in a [`Judgement`].
+/// The judgement of one example. A [`Judgement`] holds means of both numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ExampleJudgement {
     /// 1 for a wrong class; the squared error in deviations for values.
@@ -154,7 +156,7 @@ pub(crate) struct ExampleJudgement {
     pub(crate) loss: f64,
 }
 
-/// Judges outputs for these examples, in their order; `None` if one is not finite.
+/// Judges outputs for these examples, in their order; `None` if an output is not finite.
 pub(crate) fn of_examples(
     outputs: &[f32],
     data: &DataSet,
@@ -182,12 +184,12 @@ fn of_example(row: &[f32], data: &DataSet, example: u32) -> ExampleJudgement {
     ExampleJudgement { error: f64::from(u8::from(!is_right)), loss }
 }
 
-/// The class that the network gives: that of the largest logit.
+/// The class that the network gives, which is that of the largest logit.
 pub(crate) fn top(row: &[f32]) -> usize {
     (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)
 }
 
-/// Whether the largest logit is that of the class, and the cross-entropy.
+/// Whether the largest logit is that of `label`, and the cross-entropy in nats.
 fn class_judgement(row: &[f32], label: usize) -> (bool, f64) {
     let top = top(row);
     let largest = f64::from(row[top]);
@@ -195,7 +197,7 @@ fn class_judgement(row: &[f32], label: usize) -> (bool, f64) {
     (top == label, sum.ln() + largest - f64::from(row[label]))
 }
 
-/// A judgement as the search sees it, with what else was measured.
+/// The outcome that the search sees: a judgement, and `more` metrics.
 pub(crate) fn outcome(judged: Option<Judgement>, more: Vec<(String, f64)>, data: &DataSet) -> Outcome {
     let measurement = judged.and_then(|judged| {
         let usual = metrics(data).into_iter().zip(judged.values());
@@ -236,7 +238,7 @@ mod tests {
 
     #[test]
     fn values_are_judged_in_their_own_unit_and_in_deviations() {
-        // Both quantities have the same training values up to the unit, whichever examples are the training split.
+        // The two values are one quantity in two units, whichever examples are in the training split.
         let names = ["m", "mm"].map(str::to_owned).to_vec();
         let values =
             [1.0, 1.0, 3.0, 3.0, 4.0, 0.0].iter().flat_map(|value| [*value, 1000.0 * value]).collect();
@@ -259,7 +261,7 @@ mod tests {
     }
 
     #[test]
-    fn logarithms_of_errors_end_at_half_an_example_and_units_of_values_may_be_tiny() {
+    fn logarithm_of_an_error_is_at_least_that_of_half_an_example() {
         let names = ["a", "b"].map(str::to_owned).to_vec();
         let data = data(Targets::Classes { names, labels: vec![0, 1, 0, 1, 0, 1] });
         let of = |metric: &str, value: f64| {

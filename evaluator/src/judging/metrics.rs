@@ -1,5 +1,4 @@
-//! Metrics that are measured only where somebody asks for them, and everything that is said of a finished
-//! network's test.
+//! Metrics that are measured only on request, and the test results of a finished network.
 
 use kiln_export::TestResults;
 use kiln_search::Outcome;
@@ -11,13 +10,13 @@ use crate::judging::confusion::Confusion;
 use crate::judging::judgement::{self, Judgement};
 use crate::judging::value_errors::ValueErrors;
 
-/// A metric that is measured where an objective or `[evaluator] metrics` names it.
+/// A metric that is measured if an objective or `[evaluator] metrics` names it.
 struct Optional {
-    /// Its name, of what is minimized.
+    /// Name of the metric, which is minimized.
     name: &'static str,
-    /// The name of the test result, which people read.
+    /// Name of the test result, which people read.
     of_test: &'static str,
-    /// The test result.
+    /// Turns the metric into the test result.
     as_test: fn(f64) -> f64,
 }
 
@@ -62,13 +61,13 @@ fn of_confusion(confusion: &Confusion) -> [f64; 2] {
     [confusion.balanced_error_percent(), confusion.macro_f1_error_percent()]
 }
 
-/// Names of the metrics that are measured where they are asked for.
+/// Names of the optional metrics of these data.
 pub(crate) fn optional_names(data: &DataSet) -> Vec<String> {
     optional(data).iter().map(|metric| metric.name.to_owned()).collect()
 }
 
-/// `metrics` of `[evaluator]`: what is measured besides what always is. Objectives are added to it when it is
-/// resolved.
+/// The setting `metrics` of `[evaluator]`: what is measured besides the usual metrics. [`Asked::resolved`]
+/// adds objectives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Asked(Vec<String>);
@@ -78,11 +77,10 @@ impl Asked {
         self.0.is_empty()
     }
 
-    /// The optional metrics among those stated and among the objectives, each once and in the order of their
-    /// list.
+    /// The optional metrics that are stated or are objectives, each once, in the order of their list.
     ///
     /// # Errors
-    /// [`SettingsError`] for a stated name that is no metric of these data.
+    /// [`SettingsError`] for a stated name that is not a metric of these data.
     pub(crate) fn resolved(
         &self,
         settings: &Settings,
@@ -109,8 +107,8 @@ impl Asked {
         names
     }
 
-    /// What a network with these outputs for the validation split measures. A network that could not be run
-    /// has none.
+    /// What a network measures, given its outputs for the validation split. A network that could not run has
+    /// none.
     pub(crate) fn measured(&self, outputs: Option<&[f32]>, data: &DataSet) -> Outcome {
         let judged = outputs.and_then(|outputs| Judgement::new(outputs, data, Split::Validation));
         let more = match (outputs, &judged) {
@@ -129,26 +127,26 @@ impl Asked {
     }
 }
 
-/// Test results by their names, those of `optional` metrics last.
+/// Test results by name. The optional metrics, `more`, come last.
 fn named(judged: Judgement, data: &DataSet, more: [f64; 2]) -> Vec<(&'static str, f64)> {
     let more = optional(data).iter().zip(more);
     let more = more.map(|(metric, value)| (metric.of_test, (metric.as_test)(value)));
     judged.of_test().into_iter().chain(more).collect()
 }
 
-/// What outputs for a whole split are worth: numbers by name, as a finished network reports them, and results
-/// by class or value.
+/// Scores of outputs for a whole split: numbers by name, as a finished network reports them, and results by
+/// class or value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// Numbers by their name with unit, the usual ones first: accuracy where there are classes.
+    /// Numbers by name with unit, the usual ones first. There is accuracy where there are classes.
     pub metrics: Vec<(&'static str, f64)>,
     /// Results by class or value.
     pub results: TestResults,
 }
 
 impl Score {
-    /// That of outputs as they are trained: logits, or values in deviations from their mean. `None` if one is
-    /// not finite.
+    /// Scores outputs as they are trained: logits, or values in deviations from their mean. `None` if an
+    /// output is not finite.
     pub(crate) fn of(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
         let names = data.targets().names();
         if !data.is_regression() {
@@ -162,7 +160,7 @@ impl Score {
         Some(Self { metrics, results: errors.results(names) })
     }
 
-    /// That of logits for the classes `names`, of which class `i` of the data is that at `places[i]`.
+    /// Scores logits for the classes `names`. The logit of class `i` of the data is at `places[i]`.
     pub(crate) fn of_classes(
         outputs: &[f32],
         data: &DataSet,
@@ -175,7 +173,7 @@ impl Score {
         Some(Self { metrics, results: confusion.results(names) })
     }
 
-    /// What of it stands in the journal: the usual numbers, and those that were asked for.
+    /// The numbers that the journal holds: the usual ones, and those that were asked for.
     pub(crate) fn asked<'a>(
         &'a self,
         asked: &'a Asked,
@@ -216,7 +214,7 @@ mod tests {
     }
 
     #[test]
-    fn what_is_stated_and_objectives_are_asked_for_and_nothing_else() {
+    fn only_stated_metrics_and_objectives_are_asked_for() {
         let data = classes();
         assert_eq!(asked(&[], &["error_percent", "latency_us"], &data).unwrap(), Vec::<String>::new());
         assert_eq!(asked(&["error_percent"], &[], &data).unwrap(), Vec::<String>::new());
@@ -230,9 +228,9 @@ mod tests {
     }
 
     #[test]
-    fn a_test_is_scored_by_hand() {
+    fn scores_of_a_test_match_numbers_by_hand() {
         let data = classes();
-        // The test split is 0, 0, 0, 1; given are 0, 0, 1, 1.
+        // The classes of the test split are 0, 0, 0, 1. The network gives 0, 0, 1, 1.
         let outputs = [2.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 2.0, 0.0];
         let score = Score::of(&outputs, &data, Split::Test).unwrap();
         let expected = [

@@ -1,4 +1,4 @@
-//! What the outputs of a network are worth, given the targets of a split. It runs no networks.
+//! Judges the outputs of networks, given the targets of a split. It runs no networks.
 
 pub(crate) mod confusion;
 pub(crate) mod judgement;

@@ -1,5 +1,5 @@
-//! How far a regression's outputs are from what was wanted, each value in its own unit, and what guessing a
-//! mean would do on the same examples.
+//! Errors of a regression's outputs, each value in its own unit, and the errors of guessing a mean on the
+//! same examples.
 
 use kiln_export::{TestResults, ValueResult};
 
@@ -20,13 +20,14 @@ struct Sums {
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ValueErrors {
     sums: Vec<Sums>,
-    /// Deviation of each value over the training split.
+    /// Standard deviation of each value over the training split.
     deviation: Vec<f64>,
     examples: usize,
 }
 
 impl ValueErrors {
-    /// Those of outputs for a whole split, in its order, in deviations from the training split's mean.
+    /// The errors of outputs for a whole split, in its order. Outputs are in deviations from the training
+    /// split's mean.
     pub(crate) fn of(outputs: &[f32], data: &DataSet, split: Split) -> Self {
         let (mean, deviation) = data.target_normalization();
         let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
@@ -48,17 +49,18 @@ impl ValueErrors {
         Self { sums, deviation, examples: examples.len().max(1) }
     }
 
-    /// Mean over examples and values of the distance from what was wanted.
+    /// Mean absolute error over examples and values.
     pub(crate) fn mean_absolute_error(&self) -> f64 {
         self.mean(|sums| sums.absolute / self.examples as f64)
     }
 
-    /// Mean over the values of their coefficients of determination (`r2_score`).
+    /// Mean over the values of their coefficients of determination R² (`r2_score`).
     pub(crate) fn r2(&self) -> f64 {
         self.mean(Sums::r2)
     }
 
-    /// Root of the mean squared error in deviations that the training split's mean has on these examples.
+    /// Root of the mean squared error, in deviations, of always giving the training split's mean on these
+    /// examples.
     pub(crate) fn rmse_deviations_of_training_mean(&self) -> f64 {
         let squares = self.sums.iter().zip(&self.deviation);
         let squares = squares.map(|(sums, deviation)| sums.about_training_mean / (deviation * deviation));
@@ -88,7 +90,7 @@ impl ValueErrors {
 }
 
 impl Sums {
-    /// As scikit-learn has it where nothing varies: 1 for outputs without error, 0 for others.
+    /// R². Values that do not vary give what scikit-learn gives: 1 if outputs have no error, 0 otherwise.
     fn r2(&self) -> f64 {
         if self.about_own_mean > 0.0 {
             return 1.0 - self.squared / self.about_own_mean;
@@ -108,8 +110,7 @@ fn own_mean(data: &DataSet, examples: &[u32], values: usize) -> Vec<f64> {
     mean.iter().map(|sum| sum / examples.len().max(1) as f64).collect()
 }
 
-/// Mean squared error, in deviations, that always giving the mean of the training split has on these
-/// examples.
+/// Mean squared error, in deviations, of always giving the training split's mean on these examples.
 pub(crate) fn of_training_mean(data: &DataSet, examples: &[u32]) -> f64 {
     let (mean, deviation) = data.target_normalization();
     let squares = examples.iter().flat_map(|example| data.values(*example).iter().enumerate());
@@ -149,11 +150,11 @@ mod tests {
     }
 
     #[test]
-    fn guessing_the_training_mean_is_not_1_on_a_shifted_test_split() {
+    fn training_mean_measures_more_than_1_on_a_shifted_test_split() {
         let data = shifted();
         near(f64::from(data.target_normalization().0[0]), 1.0);
         near(f64::from(data.target_normalization().1[0]), 1.0);
-        // Guessing 1 on 4 and 6 is off by 3 and 5; their own mean is 5, about which they vary by 1.
+        // The guess 1 differs from the values 4 and 6 by 3 and 5. Their own mean 5 differs from both by 1.
         let errors = ValueErrors::of(&[0.0, 0.0], &data, Split::Test);
         near(errors.rmse_deviations_of_training_mean(), (34.0_f64 / 2.0).sqrt());
         near(errors.mean_absolute_error(), 4.0);
@@ -163,7 +164,7 @@ mod tests {
     }
 
     #[test]
-    fn errors_are_those_by_hand() {
+    fn errors_match_numbers_by_hand() {
         let data = shifted();
         // Outputs of 3.5 and 7: off by 0.5 and 1.
         let errors = ValueErrors::of(&[2.5, 6.0], &data, Split::Test);
@@ -180,7 +181,7 @@ mod tests {
     }
 
     #[test]
-    fn constants_have_the_r2_that_scikit_learn_gives_them() {
+    fn r2_of_constant_values_is_that_of_scikit_learn() {
         let constant = |squared| Sums { squared, ..Sums::default() }.r2();
         near(constant(0.0), 1.0);
         near(constant(2.0), 0.0);

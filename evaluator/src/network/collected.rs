@@ -1,4 +1,4 @@
-//! Statistics of a network, collected from batches that it is run on.
+//! Collects batch-norm statistics: runs a network on batches and pools what its layers see.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +11,8 @@ use super::plan::Plan;
 use super::statistics::{Statistics, to_vec};
 use super::weights::Weights;
 
-/// Runs the batches through the network and pools what each batch-norm layer sees, all examples weighted
-/// alike.
+/// Runs the batches through the network, and pools mean and variance of each batch-norm layer's input. Every
+/// example has the same weight.
 pub(crate) fn statistics(
     architecture: &Architecture,
     weights: &Weights,
@@ -25,7 +25,7 @@ pub(crate) fn statistics(
         let examples = images.dims()[0] as f64;
         let mut seen = Seen::default();
         executor::forward(&plan, architecture, weights, images, &mut seen);
-        // A GPU is waited for here, and not at each layer.
+        // Reading the values waits for the GPU, so they are read once a batch and not at each layer.
         for (id, mean, variance) in seen.0 {
             pooled.entry(id).or_default().add(examples, &to_vec(mean), &to_vec(variance));
         }
@@ -37,7 +37,7 @@ pub(crate) fn statistics(
     Statistics::from_values(values, device)
 }
 
-/// Mean and variance of what each batch-norm layer normalized.
+/// Mean and variance of the input of each batch-norm layer.
 #[derive(Default)]
 struct Seen(Vec<(LayerId, Tensor<1>, Tensor<1>)>);
 
@@ -47,10 +47,13 @@ impl Observer for Seen {
     }
 }
 
+/// Sums over batches, from which mean and variance of each channel follow.
 #[derive(Default)]
 struct Pooled {
     examples: f64,
+    /// Mean times examples, summed.
     mean: Vec<f64>,
+    /// Mean square times examples, summed.
     square: Vec<f64>,
 }
 
@@ -68,6 +71,7 @@ impl Pooled {
 
     fn finish(self) -> (Vec<f32>, Vec<f32>) {
         let mean: Vec<f64> = self.mean.iter().map(|sum| sum / self.examples).collect();
+        // Rounding can make the difference of the two terms slightly negative.
         let variance = self
             .square
             .iter()

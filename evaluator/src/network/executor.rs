@@ -1,5 +1,5 @@
-//! The one executor: runs the plan of an architecture on weights by key, for supernets, subnets and
-//! stand-alone networks alike.
+//! The executor: runs the plan of an architecture with weights that are found by key. Supernets, subnets and
+//! stand-alone networks all run here.
 
 use burn::tensor::Tensor;
 use kiln_space::{Architecture, LayerId};
@@ -18,8 +18,8 @@ use super::weights::Weights;
 /// - output: `[batch, features]`, the flattened output of the last layer
 ///
 /// # Panics
-/// When the plan is that of another architecture, or the weights do not fit it (a validated one, and the
-/// space's own parameters, always do).
+/// When the plan was made for another architecture, or the weights do not fit it. A validated architecture
+/// and the parameters of its space always fit.
 pub(crate) fn forward(
     plan: &Plan,
     architecture: &Architecture,
@@ -42,7 +42,8 @@ pub(crate) fn forward(
     output.reshape([batch, channels * height * width])
 }
 
-/// An earlier value as a step reads it; moved out when it is read for the last time.
+/// Gives an earlier value as a step reads it. The last read moves the value out, so that its memory can be
+/// reused.
 fn take(values: &mut [Option<Tensor<4>>], read: &Read) -> Tensor<4> {
     let place = &mut values[read.layer.0];
     let value = if read.is_last { place.take() } else { place.clone() };

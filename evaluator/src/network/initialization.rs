@@ -1,22 +1,23 @@
-//! What declared parameters consist of, and the values that they begin with.
+//! The parts of declared parameters, and their initial values.
 
 use kiln_space::{ParameterKind, ParameterSpec};
 use rand::RngExt;
 
 use crate::seed;
 
-/// How a part begins.
+/// The initial values of a part.
 pub(crate) enum Fill {
-    /// All values the same.
+    /// The same value everywhere.
     Constant(f32),
-    /// Normal values of this deviation.
+    /// Normally distributed values with mean 0 and this standard deviation.
     Normal(f64),
 }
 
-/// The parts of a declared parameter, with their shapes: He initialization for convolutions, zero biases and shifts, scales of one.
+/// The parts of a declared parameter. Weights are normally distributed, biases and shifts are 0, scales are
+/// 1.
 ///
-/// Source: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 10, with fan-in; fully connected layers
-/// take `1 / sqrt(fan-in)` as deviation.
+/// Source: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 10, with fan-in.
+/// Differs: weights of fully connected layers have the standard deviation `1 / sqrt(fan-in)`.
 pub(crate) fn parts(spec: &ParameterSpec) -> Vec<(&'static str, Vec<usize>, Fill)> {
     match spec.kind {
         ParameterKind::Conv2d { outputs, inputs, kernel, bias } => {
@@ -39,7 +40,8 @@ pub(crate) fn parts(spec: &ParameterSpec) -> Vec<(&'static str, Vec<usize>, Fill
     }
 }
 
-/// Normal values by the Box-Muller transform, the same on every machine up to `ln` and `cos`.
+/// Draws normal values with the Box-Muller transform. They are the same on every machine, up to the rounding
+/// of `ln` and `cos`.
 pub(crate) fn normal(seed: u64, name: &str, size: usize, deviation: f64) -> Vec<f32> {
     let mut rng = seed::generator(seed, name, &[]);
     let mut draw = || {

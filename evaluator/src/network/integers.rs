@@ -1,6 +1,8 @@
-//! Layers of 8 bits as integer runtimes run them: whole numbers in, whole numbers as weights, and values
-//! between layers on their grids. All of it is held in single precision, where sums of whole numbers below
-//! 2^24 are exact in any order.
+//! Layers of 8 bits, computed as integer runtimes compute them: integer inputs, integer weights, and values
+//! between layers on their grids.
+//!
+//! Integers are held in single precision, which represents every integer below 2^24. Sums below that bound
+//! are exact in any order.
 
 use std::collections::BTreeMap;
 
@@ -18,16 +20,17 @@ pub(crate) struct Integers {
     kernels: BTreeMap<LayerId, IntegerKernel>,
 }
 
-/// A layer with integer weights, the normalization after it folded in.
+/// A layer with integer weights, which include the normalization after it.
 #[derive(Clone, Debug)]
 pub(super) struct IntegerKernel {
     weight: Weight,
     bias: Tensor<1>,
-    /// What one of a sum stands for, `[1, out, 1, 1]`.
+    /// The value of one unit of a sum, `[1, out, 1, 1]`.
     step: Tensor<4>,
 }
 
-/// Of a convolution, `[out, in / groups, height, width]`, or of a fully connected layer, `[out, in]`.
+/// Integer weights: of a convolution `[out, in / groups, height, width]`, of a fully connected layer `[out,
+/// in]`.
 #[derive(Clone, Debug)]
 enum Weight {
     Window(Tensor<4>),
@@ -56,16 +59,16 @@ impl Integers {
         self.network.plan.reads_grids(id)
     }
 
-    /// How `reader` reads the value of `input`: with integer weights, in whole steps.
+    /// How `reader` reads the value of `input`. A layer with integer weights reads the number of grid steps.
     pub(super) fn rounding(&self, reader: LayerId, input: LayerId) -> Rounding {
         if self.kernels.contains_key(&reader) {
-            // Constant zeros have no grid, and are zero steps of any.
+            // Constant zeros have no grid: they are zero steps on every grid.
             return self.network.grids.get(&input).map_or(Rounding::None, |grid| Rounding::Steps(*grid));
         }
         self.network.read_grid(reader, input).map_or(Rounding::None, Rounding::Nearest)
     }
 
-    /// The grid on which the output of a layer is kept.
+    /// The grid to which the output of a layer is rounded; `None` if it is not rounded.
     pub(super) fn stored_grid(&self, id: LayerId) -> Option<Grid> {
         self.network.stored_grid(id)
     }
@@ -86,7 +89,7 @@ impl IntegerKernel {
         Self { weight, bias, step: Tensor::from_data(step, device) }
     }
 
-    /// The output for whole steps of the input; of a convolution, with its stride, padding and groups.
+    /// The output of the layer for an input in grid steps. The window applies to convolutions only.
     pub(super) fn forward(
         &self,
         steps: Tensor<4>,
@@ -101,7 +104,7 @@ impl IntegerKernel {
     }
 }
 
-/// Fully connected: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
+/// A fully connected layer: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
 fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Tensor<1>) -> Tensor<4> {
     let ([batch, features, _, _], [outputs, _]) = (input.dims(), matrix.dims());
     let sums = input.reshape([batch, features]).matmul(matrix.transpose());

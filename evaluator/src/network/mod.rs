@@ -1,4 +1,4 @@
-//! Weights by key, plans of what runs, and the executor that follows them. It knows no data sets and no
+//! Weights by key, plans of forward passes, and the executor that runs them. It knows no data sets and no
 //! training.
 
 pub(crate) mod collected;

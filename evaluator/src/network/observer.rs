@@ -1,21 +1,21 @@
-//! Who looks at what passes through a network while it runs.
+//! Observers of the values in a running network.
 
 use burn::tensor::Tensor;
 use kiln_space::LayerId;
 
-/// Sees the values of a network. `()` looks at nothing.
+/// Receives values of a network while it runs. `()` ignores them.
 pub(crate) trait Observer {
-    /// The output of a layer before it is rounded. Where an earlier step computes a layer, it is the output
-    /// of that step.
+    /// Receives the output of a layer before it is rounded. If an earlier step computes the layer too, the
+    /// value is the output of that step.
     fn output(&mut self, _layer: LayerId, _value: &Tensor<4>) {}
 
-    /// Mean and variance of what a layer normalizes by the batch, `[channels]` each.
+    /// Receives mean and variance of the batch that a layer normalizes, `[channels]` each.
     fn statistics(&mut self, _layer: LayerId, _mean: Tensor<1>, _variance: Tensor<1>) {}
 }
 
 impl Observer for () {}
 
-/// Sees the output of each layer.
+/// Passes the output of each layer to a function.
 pub(crate) struct Outputs<F>(pub(crate) F);
 
 impl<F: FnMut(LayerId, &Tensor<4>)> Observer for Outputs<F> {

@@ -1,4 +1,4 @@
-//! The kernel of each kind of step.
+//! Runs the kernel of each kind of step.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{avg_pool2d as avg_pool2d_by_burn, batch_norm};
@@ -13,7 +13,8 @@ use super::observer::Observer;
 use super::step::{Step, StepKind, Window};
 use super::weights::Weights;
 
-/// The output of a step for its inputs. `images` are what the network runs on.
+/// The output of a step. `images` are the network's input: constant zeros take batch size, device and type
+/// from it.
 pub(super) fn compute(
     step: &Step,
     layer: &Layer,
@@ -88,7 +89,7 @@ pub(super) fn compute(
     }
 }
 
-/// The input of a step that has one.
+/// The input of a step that reads one value.
 fn one(mut inputs: Vec<Tensor<4>>) -> Tensor<4> {
     inputs.pop().expect("a validated layer has its input")
 }

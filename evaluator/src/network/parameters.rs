@@ -1,10 +1,11 @@
-//! The parameters of a network or supernet as burn sees them, without names.
+//! The tensors of a network or supernet as a burn module, without names.
 
 use burn::module::{Module, Param, ParamId};
 use burn::store::ModuleRecord;
 use burn::tensor::{Bytes, Tensor};
 
-/// The tensors themselves, as burn sees them. The vectors (biases, scales, shifts) are kept apart: they do not decay.
+/// The tensors by their number of axes. Vectors are biases, scales and shifts, which weight decay leaves
+/// alone.
 #[derive(Module, Debug)]
 pub(crate) struct Parameters {
     pub(crate) kernels: Vec<Param<Tensor<4>>>,
@@ -13,15 +14,15 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Ids of the parameters that weight decay leaves alone.
+    /// Ids of the vectors, which weight decay leaves alone.
     pub(crate) fn vector_ids(&self) -> Vec<ParamId> {
         self.vectors.iter().map(|vector| vector.id).collect()
     }
 
-    /// Values of a parameter.
+    /// Number of values of a parameter.
     ///
     /// # Panics
-    /// When there is none of this id.
+    /// When no parameter has this id.
     pub(crate) fn elements(&self, id: ParamId) -> usize {
         fn of<const D: usize>(params: &[Param<Tensor<D>>], id: ParamId) -> Option<usize> {
             let param = params.iter().find(|param| param.id == id)?;
@@ -31,7 +32,8 @@ impl Parameters {
         found.or_else(|| of(&self.vectors, id)).expect("gradients are those of parameters")
     }
 
-    /// Each value moved by `share` of the way to that of `other`. Neither may be part of an autodiff graph.
+    /// Moves each value by `share` of the way to the value in `other`. Neither may be part of an autodiff
+    /// graph.
     pub(crate) fn towards(&self, other: &Self, share: f64) -> Self {
         fn each<const D: usize>(
             from: &[Param<Tensor<D>>],
@@ -51,12 +53,12 @@ impl Parameters {
         }
     }
 
-    /// The values as bytes, which [`Parameters::loaded`] reads.
+    /// The values as bytes, for [`Parameters::loaded`].
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.clone().into_record().into_bytes().expect("weights are serializable").to_vec()
     }
 
-    /// These parameters with the values of [`Parameters::to_bytes`].
+    /// These parameters with the values that [`Parameters::to_bytes`] wrote.
     ///
     /// # Errors
     /// What is wrong with the bytes, or that they are those of other parameters.
@@ -70,9 +72,9 @@ impl Parameters {
 #[cfg(feature = "cuda")]
 #[derive(Clone, Copy)]
 pub(crate) enum ParameterOf<'a> {
-    /// Of a convolution.
+    /// The weight of a convolution.
     Kernel(&'a Param<Tensor<4>>),
-    /// Of a fully connected layer.
+    /// The weight of a fully connected layer.
     Matrix(&'a Param<Tensor<2>>),
     /// A bias, scale or shift.
     Vector(&'a Param<Tensor<1>>),
@@ -90,7 +92,7 @@ impl Parameters {
 
 #[cfg(feature = "cuda")]
 impl ParameterOf<'_> {
-    /// Whether there is a gradient of it.
+    /// Whether the gradients have one for this parameter.
     pub(crate) fn has_gradient(self, gradients: &burn::optim::GradientsParams) -> bool {
         match self {
             Self::Kernel(param) => gradients.get::<4>(param.id).is_some(),

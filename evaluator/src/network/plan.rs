@@ -1,6 +1,6 @@
-//! What runs for an architecture, decided once for a way of running it: which kernel computes each layer,
-//! what is folded or joined into it, and what is rounded. The [executor](super::executor) follows the plan
-//! and decides nothing.
+//! What runs for an architecture: which kernel computes each layer, what is folded or joined into it, and
+//! what is rounded. Each way of running has a plan. The [executor](super::executor) follows it and decides
+//! nothing.
 
 use kiln_export::Grid;
 use kiln_kernels::{Activation, FixedConv2d};
@@ -17,14 +17,15 @@ use super::weights::Weights;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) steps: Vec<Step>,
-    /// The grid on which the images are kept.
+    /// The grid to which the images are rounded.
     pub(super) input_grid: Option<Grid>,
-    /// Layers of the architecture, live or not.
+    /// Number of layers of the architecture, including those that nothing reads.
     pub(super) layers: usize,
 }
 
 impl Plan {
-    /// To train: normalization by the batch, and nonlinearities computed with what they alone read.
+    /// For training: normalization uses the statistics of the batch. A nonlinearity is computed together with
+    /// the layer before it if it is the only reader of a normalization or a fully connected layer.
     pub(crate) fn training(architecture: &Architecture) -> Self {
         Self::new(architecture, |planner, id, layer| match layer.op {
             Op::BatchNorm => StepKind::BatchNorm { after: planner.join_nonlinearity(id) },
@@ -33,12 +34,12 @@ impl Plan {
         })
     }
 
-    /// The same with nothing joined, for those who look at the output of each layer.
+    /// As [`Self::training`], but each layer has its own step, so that an observer sees every output.
     pub(crate) fn layer_by_layer(architecture: &Architecture) -> Self {
         Self::new(architecture, |_, _, layer| StepKind::plain(layer))
     }
 
-    /// Without normalization: its input passes as it is.
+    /// Without normalization: a normalization passes its input on.
     pub(crate) fn without_normalization(architecture: &Architecture) -> Self {
         Self::new(architecture, |_, _, layer| match layer.op {
             Op::BatchNorm => StepKind::Pass,
@@ -46,8 +47,8 @@ impl Plan {
         })
     }
 
-    /// To give outputs: normalization by `statistics`, folded into the convolution before it where there is
-    /// one, and nonlinearities computed with what they alone read.
+    /// For outputs: normalization uses `statistics` and is folded into the convolution before it. A
+    /// nonlinearity is computed together with the layer before it if it is that layer's only reader.
     pub(crate) fn inference(architecture: &Architecture, weights: &Weights, statistics: &Statistics) -> Self {
         Self::new(architecture, |planner, id, layer| {
             let (last, kernel, bias) = match layer.op {
@@ -59,7 +60,8 @@ impl Plan {
                     }
                     None => (id, weights.kernel(layer), weights.bias(layer)),
                 },
-                // Behind no convolution, it is one with a factor for each channel.
+                // A normalization after another kind of layer is a depthwise 1x1 convolution with its
+                // factors.
                 Op::BatchNorm => {
                     let (factor, bias) = scaling(layer, id, weights, statistics);
                     let channels = factor.dims()[0];
@@ -76,8 +78,8 @@ impl Plan {
         })
     }
 
-    /// As [`Self::inference`], for those who look at the output of each layer: nothing but normalization is
-    /// computed with another layer.
+    /// As [`Self::inference`], but only normalization is computed with another layer, so that an observer
+    /// sees the output of every other layer.
     pub(crate) fn calibration(
         architecture: &Architecture,
         weights: &Weights,
@@ -91,7 +93,8 @@ impl Plan {
         })
     }
 
-    /// As integer runtimes run layers of 8 bits; the others as in [`Self::calibration`].
+    /// For layers of 8 bits, as integer runtimes compute them. Other layers run as in [`Self::calibration`],
+    /// with burn's own means and nonlinearities.
     pub(crate) fn integers(
         architecture: &Architecture,
         weights: &Weights,
@@ -104,7 +107,8 @@ impl Plan {
             }
             match layer.op {
                 _ if integers.is_folded(id) => StepKind::Pass,
-                // A normalization that reads its input in 8 bits cannot be folded into what gives it.
+                // A normalization that reads 8 bits needs the rounded output of the convolution, so it cannot
+                // be folded.
                 Op::Conv2d { .. } | Op::BatchNorm => {
                     planner.by_statistics(id, layer, weights, statistics, |norm| !integers.reads_grids(norm))
                 }
@@ -121,7 +125,8 @@ impl Plan {
         plan
     }
 
-    /// Plans each live layer, the first ones first.
+    /// Makes a step for each live layer, in the order of the layers. `decide` chooses the kind of each step
+    /// that no earlier step already covers.
     fn new(
         architecture: &Architecture,
         mut decide: impl FnMut(&mut Planner<'_>, LayerId, &Layer) -> StepKind,
@@ -150,7 +155,8 @@ impl Read {
     }
 }
 
-/// Finds the last read of each value. The images stay: zeros are made like them.
+/// Marks the last read of each value, after which the executor drops it. The images are kept for the whole
+/// pass, because constant zeros need them.
 fn mark_last_reads(steps: &mut [Step], layers: usize) {
     let mut is_read = vec![false; layers];
     is_read[0] = true;
@@ -160,11 +166,11 @@ fn mark_last_reads(steps: &mut [Step], layers: usize) {
     }
 }
 
-/// An architecture while it is planned.
+/// An architecture while its plan is made.
 struct Planner<'a> {
     architecture: &'a Architecture,
     readers: Vec<Vec<LayerId>>,
-    /// Layers that an earlier step computes with its own.
+    /// Layers that an earlier step computes together with its own.
     is_computed: Vec<bool>,
 }
 
@@ -174,7 +180,7 @@ impl<'a> Planner<'a> {
         Self { architecture, readers: architecture.readers(), is_computed }
     }
 
-    /// The only layer that reads this one.
+    /// The layer that reads this one, if only one does.
     fn only_reader(&self, id: LayerId) -> Option<LayerId> {
         match self.readers[id.0].as_slice() {
             [reader] => Some(*reader),
@@ -182,7 +188,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// Computes the nonlinearity that alone reads a layer with that layer, if there is one.
+    /// If the only reader of a layer is a nonlinearity, lets the layer's step compute it. Gives that
+    /// nonlinearity, or `Identity`.
     fn join_nonlinearity(&mut self, id: LayerId) -> Activation {
         let Some(reader) = self.only_reader(id) else { return Activation::Identity };
         let Op::Activation { kind } = self.architecture.layer(reader).op else {
@@ -192,8 +199,8 @@ impl<'a> Planner<'a> {
         nonlinearity(kind)
     }
 
-    /// Folds the normalization that alone reads a convolution into it, if there is one and it `may` be
-    /// folded.
+    /// If the only reader of a convolution is a normalization and `may` allows it, lets the convolution's
+    /// step compute it. Gives that normalization.
     fn fold_normalization(&mut self, conv: LayerId, may: impl Fn(LayerId) -> bool) -> Option<LayerId> {
         let is_norm = |id: &LayerId| matches!(self.architecture.layer(*id).op, Op::BatchNorm);
         let norm = self.only_reader(conv).filter(is_norm).filter(|norm| may(*norm))?;
@@ -201,8 +208,8 @@ impl<'a> Planner<'a> {
         Some(norm)
     }
 
-    /// A convolution with the normalization behind it, or a normalization behind none, by collected
-    /// statistics.
+    /// A step with collected statistics: a convolution with the normalization after it folded in, or a
+    /// normalization that could not be folded.
     fn by_statistics(
         &mut self,
         id: LayerId,
@@ -233,8 +240,8 @@ mod tests {
 
     use super::*;
 
-    /// Two normalizations, the second behind a convolution, and two nonlinearities, the second behind a fully
-    /// connected layer, whose output is added to itself.
+    /// A normalization of the input, a convolution with normalization and nonlinearity, and a fully connected
+    /// layer with a nonlinearity, whose output is added to itself.
     fn architecture() -> Architecture {
         let mut b = ArchitectureBuilder::new(Shape::new(2, 4, 4));
         let x = b.batch_norm("first", b.input()).unwrap();
@@ -248,7 +255,7 @@ mod tests {
         b.finish().unwrap()
     }
 
-    /// The kinds of the steps, without what they hold.
+    /// Names of the kinds of the steps.
     fn kinds(plan: &Plan) -> Vec<String> {
         let name = |kind: &StepKind| {
             let text = format!("{kind:?}");
@@ -260,7 +267,7 @@ mod tests {
     }
 
     #[test]
-    fn what_runs_follows_from_the_way_of_running() {
+    fn each_way_of_running_has_its_own_kinds_of_steps() {
         let own = architecture();
         let device = Device::flex();
         let weights = Weights::initialize(&ParameterSpec::covering([&own]), 1, &device);
@@ -292,7 +299,7 @@ mod tests {
     }
 
     #[test]
-    fn a_value_is_moved_at_its_last_read_and_images_never() {
+    fn values_are_moved_at_their_last_read_and_images_are_kept() {
         let plan = Plan::training(&architecture());
         let lasts: Vec<Vec<bool>> =
             plan.steps.iter().map(|step| step.reads.iter().map(|read| read.is_last).collect()).collect();

@@ -1,4 +1,4 @@
-//! Which weights of a sparse layer are zero: those of least magnitude.
+//! Chooses the zeros of sparse layers: the weights of smallest magnitude.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use kiln_space::{Architecture, Op, Sparsity};
 
 use super::weights::Values;
 
-/// Sets the weights of sparse layers that are of least magnitude to zero.
+/// Sets the weights of smallest magnitude in sparse layers to zero.
 ///
 /// Source: S. Han et al., "Learning both Weights and Connections for Efficient Neural Networks", `NeurIPS`
 /// 2015; groups of neighboring input channels as in A. Mishra et al., "Accelerating Sparse Deep Neural
@@ -22,20 +22,20 @@ pub(crate) fn prune(architecture: &Architecture, arrays: &mut BTreeMap<String, V
     }
 }
 
-/// Whether any weights of the network are zero by construction.
+/// Whether the network has sparse layers.
 pub(crate) fn is_sparse(architecture: &Architecture) -> bool {
     sparse_layers(architecture).next().is_some()
 }
 
-/// Names of the layers whose weights are partly zero.
+/// Names of the sparse layers, with their sparsity.
 pub(crate) fn sparse_layers(architecture: &Architecture) -> impl Iterator<Item = (&str, Sparsity)> {
     let sums =
         architecture.layers.iter().filter(|layer| matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. }));
     sums.filter(|layer| layer.sparsity != Sparsity::Dense).map(|layer| (layer.name.as_str(), layer.sparsity))
 }
 
-/// 1 for each weight that is kept, 0 for each that is not; of equal magnitudes the earlier is kept in a
-/// group, and set to zero elsewhere.
+/// A mask: 1 for each weight that is kept, 0 for each that is set to zero. Among equal magnitudes, N-of-M
+/// sparsity keeps the first weights, and unstructured sparsity sets the first ones to zero.
 ///
 /// # Shapes
 /// `weights`: `[outputs, inputs, ..]`
@@ -56,7 +56,7 @@ pub(crate) fn kept(sparsity: Sparsity, shape: &[usize], weights: &[f32]) -> Vec<
             let inputs = shape[1];
             for row in 0..shape[0] {
                 for position in 0..window {
-                    // Channels beyond the last whole group are all kept.
+                    // Channels after the last whole group are all kept.
                     for group in 0..inputs / m {
                         let index = |channel: usize| (row * inputs + group * m + channel) * window + position;
                         let mut order: Vec<usize> = (0..m).map(index).collect();
@@ -79,18 +79,18 @@ mod tests {
     }
 
     #[test]
-    fn the_smallest_go_first() {
+    fn weights_of_smallest_magnitude_become_zero() {
         let weights = [0.1, -0.5, 0.0, 0.3, -0.2, 0.4];
         let found = kept(Sparsity::Unstructured { permille: 500 }, &[2, 3], &weights);
         assert_eq!(ones(&found), [1, 3, 5]);
-        // 6 * 0.34 is two whole weights.
+        // 34 % of 6 weights is two whole weights.
         assert_eq!(ones(&kept(Sparsity::Unstructured { permille: 340 }, &[2, 3], &weights)), [1, 3, 4, 5]);
         assert_eq!(ones(&kept(Sparsity::Dense, &[2, 3], &weights)).len(), 6);
     }
 
     #[test]
-    fn groups_are_neighboring_input_channels_at_one_place_of_the_window() {
-        // One output, five inputs, a window of two: the fifth input is in no whole group.
+    fn a_group_holds_neighboring_input_channels_at_one_kernel_position() {
+        // One output, five inputs, two kernel positions. The fifth input belongs to no whole group.
         let weights = [1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0, 0.0, 0.0];
         let found = kept(Sparsity::NOfM { n: 2, m: 4 }, &[1, 5, 1, 2], &weights);
         assert_eq!(ones(&found), [1, 3, 4, 6, 8, 9]);

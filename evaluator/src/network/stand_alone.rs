@@ -1,8 +1,9 @@
-//! Networks whose layers have parameters of their own.
+//! Networks with parameters of their own.
 
 use kiln_space::{Architecture, Op, ParameterKind, ParameterSpec, WeightRef};
 
-/// The same network with parameters of its own: each key is the layer's name and is read whole.
+/// The same network with parameters of its own, and their declarations. The key of a parameter is the name of
+/// its layer, which reads all of it.
 pub(crate) fn stand_alone(architecture: &Architecture) -> (Architecture, Vec<ParameterSpec>) {
     let mut own = architecture.clone();
     let mut specs = Vec::new();

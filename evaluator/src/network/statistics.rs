@@ -1,11 +1,11 @@
-//! Batch-norm statistics of one subnet: never shared, taken anew whenever a subnet is judged.
+//! Batch-norm statistics of one subnet. Subnets never share them: each judgement takes them anew.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_space::LayerId;
 
-/// Mean and variance of each batch-norm layer's input.
+/// Mean and variance of the input of each batch-norm layer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Statistics {
     layers: BTreeMap<LayerId, (Tensor<1>, Tensor<1>)>,
@@ -42,7 +42,7 @@ fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [size]), device)
 }
 
-/// Values of a vector.
+/// The values of a vector.
 pub(super) fn to_vec(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().expect("statistics are single precision")
 }

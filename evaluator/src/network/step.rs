@@ -1,4 +1,4 @@
-//! One step of a forward pass: what it reads, and which kernel computes the value of its layer.
+//! One step of a forward pass: what it reads, and what computes the value of its layer.
 
 use burn::tensor::Tensor;
 use kiln_export::Grid;
@@ -8,22 +8,22 @@ use kiln_space::{ActivationKind, Layer, LayerId, Op, PoolKind, Shape};
 use super::integers::IntegerKernel;
 use super::rounding::Rounding;
 
-/// What gives the value of one layer.
+/// A step, which gives the value of one layer.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) layer: LayerId,
     pub(super) reads: Vec<Read>,
     pub(super) kind: StepKind,
-    /// The grid on which the value is kept.
+    /// The grid to which the value is rounded.
     pub(super) grid: Option<Grid>,
 }
 
 /// A value that a step reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
-    /// Whose value.
+    /// The layer whose value is read.
     pub(super) layer: LayerId,
-    /// Whether no step reads it again, so that it need not be kept.
+    /// Whether no later step reads the value, so that it need not be kept.
     pub(super) is_last: bool,
     pub(super) rounding: Rounding,
 }
@@ -31,28 +31,28 @@ pub(super) struct Read {
 /// What a step computes from what it reads.
 #[derive(Debug)]
 pub(super) enum StepKind {
-    /// Nothing: an earlier step computes this layer too, or the plan leaves it out.
+    /// The input unchanged: an earlier step computes this layer too, or the plan leaves it out.
     Pass,
     /// Zeros.
     Zero(Shape),
     /// A convolution with weights by key.
     Conv(Window),
-    /// A convolution with the normalization behind it folded into weight and bias.
+    /// A convolution with the normalization after it folded into weight and bias.
     FoldedConv { kernel: Tensor<4>, bias: Tensor<1>, window: Window },
-    /// A convolution that the kernels have prepared, with the normalization folded in and the nonlinearity
-    /// joined.
+    /// A convolution that the kernels have prepared. It includes the normalization and the nonlinearity after
+    /// it.
     FixedConv(FixedConv2d),
-    /// Sums of whole numbers, with integer weights.
+    /// Sums of integers, with integer weights.
     IntegerSums { kernel: IntegerKernel, window: Window },
-    /// Normalization by the statistics of the batch, and the nonlinearity behind it.
+    /// Normalization by the statistics of the batch, and the nonlinearity after it.
     BatchNorm { after: Activation },
     /// Normalization by collected statistics.
     FixedBatchNorm { scale: Tensor<1>, shift: Tensor<1>, mean: Tensor<1>, variance: Tensor<1> },
-    /// A fully connected layer with weights by key, and the nonlinearity behind it.
+    /// A fully connected layer with weights by key, and the nonlinearity after it.
     Linear { after: Activation },
     /// A nonlinearity.
     Activate(Activation),
-    /// A nonlinearity by burn's own operations, which exported packages use.
+    /// A nonlinearity by burn's own operations, as in exported packages.
     ActivateByBurn(Activation),
     /// The maximum of each window.
     MaxPool(Window),
@@ -64,17 +64,17 @@ pub(super) enum StepKind {
     GlobalPool,
     /// The mean of each channel by burn's own operation.
     GlobalPoolByBurn,
-    /// All values of an example as channels.
+    /// All values of an example, as channels.
     Flatten,
     /// The sum of all inputs.
     Add,
-    /// The channels of all inputs, one input after the other.
+    /// The channels of all inputs, one input after another.
     Concat,
     /// The product of two inputs.
     Multiply,
 }
 
-/// Where the windows of a convolution or pooling lie.
+/// Size and position of the windows of a convolution or pooling layer, `[height, width]` each.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Window {
     pub(super) size: [usize; 2],
@@ -89,7 +89,7 @@ impl Window {
         Self { size: [1; 2], stride: [1; 2], padding: [0; 2], groups }
     }
 
-    /// That of a layer; of a layer without one, a single position.
+    /// The window of a layer, or a single position if the layer has none.
     pub(super) const fn of(layer: &Layer) -> Self {
         match layer.op {
             Op::Conv2d { kernel: size, stride, padding, groups, .. } => {
@@ -102,8 +102,7 @@ impl Window {
 }
 
 impl StepKind {
-    /// What computes a layer as it is, with weights by key and normalization by the batch, and nothing
-    /// joined.
+    /// A layer by itself: weights by key, normalization by the batch, nothing joined.
     pub(super) fn plain(layer: &Layer) -> Self {
         let window = Window::of(layer);
         match layer.op {
@@ -123,7 +122,7 @@ impl StepKind {
         }
     }
 
-    /// The same, with means and nonlinearities by burn's own operations.
+    /// As [`Self::plain`], with burn's own means and nonlinearities.
     pub(super) fn by_burn(layer: &Layer) -> Self {
         match Self::plain(layer) {
             Self::Activate(activation) => Self::ActivateByBurn(activation),
@@ -134,7 +133,7 @@ impl StepKind {
     }
 }
 
-/// The kernels' name for a nonlinearity.
+/// The name of a nonlinearity in the kernels.
 pub(super) const fn nonlinearity(kind: ActivationKind) -> Activation {
     match kind {
         ActivationKind::Relu => Activation::Relu,

@@ -1,4 +1,4 @@
-//! Weights by key: one tensor of the largest shape per declared parameter, and what a layer reads of it.
+//! Weights by key. Each declared parameter is one tensor of its largest shape, of which a layer reads a part.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,6 +11,7 @@ use kiln_space::{Architecture, Layer, Op, ParameterSpec, Segment, WeightRef};
 use crate::network::initialization::{Fill, normal, parts};
 use crate::network::parameters::Parameters;
 
+/// The place of a named parameter in [`Parameters`].
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Kernel(usize),
@@ -23,19 +24,19 @@ enum Slot {
 pub(crate) struct Weights {
     pub(crate) parameters: Parameters,
     slots: BTreeMap<String, Slot>,
-    /// Where layers leave gradients of kernels and matrices, if not to burn.
+    /// Where layers leave the gradients of kernels and matrices; `None` if burn keeps them.
     deposits: Option<Deposits>,
 }
 
-/// Values of one named parameter, before it becomes a tensor.
+/// Shape and values of one named parameter, before it becomes a tensor.
 pub(crate) struct Values {
     pub(crate) shape: Vec<usize>,
     pub(crate) data: Vec<f32>,
 }
 
 impl Weights {
-    /// Draws weights for every declared parameter, as [`parts`] says. Each key has its own generator, so the values do not
-    /// depend on which other keys there are.
+    /// Draws the initial values of every declared parameter, by the rule of [`parts`]. Each key has its own
+    /// generator, so its values do not depend on the other keys.
     pub(crate) fn initialize(specs: &[ParameterSpec], seed: u64, device: &Device) -> Self {
         let named = specs.iter().flat_map(|spec| {
             parts(spec).into_iter().map(move |(part, shape, fill)| {
@@ -80,7 +81,7 @@ impl Weights {
         Self { parameters, slots, deposits: None }
     }
 
-    /// The same, but scales and shifts of batch norms gather no gradients, so that they stay as they are.
+    /// The same weights with fixed scales and shifts of batch norms: they gather no gradients.
     pub(crate) fn with_fixed_affine(mut self) -> Self {
         for (name, slot) in &self.slots {
             let Slot::Vector(index) = *slot else { continue };
@@ -97,14 +98,16 @@ impl Weights {
         self.named(self.parameters.valid())
     }
 
-    /// Other parameters of the same names.
+    /// Other parameters with the same names.
     pub(crate) fn named(&self, parameters: Parameters) -> Self {
         Self { parameters, slots: self.slots.clone(), deposits: None }
     }
 
-    /// What an architecture reads, with the same values and ids, as leaves of a new autodiff graph. Threads must not share a
-    /// graph: burn-autodiff 0.22.1 takes its locks in opposite orders in `backward` and when graphs meet, and stands still. And
-    /// after every `backward` it walks over all leaves that there are, so that those nobody reads are left out.
+    /// Copies what an architecture reads into a new autodiff graph, with the same values and ids.
+    ///
+    /// Each thread needs a graph of its own. burn-autodiff 0.22.1 takes its locks in opposite orders in
+    /// `backward` and when two graphs meet, so threads that share a graph can deadlock. Each `backward` also
+    /// visits all leaves of its graph, so parameters that the architecture does not read are left out.
     pub(crate) fn forked(&self, architecture: &Architecture, device: &Device) -> Self {
         fn take<const D: usize>(
             from: &[Param<Tensor<D>>],
@@ -135,8 +138,8 @@ impl Weights {
         Self { parameters, slots, deposits: None }
     }
 
-    /// The same, with a place for the gradients of kernels and matrices where the kernels of this program compute them; burn has the
-    /// others.
+    /// The same weights, with a place where Kiln's own kernels leave the gradients of kernels and matrices.
+    /// burn keeps the other gradients.
     pub(crate) fn depositing(mut self) -> (Self, Deposits) {
         let deposits = Deposits::default();
         self.deposits = Some(deposits.clone());
@@ -152,7 +155,7 @@ impl Weights {
         self.named(self.parameters.valid().to_device(device))
     }
 
-    /// The shape of each named parameter of these specifications.
+    /// The shape of each named parameter of these declarations.
     pub(crate) fn declared(specs: &[ParameterSpec]) -> BTreeMap<String, Vec<usize>> {
         let named = |spec: &ParameterSpec| {
             let key = spec.key.clone();
@@ -161,13 +164,14 @@ impl Weights {
         specs.iter().flat_map(named).collect()
     }
 
-    /// The convolution weight that a layer reads, `[out, in / groups, kernel, kernel]`, as a tensor of its own.
+    /// The convolution weight that a layer reads, `[out, in / groups, kernel, kernel]`, in a tensor of its
+    /// own.
     pub(crate) fn kernel(&self, layer: &Layer) -> Tensor<4> {
         let SharedWeight { whole, slice, .. } = self.shared_kernel(layer);
         cut(whole, &slice)
     }
 
-    /// The whole convolution weight that a layer reads a part of, and which part.
+    /// The whole convolution weight, and the part of it that a layer reads.
     pub(crate) fn shared_kernel(&self, layer: &Layer) -> SharedWeight {
         let (reference, Op::Conv2d { kernel, .. }) = (reference(layer), &layer.op) else {
             unreachable!("only convolutions read kernels")
@@ -187,13 +191,13 @@ impl Weights {
         SharedWeight { whole, slice, deposit: self.deposit(param.id) }
     }
 
-    /// The matrix that a fully connected layer reads, `[out, in]`, as a tensor of its own.
+    /// The matrix that a fully connected layer reads, `[out, in]`, in a tensor of its own.
     pub(crate) fn matrix(&self, layer: &Layer) -> Tensor<2> {
         let reference = reference(layer);
         segments(segments(self.whole_matrix(reference).val(), 0, &reference.outputs), 1, &reference.inputs)
     }
 
-    /// A matrix that a fully connected layer reads a part of, which part, and where its gradient goes.
+    /// The whole matrix, the part of it that a fully connected layer reads, and where its gradient goes.
     pub(crate) fn shared_matrix(&self, layer: &Layer) -> (Tensor<2>, [Range<usize>; 2], Option<Deposit>) {
         let reference = reference(layer);
         let param = self.whole_matrix(reference);
@@ -209,6 +213,8 @@ impl Weights {
         {
             return (whole, [outputs, inputs], self.deposit(param.id));
         }
+        // The kernels read one range of rows and columns. Other parts are copied, and burn computes their
+        // gradient.
         let matrix = self.matrix(layer);
         let [outputs, inputs] = matrix.dims();
         (matrix, [0..outputs, 0..inputs], None)
@@ -232,7 +238,7 @@ impl Weights {
         }
     }
 
-    /// The bias of a convolution or fully connected layer, where it has one.
+    /// The bias of a convolution or fully connected layer; `None` if it has none.
     pub(crate) fn bias(&self, layer: &Layer) -> Option<Tensor<1>> {
         let has_bias = matches!(layer.op, Op::Conv2d { bias: true, .. } | Op::Linear { bias: true, .. });
         self.vector(layer, "bias").filter(|_| has_bias)
@@ -244,7 +250,7 @@ impl Weights {
         (part("scale"), part("shift"))
     }
 
-    /// Every array that an architecture reads, cut to size, as `<layer>.<part>`.
+    /// All arrays that an architecture reads, cut to size and named `<layer>.<part>`.
     pub(crate) fn arrays(&self, architecture: &Architecture) -> BTreeMap<String, Values> {
         let mut arrays = BTreeMap::new();
         for layer in &architecture.layers {
@@ -277,10 +283,10 @@ impl Weights {
         arrays
     }
 
-    /// The values of a named weight.
+    /// The values of a kernel or matrix by name.
     ///
     /// # Panics
-    /// When there is none of this name.
+    /// When no kernel or matrix has this name.
     pub(crate) fn values(&self, name: &str) -> Values {
         let (shape, data) = match self.slots.get(name) {
             Some(Slot::Kernel(index)) => {
@@ -296,7 +302,7 @@ impl Weights {
         Values { shape, data: data.try_to_vec::<f32>().expect("weights are single precision") }
     }
 
-    /// Multiplies a named weight by a mask of its shape.
+    /// Multiplies a kernel or matrix by a mask of its shape.
     pub(crate) fn multiply(&mut self, name: &str, mask: &Values) {
         match self.slots.get(name) {
             Some(Slot::Kernel(index)) => masked(&mut self.parameters.kernels[*index], mask),
@@ -305,19 +311,19 @@ impl Weights {
         }
     }
 
-    /// The architecture's own weights, copied out of shared ones; goes with `stand_alone`.
+    /// The architecture's own weights, copied out of shared ones, for the network that `stand_alone` gives.
     pub(crate) fn inherit(&self, architecture: &Architecture, device: &Device) -> Self {
         Self::from_values(self.detached().arrays(architecture), device)
     }
 }
 
-/// A tensor that gathers gradients, where the device keeps any.
+/// A tensor, which gathers gradients on a device with autodiff.
 fn leaf<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
     let tensor = Tensor::from_data(data, device);
     if device.is_autodiff() { tensor.require_grad() } else { tensor }
 }
 
-/// Multiplies a parameter by a mask; it gathers gradients as before.
+/// Multiplies a parameter by a mask. The parameter gathers gradients as before.
 fn masked<const D: usize>(parameter: &mut Param<Tensor<D>>, mask: &Values) {
     let value = parameter.val();
     let device = value.device();
@@ -331,7 +337,7 @@ fn reference(layer: &Layer) -> &WeightRef {
     layer.weights.as_ref().expect("a validated layer with weights has a reference")
 }
 
-/// Segments of an axis, joined in order; the whole tensor as it is when that is what they are.
+/// The segments of an axis, joined in order. Segments that cover the whole axis give the tensor itself.
 fn segments<const D: usize>(whole: Tensor<D>, axis: usize, segments: &[Segment]) -> Tensor<D> {
     let size = whole.dims()[axis];
     match segments {

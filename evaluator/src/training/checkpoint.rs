@@ -1,4 +1,4 @@
-//! Checkpoints of a training: whole files of named parts, written beside and renamed, the last two kept.
+//! Checkpoints of a training: files of named parts, each written as a whole. The last two are kept.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -9,20 +9,22 @@ use kiln_files::{WholeFile, make_folder};
 use kiln_search::{EvalError, hold_folder};
 
 const MAGIC: &[u8; 8] = b"kilnckp3";
+/// Number of checkpoints that a training keeps.
 const KEPT: usize = 2;
-/// Bytes of the longest checkpoint that is read.
+/// Size of the longest checkpoint that is read, bytes.
 const LONGEST_BYTES: u64 = 64 << 30;
-/// Magic, identity, step, number of parts.
+/// Length of the header, bytes: magic, identity, step, number of parts.
 const HEADER: usize = 8 + 32 + 8 + 8;
 
-/// State of a training after `step` steps: weights, optimizer state and whatever else it needs, by name.
+/// The state of a training after `step` steps. Its parts have names, such as weights and optimizer state.
 pub(crate) struct Checkpoint {
     pub(crate) step: u64,
     pub(crate) parts: BTreeMap<String, Vec<u8>>,
 }
 
 impl Checkpoint {
-    /// Writes the content of a file that tells of which training it is.
+    /// Writes the content of a file. `identity` names the training, and a hash of everything before it ends
+    /// the file.
     pub(crate) fn write(&self, identity: &[u8; 32], file: &mut dyn Write) -> io::Result<()> {
         let mut hasher = blake3::Hasher::new();
         let mut header = [MAGIC.as_slice(), identity].concat();
@@ -42,8 +44,8 @@ impl Checkpoint {
         file.write_all(hasher.finalize().as_bytes())
     }
 
-    /// Reads a file of this training with at most `steps` steps. A later state holds what the training learns
-    /// only afterwards.
+    /// Reads a file of this training with at most `steps` steps. A later state would hold what the training
+    /// learns only afterwards.
     pub(crate) fn read(identity: &[u8; 32], path: &Path, steps: u64) -> Result<Self, String> {
         let bytes = kiln_files::read(path, LONGEST_BYTES).map_err(|error| error.said())?;
         let (body, hash) = bytes.split_last_chunk::<32>().ok_or("too short for a checkpoint")?;
@@ -70,10 +72,10 @@ impl Checkpoint {
     }
 }
 
-/// Takes a folder of checkpoints for its writer, until the file is dropped or the process ends.
+/// Takes the lock of a folder of checkpoints. It is held until the file is dropped or the process ends.
 ///
 /// # Errors
-/// [`EvalError::Held`] when another writer has it, [`EvalError::File`] when it cannot be taken.
+/// [`EvalError::Held`] when another writer holds it, [`EvalError::File`] when it cannot be taken.
 pub(crate) fn hold(folder: &Path) -> Result<File, EvalError> {
     let path = folder.to_owned();
     match hold_folder(folder) {
@@ -83,7 +85,7 @@ pub(crate) fn hold(folder: &Path) -> Result<File, EvalError> {
     }
 }
 
-/// Checkpoints of one training in a folder. `identity` says which training: all that its states depend on.
+/// The checkpoints of one training in a folder. `identity` names everything that its states depend on.
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     identity: [u8; 32],
@@ -94,7 +96,7 @@ impl Checkpoints {
         Self { folder, identity: *blake3::hash(identity.as_bytes()).as_bytes() }
     }
 
-    /// Checkpoints of whichever training, known by the hash of its identity.
+    /// The checkpoints of a training of which only the hash of its identity is known.
     pub(crate) const fn of(folder: PathBuf, identity: [u8; 32]) -> Self {
         Self { folder, identity }
     }
@@ -104,9 +106,10 @@ impl Checkpoints {
         self.identity
     }
 
-    /// Writes a checkpoint, and removes all of this training's but the last two. A file of another training
-    /// stays, because this training must not remove it. Counted with ours, it would push out the checkpoint
-    /// just written.
+    /// Writes a checkpoint, and removes all of this training's checkpoints but the last two.
+    ///
+    /// Files of another training stay and are not counted. If they were counted, their later steps could push
+    /// out the checkpoint just written.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
         let failed = |source| EvalError::File { path: path.clone(), action: "write a checkpoint", source };
@@ -122,7 +125,7 @@ impl Checkpoints {
         })
     }
 
-    /// Removes the checkpoints of this training but the last two up to this step.
+    /// Removes this training's checkpoints beyond `step`, and all others but the last two.
     fn remove_others(&self, step: u64) -> io::Result<()> {
         let (mut before, beyond): (Vec<_>, Vec<_>) = self
             .files()?
@@ -131,11 +134,11 @@ impl Checkpoints {
             .partition(|(found, _)| *found <= step);
         before.sort();
         before.truncate(before.len().saturating_sub(KEPT));
-        // Those beyond were passed over, or this step would not have been made.
+        // A usable checkpoint beyond this step would have been restored, so these are not usable.
         before.iter().chain(&beyond).try_for_each(|(_, path)| fs::remove_file(path))
     }
 
-    /// The step of a file that says that it is of this training.
+    /// The step of a file whose header names this training.
     fn step_of(&self, path: &Path) -> Option<u64> {
         let mut header = [0; HEADER];
         File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
@@ -143,8 +146,8 @@ impl Checkpoints {
         is_own.then(|| number(&header[40..]).ok())?
     }
 
-    /// The newest whole checkpoint of this training with at most `steps` steps. A warning names each one that
-    /// is passed over.
+    /// The newest intact checkpoint of this training with at most `steps` steps. Logs a warning for each file
+    /// that is passed over.
     pub(crate) fn latest(&self, steps: u64) -> io::Result<Option<Checkpoint>> {
         for path in self.files()?.iter().rev() {
             match Checkpoint::read(&self.identity, path, steps) {
@@ -155,7 +158,7 @@ impl Checkpoints {
         Ok(None)
     }
 
-    /// Checkpoint files, oldest first.
+    /// Checkpoint files in the order of their steps.
     fn files(&self) -> io::Result<Vec<PathBuf>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -174,13 +177,13 @@ impl Checkpoints {
     }
 }
 
-/// The number at the beginning.
+/// The little-endian number at the beginning.
 fn number(bytes: &[u8]) -> Result<u64, String> {
     let first = bytes.first_chunk().ok_or("a number is cut off")?;
     Ok(u64::from_le_bytes(*first))
 }
 
-/// The piece at the beginning, behind its length; `rest` is what follows.
+/// The part at the beginning, which follows its length. `rest` becomes what comes after the part.
 fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
     let length = number(rest)?;
     let length = usize::try_from(length).map_err(|error| error.to_string())?;
@@ -201,7 +204,7 @@ mod tests {
     }
 
     #[test]
-    fn keeps_two_and_passes_over_damage_and_strangers() {
+    fn two_checkpoints_are_kept_and_damaged_or_foreign_ones_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(folder.path().to_owned(), "a");
         assert!(checkpoints.latest(ALL).unwrap().is_none());
@@ -221,14 +224,14 @@ mod tests {
     }
 
     #[test]
-    fn a_state_beyond_the_steps_asked_for_is_passed_over() {
+    fn states_beyond_the_steps_asked_for_are_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let checkpoints = Checkpoints::new(folder.path().to_owned(), "a");
         checkpoints.save(&state(20)).unwrap();
         checkpoints.save(&state(30)).unwrap();
         let latest = |steps| checkpoints.latest(steps).unwrap().map(|state| state.step);
         assert_eq!([19, 20, 29, 30].map(latest), [None, Some(20), Some(20), Some(30)]);
-        // A training that began anew in spite of them keeps its own states.
+        // A training that started anew despite such states keeps its own.
         checkpoints.save(&state(5)).unwrap();
         assert_eq!(latest(ALL), Some(5));
         checkpoints.save(&state(10)).unwrap();
@@ -236,7 +239,7 @@ mod tests {
     }
 
     #[test]
-    fn later_states_of_another_training_do_not_push_out_what_was_written() {
+    fn later_states_of_another_training_stay_and_push_nothing_out() {
         let folder = tempfile::tempdir().unwrap();
         let stranger = Checkpoints::new(folder.path().to_owned(), "older build");
         stranger.save(&state(80)).unwrap();

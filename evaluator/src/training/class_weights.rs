@@ -1,7 +1,7 @@
 //! The setting `class_weights`: how much the examples of each class count in the loss of a training.
 //!
-//! Weights have a mean of 1 over the training split, so that a learning rate means the same with and without
-//! them. No metric knows of them.
+//! Weights have a mean of 1 over the training split, so a learning rate means the same with and without them.
+//! Metrics do not use them.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use crate::data::{DataSet, Split, Targets};
 const KEY: &str = "class_weights";
 const BALANCED: &str = "balanced";
 const EXPECTED: &str = "`\"balanced\"`, a table of weights by class such as `{ rare = 5.0 }`, or `false`";
-/// The range of a stated weight.
+/// The range of a weight in a config.
 const SMALLEST: f64 = 1e-6;
 const LARGEST: f64 = 1e6;
-/// Class names that an error lists.
+/// Maximum number of class names that an error lists.
 const LISTED: usize = 100;
 
-/// What a config says about the weights of classes, and what follows from it for the data.
+/// The weights of classes: as a config states them, or resolved for a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
 pub(crate) enum ClassWeights {
-    /// Nothing is said.
+    /// The config states nothing.
     #[default]
     Unstated,
-    /// As it is written.
+    /// The value in the config.
     Stated(Value),
-    /// All classes weigh the same, and it is said so.
+    /// The config states `false`: all classes weigh the same.
     Equal,
     /// A weight for each class, in the order of the classes.
     Each(Arc<[f32]>),
@@ -55,12 +55,12 @@ impl From<ClassWeights> for Value {
 }
 
 impl ClassWeights {
-    /// Whether nothing of it decides anything: then no fingerprint holds it.
+    /// Whether all classes weigh the same. Fingerprints then leave the weights out.
     pub(crate) const fn is_equal(&self) -> bool {
         matches!(self, Self::Unstated | Self::Equal)
     }
 
-    /// The weights, where they differ.
+    /// The weights, unless all classes weigh the same.
     pub(crate) fn each(&self) -> Option<&[f32]> {
         match self {
             Self::Each(weights) => Some(weights),
@@ -68,16 +68,16 @@ impl ClassWeights {
         }
     }
 
-    /// These, or others where nothing is said.
+    /// These weights, or `inherited` if the config states none.
     pub(crate) fn or(self, inherited: &Self) -> Self {
         if self == Self::Unstated { inherited.clone() } else { self }
     }
 
-    /// The weights for these data. `settings` are those of the table in which they stand.
+    /// Resolves the weights for a data set. `settings` is the table that states them.
     ///
     /// # Errors
-    /// [`SettingsError`] for something else than weights, an unknown class, a weight that is not positive,
-    /// and targets that are no classes.
+    /// [`SettingsError`] for a value that states no weights, an unknown class, a weight out of range, and
+    /// targets that are not classes.
     pub(crate) fn resolved(&self, settings: &Settings, data: &DataSet) -> Result<Self, SettingsError> {
         let Self::Stated(stated) = self else { return Ok(self.clone()) };
         let refuse =
@@ -100,15 +100,14 @@ impl ClassWeights {
         Ok(Self::Each(normalized(&weights, &counts).into()))
     }
 
-    /// The weight of each class by its name; none where all weigh the same.
+    /// The weight of each class by name; empty if all weigh the same.
     pub(crate) fn by_name(&self, data: &DataSet) -> BTreeMap<String, f64> {
         let names = data.targets().names().iter().cloned();
         let weights = self.each().unwrap_or_default().iter().map(|weight| f64::from(*weight));
         names.zip(weights).collect()
     }
 
-    /// The weight of each example of a batch with these labels, `[batch, 1]`; `None` where all weigh the
-    /// same.
+    /// The weight of each example of a batch with these labels, `[batch, 1]`; `None` if all weigh the same.
     pub(crate) fn of_examples(&self, labels: &Tensor<1, Int>, device: &Device) -> Option<Tensor<2>> {
         let weights = self.each()?;
         let weights = TensorData::new(weights.to_vec(), [weights.len()]);
@@ -117,8 +116,8 @@ impl ClassWeights {
     }
 }
 
-/// Inversely proportional to the examples of each class (`class_weight="balanced"` of scikit-learn); 1 for a
-/// class without training examples.
+/// Weights inversely proportional to the number of examples of each class (`class_weight="balanced"` of
+/// scikit-learn). A class without training examples weighs 1.
 fn balanced(counts: &[usize]) -> Vec<f64> {
     let present = counts.iter().filter(|count| **count > 0).count();
     let all: usize = counts.iter().sum();
@@ -126,7 +125,7 @@ fn balanced(counts: &[usize]) -> Vec<f64> {
     counts.iter().map(of).collect()
 }
 
-/// The stated weights; 1 for a class that is not named.
+/// The stated weights. A class that is not named weighs 1.
 fn by_name(
     table: &Map<String, Value>,
     names: &[String],
@@ -152,7 +151,7 @@ fn by_name(
     Ok(weights)
 }
 
-/// The same weights with a mean of 1 over examples of which there are so many in each class.
+/// The weights divided by their mean over all examples. `counts` are the examples of each class.
 fn normalized(weights: &[f64], counts: &[usize]) -> Vec<f32> {
     let all: usize = counts.iter().sum();
     let sum: f64 = weights.iter().zip(counts).map(|(weight, count)| weight * *count as f64).sum();
@@ -176,7 +175,7 @@ mod tests {
         of_targets(targets, 0, &Sizes { test: 0.1, validation: 0.1, seed: 0, limit: None })
     }
 
-    /// 80 examples of `many` and 20 of `few`; 65 and 16 of them are trained on. No example is of `none`.
+    /// 80 examples of `many`, 20 of `few`, none of `none`. The training split has 65 and 16 of them.
     fn uneven() -> DataSet {
         let names = ["many", "few", "none"].map(str::to_owned).to_vec();
         data(Targets::Classes { names, labels: (0..100).map(|i| u32::from(i % 5 == 0)).collect() })
@@ -195,7 +194,7 @@ mod tests {
     }
 
     #[test]
-    fn balanced_weights_are_those_of_scikit_learn() {
+    fn balanced_weights_equal_those_of_scikit_learn() {
         let data = uneven();
         let train = data.split(Split::Train);
         let few = train.iter().filter(|example| data.label(**example) == 1).count();
@@ -216,7 +215,7 @@ mod tests {
     }
 
     #[test]
-    fn mistakes_name_the_key_and_what_is_accepted() {
+    fn errors_name_the_key_and_the_accepted_values() {
         let data = uneven();
         let refused = |stated: Value| resolved(stated, &data).unwrap_err();
         assert_eq!(
@@ -247,7 +246,7 @@ mod tests {
     }
 
     #[test]
-    fn nothing_stated_and_false_decide_nothing() {
+    fn unstated_weights_inherit_and_false_means_equal_weights() {
         let data = uneven();
         assert!(ClassWeights::default().is_equal() && resolved(json!(false), &data).unwrap().is_equal());
         let inherited = resolved(json!("balanced"), &data).unwrap();

@@ -1,30 +1,29 @@
-//! The setting `clip_norm`: the longest gradient, none, or what the task usually needs.
+//! The setting `clip_norm`: the largest norm of a gradient, no limit, or the default of the task.
 
 use kiln_space::{Scalar, deserialize_scalar};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The norm to which gradients of a regression are clipped where nothing else is said. One far target among
-/// those of a batch gives a gradient as long as it is far, and a few such steps throw a training off.
-/// Deviations of targets are about 1, and so are usual gradients: at 1 a step is as long as a usual one at
-/// most.
+/// The limit of a regression whose config states none. A target far from the others gives a gradient as long
+/// as its distance, and a few such steps can ruin a training. Targets are trained in standard deviations, so
+/// a usual gradient has a norm of about 1, and this limit leaves it as it is.
 const OF_REGRESSIONS: f64 = 1.0;
 const EXPECTED: &str = "a number above 0, or `false` for gradients as they are";
 
-/// What a config says about the length of gradients.
+/// What a config says about the norm of gradients.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum ClipNorm {
-    /// Nothing.
+    /// The config says nothing.
     #[default]
     Unstated,
     /// `false` or 0: gradients stay as they are.
     Off,
-    /// They have at most this norm, over all weights together.
+    /// Gradients are scaled down to this norm, taken over all weights together.
     At(f64),
 }
 
 impl ClipNorm {
-    /// The same with the default of the task, where nothing is said: regressions are clipped, classifications
-    /// are not.
+    /// The setting, or the default of the task if the config says nothing: regressions are clipped,
+    /// classifications are not.
     pub(crate) const fn resolved(self, is_regression: bool) -> Self {
         match self {
             Self::Unstated if is_regression => Self::At(OF_REGRESSIONS),
@@ -32,7 +31,7 @@ impl ClipNorm {
         }
     }
 
-    /// The norm, if there is one.
+    /// The limit, if there is one.
     pub(crate) const fn norm(self) -> Option<f64> {
         match self {
             Self::At(norm) => Some(norm),
@@ -40,7 +39,7 @@ impl ClipNorm {
         }
     }
 
-    /// The norm, `inherited` where nothing is said.
+    /// The limit; `inherited` if the config says nothing.
     pub(crate) const fn or(self, inherited: Option<f64>) -> Option<f64> {
         match self {
             Self::Unstated => inherited,
@@ -49,7 +48,7 @@ impl ClipNorm {
     }
 }
 
-/// As an optional number, so that fingerprints are those of before where nothing is clipped.
+/// Serialized as an optional number. Fingerprints hold this form, so it must stay the same.
 impl Serialize for ClipNorm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.norm().serialize(serializer)
@@ -84,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn regressions_are_clipped_unless_something_else_is_said() {
+    fn regressions_are_clipped_unless_the_config_says_otherwise() {
         for (table, classes, values) in [
             (json!({}), None, Some(1.0)),
             (json!({ "clip_norm": false }), None, None),
@@ -106,7 +105,7 @@ mod tests {
     }
 
     #[test]
-    fn fingerprints_of_classifications_hold_what_they_held() {
+    fn serialized_form_is_an_optional_number() {
         let written = |clip_norm: ClipNorm| serde_json::to_string(&Table { clip_norm }).unwrap();
         assert_eq!(written(ClipNorm::Unstated.resolved(false)), r#"{"clip_norm":null}"#);
         assert_eq!(written(ClipNorm::Unstated.resolved(true)), r#"{"clip_norm":1.0}"#);

@@ -1,4 +1,4 @@
-//! Clipping of gradients by their norm over all parameters together, so that their direction stays.
+//! Clips gradients by their norm over all parameters together, which keeps their direction.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -6,13 +6,13 @@ use burn::tensor::Tensor;
 
 use crate::network::parameters::Parameters;
 
-/// Scales the gradients down to the norm `limit` where they exceed it. Gradients that are missing count as zero.
+/// Scales the gradients down to the norm `limit` if they exceed it. A missing gradient counts as zero.
 ///
-/// Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML 2013,
-/// algorithm 1.
+/// Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML
+/// 2013, algorithm 1.
 pub(crate) fn clip(gradients: GradientsParams, parameters: &Parameters, limit: f64) -> GradientsParams {
     let norm = norm(&gradients, parameters);
-    // What is not finite shows in the loss of the next step.
+    // A gradient that is not finite passes: the loss of the next step shows it.
     if norm.is_nan() || norm <= limit {
         return gradients;
     }
@@ -21,7 +21,7 @@ pub(crate) fn clip(gradients: GradientsParams, parameters: &Parameters, limit: f
     scale.gradients
 }
 
-/// Euclidean norm of all gradients together, summed in the order of the parameters.
+/// Euclidean norm of all gradients together. The sum has the order of the parameters.
 fn norm(gradients: &GradientsParams, parameters: &Parameters) -> f64 {
     let mut squares = Squares { gradients, sums: Vec::new() };
     parameters.visit(&mut squares);
@@ -66,7 +66,7 @@ mod tests {
     use super::*;
     use crate::network::weights::{Values, Weights};
 
-    /// Two parameters with the gradients (3, 0) and (0, 4), and one without.
+    /// Two parameters with the gradients (3, 0) and (0, 4), and one without a gradient.
     fn example() -> (GradientsParams, Weights) {
         let values = ["a.bias", "b.bias", "c.bias"]
             .map(|name| (name.to_owned(), Values { shape: vec![2], data: vec![1.0, 1.0] }));
@@ -88,14 +88,14 @@ mod tests {
     }
 
     #[test]
-    fn the_norm_is_that_of_all_gradients_together() {
+    fn norm_covers_all_gradients_together() {
         let (gradients, weights) = example();
         assert!((norm(&gradients, &weights.parameters) - 5.0).abs() < 1e-9);
         assert!(norm(&GradientsParams::new(), &weights.parameters).abs() < 1e-9);
     }
 
     #[test]
-    fn long_gradients_are_shortened_and_short_ones_left() {
+    fn gradients_above_the_limit_are_scaled_and_others_unchanged() {
         assert_eq!(clipped(5.0), [3.0, 0.0, 0.0, 4.0]);
         assert_eq!(clipped(2.5), [1.5, 0.0, 0.0, 2.0]);
     }

@@ -1,4 +1,4 @@
-//! The optimizer on the CPU: each parameter in one pass, with the same rules as burn's.
+//! The optimizer on the CPU. It updates each parameter in one pass, by the same rules as burn's optimizers.
 
 use std::collections::BTreeMap;
 
@@ -10,22 +10,23 @@ use kiln_kernels::{UpdateRule, update};
 use crate::network::parameters::Parameters;
 use crate::training::optimizer_settings::{OptimizerKind, OptimizerSettings};
 
-/// The share of the mean square that `adamw` keeps, and what is added to its root: burn's defaults.
+/// The share of its mean square that `adamw` keeps in a step: burn's default.
 const BETA_2: f32 = 0.999;
+/// What `adamw` adds to the root of the mean square: burn's default.
 const EPSILON: f32 = 1e-5;
 
 /// An optimizer for parameters on the CPU.
 pub(crate) struct FusedOptimizer {
     settings: OptimizerSettings,
-    /// By the number of the parameter.
+    /// By the id of the parameter.
     memories: BTreeMap<u64, Memory>,
 }
 
-/// What is remembered of a parameter.
+/// The memory of one parameter.
 struct Memory {
-    /// Steps that it took.
+    /// Steps that moved the parameter.
     steps: u32,
-    /// Flat.
+    /// Its momentum, or for `adamw` its two moments, each as one vector.
     values: Vec<Tensor<1>>,
 }
 
@@ -34,7 +35,7 @@ impl FusedOptimizer {
         Self { settings, memories: BTreeMap::new() }
     }
 
-    /// Moves those parameters that have a gradient. Vectors do not decay.
+    /// Moves the parameters that have a gradient. Vectors do not decay.
     pub(crate) fn step(
         &mut self,
         rate: f64,
@@ -55,7 +56,8 @@ impl FusedOptimizer {
         }
     }
 
-    /// The memory: number of parameters; of each its number, its steps, how many tensors, their length, and their values.
+    /// The memory as bytes: the number of parameters, then for each its id, steps, number of tensors, their
+    /// length, and their values.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = (self.memories.len() as u64).to_le_bytes().to_vec();
         for (id, memory) in &self.memories {
@@ -70,7 +72,7 @@ impl FusedOptimizer {
         bytes
     }
 
-    /// The optimizer with the memory of [`FusedOptimizer::to_bytes`].
+    /// The optimizer with the memory that [`FusedOptimizer::to_bytes`] wrote.
     ///
     /// # Errors
     /// What is wrong with the bytes.
@@ -93,14 +95,14 @@ impl FusedOptimizer {
 /// What does not end where it should.
 const CUT: &str = "the optimizer's memory is cut off or too long";
 
-/// The number at the beginning; `rest` is what follows.
+/// The little-endian number at the beginning. `rest` becomes what follows.
 fn number(rest: &mut &[u8]) -> Result<u64, String> {
     let (number, after) = rest.split_first_chunk().ok_or(CUT)?;
     *rest = after;
     Ok(u64::from_le_bytes(*number))
 }
 
-/// So many floats at the beginning; `rest` is what follows.
+/// The `len` floats at the beginning. `rest` becomes what follows.
 fn floats(rest: &mut &[u8], len: u64) -> Result<Tensor<1>, String> {
     let bytes = usize::try_from(len).ok().and_then(|len| len.checked_mul(4)).ok_or(CUT)?;
     let (values, after) = rest.split_at_checked(bytes).ok_or(CUT)?;
@@ -169,7 +171,8 @@ mod tests {
         Weights::from_values(named, &Device::flex().autodiff())
     }
 
-    /// The weights after some steps down the sum of their squares and cubes, and the optimizer.
+    /// The weights and the optimizer after some steps. The loss is the sum of squares and cubes of all
+    /// weights but the unused one.
     fn trained(mut optimizer: Optimizer, mut weights: Weights, steps: usize) -> (Weights, Optimizer) {
         for _ in 0..steps {
             let mut loss = Squares { sum: None };
@@ -214,7 +217,7 @@ mod tests {
     }
 
     #[test]
-    fn steps_are_those_of_burns_optimizers() {
+    fn steps_equal_those_of_burns_optimizers_up_to_rounding() {
         for kind in [OptimizerKind::Sgd, OptimizerKind::AdamW] {
             let fused = Optimizer::Fused(FusedOptimizer::new(settings(kind)));
             let burn = Optimizer::Burn(Box::new(by_burn(&settings(kind), &weights().parameters)));
@@ -228,7 +231,7 @@ mod tests {
     }
 
     #[test]
-    fn what_was_saved_goes_on_bit_for_bit() {
+    fn training_from_a_saved_memory_gives_the_same_bits() {
         for kind in [OptimizerKind::Sgd, OptimizerKind::AdamW] {
             let fresh = || Optimizer::Fused(FusedOptimizer::new(settings(kind)));
             let (whole, _) = trained(fresh(), weights(), 6);

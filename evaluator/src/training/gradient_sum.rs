@@ -1,4 +1,4 @@
-//! Gradients of several GPUs, added up by the collective of these.
+//! Sums gradients of several GPUs with their collective.
 
 use std::thread;
 
@@ -8,12 +8,12 @@ use burn::tensor::Device;
 use crate::devices::collective;
 use crate::network::parameters::{ParameterOf, Parameters};
 
-/// The sum of the gradients that are on the devices, one entry each and in their order, on the first device.
-/// A parameter that a device has no gradient of counts as zero there; one that no device has a gradient of
-/// stays without.
+/// The sum of the gradients, on the first device. `gradients` has one entry for each device, in their order.
+/// Where only some devices have a gradient of a parameter, it counts as zero on the others. Where no device
+/// has one, the sum has none.
 ///
-/// Every device takes part in the same reductions in the same order, each from a thread of its own: NCCL
-/// waits for all.
+/// Every device must join the same reductions in the same order, from a thread of its own, because NCCL waits
+/// for all devices.
 pub(crate) fn sum(
     mut gradients: Vec<GradientsParams>,
     parameters: &Parameters,
@@ -41,7 +41,7 @@ pub(crate) fn sum(
     })
 }
 
-/// A device's part in all reductions. They are waited for when the last one is under way.
+/// Joins all reductions as one device. All of them start before the first result is waited for.
 fn reduced(
     mut held: GradientsParams,
     wanted: &[ParameterOf<'_>],

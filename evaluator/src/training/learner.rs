@@ -1,5 +1,5 @@
-//! Weights on their way through a training: with the optimizer's state and, where asked for, a moving average of theirs and
-//! the best ones so far.
+//! The weights of a training, and what changes with them: the state of the optimizer and, if the config asks
+//! for them, a moving average of the weights and the best weights so far.
 
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
@@ -19,33 +19,35 @@ const AVERAGE: &str = "average";
 const PATIENCE: &str = "patience";
 const BEST: &str = "best";
 
-/// State of a training after so many steps.
+/// State of a training after `step` steps.
 pub(crate) struct Learner {
-    /// Steps of the optimizer.
+    /// Steps of the optimizer so far.
     pub(crate) step: u64,
-    /// What is trained, with gradients.
+    /// The weights that are trained. They gather gradients.
     pub(crate) weights: Weights,
     optimizer: Optimizer,
     schedule: Schedule,
     clip_norm: Option<f64>,
     average: Option<Average>,
     patience: Option<Patience>,
-    /// Weights of the best epoch, where patience looks for one.
+    /// Weights of the best epoch so far; only with `patience`.
     best: Option<Weights>,
 }
 
 /// Exponential moving average of weights.
 ///
-/// Source: B. Polyak and A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J. Control and
-/// Optimization 30, 1992. The decay of step `t` is `min(decay, (1 + t) / (10 + t))`, as in TensorFlow's
-/// `ExponentialMovingAverage` with `num_updates`, so that short trainings forget where they began.
+/// Source: B. Polyak and A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J.
+/// Control and Optimization 30, 1992. The decay of step `t` is `min(decay, (1 + t) / (10 + t))`, as in
+/// TensorFlow's `ExponentialMovingAverage` with `num_updates`. A short training would otherwise keep too much
+/// of its initial weights.
 struct Average {
     decay: f64,
     weights: Weights,
 }
 
 impl Learner {
-    /// Weights (made on the device with autodiff) before the first step, to be trained on so many examples.
+    /// A learner before its first step, for a training on `examples` examples. `weights` must be on the
+    /// device with autodiff.
     pub(crate) fn new(
         weights: Weights,
         settings: &TrainingSettings,
@@ -70,7 +72,7 @@ impl Learner {
         self.advance_and(gradients, |_| ())
     }
 
-    /// One step of the optimizer, after which `hold` may put the weights right.
+    /// One step of the optimizer. `hold` corrects the weights before the moving average includes them.
     pub(crate) fn advance_and(mut self, gradients: GradientsParams, hold: impl FnOnce(&mut Weights)) -> Self {
         let gradients = match self.clip_norm {
             Some(limit) => clipping::clip(gradients, &self.weights.parameters, limit),
@@ -88,34 +90,35 @@ impl Learner {
         self
     }
 
-    /// Whether the validation loss of each epoch is to be known.
+    /// Whether the training needs the validation loss of each epoch.
     pub(crate) const fn watches(&self) -> bool {
         self.patience.is_some()
     }
 
-    /// Takes in the validation loss of [`Learner::current`] after an epoch; `None` if it is not finite.
+    /// Takes the validation loss of [`Learner::current`] after an epoch; `None` if it is not finite. Keeps
+    /// these weights if they are the best so far.
     pub(crate) fn look(&mut self, loss_nats: Option<f64>) {
         if self.patience.as_mut().is_some_and(|patience| patience.look(loss_nats)) {
             self.best = Some(self.current());
         }
     }
 
-    /// Whether the training is over: its steps are done, or patience is.
+    /// Whether the training is over: all steps are done, or patience has run out.
     pub(crate) fn is_over(&self) -> bool {
         self.step >= self.schedule.steps || self.patience.as_ref().is_some_and(Patience::is_over)
     }
 
-    /// The weights to judge now, without gradients: their average where there is one.
+    /// The weights to judge now, without gradients: the moving average if there is one.
     pub(crate) fn current(&self) -> Weights {
         self.average.as_ref().map_or_else(|| self.weights.detached(), |average| average.weights.clone())
     }
 
-    /// What the training gave, without gradients: the weights of the best epoch where one was looked for.
+    /// The result of the training, without gradients: the weights of the best epoch if patience kept any.
     pub(crate) fn result(&self) -> Weights {
         self.best.clone().unwrap_or_else(|| self.current())
     }
 
-    /// Everything that going on needs.
+    /// Everything that the training needs to go on.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         let mut parts =
             vec![(WEIGHTS, self.weights.parameters.to_bytes()), (OPTIMIZER, self.optimizer.to_bytes())];
@@ -128,7 +131,7 @@ impl Learner {
         Checkpoint { step: self.step, parts }
     }
 
-    /// The state of a checkpoint, put into a learner with the same settings.
+    /// Puts the state of a checkpoint into a learner with the same settings.
     ///
     /// # Errors
     /// What is wrong with the checkpoint.
@@ -144,6 +147,7 @@ impl Learner {
         if self.patience.is_some() {
             let patience = serde_json::from_slice(&take(PATIENCE)?).map_err(|error| error.to_string())?;
             self.patience = Some(patience);
+            // A training without a finite validation loss so far has no best weights.
             if let Ok(best) = take(BEST) {
                 let mut weights = self.weights.detached();
                 weights.parameters = weights.parameters.loaded(best)?;
@@ -154,12 +158,13 @@ impl Learner {
     }
 }
 
-/// What a finished training gave, read from its checkpoint into weights of the same shapes.
+/// The result of a finished training, read from its checkpoint into weights of the same shapes.
 ///
 /// # Errors
 /// What is wrong with the checkpoint.
 pub(crate) fn result(mut like: Weights, checkpoint: Checkpoint) -> Result<Weights, String> {
     let mut parts = checkpoint.parts;
+    // The first part that exists is what `Learner::result` gives.
     let found = [BEST, AVERAGE, WEIGHTS].into_iter().find_map(|name| parts.remove(name));
     like.parameters = like.parameters.loaded(found.ok_or("the checkpoint has no weights")?)?;
     Ok(like)

@@ -1,4 +1,4 @@
-//! What training minimizes: cross-entropy for classes, squared error for values, and the same against a teacher.
+//! The losses of training: cross-entropy for classes, squared error for values, and both against a teacher.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
@@ -7,7 +7,7 @@ use kiln_kernels::cross_entropy;
 use crate::data::{BatchTargets, DataSet};
 use crate::training::class_weights::ClassWeights;
 
-/// The loss of outputs against the targets of their batch; `smoothing` and `weights` are for classes only.
+/// The loss of outputs against the targets of their batch. `smoothing` and `weights` apply to classes only.
 ///
 /// # Shapes
 /// - `outputs`: `[batch, classes]`, or `[batch, values]`
@@ -26,8 +26,8 @@ pub(crate) fn against_targets(
     }
 }
 
-/// The loss of outputs against a teacher's, which gets no gradient. `targets` say what the outputs mean, and
-/// of which classes the examples are.
+/// The loss of outputs against those of a teacher, which gets no gradient. `targets` tell whether outputs are
+/// classes or values, and give the class of each example.
 pub(crate) fn against_teacher(
     outputs: Tensor<2>,
     teacher: Tensor<2>,
@@ -43,23 +43,23 @@ pub(crate) fn against_teacher(
     }
 }
 
-/// The loss, on the training split, of a network that knows nothing but the shares of the classes, taken as
-/// equal, or the mean of the values over that split. Class weights have a mean of 1 there and do not change
-/// it.
+/// The training loss of guessing: equal shares for all classes, or the mean of the values. Class weights do
+/// not change it, because their mean over the training split is 1.
 pub(crate) fn of_guessing(data: &DataSet) -> f64 {
     if data.is_regression() { 1.0 } else { (data.targets().names().len() as f64).ln() }
 }
 
-/// Mean squared error over examples and values, each in deviations from its mean.
+/// Mean squared error over examples and values. Values count in standard deviations from their mean.
 fn squared_error(outputs: Tensor<2>, values: Tensor<2>) -> Tensor<1> {
     let difference = outputs - values;
     (difference.clone() * difference).mean()
 }
 
-/// Mean cross-entropy against a teacher's logits at temperature 1 (the gradient of the divergence from the teacher).
-/// The teacher gets no gradient.
+/// Mean cross-entropy against the teacher's probabilities at temperature 1. Its gradient is that of the
+/// divergence from the teacher, which gets no gradient itself.
 ///
-/// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019, section 3.3.
+/// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019,
+/// section 3.3.
 fn distillation(logits: Tensor<2>, teacher: Tensor<2>, weights: Option<Tensor<2>>) -> Tensor<1> {
     let targets = softmax(teacher.detach(), 1);
     let likelihoods = (targets * log_softmax(logits, 1)).sum_dim(1);
@@ -69,9 +69,9 @@ fn distillation(logits: Tensor<2>, teacher: Tensor<2>, weights: Option<Tensor<2>
     }
 }
 
-/// Mean over the batch of the examples' cross-entropies, each times the weight of its class. The sum is
-/// divided by the number of examples, not by their weights: a step that is cut into batches has the gradient
-/// of the whole.
+/// Mean over the batch of each example's cross-entropy times the weight of its class. The sum is divided by
+/// the number of examples and not by their weights. Batches of one step therefore add up to the gradient of
+/// the whole step.
 ///
 /// # Shapes
 /// - `logits`: `[batch, classes]`
@@ -133,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn examples_count_by_the_weight_of_their_class_in_value_and_gradient() {
+    fn class_weights_scale_loss_and_gradient_of_each_example() {
         let device = Device::flex().autodiff();
         let each = [0.5_f32, 7.0, 3.0];
         for smoothing in [0.0, 0.3] {
@@ -160,7 +160,7 @@ mod tests {
     }
 
     #[test]
-    fn equal_weights_are_no_weights_and_a_teacher_is_weighed_too() {
+    fn equal_weights_change_no_loss_and_weights_apply_to_a_teacher_too() {
         let device = Device::flex();
         let (plain, ones) = (ClassWeights::default(), weights([1.0; 3]));
         let of =

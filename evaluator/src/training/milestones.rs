@@ -1,6 +1,6 @@
 //! Milestones: the states at which trainings shorter than the whole schedule ended. A longer training of the
-//! same network begins with one, and gives the bits that training from new weights gives. Each of them may
-//! therefore be missing.
+//! same network can start from one. It then gives the same bits as a training from new weights, so any
+//! milestone may be missing.
 
 use std::error::Error;
 use std::fs;
@@ -12,29 +12,32 @@ use kiln_files::{WholeFile, make_folder};
 
 use crate::training::checkpoint::Checkpoint;
 
-/// Most states that a study keeps, and most bytes of them. The oldest go first.
+/// Maximum number of states that a study keeps. The oldest ones are removed first.
 const MOST: usize = 4096;
+/// Maximum size of these states together, bytes.
 const MOST_BYTES: u64 = 512 << 20;
 
-/// The states of one network, as one training of it sees them.
+/// The milestones of one network, for one training of it.
 pub(crate) struct Milestones {
-    /// All states of a study.
+    /// The folder of all milestones of a study.
     folder: PathBuf,
-    /// What all trainings of this network depend on, however long they are.
+    /// Everything that the trainings of this network depend on, except their length.
     identity: String,
-    /// Epochs of this training, and of the whole schedule.
+    /// Epochs of this training.
     epochs: u32,
+    /// Epochs of the whole schedule.
     full: u32,
 }
 
 impl Milestones {
     /// The milestones of one network, for a training of `epochs` of the schedule's `full` epochs. `identity`
-    /// names all that the network's trainings depend on.
+    /// names everything that the network's trainings depend on, except their length.
     pub(crate) fn new(folder: PathBuf, identity: String, epochs: u32, full: u32) -> Self {
         Self { folder, identity, epochs, full }
     }
 
-    /// The state of the longest training that was no longer than this one, which has so many steps.
+    /// The newest milestone for this training, which has `steps` steps: the end of the longest training that
+    /// was no longer than this one.
     pub(crate) fn latest(&self, steps: u64) -> Option<Checkpoint> {
         let mut known = self.known().ok()?;
         known.retain(|epochs| *epochs <= self.epochs);
@@ -43,7 +46,7 @@ impl Milestones {
             let path = self.path(epochs);
             let read = Checkpoint::read(&self.identity_of(epochs), &path, steps);
             let is_there = path.exists();
-            // Another training may have removed it in the meantime.
+            // Another training may remove the file at the same time.
             read.inspect_err(|problem| {
                 if is_there {
                     tracing::warn!("{}: {problem}; passing over it", path.display());
@@ -53,12 +56,15 @@ impl Milestones {
         })
     }
 
-    /// Keeps the state at which this training ended, unless no longer training can follow. Removes the states
-    /// of shorter trainings, which are no longer needed. If a file cannot be written or removed, a longer
-    /// training only loses its head start.
+    /// Keeps the state at which this training ended, unless it was the whole schedule. Removes the states of
+    /// shorter trainings, which are no longer needed. A file that cannot be written or removed is only a
+    /// warning, because no training needs a milestone.
     pub(crate) fn end(&self, state: impl FnOnce() -> Checkpoint) {
         if let Err(error) = self.keep(state) {
-            tracing::warn!("{}: cannot keep the end of a training: {error}", self.folder.display());
+            tracing::warn!(
+                "{}: cannot keep the state at which a training ended: {error}",
+                self.folder.display()
+            );
         }
     }
 
@@ -88,7 +94,7 @@ impl Milestones {
         *blake3::hash(format!("{}\nafter {epochs} epochs", self.identity).as_bytes()).as_bytes()
     }
 
-    /// Epochs of the trainings of this network whose end is there.
+    /// Epochs of the milestones of this network.
     fn known(&self) -> io::Result<Vec<u32>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -106,12 +112,12 @@ impl Milestones {
     }
 }
 
-/// Removes the oldest files of a folder beyond so many, and beyond so many bytes.
+/// Removes the oldest files of a folder until at most `most` files and `most_bytes` bytes are left.
 fn limit(folder: &Path, most: usize, most_bytes: u64) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // Another training may have removed it in the meantime.
+        // Another training may remove the file at the same time.
         if let Ok(about) = entry.metadata() {
             files.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), entry.path(), about.len()));
         }
@@ -150,7 +156,7 @@ mod tests {
     }
 
     #[test]
-    fn a_training_begins_with_the_longest_that_is_not_longer() {
+    fn training_starts_from_the_longest_milestone_within_its_epochs() {
         let folder = tempfile::tempdir().unwrap();
         let of = |network: &str, epochs| {
             Milestones::new(folder.path().join("milestones"), network.to_owned(), epochs, 9)
@@ -162,10 +168,10 @@ mod tests {
         of("a", 1).end(|| state(10));
         of("a", 3).end(|| state(30));
         of("b", 2).end(|| state(20));
-        // The end of the first epoch has had its time.
+        // The training of three epochs removed the milestone of one epoch.
         assert_eq!([1, 2, 3, 9].map(|epochs| step("a", epochs)), [None, None, Some(30), Some(30)]);
         assert_eq!([1, 2, 9].map(|epochs| step("b", epochs)), [None, Some(20), Some(20)]);
-        // One that says of a short training what a long one learned is nobody's beginning.
+        // A milestone with more steps than the training is refused.
         of("a", 1).end(|| state(30));
         assert_eq!(step("a", 1), None);
         of("a", 9).end(|| panic!("nothing follows the whole schedule"));
@@ -173,7 +179,7 @@ mod tests {
     }
 
     #[test]
-    fn damaged_states_are_passed_over() {
+    fn damaged_milestones_are_passed_over() {
         let folder = tempfile::tempdir().unwrap();
         let short = Milestones::new(folder.path().to_owned(), "a".to_owned(), 1, 9);
         short.end(|| state(10));
@@ -182,13 +188,13 @@ mod tests {
         bytes[80] ^= 4;
         fs::write(&path, &bytes).unwrap();
         assert!(short.latest(10).is_none());
-        // As a crash of the machine may leave it.
+        // A crash of the machine may leave such a file.
         fs::write(&path, &bytes[..20]).unwrap();
         assert!(short.latest(10).is_none());
     }
 
     #[test]
-    fn the_oldest_go_where_there_are_too_many() {
+    fn oldest_files_beyond_the_limits_are_removed() {
         let folder = tempfile::tempdir().unwrap();
         for number in 0..6_u64 {
             let path = folder.path().join(format!("{}.ckpt", 9 - number));

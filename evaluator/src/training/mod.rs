@@ -1,4 +1,4 @@
-//! Training: loss, optimizers, and all that a training goes on from after it was interrupted. It knows no
+//! Training: losses, optimizers, and the state from which an interrupted training goes on. It knows no
 //! studies.
 
 pub(crate) mod checkpoint;

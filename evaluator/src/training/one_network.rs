@@ -1,4 +1,4 @@
-//! Training one stand-alone network.
+//! Trains one stand-alone network.
 
 use burn::optim::{GradientsAccumulator, GradientsParams};
 use burn::tensor::Device;
@@ -17,13 +17,13 @@ use crate::training::pruning::Pruning;
 use crate::training::settings::TrainingSettings;
 use crate::training::state::{Kept, NetworkState};
 
-/// A mean loss beyond this many times that of guessing counts as divergence.
+/// A training diverges if its mean loss exceeds this many times the loss of guessing.
 const EXPLODED: f64 = 20.0;
 
-/// Why a training ended early.
+/// Why a training stopped early.
 #[derive(Debug)]
 pub(crate) enum Stopped {
-    /// The user asked, or the environment is broken.
+    /// The user asked for it, or the environment is broken.
     Ended(EvalError),
     /// The loss is not finite or has exploded.
     Diverged { epoch: u32, loss: f64 },
@@ -35,22 +35,26 @@ impl From<EvalError> for Stopped {
     }
 }
 
-/// What is trained, on what.
+/// A network, its data, and how it is trained.
 pub(crate) struct Training<'a> {
     pub(crate) architecture: &'a Architecture,
     pub(crate) data: &'a DataSet,
     pub(crate) examples: &'a [u32],
     pub(crate) settings: &'a TrainingSettings,
     pub(crate) seed: u64,
-    /// Training images that batch-norm statistics are taken from where the network is judged after an epoch.
+    /// Training images for the batch-norm statistics, when the network is judged after an epoch.
     pub(crate) calibration: usize,
-    /// Without autodiff; the training adds it.
+    /// The device without autodiff, which the training adds.
     pub(crate) device: &'a Device,
 }
 
 impl Training<'_> {
-    /// Trains `weights` (made on the device with autodiff) for the first `epochs` epochs of the schedule, and gives what is
-    /// to be judged, without gradients. A training that was interrupted goes on from its newest checkpoint in `kept`.
+    /// Trains `weights` for the first `epochs` epochs of the schedule. They must be on the device with
+    /// autodiff. Gives the weights to judge, without gradients. An interrupted training goes on from its
+    /// newest checkpoint in `kept`.
+    ///
+    /// # Errors
+    /// [`Stopped`] when the user stops it, a checkpoint cannot be read or written, or the loss diverges.
     ///
     /// # Panics
     /// When the schedule has fewer epochs.
@@ -68,7 +72,7 @@ impl Training<'_> {
         let guessing = loss::of_guessing(self.data);
         assert!(
             epochs <= settings.epochs,
-            "nobody asks for {epochs} epochs of a schedule of {}",
+            "{epochs} epochs are more than the {} of the schedule",
             settings.epochs
         );
         let total = u64::from(epochs) * per_epoch;
@@ -148,7 +152,7 @@ impl Training<'_> {
             let scaled = if piece.len() == examples.len() { loss.clone() } else { loss.clone() * share };
             let gradients = GradientsParams::from_grads(scaled.backward(), &weights.parameters);
             accumulator.accumulate(&weights.parameters, gradients);
-            // Asked for last: a GPU is waited for here.
+            // Reading the loss waits for the GPU, so it comes last.
             sum += loss::value(&loss) * share;
         }
         (accumulator.grads(), sum)

@@ -1,4 +1,4 @@
-//! What runs an optimizer: kernels on the CPU, burn elsewhere.
+//! Runs an optimizer: Kiln's kernels on the CPU, burn on other devices.
 
 use burn::module::ParamGroup;
 use burn::optim::decay::WeightDecayConfig;
@@ -10,16 +10,16 @@ use super::fused_optimizer::FusedOptimizer;
 use super::optimizer_settings::{OptimizerKind, OptimizerSettings};
 use crate::network::parameters::Parameters;
 
-/// An optimizer with what it remembers.
+/// An optimizer with its memory.
 pub(crate) enum Optimizer {
     /// One pass over each parameter, on the CPU.
     Fused(FusedOptimizer),
-    /// On any device.
+    /// burn's optimizer, on any device.
     Burn(Box<ModuleOptimizer>),
 }
 
 impl Optimizer {
-    /// A fresh optimizer for these parameters on this device.
+    /// A new optimizer for these parameters on this device.
     pub(crate) fn new(settings: &OptimizerSettings, parameters: &Parameters, device: &Device) -> Self {
         if kiln_kernels::runs_on(device) {
             Self::Fused(FusedOptimizer::new(*settings))
@@ -28,7 +28,7 @@ impl Optimizer {
         }
     }
 
-    /// Moves those parameters that have a gradient.
+    /// Moves the parameters that have a gradient.
     pub(crate) fn step(
         &mut self,
         rate: f64,
@@ -41,7 +41,7 @@ impl Optimizer {
         }
     }
 
-    /// What it remembers, for [`Optimizer::loaded`].
+    /// The memory as bytes, for [`Optimizer::loaded`].
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Fused(fused) => fused.to_bytes(),
@@ -49,7 +49,7 @@ impl Optimizer {
         }
     }
 
-    /// The optimizer with what another of its kind remembered.
+    /// The optimizer with the memory of another one of the same kind.
     ///
     /// # Errors
     /// What is wrong with the bytes.
@@ -64,7 +64,7 @@ impl Optimizer {
     }
 }
 
-/// burn's own.
+/// burn's optimizer with these settings.
 pub(crate) fn by_burn(settings: &OptimizerSettings, parameters: &Parameters) -> ModuleOptimizer {
     let vectors = ParamGroup::from_ids(parameters.vector_ids());
     match settings.kind {

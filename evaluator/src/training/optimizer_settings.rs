@@ -1,9 +1,9 @@
-//! Which optimizer trains, as the user wrote it.
+//! The setting `optimizer`.
 
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
-/// Optimizer and learning rate. Weight decay spares biases, scales and shifts.
+/// Optimizer and learning rate. Weight decay leaves biases, scales and shifts alone.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OptimizerSettings {
@@ -37,7 +37,7 @@ impl Default for OptimizerSettings {
 }
 
 impl OptimizerSettings {
-    /// Refuses impossible values.
+    /// Refuses values out of range.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let key = |key: &str| settings.key(&format!("optimizer.{key}"));
         if !(self.learning_rate > 0.0 && self.learning_rate <= 100.0) {

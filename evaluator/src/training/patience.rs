@@ -1,18 +1,18 @@
-//! Early stopping: a training ends when the validation split has not become better for some epochs.
+//! Early stopping: a training ends when its validation loss has not improved for some epochs.
 
 use serde::{Deserialize, Serialize};
 
-/// How many epochs in a row may be no better than the best one before them.
+/// How many epochs in a row may pass without a new best validation loss.
 ///
-/// Source: L. Prechelt, "Early Stopping - But When?", in "Neural Networks: Tricks of the Trade", 1998 (criterion UP, on
-/// epochs).
+/// Source: L. Prechelt, "Early Stopping - But When?", in "Neural Networks: Tricks of the Trade", 1998
+/// (criterion UP, on epochs).
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Patience {
     epochs: u32,
     /// Lowest loss of an epoch, nats.
     best: Option<f64>,
-    /// Epochs since then.
+    /// Epochs since the best one.
     since: u32,
 }
 
@@ -21,7 +21,8 @@ impl Patience {
         Self { epochs, best: None, since: 0 }
     }
 
-    /// Takes in the validation loss of an epoch; `None` for one that is not finite. Whether it is the best so far.
+    /// Takes the validation loss of an epoch; `None` if it is not finite. Returns whether it is the best so
+    /// far.
     pub(crate) fn look(&mut self, loss_nats: Option<f64>) -> bool {
         let better = loss_nats.filter(|loss| self.best.is_none_or(|best| *loss < best));
         match better {
@@ -45,7 +46,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn ends_after_so_many_epochs_that_are_no_better() {
+    fn training_ends_after_the_given_epochs_without_improvement() {
         let mut patience = Patience::new(2);
         let looks = [Some(2.0), Some(1.0), Some(1.0), Some(0.5), None, Some(0.7)];
         let seen: Vec<(bool, bool)> =

@@ -1,4 +1,4 @@
-//! When the zeros of sparse layers are chosen while a network is trained.
+//! Chooses the zeros of sparse layers while a network is trained.
 
 use std::collections::BTreeMap;
 
@@ -7,14 +7,15 @@ use kiln_space::{Architecture, Sparsity};
 use crate::network::sparsity::{kept, sparse_layers};
 use crate::network::weights::{Values, Weights};
 
-/// What the names of a checkpoint's parts begin with, where they say which weights are kept.
+/// Prefix of the names of checkpoint parts that hold masks.
 const KEPT: &str = "kept ";
 
-/// Zeros that a training makes and keeps: in the first half of the epochs ever more weights are set to zero, in the second
-/// half the same ones. Patterns come at once, where the first half ends.
+/// The zeros of a training. With unstructured sparsity, their number grows from epoch to epoch in the first
+/// half of the training. N-of-M patterns are set once, in the last epoch of that half. In the second half the
+/// zeros keep their places.
 ///
-/// Source: M. Zhu and S. Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model compression",
-/// arXiv:1710.01878, equation 1, an epoch as step.
+/// Source: M. Zhu and S. Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model
+/// compression", arXiv:1710.01878, equation 1, with an epoch as step.
 pub(crate) struct Pruning {
     layers: Vec<(String, Sparsity)>,
     masks: Vec<(String, Values)>,
@@ -22,14 +23,14 @@ pub(crate) struct Pruning {
 }
 
 impl Pruning {
-    /// For a stand-alone network that is trained for so many epochs.
+    /// The zeros of a stand-alone network that is trained for `epochs` epochs.
     pub(crate) fn new(architecture: &Architecture, epochs: u32) -> Self {
         let layers = sparse_layers(architecture);
         let layers = layers.map(|(name, sparsity)| (format!("{name}.weight"), sparsity)).collect();
         Self { layers, masks: Vec::new(), epochs }
     }
 
-    /// Before an epoch: chooses the zeros, unless all are chosen.
+    /// Chooses zeros before an epoch, unless all are chosen.
     pub(crate) fn begin(&mut self, epoch: u32, weights: &mut Weights) {
         let ramp = (self.epochs / 2).max(1);
         if epoch < ramp {
@@ -52,13 +53,13 @@ impl Pruning {
         self.hold(weights);
     }
 
-    /// The zeros chosen so far, by name, for a checkpoint: a byte for each weight, 1 where it is kept.
+    /// The zeros chosen so far, as named parts of a checkpoint: a byte for each weight, 1 if it is kept.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
         let bytes = |mask: &Values| mask.data.iter().map(|kept| u8::from(*kept > 0.5)).collect();
         self.masks.iter().map(move |(name, mask)| (format!("{KEPT}{name}"), bytes(mask)))
     }
 
-    /// Takes the zeros of a checkpoint over; `weights` are those that they belong to.
+    /// Takes the zeros from the parts of a checkpoint. `weights` are the weights that they belong to.
     ///
     /// # Errors
     /// What does not fit.
@@ -80,7 +81,7 @@ impl Pruning {
         Ok(())
     }
 
-    /// After a step: what was set to zero is zero again.
+    /// Restores the chosen zeros after a step, which has moved them.
     pub(crate) fn hold(&self, weights: &mut Weights) {
         for (name, mask) in &self.masks {
             weights.multiply(name, mask);
@@ -96,7 +97,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn zeros_grow_over_the_first_half_of_the_epochs_and_stay() {
+    fn zeros_grow_in_the_first_half_of_the_epochs_and_then_stay() {
         let network = |sparsity| {
             let mut b = ArchitectureBuilder::new(Shape::vector(4));
             b.set_compression(Precision::default(), sparsity);
@@ -111,7 +112,8 @@ mod tests {
 
         let mut weights = start.clone();
         let mut pruning = Pruning::new(&network(Sparsity::Unstructured { permille: 500 }), 8);
-        // 1 - (3/4)^3, 1 - (2/4)^3, 1 - (1/4)^3 and all of 8 zeros among 16, in whole weights.
+        // The target is 8 zeros of 16 weights. The epochs reach 1 - (3/4)^3, 1 - (2/4)^3, 1 - (1/4)^3 and all
+        // of it.
         let found = [0, 1, 2, 3, 7].map(|epoch| {
             pruning.begin(epoch, &mut weights);
             zeros(&weights)
@@ -120,7 +122,7 @@ mod tests {
         let ones = Values { shape: vec![4, 4], data: vec![1.0; 16] };
         let mut other = Weights::from_values([("head.weight".to_owned(), ones)], &Device::flex().autodiff());
         pruning.hold(&mut other);
-        assert_eq!(zeros(&other), 8, "the same ones, whatever they have become");
+        assert_eq!(zeros(&other), 8, "zeros keep their places");
 
         let mut weights = start;
         let mut pruning = Pruning::new(&network(Sparsity::NOfM { n: 1, m: 4 }), 4);

@@ -1,11 +1,11 @@
-//! Learning rate over the steps of a training.
+//! The learning rate over the steps of a training.
 
 use serde::{Deserialize, Serialize};
 
 /// Linear warm-up, then a half cosine down to zero.
 ///
-/// Source: I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017, equation 5, with
-/// one period.
+/// Source: I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
+/// equation 5, with one period.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub(crate) struct Schedule {
     pub(crate) learning_rate: f64,
@@ -30,7 +30,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn warms_up_then_falls_to_zero() {
+    fn rate_warms_up_and_then_falls_to_zero() {
         let schedule = Schedule { learning_rate: 1.0, warmup_steps: 4, steps: 14 };
         let rates: Vec<f64> = (0..15).map(|step| schedule.rate(step)).collect();
         assert!((rates[0] - 0.25).abs() < 1e-12 && (rates[3] - 1.0).abs() < 1e-12);

@@ -1,4 +1,4 @@
-//! How long and how a network is trained, as evaluators and finishers share it.
+//! How a network is trained, and for how long. Evaluators and the finish stage share these settings.
 
 use kiln_space::{Settings, SettingsError};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::training::class_weights::ClassWeights;
 use crate::training::optimizer_settings::OptimizerSettings;
 use crate::training::schedule::Schedule;
 
-/// How long and how a network is trained.
+/// How a network is trained, and for how long.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct TrainingSettings {
     pub(crate) epochs: u32,
@@ -15,34 +15,34 @@ pub(crate) struct TrainingSettings {
     pub(crate) optimizer: OptimizerSettings,
     pub(crate) warmup_epochs: u32,
     pub(crate) label_smoothing: f64,
-    /// Batches whose gradients make one step of the optimizer.
+    /// Batches in one step of the optimizer.
     pub(crate) accumulate: usize,
-    /// Largest norm of all gradients together.
+    /// Largest norm of all gradients together; `None` for no limit.
     pub(crate) clip_norm: Option<f64>,
-    /// Decay of a moving average of the weights, which is then judged and exported in their place.
+    /// Decay of a moving average of the weights. The average is judged and exported in their place.
     pub(crate) ema: Option<f64>,
-    /// Epochs in a row that may be no better on the validation split before the training ends.
+    /// Epochs in a row without improvement on the validation split, after which the training ends.
     pub(crate) patience: Option<u32>,
-    /// How much each class counts in the loss. Trainings without weights are those of builds that knew none.
+    /// How much each class counts in the loss. Equal weights are left out of fingerprints and identities.
     #[serde(skip_serializing_if = "ClassWeights::is_equal")]
     pub(crate) class_weights: ClassWeights,
-    /// Steps between checkpoints. No outcome depends on them, so nothing that is compared holds them.
+    /// Steps between checkpoints. No outcome depends on them, so fingerprints and identities leave them out.
     #[serde(skip_serializing)]
     pub(crate) checkpoint_steps: u64,
 }
 
-/// One batch a step.
+/// One batch in each step, where the config says nothing.
 pub(crate) const fn accumulate() -> usize {
     1
 }
 
-/// Steps between checkpoints, where nothing is said.
+/// Steps between checkpoints, where the config says nothing.
 pub(crate) const fn checkpoint_steps() -> u64 {
     200
 }
 
 impl TrainingSettings {
-    /// A training that uses none of the options.
+    /// A training without any of the options.
     pub(crate) const fn plain(epochs: u32, batch: usize, optimizer: OptimizerSettings) -> Self {
         Self {
             epochs,
@@ -59,7 +59,7 @@ impl TrainingSettings {
         }
     }
 
-    /// Refuses impossible values.
+    /// Refuses values out of range.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         if self.epochs == 0 || self.epochs > 100_000 {
             return Err(SettingsError::value(settings.key("epochs"), self.epochs, "between 1 and 100000"));
@@ -94,7 +94,7 @@ impl TrainingSettings {
         self.optimizer.check(settings)
     }
 
-    /// The options that are in use, each behind a comma, for cards.
+    /// The options in use, each after a comma, for cards.
     pub(crate) fn describe_options(&self) -> String {
         let parts = [
             (self.accumulate > 1).then(|| format!(", {} batches a step", self.accumulate)),
@@ -106,17 +106,18 @@ impl TrainingSettings {
         parts.into_iter().flatten().collect()
     }
 
-    /// Examples of one step of the optimizer.
+    /// Number of examples in one step of the optimizer.
     pub(crate) const fn step_examples(&self) -> usize {
         self.batch * self.accumulate
     }
 
-    /// The batches of a step, alike in size.
+    /// Cuts the examples of a step into batches of similar size.
     pub(crate) fn batches<'a>(&self, examples: &'a [u32]) -> impl Iterator<Item = &'a [u32]> + use<'a> {
         examples.chunks(examples.len().div_ceil(self.accumulate).max(1))
     }
 
-    /// Steps of one epoch over so many examples; a last one that is not full is left out, unless it is the only one.
+    /// Steps of one epoch over `examples` examples. An incomplete last step is left out, unless it is the
+    /// only one.
     pub(crate) const fn steps_per_epoch(&self, examples: usize) -> u64 {
         let steps = examples / self.step_examples();
         if steps == 0 { 1 } else { steps as u64 }
@@ -137,7 +138,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn a_step_is_cut_into_batches_of_like_size() {
+    fn a_step_is_cut_into_batches_of_similar_size() {
         let plain = TrainingSettings::plain(2, 4, OptimizerSettings::default());
         let settings = TrainingSettings { accumulate: 3, ..plain };
         let sizes = |count: u32| -> Vec<usize> {

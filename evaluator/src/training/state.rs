@@ -1,5 +1,5 @@
-//! State of the training of one network: what is learned, its zeros, the loss of the epoch so far; and where it is kept, so that
-//! a training which is interrupted goes on as if nothing had happened.
+//! The state of the training of one network, and the folder that keeps it. An interrupted training goes on
+//! from there to the same bits.
 
 use std::fs::{self, File};
 use std::io;
@@ -15,7 +15,7 @@ use crate::training::pruning::Pruning;
 /// Name of the part that holds the epoch's loss.
 const LOSS: &str = "epoch loss";
 
-/// State of a training between two steps.
+/// State of a training between two steps: what is learned, its zeros, and the loss of the epoch so far.
 pub(crate) struct NetworkState {
     pub(crate) learner: Learner,
     pub(crate) pruning: Pruning,
@@ -23,8 +23,8 @@ pub(crate) struct NetworkState {
     pub(crate) loss: f64,
 }
 
-/// Where the checkpoints of a training are, and how far the training was at the last one. The folder belongs
-/// to this training alone, which holds it from the moment at which something is in it.
+/// The folder with the checkpoints of a training, and the step of the last one. The folder belongs to this
+/// training alone. The training takes the folder's lock before it reads or writes there.
 pub(crate) struct Kept {
     checkpoints: Checkpoints,
     folder: PathBuf,
@@ -34,8 +34,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The folder begins with `place` and ends with a hash of `identity`, which names all that the training
-    /// depends on.
+    /// The name of the folder begins with `place` and ends with a hash of `identity`, which names everything
+    /// that the training depends on.
     pub(crate) fn new(place: PathBuf, identity: &str) -> Self {
         let mut folder = place.into_os_string();
         folder.push(&blake3::hash(identity.as_bytes()).to_hex()[..16]);
@@ -44,17 +44,17 @@ impl Kept {
         Self { checkpoints, folder, held: None, saved: 0, milestones: None }
     }
 
-    /// The same for a training that may begin where a shorter one of the same network ended.
+    /// The same for a training that can start where a shorter one of the same network ended.
     pub(crate) fn beginning_at(self, milestones: Milestones) -> Self {
         Self { milestones: Some(milestones), ..self }
     }
 
-    /// The latest known state with at most `steps` steps: a checkpoint, or the state at which a shorter
-    /// training ended. `fresh` where there is none.
+    /// The newest known state with at most `steps` steps: a checkpoint, or the state at which a shorter
+    /// training ended. Gives `fresh` if there is none.
     ///
     /// # Errors
-    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when they cannot
-    /// be read, [`EvalError::Data`] when one is whole and yet does not fit.
+    /// [`EvalError::Held`] when another process writes checkpoints here, [`EvalError::File`] when checkpoints
+    /// cannot be read, [`EvalError::Data`] when an intact one does not fit.
     pub(crate) fn restored(&mut self, fresh: NetworkState, steps: u64) -> Result<NetworkState, EvalError> {
         if self.folder.exists() {
             self.hold()?;
@@ -81,11 +81,11 @@ impl Kept {
         Ok(())
     }
 
-    /// Writes a checkpoint, unless this state has been read from one or written.
+    /// Writes a checkpoint, unless this state was read from one or is already written.
     ///
     /// # Errors
-    /// [`EvalError::Held`] when somebody else writes checkpoints here, [`EvalError::File`] when it cannot be
-    /// written.
+    /// [`EvalError::Held`] when another process writes checkpoints here, [`EvalError::File`] when the
+    /// checkpoint cannot be written.
     pub(crate) fn save(&mut self, state: &NetworkState) -> Result<(), EvalError> {
         let step = state.learner.step;
         if step != self.saved {
@@ -96,7 +96,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Takes in the state at which the training ended, for longer ones to begin with.
+    /// Keeps the state at which the training ended, so that longer trainings can start from it.
     pub(crate) fn end(&self, state: &NetworkState) {
         if let Some(milestones) = &self.milestones {
             milestones.end(|| state.checkpoint());
@@ -108,7 +108,7 @@ impl Kept {
     /// # Errors
     /// [`EvalError::File`] when they cannot be removed.
     pub(crate) fn clear(self) -> Result<(), EvalError> {
-        // What is not held was never written.
+        // Only a folder that is held was ever written to.
         if self.held.is_none() {
             return Ok(());
         }
@@ -133,7 +133,7 @@ impl NetworkState {
         checkpoint
     }
 
-    /// The state of a checkpoint, put into one with the same settings.
+    /// Puts the state of a checkpoint into one with the same settings.
     fn restored(mut self, mut checkpoint: Checkpoint) -> Result<Self, String> {
         let loss = checkpoint.parts.remove(LOSS).ok_or("the checkpoint has no loss")?;
         let loss: [u8; 8] = loss.try_into().map_err(|_| "the loss is not a number".to_owned())?;
@@ -154,7 +154,7 @@ mod tests {
     use crate::training::optimizer_settings::OptimizerSettings;
     use crate::training::settings::TrainingSettings;
 
-    /// The state of a small network after so many steps.
+    /// The state of a small network after `step` steps.
     fn state(step: u64) -> NetworkState {
         let mut b = ArchitectureBuilder::new(Shape::vector(3));
         b.linear("head", b.input(), 2).unwrap();
@@ -174,7 +174,7 @@ mod tests {
     }
 
     #[test]
-    fn the_latest_state_that_is_not_beyond_the_training_is_gone_on_with() {
+    fn newest_checkpoint_or_milestone_within_the_steps_is_restored() {
         let folder = tempfile::tempdir().unwrap();
         let restored = |epochs: u32| {
             let state = kept(folder.path(), epochs).restored(state(0), 10 * u64::from(epochs)).unwrap();
@@ -186,10 +186,10 @@ mod tests {
         kept(folder.path(), 1).end(&state(10));
         assert_eq!((restored(1), restored(3)), (weights(10), weights(10)));
         kept(folder.path(), 3).save(&state(7)).unwrap();
-        assert_eq!(restored(3), weights(10), "the shorter training was longer than what is kept of this one");
+        assert_eq!(restored(3), weights(10), "the milestone has more steps than the checkpoint");
         kept(folder.path(), 3).save(&state(17)).unwrap();
         assert_eq!((restored(3), restored(9)), (weights(17), weights(10)));
-        // What a longer training left in this folder is not the state of a shorter one.
+        // A longer training left this state in the folder. A shorter one does not use it.
         kept(folder.path(), 3).save(&state(60)).unwrap();
         assert_eq!(restored(3), weights(17));
     }

@@ -1,16 +1,17 @@
-//! Whether two devices compute the same, to what rounding allows.
+//! Compares the results of two devices, within what rounding allows.
 
 use std::fmt;
 
 use super::operations::{OPERATIONS, Operation, Parts};
 
-/// The first operation that two devices do not agree on.
+/// The first operation whose results differ between two devices.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Disagreement {
     operation: &'static str,
     part: &'static str,
-    /// Values that are too far apart, and all values.
+    /// Number of values that differ by more than is allowed.
     wrong: usize,
+    /// Number of all values.
     all: usize,
     /// The pair that is furthest apart: found, and expected.
     worst: (f32, f32),
@@ -23,13 +24,13 @@ impl fmt::Display for Disagreement {
         let Self { operation, part, wrong, all, worst: (found, expected), allowed } = self;
         write!(
             f,
-            "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the CPU's, the worst is {found} \
-             and should be {expected} to within {allowed:.1e}"
+            "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the \
+             CPU's, the worst is {found} and should be {expected} to within {allowed:.1e}"
         )
     }
 }
 
-/// Compares what the operations give on a device with what they give on the CPU.
+/// Compares the results of all operations on a device with those on the CPU.
 ///
 /// # Errors
 /// The first [`Disagreement`].
@@ -54,8 +55,8 @@ pub(super) fn compare(
     })
 }
 
-/// How many values differ by more than the tolerance times the largest expected one, the pair that differs most, and what is
-/// allowed. A value that is not finite differs.
+/// Compares values: a difference may be as large as `tolerance` times the largest expected magnitude. A value
+/// that is not finite differs. `None` if no value differs by more.
 fn differing(found: &[f32], expected: &[f32], tolerance: f32) -> Option<(usize, (f32, f32), f32)> {
     assert_eq!(found.len(), expected.len(), "an operation has one shape on every device");
     let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
@@ -82,7 +83,7 @@ mod tests {
     }
 
     #[test]
-    fn the_cpu_agrees_with_itself_and_with_its_other_instructions() {
+    fn cpu_agrees_with_itself_under_each_instruction_set() {
         compare(cpu, cpu).unwrap();
         for set in InstructionSet::ALL.into_iter().filter(|set| set.is_supported()) {
             compare(|operation| set.force(|| cpu(operation)), cpu).unwrap();
@@ -90,7 +91,7 @@ mod tests {
     }
 
     #[test]
-    fn inputs_and_results_are_not_trivial() {
+    fn results_are_finite_and_vary() {
         for operation in &OPERATIONS {
             for (part, values) in cpu(operation) {
                 let differ = values.iter().any(|value| (value - values[0]).abs() > 1e-3);
@@ -113,7 +114,7 @@ mod tests {
     }
 
     #[test]
-    fn a_device_with_one_wrong_part_is_refused_with_its_name() {
+    fn one_wrong_part_is_reported_with_its_operation() {
         let spoils: [fn(&mut [f32]); 4] = [
             |values| values.iter_mut().for_each(|value| *value *= 1.02),
             |values| values.iter_mut().for_each(|value| *value = 0.0),
@@ -127,7 +128,7 @@ mod tests {
                     assert_eq!((error.operation, error.part), (operation.name, *part));
                     assert!(error.wrong >= 1 && error.all == values.len(), "{error}");
                 }
-                // The right values in the wrong places.
+                // The values are right, but their places are wrong.
                 if values.len() > 1 {
                     wrong((index, place), |values| values.rotate_left(1)).unwrap_err();
                 }
@@ -136,7 +137,7 @@ mod tests {
     }
 
     #[test]
-    fn rounding_of_factors_to_eleven_bits_is_no_error() {
+    fn rounding_to_eleven_bits_is_accepted() {
         let rounded = |values: &mut [f32]| {
             for value in values {
                 *value = f32::from_bits(value.to_bits() & 0xffff_e000);
@@ -148,7 +149,7 @@ mod tests {
     }
 
     #[test]
-    fn a_refusal_says_which_operation_is_off_by_how_much() {
+    fn message_names_the_operation_and_its_difference() {
         let error = wrong((0, 0), |values| values.iter_mut().for_each(|value| *value = 0.0)).unwrap_err();
         let text = error.to_string();
         assert!(

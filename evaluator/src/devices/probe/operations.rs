@@ -1,4 +1,4 @@
-//! The operations that training and judging consist of, on small fixed inputs: forward and backward.
+//! The operations of training and judging, forward and backward, on small fixed inputs.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::module::batch_norm;
@@ -9,13 +9,14 @@ use kiln_kernels::{
 };
 use kiln_space::BATCH_NORM_EPSILON;
 
-/// Largest difference from the CPU, relative to the largest value, of what adds up products. GPUs may round factors to the 11
-/// bits of TF32, which gives differences of about 0.0005; a wrong sum differs by a share of the values themselves.
+/// Largest difference from the CPU for sums of products, relative to the largest value. GPUs may round
+/// factors to the 11 bits of TF32, which gives differences of about 0.0005. A wrong sum differs much more, by
+/// a share of the values themselves.
 const PRODUCTS: f32 = 5e-3;
-/// The same of everything else: exponentials are approximated, sums are in another order.
+/// The same for all other operations: exponentials are approximated, and sums have another order.
 const VALUES: f32 = 1e-3;
 
-/// What an operation gives: each output or gradient by its name.
+/// The results of an operation: each output or gradient with its name.
 pub(super) type Parts = Vec<(&'static str, Vec<f32>)>;
 
 /// An operation on fixed inputs.
@@ -35,7 +36,8 @@ const fn values(name: &'static str, run: fn(&Device) -> Parts) -> Operation {
     Operation { name, tolerance: VALUES, run }
 }
 
-/// All that are compared. Products and convolutions come in several shapes, since GPUs choose kernels by shape.
+/// All operations that are compared. Products and convolutions have several shapes, because GPUs choose
+/// kernels by shape.
 pub(super) const OPERATIONS: [Operation; 15] = [
     products("matrix product of 64 x 64 and 64 x 64", |device| product(device, [64, 64, 64])),
     products("matrix product of 5 x 37 and 37 x 10", |device| product(device, [5, 37, 10])),
@@ -54,7 +56,7 @@ pub(super) const OPERATIONS: [Operation; 15] = [
     values("sum, product and concatenation", joins),
 ];
 
-/// A value between -1 and 1 for each place; different for another `salt`, and alike nowhere.
+/// Pseudo-random values between -1 and 1. Each `salt` gives other values.
 fn noise(count: usize, salt: u32) -> Vec<f32> {
     let value = |place: u32| {
         let mixed = (place + 1).wrapping_mul(0x9e37_79b1) ^ salt.wrapping_mul(0x85eb_ca6b);
@@ -78,7 +80,8 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().expect("tensors of networks are single precision")
 }
 
-/// Goes back from an output whose every value counts by another factor.
+/// Runs the backward pass. Each value of the output counts by another factor, so that no two gradients are
+/// equal by symmetry.
 macro_rules! backward {
     ($device:expr, $output:expr, [$(($name:literal, $leaf:expr)),* $(,)?]) => {{
         let output = $output;
@@ -166,7 +169,7 @@ fn classes(device: &Device) -> Parts {
 
 fn nonlinearities(device: &Device) -> Parts {
     let x = leaf(device, [3, 5, 4, 6], 18);
-    // Values from -8 to 8, so that every piece of each function is met.
+    // Values from -8 to 8 reach every piece of each function.
     let outputs = Activation::ALL.map(|activation| activate(x.clone() * 8.0, activation)).to_vec();
     backward!(device, Tensor::cat(outputs, 1), [("gradient of the input", x)])
 }
@@ -190,7 +193,7 @@ fn joins(device: &Device) -> Parts {
     let (a, b) = (leaf(device, [2, 6, 5, 5], 20), leaf(device, [2, 6, 5, 5], 21));
     let gate = leaf(device, [2, 6, 1, 1], 22);
     let joined = Tensor::cat(vec![add(a.clone(), b.clone()), a.clone() * gate.clone()], 1);
-    // A part of it, as subnets take of shared weights.
+    // Subnets read such parts of shared weights.
     let output = joined.slice([0..2, 2..11, 1..4, 0..5]);
     backward!(
         device,

@@ -9,7 +9,7 @@ use crate::training::clip_norm::ClipNorm;
 use crate::training::optimizer_settings::OptimizerSettings;
 use crate::training::settings::TrainingSettings;
 
-/// `[finish]`, without the number of networks. What is not stated is as in `[evaluator]`.
+/// `[finish]`, without the number of networks. Most settings default to those of `[evaluator]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FinishSettings {
@@ -23,30 +23,30 @@ pub(super) struct FinishSettings {
     #[serde(default)]
     clip_norm: ClipNorm,
     ema: Option<f64>,
-    /// Not taken over from `[evaluator]`: the validation split is usually trained on here.
+    /// Not taken from `[evaluator]`: finishing usually trains on the validation split, which patience needs.
     patience: Option<u32>,
     /// How much each class counts in the loss.
     #[serde(default)]
     class_weights: ClassWeights,
     /// Steps between checkpoints.
     checkpoint_steps: Option<u64>,
-    /// Training images that the batch-norm statistics of the finished network are taken from.
+    /// Training images for the batch-norm statistics of the finished network.
     #[serde(default = "calibration")]
     pub(super) calibration: usize,
-    /// Whether the validation split, which has done its work, is trained on too.
+    /// Whether to train on the validation split too, which the search no longer needs.
     #[serde(default = "yes")]
     pub(super) train_on_validation: bool,
     #[serde(default = "onnx")]
     pub(super) formats: Vec<String>,
 }
 
-/// What the first weights are.
+/// Where the initial weights come from.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
-    /// Those of the supernet.
+    /// The supernet.
     Inherit,
-    /// New ones.
+    /// New weights are drawn.
     Scratch,
 }
 
@@ -61,9 +61,9 @@ fn onnx() -> Vec<String> {
 }
 
 impl FinishSettings {
-    /// Reads and checks the settings, and gives the training that they make of `inherited`, that of
-    /// `[evaluator]`; `has_source` says whether there are shared weights. Classes are balanced over the
-    /// training split, also where the validation split is trained on.
+    /// Reads and checks the settings, and gives the settings of the training. `inherited` are those of
+    /// `[evaluator]`. `has_source` tells whether there are shared weights. Balanced class weights count the
+    /// training split only, even if the validation split is trained on.
     pub(super) fn read(
         settings: &Settings,
         inherited: &TrainingSettings,
@@ -86,8 +86,8 @@ impl FinishSettings {
         };
         training.check(settings)?;
         if read.patience.is_some() && read.train_on_validation {
-            let expected =
-                "`train_on_validation = false` beside it: what is trained on cannot say when to stop";
+            let expected = "`train_on_validation = false` beside it: a split that is trained on cannot tell when \
+                            to stop";
             return Err(SettingsError::value(settings.key("patience"), "it alone", expected));
         }
         if read.mode == Some(Mode::Inherit) && !has_source {
@@ -100,7 +100,7 @@ impl FinishSettings {
         Ok((read, training))
     }
 
-    /// The part that trained weights depend on, as text.
+    /// Everything in the settings that the trained weights depend on, as text.
     pub(super) fn identity(&self, training: &TrainingSettings) -> String {
         let calibration = training.patience.map(|_| self.calibration);
         let deciding = (training, self.mode, self.train_on_validation, calibration);

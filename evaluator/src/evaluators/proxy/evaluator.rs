@@ -61,7 +61,7 @@ fn build(
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let finisher = finish
         .map(|finish| {
-            // Nothing is trained before, so there is nothing to take the number of epochs from.
+            // This evaluator trains nothing, so `[finish]` cannot take the number of epochs from it.
             if !finish.table().contains_key("epochs") {
                 let expected = "the epochs that a finished network is trained for";
                 return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
@@ -83,7 +83,7 @@ fn build(
     Ok(Built { evaluator, finisher, workload, metrics, optional: Vec::new() })
 }
 
-/// What `[finish]` falls back on.
+/// The defaults of `[finish]`.
 fn training(data: &DataSet) -> TrainingSettings {
     TrainingSettings {
         clip_norm: ClipNorm::Unstated.resolved(data.is_regression()).norm(),
@@ -105,8 +105,8 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        // The score is all that this evaluator has, so that it is full effort: as a proxy before it, it would
-        // say the same twice.
+        // The score is all that this evaluator has, so it counts as full effort. A proxy would give the same
+        // score once more.
         self.fidelities().check(request.fidelity)?;
         let outcome = |device: &Device| self.proxy.outcome(request.architecture, &self.context, device);
         Ok(self.devices.lease().run(outcome))

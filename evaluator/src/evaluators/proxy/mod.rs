@@ -1,5 +1,5 @@
-//! Zero-cost proxies: scores of a network that need no training. Each is an evaluator of its own, and can be what another
-//! evaluator answers where a strategy asks for [`Fidelity::Proxy`](kiln_search::Fidelity::Proxy).
+//! Zero-cost proxies: scores of a network that need no training. Each is an evaluator. Other evaluators can
+//! also answer with it when a strategy asks for [`Fidelity::Proxy`](kiln_search::Fidelity::Proxy).
 
 mod evaluator;
 mod naswot;
@@ -17,11 +17,11 @@ pub(crate) use evaluator::{build_naswot, build_synflow};
 use crate::evaluators::context::Context;
 use crate::network::stand_alone::stand_alone;
 
-/// Which score.
+/// The kinds of scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Proxy {
-    /// How differently the network's activations answer to different images.
+    /// How differently the network's activations respond to different images.
     #[default]
     Naswot,
     /// How much flows through all weights together.
@@ -29,7 +29,8 @@ pub(crate) enum Proxy {
 }
 
 impl Proxy {
-    /// Name of the score as a metric. The methods score good networks high; metrics are minimized.
+    /// Name of the score as a metric. The published scores are high for good networks, but metrics are
+    /// minimized, so the metric is the negative score.
     pub(crate) const fn metric(self) -> &'static str {
         match self {
             Self::Naswot => "negative_naswot",
@@ -37,8 +38,8 @@ impl Proxy {
         }
     }
 
-    /// The score of a network with new weights, which are drawn from the study's seed: the same for layers of the same name,
-    /// so that networks differ by their architecture and not by luck.
+    /// The score of a network with new weights, drawn from the study's seed. Layers of the same name get the
+    /// same weights, so networks differ by their architecture and not by luck.
     pub(crate) fn outcome(self, architecture: &Architecture, context: &Context, device: &Device) -> Outcome {
         let (own, specs) = stand_alone(architecture);
         let score = match self {

@@ -11,16 +11,16 @@ use crate::network::observer::Outputs;
 use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 
-/// Images that are told apart, as in the source.
+/// Number of images, as in the source.
 pub(super) const IMAGES: usize = 128;
 
-/// `ln det(K + I)`, where `K` counts for each two images the units whose activations answer to both alike: both on or both
-/// off.
+/// `ln det(K + I)`. For each two images, `K` counts the units whose activations respond alike: both on or
+/// both off.
 ///
-/// Source: J. Mellor, J. Turner, A. Storkey, E. Crowley, "Neural Architecture Search without Training", ICML 2021,
-/// equation 2.
-/// Differs: a unit is on where the input of its activation is positive, whatever the activation; and `I`, as if each image
-/// had a unit of its own, keeps the determinant of small networks from vanishing.
+/// Source: J. Mellor, J. Turner, A. Storkey, E. Crowley, "Neural Architecture Search without Training", ICML
+/// 2021, equation 2.
+/// Differs: a unit is on if the input of its activation is positive, whatever the activation. `I` acts as if
+/// each image had a unit of its own, and keeps the determinant of small networks above zero.
 pub(super) fn score(
     architecture: &Architecture,
     specs: &[ParameterSpec],
@@ -30,7 +30,7 @@ pub(super) fn score(
 ) -> f64 {
     let train = data.split(Split::Train);
     let count = IMAGES.min(train.len());
-    // Evenly spread, since the split is in file order and files may be sorted by class.
+    // The images are spread evenly: the split is in file order, and files may be sorted by class.
     let chosen: Vec<u32> = (0..count).map(|i| train[i * train.len() / count]).collect();
     let images = Batcher::new(data, device.clone(), 0).plain(&chosen).images;
     let weights = Weights::initialize(specs, seed, device);
@@ -56,8 +56,8 @@ pub(super) fn score(
     log_determinant(alike, count)
 }
 
-/// For each two images the units that answer alike, `[images * images]`. With signs of one it is half of units plus product;
-/// sums of so few ones are exact.
+/// For each two images, the number of units that respond alike, `[images * images]`. With signs of 1 and -1,
+/// it is half of the sum of units and product. Sums of so few ones are exact in single precision.
 fn agreements(inputs: Tensor<4>) -> Vec<f64> {
     let [images, channels, height, width] = inputs.dims();
     let units = channels * height * width;
@@ -67,8 +67,8 @@ fn agreements(inputs: Tensor<4>) -> Vec<f64> {
     products.into_iter().map(|product| f64::midpoint(units as f64, f64::from(product))).collect()
 }
 
-/// Natural logarithm of the determinant of a symmetric positive definite matrix, by Cholesky decomposition; not finite where
-/// it is not positive definite.
+/// Natural logarithm of the determinant of a symmetric matrix, by Cholesky decomposition. It is not finite if
+/// the matrix is not positive definite.
 fn log_determinant(mut matrix: Vec<f64>, size: usize) -> f64 {
     let mut sum = 0.0;
     for column in 0..size {
@@ -89,7 +89,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn the_logarithm_of_a_determinant() {
+    fn log_determinants_match_numbers_by_hand() {
         assert!((log_determinant(vec![2.0, 1.0, 1.0, 2.0], 2) - 3.0_f64.ln()).abs() < 1e-12);
         // Expanded along the first row: 4 (5 * 6 - 1) - 1 (6 - 0) + 0 = 110.
         let three = vec![4.0, 1.0, 0.0, 1.0, 5.0, 1.0, 0.0, 1.0, 6.0];
@@ -98,7 +98,7 @@ mod tests {
     }
 
     #[test]
-    fn units_that_answer_alike_are_counted() {
+    fn units_that_respond_alike_are_counted() {
         // Three images, four units: on, off, off, on; on, on, off, off; the first again. Zero is off.
         let values = [1.0, -1.0, 0.0, 2.0, 3.0, 4.0, -5.0, -1.0, 9.0, -9.0, -1.0, 1.0];
         let inputs = Tensor::<1>::from_floats(values, &Device::flex()).reshape([3, 2, 1, 2]);

@@ -9,13 +9,15 @@ use crate::network::parameters::Parameters;
 use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 
-/// `ln(1 + sum |w dR/dw|)` over the weights of convolutions and fully connected layers, where `R` is the sum of the outputs for
-/// an input of ones, with every weight replaced by its magnitude and without normalization. Double precision on the CPU,
-/// whatever the study's device is, since products over many layers are large.
+/// `ln(1 + sum |w dR/dw|)` over the weights of convolutions and fully connected layers. `R` is the sum of the
+/// outputs for an input of ones, without normalization and with the magnitude of every weight. Products over
+/// many layers are large, so the score is computed in double precision on the CPU, whatever the study's
+/// device is.
 ///
-/// Source: H. Tanaka, D. Kunin, D. Yamins, S. Ganguli, "Pruning neural networks without any data by iteratively conserving
-/// synaptic flow", `NeurIPS` 2020, equation 1; as a proxy: M. Abdelfattah et al., "Zero-Cost Proxies for Lightweight NAS",
-/// ICLR 2021. Differs: the logarithm, which keeps the order.
+/// Source: H. Tanaka, D. Kunin, D. Yamins, S. Ganguli, "Pruning neural networks without any data by
+/// iteratively conserving synaptic flow", `NeurIPS` 2020, equation 1; as a proxy: M. Abdelfattah et al.,
+/// "Zero-Cost Proxies for Lightweight NAS", ICLR 2021.
+/// Differs: the logarithm, which keeps the order.
 pub(super) fn score(architecture: &Architecture, specs: &[ParameterSpec], seed: u64) -> f64 {
     let device = Device::flex();
     let autodiff = device.clone().autodiff();
@@ -28,7 +30,7 @@ pub(super) fn score(architecture: &Architecture, specs: &[ParameterSpec], seed: 
     flow(&weights.parameters, &gradients).ln_1p()
 }
 
-/// Magnitudes in double precision, as leaves of a graph of `device`, which keeps gradients.
+/// Magnitudes of the weights in double precision, as leaves of an autodiff graph on `device`.
 fn magnitudes(weights: &Weights, device: &Device) -> Weights {
     fn each<const D: usize>(from: &[Param<Tensor<D>>], device: &Device) -> Vec<Param<Tensor<D>>> {
         let magnitude = |param: &Param<Tensor<D>>| {
@@ -53,7 +55,7 @@ fn flow(Parameters { kernels, matrices, .. }: &Parameters, gradients: &Gradients
             let flow = (param.val().inner() * gradient).sum().into_data();
             flow.try_to_vec::<f64>().ok()?.first().copied()
         };
-        // A weight that nothing reads has no gradient, and carries nothing.
+        // A weight that no layer reads has no gradient, and nothing flows through it.
         params.iter().filter_map(flow).sum()
     }
     sum(kernels, gradients) + sum(matrices, gradients)
@@ -66,10 +68,11 @@ mod tests {
     use super::*;
     use crate::network::stand_alone::stand_alone;
 
-    /// Two inputs, three hidden units, one output, with biases: `R = sum_h v_h (sum_i w_hi + b_h) + c`, so the hidden weights
-    /// give `sum_h v_h sum_i w_hi` and those of the output `sum_h v_h (sum_i w_hi + b_h)`; new biases are zero.
+    /// Two inputs, three hidden units, one output, with biases: `R = sum_h v_h (sum_i w_hi + b_h) + c`. The
+    /// hidden weights give `sum_h v_h sum_i w_hi`. The output weights give `sum_h v_h (sum_i w_hi + b_h)`,
+    /// which is the same because new biases are zero.
     #[test]
-    fn each_layer_of_a_plain_network_carries_the_whole_flow() {
+    fn each_layer_of_a_linear_network_carries_the_whole_flow() {
         let mut builder = ArchitectureBuilder::new(Shape::vector(2));
         let input = builder.input();
         let hidden = builder.linear("hidden", input, 3).unwrap();

@@ -1,4 +1,4 @@
-//! Anchors: a few networks that are trained shortly on their own, by which the estimates of all others are corrected.
+//! Anchors: a few networks that are trained shortly on their own. They correct the estimates of all networks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,17 +30,18 @@ use crate::training::state::Kept;
 /// Name of the file in the run folder.
 pub(super) const FILE: &str = "anchors.json";
 const VERSION: u32 = 2;
-/// Oldest version that is read. It has no `check`.
+/// The oldest version that is read. Its files have no `check`.
 const OLDEST: u32 = 1;
-/// Kiln writes no longer file.
+/// Size of the longest file that is read, bytes. Kiln writes shorter ones.
 const LONGEST_BYTES: u64 = 16 << 20;
+/// Maximum number of anchors.
 const MOST: usize = 1024;
-/// Draws for each network that is wanted.
+/// Maximum number of draws for each anchor.
 const ATTEMPTS: usize = 100;
 /// Steps between checkpoints of each training.
 const CHECKPOINT_STEPS: u64 = 1000;
 
-/// `[evaluator.anchors]`: how many, and how each is trained.
+/// `[evaluator.anchors]`: the number of anchors, and how each is trained.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct AnchorSettings {
@@ -51,7 +52,7 @@ pub(crate) struct AnchorSettings {
     pub(crate) batch: usize,
     #[serde(default)]
     pub(crate) optimizer: OptimizerSettings,
-    /// Follows from the supernet's, where the task is a regression.
+    /// The supernet's, if the task is a regression.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) clip_norm: Option<f64>,
     /// The supernet's.
@@ -79,7 +80,7 @@ impl AnchorSettings {
         }
     }
 
-    /// Refuses impossible values. `settings` are those of the evaluator.
+    /// Refuses values out of range. `settings` is the evaluator's table.
     pub(super) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let own = Settings::empty(settings.key("anchors"));
         if self.networks < FEWEST_POINTS || self.networks > MOST {
@@ -90,31 +91,31 @@ impl AnchorSettings {
     }
 }
 
-/// A network that was trained on its own, to correct what shared weights say of others.
+/// A network that was trained on its own, to correct the estimates of other networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anchor {
-    /// Which network.
+    /// The network.
     pub genotype: Genotype,
-    /// What it measured after its training.
+    /// What it measures after its training.
     pub trained: Outcome,
 }
 
-/// The file, as far as networks have been trained.
+/// The content of the file: the anchors that are trained so far.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
-    /// Hash of what the trainings depend on.
+    /// Hash of everything that the trainings depend on.
     identity: String,
     anchors: Vec<Anchor>,
 }
 
-/// The anchors of a run folder, first those that were drawn first; none where there is no such file.
+/// The anchors of a run folder, in the order in which they were drawn; none if there is no such file.
 ///
 /// # Errors
-/// [`EvalError::Files`] when the file cannot be read or is not what Kiln wrote, [`EvalError::Data`] when its
-/// version is not known.
+/// [`EvalError::Files`] when the file cannot be read or Kiln did not write it, [`EvalError::Data`] when its
+/// version is unknown.
 pub fn anchors(run: &Path) -> Result<Checked<Vec<Anchor>>, EvalError> {
     Ok(match read(run)? {
         Some(Checked { content, is_checked }) => Checked { content: content.anchors, is_checked },
@@ -127,13 +128,13 @@ fn read(run: &Path) -> Result<Option<Checked<Document>>, EvalError> {
     let Some(read) = optional(read_document::<Document>(&path, LONGEST_BYTES))? else { return Ok(None) };
     let version = read.content.version;
     if !(OLDEST..=VERSION).contains(&version) {
-        let problem = format!("version {version} is not the version {VERSION} of this program");
+        let problem = format!("version {version} is unknown to this program, which writes version {VERSION}");
         return Err(EvalError::Data { path, problem });
     }
     Ok(Some(read.required(&path, version > OLDEST)?))
 }
 
-/// Where anchors are written, whole each time.
+/// The file of the anchors, which is written as a whole each time.
 struct Place {
     path: PathBuf,
     identity: String,
@@ -147,7 +148,8 @@ impl Place {
     }
 }
 
-/// Different networks of a space, the same for a study whenever it is asked; fewer of them are the first of more.
+/// Draws different networks of a space. A study always gets the same ones. A smaller number of them is the
+/// beginning of a larger number.
 pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Genotype> {
     let mut rng = seed::generator(seed, "anchors", &[]);
     let mut known = BTreeSet::new();
@@ -164,7 +166,7 @@ pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Gen
     drawn
 }
 
-/// Trains the networks that have not been trained before, side by side, and keeps each in the run folder.
+/// Trains the anchors that are not trained yet, side by side, and writes each to the run folder.
 pub(super) fn train(
     settings: &AnchorSettings,
     calibration: usize,
@@ -202,17 +204,18 @@ pub(super) fn train(
         place.write(&all)
     };
     let results = devices.map_whole(&open, |_, genotype, device| {
-        // The error of another is reported; no more is begun.
+        // After a failure, no other training starts. The failed training reports its error.
         if has_failed.load(Ordering::Relaxed) {
             return Ok(());
         }
         train(genotype, device).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
     });
     results.into_iter().collect::<Result<(), EvalError>>()?;
-    // Empty by now, unless a study has something in it.
+    // Removes the folder if it is empty. A study may keep other trainings there.
     let _ = fs::remove_dir(RunPaths::new(&context.folder).trainings());
     let mut all = all.into_inner().expect("no holder panics");
-    // They were written as they were done. More than are wanted now stay behind them.
+    // Trainings end in any order, but anchors have the order in which they were drawn. Anchors beyond the
+    // number wanted now stay in the file, behind the others.
     let place_of = |anchor: &Anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype);
     all.sort_by_key(|anchor| place_of(anchor).unwrap_or(usize::MAX));
     let is_written = |before: &Checked<Document>| before.is_checked && before.content.anchors == all;
@@ -223,13 +226,15 @@ pub(super) fn train(
     Ok(all)
 }
 
-/// What was trained before under the same conditions. A file that cannot be used costs the trainings, nothing else.
+/// The anchors that were trained before under the same conditions. If the file cannot be used, the anchors
+/// are trained again.
 fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> Vec<Anchor> {
     match read(&context.folder) {
         Ok(Some(before)) if before.content.identity == place.identity => {
             if !before.is_checked {
                 let path = place.path.display();
-                progress.warn(&format!("{path}: an older build wrote it without a hash: it is not checked"));
+                progress
+                    .warn(&format!("{path}: an older build wrote it without a hash, so it is not checked"));
             }
             before.content.anchors
         }
@@ -248,32 +253,33 @@ fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> 
     }
 }
 
-/// Where the training of a network is kept while it goes on.
+/// Where the checkpoints of an anchor's training are kept.
 fn kept(place: &Place, genotype: &Genotype, context: &Context) -> Kept {
     let identity = format!("anchor\n{}\n{genotype}", place.identity);
     Kept::new(RunPaths::new(&context.folder).trainings().join("anchor-"), &identity)
 }
 
-/// Hash of what anchors measured, for the fingerprint: estimates depend on it.
+/// Hash of what the anchors measure, for the fingerprint: corrected estimates depend on it.
 pub(super) fn hash(anchors: &[Anchor]) -> String {
     let text = serde_json::to_vec(anchors).expect("anchors are plain data");
     blake3::hash(&text).to_hex().to_string()
 }
 
+/// Hash of everything that the trainings depend on, except the number of anchors.
 fn identity(settings: &AnchorSettings, calibration: usize, devices: &Devices, context: &Context) -> String {
     let mut deciding = settings.clone();
-    // More of them begin with these.
+    // A larger number of anchors begins with the same ones.
     deciding.networks = 0;
     let deciding = serde_json::to_string(&deciding).expect("settings are plain data");
     let conditions = fingerprint::conditions(&format!("{deciding}\n{calibration}"), devices, context);
     blake3::hash(conditions.as_bytes()).to_hex().to_string()
 }
 
-/// What training and judging so many networks computes.
+/// How much training and judging the anchors computes.
 pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Context) -> Effort {
     let networks = settings.networks as u64;
     let of = |split: Split| context.data.split(split).len() as u64;
-    // Each is judged with its own weights and with the shared ones.
+    // Each anchor is judged twice: with its own weights and with the shared ones.
     let judged = (calibration as u64).saturating_add(of(Split::Validation)).saturating_mul(2);
     Effort {
         trained: networks * u64::from(settings.epochs) * of(Split::Train),
@@ -281,7 +287,7 @@ pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Co
     }
 }
 
-/// Examples whose activations are in memory at one time.
+/// Examples whose activations are in memory at the same time.
 pub(super) fn examples_in_memory(settings: &AnchorSettings, devices: &Devices) -> usize {
     let side_by_side = match devices.all() {
         [one] if kiln_kernels::runs_on(one) => thread::available_parallelism().map_or(1, usize::from),
@@ -290,7 +296,7 @@ pub(super) fn examples_in_memory(settings: &AnchorSettings, devices: &Devices) -
     settings.batch * settings.networks.min(side_by_side)
 }
 
-/// A training of many says nothing of its steps, and ends when the user asks.
+/// Reports no steps, because many trainings run side by side. Stops when the user asks.
 struct Quiet<'a>(&'a dyn Progress);
 
 impl Progress for Quiet<'_> {

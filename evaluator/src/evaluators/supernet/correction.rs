@@ -1,23 +1,24 @@
-//! What shared weights misjudge, learned from a few networks that were trained on their own.
+//! Corrects what shared weights misjudge. It learns from a few networks that were trained on their own.
 
-/// Fewest points that anything is learned from.
+/// Smallest number of points for a fit.
 pub(crate) const FEWEST_POINTS: usize = 4;
-/// Variance of what neither the guess nor the network's description explains, relative to what the description does.
+/// Variance of the noise, relative to the variance that the description explains.
 const NOISE: f64 = 2.0;
-/// Share of a guess's variation that must be its own for its slope to be estimated.
+/// A slope is estimated only if more than this share of the guesses' sum of squares does not come from a
+/// constant.
 const INDEPENDENT: f64 = 1e-9;
 
-/// A linear model of a quantity by a guess at it and a description of the network: constant and slope by generalized least
-/// squares, the description's weights shrunk towards zero as for random ones. How much they are shrunk is fixed; with a few dozen
-/// points it cannot be told from them.
+/// A linear model of a quantity: a constant, a slope times a guess, and weights times a description of the
+/// network. Generalized least squares give constant and slope. The weights are shrunk towards zero, as if
+/// they were random. The strength of that is fixed, because a few dozen points do not suffice to learn it.
 ///
-/// Source: Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, section 2.7 (explicit basis
-/// functions, equation 2.41 in the limit of a vague prior) with a linear kernel.
+/// Source: Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, section 2.7
+/// (explicit basis functions, equation 2.41 in the limit of a vague prior) with a linear kernel.
 ///
 /// # Example
 /// ```
 /// use kiln_evaluator::Correction;
-/// // Guesses are right, but for one kind of network, which they take to be 1 better than it is.
+/// // Guesses are right for kind 0, and 1 too low for kind 1.
 /// let points = |kind: f64| [1.0, 2.0, 3.0, 4.0, 5.0].map(|guess| (vec![kind, 1.0 - kind], guess, guess + kind));
 /// let correction = Correction::fit(&[points(0.0), points(1.0)].concat()).expect("enough points");
 /// let by = |kind: f64| correction.corrected(2.5, &[kind, 1.0 - kind]) - 2.5;
@@ -32,8 +33,8 @@ pub struct Correction {
 }
 
 impl Correction {
-    /// Learns from points, each a description of a network (all of one length), a guess, and what was measured. A guess that goes against
-    /// what was measured is left out of the model. `None` for fewer than four points.
+    /// Fits the model to points, whose descriptions have the same length. If guesses rise while measurements
+    /// fall, the slope is 0. `None` for fewer than four points.
     #[must_use]
     pub fn fit(points: &[(Vec<f64>, f64, f64)]) -> Option<Self> {
         if points.len() < FEWEST_POINTS {
@@ -72,7 +73,7 @@ impl Correction {
         Some(Self { constant, slope, weights: (0..length).map(weight).collect(), means })
     }
 
-    /// What is expected to be measured.
+    /// The value that is expected to be measured.
     #[must_use]
     pub fn corrected(&self, guess: f64, description: &[f64]) -> f64 {
         let described = description.iter().zip(&self.means).zip(&self.weights);
@@ -81,7 +82,7 @@ impl Correction {
     }
 }
 
-/// Cholesky factor of the covariances of points: row `i` holds its first `i + 1` numbers.
+/// Cholesky factor of the covariances of points. Row `i` holds its first `i + 1` numbers.
 struct Factor(Vec<Vec<f64>>);
 
 impl Factor {
@@ -92,7 +93,8 @@ impl Factor {
             for (j, other) in factor.iter().enumerate() {
                 row.push((covariance(point, &points[j]) - dot(&row, &other[..j])) / other[j]);
             }
-            // At least the noise: the rest is what the earlier points leave of the variance.
+            // Without rounding, this is at least the noise: the earlier points cannot explain more than the
+            // point's variance.
             let rest = covariance(point, point) + NOISE - dot(&row, &row);
             row.push(rest.max(NOISE).sqrt());
             factor.push(row);
@@ -100,7 +102,7 @@ impl Factor {
         Self(factor)
     }
 
-    /// Divides by the factor.
+    /// Solves `factor * x = column` for `x`.
     fn whitened(&self, mut column: Vec<f64>) -> Vec<f64> {
         for (i, row) in self.0.iter().enumerate() {
             column[i] = (column[i] - dot(&row[..i], &column[..i])) / row[i];
@@ -108,7 +110,7 @@ impl Factor {
         column
     }
 
-    /// Divides by the transposed factor.
+    /// Solves `transposed factor * x = column` for `x`.
     fn unwhitened(&self, mut column: Vec<f64>) -> Vec<f64> {
         for i in (0..column.len()).rev() {
             let later: f64 = (i + 1..column.len()).map(|j| self.0[j][i] * column[j]).sum();
@@ -131,7 +133,7 @@ mod tests {
     }
 
     #[test]
-    fn a_line_is_found_whatever_describes_the_networks() {
+    fn line_is_found_whatever_the_descriptions_are() {
         let point = |i: u8| {
             let guess = f64::from(i * i);
             (vec![f64::from(i % 3), f64::from(i % 2)], guess, 3.0 + 0.5 * guess)
@@ -142,9 +144,10 @@ mod tests {
     }
 
     #[test]
-    fn it_is_ridge_regression_of_what_the_line_leaves() {
-        // Two kinds of networks, as many of each, with the same guesses: the line is that of all, and of the kind's half distance of 1 a part
-        // is taken. With variance 1 of each point and of its kind, -1 of the other, n of each kind leave n * 2 / (n * 2 + noise) of it.
+    fn descriptions_explain_the_ridge_share_of_the_residuals() {
+        // Two kinds of networks with equal guesses lie 1 above and 1 below the common line. Points of one
+        // kind have the covariance 1, points of different kinds -1. With n points of each kind, the model
+        // explains 2n / (2n + noise) of the distance to the line.
         let points = |kind: f64| [0.0, 1.0, 2.0].map(|guess| (vec![kind], guess, guess + kind));
         let correction = Correction::fit(&[points(-1.0), points(1.0)].concat()).unwrap();
         let share = 6.0 / (6.0 + NOISE);
@@ -154,7 +157,7 @@ mod tests {
     }
 
     #[test]
-    fn guesses_of_no_use_are_left_out() {
+    fn useless_guesses_have_slope_zero() {
         let fit = |guess: fn(f64) -> f64| {
             let points: Vec<_> = (0..6).map(|i| (vec![], guess(f64::from(i)), f64::from(i))).collect();
             Correction::fit(&points).unwrap()

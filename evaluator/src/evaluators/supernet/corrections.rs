@@ -1,4 +1,4 @@
-//! Estimates that are corrected by anchors.
+//! Corrects estimates by anchors.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,11 @@ use crate::evaluators::context::Context;
 use crate::judging::judgement::{LARGEST_ERROR, is_error, logarithm};
 use crate::judging::metrics::Asked;
 
-/// For each metric, what is learned from the anchors, in logarithms: shared weights are wrong by factors.
+/// A correction for each metric. It works on logarithms, because shared weights misjudge by factors.
 pub(super) struct Corrections(BTreeMap<String, Correction>);
 
 impl Corrections {
-    /// Learns from anchors and what shared weights say of each, and tells how far the two agree.
+    /// Learns from anchors and their estimates by shared weights, and reports how well the two orders agree.
     pub(super) fn learned(
         context: &Context,
         metrics: &Asked,
@@ -47,7 +47,7 @@ impl Corrections {
         Ok(Self(corrections))
     }
 
-    /// What a network is expected to measure when it is trained as anchors are.
+    /// What a network is expected to measure when it is trained like the anchors.
     pub(super) fn corrected(
         &self,
         context: &Context,
@@ -71,7 +71,7 @@ impl Corrections {
     }
 }
 
-/// What to do when too few anchors can be used: because of their trainings, or because of the shared weights.
+/// The error for too few usable anchors. Either their trainings failed, or the shared weights did.
 fn too_few(context: &Context, anchors: &[Anchor], guesses: &[Outcome]) -> EvalError {
     let total = anchors.len();
     let measured = |outcomes: &mut dyn Iterator<Item = &Outcome>| {

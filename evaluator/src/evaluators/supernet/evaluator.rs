@@ -1,4 +1,4 @@
-//! Judging subnets with shared weights.
+//! Judges subnets with shared weights.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -25,19 +25,18 @@ use crate::evaluators::workload::{Effort, Workload};
 use crate::judging::metrics;
 use crate::network::weights::Weights;
 
-/// Reads each architecture's weights from a trained supernet, freezes it (with batch-norm statistics of its own, and zeros and
-/// 8 bits where it has them), and measures it on the validation split; with anchors, says what it would measure if it were trained as
-/// they are.
+/// Reads a network's weights from a trained supernet, freezes the network, and measures it on the validation
+/// split. With anchors, it gives what the network is expected to measure when it is trained like them.
 pub(crate) struct SupernetEvaluator {
     settings: SupernetSettings,
     devices: Devices,
     context: Context,
-    /// What is taken over instead of training, and its folder.
+    /// The supernet that replaces a training, and its folder.
     saved: Option<(Checked<Saved>, PathBuf)>,
     ready: OnceLock<Ready>,
 }
 
-/// Trained shared weights, on each device.
+/// Trained shared weights, with a copy for each device.
 struct Ready {
     weights: Vec<Weights>,
     hash: String,
@@ -119,7 +118,7 @@ impl SupernetEvaluator {
         inference::measured(frozen.as_ref(), &self.settings.metrics, data, device)
     }
 
-    /// Trains the anchors, and learns from what shared weights say of them.
+    /// Trains the anchors, and learns how shared weights misjudge them.
     fn learn_corrections(
         &self,
         weights: &[Weights],
@@ -150,8 +149,8 @@ impl Evaluator for SupernetEvaluator {
                 Some((saved, folder)) => {
                     if !saved.is_checked {
                         progress.warn(&format!(
-                            "{}: an older build wrote what it says of the supernet, without a hash: it is \
-                             not checked",
+                            "{}: an older build described the supernet without a hash, so the description \
+                             is not checked",
                             folder.display()
                         ));
                     }
@@ -161,7 +160,7 @@ impl Evaluator for SupernetEvaluator {
             };
             let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
             let (corrections, anchors) = self.learn_corrections(&weights, progress)?.unzip();
-            // A second `prepare` at the same time would have trained the same weights.
+            // If two calls of `prepare` overlap, both have the same weights, and one of them is dropped.
             self.ready.set(Ready { weights, hash, anchors, corrections }).ok();
         }
         Ok(())
@@ -179,7 +178,7 @@ impl Evaluator for SupernetEvaluator {
         fingerprint::start("supernet", &self.devices)
     }
 
-    /// Shared weights say one thing of each subnet, however much effort is asked for.
+    /// Shared weights give one estimate of a subnet, however much effort is asked for.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only().with_proxy()
     }

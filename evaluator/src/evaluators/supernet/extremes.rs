@@ -1,16 +1,17 @@
-//! The largest and the smallest architecture of a space.
+//! Finds the largest and the smallest architecture of a space.
 
 use kiln_space::{Genotype, SearchSpace, variation};
 
-/// Which end of the space.
+/// An end of the space.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extreme {
     Largest,
     Smallest,
 }
 
-/// The genotype with the most or the fewest multiply-accumulates, then parameters, that coordinate ascent finds. Exact where decisions do not
-/// work against each other, as in every built-in space.
+/// The genotype with the most or the fewest multiply-accumulates that coordinate ascent finds. Parameters
+/// decide between equals. The result is exact if decisions do not work against each other, as in every
+/// built-in space.
 pub(super) fn find(space: &dyn SearchSpace, extreme: Extreme) -> Genotype {
     let decisions = space.decisions();
     let size = |genes: &[u8]| {
@@ -27,7 +28,7 @@ pub(super) fn find(space: &dyn SearchSpace, extreme: Extreme) -> Genotype {
         .map(|decision| if extreme == Extreme::Largest { decision.options.len() as u8 - 1 } else { 0 })
         .collect();
     let mut best = size(&genes);
-    // Each round looks at every option once; a round that changes nothing ends it.
+    // Each round tries every option once. The first round without a change is the last one.
     for _ in 0..8 {
         let mut changed = false;
         for (index, decision) in decisions.iter().enumerate() {

@@ -1,4 +1,4 @@
-//! Gradients of one step: several subnets on several batches, averaged.
+//! Averages the gradients of one step over several subnets and batches.
 
 use std::sync::Mutex;
 
@@ -17,14 +17,16 @@ use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 use crate::training::loss;
 
-/// Adds up the gradients of a step, in the order of the subnets on the main device; GPUs with a collective of their own add
-/// up theirs each, and then all together. A parameter that a subnet does not read counts as zero there.
+/// Sums the gradients of a step on the main device, in the order of the subnets. GPUs that have a collective
+/// sum their own gradients first, and then sum over all GPUs. A parameter that a subnet does not read counts
+/// as zero.
 ///
-/// On the CPU the gradients of kernels and matrices are those of the parts that a subnet reads, added in place.
+/// On the CPU, a subnet has gradients only for the parts of kernels and matrices that it reads. They are
+/// added in place.
 pub(crate) struct StepGradients {
-    /// Of the main device, or of each where there is a collective.
+    /// One for the main device, or one for each device if there is a collective.
     accumulators: Vec<GradientsAccumulator<Parameters>>,
-    /// What kernels of the CPU computed of kernels and matrices.
+    /// Gradients that Kiln's kernels on the CPU computed for kernels and matrices.
     shared: SharedGradient,
     loss: f64,
 }
@@ -58,8 +60,9 @@ impl StepGradients {
         (merge.gradients, self.loss)
     }
 
-    /// Adds those of all subnets on one batch, which is this share of the step. The subnets are spread over the devices and
-    /// their gradients added in order, so that without a collective the sum does not depend on the number of devices.
+    /// Adds the gradients of all subnets on one batch, which is the given share of the step. Subnets are
+    /// spread over the devices, but their gradients are added in order. Without a collective, the sum does
+    /// not depend on the number of devices.
     pub(crate) fn add(
         &mut self,
         settings: &SupernetSettings,
@@ -80,7 +83,7 @@ impl StepGradients {
             let stays = devices.has_collective();
             let gradients =
                 if stays { gradients } else { gradients.to_device(devices.main(), &leaves.parameters) };
-            // Asked for last: a GPU is waited for here.
+            // Reading the loss waits for the GPU, so it comes last.
             (gradients, deposits, loss::value(&loss))
         };
         let against_targets = |outputs: Tensor<2>, batch: &Batch| {
@@ -88,6 +91,7 @@ impl StepGradients {
             loss::against_targets(outputs, &batch.targets, smoothing, weights)
         };
         let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
+        // The teacher's outputs come first, because all other subnets need them.
         let first = teaches.then(|| {
             let leaves = fork(&subnets[0], &main);
             let outputs = forward(&subnets[0], &leaves.0, batch);
@@ -125,7 +129,7 @@ impl StepGradients {
     }
 }
 
-/// Takes the shared gradient of each parameter to those that burn has.
+/// Adds the shared gradient of each parameter to burn's gradient.
 struct Merge {
     gradients: GradientsParams,
     shared: SharedGradient,

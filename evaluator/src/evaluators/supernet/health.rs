@@ -1,8 +1,8 @@
-//! Whether trained shared weights can order networks: asked for seconds, before they are asked about every
-//! network.
+//! Checks whether trained shared weights can order networks. The check takes seconds, and it comes before the
+//! weights judge any network.
 //!
-//! What is measured is a function of config, seed and data. It draws from a generator of its own and changes
-//! no weights.
+//! The result depends on config, seed and data only. The check has a generator of its own and changes no
+//! weights.
 
 mod short_training;
 mod verdict;
@@ -22,16 +22,16 @@ use crate::judging::{judgement, value_errors};
 use crate::network::weights::Weights;
 use crate::seed;
 
-/// Networks drawn between the extremes.
+/// Networks that are drawn besides the extremes.
 const DRAWN: usize = 12;
-/// Of them those that are also trained alone.
+/// Drawn networks that are also trained alone.
 const ALONE: usize = 2;
-/// Examples of a split that networks are judged on, spread evenly.
+/// Maximum number of examples of a split that networks are judged on, spread evenly.
 const EXAMPLES: usize = 2048;
 /// Name of the stage in progress reports.
 const STAGE: &str = "health";
 
-/// Measures and judges the shared weights, which are the same on each device.
+/// Measures and judges the shared weights. Each device has a copy of them.
 pub(super) fn check(
     settings: &SupernetSettings,
     devices: &Devices,
@@ -72,12 +72,12 @@ pub(super) fn check(
     Ok(verdict::verdict(&measured))
 }
 
-/// The largest, the smallest, and different networks drawn between them.
+/// The largest, the smallest, and different drawn networks.
 fn probes(space: &dyn SearchSpace, study_seed: u64) -> Vec<Genotype> {
     let mut rng = seed::generator(study_seed, "health", &[]);
     let mut probes =
         [Extreme::Largest, Extreme::Smallest].map(|extreme| extremes::find(space, extreme)).to_vec();
-    // A small space may not have so many.
+    // A small space may have fewer networks.
     for _ in 0..100 * DRAWN {
         if probes.len() == 2 + DRAWN {
             break;
@@ -90,7 +90,7 @@ fn probes(space: &dyn SearchSpace, study_seed: u64) -> Vec<Genotype> {
     probes
 }
 
-/// Indices of the networks around the median of multiply-accumulates, the first among equals.
+/// Indices of the networks next to the median of multiply-accumulates, the first among equals.
 fn middling(networks: &[Architecture]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..networks.len()).collect();
     order.sort_by_key(|index| networks[*index].counts().macs);
@@ -98,8 +98,9 @@ fn middling(networks: &[Architecture]) -> Vec<usize> {
     order[from..].iter().copied().take(ALONE).collect()
 }
 
-/// The mean error, on the validation split, of always naming its most frequent class, or of always giving the
-/// mean of the training split, which is 1 only where both splits have the same mean and deviation.
+/// The mean error of guessing on the validation split. For classes, the guess is the most frequent class of
+/// that split. For values, it is the mean of the training split. This error is 1 only if both splits have the
+/// same mean and deviation.
 fn guessing(context: &Context) -> f64 {
     let (data, validation) = (&context.data, context.data.split(Split::Validation));
     if data.is_regression() {
@@ -113,7 +114,7 @@ fn guessing(context: &Context) -> f64 {
     1.0 - most as f64 / validation.len().max(1) as f64
 }
 
-/// What a network does on each of the judged examples of a split; `None` if an output is not finite.
+/// Judgements of single examples, spread evenly over a split; `None` if an output is not finite.
 fn examples_judged(
     network: &Frozen,
     context: &Context,

@@ -1,4 +1,5 @@
-//! The supernet: shared weights of the largest shape per key, trained so that every subnet read from them can be judged.
+//! The supernet: shared weights, with the largest shape of each key. They are trained so that every subnet
+//! that reads them can be judged.
 
 mod anchors;
 mod correction;

@@ -1,4 +1,4 @@
-//! Which subnets a training step works on.
+//! Chooses the subnets of a training step.
 
 use kiln_space::{Architecture, Genotype, SearchSpace, SpaceError, variation};
 use rand::seq::SliceRandom;
@@ -7,10 +7,10 @@ use super::extremes::{self, Extreme};
 use super::settings::{Sampling, SupernetSettings};
 use crate::seed;
 
-/// Subnets between the extremes by which a training is watched.
+/// Drawn subnets that are judged after each epoch, besides the extremes.
 const WATCHED_AT_RANDOM: usize = 2;
 
-/// Draws the subnets of each step, the same for a step whenever it is asked.
+/// Draws the subnets of each step. A step always has the same ones.
 pub(super) struct Sampler<'a> {
     space: &'a dyn SearchSpace,
     sampling: Sampling,
@@ -31,7 +31,7 @@ impl<'a> Sampler<'a> {
         Self { space, sampling: settings.sampling, always, others, seed }
     }
 
-    /// Subnets by which a training is watched on the validation split, the same after every epoch.
+    /// Subnets that are judged on the validation split after each epoch, the same each time.
     pub(super) fn watched(&self) -> Result<Vec<Architecture>, SpaceError> {
         let mut rng = seed::generator(self.seed, "watched", &[]);
         let extremes =
@@ -40,7 +40,7 @@ impl<'a> Sampler<'a> {
         extremes.into_iter().chain(drawn).map(|genotype| self.space.decode(&genotype)).collect()
     }
 
-    /// Subnets of a step; in sandwich sampling the largest comes first.
+    /// The subnets of a step. In sandwich sampling, the largest comes first.
     pub(super) fn subnets(&self, step: u64) -> Result<Vec<Architecture>, SpaceError> {
         let others = match self.sampling {
             Sampling::Fair => self.in_turn(step),
@@ -52,7 +52,8 @@ impl<'a> Sampler<'a> {
         self.always.iter().chain(&others).map(|genotype| self.space.decode(genotype)).collect()
     }
 
-    /// Genotypes in which every decision goes through its options in rounds, each round in an order of its own.
+    /// Genotypes in which every decision goes through its options in rounds. Each round has a random order of
+    /// its own.
     fn in_turn(&self, step: u64) -> Vec<Genotype> {
         let decisions = self.space.decisions();
         let first = step * self.others as u64;
@@ -82,14 +83,14 @@ mod tests {
 
     use super::*;
 
-    /// The options of each edge that the genotypes of these steps have, in order.
+    /// The options of each edge in the genotypes of these steps, in the order of drawing.
     fn options(sampler: &Sampler<'_>, steps: Range<u64>) -> Vec<Vec<u8>> {
         let drawn: Vec<Genotype> = steps.flat_map(|step| sampler.in_turn(step)).collect();
         (0..6).map(|edge| drawn.iter().map(|genotype| genotype.genes()[edge]).collect()).collect()
     }
 
     #[test]
-    fn fair_sampling_draws_every_option_equally_often_whatever_the_steps_are() {
+    fn fair_sampling_draws_every_option_equally_often_for_any_step_size() {
         let settings = |path: &str, table: Value| Settings::new(path, table.as_object().unwrap().clone());
         let space = settings("space", json!({ "merge_equal": false }));
         let space = NasBench201::from_settings(&space, None).unwrap();

@@ -1,4 +1,5 @@
-//! What a trained supernet is, in a file beside its checkpoints: enough to use it in another study.
+//! A file that describes a trained supernet, beside its checkpoints. Another study needs no more to use the
+//! supernet.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -16,21 +17,21 @@ use crate::training::learner;
 
 const FILE: &str = "trained.json";
 const VERSION: u32 = 2;
-/// Oldest version that is read. It has no `check`.
+/// The oldest version that is read. Its files have no `check`.
 const OLDEST: u32 = 1;
-/// Kiln writes no longer file.
+/// Size of the longest file that is read, bytes. Kiln writes shorter ones.
 const LONGEST_BYTES: u64 = 64 << 20;
 
-/// Written when a supernet is trained.
+/// The content of the file, which is written when a supernet is trained.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Saved {
     version: u32,
-    /// Hash of what the training depended on; that of its checkpoints.
+    /// Hash of everything that the training depends on. The checkpoints have the same identity.
     identity: String,
-    /// Step of the checkpoint.
+    /// Step of the checkpoint with the weights.
     step: u64,
-    /// Hash of the weights that subnets are judged with.
+    /// Hash of the weights with which subnets are judged.
     weights: String,
     /// Hash of the data set and its splits.
     data: String,
@@ -50,7 +51,7 @@ impl Saved {
         }
     }
 
-    /// Writes the file whole, unless it says so already.
+    /// Writes the file as a whole, unless it has this content already.
     pub(super) fn write(&self, folder: &Path) -> Result<(), FileError> {
         let path = folder.join(FILE);
         let text = seal_document(self);
@@ -60,7 +61,7 @@ impl Saved {
         write(&path, &text)
     }
 
-    /// Reads what is said in a run folder, or in its folder `supernet`, and holds it against a study.
+    /// Reads the file of a run folder, or of its folder `supernet`, and checks that it fits the study.
     ///
     /// # Errors
     /// What is wrong, with the file.
@@ -87,11 +88,9 @@ impl Saved {
             return Err(format!("version {} is not the version {VERSION} of this program", self.version));
         }
         if self.data != context.data.hash() {
-            return Err(
-                "it was trained on other data, on other splits of them, or by a build that read them \
-                        otherwise; judged here, it would have seen what it is judged on"
-                    .to_owned(),
-            );
+            return Err("it was trained on other data, on other splits of them, or by a build that read \
+                        them differently, so it may know the examples that it would be judged on"
+                .to_owned());
         }
         let wanted = Weights::declared(&context.space.parameters());
         let names = wanted.keys().chain(self.parameters.keys());
@@ -109,7 +108,7 @@ impl Saved {
         }
     }
 
-    /// The weights, from the checkpoint in this folder.
+    /// Reads the weights from the checkpoint in this folder.
     pub(super) fn load(
         &self,
         folder: &Path,
@@ -127,11 +126,11 @@ impl Saved {
         })?;
         let checkpoint = latest
             .filter(|checkpoint| checkpoint.step == self.step)
-            .ok_or_else(|| failed(format!("the checkpoint of step {} is not there or damaged", self.step)))?;
+            .ok_or_else(|| failed(format!("the checkpoint of step {} is missing or damaged", self.step)))?;
         let like = Weights::initialize(&context.space.parameters(), 0, device);
         let trained = Trained::new(learner::result(like, checkpoint).map_err(failed)?);
         if trained.hash != self.weights {
-            return Err(failed(format!("the weights are not those that `{FILE}` tells of")));
+            return Err(failed(format!("the weights are not those that `{FILE}` describes")));
         }
         Ok(trained)
     }

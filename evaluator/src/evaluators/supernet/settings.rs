@@ -18,12 +18,13 @@ use crate::training::settings::{TrainingSettings, accumulate, checkpoint_steps};
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SupernetSettings {
-    // Which device of a class it is matters to no outcome, so nothing that is compared holds it.
+    // No outcome depends on which device of a class is used, so fingerprints and identities leave it out.
     #[serde(skip_serializing)]
     pub(crate) device: Option<String>,
     #[serde(default, skip_serializing)]
     pub(crate) devices: Vec<String>,
-    /// Run folder of a study whose trained supernet is taken as it is. Its weights are in the fingerprint, their place is not.
+    /// Run folder of a study whose trained supernet is used unchanged. The fingerprint includes its weights,
+    /// not its place.
     #[serde(skip_serializing)]
     pub(crate) supernet: Option<PathBuf>,
     /// Passes over the training split.
@@ -44,33 +45,34 @@ pub(crate) struct SupernetSettings {
     /// Whether the largest subnet teaches the others (sandwich sampling only).
     #[serde(default = "yes")]
     pub(crate) distillation: bool,
-    /// Whether batch norms learn a scale and a shift while weights are shared. Without, whatever subnet is drawn, what a layer reads is in
-    /// the same range.
+    /// Whether batch norms learn a scale and a shift while weights are shared. Without them, a layer reads
+    /// values in the same range, whichever subnet is drawn.
     ///
-    /// Source: the published code of X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, whose `SearchCell` has `affine=False`; there it
-    /// concerns the norms of cells, here all.
+    /// Source: the published code of X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, whose `SearchCell` has
+    /// `affine=False`.
+    /// Differs: there it concerns the norms of cells, here all norms.
     #[serde(default = "yes")]
     pub(crate) affine: bool,
-    /// Training images that batch-norm statistics of a subnet are taken from.
+    /// Training images for the batch-norm statistics of a subnet.
     #[serde(default = "calibration")]
     pub(crate) calibration: usize,
     #[serde(default = "accumulate")]
     pub(crate) accumulate: usize,
-    /// With the default of the task, so that the fingerprint holds it.
+    /// Includes the default of the task, so that the fingerprint does too.
     #[serde(default)]
     pub(crate) clip_norm: ClipNorm,
     pub(crate) ema: Option<f64>,
     pub(crate) patience: Option<u32>,
-    /// How much each class counts in the loss; in the fingerprint only where it is set.
+    /// How much each class counts in the loss. The fingerprint includes it only if weights differ.
     #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
     pub(crate) class_weights: ClassWeights,
-    /// What is measured besides what always is.
+    /// Optional metrics to measure.
     #[serde(default, skip_serializing_if = "Asked::is_empty")]
     pub(crate) metrics: Asked,
-    /// Networks that are trained on their own, to correct the estimates of all.
+    /// Networks that are trained on their own, to correct all estimates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) anchors: Option<AnchorSettings>,
-    /// What is answered where a strategy asks for a proxy.
+    /// The score for strategies that ask for a proxy.
     #[serde(default)]
     pub(crate) proxy: Proxy,
     /// Steps between checkpoints.
@@ -82,20 +84,23 @@ pub(crate) struct SupernetSettings {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Sampling {
-    /// The largest, the smallest, and random ones between.
+    /// The largest, the smallest, and random ones.
     ///
-    /// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019.
+    /// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV
+    /// 2019.
     #[default]
     Sandwich,
     /// Random ones only.
     ///
-    /// Source: Z. Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV 2020.
+    /// Source: Z. Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV
+    /// 2020.
     SinglePath,
-    /// Ones in which every decision goes through all its options before it takes one again, so that within as many subnets as a decision has
-    /// options, each is trained once. A turn in which the decision is not active is lost.
+    /// Subnets in which every decision goes through all its options before it repeats one. Within as many
+    /// subnets as a decision has options, each option is trained once. A turn is lost if the decision is not
+    /// active.
     ///
-    /// Source: X. Chu, B. Zhang, R. Xu, "`FairNAS`: Rethinking Evaluation Fairness of Weight Sharing Neural Architecture Search",
-    /// ICCV 2021, strict fairness where `subnets` is the number of options.
+    /// Source: X. Chu, B. Zhang, R. Xu, "`FairNAS`: Rethinking Evaluation Fairness of Weight Sharing Neural
+    /// Architecture Search", ICCV 2021. The fairness is strict if `subnets` is the number of options.
     Fair,
 }
 
@@ -131,8 +136,8 @@ impl SupernetSettings {
         Ok(read)
     }
 
-    /// The same with what follows from data and objectives. Anchors are clipped as the supernet is, in
-    /// regressions alone; their classes weigh what those of the supernet do.
+    /// Adds what follows from data and objectives. Anchors get the supernet's class weights and metrics, and
+    /// in regressions its clipping.
     pub(crate) fn of_data(
         mut self,
         settings: &Settings,
@@ -152,7 +157,7 @@ impl SupernetSettings {
         Ok(self)
     }
 
-    /// The part that any training has.
+    /// The settings that every training has.
     pub(crate) fn training(&self) -> TrainingSettings {
         TrainingSettings {
             epochs: self.epochs,
@@ -169,9 +174,11 @@ impl SupernetSettings {
         }
     }
 
-    /// What the trained weights depend on, as text.
+    /// Everything in the settings that the trained weights depend on, as text.
     pub(crate) fn identity(&self) -> String {
         let mut deciding = self.clone();
+        // Settings that do not affect the weights get a fixed value. Calibration affects them only through
+        // patience.
         deciding.checkpoint_steps = 1;
         if deciding.patience.is_none() {
             deciding.calibration = 0;
@@ -194,7 +201,7 @@ mod tests {
     }
 
     #[test]
-    fn anchors_are_no_part_of_the_weights_and_of_nothing_where_there_are_none() {
+    fn anchors_are_no_part_of_the_identity_and_serialized_only_if_set() {
         let without = read(&json!({ "epochs": 1 }));
         let with = read(&json!({ "epochs": 1, "anchors": { "networks": 8 } }));
         let written = |settings: &SupernetSettings| serde_json::to_string(settings).unwrap();

@@ -1,4 +1,4 @@
-//! Shared weights that are trained, with their hash.
+//! Trained shared weights and their hash.
 
 use crate::network::weights::Weights;
 

@@ -1,4 +1,4 @@
-//! Training the shared weights: several subnets a step, their gradients averaged.
+//! Trains the shared weights. Each step averages the gradients of several subnets.
 
 use std::path::PathBuf;
 
@@ -24,7 +24,7 @@ pub(super) fn folder(context: &Context) -> PathBuf {
     context.folder.join("supernet")
 }
 
-/// Trains, going on from the newest whole checkpoint.
+/// Trains the supernet, from its newest intact checkpoint if there is one.
 pub(super) fn train(
     settings: &SupernetSettings,
     devices: &Devices,
@@ -90,7 +90,7 @@ pub(super) fn train(
     Ok(trained)
 }
 
-/// Mean validation loss of the watched subnets; `None` if one gives an output that is not finite.
+/// Mean validation loss of the watched subnets; `None` if an output is not finite.
 fn validation_loss(
     watched: &[Architecture],
     weights: &Weights,
@@ -110,7 +110,7 @@ fn broken(source: SpaceError) -> EvalError {
     EvalError::Space { what: "a subnet of the supernet", source }
 }
 
-/// The state to train on from, and the step of the checkpoint that it was read from.
+/// The state from which training goes on, and the step of the checkpoint that it comes from.
 fn start(
     settings: &SupernetSettings,
     devices: &Devices,
@@ -152,7 +152,7 @@ mod tests {
         Settings::new(path, value.as_object().unwrap().clone())
     }
 
-    /// How far scales and shifts, and how far other weights moved in a short training: the largest of each.
+    /// The largest change in a short training: of scales and shifts, and of all other weights.
     fn moved(affine: bool, optimizer: &Value) -> [f32; 2] {
         let folder = tempfile::tempdir().unwrap();
         let limited = table("data", &json!({ "limit": 200 }));
@@ -193,7 +193,7 @@ mod tests {
     }
 
     #[test]
-    fn without_affine_scales_and_shifts_alone_stay_as_they_were() {
+    fn without_affine_only_scales_and_shifts_stay_unchanged() {
         for optimizer in [
             json!({ "kind": "sgd", "learning_rate": 0.1, "weight_decay": 0.01 }),
             json!({ "kind": "adamw", "learning_rate": 0.01, "weight_decay": 0.01 }),

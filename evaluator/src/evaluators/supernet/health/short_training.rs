@@ -1,4 +1,4 @@
-//! A short training of one network alone: what its shared weights have to beat.
+//! Trains one network alone for a short time. Its shared weights are compared with the result.
 
 use burn::tensor::Device;
 use kiln_search::{EvalError, Progress};
@@ -19,12 +19,12 @@ use crate::training::settings::TrainingSettings;
 pub(super) const STEPS: usize = 50;
 /// Largest batch.
 const BATCH: usize = 64;
-/// `AdamW`. It does not follow the config: a supernet that was trained at a wrong rate must not lower what it
-/// is compared with.
+/// `AdamW`, whatever the config says: a wrong learning rate of the supernet must not lower the standard of
+/// the comparison.
 const OPTIMIZER: OptimizerSettings =
     OptimizerSettings { kind: OptimizerKind::AdamW, learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-4 };
 
-/// Trains from new weights, and gives the network as it is judged; `None` where it diverged.
+/// Trains a network from new weights and freezes it; `None` if it diverges.
 pub(super) fn train(
     network: &Architecture,
     supernet: &SupernetSettings,
@@ -35,7 +35,8 @@ pub(super) fn train(
     let data = &context.data;
     let split = data.split(Split::Train);
     let batch = supernet.batch.min(BATCH).min(split.len().max(2));
-    // Spread evenly over the split, so many that a whole number of epochs has the steps.
+    // The examples are spread evenly over the split. Their number is chosen so that whole epochs have the
+    // wanted number of steps.
     let epochs = (STEPS * batch).div_ceil(split.len()).max(1);
     let count = (STEPS * batch / epochs).clamp(1, split.len());
     let examples: Vec<u32> = (0..count).map(|i| split[i * split.len() / count]).collect();

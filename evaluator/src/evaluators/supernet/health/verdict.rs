@@ -1,4 +1,4 @@
-//! The rule: what was measured, held against what chance allows. Pure: no weights, no data.
+//! The verdict: compares measurements with what chance allows. It needs no weights and no data.
 
 use std::collections::BTreeMap;
 
@@ -6,23 +6,23 @@ use kiln_search::{HealthCheck, HealthQuestion, SupernetHealth, tau_b};
 
 use crate::judging::judgement::ExampleJudgement;
 
-/// Standard errors by which a difference has to be more than chance: about one in fifty false alarms,
-/// one-sided.
+/// A difference counts if it exceeds this many standard errors. Chance alone does that in about one of fifty
+/// checks.
 const STANDARD_ERRORS: f64 = 2.0;
-/// Share of what a short training gains over guessing that shared weights must gain too. They serve many
+/// Share of the gain of a short training over guessing that shared weights must reach too. They serve many
 /// subnets at once, so each may lag a little behind a training of its own.
 const SHARE: f64 = 0.75;
-/// Largest factor by which longer trainings are advised.
+/// Largest factor by which the advice lengthens a training.
 const MOST_LONGER: f64 = 20.0;
 
-/// A subnet judged with shared weights, example by example.
+/// Judgements of a subnet with shared weights, example by example.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Probe {
     pub(super) training: Vec<ExampleJudgement>,
     pub(super) validation: Vec<ExampleJudgement>,
 }
 
-/// What a subnet does on the validation split after a short training alone; `None` where that diverged.
+/// Judgements of a subnet on the validation split after a short training alone; `None` if it diverged.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ShortTraining {
     /// Its index among the probes.
@@ -30,13 +30,13 @@ pub(super) struct ShortTraining {
     pub(super) alone: Option<Vec<ExampleJudgement>>,
 }
 
-/// Everything that the rule looks at.
+/// Everything that the verdict depends on.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Measured {
     pub(super) is_regression: bool,
-    /// The largest, the smallest, then others; `None` for outputs that are not finite.
+    /// The largest, the smallest, then the other subnets; `None` if outputs are not finite.
     pub(super) probes: Vec<Option<Probe>>,
-    /// Mean error of an answer that does not look at the example.
+    /// Mean error of an answer that ignores the example.
     pub(super) guessing: f64,
     /// Steps of the short trainings.
     pub(super) steps: u64,
@@ -45,7 +45,7 @@ pub(super) struct Measured {
     pub(super) epochs: u32,
 }
 
-/// Answers the questions.
+/// Answers the three questions.
 pub(super) fn verdict(measured: &Measured) -> SupernetHealth {
     let short = beats_short_training(measured);
     let advice = advice(measured, &short);
@@ -53,7 +53,7 @@ pub(super) fn verdict(measured: &Measured) -> SupernetHealth {
     SupernetHealth::new(checks.into_iter().flatten().collect(), advice)
 }
 
-/// `None` where the two are the same network.
+/// `None` if both are the same network.
 fn largest_beats_smallest(measured: &Measured) -> Option<HealthCheck> {
     let question = HealthQuestion::LargestBeatsSmallest;
     let [Some(largest), Some(smallest), ..] = measured.probes.as_slice() else {
@@ -63,8 +63,8 @@ fn largest_beats_smallest(measured: &Measured) -> Option<HealthCheck> {
     if largest == smallest {
         return None;
     }
-    // On training examples, where more weights are never worse once they are trained; on others they may
-    // overfit.
+    // Training examples are compared, because more weights never fit them worse once trained. On other
+    // examples, more weights may overfit.
     let losses = |probe: &Probe| -> Vec<f64> { probe.training.iter().map(|example| example.loss).collect() };
     let (large, small) = (losses(largest), losses(smallest));
     let difference = Difference::of(&large, &small);
@@ -135,14 +135,14 @@ fn beats_short_training(measured: &Measured) -> HealthCheck {
 }
 
 /// The mean error of several networks on each example. Networks that are judged on the same examples are not
-/// independent, so the examples are what is counted.
+/// independent, so only the examples count as samples.
 fn mean_errors(networks: &[&Vec<ExampleJudgement>]) -> Vec<f64> {
     let examples = networks.iter().map(|network| network.len()).min().unwrap_or(0);
     let mean = |example: usize| networks.iter().map(|network| network[example].error).sum::<f64>();
     (0..examples).map(|example| mean(example) / networks.len() as f64).collect()
 }
 
-/// Whether the spread between subnets is more than noise: an analysis of variance with subnets and examples
+/// Whether estimates of subnets differ by more than noise: an analysis of variance with subnets and examples
 /// as factors.
 fn estimates_repeat(measured: &Measured) -> HealthCheck {
     let question = HealthQuestion::EstimatesRepeat;
@@ -174,8 +174,8 @@ fn estimates_repeat(measured: &Measured) -> HealthCheck {
     HealthCheck { question, passed, numbers: named(numbers), answer }
 }
 
-/// Variance between networks over that of what is left, each by its degrees of freedom; 0 for a single
-/// network.
+/// The variance between networks divided by the residual variance, each by its degrees of freedom; 0 for a
+/// single network.
 fn variance_ratio(losses: &[Vec<f64>]) -> f64 {
     if losses.len() < 2 {
         return 0.0;
@@ -203,8 +203,8 @@ fn variance_ratio(losses: &[Vec<f64>]) -> f64 {
     }
 }
 
-/// The ratio that one in a hundred studies without any difference exceeds: that of chi-square with so many
-/// degrees of freedom, as there are far more examples than networks.
+/// The variance ratio that chance alone exceeds in one of a hundred studies. It follows from the chi-square
+/// distribution, because there are far more examples than networks.
 ///
 /// Source: E. B. Wilson, M. M. Hilferty, "The Distribution of Chi-square", PNAS 17, 1931.
 fn critical_ratio(networks: usize) -> f64 {
@@ -213,9 +213,9 @@ fn critical_ratio(networks: usize) -> f64 {
     (1.0 - spread + 2.326 * spread.sqrt()).powi(3)
 }
 
-/// What to do, where something has to be done.
+/// What to do if a check fails.
 fn advice(measured: &Measured, short: &HealthCheck) -> String {
-    // An error falls about as the root of the training's length.
+    // An error falls about with the square root of the training's length.
     let number =
         |part: &str| short.numbers.iter().find(|(name, _)| name.starts_with(part)).map(|(_, value)| *value);
     let longer = match (number("shared_"), number("alone_")) {
@@ -258,7 +258,7 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / (values.len() as f64).max(1.0)
 }
 
-/// A mean error as it is shown: percent, or the root in deviations.
+/// A mean error as it is shown: in percent, or as its root in deviations.
 fn shown(measured: &Measured, error: f64) -> f64 {
     if measured.is_regression { error.sqrt() } else { 100.0 * error }
 }
@@ -282,8 +282,8 @@ mod tests {
 
     const EXAMPLES: usize = 200;
 
-    /// A network with this share of wrong answers and this mean loss; examples differ, networks differ by
-    /// little more.
+    /// A network with this share of wrong answers and this mean loss. The loss varies from example to
+    /// example.
     fn network(error: f64, loss: f64) -> Vec<ExampleJudgement> {
         let example = |index: usize| ExampleJudgement {
             error: f64::from(u8::from((index * 37 % EXAMPLES) as f64 + 0.5 < error * EXAMPLES as f64)),
@@ -296,7 +296,8 @@ mod tests {
         Probe { training: network(error, 3.0 * error), validation: network(error, 3.0 * error) }
     }
 
-    /// A largest, a smallest, and a network between, whose short training alone gives `alone` errors.
+    /// A largest and a smallest network, and one between them whose short training alone gives `alone`
+    /// errors.
     fn measured(largest: f64, smallest: f64, between: f64, alone: f64) -> Measured {
         Measured {
             is_regression: false,
@@ -324,13 +325,13 @@ mod tests {
     }
 
     #[test]
-    fn smallest_subnet_that_fits_better_than_the_largest_is_a_problem() {
+    fn smallest_subnet_that_fits_better_than_the_largest_fails() {
         assert_eq!(failed(&measured(0.30, 0.20, 0.25, 0.40)), [HealthQuestion::LargestBeatsSmallest]);
-        assert_eq!(failed(&measured(0.20, 0.20, 0.21, 0.40)), [], "equally good ones are none");
+        assert_eq!(failed(&measured(0.20, 0.20, 0.21, 0.40)), [], "equally good subnets pass");
     }
 
     #[test]
-    fn shared_weights_that_reach_less_than_a_short_training_are_a_problem_with_advice_in_epochs() {
+    fn shared_weights_below_a_short_training_fail_with_advice_in_epochs() {
         let health = verdict(&measured(0.50, 0.60, 0.60, 0.20));
         let failed: Vec<_> = health.checks.iter().filter(|check| !check.passed).collect();
         let [check] = failed.as_slice() else { panic!("{health:?}") };
@@ -339,25 +340,26 @@ mod tests {
             check.answer.contains("60.0 % errors") && check.answer.contains("20.0 % errors"),
             "{check:?}"
         );
-        // Three times the errors ask for nine times the length.
+        // Three times the error asks for nine times the length.
         assert!(health.advice.contains("about 90 instead of 10"), "{}", health.advice);
         assert!(health.advice.contains("learning_rate"), "{}", health.advice);
     }
 
     #[test]
-    fn difference_within_chance_is_none() {
-        // Three quarters of what 0.30 gains over 0.90 are reached at 0.45: 90 of 200. 91 are one more.
+    fn difference_within_chance_passes() {
+        // An error of 0.45 (90 of 200) reaches three quarters of the gain from 0.90 to 0.30. 91 errors are
+        // within chance.
         assert_eq!(failed(&measured(0.10, 0.60, 0.455, 0.30)), []);
         assert_eq!(failed(&measured(0.10, 0.60, 0.55, 0.30)), [HealthQuestion::BeatsShortTraining]);
     }
 
     #[test]
-    fn training_that_gains_nothing_over_guessing_asks_for_nothing() {
+    fn short_training_without_gain_over_guessing_demands_nothing() {
         assert_eq!(failed(&measured(0.80, 0.90, 0.89, 0.90)), []);
     }
 
     #[test]
-    fn subnets_that_all_measure_the_same_do_not_repeat() {
+    fn equal_estimates_of_all_subnets_fail_to_repeat() {
         let mut same = measured(0.2, 0.2, 0.2, 0.9);
         assert_eq!(failed(&same), [HealthQuestion::EstimatesRepeat]);
         same.probes[2] = None;
@@ -367,14 +369,14 @@ mod tests {
     }
 
     #[test]
-    fn short_training_that_diverged_says_nothing() {
+    fn diverged_short_training_is_ignored() {
         let mut diverged = measured(0.05, 0.10, 0.80, 0.20);
         diverged.trained[0].alone = None;
         assert_eq!(failed(&diverged), []);
     }
 
     #[test]
-    fn regression_is_said_in_deviations() {
+    fn regression_errors_are_shown_in_deviations() {
         let mut values = measured(0.04, 0.16, 0.16, 0.36);
         values.is_regression = true;
         let health = verdict(&values);
@@ -383,7 +385,7 @@ mod tests {
     }
 
     #[test]
-    fn variance_ratio_by_hand() {
+    fn variance_ratio_matches_numbers_by_hand() {
         // Means of networks 1 and 3.25, of examples 1 and 3.25, of all 2.125: each of the four is 0.125 off.
         let ratio = variance_ratio(&[vec![0.0, 2.0], vec![2.0, 4.5]]);
         let whole = 8.5 / 4.0;
