@@ -78,7 +78,9 @@ impl Rules {
 
     /// Modules without a place in the order, and uses against it.
     fn misplaced(&self, modules: &Modules, edges: &BTreeSet<Edge>) -> Vec<String> {
-        let place = |file: &str| self.order.iter().position(|known| *known == room(file));
+        // The root of the crate comes after all its modules.
+        let place =
+            |file: &str| self.order.iter().position(|known| *known == room(file)).unwrap_or(self.order.len());
         let rooms: BTreeSet<&str> = modules.files().filter(|file| *file != "lib.rs").map(room).collect();
         let new = rooms.iter().filter(|room| !self.order.contains(room));
         let new = new.map(|room| format!("`{room}` needs its place in the order"));
@@ -158,6 +160,25 @@ fn a_crate_in_order_breaks_nothing() {
     // The wall uses what its parent only passes on, so it does not use its parent.
     let wall = ("low/wall.rs", "use super::Stone;\nstruct Wall(Stone);");
     assert_eq!(broken(&[LOW, STONE, wall, HIGH]), [""; 0]);
+}
+
+#[test]
+fn the_root_uses_all_and_is_used_by_none() {
+    // A function may have the name of a module.
+    let lib = "mod high;\nmod low;\npub use low::stone::high;\npub fn sky() { high() }";
+    let stone = "pub(crate) struct Stone;\npub(crate) fn high() { crate::sky() }";
+    let sources = [("lib.rs", lib), ("low/mod.rs", "pub(crate) mod stone;"), ("low/stone.rs", stone)];
+    let found = Rules { sources: "", order: &["low"], has_no_circles: false }.broken(&Modules::of(sources));
+    assert_eq!(found, ["low/stone.rs must not use `sky` of lib.rs: `lib` comes after `low`"]);
+}
+
+#[test]
+fn a_re_export_with_the_name_of_a_module_is_no_use() {
+    let low = ("low/mod.rs", "mod stone;\nmod wall;\npub(crate) use wall::stone;\nfn lay() {}");
+    let stone = ("low/stone.rs", "fn build() { super::lay() }");
+    let wall = ("low/wall.rs", "pub(crate) fn stone() { super::lay() }");
+    let high = ("high.rs", "use crate::low::stone;");
+    assert_eq!(broken(&[low, stone, wall, high]), [""; 0]);
 }
 
 #[test]

@@ -182,6 +182,9 @@ impl Module {
         while let Some((first, after)) = rest.split_first() {
             if first.is("use") && !after.first().is_some_and(|next| next.is("<")) {
                 rest = module.read_use(after, &[], is_public);
+            } else if first.is("mod") {
+                // A declaration does not use what it names.
+                rest = after.get(1..).unwrap_or_default();
             } else if first.is_word() {
                 let mut segments = vec![first.text.clone()];
                 rest = after;
