@@ -2,6 +2,7 @@
 
 use std::path::PathBuf;
 
+use kiln_files::Damage;
 use kiln_search::EvalError;
 use kiln_space::{SettingsError, SpaceError};
 use thiserror::Error;
@@ -84,7 +85,7 @@ pub enum AuditError {
 pub enum AuditDamage {
     /// The text is not JSON in the expected form, or its hash does not match.
     #[error("{0}")]
-    Text(String),
+    Text(Damage),
     /// The version of the format is unknown, because a later build wrote the file or because it is damaged.
     #[error("unknown format version {0}")]
     Version(u32),

@@ -86,9 +86,7 @@ impl Rules {
         let new = new.map(|room| format!("`{room}` needs its place in the order"));
         let gone = self.order.iter().filter(|known| !rooms.contains(*known));
         let gone = gone.map(|known| format!("`{known}` is no longer there"));
-        // The root of the crate passes on what its folders hold, and has no place among them.
-        let within = edges.iter().filter(|edge| edge.from != "lib.rs");
-        let upwards = within.filter(|edge| place(&edge.from) < place(&edge.to));
+        let upwards = edges.iter().filter(|edge| place(&edge.from) < place(&edge.to));
         let upwards = upwards.map(|Edge { from, to, item }| {
             format!("{from} must not use `{item}` of {to}: `{}` comes after `{}`", room(to), room(from))
         });
