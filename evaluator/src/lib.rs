@@ -22,7 +22,7 @@ pub use deploy::trained::{predict, score};
 pub use evaluators::context::{Built, Context};
 pub use evaluators::registry::{EvaluatorBuilder, EvaluatorRegistry};
 pub use evaluators::step_timer::StepTimer;
-pub use evaluators::supernet::{Anchor, Correction, anchors};
+pub use evaluators::supernet::{Anchor, Correction, CorrectionPoint, anchors};
 pub use evaluators::workload::{Effort, Workload};
 pub use judging::judgement::logarithm;
 pub use judging::metrics::Score;

@@ -4,7 +4,7 @@
 use std::path::Path;
 
 use kiln_evaluator::data::DataSet;
-use kiln_evaluator::{Anchor, Built, Correction, anchors, logarithm};
+use kiln_evaluator::{Anchor, Built, Correction, CorrectionPoint, anchors, logarithm};
 use kiln_search::{Outcome, Progress};
 use kiln_space::{Architecture, Genotype, SearchSpace, encoding};
 use serde::{Deserialize, Serialize};
@@ -66,7 +66,8 @@ impl RivalSources {
             if let Some(measured) = logarithm(&anchor.trained, metric, data) {
                 let architecture = space.decode(&anchor.genotype).map_err(AuditError::Space)?;
                 let description = described(space, &anchor.genotype)?;
-                points.push((description, by_parameters(&architecture), measured));
+                let guess = by_parameters(&architecture);
+                points.push(CorrectionPoint { description, guess, measured });
             }
         }
         Ok(Correction::fit(&points).map(|parameters| Self { shared, parameters }))

@@ -7,7 +7,7 @@ use kiln_export::{Array, TrainedModel};
 use kiln_space::{Architecture, LayerId, Op};
 
 use crate::network::stand_alone::stand_alone;
-use crate::network::statistics::Statistics;
+use crate::network::statistics::{LayerStatistics, Statistics};
 use crate::network::weights::{Values, Weights};
 
 /// All arrays of a network, with the names that `TrainedModel` gives them.
@@ -24,16 +24,23 @@ pub(crate) fn arrays(
     let mut put = |name: String, data: Vec<f32>| {
         arrays.insert(name, Array { shape: vec![data.len()], data });
     };
-    for (id, mean, variance) in statistics.values() {
-        let name = &architecture.layer(id).name;
+    for LayerStatistics { layer, mean, variance } in statistics.values() {
+        let name = &architecture.layer(layer).name;
         put(format!("{name}.mean"), mean);
         put(format!("{name}.variance"), variance);
     }
     arrays
 }
 
-/// Architecture, weights and statistics of a trained network, whose arrays must fit.
-pub(crate) fn parts(model: &TrainedModel, device: &Device) -> (Architecture, Weights, Statistics) {
+/// What a network consists of before anything is rounded.
+pub(crate) struct Parts {
+    pub(crate) architecture: Architecture,
+    pub(crate) weights: Weights,
+    pub(crate) statistics: Statistics,
+}
+
+/// The parts of a trained network, whose arrays must fit.
+pub(crate) fn parts(model: &TrainedModel, device: &Device) -> Parts {
     let (architecture, _) = stand_alone(&model.architecture);
     let statistic = |name: &str, part: &str| model.arrays[&format!("{name}.{part}")].data.clone();
     let live = architecture.live();
@@ -42,7 +49,8 @@ pub(crate) fn parts(model: &TrainedModel, device: &Device) -> (Architecture, Wei
     let statistics = Statistics::from_values(
         norms.map(|id| {
             let name = &architecture.layer(id).name;
-            (id, statistic(name, "mean"), statistic(name, "variance"))
+            let (mean, variance) = (statistic(name, "mean"), statistic(name, "variance"));
+            LayerStatistics { layer: id, mean, variance }
         }),
         device,
     );
@@ -50,5 +58,6 @@ pub(crate) fn parts(model: &TrainedModel, device: &Device) -> (Architecture, Wei
         .arrays
         .iter()
         .map(|(name, array)| (name.clone(), Values { shape: array.shape.clone(), data: array.data.clone() }));
-    (architecture, Weights::from_values(values, device), statistics)
+    let weights = Weights::from_values(values, device);
+    Parts { architecture, weights, statistics }
 }

@@ -8,7 +8,7 @@ use thiserror::Error;
 use crate::data::DataSet;
 use crate::deploy::frozen::{Frozen, calibration_batches};
 
-/// Training images that ranges of values are taken from.
+/// Number of training images from which the ranges of 8-bit values are taken.
 const CALIBRATION: usize = 2048;
 
 /// Why a network cannot be converted to 8 bits.

@@ -21,7 +21,7 @@ use crate::network::statistics::Statistics;
 use crate::network::weights::Weights;
 use crate::network::{collected, sparsity};
 
-/// Images that go through a network at once.
+/// Number of images that go through a network at once.
 pub(crate) const BATCH: usize = 256;
 
 /// Number of values read and written by one layer that fit into the second-level cache.
@@ -75,7 +75,7 @@ impl Frozen {
 
     /// The same before anything is rounded.
     pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
-        let (architecture, weights, statistics) = arrays::parts(model, device);
+        let arrays::Parts { architecture, weights, statistics } = arrays::parts(model, device);
         Self::of_parts(architecture, weights, statistics)
     }
 
@@ -211,6 +211,7 @@ mod tests {
     use rayon::ThreadPoolBuilder;
 
     use super::*;
+    use crate::network::statistics::LayerStatistics;
 
     /// A network with a normalization of the input and one after a convolution, and statistics for both.
     fn frozen() -> Frozen {
@@ -229,7 +230,7 @@ mod tests {
         let statistics = norms.map(|id| {
             let channels = architecture.layer(id).output.channels;
             let values = |from: f32| (0..channels).map(|channel| from + channel as f32 * 0.03).collect();
-            (id, values(0.1), values(0.7))
+            LayerStatistics { layer: id, mean: values(0.1), variance: values(0.7) }
         });
         let statistics = Statistics::from_values(statistics, &device);
         let (grids, integers, plan) = (BTreeMap::new(), None, OnceLock::new());

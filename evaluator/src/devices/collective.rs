@@ -9,13 +9,13 @@ use std::thread;
 use burn::tensor::distributed::{CollectiveTensor, ReduceOperation, all_reduce};
 use burn::tensor::{Device, Tensor};
 
-use super::probe;
+use super::probe::{self, ProbeError};
 
 /// Checks that the devices reach each other: each gives a one, and all must get the number of devices.
 ///
 /// # Errors
-/// Why the devices cannot be used together, for people.
-pub(crate) fn probe(devices: &[Device]) -> Result<(), String> {
+/// [`ProbeError`] when they cannot be used together.
+pub(crate) fn probe(devices: &[Device]) -> Result<(), ProbeError> {
     let devices = devices.to_vec();
     probe::within(probe::LIMIT, move || {
         let sum = |device: &Device| {
@@ -28,13 +28,12 @@ pub(crate) fn probe(devices: &[Device]) -> Result<(), String> {
             let threads: Vec<_> = devices.iter().map(|device| scope.spawn(|| sum(device))).collect();
             threads
                 .into_iter()
-                .map(|thread| thread.join().map_err(|_| "one of them failed"))
-                .collect::<Result<Vec<_>, _>>()
+                .map(|thread| Ok(thread.join().map_err(|_| ProbeError::CollectiveFailed)??))
+                .collect::<Result<Vec<Vec<f32>>, ProbeError>>()
         })?;
         let expected = devices.len() as f32;
-        let is_right =
-            |sum: &Result<Vec<f32>, _>| matches!(sum.as_deref(), Ok([sum]) if (sum - expected).abs() < 1e-3);
-        if sums.iter().all(is_right) { Ok(()) } else { Err(format!("their ones add up to {sums:?}")) }
+        let is_right = |sum: &Vec<f32>| matches!(sum.as_slice(), [sum] if (sum - expected).abs() < 1e-3);
+        if sums.iter().all(is_right) { Ok(()) } else { Err(ProbeError::CollectiveSum { found: sums }) }
     })
 }
 

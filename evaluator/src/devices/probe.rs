@@ -3,6 +3,7 @@
 
 mod comparison;
 mod operations;
+mod probe_error;
 
 use std::sync::mpsc::{RecvTimeoutError, channel};
 use std::thread;
@@ -10,6 +11,8 @@ use std::time::Duration;
 
 use burn::tensor::{Device, Tensor};
 use kiln_search::{catch_panic, overhear_panics};
+
+pub(crate) use self::probe_error::ProbeError;
 
 /// Time limit for the first operation. Compiling the first kernel takes some seconds. A driver that needs
 /// longer than this will not answer.
@@ -20,27 +23,28 @@ const COMPARISON_LIMIT: Duration = Duration::from_mins(5);
 /// Opens a device, computes a sum on it, and compares its operations with the CPU.
 ///
 /// # Errors
-/// Why the device cannot be used, for people: the first panic, which is often on a thread of the driver, or
+/// Why the device cannot be used: the first panic, which is often on a thread of the driver, or
 /// the operation that differs from the CPU.
-pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<Device, String> {
+pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<Device, ProbeError> {
     let (result, first) = overhear_panics(|| {
         let device = within(LIMIT, move || {
             let device = open();
-            let sum = Tensor::<1>::ones([64], &device).sum().into_data().try_to_vec::<f32>();
-            match sum.as_deref() {
-                Ok([sum]) if (sum - 64.0).abs() < 1e-3 => Ok(device),
-                other => Err(format!("64 ones add up to {other:?} there")),
+            let found = Tensor::<1>::ones([64], &device).sum().into_data().try_to_vec::<f32>()?;
+            match found.as_slice() {
+                [sum] if (sum - 64.0).abs() < 1e-3 => Ok(device),
+                _ => Err(ProbeError::Sum { found }),
             }
         })?;
         let compared = device.clone();
         attempt("its comparison with the CPU", COMPARISON_LIMIT, move || {
             let on = |device: Device| move |operation: &operations::Operation| (operation.run)(&device);
-            comparison::compare(on(compared), on(Device::flex())).map_err(|wrong| wrong.to_string())
+            Ok(comparison::compare(on(compared), on(Device::flex()))?)
         })?;
         Ok(device)
     });
-    result.map_err(|problem: String| {
-        first.map_or(problem, |first| format!("its first operations failed: {}", beginning(&first)))
+    result.map_err(|error: ProbeError| match first {
+        Some(panic) => ProbeError::Panicked { panic: beginning(&panic) },
+        None => error,
     })
 }
 
@@ -57,29 +61,27 @@ fn beginning(text: &str) -> String {
 /// abandoned.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
+    work: impl FnOnce() -> Result<T, ProbeError> + Send + 'static,
+) -> Result<T, ProbeError> {
     attempt("its first operation", limit, work)
 }
 
 fn attempt<T: Send + 'static>(
-    what: &str,
+    what: &'static str,
     limit: Duration,
-    work: impl FnOnce() -> Result<T, String> + Send + 'static,
-) -> Result<T, String> {
+    work: impl FnOnce() -> Result<T, ProbeError> + Send + 'static,
+) -> Result<T, ProbeError> {
     let (answers, answer) = channel();
     let started = thread::Builder::new().name("probe".to_owned()).spawn(move || {
         // After the time limit nobody receives the answer.
         let _ = answers.send(catch_panic(work));
     });
-    started.map_err(|error| format!("no thread to try it on: {error}"))?;
+    started.map_err(ProbeError::Thread)?;
     match answer.recv_timeout(limit) {
         Ok(Ok(result)) => result,
-        Ok(Err(panic)) => Err(format!("{what} failed: {panic}")),
-        Err(RecvTimeoutError::Timeout) => {
-            Err(format!("{what} gave no result within {} s", limit.as_secs_f64()))
-        }
-        Err(RecvTimeoutError::Disconnected) => Err(format!("{what} ended without a result")),
+        Ok(Err(panic)) => Err(ProbeError::Failed { what, panic }),
+        Err(RecvTimeoutError::Timeout) => Err(ProbeError::Timeout { what, limit }),
+        Err(RecvTimeoutError::Disconnected) => Err(ProbeError::NoResult { what }),
     }
 }
 
@@ -100,7 +102,7 @@ mod tests {
             assert!(!failed, "the driver's thread is gone");
             Device::flex()
         };
-        let reason = probe(open).unwrap_err();
+        let reason = probe(open).unwrap_err().to_string();
         assert!(reason.starts_with("its first operations failed: no driver, not there either"), "{reason}");
         assert!(reason.len() < 200 && reason.ends_with(".."), "{reason}");
     }
@@ -109,15 +111,16 @@ mod tests {
     fn panics_errors_and_hangs_are_reported() {
         let second = Duration::from_secs(30);
         let panicked = within::<()>(second, || panic!("no driver")).unwrap_err();
-        assert_eq!(panicked, "its first operation failed: no driver");
-        assert_eq!(within::<()>(second, || Err("odd".to_owned())).unwrap_err(), "odd");
+        assert_eq!(panicked.to_string(), "its first operation failed: no driver");
+        let wrong = within::<()>(second, || Err(ProbeError::Sum { found: vec![63.0] })).unwrap_err();
+        assert_eq!(wrong.to_string(), "64 ones add up to [63.0] there");
         let (keep, wait) = channel::<()>();
         let hung = within(Duration::from_millis(50), move || {
             // Returns when the test has ended.
             let _ = wait.recv();
             Ok(())
         });
-        assert!(hung.unwrap_err().contains("within 0.05 s"));
+        assert!(hung.unwrap_err().to_string().contains("within 0.05 s"));
         drop(keep);
     }
 }

@@ -40,7 +40,7 @@ struct ScratchSettings {
     warmup_epochs: u32,
     #[serde(default)]
     label_smoothing: f64,
-    /// Training images for the batch-norm statistics after training.
+    /// Number of training images for the batch-norm statistics after training.
     #[serde(default = "calibration")]
     calibration: usize,
     #[serde(default = "accumulate")]

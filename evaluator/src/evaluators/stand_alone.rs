@@ -18,7 +18,7 @@ use crate::training::state::Kept;
 /// How networks are trained on their own, and on which data.
 pub(crate) struct StandAlone<'a> {
     pub(crate) settings: &'a TrainingSettings,
-    /// Training images for the batch-norm statistics after training.
+    /// Number of training images for the batch-norm statistics after training.
     pub(crate) calibration: usize,
     /// Optional metrics to measure.
     pub(crate) metrics: &'a Asked,

@@ -18,7 +18,7 @@ use crate::seed;
 use crate::training::learner::Learner;
 use crate::training::one_network::Training;
 
-/// Batches in the training split.
+/// Number of batches in the training split.
 const BATCHES: usize = 4;
 
 /// Epochs of the schedule: so many that no measurement reaches its end.

@@ -9,7 +9,7 @@ pub struct Workload {
     pub trial: Effort,
     /// For each network that is finished.
     pub network: Effort,
-    /// Examples whose activations are in memory at the same time during training.
+    /// Number of examples whose activations are in memory at the same time during training.
     pub examples_in_memory: usize,
 }
 

@@ -22,7 +22,8 @@ pub(crate) enum Judgement {
         /// Mean squared error over examples and values, each in the target's own unit.
         mean_squared_error: f64,
         /// Root of the mean squared error, each value in its standard deviations over the training split. On
-        /// the training split, always giving the mean measures 1. For other splits see `ValueErrors`.
+        /// the training split, a network that always gives the mean measures 1. For other splits see
+        /// `ValueErrors`.
         rmse_deviations: f64,
     },
 }

@@ -107,8 +107,8 @@ impl Asked {
         names
     }
 
-    /// What a network measures, given its outputs for the validation split. A network that could not run has
-    /// none.
+    /// What a network measures, given its outputs for the validation split. `None` stands for a network
+    /// that could not run.
     pub(crate) fn measured(&self, outputs: Option<&[f32]>, data: &DataSet) -> Outcome {
         let judged = outputs.and_then(|outputs| Judgement::new(outputs, data, Split::Validation));
         let more = match (outputs, &judged) {

@@ -8,7 +8,7 @@ use kiln_space::{Architecture, LayerId};
 use super::executor;
 use super::observer::Observer;
 use super::plan::Plan;
-use super::statistics::{Statistics, to_vec};
+use super::statistics::{LayerStatistics, Statistics, to_vec};
 use super::weights::Weights;
 
 /// Runs the batches through the network, and pools mean and variance of each batch-norm layer's input. Every
@@ -26,24 +26,24 @@ pub(crate) fn statistics(
         let mut seen = Seen::default();
         executor::forward(&plan, architecture, weights, images, &mut seen);
         // Reading the values waits for the GPU, so they are read once a batch and not at each layer.
-        for (id, mean, variance) in seen.0 {
+        for (id, [mean, variance]) in seen.0 {
             pooled.entry(id).or_default().add(examples, &to_vec(mean), &to_vec(variance));
         }
     }
     let values = pooled.into_iter().map(|(id, pooled)| {
         let (mean, variance) = pooled.finish();
-        (id, mean, variance)
+        LayerStatistics { layer: id, mean, variance }
     });
     Statistics::from_values(values, device)
 }
 
 /// Mean and variance of the input of each batch-norm layer.
 #[derive(Default)]
-struct Seen(Vec<(LayerId, Tensor<1>, Tensor<1>)>);
+struct Seen(Vec<(LayerId, [Tensor<1>; 2])>);
 
 impl Observer for Seen {
     fn statistics(&mut self, layer: LayerId, mean: Tensor<1>, variance: Tensor<1>) {
-        self.0.push((layer, mean, variance));
+        self.0.push((layer, [mean, variance]));
     }
 }
 

@@ -5,6 +5,14 @@ use rand::RngExt;
 
 use crate::seed;
 
+/// One tensor of a declared parameter.
+pub(crate) struct Part {
+    /// `weight`, `bias`, `scale` or `shift`.
+    pub(crate) name: &'static str,
+    pub(crate) shape: Vec<usize>,
+    pub(crate) fill: Fill,
+}
+
 /// The initial values of a part.
 pub(crate) enum Fill {
     /// The same value everywhere.
@@ -18,24 +26,25 @@ pub(crate) enum Fill {
 ///
 /// Source: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 10, with fan-in.
 /// Differs: weights of fully connected layers have the standard deviation `1 / sqrt(fan-in)`.
-pub(crate) fn parts(spec: &ParameterSpec) -> Vec<(&'static str, Vec<usize>, Fill)> {
+pub(crate) fn parts(spec: &ParameterSpec) -> Vec<Part> {
+    let part = |name, shape, fill| Part { name, shape, fill };
     match spec.kind {
         ParameterKind::Conv2d { outputs, inputs, kernel, bias } => {
             let fan_in = (inputs * kernel[0] * kernel[1]) as f64;
             let weight = Fill::Normal((2.0 / fan_in).sqrt());
-            let mut parts = vec![("weight", vec![outputs, inputs, kernel[0], kernel[1]], weight)];
-            parts.extend(bias.then(|| ("bias", vec![outputs], Fill::Constant(0.0))));
+            let mut parts = vec![part("weight", vec![outputs, inputs, kernel[0], kernel[1]], weight)];
+            parts.extend(bias.then(|| part("bias", vec![outputs], Fill::Constant(0.0))));
             parts
         }
         ParameterKind::Linear { outputs, inputs, bias } => {
             let weight = Fill::Normal((1.0 / inputs as f64).sqrt());
-            let mut parts = vec![("weight", vec![outputs, inputs], weight)];
-            parts.extend(bias.then(|| ("bias", vec![outputs], Fill::Constant(0.0))));
+            let mut parts = vec![part("weight", vec![outputs, inputs], weight)];
+            parts.extend(bias.then(|| part("bias", vec![outputs], Fill::Constant(0.0))));
             parts
         }
         ParameterKind::BatchNorm { channels } => vec![
-            ("scale", vec![channels], Fill::Constant(1.0)),
-            ("shift", vec![channels], Fill::Constant(0.0)),
+            part("scale", vec![channels], Fill::Constant(1.0)),
+            part("shift", vec![channels], Fill::Constant(0.0)),
         ],
     }
 }

@@ -12,6 +12,7 @@ use kiln_kernels::conv2d;
 use kiln_space::LayerId;
 
 use super::rounding::Rounding;
+use super::window::Window;
 
 /// A network's grids and its integer weights.
 #[derive(Clone, Debug)]
@@ -93,7 +94,7 @@ impl IntegerKernel {
     pub(super) fn forward(
         &self,
         steps: Tensor<4>,
-        (stride, padding, groups): ([usize; 2], [usize; 2], usize),
+        Window { stride, padding, groups, .. }: Window,
     ) -> Tensor<4> {
         let bias = self.bias.clone();
         let sums = match &self.weight {

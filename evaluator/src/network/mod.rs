@@ -16,3 +16,4 @@ pub(crate) mod stand_alone;
 pub(crate) mod statistics;
 mod step;
 pub(crate) mod weights;
+mod window;

@@ -10,8 +10,9 @@ use kiln_kernels::{
 use kiln_space::{BATCH_NORM_EPSILON, Layer};
 
 use super::observer::Observer;
-use super::step::{Step, StepKind, Window};
-use super::weights::Weights;
+use super::step::{Step, StepKind};
+use super::weights::{SharedMatrix, Weights};
+use super::window::Window;
 
 /// The output of a step. `images` are the network's input: constant zeros take batch size, device and type
 /// from it.
@@ -39,9 +40,7 @@ pub(super) fn compute(
             conv2d(one(inputs), kernel.clone(), Some(bias.clone()), *stride, *padding, *groups)
         }
         StepKind::FixedConv(convolution) => convolution.forward(one(inputs)),
-        StepKind::IntegerSums { kernel, window: Window { stride, padding, groups, .. } } => {
-            kernel.forward(one(inputs), (*stride, *padding, *groups))
-        }
+        StepKind::IntegerSums { kernel, window } => kernel.forward(one(inputs), *window),
         StepKind::BatchNorm { after } => {
             let (scale, shift) = weights.affine(layer);
             let result = batch_norm_activation_train(one(inputs), scale, shift, epsilon, *after);
@@ -54,7 +53,7 @@ pub(super) fn compute(
         }
         StepKind::Linear { after } => {
             let bias = weights.bias(layer);
-            let (whole, part, deposit) = weights.shared_matrix(layer);
+            let SharedMatrix { whole, part, deposit } = weights.shared_matrix(layer);
             linear_sliced(one(inputs), whole, part, bias, *after, deposit)
         }
         StepKind::Activate(activation) => activate(one(inputs), *activation),

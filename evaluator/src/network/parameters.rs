@@ -1,7 +1,7 @@
 //! The tensors of a network or supernet as a burn module, without names.
 
 use burn::module::{Module, Param, ParamId};
-use burn::store::ModuleRecord;
+use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Bytes, Tensor};
 
 /// The tensors by their number of axes. Vectors are biases, scales and shifts, which weight decay leaves
@@ -61,10 +61,9 @@ impl Parameters {
     /// These parameters with the values that [`Parameters::to_bytes`] wrote.
     ///
     /// # Errors
-    /// What is wrong with the bytes, or that they are those of other parameters.
-    pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, String> {
-        let record = ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes));
-        self.try_load_record(record.map_err(|error| error.to_string())?).map_err(|error| error.to_string())
+    /// [`RecordError`] when the bytes are damaged, or belong to other parameters.
+    pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, RecordError> {
+        self.try_load_record(ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))?)
     }
 }
 

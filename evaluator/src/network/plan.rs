@@ -10,8 +10,9 @@ use super::folding::{fold, scaling};
 use super::integers::Integers;
 use super::rounding::Rounding;
 use super::statistics::Statistics;
-use super::step::{Read, Step, StepKind, Window, nonlinearity};
+use super::step::{Read, Step, StepKind, nonlinearity};
 use super::weights::Weights;
+use super::window::Window;
 
 /// The steps of a forward pass, in the order of the layers.
 #[derive(Debug)]
@@ -39,7 +40,7 @@ impl Plan {
         Self::new(architecture, |_, _, layer| StepKind::plain(layer))
     }
 
-    /// Without normalization: a normalization passes its input on.
+    /// Without normalization: each normalization layer passes its input on unchanged.
     pub(crate) fn without_normalization(architecture: &Architecture) -> Self {
         Self::new(architecture, |_, _, layer| match layer.op {
             Op::BatchNorm => StepKind::Pass,
@@ -125,8 +126,8 @@ impl Plan {
         plan
     }
 
-    /// Makes a step for each live layer, in the order of the layers. `decide` chooses the kind of each step
-    /// that no earlier step already covers.
+    /// Makes a step for each live layer, in the order of the layers. `decide` chooses what computes a
+    /// layer, unless an earlier step computes it too.
     fn new(
         architecture: &Architecture,
         mut decide: impl FnMut(&mut Planner<'_>, LayerId, &Layer) -> StepKind,
@@ -239,6 +240,7 @@ mod tests {
     use kiln_space::{ActivationKind, ArchitectureBuilder, ParameterSpec, Shape};
 
     use super::*;
+    use crate::network::statistics::LayerStatistics;
 
     /// A normalization of the input, a convolution with normalization and nonlinearity, and a fully connected
     /// layer with a nonlinearity, whose output is added to itself.
@@ -273,7 +275,8 @@ mod tests {
         let weights = Weights::initialize(&ParameterSpec::covering([&own]), 1, &device);
         let norms = own.ids().filter(|id| matches!(own.layer(*id).op, Op::BatchNorm));
         let ones = |id: LayerId| vec![1.0; own.layer(id).output.channels];
-        let statistics = Statistics::from_values(norms.map(|id| (id, ones(id), ones(id))), &device);
+        let statistics = norms.map(|id| LayerStatistics { layer: id, mean: ones(id), variance: ones(id) });
+        let statistics = Statistics::from_values(statistics, &device);
         let ends = ["GlobalPool", "Linear with Relu", "Pass", "Add"];
         let plain_ends = ["GlobalPool", "Linear", "Activate", "Add"];
         assert_eq!(

@@ -5,6 +5,14 @@ use std::collections::BTreeMap;
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_space::LayerId;
 
+/// Mean and variance of the input of one batch-norm layer, a value for each channel.
+#[derive(Debug)]
+pub(crate) struct LayerStatistics {
+    pub(crate) layer: LayerId,
+    pub(crate) mean: Vec<f32>,
+    pub(crate) variance: Vec<f32>,
+}
+
 /// Mean and variance of the input of each batch-norm layer.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Statistics {
@@ -20,20 +28,21 @@ impl Statistics {
         self.layers.get(&id).expect("statistics of every batch-norm layer").clone()
     }
 
-    /// Statistics with the given values: `(mean, variance)` by layer.
-    pub(crate) fn from_values(
-        values: impl IntoIterator<Item = (LayerId, Vec<f32>, Vec<f32>)>,
-        device: &Device,
-    ) -> Self {
-        let layers = values
-            .into_iter()
-            .map(|(id, mean, variance)| (id, (vector(mean, device), vector(variance, device))));
-        Self { layers: layers.collect() }
+    /// Statistics with the given values.
+    pub(crate) fn from_values(values: impl IntoIterator<Item = LayerStatistics>, device: &Device) -> Self {
+        let tensors = |LayerStatistics { layer, mean, variance }| {
+            (layer, (vector(mean, device), vector(variance, device)))
+        };
+        Self { layers: values.into_iter().map(tensors).collect() }
     }
 
-    /// Values by layer: mean, then variance.
-    pub(crate) fn values(&self) -> impl Iterator<Item = (LayerId, Vec<f32>, Vec<f32>)> + '_ {
-        self.layers.iter().map(|(id, (mean, variance))| (*id, to_vec(mean.clone()), to_vec(variance.clone())))
+    /// The values of each layer.
+    pub(crate) fn values(&self) -> impl Iterator<Item = LayerStatistics> + '_ {
+        self.layers.iter().map(|(layer, (mean, variance))| LayerStatistics {
+            layer: *layer,
+            mean: to_vec(mean.clone()),
+            variance: to_vec(variance.clone()),
+        })
     }
 }
 

@@ -7,6 +7,7 @@ use kiln_space::{ActivationKind, Layer, LayerId, Op, PoolKind, Shape};
 
 use super::integers::IntegerKernel;
 use super::rounding::Rounding;
+use super::window::Window;
 
 /// A step, which gives the value of one layer.
 #[derive(Debug)]
@@ -37,7 +38,7 @@ pub(super) enum StepKind {
     Zero(Shape),
     /// A convolution with weights by key.
     Conv(Window),
-    /// A convolution with the normalization after it folded into weight and bias.
+    /// A convolution whose weight and bias include the normalization after it.
     FoldedConv { kernel: Tensor<4>, bias: Tensor<1>, window: Window },
     /// A convolution that the kernels have prepared. It includes the normalization and the nonlinearity after
     /// it.
@@ -72,33 +73,6 @@ pub(super) enum StepKind {
     Concat,
     /// The product of two inputs.
     Multiply,
-}
-
-/// Size and position of the windows of a convolution or pooling layer, `[height, width]` each.
-#[derive(Clone, Copy, Debug)]
-pub(super) struct Window {
-    pub(super) size: [usize; 2],
-    pub(super) stride: [usize; 2],
-    pub(super) padding: [usize; 2],
-    pub(super) groups: usize,
-}
-
-impl Window {
-    /// A window of one position.
-    pub(super) const fn single(groups: usize) -> Self {
-        Self { size: [1; 2], stride: [1; 2], padding: [0; 2], groups }
-    }
-
-    /// The window of a layer, or a single position if the layer has none.
-    pub(super) const fn of(layer: &Layer) -> Self {
-        match layer.op {
-            Op::Conv2d { kernel: size, stride, padding, groups, .. } => {
-                Self { size, stride, padding, groups }
-            }
-            Op::Pool { kernel: size, stride, padding, .. } => Self { size, stride, padding, groups: 1 },
-            _ => Self::single(1),
-        }
-    }
 }
 
 impl StepKind {

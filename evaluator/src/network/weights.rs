@@ -8,7 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{Deposit, Deposits, SharedWeight, WeightSlice, cut};
 use kiln_space::{Architecture, Layer, Op, ParameterSpec, Segment, WeightRef};
 
-use crate::network::initialization::{Fill, normal, parts};
+use crate::network::initialization::{Fill, Part, normal, parts};
 use crate::network::parameters::Parameters;
 
 /// The place of a named parameter in [`Parameters`].
@@ -28,6 +28,16 @@ pub(crate) struct Weights {
     deposits: Option<Deposits>,
 }
 
+/// The weight of a fully connected layer, as its kernel reads it.
+pub(crate) struct SharedMatrix {
+    /// `[out, in]`.
+    pub(crate) whole: Tensor<2>,
+    /// Rows and columns that the layer reads.
+    pub(crate) part: [Range<usize>; 2],
+    /// Where the layer leaves its gradient; `None` if burn keeps it.
+    pub(crate) deposit: Option<Deposit>,
+}
+
 /// Shape and values of one named parameter, before it becomes a tensor.
 pub(crate) struct Values {
     pub(crate) shape: Vec<usize>,
@@ -39,8 +49,8 @@ impl Weights {
     /// generator, so its values do not depend on the other keys.
     pub(crate) fn initialize(specs: &[ParameterSpec], seed: u64, device: &Device) -> Self {
         let named = specs.iter().flat_map(|spec| {
-            parts(spec).into_iter().map(move |(part, shape, fill)| {
-                let name = format!("{}.{part}", spec.key);
+            parts(spec).into_iter().map(move |Part { name, shape, fill }| {
+                let name = format!("{}.{name}", spec.key);
                 let size = shape.iter().product();
                 let data = match fill {
                     Fill::Constant(value) => vec![value; size],
@@ -159,7 +169,7 @@ impl Weights {
     pub(crate) fn declared(specs: &[ParameterSpec]) -> BTreeMap<String, Vec<usize>> {
         let named = |spec: &ParameterSpec| {
             let key = spec.key.clone();
-            parts(spec).into_iter().map(move |(part, shape, _)| (format!("{key}.{part}"), shape))
+            parts(spec).into_iter().map(move |Part { name, shape, .. }| (format!("{key}.{name}"), shape))
         };
         specs.iter().flat_map(named).collect()
     }
@@ -198,7 +208,7 @@ impl Weights {
     }
 
     /// The whole matrix, the part of it that a fully connected layer reads, and where its gradient goes.
-    pub(crate) fn shared_matrix(&self, layer: &Layer) -> (Tensor<2>, [Range<usize>; 2], Option<Deposit>) {
+    pub(crate) fn shared_matrix(&self, layer: &Layer) -> SharedMatrix {
         let reference = reference(layer);
         let param = self.whole_matrix(reference);
         let whole = param.val();
@@ -211,13 +221,13 @@ impl Weights {
         if let (Some(outputs), Some(inputs)) =
             (range(&reference.outputs, outputs), range(&reference.inputs, inputs))
         {
-            return (whole, [outputs, inputs], self.deposit(param.id));
+            return SharedMatrix { whole, part: [outputs, inputs], deposit: self.deposit(param.id) };
         }
         // The kernels read one range of rows and columns. Other parts are copied, and burn computes their
         // gradient.
         let matrix = self.matrix(layer);
         let [outputs, inputs] = matrix.dims();
-        (matrix, [0..outputs, 0..inputs], None)
+        SharedMatrix { whole: matrix, part: [0..outputs, 0..inputs], deposit: None }
     }
 
     fn whole_matrix(&self, reference: &WeightRef) -> &Param<Tensor<2>> {

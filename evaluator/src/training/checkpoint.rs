@@ -8,6 +8,8 @@ use std::path::{Path, PathBuf};
 use kiln_files::{WholeFile, make_folder};
 use kiln_search::{EvalError, hold_folder};
 
+use crate::training::checkpoint_error::CheckpointError;
+
 const MAGIC: &[u8; 8] = b"kilnckp3";
 /// Number of checkpoints that a training keeps.
 const KEPT: usize = 2;
@@ -46,26 +48,29 @@ impl Checkpoint {
 
     /// Reads a file of this training with at most `steps` steps. A later state would hold what the training
     /// learns only afterwards.
-    pub(crate) fn read(identity: &[u8; 32], path: &Path, steps: u64) -> Result<Self, String> {
-        let bytes = kiln_files::read(path, LONGEST_BYTES).map_err(|error| error.said())?;
-        let (body, hash) = bytes.split_last_chunk::<32>().ok_or("too short for a checkpoint")?;
+    ///
+    /// # Errors
+    /// [`CheckpointError`] when the file is damaged, or not one of this training's up to that step.
+    pub(crate) fn read(identity: &[u8; 32], path: &Path, steps: u64) -> Result<Self, CheckpointError> {
+        let bytes = kiln_files::read(path, LONGEST_BYTES).map_err(CheckpointError::File)?;
+        let (body, hash) = bytes.split_last_chunk::<32>().ok_or(CheckpointError::TooShort)?;
         if blake3::hash(body).as_bytes() != hash {
-            return Err("the content does not match its hash".to_owned());
+            return Err(CheckpointError::Changed);
         }
-        let (header, mut rest) = body.split_at_checked(HEADER).ok_or("too short for a header")?;
+        let (header, mut rest) = body.split_at_checked(HEADER).ok_or(CheckpointError::TooShort)?;
         if header[..8] != *MAGIC {
-            return Err("not a checkpoint of this version".to_owned());
+            return Err(CheckpointError::OtherVersion);
         }
         if header[8..40] != *identity {
-            return Err("belongs to another training (settings, data, seed or build differ)".to_owned());
+            return Err(CheckpointError::OtherTraining);
         }
         let step = number(&header[40..])?;
         if step > steps {
-            return Err(format!("of step {step}, beyond the {steps} steps that are asked for"));
+            return Err(CheckpointError::Beyond { step, steps });
         }
         let mut parts = BTreeMap::new();
         for _ in 0..number(&header[48..])? {
-            let name = String::from_utf8(take(&mut rest)?.to_vec()).map_err(|error| error.to_string())?;
+            let name = String::from_utf8(take(&mut rest)?.to_vec())?;
             parts.insert(name, take(&mut rest)?.to_vec());
         }
         Ok(Self { step, parts })
@@ -178,16 +183,15 @@ impl Checkpoints {
 }
 
 /// The little-endian number at the beginning.
-fn number(bytes: &[u8]) -> Result<u64, String> {
-    let first = bytes.first_chunk().ok_or("a number is cut off")?;
+fn number(bytes: &[u8]) -> Result<u64, CheckpointError> {
+    let first = bytes.first_chunk().ok_or(CheckpointError::CutOff)?;
     Ok(u64::from_le_bytes(*first))
 }
 
 /// The part at the beginning, which follows its length. `rest` becomes what comes after the part.
-fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], String> {
-    let length = number(rest)?;
-    let length = usize::try_from(length).map_err(|error| error.to_string())?;
-    let (piece, after) = rest[8..].split_at_checked(length).ok_or("a part is cut off")?;
+fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], CheckpointError> {
+    let length = usize::try_from(number(rest)?).map_err(|_| CheckpointError::CutOff)?;
+    let (piece, after) = rest[8..].split_at_checked(length).ok_or(CheckpointError::CutOff)?;
     *rest = after;
     Ok(piece)
 }

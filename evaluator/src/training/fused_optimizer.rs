@@ -8,6 +8,7 @@ use burn::tensor::{Device, Tensor, TensorData};
 use kiln_kernels::{UpdateRule, update};
 
 use crate::network::parameters::Parameters;
+use crate::training::checkpoint_error::CheckpointError;
 use crate::training::optimizer_settings::{OptimizerKind, OptimizerSettings};
 
 /// The share of its mean square that `adamw` keeps in a step: burn's default.
@@ -75,37 +76,35 @@ impl FusedOptimizer {
     /// The optimizer with the memory that [`FusedOptimizer::to_bytes`] wrote.
     ///
     /// # Errors
-    /// What is wrong with the bytes.
-    pub(crate) fn loaded(self, mut bytes: &[u8]) -> Result<Self, String> {
+    /// [`CheckpointError`] when the bytes are damaged, or another kind of optimizer wrote them.
+    pub(crate) fn loaded(self, mut bytes: &[u8]) -> Result<Self, CheckpointError> {
         let mut memories = BTreeMap::new();
         let rest = &mut bytes;
         for _ in 0..number(rest)? {
             let [id, steps, tensors, len] = [number(rest)?, number(rest)?, number(rest)?, number(rest)?];
             if tensors != self.rule(0.0, true, 1).memories() as u64 {
-                return Err("the optimizer's memory is that of another optimizer".to_owned());
+                return Err(CheckpointError::OtherOptimizer);
             }
-            let steps = u32::try_from(steps).map_err(|error| error.to_string())?;
-            let values = (0..tensors).map(|_| floats(rest, len)).collect::<Result<_, String>>()?;
+            let steps = u32::try_from(steps).map_err(|_| CheckpointError::OtherOptimizer)?;
+            let values = (0..tensors).map(|_| floats(rest, len)).collect::<Result<_, CheckpointError>>()?;
             memories.insert(id, Memory { steps, values });
         }
-        if rest.is_empty() { Ok(Self { memories, ..self }) } else { Err(CUT.to_owned()) }
+        if rest.is_empty() { Ok(Self { memories, ..self }) } else { Err(CheckpointError::MemoryLength) }
     }
 }
 
-/// What does not end where it should.
-const CUT: &str = "the optimizer's memory is cut off or too long";
-
 /// The little-endian number at the beginning. `rest` becomes what follows.
-fn number(rest: &mut &[u8]) -> Result<u64, String> {
-    let (number, after) = rest.split_first_chunk().ok_or(CUT)?;
+fn number(rest: &mut &[u8]) -> Result<u64, CheckpointError> {
+    let (number, after) = rest.split_first_chunk().ok_or(CheckpointError::MemoryLength)?;
     *rest = after;
     Ok(u64::from_le_bytes(*number))
 }
 
 /// The `len` floats at the beginning. `rest` becomes what follows.
-fn floats(rest: &mut &[u8], len: u64) -> Result<Tensor<1>, String> {
-    let bytes = usize::try_from(len).ok().and_then(|len| len.checked_mul(4)).ok_or(CUT)?;
-    let (values, after) = rest.split_at_checked(bytes).ok_or(CUT)?;
+fn floats(rest: &mut &[u8], len: u64) -> Result<Tensor<1>, CheckpointError> {
+    let bytes =
+        usize::try_from(len).ok().and_then(|len| len.checked_mul(4)).ok_or(CheckpointError::MemoryLength)?;
+    let (values, after) = rest.split_at_checked(bytes).ok_or(CheckpointError::MemoryLength)?;
     *rest = after;
     let (values, _) = values.as_chunks();
     let values: Vec<f32> = values.iter().map(|value| f32::from_le_bytes(*value)).collect();

@@ -6,6 +6,7 @@ use burn::tensor::Device;
 
 use crate::network::weights::Weights;
 use crate::training::checkpoint::Checkpoint;
+use crate::training::checkpoint_error::CheckpointError;
 use crate::training::clipping;
 use crate::training::optimizer::Optimizer;
 use crate::training::patience::Patience;
@@ -134,10 +135,10 @@ impl Learner {
     /// Puts the state of a checkpoint into a learner with the same settings.
     ///
     /// # Errors
-    /// What is wrong with the checkpoint.
-    pub(crate) fn restored(mut self, checkpoint: Checkpoint) -> Result<Self, String> {
+    /// [`CheckpointError`] when a part is missing or does not fit.
+    pub(crate) fn restored(mut self, checkpoint: Checkpoint) -> Result<Self, CheckpointError> {
         let mut parts = checkpoint.parts;
-        let mut take = |name: &str| parts.remove(name).ok_or(format!("the checkpoint has no part `{name}`"));
+        let mut take = |name: &'static str| parts.remove(name).ok_or(CheckpointError::MissingPart { name });
         self.step = checkpoint.step;
         self.weights.parameters = self.weights.parameters.loaded(take(WEIGHTS)?)?;
         self.optimizer = self.optimizer.loaded(take(OPTIMIZER)?)?;
@@ -145,8 +146,7 @@ impl Learner {
             average.weights.parameters = average.weights.parameters.clone().loaded(take(AVERAGE)?)?;
         }
         if self.patience.is_some() {
-            let patience = serde_json::from_slice(&take(PATIENCE)?).map_err(|error| error.to_string())?;
-            self.patience = Some(patience);
+            self.patience = Some(serde_json::from_slice(&take(PATIENCE)?)?);
             // A training without a finite validation loss so far has no best weights.
             if let Ok(best) = take(BEST) {
                 let mut weights = self.weights.detached();
@@ -161,11 +161,11 @@ impl Learner {
 /// The result of a finished training, read from its checkpoint into weights of the same shapes.
 ///
 /// # Errors
-/// What is wrong with the checkpoint.
-pub(crate) fn result(mut like: Weights, checkpoint: Checkpoint) -> Result<Weights, String> {
+/// [`CheckpointError`] when it has no weights, or weights of other shapes.
+pub(crate) fn result(mut like: Weights, checkpoint: Checkpoint) -> Result<Weights, CheckpointError> {
     let mut parts = checkpoint.parts;
     // The first part that exists is what `Learner::result` gives.
     let found = [BEST, AVERAGE, WEIGHTS].into_iter().find_map(|name| parts.remove(name));
-    like.parameters = like.parameters.loaded(found.ok_or("the checkpoint has no weights")?)?;
+    like.parameters = like.parameters.loaded(found.ok_or(CheckpointError::MissingPart { name: WEIGHTS })?)?;
     Ok(like)
 }

@@ -2,6 +2,7 @@
 //! studies.
 
 pub(crate) mod checkpoint;
+mod checkpoint_error;
 pub(crate) mod class_weights;
 pub(crate) mod clip_norm;
 mod clipping;

@@ -42,7 +42,7 @@ pub(crate) struct Training<'a> {
     pub(crate) examples: &'a [u32],
     pub(crate) settings: &'a TrainingSettings,
     pub(crate) seed: u64,
-    /// Training images for the batch-norm statistics, when the network is judged after an epoch.
+    /// Number of training images for the batch-norm statistics, when the network is judged after an epoch.
     pub(crate) calibration: usize,
     /// The device without autodiff, which the training adds.
     pub(crate) device: &'a Device,

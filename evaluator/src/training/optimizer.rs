@@ -6,6 +6,7 @@ use burn::optim::momentum::MomentumConfig;
 use burn::optim::{AdamWConfig, GradientsParams, ModuleOptimizer, SgdConfig};
 use burn::tensor::{Bytes, Device};
 
+use super::checkpoint_error::CheckpointError;
 use super::fused_optimizer::FusedOptimizer;
 use super::optimizer_settings::{OptimizerKind, OptimizerSettings};
 use crate::network::parameters::Parameters;
@@ -52,13 +53,13 @@ impl Optimizer {
     /// The optimizer with the memory of another one of the same kind.
     ///
     /// # Errors
-    /// What is wrong with the bytes.
-    pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, String> {
+    /// [`CheckpointError`] when the bytes are damaged, or another kind of optimizer wrote them.
+    pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, CheckpointError> {
         match self {
             Self::Fused(fused) => fused.loaded(&bytes).map(Self::Fused),
             Self::Burn(burn) => {
-                let loaded = burn.from_bytes(Bytes::from_bytes_vec(bytes));
-                loaded.map(|burn| Self::Burn(Box::new(burn))).map_err(|error| error.to_string())
+                let loaded = burn.from_bytes(Bytes::from_bytes_vec(bytes))?;
+                Ok(Self::Burn(Box::new(loaded)))
             }
         }
     }

@@ -6,6 +6,7 @@ use kiln_space::{Architecture, Sparsity};
 
 use crate::network::sparsity::{kept, sparse_layers};
 use crate::network::weights::{Values, Weights};
+use crate::training::checkpoint_error::CheckpointError;
 
 /// Prefix of the names of checkpoint parts that hold masks.
 const KEPT: &str = "kept ";
@@ -62,18 +63,18 @@ impl Pruning {
     /// Takes the zeros from the parts of a checkpoint. `weights` are the weights that they belong to.
     ///
     /// # Errors
-    /// What does not fit.
+    /// [`CheckpointError`] when a mask has another size than its weight.
     pub(crate) fn restore(
         &mut self,
         parts: &mut BTreeMap<String, Vec<u8>>,
         weights: &Weights,
-    ) -> Result<(), String> {
+    ) -> Result<(), CheckpointError> {
         self.masks = Vec::new();
         for (name, _) in &self.layers {
             let Some(bytes) = parts.remove(&format!("{KEPT}{name}")) else { continue };
             let shape = weights.values(name).shape;
             if bytes.len() != shape.iter().product::<usize>() {
-                return Err(format!("the zeros of `{name}` are of another size"));
+                return Err(CheckpointError::MaskSize { name: name.clone() });
             }
             let data = bytes.into_iter().map(f32::from).collect();
             self.masks.push((name.clone(), Values { shape, data }));

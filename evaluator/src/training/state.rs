@@ -8,6 +8,7 @@ use std::path::PathBuf;
 use kiln_search::EvalError;
 
 use crate::training::checkpoint::{self, Checkpoint, Checkpoints};
+use crate::training::checkpoint_error::CheckpointError;
 use crate::training::learner::Learner;
 use crate::training::milestones::Milestones;
 use crate::training::pruning::Pruning;
@@ -68,8 +69,11 @@ impl Kept {
         let Some(checkpoint) = earlier.or(own) else { return Ok(fresh) };
         let step = checkpoint.step;
         self.saved = step;
-        let state = fresh.restored(checkpoint);
-        let state = state.map_err(|problem| EvalError::Data { path: self.folder.clone(), problem })?;
+        let unfit = |error: CheckpointError| EvalError::Data {
+            path: self.folder.clone(),
+            problem: error.to_string(),
+        };
+        let state = fresh.restored(checkpoint).map_err(unfit)?;
         tracing::info!("{}: {how} step {step}", self.folder.display());
         Ok(state)
     }
@@ -134,9 +138,9 @@ impl NetworkState {
     }
 
     /// Puts the state of a checkpoint into one with the same settings.
-    fn restored(mut self, mut checkpoint: Checkpoint) -> Result<Self, String> {
-        let loss = checkpoint.parts.remove(LOSS).ok_or("the checkpoint has no loss")?;
-        let loss: [u8; 8] = loss.try_into().map_err(|_| "the loss is not a number".to_owned())?;
+    fn restored(mut self, mut checkpoint: Checkpoint) -> Result<Self, CheckpointError> {
+        let loss = checkpoint.parts.remove(LOSS).ok_or(CheckpointError::MissingPart { name: LOSS })?;
+        let loss: [u8; 8] = loss.try_into().map_err(|_| CheckpointError::Loss)?;
         self.loss = f64::from_le_bytes(loss);
         self.pruning.restore(&mut checkpoint.parts, &self.learner.weights)?;
         self.learner = self.learner.restored(checkpoint)?;

@@ -82,5 +82,5 @@ fn damaged_supernet_checkpoint_error_names_its_folder() {
     let context = context(other.path(), &data, &Arc::clone(&space(&data)));
     let taken = try_build(context, &at(run.path()), &json!({ "epochs": 1 })).unwrap();
     let error = taken.evaluator.prepare(&never()).unwrap_err().to_string();
-    assert!(error.contains("supernet") && error.contains("not there or damaged"), "{error}");
+    assert!(error.contains("supernet") && error.contains("missing or damaged"), "{error}");
 }

@@ -1,33 +1,28 @@
 //! Compares the results of two devices, within what rounding allows.
 
-use std::fmt;
+use thiserror::Error;
 
 use super::operations::{OPERATIONS, Operation, Parts};
 
 /// The first operation whose results differ between two devices.
-#[derive(Clone, Debug, PartialEq)]
-pub(super) struct Disagreement {
+#[derive(Clone, Debug, PartialEq, Error)]
+#[error(
+    "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the CPU's, the worst \
+     is {} and should be {} to within {allowed:.1e}",
+    worst.found,
+    worst.expected
+)]
+pub(crate) struct Disagreement {
     operation: &'static str,
     part: &'static str,
     /// Number of values that differ by more than is allowed.
     wrong: usize,
     /// Number of all values.
     all: usize,
-    /// The pair that is furthest apart: found, and expected.
-    worst: (f32, f32),
+    /// The pair with the largest difference.
+    worst: Pair,
     /// Largest difference that is allowed.
     allowed: f32,
-}
-
-impl fmt::Display for Disagreement {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Self { operation, part, wrong, all, worst: (found, expected), allowed } = self;
-        write!(
-            f,
-            "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the \
-             CPU's, the worst is {found} and should be {expected} to within {allowed:.1e}"
-        )
-    }
 }
 
 /// Compares the results of all operations on a device with those on the CPU.
@@ -42,7 +37,8 @@ pub(super) fn compare(
         let (found, expected) = (on_device(operation), on_cpu(operation));
         let mut parts = found.iter().zip(&expected);
         let wrong = parts.find_map(|((part, found), (_, expected))| {
-            differing(found, expected, operation.tolerance).map(|(wrong, worst, allowed)| Disagreement {
+            let differing = differing(found, expected, operation.tolerance);
+            differing.map(|Differing { wrong, worst, allowed }| Disagreement {
                 operation: operation.name,
                 part,
                 wrong,
@@ -55,20 +51,39 @@ pub(super) fn compare(
     })
 }
 
+/// A value on both devices.
+#[derive(Clone, Copy, Debug, PartialEq)]
+struct Pair {
+    found: f32,
+    expected: f32,
+}
+
+impl Pair {
+    /// The magnitude of the difference; infinite if it is not a number.
+    fn distance(self) -> f32 {
+        let distance = (self.found - self.expected).abs();
+        if distance.is_nan() { f32::INFINITY } else { distance }
+    }
+}
+
+/// Values that differ by more than is allowed.
+struct Differing {
+    wrong: usize,
+    worst: Pair,
+    allowed: f32,
+}
+
 /// Compares values: a difference may be as large as `tolerance` times the largest expected magnitude. A value
 /// that is not finite differs. `None` if no value differs by more.
-fn differing(found: &[f32], expected: &[f32], tolerance: f32) -> Option<(usize, (f32, f32), f32)> {
+fn differing(found: &[f32], expected: &[f32], tolerance: f32) -> Option<Differing> {
     assert_eq!(found.len(), expected.len(), "an operation has one shape on every device");
     let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
     let allowed = tolerance * largest;
-    let distance = |(found, expected): (f32, f32)| {
-        let distance = (found - expected).abs();
-        if distance.is_nan() { f32::INFINITY } else { distance }
-    };
-    let pairs = found.iter().copied().zip(expected.iter().copied());
-    let wrong: Vec<(f32, f32)> = pairs.filter(|pair| distance(*pair) > allowed).collect();
-    let worst = wrong.iter().copied().max_by(|a, b| distance(*a).total_cmp(&distance(*b)))?;
-    Some((wrong.len(), worst, allowed))
+    let pairs =
+        found.iter().zip(expected).map(|(found, expected)| Pair { found: *found, expected: *expected });
+    let wrong: Vec<Pair> = pairs.filter(|pair| pair.distance() > allowed).collect();
+    let worst = wrong.iter().copied().max_by(|a, b| a.distance().total_cmp(&b.distance()))?;
+    Some(Differing { wrong: wrong.len(), worst, allowed })
 }
 
 #[cfg(test)]

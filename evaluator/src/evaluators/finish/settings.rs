@@ -30,7 +30,7 @@ pub(super) struct FinishSettings {
     class_weights: ClassWeights,
     /// Steps between checkpoints.
     checkpoint_steps: Option<u64>,
-    /// Training images for the batch-norm statistics of the finished network.
+    /// Number of training images for the batch-norm statistics of the finished network.
     #[serde(default = "calibration")]
     pub(super) calibration: usize,
     /// Whether to train on the validation split too, which the search no longer needs.

@@ -14,7 +14,7 @@ use crate::network::weights::Weights;
 /// Number of images, as in the source.
 pub(super) const IMAGES: usize = 128;
 
-/// `ln det(K + I)`. For each two images, `K` counts the units whose activations respond alike: both on or
+/// `ln det(K + I)`. For each pair of images, `K` counts the units whose activations respond alike: both on or
 /// both off.
 ///
 /// Source: J. Mellor, J. Turner, A. Storkey, E. Crowley, "Neural Architecture Search without Training", ICML
@@ -56,8 +56,8 @@ pub(super) fn score(
     log_determinant(alike, count)
 }
 
-/// For each two images, the number of units that respond alike, `[images * images]`. With signs of 1 and -1,
-/// it is half of the sum of units and product. Sums of so few ones are exact in single precision.
+/// For each pair of images, the number of units that respond alike, `[images * images]`. With signs of 1 and
+/// -1, it is half of the sum of units and product. Sums of so few ones are exact in single precision.
 fn agreements(inputs: Tensor<4>) -> Vec<f64> {
     let [images, channels, height, width] = inputs.dims();
     let units = channels * height * width;

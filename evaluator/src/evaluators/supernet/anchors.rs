@@ -287,7 +287,7 @@ pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Co
     }
 }
 
-/// Examples whose activations are in memory at the same time.
+/// Number of examples whose activations are in memory at the same time.
 pub(super) fn examples_in_memory(settings: &AnchorSettings, devices: &Devices) -> usize {
     let side_by_side = match devices.all() {
         [one] if kiln_kernels::runs_on(one) => thread::available_parallelism().map_or(1, usize::from),

@@ -17,9 +17,15 @@ const INDEPENDENT: f64 = 1e-9;
 ///
 /// # Example
 /// ```
-/// use kiln_evaluator::Correction;
+/// use kiln_evaluator::{Correction, CorrectionPoint};
 /// // Guesses are right for kind 0, and 1 too low for kind 1.
-/// let points = |kind: f64| [1.0, 2.0, 3.0, 4.0, 5.0].map(|guess| (vec![kind, 1.0 - kind], guess, guess + kind));
+/// let points = |kind: f64| {
+///     [1.0, 2.0, 3.0, 4.0, 5.0].map(|guess| CorrectionPoint {
+///         description: vec![kind, 1.0 - kind],
+///         guess,
+///         measured: guess + kind,
+///     })
+/// };
 /// let correction = Correction::fit(&[points(0.0), points(1.0)].concat()).expect("enough points");
 /// let by = |kind: f64| correction.corrected(2.5, &[kind, 1.0 - kind]) - 2.5;
 /// assert!(by(1.0) > by(0.0) + 0.5);
@@ -36,18 +42,17 @@ impl Correction {
     /// Fits the model to points, whose descriptions have the same length. If guesses rise while measurements
     /// fall, the slope is 0. `None` for fewer than four points.
     #[must_use]
-    pub fn fit(points: &[(Vec<f64>, f64, f64)]) -> Option<Self> {
+    pub fn fit(points: &[CorrectionPoint]) -> Option<Self> {
         if points.len() < FEWEST_POINTS {
             return None;
         }
         let count = points.len() as f64;
-        let length = points.iter().map(|(description, ..)| description.len()).min().unwrap_or(0);
-        let mean_of =
-            |index: usize| points.iter().map(|(description, ..)| description[index]).sum::<f64>() / count;
+        let length = points.iter().map(|point| point.description.len()).min().unwrap_or(0);
+        let mean_of = |index: usize| points.iter().map(|point| point.description[index]).sum::<f64>() / count;
         let means: Vec<f64> = (0..length).map(mean_of).collect();
         let centered: Vec<Vec<f64>> = points
             .iter()
-            .map(|(description, ..)| description.iter().zip(&means).map(|(x, mean)| x - mean).collect())
+            .map(|point| point.description.iter().zip(&means).map(|(x, mean)| x - mean).collect())
             .collect();
         let spread = centered.iter().map(|row| dot(row, row)).sum::<f64>() / count;
         let spread = if spread > 0.0 { spread } else { 1.0 };
@@ -55,8 +60,8 @@ impl Correction {
         let factor = Factor::of(&centered, |a, b| dot(a, b) / spread);
         let whitened = |column: Vec<f64>| factor.whitened(column);
         let ones = whitened(vec![1.0; points.len()]);
-        let guesses = whitened(points.iter().map(|(_, guess, _)| *guess).collect());
-        let measured = whitened(points.iter().map(|(.., measured)| *measured).collect());
+        let guesses = whitened(points.iter().map(|point| point.guess).collect());
+        let measured = whitened(points.iter().map(|point| point.measured).collect());
         let [oo, og, gg] = [dot(&ones, &ones), dot(&ones, &guesses), dot(&guesses, &guesses)];
         let [om, gm] = [dot(&ones, &measured), dot(&guesses, &measured)];
         let determinant = oo * gg - og * og;
@@ -80,6 +85,17 @@ impl Correction {
         let by_description: f64 = described.map(|((x, mean), weight)| (x - mean) * weight).sum();
         self.constant + self.slope * guess + by_description
     }
+}
+
+/// A network from which a [`Correction`] learns.
+#[derive(Clone, Debug, PartialEq)]
+pub struct CorrectionPoint {
+    /// Description of the network.
+    pub description: Vec<f64>,
+    /// Guess at what it measures.
+    pub guess: f64,
+    /// What it measures.
+    pub measured: f64,
 }
 
 /// Cholesky factor of the covariances of points. Row `i` holds its first `i + 1` numbers.
@@ -132,13 +148,17 @@ mod tests {
         (a - b).abs() < 1e-9
     }
 
+    fn point(description: Vec<f64>, guess: f64, measured: f64) -> CorrectionPoint {
+        CorrectionPoint { description, guess, measured }
+    }
+
     #[test]
     fn line_is_found_whatever_the_descriptions_are() {
-        let point = |i: u8| {
+        let at = |i: u8| {
             let guess = f64::from(i * i);
-            (vec![f64::from(i % 3), f64::from(i % 2)], guess, 3.0 + 0.5 * guess)
+            point(vec![f64::from(i % 3), f64::from(i % 2)], guess, 3.0 + 0.5 * guess)
         };
-        let correction = Correction::fit(&(0..8).map(point).collect::<Vec<_>>()).unwrap();
+        let correction = Correction::fit(&(0..8).map(at).collect::<Vec<_>>()).unwrap();
         assert!(near(correction.slope, 0.5), "{correction:?}");
         assert!(near(correction.corrected(10.0, &[2.0, 0.0]), 8.0), "{correction:?}");
     }
@@ -148,7 +168,7 @@ mod tests {
         // Two kinds of networks with equal guesses lie 1 above and 1 below the common line. Points of one
         // kind have the covariance 1, points of different kinds -1. With n points of each kind, the model
         // explains 2n / (2n + noise) of the distance to the line.
-        let points = |kind: f64| [0.0, 1.0, 2.0].map(|guess| (vec![kind], guess, guess + kind));
+        let points = |kind: f64| [0.0, 1.0, 2.0].map(|guess| point(vec![kind], guess, guess + kind));
         let correction = Correction::fit(&[points(-1.0), points(1.0)].concat()).unwrap();
         let share = 6.0 / (6.0 + NOISE);
         assert!(near(correction.slope, 1.0), "{correction:?}");
@@ -159,7 +179,7 @@ mod tests {
     #[test]
     fn useless_guesses_have_slope_zero() {
         let fit = |guess: fn(f64) -> f64| {
-            let points: Vec<_> = (0..6).map(|i| (vec![], guess(f64::from(i)), f64::from(i))).collect();
+            let points: Vec<_> = (0..6).map(|i| point(vec![], guess(f64::from(i)), f64::from(i))).collect();
             Correction::fit(&points).unwrap()
         };
         for correction in [fit(|i| -i), fit(|_| 7.0), fit(|_| 0.0)] {
@@ -168,6 +188,6 @@ mod tests {
                 "{correction:?}"
             );
         }
-        assert_eq!(Correction::fit(&vec![(vec![], 1.0, 1.0); FEWEST_POINTS - 1]), None);
+        assert_eq!(Correction::fit(&vec![point(vec![], 1.0, 1.0); FEWEST_POINTS - 1]), None);
     }
 }

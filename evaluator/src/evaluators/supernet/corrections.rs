@@ -6,7 +6,7 @@ use kiln_search::{EvalError, FailureKind, Measurement, Outcome, Progress, tau_b}
 use kiln_space::{Genotype, SearchSpace, SpaceError, encoding};
 
 use super::anchors::{self, Anchor};
-use super::correction::{Correction, FEWEST_POINTS};
+use super::correction::{Correction, CorrectionPoint, FEWEST_POINTS};
 use crate::evaluators::context::Context;
 use crate::judging::judgement::{LARGEST_ERROR, is_error, logarithm};
 use crate::judging::metrics::Asked;
@@ -30,13 +30,14 @@ impl Corrections {
             let logarithm = |outcome: &Outcome| logarithm(outcome, &metric, &context.data);
             let mut points = Vec::new();
             for (anchor, guess) in anchors.iter().zip(guesses) {
-                if let (Some(trained), Some(guess)) = (logarithm(&anchor.trained), logarithm(guess)) {
-                    points.push((description(space, &anchor.genotype)?, guess, trained));
+                if let (Some(measured), Some(guess)) = (logarithm(&anchor.trained), logarithm(guess)) {
+                    let description = description(space, &anchor.genotype)?;
+                    points.push(CorrectionPoint { description, guess, measured });
                 }
             }
             let correction = Correction::fit(&points).ok_or_else(|| too_few(context, anchors, guesses))?;
             let (guesses, trained): (Vec<f64>, Vec<f64>) =
-                points.iter().map(|(_, guess, trained)| (*guess, *trained)).unzip();
+                points.iter().map(|point| (point.guess, point.measured)).unzip();
             if let (Some(tau), true) = (tau_b(&guesses, &trained), note.is_empty()) {
                 note = format!("order of shared weights by {metric}: tau {tau:.2}");
             }

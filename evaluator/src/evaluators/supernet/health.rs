@@ -22,9 +22,9 @@ use crate::judging::{judgement, value_errors};
 use crate::network::weights::Weights;
 use crate::seed;
 
-/// Networks that are drawn besides the extremes.
+/// Number of networks that are drawn besides the extremes.
 const DRAWN: usize = 12;
-/// Drawn networks that are also trained alone.
+/// Number of drawn networks that are also trained alone.
 const ALONE: usize = 2;
 /// Maximum number of examples of a split that networks are judged on, spread evenly.
 const EXAMPLES: usize = 2048;

@@ -10,12 +10,13 @@ mod gradients;
 mod health;
 mod sampling;
 mod saved;
+mod saved_error;
 mod settings;
 mod trained;
 mod training;
 
 pub use anchors::{Anchor, anchors};
-pub use correction::Correction;
+pub use correction::{Correction, CorrectionPoint};
 pub(crate) use evaluator::build;
 pub(crate) use gradients::StepGradients;
 pub(crate) use settings::SupernetSettings;

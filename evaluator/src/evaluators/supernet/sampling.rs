@@ -7,7 +7,7 @@ use super::extremes::{self, Extreme};
 use super::settings::{Sampling, SupernetSettings};
 use crate::seed;
 
-/// Drawn subnets that are judged after each epoch, besides the extremes.
+/// Number of drawn subnets that are judged after each epoch, besides the extremes.
 const WATCHED_AT_RANDOM: usize = 2;
 
 /// Draws the subnets of each step. A step always has the same ones.

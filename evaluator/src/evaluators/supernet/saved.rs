@@ -9,6 +9,7 @@ use kiln_files::{Checked, FileError, read, read_document, seal_document, write};
 use kiln_search::EvalError;
 use serde::{Deserialize, Serialize};
 
+use super::saved_error::{SavedError, Unfit};
 use super::trained::Trained;
 use crate::evaluators::context::Context;
 use crate::network::weights::Weights;
@@ -64,47 +65,38 @@ impl Saved {
     /// Reads the file of a run folder, or of its folder `supernet`, and checks that it fits the study.
     ///
     /// # Errors
-    /// What is wrong, with the file.
-    pub(super) fn read(run: &Path, context: &Context) -> Result<(Checked<Self>, PathBuf), String> {
+    /// [`SavedError`] when there is no such file, it cannot be read, or the supernet does not fit the study.
+    pub(super) fn read(run: &Path, context: &Context) -> Result<(Checked<Self>, PathBuf), SavedError> {
         let folders = [run.join("supernet"), run.to_owned()];
         let Some(folder) = folders.iter().find(|folder| folder.join(FILE).is_file()) else {
             let [inside, _] = folders;
-            return Err(format!(
-                "there is no `{}`: no supernet was trained there",
-                inside.join(FILE).display()
-            ));
+            return Err(SavedError::Missing { path: inside.join(FILE) });
         };
         let path = folder.join(FILE);
-        let said = |problem: String| format!("{}: {problem}", path.display());
-        let saved: Checked<Self> = read_document(&path, LONGEST_BYTES).map_err(|error| error.said())?;
-        saved.content.check(context).map_err(said)?;
+        let saved: Checked<Self> = read_document(&path, LONGEST_BYTES).map_err(SavedError::File)?;
+        let checked = saved.content.check(context);
+        checked.map_err(|unfit| SavedError::Unfit { path: path.clone(), unfit })?;
         let is_required = saved.content.version > OLDEST;
-        let saved = saved.required(&path, is_required).map_err(|error| error.to_string())?;
+        let saved = saved.required(&path, is_required).map_err(SavedError::File)?;
         Ok((saved, folder.clone()))
     }
 
-    fn check(&self, context: &Context) -> Result<(), String> {
+    fn check(&self, context: &Context) -> Result<(), Unfit> {
         if !(OLDEST..=VERSION).contains(&self.version) {
-            return Err(format!("version {} is not the version {VERSION} of this program", self.version));
+            return Err(Unfit::Version { found: self.version, written: VERSION });
         }
         if self.data != context.data.hash() {
-            return Err("it was trained on other data, on other splits of them, or by a build that read \
-                        them differently, so it may know the examples that it would be judged on"
-                .to_owned());
+            return Err(Unfit::Data);
         }
         let wanted = Weights::declared(&context.space.parameters());
-        let names = wanted.keys().chain(self.parameters.keys());
-        let mut differing = names.filter(|name| wanted.get(*name) != self.parameters.get(*name));
-        match differing.next() {
+        let mut names = wanted.keys().chain(self.parameters.keys());
+        match names.find(|name| wanted.get(*name) != self.parameters.get(*name)) {
             None => Ok(()),
-            Some(name) => {
-                let shape = |of: &BTreeMap<String, Vec<usize>>| match of.get(name) {
-                    Some(shape) => format!("{shape:?}"),
-                    None => "missing".to_owned(),
-                };
-                let (here, there) = (shape(&wanted), shape(&self.parameters));
-                Err(format!("it belongs to another space: `{name}` is {there} there and {here} in this one"))
-            }
+            Some(name) => Err(Unfit::Space {
+                parameter: name.clone(),
+                there: self.parameters.get(name).cloned(),
+                here: wanted.get(name).cloned(),
+            }),
         }
     }
 
@@ -128,7 +120,8 @@ impl Saved {
             .filter(|checkpoint| checkpoint.step == self.step)
             .ok_or_else(|| failed(format!("the checkpoint of step {} is missing or damaged", self.step)))?;
         let like = Weights::initialize(&context.space.parameters(), 0, device);
-        let trained = Trained::new(learner::result(like, checkpoint).map_err(failed)?);
+        let weights = learner::result(like, checkpoint).map_err(|error| failed(error.to_string()))?;
+        let trained = Trained::new(weights);
         if trained.hash != self.weights {
             return Err(failed(format!("the weights are not those that `{FILE}` describes")));
         }

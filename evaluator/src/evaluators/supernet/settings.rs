@@ -53,7 +53,7 @@ pub(crate) struct SupernetSettings {
     /// Differs: there it concerns the norms of cells, here all norms.
     #[serde(default = "yes")]
     pub(crate) affine: bool,
-    /// Training images for the batch-norm statistics of a subnet.
+    /// Number of training images for the batch-norm statistics of a subnet.
     #[serde(default = "calibration")]
     pub(crate) calibration: usize,
     #[serde(default = "accumulate")]

@@ -131,7 +131,8 @@ fn start(
     })?;
     let Some(checkpoint) = found else { return Ok((learner, None)) };
     let step = checkpoint.step;
-    let learner = learner.restored(checkpoint).map_err(|problem| EvalError::Data { path, problem })?;
+    let learner =
+        learner.restored(checkpoint).map_err(|error| EvalError::Data { path, problem: error.to_string() })?;
     tracing::info!("supernet: going on from step {step}");
     Ok((learner, Some(step)))
 }

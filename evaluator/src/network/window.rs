@@ -1,0 +1,30 @@
+//! Windows of convolutions and pooling.
+
+use kiln_space::{Layer, Op};
+
+/// Size and position of the windows of a convolution or pooling layer, `[height, width]` each.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Window {
+    pub(super) size: [usize; 2],
+    pub(super) stride: [usize; 2],
+    pub(super) padding: [usize; 2],
+    pub(super) groups: usize,
+}
+
+impl Window {
+    /// A window of one position.
+    pub(super) const fn single(groups: usize) -> Self {
+        Self { size: [1; 2], stride: [1; 2], padding: [0; 2], groups }
+    }
+
+    /// The window of a layer, or a single position if the layer has none.
+    pub(super) const fn of(layer: &Layer) -> Self {
+        match layer.op {
+            Op::Conv2d { kernel: size, stride, padding, groups, .. } => {
+                Self { size, stride, padding, groups }
+            }
+            Op::Pool { kernel: size, stride, padding, .. } => Self { size, stride, padding, groups: 1 },
+            _ => Self::single(1),
+        }
+    }
+}
