@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kiln_export::ExporterRegistry;
 use kiln_search::{CostOrigin, Evaluator, Finisher};
-use kiln_space::SearchSpace;
+use kiln_space::{Registration, SearchSpace, Settings, SettingsError};
 
 use crate::data::DataSet;
 use crate::evaluators::workload::Workload;
@@ -28,6 +29,8 @@ pub struct Context {
     pub objectives: Vec<String>,
     /// How each cost of a trial comes about, by its name; for cards.
     pub cost_origins: BTreeMap<String, CostOrigin>,
+    /// Formats in which finished networks can be written.
+    pub exporters: ExporterRegistry,
     /// The run folder; shared weights go to its folder `supernet`.
     pub folder: PathBuf,
 }
@@ -46,3 +49,9 @@ pub struct Built {
     /// Names of others that it measures where an objective or its setting `metrics` names them.
     pub optional: Vec<String>,
 }
+
+/// Builds an evaluator from `[evaluator]` and `[finish]`.
+pub type EvaluatorBuilder = fn(&Settings, Option<&Settings>, Context) -> Result<Built, SettingsError>;
+
+/// An evaluator as it is registered.
+pub type EvaluatorPart = Registration<EvaluatorBuilder>;

@@ -5,7 +5,6 @@ use std::path::Path;
 use image::imageops::FilterType;
 use image::{DynamicImage, ImageBuffer, Luma, Pixel, Rgb};
 use kiln_space::Shape;
-use serde::Deserialize;
 
 use super::background::Background;
 use super::color::Color;

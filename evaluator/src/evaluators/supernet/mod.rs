@@ -15,6 +15,6 @@ mod training;
 
 pub use anchors::{Anchor, anchors};
 pub use correction::Correction;
-pub(crate) use evaluator::build;
+pub(crate) use evaluator::PART;
 pub(crate) use gradients::StepGradients;
 pub(crate) use settings::SupernetSettings;
