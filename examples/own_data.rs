@@ -1,5 +1,5 @@
-//! A custom data set: points on two spirals, made by a formula. Yours may read files of `opening.folder` or ask a
-//! database. A config names it in `[data]`, like any other.
+//! A custom data set: points on two spirals, made by a formula. Yours may read files of `opening.folder` or
+//! ask a database. A config names it in `[data]`, like any other.
 //!
 //! ```console
 //! $ cargo run --release --example own_data
@@ -36,7 +36,8 @@ struct Spirals {
     turns: f32,
 }
 
-/// Reads the settings and makes the data. `main` registers this function. Equal settings must give equal data.
+/// Reads the settings and makes the data. `main` registers this function. Equal settings must give equal
+/// data.
 fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Spirals { turns } = opening.settings.read()?;
     if !(0.1..=10.0).contains(&turns) {

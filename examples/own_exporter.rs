@@ -1,5 +1,5 @@
-//! A custom export format: a C header with the weights of a network, for firmware that computes them itself. A
-//! config names the format in `[finish]`, like any other.
+//! A custom export format: a C header with the weights of a network, for firmware that computes them itself.
+//! A config names the format in `[finish]`, like any other.
 //!
 //! ```console
 //! $ cargo run --release --example own_exporter

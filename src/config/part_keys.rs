@@ -1,6 +1,6 @@
-//! Keys of the tables that registered parts read themselves, each with its piece of a JSON schema. A part brings
-//! those of its own settings. `keys.toml` has the definitions that they share, and what no registered part reads.
-//! `tests/guide` holds all of them against what parts accept.
+//! Keys of the tables that registered parts read themselves, each with its piece of a JSON schema. A part
+//! brings those of its own settings. `keys.toml` has the definitions that they share, and what no registered
+//! part reads. `tests/guide` holds all of them against what parts accept.
 
 use std::collections::BTreeMap;
 

@@ -1,5 +1,5 @@
-//! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads. Registered
-//! parts describe their own settings; the settings of parts that do not stay open.
+//! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads.
+//! Registered parts describe their own settings; the settings of parts that do not stay open.
 
 use std::collections::BTreeMap;
 
