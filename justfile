@@ -16,10 +16,9 @@ test *arguments:
 lint:
     cargo clippy --workspace --all-targets --release --locked -- -D warnings
 
-# Every file, also those that a macro declares
+# Formats every file
 format:
-    find . -name '*.rs' -not -path './target/*' -not -path '*/golden/*' -not -path '*/template/*' -print0 \
-        | xargs -0 rustfmt --edition 2024
+    cargo fmt --all
 
 # Documentation of all crates
 doc:

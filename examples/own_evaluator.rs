@@ -83,6 +83,6 @@ impl Evaluator for Formula {
 
 fn main() -> Result<()> {
     let mut registries = Registries::builtin();
-    registries.evaluators.register("formula", build);
+    registries.evaluators.register("formula", "a formula of the parameters", build);
     run::study(&registries, CONFIG)
 }

@@ -12,6 +12,7 @@ use std::sync::Arc;
 
 use kiln_evaluator::data::{DataError, DataRegistry, DataSet, NamesFrom, Opening, ReadingRules};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, Workload};
+use kiln_export::ExporterRegistry;
 use kiln_hw_models::{HardwareRegistry, HwError};
 use kiln_search::{
     Constraint, CostSet, Domain, ENUMERABLE, Evaluator, Finisher, RunPaths, Strategy, StrategyRegistry,
@@ -23,7 +24,7 @@ use serde_json::{Value, json};
 use crate::config::{ConfigError, Part, READING_RULES, RESOLVED, RunConfig};
 
 /// Name of the evaluator that looks results up in a table. It trains nothing and needs no data set.
-const TABLE: &str = "table";
+pub(crate) const TABLE: &str = "table";
 
 /// All parts that a config can name. Every registry is open: register your own parts before building.
 #[derive(Clone, Debug)]
@@ -38,6 +39,8 @@ pub struct Registries {
     pub evaluators: EvaluatorRegistry,
     /// `[search] strategy`.
     pub strategies: StrategyRegistry,
+    /// `[finish] formats`, and those of an export.
+    pub exporters: ExporterRegistry,
     /// Is called with the number of data files read so far, and with the number of all files.
     pub reading: fn(u64, u64),
 }
@@ -87,6 +90,7 @@ impl Registries {
             hardware: HardwareRegistry::builtin(),
             evaluators: EvaluatorRegistry::builtin(),
             strategies: StrategyRegistry::builtin(),
+            exporters: ExporterRegistry::builtin(),
             reading: |_, _| (),
         }
     }
@@ -112,18 +116,18 @@ impl Registries {
         paths: RunPaths,
     ) -> Result<Assembly, ConfigError> {
         let document = &config.document;
-        let kinds = self.evaluators.kinds().chain([TABLE]);
+        let kinds = self.evaluators.names().chain([TABLE]);
         check_known(&config, "evaluator.kind", &config.evaluator.kind, kinds)?;
         let (costs, constraints) = self.costs(&config)?;
         let Part { kind, settings } = &config.search.strategy;
         let key = if settings.table().is_empty() { "search.strategy" } else { "search.strategy.kind" };
-        check_known(&config, key, kind, self.strategies.strategies().map(|(name, _)| name))?;
+        check_known(&config, key, kind, self.strategies.names())?;
         let strategy = self.strategies.build(kind, settings).map_err(|error| document.explain(&error))?;
         let data = self.data(&config, data_folder)?;
         let space = self.space(&config, data.as_ref().map(|data| data.task()))?;
         check_end(&config, space.as_ref())?;
         priors::check_journals(&config)?;
-        let context = data.as_ref().map(|data| context(&config, &space, data, &costs, &paths));
+        let context = data.as_ref().map(|data| self.context(&config, &space, data, &costs, &paths));
         let Built { evaluator, finisher, workload, metrics, optional } =
             self.evaluator(&config, context.clone(), data_folder)?;
         objectives::choose(&mut config, &metrics)?;
@@ -224,6 +228,27 @@ impl Registries {
         })
     }
 
+    fn context(
+        &self,
+        config: &RunConfig,
+        space: &Arc<dyn SearchSpace>,
+        data: &Arc<DataSet>,
+        costs: &CostSet,
+        paths: &RunPaths,
+    ) -> Context {
+        Context {
+            study: config.study.name.clone(),
+            seed: config.study.seed,
+            space: Arc::clone(space),
+            space_settings: config.document.root()["space"].to_string(),
+            data: Arc::clone(data),
+            objectives: config.search.objectives.clone(),
+            cost_origins: costs.origins(),
+            exporters: self.exporters.clone(),
+            folder: paths.root().to_owned(),
+        }
+    }
+
     fn evaluator(
         &self,
         config: &RunConfig,
@@ -260,25 +285,6 @@ fn check_end(config: &RunConfig, space: &dyn SearchSpace) -> Result<(), ConfigEr
          more than {ENUMERABLE} networks"
     );
     Err(config.document.missing("search.trials", &expected))
-}
-
-fn context(
-    config: &RunConfig,
-    space: &Arc<dyn SearchSpace>,
-    data: &Arc<DataSet>,
-    costs: &CostSet,
-    paths: &RunPaths,
-) -> Context {
-    Context {
-        study: config.study.name.clone(),
-        seed: config.study.seed,
-        space: Arc::clone(space),
-        space_settings: config.document.root()["space"].to_string(),
-        data: Arc::clone(data),
-        objectives: config.search.objectives.clone(),
-        cost_origins: costs.origins(),
-        folder: paths.root().to_owned(),
-    }
 }
 
 /// Refuses a name that is not in the list of known names.

@@ -8,6 +8,7 @@ use std::path::PathBuf;
 
 use clap::{Args, Parser, Subcommand};
 use clap_complete::Shell;
+use kiln::assembly::Registries;
 
 pub(crate) use self::bench::{
     BenchCommand, CellsArguments, Compared, EqualCellsName, FunctionName, ProtocolName, StudyArguments,
@@ -15,6 +16,13 @@ pub(crate) use self::bench::{
 pub(crate) use self::hw::{FitArguments, HwCommand, PredictArguments, Unit};
 pub(crate) use self::supernet::SupernetCommand;
 use crate::version;
+
+/// Help for the format of an export.
+fn formats() -> String {
+    let names: Vec<String> =
+        Registries::builtin().exporters.names().map(|name| format!("`{name}`")).collect();
+    format!("Format: one of {}", names.join(", "))
+}
 
 /// Neural architecture search: from a config file to an exported network.
 #[derive(Debug, Parser)]
@@ -126,8 +134,7 @@ pub(crate) enum Command {
         run: PathBuf,
         /// Number of the trial
         trial: u64,
-        /// Format: `onnx`, `safetensors`, or `rust` (a folder)
-        #[arg(long, default_value = "onnx")]
+        #[arg(long, default_value = "onnx", help = formats())]
         format: String,
         /// Number format of all layers [default: that of the architecture]. To convert layers that were
         /// finished in single precision, `int8` needs the study's data, from which it takes the ranges of

@@ -36,6 +36,7 @@ pub(crate) struct ModelExport {
     study: String,
     paths: RunPaths,
     formats: Vec<String>,
+    exporters: ExporterRegistry,
 }
 
 /// The part of `[finish]` that sets the formats.
@@ -47,26 +48,25 @@ struct Formats {
 
 impl ModelExport {
     /// The exports of a study: in the formats of its `[finish]`, or in ONNX without any.
-    pub(crate) fn new(config: &RunConfig, paths: &RunPaths) -> Self {
+    pub(crate) fn new(config: &RunConfig, paths: &RunPaths, exporters: ExporterRegistry) -> Self {
         let named = config.finish.as_ref().and_then(|finish| finish.settings.read::<Formats>().ok());
         let mut formats = named.unwrap_or_default().formats;
         if formats.is_empty() {
             formats.push("onnx".to_owned());
         }
-        Self { study: config.study.name.clone(), paths: paths.clone(), formats }
+        Self { study: config.study.name.clone(), paths: paths.clone(), formats, exporters }
     }
 }
 
 impl Export for ModelExport {
     fn export(&self, trial: TrialId) -> anyhow::Result<Written> {
-        let exporters = ExporterRegistry::builtin();
         let model = TrainedModel::load(&model_file(&self.paths, trial))?;
         let mut written = Written::default();
         for format in &self.formats {
-            let exporter = exporters.get(format)?;
-            match default_path(&self.study, trial, exporter, &model) {
+            let exporter = self.exporters.build(format)?;
+            match default_path(&self.study, trial, exporter.as_ref(), &model) {
                 Ok(path) => {
-                    let files = write_files(exporter, &model, &path, false)?;
+                    let files = write_files(exporter.as_ref(), &model, &path, false)?;
                     let sizes = files.iter().map(|file| size(file)).collect::<anyhow::Result<Vec<u64>>>()?;
                     written.files.push((path, sizes.iter().sum()));
                 }

@@ -9,7 +9,7 @@ use kiln_evaluator::data::{DataRegistry, DataSet, Opening, Split};
 use kiln_evaluator::{
     Built, Context, ConversionError, EvaluatorRegistry, in_8_bits, in_single_precision, predict,
 };
-use kiln_export::{TrainedModel, run_reference};
+use kiln_export::{ExporterRegistry, TrainedModel, run_reference};
 use kiln_search::{
     Costs, EvalError, Fidelity, Objectives, Origin, Outcome, Progress, Proposal, Request, Trial,
 };
@@ -69,6 +69,7 @@ fn build_in(
         data: Arc::clone(data),
         objectives: Vec::new(),
         cost_origins: BTreeMap::new(),
+        exporters: ExporterRegistry::builtin(),
         folder: folder.to_owned(),
     };
     let optimizer = json!({ "kind": "sgd", "learning_rate": 0.1 });

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, predict};
-use kiln_export::{InputRecord, Prediction, TrainedModel};
+use kiln_export::{ExporterRegistry, InputRecord, Prediction, TrainedModel};
 use kiln_search::{
     Costs, EvalError, Fidelities, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal,
     Request, Trial,
@@ -52,6 +52,7 @@ impl Parts {
             data: Arc::clone(data),
             objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
+            exporters: ExporterRegistry::builtin(),
             folder: folder.to_owned(),
         };
         let finish = settings("finish", &json!({ "epochs": 20, "batch": 16, "calibration": 64 }));
@@ -265,12 +266,9 @@ fn no_evaluator_reads_test_split() {
     // The test inputs of the second data set are NaN. Reading them changes the result.
     let (whole, poisoned) = (classes(|value| value), classes(|_| f32::NAN));
     assert_ne!(whole.hash(), poisoned.hash());
-    for kind in EvaluatorRegistry::builtin().kinds() {
-        let table = match kind {
-            "supernet" => supernet(),
-            "scratch" => json!({ "epochs": 3, "batch": 16 }),
-            _ => json!({}),
-        };
+    let registry = EvaluatorRegistry::builtin();
+    for (kind, settings) in registry.samples("evaluator") {
+        let table = Value::Object(settings.table().clone());
         let [one, other] = [&whole, &poisoned].map(|data| {
             let folder = tempfile::tempdir().unwrap();
             let parts = Parts::new(kind, &table, data, folder.path());

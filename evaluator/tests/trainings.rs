@@ -12,6 +12,7 @@ use std::time::Duration;
 
 use kiln_evaluator::data::{DataRegistry, DataSet, Opening};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry};
+use kiln_export::ExporterRegistry;
 use kiln_search::{EvalError, Fidelity, Outcome, Request, RunPaths};
 use kiln_space::{Genotype, SearchSpace, Settings, SpaceRegistry};
 use serde_json::{Value, json};
@@ -51,6 +52,7 @@ impl Parts {
             data: Arc::clone(&self.data),
             objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
+            exporters: ExporterRegistry::builtin(),
             folder: folder.to_owned(),
         };
         let mut table = json!({

@@ -9,7 +9,7 @@ use std::sync::Arc;
 
 use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry, Matched, predict, score};
-use kiln_export::{CardVersion, InputRecord, ModelCard, TrainedModel};
+use kiln_export::{CardVersion, ExporterRegistry, InputRecord, ModelCard, TrainedModel};
 use kiln_hw_models::Conditions;
 use kiln_search::{
     CostOrigin, CostPredictor, Costs, Fidelity, Finished, Objectives, Origin, Outcome, Progress, Proposal,
@@ -89,6 +89,7 @@ fn try_build(
         data,
         objectives: objectives.iter().map(|name| (*name).to_owned()).collect(),
         cost_origins: BTreeMap::from([("latency_us".to_owned(), origin)]),
+        exporters: ExporterRegistry::builtin(),
         folder: folder.to_owned(),
     };
     let mut table = json!({ "epochs": 6, "batch": 32, "calibration": 64 });

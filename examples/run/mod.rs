@@ -24,5 +24,9 @@ pub(crate) fn study(registries: &Registries, config: &str) -> Result<()> {
         let values: Vec<String> = values.map(|(name, value)| format!("{name} {value:.2}")).collect();
         println!("  trial {}: {}", entry.trial, values.join(", "));
     }
+    for finished in &summary.finished {
+        let files: Vec<&str> = finished.files.iter().map(|file| file.name.as_str()).collect();
+        println!("trial {} is finished: {}", finished.trial, files.join(", "));
+    }
     Ok(())
 }

@@ -29,7 +29,9 @@ pub use check::expected_arrays;
 pub use error::ExportError;
 pub use files::write_files;
 pub use inputs::{InputKind, InputRecord};
-pub use model::{Array, Exporter, TrainedModel};
+pub use model::{
+    Array, Arrays, Exporter, ExporterBuilder, ExporterPart, FolderFiles, ReadBack, TrainedModel,
+};
 pub use onnx::Onnx;
 pub use plain::{plain_json, plain_lines, plain_text, steers};
 pub use quantization::{Grid, QuantizationPlan, QuantizedKernel, QuantizedNetwork};

@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 use std::io;
 
-use kiln_space::Architecture;
+use kiln_space::{Architecture, Registration};
 use serde::{Deserialize, Serialize};
 
 use crate::{ExportError, Grid, ModelCard};
@@ -64,4 +64,26 @@ pub trait Exporter: Send + Sync {
         let _ = model;
         Ok(None)
     }
+}
+
+/// Builds an exporter.
+pub type ExporterBuilder = fn() -> Box<dyn Exporter>;
+
+/// An exporter as it is registered.
+pub type ExporterPart = Registration<ExporterBuilder, ReadBack>;
+
+/// Arrays by name.
+pub type Arrays = BTreeMap<String, Array>;
+
+/// Content of files by relative path.
+pub type FolderFiles = BTreeMap<String, Vec<u8>>;
+
+/// How tests read the arrays of an exported network back, by name. More than the network's arrays may be
+/// there. The functions may panic.
+#[derive(Clone, Copy, Debug)]
+pub enum ReadBack {
+    /// From the bytes of the only file.
+    File(fn(&[u8]) -> Arrays),
+    /// From the content of all files by relative path, for a format of several files.
+    Folder(fn(&FolderFiles) -> Arrays),
 }

@@ -1,103 +1,84 @@
 //! Exporters by name. Other programs can register their own.
 
-use std::collections::BTreeMap;
-use std::fmt;
-use std::sync::Arc;
+use std::ops::{Deref, DerefMut};
 
-use crate::{ExportError, Exporter, Onnx, RustModule, Safetensors};
+use kiln_space::Registry;
+
+use crate::{ExportError, Exporter, ExporterBuilder, Onnx, ReadBack, RustModule, Safetensors};
 
 /// Export formats by name.
 ///
 /// # Example
 /// ```
 /// let formats = kiln_export::ExporterRegistry::builtin();
-/// assert_eq!(formats.get("onnx")?.extension(), "onnx");
-/// assert!(formats.get("onyx").is_err());
+/// assert_eq!(formats.build("onnx")?.extension(), "onnx");
+/// assert!(formats.build("onyx").is_err());
 /// # Ok::<(), kiln_export::ExportError>(())
 /// ```
-#[derive(Clone, Default)]
-pub struct ExporterRegistry {
-    exporters: BTreeMap<String, Arc<dyn Exporter>>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct ExporterRegistry(Registry<ExporterBuilder, ReadBack>);
 
 impl ExporterRegistry {
-    /// A registry without formats.
-    #[must_use]
-    pub fn new() -> Self {
-        Self::default()
-    }
-
     /// The formats of this crate.
     #[must_use]
     pub fn builtin() -> Self {
-        let mut registry = Self::new();
-        registry.register("onnx", Arc::new(Onnx));
-        registry.register("rust", Arc::new(RustModule));
-        registry.register("safetensors", Arc::new(Safetensors));
+        let mut registry = Self::default();
+        registry.add("onnx", Onnx::PART);
+        registry.add("rust", RustModule::PART);
+        registry.add("safetensors", Safetensors::PART);
         registry
     }
 
-    /// Adds a format. Returns the format that it replaces, if the name was taken.
-    pub fn register(
-        &mut self,
-        name: impl Into<String>,
-        exporter: Arc<dyn Exporter>,
-    ) -> Option<Arc<dyn Exporter>> {
-        self.exporters.insert(name.into(), exporter)
-    }
-
-    /// The exporter with this name.
+    /// Builds the exporter with this name.
     ///
     /// # Errors
     /// [`ExportError::UnknownFormat`] with the known names.
-    pub fn get(&self, name: &str) -> Result<&dyn Exporter, ExportError> {
-        self.exporters.get(name).map(AsRef::as_ref).ok_or_else(|| ExportError::UnknownFormat {
-            name: name.to_owned(),
-            known: self.names().map(str::to_owned).collect(),
-        })
-    }
-
-    /// Names of all formats, sorted.
-    pub fn names(&self) -> impl Iterator<Item = &str> {
-        self.exporters.keys().map(String::as_str)
+    pub fn build(&self, name: &str) -> Result<Box<dyn Exporter>, ExportError> {
+        let part = self
+            .find(name)
+            .map_err(|unknown| ExportError::UnknownFormat { name: unknown.found, known: unknown.known })?;
+        Ok((part.build)())
     }
 }
 
-impl fmt::Debug for ExporterRegistry {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.debug_list().entries(self.names()).finish()
+impl Deref for ExporterRegistry {
+    type Target = Registry<ExporterBuilder, ReadBack>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for ExporterRegistry {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{WEIGHTS_FILE, testing};
+    use crate::testing;
 
     #[test]
     fn every_registered_exporter_obeys_the_laws() {
-        let registry = ExporterRegistry::builtin();
-        for name in registry.names() {
-            let (exporter, models) = (registry.get(name).unwrap(), testing::sample_models());
-            match name {
-                "onnx" => testing::check_exporter(exporter, testing::read_onnx, &models),
-                "rust" => testing::check_folder_exporter(
-                    exporter,
-                    |files| testing::read_safetensors(&files[WEIGHTS_FILE]),
-                    &models,
-                ),
-                "safetensors" => testing::check_exporter(exporter, testing::read_safetensors, &models),
-                other => panic!("say how `{other}` is read back"),
+        let (registry, models) = (ExporterRegistry::builtin(), testing::sample_models());
+        for (name, part) in registry.entries() {
+            assert!(!part.doc.is_empty(), "`{name}` needs a line of documentation");
+            let exporter = (part.build)();
+            match part.fixture.unwrap_or_else(|| panic!("`{name}` is registered without its `ReadBack`")) {
+                ReadBack::File(read) => testing::check_exporter(exporter.as_ref(), read, &models),
+                ReadBack::Folder(read) => testing::check_folder_exporter(exporter.as_ref(), read, &models),
             }
         }
     }
 
     #[test]
-    fn get_with_unknown_format_lists_known_formats() {
-        let message = ExporterRegistry::builtin().get("tflite").map(|_| ()).unwrap_err().to_string();
-        assert_eq!(
-            message,
-            "there is no export format `tflite`; the formats are `onnx`, `rust`, `safetensors`"
-        );
+    fn build_with_unknown_format_lists_known_formats() {
+        let registry = ExporterRegistry::builtin();
+        let message = registry.build("tflite").map(|_| ()).unwrap_err().to_string();
+        let known: Vec<String> = registry.names().map(|name| format!("`{name}`")).collect();
+        let known = known.join(", ");
+        assert_eq!(message, format!("there is no export format `tflite`; the formats are {known}"));
     }
 }

@@ -4,8 +4,6 @@ use std::collections::BTreeMap;
 use std::io;
 use std::path::{Component, Path};
 
-use ::safetensors::tensor::TensorView;
-use ::safetensors::{Dtype, SafeTensors};
 use kiln_space::{Architecture, LayerId, NumberFormat, Precision};
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -18,7 +16,9 @@ use crate::{
 mod random;
 mod samples;
 
-pub use crate::onnx::text::{arrays as read_onnx, graph_text};
+pub use crate::onnx::arrays::arrays as read_onnx;
+pub use crate::onnx::text::graph_text;
+pub use crate::safetensors::read_back::arrays as read_safetensors;
 pub use random::random_model;
 pub use samples::{perceptron, sample_models};
 
@@ -104,21 +104,6 @@ fn check_arrays(name: &str, model: &TrainedModel, found: &BTreeMap<String, Array
         let bits = |array: &Array| array.data.iter().map(|value| value.to_bits()).collect::<Vec<_>>();
         assert_eq!(bits(found), bits(&model.arrays[&array]), "{name}: values of `{array}`");
     }
-}
-
-/// The arrays of a safetensors file.
-///
-/// # Panics
-/// When the bytes are not a safetensors file, or hold an array that is not in single precision.
-#[must_use]
-pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
-    let file = SafeTensors::deserialize(bytes).expect("the bytes are a safetensors file");
-    let array = |(name, tensor): (&str, TensorView<'_>)| {
-        assert_eq!(tensor.dtype(), Dtype::F32, "`{name}` is in single precision");
-        let data = tensor.data().as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect();
-        (name.to_owned(), Array { shape: tensor.shape().to_vec(), data })
-    };
-    file.iter().map(array).collect()
 }
 
 /// Invalid variants of the model: a missing array, an array of another shape, a NaN, another number of

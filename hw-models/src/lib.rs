@@ -23,5 +23,5 @@ pub use error::{CsvProblem, HwError, Lack};
 pub use fusion::{Kernel, Schedule};
 pub use measurements::{KeyFile, LatencyUnit, MeasurementFile, Measurements, Repeats, genotype};
 pub use memory::{model_bytes, peak_memory_bytes};
-pub use registry::{HardwareRegistry, ModelBuilder};
+pub use registry::{HardwareRegistry, ModelBuilder, ModelPart};
 pub use roofline::Roofline;

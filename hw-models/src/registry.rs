@@ -1,10 +1,10 @@
 //! Cost models by name, built from the settings of a `[[hardware]]` table.
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
 use std::sync::Arc;
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Registration, Registry, Settings, SettingsError};
 use serde::Deserialize;
 use serde_json::{Map, Value};
 
@@ -12,6 +12,9 @@ use crate::{CostModel, Device, HwError, Roofline};
 
 /// Builds a cost model for a device from the model's own settings.
 pub type ModelBuilder = fn(Device, &Settings) -> Result<Arc<dyn CostModel>, HwError>;
+
+/// A cost model as it is registered.
+pub type ModelPart = Registration<ModelBuilder>;
 
 /// The model if the settings name none.
 const DEFAULT_MODEL: &str = "roofline";
@@ -31,15 +34,7 @@ const DEFAULT_MODEL: &str = "roofline";
 /// # Ok::<(), kiln_hw_models::HwError>(())
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct HardwareRegistry {
-    models: BTreeMap<String, Entry>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    doc: &'static str,
-    build: ModelBuilder,
-}
+pub struct HardwareRegistry(Registry<ModelBuilder>);
 
 /// The keys that every `[[hardware]]` table may have. Other keys belong to the model.
 #[derive(Debug, Default, Deserialize)]
@@ -59,18 +54,8 @@ impl HardwareRegistry {
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        registry.register("roofline", "from the device file alone, layer by layer", Roofline::from_settings);
+        registry.add("roofline", Roofline::PART);
         registry
-    }
-
-    /// Adds a model or replaces the one with this name. `doc` is a one-line description.
-    pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: ModelBuilder) {
-        self.models.insert(name.into(), Entry { doc, build });
-    }
-
-    /// Name and one-line description of each model, sorted by name.
-    pub fn models(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.models.iter().map(|(name, entry)| (name.as_str(), entry.doc))
     }
 
     /// The built-in devices, sorted by name.
@@ -94,10 +79,7 @@ impl HardwareRegistry {
         let own = Settings::new(settings.path(), own);
 
         let name = common.model.as_deref().unwrap_or(DEFAULT_MODEL);
-        let Some(entry) = self.models.get(name) else {
-            let known: Vec<&str> = self.models.keys().map(String::as_str).collect();
-            return Err(one_of(settings, "model", name, &known).into());
-        };
+        let part = self.find(name).map_err(|unknown| unknown.at(settings.key("model")))?;
         let device = match (&common.device, &common.file) {
             (Some(device), None) => Device::builtin(device)
                 .map_err(|_| one_of(settings, "device", device, &Device::builtin_names()))?,
@@ -111,7 +93,21 @@ impl HardwareRegistry {
                 return Err(SettingsError::value(settings.key("device"), "nothing", &expected).into());
             }
         };
-        (entry.build)(device, &own)
+        (part.build)(device, &own)
+    }
+}
+
+impl Deref for HardwareRegistry {
+    type Target = Registry<ModelBuilder>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for HardwareRegistry {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
 
@@ -151,6 +147,8 @@ mod tests {
     #[test]
     fn build_errors_name_the_key() {
         let devices = "`cortex-a72`, `cortex-m7`, `h200`, `jetson-tx2`, `xeon-4210r`";
+        let registry = HardwareRegistry::builtin();
+        let models = quoted(&registry.names().collect::<Vec<_>>());
         let cases = [
             (
                 json!({}),
@@ -162,7 +160,7 @@ mod tests {
             ),
             (
                 json!({ "device": "h200", "model": "oracle" }),
-                "`hardware.0.model`: found `oracle`, expected one of `roofline`".to_owned(),
+                format!("`hardware.0.model`: found `oracle`, expected one of {models}"),
             ),
             (
                 json!({ "device": "h200", "file": "h200.toml" }),
@@ -206,8 +204,8 @@ mod tests {
     #[test]
     fn build_finds_model_registered_by_caller() {
         let mut registry = HardwareRegistry::builtin();
-        registry.register("twin", "the roofline under another name", Roofline::from_settings);
-        assert_eq!(registry.models().map(|(name, _)| name).collect::<Vec<_>>(), ["roofline", "twin"]);
+        registry.add("twin", Roofline::PART);
+        assert!(registry.names().any(|name| name == "twin"));
         let table = json!({ "device": "h200", "model": "twin" }).as_object().unwrap().clone();
         assert!(registry.build(&Settings::new("hardware.0", table)).is_ok());
     }

@@ -9,7 +9,7 @@ use serde::Deserialize;
 use crate::demand::{Constants, Demand};
 use crate::work::{Work, working_set_bytes};
 use crate::{
-    Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Lack, Schedule,
+    Conditions, Cost, CostModel, Device, Estimate, HwError, Interval, Kernel, Lack, ModelPart, Schedule,
     peak_memory_bytes,
 };
 
@@ -41,10 +41,26 @@ impl Default for RooflineSettings {
     }
 }
 
+/// The settings, for the schema of configs.
+const KEYS: &str = r##"
+batch = { "$ref" = "#/$defs/count", description = "Examples for which costs are predicted.", default = 1 }
+
+[threads]
+"$ref" = "#/$defs/count"
+description = "Threads for which costs are predicted; at most the cores of the device."
+default = 1
+"##;
+
 /// Maximum batch and number of threads.
 const COUNT_MAX: u64 = 65_536;
 
 impl Roofline {
+    /// The model as it is registered.
+    pub(crate) const PART: ModelPart =
+        ModelPart::new("from the device file alone, layer by layer", Self::from_settings)
+            .with_keys(&[KEYS])
+            .tested_with(&["{}", r#"{ "threads": 4 }"#, r#"{ "batch": 32, "threads": 2 }"#]);
+
     /// The model of a device for this batch size and number of threads. Both are raised to 1; threads are
     /// limited to the device's cores.
     #[must_use]
@@ -61,7 +77,7 @@ impl Roofline {
     ///
     /// # Errors
     /// [`HwError::Settings`] with the key.
-    pub(crate) fn from_settings(device: Device, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
+    fn from_settings(device: Device, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
         let RooflineSettings { batch, threads } = settings.read()?;
         for (key, value) in [("batch", batch), ("threads", threads)] {
             if !(1..=COUNT_MAX).contains(&value) {

@@ -161,7 +161,6 @@ mod tests {
     use std::sync::Arc;
 
     use kiln_space::Settings;
-    use serde_json::json;
 
     use super::*;
     use crate::{Device, HardwareRegistry, Roofline, Schedule};
@@ -174,14 +173,12 @@ mod tests {
         let registry = HardwareRegistry::builtin();
         let mut models = Vec::new();
         for device in registry.devices().unwrap() {
-            for (model, _) in registry.models() {
-                for (batch, threads) in [(1, 1), (1, 4), (32, 2)] {
-                    let table = json!({
-                        "device": device.name, "model": model, "batch": batch, "threads": threads,
-                    });
-                    let settings = Settings::new("hardware.0", table.as_object().unwrap().clone());
-                    models.push((device.clone(), registry.build(&settings).unwrap()));
-                }
+            for (model, settings) in registry.samples("hardware.0") {
+                let mut table = settings.table().clone();
+                table.insert("device".to_owned(), device.name.clone().into());
+                table.insert("model".to_owned(), model.into());
+                let settings = Settings::new("hardware.0", table);
+                models.push((device.clone(), registry.build(&settings).unwrap()));
             }
         }
         models

@@ -13,5 +13,5 @@ pub use self::evaluator::{EvalError, Evaluator, Finisher, Progress, Request};
 pub use self::event::{Event, Observer};
 pub use self::finished::{FileMismatch, Finished, FinishedFile};
 pub(crate) use self::schedule::{MAX_IN_FLIGHT, Schedule};
-pub use self::strategy::{Ask, Needs, Strategy, StrategyBuilder};
+pub use self::strategy::{Ask, Needs, Strategy, StrategyBuilder, StrategyPart};
 pub use self::supernet_health::{HealthCheck, HealthQuestion, SupernetHealth};

@@ -1,11 +1,14 @@
 //! Strategies by name, built from the settings of the `[search]` table.
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Registry, Settings, SettingsError};
 
 use crate::contracts::{Strategy, StrategyBuilder};
-use crate::strategies::{BUILTIN, Builtin, prior};
+use crate::strategies::{
+    asha, bohb, clustered, ensemble, gaussian_process, hyperband, local_search, nsga2, prior, random,
+    regularized_evolution, simulated_annealing, sms_emoa, successive_halving,
+};
 
 /// Strategies by name. More can be registered.
 ///
@@ -18,35 +21,27 @@ use crate::strategies::{BUILTIN, Builtin, prior};
 /// assert!(registry.build("random", &Settings::empty("search")).is_ok());
 /// ```
 #[derive(Clone, Debug, Default)]
-pub struct StrategyRegistry {
-    strategies: BTreeMap<String, Entry>,
-}
-
-#[derive(Clone, Debug)]
-struct Entry {
-    doc: &'static str,
-    build: StrategyBuilder,
-}
+pub struct StrategyRegistry(Registry<StrategyBuilder>);
 
 impl StrategyRegistry {
     /// The strategies of this crate.
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
-        for &Builtin { name, doc, build } in BUILTIN {
-            registry.register(name, doc, build);
-        }
+        registry.add("asha", asha::PART);
+        registry.add("bohb", bohb::PART);
+        registry.add("clustered", clustered::PART);
+        registry.add("ensemble", ensemble::PART);
+        registry.add("gaussian_process", gaussian_process::PART);
+        registry.add("hyperband", hyperband::PART);
+        registry.add("local_search", local_search::PART);
+        registry.add("nsga2", nsga2::PART);
+        registry.add("random", random::PART);
+        registry.add("regularized_evolution", regularized_evolution::PART);
+        registry.add("simulated_annealing", simulated_annealing::PART);
+        registry.add("sms_emoa", sms_emoa::PART);
+        registry.add("successive_halving", successive_halving::PART);
         registry
-    }
-
-    /// Adds a strategy, or replaces the one of this name; `doc` is one line about it.
-    pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: StrategyBuilder) {
-        self.strategies.insert(name.into(), Entry { doc, build });
-    }
-
-    /// Each name with one line about the strategy, sorted by name.
-    pub fn strategies(&self) -> impl Iterator<Item = (&str, &'static str)> {
-        self.strategies.iter().map(|(name, entry)| (name.as_str(), entry.doc))
     }
 
     /// The strategy of this name with its settings. Every strategy also takes `start` (genotypes to try
@@ -57,16 +52,26 @@ impl StrategyRegistry {
     /// [`SettingsError`] for an unknown name, with the known names, and for settings that the strategy cannot
     /// use.
     pub fn build(&self, name: &str, settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
-        let Some(entry) = self.strategies.get(name) else {
-            let known = self.strategies.keys().map(|name| format!("`{name}`")).collect::<Vec<_>>().join(", ");
-            let key = settings.key("strategy");
-            return Err(SettingsError::value(key, format!("`{name}`"), &format!("one of {known}")));
-        };
+        let part = self.find(name).map_err(|unknown| unknown.at(settings.key("strategy")))?;
         let mut own = settings.table().clone();
         let keys = prior::KEYS.iter().filter_map(|key| Some(((*key).to_owned(), own.remove(*key)?)));
         let prior = Settings::new(settings.path(), keys.collect());
-        let strategy = (entry.build)(&Settings::new(settings.path(), own))?;
+        let strategy = (part.build)(&Settings::new(settings.path(), own))?;
         prior::before(&prior, strategy)
+    }
+}
+
+impl Deref for StrategyRegistry {
+    type Target = Registry<StrategyBuilder>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for StrategyRegistry {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }
 
@@ -84,11 +89,11 @@ mod tests {
 
     #[test]
     fn impossible_settings_are_refused_with_their_key() {
+        let registry = StrategyRegistry::builtin();
+        let known: Vec<String> = registry.names().map(|name| format!("`{name}`")).collect();
         assert_eq!(
             message("anealing", json!({})),
-            "`search.strategy`: found `anealing`, expected one of `asha`, `bohb`, `clustered`, `ensemble`, \
-             `gaussian_process`, `hyperband`, `local_search`, `nsga2`, `random`, \
-             `regularized_evolution`, `simulated_annealing`, `sms_emoa`, `successive_halving`"
+            format!("`search.strategy`: found `anealing`, expected one of {}", known.join(", "))
         );
         assert!(message("random", json!({ "population": 3 })).contains("search.population"));
         assert_eq!(

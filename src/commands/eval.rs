@@ -5,6 +5,7 @@ use std::path::{Path, PathBuf};
 use std::time::Instant;
 
 use anyhow::anyhow;
+use kiln::assembly::Registries;
 use kiln::config::{Document, RESOLVED, RunConfig};
 use kiln_evaluator::data::{NamesFrom, Split};
 use kiln_evaluator::{Matched, Score, predict, score};
@@ -110,12 +111,17 @@ pub(super) fn model_file(named: &Path) -> Result<PathBuf, Failure> {
         };
     }
     match named.extension().and_then(|extension| extension.to_str()) {
-        Some(format @ ("onnx" | "safetensors" | "rs")) => Err(Failure::wrong(anyhow!(
+        Some(format) if is_exported(format) => Err(Failure::wrong(anyhow!(
             "{}: `{format}` files are for other runtimes; name the `{MODEL}` beside them in the run folder",
             named.display()
         ))),
         _ => Ok(named.to_owned()),
     }
+}
+
+/// Whether an export format writes files with this extension.
+fn is_exported(extension: &str) -> bool {
+    Registries::builtin().exporters.entries().any(|(_, part)| (part.build)().extension() == extension)
 }
 
 /// Problems with the files of the network, if they are in a run folder: `RUN/models/<trial>/model.kiln`.

@@ -3,9 +3,10 @@
 use std::path::{Path, PathBuf};
 
 use anyhow::{Context, anyhow};
+use kiln::assembly::Registries;
 use kiln_evaluator::data::NamesFrom;
 use kiln_evaluator::{in_8_bits, in_single_precision};
-use kiln_export::{ExportError, ExporterRegistry, TrainedModel, write_files};
+use kiln_export::{ExportError, TrainedModel, write_files};
 use kiln_search::FileMismatch;
 use kiln_space::{NumberFormat, Precision};
 use serde_json::json;
@@ -27,8 +28,8 @@ pub(crate) struct Output {
 
 pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Result<Exit, Failure> {
     let Output { format, precision, out, force } = asked;
-    let exporters = ExporterRegistry::builtin();
-    let exporter = exporters.get(&format).map_err(Failure::wrong)?;
+    let registries = reading::registries();
+    let exporter = registries.exporters.build(&format).map_err(Failure::wrong)?;
     let run = Run::read(run, &common.runs)?;
     run.trial(trial)?;
     let path = model_file(&run.paths, trial);
@@ -52,11 +53,12 @@ pub(crate) fn run(run: &Path, trial: u64, asked: Output, common: &Common) -> Res
     let model = match precision {
         None => model,
         Some(ExportPrecision::F32) => in_single_precision(&model),
-        Some(ExportPrecision::Int8) => in_integers(&model, &path, &run, common)?,
+        Some(ExportPrecision::Int8) => in_integers(&model, &path, &run, (&registries, common))?,
     };
-    let default = default_path(&run.config.study.name, trial, exporter, &model).map_err(Failure::wrong)?;
+    let default =
+        default_path(&run.config.study.name, trial, exporter.as_ref(), &model).map_err(Failure::wrong)?;
     let out = out.unwrap_or(default);
-    let files = write_files(exporter, &model, &out, force).map_err(|error| match error {
+    let files = write_files(exporter.as_ref(), &model, &out, force).map_err(|error| match error {
         ExportError::Files(error) => output_file::refused(error),
         error => Failure::unwritable(error),
     })?;
@@ -98,14 +100,14 @@ fn in_integers(
     model: &TrainedModel,
     path: &Path,
     run: &Run,
-    common: &Common,
+    (registries, common): (&Registries, &Common),
 ) -> Result<TrainedModel, Failure> {
     if model.architecture.layers.iter().all(|layer| layer.precision == Precision::uniform(NumberFormat::Int8))
     {
         return Ok(model.clone());
     }
     let rules = reading::rules_of(model, path)?;
-    let data = reading::registries().data_by(
+    let data = registries.data_by(
         &run.config,
         common.data.as_deref(),
         (rules, NamesFrom::Training),

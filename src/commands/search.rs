@@ -37,7 +37,8 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let file = config;
     let config = RunConfig::read(file, common.seed)?;
     let folders = Folders { data: common.data.as_deref(), runs: &common.runs };
-    let assembly = reading::registries().build(config, folders)?;
+    let registries = reading::registries();
+    let assembly = registries.build(config, folders)?;
     reading::say_notes(assembly.data.as_deref());
     let Assembly { space, costs, constraints, .. } = &assembly;
     survey::find_feasible(space.as_ref(), costs, constraints, assembly.config.study.seed)?;
@@ -47,7 +48,7 @@ pub(crate) fn run(config: &Path, wishes: Wishes, common: &Common) -> Result<Exit
     let name = assembly.config.study.name.clone();
     // A table of results contains no network that could be finished.
     let finishes = assembly.config.finish.is_some() || assembly.context.is_none();
-    let export = ModelExport::new(&assembly.config, &paths);
+    let export = ModelExport::new(&assembly.config, &paths, registries.exporters);
 
     if let Some(bytes) = memory::predicted_bytes(&assembly, common.workers())
         && let Some(problem) = too_much(bytes)

@@ -34,7 +34,7 @@ pub(crate) fn run(run: &Path, plain: bool, common: &Common) -> Result<Exit, Fail
     let registries = Registries::builtin();
     let space = registries.space(&config, None)?;
     let (costs, constraints) = registries.costs(&config)?;
-    let export = ModelExport::new(&config, &paths);
+    let export = ModelExport::new(&config, &paths, registries.exporters);
     let setup = Setup {
         study: config.study.name.clone(),
         paths,

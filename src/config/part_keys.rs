@@ -1,40 +1,68 @@
-//! Keys of the tables that registered parts read themselves, with what they hold. They stand in `keys.toml`,
-//! because the parts' settings are private to their crates. `tests/guide` compares them with what parts
-//! accept.
+//! Keys of the tables that registered parts read themselves, each with its piece of a JSON schema. A part
+//! brings those of its own settings. `keys.toml` has the definitions that they share, and what no registered
+//! part reads. `tests/guide` holds all of them against what parts accept.
 
 use std::collections::BTreeMap;
 
+use kiln_space::Registry;
+use serde::de::DeserializeOwned;
 use serde_json::{Map, Value, json};
 
-/// The content of `keys.toml`.
-pub(super) struct PartKeys(Map<String, Value>);
+use crate::assembly::{Registries, TABLE};
+
+/// Schemas by key.
+type Keys = BTreeMap<String, Value>;
+
+/// The keys of every part. A part whose keys are not described has `None`.
+pub(super) struct PartKeys {
+    definitions: Value,
+    finish: Keys,
+    tables: BTreeMap<&'static str, BTreeMap<String, Option<Keys>>>,
+}
 
 impl PartKeys {
-    /// Reads what was compiled in.
-    pub(super) fn builtin() -> Self {
-        Self(toml::from_str(include_str!("keys.toml")).expect("a test reads the file"))
+    /// Reads the keys of all registered parts.
+    ///
+    /// # Panics
+    /// When the keys of a part are not TOML; the message names the part.
+    pub(super) fn new(registries: &Registries) -> Self {
+        let mut shared: Map<String, Value> = read("keys.toml", include_str!("keys.toml"));
+        let mut take = |name: &str| -> Keys {
+            let Some(Value::Object(keys)) = shared.remove(name) else { panic!("`keys.toml` lacks `{name}`") };
+            keys.into_iter().collect()
+        };
+        let of_every_strategy = take("strategy");
+        let mut strategies = described(&registries.strategies);
+        for keys in strategies.values_mut().flatten() {
+            keys.extend(of_every_strategy.clone());
+        }
+        let mut evaluators = described(&registries.evaluators);
+        evaluators.insert(TABLE.to_owned(), Some(take(TABLE)));
+        let tables = BTreeMap::from([
+            ("data", described(&registries.data)),
+            ("space", described(&registries.spaces)),
+            ("hardware", described(&registries.hardware)),
+            ("evaluator", evaluators),
+            ("strategy", strategies),
+        ]);
+        let finish = take("finish");
+        Self { definitions: shared.remove("defs").expect("a test reads the file"), finish, tables }
     }
 
     /// Pieces of schema that others refer to as `#/$defs/NAME`.
     pub(super) fn definitions(&self) -> &Value {
-        &self.0["defs"]
+        &self.definitions
     }
 
-    /// Keys of one part of a table, each with its schema.
-    pub(super) fn of(&self, table: &str, kind: &str) -> BTreeMap<String, Value> {
-        let groups = self.groups(table).filter(|group| {
-            group
-                .get("of")
-                .and_then(Value::as_array)
-                .is_none_or(|kinds| kinds.iter().any(|name| name == kind))
-        });
-        groups.flat_map(|group| keys(group).map(|(key, schema)| (key.clone(), schema.clone()))).collect()
+    /// Keys of `[finish]`.
+    pub(super) fn finish(&self) -> Map<String, Value> {
+        self.finish.clone().into_iter().collect()
     }
 
     /// Keys of all parts of a table. A key that parts read differently takes the schema of any of them.
     pub(super) fn all(&self, table: &str) -> Map<String, Value> {
         let mut found: BTreeMap<&String, Vec<&Value>> = BTreeMap::new();
-        for (key, schema) in self.groups(table).flat_map(keys) {
+        for (key, schema) in self.tables[table].values().flatten().flatten() {
             let schemas = found.entry(key).or_default();
             if !schemas.contains(&schema) {
                 schemas.push(schema);
@@ -47,37 +75,27 @@ impl PartKeys {
         found.into_iter().map(one).collect()
     }
 
-    /// For each of these parts, as far as its keys are known: a table that names it has no others.
-    pub(super) fn limits<'a>(&self, table: &str, kinds: impl Iterator<Item = &'a str>) -> Vec<Value> {
-        let known = kinds.filter(|kind| self.knows(table, kind));
-        let limit = |kind: &str| {
-            let properties = self.of(table, kind);
+    /// For each part of a table whose keys are described: a table that names it has no others.
+    pub(super) fn limits(&self, table: &str) -> Vec<Value> {
+        let limit = |(kind, keys): (&String, &Option<Keys>)| {
+            let properties = keys.as_ref()?;
             let names: Vec<&str> = properties.keys().map(String::as_str).chain(["kind"]).collect();
-            json!({
+            Some(json!({
                 "if": { "properties": { "kind": { "const": kind } } },
                 "then": { "propertyNames": { "enum": names }, "properties": properties },
-            })
+            }))
         };
-        known.map(limit).collect()
-    }
-
-    /// Whether the file lists all keys of a part. Parts that others register are not in it.
-    fn knows(&self, table: &str, kind: &str) -> bool {
-        const WITHOUT_KEYS_OF_THEIR_OWN: [&str; 3] = ["digits", "random", "local_search"];
-        let named = |group: &Value| {
-            group
-                .get("of")
-                .and_then(Value::as_array)
-                .is_some_and(|kinds| kinds.iter().any(|name| name == kind))
-        };
-        WITHOUT_KEYS_OF_THEIR_OWN.contains(&kind) || self.groups(table).any(named)
-    }
-
-    fn groups(&self, table: &str) -> impl Iterator<Item = &Value> {
-        self.0.get(table).and_then(Value::as_array).into_iter().flatten()
+        self.tables[table].iter().filter_map(limit).collect()
     }
 }
 
-fn keys(group: &Value) -> impl Iterator<Item = (&String, &Value)> {
-    group.get("keys").and_then(Value::as_object).into_iter().flatten()
+/// The keys of every part of a registry.
+fn described<B: Copy, F: Copy>(registry: &Registry<B, F>) -> BTreeMap<String, Option<Keys>> {
+    let of = |name: &str, texts: &[&str]| texts.iter().flat_map(|text| read::<Keys>(name, text)).collect();
+    let parts = registry.entries();
+    parts.map(|(name, part)| (name.to_owned(), part.keys.map(|texts| of(name, texts)))).collect()
+}
+
+fn read<T: DeserializeOwned>(name: &str, text: &str) -> T {
+    toml::from_str(text).unwrap_or_else(|error| panic!("the keys of `{name}` are not TOML: {error}"))
 }

@@ -1,18 +1,21 @@
 //! A JSON schema of config files for editors. Rust types describe the tables that Kiln itself reads.
-//! `keys.toml` describes the settings of built-in parts; settings of other registered parts stay open.
+//! Registered parts describe their own settings; the settings of parts that do not stay open.
 
 use std::collections::BTreeMap;
 
-use kiln_export::ExporterRegistry;
 use kiln_hw_models::Device;
+use kiln_space::Registry;
 use schemars::{JsonSchema, Schema, schema_for};
 use serde_json::{Map, Value, json};
 
 use super::part_keys::PartKeys;
 use super::tables::{LIMITS, NEEDED, SearchKeys, StudyTable};
-use crate::assembly::Registries;
+use crate::assembly::{Registries, TABLE};
 
 /// The schema (draft 2020-12) of configs whose parts are in these registries.
+///
+/// # Panics
+/// When a part describes its settings by something else than TOML.
 ///
 /// # Example
 /// ```
@@ -22,14 +25,9 @@ use crate::assembly::Registries;
 /// ```
 #[must_use]
 pub fn schema(registries: &Registries) -> Value {
-    let plain = |name: &'static str| (name.to_owned(), "");
-    let data = registries.data.kinds().map(plain);
-    let spaces = registries.spaces.spaces().map(|(name, doc)| (name.to_owned(), doc));
-    let trained = registries.evaluators.kinds().map(plain);
-    let table = ("table".to_owned(), "Looks published results up; trains nothing.");
-    let strategies: Vec<_> =
-        registries.strategies.strategies().map(|(name, doc)| (name.to_owned(), doc)).collect();
-    let keys = PartKeys::builtin();
+    let table = (TABLE.to_owned(), "looks published results up, and trains nothing");
+    let strategies = documented(&registries.strategies);
+    let keys = PartKeys::new(registries);
     let mut search = described::<SearchKeys>("What is searched for, how, and how long.");
     search["properties"]["strategy"] = json!({
         "description": "How architectures are proposed: a name, or a table with `kind` and settings.",
@@ -45,16 +43,22 @@ pub fn schema(registries: &Registries) -> Value {
         "additionalProperties": false,
         "properties": {
             "study": described::<StudyTable>("Name and seed."),
-            "data": part("The data set.", &keys, "data", data),
-            "space": part("What may vary. A list is a decision, a single value is fixed.", &keys, "space", spaces),
+            "data": part("The data set.", &keys, "data", documented(&registries.data)),
+            "space": part(
+                "What may vary. A list is a decision, a single value is fixed.",
+                &keys, "space", documented(&registries.spaces),
+            ),
             "hardware": {
                 "description": "Devices. Their limits are checked before anything is trained.",
                 "type": "array",
                 "items": hardware(registries, &keys),
             },
-            "evaluator": part("Evaluates networks.", &keys, "evaluator", trained.chain([table])),
+            "evaluator": part(
+                "Evaluates networks.", &keys, "evaluator",
+                documented(&registries.evaluators).into_iter().chain([table]),
+            ),
             "search": search,
-            "finish": finish(&keys),
+            "finish": finish(registries, &keys),
             "resolved": { "description": "Written by Kiln into the config of a run.", "type": "object" },
         },
     })
@@ -70,6 +74,11 @@ fn described<T: JsonSchema>(description: &str) -> Value {
     schema.to_value()
 }
 
+/// Name and line of documentation of every part.
+fn documented<B: Copy, F: Copy>(registry: &Registry<B, F>) -> Vec<(String, &'static str)> {
+    registry.entries().map(|(name, part)| (name.to_owned(), part.doc)).collect()
+}
+
 /// A table that names a registered part and holds its settings.
 fn part(
     description: &str,
@@ -77,22 +86,20 @@ fn part(
     table: &str,
     kinds: impl IntoIterator<Item = (String, &'static str)>,
 ) -> Value {
-    let kinds: Vec<(String, &str)> = kinds.into_iter().collect();
     let mut properties = keys.all(table);
-    let limits = keys.limits(table, kinds.iter().map(|(name, _)| name.as_str()));
     properties.insert("kind".to_owned(), names(kinds));
     json!({
         "description": description,
         "type": "object",
         "required": ["kind"],
         "properties": properties,
-        "allOf": limits,
+        "allOf": keys.limits(table),
     })
 }
 
 /// `[finish]`, whose keys are read by the evaluator's finisher.
-fn finish(keys: &PartKeys) -> Value {
-    let mut properties = keys.all("finish");
+fn finish(registries: &Registries, keys: &PartKeys) -> Value {
+    let mut properties = keys.finish();
     properties.insert(
         "networks".to_owned(),
         json!({
@@ -105,7 +112,7 @@ fn finish(keys: &PartKeys) -> Value {
         json!({
             "description": "Formats in which they are written.",
             "type": "array",
-            "items": { "enum": ExporterRegistry::builtin().names().collect::<Vec<_>>() },
+            "items": names(documented(&registries.exporters)),
         }),
     );
     json!({
@@ -128,7 +135,6 @@ fn names(names: impl IntoIterator<Item = (String, &'static str)>) -> Value {
 }
 
 fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
-    let models = registries.hardware.models().map(|(name, doc)| (name.to_owned(), doc));
     let mut properties: Map<String, Value> = keys.all("hardware");
     let device = json!({ "description": "A device that Kiln knows.", "enum": Device::builtin_names() });
     properties.insert("device".to_owned(), device);
@@ -136,7 +142,7 @@ fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
         "file".to_owned(),
         json!({ "description": "A custom device file, instead of `device`.", "type": "string" }),
     );
-    let mut model = names(models);
+    let mut model = names(documented(&registries.hardware));
     model["description"] = "How costs are predicted; `roofline` unless stated.".into();
     properties.insert("model".to_owned(), model);
     for (key, cost) in LIMITS {
@@ -153,6 +159,10 @@ fn hardware(registries: &Registries, keys: &PartKeys) -> Value {
 
 #[cfg(test)]
 mod tests {
+    use std::sync::Arc;
+
+    use kiln_space::{SearchSpace, Settings, SettingsError, SpacePart, SpaceRegistry, Task};
+
     use super::*;
     use crate::config::tables::TABLES;
 
@@ -167,11 +177,29 @@ mod tests {
             let kinds = schema["properties"][table]["properties"]["kind"]["oneOf"].as_array().unwrap();
             kinds.iter().map(|kind| kind["const"].as_str().unwrap().to_owned()).collect::<Vec<_>>()
         };
-        assert!(registries.spaces.spaces().all(|(name, _)| kinds("space").contains(&name.to_owned())));
-        assert!(registries.data.kinds().all(|name| kinds("data").contains(&name.to_owned())));
+        assert!(registries.spaces.names().all(|name| kinds("space").contains(&name.to_owned())));
+        assert!(registries.data.names().all(|name| kinds("data").contains(&name.to_owned())));
         assert!(kinds("evaluator").contains(&"table".to_owned()));
+        let formats = schema["properties"]["finish"]["properties"]["formats"]["items"]["oneOf"].as_array();
+        let formats: Vec<&Value> = formats.unwrap().iter().map(|format| &format["const"]).collect();
+        assert_eq!(formats, registries.exporters.names().collect::<Vec<_>>());
         let search = &schema["properties"]["search"];
         assert_eq!(search["additionalProperties"], false);
         assert_eq!(search["properties"]["trials"]["minimum"], 1);
+    }
+    #[test]
+    fn schema_follows_what_other_programs_register() {
+        fn build(_: &Settings, task: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
+            SpaceRegistry::builtin().build("mlp", &Settings::empty("space"), task)
+        }
+        const OWN: SpacePart = SpacePart::new("mine", build).with_keys(&[r#"stairs = { type = "integer" }"#]);
+        let mut registries = Registries::builtin();
+        registries.spaces.add("tower", OWN);
+        registries.spaces.register("cellar", "mine too", build);
+        let schema = schema(&registries);
+        let limits = schema["properties"]["space"]["allOf"].as_array().unwrap();
+        let of = |kind: &str| limits.iter().find(|limit| limit["if"]["properties"]["kind"]["const"] == kind);
+        assert_eq!(of("tower").unwrap()["then"]["propertyNames"]["enum"], json!(["stairs", "kind"]));
+        assert!(of("cellar").is_none(), "settings that are not described stay open");
     }
 }

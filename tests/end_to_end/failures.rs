@@ -60,7 +60,7 @@ fn failed_trials_are_recorded_and_search_continues() {
     let document = Document::parse(Path::new("study.toml"), &config.to_string()).unwrap();
     let config = RunConfig::from_document(document, None).unwrap();
     let mut registries = Registries::builtin();
-    registries.evaluators.register("brittle", brittle);
+    registries.evaluators.register("brittle", "fails often", brittle);
     let runs = sandbox.path("runs");
     let assembly = registries.build(config, Folders { data: None, runs: &runs }).unwrap();
     let (paths, text) = (assembly.paths.clone(), assembly.config.document.to_toml());

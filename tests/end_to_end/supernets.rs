@@ -43,7 +43,10 @@ fn audit_compares_estimates_with_networks_trained_alone() {
     assert!(!sandbox.path("runs/tiny/training").exists());
     assert_eq!(sandbox.kiln(&["report", "tiny"]).code, 0);
     let page = fs::read_to_string(sandbox.path("tiny.html")).unwrap();
-    assert!(page.contains("5 random architectures were trained on their own") && page.contains("Estimate against training"));
+    assert!(
+        page.contains("5 random architectures were trained on their own")
+            && page.contains("Estimate against training")
+    );
     let repeated =
         ["supernet", "audit", "tiny", "--networks", "5", "--epochs", "2", "--repeats", "2", "--short", "1"];
     let table = sandbox.kiln(&repeated);

@@ -44,12 +44,12 @@ fn accepted(table: &str, text: &str) -> BTreeSet<String> {
 
 fn parts() -> Vec<(&'static str, Vec<String>)> {
     let registries = Registries::builtin();
-    let evaluators = registries.evaluators.kinds().map(str::to_owned).chain(["table".to_owned()]);
+    let evaluators = registries.evaluators.names().map(str::to_owned).chain(["table".to_owned()]);
     vec![
-        ("data", registries.data.kinds().map(str::to_owned).collect()),
-        ("space", registries.spaces.spaces().map(|(name, _)| name.to_owned()).collect()),
+        ("data", registries.data.names().map(str::to_owned).collect()),
+        ("space", registries.spaces.names().map(str::to_owned).collect()),
         ("evaluator", evaluators.collect()),
-        ("strategy", registries.strategies.strategies().map(|(name, _)| name.to_owned()).collect()),
+        ("strategy", registries.strategies.names().map(str::to_owned).collect()),
     ]
 }
 
@@ -72,7 +72,7 @@ fn keys_of_every_part_are_those_that_it_accepts() {
             }
             let stated: BTreeSet<String> =
                 keys_of(&schema, table, &kind).into_iter().map(|(key, _)| key).collect();
-            assert_eq!(stated, found, "{table}, {kind}: `keys.toml` and the part differ");
+            assert_eq!(stated, found, "{table}, {kind}: its described keys and those that it accepts differ");
         }
     }
 }
@@ -146,7 +146,8 @@ fn keys_of(schema: &Value, table: &str, kind: &str) -> Vec<(String, Value)> {
     };
     let limits = table["allOf"].as_array().unwrap();
     let limit = limits.iter().find(|limit| limit["if"]["properties"]["kind"]["const"] == kind);
-    let limit = limit.unwrap_or_else(|| panic!("the schema has no keys of `{kind}`"));
+    let limit =
+        limit.unwrap_or_else(|| panic!("`{kind}` does not describe its settings: `Registration::with_keys`"));
     let keys = limit["then"]["properties"].as_object().unwrap();
     keys.iter().map(|(key, schema)| (key.clone(), schema.clone())).collect()
 }

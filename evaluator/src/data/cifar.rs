@@ -12,8 +12,8 @@ use kiln_space::{SettingsError, Shape};
 use serde::Deserialize;
 
 use super::input_file::{InputFile, MAX_VALUES, name_of};
-use super::preparation::{Offer, Preparation, TENTH};
-use super::{DataError, DataSet, Given, Opening, RawData, Targets};
+use super::preparation::{self, Offer, Preparation, TENTH};
+use super::{DataError, DataPart, DataSample, DataSet, Given, Opening, RawData, Targets};
 
 const SHAPE: Shape = Shape::new(3, 32, 32);
 /// Bytes of the pixels in a record.
@@ -86,7 +86,37 @@ impl Variant {
     }
 }
 
-pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+/// The kind of data set as it is registered.
+pub(super) const PART: DataPart = DataPart::new("CIFAR-10 and CIFAR-100 in the binary version", open)
+    .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
+    .tested_with(DataSample { settings: r#"{ "train": ["train.bin"] }"#, files: sample });
+
+/// Its own settings.
+const KEYS: &str = r##"
+test_file = { type = "string", description = "File of test records; that of the variant unless stated." }
+
+[variant]
+enum = ["cifar10", "cifar100", "cifar100-coarse"]
+description = "Layout of the records."
+default = "cifar10"
+
+[train]
+"$ref" = "#/$defs/strings"
+description = "Files of training records; those of the variant unless stated."
+"##;
+
+/// The files of a small data set, for tests of the laws.
+fn sample() -> Vec<(String, Vec<u8>)> {
+    // Ten records of each class, and one to test on. Pixels follow each other.
+    let record = |index: usize| {
+        let pixels = (0..PIXELS).map(move |pixel| ((index + pixel) % 251) as u8);
+        std::iter::once((index % 10) as u8).chain(pixels)
+    };
+    let files = [("train.bin", 0..100), ("test_batch.bin", 100..110)];
+    files.into_iter().map(|(name, records)| (name.to_owned(), records.flat_map(record).collect())).collect()
+}
+
+fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Opening { settings, folder, .. } = *opening;
     // `test` splits the training records; then the file of test records is not used.
     let offer = Offer { test: true, augment: true, validation: TENTH };

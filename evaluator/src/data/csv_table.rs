@@ -26,13 +26,37 @@ pub(super) use self::new_lines::read_new;
 use self::settings::{CsvSettings, DivisionColumn, TaskKind, Wanted};
 use self::table::Table;
 use super::input_file::{MAX_VALUES, name_of};
-use super::preparation::{FIFTH, Offer, Preparation};
-use super::{DataError, DataSet, Division, Given, Opening, RawData, ReadingRules, Split, Targets, offsets};
+use super::preparation::{self, FIFTH, Offer, Preparation};
+use super::{
+    DataError, DataPart, DataSample, DataSet, Division, Given, Opening, RawData, ReadingRules, Split,
+    Targets, offsets,
+};
 
 /// Maximum number of inputs that the description lists by name.
 const NAMED_INPUTS: usize = 64;
 
-pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+/// The kind of data set as it is registered.
+pub(super) const PART: DataPart = DataPart::new("a table of comma-separated values", open)
+    .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, KEYS])
+    .tested_with(DataSample {
+        settings: r#"{ "file": "flowers.csv", "target": "kind", "categorical": ["color"] }"#,
+        files: sample,
+    });
+
+/// Its own settings.
+const KEYS: &str = include_str!("csv_table/keys.toml");
+
+/// The files of a small data set, for tests of the laws.
+fn sample() -> Vec<(String, Vec<u8>)> {
+    let line = |index: usize| {
+        let (color, kind) = (["red", "blue"][index % 2], ["rose", "iris", "lily"][index % 3]);
+        format!("{}.5,{color},{kind}\n", index * 7 % 40)
+    };
+    let text = "length,color,kind\n".to_owned() + &(0..90).map(line).collect::<String>();
+    vec![("flowers.csv".to_owned(), text.into_bytes())]
+}
+
+fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let offer = Offer { test: true, augment: false, validation: FIFTH };
     let (read, mut preparation): (CsvSettings, _) = Preparation::read(opening, offer)?;
     let (settings, rules) = (opening.settings, opening.rules);

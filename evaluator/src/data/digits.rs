@@ -10,8 +10,8 @@ use kiln_export::InputRecord;
 use kiln_space::Shape;
 use serde::Deserialize;
 
-use super::preparation::{FIFTH, Offer, Preparation};
-use super::{DataError, DataSet, Given, Opening, RawData, Targets};
+use super::preparation::{self, FIFTH, Offer, Preparation};
+use super::{DataError, DataPart, DataSample, DataSet, Given, Opening, RawData, Targets};
 
 static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
@@ -20,7 +20,12 @@ static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 #[serde(deny_unknown_fields)]
 struct Digits {}
 
-pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+/// The kind of data set as it is registered.
+pub(super) const PART: DataPart = DataPart::new("1,797 grey images of digits, which Kiln brings", open)
+    .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS])
+    .tested_with(DataSample { settings: "{}", files: Vec::new });
+
+fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let offer = Offer { test: true, augment: true, validation: FIFTH };
     let (Digits {}, mut preparation) = Preparation::read(opening, offer)?;
     preparation.hold_out();

@@ -11,8 +11,8 @@ use serde::Deserialize;
 
 use super::input_file::{InputFile, MAX_VALUES, name_of};
 use super::labels::{Labeled, classes};
-use super::preparation::{Offer, Preparation, TENTH};
-use super::{DataError, DataSet, Given, Opening, RawData};
+use super::preparation::{self, Offer, Preparation, TENTH};
+use super::{DataError, DataPart, DataSample, DataSet, Given, Opening, RawData};
 
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -42,7 +42,48 @@ fn test_labels() -> String {
     "t10k-labels-idx1-ubyte".to_owned()
 }
 
-pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+/// The kind of data set as it is registered.
+pub(super) const PART: DataPart = DataPart::new("IDX files, as those of MNIST", open)
+    .with_keys(&[preparation::KEYS, preparation::AUGMENT_KEYS, KEYS])
+    .tested_with(DataSample { settings: "{}", files: sample });
+
+/// Its own settings.
+const KEYS: &str = r##"
+train_labels = { type = "string", description = "Their labels; `train-labels-idx1-ubyte` unless stated." }
+test_images = { type = "string", description = "Images to test on; `t10k-images-idx3-ubyte` unless stated." }
+test_labels = { type = "string", description = "Their labels; `t10k-labels-idx1-ubyte` unless stated." }
+
+[train_images]
+type = "string"
+description = "Images to train and validate on; `train-images-idx3-ubyte` unless stated."
+
+[classes]
+"$ref" = "#/$defs/strings"
+description = "Names of the classes; numbers unless stated."
+default = []
+"##;
+
+/// The files of a small data set, for tests of the laws.
+fn sample() -> Vec<(String, Vec<u8>)> {
+    let header = |numbers: &[usize]| {
+        numbers.iter().flat_map(|number| (*number as u32).to_be_bytes()).collect::<Vec<u8>>()
+    };
+    let images = |count: usize| {
+        let pixels = (0..count * 25).map(|pixel| (pixel % 251) as u8);
+        header(&[0x0803, count, 5, 5]).into_iter().chain(pixels).collect()
+    };
+    let labels = |count: usize| {
+        header(&[0x0801, count]).into_iter().chain((0..count).map(|label| (label % 3) as u8)).collect()
+    };
+    vec![
+        (train_images(), images(90)),
+        (train_labels(), labels(90)),
+        (test_images(), images(9)),
+        (test_labels(), labels(9)),
+    ]
+}
+
+fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Opening { settings, folder, .. } = *opening;
     let offer = Offer { test: false, augment: true, validation: TENTH };
     let (idx, preparation): (Idx, _) = Preparation::read(opening, offer)?;

@@ -29,10 +29,11 @@ use self::pixels::Reading;
 use self::problem::Problem;
 use self::unreadable::Unreadable;
 use super::input_file::{MAX_EXAMPLES, MAX_VALUES, name_of};
-use super::preparation::{Offer, Preparation, TENTH};
+use super::preparation::{self, Offer, Preparation, TENTH};
 use super::reading::ReadingProgress;
 use super::{
-    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Targets, examples,
+    DataError, DataPart, DataSample, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules,
+    Targets, examples,
 };
 use crate::devices::parallel;
 
@@ -54,7 +55,27 @@ struct Images {
     skip_unreadable: bool,
 }
 
-pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+/// The kind of data set as it is registered.
+pub(super) const PART: DataPart = DataPart::new("folders of images, one for each class", open)
+    .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
+    .tested_with(DataSample { settings: r#"{ "size": [4, 6] }"#, files: sample });
+
+/// Its own settings.
+const KEYS: &str = include_str!("images/keys.toml");
+
+/// The files of a small data set, for tests of the laws.
+fn sample() -> Vec<(String, Vec<u8>)> {
+    let image = |index: usize| {
+        let (name, color) = (["cat", "dog"][index % 2], image::Rgb([index as u8, 200 - index as u8, 7]));
+        let mut bytes = std::io::Cursor::new(Vec::new());
+        let image = image::RgbImage::from_pixel(5, 5, color);
+        image.write_to(&mut bytes, image::ImageFormat::Png).expect("memory takes all");
+        (format!("{name}/{index}.png"), bytes.into_inner())
+    };
+    (0..60).map(image).collect()
+}
+
+fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let offer = Offer { test: true, augment: true, validation: TENTH };
     let (read, mut preparation): (Images, _) = Preparation::read(opening, offer)?;
     let settings = opening.settings;

@@ -19,14 +19,15 @@ mod new_examples;
 mod normalization;
 mod npy;
 mod offsets;
+mod part;
 mod preparation;
 mod raw_data;
 mod reading;
 mod registry;
 mod split;
 mod targets;
-#[cfg(test)]
-pub(crate) mod testing;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 pub use augment::Augmentation;
 pub use batch::{Batch, BatchTargets, Batcher};
@@ -34,8 +35,9 @@ pub use data_set::DataSet;
 pub use error::DataError;
 pub use examples::{Example, NewExamples};
 pub use images::image_files;
+pub use part::{DataBuilder, DataPart, DataSample};
 pub use raw_data::RawData;
 pub use reading::{NamesFrom, Opening, ReadingProgress, ReadingRules};
-pub use registry::{DataBuilder, DataRegistry};
+pub use registry::DataRegistry;
 pub use split::{Division, Given, Sizes, Split};
 pub use targets::Targets;

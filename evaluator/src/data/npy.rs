@@ -15,9 +15,10 @@ use self::array::{Array, Content};
 use self::targets::TaskKind;
 use super::input_file::name_of;
 use super::labels::Labeled;
-use super::preparation::{FIFTH, Offer, Preparation};
+use super::preparation::{self, FIFTH, Offer, Preparation};
 use super::{
-    DataError, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules, Split, examples, offsets,
+    DataError, DataPart, DataSample, DataSet, Example, Given, NewExamples, Opening, RawData, ReadingRules,
+    Split, examples, offsets,
 };
 
 /// `[data]` with `kind = "npy"`.
@@ -65,7 +66,31 @@ fn y() -> String {
     "y.npy".to_owned()
 }
 
-pub(super) fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
+/// The kind of data set as it is registered.
+pub(super) const PART: DataPart = DataPart::new("arrays of NumPy", open)
+    .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
+    .tested_with(DataSample { settings: "{}", files: sample });
+
+/// Its own settings.
+const KEYS: &str = include_str!("npy/keys.toml");
+
+/// The files of a small data set, for tests of the laws.
+fn sample() -> Vec<(String, Vec<u8>)> {
+    let array = |kind: &str, shape: &str, bytes: Vec<u8>| {
+        let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
+        // The values begin at a multiple of 64 bytes, of which the first ten are magic number and length.
+        let header = format!("{header:<117}\n");
+        [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &bytes].concat()
+    };
+    let inputs = (0..60 * 4).flat_map(|value| (value as f32 * 0.25).to_le_bytes()).collect();
+    let labels = (0..60).map(|example| example % 3).collect();
+    vec![
+        ("x.npy".to_owned(), array("<f4", "60, 4", inputs)),
+        ("y.npy".to_owned(), array("|u1", "60,", labels)),
+    ]
+}
+
+fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Opening { settings, folder, .. } = *opening;
     let offer = Offer { test: true, augment: true, validation: FIFTH };
     let (read, mut preparation): (Npy, _) = Preparation::read(opening, offer)?;

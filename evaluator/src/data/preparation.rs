@@ -13,6 +13,26 @@ pub(super) const FIFTH: f64 = 0.2;
 /// Default fraction for large data sets.
 pub(super) const TENTH: f64 = 0.1;
 
+/// The settings that all kinds share, for the schema of configs.
+pub(super) const KEYS: &str = r##"
+split_seed = { type = "integer", minimum = 0, description = "Draws other splits.", default = 0 }
+limit = { "$ref" = "#/$defs/count", description = "Takes this many examples." }
+
+[validation]
+"$ref" = "#/$defs/share"
+description = "Share of what is not tested on that judges networks during the search."
+"##;
+/// The setting of [`Offer::test`].
+pub(super) const TEST_KEYS: &str = r##"
+[test]
+"$ref" = "#/$defs/share"
+description = "Share that is held out for the test; 0.2 unless stated or in files of its own."
+"##;
+/// The setting of [`Offer::augment`].
+pub(super) const AUGMENT_KEYS: &str = r##"
+augment = { "$ref" = "#/$defs/augment", description = "Random changes of training images." }
+"##;
+
 /// The shared settings of `[data]`.
 #[derive(Clone, Debug)]
 pub(super) struct Preparation {

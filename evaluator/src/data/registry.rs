@@ -1,43 +1,29 @@
-//! Kinds of data sets by name.
+//! Kinds of data sets by name. Other programs can register their own.
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
 
-use kiln_space::SettingsError;
+use kiln_space::Registry;
 
+use super::part::{DataBuilder, DataSample};
 use super::{DataError, DataSet, Opening, cifar, csv_table, digits, idx, images, new_examples, npy};
 
-/// Opens a data set from its settings and the folder given on the command line.
-pub type DataBuilder = fn(&Opening<'_>) -> Result<DataSet, DataError>;
-
 /// Kinds of data sets by name.
-#[derive(Clone, Debug)]
-pub struct DataRegistry {
-    builders: BTreeMap<&'static str, DataBuilder>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct DataRegistry(Registry<DataBuilder, DataSample>);
 
 impl DataRegistry {
     /// The built-in kinds.
     #[must_use]
     pub fn builtin() -> Self {
-        let mut registry = Self { builders: BTreeMap::new() };
-        registry.register("cifar", cifar::open);
-        registry.register("csv", csv_table::open);
-        registry.register("digits", digits::open);
-        registry.register("idx", idx::open);
-        registry.register("images", images::open);
-        registry.register("npy", npy::open);
+        let mut registry = Self::default();
+        registry.add("cifar", cifar::PART);
+        registry.add("csv", csv_table::PART);
+        registry.add("digits", digits::PART);
+        registry.add("idx", idx::PART);
+        registry.add("images", images::PART);
+        registry.add("npy", npy::PART);
         registry
-    }
-
-    /// Adds a kind, or replaces the one with this name.
-    pub fn register(&mut self, kind: &'static str, builder: DataBuilder) {
-        self.builders.insert(kind, builder);
-    }
-
-    /// Names of all kinds, sorted.
-    pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.builders.keys().copied()
     }
 
     /// Opens a data set.
@@ -45,13 +31,47 @@ impl DataRegistry {
     /// # Errors
     /// [`DataError`] for an unknown kind, impossible settings, and missing or damaged files.
     pub fn open(&self, kind: &str, opening: &Opening<'_>) -> Result<Arc<DataSet>, DataError> {
-        let builder = self.builders.get(kind).ok_or_else(|| {
-            let known: Vec<&str> = self.kinds().collect();
-            let expected = format!("one of `{}`", known.join("`, `"));
-            SettingsError::value(opening.settings.key("kind"), format!("`{kind}`"), &expected)
-        })?;
-        let data = builder(opening)?;
+        let part = self.find(kind).map_err(|unknown| unknown.at(opening.settings.key("kind")))?;
+        let data = (part.build)(opening)?;
         let reading = new_examples::reading(kind, opening.settings, data.shape());
         Ok(Arc::new(data.with_reading(reading)))
+    }
+}
+
+impl Deref for DataRegistry {
+    type Target = Registry<DataBuilder, DataSample>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for DataRegistry {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use kiln_space::Settings;
+
+    use super::*;
+    use crate::data::testing;
+
+    #[test]
+    fn every_registered_data_set_obeys_the_laws() {
+        for (kind, part) in DataRegistry::builtin().entries() {
+            assert!(!part.doc.is_empty(), "`{kind}` needs a line of documentation");
+            let sample = part.fixture.unwrap_or_else(|| panic!("`{kind}` is registered without a sample"));
+            let folder = tempfile::tempdir().unwrap();
+            for (name, bytes) in (sample.files)() {
+                let path = folder.path().join(name);
+                std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+                std::fs::write(path, bytes).unwrap();
+            }
+            let settings = Settings::new("data", serde_json::from_str(sample.settings).unwrap());
+            testing::check_data_set(part.build, &settings, folder.path());
+        }
     }
 }

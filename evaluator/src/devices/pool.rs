@@ -31,6 +31,15 @@ pub(crate) struct Lease<'a> {
 }
 
 impl Devices {
+    /// The settings that choose devices, for the schema of configs.
+    pub(crate) const KEYS: &str = r##"
+device = { type = "string", description = "Where networks run: `cpu`, `cuda:0`, `wgpu:0`." }
+
+[devices]
+"$ref" = "#/$defs/strings"
+description = "Several devices of one kind, in place of `device`."
+"##;
+
     /// Opens the devices of `device = "cpu"` or `devices = ["cuda:0", "cuda:1"]` and checks that they work.
     ///
     /// # Errors

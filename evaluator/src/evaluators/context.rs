@@ -4,8 +4,9 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::Arc;
 
+use kiln_export::ExporterRegistry;
 use kiln_search::{CostOrigin, Evaluator, Finisher};
-use kiln_space::SearchSpace;
+use kiln_space::{Registration, SearchSpace, Settings, SettingsError};
 
 use crate::data::DataSet;
 use crate::evaluators::workload::Workload;
@@ -27,6 +28,8 @@ pub struct Context {
     pub objectives: Vec<String>,
     /// How each cost of a trial is obtained, by its name; for cards.
     pub cost_origins: BTreeMap<String, CostOrigin>,
+    /// Formats in which finished networks can be written.
+    pub exporters: ExporterRegistry,
     /// The run folder. Shared weights are written to its folder `supernet`.
     pub folder: PathBuf,
 }
@@ -45,3 +48,9 @@ pub struct Built {
     /// Names of optional metrics: it measures those that an objective or its setting `metrics` names.
     pub optional: Vec<String>,
 }
+
+/// Builds an evaluator from `[evaluator]` and `[finish]`.
+pub type EvaluatorBuilder = fn(&Settings, Option<&Settings>, Context) -> Result<Built, SettingsError>;
+
+/// An evaluator as it is registered.
+pub type EvaluatorPart = Registration<EvaluatorBuilder>;

@@ -8,8 +8,8 @@ use std::sync::Arc;
 
 use burn::tensor::Device;
 use kiln_export::{
-    CardVersion, ExportError, ExporterRegistry, MetricRecord, ModelCard, PredictedBy, Prediction,
-    Preprocessing, QuantizationPlan, SplitSizes, TrainedModel, write_files,
+    CardVersion, ExportError, MetricRecord, ModelCard, PredictedBy, Prediction, Preprocessing,
+    QuantizationPlan, SplitSizes, TrainedModel, write_files,
 };
 use kiln_search::{CostPredictor, EvalError, Finished, Finisher, Progress, RunPaths, Trial};
 use kiln_space::{Architecture, Settings, SettingsError};
@@ -52,7 +52,6 @@ struct NetworkFinisher {
     /// What a training depends on besides the trial and the shared weights.
     conditions: String,
     source: Option<Arc<dyn Inheritance>>,
-    exporters: ExporterRegistry,
 }
 
 /// Builds the finisher, and gives how much it computes for each network. `inherited` are the training
@@ -69,17 +68,13 @@ pub(crate) fn build(
     let full_epochs = inherited.epochs;
     let (read, training) = FinishSettings::read(settings, inherited, source.is_some(), &context.data)?;
     target_scale::check(settings, context.space.as_ref(), &context.data)?;
-    let exporters = ExporterRegistry::builtin();
     for (index, format) in read.formats.iter().enumerate() {
         if read.formats[..index].contains(format) {
             let key = settings.key(&format!("formats[{index}]"));
             return Err(SettingsError::value(key, format!("`{format}` again"), "each format once"));
         }
-        if exporters.get(format).is_err() {
-            let known: Vec<&str> = exporters.names().collect();
-            let expected = format!("one of `{}`", known.join("`, `"));
-            let key = settings.key(&format!("formats[{index}]"));
-            return Err(SettingsError::value(key, format!("`{format}`"), &expected));
+        if let Err(unknown) = context.exporters.find(format) {
+            return Err(unknown.at(settings.key(&format!("formats[{index}]"))));
         }
     }
     let data = &context.data;
@@ -100,7 +95,6 @@ pub(crate) fn build(
         device_class: devices.class().to_owned(),
         conditions,
         source,
-        exporters,
     };
     Ok((Arc::new(finisher), effort))
 }
@@ -316,7 +310,7 @@ impl NetworkFinisher {
         let failed = |source| EvalError::Export { trial: trial.id, source: Box::new(source) };
         let mut files = Vec::new();
         for format in &self.settings.formats {
-            let exporter = self.exporters.get(format).expect("formats were checked when the study was built");
+            let exporter = self.context.exporters.build(format).map_err(failed)?;
             let is_folder = match exporter.folder(model) {
                 Ok(folder) => folder.is_some(),
                 Err(error @ ExportError::Unsupported { .. }) => {
@@ -326,7 +320,7 @@ impl NetworkFinisher {
                 Err(error) => return Err(failed(error)),
             };
             let name = if is_folder { format.clone() } else { format!("model.{}", exporter.extension()) };
-            let written = write_files(exporter, model, &into.join(name), false).map_err(failed)?;
+            let written = write_files(exporter.as_ref(), model, &into.join(name), false).map_err(failed)?;
             files.extend(written.iter().map(|file| file.strip_prefix(into).unwrap_or(file).to_owned()));
         }
         let mut files: Vec<String> = files.iter().map(|file| file.display().to_string()).collect();

@@ -1,41 +1,26 @@
-//! The registry of evaluators.
+//! Evaluators that train networks, by name. Other programs can register their own.
 
-use std::collections::BTreeMap;
+use std::ops::{Deref, DerefMut};
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Registry, Settings, SettingsError};
 
-use crate::evaluators::context::{Built, Context};
+use crate::evaluators::context::{Built, Context, EvaluatorBuilder};
 use crate::evaluators::{proxy, scratch, supernet};
 
-/// Builds an evaluator from `[evaluator]` and `[finish]`.
-pub type EvaluatorBuilder = fn(&Settings, Option<&Settings>, Context) -> Result<Built, SettingsError>;
-
 /// Evaluators that train networks, by name.
-#[derive(Clone, Debug)]
-pub struct EvaluatorRegistry {
-    builders: BTreeMap<&'static str, EvaluatorBuilder>,
-}
+#[derive(Clone, Debug, Default)]
+pub struct EvaluatorRegistry(Registry<EvaluatorBuilder>);
 
 impl EvaluatorRegistry {
     /// The evaluators that come with Kiln.
     #[must_use]
     pub fn builtin() -> Self {
-        let mut registry = Self { builders: BTreeMap::new() };
-        registry.register("supernet", supernet::build);
-        registry.register("scratch", scratch::build);
-        registry.register("naswot", proxy::build_naswot);
-        registry.register("synflow", proxy::build_synflow);
+        let mut registry = Self::default();
+        registry.add("naswot", proxy::NASWOT);
+        registry.add("scratch", scratch::PART);
+        registry.add("supernet", supernet::PART);
+        registry.add("synflow", proxy::SYNFLOW);
         registry
-    }
-
-    /// Adds a kind, or replaces the kind of this name.
-    pub fn register(&mut self, kind: &'static str, builder: EvaluatorBuilder) {
-        self.builders.insert(kind, builder);
-    }
-
-    /// Known kinds.
-    pub fn kinds(&self) -> impl Iterator<Item = &'static str> + '_ {
-        self.builders.keys().copied()
     }
 
     /// Builds an evaluator. Nothing is trained or written yet.
@@ -49,11 +34,21 @@ impl EvaluatorRegistry {
         finish: Option<&Settings>,
         context: Context,
     ) -> Result<Built, SettingsError> {
-        let builder = self.builders.get(kind).ok_or_else(|| {
-            let known: Vec<&str> = self.kinds().collect();
-            let expected = format!("one of `{}`", known.join("`, `"));
-            SettingsError::value(settings.key("kind"), format!("`{kind}`"), &expected)
-        })?;
-        builder(settings, finish, context)
+        let part = self.find(kind).map_err(|unknown| unknown.at(settings.key("kind")))?;
+        (part.build)(settings, finish, context)
+    }
+}
+
+impl Deref for EvaluatorRegistry {
+    type Target = Registry<EvaluatorBuilder>;
+
+    fn deref(&self) -> &Self::Target {
+        &self.0
+    }
+}
+
+impl DerefMut for EvaluatorRegistry {
+    fn deref_mut(&mut self) -> &mut Self::Target {
+        &mut self.0
     }
 }

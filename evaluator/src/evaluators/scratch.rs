@@ -9,7 +9,7 @@ use serde::{Deserialize, Serialize};
 
 use crate::data::Split;
 use crate::devices::pool::Devices;
-use crate::evaluators::context::{Built, Context};
+use crate::evaluators::context::{Built, Context, EvaluatorPart};
 use crate::evaluators::proxy::Proxy;
 use crate::evaluators::stand_alone::StandAlone;
 use crate::evaluators::workload::{Effort, Workload};
@@ -82,12 +82,14 @@ struct ScratchEvaluator {
     context: Context,
 }
 
+/// The evaluator as it is registered.
+pub(crate) const PART: EvaluatorPart =
+    EvaluatorPart::new("trains each network on its own, from new weights", build)
+        .with_keys(&[Devices::KEYS, TrainingSettings::KEYS])
+        .tested_with(&[r#"{ "epochs": 3, "batch": 16 }"#]);
+
 /// Builds the evaluator and its finisher.
-pub(crate) fn build(
-    settings: &Settings,
-    finish: Option<&Settings>,
-    context: Context,
-) -> Result<Built, SettingsError> {
+fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Result<Built, SettingsError> {
     let mut read: ScratchSettings = settings.read()?;
     read.clip_norm = read.clip_norm.resolved(context.data.is_regression());
     read.class_weights = read.class_weights.resolved(settings, &context.data)?;

@@ -42,6 +42,9 @@ pub(crate) const fn checkpoint_steps() -> u64 {
 }
 
 impl TrainingSettings {
+    /// The settings that evaluators which train share, for the schema of configs.
+    pub(crate) const KEYS: &str = include_str!("keys.toml");
+
     /// A training without any of the options.
     pub(crate) const fn plain(epochs: u32, batch: usize, optimizer: OptimizerSettings) -> Self {
         Self {

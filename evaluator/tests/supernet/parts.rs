@@ -7,6 +7,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 
 use kiln_evaluator::data::{DataRegistry, DataSet, Opening, ReadingRules};
 use kiln_evaluator::{Built, Context, EvaluatorRegistry};
+use kiln_export::ExporterRegistry;
 use kiln_search::{Fidelity, Outcome, Progress, Request};
 use kiln_space::{Genotype, SearchSpace, Settings, SettingsError, SpaceRegistry};
 use serde_json::{Value, json};
@@ -42,6 +43,7 @@ pub(crate) fn context(folder: &Path, data: &Arc<DataSet>, space: &Arc<dyn Search
         data: Arc::clone(data),
         objectives: Vec::new(),
         cost_origins: BTreeMap::new(),
+        exporters: ExporterRegistry::builtin(),
         folder: folder.to_owned(),
     }
 }

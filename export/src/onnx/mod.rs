@@ -1,5 +1,6 @@
 //! ONNX: an open format that most runtimes read, on servers, phones and small devices.
 
+pub(crate) mod arrays;
 mod graph;
 mod layers;
 mod proto;
@@ -15,7 +16,7 @@ use prost::Message;
 use serde::Serialize;
 
 use crate::quantization::check_precision;
-use crate::{ExportError, Exporter, TrainedModel};
+use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
 use proto::{ModelProto, OperatorSetIdProto, StringStringEntryProto};
 
 /// Name of the graph's input.
@@ -60,6 +61,13 @@ const LIMIT: usize = i32::MAX as usize;
 /// Source: ONNX 1.12 operators (operator set 17), <https://onnx.ai/onnx/operators>.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Onnx;
+
+impl Onnx {
+    /// The format as it is registered.
+    pub(crate) const PART: ExporterPart =
+        ExporterPart::new("ONNX, operator set 17, which most runtimes read", || Box::new(Self))
+            .tested_with(ReadBack::File(arrays::arrays));
+}
 
 impl Exporter for Onnx {
     fn extension(&self) -> &'static str {

@@ -1,15 +1,15 @@
-//! Reads an ONNX file back: as text for golden tests, and its arrays for comparison with the model.
+//! Reads an ONNX file back as text, for golden tests.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
 
 use prost::Message;
 
+use super::arrays::floats;
 use super::proto::attribute_proto::AttributeType;
 use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::dimension;
 use super::proto::{AttributeProto, ModelProto, TensorProto, ValueInfoProto, type_proto};
-use crate::Array;
 
 /// One line each for opset, input, every node with the shape of its output, output, and every initializer
 /// with its shape.
@@ -49,25 +49,6 @@ pub fn graph_text(bytes: &[u8]) -> String {
         lines.push(format!("initializer {} {}", tensor.name(), tensor_text(tensor)));
     }
     lines.join("\n") + "\n"
-}
-
-/// The single-precision initializers by name.
-///
-/// # Panics
-/// When the bytes are not an ONNX file with a graph, or two initializers share a name.
-#[must_use]
-pub fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
-    let model = ModelProto::decode(bytes).expect("the bytes are an ONNX file");
-    let mut arrays = BTreeMap::new();
-    for tensor in model.graph.expect("the file has a graph").initializer {
-        if tensor.data_type() == DataType::Float as i32 {
-            let data = floats(tensor.raw_data());
-            let shape = tensor.dims.iter().map(|size| *size as usize).collect();
-            let before = arrays.insert(tensor.name().to_owned(), Array { shape, data });
-            assert!(before.is_none(), "initializer `{}` occurs twice", tensor.name());
-        }
-    }
-    arrays
 }
 
 fn shape(value: &ValueInfoProto) -> String {
@@ -111,8 +92,4 @@ fn tensor_text(tensor: &TensorProto) -> String {
         return format!("[] = {:?}", floats(bytes));
     }
     format!("{:?}", tensor.dims)
-}
-
-fn floats(bytes: &[u8]) -> Vec<f32> {
-    bytes.as_chunks().0.iter().map(|bytes| f32::from_le_bytes(*bytes)).collect()
 }

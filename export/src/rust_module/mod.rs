@@ -12,7 +12,8 @@ use std::collections::BTreeMap;
 use std::io;
 
 use crate::quantization::check_precision;
-use crate::{ExportError, Exporter, QuantizationPlan, Safetensors, TrainedModel};
+use crate::safetensors::read_back;
+use crate::{ExportError, Exporter, ExporterPart, QuantizationPlan, ReadBack, Safetensors, TrainedModel};
 
 /// Name of the weights file in a [`RustModule`] package.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
@@ -48,6 +49,13 @@ const MAIN: &str = include_str!("template/main.rs");
 /// Networks with other number formats are refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RustModule;
+
+impl RustModule {
+    /// The format as it is registered.
+    pub(crate) const PART: ExporterPart =
+        ExporterPart::new("a Rust package that runs on burn (a folder)", || Box::new(Self))
+            .tested_with(ReadBack::Folder(|files| read_back::arrays(&files[WEIGHTS_FILE])));
+}
 
 impl Exporter for RustModule {
     fn extension(&self) -> &'static str {

@@ -1,6 +1,7 @@
 //! safetensors: the arrays of a network by name, in a common exchange format.
 
 mod arrays;
+pub(crate) mod read_back;
 
 use std::collections::BTreeMap;
 use std::io;
@@ -9,7 +10,7 @@ use ::safetensors::tensor::TensorInfo;
 use serde::Serialize;
 
 use self::arrays::stored_arrays;
-use crate::{ExportError, Exporter, TrainedModel};
+use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
 
 /// Maximum header size in bytes that readers accept.
 const HEADER_LIMIT: u64 = 100_000_000;
@@ -54,6 +55,13 @@ struct Header<'a> {
     metadata: BTreeMap<&'static str, String>,
     #[serde(flatten)]
     tensors: BTreeMap<&'a str, TensorInfo>,
+}
+
+impl Safetensors {
+    /// The format as it is registered.
+    pub(crate) const PART: ExporterPart =
+        ExporterPart::new("safetensors, the arrays alone", || Box::new(Self))
+            .tested_with(ReadBack::File(read_back::arrays));
 }
 
 impl Exporter for Safetensors {

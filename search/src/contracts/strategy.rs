@@ -2,7 +2,7 @@
 
 use std::collections::BTreeMap;
 
-use kiln_space::{Genotype, Settings, SettingsError};
+use kiln_space::{Genotype, Registration, Settings, SettingsError};
 use rand::Rng;
 
 use crate::domain::Domain;
@@ -23,6 +23,9 @@ pub enum Ask {
 
 /// Makes a strategy from its settings.
 pub type StrategyBuilder = fn(&Settings) -> Result<Box<dyn Strategy>, SettingsError>;
+
+/// A strategy as it is registered.
+pub type StrategyPart = Registration<StrategyBuilder>;
 
 /// What a strategy spends up to its first ask for [`Fidelity::Full`], that ask included, if no trial fails.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -7,17 +7,32 @@
 
 use std::collections::BTreeSet;
 
-use kiln_space::{Genotype, Settings, SettingsError};
+use kiln_space::{Genotype, Samples, Settings, SettingsError};
 use rand::Rng;
 
-use super::rungs::{Rungs, Told};
+use super::rungs::{self, Rungs, Told};
 use super::unseen::Unseen;
-use crate::contracts::{Ask, Needs, Schedule, Strategy};
+use crate::contracts::{Ask, Needs, Schedule, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Fidelities, Fidelity, Origin, Proposal, Trial};
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("more effort for the best third, without waiting", build)
+        .with_keys(&[rungs::KEYS])
+        .tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &[
+    "{}",
+    r#"{ "proxies": { "draw": 1, "keep": 1 } }"#,
+    r#"{ "epochs": [] }"#,
+    r#"{ "epochs": [3, 20], "reduction": 2 }"#,
+    r#"{ "epochs": [2, 3, 19], "reduction": 100 }"#,
+];
+
 /// Builds the strategy from `epochs` and `reduction`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     Ok(Box::new(Asha::new(Rungs::read(settings)?)))
 }
 

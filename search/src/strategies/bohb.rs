@@ -8,13 +8,13 @@
 
 use std::collections::BTreeMap;
 
-use kiln_space::{Genotype, Settings, SettingsError, variation};
+use kiln_space::{Genotype, Samples, Settings, SettingsError, variation};
 use rand::{Rng, RngExt};
 
 use super::brackets::{Brackets, Sampler, hyperband_shapes};
-use super::rungs::{Rungs, Told};
+use super::rungs::{self, Rungs, Told};
 use super::unseen::Unseen;
-use crate::contracts::Strategy;
+use crate::contracts::{Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
@@ -27,8 +27,16 @@ const CANDIDATES: usize = 64;
 /// Probability that the kernel redraws a gene uniformly.
 const BANDWIDTH: f64 = 0.3;
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart = StrategyPart::new("hyperband around what resembles the best", build)
+    .with_keys(&[rungs::KEYS])
+    .tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &["{}", r#"{ "epochs": [1], "reduction": 5, "start": [[0, 0]] }"#];
+
 /// Builds the strategy from `epochs` and `reduction`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
     Ok(Box::new(Brackets::new(rungs, hyperband_shapes, Box::new(Densities::default()))))
 }

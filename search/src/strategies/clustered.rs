@@ -17,12 +17,12 @@
 //! Source: White, Neiswanger, Savani, BANANAS, AAAI 2021 (models over encoded architectures). The composition
 //! is our own.
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Samples, Settings, SettingsError};
 use serde::Deserialize;
 
 use super::guided::{self, Beginning, Groups, Guide};
 use super::surrogate::{Acquisition, Surrogate};
-use crate::contracts::Strategy;
+use crate::contracts::{Strategy, StrategyPart};
 use crate::learning::cluster::Grouping;
 
 /// Settings of the strategy.
@@ -62,10 +62,55 @@ impl Default for ClusteredSettings {
     }
 }
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("model-guided search over clusters of candidates", build)
+        .with_keys(&[guided::KEYS, KEYS])
+        .tested_with(SAMPLES);
+
+/// Its own settings.
+const KEYS: &str = r##"
+clusters = { "$ref" = "#/$defs/count", description = "Largest number of clusters.", default = 12 }
+
+[design]
+enum = ["k_means", "random"]
+description = "How the first trials are chosen."
+default = "k_means"
+
+[grouping]
+enum = ["k_means", "hierarchical", "dbscan"]
+description = "How clusters are found."
+default = "k_means"
+
+[exploration]
+type = "number"
+minimum = 0
+description = "Weight of the bonus for clusters with few trials."
+default = 0.3
+
+[surrogate]
+enum = ["gaussian_process", "ensemble"]
+description = "Model that learns from the trials."
+default = "gaussian_process"
+"##;
+
+/// Settings at their limits.
+const SAMPLES: Samples = &[
+    "{}",
+    r#"{ "initial": 1, "clusters": 1, "exploration": 0.0 }"#,
+    r#"{ "initial": 3, "clusters": 64, "exploration": 100.0 }"#,
+    r#"{ "grouping": "hierarchical" }"#,
+    r#"{ "initial": 100000, "acquisition": "expected_improvement" }"#,
+    r#"{ "design": "random", "clusters": 2, "acquisition": "alternating" }"#,
+    r#"{ "grouping": "dbscan", "start": [[0, 1, 2], [], [3, 0, 0, 0, 0, 9]] }"#,
+    r#"{ "surrogate": "ensemble", "acquisition": "confidence_bound" }"#,
+    r#"{ "start": [[0, 1]], "proxies": { "draw": 12, "metrics": ["-parameters", "wobble"] } }"#,
+];
+
 /// Builds the strategy from `initial`, `design` (`k_means` or `random`), `clusters`, `grouping` (`k_means`,
 /// `hierarchical` or `dbscan`), `exploration`, `surrogate` (`gaussian_process` or `ensemble`), `acquisition`
 /// and `optimism`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ClusteredSettings = settings.read()?;
     if !(1..=64).contains(&read.clusters) {
         return Err(SettingsError::value(settings.key("clusters"), read.clusters, "1 to 64"));

@@ -7,12 +7,12 @@
 //! 2012; Kandasamy et al., Neural architecture search with Bayesian optimisation and optimal transport,
 //! NeurIPS 2018 (evolving candidates).
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Samples, Settings, SettingsError};
 use serde::Deserialize;
 
 use super::guided::{self, Beginning, Groups, Guide};
 use super::surrogate::{Acquisition, Surrogate};
-use crate::contracts::Strategy;
+use crate::contracts::{Strategy, StrategyPart};
 
 /// Settings of a strategy with a model and without clusters.
 #[derive(Debug, Deserialize)]
@@ -40,9 +40,24 @@ impl ModelSettings {
     }
 }
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("Bayesian optimization of what networks look like", build)
+        .with_keys(&[guided::KEYS])
+        .tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &[
+    "{}",
+    r#"{ "proxies": { "draw": 15, "keep": 2 } }"#,
+    r#"{ "initial": 1, "acquisition": "thompson" }"#,
+    r#"{ "acquisition": "confidence_bound", "start": [[1, 0], [0, 0]] }"#,
+    r#"{ "acquisition": "thompson", "optimism": 0.0 }"#,
+];
+
 /// Builds the strategy from `initial`, `acquisition` (`alternating`, `confidence_bound`,
 /// `expected_improvement` or `thompson`) and `optimism`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: ModelSettings = settings.read()?;
     guided::build(settings, read.guide(Surrogate::GaussianProcess), Groups::one())
 }

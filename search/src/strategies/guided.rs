@@ -25,6 +25,24 @@ use crate::contracts::{Ask, Strategy};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
+/// Settings that all of them share, for the schema of configs.
+pub(super) const KEYS: &str = r##"
+initial = { "$ref" = "#/$defs/count", description = "Trials before the model proposes.", default = 10 }
+
+[acquisition]
+enum = ["alternating", "expected_improvement", "confidence_bound", "thompson"]
+description = """\
+How candidates are compared. `alternating` uses the confidence bound for every third proposal and expected \
+improvement for the others."""
+default = "alternating"
+
+[optimism]
+type = "number"
+minimum = 0
+description = "Standard deviations below the mean, for the confidence bound."
+default = 1.0
+"##;
+
 /// Settings that these strategies share.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Guide {

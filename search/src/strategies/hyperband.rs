@@ -5,14 +5,27 @@
 //! hyperparameter optimization, JMLR 2018, algorithm 1.
 //! Differs: several objectives by non-dominated rank, then crowding.
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Samples, Settings, SettingsError};
 
 use super::brackets::{Brackets, Uniform, hyperband_shapes};
-use super::rungs::Rungs;
-use crate::contracts::Strategy;
+use super::rungs::{self, Rungs};
+use crate::contracts::{Strategy, StrategyPart};
+
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("brackets of successive halving, more or less bold", build)
+        .with_keys(&[rungs::KEYS])
+        .tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &[
+    "{}",
+    r#"{ "epochs": [2, 3, 5], "proxies": { "draw": 7, "keep": 2 } }"#,
+    r#"{ "epochs": [2, 5, 7, 9], "reduction": 4 }"#,
+];
 
 /// Builds the strategy from `epochs` and `reduction`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
     Ok(Box::new(Brackets::new(rungs, hyperband_shapes, Box::new(Uniform))))
 }

@@ -10,7 +10,7 @@ use rand::{Rng, RngExt};
 use serde::Deserialize;
 
 use super::walk::Walk;
-use crate::contracts::{Ask, Strategy};
+use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
@@ -18,8 +18,12 @@ use crate::trials::{Origin, Trial};
 #[serde(deny_unknown_fields)]
 struct NoSettings {}
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("first better neighbor, with restarts", build).with_keys(&[]);
+
 /// Builds the strategy; it has no settings.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let NoSettings {} = settings.read()?;
     Ok(Box::new(LocalSearch::default()))
 }

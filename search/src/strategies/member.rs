@@ -11,6 +11,19 @@ use crate::trials::{Origin, Trial, TrialId};
 /// Attempts to make an offspring that is not known.
 const ATTEMPTS: usize = 64;
 
+/// Settings of strategies that keep members, for the schema of configs.
+pub(super) const KEYS: &str = r##"
+[population]
+"$ref" = "#/$defs/count"
+description = "Trials in the population; as many random ones come first."
+default = 50
+
+[crossover]
+"$ref" = "#/$defs/share"
+description = "Probability that an offspring has two parents."
+default = 0.9
+"##;
+
 /// A trial in a population.
 #[derive(Clone, Debug)]
 pub(super) struct Member {

@@ -1,53 +1,26 @@
-//! The strategies of this crate. Each has a file and a line in the list below.
+//! The strategies that come with the crate, one file each, and what several of them share.
 
-use crate::contracts::StrategyBuilder;
-
+pub(crate) mod asha;
+pub(crate) mod bohb;
 mod brackets;
+pub(crate) mod clustered;
+pub(crate) mod ensemble;
+pub(crate) mod gaussian_process;
 mod guided;
+pub(crate) mod hyperband;
+pub(crate) mod local_search;
 mod member;
+pub(crate) mod nsga2;
 pub(crate) mod prior;
+pub(crate) mod random;
+pub(crate) mod regularized_evolution;
 mod rungs;
+pub(crate) mod simulated_annealing;
+pub(crate) mod sms_emoa;
+pub(crate) mod successive_halving;
 mod surrogate;
 mod unseen;
 mod walk;
 mod weighing;
 
 pub use self::unseen::ENUMERABLE;
-
-/// A strategy of this crate.
-pub(crate) struct Builtin {
-    /// Name in configs.
-    pub(crate) name: &'static str,
-    /// One line about it.
-    pub(crate) doc: &'static str,
-    /// Makes it from its settings.
-    pub(crate) build: StrategyBuilder,
-}
-
-/// Declares a module for each strategy and lists it under the module's name. `cargo fmt` does not find
-/// modules that a macro declares: the script of the checks hands these files to `rustfmt` by name.
-macro_rules! strategies {
-    ($($name:ident: $doc:literal,)*) => {
-        $(mod $name;)*
-
-        /// Every strategy of this crate.
-        pub(crate) const BUILTIN: &[Builtin] =
-            &[$(Builtin { name: stringify!($name), doc: $doc, build: $name::build },)*];
-    };
-}
-
-strategies! {
-    asha: "more effort for the best third, without waiting",
-    bohb: "hyperband around what resembles the best",
-    clustered: "model-guided search over clusters of candidates",
-    ensemble: "model-guided search by randomized trees",
-    gaussian_process: "Bayesian optimization of what networks look like",
-    hyperband: "brackets of successive halving, more or less bold",
-    local_search: "first better neighbor, with restarts",
-    nsga2: "generations by rank and crowding",
-    random: "uniform sampling without repeats",
-    regularized_evolution: "tournaments in an aging population",
-    simulated_annealing: "a walk that cools down",
-    sms_emoa: "an evolving front by hypervolume",
-    successive_halving: "more effort for the best third",
-}

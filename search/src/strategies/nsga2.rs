@@ -7,13 +7,13 @@
 
 use std::collections::BTreeSet;
 
-use kiln_space::{Genotype, Settings, SettingsError};
+use kiln_space::{Genotype, Samples, Settings, SettingsError};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
-use super::member::{Member, offspring, order};
+use super::member::{self, Member, offspring, order};
 use super::unseen::Unseen;
-use crate::contracts::{Ask, Strategy};
+use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
@@ -33,8 +33,20 @@ impl Default for Nsga2Settings {
     }
 }
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart = StrategyPart::new("generations by rank and crowding", build)
+    .with_keys(&[member::KEYS])
+    .tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &[
+    "{}",
+    r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#,
+    r#"{ "population": 7, "crossover": 1.0 }"#,
+];
+
 /// Builds the strategy from `population` and `crossover`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let Nsga2Settings { population, crossover } = settings.read()?;
     if !(1..=100_000).contains(&population) {
         return Err(SettingsError::value(settings.key("population"), population, "1 to 100000"));

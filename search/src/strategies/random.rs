@@ -1,11 +1,11 @@
 //! Random search: the baseline that every other strategy must beat.
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Samples, Settings, SettingsError};
 use rand::Rng;
 use serde::Deserialize;
 
 use super::unseen::Unseen;
-use crate::contracts::{Ask, Strategy};
+use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
@@ -13,8 +13,15 @@ use crate::trials::Trial;
 #[serde(deny_unknown_fields)]
 struct NoSettings {}
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("uniform sampling without repeats", build).with_keys(&[]).tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &["{}", r#"{ "proxies": { "draw": 15, "keep": 5 } }"#];
+
 /// Builds the strategy; it has no settings.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     settings.read::<NoSettings>()?;
     Ok(Box::new(Random::default()))
 }

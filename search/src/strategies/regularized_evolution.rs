@@ -8,13 +8,13 @@
 
 use std::collections::VecDeque;
 
-use kiln_space::{Genotype, Settings, SettingsError};
+use kiln_space::{Genotype, Samples, Settings, SettingsError};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
 use super::member::{self, Member};
 use super::unseen::Unseen;
-use crate::contracts::{Ask, Strategy};
+use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
@@ -39,8 +39,37 @@ impl Default for EvolutionSettings {
     }
 }
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("tournaments in an aging population", build).with_keys(&[KEYS]).tested_with(SAMPLES);
+
+/// Its own settings.
+const KEYS: &str = r##"
+[population]
+"$ref" = "#/$defs/count"
+description = "Trials in the population; as many random ones come first."
+default = 30
+
+[tournament]
+"$ref" = "#/$defs/count"
+description = "Trials of a tournament, whose best becomes parent."
+default = 10
+
+[crossover]
+"$ref" = "#/$defs/share"
+description = "Probability that an offspring has two parents."
+default = 0.0
+"##;
+
+/// Settings at their limits.
+const SAMPLES: Samples = &[
+    "{}",
+    r#"{ "population": 1, "tournament": 1, "crossover": 1.0 }"#,
+    r#"{ "population": 50, "tournament": 3, "crossover": 0.5 }"#,
+];
+
 /// Builds the strategy from `population`, `tournament` and `crossover`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let EvolutionSettings { population, tournament, crossover } = settings.read()?;
     for (key, value) in [("population", population), ("tournament", tournament)] {
         if !(1..=100_000).contains(&value) {

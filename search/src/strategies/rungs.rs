@@ -12,6 +12,21 @@ use crate::trials::{Fidelities, Fidelity, Trial, TrialId};
 /// out.
 const EPOCHS: [u32; 2] = [1, 3];
 
+/// Settings that all of them share, for the schema of configs.
+pub(super) const KEYS: &str = r##"
+[epochs]
+type = "array"
+items = { "$ref" = "#/$defs/count" }
+description = """\
+Epochs of the lower rungs, ascending; 1 and 3 unless stated. The highest rung is the whole schedule."""
+
+[reduction]
+type = "integer"
+minimum = 2
+description = "One of this many networks goes up to the next rung."
+default = 3
+"##;
+
 /// Settings that these strategies share.
 #[derive(Clone, Debug, Deserialize)]
 #[serde(deny_unknown_fields, default)]

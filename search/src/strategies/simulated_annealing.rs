@@ -5,12 +5,12 @@
 //! objective. When it is cold, the walk restarts at the best trial. Several objectives are summed with
 //! weights that are drawn at each start. Steps over known genotypes cost nothing.
 
-use kiln_space::{Genotype, Settings, SettingsError};
+use kiln_space::{Genotype, Samples, Settings, SettingsError};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
 use super::walk::Walk;
-use crate::contracts::{Ask, Strategy};
+use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::{Origin, Trial};
 
@@ -36,8 +36,37 @@ impl Default for AnnealingSettings {
     }
 }
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("a walk that cools down", build).with_keys(&[KEYS]).tested_with(SAMPLES);
+
+/// Its own settings.
+const KEYS: &str = r##"
+initial = { "$ref" = "#/$defs/count", description = "Random trials before the walk.", default = 5 }
+
+[temperature]
+type = "number"
+exclusiveMinimum = 0
+description = "First temperature, as a share of the range of values."
+default = 0.1
+
+[cooling]
+"$ref" = "#/$defs/share"
+description = "Factor of the temperature for each trial."
+default = 0.95
+
+[coldest]
+type = "number"
+exclusiveMinimum = 0
+description = "Temperature at which the walk begins again."
+default = 0.001
+"##;
+
+/// Settings at their limits.
+const SAMPLES: Samples = &["{}", r#"{ "initial": 1, "temperature": 5.0, "cooling": 0.5, "coldest": 0.1 }"#];
+
 /// Builds the strategy from `initial`, `temperature`, `cooling` and `coldest`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let read: AnnealingSettings = settings.read()?;
     if !(1..=100_000).contains(&read.initial) {
         return Err(SettingsError::value(settings.key("initial"), read.initial, "1 to 100000"));

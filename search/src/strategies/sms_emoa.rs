@@ -8,15 +8,15 @@
 //! reference point lies a tenth of the extent behind it. Feasible members come first. Proposals in flight do
 //! not delay the next one. Offspring are made as in NSGA-II.
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Samples, Settings, SettingsError};
 use rand::{Rng, RngExt};
 use serde::Deserialize;
 
-use super::member::{Member, offspring};
+use super::member::{self, Member, offspring};
 use super::unseen::Unseen;
 use crate::comparison::hypervolume::contribution;
 use crate::comparison::pareto::{self, Point, dominates};
-use crate::contracts::{Ask, Strategy};
+use crate::contracts::{Ask, Strategy, StrategyPart};
 use crate::domain::Domain;
 use crate::trials::Trial;
 
@@ -39,8 +39,20 @@ impl Default for SmsEmoaSettings {
     }
 }
 
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart = StrategyPart::new("an evolving front by hypervolume", build)
+    .with_keys(&[member::KEYS])
+    .tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &[
+    "{}",
+    r#"{ "population": 1, "crossover": 0.0, "start": [[1, 1]] }"#,
+    r#"{ "population": 7, "crossover": 1.0 }"#,
+];
+
 /// Builds the strategy from `population` and `crossover`.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let SmsEmoaSettings { population, crossover } = settings.read()?;
     // Each trial computes the volumes of a front, which take much longer with more members.
     if !(1..=1_000).contains(&population) {

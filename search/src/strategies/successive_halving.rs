@@ -6,15 +6,22 @@
 //! Differs: several objectives by non-dominated rank, then crowding. When a bracket is complete the next one
 //! starts.
 
-use kiln_space::{Settings, SettingsError};
+use kiln_space::{Samples, Settings, SettingsError};
 
 use super::brackets::{Brackets, Shape, Uniform};
-use super::rungs::Rungs;
-use crate::contracts::Strategy;
+use super::rungs::{self, Rungs};
+use crate::contracts::{Strategy, StrategyPart};
+
+/// The strategy as it is registered.
+pub(crate) const PART: StrategyPart =
+    StrategyPart::new("more effort for the best third", build).with_keys(&[rungs::KEYS]).tested_with(SAMPLES);
+
+/// Settings at their limits.
+const SAMPLES: Samples = &["{}", r#"{ "epochs": [1, 20] }"#, r#"{ "epochs": [1, 2, 3], "reduction": 100 }"#];
 
 /// Builds the strategy from `epochs` and `reduction`. A bracket starts with enough genotypes for one to reach
 /// the highest rung.
-pub(crate) fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
+fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
     let rungs = Rungs::read(settings)?;
     Ok(Box::new(Brackets::new(rungs, shapes, Box::new(Uniform))))
 }

@@ -148,7 +148,7 @@ fn unknown_objective_is_named_with_the_known_values() {
 fn every_strategy_keeps_its_trajectory_for_any_number_of_workers_and_after_a_stop() {
     let registry = StrategyRegistry::builtin();
     let settings = Settings::empty("search.strategy");
-    for (name, _) in registry.strategies() {
+    for name in registry.names() {
         let with = |workers, stop_after, paths: &RunPaths| {
             let seen = Seen { stop_after, ..Seen::default() };
             let mut study = study(&Arc::new(Analytic { jitter_us: 1_000, ..Analytic::new() }), &seen);

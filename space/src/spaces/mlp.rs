@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     ActivationKind, Activity, Architecture, ArchitectureBuilder, Decision, Genotype, Op, Options,
-    ParameterSpec, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, Variable, variation,
+    ParameterSpec, Samples, SearchSpace, Settings, SettingsError, Shape, SpaceError, SpacePart, TASK_KEYS,
+    Task, Variable, variation,
 };
 
 /// Maximum number of hidden layers.
@@ -55,8 +56,32 @@ pub struct Mlp {
     batch_norm: Variable<bool>,
 }
 
-/// Registry entry.
-pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
+/// The space as it is registered.
+pub(crate) const PART: SpacePart =
+    SpacePart::new("fully connected layers", build).with_keys(&[TASK_KEYS, KEYS]).tested_with(SAMPLES);
+
+/// Its own settings.
+const KEYS: &str = r##"
+layers = { "$ref" = "#/$defs/count_or_list", description = "Number of hidden layers." }
+width = { "$ref" = "#/$defs/count_or_list", description = "Units, chosen for each layer." }
+activation = { "$ref" = "#/$defs/activation_or_list", description = "Nonlinearity.", default = "relu" }
+
+[batch_norm]
+"$ref" = "#/$defs/flag_or_list"
+description = "Whether layers are normalized."
+default = false
+"##;
+
+/// Settings under which the laws are checked.
+const SAMPLES: Samples = &[
+    r#"{ "layers": 1, "width": 4 }"#,
+    r#"{
+        "layers": [0, 1, 3], "width": [4, 16], "activation": ["relu", "tanh"], "batch_norm": [false, true]
+    }"#,
+];
+
+/// Builds the space from its settings.
+fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
     Ok(Arc::new(Mlp::from_settings(settings, data)?))
 }
 

@@ -9,7 +9,8 @@ use serde::Deserialize;
 use self::cell::{Cell, EDGES, EdgeOp};
 use crate::{
     ActivationKind, Architecture, ArchitectureBuilder, Choice, Decision, Genotype, LayerId, Op,
-    ParameterSpec, PoolKind, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, variation,
+    ParameterSpec, PoolKind, Samples, SearchSpace, Settings, SettingsError, Shape, SpaceError, SpacePart,
+    TASK_KEYS, Task, variation,
 };
 
 /// The text form of an architecture.
@@ -54,8 +55,32 @@ pub struct NasBench201 {
     decisions: Vec<Decision>,
 }
 
-/// Registry entry.
-pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
+/// The space as it is registered.
+pub(crate) const PART: SpacePart = SpacePart::new("the NAS-Bench-201 cell: 6 edges, 5 operations", build)
+    .with_keys(&[TASK_KEYS, KEYS])
+    .tested_with(SAMPLES);
+
+/// Its own settings.
+const KEYS: &str = r##"
+channels = { "$ref" = "#/$defs/count", description = "Channels of the first stage." }
+cells_per_stage = { "$ref" = "#/$defs/count", description = "Cells of each stage.", default = 5 }
+
+[merge_equal]
+type = "boolean"
+description = "Whether genotypes of the same network count as one."
+default = true
+"##;
+
+/// Settings under which the laws are checked.
+const SAMPLES: Samples = &[
+    r#"{ "input": [1, 8, 8], "outputs": 10, "channels": 4, "cells_per_stage": 1 }"#,
+    r#"{ "input": [3, 12, 16], "outputs": 3, "channels": 4, "cells_per_stage": 1 }"#,
+    r#"{ "input": [1, 8, 8], "outputs": 10, "channels": 3, "cells_per_stage": 2, "merge_equal": false }"#,
+    r#"{ "input": [3, 12, 16], "outputs": 3, "channels": 3, "cells_per_stage": 2, "merge_equal": false }"#,
+];
+
+/// Builds the space from its settings.
+fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
     Ok(Arc::new(NasBench201::from_settings(settings, data)?))
 }
 

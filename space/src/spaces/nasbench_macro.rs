@@ -6,7 +6,8 @@ use serde::Deserialize;
 
 use crate::{
     ActivationKind, Architecture, ArchitectureBuilder, Choice, Decision, Genotype, LayerId, Op,
-    ParameterSpec, SearchSpace, Settings, SettingsError, Shape, SpaceError, Task, variation,
+    ParameterSpec, Samples, SearchSpace, Settings, SettingsError, Shape, SpaceError, SpacePart, TASK_KEYS,
+    Task, variation,
 };
 
 /// Number of blocks of each stage, and its channels as a multiple of the first convolution's. The first block
@@ -83,8 +84,26 @@ pub struct NasBenchMacro {
     decisions: Vec<Decision>,
 }
 
-/// Registry entry.
-pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
+/// The space as it is registered.
+pub(crate) const PART: SpacePart = SpacePart::new("NAS-Bench-Macro: 8 blocks, 3 choices", build)
+    .with_keys(&[TASK_KEYS, KEYS])
+    .tested_with(SAMPLES);
+
+/// Its own settings.
+const KEYS: &str = r##"
+channels = { "$ref" = "#/$defs/count", description = "Channels of the first stage." }
+
+[merge_equal]
+type = "boolean"
+description = "Whether genotypes of the same network count as one."
+default = true
+"##;
+
+/// Settings under which the laws are checked.
+const SAMPLES: Samples = &[r#"{ "channels": 3 }"#, r#"{ "merge_equal": false }"#];
+
+/// Builds the space from its settings.
+fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
     Ok(Arc::new(NasBenchMacro::from_settings(settings, data)?))
 }
 

@@ -2,8 +2,9 @@
 
 use std::path::Path;
 
+use kiln::assembly::Registries;
 use kiln_export::plain_text;
-use kiln_hw_models::{Device, HardwareRegistry};
+use kiln_hw_models::Device;
 use kiln_space::NumberFormat;
 
 use crate::cli::Common;
@@ -20,7 +21,7 @@ pub(super) fn run(name: Option<&str>, file: Option<&Path>, common: &Common) -> R
             output::print(&format!("{}\n\n{}", plain_text(&title), numbers(&device)))?;
         }
     } else {
-        let devices = HardwareRegistry::builtin().devices().map_err(Failure::wrong)?;
+        let devices = Registries::builtin().hardware.devices().map_err(Failure::wrong)?;
         if common.json {
             output::print_json(&devices)?;
         } else {

@@ -3,7 +3,8 @@
 use std::sync::Arc;
 
 use anyhow::Context;
-use kiln_hw_models::{Conditions, CostModel, Device, Estimate, HardwareRegistry, genotype};
+use kiln::assembly::Registries;
+use kiln_hw_models::{Conditions, CostModel, Device, Estimate, genotype};
 use kiln_space::{Architecture, Settings};
 use serde_json::{Value, json};
 
@@ -34,7 +35,7 @@ pub(super) fn run(arguments: &PredictArguments, common: &Common) -> Result<Exit,
 
 /// The cost models of the requested devices, or of all known ones.
 fn models(arguments: &PredictArguments) -> Result<Vec<Arc<dyn CostModel>>, Failure> {
-    let registry = HardwareRegistry::builtin();
+    let registry = Registries::builtin().hardware;
     let PredictArguments { device, file, model, batch, threads, .. } = arguments;
     let known = device.iter().map(|name| json!({ "device": name }));
     let own = file.iter().map(|path| json!({ "file": output::path_text(path) }));

@@ -10,7 +10,7 @@ use serde::Deserialize;
 use super::{Proxy, naswot};
 use crate::data::DataSet;
 use crate::devices::pool::Devices;
-use crate::evaluators::context::{Built, Context};
+use crate::evaluators::context::{Built, Context, EvaluatorPart};
 use crate::evaluators::workload::{Effort, Workload};
 use crate::evaluators::{fingerprint, finish};
 use crate::judging::metrics::Asked;
@@ -33,24 +33,21 @@ struct ProxyEvaluator {
     context: Context,
 }
 
-/// Builds the evaluator `naswot`, and its finisher.
-pub(crate) fn build_naswot(
-    settings: &Settings,
-    finish: Option<&Settings>,
-    context: Context,
-) -> Result<Built, SettingsError> {
-    build(Proxy::Naswot, settings, finish, context)
-}
+/// The evaluator `naswot` as it is registered.
+pub(crate) const NASWOT: EvaluatorPart = EvaluatorPart::new(
+    "a score without training: how differently images activate a network",
+    |settings, finish, context| build(Proxy::Naswot, settings, finish, context),
+)
+.with_keys(&[Devices::KEYS]);
 
-/// Builds the evaluator `synflow`, and its finisher.
-pub(crate) fn build_synflow(
-    settings: &Settings,
-    finish: Option<&Settings>,
-    context: Context,
-) -> Result<Built, SettingsError> {
-    build(Proxy::Synflow, settings, finish, context)
-}
+/// The evaluator `synflow` as it is registered.
+pub(crate) const SYNFLOW: EvaluatorPart = EvaluatorPart::new(
+    "a score without training: how much flows through all weights",
+    |settings, finish, context| build(Proxy::Synflow, settings, finish, context),
+)
+.with_keys(&[Devices::KEYS]);
 
+/// Builds the evaluator and its finisher.
 fn build(
     proxy: Proxy,
     settings: &Settings,

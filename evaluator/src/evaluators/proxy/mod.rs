@@ -12,7 +12,7 @@ use kiln_search::Outcome;
 use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
 
-pub(crate) use evaluator::{build_naswot, build_synflow};
+pub(crate) use evaluator::{NASWOT, SYNFLOW};
 
 use crate::evaluators::context::Context;
 use crate::network::stand_alone::stand_alone;

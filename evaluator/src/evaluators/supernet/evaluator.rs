@@ -6,7 +6,7 @@ use std::sync::{Arc, OnceLock};
 use burn::tensor::Device;
 use kiln_files::Checked;
 use kiln_search::{EvalError, Evaluator, Fidelities, Fidelity, Outcome, Progress, Request, SupernetHealth};
-use kiln_space::{Architecture, Genotype, Settings, SettingsError};
+use kiln_space::{Architecture, Genotype, Samples, Settings, SettingsError};
 
 use super::correction::FEWEST_POINTS;
 use super::corrections::Corrections;
@@ -18,12 +18,13 @@ use crate::data::Split;
 use crate::deploy::frozen::Frozen;
 use crate::deploy::inference;
 use crate::devices::pool::Devices;
-use crate::evaluators::context::{Built, Context};
+use crate::evaluators::context::{Built, Context, EvaluatorPart};
 use crate::evaluators::fingerprint;
 use crate::evaluators::finish::{self, Inheritance};
 use crate::evaluators::workload::{Effort, Workload};
 use crate::judging::metrics;
 use crate::network::weights::Weights;
+use crate::training::settings::TrainingSettings;
 
 /// Reads a network's weights from a trained supernet, freezes the network, and measures it on the validation
 /// split. With anchors, it gives what the network is expected to measure when it is trained like them.
@@ -45,12 +46,20 @@ struct Ready {
     corrections: Option<Corrections>,
 }
 
+/// The evaluator as it is registered.
+pub(crate) const PART: EvaluatorPart =
+    EvaluatorPart::new("trains shared weights once; every network reads its own from them", build)
+        .with_keys(&[Devices::KEYS, TrainingSettings::KEYS, SupernetSettings::KEYS])
+        .tested_with(SAMPLES);
+
+/// Settings under which the laws are checked.
+const SAMPLES: Samples = &[r#"{
+    "epochs": 30, "batch": 16, "calibration": 64,
+    "optimizer": { "kind": "sgd", "learning_rate": 0.05, "weight_decay": 0.0 }
+}"#];
+
 /// Builds the evaluator and its finisher.
-pub(crate) fn build(
-    settings: &Settings,
-    finish: Option<&Settings>,
-    context: Context,
-) -> Result<Built, SettingsError> {
+fn build(settings: &Settings, finish: Option<&Settings>, context: Context) -> Result<Built, SettingsError> {
     let read = SupernetSettings::read(settings)?.of_data(settings, &context.data, &context.objectives)?;
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let saved = read.supernet.as_deref().map(|run| Saved::read(run, &context)).transpose();

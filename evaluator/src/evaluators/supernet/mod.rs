@@ -17,6 +17,6 @@ mod training;
 
 pub use anchors::{Anchor, anchors};
 pub use correction::{Correction, CorrectionPoint};
-pub(crate) use evaluator::build;
+pub(crate) use evaluator::PART;
 pub(crate) use gradients::StepGradients;
 pub(crate) use settings::SupernetSettings;

@@ -118,6 +118,9 @@ const fn calibration() -> usize {
 }
 
 impl SupernetSettings {
+    /// The settings that only this evaluator has, for the schema of configs.
+    pub(super) const KEYS: &str = include_str!("keys.toml");
+
     /// Reads and checks the settings.
     pub(crate) fn read(settings: &Settings) -> Result<Self, SettingsError> {
         let read: Self = settings.read()?;

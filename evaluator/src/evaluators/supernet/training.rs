@@ -142,6 +142,7 @@ mod tests {
     use std::collections::BTreeMap;
     use std::sync::Arc;
 
+    use kiln_export::ExporterRegistry;
     use kiln_space::{Genotype, Settings, SpaceRegistry};
     use serde_json::{Value, json};
 
@@ -168,6 +169,7 @@ mod tests {
             data,
             objectives: Vec::new(),
             cost_origins: BTreeMap::new(),
+            exporters: ExporterRegistry::builtin(),
             folder: folder.path().to_owned(),
         };
         let settings = json!({ "epochs": 1, "batch": 32, "affine": affine, "optimizer": optimizer });

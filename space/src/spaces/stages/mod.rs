@@ -12,8 +12,8 @@ use self::block::Net;
 use self::plan::Plan;
 use self::settings::StagesSettings;
 use crate::{
-    Architecture, Decision, Genotype, ParameterSpec, SearchSpace, Settings, SettingsError, SpaceError, Task,
-    variation,
+    Architecture, Decision, Genotype, ParameterSpec, Samples, SearchSpace, Settings, SettingsError,
+    SpaceError, SpacePart, TASK_KEYS, Task, variation,
 };
 
 /// The declarative space: a stem, stages of blocks, and a head. The config lists every option.
@@ -63,8 +63,34 @@ pub struct Stages {
     plan: Plan,
 }
 
-/// Registry entry.
-pub(crate) fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
+/// The space as it is registered.
+pub(crate) const PART: SpacePart =
+    SpacePart::new("stages of convolution blocks, described in the config", build)
+        .with_keys(&[TASK_KEYS, KEYS])
+        .tested_with(SAMPLES);
+
+/// Its own settings.
+const KEYS: &str = r##"
+stem = { "$ref" = "#/$defs/stem", description = "The first convolution." }
+head = { "$ref" = "#/$defs/head", description = "What stands before the classifier." }
+
+[stages]
+type = "array"
+items = { "$ref" = "#/$defs/stage" }
+minItems = 1
+description = "Stages of blocks, each a table `[[space.stages]]`."
+"##;
+
+/// Settings under which the laws are checked.
+const SAMPLES: Samples = &[
+    include_str!("samples/plain.json"),
+    include_str!("samples/wide.json"),
+    include_str!("samples/compressed.json"),
+    include_str!("samples/deep.json"),
+];
+
+/// Builds the space from its settings.
+fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError> {
     Ok(Arc::new(Stages::from_settings(settings, data)?))
 }
 
