@@ -16,11 +16,27 @@ use crate::{
 mod random;
 mod samples;
 
-pub use crate::onnx::arrays::arrays as read_onnx;
 pub use crate::onnx::text::graph_text;
-pub use crate::safetensors::read_back::arrays as read_safetensors;
 pub use random::random_model;
 pub use samples::{perceptron, sample_models};
+
+/// The single-precision arrays in an ONNX file, by name.
+///
+/// # Panics
+/// When the bytes are not an ONNX file with a graph, or two initializers share a name.
+#[must_use]
+pub fn read_onnx(bytes: &[u8]) -> BTreeMap<String, Array> {
+    crate::onnx::arrays::arrays(bytes)
+}
+
+/// The arrays in a safetensors file, by name.
+///
+/// # Panics
+/// When the bytes are not a safetensors file, or hold an array that is not in single precision.
+#[must_use]
+pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
+    crate::safetensors::read_back::arrays(bytes)
+}
 
 /// Checks the laws of every exporter on every model:
 /// - The arrays read back equal the model's bit for bit.

@@ -105,6 +105,6 @@ fn only_seeds_of_one_config_are_pooled() {
         compared["studies"].as_array().unwrap().iter().map(|study| &study["epochs"]).collect();
     assert_eq!(epochs, [3, 3, 6]);
     let table = sandbox.kiln(&["compare", "one", "two", "longer"]);
-    assert!(table.out.contains("random (as in longer) is apart from one"), "{}", table.out);
+    assert!(table.out.contains("random (as in longer) is not pooled with one"), "{}", table.out);
     assert!(table.err.contains("was judged after 1 epoch"), "{}", table.err);
 }

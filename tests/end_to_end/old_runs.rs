@@ -161,5 +161,5 @@ fn old_supernet_with_other_reading_rules_is_refused() {
     let said = sandbox.kiln(&["search", "study.toml"]);
     assert_eq!(said.code, 2, "{}", said.err);
     assert!(said.err.contains("trained.json: it was trained on other data"), "{}", said.err);
-    assert!(said.err.contains("or by a build that read them otherwise"), "{}", said.err);
+    assert!(said.err.contains("or by a build that read them differently"), "{}", said.err);
 }

@@ -12,8 +12,7 @@ use crate::Array;
 ///
 /// # Panics
 /// When the bytes are not an ONNX file with a graph, or two initializers share a name.
-#[must_use]
-pub fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
+pub(crate) fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
     let model = ModelProto::decode(bytes).expect("the bytes are an ONNX file");
     let mut arrays = BTreeMap::new();
     for tensor in model.graph.expect("the file has a graph").initializer {

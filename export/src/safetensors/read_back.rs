@@ -11,8 +11,7 @@ use crate::Array;
 ///
 /// # Panics
 /// When the bytes are not a safetensors file, or hold an array that is not in single precision.
-#[must_use]
-pub fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
+pub(crate) fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
     let file = SafeTensors::deserialize(bytes).expect("the bytes are a safetensors file");
     let array = |(name, tensor): (&str, TensorView<'_>)| {
         assert_eq!(tensor.dtype(), Dtype::F32, "`{name}` is in single precision");
