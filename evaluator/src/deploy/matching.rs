@@ -32,8 +32,8 @@ pub enum Mismatch {
     },
     /// A column has missing values, but had none in the network's training data.
     #[error(
-        "column `{column}` has missing values here, but had none in training, so the network has no value for \
-         them"
+        "column `{column}` has missing values here, but had none in training, so the network has no value \
+         for them"
     )]
     Gaps {
         /// The column.

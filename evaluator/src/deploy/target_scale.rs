@@ -18,8 +18,8 @@ pub(crate) fn check(
     if !data.is_regression() || decoded.is_ok_and(|network| output_layer(&network).is_some()) {
         return Ok(());
     }
-    let expected = "no such table, or a space whose networks end in a fully connected layer with a bias: the unit of \
-                    a regression's targets is folded into it";
+    let expected = "no such table, or a space whose networks end in a fully connected layer with a bias: the unit \
+                    of a regression's targets is folded into it";
     Err(SettingsError::value(settings.path(), "a table for a space with another last layer", expected))
 }
 

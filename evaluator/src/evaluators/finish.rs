@@ -191,8 +191,8 @@ impl NetworkFinisher {
     fn describe_training(&self, trial: &Trial, architecture: &Architecture) -> String {
         let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
         format!(
-            "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, momentum {}, \
-             weight decay {}, label smoothing {}{}{}{}",
+            "{} epochs of batch {} from {} weights on the training{} split; {:?}, learning rate {}, \
+             momentum {}, weight decay {}, label smoothing {}{}{}{}",
             self.training.epochs,
             self.training.batch,
             if inherits { "the supernet's" } else { "new" },

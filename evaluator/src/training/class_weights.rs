@@ -224,8 +224,8 @@ mod tests {
         );
         for weight in [json!(0), json!(-1.5), json!(1e7), json!("2"), json!(null)] {
             let expected = format!(
-                "`evaluator.class_weights.few`: found `{weight}`, expected a number above 0, from 0.000001 to \
-                 1000000"
+                "`evaluator.class_weights.few`: found `{weight}`, expected a number above 0, from 0.000001 \
+                 to 1000000"
             );
             assert_eq!(refused(json!({ "few": weight })), expected);
         }

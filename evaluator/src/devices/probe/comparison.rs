@@ -7,8 +7,8 @@ use super::operations::{OPERATIONS, Operation, Parts};
 /// The first operation whose results differ between two devices.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error(
-    "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the CPU's, the worst \
-     is {} and should be {} to within {allowed:.1e}",
+    "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the CPU's, the \
+     worst is {} and should be {} to within {allowed:.1e}",
     worst.found,
     worst.expected
 )]

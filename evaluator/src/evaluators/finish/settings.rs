@@ -86,8 +86,8 @@ impl FinishSettings {
         };
         training.check(settings)?;
         if read.patience.is_some() && read.train_on_validation {
-            let expected = "`train_on_validation = false` beside it: a split that is trained on cannot tell when \
-                            to stop";
+            let expected = "`train_on_validation = false` beside it: a split that is trained on cannot tell \
+                            when to stop";
             return Err(SettingsError::value(settings.key("patience"), "it alone", expected));
         }
         if read.mode == Some(Mode::Inherit) && !has_source {
