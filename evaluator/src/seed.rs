@@ -1,4 +1,4 @@
-//! Generators derived from a seed, a label and numbers. Results do not depend on the order of work.
+//! Random generators derived from a seed, a label and numbers. Results do not depend on the order of work.
 
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
