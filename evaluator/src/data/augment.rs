@@ -4,7 +4,8 @@ use kiln_space::{Settings, SettingsError, Shape};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// The changes, drawn again for each example and epoch. Pixels from outside the image have the raw value 0.
+/// Random changes, drawn again for each example and epoch. Pixels from outside the image have the raw value
+/// 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
@@ -47,7 +48,8 @@ impl Augmentation {
         }
     }
 
-    /// Writes the changed `from` to `to`. `mean` holds the mean of each channel.
+    /// Applies the changes to the image `from` and writes the result to `to`. `mean` holds the mean of each
+    /// channel.
     pub(crate) fn apply(&self, shape: Shape, mean: &[f32], from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
         self.apply_geometry(shape, from, to, rng);
         if self.flip && rng.random_bool(0.5) {

@@ -1,9 +1,9 @@
-//! Converts columns to single precision. If that would lose the variation of a column, such as time stamps
-//! within an hour, an offset is subtracted first in double precision.
+//! Converts columns to single precision. Some columns would lose their variation, such as time stamps within
+//! an hour. For these, an offset is subtracted first in double precision.
 
 use super::ReadingRules;
 
-/// Number of values that estimate the middle and the spread of a column.
+/// Number of values from which the median and the spread of a column are estimated.
 const SAMPLE: usize = 10_000;
 /// An offset is subtracted if the middle of a column exceeds this multiple of its spread. Single precision
 /// has 24 bits; beyond this, fewer than 12 bits are left for the variation.
@@ -31,7 +31,8 @@ pub(super) fn of_column(rows: usize, value: impl Fn(usize) -> f64) -> f64 {
     let middle = median(&mut sample);
     let mut distances: Vec<f64> = sample.iter().map(|value| (value - middle).abs()).collect();
     let typical = median(&mut distances);
-    // If more than half of the values are equal, the typical distance is 0; then the largest distance counts.
+    // If more than half of the values are equal, the typical distance is 0. Then the largest distance is used
+    // instead.
     let largest = distances.iter().copied().fold(0.0, f64::max);
     let spread = if typical > 0.0 { typical } else { largest };
     if spread == 0.0 || middle.abs() <= FAR * spread {

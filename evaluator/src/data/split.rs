@@ -1,5 +1,5 @@
-//! Seeded splits. Every class contributes equally to each split, unless the files or a column determine the
-//! splits.
+//! Seeded splits. Every class contributes the same fraction of its examples to each split, unless the files
+//! or a column determine the splits.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// The split that a folder name or a column value means.
+    /// Returns the split that a folder name or a column value denotes.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Self::Train),
@@ -150,7 +150,7 @@ pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: Readin
             None => free.push(index as u32),
         }
     }
-    // If the files assign a split, it gets no fraction of the other examples.
+    // If the files define a split, it gets no fraction of the other examples.
     let test = if given.has(Split::Test) { 0.0 } else { sizes.test };
     let validation = if given.has(Split::Validation) { 0.0 } else { sizes.validation };
     let drawn = match &given.division {
@@ -213,7 +213,7 @@ fn shuffled_classes(labels: &[u32], members: &[u32], seed: u64) -> Vec<Vec<u32>>
     by_class
 }
 
-/// At most `limit` of the examples, proportionally from each class.
+/// Selects at most `limit` of the examples, proportionally from each class.
 fn limited(labels: &[u32], free: Vec<u32>, sizes: &Sizes) -> Vec<u32> {
     let Some(limit) = sizes.limit.filter(|limit| *limit < free.len()) else { return free };
     let mut classes = shuffled_classes(labels, &free, sizes.seed);

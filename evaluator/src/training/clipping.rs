@@ -12,7 +12,8 @@ use crate::network::parameters::Parameters;
 /// 2013, algorithm 1.
 pub(crate) fn clip(gradients: GradientsParams, parameters: &Parameters, limit: f64) -> GradientsParams {
     let norm = norm(&gradients, parameters);
-    // A gradient that is not finite is passed on. The loss of the next step will not be finite, which ends
+    // A gradient that is not finite is passed on unchanged. The loss of the next step then reveals the
+    // problem.
     // the training.
     if norm.is_nan() || norm <= limit {
         return gradients;

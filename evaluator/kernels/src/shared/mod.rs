@@ -1,4 +1,4 @@
-//! What several rooms use: memory, burn's primitive tensors, slices of weights, nonlinearities by name.
+//! Code that several rooms use: memory, burn's primitive tensors, slices of weights, nonlinearities by name.
 
 pub(crate) mod activation;
 pub(crate) mod memory;

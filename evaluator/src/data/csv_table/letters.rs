@@ -1,4 +1,4 @@
-//! Letters of a file, from UTF-16 or from one byte each, as UTF-8.
+//! Decodes the characters of a file to UTF-8, from UTF-16 or from single bytes.
 
 use std::io::{self, BufReader, ErrorKind, Read};
 
@@ -12,7 +12,7 @@ pub(super) enum Source {
     Decoded { bytes: BufReader<Text>, unit: Unit, ready: Vec<u8>, at: usize },
 }
 
-/// What a letter is made of.
+/// The code unit of a character.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Latin1,
@@ -30,7 +30,7 @@ const WINDOWS: [u16; 32] = [
 ];
 
 impl Source {
-    /// Reads UTF-8, or bytes that nobody has checked.
+    /// Reads UTF-8, or bytes that are not validated.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(bytes) => bytes.read(buffer),

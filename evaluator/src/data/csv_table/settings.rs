@@ -8,7 +8,7 @@ use super::escapes::Escapes;
 use super::text::{Encoding, TextFormat};
 use crate::data::Split;
 
-/// `[data]` with `kind = "csv"`.
+/// The table `[data]` with `kind = "csv"`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CsvSettings {
@@ -73,15 +73,15 @@ pub(super) enum TaskKind {
     Regression,
 }
 
-/// Replacement for missing values of a feature. An additional input tells the network that the value was
+/// Replacement for missing values of a feature. An additional input informs the network that the value was
 /// missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Missing {
-    /// None: tables with missing values are refused.
+    /// No replacement: tables with missing values are refused.
     #[default]
     Refuse,
-    /// The mean over the training split; for categories the most frequent one.
+    /// The mean over the training split. For categories, the most frequent category.
     Mean,
     /// The most frequent value of the training split.
     MostFrequent,

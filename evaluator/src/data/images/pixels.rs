@@ -12,7 +12,7 @@ use super::decoding::{damaged, load, reader};
 use super::problem::Problem;
 use crate::data::ReadingRules;
 
-/// Steps of a 16-bit channel per step of an 8-bit channel.
+/// Number of steps of a 16-bit channel per step of an 8-bit channel.
 const STEPS: f32 = 257.0;
 
 /// How an image becomes an example.
@@ -26,7 +26,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Meaning of a value, for cards.
+    /// Meaning of a value, for model cards.
     pub(super) fn describe(&self) -> String {
         match self.color {
             Color::Rgb => "red, green, blue 0..255",

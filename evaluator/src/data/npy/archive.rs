@@ -1,4 +1,4 @@
-//! Arrays in an archive of `numpy.savez`: a zip file of `.npy` files, stored or deflated.
+//! Reads arrays from an archive that `numpy.savez` wrote: a zip file of `.npy` files, stored or deflated.
 //!
 //! Source: PKWARE, ".ZIP File Format Specification", version 6.3.9, sections 4.3.7, 4.3.12 and 4.3.14 to
 //! 4.3.16.
@@ -41,8 +41,8 @@ pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a 
     Some((file, name, true))
 }
 
-/// Opens the array `name` of an archive. If the name is not stated and the archive holds one array, that
-/// array is taken under any name.
+/// Opens the array `name` of an archive. If the setting does not state a name and the archive holds one
+/// array, opens that array whatever its name is.
 pub(super) fn open(path: &Path, name: &str, is_stated: bool) -> Result<InputFile, DataError> {
     // Reports a path that is missing or not a file.
     drop(InputFile::open(path)?);
