@@ -17,7 +17,7 @@ pub struct Augmentation {
     pub scale: f64,
     /// Whether to mirror images horizontally, with probability 1/2.
     pub flip: bool,
-    /// Side of a square that is filled with the channel means, in pixels; 0 for none.
+    /// Side length in pixels of a square that is filled with the channel means. With 0, no square is filled.
     ///
     /// Source: T. `DeVries` and G. Taylor, "Improved Regularization of Convolutional Neural Networks with
     /// Cutout", 2017, section 3. The center of the square is any pixel, so part of the square may lie outside

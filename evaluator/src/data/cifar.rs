@@ -37,12 +37,12 @@ struct Cifar {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Variant {
-    /// One label, ten classes.
+    /// Each record has one label, with ten classes.
     #[default]
     Cifar10,
-    /// Two labels; the second has a hundred classes.
+    /// Each record has two labels. The second label has a hundred classes.
     Cifar100,
-    /// Two labels; the first has twenty classes.
+    /// Each record has two labels. The first label has twenty classes.
     Cifar100Coarse,
 }
 

@@ -149,7 +149,7 @@ impl DataSet {
         }
     }
 
-    /// Target values of one example, minus their offsets; empty for classes.
+    /// Target values of one example, minus their offsets. The slice is empty for classes.
     #[must_use]
     pub fn values(&self, index: u32) -> &[f32] {
         match &self.targets {
@@ -164,7 +164,7 @@ impl DataSet {
         self.records.get(channel).map_or(0.0, |record| record.offset)
     }
 
-    /// Offsets to add to the target values; empty if all are 0.
+    /// Offsets to add to the target values. The slice is empty if all offsets are 0.
     #[must_use]
     pub fn target_offsets(&self) -> &[f64] {
         match &self.targets {
@@ -191,8 +191,8 @@ impl DataSet {
         (&self.inputs.mean, &self.inputs.deviation)
     }
 
-    /// Mean and standard deviation of each target value over the training split, in its own unit; empty for
-    /// classes.
+    /// Mean and standard deviation of each target value over the training split, in its own unit. The slices
+    /// are empty for classes.
     #[must_use]
     pub fn target_normalization(&self) -> (&[f32], &[f32]) {
         (&self.outputs.mean, &self.outputs.deviation)

@@ -71,7 +71,8 @@ impl InputFile {
         DataError::content(&self.path, place, found, expected)
     }
 
-    /// Reads up to `count` bytes; fewer only at the end of the file. Memory grows with the bytes read.
+    /// Reads `count` bytes, or fewer at the end of the file. Memory grows with the number of bytes that were
+    /// read.
     pub(super) fn up_to(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         let read = (&mut self.reader).take(count).read_to_end(&mut bytes);

@@ -58,8 +58,8 @@ impl Normalization {
     }
 }
 
-/// Sums for mean and variance, relative to the first value. That avoids cancellation if the mean is far from
-/// zero.
+/// Sums from which mean and variance are computed. They are relative to the first value, which avoids
+/// cancellation if the mean is far from zero.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moments {
     count: u64,

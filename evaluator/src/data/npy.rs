@@ -43,7 +43,7 @@ struct Npy {
     /// Position of the channel axis in four-dimensional inputs.
     #[serde(default)]
     channels: Channels,
-    /// Names of the classes or values; numbers by default.
+    /// Names of the classes or values. By default, the names are numbers.
     #[serde(default)]
     names: Vec<String>,
 }

@@ -36,7 +36,7 @@ augment = { "$ref" = "#/$defs/augment", description = "Random changes of trainin
 /// The settings in `[data]` that all kinds share.
 #[derive(Clone, Debug)]
 pub(super) struct Preparation {
-    /// Fraction held out for testing; `None` if the data has a test split.
+    /// Fraction held out for testing. It is `None` if the data set has its own test split.
     pub(super) test: Option<f64>,
     validation: f64,
     /// The fraction for validation if the config contains it.

@@ -71,7 +71,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// The last `test` of `count` examples are the test split; the others are not assigned.
+    /// Assigns the last `test` of `count` examples to the test split, and no other examples to a split.
     #[must_use]
     pub fn test_at_end(count: usize, test: usize) -> Self {
         let split = |index: usize| (index >= count - test).then_some(Split::Test);
@@ -90,7 +90,7 @@ impl Given {
     }
 }
 
-/// Advice for an empty split: fractions that would give it examples.
+/// Returns advice for a split without examples, such as fractions that would assign examples to it.
 pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
     let few = "give more examples, or other shares `validation` and `test`".to_owned();
     let (Targets::Classes { labels, names }, Division::Shares) = (targets, &given.division) else {
@@ -139,8 +139,9 @@ pub(crate) fn divide_targets(
     divide(&targets.strata(&free), given, sizes, rules)
 }
 
-/// Ascending indices of training, validation and test examples. `labels` holds the class of every example (or
-/// the stratum, for values); each split gets a fraction of each class. Labels of given examples are ignored.
+/// Returns ascending indices of training, validation and test examples. `labels` has the class of every
+/// example, or for values the stratum. Each split gets a fraction of each class. Labels of examples with a
+/// given split are ignored.
 pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: ReadingRules) -> [Vec<u32>; 3] {
     let mut splits = [const { Vec::new() }; 3];
     let mut free = Vec::new();

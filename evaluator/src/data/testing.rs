@@ -42,7 +42,7 @@ pub fn check_data_set(build: DataBuilder, settings: &Settings, folder: &Path) {
     }
 }
 
-/// A key that no data set has.
+/// A key that is not a setting of any data set.
 const UNKNOWN: &str = "zzqqzz";
 
 fn check_splits(data: &DataSet, again: &DataSet) {

@@ -46,8 +46,8 @@ pub fn score(outputs: &[f32], data: &DataSet, split: Split, matched: &Matched) -
     if data.is_regression() {
         let width = outputs.len() / data.split(split).len().max(1);
         let outputs: Vec<f32> = outputs.chunks_exact(width).flat_map(|row| matched.values(row)).collect();
-        // Finished networks return values in the targets' own units. Scoring needs them in standard
-        // deviations from the mean.
+        // Finished networks return values in the targets' own units. Scores are computed from standardized
+        // values.
         let (mean, deviation) = data.target_normalization();
         let scaled = |(i, value): (usize, &f32)| (value - mean[i % mean.len()]) / deviation[i % mean.len()];
         let outputs: Vec<f32> = outputs.iter().enumerate().map(scaled).collect();

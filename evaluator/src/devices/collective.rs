@@ -11,8 +11,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::probe::{self, ProbeError};
 
-/// Checks that the devices can communicate: they sum a one from each device, and each must receive the number
-/// of devices.
+/// Checks that the devices can communicate. Each device contributes a one to a sum, and each must receive the
+/// number of devices.
 ///
 /// # Errors
 /// [`ProbeError`] when they cannot be used together.

@@ -39,7 +39,7 @@ pub struct Context {
 pub struct Built {
     /// Evaluates architectures.
     pub evaluator: Arc<dyn Evaluator>,
-    /// Finishes networks; `None` if the config has no finish stage.
+    /// Finishes networks. It is `None` if the config has no finish stage.
     pub finisher: Option<Arc<dyn Finisher>>,
     /// Amount of computation of the evaluator and the finisher.
     pub workload: Workload,

@@ -42,10 +42,10 @@ impl StepTimer {
     ///
     /// # Errors
     /// [`SettingsError`] for another optimizer, or for a batch size that configs do not allow.
+    ///
+    /// # Panics
     /// When there is no architecture, an architecture reads a parameter that `parameters` does not declare,
     /// or inputs and outputs of the architectures differ.
-    /// When there is no architecture, an architecture does not read `parameters`, or inputs and outputs of
-    /// the architectures differ.
     pub fn new(
         subnets: Vec<Architecture>,
         parameters: &[ParameterSpec],

@@ -115,7 +115,7 @@ impl Confusion {
     }
 }
 
-/// A ratio; 0 if the denominator is 0.
+/// Divides `part` by `of`. Returns 0 if `of` is 0.
 fn share(part: f64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { part / of as f64 }
 }
@@ -172,7 +172,7 @@ mod tests {
 
     #[test]
     fn balanced_error_averages_classes_with_examples() {
-        // Recalls 2/3, 1/3 and 0; the two classes without examples do not count.
+        // The recalls are 2/3, 1/3 and 0. The two classes without examples do not count.
         near(example().balanced_error_percent(), 100.0 * (1.0 - 1.0 / 3.0));
         let all_right = Confusion::new(3, [(0, 0), (2, 2)]);
         near(all_right.balanced_error_percent(), 0.0);

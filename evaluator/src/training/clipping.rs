@@ -14,7 +14,6 @@ pub(crate) fn clip(gradients: GradientsParams, parameters: &Parameters, limit: f
     let norm = norm(&gradients, parameters);
     // A gradient that is not finite is passed on unchanged. The loss of the next step then reveals the
     // problem.
-    // the training.
     if norm.is_nan() || norm <= limit {
         return gradients;
     }

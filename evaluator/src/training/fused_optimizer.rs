@@ -11,9 +11,9 @@ use crate::network::parameters::Parameters;
 use crate::training::checkpoint_error::CheckpointError;
 use crate::training::optimizer_settings::{OptimizerKind, OptimizerSettings};
 
-/// Decay of the second moment in `adamw`; burn's default.
+/// Decay of the second moment in `adamw`, the same as burn's default.
 const BETA_2: f32 = 0.999;
-/// Constant that `adamw` adds to the root of the second moment; burn's default.
+/// Constant that `adamw` adds to the root of the second moment, the same as burn's default.
 const EPSILON: f32 = 1e-5;
 
 /// The optimizer for parameters on the CPU.

@@ -31,7 +31,7 @@ pub(crate) struct Learner {
     clip_norm: Option<f64>,
     average: Option<Average>,
     patience: Option<Patience>,
-    /// Weights of the best epoch so far; used only with `patience`.
+    /// Weights of the best epoch so far. They are stored only if `patience` is set.
     best: Option<Weights>,
 }
 

@@ -108,8 +108,8 @@ impl Task<'_> {
         for group in 0..plan.groups() {
             // SAFETY: `correlate_into` checked the lengths of source, weights and target against the plan,
             // and lends scratch for the packed planes and the lines of one block. Offsets stay inside the
-            // packed planes (inside the image where it is read in place) for every position, and for a whole
-            // vector where there are fewer positions.
+            // packed planes for every position, or inside the image if it is read in place. If there are
+            // fewer positions than a vector has lanes, offsets stay inside for a whole vector.
             unsafe {
                 let source = self.source.as_ptr().add(group * plan.read() * plan.source_plane());
                 let input = self.input(simd, source, packed);

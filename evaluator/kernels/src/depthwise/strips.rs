@@ -153,7 +153,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
     /// Returns the weight of a tap for each strip.
     ///
     /// # Safety
-    /// There are weights for the tap.
+    /// The weights of all strips contain this tap.
     #[inline(always)]
     unsafe fn weights<const SAME: bool, const LANES: bool>(&self, simd: S, tap: usize) -> [S::Vector; P] {
         let mut weights = [simd.zero(); P];

@@ -156,7 +156,7 @@ fn map<S: Simd>(simd: S, x: S::Vector, gradient: S::Vector, one: impl Fn(f32, f3
     unsafe { simd.load(values.as_ptr()) }
 }
 
-/// `min(x, limit)`; NaN stays NaN.
+/// Computes `min(x, limit)`. If `x` is NaN, the result is NaN.
 #[inline(always)]
 fn at_most<S: Simd>(simd: S, x: S::Vector, limit: f32) -> S::Vector {
     simd.min(simd.splat(limit), x)

@@ -1,7 +1,7 @@
 //! Vector instructions: detects the set that this processor supports, and defines the vectors that kernels
 //! use.
 //!
-//! This room does not know tensors or operations.
+//! This module does not know tensors or operations.
 
 mod instruction_set;
 mod portable;

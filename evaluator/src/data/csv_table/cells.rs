@@ -12,9 +12,9 @@ pub(super) const NO_NAME: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     pub(super) column: Column,
-    /// Numbers, NaN if missing; empty for categorical columns.
+    /// Numbers, with NaN for missing cells. Empty for categorical columns.
     pub(super) numbers: Vec<f64>,
-    /// Category numbers, [`NO_NAME`] if missing; empty for numeric columns.
+    /// Category numbers, with [`NO_NAME`] for missing cells. Empty for numeric columns.
     pub(super) ids: Vec<u32>,
     /// The categories of a categorical column, or the texts in a numeric column (up to a limit).
     pub(super) names: Categories,

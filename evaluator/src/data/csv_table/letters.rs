@@ -4,7 +4,7 @@ use std::io::{self, BufReader, ErrorKind, Read};
 
 use crate::data::input_file::Text;
 
-/// Where a table's text comes from.
+/// Source of a table's text.
 pub(super) enum Source {
     /// Unchanged bytes. The CSV reader checks that they are UTF-8.
     Plain(io::Chain<io::Cursor<Vec<u8>>, Text>),
@@ -20,7 +20,7 @@ pub(super) enum Unit {
     Utf16 { is_big_endian: bool },
 }
 
-/// Characters of Windows-1252 at 0x80 to 0x9F; 0 for undefined bytes.
+/// Characters of Windows-1252 at 0x80 to 0x9F. Undefined bytes have the entry 0.
 ///
 /// Source: WHATWG, "Encoding Standard", index windows-1252, without its five control characters.
 const WINDOWS: [u16; 32] = [
@@ -47,7 +47,7 @@ impl Source {
     }
 }
 
-/// Decodes about `wanted` bytes of text; empty at the end.
+/// Decodes about `wanted` bytes of text. The result is empty at the end of the file.
 fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8>> {
     let mut next = || -> io::Result<Option<u16>> {
         let mut unit_bytes = [0; 2];

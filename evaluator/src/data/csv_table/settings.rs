@@ -21,7 +21,7 @@ pub(super) struct CsvSettings {
     target: OneOrMany,
     #[serde(default)]
     pub(super) task: TaskKind,
-    /// Columns that networks read; by default all but the target.
+    /// Columns that networks read. By default, these are all columns except the target.
     features: Option<Vec<String>>,
     /// Columns to skip.
     #[serde(default)]
@@ -133,7 +133,7 @@ pub(super) struct SplitColumn {
 }
 
 impl SplitColumn {
-    /// The split for this text in the column; `None` if the text names no split.
+    /// Returns the split that this text in the column denotes. Returns `None` if the text names no split.
     pub(super) fn split(&self, text: &str) -> Option<Split> {
         let is_in = |folds: &[String]| folds.iter().any(|fold| fold == text);
         match (is_in(&self.validation), is_in(&self.test)) {
@@ -179,7 +179,7 @@ const fn point() -> char {
 }
 
 impl DivisionColumn {
-    /// Name of the column; `None` if no column determines the splits.
+    /// Returns the name of the column. Returns `None` if no column determines the splits.
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Self::None => None,

@@ -100,8 +100,8 @@ struct Pixels {
 }
 
 impl Pixels {
-    /// Converts an image to red, green and blue; a grey level becomes three equal colors. `None` if pixels
-    /// are transparent and no background is given.
+    /// Converts an image to red, green and blue. A grey level becomes three equal colors. Returns `None` if
+    /// pixels are transparent and there is no background.
     fn of(image: &DynamicImage, background: Option<Background>) -> Option<Self> {
         let (width, height) = (image.width() as usize, image.height() as usize);
         let is_whole = !matches!(
@@ -186,8 +186,8 @@ fn repeated<T: Copy>(raw: &[T], value: impl Fn(T) -> f32) -> Vec<f32> {
     raw.iter().flat_map(|level| [value(*level); 3]).collect()
 }
 
-/// Blends pixels over a background; the last of their `N` channels is the opacity. For 8-bit images, rounds
-/// as Pillow's `paste` does. `None` if pixels are transparent and no background is given.
+/// Blends pixels over a background. The last of the pixels' `N` channels is the opacity. For 8-bit images,
+/// rounds as Pillow's `paste` does. Returns `None` if pixels are transparent and there is no background.
 fn behind<const N: usize, T: Copy>(
     raw: &[T],
     value: impl Fn(T) -> f32,

@@ -22,7 +22,7 @@ const PALETTE: u16 = 3;
 /// Opacity that is not premultiplied into the colors.
 const PLAIN_OPACITY: u16 = 2;
 
-/// The image and its orientation; `None` for kinds that the crate `image` supports.
+/// Decodes the image and its orientation. Returns `None` for kinds that the crate `image` supports.
 pub(super) fn decode(bytes: &[u8]) -> TiffResult<Option<(DynamicImage, Orientation)>> {
     let mut bytes = bytes.to_vec();
     let is_palette = without_palette(&mut bytes).is_some();

@@ -105,7 +105,7 @@ fn read_at(file: &mut File, start: u64, count: u64) -> std::io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// All directory entries of an archive; `None` if the directory is missing or damaged.
+/// Reads all directory entries of an archive. Returns `None` if the directory is missing or damaged.
 fn directory(file: &mut File) -> std::io::Result<Option<Vec<Entry>>> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(END_MAX);
@@ -187,7 +187,7 @@ fn field(mut extras: &[u8], number: u16) -> Option<&[u8]> {
     }
 }
 
-/// Offset of a file's data; `header` is the offset of its local header.
+/// Returns the offset of a file's data. `header` is the offset of the file's local header.
 fn start_of(file: &mut File, header: u64) -> std::io::Result<Option<u64>> {
     let bytes = read_at(file, header, 30)?;
     let lengths = || Some(u64::from(short(&bytes, 26)?) + u64::from(short(&bytes, 28)?));

@@ -102,7 +102,8 @@ mod tests {
 
     #[test]
     fn units_that_respond_alike_are_counted() {
-        // Three images, four units: on, off, off, on; on, on, off, off; the first again. Zero is off.
+        // Three images of four units each: on, off, off, on for the first and the third; on, on, off, off for
+        // the second. A value of zero counts as off.
         let values = [1.0, -1.0, 0.0, 2.0, 3.0, 4.0, -5.0, -1.0, 9.0, -9.0, -1.0, 1.0];
         let inputs = Tensor::<1>::from_floats(values, &Device::flex()).reshape([3, 2, 1, 2]);
         assert_eq!(agreements(inputs), [4.0, 2.0, 4.0, 2.0, 4.0, 2.0, 4.0, 2.0, 4.0]);

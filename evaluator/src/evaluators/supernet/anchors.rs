@@ -114,6 +114,7 @@ struct Document {
 
 /// Reads the anchors of a run folder, in the order in which they were drawn. The list is empty if the folder
 /// has no such file.
+///
 /// # Errors
 /// [`EvalError::Files`] when the file cannot be read or was not written by Kiln, [`EvalError::Data`] when its
 /// version is unknown.
