@@ -1,9 +1,10 @@
-//! Generators derived from a seed, a label and numbers. Results do not depend on the order of work.
+//! Random generators derived from a seed, a label and numbers. Results do not depend on the order of work.
 
 use rand_pcg::Pcg64;
 use rand_pcg::rand_core::SeedableRng;
 
-/// A generator for the purpose `label`. `place` tells its uses apart, such as `[epoch, step]`.
+/// Returns a generator for the purpose `label`. `place` distinguishes its uses, for example by `[epoch,
+/// step]`.
 pub(crate) fn generator(seed: u64, label: &str, place: &[u64]) -> Pcg64 {
     let mut hasher = blake3::Hasher::new();
     hasher.update(&seed.to_le_bytes());

@@ -1,4 +1,4 @@
-//! Networks with zeros and layers of 8 bits, judged and finished on a few embedded digits.
+//! Networks with sparse layers and 8-bit layers, evaluated and finished on a few embedded digits.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -28,7 +28,8 @@ fn digits(limit: usize) -> Arc<DataSet> {
     DataRegistry::builtin().open("digits", &Opening::new(&table, None)).expect("embedded")
 }
 
-/// Genes: precision and sparsity of the only stage. Stem and head always have 8 bits and no zeros.
+/// The genes are precision and sparsity of the only stage. Stem and head always have 8 bits and are never
+/// pruned.
 fn space(data: &DataSet) -> Arc<dyn SearchSpace> {
     let table = json!({
         "stem": { "width": 8, "precision": "int8" },
@@ -163,8 +164,8 @@ fn finished_network_keeps_zeros_and_runs_in_8_bits() {
     let data = digits(400);
     let (built, _) = build("scratch", folder.path(), &data, 6);
     let (model, measured) = finished(&built, [1, 2]);
-    // The stem, two convolutions of the block, its shortcut, the sum and the pooling. The head produces the
-    // output.
+    // The stem, two convolutions of the block, its shortcut, the sum and the pooling have grids. The head has
+    // none, because it produces the output.
     let grids: Vec<&str> = model.quantization.keys().map(String::as_str).collect();
     let block = "stage0.block0.residual";
     let expected = ["a.act", "act", "b.bn", "shortcut.bn"].map(|part| format!("{block}.{part}"));
@@ -205,7 +206,7 @@ fn conversion_to_8_bits_and_back_restores_network() {
     );
     assert!(int8.quantization.len() > mixed.quantization.len());
     assert!((accuracy(&data, &predict(&int8, &raw)) - measured).abs() < 5.0);
-    // Equal images give equal grids.
+    // Equal images produce equal quantization grids.
     assert_eq!(int8.quantization["input"], mixed.quantization["input"]);
     let refused = in_8_bits(&float, &digits(300)).unwrap_err();
     assert_eq!(refused, ConversionError::OtherData { what: "mean or deviation" });
@@ -252,8 +253,8 @@ fn interrupted_finishing_resumes_to_same_network() {
     let (finished, all) = run(whole.path(), one.path(), u64::MAX);
     let finished = finished.unwrap();
     let mut done = 0;
-    // Stops between two checkpoints, on a checkpoint, in the second half (where no new zeros are chosen), and
-    // at the start.
+    // Stops between two checkpoints, on a checkpoint, in the second half of the training (when no new zeros
+    // are chosen), and at the start.
     for most in [5, 3, all / 2, 0] {
         let (result, steps) = run(pieces.path(), other.path(), most);
         assert!(matches!(result, Err(EvalError::Interrupted)), "{result:?}");
@@ -269,7 +270,7 @@ fn interrupted_finishing_resumes_to_same_network() {
     assert!(matches!(result, Err(EvalError::Interrupted)) && steps == 1);
 }
 
-/// A space whose last convolution has 8-bit weights and single-precision activations.
+/// A space whose last convolution has 8-bit weights, but activations in single precision.
 struct WeightsAlone(Arc<dyn SearchSpace>);
 
 impl SearchSpace for WeightsAlone {
@@ -294,7 +295,7 @@ impl SearchSpace for WeightsAlone {
     }
 }
 
-/// The files that finishing an 8-bit network writes, and the warnings.
+/// Finishes an 8-bit network, and returns the files that finishing writes and the warnings.
 fn written(space: impl Fn(&DataSet) -> Arc<dyn SearchSpace>, formats: &[&str]) -> (Vec<String>, Vec<String>) {
     let (folder, into) = (tempfile::tempdir().expect("a folder"), tempfile::tempdir().expect("a folder"));
     let data = digits(200);

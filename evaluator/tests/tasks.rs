@@ -1,5 +1,5 @@
-//! Studies built by hand, from data to finished network: regression, and which parts of the data the search
-//! may read.
+//! Studies that a test assembles by hand, from data to finished network. They test regression, and which
+//! splits the search may read.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -98,7 +98,7 @@ impl Parts {
 const EXAMPLES: usize = 300;
 const TESTED: usize = 60;
 
-/// Two inputs and the targets that follow from them. `test` produces the inputs of the test split.
+/// Two inputs, and targets computed from them. `test` produces the inputs of the test split.
 fn raw(targets: impl Fn(f32, f32) -> Vec<f32>, test: impl Fn(f32) -> f32) -> (Vec<f32>, Vec<f32>) {
     let (mut inputs, mut outputs) = (Vec::new(), Vec::new());
     for index in 0..EXAMPLES {
@@ -125,7 +125,7 @@ fn data_set(examples: Vec<f32>, targets: Targets) -> Arc<DataSet> {
     Arc::new(DataSet::new(raw, &sizes, Augmentation::default()).unwrap())
 }
 
-/// Speeds near 5000 and shares near 0.01: a network without scaling produces neither.
+/// Targets near 5000 and near 0.01. A network whose targets are not scaled predicts neither.
 fn values() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![5000.0 + 40.0 * a - 3.0 * b, 0.01 + 0.001 * b], |value| value);
     data_set(
@@ -167,7 +167,7 @@ fn regression_metrics_use_target_units() {
     model.check().unwrap();
     assert_eq!(model.card.predicts, Prediction::Values);
     assert_eq!(model.card.classes, ["speed", "share"]);
-    // For raw inputs, the file gives values in the units of the targets.
+    // For raw inputs, the exported file returns values in the targets' own units.
     let test = data.split(Split::Test);
     let raw: Vec<f32> = test.iter().flat_map(|example| data.example(*example)).copied().collect();
     let wanted: Vec<f32> = test.iter().flat_map(|example| data.values(*example)).copied().collect();
@@ -179,8 +179,8 @@ fn regression_metrics_use_target_units() {
     check_errors(&model, &predict(&model, &raw), &wanted, data.target_normalization());
 }
 
-/// Checks that the card states the absolute error, R² and the error of the training mean that follow from
-/// these outputs.
+/// Checks that the model card states the absolute error, R² and the error of the training mean that follow
+/// from these outputs.
 fn check_errors(model: &TrainedModel, found: &[f32], wanted: &[f32], (mean, deviation): (&[f32], &[f32])) {
     let column = |values: &[f32], of: usize| -> Vec<f64> {
         values.iter().skip(of).step_by(2).map(|value| f64::from(*value)).collect()
@@ -225,7 +225,7 @@ fn scratch_evaluator_trains_regression() {
     assert!(measured.get("rmse_deviations").unwrap() < 0.7, "{measured:?}");
 }
 
-/// Targets of which most are small and a few are far away: quantiles of an exponential distribution.
+/// Mostly small targets with a few far larger ones: quantiles of an exponential distribution.
 fn far_targets() -> Arc<DataSet> {
     let (examples, values) = raw(|a, b| vec![(1.2 * a - 0.05 * b).exp()], |value| value);
     data_set(examples, Targets::Values { names: vec!["price".to_owned()], values, offsets: Vec::new() })
@@ -263,7 +263,7 @@ fn regression_converges_with_default_clipping() {
 
 #[test]
 fn no_evaluator_reads_test_split() {
-    // The test inputs of the second data set are NaN. Reading them changes the result.
+    // The test inputs of the second data set are NaN. If an evaluator read them, its results would change.
     let (whole, poisoned) = (classes(|value| value), classes(|_| f32::NAN));
     assert_ne!(whole.hash(), poisoned.hash());
     let registry = EvaluatorRegistry::builtin();
@@ -281,7 +281,7 @@ fn no_evaluator_reads_test_split() {
             (outcomes, finished)
         });
         assert_eq!(one.0, other.0, "{kind}");
-        // Finishing reads the test split, so the NaNs have an effect.
+        // Finishing reads the test split, so the NaNs change its result.
         assert!(one.1.unwrap()["test_accuracy_percent"] > 60.0);
         assert!(matches!(other.1, Err(EvalError::Diverged { .. })), "{kind}");
     }

@@ -1,5 +1,5 @@
-//! Trainings of one network for different numbers of epochs: at the same time, one after the other, and each
-//! on its own.
+//! Trainings of one network for different numbers of epochs: at the same time, one after another, and each
+//! separately.
 
 #![allow(clippy::unwrap_used, reason = "a test stops where something is not as it must be")]
 
@@ -42,7 +42,7 @@ impl Parts {
         Self { data, space }
     }
 
-    /// The evaluator `scratch` with these settings in a run folder.
+    /// Builds the evaluator `scratch` with these settings in a run folder.
     fn build(&self, folder: &Path, more: &Value) -> Built {
         let context = Context {
             study: "test".to_owned(),
@@ -72,14 +72,14 @@ impl Parts {
         built.evaluator.evaluate(&request)
     }
 
-    /// A measured outcome. Equal outcomes have equal bits.
+    /// Returns the outcome of an evaluation. Equal outcomes have equal bits.
     fn evaluate(&self, built: &Built, genes: [u8; 2], fidelity: Fidelity) -> Outcome {
         let outcome = self.try_evaluate(built, genes, fidelity).unwrap();
         assert!(outcome.measurement().is_some(), "{outcome:?}");
         outcome
     }
 
-    /// The outcome in an empty run folder.
+    /// Returns the outcome of an evaluation in an empty run folder.
     fn alone(&self, more: &Value, genes: [u8; 2], fidelity: Fidelity) -> Outcome {
         let folder = tempfile::tempdir().unwrap();
         self.evaluate(&self.build(folder.path(), more), genes, fidelity)
@@ -114,11 +114,11 @@ fn training_resumed_from_shorter_one_equals_training_from_start() {
             for (rung, fidelity) in rungs.into_iter().enumerate() {
                 let climbed = parts.evaluate(&built, genes, fidelity);
                 assert_eq!(climbed, parts.alone(more, genes, fidelity), "{more} {genes:?} {fidelity:?}");
-                // Only the checkpoint from which a longer training may resume is left.
+                // Only the checkpoint from which a longer training may resume still exists.
                 assert_eq!(names(&milestones).len(), usize::from(rung + 1 < rungs.len()), "{more}");
             }
             assert_eq!(names(&RunPaths::new(folder.path()).trainings()), ["milestones"]);
-            // A repeated short training gives the same outcome, although longer ones have run.
+            // Repeating a short training yields the same outcome, although longer trainings have run since.
             assert_eq!(
                 parts.evaluate(&built, genes, Fidelity::Epochs(1)),
                 parts.alone(more, genes, Fidelity::Epochs(1))

@@ -1,9 +1,10 @@
-//! Roofline of the kernels on this machine, without burn.
+//! Measures the roofline of the kernels on this machine, without burn.
 //!
-//! `cargo run --release -p kiln-kernels --example roofline -- [REPEATS] [FILTER] [BATCH]` prints one table:
-//! GFLOP/s of the forward pass, of the gradient of the input and of the gradient of the weight, for the
+//! `cargo run --release -p kiln-kernels --example roofline -- [REPEATS] [FILTER] [BATCH]` prints one table.
+//! It shows the GFLOP/s of the forward pass, of the input's gradient and of the weight's gradient, for the
 //! convolutions and fully connected layers of typical small networks. `RAYON_NUM_THREADS` sets the number of
-//! threads. The peak is that of one thread with only multiply-adds in registers, times the number of threads.
+//! threads. The peak is measured on one thread that only executes multiply-adds in registers, and multiplied
+//! by the number of threads.
 #![allow(clippy::print_stdout, reason = "this program prints a table")]
 
 use std::hint::black_box;
@@ -14,10 +15,10 @@ use kiln_kernels::measurement::{self, Seconds, fastest};
 /// Default number of images.
 const BATCH: usize = 64;
 
-/// Floats of the array that is copied: the values of 64 channels of 32x32.
+/// Number of floats in the array that is copied: as many as 64 channels of 32x32 have.
 const COPIED: usize = BATCH * 64 * 32 * 32;
 
-/// Input channels, output channels, groups, size of the image, kernel, stride.
+/// For each convolution: input channels, output channels, groups, size of the image, kernel, stride.
 const CONVOLUTIONS: [[usize; 6]; 35] = [
     [3, 16, 1, 32, 3, 1],
     [1, 16, 1, 28, 3, 2],
@@ -56,7 +57,7 @@ const CONVOLUTIONS: [[usize; 6]; 35] = [
     [64, 64, 1, 8, 1, 1],
 ];
 
-/// Inputs and outputs.
+/// For each layer: inputs and outputs.
 const LAYERS: [[usize; 2]; 4] = [[784, 256], [256, 256], [256, 10], [1280, 1000]];
 
 fn main() {

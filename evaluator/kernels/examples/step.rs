@@ -1,10 +1,11 @@
 //! Times a training step of convolution, batch normalization and ReLU, with burn's own operations and with
 //! these kernels.
 //!
-//! `cargo run --release -p kiln-kernels --example step [REPEATS]` prints one table. Both run alternately, so
-//! that other work on the machine disturbs both. Times are medians of forward and backward pass. On Linux it
-//! also prints the time that the threads were running. With one thread (`RAYON_NUM_THREADS=1`), that is the
-//! cost of the kernels on a busy machine.
+//! `cargo run --release -p kiln-kernels --example step [REPEATS]` prints one table. Steps with burn's
+//! operations and with these kernels run alternately, so that other work on the machine disturbs both. Times
+//! are medians over forward and backward pass. On Linux, the program also prints the time during which the
+//! threads were running. With one thread (`RAYON_NUM_THREADS=1`), that is the cost of the kernels even if the
+//! machine is busy.
 #![allow(clippy::print_stdout, reason = "the table is what this program is for")]
 
 use std::fs;
@@ -50,9 +51,11 @@ struct Inputs {
     shift: Tensor<1>,
 }
 
-/// Seconds that the threads of this process have run; `None` where the system does not tell.
+/// Seconds that the threads of this process have run. Returns `None` if the operating system does not report
+/// it.
 fn running() -> Option<f64> {
-    // The system adds up the time of a thread when it stops running, so this thread yields first.
+    // The operating system updates a thread's running time when the thread stops running, so this thread
+    // yields first.
     thread::yield_now();
     let tasks = fs::read_dir("/proc/self/task").ok()?;
     let nanoseconds = tasks.map(|task| {
@@ -62,7 +65,7 @@ fn running() -> Option<f64> {
     Some(nanoseconds.sum::<Option<u64>>()? as f64 * 1e-9)
 }
 
-/// Seconds of one step: elapsed, and run by the threads.
+/// Seconds of one step: elapsed time, and running time of the threads.
 fn step(case: Case, inputs: &Inputs, ours: bool) -> [f64; 2] {
     let (x, weight) = (inputs.x.clone(), inputs.weight.clone());
     let (scale, shift) = (inputs.scale.clone(), inputs.shift.clone());
@@ -84,7 +87,7 @@ fn step(case: Case, inputs: &Inputs, ours: bool) -> [f64; 2] {
     [passed, run]
 }
 
-/// Milliseconds.
+/// Medians of both times, in milliseconds.
 fn median(times: &[[f64; 2]]) -> [f64; 2] {
     [0, 1].map(|kind| {
         let mut times: Vec<f64> = times.iter().map(|times| times[kind] * 1e3).collect();

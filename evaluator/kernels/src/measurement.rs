@@ -1,4 +1,4 @@
-//! Times of convolution and of fully connected layers without tensors, for `examples/roofline.rs`.
+//! Times convolutions and fully connected layers without tensors, for `examples/roofline.rs`.
 
 use std::hint::black_box;
 use std::time::Instant;
@@ -10,7 +10,7 @@ use crate::shared::activation::Activation;
 use crate::shared::weight_slice::{Places, WeightSlice, WeightValues};
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Seconds of the fastest of several runs: the one that other work on the machine disturbed least.
+/// Seconds of the fastest of several runs, which is the one that other work on the machine disturbed least.
 pub fn fastest<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
     let seconds = |work: &mut dyn FnMut() -> T| {
         let start = Instant::now();
@@ -20,7 +20,7 @@ pub fn fastest<T>(repeats: usize, mut work: impl FnMut() -> T) -> f64 {
     (0..=repeats).map(|_| seconds(&mut work)).min_by(f64::total_cmp).unwrap_or(f64::NAN)
 }
 
-/// GFLOP/s of one thread that computes only multiply-adds in registers.
+/// GFLOP/s of one thread that only executes multiply-adds in registers.
 #[must_use]
 pub fn peak() -> f64 {
     const STEPS: usize = 1_000_000;
@@ -50,19 +50,20 @@ impl Kernel for Peak {
 /// Shortest times of a layer, in seconds.
 #[derive(Debug, Clone, Copy)]
 pub struct Seconds {
-    /// Floating-point operations of the forward pass, and of each gradient: two for each multiply-add.
+    /// Number of floating-point operations in the forward pass, and the same number for each gradient. A
+    /// multiply-add counts as two.
     pub operations: f64,
-    /// The forward pass.
+    /// Time of the forward pass.
     pub forward: f64,
-    /// The gradient of the input alone.
+    /// Time of the input's gradient alone.
     pub input: f64,
-    /// The gradient of the weight alone.
+    /// Time of the weight's gradient alone.
     pub weight: f64,
-    /// Both gradients as a training step computes them.
+    /// Time of both gradients, computed together as in a training step.
     pub both: f64,
 }
 
-/// Times of a convolution with a padding of half its kernel. `image` is `[batch, channels, height, width]`.
+/// Times a convolution whose padding is half its kernel. `image` is `[batch, channels, height, width]`.
 #[must_use]
 pub fn convolution(
     repeats: usize,
@@ -102,7 +103,7 @@ pub fn convolution(
     }
 }
 
-/// Times of a fully connected layer.
+/// Times a fully connected layer.
 #[must_use]
 pub fn linear(repeats: usize, [batch, inputs, outputs]: [usize; 3]) -> Seconds {
     let set = InstructionSet::current();

@@ -1,8 +1,8 @@
-//! Convolution by its definition in double precision, and the kernels of every instruction set compared with
-//! it.
+//! A reference convolution that follows the definition in double precision. Tests compare the kernels of
+//! every instruction set with it.
 //!
-//! Where the processor has no AVX-512, the code for 16 lanes runs on portable vectors. No code of burn runs
-//! here, so a memory checker watches only the kernels.
+//! On processors without AVX-512, the 16-lane code runs on portable vectors. No code of burn runs in these
+//! tests, so a memory checker watches only the kernels.
 
 use rand::{RngExt, SeedableRng};
 use rand_pcg::Pcg64;
@@ -20,8 +20,8 @@ struct Results {
     weight: Vec<f64>,
 }
 
-/// Passes every product of the definition to `see`: index in the output, index in the input, and output
-/// channel, input channel within the group and tap.
+/// Passes every product of the definition to `see`. The arguments are the index in the output, the index in
+/// the input, and the triple of output channel, input channel within the group, and tap.
 fn visit(geometry: &Geometry, mut see: impl FnMut(usize, usize, (usize, usize, [usize; 2]))) {
     let ([height, width], [out_height, out_width]) = (geometry.input(), geometry.output());
     let (in_group, out_group) = (geometry.in_group(), geometry.out_group());
@@ -91,7 +91,7 @@ fn check(
     activation: Activation,
     rng: &mut Pcg64,
 ) {
-    // Boxes have exactly this size, so a memory checker sees accesses beyond it.
+    // Boxes have exactly this size, so a memory checker detects accesses beyond it.
     let mut draw = |len: usize| (0..len).map(|_| rng.random_range(-1.0..1.0f32)).collect::<Box<[f32]>>();
     let pixels = geometry.output()[0] * geometry.output()[1];
     let x = draw(geometry.batch() * geometry.in_channels() * geometry.input()[0] * geometry.input()[1]);
@@ -123,7 +123,7 @@ fn check(
     }
 }
 
-/// Ranges of in all `channels` channels below `size`, in any order.
+/// Draws ranges with `channels` channels in total, all below `size`, in any order.
 fn ranges(rng: &mut Pcg64, channels: usize, size: usize) -> Vec<std::ops::Range<usize>> {
     if size < channels + 2 || channels < 2 || rng.random_bool(0.4) {
         let start = rng.random_range(0..=size - channels);
@@ -134,7 +134,8 @@ fn ranges(rng: &mut Pcg64, channels: usize, size: usize) -> Vec<std::ops::Range<
     Vec::from([gap..gap + channels - first, 0..first])
 }
 
-/// Draws a geometry, and a slice of a weight for it. `None` if the kernel does not fit.
+/// Draws a geometry, and a slice of a weight that fits it. Returns `None` if the kernel is larger than the
+/// padded image.
 fn draw(rng: &mut Pcg64, depthwise: bool) -> Option<(Geometry, WeightSlice, [usize; 4])> {
     let of = |rng: &mut Pcg64, choices: &[usize]| choices[rng.random_range(0..choices.len())];
     let groups = if depthwise { rng.random_range(2..=9) } else { of(rng, &[1, 1, 1, 2, 3]) };

@@ -4,7 +4,8 @@ use kiln_space::{Settings, SettingsError, Shape};
 use rand::{Rng, RngExt};
 use serde::{Deserialize, Serialize};
 
-/// The changes, drawn again for each example and epoch. Pixels from outside the image have the raw value 0.
+/// Random changes, drawn again for each example and epoch. Pixels from outside the image have the raw value
+/// 0.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields, default)]
 pub struct Augmentation {
@@ -16,7 +17,7 @@ pub struct Augmentation {
     pub scale: f64,
     /// Whether to mirror images horizontally, with probability 1/2.
     pub flip: bool,
-    /// Side of a square that is filled with the channel means, in pixels; 0 for none.
+    /// Side length in pixels of a square that is filled with the channel means. With 0, no square is filled.
     ///
     /// Source: T. `DeVries` and G. Taylor, "Improved Regularization of Convolutional Neural Networks with
     /// Cutout", 2017, section 3. The center of the square is any pixel, so part of the square may lie outside
@@ -47,7 +48,8 @@ impl Augmentation {
         }
     }
 
-    /// Writes the changed `from` to `to`. `mean` holds the mean of each channel.
+    /// Applies the changes to the image `from` and writes the result to `to`. `mean` holds the mean of each
+    /// channel.
     pub(crate) fn apply(&self, shape: Shape, mean: &[f32], from: &[f32], to: &mut [f32], rng: &mut dyn Rng) {
         self.apply_geometry(shape, from, to, rng);
         if self.flip && rng.random_bool(0.5) {

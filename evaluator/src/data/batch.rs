@@ -51,7 +51,7 @@ impl<'a> Batcher<'a> {
         Self { data, device, seed }
     }
 
-    /// The order of `examples` in an epoch.
+    /// Shuffles `examples` for an epoch.
     #[must_use]
     pub fn shuffled(&self, examples: &[u32], epoch: u64) -> Vec<u32> {
         let mut order = examples.to_vec();

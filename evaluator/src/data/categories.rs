@@ -12,7 +12,7 @@ pub(super) struct Categories {
 }
 
 impl Categories {
-    /// The number of a category. An unknown category gets a new number.
+    /// Returns the number of a category. An unknown category gets a new number.
     pub(super) fn add(&mut self, name: &str) -> u32 {
         if let Some(id) = self.ids.get(name) {
             return *id;

@@ -27,9 +27,9 @@ const NAMES_LIMIT: u64 = 1 << 20;
 struct Cifar {
     #[serde(default)]
     variant: Variant,
-    /// Files of training records; by default those of the variant.
+    /// Files of training records. The default depends on the variant.
     train: Option<Vec<String>>,
-    /// File of test records; by default that of the variant.
+    /// File of test records. The default depends on the variant.
     test_file: Option<String>,
 }
 
@@ -37,12 +37,12 @@ struct Cifar {
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "kebab-case")]
 enum Variant {
-    /// One label, ten classes.
+    /// Each record has one label, with ten classes.
     #[default]
     Cifar10,
-    /// Two labels; the second has a hundred classes.
+    /// Each record has two labels. The second label has a hundred classes.
     Cifar100,
-    /// Two labels; the first has twenty classes.
+    /// Each record has two labels. The first label has twenty classes.
     Cifar100Coarse,
 }
 
@@ -86,12 +86,12 @@ impl Variant {
     }
 }
 
-/// The kind of data set as it is registered.
+/// The registry entry of this kind of data set.
 pub(super) const PART: DataPart = DataPart::new("CIFAR-10 and CIFAR-100 in the binary version", open)
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: r#"{ "train": ["train.bin"] }"#, files: sample });
 
-/// Its own settings.
+/// The settings that only this kind of data set has.
 const KEYS: &str = r##"
 test_file = { type = "string", description = "File of test records; that of the variant unless stated." }
 
@@ -118,7 +118,7 @@ fn sample() -> Vec<(String, Vec<u8>)> {
 
 fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     let Opening { settings, folder, .. } = *opening;
-    // `test` splits the training records; then the file of test records is not used.
+    // If `test` is set, it splits the training records, and the file of test records is not used.
     let offer = Offer { test: true, augment: true, validation: TENTH };
     let (cifar, preparation): (Cifar, _) = Preparation::read(opening, offer)?;
     let (variant, test) = (cifar.variant, preparation.test);
@@ -152,7 +152,7 @@ fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish(raw)
 }
 
-/// The records of all files so far.
+/// The records of all files that were read so far.
 struct Records {
     variant: Variant,
     examples: Vec<f32>,
@@ -195,7 +195,7 @@ impl Records {
     }
 }
 
-/// Class names from the file beside the records. Without that file the names are numbers.
+/// Reads class names from the file next to the records. Without that file, the names are numbers.
 fn names(path: &Path, variant: Variant) -> Result<Vec<String>, DataError> {
     let file = match File::open(path) {
         Ok(file) => file,

@@ -1,5 +1,5 @@
-//! Tables of comma-separated values. A line is an example. One column is the target, or several numeric
-//! columns are.
+//! Tables of comma-separated values. Each line is an example. The target is one column, or several numeric
+//! columns.
 
 mod cell;
 mod cells;
@@ -35,7 +35,7 @@ use super::{
 /// Maximum number of inputs that the description lists by name.
 const NAMED_INPUTS: usize = 64;
 
-/// The kind of data set as it is registered.
+/// The registry entry of this kind of data set.
 pub(super) const PART: DataPart = DataPart::new("a table of comma-separated values", open)
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, KEYS])
     .tested_with(DataSample {
@@ -43,7 +43,7 @@ pub(super) const PART: DataPart = DataPart::new("a table of comma-separated valu
         files: sample,
     });
 
-/// Its own settings.
+/// The settings that only this kind of data set has.
 const KEYS: &str = include_str!("csv_table/keys.toml");
 
 /// The files of a small data set, for tests of the laws.
@@ -131,7 +131,7 @@ fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish_divided(raw, splits)
 }
 
-/// The targets, and notes about them.
+/// Reads the targets, and notes about them.
 fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targets, Vec<String>), DataError> {
     let columns: Vec<_> = table.of(Role::Target).collect();
     if wanted.task == TaskKind::Classification {
@@ -168,7 +168,7 @@ fn targets(table: &Table, wanted: &Wanted, rules: ReadingRules) -> Result<(Targe
     Ok((Targets::Values { names, values, offsets }, notes))
 }
 
-/// The splits that files or a column specify, and how to divide the other lines.
+/// Returns the splits that files or a column specify, and how to divide the other lines.
 fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>) -> Result<Given, DataError> {
     let Some(cells) = table.of(Role::Division).next() else {
         if splits.iter().all(Option::is_none) {
@@ -244,8 +244,8 @@ fn given(table: &Table, column: &DivisionColumn, mut splits: Vec<Option<Split>>)
     }
 }
 
-/// Refuses classes that only a validation or test file has, because no network can learn them. The first
-/// rules also refused new categories of features.
+/// Refuses classes that occur only in a validation or test file, because no network can learn them. The first
+/// reading rules also refused new categories of features.
 fn refuse_new_names(table: &Table, splits: &[Option<Split>], rules: ReadingRules) -> Result<(), DataError> {
     let first = splits.iter().take_while(|split| split.is_none()).count();
     let refused = |cells: &&Cells| match cells.column.role {

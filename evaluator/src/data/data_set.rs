@@ -10,7 +10,7 @@ use super::normalization::Normalization;
 use super::split::{self, Sizes, Split};
 use super::{Augmentation, DataError, RawData, ReadingRules, Targets};
 
-/// Examples with fixed splits. Only finishing reads the test split.
+/// Examples with fixed splits. Only the finish stage reads the test split.
 #[derive(Clone, Debug)]
 pub struct DataSet {
     name: String,
@@ -31,7 +31,8 @@ pub struct DataSet {
 }
 
 impl DataSet {
-    /// Splits, normalizes and hashes raw data. Means and deviations come from the training split only.
+    /// Splits, normalizes and hashes raw data. Means and standard deviations are computed on the training
+    /// split only.
     ///
     /// # Errors
     /// [`DataError::TooFew`] when a split has no examples.
@@ -111,13 +112,13 @@ impl DataSet {
         &self.splits[split as usize]
     }
 
-    /// The same data set with this record of how its files are read.
+    /// Returns the same data set with a record of how its files are read.
     pub(super) fn with_reading(self, reading: BTreeMap<String, Value>) -> Self {
         Self { reading, ..self }
     }
 
-    /// How a file becomes examples, for cards: the kind of data, the settings of the reader, and the
-    /// processing of images.
+    /// Describes, for model cards, how a file becomes examples: the kind of data, the settings of the reader,
+    /// and the processing of images.
     #[must_use]
     pub const fn reading(&self) -> &BTreeMap<String, Value> {
         &self.reading
@@ -148,7 +149,7 @@ impl DataSet {
         }
     }
 
-    /// Target values of one example, minus their offsets; empty for classes.
+    /// Target values of one example, minus their offsets. The slice is empty for classes.
     #[must_use]
     pub fn values(&self, index: u32) -> &[f32] {
         match &self.targets {
@@ -163,7 +164,7 @@ impl DataSet {
         self.records.get(channel).map_or(0.0, |record| record.offset)
     }
 
-    /// Offsets to add to the target values; empty if all are 0.
+    /// Offsets to add to the target values. The slice is empty if all offsets are 0.
     #[must_use]
     pub fn target_offsets(&self) -> &[f64] {
         match &self.targets {
@@ -172,7 +173,7 @@ impl DataSet {
         }
     }
 
-    /// The rules that the files were read by.
+    /// The rules by which the files were read.
     #[must_use]
     pub const fn reading_rules(&self) -> ReadingRules {
         self.rules
@@ -190,14 +191,14 @@ impl DataSet {
         (&self.inputs.mean, &self.inputs.deviation)
     }
 
-    /// Mean and standard deviation of each target value over the training split, in its own unit; empty for
-    /// classes.
+    /// Mean and standard deviation of each target value over the training split, in its own unit. The slices
+    /// are empty for classes.
     #[must_use]
     pub fn target_normalization(&self) -> (&[f32], &[f32]) {
         (&self.outputs.mean, &self.outputs.deviation)
     }
 
-    /// Remarks about the data, one sentence each.
+    /// Notes about the data, one sentence each.
     #[must_use]
     pub fn notes(&self) -> &[String] {
         &self.notes
@@ -215,7 +216,7 @@ impl DataSet {
         &self.hash
     }
 
-    /// One line for cards: name, sizes, hash.
+    /// One line for model cards: name, sizes, hash.
     #[must_use]
     pub fn describe(&self) -> String {
         let [train, validation, test] = self.splits.each_ref().map(Vec::len);
@@ -234,12 +235,12 @@ impl DataSet {
     }
 }
 
-/// Values that are hashed at once.
+/// Number of values that are hashed at once.
 const HASHED: usize = 16_384;
 
 fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normalization; 2]) -> String {
     let mut hasher = blake3::Hasher::new();
-    // Long updates are several times as fast as those of one value.
+    // Hashing many bytes in one update is several times as fast as hashing one value at a time.
     let mut bytes = Vec::with_capacity(size_of::<f32>() * HASHED);
     for values in raw.examples.chunks(HASHED) {
         bytes.clear();
@@ -250,7 +251,7 @@ fn content_hash(raw: &RawData, splits: &[Vec<u32>; 3], normalizations: [&Normali
     for offset in raw.inputs.iter().map(|input| input.offset).filter(|offset| *offset != 0.0) {
         hasher.update(&offset.to_le_bytes());
     }
-    // Likewise, hash only deviations that earlier builds replaced by 1.
+    // For the same reason, hash only standard deviations that earlier builds replaced by 1.
     for deviation in normalizations.into_iter().flat_map(Normalization::small) {
         hasher.update(&deviation.to_le_bytes());
     }

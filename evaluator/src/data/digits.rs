@@ -15,12 +15,12 @@ use super::{DataError, DataPart, DataSample, DataSet, Given, Opening, RawData, T
 
 static DIGITS: &[u8] = include_bytes!("../../data/digits.csv.gz");
 
-/// `[data]` with `kind = "digits"`; it has no settings of its own.
+/// The table `[data]` with `kind = "digits"`. It has no settings of its own.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Digits {}
 
-/// The kind of data set as it is registered.
+/// The registry entry of this kind of data set.
 pub(super) const PART: DataPart = DataPart::new("1,797 grey images of digits, which Kiln brings", open)
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS])
     .tested_with(DataSample { settings: "{}", files: Vec::new });

@@ -5,11 +5,11 @@ use std::path::{Path, PathBuf};
 use kiln_space::SettingsError;
 use thiserror::Error;
 
-/// Data cannot be opened.
+/// The reason why data cannot be opened.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum DataError {
-    /// A setting cannot be used.
+    /// A setting is invalid.
     #[error(transparent)]
     Settings(#[from] SettingsError),
     /// The data set needs a folder.
@@ -21,15 +21,15 @@ pub enum DataError {
     /// A file cannot be read.
     #[error("{}: cannot read", path.display())]
     Read {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// The system's error.
+        /// The operating system's error.
         source: std::io::Error,
     },
     /// A required file does not exist, neither plain nor gzipped.
     #[error("{}: not found (looked for it plain and with `.gz`)", path.display())]
     Missing {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
     },
     /// A split has too few examples.
@@ -38,7 +38,7 @@ pub enum DataError {
          at least 2, 1 and 1; {advice}"
     )]
     TooFew {
-        /// Data set.
+        /// Name of the data set.
         name: String,
         /// Number of training examples.
         training: usize,
@@ -46,7 +46,7 @@ pub enum DataError {
         validation: usize,
         /// Number of test examples.
         test: usize,
-        /// What to do.
+        /// What the user can do.
         advice: String,
     },
     /// Files of a folder cannot be read.
@@ -58,10 +58,10 @@ pub enum DataError {
         files: String,
         /// The first unreadable files, each with its error.
         list: String,
-        /// What to do.
+        /// What the user can do.
         advice: String,
     },
-    /// Columns of a table are ambiguous, and the user must decide.
+    /// Columns of a table are ambiguous, and the user must decide how to read them.
     #[error("{}: {}: {list}{settings}", path.display(), undecided(*columns))]
     Decisions {
         /// The table.
@@ -70,15 +70,15 @@ pub enum DataError {
         columns: usize,
         /// The columns, each with its ambiguity.
         list: String,
-        /// Settings that decide.
+        /// Settings that resolve the ambiguities.
         settings: String,
     },
     /// A file has unexpected content.
     #[error("{}: {place}: found {found}, expected {expected}", path.display())]
     Content {
-        /// File.
+        /// Path of the file.
         path: PathBuf,
-        /// Byte, line or record.
+        /// Byte, line or record with the unexpected content.
         place: String,
         /// Actual content.
         found: String,
@@ -96,7 +96,7 @@ fn undecided(columns: usize) -> String {
 }
 
 impl DataError {
-    /// Unexpected content of a file: place, actual and expected content.
+    /// Builds an error for unexpected content of a file, from place, actual and expected content.
     pub fn content(
         path: &Path,
         place: impl Into<String>,

@@ -1,4 +1,4 @@
-//! Examples without targets, and the reading settings in the card of a network.
+//! Examples without targets, and the reading settings on a network's model card.
 
 use std::path::{Path, PathBuf};
 
@@ -11,8 +11,8 @@ use super::error::DataError;
 pub struct Example {
     /// The file.
     pub file: PathBuf,
-    /// Position in a file of several examples, from 1: the row of a table (without its header) or of an
-    /// array.
+    /// Position in a file with several examples, counted from 1: the row of a table (without its header) or
+    /// of an array.
     pub place: Option<u64>,
 }
 
@@ -21,13 +21,13 @@ pub struct Example {
 pub struct NewExamples {
     /// Origin of each example.
     pub examples: Vec<Example>,
-    /// Values as network inputs, minus the offsets of the inputs.
+    /// Values of the network inputs, minus the offsets of the inputs.
     pub values: Vec<f32>,
-    /// Remarks about the files, one sentence each.
+    /// Notes about the files, one sentence each.
     pub notes: Vec<String>,
 }
 
-/// A setting of the card; the default if the card does not state it.
+/// Reads a setting from the model card. Returns the default if the card does not contain it.
 pub(super) fn setting<T: serde::de::DeserializeOwned + Default>(
     preprocessing: &Preprocessing,
     key: &str,

@@ -42,14 +42,14 @@ fn constant_inputs(data: &DataSet) -> Vec<String> {
     )]
 }
 
-/// An example, and the place of its split in the order training, validation, test.
+/// An example, and the index of its split in the order training, validation, test.
 struct Member {
     hash: u64,
     place: usize,
     example: u32,
 }
 
-/// Examples with bit-identical inputs to an example of an earlier split.
+/// Reports examples whose inputs are bit-identical to those of an example in an earlier split.
 fn duplicates(data: &DataSet) -> Vec<String> {
     let splits = [(Split::Train, "training"), (Split::Validation, "validation"), (Split::Test, "test")];
     let bits = |member: &Member| data.example(member.example).iter().map(|value| value.to_bits());
@@ -58,8 +58,8 @@ fn duplicates(data: &DataSet) -> Vec<String> {
         let member = |example: &u32| Member { hash: hash(data.example(*example)), place, example: *example };
         members.extend(data.split(*split).iter().map(member));
     }
-    // Equal examples become neighbors, the earliest split first. Values are compared only if hashes are
-    // equal.
+    // After sorting, equal examples are neighbors, and the earliest split comes first. Values are compared
+    // only if hashes are equal.
     members.sort_unstable_by(|a, b| {
         let by_values = || bits(a).cmp(bits(b)).then(a.place.cmp(&b.place));
         a.hash.cmp(&b.hash).then_with(by_values)

@@ -42,12 +42,12 @@ fn test_labels() -> String {
     "t10k-labels-idx1-ubyte".to_owned()
 }
 
-/// The kind of data set as it is registered.
+/// The registry entry of this kind of data set.
 pub(super) const PART: DataPart = DataPart::new("IDX files, as those of MNIST", open)
     .with_keys(&[preparation::KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: "{}", files: sample });
 
-/// Its own settings.
+/// The settings that only this kind of data set has.
 const KEYS: &str = r##"
 train_labels = { type = "string", description = "Their labels; `train-labels-idx1-ubyte` unless stated." }
 test_images = { type = "string", description = "Images to test on; `t10k-images-idx3-ubyte` unless stated." }

@@ -55,12 +55,12 @@ struct Images {
     skip_unreadable: bool,
 }
 
-/// The kind of data set as it is registered.
+/// The registry entry of this kind of data set.
 pub(super) const PART: DataPart = DataPart::new("folders of images, one for each class", open)
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: r#"{ "size": [4, 6] }"#, files: sample });
 
-/// Its own settings.
+/// The settings that only this kind of data set has.
 const KEYS: &str = include_str!("images/keys.toml");
 
 /// The files of a small data set, for tests of the laws.
@@ -132,7 +132,7 @@ fn open(opening: &Opening<'_>) -> Result<DataSet, DataError> {
     preparation.finish(raw)
 }
 
-/// The images in a folder, sorted by name. Hidden files and files of the system are ignored.
+/// Lists the images in a folder, sorted by name. Hidden files and files of the operating system are ignored.
 ///
 /// # Errors
 /// [`DataError`] for a folder that cannot be read or has no images.
@@ -144,7 +144,7 @@ pub fn image_files(folder: &Path) -> Result<Vec<PathBuf>, DataError> {
     Ok(files)
 }
 
-/// The processing of pixels, for cards.
+/// Describes the processing of pixels, for model cards.
 pub(super) fn how(channels: usize) -> Vec<(&'static str, &'static str)> {
     let mut how = vec![
         ("orientation", "turned as the EXIF orientation says"),
@@ -158,7 +158,7 @@ pub(super) fn how(channels: usize) -> Vec<(&'static str, &'static str)> {
     how
 }
 
-/// Appends images of any size, converted to the input of a network.
+/// Converts images of any size to inputs of a network, and appends them.
 pub(super) fn read_new(
     files: &[PathBuf],
     preprocessing: &Preprocessing,
@@ -222,7 +222,7 @@ fn first_dimensions(
     Err(unreadable.refused(files.iter().filter_map(|file| dimensions(&file.path, opening.rules).err())))
 }
 
-/// The values of all readable images in file order, and their files.
+/// Reads the values of all readable images in file order. Also returns these files.
 fn decode<'a>(
     files: &'a [Labeled],
     reading: &Reading,

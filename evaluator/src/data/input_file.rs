@@ -26,7 +26,7 @@ pub(super) struct InputFile {
 }
 
 impl InputFile {
-    /// Opens `path` or, if that does not exist, `path` with `.gz` appended.
+    /// Opens `path`. If it does not exist, opens `path` with `.gz` appended.
     pub(super) fn open(path: &Path) -> Result<Self, DataError> {
         let mut zipped = path.as_os_str().to_owned();
         zipped.push(".gz");
@@ -61,7 +61,7 @@ impl InputFile {
         &self.path
     }
 
-    /// An error for unexpected content.
+    /// Builds an error for unexpected content.
     pub(super) fn content(
         &self,
         place: impl Into<String>,
@@ -71,7 +71,8 @@ impl InputFile {
         DataError::content(&self.path, place, found, expected)
     }
 
-    /// Reads up to `count` bytes; fewer only at the end of the file. Memory grows with the bytes read.
+    /// Reads `count` bytes, or fewer at the end of the file. Memory grows with the number of bytes that were
+    /// read.
     pub(super) fn up_to(&mut self, count: u64) -> Result<Vec<u8>, DataError> {
         let mut bytes = Vec::new();
         let read = (&mut self.reader).take(count).read_to_end(&mut bytes);
@@ -79,7 +80,7 @@ impl InputFile {
         read.map(|_| bytes).map_err(|source| Self::refused(&self.path, source))
     }
 
-    /// Reads exactly `count` bytes. Errors call them `what`.
+    /// Reads exactly `count` bytes. Error messages call them `what`.
     pub(super) fn exactly(&mut self, count: u64, what: &str) -> Result<Vec<u8>, DataError> {
         let place = self.offset;
         let bytes = self.up_to(count)?;
@@ -101,7 +102,7 @@ impl InputFile {
         DataError::Read { path: path.to_owned(), source }
     }
 
-    /// The rest of the file as text. Reading fails beyond [`MAX_TEXT`] bytes.
+    /// Returns the rest of the file as text. Reading fails beyond [`MAX_TEXT`] bytes.
     pub(super) fn into_text(self) -> (PathBuf, Text) {
         (self.path, Text { reader: self.reader, left: MAX_TEXT })
     }
@@ -133,7 +134,7 @@ impl Read for Text {
 }
 
 impl Text {
-    /// Puts bytes that were already read back to the front.
+    /// Puts bytes that were already read in front of the remaining text.
     pub(super) fn preceded(self, bytes: Vec<u8>) -> Self {
         Self { reader: Box::new(std::io::Cursor::new(bytes).chain(self.reader)), left: self.left }
     }

@@ -8,7 +8,7 @@ use super::{ReadingRules, Targets};
 /// Maximum number of labels in a note.
 const LISTED: usize = 10;
 
-/// Targets with remarks, one sentence each.
+/// Targets with notes, one sentence each.
 pub(super) struct Labeled {
     pub(super) targets: Targets,
     pub(super) notes: Vec<String>,
@@ -30,7 +30,7 @@ pub(super) fn classes(
     let largest = labels.iter().max().copied().unwrap_or_default();
     let from = match rules {
         ReadingRules::First => 0,
-        // Names for `0..=n` mean that label 0 is a class, although no example has it.
+        // If the names are for labels `0..=n`, label 0 is a class, although no example has it.
         ReadingRules::Second if names.len() == largest as usize + 1 => 0,
         ReadingRules::Second => u32::from(smallest == 1),
     };

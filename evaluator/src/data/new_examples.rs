@@ -1,4 +1,5 @@
-//! Examples without targets, for a trained network: image files, tables and arrays, read as its card states.
+//! Reads examples without targets for a trained network: image files, tables and arrays, by the rules on the
+//! network's model card.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -27,7 +28,7 @@ const OF_FILES: [&str; 11] = [
 
 impl NewExamples {
     /// Reads files for a network with this input shape. If the network's inputs are columns, the files are
-    /// tables. Otherwise they are images or arrays of NumPy.
+    /// tables. Otherwise they are images or NumPy arrays.
     ///
     /// # Errors
     /// [`DataError`] with file and place, for a file that cannot be read or lacks an input.
@@ -64,7 +65,7 @@ impl NewExamples {
     }
 }
 
-/// How a file of this kind of data becomes examples, for cards.
+/// Describes, for model cards, how a file of this kind of data becomes examples.
 pub(super) fn reading(kind: &str, settings: &Settings, shape: Shape) -> BTreeMap<String, Value> {
     let stated =
         OF_FILES.iter().filter_map(|key| Some(((*key).to_owned(), settings.table().get(*key)?.clone())));

@@ -1,8 +1,8 @@
-//! Mean and deviation of inputs and targets over the training split.
+//! Mean and standard deviation of inputs and targets over the training split.
 
 use super::{RawData, ReadingRules, Targets};
 
-/// Relative deviation below which the first reading rules treated a quantity as constant.
+/// Relative standard deviation below which the first reading rules treated a quantity as constant.
 const CONSTANT: f64 = 1e-6;
 
 /// Means and standard deviations, one pair per channel or target.
@@ -13,7 +13,7 @@ pub(crate) struct Normalization {
 }
 
 impl Normalization {
-    /// Statistics of each input channel, in raw units.
+    /// Computes the statistics of each input channel, in raw units.
     pub(crate) fn of_inputs(raw: &RawData, train: &[u32], rules: ReadingRules) -> Self {
         let (size, positions) = (raw.shape.elements(), raw.shape.positions());
         let mut moments = vec![Moments::default(); raw.shape.channels];
@@ -28,7 +28,7 @@ impl Normalization {
         Self::from_moments(&moments, rules)
     }
 
-    /// Statistics of each regression target, in its own unit; empty for classes.
+    /// Computes the statistics of each regression target, in the target's own unit. Empty for classes.
     pub(crate) fn of_targets(targets: &Targets, train: &[u32], rules: ReadingRules) -> Self {
         let Targets::Values { names, values, .. } = targets else {
             return Self { mean: Vec::new(), deviation: Vec::new() };
@@ -48,7 +48,7 @@ impl Normalization {
         Self { mean, deviation }
     }
 
-    /// Deviations that the first reading rules treated as constant and replaced by 1.
+    /// Standard deviations that the first reading rules treated as constant and replaced by 1.
     pub(crate) fn small(&self) -> impl Iterator<Item = f32> + '_ {
         let is_small = |(mean, deviation): &(&f32, &f32)| {
             let is_one = deviation.to_bits() == 1_f32.to_bits();
@@ -58,8 +58,8 @@ impl Normalization {
     }
 }
 
-/// Sums for mean and variance, relative to the first value. That avoids cancellation if the mean is far from
-/// zero.
+/// Sums from which mean and variance are computed. They are relative to the first value, which avoids
+/// cancellation if the mean is far from zero.
 #[derive(Clone, Copy, Debug, Default)]
 struct Moments {
     count: u64,
@@ -81,8 +81,8 @@ impl Moments {
         self.squares += value * value;
     }
 
-    /// Mean and deviation. The deviation is 1 for a constant quantity, and for one whose deviation is too
-    /// small to divide by in single precision.
+    /// Mean and standard deviation. The standard deviation is 1 for a constant quantity, and for a quantity
+    /// whose standard deviation is too small to divide by in single precision.
     fn mean_and_deviation(&self, rules: ReadingRules) -> (f32, f32) {
         let count = self.count.max(1) as f64;
         let offset = self.sum / count;
@@ -103,7 +103,7 @@ mod tests {
 
     #[test]
     fn deviation_is_exact_for_small_variation_of_large_mean() {
-        // Two neighboring numbers in single precision.
+        // These two numbers are neighbors in single precision.
         let values = vec![16_777_215.0, 16_777_214.0];
         let targets = Targets::Values { names: vec!["m".to_owned()], values, offsets: Vec::new() };
         let found = |rules| Normalization::of_targets(&targets, &[0, 1], rules);

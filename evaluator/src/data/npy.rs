@@ -43,7 +43,7 @@ struct Npy {
     /// Position of the channel axis in four-dimensional inputs.
     #[serde(default)]
     channels: Channels,
-    /// Names of the classes or values; numbers by default.
+    /// Names of the classes or values. By default, the names are numbers.
     #[serde(default)]
     names: Vec<String>,
 }
@@ -66,19 +66,19 @@ fn y() -> String {
     "y.npy".to_owned()
 }
 
-/// The kind of data set as it is registered.
+/// The registry entry of this kind of data set.
 pub(super) const PART: DataPart = DataPart::new("arrays of NumPy", open)
     .with_keys(&[preparation::KEYS, preparation::TEST_KEYS, preparation::AUGMENT_KEYS, KEYS])
     .tested_with(DataSample { settings: "{}", files: sample });
 
-/// Its own settings.
+/// The settings that only this kind of data set has.
 const KEYS: &str = include_str!("npy/keys.toml");
 
 /// The files of a small data set, for tests of the laws.
 fn sample() -> Vec<(String, Vec<u8>)> {
     let array = |kind: &str, shape: &str, bytes: Vec<u8>| {
         let header = format!("{{'descr': '{kind}', 'fortran_order': False, 'shape': ({shape}), }}");
-        // The values begin at a multiple of 64 bytes, of which the first ten are magic number and length.
+        // The values begin at a multiple of 64 bytes. Magic number and length take the first ten bytes.
         let header = format!("{header:<117}\n");
         [b"\x93NUMPY\x01\x00", &(header.len() as u16).to_le_bytes()[..], header.as_bytes(), &bytes].concat()
     };
@@ -182,8 +182,8 @@ pub(super) fn read_new(
     Ok(())
 }
 
-/// The values of all arrays in single precision, minus the offset of each channel. Only arrays of features
-/// have offsets; their channels are their columns.
+/// Converts the values of all arrays to single precision, minus the offset of each channel. Only feature
+/// arrays have offsets. Their columns are the channels.
 fn numbers(arrays: Vec<Array>, shape: Shape, rules: ReadingRules) -> Result<(Vec<f32>, Vec<f64>), DataError> {
     let is_single = arrays.iter().all(|array| matches!(array.content, Content::Single(_)));
     if is_single {

@@ -1,16 +1,16 @@
-//! Converts columns to single precision. If that would lose the variation of a column, such as time stamps
-//! within an hour, an offset is subtracted first in double precision.
+//! Converts columns to single precision. Some columns would lose their variation, such as time stamps within
+//! an hour. For these, an offset is subtracted first in double precision.
 
 use super::ReadingRules;
 
-/// Number of values that estimate the middle and the spread of a column.
+/// Number of values from which the median and the spread of a column are estimated.
 const SAMPLE: usize = 10_000;
-/// An offset is subtracted if the middle of a column exceeds this multiple of its spread. Single precision
-/// has 24 bits; beyond this, fewer than 12 bits are left for the variation.
+/// An offset is subtracted if the middle of a column exceeds this multiple of the column's spread. Single
+/// precision has 24 bits. Beyond this multiple, fewer than 12 bits remain for the variation.
 const FAR: f64 = 4096.0;
 
 /// Converts values `[rows, columns]` to single precision, minus the offset of their column. Also returns the
-/// offsets; empty if no column needs one, and under the first reading rules.
+/// offsets. They are empty if no column needs one, and under the first reading rules.
 pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> (Vec<f32>, Vec<f64>) {
     if rules == ReadingRules::First {
         return (values.iter().map(|value| *value as f32).collect(), Vec::new());
@@ -24,14 +24,16 @@ pub(super) fn to_single(values: &[f64], columns: usize, rules: ReadingRules) -> 
     (single, if needed { offsets } else { Vec::new() })
 }
 
-/// The offset of a column of `rows` values: a round number near its middle, or 0.
+/// Returns the offset of a column of `rows` values: a round number near the column's middle, or 0 if the
+/// column needs none.
 pub(super) fn of_column(rows: usize, value: impl Fn(usize) -> f64) -> f64 {
     let step = rows.div_ceil(SAMPLE).max(1);
     let mut sample: Vec<f64> = (0..rows).step_by(step).map(value).collect();
     let middle = median(&mut sample);
     let mut distances: Vec<f64> = sample.iter().map(|value| (value - middle).abs()).collect();
     let typical = median(&mut distances);
-    // If more than half of the values are equal, the typical distance is 0; then the largest distance counts.
+    // If more than half of the values are equal, the typical distance is 0. Then the largest distance is used
+    // instead.
     let largest = distances.iter().copied().fold(0.0, f64::max);
     let spread = if typical > 0.0 { typical } else { largest };
     if spread == 0.0 || middle.abs() <= FAR * spread {

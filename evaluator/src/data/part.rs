@@ -1,4 +1,4 @@
-//! How a kind of data set is registered.
+//! The registry entry of a kind of data set.
 
 use kiln_space::Registration;
 
@@ -7,14 +7,14 @@ use super::{DataError, DataSet, Opening};
 /// Opens a data set from its settings and the folder given on the command line.
 pub type DataBuilder = fn(&Opening<'_>) -> Result<DataSet, DataError>;
 
-/// A kind of data set as it is registered.
+/// The registry entry of a kind of data set.
 pub type DataPart = Registration<DataBuilder, DataSample>;
 
-/// A small data set, under which tests check the laws.
+/// A small data set with which tests check the laws of data sets.
 #[derive(Clone, Copy, Debug)]
 pub struct DataSample {
     /// The table `[data]` without its key `kind`, as a JSON object.
     pub settings: &'static str,
-    /// The files in the folder: path and content of each.
+    /// Returns path and content of each file in the folder.
     pub files: fn() -> Vec<(String, Vec<u8>)>,
 }

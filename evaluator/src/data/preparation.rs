@@ -33,13 +33,13 @@ pub(super) const AUGMENT_KEYS: &str = r##"
 augment = { "$ref" = "#/$defs/augment", description = "Random changes of training images." }
 "##;
 
-/// The shared settings of `[data]`.
+/// The settings in `[data]` that all kinds share.
 #[derive(Clone, Debug)]
 pub(super) struct Preparation {
-    /// Fraction held out for testing; `None` if the data has a test split.
+    /// Fraction held out for testing. It is `None` if the data set has its own test split.
     pub(super) test: Option<f64>,
     validation: f64,
-    /// The fraction for validation, if the user stated it.
+    /// The fraction for validation if the config contains it.
     pub(super) stated_validation: Option<f64>,
     split_seed: u64,
     augment: Augmentation,
@@ -54,11 +54,12 @@ pub(super) struct Offer {
     pub(super) test: bool,
     /// Whether training examples can be augmented.
     pub(super) augment: bool,
-    /// Default fraction, of the examples outside the test split, that evaluates networks during the search.
+    /// Default fraction of the examples outside the test split on which networks are evaluated during the
+    /// search.
     pub(super) validation: f64,
 }
 
-/// The shared settings as written.
+/// The shared settings as the config contains them.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Keys {
@@ -81,8 +82,8 @@ impl Offer {
 }
 
 impl Preparation {
-    /// Reads a table: the shared settings, and the rest into the kind's own settings, which must refuse
-    /// unknown keys.
+    /// Reads a table. The shared settings are read here, and the remaining keys are read into the kind's own
+    /// settings, which must refuse unknown keys.
     ///
     /// # Errors
     /// [`SettingsError`] with the key.
@@ -108,7 +109,7 @@ impl Preparation {
         Ok((read, preparation))
     }
 
-    /// Holds out a fifth for testing, unless the user states another fraction.
+    /// Holds out a fifth for testing, unless the config states another fraction.
     pub(super) fn hold_out(&mut self) {
         self.test.get_or_insert(FIFTH);
     }
@@ -159,7 +160,7 @@ impl Preparation {
     }
 }
 
-/// The error for an unknown key with all the accepted ones, not only those of the kind.
+/// Adds the shared keys to the error for an unknown key, so that it lists all accepted keys.
 fn with_keys(mut error: SettingsError, keys: &[&str]) -> SettingsError {
     if let SettingsProblem::UnknownKey { accepted, .. } = &mut error.problem {
         accepted.extend(keys.iter().map(|key| (*key).to_owned()));

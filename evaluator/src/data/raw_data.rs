@@ -1,4 +1,4 @@
-//! What a reader finds in its files.
+//! The content of a data set's files.
 
 use kiln_export::InputRecord;
 use kiln_space::Shape;
@@ -9,22 +9,22 @@ use super::targets::Targets;
 /// The data of the files before splitting.
 #[derive(Clone, Debug)]
 pub struct RawData {
-    /// Name for people and cards.
+    /// Name for people and model cards.
     pub name: String,
     /// Meaning of a raw value, such as `grey level 0..255`.
     pub input: String,
     /// Shape of one example.
     pub shape: Shape,
-    /// Raw values minus the offset of their channel. Examples follow each other, each `[channels, height,
-    /// width]` row-major. All values are finite.
+    /// Raw values minus the offset of their channel. The values of one example follow those of the previous
+    /// one. Each example is `[channels, height, width]`, row-major. All values are finite.
     pub examples: Vec<f32>,
-    /// Description of each channel, with the offset that was subtracted in double precision so that single
-    /// precision keeps small differences.
+    /// Description of each channel. It contains the offset that was subtracted in double precision, so that
+    /// single precision keeps small differences.
     pub inputs: Vec<InputRecord>,
     /// Targets of all examples.
     pub targets: Targets,
     /// Splits that the files specify, and how to divide the other examples.
     pub given: Given,
-    /// Remarks about the files, one sentence each.
+    /// Notes about the files, one sentence each.
     pub notes: Vec<String>,
 }

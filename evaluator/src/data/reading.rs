@@ -1,4 +1,4 @@
-//! The inputs of opening a data set, and the rules by which files are read.
+//! The arguments for opening a data set, and the rules by which files are read.
 
 use std::path::Path;
 
@@ -6,8 +6,9 @@ use kiln_space::Settings;
 
 /// The rules by which files become values, classes and splits.
 ///
-/// A network is measured on data read by its own rules, so its card records them. A new version of the rules
-/// is needed only if the same files and settings would give other values, classes or splits.
+/// A network is measured on data that are read by the rules under which it was trained, so its model card
+/// records them. New rules are needed only if the same files and settings would produce other values, classes
+/// or splits.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum ReadingRules {
     /// Images as stored: no orientation, no transparency, 8 bits, grey by ITU-R BT.709, resized in 8 bits,
@@ -31,7 +32,7 @@ impl ReadingRules {
         }
     }
 
-    /// The rules with this number; `None` for rules of a newer build.
+    /// Returns the rules with this number, or `None` for rules of a newer build.
     #[must_use]
     pub const fn from_number(number: u32) -> Option<Self> {
         match number {
@@ -42,20 +43,21 @@ impl ReadingRules {
     }
 }
 
-/// Which categories of a table column become separate inputs.
+/// Selects the categories of a table column that become separate inputs.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub enum NamesFrom {
     /// Categories of the training split. All others share one input.
     #[default]
     Training,
-    /// Categories of all examples, for measuring a trained network, which has its own list of categories.
+    /// Categories of all examples. This is used to measure a trained network, which has its own list of
+    /// categories.
     AllExamples,
 }
 
-/// A callback for progress: number of files read, and number of all files.
+/// A callback for progress. Its arguments are the number of files that were read and the number of all files.
 pub type ReadingProgress<'a> = &'a (dyn Fn(u64, u64) + Sync);
 
-/// The inputs of opening a data set.
+/// The arguments for opening a data set.
 #[derive(Clone, Copy)]
 pub struct Opening<'a> {
     /// The table `[data]` without its key `kind`.
@@ -64,7 +66,7 @@ pub struct Opening<'a> {
     pub folder: Option<&'a Path>,
     /// Rules of reading.
     pub rules: ReadingRules,
-    /// Which categories of a table column become separate inputs.
+    /// Selects the categories of a table column that become separate inputs.
     pub names: NamesFrom,
     /// Callback for progress. Readers of a single file need not call it.
     pub progress: ReadingProgress<'a>,

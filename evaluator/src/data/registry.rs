@@ -1,4 +1,4 @@
-//! Kinds of data sets by name. Other programs can register their own.
+//! The registry of kinds of data sets. Other programs can register their own.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -8,7 +8,7 @@ use kiln_space::Registry;
 use super::part::{DataBuilder, DataSample};
 use super::{DataError, DataSet, Opening, cifar, csv_table, digits, idx, images, new_examples, npy};
 
-/// Kinds of data sets by name.
+/// The registry of kinds of data sets.
 #[derive(Clone, Debug, Default)]
 pub struct DataRegistry(Registry<DataBuilder, DataSample>);
 
@@ -29,7 +29,7 @@ impl DataRegistry {
     /// Opens a data set.
     ///
     /// # Errors
-    /// [`DataError`] for an unknown kind, impossible settings, and missing or damaged files.
+    /// [`DataError`] for an unknown kind, invalid settings, and missing or damaged files.
     pub fn open(&self, kind: &str, opening: &Opening<'_>) -> Result<Arc<DataSet>, DataError> {
         let part = self.find(kind).map_err(|unknown| unknown.at(opening.settings.key("kind")))?;
         let data = (part.build)(opening)?;

@@ -1,5 +1,5 @@
-//! Seeded splits. Every class contributes equally to each split, unless the files or a column determine the
-//! splits.
+//! Seeded splits. Every class contributes the same fraction of its examples to each split, unless the files
+//! or a column determine the splits.
 
 use std::collections::BTreeMap;
 
@@ -21,7 +21,7 @@ pub enum Split {
 }
 
 impl Split {
-    /// The split that a folder name or a column value means.
+    /// Returns the split that a folder name or a column value denotes.
     pub(crate) fn named(name: &str) -> Option<Self> {
         match name.to_ascii_lowercase().as_str() {
             "train" | "training" => Some(Self::Train),
@@ -71,7 +71,7 @@ pub struct Given {
 }
 
 impl Given {
-    /// The last `test` of `count` examples are the test split; the others are not assigned.
+    /// Assigns the last `test` of `count` examples to the test split, and no other examples to a split.
     #[must_use]
     pub fn test_at_end(count: usize, test: usize) -> Self {
         let split = |index: usize| (index >= count - test).then_some(Split::Test);
@@ -90,7 +90,7 @@ impl Given {
     }
 }
 
-/// Advice for an empty split: fractions that would give it examples.
+/// Returns advice for a split without examples, such as fractions that would assign examples to it.
 pub(crate) fn advice(targets: &Targets, given: &Given) -> String {
     let few = "give more examples, or other shares `validation` and `test`".to_owned();
     let (Targets::Classes { labels, names }, Division::Shares) = (targets, &given.division) else {
@@ -139,8 +139,9 @@ pub(crate) fn divide_targets(
     divide(&targets.strata(&free), given, sizes, rules)
 }
 
-/// Ascending indices of training, validation and test examples. `labels` holds the class of every example (or
-/// the stratum, for values); each split gets a fraction of each class. Labels of given examples are ignored.
+/// Returns ascending indices of training, validation and test examples. `labels` has the class of every
+/// example, or for values the stratum. Each split gets a fraction of each class. Labels of examples with a
+/// given split are ignored.
 pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: ReadingRules) -> [Vec<u32>; 3] {
     let mut splits = [const { Vec::new() }; 3];
     let mut free = Vec::new();
@@ -150,7 +151,7 @@ pub(crate) fn divide(labels: &[u32], given: &Given, sizes: &Sizes, rules: Readin
             None => free.push(index as u32),
         }
     }
-    // If the files assign a split, it gets no fraction of the other examples.
+    // If the files define a split, it gets no fraction of the other examples.
     let test = if given.has(Split::Test) { 0.0 } else { sizes.test };
     let validation = if given.has(Split::Validation) { 0.0 } else { sizes.validation };
     let drawn = match &given.division {
@@ -213,7 +214,7 @@ fn shuffled_classes(labels: &[u32], members: &[u32], seed: u64) -> Vec<Vec<u32>>
     by_class
 }
 
-/// At most `limit` of the examples, proportionally from each class.
+/// Selects at most `limit` of the examples, proportionally from each class.
 fn limited(labels: &[u32], free: Vec<u32>, sizes: &Sizes) -> Vec<u32> {
     let Some(limit) = sizes.limit.filter(|limit| *limit < free.len()) else { return free };
     let mut classes = shuffled_classes(labels, &free, sizes.seed);

@@ -17,7 +17,7 @@ pub enum Targets {
         /// Values minus their offset, `[examples, names]`, row-major, each in its own unit.
         values: Vec<f32>,
         /// Offsets that were subtracted from the targets in double precision, so that single precision keeps
-        /// small differences; empty if all are 0.
+        /// small differences. Empty if all offsets are 0.
         offsets: Vec<f64>,
     },
 }
@@ -51,9 +51,9 @@ impl Targets {
         self.len() == 0
     }
 
-    /// The stratum of each example. Splits keep strata in proportion. For classes it is the class. For values
-    /// it is the decile of the first target among the `free` examples (coarser if these are few); examples
-    /// that are not free get stratum 0.
+    /// Returns the stratum of each example. Each split gets the same fraction of every stratum. For classes,
+    /// the stratum is the class. For values, it is the decile of the first target among the `free` examples
+    /// (coarser if there are few of them). Examples that are not free get stratum 0.
     pub(crate) fn strata(&self, free: &[u32]) -> Vec<u32> {
         match self {
             Self::Classes { labels, .. } => labels.clone(),

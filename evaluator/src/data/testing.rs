@@ -9,15 +9,15 @@ use kiln_space::Settings;
 use super::{Augmentation, Given, RawData, Sizes, Targets};
 use super::{DataBuilder, DataError, DataSet, Opening, Split};
 
-/// Checks the laws of a data set that these settings open in this folder:
+/// Opens a data set with these settings in this folder, and checks its laws:
 /// - Opening it twice gives the same data.
 /// - No example is in two splits, and no split is empty.
 /// - Inputs and targets are finite and fit the task.
-/// - A setting that it does not have is refused with its key.
-/// - Without its files it gives an error, or the same data.
+/// - An unknown setting is refused, and the error names its key.
+/// - Opening it without its files returns an error or the same data.
 ///
 /// # Panics
-/// When a law does not hold; the message names the law.
+/// When a law is violated. The message names the law.
 pub fn check_data_set(build: DataBuilder, settings: &Settings, folder: &Path) {
     let open = |settings: &Settings, folder: Option<&Path>| build(&Opening::new(settings, folder));
     let data = open(settings, Some(folder)).unwrap_or_else(|error| panic!("it cannot be opened: {error}"));
@@ -42,7 +42,7 @@ pub fn check_data_set(build: DataBuilder, settings: &Settings, folder: &Path) {
     }
 }
 
-/// A key that no data set has.
+/// A key that is not a setting of any data set.
 const UNKNOWN: &str = "zzqqzz";
 
 fn check_splits(data: &DataSet, again: &DataSet) {

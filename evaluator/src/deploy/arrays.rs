@@ -1,4 +1,5 @@
-//! Converts weights to plain data and back: the arrays of `TrainedModel`, which exporters take.
+//! Converts weights to plain data and back. The plain data are the arrays of `TrainedModel`, from which
+//! exporters read.
 
 use std::collections::BTreeMap;
 
@@ -10,7 +11,7 @@ use crate::network::stand_alone::stand_alone;
 use crate::network::statistics::{LayerStatistics, Statistics};
 use crate::network::weights::{Values, Weights};
 
-/// All arrays of a network, with the names that `TrainedModel` gives them.
+/// Returns all arrays of a network, under the names that they have in `TrainedModel`.
 pub(crate) fn arrays(
     architecture: &Architecture,
     weights: &Weights,
@@ -32,14 +33,14 @@ pub(crate) fn arrays(
     arrays
 }
 
-/// What a network consists of before anything is rounded.
+/// The architecture, weights and statistics of a network before anything is rounded.
 pub(crate) struct Parts {
     pub(crate) architecture: Architecture,
     pub(crate) weights: Weights,
     pub(crate) statistics: Statistics,
 }
 
-/// The parts of a trained network, whose arrays must fit.
+/// Reads the parts of a trained network. Its arrays must fit its architecture.
 pub(crate) fn parts(model: &TrainedModel, device: &Device) -> Parts {
     let (architecture, _) = stand_alone(&model.architecture);
     let statistic = |name: &str, part: &str| model.arrays[&format!("{name}.{part}")].data.clone();

@@ -1,4 +1,5 @@
-//! Converts a trained network to another number format: to 8 bits after training, or to single precision.
+//! Converts a trained network to another number format: to 8 bits by post-training quantization, or to single
+//! precision.
 
 use burn::tensor::Device;
 use kiln_export::{QuantizationPlan, TrainedModel};
@@ -8,28 +9,28 @@ use thiserror::Error;
 use crate::data::DataSet;
 use crate::deploy::frozen::{Frozen, calibration_batches};
 
-/// Number of training images from which the ranges of 8-bit values are taken.
+/// Number of training images from which the ranges of 8-bit values are measured.
 const CALIBRATION: usize = 2048;
 
-/// Why a network cannot be converted to 8 bits.
+/// The reason why a network cannot be converted to 8 bits.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum ConversionError {
-    /// The data differ from those that the network was trained on.
+    /// The data differ from the data that the network was trained on.
     #[error(
         "the network was trained on other data: {what} differs; name the folder of its training data with \
          `--data`"
     )]
     OtherData {
-        /// What differs.
+        /// The property that differs.
         what: &'static str,
     },
-    /// A layer gives values that are not finite.
+    /// A layer computes values that are not finite.
     #[error("the network gives values that are not finite on its training images, so they have no range")]
     NotFinite,
 }
 
-/// The network with every layer in single precision, in which its weights are stored anyway.
+/// Converts every layer to single precision. The weights are stored in single precision in any case.
 #[must_use]
 pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
     let mut model = model.clone();
@@ -41,14 +42,14 @@ pub fn in_single_precision(model: &TrainedModel) -> TrainedModel {
     model
 }
 
-/// The network with every layer in 8 bits. The grids of all values are taken anew from the training images of
-/// its data, so a value that had a grid may get another one.
+/// Converts every layer to 8 bits. The quantization grids of all values are recomputed from the training
+/// images in `data`, so the grid of a value may change.
 ///
 /// # Errors
 /// [`ConversionError`] when the data differ from the training data, or a range is not finite.
 ///
 /// # Panics
-/// When arrays are missing or do not fit the architecture. Check a model from outside before.
+/// When arrays are missing or do not fit the architecture. Check a model from an untrusted source first.
 pub fn in_8_bits(model: &TrainedModel, data: &DataSet) -> Result<TrainedModel, ConversionError> {
     let (mean, deviation) = data.normalization();
     let preprocessing = &model.card.preprocessing;

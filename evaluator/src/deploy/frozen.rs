@@ -1,5 +1,5 @@
-//! A network as it is deployed: pruned, with batch-norm statistics of its own, and with its 8-bit values
-//! rounded. Networks are judged and exported in this form.
+//! A network in the form in which it is deployed: pruned, with its own batch-norm statistics, and with 8-bit
+//! values rounded. Networks are evaluated and exported in this form.
 
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
@@ -21,10 +21,10 @@ use crate::network::statistics::Statistics;
 use crate::network::weights::Weights;
 use crate::network::{collected, sparsity};
 
-/// Number of images that go through a network at once.
+/// Number of images that the network processes at once.
 pub(crate) const BATCH: usize = 256;
 
-/// Number of values read and written by one layer that fit into the second-level cache.
+/// Number of values that one layer may read and write so that they fit the second-level cache.
 const CACHED: usize = 256 * 1024;
 
 /// A network whose training is over.
@@ -34,14 +34,14 @@ pub(crate) struct Frozen {
     statistics: Statistics,
     grids: BTreeMap<String, Grid>,
     integers: Option<Integers>,
-    /// The plan for outputs, made when they are first asked for.
+    /// The inference plan, which is made on first use.
     plan: OnceLock<Plan>,
 }
 
 impl Frozen {
-    /// Freezes a network that reads these weights, shared or its own. First sets the zeros of sparse layers.
-    /// Then takes statistics from `count` training images, and from the same images the range of each 8-bit
-    /// value (its least and greatest number). `None` if a range is not finite.
+    /// Freezes a network that reads these weights, shared or its own. First prunes sparse layers. Then
+    /// computes batch-norm statistics from `count` training images, and from the same images the range of
+    /// each 8-bit value (its minimum and maximum). Returns `None` if a range is not finite.
     pub(crate) fn new(
         architecture: &Architecture,
         weights: &Weights,
@@ -63,7 +63,7 @@ impl Frozen {
         Some(frozen)
     }
 
-    /// The network of a trained model, whose arrays must fit.
+    /// Builds the network of a trained model. The model's arrays must fit its architecture.
     pub(crate) fn of(model: &TrainedModel, device: &Device) -> Self {
         let mut frozen = Self::unrounded(model, device);
         if !QuantizationPlan::new(&model.architecture).is_empty() {
@@ -73,7 +73,7 @@ impl Frozen {
         frozen
     }
 
-    /// The same before anything is rounded.
+    /// Builds the network of a trained model without rounding anything.
     pub(crate) fn unrounded(model: &TrainedModel, device: &Device) -> Self {
         let arrays::Parts { architecture, weights, statistics } = arrays::parts(model, device);
         Self::of_parts(architecture, weights, statistics)
@@ -84,8 +84,8 @@ impl Frozen {
         Self { architecture, weights, statistics, grids, integers, plan }
     }
 
-    /// Takes the grids of 8-bit values from these batches, if there are such values. `None` if a range is not
-    /// finite.
+    /// Computes the quantization grids of 8-bit values from these batches if the network has such values.
+    /// Returns `None` if a range is not finite.
     pub(crate) fn calibrate(
         &mut self,
         batches: impl Iterator<Item = Tensor<4>>,
@@ -117,10 +117,10 @@ impl Frozen {
         Some(())
     }
 
-    /// Outputs for batches, in their order: `[examples][classes]` or `[examples][values]`.
+    /// Computes the outputs for batches, in their order: `[examples][classes]` or `[examples][values]`.
     ///
-    /// On the CPU, a batch is cut into pieces whose values stay in the cache. Threads run the pieces side by
-    /// side. No output depends on how a batch is cut.
+    /// On the CPU, a batch is cut into pieces whose values stay in the cache. Threads process the pieces in
+    /// parallel. Outputs do not depend on how a batch is cut.
     pub(crate) fn outputs(&self, batches: impl Iterator<Item = Tensor<4>>) -> Vec<f32> {
         let mut all = Vec::new();
         let forward = |images: Tensor<4>| {
@@ -153,8 +153,8 @@ impl Frozen {
         })
     }
 
-    /// How many images of a batch go through the network at once: at most as many as the cache holds, and
-    /// about as many on each thread.
+    /// Returns how many images of a batch the network processes at once. The number is limited by the cache,
+    /// and chosen so that all threads process about equally many images.
     fn together(&self, batch: usize, threads: usize) -> usize {
         let elements = |id: &LayerId| self.architecture.layer(*id).output.elements();
         let around = |id: LayerId| {
@@ -168,20 +168,20 @@ impl Frozen {
         batch.div_ceil(batch.div_ceil(fitting).next_multiple_of(threads))
     }
 
-    /// The grids of the network's 8-bit values.
+    /// Returns the quantization grids of the network's 8-bit values.
     pub(crate) fn into_grids(self) -> BTreeMap<String, Grid> {
         self.grids
     }
 
-    /// The network as plain data. Its layers must have weights of their own.
+    /// Converts the network to plain data. Its layers must have their own weights.
     pub(crate) fn into_model(self, card: ModelCard) -> TrainedModel {
         let arrays = arrays::arrays(&self.architecture, &self.weights, &self.statistics);
         TrainedModel { architecture: self.architecture, arrays, quantization: self.grids, card }
     }
 }
 
-/// `count` training images without augmentation, spread evenly over the split. The split is in file order,
-/// and files may be sorted by class.
+/// Returns `count` training images without augmentation, in batches. The images are spread evenly over the
+/// split, because the split is in file order, and files may be sorted by class.
 pub(crate) fn calibration_batches(
     data: &DataSet,
     count: usize,
@@ -199,7 +199,7 @@ pub(crate) fn calibration_batches(
 fn widen(range: &mut [f32; 2], value: &Tensor<4>) {
     let ends = Tensor::cat(vec![value.clone().min(), value.clone().max()], 0);
     let ends: Vec<f32> = ends.into_data().try_to_vec().expect("values are single precision");
-    // NaN stays in the range, so that the caller finds it.
+    // A NaN stays in the range, so that the caller detects it.
     let wider = |kept: f32, end: f32, is_wider: bool| if is_wider || end.is_nan() { end } else { kept };
     *range = [wider(range[0], ends[0], ends[0] < range[0]), wider(range[1], ends[1], ends[1] > range[1])];
 }
@@ -213,7 +213,7 @@ mod tests {
     use super::*;
     use crate::network::statistics::LayerStatistics;
 
-    /// A network with a normalization of the input and one after a convolution, and statistics for both.
+    /// A network that normalizes its input and the output of a convolution, with statistics for both.
     fn frozen() -> Frozen {
         let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
         let x = b.batch_norm("first", b.input()).unwrap();

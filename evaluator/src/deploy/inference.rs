@@ -1,4 +1,4 @@
-//! Judges a network on a split.
+//! Evaluates a network on a split.
 
 use burn::tensor::Device;
 use kiln_search::Outcome;
@@ -10,19 +10,18 @@ use crate::judging::judgement::Judgement;
 use crate::judging::metrics::Asked;
 use crate::network::weights::Weights;
 
-/// Judges a network on a split; `None` if an output is not finite.
+/// Evaluates a network on a split. Returns `None` if an output is not finite.
 pub(crate) fn judge(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Option<Judgement> {
     Judgement::new(&outputs(network, data, split, device), data, split)
 }
 
-/// Outputs for a whole split, in its order.
+/// Computes the outputs for a whole split, in the order of the split.
 pub(crate) fn outputs(network: &Frozen, data: &DataSet, split: Split, device: &Device) -> Vec<f32> {
     let batcher = Batcher::new(data, device.clone(), 0);
     network.outputs(batcher.split(split, BATCH).map(|batch| batch.images))
 }
 
-/// What a network measures on the validation split. `None` stands for a network with values that are not
-/// finite.
+/// Measures a network on the validation split. `None` stands for a network with values that are not finite.
 pub(crate) fn measured(
     network: Option<&Frozen>,
     metrics: &Asked,
@@ -33,8 +32,8 @@ pub(crate) fn measured(
     metrics.measured(outputs.as_deref(), data)
 }
 
-/// Freezes a network with statistics of its own, and gives its loss on the validation split; `None` if an
-/// output is not finite.
+/// Freezes a network with its own batch-norm statistics, and returns its loss on the validation split.
+/// Returns `None` if an output is not finite.
 pub(crate) fn validation_loss(
     architecture: &Architecture,
     weights: &Weights,

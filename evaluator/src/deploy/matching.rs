@@ -1,4 +1,4 @@
-//! Matches inputs and outputs of a network with those of a data set by name: columns, categories and classes.
+//! Matches inputs and outputs of a network by name with those of a data set: columns, categories and classes.
 
 use kiln_export::{InputKind, InputRecord, TrainedModel};
 use thiserror::Error;
@@ -8,26 +8,26 @@ use crate::data::{DataSet, Targets};
 /// Maximum number of names that a message lists.
 const LISTED: usize = 12;
 
-/// Why a data set does not fit a network.
+/// The reason why a data set does not fit a network.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum Mismatch {
-    /// The examples have another shape.
+    /// The examples have another shape than the network's input.
     #[error("the network takes inputs of {takes}, but the data have {has}")]
     Shape {
-        /// Shape that the network takes.
+        /// Shape that the network requires.
         takes: String,
         /// Shape of the data's examples.
         has: String,
     },
-    /// The data lack inputs.
+    /// The data set lacks inputs that the network needs.
     #[error("the network takes {takes}, but the data have {has}; the data lack `{}`", missing.join("`, `"))]
     Inputs {
         /// Inputs of the network.
         takes: String,
         /// Inputs of the data.
         has: String,
-        /// Columns that the data lack.
+        /// Columns that the data set lacks.
         missing: Vec<String>,
     },
     /// A column has missing values, but had none in the network's training data.
@@ -39,7 +39,7 @@ pub enum Mismatch {
         /// The column.
         column: String,
     },
-    /// The outputs have other names.
+    /// The network's outputs and the data set's targets have different names.
     #[error("the network gives {gives}, but the data have {has}")]
     Outputs {
         /// Outputs of the network.
@@ -49,33 +49,35 @@ pub enum Mismatch {
     },
 }
 
-/// Where an example holds a value that the network takes.
+/// Source of a network input in an example of the data set.
 #[derive(Clone, Debug)]
 enum Source {
-    /// The value at `at`, plus `shift`, the difference of the two offsets. `gap` is a place and a fill value:
-    /// if the place holds 1, the cell is missing, and the fill value is used.
+    /// The value at `at`, plus `shift`, the difference of the two offsets. `gap` is a position and a fill
+    /// value. If the example holds 1 at that position, the cell is missing, and the fill value replaces the
+    /// value.
     Value { at: usize, shift: f64, gap: Option<(usize, f32)> },
-    /// 1 if one of these places holds 1, else 0. `gap` is a place and a flag: if the place holds 1, the cell
-    /// is missing, and the flag is used.
+    /// 1 if the example holds 1 at one of these positions, and 0 otherwise. `gap` is a position and a flag.
+    /// If the example holds 1 at that position, the cell is missing, and the flag replaces the value.
     Any { places: Vec<usize>, gap: Option<(usize, bool)> },
 }
 
-/// How examples of a data set become inputs of a network, and how its outputs become those of the data set.
+/// Converts examples of a data set to inputs of a network, and the network's outputs to the order of the data
+/// set.
 #[derive(Clone, Debug)]
 pub struct Matched {
-    /// One for each input; empty if examples are taken as they are.
+    /// The source of each input. Empty if examples are used unchanged.
     sources: Vec<Source>,
     /// Names of the network's outputs.
     names: Vec<String>,
-    /// Index of the network's output for each class or value of the data.
+    /// For each class or value of the data set, the index of the network's output.
     outputs: Vec<usize>,
-    /// Number that is added to each value of the network.
+    /// For each value of the data set, the number to add to the network's output.
     shifts: Vec<f64>,
 }
 
 impl Matched {
-    /// Finds the inputs and outputs of `model` in `data`. Cards of earlier builds name no inputs. They are
-    /// then taken in the order of the data.
+    /// Finds the inputs and outputs of `model` in `data`. Model cards of earlier builds do not name inputs.
+    /// The inputs then have the order of the data set.
     ///
     /// # Errors
     /// [`Mismatch`] with the names on both sides.
@@ -94,7 +96,7 @@ impl Matched {
         let (gives, has) = (&model.card.classes, data.targets().names());
         let place = |name: &String| gives.iter().position(|known| known == name);
         let outputs: Option<Vec<usize>> = has.iter().map(place).collect();
-        // The data may lack classes of the network, but must have each of its values.
+        // The data set may lack some of the network's classes, but must have each of its values.
         let fits = !data.is_regression() || gives.len() == has.len();
         let mismatch = || Mismatch::Outputs { gives: list(gives), has: list(has) };
         let outputs = outputs.filter(|_| fits).ok_or_else(mismatch)?;
@@ -108,7 +110,7 @@ impl Matched {
         Ok(Self { sources, names: gives.clone(), outputs, shifts })
     }
 
-    /// The network's input for an example.
+    /// Converts an example to the network's input.
     #[must_use]
     pub fn input(&self, example: &[f32]) -> Vec<f32> {
         if self.sources.is_empty() {
@@ -123,14 +125,14 @@ impl Matched {
         &self.names
     }
 
-    /// Index of the network's output for each class or value of the data.
+    /// For each class or value of the data set, the index of the network's output.
     #[must_use]
     pub fn outputs(&self) -> &[usize] {
         &self.outputs
     }
 
-    /// The network's values for one example as the data hold them: in the order of the data, minus their
-    /// offsets.
+    /// Converts the network's outputs for one example to the form of the data set: in the data set's order,
+    /// minus the data set's offsets.
     #[must_use]
     pub fn values(&self, row: &[f32]) -> Vec<f32> {
         let value = |(output, shift): (&usize, &f64)| (f64::from(row[*output]) + shift) as f32;
@@ -153,7 +155,7 @@ impl Source {
     }
 }
 
-/// Finds each input of the network among those of the data.
+/// Finds each input of the network among the inputs of the data set.
 fn sources(takes: &[InputRecord], has: &[InputRecord]) -> Result<Vec<Source>, Mismatch> {
     let column_is_there = |column: &str| has.iter().any(|input| input.kind.column() == Some(column));
     let mut missing: Vec<String> = Vec::new();
@@ -192,8 +194,8 @@ fn source(input: &InputRecord, takes: &[InputRecord], has: &[InputRecord]) -> Re
             Source::Value { at, shift: has[at].offset - input.offset, gap }
         }
         InputKind::Category { column, fill, .. } => {
-            // In place of a missing cell the data hold their own most frequent category, which must not
-            // count.
+            // If a cell is missing, the data set fills in its own most frequent category, which must not
+            // count here.
             let gap = gap_of(column).map(|gap| (gap, *fill));
             Source::Any { places: place(&input.kind).into_iter().collect(), gap }
         }
@@ -235,7 +237,7 @@ fn names(inputs: &[InputRecord]) -> Vec<String> {
     inputs.iter().map(|input| input.name.clone()).collect()
 }
 
-/// Names for a message, cut if there are many.
+/// Formats names for a message. A long list is shortened.
 fn list(names: &[String]) -> String {
     let first: Vec<String> = names.iter().take(LISTED).map(|name| format!("`{name}`")).collect();
     let more = if names.len() > first.len() { ", ..." } else { "" };

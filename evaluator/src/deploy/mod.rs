@@ -1,4 +1,4 @@
-//! A network as it is handed over: frozen, run, measured and converted. Nothing is trained here.
+//! Prepares trained networks for use: freezes, runs, measures and converts them. It trains nothing.
 
 mod arrays;
 pub(crate) mod conversion;

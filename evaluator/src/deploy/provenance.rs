@@ -1,10 +1,10 @@
-//! Date and machine of a finished network, for its card. No result depends on them.
+//! Date and machine of a finished network, for its model card. Results do not depend on them.
 
 use std::time::SystemTime;
 
 use kiln_export::{Date, civil};
 
-/// Environment variable whose value, seconds since the epoch, replaces the present time.
+/// Environment variable that replaces the current time. Its value is in seconds since the Unix epoch.
 ///
 /// Source: reproducible-builds.org, "`SOURCE_DATE_EPOCH` specification".
 const PRESENT: &str = "SOURCE_DATE_EPOCH";
@@ -17,21 +17,23 @@ pub(crate) fn today() -> String {
     day(stated.unwrap_or_else(now))
 }
 
-/// The date of a time in seconds since the epoch. Times after year 9999 give its last day.
+/// The date of a time in seconds since the Unix epoch. Times after the year 9999 become the last day of that
+/// year.
 fn day(unix_s: u64) -> String {
     const LAST_DAY: u64 = 2_932_896;
     let Date { year, month, day } = civil((unix_s / DAY_S).min(LAST_DAY));
     format!("{year:04}-{month:02}-{day:02}")
 }
 
-/// System, processor and device class, such as `linux x86_64, AMD EPYC 7742, device cpu/avx2`.
+/// Describes operating system, processor and device class, such as `linux x86_64, AMD EPYC 7742, device
+/// cpu/avx2`.
 pub(crate) fn machine(device_class: &str) -> String {
     let (system, architecture) = (std::env::consts::OS, std::env::consts::ARCH);
     let processor = processor().map_or_else(String::new, |name| format!(", {name}"));
     format!("{system} {architecture}{processor}, device {device_class}")
 }
 
-/// The name of the processor, if the system tells it.
+/// Returns the name of the processor if the operating system reports it.
 fn processor() -> Option<String> {
     named(&std::fs::read_to_string("/proc/cpuinfo").ok()?)
 }
@@ -39,7 +41,7 @@ fn processor() -> Option<String> {
 fn named(listing: &str) -> Option<String> {
     let line = listing.lines().find(|line| line.starts_with("model name"))?;
     let name = line.split_once(':')?.1.trim();
-    // People read cards, so control characters are removed and long names are cut.
+    // People read model cards, so control characters are removed and long names are shortened.
     let name: String = name.chars().filter(|c| !c.is_control()).take(100).collect();
     (!name.is_empty()).then_some(name)
 }

@@ -1,5 +1,5 @@
-//! Folds the unit of a regression's targets into the last layer. A network is trained to give deviations from
-//! the mean. The exported network gives values in the target's own unit.
+//! Folds the scale of a regression's targets into the last layer. A network is trained on standardized
+//! targets. The exported network returns values in the targets' own units.
 
 use burn::tensor::Device;
 use kiln_space::{Architecture, Genotype, Layer, Op, SearchSpace, Settings, SettingsError};
@@ -7,7 +7,7 @@ use kiln_space::{Architecture, Genotype, Layer, Op, SearchSpace, Settings, Setti
 use crate::data::DataSet;
 use crate::network::weights::{Values, Weights};
 
-/// Refuses a regression whose networks do not end in a layer that can include the targets' unit.
+/// Refuses a regression if its networks do not end in a layer into which the targets' scale can be folded.
 pub(crate) fn check(
     settings: &Settings,
     space: &dyn SearchSpace,
@@ -23,8 +23,8 @@ pub(crate) fn check(
     Err(SettingsError::value(settings.path(), "a table for a space with another last layer", expected))
 }
 
-/// The weights with which a regression's network gives values in the targets' own units. Other weights stay
-/// unchanged.
+/// Rescales the last layer's weights, so that a regression's network returns values in the targets' own
+/// units. Other weights stay unchanged.
 pub(crate) fn in_own_units(
     architecture: &Architecture,
     weights: &Weights,
@@ -44,13 +44,13 @@ pub(crate) fn in_own_units(
     Weights::from_values(values, device)
 }
 
-/// The layer that includes the unit: the last one, if it is fully connected with a bias.
+/// Returns the layer into which the scale is folded: the last layer, if it is fully connected with a bias.
 fn output_layer(architecture: &Architecture) -> Option<&Layer> {
     architecture.layers.last().filter(|layer| matches!(layer.op, Op::Linear { bias: true, .. }))
 }
 
-/// Changes `weight`, `[values, inputs]`, and `bias`, `[values]`, of the last layer: its output becomes
-/// `output * deviation + mean`.
+/// Rescales `weight`, `[values, inputs]`, and `bias`, `[values]`, of the last layer. The layer's output
+/// becomes `output * deviation + mean`.
 fn fold(weight: &mut Values, bias: &mut Values, mean: &[f32], deviation: &[f32]) {
     let inputs = weight.data.len() / mean.len().max(1);
     for (row, deviation) in weight.data.chunks_exact_mut(inputs.max(1)).zip(deviation) {

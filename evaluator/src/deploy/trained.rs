@@ -1,4 +1,4 @@
-//! Runs and scores a trained network that is plain data.
+//! Runs and scores a trained network that is stored as plain data.
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_export::TrainedModel;
@@ -8,15 +8,15 @@ use crate::deploy::frozen::{BATCH, Frozen};
 use crate::deploy::matching::Matched;
 use crate::judging::metrics::Score;
 
-/// Outputs of a trained network for raw inputs, computed on the CPU. Layers of 8 bits give what integer
-/// runtimes give, up to the order of sums.
+/// Computes the outputs of a trained network for raw inputs, on the CPU. 8-bit layers compute the same values
+/// as in integer runtimes, except for the order of sums.
 ///
 /// # Shapes
-/// - `raw`: `[examples, channels, height, width]`, row-major, in the units of the model card
+/// - `raw`: `[examples, channels, height, width]`, row-major, in the units that the model card states
 /// - output: logits `[examples, classes]`, or values `[examples, values]` in the targets' own units
 ///
 /// # Panics
-/// When arrays are missing or do not fit the architecture. Check a model from outside before.
+/// When arrays are missing or do not fit the architecture. Check a model from an untrusted source first.
 #[must_use]
 pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
     let device = Device::flex();
@@ -36,17 +36,18 @@ pub fn predict(model: &TrainedModel, raw: &[f32]) -> Vec<f32> {
     Frozen::of(model, &device).outputs(batches)
 }
 
-/// Scores outputs of [`predict`] for a whole split, in its order: the numbers that a finished network
-/// reports, and results by class or value. `None` if an output is not finite.
+/// Scores outputs of [`predict`] for a whole split, in the order of the split. Returns the metrics that are
+/// reported for a finished network, and results by class or value. Returns `None` if an output is not finite.
 ///
 /// # Panics
-/// When the outputs come from another network than the one that was matched.
+/// When the outputs come from another network than the one in `matched`.
 #[must_use]
 pub fn score(outputs: &[f32], data: &DataSet, split: Split, matched: &Matched) -> Option<Score> {
     if data.is_regression() {
         let width = outputs.len() / data.split(split).len().max(1);
         let outputs: Vec<f32> = outputs.chunks_exact(width).flat_map(|row| matched.values(row)).collect();
-        // Finished networks give values in the targets' own units. They are judged in deviations.
+        // Finished networks return values in the targets' own units. Scores are computed from standardized
+        // values.
         let (mean, deviation) = data.target_normalization();
         let scaled = |(i, value): (usize, &f32)| (value - mean[i % mean.len()]) / deviation[i % mean.len()];
         let outputs: Vec<f32> = outputs.iter().enumerate().map(scaled).collect();

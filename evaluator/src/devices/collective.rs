@@ -1,8 +1,8 @@
 //! Sums tensors of several GPUs with NCCL instead of on the main device.
 //!
-//! NCCL fixes the order of a sum for one set of GPUs, links and sizes, but not across them. In this file
-//! alone, the number of devices changes the last bits. This code compiles, but it has not yet run on several
-//! GPUs.
+//! NCCL always sums in the same order for the same GPUs, links and sizes, but in different orders for
+//! different ones. This is the only file in which the number of devices changes the last bits. It compiles,
+//! but it has not yet run on several GPUs.
 
 use std::thread;
 
@@ -11,7 +11,8 @@ use burn::tensor::{Device, Tensor};
 
 use super::probe::{self, ProbeError};
 
-/// Checks that the devices reach each other: each gives a one, and all must get the number of devices.
+/// Checks that the devices can communicate. Each device contributes a one to a sum, and each must receive the
+/// number of devices.
 ///
 /// # Errors
 /// [`ProbeError`] when they cannot be used together.
@@ -37,11 +38,11 @@ pub(crate) fn probe(devices: &[Device]) -> Result<(), ProbeError> {
     })
 }
 
-/// Starts the sum of this device's tensor with those of the other devices. A device without a tensor gives
-/// zeros.
+/// Starts summing this device's tensor with the tensors of the other devices. A device without a tensor
+/// contributes zeros.
 ///
-/// Every device must join the same sums in the same order, from a thread of its own, because NCCL waits for
-/// all devices.
+/// Every device must join the same sums in the same order, from its own thread, because NCCL waits for all
+/// devices.
 pub(crate) fn started<const D: usize>(
     tensor: Option<Tensor<D>>,
     dims: [usize; D],

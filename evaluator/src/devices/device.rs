@@ -4,15 +4,15 @@ use burn::tensor::Device;
 use kiln_kernels::InstructionSet;
 use kiln_space::SettingsError;
 
-/// The names that a config may give.
+/// The device names that a config may contain.
 const EXPECTED: &str = "`cpu`, `cuda:0` or `wgpu:0`";
 
 /// Opens a device by its name in configs (`cpu`, `cuda:0`, `wgpu:0`) and checks that it works. `key` is the
-/// setting with the name.
+/// setting that contains the name.
 ///
 /// # Errors
-/// [`SettingsError`] for an unknown name, and for a device that this program was not built for, that is
-/// missing, that fails at its first operation, or that computes other results than the CPU.
+/// [`SettingsError`] for an unknown name, and for a device that this build does not support, that does not
+/// exist, that fails at its first operation, or that computes other results than the CPU.
 pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
     let (kind, index) = name.split_once(':').unwrap_or((name, "0"));
     let index: usize = index.parse().map_err(|_| SettingsError::value(key, format!("`{name}`"), EXPECTED))?;
@@ -29,7 +29,7 @@ pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
         ("cuda", index) => probed(Box::new(move || Device::cuda(index))),
         #[cfg(feature = "wgpu")]
         ("wgpu", index) => {
-            // The order is: discrete GPUs, GPUs inside a processor, software that imitates a GPU.
+            // GPUs are ordered by kind: discrete GPUs, GPUs inside a processor, software that emulates a GPU.
             probed(Box::new(move || {
                 let mut found = Device::enumerate(burn::tensor::DeviceType::Vulkan).into_vec();
                 assert!(index < found.len(), "Vulkan finds {} devices here", found.len());
@@ -44,20 +44,20 @@ pub(crate) fn open(name: &str, key: &str) -> Result<Device, SettingsError> {
     }
 }
 
-/// The error for a kind of device that this program was built without.
+/// The error for a kind of device that this build does not support.
 #[cfg(not(all(feature = "cuda", feature = "wgpu")))]
 fn not_built(name: &str, key: &str, kind: &str) -> SettingsError {
     let expected = format!("`cpu`; for `{kind}` build with `--features {kind}`");
     SettingsError::value(key, format!("`{name}`"), &expected)
 }
 
-/// The kind of a device by its name: `cpu`, `cuda` or `wgpu`.
+/// Returns the kind of a device from its name: `cpu`, `cuda` or `wgpu`.
 pub(crate) fn kind(name: &str) -> &str {
     name.split(':').next().unwrap_or(name)
 }
 
-/// The class of a device, for fingerprints: only outcomes of one class are compared. Kernels for two models
-/// of GPU have different sizes, so their sums have different orders.
+/// Returns the class of a device, for fingerprints. Outcomes are comparable only within one class. Kernels
+/// for another GPU model sum in another order, so the class includes the model.
 pub(crate) fn class(kind: &str, device: &Device) -> String {
     if kind == "cpu" {
         return format!("cpu/{}", instruction_set(InstructionSet::best()));
@@ -66,7 +66,7 @@ pub(crate) fn class(kind: &str, device: &Device) -> String {
     format!("{kind}/{}{tuned}", model(device))
 }
 
-/// The name that a GPU gives itself, without spaces.
+/// Returns the name that the GPU reports, without spaces.
 fn model(device: &Device) -> String {
     #[cfg(any(feature = "cuda", feature = "wgpu"))]
     if let Some(identity) = device.identity() {
@@ -76,7 +76,7 @@ fn model(device: &Device) -> String {
     "unnamed".to_owned()
 }
 
-/// The name of an instruction set in fingerprints. The kernels alone choose the set.
+/// Returns the name of an instruction set in fingerprints. Only the kernels choose the set.
 fn instruction_set(set: InstructionSet) -> String {
     match set {
         InstructionSet::Portable => std::env::consts::ARCH.to_owned(),
@@ -92,7 +92,7 @@ mod tests {
     fn class_of_a_cpu_names_the_instruction_set_of_the_kernels() {
         let class = class("cpu", &Device::flex());
         assert_eq!(class, format!("cpu/{}", instruction_set(InstructionSet::best())));
-        // Run folders hold these names.
+        // Run folders contain these names, so they must not change.
         assert_eq!(instruction_set(InstructionSet::Avx2), "x86-64-avx2");
         assert_eq!(instruction_set(InstructionSet::Avx512), "x86-64-avx512");
         assert_eq!(instruction_set(InstructionSet::Portable), std::env::consts::ARCH);

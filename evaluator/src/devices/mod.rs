@@ -1,4 +1,4 @@
-//! Where work runs: threads, one device, or several devices. It knows no networks.
+//! Where work runs: on threads, on one device, or on several devices. This module does not know networks.
 
 #[cfg(feature = "cuda")]
 pub(crate) mod collective;

@@ -1,7 +1,7 @@
-//! Runs independent pieces of work on threads of their own, with results in order.
+//! Runs independent tasks on their own threads, and returns the results in order.
 //!
-//! These threads are not workers of rayon's common pool. A worker that waits inside a tensor operation takes
-//! up other work. It could then wait for an autodiff lock that it holds itself.
+//! These threads are not workers of rayon's common pool. A worker that waits inside a tensor operation starts
+//! other work. That work could then wait for an autodiff lock that the same worker already holds.
 
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Mutex, PoisonError};
@@ -9,14 +9,14 @@ use std::thread;
 
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
-/// Idle pools of one thread each.
+/// Idle thread pools, each with one thread.
 static IDLE: Mutex<Vec<ThreadPool>> = Mutex::new(Vec::new());
 
-/// Runs `work` with all its tensor operations on one thread. Several pieces of work side by side finish
-/// sooner this way than with each operation spread over all cores, because no operation waits for another. No
-/// result depends on it.
+/// Runs `work` with all its tensor operations on one thread. Several such tasks in parallel finish sooner
+/// than tasks whose operations are spread over all cores, because no operation waits for another. Results do
+/// not depend on this.
 ///
-/// The thread is the only one of its pool, so it takes up no other work while it waits.
+/// The thread is the only one in its pool, so it starts no other work while it waits.
 pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     if rayon::current_thread_index().is_some() && rayon::current_num_threads() == 1 {
         return work();
@@ -24,7 +24,7 @@ pub(crate) fn on_one_thread<R: Send>(work: impl FnOnce() -> R + Send) -> R {
     let idle = || IDLE.lock().unwrap_or_else(PoisonError::into_inner);
     let pooled = idle().pop();
     let made = pooled.map_or_else(|| ThreadPoolBuilder::new().num_threads(1).build(), Ok);
-    // If the system gives no more threads, the work runs on the present one.
+    // If the system cannot create more threads, the work runs on the current thread.
     let Ok(pool) = made else { return work() };
     let result = pool.install(work);
     idle().push(pool);
@@ -37,7 +37,7 @@ pub(crate) fn map<T: Sync, R: Send>(items: &[T], work: impl Fn(usize, &T) -> R +
 }
 
 /// Applies `work` to every item, on at most `threads` threads. A thread takes the next item when it has
-/// finished one.
+/// finished the previous one.
 pub(crate) fn map_on<T: Sync, R: Send>(
     threads: usize,
     items: &[T],
@@ -66,7 +66,7 @@ pub(crate) fn map_in_lanes<T: Sync, R: Send>(
     })
 }
 
-/// Runs each lane on one thread, and orders the results by their indices. A single lane may use all cores.
+/// Runs each lane on one thread, and sorts the results by their indices. A single lane may use all cores.
 fn side_by_side<R: Send>(lanes: usize, run: impl Fn(usize) -> Vec<(usize, R)> + Sync) -> Vec<R> {
     if lanes < 2 {
         return run(0).into_iter().map(|(_, result)| result).collect();

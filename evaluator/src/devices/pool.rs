@@ -1,5 +1,5 @@
-//! The devices that a study trains and judges on. All have one class, so no outcome depends on which device
-//! did what. On the CPU a device is a slot for a worker.
+//! The devices on which a study trains and evaluates networks. All have the same class, so outcomes do not
+//! depend on which device did the work. On the CPU, each device is one parallel worker.
 
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,13 +15,13 @@ const MOST: usize = 64;
 pub(crate) struct Devices {
     class: String,
     all: Vec<Device>,
-    /// Whether the devices sum gradients among themselves.
+    /// Whether the devices sum gradients with a collective.
     has_collective: bool,
-    /// Number of evaluations that run on each device.
+    /// Number of evaluations that currently run on each device.
     busy: Mutex<Vec<usize>>,
 }
 
-/// A device in use, until it is dropped.
+/// A device that an evaluation uses until the lease is dropped.
 pub(crate) struct Lease<'a> {
     devices: &'a Devices,
     /// Index of the device.
@@ -31,7 +31,7 @@ pub(crate) struct Lease<'a> {
 }
 
 impl Devices {
-    /// The settings that choose devices, for the schema of configs.
+    /// The settings that choose devices, for the config schema.
     pub(crate) const KEYS: &str = r##"
 device = { type = "string", description = "Where networks run: `cpu`, `cuda:0`, `wgpu:0`." }
 
@@ -40,11 +40,11 @@ device = { type = "string", description = "Where networks run: `cpu`, `cuda:0`, 
 description = "Several devices of one kind, in place of `device`."
 "##;
 
-    /// Opens the devices of `device = "cpu"` or `devices = ["cuda:0", "cuda:1"]` and checks that they work.
+    /// Opens the devices of `device = "cpu"` or `devices = ["cuda:0", "cuda:1"]`, and checks that they work.
     ///
     /// # Errors
-    /// [`SettingsError`] when both settings are stated, there are no devices or too many, or a device is
-    /// unknown, missing, or of another class than the first.
+    /// [`SettingsError`] when a config contains both settings, lists no devices or too many, or lists a
+    /// device that is unknown, does not exist, or has another class than the first.
     pub(crate) fn read(
         device: Option<&str>,
         devices: &[String],
@@ -84,8 +84,8 @@ description = "Several devices of one kind, in place of `device`."
             }
         }
         let busy = Mutex::new(vec![0; all.len()]);
-        // One GPU that is named twice is two slots for workers. It cannot sum with itself, because it would
-        // wait for itself.
+        // If the config lists the same GPU twice, that GPU runs two workers. It cannot use a collective,
+        // because it would wait for itself.
         let distinct = (1..all.len()).all(|index| !all[..index].contains(&all[index]));
         let has_collective = cfg!(feature = "cuda") && kind == "cuda" && all.len() > 1 && distinct;
         #[cfg(feature = "cuda")]
@@ -100,18 +100,18 @@ description = "Several devices of one kind, in place of `device`."
         Ok(Self { class, all, has_collective, busy })
     }
 
-    /// The class of the devices, for fingerprints.
+    /// Returns the class of the devices, for fingerprints.
     pub(crate) fn class(&self) -> &str {
         &self.class
     }
 
-    /// Whether the devices sum gradients among themselves. The sum then depends on their number, so their
+    /// Whether the devices sum gradients with a collective. The sum then depends on their number, so their
     /// class includes it.
     pub(crate) const fn has_collective(&self) -> bool {
         self.has_collective
     }
 
-    /// The device that holds the optimizer.
+    /// The device that runs the optimizer.
     pub(crate) fn main(&self) -> &Device {
         &self.all[0]
     }
@@ -121,7 +121,7 @@ description = "Several devices of one kind, in place of `device`."
         &self.all
     }
 
-    /// The device with the fewest evaluations, the first among equals.
+    /// Leases the device with the fewest evaluations. Ties go to the first device.
     pub(crate) fn lease(&self) -> Lease<'_> {
         let mut busy = self.lock();
         let index = (0..busy.len()).min_by_key(|index| busy[*index]).unwrap_or(0);
@@ -129,8 +129,8 @@ description = "Several devices of one kind, in place of `device`."
         Lease { devices: self, index, shared: busy.iter().sum::<usize>() > 1 }
     }
 
-    /// Applies `work` to every item side by side, with results in order. Item `i` runs on device `i` modulo
-    /// their number. A single device gets as many threads as there are cores.
+    /// Applies `work` to every item in parallel, and returns the results in order. Item `i` runs on device
+    /// `i` modulo the number of devices. A single device uses as many threads as there are cores.
     pub(crate) fn map<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -144,7 +144,7 @@ description = "Several devices of one kind, in place of `device`."
         }
     }
 
-    /// As [`Self::map`], for work that fills a device: each GPU works on one item at a time.
+    /// Like [`Self::map`], but for work that uses a whole device: each GPU processes one item at a time.
     pub(crate) fn map_whole<T: Sync, R: Send>(
         &self,
         items: &[T],
@@ -167,7 +167,8 @@ impl Lease<'_> {
         &self.devices.all[self.index]
     }
 
-    /// Runs an evaluation. On the CPU it gets one thread if others run, and all threads if it is alone.
+    /// Runs an evaluation. On the CPU, the evaluation uses one thread if others run, and all threads
+    /// otherwise.
     pub(crate) fn run<R: Send>(&self, work: impl FnOnce(&Device) -> R + Send) -> R {
         if self.shared { parallel::on_one_thread(|| work(self.device())) } else { work(self.device()) }
     }

@@ -1,5 +1,5 @@
-//! Checks whether a device works. Runs a first operation, then compares all operations of training with the
-//! CPU. Both run on a thread that may hang or panic.
+//! Checks whether a device works. It runs a first operation, and then compares all operations of training
+//! with the CPU. Both run on a separate thread, because a driver may hang or panic.
 
 mod comparison;
 mod operations;
@@ -15,16 +15,16 @@ use kiln_search::{catch_panic, overhear_panics};
 pub(crate) use self::probe_error::ProbeError;
 
 /// Time limit for the first operation. Compiling the first kernel takes some seconds. A driver that needs
-/// longer than this will not answer.
+/// longer than this limit is assumed to hang.
 pub(crate) const LIMIT: Duration = Duration::from_secs(30);
-/// Time limit for the comparison, in which a slow driver compiles more than a hundred kernels.
+/// Time limit for the comparison. A slow driver compiles more than a hundred kernels for it.
 const COMPARISON_LIMIT: Duration = Duration::from_mins(5);
 
 /// Opens a device, computes a sum on it, and compares its operations with the CPU.
 ///
 /// # Errors
-/// Why the device cannot be used: the first panic, which is often on a thread of the driver, or
-/// the operation that differs from the CPU.
+/// [`ProbeError`] with the reason: the first panic, which is often on a thread of the driver, or the
+/// operation that differs from the CPU.
 pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<Device, ProbeError> {
     let (result, first) = overhear_panics(|| {
         let device = within(LIMIT, move || {
@@ -48,7 +48,7 @@ pub(crate) fn probe(open: impl FnOnce() -> Device + Send + 'static) -> Result<De
     })
 }
 
-/// The beginning of a driver's message, which may name every file that the driver looked for.
+/// Shortens a driver's message, which may name every file that the driver looked for.
 fn beginning(text: &str) -> String {
     const LONGEST: usize = 160;
     match text.char_indices().nth(LONGEST) {
@@ -57,8 +57,8 @@ fn beginning(text: &str) -> String {
     }
 }
 
-/// The result of a first operation, unless it panics or takes longer than `limit`. A thread that hangs is
-/// abandoned.
+/// Returns the result of a first operation, unless it panics or takes longer than `limit`. A thread that
+/// hangs is abandoned.
 pub(crate) fn within<T: Send + 'static>(
     limit: Duration,
     work: impl FnOnce() -> Result<T, ProbeError> + Send + 'static,
@@ -73,7 +73,7 @@ fn attempt<T: Send + 'static>(
 ) -> Result<T, ProbeError> {
     let (answers, answer) = channel();
     let started = thread::Builder::new().name("probe".to_owned()).spawn(move || {
-        // After the time limit nobody receives the answer.
+        // After the time limit nobody receives the result.
         let _ = answers.send(catch_panic(work));
     });
     started.map_err(ProbeError::Thread)?;
@@ -116,7 +116,7 @@ mod tests {
         assert_eq!(wrong.to_string(), "64 ones add up to [63.0] there");
         let (keep, wait) = channel::<()>();
         let hung = within(Duration::from_millis(50), move || {
-            // Returns when the test has ended.
+            // Blocks until the test has ended.
             let _ = wait.recv();
             Ok(())
         });

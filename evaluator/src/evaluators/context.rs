@@ -1,4 +1,4 @@
-//! What an evaluator is built from, and the result of building it.
+//! Defines the context that an evaluator is built from, and the result of building it.
 
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,46 +11,47 @@ use kiln_space::{Registration, SearchSpace, Settings, SettingsError};
 use crate::data::DataSet;
 use crate::evaluators::workload::Workload;
 
-/// Everything about the study that an evaluator may use.
+/// The parts of a study that an evaluator may use.
 #[derive(Clone)]
 pub struct Context {
     /// Name of the study.
     pub study: String,
     /// Seed of the study.
     pub seed: u64,
-    /// Where architectures come from.
+    /// The search space, which decodes genotypes into architectures.
     pub space: Arc<dyn SearchSpace>,
-    /// The space's settings as text; part of the fingerprint.
+    /// The space's settings as text. The fingerprint includes them.
     pub space_settings: String,
-    /// Data to train and judge on.
+    /// The data set on which networks are trained and evaluated.
     pub data: Arc<DataSet>,
-    /// The study's objectives. The evaluator measures optional metrics among them.
+    /// Names of the study's objectives. The evaluator also measures the optional metrics among them.
     pub objectives: Vec<String>,
-    /// How each cost of a trial is obtained, by its name; for cards.
+    /// Maps the name of each cost to how the cost was obtained. Model cards state it.
     pub cost_origins: BTreeMap<String, CostOrigin>,
     /// Formats in which finished networks can be written.
     pub exporters: ExporterRegistry,
-    /// The run folder. Shared weights are written to its folder `supernet`.
+    /// The run folder. Shared weights are stored in its subfolder `supernet`.
     pub folder: PathBuf,
 }
 
-/// An evaluator, and the finisher of its best networks.
+/// An evaluator, and the finisher for the networks that it evaluates.
 #[derive(Clone)]
 pub struct Built {
-    /// Judges architectures.
+    /// Evaluates architectures.
     pub evaluator: Arc<dyn Evaluator>,
-    /// Finishes networks; `None` if the config has no finish stage.
+    /// Finishes networks. It is `None` if the config has no finish stage.
     pub finisher: Option<Arc<dyn Finisher>>,
-    /// How much both compute.
+    /// Amount of computation of the evaluator and the finisher.
     pub workload: Workload,
     /// Names of the metrics that the evaluator measures.
     pub metrics: Vec<String>,
-    /// Names of optional metrics: it measures those that an objective or its setting `metrics` names.
+    /// Names of the optional metrics. The evaluator measures one if an objective or the setting `metrics`
+    /// names it.
     pub optional: Vec<String>,
 }
 
 /// Builds an evaluator from `[evaluator]` and `[finish]`.
 pub type EvaluatorBuilder = fn(&Settings, Option<&Settings>, Context) -> Result<Built, SettingsError>;
 
-/// An evaluator as it is registered.
+/// An entry of the evaluator registry: a builder with its description and the schema of its settings.
 pub type EvaluatorPart = Registration<EvaluatorBuilder>;

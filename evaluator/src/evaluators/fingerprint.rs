@@ -1,13 +1,13 @@
-//! Everything that an outcome depends on besides genotype and fidelity.
+//! Joins into fingerprints everything, apart from genotype and fidelity, that an outcome depends on.
 
 use kiln_search::{RESULTS_VERSION, results_part};
 
 use crate::devices::pool::Devices;
 use crate::evaluators::context::Context;
 
-/// Joins everything that decides outcomes: evaluator and settings, space, data, seed, version of the results,
-/// instruction set and device class, and `learned`, hashes of what was learned before (shared weights, and
-/// the anchors that correct them).
+/// Joins everything that determines outcomes: evaluator and settings, space, data, seed, version of the
+/// results, instruction set and device class. `learned` adds hashes of what was trained before: the shared
+/// weights, and the anchors that correct their estimates.
 pub(crate) fn fingerprint(
     kind: &str,
     settings: &str,
@@ -24,14 +24,14 @@ pub(crate) fn fingerprint(
     format!("{}{}", start(kind, devices), &hasher.finalize().to_hex()[..32])
 }
 
-/// The beginning of a fingerprint, which is known before anything is trained.
+/// Returns the beginning of a fingerprint, which is known before anything is trained.
 pub(crate) fn start(kind: &str, devices: &Devices) -> String {
     format!("{kind}/{}/{}/", devices.class(), results_part())
 }
 
-/// Everything that a study's training depends on, as text: its settings, space, data and their augmentation,
-/// seed, device class and version of the results. A state is used only under the conditions in which it was
-/// trained.
+/// Describes, as text, everything that a study's training depends on: its settings, space, data and their
+/// augmentation, seed, device class and version of the results. A saved training state is used only if this
+/// text is the same as when the state was trained.
 pub(crate) fn conditions(settings: &str, devices: &Devices, context: &Context) -> String {
     let augmentation = format!("{:?}", context.data.augmentation());
     let seed = context.seed.to_string();

@@ -1,4 +1,5 @@
-//! The finish stage: trains a network of the front, measures it once on the test split, and writes its files.
+//! The finish stage trains a network of the Pareto front, measures it once on the test split, and writes its
+//! files.
 
 mod settings;
 
@@ -29,34 +30,33 @@ use crate::training::one_network::{Stopped, Training};
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
 
-/// Gives a network its initial weights.
+/// A source of initial weights for a network, such as a trained supernet.
 pub(crate) trait Inheritance: Send + Sync {
-    /// The architecture's part of the shared weights, copied to `device`.
+    /// Copies the architecture's part of the shared weights to `device`.
     fn inherit(&self, architecture: &Architecture, device: &Device) -> Weights;
 
-    /// Hash of the shared weights.
+    /// Returns the hash of the shared weights.
     fn hash(&self) -> String;
 }
 
 struct NetworkFinisher {
     settings: FinishSettings,
     training: TrainingSettings,
-    /// Optional metrics to measure.
+    /// Optional metrics that the config requests.
     asked: Asked,
-    /// Epochs of a training with full effort in the evaluator.
+    /// Number of epochs of a full training in the evaluator.
     full_epochs: u32,
     context: Context,
     device: Device,
-    /// Class of the device, for cards.
+    /// Device class, for model cards.
     device_class: String,
-    /// What a training depends on besides the trial and the shared weights.
+    /// Text that names everything a training depends on, apart from the trial and the shared weights.
     conditions: String,
     source: Option<Arc<dyn Inheritance>>,
 }
 
-/// Builds the finisher, and gives how much it computes for each network. `inherited` are the training
-/// settings of `[evaluator]`, `source` are its shared weights if it has any, `asked` are the optional
-/// metrics.
+/// Builds the finisher, and returns how much it computes for each network. `inherited` holds the training
+/// settings of `[evaluator]`, `source` its shared weights if it has any, and `asked` the optional metrics.
 pub(crate) fn build(
     settings: &Settings,
     inherited: &TrainingSettings,
@@ -175,7 +175,7 @@ impl NetworkFinisher {
         }
     }
 
-    /// Everything that the weights of the finished network depend on, as text.
+    /// Names, as text, everything that the weights of the finished network depend on.
     fn identity(&self, trial: &Trial) -> String {
         let parts = [
             "network".to_owned(),
@@ -187,7 +187,7 @@ impl NetworkFinisher {
         parts.join("\n")
     }
 
-    /// How the network was trained, for its card.
+    /// Describes how the network was trained, for its model card.
     fn describe_training(&self, trial: &Trial, architecture: &Architecture) -> String {
         let inherits = self.source.is_some() && self.settings.mode != Some(Mode::Scratch);
         format!(
@@ -297,9 +297,9 @@ impl NetworkFinisher {
         }
     }
 
-    /// Writes the network in every format, with its model file and its card. A format that cannot hold the
-    /// network is left out with a warning: before the search, nobody knows which number formats the layers
-    /// will have.
+    /// Writes the network in every format, with its model file and its model card. If a format cannot
+    /// represent the network, it is skipped with a warning. Kiln cannot refuse such a format earlier, because
+    /// number formats of layers are known only after the search.
     fn write(
         &self,
         model: &TrainedModel,

@@ -1,4 +1,4 @@
-//! Evaluators by name, and the finish stage. A study asks them for outcomes and finished networks.
+//! Evaluators by name, and the finish stage. A study requests outcomes and finished networks from them.
 
 pub(crate) mod context;
 mod fingerprint;

@@ -1,4 +1,4 @@
-//! Evaluators that train networks, by name. Other programs can register their own.
+//! The registry of evaluators that train networks. Other programs can register their own.
 
 use std::ops::{Deref, DerefMut};
 
@@ -7,7 +7,7 @@ use kiln_space::{Registry, Settings, SettingsError};
 use crate::evaluators::context::{Built, Context, EvaluatorBuilder};
 use crate::evaluators::{proxy, scratch, supernet};
 
-/// Evaluators that train networks, by name.
+/// The registry of evaluators that train networks.
 #[derive(Clone, Debug, Default)]
 pub struct EvaluatorRegistry(Registry<EvaluatorBuilder>);
 
@@ -23,10 +23,10 @@ impl EvaluatorRegistry {
         registry
     }
 
-    /// Builds an evaluator. Nothing is trained or written yet.
+    /// Builds an evaluator. It does not train or write anything yet.
     ///
     /// # Errors
-    /// [`SettingsError`] for an unknown kind or impossible settings.
+    /// [`SettingsError`] for an unknown kind or invalid settings.
     pub fn build(
         &self,
         kind: &str,

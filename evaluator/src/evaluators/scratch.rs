@@ -1,4 +1,4 @@
-//! Judges architectures by training each one on its own.
+//! Evaluates each architecture by training it on its own.
 
 use std::sync::Arc;
 
@@ -26,7 +26,7 @@ use crate::training::state::Kept;
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ScratchSettings {
-    // No outcome depends on which device of a class is used, so the fingerprint leaves it out.
+    // Outcomes do not depend on which device of a class is used, so the fingerprint leaves the device out.
     #[serde(skip_serializing)]
     device: Option<String>,
     #[serde(default, skip_serializing)]
@@ -40,23 +40,23 @@ struct ScratchSettings {
     warmup_epochs: u32,
     #[serde(default)]
     label_smoothing: f64,
-    /// Number of training images for the batch-norm statistics after training.
+    /// Number of training images from which batch-norm statistics are computed after training.
     #[serde(default = "calibration")]
     calibration: usize,
     #[serde(default = "accumulate")]
     accumulate: usize,
-    /// Includes the default of the task, so that the fingerprint does too.
+    /// The limit, or the task's default. The default is filled in before the fingerprint is computed.
     #[serde(default)]
     clip_norm: ClipNorm,
     ema: Option<f64>,
     patience: Option<u32>,
-    /// How much each class counts in the loss. The fingerprint includes it only if weights differ.
+    /// Weight of each class in the loss. The fingerprint includes the weights only if they differ.
     #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
     class_weights: ClassWeights,
-    /// Optional metrics to measure.
+    /// Optional metrics that the config requests.
     #[serde(default, skip_serializing_if = "Asked::is_empty")]
     metrics: Asked,
-    /// The score for strategies that ask for a proxy.
+    /// The score that is returned if a strategy requests a proxy.
     #[serde(default)]
     proxy: Proxy,
     /// Steps between checkpoints of each training.
@@ -70,7 +70,7 @@ const fn batch() -> usize {
 const fn calibration() -> usize {
     2048
 }
-/// Small networks take thousands of steps in seconds, and each checkpoint waits for the disk.
+/// Small networks take thousands of steps in seconds, and writing a checkpoint blocks the training.
 const fn checkpoint_steps() -> u64 {
     1000
 }
@@ -82,7 +82,7 @@ struct ScratchEvaluator {
     context: Context,
 }
 
-/// The evaluator as it is registered.
+/// The registry entry of the evaluator `scratch`.
 pub(crate) const PART: EvaluatorPart =
     EvaluatorPart::new("trains each network on its own, from new weights", build)
         .with_keys(&[Devices::KEYS, TrainingSettings::KEYS])
@@ -172,9 +172,9 @@ impl ScratchEvaluator {
 }
 
 impl ScratchEvaluator {
-    /// Where the checkpoints of a training are kept. Each fidelity has its own folder, because several
-    /// fidelities of one network may run at the same time. The first epochs are the same at each fidelity, so
-    /// a training may start where a shorter one ended.
+    /// Returns the place for a training's checkpoints. Each fidelity has its own folder, because trainings of
+    /// one network at several fidelities may run at the same time. All fidelities begin with the same epochs,
+    /// so a training may start from the final state of a shorter one.
     fn kept(&self, request: &Request<'_>, epochs: u32) -> Kept {
         let settings = serde_json::to_string(&self.settings).expect("settings are plain data");
         let network = [
@@ -192,8 +192,8 @@ impl ScratchEvaluator {
     }
 }
 
-/// Reports nothing and never stops. An evaluation finishes even if the study stops, so that its work is not
-/// lost.
+/// A progress callback that reports nothing and never stops. An evaluation runs to its end even if the study
+/// stops, so that its work is not lost.
 pub(crate) struct Silent;
 
 impl Progress for Silent {

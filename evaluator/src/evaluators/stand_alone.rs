@@ -15,20 +15,21 @@ use crate::training::one_network::{Stopped, Training};
 use crate::training::settings::TrainingSettings;
 use crate::training::state::Kept;
 
-/// How networks are trained on their own, and on which data.
+/// Settings and data for training networks on their own.
 pub(crate) struct StandAlone<'a> {
     pub(crate) settings: &'a TrainingSettings,
-    /// Number of training images for the batch-norm statistics after training.
+    /// Number of training images from which batch-norm statistics are computed after training.
     pub(crate) calibration: usize,
-    /// Optional metrics to measure.
+    /// Optional metrics that the config requests.
     pub(crate) metrics: &'a Asked,
     pub(crate) context: &'a Context,
     pub(crate) device: &'a Device,
 }
 
 impl StandAlone<'_> {
-    /// Trains a network for the first `epochs` epochs of the schedule, and judges it on the validation split.
-    /// It starts from the state in `kept`, or from new weights. Clears `kept` when the training is over.
+    /// Trains a network for the first `epochs` epochs of the schedule, and evaluates it on the validation
+    /// split. The training starts from the state in `kept`, or from new weights. Clears `kept` when the
+    /// training is over.
     pub(crate) fn measure(
         &self,
         architecture: &Architecture,

@@ -1,5 +1,5 @@
-//! Runs and times single steps of training and judging. The steps run the same code as those of a search. The
-//! data are noise.
+//! Runs and times single training steps and evaluation batches. They run the same code as a search does. The
+//! data are random noise.
 
 use std::time::{Duration, Instant};
 
@@ -21,10 +21,11 @@ use crate::training::one_network::Training;
 /// Number of batches in the training split.
 const BATCHES: usize = 4;
 
-/// Epochs of the schedule: so many that no measurement reaches its end.
+/// Number of epochs of the schedule, which is so long that no measurement reaches its end.
 const EPOCHS: u32 = 100_000;
 
-/// A network, or subnets of shared weights, on the CPU with noise as data.
+/// Times steps of one network, or of several subnets with shared weights, on the CPU. The data are random
+/// noise.
 pub struct StepTimer {
     subnets: Vec<Architecture>,
     data: DataSet,
@@ -35,14 +36,16 @@ pub struct StepTimer {
 }
 
 impl StepTimer {
-    /// Draws weights for `parameters`. One architecture is trained like a stand-alone network, several like
-    /// the subnets of one supernet step. `optimizer` is a name from configs: `sgd` or `adamw`.
+    /// Draws weights for `parameters`. A single architecture is trained like a stand-alone network, and
+    /// several are trained like the subnets of one supernet step. `optimizer` is a name from configs: `sgd`
+    /// or `adamw`.
     ///
     /// # Errors
-    /// [`SettingsError`] for another optimizer, or a batch size that no config may have.
+    /// [`SettingsError`] for another optimizer, or for a batch size that configs do not allow.
     ///
     /// # Panics
-    /// When there is no architecture, one does not read `parameters`, or their inputs and outputs differ.
+    /// When there is no architecture, an architecture reads a parameter that `parameters` does not declare,
+    /// or inputs and outputs of the architectures differ.
     pub fn new(
         subnets: Vec<Architecture>,
         parameters: &[ParameterSpec],
@@ -66,7 +69,7 @@ impl StepTimer {
         Ok(Self { subnets, data, settings: read, devices, learner: Some(learner), frozen: None })
     }
 
-    /// Time of one training step: drawing a batch, forward and backward pass, and the step of the optimizer.
+    /// Times one training step: drawing a batch, forward and backward pass, and optimizer step.
     ///
     /// # Panics
     /// When an earlier call panicked.
@@ -101,7 +104,7 @@ impl StepTimer {
         passed
     }
 
-    /// Time of one batch through the first architecture, frozen as for judging.
+    /// Times the evaluation of one batch with the first architecture, which is frozen first.
     ///
     /// # Panics
     /// When an earlier call panicked, or training has diverged.
@@ -122,7 +125,7 @@ impl StepTimer {
     }
 }
 
-/// Noise with the input shape of a network, in as many classes as the network has outputs.
+/// Builds a data set of noise with a network's input shape, and as many classes as the network has outputs.
 fn noise(architecture: &Architecture, batch: usize) -> Result<DataSet, DataError> {
     let mut rng = seed::generator(1, "noise", &[]);
     let classes = architecture.output().channels;

@@ -1,23 +1,23 @@
-//! How much an evaluator and its finisher compute, for estimates of time and memory. It decides nothing.
+//! How much an evaluator and its finisher compute. Only estimates of time and memory use it.
 
-/// Number of examples that pass through a network of typical size, by stage.
+/// Number of examples that pass through a network of typical size, for each stage of a study.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Workload {
-    /// Once, before the search.
+    /// Work before the search.
     pub prepare: Effort,
-    /// For each trial.
+    /// Work for each trial.
     pub trial: Effort,
-    /// For each network that is finished.
+    /// Work for each finished network.
     pub network: Effort,
-    /// Number of examples whose activations are in memory at the same time during training.
+    /// Number of training examples whose activations are in memory at the same time.
     pub examples_in_memory: usize,
 }
 
-/// Number of examples that pass through a network.
+/// Number of examples that pass through a network, with and without a backward pass.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 pub struct Effort {
-    /// Forward and backward.
+    /// Examples with forward and backward pass.
     pub trained: u64,
-    /// Forward only.
+    /// Examples with forward pass only.
     pub judged: u64,
 }

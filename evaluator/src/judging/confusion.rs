@@ -1,6 +1,7 @@
-//! The confusion matrix of a network, and what follows from it: precision, recall, F1 and balanced error.
+//! The confusion matrix of a network, and the metrics computed from it: precision, recall, F1 and balanced
+//! error.
 //!
-//! The definitions are those of scikit-learn with `zero_division=0`: a ratio with denominator 0 is 0.
+//! The definitions are the same as in scikit-learn with `zero_division=0`: a ratio with denominator 0 is 0.
 
 use std::collections::BTreeMap;
 
@@ -9,23 +10,23 @@ use kiln_export::{ClassResult, Confused, TestResults};
 use crate::data::{DataSet, Split};
 use crate::judging::judgement;
 
-/// Maximum number of confusions that are listed where there are too many classes for a matrix.
+/// Maximum number of confusions that are listed if there are too many classes for a matrix.
 const CONFUSED: usize = 1000;
 
-/// Examples by their class and the class that the network gives.
+/// Counts of examples by true class and predicted class.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(crate) struct Confusion {
-    /// Number of examples for each pair that occurs: the class, and the class that the network gives.
+    /// Number of examples for each pair of true class and predicted class that occurs.
     cells: BTreeMap<(usize, usize), u64>,
-    /// Examples of each class.
+    /// Number of examples of each true class.
     support: Vec<u64>,
-    /// Number of examples for which the network gives each class.
+    /// Number of examples for which the network predicts each class.
     given: Vec<u64>,
 }
 
 impl Confusion {
-    /// The confusion of logits for a whole split, in its order. Each example has `classes` logits. The logit
-    /// of class `i` of the data is at `places[i]`.
+    /// Computes the confusion matrix from the logits of a whole split, in the order of the split. Each
+    /// example has `classes` logits. The logit of the data's class `i` is at `places[i]`.
     pub(crate) fn of(
         outputs: &[f32],
         data: &DataSet,
@@ -38,7 +39,7 @@ impl Confusion {
         Self::new(classes, rows.map(pair))
     }
 
-    /// The confusion of pairs: the class of an example, and the class that the network gives.
+    /// Computes the confusion matrix from pairs of true class and predicted class.
     pub(crate) fn new(classes: usize, pairs: impl IntoIterator<Item = (usize, usize)>) -> Self {
         let mut found = Self { cells: BTreeMap::new(), support: vec![0; classes], given: vec![0; classes] };
         for (class, given) in pairs {
@@ -61,8 +62,8 @@ impl Confusion {
         share(self.right(class), self.support[class])
     }
 
-    /// Twice the right answers, divided by the sum of examples of the class and examples that are given it.
-    /// This is the harmonic mean of precision and recall.
+    /// Twice the number of right answers, divided by the number of examples of the class plus the number of
+    /// its predictions. This is the harmonic mean of precision and recall.
     fn f1(&self, class: usize) -> f64 {
         share(2.0 * self.right(class), self.support[class] + self.given[class])
     }
@@ -73,14 +74,14 @@ impl Confusion {
         100.0 * (1.0 - mean(present.map(|class| self.recall(class))))
     }
 
-    /// 100 minus the mean F1 of the classes that have examples or are given to some (`f1_score` with
-    /// `average="macro"`).
+    /// 100 minus the mean F1 of the classes that have examples or are predicted at least once (`f1_score`
+    /// with `average="macro"`).
     pub(crate) fn macro_f1_error_percent(&self) -> f64 {
         let known = (0..self.support.len()).filter(|class| self.support[*class] + self.given[*class] > 0);
         100.0 * (1.0 - mean(known.map(|class| self.f1(class))))
     }
 
-    /// The results by class.
+    /// Results for each class.
     pub(crate) fn results(&self, names: &[String]) -> TestResults {
         let class = |(class, name): (usize, &String)| ClassResult {
             name: name.clone(),
@@ -101,7 +102,7 @@ impl Confusion {
         }
     }
 
-    /// The most frequent confusions. Equal counts have the order of the classes.
+    /// The most frequent confusions. Ties are in the order of the classes.
     fn confused(&self, names: &[String]) -> Vec<Confused> {
         let mut wrong: Vec<_> = self.cells.iter().filter(|((class, given), _)| class != given).collect();
         wrong.sort_by_key(|(pair, count)| (u64::MAX - **count, **pair));
@@ -114,7 +115,7 @@ impl Confusion {
     }
 }
 
-/// A ratio; 0 if the denominator is 0.
+/// Divides `part` by `of`. Returns 0 if `of` is 0.
 fn share(part: f64, of: u64) -> f64 {
     if of == 0 { 0.0 } else { part / of as f64 }
 }
@@ -132,9 +133,9 @@ mod tests {
         (0..count).map(|class| format!("c{class}")).collect()
     }
 
-    /// Ten examples: 6 of class 0 (4 right, 2 given 1), 3 of class 1 (1 right, 1 given 0, 1 given 3), 1 of
-    /// class 2 (given 0). Class 3 has no example but is given once. Class 4 has no example and is never
-    /// given.
+    /// Ten examples: 6 of class 0 (4 right, 2 predicted as 1), 3 of class 1 (1 right, 1 predicted as 0, 1
+    /// predicted as 3), 1 of class 2 (predicted as 0). Class 3 has no example but is predicted once. Class 4
+    /// has no example and is never predicted.
     fn example() -> Confusion {
         let pairs = [(0, 0), (0, 0), (0, 0), (0, 0), (0, 1), (0, 1), (1, 1), (1, 0), (1, 3), (2, 0)];
         Confusion::new(5, pairs)
@@ -171,22 +172,23 @@ mod tests {
 
     #[test]
     fn balanced_error_averages_classes_with_examples() {
-        // Recalls 2/3, 1/3 and 0; the two classes without examples do not count.
+        // The recalls are 2/3, 1/3 and 0. The two classes without examples do not count.
         near(example().balanced_error_percent(), 100.0 * (1.0 - 1.0 / 3.0));
         let all_right = Confusion::new(3, [(0, 0), (2, 2)]);
         near(all_right.balanced_error_percent(), 0.0);
-        // Nine of ten examples are of class 0. Always giving 0 is wrong for 10 %, and for 50 % if classes
-        // count alike.
+        // Nine of ten examples belong to class 0. Always predicting 0 has an error of 10 %, and of 50 % if
+        // all classes count equally.
         let guessing = Confusion::new(2, (0..10).map(|example| (usize::from(example == 0), 0)));
         near(guessing.balanced_error_percent(), 50.0);
     }
 
     #[test]
     fn macro_f1_averages_classes_that_have_examples_or_are_given() {
-        // The classes with examples have an F1 of 2/3, 1/3 and 0. The class that is only given has 0.
+        // The classes with examples have F1 scores of 2/3, 1/3 and 0. The class that is predicted but has no
+        // example has an F1 of 0.
         near(example().macro_f1_error_percent(), 100.0 * (1.0 - 0.25));
         near(Confusion::new(3, [(0, 0), (2, 2)]).macro_f1_error_percent(), 0.0);
-        // Precision 9/10 and recall 1 give an F1 of 18/19; the other class has 0.
+        // Precision 9/10 and recall 1 make an F1 of 18/19. The other class has an F1 of 0.
         let guessing = Confusion::new(2, (0..10).map(|example| (usize::from(example == 0), 0)));
         near(guessing.macro_f1_error_percent(), 100.0 * (1.0 - 9.0 / 19.0));
     }

@@ -1,4 +1,4 @@
-//! Judges a network's outputs on a split: which numbers describe them, under which names.
+//! Evaluates a network's outputs on a split, and defines the metrics that describe them.
 
 use std::collections::BTreeMap;
 
@@ -6,40 +6,40 @@ use kiln_search::{FailureKind, Measurement, Outcome};
 
 use crate::data::{DataSet, Split, Targets};
 
-/// How good a network's outputs on a split are. Each number is minimized. People see accuracy where there are
-/// classes.
+/// Metrics of a network's outputs on a split. All of them are minimized. For classes, people see accuracy
+/// instead of error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) enum Judgement {
-    /// For classes.
+    /// Metrics for classes.
     Classification {
-        /// Share of wrong answers, percent.
+        /// Percentage of wrong answers.
         error_percent: f64,
         /// Mean cross-entropy, nats.
         loss_nats: f64,
     },
-    /// For values.
+    /// Metrics for values.
     Regression {
-        /// Mean squared error over examples and values, each in the target's own unit.
+        /// Mean squared error over examples and values, each in its target's own unit.
         mean_squared_error: f64,
-        /// Root of the mean squared error, each value in its standard deviations over the training split. On
-        /// the training split, a network that always gives the mean measures 1. For other splits see
-        /// `ValueErrors`.
+        /// Root of the mean squared error. Each value is measured in its standard deviation over the training
+        /// split. On the training split, a network that always predicts the mean has the value 1. For other
+        /// splits see `ValueErrors`.
         rmse_deviations: f64,
     },
 }
 
-/// Name of the metric for the share of wrong answers.
+/// Name of the metric for the percentage of wrong answers.
 pub(crate) const ERROR: &str = "error_percent";
-/// Its value if all answers are wrong.
+/// The metric's value if all answers are wrong.
 pub(crate) const LARGEST_ERROR: f64 = 100.0;
 
-/// Whether a metric is a share of errors, in percent.
+/// Whether a metric is a percentage of errors.
 pub(crate) fn is_error(metric: &str) -> bool {
     metric.ends_with(ERROR)
 }
 
-/// The natural logarithm of a metric. An error counts as at least half an example of the validation split, so
-/// that its logarithm is finite. `None` if the metric was not measured.
+/// Natural logarithm of a metric. To keep the logarithm finite, an error counts as at least half an example
+/// of the validation split. Returns `None` if the metric was not measured.
 #[must_use]
 pub fn logarithm(outcome: &Outcome, metric: &str, data: &DataSet) -> Option<f64> {
     let examples = data.split(Split::Validation).len().max(1) as f64;
@@ -47,7 +47,7 @@ pub fn logarithm(outcome: &Outcome, metric: &str, data: &DataSet) -> Option<f64>
     Some(outcome.measurement()?.get(metric)?.max(smallest).ln())
 }
 
-/// Names of the metrics that are always measured on these data.
+/// Names of the metrics that are always measured on this data set.
 pub(crate) fn metrics(data: &DataSet) -> Vec<String> {
     let names =
         if data.is_regression() { ["mean_squared_error", "rmse_deviations"] } else { [ERROR, "loss_nats"] };
@@ -55,8 +55,8 @@ pub(crate) fn metrics(data: &DataSet) -> Vec<String> {
 }
 
 impl Judgement {
-    /// Judges outputs for a whole split, in its order: logits, or values in deviations from their mean.
-    /// `None` if an output is not finite.
+    /// Evaluates the outputs for a whole split, in the order of the split: logits, or standardized values.
+    /// Returns `None` if an output is not finite.
     pub(crate) fn new(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
         let width = data.targets().names().len();
         match data.targets() {
@@ -68,7 +68,8 @@ impl Judgement {
         }
     }
 
-    /// Judges logits, `width` for each example. The logit of class `i` of the data is at `places[i]`.
+    /// Evaluates logits. Each example has `width` logits. The logit of the data's class `i` is at
+    /// `places[i]`.
     pub(crate) fn of_classes(
         outputs: &[f32],
         data: &DataSet,
@@ -89,7 +90,7 @@ impl Judgement {
         Some(Self::Classification { error_percent, loss_nats: loss / count })
     }
 
-    /// Judges values in deviations from their mean.
+    /// Evaluates values in standard deviations from the training mean.
     fn of_values(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
         if outputs.iter().any(|output| !output.is_finite()) {
             return None;
@@ -116,7 +117,8 @@ impl Judgement {
         Some(found).filter(|_| (own + relative).is_finite())
     }
 
-    /// The number that changes smoothly with the weights: cross-entropy in nats, or the error in deviations.
+    /// The metric that changes smoothly with the weights: cross-entropy in nats, or the error in standard
+    /// deviations.
     pub(crate) const fn loss(&self) -> f64 {
         match self {
             Self::Classification { loss_nats, .. } => *loss_nats,
@@ -124,7 +126,7 @@ impl Judgement {
         }
     }
 
-    /// The numbers, in the order of [`metrics`].
+    /// The values of the metrics, in the order of [`metrics`].
     pub(crate) const fn values(&self) -> [f64; 2] {
         match self {
             Self::Classification { error_percent, loss_nats } => [*error_percent, *loss_nats],
@@ -134,8 +136,8 @@ impl Judgement {
         }
     }
 
-    /// The test results of a finished network, by name with unit. People see accuracy where there are
-    /// classes.
+    /// Test results of a finished network, by name with unit. For classes, they contain accuracy instead of
+    /// error.
     pub(crate) const fn of_test(&self) -> [(&'static str, f64); 2] {
         match self {
             Self::Classification { error_percent, loss_nats } => {
@@ -148,16 +150,17 @@ impl Judgement {
     }
 }
 
-/// The judgement of one example. A [`Judgement`] holds means of both numbers.
+/// The result for one example. A [`Judgement`] holds the means of both numbers.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct ExampleJudgement {
-    /// 1 for a wrong class; the squared error in deviations for values.
+    /// For classes, 1 if the answer is wrong and 0 otherwise. For values, the squared error in standard
+    /// deviations.
     pub(crate) error: f64,
-    /// Cross-entropy in nats; the squared error in deviations for values.
+    /// For classes, the cross-entropy in nats. For values, the squared error in standard deviations.
     pub(crate) loss: f64,
 }
 
-/// Judges outputs for these examples, in their order; `None` if an output is not finite.
+/// Evaluates outputs for these examples, in their order. Returns `None` if an output is not finite.
 pub(crate) fn of_examples(
     outputs: &[f32],
     data: &DataSet,
@@ -185,12 +188,12 @@ fn of_example(row: &[f32], data: &DataSet, example: u32) -> ExampleJudgement {
     ExampleJudgement { error: f64::from(u8::from(!is_right)), loss }
 }
 
-/// The class that the network gives, which is that of the largest logit.
+/// The class that the network predicts: the class with the largest logit.
 pub(crate) fn top(row: &[f32]) -> usize {
     (0..row.len()).max_by(|a, b| row[*a].total_cmp(&row[*b])).unwrap_or(0)
 }
 
-/// Whether the largest logit is that of `label`, and the cross-entropy in nats.
+/// Whether `label` has the largest logit, and the cross-entropy in nats.
 fn class_judgement(row: &[f32], label: usize) -> (bool, f64) {
     let top = top(row);
     let largest = f64::from(row[top]);
@@ -198,7 +201,7 @@ fn class_judgement(row: &[f32], label: usize) -> (bool, f64) {
     (top == label, sum.ln() + largest - f64::from(row[label]))
 }
 
-/// The outcome that the search sees: a judgement, and `more` metrics.
+/// Builds the outcome that the search sees, from a judgement and the metrics in `more`.
 pub(crate) fn outcome(judged: Option<Judgement>, more: Vec<(String, f64)>, data: &DataSet) -> Outcome {
     let measurement = judged.and_then(|judged| {
         let usual = metrics(data).into_iter().zip(judged.values());
@@ -239,7 +242,8 @@ mod tests {
 
     #[test]
     fn values_are_judged_in_their_own_unit_and_in_deviations() {
-        // The two values are one quantity in two units, whichever examples are in the training split.
+        // Both values are the same quantity in two units, so their errors agree for every choice of training
+        // examples.
         let names = ["m", "mm"].map(str::to_owned).to_vec();
         let values =
             [1.0, 1.0, 3.0, 3.0, 4.0, 0.0].iter().flat_map(|value| [*value, 1000.0 * value]).collect();

@@ -12,11 +12,11 @@ use crate::judging::value_errors::ValueErrors;
 
 /// A metric that is measured if an objective or `[evaluator] metrics` names it.
 struct Optional {
-    /// Name of the metric, which is minimized.
+    /// Name of the metric. The metric is minimized.
     name: &'static str,
-    /// Name of the test result, which people read.
+    /// Name of the test result that people see.
     of_test: &'static str,
-    /// Turns the metric into the test result.
+    /// Converts the metric to the test result.
     as_test: fn(f64) -> f64,
 }
 
@@ -47,7 +47,7 @@ fn optional(data: &DataSet) -> &'static [Optional] {
     if data.is_regression() { &OF_VALUES } else { &OF_CLASSES }
 }
 
-/// The optional metrics of outputs for a whole split, in the order of their list.
+/// Computes the optional metrics from outputs for a whole split, in the order of [`optional`].
 fn values(outputs: &[f32], data: &DataSet, split: Split) -> [f64; 2] {
     if data.is_regression() {
         let errors = ValueErrors::of(outputs, data, split);
@@ -61,13 +61,13 @@ fn of_confusion(confusion: &Confusion) -> [f64; 2] {
     [confusion.balanced_error_percent(), confusion.macro_f1_error_percent()]
 }
 
-/// Names of the optional metrics of these data.
+/// Names of the optional metrics for this data set.
 pub(crate) fn optional_names(data: &DataSet) -> Vec<String> {
     optional(data).iter().map(|metric| metric.name.to_owned()).collect()
 }
 
-/// The setting `metrics` of `[evaluator]`: what is measured besides the usual metrics. [`Asked::resolved`]
-/// adds objectives.
+/// The setting `metrics` in `[evaluator]`: names of optional metrics to measure. [`Asked::resolved`] adds the
+/// objectives.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(transparent)]
 pub(crate) struct Asked(Vec<String>);
@@ -77,10 +77,11 @@ impl Asked {
         self.0.is_empty()
     }
 
-    /// The optional metrics that are stated or are objectives, each once, in the order of their list.
+    /// Returns the optional metrics that the setting or an objective names, each once, in the order of their
+    /// list.
     ///
     /// # Errors
-    /// [`SettingsError`] for a stated name that is not a metric of these data.
+    /// [`SettingsError`] if the setting names something that is not a metric of this data set.
     pub(crate) fn resolved(
         &self,
         settings: &Settings,
@@ -107,7 +108,7 @@ impl Asked {
         names
     }
 
-    /// What a network measures, given its outputs for the validation split. `None` stands for a network
+    /// Computes a network's metrics from its outputs for the validation split. `None` stands for a network
     /// that could not run.
     pub(crate) fn measured(&self, outputs: Option<&[f32]>, data: &DataSet) -> Outcome {
         let judged = outputs.and_then(|outputs| Judgement::new(outputs, data, Split::Validation));
@@ -127,26 +128,26 @@ impl Asked {
     }
 }
 
-/// Test results by name. The optional metrics, `more`, come last.
+/// Test results by name. The optional metrics in `more` come last.
 fn named(judged: Judgement, data: &DataSet, more: [f64; 2]) -> Vec<(&'static str, f64)> {
     let more = optional(data).iter().zip(more);
     let more = more.map(|(metric, value)| (metric.of_test, (metric.as_test)(value)));
     judged.of_test().into_iter().chain(more).collect()
 }
 
-/// Scores of outputs for a whole split: numbers by name, as a finished network reports them, and results by
-/// class or value.
+/// Scores of a network's outputs for a whole split: metrics by name, as in the report on a finished network,
+/// and results by class or value.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Score {
-    /// Numbers by name with unit, the usual ones first. There is accuracy where there are classes.
+    /// Metrics by name with unit, the usual ones first. For classes, they contain accuracy instead of error.
     pub metrics: Vec<(&'static str, f64)>,
     /// Results by class or value.
     pub results: TestResults,
 }
 
 impl Score {
-    /// Scores outputs as they are trained: logits, or values in deviations from their mean. `None` if an
-    /// output is not finite.
+    /// Scores outputs in the units of training: logits, or values in standard deviations from the training
+    /// mean. Returns `None` if an output is not finite.
     pub(crate) fn of(outputs: &[f32], data: &DataSet, split: Split) -> Option<Self> {
         let names = data.targets().names();
         if !data.is_regression() {
@@ -160,7 +161,7 @@ impl Score {
         Some(Self { metrics, results: errors.results(names) })
     }
 
-    /// Scores logits for the classes `names`. The logit of class `i` of the data is at `places[i]`.
+    /// Scores logits for the classes `names`. The logit of the data's class `i` is at `places[i]`.
     pub(crate) fn of_classes(
         outputs: &[f32],
         data: &DataSet,
@@ -173,7 +174,7 @@ impl Score {
         Some(Self { metrics, results: confusion.results(names) })
     }
 
-    /// The numbers that the journal holds: the usual ones, and those that were asked for.
+    /// The metrics that the journal records: the usual ones, and those that the study requested.
     pub(crate) fn asked<'a>(
         &'a self,
         asked: &'a Asked,
@@ -230,14 +231,14 @@ mod tests {
     #[test]
     fn scores_of_a_test_match_numbers_by_hand() {
         let data = classes();
-        // The classes of the test split are 0, 0, 0, 1. The network gives 0, 0, 1, 1.
+        // The classes of the test split are 0, 0, 0, 1. The network predicts 0, 0, 1, 1.
         let outputs = [2.0, 0.0, 0.0, 2.0, 0.0, 0.0, 0.0, 2.0, 0.0, 0.0, 2.0, 0.0];
         let score = Score::of(&outputs, &data, Split::Test).unwrap();
         let expected = [
             ("test_accuracy_percent", 75.0),
-            // Recalls 2/3 and 1.
+            // The recalls are 2/3 and 1.
             ("test_balanced_accuracy_percent", 250.0 / 3.0),
-            // F1 of 4/5 and 2/3.
+            // The F1 scores are 4/5 and 2/3.
             ("test_macro_f1_percent", 220.0 / 3.0),
         ];
         for (name, expected) in expected {

@@ -1,4 +1,4 @@
-//! Judges the outputs of networks, given the targets of a split. It runs no networks.
+//! Evaluates the outputs of networks against the targets of a split. It does not run networks.
 
 pub(crate) mod confusion;
 pub(crate) mod judgement;

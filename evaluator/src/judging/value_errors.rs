@@ -1,11 +1,11 @@
-//! Errors of a regression's outputs, each value in its own unit, and the errors of guessing a mean on the
-//! same examples.
+//! Errors of a regression's outputs, each value in its own unit. They are compared with the errors of always
+//! predicting a mean on the same examples.
 
 use kiln_export::{TestResults, ValueResult};
 
 use crate::data::{DataSet, Split};
 
-/// Sums over the examples of a split, for one value.
+/// Sums over the examples of a split, for one target value.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 struct Sums {
     absolute: f64,
@@ -16,7 +16,7 @@ struct Sums {
     about_training_mean: f64,
 }
 
-/// Errors of every value on a split.
+/// Errors of each target value on a split.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct ValueErrors {
     sums: Vec<Sums>,
@@ -26,8 +26,8 @@ pub(crate) struct ValueErrors {
 }
 
 impl ValueErrors {
-    /// The errors of outputs for a whole split, in its order. Outputs are in deviations from the training
-    /// split's mean.
+    /// Computes the errors of outputs for a whole split, in the order of the split. Outputs are standardized:
+    /// they are in standard deviations from the training split's mean.
     pub(crate) fn of(outputs: &[f32], data: &DataSet, split: Split) -> Self {
         let (mean, deviation) = data.target_normalization();
         let wide = |values: &[f32]| values.iter().map(|value| f64::from(*value)).collect::<Vec<f64>>();
@@ -54,20 +54,20 @@ impl ValueErrors {
         self.mean(|sums| sums.absolute / self.examples as f64)
     }
 
-    /// Mean over the values of their coefficients of determination R² (`r2_score`).
+    /// Mean, over the target values, of their coefficients of determination R² (`r2_score`).
     pub(crate) fn r2(&self) -> f64 {
         self.mean(Sums::r2)
     }
 
-    /// Root of the mean squared error, in deviations, of always giving the training split's mean on these
-    /// examples.
+    /// Root of the mean squared error, in standard deviations, of always predicting the training split's mean
+    /// on these examples.
     pub(crate) fn rmse_deviations_of_training_mean(&self) -> f64 {
         let squares = self.sums.iter().zip(&self.deviation);
         let squares = squares.map(|(sums, deviation)| sums.about_training_mean / (deviation * deviation));
         (squares.sum::<f64>() / (self.sums.len() * self.examples).max(1) as f64).sqrt()
     }
 
-    /// The results by value.
+    /// Results for each target value.
     pub(crate) fn results(&self, names: &[String]) -> TestResults {
         let count = self.examples as f64;
         let value = |(name, sums): (&String, &Sums)| ValueResult {
@@ -90,7 +90,8 @@ impl ValueErrors {
 }
 
 impl Sums {
-    /// R². Values that do not vary give what scikit-learn gives: 1 if outputs have no error, 0 otherwise.
+    /// Coefficient of determination R². For a target that does not vary, it is 1 if the outputs have no error
+    /// and 0 otherwise, as in scikit-learn.
     fn r2(&self) -> f64 {
         if self.about_own_mean > 0.0 {
             return 1.0 - self.squared / self.about_own_mean;
@@ -99,7 +100,7 @@ impl Sums {
     }
 }
 
-/// Mean of each value over these examples.
+/// Mean of each target value over these examples.
 fn own_mean(data: &DataSet, examples: &[u32], values: usize) -> Vec<f64> {
     let mut mean = vec![0.0; values];
     for example in examples {
@@ -110,7 +111,8 @@ fn own_mean(data: &DataSet, examples: &[u32], values: usize) -> Vec<f64> {
     mean.iter().map(|sum| sum / examples.len().max(1) as f64).collect()
 }
 
-/// Mean squared error, in deviations, of always giving the training split's mean on these examples.
+/// Mean squared error, in standard deviations, of always predicting the training split's mean on these
+/// examples.
 pub(crate) fn of_training_mean(data: &DataSet, examples: &[u32]) -> f64 {
     let (mean, deviation) = data.target_normalization();
     let squares = examples.iter().flat_map(|example| data.values(*example).iter().enumerate());
@@ -127,7 +129,8 @@ mod tests {
     use super::*;
     use crate::data::{Augmentation, Given, RawData, Sizes, Targets};
 
-    /// A training split of 0 and 2 in equal parts, and a test split of 4 and 6.
+    /// In the training split, half of the targets are 0 and half are 2. The test split has the targets 4 and
+    /// 6.
     fn shifted() -> DataSet {
         let values = [0.0, 2.0].repeat(10).into_iter().chain([4.0, 6.0]).collect();
         let given = Given::test_at_end(22, 2);
@@ -154,7 +157,8 @@ mod tests {
         let data = shifted();
         near(f64::from(data.target_normalization().0[0]), 1.0);
         near(f64::from(data.target_normalization().1[0]), 1.0);
-        // The guess 1 differs from the values 4 and 6 by 3 and 5. Their own mean 5 differs from both by 1.
+        // The training mean is 1. It differs from the targets 4 and 6 by 3 and 5. Their own mean 5 differs
+        // from both by 1.
         let errors = ValueErrors::of(&[0.0, 0.0], &data, Split::Test);
         near(errors.rmse_deviations_of_training_mean(), (34.0_f64 / 2.0).sqrt());
         near(errors.mean_absolute_error(), 4.0);
@@ -166,7 +170,7 @@ mod tests {
     #[test]
     fn errors_match_numbers_by_hand() {
         let data = shifted();
-        // Outputs of 3.5 and 7: off by 0.5 and 1.
+        // The outputs are 3.5 and 7, which are off by 0.5 and 1.
         let errors = ValueErrors::of(&[2.5, 6.0], &data, Split::Test);
         near(errors.mean_absolute_error(), 0.75);
         near(errors.r2(), 1.0 - 1.25 / 2.0);
@@ -176,7 +180,7 @@ mod tests {
         near(value.mean_squared_error_of_training_mean, 17.0);
         assert_eq!(results.examples, 2);
         results.check(&["a".to_owned()]).unwrap();
-        // The mean of the judged examples has an R² of 0.
+        // Predicting the mean of the evaluated examples has an R² of 0.
         near(ValueErrors::of(&[4.0, 4.0], &data, Split::Test).r2(), 0.0);
     }
 

@@ -1,4 +1,5 @@
-//! Collects batch-norm statistics: runs a network on batches and pools what its layers see.
+//! Collects batch-norm statistics. It runs a network on batches and pools mean and variance of each batch
+//! norm's inputs.
 
 use std::collections::BTreeMap;
 
@@ -11,8 +12,8 @@ use super::plan::Plan;
 use super::statistics::{LayerStatistics, Statistics, to_vec};
 use super::weights::Weights;
 
-/// Runs the batches through the network, and pools mean and variance of each batch-norm layer's input. Every
-/// example has the same weight.
+/// Runs the batches through the network, and pools mean and variance of each batch-norm layer's input. All
+/// examples have the same weight.
 pub(crate) fn statistics(
     architecture: &Architecture,
     weights: &Weights,
@@ -25,7 +26,7 @@ pub(crate) fn statistics(
         let examples = images.dims()[0] as f64;
         let mut seen = Seen::default();
         executor::forward(&plan, architecture, weights, images, &mut seen);
-        // Reading the values waits for the GPU, so they are read once a batch and not at each layer.
+        // Reading the values waits for the GPU, so read them once per batch and not at each layer.
         for (id, [mean, variance]) in seen.0 {
             pooled.entry(id).or_default().add(examples, &to_vec(mean), &to_vec(variance));
         }
@@ -47,13 +48,13 @@ impl Observer for Seen {
     }
 }
 
-/// Sums over batches, from which mean and variance of each channel follow.
+/// Sums over batches. Mean and variance of each channel are computed from them.
 #[derive(Default)]
 struct Pooled {
     examples: f64,
-    /// Mean times examples, summed.
+    /// Sum over batches of mean times number of examples.
     mean: Vec<f64>,
-    /// Mean square times examples, summed.
+    /// Sum over batches of mean square times number of examples.
     square: Vec<f64>,
 }
 

@@ -1,4 +1,4 @@
-//! The executor: runs the plan of an architecture with weights that are found by key. Supernets, subnets and
+//! The executor runs the plan of an architecture with weights that it looks up by key. Supernets, subnets and
 //! stand-alone networks all run here.
 
 use burn::tensor::Tensor;
@@ -11,15 +11,15 @@ use super::rounding::rounded;
 use super::step::Read;
 use super::weights::Weights;
 
-/// Runs the network.
+/// Runs a network on a batch of images.
 ///
 /// # Shapes
 /// - `images`: `[batch, channels, height, width]`, the architecture's input
 /// - output: `[batch, features]`, the flattened output of the last layer
 ///
 /// # Panics
-/// When the plan was made for another architecture, or the weights do not fit it. A validated architecture
-/// and the parameters of its space always fit.
+/// When the plan was made for another architecture, or the weights do not fit the architecture. The
+/// parameters that a space declares always fit its validated architectures.
 pub(crate) fn forward(
     plan: &Plan,
     architecture: &Architecture,
@@ -42,8 +42,8 @@ pub(crate) fn forward(
     output.reshape([batch, channels * height * width])
 }
 
-/// Gives an earlier value as a step reads it. The last read moves the value out, so that its memory can be
-/// reused.
+/// Returns an earlier value in the form in which a step reads it. The last read moves the value out, so that
+/// its memory can be reused.
 fn take(values: &mut [Option<Tensor<4>>], read: &Read) -> Tensor<4> {
     let place = &mut values[read.layer.0];
     let value = if read.is_last { place.take() } else { place.clone() };

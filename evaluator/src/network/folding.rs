@@ -1,5 +1,5 @@
-//! Batch normalization with collected statistics, as a factor and a bias for each channel, and folded into
-//! the convolution before it.
+//! Converts batch normalization with collected statistics to a factor and a bias for each channel, and folds
+//! both into the convolution before it.
 
 use burn::tensor::Tensor;
 use kiln_space::{BATCH_NORM_EPSILON, Layer, LayerId};
@@ -7,10 +7,10 @@ use kiln_space::{BATCH_NORM_EPSILON, Layer, LayerId};
 use super::statistics::Statistics;
 use super::weights::Weights;
 
-/// Weight and bias of a convolution that also computes the normalization after it.
+/// Computes weight and bias of a convolution that includes the normalization after it.
 ///
 /// Normalization computes `factor * x + bias` for each output channel, and a convolution is linear in its
-/// weights. The factor therefore scales the weights and the convolution's own bias.
+/// weights. The factor can therefore be multiplied into the convolution's weights and bias.
 pub(super) fn fold(
     conv: &Layer,
     norm: &Layer,
@@ -28,7 +28,7 @@ pub(super) fn fold(
     (kernel, bias)
 }
 
-/// Factor and bias of a normalization with fixed statistics, `[channels]` each: `factor = scale /
+/// Computes factor and bias of a normalization with fixed statistics, `[channels]` each: `factor = scale /
 /// sqrt(variance + epsilon)`, `bias = shift - mean * factor`.
 pub(super) fn scaling(
     norm: &Layer,

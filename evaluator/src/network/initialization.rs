@@ -1,4 +1,4 @@
-//! The parts of declared parameters, and their initial values.
+//! Splits declared parameters into tensors, and draws their initial values.
 
 use kiln_space::{ParameterKind, ParameterSpec};
 use rand::RngExt;
@@ -15,14 +15,14 @@ pub(crate) struct Part {
 
 /// The initial values of a part.
 pub(crate) enum Fill {
-    /// The same value everywhere.
+    /// Every value is this constant.
     Constant(f32),
     /// Normally distributed values with mean 0 and this standard deviation.
     Normal(f64),
 }
 
-/// The parts of a declared parameter. Weights are normally distributed, biases and shifts are 0, scales are
-/// 1.
+/// Lists the tensors of a declared parameter. Weights are normally distributed, biases and shifts are 0, and
+/// scales are 1.
 ///
 /// Source: K. He et al., "Delving Deep into Rectifiers", ICCV 2015, equation 10, with fan-in.
 /// Differs: weights of fully connected layers have the standard deviation `1 / sqrt(fan-in)`.
@@ -49,8 +49,8 @@ pub(crate) fn parts(spec: &ParameterSpec) -> Vec<Part> {
     }
 }
 
-/// Draws normal values with the Box-Muller transform. They are the same on every machine, up to the rounding
-/// of `ln` and `cos`.
+/// Draws normally distributed values with the Box-Muller transform. The values are the same on every machine,
+/// except for the rounding of `ln` and `cos`.
 pub(crate) fn normal(seed: u64, name: &str, size: usize, deviation: f64) -> Vec<f32> {
     let mut rng = seed::generator(seed, name, &[]);
     let mut draw = || {

@@ -1,8 +1,8 @@
-//! Layers of 8 bits, computed as integer runtimes compute them: integer inputs, integer weights, and values
-//! between layers on their grids.
+//! Runs 8-bit layers as integer runtimes do: with integer inputs and integer weights. The values between
+//! layers are rounded to their quantization grids.
 //!
-//! Integers are held in single precision, which represents every integer below 2^24. Sums below that bound
-//! are exact in any order.
+//! Integers are stored in single precision, which represents every integer below 2^24 exactly. Sums below
+//! that bound are exact in any order.
 
 use std::collections::BTreeMap;
 
@@ -14,24 +14,24 @@ use kiln_space::LayerId;
 use super::rounding::Rounding;
 use super::window::Window;
 
-/// A network's grids and its integer weights.
+/// A network's quantization grids and integer weights.
 #[derive(Clone, Debug)]
 pub(crate) struct Integers {
     network: QuantizedNetwork,
     kernels: BTreeMap<LayerId, IntegerKernel>,
 }
 
-/// A layer with integer weights, which include the normalization after it.
+/// A layer with integer weights, into which the normalization after the layer is folded.
 #[derive(Clone, Debug)]
 pub(super) struct IntegerKernel {
     weight: Weight,
     bias: Tensor<1>,
-    /// The value of one unit of a sum, `[1, out, 1, 1]`.
+    /// The real value of one integer unit of the sum, `[1, out, 1, 1]`.
     step: Tensor<4>,
 }
 
-/// Integer weights: of a convolution `[out, in / groups, height, width]`, of a fully connected layer `[out,
-/// in]`.
+/// Integer weights, of shape `[out, in / groups, height, width]` for a convolution and `[out, in]` for a
+/// fully connected layer.
 #[derive(Clone, Debug)]
 enum Weight {
     Window(Tensor<4>),
@@ -45,7 +45,7 @@ impl Integers {
         Self { network, kernels }
     }
 
-    /// The integer weights of a layer, if it has them.
+    /// Returns the integer weights of a layer if the layer has any.
     pub(super) fn kernel(&self, id: LayerId) -> Option<&IntegerKernel> {
         self.kernels.get(&id)
     }
@@ -55,21 +55,22 @@ impl Integers {
         self.network.plan.is_folded(id)
     }
 
-    /// Whether a layer reads its inputs in 8 bits.
+    /// Whether a layer reads 8-bit inputs.
     pub(super) fn reads_grids(&self, id: LayerId) -> bool {
         self.network.plan.reads_grids(id)
     }
 
-    /// How `reader` reads the value of `input`. A layer with integer weights reads the number of grid steps.
+    /// Returns how the layer `reader` reads the value of `input`. A layer with integer weights reads
+    /// quantized values, which are integers.
     pub(super) fn rounding(&self, reader: LayerId, input: LayerId) -> Rounding {
         if self.kernels.contains_key(&reader) {
-            // Constant zeros have no grid: they are zero steps on every grid.
+            // Constant zeros need no grid, because their quantized values are zero on every grid.
             return self.network.grids.get(&input).map_or(Rounding::None, |grid| Rounding::Steps(*grid));
         }
         self.network.read_grid(reader, input).map_or(Rounding::None, Rounding::Nearest)
     }
 
-    /// The grid to which the output of a layer is rounded; `None` if it is not rounded.
+    /// The grid to which the output of a layer is rounded. Returns `None` if the output is not rounded.
     pub(super) fn stored_grid(&self, id: LayerId) -> Option<Grid> {
         self.network.stored_grid(id)
     }
@@ -90,7 +91,7 @@ impl IntegerKernel {
         Self { weight, bias, step: Tensor::from_data(step, device) }
     }
 
-    /// The output of the layer for an input in grid steps. The window applies to convolutions only.
+    /// Computes the output of the layer for quantized inputs. `Window` is used by convolutions only.
     pub(super) fn forward(
         &self,
         steps: Tensor<4>,
@@ -105,7 +106,8 @@ impl IntegerKernel {
     }
 }
 
-/// A fully connected layer: `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out, in]`.
+/// Computes a fully connected layer from `[batch, in, 1, 1]` to `[batch, out, 1, 1]`, with a matrix `[out,
+/// in]`.
 fn connect(input: Tensor<4>, matrix: Tensor<2>, bias: Tensor<1>) -> Tensor<4> {
     let ([batch, features, _, _], [outputs, _]) = (input.dims(), matrix.dims());
     let sums = input.reshape([batch, features]).matmul(matrix.transpose());

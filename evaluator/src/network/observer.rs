@@ -3,13 +3,13 @@
 use burn::tensor::Tensor;
 use kiln_space::LayerId;
 
-/// Receives values of a network while it runs. `()` ignores them.
+/// Receives values of a network while it runs. The unit type `()` ignores them.
 pub(crate) trait Observer {
-    /// Receives the output of a layer before it is rounded. If an earlier step computes the layer too, the
+    /// Receives the output of a layer before it is rounded. If an earlier step also computes this layer, the
     /// value is the output of that step.
     fn output(&mut self, _layer: LayerId, _value: &Tensor<4>) {}
 
-    /// Receives mean and variance of the batch that a layer normalizes, `[channels]` each.
+    /// Receives mean and variance of the inputs that a layer normalizes, over the batch: `[channels]` each.
     fn statistics(&mut self, _layer: LayerId, _mean: Tensor<1>, _variance: Tensor<1>) {}
 }
 

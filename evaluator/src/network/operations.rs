@@ -1,4 +1,4 @@
-//! Runs the kernel of each kind of step.
+//! Runs the kernel for each kind of step.
 
 use burn::tensor::Tensor;
 use burn::tensor::module::{avg_pool2d as avg_pool2d_by_burn, batch_norm};
@@ -14,8 +14,8 @@ use super::step::{Step, StepKind};
 use super::weights::{SharedMatrix, Weights};
 use super::window::Window;
 
-/// The output of a step. `images` are the network's input: constant zeros take batch size, device and type
-/// from it.
+/// Computes the output of a step. `images` is the network's input. Constant zeros take their batch size,
+/// device and number type from it.
 pub(super) fn compute(
     step: &Step,
     layer: &Layer,
@@ -88,7 +88,7 @@ pub(super) fn compute(
     }
 }
 
-/// The input of a step that reads one value.
+/// Returns the only input of a step that reads one value.
 fn one(mut inputs: Vec<Tensor<4>>) -> Tensor<4> {
     inputs.pop().expect("a validated layer has its input")
 }

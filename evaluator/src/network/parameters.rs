@@ -4,8 +4,8 @@ use burn::module::{Module, Param, ParamId};
 use burn::store::{ModuleRecord, RecordError};
 use burn::tensor::{Bytes, Tensor};
 
-/// The tensors by their number of axes. Vectors are biases, scales and shifts, which weight decay leaves
-/// alone.
+/// The tensors, grouped by number of axes. Vectors are biases, scales and shifts, to which weight decay does
+/// not apply.
 #[derive(Module, Debug)]
 pub(crate) struct Parameters {
     pub(crate) kernels: Vec<Param<Tensor<4>>>,
@@ -14,12 +14,12 @@ pub(crate) struct Parameters {
 }
 
 impl Parameters {
-    /// Ids of the vectors, which weight decay leaves alone.
+    /// Ids of the vectors, to which weight decay does not apply.
     pub(crate) fn vector_ids(&self) -> Vec<ParamId> {
         self.vectors.iter().map(|vector| vector.id).collect()
     }
 
-    /// Number of values of a parameter.
+    /// Number of values in a parameter.
     ///
     /// # Panics
     /// When no parameter has this id.
@@ -32,8 +32,8 @@ impl Parameters {
         found.or_else(|| of(&self.vectors, id)).expect("gradients are those of parameters")
     }
 
-    /// Moves each value by `share` of the way to the value in `other`. Neither may be part of an autodiff
-    /// graph.
+    /// Moves each value towards the value in `other`, by the fraction `share` of the difference. Neither may
+    /// be part of an autodiff graph.
     pub(crate) fn towards(&self, other: &Self, share: f64) -> Self {
         fn each<const D: usize>(
             from: &[Param<Tensor<D>>],
@@ -53,21 +53,21 @@ impl Parameters {
         }
     }
 
-    /// The values as bytes, for [`Parameters::loaded`].
+    /// Serializes the values to bytes, for [`Parameters::loaded`].
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         self.clone().into_record().into_bytes().expect("weights are serializable").to_vec()
     }
 
-    /// These parameters with the values that [`Parameters::to_bytes`] wrote.
+    /// Returns the same parameters with the values that [`Parameters::to_bytes`] wrote.
     ///
     /// # Errors
-    /// [`RecordError`] when the bytes are damaged, or belong to other parameters.
+    /// [`RecordError`] when the bytes are damaged or belong to other parameters.
     pub(crate) fn loaded(self, bytes: Vec<u8>) -> Result<Self, RecordError> {
         self.try_load_record(ModuleRecord::from_bytes(Bytes::from_bytes_vec(bytes))?)
     }
 }
 
-/// One of the parameters.
+/// A reference to one parameter.
 #[cfg(feature = "cuda")]
 #[derive(Clone, Copy)]
 pub(crate) enum ParameterOf<'a> {
@@ -81,7 +81,7 @@ pub(crate) enum ParameterOf<'a> {
 
 #[cfg(feature = "cuda")]
 impl Parameters {
-    /// Every parameter, always in the same order.
+    /// Iterates over all parameters, always in the same order.
     pub(crate) fn each(&self) -> impl Iterator<Item = ParameterOf<'_>> {
         let kernels = self.kernels.iter().map(ParameterOf::Kernel);
         let matrices = self.matrices.iter().map(ParameterOf::Matrix);
@@ -91,7 +91,7 @@ impl Parameters {
 
 #[cfg(feature = "cuda")]
 impl ParameterOf<'_> {
-    /// Whether the gradients have one for this parameter.
+    /// Whether the gradients contain one for this parameter.
     pub(crate) fn has_gradient(self, gradients: &burn::optim::GradientsParams) -> bool {
         match self {
             Self::Kernel(param) => gradients.get::<4>(param.id).is_some(),

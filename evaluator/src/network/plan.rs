@@ -1,6 +1,6 @@
-//! What runs for an architecture: which kernel computes each layer, what is folded or joined into it, and
-//! what is rounded. Each way of running has a plan. The [executor](super::executor) follows it and decides
-//! nothing.
+//! The plan of a forward pass. It states which kernel computes each layer, which layers are folded into it or
+//! computed together with it, and which values are rounded. Training, inference and 8-bit inference have
+//! different plans. The [executor](super::executor) follows the plan and makes no choices itself.
 
 use kiln_export::Grid;
 use kiln_kernels::{Activation, FixedConv2d};
@@ -18,15 +18,15 @@ use super::window::Window;
 #[derive(Debug)]
 pub(crate) struct Plan {
     pub(super) steps: Vec<Step>,
-    /// The grid to which the images are rounded.
+    /// The quantization grid to which the images are rounded.
     pub(super) input_grid: Option<Grid>,
-    /// Number of layers of the architecture, including those that nothing reads.
+    /// Number of layers of the architecture, including those whose output is not read.
     pub(super) layers: usize,
 }
 
 impl Plan {
-    /// For training: normalization uses the statistics of the batch. A nonlinearity is computed together with
-    /// the layer before it if it is the only reader of a normalization or a fully connected layer.
+    /// The plan for training. Normalization uses the statistics of the batch. If a nonlinearity is the only
+    /// reader of a normalization or a fully connected layer, both are computed in one step.
     pub(crate) fn training(architecture: &Architecture) -> Self {
         Self::new(architecture, |planner, id, layer| match layer.op {
             Op::BatchNorm => StepKind::BatchNorm { after: planner.join_nonlinearity(id) },
@@ -35,12 +35,12 @@ impl Plan {
         })
     }
 
-    /// As [`Self::training`], but each layer has its own step, so that an observer sees every output.
+    /// Like [`Self::training`], but each layer has its own step, so that an observer sees every output.
     pub(crate) fn layer_by_layer(architecture: &Architecture) -> Self {
         Self::new(architecture, |_, _, layer| StepKind::plain(layer))
     }
 
-    /// Without normalization: each normalization layer passes its input on unchanged.
+    /// The plan without normalization: each normalization layer passes its input on unchanged.
     pub(crate) fn without_normalization(architecture: &Architecture) -> Self {
         Self::new(architecture, |_, _, layer| match layer.op {
             Op::BatchNorm => StepKind::Pass,
@@ -48,8 +48,8 @@ impl Plan {
         })
     }
 
-    /// For outputs: normalization uses `statistics` and is folded into the convolution before it. A
-    /// nonlinearity is computed together with the layer before it if it is that layer's only reader.
+    /// The plan for inference. Normalization uses `statistics` and is folded into the convolution before it.
+    /// If a nonlinearity is the only reader of a layer, both are computed in one step.
     pub(crate) fn inference(architecture: &Architecture, weights: &Weights, statistics: &Statistics) -> Self {
         Self::new(architecture, |planner, id, layer| {
             let (last, kernel, bias) = match layer.op {
@@ -61,8 +61,8 @@ impl Plan {
                     }
                     None => (id, weights.kernel(layer), weights.bias(layer)),
                 },
-                // A normalization after another kind of layer is a depthwise 1x1 convolution with its
-                // factors.
+                // A normalization that does not follow a convolution is computed as a depthwise 1x1
+                // convolution with the normalization's factors.
                 Op::BatchNorm => {
                     let (factor, bias) = scaling(layer, id, weights, statistics);
                     let channels = factor.dims()[0];
@@ -79,8 +79,8 @@ impl Plan {
         })
     }
 
-    /// As [`Self::inference`], but only normalization is computed with another layer, so that an observer
-    /// sees the output of every other layer.
+    /// Like [`Self::inference`], but only normalizations are computed together with another layer, so that an
+    /// observer sees the output of every other layer.
     pub(crate) fn calibration(
         architecture: &Architecture,
         weights: &Weights,
@@ -94,8 +94,8 @@ impl Plan {
         })
     }
 
-    /// For layers of 8 bits, as integer runtimes compute them. Other layers run as in [`Self::calibration`],
-    /// with burn's own means and nonlinearities.
+    /// The plan for 8-bit layers, which run as in integer runtimes. Other layers run as in
+    /// [`Self::calibration`], with burn's own means and nonlinearities.
     pub(crate) fn integers(
         architecture: &Architecture,
         weights: &Weights,
@@ -108,8 +108,8 @@ impl Plan {
             }
             match layer.op {
                 _ if integers.is_folded(id) => StepKind::Pass,
-                // A normalization that reads 8 bits needs the rounded output of the convolution, so it cannot
-                // be folded.
+                // A normalization that reads 8-bit values needs the rounded output of the convolution, so it
+                // cannot be folded into the convolution.
                 Op::Conv2d { .. } | Op::BatchNorm => {
                     planner.by_statistics(id, layer, weights, statistics, |norm| !integers.reads_grids(norm))
                 }
@@ -126,8 +126,8 @@ impl Plan {
         plan
     }
 
-    /// Makes a step for each live layer, in the order of the layers. `decide` chooses what computes a
-    /// layer, unless an earlier step computes it too.
+    /// Makes a step for each live layer, in the order of the layers. `decide` chooses the kernel of a layer,
+    /// unless an earlier step already computes the layer.
     fn new(
         architecture: &Architecture,
         mut decide: impl FnMut(&mut Planner<'_>, LayerId, &Layer) -> StepKind,
@@ -156,8 +156,8 @@ impl Read {
     }
 }
 
-/// Marks the last read of each value, after which the executor drops it. The images are kept for the whole
-/// pass, because constant zeros need them.
+/// Marks the last read of each value. The executor drops the value after that read. The images are kept for
+/// the whole pass, because constant zeros need them.
 fn mark_last_reads(steps: &mut [Step], layers: usize) {
     let mut is_read = vec![false; layers];
     is_read[0] = true;
@@ -167,11 +167,11 @@ fn mark_last_reads(steps: &mut [Step], layers: usize) {
     }
 }
 
-/// An architecture while its plan is made.
+/// Builds the plan of an architecture.
 struct Planner<'a> {
     architecture: &'a Architecture,
     readers: Vec<Vec<LayerId>>,
-    /// Layers that an earlier step computes together with its own.
+    /// For each layer, whether an earlier step computes it together with its own layer.
     is_computed: Vec<bool>,
 }
 
@@ -181,7 +181,7 @@ impl<'a> Planner<'a> {
         Self { architecture, readers: architecture.readers(), is_computed }
     }
 
-    /// The layer that reads this one, if only one does.
+    /// Returns the layer that reads this one if there is exactly one such layer.
     fn only_reader(&self, id: LayerId) -> Option<LayerId> {
         match self.readers[id.0].as_slice() {
             [reader] => Some(*reader),
@@ -189,8 +189,8 @@ impl<'a> Planner<'a> {
         }
     }
 
-    /// If the only reader of a layer is a nonlinearity, lets the layer's step compute it. Gives that
-    /// nonlinearity, or `Identity`.
+    /// If the only reader of a layer is a nonlinearity, makes the layer's step compute the nonlinearity too.
+    /// Returns that nonlinearity, or `Identity` if there is none.
     fn join_nonlinearity(&mut self, id: LayerId) -> Activation {
         let Some(reader) = self.only_reader(id) else { return Activation::Identity };
         let Op::Activation { kind } = self.architecture.layer(reader).op else {
@@ -200,8 +200,8 @@ impl<'a> Planner<'a> {
         nonlinearity(kind)
     }
 
-    /// If the only reader of a convolution is a normalization and `may` allows it, lets the convolution's
-    /// step compute it. Gives that normalization.
+    /// If the only reader of a convolution is a normalization, and `may` allows it, makes the convolution's
+    /// step compute the normalization too. Returns that normalization.
     fn fold_normalization(&mut self, conv: LayerId, may: impl Fn(LayerId) -> bool) -> Option<LayerId> {
         let is_norm = |id: &LayerId| matches!(self.architecture.layer(*id).op, Op::BatchNorm);
         let norm = self.only_reader(conv).filter(is_norm).filter(|norm| may(*norm))?;
@@ -209,8 +209,8 @@ impl<'a> Planner<'a> {
         Some(norm)
     }
 
-    /// A step with collected statistics: a convolution with the normalization after it folded in, or a
-    /// normalization that could not be folded.
+    /// Makes a step that uses collected statistics: either a convolution with its normalization folded in, or
+    /// a normalization that could not be folded.
     fn by_statistics(
         &mut self,
         id: LayerId,
@@ -242,8 +242,9 @@ mod tests {
     use super::*;
     use crate::network::statistics::LayerStatistics;
 
-    /// A normalization of the input, a convolution with normalization and nonlinearity, and a fully connected
-    /// layer with a nonlinearity, whose output is added to itself.
+    /// A network with these layers: a normalization of the input, a convolution with normalization and
+    /// nonlinearity, and a fully connected layer with a nonlinearity. The output of the last is added to
+    /// itself.
     fn architecture() -> Architecture {
         let mut b = ArchitectureBuilder::new(Shape::new(2, 4, 4));
         let x = b.batch_norm("first", b.input()).unwrap();
@@ -257,7 +258,7 @@ mod tests {
         b.finish().unwrap()
     }
 
-    /// Names of the kinds of the steps.
+    /// Names the kind of each step.
     fn kinds(plan: &Plan) -> Vec<String> {
         let name = |kind: &StepKind| {
             let text = format!("{kind:?}");

@@ -1,22 +1,22 @@
-//! Rounds values to the grids of layers of 8 bits, in single precision.
+//! Rounds values to the quantization grids of 8-bit layers, in single precision.
 
 use burn::tensor::Tensor;
 use kiln_export::Grid;
 
-/// How a step reads a value.
+/// How a step rounds a value that it reads.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) enum Rounding {
-    /// Unchanged.
+    /// Does not round the value.
     #[default]
     None,
-    /// The nearest value on a grid.
+    /// Rounds to the nearest value on the quantization grid.
     Nearest(Grid),
-    /// The number of grid steps, for integer weights.
+    /// Quantizes the value to an integer, for layers with integer weights.
     Steps(Grid),
 }
 
 impl Rounding {
-    /// The value as the step reads it.
+    /// Rounds the value as the step requires.
     pub(super) fn apply(self, value: Tensor<4>) -> Tensor<4> {
         match self {
             Self::None => value,
@@ -26,13 +26,14 @@ impl Rounding {
     }
 }
 
-/// The nearest numbers of grid steps from zero, within the grid, as in [`Grid::quantize`].
+/// Quantizes values to integers within the range of the grid, as [`Grid::quantize`] does.
 fn in_steps(value: Tensor<4>, grid: Grid) -> Tensor<4> {
     let [least, most] = grid.steps();
     (value / grid.scale).round().clamp(least, most)
 }
 
-/// The nearest values on a grid, as in [`Grid::round`]. Without a grid, the value is unchanged.
+/// Rounds values to the nearest values on a grid, as [`Grid::round`] does. Without a grid, the values stay
+/// unchanged.
 pub(super) fn rounded(value: Tensor<4>, grid: Option<Grid>) -> Tensor<4> {
     match grid {
         Some(grid) => in_steps(value, grid) * grid.scale,
@@ -55,7 +56,7 @@ mod tests {
         let found = rounded(tensor, Some(grid)).into_data().try_to_vec::<f32>().unwrap();
         let expected: Vec<f32> = values.iter().map(|value| grid.round(*value)).collect();
         assert_eq!(found, expected);
-        // A value on the grid gives the same number of steps when it is read again.
+        // Quantizing a value that is already on the grid yields the same integer again.
         let tensor = Tensor::<4>::from_data(TensorData::new(found, [2, 4, 4, 4]), &Device::flex());
         let found = in_steps(tensor, grid).into_data().try_to_vec::<f32>().unwrap();
         let whole = |value: &f32| f32::from(i16::from(grid.quantize(*value)) - i16::from(grid.zero_point));

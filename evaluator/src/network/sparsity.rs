@@ -1,4 +1,4 @@
-//! Chooses the zeros of sparse layers: the weights of smallest magnitude.
+//! Prunes sparse layers: chooses the weights of smallest magnitude and sets them to zero.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use kiln_space::{Architecture, Op, Sparsity};
 
 use super::weights::Values;
 
-/// Sets the weights of smallest magnitude in sparse layers to zero.
+/// Sets the weights of smallest magnitude in each sparse layer to zero.
 ///
 /// Source: S. Han et al., "Learning both Weights and Connections for Efficient Neural Networks", `NeurIPS`
 /// 2015; groups of neighboring input channels as in A. Mishra et al., "Accelerating Sparse Deep Neural
@@ -34,8 +34,9 @@ pub(crate) fn sparse_layers(architecture: &Architecture) -> impl Iterator<Item =
     sums.filter(|layer| layer.sparsity != Sparsity::Dense).map(|layer| (layer.name.as_str(), layer.sparsity))
 }
 
-/// A mask: 1 for each weight that is kept, 0 for each that is set to zero. Among equal magnitudes, N-of-M
-/// sparsity keeps the first weights, and unstructured sparsity sets the first ones to zero.
+/// Computes a mask with 1 for each weight that is kept, and 0 for each weight that is set to zero. If
+/// magnitudes are equal, N-of-M sparsity keeps the first weights, and unstructured sparsity sets the first
+/// weights to zero.
 ///
 /// # Shapes
 /// `weights`: `[outputs, inputs, ..]`
@@ -56,7 +57,7 @@ pub(crate) fn kept(sparsity: Sparsity, shape: &[usize], weights: &[f32]) -> Vec<
             let inputs = shape[1];
             for row in 0..shape[0] {
                 for position in 0..window {
-                    // Channels after the last whole group are all kept.
+                    // Input channels after the last whole group are never pruned.
                     for group in 0..inputs / m {
                         let index = |channel: usize| (row * inputs + group * m + channel) * window + position;
                         let mut order: Vec<usize> = (0..m).map(index).collect();
@@ -83,14 +84,14 @@ mod tests {
         let weights = [0.1, -0.5, 0.0, 0.3, -0.2, 0.4];
         let found = kept(Sparsity::Unstructured { permille: 500 }, &[2, 3], &weights);
         assert_eq!(ones(&found), [1, 3, 5]);
-        // 34 % of 6 weights is two whole weights.
+        // 34 % of 6 weights is rounded to two weights.
         assert_eq!(ones(&kept(Sparsity::Unstructured { permille: 340 }, &[2, 3], &weights)), [1, 3, 4, 5]);
         assert_eq!(ones(&kept(Sparsity::Dense, &[2, 3], &weights)).len(), 6);
     }
 
     #[test]
     fn a_group_holds_neighboring_input_channels_at_one_kernel_position() {
-        // One output, five inputs, two kernel positions. The fifth input belongs to no whole group.
+        // One output, five inputs, two kernel positions. The fifth input is not part of a whole group.
         let weights = [1.0, 8.0, 2.0, 7.0, 3.0, 6.0, 4.0, 5.0, 0.0, 0.0];
         let found = kept(Sparsity::NOfM { n: 2, m: 4 }, &[1, 5, 1, 2], &weights);
         assert_eq!(ones(&found), [1, 3, 4, 6, 8, 9]);

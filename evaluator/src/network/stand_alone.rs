@@ -1,9 +1,9 @@
-//! Networks with parameters of their own.
+//! Converts subnets to networks with their own parameters.
 
 use kiln_space::{Architecture, Op, ParameterKind, ParameterSpec, WeightRef};
 
-/// The same network with parameters of its own, and their declarations. The key of a parameter is the name of
-/// its layer, which reads all of it.
+/// Returns the same network with its own parameters, and the declarations of these parameters. Each layer
+/// reads one whole parameter, whose key is the layer's name.
 pub(crate) fn stand_alone(architecture: &Architecture) -> (Architecture, Vec<ParameterSpec>) {
     let mut own = architecture.clone();
     let mut specs = Vec::new();

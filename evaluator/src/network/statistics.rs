@@ -1,11 +1,12 @@
-//! Batch-norm statistics of one subnet. Subnets never share them: each judgement takes them anew.
+//! Batch-norm statistics of one subnet. Subnets never share statistics. They are collected again each time a
+//! subnet is evaluated.
 
 use std::collections::BTreeMap;
 
 use burn::tensor::{Device, Tensor, TensorData};
 use kiln_space::LayerId;
 
-/// Mean and variance of the input of one batch-norm layer, a value for each channel.
+/// Mean and variance of the inputs of one batch-norm layer, with one value for each channel.
 #[derive(Debug)]
 pub(crate) struct LayerStatistics {
     pub(crate) layer: LayerId,
@@ -13,14 +14,14 @@ pub(crate) struct LayerStatistics {
     pub(crate) variance: Vec<f32>,
 }
 
-/// Mean and variance of the input of each batch-norm layer.
+/// Mean and variance of the inputs of all batch-norm layers.
 #[derive(Clone, Debug, Default)]
 pub(crate) struct Statistics {
     layers: BTreeMap<LayerId, (Tensor<1>, Tensor<1>)>,
 }
 
 impl Statistics {
-    /// Mean and variance of a layer, `[channels]` each.
+    /// Returns mean and variance of a layer, `[channels]` each.
     ///
     /// # Panics
     /// When the statistics belong to another architecture.
@@ -28,7 +29,7 @@ impl Statistics {
         self.layers.get(&id).expect("statistics of every batch-norm layer").clone()
     }
 
-    /// Statistics with the given values.
+    /// Builds statistics from the given values.
     pub(crate) fn from_values(values: impl IntoIterator<Item = LayerStatistics>, device: &Device) -> Self {
         let tensors = |LayerStatistics { layer, mean, variance }| {
             (layer, (vector(mean, device), vector(variance, device)))
@@ -36,7 +37,7 @@ impl Statistics {
         Self { layers: values.into_iter().map(tensors).collect() }
     }
 
-    /// The values of each layer.
+    /// Returns the values of each layer.
     pub(crate) fn values(&self) -> impl Iterator<Item = LayerStatistics> + '_ {
         self.layers.iter().map(|(layer, (mean, variance))| LayerStatistics {
             layer: *layer,
@@ -51,7 +52,7 @@ fn vector(values: Vec<f32>, device: &Device) -> Tensor<1> {
     Tensor::from_data(TensorData::new(values, [size]), device)
 }
 
-/// The values of a vector.
+/// Copies the values of a vector from the device.
 pub(super) fn to_vec(tensor: Tensor<1>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().expect("statistics are single precision")
 }

@@ -1,4 +1,4 @@
-//! One step of a forward pass: what it reads, and what computes the value of its layer.
+//! One step of a forward pass: the values that it reads, and the kernel that computes its layer.
 
 use burn::tensor::Tensor;
 use kiln_export::Grid;
@@ -9,74 +9,76 @@ use super::integers::IntegerKernel;
 use super::rounding::Rounding;
 use super::window::Window;
 
-/// A step, which gives the value of one layer.
+/// A step, which computes the value of one layer.
 #[derive(Debug)]
 pub(super) struct Step {
     pub(super) layer: LayerId,
     pub(super) reads: Vec<Read>,
     pub(super) kind: StepKind,
-    /// The grid to which the value is rounded.
+    /// The quantization grid to which the value is rounded.
     pub(super) grid: Option<Grid>,
 }
 
 /// A value that a step reads.
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Read {
-    /// The layer whose value is read.
+    /// The layer whose value the step reads.
     pub(super) layer: LayerId,
-    /// Whether no later step reads the value, so that it need not be kept.
+    /// Whether no later step reads the value, so that its memory can be freed.
     pub(super) is_last: bool,
     pub(super) rounding: Rounding,
 }
 
-/// What a step computes from what it reads.
+/// The operation that a step applies to its inputs.
 #[derive(Debug)]
 pub(super) enum StepKind {
-    /// The input unchanged: an earlier step computes this layer too, or the plan leaves it out.
+    /// Returns the input unchanged, because an earlier step already computes this layer or because the plan
+    /// omits it.
     Pass,
-    /// Zeros.
+    /// Constant zeros.
     Zero(Shape),
-    /// A convolution with weights by key.
+    /// A convolution. The executor looks up its weights by key.
     Conv(Window),
-    /// A convolution whose weight and bias include the normalization after it.
+    /// A convolution with the normalization after it folded into weight and bias.
     FoldedConv { kernel: Tensor<4>, bias: Tensor<1>, window: Window },
-    /// A convolution that the kernels have prepared. It includes the normalization and the nonlinearity after
-    /// it.
+    /// A convolution whose weights are already packed for the kernels. It includes the normalization and the
+    /// nonlinearity after it.
     FixedConv(FixedConv2d),
-    /// Sums of integers, with integer weights.
+    /// Sums of integer inputs times integer weights.
     IntegerSums { kernel: IntegerKernel, window: Window },
-    /// Normalization by the statistics of the batch, and the nonlinearity after it.
+    /// Normalization with the statistics of the batch, and the nonlinearity after it.
     BatchNorm { after: Activation },
-    /// Normalization by collected statistics.
+    /// Normalization with collected statistics.
     FixedBatchNorm { scale: Tensor<1>, shift: Tensor<1>, mean: Tensor<1>, variance: Tensor<1> },
-    /// A fully connected layer with weights by key, and the nonlinearity after it.
+    /// A fully connected layer and the nonlinearity after it. The executor looks up its weights by key.
     Linear { after: Activation },
     /// A nonlinearity.
     Activate(Activation),
-    /// A nonlinearity by burn's own operations, as in exported packages.
+    /// A nonlinearity that burn's own operations compute, as in exported packages.
     ActivateByBurn(Activation),
     /// The maximum of each window.
     MaxPool(Window),
     /// The mean of each window.
     AveragePool(Window),
-    /// The mean of each window by burn's own operation.
+    /// The mean of each window, which burn's own operation computes.
     AveragePoolByBurn(Window),
     /// The mean of each channel.
     GlobalPool,
-    /// The mean of each channel by burn's own operation.
+    /// The mean of each channel, which burn's own operation computes.
     GlobalPoolByBurn,
-    /// All values of an example, as channels.
+    /// Flattens all values of an example to channels.
     Flatten,
     /// The sum of all inputs.
     Add,
-    /// The channels of all inputs, one input after another.
+    /// Concatenates the channels of all inputs.
     Concat,
     /// The product of two inputs.
     Multiply,
 }
 
 impl StepKind {
-    /// A layer by itself: weights by key, normalization by the batch, nothing joined.
+    /// The step that computes a single layer, with weights by key and normalization with the batch's
+    /// statistics.
     pub(super) fn plain(layer: &Layer) -> Self {
         let window = Window::of(layer);
         match layer.op {
@@ -96,7 +98,7 @@ impl StepKind {
         }
     }
 
-    /// As [`Self::plain`], with burn's own means and nonlinearities.
+    /// Like [`Self::plain`], but burn's own operations compute means and nonlinearities.
     pub(super) fn by_burn(layer: &Layer) -> Self {
         match Self::plain(layer) {
             Self::Activate(activation) => Self::ActivateByBurn(activation),
@@ -107,7 +109,7 @@ impl StepKind {
     }
 }
 
-/// The name of a nonlinearity in the kernels.
+/// Returns the kernels' name of a nonlinearity.
 pub(super) const fn nonlinearity(kind: ActivationKind) -> Activation {
     match kind {
         ActivationKind::Relu => Activation::Relu,

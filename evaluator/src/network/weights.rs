@@ -1,4 +1,5 @@
-//! Weights by key. Each declared parameter is one tensor of its largest shape, of which a layer reads a part.
+//! Weights by key. Each declared parameter is one tensor of its largest shape, and each layer reads a part of
+//! it.
 
 use std::collections::{BTreeMap, BTreeSet};
 use std::ops::Range;
@@ -11,7 +12,7 @@ use kiln_space::{Architecture, Layer, Op, ParameterSpec, Segment, WeightRef};
 use crate::network::initialization::{Fill, Part, normal, parts};
 use crate::network::parameters::Parameters;
 
-/// The place of a named parameter in [`Parameters`].
+/// Index of a named parameter in [`Parameters`].
 #[derive(Clone, Copy, Debug)]
 enum Slot {
     Kernel(usize),
@@ -24,29 +25,29 @@ enum Slot {
 pub(crate) struct Weights {
     pub(crate) parameters: Parameters,
     slots: BTreeMap<String, Slot>,
-    /// Where layers leave the gradients of kernels and matrices; `None` if burn keeps them.
+    /// Collects the gradients of kernels and matrices from the layers. `None` if burn keeps these gradients.
     deposits: Option<Deposits>,
 }
 
-/// The weight of a fully connected layer, as its kernel reads it.
+/// The weight of a fully connected layer, in the form that the kernel reads.
 pub(crate) struct SharedMatrix {
     /// `[out, in]`.
     pub(crate) whole: Tensor<2>,
-    /// Rows and columns that the layer reads.
+    /// Ranges of rows and columns that the layer reads.
     pub(crate) part: [Range<usize>; 2],
-    /// Where the layer leaves its gradient; `None` if burn keeps it.
+    /// Receives the gradient from the layer. `None` if burn keeps the gradient.
     pub(crate) deposit: Option<Deposit>,
 }
 
-/// Shape and values of one named parameter, before it becomes a tensor.
+/// Shape and values of one named parameter, before they become a tensor.
 pub(crate) struct Values {
     pub(crate) shape: Vec<usize>,
     pub(crate) data: Vec<f32>,
 }
 
 impl Weights {
-    /// Draws the initial values of every declared parameter, by the rule of [`parts`]. Each key has its own
-    /// generator, so its values do not depend on the other keys.
+    /// Draws the initial values of every declared parameter, by the rule in [`parts`]. Each key has its own
+    /// random generator, so its values do not depend on other keys.
     pub(crate) fn initialize(specs: &[ParameterSpec], seed: u64, device: &Device) -> Self {
         let named = specs.iter().flat_map(|spec| {
             parts(spec).into_iter().map(move |Part { name, shape, fill }| {
@@ -62,7 +63,7 @@ impl Weights {
         Self::from_values(named, device)
     }
 
-    /// Weights with the given values.
+    /// Builds weights from the given values.
     pub(crate) fn from_values(named: impl IntoIterator<Item = (String, Values)>, device: &Device) -> Self {
         let mut parameters = Parameters { kernels: Vec::new(), matrices: Vec::new(), vectors: Vec::new() };
         let mut slots = BTreeMap::new();
@@ -91,7 +92,7 @@ impl Weights {
         Self { parameters, slots, deposits: None }
     }
 
-    /// The same weights with fixed scales and shifts of batch norms: they gather no gradients.
+    /// Returns the same weights, but with fixed batch-norm scales and shifts, which receive no gradients.
     pub(crate) fn with_fixed_affine(mut self) -> Self {
         for (name, slot) in &self.slots {
             let Slot::Vector(index) = *slot else { continue };
@@ -103,21 +104,22 @@ impl Weights {
         self
     }
 
-    /// The same weights outside any autodiff graph.
+    /// Returns the same weights outside any autodiff graph.
     pub(crate) fn detached(&self) -> Self {
         self.named(self.parameters.valid())
     }
 
-    /// Other parameters with the same names.
+    /// Returns these parameters with the same names.
     pub(crate) fn named(&self, parameters: Parameters) -> Self {
         Self { parameters, slots: self.slots.clone(), deposits: None }
     }
 
-    /// Copies what an architecture reads into a new autodiff graph, with the same values and ids.
+    /// Copies the weights that an architecture reads into a new autodiff graph, with the same values and ids.
     ///
-    /// Each thread needs a graph of its own. burn-autodiff 0.22.1 takes its locks in opposite orders in
-    /// `backward` and when two graphs meet, so threads that share a graph can deadlock. Each `backward` also
-    /// visits all leaves of its graph, so parameters that the architecture does not read are left out.
+    /// Each thread needs its own graph. burn-autodiff 0.22.1 takes its locks in one order in `backward`, and
+    /// in the opposite order when two graphs meet. Threads that share a graph can therefore deadlock. Each
+    /// `backward` also visits all leaves of its graph, so parameters that the architecture does not read are
+    /// left out.
     pub(crate) fn forked(&self, architecture: &Architecture, device: &Device) -> Self {
         fn take<const D: usize>(
             from: &[Param<Tensor<D>>],
@@ -148,8 +150,8 @@ impl Weights {
         Self { parameters, slots, deposits: None }
     }
 
-    /// The same weights, with a place where Kiln's own kernels leave the gradients of kernels and matrices.
-    /// burn keeps the other gradients.
+    /// Returns the same weights, and the place where Kiln's own kernels store the gradients of kernels and
+    /// matrices. burn keeps the other gradients.
     pub(crate) fn depositing(mut self) -> (Self, Deposits) {
         let deposits = Deposits::default();
         self.deposits = Some(deposits.clone());
@@ -160,12 +162,12 @@ impl Weights {
         self.deposits.as_ref().map(|deposits| deposits.of(id.val()))
     }
 
-    /// The same values on another device, outside any autodiff graph.
+    /// Copies the values to another device, outside any autodiff graph.
     pub(crate) fn on(&self, device: &Device) -> Self {
         self.named(self.parameters.valid().to_device(device))
     }
 
-    /// The shape of each named parameter of these declarations.
+    /// Returns the shape of each named parameter in these declarations.
     pub(crate) fn declared(specs: &[ParameterSpec]) -> BTreeMap<String, Vec<usize>> {
         let named = |spec: &ParameterSpec| {
             let key = spec.key.clone();
@@ -174,14 +176,14 @@ impl Weights {
         specs.iter().flat_map(named).collect()
     }
 
-    /// The convolution weight that a layer reads, `[out, in / groups, kernel, kernel]`, in a tensor of its
-    /// own.
+    /// Copies the convolution weight that a layer reads to its own tensor, `[out, in / groups, kernel,
+    /// kernel]`.
     pub(crate) fn kernel(&self, layer: &Layer) -> Tensor<4> {
         let SharedWeight { whole, slice, .. } = self.shared_kernel(layer);
         cut(whole, &slice)
     }
 
-    /// The whole convolution weight, and the part of it that a layer reads.
+    /// Returns the whole convolution weight, and the part of it that a layer reads.
     pub(crate) fn shared_kernel(&self, layer: &Layer) -> SharedWeight {
         let (reference, Op::Conv2d { kernel, .. }) = (reference(layer), &layer.op) else {
             unreachable!("only convolutions read kernels")
@@ -201,13 +203,13 @@ impl Weights {
         SharedWeight { whole, slice, deposit: self.deposit(param.id) }
     }
 
-    /// The matrix that a fully connected layer reads, `[out, in]`, in a tensor of its own.
+    /// Copies the matrix that a fully connected layer reads to its own tensor, `[out, in]`.
     pub(crate) fn matrix(&self, layer: &Layer) -> Tensor<2> {
         let reference = reference(layer);
         segments(segments(self.whole_matrix(reference).val(), 0, &reference.outputs), 1, &reference.inputs)
     }
 
-    /// The whole matrix, the part of it that a fully connected layer reads, and where its gradient goes.
+    /// Returns the whole matrix, the part that a fully connected layer reads, and the place for its gradient.
     pub(crate) fn shared_matrix(&self, layer: &Layer) -> SharedMatrix {
         let reference = reference(layer);
         let param = self.whole_matrix(reference);
@@ -223,8 +225,8 @@ impl Weights {
         {
             return SharedMatrix { whole, part: [outputs, inputs], deposit: self.deposit(param.id) };
         }
-        // The kernels read one range of rows and columns. Other parts are copied, and burn computes their
-        // gradient.
+        // The kernels read one contiguous range of rows and columns. Parts of another form are copied, and
+        // burn computes their gradient.
         let matrix = self.matrix(layer);
         let [outputs, inputs] = matrix.dims();
         SharedMatrix { whole: matrix, part: [0..outputs, 0..inputs], deposit: None }
@@ -237,7 +239,8 @@ impl Weights {
         }
     }
 
-    /// The bias, scale or shift that a layer reads, `[channels]`; `None` if the key has no such part.
+    /// Returns the bias, scale or shift that a layer reads, `[channels]`. Returns `None` if the key has no
+    /// such part.
     pub(crate) fn vector(&self, layer: &Layer, part: &str) -> Option<Tensor<1>> {
         let reference = reference(layer);
         match self.slots.get(&format!("{}.{part}", reference.key))? {
@@ -248,19 +251,20 @@ impl Weights {
         }
     }
 
-    /// The bias of a convolution or fully connected layer; `None` if it has none.
+    /// Returns the bias of a convolution or fully connected layer. Returns `None` if the layer has none.
     pub(crate) fn bias(&self, layer: &Layer) -> Option<Tensor<1>> {
         let has_bias = matches!(layer.op, Op::Conv2d { bias: true, .. } | Op::Linear { bias: true, .. });
         self.vector(layer, "bias").filter(|_| has_bias)
     }
 
-    /// Scale and shift of a batch normalization.
+    /// Returns scale and shift of a batch normalization.
     pub(crate) fn affine(&self, layer: &Layer) -> (Tensor<1>, Tensor<1>) {
         let part = |part| self.vector(layer, part).expect("batch norm has scale and shift");
         (part("scale"), part("shift"))
     }
 
-    /// All arrays that an architecture reads, cut to size and named `<layer>.<part>`.
+    /// Returns all arrays that an architecture reads, cut to the size that each layer reads, and named
+    /// `<layer>.<part>`.
     pub(crate) fn arrays(&self, architecture: &Architecture) -> BTreeMap<String, Values> {
         let mut arrays = BTreeMap::new();
         for layer in &architecture.layers {
@@ -293,7 +297,7 @@ impl Weights {
         arrays
     }
 
-    /// The values of a kernel or matrix by name.
+    /// Returns the values of the kernel or matrix with this name.
     ///
     /// # Panics
     /// When no kernel or matrix has this name.
@@ -312,7 +316,7 @@ impl Weights {
         Values { shape, data: data.try_to_vec::<f32>().expect("weights are single precision") }
     }
 
-    /// Multiplies a kernel or matrix by a mask of its shape.
+    /// Multiplies a kernel or matrix by a mask of the same shape.
     pub(crate) fn multiply(&mut self, name: &str, mask: &Values) {
         match self.slots.get(name) {
             Some(Slot::Kernel(index)) => masked(&mut self.parameters.kernels[*index], mask),
@@ -321,19 +325,20 @@ impl Weights {
         }
     }
 
-    /// The architecture's own weights, copied out of shared ones, for the network that `stand_alone` gives.
+    /// Copies the weights that the architecture reads out of the shared weights. The result fits the network
+    /// that `stand_alone` returns.
     pub(crate) fn inherit(&self, architecture: &Architecture, device: &Device) -> Self {
         Self::from_values(self.detached().arrays(architecture), device)
     }
 }
 
-/// A tensor, which gathers gradients on a device with autodiff.
+/// Makes a tensor. On a device with autodiff, the tensor receives gradients.
 fn leaf<const D: usize>(data: TensorData, device: &Device) -> Tensor<D> {
     let tensor = Tensor::from_data(data, device);
     if device.is_autodiff() { tensor.require_grad() } else { tensor }
 }
 
-/// Multiplies a parameter by a mask. The parameter gathers gradients as before.
+/// Multiplies a parameter by a mask. The parameter keeps its id and still receives gradients.
 fn masked<const D: usize>(parameter: &mut Param<Tensor<D>>, mask: &Values) {
     let value = parameter.val();
     let device = value.device();
@@ -347,7 +352,7 @@ fn reference(layer: &Layer) -> &WeightRef {
     layer.weights.as_ref().expect("a validated layer with weights has a reference")
 }
 
-/// The segments of an axis, joined in order. Segments that cover the whole axis give the tensor itself.
+/// Joins the segments of an axis in order. If the segments cover the whole axis, returns the tensor itself.
 fn segments<const D: usize>(whole: Tensor<D>, axis: usize, segments: &[Segment]) -> Tensor<D> {
     let size = whole.dims()[axis];
     match segments {

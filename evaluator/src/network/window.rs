@@ -1,4 +1,4 @@
-//! Windows of convolutions and pooling.
+//! Windows of convolution and pooling layers.
 
 use kiln_space::{Layer, Op};
 
@@ -12,12 +12,12 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// A window of one position.
+    /// A window with a single position.
     pub(super) const fn single(groups: usize) -> Self {
         Self { size: [1; 2], stride: [1; 2], padding: [0; 2], groups }
     }
 
-    /// The window of a layer, or a single position if the layer has none.
+    /// The window of a layer, or a single position if the layer has no window.
     pub(super) const fn of(layer: &Layer) -> Self {
         match layer.op {
             Op::Conv2d { kernel: size, stride, padding, groups, .. } => {

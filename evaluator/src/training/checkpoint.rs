@@ -1,4 +1,5 @@
-//! Checkpoints of a training: files of named parts, each written as a whole. The last two are kept.
+//! Checkpoints of a training. Each is a file with named parts, which is always written as a whole. The last
+//! two are kept.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -13,20 +14,20 @@ use crate::training::checkpoint_error::CheckpointError;
 const MAGIC: &[u8; 8] = b"kilnckp3";
 /// Number of checkpoints that a training keeps.
 const KEPT: usize = 2;
-/// Size of the longest checkpoint that is read, bytes.
+/// Maximum size in bytes of a checkpoint that Kiln reads.
 const LONGEST_BYTES: u64 = 64 << 30;
-/// Length of the header, bytes: magic, identity, step, number of parts.
+/// Length of the header in bytes: magic, identity, step, number of parts.
 const HEADER: usize = 8 + 32 + 8 + 8;
 
-/// The state of a training after `step` steps. Its parts have names, such as weights and optimizer state.
+/// The state of a training after `step` steps. Parts are named, for example weights and optimizer state.
 pub(crate) struct Checkpoint {
     pub(crate) step: u64,
     pub(crate) parts: BTreeMap<String, Vec<u8>>,
 }
 
 impl Checkpoint {
-    /// Writes the content of a file. `identity` names the training, and a hash of everything before it ends
-    /// the file.
+    /// Writes a checkpoint to a file. `identity` is a hash that identifies the training. The file ends with a
+    /// hash of everything before it.
     pub(crate) fn write(&self, identity: &[u8; 32], file: &mut dyn Write) -> io::Result<()> {
         let mut hasher = blake3::Hasher::new();
         let mut header = [MAGIC.as_slice(), identity].concat();
@@ -46,11 +47,12 @@ impl Checkpoint {
         file.write_all(hasher.finalize().as_bytes())
     }
 
-    /// Reads a file of this training with at most `steps` steps. A later state would hold what the training
-    /// learns only afterwards.
+    /// Reads a checkpoint of this training that has at most `steps` steps. A later state is refused, because
+    /// it already contains the effect of later steps.
     ///
     /// # Errors
-    /// [`CheckpointError`] when the file is damaged, or not one of this training's up to that step.
+    /// [`CheckpointError`] when the file is damaged, belongs to another training, or has more than `steps`
+    /// steps.
     pub(crate) fn read(identity: &[u8; 32], path: &Path, steps: u64) -> Result<Self, CheckpointError> {
         let bytes = kiln_files::read(path, LONGEST_BYTES).map_err(CheckpointError::File)?;
         let (body, hash) = bytes.split_last_chunk::<32>().ok_or(CheckpointError::TooShort)?;
@@ -77,10 +79,12 @@ impl Checkpoint {
     }
 }
 
-/// Takes the lock of a folder of checkpoints. It is held until the file is dropped or the process ends.
+/// Locks a folder of checkpoints. The folder stays locked until the returned file is dropped or the process
+/// ends.
 ///
 /// # Errors
-/// [`EvalError::Held`] when another writer holds it, [`EvalError::File`] when it cannot be taken.
+/// [`EvalError::Held`] when another process has locked the folder, [`EvalError::File`] when it cannot be
+/// locked.
 pub(crate) fn hold(folder: &Path) -> Result<File, EvalError> {
     let path = folder.to_owned();
     match hold_folder(folder) {
@@ -90,7 +94,8 @@ pub(crate) fn hold(folder: &Path) -> Result<File, EvalError> {
     }
 }
 
-/// The checkpoints of one training in a folder. `identity` names everything that its states depend on.
+/// The checkpoints of one training in a folder. `identity` is a hash of everything that the training's states
+/// depend on.
 pub(crate) struct Checkpoints {
     folder: PathBuf,
     identity: [u8; 32],
@@ -101,20 +106,20 @@ impl Checkpoints {
         Self { folder, identity: *blake3::hash(identity.as_bytes()).as_bytes() }
     }
 
-    /// The checkpoints of a training of which only the hash of its identity is known.
+    /// Opens the checkpoints of a training if only the hash of its identity is known.
     pub(crate) const fn of(folder: PathBuf, identity: [u8; 32]) -> Self {
         Self { folder, identity }
     }
 
-    /// Hash of the identity.
+    /// Returns the hash of the identity.
     pub(crate) const fn identity(&self) -> [u8; 32] {
         self.identity
     }
 
-    /// Writes a checkpoint, and removes all of this training's checkpoints but the last two.
+    /// Writes a checkpoint, and removes all other checkpoints of this training except the last two.
     ///
-    /// Files of another training stay and are not counted. If they were counted, their later steps could push
-    /// out the checkpoint just written.
+    /// Files of other trainings are neither removed nor counted. If they were counted, files with later steps
+    /// could displace the checkpoint that was just written.
     pub(crate) fn save(&self, checkpoint: &Checkpoint) -> Result<(), EvalError> {
         let path = self.folder.join(format!("step-{:08}.ckpt", checkpoint.step));
         let failed = |source| EvalError::File { path: path.clone(), action: "write a checkpoint", source };
@@ -130,7 +135,7 @@ impl Checkpoints {
         })
     }
 
-    /// Removes this training's checkpoints beyond `step`, and all others but the last two.
+    /// Removes this training's checkpoints with more than `step` steps, and all others except the last two.
     fn remove_others(&self, step: u64) -> io::Result<()> {
         let (mut before, beyond): (Vec<_>, Vec<_>) = self
             .files()?
@@ -139,11 +144,11 @@ impl Checkpoints {
             .partition(|(found, _)| *found <= step);
         before.sort();
         before.truncate(before.len().saturating_sub(KEPT));
-        // A usable checkpoint beyond this step would have been restored, so these are not usable.
+        // A usable checkpoint with more steps would have been restored, so these checkpoints are not usable.
         before.iter().chain(&beyond).try_for_each(|(_, path)| fs::remove_file(path))
     }
 
-    /// The step of a file whose header names this training.
+    /// Returns the step of a file if its header has the identity of this training.
     fn step_of(&self, path: &Path) -> Option<u64> {
         let mut header = [0; HEADER];
         File::open(path).and_then(|mut file| file.read_exact(&mut header)).ok()?;
@@ -151,8 +156,8 @@ impl Checkpoints {
         is_own.then(|| number(&header[40..]).ok())?
     }
 
-    /// The newest intact checkpoint of this training with at most `steps` steps. Logs a warning for each file
-    /// that is passed over.
+    /// Reads the newest intact checkpoint of this training with at most `steps` steps. Logs a warning for
+    /// each file that it skips.
     pub(crate) fn latest(&self, steps: u64) -> io::Result<Option<Checkpoint>> {
         for path in self.files()?.iter().rev() {
             match Checkpoint::read(&self.identity, path, steps) {
@@ -163,7 +168,7 @@ impl Checkpoints {
         Ok(None)
     }
 
-    /// Checkpoint files in the order of their steps.
+    /// Lists checkpoint files in the order of their steps.
     fn files(&self) -> io::Result<Vec<PathBuf>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -182,13 +187,14 @@ impl Checkpoints {
     }
 }
 
-/// The little-endian number at the beginning.
+/// Reads the little-endian number at the beginning.
 fn number(bytes: &[u8]) -> Result<u64, CheckpointError> {
     let first = bytes.first_chunk().ok_or(CheckpointError::CutOff)?;
     Ok(u64::from_le_bytes(*first))
 }
 
-/// The part at the beginning, which follows its length. `rest` becomes what comes after the part.
+/// Splits off the part at the beginning, which is preceded by its length. `rest` becomes the bytes after the
+/// part.
 fn take<'a>(rest: &mut &'a [u8]) -> Result<&'a [u8], CheckpointError> {
     let length = usize::try_from(number(rest)?).map_err(|_| CheckpointError::CutOff)?;
     let (piece, after) = rest[8..].split_at_checked(length).ok_or(CheckpointError::CutOff)?;
@@ -235,7 +241,7 @@ mod tests {
         checkpoints.save(&state(30)).unwrap();
         let latest = |steps| checkpoints.latest(steps).unwrap().map(|state| state.step);
         assert_eq!([19, 20, 29, 30].map(latest), [None, Some(20), Some(20), Some(30)]);
-        // A training that started anew despite such states keeps its own.
+        // A training that started over despite these states keeps its own states.
         checkpoints.save(&state(5)).unwrap();
         assert_eq!(latest(ALL), Some(5));
         checkpoints.save(&state(10)).unwrap();

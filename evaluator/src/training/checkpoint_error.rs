@@ -1,4 +1,4 @@
-//! Why a checkpoint cannot be used.
+//! Reasons why a checkpoint cannot be used.
 
 use std::string::FromUtf8Error;
 
@@ -6,7 +6,8 @@ use burn::store::RecordError;
 use kiln_files::FileError;
 use thiserror::Error;
 
-/// Why a checkpoint cannot be used. A training passes over such a file, or stops if it is intact.
+/// The reason why a checkpoint cannot be used. A training skips a damaged file. It stops if the file is
+/// intact but its content does not fit.
 #[derive(Debug, Error)]
 pub(crate) enum CheckpointError {
     /// The file cannot be read.
@@ -15,16 +16,16 @@ pub(crate) enum CheckpointError {
     /// The file ends before its header does.
     #[error("too short for a checkpoint")]
     TooShort,
-    /// The content was changed after it was written.
+    /// The content was changed after Kiln wrote it.
     #[error("the content does not match its hash")]
     Changed,
-    /// The file begins differently.
+    /// The file does not start with the magic bytes of this version.
     #[error("not a checkpoint of this version")]
     OtherVersion,
-    /// The file has another identity.
+    /// The file has the identity of another training.
     #[error("belongs to another training (settings, data, seed or build differ)")]
     OtherTraining,
-    /// The state is later than the training may use.
+    /// The state has more steps than the training may use.
     #[error("of step {step}, beyond the {steps} steps that are asked for")]
     Beyond {
         /// Step of the state.
@@ -32,13 +33,13 @@ pub(crate) enum CheckpointError {
         /// Steps of the training.
         steps: u64,
     },
-    /// The file ends inside of a part.
+    /// The file ends within a part.
     #[error("a part is cut off")]
     CutOff,
     /// The name of a part is not text.
     #[error(transparent)]
     Name(#[from] FromUtf8Error),
-    /// A part does not exist.
+    /// The checkpoint lacks a part.
     #[error("the checkpoint has no part `{name}`")]
     MissingPart {
         /// Name of the part.
@@ -47,19 +48,19 @@ pub(crate) enum CheckpointError {
     /// The epoch's loss does not have 8 bytes.
     #[error("the loss is not a number")]
     Loss,
-    /// burn cannot read weights or the memory of its optimizer.
+    /// burn cannot read the weights or its optimizer's state.
     #[error(transparent)]
     Record(#[from] RecordError),
-    /// The state of patience cannot be read.
+    /// The state of early stopping cannot be read.
     #[error(transparent)]
     Patience(#[from] serde_json::Error),
-    /// The memory of the optimizer on the CPU has another length than it states.
+    /// The state of the CPU optimizer has another length than it states.
     #[error("the optimizer's memory is cut off or too long")]
     MemoryLength,
-    /// The memory holds another number of tensors for each parameter.
+    /// The optimizer state has another number of tensors for each parameter than this optimizer needs.
     #[error("the optimizer's memory is that of another optimizer")]
     OtherOptimizer,
-    /// A mask of zeros does not fit its weight.
+    /// A mask of zeros has another size than its weight.
     #[error("the zeros of `{name}` have another size")]
     MaskSize {
         /// Name of the weight.

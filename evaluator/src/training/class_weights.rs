@@ -1,7 +1,7 @@
-//! The setting `class_weights`: how much the examples of each class count in the loss of a training.
+//! The setting `class_weights`: the weight of each class in the loss of a training.
 //!
-//! Weights have a mean of 1 over the training split, so a learning rate means the same with and without them.
-//! Metrics do not use them.
+//! Kiln scales the weights to a mean of 1 over the training split, so the same learning rate fits with and
+//! without them. Metrics do not use the weights.
 
 use std::collections::BTreeMap;
 use std::sync::Arc;
@@ -16,22 +16,22 @@ use crate::data::{DataSet, Split, Targets};
 const KEY: &str = "class_weights";
 const BALANCED: &str = "balanced";
 const EXPECTED: &str = "`\"balanced\"`, a table of weights by class such as `{ rare = 5.0 }`, or `false`";
-/// The range of a weight in a config.
+/// The allowed range of a weight in a config.
 const SMALLEST: f64 = 1e-6;
 const LARGEST: f64 = 1e6;
 /// Maximum number of class names that an error lists.
 const LISTED: usize = 100;
 
-/// The weights of classes: as a config states them, or resolved for a data set.
+/// The weights of classes: either the value in the config, or the weights resolved for a data set.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(from = "Value", into = "Value")]
 pub(crate) enum ClassWeights {
-    /// The config states nothing.
+    /// The config does not contain the setting.
     #[default]
     Unstated,
     /// The value in the config.
     Stated(Value),
-    /// The config states `false`: all classes weigh the same.
+    /// The config contains `false`: all classes have the same weight.
     Equal,
     /// A weight for each class, in the order of the classes.
     Each(Arc<[f32]>),
@@ -55,12 +55,12 @@ impl From<ClassWeights> for Value {
 }
 
 impl ClassWeights {
-    /// Whether all classes weigh the same. Fingerprints then leave the weights out.
+    /// Whether all classes have the same weight. Fingerprints then omit the weights.
     pub(crate) const fn is_equal(&self) -> bool {
         matches!(self, Self::Unstated | Self::Equal)
     }
 
-    /// The weights, unless all classes weigh the same.
+    /// Returns the weights, or `None` if all classes have the same weight.
     pub(crate) fn each(&self) -> Option<&[f32]> {
         match self {
             Self::Each(weights) => Some(weights),
@@ -68,16 +68,16 @@ impl ClassWeights {
         }
     }
 
-    /// These weights, or `inherited` if the config states none.
+    /// Returns these weights, or `inherited` if the config does not contain the setting.
     pub(crate) fn or(self, inherited: &Self) -> Self {
         if self == Self::Unstated { inherited.clone() } else { self }
     }
 
-    /// Resolves the weights for a data set. `settings` is the table that states them.
+    /// Resolves the weights for a data set. `settings` is the table that contains the setting.
     ///
     /// # Errors
-    /// [`SettingsError`] for a value that states no weights, an unknown class, a weight out of range, and
-    /// targets that are not classes.
+    /// [`SettingsError`] for a value of another type, an unknown class, a weight out of range, and targets
+    /// that are not classes.
     pub(crate) fn resolved(&self, settings: &Settings, data: &DataSet) -> Result<Self, SettingsError> {
         let Self::Stated(stated) = self else { return Ok(self.clone()) };
         let refuse =
@@ -100,14 +100,15 @@ impl ClassWeights {
         Ok(Self::Each(normalized(&weights, &counts).into()))
     }
 
-    /// The weight of each class by name; empty if all weigh the same.
+    /// Returns the weight of each class by name. The map is empty if all classes have the same weight.
     pub(crate) fn by_name(&self, data: &DataSet) -> BTreeMap<String, f64> {
         let names = data.targets().names().iter().cloned();
         let weights = self.each().unwrap_or_default().iter().map(|weight| f64::from(*weight));
         names.zip(weights).collect()
     }
 
-    /// The weight of each example of a batch with these labels, `[batch, 1]`; `None` if all weigh the same.
+    /// Returns the weight of each example in a batch with these labels, `[batch, 1]`. Returns `None` if all
+    /// classes have the same weight.
     pub(crate) fn of_examples(&self, labels: &Tensor<1, Int>, device: &Device) -> Option<Tensor<2>> {
         let weights = self.each()?;
         let weights = TensorData::new(weights.to_vec(), [weights.len()]);
@@ -116,8 +117,8 @@ impl ClassWeights {
     }
 }
 
-/// Weights inversely proportional to the number of examples of each class (`class_weight="balanced"` of
-/// scikit-learn). A class without training examples weighs 1.
+/// Computes weights inversely proportional to the number of examples of each class (`class_weight="balanced"`
+/// in scikit-learn). A class without training examples has weight 1.
 fn balanced(counts: &[usize]) -> Vec<f64> {
     let present = counts.iter().filter(|count| **count > 0).count();
     let all: usize = counts.iter().sum();
@@ -125,7 +126,7 @@ fn balanced(counts: &[usize]) -> Vec<f64> {
     counts.iter().map(of).collect()
 }
 
-/// The stated weights. A class that is not named weighs 1.
+/// Reads the weights from a table. A class that the table does not name has weight 1.
 fn by_name(
     table: &Map<String, Value>,
     names: &[String],
@@ -151,7 +152,7 @@ fn by_name(
     Ok(weights)
 }
 
-/// The weights divided by their mean over all examples. `counts` are the examples of each class.
+/// Divides the weights by their mean over all examples. `counts` holds the number of examples of each class.
 fn normalized(weights: &[f64], counts: &[usize]) -> Vec<f32> {
     let all: usize = counts.iter().sum();
     let sum: f64 = weights.iter().zip(counts).map(|(weight, count)| weight * *count as f64).sum();
@@ -175,7 +176,8 @@ mod tests {
         of_targets(targets, 0, &Sizes { test: 0.1, validation: 0.1, seed: 0, limit: None })
     }
 
-    /// 80 examples of `many`, 20 of `few`, none of `none`. The training split has 65 and 16 of them.
+    /// 80 examples of `many`, 20 of `few`, none of `none`. The training split contains 65 of `many` and 16 of
+    /// `few`.
     fn uneven() -> DataSet {
         let names = ["many", "few", "none"].map(str::to_owned).to_vec();
         data(Targets::Classes { names, labels: (0..100).map(|i| u32::from(i % 5 == 0)).collect() })

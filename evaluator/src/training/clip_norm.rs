@@ -1,29 +1,30 @@
-//! The setting `clip_norm`: the largest norm of a gradient, no limit, or the default of the task.
+//! The setting `clip_norm`: the largest norm of a gradient, or `false` for no limit. Its default depends on
+//! the task.
 
 use kiln_space::{Scalar, deserialize_scalar};
 use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
-/// The limit of a regression whose config states none. A target far from the others gives a gradient as long
-/// as its distance, and a few such steps can ruin a training. Targets are trained in standard deviations, so
-/// a usual gradient has a norm of about 1, and this limit leaves it as it is.
+/// The default limit for regressions. A target far from the others produces a gradient whose length is
+/// proportional to its distance, and a few such steps can ruin a training. Targets are standardized for
+/// training, so a typical gradient has a norm of about 1. This limit leaves such a gradient unchanged.
 const OF_REGRESSIONS: f64 = 1.0;
 const EXPECTED: &str = "a number above 0, or `false` for gradients as they are";
 
-/// What a config says about the norm of gradients.
+/// The value of the setting in a config.
 #[derive(Clone, Copy, Debug, Default, PartialEq)]
 pub(crate) enum ClipNorm {
-    /// The config says nothing.
+    /// The config does not contain the setting.
     #[default]
     Unstated,
-    /// `false` or 0: gradients stay as they are.
+    /// The value is `false` or 0: gradients are not clipped.
     Off,
-    /// Gradients are scaled down to this norm, taken over all weights together.
+    /// Gradients are scaled down to this norm, computed over all weights together.
     At(f64),
 }
 
 impl ClipNorm {
-    /// The setting, or the default of the task if the config says nothing: regressions are clipped,
-    /// classifications are not.
+    /// Returns the setting, or the task's default if the config does not contain the setting. By default,
+    /// regressions are clipped and classifications are not.
     pub(crate) const fn resolved(self, is_regression: bool) -> Self {
         match self {
             Self::Unstated if is_regression => Self::At(OF_REGRESSIONS),
@@ -31,7 +32,7 @@ impl ClipNorm {
         }
     }
 
-    /// The limit, if there is one.
+    /// Returns the limit if there is one.
     pub(crate) const fn norm(self) -> Option<f64> {
         match self {
             Self::At(norm) => Some(norm),
@@ -39,7 +40,7 @@ impl ClipNorm {
         }
     }
 
-    /// The limit; `inherited` if the config says nothing.
+    /// Returns the limit, or `inherited` if the config does not contain the setting.
     pub(crate) const fn or(self, inherited: Option<f64>) -> Option<f64> {
         match self {
             Self::Unstated => inherited,
@@ -48,7 +49,7 @@ impl ClipNorm {
     }
 }
 
-/// Serialized as an optional number. Fingerprints hold this form, so it must stay the same.
+/// Serializes as an optional number. Fingerprints include this form, so it must not change.
 impl Serialize for ClipNorm {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         self.norm().serialize(serializer)

@@ -1,4 +1,4 @@
-//! Clips gradients by their norm over all parameters together, which keeps their direction.
+//! Clips gradients by their norm over all parameters together, which preserves the gradient's direction.
 
 use burn::module::{Module, ModuleVisitor, Param};
 use burn::optim::GradientsParams;
@@ -6,13 +6,14 @@ use burn::tensor::Tensor;
 
 use crate::network::parameters::Parameters;
 
-/// Scales the gradients down to the norm `limit` if they exceed it. A missing gradient counts as zero.
+/// Scales the gradients down to the norm `limit` if their norm exceeds it. A missing gradient counts as zero.
 ///
 /// Source: R. Pascanu, T. Mikolov, Y. Bengio, "On the difficulty of training recurrent neural networks", ICML
 /// 2013, algorithm 1.
 pub(crate) fn clip(gradients: GradientsParams, parameters: &Parameters, limit: f64) -> GradientsParams {
     let norm = norm(&gradients, parameters);
-    // A gradient that is not finite passes: the loss of the next step shows it.
+    // A gradient that is not finite is passed on unchanged. The loss of the next step then reveals the
+    // problem.
     if norm.is_nan() || norm <= limit {
         return gradients;
     }
@@ -21,7 +22,7 @@ pub(crate) fn clip(gradients: GradientsParams, parameters: &Parameters, limit: f
     scale.gradients
 }
 
-/// Euclidean norm of all gradients together. The sum has the order of the parameters.
+/// Euclidean norm of all gradients together. They are summed in the order of the parameters.
 fn norm(gradients: &GradientsParams, parameters: &Parameters) -> f64 {
     let mut squares = Squares { gradients, sums: Vec::new() };
     parameters.visit(&mut squares);
@@ -66,7 +67,7 @@ mod tests {
     use super::*;
     use crate::network::weights::{Values, Weights};
 
-    /// Two parameters with the gradients (3, 0) and (0, 4), and one without a gradient.
+    /// Two parameters with the gradients (3, 0) and (0, 4), and a third one without a gradient.
     fn example() -> (GradientsParams, Weights) {
         let values = ["a.bias", "b.bias", "c.bias"]
             .map(|name| (name.to_owned(), Values { shape: vec![2], data: vec![1.0, 1.0] }));

@@ -1,4 +1,4 @@
-//! The optimizer on the CPU. It updates each parameter in one pass, by the same rules as burn's optimizers.
+//! The CPU optimizer. It updates each parameter in one pass, by the same rules as burn's optimizers.
 
 use std::collections::BTreeMap;
 
@@ -11,23 +11,23 @@ use crate::network::parameters::Parameters;
 use crate::training::checkpoint_error::CheckpointError;
 use crate::training::optimizer_settings::{OptimizerKind, OptimizerSettings};
 
-/// The share of its mean square that `adamw` keeps in a step: burn's default.
+/// Decay of the second moment in `adamw`, the same as burn's default.
 const BETA_2: f32 = 0.999;
-/// What `adamw` adds to the root of the mean square: burn's default.
+/// Constant that `adamw` adds to the root of the second moment, the same as burn's default.
 const EPSILON: f32 = 1e-5;
 
-/// An optimizer for parameters on the CPU.
+/// The optimizer for parameters on the CPU.
 pub(crate) struct FusedOptimizer {
     settings: OptimizerSettings,
-    /// By the id of the parameter.
+    /// State of each parameter, by the parameter's id.
     memories: BTreeMap<u64, Memory>,
 }
 
-/// The memory of one parameter.
+/// The optimizer state of one parameter.
 struct Memory {
-    /// Steps that moved the parameter.
+    /// Number of steps that have updated the parameter.
     steps: u32,
-    /// Its momentum, or for `adamw` its two moments, each as one vector.
+    /// The momentum, or the two moments of `adamw`, each as one vector.
     values: Vec<Tensor<1>>,
 }
 
@@ -36,7 +36,7 @@ impl FusedOptimizer {
         Self { settings, memories: BTreeMap::new() }
     }
 
-    /// Moves the parameters that have a gradient. Vectors do not decay.
+    /// Updates the parameters that have a gradient. Weight decay does not apply to vectors.
     pub(crate) fn step(
         &mut self,
         rate: f64,
@@ -57,8 +57,8 @@ impl FusedOptimizer {
         }
     }
 
-    /// The memory as bytes: the number of parameters, then for each its id, steps, number of tensors, their
-    /// length, and their values.
+    /// Serializes the state: the number of parameters, then for each parameter its id, its steps, the number
+    /// of its tensors, their length, and their values.
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         let mut bytes = (self.memories.len() as u64).to_le_bytes().to_vec();
         for (id, memory) in &self.memories {
@@ -73,7 +73,7 @@ impl FusedOptimizer {
         bytes
     }
 
-    /// The optimizer with the memory that [`FusedOptimizer::to_bytes`] wrote.
+    /// Returns this optimizer with the state that [`FusedOptimizer::to_bytes`] wrote.
     ///
     /// # Errors
     /// [`CheckpointError`] when the bytes are damaged, or another kind of optimizer wrote them.
@@ -93,14 +93,14 @@ impl FusedOptimizer {
     }
 }
 
-/// The little-endian number at the beginning. `rest` becomes what follows.
+/// Reads the little-endian number at the beginning. `rest` becomes the bytes after it.
 fn number(rest: &mut &[u8]) -> Result<u64, CheckpointError> {
     let (number, after) = rest.split_first_chunk().ok_or(CheckpointError::MemoryLength)?;
     *rest = after;
     Ok(u64::from_le_bytes(*number))
 }
 
-/// The `len` floats at the beginning. `rest` becomes what follows.
+/// Reads the `len` floats at the beginning. `rest` becomes the bytes after them.
 fn floats(rest: &mut &[u8], len: u64) -> Result<Tensor<1>, CheckpointError> {
     let bytes =
         usize::try_from(len).ok().and_then(|len| len.checked_mul(4)).ok_or(CheckpointError::MemoryLength)?;
@@ -170,8 +170,8 @@ mod tests {
         Weights::from_values(named, &Device::flex().autodiff())
     }
 
-    /// The weights and the optimizer after some steps. The loss is the sum of squares and cubes of all
-    /// weights but the unused one.
+    /// Returns the weights and the optimizer after some steps. The loss is the sum of squares and cubes of
+    /// all weights except the unused one.
     fn trained(mut optimizer: Optimizer, mut weights: Weights, steps: usize) -> (Weights, Optimizer) {
         for _ in 0..steps {
             let mut loss = Squares { sum: None };

@@ -1,4 +1,4 @@
-//! Sums gradients of several GPUs with their collective.
+//! Sums the gradients of several GPUs with their collective.
 
 use std::thread;
 
@@ -8,12 +8,12 @@ use burn::tensor::Device;
 use crate::devices::collective;
 use crate::network::parameters::{ParameterOf, Parameters};
 
-/// The sum of the gradients, on the first device. `gradients` has one entry for each device, in their order.
-/// Where only some devices have a gradient of a parameter, it counts as zero on the others. Where no device
-/// has one, the sum has none.
+/// Returns the sum of the gradients on the first device. `gradients` has one entry for each device, in the
+/// order of the devices. If only some devices have a gradient for a parameter, the others contribute zero. If
+/// no device has one, the sum has none either.
 ///
-/// Every device must join the same reductions in the same order, from a thread of its own, because NCCL waits
-/// for all devices.
+/// Every device must join the same reductions in the same order, from its own thread, because NCCL waits for
+/// all devices.
 pub(crate) fn sum(
     mut gradients: Vec<GradientsParams>,
     parameters: &Parameters,
@@ -41,7 +41,7 @@ pub(crate) fn sum(
     })
 }
 
-/// Joins all reductions as one device. All of them start before the first result is waited for.
+/// Joins all reductions as one device. It starts all of them before it waits for the first result.
 fn reduced(
     mut held: GradientsParams,
     wanted: &[ParameterOf<'_>],

@@ -1,5 +1,5 @@
-//! The weights of a training, and what changes with them: the state of the optimizer and, if the config asks
-//! for them, a moving average of the weights and the best weights so far.
+//! The weights of a training, and the state that changes with them: the optimizer's state and, if the config
+//! requests them, a moving average of the weights and the best weights so far.
 
 use burn::optim::GradientsParams;
 use burn::tensor::Device;
@@ -13,42 +13,42 @@ use crate::training::patience::Patience;
 use crate::training::schedule::Schedule;
 use crate::training::settings::TrainingSettings;
 
-/// Names of the parts of a checkpoint.
+/// Names of the parts in a checkpoint.
 const WEIGHTS: &str = "weights";
 const OPTIMIZER: &str = "optimizer";
 const AVERAGE: &str = "average";
 const PATIENCE: &str = "patience";
 const BEST: &str = "best";
 
-/// State of a training after `step` steps.
+/// The state of a training after `step` steps.
 pub(crate) struct Learner {
-    /// Steps of the optimizer so far.
+    /// Number of optimizer steps so far.
     pub(crate) step: u64,
-    /// The weights that are trained. They gather gradients.
+    /// The weights that are being trained. They receive gradients.
     pub(crate) weights: Weights,
     optimizer: Optimizer,
     schedule: Schedule,
     clip_norm: Option<f64>,
     average: Option<Average>,
     patience: Option<Patience>,
-    /// Weights of the best epoch so far; only with `patience`.
+    /// Weights of the best epoch so far. They are stored only if `patience` is set.
     best: Option<Weights>,
 }
 
 /// Exponential moving average of weights.
 ///
 /// Source: B. Polyak and A. Juditsky, "Acceleration of Stochastic Approximation by Averaging", SIAM J.
-/// Control and Optimization 30, 1992. The decay of step `t` is `min(decay, (1 + t) / (10 + t))`, as in
-/// TensorFlow's `ExponentialMovingAverage` with `num_updates`. A short training would otherwise keep too much
-/// of its initial weights.
+/// Control and Optimization 30, 1992. The decay in step `t` is `min(decay, (1 + t) / (10 + t))`, as in
+/// TensorFlow's `ExponentialMovingAverage` with `num_updates`. With a constant decay, the average of a short
+/// training would contain too much of the initial weights.
 struct Average {
     decay: f64,
     weights: Weights,
 }
 
 impl Learner {
-    /// A learner before its first step, for a training on `examples` examples. `weights` must be on the
-    /// device with autodiff.
+    /// Creates a learner before its first step, for a training on `examples` examples. `weights` must be on
+    /// the device with autodiff.
     pub(crate) fn new(
         weights: Weights,
         settings: &TrainingSettings,
@@ -68,12 +68,12 @@ impl Learner {
         }
     }
 
-    /// One step of the optimizer.
+    /// Runs one optimizer step.
     pub(crate) fn advance(self, gradients: GradientsParams) -> Self {
         self.advance_and(gradients, |_| ())
     }
 
-    /// One step of the optimizer. `hold` corrects the weights before the moving average includes them.
+    /// Runs one optimizer step. `hold` corrects the weights before the moving average includes them.
     pub(crate) fn advance_and(mut self, gradients: GradientsParams, hold: impl FnOnce(&mut Weights)) -> Self {
         let gradients = match self.clip_norm {
             Some(limit) => clipping::clip(gradients, &self.weights.parameters, limit),
@@ -91,35 +91,37 @@ impl Learner {
         self
     }
 
-    /// Whether the training needs the validation loss of each epoch.
+    /// Whether the training needs the validation loss after each epoch.
     pub(crate) const fn watches(&self) -> bool {
         self.patience.is_some()
     }
 
-    /// Takes the validation loss of [`Learner::current`] after an epoch; `None` if it is not finite. Keeps
-    /// these weights if they are the best so far.
+    /// Records the validation loss of [`Learner::current`] after an epoch. The loss is `None` if it is not
+    /// finite. Keeps the current weights if they are the best so far.
     pub(crate) fn look(&mut self, loss_nats: Option<f64>) {
         if self.patience.as_mut().is_some_and(|patience| patience.look(loss_nats)) {
             self.best = Some(self.current());
         }
     }
 
-    /// Whether the training is over: all steps are done, or patience has run out.
+    /// Whether the training is over: either all steps are done, or `patience` ended it.
     pub(crate) fn is_over(&self) -> bool {
         self.step >= self.schedule.steps || self.patience.as_ref().is_some_and(Patience::is_over)
     }
 
-    /// The weights to judge now, without gradients: the moving average if there is one.
+    /// Returns the weights to evaluate now, without gradients. If there is a moving average, it is returned
+    /// instead of the weights.
     pub(crate) fn current(&self) -> Weights {
         self.average.as_ref().map_or_else(|| self.weights.detached(), |average| average.weights.clone())
     }
 
-    /// The result of the training, without gradients: the weights of the best epoch if patience kept any.
+    /// Returns the result of the training, without gradients: the weights of the best epoch if `patience`
+    /// kept them, and otherwise the current weights.
     pub(crate) fn result(&self) -> Weights {
         self.best.clone().unwrap_or_else(|| self.current())
     }
 
-    /// Everything that the training needs to go on.
+    /// Returns all state that the training needs to resume.
     pub(crate) fn checkpoint(&self) -> Checkpoint {
         let mut parts =
             vec![(WEIGHTS, self.weights.parameters.to_bytes()), (OPTIMIZER, self.optimizer.to_bytes())];
@@ -132,10 +134,10 @@ impl Learner {
         Checkpoint { step: self.step, parts }
     }
 
-    /// Puts the state of a checkpoint into a learner with the same settings.
+    /// Restores the state of a checkpoint into a learner with the same settings.
     ///
     /// # Errors
-    /// [`CheckpointError`] when a part is missing or does not fit.
+    /// [`CheckpointError`] when the checkpoint lacks a part or a part does not fit.
     pub(crate) fn restored(mut self, checkpoint: Checkpoint) -> Result<Self, CheckpointError> {
         let mut parts = checkpoint.parts;
         let mut take = |name: &'static str| parts.remove(name).ok_or(CheckpointError::MissingPart { name });
@@ -147,7 +149,7 @@ impl Learner {
         }
         if self.patience.is_some() {
             self.patience = Some(serde_json::from_slice(&take(PATIENCE)?)?);
-            // A training without a finite validation loss so far has no best weights.
+            // If no validation loss was finite so far, the checkpoint has no best weights.
             if let Ok(best) = take(BEST) {
                 let mut weights = self.weights.detached();
                 weights.parameters = weights.parameters.loaded(best)?;
@@ -158,13 +160,13 @@ impl Learner {
     }
 }
 
-/// The result of a finished training, read from its checkpoint into weights of the same shapes.
+/// Reads the result of a finished training from its checkpoint. `like` has weights of the same shapes.
 ///
 /// # Errors
-/// [`CheckpointError`] when it has no weights, or weights of other shapes.
+/// [`CheckpointError`] when the checkpoint has no weights, or weights of other shapes.
 pub(crate) fn result(mut like: Weights, checkpoint: Checkpoint) -> Result<Weights, CheckpointError> {
     let mut parts = checkpoint.parts;
-    // The first part that exists is what `Learner::result` gives.
+    // The first part that exists is the one that `Learner::result` returns.
     let found = [BEST, AVERAGE, WEIGHTS].into_iter().find_map(|name| parts.remove(name));
     like.parameters = like.parameters.loaded(found.ok_or(CheckpointError::MissingPart { name: WEIGHTS })?)?;
     Ok(like)

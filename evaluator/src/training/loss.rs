@@ -1,4 +1,5 @@
-//! The losses of training: cross-entropy for classes, squared error for values, and both against a teacher.
+//! The training losses: cross-entropy for classes, squared error for values, and both with a teacher's
+//! outputs as targets.
 
 use burn::tensor::activation::{log_softmax, softmax};
 use burn::tensor::{Int, Tensor};
@@ -7,7 +8,8 @@ use kiln_kernels::cross_entropy;
 use crate::data::{BatchTargets, DataSet};
 use crate::training::class_weights::ClassWeights;
 
-/// The loss of outputs against the targets of their batch. `smoothing` and `weights` apply to classes only.
+/// Computes the loss of outputs with respect to the targets of their batch. `smoothing` and `weights` apply
+/// to classes only.
 ///
 /// # Shapes
 /// - `outputs`: `[batch, classes]`, or `[batch, values]`
@@ -26,8 +28,9 @@ pub(crate) fn against_targets(
     }
 }
 
-/// The loss of outputs against those of a teacher, which gets no gradient. `targets` tell whether outputs are
-/// classes or values, and give the class of each example.
+/// Computes the loss of outputs with respect to a teacher's outputs. The teacher receives no gradient.
+/// `targets` states whether outputs are classes or values, and holds the class of each example for class
+/// weights.
 pub(crate) fn against_teacher(
     outputs: Tensor<2>,
     teacher: Tensor<2>,
@@ -43,20 +46,20 @@ pub(crate) fn against_teacher(
     }
 }
 
-/// The training loss of guessing: equal shares for all classes, or the mean of the values. Class weights do
-/// not change it, because their mean over the training split is 1.
+/// The training loss of guessing: equal probabilities for all classes, or the mean of the values. Class
+/// weights do not change this loss, because their mean over the training split is 1.
 pub(crate) fn of_guessing(data: &DataSet) -> f64 {
     if data.is_regression() { 1.0 } else { (data.targets().names().len() as f64).ln() }
 }
 
-/// Mean squared error over examples and values. Values count in standard deviations from their mean.
+/// Mean squared error over examples and values. Values are in standard deviations from their mean.
 fn squared_error(outputs: Tensor<2>, values: Tensor<2>) -> Tensor<1> {
     let difference = outputs - values;
     (difference.clone() * difference).mean()
 }
 
-/// Mean cross-entropy against the teacher's probabilities at temperature 1. Its gradient is that of the
-/// divergence from the teacher, which gets no gradient itself.
+/// Mean cross-entropy with respect to the teacher's probabilities at temperature 1. It has the same gradient
+/// as the Kullback-Leibler divergence from the teacher. The teacher itself receives no gradient.
 ///
 /// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV 2019,
 /// section 3.3.
@@ -69,9 +72,9 @@ fn distillation(logits: Tensor<2>, teacher: Tensor<2>, weights: Option<Tensor<2>
     }
 }
 
-/// Mean over the batch of each example's cross-entropy times the weight of its class. The sum is divided by
-/// the number of examples and not by their weights. Batches of one step therefore add up to the gradient of
-/// the whole step.
+/// Multiplies the cross-entropy of each example by the weight of its class, and averages over the batch. The
+/// sum is divided by the number of examples, not by the sum of their weights. The gradients of a step's
+/// batches therefore add up to the gradient of the whole step.
 ///
 /// # Shapes
 /// - `logits`: `[batch, classes]`
@@ -90,7 +93,7 @@ fn weighted_cross_entropy(
     (each * weights).mean().neg()
 }
 
-/// The value of a one-element tensor.
+/// Returns the value of a one-element tensor.
 pub(crate) fn value(loss: &Tensor<1>) -> f64 {
     f64::from(loss.clone().into_data().try_to_vec::<f32>().expect("a loss is single precision")[0])
 }

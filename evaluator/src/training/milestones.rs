@@ -1,6 +1,6 @@
-//! Milestones: the states at which trainings shorter than the whole schedule ended. A longer training of the
-//! same network can start from one. It then gives the same bits as a training from new weights, so any
-//! milestone may be missing.
+//! Milestones: the final states of trainings that are shorter than the whole schedule. A longer training of
+//! the same network can start from a milestone. Its result has the same bits as a training from new weights,
+//! so any milestone may be missing.
 
 use std::error::Error;
 use std::fs;
@@ -12,32 +12,32 @@ use kiln_files::{WholeFile, make_folder};
 
 use crate::training::checkpoint::Checkpoint;
 
-/// Maximum number of states that a study keeps. The oldest ones are removed first.
+/// Maximum number of milestones that a study keeps. The oldest ones are removed first.
 const MOST: usize = 4096;
-/// Maximum size of these states together, bytes.
+/// Maximum total size of the milestones, in bytes.
 const MOST_BYTES: u64 = 512 << 20;
 
-/// The milestones of one network, for one training of it.
+/// The milestones of one network, as seen from one training of that network.
 pub(crate) struct Milestones {
-    /// The folder of all milestones of a study.
+    /// The folder with all milestones of a study.
     folder: PathBuf,
-    /// Everything that the trainings of this network depend on, except their length.
+    /// Everything that the network's trainings depend on, except their length.
     identity: String,
-    /// Epochs of this training.
+    /// Number of epochs of this training.
     epochs: u32,
-    /// Epochs of the whole schedule.
+    /// Number of epochs of the whole schedule.
     full: u32,
 }
 
 impl Milestones {
-    /// The milestones of one network, for a training of `epochs` of the schedule's `full` epochs. `identity`
-    /// names everything that the network's trainings depend on, except their length.
+    /// Opens the milestones of one network, for a training of `epochs` of the schedule's `full` epochs.
+    /// `identity` names everything that the network's trainings depend on, except their length.
     pub(crate) fn new(folder: PathBuf, identity: String, epochs: u32, full: u32) -> Self {
         Self { folder, identity, epochs, full }
     }
 
-    /// The newest milestone for this training, which has `steps` steps: the end of the longest training that
-    /// was no longer than this one.
+    /// Returns the newest milestone that this training of `steps` steps can start from: the final state of
+    /// the longest training that was no longer than this one.
     pub(crate) fn latest(&self, steps: u64) -> Option<Checkpoint> {
         let mut known = self.known().ok()?;
         known.retain(|epochs| *epochs <= self.epochs);
@@ -46,7 +46,7 @@ impl Milestones {
             let path = self.path(epochs);
             let read = Checkpoint::read(&self.identity_of(epochs), &path, steps);
             let is_there = path.exists();
-            // Another training may remove the file at the same time.
+            // Another training may have removed the file in the meantime.
             read.inspect_err(|problem| {
                 if is_there {
                     tracing::warn!("{}: {problem}; passing over it", path.display());
@@ -56,9 +56,9 @@ impl Milestones {
         })
     }
 
-    /// Keeps the state at which this training ended, unless it was the whole schedule. Removes the states of
-    /// shorter trainings, which are no longer needed. A file that cannot be written or removed is only a
-    /// warning, because no training needs a milestone.
+    /// Stores the final state of this training, unless the training ran the whole schedule. Removes the
+    /// milestones of shorter trainings, which are no longer needed. If a file cannot be written or removed,
+    /// this only logs a warning, because no training needs a milestone.
     pub(crate) fn end(&self, state: impl FnOnce() -> Checkpoint) {
         if let Err(error) = self.keep(state) {
             tracing::warn!(
@@ -94,7 +94,7 @@ impl Milestones {
         *blake3::hash(format!("{}\nafter {epochs} epochs", self.identity).as_bytes()).as_bytes()
     }
 
-    /// Epochs of the milestones of this network.
+    /// Lists the epochs of this network's milestones.
     fn known(&self) -> io::Result<Vec<u32>> {
         let entries = match fs::read_dir(&self.folder) {
             Ok(entries) => entries,
@@ -117,7 +117,7 @@ fn limit(folder: &Path, most: usize, most_bytes: u64) -> io::Result<()> {
     let mut files = Vec::new();
     for entry in fs::read_dir(folder)? {
         let entry = entry?;
-        // Another training may remove the file at the same time.
+        // Another training may have removed the file in the meantime.
         if let Ok(about) = entry.metadata() {
             files.push((about.modified().unwrap_or(SystemTime::UNIX_EPOCH), entry.path(), about.len()));
         }
@@ -168,10 +168,10 @@ mod tests {
         of("a", 1).end(|| state(10));
         of("a", 3).end(|| state(30));
         of("b", 2).end(|| state(20));
-        // The training of three epochs removed the milestone of one epoch.
+        // The training of three epochs has removed the milestone of one epoch.
         assert_eq!([1, 2, 3, 9].map(|epochs| step("a", epochs)), [None, None, Some(30), Some(30)]);
         assert_eq!([1, 2, 9].map(|epochs| step("b", epochs)), [None, Some(20), Some(20)]);
-        // A milestone with more steps than the training is refused.
+        // A milestone with more steps than the training is ignored.
         of("a", 1).end(|| state(30));
         assert_eq!(step("a", 1), None);
         of("a", 9).end(|| panic!("nothing follows the whole schedule"));
@@ -188,7 +188,7 @@ mod tests {
         bytes[80] ^= 4;
         fs::write(&path, &bytes).unwrap();
         assert!(short.latest(10).is_none());
-        // A crash of the machine may leave such a file.
+        // A crash of the machine may leave a truncated file.
         fs::write(&path, &bytes[..20]).unwrap();
         assert!(short.latest(10).is_none());
     }

@@ -1,5 +1,5 @@
-//! Training: losses, optimizers, and the state from which an interrupted training goes on. It knows no
-//! studies.
+//! Training: losses, optimizers, and the state from which an interrupted training resumes. This module does
+//! not know studies.
 
 pub(crate) mod checkpoint;
 mod checkpoint_error;

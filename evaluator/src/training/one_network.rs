@@ -17,15 +17,15 @@ use crate::training::pruning::Pruning;
 use crate::training::settings::TrainingSettings;
 use crate::training::state::{Kept, NetworkState};
 
-/// A training diverges if its mean loss exceeds this many times the loss of guessing.
+/// A training counts as diverged if its mean loss exceeds the loss of guessing by this factor.
 const EXPLODED: f64 = 20.0;
 
-/// Why a training stopped early.
+/// The reason why a training stopped early.
 #[derive(Debug)]
 pub(crate) enum Stopped {
-    /// The user asked for it, or the environment is broken.
+    /// The user interrupted it, or an error occurred that is not the network's fault.
     Ended(EvalError),
-    /// The loss is not finite or has exploded.
+    /// The loss is not finite, or exceeds the limit.
     Diverged { epoch: u32, loss: f64 },
 }
 
@@ -35,29 +35,30 @@ impl From<EvalError> for Stopped {
     }
 }
 
-/// A network, its data, and how it is trained.
+/// A network, its data, and the settings of its training.
 pub(crate) struct Training<'a> {
     pub(crate) architecture: &'a Architecture,
     pub(crate) data: &'a DataSet,
     pub(crate) examples: &'a [u32],
     pub(crate) settings: &'a TrainingSettings,
     pub(crate) seed: u64,
-    /// Number of training images for the batch-norm statistics, when the network is judged after an epoch.
+    /// Number of training images from which batch-norm statistics are computed when the network is evaluated
+    /// after an epoch.
     pub(crate) calibration: usize,
-    /// The device without autodiff, which the training adds.
+    /// The device without autodiff. The training adds autodiff to it.
     pub(crate) device: &'a Device,
 }
 
 impl Training<'_> {
-    /// Trains `weights` for the first `epochs` epochs of the schedule. They must be on the device with
-    /// autodiff. Gives the weights to judge, without gradients. An interrupted training goes on from its
+    /// Trains `weights` for the first `epochs` epochs of the schedule. `weights` must be on the device with
+    /// autodiff. Returns the weights to evaluate, without gradients. An interrupted training resumes from its
     /// newest checkpoint in `kept`.
     ///
     /// # Errors
-    /// [`Stopped`] when the user stops it, a checkpoint cannot be read or written, or the loss diverges.
+    /// [`Stopped`] when the user interrupts it, a checkpoint cannot be read or written, or the loss diverges.
     ///
     /// # Panics
-    /// When the schedule has fewer epochs.
+    /// When the schedule has fewer than `epochs` epochs.
     pub(crate) fn run(
         &self,
         weights: Weights,
@@ -127,7 +128,7 @@ impl Training<'_> {
         Ok(state.learner.result())
     }
 
-    /// Gradients and loss of one step, averaged over its examples.
+    /// Computes gradients and loss of one step, averaged over its examples.
     pub(crate) fn gradients(
         &self,
         learner: &Learner,
@@ -152,13 +153,13 @@ impl Training<'_> {
             let scaled = if piece.len() == examples.len() { loss.clone() } else { loss.clone() * share };
             let gradients = GradientsParams::from_grads(scaled.backward(), &weights.parameters);
             accumulator.accumulate(&weights.parameters, gradients);
-            // Reading the loss waits for the GPU, so it comes last.
+            // Reading the loss waits for the GPU, so it happens last.
             sum += loss::value(&loss) * share;
         }
         (accumulator.grads(), sum)
     }
 
-    /// Loss on the validation split; `None` if it is not finite.
+    /// Computes the loss on the validation split. Returns `None` if the loss is not finite.
     fn validation_loss(&self, weights: &Weights) -> Option<f64> {
         inference::validation_loss(self.architecture, weights, self.data, self.calibration, self.device)
     }

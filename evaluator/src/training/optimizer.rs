@@ -1,4 +1,4 @@
-//! Runs an optimizer: Kiln's kernels on the CPU, burn on other devices.
+//! Runs an optimizer: with Kiln's kernels on the CPU, and with burn on other devices.
 
 use burn::module::ParamGroup;
 use burn::optim::decay::WeightDecayConfig;
@@ -11,16 +11,16 @@ use super::fused_optimizer::FusedOptimizer;
 use super::optimizer_settings::{OptimizerKind, OptimizerSettings};
 use crate::network::parameters::Parameters;
 
-/// An optimizer with its memory.
+/// An optimizer with its state.
 pub(crate) enum Optimizer {
-    /// One pass over each parameter, on the CPU.
+    /// Kiln's optimizer for the CPU, which updates each parameter in one pass.
     Fused(FusedOptimizer),
-    /// burn's optimizer, on any device.
+    /// burn's optimizer, for any device.
     Burn(Box<ModuleOptimizer>),
 }
 
 impl Optimizer {
-    /// A new optimizer for these parameters on this device.
+    /// Creates an optimizer for these parameters on this device.
     pub(crate) fn new(settings: &OptimizerSettings, parameters: &Parameters, device: &Device) -> Self {
         if kiln_kernels::runs_on(device) {
             Self::Fused(FusedOptimizer::new(*settings))
@@ -29,7 +29,7 @@ impl Optimizer {
         }
     }
 
-    /// Moves the parameters that have a gradient.
+    /// Updates the parameters that have a gradient.
     pub(crate) fn step(
         &mut self,
         rate: f64,
@@ -42,7 +42,7 @@ impl Optimizer {
         }
     }
 
-    /// The memory as bytes, for [`Optimizer::loaded`].
+    /// Serializes the optimizer's state to bytes, for [`Optimizer::loaded`].
     pub(crate) fn to_bytes(&self) -> Vec<u8> {
         match self {
             Self::Fused(fused) => fused.to_bytes(),
@@ -50,7 +50,7 @@ impl Optimizer {
         }
     }
 
-    /// The optimizer with the memory of another one of the same kind.
+    /// Returns this optimizer with the state that another optimizer of the same kind serialized.
     ///
     /// # Errors
     /// [`CheckpointError`] when the bytes are damaged, or another kind of optimizer wrote them.
@@ -65,7 +65,7 @@ impl Optimizer {
     }
 }
 
-/// burn's optimizer with these settings.
+/// Creates burn's optimizer with these settings.
 pub(crate) fn by_burn(settings: &OptimizerSettings, parameters: &Parameters) -> ModuleOptimizer {
     let vectors = ParamGroup::from_ids(parameters.vector_ids());
     match settings.kind {

@@ -1,9 +1,9 @@
-//! The setting `optimizer`.
+//! The setting `optimizer`, which selects an optimizer and its learning rate.
 
 use kiln_space::{Settings, SettingsError};
 use serde::{Deserialize, Serialize};
 
-/// Optimizer and learning rate. Weight decay leaves biases, scales and shifts alone.
+/// Optimizer and learning rate. Weight decay does not apply to biases, scales and shifts.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct OptimizerSettings {
@@ -37,7 +37,7 @@ impl Default for OptimizerSettings {
 }
 
 impl OptimizerSettings {
-    /// Refuses values out of range.
+    /// Checks that all values are in range.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let key = |key: &str| settings.key(&format!("optimizer.{key}"));
         if !(self.learning_rate > 0.0 && self.learning_rate <= 100.0) {

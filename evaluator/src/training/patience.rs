@@ -1,8 +1,8 @@
-//! Early stopping: a training ends when its validation loss has not improved for some epochs.
+//! Early stopping: a training ends if its validation loss has not improved for a number of epochs.
 
 use serde::{Deserialize, Serialize};
 
-/// How many epochs in a row may pass without a new best validation loss.
+/// Early stopping after `epochs` epochs in a row without a new best validation loss.
 ///
 /// Source: L. Prechelt, "Early Stopping - But When?", in "Neural Networks: Tricks of the Trade", 1998
 /// (criterion UP, on epochs).
@@ -10,9 +10,9 @@ use serde::{Deserialize, Serialize};
 #[serde(deny_unknown_fields)]
 pub(crate) struct Patience {
     epochs: u32,
-    /// Lowest loss of an epoch, nats.
+    /// Lowest loss so far, in nats.
     best: Option<f64>,
-    /// Epochs since the best one.
+    /// Number of epochs since the best one.
     since: u32,
 }
 
@@ -21,8 +21,8 @@ impl Patience {
         Self { epochs, best: None, since: 0 }
     }
 
-    /// Takes the validation loss of an epoch; `None` if it is not finite. Returns whether it is the best so
-    /// far.
+    /// Records the validation loss of an epoch. The loss is `None` if it is not finite. Returns whether it is
+    /// the best so far.
     pub(crate) fn look(&mut self, loss_nats: Option<f64>) -> bool {
         let better = loss_nats.filter(|loss| self.best.is_none_or(|best| *loss < best));
         match better {

@@ -1,4 +1,4 @@
-//! Chooses the zeros of sparse layers while a network is trained.
+//! Prunes sparse layers while a network is trained.
 
 use std::collections::BTreeMap;
 
@@ -8,12 +8,12 @@ use crate::network::sparsity::{kept, sparse_layers};
 use crate::network::weights::{Values, Weights};
 use crate::training::checkpoint_error::CheckpointError;
 
-/// Prefix of the names of checkpoint parts that hold masks.
+/// Prefix for the names of checkpoint parts that store masks.
 const KEPT: &str = "kept ";
 
-/// The zeros of a training. With unstructured sparsity, their number grows from epoch to epoch in the first
-/// half of the training. N-of-M patterns are set once, in the last epoch of that half. In the second half the
-/// zeros keep their places.
+/// The pruning schedule and the masks of a training. With unstructured sparsity, the number of zeros grows
+/// from epoch to epoch in the first half of the training. N-of-M patterns are chosen once, in the last epoch
+/// of that half. In the second half, the masks do not change.
 ///
 /// Source: M. Zhu and S. Gupta, "To prune, or not to prune: exploring the efficacy of pruning for model
 /// compression", arXiv:1710.01878, equation 1, with an epoch as step.
@@ -24,14 +24,14 @@ pub(crate) struct Pruning {
 }
 
 impl Pruning {
-    /// The zeros of a stand-alone network that is trained for `epochs` epochs.
+    /// Creates the schedule for a stand-alone network that is trained for `epochs` epochs.
     pub(crate) fn new(architecture: &Architecture, epochs: u32) -> Self {
         let layers = sparse_layers(architecture);
         let layers = layers.map(|(name, sparsity)| (format!("{name}.weight"), sparsity)).collect();
         Self { layers, masks: Vec::new(), epochs }
     }
 
-    /// Chooses zeros before an epoch, unless all are chosen.
+    /// Chooses the zeros before an epoch, unless the masks are already final.
     pub(crate) fn begin(&mut self, epoch: u32, weights: &mut Weights) {
         let ramp = (self.epochs / 2).max(1);
         if epoch < ramp {
@@ -54,13 +54,14 @@ impl Pruning {
         self.hold(weights);
     }
 
-    /// The zeros chosen so far, as named parts of a checkpoint: a byte for each weight, 1 if it is kept.
+    /// Returns the current masks as named parts of a checkpoint. Each mask has one byte per weight, which is
+    /// 1 if the weight is kept.
     pub(crate) fn parts(&self) -> impl Iterator<Item = (String, Vec<u8>)> {
         let bytes = |mask: &Values| mask.data.iter().map(|kept| u8::from(*kept > 0.5)).collect();
         self.masks.iter().map(move |(name, mask)| (format!("{KEPT}{name}"), bytes(mask)))
     }
 
-    /// Takes the zeros from the parts of a checkpoint. `weights` are the weights that they belong to.
+    /// Restores the masks from the parts of a checkpoint. `weights` are the weights that the masks apply to.
     ///
     /// # Errors
     /// [`CheckpointError`] when a mask has another size than its weight.
@@ -82,7 +83,7 @@ impl Pruning {
         Ok(())
     }
 
-    /// Restores the chosen zeros after a step, which has moved them.
+    /// Sets pruned weights to zero again after an optimizer step, which may have changed them.
     pub(crate) fn hold(&self, weights: &mut Weights) {
         for (name, mask) in &self.masks {
             weights.multiply(name, mask);
@@ -113,8 +114,8 @@ mod tests {
 
         let mut weights = start.clone();
         let mut pruning = Pruning::new(&network(Sparsity::Unstructured { permille: 500 }), 8);
-        // The target is 8 zeros of 16 weights. The epochs reach 1 - (3/4)^3, 1 - (2/4)^3, 1 - (1/4)^3 and all
-        // of it.
+        // The target is 8 zeros among 16 weights. The epochs reach the fractions 1 - (3/4)^3, 1 - (2/4)^3, 1
+        // - (1/4)^3 and 1 of the target.
         let found = [0, 1, 2, 3, 7].map(|epoch| {
             pruning.begin(epoch, &mut weights);
             zeros(&weights)

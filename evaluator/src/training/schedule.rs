@@ -2,7 +2,7 @@
 
 use serde::{Deserialize, Serialize};
 
-/// Linear warm-up, then a half cosine down to zero.
+/// Linear warm-up, then cosine decay to zero.
 ///
 /// Source: I. Loshchilov and F. Hutter, "SGDR: Stochastic Gradient Descent with Warm Restarts", ICLR 2017,
 /// equation 5, with one period.
@@ -14,7 +14,7 @@ pub(crate) struct Schedule {
 }
 
 impl Schedule {
-    /// Learning rate of a step, counted from 0.
+    /// Learning rate of a step. Steps are counted from 0.
     pub(crate) fn rate(&self, step: u64) -> f64 {
         if step < self.warmup_steps {
             return self.learning_rate * (step + 1) as f64 / self.warmup_steps as f64;

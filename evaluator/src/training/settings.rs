@@ -1,4 +1,4 @@
-//! How a network is trained, and for how long. Evaluators and the finish stage share these settings.
+//! The settings of a network's training. Evaluators and the finish stage share them.
 
 use kiln_space::{Settings, SettingsError};
 use serde::Serialize;
@@ -7,7 +7,7 @@ use crate::training::class_weights::ClassWeights;
 use crate::training::optimizer_settings::OptimizerSettings;
 use crate::training::schedule::Schedule;
 
-/// How a network is trained, and for how long.
+/// The settings of a network's training.
 #[derive(Clone, Debug, PartialEq, Serialize)]
 pub(crate) struct TrainingSettings {
     pub(crate) epochs: u32,
@@ -15,37 +15,39 @@ pub(crate) struct TrainingSettings {
     pub(crate) optimizer: OptimizerSettings,
     pub(crate) warmup_epochs: u32,
     pub(crate) label_smoothing: f64,
-    /// Batches in one step of the optimizer.
+    /// Number of batches in one optimizer step.
     pub(crate) accumulate: usize,
-    /// Largest norm of all gradients together; `None` for no limit.
+    /// Largest norm of all gradients together, or `None` for no limit.
     pub(crate) clip_norm: Option<f64>,
-    /// Decay of a moving average of the weights. The average is judged and exported in their place.
+    /// Decay of a moving average of the weights. The average is evaluated and exported instead of the
+    /// weights.
     pub(crate) ema: Option<f64>,
-    /// Epochs in a row without improvement on the validation split, after which the training ends.
+    /// Number of epochs in a row without improvement on the validation split after which the training ends.
     pub(crate) patience: Option<u32>,
-    /// How much each class counts in the loss. Equal weights are left out of fingerprints and identities.
+    /// Weight of each class in the loss. Fingerprints and identities omit equal weights.
     #[serde(skip_serializing_if = "ClassWeights::is_equal")]
     pub(crate) class_weights: ClassWeights,
-    /// Steps between checkpoints. No outcome depends on them, so fingerprints and identities leave them out.
+    /// Steps between checkpoints. Outcomes do not depend on this number, so fingerprints and identities omit
+    /// it.
     #[serde(skip_serializing)]
     pub(crate) checkpoint_steps: u64,
 }
 
-/// One batch in each step, where the config says nothing.
+/// Default number of batches in each step.
 pub(crate) const fn accumulate() -> usize {
     1
 }
 
-/// Steps between checkpoints, where the config says nothing.
+/// Default number of steps between checkpoints.
 pub(crate) const fn checkpoint_steps() -> u64 {
     200
 }
 
 impl TrainingSettings {
-    /// The settings that evaluators which train share, for the schema of configs.
+    /// The settings that all evaluators with a training share, for the config schema.
     pub(crate) const KEYS: &str = include_str!("keys.toml");
 
-    /// A training without any of the options.
+    /// Settings of a training without any optional features.
     pub(crate) const fn plain(epochs: u32, batch: usize, optimizer: OptimizerSettings) -> Self {
         Self {
             epochs,
@@ -62,7 +64,7 @@ impl TrainingSettings {
         }
     }
 
-    /// Refuses values out of range.
+    /// Checks that all values are in range.
     pub(crate) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         if self.epochs == 0 || self.epochs > 100_000 {
             return Err(SettingsError::value(settings.key("epochs"), self.epochs, "between 1 and 100000"));
@@ -97,7 +99,7 @@ impl TrainingSettings {
         self.optimizer.check(settings)
     }
 
-    /// The options in use, each after a comma, for cards.
+    /// Lists the optional settings in use, each after a comma, for model cards.
     pub(crate) fn describe_options(&self) -> String {
         let parts = [
             (self.accumulate > 1).then(|| format!(", {} batches a step", self.accumulate)),
@@ -109,18 +111,18 @@ impl TrainingSettings {
         parts.into_iter().flatten().collect()
     }
 
-    /// Number of examples in one step of the optimizer.
+    /// Number of examples in one optimizer step.
     pub(crate) const fn step_examples(&self) -> usize {
         self.batch * self.accumulate
     }
 
-    /// Cuts the examples of a step into batches of similar size.
+    /// Splits the examples of a step into batches of similar size.
     pub(crate) fn batches<'a>(&self, examples: &'a [u32]) -> impl Iterator<Item = &'a [u32]> + use<'a> {
         examples.chunks(examples.len().div_ceil(self.accumulate).max(1))
     }
 
-    /// Steps of one epoch over `examples` examples. An incomplete last step is left out, unless it is the
-    /// only one.
+    /// Number of steps in one epoch over `examples` examples. An incomplete last step is omitted, unless it
+    /// is the only step.
     pub(crate) const fn steps_per_epoch(&self, examples: usize) -> u64 {
         let steps = examples / self.step_examples();
         if steps == 0 { 1 } else { steps as u64 }

@@ -1,5 +1,5 @@
-//! The state of the training of one network, and the folder that keeps it. An interrupted training goes on
-//! from there to the same bits.
+//! The state of the training of one network, and the folder that stores it. An interrupted training resumes
+//! from there and produces the same bits.
 
 use std::fs::{self, File};
 use std::io;
@@ -13,19 +13,19 @@ use crate::training::learner::Learner;
 use crate::training::milestones::Milestones;
 use crate::training::pruning::Pruning;
 
-/// Name of the part that holds the epoch's loss.
+/// Name of the checkpoint part that stores the epoch's loss.
 const LOSS: &str = "epoch loss";
 
-/// State of a training between two steps: what is learned, its zeros, and the loss of the epoch so far.
+/// State of a training between two steps: the learner, its masks, and the loss of the epoch so far.
 pub(crate) struct NetworkState {
     pub(crate) learner: Learner,
     pub(crate) pruning: Pruning,
-    /// Sum of the losses of the epoch's steps so far.
+    /// Sum of the losses of this epoch's steps so far.
     pub(crate) loss: f64,
 }
 
-/// The folder with the checkpoints of a training, and the step of the last one. The folder belongs to this
-/// training alone. The training takes the folder's lock before it reads or writes there.
+/// The folder with the checkpoints of a training, and the step of the last checkpoint. Only this training
+/// uses the folder. It locks the folder before it reads or writes there.
 pub(crate) struct Kept {
     checkpoints: Checkpoints,
     folder: PathBuf,
@@ -35,8 +35,8 @@ pub(crate) struct Kept {
 }
 
 impl Kept {
-    /// The name of the folder begins with `place` and ends with a hash of `identity`, which names everything
-    /// that the training depends on.
+    /// Opens the folder whose name begins with `place` and ends with a hash of `identity`. `identity` names
+    /// everything that the training depends on.
     pub(crate) fn new(place: PathBuf, identity: &str) -> Self {
         let mut folder = place.into_os_string();
         folder.push(&blake3::hash(identity.as_bytes()).to_hex()[..16]);
@@ -45,17 +45,18 @@ impl Kept {
         Self { checkpoints, folder, held: None, saved: 0, milestones: None }
     }
 
-    /// The same for a training that can start where a shorter one of the same network ended.
+    /// Adds milestones, so that the training can start from the final state of a shorter training of the same
+    /// network.
     pub(crate) fn beginning_at(self, milestones: Milestones) -> Self {
         Self { milestones: Some(milestones), ..self }
     }
 
-    /// The newest known state with at most `steps` steps: a checkpoint, or the state at which a shorter
-    /// training ended. Gives `fresh` if there is none.
+    /// Returns the newest known state with at most `steps` steps: a checkpoint, or the final state of a
+    /// shorter training. Returns `fresh` if there is none.
     ///
     /// # Errors
     /// [`EvalError::Held`] when another process writes checkpoints here, [`EvalError::File`] when checkpoints
-    /// cannot be read, [`EvalError::Data`] when an intact one does not fit.
+    /// cannot be read, [`EvalError::Data`] when an intact checkpoint does not fit.
     pub(crate) fn restored(&mut self, fresh: NetworkState, steps: u64) -> Result<NetworkState, EvalError> {
         if self.folder.exists() {
             self.hold()?;
@@ -85,7 +86,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Writes a checkpoint, unless this state was read from one or is already written.
+    /// Writes a checkpoint, unless this state was read from a checkpoint or is already written.
     ///
     /// # Errors
     /// [`EvalError::Held`] when another process writes checkpoints here, [`EvalError::File`] when the
@@ -100,7 +101,7 @@ impl Kept {
         Ok(())
     }
 
-    /// Keeps the state at which the training ended, so that longer trainings can start from it.
+    /// Stores the final state of the training, so that longer trainings can start from it.
     pub(crate) fn end(&self, state: &NetworkState) {
         if let Some(milestones) = &self.milestones {
             milestones.end(|| state.checkpoint());
@@ -110,9 +111,9 @@ impl Kept {
     /// Removes the checkpoints of a training that is over.
     ///
     /// # Errors
-    /// [`EvalError::File`] when they cannot be removed.
+    /// [`EvalError::File`] when the checkpoints cannot be removed.
     pub(crate) fn clear(self) -> Result<(), EvalError> {
-        // Only a folder that is held was ever written to.
+        // If the folder was never locked, nothing was written to it.
         if self.held.is_none() {
             return Ok(());
         }
@@ -137,7 +138,7 @@ impl NetworkState {
         checkpoint
     }
 
-    /// Puts the state of a checkpoint into one with the same settings.
+    /// Restores the state of a checkpoint into a state with the same settings.
     fn restored(mut self, mut checkpoint: Checkpoint) -> Result<Self, CheckpointError> {
         let loss = checkpoint.parts.remove(LOSS).ok_or(CheckpointError::MissingPart { name: LOSS })?;
         let loss: [u8; 8] = loss.try_into().map_err(|_| CheckpointError::Loss)?;
@@ -158,7 +159,7 @@ mod tests {
     use crate::training::optimizer_settings::OptimizerSettings;
     use crate::training::settings::TrainingSettings;
 
-    /// The state of a small network after `step` steps.
+    /// Returns the state of a small network after `step` steps.
     fn state(step: u64) -> NetworkState {
         let mut b = ArchitectureBuilder::new(Shape::vector(3));
         b.linear("head", b.input(), 2).unwrap();
@@ -193,7 +194,7 @@ mod tests {
         assert_eq!(restored(3), weights(10), "the milestone has more steps than the checkpoint");
         kept(folder.path(), 3).save(&state(17)).unwrap();
         assert_eq!((restored(3), restored(9)), (weights(17), weights(10)));
-        // A longer training left this state in the folder. A shorter one does not use it.
+        // A longer training left this state in the folder. A shorter training must not use it.
         kept(folder.path(), 3).save(&state(60)).unwrap();
         assert_eq!(restored(3), weights(17));
     }

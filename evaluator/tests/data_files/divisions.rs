@@ -13,7 +13,8 @@ fn sizes(data: &DataSet) -> [usize; 3] {
     SPLITS.map(|split| data.split(split).len())
 }
 
-/// 60 lines. `x` counts them, each of 12 patients has 5 of them, and the day decreases from line to line.
+/// Writes a table of 60 lines. `x` counts the lines, each of 12 patients has 5 lines, and the day decreases
+/// from line to line.
 fn folder() -> Folder {
     let folder = Folder::new();
     let row = |row: usize| {

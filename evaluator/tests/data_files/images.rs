@@ -27,7 +27,7 @@ fn settings() -> Value {
     json!({ "kind": "images", "test": 0.25, "validation": 0.3 })
 }
 
-/// Reads `bytes` from a file with this extension as the only example of the test split.
+/// Reads `bytes` from a file with this extension, which is the only example of the test split.
 fn read(ending: &str, bytes: &[u8], extra: &Value) -> Vec<f32> {
     let folder = folder();
     folder.put(&format!("test/a/x.{ending}"), bytes);
@@ -143,7 +143,7 @@ fn tiff_with_palette_alpha_cmyk_or_few_bits_is_read() {
     let pixel = |values: &[f32], at: usize| [values[at], values[24 + at], values[48 + at]];
     let values = read("tif", &tiff(3, 8, 1, &[(320, map.clone())], &indices), &json!({}));
     assert_eq!((pixel(&values, 0), pixel(&values, 23)), ([255.0, 0.0, 64.0], [0.0, 128.0, 0.0]));
-    // The same with an alpha channel: the last column is transparent.
+    // The same image with an alpha channel: the last column is transparent.
     let both: Vec<u8> = (0..24).flat_map(|at| [indices[at], if at % 6 == 5 { 0 } else { 255 }]).collect();
     let file = tiff(3, 8, 2, &[(320, map), (338, vec![2])], &both);
     let values = read("tif", &file, &json!({ "background": [1, 2, 3] }));

@@ -1,4 +1,4 @@
-//! What is read from each file format.
+//! Tests what is read from each file format.
 
 use flate2::Compression;
 use flate2::write::GzEncoder;
@@ -50,7 +50,8 @@ fn cifar100_fine_and_coarse_labels_are_read() {
     folder.put("train.bin", cifar100(&pairs));
     folder.put("test.bin", cifar100(&[[3, 99]]));
     let fine = folder.open(&json!({ "kind": "cifar", "variant": "cifar100", "validation": 0.4 }));
-    // One example in each class: 40 % of one rounds to zero, so the validation split would be empty.
+    // Each class has one example. A fraction of 40 % of one example rounds to zero, so the validation split
+    // would be empty.
     assert!(fine.unwrap_err().to_string().contains("0 validation"));
     let fine = folder.open(&json!({ "kind": "cifar", "variant": "cifar100", "validation": 0.6 }));
     assert!(fine.unwrap_err().to_string().contains("0 training"));

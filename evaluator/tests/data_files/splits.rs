@@ -1,4 +1,4 @@
-//! What splits may depend on. Normalization depends on the training split alone.
+//! Tests what splits may depend on. Normalization depends on the training split alone.
 
 use kiln_evaluator::data::{Augmentation, DataSet, Given, RawData, Sizes, Split, Targets};
 use kiln_export::InputRecord;

@@ -1,5 +1,5 @@
-//! Tables as users have them: gaps, text, dates, indices, other separators and encodings, and numbers far
-//! from zero.
+//! Tables as users have them: missing values, text, dates, indices, other separators and encodings, and
+//! numbers far from zero.
 
 use kiln_evaluator::data::{DataSet, Split, Targets};
 use serde_json::{Value, json};
@@ -192,7 +192,8 @@ fn values_far_from_zero_keep_precision() {
         let data = of(offset);
         assert_ne!(data.offset(0).to_bits(), 0);
         for (found, expected) in standard(&data).iter().zip(&plain) {
-            // Text holds 1.7e9 + 3.4 x to about 1e-7 of a standard deviation, and 5e12 to 1e-5.
+            // The text in the file is precise to about 1e-7 of a standard deviation for 1.7e9 + 3.4 x, and to
+            // 1e-5 for 5e12.
             assert!((found - expected).abs() < 1e-4, "{offset}: {found} {expected}");
         }
         assert!(

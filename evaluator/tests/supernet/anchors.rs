@@ -38,8 +38,8 @@ fn corrected_estimate_predicts_training_with_anchor_settings() {
     let trained = anchors(corrected.path()).unwrap().content;
     assert_eq!(trained.len(), 12);
     let get = |outcome: &Outcome| outcome.measurement().unwrap().get("loss_nats").unwrap();
-    // One epoch of ten steps from new weights reaches less accuracy than three epochs of shared weights.
-    // Corrected estimates predict the former.
+    // One epoch of ten steps from new weights reaches a lower accuracy than three epochs of shared weights.
+    // Corrected estimates predict the accuracy of the short training.
     let mean = |losses: Vec<f64>| losses.iter().sum::<f64>() / losses.len() as f64;
     let trained = mean(trained.iter().map(|anchor| get(&anchor.trained)).collect());
     let [before, after] = [plain, corrected_estimates].map(|found| mean(found.iter().map(get).collect()));
@@ -62,7 +62,8 @@ fn interrupted_anchors_resume_with_same_result_for_any_workers() {
         extra["devices"] = json!(["cpu", "cpu", "cpu"]);
         extra
     };
-    // A few reads of the stop flag suffice for the supernet's eighteen steps and some anchors.
+    // Each run is interrupted after this many reads of the stop flag: within the supernet's eighteen steps,
+    // or among the anchors.
     for looks in [20, 26, 12] {
         let (built, ..) = build(pieces.path(), &extra(6));
         let result = built.evaluator.prepare(&StopAfter(AtomicU64::new(looks)));
@@ -106,12 +107,13 @@ fn fingerprint_depends_on_anchor_values_and_not_on_damage() {
         again.evaluator.prepare(&never()).unwrap();
         again.evaluator.fingerprint()
     };
-    // When the values change and the hash does not, the anchors are trained again and give the same values.
+    // If the values in the file change but its hash does not, the anchors are trained again and get the same
+    // values.
     fs::write(&file, &changed).unwrap();
     assert!(anchors(folder.path()).unwrap_err().to_string().contains("does not match its `check`"));
     assert_eq!(again(), built.evaluator.fingerprint());
     assert_eq!(fs::read_to_string(&file).unwrap(), text);
-    // When the hash changes too, they count as other anchors.
+    // If the hash changes too, the file is read as different anchors.
     let (body, _) = changed.split_once(",\n  \"check\"").unwrap();
     let hash = kiln_files::ContentHash::of(body.as_bytes());
     fs::write(&file, format!("{body},\n  \"check\": \"{hash}\"\n}}\n")).unwrap();

@@ -1,4 +1,5 @@
-//! Several devices. On the CPU they are slots, and their number changes no result.
+//! Tests several devices. On the CPU, each device is one parallel worker, and the number of workers changes
+//! no result.
 
 use kiln_space::variation;
 use rand_pcg::Pcg64;
@@ -9,8 +10,8 @@ use crate::parts::{build, evaluate, never};
 
 #[test]
 fn training_on_several_slots_equals_training_on_one() {
-    // Six steps in each epoch. A fingerprint holds the hash of the weights, so equal fingerprints mean equal
-    // weights.
+    // Each epoch has six steps. A fingerprint contains the hash of the weights, so equal fingerprints mean
+    // equal weights.
     let trained = |extra: Value| {
         let folder = tempfile::tempdir().unwrap();
         let mut table = json!({ "epochs": 4, "subnets": 5 });

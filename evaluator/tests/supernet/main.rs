@@ -1,4 +1,4 @@
-//! The supernet on a few embedded digits: resuming, judging, finishing.
+//! Tests the supernet on a few embedded digits: resuming, evaluating and finishing.
 
 #![allow(clippy::unwrap_used, reason = "helpers of tests are tests")]
 

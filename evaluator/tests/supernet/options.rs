@@ -1,4 +1,4 @@
-//! Options of training: gradient accumulation, clipping, averaged weights, early stopping.
+//! Tests training options: gradient accumulation, clipping, averaged weights, early stopping.
 
 use std::fs;
 use std::path::Path;
@@ -44,20 +44,21 @@ fn trained_steps(folder: &Path) -> u64 {
 
 #[test]
 fn patience_ends_training_without_improvement() {
-    // At this learning rate the loss goes up and down.
+    // At this learning rate, the loss rises and falls from epoch to epoch.
     let optimizer = json!({ "kind": "sgd", "learning_rate": 0.6 });
     let folder = tempfile::tempdir().unwrap();
     let (built, ..) = build(folder.path(), &json!({ "epochs": 40, "patience": 1, "optimizer": optimizer }));
     built.evaluator.prepare(&never()).unwrap();
     let (patient, whole) = (trained_steps(folder.path()), 40 * 6);
     assert!(patient < whole && patient.is_multiple_of(6), "{patient} of {whole}, whole epochs");
-    // A second run finds that the training has ended.
+    // A second run detects that the training is already over.
     let (again, ..) = build(folder.path(), &json!({ "epochs": 40, "patience": 1, "optimizer": optimizer }));
     again.evaluator.prepare(&StopAfter(AtomicU64::new(0))).unwrap();
     assert_eq!(built.evaluator.fingerprint(), again.evaluator.fingerprint());
 }
 
-/// Validation loss of a network without batch normalization, trained on its own with the settings `extra`.
+/// Returns the validation loss of a network without batch normalization, trained on its own with the settings
+/// `extra`.
 fn scratch_loss(extra: &Value) -> f64 {
     let table = settings("data", &json!({ "limit": 300 }));
     let data = DataRegistry::builtin().open("digits", &Opening::new(&table, None)).unwrap();
@@ -94,8 +95,8 @@ fn clipping_and_weight_averaging_change_result() {
     let plain = scratch_loss(&json!({}));
     let never_reached = scratch_loss(&json!({ "clip_norm": 1e9 }));
     assert!((plain - never_reached).abs() < 1e-12, "{plain} {never_reached}");
-    // Each step is at most a thousandth times the learning rate, so the network stays near its start, where
-    // guessing costs ln 10 = 2.3.
+    // No step changes the weights by more than a thousandth of the learning rate. So the network stays close
+    // to its initial weights, where the loss of guessing is ln 10 = 2.3.
     let clipped = scratch_loss(&json!({ "clip_norm": 0.001 }));
     assert!(clipped > 2.0 && plain < 1.0, "{clipped} {plain}");
     let averaged = scratch_loss(&json!({ "ema": 0.9 }));

@@ -1,4 +1,4 @@
-//! A small supernet on a few embedded digits, and ways to interrupt it.
+//! A small supernet on a few embedded digits, and means to interrupt it.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -18,7 +18,8 @@ pub(crate) fn settings(path: &str, value: &Value) -> Settings {
 
 pub(crate) fn data() -> Arc<DataSet> {
     let table = settings("data", &json!({ "limit": 300, "augment": { "shift": 1 } }));
-    // Uses the first reading rules: the pinned results were computed with the examples that those select.
+    // Uses the first reading rules, because the pinned results were computed with the examples that those
+    // rules select.
     let opening = Opening { rules: ReadingRules::First, ..Opening::new(&table, None) };
     DataRegistry::builtin().open("digits", &opening).expect("embedded")
 }
@@ -48,7 +49,7 @@ pub(crate) fn context(folder: &Path, data: &Arc<DataSet>, space: &Arc<dyn Search
     }
 }
 
-/// The supernet evaluator with the settings `extra`.
+/// Builds the supernet evaluator with the settings `extra`.
 pub(crate) fn try_build(context: Context, extra: &Value, finish: &Value) -> Result<Built, SettingsError> {
     let mut table = json!({
         "epochs": 3, "batch": 32, "subnets": 3, "calibration": 64, "checkpoint_steps": 4,
@@ -69,7 +70,7 @@ pub(crate) fn build(folder: &Path, extra: &Value) -> (Built, Arc<dyn SearchSpace
     (built.expect("valid settings"), space, data)
 }
 
-/// Asks to stop after the flag was read this many times.
+/// A progress callback that requests a stop after the stop flag was read this many times.
 pub(crate) struct StopAfter(pub(crate) AtomicU64);
 
 impl Progress for StopAfter {

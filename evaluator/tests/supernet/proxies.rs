@@ -1,4 +1,4 @@
-//! Zero-cost proxies: as evaluators, as the lowest fidelity, and compared with published scores.
+//! Tests zero-cost proxies: as evaluators, as the lowest fidelity, and in comparison with published scores.
 
 use std::collections::BTreeMap;
 use std::env;
@@ -64,7 +64,7 @@ fn finishing_after_proxy_requires_epochs() {
     assert!(error.contains("`finish.epochs`"), "{error}");
 }
 
-/// Two columns of a gzipped table, by row number.
+/// Reads two columns of a gzipped table, by row number.
 fn columns(path: &Path, names: [&str; 2]) -> BTreeMap<String, String> {
     let mut reader = csv::Reader::from_reader(GzDecoder::new(File::open(path).unwrap()));
     let header = reader.headers().unwrap().clone();
@@ -72,8 +72,8 @@ fn columns(path: &Path, names: [&str; 2]) -> BTreeMap<String, String> {
     reader.records().map(|row| row.unwrap()).map(|row| (row[key].to_owned(), row[value].to_owned())).collect()
 }
 
-/// The published scores belong to CIFAR-10 and other initial weights, so the orders are similar and not
-/// equal.
+/// The published scores were computed on CIFAR-10 and with other initial weights, so the rankings are similar
+/// but not equal.
 #[test]
 #[ignore = "needs KILN_DATA: NAS-Bench-201 and its zero-cost scores"]
 fn proxy_scores_correlate_with_published_scores() {

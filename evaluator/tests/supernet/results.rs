@@ -1,4 +1,5 @@
-//! Pins the bits of results for each class of device. Whoever changes a bit must raise `RESULTS_VERSION`.
+//! Pins the bits of results for each class of device. A change that affects any bit must raise
+//! `RESULTS_VERSION`.
 
 use std::fs;
 
@@ -19,14 +20,15 @@ fn hash(bytes: &[u8]) -> String {
     blake3::hash(bytes).to_hex()[..32].to_owned()
 }
 
-/// The bits of every measured value.
+/// Returns the bits of every measured value.
 fn bits(outcome: &Outcome) -> String {
     let measured = outcome.measurement().expect("nothing diverges here").metrics();
     let lines = measured.iter().map(|(name, value)| format!("{name} {:016x}", value.to_bits()));
     lines.collect::<Vec<_>>().join("\n")
 }
 
-/// The weights of a network without its card, because the card names the version of the package.
+/// Returns the weights of a network without its model card, because the card contains the version of the
+/// package.
 fn weights(model: &TrainedModel) -> String {
     let mut bytes = Vec::new();
     for (name, array) in &model.arrays {
@@ -36,7 +38,7 @@ fn weights(model: &TrainedModel) -> String {
     hash(&bytes)
 }
 
-/// The results of this build: the class of its device, and a hash of each kind of result.
+/// Computes the results of this build: the class of its device, and a hash of each kind of result.
 fn computed() -> (String, Vec<(&'static str, String)>) {
     let folder = tempfile::tempdir().unwrap();
     let (built, space, _) = build(folder.path(), &json!({ "ema": 0.5 }));

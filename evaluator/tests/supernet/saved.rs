@@ -1,4 +1,4 @@
-//! A study uses the trained supernet of another study.
+//! Tests that a study can use the trained supernet of another study.
 
 use std::fs;
 use std::path::Path;
@@ -26,7 +26,8 @@ fn saved_supernet_gives_same_estimates_without_training() {
     let expected = evaluate(&trained, space.as_ref(), &genotype);
     for path in [first.path().to_owned(), first.path().join("supernet")] {
         let (taken, ..) = build(second.path(), &at(&path));
-        // Training reads the stop flag, so this flag shows whether anything was trained.
+        // Training reads the stop flag. This flag would stop any training, so `prepare` must not train
+        // anything.
         taken.evaluator.prepare(&StopAfter(AtomicU64::new(0))).unwrap();
         assert_eq!(evaluate(&taken, space.as_ref(), &genotype), expected);
         assert_ne!(taken.evaluator.fingerprint(), trained.evaluator.fingerprint());

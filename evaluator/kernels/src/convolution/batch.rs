@@ -1,7 +1,7 @@
-//! Gradients of weights as sums over the images of a batch, alone or together with the gradient of the input.
+//! Computes weight gradients as sums over the images of a batch, alone or together with the input's gradient.
 //!
-//! The batch is cut into chunks that depend on the shapes alone. The sums of the chunks are added in order,
-//! so the result is the same for any number of threads.
+//! The batch is cut into chunks that depend only on the shapes. The sums of the chunks are added in order, so
+//! the result is the same for any number of threads.
 
 use std::mem::MaybeUninit;
 
@@ -12,14 +12,14 @@ use crate::shared::memory::Buffer;
 /// Maximum number of chunks of a batch.
 const CHUNKS: usize = 16;
 
-/// Maximum number of floats of the sums of all chunks.
+/// Maximum number of floats in the sums of all chunks together.
 const SUMS: usize = 4 << 20;
 
-/// Floats of the output's gradient that both gradients read before the next ones, so that they stay in the
-/// second level of the cache.
+/// Number of floats of the output's gradient that both gradients read before they continue. These floats then
+/// stay in the second-level cache.
 const CACHED: usize = 32 * 1024;
 
-/// Input and gradient of the output of a batch.
+/// The inputs of a batch, and the gradient of its outputs.
 pub(super) struct Images<'a> {
     batch: usize,
     x: &'a [f32],
@@ -37,18 +37,18 @@ impl<'a> Images<'a> {
         Self { batch, x, gradient }
     }
 
-    /// Floats of an image of the input and of one of the output's gradient.
+    /// Number of floats in one input image, and in one image of the output's gradient.
     fn lens(&self) -> [usize; 2] {
         [self.x.len() / self.batch, self.gradient.len() / self.batch]
     }
 
-    /// Number of images of a chunk, where a chunk has `sums` sums.
+    /// Number of images in a chunk if each chunk has `sums` sums.
     fn of_chunk(&self, sums: usize) -> usize {
         self.batch.div_ceil(CHUNKS.min(SUMS / sums.max(1)).max(1))
     }
 
-    /// The sums over the batch. `add` adds the sums of some images: of an input, of the output's gradient, to
-    /// the sums.
+    /// Sums over the batch. `add` gets the inputs of some images, the gradient of their outputs, and the sums
+    /// to which it adds their contribution.
     pub(super) fn sums(&self, sums: usize, add: impl Fn(&[f32], &[f32], &mut [f32]) + Sync) -> Buffer {
         let ([x_image, gradient_image], images) = (self.lens(), self.of_chunk(sums));
         let chunks =
@@ -57,10 +57,10 @@ impl<'a> Images<'a> {
         Buffer::total(chunks.map(chunk).collect()).expect("a batch has images")
     }
 
-    /// The sums over the batch, after what `write` computes from the output's gradients in the shape of the
-    /// input.
+    /// Computes the input's gradient with `write`, and the sums over the batch. `write` gets the gradient of
+    /// the outputs, and its result has the shape of the input.
     ///
-    /// Both read the same few images in turn, so the second reads them from the cache.
+    /// Both computations read the same few images in turn, so the second one reads them from the cache.
     ///
     /// # Safety
     /// `write` writes all of its target.
@@ -89,8 +89,8 @@ impl<'a> Images<'a> {
             });
             total = Buffer::total(sums.collect());
         };
-        // SAFETY: input and gradient have the same number of chunks, as `new` checked, and these cover the
-        // whole target. The caller guarantees `write`.
+        // SAFETY: input and gradient have the same number of chunks, as `new` checked, and the chunks cover
+        // the whole target. The caller guarantees that `write` writes all of its target.
         let written = unsafe { Buffer::filled(self.x.len(), fill) };
         [written, total.expect("a batch has images")]
     }

@@ -1,4 +1,4 @@
-//! Convolution and its gradients: chooses dense or depthwise kernels, and sums up over a batch.
+//! Convolution and its gradients. Chooses dense or depthwise kernels, and sums over a batch.
 
 mod batch;
 pub(crate) mod passes;

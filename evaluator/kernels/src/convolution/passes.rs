@@ -14,7 +14,8 @@ use crate::shared::memory::Buffer;
 use crate::shared::weight_slice::WeightValues;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// A convolution that can run on any number of images: its plan, and its weight in the order of the kernels.
+/// A convolution for any number of images: its plan, and its weight in the order in which the kernels read
+/// it.
 #[derive(Debug)]
 pub(crate) struct Prepared {
     set: InstructionSet,
@@ -44,12 +45,12 @@ impl Prepared {
         Self { set, weights, plan: Plan::Dense(plan) }
     }
 
-    /// The instruction set that it was prepared for.
+    /// The instruction set that the weight was packed for.
     pub(crate) const fn set(&self) -> InstructionSet {
         self.set
     }
 
-    /// The output, `[batch, out_channels, ..]`.
+    /// Computes the output, `[batch, out_channels, ..]`.
     pub(crate) fn run(&self, x: &[f32], bias: Option<&[f32]>, activation: Activation) -> Buffer {
         match &self.plan {
             Plan::Dense(plan) => correlate(plan, self.set, x, &self.weights, bias, activation),
@@ -58,7 +59,7 @@ impl Prepared {
     }
 }
 
-/// The gradient of the input from that of the output.
+/// Computes the input's gradient from the output's gradient.
 pub(crate) fn input_gradient(
     set: InstructionSet,
     geometry: &Geometry,
@@ -73,8 +74,9 @@ pub(crate) fn input_gradient(
     correlate(&plan, set, gradient, &packed, None, Activation::Identity)
 }
 
-/// Passes the gradient of each weight to `add`: output channel, input channel within the group, row and
-/// column of the kernel, value. `x` is the input, `gradient` the gradient of the output.
+/// Computes the weight's gradient and passes each of its values to `add`, with output channel, input channel
+/// within the group, and row and column of the kernel. `x` is the input, and `gradient` is the output's
+/// gradient.
 pub(crate) fn weight_gradient(
     set: InstructionSet,
     geometry: &Geometry,
@@ -94,7 +96,8 @@ pub(crate) fn weight_gradient(
     }
 }
 
-/// Both gradients in one pass over the batch, bitwise those of [`input_gradient`] and [`weight_gradient`].
+/// Computes both gradients in one pass over the batch. They are bitwise equal to the results of
+/// [`input_gradient`] and [`weight_gradient`].
 pub(crate) fn gradients(
     set: InstructionSet,
     geometry: &Geometry,
@@ -131,7 +134,7 @@ pub(crate) fn gradients(
     written
 }
 
-/// The gradient of the input as a correlation, with its packed weights.
+/// The correlation that computes the input's gradient, with its packed weights.
 fn backward(set: InstructionSet, geometry: &Geometry, weight: WeightValues<'_>) -> (Correlation, Vec<f32>) {
     let flat = geometry.flattened();
     let channels = [flat.out_group(), flat.in_group()];
@@ -143,7 +146,7 @@ fn backward(set: InstructionSet, geometry: &Geometry, weight: WeightValues<'_>) 
     (plan, packed)
 }
 
-/// The gradient of the bias from that of the output.
+/// Computes the bias's gradient from the output's gradient.
 pub(crate) fn bias_gradient(set: InstructionSet, geometry: &Geometry, gradient: &[f32]) -> Vec<f32> {
     let (channels, plane) = (geometry.out_channels(), geometry.output().iter().product());
     (0..channels)
@@ -155,7 +158,7 @@ pub(crate) fn bias_gradient(set: InstructionSet, geometry: &Geometry, gradient: 
         .collect()
 }
 
-/// The sum of a slice.
+/// Sums the values of a slice.
 struct Sum<'a>(&'a [f32]);
 
 impl Kernel for Sum<'_> {
@@ -167,10 +170,10 @@ impl Kernel for Sum<'_> {
         let rest = vectors.remainder();
         let mut sum = simd.zero();
         for vector in vectors {
-            // SAFETY: an exact chunk holds `LANES` floats.
+            // SAFETY: an exact chunk contains `LANES` floats.
             sum = simd.add(sum, unsafe { simd.load(vector.as_ptr()) });
         }
-        // SAFETY: the remainder holds `rest.len()` floats, fewer than `LANES`.
+        // SAFETY: the remainder contains `rest.len()` floats, fewer than `LANES`.
         let rest = unsafe { simd.load_first(rest.as_ptr(), rest.len()) };
         simd.sum(simd.add(sum, rest))
     }

@@ -66,7 +66,8 @@ pub(crate) fn correlate_into(
     });
 }
 
-/// Images that are computed at once. `correlate_into` has checked the lengths of all slices against the plan.
+/// Images that are computed together. `correlate_into` has checked the lengths of all slices against the
+/// plan.
 struct Task<'a> {
     plan: &'a Correlation,
     source: &'a [f32],
@@ -88,11 +89,11 @@ impl Kernel for Task<'_> {
 }
 
 impl Task<'_> {
-    /// Runs blocks of `R` channels, in tiles of at most `V` vectors. The last block has fewer rows where that
-    /// is enough.
+    /// Runs blocks of `R` channels, in tiles of at most `V` vectors. The last block has fewer rows if fewer
+    /// channels are left.
     ///
-    /// `R * V` sums and the `V` vectors that they read must fit the registers: a spilled sum costs a load and
-    /// a store for each multiply-add.
+    /// The `R * V` sums and the `V` vectors that they read must fit the registers. Otherwise the compiler
+    /// spills sums, and each spilled sum costs a load and a store per multiply-add.
     #[inline(always)]
     fn with_rows<S: Simd, const R: usize, const V: usize>(self, simd: S) {
         let plan = self.plan;
@@ -102,19 +103,19 @@ impl Task<'_> {
         let in_place = plan.writes_in_place();
         let column_phases = plan.phases().iter().filter(|phase| phase.place[0] == 0).count();
         let mut weights = self.weights.as_ptr();
-        // Scratch holds whole images, so what goes through scratch is one piece.
+        // Scratch contains whole images, so a correlation that uses scratch has only one piece.
         let pieces = if in_place { (plan.positions() / plan.piece()).max(1) } else { 1 };
         for group in 0..plan.groups() {
             // SAFETY: `correlate_into` checked the lengths of source, weights and target against the plan,
             // and lends scratch for the packed planes and the lines of one block. Offsets stay inside the
-            // packed planes (inside the image where it is read in place) for every position, and for a whole
-            // vector where there are fewer positions.
+            // packed planes for every position, or inside the image if it is read in place. If there are
+            // fewer positions than a vector has lanes, offsets stay inside for a whole vector.
             unsafe {
                 let source = self.source.as_ptr().add(group * plan.read() * plan.source_plane());
                 let input = self.input(simd, source, packed);
                 for phases in plan.phases().chunks_exact(column_phases) {
-                    // All channels of a piece before the next piece: its input is read from the cache for all
-                    // but the first block.
+                    // Compute all channels of a piece before the next piece. Then all blocks but the first
+                    // read the piece's input from the cache.
                     for piece in 0..pieces {
                         let from = piece * plan.piece();
                         let end = if piece + 1 == pieces { plan.positions() } else { from + plan.piece() };
@@ -147,8 +148,8 @@ impl Task<'_> {
                                     rows,
                                 };
                                 of_phase = of_phase.add(taps * plan.written().next_multiple_of(R));
-                                // A block with few rows skips the missing ones. It computes more vectors
-                                // instead, so that several independent sums are under way.
+                                // A block with few rows omits the missing rows. It computes more vectors at
+                                // once instead, so that the processor can work on several independent sums.
                                 match rows {
                                     ..=2 => block.run::<S, R, 2, 3>(simd, positions),
                                     3 | 4 => block.run::<S, R, 4, 2>(simd, positions),
@@ -167,7 +168,7 @@ impl Task<'_> {
         }
     }
 
-    /// Returns where the kernel reads the input of a group. Packs it where the plan says so.
+    /// Returns a pointer to the input of a group. Packs the input first if the plan requires it.
     ///
     /// # Safety
     /// `source` is the group's first plane in the first image; `packed` has room for `packed_input` floats.
@@ -197,11 +198,11 @@ impl Task<'_> {
         packed
     }
 
-    /// Moves the lines of a block of channels to their places.
+    /// Copies the lines of a block of channels to their places in the image.
     ///
     /// # Safety
-    /// `lines` holds the results of the block, `lines` floats of the plan; `planes` is the block's first
-    /// plane in the first image.
+    /// `lines` contains the results of the block, which are `lines` floats in the plan. `planes` is the
+    /// block's first plane in the first image.
     #[inline(always)]
     unsafe fn place<S: Simd>(
         &self,

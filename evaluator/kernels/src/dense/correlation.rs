@@ -1,58 +1,59 @@
-//! The plan of a dense correlation: each written channel is a weighted sum of shifted planes of the read
+//! The plan of a dense correlation. Each written channel is a weighted sum of shifted planes of the read
 //! channels.
 //!
-//! Forward convolution and the gradient of its input both have this form; `convolution` chooses their weights
-//! and axes. `correlate` runs a plan.
+//! Both forward convolution and the gradient of its input have this form. `convolution` chooses weights and
+//! axes for them. `correlate` runs a plan.
 
 use crate::planes::geometry::Axis;
 use crate::planes::packing::{Packing, Phase, SLACK};
 use crate::planes::unpacking::Unpacking;
 use crate::simd::InstructionSet;
 
-/// Pixels that fill a vector of every instruction set. Smaller images of a pointwise convolution are computed
-/// together.
+/// Number of pixels that fill a vector of every instruction set. Pointwise convolutions combine several
+/// images that have fewer pixels.
 const PIXELS: usize = 16;
 
-/// From so many pixels on, planes are copied instead of read in place. Planes a power of two apart compete
-/// for the same sets of the cache.
+/// Number of pixels from which planes are copied instead of read in place. Planes whose distance is a power
+/// of two compete for the same sets of the cache.
 const DIRECT: usize = 128;
 
-/// Floats of input that all written channels read before the next piece, so that they stay in the second
-/// level of the cache.
+/// Number of input floats that all written channels read before they continue with the next piece. These
+/// floats then stay in the second-level cache.
 const CACHED: usize = 48 * 1024;
 
-/// Positions of the smallest piece. It is a multiple of every tile: of 1, 2 or 3 vectors of 8 or 16 lanes.
+/// Number of positions in the smallest piece. It is a multiple of every tile size: 1, 2 or 3 vectors of 8 or
+/// 16 lanes.
 const PIECE: usize = 96;
 
-/// A correlation between images, planned once for any number of images.
+/// A correlation that is planned once and can run on any number of images.
 #[derive(Debug)]
 pub(crate) struct Correlation {
     groups: usize,
-    /// Channels of a group.
+    /// Number of channels that are read in a group.
     read: usize,
     written: usize,
     source_plane: usize,
     target_plane: usize,
     packing: Packing,
     unpacking: Unpacking,
-    /// With the offsets of all channels, channel by channel.
+    /// Written phases. Their offsets are listed for all channels, channel by channel.
     phases: Vec<Phase>,
     input: Input,
 }
 
-/// How the kernel finds its input.
+/// How the kernel reads its input.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Input {
-    /// In place.
+    /// Reads the images in place.
     Direct,
-    /// In scratch, the pixels of this number of small images side by side.
+    /// Reads scratch, which contains the pixels of this number of small images next to each other.
     Together(usize),
-    /// In scratch, in shifted copies.
+    /// Reads scratch, which contains shifted copies of the planes.
     Packed,
 }
 
 impl Correlation {
-    /// `read` and `written` are the channels of one group.
+    /// `read` and `written` are the numbers of channels in one group.
     pub(crate) fn new(
         groups: usize,
         [read, written]: [usize; 2],
@@ -82,10 +83,10 @@ impl Correlation {
         Self { groups, read, written, source_plane, target_plane, packing, unpacking, phases, input }
     }
 
-    /// Packs the weights in the order of the kernel: by group, phase, block of written channels, read channel
-    /// and tap, written channel.
+    /// Packs the weights in the order in which the kernel reads them: by group, phase, block of written
+    /// channels, read channel and tap, written channel.
     ///
-    /// `weight` takes group, written channel, read channel, and row and column of the kernel.
+    /// The arguments of `weight` are group, written channel, read channel, and row and column of the kernel.
     pub(crate) fn pack_weights(
         &self,
         set: InstructionSet,
@@ -113,7 +114,7 @@ impl Correlation {
         packed
     }
 
-    /// Floats of packed weights.
+    /// Number of floats in the packed weights.
     pub(super) fn packed_weights(&self, set: InstructionSet) -> usize {
         let per_group: usize = self.phases.iter().map(|phase| phase.offsets.len()).sum();
         self.groups * per_group * self.written.next_multiple_of(set.block_rows())
@@ -123,12 +124,12 @@ impl Correlation {
         self.groups
     }
 
-    /// Read channels of a group.
+    /// Number of channels that are read in a group.
     pub(super) const fn read(&self) -> usize {
         self.read
     }
 
-    /// Written channels of a group.
+    /// Number of channels that are written in a group.
     pub(super) const fn written(&self) -> usize {
         self.written
     }
@@ -149,7 +150,7 @@ impl Correlation {
         &self.unpacking
     }
 
-    /// The written phases, each with the offsets of all channels, channel by channel.
+    /// The written phases. The offsets in each phase are listed for all channels, channel by channel.
     pub(super) fn phases(&self) -> &[Phase] {
         &self.phases
     }
@@ -158,7 +159,7 @@ impl Correlation {
         self.input
     }
 
-    /// Floats of a read image and of a written one.
+    /// Number of floats in an image that is read, and in one that is written.
     pub(super) fn image_lens(&self) -> [usize; 2] {
         let source = self.groups * self.read * self.source_plane;
         [source, self.groups * self.written * self.target_plane]
@@ -169,13 +170,13 @@ impl Correlation {
         if let Input::Together(images) = self.input { images } else { 1 }
     }
 
-    /// Whether sums are stored at their places directly, without scratch.
+    /// Whether sums are stored directly in the image, without scratch.
     pub(super) fn writes_in_place(&self) -> bool {
         let whole = self.phases.len() == 1 && self.target_plane >= PIXELS;
         whole && !matches!(self.input, Input::Together(_))
     }
 
-    /// Positions that a block of channels computes.
+    /// Number of positions that a block of channels computes.
     pub(super) fn positions(&self) -> usize {
         if let Input::Together(images) = self.input {
             images * self.source_plane
@@ -184,25 +185,25 @@ impl Correlation {
         }
     }
 
-    /// Positions that all written channels compute before the next piece. The input of a piece stays in the
-    /// second level of the cache.
+    /// Number of positions that all written channels compute before they continue with the next piece. The
+    /// input of a piece stays in the second-level cache.
     pub(super) fn piece(&self) -> usize {
         let read = self.packed_input() / self.positions().max(1);
         (CACHED / read.max(1) / PIECE).max(1) * PIECE
     }
 
-    /// Floats of scratch for the positions of one written channel and column phase.
+    /// Number of scratch floats for the positions of one written channel and column phase.
     pub(super) fn line(&self) -> usize {
         self.positions().next_multiple_of(SLACK) + SLACK
     }
 
-    /// Floats of scratch for the results of a block of channels.
+    /// Number of scratch floats for the results of a block of channels.
     pub(super) fn lines(&self, set: InstructionSet) -> usize {
         let column_phases = self.phases.iter().filter(|phase| phase.place[0] == 0).count();
         set.block_rows() * column_phases * self.line()
     }
 
-    /// Floats of scratch for the input of a group.
+    /// Number of scratch floats for the input of a group.
     pub(super) fn packed_input(&self) -> usize {
         self.read
             * match self.input {

@@ -1,4 +1,4 @@
-//! Dense convolution as correlations between packed planes, and the gradient of its weight as outer products.
+//! Dense convolution as correlations of packed planes, and its weight gradient as outer products.
 
 pub(crate) mod correlate;
 pub(crate) mod correlation;

@@ -1,12 +1,12 @@
-//! Sums over pixels of outer products: vectors of channels times single values.
+//! Sums outer products over pixels: vectors of channels times single values.
 
 use crate::simd::Simd;
 
-/// Pixels that are summed up before the sums leave the registers. Their values stay in the first level of the
-/// cache for all tiles.
+/// Number of pixels that are summed before the sums leave the registers. The values of these pixels stay in
+/// the first-level cache for all tiles.
 const PIXELS: usize = 256;
 
-/// Transposes planes of `channels`: each vector of channels becomes consecutive vectors, pixel by pixel.
+/// Transposes planes of `channels`. Each vector of channels becomes a sequence of vectors, pixel by pixel.
 ///
 /// # Safety
 /// `channels * pixels` floats can be read at `from`. As many can be written at `to`, with the channels
@@ -22,7 +22,7 @@ pub(crate) unsafe fn transpose<S: Simd>(
     for first in (0..channels).step_by(8) {
         let rows = (channels - first).min(8);
         // SAFETY: the block of eight channels lies in one vector of the target. Whole blocks are transposed
-        // where there are eight channels and eight pixels; the last may overlap the one before.
+        // if there are eight channels and eight pixels. The last block may overlap the previous one.
         unsafe {
             let from = from.add(first * pixels);
             let to = to.add(first / S::LANES * S::LANES * pixels + first % S::LANES);
@@ -42,19 +42,20 @@ pub(crate) unsafe fn transpose<S: Simd>(
     }
 }
 
-/// The two sides of the products.
+/// The two operands of the products.
 pub(crate) struct Products<'a> {
-    /// Vectors of channels, each pixel by pixel.
+    /// Vectors of channels. Each is stored pixel by pixel.
     pub(crate) transposed: *const f32,
     pub(crate) vectors: usize,
-    /// Single values, pixel by pixel from each offset on.
+    /// Single values. They are read pixel by pixel, starting at each offset.
     pub(crate) read: *const f32,
     pub(crate) offsets: &'a [usize],
     pub(crate) pixels: usize,
 }
 
 impl Products<'_> {
-    /// Adds the products to `sums`: a vector for each vector of channels and each offset.
+    /// Adds the products to `sums`, which has a vector for each combination of a vector of channels and an
+    /// offset.
     ///
     /// # Safety
     /// `vectors * pixels` vectors can be read at `transposed`, and `pixels` floats at each offset from
@@ -67,11 +68,11 @@ impl Products<'_> {
             let mut vector = 0;
             while vector < self.vectors {
                 let left = self.vectors - vector;
-                // Two vectors at a time. Three at the end stay together: a single vector needs the load of a
-                // value for each multiply-add.
+                // Compute two vectors at a time. The last three vectors are computed together, because a
+                // single vector would need to load a value for each multiply-add.
                 let width = if left == 3 { 3 } else { left.min(2) };
-                // SAFETY: the caller guarantees both sides. The assertion above checked the room for the
-                // sums.
+                // SAFETY: the caller guarantees both operands. The assertion above checked that `sums` is
+                // large enough.
                 unsafe {
                     match (width, S::LANES) {
                         (1, _) => self.tiles::<S, 1, 8>(simd, vector, [start, end], sums),
@@ -89,7 +90,7 @@ impl Products<'_> {
     /// Adds the products of `V` vectors for all offsets, `K` offsets at a time.
     ///
     /// # Safety
-    /// As for `add_to`, for the pixels from `start` to `end`.
+    /// The requirements of `add_to`, for the pixels from `start` to `end`.
     #[inline(always)]
     unsafe fn tiles<S: Simd, const V: usize, const K: usize>(
         &self,
@@ -101,8 +102,8 @@ impl Products<'_> {
         let count = self.offsets.len();
         for first in (0..count).step_by(K) {
             let mut values = [[simd.zero(); K]; V];
-            // SAFETY: the caller guarantees both sides. Beyond the last offset the last one is read again,
-            // and its sums are not stored.
+            // SAFETY: the caller guarantees both operands. After the last offset, the last offset is read
+            // again, and the resulting sums are not stored.
             unsafe {
                 let mut reads = [self.read; K];
                 for (index, read) in reads.iter_mut().enumerate() {

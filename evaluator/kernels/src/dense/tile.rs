@@ -1,5 +1,5 @@
-//! The innermost loop of a dense correlation: sums of a few channels and a few vectors of positions, in
-//! registers.
+//! The innermost loop of a dense correlation. It keeps the sums of a few channels and a few vectors of
+//! positions in registers.
 
 use crate::planes::tiles::tiles;
 use crate::shared::activation::Activation;
@@ -9,9 +9,9 @@ use crate::simd::Simd;
 pub(crate) struct Block<'a> {
     pub(crate) input: *const f32,
     pub(crate) offsets: &'a [usize],
-    /// For each offset, a weight for each row.
+    /// Weights. For each offset, there is one weight per row.
     pub(crate) weights: *const f32,
-    /// Start of the sums of each row.
+    /// Initial value of each row's sums.
     pub(crate) start: &'a [f32],
     pub(crate) activation: Activation,
     pub(crate) output: *mut f32,
@@ -21,10 +21,12 @@ pub(crate) struct Block<'a> {
 }
 
 impl Block<'_> {
-    /// Computes `R` rows, whose weights lie `W` apart, in tiles of at most `V <= 3` vectors.
+    /// Computes `R` rows in tiles of at most `V <= 3` vectors. The weights of consecutive offsets are `W`
+    /// floats apart.
     ///
     /// # Safety
-    /// Input at each offset, weights and output are valid for `positions`, and at least for one vector.
+    /// Input at each offset, weights and output are valid for `positions` elements, and for at least one
+    /// vector.
     #[inline(always)]
     pub(crate) unsafe fn run<S: Simd, const W: usize, const R: usize, const V: usize>(
         &self,
@@ -32,8 +34,8 @@ impl Block<'_> {
         positions: usize,
     ) {
         for [at, width] in tiles(positions, S::LANES, V) {
-            // SAFETY: the caller guarantees `positions`. Each tile ends there at the latest, or begins at
-            // zero and is one vector.
+            // SAFETY: the caller guarantees `positions`. Each tile either ends at `positions` or earlier, or
+            // begins at zero and is one vector.
             unsafe {
                 match width {
                     1 => self.tile::<S, W, R, 1>(simd, at),
@@ -47,7 +49,7 @@ impl Block<'_> {
     /// Computes `R` rows of `V` vectors.
     ///
     /// # Safety
-    /// As for `run`, for the vectors from `at` on.
+    /// The requirements of `run`, for the vectors that start at `at`.
     #[inline(always)]
     unsafe fn tile<S: Simd, const W: usize, const R: usize, const V: usize>(&self, simd: S, at: usize) {
         let mut sums = [[simd.zero(); V]; R];
@@ -59,7 +61,7 @@ impl Block<'_> {
             // SAFETY: the caller guarantees input and weights.
             unsafe {
                 let from = self.input.add(offset + at);
-                // Each loaded vector is used for all rows: one load for `R` multiply-adds.
+                // Each loaded vector is used for all rows, so there is one load per `R` multiply-adds.
                 let mut values = [simd.zero(); V];
                 for (vector, value) in values.iter_mut().enumerate() {
                     *value = simd.load(from.add(vector * S::LANES));
@@ -74,11 +76,11 @@ impl Block<'_> {
             }
         }
         self.activation.store_all(simd, &mut sums);
-        // The loop runs to the constant `R`, not to `self.rows`. With a loop of variable length the compiler
-        // indexes the sums, keeps them in memory, and stores a sum after each multiply-add.
+        // The loop bound is the constant `R`, not `self.rows`. With a variable bound, the compiler indexes
+        // the sums, keeps them in memory, and stores a sum after each multiply-add.
         for (row, sums) in sums.iter().enumerate() {
             if row < self.rows {
-                // SAFETY: the caller guarantees the output of the written rows.
+                // SAFETY: the caller guarantees the output of the rows that are written.
                 unsafe {
                     let to = self.output.add(row * self.stride + at);
                     for (vector, sum) in sums.iter().enumerate() {

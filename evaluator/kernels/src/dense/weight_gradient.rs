@@ -1,9 +1,9 @@
 //! The gradient of a dense convolution's weight: a sum over pixels of products of output gradients and
 //! inputs.
 //!
-//! One side is transposed, so that a vector holds several channels of one pixel. The other side is read pixel
-//! by pixel through the taps. The sums of many channels and many weights stay in registers for all pixels of
-//! an image, and no sum is added up across the lanes of a vector.
+//! One operand is transposed, so that a vector contains several channels of one pixel. The other operand is
+//! read pixel by pixel through the taps. The sums of many channels and many weights stay in registers for all
+//! pixels of an image. No sum is added up across the lanes of a vector.
 
 use crate::dense::outer_products::{Products, transpose};
 use crate::planes::geometry::Geometry;
@@ -11,20 +11,20 @@ use crate::planes::packing::Packing;
 use crate::shared::memory::with_scratch;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// What is the same for all images.
+/// The part of the computation that is the same for all images.
 pub(crate) struct Plan {
     geometry: Geometry,
-    /// The sums and the scratch are laid out for its lanes.
+    /// The instruction set. Sums and scratch are laid out for its number of lanes.
     set: InstructionSet,
     packing: Packing,
-    /// Row and column of the kernel, for each tap.
+    /// Row and column of the kernel for each tap.
     taps: Vec<[usize; 2]>,
-    /// Offsets of the side that is read pixel by pixel: one for each input channel and tap, or one for each
-    /// output channel.
+    /// Offsets of the operand that is read pixel by pixel. There is one for each input channel and tap, or
+    /// one for each output channel.
     offsets: Vec<usize>,
     /// Whether images are read in place.
     direct: bool,
-    /// Whether the input is transposed; otherwise the output's gradient is.
+    /// Whether the input is transposed. Otherwise the output's gradient is transposed.
     input_in_lanes: bool,
 }
 
@@ -35,7 +35,7 @@ impl Plan {
         let packing = Packing::new(&rows, &columns);
         let phase = packing.phases(&rows, &columns).remove(0);
         let (in_group, out_group) = (geometry.in_group(), geometry.out_group());
-        // The side with fewer channels costs less to transpose.
+        // Transposing the operand with fewer channels costs less.
         let input_in_lanes = direct && in_group < out_group;
         let [height, width] = geometry.output();
         let pixels = height * width;
@@ -63,17 +63,18 @@ impl Plan {
         self.geometry.output().iter().product()
     }
 
-    /// Number of channels of a group on the transposed side.
+    /// Number of channels per group in the transposed operand.
     fn in_lanes(&self) -> usize {
         if self.input_in_lanes { self.geometry.in_group() } else { self.geometry.out_group() }
     }
 
-    /// Floats of the sums of a group: a vector for each vector of channels and each offset.
+    /// Number of floats in the sums of a group. There is a vector for each combination of a vector of
+    /// channels and an offset.
     fn group_sums(&self) -> usize {
         self.in_lanes().next_multiple_of(self.set.lanes()) * self.offsets.len()
     }
 
-    /// Number of sums of an image.
+    /// Number of sums for an image.
     pub(crate) fn sums(&self) -> usize {
         self.geometry.groups() * self.group_sums()
     }
@@ -101,8 +102,8 @@ impl Plan {
         });
     }
 
-    /// Passes each sum to `see`: output channel, input channel within the group, row and column of the
-    /// kernel, value.
+    /// Passes each sum to `see`, after output channel, input channel within the group, and row and column of
+    /// the kernel.
     pub(crate) fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, [usize; 2], f32)) {
         let (taps, lanes, out_group) = (self.taps.len(), self.set.lanes(), self.geometry.out_group());
         for group in 0..self.geometry.groups() {
@@ -122,13 +123,13 @@ impl Plan {
     }
 }
 
-/// One image.
+/// The computation for one image.
 struct Task<'a> {
     plan: &'a Plan,
     x: &'a [f32],
     gradient: &'a [f32],
     scratch: &'a mut [f32],
-    /// The products are added to these.
+    /// The sums to which the products are added.
     sums: &'a mut [f32],
 }
 
@@ -145,8 +146,8 @@ impl Kernel for Task<'_> {
         let sums = sums.chunks_exact_mut(plan.group_sums());
         for (group, sums) in sums.enumerate() {
             // SAFETY: `add` checked the lengths of input and gradient against the plan, lends the scratch of
-            // the plan, and runs the instruction set of the plan. Offsets stay inside the packed planes
-            // (inside the image where it is read in place) for every pixel.
+            // the plan, and runs the instruction set of the plan. Offsets stay inside the packed planes for
+            // every pixel, or inside the image if it is read in place.
             unsafe {
                 let x = x.as_ptr().add(group * in_group * x_plane);
                 let gradient = gradient.as_ptr().add(group * out_group * pixels);

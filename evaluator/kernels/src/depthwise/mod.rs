@@ -1,4 +1,5 @@
-//! Depthwise convolution: sums of each channel's own plane, read in place row by row or from shifted copies.
+//! Depthwise convolution. It sums each channel's own plane, which is read in place row by row or from shifted
+//! copies.
 
 pub(crate) mod plan;
 mod row_by_row;

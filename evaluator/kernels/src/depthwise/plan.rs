@@ -1,4 +1,4 @@
-//! Depthwise convolution, one filter a channel, and the gradient of its input.
+//! Depthwise convolution, with one filter per channel, and the gradient of its input.
 
 use std::mem::MaybeUninit;
 
@@ -15,10 +15,10 @@ use crate::shared::memory::{Buffer, with_scratch};
 use crate::shared::weight_slice::WeightValues;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Approximate number of floats of a task's planes.
+/// Approximate number of floats in the planes of a task.
 const TASK: usize = 32 * 1024;
 
-/// Floats of packed planes that stay in the first level of the cache.
+/// Number of floats in packed planes that stay in the first-level cache.
 const PACKED: usize = 4 * 1024;
 
 /// The plan of the convolution.
@@ -26,7 +26,7 @@ pub(crate) fn forward(geometry: &Geometry) -> Plan {
     Plan::new(geometry, &geometry.rows(), &geometry.columns())
 }
 
-/// The plan of the gradient of its input.
+/// The plan for the gradient of the convolution's input.
 pub(crate) fn backward(geometry: &Geometry) -> Plan {
     Plan::new(geometry, &Axis::backward(geometry, 0), &Axis::backward(geometry, 1))
 }
@@ -40,7 +40,7 @@ pub(crate) struct Plan {
     packing: Packing,
     unpacking: Unpacking,
     phases: Vec<Phase>,
-    /// Where planes are read in place; otherwise they are packed.
+    /// The plan for reading planes in place, row by row. If it is `None`, planes are packed.
     rows: Option<Rows>,
 }
 
@@ -58,7 +58,7 @@ impl Plan {
         }
     }
 
-    /// Packs the weights by channel, phase and tap, or in the order of `rows`.
+    /// Packs the weights by channel, phase and tap, or in the order that `rows` requires.
     pub(crate) fn pack_weights(&self, set: InstructionSet, weight: WeightValues<'_>) -> Vec<f32> {
         if let Some(rows) = &self.rows {
             return rows.pack_weights(set, self.channels, weight);
@@ -67,7 +67,7 @@ impl Plan {
         (0..self.channels).flat_map(|channel| taps().map(move |tap| weight.get(channel, 0, *tap))).collect()
     }
 
-    /// Sums all planes of the images `source`, on all threads.
+    /// Computes the sums for all planes of the images `source`, on all threads.
     pub(crate) fn run(
         &self,
         set: InstructionSet,
@@ -93,7 +93,7 @@ impl Plan {
         unsafe { Buffer::filled(planes * self.target_plane, fill) }
     }
 
-    /// Number of planes of a task. Planes that share vectors stay in one task.
+    /// Number of planes in a task. Planes that share vectors stay in one task.
     fn task(&self, set: InstructionSet) -> usize {
         let together = (TASK / self.source_plane.max(self.target_plane)).max(1);
         match self.rows.as_ref().map_or(1, |rows| rows.side_by_side(set.lanes())) {
@@ -103,8 +103,8 @@ impl Plan {
         }
     }
 
-    /// Sums planes on this thread and writes all of the target. `first` is the number of the first plane,
-    /// counted over images and channels.
+    /// Computes the sums for some planes on this thread and writes all of the target. `first` is the number
+    /// of the first plane, counted over images and channels.
     #[allow(clippy::too_many_arguments, reason = "one more than `run` has")]
     pub(crate) fn planes(
         &self,
@@ -133,28 +133,29 @@ impl Plan {
         });
     }
 
-    /// Number of planes that are packed at once. For small planes, the calls cost more than the copies.
+    /// Number of planes that are packed at once. For small planes, packing calls cost more than the copies
+    /// themselves.
     fn together(&self) -> usize {
         (PACKED / self.packing.channel_len()).clamp(1, self.channels)
     }
 
-    /// Whether sums are stored at their places directly, without scratch.
+    /// Whether sums are stored directly in the image, without scratch.
     fn writes_in_place(&self) -> bool {
         self.phases.len() == 1 && self.target_plane >= SLACK
     }
 
-    /// Floats of scratch for one phase.
+    /// Number of scratch floats for one phase.
     fn line(&self) -> usize {
         self.unpacking.positions().next_multiple_of(SLACK) + SLACK
     }
 
-    /// Floats of scratch for the results of a plane.
+    /// Number of scratch floats for the results of a plane.
     fn lines(&self) -> usize {
         if self.writes_in_place() { 0 } else { self.phases.len() * self.line() }
     }
 }
 
-/// The planes of one call of `planes`, which checked the lengths of all slices.
+/// The planes of one call of `planes`. That function has checked the lengths of all slices.
 struct Planes<'a> {
     plan: &'a Plan,
     first: usize,
@@ -180,15 +181,15 @@ impl Kernel for Planes<'_> {
         let tiles: Vec<_> = tiles(plan.unpacking.positions(), S::LANES, 8).collect();
         let planes = self.target.len() / plan.target_plane;
         let together = plan.together();
-        // SAFETY: the scratch holds the planes of `together` channels.
+        // SAFETY: the scratch has room for the planes of `together` channels.
         unsafe { plan.packing.prepare(simd, packed, together) };
         for index in 0..planes {
             let channel = (self.first + index) % plan.channels;
             let start = self.bias.map_or(0.0, |bias| bias[channel]);
             let mut weights = &self.weights[channel * taps..(channel + 1) * taps];
-            // SAFETY: source and target are whole planes of the shapes of packing and unpacking, and the
-            // scratch holds both. Offsets stay inside the packed planes for all positions, and for a whole
-            // vector where there are fewer positions.
+            // SAFETY: source and target are whole planes with the shapes of packing and unpacking, and the
+            // scratch has room for both. Offsets stay inside the packed planes for all positions, and for a
+            // whole vector if there are fewer positions.
             unsafe {
                 let target = target.add(index * plan.target_plane);
                 if index % together == 0 {
@@ -216,7 +217,7 @@ impl Kernel for Planes<'_> {
     }
 }
 
-/// The weights of a channel, and the offset at which each reads.
+/// The weights of a channel, and the offset at which each weight reads its input.
 struct Filter<'a> {
     offsets: &'a [usize],
     weights: &'a [f32],
@@ -225,12 +226,12 @@ struct Filter<'a> {
 }
 
 impl Filter<'_> {
-    /// Sums the positions of these tiles of at most eight vectors each.
+    /// Computes the sums for the positions of these tiles. Each tile has at most eight vectors.
     ///
-    /// Each width is compiled on its own, so that the sums of a tile stay in registers.
+    /// Each tile width is compiled separately, so that the sums of a tile stay in registers.
     ///
     /// # Safety
-    /// They can be read at each offset from `from` and written at `to`.
+    /// The tiles can be read at each offset from `from` and written at `to`.
     #[inline(always)]
     unsafe fn run<S: Simd>(&self, simd: S, from: *const f32, tiles: &[[usize; 2]], to: *mut f32) {
         for &[at, width] in tiles {
@@ -251,14 +252,14 @@ impl Filter<'_> {
         }
     }
 
-    /// Sums `V` vectors.
+    /// Computes the sums of `V` vectors.
     ///
     /// # Safety
-    /// They can be read at each offset from `from` and written at `to`.
+    /// The vectors can be read at each offset from `from` and written at `to`.
     #[inline(always)]
     unsafe fn tile<S: Simd, const V: usize>(&self, simd: S, from: *const f32, to: *mut f32) {
         let mut sums = [simd.splat(self.start); V];
-        // SAFETY: the caller guarantees both sides.
+        // SAFETY: the caller guarantees that both can be accessed.
         unsafe {
             for (offset, weight) in self.offsets.iter().zip(self.weights) {
                 let weight = simd.splat(*weight);

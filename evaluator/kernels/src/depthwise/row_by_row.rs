@@ -1,7 +1,7 @@
-//! Depthwise sums of planes that are read in place, row by row.
+//! Depthwise sums over planes that are read in place, row by row.
 //!
-//! Masks leave out what a tap reads beyond the ends of a row. Each row that is read goes at once into the
-//! sums of all rows that it contributes to; those sums stay in registers.
+//! Masks exclude what a tap would read beyond the ends of a row. Each row is read once and added to the sums
+//! of all rows that it contributes to. Those sums stay in registers.
 
 use std::mem::MaybeUninit;
 
@@ -11,11 +11,11 @@ use crate::shared::activation::Activation;
 use crate::shared::memory::with_scratch;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Planes of several channels, and what becomes of them.
+/// Planes of several channels, and what to compute from them.
 pub(super) struct Sums<'a> {
     pub(super) channels: usize,
-    /// Number of the first plane, counted over images and channels. Where several planes share a vector, it
-    /// is the first of those.
+    /// Number of the first plane, counted over images and channels. If several planes share a vector, this is
+    /// the number of the first of them.
     pub(super) first: usize,
     pub(super) source: &'a [f32],
     pub(super) weights: &'a [f32],
@@ -24,7 +24,7 @@ pub(super) struct Sums<'a> {
 }
 
 impl Sums<'_> {
-    /// Sums the planes on this thread and writes all of the target.
+    /// Computes the sums of the planes on this thread and writes all of the target.
     pub(super) fn write(self, set: InstructionSet, rows: &Rows, target: &mut [MaybeUninit<f32>]) {
         let Self { channels, first, source, weights, bias, activation } = self;
         let [read, written] = lens(rows);
@@ -40,13 +40,13 @@ impl Sums<'_> {
     }
 }
 
-/// Floats of a read plane and of a written one.
+/// Number of floats in a plane that is read, and in one that is written.
 const fn lens(rows: &Rows) -> [usize; 2] {
     let ([height, width], [written_height, written_width]) = (rows.read(), rows.written());
     [height * width, written_height * written_width]
 }
 
-/// The planes of one call of `write`, which checked the lengths of all slices.
+/// The planes of one call of `write`. That function has checked the lengths of all slices.
 struct Planes<'a> {
     rows: &'a Rows,
     channels: usize,
@@ -85,13 +85,13 @@ impl Kernel for Planes<'_> {
 }
 
 impl Planes<'_> {
-    /// Floats of a read plane and of a written one.
+    /// Number of floats in a plane that is read, and in one that is written.
     #[inline(always)]
     const fn lens(&self) -> [usize; 2] {
         lens(self.rows)
     }
 
-    /// Sums planes wider than half a vector, in strips of columns a vector wide.
+    /// Sums planes that are wider than half a vector. Each strip of columns is one vector wide.
     #[inline(always)]
     fn alone<S: Simd, const K: usize, const STRIDE: usize>(mut self, simd: S) {
         let (rows, activation) = (self.rows, self.activation);
@@ -101,12 +101,12 @@ impl Planes<'_> {
             (0..strips).map(|strip| rows.masks(simd, start_of::<S>(strip, width))).collect();
         let (pitches, count) = ([rows.read()[1], width], width.min(S::LANES));
         let total = self.target.len() / self.lens()[1] * strips;
-        // Two strips at a time: while one waits for its sums, the processor computes the other.
+        // Compute two strips at a time. While one strip waits for its sums, the processor computes the other.
         for number in (0..total).step_by(2) {
             let first = self.strip::<S, K, STRIDE>(simd, number, &masks);
             // SAFETY: `write` checked that source and target are whole planes of these sizes and that there
-            // are weights for each channel. Masks leave out what is not in a row, and the lanes of a strip
-            // lie in the written rows.
+            // are weights for each channel. Masks exclude positions outside a row, and the lanes of a strip
+            // lie in the rows that are written.
             unsafe {
                 if number + 1 == total {
                     let strips = [first];
@@ -116,7 +116,7 @@ impl Planes<'_> {
                 }
                 let pair = [first, self.strip::<S, K, STRIDE>(simd, number + 1, &masks)];
                 let pair = Strips { rows, pitches, count, activation, each: pair };
-                // With an even number of strips, both strips belong to one plane and share its weights.
+                // If the number of strips is even, both strips belong to one plane and share its weights.
                 if strips.is_multiple_of(2) {
                     pair.run::<K, STRIDE, true, false>(simd);
                 } else {
@@ -126,7 +126,7 @@ impl Planes<'_> {
         }
     }
 
-    /// Strip `number`, counted over the strips of all planes.
+    /// Returns strip `number`, counted over the strips of all planes.
     #[inline(always)]
     fn strip<S: Simd, const K: usize, const STRIDE: usize>(
         &mut self,
@@ -139,7 +139,7 @@ impl Planes<'_> {
         let (channel, at) = ((self.first + plane) % self.channels, start_of::<S>(strip, width));
         let input = self.source.as_ptr().wrapping_add(plane * read + at * STRIDE);
         Strip {
-            // It may point before the plane; the masks leave out what lies there.
+            // The pointer may point before the plane. Masks exclude everything before the plane.
             input: input.wrapping_offset(self.rows.first()[1]),
             weights: self.weights[channel * K * K..].as_ptr(),
             start: simd.splat(self.bias.map_or(0.0, |bias| bias[channel])),
@@ -148,7 +148,7 @@ impl Planes<'_> {
         }
     }
 
-    /// Sums narrow planes, several of them side by side in a vector.
+    /// Sums narrow planes, several of which share each vector.
     #[inline(always)]
     fn shared<S: Simd, const K: usize, const STRIDE: usize>(mut self, simd: S) {
         let (rows, activation) = (self.rows, self.activation);
@@ -158,8 +158,8 @@ impl Planes<'_> {
         let (pitches, count) = ([STRIDE * S::LANES, S::LANES], S::LANES);
         let mut plane = 0;
         while plane < planes {
-            // SAFETY: the scratch holds two lots, `write` checked that there are weights for each channel,
-            // and masks leave out what is not in a row.
+            // SAFETY: the scratch has room for two lots, `write` checked that there are weights for each
+            // channel, and masks exclude positions outside a row.
             unsafe {
                 let next = plane + self.count::<S>(plane);
                 let one = self.side_by_side::<S, K, STRIDE>(simd, plane, first, masks);
@@ -180,7 +180,7 @@ impl Planes<'_> {
         }
     }
 
-    /// Number of planes from this one on that share a vector. They belong to one image.
+    /// Number of planes that share a vector, starting with this plane. All of them belong to one image.
     #[inline(always)]
     fn count<S: Simd>(&self, plane: usize) -> usize {
         let planes = self.target.len() / self.lens()[1];
@@ -188,10 +188,10 @@ impl Planes<'_> {
         self.rows.side_by_side(S::LANES).min(planes - plane).min(left)
     }
 
-    /// Copies the rows of planes side by side.
+    /// Copies the rows of several planes next to each other, so that they share vectors.
     ///
     /// # Safety
-    /// `lot` has room for them and for the rows that will be written.
+    /// `lot` has room for these rows and for the rows that will be written.
     #[inline(always)]
     unsafe fn side_by_side<S: Simd, const K: usize, const STRIDE: usize>(
         &self,
@@ -211,7 +211,7 @@ impl Planes<'_> {
             }
         }
         for number in 0..self.count::<S>(plane) {
-            // SAFETY: the plane belongs to the source, and its rows fit their share of a row side by side.
+            // SAFETY: the plane belongs to the source, and its rows fit into their part of each shared row.
             unsafe {
                 let from = self.source.as_ptr().add((plane + number) * read);
                 let to = lot.add(number * STRIDE * width);
@@ -228,16 +228,16 @@ impl Planes<'_> {
         }
     }
 
-    /// Copies rows that were written side by side to their planes.
+    /// Copies the results from shared rows back to their planes.
     ///
     /// # Safety
-    /// The lot holds them.
+    /// `lot` contains the results.
     #[inline(always)]
     unsafe fn apart<S: Simd, const STRIDE: usize>(&mut self, simd: S, plane: usize, lot: *const f32) {
         let rows = self.rows;
         let (written, width) = (self.lens()[1], S::LANES / rows.side_by_side(S::LANES));
         for number in 0..self.count::<S>(plane) {
-            // SAFETY: the plane belongs to the target, and the lot holds its sums.
+            // SAFETY: the plane belongs to the target, and the lot contains its sums.
             unsafe {
                 let from = lot.add(rows.read()[0] * STRIDE * S::LANES + number * width);
                 let to = self.target.as_mut_ptr().cast::<f32>().add((plane + number) * written);
@@ -247,16 +247,16 @@ impl Planes<'_> {
     }
 }
 
-/// First column of a strip. The last strip ends with the row and may overlap the one before.
+/// First column of a strip. The last strip ends at the end of the row and may overlap the previous strip.
 const fn start_of<S: Simd>(strip: usize, width: usize) -> usize {
     let (at, last) = (strip * S::LANES, width.saturating_sub(S::LANES));
     if at < last { at } else { last }
 }
 
-/// Copies rows of at most two vectors.
+/// Copies rows that are at most two vectors long.
 ///
 /// # Safety
-/// They can be read at `from` and written at `to`, with these distances between rows.
+/// The rows can be read at `from` and written at `to`, with these distances between rows.
 #[inline(always)]
 unsafe fn move_rows<S: Simd>(
     simd: S,
@@ -266,7 +266,8 @@ unsafe fn move_rows<S: Simd>(
     [height, width]: [usize; 2],
 ) {
     for row in 0..height {
-        // SAFETY: the caller guarantees both sides. A row that is read with stride 2 may be two vectors long.
+        // SAFETY: the caller guarantees that both can be accessed. A row that is read with stride 2 may be
+        // two vectors long.
         unsafe {
             let (from, to) = (from.add(row * pitches[0]), to.add(row * pitches[1]));
             let first = width.min(S::LANES);

@@ -1,14 +1,14 @@
-//! The plan of depthwise sums that read planes in place, row by row.
+//! The plan for depthwise sums over planes that are read in place, row by row.
 //!
-//! It covers square kernels of 3, 5 and 7 with a stride of 1 or 2, and one factor for a whole plane. Planes
-//! at most half a vector wide are put side by side, row by row, so that a vector holds the same row of
-//! several channels.
+//! It supports square kernels of size 3, 5 and 7 with a stride of 1 or 2, and one factor for a whole plane.
+//! Planes that are at most half a vector wide are copied next to each other, row by row. A vector then
+//! contains the same row of several channels.
 
 use crate::planes::geometry::Axis;
 use crate::shared::weight_slice::WeightValues;
 use crate::simd::{InstructionSet, Simd};
 
-/// Maximum number of masks of a row: seven taps with stride 1, four pairs of vectors with stride 2.
+/// Maximum number of masks for a row: one for each of seven taps with stride 1, or four pairs with stride 2.
 pub(super) const MASKS: usize = 8;
 
 /// A plan for planes of one size.
@@ -16,18 +16,18 @@ pub(super) const MASKS: usize = 8;
 pub(super) struct Rows {
     kernel: usize,
     stride: usize,
-    /// First row and column that position zero reads; negative in the padding.
+    /// First row and column that position zero reads. They are negative if they lie in the padding.
     first: [isize; 2],
-    /// Size of a read plane.
+    /// Size of a plane that is read.
     read: [usize; 2],
-    /// Size of a written plane.
+    /// Size of a plane that is written.
     written: [usize; 2],
-    /// Index of each row and column of the kernel, in the order of the positions that they read.
+    /// Index of each kernel row and column, in the order of the positions that they read.
     order: [Vec<usize>; 2],
 }
 
 impl Rows {
-    /// `None` where the sums have another form.
+    /// Returns `None` if the sums do not have this form.
     pub(super) fn new(rows: &Axis, columns: &Axis) -> Option<Self> {
         let [down, along] = [in_order(rows)?, in_order(columns)?];
         let (kernel, stride) = (down.1.len(), rows.read_phases());
@@ -55,19 +55,19 @@ impl Rows {
         self.stride
     }
 
-    /// First row and column that position zero reads; negative in the padding.
+    /// First row and column that position zero reads. They are negative if they lie in the padding.
     #[inline]
     pub(super) const fn first(&self) -> [isize; 2] {
         self.first
     }
 
-    /// Size of a read plane.
+    /// Size of a plane that is read.
     #[inline]
     pub(super) const fn read(&self) -> [usize; 2] {
         self.read
     }
 
-    /// Size of a written plane.
+    /// Size of a plane that is written.
     #[inline]
     pub(super) const fn written(&self) -> [usize; 2] {
         self.written
@@ -79,8 +79,8 @@ impl Rows {
         (lanes / width).max(1)
     }
 
-    /// Packs the weights in the order of the kernel: by channel and tap; where channels share vectors, by lot
-    /// of channels, tap and lane.
+    /// Packs the weights in the order in which the kernel reads them: by channel and tap. If channels share
+    /// vectors, packs them by lot of channels, tap and lane.
     pub(super) fn pack_weights(
         &self,
         set: InstructionSet,
@@ -108,7 +108,7 @@ impl Rows {
         packed
     }
 
-    /// Floats of packed weights.
+    /// Number of floats in the packed weights.
     pub(super) fn packed_weights(&self, set: InstructionSet, channels: usize) -> usize {
         let taps = self.kernel * self.kernel;
         match self.side_by_side(set.lanes()) {
@@ -117,20 +117,22 @@ impl Rows {
         }
     }
 
-    /// Floats of scratch: two lots of planes side by side, or none.
+    /// Number of scratch floats: two lots of planes that share vectors, or none.
     pub(super) fn scratch(&self, set: InstructionSet) -> usize {
         if self.side_by_side(set.lanes()) == 1 { 0 } else { 2 * self.lot(set.lanes()) }
     }
 
-    /// Floats of a lot: the read and the written rows of planes side by side.
+    /// Number of floats in a lot: the rows that are read and the rows that are written, for planes that share
+    /// vectors.
     pub(super) const fn lot(&self, lanes: usize) -> usize {
         (self.read[0] * self.stride + self.written[0]) * lanes
     }
 
-    /// Masks of the loads of a row, for lanes from column `at` on. They leave out what lies beyond the row.
+    /// Masks for the loads of a row, whose lanes start at column `at`. The masks exclude columns beyond the
+    /// row.
     ///
-    /// With stride 1 there is a load for each tap. With stride 2 there are two loads for each pair of taps:
-    /// the even elements belong to the first tap, the odd ones to the second.
+    /// With stride 1 there is one load per tap. With stride 2 there are two loads per pair of taps: the even
+    /// elements belong to the first tap, the odd elements to the second.
     pub(super) fn masks<S: Simd>(&self, simd: S, at: usize) -> [S::Mask; MASKS] {
         let width = S::LANES / self.side_by_side(S::LANES);
         std::array::from_fn(|load| {
@@ -147,7 +149,7 @@ impl Rows {
 }
 
 /// The distance at which the first tap reads, and the indices of all taps in the order of their distances.
-/// `None` where positions are written in phases, or where there are gaps between taps.
+/// Returns `None` if positions are written in phases, or if there are gaps between taps.
 fn in_order(axis: &Axis) -> Option<(isize, Vec<usize>)> {
     let [taps] = axis.taps() else { return None };
     let mut taps: Vec<_> = taps

@@ -1,28 +1,28 @@
-//! Depthwise sums of strips of columns. A strip is a vector wide, and its unfinished rows are sums in
-//! registers.
+//! Depthwise sums of strips of columns. A strip is one vector wide, and the sums of its unfinished rows stay
+//! in registers.
 
 use crate::depthwise::rows::{MASKS, Rows};
 use crate::shared::activation::Activation;
 use crate::simd::Simd;
 
-/// Columns of a plane, or of planes side by side, that fit a vector.
+/// Columns of a plane, or of planes that share vectors, that fit a vector.
 #[derive(Clone, Copy)]
 pub(super) struct Strip<S: Simd> {
-    /// Where the first tap reads for the first position, in row zero.
+    /// Pointer to the input that the first tap reads for the first position in row zero.
     pub(super) input: *const f32,
     pub(super) weights: *const f32,
-    /// Start of the sums.
+    /// Initial value of the sums.
     pub(super) start: S::Vector,
     pub(super) masks: [S::Mask; MASKS],
     pub(super) output: *mut f32,
 }
 
-/// Strips that are computed together. While one waits for its sums, the processor computes another.
+/// Strips that are computed together. While one strip waits for its sums, the processor computes another.
 pub(super) struct Strips<'a, S: Simd, const P: usize> {
     pub(super) rows: &'a Rows,
-    /// Distance between read rows, and between written rows.
+    /// Distance between rows that are read, and between rows that are written.
     pub(super) pitches: [usize; 2],
-    /// Number of lanes that are written.
+    /// Number of lanes to write.
     pub(super) count: usize,
     pub(super) activation: Activation,
     pub(super) each: [Strip<S>; P],
@@ -31,17 +31,17 @@ pub(super) struct Strips<'a, S: Simd, const P: usize> {
 impl<S: Simd, const P: usize> Strips<'_, S, P> {
     /// Computes all rows of the strips.
     ///
-    /// `SAME`: all strips have the weights of the first. `LANES`: there is a weight for each lane.
+    /// `SAME`: all strips use the weights of the first strip. `LANES`: each lane has its own weight.
     ///
     /// # Safety
-    /// For each strip, the read rows can be read where the masks allow it, there are weights for all taps,
-    /// and the written rows can be written.
+    /// For each strip, rows can be read where the masks allow it, there are weights for all taps, and the
+    /// rows to write can be written.
     #[inline(always)]
     pub(super) unsafe fn run<const K: usize, const STRIDE: usize, const SAME: bool, const LANES: bool>(
         &self,
         simd: S,
     ) {
-        // SAFETY: the caller's guarantees are those of the callees.
+        // SAFETY: the caller guarantees what the called functions require.
         unsafe {
             if STRIDE == 1 {
                 self.rolling::<K, SAME, LANES>(simd);
@@ -51,11 +51,12 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
         }
     }
 
-    /// Sums with stride 1: each read row contributes to `K` written rows, whose sums are under way together.
-    /// Each element is loaded once a column of the kernel, not once a tap.
+    /// Computes the sums with stride 1. Each row that is read contributes to `K` rows that are written, whose
+    /// sums are in registers at the same time. Each element is loaded once per kernel column, not once per
+    /// tap.
     ///
     /// # Safety
-    /// That of `run`.
+    /// The same as for `run`.
     #[inline(always)]
     unsafe fn rolling<const K: usize, const SAME: bool, const LANES: bool>(&self, simd: S) {
         let (height, written) = (self.rows.read()[0] as isize, self.rows.written()[0]);
@@ -70,7 +71,7 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                 for column in 0..K {
                     let mut values = [simd.zero(); P];
                     for (value, strip) in values.iter_mut().zip(&self.each) {
-                        // SAFETY: the row is one of the read rows, and the mask leaves out what is not in it.
+                        // SAFETY: the row can be read, and the mask excludes positions outside it.
                         *value = unsafe {
                             simd.load_masked(strip.input.wrapping_add(from + column), strip.masks[column])
                         };
@@ -84,11 +85,11 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                     }
                 }
             }
-            // The oldest row is complete and is stored. The others move up by one; `K` is a constant, so
-            // these are moves between registers.
+            // The oldest row is complete and is stored. The sums of the other rows move up by one. `K` is a
+            // constant, so the compiler turns this into moves between registers.
             for (sums, strip) in sums.iter_mut().zip(&self.each) {
                 if let Some(done) = (step + 1).checked_sub(K) {
-                    // SAFETY: this is one of the written rows.
+                    // SAFETY: this row can be written.
                     unsafe { self.store(simd, strip, done, sums[0]) };
                 }
                 for tap in 1..K {
@@ -99,10 +100,10 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
         }
     }
 
-    /// Sums with stride 2, one written row after the other.
+    /// Computes the sums with stride 2, one written row at a time.
     ///
     /// # Safety
-    /// That of `run`.
+    /// The same as for `run`.
     #[inline(always)]
     unsafe fn striding<const K: usize, const SAME: bool, const LANES: bool>(&self, simd: S) {
         let height = self.rows.read()[0] as isize;
@@ -119,11 +120,11 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                 let from = row as usize * self.pitches[0];
                 let mut values = [[simd.zero(); K]; P];
                 for (values, strip) in values.iter_mut().zip(&self.each) {
-                    // Two loads give two taps: the even elements of both belong to one, the odd ones to the
-                    // next.
+                    // Two loads serve two taps: the even elements of both belong to one tap, the odd elements
+                    // to the next.
                     for pair in 0..K.div_ceil(2) {
                         let at = strip.input.wrapping_add(from + 2 * pair);
-                        // SAFETY: the row is one of the read rows, and the masks leave out what is not in it.
+                        // SAFETY: the row can be read, and the masks exclude positions outside it.
                         let both = unsafe {
                             let first = simd.load_masked(at, strip.masks[2 * pair]);
                             [first, simd.load_masked(at.wrapping_add(S::LANES), strip.masks[2 * pair + 1])]
@@ -143,16 +144,16 @@ impl<S: Simd, const P: usize> Strips<'_, S, P> {
                 }
             }
             for (sum, strip) in sums.into_iter().zip(&self.each) {
-                // SAFETY: this is one of the written rows.
+                // SAFETY: this row can be written.
                 unsafe { self.store(simd, strip, written, sum) };
             }
         }
     }
 
-    /// The weight of a tap for each strip.
+    /// Returns the weight of a tap for each strip.
     ///
     /// # Safety
-    /// There are weights for the tap.
+    /// The weights of all strips contain this tap.
     #[inline(always)]
     unsafe fn weights<const SAME: bool, const LANES: bool>(&self, simd: S, tap: usize) -> [S::Vector; P] {
         let mut weights = [simd.zero(); P];

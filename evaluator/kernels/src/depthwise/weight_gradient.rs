@@ -6,21 +6,21 @@ use crate::planes::packing::{Packing, Phase};
 use crate::shared::memory::with_scratch;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Floats of packed planes that stay in the first level of the cache.
+/// Number of floats in packed planes that stay in the first-level cache.
 const PACKED: usize = 4 * 1024;
 
-/// Taps whose sums stay in registers for a whole plane.
+/// Number of taps whose sums stay in registers for a whole plane.
 const TAPS: usize = 9;
 
-/// What is the same for all images.
+/// The part of the computation that is the same for all images.
 pub(crate) struct Plan {
     packing: Packing,
     taps: Vec<[usize; 2]>,
     offsets: Vec<usize>,
     channels: usize,
-    /// Pixels of input and output.
+    /// Number of pixels of input and output.
     planes: [usize; 2],
-    /// The sums are laid out for its lanes.
+    /// The instruction set. The sums are laid out for its number of lanes.
     set: InstructionSet,
 }
 
@@ -33,7 +33,7 @@ impl Plan {
         Self { packing, taps, offsets, channels: geometry.in_channels(), planes, set }
     }
 
-    /// Number of sums of an image: a vector for each channel and tap.
+    /// Number of sums for an image. There is a vector for each channel and tap.
     pub(crate) fn sums(&self) -> usize {
         self.channels * self.taps.len() * self.set.lanes()
     }
@@ -51,7 +51,7 @@ impl Plan {
         });
     }
 
-    /// Passes each sum to `see`: channel, zero, row and column of the kernel, value.
+    /// Passes each sum to `see`, after channel, zero, and row and column of the kernel.
     pub(crate) fn visit(&self, sums: &[f32], mut see: impl FnMut(usize, usize, [usize; 2], f32)) {
         for (index, lanes) in sums.chunks_exact(self.set.lanes()).enumerate() {
             let (channel, tap) = (index / self.taps.len(), index % self.taps.len());
@@ -59,19 +59,20 @@ impl Plan {
         }
     }
 
-    /// Number of planes that are packed at once. For small planes, the calls cost more than the copies.
+    /// Number of planes that are packed at once. For small planes, packing calls cost more than the copies
+    /// themselves.
     fn together(&self) -> usize {
         (PACKED / self.packing.channel_len()).clamp(1, self.channels)
     }
 }
 
-/// The products of some images.
+/// The computation for some images.
 struct Products<'a> {
     plan: &'a Plan,
     x: &'a [f32],
     gradient: &'a [f32],
     scratch: &'a mut [f32],
-    /// The products are added to these: a vector for each channel and tap.
+    /// The sums to which the products are added: a vector for each channel and tap.
     sums: &'a mut [f32],
 }
 
@@ -87,13 +88,13 @@ impl Kernel for Products<'_> {
         let x = self.scratch.as_mut_ptr();
         let planes = self.gradient.len() / positions;
         let (together, channels) = (plan.together(), plan.channels);
-        // SAFETY: the scratch holds the planes of `together` channels.
+        // SAFETY: the scratch has room for the planes of `together` channels.
         unsafe { plan.packing.prepare(simd, x, together) };
         for (index, gradient) in self.gradient.chunks_exact(positions).enumerate() {
             let sums = &mut self.sums[index % channels * taps * S::LANES..][..taps * S::LANES];
-            // SAFETY: the input has the shape of the packing, and the scratch holds it. Offsets stay inside
-            // the packed planes for all positions and the rest of a vector. The gradient is not read beyond
-            // its end. `sums` holds a vector for each tap.
+            // SAFETY: the input has the shape of the packing, and the scratch has room for it. Offsets stay
+            // inside the packed planes for all positions and the rest of a vector. The gradient is not read
+            // beyond its end. `sums` has a vector for each tap.
             unsafe {
                 if index % together == 0 {
                     let source = self.x.as_ptr().add(index * plan.planes[0]);
@@ -101,8 +102,8 @@ impl Kernel for Products<'_> {
                 }
                 let x = x.add(index % together * plan.packing.channel_len());
                 let last = simd.load_first(gradient.as_ptr().add(whole), positions - whole);
-                // Always `TAPS` sums, so that they stay in registers. Beyond the last tap, the last one
-                // is computed again and not stored.
+                // Always compute `TAPS` sums, so that they stay in registers. After the last tap, the last
+                // tap is computed again and not stored.
                 for first in (0..taps).step_by(TAPS) {
                     let mut values = [simd.zero(); TAPS];
                     let mut starts = [x.cast_const(); TAPS];

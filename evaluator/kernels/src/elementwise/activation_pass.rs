@@ -1,4 +1,4 @@
-//! A nonlinearity of each value of a tensor, and its gradient, as passes of their own.
+//! Applies a nonlinearity to each value of a tensor, and computes its gradient, each in a separate pass.
 
 use std::mem::MaybeUninit;
 
@@ -9,13 +9,13 @@ use crate::shared::activation::Activation;
 use crate::shared::memory::Buffer;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Values of a task.
+/// Number of values in a task.
 const TASK: usize = 16 * 1024;
 
-/// Up to so many values the calling thread works alone: waking another takes longer.
+/// Number of values up to which the calling thread works alone, because waking another thread takes longer.
 const ALONE: usize = 4 * TASK;
 
-/// The nonlinearity of each value of `x`.
+/// Applies the nonlinearity to each value of `x`.
 pub(crate) fn forward(activation: Activation, set: InstructionSet, x: &[f32]) -> Buffer {
     let fill = |output: &mut [MaybeUninit<f32>]| {
         if x.len() <= ALONE {
@@ -25,11 +25,11 @@ pub(crate) fn forward(activation: Activation, set: InstructionSet, x: &[f32]) ->
             set.run(Forward { activation, x, output });
         });
     };
-    // SAFETY: the chunks of input and output are equally long, and each task writes all of its own.
+    // SAFETY: the chunks of input and output have the same length, and each task writes all of its chunk.
     unsafe { Buffer::filled(x.len(), fill) }
 }
 
-/// The gradient of the input `x`.
+/// Computes the gradient of the input `x`.
 pub(crate) fn backward(activation: Activation, set: InstructionSet, x: &[f32], gradient: &[f32]) -> Buffer {
     assert_eq!(x.len(), gradient.len(), "a gradient has the shape of its tensor");
     let fill = |output: &mut [MaybeUninit<f32>]| {
@@ -41,7 +41,7 @@ pub(crate) fn backward(activation: Activation, set: InstructionSet, x: &[f32], g
             set.run(Backward { activation, x, gradient, output });
         });
     };
-    // SAFETY: the chunks of inputs and output are equally long, and each task writes all of its own.
+    // SAFETY: the chunks of inputs and output have the same length, and each task writes all of its chunk.
     unsafe { Buffer::filled(x.len(), fill) }
 }
 
@@ -66,7 +66,7 @@ impl Forward<'_> {
         let (x, output) = (self.x.as_ptr(), self.output.as_mut_ptr().cast::<f32>());
         let len = self.x.len();
         let whole = len - len % S::LANES;
-        // SAFETY: `forward` gave input and output the same length.
+        // SAFETY: `forward` passed input and output of the same length.
         unsafe {
             for at in (0..whole).step_by(S::LANES) {
                 simd.store(output.add(at), C::value(simd, simd.load(x.add(at))));
@@ -100,7 +100,7 @@ impl Backward<'_> {
         let output = self.output.as_mut_ptr().cast::<f32>();
         let len = self.x.len();
         let whole = len - len % S::LANES;
-        // SAFETY: `backward` gave input, gradient and output the same length.
+        // SAFETY: `backward` passed input, gradient and output of the same length.
         unsafe {
             for at in (0..whole).step_by(S::LANES) {
                 let value = C::slope(simd, simd.load(x.add(at)), simd.load(gradient.add(at)));

@@ -15,13 +15,13 @@ use crate::shared::memory::Buffer;
 use crate::shared::primitives::{Primitive, Tracked, Values, applies, large};
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Values of a task.
+/// Number of values in a task.
 const TASK: usize = 16 * 1024;
 
-/// Up to so many values the calling thread works alone: waking another takes longer.
+/// Number of values up to which the calling thread works alone, because waking another thread takes longer.
 const ALONE: usize = 4 * TASK;
 
-/// The sum of two tensors of the same shape.
+/// Adds two tensors of the same shape.
 ///
 /// # Panics
 /// When the shapes differ.
@@ -34,7 +34,7 @@ pub fn add<const D: usize>(a: Tensor<D>, b: Tensor<D>) -> Tensor<D> {
     Tensor::from_dispatch(Dispatch::kernel_add(a.into_dispatch(), b.into_dispatch()))
 }
 
-/// Sums with a kernel of this crate, on the flex backend.
+/// Extends the flex backend with this crate's addition kernel.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait AddOps: Backend {
     fn kernel_add(a: FloatTensor<Self>, b: FloatTensor<Self>) -> FloatTensor<Self>;
@@ -52,8 +52,8 @@ impl AddOps for Flex {
             let terms = a.par_chunks(TASK).zip(b.par_chunks(TASK));
             target.par_chunks_mut(TASK).zip(terms).for_each(|(target, (a, b))| set.run(Sum { a, b, target }));
         };
-        // SAFETY: the chunks of both terms and of the sum are equally long, and each task writes all of its
-        // own.
+        // SAFETY: the chunks of both terms and of the sum have the same length, and each task writes all of
+        // its chunk.
         large(unsafe { Buffer::filled(a.len(), fill) }, shape)
     }
 }

@@ -1,4 +1,4 @@
-//! Cross-entropy of classes and its gradient, in one pass over the examples.
+//! Computes the cross-entropy of classes and its gradient in one pass over the examples.
 
 use std::sync::Arc;
 
@@ -16,8 +16,8 @@ use crate::shared::memory::Buffer;
 use crate::shared::primitives::{Primitive, Tracked, Values, applies, large, small};
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Mean cross-entropy in nats. Label smoothing mixes each target with the uniform distribution, by the share
-/// `smoothing`.
+/// Computes the mean cross-entropy in nats. Label smoothing mixes each target with the uniform distribution,
+/// which gets the weight `smoothing`.
 ///
 /// Source: C. Szegedy et al., "Rethinking the Inception Architecture for Computer Vision", CVPR 2016, section
 /// 7.
@@ -28,7 +28,7 @@ use crate::simd::{InstructionSet, Kernel, Simd};
 /// - output: `[1]`
 ///
 /// # Panics
-/// When the numbers of labels and examples differ, or a label is no class.
+/// When the numbers of labels and examples differ, or a label is not below `classes`.
 #[must_use]
 pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) -> Tensor<1> {
     if !applies(&logits) {
@@ -47,22 +47,22 @@ pub fn cross_entropy(logits: Tensor<2>, labels: Tensor<1, Int>, smoothing: f64) 
     Tensor::from_dispatch(Dispatch::kernel_cross_entropy(logits.into_dispatch(), targets))
 }
 
-/// The targets of a batch.
+/// The class labels of a batch.
 #[derive(Debug, Clone)]
 pub(crate) struct Targets {
-    /// Each below `classes`.
+    /// The label of each example, which is below `classes`.
     labels: Arc<[usize]>,
     classes: usize,
     smoothing: f32,
 }
 
-/// Cross-entropy with a kernel of this crate, on the flex backend.
+/// Extends the flex backend with this crate's cross-entropy kernel.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait CrossEntropyOps: Backend {
     fn kernel_cross_entropy(logits: FloatTensor<Self>, targets: Targets) -> FloatTensor<Self>;
 }
 
-/// The loss, and the gradient of the logits.
+/// Computes the loss, and the gradient of the logits.
 fn loss(logits: Primitive, targets: &Targets) -> (Primitive, Buffer) {
     let logits = Values::new(logits);
     let mut sum = 0.0;
@@ -83,7 +83,7 @@ impl CrossEntropyOps for Flex {
 struct CrossEntropy;
 
 impl Backward<Flex, 1> for CrossEntropy {
-    /// The gradient of the logits for a loss of one.
+    /// The gradient of the logits if the gradient of the loss is 1.
     type State = Primitive;
 
     fn backward(self, ops: Ops<Primitive, 1>, grads: &mut Gradients, _: &mut Checkpointer) {
@@ -115,7 +115,7 @@ impl<C: CheckpointStrategy> CrossEntropyOps for Autodiff<Flex, C> {
     }
 }
 
-/// Sums up the losses of all examples and writes the gradient of their mean.
+/// Sums the losses of all examples, and writes the gradient of their mean.
 struct Examples<'a> {
     logits: &'a [f32],
     targets: &'a Targets,
@@ -132,7 +132,7 @@ impl Kernel for Examples<'_> {
         let mut total = 0.0;
         let examples = self.logits.chunks_exact(*classes).zip(self.gradient.chunks_exact_mut(*classes));
         for (&label, (logits, gradient)) in labels.iter().zip(examples) {
-            // `max` passes over NaN. The sum below contains it, so the loss becomes NaN.
+            // `max` ignores NaN. The sum below includes it, so the loss becomes NaN.
             let most = logits.iter().fold(f32::NEG_INFINITY, |most, value| most.max(*value));
             let (mut sum, mut above) = (0.0, 0.0);
             for (gradient, value) in gradient.iter_mut().zip(logits) {

@@ -1,23 +1,23 @@
-//! Nonlinearities as types, so that a kernel is compiled for each of them.
+//! Defines each nonlinearity as a type, so that a kernel is compiled for each of them.
 //!
-//! Piecewise linear ones are written with vectors. Those with an exponential are written for one value; the
-//! compiler turns the loop over lanes into vector instructions, in a kernel that is compiled for an
-//! instruction set.
+//! Piecewise linear functions are written with vector operations. Functions with an exponential are written
+//! for a single value and applied lane by lane. Kernels are compiled for an instruction set, so the compiler
+//! vectorizes that loop.
 
 use crate::elementwise::exponential::{erf, exp, sigmoid};
 use crate::simd::Simd;
 
-/// Lanes of the widest vectors.
+/// Number of lanes in the widest vectors.
 const WIDEST: usize = 16;
 
 /// A nonlinearity known at compile time.
 pub(crate) trait Curve {
     fn value<S: Simd>(simd: S, x: S::Vector) -> S::Vector;
-    /// The gradient of the output times the slope at `x`.
+    /// Multiplies the output's gradient by the slope at `x`.
     fn slope<S: Simd>(simd: S, x: S::Vector, gradient: S::Vector) -> S::Vector;
 }
 
-/// Runs an expression in which `$curve` is the type of a nonlinearity.
+/// Runs an expression in which `$curve` is the type of the nonlinearity.
 macro_rules! with_curve {
     ($activation:expr, $curve:ident => $run:expr) => {{
         use $crate::elementwise::curves;
@@ -63,7 +63,7 @@ macro_rules! with_curve {
 }
 pub(crate) use with_curve;
 
-/// Defines a nonlinearity by functions of one value: the image and the slope at `x`.
+/// Defines a nonlinearity by two functions of one value: the value at `x` and the slope at `x`.
 macro_rules! scalar {
     ($name:ident, $value:expr, $slope:expr) => {
         pub(crate) struct $name;
@@ -82,7 +82,7 @@ macro_rules! scalar {
     };
 }
 
-/// Defines a nonlinearity by expressions of vectors.
+/// Defines a nonlinearity by expressions with vectors.
 macro_rules! vector {
     ($name:ident, |$simd:ident, $x:ident| $value:expr, |$gradient:ident| $slope:expr) => {
         pub(crate) struct $name;
@@ -156,13 +156,13 @@ fn map<S: Simd>(simd: S, x: S::Vector, gradient: S::Vector, one: impl Fn(f32, f3
     unsafe { simd.load(values.as_ptr()) }
 }
 
-/// `min(x, limit)`; NaN stays NaN.
+/// Computes `min(x, limit)`. If `x` is NaN, the result is NaN.
 #[inline(always)]
 fn at_most<S: Simd>(simd: S, x: S::Vector, limit: f32) -> S::Vector {
     simd.min(simd.splat(limit), x)
 }
 
-/// `value` where `low < x < high`, zero elsewhere.
+/// Returns `value` where `low < x < high`, and zero elsewhere.
 #[inline(always)]
 fn between<S: Simd>(simd: S, x: S::Vector, [low, high]: [f32; 2], value: S::Vector) -> S::Vector {
     let below = simd.where_positive(simd.sub(simd.splat(high), x), value);

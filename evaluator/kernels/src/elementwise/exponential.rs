@@ -1,4 +1,4 @@
-//! The exponential, sigmoid and error function, in arithmetic that compilers turn into vector instructions.
+//! The exponential, sigmoid and error function, written with arithmetic that compilers can vectorize.
 
 /// `exp(x)` with a relative error of about 1e-7. `x` is clamped to the range in which the result is a normal
 /// number.
@@ -7,7 +7,7 @@
 /// degree 5).
 #[inline(always)]
 pub(crate) fn exp(x: f32) -> f32 {
-    /// 1.5 * 2^23. Added to a small number, it leaves the rounded integer in the lowest bits of the sum.
+    /// 1.5 * 2^23. If a small number is added to it, the lowest bits of the sum contain the rounded number.
     const ROUND: f32 = 12_582_912.0;
     let x = x.clamp(-87.0, 88.0);
     let shifted = x * std::f32::consts::LOG2_E + ROUND;

@@ -1,5 +1,4 @@
-//! Operations on values one by one: nonlinearities, sums, batch normalization, losses and steps of
-//! optimizers.
+//! Element-wise operations: nonlinearities, sums, batch normalization, losses and optimizer steps.
 
 pub(crate) mod activation_pass;
 pub(crate) mod addition;

@@ -1,7 +1,8 @@
-//! Batch normalization with the statistics of the batch, a nonlinearity after it, and its gradients.
+//! Batch normalization with the statistics of the batch and a nonlinearity after it, and the gradients of
+//! both.
 //!
-//! A channel is read once for its statistics and again for its result. By then it is mostly still in the
-//! cache.
+//! A channel is read once to compute its statistics and again to compute its result. At the second read, most
+//! of the channel is still in the cache.
 
 use std::mem::MaybeUninit;
 
@@ -17,10 +18,10 @@ use crate::simd::{InstructionSet, Kernel, Simd};
 pub(crate) struct Normalization {
     batch: usize,
     channels: usize,
-    /// Values of one channel of one image.
+    /// Number of values of one channel in one image.
     plane: usize,
     epsilon: f64,
-    /// Applied to the normalized values.
+    /// Nonlinearity that is applied to the normalized values.
     activation: Activation,
 }
 
@@ -39,7 +40,7 @@ pub(crate) struct Gradients {
 }
 
 impl Normalization {
-    /// `plane` is the number of values of one channel of one image.
+    /// `plane` is the number of values of one channel in one image.
     pub(crate) const fn new(
         [batch, channels, plane]: [usize; 3],
         epsilon: f64,
@@ -65,7 +66,7 @@ impl Normalization {
                 })
                 .collect();
         };
-        // SAFETY: each channel writes its places, and the channels cover the whole tensor.
+        // SAFETY: each task writes all values of its channel, and the channels cover the whole tensor.
         let output = unsafe { Buffer::filled(x.len(), fill) };
         let (mean, variance) = statistics.into_iter().unzip();
         Normalized { output, mean, variance }
@@ -103,7 +104,7 @@ impl Normalization {
                 })
                 .collect();
         };
-        // SAFETY: each channel writes its places, and the channels cover the whole tensor.
+        // SAFETY: each task writes all values of its channel, and the channels cover the whole tensor.
         let x = unsafe { Buffer::filled(x.len(), fill) };
         let (scale, shift) = sums.into_iter().unzip();
         Gradients { x, scale, shift }
@@ -121,12 +122,12 @@ impl Normalization {
         );
     }
 
-    /// One over the standard deviation.
+    /// The reciprocal of the standard deviation.
     fn inverse_deviation(&self, variance: f32) -> f32 {
         (1.0 / (f64::from(variance) + self.epsilon).sqrt()) as f32
     }
 
-    /// Number of values of a channel.
+    /// Number of values in a channel.
     fn count(&self) -> f32 {
         (self.batch * self.plane) as f32
     }
@@ -163,10 +164,10 @@ impl Forward<'_> {
         let whole = norm.plane - norm.plane % S::LANES;
         let rest = norm.plane - whole;
         let mut sum = simd.zero();
-        // Each image has a sum of its own: many small sums lose less to rounding than one large sum.
+        // Each image has its own sum: adding many small sums loses less to rounding than one long sum.
         for start in norm.starts(self.channel) {
             let mut part = simd.zero();
-            // SAFETY: `plane` values begin at each start, as `check` made sure.
+            // SAFETY: `plane` values begin at each start, as `check` verified.
             unsafe {
                 for at in (0..whole).step_by(S::LANES) {
                     part = simd.add(part, simd.load(x.add(start + at)));
@@ -187,8 +188,8 @@ impl Forward<'_> {
                     part = simd.mul_add(centered, centered, part);
                 }
                 let centered = simd.sub(simd.load_first(x.add(start + whole), rest), means);
-                // Lanes beyond the plane were read as zeros; centered, they are minus the mean and must not
-                // count.
+                // Lanes beyond the plane were read as zeros. Centering turns them into minus the mean, so
+                // they must be excluded.
                 let centered = simd.keep_first(centered, rest);
                 part = simd.mul_add(centered, centered, part);
             }
@@ -215,7 +216,7 @@ impl Forward<'_> {
     }
 }
 
-/// Writes the gradient of one channel's input and returns those of its scale and shift.
+/// Writes the gradient of one channel's input, and returns the gradients of the channel's scale and shift.
 struct Backward<'a> {
     norm: &'a Normalization,
     channel: usize,
@@ -224,7 +225,7 @@ struct Backward<'a> {
     scale: f32,
     shift: f32,
     mean: f32,
-    /// One over the standard deviation.
+    /// The reciprocal of the standard deviation.
     deviation: f32,
     output: SharedMut,
 }
@@ -250,7 +251,7 @@ impl Backward<'_> {
         let (mut sum, mut product) = (simd.zero(), simd.zero());
         for start in norm.starts(self.channel) {
             let (mut part, mut part_product) = (simd.zero(), simd.zero());
-            // SAFETY: `plane` values begin at each start, in input and gradient, as `check` made sure.
+            // SAFETY: `plane` values begin at each start, in input and gradient, as `check` verified.
             unsafe {
                 for at in (0..whole).step_by(S::LANES) {
                     let centered = simd.sub(simd.load(x.add(start + at)), means);

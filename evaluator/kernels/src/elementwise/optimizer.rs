@@ -1,4 +1,4 @@
-//! Steps of optimizers: one pass over a parameter, its gradient and its optimizer state.
+//! Optimizer steps. Each is one pass over a parameter, its gradient and its optimizer state.
 
 use std::mem::MaybeUninit;
 
@@ -11,16 +11,16 @@ use crate::shared::memory::{Buffer, SharedMut};
 use crate::shared::primitives::{Primitive, Values, applies, large};
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Values of a task.
+/// Number of values in a task.
 const TASK: usize = 16 * 1024;
 
-/// Up to so many values the calling thread works alone: waking another takes longer.
+/// Number of values up to which the calling thread works alone, because waking another thread takes longer.
 const ALONE: usize = 4 * TASK;
 
 /// Maximum number of state tensors of a parameter.
 const MOST: usize = 2;
 
-/// How a step changes a parameter.
+/// The rule by which a step updates a parameter.
 #[derive(Debug, Clone, Copy, PartialEq)]
 pub enum UpdateRule {
     /// Stochastic gradient descent with Nesterov momentum. Its state is the velocity.
@@ -28,29 +28,30 @@ pub enum UpdateRule {
     /// Source: I. Sutskever et al., "On the importance of initialization and momentum in deep learning", ICML
     /// 2013.
     ///
-    /// Differs: the gradient is that at the current weight, without a look ahead, as in deep learning
+    /// Differs: the gradient is taken at the current weight, without look-ahead, as in deep learning
     /// libraries.
     Sgd {
         /// Learning rate.
         rate: f32,
-        /// Share of the velocity that is kept.
+        /// Fraction of the velocity that each step keeps.
         momentum: f32,
-        /// Weight decay, added to the gradient.
+        /// Weight decay. It is added to the gradient.
         decay: f32,
     },
-    /// Adam with decoupled weight decay. Its state is the mean of the gradient and that of its square.
+    /// Adam with decoupled weight decay. Its state consists of two running means: of the gradient and of its
+    /// square.
     ///
     /// Source: I. Loshchilov and F. Hutter, "Decoupled Weight Decay Regularization", ICLR 2019, algorithm 2.
     AdamW {
         /// Learning rate.
         rate: f32,
-        /// Share of each mean that is kept.
+        /// Fraction of each running mean that a step keeps.
         betas: [f32; 2],
-        /// Added to the root of the mean square.
+        /// Constant that is added to the root of the mean square.
         epsilon: f32,
-        /// Weight decay, times the learning rate.
+        /// Weight decay. It is multiplied by the learning rate.
         decay: f32,
-        /// Number of steps of this parameter, this one included.
+        /// Number of steps of this parameter, including this one.
         time: u32,
     },
 }
@@ -66,8 +67,9 @@ impl UpdateRule {
     }
 }
 
-/// Applies a step to a parameter and returns its new value. `memory` is the state of the optimizer: as many
-/// tensors as [`UpdateRule::memories`] says, which are zero before the first step. It is replaced.
+/// Applies a step to a parameter and returns the parameter's new value. `memory` is the optimizer state and
+/// is replaced by its new value. It has [`UpdateRule::memories`] tensors, which must be zero before the first
+/// step.
 ///
 /// # Shapes
 /// All tensors have the same shape.
@@ -101,10 +103,10 @@ pub fn update<const D: usize>(
     Tensor::from_dispatch(weight)
 }
 
-/// Steps of optimizers, on the flex backend.
+/// Extends the flex backend with this crate's optimizer kernels.
 #[backend_extension(Flex)]
 pub(crate) trait UpdateOps: Backend {
-    /// Returns weight and memory. A rule with one state tensor takes and returns it twice.
+    /// Returns weight and optimizer state. A rule with one state tensor takes and returns that tensor twice.
     fn kernel_update(
         weight: FloatTensor<Self>,
         gradient: FloatTensor<Self>,
@@ -164,7 +166,7 @@ impl UpdateOps for Flex {
     }
 }
 
-/// Computes `OUT` new vectors from `IN`, in both of which the weight is first.
+/// Computes `OUT` new vectors from `IN` vectors. The first vector of each is the weight.
 trait Step<const IN: usize, const OUT: usize>: Copy + Sync {
     fn step<S: Simd>(self, simd: S, values: [S::Vector; IN]) -> [S::Vector; OUT];
 }
@@ -192,9 +194,9 @@ struct AdamW {
     rate: f32,
     betas: [f32; 2],
     epsilon: f32,
-    /// Share of the weight that remains after its decay.
+    /// Fraction of the weight that remains after its decay.
     kept: f32,
-    /// Factors that correct the bias of the means, which began with zeros.
+    /// Factors that correct the bias of the running means, which start at zero.
     corrections: [f32; 2],
 }
 
@@ -221,7 +223,7 @@ impl Step<4, 3> for AdamW {
     }
 }
 
-/// Applies a step to all values, one chunk a task, and writes every element of all outputs.
+/// Applies a step to all values, with one task per chunk, and writes every element of all outputs.
 fn run<const IN: usize, const OUT: usize>(
     set: InstructionSet,
     step: impl Step<IN, OUT>,
@@ -234,7 +236,7 @@ fn run<const IN: usize, const OUT: usize>(
     let outputs = outputs.map(|values| SharedMut::new(values.as_mut_ptr().cast()));
     let part = |from: usize, to: usize| {
         let inputs = inputs.map(|values| &values[from..to]);
-        // SAFETY: the outputs are as long as the inputs, and `from` lies in both.
+        // SAFETY: the outputs have the same length as the inputs, and `from` is an index of both.
         let outputs = outputs.map(|values| unsafe { values.pointer().add(from) });
         set.run(Chunk { step, inputs, outputs });
     };
@@ -249,7 +251,7 @@ fn run<const IN: usize, const OUT: usize>(
 struct Chunk<'a, T, const IN: usize, const OUT: usize> {
     step: T,
     inputs: [&'a [f32]; IN],
-    /// Each has room for the values of an input; no other task writes there.
+    /// The outputs. Each has room for the values of an input, and no other task writes there.
     outputs: [*mut f32; OUT],
 }
 

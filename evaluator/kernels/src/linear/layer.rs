@@ -1,4 +1,5 @@
-//! A fully connected layer and its gradients as products of matrices. It reads a part of a weight in place.
+//! A fully connected layer and its gradients, computed as matrix products. The layer reads a part of a weight
+//! in place.
 
 use std::mem::MaybeUninit;
 use std::ops::Range;
@@ -12,21 +13,22 @@ use crate::shared::shared_gradient::Deposit;
 use crate::shared::weight_slice::{Places, WeightSlice};
 use crate::simd::InstructionSet;
 
-/// A fully connected layer with a part of a weight `[outputs, inputs]`.
+/// A fully connected layer that uses a part of a weight `[outputs, inputs]`.
 #[derive(Debug, Clone)]
 pub(crate) struct Linear {
     batch: usize,
     /// Shape of the whole weight.
     whole: [usize; 2],
-    /// Outputs and inputs that are read.
+    /// Ranges of outputs and inputs that are read.
     part: [Range<usize>; 2],
     activation: Activation,
-    /// Where the gradient of the part goes; without one it goes to burn.
+    /// Receives the gradient of the part. If it is `None`, burn receives the gradient of the whole weight.
     deposit: Option<Deposit>,
 }
 
 impl Linear {
-    /// A layer for `batch` examples, which reads the outputs and inputs `part` of a weight of shape `whole`.
+    /// Creates a layer for `batch` examples. `whole` is the shape of the weight, and `part` the ranges of
+    /// outputs and inputs that the layer reads.
     ///
     /// # Panics
     /// When the part exceeds the weight.
@@ -58,7 +60,7 @@ impl Linear {
         self.deposit.as_ref()
     }
 
-    /// Places of the part in the whole weight.
+    /// Positions of the part's elements in the whole weight.
     pub(crate) fn places(&self) -> Arc<Places> {
         let [outputs, inputs] = self.part.clone().map(|range| Vec::from([range]));
         let [whole_outputs, whole_inputs] = self.whole;
@@ -80,7 +82,7 @@ impl Linear {
         Matrix::part(weight, self.whole[1], self.part.clone())
     }
 
-    /// The output, `[batch, outputs]`.
+    /// Computes the output, `[batch, outputs]`.
     pub(crate) fn forward(
         &self,
         set: InstructionSet,
@@ -94,13 +96,13 @@ impl Linear {
         self.rows(set, &product, self.outputs())
     }
 
-    /// The gradient of the input from that of the sums.
+    /// Computes the input's gradient from the gradient of the sums before the nonlinearity.
     pub(crate) fn input_gradient(&self, set: InstructionSet, weight: &[f32], gradient: &[f32]) -> Buffer {
         let left = Matrix::whole(gradient, [self.batch, self.outputs()]);
         self.rows(set, &Product::new(left, self.weight(weight)), self.inputs())
     }
 
-    /// The gradient of the whole weight from that of the sums. It is zero outside the part.
+    /// Computes the whole weight's gradient from the gradient of the sums. It is zero outside the part.
     pub(crate) fn weight_gradient(&self, set: InstructionSet, x: &[f32], gradient: &[f32]) -> Buffer {
         let [outputs, inputs] = self.whole;
         assert!(self.part[0].end <= outputs && self.part[1].end <= inputs, "a part lies inside its weight");
@@ -116,7 +118,7 @@ impl Linear {
         Buffer::zeroed_and(outputs * inputs, fill)
     }
 
-    /// The gradient of the part alone, `[outputs, inputs]`.
+    /// Computes the gradient of the part alone, `[outputs, inputs]`.
     pub(crate) fn part_gradient(&self, set: InstructionSet, x: &[f32], gradient: &[f32]) -> Buffer {
         let fill = |values: &mut [MaybeUninit<f32>]| {
             // SAFETY: the buffer has room for the part, row by row.
@@ -126,13 +128,13 @@ impl Linear {
         unsafe { Buffer::filled(self.outputs() * self.inputs(), fill) }
     }
 
-    /// The gradient of the part as a product.
+    /// Returns the matrix product that is the gradient of the part.
     fn products<'a>(&self, x: &'a [f32], gradient: &'a [f32]) -> Product<'a> {
         let left = Matrix::whole(gradient, [self.batch, self.outputs()]).transposed();
         Product::new(left, Matrix::whole(x, [self.batch, self.inputs()]))
     }
 
-    /// The gradient of the bias: the rows of the gradient of the sums, added in order.
+    /// Computes the bias's gradient by adding the rows of the sums' gradient in order.
     pub(crate) fn bias_gradient(&self, gradient: &[f32]) -> Vec<f32> {
         let mut sums = vec![0.0; self.outputs()];
         for row in gradient.chunks_exact(self.outputs()) {
@@ -143,7 +145,7 @@ impl Linear {
         sums
     }
 
-    /// A product with a row for each example.
+    /// Computes a product that has a row for each example.
     fn rows(&self, set: InstructionSet, product: &Product<'_>, columns: usize) -> Buffer {
         let fill = |target: &mut [MaybeUninit<f32>]| {
             // SAFETY: target and product both have `columns` values for each example.

@@ -1,4 +1,5 @@
-//! Views of matrices. Rows and columns each have a distance of their own, so nothing is transposed in memory.
+//! Views of matrices. Each view stores the distance between rows and between columns, so nothing is
+//! transposed in memory.
 
 use std::ops::Range;
 
@@ -13,12 +14,12 @@ pub(super) struct Matrix<'a> {
 }
 
 impl<'a> Matrix<'a> {
-    /// A whole matrix, stored row by row.
+    /// Views a whole matrix that is stored row by row.
     pub(super) fn whole(values: &'a [f32], [rows, columns]: [usize; 2]) -> Self {
         Self::part(values, columns, [0..rows, 0..columns])
     }
 
-    /// Some rows and columns of a matrix that is stored row by row, with `row` values in each.
+    /// Views some rows and columns of a matrix that is stored row by row. Each row has `row` values.
     ///
     /// # Panics
     /// When the part exceeds the matrix.
@@ -29,7 +30,7 @@ impl<'a> Matrix<'a> {
         Self { values: &values[start..], rows, columns, distances: [row, 1] }
     }
 
-    /// The transposed matrix.
+    /// Views the transposed matrix.
     pub(super) const fn transposed(self) -> Self {
         let [rows, columns] = self.distances;
         Self { rows: self.columns, columns: self.rows, distances: [columns, rows], ..self }
@@ -51,8 +52,8 @@ impl<'a> Matrix<'a> {
         self.distances
     }
 
-    /// Pointer to the first element. The element in row `r` and column `c` is at `r * distances[0] + c *
-    /// distances[1]`, inside the slice.
+    /// Pointer to the first element. The element in row `r` and column `c` is `r * distances[0] + c *
+    /// distances[1]` floats after it, inside the slice.
     #[inline]
     pub(super) const fn pointer(&self) -> *const f32 {
         self.values.as_ptr()

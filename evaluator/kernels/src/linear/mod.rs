@@ -1,4 +1,4 @@
-//! Products of matrices, and the fully connected layer as such products.
+//! Matrix products, and the fully connected layer that uses them.
 
 pub(crate) mod layer;
 mod matrix;

@@ -1,7 +1,7 @@
-//! Some columns of a product of matrices.
+//! Computes some columns of a matrix product.
 //!
-//! The columns of the right side are gathered side by side, as many as fit two vectors. They are multiplied
-//! by single values of the left side, six rows at a time, with twelve vectors of sums in registers.
+//! The columns of the right matrix are copied to scratch, as many as fit two vectors. They are multiplied by
+//! single values of the left matrix, six rows at a time. Twelve vectors of sums stay in registers.
 
 use std::ops::Range;
 
@@ -10,35 +10,36 @@ use crate::shared::activation::Activation;
 use crate::shared::memory::SharedMut;
 use crate::simd::{Kernel, Simd};
 
-/// Rows whose sums are in registers at once.
+/// Number of rows whose sums are in registers at once.
 const ROWS: usize = 6;
-/// Vectors of columns.
+/// Number of vectors that hold the columns.
 pub(super) const VECTORS: usize = 2;
 
-/// Terms that are added for all rows before the next terms. Their gathered columns stay in the first level of
-/// the cache.
+/// Number of terms that are added for all rows before the next terms. The columns that were copied for them
+/// stay in the first-level cache.
 pub(super) const TERMS: usize = 256;
 
-/// Some columns of a product.
+/// Some columns of a matrix product.
 pub(super) struct Panel<'a> {
     left: Matrix<'a>,
     right: Matrix<'a>,
     start: Option<&'a [f32]>,
     activation: Activation,
-    /// At most as many as the lanes of `VECTORS` vectors.
+    /// The columns. There are at most as many as `VECTORS` vectors have lanes.
     columns: Range<usize>,
-    /// `TERMS` lines of `VECTORS` vectors.
+    /// Scratch for `TERMS` lines of `VECTORS` vectors.
     scratch: &'a mut [f32],
     target: SharedMut,
     distance: usize,
 }
 
 impl<'a> Panel<'a> {
-    /// `start` holds a value for each column of the product. Rows of the target are `distance` apart.
+    /// `start` has an initial value for each column of the product. Rows of the target are `distance` floats
+    /// apart.
     ///
     /// # Safety
-    /// These columns can be written in all rows at `target`, and nothing else uses them until the panel has
-    /// run.
+    /// These columns can be written in all rows at `target`, and nothing else accesses them until the panel
+    /// has run.
     pub(super) unsafe fn new(
         [left, right]: [Matrix<'a>; 2],
         start: Option<&'a [f32]>,
@@ -69,8 +70,8 @@ impl Kernel for Panel<'_> {
         loop {
             let to = (from + TERMS).min(terms);
             // SAFETY: both matrices lie inside their slices, as `Matrix::part` checked, and `new` checked
-            // that they fit each other. `gather` checks that the scratch has a line for each term. The caller
-            // of `new` guarantees the target, of which only this panel uses these columns.
+            // that their shapes match. `gather` checks that the scratch has a line for each term. The caller
+            // of `new` guarantees the target, and only this panel uses these columns of it.
             unsafe {
                 gather(simd, right, from..to, columns.clone(), scratch);
                 for row in (0..left.rows()).step_by(ROWS) {
@@ -103,11 +104,11 @@ impl Kernel for Panel<'_> {
     }
 }
 
-/// Gathers columns of a matrix side by side: a line of `VECTORS` vectors for each of some rows. Lanes beyond
-/// the columns are zero.
+/// Copies columns of a matrix to scratch: a line of `VECTORS` vectors for each row in `rows`. Lanes after the
+/// last column are zero.
 ///
 /// # Safety
-/// The rows and columns are those of the matrix.
+/// The matrix contains these rows and columns.
 #[inline(always)]
 unsafe fn gather<S: Simd>(
     simd: S,
@@ -120,12 +121,13 @@ unsafe fn gather<S: Simd>(
     let [down, along] = matrix.distances();
     let (count, lines) = (columns.len(), rows.len());
     assert!(count <= width && lines * width <= scratch.len(), "there is room for every line");
-    // SAFETY: the caller guarantees the matrix, and the assertion above checked the room for every line.
+    // SAFETY: the caller guarantees the matrix, and the assertion above checked that there is room for every
+    // line.
     unsafe {
         let from = matrix.pointer().add(rows.start * down + columns.start * along);
         let to = scratch.as_mut_ptr();
-        // Three cases: lines are contiguous, columns are contiguous (transposed in blocks of eight), or
-        // neither.
+        // There are three cases: lines are contiguous, columns are contiguous (and are transposed in blocks
+        // of eight), or neither is contiguous.
         if along == 1 {
             for line in 0..lines {
                 for vector in 0..VECTORS {
@@ -160,7 +162,7 @@ struct Tile {
     /// A line of `VECTORS` vectors for each term.
     right: *const f32,
     terms: usize,
-    /// Start of the sums; without one they continue from the values at the target.
+    /// Initial value of the sums. If it is `None`, the sums continue from the values at the target.
     start: Option<*const f32>,
     activation: Activation,
     target: *mut f32,
@@ -172,14 +174,14 @@ impl Tile {
     /// Computes `R` rows.
     ///
     /// # Safety
-    /// `R` rows of the terms can be read on the left, a line for each term on the right, and `VECTORS`
-    /// vectors at the start. `R` rows of the columns can be written at the target, and read unless there is a
-    /// start.
+    /// On the left, `R` rows of the terms can be read, and on the right a line for each term. `VECTORS`
+    /// vectors can be read at the start. At the target, `R` rows of the columns can be written, and they can
+    /// be read if there is no start.
     #[inline(always)]
     unsafe fn run<S: Simd, const R: usize>(&self, simd: S) {
         let mut sums = [[simd.zero(); VECTORS]; R];
         let in_vector = |vector: usize| self.columns.saturating_sub(vector * S::LANES).min(S::LANES);
-        // SAFETY: the caller guarantees all sides. Masks leave out what lies beyond the columns.
+        // SAFETY: the caller guarantees all three. Masks exclude everything beyond the columns.
         unsafe {
             for (row, sums) in sums.iter_mut().enumerate() {
                 for (vector, sum) in sums.iter_mut().enumerate() {
@@ -193,8 +195,8 @@ impl Tile {
                 }
             }
             let (mut left, mut right) = (self.left, self.right);
-            // Two loads and `R` broadcasts give `2 * R` multiply-adds. The sums are independent, so the
-            // processor need not wait for one before the next.
+            // Two loads and `R` broadcasts serve `2 * R` multiply-adds. The sums are independent, so the
+            // processor need not wait for one before it computes the next.
             for _ in 0..self.terms {
                 let mut values = [simd.zero(); VECTORS];
                 for (vector, value) in values.iter_mut().enumerate() {

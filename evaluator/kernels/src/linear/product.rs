@@ -1,7 +1,7 @@
-//! Products of two matrices, on all threads.
+//! Matrix products, computed on all threads.
 //!
-//! A task computes some columns (`panel`). The terms of a sum are added in their order, whatever the number
-//! of threads.
+//! A task computes some columns (`panel`). The terms of a sum are always added in the same order, for any
+//! number of threads.
 
 use rayon::prelude::*;
 
@@ -11,10 +11,10 @@ use crate::shared::activation::Activation;
 use crate::shared::memory::{SharedMut, with_scratch};
 use crate::simd::InstructionSet;
 
-/// Multiply-adds of the smallest task: waking another thread takes about as long.
+/// Number of multiply-adds in the smallest task. Waking another thread takes about as long.
 const TASK: usize = 512 * 1024;
 
-/// A product of two matrices, with a start of its sums and a nonlinearity.
+/// A product of two matrices, with an initial value for its sums and a nonlinearity.
 #[derive(Debug, Clone, Copy)]
 pub(super) struct Product<'a> {
     left: Matrix<'a>,
@@ -24,25 +24,27 @@ pub(super) struct Product<'a> {
 }
 
 impl<'a> Product<'a> {
-    /// The product alone.
+    /// Creates a product without initial values and without a nonlinearity.
     pub(super) const fn new(left: Matrix<'a>, right: Matrix<'a>) -> Self {
         Self { left, right, start: None, activation: Activation::Identity }
     }
 
-    /// The sums of each column begin with its value instead of zero.
+    /// Sets the initial value of the sums in each column. Without it, sums start at zero.
     pub(super) const fn with_start(self, start: Option<&'a [f32]>) -> Self {
         Self { start, ..self }
     }
 
-    /// The nonlinearity is applied to the sums; it is one that is stored with them.
+    /// Sets the nonlinearity that is applied to the sums. It must be one that can be applied before the sums
+    /// are stored.
     pub(super) const fn with_activation(self, activation: Activation) -> Self {
         Self { activation, ..self }
     }
 
-    /// Writes the product at `target`, its rows `distance` apart.
+    /// Writes the product at `target`. Its rows are `distance` floats apart.
     ///
     /// # Safety
-    /// A matrix of the product's rows and columns can be written there, and nothing else uses it meanwhile.
+    /// A matrix with the product's rows and columns can be written there, and nothing else accesses it in the
+    /// meantime.
     pub(super) unsafe fn write(&self, set: InstructionSet, target: *mut f32, distance: usize) {
         let Self { left, right, start, activation } = *self;
         assert_eq!(left.columns(), right.rows(), "the left side has a column for each row of the right one");
@@ -54,7 +56,7 @@ impl<'a> Product<'a> {
         let panel = |panel: usize| {
             let columns = panel * width..((panel + 1) * width).min(right.columns());
             with_scratch(width * TERMS, |scratch| {
-                // SAFETY: the caller guarantees the target. The panels have different columns of it.
+                // SAFETY: the caller guarantees the target. Each panel has different columns of the target.
                 let panel = unsafe {
                     Panel::new([left, right], start, activation, columns, scratch, target, distance)
                 };
@@ -77,8 +79,8 @@ mod tests {
 
     use super::*;
 
-    /// The values of a random matrix and its elements. The values fill their allocation, so that a memory
-    /// checker sees accesses beyond them.
+    /// The values of a random matrix, and its elements by row and column. The values fill their allocation,
+    /// so that a memory checker detects accesses beyond them.
     fn draw(rng: &mut Pcg64, [rows, columns]: [usize; 2], transposed: bool) -> (Box<[f32]>, Vec<Vec<f64>>) {
         let values: Box<[f32]> = (0..rows * columns).map(|_| rng.random_range(-1.0..1.0)).collect();
         let at =
@@ -119,7 +121,7 @@ mod tests {
                 }
                 let distance = columns + round % 2;
                 let mut target = vec![f32::NAN; (rows - 1) * distance + columns].into_boxed_slice();
-                // SAFETY: the target has the rows of the product, `distance` apart.
+                // SAFETY: the target has room for the rows of the product, `distance` floats apart.
                 unsafe { product.write(set, target.as_mut_ptr(), distance) };
                 for row in 0..rows {
                     for column in 0..columns {

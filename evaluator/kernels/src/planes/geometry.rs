@@ -1,6 +1,6 @@
-//! Shapes of a convolution, and which positions its taps read along rows and columns.
+//! Shapes of a convolution, and the positions that its taps read along rows and columns.
 
-/// Sizes of a convolution; sizes in two dimensions are `[height, width]`.
+/// Sizes of a convolution. Two-dimensional sizes are `[height, width]`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) struct Geometry {
     batch: usize,
@@ -16,7 +16,7 @@ pub(crate) struct Geometry {
 
 impl Geometry {
     /// # Panics
-    /// When the shapes do not make a convolution.
+    /// When the shapes do not form a valid convolution.
     pub(crate) fn new(
         x: [usize; 4],
         weight: [usize; 4],
@@ -89,28 +89,28 @@ impl Geometry {
         self.padding
     }
 
-    /// Input channels of a group.
+    /// Number of input channels in a group.
     pub(crate) const fn in_group(&self) -> usize {
         self.in_channels / self.groups
     }
 
-    /// Output channels of a group.
+    /// Number of output channels in a group.
     pub(crate) const fn out_group(&self) -> usize {
         self.out_channels / self.groups
     }
 
-    /// Whether each channel has exactly one filter of its own.
+    /// Whether each channel has exactly one filter.
     pub(crate) const fn is_depthwise(&self) -> bool {
         self.groups == self.in_channels && self.in_channels == self.out_channels && self.groups > 1
     }
 
-    /// Whether every output pixel reads exactly the input pixel at the same place.
+    /// Whether every output pixel reads exactly the input pixel at the same position.
     pub(crate) fn is_pointwise(&self) -> bool {
         self.kernel == [1, 1] && self.stride == [1, 1] && self.padding == [0, 0]
     }
 
-    /// A pointwise convolution with images of one row; the shape of its images does not matter. Others are
-    /// unchanged.
+    /// Returns a pointwise convolution with images of one row, because the height of the images does not
+    /// matter then. Other convolutions are returned unchanged.
     pub(crate) fn flattened(mut self) -> Self {
         if self.is_pointwise() {
             self.input = [1, self.input[0] * self.input[1]];
@@ -128,7 +128,7 @@ impl Geometry {
     }
 }
 
-/// An element of the kernel along one axis: written position `i` reads position `i + shift` of a phase.
+/// An element of the kernel along one axis. Written position `i` reads position `i + shift` of a phase.
 #[derive(Debug, Clone, Copy)]
 pub(crate) struct Tap {
     pub(crate) index: usize,
@@ -136,10 +136,10 @@ pub(crate) struct Tap {
     pub(crate) shift: isize,
 }
 
-/// One dimension of a correlation, written as correlations without stride between phases.
+/// One dimension of a correlation. It is expressed by correlations without stride between phases.
 ///
-/// A stride of `s` splits the strided side into `s` phases. Phase `r` holds the positions `r, r + s, r + 2 s,
-/// ..`, so each tap reads one phase at a constant shift.
+/// A stride of `s` splits the strided side into `s` phases. Phase `r` contains the positions `r, r + s, r + 2
+/// s, ..`, so each tap reads one phase at a constant shift.
 #[derive(Debug, Clone)]
 pub(crate) struct Axis {
     read: usize,
@@ -152,7 +152,7 @@ pub(crate) struct Axis {
 }
 
 impl Axis {
-    /// The convolution: output positions read input positions.
+    /// The axis of the convolution, in which output positions read input positions.
     fn forward(geometry: &Geometry, axis: usize) -> Self {
         let (stride, padding) = (geometry.stride[axis] as isize, geometry.padding[axis] as isize);
         let taps = (0..geometry.kernel[axis])
@@ -164,7 +164,8 @@ impl Axis {
         Self::new([geometry.input[axis], geometry.stride[axis]], [geometry.output[axis], 1], vec![taps])
     }
 
-    /// The gradient of the input: input positions read the output positions that had read them.
+    /// The axis of the input's gradient, in which input positions read the output positions that had read
+    /// them.
     pub(crate) fn backward(geometry: &Geometry, axis: usize) -> Self {
         let (stride, padding) = (geometry.stride[axis], geometry.padding[axis]);
         let taps = (0..stride)
@@ -225,13 +226,13 @@ impl Axis {
         self.after
     }
 
-    /// Positions in the longest written phase.
+    /// Number of positions in the longest phase that is written.
     pub(crate) const fn longest_written(&self) -> usize {
         phase_len(self.written, self.written_phases, 0)
     }
 }
 
-/// Number of positions in a phase, of `len` in all phases.
+/// Number of positions in a phase, if all phases together have `len` positions.
 pub(crate) const fn phase_len(len: usize, phases: usize, phase: usize) -> usize {
     len.saturating_sub(phase).div_ceil(phases)
 }
@@ -244,7 +245,7 @@ mod tests {
         Geometry::new([1, 1, input, input], [1, 1, kernel, kernel], [stride; 2], [padding; 2], 1)
     }
 
-    /// The taps of a written position with the positions that they read; padding is left out.
+    /// Taps of a written position, each with the position that it reads. Taps in the padding are omitted.
     fn reads(axis: &Axis, position: usize) -> Vec<(usize, usize)> {
         let (phase, place) = (position % axis.written_phases, position / axis.written_phases);
         let mut reads: Vec<(usize, usize)> = axis.taps[phase]

@@ -2,11 +2,12 @@
 
 use crate::simd::Simd;
 
-/// Copies planes of `height` lines of `width`, shifted by columns. Columns from beyond a line become zero.
+/// Copies planes of `height` lines of `width`, shifted by columns. Columns that a shift would read from
+/// outside a line become zero.
 ///
 /// # Safety
-/// The planes can be read at `from` and written at `to`. `between` holds the distances between planes on
-/// either side.
+/// The planes can be read at `from` and written at `to`. `between` contains the distances between planes in
+/// source and target.
 #[inline(always)]
 pub(crate) unsafe fn copy_shifted<S: Simd>(
     simd: S,
@@ -21,8 +22,8 @@ pub(crate) unsafe fn copy_shifted<S: Simd>(
     let kept = len.saturating_sub(distance);
     let (read, written) = if shift < 0 { (0, len - kept) } else { (len - kept, 0) };
     for plane in 0..planes {
-        // SAFETY: everything stays inside the `len` floats on either side: `distance <= width <= len`, or
-        // `height` is zero and nothing is copied.
+        // SAFETY: everything stays inside the `len` floats of both source and target. Either `distance <=
+        // width <= len`, or `height` is zero and nothing is copied.
         unsafe {
             let to = to.add(plane * between[1]);
             copy(simd, from.add(plane * between[0] + read), to.add(written), kept);
@@ -31,14 +32,14 @@ pub(crate) unsafe fn copy_shifted<S: Simd>(
     }
 }
 
-/// Sets the columns to zero that a shift brings in from beyond the lines.
+/// Sets those columns to zero that a shift brings in from outside the lines.
 ///
 /// # Safety
 /// `height` lines of `width` can be written at `to`.
 #[inline(always)]
 pub(crate) unsafe fn zero_edges<S: Simd>(simd: S, shift: isize, [height, width]: [usize; 2], to: *mut f32) {
     let distance = shift.unsigned_abs().min(width);
-    // SAFETY: the columns lie inside the lines.
+    // SAFETY: the columns are inside the lines.
     unsafe {
         let edge = to.add(if shift < 0 { 0 } else { width - distance });
         match distance {
@@ -57,11 +58,11 @@ pub(crate) unsafe fn zero_edges<S: Simd>(simd: S, shift: isize, [height, width]:
 
 /// Sets the first `N` columns of lines to zero.
 ///
-/// The compiler turns a loop of variable length into a call of `memset`, which costs more than one to three
-/// stores.
+/// `N` is a constant, because the compiler turns a loop of variable length into a call of `memset`. Such a
+/// call costs more than one to three stores.
 ///
 /// # Safety
-/// They can be written in `height` lines, `width` apart.
+/// The columns can be written in `height` lines, which are `width` floats apart.
 #[inline(always)]
 unsafe fn zero_edge<const N: usize>(to: *mut f32, height: usize, width: usize) {
     for row in 0..height {
@@ -70,13 +71,13 @@ unsafe fn zero_edge<const N: usize>(to: *mut f32, height: usize, width: usize) {
     }
 }
 
-/// Copies `len` floats, and accesses no others.
+/// Copies `len` floats, and accesses no other floats.
 ///
 /// # Safety
-/// They can be read at `from` and written at `to`.
+/// The floats can be read at `from` and written at `to`.
 #[inline(always)]
 pub(crate) unsafe fn copy<S: Simd>(simd: S, from: *const f32, to: *mut f32, len: usize) {
-    // SAFETY: every vector lies inside the `len` floats; the last one may overlap the one before.
+    // SAFETY: every vector lies inside the `len` floats. The last vector may overlap the previous one.
     unsafe {
         if len < S::LANES {
             for place in 0..len {
@@ -99,7 +100,7 @@ pub(crate) unsafe fn copy<S: Simd>(simd: S, from: *const f32, to: *mut f32, len:
 /// Sets `len` floats to zero.
 ///
 /// # Safety
-/// They can be written.
+/// The floats can be written.
 #[inline(always)]
 pub(crate) unsafe fn zero<S: Simd>(simd: S, to: *mut f32, len: usize) {
     // SAFETY: only the `len` floats are written.

@@ -1,4 +1,5 @@
-//! Shapes of convolutions, and how planes of images lie in scratch so that a tap is a constant distance.
+//! Shapes of convolutions, and the layout of image planes in scratch, in which each tap is a constant
+//! distance.
 
 pub(crate) mod geometry;
 pub(crate) mod lines;

@@ -1,20 +1,21 @@
-//! Copies planes of images to scratch, once for each column shift, so that a tap is a constant distance.
+//! Copies image planes to scratch, once for each column shift, so that each tap is a constant distance.
 //!
 //! In the copy for a shift, lines follow each other without a gap, and positions beyond the ends of a line
-//! are zero. Vectors of positions therefore run across the ends of lines. Every lane computes a position of
-//! the image, however narrow the image is.
+//! are zero. Vectors of positions can therefore cross the ends of lines. Every lane computes a position of
+//! the image, even if the image is narrow.
 
 use crate::planes::geometry::{Axis, phase_len};
 use crate::planes::lines::{copy_shifted, zero, zero_edges};
 use crate::simd::Simd;
 
-/// Floats of the widest vector. A vector may read or write up to so many beyond the end of a line.
+/// Number of floats in the widest vector. A vector may read or write this many floats beyond the end of a
+/// line.
 pub(crate) const SLACK: usize = 16;
 
-/// Layout of a channel's planes in scratch, as a correlation reads them.
+/// Layout of a channel's planes in scratch, from which correlations read.
 ///
-/// There is a plane for each phase of rows and each copy. Planes are `len` floats apart. Each begins with
-/// room for a vector that spills to the left.
+/// There is a plane for each row phase and each copy. Planes are `len` floats apart. Each plane begins with
+/// room for a vector that extends to the left of the first line.
 #[derive(Debug, Clone)]
 pub(crate) struct Packing {
     image: [usize; 2],
@@ -24,33 +25,33 @@ pub(crate) struct Packing {
     copies: Vec<(usize, isize)>,
     /// Zero lines above the image.
     before: usize,
-    /// Lines from the first line of the image to the last that is read.
+    /// Number of lines from the first line of the image to the last line that is read.
     reach: usize,
-    /// Positions of a line.
+    /// Number of positions in a line.
     pitch: usize,
     /// Distance between planes in floats.
     len: usize,
 }
 
-/// How a line of the image becomes a line of a plane.
+/// How a line of the image is converted to a line of a plane.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 enum Layout {
-    /// Both are equally long.
+    /// Both lines have the same length.
     Same,
     /// The line of a plane holds every second column of the image.
     Halves,
-    /// Cut, or filled with zeros.
+    /// The line is cut, or filled with zeros.
     Other,
 }
 
-/// The written positions of one phase, which read through the same taps.
+/// The written positions of one phase. All of them read through the same taps.
 #[derive(Debug, Clone)]
 pub(crate) struct Phase {
-    /// Phase of rows and of columns.
+    /// Row phase and column phase.
     pub(crate) place: [usize; 2],
-    /// Row and column of the kernel, for each tap.
+    /// Row and column of the kernel for each tap.
     pub(crate) taps: Vec<[usize; 2]>,
-    /// Offset in the planes of a channel at which each tap reads for position zero.
+    /// For each tap, the offset in a channel's planes that position zero reads.
     pub(crate) offsets: Vec<usize>,
 }
 
@@ -81,7 +82,7 @@ impl Packing {
         }
     }
 
-    /// Floats of all planes of a channel.
+    /// Number of floats in all planes of a channel.
     pub(crate) const fn channel_len(&self) -> usize {
         self.len * self.phases[0] * self.copies.len()
     }
@@ -108,8 +109,8 @@ impl Packing {
         phases
     }
 
-    /// Writes the zeros around the lines of all planes of `channels` channels. They stay valid for any number
-    /// of calls of `pack`.
+    /// Writes the zeros around the lines of all planes of `channels` channels. The zeros remain valid for any
+    /// number of calls of `pack`.
     ///
     /// # Safety
     /// `channels * channel_len` floats can be written at `target`.
@@ -117,7 +118,8 @@ impl Packing {
     pub(crate) unsafe fn prepare<S: Simd>(&self, simd: S, target: *mut f32, channels: usize) {
         let planes = self.phases[0] * self.copies.len();
         for plane in 0..channels * planes {
-            // SAFETY: `channel_len` counts exactly these planes, `len` apart.
+            // SAFETY: `channel_len` is the total length of exactly these planes, which are `len` floats
+            // apart.
             unsafe { self.surround(simd, plane % planes / self.copies.len(), target.add(plane * self.len)) };
         }
     }
@@ -125,11 +127,12 @@ impl Packing {
     /// Writes the zeros around the lines of one plane.
     ///
     /// # Safety
-    /// `plane` is one of the planes for this phase of rows.
+    /// `plane` is one of the planes of this row phase.
     #[inline(always)]
     unsafe fn surround<S: Simd>(&self, simd: S, phase: usize, plane: *mut f32) {
         let (before, height) = (self.before * self.pitch, self.height(phase));
-        // SAFETY: a plane is `SLACK`, `before + reach` lines of `pitch`, and at least twice `SLACK`.
+        // SAFETY: a plane consists of `SLACK` floats, `before + reach` lines of `pitch`, and at least twice
+        // `SLACK` floats.
         unsafe {
             zero(simd, plane.add(SLACK), before);
             let used = SLACK + before + height * self.pitch;
@@ -142,10 +145,11 @@ impl Packing {
         phase_len(self.image[0], self.phases[0], phase).min(self.reach)
     }
 
-    /// Writes the lines of all planes of `channels` channels. `prepare` has written the zeros around them.
+    /// Writes the lines of all planes of `channels` channels. `prepare` must have written the zeros around
+    /// them.
     ///
     /// # Safety
-    /// `channels` planes of the image can be read from `source` on; `channels * channel_len` floats can be
+    /// `channels` planes of the image can be read at `source`, and `channels * channel_len` floats can be
     /// written at `target`.
     #[inline(always)]
     pub(crate) unsafe fn pack<S: Simd>(
@@ -156,7 +160,7 @@ impl Packing {
         channels: usize,
     ) {
         let plane = self.image[0] * self.image[1];
-        // SAFETY: the caller guarantees the planes on both sides.
+        // SAFETY: the caller guarantees the planes of source and target.
         unsafe {
             if self.layout == Layout::Same {
                 let size = [self.height(0), self.pitch];
@@ -175,7 +179,7 @@ impl Packing {
         }
     }
 
-    /// Writes the planes of one channel where lines change in length.
+    /// Writes the planes of one channel if the length of lines changes.
     ///
     /// # Safety
     /// The channel's plane can be read at `source`; `channel_len` floats can be written at `target`.
@@ -183,10 +187,10 @@ impl Packing {
     unsafe fn pack_phases<S: Simd>(&self, simd: S, source: *const f32, target: *mut f32) {
         for phase in 0..self.phases[0] {
             let height = self.height(phase);
-            // SAFETY: a plane is `SLACK`, `before + reach` lines of `pitch`, and at least twice `SLACK`.
-            // Vectors spill over the ends of lines. The spilled places are overwritten later: by the lines,
-            // which are written in order, then by the edges and by what surrounds the lines. Reads stay
-            // inside the image, as the callees state.
+            // SAFETY: a plane consists of `SLACK` floats, `before + reach` lines of `pitch`, and at least
+            // twice `SLACK` floats. Vectors write beyond the ends of lines. These places are overwritten
+            // later: by the next lines, which are written in order, and then by the zeros at the edges and
+            // around the lines. Reads stay inside the image, as the called functions document.
             unsafe {
                 let planes = target.add(phase * self.copies.len() * self.len);
                 let lines = planes.add(SLACK + self.before * self.pitch);
@@ -209,8 +213,8 @@ impl Packing {
         }
     }
 
-    /// Splits lines into even and odd columns, for all copies at once. Each half is as long as a line of a
-    /// plane. Spills less than a vector to either side.
+    /// Splits lines into even and odd columns, for all copies at once. Each half has the length of a line in
+    /// a plane. Writes less than a vector beyond either end.
     ///
     /// # Safety
     /// `from` is the first line of a row phase with `height` lines. The lines of all copies can be written at
@@ -218,8 +222,8 @@ impl Packing {
     #[inline(always)]
     unsafe fn copy_halves<S: Simd>(&self, simd: S, from: *const f32, height: usize, to: *mut f32) {
         let step = self.phases[0] * self.image[1];
-        // SAFETY: lines are `2 * pitch` long. Whole vectors lie inside them: the last may overlap the one
-        // before. Lines shorter than a vector are read with masks.
+        // SAFETY: lines are `2 * pitch` long. Whole vectors lie inside them, and the last may overlap the
+        // previous one. Lines shorter than a vector are read with masks.
         unsafe {
             for row in 0..height {
                 let line = from.add(row * step);
@@ -244,7 +248,7 @@ impl Packing {
         }
     }
 
-    /// Copies the columns of one phase from a line, shifted. Spills less than a vector of zeros behind the
+    /// Copies the columns of one phase from a line, shifted. Writes less than a vector of zeros after the
     /// line.
     ///
     /// # Safety
@@ -253,7 +257,8 @@ impl Packing {
     unsafe fn copy_line<S: Simd>(&self, simd: S, from: *const f32, phase: usize, shift: isize, to: *mut f32) {
         let (width, stride) = (self.image[1], self.phases[1]);
         let first = ((-shift).max(0) as usize).min(self.pitch);
-        // SAFETY: each branch reads only columns below `width`, and writes at most a vector too much.
+        // SAFETY: each branch reads only columns below `width`, and writes at most one vector beyond the
+        // line.
         unsafe {
             for column in 0..first {
                 *to.add(column) = 0.0;
@@ -285,7 +290,8 @@ impl Packing {
 
 /// Rounds up to an odd number of cache lines.
 ///
-/// With a distance of a power of two, the same line of all planes would compete for one set of the cache.
+/// If the distance between planes were a power of two, the same line of all planes would compete for one set
+/// of the cache.
 const fn uneven(len: usize) -> usize {
     let lines = len.div_ceil(16);
     (lines + 1 - lines % 2) * 16

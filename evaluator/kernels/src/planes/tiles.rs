@@ -1,14 +1,14 @@
 //! Cuts the positions of a plane into tiles whose sums fit the registers.
 
-/// Cuts positions into tiles of at most `most` vectors, about equally wide. Returns first position and number
-/// of vectors of each.
+/// Splits positions into tiles of at most `most` vectors, all about equally wide. Returns first position and
+/// number of vectors of each tile.
 ///
-/// The last tile may overlap the one before, so that all its vectors are full. Fewer positions than a vector
-/// are one tile of one vector.
+/// The last tile may overlap the previous one, so that all its vectors are full. If there are fewer positions
+/// than a vector has lanes, the result is one tile of one vector.
 pub(crate) fn tiles(positions: usize, lanes: usize, most: usize) -> impl Iterator<Item = [usize; 2]> {
     let vectors = positions.div_ceil(lanes);
-    // At most as many vectors as are full, so that the last tile can overlap instead of reading beyond the
-    // end.
+    // Uses at most as many vectors as are full. The last tile can then overlap the previous one instead of
+    // reading beyond the end.
     let tiles = vectors.div_ceil(most.min(positions / lanes).max(1));
     (0..tiles).map(move |tile| {
         let (width, wider) = (vectors / tiles, vectors % tiles);

@@ -1,10 +1,10 @@
-//! Moves the results of a correlation that writes in phases from scratch to their places in the image.
+//! Copies the results of a correlation that writes in phases from scratch to their places in the image.
 
 use crate::planes::geometry::{Axis, phase_len};
 use crate::simd::Simd;
 
-/// The plane that a correlation writes, and its phases in scratch. There, lines of `pitch` floats follow each
-/// other without a gap.
+/// The plane that a correlation writes, and its phases in scratch. In scratch, lines of `pitch` floats follow
+/// each other without a gap.
 #[derive(Debug, Clone)]
 pub(crate) struct Unpacking {
     image: [usize; 2],
@@ -26,10 +26,11 @@ impl Unpacking {
         phase_len(self.image[0], self.phases[0], 0) * self.pitch
     }
 
-    /// Writes the lines of one row phase from its column phases, which lie `distance` apart in scratch.
+    /// Writes the lines of one row phase from its column phases, which are `distance` floats apart in
+    /// scratch.
     ///
     /// # Safety
-    /// `source` holds `positions` floats for each column phase; the plane can be written at `target`.
+    /// `source` contains `positions` floats for each column phase, and the plane can be written at `target`.
     #[inline(always)]
     pub(crate) unsafe fn unpack<S: Simd>(
         &self,
@@ -42,8 +43,8 @@ impl Unpacking {
         let width = self.image[1];
         for row in 0..phase_len(self.image[0], self.phases[0], row_phase) {
             // SAFETY: the row of the phase is a row of the image, and `phase + phases * i < width` for `i <
-            // phase_len`. Whole vectors are interleaved only where the line has room for them; the last may
-            // overlap the one before.
+            // phase_len`. Whole vectors are interleaved only if the line has room for them. The last one may
+            // overlap the previous one.
             unsafe {
                 let from = source.add(row * self.pitch);
                 let to = target.add((row * self.phases[0] + row_phase) * width);

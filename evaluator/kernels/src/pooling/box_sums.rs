@@ -1,30 +1,32 @@
-//! Weighted sums over windows that move by one position: average pooling without stride, and its gradient.
+//! Weighted sums over windows that move by one position. They compute average pooling with stride 1, and its
+//! gradient.
 //!
-//! Lines and columns have weights. The lines of a window are added first, then the columns.
+//! Each line and each column has a weight. The lines of a window are added first, then the columns.
 
 use std::mem::MaybeUninit;
 
 use crate::shared::memory::with_scratch;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Lanes of the widest vectors.
+/// Number of lanes in the widest vectors.
 const WIDEST: usize = 16;
 
 /// Windows along one axis of a plane.
 #[derive(Debug, Clone)]
 pub(super) struct Sides {
-    /// Weight of each read position.
+    /// Weight of each position that is read.
     read: Vec<f32>,
-    /// Factor of the sum at each written position.
+    /// Factor for the sum at each position that is written.
     written: Vec<f32>,
-    /// Positions of a window.
+    /// Number of positions in a window.
     window: usize,
-    /// Positions of the first window that lie before the plane.
+    /// Number of positions of the first window that lie before the plane.
     before: usize,
 }
 
 impl Sides {
-    /// `weights` are those of the read positions and those of the written ones.
+    /// `weights` contains the weights of the positions that are read, and the factors of the positions that
+    /// are written.
     pub(super) fn new(weights: [Vec<f32>; 2], window: usize, before: usize) -> Self {
         let [read, written] = weights;
         Self { read, written, window, before }
@@ -43,12 +45,13 @@ impl Boxes {
         Self { rows, columns }
     }
 
-    /// Floats of a read plane and of a written one.
+    /// Number of floats in a plane that is read, and in one that is written.
     const fn planes(&self) -> [usize; 2] {
         [self.rows.read.len() * self.columns.read.len(), self.rows.written.len() * self.columns.written.len()]
     }
 
-    /// Floats of scratch: a line with the positions before and after it, and a vector more on either side.
+    /// Number of scratch floats: a line with the positions before and after it, and one more vector on either
+    /// side.
     fn scratch(&self) -> usize {
         let Sides { read, written, window, before } = &self.columns;
         (before + read.len()).max(written.len() + window) + 2 * WIDEST
@@ -87,9 +90,9 @@ impl Kernel for Planes<'_> {
             for (row, (target, weight)) in lines {
                 let first = row.saturating_sub(rows.before);
                 let window = first..(row + rows.window).saturating_sub(rows.before).min(rows.read.len());
-                // SAFETY: the lines of a window lie in the plane. The last vector of a line is read only as
-                // far as the line goes. The scratch has room for a vector more than `scratch` counts on
-                // either side. Lanes beyond a line are zero, and so are the positions before and after it:
+                // SAFETY: the lines of a window lie in the plane. The last vector of a line is read only up
+                // to the end of the line. The scratch has one more vector on either side than `scratch`
+                // counts. Lanes beyond a line are zero, and so are the positions before and after it, because
                 // nothing else is written there.
                 unsafe {
                     for at in (0..from).step_by(S::LANES) {
@@ -130,6 +133,6 @@ impl Kernel for Planes<'_> {
 /// `count` floats can be read at `from`.
 #[inline(always)]
 unsafe fn load<S: Simd>(simd: S, from: *const f32, count: usize) -> S::Vector {
-    // SAFETY: the caller guarantees `count` floats.
+    // SAFETY: the caller guarantees that `count` floats can be read.
     unsafe { if count == S::LANES { simd.load(from) } else { simd.load_first(from, count) } }
 }

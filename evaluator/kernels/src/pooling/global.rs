@@ -7,10 +7,10 @@ use rayon::prelude::*;
 use crate::shared::memory::Buffer;
 use crate::simd::{InstructionSet, Kernel, Simd};
 
-/// Approximate number of values of a task.
+/// Approximate number of values in a task.
 const TASK: usize = 32 * 1024;
 
-/// The means of planes of `plane` values.
+/// Computes the means of planes with `plane` values each.
 pub(crate) fn forward(set: InstructionSet, x: &[f32], plane: usize) -> Vec<f32> {
     let together = (TASK / plane).max(1);
     let mut means = vec![0.0; x.len() / plane];
@@ -20,7 +20,7 @@ pub(crate) fn forward(set: InstructionSet, x: &[f32], plane: usize) -> Vec<f32> 
     means
 }
 
-/// The gradient of the planes: that of each mean in equal shares.
+/// Computes the gradient of the planes. Each value gets an equal part of its mean's gradient.
 pub(crate) fn backward(gradient: &[f32], plane: usize) -> Buffer {
     let together = (TASK / plane).max(1);
     let fill = |target: &mut [MaybeUninit<f32>]| {

@@ -1,4 +1,4 @@
-//! Pooling of one task's planes, forward and backward, with any stride.
+//! Pools the planes of one task, forward and backward, with any stride.
 
 use std::mem::MaybeUninit;
 
@@ -15,9 +15,10 @@ fn filled(values: &mut [MaybeUninit<f32>], with: f32) -> &mut [f32] {
     unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) }
 }
 
-/// Joins the value at `tap` of each window to what the window gathers, where it lies inside the image.
+/// For each window, combines the value at position `tap` with the window's result so far, if the position
+/// lies inside the image.
 ///
-/// The loop runs over windows, not over the values of a window, so that it becomes vector instructions.
+/// The loop runs over windows, not over the values of a window, so that the compiler can vectorize it.
 #[inline(always)]
 fn visit(axis: &Axis, tap: usize, gathered: &mut [f32], line: &[f32], mut join: impl FnMut(&mut f32, f32)) {
     let (windows, first) = axis.inside(tap);
@@ -35,13 +36,13 @@ fn visit(axis: &Axis, tap: usize, gathered: &mut [f32], line: &[f32], mut join: 
     }
 }
 
-/// Whether `value` replaces `than` as the maximum. NaN counts as larger than all numbers, so it stays.
+/// Whether `value` replaces `than` as the maximum. NaN counts as larger than all numbers, so it is kept.
 #[inline(always)]
 fn is_larger(value: f32, than: f32) -> bool {
     value > than || (value.is_nan() && !than.is_nan())
 }
 
-/// Planes of a task, forward.
+/// Forward pass for the planes of a task.
 pub(super) struct Forward<'a> {
     pub(super) pooling: &'a Pooling,
     pub(super) x: &'a [f32],
@@ -75,7 +76,8 @@ impl Kernel for Forward<'_> {
                         }
                     }
                     Kind::Average => {
-                        // Lines first: each column is added up once for all windows that share it.
+                        // Add the lines first: each column is then added up only once for all windows that
+                        // share it.
                         line.fill(0.0);
                         for one in lines {
                             line.iter_mut().zip(one).for_each(|(sum, value)| *sum += value);
@@ -93,10 +95,10 @@ impl Kernel for Forward<'_> {
     }
 }
 
-/// Planes of a task, backward.
+/// Backward pass for the planes of a task.
 pub(super) struct Backward<'a> {
     pub(super) pooling: &'a Pooling,
-    /// The input, for a maximum.
+    /// The input, which only maximum pooling needs.
     pub(super) x: Option<&'a [f32]>,
     pub(super) gradient: &'a [f32],
     pub(super) target: &'a mut [MaybeUninit<f32>],
@@ -121,7 +123,7 @@ impl Kernel for Backward<'_> {
     }
 }
 
-/// Adds each window's gradient to the first of its largest values.
+/// Adds each window's gradient to the first of the window's largest values.
 #[inline(always)]
 fn largest(pooling: &Pooling, x: &[f32], gradient: &[f32], target: &mut [f32]) {
     let (rows, columns) = (pooling.rows(), pooling.columns());
@@ -140,7 +142,7 @@ fn largest(pooling: &Pooling, x: &[f32], gradient: &[f32], target: &mut [f32]) {
     }
 }
 
-/// Adds each window's gradient to all its values, in equal shares.
+/// Adds each window's gradient to all values of the window, in equal parts.
 #[inline(always)]
 fn spread(
     pooling: &Pooling,

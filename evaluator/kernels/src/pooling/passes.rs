@@ -1,7 +1,7 @@
 //! Pooling of all planes of a tensor, forward and backward.
 //!
-//! An average adds the lines of a window, then the columns; `box_sums` computes averages without stride. One
-//! task does everything that touches a plane, so no sum depends on the number of threads.
+//! An average first adds the lines of a window, then the columns. `box_sums` computes averages with stride 1.
+//! One task does all the work for a plane, so sums do not depend on the number of threads.
 
 use std::mem::MaybeUninit;
 
@@ -13,10 +13,10 @@ use crate::pooling::windows::Pooling;
 use crate::shared::memory::{Buffer, with_scratch};
 use crate::simd::InstructionSet;
 
-/// Approximate number of values of a task's planes.
+/// Approximate number of values in the planes of a task.
 const TASK: usize = 32 * 1024;
 
-/// Number of planes of a task.
+/// Number of planes in a task.
 fn together(pooling: &Pooling) -> usize {
     (TASK / pooling.planes()[0]).max(1)
 }
@@ -45,7 +45,7 @@ pub(crate) fn forward(pooling: &Pooling, set: InstructionSet, x: &[f32]) -> Buff
     unsafe { Buffer::filled(x.len() / input * output, fill) }
 }
 
-/// The gradient of the input `x`; only a maximum reads its values.
+/// Computes the gradient of the input `x`. Only maximum pooling reads the values of `x`.
 pub(crate) fn backward(
     pooling: &Pooling,
     set: InstructionSet,

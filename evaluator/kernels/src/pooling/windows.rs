@@ -1,14 +1,14 @@
-//! Windows over planes of one size.
+//! Pooling windows over planes of one size.
 
 use std::ops::Range;
 
 use crate::pooling::box_sums::{Boxes, Sides};
 
-/// The result of a window.
+/// How the values of a window are combined.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub(crate) enum Kind {
     Max,
-    /// Over the positions inside the image.
+    /// The mean over the positions inside the image.
     Average,
 }
 
@@ -32,7 +32,7 @@ pub(crate) struct Pooling {
 
 impl Axis {
     /// # Panics
-    /// When no window fits, or a window could lie in the padding alone.
+    /// When no window fits, or a window could lie entirely in the padding.
     pub(crate) fn new(size: usize, kernel: usize, stride: usize, padding: usize) -> Self {
         assert!(stride > 0 && kernel > 0, "windows and strides are positive");
         assert!(2 * padding <= kernel, "the padding of a pooling is at most half its window");
@@ -40,7 +40,7 @@ impl Axis {
         Self { size, output: (size + 2 * padding - kernel) / stride + 1, kernel, stride, padding }
     }
 
-    /// Positions of the image along this axis.
+    /// Number of positions of the image along this axis.
     #[inline]
     pub(super) const fn size(&self) -> usize {
         self.size
@@ -52,7 +52,7 @@ impl Axis {
         self.output
     }
 
-    /// Positions of a window.
+    /// Number of positions in a window.
     #[inline]
     pub(super) const fn kernel(&self) -> usize {
         self.kernel
@@ -69,8 +69,8 @@ impl Axis {
         start.saturating_sub(self.padding)..(start + self.kernel - self.padding).min(self.size)
     }
 
-    /// The windows as weighted sums, where they move by one position. Forward, they give means; backward, the
-    /// gradient of each position.
+    /// The windows as weighted sums, for windows that move by one position. Forward, the sums are means.
+    /// Backward, they are the gradients of the positions.
     fn sides(&self, backward: bool) -> Sides {
         let means: Vec<f32> = (0..self.output).map(|output| 1.0 / self.window(output).len() as f32).collect();
         let (window, ones) = (self.kernel, vec![1.0; self.size]);
@@ -81,7 +81,8 @@ impl Axis {
         }
     }
 
-    /// The windows whose position `tap` lies inside the image, and that position for the first of them.
+    /// The windows whose position `tap` lies inside the image, and that position in the first of these
+    /// windows.
     #[inline(always)]
     pub(super) fn inside(&self, tap: usize) -> (Range<usize>, usize) {
         let from = self.padding.saturating_sub(tap).div_ceil(self.stride);
@@ -94,7 +95,7 @@ impl Axis {
 }
 
 impl Pooling {
-    /// Windows along rows and columns.
+    /// Creates windows along rows and columns.
     pub(crate) const fn new(kind: Kind, [rows, columns]: [Axis; 2]) -> Self {
         Self { kind, rows, columns }
     }
@@ -114,15 +115,15 @@ impl Pooling {
         &self.columns
     }
 
-    /// Floats of an input plane and of an output plane.
+    /// Number of floats in an input plane and in an output plane.
     pub(super) const fn planes(&self) -> [usize; 2] {
         [self.rows.size * self.columns.size, self.rows.output * self.columns.output]
     }
 
-    /// Floats of a task's scratch: a line of the image and two lines of the output.
+    /// Number of scratch floats for a task: a line of the image and two lines of the output.
     ///
-    /// The scratch is lent outside the code for the instruction set: a closure inside would not be compiled
-    /// for it.
+    /// The caller requests the scratch outside the code that is compiled for an instruction set, because a
+    /// closure inside that code would not be compiled for the instruction set.
     pub(super) const fn scratch(&self) -> usize {
         self.columns.size + 2 * self.columns.output
     }
@@ -139,7 +140,7 @@ impl Pooling {
         [line, output, counts]
     }
 
-    /// An average without stride as weighted sums over windows; `None` for other poolings.
+    /// An average with stride 1 as weighted sums over windows. Returns `None` for other kinds of pooling.
     pub(super) fn boxes(&self, backward: bool) -> Option<Boxes> {
         let without_stride = self.rows.stride == 1 && self.columns.stride == 1;
         let boxes = || Boxes::new([self.rows.sides(backward), self.columns.sides(backward)]);

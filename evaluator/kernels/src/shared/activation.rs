@@ -1,4 +1,4 @@
-//! Element-wise nonlinearities, by name.
+//! Element-wise nonlinearities by name.
 
 use burn::tensor::{Tensor, activation};
 
@@ -42,7 +42,7 @@ impl Activation {
         Self::Gelu,
     ];
 
-    /// Applies it with burn's own operations.
+    /// Applies the nonlinearity with burn's own operations.
     #[must_use]
     pub fn by_burn<const D: usize>(self, x: Tensor<D>) -> Tensor<D> {
         let hard_sigmoid = |x: Tensor<D>| (x + 3.0).clamp(0.0, 6.0) / 6.0;
@@ -59,20 +59,22 @@ impl Activation {
         }
     }
 
-    /// Whether kernels apply it to a sum before they store the sum. The others take a pass of their own.
+    /// Whether kernels apply the nonlinearity to a sum before they store the sum. Other nonlinearities need a
+    /// separate pass.
     pub(crate) const fn is_stored(self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::Relu6 | Self::HardSwish)
     }
 
-    /// Whether the slope follows from the output: the slope at `x` equals that at the image of `x`.
+    /// Whether the slope can be computed from the output: the slope at the output is the same as the slope at
+    /// the input.
     pub(crate) const fn keeps_slope(self) -> bool {
         matches!(self, Self::Identity | Self::Relu | Self::Relu6)
     }
 
-    /// The value that is stored for a sum.
+    /// Computes the value to store for a sum.
     ///
-    /// It is compiled into the innermost loops, so the cases are few and simple: with one more the compiler
-    /// spills sums to memory.
+    /// This function is compiled into the innermost loops, so its cases are few and simple. With one more
+    /// case, the compiler spills sums to memory.
     #[inline(always)]
     pub(crate) fn stored<S: Simd>(self, simd: S, value: S::Vector) -> S::Vector {
         let clamp = |value| simd.min(simd.splat(6.0), simd.max(simd.splat(0.0), value));
@@ -83,15 +85,15 @@ impl Activation {
                 let gate = clamp(simd.add(value, simd.splat(3.0)));
                 simd.mul(value, simd.mul(gate, simd.splat(1.0 / 6.0)))
             }
-            // Never reached by the others, for which `is_stored` is false.
+            // Other nonlinearities never get here, because `is_stored` is false for them.
             _ => value,
         }
     }
 
-    /// Replaces sums in registers by the values that are stored for them.
+    /// Replaces sums in registers by the values to store for them.
     ///
-    /// The nonlinearity is matched once for all sums, not once a sum, which leaves a few instructions for
-    /// each.
+    /// The nonlinearity is matched once for all sums, not once per sum, so only a few instructions are needed
+    /// for each sum.
     #[inline(always)]
     pub(crate) fn store_all<S: Simd, const R: usize, const V: usize>(
         self,
@@ -115,7 +117,7 @@ impl Activation {
         }
     }
 
-    /// The value that is stored for a sum, in double precision.
+    /// Applies the nonlinearity in double precision.
     #[cfg(test)]
     pub(crate) fn exact(self, x: f64) -> f64 {
         let gate = (x + 3.0).clamp(0.0, 6.0) / 6.0;

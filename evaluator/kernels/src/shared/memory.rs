@@ -1,4 +1,4 @@
-//! Reused memory: scratch that each thread keeps, and a pool of buffers for the values of tensors.
+//! Reused memory: scratch that each thread keeps, and a pool of buffers for tensor values.
 //!
 //! Fresh memory costs a page fault for every 4 KiB. A page fault takes longer than a kernel takes to fill the
 //! page.
@@ -18,7 +18,7 @@ struct Line([f32; LINE]);
 
 const LINE: usize = 16;
 
-/// Lines of the smallest buffer that the pool keeps: 16 KiB.
+/// Number of lines in the smallest buffer that the pool keeps: 16 KiB.
 const SMALLEST: usize = 256;
 /// Maximum number of lines in the pool: 1 GiB.
 const LARGEST_POOL: usize = 16 << 20;
@@ -60,8 +60,8 @@ impl Pool {
         Some(buffer)
     }
 
-    /// Keeps a buffer. Where the pool would grow too large, it is emptied first; the removed buffers
-    /// are returned.
+    /// Keeps a buffer. If the pool would grow too large, it is emptied first, and the removed buffers are
+    /// returned.
     fn give(&mut self, buffer: Lines) -> BTreeMap<usize, Vec<Lines>> {
         let mut dropped = BTreeMap::new();
         if self.lines + buffer.len() > LARGEST_POOL {
@@ -82,12 +82,12 @@ fn pool() -> std::sync::MutexGuard<'static, Pool> {
 #[derive(Debug)]
 pub(crate) struct Buffer {
     lines: Lines,
-    /// Number of floats, all of them written.
+    /// Number of floats. All of them are initialized.
     len: usize,
 }
 
 impl Buffer {
-    /// A buffer of `len` floats that `fill` writes.
+    /// Creates a buffer of `len` floats, which `fill` writes.
     ///
     /// # Safety
     /// `fill` writes every element.
@@ -101,16 +101,16 @@ impl Buffer {
             lines
         });
         let mut buffer = Self { lines, len };
-        // SAFETY: the lines hold at least `len` floats, which may be uninitialized in this slice.
+        // SAFETY: the lines have room for at least `len` floats, which may be uninitialized in this slice.
         fill(unsafe { std::slice::from_raw_parts_mut(buffer.lines.as_mut_ptr().cast(), len) });
         buffer
     }
 
-    /// A buffer of `len` zeros, to which `change` is then applied.
+    /// Creates a buffer of `len` zeros, and then applies `change` to it.
     pub(crate) fn zeroed_and(len: usize, change: impl FnOnce(&mut [f32])) -> Self {
         let fill = |values: &mut [MaybeUninit<f32>]| {
             values.fill(MaybeUninit::new(0.0));
-            // SAFETY: every element was written in the line before.
+            // SAFETY: the line above has written every element.
             change(unsafe { std::slice::from_raw_parts_mut(values.as_mut_ptr().cast(), values.len()) });
         };
         // SAFETY: `fill` writes every element.
@@ -125,11 +125,11 @@ impl Buffer {
 
     /// The values, mutably.
     pub(crate) fn values_mut(&mut self) -> &mut [f32] {
-        // SAFETY: as above, and `self` lends them mutably.
+        // SAFETY: as above, and `self` is borrowed mutably.
         unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), self.len) }
     }
 
-    /// Adds buffers of the same length, in order; `None` where there are none.
+    /// Adds buffers of the same length, in order. Returns `None` if there are none.
     pub(crate) fn total(buffers: Vec<Self>) -> Option<Self> {
         let mut buffers = buffers.into_iter();
         let mut total = buffers.next()?;
@@ -171,13 +171,13 @@ impl AllocationController for Buffer {
 
     unsafe fn memory_mut(&mut self, _: AccessPolicy) -> Result<&mut [MaybeUninit<u8>], AccessError> {
         let bytes = self.lines.len() * size_of::<Line>();
-        // SAFETY: the slice is the memory of the lines, which `self` lends mutably.
+        // SAFETY: the slice is the memory of the lines, and `self` is borrowed mutably.
         Ok(unsafe { std::slice::from_raw_parts_mut(self.lines.as_mut_ptr().cast(), bytes) })
     }
 
     fn memory(&self, _: AccessPolicy) -> Result<&[MaybeUninit<u8>], AccessError> {
         let bytes = self.lines.len() * size_of::<Line>();
-        // SAFETY: the slice is the memory of the lines, which `self` lends.
+        // SAFETY: the slice is the memory of the lines, and `self` is borrowed.
         Ok(unsafe { std::slice::from_raw_parts(self.lines.as_ptr().cast(), bytes) })
     }
 }
@@ -188,11 +188,11 @@ fn capacity(lines: usize) -> usize {
     lines.next_multiple_of(step)
 }
 
-/// A pointer through which several threads write, each to places of its own.
+/// A pointer through which several threads write, each to different elements.
 #[derive(Clone, Copy)]
 pub(crate) struct SharedMut(*mut f32);
 
-// SAFETY: users write to disjoint places; each states why where it takes the pointer out.
+// SAFETY: users write to disjoint elements. Each user states why at the place where it reads the pointer.
 unsafe impl Send for SharedMut {}
 // SAFETY: as above.
 unsafe impl Sync for SharedMut {}

@@ -1,4 +1,5 @@
-//! What several rooms use: memory, burn's primitive tensors, slices of weights, nonlinearities by name.
+//! Code that several folders of this crate use: memory, burn's primitive tensors, slices of weights,
+//! nonlinearities by name.
 
 pub(crate) mod activation;
 pub(crate) mod memory;

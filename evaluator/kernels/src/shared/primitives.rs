@@ -1,4 +1,4 @@
-//! burn's primitive tensors on the CPU as slices of floats, and which tensors the kernels take.
+//! Accesses burn's primitive CPU tensors as slices of floats, and checks which tensors the kernels support.
 
 use burn::backend::tensor::FloatTensor;
 use burn::backend::{Autodiff, DispatchDevice, Flex, TensorMetadata};
@@ -11,7 +11,8 @@ pub(crate) type Primitive = FloatTensor<Flex>;
 /// A tensor of the CPU backend that autodiff records.
 pub(crate) type Tracked = FloatTensor<Autodiff<Flex>>;
 
-/// Values in the order of the shape; copied only if they are stored in another order.
+/// Values in the order of the tensor's shape. They are copied only if the tensor stores them in another
+/// order.
 pub(crate) struct Values(Primitive);
 
 impl Values {
@@ -39,12 +40,12 @@ pub(crate) fn large(values: Buffer, shape: impl Into<Shape>) -> Primitive {
     Primitive::from_data(TensorData::from_bytes(values.into_bytes(), shape, DType::F32))
 }
 
-/// Whether the kernels take this tensor: a non-empty tensor of `f32` on the CPU.
+/// Whether the kernels support this tensor: a non-empty tensor of `f32` on the CPU.
 pub(crate) fn applies<const D: usize>(tensor: &Tensor<D>) -> bool {
     runs_on(&tensor.device()) && tensor.dtype() == DType::F32 && tensor.dims().iter().all(|size| *size > 0)
 }
 
-/// Whether the kernels run on this device: the CPU, with autodiff or without.
+/// Whether the kernels run on this device. They run on the CPU, with or without autodiff.
 #[must_use]
 pub fn runs_on(device: &Device) -> bool {
     let device = device.as_dispatch();

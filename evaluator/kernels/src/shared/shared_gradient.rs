@@ -1,8 +1,8 @@
 //! Gradients of weights that several networks share.
 //!
-//! Each network deposits the gradient of the slice that it read. All deposits are added in place into one
+//! Each network deposits the gradient of the slice that it read. All deposits are added in place to one
 //! gradient of the whole weight, in the order of the networks. burn's own gradients would have the shape of
-//! the whole weight for every network that reads a slice of it.
+//! the whole weight for every network that reads a slice.
 
 use std::collections::BTreeMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -13,7 +13,7 @@ use rayon::prelude::*;
 use crate::shared::memory::Buffer;
 use crate::shared::weight_slice::Places;
 
-/// Deposits of one network: the gradients of the slices that its layers read, by the number of the weight.
+/// Deposits of one network: the gradients of the slices that its layers read, by weight id.
 #[derive(Debug, Clone, Default)]
 pub struct Deposits(Arc<Mutex<BTreeMap<u64, Vec<Block>>>>);
 
@@ -34,7 +34,7 @@ struct Block {
 }
 
 impl Deposits {
-    /// The place for the gradient of the weight with this number.
+    /// Returns the place for the gradient of the weight with this id.
     #[must_use]
     pub fn of(&self, weight: u64) -> Deposit {
         Deposit { deposits: self.clone(), weight }
@@ -42,7 +42,8 @@ impl Deposits {
 }
 
 impl Deposit {
-    /// Deposits a gradient. A weight that a network reads twice has two deposits, in the order of the calls.
+    /// Deposits a gradient. If a network reads a weight twice, the weight has two deposits, in the order of
+    /// the calls.
     pub(crate) fn leave(&self, places: &Arc<Places>, shape: [usize; 4], values: Buffer) {
         let block = Block { places: Arc::clone(places), shape, values };
         let mut blocks = self.deposits.0.lock().unwrap_or_else(PoisonError::into_inner);
@@ -57,13 +58,13 @@ pub struct SharedGradient {
 }
 
 impl SharedGradient {
-    /// Adds the deposits of the networks, in their order.
+    /// Adds the deposits of the networks, in the order of the networks.
     ///
-    /// One task sums up each weight, so no sum depends on the number of threads. `sizes` gives the number of
-    /// values of a weight.
+    /// One task adds all deposits of a weight, so sums do not depend on the number of threads. `sizes`
+    /// returns the number of values of a weight.
     ///
     /// # Panics
-    /// When a slice exceeds a weight of that size.
+    /// When a slice exceeds the size of its weight.
     pub fn add(&mut self, networks: Vec<Deposits>, sizes: impl Fn(u64) -> usize) {
         let mut blocks: BTreeMap<u64, Vec<Block>> = BTreeMap::new();
         for network in networks {
@@ -90,10 +91,11 @@ impl SharedGradient {
         self.totals.extend(totals.collect::<Vec<_>>());
     }
 
-    /// Takes out the gradient of a weight of this shape, on the CPU; `None` if it has no deposits.
+    /// Removes and returns the gradient of a weight of this shape, on the CPU. Returns `None` if the weight
+    /// has no deposits.
     ///
     /// # Panics
-    /// When the shape has another size than `add` was told.
+    /// When the shape has another size than the one that `sizes` returned in `add`.
     pub fn take<const D: usize>(&mut self, weight: u64, shape: [usize; D]) -> Option<Tensor<D>> {
         let total = self.totals.remove(&weight)?;
         assert_eq!(total.values().len(), shape.iter().product::<usize>(), "a weight keeps its size");
@@ -103,7 +105,7 @@ impl SharedGradient {
 }
 
 impl Block {
-    /// Adds the block to the whole gradient, at its places.
+    /// Adds the block to the gradient of the whole weight, at the positions of the slice.
     fn add_to(&self, total: &mut [f32]) {
         let [outputs, inputs, height, width] = self.shape;
         let mut values = self.values.values().iter();

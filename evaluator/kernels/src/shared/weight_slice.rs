@@ -1,4 +1,4 @@
-//! Slices of a convolution's weight. They are read and written in place, without a copy.
+//! Slices of a convolution's weight, which are read and written in place, without a copy.
 
 use std::ops::Range;
 
@@ -9,13 +9,13 @@ pub struct WeightSlice {
     pub outputs: Vec<Range<usize>>,
     /// Ranges of input channels within a group, in the order of use.
     pub inputs: Vec<Range<usize>>,
-    /// Height and width of the used kernel. Where the margin is odd, the part above and to the left is the
-    /// smaller one.
+    /// Height and width of the part of the kernel that is used. The part is centered. If the margin is odd,
+    /// the smaller half is above and to the left.
     pub kernel: [usize; 2],
 }
 
 impl WeightSlice {
-    /// All of a weight `[out_channels, in_channels / groups, kernel_height, kernel_width]`.
+    /// Selects all of a weight `[out_channels, in_channels / groups, kernel_height, kernel_width]`.
     #[must_use]
     pub fn whole([outputs, inputs, height, width]: [usize; 4]) -> Self {
         let all = |channels| Vec::from([Range { start: 0, end: channels }]);
@@ -29,7 +29,7 @@ impl WeightSlice {
         [total(&self.outputs), total(&self.inputs), self.kernel[0], self.kernel[1]]
     }
 
-    /// First used row and column of the kernel.
+    /// First kernel row and column that are used.
     pub(crate) fn corner(&self, whole: [usize; 4]) -> [usize; 2] {
         [(whole[2] - self.kernel[0]) / 2, (whole[3] - self.kernel[1]) / 2]
     }
@@ -48,7 +48,7 @@ impl WeightSlice {
     }
 }
 
-/// Index of each element of a slice among the values of the whole weight.
+/// Positions of a slice's elements in the whole weight.
 #[derive(Debug)]
 pub(crate) struct Places {
     /// Index at which each output channel begins.
@@ -80,7 +80,7 @@ impl Places {
     }
 }
 
-/// Values of a whole weight, and the slice that is used.
+/// Values of a whole weight, and the slice of it to use.
 #[derive(Clone, Copy)]
 pub(crate) struct WeightValues<'a> {
     pub(crate) values: &'a [f32],

@@ -1,5 +1,5 @@
-//! Which vector instructions the kernels use: detected at run time, limited for the process, or forced by a
-//! test.
+//! The vector instructions that the kernels use. They are detected at run time, limited for the whole
+//! process, or forced in a test.
 
 use std::cell::Cell;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -9,7 +9,7 @@ use super::vectors::Kernel;
 #[cfg(target_arch = "x86_64")]
 use super::x86::{Avx2, Avx512};
 
-/// Index in [`InstructionSet::ALL`] of the fastest allowed set.
+/// Index in [`InstructionSet::ALL`] of the fastest set that is allowed.
 static LIMIT: AtomicUsize = AtomicUsize::new(usize::MAX);
 
 thread_local! {
@@ -22,7 +22,7 @@ thread_local! {
 /// threads.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord)]
 pub enum InstructionSet {
-    /// No instructions beyond those of every processor of the architecture.
+    /// Only instructions that every processor of the architecture has.
     Portable,
     /// AVX2 with fused multiply-add (x86-64).
     Avx2,
@@ -34,21 +34,22 @@ impl InstructionSet {
     /// All sets, from the slowest to the fastest.
     pub const ALL: [Self; 3] = [Self::Portable, Self::Avx2, Self::Avx512];
 
-    /// The fastest set of this processor, at most the [`InstructionSet::limit`].
+    /// The fastest set that this processor supports and [`InstructionSet::limit`] allows.
     #[must_use]
     pub fn best() -> Self {
         let allowed = LIMIT.load(Ordering::Relaxed).saturating_add(1).min(Self::ALL.len());
         Self::ALL[..allowed].iter().copied().rev().find(|set| set.is_supported()).unwrap_or(Self::Portable)
     }
 
-    /// Limits all later operations of this process to this set, except forced ones.
+    /// Limits all later operations of this process to this set, unless another set is forced.
     ///
-    /// Results are then those of a processor without the faster sets.
+    /// Results are then the same as on a processor without the faster sets.
     pub fn limit(self) {
         LIMIT.store(self as usize, Ordering::Relaxed);
     }
 
-    /// The set that operations on this thread use: the forced one ([`InstructionSet::force`]), else the best.
+    /// The set that operations on this thread use: the one that [`InstructionSet::force`] forces, or else the
+    /// best.
     #[must_use]
     pub fn current() -> Self {
         FORCED.get().unwrap_or_else(Self::best)
@@ -64,7 +65,7 @@ impl InstructionSet {
         }
     }
 
-    /// Whether this processor has these instructions.
+    /// Whether this processor supports these instructions.
     #[must_use]
     pub fn is_supported(self) -> bool {
         match self {
@@ -78,7 +79,7 @@ impl InstructionSet {
         }
     }
 
-    /// Runs `work`; all operations that it calls on this thread use this set, backward passes included.
+    /// Runs `work`. All operations that `work` calls on this thread use this set, including backward passes.
     ///
     /// # Panics
     /// When the processor lacks these instructions.
@@ -106,7 +107,7 @@ impl InstructionSet {
         }
     }
 
-    /// Number of output channels in a block of packed weights; dense kernels compute one block at a time.
+    /// Number of output channels in a block of packed weights. Dense kernels compute one block at a time.
     pub(crate) const fn block_rows(self) -> usize {
         match self {
             Self::Portable | Self::Avx2 => 6,
@@ -114,9 +115,9 @@ impl InstructionSet {
         }
     }
 
-    /// Runs a kernel compiled for this set.
+    /// Runs a kernel with the code that was compiled for this set.
     pub(crate) fn run<K: Kernel>(self, kernel: K) -> K::Output {
-        // Tests run the code for 16 lanes also on processors without AVX-512.
+        // Tests also run the code for 16 lanes on processors without AVX-512.
         #[cfg(test)]
         if self == Self::Avx512 && !self.is_supported() {
             return kernel.run(Portable::<16>);

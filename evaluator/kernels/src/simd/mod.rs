@@ -1,6 +1,7 @@
-//! Vector instructions: the set that this processor has, and vectors of floats that kernels are written with.
+//! Vector instructions: detects the set that this processor supports, and defines the vectors that kernels
+//! use.
 //!
-//! This room knows no tensors and no operations.
+//! This module does not know tensors or operations.
 
 mod instruction_set;
 mod portable;

@@ -1,4 +1,4 @@
-//! Vectors as plain arrays, for processors without AVX2.
+//! Vectors that are plain arrays, for processors without AVX2.
 //!
 //! Tests also use them to run the code for 16 lanes on processors without AVX-512.
 
@@ -54,7 +54,7 @@ impl<const N: usize> Simd for Portable<N> {
 
     #[inline(always)]
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector {
-        // Not `f32::mul_add`: without the FMA instruction it is a slow library call.
+        // Not `f32::mul_add`, which is a slow library call without the FMA instruction.
         self.add(self.mul(a, b), c)
     }
 

@@ -1,9 +1,9 @@
 //! Vectors of floats behind one trait. Each kernel is written once and compiled for every instruction set.
 //!
-//! A value of an implementing type proves that the processor has the instructions. Arithmetic is therefore
-//! safe; only access to memory through pointers is `unsafe`.
+//! Each type that implements the trait can only be created if the processor has its instructions. Arithmetic
+//! is therefore safe. Only access to memory through pointers is `unsafe`.
 
-/// Work that is compiled for every instruction set.
+/// Work that is compiled separately for every instruction set.
 ///
 /// `run` must be `#[inline(always)]`, and so must everything generic that it calls. Code that is not inlined
 /// into the function with the `target_feature` is compiled without the vector instructions.
@@ -24,13 +24,13 @@ pub(crate) trait Simd: Copy {
     fn add(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn sub(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     fn mul(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The larger of both; `b` where either is NaN.
+    /// The larger of both values, or `b` if either is NaN.
     fn max(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// The smaller of both; `b` where either is NaN.
+    /// The smaller of both values, or `b` if either is NaN.
     fn min(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// `a * b + c`.
     fn mul_add(self, a: Self::Vector, b: Self::Vector, c: Self::Vector) -> Self::Vector;
-    /// `value` where `control > 0`, zero elsewhere.
+    /// `value` in lanes where `control > 0`, and zero in other lanes.
     fn where_positive(self, control: Self::Vector, value: Self::Vector) -> Self::Vector;
     /// Keeps the first `count <= LANES` lanes and sets the others to zero.
     fn keep_first(self, value: Self::Vector, count: usize) -> Self::Vector;
@@ -38,7 +38,7 @@ pub(crate) trait Simd: Copy {
     fn even(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
     /// The odd lanes (1, 3, 5, ..) of `a`, then those of `b`.
     fn odd(self, a: Self::Vector, b: Self::Vector) -> Self::Vector;
-    /// Lanes of `a` and `b` alternating, as two vectors.
+    /// The lanes of `a` and `b` alternately, as two vectors.
     fn interleave(self, a: Self::Vector, b: Self::Vector) -> [Self::Vector; 2];
     /// The sum of the lanes, in a fixed order.
     fn sum(self, value: Self::Vector) -> f32;
@@ -57,7 +57,8 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `count` floats can be read at `from`.
     unsafe fn load_first(self, from: *const f32, count: usize) -> Self::Vector;
-    /// Reads the lanes of a mask and sets the others to zero. Their addresses need not be readable.
+    /// Reads the lanes of a mask and sets the other lanes to zero. The addresses of the other lanes need not
+    /// be readable.
     ///
     /// # Safety
     /// For each lane `i` of the mask, `from + i` can be read.
@@ -67,7 +68,8 @@ pub(crate) trait Simd: Copy {
     /// # Safety
     /// `count` floats can be written at `to`.
     unsafe fn store_first(self, to: *mut f32, value: Self::Vector, count: usize);
-    /// Transposes an `8 x 8` block. Lines are `from_pitch` floats apart in `from`, `to_pitch` in `to`.
+    /// Transposes an `8 x 8` block. Lines are `from_pitch` floats apart in `from`, and `to_pitch` floats
+    /// apart in `to`.
     ///
     /// # Safety
     /// Eight floats can be read in each line of `from`, and written in each line of `to`.

@@ -34,7 +34,7 @@ impl Avx512 {
 /// Calls intrinsics that access no memory.
 macro_rules! compute {
     ($call:expr) => {{
-        // SAFETY: `self` exists only where the processor has the instructions.
+        // SAFETY: `self` exists only if the processor has the instructions.
         unsafe { $call }
     }};
 }
@@ -42,8 +42,8 @@ macro_rules! compute {
 /// Calls intrinsics that read or write memory.
 macro_rules! access {
     ($call:expr) => {{
-        // SAFETY: `self` exists only where the processor has the instructions. The caller guarantees the
-        // memory, and lanes outside a mask access none.
+        // SAFETY: `self` exists only if the processor has the instructions. The caller guarantees the memory,
+        // and lanes outside a mask do not access memory.
         unsafe { $call }
     }};
 }
@@ -250,7 +250,7 @@ impl Simd for Avx2 {
     #[inline(always)]
     fn mask(self, contains: impl Fn(usize) -> bool) -> __m256i {
         let lanes: [i32; Self::LANES] = std::array::from_fn(|lane| if contains(lane) { -1 } else { 0 });
-        // The array of eight integers has the size of the vector.
+        // The array of eight integers is as large as the vector.
         access!(_mm256_loadu_si256(lanes.as_ptr().cast()))
     }
 
@@ -295,7 +295,8 @@ unsafe fn transpose(from: *const f32, from_pitch: usize, to: *mut f32, to_pitch:
     unsafe {
         let line = |row: usize| _mm256_loadu_ps(from.add(row * from_pitch));
         let rows = [line(0), line(1), line(2), line(3), line(4), line(5), line(6), line(7)];
-        // Three rounds: interleave pairs of rows, then pairs of columns, then exchange the halves.
+        // There are three rounds: interleave pairs of rows, then interleave pairs of columns, then exchange
+        // the halves.
         let low = |at: usize| _mm256_unpacklo_ps(rows[at], rows[at + 1]);
         let high = |at: usize| _mm256_unpackhi_ps(rows[at], rows[at + 1]);
         for half in 0..2 {

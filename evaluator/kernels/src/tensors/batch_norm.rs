@@ -1,4 +1,4 @@
-//! Batch normalization on burn's tensors, with burn's own operation where the kernels do not apply.
+//! Batch normalization on burn's tensors. If the kernels do not support a tensor, burn's own operation runs.
 
 use burn::backend::Dispatch;
 use burn::tensor::{Tensor, module};
@@ -19,14 +19,14 @@ pub struct BatchNorm<const D: usize> {
     pub variance: Tensor<1>,
 }
 
-/// Batch normalization with the statistics of the batch and a nonlinearity on its result, in one pass.
+/// Batch normalization with the statistics of the batch, and a nonlinearity on the result, in one pass.
 ///
 /// # Shapes
 /// - `x` and output: `[batch, channels, ..]`
 /// - `scale`, `shift`, mean, variance: `[channels]`
 ///
 /// # Panics
-/// When the shapes do not fit each other.
+/// When the shapes do not match.
 #[must_use]
 pub fn batch_norm_activation_train<const D: usize>(
     x: Tensor<D>,

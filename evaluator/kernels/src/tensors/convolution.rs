@@ -1,4 +1,4 @@
-//! Convolution on burn's tensors, with burn's own operation where the kernels do not apply.
+//! Convolution on burn's tensors. If the kernels do not support a tensor, burn's own operation runs.
 
 use std::ops::Range;
 use std::sync::Arc;
@@ -23,7 +23,7 @@ use crate::tensors::operations::{Convolution, KernelOps};
 /// - output: `[batch, out_channels, (height + 2 * padding - kernel) / stride + 1, ..]`
 ///
 /// # Panics
-/// When the shapes do not fit each other, or the kernel is larger than the padded image.
+/// When the shapes do not match, or the kernel is larger than the padded image.
 #[must_use]
 pub fn conv2d(
     x: Tensor<4>,
@@ -44,20 +44,20 @@ pub struct SharedWeight {
     pub whole: Tensor<4>,
     /// The slice that is read.
     pub slice: WeightSlice,
-    /// Where the gradient of the slice goes.
+    /// Receives the gradient of the slice.
     ///
-    /// Without a deposit, and where the kernels do not apply, burn gets the gradient of the whole weight,
-    /// with zeros outside the slice.
+    /// Without a deposit, or if the kernels do not support the tensors, burn receives the gradient of the
+    /// whole weight, with zeros outside the slice.
     pub deposit: Option<Deposit>,
 }
 
-/// The convolution [`conv2d`] with a slice of a weight, which is read in place, without a copy.
+/// Runs the convolution [`conv2d`] with a slice of a weight, which is read in place, without a copy.
 ///
 /// # Shapes
-/// - as [`conv2d`] with a weight of the slice's shape
+/// - the same as for [`conv2d`], with a weight of the slice's shape
 ///
 /// # Panics
-/// As [`conv2d`], and when the slice exceeds the weight.
+/// In the same cases as [`conv2d`], and when the slice exceeds the weight.
 #[must_use]
 pub fn conv2d_sliced(
     x: Tensor<4>,
@@ -92,7 +92,7 @@ pub(super) fn run(
     })
 }
 
-/// Whether the kernels take these tensors. The shapes of the first two are checked already.
+/// Whether the kernels support these tensors. The shapes of the first two are already checked.
 pub(super) fn kernels_apply(
     geometry: &Geometry,
     x: &Tensor<4>,
@@ -105,7 +105,8 @@ pub(super) fn kernels_apply(
     geometry.out_channels() > 0 && applies(x) && applies(weight) && bias.is_none_or(applies)
 }
 
-/// A slice of a weight as a tensor of its own. A slice of everything is the weight itself.
+/// Copies a slice of a weight to a separate tensor. If the slice is the whole weight, returns the weight
+/// itself.
 ///
 /// # Shapes
 /// - output: the shape of the slice

@@ -13,9 +13,9 @@ use crate::tensors::convolution::{conv2d, kernels_apply, run};
 use crate::tensors::operations::Convolution;
 use crate::tensors::planes::activate;
 
-/// The convolution [`conv2d`] with a constant weight, and a nonlinearity of its output.
+/// The convolution [`conv2d`] with a constant weight, and a nonlinearity on its output.
 ///
-/// Both are one pass where autodiff records nothing and the nonlinearity has no exponential.
+/// Both run in one pass if autodiff records nothing and the nonlinearity has no exponential.
 #[derive(Debug)]
 pub struct FixedConv2d {
     weight: Tensor<4>,
@@ -25,12 +25,12 @@ pub struct FixedConv2d {
     groups: usize,
     activation: Activation,
     places: Arc<Places>,
-    /// Prepared for the size of the first images.
+    /// The plan, which is prepared for the size of the first images.
     prepared: OnceLock<([usize; 2], Arc<OnceLock<Prepared>>)>,
 }
 
 impl FixedConv2d {
-    /// A convolution; its arguments have the shapes of [`conv2d`].
+    /// Creates a convolution. The arguments have the same shapes as in [`conv2d`].
     #[must_use]
     pub fn new(
         weight: Tensor<4>,
@@ -45,10 +45,10 @@ impl FixedConv2d {
         Self { weight, bias, stride, padding, groups, activation, places: Arc::new(places), prepared }
     }
 
-    /// The output for a batch of images.
+    /// Computes the output for a batch of images.
     ///
     /// # Panics
-    /// As [`conv2d`].
+    /// In the same cases as [`conv2d`].
     #[must_use]
     pub fn forward(&self, x: Tensor<4>) -> Tensor<4> {
         let Self { weight, bias, stride, padding, groups, activation, places, prepared } = self;

@@ -1,4 +1,5 @@
-//! The fully connected layer on burn's tensors, with burn's own operations where the kernels do not apply.
+//! The fully connected layer on burn's tensors. If the kernels do not support a tensor, burn's own operations
+//! run.
 
 use std::ops::Range;
 
@@ -15,13 +16,13 @@ use crate::tensors::planes::activate;
 /// A fully connected layer and a nonlinearity: `activation(x * weight^T + bias)`.
 ///
 /// # Shapes
-/// - `x`: `[batch, ..]`, with `inputs` values an example
+/// - `x`: `[batch, ..]`, with `inputs` values per example
 /// - `weight`: `[outputs, inputs]`
 /// - `bias`: `[outputs]`
 /// - output: `[batch, outputs, 1, ..]`, with as many dimensions as `x`
 ///
 /// # Panics
-/// When the shapes do not fit each other.
+/// When the shapes do not match.
 #[must_use]
 pub fn linear<const D: usize>(
     x: Tensor<D>,
@@ -33,17 +34,18 @@ pub fn linear<const D: usize>(
     linear_sliced(x, weight, [0..outputs, 0..inputs], bias, activation, None)
 }
 
-/// The layer [`linear`] with some outputs and inputs of `weight`, which are read in place, without a copy.
+/// Runs the layer [`linear`] with some outputs and inputs of `weight`. They are read in place, without a
+/// copy.
 ///
-/// The gradient of that part goes to `deposit`. Without one, burn gets the gradient of the whole weight, with
-/// zeros outside the part.
+/// `deposit` receives the gradient of that part. Without a deposit, burn receives the gradient of the whole
+/// weight, with zeros outside the part.
 ///
 /// # Shapes
 /// - `weight`: `[.., ..]`, at least as large as the part
-/// - the others as [`linear`] with a weight of the part's shape
+/// - the others: the same as for [`linear`], with a weight of the part's shape
 ///
 /// # Panics
-/// As [`linear`], and when the part exceeds the weight.
+/// In the same cases as [`linear`], and when the part exceeds the weight.
 #[must_use]
 pub fn linear_sliced<const D: usize>(
     x: Tensor<D>,

@@ -14,8 +14,8 @@ use crate::shared::activation::Activation;
 use crate::shared::primitives::{Primitive, Tracked, Values, large, small};
 use crate::simd::InstructionSet;
 
-/// Fully connected layers with kernels of this crate on the `flex` backend. Output and `x` have the same
-/// number of dimensions.
+/// Extends the `flex` backend with this crate's kernels for fully connected layers. Output and `x` have the
+/// same number of dimensions.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait LinearOps: Backend {
     fn kernel_linear(x: FloatTensor<Self>, weight: FloatTensor<Self>, linear: Linear) -> FloatTensor<Self>;
@@ -51,12 +51,12 @@ impl LinearOps for Flex {
 struct State {
     x: NodeId,
     weight: NodeId,
-    /// The output, from which the slope of the nonlinearity follows; `None` for the identity.
+    /// The output, from which the slope of the nonlinearity is computed. `None` for the identity.
     output: Option<Primitive>,
     linear: Linear,
 }
 
-/// A layer with `N - 2` biases.
+/// A layer with `N - 2` biases (none or one).
 #[derive(Debug)]
 struct Connected;
 
@@ -97,7 +97,7 @@ impl<const N: usize> Backward<Flex, N> for Connected {
     }
 }
 
-/// Runs a layer and records it for the backward pass.
+/// Runs a layer, and records it for the backward pass.
 fn record<C: CheckpointStrategy, const N: usize>(
     nodes: [NodeGuard; N],
     x: Tracked,

@@ -1,6 +1,6 @@
-//! The operations on burn's tensors. Where the kernels do not apply, burn's own operations run.
+//! The operations on burn's tensors. If the kernels do not support a tensor, burn's own operations run.
 //!
-//! Files that end in `operations` extend burn's backends and hold the backward passes.
+//! Files whose names end in `operations` extend burn's backends and contain the backward passes.
 
 pub(crate) mod batch_norm;
 pub(crate) mod convolution;

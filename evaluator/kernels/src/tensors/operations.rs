@@ -20,20 +20,20 @@ use crate::shared::shared_gradient::Deposit;
 use crate::shared::weight_slice::{Places, WeightValues};
 use crate::simd::InstructionSet;
 
-/// A convolution with a slice of a weight.
+/// A convolution that uses a slice of a weight.
 #[derive(Debug, Clone)]
 pub(crate) struct Convolution {
     pub(crate) geometry: Geometry,
     pub(crate) places: Arc<Places>,
-    /// The identity where autodiff records the convolution.
+    /// The nonlinearity. It is the identity if autodiff records the convolution.
     pub(crate) activation: Activation,
-    /// Keeps a weight prepared that never changes.
+    /// Caches the packed form of a weight that never changes.
     pub(crate) kept: Option<Arc<OnceLock<Prepared>>>,
-    /// Where the gradient of the weight goes; without one it goes to burn.
+    /// Receives the gradient of the weight. If it is `None`, burn receives the gradient.
     pub(crate) deposit: Option<Deposit>,
 }
 
-/// Operations with kernels of this crate on the `flex` backend.
+/// Extends the `flex` backend with this crate's kernels for convolution and batch normalization.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait KernelOps: Backend {
     fn kernel_conv2d(
@@ -49,7 +49,7 @@ pub(crate) trait KernelOps: Backend {
         convolution: Convolution,
     ) -> FloatTensor<Self>;
 
-    /// Output, mean and variance.
+    /// Returns output, mean and variance.
     fn kernel_batch_norm(
         x: FloatTensor<Self>,
         scale: FloatTensor<Self>,
@@ -113,7 +113,7 @@ struct ConvState {
     convolution: Convolution,
 }
 
-/// Convolution with `N - 2` biases.
+/// A convolution with `N - 2` biases (none or one).
 #[derive(Debug)]
 struct Conv2d;
 
@@ -130,7 +130,8 @@ impl<const N: usize> Backward<Flex, N> for Conv2d {
         let [height, width] = geometry.input();
         let x_shape = [geometry.batch(), geometry.in_channels(), height, width];
         let view = WeightValues { values: weight.slice(), places };
-        // A deposit has the shape of the slice that was read, burn's gradient that of the whole weight.
+        // A deposit has the shape of the slice that was read. burn's gradient has the shape of the whole
+        // weight.
         let [kernel_height, kernel_width] = geometry.kernel();
         let part = [geometry.out_channels(), geometry.in_group(), kernel_height, kernel_width];
         let len = if deposit.is_some() { part.iter().product() } else { weight.slice().len() };

@@ -15,10 +15,10 @@ use crate::shared::activation::Activation;
 use crate::shared::primitives::{Primitive, Tracked, Values, large, small};
 use crate::simd::InstructionSet;
 
-/// An operation on each plane of `[batch, channels, height, width]`, or on each value.
+/// An operation on each plane of a tensor `[batch, channels, height, width]`, or on each value.
 #[derive(Debug, Clone, Copy)]
 pub(crate) enum PlaneOp {
-    /// For tensors of any shape.
+    /// A nonlinearity, for tensors of any shape.
     Activation(Activation),
     Pooling(Pooling),
     GlobalPooling,
@@ -69,7 +69,7 @@ impl PlaneOp {
     }
 }
 
-/// Operations on planes with kernels of this crate on the `flex` backend.
+/// Extends the `flex` backend with this crate's kernels for nonlinearities and pooling.
 #[backend_extension(Flex, Autodiff)]
 pub(crate) trait PlaneOps: Backend {
     fn kernel_planes(x: FloatTensor<Self>, op: PlaneOp) -> FloatTensor<Self>;
@@ -85,7 +85,7 @@ impl PlaneOps for Flex {
 #[derive(Debug, Clone)]
 struct PlaneState {
     op: PlaneOp,
-    /// Shape of the input, where it has four dimensions.
+    /// Shape of the input if it has four dimensions.
     shape: [usize; 4],
     x: Option<NodeId>,
 }

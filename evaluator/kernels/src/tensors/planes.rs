@@ -1,4 +1,5 @@
-//! Nonlinearities and pooling on burn's tensors, with burn's own operations where the kernels do not apply.
+//! Nonlinearities and pooling on burn's tensors. If the kernels do not support a tensor, burn's own
+//! operations run.
 
 use burn::backend::Dispatch;
 use burn::tensor::Tensor;
@@ -10,7 +11,7 @@ use crate::shared::activation::Activation;
 use crate::shared::primitives::applies;
 use crate::tensors::plane_operations::{PlaneOp, PlaneOps};
 
-/// A nonlinearity of each value of a tensor.
+/// Applies a nonlinearity to each value of a tensor.
 #[must_use]
 pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<D> {
     if activation == Activation::Identity || !applies(&x) {
@@ -19,14 +20,15 @@ pub fn activate<const D: usize>(x: Tensor<D>, activation: Activation) -> Tensor<
     Tensor::from_dispatch(Dispatch::kernel_planes(x.into_dispatch(), PlaneOp::Activation(activation)))
 }
 
-/// The largest value of each window. Of equal values, the first gets the gradient.
+/// Returns the largest value of each window. If several values are largest, the first of them receives the
+/// gradient.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, height, width]`
 /// - output: `[batch, channels, (height + 2 * padding - kernel) / stride + 1, ..]`
 ///
 /// # Panics
-/// When the padding is more than half the window, or the window larger than the padded image.
+/// When the padding is more than half the window, or the window is larger than the padded image.
 #[must_use]
 pub fn max_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Tensor<4> {
     let pooling = pooling(&x, Kind::Max, kernel, stride, padding);
@@ -37,13 +39,13 @@ pub fn max_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding:
     Tensor::from_dispatch(Dispatch::kernel_planes(x.into_dispatch(), PlaneOp::Pooling(pooling)))
 }
 
-/// The mean of the values of each window that lie inside the image.
+/// Returns the mean over those values of each window that lie inside the image.
 ///
 /// # Shapes
-/// Those of [`max_pool2d`].
+/// The same as for [`max_pool2d`].
 ///
 /// # Panics
-/// When the padding is more than half the window, or the window larger than the padded image.
+/// When the padding is more than half the window, or the window is larger than the padded image.
 #[must_use]
 pub fn avg_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Tensor<4> {
     let pooling = pooling(&x, Kind::Average, kernel, stride, padding);
@@ -54,7 +56,7 @@ pub fn avg_pool2d(x: Tensor<4>, kernel: [usize; 2], stride: [usize; 2], padding:
     Tensor::from_dispatch(Dispatch::kernel_planes(x.into_dispatch(), PlaneOp::Pooling(pooling)))
 }
 
-/// The mean of each plane.
+/// Returns the mean of each plane.
 ///
 /// # Shapes
 /// - `x`: `[batch, channels, height, width]`

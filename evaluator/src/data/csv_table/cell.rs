@@ -2,7 +2,7 @@
 
 /// Lower-case texts that always mean a missing value.
 const MISSING: [&str; 9] = ["", "na", "nan", "null", "?", "n/a", "none", "<na>", "#n/a"];
-/// Bytes of the longest of them.
+/// Length in bytes of the longest of these texts.
 const LONGEST_MISSING: usize = 4;
 
 /// How cells are interpreted.
@@ -25,7 +25,7 @@ pub(super) enum Cell<'a> {
 impl CellFormat {
     /// Interprets a cell that may be a number. `true` and `false` are 1 and 0.
     pub(super) fn read<'a>(&self, text: &'a str) -> Cell<'a> {
-        // Most cells are numbers, and no usual text for a missing value is one.
+        // Most cells are numbers, and none of the usual texts for a missing value is a number.
         match self.number(text) {
             Some(value) if !self.is_listed(text) => Cell::Number(value),
             _ if self.is_missing(text) => Cell::Missing,
@@ -50,7 +50,8 @@ impl CellFormat {
         let value = if self.decimal == '.' {
             text.parse::<f64>().ok()?
         } else if text.contains('.') {
-            // With a decimal comma, a point would group digits. Do not guess which number is meant.
+            // If the decimal separator is a comma, a point would group digits. Do not guess which number is
+            // meant.
             return None;
         } else {
             text.replace(self.decimal, ".").parse::<f64>().ok()?

@@ -12,25 +12,25 @@ pub(super) const NO_NAME: u32 = u32::MAX;
 #[derive(Clone, Debug)]
 pub(super) struct Cells {
     pub(super) column: Column,
-    /// Numbers, NaN if missing; empty for categorical columns.
+    /// Numbers, with NaN for missing cells. Empty for categorical columns.
     pub(super) numbers: Vec<f64>,
-    /// Category numbers, [`NO_NAME`] if missing; empty for numeric columns.
+    /// Category numbers, with [`NO_NAME`] for missing cells. Empty for numeric columns.
     pub(super) ids: Vec<u32>,
     /// The categories of a categorical column, or the texts in a numeric column (up to a limit).
     pub(super) names: Categories,
-    /// Missing cells.
+    /// Occurrences of missing cells.
     pub(super) missing: Met,
-    /// Text cells in a numeric column.
+    /// Occurrences of text in a numeric column.
     pub(super) texts: Met,
     /// The first text in a numeric column.
     pub(super) text: String,
 }
 
-/// Number of occurrences, and the place of the first.
+/// Number of occurrences, and the position of the first one.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Met {
     pub(super) count: usize,
-    /// The number of the file, and the byte of the record.
+    /// The index of the file, and the byte offset of the record.
     pub(super) file: usize,
     pub(super) byte: u64,
 }

@@ -1,4 +1,4 @@
-//! Checks the columns of a table. One error lists everything that the user must decide; notes report what the
+//! Checks the columns of a table. One error lists everything that the user must decide. Notes report what the
 //! user should know.
 
 use std::collections::BTreeMap;
@@ -12,10 +12,10 @@ use crate::data::{DataError, Targets};
 
 /// Minimum number of lines for guesses about a column.
 const FEWEST_ROWS: usize = 20;
-/// A column with a larger squared correlation is the target in another unit. The margin covers rounding to
-/// single precision.
+/// If the squared correlation with the target exceeds this limit, the column is the target in another unit.
+/// The margin below 1 covers rounding to single precision.
 const LINEAR: f64 = 1.0 - 1e-10;
-/// Number of rows that are checked first, to avoid sorting all rows.
+/// Number of rows that are checked first, because they often make it unnecessary to check all rows.
 const FIRST_ROWS: usize = 2000;
 /// Maximum number of columns in a message.
 const NAMED: usize = 40;

@@ -18,8 +18,8 @@ const BLOCK: usize = 256;
 pub(super) struct Encoder<'a> {
     cells: &'a Cells,
     inputs: Vec<InputRecord>,
-    /// For a categorical column, the input of each category; [`NO_NAME`] for a category outside the training
-    /// split.
+    /// For a categorical column, the input index of each category. It is [`NO_NAME`] for a category outside
+    /// the training split.
     places: Vec<u32>,
 }
 
@@ -125,7 +125,7 @@ impl<'a> Encoder<'a> {
         Self { cells, inputs, places }
     }
 
-    /// The offset of the first input. Inputs that are 0 or 1 need none.
+    /// The offset of the column's first input. Inputs that are 0 or 1 need no offset.
     fn offset(&self, rows: usize) -> f64 {
         match &self.inputs[0].kind {
             InputKind::Number { fill, .. } => offsets::of_column(rows, |row| self.number(row, *fill)),
@@ -194,12 +194,12 @@ fn mean(values: impl Iterator<Item = f64>) -> f64 {
     origin.unwrap_or_default() + sum / count.max(1) as f64
 }
 
-/// The most frequent value. Ties give the smallest value.
+/// The most frequent value. If several are equally frequent, returns the smallest of them.
 fn most_frequent(values: impl Iterator<Item = f64>) -> f64 {
     let mut counts: BTreeMap<u64, (u64, f64)> = BTreeMap::new();
     for value in values {
-        // A key with the same order as the values: flip all bits of negative numbers, and the sign bit of
-        // others.
+        // Maps the value to a key with the same order: flips all bits of a negative number, and only the sign
+        // bit of another number.
         let bits = value.to_bits();
         let key = if bits >> 63 == 1 { !bits } else { bits | 1 << 63 };
         counts.entry(key).or_insert((0, value)).0 += 1;

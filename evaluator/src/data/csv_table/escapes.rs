@@ -22,7 +22,7 @@ pub(super) struct Rewriter {
 enum Place {
     /// Before the first byte of a cell.
     Start,
-    /// In an unquoted cell, or behind the closing quote of a cell.
+    /// In an unquoted cell, or after the closing quote of a cell.
     Bare,
     /// Inside quotes.
     Quoted,

@@ -1,10 +1,10 @@
-//! Letters of a file, from UTF-16 or from one byte each, as UTF-8.
+//! Decodes the characters of a file to UTF-8, from UTF-16 or from single bytes.
 
 use std::io::{self, BufReader, ErrorKind, Read};
 
 use crate::data::input_file::Text;
 
-/// Where a table's text comes from.
+/// Source of a table's text.
 pub(super) enum Source {
     /// Unchanged bytes. The CSV reader checks that they are UTF-8.
     Plain(io::Chain<io::Cursor<Vec<u8>>, Text>),
@@ -12,7 +12,7 @@ pub(super) enum Source {
     Decoded { bytes: BufReader<Text>, unit: Unit, ready: Vec<u8>, at: usize },
 }
 
-/// What a letter is made of.
+/// The code unit of a character.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Unit {
     Latin1,
@@ -20,7 +20,7 @@ pub(super) enum Unit {
     Utf16 { is_big_endian: bool },
 }
 
-/// Characters of Windows-1252 at 0x80 to 0x9F; 0 for undefined bytes.
+/// Characters of Windows-1252 at 0x80 to 0x9F. Undefined bytes have the entry 0.
 ///
 /// Source: WHATWG, "Encoding Standard", index windows-1252, without its five control characters.
 const WINDOWS: [u16; 32] = [
@@ -30,7 +30,7 @@ const WINDOWS: [u16; 32] = [
 ];
 
 impl Source {
-    /// Reads UTF-8, or bytes that nobody has checked.
+    /// Reads UTF-8, or bytes that are not validated.
     pub(super) fn read(&mut self, buffer: &mut [u8]) -> io::Result<usize> {
         match self {
             Self::Plain(bytes) => bytes.read(buffer),
@@ -47,7 +47,7 @@ impl Source {
     }
 }
 
-/// Decodes about `wanted` bytes of text; empty at the end.
+/// Decodes about `wanted` bytes of text. The result is empty at the end of the file.
 fn decode(bytes: &mut impl Read, unit: Unit, wanted: usize) -> io::Result<Vec<u8>> {
     let mut next = || -> io::Result<Option<u16>> {
         let mut unit_bytes = [0; 2];

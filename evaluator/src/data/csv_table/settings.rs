@@ -8,7 +8,7 @@ use super::escapes::Escapes;
 use super::text::{Encoding, TextFormat};
 use crate::data::Split;
 
-/// `[data]` with `kind = "csv"`.
+/// The table `[data]` with `kind = "csv"`.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct CsvSettings {
@@ -21,7 +21,7 @@ pub(super) struct CsvSettings {
     target: OneOrMany,
     #[serde(default)]
     pub(super) task: TaskKind,
-    /// Columns that networks read; by default all but the target.
+    /// Columns that networks read. By default, these are all columns except the target.
     features: Option<Vec<String>>,
     /// Columns to skip.
     #[serde(default)]
@@ -73,15 +73,15 @@ pub(super) enum TaskKind {
     Regression,
 }
 
-/// Replacement for missing values of a feature. An additional input tells the network that the value was
+/// Replacement for missing values of a feature. An additional input informs the network that the value was
 /// missing.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Missing {
-    /// None: tables with missing values are refused.
+    /// No replacement: tables with missing values are refused.
     #[default]
     Refuse,
-    /// The mean over the training split; for categories the most frequent one.
+    /// The mean over the training split. For categories, the most frequent category.
     Mean,
     /// The most frequent value of the training split.
     MostFrequent,
@@ -133,7 +133,7 @@ pub(super) struct SplitColumn {
 }
 
 impl SplitColumn {
-    /// The split for this text in the column; `None` if the text names no split.
+    /// Returns the split that this text in the column denotes. Returns `None` if the text names no split.
     pub(super) fn split(&self, text: &str) -> Option<Split> {
         let is_in = |folds: &[String]| folds.iter().any(|fold| fold == text);
         match (is_in(&self.validation), is_in(&self.test)) {
@@ -179,7 +179,7 @@ const fn point() -> char {
 }
 
 impl DivisionColumn {
-    /// Name of the column; `None` if no column determines the splits.
+    /// Returns the name of the column. Returns `None` if no column determines the splits.
     pub(super) fn column(&self) -> Option<&str> {
         match self {
             Self::None => None,

@@ -54,7 +54,7 @@ pub(super) struct TableText {
 }
 
 impl TableText {
-    /// Opens a file, plain or gzipped. Also returns its path.
+    /// Opens a file, plain or gzipped. Also returns the path of the file that was opened.
     pub(super) fn open(path: &Path, format: TextFormat) -> Result<(PathBuf, Self), DataError> {
         let mut file = InputFile::open(path)?;
         let start = file.up_to(4)?;
@@ -76,7 +76,7 @@ impl TableText {
         };
         let is_utf_16 = matches!(unit, Some((_, Unit::Utf16 { .. })));
         let source = if let Some((mark, unit)) = unit {
-            // Four bytes were read to detect the mark; put those behind the mark back.
+            // Four bytes were read to detect the byte order mark. Put the bytes after the mark back.
             let bytes = BufReader::new(text.preceded(start[mark..].to_vec()));
             Source::Decoded { bytes, unit, ready: Vec::new(), at: 0 }
         } else {
@@ -130,7 +130,7 @@ impl Read for TableText {
     }
 }
 
-/// The kind of a file that is not a readable table, by its first bytes.
+/// Detects the kind of a file that is not a readable table from its first bytes.
 fn other_kind(start: &[u8]) -> Option<&'static str> {
     match start {
         [b'B', b'Z', b'h', b'1'..=b'9'] => Some("a file packed by bzip2"),

@@ -1,7 +1,7 @@
 //! Parses dates and times of ISO 8601.
 
-/// Seconds since 1970 of a date with an optional time and an optional offset from UTC; `None` for other
-/// texts.
+/// Parses a date with an optional time and an optional offset from UTC, and returns its seconds since 1970.
+/// Returns `None` for other texts.
 pub(super) fn seconds(text: &str) -> Option<f64> {
     let (date, time) = match text.split_once(['T', ' ']) {
         Some((date, time)) => (date, Some(time.trim())),

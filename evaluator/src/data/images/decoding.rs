@@ -1,4 +1,4 @@
-//! Image files, decoded and turned as their metadata say.
+//! Decodes image files and rotates them as their metadata require.
 
 use std::fs::File;
 use std::io::{Cursor, Read};

@@ -3,7 +3,7 @@
 //! Source: ITU-T T.81, Information technology, Digital compression and coding of continuous-tone still
 //! images, 1992, annex B.
 
-/// Whether a JPEG file has an end marker behind its last scan. Markers inside segments, such as those of a
+/// Whether a JPEG file has an end marker after its last scan. Markers inside segments, such as those of a
 /// thumbnail, do not count.
 pub(super) fn has_end(bytes: &[u8]) -> bool {
     let mut at = 2;

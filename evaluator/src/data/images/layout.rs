@@ -24,7 +24,7 @@ pub(super) struct Layout {
 }
 
 impl Layout {
-    /// Finds the folders, and refuses a fraction to hold out if the split has a folder.
+    /// Finds the folders. Refuses a setting that holds out a fraction for a split that has its own folder.
     pub(super) fn find(
         root: &Path,
         preparation: &Preparation,
@@ -49,7 +49,7 @@ impl Layout {
         }
         let train = match train {
             Some(train) => train,
-            // Class folders alone. Without any, report `train` as missing.
+            // There are only class folders. If there are none, report that `train` is missing.
             None if validation.is_none() && test.is_none() => {
                 if folders(root, &mut Vec::new())?.is_empty() {
                     root.join(TRAIN)

@@ -12,7 +12,7 @@ use super::decoding::{damaged, load, reader};
 use super::problem::Problem;
 use crate::data::ReadingRules;
 
-/// Steps of a 16-bit channel per step of an 8-bit channel.
+/// Number of steps of a 16-bit channel per step of an 8-bit channel.
 const STEPS: f32 = 257.0;
 
 /// How an image becomes an example.
@@ -26,7 +26,7 @@ pub(super) struct Reading {
 }
 
 impl Reading {
-    /// Meaning of a value, for cards.
+    /// Meaning of a value, for model cards.
     pub(super) fn describe(&self) -> String {
         match self.color {
             Color::Rgb => "red, green, blue 0..255",
@@ -100,8 +100,8 @@ struct Pixels {
 }
 
 impl Pixels {
-    /// Converts an image to red, green and blue; a grey level becomes three equal colors. `None` if pixels
-    /// are transparent and no background is given.
+    /// Converts an image to red, green and blue. A grey level becomes three equal colors. Returns `None` if
+    /// pixels are transparent and there is no background.
     fn of(image: &DynamicImage, background: Option<Background>) -> Option<Self> {
         let (width, height) = (image.width() as usize, image.height() as usize);
         let is_whole = !matches!(
@@ -186,8 +186,8 @@ fn repeated<T: Copy>(raw: &[T], value: impl Fn(T) -> f32) -> Vec<f32> {
     raw.iter().flat_map(|level| [value(*level); 3]).collect()
 }
 
-/// Blends pixels over a background; the last of their `N` channels is the opacity. For 8-bit images, rounds
-/// as Pillow's `paste` does. `None` if pixels are transparent and no background is given.
+/// Blends pixels over a background. The last of the pixels' `N` channels is the opacity. For 8-bit images,
+/// rounds as Pillow's `paste` does. Returns `None` if pixels are transparent and there is no background.
 fn behind<const N: usize, T: Copy>(
     raw: &[T],
     value: impl Fn(T) -> f32,

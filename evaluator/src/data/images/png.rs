@@ -6,7 +6,7 @@
 use flate2::Crc;
 
 const SIGNATURE: &[u8] = b"\x89PNG\r\n\x1a\n";
-/// Bytes of a chunk before and behind its content.
+/// Number of bytes in a chunk before and after its content.
 const BEFORE: usize = 8;
 const BEHIND: usize = 4;
 

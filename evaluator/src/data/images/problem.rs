@@ -1,4 +1,4 @@
-//! Why one file cannot be used.
+//! The reason why one file cannot be used.
 
 use std::path::PathBuf;
 

@@ -13,7 +13,7 @@ use tiff::{ColorType, TiffResult};
 
 use super::limits::MAX_SIDE;
 
-/// Tags, and values of the photometric tag.
+/// Numbers of tags, and values of the photometric tag.
 const PHOTOMETRIC: u16 = 262;
 const COMPRESSION: u16 = 259;
 const SAMPLE_FORMAT: u16 = 339;
@@ -22,7 +22,7 @@ const PALETTE: u16 = 3;
 /// Opacity that is not premultiplied into the colors.
 const PLAIN_OPACITY: u16 = 2;
 
-/// The image and its orientation; `None` for kinds that the crate `image` supports.
+/// Decodes the image and its orientation. Returns `None` for kinds that the crate `image` supports.
 pub(super) fn decode(bytes: &[u8]) -> TiffResult<Option<(DynamicImage, Orientation)>> {
     let mut bytes = bytes.to_vec();
     let is_palette = without_palette(&mut bytes).is_some();
@@ -85,7 +85,8 @@ fn rgb(width: u32, height: u32, colors: Vec<[u8; 3]>) -> Option<DynamicImage> {
     RgbImage::from_raw(width, height, colors.into_flattened()).map(DynamicImage::ImageRgb8)
 }
 
-/// Why this kind of TIFF is refused; `None` if it is supported or damaged.
+/// Returns the reason why this kind of TIFF is refused. Returns `None` if the kind is supported or the file
+/// is damaged.
 pub(super) fn refusal(bytes: &[u8]) -> Option<String> {
     let directory = Directory::of(bytes)?;
     let has = |tag: u16, value: usize| directory.value(tag) == Some(value);

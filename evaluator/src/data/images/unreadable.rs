@@ -12,7 +12,7 @@ const NAMED: usize = 8;
 pub(super) struct Unreadable<'a> {
     root: &'a Path,
     skip: bool,
-    /// Number of all files.
+    /// Number of all files, readable or not.
     total: usize,
     problems: Vec<Problem>,
 }
@@ -54,7 +54,7 @@ impl<'a> Unreadable<'a> {
         Err(named.error(problems, "; nothing was predicted"))
     }
 
-    /// The error when no file is readable. Takes only as many problems as it names.
+    /// The error when no file is readable. It consumes only as many problems as the message lists.
     pub(super) fn refused(&self, problems: impl Iterator<Item = Problem>) -> DataError {
         let problems: Vec<Problem> = problems.take(NAMED).collect();
         self.error(&problems, "")

@@ -1,4 +1,4 @@
-//! Arrays in an archive of `numpy.savez`: a zip file of `.npy` files, stored or deflated.
+//! Reads arrays from an archive that `numpy.savez` wrote: a zip file of `.npy` files, stored or deflated.
 //!
 //! Source: PKWARE, ".ZIP File Format Specification", version 6.3.9, sections 4.3.7, 4.3.12 and 4.3.14 to
 //! 4.3.16.
@@ -41,8 +41,8 @@ pub(super) fn place<'a>(setting: &'a str, key: &'a str) -> Option<(&'a str, &'a 
     Some((file, name, true))
 }
 
-/// Opens the array `name` of an archive. If the name is not stated and the archive holds one array, that
-/// array is taken under any name.
+/// Opens the array `name` of an archive. If the setting does not state a name and the archive holds one
+/// array, opens that array whatever its name is.
 pub(super) fn open(path: &Path, name: &str, is_stated: bool) -> Result<InputFile, DataError> {
     // Reports a path that is missing or not a file.
     drop(InputFile::open(path)?);
@@ -105,7 +105,7 @@ fn read_at(file: &mut File, start: u64, count: u64) -> std::io::Result<Vec<u8>> 
     Ok(bytes)
 }
 
-/// All directory entries of an archive; `None` if the directory is missing or damaged.
+/// Reads all directory entries of an archive. Returns `None` if the directory is missing or damaged.
 fn directory(file: &mut File) -> std::io::Result<Option<Vec<Entry>>> {
     let length = file.seek(SeekFrom::End(0))?;
     let from = length.saturating_sub(END_MAX);
@@ -187,7 +187,7 @@ fn field(mut extras: &[u8], number: u16) -> Option<&[u8]> {
     }
 }
 
-/// Offset of a file's data; `header` is the offset of its local header.
+/// Returns the offset of a file's data. `header` is the offset of the file's local header.
 fn start_of(file: &mut File, header: u64) -> std::io::Result<Option<u64>> {
     let bytes = read_at(file, header, 30)?;
     let lengths = || Some(u64::from(short(&bytes, 26)?) + u64::from(short(&bytes, 28)?));

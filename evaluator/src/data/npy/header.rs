@@ -102,7 +102,7 @@ impl Element {
         }
     }
 
-    /// Decodes a text without its zero padding; `None` if it is not valid text.
+    /// Decodes a text without its zero padding. Returns `None` if the text is not valid.
     pub(super) fn text(self, bytes: &[u8]) -> Option<String> {
         let text = if self.kind == Kind::Bytes {
             std::str::from_utf8(bytes).ok()?.to_owned()

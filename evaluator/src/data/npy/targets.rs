@@ -20,8 +20,8 @@ pub(super) enum TaskKind {
     Regression,
 }
 
-/// Converts the arrays of targets, concatenated. `names` are the names of the classes or
-/// values; if empty, numbers become their names.
+/// Converts the concatenated arrays of targets. `names` holds the names of the classes or values. If it is
+/// empty, numbers become the names.
 pub(super) fn read(
     task: TaskKind,
     names: &[String],

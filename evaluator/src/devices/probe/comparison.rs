@@ -1,10 +1,10 @@
-//! Compares the results of two devices, within what rounding allows.
+//! Compares the results of two devices and allows differences that rounding explains.
 
 use thiserror::Error;
 
 use super::operations::{OPERATIONS, Operation, Parts};
 
-/// The first operation whose results differ between two devices.
+/// Describes the first operation whose results differ between two devices.
 #[derive(Clone, Debug, PartialEq, Error)]
 #[error(
     "it computes wrong results: {operation}, {part}: {wrong} of {all} values differ from the CPU's, the \
@@ -15,17 +15,17 @@ use super::operations::{OPERATIONS, Operation, Parts};
 pub(crate) struct Disagreement {
     operation: &'static str,
     part: &'static str,
-    /// Number of values that differ by more than is allowed.
+    /// Number of values that differ by more than the allowed difference.
     wrong: usize,
     /// Number of all values.
     all: usize,
     /// The pair with the largest difference.
     worst: Pair,
-    /// Largest difference that is allowed.
+    /// The allowed difference.
     allowed: f32,
 }
 
-/// Compares the results of all operations on a device with those on the CPU.
+/// Compares the results of all operations on a device with the CPU's results.
 ///
 /// # Errors
 /// The first [`Disagreement`].
@@ -51,7 +51,7 @@ pub(super) fn compare(
     })
 }
 
-/// A value on both devices.
+/// The same value on both devices.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Pair {
     found: f32,
@@ -59,22 +59,22 @@ struct Pair {
 }
 
 impl Pair {
-    /// The magnitude of the difference; infinite if it is not a number.
+    /// Magnitude of the difference. It is infinite if the difference is NaN.
     fn distance(self) -> f32 {
         let distance = (self.found - self.expected).abs();
         if distance.is_nan() { f32::INFINITY } else { distance }
     }
 }
 
-/// Values that differ by more than is allowed.
+/// The values that differ by more than the allowed difference.
 struct Differing {
     wrong: usize,
     worst: Pair,
     allowed: f32,
 }
 
-/// Compares values: a difference may be as large as `tolerance` times the largest expected magnitude. A value
-/// that is not finite differs. `None` if no value differs by more.
+/// Compares values. The allowed difference is `tolerance` times the largest expected magnitude. A value that
+/// is not finite always differs. Returns `None` if no value differs.
 fn differing(found: &[f32], expected: &[f32], tolerance: f32) -> Option<Differing> {
     assert_eq!(found.len(), expected.len(), "an operation has one shape on every device");
     let largest = expected.iter().fold(0.0_f32, |largest, value| largest.max(value.abs()));
@@ -116,7 +116,7 @@ mod tests {
         }
     }
 
-    /// A device on which one part of one operation goes wrong.
+    /// Simulates a device that computes one part of one operation wrongly.
     fn wrong(at: (usize, usize), spoil: fn(&mut [f32])) -> Result<(), Disagreement> {
         let device = |operation: &Operation| {
             let mut parts = cpu(operation);
@@ -143,7 +143,7 @@ mod tests {
                     assert_eq!((error.operation, error.part), (operation.name, *part));
                     assert!(error.wrong >= 1 && error.all == values.len(), "{error}");
                 }
-                // The values are right, but their places are wrong.
+                // The values are correct, but in the wrong order.
                 if values.len() > 1 {
                     wrong((index, place), |values| values.rotate_left(1)).unwrap_err();
                 }

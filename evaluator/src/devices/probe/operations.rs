@@ -1,4 +1,4 @@
-//! The operations of training and judging, forward and backward, on small fixed inputs.
+//! The operations of training and evaluation, forward and backward, on small fixed inputs.
 
 use burn::tensor::activation::softmax;
 use burn::tensor::module::batch_norm;
@@ -9,11 +9,12 @@ use kiln_kernels::{
 };
 use kiln_space::BATCH_NORM_EPSILON;
 
-/// Largest difference from the CPU for sums of products, relative to the largest value. GPUs may round
-/// factors to the 11 bits of TF32, which gives differences of about 0.0005. A wrong sum differs much more, by
-/// a share of the values themselves.
+/// Allowed difference from the CPU for sums of products, relative to the largest value. GPUs may round
+/// factors to the 11 bits of TF32, which causes differences of about 0.0005. A wrong sum differs by much
+/// more.
 const PRODUCTS: f32 = 5e-3;
-/// The same for all other operations: exponentials are approximated, and sums have another order.
+/// Allowed difference for all other operations. Devices approximate exponentials differently and sum in
+/// another order.
 const VALUES: f32 = 1e-3;
 
 /// The results of an operation: each output or gradient with its name.
@@ -22,9 +23,9 @@ pub(super) type Parts = Vec<(&'static str, Vec<f32>)>;
 /// An operation on fixed inputs.
 pub(super) struct Operation {
     pub(super) name: &'static str,
-    /// Largest difference between two devices, relative to the largest value of a part.
+    /// Allowed difference between two devices, relative to the largest value of a part.
     pub(super) tolerance: f32,
-    /// Runs it on a device.
+    /// Runs the operation on a device.
     pub(super) run: fn(&Device) -> Parts,
 }
 
@@ -36,8 +37,8 @@ const fn values(name: &'static str, run: fn(&Device) -> Parts) -> Operation {
     Operation { name, tolerance: VALUES, run }
 }
 
-/// All operations that are compared. Products and convolutions have several shapes, because GPUs choose
-/// kernels by shape.
+/// All operations to compare. Products and convolutions have several shapes, because GPUs choose kernels by
+/// shape.
 pub(super) const OPERATIONS: [Operation; 15] = [
     products("matrix product of 64 x 64 and 64 x 64", |device| product(device, [64, 64, 64])),
     products("matrix product of 5 x 37 and 37 x 10", |device| product(device, [5, 37, 10])),
@@ -56,7 +57,7 @@ pub(super) const OPERATIONS: [Operation; 15] = [
     values("sum, product and concatenation", joins),
 ];
 
-/// Pseudo-random values between -1 and 1. Each `salt` gives other values.
+/// Pseudo-random values between -1 and 1. Different values of `salt` produce different numbers.
 fn noise(count: usize, salt: u32) -> Vec<f32> {
     let value = |place: u32| {
         let mixed = (place + 1).wrapping_mul(0x9e37_79b1) ^ salt.wrapping_mul(0x85eb_ca6b);
@@ -71,7 +72,7 @@ fn input<const D: usize>(device: &Device, dims: [usize; D], salt: u32) -> Tensor
     Tensor::from_data(TensorData::new(noise(dims.iter().product(), salt), dims), device)
 }
 
-/// An input with a gradient.
+/// An input tensor that receives a gradient.
 fn leaf<const D: usize>(device: &Device, dims: [usize; D], salt: u32) -> Tensor<D> {
     input(&device.clone().autodiff(), dims, salt).require_grad()
 }
@@ -80,8 +81,8 @@ fn numbers<const D: usize>(tensor: Tensor<D>) -> Vec<f32> {
     tensor.into_data().try_to_vec::<f32>().expect("tensors of networks are single precision")
 }
 
-/// Runs the backward pass. Each value of the output counts by another factor, so that no two gradients are
-/// equal by symmetry.
+/// Runs the backward pass. Each output value has a different factor, so that no two gradients are equal by
+/// symmetry.
 macro_rules! backward {
     ($device:expr, $output:expr, [$(($name:literal, $leaf:expr)),* $(,)?]) => {{
         let output = $output;
@@ -169,7 +170,7 @@ fn classes(device: &Device) -> Parts {
 
 fn nonlinearities(device: &Device) -> Parts {
     let x = leaf(device, [3, 5, 4, 6], 18);
-    // Values from -8 to 8 reach every piece of each function.
+    // Inputs from -8 to 8 cover every piece of each piecewise function.
     let outputs = Activation::ALL.map(|activation| activate(x.clone() * 8.0, activation)).to_vec();
     backward!(device, Tensor::cat(outputs, 1), [("gradient of the input", x)])
 }

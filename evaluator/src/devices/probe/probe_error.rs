@@ -1,4 +1,4 @@
-//! Why a device cannot be used.
+//! Reasons why a device cannot be used.
 
 use std::io;
 use std::time::Duration;
@@ -9,7 +9,7 @@ use thiserror::Error;
 
 use super::comparison::Disagreement;
 
-/// Why a device cannot be used.
+/// The reason why a device cannot be used.
 #[derive(Debug, Error)]
 pub(crate) enum ProbeError {
     /// A sum is wrong.
@@ -21,45 +21,45 @@ pub(crate) enum ProbeError {
     /// The result of a sum cannot be read.
     #[error(transparent)]
     Data(#[from] DataError),
-    /// An operation differs from the CPU.
+    /// An operation's results differ from the CPU's.
     #[error(transparent)]
     Disagreement(#[from] Disagreement),
-    /// A thread panicked first, which may be one of the driver.
+    /// A thread panicked before the operation did. It may be a thread of the driver.
     #[error("its first operations failed: {panic}")]
     Panicked {
-        /// The beginning of the panic's message.
+        /// The beginning of the panic message.
         panic: String,
     },
-    /// The system gives no thread.
+    /// The system cannot create a thread.
     #[error("no thread to try it on: {0}")]
     Thread(io::Error),
     /// The operation panicked.
     #[error("{what} failed: {panic}")]
     Failed {
-        /// What was tried.
+        /// The operation that was run.
         what: &'static str,
-        /// The panic.
+        /// The panic message.
         panic: Panicked,
     },
     /// The operation takes too long.
     #[error("{what} gave no result within {} s", limit.as_secs_f64())]
     Timeout {
-        /// What was tried.
+        /// The operation that was run.
         what: &'static str,
         /// The time limit.
         limit: Duration,
     },
-    /// The thread of the operation ended without an answer.
+    /// The thread of the operation ended without a result.
     #[error("{what} ended without a result")]
     NoResult {
-        /// What was tried.
+        /// The operation that was run.
         what: &'static str,
     },
     /// A device of a collective panicked.
     #[cfg(feature = "cuda")]
     #[error("one of them failed")]
     CollectiveFailed,
-    /// A collective gives a wrong sum.
+    /// A collective computed a wrong sum.
     #[cfg(feature = "cuda")]
     #[error("their ones add up to {found:?}")]
     CollectiveSum {

@@ -9,7 +9,7 @@ use crate::training::clip_norm::ClipNorm;
 use crate::training::optimizer_settings::OptimizerSettings;
 use crate::training::settings::TrainingSettings;
 
-/// `[finish]`, without the number of networks. Most settings default to those of `[evaluator]`.
+/// The table `[finish]`, without the number of networks. Most settings default to those of `[evaluator]`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct FinishSettings {
@@ -23,30 +23,31 @@ pub(super) struct FinishSettings {
     #[serde(default)]
     clip_norm: ClipNorm,
     ema: Option<f64>,
-    /// Not taken from `[evaluator]`: finishing usually trains on the validation split, which patience needs.
+    /// Not inherited from `[evaluator]`: finishing usually trains on the validation split too, but patience
+    /// needs that split to monitor the loss.
     patience: Option<u32>,
-    /// How much each class counts in the loss.
+    /// Weight of each class in the loss.
     #[serde(default)]
     class_weights: ClassWeights,
     /// Steps between checkpoints.
     checkpoint_steps: Option<u64>,
-    /// Number of training images for the batch-norm statistics of the finished network.
+    /// Number of training images from which the finished network's batch-norm statistics are computed.
     #[serde(default = "calibration")]
     pub(super) calibration: usize,
-    /// Whether to train on the validation split too, which the search no longer needs.
+    /// Whether to train on the validation split too. The search no longer needs it at this point.
     #[serde(default = "yes")]
     pub(super) train_on_validation: bool,
     #[serde(default = "onnx")]
     pub(super) formats: Vec<String>,
 }
 
-/// Where the initial weights come from.
+/// Source of the initial weights.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(super) enum Mode {
-    /// The supernet.
+    /// Copy them from the supernet.
     Inherit,
-    /// New weights are drawn.
+    /// Draw new weights.
     Scratch,
 }
 
@@ -61,9 +62,10 @@ fn onnx() -> Vec<String> {
 }
 
 impl FinishSettings {
-    /// Reads and checks the settings, and gives the settings of the training. `inherited` are those of
-    /// `[evaluator]`. `has_source` tells whether there are shared weights. Balanced class weights count the
-    /// training split only, even if the validation split is trained on.
+    /// Reads and checks the settings, and returns the settings of the training. `inherited` holds the
+    /// training settings of `[evaluator]`. `has_source` states whether there are shared weights. Balanced
+    /// class weights are computed from the training split only, even if finishing also trains on the
+    /// validation split.
     pub(super) fn read(
         settings: &Settings,
         inherited: &TrainingSettings,
@@ -100,7 +102,7 @@ impl FinishSettings {
         Ok((read, training))
     }
 
-    /// Everything in the settings that the trained weights depend on, as text.
+    /// Names, as text, every setting that the trained weights depend on.
     pub(super) fn identity(&self, training: &TrainingSettings) -> String {
         let calibration = training.patience.map(|_| self.calibration);
         let deciding = (training, self.mode, self.train_on_validation, calibration);

@@ -1,4 +1,4 @@
-//! Judging architectures by a proxy alone.
+//! Evaluates architectures with a zero-cost proxy only.
 
 use std::sync::Arc;
 
@@ -18,7 +18,7 @@ use crate::training::clip_norm::ClipNorm;
 use crate::training::optimizer_settings::OptimizerSettings;
 use crate::training::settings::TrainingSettings;
 
-/// `[evaluator]` with `kind = "naswot"` or `kind = "synflow"`.
+/// The table `[evaluator]` with `kind = "naswot"` or `kind = "synflow"`.
 #[derive(Clone, Debug, PartialEq, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct ProxySettings {
@@ -33,14 +33,14 @@ struct ProxyEvaluator {
     context: Context,
 }
 
-/// The evaluator `naswot` as it is registered.
+/// The registry entry of the evaluator `naswot`.
 pub(crate) const NASWOT: EvaluatorPart = EvaluatorPart::new(
     "a score without training: how differently images activate a network",
     |settings, finish, context| build(Proxy::Naswot, settings, finish, context),
 )
 .with_keys(&[Devices::KEYS]);
 
-/// The evaluator `synflow` as it is registered.
+/// The registry entry of the evaluator `synflow`.
 pub(crate) const SYNFLOW: EvaluatorPart = EvaluatorPart::new(
     "a score without training: how much flows through all weights",
     |settings, finish, context| build(Proxy::Synflow, settings, finish, context),
@@ -58,7 +58,7 @@ fn build(
     let devices = Devices::read(read.device.as_deref(), &read.devices, settings)?;
     let finisher = finish
         .map(|finish| {
-            // This evaluator trains nothing, so `[finish]` cannot take the number of epochs from it.
+            // This evaluator trains nothing, so `[finish]` cannot inherit a number of epochs from it.
             if !finish.table().contains_key("epochs") {
                 let expected = "the epochs that a finished network is trained for";
                 return Err(SettingsError::value(finish.key("epochs"), "nothing", expected));
@@ -80,7 +80,7 @@ fn build(
     Ok(Built { evaluator, finisher, workload, metrics, optional: Vec::new() })
 }
 
-/// The defaults of `[finish]`.
+/// The training settings that `[finish]` inherits by default.
 fn training(data: &DataSet) -> TrainingSettings {
     TrainingSettings {
         clip_norm: ClipNorm::Unstated.resolved(data.is_regression()).norm(),
@@ -102,8 +102,8 @@ impl Evaluator for ProxyEvaluator {
     }
 
     fn evaluate(&self, request: &Request<'_>) -> Result<Outcome, EvalError> {
-        // The score is all that this evaluator has, so it counts as full effort. A proxy would give the same
-        // score once more.
+        // This evaluator has nothing but the score, so the score counts as full fidelity. A request for the
+        // proxy fidelity would only compute the same score again.
         self.fidelities().check(request.fidelity)?;
         let outcome = |device: &Device| self.proxy.outcome(request.architecture, &self.context, device);
         Ok(self.devices.lease().run(outcome))

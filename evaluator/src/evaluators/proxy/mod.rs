@@ -1,5 +1,5 @@
 //! Zero-cost proxies: scores of a network that need no training. Each is an evaluator. Other evaluators can
-//! also answer with it when a strategy asks for [`Fidelity::Proxy`](kiln_search::Fidelity::Proxy).
+//! also return a proxy score when a strategy requests [`Fidelity::Proxy`](kiln_search::Fidelity::Proxy).
 
 mod evaluator;
 mod naswot;
@@ -17,20 +17,20 @@ pub(crate) use evaluator::{NASWOT, SYNFLOW};
 use crate::evaluators::context::Context;
 use crate::network::stand_alone::stand_alone;
 
-/// The kinds of scores.
+/// The kinds of proxy scores.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Proxy {
-    /// How differently the network's activations respond to different images.
+    /// Measures how differently the network's activations respond to different images.
     #[default]
     Naswot,
-    /// How much flows through all weights together.
+    /// Measures how much signal flows through all weights together.
     Synflow,
 }
 
 impl Proxy {
-    /// Name of the score as a metric. The published scores are high for good networks, but metrics are
-    /// minimized, so the metric is the negative score.
+    /// Name of the score as a metric. The published scores are high for good networks. Metrics are minimized,
+    /// so the metric is the negative score.
     pub(crate) const fn metric(self) -> &'static str {
         match self {
             Self::Naswot => "negative_naswot",
@@ -38,8 +38,8 @@ impl Proxy {
         }
     }
 
-    /// The score of a network with new weights, drawn from the study's seed. Layers of the same name get the
-    /// same weights, so networks differ by their architecture and not by luck.
+    /// Scores a network with new weights, which are drawn from the study's seed. Layers of the same name get
+    /// the same weights, so only the architecture distinguishes networks.
     pub(crate) fn outcome(self, architecture: &Architecture, context: &Context, device: &Device) -> Outcome {
         let (own, specs) = stand_alone(architecture);
         let score = match self {

@@ -1,4 +1,5 @@
-//! naswot: a network whose activations tell images apart before training will tell them apart after it.
+//! The proxy `naswot`. It assumes that a network learns to distinguish images well if its untrained
+//! activations already distinguish them.
 
 use std::collections::BTreeSet;
 
@@ -11,16 +12,16 @@ use crate::network::observer::Outputs;
 use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 
-/// Number of images, as in the source.
+/// Number of images, the same as in the source.
 pub(super) const IMAGES: usize = 128;
 
-/// `ln det(K + I)`. For each pair of images, `K` counts the units whose activations respond alike: both on or
-/// both off.
+/// Computes `ln det(K + I)`. For each pair of images, `K` counts the units whose activations respond alike:
+/// both on or both off.
 ///
 /// Source: J. Mellor, J. Turner, A. Storkey, E. Crowley, "Neural Architecture Search without Training", ICML
 /// 2021, equation 2.
-/// Differs: a unit is on if the input of its activation is positive, whatever the activation. `I` acts as if
-/// each image had a unit of its own, and keeps the determinant of small networks above zero.
+/// Differs: a unit is on if the input of its activation is positive, for every kind of activation. Adding the
+/// identity `I` keeps the determinant of small networks above zero.
 pub(super) fn score(
     architecture: &Architecture,
     specs: &[ParameterSpec],
@@ -30,7 +31,8 @@ pub(super) fn score(
 ) -> f64 {
     let train = data.split(Split::Train);
     let count = IMAGES.min(train.len());
-    // The images are spread evenly: the split is in file order, and files may be sorted by class.
+    // The images are spread evenly over the split, because the split is in file order, and files may be
+    // sorted by class.
     let chosen: Vec<u32> = (0..count).map(|i| train[i * train.len() / count]).collect();
     let images = Batcher::new(data, device.clone(), 0).plain(&chosen).images;
     let weights = Weights::initialize(specs, seed, device);
@@ -56,8 +58,9 @@ pub(super) fn score(
     log_determinant(alike, count)
 }
 
-/// For each pair of images, the number of units that respond alike, `[images * images]`. With signs of 1 and
-/// -1, it is half of the sum of units and product. Sums of so few ones are exact in single precision.
+/// Counts, for each pair of images, the units that respond alike: `[images * images]`. With signs of 1 and
+/// -1, this count is half the sum of the number of units and the dot product of the signs. Such sums are
+/// small enough to be exact in single precision.
 fn agreements(inputs: Tensor<4>) -> Vec<f64> {
     let [images, channels, height, width] = inputs.dims();
     let units = channels * height * width;
@@ -67,8 +70,8 @@ fn agreements(inputs: Tensor<4>) -> Vec<f64> {
     products.into_iter().map(|product| f64::midpoint(units as f64, f64::from(product))).collect()
 }
 
-/// Natural logarithm of the determinant of a symmetric matrix, by Cholesky decomposition. It is not finite if
-/// the matrix is not positive definite.
+/// Natural logarithm of the determinant of a symmetric matrix, by Cholesky decomposition. The result is not
+/// finite if the matrix is not positive definite.
 fn log_determinant(mut matrix: Vec<f64>, size: usize) -> f64 {
     let mut sum = 0.0;
     for column in 0..size {
@@ -99,7 +102,8 @@ mod tests {
 
     #[test]
     fn units_that_respond_alike_are_counted() {
-        // Three images, four units: on, off, off, on; on, on, off, off; the first again. Zero is off.
+        // Three images of four units each: on, off, off, on for the first and the third; on, on, off, off for
+        // the second. A value of zero counts as off.
         let values = [1.0, -1.0, 0.0, 2.0, 3.0, 4.0, -5.0, -1.0, 9.0, -9.0, -1.0, 1.0];
         let inputs = Tensor::<1>::from_floats(values, &Device::flex()).reshape([3, 2, 1, 2]);
         assert_eq!(agreements(inputs), [4.0, 2.0, 4.0, 2.0, 4.0, 2.0, 4.0, 2.0, 4.0]);

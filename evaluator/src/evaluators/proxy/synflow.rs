@@ -1,4 +1,5 @@
-//! synflow: how much flows from the input to the output over all paths through the weights. It needs no data.
+//! The proxy `synflow` measures how much signal flows from the input to the output over all paths through the
+//! weights. It needs no data.
 
 use burn::module::Param;
 use burn::tensor::{DType, Device, Gradients, Tensor};
@@ -9,15 +10,15 @@ use crate::network::parameters::Parameters;
 use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 
-/// `ln(1 + sum |w dR/dw|)` over the weights of convolutions and fully connected layers. `R` is the sum of the
-/// outputs for an input of ones, without normalization and with the magnitude of every weight. Products over
-/// many layers are large, so the score is computed in double precision on the CPU, whatever the study's
-/// device is.
+/// Computes `ln(1 + sum |w dR/dw|)` over the weights of convolutions and fully connected layers. `R` is the
+/// sum of the outputs for an input of ones. The network runs without normalization, and each weight is
+/// replaced by its magnitude. Products over many layers are large, so the score is always computed in double
+/// precision on the CPU, whichever device the study uses.
 ///
 /// Source: H. Tanaka, D. Kunin, D. Yamins, S. Ganguli, "Pruning neural networks without any data by
 /// iteratively conserving synaptic flow", `NeurIPS` 2020, equation 1; as a proxy: M. Abdelfattah et al.,
 /// "Zero-Cost Proxies for Lightweight NAS", ICLR 2021.
-/// Differs: the logarithm, which keeps the order.
+/// Differs: takes the logarithm, which does not change the ranking.
 pub(super) fn score(architecture: &Architecture, specs: &[ParameterSpec], seed: u64) -> f64 {
     let device = Device::flex();
     let autodiff = device.clone().autodiff();
@@ -30,7 +31,7 @@ pub(super) fn score(architecture: &Architecture, specs: &[ParameterSpec], seed: 
     flow(&weights.parameters, &gradients).ln_1p()
 }
 
-/// Magnitudes of the weights in double precision, as leaves of an autodiff graph on `device`.
+/// The magnitudes of the weights in double precision, as leaves of an autodiff graph on `device`.
 fn magnitudes(weights: &Weights, device: &Device) -> Weights {
     fn each<const D: usize>(from: &[Param<Tensor<D>>], device: &Device) -> Vec<Param<Tensor<D>>> {
         let magnitude = |param: &Param<Tensor<D>>| {
@@ -47,7 +48,7 @@ fn magnitudes(weights: &Weights, device: &Device) -> Weights {
     })
 }
 
-/// Sum of weight times gradient over kernels and matrices, in double precision.
+/// Sums weight times gradient over kernels and matrices, in double precision.
 fn flow(Parameters { kernels, matrices, .. }: &Parameters, gradients: &Gradients) -> f64 {
     fn sum<const D: usize>(params: &[Param<Tensor<D>>], gradients: &Gradients) -> f64 {
         let flow = |param: &Param<Tensor<D>>| {
@@ -69,8 +70,8 @@ mod tests {
     use crate::network::stand_alone::stand_alone;
 
     /// Two inputs, three hidden units, one output, with biases: `R = sum_h v_h (sum_i w_hi + b_h) + c`. The
-    /// hidden weights give `sum_h v_h sum_i w_hi`. The output weights give `sum_h v_h (sum_i w_hi + b_h)`,
-    /// which is the same because new biases are zero.
+    /// contribution of the hidden weights is `sum_h v_h sum_i w_hi`. The contribution of the output weights
+    /// is `sum_h v_h (sum_i w_hi + b_h)`, which is the same because new biases are zero.
     #[test]
     fn each_layer_of_a_linear_network_carries_the_whole_flow() {
         let mut builder = ArchitectureBuilder::new(Shape::vector(2));

@@ -1,4 +1,5 @@
-//! Anchors: a few networks that are trained shortly on their own. They correct the estimates of all networks.
+//! Anchors are a few networks that are trained briefly on their own. They correct the estimates of all
+//! networks.
 
 use std::collections::BTreeSet;
 use std::fs;
@@ -30,9 +31,9 @@ use crate::training::state::Kept;
 /// Name of the file in the run folder.
 pub(super) const FILE: &str = "anchors.json";
 const VERSION: u32 = 2;
-/// The oldest version that is read. Its files have no `check`.
+/// The oldest file version that Kiln reads. Files of this version have no `check`.
 const OLDEST: u32 = 1;
-/// Size of the longest file that is read, bytes. Kiln writes shorter ones.
+/// Maximum file size in bytes that Kiln reads. The files that it writes are smaller.
 const LONGEST_BYTES: u64 = 16 << 20;
 /// Maximum number of anchors.
 const MOST: usize = 1024;
@@ -52,13 +53,13 @@ pub(crate) struct AnchorSettings {
     pub(crate) batch: usize,
     #[serde(default)]
     pub(crate) optimizer: OptimizerSettings,
-    /// The supernet's, if the task is a regression.
+    /// The supernet's setting, if the task is a regression.
     #[serde(skip_deserializing, skip_serializing_if = "Option::is_none")]
     pub(crate) clip_norm: Option<f64>,
-    /// The supernet's.
+    /// The supernet's setting.
     #[serde(skip_deserializing, skip_serializing_if = "ClassWeights::is_equal")]
     pub(crate) class_weights: ClassWeights,
-    /// The supernet's.
+    /// The supernet's setting.
     #[serde(skip_deserializing, skip_serializing_if = "Asked::is_empty")]
     pub(crate) metrics: Asked,
 }
@@ -80,7 +81,7 @@ impl AnchorSettings {
         }
     }
 
-    /// Refuses values out of range. `settings` is the evaluator's table.
+    /// Checks that all values are in range. `settings` is the evaluator's table.
     pub(super) fn check(&self, settings: &Settings) -> Result<(), SettingsError> {
         let own = Settings::empty(settings.key("anchors"));
         if self.networks < FEWEST_POINTS || self.networks > MOST {
@@ -91,30 +92,31 @@ impl AnchorSettings {
     }
 }
 
-/// A network that was trained on its own, to correct the estimates of other networks.
+/// A network that was trained on its own to correct the estimates of other networks.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Anchor {
     /// The network.
     pub genotype: Genotype,
-    /// What it measures after its training.
+    /// Metrics of the network after its own training.
     pub trained: Outcome,
 }
 
-/// The content of the file: the anchors that are trained so far.
+/// The content of the anchors file: the anchors that have been trained so far.
 #[derive(Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 struct Document {
     version: u32,
-    /// Hash of everything that the trainings depend on.
+    /// Hash of everything that the anchors' trainings depend on.
     identity: String,
     anchors: Vec<Anchor>,
 }
 
-/// The anchors of a run folder, in the order in which they were drawn; none if there is no such file.
+/// Reads the anchors of a run folder, in the order in which they were drawn. The list is empty if the folder
+/// has no such file.
 ///
 /// # Errors
-/// [`EvalError::Files`] when the file cannot be read or Kiln did not write it, [`EvalError::Data`] when its
+/// [`EvalError::Files`] when the file cannot be read or was not written by Kiln, [`EvalError::Data`] when its
 /// version is unknown.
 pub fn anchors(run: &Path) -> Result<Checked<Vec<Anchor>>, EvalError> {
     Ok(match read(run)? {
@@ -134,7 +136,7 @@ fn read(run: &Path) -> Result<Option<Checked<Document>>, EvalError> {
     Ok(Some(read.required(&path, version > OLDEST)?))
 }
 
-/// The file of the anchors, which is written as a whole each time.
+/// The anchors file of a run folder. Each write replaces the whole file.
 struct Place {
     path: PathBuf,
     identity: String,
@@ -148,8 +150,8 @@ impl Place {
     }
 }
 
-/// Draws different networks of a space. A study always gets the same ones. A smaller number of them is the
-/// beginning of a larger number.
+/// Draws distinct networks from a space. A study always draws the same networks. If fewer are wanted, they
+/// are the first of the same list.
 pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Genotype> {
     let mut rng = seed::generator(seed, "anchors", &[]);
     let mut known = BTreeSet::new();
@@ -166,7 +168,7 @@ pub(super) fn draw(space: &dyn SearchSpace, wanted: usize, seed: u64) -> Vec<Gen
     drawn
 }
 
-/// Trains the anchors that are not trained yet, side by side, and writes each to the run folder.
+/// Trains the missing anchors in parallel, and writes each of them to the run folder.
 pub(super) fn train(
     settings: &AnchorSettings,
     calibration: usize,
@@ -204,18 +206,18 @@ pub(super) fn train(
         place.write(&all)
     };
     let results = devices.map_whole(&open, |_, genotype, device| {
-        // After a failure, no other training starts. The failed training reports its error.
+        // After a failure, no other training starts. The training that failed reports the error.
         if has_failed.load(Ordering::Relaxed) {
             return Ok(());
         }
         train(genotype, device).inspect_err(|_| has_failed.store(true, Ordering::Relaxed))
     });
     results.into_iter().collect::<Result<(), EvalError>>()?;
-    // Removes the folder if it is empty. A study may keep other trainings there.
+    // This removes the folder only if it is empty. A study may keep other trainings there.
     let _ = fs::remove_dir(RunPaths::new(&context.folder).trainings());
     let mut all = all.into_inner().expect("no holder panics");
-    // Trainings end in any order, but anchors have the order in which they were drawn. Anchors beyond the
-    // number wanted now stay in the file, behind the others.
+    // Trainings end in any order, so sort the anchors in the order in which they were drawn. The file may
+    // hold more anchors than are wanted now. They come after the others.
     let place_of = |anchor: &Anchor| wanted.iter().position(|genotype| *genotype == anchor.genotype);
     all.sort_by_key(|anchor| place_of(anchor).unwrap_or(usize::MAX));
     let is_written = |before: &Checked<Document>| before.is_checked && before.content.anchors == all;
@@ -226,8 +228,8 @@ pub(super) fn train(
     Ok(all)
 }
 
-/// The anchors that were trained before under the same conditions. If the file cannot be used, the anchors
-/// are trained again.
+/// Returns the anchors that were already trained under the same conditions. If the file cannot be used, the
+/// anchors are trained again.
 fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> Vec<Anchor> {
     match read(&context.folder) {
         Ok(Some(before)) if before.content.identity == place.identity => {
@@ -253,13 +255,14 @@ fn trained_before(place: &Place, context: &Context, progress: &dyn Progress) -> 
     }
 }
 
-/// Where the checkpoints of an anchor's training are kept.
+/// Returns the place for the checkpoints of an anchor's training.
 fn kept(place: &Place, genotype: &Genotype, context: &Context) -> Kept {
     let identity = format!("anchor\n{}\n{genotype}", place.identity);
     Kept::new(RunPaths::new(&context.folder).trainings().join("anchor-"), &identity)
 }
 
-/// Hash of what the anchors measure, for the fingerprint: corrected estimates depend on it.
+/// Hashes the anchors' metrics. The fingerprint includes this hash, because corrected estimates depend on
+/// them.
 pub(super) fn hash(anchors: &[Anchor]) -> String {
     let text = serde_json::to_vec(anchors).expect("anchors are plain data");
     blake3::hash(&text).to_hex().to_string()
@@ -268,18 +271,18 @@ pub(super) fn hash(anchors: &[Anchor]) -> String {
 /// Hash of everything that the trainings depend on, except the number of anchors.
 fn identity(settings: &AnchorSettings, calibration: usize, devices: &Devices, context: &Context) -> String {
     let mut deciding = settings.clone();
-    // A larger number of anchors begins with the same ones.
+    // A longer list of anchors begins with the same anchors, so their number does not matter.
     deciding.networks = 0;
     let deciding = serde_json::to_string(&deciding).expect("settings are plain data");
     let conditions = fingerprint::conditions(&format!("{deciding}\n{calibration}"), devices, context);
     blake3::hash(conditions.as_bytes()).to_hex().to_string()
 }
 
-/// How much training and judging the anchors computes.
+/// Returns how much computation it takes to train and evaluate the anchors.
 pub(super) fn effort(settings: &AnchorSettings, calibration: usize, context: &Context) -> Effort {
     let networks = settings.networks as u64;
     let of = |split: Split| context.data.split(split).len() as u64;
-    // Each anchor is judged twice: with its own weights and with the shared ones.
+    // Each anchor is evaluated twice: with its own weights and with the shared weights.
     let judged = (calibration as u64).saturating_add(of(Split::Validation)).saturating_mul(2);
     Effort {
         trained: networks * u64::from(settings.epochs) * of(Split::Train),
@@ -296,7 +299,8 @@ pub(super) fn examples_in_memory(settings: &AnchorSettings, devices: &Devices) -
     settings.batch * settings.networks.min(side_by_side)
 }
 
-/// Reports no steps, because many trainings run side by side. Stops when the user asks.
+/// A progress callback that reports no steps, because many trainings run in parallel. It stops when the user
+/// interrupts the study.
 struct Quiet<'a>(&'a dyn Progress);
 
 impl Progress for Quiet<'_> {

@@ -1,16 +1,18 @@
-//! Corrects what shared weights misjudge. It learns from a few networks that were trained on their own.
+//! Corrects the errors of shared weights. The correction is fitted to a few networks that were trained on
+//! their own.
 
-/// Smallest number of points for a fit.
+/// Minimum number of points for a fit.
 pub(crate) const FEWEST_POINTS: usize = 4;
 /// Variance of the noise, relative to the variance that the description explains.
 const NOISE: f64 = 2.0;
-/// A slope is estimated only if more than this share of the guesses' sum of squares does not come from a
-/// constant.
+/// A slope is fitted only if the guesses vary: more than this fraction of their sum of squares must remain
+/// after a constant is fitted to them.
 const INDEPENDENT: f64 = 1e-9;
 
-/// A linear model of a quantity: a constant, a slope times a guess, and weights times a description of the
-/// network. Generalized least squares give constant and slope. The weights are shrunk towards zero, as if
-/// they were random. The strength of that is fixed, because a few dozen points do not suffice to learn it.
+/// A linear model of a metric: a constant, plus a slope times the guess, plus weights times a description of
+/// the network. Constant and slope are fitted by generalized least squares. The weights have a prior that
+/// shrinks them towards zero. The strength of the prior is fixed, because a few dozen points are too few to
+/// estimate it.
 ///
 /// Source: Rasmussen, Williams, Gaussian processes for machine learning, MIT Press 2006, section 2.7
 /// (explicit basis functions, equation 2.41 in the limit of a vague prior) with a linear kernel.
@@ -39,8 +41,8 @@ pub struct Correction {
 }
 
 impl Correction {
-    /// Fits the model to points, whose descriptions have the same length. If guesses rise while measurements
-    /// fall, the slope is 0. `None` for fewer than four points.
+    /// Fits the model to points whose descriptions have the same length. The slope is 0 if measurements fall
+    /// while guesses rise. Returns `None` for fewer than four points.
     #[must_use]
     pub fn fit(points: &[CorrectionPoint]) -> Option<Self> {
         if points.len() < FEWEST_POINTS {
@@ -78,7 +80,7 @@ impl Correction {
         Some(Self { constant, slope, weights: (0..length).map(weight).collect(), means })
     }
 
-    /// The value that is expected to be measured.
+    /// Predicts the measurement from a guess and a description.
     #[must_use]
     pub fn corrected(&self, guess: f64, description: &[f64]) -> f64 {
         let described = description.iter().zip(&self.means).zip(&self.weights);
@@ -92,13 +94,13 @@ impl Correction {
 pub struct CorrectionPoint {
     /// Description of the network.
     pub description: Vec<f64>,
-    /// Guess at what it measures.
+    /// Estimate of the network's metric before the correction.
     pub guess: f64,
-    /// What it measures.
+    /// The metric that was measured.
     pub measured: f64,
 }
 
-/// Cholesky factor of the covariances of points. Row `i` holds its first `i + 1` numbers.
+/// Cholesky factor of the points' covariance matrix. Row `i` holds the first `i + 1` numbers.
 struct Factor(Vec<Vec<f64>>);
 
 impl Factor {
@@ -109,8 +111,8 @@ impl Factor {
             for (j, other) in factor.iter().enumerate() {
                 row.push((covariance(point, &points[j]) - dot(&row, &other[..j])) / other[j]);
             }
-            // Without rounding, this is at least the noise: the earlier points cannot explain more than the
-            // point's variance.
+            // Without rounding, `rest` would be at least the noise, because earlier points cannot explain
+            // more than the point's own variance.
             let rest = covariance(point, point) + NOISE - dot(&row, &row);
             row.push(rest.max(NOISE).sqrt());
             factor.push(row);
@@ -126,7 +128,7 @@ impl Factor {
         column
     }
 
-    /// Solves `transposed factor * x = column` for `x`.
+    /// Solves `transpose(factor) * x = column` for `x`.
     fn unwhitened(&self, mut column: Vec<f64>) -> Vec<f64> {
         for i in (0..column.len()).rev() {
             let later: f64 = (i + 1..column.len()).map(|j| self.0[j][i] * column[j]).sum();
@@ -165,9 +167,9 @@ mod tests {
 
     #[test]
     fn descriptions_explain_the_ridge_share_of_the_residuals() {
-        // Two kinds of networks with equal guesses lie 1 above and 1 below the common line. Points of one
-        // kind have the covariance 1, points of different kinds -1. With n points of each kind, the model
-        // explains 2n / (2n + noise) of the distance to the line.
+        // Two kinds of networks with equal guesses lie 1 above and 1 below the common line. The covariance of
+        // two points is 1 within a kind and -1 between kinds. With n points of each kind, the model explains
+        // 2n / (2n + noise) of the distance to the line.
         let points = |kind: f64| [0.0, 1.0, 2.0].map(|guess| point(vec![kind], guess, guess + kind));
         let correction = Correction::fit(&[points(-1.0), points(1.0)].concat()).unwrap();
         let share = 6.0 / (6.0 + NOISE);

@@ -1,4 +1,4 @@
-//! Corrects estimates by anchors.
+//! Corrects the estimates of the supernet with anchors.
 
 use std::collections::BTreeMap;
 
@@ -11,11 +11,13 @@ use crate::evaluators::context::Context;
 use crate::judging::judgement::{LARGEST_ERROR, is_error, logarithm};
 use crate::judging::metrics::Asked;
 
-/// A correction for each metric. It works on logarithms, because shared weights misjudge by factors.
+/// A correction for each metric. It works on logarithms, because the errors of shared weights are factors,
+/// not differences.
 pub(super) struct Corrections(BTreeMap<String, Correction>);
 
 impl Corrections {
-    /// Learns from anchors and their estimates by shared weights, and reports how well the two orders agree.
+    /// Fits corrections to the anchors and to the estimates that shared weights give for them. Reports how
+    /// well the two rankings agree.
     pub(super) fn learned(
         context: &Context,
         metrics: &Asked,
@@ -48,7 +50,7 @@ impl Corrections {
         Ok(Self(corrections))
     }
 
-    /// What a network is expected to measure when it is trained like the anchors.
+    /// Predicts the metrics that a network would have after the same training as the anchors.
     pub(super) fn corrected(
         &self,
         context: &Context,
@@ -72,7 +74,8 @@ impl Corrections {
     }
 }
 
-/// The error for too few usable anchors. Either their trainings failed, or the shared weights did.
+/// The error for too few usable anchors. It happens if either their trainings diverged, or their estimates
+/// with shared weights were not finite.
 fn too_few(context: &Context, anchors: &[Anchor], guesses: &[Outcome]) -> EvalError {
     let total = anchors.len();
     let measured = |outcomes: &mut dyn Iterator<Item = &Outcome>| {

@@ -1,4 +1,4 @@
-//! Judges subnets with shared weights.
+//! Evaluates subnets with shared weights.
 
 use std::path::PathBuf;
 use std::sync::{Arc, OnceLock};
@@ -27,32 +27,33 @@ use crate::network::weights::Weights;
 use crate::training::settings::TrainingSettings;
 
 /// Reads a network's weights from a trained supernet, freezes the network, and measures it on the validation
-/// split. With anchors, it gives what the network is expected to measure when it is trained like them.
+/// split. With anchors, it returns the metrics that the network would be expected to have after the same
+/// training as the anchors.
 pub(crate) struct SupernetEvaluator {
     settings: SupernetSettings,
     devices: Devices,
     context: Context,
-    /// The supernet that replaces a training, and its folder.
+    /// The supernet of another run that is used instead of training a new one, and its folder.
     saved: Option<(Checked<Saved>, PathBuf)>,
     ready: OnceLock<Ready>,
 }
 
-/// Trained shared weights, with a copy for each device.
+/// Trained shared weights, copied to each device.
 struct Ready {
     weights: Vec<Weights>,
     hash: String,
-    /// Hash of what the anchors measured.
+    /// Hash of the anchors' metrics.
     anchors: Option<String>,
     corrections: Option<Corrections>,
 }
 
-/// The evaluator as it is registered.
+/// The registry entry of the evaluator `supernet`.
 pub(crate) const PART: EvaluatorPart =
     EvaluatorPart::new("trains shared weights once; every network reads its own from them", build)
         .with_keys(&[Devices::KEYS, TrainingSettings::KEYS, SupernetSettings::KEYS])
         .tested_with(SAMPLES);
 
-/// Settings under which the laws are checked.
+/// Settings under which tests check the laws of evaluators.
 const SAMPLES: Samples = &[r#"{
     "epochs": 30, "batch": 16, "calibration": 64,
     "optimizer": { "kind": "sgd", "learning_rate": 0.05, "weight_decay": 0.0 }
@@ -120,14 +121,14 @@ impl SupernetEvaluator {
         self.ready.get().expect("`prepare` comes before judging")
     }
 
-    /// What a subnet measures with these weights.
+    /// Measures a subnet with these weights.
     fn judge(&self, architecture: &Architecture, weights: &Weights, device: &Device) -> Outcome {
         let data = &self.context.data;
         let frozen = Frozen::new(architecture, weights, data, self.settings.calibration, device);
         inference::measured(frozen.as_ref(), &self.settings.metrics, data, device)
     }
 
-    /// Trains the anchors, and learns how shared weights misjudge them.
+    /// Trains the anchors, and fits corrections to the errors that shared weights make on them.
     fn learn_corrections(
         &self,
         weights: &[Weights],
@@ -169,7 +170,7 @@ impl Evaluator for SupernetEvaluator {
             };
             let weights: Vec<Weights> = self.devices.all().iter().map(|device| weights.on(device)).collect();
             let (corrections, anchors) = self.learn_corrections(&weights, progress)?.unzip();
-            // If two calls of `prepare` overlap, both have the same weights, and one of them is dropped.
+            // Two overlapping calls of `prepare` compute the same weights, so one of the results is dropped.
             self.ready.set(Ready { weights, hash, anchors, corrections }).ok();
         }
         Ok(())
@@ -187,7 +188,8 @@ impl Evaluator for SupernetEvaluator {
         fingerprint::start("supernet", &self.devices)
     }
 
-    /// Shared weights give one estimate of a subnet, however much effort is asked for.
+    /// Shared weights yield only one estimate for a subnet, so there are no lower fidelities except the
+    /// proxy.
     fn fidelities(&self) -> Fidelities {
         Fidelities::full_only().with_proxy()
     }

@@ -2,16 +2,15 @@
 
 use kiln_space::{Genotype, SearchSpace, variation};
 
-/// An end of the space.
+/// The end of the space to search for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Extreme {
     Largest,
     Smallest,
 }
 
-/// The genotype with the most or the fewest multiply-accumulates that coordinate ascent finds. Parameters
-/// decide between equals. The result is exact if decisions do not work against each other, as in every
-/// built-in space.
+/// Finds the genotype with the most or the fewest multiply-accumulates by coordinate ascent. The number of
+/// parameters breaks ties. The result is exact if decisions do not interact, as in every built-in space.
 pub(super) fn find(space: &dyn SearchSpace, extreme: Extreme) -> Genotype {
     let decisions = space.decisions();
     let size = |genes: &[u8]| {
@@ -28,7 +27,7 @@ pub(super) fn find(space: &dyn SearchSpace, extreme: Extreme) -> Genotype {
         .map(|decision| if extreme == Extreme::Largest { decision.options.len() as u8 - 1 } else { 0 })
         .collect();
     let mut best = size(&genes);
-    // Each round tries every option once. The first round without a change is the last one.
+    // Each round tries every option once. The loop ends after the first round that changes nothing.
     for _ in 0..8 {
         let mut changed = false;
         for (index, decision) in decisions.iter().enumerate() {

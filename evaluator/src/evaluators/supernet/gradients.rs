@@ -17,16 +17,16 @@ use crate::network::plan::Plan;
 use crate::network::weights::Weights;
 use crate::training::loss;
 
-/// Sums the gradients of a step on the main device, in the order of the subnets. GPUs that have a collective
-/// sum their own gradients first, and then sum over all GPUs. A parameter that a subnet does not read counts
-/// as zero.
+/// Sums the gradients of a step on the main device, in the order of the subnets. If the GPUs have a
+/// collective, each of them first sums the gradients of its own subnets, and the collective then sums over
+/// all GPUs. A parameter that a subnet does not read contributes zero.
 ///
-/// On the CPU, a subnet has gradients only for the parts of kernels and matrices that it reads. They are
-/// added in place.
+/// On the CPU, a subnet's gradients cover only the parts of kernels and matrices that it reads. These
+/// gradients are added in place to gradients of the whole parameters.
 pub(crate) struct StepGradients {
-    /// One for the main device, or one for each device if there is a collective.
+    /// One accumulator for the main device, or one for each device if there is a collective.
     accumulators: Vec<GradientsAccumulator<Parameters>>,
-    /// Gradients that Kiln's kernels on the CPU computed for kernels and matrices.
+    /// Gradients of kernels and matrices that Kiln's CPU kernels computed.
     shared: SharedGradient,
     loss: f64,
 }
@@ -41,7 +41,7 @@ impl StepGradients {
         }
     }
 
-    /// The gradients on the main device, and the mean loss.
+    /// Returns the gradients on the main device, and the mean loss.
     #[cfg_attr(
         not(feature = "cuda"),
         expect(unused_variables, reason = "only a collective asks where the parts are")
@@ -60,9 +60,9 @@ impl StepGradients {
         (merge.gradients, self.loss)
     }
 
-    /// Adds the gradients of all subnets on one batch, which is the given share of the step. Subnets are
-    /// spread over the devices, but their gradients are added in order. Without a collective, the sum does
-    /// not depend on the number of devices.
+    /// Adds the gradients of all subnets on one batch. `share_of_step` is the fraction of the step's examples
+    /// in this batch. Subnets are distributed over the devices, but their gradients are added in order.
+    /// Without a collective, the sum does not depend on the number of devices.
     pub(crate) fn add(
         &mut self,
         settings: &SupernetSettings,
@@ -83,7 +83,7 @@ impl StepGradients {
             let stays = devices.has_collective();
             let gradients =
                 if stays { gradients } else { gradients.to_device(devices.main(), &leaves.parameters) };
-            // Reading the loss waits for the GPU, so it comes last.
+            // Reading the loss waits for the GPU, so it happens last.
             (gradients, deposits, loss::value(&loss))
         };
         let against_targets = |outputs: Tensor<2>, batch: &Batch| {
@@ -91,7 +91,7 @@ impl StepGradients {
             loss::against_targets(outputs, &batch.targets, smoothing, weights)
         };
         let teaches = settings.sampling == Sampling::Sandwich && settings.distillation;
-        // The teacher's outputs come first, because all other subnets need them.
+        // The teacher runs first, because all other subnets need its outputs.
         let first = teaches.then(|| {
             let leaves = fork(&subnets[0], &main);
             let outputs = forward(&subnets[0], &leaves.0, batch);

@@ -1,7 +1,7 @@
-//! Checks whether trained shared weights can order networks. The check takes seconds, and it comes before the
-//! weights judge any network.
+//! Checks whether trained shared weights can rank networks. The check takes seconds and runs before the
+//! weights evaluate any network.
 //!
-//! The result depends on config, seed and data only. The check has a generator of its own and changes no
+//! The result depends only on config, seed and data. The check has its own random generator and changes no
 //! weights.
 
 mod short_training;
@@ -22,16 +22,16 @@ use crate::judging::{judgement, value_errors};
 use crate::network::weights::Weights;
 use crate::seed;
 
-/// Number of networks that are drawn besides the extremes.
+/// Number of networks that are drawn besides the two extremes.
 const DRAWN: usize = 12;
-/// Number of drawn networks that are also trained alone.
+/// Number of drawn networks that are also trained on their own.
 const ALONE: usize = 2;
-/// Maximum number of examples of a split that networks are judged on, spread evenly.
+/// Maximum number of examples, spread evenly over the split, that networks are evaluated on.
 const EXAMPLES: usize = 2048;
 /// Name of the stage in progress reports.
 const STAGE: &str = "health";
 
-/// Measures and judges the shared weights. Each device has a copy of them.
+/// Runs the health check on the shared weights. Each device has a copy of them.
 pub(super) fn check(
     settings: &SupernetSettings,
     devices: &Devices,
@@ -72,12 +72,12 @@ pub(super) fn check(
     Ok(verdict::verdict(&measured))
 }
 
-/// The largest, the smallest, and different drawn networks.
+/// Returns the largest network, the smallest one, and distinct drawn networks.
 fn probes(space: &dyn SearchSpace, study_seed: u64) -> Vec<Genotype> {
     let mut rng = seed::generator(study_seed, "health", &[]);
     let mut probes =
         [Extreme::Largest, Extreme::Smallest].map(|extreme| extremes::find(space, extreme)).to_vec();
-    // A small space may have fewer networks.
+    // A small space may have fewer networks, so the number of draws is bounded.
     for _ in 0..100 * DRAWN {
         if probes.len() == 2 + DRAWN {
             break;
@@ -90,7 +90,7 @@ fn probes(space: &dyn SearchSpace, study_seed: u64) -> Vec<Genotype> {
     probes
 }
 
-/// Indices of the networks next to the median of multiply-accumulates, the first among equals.
+/// Indices of the networks closest to the median of multiply-accumulates. Ties go to the first network.
 fn middling(networks: &[Architecture]) -> Vec<usize> {
     let mut order: Vec<usize> = (0..networks.len()).collect();
     order.sort_by_key(|index| networks[*index].counts().macs);
@@ -99,8 +99,8 @@ fn middling(networks: &[Architecture]) -> Vec<usize> {
 }
 
 /// The mean error of guessing on the validation split. For classes, the guess is the most frequent class of
-/// that split. For values, it is the mean of the training split. This error is 1 only if both splits have the
-/// same mean and deviation.
+/// that split. For values, it is the mean of the training split. For values, this error is 1 only if both
+/// splits have the same mean and standard deviation.
 fn guessing(context: &Context) -> f64 {
     let (data, validation) = (&context.data, context.data.split(Split::Validation));
     if data.is_regression() {
@@ -114,7 +114,7 @@ fn guessing(context: &Context) -> f64 {
     1.0 - most as f64 / validation.len().max(1) as f64
 }
 
-/// Judgements of single examples, spread evenly over a split; `None` if an output is not finite.
+/// Evaluates single examples, spread evenly over a split. Returns `None` if an output is not finite.
 fn examples_judged(
     network: &Frozen,
     context: &Context,

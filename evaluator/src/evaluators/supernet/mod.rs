@@ -1,5 +1,5 @@
-//! The supernet: shared weights, with the largest shape of each key. They are trained so that every subnet
-//! that reads them can be judged.
+//! The supernet: shared weights, each with the largest shape that any subnet reads. They are trained so that
+//! every subnet can be evaluated with them.
 
 mod anchors;
 mod correction;

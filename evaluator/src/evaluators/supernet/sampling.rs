@@ -7,10 +7,10 @@ use super::extremes::{self, Extreme};
 use super::settings::{Sampling, SupernetSettings};
 use crate::seed;
 
-/// Number of drawn subnets that are judged after each epoch, besides the extremes.
+/// Number of drawn subnets that are evaluated after each epoch, besides the two extremes.
 const WATCHED_AT_RANDOM: usize = 2;
 
-/// Draws the subnets of each step. A step always has the same ones.
+/// Draws the subnets of each step. The same step always has the same subnets.
 pub(super) struct Sampler<'a> {
     space: &'a dyn SearchSpace,
     sampling: Sampling,
@@ -31,7 +31,8 @@ impl<'a> Sampler<'a> {
         Self { space, sampling: settings.sampling, always, others, seed }
     }
 
-    /// Subnets that are judged on the validation split after each epoch, the same each time.
+    /// The subnets that are evaluated on the validation split after each epoch. They are the same in every
+    /// epoch.
     pub(super) fn watched(&self) -> Result<Vec<Architecture>, SpaceError> {
         let mut rng = seed::generator(self.seed, "watched", &[]);
         let extremes =
@@ -40,7 +41,7 @@ impl<'a> Sampler<'a> {
         extremes.into_iter().chain(drawn).map(|genotype| self.space.decode(&genotype)).collect()
     }
 
-    /// The subnets of a step. In sandwich sampling, the largest comes first.
+    /// The subnets of a step. With sandwich sampling, the largest subnet comes first.
     pub(super) fn subnets(&self, step: u64) -> Result<Vec<Architecture>, SpaceError> {
         let others = match self.sampling {
             Sampling::Fair => self.in_turn(step),
@@ -52,8 +53,8 @@ impl<'a> Sampler<'a> {
         self.always.iter().chain(&others).map(|genotype| self.space.decode(genotype)).collect()
     }
 
-    /// Genotypes in which every decision goes through its options in rounds. Each round has a random order of
-    /// its own.
+    /// Draws genotypes in which every decision goes through its options in rounds. Each round has its own
+    /// random order.
     fn in_turn(&self, step: u64) -> Vec<Genotype> {
         let decisions = self.space.decisions();
         let first = step * self.others as u64;
@@ -83,7 +84,7 @@ mod tests {
 
     use super::*;
 
-    /// The options of each edge in the genotypes of these steps, in the order of drawing.
+    /// The options of each edge in the genotypes of these steps, in the order in which they were drawn.
     fn options(sampler: &Sampler<'_>, steps: Range<u64>) -> Vec<Vec<u8>> {
         let drawn: Vec<Genotype> = steps.flat_map(|step| sampler.in_turn(step)).collect();
         (0..6).map(|edge| drawn.iter().map(|genotype| genotype.genes()[edge]).collect()).collect()

@@ -1,5 +1,5 @@
-//! A file that describes a trained supernet, beside its checkpoints. Another study needs no more to use the
-//! supernet.
+//! A file that describes a trained supernet, stored next to its checkpoints. File and checkpoint are all that
+//! another study needs to use the supernet.
 
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -18,21 +18,21 @@ use crate::training::learner;
 
 const FILE: &str = "trained.json";
 const VERSION: u32 = 2;
-/// The oldest version that is read. Its files have no `check`.
+/// The oldest file version that Kiln reads. Files of this version have no `check`.
 const OLDEST: u32 = 1;
-/// Size of the longest file that is read, bytes. Kiln writes shorter ones.
+/// Maximum file size in bytes that Kiln reads. The files that it writes are smaller.
 const LONGEST_BYTES: u64 = 64 << 20;
 
-/// The content of the file, which is written when a supernet is trained.
+/// The content of the file. It is written when the training of a supernet ends.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(super) struct Saved {
     version: u32,
-    /// Hash of everything that the training depends on. The checkpoints have the same identity.
+    /// Hash of everything that the training depends on. The checkpoints store the same hash.
     identity: String,
-    /// Step of the checkpoint with the weights.
+    /// Step of the checkpoint that holds the weights.
     step: u64,
-    /// Hash of the weights with which subnets are judged.
+    /// Hash of the weights with which subnets are evaluated.
     weights: String,
     /// Hash of the data set and its splits.
     data: String,
@@ -52,7 +52,7 @@ impl Saved {
         }
     }
 
-    /// Writes the file as a whole, unless it has this content already.
+    /// Replaces the whole file, unless it already has this content.
     pub(super) fn write(&self, folder: &Path) -> Result<(), FileError> {
         let path = folder.join(FILE);
         let text = seal_document(self);
@@ -62,10 +62,12 @@ impl Saved {
         write(&path, &text)
     }
 
-    /// Reads the file of a run folder, or of its folder `supernet`, and checks that it fits the study.
+    /// Reads the file in a run folder, or in its subfolder `supernet`, and checks that the supernet fits the
+    /// study.
     ///
     /// # Errors
-    /// [`SavedError`] when there is no such file, it cannot be read, or the supernet does not fit the study.
+    /// [`SavedError`] when there is no such file, the file cannot be read, or the supernet does not fit the
+    /// study.
     pub(super) fn read(run: &Path, context: &Context) -> Result<(Checked<Self>, PathBuf), SavedError> {
         let folders = [run.join("supernet"), run.to_owned()];
         let Some(folder) = folders.iter().find(|folder| folder.join(FILE).is_file()) else {

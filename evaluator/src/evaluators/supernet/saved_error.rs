@@ -1,33 +1,33 @@
-//! Why a study cannot use the supernet of another run.
+//! Reasons why a study cannot use the supernet of another run.
 
 use std::path::PathBuf;
 
 use kiln_files::FileError;
 use thiserror::Error;
 
-/// Why a study cannot use the supernet of another run.
+/// The reason why a study cannot use the supernet of another run.
 #[derive(Debug, Error)]
 pub(super) enum SavedError {
-    /// The folder has no such file.
+    /// The folder does not contain the file.
     #[error("there is no `{}`: no supernet was trained there", path.display())]
     Missing {
-        /// The file.
+        /// The expected path of the file.
         path: PathBuf,
     },
-    /// The file cannot be read, or was changed.
+    /// The file cannot be read, or was changed after Kiln wrote it.
     #[error("{}", .0.said())]
     File(FileError),
     /// The supernet does not fit the study.
     #[error("{}: {unfit}", path.display())]
     Unfit {
-        /// The file.
+        /// Path of the file.
         path: PathBuf,
-        /// Why it does not fit.
+        /// The reason.
         unfit: Unfit,
     },
 }
 
-/// Why a supernet does not fit a study.
+/// The reason why a supernet does not fit a study.
 #[derive(Debug, Error)]
 pub(super) enum Unfit {
     /// The version of the file is unknown.
@@ -35,16 +35,16 @@ pub(super) enum Unfit {
     Version {
         /// Version of the file.
         found: u32,
-        /// Version that this program writes.
+        /// Version that this build writes.
         written: u32,
     },
-    /// Data or splits differ.
+    /// Data or splits differ from those of the study.
     #[error(
         "it was trained on other data, on other splits of them, or by a build that read them differently, so \
          it may know the examples that it would be judged on"
     )]
     Data,
-    /// A shared parameter differs.
+    /// A shared parameter has another shape, or exists on one side only.
     #[error(
         "it belongs to another space: `{parameter}` is {} there and {} in this one",
         shown(there.as_deref()),
@@ -53,9 +53,9 @@ pub(super) enum Unfit {
     Space {
         /// Name of the parameter.
         parameter: String,
-        /// Its shape in the file.
+        /// Shape of the parameter in the file.
         there: Option<Vec<usize>>,
-        /// Its shape in the study's space.
+        /// Shape of the parameter in the study's space.
         here: Option<Vec<usize>>,
     },
 }

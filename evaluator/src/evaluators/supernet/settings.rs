@@ -14,20 +14,20 @@ use crate::training::clip_norm::ClipNorm;
 use crate::training::optimizer_settings::OptimizerSettings;
 use crate::training::settings::{TrainingSettings, accumulate, checkpoint_steps};
 
-/// `[evaluator]` with `kind = "supernet"`.
+/// The table `[evaluator]` with `kind = "supernet"`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct SupernetSettings {
-    // No outcome depends on which device of a class is used, so fingerprints and identities leave it out.
+    // Outcomes do not depend on which device of a class is used, so fingerprints and identities leave it out.
     #[serde(skip_serializing)]
     pub(crate) device: Option<String>,
     #[serde(default, skip_serializing)]
     pub(crate) devices: Vec<String>,
-    /// Run folder of a study whose trained supernet is used unchanged. The fingerprint includes its weights,
-    /// not its place.
+    /// Run folder of a study whose trained supernet is used unchanged. The fingerprint includes a hash of its
+    /// weights, but not the folder's path.
     #[serde(skip_serializing)]
     pub(crate) supernet: Option<PathBuf>,
-    /// Passes over the training split.
+    /// Number of passes over the training split.
     pub(crate) epochs: u32,
     #[serde(default = "batch")]
     pub(crate) batch: usize,
@@ -39,40 +39,40 @@ pub(crate) struct SupernetSettings {
     pub(crate) label_smoothing: f64,
     #[serde(default)]
     pub(crate) sampling: Sampling,
-    /// Subnets trained in each step.
+    /// Number of subnets that each step trains.
     #[serde(default = "subnets")]
     pub(crate) subnets: usize,
-    /// Whether the largest subnet teaches the others (sandwich sampling only).
+    /// Whether the other subnets learn from the largest subnet's outputs (sandwich sampling only).
     #[serde(default = "yes")]
     pub(crate) distillation: bool,
-    /// Whether batch norms learn a scale and a shift while weights are shared. Without them, a layer reads
-    /// values in the same range, whichever subnet is drawn.
+    /// Whether batch norms learn a scale and a shift while weights are shared. Without scale and shift, a
+    /// layer reads inputs in the same range, whichever subnet is drawn.
     ///
     /// Source: the published code of X. Dong, Y. Yang, "NAS-Bench-201", ICLR 2020, whose `SearchCell` has
     /// `affine=False`.
-    /// Differs: there it concerns the norms of cells, here all norms.
+    /// Differs: the source applies this to the batch norms of cells, Kiln to all batch norms.
     #[serde(default = "yes")]
     pub(crate) affine: bool,
-    /// Number of training images for the batch-norm statistics of a subnet.
+    /// Number of training images from which a subnet's batch-norm statistics are computed.
     #[serde(default = "calibration")]
     pub(crate) calibration: usize,
     #[serde(default = "accumulate")]
     pub(crate) accumulate: usize,
-    /// Includes the default of the task, so that the fingerprint does too.
+    /// The limit, or the task's default. The default is filled in before the fingerprint is computed.
     #[serde(default)]
     pub(crate) clip_norm: ClipNorm,
     pub(crate) ema: Option<f64>,
     pub(crate) patience: Option<u32>,
-    /// How much each class counts in the loss. The fingerprint includes it only if weights differ.
+    /// Weight of each class in the loss. The fingerprint includes the weights only if they differ.
     #[serde(default, skip_serializing_if = "ClassWeights::is_equal")]
     pub(crate) class_weights: ClassWeights,
-    /// Optional metrics to measure.
+    /// Optional metrics that the config requests.
     #[serde(default, skip_serializing_if = "Asked::is_empty")]
     pub(crate) metrics: Asked,
-    /// Networks that are trained on their own, to correct all estimates.
+    /// Settings of the networks that are trained on their own to correct all estimates.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub(crate) anchors: Option<AnchorSettings>,
-    /// The score for strategies that ask for a proxy.
+    /// The score that is returned if a strategy requests a proxy.
     #[serde(default)]
     pub(crate) proxy: Proxy,
     /// Steps between checkpoints.
@@ -80,24 +80,24 @@ pub(crate) struct SupernetSettings {
     pub(crate) checkpoint_steps: u64,
 }
 
-/// Which subnets a step trains.
+/// How a step chooses the subnets that it trains.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(rename_all = "snake_case")]
 pub(crate) enum Sampling {
-    /// The largest, the smallest, and random ones.
+    /// The largest, the smallest, and random subnets.
     ///
     /// Source: J. Yu and T. Huang, "Universally Slimmable Networks and Improved Training Techniques", ICCV
     /// 2019.
     #[default]
     Sandwich,
-    /// Random ones only.
+    /// Random subnets only.
     ///
     /// Source: Z. Guo et al., "Single Path One-Shot Neural Architecture Search with Uniform Sampling", ECCV
     /// 2020.
     SinglePath,
-    /// Subnets in which every decision goes through all its options before it repeats one. Within as many
-    /// subnets as a decision has options, each option is trained once. A turn is lost if the decision is not
-    /// active.
+    /// Subnets in which every decision uses each of its options once before it repeats one. A decision with
+    /// `n` options uses each of them once in `n` subnets. If a decision is inactive in a subnet, its option
+    /// is not trained that time.
     ///
     /// Source: X. Chu, B. Zhang, R. Xu, "`FairNAS`: Rethinking Evaluation Fairness of Weight Sharing Neural
     /// Architecture Search", ICCV 2021. The fairness is strict if `subnets` is the number of options.
@@ -118,7 +118,7 @@ const fn calibration() -> usize {
 }
 
 impl SupernetSettings {
-    /// The settings that only this evaluator has, for the schema of configs.
+    /// The settings that only this evaluator has, for the config schema.
     pub(super) const KEYS: &str = include_str!("keys.toml");
 
     /// Reads and checks the settings.
@@ -139,8 +139,8 @@ impl SupernetSettings {
         Ok(read)
     }
 
-    /// Adds what follows from data and objectives. Anchors get the supernet's class weights and metrics, and
-    /// in regressions its clipping.
+    /// Fills in the values that depend on data and objectives. Anchors inherit the supernet's class weights
+    /// and metrics, and in regressions also the gradient clipping.
     pub(crate) fn of_data(
         mut self,
         settings: &Settings,
@@ -160,7 +160,7 @@ impl SupernetSettings {
         Ok(self)
     }
 
-    /// The settings that every training has.
+    /// The settings that all trainings share.
     pub(crate) fn training(&self) -> TrainingSettings {
         TrainingSettings {
             epochs: self.epochs,
@@ -177,11 +177,11 @@ impl SupernetSettings {
         }
     }
 
-    /// Everything in the settings that the trained weights depend on, as text.
+    /// Names, as text, every setting that the trained weights depend on.
     pub(crate) fn identity(&self) -> String {
         let mut deciding = self.clone();
-        // Settings that do not affect the weights get a fixed value. Calibration affects them only through
-        // patience.
+        // Settings that do not affect the weights are set to a fixed value. Calibration affects them only if
+        // patience evaluates the supernet after each epoch.
         deciding.checkpoint_steps = 1;
         if deciding.patience.is_none() {
             deciding.calibration = 0;

@@ -19,12 +19,12 @@ use crate::network::weights::Weights;
 use crate::training::checkpoint::{self, Checkpoints};
 use crate::training::learner::Learner;
 
-/// Folder of a run's supernet.
+/// Returns the folder of a run's supernet.
 pub(super) fn folder(context: &Context) -> PathBuf {
     context.folder.join("supernet")
 }
 
-/// Trains the supernet, from its newest intact checkpoint if there is one.
+/// Trains the supernet. The training resumes from the newest intact checkpoint if there is one.
 pub(super) fn train(
     settings: &SupernetSettings,
     devices: &Devices,
@@ -90,7 +90,7 @@ pub(super) fn train(
     Ok(trained)
 }
 
-/// Mean validation loss of the watched subnets; `None` if an output is not finite.
+/// Mean validation loss of the watched subnets. Returns `None` if an output is not finite.
 fn validation_loss(
     watched: &[Architecture],
     weights: &Weights,
@@ -110,7 +110,7 @@ fn broken(source: SpaceError) -> EvalError {
     EvalError::Space { what: "a subnet of the supernet", source }
 }
 
-/// The state from which training goes on, and the step of the checkpoint that it comes from.
+/// The state from which training resumes, and the step of the checkpoint that it was read from.
 fn start(
     settings: &SupernetSettings,
     devices: &Devices,
@@ -154,7 +154,7 @@ mod tests {
         Settings::new(path, value.as_object().unwrap().clone())
     }
 
-    /// The largest change in a short training: of scales and shifts, and of all other weights.
+    /// The largest change during a short training, first of scales and shifts, then of all other weights.
     fn moved(affine: bool, optimizer: &Value) -> [f32; 2] {
         let folder = tempfile::tempdir().unwrap();
         let limited = table("data", &json!({ "limit": 200 }));

@@ -1,4 +1,4 @@
-//! Trains one network alone for a short time. Its shared weights are compared with the result.
+//! Trains one network on its own for a short time. The health check compares shared weights with the result.
 
 use burn::tensor::Device;
 use kiln_search::{EvalError, Progress};
@@ -15,16 +15,16 @@ use crate::training::one_network::Training;
 use crate::training::optimizer_settings::{OptimizerKind, OptimizerSettings};
 use crate::training::settings::TrainingSettings;
 
-/// Steps of the optimizer.
+/// Number of optimizer steps.
 pub(super) const STEPS: usize = 50;
-/// Largest batch.
+/// Maximum batch size.
 const BATCH: usize = 64;
-/// `AdamW`, whatever the config says: a wrong learning rate of the supernet must not lower the standard of
-/// the comparison.
+/// Always `AdamW`, whatever the config states, because a wrong learning rate of the supernet must not make
+/// the comparison easier.
 const OPTIMIZER: OptimizerSettings =
     OptimizerSettings { kind: OptimizerKind::AdamW, learning_rate: 0.01, momentum: 0.9, weight_decay: 1e-4 };
 
-/// Trains a network from new weights and freezes it; `None` if it diverges.
+/// Trains a network from new weights and freezes it. Returns `None` if the training diverges.
 pub(super) fn train(
     network: &Architecture,
     supernet: &SupernetSettings,
@@ -35,8 +35,8 @@ pub(super) fn train(
     let data = &context.data;
     let split = data.split(Split::Train);
     let batch = supernet.batch.min(BATCH).min(split.len().max(2));
-    // The examples are spread evenly over the split. Their number is chosen so that whole epochs have the
-    // wanted number of steps.
+    // The examples are spread evenly over the split. Their number is chosen so that a whole number of epochs
+    // has the wanted number of steps.
     let epochs = (STEPS * batch).div_ceil(split.len()).max(1);
     let count = (STEPS * batch / epochs).clamp(1, split.len());
     let examples: Vec<u32> = (0..count).map(|i| split[i * split.len() / count]).collect();

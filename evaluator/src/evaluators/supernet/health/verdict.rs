@@ -1,4 +1,5 @@
-//! The verdict: compares measurements with what chance allows. It needs no weights and no data.
+//! Computes the verdict of the health check by comparing measurements with random variation. It needs no
+//! weights and no data.
 
 use std::collections::BTreeMap;
 
@@ -6,46 +7,49 @@ use kiln_search::{HealthCheck, HealthQuestion, SupernetHealth, tau_b};
 
 use crate::judging::judgement::ExampleJudgement;
 
-/// A difference counts if it exceeds this many standard errors. Chance alone does that in about one of fifty
+/// A difference counts if it exceeds this many standard errors. Chance alone exceeds it in about one of fifty
 /// checks.
 const STANDARD_ERRORS: f64 = 2.0;
-/// Share of the gain of a short training over guessing that shared weights must reach too. They serve many
-/// subnets at once, so each may lag a little behind a training of its own.
+/// The gain of shared weights over guessing must reach this fraction of the gain of a short training. The
+/// fraction is below 1 because the weights serve many subnets at once, so each subnet may be slightly worse
+/// than after its own training.
 const SHARE: f64 = 0.75;
-/// Largest factor by which the advice lengthens a training.
+/// Maximum factor by which the advice lengthens a training.
 const MOST_LONGER: f64 = 20.0;
 
-/// Judgements of a subnet with shared weights, example by example.
+/// Results of a subnet with shared weights, example by example.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Probe {
     pub(super) training: Vec<ExampleJudgement>,
     pub(super) validation: Vec<ExampleJudgement>,
 }
 
-/// Judgements of a subnet on the validation split after a short training alone; `None` if it diverged.
+/// Results of a subnet after a short training on its own, on the validation split. They are `None` if the
+/// training diverged.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct ShortTraining {
-    /// Its index among the probes.
+    /// Index of the subnet in `Measured::probes`.
     pub(super) network: usize,
     pub(super) alone: Option<Vec<ExampleJudgement>>,
 }
 
-/// Everything that the verdict depends on.
+/// The measurements that the verdict is computed from.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Measured {
     pub(super) is_regression: bool,
-    /// The largest, the smallest, then the other subnets; `None` if outputs are not finite.
+    /// Results of the largest subnet, the smallest subnet, and then the other subnets. An entry is `None` if
+    /// an output of its subnet is not finite.
     pub(super) probes: Vec<Option<Probe>>,
-    /// Mean error of an answer that ignores the example.
+    /// Mean error of a constant answer that ignores the input.
     pub(super) guessing: f64,
-    /// Steps of the short trainings.
+    /// Number of steps of the short trainings.
     pub(super) steps: u64,
     pub(super) trained: Vec<ShortTraining>,
-    /// Epochs of the supernet.
+    /// Number of epochs of the supernet's training.
     pub(super) epochs: u32,
 }
 
-/// Answers the three questions.
+/// Answers the three questions of the health check.
 pub(super) fn verdict(measured: &Measured) -> SupernetHealth {
     let short = beats_short_training(measured);
     let advice = advice(measured, &short);
@@ -53,7 +57,7 @@ pub(super) fn verdict(measured: &Measured) -> SupernetHealth {
     SupernetHealth::new(checks.into_iter().flatten().collect(), advice)
 }
 
-/// `None` if both are the same network.
+/// Returns `None` if both are the same network.
 fn largest_beats_smallest(measured: &Measured) -> Option<HealthCheck> {
     let question = HealthQuestion::LargestBeatsSmallest;
     let [Some(largest), Some(smallest), ..] = measured.probes.as_slice() else {
@@ -63,8 +67,8 @@ fn largest_beats_smallest(measured: &Measured) -> Option<HealthCheck> {
     if largest == smallest {
         return None;
     }
-    // Training examples are compared, because more weights never fit them worse once trained. On other
-    // examples, more weights may overfit.
+    // Losses on training examples are compared, because a trained network with more weights always fits those
+    // at least as well. On other examples, a network with more weights may overfit.
     let losses = |probe: &Probe| -> Vec<f64> { probe.training.iter().map(|example| example.loss).collect() };
     let (large, small) = (losses(largest), losses(smallest));
     let difference = Difference::of(&large, &small);
@@ -134,16 +138,16 @@ fn beats_short_training(measured: &Measured) -> HealthCheck {
     HealthCheck { question, passed, numbers: named(numbers), answer }
 }
 
-/// The mean error of several networks on each example. Networks that are judged on the same examples are not
-/// independent, so only the examples count as samples.
+/// Averages, for each example, the errors of several networks. Results of networks on the same examples are
+/// not independent, so the sample size is the number of examples.
 fn mean_errors(networks: &[&Vec<ExampleJudgement>]) -> Vec<f64> {
     let examples = networks.iter().map(|network| network.len()).min().unwrap_or(0);
     let mean = |example: usize| networks.iter().map(|network| network[example].error).sum::<f64>();
     (0..examples).map(|example| mean(example) / networks.len() as f64).collect()
 }
 
-/// Whether estimates of subnets differ by more than noise: an analysis of variance with subnets and examples
-/// as factors.
+/// Tests whether estimates of subnets differ by more than noise, by an analysis of variance with subnets and
+/// examples as factors.
 fn estimates_repeat(measured: &Measured) -> HealthCheck {
     let question = HealthQuestion::EstimatesRepeat;
     let finite: Vec<&Probe> = measured.probes.iter().flatten().collect();
@@ -174,8 +178,8 @@ fn estimates_repeat(measured: &Measured) -> HealthCheck {
     HealthCheck { question, passed, numbers: named(numbers), answer }
 }
 
-/// The variance between networks divided by the residual variance, each by its degrees of freedom; 0 for a
-/// single network.
+/// The variance between networks divided by the residual variance. Each sum of squares is first divided by
+/// its degrees of freedom. Returns 0 for a single network.
 fn variance_ratio(losses: &[Vec<f64>]) -> f64 {
     if losses.len() < 2 {
         return 0.0;
@@ -203,7 +207,7 @@ fn variance_ratio(losses: &[Vec<f64>]) -> f64 {
     }
 }
 
-/// The variance ratio that chance alone exceeds in one of a hundred studies. It follows from the chi-square
+/// The critical variance ratio at a significance level of 0.01. It is computed from the chi-square
 /// distribution, because there are far more examples than networks.
 ///
 /// Source: E. B. Wilson, M. M. Hilferty, "The Distribution of Chi-square", PNAS 17, 1931.
@@ -213,9 +217,9 @@ fn critical_ratio(networks: usize) -> f64 {
     (1.0 - spread + 2.326 * spread.sqrt()).powi(3)
 }
 
-/// What to do if a check fails.
+/// Recommends what to change if a check fails.
 fn advice(measured: &Measured, short: &HealthCheck) -> String {
-    // An error falls about with the square root of the training's length.
+    // Assumes that the error falls with the square root of the training length.
     let number =
         |part: &str| short.numbers.iter().find(|(name, _)| name.starts_with(part)).map(|(_, value)| *value);
     let longer = match (number("shared_"), number("alone_")) {
@@ -232,7 +236,7 @@ fn advice(measured: &Measured, short: &HealthCheck) -> String {
     )
 }
 
-/// A mean difference of paired numbers, with its standard error.
+/// The mean difference of paired numbers, with its standard error.
 #[derive(Clone, Copy, Debug, PartialEq)]
 struct Difference {
     mean: f64,
@@ -248,7 +252,7 @@ impl Difference {
         Self { mean: center, error: (squares / (count - 1.0).max(1.0) / count.max(1.0)).sqrt() }
     }
 
-    /// Whether it is above zero by more than chance.
+    /// Whether the difference is significantly above zero.
     fn is_above_zero(self) -> bool {
         self.mean > STANDARD_ERRORS * self.error && self.mean > 0.0
     }
@@ -258,7 +262,8 @@ fn mean(values: &[f64]) -> f64 {
     values.iter().sum::<f64>() / (values.len() as f64).max(1.0)
 }
 
-/// A mean error as it is shown: in percent, or as its root in deviations.
+/// Converts a mean error to the unit in which it is shown: percent for classes, or standard deviations for
+/// values.
 fn shown(measured: &Measured, error: f64) -> f64 {
     if measured.is_regression { error.sqrt() } else { 100.0 * error }
 }
@@ -282,8 +287,8 @@ mod tests {
 
     const EXAMPLES: usize = 200;
 
-    /// A network with this share of wrong answers and this mean loss. The loss varies from example to
-    /// example.
+    /// Results of a network with this fraction of wrong answers and this mean loss. The loss varies from
+    /// example to example.
     fn network(error: f64, loss: f64) -> Vec<ExampleJudgement> {
         let example = |index: usize| ExampleJudgement {
             error: f64::from(u8::from((index * 37 % EXAMPLES) as f64 + 0.5 < error * EXAMPLES as f64)),
@@ -296,8 +301,8 @@ mod tests {
         Probe { training: network(error, 3.0 * error), validation: network(error, 3.0 * error) }
     }
 
-    /// A largest and a smallest network, and one between them whose short training alone gives `alone`
-    /// errors.
+    /// Measurements of a largest and a smallest network, and of one between them whose error after a short
+    /// training is `alone`.
     fn measured(largest: f64, smallest: f64, between: f64, alone: f64) -> Measured {
         Measured {
             is_regression: false,
@@ -340,15 +345,15 @@ mod tests {
             check.answer.contains("60.0 % errors") && check.answer.contains("20.0 % errors"),
             "{check:?}"
         );
-        // Three times the error asks for nine times the length.
+        // An error three times as large needs nine times the training length.
         assert!(health.advice.contains("about 90 instead of 10"), "{}", health.advice);
         assert!(health.advice.contains("learning_rate"), "{}", health.advice);
     }
 
     #[test]
     fn difference_within_chance_passes() {
-        // An error of 0.45 (90 of 200) reaches three quarters of the gain from 0.90 to 0.30. 91 errors are
-        // within chance.
+        // An error of 0.45 (90 of 200) reaches three quarters of the gain from 0.90 to 0.30. With 91 errors,
+        // the difference is still within chance.
         assert_eq!(failed(&measured(0.10, 0.60, 0.455, 0.30)), []);
         assert_eq!(failed(&measured(0.10, 0.60, 0.55, 0.30)), [HealthQuestion::BeatsShortTraining]);
     }
@@ -386,14 +391,15 @@ mod tests {
 
     #[test]
     fn variance_ratio_matches_numbers_by_hand() {
-        // Means of networks 1 and 3.25, of examples 1 and 3.25, of all 2.125: each of the four is 0.125 off.
+        // The means are 1 and 3.25 for the networks, 1 and 3.25 for the examples, and 2.125 overall. Each of
+        // the four residuals is 0.125.
         let ratio = variance_ratio(&[vec![0.0, 2.0], vec![2.0, 4.5]]);
         let whole = 8.5 / 4.0;
         let means = [1.0_f64, 3.25];
         let between = 2.0 * means.iter().map(|mean| (mean - whole).powi(2)).sum::<f64>();
         let left = 4.0 * 0.125_f64.powi(2);
         assert!((ratio - between / left).abs() < 1e-9, "{ratio}");
-        // Chi-square with 13 degrees of freedom: 27.69 at one in a hundred.
+        // The chi-square quantile with 13 degrees of freedom at level 0.01 is 27.69.
         assert!((critical_ratio(14) - 27.69 / 13.0).abs() < 0.01, "{}", critical_ratio(14));
     }
 }
