@@ -1,4 +1,4 @@
-//! Shared parameters by key, and the part of a parameter that a layer reads.
+//! Shared parameters with their keys, and the part of a shared parameter that a layer reads.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// The leading `count` channels.
+    /// The first `count` channels.
     #[must_use]
     pub const fn leading(count: usize) -> Self {
         Self { start: 0, end: count }
     }
 
-    /// Channels in the segment.
+    /// Number of channels in the segment.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.end - self.start
@@ -35,8 +35,9 @@ impl Segment {
     }
 }
 
-/// The part of a shared parameter that a layer reads: segments of output and input channels, in order, and
-/// the center of the kernel in the size of the layer's operation.
+/// The part of a shared parameter that a layer reads. It consists of segments of output channels and segments
+/// of input channels, both in order. If the shared kernel is larger than the layer's kernel, the layer reads
+/// its center.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WeightRef {
     /// Key of the [`ParameterSpec`].
@@ -48,7 +49,7 @@ pub struct WeightRef {
 }
 
 impl WeightRef {
-    /// The leading `outputs` x `inputs` channels of `key`.
+    /// The first `outputs` output channels and the first `inputs` input channels of `key`.
     #[must_use]
     pub fn leading(key: impl Into<String>, outputs: usize, inputs: usize) -> Self {
         let inputs = if inputs == 0 { Vec::new() } else { vec![Segment::leading(inputs)] };
@@ -56,7 +57,7 @@ impl WeightRef {
     }
 }
 
-/// One shared parameter, in the largest shape that any architecture of the space reads.
+/// One shared parameter. Its shape is the largest that any architecture of the space reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParameterSpec {
     /// Key, unique in the space.
@@ -97,9 +98,11 @@ pub enum ParameterKind {
 }
 
 impl ParameterSpec {
-    /// The smallest parameters that hold everything these architectures read, in the order of first use.
+    /// Returns the smallest parameters that contain everything these architectures read, in the order of
+    /// first use.
     ///
-    /// A space may pass its largest architectures here if every smaller one reads parts of them.
+    /// A space may pass only its largest architectures if every smaller architecture reads parts of the same
+    /// parameters.
     ///
     /// # Panics
     /// When an architecture is invalid, or two of them read one key as different kinds.
@@ -134,7 +137,8 @@ impl ParameterSpec {
 }
 
 impl ParameterKind {
-    /// The smallest parameter that holds what `op` reads through `weights`.
+    /// Returns the smallest parameter that contains what `op` reads through `weights`. Returns `None` if `op`
+    /// has no weights.
     fn read(op: &Op, weights: &WeightRef) -> Option<Self> {
         let last = |segments: &[Segment]| segments.iter().map(|segment| segment.end).max().unwrap_or(0);
         let (outputs, inputs) = (last(&weights.outputs), last(&weights.inputs));
@@ -152,7 +156,7 @@ impl ParameterKind {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Grows every dimension to the larger of both.
+    /// Grows every dimension to the larger of the two sizes.
     fn grow(&mut self, other: &Self) {
         match (self, other) {
             (

@@ -1,4 +1,4 @@
-//! The declarative space: a stem, stages of blocks, and a head. The config lists every option.
+//! The space that a config describes: a stem, stages of blocks, and a head. The config lists every option.
 
 mod block;
 mod compression;
@@ -16,7 +16,7 @@ use crate::{
     SpaceError, SpacePart, TASK_KEYS, Task, variation,
 };
 
-/// The declarative space: a stem, stages of blocks, and a head. The config lists every option.
+/// The space that a config describes: a stem, stages of blocks, and a head. The config lists every option.
 ///
 /// ```toml
 /// [space]
