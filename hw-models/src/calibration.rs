@@ -34,7 +34,7 @@ const UNTOLD: f64 = 5e-3;
 ///     let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
 ///     b.conv("conv", b.input(), 8 * width, 3, 1, 1)?;
 ///     let architecture = b.finish()?;
-/// A device whose convolutions are 1.5 times slower than its file states.
+///     // A device whose convolutions are 1.5 times slower than its file states.
 ///     let latency_us = 1.5 * model.network(&architecture)?.latency_us.value;
 ///     measured.push(Measured { architecture, latency_us, standard_error: 0.0 });
 /// }

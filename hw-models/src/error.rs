@@ -81,7 +81,7 @@ pub enum HwError {
     LargeMeasurements {
         /// File.
         file: String,
-        /// Bytes or lines.
+        /// What the limit counts: bytes or lines.
         what: &'static str,
         /// The limit.
         limit: u64,

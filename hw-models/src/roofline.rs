@@ -397,11 +397,11 @@ mod tests {
         let mut device = Device::builtin("cortex-m7").unwrap();
         assert_eq!(bytes(&device, zeros), weights + vectors);
         assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights + vectors);
-        // A quarter of the weights, each with 4 bits of index.
+        // A quarter of the weights is stored. Each stored weight takes 8 bits and an index of 4 bits.
         device.sparsity.unstructured_index_bits =
             Some(crate::Number { value: 4.0, source: "a test".to_owned() });
         assert_eq!(bytes(&device, zeros), weights * 3 / 8 + vectors);
-        // Half of the weights, each with 2 bits of index.
+        // Half of the weights is stored. Each stored weight takes 8 bits and an index of 2 bits.
         let device = Device::builtin("h200").unwrap();
         assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights * 5 / 8 + vectors);
         assert_eq!(bytes(&device, zeros), weights + vectors);

@@ -8,8 +8,9 @@ use crate::demand::{Constants, Demand};
 
 /// Expected relative error of a prediction. The objective measures errors in units of it.
 const SCATTER: f64 = 0.1;
-/// Errors beyond this many scatters count linearly instead of quadratically (P. Huber, Robust estimation of a
-/// location parameter, Annals of Mathematical Statistics 35(1), 1964: 95 % efficient for normal errors).
+/// Errors larger than this multiple of the expected error count linearly instead of quadratically. Source: P.
+/// Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 35(1), 1964. This
+/// value is 95 % efficient for normally distributed errors.
 const HUBER: f64 = 1.345;
 /// Expected error of the file's numbers. It is the logarithm of a factor of about two.
 const TRUST: f64 = 0.7;

@@ -14,8 +14,8 @@ pub struct Repeats {
     pub networks: usize,
     /// Number of all measurements of these networks.
     pub measurements: usize,
-    /// Median over these networks of the spread: how much the slowest measurement exceeds the fastest, in
-    /// percent.
+    /// Median spread of these networks, in percent. The spread of a network is how much its slowest
+    /// measurement exceeds its fastest.
     pub median_spread_percent: f64,
     /// Maximum spread, in percent.
     pub largest_spread_percent: f64,
