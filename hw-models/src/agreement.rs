@@ -75,7 +75,7 @@ impl Comparison {
     /// Predicts the latency of every network and compares it with the measurement.
     ///
     /// # Errors
-    /// As [`CostModel::network`].
+    /// The errors of [`CostModel::network`].
     pub fn new(model: &dyn CostModel, measured: &[Measured]) -> Result<Self, HwError> {
         let mut pairs = Vec::with_capacity(measured.len());
         let mut within = 0;

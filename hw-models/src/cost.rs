@@ -109,6 +109,6 @@ pub trait CostModel: Send + Sync {
     /// Predicts the cost of the network.
     ///
     /// # Errors
-    /// As [`CostModel::layer`].
+    /// The errors of [`CostModel::layer`].
     fn network(&self, architecture: &Architecture) -> Result<Estimate, HwError>;
 }

@@ -103,7 +103,7 @@ impl Roofline {
     /// Returns the demands of all kernels of a network, in execution order.
     ///
     /// # Errors
-    /// As [`CostModel::network`].
+    /// The errors of [`CostModel::network`].
     pub(crate) fn demands(&self, architecture: &Architecture) -> Result<Vec<Demand>, HwError> {
         let schedule = Schedule::new(architecture);
         let weights = self.weights_place(architecture, &schedule);

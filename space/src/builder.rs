@@ -100,7 +100,7 @@ impl ArchitectureBuilder {
     /// also the key of its shared weights. If those have more channels, the layer reads the first ones.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn conv(
         &mut self,
         name: impl Into<String>,
@@ -127,7 +127,7 @@ impl ArchitectureBuilder {
     /// Appends a batch normalization. The layer's name is also the key of its shared weights.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn batch_norm(&mut self, name: impl Into<String>, input: LayerId) -> Result<LayerId, SpaceError> {
         let name = name.into();
         let weights = WeightRef::leading(name.clone(), self.shape(input).channels, 0);
@@ -137,7 +137,7 @@ impl ArchitectureBuilder {
     /// Appends an activation.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn activation(
         &mut self,
         name: impl Into<String>,
@@ -150,7 +150,7 @@ impl ArchitectureBuilder {
     /// Appends a global average pooling.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn global_pool(&mut self, name: impl Into<String>, input: LayerId) -> Result<LayerId, SpaceError> {
         self.add(name, Op::GlobalPool, &[input], None)
     }
@@ -159,7 +159,7 @@ impl ArchitectureBuilder {
     /// those have more features, the layer reads the first ones.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn linear(
         &mut self,
         name: impl Into<String>,
@@ -174,7 +174,7 @@ impl ArchitectureBuilder {
     /// Checks and returns the architecture.
     ///
     /// # Errors
-    /// As [`Architecture::validate`].
+    /// The errors of [`Architecture::validate`].
     pub fn finish(self) -> Result<Architecture, SpaceError> {
         let architecture = Architecture { input: self.input, layers: self.layers };
         architecture.validate()?;

@@ -53,8 +53,8 @@ const LIMIT: usize = i32::MAX as usize;
 /// biases. Weights are signed. Activations are unsigned, and their integers are 128 higher than on their
 /// [`crate::Grid`].
 ///
-/// If a single-precision convolution stands between two 8-bit values, ONNX Runtime computes it in 8 bits too.
-/// It does not if its graph optimizations are disabled.
+/// If a single-precision convolution is between two 8-bit values, ONNX Runtime rounds it to 8 bits too. To
+/// avoid this, disable ONNX Runtime's graph optimizations.
 ///
 /// # Metadata
 /// Layers that the output does not depend on are omitted. The file contains these fields of the

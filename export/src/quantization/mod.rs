@@ -56,7 +56,7 @@ impl QuantizedNetwork {
     /// Computes the integers of a valid model.
     ///
     /// # Panics
-    /// As [`QuantizedNetwork::new`].
+    /// In the same cases as [`QuantizedNetwork::new`].
     #[must_use]
     pub fn of(model: &TrainedModel) -> Self {
         Self::new(&model.architecture, &model.arrays, &model.quantization)

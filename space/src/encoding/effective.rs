@@ -9,7 +9,7 @@ use crate::{Architecture, Genotype, Layer, LayerId, Op, SearchSpace, SpaceError,
 /// input to output.
 ///
 /// # Errors
-/// As [`SearchSpace::decode`].
+/// The errors of [`SearchSpace::decode`].
 ///
 /// # Example
 /// ```

@@ -11,7 +11,7 @@ pub fn one_hot_len(decisions: &[Decision]) -> usize {
 /// Returns a vector with 1 at the chosen option of every active decision and 0 elsewhere.
 ///
 /// # Errors
-/// As [`variation::check`].
+/// The errors of [`variation::check`].
 pub fn one_hot(decisions: &[Decision], genotype: &Genotype) -> Result<Vec<f64>, SpaceError> {
     variation::check(decisions, genotype)?;
     let mut encoded = vec![0.0; one_hot_len(decisions)];
