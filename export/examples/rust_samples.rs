@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// Number of examples for each network.
 const EXAMPLES: usize = 128;
-/// Networks that are also written with half of their layers in 8 bits.
+/// Networks of which a third variant is written, with half of the layers in 8 bits.
 const MIXED: [&str; 2] = ["convolutions", "every-op"];
 
 fn main() -> Result<()> {

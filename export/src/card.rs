@@ -15,7 +15,7 @@ use crate::{CardVersion, ExportError, InputKind, InputRecord, PredictedBy, Split
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricRecord {
-    /// Name with unit, such as `test_accuracy_percent` or `latency_us`.
+    /// Name, with the unit, such as `test_accuracy_percent` or `latency_us`.
     pub name: String,
     /// The value.
     pub value: f64,

@@ -34,7 +34,7 @@ pub struct Array {
 pub struct TrainedModel {
     /// The network.
     pub architecture: Architecture,
-    /// Weights and batch-norm statistics by name.
+    /// Weights and batch normalization statistics by name.
     pub arrays: BTreeMap<String, Array>,
     /// Quantization grids of the values that are stored or read in 8 bits. The keys are the names of the
     /// layers that own a grid ([`crate::QuantizationPlan::owners`]). Empty for a network in single precision.

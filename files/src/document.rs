@@ -19,7 +19,7 @@ const DOCUMENT: Form = Form { before: b",\n  \"check\": \"", behind: b"\"\n}\n",
 const LINE: Form = Form { before: b",\"check\":\"", behind: b"\"}", close: b"}" };
 const DIGITS: usize = 64;
 
-/// Content that was read, and whether it carried a valid hash.
+/// Content that was read, and whether its text carried a valid hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked<T> {
     /// The deserialized content.

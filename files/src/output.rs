@@ -70,7 +70,7 @@ pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Res
     }
 }
 
-/// Writes a folder that a user asked for. `files` maps relative paths to content.
+/// Writes a folder that a user asked for. `files` maps relative paths to contents.
 ///
 /// A new folder appears complete or not at all. With `force`, the files are written into an existing folder,
 /// and its other files stay. In that case the file `marker` is removed first and written last, so a folder

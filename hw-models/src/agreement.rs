@@ -43,8 +43,8 @@ pub struct Comparison {
 }
 
 impl Agreement {
-    /// Computes the agreement of `(predicted, measured)` pairs. Values must be finite and measurements
-    /// positive. Without pairs all fields are 0.
+    /// Computes the agreement of `(predicted, measured)` pairs. All values must be finite, and measurements
+    /// must be positive. Without pairs, all fields are 0.
     #[must_use]
     pub fn new(pairs: &[(f64, f64)]) -> Self {
         let mut errors: Vec<f64> = pairs

@@ -73,7 +73,7 @@ pub enum HwError {
     ReadMeasurements {
         /// File.
         file: String,
-        /// The error of the system or of decompression.
+        /// The error from the system or from decompression.
         error: Arc<FileError>,
     },
     /// A file of measurements exceeds a limit.

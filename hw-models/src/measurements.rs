@@ -170,7 +170,7 @@ impl Names {
 /// Parses a genotype from genes joined by `-` or from a cell of NAS-Bench-201.
 ///
 /// # Errors
-/// [`SpaceError::Notation`] when the text is neither.
+/// [`SpaceError::Notation`] when the text is neither of them.
 ///
 /// # Example
 /// ```

@@ -21,11 +21,11 @@ impl WorkKind {
         [Self::DenseConv, Self::DepthwiseConv, Self::Linear, Self::ElementWise];
 }
 
-/// The operations and bytes of one kernel for a whole batch.
+/// The number of operations and bytes of one kernel, for a whole batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Work {
     pub(crate) kind: WorkKind,
-    /// Multiply-accumulates, or operations of equal cost.
+    /// Number of multiply-accumulates, or of operations with the same cost.
     pub(crate) operations: f64,
     /// Format of the computation. `None` if no kernel supports the layer's formats together.
     pub(crate) format: Option<NumberFormat>,

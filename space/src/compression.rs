@@ -22,7 +22,7 @@ pub enum NumberFormat {
 }
 
 impl NumberFormat {
-    /// The name in configs, device files and messages.
+    /// The name that configs, device files and messages use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {

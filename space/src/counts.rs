@@ -1,4 +1,4 @@
-//! Parameters, multiply-accumulates and bytes, counted from the architecture alone.
+//! Counts parameters, multiply-accumulates and bytes. The counts follow from the architecture alone.
 
 use serde::{Deserialize, Serialize};
 

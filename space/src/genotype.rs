@@ -1,4 +1,4 @@
-//! Genotypes: one small integer per decision.
+//! A genotype contains one small integer per decision.
 
 use std::fmt;
 

@@ -1,4 +1,4 @@
-//! A setting that holds one value or a list of values.
+//! Settings that contain one value or a list of values.
 
 use std::fmt;
 use std::marker::PhantomData;

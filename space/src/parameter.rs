@@ -42,7 +42,7 @@ impl Segment {
 pub struct WeightRef {
     /// Key of the [`ParameterSpec`].
     pub key: String,
-    /// Segments of output channels. For batch normalization: segments of its channels.
+    /// Segments of output channels. For a batch normalization, these are segments of its channels.
     pub outputs: Vec<Segment>,
     /// Segments of input channels within a group; empty for batch normalization.
     pub inputs: Vec<Segment>,
@@ -70,7 +70,8 @@ pub struct ParameterSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ParameterKind {
-    /// Weight `[outputs, inputs, kernel[0], kernel[1]]` and, if `bias`, bias `[outputs]`.
+    /// A weight of shape `[outputs, inputs, kernel[0], kernel[1]]` and, if `bias` is set, a bias of shape
+    /// `[outputs]`.
     Conv2d {
         /// Output channels.
         outputs: usize,
@@ -81,7 +82,7 @@ pub enum ParameterKind {
         /// Whether the layer has a bias.
         bias: bool,
     },
-    /// Weight `[outputs, inputs]` and, if `bias`, bias `[outputs]`.
+    /// A weight of shape `[outputs, inputs]` and, if `bias` is set, a bias of shape `[outputs]`.
     Linear {
         /// Output features.
         outputs: usize,
@@ -105,7 +106,8 @@ impl ParameterSpec {
     /// parameters.
     ///
     /// # Panics
-    /// When an architecture is invalid, or two of them read one key as different kinds.
+    /// When an architecture is invalid, or when two of them read the same key as different kinds of
+    /// parameters.
     #[must_use]
     pub fn covering<'a>(architectures: impl IntoIterator<Item = &'a Architecture>) -> Vec<Self> {
         let mut specs: Vec<Self> = Vec::new();

@@ -1,4 +1,4 @@
-//! Search spaces by name, built from the settings of a `[space]` table.
+//! A registry of search spaces by name. The settings of a `[space]` table configure a space.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -61,12 +61,12 @@ impl SpaceRegistry {
         registry
     }
 
-    /// Builds the space of this kind. `task` is the task of the study's data. Without data, spaces that need
-    /// a task read the settings `input` and `outputs`.
+    /// Builds the space of this kind. `task` is the task of the study's data. Without data, a space that
+    /// needs a task reads it from the settings `input` and `outputs`.
     ///
     /// # Errors
-    /// [`SettingsError`] for an unknown kind (the error lists the known ones) and for settings that the space
-    /// refuses.
+    /// [`SettingsError`] for an unknown kind and for settings that the space refuses. For an unknown kind,
+    /// the error lists the known ones.
     pub fn build(
         &self,
         kind: &str,

@@ -1,4 +1,4 @@
-//! A setting that is a boolean, a number or a text.
+//! Deserializes a setting that is a boolean, a number or a text.
 
 use std::fmt;
 

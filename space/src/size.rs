@@ -1,4 +1,4 @@
-//! The exact number of genotypes of a space, and iterators over them.
+//! Counts the genotypes of a space exactly and iterates over them.
 //!
 //! Genotypes that differ only in inactive genes count once. A space's `canonical` method may map several
 //! genotypes to one. So there can be fewer architectures than genotypes, but never more.

@@ -8,12 +8,12 @@ use rand_pcg::Pcg64;
 use crate::{Architecture, Genotype, OPTIONS_MAX, ParameterSpec, SearchSpace, encoding, size, variation};
 
 /// Checks the laws of [`SearchSpace`] on `samples` random genotypes:
-/// - Decisions depend on earlier decisions only and have options.
-/// - Nothing panics on genotypes out of range.
+/// - Every decision has options and depends only on earlier decisions.
+/// - Genotypes that are out of range lead to errors, not to panics.
 /// - Sampled genotypes decode to valid networks with unique layer names. Their weights lie inside the
 ///   declared parameters.
 /// - `canonical` returns normalized genotypes, is idempotent and keeps the counts.
-/// - Mutation, crossover and neighbors stay in range and are canonical.
+/// - Mutation, crossover and neighbors return canonical genotypes that are in range.
 /// - Encodings are finite and have a fixed length.
 ///
 /// # Panics
@@ -118,7 +118,7 @@ impl<'a> Laws<'a> {
         !variation::neighbors(self.space, genotype).is_empty()
     }
 
-    /// Checks a genotype that variation returned.
+    /// Checks a genotype that a function of `variation` returned.
     fn check_genotype(&self, genotype: &Genotype) {
         let decisions = self.space.decisions();
         variation::check(decisions, genotype).unwrap_or_else(|error| panic!("`{genotype}`: {error}"));

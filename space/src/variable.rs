@@ -7,13 +7,13 @@ use crate::{Choice, Condition, Decision, Options};
 pub enum Activity {
     /// In every architecture.
     Always,
-    /// While a condition holds.
+    /// While a condition on an earlier decision is true.
     While(Condition),
     /// In no architecture, so no decision is added.
     Never,
 }
 
-/// A property with the values it may take. With more than one value, a decision selects the value.
+/// A property and the values that it may take. If there is more than one value, a decision selects one.
 ///
 /// # Example
 /// ```

@@ -1,5 +1,5 @@
-//! Samples and changes genotypes of any space. All results are canonical. Nothing here decodes or evaluates
-//! them.
+//! Samples and changes genotypes of any space. All results are canonical. This module does not decode or
+//! evaluate genotypes.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use rand::{Rng, RngExt};
 
 use crate::{Decision, Genotype, SearchSpace, SpaceError};
 
-/// Random mutations that [`mutate`] tries before it lists all neighbors.
+/// Number of random mutations that [`mutate`] tries before it lists all neighbors.
 const MUTATION_ATTEMPTS: usize = 32;
-/// Random genotypes that [`mutate`] tries when the parent has no neighbor.
+/// Number of random genotypes that [`mutate`] tries if the parent has no neighbor.
 const ESCAPE_ATTEMPTS: usize = 64;
 
-/// Draws every active decision uniformly, earlier decisions first.
+/// Samples a genotype. Draws every active decision uniformly, earlier decisions first.
 ///
 /// # Example
 /// ```

@@ -14,7 +14,8 @@ const SCATTER: f64 = 0.1;
 const HUBER: f64 = 1.345;
 /// Expected error of the file's numbers. It is the logarithm of a factor of about two.
 const TRUST: f64 = 0.7;
-/// Weight of the squared distance of a parameter from its limits.
+/// Weight of the penalty for parameters outside their limits. The penalty is the squared distance from the
+/// limits.
 const OUTSIDE: f64 = 1e4;
 
 /// A measured network, as its distinct kernels and how often each occurs.

@@ -9,7 +9,7 @@ use crate::{Device, Number};
 pub(super) enum Parameter {
     /// Efficiency of one kind of kernel.
     Efficiency(WorkKind),
-    /// One factor on the bandwidths of all memories.
+    /// One factor that multiplies the bandwidths of all memories.
     Bandwidth,
     /// Overhead of every kernel.
     LayerOverhead,

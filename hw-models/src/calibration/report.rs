@@ -1,4 +1,4 @@
-//! The report of a fit, for people and programs.
+//! The report of a fit, for people and for programs.
 
 use std::fmt;
 
@@ -29,7 +29,7 @@ pub struct FitReport {
     pub networks: usize,
     /// Number of folds in cross-validation.
     pub folds: usize,
-    /// Changed numbers. Numbers that the measurements do not determine are not listed.
+    /// Changed numbers. Numbers that the measurements do not determine are omitted.
     pub fitted: Vec<FittedNumber>,
     /// Agreement of the original device file with the measurements.
     pub before: Agreement,

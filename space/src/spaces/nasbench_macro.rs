@@ -1,4 +1,4 @@
-//! The space of NAS-Bench-Macro: stacks of blocks.
+//! The search space of NAS-Bench-Macro. Its networks are stacks of blocks.
 
 use std::sync::Arc;
 
@@ -72,7 +72,7 @@ impl Default for MacroSettings {
 /// 4. Parameters and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
 ///
 /// Settings:
-/// - `channels` (32): channels of the first convolution. All other widths scale with it.
+/// - `channels` (32): channels of the first convolution. All other widths are multiples of it.
 /// - `merge_equal` (true): whether genotypes count as one if they differ only in the position of identity
 ///   blocks that have no effect. With `true`, 3,969 networks remain. With `false`, every genotype counts, as
 ///   in the published table.

@@ -120,7 +120,7 @@ impl Net {
         Self { builder, is_sequence: input.height == 1, compression: Compression::default() }
     }
 
-    /// Sets the compression of the layers added from now on.
+    /// Sets the compression of all layers that are added after this call.
     pub(super) const fn compress(&mut self, compression: Compression) {
         self.compression = compression;
         self.builder.set_compression(Precision::uniform(compression.format), Sparsity::Dense);
