@@ -1,4 +1,4 @@
-//! Writes whole files. All of Kiln writes files through this module.
+//! Writes whole files. Every crate of Kiln writes files through this module.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};

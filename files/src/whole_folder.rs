@@ -1,4 +1,4 @@
-//! Writes whole folders. All of Kiln writes folders through this module.
+//! Writes whole folders. Every crate of Kiln writes folders through this module.
 
 use std::fs::{self, File};
 use std::io;

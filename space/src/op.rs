@@ -23,8 +23,7 @@ pub enum Op {
         /// Step between output positions.
         stride: usize,
     },
-    /// Two-dimensional convolution. Its weight has shape `[out_channels, in_channels / groups, kernel,
-    /// kernel]`.
+    /// Two-dimensional convolution. The weight is `[out_channels, in_channels / groups, kernel, kernel]`.
     Conv2d {
         /// Output channels.
         out_channels: usize,
@@ -39,7 +38,7 @@ pub enum Op {
         /// Whether one bias per output channel is added.
         bias: bool,
     },
-    /// Fully connected layer on a vector. Its weight has shape `[out_features, in_features]`.
+    /// Fully connected layer on a vector. The weight is `[out_features, in_features]`.
     Linear {
         /// Output features.
         out_features: usize,

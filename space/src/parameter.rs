@@ -37,7 +37,7 @@ impl Segment {
 
 /// The part of a shared parameter that a layer reads. It consists of segments of output channels and segments
 /// of input channels, both in order. If the shared kernel is larger than the layer's kernel, the layer reads
-/// its center.
+/// the center of the shared kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WeightRef {
     /// Key of the [`ParameterSpec`].

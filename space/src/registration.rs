@@ -44,8 +44,8 @@ impl<B: Copy, F: Copy> Registration<B, F> {
 
     /// Returns the same part with described settings. An empty list means that the part has no settings.
     ///
-    /// Each text maps keys to JSON schemas: `width = { type = "integer", description = "Units." }`. Schemas may
-    /// refer to the definitions in `src/config/keys.toml`, as in `{ "$ref" = "#/$defs/count" }`.
+    /// Each text maps keys to JSON schemas: `width = { type = "integer", description = "Units." }`.
+    /// Schemas may refer to the definitions in `src/config/keys.toml`, as in `{ "$ref" = "#/$defs/count" }`.
     #[must_use]
     pub const fn with_keys(mut self, keys: &'static [&'static str]) -> Self {
         self.keys = Some(keys);

@@ -25,7 +25,7 @@ const HEADER_LIMIT: u64 = 100_000_000;
 /// | `weight_int8` | `I8`, as `weight` | weights from -127 to 127 |
 /// | `weight_step` | `F32 [out]` | value of one unit of a weight |
 /// | `bias_int32` | `I32 [out]` | the bias, in units of `bias_step` |
-/// | `bias_step` | `F32 [out]` | value of one unit of the bias and of sums of `weight * (input - zero_point)` |
+/// | `bias_step` | `F32 [out]` | value of one unit of sums of `weight * (input - zero_point)` and bias |
 ///
 /// Each layer that owns a quantization grid ([`crate::Grid`]) also has the arrays `step` (`F32 []`) and
 /// `zero_point` (`I8 []`). [`crate::Onnx`] uses the same names.

@@ -65,9 +65,9 @@ const OP_NAMES: [&str; 12] = [
     "layers_zero",
 ];
 
-/// Describes a decoded network by numbers that have the same meaning in every search space: counts (as `ln(1
-/// + count)`), layers by kind, shares of multiply-accumulates by kernel size and by resolution, widths, and
-/// paths from input to output.
+/// Describes a decoded network by numbers that have the same meaning in every search space. They are counts
+/// (as `ln(1 + count)`), layers by kind, shares of multiply-accumulates by kernel size and by resolution,
+/// widths, and paths from input to output.
 ///
 /// Only live layers (those that the output depends on) contribute. There are two exceptions: the totals and
 /// the number of zero operations cover all layers. Every number is finite. The vector is as long as

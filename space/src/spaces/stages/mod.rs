@@ -22,7 +22,7 @@ use crate::{
 /// [space]
 /// kind = "stages"
 /// stem = { width = [8, 16], kernel = 3, stride = 1, activation = "relu" }
-/// head = { width = [0, 64], activation = "relu" }  # width of a 1x1 convolution before the pooling; 0 omits it
+/// head = { width = [0, 64], activation = "relu" }  # 1x1 convolution before the pooling; 0 omits it
 /// [[space.stages]]
 /// blocks = ["conv", "separable", "mbconv", "residual", "identity"]
 /// depth = [1, 2, 3]
@@ -37,9 +37,8 @@ use crate::{
 /// ```
 ///
 /// Each key takes one value or a list. A list of several values is a decision.
-/// - All blocks of a stage share the stage's width, stride and depth, because residual sums need equal
-///   channels.
-/// - Each block has its own kind, kernel, activation, expansion and squeeze-and-excitation.
+/// - Width, stride and depth are decided once per stage, because residual sums need blocks of equal width.
+/// - Kind, kernel, activation, expansion and squeeze-and-excitation are decided for each block.
 /// - The first block of a stage changes stride and width, so it is never `identity`. In canonical genotypes,
 ///   identity blocks come last.
 /// - Precision is the number format of all weights and activations of a part (stem, stage or head). The
@@ -57,7 +56,7 @@ use crate::{
 /// - Stage: depth 1, kernel 3, stride 1, `relu`, expansion 4, no squeeze-and-excitation.
 /// - Everywhere: `f32`, no zeros.
 ///
-/// For sequences (inputs with one row), windows also have one row and strides do not change the rows.
+/// For sequences (inputs with one row), windows cover one row and strides apply only along that row.
 #[derive(Clone, Debug)]
 pub struct Stages {
     task: Task,
