@@ -16,7 +16,7 @@ use serde_json::json;
 
 /// Number of examples for each network.
 const EXAMPLES: usize = 128;
-/// Networks of which a third variant is written, with half of the layers in 8 bits.
+/// Networks that are also written in a third variant, with half of their layers in 8 bits.
 const MIXED: [&str; 2] = ["convolutions", "every-op"];
 
 fn main() -> Result<()> {
@@ -31,7 +31,7 @@ fn main() -> Result<()> {
         [Some((name, model)), Some(int8), mixed].into_iter().flatten().collect::<Vec<_>>()
     });
     for (name, mut model) in models {
-        // All packages belong to one cargo workspace, so their names must differ.
+        // The check builds all packages in one cargo project, so their names must differ.
         model.card.name = format!("samples/{name}-0");
         write_files(&RustModule, &model, &folder.join(&name), true)?;
         let raw = testing::raw_input(&model.architecture, EXAMPLES, 1);

@@ -62,8 +62,8 @@ impl Roofline {
             .with_keys(&[KEYS])
             .tested_with(&["{}", r#"{ "threads": 4 }"#, r#"{ "batch": 32, "threads": 2 }"#]);
 
-    /// Creates the model of a device for this batch size and number of threads. Values below 1 are raised to
-    /// 1. The number of threads is limited to the device's cores.
+    /// Creates the model of a device for this batch size and number of threads. A value of 0 counts as 1. The
+    /// number of threads is limited to the device's cores.
     #[must_use]
     pub fn new(device: Device, batch: u64, threads: u64) -> Self {
         let name =
