@@ -248,7 +248,8 @@ impl Layers<'_> {
                 ("Mul", Vec::new())
             }
             ActivationKind::Tanh => ("Tanh", Vec::new()),
-            // The `Gelu` operator exists only from opset 20 on. The nodes below run on every runtime with opset 17.
+            // The `Gelu` operator exists only from opset 20 on. The nodes below run on every runtime with
+            // opset 17.
             ActivationKind::Gelu => {
                 let constants = [
                     self.graph.scalar("sqrt_half", std::f32::consts::FRAC_1_SQRT_2),
