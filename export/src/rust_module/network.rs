@@ -71,7 +71,7 @@ impl<'a> Network<'a> {
         !self.grids.is_empty() || self.live().any(|(_, layer)| layer.op.has_weights())
     }
 
-    /// Returns the types of `integers.rs` that the network has fields of, in a fixed order.
+    /// Returns the types of `integers.rs` that occur as fields of the network, in a fixed order.
     pub(super) fn integer_types(&self) -> Vec<&'static str> {
         let has = |name| self.integers.kernels.keys().any(|id| self.kind(*id) == Some(name));
         let mut types = Vec::new();

@@ -6,7 +6,7 @@ use argmin::core::{CostFunction, Error};
 use super::parameter::Parameter;
 use crate::demand::{Constants, Demand};
 
-/// Expected relative error of a prediction. The objective measures errors in units of it.
+/// Expected relative error of a prediction. The objective divides errors by it.
 const SCATTER: f64 = 0.1;
 /// Errors larger than this multiple of the expected error count linearly instead of quadratically. Source: P.
 /// Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 35(1), 1964. This
@@ -28,7 +28,7 @@ pub(super) struct Network {
 }
 
 impl Network {
-    /// Counts equal kernels once with their number. `standard_error` is the relative standard error of the
+    /// Groups equal kernels and counts them. `standard_error` is the relative standard error of the
     /// measurement.
     pub(super) fn new(mut demands: Vec<Demand>, measured_us: f64, standard_error: f64) -> Self {
         let key = |d: &Demand| {
