@@ -1,5 +1,5 @@
-//! Damages valid files for tests of parsers: flips, sets, removes, inserts and repeats bytes, cuts files, and
-//! replaces numbers. A parser must return an error for a damaged file, not panic.
+//! Damages valid files to test parsers. It flips, sets, removes, inserts and repeats bytes, cuts files short,
+//! and replaces numbers. A parser may accept or reject a damaged file, but it must not panic.
 
 use std::env;
 use std::fs;
@@ -9,15 +9,16 @@ use proptest::collection::vec;
 use proptest::prelude::*;
 use proptest::test_runner::{Config, RngAlgorithm, TestRng, TestRunner};
 
-/// Environment variable: seconds of processor time for which [`check_damaged`] runs.
+/// Environment variable: for how many seconds of processor time [`check_damaged`] runs.
 const SECONDS: &str = "KILN_FUZZ_SECONDS";
-/// Environment variable: first round. It continues an earlier run, or repeats a round that failed.
+/// Environment variable: the number of the first round. Set it to continue an earlier run or to repeat a
+/// failed round.
 const ROUND: &str = "KILN_FUZZ_ROUND";
 /// Number of damaged files per round.
 const CASES: u32 = 256;
-/// Maximum growth of the process in bytes. Parsing small damaged files must not need more.
+/// Maximum number of bytes by which the process may grow. Parsing a small damaged file must not need more.
 const MEMORY: u64 = 2 << 30;
-/// Replacements for numbers in a text.
+/// Texts that replace a number in a file.
 const NUMBERS: [&str; 10] = [
     "0",
     "-1",
@@ -31,7 +32,7 @@ const NUMBERS: [&str; 10] = [
     "0.5",
 ];
 
-/// One change of a file. Positions are taken modulo the length of the file.
+/// One change to a file. Positions are taken modulo the file's length.
 #[derive(Clone, Debug)]
 enum Change {
     Flip { at: usize, bit: u8 },
@@ -88,11 +89,13 @@ impl Change {
 
 /// Calls `check` with damaged copies of the `valid` files. Each copy has one to five changes.
 ///
-/// It checks 256 copies, or as many as fit into `KILN_FUZZ_SECONDS` of this thread's processor time, from
-/// round `KILN_FUZZ_ROUND` on. `check` should try to parse the bytes; both success and error are fine.
+/// It checks 256 copies. If `KILN_FUZZ_SECONDS` is set, it checks as many copies as fit into that many
+/// seconds of this thread's processor time. `KILN_FUZZ_ROUND` sets the first round. `check` should try to
+/// parse the bytes; both success and error are fine.
 ///
 /// # Panics
-/// When `check` panics, with the smallest failing copy found, or when the process grows by more than 2 GiB.
+/// Panics when `check` panics; the message then contains the smallest failing copy that was found. Also
+/// panics when the process grows by more than 2 GiB.
 pub fn check_damaged(valid: &[Vec<u8>], check: impl Fn(&[u8])) {
     let seconds = number(SECONDS).map(Duration::from_secs);
     let first = number(ROUND).unwrap_or(0);
@@ -135,7 +138,8 @@ fn number(variable: &str) -> Option<u64> {
     Some(text.parse().unwrap_or_else(|_| panic!("`{variable}` is a whole number")))
 }
 
-/// Measures processor time of this thread, or wall time where the system does not report processor time.
+/// Measures this thread's processor time. If the system does not report processor time, it measures wall
+/// time.
 struct Clock {
     wall: Instant,
     processor: Option<Duration>,
@@ -152,16 +156,16 @@ impl Clock {
     }
 }
 
-/// Processor time of this thread so far; `None` where the system does not report it.
+/// Returns this thread's processor time so far, or `None` if the system does not report it.
 ///
-/// Source: Linux, `Documentation/scheduler/sched-stats.rst`: the first number is nanoseconds on the
-/// processor.
+/// The first number in the file is the time on the processor in nanoseconds. Source: Linux,
+/// `Documentation/scheduler/sched-stats.rst`.
 fn processor_time() -> Option<Duration> {
     let text = fs::read_to_string("/proc/thread-self/schedstat").ok()?;
     text.split_whitespace().next()?.parse().ok().map(Duration::from_nanos)
 }
 
-/// Peak virtual memory of this process in bytes; 0 where the system does not report it.
+/// Returns the peak virtual memory of this process in bytes, or 0 if the system does not report it.
 fn peak_bytes() -> u64 {
     let status = fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|line| line.strip_prefix("VmPeak:"));

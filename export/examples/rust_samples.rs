@@ -1,9 +1,11 @@
-//! Writes networks with random weights as Rust packages, in single precision and in 8 bits. Also writes raw
-//! inputs and the logits of the reference interpreter: `cargo run -p kiln-export --example rust_samples
-//! --features testing -- FOLDER`.
+//! Writes networks with random weights as Rust packages, in single precision and in 8 bits. For each network,
+//! it also writes raw inputs and the logits that the reference interpreter computes for them.
 //!
-//! `samples.json` in the folder lists each `package` (a folder) with its `input` and `expected` files.
-//! `tests/rust_module/check.py` in the root package builds and runs the packages.
+//! To run it: `cargo run -p kiln-export --example rust_samples --features testing -- FOLDER`.
+//!
+//! The file `samples.json` in the folder lists every package (`package`, a folder) with its raw inputs
+//! (`input`) and logits (`expected`). `tests/rust_module/check.py` in the root package builds and runs the
+//! packages.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -14,7 +16,7 @@ use serde_json::json;
 
 /// Number of examples for each network.
 const EXAMPLES: usize = 128;
-/// Networks that are also written with half of their layers in 8 bits.
+/// Networks that are also written in a third variant, with half of their layers in 8 bits.
 const MIXED: [&str; 2] = ["convolutions", "every-op"];
 
 fn main() -> Result<()> {
@@ -29,7 +31,7 @@ fn main() -> Result<()> {
         [Some((name, model)), Some(int8), mixed].into_iter().flatten().collect::<Vec<_>>()
     });
     for (name, mut model) in models {
-        // All packages belong to one cargo project, so their names must differ.
+        // The check builds all packages in one cargo project, so their names must differ.
         model.card.name = format!("samples/{name}-0");
         write_files(&RustModule, &model, &folder.join(&name), true)?;
         let raw = testing::raw_input(&model.architecture, EXAMPLES, 1);

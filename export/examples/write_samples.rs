@@ -1,8 +1,10 @@
-//! Writes networks with random weights as ONNX for a check in another runtime. Also writes raw inputs and the
-//! logits of the reference interpreter: `cargo run -p kiln-export --example write_samples --features testing
-//! -- FOLDER [RANDOM]`.
+//! Writes networks with random weights as ONNX files, which a script checks in another runtime. For each
+//! network, it also writes raw inputs and the logits that the reference interpreter computes for them.
 //!
-//! `samples.json` in the folder lists the files of each check: `model`, `input`, `shape`, `expected`.
+//! To run it: `cargo run -p kiln-export --example write_samples --features testing -- FOLDER [RANDOM]`.
+//!
+//! The file `samples.json` in the folder lists the files of each check under `model`, `input`, `shape` and
+//! `expected`.
 
 use std::fs::{self, File};
 use std::path::Path;
@@ -13,8 +15,8 @@ use serde_json::json;
 
 /// Batch sizes of the checks.
 const BATCHES: [usize; 2] = [1, 7];
-/// Minimum percentage of examples with the same class in 8 bits. It is low because random networks are rarely
-/// confident.
+/// Minimum percentage of examples that must have the same class in 8 bits. It is low because random networks
+/// are rarely confident.
 const AGREEMENT: f64 = 50.0;
 
 fn main() -> Result<()> {

@@ -1,4 +1,4 @@
-//! Calendar dates for cards and messages.
+//! Calendar dates for model cards and messages.
 
 /// A day of the Gregorian calendar.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -16,7 +16,7 @@ pub struct Date {
 /// Source: H. Hinnant, "chrono-compatible low-level date algorithms", `civil_from_days`.
 #[must_use]
 pub const fn civil(days: u64) -> Date {
-    // Years start in March here, so that a leap day is the last day of its year.
+    // Here, years start in March, so that a leap day is the last day of its year.
     let days = days + 719_468;
     let (era, of_era) = (days / 146_097, days % 146_097);
     let year = (of_era - of_era / 1460 + of_era / 36_524 - of_era / 146_096) / 365;

@@ -1,5 +1,5 @@
-//! The model card: description, provenance and measurements of a network. It is written as JSON beside each
-//! export.
+//! The model card describes a network, its provenance and its measurements. It is written as JSON beside each
+//! exported file.
 
 use std::collections::BTreeMap;
 use std::io::{self, Read};
@@ -15,18 +15,19 @@ use crate::{CardVersion, ExportError, InputKind, InputRecord, PredictedBy, Split
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct MetricRecord {
-    /// Name with unit, such as `test_accuracy_percent` or `latency_us`.
+    /// Name, with the unit, such as `test_accuracy_percent` or `latency_us`.
     pub name: String,
     /// The value.
     pub value: f64,
-    /// How it was obtained: data split and number of examples, or cost model, device, batch and threads.
+    /// How the value was obtained: data split and number of examples, or cost model, device, batch and
+    /// threads.
     pub how: String,
-    /// The cost model that predicted it, for costs of a device.
+    /// The cost model that predicted the value, if it is a predicted cost.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub predicted_by: Option<PredictedBy>,
 }
 
-/// Preprocessing of an input inside the exported graph: `(raw - mean) / deviation` per channel.
+/// How the exported graph preprocesses an input: `(raw - mean) / deviation` for each channel.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Preprocessing {
@@ -36,28 +37,29 @@ pub struct Preprocessing {
     pub mean: Vec<f32>,
     /// Standard deviation of each channel over the training split, in raw units.
     pub deviation: Vec<f32>,
-    /// Meaning of each channel; empty in cards of earlier builds.
+    /// Meaning of each channel. Cards of earlier builds have none.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub inputs: Vec<InputRecord>,
-    /// Offset to add, in double precision, to each value that the network outputs; empty if all are 0.
+    /// Offset that must be added, in double precision, to each output of the network. Empty if all offsets
+    /// are 0.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub target_offsets: Vec<f64>,
     /// How a file becomes examples: the kind of data, the settings of the reader, and the processing of
     /// images. Empty in cards of earlier builds.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub reading: BTreeMap<String, Value>,
-    /// Version of the rules by which files became values, classes and splits.
+    /// Version of the rules that turned files into values, classes and splits.
     #[serde(default = "first_rules")]
     pub reading_rules: u32,
 }
 
-/// Earlier builds had only one set of rules and did not record it.
+/// Earlier builds had only one version of the rules and did not record it.
 const fn first_rules() -> u32 {
     1
 }
 
 impl Preprocessing {
-    /// The offset to add to a value that the network outputs.
+    /// Returns the offset that must be added to this output of the network.
     #[must_use]
     pub fn target_offset(&self, output: usize) -> f64 {
         self.target_offsets.get(output).copied().unwrap_or_default()
@@ -76,7 +78,7 @@ pub enum Prediction {
 }
 
 impl Prediction {
-    /// Name of the outputs.
+    /// Returns the name of the outputs.
     #[must_use]
     pub const fn outputs(self) -> &'static str {
         match self {
@@ -85,7 +87,8 @@ impl Prediction {
         }
     }
 
-    /// Plural name of what the outputs represent. Files list [`ModelCard::classes`] under this name.
+    /// Returns the plural name of what the outputs represent. Files list [`ModelCard::classes`] under this
+    /// name.
     #[must_use]
     pub const fn subjects(self) -> &'static str {
         match self {
@@ -95,7 +98,8 @@ impl Prediction {
     }
 }
 
-/// Description and provenance of a trained network. Fields that cards of older builds lack are empty.
+/// Description and provenance of a trained network. Cards of older builds lack some fields, which are then
+/// empty.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ModelCard {
@@ -105,24 +109,24 @@ pub struct ModelCard {
     pub version: CardVersion,
     /// Study and trial, such as `quickstart/17`.
     pub name: String,
-    /// The decisions, as name and chosen option.
+    /// The genotype's decisions. Maps the name of each decision to the chosen option.
     pub decisions: BTreeMap<String, String>,
-    /// Genes, joined by `-`.
+    /// The genotype: genes joined by `-`.
     pub genotype: String,
     /// Trainable parameters.
     pub parameters: u64,
     /// Multiply-accumulates for one example.
     pub macs: u64,
-    /// Meaning of the outputs; class logits if the card does not state it.
+    /// Meaning of the outputs. If the card does not state it, they are class logits.
     #[serde(default)]
     pub predicts: Prediction,
     /// Names of the classes, or of the predicted values, in output order.
     pub classes: Vec<String>,
     /// Description of the data set, with its sizes and a hash of its content.
     pub data: String,
-    /// Description of the training: schedule, optimizer, inherited weights or from scratch.
+    /// Description of the training: schedule, optimizer, and whether the weights were inherited.
     pub training: String,
-    /// Preprocessing of raw input inside the graph.
+    /// How the graph preprocesses raw input.
     pub preprocessing: Preprocessing,
     /// Measured and predicted numbers.
     pub metrics: Vec<MetricRecord>,
@@ -130,20 +134,20 @@ pub struct ModelCard {
     pub seed: u64,
     /// Program and library versions.
     pub versions: BTreeMap<String, String>,
-    /// Effort with which the search evaluated the architecture: `full`, `3 epochs`, `zero-cost proxy`.
+    /// How thoroughly the search evaluated the architecture: `full`, `3 epochs` or `zero-cost proxy`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub fidelity: String,
     /// Sizes of the splits.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub split: Option<SplitSizes>,
-    /// Weight of each class in the loss, by name, with a mean of 1 over the training split; empty if all
-    /// weights are equal.
+    /// Weight of each class in the loss, by name. Over the training split the weights have a mean of 1. Empty
+    /// if all weights are equal.
     #[serde(default, skip_serializing_if = "BTreeMap::is_empty")]
     pub class_weights: BTreeMap<String, f64>,
-    /// Results on the test split by class or value.
+    /// Results on the test split for each class or value.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub test: Option<TestResults>,
-    /// Day on which the network was finished, in universal time: `2026-11-29`.
+    /// Day on which the network was finished, in UTC: `2026-11-29`.
     #[serde(default, skip_serializing_if = "String::is_empty")]
     pub date: String,
     /// System, processor and device class of the machine that finished the network.
@@ -155,7 +159,8 @@ pub struct ModelCard {
 const CARD_LIMIT: u64 = 16 << 20;
 
 impl ModelCard {
-    /// Checks that every number is finite and every deviation and weight is positive.
+    /// Checks that every number is finite, and that every standard deviation and every class weight is
+    /// positive.
     ///
     /// # Errors
     /// [`ExportError::CardValue`] for the first invalid number.
@@ -212,7 +217,7 @@ impl ModelCard {
         Ok(())
     }
 
-    /// Writes the card at `path` whole, or not at all.
+    /// Writes the card to `path`, completely or not at all.
     ///
     /// # Errors
     /// [`ExportError`] when a number is not finite or the file cannot be written.
@@ -224,8 +229,8 @@ impl ModelCard {
     /// Reads and checks a card. Cards of older builds carry no hash.
     ///
     /// # Errors
-    /// [`ExportError`] when the card is longer than 16 MiB, was changed, is not a card, or holds an invalid
-    /// number.
+    /// [`ExportError`] when the card is longer than 16 MiB, was changed, is not a card, or contains an
+    /// invalid number.
     pub fn read(input: &mut dyn io::Read) -> Result<Checked<Self>, ExportError> {
         let mut text = Vec::new();
         input.take(CARD_LIMIT + 1).read_to_end(&mut text).map_err(ExportError::Read)?;

@@ -1,4 +1,4 @@
-//! Validates a model: the arrays that its architecture needs, their shapes and values, and the card.
+//! Checks a model: the arrays that its architecture needs, their shapes and values, and the card.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -6,7 +6,8 @@ use kiln_space::{Architecture, LayerId, Op, Shape};
 
 use crate::{Array, ExportError, QuantizationPlan, TrainedModel};
 
-/// Name and shape of every array that the output depends on. [`TrainedModel`] describes the names.
+/// Returns the name and shape of every array that the output depends on. [`TrainedModel`] describes the
+/// names.
 ///
 /// # Panics
 /// When the architecture is invalid ([`Architecture::validate`]).
@@ -28,11 +29,13 @@ pub fn expected_arrays(architecture: &Architecture) -> BTreeMap<String, Vec<usiz
 }
 
 impl TrainedModel {
-    /// Checks that
-    /// - the architecture is valid,
-    /// - every array that it needs exists, with the right shape and usable values, and no other array does,
-    /// - every 8-bit value has a grid,
-    /// - the card fits: one class per output, one mean and deviation per input channel, finite numbers.
+    /// Checks these conditions:
+    /// - The architecture is valid.
+    /// - Every array that the architecture needs exists, with the right shape and usable values. There are no
+    ///   other arrays.
+    /// - Every 8-bit value has a quantization grid.
+    /// - The card matches the architecture. It has one class per output, and one mean and one standard
+    ///   deviation per input channel. Its numbers are finite.
     ///
     /// Arrays of layers that the output does not depend on are optional.
     ///
@@ -97,7 +100,7 @@ impl TrainedModel {
     }
 }
 
-/// Name and shape of the arrays of the layers that `keep` accepts.
+/// Returns the names and shapes of the arrays that belong to the layers that `keep` accepts.
 fn arrays_of(architecture: &Architecture, keep: impl Fn(LayerId) -> bool) -> BTreeMap<String, Vec<usize>> {
     let mut arrays = BTreeMap::new();
     for id in architecture.ids().filter(|id| keep(*id)) {
@@ -169,7 +172,7 @@ mod tests {
     use super::*;
     use crate::{Grid, testing};
 
-    /// The error message after `damage` to a valid model.
+    /// Damages a valid model with `damage` and returns the resulting error message.
     fn refused(damage: impl FnOnce(&mut TrainedModel)) -> String {
         let mut model = testing::perceptron();
         model.check().expect("the sample is whole");

@@ -1,10 +1,11 @@
-//! A damaged model file or card gives an error or a valid model that can be exported, never a panic.
+//! Tests that a damaged model file or card leads to an error or to a valid model, never to a panic. It must
+//! be possible to export such a model.
 
 use kiln_damage::check_damaged;
 
 use crate::{ExporterRegistry, ModelCard, TrainedModel, testing};
 
-/// Reads a file. If that succeeds, every format must accept the model without a panic.
+/// Reads a file. If that succeeds, every format must export the model without a panic.
 fn read(mut bytes: &[u8]) {
     if let Ok(model) = TrainedModel::read(&mut bytes) {
         let exporters = ExporterRegistry::builtin();
@@ -48,7 +49,7 @@ fn parser_of_damaged_descriptions_with_valid_checksum_never_panics() {
         bytes.extend_from_slice(description);
         let hash = blake3::hash(&bytes);
         bytes.extend_from_slice(hash.as_bytes());
-        // Append as many values as the described arrays have (limited), and their checksum.
+        // Append as many values as the described arrays have (up to a limit), and their checksum.
         let text: serde_json::Value = serde_json::from_slice(description).unwrap_or_default();
         let count = |shape: &serde_json::Value| {
             let sizes = shape.as_array().map(Vec::as_slice).unwrap_or_default();

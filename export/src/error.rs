@@ -1,4 +1,4 @@
-//! Errors of checking, writing and reading a network.
+//! Errors from checking, writing and reading a network.
 
 use std::path::PathBuf;
 
@@ -31,7 +31,7 @@ pub enum ExportError {
         /// Shape that the layer needs.
         expected: Vec<usize>,
     },
-    /// The number of values differs from the shape of the array.
+    /// The number of values does not match the shape of the array.
     #[error("array `{name}` holds {found} values, expected {expected} from its shape")]
     ArrayLength {
         /// Name of the array.
@@ -41,7 +41,7 @@ pub enum ExportError {
         /// Number of values that the shape implies.
         expected: usize,
     },
-    /// A value of an array cannot be used.
+    /// An array contains a value that cannot be used.
     #[error("array `{name}` holds `{value}` at position {index}, expected {expected}")]
     ArrayValue {
         /// Name of the array.
@@ -53,7 +53,7 @@ pub enum ExportError {
         /// What is accepted.
         expected: &'static str,
     },
-    /// An 8-bit value has no grid.
+    /// An 8-bit value has no quantization grid.
     #[error(
         "the model does not say on which grid the output of layer `{layer}` is rounded to 8 bits; \
          calibrate it"
@@ -62,7 +62,7 @@ pub enum ExportError {
         /// Name of the layer.
         layer: String,
     },
-    /// The model has a grid for a value that is not rounded to 8 bits.
+    /// The model has a quantization grid for a value that is not rounded to 8 bits.
     #[error(
         "the model has a grid for layer `{layer}`, whose output is not rounded to 8 bits on a grid of its own"
     )]
@@ -70,7 +70,7 @@ pub enum ExportError {
         /// Name of the layer.
         layer: String,
     },
-    /// A grid has an invalid scale.
+    /// The scale of a quantization grid is invalid.
     #[error("the grid of layer `{layer}` has a scale of `{scale}`, expected a positive number")]
     GridScale {
         /// Name of the layer.
@@ -89,13 +89,13 @@ pub enum ExportError {
     Output {
         /// Shape of the last layer.
         found: Shape,
-        /// Classes or values named by the card.
+        /// Number of classes or values that the card names.
         classes: usize,
     },
     /// A number of the card is invalid.
     #[error("`{field}` of the model card is `{value}`, expected {expected}")]
     CardValue {
-        /// Field, with its index or name.
+        /// The field of the card, with its index or name.
         field: String,
         /// The value.
         value: f64,
@@ -122,20 +122,20 @@ pub enum ExportError {
         /// Expected number of values.
         expected: usize,
     },
-    /// The format cannot express a layer.
+    /// The format cannot express a layer of the network.
     #[error("{format} cannot express layer `{layer}` ({what})")]
     Unsupported {
-        /// The format.
+        /// Name of the format.
         format: &'static str,
         /// Name of the layer.
         layer: String,
-        /// The property that it cannot express.
+        /// The property that the format cannot express.
         what: String,
     },
-    /// The file is larger than the format allows.
+    /// A file, or a part of it, is larger than the format allows.
     #[error("{format} would take {bytes} bytes, but the format allows at most {limit}")]
     TooLarge {
-        /// The format, or a part of it.
+        /// Name of the format, or of the part that is too large.
         format: &'static str,
         /// Size in bytes.
         bytes: u64,
@@ -150,12 +150,12 @@ pub enum ExportError {
         /// Known names.
         known: Vec<String>,
     },
-    /// A part in JSON cannot be read or written.
+    /// A JSON part of a file cannot be read or written.
     #[error("the {part} is not valid JSON of that kind")]
     Json {
-        /// Which part.
+        /// Name of the part.
         part: &'static str,
-        /// Line, column and expectation.
+        /// The parser's error, with line, column and what was expected.
         source: serde_json::Error,
     },
     /// This build does not read the version of a model file.
@@ -169,7 +169,7 @@ pub enum ExportError {
         /// Version that this build reads.
         expected: u32,
     },
-    /// An architecture in a model file holds a number beyond the limit.
+    /// An architecture in a model file contains a number above the limit.
     #[error(
         "the model file holds an architecture with the number {found}, but this program reads numbers up \
          to {limit}"
@@ -177,33 +177,33 @@ pub enum ExportError {
     ArchitectureNumber {
         /// The number.
         found: u64,
-        /// Maximum.
+        /// Maximum number.
         limit: u64,
     },
     /// A model file is damaged.
     #[error("the model file is damaged in its {part} (byte {offset}): {problem}")]
     Damaged {
-        /// Which part.
+        /// Name of the damaged part.
         part: &'static str,
-        /// Offset at which the part starts, in bytes.
+        /// Offset in bytes at which the part starts.
         offset: u64,
-        /// What is wrong with it.
+        /// What is wrong with the part.
         problem: &'static str,
     },
-    /// A model file cannot be used; see the source.
+    /// A model file cannot be used. The source states why.
     #[error("cannot use the model file `{}`", path.display())]
     File {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why the file cannot be used.
         source: Box<ExportError>,
     },
-    /// An exported network cannot be written; see the source.
+    /// An exported network cannot be written. The source states why.
     #[error("cannot write `{}`", path.display())]
     Unwritable {
         /// The file or folder.
         path: PathBuf,
-        /// What is wrong with it.
+        /// Why the network cannot be written.
         source: Box<ExportError>,
     },
     /// A file cannot be read or written, or was damaged.

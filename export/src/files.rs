@@ -6,17 +6,18 @@ use kiln_files::{Overwrite, write_output, write_output_folder};
 
 use crate::{ExportError, Exporter, TrainedModel};
 
-/// The file of a Rust package that makes its folder a package.
+/// The file that turns a folder into a Rust package.
 const PACKAGE: &str = "Cargo.toml";
 
-/// Writes a network in one format at `path`, which becomes a file or a folder, depending on the format.
-/// Returns the written files.
+/// Writes a network in one format. `path` becomes a file or a folder, depending on the format. Returns the
+/// paths of the written files.
 ///
-/// A file or a new folder appears whole. Existing content is overwritten only with `force`, or if it is
-/// already the same. Other files of an existing folder stay. A device or a pipe is written to directly.
+/// A file or a new folder appears completely or not at all. Existing files with other content are overwritten
+/// only with `force`. Other files in an existing folder stay. If the path is a device or a pipe, the bytes
+/// are written to it directly.
 ///
 /// # Errors
-/// [`ExportError::Unwritable`] when the format cannot express the network, [`ExportError::Files`] when a file
+/// [`ExportError::Unwritable`] when the format cannot express the network. [`ExportError::Files`] when a file
 /// cannot be written or must not be overwritten.
 pub fn write_files(
     exporter: &dyn Exporter,
@@ -54,7 +55,7 @@ mod tests {
         let written = write_files(&RustModule, &model, &package, false).unwrap();
         assert_eq!(written.len(), 5);
         assert!(written.iter().all(|file| file.is_file()));
-        // Writing the same content again succeeds.
+        // Writing the same content again must succeed.
         assert_eq!(write_files(&RustModule, &model, &package, false).unwrap(), written);
         assert_eq!(fs::read_dir(folder.path()).unwrap().count(), 2);
     }
@@ -84,7 +85,7 @@ mod tests {
         use std::os::unix::fs::FileTypeExt;
         let folder = tempfile::tempdir().unwrap();
         let link = folder.path().join("a.onnx");
-        // Use a link, so that a broken writer that renames replaces the link and not the device.
+        // Write through a link. A broken writer that renames a file would replace the link, not the device.
         std::os::unix::fs::symlink("/dev/null", &link).unwrap();
         assert_eq!(
             write_files(&Onnx, &testing::perceptron(), &link, false).unwrap(),

@@ -1,11 +1,12 @@
-//! Describes each number that a network takes, so that another program can compute it from a table or an
-//! image.
+//! Describes every number that a network takes as input. With this description, another program can compute
+//! the numbers from a table or an image.
 
 use serde::{Deserialize, Serialize};
 
 /// One input of a network: a column of a table, a category of a column, or a channel of an image.
 ///
-/// The value is computed in double precision. The network takes `raw[i] = (value - offset) as f32`.
+/// A program computes the value in double precision. The network's input is then `raw[i] = (value - offset)
+/// as f32`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InputRecord {
     /// Readable name, such as `age` or `soil=clay`; unique within a network.
@@ -25,15 +26,15 @@ pub struct InputRecord {
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum InputKind {
-    /// The number in a column. `true` counts as 1 and `false` as 0.
+    /// The number in a column, where `true` counts as 1 and `false` as 0.
     Number {
         /// The column.
         column: String,
-        /// The value for a missing cell; `None` if such rows cannot be used.
+        /// The value that replaces a missing cell. `None` if rows with a missing cell cannot be used.
         #[serde(default, skip_serializing_if = "Option::is_none")]
         fill: Option<f64>,
     },
-    /// 1 if the column holds this category, else 0.
+    /// 1 if the column contains this category, and 0 otherwise.
     Category {
         /// The column.
         column: String,
@@ -43,12 +44,12 @@ pub enum InputKind {
         #[serde(default, skip_serializing_if = "std::ops::Not::not")]
         fill: bool,
     },
-    /// 1 if the column holds a category that the training split lacks, else 0.
+    /// 1 if the column contains a category that does not occur in the training split, and 0 otherwise.
     Unseen {
         /// The column.
         column: String,
     },
-    /// 1 if the cell is missing, else 0.
+    /// 1 if the cell is missing, and 0 otherwise.
     Missing {
         /// The column.
         column: String,
@@ -58,7 +59,7 @@ pub enum InputKind {
 }
 
 impl InputKind {
-    /// The column of the table; `None` for a channel.
+    /// Returns the column of the table, or `None` for a channel.
     #[must_use]
     pub fn column(&self) -> Option<&str> {
         match self {
@@ -72,7 +73,7 @@ impl InputKind {
 }
 
 impl InputRecord {
-    /// A channel with this name.
+    /// Creates a channel with this name.
     #[must_use]
     pub fn channel(name: impl Into<String>) -> Self {
         Self { name: name.into(), kind: InputKind::Channel, unit: None, offset: 0.0 }

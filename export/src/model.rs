@@ -1,4 +1,4 @@
-//! A trained network as plain data, and the contract of every exporter.
+//! A trained network as plain data, and the trait that every exporter implements.
 
 use std::collections::BTreeMap;
 use std::io;
@@ -13,13 +13,13 @@ use crate::{ExportError, Grid, ModelCard};
 pub struct Array {
     /// Size along each axis.
     pub shape: Vec<usize>,
-    /// Values, last axis fastest.
+    /// Values in row-major order: the last axis varies fastest.
     pub data: Vec<f32>,
 }
 
 /// A complete trained network: architecture, arrays and provenance.
 ///
-/// Arrays are named `<layer>.<part>` and have the layer's own size:
+/// Arrays are named `<layer>.<part>`. Their shapes are those of the layer itself, not of a shared parameter:
 ///
 /// | operation | part | shape |
 /// |---|---|---|
@@ -28,16 +28,16 @@ pub struct Array {
 /// | `Linear` | `weight` | `[out_features, in_features]` |
 /// | `BatchNorm` | `scale`, `shift`, `mean`, `variance` | `[channels]` |
 ///
-/// They are in single precision for 8-bit layers too; the integers follow from them
-/// ([`crate::QuantizedNetwork`]).
+/// Arrays are in single precision, even those of 8-bit layers. [`crate::QuantizedNetwork`] computes the
+/// integers from them.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TrainedModel {
     /// The network.
     pub architecture: Architecture,
-    /// Weights and batch-norm statistics by name.
+    /// Weights and batch normalization statistics by name.
     pub arrays: BTreeMap<String, Array>,
-    /// Grids of the values that are stored or read in 8 bits, by the name of the layer that outputs the value
-    /// ([`crate::QuantizationPlan::owners`]). Empty for a network in single precision.
+    /// Quantization grids of the values that are stored or read in 8 bits. The keys are the names of the
+    /// layers that own a grid ([`crate::QuantizationPlan::owners`]). Empty for a network in single precision.
     pub quantization: BTreeMap<String, Grid>,
     /// Provenance, preprocessing and measurements.
     pub card: ModelCard,
@@ -55,11 +55,11 @@ pub trait Exporter: Send + Sync {
     /// [`ExportError`] when the model is invalid, the format cannot express a layer, or writing fails.
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError>;
 
-    /// The content of the files by relative path, for a format of several files; `None` for a format of one
-    /// file.
+    /// Returns the contents of the files by relative path, if the format consists of several files. Returns
+    /// `None` if the format is a single file.
     ///
     /// # Errors
-    /// As [`Exporter::export`], except for errors of writing.
+    /// The errors of [`Exporter::export`], except those of writing.
     fn folder(&self, model: &TrainedModel) -> Result<Option<BTreeMap<String, Vec<u8>>>, ExportError> {
         let _ = model;
         Ok(None)
@@ -69,21 +69,21 @@ pub trait Exporter: Send + Sync {
 /// Builds an exporter.
 pub type ExporterBuilder = fn() -> Box<dyn Exporter>;
 
-/// An exporter as it is registered.
+/// An exporter as an entry in the registry.
 pub type ExporterPart = Registration<ExporterBuilder, ReadBack>;
 
 /// Arrays by name.
 pub type Arrays = BTreeMap<String, Array>;
 
-/// Content of files by relative path.
+/// Contents of files by relative path.
 pub type FolderFiles = BTreeMap<String, Vec<u8>>;
 
-/// How tests read the arrays of an exported network back, by name. More than the network's arrays may be
-/// there. The functions may panic.
+/// Functions with which tests read an exported network's arrays back. They return arrays by name, possibly
+/// more than the network has. They may panic.
 #[derive(Clone, Copy, Debug)]
 pub enum ReadBack {
-    /// From the bytes of the only file.
+    /// Reads the bytes of the only file.
     File(fn(&[u8]) -> Arrays),
-    /// From the content of all files by relative path, for a format of several files.
+    /// Reads the contents of all files by relative path, for a format of several files.
     Folder(fn(&FolderFiles) -> Arrays),
 }

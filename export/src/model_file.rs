@@ -1,5 +1,5 @@
-//! The model file: a [`TrainedModel`] in a compact form that keeps every bit. Other formats can be written
-//! from it later.
+//! The model file stores a [`TrainedModel`] compactly and keeps every bit. Other formats can be written from
+//! it later.
 //!
 //! | part | bytes |
 //! |---|---|
@@ -11,7 +11,7 @@
 //! | values of the arrays in the order of their names, little-endian single precision | 4 each |
 //! | BLAKE3 of the values | 32 |
 //!
-//! Version 1 has no grids, because it has no 8-bit layers. It can be read too.
+//! Version 1 has no quantization grids, because it has no 8-bit layers. This build can still read it.
 
 use std::collections::BTreeMap;
 use std::io::{BufReader, Read, Write};
@@ -32,9 +32,9 @@ const OLDEST: u32 = 1;
 const DESCRIPTION_LIMIT: u64 = 64 << 20;
 /// Maximum size of all values in bytes.
 const VALUES_LIMIT: u64 = 4 << 30;
-/// Maximum size of the file in bytes: both parts and what surrounds them.
+/// Maximum size of the file in bytes. It covers both parts, the checksums and the header.
 const FILE_LIMIT: u64 = DESCRIPTION_LIMIT + VALUES_LIMIT + 1024;
-/// Maximum number in an architecture. The product of three such numbers stays below 2^64.
+/// Maximum of any number in an architecture. The product of three such numbers stays below 2^64.
 const NUMBER_LIMIT: u64 = 1 << 21;
 
 #[derive(Serialize)]
@@ -91,7 +91,7 @@ impl TrainedModel {
     /// Reads a model file and checks the model.
     ///
     /// # Errors
-    /// [`ExportError`] when the file is of another kind or version, is damaged, or holds an invalid model.
+    /// [`ExportError`] when the file is of another kind or version, is damaged, or contains an invalid model.
     pub fn read(input: &mut dyn Read) -> Result<Self, ExportError> {
         let mut input = Parts { input, hasher: blake3::Hasher::new(), offset: 0 };
         let mut description = input.description()?;
@@ -122,11 +122,11 @@ impl TrainedModel {
         Ok(model)
     }
 
-    /// Writes the model file at `path` whole, or not at all.
+    /// Writes the model file to `path`, completely or not at all.
     ///
     /// # Errors
-    /// [`ExportError::Files`] when the file cannot be written, [`ExportError::Unwritable`] with the path and
-    /// the error of [`TrainedModel::write`].
+    /// [`ExportError::Files`] when the file cannot be written. [`ExportError::Unwritable`] when
+    /// [`TrainedModel::write`] fails; it contains the path and that error.
     pub fn save(&self, path: &Path) -> Result<(), ExportError> {
         let mut out = WholeFile::create(path)?;
         self.write(&mut out)
@@ -137,8 +137,8 @@ impl TrainedModel {
     /// Reads the model file at `path`.
     ///
     /// # Errors
-    /// [`ExportError::Files`] when the path cannot be opened or is not a file, [`ExportError::File`] with the
-    /// path and the error of [`TrainedModel::read`].
+    /// [`ExportError::Files`] when the path cannot be opened or is not a file. [`ExportError::File`] when
+    /// [`TrainedModel::read`] fails; it contains the path and that error.
     pub fn load(path: &Path) -> Result<Self, ExportError> {
         let (file, _) = kiln_files::open(path, FILE_LIMIT)?;
         Self::read(&mut BufReader::new(file)).map_err(|source| at(path, source))
@@ -186,8 +186,8 @@ impl Parts<'_> {
         Ok(bytes.try_into().expect("a part has the length asked for"))
     }
 
-    /// Reads the next `length` bytes. Memory grows with the bytes read, not with `length`, which may be
-    /// damaged.
+    /// Reads the next `length` bytes. `length` may be damaged, so memory grows only with the bytes that are
+    /// actually read.
     fn part(&mut self, part: &'static str, length: u64) -> Result<Vec<u8>, ExportError> {
         let mut bytes = Vec::new();
         self.input.take(length).read_to_end(&mut bytes).map_err(ExportError::Read)?;
@@ -199,7 +199,7 @@ impl Parts<'_> {
         Ok(bytes)
     }
 
-    /// Compares the hash since the last checksum with the checksum that follows.
+    /// Reads the next checksum and compares it with the hash of the bytes since the previous checksum.
     fn checksum(&mut self, part: &'static str) -> Result<(), ExportError> {
         let offset = self.offset;
         let found = self.hasher.finalize();
@@ -225,12 +225,13 @@ impl Parts<'_> {
     }
 }
 
-/// Bytes of an array of this shape in the file; saturates.
+/// Number of bytes that an array of this shape takes in the file. Saturates instead of overflowing.
 fn bytes(shape: &[usize]) -> u64 {
     shape.iter().fold(4, |product, size| product.saturating_mul(*size as u64))
 }
 
-/// The largest number anywhere in `value`. A number that is not natural counts as `u64::MAX`.
+/// Returns the largest number anywhere in `value`. A number that is negative or not whole counts as
+/// `u64::MAX`.
 fn largest(value: &Value) -> Option<u64> {
     match value {
         Value::Number(number) => Some(number.as_u64().unwrap_or(u64::MAX)),
@@ -257,7 +258,7 @@ mod tests {
         TrainedModel::read(&mut bytes)
     }
 
-    /// The model file with `from` replaced by `to` in its description, and a matching checksum.
+    /// Replaces `from` by `to` in the description of the model file, and adjusts the checksum.
     fn with_description(model: &TrainedModel, from: &str, to: &str) -> Vec<u8> {
         let bytes = bytes_of(model);
         let length = u64::from_le_bytes(bytes[12..20].try_into().unwrap()) as usize;

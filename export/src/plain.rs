@@ -1,28 +1,28 @@
 //! Makes foreign text safe to display. A name in another person's run folder may contain an escape sequence
 //! that moves the cursor, a line end that imitates a message, or a mark that reverses the text direction.
 //!
-//! All text for people passes through here: terminal, screen, log and pages. Files for programs keep texts
-//! unchanged.
+//! All text for people passes through this module: terminal, screen, log and pages. In files for programs,
+//! texts stay unchanged.
 
 use std::borrow::Cow;
 
-/// The text as one line. Control and invisible characters become visible escapes such as `\u{1b}`.
+/// Returns the text as one line. Control and invisible characters become visible escapes such as `\u{1b}`.
 #[must_use]
 pub fn plain_text(text: &str) -> Cow<'_, str> {
     written_out(text, steers)
 }
 
-/// As [`plain_text`], but line feeds stay.
+/// Like [`plain_text`], but line feeds stay.
 #[must_use]
 pub fn plain_lines(text: &str) -> Cow<'_, str> {
     written_out(text, |c| c != '\n' && steers(c))
 }
 
-/// Equivalent JSON in which control and invisible characters are escaped. JSON allows these escapes, but most
-/// writers do not use them.
+/// Returns equivalent JSON in which control and invisible characters are escaped. JSON allows such escapes,
+/// but most writers do not write them.
 #[must_use]
 pub fn plain_json(json: &str) -> Cow<'_, str> {
-    // A line feed in JSON text is always between tokens; inside strings it is escaped already.
+    // In JSON text, a line feed is always between tokens, because inside strings it is already escaped.
     let hidden = |c: char| c != '\n' && steers(c);
     if !json.contains(hidden) {
         return Cow::Borrowed(json);

@@ -1,5 +1,5 @@
-//! A reference interpreter for tests. It computes one value at a time in the simplest way; tests compare
-//! exporters and executors with it. It is slow on purpose and no product code uses it.
+//! A reference interpreter for tests. It computes one value at a time in the simplest way. Tests compare
+//! exporters and executors with it. It is slow on purpose, and only tests use it.
 
 use std::borrow::Cow;
 
@@ -7,13 +7,14 @@ use kiln_space::{ActivationKind, Architecture, BATCH_NORM_EPSILON, LayerId, Op, 
 
 use crate::{ExportError, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
 
-/// Outputs for a batch of raw inputs.
+/// Computes the outputs for a batch of raw inputs.
 ///
-/// Sums use double precision in the order of the indices. Values between layers are in single precision.
-/// 8-bit layers compute in integers.
+/// Sums are computed in double precision, in the order of the indices. Values between layers are in single
+/// precision. 8-bit layers compute in integers.
 ///
 /// # Shapes
-/// `input`: raw values `[batch, channels, height, width]`; returns `[batch, classes]` or `[batch, values]`.
+/// `input` contains raw values `[batch, channels, height, width]`. The result is `[batch, classes]` or
+/// `[batch, values]`.
 ///
 /// # Errors
 /// [`ExportError`] when the model is invalid ([`TrainedModel::check`]) or the input has the wrong length.
@@ -29,7 +30,7 @@ pub fn run_reference(model: &TrainedModel, input: &[f32], batch: usize) -> Resul
     Ok((0..batch).filter_map(run).flatten().collect())
 }
 
-/// The outputs of all layers for one example. Layers that do not run have an empty output.
+/// Computes the outputs of all layers for one example. The output of a layer that does not run is empty.
 pub(crate) fn layer_values(model: &TrainedModel, integers: &QuantizedNetwork, raw: &[f32]) -> Vec<Vec<f32>> {
     let architecture = &model.architecture;
     let live = architecture.live();
@@ -134,7 +135,7 @@ fn run_layer(
     }
 }
 
-/// A convolution or fully connected layer in integer arithmetic, as in 8-bit runtimes.
+/// Computes a convolution or fully connected layer in integers, as 8-bit runtimes do.
 fn in_integers(
     architecture: &Architecture,
     id: LayerId,
@@ -154,7 +155,7 @@ fn in_integers(
     sums.map(|(index, sum)| (sum * scale(index)) as f32).collect()
 }
 
-/// The sums of a convolution or fully connected layer.
+/// Computes the sums of a convolution or fully connected layer.
 fn sums(architecture: &Architecture, id: LayerId, input: &[f32], weight: &[f32], bias: &[f64]) -> Vec<f64> {
     let layer = architecture.layer(id);
     if matches!(layer.op, Op::Linear { .. }) {
@@ -219,7 +220,8 @@ fn each_output<T>(shape: Shape, mut value: impl FnMut(usize, usize, usize) -> T)
     values
 }
 
-/// Along one axis: positions in the window with the input positions that they cover, without padding.
+/// Along one axis, returns the positions in the window together with the input positions that they cover.
+/// Padding is omitted.
 fn window(
     output: usize,
     stride: usize,
@@ -248,10 +250,10 @@ fn activate(kind: ActivationKind, x: f64) -> f64 {
     }
 }
 
-/// The error function.
+/// Computes the error function.
 ///
 /// Source: M. Abramowitz and I. Stegun, Handbook of Mathematical Functions, 1964, formula 7.1.6. All terms of
-/// the series have the same sign, so nothing cancels.
+/// the series have the same sign, so no digits cancel.
 fn erf(x: f64) -> f64 {
     if x.abs() > 6.0 {
         return x.signum();
@@ -280,7 +282,7 @@ mod tests {
 
     #[test]
     fn erf_matches_published_values() {
-        // Abramowitz and Stegun, table 7.1.
+        // Source: Abramowitz and Stegun, table 7.1.
         for (x, expected) in
             [(0.0, 0.0), (0.5, 0.520_499_877_8), (1.0, 0.842_700_792_9), (2.0, 0.995_322_265_0)]
         {
@@ -300,7 +302,7 @@ mod tests {
         assert!(activate(ActivationKind::HardSwish, -4.0).abs() < 1e-12);
     }
 
-    /// `x -> op -> flatten` on a 1x2x2 image with mean 1 and deviation 2.
+    /// Builds the network `x -> op -> flatten` for a 1x2x2 image with mean 1 and standard deviation 2.
     fn convolution(op: Op, arrays: &[(&str, &[usize], &[f32])]) -> TrainedModel {
         let mut b = ArchitectureBuilder::new(Shape::new(1, 2, 2));
         let weights = op.has_weights().then(|| kiln_space::WeightRef::leading("layer", 1, 1));
@@ -368,8 +370,8 @@ mod tests {
             layer.precision = Precision::uniform(NumberFormat::Int8);
         }
         model.quantization.insert("input".to_owned(), Grid { scale: 0.5, zero_point: -128 });
-        // Inputs 3.1 and 1.2 are 6 and 2 steps of 0.5. Weights are 127 and -50 steps of 0.01, the bias 50
-        // steps of 0.005.
+        // The inputs 3.1 and 1.2 round to 6 and 2 units of 0.5. The weights are 127 and -50 units of 0.01,
+        // and the bias is 50 units of 0.005.
         let logits = run_reference(&model, &[3.1, 1.2], 1).unwrap();
         close(&logits, &[(6.0 * 127.0 - 2.0 * 50.0 + 50.0) * 0.005]);
     }

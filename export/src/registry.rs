@@ -1,4 +1,4 @@
-//! Exporters by name. Other programs can register their own.
+//! A registry of exporters by name. Other programs can register their own.
 
 use std::ops::{Deref, DerefMut};
 
@@ -6,7 +6,7 @@ use kiln_space::Registry;
 
 use crate::{ExportError, Exporter, ExporterBuilder, Onnx, ReadBack, RustModule, Safetensors};
 
-/// Export formats by name.
+/// A registry of export formats by name.
 ///
 /// # Example
 /// ```
@@ -19,7 +19,7 @@ use crate::{ExportError, Exporter, ExporterBuilder, Onnx, ReadBack, RustModule, 
 pub struct ExporterRegistry(Registry<ExporterBuilder, ReadBack>);
 
 impl ExporterRegistry {
-    /// The formats of this crate.
+    /// Creates a registry with the formats of this crate.
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();

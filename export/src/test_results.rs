@@ -1,4 +1,4 @@
-//! Results of a finished network on its test split, by class or by value.
+//! Results of a finished network on its test split, for each class or value.
 
 use std::fmt;
 
@@ -7,36 +7,36 @@ use thiserror::Error;
 
 use crate::ExportError;
 
-/// Results by class or by value. The card stores them, and `kiln eval` computes them again.
+/// Results for each class or value. The card stores them, and `kiln eval` computes them again.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct TestResults {
     /// Number of test examples.
     pub examples: u64,
-    /// One entry per class, in the order of the outputs; empty for a regression.
+    /// One entry per class, in the order of the outputs. Empty for a regression.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub classes: Vec<ClassResult>,
-    /// Confusion matrix in the order of the outputs: number of examples by true class (row) and predicted
-    /// class (column). Empty for more than [`TestResults::MATRIX_MAX`] classes.
+    /// Confusion matrix in the order of the outputs. Rows are true classes, columns are predicted classes,
+    /// and entries are numbers of examples. Empty for more than [`TestResults::MATRIX_MAX`] classes.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confusion: Vec<Vec<u64>>,
     /// The most frequent confusions in descending order, if there are too many classes for a matrix.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub confused: Vec<Confused>,
-    /// One entry per predicted value, in the order of the outputs; empty for a classifier.
+    /// One entry per predicted value, in the order of the outputs. Empty for a classifier.
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     pub values: Vec<ValueResult>,
 }
 
-/// Results on one class. A fraction with denominator 0 is 0.
+/// Results for one class. A fraction whose denominator is 0 counts as 0.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ClassResult {
     /// The class.
     pub name: String,
-    /// Percentage of examples predicted as this class that belong to it.
+    /// Of the examples that are predicted as this class, the percentage that belongs to it.
     pub precision_percent: f64,
-    /// Percentage of examples of this class that are predicted as this class.
+    /// Of the examples of this class, the percentage that is predicted as this class.
     pub recall_percent: f64,
     /// Harmonic mean of precision and recall.
     pub f1_percent: f64,
@@ -56,7 +56,7 @@ pub struct Confused {
     pub examples: u64,
 }
 
-/// Results on one predicted value, in its own unit.
+/// Results for one predicted value, in its own unit.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct ValueResult {
@@ -66,8 +66,8 @@ pub struct ValueResult {
     pub mean_absolute_error: f64,
     /// Mean squared difference from the target.
     pub mean_squared_error: f64,
-    /// Coefficient of determination: 1 minus the squared error divided by the squared error of the test
-    /// examples' mean.
+    /// Coefficient of determination. It is 1 minus the squared error of the predictions divided by the
+    /// squared error of the test examples' mean.
     pub r2: f64,
     /// Mean squared error on the same examples if every prediction is the mean of the training split.
     pub mean_squared_error_of_training_mean: f64,
@@ -77,7 +77,7 @@ impl TestResults {
     /// Maximum number of classes with a confusion matrix.
     pub const MATRIX_MAX: usize = 100;
 
-    /// The `most` most frequent confusions. Ties are in the order of the classes.
+    /// Returns the `most` most frequent confusions. Equally frequent ones are in the order of the classes.
     #[must_use]
     pub fn most_confused(&self, most: usize) -> Vec<Confused> {
         let named = |class: usize, given: usize, examples: u64| {
@@ -91,7 +91,7 @@ impl TestResults {
             wrong.map(move |(given, count)| named(class, given, *count))
         });
         let mut confused: Vec<Confused> = self.confused.iter().cloned().chain(cells).collect();
-        // The sort is stable, so ties stay in the order of the classes.
+        // The sort is stable, so equally frequent confusions stay in the order of the classes.
         confused.sort_by_key(|confused| u64::MAX - confused.examples);
         confused.truncate(most);
         confused
@@ -140,7 +140,7 @@ impl TestResults {
     }
 }
 
-/// The cost model of a prediction, and its conditions.
+/// The cost model that made a prediction, and the conditions of the prediction.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct PredictedBy {
@@ -170,13 +170,13 @@ pub struct SplitSizes {
     pub test: u64,
 }
 
-/// Version of a card. A card without a version has the first; newer versions are refused.
+/// Version of a card. A card that states no version has the first one. Newer versions are refused.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(try_from = "u32")]
 pub struct CardVersion(u32);
 
 impl CardVersion {
-    /// Version of cards that state none. They lack results by class, the split and the date.
+    /// Version of cards that state none. Such cards lack results for each class, the split and the date.
     pub const FIRST: Self = Self(1);
     /// The version that this build writes.
     pub const CURRENT: Self = Self(2);
@@ -204,7 +204,7 @@ impl fmt::Display for CardVersion {
     }
 }
 
-/// A card has a version that this build does not read.
+/// The error for a card whose version this build cannot read.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Error)]
 #[error(
     "the model card has version {found}, and this build reads versions {} to {}; use the build that wrote it",

@@ -1,4 +1,4 @@
-//! The laws of exporters, and trained networks with random weights to test them on (feature `testing`).
+//! Checks the laws of exporters, on trained networks with random weights (feature `testing`).
 
 use std::collections::BTreeMap;
 use std::io;
@@ -38,16 +38,17 @@ pub fn read_safetensors(bytes: &[u8]) -> BTreeMap<String, Array> {
     crate::safetensors::read_back::arrays(bytes)
 }
 
-/// Checks the laws of every exporter on every model:
-/// - The arrays read back equal the model's bit for bit.
-/// - Two exports give equal bytes.
+/// Checks that every exporter obeys these laws for every model:
+/// - The arrays that are read back equal the model's arrays bit for bit.
+/// - Two exports produce equal bytes.
 /// - An invalid model is refused before anything is written.
-/// - An error of the writer is returned.
+/// - If the writer fails, its error is returned.
 ///
-/// `read` returns the arrays of an exported file by name. The file may hold more than the model.
+/// `read` returns the arrays of an exported file by name. The file may contain more arrays than the model
+/// has.
 ///
 /// # Panics
-/// When a law does not hold; the message names the law and the model.
+/// When a law is broken. The message names the law and the model.
 pub fn check_exporter(
     exporter: &dyn Exporter,
     read: impl Fn(&[u8]) -> BTreeMap<String, Array>,
@@ -75,14 +76,14 @@ pub fn check_exporter(
     }
 }
 
-/// Checks the laws of every exporter to a folder on every model:
-/// - The arrays read back equal the model's bit for bit.
+/// Checks that an exporter to a folder obeys these laws for every model:
+/// - The arrays that are read back equal the model's arrays bit for bit.
 /// - Two exports are equal.
 /// - An invalid model is refused.
 /// - Every path stays inside the folder.
 ///
 /// # Panics
-/// When a law does not hold; the message names the law and the model.
+/// When a law is broken. The message names the law and the model.
 pub fn check_folder_exporter(
     exporter: &dyn Exporter,
     read: impl Fn(&BTreeMap<String, Vec<u8>>) -> BTreeMap<String, Array>,
@@ -122,8 +123,8 @@ fn check_arrays(name: &str, model: &TrainedModel, found: &BTreeMap<String, Array
     }
 }
 
-/// Invalid variants of the model: a missing array, an array of another shape, a NaN, another number of
-/// classes, and inconsistent layers.
+/// Returns invalid variants of the model. They have a missing array, an array of another shape, a NaN,
+/// another number of classes, or inconsistent layers.
 fn damaged(model: &TrainedModel) -> Vec<TrainedModel> {
     let mut all = Vec::new();
     let mut damage = |change: &dyn Fn(&mut TrainedModel)| {
@@ -165,7 +166,7 @@ impl io::Write for Trickle {
     }
 }
 
-/// A model with random arrays and a matching card, with one class per output.
+/// Creates a model with random arrays and a matching card. The card has one class per output.
 ///
 /// # Panics
 /// When the architecture's output is not a vector.
@@ -217,7 +218,8 @@ pub fn model(architecture: Architecture, seed: u64) -> TrainedModel {
     TrainedModel { architecture, arrays, quantization: BTreeMap::new(), card }
 }
 
-/// The network with all layers in 8 bits, except those named in `but`. Grids are calibrated on random inputs.
+/// Returns the network with all layers in 8 bits, except the layers named in `but`. The quantization grids
+/// are calibrated on random inputs.
 ///
 /// # Panics
 /// When a value is not finite.
@@ -248,7 +250,7 @@ pub fn quantized(model: &TrainedModel, but: &[&str]) -> TrainedModel {
     int8
 }
 
-/// The network with about half of its layers in 8 bits, chosen at random.
+/// Returns the network with about half of its layers in 8 bits. The layers are chosen at random.
 #[must_use]
 pub fn half_quantized(model: &TrainedModel, seed: u64) -> TrainedModel {
     let mut rng = Pcg64::seed_from_u64(seed);
@@ -257,7 +259,7 @@ pub fn half_quantized(model: &TrainedModel, seed: u64) -> TrainedModel {
     quantized(model, &but)
 }
 
-/// Random raw values for a batch.
+/// Returns random raw values for a batch.
 #[must_use]
 pub fn raw_input(architecture: &Architecture, batch: usize, seed: u64) -> Vec<f32> {
     let mut rng = Pcg64::seed_from_u64(seed);

@@ -1,6 +1,8 @@
-//! Temporary names beside a place. Files and folders are written there before they are moved to the place.
+//! Creates temporary files and folders beside their final path (the place). They are filled there and then
+//! moved to the place.
 //!
-//! A writer locks what it writes. An unlocked leftover belongs to a process that died, and is removed.
+//! A writer locks its temporary file or folder. If nobody locks it, its writer has died, so the next writer
+//! removes it.
 
 use std::ffi::{OsStr, OsString};
 use std::fs::{self, File, TryLockError};
@@ -8,15 +10,16 @@ use std::hash::{BuildHasher, Hasher, RandomState};
 use std::io;
 use std::path::{Path, PathBuf};
 
-/// Names tried before `create` gives up. Usually the first works; another process can remove it before we
-/// lock it.
+/// Maximum number of names that `create` tries. Usually the first name works, but another process can remove
+/// the new file before this process locks it.
 const ATTEMPTS: u32 = 16;
-/// A longer file name is replaced by its hash, so that the name beside it stays valid for the file system.
+/// Maximum length of a file name in bytes. In temporary names a hash replaces longer names, so that the
+/// temporary name does not become too long for the file system.
 const LONGEST_NAME: usize = 200;
 const ENDING: &str = ".partial";
 const DIGITS: usize = 16;
 
-/// The folder that contains `place`.
+/// Returns the folder that contains `place`.
 pub(crate) fn parent(place: &Path) -> &Path {
     match place.parent() {
         Some(parent) if parent.as_os_str().is_empty() => Path::new("."),
@@ -25,10 +28,11 @@ pub(crate) fn parent(place: &Path) -> &Path {
     }
 }
 
-/// Removes leftovers of dead writers to `place`, then calls `make` with a new name beside it and locks the
-/// result.
+/// Creates a temporary file or folder beside `place` and locks it. Before that, it removes leftovers of dead
+/// writers to the same place.
 ///
-/// `make` returns the handle to lock. It must fail if the name exists, even as a link.
+/// `make` creates the file or folder under the name that it receives, and returns the handle to lock. It must
+/// fail if the name exists, even as a link.
 pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> io::Result<(PathBuf, File)> {
     let Some(name) = place.file_name() else {
         return Err(io::Error::new(io::ErrorKind::InvalidFilename, "the path names no file"));
@@ -48,9 +52,8 @@ pub(crate) fn create(place: &Path, make: impl Fn(&Path) -> io::Result<File>) -> 
             }
             Err(error) => return Err(error),
         };
-        // Another process may remove the new file as a leftover before we hold the lock. On a file system
-        // without
-        // locks, no process removes leftovers.
+        // Another process may remove the new file as a leftover before this process holds the lock. On a file
+        // system without locks, no process removes leftovers.
         let is_lost = matches!(file.try_lock(), Err(TryLockError::WouldBlock));
         if !is_lost && beside.symlink_metadata().is_ok() {
             return Ok((beside, file));
@@ -97,7 +100,7 @@ pub(crate) fn remove(path: &Path) -> io::Result<()> {
     }
 }
 
-/// The common start of all temporary names beside a place.
+/// Returns the common start of all temporary names beside the place with this file name.
 fn beginning(name: &OsStr) -> OsString {
     let mut start = OsString::from(".");
     if name.len() <= LONGEST_NAME {
@@ -109,7 +112,8 @@ fn beginning(name: &OsStr) -> OsString {
     start
 }
 
-/// Removes unlocked leftovers. A leftover that cannot be removed stays; it does no harm.
+/// Removes unlocked leftovers whose names begin with `start`. A leftover that cannot be removed stays and
+/// does no harm.
 fn clean(folder: &Path, start: &OsStr) {
     for entry in fs::read_dir(folder).into_iter().flatten().flatten() {
         let name = entry.file_name();
@@ -130,7 +134,8 @@ fn clean(folder: &Path, start: &OsStr) {
     }
 }
 
-/// A number that other processes cannot predict: the system seeds the hashers of the standard library.
+/// Returns a number that other processes cannot predict, because the system seeds the standard library's
+/// hashers.
 fn unpredictable() -> u64 {
     RandomState::new().build_hasher().finish()
 }

@@ -1,4 +1,4 @@
-//! The identity of a file's content: its length and the hash of its bytes.
+//! Identifies a file's content by its length and the hash of its bytes.
 
 use std::fmt;
 use std::io::{self, Read};
@@ -29,7 +29,7 @@ impl fmt::Display for ContentHash {
     }
 }
 
-/// A text that is not a hash.
+/// The error for a text that is not a hash.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
 #[error("is not a BLAKE3 hash, expected 64 digits out of `0123456789abcdef`")]
 pub struct NotAHash;
@@ -70,13 +70,14 @@ pub struct Content {
 }
 
 impl Content {
-    /// The content of `bytes`.
+    /// Computes the length and hash of `bytes`.
     #[must_use]
     pub fn of(bytes: &[u8]) -> Self {
         Self { bytes: bytes.len() as u64, blake3: ContentHash::of(bytes) }
     }
 
-    /// The content of a file of any length. The file is read in pieces, so it need not fit into memory.
+    /// Computes the length and hash of a file of any length. It reads the file in pieces, so the file need
+    /// not fit into memory.
     ///
     /// # Errors
     /// [`FileError`] when the path cannot be read or is not a file.

@@ -7,11 +7,11 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ContentHash, Damage, FileError, reader, whole_file};
 
-/// The fixed text around the hash.
+/// The fixed text around the hash, and the ending that it replaces.
 struct Form {
     before: &'static [u8],
     behind: &'static [u8],
-    /// The end of the object without a check.
+    /// The last characters of an object without `check`. Sealing replaces them by `check` and a new ending.
     close: &'static [u8],
 }
 
@@ -19,21 +19,21 @@ const DOCUMENT: Form = Form { before: b",\n  \"check\": \"", behind: b"\"\n}\n",
 const LINE: Form = Form { before: b",\"check\":\"", behind: b"\"}", close: b"}" };
 const DIGITS: usize = 64;
 
-/// Content that was read, and whether it carried a valid hash.
+/// Content that was read, and whether its text carried a valid hash.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Checked<T> {
-    /// The content.
+    /// The deserialized content.
     pub content: T,
-    /// Whether the text carried a hash. A wrong hash is an error. Texts of older builds carry no hash.
+    /// Whether the text carried a hash. Texts from older builds carry none. A wrong hash is an error instead.
     pub is_checked: bool,
 }
 
 impl<T> Checked<T> {
-    /// Refuses a text without a hash if `is_required`. Callers require a hash if the version in the text is
-    /// one that writes a hash.
+    /// Returns an error if the text carried no hash and `is_required` is set. Callers set `is_required` if
+    /// the text has a version that always carries a hash.
     ///
     /// # Errors
-    /// [`FileError::Damaged`]; `path` names the file in it.
+    /// [`FileError::Damaged`], which names the file `path`.
     pub fn required(self, path: &Path, is_required: bool) -> Result<Self, FileError> {
         if self.is_checked || !is_required {
             return Ok(self);
@@ -42,7 +42,7 @@ impl<T> Checked<T> {
     }
 }
 
-/// The text of a document, for [`read_document`].
+/// Returns the text of a document. [`read_document`] reads such a text.
 ///
 /// # Panics
 /// When `content` does not serialize to an object with at least one field.
@@ -51,7 +51,7 @@ pub fn seal_document(content: &impl Serialize) -> Vec<u8> {
     DOCUMENT.seal(serde_json::to_vec_pretty(content).expect("a document is plain data"))
 }
 
-/// The text of a line without its line break, for [`parse_line`].
+/// Returns the text of a line without its line break. [`parse_line`] reads such a text.
 ///
 /// # Panics
 /// When `content` does not serialize to an object with at least one field.
@@ -60,10 +60,10 @@ pub fn seal_line(content: &impl Serialize) -> Vec<u8> {
     LINE.seal(serde_json::to_vec(content).expect("a line is plain data"))
 }
 
-/// Writes a document whole, or not at all.
+/// Writes a document completely or not at all.
 ///
 /// # Errors
-/// [`FileError`]; the old file is then unchanged.
+/// [`FileError`]. The old file is then unchanged.
 pub fn write_document(place: &Path, content: &impl Serialize) -> Result<(), FileError> {
     whole_file::write(place, &seal_document(content))
 }
@@ -76,7 +76,7 @@ pub fn read_document<T: DeserializeOwned>(path: &Path, limit: u64) -> Result<Che
     parse_document(path, &reader::read(path, limit)?)
 }
 
-/// Parses a document from the bytes of a file; `path` names the file in errors.
+/// Parses a document from a file's bytes. Errors name the file `path`.
 ///
 /// # Errors
 /// [`FileError::Damaged`] when the hash is wrong or the JSON does not match `T`.
@@ -103,7 +103,8 @@ impl Form {
 
     fn parse<T: DeserializeOwned>(&self, bytes: &[u8]) -> Result<Checked<T>, Damage> {
         let Some((body, hash)) = self.split(bytes) else {
-            // A text with a `check` in another form was changed: report that, not an unchecked text.
+            // The text has a `check`, but in another form. So somebody changed the text. Report that instead
+            // of treating the text as one without a hash.
             if has_check(bytes) {
                 return Err(Damage::ChangedCheck);
             }
@@ -115,7 +116,7 @@ impl Form {
         Ok(Checked { content: serde_json::from_slice(&[body, self.close].concat())?, is_checked: true })
     }
 
-    /// Splits the text into the part before the hash, and the hash.
+    /// Splits a text into its body and its hash. Returns `None` if the text does not end in the fixed form.
     fn split<'a>(&self, bytes: &'a [u8]) -> Option<(&'a [u8], &'a [u8])> {
         let rest = bytes.strip_suffix(self.behind)?;
         let (rest, hash) = rest.split_at_checked(rest.len().checked_sub(DIGITS)?)?;
@@ -123,7 +124,7 @@ impl Form {
     }
 }
 
-/// Whether the text is an object with a key `check`.
+/// Returns whether the text is an object with a key `check`.
 fn has_check(bytes: &[u8]) -> bool {
     #[derive(Deserialize)]
     struct Check {

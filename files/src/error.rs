@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use thiserror::Error;
 
-/// An error of this crate.
+/// An error from reading or writing files.
 #[derive(Debug, Error)]
 #[non_exhaustive]
 pub enum FileError {
@@ -15,7 +15,7 @@ pub enum FileError {
     Io {
         /// File or folder.
         path: PathBuf,
-        /// The operation.
+        /// The operation that failed.
         action: &'static str,
         /// The system's error.
         source: io::Error,
@@ -25,7 +25,7 @@ pub enum FileError {
     NotAFile {
         /// The path.
         path: PathBuf,
-        /// Its kind.
+        /// What the path is instead.
         found: FileKind,
     },
     /// The path is not a folder.
@@ -33,7 +33,7 @@ pub enum FileError {
     NotAFolder {
         /// The path.
         path: PathBuf,
-        /// Its kind.
+        /// What the path is instead.
         found: FileKind,
     },
     /// The file is longer than its reader allows.
@@ -61,15 +61,15 @@ pub enum FileError {
     Damaged {
         /// The file.
         path: PathBuf,
-        /// What is wrong with it.
+        /// What is wrong with the file.
         problem: Damage,
     },
-    /// The path exists and must not be overwritten.
+    /// The path exists, and Kiln must not overwrite it.
     #[error("{}: already exists{existing}", path.display())]
     Exists {
         /// The existing path.
         path: PathBuf,
-        /// What exists there.
+        /// What exists at the path.
         existing: Existing,
     },
 }
@@ -106,7 +106,7 @@ pub enum FileKind {
 }
 
 impl fmt::Display for FileKind {
-    /// Writes the kind with its article.
+    /// Writes the kind with an article, such as "a file".
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str(match self {
             Self::File => "a file",
@@ -120,7 +120,7 @@ impl fmt::Display for FileKind {
 /// What exists at a path that must not be overwritten.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Existing {
-    /// Something, of whatever kind.
+    /// The path exists. The message does not state its kind.
     Any,
     /// A symbolic link.
     Link,
@@ -149,13 +149,13 @@ impl FileError {
         matches!(self, Self::Io { source, .. } if source.kind() == io::ErrorKind::NotFound)
     }
 
-    /// Whether the caller can fix the error, as opposed to a failure of the system.
+    /// Returns whether the caller can fix the error. Only failures of the operating system return `false`.
     #[must_use]
     pub const fn is_callers(&self) -> bool {
         !matches!(self, Self::Io { .. })
     }
 
-    /// The message without the name of the file.
+    /// Returns the message without the file's name.
     #[must_use]
     pub fn problem(&self) -> String {
         let said = self.said();
@@ -163,7 +163,7 @@ impl FileError {
         said.strip_prefix(&path).map_or(said.as_str(), str::trim_start).to_owned()
     }
 
-    /// The file or folder.
+    /// Returns the file or folder that the error is about.
     #[must_use]
     pub fn path(&self) -> &Path {
         match self {
@@ -177,7 +177,7 @@ impl FileError {
         }
     }
 
-    /// The whole message on one line, including the system's error.
+    /// Returns the whole message on one line, including the system's error.
     #[must_use]
     pub fn said(&self) -> String {
         match self {

@@ -1,8 +1,9 @@
-//! Line numbers as an editor counts them, for messages. CSV readers count records or line feeds instead.
+//! Counts line numbers for messages as an editor counts them. CSV readers count records or line feeds
+//! instead.
 
 use std::io::{self, BufRead, ErrorKind};
 
-/// Counts the lines of a text from its start: `\r\n`, `\n` and `\r` each end one.
+/// Counts the lines of a text from its start. Each `\r\n`, `\n` or `\r` ends one line.
 #[derive(Debug)]
 pub struct LineCounter<R> {
     text: R,
@@ -18,10 +19,11 @@ impl<R: BufRead> LineCounter<R> {
         Self { text, at: 0, line: 1, after_return: false }
     }
 
-    /// The line, from 1, of the first byte at or after `offset` that is not a line end. Line ends are skipped
-    /// because a CSV reader may count those before a record as part of it.
+    /// Returns a line number, from 1. It is the line of the first byte at or after `offset` that does not end
+    /// a line. Line ends at `offset` are skipped because a CSV reader may count the line ends before a record
+    /// as part of the record.
     ///
-    /// Call with ascending offsets. An offset behind the end gives the last line.
+    /// Call this method with ascending offsets. For an offset after the end, it returns the last line.
     ///
     /// # Errors
     /// Errors of the underlying reader.

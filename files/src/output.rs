@@ -1,4 +1,4 @@
-//! Files that a user asked for. Existing files are overwritten only with the user's consent.
+//! Writes files that a user asked for. It overwrites existing files only with the user's consent.
 
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -8,34 +8,36 @@ use std::path::{Component, Path, PathBuf};
 use crate::reader::{kind, open};
 use crate::{Content, Existing, FileError, WholeFolder, beside, make_folder, whole_file};
 
-/// Which existing files may be overwritten. A file that already holds the same bytes is always left as it is.
+/// States which existing files may be overwritten. Without [`Overwrite::Always`], a file that already has the
+/// same content is left alone.
 #[derive(Clone, Copy)]
 pub enum Overwrite<'a> {
-    /// Nothing.
+    /// No existing file.
     Never,
-    /// A file that Kiln recognizes as its own from the first [`BEGINNING`] bytes.
+    /// Files that Kiln wrote. The function recognizes them by their first [`BEGINNING`] bytes.
     Own(&'a dyn Fn(&[u8]) -> bool),
-    /// Any file: the user forced it.
+    /// Any file, because the user forced it.
     Always,
 }
 
-/// Result of writing an output.
+/// Whether an output had to be written.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Written {
     /// The output was written.
     Now,
-    /// The same content already existed.
+    /// The same content already existed, so nothing was written.
     Before,
 }
 
-/// Number of bytes at the start of a file by which Kiln recognizes its own files.
+/// Number of bytes at the start of a file that Kiln reads to recognize its own files.
 pub const BEGINNING: usize = 4096;
 
-/// Writes a file that a user asked for. A pipe or a device is written to directly, also through a link.
+/// Writes a file that a user asked for. If the path is a pipe or a device, or a link to one, the bytes are
+/// written to it directly.
 ///
 /// # Errors
-/// [`FileError::Exists`] when the path exists and must not be overwritten, another [`FileError`] when the
-/// system refuses.
+/// [`FileError::Exists`] when the path exists and must not be overwritten. Another [`FileError`] when the
+/// path is a folder or the system reports an error.
 pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Result<Written, FileError> {
     if place.metadata().is_ok_and(|found| !found.is_file() && !found.is_dir()) {
         let written = File::options().write(true).open(place).and_then(|mut out| {
@@ -68,15 +70,15 @@ pub fn write_output(place: &Path, bytes: &[u8], overwrite: Overwrite<'_>) -> Res
     }
 }
 
-/// Writes a folder that a user asked for. `files` maps relative paths to content.
+/// Writes a folder that a user asked for. `files` maps relative paths to contents.
 ///
-/// A new folder appears whole. With `force`, the files are written into an existing folder, and its other
-/// files stay. The file `marker` is then removed first and written last, so a folder with a marker is
-/// complete.
+/// A new folder appears complete or not at all. With `force`, the files are written into an existing folder,
+/// and its other files stay. In that case the file `marker` is removed first and written last, so a folder
+/// with a marker is complete.
 ///
 /// # Errors
-/// [`FileError::Exists`] when a folder with different content exists and `force` is not set, another
-/// [`FileError`] when the system refuses.
+/// [`FileError::Exists`] when a folder with different content exists and `force` is not set. Another
+/// [`FileError`] when the system reports an error.
 pub fn write_output_folder(
     place: &Path,
     files: &BTreeMap<String, Vec<u8>>,
@@ -133,10 +135,10 @@ fn put_into(
     Ok(())
 }
 
-/// Resolves a link to a folder: the user named the folder, not the link.
+/// Resolves a link to a folder, because the user means the folder and not the link.
 fn resolved(place: &Path) -> Result<PathBuf, FileError> {
     let is_link = place.symlink_metadata().is_ok_and(|found| found.is_symlink());
-    // A path such as `.` or `a/..` ends in no name, so no name beside it could be made.
+    // A path such as `.` or `a/..` has no file name, so no temporary name beside it can be formed.
     let is_nameless = place.file_name().is_none();
     if place.is_dir() && (is_link || is_nameless) {
         return place.canonicalize().map_err(FileError::io(place, "open the folder"));

@@ -1,4 +1,4 @@
-//! The one reader of whole files. It has a size limit and reads regular files only.
+//! Reads whole files. Every read has a size limit and accepts regular files only.
 
 use std::fs::{File, Metadata};
 use std::io::{self, Read};
@@ -9,8 +9,8 @@ use crate::{FileError, FileKind};
 /// Opens a file of at most `limit` bytes and returns it with its length.
 ///
 /// # Errors
-/// [`FileError`] when the path cannot be opened, is not a file, or is longer than `limit`. The kind is
-/// checked before opening, because opening a pipe would wait for a writer.
+/// [`FileError`] when the path cannot be opened, is not a file, or is longer than `limit`. The kind of the
+/// path is checked before opening, because opening a pipe would wait for a writer.
 pub fn open(path: &Path, limit: u64) -> Result<(File, u64), FileError> {
     let failed = || FileError::io(path, "read");
     check(path, &path.metadata().map_err(failed())?)?;
@@ -27,11 +27,12 @@ pub fn open(path: &Path, limit: u64) -> Result<(File, u64), FileError> {
 /// Reads a file of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`open`], and when the file grows beyond the limit during reading.
+/// The errors of [`open`], and an error when the file grows beyond the limit during reading.
 pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
     let (file, length) = open(path, limit)?;
     let mut bytes = Vec::new();
-    // A sparse file may be longer than the memory; allocation must fail with an error, not abort.
+    // A sparse file may be longer than the memory. Then the allocation must return an error, not abort the
+    // process.
     let reserved = bytes.try_reserve_exact(usize::try_from(length).unwrap_or(usize::MAX));
     reserved.map_err(|_| FileError::io(path, "read")(io::ErrorKind::OutOfMemory.into()))?;
     file.take(limit.saturating_add(1)).read_to_end(&mut bytes).map_err(FileError::io(path, "read"))?;
@@ -44,7 +45,7 @@ pub fn read(path: &Path, limit: u64) -> Result<Vec<u8>, FileError> {
 /// Reads a text of at most `limit` bytes.
 ///
 /// # Errors
-/// As [`read`], and when the content is not UTF-8.
+/// The errors of [`read`], and an error when the content is not UTF-8.
 pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
     String::from_utf8(read(path, limit)?).map_err(|error| {
         let byte = error.utf8_error().valid_up_to();
@@ -56,7 +57,7 @@ pub fn read_text(path: &Path, limit: u64) -> Result<String, FileError> {
 /// Turns a missing file into `None`.
 ///
 /// # Errors
-/// Every error except that of a missing file.
+/// Every error except the one for a missing file.
 pub fn optional<T>(read: Result<T, FileError>) -> Result<Option<T>, FileError> {
     match read {
         Ok(read) => Ok(Some(read)),
@@ -72,7 +73,7 @@ fn check(path: &Path, found: &Metadata) -> Result<(), FileError> {
     Err(FileError::NotAFile { path: path.to_owned(), found: kind(found) })
 }
 
-/// The kind of a path.
+/// Returns what kind of path this metadata describes.
 pub(crate) fn kind(found: &Metadata) -> FileKind {
     if found.is_file() {
         FileKind::File

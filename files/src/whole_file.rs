@@ -1,4 +1,4 @@
-//! The one writer of whole files.
+//! Writes whole files. Every crate of Kiln writes files through this module.
 
 use std::fs::{self, File};
 use std::io::{self, BufWriter, Write};
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::reader::kind;
 use crate::{Existing, FileError, beside};
 
-/// A file that is written beside its place. [`WholeFile::finish`] moves it there. Dropping it earlier removes
-/// it.
+/// A file that is written under a temporary name beside its final path (the place). [`WholeFile::finish`]
+/// moves the file to its place. Dropping a `WholeFile` before that removes the temporary file.
 #[derive(Debug)]
 pub struct WholeFile {
     place: PathBuf,
@@ -18,7 +18,7 @@ pub struct WholeFile {
 }
 
 impl WholeFile {
-    /// Begins a file. Leftovers of dead writers are removed.
+    /// Creates the temporary file. Removes leftovers of dead writers to the same place.
     ///
     /// # Errors
     /// [`FileError`] when the file cannot be created, or when a folder, a pipe or a device is in its place.
@@ -37,7 +37,7 @@ impl WholeFile {
     /// Syncs the file and moves it to its place. A file or link there is replaced.
     ///
     /// # Errors
-    /// [`FileError`]; the place is then unchanged.
+    /// [`FileError`]. The place is then unchanged.
     pub fn finish(self) -> Result<(), FileError> {
         self.finish_by(|beside, place| fs::rename(beside, place))
     }
@@ -45,7 +45,7 @@ impl WholeFile {
     /// Syncs the file and moves it to its place, which must not exist.
     ///
     /// # Errors
-    /// [`FileError::Exists`] when the place exists, otherwise as [`WholeFile::finish`].
+    /// [`FileError::Exists`] when the place exists, and the errors of [`WholeFile::finish`].
     pub fn finish_new(self) -> Result<(), FileError> {
         let place = self.place.clone();
         let ended = self.finish_by(|beside, place| {
@@ -102,7 +102,7 @@ impl Drop for WholeFile {
 /// Writes a file. A file or link in its place is replaced.
 ///
 /// # Errors
-/// [`FileError`]; the place is then unchanged.
+/// [`FileError`]. The place is then unchanged.
 pub fn write(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
     with(place, bytes)?.finish()
 }
@@ -110,7 +110,7 @@ pub fn write(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
 /// Writes a file whose place must not exist.
 ///
 /// # Errors
-/// [`FileError::Exists`] when the place exists, otherwise as [`write()`].
+/// [`FileError::Exists`] when the place exists, and the errors of [`write()`].
 pub fn write_new(place: &Path, bytes: &[u8]) -> Result<(), FileError> {
     with(place, bytes)?.finish_new()
 }

@@ -1,4 +1,4 @@
-//! The one writer of whole folders.
+//! Writes whole folders. Every crate of Kiln writes folders through this module.
 
 use std::fs::{self, File};
 use std::io;
@@ -7,8 +7,8 @@ use std::path::{Path, PathBuf};
 use crate::reader::kind;
 use crate::{Existing, FileError, beside};
 
-/// A folder that is filled beside its place. [`WholeFolder::finish`] moves it there. Dropping it earlier
-/// removes it.
+/// A folder that is filled under a temporary name beside its final path (the place). [`WholeFolder::finish`]
+/// moves the folder to its place. Dropping a `WholeFolder` before that removes the temporary folder.
 #[derive(Debug)]
 pub struct WholeFolder {
     place: PathBuf,
@@ -19,7 +19,7 @@ pub struct WholeFolder {
 }
 
 impl WholeFolder {
-    /// Begins a folder. Leftovers of dead writers are removed.
+    /// Creates the temporary folder. Removes leftovers of dead writers to the same place.
     ///
     /// # Errors
     /// [`FileError`] when the folder cannot be created, or when its place is not a folder.
@@ -34,10 +34,10 @@ impl WholeFolder {
         Ok(Self { place: place.to_owned(), beside: Some(beside), _lock: lock })
     }
 
-    /// The folder to fill.
+    /// Returns the path of the temporary folder, which the caller fills.
     ///
     /// # Panics
-    /// Never: the folder is beside its place until it is finished.
+    /// Never, because the temporary path is set until the folder is finished.
     #[must_use]
     pub fn path(&self) -> &Path {
         self.beside.as_deref().expect("the folder is beside its place until it is finished")
@@ -46,7 +46,8 @@ impl WholeFolder {
     /// Syncs all files and moves the folder to its place, which must be missing or an empty folder.
     ///
     /// # Errors
-    /// [`FileError::Exists`] when a non-empty folder exists, another [`FileError`] when the system refuses.
+    /// [`FileError::Exists`] when a non-empty folder exists. Another [`FileError`] when the system reports an
+    /// error.
     pub fn finish(mut self) -> Result<(), FileError> {
         self.sync()?;
         match fs::rename(self.path(), &self.place) {
@@ -66,8 +67,8 @@ impl WholeFolder {
     /// Syncs all files and moves the folder to its place. An existing folder is removed with its content.
     ///
     /// # Errors
-    /// [`FileError`]. If the process is killed midway, the place holds the old folder, nothing, or the new
-    /// one.
+    /// [`FileError`]. If the process is killed midway, the place contains the old folder, nothing, or the new
+    /// folder.
     pub fn finish_over(mut self) -> Result<(), FileError> {
         self.sync()?;
         let failed = |action| FileError::io(&self.place, action);
@@ -91,16 +92,16 @@ impl WholeFolder {
         beside::sync_folder(beside::parent(&self.place)).map_err(FileError::io(&self.place, "sync"))
     }
 
-    /// Syncs every file and folder: the code that filled it may not have.
+    /// Syncs every file and folder, because the code that filled the folder may not have synced them.
     fn sync(&self) -> Result<(), FileError> {
         sync_all(self.path()).map_err(FileError::io(&self.place, "sync"))
     }
 }
 
-/// Makes a folder and its missing parents, all synced. An existing folder is not an error.
+/// Creates a folder and its missing parents, and syncs them. An existing folder is not an error.
 ///
 /// # Errors
-/// [`FileError`] when a folder cannot be made, or a path on the way is not a folder.
+/// [`FileError`] when a folder cannot be created, or when a part of the path is not a folder.
 pub fn make_folder(path: &Path) -> Result<(), FileError> {
     match path.metadata() {
         Ok(found) if found.is_dir() => return Ok(()),
@@ -113,7 +114,7 @@ pub fn make_folder(path: &Path) -> Result<(), FileError> {
     }
     let failed = FileError::io(path, "make the folder");
     match fs::create_dir(path).and_then(|()| beside::sync_folder(parent)) {
-        // Another process may have made it meanwhile.
+        // Another process may have created the folder meanwhile.
         Err(error) if error.kind() == io::ErrorKind::AlreadyExists && path.is_dir() => Ok(()),
         made => made.map_err(failed),
     }

@@ -1,4 +1,4 @@
-//! Agreement between predictions and measurements.
+//! Measures how well predictions agree with measurements.
 
 use kiln_space::Architecture;
 use serde::{Deserialize, Serialize};
@@ -8,11 +8,12 @@ use crate::{CostModel, HwError};
 /// A network and its measured latency.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measured {
-    /// The network. A layer that was measured alone is a network of one layer.
+    /// The network. A layer that was measured alone is a network with one layer.
     pub architecture: Architecture,
-    /// Microseconds for the whole batch. With repeated measurements, their median.
+    /// Latency of the whole batch in microseconds. If the network was measured repeatedly, the median.
     pub latency_us: f64,
-    /// Relative standard error of `latency_us`, from repeated measurements; 0 with a single measurement.
+    /// Relative standard error of `latency_us`, estimated from repeated measurements. It is 0 for a single
+    /// measurement.
     pub standard_error: f64,
 }
 
@@ -31,7 +32,7 @@ pub struct Agreement {
     pub spearman: Option<f64>,
 }
 
-/// Comparison of a model with measurements that it was not fitted to.
+/// Compares a model's predictions with measurements to which the model was not fitted.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Comparison {
     /// Error statistics of the predictions.
@@ -42,8 +43,8 @@ pub struct Comparison {
 }
 
 impl Agreement {
-    /// Computes the agreement of `(predicted, measured)` pairs. Values must be finite and measurements
-    /// positive. Without pairs all fields are 0.
+    /// Computes the agreement of `(predicted, measured)` pairs. All values must be finite, and measurements
+    /// must be positive. Without pairs, all fields are 0.
     #[must_use]
     pub fn new(pairs: &[(f64, f64)]) -> Self {
         let mut errors: Vec<f64> = pairs
@@ -74,7 +75,7 @@ impl Comparison {
     /// Predicts the latency of every network and compares it with the measurement.
     ///
     /// # Errors
-    /// As [`CostModel::network`].
+    /// The errors of [`CostModel::network`].
     pub fn new(model: &dyn CostModel, measured: &[Measured]) -> Result<Self, HwError> {
         let mut pairs = Vec::with_capacity(measured.len());
         let mut within = 0;
@@ -88,8 +89,8 @@ impl Comparison {
     }
 }
 
-/// Spearman's rank correlation of two lists of equal length. Equal values share their mean rank. `None` if
-/// one list is constant.
+/// Computes Spearman's rank correlation of two lists of equal length. Equal values share their mean rank.
+/// Returns `None` if one of the lists is constant.
 ///
 /// # Example
 /// ```
@@ -105,7 +106,7 @@ pub fn spearman(a: &[f64], b: &[f64]) -> Option<f64> {
     (spread > 0.0).then(|| covariance(&a, &b) / spread.sqrt())
 }
 
-/// Ranks, starting at 0. Equal values share their mean rank.
+/// Returns the ranks of all values, starting at 0. Equal values share their mean rank.
 fn ranks(values: &[f64]) -> Vec<f64> {
     let mut order: Vec<usize> = (0..values.len()).collect();
     order.sort_by(|&i, &j| values[i].total_cmp(&values[j]));
@@ -127,7 +128,7 @@ mod tests {
     #[test]
     fn ranks_of_ties_are_their_mean_rank() {
         assert_eq!(ranks(&[5.0, 1.0, 5.0, 7.0]), [1.5, 0.0, 1.5, 3.0]);
-        // By hand: ranks 0 1.5 1.5 3 and 0 1 2 3 have mean 1.5, so the correlation is 4.5 / sqrt(4.5 * 5).
+        // The ranks 0 1.5 1.5 3 and 0 1 2 3 both have mean 1.5, so the correlation is 4.5 / sqrt(4.5 * 5).
         let found = spearman(&[1.0, 2.0, 2.0, 3.0], &[1.0, 2.0, 3.0, 4.0]).unwrap();
         assert!((found - 4.5 / 22.5_f64.sqrt()).abs() < 1e-15, "{found}");
         assert_eq!(spearman(&[1.0, 1.0], &[1.0, 2.0]), None);

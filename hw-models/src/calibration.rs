@@ -11,12 +11,13 @@ pub use self::report::{FitReport, FittedNumber};
 use crate::demand::Constants;
 use crate::{Agreement, Device, HwError, Measured, Number, Roofline};
 
-/// Minimum number of networks for a fit. An interval for nine of ten needs at least nine residuals.
+/// Minimum number of networks for a fit. An interval that contains nine of ten measurements needs at least
+/// nine residuals.
 pub const NETWORKS_MIN: usize = 10;
-/// Fraction of measurements that an interval shall contain.
+/// Fraction of measurements that an interval should contain.
 const HELD: f64 = 0.9;
-/// If the logarithm of a number changes by less than this, the number keeps its value: the measurements do
-/// not determine it.
+/// Minimum change of a number's logarithm. With a smaller change the measurements do not determine the
+/// number, so it keeps its old value.
 const UNTOLD: f64 = 5e-3;
 
 /// Settings of a fit.
@@ -33,7 +34,7 @@ const UNTOLD: f64 = 5e-3;
 ///     let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
 ///     b.conv("conv", b.input(), 8 * width, 3, 1, 1)?;
 ///     let architecture = b.finish()?;
-///     // A device whose convolutions are 1.5 times slower than its file says.
+///     // A device whose convolutions are 1.5 times slower than its file states.
 ///     let latency_us = 1.5 * model.network(&architecture)?.latency_us.value;
 ///     measured.push(Measured { architecture, latency_us, standard_error: 0.0 });
 /// }
@@ -45,41 +46,41 @@ const UNTOLD: f64 = 5e-3;
 /// ```
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Calibration {
-    /// File of the measurements, for the sources of fitted numbers.
+    /// Name of the measurement file. The sources of fitted numbers state it.
     pub file: String,
-    /// Column of the measurements, for the sources of fitted numbers.
+    /// Name of the measured column. The sources of fitted numbers state it.
     pub column: String,
     /// Batch size of every measurement.
     pub batch: u64,
     /// Number of threads of every measurement.
     pub threads: u64,
-    /// Folds of cross-validation: at least 2, at most the number of networks.
+    /// Number of folds for cross-validation: at least 2, and at most the number of networks.
     pub folds: usize,
 }
 
 /// A calibrated device and its report.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Fit {
-    /// The device. The source of every fitted number names the measurements.
+    /// The device. The sources of its fitted numbers name the measurements.
     pub device: Device,
     /// Changed numbers and prediction errors.
     pub report: FitReport,
 }
 
 impl Calibration {
-    /// A calibration for measurements with batch 1 on one thread, with five folds.
+    /// Creates a calibration for measurements with batch 1 on one thread. It uses five folds.
     #[must_use]
     pub fn new(file: impl Into<String>, column: impl Into<String>) -> Self {
         Self { file: file.into(), column: column.into(), batch: 1, threads: 1, folds: 5 }
     }
 
-    /// Fits the device to measurements. Their order does not matter, except among equal latencies.
+    /// Fits the device to measurements. The order of the measurements matters only among equal latencies.
     ///
     /// # Errors
-    /// - [`HwError::TooFewMeasurements`].
+    /// - [`HwError::TooFewMeasurements`] when there are fewer than [`NETWORKS_MIN`] networks.
     /// - [`HwError::Latency`] for a latency that is not positive.
-    /// - [`HwError::Solver`].
-    /// - As [`Roofline`] for a network that it cannot predict.
+    /// - [`HwError::Solver`] when the solver fails.
+    /// - The errors of [`Roofline`] for a network that it cannot predict.
     pub fn fit(&self, device: &Device, measured: &[Measured]) -> Result<Fit, HwError> {
         if measured.len() < NETWORKS_MIN {
             return Err(HwError::TooFewMeasurements { found: measured.len(), needed: NETWORKS_MIN });
@@ -97,7 +98,8 @@ impl Calibration {
         let folds = self.folds.clamp(2, networks.len());
         let mut held_out = Vec::with_capacity(networks.len());
         for fold in 0..folds {
-            // The networks are sorted by latency, so striding gives every fold fast and slow networks.
+            // The networks are sorted by latency. Taking every `folds`-th network gives each fold fast and
+            // slow networks.
             let others = networks.iter().enumerate().filter(|(i, _)| i % folds != fold);
             let (constants, _) = solve(others.map(|(_, network)| network).collect())?;
             let held = networks.iter().skip(fold).step_by(folds);
@@ -118,7 +120,7 @@ impl Calibration {
         Ok(Fit { device, report })
     }
 
-    /// The device with the fitted numbers written into it.
+    /// Returns the device with the fitted numbers written into it.
     fn written(
         &self,
         device: &Device,
@@ -147,7 +149,7 @@ impl Calibration {
     }
 }
 
-/// The networks as kernels, sorted by measured latency.
+/// Converts the networks to kernels and sorts them by measured latency.
 fn networks(model: &Roofline, measured: &[Measured]) -> Result<Vec<Network>, HwError> {
     let mut networks = Vec::with_capacity(measured.len());
     for (index, Measured { architecture, latency_us, standard_error }) in measured.iter().enumerate() {
@@ -185,7 +187,7 @@ fn solved(
     Ok((constants, values))
 }
 
-/// Whether the fit changed a value enough to keep it.
+/// Returns whether the fit changed a value enough to keep the change.
 fn is_told(start: f64, value: f64) -> bool {
     (value / start).ln().abs() >= UNTOLD
 }
@@ -201,12 +203,12 @@ fn fitted(parameters: &[Parameter], file: &Constants, values: &[f64]) -> Vec<Fit
     numbers.collect()
 }
 
-/// The relative interval that contains nine of ten held-out `(predicted, measured)` pairs.
+/// Returns the relative interval that contains nine of ten held-out `(predicted, measured)` pairs.
 ///
 /// Source: J. Lei, M. G'Sell, A. Rinaldo, R. Tibshirani, L. Wasserman, Distribution-free predictive inference
-/// for regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2: the quantile
-/// of rank `ceil((n + 1) 0.9)`. Differs: residuals are log-ratios and come from cross-validation instead of
-/// one split.
+/// for regression, Journal of the American Statistical Association 113(523), 2018, algorithm 2. It takes the
+/// residual of rank `ceil((n + 1) 0.9)`. Difference: here the residuals are log-ratios, and they come from
+/// cross-validation instead of one split.
 fn relative_90(held_out: &[(f64, f64)]) -> f64 {
     let mut residuals: Vec<f64> =
         held_out.iter().map(|(predicted, measured)| (predicted / measured).ln().abs()).collect();
@@ -215,7 +217,8 @@ fn relative_90(held_out: &[(f64, f64)]) -> f64 {
     significant(residuals[rank.min(residuals.len()) - 1].exp_m1())
 }
 
-/// The last part of the model's name: names the measurements with letters, digits, `-`, `.` and `_`.
+/// Returns the last part of the model's name. It describes the measurements with letters, digits, `-`, `.`
+/// and `_`.
 fn identifier(file: &str, column: &str, networks: usize) -> String {
     let text = format!("fitted-{file}-{column}-{networks}").to_lowercase();
     text.chars().map(|c| if c.is_ascii_alphanumeric() || "-._".contains(c) { c } else { '-' }).collect()

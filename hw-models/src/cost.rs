@@ -1,4 +1,4 @@
-//! Cost of a layer and of a network on one device, and the contract of cost models.
+//! The cost of a layer or a network on one device, and the trait of cost models.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::HwError;
 
-/// Cost of one layer, for the model's batch and threads. A layer that is fused into another costs zero.
+/// Cost of one layer, for the model's batch size and threads. A layer that is fused into another layer costs
+/// zero.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Cost {
     /// Latency in microseconds.
@@ -16,7 +17,7 @@ pub struct Cost {
     pub energy_uj: f64,
 }
 
-/// A prediction with an interval. Nine of ten measurements are expected inside.
+/// A prediction with an interval. Nine of ten measurements are expected inside the interval.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Interval {
     /// The prediction.
@@ -28,7 +29,7 @@ pub struct Interval {
 }
 
 impl Interval {
-    /// The interval within a factor of `1 + relative` on both sides of `value`.
+    /// Creates the interval within a factor of `1 + relative` on both sides of `value`.
     ///
     /// # Example
     /// ```
@@ -41,14 +42,14 @@ impl Interval {
     }
 }
 
-/// Predicted cost of a network, for the model's batch and threads.
+/// Predicted cost of a network, for the model's batch size and threads.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Estimate {
     /// Latency in microseconds.
     pub latency_us: Interval,
     /// Energy in microjoules.
     pub energy_uj: Interval,
-    /// Maximum bytes of activations that are live at the same time.
+    /// Maximum number of bytes of activations that are live at the same time.
     pub peak_memory_bytes: u64,
     /// Bytes of the stored weights.
     pub model_bytes: u64,
@@ -74,40 +75,40 @@ impl fmt::Display for Conditions {
 
 /// Predicts cost from the architecture alone.
 ///
-/// Laws, checked by the functions of `testing`:
+/// Every implementation must obey these laws, which the functions of `testing` check:
 /// - Every number is finite and not negative. An interval contains its value.
 /// - An unknown operation or format is an error, never zero.
 /// - Equal architectures have equal costs.
 pub trait CostModel: Send + Sync {
-    /// Device, model and calibration id, such as `xeon-4210r/roofline/datasheet`.
+    /// Names the device, the model and the calibration, such as `xeon-4210r/roofline/datasheet`.
     fn name(&self) -> &str;
 
-    /// The device: the first part of [`CostModel::name`].
+    /// Names the device. It is the first part of [`CostModel::name`].
     fn device(&self) -> &str {
         let name = self.name();
         name.split_once('/').map_or(name, |(device, _)| device)
     }
 
-    /// Batch and threads of the predictions; `None` for a model that uses neither.
+    /// Returns the batch size and threads of the predictions, or `None` if the model uses neither.
     fn conditions(&self) -> Option<Conditions> {
         None
     }
 
-    /// Everything else that predictions depend on, as text. Two models predict the same if name, conditions
-    /// and basis are equal.
+    /// Describes, as text, everything else on which predictions depend. Two models make equal predictions if
+    /// their names, conditions and bases are equal.
     fn basis(&self) -> String {
         String::new()
     }
 
-    /// Cost of one layer.
+    /// Predicts the cost of one layer.
     ///
     /// # Errors
     /// [`HwError`] when the model does not know the operation or its number format.
     fn layer(&self, architecture: &Architecture, layer: LayerId) -> Result<Cost, HwError>;
 
-    /// Cost of the network.
+    /// Predicts the cost of the network.
     ///
     /// # Errors
-    /// As [`CostModel::layer`].
+    /// The errors of [`CostModel::layer`].
     fn network(&self, architecture: &Architecture) -> Result<Estimate, HwError>;
 }

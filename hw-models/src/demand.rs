@@ -1,13 +1,13 @@
-//! The roofline's formula: a kernel's demand, and its latency on a device.
+//! The formula of the roofline: what a kernel demands, and the resulting latency on a device.
 
 use crate::Device;
 use crate::work::WorkKind;
 
-/// What one kernel demands of the device. It does not depend on efficiencies.
+/// What one kernel demands from the device. It does not depend on efficiencies.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Demand {
     pub(crate) kind: WorkKind,
-    /// Operations, without those that zeros save.
+    /// Number of operations, without those that sparsity saves.
     pub(crate) operations: f64,
     /// Peak operations per second of one core in the kernel's format.
     pub(crate) peak_per_s: f64,
@@ -17,7 +17,7 @@ pub(crate) struct Demand {
     pub(crate) on_chip_bytes: f64,
 }
 
-/// The constants of a device, for a number of threads, that the latency of a kernel depends on.
+/// The constants of a device that determine the latency of a kernel, for a given number of threads.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub(crate) struct Constants {
     thread_speedup: f64,
@@ -29,7 +29,7 @@ pub(crate) struct Constants {
 }
 
 impl Constants {
-    /// The constants of a device. `threads` is at least 1 and at most the number of cores.
+    /// Computes the constants of a device. `threads` is at least 1 and at most the number of cores.
     pub(crate) fn new(device: &Device, threads: f64) -> Self {
         let thread_speedup = threads / (1.0 + device.parallel_loss.value * (threads - 1.0));
         let memory = &device.memory;
@@ -45,7 +45,8 @@ impl Constants {
         }
     }
 
-    /// Latency of a kernel in microseconds: the larger of compute time and memory time, plus the overhead.
+    /// Computes the latency of a kernel in microseconds. It is the larger of compute time and memory time,
+    /// plus the overhead.
     pub(crate) fn latency_us(&self, demand: &Demand) -> f64 {
         let filled = self.saturating_outputs.map_or(1.0, |full| (demand.parallel / full).min(1.0));
         let rate = demand.peak_per_s * self.efficiency[demand.kind as usize] * self.thread_speedup * filled;

@@ -1,4 +1,4 @@
-//! A device as its file describes it. Every number has a source. Nothing here predicts.
+//! A device as its file describes it. Every number has a source. This module makes no predictions.
 
 use std::collections::BTreeMap;
 use std::path::Path;
@@ -24,11 +24,11 @@ const BUILTIN: [(&str, &str); 5] = [
     ("xeon-4210r", include_str!("../devices/xeon-4210r.toml")),
 ];
 
-/// A number and its source: a document, `derived: ...` or `assumption: ...`.
+/// A number with its source. The source is a document, or it starts with `derived:` or `assumption:`.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Number {
-    /// The number, in the unit of its key.
+    /// The number, in the unit that its key states.
     pub value: f64,
     /// Source of the number.
     pub source: String,
@@ -42,20 +42,21 @@ pub struct Device {
     pub name: String,
     /// Description for people.
     pub title: String,
-    /// Name of the measurements that the numbers were fitted to, the last part of a model's name; `None` for
-    /// a file written from documents.
+    /// Names the measurements to which the numbers were fitted. It is the last part of a model's name. `None`
+    /// for a file that was written from documents.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub calibration: Option<String>,
     /// Number of units that share the work of one layer: processor cores, or 1 for a whole GPU.
     pub cores: Number,
-    /// Loss per additional thread: `t` threads are `t / (1 + loss (t - 1))` times as fast as one.
+    /// Loss per additional thread. With `t` threads the device is `t / (1 + loss (t - 1))` times as fast as
+    /// with one.
     pub parallel_loss: Number,
     /// Overhead of every kernel, in microseconds.
     pub layer_overhead_us: Number,
-    /// Number of kernel outputs that fills the device; `None` if one output suffices.
+    /// Number of kernel outputs that is needed to use the device fully. `None` if one output suffices.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub saturating_outputs: Option<Number>,
-    /// Peak multiply-accumulates per second and core, for each format that the device computes in.
+    /// Peak multiply-accumulates per second and core, for each number format in which the device computes.
     pub macs_per_s_per_core: BTreeMap<NumberFormat, Number>,
     /// Fractions of the peak rate that kernels reach.
     pub efficiency: Efficiency,
@@ -70,7 +71,7 @@ pub struct Device {
     pub error: RelativeError,
 }
 
-/// Fraction of the peak rate that a compute-bound kernel reaches, by kind of operation.
+/// Fraction of the peak rate that a compute-bound kernel reaches, for each kind of operation.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Efficiency {
@@ -85,7 +86,7 @@ pub struct Efficiency {
 }
 
 impl Efficiency {
-    /// The efficiency of a kind of work.
+    /// Returns the efficiency for a kind of work.
     pub(crate) const fn of(&self, kind: WorkKind) -> &Number {
         match kind {
             WorkKind::DenseConv => &self.dense_conv,
@@ -105,20 +106,21 @@ impl Efficiency {
     }
 }
 
-/// Sparsity that the device exploits. Other zeros are computed and read like any number.
+/// Sparsity that the device exploits. All other zeros are read and computed like any other number.
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct SparsitySupport {
     /// Patterns that run faster than dense weights.
     #[serde(default)]
     pub n_of_m: Vec<NOfMSpeedup>,
-    /// Index bits per kept weight, if the device stores unstructured sparsity without zeros; `None` if it
-    /// stores the zeros.
+    /// Number of index bits per kept weight, if the device stores unstructured sparsity without zeros. `None`
+    /// if it stores the zeros.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub unstructured_index_bits: Option<Number>,
 }
 
-/// A pattern that runs faster than dense weights. It is stored without zeros, with an index per kept weight.
+/// A sparsity pattern that runs faster than dense weights. Its weights are stored without zeros, and each
+/// kept weight has an index.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct NOfMSpeedup {
@@ -150,7 +152,7 @@ pub struct Memory {
     pub external_bytes_per_s_per_core: Option<Number>,
     /// Size of the cache or memory on the chip.
     pub on_chip_bytes: Number,
-    /// Bandwidth of the on-chip memory for one core, at least that of the external memory.
+    /// Bandwidth of the on-chip memory for one core. It is at least the bandwidth of the external memory.
     pub on_chip_bytes_per_s_per_core: Number,
 }
 
@@ -168,7 +170,7 @@ pub struct Energy {
     pub pj_per_mac: BTreeMap<NumberFormat, Number>,
 }
 
-/// Relative errors: nine of ten measurements are expected within a factor of one plus this.
+/// Relative errors. Nine of ten measurements are expected within a factor of one plus the relative error.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct RelativeError {
@@ -185,7 +187,7 @@ impl Device {
         BUILTIN.iter().map(|(name, _)| *name).collect()
     }
 
-    /// A built-in device.
+    /// Returns a built-in device.
     ///
     /// # Errors
     /// [`HwError::UnknownDevice`] with the known names.
@@ -199,7 +201,7 @@ impl Device {
     /// Reads a device file of at most 1 MiB.
     ///
     /// # Errors
-    /// [`HwError::Read`] when the file is missing or too large, otherwise as [`Device::parse`].
+    /// [`HwError::Read`] when the file is missing or too large, and the errors of [`Device::parse`].
     pub fn open(path: &Path) -> Result<Self, HwError> {
         let file = path.display().to_string();
         let text = kiln_files::read_text(path, FILE_MAX_BYTES)
@@ -207,7 +209,7 @@ impl Device {
         Self::parse(&file, &text)
     }
 
-    /// Parses the text of a device file; `file` names it in errors.
+    /// Parses the text of a device file. Errors name the file `file`.
     ///
     /// # Errors
     /// [`HwError::Parse`] when the text is not TOML, or a key is unknown, missing or of the wrong type.
@@ -224,17 +226,17 @@ impl Device {
         Ok(device)
     }
 
-    /// The text of the device file, for [`Device::parse`].
+    /// Returns the text of the device file. [`Device::parse`] reads it back.
     ///
     /// # Panics
-    /// Never: a device is plain data that TOML can hold.
+    /// Never, because TOML can express every device.
     #[must_use]
     pub fn to_toml(&self) -> String {
         toml::to_string(self).expect("a device is plain data")
     }
 
-    /// Peak multiply-accumulates per second of one core in a format; `None` if the device does not support
-    /// the format.
+    /// Returns the peak multiply-accumulates per second of one core in a format. Returns `None` if the device
+    /// does not support the format.
     #[must_use]
     pub fn macs_per_s(&self, format: NumberFormat) -> Option<f64> {
         self.macs_per_s_per_core.get(&format).map(|number| number.value)

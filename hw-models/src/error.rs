@@ -8,7 +8,7 @@ use kiln_files::FileError;
 use kiln_space::{NumberFormat, SettingsError, SpaceError};
 use thiserror::Error;
 
-/// An error of this crate. It is cloned with memoized predictions, so inner errors are shared.
+/// An error of this crate. Memoized predictions clone it, so its inner errors are shared.
 #[derive(Clone, Debug, Error)]
 #[non_exhaustive]
 pub enum HwError {
@@ -50,7 +50,7 @@ pub enum HwError {
     Read {
         /// File.
         file: String,
-        /// The system's error, or that the file is too large.
+        /// The system's error, or the error that the file is too large.
         error: Arc<FileError>,
     },
     /// The settings of a `[[hardware]]` table cannot be used.
@@ -73,7 +73,7 @@ pub enum HwError {
     ReadMeasurements {
         /// File.
         file: String,
-        /// The error of the system or of decompression.
+        /// The error from the system or from decompression.
         error: Arc<FileError>,
     },
     /// A file of measurements exceeds a limit.
@@ -81,7 +81,7 @@ pub enum HwError {
     LargeMeasurements {
         /// File.
         file: String,
-        /// Bytes or lines.
+        /// What the limit counts: bytes or lines.
         what: &'static str,
         /// The limit.
         limit: u64,
@@ -129,7 +129,7 @@ pub enum HwError {
         column: String,
         /// The value.
         found: String,
-        /// Why the space refuses it.
+        /// The space's error.
         source: Box<SpaceError>,
     },
     /// Too few networks were measured for a fit.
@@ -171,7 +171,7 @@ pub enum Lack {
         /// Formats of the device.
         known: Vec<NumberFormat>,
     },
-    /// The layer's weights and activations have formats that no kernel combines.
+    /// The layer's weights and activations have formats that no kernel supports together.
     Formats {
         /// Operation of the layer.
         op: &'static str,
@@ -180,7 +180,7 @@ pub enum Lack {
         /// Format of the activations.
         activations: NumberFormat,
     },
-    /// Another lack, in words; for cost models that other programs register.
+    /// Something else that the model lacks, in words. Cost models of other programs use it.
     Other(String),
 }
 

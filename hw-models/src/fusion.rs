@@ -1,11 +1,12 @@
-//! Fusion: which layers run as one kernel, in which order, and which layers do not run.
+//! Decides which layers run together as one kernel, in which order, and which layers do not run.
 
 use kiln_space::{Architecture, LayerId, Op};
 
-/// Layers that run as one kernel. Values between them are not written to memory.
+/// Layers that run together as one kernel. Values between these layers are not written to memory.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Kernel {
-    /// The layers in order. The first carries the cost; the others are fused into it and cost nothing.
+    /// The layers in order. The first layer has the cost of the kernel. The others are fused into it and cost
+    /// nothing.
     pub layers: Vec<LayerId>,
     /// Layers whose outputs the kernel reads from memory.
     pub inputs: Vec<LayerId>,
@@ -14,36 +15,37 @@ pub struct Kernel {
 }
 
 impl Kernel {
-    /// The first layer, which carries the cost.
+    /// Returns the first layer, which has the cost of the kernel.
     #[must_use]
     pub fn head(&self) -> LayerId {
         self.layers[0]
     }
 
-    /// The layer whose output the kernel writes.
+    /// Returns the layer whose output the kernel writes.
     #[must_use]
     pub fn output(&self) -> LayerId {
         self.layers[self.layers.len() - 1]
     }
 }
 
-/// The kernels of an architecture in execution order, fused as inference runtimes do:
+/// The kernels of an architecture in execution order. Layers are fused as in inference runtimes:
 ///
-/// - A batch normalization directly after a convolution or fully connected layer is folded into its weights.
-/// - An activation runs in the kernel that computes its input, unless that is the network's input, a pooling
-///   or a concatenation.
-/// - One sum is fused into the last convolution or fully connected layer that it reads. Its other inputs are
-///   read from memory.
+/// - A batch normalization directly after a convolution or fully connected layer is folded into that layer's
+///   weights.
+/// - An activation runs in the kernel that computes its input. Exceptions are the network's input, a pooling
+///   and a concatenation.
+/// - A sum is fused into the last convolution or fully connected layer whose output it reads. A kernel
+///   contains at most one sum. The other summands are read from memory.
 ///
-/// A layer is fused only if nothing else reads the value between the two layers. Three kinds of layers form
-/// no kernel: layers that the output does not depend on, constants ([`Op::Zero`] and sums of constants), and
+/// Two layers are fused only if no other layer reads the value between them. Three kinds of layers have no
+/// kernel: layers that the output does not depend on, constants ([`Op::Zero`] and sums of constants), and
 /// views ([`Op::Flatten`] and sums with exactly one input that is not constant).
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Schedule {
     /// The kernels in execution order.
     pub kernels: Vec<Kernel>,
-    /// For each layer, the layer whose buffer holds its output. That is the layer itself unless it is a view.
-    /// `None` for constants and for layers that do not run.
+    /// For each layer, the layer whose buffer contains its output. This is the layer itself unless it is a
+    /// view. `None` for constants and for layers that do not run.
     pub buffers: Vec<Option<LayerId>>,
 }
 
@@ -90,13 +92,13 @@ impl Schedule {
                 kernels.push(Kernel { layers: vec![id], inputs, folded_batch_norm: false });
             }
         }
-        // A kernel's inputs are outputs of kernels that end before it, so ordering by output is an execution
-        // order.
+        // The inputs of a kernel are outputs of kernels that end earlier. So sorting the kernels by output
+        // yields a valid execution order.
         kernels.sort_by_key(Kernel::output);
         Self { kernels, buffers }
     }
 
-    /// The kernel that contains a layer; `None` for a layer that does not run.
+    /// Returns the kernel that contains a layer, or `None` for a layer that does not run.
     #[must_use]
     pub fn kernel(&self, layer: LayerId) -> Option<&Kernel> {
         self.kernels.iter().find(|kernel| kernel.layers.contains(&layer))
@@ -126,7 +128,7 @@ fn buffers(architecture: &Architecture) -> Vec<Option<LayerId>> {
     buffers
 }
 
-/// The distinct buffers that a layer reads, in ascending order.
+/// Returns the distinct buffers that a layer reads, in ascending order.
 fn read_buffers(architecture: &Architecture, buffers: &[Option<LayerId>], id: LayerId) -> Vec<LayerId> {
     let mut reads: Vec<LayerId> =
         architecture.layer(id).inputs.iter().filter_map(|input| buffers[input.0]).collect();
@@ -135,7 +137,7 @@ fn read_buffers(architecture: &Architecture, buffers: &[Option<LayerId>], id: La
     reads
 }
 
-/// Whether the layer can be fused to the end of the kernel.
+/// Returns whether the layer can be fused to the end of the kernel.
 fn accepts(architecture: &Architecture, kernel: &Kernel, id: LayerId) -> bool {
     let op = |id: LayerId| &architecture.layer(id).op;
     let head = op(kernel.head());

@@ -16,10 +16,10 @@ use self::repeats::Pool;
 pub use self::repeats::Repeats;
 use crate::{HwError, Measured};
 
-/// Published tables write this number for "not measured", or leave the field empty.
+/// The number that published tables write for "not measured". Other tables leave the field empty.
 const NOT_MEASURED: f64 = -1.0;
 
-/// Unit of a column of latencies.
+/// Unit of a column with latencies.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum LatencyUnit {
     /// Microseconds.
@@ -39,17 +39,17 @@ pub struct KeyFile {
 
 /// A CSV file of measurements, plain or gzipped, and the meaning of its columns.
 ///
-/// Networks are identified by their genes joined by `-`, or by a cell of NAS-Bench-201 in the notation of its
-/// tables (`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`). An empty latency or -1 means "not measured"; such rows are
-/// counted and skipped. Rows with the same genotype are repeated measurements of one network. It counts once,
-/// with the median.
+/// A network is identified by its genes joined by `-`, or by a cell of NAS-Bench-201 in the notation of the
+/// published tables (`|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`). An empty latency or -1 means "not measured".
+/// Such rows are counted and skipped. Rows with the same genotype are repeated measurements of one network.
+/// The network then counts once, with the median latency.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct MeasurementFile {
     /// The file.
     pub path: PathBuf,
     /// Column that identifies networks.
     pub key: String,
-    /// File that contains `key`, if the measurements do not.
+    /// The file that contains the column `key`, if the measurements do not contain it.
     pub key_file: Option<KeyFile>,
     /// Column of the latencies.
     pub latency_column: String,
@@ -57,7 +57,7 @@ pub struct MeasurementFile {
     pub unit: LatencyUnit,
 }
 
-/// Measured networks of one file.
+/// The measured networks of one file.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Measurements {
     /// Networks with a latency, in order of first appearance.
@@ -78,11 +78,12 @@ impl LatencyUnit {
 }
 
 impl MeasurementFile {
-    /// Reads measurements of networks of a space.
+    /// Reads the measurements. `space` decodes their networks.
     ///
     /// # Errors
-    /// [`HwError`] with the file and, for a field, line and column. It refuses a latency that is not
-    /// positive, a key that is not a network of the space, and a row that is missing in the key file.
+    /// [`HwError`] that names the file. If a field is invalid, it also names the line and the column. Invalid
+    /// fields are a latency that is not positive, a key that is not a network of the space, and a key without
+    /// a row in the key file.
     pub fn read(&self, space: &dyn SearchSpace) -> Result<Measurements, HwError> {
         let table = CsvFile::read(&self.path)?;
         let latency = table.column(&self.latency_column)?;
@@ -117,7 +118,7 @@ impl MeasurementFile {
         Ok(Measurements { measured: pool.measured(), not_measured, repeats })
     }
 
-    /// The file name without its folder.
+    /// Returns the file name without its folder.
     #[must_use]
     pub fn name(&self) -> String {
         file_name(&self.path)
@@ -125,15 +126,15 @@ impl MeasurementFile {
 }
 
 impl Measurements {
-    /// Draws `count` networks (all, if there are fewer) uniformly. Returns the drawn networks and the others,
-    /// both in their original order.
+    /// Draws `count` networks uniformly, or all networks if there are fewer. Returns the drawn networks and
+    /// the others, both in their original order.
     #[must_use]
     pub fn draw(self, count: usize, seed: u64) -> (Vec<Measured>, Vec<Measured>) {
         let mut rng = Pcg64::seed_from_u64(seed);
         let mut left = self.measured.len();
         let mut wanted = count.min(left);
         self.measured.into_iter().partition(|_| {
-            // Selection sampling: take each with probability (still wanted) / (still left).
+            // Selection sampling takes each network with probability (still wanted) / (still left).
             let taken = rng.random_range(0..left) < wanted;
             left -= 1;
             wanted -= usize::from(taken);
@@ -142,7 +143,7 @@ impl Measurements {
     }
 }
 
-/// Networks by the value of the shared column.
+/// Maps values of the shared column to the names of networks.
 struct Names {
     file: String,
     names: BTreeMap<String, String>,
@@ -166,10 +167,10 @@ impl Names {
     }
 }
 
-/// Parses a genotype: genes joined by `-`, or a cell of NAS-Bench-201.
+/// Parses a genotype from genes joined by `-` or from a cell of NAS-Bench-201.
 ///
 /// # Errors
-/// [`SpaceError::Notation`] when the text is neither.
+/// [`SpaceError::Notation`] when the text is neither of them.
 ///
 /// # Example
 /// ```

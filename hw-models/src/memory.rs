@@ -1,15 +1,17 @@
-//! Peak memory of activations, and bytes of the stored weights.
+//! Computes the peak memory of activations and the bytes of the stored weights.
 
 use kiln_space::{Architecture, LayerId, Op};
 
 use crate::work::buffer_bytes;
 use crate::{Kernel, Schedule};
 
-/// Maximum bytes of live activations, if the kernels run in the order of the schedule.
+/// Returns the maximum number of bytes of activations that are live at the same time. The kernels run in the
+/// order of the schedule.
 ///
-/// A kernel's inputs and its output are live at the same time. A buffer dies after its last reader; the
-/// network's output never dies. An element-wise kernel without weights (activation, normalization, sum,
-/// product) overwrites an input that dies with it and has the size of its output, as in inference runtimes.
+/// The inputs and the output of a kernel are live at the same time. A buffer is freed after its last reader
+/// runs, but the network's output is never freed. Activations, normalizations, sums and products that run as
+/// their own kernel may overwrite an input, as in inference runtimes. They do so if nothing reads that input
+/// later and it has the size of the output.
 #[must_use]
 pub fn peak_memory_bytes(architecture: &Architecture, schedule: &Schedule, batch: u64) -> u64 {
     let bytes = |id: LayerId| buffer_bytes(architecture, id, batch);
@@ -38,9 +40,9 @@ pub fn peak_memory_bytes(architecture: &Architecture, schedule: &Schedule, batch
     peak
 }
 
-/// Bytes of the weights of a deployed network. Only layers that run count, as in [`kiln_space::Counts`] (with
-/// zeros and the scales of integer weights). A folded batch normalization becomes a bias of four bytes per
-/// channel.
+/// Returns the bytes of the weights of a deployed network. The count equals the one in
+/// [`kiln_space::Counts`], with two differences. Layers that do not run are omitted. A folded batch
+/// normalization becomes a four-byte bias per channel. Zeros and the scales of integer weights are included.
 #[must_use]
 pub fn model_bytes(architecture: &Architecture, schedule: &Schedule) -> u64 {
     schedule
@@ -53,8 +55,8 @@ pub fn model_bytes(architecture: &Architecture, schedule: &Schedule) -> u64 {
         .sum()
 }
 
-/// Stored bytes of a kernel: of weights with input channels, and of biases, scales and shifts. Integer
-/// weights have a scale per output channel.
+/// Returns the stored bytes of a kernel: first those of weights with input channels, then those of biases,
+/// scales and shifts. Integer weights have a scale per output channel.
 pub(crate) fn stored_weight_bytes(architecture: &Architecture, kernel: &Kernel) -> (u64, u64) {
     let layer = architecture.layer(kernel.head());
     let channels = layer.output.channels as u64;
@@ -87,7 +89,7 @@ mod tests {
 
     #[test]
     fn peak_of_chain_is_input_plus_output_of_largest_layer() {
-        // In f32, 4x8x8 values are 1024 bytes, 8x8x8 are 2048, 2x8x8 are 512.
+        // In f32, 4x8x8 values take 1024 bytes, 8x8x8 take 2048, and 2x8x8 take 512.
         let mut b = ArchitectureBuilder::new(Shape::new(4, 8, 8));
         let x = b.conv("a", b.input(), 8, 3, 1, 1).unwrap();
         let x = b.activation("relu", x, ActivationKind::Relu).unwrap();
@@ -103,7 +105,8 @@ mod tests {
         let y = b.conv("wide", x, 8, 3, 1, 1).unwrap();
         let y = b.conv("narrow", y, 4, 3, 1, 1).unwrap();
         b.add("add", Op::Add, &[x, y], None).unwrap();
-        // The shortcut, the wide map, and the output of the last convolution with the fused sum.
+        // The peak consists of the shortcut, the wide map, and the output of the last convolution with the
+        // fused sum.
         assert_eq!(peak(b, 1), 1024 + 2048 + 1024);
     }
 
@@ -114,7 +117,7 @@ mod tests {
         let x = b.add("pool", pool, &[b.input()], None).unwrap();
         let x = b.activation("relu", x, ActivationKind::Relu).unwrap();
         assert_eq!(peak(b.clone(), 1), 2 * 1024);
-        // Two readers: the pooled map must survive the activation.
+        // The pooled map has two readers, so it must survive the activation.
         b.add("add", Op::Add, &[x, LayerId(1)], None).unwrap();
         assert_eq!(peak(b, 1), 2 * 1024);
     }
@@ -128,7 +131,7 @@ mod tests {
         let w = b.conv("wide", r, 8, 1, 1, 1).unwrap();
         let n = b.conv("narrow", w, 4, 1, 1, 1).unwrap();
         b.add("add", Op::Mul, &[n, p], None).unwrap();
-        // The pooled map, the activated map and the wide map.
+        // The peak consists of the pooled map, the activated map and the wide map.
         assert_eq!(peak(b, 1), 1024 + 1024 + 2048);
     }
 

@@ -1,4 +1,4 @@
-//! Cost models by name, built from the settings of a `[[hardware]]` table.
+//! A registry of cost models by name. The settings of a `[[hardware]]` table select and configure a model.
 
 use std::ops::{Deref, DerefMut};
 use std::path::PathBuf;
@@ -13,13 +13,13 @@ use crate::{CostModel, Device, HwError, Roofline};
 /// Builds a cost model for a device from the model's own settings.
 pub type ModelBuilder = fn(Device, &Settings) -> Result<Arc<dyn CostModel>, HwError>;
 
-/// A cost model as it is registered.
+/// A cost model as an entry in a registry.
 pub type ModelPart = Registration<ModelBuilder>;
 
-/// The model if the settings name none.
+/// The model to use if the settings name none.
 const DEFAULT_MODEL: &str = "roofline";
 
-/// Cost models by name. Other programs can register their own.
+/// A registry of cost models by name. Other programs can register their own.
 ///
 /// # Example
 /// ```
@@ -50,7 +50,7 @@ impl Common {
 }
 
 impl HardwareRegistry {
-    /// The models of this crate.
+    /// Creates a registry with the models of this crate.
     #[must_use]
     pub fn builtin() -> Self {
         let mut registry = Self::default();
@@ -58,20 +58,20 @@ impl HardwareRegistry {
         registry
     }
 
-    /// The built-in devices, sorted by name.
+    /// Returns the built-in devices, sorted by name.
     ///
     /// # Errors
-    /// As [`Device::builtin`], when an embedded file is invalid.
+    /// The errors of [`Device::builtin`], if an embedded file is invalid.
     pub fn devices(&self) -> Result<Vec<Device>, HwError> {
         Device::builtin_names().into_iter().map(Device::builtin).collect()
     }
 
-    /// Builds the cost model of a `[[hardware]]` table. Its keys are `device` (a built-in name) or `file`
-    /// (the path of a device file), `model` (`roofline` by default), and the model's own keys, such as
-    /// `batch` and `threads`.
+    /// Builds the cost model of a `[[hardware]]` table. The table has the key `device` (a built-in name) or
+    /// `file` (the path of a device file). It may have the key `model` (`roofline` by default) and the
+    /// model's own keys, such as `batch` and `threads`.
     ///
     /// # Errors
-    /// [`HwError::Settings`] with the key; the errors of [`Device::open`].
+    /// [`HwError::Settings`], which names the key, and the errors of [`Device::open`].
     pub fn build(&self, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
         let table: Map<String, Value> = settings.read()?;
         let (common, own) = table.into_iter().partition(|(key, _)| Common::KEYS.contains(&key.as_str()));

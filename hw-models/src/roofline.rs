@@ -13,12 +13,13 @@ use crate::{
     peak_memory_bytes,
 };
 
-/// Predicts the cost of each kernel of a [`Schedule`] from a [`Device`] file alone. The cost of a network is
-/// the sum over its layers.
+/// Predicts the cost of each kernel of a [`Schedule`] from a [`Device`] file alone. A network's cost is the
+/// sum over its layers.
 ///
 /// Source: S. Williams, A. Waterman, D. Patterson, Roofline: an insightful visual performance model for
-/// multicore architectures, Communications of the ACM 52(4), 2009. Differs: an efficiency for each kind of
-/// operation, and for kernels with few outputs, lowers the compute roof. Every kernel has a fixed overhead.
+/// multicore architectures, Communications of the ACM 52(4), 2009. Differences: efficiencies lower the
+/// compute roof. They depend on the kind of operation and on the number of outputs. Every kernel has a fixed
+/// overhead.
 #[derive(Clone, Debug)]
 pub struct Roofline {
     name: String,
@@ -41,7 +42,7 @@ impl Default for RooflineSettings {
     }
 }
 
-/// The settings, for the schema of configs.
+/// Descriptions of the settings for the schema of configs.
 const KEYS: &str = r##"
 batch = { "$ref" = "#/$defs/count", description = "Examples for which costs are predicted.", default = 1 }
 
@@ -51,18 +52,18 @@ description = "Threads for which costs are predicted; at most the cores of the d
 default = 1
 "##;
 
-/// Maximum batch and number of threads.
+/// Maximum batch size and maximum number of threads.
 const COUNT_MAX: u64 = 65_536;
 
 impl Roofline {
-    /// The model as it is registered.
+    /// The model as an entry in the registry.
     pub(crate) const PART: ModelPart =
         ModelPart::new("from the device file alone, layer by layer", Self::from_settings)
             .with_keys(&[KEYS])
             .tested_with(&["{}", r#"{ "threads": 4 }"#, r#"{ "batch": 32, "threads": 2 }"#]);
 
-    /// The model of a device for this batch size and number of threads. Both are raised to 1; threads are
-    /// limited to the device's cores.
+    /// Creates the model of a device for this batch size and number of threads. A value of 0 counts as 1. The
+    /// number of threads is limited to the device's cores.
     #[must_use]
     pub fn new(device: Device, batch: u64, threads: u64) -> Self {
         let name =
@@ -73,10 +74,10 @@ impl Roofline {
         Self { name, device, constants, conditions }
     }
 
-    /// Reads `batch` and `threads`.
+    /// Reads the settings `batch` and `threads`.
     ///
     /// # Errors
-    /// [`HwError::Settings`] with the key.
+    /// [`HwError::Settings`], which names the key.
     fn from_settings(device: Device, settings: &Settings) -> Result<Arc<dyn CostModel>, HwError> {
         let RooflineSettings { batch, threads } = settings.read()?;
         for (key, value) in [("batch", batch), ("threads", threads)] {
@@ -88,21 +89,21 @@ impl Roofline {
         Ok(Arc::new(Self::new(device, batch, threads)))
     }
 
-    /// The device.
+    /// Returns the device.
     #[must_use]
     pub const fn device_file(&self) -> &Device {
         &self.device
     }
 
-    /// The constants of the latency formula.
+    /// Returns the constants of the latency formula.
     pub(crate) const fn constants(&self) -> Constants {
         self.constants
     }
 
-    /// The demands of all kernels of a network, in execution order.
+    /// Returns the demands of all kernels of a network, in execution order.
     ///
     /// # Errors
-    /// As [`CostModel::network`].
+    /// The errors of [`CostModel::network`].
     pub(crate) fn demands(&self, architecture: &Architecture) -> Result<Vec<Demand>, HwError> {
         let schedule = Schedule::new(architecture);
         let weights = self.weights_place(architecture, &schedule);
@@ -110,7 +111,7 @@ impl Roofline {
         demands.map(|demand| demand.map(|(demand, _)| demand)).collect()
     }
 
-    /// The demand of one kernel, and the format that it computes in.
+    /// Returns the demand of one kernel and the format in which it computes.
     fn demand(
         &self,
         architecture: &Architecture,
@@ -139,7 +140,7 @@ impl Roofline {
         Ok((demand, format))
     }
 
-    /// Cost of one kernel.
+    /// Returns the cost of one kernel.
     fn kernel(&self, architecture: &Architecture, kernel: &Kernel, weights: Place) -> Result<Cost, HwError> {
         let (demand, format) = self.demand(architecture, kernel, weights)?;
         let latency_us = self.constants.latency_us(&demand);
@@ -151,7 +152,7 @@ impl Roofline {
         Ok(Cost { latency_us, energy_uj: dynamic_pj * 1e-6 + energy.static_w.value * latency_us })
     }
 
-    /// The format that a layer computes in, and the peak rate of one core in that format.
+    /// Returns the format in which a layer computes, and the peak rate of one core in that format.
     fn rate(
         &self,
         architecture: &Architecture,
@@ -173,7 +174,7 @@ impl Roofline {
         Ok((format, rate))
     }
 
-    /// What sparsity saves on this device.
+    /// Returns what sparsity saves on this device.
     fn saved(&self, sparsity: Sparsity, weights: NumberFormat, format: NumberFormat) -> Saved {
         let support = &self.device.sparsity;
         let stored =
@@ -199,7 +200,8 @@ impl Roofline {
         }
     }
 
-    /// Bytes of a kernel's weights as the device stores them, without zeros if it can omit them.
+    /// Returns the bytes of a kernel's weights as the device stores them. Zeros are excluded if the device
+    /// can store the weights without them.
     fn stored_bytes(&self, architecture: &Architecture, kernel: &Kernel) -> Result<u64, HwError> {
         let head = architecture.layer(kernel.head());
         let work = Work::new(architecture, kernel, self.conditions.batch);
@@ -208,7 +210,8 @@ impl Roofline {
         Ok((work.weight_bytes * saved.stored + work.vector_bytes).ceil() as u64)
     }
 
-    /// Where weights are read from: on-chip memory if the network's working set fits there.
+    /// Returns the memory from which weights are read. This is on-chip memory if the network's working set
+    /// fits there.
     fn weights_place(&self, architecture: &Architecture, schedule: &Schedule) -> Place {
         let memory = &self.device.memory;
         let fits =
@@ -258,14 +261,14 @@ impl CostModel for Roofline {
     }
 }
 
-/// The memory that bytes move from or to.
+/// The memory that bytes are read from or written to.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Place {
     OnChip,
     External,
 }
 
-/// Bytes moved, by memory.
+/// Number of bytes that are moved, for each memory.
 #[derive(Clone, Copy, Debug, Default)]
 struct Bytes {
     on_chip: f64,
@@ -281,12 +284,12 @@ impl Bytes {
     }
 }
 
-/// Savings by sparsity.
+/// What sparsity saves.
 #[derive(Clone, Copy, Debug)]
 struct Saved {
     /// Speedup over dense weights, as a factor.
     speedup: f64,
-    /// Fraction of the dense bytes that is stored.
+    /// Stored bytes as a fraction of the bytes of dense weights.
     stored: f64,
 }
 
@@ -340,7 +343,7 @@ mod tests {
 
     #[test]
     fn cost_of_memory_bound_linear_layer_matches_hand_computation() {
-        // 4 Mi weights are 16 MiB, which exceeds the 1 MiB cache. The activations (16 KiB) fit.
+        // The 4 Mi weights take 16 MiB, which exceeds the 1 MiB cache. The activations (16 KiB) fit into it.
         let mut b = ArchitectureBuilder::new(Shape::vector(2048));
         let head = b.linear("head", b.input(), 2048).unwrap();
         let architecture = b.finish().unwrap();
@@ -362,7 +365,7 @@ mod tests {
         assert_close(latency("cortex-a72", 1, 1, &narrow), latency("cortex-a72", 1, 1, &wide));
         let model = Roofline::new(Device::builtin("cortex-a72").unwrap(), 1, 1);
         let bytes = model.network(&narrow).unwrap().model_bytes;
-        // One byte per weight; a scale and a bias per output channel.
+        // Each weight takes one byte. Each output channel has a scale and a bias.
         assert_eq!(bytes, 64 * 64 * 9 + 2 * 64 * 4);
     }
 
@@ -394,11 +397,11 @@ mod tests {
         let mut device = Device::builtin("cortex-m7").unwrap();
         assert_eq!(bytes(&device, zeros), weights + vectors);
         assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights + vectors);
-        // A quarter of the weights, each with 4 bits of index.
+        // A quarter of the weights is stored. Each stored weight takes 8 bits and an index of 4 bits.
         device.sparsity.unstructured_index_bits =
             Some(crate::Number { value: 4.0, source: "a test".to_owned() });
         assert_eq!(bytes(&device, zeros), weights * 3 / 8 + vectors);
-        // Half of the weights, each with 2 bits of index.
+        // Half of the weights is stored. Each stored weight takes 8 bits and an index of 2 bits.
         let device = Device::builtin("h200").unwrap();
         assert_eq!(bytes(&device, Sparsity::NOfM { n: 2, m: 4 }), weights * 5 / 8 + vectors);
         assert_eq!(bytes(&device, zeros), weights + vectors);

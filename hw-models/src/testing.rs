@@ -1,5 +1,5 @@
-//! The laws of [`CostModel`] as functions, and networks to check them on. A failed check panics with the
-//! reason.
+//! Functions that check the laws of [`CostModel`], and networks for these checks. A failed check panics with
+//! the reason.
 
 use kiln_space::{
     ActivationKind, Architecture, ArchitectureBuilder, LayerId, NumberFormat, Op, Precision, Shape,
@@ -12,7 +12,7 @@ use crate::{Cost, CostModel, HwError, Interval};
 /// equal architectures have equal costs, and every layer has a cost.
 ///
 /// # Panics
-/// When a law does not hold.
+/// When a law is broken.
 pub fn check_cost_model(model: &dyn CostModel, architectures: &[Architecture]) {
     let name = model.name();
     assert!(!name.is_empty() && !model.device().is_empty(), "a model without a name or device");
@@ -42,10 +42,10 @@ pub fn check_cost_model(model: &dyn CostModel, architectures: &[Architecture]) {
     }
 }
 
-/// Checks that the costs of the layers add up to the cost of the network, for additive models.
+/// For additive models: checks that the costs of the layers add up to the cost of the network.
 ///
 /// # Panics
-/// When they do not.
+/// When the sum differs.
 pub fn check_additive(model: &dyn CostModel, architecture: &Architecture) {
     let name = model.name();
     let mut sum = Cost::default();
@@ -60,10 +60,10 @@ pub fn check_additive(model: &dyn CostModel, architecture: &Architecture) {
     }
 }
 
-/// Checks that each architecture costs at least as much as the one before it, in latency, energy and bytes.
+/// Checks that each architecture costs at least as much as the previous one, in latency, energy and bytes.
 ///
 /// # Panics
-/// When one costs less.
+/// When an architecture costs less than the previous one.
 pub fn check_monotone(model: &dyn CostModel, growing: &[Architecture]) {
     let name = model.name();
     let values = |architecture: &Architecture| {
@@ -82,10 +82,11 @@ pub fn check_monotone(model: &dyn CostModel, growing: &[Architecture]) {
     }
 }
 
-/// Checks that the model refuses a network in an unsupported format, as a whole and by layer.
+/// Checks that the model refuses a network in an unsupported format. Both the network and one of its layers
+/// must be refused.
 ///
 /// # Panics
-/// When the model gives a cost.
+/// When the model returns a cost.
 pub fn check_refuses(model: &dyn CostModel, architecture: &Architecture) {
     let name = model.name();
     let refused = |error: &HwError| matches!(error, HwError::Unsupported { .. });
@@ -101,8 +102,8 @@ fn check_interval(name: &str, interval: &Interval) {
     assert!(0.0 <= low && low <= value && value <= high, "{name}: {interval:?} does not hold its value");
 }
 
-/// A small network of inverted residuals on 3 x 32 x 32; one has squeeze-and-excitation. It contains every
-/// kind of layer that fuses, and some that do not. `width` scales all channels.
+/// A small network of inverted residuals for 3 x 32 x 32 inputs. One of them has squeeze-and-excitation. The
+/// network contains every kind of layer that is fused, and some that are not. `width` scales all channels.
 ///
 /// # Errors
 /// [`SpaceError::Shape`] for a `width` of 0.
@@ -148,7 +149,7 @@ pub fn mobile_net(
     b.finish()
 }
 
-/// The same format for weights and activations.
+/// Uses the same format for weights and activations.
 #[must_use]
 pub const fn precision(format: NumberFormat) -> Precision {
     Precision { weights: format, activations: format }
@@ -168,7 +169,7 @@ mod tests {
     const FORMATS: [NumberFormat; 5] =
         [NumberFormat::F32, NumberFormat::F16, NumberFormat::Bf16, NumberFormat::Int8, NumberFormat::Int4];
 
-    /// Every registered model on every built-in device, with several settings.
+    /// Returns every registered model on every built-in device, with several settings.
     fn models() -> Vec<(Device, Arc<dyn CostModel>)> {
         let registry = HardwareRegistry::builtin();
         let mut models = Vec::new();
@@ -226,7 +227,7 @@ mod tests {
         }
     }
 
-    /// A table of cost by layer.
+    /// Lists the cost of each layer in a table.
     fn table(device: &str) -> String {
         let network = mobile_net(2, Precision::default(), Sparsity::Dense).unwrap();
         let model = Roofline::new(Device::builtin(device).unwrap(), 1, 1);
@@ -253,7 +254,7 @@ mod tests {
         text
     }
 
-    /// `KILN_BLESS=1` rewrites the golden files.
+    /// The environment variable `KILN_BLESS=1` makes the test rewrite the golden files.
     #[test]
     fn cost_tables_equal_golden_files() {
         for device in Device::builtin_names() {

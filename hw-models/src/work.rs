@@ -1,11 +1,11 @@
-//! The work of a kernel: operations and bytes, independent of the device.
+//! The work of a kernel: its operations and bytes, which do not depend on the device.
 
 use kiln_space::{ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op, Precision};
 
 use crate::memory::stored_weight_bytes;
 use crate::{Kernel, Schedule};
 
-/// Kinds of work with different efficiencies.
+/// Kinds of work. Each kind has its own efficiency.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) enum WorkKind {
     DenseConv,
@@ -21,26 +21,26 @@ impl WorkKind {
         [Self::DenseConv, Self::DepthwiseConv, Self::Linear, Self::ElementWise];
 }
 
-/// The operations and bytes of one kernel for a whole batch.
+/// The number of operations and bytes of one kernel, for a whole batch.
 #[derive(Clone, Debug, PartialEq)]
 pub(crate) struct Work {
     pub(crate) kind: WorkKind,
-    /// Multiply-accumulates, or operations of equal cost.
+    /// Number of multiply-accumulates, or of operations with the same cost.
     pub(crate) operations: f64,
-    /// Format of the computation; `None` if the layer's formats cannot be combined.
+    /// Format of the computation. `None` if no kernel supports the layer's formats together.
     pub(crate) format: Option<NumberFormat>,
     /// Number of values that can be computed independently: outputs, or inputs for global pooling.
     pub(crate) parallel: f64,
-    /// Bytes read and written, without weights.
+    /// Bytes that are read and written, without weights.
     pub(crate) activation_bytes: f64,
-    /// Bytes of weights with input channels, zeros included.
+    /// Bytes of weights with input channels, including zeros.
     pub(crate) weight_bytes: f64,
     /// Bytes of biases, scales and shifts.
     pub(crate) vector_bytes: f64,
 }
 
 impl Work {
-    /// The work of a kernel for `batch` examples.
+    /// Computes the work of a kernel for `batch` examples.
     pub(crate) fn new(architecture: &Architecture, kernel: &Kernel, batch: u64) -> Self {
         let layer = architecture.layer(kernel.head());
         let (kind, operations) = operations(architecture, kernel.head());
@@ -66,13 +66,13 @@ impl Work {
     }
 }
 
-/// Bytes of a layer's output for `batch` examples.
+/// Returns the bytes of a layer's output for `batch` examples.
 pub(crate) fn buffer_bytes(architecture: &Architecture, id: LayerId, batch: u64) -> u64 {
     let layer = architecture.layer(id);
     layer.precision.activations.bytes(layer.output.elements() as u64 * batch)
 }
 
-/// Bytes of all weights plus the activations of the largest kernel.
+/// Returns the bytes of all weights plus the activations of the largest kernel.
 pub(crate) fn working_set_bytes(architecture: &Architecture, schedule: &Schedule, batch: u64) -> f64 {
     let (mut weights, mut activations) = (0.0, 0.0_f64);
     for kernel in &schedule.kernels {
@@ -83,8 +83,8 @@ pub(crate) fn working_set_bytes(architecture: &Architecture, schedule: &Schedule
     weights + activations
 }
 
-/// The format of the computation. Layers with weights use the wider of their two formats, because narrow
-/// weights are widened when read. Other layers use the format of their output.
+/// Returns the format of the computation. A layer with weights uses the wider of its two formats, because
+/// narrow weights are widened when they are read. Other layers use the format of their output.
 fn compute_format(layer: &Layer) -> Option<NumberFormat> {
     let Precision { weights, activations } = layer.precision;
     if !matches!(layer.op, Op::Conv2d { .. } | Op::Linear { .. }) || weights == activations {
@@ -97,7 +97,7 @@ fn compute_format(layer: &Layer) -> Option<NumberFormat> {
     }
 }
 
-/// Kind of work and number of operations of a layer, for one example.
+/// Returns the kind of work and the number of operations of a layer, for one example.
 fn operations(architecture: &Architecture, id: LayerId) -> (WorkKind, f64) {
     let layer = architecture.layer(id);
     let inputs = architecture.input_shapes(id);
@@ -119,7 +119,8 @@ fn operations(architecture: &Architecture, id: LayerId) -> (WorkKind, f64) {
     }
 }
 
-/// Operations per value of an activation that runs as its own kernel. An exponential counts as ten.
+/// Returns the number of operations per value of an activation that runs as its own kernel. An exponential
+/// counts as ten operations.
 const fn activation_operations(kind: ActivationKind) -> f64 {
     match kind {
         ActivationKind::Relu => 1.0,

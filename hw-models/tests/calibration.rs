@@ -1,5 +1,6 @@
-//! Fits devices to 100 published measurements and tests them on others: HW-NAS-Bench (C. Li et al., ICLR
-//! 2021) on the cells of NAS-Bench-201. Needs the folder named by `KILN_DATA`.
+//! Fits devices to 100 published measurements and tests the fits on other measurements. The measurements are
+//! those of NAS-Bench-201 cells in HW-NAS-Bench (C. Li et al., ICLR 2021). The environment variable
+//! `KILN_DATA` must name the folder with the data.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -12,9 +13,10 @@ use kiln_space::spaces::NasBench201;
 
 /// Number of networks in each fit.
 const NETWORKS: usize = 100;
-/// Every `STRIDE`-th other network is tested.
+/// Of the other networks, every `STRIDE`-th is tested.
 const STRIDE: usize = 10;
-/// Seeds of the draws. The coverage of a single draw varies by about 3 %, so it is averaged over draws.
+/// Seeds of the random draws. The coverage of a single draw varies by about 3 %, so the test averages it over
+/// several draws.
 const SEEDS: std::ops::RangeInclusive<u64> = 1..=5;
 
 fn measurements(data: &Path, column: &str) -> (String, Measurements) {
@@ -39,12 +41,13 @@ fn show(name: &str, seed: u64, agreement: &Agreement) {
     );
 }
 
-/// The Cortex-A72 with all numbers assumed.
+/// The Cortex-A72 file in which all numbers are assumed.
 fn assumed_cortex_a72() -> Device {
     Device::parse("cortex-a72-assumed.toml", include_str!("devices/cortex-a72-assumed.toml")).unwrap()
 }
 
-/// Checks limits on networks outside the draw: mean and median error in percent, and rank correlation.
+/// Checks limits on the mean error and the median error in percent, and on the rank correlation. The limits
+/// apply to networks outside the draw.
 fn check_device(data: &Path, device: &Device, column: &str, [mean, median, spearman]: [f64; 3]) {
     let (file, all) = measurements(data, column);
     assert_eq!((all.measured.len(), all.not_measured), (15_625, 0));

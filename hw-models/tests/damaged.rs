@@ -1,4 +1,4 @@
-//! Damaged device files and tables of measurements give an error or usable numbers, never a panic.
+//! Damaged device files and measurement tables lead to an error or to usable numbers, never to a panic.
 
 use std::fs;
 

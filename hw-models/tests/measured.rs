@@ -1,5 +1,6 @@
 //! Compares predictions with published measurements of NAS-Bench-201 cells: HW-NAS-Bench (C. Li et al., ICLR
-//! 2021) and HELP (H. Lee et al., `NeurIPS` 2021). Needs the folder named by `KILN_DATA`.
+//! 2021) and HELP (H. Lee et al., `NeurIPS` 2021). The environment variable `KILN_DATA` must name the folder
+//! with the data.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -15,10 +16,10 @@ use kiln_space::{
     ActivationKind, Architecture, ArchitectureBuilder, LayerId, Op, PoolKind, Shape, SpaceError,
 };
 
-/// Every `STRIDE`-th cell is compared.
+/// Of all cells, every `STRIDE`-th is compared.
 const STRIDE: usize = 5;
 
-/// Columns of a gzipped CSV file by name. An empty field or `-1` gives `None`.
+/// Reads columns of a gzipped CSV file by name. An empty field or `-1` becomes `None`.
 fn columns(path: &Path, names: &[&str]) -> Vec<Vec<Option<f64>>> {
     let mut reader = csv::Reader::from_reader(GzDecoder::new(File::open(path).unwrap()));
     let header = reader.headers().unwrap().clone();
@@ -45,7 +46,7 @@ fn cells(path: &Path) -> Vec<(Architecture, f64)> {
     cells.collect()
 }
 
-/// The network of a cell in the published notation `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
+/// Builds the network of a cell in the published notation `|op~0|+|op~0|op~1|+|op~0|op~1|op~2|`.
 fn network(cell: &str) -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(3, 32, 32));
     let x = b.conv("stem", b.input(), 16, 3, 1, 1)?;
@@ -122,7 +123,7 @@ struct Agreement {
     spearman_of_live_macs: f64,
     /// Fraction of measurements inside their predicted interval.
     covered: f64,
-    /// 5 %, 50 % and 95 % quantiles of measured / predicted.
+    /// 5 %, 50 % and 95 % quantiles of the ratio measured / predicted.
     ratios: [f64; 3],
 }
 
@@ -150,8 +151,8 @@ fn agreement(rows: &[Row]) -> Agreement {
     }
 }
 
-/// Latencies in microseconds of the cells that the Cortex-A72 file was fitted to (`tests/calibration.rs`). No
-/// other cell has one of these latencies.
+/// Returns the measured latencies, in microseconds, of the cells to which the Cortex-A72 file was fitted
+/// (`tests/calibration.rs`). No other cell has one of these latencies, so they identify the cells.
 fn fitted_cells(data: &Path) -> Vec<f64> {
     let file = MeasurementFile {
         path: data.join("hw_nas_bench/nasbench201_cifar10.csv.gz"),
@@ -164,7 +165,7 @@ fn fitted_cells(data: &Path) -> Vec<f64> {
     fitted.into_iter().map(|cell| cell.latency_us).collect()
 }
 
-/// MACs of the layers that run, and of all layers.
+/// Returns the MACs of the layers that run and the MACs of all layers.
 fn macs(network: &Architecture) -> (f64, f64) {
     let live = network.live();
     let all = network.ids().map(|id| (live[id.0], network.layer_counts(id).macs as f64));

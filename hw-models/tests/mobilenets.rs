@@ -1,6 +1,6 @@
-//! Tests the Cortex-A72 file on networks unlike those it was fitted to: published latencies of `MobileNet` v1
-//! and v2 (224 x 224) on four threads of a Raspberry Pi 4, from the README of XNNPACK (64-bit build,
-//! 2022-02-08).
+//! Tests the Cortex-A72 file on networks unlike those to which it was fitted. These are `MobileNet` v1 and v2
+//! (224 x 224) on four threads of a Raspberry Pi 4. The published latencies are in the README of XNNPACK
+//! (64-bit build, 2022-02-08).
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -16,7 +16,8 @@ fn builder(format: NumberFormat) -> ArchitectureBuilder {
     b
 }
 
-/// A convolution with normalization and ReLU. It is depthwise if `groups` equals the channels.
+/// Appends a convolution, a batch normalization and a ReLU. The convolution is depthwise if `groups` equals
+/// the channels.
 fn conv(b: &mut ArchitectureBuilder, x: LayerId, [out, kernel, stride, groups]: [usize; 4]) -> LayerId {
     let name = format!("conv{}", x.0);
     let x = b.conv(&name, x, out, kernel, stride, groups).unwrap();
@@ -30,7 +31,7 @@ fn finish(mut b: ArchitectureBuilder, x: LayerId) -> Architecture {
     b.finish().unwrap()
 }
 
-/// A. Howard et al., arXiv:1704.04861, table 1.
+/// Source: A. Howard et al., arXiv:1704.04861, table 1.
 fn mobilenet_v1(format: NumberFormat) -> Architecture {
     let mut b = builder(format);
     let mut x = b.input();
@@ -45,7 +46,7 @@ fn mobilenet_v1(format: NumberFormat) -> Architecture {
     finish(b, x)
 }
 
-/// M. Sandler et al., CVPR 2018, table 2.
+/// Source: M. Sandler et al., CVPR 2018, table 2.
 fn mobilenet_v2(format: NumberFormat) -> Architecture {
     let mut b = builder(format);
     let mut x = b.input();
@@ -83,7 +84,7 @@ fn mobilenet_v2(format: NumberFormat) -> Architecture {
 fn latencies_of_mobilenets_on_raspberry_pi_4_are_within_the_interval() {
     let model = Roofline::new(Device::builtin("cortex-a72").unwrap(), 1, 4);
     let (v1, v2) = (mobilenet_v1(NumberFormat::F32), mobilenet_v2(NumberFormat::F32));
-    // The published counts: 569 and 300 million multiply-adds.
+    // The published counts are 569 and 300 million multiply-adds.
     assert_eq!(v1.counts().macs / 1_000_000, 568);
     assert_eq!(v2.counts().macs / 1_000_000, 300);
     let published = [

@@ -1,6 +1,6 @@
-//! Single convolutions measured on a V100 under `TensorRT` (Alibaba, lightweight-neural-architecture-search)
-//! in three number formats. Tests efficiencies, the roofline's predictions, and the gain of narrow formats.
-//! Needs the folder named by `KILN_DATA`.
+//! Tests the model on single convolutions that were measured on a V100 under `TensorRT` (Alibaba,
+//! lightweight-neural-architecture-search) in three number formats. It tests efficiencies, predictions, and
+//! the speedup of narrow formats. The environment variable `KILN_DATA` must name the folder with the data.
 
 #![allow(clippy::unwrap_used, clippy::print_stdout, reason = "helpers of a test that reports what it found")]
 
@@ -12,9 +12,10 @@ use flate2::read::GzDecoder;
 use kiln_hw_models::{CostModel, Device, Roofline, spearman};
 use kiln_space::{Architecture, ArchitectureBuilder, LayerId, NumberFormat, Precision, Shape, Sparsity};
 
-/// Of every `STRIDE` convolutions, one determines the efficiencies and another is predicted.
+/// Of every `STRIDE` convolutions, one is used to derive the efficiencies, and another is predicted.
 const STRIDE: usize = 4;
-/// Only convolutions that take longer than this at the peak rate determine the efficiencies.
+/// Minimum time of a convolution at the peak rate, in microseconds. Shorter convolutions are not used to
+/// derive the efficiencies.
 const LONG_US: f64 = 20.0;
 
 /// The shape of a convolution.
@@ -40,7 +41,7 @@ impl Convolution {
         b.finish().unwrap()
     }
 
-    /// Microseconds of compute and of moving activations, at the peak rates of a device.
+    /// Returns the microseconds of computing and of moving activations, at the peak rates of a device.
     fn at_the_peaks(&self, device: &Device, format: NumberFormat) -> [f64; 2] {
         let architecture = self.architecture(format);
         let macs = architecture.layer_counts(LayerId(1)).macs * self.batch as u64;
@@ -59,7 +60,7 @@ impl Convolution {
     }
 }
 
-/// Latencies in microseconds of all convolutions without a fused addition.
+/// Reads the latencies in microseconds of all convolutions without a fused addition.
 fn measurements(data: &Path, file: &str) -> BTreeMap<Convolution, f64> {
     let path = data.join(format!("v100_conv_ops/v100_tensorrt_{file}.csv.gz"));
     let mut reader = csv::Reader::from_reader(GzDecoder::new(File::open(path).unwrap()));
@@ -95,7 +96,7 @@ struct Table {
 }
 
 impl Table {
-    /// The median fraction of the peak rate. For dense convolutions only compute-bound ones count.
+    /// Returns the median fraction of the peak rate. Among dense convolutions, only compute-bound ones count.
     fn share(&self, device: &Device, depthwise: bool, among: &BTreeSet<Convolution>) -> f64 {
         let rows = self.measured.iter().filter(|(c, _)| c.depthwise == depthwise && among.contains(c));
         let shares = rows.filter_map(|(convolution, measured_us)| {

@@ -1,4 +1,5 @@
-//! The description of a network from which shapes, counts, cost, weights and exported graphs follow.
+//! Describes a network. Shapes, counts, cost, weights and exported graphs are all derived from the
+//! description.
 
 use serde::{Deserialize, Serialize};
 
@@ -17,11 +18,11 @@ pub struct Layer {
     /// What the layer computes.
     #[serde(flatten)]
     pub op: Op,
-    /// Layers that it reads; all come earlier.
+    /// Layers whose outputs this layer reads. They all come earlier.
     pub inputs: Vec<LayerId>,
-    /// Shape of its output for one example.
+    /// Shape of this layer's output for one example.
     pub output: Shape,
-    /// Reference to the shared parameter; `Some` exactly for operations with weights.
+    /// The shared parameter that the layer reads. It is `Some` exactly for operations with weights.
     #[serde(default, skip_serializing_if = "Option::is_none")]
     pub weights: Option<WeightRef>,
     /// Number formats of weights and output.
@@ -32,7 +33,8 @@ pub struct Layer {
     pub sparsity: Sparsity,
 }
 
-/// A network without weights: layers in topological order, layer 0 the input, the last layer the output.
+/// A network without weights. Its layers are in topological order. The first layer is the input, and the last
+/// layer is the output.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Architecture {
     /// Shape of one input example.
@@ -48,7 +50,7 @@ impl Architecture {
         self.layers.last().map_or(self.input, |layer| layer.output)
     }
 
-    /// The layer with this id.
+    /// Returns the layer with this id.
     ///
     /// # Panics
     /// When the id belongs to another architecture.
@@ -68,7 +70,8 @@ impl Architecture {
         self.layer(id).inputs.iter().map(|input| self.layer(*input).output).collect()
     }
 
-    /// For each layer, whether the output depends on it. Other layers count, but need not run.
+    /// Returns, for each layer, whether the network's output depends on it. Counts include the other layers,
+    /// but these need not run.
     #[must_use]
     pub fn live(&self) -> Vec<bool> {
         let mut live = vec![false; self.layers.len()];
@@ -88,7 +91,7 @@ impl Architecture {
         live
     }
 
-    /// For each layer, the layers that read it.
+    /// Returns, for each layer, the layers that read its output.
     #[must_use]
     pub fn readers(&self) -> Vec<Vec<LayerId>> {
         let mut readers = vec![Vec::new(); self.layers.len()];

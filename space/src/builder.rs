@@ -27,7 +27,7 @@ pub struct ArchitectureBuilder {
 }
 
 impl ArchitectureBuilder {
-    /// Starts with the input layer only.
+    /// Creates a builder that contains only the input layer.
     #[must_use]
     pub fn new(input: Shape) -> Self {
         let layer = Layer {
@@ -42,14 +42,14 @@ impl ArchitectureBuilder {
         Self { input, layers: vec![layer], precision: Precision::default(), sparsity: Sparsity::default() }
     }
 
-    /// The input layer.
+    /// Returns the input layer.
     #[must_use]
     #[allow(clippy::unused_self)]
     pub const fn input(&self) -> LayerId {
         LayerId(0)
     }
 
-    /// Output shape of a layer added so far.
+    /// Returns the output shape of a layer that was added earlier.
     #[must_use]
     pub fn shape(&self, id: LayerId) -> Shape {
         self.layers[id.0].output
@@ -60,8 +60,8 @@ impl ArchitectureBuilder {
         self.layers[0].precision.activations = format;
     }
 
-    /// Sets number formats and sparsity of all layers added from now on. Only layers with kernels take the
-    /// sparsity.
+    /// Sets the number formats and the sparsity of all layers added after this call. The sparsity applies
+    /// only to convolutions and fully connected layers.
     pub const fn set_compression(&mut self, precision: Precision, sparsity: Sparsity) {
         self.precision = precision;
         self.sparsity = sparsity;
@@ -93,12 +93,14 @@ impl ArchitectureBuilder {
         Ok(LayerId(self.layers.len() - 1))
     }
 
-    /// Appends a square convolution without bias. Its output has size `size / stride`, rounded up for odd
-    /// kernels. Its weight key is its name, and it reads leading channels. `groups` is 1, or the number of
-    /// input channels for a depthwise convolution.
+    /// Appends a convolution with a square kernel and without bias. `groups` is 1, or the number of input
+    /// channels for a depthwise convolution.
+    ///
+    /// With an odd kernel, the output has height and width `size / stride`, rounded up. The layer's name is
+    /// also the key of its shared weights. If those have more channels, the layer reads the first ones.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn conv(
         &mut self,
         name: impl Into<String>,
@@ -122,10 +124,10 @@ impl ArchitectureBuilder {
         self.add(name, op, &[input], Some(weights))
     }
 
-    /// Appends a batch normalization with its name as weight key.
+    /// Appends a batch normalization. The layer's name is also the key of its shared weights.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn batch_norm(&mut self, name: impl Into<String>, input: LayerId) -> Result<LayerId, SpaceError> {
         let name = name.into();
         let weights = WeightRef::leading(name.clone(), self.shape(input).channels, 0);
@@ -135,7 +137,7 @@ impl ArchitectureBuilder {
     /// Appends an activation.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn activation(
         &mut self,
         name: impl Into<String>,
@@ -148,15 +150,16 @@ impl ArchitectureBuilder {
     /// Appends a global average pooling.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn global_pool(&mut self, name: impl Into<String>, input: LayerId) -> Result<LayerId, SpaceError> {
         self.add(name, Op::GlobalPool, &[input], None)
     }
 
-    /// Appends a fully connected layer with bias. Its weight key is its name, and it reads leading features.
+    /// Appends a fully connected layer with bias. The layer's name is also the key of its shared weights. If
+    /// those have more features, the layer reads the first ones.
     ///
     /// # Errors
-    /// As [`ArchitectureBuilder::add`].
+    /// The errors of [`ArchitectureBuilder::add`].
     pub fn linear(
         &mut self,
         name: impl Into<String>,
@@ -171,7 +174,7 @@ impl ArchitectureBuilder {
     /// Checks and returns the architecture.
     ///
     /// # Errors
-    /// As [`Architecture::validate`].
+    /// The errors of [`Architecture::validate`].
     pub fn finish(self) -> Result<Architecture, SpaceError> {
         let architecture = Architecture { input: self.input, layers: self.layers };
         architecture.validate()?;

@@ -22,7 +22,7 @@ pub enum NumberFormat {
 }
 
 impl NumberFormat {
-    /// The name in configs, device files and messages.
+    /// The name that configs, device files and messages use.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
@@ -34,13 +34,13 @@ impl NumberFormat {
         }
     }
 
-    /// Whether values are stored as integers, with a scale beside them.
+    /// Whether values are stored as integers together with a scale.
     #[must_use]
     pub const fn is_integer(self) -> bool {
         matches!(self, Self::Int8 | Self::Int4)
     }
 
-    /// Bits of one value.
+    /// Number of bits of one value.
     #[must_use]
     pub const fn bits(self) -> u64 {
         match self {
@@ -51,7 +51,7 @@ impl NumberFormat {
         }
     }
 
-    /// Bytes of `values` values, rounded up.
+    /// Number of bytes that `values` values take, rounded up.
     #[must_use]
     pub const fn bytes(self, values: u64) -> u64 {
         (values * self.bits()).div_ceil(8)
@@ -74,7 +74,7 @@ pub struct Precision {
 }
 
 impl Precision {
-    /// The same format for weights and output.
+    /// Uses the same format for weights and output.
     #[must_use]
     pub const fn uniform(format: NumberFormat) -> Self {
         Self { weights: format, activations: format }
@@ -93,7 +93,7 @@ pub enum Sparsity {
         /// Number of zeros per thousand weights.
         permille: u16,
     },
-    /// `n` of every `m` neighboring weights are kept.
+    /// In every group of `m` neighboring weights, `n` are kept and the others are zero.
     NOfM {
         /// Number of weights kept in each group.
         n: u8,

@@ -1,17 +1,17 @@
-//! Parameters, multiply-accumulates and bytes, counted from the architecture alone.
+//! Counts parameters, multiply-accumulates and bytes. The counts follow from the architecture alone.
 
 use serde::{Deserialize, Serialize};
 
 use crate::{Architecture, LayerId, Op};
 
-/// Size and work of a layer or a network, for one example.
+/// Size of a layer or a network, and its number of operations for one example.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Counts {
-    /// Trained numbers: weights, biases, and scale and shift of batch normalization.
+    /// Number of trained values: weights, biases, and the scales and shifts of batch normalizations.
     pub parameters: u64,
     /// Multiply-accumulates of convolutions and fully connected layers.
     pub macs: u64,
-    /// Bytes of the stored weights at each layer's precision, zeros included. An integer kernel adds a
+    /// Bytes of the stored weights at each layer's precision, including zeros. Integer weights add a
     /// four-byte scale per output channel.
     pub weight_bytes: u64,
     /// Bytes of all layer outputs at each layer's precision.
@@ -28,7 +28,7 @@ impl std::ops::AddAssign for Counts {
 }
 
 impl Architecture {
-    /// Counts of one layer for one example.
+    /// Computes the counts of one layer for one example.
     #[must_use]
     pub fn layer_counts(&self, id: LayerId) -> Counts {
         let layer = self.layer(id);
@@ -57,7 +57,7 @@ impl Architecture {
         }
     }
 
-    /// Counts of the whole network for one example.
+    /// Computes the counts of the whole network for one example.
     #[must_use]
     pub fn counts(&self) -> Counts {
         let mut counts = Counts::default();

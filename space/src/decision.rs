@@ -1,5 +1,5 @@
-//! Decisions: what may vary. A decision has a name and ordered options, and may depend on an earlier
-//! decision.
+//! A decision describes one property of a network that may vary. It has a name and ordered options, and it
+//! may depend on an earlier decision.
 
 use std::fmt;
 
@@ -7,7 +7,8 @@ use serde::{Deserialize, Serialize};
 
 use crate::{ActivationKind, NumberFormat};
 
-/// One thing that may vary. If the options have a natural order, they are listed in that order.
+/// One property of a network that may vary. If the options have a natural order, they are listed in that
+/// order.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Decision {
     /// Unique name, such as `stage1.block0.kernel`.
@@ -29,12 +30,12 @@ pub enum Choice {
     Int(i64),
     /// A continuous quantity.
     Real(f64),
-    /// A kind.
+    /// The name of a kind, such as an activation.
     Text(String),
 }
 
 impl Choice {
-    /// The option as a number, for ordered options. Flags are 0 and 1; kinds give `None`.
+    /// Returns the option as a number, for ordered options. A flag becomes 0 or 1. A text returns `None`.
     #[must_use]
     pub fn number(&self) -> Option<f64> {
         match self {
@@ -87,11 +88,12 @@ impl fmt::Display for Choice {
     }
 }
 
-/// A condition on an earlier decision: that decision is active and has one of the given options.
+/// A condition on an earlier decision. It is true if that decision is active and has one of the given
+/// options.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Condition {
     /// Index of the earlier decision.
     pub decision: usize,
-    /// Option indices under which the condition holds.
+    /// Indices of the options under which the condition is true.
     pub any_of: Vec<u8>,
 }

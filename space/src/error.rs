@@ -4,7 +4,7 @@ use thiserror::Error;
 
 use crate::Shape;
 
-/// An error of this crate.
+/// An error from search spaces, genotypes or architectures.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[non_exhaustive]
 pub enum SpaceError {
@@ -23,7 +23,7 @@ pub enum SpaceError {
     Layer {
         /// Name of the layer.
         layer: String,
-        /// What is wrong with it.
+        /// What is wrong with the layer.
         problem: &'static str,
     },
     /// A genotype has the wrong number of genes.
@@ -46,7 +46,7 @@ pub enum SpaceError {
         /// Number of options of the decision.
         options: usize,
     },
-    /// A description of a space holds an impossible value.
+    /// A description of a space contains an impossible value.
     #[error("`{key}` is {found}, expected {expected}")]
     Description {
         /// Dotted path of the key.

@@ -1,10 +1,10 @@
-//! Genotypes: one small integer per decision.
+//! A genotype contains one small integer per decision.
 
 use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-/// One option index per decision. Genes of inactive decisions are 0.
+/// The index of the chosen option for each decision. Genes of inactive decisions are 0.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
 #[serde(transparent)]
 pub struct Genotype(Box<[u8]>);

@@ -1,4 +1,4 @@
-//! The operations of layers, and the output shape of each.
+//! The operations of layers and their output shapes.
 
 use std::fmt;
 
@@ -9,20 +9,21 @@ use crate::{Shape, SpaceError};
 /// The epsilon that every batch normalization adds to the variance.
 pub const BATCH_NORM_EPSILON: f32 = 1e-5;
 
-/// The operation of a layer. Channel counts that follow from the inputs are not stored.
+/// The operation of a layer. It does not store channel counts that follow from the inputs.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 #[serde(tag = "op", rename_all = "snake_case")]
 pub enum Op {
-    /// The network's input. It is always layer 0, and only layer 0.
+    /// The network's input. Layer 0 is always an input, and no other layer is one.
     Input,
-    /// A constant of zeros, in the shape of its input after the stride. It stands for a missing connection.
+    /// A tensor of zeros that stands for a missing connection. Its height and width are those of the input,
+    /// divided by the stride.
     Zero {
         /// Output channels.
         channels: usize,
         /// Step between output positions.
         stride: usize,
     },
-    /// Two-dimensional convolution. Weight `[out_channels, in_channels / groups, kernel, kernel]`.
+    /// Two-dimensional convolution. The weight is `[out_channels, in_channels / groups, kernel, kernel]`.
     Conv2d {
         /// Output channels.
         out_channels: usize,
@@ -37,7 +38,7 @@ pub enum Op {
         /// Whether one bias per output channel is added.
         bias: bool,
     },
-    /// Fully connected, on a vector. Weight `[out_features, in_features]`.
+    /// Fully connected layer on a vector. The weight is `[out_features, in_features]`.
     Linear {
         /// Output features.
         out_features: usize,
@@ -48,7 +49,7 @@ pub enum Op {
     BatchNorm,
     /// Element-wise nonlinearity.
     Activation {
-        /// Which one.
+        /// Kind of the nonlinearity.
         kind: ActivationKind,
     },
     /// Pooling over windows. The average counts only positions inside the image.
@@ -62,9 +63,9 @@ pub enum Op {
         /// Padding on each side, `[vertical, horizontal]`.
         padding: [usize; 2],
     },
-    /// Average over all positions of a channel: `[c, h, w]` to `[c, 1, 1]`.
+    /// Average over all positions of each channel. Reduces `[c, h, w]` to `[c, 1, 1]`.
     GlobalPool,
-    /// `[c, h, w]` to `[c * h * w, 1, 1]`, with channels as the outermost dimension.
+    /// Reshapes `[c, h, w]` to `[c * h * w, 1, 1]`. Channels are the outermost dimension.
     Flatten,
     /// Sum of two or more inputs of equal shape.
     Add,
@@ -168,10 +169,10 @@ impl Op {
         matches!(self, Self::Conv2d { .. } | Self::Linear { .. } | Self::BatchNorm)
     }
 
-    /// The output shape for inputs of these shapes.
+    /// Computes the output shape for inputs of these shapes.
     ///
     /// # Errors
-    /// [`SpaceError::Shape`] when the operation does not accept them.
+    /// [`SpaceError::Shape`] when the operation does not accept these inputs.
     pub fn output_shape(&self, inputs: &[Shape]) -> Result<Shape, SpaceError> {
         let refuse =
             |expected: &'static str| SpaceError::Shape { op: self.name(), inputs: inputs.to_vec(), expected };
@@ -239,7 +240,7 @@ impl Op {
     }
 }
 
-/// Output height and width of a sliding window; `None` if it does not fit.
+/// Returns the output height and width of a sliding window, or `None` if the window does not fit.
 fn window(input: Shape, kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Option<[usize; 2]> {
     let along = |size: usize, axis: usize| {
         if stride[axis] == 0 || kernel[axis] == 0 {

@@ -1,4 +1,4 @@
-//! A setting that holds one value or a list of values.
+//! Settings that contain one value or a list of values.
 
 use std::fmt;
 use std::marker::PhantomData;
@@ -11,13 +11,14 @@ use crate::{Settings, SettingsError};
 /// Maximum number of options of a decision.
 pub const OPTIONS_MAX: usize = 255;
 
-/// The options that a user offers: `3`, or `[3, 5, 7]`. A single value leaves nothing to decide.
+/// The options that a user lists in a setting, as `3` or `[3, 5, 7]`. A single value leaves nothing to
+/// decide.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Options<T>(pub Vec<T>);
 
 impl<T: PartialEq + fmt::Display> Options<T> {
-    /// Checks that there are 1 to 255 distinct values and that `accepts` holds for each. `key` is relative to
-    /// `settings`.
+    /// Checks that there are 1 to 255 distinct values and that `accepts` returns `true` for each. `key` is
+    /// relative to the path of `settings`.
     ///
     /// # Errors
     /// [`SettingsError`] that names the key and the value.
@@ -57,7 +58,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Options<T> {
     }
 }
 
-/// Passes single values on to `T`, so that errors state what `T` accepts.
+/// Deserializes a single value as `T`, so that errors state what `T` accepts.
 struct OneOrMany<T>(PhantomData<T>);
 
 impl<'de, T: Deserialize<'de>> Visitor<'de> for OneOrMany<T> {

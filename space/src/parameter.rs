@@ -1,4 +1,4 @@
-//! Shared parameters by key, and the part of a parameter that a layer reads.
+//! Shared parameters with their keys, and the part of a shared parameter that a layer reads.
 
 use std::collections::BTreeMap;
 
@@ -16,13 +16,13 @@ pub struct Segment {
 }
 
 impl Segment {
-    /// The leading `count` channels.
+    /// The first `count` channels.
     #[must_use]
     pub const fn leading(count: usize) -> Self {
         Self { start: 0, end: count }
     }
 
-    /// Channels in the segment.
+    /// Number of channels in the segment.
     #[must_use]
     pub const fn len(&self) -> usize {
         self.end - self.start
@@ -35,20 +35,21 @@ impl Segment {
     }
 }
 
-/// The part of a shared parameter that a layer reads: segments of output and input channels, in order, and
-/// the center of the kernel in the size of the layer's operation.
+/// The part of a shared parameter that a layer reads. It consists of segments of output channels and segments
+/// of input channels, both in order. If the shared kernel is larger than the layer's kernel, the layer reads
+/// the center of the shared kernel.
 #[derive(Clone, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
 pub struct WeightRef {
     /// Key of the [`ParameterSpec`].
     pub key: String,
-    /// Segments of output channels. For batch normalization: segments of its channels.
+    /// Segments of output channels. For a batch normalization, these are segments of its channels.
     pub outputs: Vec<Segment>,
     /// Segments of input channels within a group; empty for batch normalization.
     pub inputs: Vec<Segment>,
 }
 
 impl WeightRef {
-    /// The leading `outputs` x `inputs` channels of `key`.
+    /// The first `outputs` output channels and the first `inputs` input channels of `key`.
     #[must_use]
     pub fn leading(key: impl Into<String>, outputs: usize, inputs: usize) -> Self {
         let inputs = if inputs == 0 { Vec::new() } else { vec![Segment::leading(inputs)] };
@@ -56,7 +57,7 @@ impl WeightRef {
     }
 }
 
-/// One shared parameter, in the largest shape that any architecture of the space reads.
+/// One shared parameter. Its shape is the largest that any architecture of the space reads.
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ParameterSpec {
     /// Key, unique in the space.
@@ -69,7 +70,8 @@ pub struct ParameterSpec {
 #[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 #[serde(tag = "kind", rename_all = "snake_case")]
 pub enum ParameterKind {
-    /// Weight `[outputs, inputs, kernel[0], kernel[1]]` and, if `bias`, bias `[outputs]`.
+    /// A weight of shape `[outputs, inputs, kernel[0], kernel[1]]` and, if `bias` is set, a bias of shape
+    /// `[outputs]`.
     Conv2d {
         /// Output channels.
         outputs: usize,
@@ -80,7 +82,7 @@ pub enum ParameterKind {
         /// Whether the layer has a bias.
         bias: bool,
     },
-    /// Weight `[outputs, inputs]` and, if `bias`, bias `[outputs]`.
+    /// A weight of shape `[outputs, inputs]` and, if `bias` is set, a bias of shape `[outputs]`.
     Linear {
         /// Output features.
         outputs: usize,
@@ -97,12 +99,15 @@ pub enum ParameterKind {
 }
 
 impl ParameterSpec {
-    /// The smallest parameters that hold everything these architectures read, in the order of first use.
+    /// Returns the smallest parameters that contain everything these architectures read, in the order of
+    /// first use.
     ///
-    /// A space may pass its largest architectures here if every smaller one reads parts of them.
+    /// A space may pass only its largest architectures if every smaller architecture reads parts of the same
+    /// parameters.
     ///
     /// # Panics
-    /// When an architecture is invalid, or two of them read one key as different kinds.
+    /// When an architecture is invalid, or when two of them read the same key as different kinds of
+    /// parameters.
     #[must_use]
     pub fn covering<'a>(architectures: impl IntoIterator<Item = &'a Architecture>) -> Vec<Self> {
         let mut specs: Vec<Self> = Vec::new();
@@ -134,7 +139,8 @@ impl ParameterSpec {
 }
 
 impl ParameterKind {
-    /// The smallest parameter that holds what `op` reads through `weights`.
+    /// Returns the smallest parameter that contains what `op` reads through `weights`. Returns `None` if `op`
+    /// has no weights.
     fn read(op: &Op, weights: &WeightRef) -> Option<Self> {
         let last = |segments: &[Segment]| segments.iter().map(|segment| segment.end).max().unwrap_or(0);
         let (outputs, inputs) = (last(&weights.outputs), last(&weights.inputs));
@@ -152,7 +158,7 @@ impl ParameterKind {
         std::mem::discriminant(self) == std::mem::discriminant(other)
     }
 
-    /// Grows every dimension to the larger of both.
+    /// Grows every dimension to the larger of the two sizes.
     fn grow(&mut self, other: &Self) {
         match (self, other) {
             (

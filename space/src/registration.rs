@@ -1,5 +1,5 @@
-//! The registry that holds parts of every kind by name: spaces here, and cost models, strategies, exporters,
-//! evaluators and data sets in the crates above.
+//! A registry maps names to parts of one kind. This crate registers spaces. Other crates register cost
+//! models, strategies, exporters, evaluators and data sets.
 
 use std::collections::BTreeMap;
 
@@ -8,11 +8,11 @@ use thiserror::Error;
 
 use crate::{Settings, SettingsError};
 
-/// Settings under which tests check the laws of a part, each a JSON object.
+/// Sample settings with which tests check the laws of a part. Each sample is a JSON object.
 pub type Samples = &'static [&'static str];
 
-/// Everything that is known of a part besides its name. `B` is its builder, a function. `F` is what tests of
-/// its laws need.
+/// Everything that Kiln knows about a part besides its name. `B` is the type of its builder function. `F` is
+/// the type of its test fixture.
 ///
 /// # Example
 /// ```
@@ -28,31 +28,31 @@ pub struct Registration<B, F = Samples> {
     pub doc: &'static str,
     /// Builds the part.
     pub build: B,
-    /// Settings of the part: texts in TOML, which give each key its piece of a JSON schema. `None` if they
-    /// are not described.
+    /// The part's settings, described by TOML texts. Each text maps keys to JSON schemas. `None` if the
+    /// settings are not described.
     pub keys: Option<&'static [&'static str]>,
-    /// What tests of its laws need.
+    /// What tests of the part's laws need.
     pub fixture: Option<F>,
 }
 
 impl<B: Copy, F: Copy> Registration<B, F> {
-    /// A part without described settings and without a fixture.
+    /// Creates a part without described settings and without a fixture.
     #[must_use]
     pub const fn new(doc: &'static str, build: B) -> Self {
         Self { doc, build, keys: None, fixture: None }
     }
 
-    /// The same part with described settings. An empty list says that it has none.
+    /// Returns the same part with described settings. An empty list means that the part has no settings.
     ///
-    /// A text gives each key its JSON schema: `width = { type = "integer", description = "Units." }`. Schemas
-    /// may refer to the definitions in `src/config/keys.toml`, as `{ "$ref" = "#/$defs/count" }`.
+    /// Each text maps keys to JSON schemas: `width = { type = "integer", description = "Units." }`.
+    /// Schemas may refer to the definitions in `src/config/keys.toml`, as in `{ "$ref" = "#/$defs/count" }`.
     #[must_use]
     pub const fn with_keys(mut self, keys: &'static [&'static str]) -> Self {
         self.keys = Some(keys);
         self
     }
 
-    /// The same part with what tests of its laws need.
+    /// Returns the same part with a fixture for tests of its laws.
     #[must_use]
     pub const fn tested_with(mut self, fixture: F) -> Self {
         self.fixture = Some(fixture);
@@ -60,7 +60,7 @@ impl<B: Copy, F: Copy> Registration<B, F> {
     }
 }
 
-/// Parts of one kind by name. Other programs can register their own.
+/// A registry that maps names to parts of one kind. Other programs can register their own parts.
 #[derive(Clone, Debug)]
 pub struct Registry<B, F = Samples> {
     parts: BTreeMap<String, Registration<B, F>>,
@@ -73,17 +73,17 @@ impl<B, F> Default for Registry<B, F> {
 }
 
 impl<B: Copy, F: Copy> Registry<B, F> {
-    /// Adds a part or replaces the one with this name. `doc` is one line about it.
+    /// Adds a part. Replaces the part that has this name, if any. `doc` is one line about the part.
     pub fn register(&mut self, name: impl Into<String>, doc: &'static str, build: B) {
         self.add(name, Registration::new(doc, build));
     }
 
-    /// Adds a part, with its described settings and its fixture, or replaces the one with this name.
+    /// Adds a part with its described settings and its fixture. Replaces the part that has this name, if any.
     pub fn add(&mut self, name: impl Into<String>, part: Registration<B, F>) {
         self.parts.insert(name.into(), part);
     }
 
-    /// The part with this name.
+    /// Returns the part with this name.
     ///
     /// # Errors
     /// [`UnknownName`] with the known names.
@@ -94,20 +94,20 @@ impl<B: Copy, F: Copy> Registry<B, F> {
         })
     }
 
-    /// All parts, sorted by name.
+    /// Returns all parts, sorted by name.
     pub fn entries(&self) -> impl Iterator<Item = (&str, &Registration<B, F>)> {
         self.parts.iter().map(|(name, part)| (name.as_str(), part))
     }
 
-    /// Names of all parts, sorted.
+    /// Returns the names of all parts, sorted.
     pub fn names(&self) -> impl Iterator<Item = &str> {
         self.parts.keys().map(String::as_str)
     }
 }
 
 impl<B: Copy> Registry<B> {
-    /// Every part with each of the settings that it brings for tests: as a table at `path`. A part that
-    /// brings none has an empty table.
+    /// Returns every part once for each of its sample settings. Each sample is a table at `path`. A part
+    /// without samples appears once, with an empty table.
     ///
     /// # Panics
     /// When a sample is not a JSON object.
@@ -131,7 +131,7 @@ impl<B> Registration<B> {
     }
 }
 
-/// A name that no part has.
+/// The error for a name that no part has.
 #[derive(Clone, Debug, PartialEq, Eq, Error)]
 #[error("found `{found}`, expected {}", self.expected())]
 pub struct UnknownName {
@@ -142,14 +142,14 @@ pub struct UnknownName {
 }
 
 impl UnknownName {
-    /// What was expected: one of the known names.
+    /// Lists the known names, to state what was expected.
     #[must_use]
     pub fn expected(&self) -> String {
         let known: Vec<String> = self.known.iter().map(|name| format!("`{name}`")).collect();
         format!("one of {}", known.join(", "))
     }
 
-    /// The error of a setting that holds this name.
+    /// Returns the error for the setting `key` that has this name as its value.
     #[must_use]
     pub fn at(&self, key: impl Into<String>) -> SettingsError {
         SettingsError::value(key, format!("`{}`", self.found), &self.expected())

@@ -1,4 +1,4 @@
-//! Search spaces by name, built from the settings of a `[space]` table.
+//! A registry of search spaces by name. The settings of a `[space]` table configure a space.
 
 use std::ops::{Deref, DerefMut};
 use std::sync::Arc;
@@ -15,13 +15,13 @@ pub struct Task {
     pub outputs: usize,
 }
 
-/// Builds a space from its settings. The task is that of the study's data, or `None` without data.
+/// Builds a space from its settings. The task comes from the study's data and is `None` without data.
 pub type SpaceBuilder = fn(&Settings, Option<Task>) -> Result<Arc<dyn SearchSpace>, SettingsError>;
 
-/// A space as it is registered.
+/// A search space as an entry in a registry.
 pub type SpacePart = Registration<SpaceBuilder>;
 
-/// The settings that [`Task::resolve`] takes, for [`Registration::with_keys`].
+/// Descriptions of the settings that [`Task::resolve`] reads, for [`Registration::with_keys`].
 pub const TASK_KEYS: &str = r##"
 [input]
 "$ref" = "#/$defs/shape"
@@ -32,7 +32,7 @@ description = "Channels, height and width of one example; those of the data unle
 description = "Outputs of the network; those of the data unless stated."
 "##;
 
-/// Search spaces by name. Other programs can register their own.
+/// A registry of search spaces by name. Other programs can register their own.
 ///
 /// # Example
 /// ```
@@ -61,12 +61,12 @@ impl SpaceRegistry {
         registry
     }
 
-    /// Builds the space of this kind. `task` is the task of the study's data. Without data, spaces that need
-    /// a task read the settings `input` and `outputs`.
+    /// Builds the space of this kind. `task` is the task of the study's data. Without data, a space that
+    /// needs a task reads it from the settings `input` and `outputs`.
     ///
     /// # Errors
-    /// [`SettingsError`] for an unknown kind (the error lists the known ones) and for settings that the space
-    /// refuses.
+    /// [`SettingsError`] for an unknown kind and for settings that the space refuses. For an unknown kind,
+    /// the error lists the known ones.
     pub fn build(
         &self,
         kind: &str,
@@ -93,7 +93,7 @@ impl DerefMut for SpaceRegistry {
 }
 
 impl Task {
-    /// The task of the data or, without data, of the settings `input` and `outputs`.
+    /// Returns the task of the data. Without data, reads the task from the settings `input` and `outputs`.
     ///
     /// # Errors
     /// [`SettingsError`] when both are missing, when they differ, or when a size is out of range.
@@ -155,7 +155,8 @@ mod tests {
         let tasks = [(Shape::new(1, 8, 8), 10), (Shape::new(3, 12, 16), 3), (Shape::new(6, 1, 100), 4)];
         let tasks = tasks.map(|(input, outputs)| Some(Task { input, outputs }));
         for (kind, settings) in registry.samples("space") {
-            // Samples that state a task are for spaces that do not accept every task.
+            // A sample that states its task belongs to a space that does not accept every task. Do not build
+            // it with other tasks.
             let tasks = if settings.table().contains_key("input") { &[None][..] } else { &tasks };
             for (seed, task) in tasks.iter().enumerate() {
                 let space = registry.build(kind, &settings, *task);

@@ -1,11 +1,11 @@
-//! A setting that is a boolean, a number or a text.
+//! Deserializes a setting that is a boolean, a number or a text.
 
 use std::fmt;
 
 use serde::Deserializer;
 use serde::de::{Error, Unexpected, Visitor};
 
-/// The value of such a setting.
+/// The value of a setting that is a boolean, a number or a text.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub enum Scalar<'a> {
     /// A boolean.
@@ -26,10 +26,10 @@ impl<'a> From<Scalar<'a>> for Unexpected<'a> {
     }
 }
 
-/// Reads a setting with `read`, which returns `None` for a value that is not `expected`.
+/// Reads a setting with `read`. If the value is not `expected`, `read` returns `None`.
 ///
 /// # Errors
-/// The value found and `expected`.
+/// An error that states the value found and what was `expected`.
 pub fn deserialize_scalar<'de, D: Deserializer<'de>, T>(
     deserializer: D,
     expected: &'static str,

@@ -1,5 +1,5 @@
-//! Settings of a registered part as the user wrote them. The part reads them into its own type; errors name
-//! the key.
+//! Settings of a registered part, as the user wrote them. The part deserializes them into its own type.
+//! Errors name the key.
 
 mod problem;
 mod values;
@@ -30,14 +30,14 @@ pub struct SettingsError {
 }
 
 impl SettingsError {
-    /// An impossible value at `key`: what was found and what is accepted.
+    /// Creates the error for an impossible value at `key`. It states what was found and what is accepted.
     #[must_use]
     pub fn value(key: impl Into<String>, found: impl std::fmt::Display, expected: &str) -> Self {
         let problem = SettingsProblem::Value { found: found.to_string(), expected: expected.to_owned() };
         Self { key: key.into(), problem }
     }
 
-    /// Settings that break a rule of their part, which the sentence states.
+    /// Creates the error for settings that break a rule of their part. `sentence` states the rule.
     #[must_use]
     pub fn rule(key: impl Into<String>, sentence: impl Into<String>) -> Self {
         Self { key: key.into(), problem: SettingsProblem::Rule(sentence.into()) }
@@ -45,13 +45,13 @@ impl SettingsError {
 }
 
 impl Settings {
-    /// Settings at `path`.
+    /// Creates settings from a table at `path`.
     #[must_use]
     pub fn new(path: impl Into<String>, table: Map<String, Value>) -> Self {
         Self { path: path.into(), table }
     }
 
-    /// An empty table: every default holds.
+    /// Creates an empty table, so every setting has its default.
     #[must_use]
     pub fn empty(path: impl Into<String>) -> Self {
         Self::new(path, Map::new())
@@ -75,7 +75,7 @@ impl Settings {
         join(&self.path, key)
     }
 
-    /// Reads the table into a type, which should refuse unknown fields.
+    /// Deserializes the table into a type, which should refuse unknown fields.
     ///
     /// # Errors
     /// [`SettingsError`] with the key of an unknown name, a wrong type or a missing value.
@@ -136,7 +136,7 @@ mod tests {
         assert_eq!(message(json!({})), "`space`: missing field `inner`");
     }
 
-    /// Every kind of value that settings are made of.
+    /// Has a field for every kind of value that settings can contain.
     #[derive(Debug, PartialEq, Deserialize)]
     #[serde(deny_unknown_fields)]
     struct Every {

@@ -30,19 +30,20 @@ impl Shape {
         Self::new(features, 1, 1)
     }
 
-    /// Values in one example.
+    /// Number of values in one example.
     #[must_use]
     pub const fn elements(&self) -> usize {
         self.channels * self.height * self.width
     }
 
-    /// Whether the shape has between 1 and 2^32 elements. Then no count computed from it overflows.
+    /// Whether the shape has between 1 and 2^32 elements. This limit keeps all counts computed from it from
+    /// overflowing.
     pub(crate) fn is_countable(&self) -> bool {
         let elements = self.channels.checked_mul(self.height).and_then(|area| area.checked_mul(self.width));
         elements.is_some_and(|elements| (1..=1 << 32).contains(&elements))
     }
 
-    /// Positions in one channel.
+    /// Number of positions in one channel.
     #[must_use]
     pub const fn positions(&self) -> usize {
         self.height * self.width

@@ -1,17 +1,17 @@
-//! The exact number of genotypes of a space, and iterators over them.
+//! Counts the genotypes of a space exactly and iterates over them.
 //!
-//! Genotypes that differ only in inactive genes count once. A space's `canonical` may merge more of them, so
-//! there can be fewer architectures than genotypes, never more.
+//! Genotypes that differ only in inactive genes count once. A space's `canonical` method may map several
+//! genotypes to one. So there can be fewer architectures than genotypes, but never more.
 
 use num_bigint::BigUint;
 
 use crate::{Decision, Genotype, SearchSpace, variation};
 
-/// Exact number of genotypes that differ in an active gene.
+/// Returns the exact number of genotypes. Genotypes that differ only in inactive genes count once.
 ///
-/// The conditions make the decisions a forest. A decision contributes the sum over its options. An option
-/// contributes the product of the decisions that it activates. The size of the space is the product of the
-/// roots.
+/// The conditions turn the decisions into a forest. The size of an option is the product of the sizes of the
+/// decisions that it activates. The size of a decision is the sum of the sizes of its options. The size of
+/// the space is the product of the sizes of the roots.
 ///
 /// # Example
 /// ```
@@ -22,8 +22,9 @@ use crate::{Decision, Genotype, SearchSpace, variation};
 pub fn count(space: &dyn SearchSpace) -> BigUint {
     let decisions = space.decisions();
     let one = BigUint::from(1_u8);
-    // `options[i][o]`: the product of the decisions that option `o` activates. Conditions refer to earlier
-    // decisions only, so the loop runs backwards and finds each product complete.
+    // `options[i][o]` is the product of the sizes of the decisions that option `o` of decision `i` activates.
+    // Conditions refer to earlier decisions only. So the loop runs backwards, and each product is complete
+    // when the loop reads it.
     let mut options: Vec<Vec<BigUint>> =
         decisions.iter().map(|decision| vec![one.clone(); decision.options.len()]).collect();
     let mut total = one;
@@ -43,14 +44,14 @@ pub fn count(space: &dyn SearchSpace) -> BigUint {
     total
 }
 
-/// Every genotype that [`count`] counts, in lexicographic order. Only for small spaces.
+/// Iterates over every genotype that [`count`] counts, in lexicographic order. Use it only for small spaces.
 #[must_use]
 pub fn enumerate(space: &dyn SearchSpace) -> Enumeration<'_> {
     let decisions = space.decisions();
     Enumeration { decisions, next: Some(variation::normalize(decisions, &[])) }
 }
 
-/// Every canonical genotype once, in lexicographic order. Only for small spaces.
+/// Iterates over every canonical genotype once, in lexicographic order. Use it only for small spaces.
 pub fn enumerate_canonical(space: &dyn SearchSpace) -> impl Iterator<Item = Genotype> + '_ {
     enumerate(space).filter(|genotype| space.canonical(genotype) == *genotype)
 }
@@ -72,8 +73,8 @@ impl Iterator for Enumeration<'_> {
     }
 }
 
-/// The next genotype. Like an odometer: the last active gene with an option left advances, later genes
-/// restart at 0.
+/// Returns the next genotype, like an odometer. The last active gene that is not at its maximum advances, and
+/// all later genes restart at 0.
 fn successor(decisions: &[Decision], genotype: &Genotype) -> Option<Genotype> {
     let active = variation::active(decisions, genotype.genes());
     let moving = (0..decisions.len()).rev().find(|index| {
@@ -114,8 +115,8 @@ mod tests {
         }
     }
 
-    /// Builds decisions from `(options, parent, set)`. `parent` and `set` are reduced to a valid parent and a
-    /// set of its options.
+    /// Builds decisions from triples `(options, parent, set)`. Any numbers are allowed: `parent` is reduced
+    /// to a valid parent, and `set` to a set of the parent's options.
     fn forest(parts: &[(u8, usize, u8)]) -> Forest {
         let mut decisions: Vec<Decision> = Vec::new();
         for (index, (options, parent, set)) in parts.iter().enumerate() {
@@ -129,7 +130,7 @@ mod tests {
         Forest(decisions)
     }
 
-    /// All genotypes in range, normalized.
+    /// Lists all genotypes in range, normalized.
     fn brute_force(space: &Forest) -> BTreeSet<Genotype> {
         let mut all = vec![Vec::new()];
         for decision in &space.0 {

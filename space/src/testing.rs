@@ -1,4 +1,4 @@
-//! The laws of a search space as one function, so that one call tests a new space.
+//! Checks the laws of a search space in one function, so that one call tests a new space.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -8,16 +8,16 @@ use rand_pcg::Pcg64;
 use crate::{Architecture, Genotype, OPTIONS_MAX, ParameterSpec, SearchSpace, encoding, size, variation};
 
 /// Checks the laws of [`SearchSpace`] on `samples` random genotypes:
-/// - Decisions depend on earlier decisions only and have options.
-/// - Nothing panics on genotypes out of range.
-/// - Samples decode to valid networks with unique layer names. Their weights lie inside the declared
-///   parameters.
-/// - `canonical` is normalized, idempotent and keeps the counts.
-/// - Mutation, crossover and neighbors stay in range and are canonical.
+/// - Every decision has options and depends only on earlier decisions.
+/// - Genotypes that are out of range lead to errors, not to panics.
+/// - Sampled genotypes decode to valid networks with unique layer names. Their weights lie inside the
+///   declared parameters.
+/// - `canonical` returns normalized genotypes, is idempotent and keeps the counts.
+/// - Mutation, crossover and neighbors return canonical genotypes that are in range.
 /// - Encodings are finite and have a fixed length.
 ///
 /// # Panics
-/// When a law does not hold, with the genotype.
+/// When a law is broken. The message contains the genotype.
 pub fn check_space(space: &dyn SearchSpace, samples: usize, seed: u64) {
     let mut rng = Pcg64::new(seed.into(), 0);
     let laws = Laws::new(space);
@@ -84,7 +84,7 @@ impl<'a> Laws<'a> {
         assert_eq!(self.parameters.len(), self.space.parameters().len(), "a weight key is declared twice");
     }
 
-    /// Genotypes of a wrong length, or with genes out of range, are refused without a panic.
+    /// Checks that genotypes of a wrong length, or with genes out of range, are refused without a panic.
     fn check_out_of_range(&self, rng: &mut Pcg64) {
         let decisions = self.space.decisions();
         let right = variation::normalize(decisions, &[]);
@@ -107,7 +107,7 @@ impl<'a> Laws<'a> {
         }
     }
 
-    /// A random genotype in range. Inactive genes may be nonzero.
+    /// Returns a random genotype in range. Its inactive genes may be nonzero.
     fn raw(&self, rng: &mut Pcg64) -> Genotype {
         let genes =
             self.space.decisions().iter().map(|decision| rng.random_range(0..decision.options.len() as u8));
@@ -118,7 +118,7 @@ impl<'a> Laws<'a> {
         !variation::neighbors(self.space, genotype).is_empty()
     }
 
-    /// Checks a genotype that variation returned.
+    /// Checks a genotype that a function of `variation` returned.
     fn check_genotype(&self, genotype: &Genotype) {
         let decisions = self.space.decisions();
         variation::check(decisions, genotype).unwrap_or_else(|error| panic!("`{genotype}`: {error}"));
@@ -204,7 +204,7 @@ impl<'a> Laws<'a> {
     }
 }
 
-/// Number of layers by operation and by whether they are live.
+/// Counts layers by operation and by whether they are live.
 fn kinds(network: &Architecture) -> BTreeMap<(&'static str, bool), usize> {
     let live = network.live();
     let mut kinds = BTreeMap::new();
@@ -220,7 +220,7 @@ mod tests {
     use crate::spaces::NasBench201;
     use crate::{Decision, ParameterKind, SpaceError};
 
-    /// A space with one fault.
+    /// A space with one deliberate fault.
     struct Faulty {
         inner: NasBench201,
         fault: Fault,

@@ -1,4 +1,4 @@
-//! A property of a network that is fixed or decided by a gene. Spaces are composed of such properties.
+//! A property of a network that is either fixed or decided by a gene. Spaces are composed of such properties.
 
 use crate::{Choice, Condition, Decision, Options};
 
@@ -7,13 +7,13 @@ use crate::{Choice, Condition, Decision, Options};
 pub enum Activity {
     /// In every architecture.
     Always,
-    /// While a condition holds.
+    /// While a condition on an earlier decision is true.
     While(Condition),
-    /// In no architecture; no decision is made.
+    /// In no architecture, so no decision is added.
     Never,
 }
 
-/// A property with the values it may take. With more than one value, a decision selects the value.
+/// A property and the values that it may take. If there is more than one value, a decision selects one.
 ///
 /// # Example
 /// ```
@@ -32,8 +32,8 @@ pub struct Variable<T> {
 }
 
 impl<T: Copy + Into<Choice>> Variable<T> {
-    /// Creates a property with these options that is active under `activity`. It appends a decision to
-    /// `decisions` if there is more than one option.
+    /// Creates a property that may take these options and is active under `activity`. Appends a decision to
+    /// `decisions` if there is more than one option and the property can be active.
     #[must_use]
     pub fn add(
         decisions: &mut Vec<Decision>,
@@ -54,7 +54,7 @@ impl<T: Copy + Into<Choice>> Variable<T> {
         Self { values: options.0.clone(), decision }
     }
 
-    /// The value under these genes.
+    /// Returns the value that these genes select.
     ///
     /// # Panics
     /// When the gene is missing or out of range.
@@ -63,20 +63,20 @@ impl<T: Copy + Into<Choice>> Variable<T> {
         self.values[self.decision.map_or(0, |decision| usize::from(genes[decision]))]
     }
 
-    /// All values, in the order of the options.
+    /// Returns all values, in the order of the options.
     #[must_use]
     pub fn values(&self) -> &[T] {
         &self.values
     }
 
-    /// Index of the decision; `None` if the value is fixed.
+    /// Returns the index of the decision, or `None` if the value is fixed.
     #[must_use]
     pub const fn decision(&self) -> Option<usize> {
         self.decision
     }
 
-    /// The activity of something that is active exactly while this property has an accepted value. `own` is
-    /// the activity of this property itself.
+    /// Returns the activity of something that is active only while this property has an accepted value. `own`
+    /// is the activity of this property.
     #[must_use]
     pub fn activity(&self, own: Activity, accepts: impl Fn(T) -> bool) -> Activity {
         let reachable = if self.decision.is_some() { &self.values[..] } else { &self.values[..1] };

@@ -1,5 +1,5 @@
-//! Samples and changes genotypes of any space. All results are canonical. Nothing here decodes or evaluates
-//! them.
+//! Samples and changes genotypes of any space. All results are canonical. This module does not decode or
+//! evaluate genotypes.
 
 use std::collections::BTreeSet;
 
@@ -7,12 +7,12 @@ use rand::{Rng, RngExt};
 
 use crate::{Decision, Genotype, SearchSpace, SpaceError};
 
-/// Random mutations that [`mutate`] tries before it lists all neighbors.
+/// Number of random mutations that [`mutate`] tries before it lists all neighbors.
 const MUTATION_ATTEMPTS: usize = 32;
-/// Random genotypes that [`mutate`] tries when the parent has no neighbor.
+/// Number of random genotypes that [`mutate`] tries if the parent has no neighbor.
 const ESCAPE_ATTEMPTS: usize = 64;
 
-/// Draws every active decision uniformly, earlier decisions first.
+/// Samples a genotype. Draws every active decision uniformly, earlier decisions first.
 ///
 /// # Example
 /// ```
@@ -32,8 +32,9 @@ pub fn sample(space: &dyn SearchSpace, rng: &mut dyn Rng) -> Genotype {
     space.canonical(&grow(decisions, |index| draw(&decisions[index], rng)))
 }
 
-/// Changes one active decision of `parent`, drawn uniformly. Decisions that become active by the change are
-/// drawn uniformly too. The result equals `parent` only if a bounded search finds no other architecture.
+/// Changes one active decision of `parent`, drawn uniformly. The change may activate other decisions, which
+/// are then drawn uniformly too. The result equals `parent` only if a bounded search finds no other
+/// architecture.
 #[must_use]
 pub fn mutate(space: &dyn SearchSpace, parent: &Genotype, rng: &mut dyn Rng) -> Genotype {
     let decisions = space.decisions();
@@ -68,8 +69,8 @@ pub fn mutate(space: &dyn SearchSpace, parent: &Genotype, rng: &mut dyn Rng) -> 
     (0..ESCAPE_ATTEMPTS).map(|_| sample(space, rng)).find(|other| *other != parent).unwrap_or(parent)
 }
 
-/// Takes every active gene from one of two parents. If it is active in one parent, it comes from that parent;
-/// if in both, from either at random; if in neither, it is drawn uniformly.
+/// Combines the genes of two parents. A gene that is active in one parent comes from that parent. A gene that
+/// is active in both comes from either at random. A gene that is active in neither is drawn uniformly.
 #[must_use]
 pub fn crossover(space: &dyn SearchSpace, a: &Genotype, b: &Genotype, rng: &mut dyn Rng) -> Genotype {
     let decisions = space.decisions();
@@ -83,8 +84,9 @@ pub fn crossover(space: &dyn SearchSpace, a: &Genotype, b: &Genotype, rng: &mut 
     }))
 }
 
-/// All distinct canonical genotypes one active decision away from `genotype`, in the order of decisions and
-/// options. `genotype` itself is excluded. Decisions that become active take their first option.
+/// Returns all distinct canonical genotypes that differ from `genotype` by one active decision, in the order
+/// of decisions and options. `genotype` itself is excluded. Decisions that become active take their first
+/// option.
 #[must_use]
 pub fn neighbors(space: &dyn SearchSpace, genotype: &Genotype) -> Vec<Genotype> {
     let decisions = space.decisions();
@@ -104,13 +106,13 @@ pub fn neighbors(space: &dyn SearchSpace, genotype: &Genotype) -> Vec<Genotype> 
     neighbors
 }
 
-/// Sets inactive genes to 0. Missing genes are 0, surplus genes are dropped.
+/// Sets inactive genes to 0. Missing genes become 0, and surplus genes are dropped.
 #[must_use]
 pub fn normalize(decisions: &[Decision], genes: &[u8]) -> Genotype {
     grow(decisions, |index| genes.get(index).copied().unwrap_or(0))
 }
 
-/// Checks the number of genes and the range of each, active or not.
+/// Checks the number of genes and the range of every gene, active or not.
 ///
 /// # Errors
 /// [`SpaceError::GenotypeLength`] or [`SpaceError::Gene`].
@@ -140,7 +142,7 @@ pub fn is_active(decisions: &[Decision], genes: &[u8], index: usize) -> bool {
     })
 }
 
-/// For each decision, whether it is active under these genes.
+/// Returns, for each decision, whether it is active under these genes.
 #[must_use]
 pub fn active(decisions: &[Decision], genes: &[u8]) -> Vec<bool> {
     let mut active: Vec<bool> = Vec::with_capacity(decisions.len());
@@ -173,8 +175,8 @@ fn draw(decision: &Decision, rng: &mut dyn Rng) -> u8 {
     below(decision.options.len(), rng) as u8
 }
 
-/// Uniform in `0..count`; 0 if `count` < 2, without a draw. 32-bit arithmetic gives equal draws on every
-/// machine.
+/// Draws uniformly from `0..count`. If `count` is below 2, returns 0 without a draw. 32-bit arithmetic makes
+/// the draws equal on every machine.
 fn below(count: usize, rng: &mut dyn Rng) -> usize {
     if count < 2 { 0 } else { rng.random_range(0..count as u32) as usize }
 }
@@ -224,7 +226,7 @@ mod tests {
                 (_, expansion) => seen[1 + usize::from(expansion)] += 1,
             }
         }
-        // Expected 2,000, 1,000 and 1,000 of 4,000. Five standard deviations are 158 and 137.
+        // Of 4,000 draws, 2,000, 1,000 and 1,000 are expected. Five standard deviations are 158 and 137.
         assert!(seen[0].abs_diff(2_000) < 158 && seen[1].abs_diff(1_000) < 137, "{seen:?}");
     }
 
@@ -282,7 +284,7 @@ mod tests {
             let mut rng = Pcg64::new(seed.into(), 0);
             let (a, b) = (sample(&space, &mut rng), sample(&space, &mut rng));
             prop_assert_eq!(crossover(&space, &a, &a, &mut rng), a.clone());
-            // The canonical form never changes width, depth and the first block.
+            // The canonical form never changes the width, the depth or the first block.
             let child = crossover(&space, &a, &b, &mut rng);
             prop_assert!([a.genes()[0], b.genes()[0]].contains(&child.genes()[0]));
         }

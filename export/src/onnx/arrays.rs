@@ -1,4 +1,4 @@
-//! Reads the arrays of an ONNX file back, for comparison with the model.
+//! Reads the arrays of an ONNX file back, to compare them with the model.
 
 use std::collections::BTreeMap;
 
@@ -8,7 +8,7 @@ use super::proto::ModelProto;
 use super::proto::tensor_proto::DataType;
 use crate::Array;
 
-/// The single-precision initializers by name.
+/// Returns the single-precision initializers by name.
 ///
 /// # Panics
 /// When the bytes are not an ONNX file with a graph, or two initializers share a name.

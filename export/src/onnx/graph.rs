@@ -12,7 +12,7 @@ use super::proto::{
     type_proto,
 };
 
-/// Arrangement of a value in the graph.
+/// Arrangement of a value's dimensions in the graph.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Rank {
     /// `[batch, channels, height, width]`.
@@ -29,7 +29,7 @@ pub(super) struct GraphValue {
     pub(super) rank: Rank,
 }
 
-/// The graph under construction.
+/// A graph under construction.
 pub(super) struct GraphBuilder {
     graph: GraphProto,
     names: BTreeSet<String>,
@@ -37,13 +37,13 @@ pub(super) struct GraphBuilder {
 }
 
 impl GraphBuilder {
-    /// An empty graph. The caller uses the `reserved` names itself, so `unique` avoids them.
+    /// Creates an empty graph. The caller itself uses the `reserved` names, so `unique` avoids them.
     pub(super) fn new(name: &str, reserved: BTreeSet<String>) -> Self {
         let graph = GraphProto { name: Some(name.to_owned()), ..GraphProto::default() };
         Self { graph, names: reserved, scalars: BTreeMap::new() }
     }
 
-    /// `wanted`, with a number appended if the name is taken.
+    /// Returns `wanted`, with a number appended if that name is already in use.
     pub(super) fn unique(&mut self, wanted: &str) -> String {
         let numbered = (1..).map(|number| format!("{wanted}_{number}"));
         let name = std::iter::once(wanted.to_owned())
@@ -102,7 +102,7 @@ impl GraphBuilder {
         self.graph.initializer.push(tensor(name, DataType::Int32, &[data.len()], bytes));
     }
 
-    /// Name of a scalar constant. Nodes with the same label share it.
+    /// Returns the name of a scalar constant. Nodes with the same label share one constant.
     pub(super) fn scalar(&mut self, label: &'static str, value: f32) -> String {
         if let Some(name) = self.scalars.get(label) {
             return name.clone();
@@ -118,7 +118,7 @@ impl GraphBuilder {
         self.graph.value_info.push(value_info(value));
     }
 
-    /// The complete graph with its input and output.
+    /// Returns the complete graph with its input and output.
     pub(super) fn finish(mut self, input: &GraphValue, output: &GraphValue) -> GraphProto {
         self.graph.input.push(value_info(input));
         self.graph.output.push(value_info(output));
@@ -126,23 +126,23 @@ impl GraphBuilder {
     }
 }
 
-/// An integer attribute.
+/// Creates an integer attribute.
 pub(super) fn int(name: &str, value: i64) -> AttributeProto {
     AttributeProto { i: Some(value), ..attribute(name, AttributeType::Int) }
 }
 
-/// An attribute that holds a list of integers.
+/// Creates an attribute that contains a list of integers.
 pub(super) fn ints(name: &str, values: &[usize]) -> AttributeProto {
     let ints = values.iter().map(|value| *value as i64).collect();
     AttributeProto { ints, ..attribute(name, AttributeType::Ints) }
 }
 
-/// A floating-point attribute.
+/// Creates a floating-point attribute.
 pub(super) fn float(name: &str, value: f32) -> AttributeProto {
     AttributeProto { f: Some(value), ..attribute(name, AttributeType::Float) }
 }
 
-/// An attribute that holds a tensor of one zero.
+/// Creates an attribute that contains a tensor with a single zero.
 pub(super) fn zero_tensor(name: &str) -> AttributeProto {
     let zero = tensor("", DataType::Float, &[1], 0.0_f32.to_le_bytes().to_vec());
     AttributeProto { t: Some(zero), ..attribute(name, AttributeType::Tensor) }

@@ -1,7 +1,7 @@
-//! Converts layers to ONNX nodes. Shapes come from the architecture. This module tracks how each value is
-//! arranged in the graph: ONNX needs `[batch, channels, height, width]` for windows and `[batch, features]`
-//! for matrices, while a vector is `[features, 1, 1]` in the architecture. A value is rearranged if its
-//! reader needs the other arrangement.
+//! Converts layers to ONNX nodes. Shapes come from the architecture, but ONNX arranges some values
+//! differently. Windows need `[batch, channels, height, width]`, and matrices need `[batch, features]`. In
+//! the architecture, a vector is always `[features, 1, 1]`. This module tracks the arrangement of each value
+//! in the graph. It rearranges a value if the layer that reads it needs the other arrangement.
 
 use std::collections::{BTreeMap, BTreeSet};
 
@@ -12,7 +12,7 @@ use super::graph::{GraphBuilder, GraphValue, Rank, float, int, ints, zero_tensor
 use super::proto::{AttributeProto, GraphProto};
 use crate::{QuantizedNetwork, TrainedModel, expected_arrays};
 
-/// The graph of a checked model.
+/// Builds the graph of a checked model.
 pub(super) fn graph(model: &TrainedModel) -> GraphProto {
     let architecture = &model.architecture;
     let live = architecture.live();
@@ -52,21 +52,22 @@ pub(super) struct Layers<'a> {
     pub(super) model: &'a TrainedModel,
     pub(super) integers: QuantizedNetwork,
     pub(super) graph: GraphBuilder,
-    /// Reserved names. The value of a layer with such a name gets another name.
+    /// Reserved names. If a layer has such a name, its value gets another name.
     fixed: BTreeSet<String>,
     pub(super) values: BTreeMap<LayerId, GraphValue>,
-    /// Names of scale and zero point, by the layer that owns the grid.
+    /// Names of the scale and the zero point of each grid, by the layer that owns the grid.
     pub(super) grids: BTreeMap<LayerId, [String; 2]>,
-    /// Single-precision values after rounding to their grids for 8-bit readers.
+    /// Single-precision values after rounding to their quantization grids, for readers that take 8-bit
+    /// values.
     pub(super) on_grid: BTreeMap<LayerId, GraphValue>,
-    /// Names of rearranged values, by layer and by whether the reader takes 8 bits.
+    /// Names of rearranged values, by layer and by whether the reader takes 8-bit values.
     rearranged: BTreeMap<(LayerId, bool), String>,
-    /// Name of the value that holds the batch size.
+    /// Name of the value that contains the batch size.
     batch: Option<String>,
 }
 
 impl Layers<'_> {
-    /// Appends `(raw - mean) / deviation`, the value of the input layer.
+    /// Appends nodes that compute `(raw - mean) / deviation`, which is the value of the input layer.
     fn normalize(&mut self, input: &GraphValue) {
         let shape = match input.rank {
             Rank::Map => vec![input.shape.channels, 1, 1],
@@ -87,7 +88,8 @@ impl Layers<'_> {
         self.values.insert(LayerId(0), value);
     }
 
-    /// Appends an intermediate node whose value is arranged like `like`. Returns the value's name.
+    /// Appends an intermediate node. Its value has the same arrangement as `like`. Returns the name of the
+    /// value.
     pub(super) fn step(
         &mut self,
         op_type: &str,
@@ -103,7 +105,7 @@ impl Layers<'_> {
         name
     }
 
-    /// Name of a layer's value for `reader`, in the requested arrangement. Only vectors have two
+    /// Returns the name of a layer's value for `reader`, in the requested arrangement. Only vectors have two
     /// arrangements.
     fn read(&mut self, reader: LayerId, id: LayerId, rank: Rank) -> String {
         let in_8_bits = self.integers.read_grid(reader, id).is_some();
@@ -126,8 +128,7 @@ impl Layers<'_> {
                 self.step("Unsqueeze", &layer, "map", &[&value.name, &axes], Vec::new(), &like)
             }
         };
-        // Integer runtimes need the quantization nodes on both sides of a node, so round again after
-        // rearranging.
+        // Integer runtimes need quantization nodes before and after a node, so round again after rearranging.
         let is_on_grid = in_8_bits || self.integers.plan.is_stored(id);
         let name =
             if is_on_grid { self.rounded(id, &layer, &GraphValue { name, ..like }).name } else { name };
@@ -167,7 +168,7 @@ impl Layers<'_> {
         self.values.insert(id, value);
     }
 
-    /// Appends the nodes of a layer. The last one has the layer's name and outputs `value`.
+    /// Appends the nodes of a layer. The last node has the layer's name and outputs `value`.
     fn nodes(&mut self, id: LayerId, value: &GraphValue) {
         let layer = self.model.architecture.layer(id);
         let part = |part: &str| format!("{}.{part}", layer.name);
@@ -220,7 +221,8 @@ impl Layers<'_> {
         self.graph.node(op_type, &layer.name, &inputs, &value.name, attributes);
     }
 
-    /// Appends the nodes before an activation's last node. Leaves the inputs of the last node in `inputs`.
+    /// Appends the nodes before the last node of an activation. Afterwards, `inputs` contains the inputs of
+    /// the last node.
     fn activation(
         &mut self,
         kind: ActivationKind,
@@ -246,7 +248,8 @@ impl Layers<'_> {
                 ("Mul", Vec::new())
             }
             ActivationKind::Tanh => ("Tanh", Vec::new()),
-            // Opset 20 has a `Gelu` operator. These nodes run on every runtime with opset 17.
+            // The `Gelu` operator exists only from opset 20 on. The nodes below run on every runtime with
+            // opset 17.
             ActivationKind::Gelu => {
                 let constants = [
                     self.graph.scalar("sqrt_half", std::f32::consts::FRAC_1_SQRT_2),
@@ -265,7 +268,8 @@ impl Layers<'_> {
         }
     }
 
-    /// Name of the value that holds the shape of a constant of zeros. The batch size comes from the input.
+    /// Returns the name of the value that contains the shape of a constant of zeros. The batch size comes
+    /// from the input.
     fn zero_shape(&mut self, layer: &Layer) -> String {
         let batch = self.batch.clone().unwrap_or_else(|| {
             let name = self.graph.unique(&format!("{INPUT}.batch"));
@@ -281,7 +285,7 @@ impl Layers<'_> {
         shape
     }
 
-    /// The graph's output: the last layer's value as a vector under its fixed name.
+    /// Returns the graph's output, which is the last layer's value as a vector. The output has a fixed name.
     fn output(&mut self) -> GraphValue {
         let (_, last) = self.values.last_key_value().expect("the input layer has a value");
         let name = self.model.card.predicts.outputs();
@@ -295,7 +299,7 @@ impl Layers<'_> {
     }
 }
 
-/// Names of the arrays of a kernel.
+/// Returns the names of the arrays of a kernel.
 fn weights(part: &impl Fn(&str) -> String, bias: bool) -> Vec<String> {
     [("weight", true), ("bias", bias)]
         .into_iter()
@@ -304,7 +308,7 @@ fn weights(part: &impl Fn(&str) -> String, bias: bool) -> Vec<String> {
         .collect()
 }
 
-/// Attributes of a sliding window. Padding is equal on both sides.
+/// Returns the attributes of a sliding window. Padding is equal on opposite sides.
 fn window(kernel: [usize; 2], stride: [usize; 2], padding: [usize; 2]) -> Vec<AttributeProto> {
     let [vertical, horizontal] = padding;
     vec![

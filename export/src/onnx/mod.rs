@@ -1,4 +1,4 @@
-//! ONNX: an open format that most runtimes read, on servers, phones and small devices.
+//! ONNX is an open format. Most runtimes read it, on servers, phones and small devices.
 
 pub(crate) mod arrays;
 mod graph;
@@ -24,46 +24,50 @@ const INPUT: &str = "input";
 
 /// Version of the operator set.
 const OPSET: i64 = 17;
-/// Version of the file format that belongs to the operator set.
+/// Version of the file format that belongs to this operator set.
 const IR_VERSION: i64 = 8;
-/// Protobuf's limit on the size of a message, in bytes.
+/// Protobuf's limit for the size of a message, in bytes.
 const LIMIT: usize = i32::MAX as usize;
 
-/// Writes ONNX in single precision and 8 bits, operator set 17.
+/// Writes ONNX files with operator set 17, in single precision and in 8 bits.
 ///
 /// # Shapes
 /// - Input `input`: raw values, `[batch, channels, height, width]`, or `[batch, features]` if the
 ///   architecture's input is a vector `[features, 1, 1]`.
-/// - Output `logits`: `[batch, classes]`. For a regression `values`: `[batch, values]`, each in its own unit.
+/// - Output `logits`: `[batch, classes]`. For a regression, the output is `values`: `[batch, values]`, each
+///   value in its own unit.
 ///
-/// The batch size is not fixed.
+/// The file accepts any batch size.
 ///
 /// # Names
-/// A node and its value have the name of their layer. Weights are `<layer>.<part>` (see [`TrainedModel`]). If
-/// a layer becomes several nodes, the last has the layer's name and the others are `<layer>.<step>`. If a
-/// name is taken, a number is appended to the value or step, never to a weight. The first two nodes normalize
-/// the raw input.
+/// A node and its value have the name of their layer. Weights are named `<layer>.<part>` (see
+/// [`TrainedModel`]). If a layer becomes several nodes, the last node has the layer's name, and the others
+/// are named `<layer>.<step>`. If a name is already in use, a number is appended to it. Names of weights
+/// never change. The first two nodes normalize the raw input.
 ///
-/// # Layers of 8 bits
-/// A rounded value ([`crate::QuantizationPlan`]) passes through `QuantizeLinear` and `DequantizeLinear`. They
-/// are called `<layer>.quantize` and `<layer>.dequantize`, with the constants `<layer>.step` and
-/// `<layer>.zero_point`. Weights are `<layer>.weight_int8` with a step per output channel, biases
-/// `<layer>.bias_int32`. Batch normalizations are folded into them. Weights are signed. Activations are
-/// unsigned: 128 higher than on their [`crate::Grid`]. ONNX Runtime itself rounds a single-precision
-/// convolution between two 8-bit values, unless its graph optimizations are disabled.
+/// # 8-bit layers
+/// Every rounded value ([`crate::QuantizationPlan`]) passes through two nodes, `QuantizeLinear` and
+/// `DequantizeLinear`. They are named `<layer>.quantize` and `<layer>.dequantize`. Their constants are
+/// `<layer>.step` and `<layer>.zero_point`. Weights are named `<layer>.weight_int8` and have a step per
+/// output channel. Biases are named `<layer>.bias_int32`. Batch normalizations are folded into weights and
+/// biases. Weights are signed. Activations are unsigned, and their integers are 128 higher than on their
+/// [`crate::Grid`].
+///
+/// If a single-precision convolution is between two 8-bit values, ONNX Runtime rounds it to 8 bits too. To
+/// avoid this, disable ONNX Runtime's graph optimizations.
 ///
 /// # Metadata
-/// Layers that the output does not depend on are omitted. The file carries metadata of the
-/// [`crate::ModelCard`]: name, genotype, classes or values (a JSON list), data, training, raw input and seed.
-/// It also carries, as JSON, `inputs` (a list of [`crate::InputRecord`]), `reading` and `target_offsets` of
-/// its [`crate::Preprocessing`].
+/// Layers that the output does not depend on are omitted. The file contains these fields of the
+/// [`crate::ModelCard`] as metadata: name, genotype, classes or values (a JSON list), data, training, raw
+/// input and seed. From its [`crate::Preprocessing`] it contains, as JSON, `inputs` (a list of
+/// [`crate::InputRecord`]), `reading` and `target_offsets`.
 ///
 /// Source: ONNX 1.12 operators (operator set 17), <https://onnx.ai/onnx/operators>.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Onnx;
 
 impl Onnx {
-    /// The format as it is registered.
+    /// The format as an entry in the registry.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("ONNX, operator set 17, which most runtimes read", || Box::new(Self))
             .tested_with(ReadBack::File(arrays::arrays));

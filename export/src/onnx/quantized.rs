@@ -1,5 +1,5 @@
-//! 8-bit layers: `QuantizeLinear` and `DequantizeLinear` around single-precision nodes. Integer runtimes fuse
-//! them into integer nodes.
+//! Converts 8-bit layers: puts `QuantizeLinear` and `DequantizeLinear` nodes around single-precision nodes.
+//! Integer runtimes fuse them to integer nodes.
 
 use std::collections::BTreeSet;
 
@@ -9,7 +9,7 @@ use super::graph::{GraphValue, int};
 use super::layers::Layers;
 
 impl Layers<'_> {
-    /// Names of the single-precision arrays that the file omits because it holds their integers.
+    /// Names of the single-precision arrays that the file omits because it contains their integers instead.
     pub(super) fn integer_arrays(&self) -> BTreeSet<String> {
         let layer = |id: LayerId| self.model.architecture.layer(id).name.as_str();
         let kernels = self.integers.plan.kernels();
@@ -18,7 +18,8 @@ impl Layers<'_> {
         names.flat_map(|name| parts.map(|part| format!("{name}.{part}"))).collect()
     }
 
-    /// A layer's value as it is stored: rounded if the plan stores it in 8 bits.
+    /// Returns a layer's value as it is stored. If the plan stores the value in 8 bits, this is the rounded
+    /// value.
     pub(super) fn store(&mut self, id: LayerId, value: GraphValue) -> GraphValue {
         if !self.integers.plan.is_stored(id) {
             return value;
@@ -27,7 +28,7 @@ impl Layers<'_> {
         self.rounded(id, &layer, &value)
     }
 
-    /// A single-precision value, rounded for 8-bit readers.
+    /// Returns a single-precision value, rounded for readers that take 8-bit values.
     pub(super) fn on_grid(&mut self, id: LayerId) -> GraphValue {
         if let Some(value) = self.on_grid.get(&id) {
             return value.clone();
@@ -39,7 +40,7 @@ impl Layers<'_> {
         value
     }
 
-    /// Rounds a value to the grid of layer `id`. The nodes are called `{layer}.quantize` and
+    /// Rounds a value to the quantization grid of layer `id`. The new nodes are named `{layer}.quantize` and
     /// `{layer}.dequantize`.
     pub(super) fn rounded(&mut self, id: LayerId, layer: &str, value: &GraphValue) -> GraphValue {
         let [scale, zero_point] = self.grid(id);
@@ -51,7 +52,7 @@ impl Layers<'_> {
         GraphValue { name, ..value.clone() }
     }
 
-    /// Names of scale and zero point of the grid on which the value of layer `id` is read in 8 bits.
+    /// Returns the names of the scale and the zero point of the grid for layer `id`'s value.
     fn grid(&mut self, id: LayerId) -> [String; 2] {
         let owner = self.integers.plan.owner(id).expect("what is rounded has a grid");
         if let Some(names) = self.grids.get(&owner) {
@@ -65,8 +66,8 @@ impl Layers<'_> {
         names
     }
 
-    /// Adds the integer weights and bias of a layer. Returns the names of the dequantized values; `None` for
-    /// a single-precision layer.
+    /// Adds the integer weights and bias of a layer. Returns the names of the dequantized values. Returns
+    /// `None` for a single-precision layer.
     pub(super) fn kernel(&mut self, id: LayerId) -> Option<Vec<String>> {
         let kernel = self.integers.kernels.get(&id)?.clone();
         let layer = self.model.architecture.layer(id).name.clone();
@@ -94,9 +95,9 @@ impl Layers<'_> {
     }
 }
 
-/// Converts an activation's integer to the file's unsigned form, 128 higher. ONNX Runtime needs unsigned
-/// activations on x86. It converts signed ones itself, but if that fails (a value with several readers) it
-/// keeps the layer in single precision.
+/// Converts the integer of an activation to the unsigned form of the file, which is 128 higher. ONNX Runtime
+/// needs unsigned activations on x86. It can convert signed activations itself, but this fails for a value
+/// with several readers. The layer then stays in single precision.
 pub(super) const fn unsigned(integer: i8) -> u8 {
     integer.cast_unsigned() ^ 0x80
 }

@@ -26,8 +26,8 @@ fn live_layers(architecture: &Architecture) -> impl Iterator<Item = LayerId> {
     architecture.ids().skip(1).filter(move |id| live[id.0])
 }
 
-/// Checks that every value is defined once and before use, that names are unique, and that every layer has a
-/// node.
+/// Checks that every value is defined once and before its use, that names are unique, and that every layer
+/// has a node.
 fn check_graph(name: &str, model: &TrainedModel, graph: &GraphProto) {
     let mut values: BTreeSet<&str> = BTreeSet::new();
     for tensor in &graph.initializer {

@@ -1,4 +1,4 @@
-//! Reads an ONNX file back as text, for golden tests.
+//! Reads an ONNX file back as text, for the golden tests.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -11,8 +11,8 @@ use super::proto::tensor_proto::DataType;
 use super::proto::tensor_shape_proto::dimension;
 use super::proto::{AttributeProto, ModelProto, TensorProto, ValueInfoProto, type_proto};
 
-/// One line each for opset, input, every node with the shape of its output, output, and every initializer
-/// with its shape.
+/// Describes the file in lines of text: the opset, the input, every node with the shape of its output, the
+/// output, and every initializer with its shape.
 ///
 /// # Panics
 /// When the bytes are not an ONNX file with a graph.
@@ -78,7 +78,7 @@ fn attribute_text(attribute: &AttributeProto) -> String {
     }
 }
 
-/// The shape. Integers and scalars are followed by their values.
+/// Describes a tensor by its shape. For integers and scalars, the values follow.
 fn tensor_text(tensor: &TensorProto) -> String {
     let bytes = tensor.raw_data();
     if tensor.data_type() == DataType::Int64 as i32 {

@@ -1,11 +1,11 @@
 //! Maps values to positions along an axis, and selects tick values.
 
-/// If the largest value exceeds the smallest by this factor, the axis is logarithmic.
+/// The axis is logarithmic if the largest value is more than this many times the smallest.
 const LOGARITHMIC_FROM: f64 = 50.0;
-/// Margin at both ends, relative to the range.
+/// Margin at both ends, relative to the range of the values.
 const MARGIN: f64 = 0.05;
 
-/// A mapping of values to fractions of an axis.
+/// Maps values to positions along an axis.
 #[derive(Clone, Debug, PartialEq)]
 pub(super) struct Scale {
     low: f64,
@@ -14,8 +14,8 @@ pub(super) struct Scale {
 }
 
 impl Scale {
-    /// A scale that contains all these values. If allowed, positive values that span a wide range get a
-    /// logarithmic scale.
+    /// Creates a scale that contains all these values. If `may_be_logarithmic` is set, positive values with a
+    /// wide range get a logarithmic scale.
     pub(super) fn new(values: impl Iterator<Item = f64>, may_be_logarithmic: bool) -> Self {
         let (low, high) = values
             .filter(|value| value.is_finite())
@@ -27,24 +27,24 @@ impl Scale {
         let (low, high) = if logarithmic { (low.log10(), high.log10()) } else { (low, high) };
         let range = high - low;
         let margin = if range > 0.0 { MARGIN * range } else { (low.abs() * MARGIN).max(0.5) };
-        // The margin of a nonnegative range must not make the axis start below zero.
+        // If all values are nonnegative, the margin must not make the axis start below zero.
         let is_positive = !logarithmic && low >= 0.0;
         let bottom = if is_positive { (low - margin).max(0.0) } else { low - margin };
         Self { low: bottom, high: high + margin, logarithmic }
     }
 
-    /// Position of a value, from 0 to 1.
+    /// Position of a value on the axis, from 0 to 1.
     pub(super) fn share(&self, value: f64) -> f64 {
         let value = if self.logarithmic { value.log10() } else { value };
         (value - self.low) / (self.high - self.low)
     }
 
-    /// Whether equal distances mean equal ratios.
+    /// Whether the scale is logarithmic, so that equal distances mean equal ratios.
     pub(super) const fn is_logarithmic(&self) -> bool {
         self.logarithmic
     }
 
-    /// Round values and their texts; about `count` of them.
+    /// Returns about `count` round values with their texts.
     pub(super) fn ticks(&self, count: usize) -> Vec<(f64, String)> {
         if self.logarithmic {
             return self.powers(count).into_iter().map(|value| (value, ratio_text(value))).collect();
@@ -85,11 +85,11 @@ impl Scale {
     }
 }
 
-/// A tick of a logarithmic axis as text, with one significant digit.
+/// Formats a tick of a logarithmic axis with one significant digit.
 fn ratio_text(value: f64) -> String {
     match value.abs() {
         size if (1.0..1e12).contains(&size) => text(value, 1.0),
-        // The number of decimals is the number of zeros after the point, plus one for the digit.
+        // The number of decimals is the number of zeros after the decimal point, plus one.
         size if (1e-4..1.0).contains(&size) => {
             format!("{value:.decimals$}", decimals = (-size.log10() - 1e-9).ceil() as usize)
         }
@@ -97,11 +97,12 @@ fn ratio_text(value: f64) -> String {
     }
 }
 
-/// A tick as text, with as many decimals as its distance to the next tick needs. Thousands, millions and
-/// billions get a suffix. Very small distances and very large values get an exponent.
+/// Formats a tick. Its number of decimals follows from `step`, the distance between ticks. Thousands,
+/// millions and billions get a suffix. If the distance is very small or the value is very large, the tick
+/// gets an exponent.
 fn text(value: f64, step: f64) -> String {
     if (step < 1e-6 && step > 0.0) || value.abs() >= 1e13 {
-        // As many digits as distinguish a tick from the next one.
+        // Use enough digits to distinguish a tick from the next one.
         let digits = (value.abs().max(step) / step).log10().ceil().clamp(0.0, 15.0) as usize;
         return format!("{value:.digits$e}");
     }
@@ -115,7 +116,7 @@ fn text(value: f64, step: f64) -> String {
     let decimals =
         if step >= 1.0 || step <= 0.0 { 0 } else { (-step.log10()).ceil().clamp(0.0, 6.0) as usize };
     let number = format!("{:.decimals$}", value / divisor);
-    // Drop trailing zeros before a suffix, so that whole numbers look whole.
+    // Drop trailing zeros before a suffix, so that whole numbers appear whole.
     let number = if decimals > 0 && divisor > 1.0 {
         number.trim_end_matches('0').trim_end_matches('.')
     } else {

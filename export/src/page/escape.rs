@@ -3,8 +3,8 @@
 use crate::plain::steers;
 use crate::plain_text;
 
-/// Escapes text for element content and quoted attributes. Line ends and tabs stay. Invisible control
-/// characters, and characters that XML does not allow, become visible escapes.
+/// Escapes text for element content and for quoted attributes. Line ends and tabs stay. Invisible control
+/// characters become visible escapes, and so do characters that XML does not allow.
 pub(super) fn escape(text: &str) -> String {
     let mut escaped = String::with_capacity(text.len());
     for c in text.chars() {

@@ -1,13 +1,13 @@
-//! Marks of plots: colors that people with any color vision can distinguish, each with its own shape.
+//! Marks of plots. Each mark has its own shape and a color that people with any color vision can distinguish.
 
 use std::fmt::Write;
 
-/// A color by its role. The style sheet defines it for light and dark mode.
+/// A color, named by its role. The style sheet defines each color for light and dark mode.
 ///
 /// Source: Okabe, Ito, Color Universal Design (2008), the eight-color palette.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub enum Ink {
-    /// Pale, for points of minor interest.
+    /// A pale color for less important points.
     Faint,
     /// Blue.
     Blue,
@@ -24,11 +24,11 @@ pub enum Ink {
 }
 
 impl Ink {
-    /// All colors except the pale one, most distinct first.
+    /// All colors except the pale one. The most distinct colors come first.
     pub const SERIES: [Self; 6] =
         [Self::Blue, Self::Orange, Self::Green, Self::Vermillion, Self::Purple, Self::Sky];
 
-    /// Name of its class in the style sheet.
+    /// Returns the name of the color's class in the style sheet.
     pub(super) const fn class(self) -> &'static str {
         match self {
             Self::Faint => "faint",
@@ -62,13 +62,13 @@ pub enum Shape {
 }
 
 impl Shape {
-    /// The shapes that belong to [`Ink::SERIES`].
+    /// The shapes for the colors in [`Ink::SERIES`], in the same order.
     pub const SERIES: [Self; 6] =
         [Self::Circle, Self::Square, Self::Triangle, Self::Diamond, Self::Wedge, Self::Cross];
 
-    /// SVG path data around (`x`, `y`). `size` is about half the width.
+    /// Returns SVG path data around (`x`, `y`). `size` is about half the width.
     pub(super) fn path(self, x: f64, y: f64, size: f64) -> String {
-        // Stars mark points on top of others, so they are larger.
+        // Stars mark points that lie on other points, so they are larger.
         let size = if self == Self::Star { 1.4 * size } else { size };
         let corners: &[(f64, f64)] = match self {
             Self::Circle => {

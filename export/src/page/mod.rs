@@ -1,8 +1,8 @@
-//! One self-contained HTML page from plain data: headings, figures, tables and SVG plots. It knows nothing of
-//! studies.
+//! Writes one self-contained HTML page from plain data: headings, figures, tables and SVG plots. This module
+//! knows nothing about studies.
 //!
-//! The page loads no script, font or style sheet. It follows the reader's light or dark mode and fits a
-//! phone. A shape or a word repeats the information of every color.
+//! The page loads no script, font or style sheet. It follows the light or dark mode of the reader's system
+//! and fits on a phone. Color is never the only information: a shape or a word repeats it.
 
 mod axis;
 mod escape;
@@ -19,10 +19,10 @@ pub use self::mark::{Ink, Shape};
 pub use self::plot::{Axis, Limit, Line, Plot, Point, Series};
 pub use self::table::{Cell, Table};
 
-/// Colors, layout, and rules for phones and paper.
+/// The style sheet: colors, layout, and rules for phones and for print.
 const STYLE: &str = include_str!("style.css");
 
-/// Marks a page as written by Kiln.
+/// The tag by which Kiln recognizes its own pages.
 const GENERATOR: &str = "<meta name=\"generator\" content=\"Kiln\">";
 
 /// A page.
@@ -43,7 +43,7 @@ pub struct Page {
 /// A highlighted number.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Figure {
-    /// What the number is.
+    /// What the number means.
     pub label: String,
     /// The number with its unit.
     pub value: String,
@@ -81,7 +81,7 @@ pub enum Part {
 }
 
 impl Page {
-    /// Whether a file with this beginning is a page with this title that Kiln wrote.
+    /// Returns whether a file with this beginning is a page that Kiln wrote under this title.
     #[must_use]
     pub fn is_own(beginning: &[u8], title: &str) -> bool {
         let beginning = String::from_utf8_lossy(beginning);
@@ -89,7 +89,7 @@ impl Page {
             && beginning.contains(&format!("\n{GENERATOR}\n<title>{}</title>\n", escape(title)))
     }
 
-    /// The page as HTML in UTF-8.
+    /// Returns the page as HTML in UTF-8.
     #[must_use]
     pub fn html(&self) -> String {
         let mut out = Html { text: String::new(), plots: 0 };
@@ -98,7 +98,7 @@ impl Page {
     }
 }
 
-/// The HTML so far, and the number of plots. Each plot has its own identifiers.
+/// The HTML written so far, and the number of plots. Each plot needs its own identifiers.
 struct Html {
     text: String,
     plots: usize,
@@ -109,7 +109,7 @@ impl Html {
         self.text.push_str(text);
     }
 
-    /// An element that contains only text.
+    /// Writes an element that contains only text.
     fn element(&mut self, tag: &str, text: &str) {
         let _ = writeln!(self.text, "<{tag}>{}</{tag}>", escape(text));
     }

@@ -6,10 +6,10 @@ use super::axis::Scale;
 use super::escape::escape;
 use super::mark::{Ink, Shape};
 
-/// Size of a plot in its own units. Browsers scale it to the available room.
+/// Size of a plot in its own units. Browsers scale the plot to the available space.
 const WIDTH: f64 = 560.0;
 const HEIGHT: f64 = 380.0;
-/// Margins, for the text beside the axes.
+/// Margins for the text beside the axes.
 const LEFT: f64 = 78.0;
 const RIGHT: f64 = 14.0;
 const TOP: f64 = 14.0;
@@ -22,13 +22,13 @@ const POINT: f64 = 4.2;
 pub struct Plot {
     /// What the plot shows.
     pub title: String,
-    /// What the reader can see in it, in words.
+    /// Describes in words what the reader can see in the plot.
     pub description: String,
     /// Horizontal axis.
     pub x: Axis,
     /// Vertical axis.
     pub y: Axis,
-    /// Points and lines; later ones are drawn on top.
+    /// Points and lines. Later series are drawn on top of earlier ones.
     pub series: Vec<Series>,
     /// Limits on values.
     pub limits: Vec<Limit>,
@@ -37,16 +37,16 @@ pub struct Plot {
 /// An axis.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Axis {
-    /// What it shows, with its unit.
+    /// What the axis shows, with its unit.
     pub label: String,
     /// Whether a wide range may get a logarithmic scale.
     pub may_be_logarithmic: bool,
 }
 
-/// Points or a line with a common meaning.
+/// Points, or a line, with a common meaning.
 #[derive(Clone, Debug, PartialEq)]
 pub struct Series {
-    /// Name in the legend; empty for none.
+    /// Name in the legend. If it is empty, the legend omits the series.
     pub name: String,
     /// Color.
     pub ink: Ink,
@@ -65,7 +65,7 @@ pub enum Line {
     None,
     /// Straight lines.
     Straight,
-    /// Horizontal to the next point, then vertical.
+    /// A horizontal line to the next point, then a vertical line.
     Steps,
 }
 
@@ -76,7 +76,7 @@ pub struct Point {
     pub x: f64,
     /// Position on the vertical axis.
     pub y: f64,
-    /// Text that appears when the reader points at it.
+    /// Text that appears when the reader points at the mark.
     pub note: String,
 }
 
@@ -91,7 +91,7 @@ pub struct Limit {
     pub label: String,
 }
 
-/// Maps values to coordinates of the drawing.
+/// Maps values to coordinates in the drawing.
 struct Frame {
     x: Scale,
     y: Scale,
@@ -108,14 +108,14 @@ impl Frame {
 }
 
 impl Axis {
-    /// The label, marked if the axis is logarithmic.
+    /// Returns the label. If the axis is logarithmic, the label states it.
     fn called(&self, scale: &Scale) -> String {
         if scale.is_logarithmic() { format!("{} (logarithmic)", self.label) } else { self.label.clone() }
     }
 }
 
 impl Plot {
-    /// Writes the figure. `number` makes its identifiers unique on the page.
+    /// Writes the plot. `number` makes its identifiers unique on the page.
     pub(super) fn write(&self, out: &mut String, number: usize) {
         let points =
             || self.series.iter().flat_map(|series| series.points.iter().filter(|point| is_finite(point)));

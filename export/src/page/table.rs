@@ -1,4 +1,4 @@
-//! Tables. A cell may hold a bar.
+//! Writes tables. A cell may contain a bar.
 
 use std::fmt::Write;
 
@@ -7,7 +7,7 @@ use super::escape::escape;
 /// A table with headings.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct Table {
-    /// Content of the table, for screen readers.
+    /// Describes the table for screen readers.
     pub caption: String,
     /// Headings of the columns.
     pub headings: Vec<String>,
@@ -22,7 +22,7 @@ pub enum Cell {
     Text(String),
     /// A number, right-aligned.
     Number(String),
-    /// A bar from 0 to 1 that repeats the value of another cell.
+    /// A bar with a length from 0 to 1. It repeats the value of another cell.
     Bar(f64),
 }
 

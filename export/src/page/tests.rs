@@ -1,6 +1,6 @@
 use super::*;
 
-/// A page with every element, filled with text that would break it if not escaped.
+/// A page with every element. Its text would break the page if it were not escaped.
 fn page() -> Page {
     let evil = "<script>&\"'\u{1}";
     let point = |x, y| Point { x, y, note: evil.to_owned() };
@@ -120,7 +120,7 @@ fn line_passes_through_positions_of_values() {
     };
     let mut svg = String::new();
     plot.write(&mut svg, 1);
-    // From the lower left corner; the margin at the upper ends is a twentieth of the range.
+    // The line starts in the lower left corner. At the upper ends, the margin is a twentieth of the range.
     assert!(svg.contains("<path class=\"line green\" d=\"M78.0 318.0H523.7V28.5\"/>"), "{svg}");
 }
 

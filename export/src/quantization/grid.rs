@@ -1,15 +1,15 @@
-//! The 256 values of an 8-bit activation.
+//! The 256 values that an 8-bit activation can have.
 
 use serde::{Deserialize, Serialize};
 
-/// Smallest and largest integer.
+/// Smallest and largest integer of a grid.
 const RANGE: [f32; 2] = [-128.0, 127.0];
 
-/// An affine grid. The integer `q` from -128 to 127 represents `(q - zero_point) * scale`, so zero is
-/// represented exactly.
+/// A quantization grid: 256 equidistant values. The integer `q` from -128 to 127 represents the value `(q -
+/// zero_point) * scale`. So zero is represented exactly.
 ///
 /// Source: B. Jacob et al., "Quantization and Training of Neural Networks for Efficient
-/// Integer-Arithmetic-Only Inference", CVPR 2018, equation 1. Rounding is half to even, as in ONNX's
+/// Integer-Arithmetic-Only Inference", CVPR 2018, equation 1. Values are rounded half to even, as in ONNX's
 /// `QuantizeLinear`.
 ///
 /// # Example
@@ -22,14 +22,15 @@ const RANGE: [f32; 2] = [-128.0, 127.0];
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Grid {
-    /// Distance between neighboring values, in the unit of the value.
+    /// Distance between neighboring values of the grid.
     pub scale: f32,
     /// The integer that represents zero.
     pub zero_point: i8,
 }
 
 impl Grid {
-    /// The grid that covers `min` to `max`, extended to include zero; `None` if an end is not finite.
+    /// Returns the grid that covers the range from `min` to `max`, extended to include zero. Returns `None`
+    /// if an end is not finite.
     #[must_use]
     pub fn covering(min: f32, max: f32) -> Option<Self> {
         if !(min.is_finite() && max.is_finite()) {
@@ -38,33 +39,33 @@ impl Grid {
         let (min, max) = (f64::from(min).min(0.0), f64::from(max).max(0.0));
         let scale = ((max - min) / 255.0) as f32;
         if !scale.is_normal() {
-            // All values are (nearly) zero, so any grid represents them.
+            // All values are (nearly) zero, so any grid can represent them.
             return Some(Self { scale: 1.0, zero_point: 0 });
         }
         let zero_point = (f64::from(RANGE[0]) - min / f64::from(scale)).round_ties_even();
         Some(Self { scale, zero_point: zero_point.clamp(RANGE[0].into(), RANGE[1].into()) as i8 })
     }
 
-    /// The integer nearest to a value.
+    /// Returns the integer whose value is nearest to `value`.
     #[must_use]
     pub fn quantize(self, value: f32) -> i8 {
         let zero_point = f32::from(self.zero_point);
         ((value / self.scale).round_ties_even() + zero_point).clamp(RANGE[0], RANGE[1]) as i8
     }
 
-    /// The value that an integer represents.
+    /// Returns the value that an integer represents.
     #[must_use]
     pub fn dequantize(self, integer: i8) -> f32 {
         f32::from(i16::from(integer) - i16::from(self.zero_point)) * self.scale
     }
 
-    /// The nearest value on the grid.
+    /// Returns the nearest value on the grid.
     #[must_use]
     pub fn round(self, value: f32) -> f32 {
         self.dequantize(self.quantize(value))
     }
 
-    /// Minimum and maximum of `q - zero_point`.
+    /// Returns the minimum and maximum of `q - zero_point`.
     #[must_use]
     pub fn steps(self) -> [f32; 2] {
         RANGE.map(|end| end - f32::from(self.zero_point))
@@ -79,7 +80,8 @@ mod tests {
 
     #[test]
     fn grid_matches_hand_computation() {
-        // 255 steps of 0.1 from -2.5 to 23. Zero is 25 steps above -128.
+        // The grid has 255 intervals of 0.1 from -2.5 to 23. Zero is 25 intervals above the start, so its
+        // integer is -128 + 25 = -103.
         let grid = Grid::covering(-2.5, 23.0).unwrap();
         assert!((grid.scale - 0.1).abs() < 1e-7);
         assert_eq!(grid.zero_point, -103);

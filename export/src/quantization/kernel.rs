@@ -1,5 +1,5 @@
-//! 8-bit weights of one convolution or fully connected layer, with the following batch normalization folded
-//! in.
+//! 8-bit weights of a convolution or fully connected layer. If a batch normalization follows, it is folded
+//! into the weights.
 
 use std::collections::BTreeMap;
 
@@ -7,37 +7,39 @@ use kiln_space::{Architecture, BATCH_NORM_EPSILON, LayerId};
 
 use crate::Array;
 
-/// Maximum magnitude of a weight's integer. The range is symmetric.
+/// Maximum magnitude of a weight's integer. The range is symmetric about zero.
 const WEIGHT_MAX: f64 = 127.0;
-/// Maximum magnitude of the sum of two weights of one sign. x86 processors without VNNI add two 8-bit
-/// products in 16 bits and saturate silently. 255 * 128 still fits.
+/// Maximum magnitude of the sum of two weights with the same sign. x86 processors without VNNI add two 8-bit
+/// products in 16 bits and saturate silently. With this limit, the largest sum is 255 * 128, which fits into
+/// 16 bits.
 const PAIR_MAX: f64 = 128.0;
-/// Maximum magnitude of a bias's integer. It is far below 2^31, so that sums do not overflow.
+/// Maximum magnitude of a bias's integer. It is far below 2^31, so that sums with it do not overflow.
 const BIAS_MAX: f64 = (1_u64 << 30) as f64;
 
-/// The integers of a kernel. A sum over `weight * (input - zero_point) + bias` is in units of the output
-/// channel's [`QuantizedKernel::bias_scales`].
+/// The integers of a kernel. They define `sum(weight * (input - zero_point)) + bias`, an integer for each
+/// output. One unit of this integer represents the output channel's [`QuantizedKernel::bias_scales`].
 #[derive(Clone, Debug, PartialEq)]
 pub struct QuantizedKernel {
-    /// Shape of the weights, output channels first.
+    /// Shape of the weights. Output channels are the first axis.
     pub shape: Vec<usize>,
-    /// Weights from -127 to 127, row-major.
+    /// Integers of the weights, from -127 to 127, in row-major order.
     pub weights: Vec<i8>,
-    /// Value of one weight step, per output channel.
+    /// For each output channel, the value that one unit of a weight's integer represents.
     pub scales: Vec<f32>,
-    /// Bias, per output channel.
+    /// For each output channel, the integer of the bias.
     pub bias: Vec<i32>,
-    /// Value of one bias step, per output channel: scale of the input times scale of the weights.
+    /// For each output channel, the value that one unit of the bias's integer represents. It is the scale of
+    /// the input times the scale of the weights.
     pub bias_scales: Vec<f32>,
 }
 
 impl QuantizedKernel {
-    /// Rounds the weights of a layer, and its bias to the unit of its sums. `norm` is the batch normalization
-    /// to fold in. `arrays` belong to a valid [`crate::TrainedModel`].
+    /// Rounds the weights and the bias of a layer to integers. `norm` is the batch normalization to fold into
+    /// them. `arrays` belong to a valid [`crate::TrainedModel`].
     ///
     /// Source: B. Jacob et al., CVPR 2018, section 2.4 (bias); R. Krishnamoorthi, arXiv:1806.08342, section
-    /// 3.1 (one scale per output channel). Differs: a channel gets a larger scale if its bias would not fit,
-    /// or if two of its weights would overflow 16-bit sums on x86.
+    /// 3.1 (one scale per output channel). Difference: a channel gets a larger scale if its bias would not
+    /// fit otherwise, or if two of its weights would overflow 16-bit sums on x86.
     pub(super) fn new(
         architecture: &Architecture,
         arrays: &BTreeMap<String, Array>,
@@ -83,7 +85,7 @@ impl QuantizedKernel {
 
     /// Rounds and appends one output channel.
     fn push(&mut self, row: &[f32], factor: f64, bias: f64, input_scale: f32) {
-        // `largest[sign]`: the two largest magnitudes among weights of that sign.
+        // `largest[sign]` contains the two largest magnitudes among weights of that sign.
         let mut largest = [[0.0_f64; 2]; 2];
         for weight in row.iter().map(|weight| f64::from(*weight) * factor) {
             let [first, second] = &mut largest[usize::from(weight < 0.0)];
@@ -109,7 +111,7 @@ mod tests {
 
     use super::*;
 
-    /// The dequantized weights, row-major.
+    /// Returns the dequantized weights in row-major order.
     fn weight_values(kernel: &QuantizedKernel) -> Vec<f32> {
         let row = kernel.weights.len() / kernel.scales.len();
         let value = |(index, weight): (usize, &i8)| f32::from(*weight) * kernel.scales[index / row];
@@ -137,15 +139,16 @@ mod tests {
         let plain = QuantizedKernel::new(&architecture, &arrays, x, None, 0.5);
         assert_eq!(plain.weights, [127, -50, 0, 0]);
         assert!((plain.scales[0] - 0.01).abs() < 1e-8);
-        // 0.25 / (0.5 * 0.01) = 50. The second channel has zero weights; its scale follows from its bias.
+        // The first bias is 0.25 / (0.5 * 0.01) = 50 units. The second channel has zero weights, so its bias
+        // determines its scale.
         assert_eq!(plain.bias[0], 50);
         assert!((plain.bias[1] as f32 * plain.bias_scales[1] - 3.0).abs() < 1e-6);
         assert!(plain.bias[1] <= 1 << 30);
-        // The normalization multiplies by 2 / 0.5 = 4: the integers stay, the scale grows.
+        // The normalization multiplies by 2 / 0.5 = 4. The integers stay the same, and the scale grows.
         let folded = QuantizedKernel::new(&architecture, &arrays, x, Some(LayerId(2)), 0.5);
         assert_eq!(folded.weights, plain.weights);
         assert!((folded.scales[0] - 0.04).abs() < 1e-7);
-        // (0.25 - 1.25) * 4 + 0.1 = -3.9, in steps of 0.02.
+        // The folded bias is (0.25 - 1.25) * 4 + 0.1 = -3.9, which is -195 units of 0.02.
         assert_eq!(folded.bias[0], -195);
         assert!((weight_values(&folded)[0] - 5.08).abs() < 1e-5);
     }

@@ -1,5 +1,5 @@
-//! 8-bit networks: which values are rounded, on which grid, and the resulting integers. Every executor and
-//! exporter uses this module, so the exported network is the one that was evaluated.
+//! Defines 8-bit networks: which values are rounded, to which quantization grid, and the resulting integers.
+//! Every executor and exporter uses this module. So the exported network computes what was evaluated.
 
 mod grid;
 mod kernel;
@@ -16,22 +16,22 @@ pub use self::plan::QuantizationPlan;
 pub(crate) use self::precision::check_precision;
 use crate::{Array, TrainedModel};
 
-/// The integers of a network with 8-bit layers; empty for other networks.
+/// The integers of a network with 8-bit layers. Empty for a network without such layers.
 #[derive(Clone, Debug, Default, PartialEq)]
 pub struct QuantizedNetwork {
     /// Which values are rounded, and which layers compute in integers.
     pub plan: QuantizationPlan,
-    /// For each layer whose output is read in 8 bits, the grid of that output.
+    /// The quantization grid of every layer output that is read in 8 bits.
     pub grids: BTreeMap<LayerId, Grid>,
     /// Weights of the layers that compute in integers.
     pub kernels: BTreeMap<LayerId, QuantizedKernel>,
 }
 
 impl QuantizedNetwork {
-    /// Rounds the weights of a network. `grids` has the form of [`TrainedModel::quantization`].
+    /// Rounds the weights of a network. `grids` has the same form as [`TrainedModel::quantization`].
     ///
     /// # Panics
-    /// When an array or a grid is missing; [`TrainedModel::check`] reports which.
+    /// When an array or a grid is missing. [`TrainedModel::check`] reports which one.
     #[must_use]
     pub fn new(
         architecture: &Architecture,
@@ -44,7 +44,7 @@ impl QuantizedNetwork {
             .filter_map(|id| Some((id, grids[&architecture.layer(plan.owner(id)?).name])))
             .collect();
         let kernel = |(id, norm): (LayerId, Option<LayerId>)| {
-            // Only constant zeros have no grid. Any scale fits them.
+            // Only constant zeros have no grid. Any scale can represent them.
             let input = architecture.layer(id).inputs[0];
             let scale = grids.get(&input).map_or(1.0, |grid| grid.scale);
             (id, QuantizedKernel::new(architecture, arrays, id, norm, scale))
@@ -53,25 +53,26 @@ impl QuantizedNetwork {
         Self { plan, grids, kernels }
     }
 
-    /// The integers of a valid model.
+    /// Computes the integers of a valid model.
     ///
     /// # Panics
-    /// As [`QuantizedNetwork::new`].
+    /// In the same cases as [`QuantizedNetwork::new`].
     #[must_use]
     pub fn of(model: &TrainedModel) -> Self {
         Self::new(&model.architecture, &model.arrays, &model.quantization)
     }
 
-    /// The grid to which a layer rounds an input when it reads it; `None` if it reads the value unchanged.
+    /// Returns the grid to which a layer rounds an input before use. Returns `None` if the layer uses the
+    /// value unchanged.
     #[must_use]
     pub fn read_grid(&self, reader: LayerId, input: LayerId) -> Option<Grid> {
-        // A value that is stored on its grid needs no rounding.
+        // A value that is stored on its grid needs no further rounding.
         let rounds = self.plan.reads_grids(reader) && !self.plan.is_stored(input);
         if rounds { self.grids.get(&input).copied() } else { None }
     }
 
-    /// The grid to which a layer's output is rounded when stored; `None` if it is stored unchanged or already
-    /// is on that grid.
+    /// Returns the grid to which a layer's output is rounded before it is stored. Returns `None` if the
+    /// output is stored unchanged or is already on that grid.
     #[must_use]
     pub fn stored_grid(&self, id: LayerId) -> Option<Grid> {
         let rounds = self.plan.is_stored(id) && self.plan.owner(id) == Some(id);

@@ -6,14 +6,15 @@ use kiln_space::{ActivationKind, Architecture, Layer, LayerId, NumberFormat, Op,
 
 /// The role of each live layer in a network with 8-bit layers.
 ///
-/// A layer with 8-bit output reads its inputs on their grids and writes its output on its own grid, as in
-/// integer runtimes. Two kinds of values are not rounded:
-/// - values inside a fused group: between a convolution or fully connected layer and the batch normalization
-///   folded into it, and between either of them, or a sum, and a ReLU that is its only reader;
-/// - the output of the network, because its values are compared with each other.
+/// A layer with 8-bit output rounds its inputs and its output to their quantization grids, as integer
+/// runtimes do. Two kinds of values are not rounded:
+/// - Values inside a group of fused layers. A convolution or fully connected layer is fused with the batch
+///   normalization that is folded into it. A convolution, fully connected layer, batch normalization or sum
+///   is fused with a ReLU that is its only reader.
+/// - The output of the network, because its values are compared with each other.
 ///
-/// Maximum pooling and flattening only select input values, so they stay on the input's grid. Zero is on
-/// every grid.
+/// Maximum pooling and flattening only select or rearrange input values, so their output stays on the input's
+/// grid. Every grid contains zero.
 #[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct QuantizationPlan {
     roles: Vec<Role>,
@@ -22,11 +23,11 @@ pub struct QuantizationPlan {
 
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 struct Role {
-    /// The layer that owns the grid on which the output is read in 8 bits.
+    /// The layer that owns the quantization grid for this layer's output in 8 bits.
     owner: Option<LayerId>,
-    /// Whether the output is stored on that grid.
+    /// Whether the output is stored as values of that grid.
     stored: bool,
-    /// Whether inputs are read on their grids.
+    /// Whether the layer reads its inputs as values of their grids.
     reads: bool,
     weights: Weights,
 }
@@ -34,17 +35,17 @@ struct Role {
 /// How the weights of a layer are stored.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
 enum Weights {
-    /// In single precision, or there are none.
+    /// The weights stay in single precision, or the layer has none.
     #[default]
     Kept,
-    /// As integers, with this batch normalization folded in.
+    /// The weights are integers. This batch normalization is folded into them.
     Integers(Option<LayerId>),
-    /// Folded into the integers of the layer before.
+    /// The layer is a batch normalization that is folded into the integers of the previous layer.
     Folded,
 }
 
 impl QuantizationPlan {
-    /// The plan of a valid architecture; empty if no layer has 8 bits.
+    /// Creates the plan of a valid architecture. It is empty if no layer has 8 bits.
     #[must_use]
     pub fn new(architecture: &Architecture) -> Self {
         let live = architecture.live();
@@ -74,7 +75,7 @@ impl QuantizationPlan {
                     roles[norm.0].weights = Weights::Folded;
                 }
             }
-            // A fused layer reads the value that the layer before it just computed, unrounded.
+            // A fused layer reads the unrounded value that the previous layer has just computed.
             if let Some(input) = layer.inputs.first() {
                 let from = architecture.layer(*input);
                 let alone = readers[input.0].len() == 1;
@@ -114,30 +115,30 @@ impl QuantizationPlan {
         self.roles.is_empty()
     }
 
-    /// Layers whose outputs need a grid, in topological order.
+    /// Returns the layers whose outputs need their own quantization grid, in topological order.
     pub fn owners(&self) -> impl Iterator<Item = LayerId> + '_ {
         self.owners.iter().copied()
     }
 
-    /// The layer that owns the grid on which this layer's output is read in 8 bits.
+    /// Returns the layer that owns the quantization grid for this layer's output in 8 bits.
     #[must_use]
     pub fn owner(&self, id: LayerId) -> Option<LayerId> {
         self.role(id).owner
     }
 
-    /// Whether a layer's output is stored on its grid.
+    /// Whether a layer's output is stored as values of its quantization grid.
     #[must_use]
     pub fn is_stored(&self, id: LayerId) -> bool {
         self.role(id).stored
     }
 
-    /// Whether a layer reads its inputs on their grids.
+    /// Whether a layer reads its inputs as values of their quantization grids.
     #[must_use]
     pub fn reads_grids(&self, id: LayerId) -> bool {
         self.role(id).reads
     }
 
-    /// Layers with integer weights, each with the batch normalization that is folded into it.
+    /// Returns the layers with integer weights, each with the batch normalization that is folded into it.
     pub fn kernels(&self) -> impl Iterator<Item = (LayerId, Option<LayerId>)> + '_ {
         self.roles.iter().enumerate().filter_map(|(index, role)| match role.weights {
             Weights::Integers(norm) => Some((LayerId(index), norm)),
@@ -145,8 +146,8 @@ impl QuantizationPlan {
         })
     }
 
-    /// Whether a layer is a batch normalization that is folded into the integer weights before it. Such a
-    /// layer does nothing.
+    /// Whether a layer is a batch normalization that is folded into the integer weights of the previous
+    /// layer. Such a layer computes nothing.
     #[must_use]
     pub fn is_folded(&self, id: LayerId) -> bool {
         self.role(id).weights == Weights::Folded
@@ -183,9 +184,9 @@ mod tests {
     const INT8: Precision = Precision::uniform(NumberFormat::Int8);
     const F32: Precision = Precision::uniform(NumberFormat::F32);
 
-    /// Input, convolution with normalization and ReLU, maximum pooling, second convolution whose output is
-    /// added to the pooled map, hard swish, average, head. `second` is the precision of everything after the
-    /// pooling.
+    /// A network of these layers: input, convolution with normalization and ReLU, maximum pooling, a second
+    /// convolution, the sum of its output and the pooled map, hard swish, average pooling, head. `second` is
+    /// the precision of every layer after the maximum pooling.
     fn network(first: Precision, second: Precision) -> Architecture {
         let mut b = ArchitectureBuilder::new(Shape::new(1, 8, 8));
         b.set_input_format(first.activations);

@@ -4,10 +4,12 @@ use kiln_space::{NumberFormat, Op, Precision};
 
 use crate::{ExportError, TrainedModel};
 
-/// Checks that every layer has single precision or 8 bits, so that no format is silently ignored.
+/// Checks that every layer is in single precision or in 8 bits. Otherwise an exporter would silently ignore
+/// the layer's number format.
 ///
 /// # Errors
-/// [`ExportError::Unsupported`] for the first other layer. `format` names the export format in the error.
+/// [`ExportError::Unsupported`] for the first layer in another format. The error names the export format
+/// `format`.
 pub(crate) fn check_precision(model: &TrainedModel, format: &'static str) -> Result<(), ExportError> {
     let live = model.architecture.live();
     for (layer, _) in model.architecture.layers.iter().zip(live).filter(|(_, live)| *live) {

@@ -8,7 +8,7 @@ use kiln_space::{Layer, LayerId, Op, PoolKind};
 use super::network::{LINE, Network, burn_activation, inputs};
 
 impl Network<'_> {
-    /// The function `forward`. Its documentation starts with `what`.
+    /// Generates the function `forward`. `what` is the first line of its documentation.
     pub(super) fn forward(&self, what: &str) -> String {
         let mut text = format!("    /// {what}\n    ///\n    /// # Shapes\n");
         let (input, output) = (self.model.architecture.input, self.model.card.classes.len());
@@ -32,7 +32,8 @@ impl Network<'_> {
         text
     }
 
-    /// The expression by which `reader` reads a value. The last reader moves it; others clone it.
+    /// Returns the expression with which `reader` reads a value. The last reader moves the value, and earlier
+    /// readers clone it.
     fn read(&self, reader: LayerId, input: LayerId, left: &mut BTreeMap<LayerId, usize>) -> String {
         let name = &self.names[&input];
         let left = left.get_mut(&self.source(input)).expect("every input is counted");
@@ -40,7 +41,7 @@ impl Network<'_> {
         let value = if *left == 0 { name.clone() } else { format!("{name}.clone()") };
         let grid = self.integers.plan.owner(input).map(|owner| &self.grids[&owner]);
         match grid {
-            // Constant zeros have no grid. They are zero on any grid.
+            // Constant zeros have no quantization grid. They are zero on every grid.
             Some(grid) if !self.is_float(reader) => format!("self.{grid}.steps({value})"),
             Some(grid) if self.integers.read_grid(reader, input).is_some() => {
                 format!("self.{grid}.round({value})")
@@ -49,7 +50,7 @@ impl Network<'_> {
         }
     }
 
-    /// One or two lines that bind a layer's name to its stored value.
+    /// Returns one or two lines that bind a layer's name to its stored value.
     fn line(&self, id: LayerId, value: &str) -> String {
         let name = &self.names[&id];
         let Some(grid) = self.kept_on(id) else { return format!("        let {name} = {value};\n") };
@@ -60,8 +61,8 @@ impl Network<'_> {
         format!("        let {name} = {value};\n        let {name} = self.{grid}.round({name});\n")
     }
 
-    /// The grid on which a layer's value is stored. For a layer with a folded normalization, the
-    /// normalization's grid.
+    /// Returns the quantization grid on which a layer's value is stored. If a normalization is folded into
+    /// the layer, this is the normalization's grid.
     fn kept_on(&self, id: LayerId) -> Option<&str> {
         let folded =
             self.integers.plan.kernels().find(|(kernel, _)| *kernel == id).and_then(|(_, norm)| norm);

@@ -2,7 +2,7 @@
 
 use crate::{TrainedModel, plain_text};
 
-/// The features of burn that a fast CPU run needs, and `autodiff` for further training.
+/// Burn with the features that a fast run on the CPU needs, and with `autodiff` for further training.
 const DEPENDENCIES: &str = r#"
 [dependencies]
 # `flex` is the CPU; add `cuda`, `vulkan`, `metal` or `wgpu` for other devices.
@@ -15,7 +15,7 @@ safetensors = { version = "0.8", default-features = false, features = ["std"] }
 [workspace]
 "#;
 
-/// The manifest of package `name`.
+/// Generates the manifest of the package `name`.
 pub(super) fn manifest(name: &str, model: &TrainedModel) -> String {
     let description =
         format!("The network {} as a burn module, written by Kiln", plain_text(&model.card.name));

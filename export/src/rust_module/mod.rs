@@ -1,4 +1,4 @@
-//! A Rust package: the network as source code that runs on burn, with its weights.
+//! Exports a network as a Rust package: source code that runs on burn, and the weights.
 
 mod forward;
 mod manifest;
@@ -17,41 +17,41 @@ use crate::{ExportError, Exporter, ExporterPart, QuantizationPlan, ReadBack, Saf
 
 /// Name of the weights file in a [`RustModule`] package.
 pub const WEIGHTS_FILE: &str = "weights.safetensors";
-/// Code that is independent of the network.
+/// Source code that is the same for every network.
 const LAYERS: &str = include_str!("template/layers.rs");
-/// Additional code for 8-bit layers.
+/// Additional source code for 8-bit layers.
 const INTEGERS: &str = include_str!("template/integers.rs");
-/// The program of the package. `CRATE` is replaced by the package's name, `OUTPUTS` by the name of the
-/// outputs.
+/// The source code of the package's program. `CRATE` is replaced by the package's name, and `OUTPUTS` by the
+/// name of the outputs.
 const MAIN: &str = include_str!("template/main.rs");
 
-/// Writes a package that depends on burn 0.22 and on no crate of Kiln.
+/// Writes a package that depends on burn 0.22 and on none of Kiln's crates.
 ///
 /// | file | holds |
 /// |---|---|
 /// | `Cargo.toml` | the package, named after study and trial |
 /// | `src/lib.rs` | `Network`: a burn module with a field for each layer with weights, and `forward` |
-/// | `src/layers.rs` | loads weights, and holds operations that burn has no layer for |
+/// | `src/layers.rs` | loads weights, and contains the operations for which burn has no layer |
 /// | `src/integers.rs` | 8-bit layers, if the network has any |
 /// | `src/main.rs` | a program that runs the network on a file of raw values |
 /// | `weights.safetensors` | see [`Safetensors`] |
 ///
 /// # Shapes
-/// `forward` takes raw values `[batch, channels, height, width]`. It returns logits `[batch, classes]` or,
-/// for a regression, values `[batch, values]` in their own units. It includes the normalization. Layers that
+/// `forward` takes raw values `[batch, channels, height, width]` and normalizes them. It returns logits
+/// `[batch, classes]`. For a regression, it returns values `[batch, values]` in their own units. Layers that
 /// the output does not depend on are omitted.
 ///
-/// # Layers of 8 bits
-/// The file holds their integer weights. They read and write values on the calibrated grids. burn has no
-/// integer convolution, so the package computes whole numbers in single precision, where sums are exact below
-/// 2^24. The outputs equal those of Kiln's own evaluation.
+/// # 8-bit layers
+/// The weights file contains the integer weights of 8-bit layers. These layers read and write values of the
+/// calibrated quantization grids. burn has no integer convolution. So the package computes with whole numbers
+/// in single precision, where sums are exact below 2^24. The outputs equal those of Kiln's own evaluation.
 ///
 /// Networks with other number formats are refused.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct RustModule;
 
 impl RustModule {
-    /// The format as it is registered.
+    /// The format as an entry in the registry.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("a Rust package that runs on burn (a folder)", || Box::new(Self))
             .tested_with(ReadBack::Folder(|files| read_back::arrays(&files[WEIGHTS_FILE])));
@@ -62,7 +62,7 @@ impl Exporter for RustModule {
         "rs"
     }
 
-    /// Writes `src/lib.rs` only; the [folder](Exporter::folder) holds the whole package.
+    /// Writes only `src/lib.rs`. The whole package is in the [folder](Exporter::folder).
     fn export(&self, model: &TrainedModel, out: &mut dyn io::Write) -> Result<(), ExportError> {
         model.check()?;
         check_precision(model, "the Rust module")?;

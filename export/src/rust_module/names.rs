@@ -2,7 +2,7 @@
 
 use std::collections::BTreeSet;
 
-/// Rust's keywords, and names that the generated code uses.
+/// Keywords of Rust, and names that the generated code uses.
 const TAKEN: [&str; 63] = [
     "Self",
     "_",
@@ -69,12 +69,12 @@ const TAKEN: [&str; 63] = [
     "safe",
 ];
 
-/// Unique identifiers in snake case.
+/// Hands out unique identifiers in snake case.
 #[derive(Debug, Default)]
 pub(super) struct Identifiers(BTreeSet<String>);
 
 impl Identifiers {
-    /// The identifier of a layer, with a number appended if it is taken.
+    /// Returns the identifier of a layer. If it is already in use, a number is appended.
     pub(super) fn of(&mut self, layer: &str) -> String {
         let plain = snake_case(layer);
         let free = |name: &str| !TAKEN.contains(&name) && !self.0.contains(name);
@@ -89,7 +89,7 @@ impl Identifiers {
     }
 }
 
-/// Lower-case letters, digits and single `_`, starting with a letter.
+/// Converts a name to lower-case letters, digits and single `_`, starting with a letter.
 fn snake_case(name: &str) -> String {
     let mut words = name.split(|c: char| !c.is_ascii_alphanumeric()).filter(|word| !word.is_empty());
     let first = words.next().map_or_else(|| "layer".to_owned(), str::to_ascii_lowercase);
@@ -98,7 +98,7 @@ fn snake_case(name: &str) -> String {
     words.fold(first, |name, word| name + "_" + &word.to_ascii_lowercase())
 }
 
-/// The package name for a network called `study/trial`.
+/// Returns the package name for a network called `study/trial`.
 pub(super) fn package(network: &str) -> String {
     let name = snake_case(network).replace('_', "-");
     // A name without a digit could be a keyword or the name of a library.

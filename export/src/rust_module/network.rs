@@ -1,4 +1,5 @@
-//! A network as the generated code sees it: names of layers and grids, fields, and how fields are loaded.
+//! The view that the code generator has of a network: names of layers and grids, fields, and how fields are
+//! loaded.
 
 use std::collections::BTreeMap;
 use std::fmt::Write;
@@ -9,16 +10,17 @@ use super::names::Identifiers;
 use super::source::plain;
 use crate::{QuantizedNetwork, TrainedModel};
 
-/// Maximum characters in a generated line.
+/// Maximum number of characters in a generated line.
 pub(super) const LINE: usize = 100;
 
 /// A model with an identifier for each live layer.
 pub(super) struct Network<'a> {
     pub(super) model: &'a TrainedModel,
     pub(super) integers: QuantizedNetwork,
-    /// Identifier by layer. A folded normalization has the identifier of the layer that it is folded into.
+    /// Identifier of each layer. A folded normalization has the identifier of the layer into which it is
+    /// folded.
     pub(super) names: BTreeMap<LayerId, String>,
-    /// Field of each grid, by the layer that owns the grid.
+    /// Field of each quantization grid, by the layer that owns the grid.
     pub(super) grids: BTreeMap<LayerId, String>,
     /// Number of readers of each layer's value.
     pub(super) reads: BTreeMap<LayerId, usize>,
@@ -48,13 +50,13 @@ impl<'a> Network<'a> {
         network
     }
 
-    /// The layers that the code computes, in topological order, without the input.
+    /// Returns the layers that the generated code computes, in topological order and without the input.
     pub(super) fn live(&self) -> impl Iterator<Item = (LayerId, &'a Layer)> {
         let is_computed = |id: &&LayerId| id.0 > 0 && !self.integers.plan.is_folded(**id);
         self.names.keys().filter(is_computed).map(|id| (*id, self.model.architecture.layer(*id)))
     }
 
-    /// The layer whose identifier holds this layer's value.
+    /// Returns the layer whose identifier is bound to this layer's value.
     pub(super) fn source(&self, id: LayerId) -> LayerId {
         if self.integers.plan.is_folded(id) { self.model.architecture.layer(id).inputs[0] } else { id }
     }
@@ -64,12 +66,12 @@ impl<'a> Network<'a> {
         !self.integers.kernels.contains_key(&id)
     }
 
-    /// Whether the code reads anything from the weights file.
+    /// Whether the generated code reads anything from the weights file.
     pub(super) fn reads_weights(&self) -> bool {
         !self.grids.is_empty() || self.live().any(|(_, layer)| layer.op.has_weights())
     }
 
-    /// The types of `integers.rs` that the network has fields of, in order.
+    /// Returns the types of `integers.rs` that occur as fields of the network, in a fixed order.
     pub(super) fn integer_types(&self) -> Vec<&'static str> {
         let has = |name| self.integers.kernels.keys().any(|id| self.kind(*id) == Some(name));
         let mut types = Vec::new();
@@ -80,7 +82,7 @@ impl<'a> Network<'a> {
         types
     }
 
-    /// The type of a layer's field; `None` if it has no field.
+    /// Returns the type of a layer's field, or `None` if the layer has no field.
     fn kind(&self, id: LayerId) -> Option<&'static str> {
         match (&self.model.architecture.layer(id).op, self.is_float(id)) {
             (Op::Conv2d { .. }, true) => Some("Conv2d"),
@@ -92,7 +94,7 @@ impl<'a> Network<'a> {
         }
     }
 
-    /// The module's fields: normalization, grids, and layers with weights.
+    /// Generates the module's fields: normalization, quantization grids, and layers with weights.
     pub(super) fn structure(&self) -> String {
         let mut text =
             "/// The network with its weights.\n#[derive(Module, Debug)]\npub struct Network {\n".to_owned();
@@ -152,7 +154,8 @@ impl<'a> Network<'a> {
         text + "        })\n    }\n"
     }
 
-    /// The function that loads a layer, and burn's configuration as a chain of calls without defaults.
+    /// Returns the function that loads a layer. Also returns burn's configuration as a chain of calls,
+    /// without defaults.
     fn config(&self, id: LayerId, layer: &Layer) -> Option<(&'static str, Vec<String>)> {
         let inputs = layer.inputs.first().map_or(0, |id| self.model.architecture.layer(*id).output.channels);
         Some(match &layer.op {
@@ -194,7 +197,7 @@ impl<'a> Network<'a> {
     }
 }
 
-/// The code that loads a field, on one line or several.
+/// Generates the code that loads a field, on one line or on several.
 fn field(field: &str, kind: &str, name: &str, config: &[String]) -> String {
     let line = format!("            {field}: weights.{kind}({name:?}, &{})?,\n", config.join(""));
     if line.len() <= LINE {
@@ -207,7 +210,7 @@ fn field(field: &str, kind: &str, name: &str, config: &[String]) -> String {
     )
 }
 
-/// The activation's function in `burn::tensor::activation`; `None` if burn has none.
+/// Returns the name of the activation's function in `burn::tensor::activation`, or `None` if burn has none.
 pub(super) const fn burn_activation(op: &Op) -> Option<&'static str> {
     match op {
         Op::Activation { kind } => match kind {
@@ -222,7 +225,7 @@ pub(super) const fn burn_activation(op: &Op) -> Option<&'static str> {
     }
 }
 
-/// The layers that a layer reads.
+/// Returns the layers that a layer reads.
 pub(super) fn inputs(layer: &Layer) -> &[LayerId] {
     if matches!(layer.op, Op::Zero { .. }) { &[] } else { &layer.inputs }
 }

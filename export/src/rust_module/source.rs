@@ -1,4 +1,4 @@
-//! Generates `src/lib.rs` of a package: documentation, imports and the network.
+//! Generates the file `src/lib.rs` of a package: documentation, imports and the network.
 
 use kiln_space::Op;
 
@@ -6,7 +6,7 @@ use super::names::package;
 use super::network::{Network, burn_activation};
 use crate::{Prediction, TrainedModel, plain_text};
 
-/// `src/lib.rs` of a valid model.
+/// Generates the file `src/lib.rs` for a valid model.
 pub(super) fn library(model: &TrainedModel) -> String {
     let network = Network::new(model);
     let (library, input) = (package(&model.card.name).replace('-', "_"), model.architecture.input);
@@ -35,13 +35,13 @@ pub(super) fn library(model: &TrainedModel) -> String {
     text
 }
 
-/// The words of the generated code for a kind of prediction.
+/// The words that the generated code uses for this kind of prediction.
 struct Words {
     outputs: &'static str,
     /// Name of the list of output names.
     list: &'static str,
     names: &'static str,
-    /// Remark about the units.
+    /// A remark about the units of the outputs.
     unit: &'static str,
     forward: &'static str,
 }
@@ -126,7 +126,7 @@ pub(super) fn plain(text: &str) -> String {
 
 fn imports(network: &Network<'_>) -> String {
     let uses = |matches: fn(&Op) -> bool| network.live().any(|(_, layer)| matches(&layer.op));
-    // Layers in single precision only; 8-bit layers have their own types.
+    // Count only single-precision layers, because 8-bit layers have their own types.
     let keeps = |matches: fn(&Op) -> bool| {
         network.live().any(|(id, layer)| matches(&layer.op) && network.is_float(id))
     };
@@ -169,7 +169,7 @@ fn imports(network: &Network<'_>) -> String {
     format!("{modules}\n\nuse std::path::Path;\n\n{lines}\n\n{own}\n\n")
 }
 
-/// The line that imports `names` from a module; `None` without names.
+/// Generates the line that imports `names` from a module. Returns `None` if there are no names.
 fn import(module: &str, names: &[&str]) -> Option<String> {
     match names {
         [] => None,

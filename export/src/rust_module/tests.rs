@@ -37,7 +37,7 @@ fn forward_has_a_line_for_every_layer() {
             model.architecture.layers.iter().any(|layer| matches!(layer.op, kiln_space::Op::Zero { .. }));
         let values = forward.lines().filter(|line| line.starts_with("        let ")).count();
         let layers = live.iter().filter(|live| **live).count();
-        // The batch size may add a line, and an unused input has none.
+        // The batch size may add a line, and an unused input has no line.
         assert!((layers - 1..=layers + usize::from(zeros)).contains(&values), "{name}: {source}");
     }
 }
@@ -111,7 +111,7 @@ fn package_with_8_bit_layers_has_their_code_and_grids() {
                 let folded = format!("`{}` folded in", model.architecture.layer(norm).name);
                 assert!(source.contains(&folded), "seed {seed}: {source}");
             }
-            // With constant zeros, the output may not depend on the input.
+            // With constant zeros, the output may be independent of the input.
             let reads_input = forward.contains("(raw - ");
             for owner in network.plan.owners().filter(|owner| owner.0 > 0 || reads_input) {
                 let read = format!("weights.grid({:?})?", model.architecture.layer(owner).name);

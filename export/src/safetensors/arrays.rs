@@ -1,4 +1,4 @@
-//! The arrays of a file: single precision, and integers for 8-bit layers.
+//! The arrays of a file: single-precision arrays, and integers for 8-bit layers.
 
 use std::collections::BTreeMap;
 
@@ -6,7 +6,7 @@ use ::safetensors::Dtype;
 
 use crate::{Array, Grid, QuantizedKernel, QuantizedNetwork, TrainedModel};
 
-/// An array as written: little-endian bytes.
+/// An array as it is written to the file, in little-endian bytes.
 #[derive(Debug, PartialEq)]
 pub(super) struct StoredArray {
     pub(super) dtype: Dtype,
@@ -31,7 +31,7 @@ impl StoredArray {
     }
 }
 
-/// The arrays of a valid model by name. Part names contain no dots, so array names are unique.
+/// Returns the arrays of a valid model by name. Names of parts contain no dots, so array names are unique.
 pub(super) fn stored_arrays(model: &TrainedModel) -> BTreeMap<String, StoredArray> {
     let integers = QuantizedNetwork::of(model);
     let layer = |id| model.architecture.layer(id).name.as_str();
@@ -89,7 +89,7 @@ mod tests {
 
     type Shapes = BTreeMap<String, (Dtype, Vec<usize>)>;
 
-    /// The types and shapes in the file of a model, and the file's bytes.
+    /// Exports a model. Returns the types and shapes of the arrays in the file, and the file's bytes.
     fn read(model: &TrainedModel) -> (Shapes, Vec<u8>) {
         let mut bytes = Vec::new();
         Safetensors.export(model, &mut bytes).unwrap();

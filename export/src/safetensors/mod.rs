@@ -1,4 +1,4 @@
-//! safetensors: the arrays of a network by name, in a common exchange format.
+//! safetensors is a common exchange format that contains the arrays of a network by name.
 
 mod arrays;
 pub(crate) mod read_back;
@@ -12,43 +12,43 @@ use serde::Serialize;
 use self::arrays::stored_arrays;
 use crate::{ExportError, Exporter, ExporterPart, ReadBack, TrainedModel};
 
-/// Maximum header size in bytes that readers accept.
+/// Maximum size in bytes of a header that readers accept.
 const HEADER_LIMIT: u64 = 100_000_000;
 
 /// Writes every array in single precision under its name `<layer>.<part>` (see [`TrainedModel`]).
 ///
-/// For layers that compute in integers, these arrays replace those of the layer and of the batch
-/// normalization folded into it:
+/// For layers that compute in integers, the arrays below replace the arrays of the layer. They also replace
+/// the arrays of the batch normalization that is folded into it.
 ///
 /// | part | type and shape | holds |
 /// |---|---|---|
 /// | `weight_int8` | `I8`, as `weight` | weights from -127 to 127 |
-/// | `weight_step` | `F32 [out]` | value of one step of a weight |
+/// | `weight_step` | `F32 [out]` | value of one unit of a weight |
 /// | `bias_int32` | `I32 [out]` | the bias, in units of `bias_step` |
-/// | `bias_step` | `F32 [out]` | value of one step of the sum of `weight * (input - zero_point)` and bias |
+/// | `bias_step` | `F32 [out]` | value of one unit of sums of `weight * (input - zero_point)` and bias |
 ///
-/// Each layer that owns the grid of a value ([`crate::Grid`]) also has `step` (`F32 []`) and `zero_point`
-/// (`I8 []`). The names are those of [`crate::Onnx`].
+/// Each layer that owns a quantization grid ([`crate::Grid`]) also has the arrays `step` (`F32 []`) and
+/// `zero_point` (`I8 []`). [`crate::Onnx`] uses the same names.
 ///
-/// The metadata, all as text, state how to use the arrays:
-/// - `name`, `genotype`, `data`, `training`, `seed`, `metrics`;
-/// - `classes`, a JSON list of names; for a regression `values`, the names of the predicted values;
-/// - `input`, the meaning of a raw value, and `input_shape`, `[channels, height, width]`;
-/// - `mean` and `deviation`, JSON lists with an entry per input channel: the network takes `(raw - mean) /
-///   deviation`;
-/// - `inputs`, a JSON list of [`crate::InputRecord`];
-/// - `reading`, how files become examples, as JSON;
-/// - `target_offsets`, a JSON list of offsets to add to the outputs;
-/// - `architecture`, the layers, as JSON.
+/// The metadata are texts. They state how to use the arrays:
+/// - `name`, `genotype`, `data`, `training`, `seed` and `metrics`.
+/// - `classes`: a JSON list of names. For a regression, `values`: the names of the predicted values.
+/// - `input`: the meaning of a raw value. `input_shape`: `[channels, height, width]`.
+/// - `mean` and `deviation`: JSON lists with an entry per input channel. The network takes `(raw - mean) /
+///   deviation`.
+/// - `inputs`: a JSON list of [`crate::InputRecord`].
+/// - `reading`: how files become examples, as JSON.
+/// - `target_offsets`: a JSON list of offsets that must be added to the outputs.
+/// - `architecture`: the layers, as JSON.
 ///
-/// Equal networks give equal files, because arrays and metadata are sorted by name. The writer of the crate
-/// `safetensors` is not used, because it orders metadata randomly.
+/// Equal networks lead to equal files, because arrays and metadata are sorted by name. The crate
+/// `safetensors` orders metadata randomly, so its writer is not used.
 ///
-/// Source: <https://huggingface.co/docs/safetensors>, the format's description.
+/// Source: the description of the format, <https://huggingface.co/docs/safetensors>.
 #[derive(Clone, Copy, Debug, Default)]
 pub struct Safetensors;
 
-/// The header of a file, in the order of writing.
+/// The header of a file. Its fields are in the order in which they are written.
 #[derive(Serialize)]
 struct Header<'a> {
     #[serde(rename = "__metadata__")]
@@ -58,7 +58,7 @@ struct Header<'a> {
 }
 
 impl Safetensors {
-    /// The format as it is registered.
+    /// The format as an entry in the registry.
     pub(crate) const PART: ExporterPart =
         ExporterPart::new("safetensors, the arrays alone", || Box::new(Self))
             .tested_with(ReadBack::File(read_back::arrays));
@@ -82,7 +82,7 @@ impl Exporter for Safetensors {
         });
         let header = Header { tensors: tensors.collect(), metadata: metadata(model)? };
         let mut header = serde_json::to_vec(&header).map_err(as_header_error)?;
-        // Readers map the values into memory, so these must start at a multiple of eight bytes.
+        // Readers map the values into memory, so the values must start at a multiple of eight bytes.
         header.resize(header.len().next_multiple_of(8), b' ');
         let bytes = header.len() as u64;
         if bytes > HEADER_LIMIT {

@@ -1,4 +1,4 @@
-//! Reads the arrays of a safetensors file back, for comparison with the model.
+//! Reads the arrays of a safetensors file back, to compare them with the model.
 
 use std::collections::BTreeMap;
 
@@ -7,10 +7,10 @@ use ::safetensors::{Dtype, SafeTensors};
 
 use crate::Array;
 
-/// The arrays of a safetensors file.
+/// Returns the arrays of a safetensors file.
 ///
 /// # Panics
-/// When the bytes are not a safetensors file, or hold an array that is not in single precision.
+/// When the bytes are not a safetensors file, or when an array is not in single precision.
 pub(crate) fn arrays(bytes: &[u8]) -> BTreeMap<String, Array> {
     let file = SafeTensors::deserialize(bytes).expect("the bytes are a safetensors file");
     let array = |(name, tensor): (&str, TensorView<'_>)| {

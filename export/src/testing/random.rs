@@ -8,11 +8,11 @@ use super::model;
 use super::samples::{conv, pool};
 use crate::TrainedModel;
 
-/// A random network with random weights: up to twelve operations on an image or a vector, then a classifier
-/// with two to five classes.
+/// Creates a random network with random weights. It has up to twelve operations on an image or a vector, and
+/// a classifier with two to five classes.
 ///
 /// # Panics
-/// Never: every layer that was added fits.
+/// Never, because only layers that fit their inputs are added.
 #[must_use]
 pub fn random_model(seed: u64) -> TrainedModel {
     let mut rng = Pcg64::seed_from_u64(seed);

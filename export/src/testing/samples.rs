@@ -9,10 +9,10 @@ use kiln_space::{
 use super::model;
 use crate::TrainedModel;
 
-/// Small networks by name. Together they use every operation, on feature maps and on vectors.
+/// Returns small networks by name. Together they use every operation, on feature maps and on vectors.
 ///
 /// # Panics
-/// Never: the samples are valid.
+/// Never, because the samples are valid.
 #[must_use]
 pub fn sample_models() -> BTreeMap<String, TrainedModel> {
     type Sample = fn() -> Result<Architecture, SpaceError>;
@@ -37,11 +37,11 @@ pub fn sample_models() -> BTreeMap<String, TrainedModel> {
         .collect()
 }
 
-/// The smallest sample: five features, batch normalization `norm`, and a fully connected layer `head` to
-/// three classes.
+/// Returns the smallest sample. It has five features, a batch normalization `norm`, and a fully connected
+/// layer `head` with three classes.
 ///
 /// # Panics
-/// Never.
+/// Never, because the sample is valid.
 #[must_use]
 pub fn perceptron() -> TrainedModel {
     model(perceptron_architecture().expect("the sample fits together"), 5)
@@ -55,7 +55,7 @@ fn perceptron_architecture() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Every operation and every activation, on a rectangular image.
+/// Uses every operation and every activation, on a rectangular image.
 fn every_op() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(3, 9, 8));
     let stem = b.conv("stem.conv", b.input(), 8, 3, 2, 1)?;
@@ -87,7 +87,7 @@ fn every_op() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Groups, rectangular windows, strides and padding that differ by axis, and windows larger than the image.
+/// Uses groups and windows larger than the image. Windows, strides and padding differ by axis.
 fn convolutions() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(2, 11, 7));
     let x = b.input();
@@ -103,7 +103,7 @@ fn convolutions() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Vectors only, with every operation that accepts them.
+/// Uses only vectors, with every operation that accepts them.
 fn vectors() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::vector(6));
     let mut parts = Vec::new();
@@ -120,7 +120,7 @@ fn vectors() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Values of shape `[c, 1, 1]` that are read both as maps and as vectors.
+/// Uses values of shape `[c, 1, 1]` that are read both as maps and as vectors.
 fn ranks() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::vector(6));
     let map = b.conv("map", b.input(), 5, 3, 1, 1)?;
@@ -137,7 +137,7 @@ fn ranks() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Constants of zeros: concatenated and alone, so that the output does not depend on the input.
+/// Uses constants of zeros, concatenated and alone. The output does not depend on the input.
 fn zeros() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(2, 5, 4));
     let first = b.add("first", Op::Zero { channels: 3, stride: 2 }, &[b.input()], None)?;
@@ -149,7 +149,7 @@ fn zeros() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Layer names that collide with names of the graph and of weights, and unusual names.
+/// Uses unusual layer names, and layer names that collide with names of the graph and of weights.
 fn names() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(1, 4, 4));
     let x = b.conv("a", b.input(), 2, 3, 1, 1)?;
@@ -165,7 +165,7 @@ fn names() -> Result<Architecture, SpaceError> {
     b.finish()
 }
 
-/// Layers that nothing reads, and a layer that only a constant of zeros reads.
+/// Has layers that nothing reads, and a layer that only a constant of zeros reads.
 fn dead_layers() -> Result<Architecture, SpaceError> {
     let mut b = ArchitectureBuilder::new(Shape::new(1, 6, 6));
     let x = b.conv("conv", b.input(), 4, 3, 2, 1)?;

@@ -1,31 +1,35 @@
-//! The objective of a fit: robust relative errors plus the distance from the device file.
+//! The objective of a fit: a robust sum of relative errors, plus the distance of the numbers from the device
+//! file.
 
 use argmin::core::{CostFunction, Error};
 
 use super::parameter::Parameter;
 use crate::demand::{Constants, Demand};
 
-/// Expected relative error of a prediction. It is the unit of errors in the objective.
+/// Expected relative error of a prediction. The objective divides errors by it.
 const SCATTER: f64 = 0.1;
-/// Errors beyond this many scatters count linearly instead of quadratically (P. Huber, Robust estimation of a
-/// location parameter, Annals of Mathematical Statistics 35(1), 1964: 95 % efficient for normal errors).
+/// Errors larger than this multiple of the expected error count linearly instead of quadratically. Source: P.
+/// Huber, Robust estimation of a location parameter, Annals of Mathematical Statistics 35(1), 1964. This
+/// value is 95 % efficient for normally distributed errors.
 const HUBER: f64 = 1.345;
-/// Expected error of the file's numbers, as the logarithm of a factor of about two.
+/// Expected error of the file's numbers. It is the logarithm of a factor of about two.
 const TRUST: f64 = 0.7;
-/// Weight of the squared distance of a parameter from its limits.
+/// Weight of the penalty for parameters outside their limits. The penalty is the squared distance from the
+/// limits.
 const OUTSIDE: f64 = 1e4;
 
-/// A measured network as kernels with their multiplicities.
+/// A measured network, as its distinct kernels and how often each occurs.
 #[derive(Clone, Debug)]
 pub(super) struct Network {
     kernels: Vec<(Demand, f64)>,
     pub(super) measured_us: f64,
-    /// Expected relative error.
+    /// Expected relative error of the prediction.
     scatter: f64,
 }
 
 impl Network {
-    /// Groups equal kernels. `standard_error` is the relative standard error of the measurement.
+    /// Groups equal kernels and counts them. `standard_error` is the relative standard error of the
+    /// measurement.
     pub(super) fn new(mut demands: Vec<Demand>, measured_us: f64, standard_error: f64) -> Self {
         let key = |d: &Demand| {
             [
@@ -44,8 +48,9 @@ impl Network {
                 .unwrap_or(std::cmp::Ordering::Equal)
         });
         let kernels = demands.chunk_by(|a, b| a == b).map(|equal| (equal[0], equal.len() as f64)).collect();
-        // Repeats reduce only the noise of the clock; the error of the formula remains. So ten repeats do not
-        // count as ten networks, and widely scattered repeats count less than one measurement.
+        // Repeated measurements reduce only the noise of the measurement, and the error of the formula
+        // remains. So ten repeated measurements do not count as ten networks. Repeated measurements with a
+        // large spread count less than one measurement.
         Self { kernels, measured_us, scatter: SCATTER.hypot(standard_error) }
     }
 
@@ -58,7 +63,7 @@ impl Network {
     }
 }
 
-/// The objective, as a function of the logarithms of the parameters.
+/// The objective as a function of the parameters' logarithms.
 #[derive(Clone, Debug)]
 pub(super) struct Objective<'a> {
     parameters: &'a [Parameter],
@@ -73,12 +78,12 @@ impl<'a> Objective<'a> {
         Self { parameters, file, networks, start }
     }
 
-    /// Logarithms of the device file's values.
+    /// Returns the logarithms of the values in the device file.
     pub(super) fn start(&self) -> &[f64] {
         &self.start
     }
 
-    /// The constants for these logarithms, clamped to the limits of the parameters.
+    /// Converts logarithms to constants, clamped to the limits of the parameters.
     fn constants(&self, logs: &[f64]) -> Constants {
         let mut constants = self.file;
         for (parameter, log) in self.parameters.iter().zip(logs) {

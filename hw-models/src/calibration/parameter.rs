@@ -4,20 +4,20 @@ use crate::demand::{Constants, Demand};
 use crate::work::WorkKind;
 use crate::{Device, Number};
 
-/// A fitted number. The fit works on its logarithm.
+/// A number that can be fitted. The fit works on its logarithm.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) enum Parameter {
-    /// Efficiency of a kind of kernel.
+    /// Efficiency of one kind of kernel.
     Efficiency(WorkKind),
-    /// One factor on the bandwidths of all memories.
+    /// One factor that multiplies the bandwidths of all memories.
     Bandwidth,
     /// Overhead of every kernel.
     LayerOverhead,
-    /// Outputs that fill the device, if its file states them.
+    /// Number of outputs that fully uses the device, if the file states it.
     SaturatingOutputs,
 }
 
-/// Minimum overhead in microseconds. Zero has no logarithm.
+/// Minimum overhead in microseconds. It is above zero because zero has no logarithm.
 const OVERHEAD_MIN_US: f64 = 1e-3;
 
 impl Parameter {
@@ -31,7 +31,7 @@ impl Parameter {
         Self::SaturatingOutputs,
     ];
 
-    /// The parameters that the latencies of these kernels can depend on.
+    /// Returns the parameters on which the latencies of these kernels can depend.
     pub(super) fn of<'a>(
         constants: &Constants,
         kernels: &(impl Iterator<Item = &'a Demand> + Clone),
@@ -46,7 +46,7 @@ impl Parameter {
         Self::ALL.into_iter().filter(matters).collect()
     }
 
-    /// The key in the device file.
+    /// Returns the key in the device file.
     pub(super) const fn key(self) -> &'static str {
         match self {
             Self::Efficiency(WorkKind::DenseConv) => "efficiency.dense_conv",
@@ -59,7 +59,7 @@ impl Parameter {
         }
     }
 
-    /// The initial value of the fit and the center of its prior: the value in the device file.
+    /// Returns the value in the device file. The fit starts there, and the prior is centered there.
     pub(super) fn start(self, constants: &Constants) -> f64 {
         match self {
             Self::Efficiency(kind) => constants.efficiency[kind as usize],
@@ -69,7 +69,7 @@ impl Parameter {
         }
     }
 
-    /// Minimum and maximum of the parameter.
+    /// Returns the minimum and maximum of the parameter.
     pub(super) const fn limits(self) -> (f64, f64) {
         match self {
             Self::Efficiency(_) => (1e-5, 1.0),
@@ -79,7 +79,7 @@ impl Parameter {
         }
     }
 
-    /// Rounds to a value that a device file may hold, with four significant digits.
+    /// Rounds a value to four significant digits, within the limits that a device file accepts.
     pub(super) fn rounded(self, value: f64) -> f64 {
         let (low, high) = self.limits();
         match self {
@@ -88,7 +88,7 @@ impl Parameter {
         }
     }
 
-    /// Sets the value in the constants of a model. `file` holds the constants of the device file.
+    /// Sets the value in a model's constants. `file` contains the constants of the device file.
     pub(super) fn put(self, constants: &mut Constants, file: &Constants, value: f64) {
         match self {
             Self::Efficiency(kind) => constants.efficiency[kind as usize] = value,

@@ -1,4 +1,4 @@
-//! The report of a fit, for people and programs.
+//! The report of a fit, for people and for programs.
 
 use std::fmt;
 
@@ -9,13 +9,14 @@ use crate::Agreement;
 /// A number of the device file that a fit changed.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FittedNumber {
-    /// Key in the device file. A key with `*` stands for several numbers; its values are factors on them.
+    /// Key in the device file. If a key contains `*`, it stands for several numbers, and the values are
+    /// factors on them.
     pub key: String,
     /// Value before the fit.
     pub before: f64,
     /// Fitted value.
     pub after: f64,
-    /// Whether the value reached a limit, for example because the peak rate in the file is too low.
+    /// Whether the value reached a limit. This happens, for example, if the peak rate in the file is too low.
     pub at_limit: bool,
 }
 
@@ -26,15 +27,16 @@ pub struct FitReport {
     pub device: String,
     /// Number of networks in the fit.
     pub networks: usize,
-    /// Folds of cross-validation.
+    /// Number of folds in cross-validation.
     pub folds: usize,
-    /// Changed numbers. Numbers that the measurements do not determine are not listed.
+    /// Changed numbers. Numbers that the measurements do not determine are omitted.
     pub fitted: Vec<FittedNumber>,
-    /// Agreement of the original device file.
+    /// Agreement of the original device file with the measurements.
     pub before: Agreement,
-    /// Agreement of the fit on its own networks.
+    /// Agreement of the fit with the networks to which it was fitted.
     pub in_sample: Agreement,
-    /// Agreement on each network by a fit to the other folds: the expected error on new networks.
+    /// Agreement in cross-validation: a fit to the other folds predicts each network. It estimates the error
+    /// on new networks.
     pub held_out: Agreement,
     /// Nine of ten held-out measurements are within a factor of `1 + latency_relative_90`.
     pub latency_relative_90: f64,

@@ -1,4 +1,4 @@
-//! Minimizes an [`Objective`] by the simplex method of Nelder and Mead.
+//! Minimizes an [`Objective`] with the simplex method of Nelder and Mead.
 
 use std::error::Error as StdError;
 use std::sync::Arc;
@@ -9,30 +9,30 @@ use argmin::solver::neldermead::NelderMead;
 use super::objective::Objective;
 use crate::HwError;
 
-/// Edge length of the first simplex, in logarithms: a factor of about 1.6.
+/// Edge length of the first simplex, in logarithms. It corresponds to a factor of about 1.6.
 const EDGE: f64 = 0.5;
-/// Maximum number of steps of one simplex.
+/// Maximum number of iterations of one simplex.
 const STEPS_MAX: u64 = 4000;
-/// A simplex has converged when the objective's standard deviation over its corners is below this.
+/// A simplex has converged when the standard deviation of the objective over its corners is below this.
 const REST: f64 = 1e-9;
-/// Convergence while comparing starting points, and the minimum gain for another round.
+/// Convergence threshold while comparing starting points. It is also the minimum gain for another round.
 const COARSE: f64 = 1e-3;
-/// Maximum number of new simplexes around the best point. The maximum in the formula makes ridges on which a
-/// simplex stalls.
+/// Maximum number of new simplexes around the best point. The formula takes a maximum, which creates ridges,
+/// and a simplex can stall on a ridge.
 const RESTARTS_MAX: usize = 20;
-/// Minimum gain for another new simplex.
+/// Minimum gain for another simplex.
 const GAIN: f64 = 1e-6;
 
-/// Logarithms of the factors by which a parameter is moved away from a minimum.
+/// Logarithms of the factors that move a parameter away from a minimum.
 const AWAY: [f64; 4] = [-3.0, -1.0, 1.0, 3.0];
-/// Maximum number of rounds in which every parameter is moved away.
+/// Maximum number of rounds. Each round moves every parameter away from the minimum.
 const ROUNDS_MAX: usize = 4;
 
 /// Finds the lowest minimum and returns the logarithms of the parameters.
 ///
-/// The formula takes a maximum of two roofs, so the parameter of the lower roof changes nothing until another
-/// parameter moves. The search therefore moves each parameter away from the minimum in turn, descends again,
-/// and keeps lower minima.
+/// The formula takes the maximum of compute time and memory time. A parameter of the smaller one has no
+/// effect until another parameter moves. The search therefore moves each parameter in turn away from the
+/// minimum, descends again, and keeps lower minima.
 ///
 /// # Errors
 /// [`HwError::Solver`] when the solver fails.
@@ -61,7 +61,7 @@ pub(super) fn minimum(objective: &Objective<'_>) -> Result<Vec<f64>, HwError> {
     Ok(lowest.0)
 }
 
-/// Descends from `start`. Returns the minimum and the objective there.
+/// Descends from `start`. Returns the minimum and the value of the objective there.
 fn descent(objective: &Objective<'_>, start: &[f64]) -> Result<(Vec<f64>, f64), HwError> {
     let mut lowest = simplex(objective, start, EDGE, REST)?;
     for restart in 0..RESTARTS_MAX {
@@ -79,10 +79,10 @@ fn descent(objective: &Objective<'_>, start: &[f64]) -> Result<(Vec<f64>, f64), 
     Ok(lowest)
 }
 
-/// Runs one simplex with a corner at `start`. Returns its minimum and the objective there.
+/// Runs one simplex with a corner at `start`. Returns its minimum and the value of the objective there.
 ///
 /// Source: J. A. Nelder, R. Mead, A simplex method for function minimization, The Computer Journal 7(4),
-/// 1965. It suits this objective, which has kinks, few parameters, and is cheap to evaluate.
+/// 1965. The method suits this objective, which has kinks and few parameters and is cheap to evaluate.
 fn simplex(
     objective: &Objective<'_>,
     start: &[f64],

@@ -5,7 +5,7 @@ use rand_pcg::Pcg64;
 use super::*;
 use crate::{Comparison, CostModel, Schedule};
 
-/// A chain of one to four layers of every kind and many sizes.
+/// A chain of one to four layers of random kinds and sizes.
 fn network(rng: &mut dyn Rng) -> Result<Architecture, SpaceError> {
     let channels = 8 << rng.random_range(0..4);
     let size = 1 << rng.random_range(0..6);
@@ -39,7 +39,7 @@ fn layer(
     }
 }
 
-/// A device that differs from its file.
+/// A device whose true numbers differ from its file.
 fn actual() -> Device {
     let mut device = Device::builtin("cortex-a72").unwrap();
     device.efficiency.dense_conv.value = 0.31;
@@ -195,7 +195,7 @@ fn fit_refuses_too_few_and_impossible_measurements() {
 
 #[test]
 fn interval_is_the_conformal_quantile() {
-    // The interval is the residual of rank ceil(20 * 0.9) = 18 among 19. The sign of the error does not
+    // Among 19 residuals, the interval is the one of rank ceil(20 * 0.9) = 18. The sign of an error does not
     // matter.
     let pairs: Vec<(f64, f64)> = (1..=19).map(|tenths| (1.0, (f64::from(tenths) * 0.1).exp())).collect();
     assert!((relative_90(&pairs) - significant(1.8_f64.exp_m1())).abs() < 1e-12);

@@ -80,13 +80,13 @@ impl Device {
         Ok(())
     }
 
-    /// Every [`Number`] of the file with its dotted key.
+    /// Returns every [`Number`] of the file with its dotted key.
     #[must_use]
     pub fn numbers(&self) -> Vec<(String, &Number)> {
         self.ranged_numbers().into_iter().map(|ranged| (ranged.key, ranged.number)).collect()
     }
 
-    /// Every [`Number`] with its dotted key and its valid range.
+    /// Returns every [`Number`] with its dotted key and its valid range.
     fn ranged_numbers(&self) -> Vec<RangedNumber<'_>> {
         let mut numbers = vec![
             ("cores", &self.cores, Range::Count),

@@ -1,4 +1,4 @@
-//! A CSV file with a header, plain or gzipped, read with limits.
+//! Reads a CSV file with a header, plain or gzipped, up to size limits.
 
 use std::io::Read;
 use std::path::Path;
@@ -59,7 +59,7 @@ impl CsvFile {
         Ok(Self { path: file, header, records })
     }
 
-    /// The index of a column.
+    /// Returns the index of a column.
     pub(super) fn column(&self, name: &str) -> Result<usize, HwError> {
         self.header.iter().position(|known| known == name).ok_or_else(|| HwError::MissingColumn {
             file: self.path.clone(),
@@ -74,17 +74,17 @@ impl CsvFile {
 }
 
 impl<'a> Row<'a> {
-    /// The field in the column with this index.
+    /// Returns the field in the column with this index.
     pub(super) fn field(&self, column: usize) -> &'a str {
         &self.record[column]
     }
 
-    /// Line in the file, from 1.
+    /// Returns the line in the file, from 1.
     pub(super) const fn line(&self) -> u64 {
         self.line
     }
 
-    /// The error for an invalid field.
+    /// Returns the error for an invalid field.
     pub(super) fn refuse(&self, column: usize, expected: impl Into<String>) -> HwError {
         HwError::Field {
             file: self.file.path.clone(),
@@ -95,7 +95,8 @@ impl<'a> Row<'a> {
         }
     }
 
-    /// The error for a field that does not name a network. `name` is the field, or its value in the key file.
+    /// Returns the error for a field that does not name a network. `name` is the field's value, or the value
+    /// that the key file maps it to.
     pub(super) fn refuse_network(&self, column: usize, name: &str, source: SpaceError) -> HwError {
         HwError::Network {
             file: self.file.path.clone(),
@@ -107,7 +108,7 @@ impl<'a> Row<'a> {
     }
 }
 
-/// Why the bytes are not a table, with the line.
+/// Describes why the bytes are not a table, with the line.
 fn problem(error: csv::Error, bytes: &[u8]) -> CsvProblem {
     let line = |position: &Option<Position>| {
         let byte = position.as_ref().map_or(0, Position::byte);
@@ -122,7 +123,7 @@ fn problem(error: csv::Error, bytes: &[u8]) -> CsvProblem {
     }
 }
 
-/// Reads all of `source`, the content of the packed file at `path`, up to the limit.
+/// Unpacks `source` completely, up to the limit. `source` is the content of the gzipped file at `path`.
 fn limited(path: &Path, source: impl Read) -> Result<Vec<u8>, HwError> {
     let file = path.display().to_string();
     let mut bytes = Vec::new();

@@ -1,4 +1,4 @@
-//! Combines repeated measurements of a network.
+//! Combines repeated measurements of the same network.
 
 use std::collections::BTreeMap;
 
@@ -10,18 +10,18 @@ use crate::{HwError, Measured};
 /// Statistics of networks that were measured more than once.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Repeats {
-    /// Number of networks with several measurements.
+    /// Number of networks with more than one measurement.
     pub networks: usize,
-    /// Number of measurements of these networks.
+    /// Number of all measurements of these networks.
     pub measurements: usize,
-    /// Median over these networks of the spread: how much the slowest measurement exceeds the fastest, in
-    /// percent.
+    /// Median spread of these networks, in percent. The spread of a network is how much its slowest
+    /// measurement exceeds its fastest.
     pub median_spread_percent: f64,
     /// Maximum spread, in percent.
     pub largest_spread_percent: f64,
 }
 
-/// Measurements by network, in order of first appearance.
+/// Collects measurements by network, in order of first appearance.
 #[derive(Default)]
 pub(super) struct Pool {
     places: BTreeMap<Genotype, usize>,
@@ -32,7 +32,7 @@ impl Pool {
     /// Adds a measurement. `decode` runs only for the first measurement of a network.
     ///
     /// # Errors
-    /// As `decode`.
+    /// The errors of `decode`.
     pub(super) fn add(
         &mut self,
         genotype: Genotype,
@@ -48,7 +48,7 @@ impl Pool {
         Ok(())
     }
 
-    /// Statistics of repeated measurements; `None` if there are none.
+    /// Computes statistics of repeated measurements. Returns `None` if there are none.
     pub(super) fn repeats(&self) -> Option<Repeats> {
         let repeated = self.networks.iter().map(|(_, latencies)| latencies).filter(|all| all.len() > 1);
         let mut spreads: Vec<f64> = repeated.clone().map(|all| spread_percent(all)).collect();
@@ -62,7 +62,7 @@ impl Pool {
         })
     }
 
-    /// Each network once, with the median of its measurements.
+    /// Returns each network once, with the median of its measurements.
     pub(super) fn measured(self) -> Vec<Measured> {
         let pooled = |(architecture, mut latencies): (Architecture, Vec<f64>)| {
             // The median ignores single measurements taken while the device was busy or hot.
@@ -81,13 +81,13 @@ fn spread_percent(latencies: &[f64]) -> f64 {
     100.0 * (high / low - 1.0)
 }
 
-/// Median of sorted values; at least one value.
+/// Returns the median of sorted values. There must be at least one value.
 fn median(sorted: &[f64]) -> f64 {
     let middle = sorted.len() / 2;
     if sorted.len() % 2 == 1 { sorted[middle] } else { f64::midpoint(sorted[middle - 1], sorted[middle]) }
 }
 
-/// Standard error of the mean logarithm; 0 for a single measurement.
+/// Computes the standard error of the mean logarithm. It is 0 for a single measurement.
 fn standard_error(latencies: &[f64]) -> f64 {
     let count = latencies.len() as f64;
     if latencies.len() < 2 {

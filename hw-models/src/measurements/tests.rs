@@ -22,7 +22,7 @@ fn file(text: &str) -> (TempDir, MeasurementFile) {
     (folder, file)
 }
 
-/// The error for a file with this text, without the folder.
+/// Returns the error for a measurement file with this text, without the folder's name.
 #[track_caller]
 fn refused(text: &str) -> String {
     let (folder, file) = file(text);
@@ -49,7 +49,8 @@ fn read_accepts_cells_and_genes_and_counts_unmeasured_rows() {
 
 #[test]
 fn read_combines_repeated_measurements_to_median_and_spread() {
-    // The first network appears as genes and as a cell. Its slowest measurement is 40 times the fastest.
+    // The first network appears twice as a cell and once as genes. Its slowest measurement is 40 times its
+    // fastest.
     let text = format!(
         "pi_ms,arch\n2,{CELL}\n9,0-0-0-0-0-0\n80,3-0-4-1-2-0\n4,{CELL}\n-1,{CELL}\n8,0-0-0-0-0-0\n\
          5,0-0-0-0-0-1\n"

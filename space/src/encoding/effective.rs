@@ -1,14 +1,15 @@
-//! One-hot encoding of the decisions that affect the network.
+//! One-hot encoding that ignores decisions without effect on the network.
 
 use super::one_hot;
 use crate::{Architecture, Genotype, Layer, LayerId, Op, SearchSpace, SpaceError, variation};
 
-/// As [`one_hot`], but all 0 for a decision without effect. A decision has no effect if the live layers that
-/// depend on the input are the same for every option. In a cell, that is an edge from or to a node on no path
-/// from input to output.
+/// Encodes a genotype like [`one_hot`], but with zeros for every decision that has no effect. A decision has
+/// no effect if every option yields the same network, counting only layers that depend on the input and
+/// affect the output. For example, an edge of a cell has no effect if one of its nodes is on no path from
+/// input to output.
 ///
 /// # Errors
-/// As [`SearchSpace::decode`].
+/// The errors of [`SearchSpace::decode`].
 ///
 /// # Example
 /// ```
@@ -72,7 +73,7 @@ impl<'a> Participants<'a> {
         self.network.ids().filter(|id| self.takes_part[id.0]).map(|id| self.network.layer(id))
     }
 
-    /// Names of the participating inputs of a layer.
+    /// Returns the names of a layer's inputs that take part.
     fn inputs(&self, layer: &'a Layer) -> impl Iterator<Item = &'a str> {
         let taking_part = |id: &&LayerId| self.takes_part[id.0];
         layer.inputs.iter().filter(taking_part).map(|id| self.network.layer(*id).name.as_str())
@@ -99,7 +100,7 @@ mod tests {
     use super::*;
     use crate::spaces::NasBench201;
 
-    /// For each edge of a cell, whether it has an effect.
+    /// Returns, for each edge of a cell, whether it has an effect.
     fn differing(cell: &str) -> Vec<bool> {
         let genotype = NasBench201::genotype_from_arch(cell).unwrap();
         let encoded = one_hot_effective(&NasBench201::default(), &genotype).unwrap();

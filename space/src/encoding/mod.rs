@@ -1,5 +1,5 @@
-//! Genotypes and architectures as vectors of numbers, for predictors and for clustering. Vectors are not
-//! standardized; the learner does that, because it knows the spread.
+//! Encodes genotypes and architectures as vectors of numbers, for predictors and for clustering. The vectors
+//! are not standardized. The learner standardizes them, because it knows how its data is distributed.
 
 mod effective;
 mod one_hot;

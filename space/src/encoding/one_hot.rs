@@ -1,17 +1,17 @@
-//! One number per option of every decision.
+//! One-hot encoding with one number per option of every decision.
 
 use crate::{Decision, Genotype, SpaceError, variation};
 
-/// Length of [`one_hot`]: the number of options of all decisions.
+/// Returns the length of a [`one_hot`] vector, which is the total number of options of all decisions.
 #[must_use]
 pub fn one_hot_len(decisions: &[Decision]) -> usize {
     decisions.iter().map(|decision| decision.options.len()).sum()
 }
 
-/// 1 at the chosen option of every active decision, 0 elsewhere.
+/// Returns a vector with 1 at the chosen option of every active decision and 0 elsewhere.
 ///
 /// # Errors
-/// As [`variation::check`].
+/// The errors of [`variation::check`].
 pub fn one_hot(decisions: &[Decision], genotype: &Genotype) -> Result<Vec<f64>, SpaceError> {
     variation::check(decisions, genotype)?;
     let mut encoded = vec![0.0; one_hot_len(decisions)];

@@ -1,12 +1,12 @@
-//! A description of an architecture that is independent of its search space.
+//! Describes an architecture by numbers that do not depend on its search space.
 
 use crate::{ActivationKind, Architecture, LayerId, Op, PoolKind, Shape};
 
-/// Upper bounds of the bins of kernel sizes (the larger of height and width). One more bin takes larger
-/// kernels.
+/// Upper bounds of the bins for kernel sizes. The size of a kernel is the larger of its height and width. One
+/// additional bin counts larger kernels.
 const KERNEL_BINS: [usize; 3] = [1, 3, 5];
-/// Lower bounds of the bins of resolution: positions of an output divided by positions of the input. One more
-/// bin takes smaller outputs.
+/// Lower bounds of the bins for resolution. The resolution of a layer is the number of its output positions
+/// divided by the number of the network's input positions. One additional bin counts lower resolutions.
 const RESOLUTION_BINS: [f64; 4] = [0.5, 0.125, 0.031_25, 0.007_812_5];
 
 const KERNEL_NAMES: [&str; 8] = [
@@ -65,12 +65,13 @@ const OP_NAMES: [&str; 12] = [
     "layers_zero",
 ];
 
-/// Describes a decoded network by numbers with the same meaning in every search space:
-/// counts (as `ln(1 + count)`), layers by kind, shares of multiply-accumulates by kernel size and resolution,
+/// Describes a decoded network by numbers that have the same meaning in every search space. They are counts
+/// (as `ln(1 + count)`), layers by kind, shares of multiply-accumulates by kernel size and by resolution,
 /// widths, and paths from input to output.
 ///
-/// Only layers that the output depends on contribute, except to the totals and to the number of zero
-/// operations. Every number is finite. The length is that of [`structural_names`].
+/// Only live layers (those that the output depends on) contribute. There are two exceptions: the totals and
+/// the number of zero operations cover all layers. Every number is finite. The vector is as long as
+/// [`structural_names`].
 ///
 /// # Example
 /// ```
@@ -87,7 +88,7 @@ pub fn structural(architecture: &Architecture) -> Vec<f64> {
     features(architecture).into_iter().map(|(_, value)| value).collect()
 }
 
-/// Names of the numbers of [`structural`], in order.
+/// Returns the names of the numbers that [`structural`] returns, in the same order.
 #[must_use]
 pub fn structural_names() -> Vec<&'static str> {
     let empty = Architecture { input: Shape::vector(1), layers: Vec::new() };
@@ -115,7 +116,7 @@ struct Sums {
     zeros: f64,
 }
 
-/// Output channels of convolutions and hidden fully connected layers.
+/// Numbers of output channels among convolutions and hidden fully connected layers.
 #[derive(Default)]
 struct Widths {
     least: f64,
@@ -177,7 +178,7 @@ impl Sums {
         sums
     }
 
-    /// Adds a live layer at relative `depth`, from 0 at the input to 1 at the output.
+    /// Adds a live layer. `depth` is its relative position, from 0 at the input to 1 at the output.
     fn add(&mut self, architecture: &Architecture, id: LayerId, depth: f64) {
         let layer = architecture.layer(id);
         let counts = architecture.layer_counts(id);
@@ -228,7 +229,8 @@ impl Widths {
     }
 }
 
-/// Position in [`OP_NAMES`]. Zero operations give `None` because they are counted separately, live or not.
+/// Returns the operation's position in [`OP_NAMES`], or `None` if it is not listed there. Zero operations are
+/// not listed because they are counted separately, live or not.
 fn operation(op: &Op) -> Option<usize> {
     match op {
         Op::Conv2d { groups, .. } if *groups > 1 => Some(2),
@@ -246,8 +248,9 @@ fn operation(op: &Op) -> Option<usize> {
     }
 }
 
-/// Paths from input to output that cross no zero operation, and the number of convolutions and fully
-/// connected layers on them. All fields are 0 if no path exists.
+/// The number of paths from input to output that contain no zero operation. Also the number of convolutions
+/// and fully connected layers on the longest path, on the shortest path, and on average. All fields are 0 if
+/// no path exists.
 #[derive(Clone, Copy, Default)]
 struct Paths {
     count: f64,
@@ -257,8 +260,8 @@ struct Paths {
 }
 
 impl Paths {
-    /// Computes each layer's paths from those of its inputs, in topological order. `mean` is the mean over
-    /// paths.
+    /// Computes the paths of each layer from the paths of its inputs, in topological order. `mean` is the
+    /// average over all paths.
     fn of(architecture: &Architecture) -> Self {
         let mut reached: Vec<Self> = Vec::with_capacity(architecture.layers.len());
         for layer in &architecture.layers {
@@ -285,7 +288,7 @@ impl Paths {
         if self.count <= 0.0 || other.count <= 0.0 {
             return if self.count > 0.0 { self } else { other };
         }
-        // Half of `f64::MAX`, so that the sums of huge counts below stay finite.
+        // The limit is half of `f64::MAX`, so that the sums of huge counts below stay finite.
         let count = (self.count + other.count).min(f64::MAX / 2.0);
         let weight = self.count / (self.count + other.count).min(f64::MAX);
         Self {
@@ -332,7 +335,8 @@ mod tests {
         let pooled = b.global_pool("pool", sum).unwrap();
         b.linear("head", pooled, 3).unwrap();
         let network = b.finish().unwrap();
-        // MACs: stem 4 x 9 x 16 = 576, depthwise 4 x 25 x 16 = 1600, head 12; the dead layer has 256.
+        // MACs: the stem has 4 x 9 x 16 = 576, the depthwise convolution 4 x 25 x 16 = 1600, and the head 12.
+        // The dead layer has 256.
         assert_near(named(&network, "ln_live_macs"), 2_189_f64.ln());
         assert_near(named(&network, "ln_macs"), 2_445_f64.ln());
         assert_near(named(&network, "macs_share_dense_3"), 576.0 / 2188.0);
@@ -357,11 +361,12 @@ mod tests {
             b.finish().unwrap()
         };
         let int8 = head(NumberFormat::Int8, Sparsity::NOfM { n: 1, m: 4 });
-        // The input has 32 bits, the head 8. Of the head's 36 parameters 32 are weights, 3/4 of them zero.
+        // Activations take 32 bits in the input and 8 bits in the head, so their mean is 20. The head has 36
+        // parameters: 32 weights and 4 biases. Of the weights, 3/4 are zero.
         assert_near(named(&int8, "activation_bits"), 20.0);
         assert_near(named(&int8, "weight_bits"), 8.0);
         assert_near(named(&int8, "zeros_share"), 0.75);
-        // One byte per weight, four per bias and per scale.
+        // Each weight takes one byte. Each bias and each scale takes four bytes.
         assert_near(named(&int8, "ln_weight_bytes"), f64::from(32 + 2 * 4 * 4).ln_1p());
         assert_near(named(&head(NumberFormat::F32, Sparsity::Dense), "weight_bits"), 32.0);
     }

@@ -1,5 +1,5 @@
-//! What can be wrong with a setting, as facts. The texts are those of serde, so that errors that it finds and
-//! errors that a part finds read alike.
+//! Describes what is wrong with a setting, as typed data. The messages use serde's wording. So the errors
+//! that serde finds read like the errors that a part finds.
 
 use std::fmt;
 
@@ -17,25 +17,25 @@ pub enum SettingsProblem {
         /// Keys that are read there.
         accepted: Vec<String>,
     },
-    /// A name that is not one of a list.
+    /// A name that is not in a list of accepted names.
     UnknownName {
         /// The name.
         found: String,
-        /// The list.
+        /// The accepted names.
         accepted: Vec<String>,
     },
-    /// A key that must be there and is not.
+    /// A required key that is missing.
     MissingKey {
         /// The key.
         key: String,
     },
-    /// A value that does not fit the type that reads it.
+    /// A value that does not fit the type into which it is deserialized.
     Mismatch {
-        /// What does not fit.
+        /// In what way the value does not fit.
         kind: Mismatch,
         /// What was found.
         found: Found,
-        /// The type, or the values that it accepts.
+        /// The expected type, or the accepted values.
         expected: String,
     },
     /// A value that a part refuses.
@@ -45,7 +45,7 @@ pub enum SettingsProblem {
         /// What is accepted.
         expected: String,
     },
-    /// A rule that concerns more than one value, in a sentence.
+    /// Settings that break a rule about more than one value. The sentence states the rule.
     Rule(String),
 }
 
@@ -54,20 +54,20 @@ pub enum SettingsProblem {
 pub enum Mismatch {
     /// It has another type.
     Type,
-    /// It has the right type and cannot be used.
+    /// It has the right type, but its value is not accepted.
     Value,
     /// It is a list of another length.
     Length,
 }
 
-/// A value that was found in the place of another.
+/// A value that was found where another was expected.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Found {
     /// A table.
     Table,
     /// A list.
     List,
-    /// A plain value, as serde shows it.
+    /// A plain value, formatted as serde formats it.
     Plain(String),
 }
 
@@ -161,7 +161,7 @@ fn owned(names: &[&str]) -> Vec<String> {
     names.iter().map(|name| (*name).to_owned()).collect()
 }
 
-/// Names as serde lists them.
+/// Formats a list of names as serde does.
 fn one_of(names: &[String]) -> String {
     match names {
         [one] => format!("`{one}`"),

@@ -1,4 +1,5 @@
-//! A deserializer of plain values whose errors are facts: those of `serde_json` are texts alone.
+//! Deserializes plain values and returns typed errors. The deserializer of `serde_json` returns errors that
+//! are only text.
 
 use serde::de::value::{MapAccessDeserializer, MapDeserializer, SeqDeserializer};
 use serde::de::{Deserializer, Error, IntoDeserializer, SeqAccess, Unexpected, Visitor};
@@ -7,7 +8,7 @@ use serde_json::{Map, Value};
 
 use super::SettingsProblem;
 
-/// A value that is read into a type.
+/// A value that can be deserialized into a type.
 pub(super) struct Values(pub(super) Value);
 
 impl IntoDeserializer<'_, SettingsProblem> for Values {
@@ -18,7 +19,7 @@ impl IntoDeserializer<'_, SettingsProblem> for Values {
     }
 }
 
-/// The entries of a table.
+/// Returns the entries of a table, for deserializing it as a map.
 fn entries(
     table: Map<String, Value>,
 ) -> MapDeserializer<'static, impl Iterator<Item = (String, Values)>, SettingsProblem> {
@@ -92,7 +93,7 @@ impl<'de> Deserializer<'de> for Values {
     }
 }
 
-/// A value that cannot be a variant, for an error.
+/// Describes, for the error message, a value that cannot name an enum variant.
 fn unexpected(value: &Value) -> Unexpected<'_> {
     match value {
         Value::Null => Unexpected::Unit,

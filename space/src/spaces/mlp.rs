@@ -1,4 +1,4 @@
-//! Fully connected networks. Number of hidden layers, their widths and the activation vary.
+//! Fully connected networks. The number of hidden layers, their widths and the activation vary.
 
 use std::sync::Arc;
 
@@ -37,11 +37,11 @@ fn off() -> Options<bool> {
     false.into()
 }
 
-/// The space of fully connected networks. A hidden layer is linear, optional batch normalization, activation.
-/// A linear layer ends the network. A weight belongs to the position of its layer; narrower layers read
-/// leading neurons.
+/// The space of fully connected networks. A hidden layer consists of a linear layer, an optional batch
+/// normalization and an activation. A linear layer ends the network. Layers at the same position share
+/// weights. A narrower layer reads the weights of the first neurons.
 ///
-/// Settings, each one value or a list:
+/// Each setting takes one value or a list:
 /// - `layers`: number of hidden layers.
 /// - `width`: neurons of a hidden layer; each layer has its own decision.
 /// - `activation` (`relu` by default): one decision for the whole network.
@@ -56,11 +56,11 @@ pub struct Mlp {
     batch_norm: Variable<bool>,
 }
 
-/// The space as it is registered.
+/// The space as an entry in the registry.
 pub(crate) const PART: SpacePart =
     SpacePart::new("fully connected layers", build).with_keys(&[TASK_KEYS, KEYS]).tested_with(SAMPLES);
 
-/// Its own settings.
+/// Descriptions of the settings that only this space has.
 const KEYS: &str = r##"
 layers = { "$ref" = "#/$defs/count_or_list", description = "Number of hidden layers." }
 width = { "$ref" = "#/$defs/count_or_list", description = "Units, chosen for each layer." }
@@ -72,7 +72,7 @@ description = "Whether layers are normalized."
 default = false
 "##;
 
-/// Settings under which the laws are checked.
+/// Sample settings with which tests check the laws.
 const SAMPLES: Samples = &[
     r#"{ "layers": 1, "width": 4 }"#,
     r#"{
@@ -128,7 +128,7 @@ impl Mlp {
             }
             x = net.activation(format!("layer{i}.act"), x, activation)?;
         }
-        // A linear classifier of raw inputs must not share weights with one of hidden neurons.
+        // A linear classifier of raw inputs must not share weights with a classifier of hidden neurons.
         net.linear(if widths.is_empty() { "direct" } else { "head" }, x, self.task.outputs)?;
         net.finish()
     }
@@ -187,7 +187,8 @@ mod tests {
         let space = mlp(json!({ "layers": [0, 2], "width": [16, 32], "batch_norm": [false, true] })).unwrap();
         let names: Vec<&str> = space.decisions().iter().map(|decision| decision.name.as_str()).collect();
         assert_eq!(names, ["layers", "batch_norm", "layer0.width", "layer1.width"]);
-        // 64 x 16 + 16, batch norm 2 x 16, 16 x 32 + 32, 2 x 32, 32 x 10 + 10
+        // Parameters: 64 x 16 + 16, batch normalization 2 x 16, 16 x 32 + 32, batch normalization 2 x 32, 32
+        // x 10 + 10.
         let counts = space.decode(&Genotype::new([1, 1, 0, 1])).unwrap().counts();
         assert_eq!(counts.macs, 64 * 16 + 16 * 32 + 32 * 10);
         assert_eq!(counts.parameters, 1_040 + 32 + 544 + 64 + 330);

@@ -1,4 +1,4 @@
-//! The cell space of NAS-Bench-201, inside the network of the published tables.
+//! The cell space of NAS-Bench-201, with the network that the published tables use around the cells.
 
 mod cell;
 
@@ -34,18 +34,19 @@ impl Default for NasBench201Settings {
     }
 }
 
-/// The NAS-Bench-201 space: one cell of six edges with five operations each, repeated in three stages.
+/// The NAS-Bench-201 space. A network repeats one cell in three stages. The cell has six edges, and each edge
+/// has one of five operations.
 ///
 /// Source: X. Dong, Y. Yang, "NAS-Bench-201: Extending the Scope of Reproducible Neural Architecture Search",
 /// ICLR 2020, figure 1. Layers follow its published code (AutoDL-Projects, `TinyNetwork`, `InferCell`,
 /// `ResNetBasicblock`).
 ///
-/// Parameters and multiply-accumulates of all 15,625 cells equal the table's `params` and `flops`. Like
-/// [`crate::Counts`], the table counts convolutions and the classifier, including convolutions that no output
-/// depends on.
+/// For all 15,625 cells, parameters and multiply-accumulates equal the published `params` and `flops`. Like
+/// [`crate::Counts`], the published tables count convolutions and the classifier. They include convolutions
+/// that do not affect the output.
 ///
-/// Settings: `channels` of the first stage (16), `cells_per_stage` (5) and `merge_equal` (true). Without data
-/// also `input` (`[3, 32, 32]`) and `outputs` (10).
+/// Settings, with defaults: `channels` of the first stage (16), `cells_per_stage` (5) and `merge_equal`
+/// (true). Without data, also `input` (`[3, 32, 32]`) and `outputs` (10).
 #[derive(Clone, Debug)]
 pub struct NasBench201 {
     task: Task,
@@ -55,12 +56,12 @@ pub struct NasBench201 {
     decisions: Vec<Decision>,
 }
 
-/// The space as it is registered.
+/// The space as an entry in the registry.
 pub(crate) const PART: SpacePart = SpacePart::new("the NAS-Bench-201 cell: 6 edges, 5 operations", build)
     .with_keys(&[TASK_KEYS, KEYS])
     .tested_with(SAMPLES);
 
-/// Its own settings.
+/// Descriptions of the settings that only this space has.
 const KEYS: &str = r##"
 channels = { "$ref" = "#/$defs/count", description = "Channels of the first stage." }
 cells_per_stage = { "$ref" = "#/$defs/count", description = "Cells of each stage.", default = 5 }
@@ -71,7 +72,7 @@ description = "Whether genotypes of the same network count as one."
 default = true
 "##;
 
-/// Settings under which the laws are checked.
+/// Sample settings with which tests check the laws.
 const SAMPLES: Samples = &[
     r#"{ "input": [1, 8, 8], "outputs": 10, "channels": 4, "cells_per_stage": 1 }"#,
     r#"{ "input": [3, 12, 16], "outputs": 3, "channels": 4, "cells_per_stage": 1 }"#,
@@ -85,7 +86,7 @@ fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>
 }
 
 impl Default for NasBench201 {
-    /// The space of the published CIFAR-10 table. Equal cells are merged.
+    /// Creates the space of the published CIFAR-10 table. Equal cells are merged.
     fn default() -> Self {
         let task = Task { input: Shape::new(3, 32, 32), outputs: 10 };
         Self::new(task, &NasBench201Settings::default())
@@ -93,7 +94,7 @@ impl Default for NasBench201 {
 }
 
 impl NasBench201 {
-    /// Builds the space from its settings, for the task of the data. Without data the task defaults to
+    /// Builds the space from its settings, for the task of the data. Without data, the default task is
     /// CIFAR-10.
     ///
     /// # Errors
@@ -164,7 +165,7 @@ impl NasBench201 {
         Ok(Cell::from_genotype(genotype)?.to_string())
     }
 
-    /// The network that repeats this cell.
+    /// Builds the network that repeats this cell.
     fn network(&self, cell: Cell) -> Result<Architecture, SpaceError> {
         let mut net = ArchitectureBuilder::new(self.task.input);
         let stem = net.conv("stem.conv", net.input(), self.channels, 3, 1, 1)?;
@@ -196,8 +197,9 @@ impl SearchSpace for NasBench201 {
         self.network(Cell::from_genotype(genotype)?)
     }
 
-    /// With `merge_equal`, the smallest cell that computes the same function with the same live and idle
-    /// layers. Without it, the genotype itself: the published tables trained every cell separately.
+    /// With `merge_equal`, returns the smallest cell that computes the same function with the same live and
+    /// idle layers. Without it, returns the genotype unchanged, because the published tables trained every
+    /// cell separately.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         match Cell::from_genotype(genotype) {
             Ok(cell) if self.merge_equal => cell.canonical().genotype(),

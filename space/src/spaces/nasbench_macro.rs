@@ -1,4 +1,4 @@
-//! The space of NAS-Bench-Macro: stacks of blocks.
+//! The search space of NAS-Bench-Macro. Its networks are stacks of blocks.
 
 use std::sync::Arc;
 
@@ -10,21 +10,21 @@ use crate::{
     Task, variation,
 };
 
-/// Number of blocks of each stage, and its channels as a multiple of the first convolution's. The first block
-/// of a stage halves the feature map.
+/// For each stage, the number of blocks and the channels as a multiple of the first convolution's channels.
+/// The first block of a stage halves the feature map.
 const STAGES: [(usize, usize); 3] = [(2, 2), (3, 4), (3, 8)];
 /// Channels of the first convolution in the published networks.
 const CHANNELS: usize = 32;
-/// Channels of the last convolution as a multiple of the first convolution's.
+/// Channels of the last convolution as a multiple of the first convolution's channels.
 const LAST: usize = 40;
-/// The options of a block in the order of the table's digits.
+/// The options of a block, in the order of the digits in the published table.
 const OPTIONS: [BlockOption; 3] = [
     BlockOption { name: "identity", expansion: 0, kernel: 0 },
     BlockOption { name: "mb3_k3", expansion: 3, kernel: 3 },
     BlockOption { name: "mb6_k5", expansion: 6, kernel: 5 },
 ];
 
-/// An option of a block. Expansion 0 is the identity.
+/// An option of a block. Expansion 0 means the identity.
 #[derive(Clone, Copy)]
 struct BlockOption {
     name: &'static str,
@@ -42,7 +42,7 @@ struct Window {
 }
 
 impl Window {
-    /// A convolution that reads all channels.
+    /// Creates a convolution that reads all channels.
     const fn dense(channels: usize, kernel: usize, stride: usize) -> Self {
         Self { channels, kernel, stride, groups: 1 }
     }
@@ -64,18 +64,19 @@ impl Default for MacroSettings {
     }
 }
 
-/// Eight blocks in three stages. Each block is the identity or an inverted bottleneck (expansion 3 with a 3x3
-/// kernel, or expansion 6 with a 5x5 kernel). An identity that halves the feature map is a 1x1 convolution
-/// with stride 2.
+/// The NAS-Bench-Macro space: eight blocks in three stages. Each block is the identity or an inverted
+/// bottleneck (expansion 3 with a 3x3 kernel, or expansion 6 with a 5x5 kernel). If a block must halve the
+/// feature map, a 1x1 convolution with stride 2 replaces the identity.
 ///
 /// Source: X. Su et al., "Prioritized Architecture Sampling with Monto-Carlo Tree Search", CVPR 2021, section
 /// 4. Parameters and multiply-accumulates of all 6,561 networks equal the table's `params` and `flops`.
 ///
 /// Settings:
-/// - `channels` (32): channels of the first convolution. All other widths scale with it.
-/// - `merge_equal` (true): an identity without effect counts the same at every position of its stage, which
-///   leaves 3,969 networks. With `false` every network counts, as in the table.
-/// - `input` (`[3, 32, 32]`) and `outputs` (10): without data only.
+/// - `channels` (32): channels of the first convolution. All other widths are multiples of it.
+/// - `merge_equal` (true): whether genotypes count as one if they differ only in the position of identity
+///   blocks that have no effect. With `true`, 3,969 networks remain. With `false`, every genotype counts, as
+///   in the published table.
+/// - `input` (`[3, 32, 32]`) and `outputs` (10): used only without data.
 #[derive(Clone, Debug)]
 pub struct NasBenchMacro {
     task: Task,
@@ -84,12 +85,12 @@ pub struct NasBenchMacro {
     decisions: Vec<Decision>,
 }
 
-/// The space as it is registered.
+/// The space as an entry in the registry.
 pub(crate) const PART: SpacePart = SpacePart::new("NAS-Bench-Macro: 8 blocks, 3 choices", build)
     .with_keys(&[TASK_KEYS, KEYS])
     .tested_with(SAMPLES);
 
-/// Its own settings.
+/// Descriptions of the settings that only this space has.
 const KEYS: &str = r##"
 channels = { "$ref" = "#/$defs/count", description = "Channels of the first stage." }
 
@@ -99,7 +100,7 @@ description = "Whether genotypes of the same network count as one."
 default = true
 "##;
 
-/// Settings under which the laws are checked.
+/// Sample settings with which tests check the laws.
 const SAMPLES: Samples = &[r#"{ "channels": 3 }"#, r#"{ "merge_equal": false }"#];
 
 /// Builds the space from its settings.
@@ -108,7 +109,7 @@ fn build(settings: &Settings, data: Option<Task>) -> Result<Arc<dyn SearchSpace>
 }
 
 impl NasBenchMacro {
-    /// Builds the space from its settings, for the task of the data. Without data the task defaults to
+    /// Builds the space from its settings, for the task of the data. Without data, the default task is
     /// CIFAR-10.
     ///
     /// # Errors
@@ -165,8 +166,8 @@ impl SearchSpace for NasBenchMacro {
         self.network(genotype.genes())
     }
 
-    /// With `merge_equal`, identities without effect move to the end of their stage. Without it, the genotype
-    /// itself.
+    /// With `merge_equal`, moves identities without effect to the end of their stage. Without it, returns the
+    /// genotype unchanged.
     fn canonical(&self, genotype: &Genotype) -> Genotype {
         if !self.merge_equal || variation::check(&self.decisions, genotype).is_err() {
             return genotype.clone();
@@ -188,7 +189,7 @@ impl SearchSpace for NasBenchMacro {
     }
 }
 
-/// A convolution with batch normalization.
+/// Appends a convolution and a batch normalization.
 fn conv_bn(
     net: &mut ArchitectureBuilder,
     name: &str,
@@ -236,7 +237,7 @@ fn block(
 }
 
 impl Default for NasBenchMacro {
-    /// The space of the published table, without merging.
+    /// Creates the space of the published table, without merging.
     fn default() -> Self {
         let settings =
             Settings::new("space", [("merge_equal".to_owned(), false.into())].into_iter().collect());
@@ -251,7 +252,7 @@ mod tests {
 
     #[test]
     fn counts_equal_published_rows() {
-        // Rows of the published table: architecture, params, flops.
+        // Rows of the published table: architecture, parameters, MACs.
         let rows = [("00000000", 387_882, 7_713_280), ("00000001", 791_594, 14_115_328)];
         for (digits, parameters, macs) in rows {
             let genes: Vec<u8> = digits.bytes().map(|digit| digit - b'0').collect();

@@ -1,4 +1,5 @@
-//! The cell: six edges between four nodes, its notation, and its equivalences.
+//! A cell has six edges between four nodes. This module converts cells to and from text and finds equivalent
+//! cells.
 
 use std::collections::BTreeSet;
 use std::fmt;
@@ -33,7 +34,7 @@ impl EdgeOp {
     }
 }
 
-/// One operation per edge.
+/// A cell, as one operation per edge.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub(super) struct Cell(pub(super) [EdgeOp; 6]);
 
@@ -78,12 +79,12 @@ impl Cell {
         (edge == ops.len()).then_some(Self(ops))
     }
 
-    /// The incoming edges of a node, as `(from, operation)`.
+    /// Returns the incoming edges of a node, as `(from, operation)`.
     pub(super) fn terms(self, node: usize) -> impl Iterator<Item = (usize, EdgeOp)> {
         (0..6).filter(move |edge| EDGES[*edge].1 == node).map(move |edge| (EDGES[edge].0, self.0[edge]))
     }
 
-    /// The smallest cell that a sequence of exchanges leads to; see [`Cell::twins`].
+    /// Returns the smallest cell that can be reached by exchanges; see [`Cell::twins`].
     pub(super) fn canonical(self) -> Self {
         let mut seen = BTreeSet::from([self]);
         let mut open = vec![self];
@@ -93,13 +94,13 @@ impl Cell {
         *seen.first().expect("the cell itself is there")
     }
 
-    /// Cells that one exchange leads to and that compute the same function with the same live and idle
-    /// layers:
-    /// - Nodes 1 and 2 swap, if no edge joins them.
-    /// - Two edges into one node swap, if their source nodes have equal values.
-    /// - Two edges into nodes that nothing reads swap.
+    /// Returns the cells that one exchange produces and that compute the same function with the same live and
+    /// idle layers. The exchanges are:
+    /// - Swap nodes 1 and 2, if no edge joins them.
+    /// - Swap two edges into one node, if their source nodes have equal values.
+    /// - Swap two edges into nodes that nothing reads.
     ///
-    /// Each exchange is its own inverse, so "reachable by exchanges" is an equivalence relation.
+    /// Each exchange is its own inverse, so reachability by exchanges is an equivalence relation.
     fn twins(self) -> impl Iterator<Item = Self> {
         let values = self.values();
         let live = self.live_nodes();
@@ -125,7 +126,7 @@ impl Cell {
         Self(ops)
     }
 
-    /// The value of each node, as a sum of terms.
+    /// Computes the value of each node as a sum of terms.
     fn values(self) -> [Value; 4] {
         let mut values = [Value(vec![Term::Input]), Value::default(), Value::default(), Value::default()];
         for (edge, (from, to)) in EDGES.iter().enumerate() {
@@ -143,7 +144,7 @@ impl Cell {
         values
     }
 
-    /// For each node, whether the cell's output depends on it.
+    /// Returns, for each node, whether the cell's output depends on it.
     fn live_nodes(self) -> [bool; 4] {
         let mut live = [false, false, false, true];
         for (edge, (from, to)) in EDGES.iter().enumerate().rev() {
@@ -152,8 +153,8 @@ impl Cell {
         live
     }
 
-    /// Number of live edges by operation, and whether node 2 is live. Cells with equal profiles run the same
-    /// layers.
+    /// Returns the number of live edges with each operation, and whether node 2 is live. Cells with equal
+    /// profiles run the same layers.
     fn profile(self) -> ([usize; 5], bool) {
         let live = self.live_nodes();
         let mut counts = [0; 5];

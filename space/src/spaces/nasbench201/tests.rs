@@ -7,7 +7,7 @@ use serde_json::{Map, json};
 use super::*;
 use crate::size;
 
-/// Slow checks decode only every `STRIDE`-th cell to a full network.
+/// Slow tests decode only every `STRIDE`-th cell to a full network.
 const STRIDE: usize = 16;
 
 fn op(cell: Cell, edge: usize) -> EdgeOp {
@@ -110,7 +110,8 @@ fn canonical_merges_swapped_nodes() {
     );
 }
 
-/// The output of a cell on a number, with one weight per edge. Each operation has its own nonlinearity.
+/// Computes the output of a cell for one number as input. Each edge has one weight, and each operation has
+/// its own nonlinearity.
 fn output(cell: Cell, weights: &[f64; 6], input: f64) -> f64 {
     let mut nodes = [input, 0.0, 0.0, 0.0];
     for (edge, (from, to)) in EDGES.iter().enumerate() {
@@ -126,7 +127,7 @@ fn output(cell: Cell, weights: &[f64; 6], input: f64) -> f64 {
     nodes[3]
 }
 
-/// Whether some permutation of the weights makes both cells give the same outputs.
+/// Whether some permutation of the weights makes both cells compute the same outputs.
 fn compute_the_same(a: Cell, b: Cell) -> bool {
     const WEIGHTS: [f64; 6] = [0.83, 1.37, 2.11, 0.59, 1.73, 3.07];
     let is_conv = |cell: Cell, edge: usize| matches!(op(cell, edge), EdgeOp::Conv1x1 | EdgeOp::Conv3x3);
@@ -154,7 +155,8 @@ fn compute_the_same(a: Cell, b: Cell) -> bool {
 
 #[test]
 fn canonical_cell_computes_the_same_function() {
-    // 11,395 classes. Published counts are smaller because they ignore the cost of idle edges and zeros.
+    // There are 11,395 equivalence classes. Published counts are smaller because they ignore the cost of idle
+    // edges and zeros.
     let mut classes = BTreeSet::new();
     for cell in all_cells() {
         let canonical = cell.canonical();

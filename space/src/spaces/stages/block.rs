@@ -1,4 +1,5 @@
-//! Blocks as layers. A layer's name is its weight key, so it contains stage, block, kind and role.
+//! Appends blocks to a network as layers. A layer's name is also its weight key. So the name contains the
+//! stage, the block, the kind and the role.
 
 use super::compression::Compression;
 use super::settings::BlockKind;
@@ -6,7 +7,8 @@ use crate::{
     ActivationKind, ArchitectureBuilder, LayerId, Op, Precision, Shape, SpaceError, Sparsity, WeightRef,
 };
 
-/// Squeeze-and-excitation has the block's channels divided by this, rounded up, as hidden channels.
+/// Divisor for the hidden channels of squeeze-and-excitation: the block's channels divided by this, rounded
+/// up.
 const SQUEEZE: usize = 4;
 
 /// A block with all properties decided.
@@ -22,7 +24,7 @@ pub(super) struct Block {
 }
 
 impl Block {
-    /// Appends the block to the network. Its layers are called `{name}.{kind}...`.
+    /// Appends the block to the network. Its layers are named `{name}.{kind}...`.
     pub(super) fn append(&self, net: &mut Net, name: &str, x: LayerId) -> Result<LayerId, SpaceError> {
         let name = format!("{name}.{}", self.kind);
         match self.kind {
@@ -46,9 +48,9 @@ impl Block {
         net.activation(name, "pointwise.", x, self.activation)
     }
 
-    /// Source: M. Sandler et al., "`MobileNetV2`", CVPR 2018, figure 4. Squeeze-and-excitation as in
-    /// `MobileNetV3` (A. Howard et al., ICCV 2019, figure 4). With expansion 1 the expanding convolution is
-    /// omitted.
+    /// Source: M. Sandler et al., "`MobileNetV2`", CVPR 2018, figure 4. Squeeze-and-excitation follows
+    /// `MobileNetV3` (A. Howard et al., ICCV 2019, figure 4). With expansion 1 the first (expanding)
+    /// convolution is omitted.
     fn mbconv(&self, net: &mut Net, name: &str, input: LayerId) -> Result<LayerId, SpaceError> {
         let inputs = net.channels(input);
         let expanded = inputs * self.expansion;
@@ -94,18 +96,18 @@ pub(super) struct Window {
 }
 
 impl Window {
-    /// Every output channel reads all input channels.
+    /// Creates a convolution in which every output channel reads all input channels.
     pub(super) const fn dense(channels: usize, kernel: usize, stride: usize) -> Self {
         Self { channels, kernel, stride, groups: 1 }
     }
 
-    /// Every channel is convolved separately.
+    /// Creates a convolution that convolves every channel separately.
     const fn depthwise(channels: usize, kernel: usize, stride: usize) -> Self {
         Self { channels, kernel, stride, groups: channels }
     }
 }
 
-/// A network under construction. In sequences (inputs of one row), windows have one row too.
+/// A network under construction. For sequences (inputs with one row), convolution windows also have one row.
 pub(super) struct Net {
     pub(super) builder: ArchitectureBuilder,
     is_sequence: bool,
@@ -118,13 +120,13 @@ impl Net {
         Self { builder, is_sequence: input.height == 1, compression: Compression::default() }
     }
 
-    /// Sets the compression of the layers added from now on.
+    /// Sets the compression of all layers that are added after this call.
     pub(super) const fn compress(&mut self, compression: Compression) {
         self.compression = compression;
         self.builder.set_compression(Precision::uniform(compression.format), Sparsity::Dense);
     }
 
-    /// Adds a layer that takes the sparsity of the current compression. Other layers stay dense.
+    /// Adds a layer with the sparsity of the current compression. Other methods add dense layers.
     fn add_sparse(
         &mut self,
         name: &str,
@@ -140,7 +142,7 @@ impl Net {
         x
     }
 
-    /// A fully connected layer with bias.
+    /// Appends a fully connected layer with bias.
     pub(super) fn linear(
         &mut self,
         name: &str,
@@ -156,8 +158,8 @@ impl Net {
         self.builder.shape(x).channels
     }
 
-    /// Appends a convolution and a batch normalization, called `{block}.{role}conv` and `{block}.{role}bn`.
-    /// Only convolutions that sum over channels (`groups` = 1) take the sparsity.
+    /// Appends a convolution and a batch normalization, named `{block}.{role}conv` and `{block}.{role}bn`.
+    /// The sparsity applies only to convolutions that sum over channels (`groups` = 1).
     pub(super) fn conv_bn(
         &mut self,
         block: &str,
@@ -185,7 +187,7 @@ impl Net {
         self.builder.batch_norm(format!("{block}.{role}bn"), x)
     }
 
-    /// Appends an activation, called `{block}.{role}act`.
+    /// Appends an activation, named `{block}.{role}act`.
     pub(super) fn activation(
         &mut self,
         block: &str,
@@ -196,10 +198,10 @@ impl Net {
         self.builder.activation(format!("{block}.{role}act"), x, kind)
     }
 
-    /// Scales every channel by a factor that a small network computes from the means of all channels.
+    /// Scales every channel by a factor. A small network computes the factors from the means of all channels.
     ///
-    /// Source: J. Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3. The gate is the hard
-    /// sigmoid of `MobileNetV3`.
+    /// Source: J. Hu et al., "Squeeze-and-Excitation Networks", CVPR 2018, section 3. The last activation is
+    /// the hard sigmoid, as in `MobileNetV3`.
     fn squeeze_excitation(&mut self, block: &str, x: LayerId) -> Result<LayerId, SpaceError> {
         let channels = self.channels(x);
         let gate = self.builder.global_pool(format!("{block}.se.pool"), x)?;
@@ -210,7 +212,7 @@ impl Net {
         self.builder.add(format!("{block}.se.mul"), Op::Mul, &[x, gate], None)
     }
 
-    /// A 1x1 convolution with bias.
+    /// Appends a 1x1 convolution with bias.
     fn biased(&mut self, name: String, x: LayerId, out_channels: usize) -> Result<LayerId, SpaceError> {
         let weights = WeightRef::leading(name.clone(), out_channels, self.channels(x));
         let op = Op::Conv2d {

@@ -1,4 +1,4 @@
-//! Number format and sparsity of a part of the network: their form in a config and their decisions.
+//! Number format and sparsity of a part of the network, as settings and as decisions.
 
 use std::fmt;
 
@@ -16,7 +16,8 @@ const GROUP_MAX: u8 = 16;
 const FORMATS: &str = "`f32` or `int8`";
 const ZEROS: &str = "a share from 0 to 0.99, or `n:m` with 1 <= n < m <= 16, such as \"2:4\"";
 
-/// Sparsity as written in a config: `0.5` for a fraction anywhere, `"2:4"` for two kept of four neighbors.
+/// Sparsity as written in a config. `0.5` means that half of the weights are zero, at any position. `"2:4"`
+/// means that two of every four neighboring weights are kept.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Zeros(pub(super) Sparsity);
 
@@ -53,7 +54,7 @@ impl<'de> Deserialize<'de> for Zeros {
     }
 }
 
-/// The decided compression of a part of the network.
+/// The number format and sparsity that a genotype selects for a part of the network.
 #[derive(Clone, Copy, Debug, Default)]
 pub(super) struct Compression {
     pub(super) format: NumberFormat,
@@ -61,7 +62,8 @@ pub(super) struct Compression {
 }
 
 impl Compression {
-    /// The sparsity of a kernel that reads `inputs` channels. A pattern applies only if a whole group fits.
+    /// Returns the sparsity of a kernel that reads `inputs` channels. An `n:m` pattern applies only if a
+    /// whole group of `m` fits into these channels.
     pub(super) fn zeros(self, inputs: usize) -> Sparsity {
         match self.sparsity {
             Sparsity::NOfM { m, .. } if inputs < usize::from(m) => Sparsity::Dense,
@@ -70,7 +72,7 @@ impl Compression {
     }
 }
 
-/// The decisions on number format and sparsity of a part.
+/// The decisions on the number format and sparsity of a part.
 #[derive(Clone, Debug)]
 pub(super) struct CompressionPlan {
     precision: Variable<NumberFormat>,
@@ -96,8 +98,9 @@ impl CompressionPlan {
     }
 }
 
-/// Refuses formats that no executor supports, and patterns that do not fit into `inputs` channels, the
-/// minimum that the part reads. Such a pattern would be ignored, so two options would give the same network.
+/// Refuses formats that no executor supports. Also refuses patterns whose groups are larger than `inputs`,
+/// the smallest number of channels that the part reads. Such a pattern would be ignored, so two options would
+/// describe the same network.
 pub(super) fn check(
     settings: &Settings,
     part: &str,

@@ -35,8 +35,8 @@ impl Stem {
 }
 
 impl Head {
-    /// A classifier directly behind the last stage has its own weights; it shares none with one behind the
-    /// head's convolution.
+    /// Appends the last layers. A classifier directly after the last stage has its own weights. It does not
+    /// share them with a classifier after the head's convolution.
     pub(super) fn append(
         &self,
         net: &mut Net,

@@ -1,4 +1,4 @@
-//! The declarative space: a stem, stages of blocks, and a head. The config lists every option.
+//! The space that a config describes: a stem, stages of blocks, and a head. The config lists every option.
 
 mod block;
 mod compression;
@@ -16,13 +16,13 @@ use crate::{
     SpaceError, SpacePart, TASK_KEYS, Task, variation,
 };
 
-/// The declarative space: a stem, stages of blocks, and a head. The config lists every option.
+/// The space that a config describes: a stem, stages of blocks, and a head. The config lists every option.
 ///
 /// ```toml
 /// [space]
 /// kind = "stages"
 /// stem = { width = [8, 16], kernel = 3, stride = 1, activation = "relu" }
-/// head = { width = [0, 64], activation = "relu" }  # a 1x1 convolution before the pooling; 0: none
+/// head = { width = [0, 64], activation = "relu" }  # 1x1 convolution before the pooling; 0 omits it
 /// [[space.stages]]
 /// blocks = ["conv", "separable", "mbconv", "residual", "identity"]
 /// depth = [1, 2, 3]
@@ -30,24 +30,25 @@ use crate::{
 /// kernel = [3, 5]
 /// activation = ["relu", "hard_swish"]
 /// stride = 2
-/// expansion = [2, 4]                               # of mbconv
-/// squeeze_excitation = [false, true]               # of mbconv
-/// precision = ["f32", "int8"]                      # in stem and head too
-/// sparsity = [0, 0.5, "2:4"]                       # in stem and head too
+/// expansion = [2, 4]                               # mbconv only
+/// squeeze_excitation = [false, true]               # mbconv only
+/// precision = ["f32", "int8"]                      # also in stem and head
+/// sparsity = [0, 0.5, "2:4"]                       # also in stem and head
 /// ```
 ///
-/// Each key takes one value or a list; a list of several values is a decision.
-/// - Width, stride and depth belong to the stage, because residual sums couple the channels of its blocks.
-/// - Kind, kernel, activation, expansion and squeeze-and-excitation belong to the block.
-/// - The first block of a stage changes stride and width, so it is never `identity`. In canonical genotypes
+/// Each key takes one value or a list. A list of several values is a decision.
+/// - Width, stride and depth are decided once per stage, because residual sums need blocks of equal width.
+/// - Kind, kernel, activation, expansion and squeeze-and-excitation are decided for each block.
+/// - The first block of a stage changes stride and width, so it is never `identity`. In canonical genotypes,
 ///   identity blocks come last.
-/// - Precision is the format of all weights and activations of a part. The input has the format of the stem.
+/// - Precision is the number format of all weights and activations of a part (stem, stage or head). The
+///   network's input has the same format as the stem.
 /// - Sparsity is the fraction of zeros among the weights of fully connected layers and of convolutions that
-///   sum over channels. Depthwise convolutions and squeeze-and-excitation stay dense. Zeros are anywhere in a
-///   layer, or `n` of every `m` neighboring input channels are kept.
+///   sum over channels. Depthwise convolutions and squeeze-and-excitation stay dense. Zeros may be anywhere
+///   in a layer. With a pattern `"n:m"`, `n` of every `m` neighboring input channels are kept.
 ///
-/// Weights belong to (stage, block, kind, role). Narrower networks read leading channels, smaller kernels the
-/// center.
+/// Layers with the same stage, block, kind and role share their weights. Narrower layers read the first
+/// channels, and smaller kernels read the center of the shared kernel.
 ///
 /// Defaults:
 /// - Stem: width 16, kernel 3, stride 1, `relu`.
@@ -55,7 +56,7 @@ use crate::{
 /// - Stage: depth 1, kernel 3, stride 1, `relu`, expansion 4, no squeeze-and-excitation.
 /// - Everywhere: `f32`, no zeros.
 ///
-/// In sequences (inputs of one row) windows and strides have one row too.
+/// For sequences (inputs with one row), windows cover one row and strides apply only along that row.
 #[derive(Clone, Debug)]
 pub struct Stages {
     task: Task,
@@ -63,13 +64,13 @@ pub struct Stages {
     plan: Plan,
 }
 
-/// The space as it is registered.
+/// The space as an entry in the registry.
 pub(crate) const PART: SpacePart =
     SpacePart::new("stages of convolution blocks, described in the config", build)
         .with_keys(&[TASK_KEYS, KEYS])
         .tested_with(SAMPLES);
 
-/// Its own settings.
+/// Descriptions of the settings that only this space has.
 const KEYS: &str = r##"
 stem = { "$ref" = "#/$defs/stem", description = "The first convolution." }
 head = { "$ref" = "#/$defs/head", description = "What stands before the classifier." }
@@ -81,7 +82,7 @@ minItems = 1
 description = "Stages of blocks, each a table `[[space.stages]]`."
 "##;
 
-/// Settings under which the laws are checked.
+/// Sample settings with which tests check the laws.
 const SAMPLES: Samples = &[
     include_str!("samples/plain.json"),
     include_str!("samples/wide.json"),

@@ -11,7 +11,8 @@ use crate::{
 
 /// Default expansion of inverted residuals.
 const EXPANSION: usize = 4;
-/// Height and width of the networks from which parameters are read. Every padded window fits.
+/// Height and width of the networks from which parameter shapes are read. Every padded window fits into this
+/// size.
 const PROBE_SIZE: usize = 16;
 
 /// All properties of the space's networks.
@@ -49,7 +50,7 @@ struct BlockPlan {
 }
 
 impl Plan {
-    /// Adds the decisions: stem, stage by stage, head.
+    /// Adds the decisions in order: stem, each stage, head.
     pub(super) fn new(settings: &StagesSettings, decisions: &mut Vec<Decision>) -> Self {
         let always = Activity::Always;
         let stem = &settings.stem;
@@ -101,8 +102,9 @@ impl Plan {
         }
     }
 
-    /// Every weight key with its largest shape. Shapes grow with widths, so networks of one part each, in the
-    /// extreme widths, cover all. If some pair of widths needs a shortcut, a pair of extremes needs one too.
+    /// Returns every shared parameter with its largest shape. Shapes grow with widths. So it suffices to
+    /// build networks of one part each, in their extreme widths. If any pair of widths needs a shortcut, some
+    /// pair of extreme widths needs one too.
     pub(super) fn parameters(&self, task: Task) -> Vec<ParameterSpec> {
         let relu = ActivationKind::Relu;
         let mut networks = Vec::new();
@@ -159,12 +161,12 @@ impl StagePlan {
         Self { width, stride, depth, compression, blocks }
     }
 
-    /// The compression of the stage.
+    /// Returns the compression of the stage.
     pub(super) fn compression(&self, genes: &[u8]) -> Compression {
         self.compression.value(genes)
     }
 
-    /// The blocks under these genes, in order.
+    /// Returns the blocks that these genes describe, in order.
     pub(super) fn blocks<'a>(&'a self, genes: &'a [u8]) -> impl Iterator<Item = Block> + 'a {
         let width = self.width.value(genes);
         self.blocks[..self.depth.value(genes)].iter().enumerate().map(move |(b, block)| Block {
@@ -178,8 +180,9 @@ impl StagePlan {
         })
     }
 
-    /// Moves identity blocks behind the others and takes the smallest offered depth that keeps them. The
-    /// network stays the same. All blocks but the first have the same decisions, so their genes can swap.
+    /// Moves identity blocks after the other blocks, and selects the smallest offered depth that contains all
+    /// other blocks. The network stays the same. All blocks but the first have the same decisions, so their
+    /// genes can be swapped.
     pub(super) fn gather_identities(&self, genes: &mut [u8]) {
         let blocks = &self.blocks[..self.depth.value(genes)];
         let is_kept = |block: &BlockPlan, genes: &[u8]| block.kind.value(genes) != BlockKind::Identity;
@@ -245,7 +248,7 @@ impl BlockPlan {
         all.into_iter().flatten()
     }
 
-    /// The block of this kind and width with the largest parameters.
+    /// Returns the block of this kind and width with the largest parameters.
     fn largest(&self, kind: BlockKind, width: usize, stride: usize) -> Block {
         Block {
             kind,
@@ -263,7 +266,7 @@ fn most(sizes: &Variable<usize>) -> usize {
     sizes.values().iter().copied().max().expect("settings have at least one value")
 }
 
-/// Minimum and maximum; one value if they are equal.
+/// Returns the minimum and the maximum, or one value if they are equal.
 fn extremes(sizes: &Variable<usize>) -> Vec<usize> {
     let least = sizes.values().iter().copied().min().expect("settings have at least one value");
     let mut extremes = vec![least, most(sizes)];
@@ -271,7 +274,7 @@ fn extremes(sizes: &Variable<usize>) -> Vec<usize> {
     extremes
 }
 
-/// A network of one part, with `channels` input channels.
+/// Builds a network that consists of one part and has `channels` input channels.
 fn probe(
     task: Task,
     channels: usize,

@@ -24,13 +24,13 @@ const STRIDE_MAX: usize = 4;
 pub(super) enum BlockKind {
     /// Convolution.
     Conv,
-    /// Depthwise convolution, then 1x1.
+    /// Depthwise convolution, then a 1x1 convolution.
     Separable,
     /// Inverted residual.
     Mbconv,
     /// Two convolutions with a shortcut.
     Residual,
-    /// Nothing.
+    /// Returns its input unchanged.
     Identity,
 }
 
@@ -116,9 +116,9 @@ pub(super) struct StageSettings {
     pub(super) activation: Options<ActivationKind>,
     #[serde(default = "one")]
     pub(super) stride: Options<usize>,
-    /// For inverted residuals; default 4.
+    /// Expansion of inverted residuals; 4 by default.
     pub(super) expansion: Option<Options<usize>>,
-    /// For inverted residuals; default `false`.
+    /// Whether inverted residuals have squeeze-and-excitation; `false` by default.
     pub(super) squeeze_excitation: Option<Options<bool>>,
     #[serde(default = "single")]
     pub(super) precision: Options<NumberFormat>,
@@ -266,7 +266,7 @@ const fn is_kernel(kernel: usize) -> bool {
     kernel % 2 == 1 && kernel <= KERNEL_MAX
 }
 
-/// Minimum and maximum of a size.
+/// Minimum and maximum of a size, both included.
 struct Range(usize, usize);
 
 impl Range {

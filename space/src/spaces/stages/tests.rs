@@ -29,7 +29,8 @@ fn counts_of_two_convolutions_match_hand_computation() {
         "stem": { "width": 4, "kernel": 5, "stride": 2 },
         "stages": [{ "blocks": "conv", "width": 6 }]
     }));
-    // Stem: 4 x 1 x 25 on 4 x 4; conv: 6 x 4 x 9 on 4 x 4; classifier: 6 x 10.
+    // MACs: the stem has 4 x 1 x 25 and the convolution 6 x 4 x 9, both on 4 x 4 positions. The classifier
+    // has 6 x 10.
     let counts = network.counts();
     assert_eq!(counts.macs, 100 * 16 + 216 * 16 + 60);
     assert_eq!(counts.parameters, (100 + 8) + (216 + 12) + (60 + 10));
@@ -57,8 +58,9 @@ fn counts_of_inverted_residual_match_hand_computation() {
               "activation": "hard_swish" }
         ]
     }));
-    // Stem 72, expand 8 x 24, depthwise 24 x 25, project 24 x 8, head 8 x 20, each on 64 positions.
-    // Squeeze-and-excitation 24 x 6 + 6 and 6 x 24 + 24 on one position. Classifier 20 x 10 + 10.
+    // The convolutions have 72 (stem), 8 x 24 (expand), 24 x 25 (depthwise), 24 x 8 (project) and 8 x 20
+    // (head) weights, each on 64 positions. On one position, squeeze-and-excitation has 24 x 6 + 6 and 6 x 24
+    // + 24 parameters, and the classifier has 20 x 10 + 10.
     let counts = network.counts();
     assert_eq!(counts.macs, (72 + 192 + 600 + 192 + 160) * 64 + 144 + 144 + 200);
     let norms = 2 * (8 + 24 + 24 + 8 + 20);
@@ -75,7 +77,8 @@ fn residual_block_projects_shortcut_only_if_shape_changes() {
     let found = names(&network);
     assert!(found.contains(&"stage0.block0.residual.shortcut.conv"));
     assert!(!found.contains(&"stage0.block1.residual.shortcut.conv"));
-    // Two blocks of 2 x 8 x 8 x 9 on 4 x 4, one shortcut 8 x 8, stem 72 on 8 x 8, classifier 80.
+    // MACs: two convolutions of 8 x 8 x 9 in each of two blocks and one 8 x 8 shortcut, all on 4 x 4
+    // positions. The stem has 72 on 8 x 8 positions, and the classifier has 80.
     assert_eq!(network.counts().macs, (2 * 2 * 576 + 64) * 16 + 72 * 64 + 80);
 }
 
@@ -117,10 +120,11 @@ fn decisions_exist_only_for_several_options() {
             "stage0.block2.kernel",
         ]
     );
-    // Per width: the first block's kernel (2), times 1 for depth 1, or two more blocks of two kernels or
-    // identity for depth 3.
+    // For each width, the first block has two kernels. Depth 1 adds no choice. Depth 3 adds two blocks, each
+    // of which is the identity or has one of two kernels.
     assert_eq!(size::count(&space), (2 * 2 * (1 + 3 * 3_u32)).into());
-    // Canonically, depth 3 adds 4 networks with two more blocks and 2 with one; with none it equals depth 1.
+    // In canonical genotypes, depth 3 adds 4 networks with two more blocks and 2 networks with one more
+    // block. Without further blocks, depth 3 equals depth 1.
     assert_eq!(size::enumerate_canonical(&space).count(), 2 * 2 * (1 + 4 + 2));
 }
 
@@ -134,7 +138,8 @@ fn canonical_moves_identities_last_and_reduces_depth() {
     let canonical = |genes: [u8; 8]| space.canonical(&Genotype::new(genes)).genes().to_vec();
     // After the first block: identity, conv 5x5, identity. One block is kept, so depth 2 suffices.
     assert_eq!(canonical([2, 0, 1, 1, 0, 1, 1, 0]), [1, 0, 0, 1, 0, 0, 0, 0]);
-    // After the first block: identity, conv 3x3, conv 5x5. Two blocks are kept; only depth 4 holds them.
+    // After the first block: identity, conv 3x3, conv 5x5. Two blocks are kept, and only depth 4 has room for
+    // them.
     assert_eq!(canonical([2, 1, 1, 0, 0, 0, 0, 1]), [2, 1, 0, 0, 0, 1, 1, 0]);
     assert_eq!(canonical([2, 1, 1, 0, 1, 0, 1, 1]), [0, 1, 0, 0, 0, 0, 0, 0]);
 }
@@ -245,12 +250,12 @@ fn bytes_of_mixed_network_match_hand_computation() {
         "stem": { "width": 4, "precision": "int8" },
         "stages": [{ "blocks": "conv", "width": 6 }]
     }));
-    // Stem: 36 one-byte weights, 4 scales, 8 numbers of batch normalization. Conv: 216 weights and 12.
-    // Classifier: 60 + 10.
+    // The stem has 36 one-byte weights, 4 scales and 8 numbers of batch normalization. The convolution has
+    // 216 weights and 12 numbers of batch normalization. The classifier has 60 weights and 10 biases.
     let counts = network.counts();
     assert_eq!(counts.weight_bytes, 36 + 4 * 4 + 8 * 4 + (216 + 12 + 70) * 4);
-    // Input and the stem's three layers have one byte per value. Three layers of 6 x 64, pooling and
-    // classifier have four.
+    // The input and the stem's three layers take one byte per value. Three layers of 6 x 64 values, the
+    // pooling and the classifier take four bytes per value.
     assert_eq!(counts.activation_bytes, 64 + 3 * 256 + (3 * 384 + 6 + 10) * 4);
 }
 
