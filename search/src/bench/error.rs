@@ -16,7 +16,7 @@ pub enum BenchError {
     /// A strategy or a problem cannot be built from its settings.
     #[error(transparent)]
     Settings(#[from] SettingsError),
-    /// A strategy is written wrongly.
+    /// The text of a strategy is invalid.
     #[error("strategy `{text}`: {fault}; write `NAME` or `NAME:{{\"setting\": value}}`")]
     Strategy {
         /// What was written.
@@ -97,7 +97,7 @@ pub enum ChoiceFault {
     /// Nothing stands before the settings.
     #[error("the name is missing")]
     NoName,
-    /// The settings are JSON, but no object.
+    /// The settings are JSON, but not an object.
     #[error("settings are a JSON object")]
     NotAnObject,
     /// The settings are not JSON.
