@@ -89,8 +89,7 @@ mod tests {
     fn short_trainings_are_told_before_a_long_one_that_started_earlier() {
         let long = Fidelity::Epochs(9);
         let short = Fidelity::Epochs(3);
-        // The long trial ends at 900. The short trials run on the other worker and end at 300, 600, 900 and
-        // 1200.
+        // The long trial ends at 900. The short trials on the other worker end at 300, 600, 900 and 1200.
         assert_eq!(order(&[long, short, short, short, short], 2), [1, 2, 0, 3, 4]);
         assert_eq!(order(&[Fidelity::Full, long, Fidelity::Proxy, short], 2), [1, 2, 3, 0]);
         assert_eq!(order(&[long, short, short], 1), [0, 1, 2]);
