@@ -33,9 +33,9 @@ const REMEMBERED: usize = 16_384;
 /// Counts of the candidates that were checked since the domain was created.
 #[derive(Clone, Debug, Default)]
 pub struct Rejections {
-    /// Candidates looked at.
+    /// Number of candidates checked.
     pub candidates: u64,
-    /// Candidates refused.
+    /// Number of candidates refused.
     pub rejected: u64,
     /// Smallest value of each constrained cost among the candidates, by the cost's name.
     pub smallest: BTreeMap<String, f64>,

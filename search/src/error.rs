@@ -66,7 +66,7 @@ pub enum StudyError {
     /// A constraint limits a cost that none of the study's cost models computes.
     #[error("there is no cost `{cost}` to constrain; known: {}", List(known))]
     UnknownCost {
-        /// Name asked for.
+        /// The requested cost.
         cost: String,
         /// Names of the study's costs.
         known: Vec<String>,

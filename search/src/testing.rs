@@ -14,8 +14,8 @@ use crate::trials::{Fidelities, Fidelity};
 
 /// Checks a strategy in many scenarios. They include spaces with 0, 1, 2, 24 and very many feasible
 /// architectures; one and several objectives; constraints, failed trials, and equal or extreme results; and
-/// one or many proposals in flight, told in order and out of order. Each call of `build` must return a new
-/// strategy in the same initial state.
+/// one or many proposals in flight, reported in order and out of order. Each call of `build` must return a
+/// new strategy in the same initial state.
 ///
 /// # Example
 /// ```

@@ -10,7 +10,7 @@ use super::problem::{Answer, Goal, Oracle, Problem};
 use crate::domain::CostSet;
 use crate::trials::{Fidelity, seed};
 
-/// Genes of a block of [`Function::Trap`].
+/// Number of genes in a block of [`Function::Trap`].
 const TRAP: usize = 3;
 
 /// A function to minimize.

@@ -9,11 +9,11 @@ const EXACT: usize = 50;
 /// A comparison with a baseline, seed by seed.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Paired {
-    /// Seeds on which it is better.
+    /// Number of seeds on which the strategy is better.
     pub better: usize,
-    /// Seeds on which it is worse.
+    /// Number of seeds on which the strategy is worse.
     pub worse: usize,
-    /// Seeds on which both are equal.
+    /// Number of seeds on which both are equal.
     pub equal: usize,
     /// p-value of the test that the strategy is better: the probability of at least this much evidence if
     /// there is no difference.

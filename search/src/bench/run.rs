@@ -56,7 +56,8 @@ pub struct Run {
 
 /// Runs a strategy until the budget is used up, it has nothing more to propose, or the optimum is found and
 /// `until_found` is set. Only evaluations use up the budget; repeating an evaluation is free. With several
-/// proposals in flight, the strategy is told each result when the simulated evaluation ends, as in a study.
+/// proposals in flight, the strategy is reported each result when the simulated evaluation ends, as in a
+/// study.
 ///
 /// # Errors
 /// [`BenchError`] if the problem has no answer, or the strategy breaks its contract.

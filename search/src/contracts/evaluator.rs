@@ -118,9 +118,9 @@ pub enum EvalError {
     /// instead.
     #[error("{}", UnansweredFidelity { fidelity: *fidelity, answered: *answered })]
     Fidelity {
-        /// What was asked for.
+        /// The requested fidelity.
         fidelity: Fidelity,
-        /// What is answered.
+        /// The supported fidelities.
         answered: Fidelities,
     },
     /// Exporting failed.
@@ -145,7 +145,7 @@ pub trait Evaluator: Send + Sync {
     /// checkpoints and can be resumed.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken or the user stopped.
+    /// [`EvalError`] if the environment is broken or the user stopped the work.
     fn prepare(&self, progress: &dyn Progress) -> Result<(), EvalError>;
 
     /// Returns a text that identifies everything that an outcome depends on, except genotype and fidelity.
@@ -171,7 +171,7 @@ pub trait Evaluator: Send + Sync {
     /// result to its journal.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken or the user stopped.
+    /// [`EvalError`] if the environment is broken or the user stopped the work.
     fn health(&self, progress: &dyn Progress) -> Result<Option<SupernetHealth>, EvalError> {
         let _ = progress;
         Ok(None)
@@ -194,6 +194,6 @@ pub trait Finisher: Send + Sync {
     /// its final path.
     ///
     /// # Errors
-    /// [`EvalError`] when the environment is broken or the user stopped.
+    /// [`EvalError`] if the environment is broken or the user stopped the work.
     fn finish(&self, trial: &Trial, into: &Path, progress: &dyn Progress) -> Result<Finished, EvalError>;
 }

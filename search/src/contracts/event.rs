@@ -29,7 +29,7 @@ pub enum Event {
         done: u64,
         /// Total number of steps, 0 where it is not known.
         total: u64,
-        /// For people.
+        /// A text to display.
         note: String,
     },
     /// The evaluator is ready.
@@ -64,9 +64,9 @@ pub enum Event {
     },
     /// Number of candidates that the constraints have refused so far.
     Rejections {
-        /// Candidates looked at.
+        /// Number of candidates checked.
         candidates: u64,
-        /// Infeasible ones among them.
+        /// Number of infeasible candidates among them.
         rejected: u64,
     },
     /// The search stage ended before it used up its budget of trials.
@@ -76,7 +76,7 @@ pub enum Event {
     },
     /// The search stage ended.
     Searched {
-        /// Trials told.
+        /// Number of trials reported to the strategy.
         trials: u64,
         /// Ids of the Pareto front, ascending.
         front: Vec<TrialId>,

@@ -25,8 +25,8 @@ pub(crate) struct Block {
     pub(crate) mixed: bool,
 }
 
-/// The blocks of a genotype: its choices and, if it decodes, its layers by kind and surroundings, its paths,
-/// and its totals.
+/// The blocks of a genotype. The first block contains its choices. If the genotype decodes, further blocks
+/// describe its layers (by kind and inputs), its paths, and its totals.
 pub(crate) type Description = Vec<Block>;
 
 /// A cache of descriptions. Only searches over the same space may share it.

@@ -2,8 +2,9 @@
 //! rung immediately. If no genotype can be promoted, a new one starts on the lowest rung.
 //!
 //! Source: Li, Jamieson, Rostamizadeh, Gonina, Hardt, Recht, Talwalkar, A system for massively parallel
-//! hyperparameter tuning, MLSys 2020, algorithm 2; several objectives by non-dominated rank, then crowding:
-//! Schmucker, Donini, Zafar, Salinas, Archambeau, Multi-objective asynchronous successive halving, 2021.
+//! hyperparameter tuning, MLSys 2020, algorithm 2; Schmucker, Donini, Zafar, Salinas, Archambeau,
+//! Multi-objective asynchronous successive halving, 2021 (several objectives are compared by non-dominated
+//! rank, then crowding distance).
 
 use std::collections::BTreeSet;
 

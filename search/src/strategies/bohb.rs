@@ -3,8 +3,8 @@
 //! Source: Falkner, Klein, Hutter, BOHB: robust and efficient hyperparameter optimization at scale, ICML
 //! 2018, algorithm 2 (densities of good and bad trials on the highest rung with enough trials); Aitchison,
 //! Aitken, Multivariate binary discrimination by the kernel method, Biometrika 1976 (the kernel for
-//! categories).
-//! Differs: one bandwidth for all genes; several objectives by non-dominated rank, then crowding.
+//! categories). Differs: all genes have the same bandwidth, and several objectives are compared by
+//! non-dominated rank, then crowding distance.
 
 use std::collections::BTreeMap;
 

@@ -2,8 +2,8 @@
 //! fidelities that rank networks badly.
 //!
 //! Source: Li, Jamieson, DeSalvo, Rostamizadeh, Talwalkar, Hyperband: a novel bandit-based approach to
-//! hyperparameter optimization, JMLR 2018, algorithm 1.
-//! Differs: several objectives by non-dominated rank, then crowding.
+//! hyperparameter optimization, JMLR 2018, algorithm 1. Differs: several objectives are compared by
+//! non-dominated rank, then crowding distance.
 
 use kiln_space::{Samples, Settings, SettingsError};
 

@@ -30,7 +30,7 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 
 #[derive(Debug, Default)]
 struct LocalSearch {
-    /// The walk's `news` are random starts whose trials were told while another climb was running.
+    /// The walk's `news` are random starts whose trials were reported while another climb was running.
     walk: Walk,
     /// The current genotype of the climb.
     current: Option<Genotype>,
@@ -66,7 +66,7 @@ impl LocalSearch {
         None
     }
 
-    /// Starts a climb at a random start whose trial was told. Returns false if there is none.
+    /// Starts a climb at a random start whose trial was reported. Returns false if there is none.
     fn restart(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> bool {
         self.current = None;
         self.walk.weighing.draw(domain.objectives().len(), rng);

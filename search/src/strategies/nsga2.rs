@@ -70,7 +70,7 @@ struct Nsga2 {
     unseen: Unseen,
     /// Best first.
     parents: Vec<Member>,
-    /// Offspring of this generation whose trials were told.
+    /// Offspring of this generation whose trials were reported.
     told: Vec<Member>,
     running: BTreeSet<Genotype>,
     /// Number of offspring of this generation that were proposed.

@@ -107,7 +107,7 @@ struct Prior {
     /// Present until all scores are known.
     proxies: Option<Proxies>,
     tried: BTreeSet<Genotype>,
-    /// Trials of these genotypes that were told.
+    /// Reported trials of these genotypes.
     told: BTreeMap<Genotype, Trial>,
     /// Number of running proposals.
     running: usize,
@@ -149,7 +149,7 @@ impl Prior {
             if proposal.fidelity != Fidelity::Full || !self.tried.contains(&proposal.genotype) {
                 return ask;
             }
-            // The result is known, or will be told later.
+            // The result is known, or will be reported later.
             if let Some(trial) = self.told.get(&proposal.genotype) {
                 self.then.tell(trial);
             }

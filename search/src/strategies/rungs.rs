@@ -106,7 +106,7 @@ impl Rungs {
     }
 }
 
-/// Trials of one rung that were told.
+/// Reported trials of one rung.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Told {
     members: Vec<Member>,

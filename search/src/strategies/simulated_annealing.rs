@@ -93,7 +93,7 @@ fn build(settings: &Settings) -> Result<Box<dyn Strategy>, SettingsError> {
 #[derive(Debug)]
 struct SimulatedAnnealing {
     settings: AnnealingSettings,
-    /// The walk's `news` are the trials that were told after the last ask.
+    /// The walk's `news` are the trials reported to the strategy after the last ask.
     walk: Walk,
     current: Option<Genotype>,
     temperature: f64,

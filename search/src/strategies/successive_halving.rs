@@ -2,8 +2,8 @@
 //! times the effort, and so on.
 //!
 //! Source: Jamieson, Talwalkar, Non-stochastic best arm identification and hyperparameter optimization,
-//! AISTATS 2016. Differs: several objectives by non-dominated rank, then crowding. After a bracket is
-//! complete, the next bracket starts.
+//! AISTATS 2016. Differs: several objectives are compared by non-dominated rank, then crowding distance.
+//! After a bracket is complete, the next bracket starts.
 
 use kiln_space::{Samples, Settings, SettingsError};
 

@@ -17,7 +17,7 @@ pub const ENUMERABLE: u32 = 20_000;
 /// Number of mutations of known genotypes that are tried in a space too large to enumerate.
 const MUTATION_ATTEMPTS: usize = 200;
 
-/// Records the genotypes that were proposed or told, and finds others.
+/// Records the genotypes that were proposed or reported, and finds others.
 #[derive(Clone, Debug, Default)]
 pub(super) struct Unseen {
     known: BTreeSet<Genotype>,
@@ -26,7 +26,7 @@ pub(super) struct Unseen {
 }
 
 impl Unseen {
-    /// Whether a genotype was proposed or told.
+    /// Whether a genotype was proposed or reported.
     pub(super) fn is_known(&self, genotype: &Genotype) -> bool {
         self.known.contains(genotype)
     }

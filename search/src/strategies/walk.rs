@@ -13,18 +13,18 @@ pub(super) struct Walk {
     pub(super) unseen: Unseen,
     pub(super) weighing: Weighing,
     told: BTreeMap<Genotype, (TrialId, Vec<f64>)>,
-    /// Genotypes whose trials were told and which the walk has not used yet. Failed trials are left out.
+    /// Genotypes whose trials were reported and which the walk has not used yet. Failed trials are left out.
     pub(super) news: Vec<Genotype>,
 }
 
 impl Walk {
-    /// Returns the objectives as one number. It is infinite for a genotype whose trial was not told or
+    /// Returns the objectives as one number. It is infinite for a genotype whose trial was not reported or
     /// failed.
     pub(super) fn value(&self, genotype: &Genotype) -> f64 {
         self.told.get(genotype).map_or(f64::INFINITY, |(_, objectives)| self.weighing.value(objectives))
     }
 
-    /// Returns the genotype with the lowest value of all trials that were told.
+    /// Returns the genotype with the lowest value of all trials reported to the strategy.
     pub(super) fn best(&self) -> Option<&Genotype> {
         self.told.keys().min_by(|a, b| self.value(a).total_cmp(&self.value(b)))
     }

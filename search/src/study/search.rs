@@ -57,9 +57,9 @@ pub(super) struct Parts<'a> {
 
 /// The result of the search stage.
 pub(super) struct Searched {
-    /// Trials in the order in which they were told.
+    /// Trials in the order in which they were reported.
     pub(super) trials: Vec<Trial>,
-    /// Number of trials in the journal, including those that were not told yet.
+    /// Number of trials in the journal, including those that were not yet reported to the strategy.
     pub(super) journaled: u64,
     /// Why the search ended; `None` if the user stopped it.
     pub(super) end: Option<SearchEnd>,

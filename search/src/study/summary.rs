@@ -23,11 +23,11 @@ pub enum Status {
 pub struct Summary {
     /// How it ended.
     pub status: Status,
-    /// Number of trials that were told. For an interrupted study, number of all finished trials.
+    /// Number of trials reported to the strategy. For an interrupted study, number of all finished trials.
     pub trials: u64,
     /// Why the search stage ended; `None` if it has not.
     pub end: Option<SearchEnd>,
-    /// Failed trials, grouped by the reason. For an interrupted study, only trials that were told.
+    /// Failed trials, grouped by the reason. For an interrupted study, only trials reported to the strategy.
     pub failed: Vec<FailureGroup>,
     /// The Pareto front, by ascending trial.
     pub front: Vec<FrontEntry>,

@@ -28,7 +28,8 @@ pub(super) struct Scenario {
     /// One in this many genotypes fails.
     fails: Option<u64>,
     in_flight: usize,
-    /// Whether outcomes are told in another order than the proposals, as happens with different fidelities.
+    /// Whether outcomes are reported in another order than the proposals, as happens with different
+    /// fidelities.
     overtaking: bool,
     /// The measurements.
     outcomes: Outcomes,

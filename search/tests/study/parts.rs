@@ -64,8 +64,8 @@ impl SearchSpace for Layers {
 /// Returns, for some genotypes, the result that an evaluator returns instead of measuring.
 pub(crate) type Misfortune = fn(&Genotype) -> Option<Result<Outcome, EvalError>>;
 
-/// An evaluator that computes an error. The error decreases with the widths, and has noise from the trial's
-/// seed. Some evaluations are slower than others.
+/// An evaluator whose error decreases with the widths of the layers, plus noise from the trial's seed. Some
+/// evaluations are slower than others.
 pub(crate) struct Analytic {
     pub(crate) misfortune: Misfortune,
     pub(crate) fingerprint: &'static str,
@@ -134,7 +134,8 @@ impl Evaluator for Analytic {
 }
 
 /// A strategy that first draws at random, then mutates the best of the last trials. Some proposals have low
-/// effort first. The proposals depend on every trial that was told and on the order of these trials.
+/// effort first. The proposals depend on every trial reported to the strategy and on the order of these
+/// trials.
 #[derive(Default)]
 pub(crate) struct Climb {
     pub(crate) fidelities: bool,

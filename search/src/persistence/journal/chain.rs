@@ -3,9 +3,9 @@
 //!
 //! A checked line ends in `,"check":"H"}`, where H is 32 hexadecimal digits: the first half of a BLAKE3 hash.
 //! The hash covers the 32 digits of the previous line's check, then the line's own bytes up to `,"check"`.
-//! The first checked line has no previous check. Its hash begins with the first 32 digits of the hash of all
-//! bytes before that line instead. In a new journal there are no such bytes. In a journal that began without
-//! checks, they are the lines without checks.
+//! The first checked line has no previous check. For this line, the first 32 digits of the hash of all bytes
+//! before the line are hashed in place of the previous check. In a new journal there are no such bytes. In a
+//! journal that began without checks, these bytes are the lines without checks.
 
 use super::entry::JournalEntry;
 use crate::error::ChainBreak;

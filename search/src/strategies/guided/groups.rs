@@ -36,7 +36,8 @@ impl Groups {
         Self::new(Grouping::KMeans, 1, 0.0)
     }
 
-    /// Adds the trials that were told since the last update. Returns whether the clusters were recomputed.
+    /// Adds the trials reported to the strategy since the last update. Returns whether the clusters were
+    /// recomputed.
     pub(super) fn update(&mut self, told: &[Told], candidates: &Candidates) -> bool {
         let n = told.len();
         let new = self.most > 1 && (n - self.grouped_at) as f64 >= (REGROUPING * n as f64).max(1.0);

@@ -60,12 +60,12 @@ impl History {
         self.asked
     }
 
-    /// Number of trials that were told.
+    /// Number of trials reported to the strategy.
     pub(super) const fn told_count(&self) -> usize {
         self.told.len()
     }
 
-    /// Returns the embedder, and the genotypes that were proposed or told.
+    /// Returns the embedder, and the genotypes that were proposed or reported.
     pub(super) fn embedder(&mut self, domain: &Domain<'_>, rng: &mut dyn Rng) -> (&Embedder, &Unseen) {
         let fit = || Embedder::fit(domain, &self.proxies, rng);
         (self.embedder.get_or_insert_with(fit), &self.unseen)

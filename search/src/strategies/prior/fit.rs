@@ -13,7 +13,7 @@ pub(super) fn canonical(domain: &Domain<'_>, genotype: &Genotype) -> Option<Geno
     Some(domain.space().canonical(&variation::normalize(decisions, genotype.genes())))
 }
 
-/// Why a genotype cannot be tried.
+/// The reason why a genotype cannot be tried.
 #[derive(Debug, Error)]
 enum Unfit {
     /// The genotype is not in the space.

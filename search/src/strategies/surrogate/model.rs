@@ -41,7 +41,8 @@ impl Model {
         Self { surrogate, points, objectives, failures, front: Vec::new(), heard: 0, fitted_at: 0 }
     }
 
-    /// Adds the trials that were told since the last update. `order` lists the trials from best to worst.
+    /// Adds the trials reported to the strategy since the last update. `order` lists the trials from best to
+    /// worst.
     pub(in crate::strategies) fn update(
         &mut self,
         told: &[Told],

@@ -13,7 +13,7 @@ const BEST: usize = 140;
 /// Number of trials that may be added before the trials are chosen again.
 const GROWTH: usize = 40;
 
-/// The chosen trials, in the order in which they were told.
+/// The chosen trials, in the order in which they were reported.
 #[derive(Default)]
 pub(super) struct Points {
     pub(super) trials: Vec<usize>,

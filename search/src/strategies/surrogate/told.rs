@@ -16,7 +16,7 @@ pub(in crate::strategies) struct Features {
     pub(in crate::strategies) known: Arc<[Option<f64>]>,
 }
 
-/// The data that models keep about a trial that was told.
+/// The data that models keep about a trial reported to the strategy.
 pub(in crate::strategies) struct Told {
     pub(in crate::strategies) id: TrialId,
     pub(in crate::strategies) genotype: Genotype,

@@ -30,7 +30,7 @@ pub(super) struct Answered {
     pub(super) worker: usize,
 }
 
-/// Writes outcomes to the journal, then to the store, and keeps the trials until they are told.
+/// Writes outcomes to the journal, then to the store, and keeps the trials until they are reported.
 ///
 /// Every trial is synced to disk before it leaves the ledger. So the strategy and the observers are never
 /// told of a trial that a crash could undo.
@@ -39,7 +39,7 @@ pub(super) struct Ledger<'a> {
     store: &'a dyn Store,
     fingerprint: &'a str,
     log: &'a Log,
-    /// Trials in the journal that were not told yet.
+    /// Trials in the journal that were not yet reported to the strategy.
     answered: BTreeMap<TrialId, Answered>,
     /// Number of trials in the journal.
     journaled: u64,
@@ -62,7 +62,7 @@ impl<'a> Ledger<'a> {
         self.journaled
     }
 
-    /// Whether this trial can be told.
+    /// Whether this trial can be reported.
     pub(super) fn has(&self, id: TrialId) -> bool {
         self.answered.contains_key(&id)
     }
@@ -90,8 +90,8 @@ impl<'a> Ledger<'a> {
         Ok(())
     }
 
-    /// Writes outcomes to the journal, then to the store, and makes the trials ready to be told. An outcome
-    /// that cannot become a trial does not prevent this for the others.
+    /// Writes outcomes to the journal, then to the store, and makes the trials ready to be reported. An
+    /// outcome that cannot become a trial does not prevent this for the others.
     pub(super) fn settle(&mut self, settled: Vec<Settled>) -> Result<(), StudyError> {
         let mut failed = None;
         let mut events = Vec::new();

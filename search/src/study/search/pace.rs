@@ -10,7 +10,7 @@ use crate::strategies::ENUMERABLE;
 use crate::study::settings::StudySettings;
 use crate::trials::Fidelity;
 
-/// The speed at which trials are told.
+/// The speed at which trials are reported.
 pub(super) struct Pace {
     since: Instant,
     /// Number of trials that this process has evaluated.
@@ -28,7 +28,7 @@ impl Pace {
         Self { since: Instant::now(), fresh: 0, networks, fidelities: BTreeSet::new() }
     }
 
-    /// Counts a trial that was told. Known outcomes do not count for the speed.
+    /// Counts a trial reported to the strategy. Known outcomes do not count for the speed.
     pub(super) fn count(&mut self, fidelity: Fidelity, known: bool) {
         self.fidelities.insert(fidelity);
         if !known {

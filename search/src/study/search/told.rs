@@ -1,4 +1,4 @@
-//! The trials that were told, and how they are reported to the observers.
+//! Keeps the trials that were reported to the strategy, and reports trials to the observers.
 
 use super::ledger::Answered;
 use super::pace::Pace;
@@ -25,7 +25,7 @@ impl<'a> Told<'a> {
         Self { settings, log, trials: Vec::new(), pace, panics_in_a_row: 0 }
     }
 
-    /// Returns the number of trials that were told.
+    /// Returns the number of reported trials.
     pub(super) const fn len(&self) -> usize {
         self.trials.len()
     }
