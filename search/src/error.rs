@@ -270,8 +270,7 @@ pub enum StudyError {
         /// Outcome of each trial in the journal, as JSON.
         outcomes: [String; 2],
     },
-    /// The evaluator's fingerprint differs from that of the evaluator which evaluated the trials in the
-    /// journal.
+    /// The evaluator's fingerprint differs from the fingerprint in the journal.
     #[error(
         "the trials in the journal were judged by `{before}`, this evaluator is `{after}`; {}",
         Otherwise(before, after)

@@ -21,7 +21,7 @@ pub(super) struct Flight<'a> {
 
 /// An evaluation that is running.
 struct Running {
-    /// When it ends.
+    /// Time at which the evaluation ends.
     end: f64,
     evaluated: Evaluated,
 }

@@ -56,7 +56,7 @@ pub struct Run {
 
 /// Runs a strategy until the budget is used up, it has nothing more to propose, or the optimum is found and
 /// `until_found` is set. Only evaluations use up the budget; repeating an evaluation is free. With several
-/// proposals in flight, the strategy is reported each result when the simulated evaluation ends, as in a
+/// proposals in flight, the strategy is told of each result when the simulated evaluation ends, as in a
 /// study.
 ///
 /// # Errors

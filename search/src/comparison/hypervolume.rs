@@ -20,7 +20,7 @@ use super::pareto::dominates;
 /// ```
 ///
 /// # Panics
-/// When a point and the reference point have different numbers of objectives.
+/// If a point and the reference point have different numbers of objectives.
 #[must_use]
 pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
     let inside = points.iter().map(AsRef::as_ref).filter(|point| {
@@ -35,7 +35,7 @@ pub fn hypervolume<P: AsRef<[f64]>>(points: &[P], reference: &[f64]) -> f64 {
 /// better than the reference point in every objective.
 ///
 /// # Panics
-/// When a point and the reference point have different numbers of objectives.
+/// If a point and the reference point have different numbers of objectives.
 #[must_use]
 pub fn contribution<P: AsRef<[f64]>>(point: &[f64], others: &[P], reference: &[f64]) -> f64 {
     assert_eq!(point.len(), reference.len(), "a point and the reference point have as many objectives");

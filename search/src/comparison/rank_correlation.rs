@@ -30,7 +30,7 @@ pub struct RankCorrelation {
 /// Source: M. G. Kendall, "The Treatment of Ties in Ranking Problems", Biometrika 33, 1945.
 ///
 /// # Panics
-/// When the two scores have different numbers of values.
+/// If the two scores have different numbers of values.
 #[must_use]
 pub fn tau_b(a: &[f64], b: &[f64]) -> Option<f64> {
     assert_eq!(a.len(), b.len(), "each item has both scores");

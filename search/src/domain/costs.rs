@@ -59,7 +59,7 @@ pub struct CostPredictor {
     pub device: String,
     /// Name of the cost model.
     pub model: String,
-    /// Batch size and threads, where the model states them.
+    /// Batch size and number of threads, if the model states them.
     pub conditions: Option<Conditions>,
 }
 

@@ -89,7 +89,7 @@ impl RunFolder {
         Ok(Self { paths: paths.clone(), is_unchanged: false, held, _folder: Held::new(folder), _lock: lock })
     }
 
-    /// Whether a process locks the run folder. Returns without waiting.
+    /// Whether a process has locked the run folder. Returns without waiting.
     #[must_use]
     pub fn is_held(paths: &RunPaths) -> bool {
         lock::is_held(paths)

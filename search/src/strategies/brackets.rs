@@ -48,7 +48,7 @@ impl Sampler for Uniform {
 /// The start of a bracket: its first rung, and the number of genotypes on it.
 pub(super) type Shape = (usize, usize);
 
-/// Runs brackets of some shapes in turn.
+/// Runs brackets of several shapes in turn.
 pub(super) struct Brackets {
     rungs: Rungs,
     /// Computes the shapes of brackets for given rungs.

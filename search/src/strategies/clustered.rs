@@ -2,8 +2,8 @@
 //! default. Clusters with good trials provide more parents, and the cluster with the largest expected
 //! improvement proposes next.
 //!
-//! The first trials (`guided/design.rs`) are the centers of k-means clusters of random genotypes. Each later
-//! ask has three steps:
+//! The first trials (`guided/design.rs`) are the genotypes nearest to the centers of k-means clusters of
+//! random genotypes. Each later ask has three steps:
 //! 1. **Candidates** (`surrogate/candidates.rs`). The candidates are offspring of parents from tournaments
 //!    inside clusters, neighbors of the best trials, and random genotypes. A cluster `c` provides parents
 //!    more often if `(best_c + mean_c) / 2 + bonus_c` is larger. Here `best_c` and `mean_c` are the best and

@@ -104,7 +104,7 @@ struct Prior {
     start: VecDeque<Candidate>,
     /// Number of genotypes of an earlier study that are still to be taken from `start`.
     to_transfer: usize,
-    /// Present until all scores are known.
+    /// The proxies; `None` after all scores are known.
     proxies: Option<Proxies>,
     tried: BTreeSet<Genotype>,
     /// Reported trials of these genotypes.

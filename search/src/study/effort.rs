@@ -17,9 +17,9 @@ use crate::trials::{FailureKind, Fidelities, Fidelity, Outcome, Trial};
 pub struct Rung {
     /// The fidelity.
     pub fidelity: Fidelity,
-    /// Networks measured, each counted once.
+    /// Number of measured networks; each network counts once.
     pub networks: u64,
-    /// Networks that failed, each counted once.
+    /// Number of networks that failed; each network counts once.
     pub failed: u64,
 }
 

@@ -37,7 +37,7 @@ use crate::persistence::{Store, StudyRecord};
 use crate::trials::seed::ask_generator;
 use crate::trials::{FailureKind, Fidelities, Outcome, Proposal, Seconds, Trial, TrialId};
 
-/// Rejections are reported after every this many trials.
+/// Number of trials after which rejections are reported again.
 const REJECTIONS_EVERY: usize = 50;
 
 /// The inputs of the search stage.

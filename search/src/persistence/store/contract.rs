@@ -34,7 +34,7 @@ pub trait Store: Send + Sync {
     /// Stores an outcome under a key, and replaces an earlier one.
     ///
     /// # Errors
-    /// [`StudyError`] when the store cannot be written.
+    /// [`StudyError`] if the store cannot be written.
     fn put(&self, key: &Key, outcome: &Outcome) -> Result<(), StudyError>;
 
     /// All entries.
@@ -43,6 +43,6 @@ pub trait Store: Send + Sync {
     /// Writes all entries to disk, so that they survive a crash.
     ///
     /// # Errors
-    /// [`StudyError`] when the store cannot be written.
+    /// [`StudyError`] if the store cannot be written.
     fn flush(&self) -> Result<(), StudyError>;
 }

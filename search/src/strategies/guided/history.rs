@@ -116,7 +116,8 @@ impl History {
         ask
     }
 
-    /// Sets the ranking by proxies. Vectors computed after this call contain the ranks that it predicts.
+    /// Sets the ranking by proxies. Vectors computed after this call contain the ranks that this ranking
+    /// predicts.
     pub(super) fn hear_proxies(&mut self, places: &BTreeMap<Genotype, f64>) {
         self.proxies.clone_from(places);
     }

@@ -2,7 +2,7 @@
 //! mean rank over all scores are trained first.
 //!
 //! Source: Abdelfattah, Mehrotra, Dudziak, Lane, Zero-cost proxies for lightweight NAS, ICLR 2021, section 4
-//! (warm-up, and votes of several proxies). Differs: several scores are combined by the mean of their ranks.
+//! (warm-up, and voting by several proxies). Differs: several scores are combined by the mean of their ranks.
 //! With several objectives, genotypes are sorted by non-dominated rank of the mean and the costs.
 
 use std::collections::{BTreeMap, BTreeSet};
